@@ -1,0 +1,187 @@
+"""The frozen CLIP: any model that open_clip loads, with its own transform and tokenizer."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ipo.metrics.errors import InputError
+from ipo.metrics.pictures import Picture
+
+if TYPE_CHECKING:
+    import torch
+
+Floats = npt.NDArray[np.float32]
+
+TEXT_BATCH = 256
+"""Texts per forward pass: enough to keep the cores busy, small enough for a laptop's memory."""
+
+
+class Clip:
+    """A frozen open_clip model. Never trained, never copied: `copy.deepcopy` returns the same object.
+
+    Attributes:
+        name: the name it was loaded by, such as `ViT-B-16/openai`.
+        fingerprint: hex digest of the weights and the picture transform; the key of every cached feature.
+        context_length: tokens that fit into the text tower, start and end tokens included.
+        logit_scale: the learned inverse temperature, already exponentiated.
+        logit_bias: the learned bias of SigLIP models, else 0.
+        seconds: time spent so far on `text` and on `image` encoding.
+    """
+
+    def __init__(self, name: str, model: Any, preprocess: Any, tokenizer: Any, device: str = "cpu") -> None:
+        self.name = name
+        self.model = model.eval().requires_grad_(False)
+        self.preprocess = preprocess
+        self.tokenizer = tokenizer
+        self.device = device
+        self.context_length: int = tokenizer.context_length
+        self.logit_scale = float(model.logit_scale.exp())
+        bias = getattr(model, "logit_bias", None)
+        self.logit_bias = float(bias) if bias is not None else 0.0
+        self.fingerprint = _fingerprint(model, preprocess)
+        self.seconds = {"text": 0.0, "image": 0.0}
+
+    @contextmanager
+    def timed(self, tower: Literal["text", "image"]) -> Iterator[None]:
+        """Count the time of the block for one tower."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[tower] += time.monotonic() - started
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Clip:
+        return self
+
+    def count(self, text: str) -> int:
+        """Return the number of tokens of `text` with start and end tokens, however many fit."""
+        if hasattr(self.tokenizer, "encode"):  # open_clip's own BPE adds both tokens after `encode`
+            return len(self.tokenizer.encode(text)) + 2
+        return len(self.tokenizer.tokenizer(text)["input_ids"])
+
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        """Encode texts as they are.
+
+        Returns:
+            float32 (len(texts), D), unit rows.
+        """
+        import torch
+
+        if not texts:
+            return np.zeros((0, 0), dtype=np.float32)
+        rows = []
+        with self.timed("text"), torch.inference_mode():
+            for start in range(0, len(texts), TEXT_BATCH):
+                tokens = self.tokenizer(list(texts[start : start + TEXT_BATCH])).to(self.device)
+                rows.append(_unit(self.model.encode_text(tokens)))
+        return np.concatenate(rows)
+
+    def encode_pictures(self, pictures: Sequence[Picture]) -> Floats:
+        """Decode, transform and encode pictures in one batch. `features.py` keeps the results.
+
+        Returns:
+            float32 (len(pictures), D), unit rows.
+
+        Raises:
+            InputError: names the picture that cannot be decoded.
+        """
+        import torch
+
+        with self.timed("image"), torch.inference_mode():
+            batch = torch.stack([self.preprocess(picture.image()) for picture in pictures]).to(self.device)
+            return _unit(self.model.encode_image(batch))
+
+
+def load_clip(name: str, device: str | None = None) -> Clip:
+    """Load a frozen CLIP by name.
+
+    Args:
+        name: `MODEL/TAG` as open_clip lists them (`ViT-B-16/openai`), `MODEL/PATH` of a weights file,
+            `hf-hub:ORG/REPO`, `local-dir:PATH`, or `embedded`: the `local-dir:` that ships with us.
+        device: a torch device; the best one that is there when None.
+
+    Raises:
+        InputError: unknown model or tag (the nearest are named), or weights that cannot be had. Weights are never
+            replaced by random ones.
+    """
+    import open_clip
+
+    device = device or _best_device()
+    arguments: dict[str, Any] = {}
+    if name == "embedded":
+        architecture = f"local-dir:{files('ipo.experiments.embedded') / 'model'}"
+    elif name.startswith(("hf-hub:", "local-dir:")):
+        architecture = name
+    else:
+        architecture, _, tag = name.partition("/")
+        _check_known(architecture, tag)
+        known = open_clip.get_pretrained_cfg(architecture, tag) or {}
+        # open_clip only warns when a tag was trained with another activation than the architecture's name says; the
+        # features would be silently wrong (method.md 3.4, 13).
+        arguments = {"pretrained": tag, "force_quick_gelu": bool(known.get("quick_gelu", False))}
+    try:
+        model, preprocess = open_clip.create_model_from_pretrained(architecture, device=device, **arguments)
+        tokenizer = open_clip.get_tokenizer(architecture)
+    except (RuntimeError, ValueError, OSError, ImportError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"cannot load the CLIP {name!r}: {reason}. Check the name, the files or the network."
+        ) from error
+    return Clip(name, model, preprocess, tokenizer, device)
+
+
+def _check_known(architecture: str, tag: str) -> None:
+    import difflib
+    from pathlib import Path
+
+    import open_clip
+
+    models = open_clip.list_models()
+    if architecture not in models:
+        near = difflib.get_close_matches(architecture, models, n=3, cutoff=0.4)
+        hint = (
+            f"did you mean {', '.join(near)}"
+            if near
+            else "see `python -c 'import open_clip; print(open_clip.list_models())'`"
+        )
+        raise InputError(f"there is no CLIP named {architecture!r}; {hint}?")
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    if not tag:
+        raise InputError(
+            f"say which weights of {architecture} to load, as {architecture}/TAG with one of: {', '.join(tags)}."
+        )
+    if tag not in tags and not Path(tag).is_file():
+        raise InputError(f"{architecture} has no weights {tag!r}; it has: {', '.join(tags) or 'none'}.")
+
+
+def _best_device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _unit(features: torch.Tensor) -> Floats:
+    import torch.nn.functional as functional
+
+    array: Floats = functional.normalize(features.float(), dim=-1).cpu().numpy()
+    return array
+
+
+def _fingerprint(model: Any, preprocess: Any) -> str:
+    import torch
+
+    digest = hashlib.sha256(repr(preprocess).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,109 @@
+"""Templates: sentences with a `<CLASS>` slot, where they come from and when they are valid.
+
+A template is plain text from a person or a language model. It is filled with `str.replace`, never with `str.format`: a
+stray brace must not break a run or reach into Python.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Protocol
+
+from ipo.metrics.errors import InputError
+
+SLOT = "<CLASS>"
+ANCHOR = "a photo of a <CLASS>."
+"""The template that every search starts from (method.md 1.1)."""
+MAX_CHARACTERS = 300
+
+_SLOT_VARIANT = re.compile(r"[<\[{(]{1,2}\s*class(?:[ _-]?name)?\s*[>\]})]{1,2}", re.IGNORECASE)
+_LIST_MARKER = re.compile(r"^\s*(?:[-*•]|\(?\d{1,3}[.):])\s+")
+_FENCE = re.compile(r"```(?:[a-z]+[ \t]*\n)?", re.IGNORECASE)
+_QUOTES = "\"'`“”‘’«»"
+
+
+class TokenCounter(Protocol):
+    """What a template's length is measured with: the encoder's own tokenizer."""
+
+    context_length: int
+
+    def count(self, text: str) -> int:
+        """Return the tokens of `text` with its start and end tokens, uncut."""
+        ...
+
+
+def fill(template: str, class_name: str) -> str:
+    """Put one class name into every slot; underscores in the name become spaces (method.md 1.2).
+
+    >>> fill("a photo of a <CLASS>.", "hot_dog")
+    'a photo of a hot dog.'
+    """
+    return template.replace(SLOT, class_name.replace("_", " "))
+
+
+def normalise(text: str) -> str:
+    """Undo the dress that language models give a template: quotes, list markers, fences, markup, slot variants.
+
+    Only for text a model wrote; a template typed by a person is taken as it is.
+
+    >>> normalise('1. **"A photo of a [class name]"**')
+    'A photo of a <CLASS>'
+    """
+    text = _FENCE.sub(" ", text).replace("**", "").replace("__", " ")
+    text = _LIST_MARKER.sub("", text)
+    text = _SLOT_VARIANT.sub(SLOT, text)
+    text = " ".join(text.split())
+    while len(text) > 1 and text[0] in _QUOTES and text[-1] in _QUOTES:
+        text = text[1:-1].strip()
+    return text
+
+
+def key(template: str) -> str:
+    """Return what two spellings of one template share: case, spaces and end punctuation do not count.
+
+    >>> key("A photo of a <CLASS>") == key("a  photo of a <CLASS>.")
+    True
+    """
+    return " ".join(template.casefold().split()).rstrip(" .!?,;:")
+
+
+def problem(template: str) -> str | None:
+    """Say what is wrong with a template, or None. Its length in tokens is another question: `too_long`."""
+    if SLOT not in template:
+        return f"it has no {SLOT} slot"
+    if len(template) > MAX_CHARACTERS:
+        return f"it has {len(template)} characters, more than {MAX_CHARACTERS}"
+    if "\n" in template or "\r" in template:
+        return "it has more than one line"
+    for character in template:
+        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+            return f"it has the control or invisible character U+{ord(character):04X}"
+    rest = template.replace(SLOT, " ")
+    # open_clip's tokenizers turn these literals into control tokens, which cut the text silently (apis.md 3.1).
+    marker = re.search(r"<[^<>]*>|&[#a-z0-9]{2,};|https?://", rest, re.IGNORECASE)
+    if marker:
+        return f"it has markup ({marker.group()[:40]!r})"
+    return None
+
+
+def too_long(template: str, class_names: Sequence[str], tokens: TokenCounter) -> str | None:
+    """Say which filled text does not fit the tokenizer's context, or None when all fit."""
+    # Byte-pair merges are not monotone in characters, so the longest names are tried, not only the very longest one.
+    for name in sorted(class_names, key=len, reverse=True)[:32]:
+        count = tokens.count(fill(template, name))
+        if count > tokens.context_length:
+            return f"with the class name {name!r} it has {count} tokens, more than the {tokens.context_length} that fit"
+    return None
+
+
+def check(template: str, class_names: Sequence[str], tokens: TokenCounter) -> None:
+    """Refuse an invalid template.
+
+    Raises:
+        InputError: names the template and the reason, for templates that a person gave.
+    """
+    reason = problem(template) or too_long(template, class_names, tokens)
+    if reason:
+        raise InputError(f"the template {template!r} cannot be used: {reason}.")

@@ -1,0 +1,20 @@
+"""The question for the optimizer LLM: which templates could score higher? Part order as in method.md 1.4."""
+
+import dspy
+
+
+class ProposeTemplates(dspy.Signature):
+    """Write new prompt templates for CLIP, which classifies a picture by comparing it with one sentence per class.
+
+    `<CLASS>` stands for the class name. Accuracy runs from 0 to 100 percent, higher is better; loss is never negative,
+    lower is better. Learn from the scored templates which words help, and write templates that score higher with lower
+    loss: each different from every listed one and from each other, one line, concise, generally applicable to these
+    pictures, with `<CLASS>` exactly once and no other markup.
+    """
+
+    task: str = dspy.InputField(desc="what the pictures are and what `<CLASS>` stands for")
+    image_descriptions: list[str] = dspy.InputField(desc="what a few of the pictures look like; may be empty")
+    scored_templates: list[str] = dspy.InputField(desc="templates tried so far, worst first, best last")
+    refused_templates: list[str] = dspy.InputField(desc="your last answers that could not be used, with the reason")
+    count: int = dspy.InputField(desc="how many new templates to write")
+    templates: list[str] = dspy.OutputField(desc="exactly `count` new templates")
