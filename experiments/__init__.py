@@ -1,0 +1,1 @@
+"""What is run with the programs: data sets, runs, tracking, the command line."""

@@ -1,0 +1,12 @@
+"""Data: sources, parts, few-shot draws and checks.
+
+>>> data = load_data("embedded", seed=0)  # doctest: +SKIP
+>>> run = draw(data, shots=4, selection_shots=4, seed=0, classes="base")  # doctest: +SKIP
+"""
+
+from ipo.experiments.data.check import Report, check
+from ipo.experiments.data.dataset import DataSet, Item, default_task
+from ipo.experiments.data.draw import Draw, draw
+from ipo.experiments.data.load import FORMS, load_data
+
+__all__ = ["FORMS", "DataSet", "Draw", "Item", "Report", "check", "default_task", "draw", "load_data"]

@@ -1,0 +1,159 @@
+"""From the rows of a source to a data set: labels, checks, parts."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import defaultdict
+from dataclasses import dataclass
+
+from ipo.experiments.data.dataset import PARTS, DataSet, Item, Part, default_task
+from ipo.experiments.data.split import cut_all, cut_val, settle_parts
+from ipo.metrics.errors import InputError
+from ipo.metrics.pictures import Picture
+
+
+@dataclass(frozen=True)
+class Row:
+    """One picture as its source tells of it.
+
+    Attributes:
+        picture: the picture.
+        class_name: as spelled in the source.
+        key: names the picture within the source, the same on every machine: a relative path, a row number.
+        part: None when the source does not say.
+        group: the base picture; None when the picture is its own.
+    """
+
+    picture: Picture
+    class_name: str
+    key: str
+    part: Part | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What a source hands over.
+
+    Attributes:
+        name: the data set's short name.
+        where: what a message calls the source.
+        rows: in an order that is the same on every machine.
+        class_names: in label order; None sorts the names that the rows have.
+        stray: what was left out.
+    """
+
+    name: str
+    where: str
+    rows: list[Row]
+    class_names: tuple[str, ...] | None = None
+    stray: tuple[str, ...] = ()
+
+
+def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
+    """Check the rows, cut what is not split (split.py has the rule) and build the data set.
+
+    Raises:
+        InputError: no pictures, classes that cannot be told apart, a class or group that cannot be placed.
+    """
+    where = source.where
+    if not source.rows:
+        raise InputError(f"{where} has no pictures; put pictures there or name another source.")
+    names = source.class_names or tuple(sorted({row.class_name for row in source.rows}))
+    labels = _labels(names, where)
+    _whole_groups(source)
+    place = _places(source, labels, names, seed)
+    parts: dict[Part, list[Item]] = {part: [] for part in PARTS}
+    for row in source.rows:
+        group = _group(row)
+        parts[place[group]].append(Item(row.picture, labels[row.class_name], group))
+    clean = tuple(_tidy(name) for name in names)
+    for part in PARTS:
+        missing = sorted(set(range(len(names))) - {item.label for item in parts[part]})
+        if missing:
+            raise InputError(
+                f"the class {clean[missing[0]]!r} has no pictures in the {part} part of {where}"
+                f"{_and_others(len(missing))}; every class needs pictures in each part."
+            )
+    return DataSet(
+        name=source.name,
+        class_names=clean,
+        task=task or default_task(clean),
+        train=tuple(parts["train"]),
+        val=tuple(parts["val"]),
+        test=tuple(parts["test"]),
+        variants=len(place) < len(source.rows),
+        stray=source.stray,
+    )
+
+
+def _labels(names: tuple[str, ...], where: str) -> dict[str, int]:
+    if len(names) < 2:
+        raise InputError(
+            f"{where} has one class only ({names[0]!r}) and a classifier needs at least two; "
+            "is the folder or the label column one level too deep?"
+        )
+    seen: dict[str, str] = {}
+    for name in names:
+        said = " ".join(_tidy(name).replace("_", " ").split()).casefold()
+        if not said:
+            raise InputError(f"{where} has a class whose name {name!r} is blank; give it a name.")
+        if said in seen:
+            raise InputError(
+                f"{where} has two classes, {seen[said]!r} and {name!r}, that read the same in a prompt; "
+                "rename one or join them."
+            )
+        seen[said] = name
+    return {name: label for label, name in enumerate(names)}
+
+
+def _whole_groups(source: Gathered) -> None:
+    first: dict[str, Row] = {}
+    for row in source.rows:
+        known = first.setdefault(_group(row), row)
+        if known is row:
+            continue
+        for what, one, other in (("class", known.class_name, row.class_name), ("part", known.part, row.part)):
+            if one != other:
+                raise InputError(
+                    f"the group {_group(row)!r} of {source.where} is in two {what}{'es' if what == 'class' else 's'}: "
+                    f"{known.key} is in {one!r} and {row.key} in {other!r}; variants of one picture belong together."
+                )
+
+
+def _places(source: Gathered, labels: dict[str, int], names: tuple[str, ...], seed: int) -> dict[str, Part]:
+    """Return the part of each group."""
+    given = {row.part for row in source.rows}
+    if None in given and len(given) > 1:
+        lost = next(row for row in source.rows if row.part is None)
+        raise InputError(f"{lost.key} of {source.where} has no split while others have one; give it one.")
+    served = settle_parts((part for part in given if part), source.where)
+    groups: dict[int, set[str]] = defaultdict(set)
+    for row in source.rows:
+        if served is None or row.part == "train":
+            groups[labels[row.class_name]].add(_group(row))
+    if served is None:
+        gap = sorted(set(range(len(names))) - set(groups))
+        if gap:
+            raise InputError(
+                f"{source.where} has no pictures of the class {names[gap[0]]!r} (label {gap[0]})"
+                f"{_and_others(len(gap))}; labels must run from 0 without gaps."
+            )
+        return cut_all(groups, names, seed, source.where)
+    places = {_group(row): served[row.part] for row in source.rows if row.part}
+    if "val" not in served.values():
+        places |= cut_val(groups, names, seed, source.where)
+    return places
+
+
+def _group(row: Row) -> str:
+    return row.key if row.group is None else row.group
+
+
+def _tidy(name: str) -> str:
+    """One spelling for the two that Unicode allows ("é" as one character or as two, which macOS writes)."""
+    return unicodedata.normalize("NFC", name).strip()
+
+
+def _and_others(count: int) -> str:
+    return "" if count == 1 else f" (nor of {count - 1} more)"

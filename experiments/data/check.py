@@ -1,0 +1,140 @@
+"""Looks at every picture of a data set before a run does: `ipo data check`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ipo.experiments.data.dataset import PARTS, DataSet, Item, Part, in_threads
+from ipo.metrics.errors import InputError
+from ipo.metrics.pictures import decode
+from ipo.metrics.template import ANCHOR, TokenCounter, too_long
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a picture stands."""
+
+    name: str
+    part: Part
+    class_name: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found.
+
+    Attributes:
+        name: of the data set.
+        counts: class name → pictures in train, val and test, in label order.
+        base_pictures: how many pictures are left when variants count once.
+        unreadable: picture name → the sentence that says why.
+        duplicates: pictures with the same bytes that are in two parts or two classes.
+        cut_names: class name → why the tokenizer would cut it, in the plainest template.
+        stray: what the source holds besides pictures.
+    """
+
+    name: str
+    counts: dict[str, tuple[int, int, int]]
+    base_pictures: int
+    unreadable: dict[str, str]
+    duplicates: tuple[tuple[Place, ...], ...]
+    cut_names: dict[str, str]
+    stray: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether a run may rely on the data: all readable, nothing leaks, no name is cut."""
+        return not (self.unreadable or self.duplicates or self.cut_names)
+
+    @property
+    def imbalance(self) -> float:
+        """Pictures of the largest class for each one of the smallest."""
+        sizes = [sum(counts) for counts in self.counts.values()]
+        return max(sizes) / min(sizes)
+
+    def text(self) -> str:
+        """Render for a terminal, plain text."""
+        return "\n".join(_lines(self))
+
+
+def check(data: DataSet, tokens: TokenCounter | None = None) -> Report:
+    """Read and decode every picture with a few threads; a bad one is reported and the rest go on.
+
+    Args:
+        data: the data set; its test pictures are opened too, but nothing is scored.
+        tokens: the tokenizer that class names must fit; None leaves that question out.
+    """
+    rows = list(data.items())
+    looks = in_threads(_look, rows)
+    counts = {name: [0, 0, 0] for name in data.class_names}
+    unreadable: dict[str, str] = {}
+    places: dict[str, list[Place]] = {}
+    for (part, item), (content, reason) in zip(rows, looks, strict=True):
+        class_name = data.class_names[item.label]
+        counts[class_name][PARTS.index(part)] += 1
+        if reason:
+            unreadable[item.picture.name] = reason
+        if content:
+            places.setdefault(content, []).append(Place(item.picture.name, part, class_name))
+    cuts = {name: too_long(ANCHOR, [name], tokens) for name in data.class_names} if tokens else {}
+    return Report(
+        name=data.name,
+        counts={name: (train, val, test) for name, (train, val, test) in counts.items()},
+        base_pictures=len({item.group for _, item in rows}),
+        unreadable=unreadable,
+        duplicates=tuple(tuple(same) for same in places.values() if len({(p.part, p.class_name) for p in same}) > 1),
+        cut_names={name: reason for name, reason in cuts.items() if reason},
+        stray=data.stray,
+    )
+
+
+def _look(row: tuple[Part, Item]) -> tuple[str | None, str | None]:
+    """Return the hash of the content and what is wrong with it."""
+    picture = row[1].picture
+    try:
+        content = picture.bytes()
+    except InputError as error:
+        return None, str(error)
+    try:
+        decode(content, picture.name)
+    except InputError as error:
+        return None, str(error)
+    return hashlib.sha256(content).hexdigest(), None
+
+
+def _lines(report: Report) -> Iterator[str]:
+    totals = Counter(dict.fromkeys(PARTS, 0))
+    for counts in report.counts.values():
+        totals.update(dict(zip(PARTS, counts, strict=True)))
+    total = sum(totals.values())
+    variants = "" if report.base_pictures == total else f" of {report.base_pictures} base pictures"
+    yield f"{report.name}: {len(report.counts)} classes, {total} pictures{variants}"
+    yield f"largest class : smallest class = {report.imbalance:.1f} : 1"
+    yield ""
+    width = max(len(name) for name in ("class", *report.counts))
+    yield f"{'class':<{width}}  " + "  ".join(f"{part:>7}" for part in PARTS)
+    for name, counts in report.counts.items():
+        yield f"{name:<{width}}  " + "  ".join(f"{count:>7}" for count in counts)
+    yield f"{'all':<{width}}  " + "  ".join(f"{totals[part]:>7}" for part in PARTS)
+    yield from _section("unreadable pictures", list(report.unreadable.values()))
+    same = [" = ".join(f"{p.name} ({p.part}, {p.class_name})" for p in places) for places in report.duplicates]
+    yield from _section("same picture in two parts or classes", same)
+    yield from _section("class names that the tokenizer would cut", list(report.cut_names.values()))
+    yield from _section("left out, not pictures", list(report.stray))
+    yield ""
+    yield "all pictures can be used" if report.ok else "the data has faults, see above"
+
+
+def _section(title: str, lines: list[str]) -> Iterator[str]:
+    if not lines:
+        return
+    yield ""
+    yield f"{title}: {len(lines)}"
+    yield from (f"  {line}" for line in lines[:_SHOWN])
+    if len(lines) > _SHOWN:
+        yield f"  and {len(lines) - _SHOWN} more"

@@ -1,0 +1,128 @@
+"""What every source ends in: labelled pictures in three parts, named by their content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePath
+from typing import Literal, TypeVar
+
+from ipo.metrics.errors import InputError
+from ipo.metrics.pictures import Picture
+
+Part = Literal["train", "val", "test"]
+PARTS: tuple[Part, ...] = ("train", "val", "test")
+THREADS = 8
+"""Reading waits for disks more than it computes; more threads than this gained nothing on a local disk."""
+
+_Row = TypeVar("_Row")
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One labelled picture.
+
+    Attributes:
+        picture: read only when its pixels are needed.
+        label: index into the class names.
+        group: the base picture; the variants of one picture share it and stay in one part.
+    """
+
+    picture: Picture
+    label: int
+    group: str
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Pictures in three parts: search and selection draw from `train` and `val`, `test` is opened once at the end.
+
+    Attributes:
+        name: short, without a machine's paths.
+        class_names: in label order, as the source spells them (underscores become spaces in prompts).
+        task: a neutral sentence for the language model; it names classes of the base half only.
+        train: in the order of the source, which the few-shot draw depends on.
+        val: as `train`.
+        test: as `train`.
+        variants: whether some groups hold several pictures.
+        stray: what the source holds besides pictures and was left out.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    task: str
+    train: tuple[Item, ...]
+    val: tuple[Item, ...]
+    test: tuple[Item, ...]
+    variants: bool
+    stray: tuple[str, ...] = ()
+
+    def part(self, part: Part) -> tuple[Item, ...]:
+        """Return the items of one part."""
+        return {"train": self.train, "val": self.val, "test": self.test}[part]
+
+    def items(self) -> Iterator[tuple[Part, Item]]:
+        """Go through all items, each with its part."""
+        for part in PARTS:
+            for item in self.part(part):
+                yield part, item
+
+    def fingerprint(self) -> str:
+        """Return 64 hex digits that change with a class name, a picture's bytes, its label, group, part or place.
+
+        The order counts because the few-shot draw depends on it; names and paths do not. Every file is read once (and
+        hashed, not decoded), test pictures included; the result is kept. An unreadable picture counts by its name.
+        """
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        rows = list(self.items())
+        hashes = in_threads(_content, [item.picture for _, item in rows])
+        groups: dict[str, int] = {}
+        total = hashlib.sha256(json.dumps(self.class_names).encode())
+        for (part, item), content in zip(rows, hashes, strict=True):
+            group = groups.setdefault(item.group, len(groups))
+            total.update(json.dumps([part, item.label, group, content]).encode())
+        return total.hexdigest()
+
+
+def _content(picture: Picture) -> str:
+    try:
+        return hashlib.sha256(picture.bytes()).hexdigest()
+    except InputError:
+        return f"unreadable {PurePath(picture.name).name}"
+
+
+def in_threads(function: Callable[[_Row], _Result], rows: Iterable[_Row]) -> list[_Result]:
+    """Call `function` for each row with a few threads; results come in the order of the rows."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(function, rows))
+
+
+def base_count(classes: int) -> int:
+    """Return how many of the classes, in label order, are base classes (method.md 3.3).
+
+    >>> base_count(37), base_count(47), base_count(397)
+    (19, 24, 199)
+    """
+    return math.ceil(classes / 2)
+
+
+def default_task(class_names: Sequence[str]) -> str:
+    """Word the task from a few class names, spread over the base half so that no new class reaches a prompt.
+
+    >>> default_task(["cat", "hot_dog", "bus", "pizza", "tree", "car"])
+    'pictures of 6 kinds of things, such as cat, hot dog, bus'
+    """
+    few = len(class_names) < 4  # too few for a new half (see draw.py)
+    shown = list(class_names) if few else list(class_names[: base_count(len(class_names))])
+    picks = shown if len(shown) <= 3 else [shown[0], shown[len(shown) // 2], shown[-1]]
+    words = ", ".join(name.replace("_", " ") for name in picks)
+    return f"pictures of {len(class_names)} kinds of things, such as {words}"

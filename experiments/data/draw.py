@@ -1,0 +1,111 @@
+"""Which pictures a run may see: a few to search, a few to select, and the sealed test pictures.
+
+The draw is the few-shot rule of the benchmark (method.md 3.3), and without variants it is that rule bit for bit: from
+one stream seeded once, K base pictures of each class of train, the classes in order of first appearance, then the
+selection pictures of val from the same stream. It draws over all classes and cuts to the base classes afterwards; the
+other order would give other pictures.
+
+A shot is a base picture, and all its variants come along. Variants of one picture are not independent: four of them
+are one shot seen four times, so drawing single items would report more shots than there are.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from ipo.experiments.data.dataset import DataSet, Item, Part, base_count
+from ipo.metrics.errors import InputError
+
+if TYPE_CHECKING:
+    import dspy
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The pictures of one run, labels counted from 0 within their classes.
+
+    Attributes:
+        search: what the reward sees.
+        selection: what the winner is chosen on.
+        test: all test pictures of `class_names`.
+        new_test: all test pictures of `new_class_names`; empty unless the classes were cut.
+        class_names: all classes, or the base classes.
+        new_class_names: the new classes; empty unless the classes were cut.
+    """
+
+    search: tuple[Item, ...]
+    selection: tuple[Item, ...]
+    test: tuple[Item, ...]
+    new_test: tuple[Item, ...]
+    class_names: tuple[str, ...]
+    new_class_names: tuple[str, ...]
+
+    def examples(self, part: Literal["search", "selection", "test"]) -> list[dspy.Example]:
+        """Return one part as DSPy examples with `image`, `label` (the class name) and `group` (the base picture)."""
+        import dspy
+
+        items: tuple[Item, ...] = getattr(self, part)
+        return [
+            dspy.Example(image=item.picture, label=self.class_names[item.label], group=item.group).with_inputs("image")
+            for item in items
+        ]
+
+
+def draw(data: DataSet, shots: int, selection_shots: int, seed: int, classes: Literal["all", "base"] = "all") -> Draw:
+    """Draw the pictures of a run; none is opened.
+
+    Args:
+        data: what to draw from.
+        shots: base pictures a class to search with, at least 1.
+        selection_shots: base pictures a class to select with; 0 for none. The benchmark takes min(shots, 4).
+        seed: of the draw.
+        classes: "base" cuts to the first half of the labels, rounded up, and keeps the rest as new classes.
+
+    Raises:
+        InputError: a class that is kept has fewer base pictures than asked for, or there are too few classes to cut.
+    """
+    if shots < 1 or selection_shots < 0:
+        raise InputError(f"shots must be at least 1 and selection shots at least 0, not {shots} and {selection_shots}.")
+    n = len(data.class_names)
+    kept = range(n if classes == "all" else base_count(n))
+    new = range(len(kept), n)
+    if new and len(new) < 2:
+        raise InputError(f"{data.name} has {n} classes and base-to-new needs at least 4, two a half; use all classes.")
+    rng = random.Random(seed)
+    search = _sample(data, "train", shots, rng, kept)
+    selection = _sample(data, "val", selection_shots, rng, kept)
+    return Draw(
+        search=_cut(search, kept),
+        selection=_cut(selection, kept),
+        test=_cut(data.test, kept),
+        new_test=_cut(data.test, new),
+        class_names=tuple(data.class_names[label] for label in kept),
+        new_class_names=tuple(data.class_names[label] for label in new),
+    )
+
+
+def _sample(data: DataSet, part: Part, shots: int, rng: random.Random, kept: Collection[int]) -> list[Item]:
+    by_label: dict[int, dict[str, list[Item]]] = {}
+    for item in data.part(part):
+        by_label.setdefault(item.label, {}).setdefault(item.group, []).append(item)
+    drawn: list[Item] = []
+    for label, groups in by_label.items():
+        pictures = list(groups.values())
+        if len(pictures) < shots:
+            if label in kept:
+                raise InputError(
+                    f"the class {data.class_names[label]!r} of {data.name} has {len(pictures)} base pictures in {part} "
+                    f"and {shots} are needed; ask for fewer shots or add pictures."
+                )
+            continue  # the rule takes all of a short class without touching the stream; this class is cut away below
+        # Which ones are drawn depends on their number alone, so lists of one item draw as items would.
+        for variants in rng.sample(pictures, shots):
+            drawn.extend(variants)
+    return drawn
+
+
+def _cut(items: Collection[Item], labels: range) -> tuple[Item, ...]:
+    return tuple(replace(item, label=item.label - labels.start) for item in items if item.label in labels)

@@ -1,0 +1,109 @@
+"""`folder:PATH`: class sub-folders, or train/val/test folders above them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ipo.experiments.data.assemble import Gathered, Row
+from ipo.experiments.data.dataset import Part
+from ipo.experiments.data.split import part_named
+from ipo.metrics.errors import InputError
+from ipo.metrics.pictures import Picture
+
+ENDINGS = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".jp2", ".avif")
+)
+"""A file that ends otherwise is stray."""
+
+
+def gather(rest: str) -> Gathered:
+    """Read the layout of a folder; no picture is opened.
+
+    Raises:
+        InputError: the folder is missing, unreadable, mixes the two layouts, or has an empty class folder.
+    """
+    if not rest:
+        raise InputError("folder: needs a path, for example folder:pictures/animals.")
+    root = Path(rest).expanduser()
+    where = f"the folder {root}"
+    if not root.is_dir():
+        problem = "is a file, not a folder" if root.exists() else "does not exist"
+        raise InputError(f"{where} {problem}; give the folder that holds the class folders.")
+    stray: list[str] = []
+    rows: list[Row] = []
+    tops = _folders(root, root, stray)
+    for part, top in _layout(tops, where):
+        folders = _folders(top, root, stray) if part else [top]
+        if not folders:
+            raise InputError(
+                f"the split folder {top} has no class folders; put the pictures of each class in a folder."
+            )
+        for folder in folders:
+            rows.extend(_class_rows(folder, root, part, stray))
+    if not tops and any(Path(name).suffix.lower() in ENDINGS for name in stray):
+        raise InputError(f"{where} has pictures but no class folders; put the pictures of each class in a folder.")
+    return Gathered(f"folder:{root.resolve().name}", where, rows, stray=tuple(stray))
+
+
+def _layout(tops: list[Path], where: str) -> Iterator[tuple[Part | None, Path]]:
+    """Tell split folders from class folders: "train" beside "bus" is a class, "train" beside "test" is a split."""
+    parts = {top: part_named(top.name) for top in tops}
+    splits = [top.name for top, part in parts.items() if part]
+    others = [top.name for top, part in parts.items() if not part]
+    if splits and not others:
+        if len(set(parts.values())) < len(tops):
+            raise InputError(f"{where} has two folders for one part ({', '.join(splits)}); join them.")
+        yield from ((part, top) for top, part in parts.items())
+        return
+    if others and len(splits) > 1:
+        raise InputError(
+            f"{where} has split folders ({', '.join(splits)}) beside other folders ({', '.join(others[:3])}); "
+            "keep only the split folders there, or only class folders."
+        )
+    yield from ((None, top) for top in tops)
+
+
+def _class_rows(folder: Path, root: Path, part: Part | None, stray: list[str]) -> list[Row]:
+    rows = []
+    for path in _files(folder):
+        key = path.relative_to(root).as_posix()
+        if path.suffix.lower() in ENDINGS and not path.name.startswith("."):
+            rows.append(Row(Picture.from_path(path), folder.name, key, part))
+        else:
+            stray.append(key)
+    if not rows:
+        raise InputError(f"the class folder {folder} has no pictures; put some there or remove it.")
+    return rows
+
+
+def _folders(folder: Path, root: Path, stray: list[str]) -> list[Path]:
+    """Return the sub-folders in order; files and hidden folders are stray."""
+    found = []
+    for entry in _entries(folder):
+        if entry.is_dir() and not entry.name.startswith((".", "__")):
+            found.append(entry)
+        else:
+            stray.append(entry.relative_to(root).as_posix())
+    return found
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir(), key=lambda entry: entry.name)
+    except OSError as error:
+        raise _unreadable(error) from error
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    def fail(error: OSError) -> None:
+        raise _unreadable(error) from error
+
+    for top, folders, files in os.walk(folder, onerror=fail):
+        folders.sort()  # in place: os.walk goes on in this order
+        yield from (Path(top, name) for name in sorted(files))
+
+
+def _unreadable(error: OSError) -> InputError:
+    return InputError(f"cannot read the folder {error.filename}: {error.strerror}; check its permissions.")

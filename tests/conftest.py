@@ -1,0 +1,88 @@
+"""What all tests share: caches of their own, the embedded CLIP loaded once, an engine that answers from a script."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing in the tests may depend on a model hub
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_models() -> Iterator[Path]:
+    """Local weights stay in the user's cache: they are large, and checked by hash."""
+    from ipo.programs.lm.weights import models_dir
+
+    yield models_dir()
+
+
+@pytest.fixture()
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_models: Path) -> Path:
+    """A cache folder of the test's own, with the weights of the local models linked in."""
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    if shared_models.exists():
+        (folder / "models").symlink_to(shared_models)
+    monkeypatch.setenv("IPO_CACHE_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def clip() -> Any:
+    """The embedded CLIP."""
+    from ipo.metrics.clip import load_clip
+
+    return load_clip("embedded")
+
+
+class ScriptedEngine:
+    """A DSPy engine that gives queued replies or raises queued errors; only for injecting faults."""
+
+    def __init__(self, *script: str | BaseException) -> None:
+        self.script = list(script)
+        self.requests: list[Any] = []
+
+    def complete(self, request: Any) -> Any:
+        from dspy.lm15 import Message, Response, Usage
+
+        self.requests.append(request)
+        reply = self.script.pop(0) if self.script else "nothing more"
+        if isinstance(reply, BaseException):
+            raise reply
+        finish = "length" if reply.endswith("…") else "stop"
+        return Response(
+            id=None,
+            model="scripted",
+            message=Message.assistant(reply.removesuffix("…")),
+            finish_reason=finish,
+            usage=Usage(input_tokens=100, output_tokens=20),
+        )
+
+
+@pytest.fixture()
+def scripted() -> Callable[..., tuple[Any, ScriptedEngine]]:
+    """Make a `dspy.LM` over a `ScriptedEngine`."""
+    import dspy
+
+    def make(*script: str | BaseException) -> tuple[Any, ScriptedEngine]:
+        engine = ScriptedEngine(*script)
+        return dspy.LM("scripted/model", engine=engine, cache=False, num_retries=0, temperature=1.0), engine
+
+    return make
+
+
+def listed(*templates: str) -> str:
+    """Word templates the way ChatAdapter asks for them."""
+    import json
+
+    return f"[[ ## templates ## ]]\n{json.dumps(list(templates))}\n\n[[ ## completed ## ]]"
+
+
+@pytest.fixture()
+def as_list() -> Callable[..., str]:
+    return listed

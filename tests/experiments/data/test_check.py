@@ -1,0 +1,110 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ipo.experiments.data import check, load_data
+
+
+def saved(image, kind, **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def noise(mode, bands):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 40, bands), dtype=np.uint8)
+    return (
+        Image.fromarray(pixels.squeeze()).convert(mode)
+        if bands != 4
+        else Image.merge(mode, [Image.fromarray(pixels[..., b]) for b in range(4)])
+    )
+
+
+GOOD = {
+    "cmyk.jpg": lambda: saved(noise("CMYK", 4), "JPEG"),
+    "palette.png": lambda: saved(noise("P", 3), "PNG", transparency=b"\x00\x80" * 128),
+    "grey 16 bit.png": lambda: saved(Image.fromarray(np.full((9, 9), 30000, np.uint16)), "PNG"),
+    "grey.JPEG": lambda: saved(noise("L", 1), "JPEG"),
+    "animated.gif": lambda: saved(noise("P", 3), "GIF", save_all=True, append_images=[noise("P", 3)]),
+}
+BAD = {
+    "empty.jpg": (lambda: b"", "is empty (0 bytes)"),
+    "text.jpg": (lambda: b"this is no picture", "is not a readable picture"),
+    "cut.jpg": (lambda: saved(noise("RGB", 3), "JPEG")[:700], "is not a readable picture"),
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_odd_but_good_pictures_are_readable_as_rgb(folder, name):
+    root = folder({"cat": 3, "dog": 3})
+    (root / "cat" / name).write_bytes(GOOD[name]())
+    data = load_data(f"folder:{root}", seed=0)
+    report = check(data)
+    assert report.ok, report.text()
+    item = next(i for _, i in data.items() if i.group == f"cat/{name}")
+    assert item.picture.image().mode == "RGB"
+
+
+def test_bad_pictures_are_named_and_the_rest_go_on(folder):
+    root = folder({"cat": 3, "dog": 3})
+    for name, (make, _) in BAD.items():
+        (root / "dog" / name).write_bytes(make())
+    data = load_data(f"folder:{root}", seed=0)
+    (root / "cat" / "001.png").unlink()
+    report = check(data)
+    assert not report.ok
+    assert set(report.unreadable) == {str(root / "dog" / name) for name in BAD} | {str(root / "cat" / "001.png")}
+    for name, (_, reason) in BAD.items():
+        assert reason in report.unreadable[str(root / "dog" / name)]
+    assert [sum(counts) for counts in report.counts.values()] == [3, 6]
+    assert report.imbalance == 2.0
+    assert "unreadable pictures: 4" in report.text()
+
+
+def test_the_same_picture_in_two_parts_or_two_classes(folder):
+    root = folder({f"{part}/{name}": 2 for part in ("train", "val", "test") for name in ("cat", "dog")})
+    (root / "test/dog/001.png").write_bytes((root / "train/dog/000.png").read_bytes())
+    (root / "val/dog/001.png").write_bytes((root / "val/cat/001.png").read_bytes())
+    (root / "val/cat/copy.png").write_bytes((root / "val/cat/000.png").read_bytes())  # same part and class: harmless
+    report = check(load_data(f"folder:{root}", seed=0))
+    found = [{(p.part, p.class_name) for p in same} for same in report.duplicates]
+    assert found == [{("train", "dog"), ("test", "dog")}, {("val", "cat"), ("val", "dog")}]
+    assert "same picture in two parts or classes: 2" in report.text()
+
+
+class Letters:
+    """Counts letters, so that lengths can be read off."""
+
+    context_length = 30
+
+    def count(self, text):
+        return len(text)
+
+
+def test_names_that_the_tokenizer_would_cut(folder):
+    long = "a very long name of a thing"
+    report = check(load_data(f"folder:{folder({'cat': 3, long: 3})}", seed=0), Letters())
+    assert list(report.cut_names) == [long]
+    assert not report.ok
+    assert "more than the 30 that fit" in report.text()
+
+
+def test_the_text_of_a_clean_report(folder):
+    root = folder({"cat": 10, "hot dog": 5})
+    (root / "notes.txt").write_text("x")
+    assert check(load_data(f"folder:{root}", seed=0)).text().splitlines() == [
+        "folder:pictures: 2 classes, 15 pictures",
+        "largest class : smallest class = 2.0 : 1",
+        "",
+        "class      train      val     test",
+        "cat            3        2        5",
+        "hot dog        2        1        2",
+        "all            5        3        7",
+        "",
+        "left out, not pictures: 1",
+        "  notes.txt",
+        "",
+        "all pictures can be used",
+    ]

@@ -1,0 +1,152 @@
+import random
+from dataclasses import replace
+
+import pytest
+
+from ipo.experiments.data import DataSet, Item, draw
+from ipo.metrics.errors import InputError
+from ipo.metrics.pictures import Picture
+
+
+def names(items):
+    return [item.picture.name for item in items]
+
+
+def published_rule(train, val, shots, selection_shots, seed):
+    """The rule of method.md 3.3, written over items and with the global generator, as the benchmark has it."""
+    random.seed(seed)
+    result = []
+    for part, count in ((train, shots), (val, selection_shots)):
+        groups = {}
+        for item in part:
+            groups.setdefault(item.label, []).append(item)
+        result.append([item for group in groups.values() for item in random.sample(group, count)])
+    return result
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(("shots", "selection_shots"), [(1, 1), (4, 4), (16, 4)])
+def test_without_variants_it_is_the_published_rule(sealed, seed, shots, selection_shots):
+    data = sealed(7, per_class=20, order=[3, 0, 6, 1, 5, 2, 4])
+    search, selection = published_rule(data.train, data.val, shots, selection_shots, seed)
+    drawn = draw(data, shots, selection_shots, seed)
+    assert list(drawn.search) == search
+    assert list(drawn.selection) == selection
+
+
+# EuroSAT's published split holds the classes one after the other, so its sizes are all that the draw depends on.
+EUROSAT_TRAIN = (1500, 1500, 1500, 1250, 1250, 1000, 1250, 1500, 1250, 1500)
+EUROSAT_VAL = (600, 600, 600, 500, 500, 400, 500, 600, 500, 600)
+# Positions in those lists, from indices/eurosat/shot_1-seed_N.json of github.com/linzhiqiu/cross_modal_adaptation.
+EUROSAT_ONE_SHOT = {
+    1: (
+        [275, 2665, 3129, 5022, 5991, 7507, 8920, 10217, 11527, 12429],
+        [96, 1099, 1229, 2257, 2727, 2999, 3421, 3702, 4656, 5256],
+    ),
+    2: (
+        [115, 1687, 3173, 5239, 6096, 7753, 8631, 9765, 11990, 12434],
+        [36, 1195, 1362, 2020, 2626, 3001, 3611, 4221, 4786, 5180],
+    ),
+    3: (
+        [487, 2713, 4114, 4767, 6507, 7937, 9236, 10220, 11939, 12134],
+        [13, 1080, 1465, 2082, 2419, 2898, 3567, 4181, 4576, 5362],
+    ),
+}
+
+
+@pytest.mark.parametrize("seed", EUROSAT_ONE_SHOT)
+def test_it_draws_what_is_published_for_eurosat(seed):
+    def part(sizes):
+        labels = [label for label, size in enumerate(sizes) for _ in range(size)]
+        return tuple(Item(Picture.from_bytes(str(i), b""), label, str(i)) for i, label in enumerate(labels))
+
+    class_names = tuple(str(label) for label in range(10))
+    data = DataSet("eurosat", class_names, "things", part(EUROSAT_TRAIN), part(EUROSAT_VAL), (), variants=False)
+    drawn = draw(data, 1, 1, seed)
+    assert ([int(i.group) for i in drawn.search], [int(i.group) for i in drawn.selection]) == EUROSAT_ONE_SHOT[seed]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_it_draws_over_all_classes_and_cuts_afterwards(sealed, seed):
+    data = sealed(7, per_class=20, order=[3, 0, 6, 1, 5, 2, 4])
+    search, selection = published_rule(data.train, data.val, 2, 2, seed)
+    drawn = draw(data, 2, 2, seed, "base")
+    assert list(drawn.search) == [item for item in search if item.label < 4]
+    assert list(drawn.selection) == [item for item in selection if item.label < 4]
+
+
+@pytest.mark.parametrize(("classes", "base", "new"), [(37, 19, 18), (47, 24, 23), (397, 199, 198), (10, 5, 5)])
+def test_odd_class_counts_give_the_base_half_one_more(sealed, classes, base, new):
+    data = sealed(classes, per_class=2)
+    drawn = draw(data, 1, 1, 0, "base")
+    assert (len(drawn.class_names), len(drawn.new_class_names)) == (base, new)
+    assert drawn.class_names + drawn.new_class_names == data.class_names
+    assert {i.label for i in drawn.search} == {i.label for i in drawn.test} == set(range(base))
+    assert {i.label for i in drawn.new_test} == set(range(new))
+    for item in drawn.new_test:
+        assert item.picture.name.split("/")[1] == drawn.new_class_names[item.label].removeprefix("class ")
+    assert len(drawn.test) + len(drawn.new_test) == len(data.test)
+
+
+def test_all_classes_have_no_new_half(sealed):
+    drawn = draw(sealed(5), 1, 0, 0, "all")
+    assert (drawn.new_test, drawn.new_class_names, drawn.selection) == ((), (), ())
+    assert len(drawn.class_names) == 5
+
+
+def test_a_seed_gives_one_draw_and_another_gives_another(sealed):
+    data = sealed(10, per_class=20)
+    one = draw(data, 4, 2, 7)
+    random.seed(99)
+    assert one == draw(data, 4, 2, 7)
+    assert names(one.search) != names(draw(data, 4, 2, 8).search)
+    assert names(one.selection) != names(draw(data, 4, 2, 8).selection)
+
+
+def test_a_shot_is_a_base_picture_with_all_its_variants(sealed):
+    data, plain = sealed(4, per_class=9, variants=5), sealed(4, per_class=9)
+    drawn = draw(data, 3, 2, 0)
+    assert len(drawn.search) == 4 * 3 * 5
+    assert len({i.group for i in drawn.search}) == 4 * 3
+    assert list(dict.fromkeys(i.group for i in drawn.search)) == [i.group for i in draw(plain, 3, 2, 0).search]
+
+
+def test_the_parts_share_no_group(sealed):
+    drawn = draw(sealed(6, variants=2), 3, 3, 0, "base")
+    parts = [{i.group for i in part} for part in (drawn.search, drawn.selection, drawn.test, drawn.new_test)]
+    assert sum(map(len, parts)) == len(set.union(*parts))
+
+
+def test_nothing_is_opened(sealed):
+    drawn = draw(sealed(4), 1, 1, 0, "base")
+    with pytest.raises(AssertionError, match="a picture was opened"):
+        drawn.test[0].picture.bytes()
+
+
+def test_too_few_pictures_names_class_found_and_needed(sealed):
+    data = sealed(4, per_class=6)
+    with pytest.raises(InputError, match="'class 0' of made has 6 base pictures in train and 7 are needed"):
+        draw(data, 7, 1, 0)
+    with pytest.raises(InputError, match="'class 0' of made has 6 base pictures in val and 7 are needed"):
+        draw(data, 1, 7, 0)
+
+
+def test_a_short_new_class_does_not_hinder_the_base_classes(sealed):
+    data = sealed(4, per_class=6)
+    short = replace(data, train=tuple(i for i in data.train if i.label != 3 or i.group.endswith("/0")))
+    assert len(draw(short, 4, 4, 0, "base").search) == 8
+    with pytest.raises(InputError, match="'class 3' of made has 1 base picture"):
+        draw(short, 4, 4, 0, "all")
+
+
+@pytest.mark.parametrize(
+    ("classes", "shots", "selection_shots", "message"),
+    [
+        (3, 1, 1, "has 3 classes and base-to-new needs at least 4"),
+        (4, 0, 1, "shots must be"),
+        (4, 1, -1, "shots must be"),
+    ],
+)
+def test_what_cannot_be_drawn(sealed, classes, shots, selection_shots, message):
+    with pytest.raises(InputError, match=message):
+        draw(sealed(classes), shots, selection_shots, 0, "base")

@@ -1,0 +1,144 @@
+import unicodedata
+
+import pytest
+
+from ipo.experiments.data import load_data
+from ipo.metrics.errors import InputError
+
+
+def test_class_folders_are_cut_into_half_a_fifth_and_the_rest(folder):
+    data = load_data(f"folder:{folder({'dog': 10, 'cat': 20})}", seed=0)
+    assert data.class_names == ("cat", "dog")
+    assert data.name == "folder:pictures"
+    assert not data.variants
+    sizes = {part: [sum(i.label == c for i in data.part(part)) for c in (0, 1)] for part in ("train", "val", "test")}
+    assert sizes == {"train": [6, 3], "val": [4, 2], "test": [10, 5]}
+
+
+def test_three_pictures_a_class_go_one_to_each_part(folder):
+    data = load_data(f"folder:{folder({'cat': 3, 'dog': 3})}", seed=5)
+    assert [len(data.train), len(data.val), len(data.test)] == [2, 2, 2]
+
+
+def test_the_cut_depends_on_the_seed_and_not_on_the_place(folder):
+    counts = {"cat": 9, "dog": 9}
+    one, other = folder(counts, "one"), folder(counts, "other")
+
+    def train(root, seed):
+        return [i.group for i in load_data(f"folder:{root}", seed=seed).train]
+
+    assert train(one, 3) == train(other, 3)
+    assert train(one, 3) != train(one, 4)
+
+
+def test_the_cut_is_the_same_on_every_machine(folder):
+    data = load_data(f"folder:{folder({'cat': 6, 'dog': 5})}", seed=3)
+    assert [i.group for i in data.train] == ["cat/001.png", "cat/004.png", "dog/000.png", "dog/004.png"]
+    assert [i.group for i in data.val] == ["cat/005.png", "dog/002.png"]
+
+
+def test_pictures_come_in_the_order_of_their_paths(folder):
+    nested = {f"cat/{9 - i}": 2 for i in range(10)}
+    data = load_data(f"folder:{folder(nested | {'dog': 3})}", seed=0)
+    for part in ("train", "val", "test"):
+        groups = [i.group for i in data.part(part)]
+        assert groups == sorted(groups)
+
+
+def test_no_group_is_in_two_parts(folder):
+    data = load_data(f"folder:{folder({'cat': 11, 'dog': 7, 'bus': 3})}", seed=1)
+    parts = [{item.group for item in data.part(part)} for part in ("train", "val", "test")]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 21
+
+
+def test_given_parts_are_kept_and_need_no_seed(folder):
+    root = folder({f"{part}/{name}": 2 for part in ("train", "validation", "test") for name in ("cat", "dog")})
+    one, other = (load_data(f"folder:{root}", seed=seed) for seed in (0, 1))
+    assert [(p, i.group, i.label) for p, i in one.items()] == [(p, i.group, i.label) for p, i in other.items()]
+    assert {i.group.split("/")[0] for i in one.val} == {"validation"}
+
+
+@pytest.mark.parametrize("held", ["test", "val"])
+def test_val_is_cut_from_train_where_only_one_other_part_is_given(folder, held):
+    root = folder({"train/cat": 10, "train/dog": 5, f"{held}/cat": 2, f"{held}/dog": 2})
+    data = load_data(f"folder:{root}", seed=0)
+    assert [len(data.train), len(data.val), len(data.test)] == [12, 3, 4]
+    assert all(i.group.startswith("train/") for i in data.val)
+    assert all(i.group.startswith(f"{held}/") for i in data.test)
+
+
+def test_train_beside_other_classes_is_a_class(folder):
+    data = load_data(f"folder:{folder({'train': 3, 'bus': 3})}", seed=0)
+    assert data.class_names == ("bus", "train")
+
+
+def test_spaces_unicode_and_nested_folders(folder):
+    decomposed = unicodedata.normalize("NFD", "café noir")
+    data = load_data(f"folder:{folder({decomposed: 3, 'hot dog/a b': 3, '木': 3}, 'my pictures ü')}", seed=0)
+    assert set(data.class_names) == {"café noir", "hot dog", "木"}
+    assert data.train[0].picture.image().mode == "RGB"
+
+
+def test_stray_files_are_left_out_and_counted(folder):
+    root = folder({"cat": 3, "dog": 3})
+    (root / "README.md").write_text("x")
+    (root / "cat" / "labels.txt").write_text("x")
+    (root / "cat" / "._000.png").write_text("x")
+    (root / ".git").mkdir()
+    data = load_data(f"folder:{root}", seed=0)
+    assert data.stray == (".git", "README.md", "cat/._000.png", "cat/labels.txt")
+    assert len(list(data.items())) == 6
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ({}, "has no pictures"),
+        ({"cat": 5}, "has one class only ('cat')"),
+        ({"cat": 5, "dog": 0}, "dog has no pictures; put some there or remove it"),
+        ({"cat": 5, "dog": 2}, "the class 'dog' in .* has 2 base pictures and train, val and test need at least 3"),
+        ({"hot_dog": 3, "Hot dog": 3}, "two classes, 'Hot dog' and 'hot_dog', that read the same"),
+        (
+            {"train/cat": 3, "test/cat": 1, "labels/cat": 1},
+            r"split folders \(test, train\) beside other folders \(labels",
+        ),
+        (
+            {"train/cat": 3, "train/dog": 1, "test/cat": 1, "test/dog": 1},
+            "'dog' in the train part .* has 1 base picture ",
+        ),
+        ({"train/cat": 3, "train/dog": 3, "test/cat": 1}, "'dog' has no pictures in the test part"),
+        ({"val/cat": 3, "val/dog": 3, "test/cat": 1}, "none to train on"),
+        ({"val/cat": 3, "dev/cat": 3, "train/cat": 1}, r"two folders for one part \(dev, train, val\)"),
+        ({"train": 3, "test": 3}, "the split folder .*test has no class folders"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence(folder, tmp_path, counts, message):
+    (tmp_path / "pictures").mkdir(exist_ok=True)
+    folder(counts)
+    message = message.replace("('cat')", r"\('cat'\)")
+    with pytest.raises(InputError, match=message) as caught:
+        load_data(f"folder:{tmp_path / 'pictures'}", seed=0)
+    assert "\n" not in str(caught.value)
+
+
+def test_pictures_without_class_folders(folder):
+    with pytest.raises(InputError, match="has pictures but no class folders"):
+        load_data(f"folder:{folder({'cat': 3}) / 'cat'}", seed=0)
+
+
+@pytest.mark.parametrize(("name", "message"), [("absent", "does not exist"), ("file", "is a file, not a folder")])
+def test_a_folder_that_is_none(tmp_path, name, message):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match=message):
+        load_data(f"folder:{tmp_path / name}", seed=0)
+
+
+def test_a_folder_that_may_not_be_read(folder, monkeypatch):
+    root = folder({"cat": 3, "dog": 3})
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.scandir", refuse)  # the tests may run as root, whom no mode stops
+    with pytest.raises(InputError, match=r"cannot read the folder .*cat: Permission denied; check its permissions"):
+        load_data(f"folder:{root}", seed=0)

@@ -1,0 +1,164 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ipo.experiments.data import check, load_data
+from ipo.metrics.errors import InputError
+
+datasets = pytest.importorskip("datasets")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    datasets.disable_progress_bars()
+
+
+@pytest.fixture
+def write(tmp_path, encoded):
+    """Write a parquet file with `datasets` itself: bytes inside, as its own writer embeds them."""
+
+    def make(columns, features=None, name="made.parquet", images=True, start=0):
+        count = len(next(iter(columns.values())))
+        if images:
+            cells = [{"bytes": encoded(start + i), "path": None} for i in range(count)]
+            columns = {"image": cells, **columns}
+            features = {"image": datasets.Image(), **(features or {})} if features is not None else None
+        table = datasets.Dataset.from_dict(columns, features=datasets.Features(features) if features else None)
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        table.to_parquet(str(path))
+        return path
+
+    return make
+
+
+TEXT = {"label": datasets.Value("string")}
+LABELS = {"label": datasets.ClassLabel(names=["zebra", "ant"])}
+
+
+def test_class_labels_keep_their_order_and_pictures_are_read_when_asked(write):
+    data = load_data(f"parquet:{write({'label': [0, 1] * 5}, LABELS)}", seed=0)
+    assert data.class_names == ("zebra", "ant")
+    assert data.name == "parquet:made"
+    assert [len(data.train), len(data.val), len(data.test)] == [4, 2, 4]
+    assert data.train[0].picture.image().size == (6, 5)
+    assert data.train[0].picture.stamp
+    assert len({i.picture.stamp for _, i in data.items()}) == 10
+    assert data.train[0].picture.name.startswith("row ")
+    assert check(data).ok
+
+
+def test_text_labels_and_groups(write):
+    columns = {"label": ["cat", "dog"] * 6, "group": [f"{i % 2}{i // 4}" for i in range(12)]}
+    data = load_data(f"parquet:{write(columns, TEXT | {'group': datasets.Value('string')})}", seed=0)
+    assert data.class_names == ("cat", "dog")
+    assert data.variants
+    assert [len(data.train), len(data.val), len(data.test)] == [4, 4, 4]
+
+
+def test_structs_and_plain_bytes_of_other_writers(write, tmp_path):
+    path = write({"label": ["cat", "dog"] * 3}, None)
+    assert load_data(f"parquet:{path}", seed=0).train[0].picture.image().mode == "RGB"
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    cells = pq.read_table(path).column("image").to_pylist()
+    plain = pa.table({"image": [cell["bytes"] for cell in cells], "label": ["cat", "dog"] * 3})
+    pq.write_table(plain, tmp_path / "plain.parquet")
+    assert load_data(f"parquet:{tmp_path / 'plain.parquet'}", seed=0).val[0].picture.image().mode == "RGB"
+
+
+def test_numbers_with_a_name_column(write):
+    features = {"label": datasets.Value("int64"), "class_name": datasets.Value("string")}
+    path = write({"label": [0, 1] * 3, "class_name": ["zebra", "ant"] * 3}, features)
+    assert load_data(f"parquet:{path}", seed=0).class_names == ("zebra", "ant")
+
+
+def test_a_folder_of_files_named_by_split(write, tmp_path):
+    for start, split in ((0, "train"), (10, "validation"), (20, "test")):
+        write({"label": [0, 1] * 2}, LABELS, f"set/{split}-00000-of-00001.parquet", start=start)
+    (tmp_path / "set" / "README.md").write_text("no table")
+    data = load_data(f"parquet:{tmp_path / 'set'}", seed=0)
+    assert [len(data.train), len(data.val), len(data.test)] == [4, 4, 4]
+
+
+def test_hidden_test_labels_make_val_the_test_part(write, tmp_path):
+    for start, split, labels in ((0, "train", [0, 1] * 3), (10, "validation", [0, 1] * 2), (20, "test", [-1] * 4)):
+        write({"label": labels}, LABELS, f"set/{split}-00000-of-00001.parquet", start=start)
+    data = load_data(f"parquet:{tmp_path / 'set'}", seed=0)
+    assert [len(data.train), len(data.val), len(data.test)] == [4, 2, 4]
+    assert data.stray == ("split test",)
+
+
+@pytest.mark.parametrize(
+    ("columns", "features", "message"),
+    [
+        ({"kind": ["a", "b"]}, {"kind": datasets.Value("string")}, "has no label column; its columns are: image, kind"),
+        ({"label": [0, 2] * 3}, {"label": datasets.ClassLabel(names=["a", "b", "c"])}, r"of the class 'b' \(label 1\)"),
+        ({"label": [0, 1, -1]}, LABELS, "row 2 of the split rest of .* has the label -1, which no class has"),
+        ({"label": ["a", None, "b"]}, TEXT, "row 1 of the split rest of .* has no label"),
+        ({"label": [-1, -1]}, LABELS, "has no labelled pictures"),
+        ({"label": [3, 4]}, {"label": datasets.Value("int64")}, "are numbers and CLIP reads names"),
+        (
+            {"fine": [0, 1], "coarse": [0, 1]},
+            {"fine": LABELS["label"], "coarse": LABELS["label"]},
+            r"has several label columns \(fine, coarse\)",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence(write, columns, features, message):
+    with pytest.raises(InputError, match=message):
+        load_data(f"parquet:{write(columns, features)}", seed=0)
+
+
+def test_no_image_column(write):
+    path = write({"label": ["a", "b"]}, TEXT, images=False)
+    with pytest.raises(InputError, match="has no image column; its columns are: label"):
+        load_data(f"parquet:{path}", seed=0)
+
+
+def test_a_parquet_file_that_is_missing_or_torn(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        load_data(f"parquet:{tmp_path / 'none.parquet'}", seed=0)
+    with pytest.raises(InputError, match=r"has no \.parquet files"):
+        load_data(f"parquet:{tmp_path}", seed=0)
+    (tmp_path / "torn.parquet").write_bytes(b"PAR1 torn")
+    with pytest.raises(
+        InputError, match=r"cannot load the parquet data .*torn.parquet: .*check that these are"
+    ) as caught:
+        load_data(f"parquet:{tmp_path / 'torn.parquet'}", seed=0)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bad_picture_in_a_table_is_named_by_its_row(write, tmp_path, encoded):
+    cells = [{"bytes": encoded(i) if i else b"", "path": None} for i in range(6)]
+    path = write({"image": cells, "label": [0, 1] * 3}, {"image": datasets.Image(), **LABELS}, images=False)
+    assert list(check(load_data(f"parquet:{path}", seed=0)).unreadable) == ["row 0 of rest of parquet:made"]
+
+
+def test_hf_reads_a_local_data_set_whose_pictures_are_files(folder):
+    root = folder({f"{part}/{name}": 2 for part in ("train", "test") for name in ("cat", "dog")})
+    data = load_data(f"hf:{root}", seed=0)
+    assert data.class_names == ("cat", "dog")
+    assert [len(data.train), len(data.val), len(data.test)] == [2, 2, 4]
+    assert check(data).ok
+
+
+def test_an_unknown_configuration_names_the_known_ones(folder):
+    root = folder({f"{part}/{name}": 2 for part in ("train", "test") for name in ("cat", "dog")})
+    with pytest.raises(InputError, match=r"cannot load .*'nope' not found. Available: .'default'.*hf:NAME:CONFIG"):
+        load_data(f"hf:{root}:nope", seed=0)
+
+
+def test_the_hub_offline_fails_with_one_clear_sentence(tmp_path):
+    code = "from ipo.experiments.data import load_data; load_data('hf:nobody/nothing', seed=0)"
+    env = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    said = done.stderr.strip().splitlines()[-1]
+    assert said.startswith(
+        "ipo.metrics.errors.InputError: cannot load the Hugging Face data set nobody/nothing (HF_HUB_O"
+    )
+    assert "use folder:, csv: or parquet:" in said

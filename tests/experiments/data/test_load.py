@@ -1,0 +1,78 @@
+import json
+
+import pytest
+
+from ipo.experiments import embedded
+from ipo.experiments.data import check, load_data
+from ipo.metrics.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("", "unknown data ''; use embedded"),
+        ("foldr:x", r"unknown data 'foldr:x' \(did you mean folder\?\); use embedded"),
+        ("embeded", r"did you mean embedded\?"),
+        ("embedded:e", "there are no pictures embedded:e; there are: embedded:a, embedded:b, embedded:c, embedded:d"),
+        ("embedded:A", r"did you mean a\?"),
+        ("folder:", "needs a path"),
+        ("csv:", "needs a path"),
+        ("parquet:", "needs a path"),
+        ("hf:", "needs the name"),
+    ],
+)
+def test_an_unknown_spec_lists_the_forms_and_the_nearest(spec, message):
+    with pytest.raises(InputError, match=message):
+        load_data(spec, seed=0)
+
+
+def test_a_bare_path_is_told_its_form(folder, tmp_path):
+    root = folder({"cat": 3, "dog": 3})
+    with pytest.raises(InputError, match=r"did you mean folder:.*pictures\?"):
+        load_data(str(root), seed=0)
+    with pytest.raises(InputError, match=r"did you mean csv:.*000.png\?"):
+        load_data(str(root / "cat" / "000.png"), seed=0)
+
+
+@pytest.fixture
+def shipped(folder, tmp_path, monkeypatch):
+    """A made split in place of the shipped one: 2 classes, 2 base pictures each and part, 2 variants of each."""
+    counts = {f"{domain}/{part}": 8 for domain in "ab" for part in ("train", "val", "test")}
+    root = folder(counts, "shipped")
+    split = {"schema": 1, "classes": ["zebra", "ant"]}
+    for part in ("train", "val", "test"):
+        rows = enumerate([(0, "zebra"), (0, "zebra"), (1, "ant"), (1, "ant")] * 2)
+        split[part] = [[f"{part}/{i:03d}.png", label, name, f"{name}/{part}{i // 4}"] for i, (label, name) in rows]
+    file = tmp_path / "split.json"
+    file.write_text(json.dumps(split))
+    monkeypatch.setattr(embedded, "PICTURES_DIR", root)
+    monkeypatch.setattr(embedded, "SPLIT_FILE", file)
+    return file, split
+
+
+def test_the_embedded_pictures_keep_their_parts_labels_and_groups(shipped):
+    data, same, other = (load_data(spec, seed=s) for spec, s in (("embedded", 0), ("embedded:a", 1), ("embedded:b", 0)))
+    assert [i.picture.name for i in data.train] == [i.picture.name for i in same.train]
+    assert (data.name, other.name) == ("embedded:a", "embedded:b")
+    assert data.class_names == ("zebra", "ant")
+    assert data.variants
+    assert [i.group for i in data.train[:3]] == ["zebra/train0", "zebra/train0", "ant/train0"]
+    assert data.fingerprint() != other.fingerprint()
+
+
+@pytest.mark.parametrize("domain", embedded.DOMAINS)
+def test_the_pictures_that_ship_can_be_used(domain):
+    data = load_data(f"embedded:{domain}", seed=0)
+    assert check(data).ok
+    parts = [{item.group for item in data.part(part)} for part in ("train", "val", "test")]
+    assert sum(map(len, parts)) == len(set.union(*parts))
+
+
+def test_an_installation_without_the_pictures(shipped):
+    file, split = shipped
+    file.write_text(json.dumps(split | {"schema": 2}))
+    with pytest.raises(InputError, match="schema 2, not 1; reinstall"):
+        load_data("embedded", seed=0)
+    file.unlink()
+    with pytest.raises(InputError, match=r"are not in this installation .* reinstall"):
+        load_data("embedded", seed=0)

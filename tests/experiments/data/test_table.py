@@ -1,0 +1,99 @@
+import pytest
+
+from ipo.experiments.data import load_data
+from ipo.metrics.errors import InputError
+
+
+@pytest.fixture
+def table(folder):
+    """Write a table beside the pictures cat/000.png … cat/005.png and dog/000.png … dog/005.png."""
+    root = folder({"cat": 6, "dog": 6})
+
+    def write(text, encoding="utf-8"):
+        path = root / "labels.csv"
+        path.write_bytes(text.encode(encoding))
+        return f"csv:{path}"
+
+    return write
+
+
+def rows(template, count=6):
+    return "".join(template.format(name=n, label=k, i=i) for k, n in enumerate(("cat", "dog")) for i in range(count))
+
+
+@pytest.mark.parametrize("column", ["image", "path", "file_name"])
+def test_names_as_labels(table, column):
+    data = load_data(table(f"{column},label\r\n" + rows("{name}/{i:03d}.png,a {name}\r\n"), "utf-8-sig"), seed=0)
+    assert data.class_names == ("a cat", "a dog")
+    assert [len(data.train), len(data.val), len(data.test)] == [4, 2, 6]
+    assert data.name == "csv:labels"
+    assert data.train[0].picture.image().size == (6, 5)
+
+
+def test_numbers_with_names_keep_their_order(table):
+    text = "image,label,class_name\n" + rows("{name}/{i:03d}.png,{label},{name}\n").replace("cat\n", "zebra\n")
+    assert load_data(table(text), seed=0).class_names == ("zebra", "dog")
+
+
+def test_split_and_group(table):
+    parts = ["Train", "train", "val", "val", "test", "test"]
+    text = "image,label,split,group\n" + "".join(
+        f"{name}/{i:03d}.png,{name},{part},{name}{i // 2}\n" for name in ("cat", "dog") for i, part in enumerate(parts)
+    )
+    data = load_data(table(text), seed=0)
+    assert data.variants
+    assert [i.group for i in data.val] == ["cat1", "cat1", "dog1", "dog1"]
+
+
+def test_groups_stay_whole_when_cut(table):
+    text = "image,label,group\n" + "".join(
+        f"{n}/{i:03d}.png,{n},{n}{i // 2}\n" for n in ("cat", "dog") for i in range(6)
+    )
+    data = load_data(table(text), seed=0)
+    parts = [{i.group for i in data.part(part)} for part in ("train", "val", "test")]
+    assert [len(part) for part in parts] == [2, 2, 2]
+    assert len(set.union(*parts)) == 6
+
+
+HEAD = "image,label,split,group\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has no column image or path or file_name; its columns are: none"),
+        ("file,label\n", "no column image or path or file_name; its columns are: file, label"),
+        ("image;label\n", "its columns are: image;label"),
+        ("image,class\n", "no column label; its columns are: image, class"),
+        ("image,label\n", "has no pictures"),
+        ("image,label\ncat/000.png,cat\ncat/nope.png,cat\n", "row 3 of .*labels.csv names the picture 'cat/nope.png'"),
+        ("image,label\n\ncat/000.png\n", "row 3 of .* more or fewer cells than the header's 2"),
+        ("image,label\ncat/000.png,cat,dog\n", "row 2 of .* more or fewer cells"),
+        ("image,label\ncat/000.png, \n", "row 2 of .* has an empty cell in the column label"),
+        ("image,label\ncat/000.png,cat\ncat/000.png,dog\n", "row 3 of .* names 'cat/000.png' again, after row 2"),
+        (HEAD + "cat/000.png,cat,later,\n", "row 2 of .* has the split 'later'; write train, val or test"),
+        (HEAD + "cat/000.png,cat,train,\ndog/000.png,dog,,\n", "dog/000.png of .* has no split while others have one"),
+        (
+            HEAD + "cat/000.png,cat,train,g\ncat/001.png,cat,test,g\ndog/000.png,dog,train,\n",
+            "the group 'g' of .* is in two parts: cat/000.png is in 'train' and cat/001.png in 'test'",
+        ),
+        (HEAD + "cat/000.png,cat,,g\ndog/001.png,dog,,g\n", "the group 'g' of .* is in two classes"),
+        ("image,label\ncat/000.png,0\ndog/000.png,1\n", "are numbers and CLIP reads names; add a column class_name"),
+        ("image,label,class_name\ncat/000.png,0,cat\ndog/000.png,2,dog\n", r"from 0 without gaps \(see label 1\)"),
+        ("image,label,class_name\ncat/000.png,0,cat\ndog/000.png,0,dog\n", "the label 0 both 'cat' and 'dog'"),
+        ("image,label,class_name\ncat/000.png,0,cat\ndog/000.png,1,cat\n", "two labels with the name 'cat'"),
+        ("image,label,class_name\ncat/000.png,x,cat\n", "has the label 'x' beside a column class_name"),
+        ('image,label\n"cat/000.png,cat\n', "is not a CSV file in UTF-8"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence(table, text, message):
+    with pytest.raises(InputError, match=message) as caught:
+        load_data(table(text), seed=0)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_table_that_is_missing_or_not_text(table, tmp_path):
+    with pytest.raises(InputError, match=r"cannot read the table .*none.csv: No such file"):
+        load_data(f"csv:{tmp_path / 'none.csv'}", seed=0)
+    with pytest.raises(InputError, match="is not a CSV file in UTF-8"):
+        load_data(table("image,label\ncafé,x\n", "latin-1"), seed=0)
