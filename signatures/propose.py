@@ -13,8 +13,8 @@ class ProposeTemplates(dspy.Signature):
     """
 
     task: str = dspy.InputField(desc="what the pictures are and what `<CLASS>` stands for")
-    image_descriptions: list[str] = dspy.InputField(desc="what a few of the pictures look like; may be empty")
-    scored_templates: list[str] = dspy.InputField(desc="templates tried so far, worst first, best last")
-    refused_templates: list[str] = dspy.InputField(desc="your last answers that could not be used, with the reason")
+    image_descriptions: str = dspy.InputField(desc="what a few of the pictures look like, one per line; may be empty")
+    scored_templates: str = dspy.InputField(desc="templates tried so far, one per line, worst first, best last")
+    refused_templates: str = dspy.InputField(desc="your last answers that could not be used, with the reason")
     count: int = dspy.InputField(desc="how many new templates to write")
     templates: list[str] = dspy.OutputField(desc="exactly `count` new templates")

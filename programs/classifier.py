@@ -1,0 +1,173 @@
+"""The program that is optimised: a zero-shot CLIP classifier whose state is its templates."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import dspy
+import numpy as np
+
+from ipo.metrics.clip import Clip, Floats, load_clip
+from ipo.metrics.errors import InputError
+from ipo.metrics.pictures import Picture
+from ipo.metrics.reward import class_embeddings, logits_of
+from ipo.metrics.template import ANCHOR, check
+
+Weighted = tuple[str, float]
+"""A template and its weight in the ensemble, > 0."""
+
+
+class TemplateClassifier(dspy.Module):
+    """Classifies a picture by comparing it with one sentence per class.
+
+    Args:
+        clip: the frozen encoder.
+        class_names: the classes, in label order.
+        templates: one template, or several with weights: then the class embedding is their weighted mean.
+
+    Raises:
+        InputError: a template has no slot, or does not fit the encoder's context with these classes.
+
+    Example:
+        >>> clip = load_clip("ViT-B-16/openai")  # doctest: +SKIP
+        >>> TemplateClassifier(clip, ["cat", "dog"])(image="cat.jpg").label  # doctest: +SKIP
+        'cat'
+    """
+
+    def __init__(self, clip: Clip, class_names: Sequence[str], templates: str | Sequence[Weighted] = ANCHOR) -> None:
+        super().__init__()
+        self.clip = clip
+        self.class_names = tuple(class_names)
+        self._embeddings: tuple[object, Floats] | None = None
+        self.set_templates(templates)
+
+    def set_templates(self, templates: str | Sequence[Weighted]) -> None:
+        """Replace the templates.
+
+        Raises:
+            InputError: see the class.
+        """
+        weighted = [(templates, 1.0)] if isinstance(templates, str) else [(t, float(w)) for t, w in templates]
+        if not weighted or not all(0 < weight < float("inf") for _, weight in weighted):
+            raise InputError("a classifier needs at least one template, each with a finite weight above 0.")
+        for template, _ in weighted:
+            check(template, self.class_names, self.clip)
+        self.templates: tuple[Weighted, ...] = tuple(weighted)
+
+    @property
+    def template(self) -> str:
+        """The template with the highest weight."""
+        return max(self.templates, key=lambda member: member[1])[0]
+
+    def forward(self, image: Any) -> dspy.Prediction:
+        """Classify one picture.
+
+        Args:
+            image: a path, encoded bytes, a PIL image, a `Picture` or a `dspy.Image` that holds its data.
+
+        Returns:
+            `label`: the class name; `scores`: probability of each class name, softmax of the logits.
+        """
+        probabilities = self.probabilities([to_picture(image)])[0]
+        scores = {name: float(p) for name, p in zip(self.class_names, probabilities, strict=True)}
+        return dspy.Prediction(label=self.class_names[int(probabilities.argmax())], scores=scores)
+
+    def probabilities(self, pictures: Sequence[Picture]) -> Floats:
+        """Classify many pictures in one batch.
+
+        Returns:
+            float32 (n, C), rows that sum to 1.
+        """
+        logits = logits_of(self.clip, self.clip.encode_pictures(pictures), self._classes())
+        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+        softmax: Floats = exponents / exponents.sum(axis=1, keepdims=True)
+        return softmax
+
+    def _classes(self) -> Floats:
+        state = (self.templates, self.class_names)
+        if self._embeddings is None or self._embeddings[0] != state:
+            self._embeddings = (state, class_embeddings(self.clip, self.templates, self.class_names))
+        return self._embeddings[1]
+
+    def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
+        """Return templates, classes and the encoder's name, beside DSPy's own state. Plain JSON, no pickle."""
+        state: dict[str, Any] = super().dump_state(json_mode=json_mode)
+        return state | {
+            "templates": [{"template": template, "weight": weight} for template, weight in self.templates],
+            "class_names": list(self.class_names),
+            "clip": {"name": self.clip.name, "fingerprint": self.clip.fingerprint},
+        }
+
+    def load_state(self, state: dict[str, Any], **kwargs: Any) -> None:
+        """Take templates and classes from a saved state.
+
+        Raises:
+            InputError: the state belongs to another encoder: a template's gain does not carry over blindly.
+        """
+        saved = state["clip"]
+        if saved["fingerprint"] != self.clip.fingerprint:
+            raise InputError(
+                f"this program was optimised for the CLIP {saved['name']} and the one loaded is {self.clip.name} with "
+                "other weights or another picture transform; load the same one, or optimise again."
+            )
+        self.class_names = tuple(state["class_names"])
+        self.set_templates([(member["template"], member["weight"]) for member in state["templates"]])
+        own = ("templates", "class_names", "clip")
+        super().load_state({name: value for name, value in state.items() if name not in own}, **kwargs)
+
+    @classmethod
+    def from_file(cls, path: str | Path, clip: Clip | None = None) -> TemplateClassifier:
+        """Load a saved program, with the encoder that it names unless one is given.
+
+        Raises:
+            InputError: the file is no saved program, or its encoder cannot be loaded.
+        """
+        import json
+
+        path = Path(path)
+        try:
+            state = json.loads(path.read_text(encoding="utf-8"))
+            names, name = list(state["class_names"]), state["clip"]["name"]
+        except OSError as error:
+            raise InputError(
+                f"cannot read the program {path}: {error.strerror}; name a run or its program.json."
+            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is not a saved program (program.json of a run): {error}.") from error
+        program = cls(clip or load_clip(name), names)
+        try:
+            program.load(str(path))
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{path} is not a saved program (program.json of a run): it lacks {error}.") from error
+        return program
+
+
+def to_picture(image: Any) -> Picture:
+    """Accept a picture in any of the forms that DSPy users have it in.
+
+    Raises:
+        InputError: it is none of them, or a `dspy.Image` that points to the network.
+    """
+    if isinstance(image, Picture):
+        return image
+    if isinstance(image, dspy.Image):
+        import base64
+
+        head, _, data = image.url.partition(";base64,")
+        if not head.startswith("data:"):
+            raise InputError(f"the picture {image.url[:80]} is a web address; load it first (dspy.Image.from_url).")
+        return Picture.from_bytes("the given dspy.Image", base64.b64decode(data))
+    if isinstance(image, (str, Path)):
+        return Picture.from_path(Path(image))
+    if isinstance(image, bytes):
+        return Picture.from_bytes("the given picture", image)
+    if hasattr(image, "save") and hasattr(image, "convert"):  # a PIL image
+        buffer = io.BytesIO()
+        image.convert("RGB").save(buffer, format="PNG")
+        return Picture.from_bytes("the given PIL image", buffer.getvalue())
+    raise InputError(
+        f"cannot take a picture from {type(image).__name__}; give a path, bytes, a PIL image or a dspy.Image."
+    )

@@ -1,0 +1,232 @@
+"""The describer that needs no multimodal model: the frozen CLIP itself says what pictures look like.
+
+A bank of phrases (`attributes.yaml`) is tried one by one: does naming it ("a line drawing of a <CLASS>.") bring
+a picture's right class out better than the bare prompt ("a picture of a <CLASS>.") does? What holds over the pictures
+is worded into one line. It asks no language model, costs no tokens, and names no class.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import dspy
+import numpy as np
+import numpy.typing as npt
+import yaml
+from scipy import special
+
+from ipo.metrics.pictures import Picture
+from ipo.metrics.template import SLOT, TokenCounter, fill, too_long
+
+Floats = npt.NDArray[np.float32]
+Gains = npt.NDArray[np.float64]
+
+MAX_CLASSES = 20
+"""Classes that phrases are tried with. More would cost text encoding only: a look shows on any of them."""
+BATCH = 100
+"""Pictures per encoding call."""
+ERROR = 0.05
+"""Chance that any phrase of the bank is said of pictures that none of them fits."""
+PER_GROUP = 2
+NOTHING = "The pictures have no look that stands out."
+
+
+class Encoder(TokenCounter, Protocol):
+    """What is needed of a CLIP; `metrics.clip.Clip` is one."""
+
+    logit_scale: float
+
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        """Return float32 (len(texts), D), unit rows."""
+        ...
+
+    def encode_pictures(self, pictures: Sequence[Picture]) -> Floats:
+        """Return float32 (len(pictures), D), unit rows."""
+        ...
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """One way pictures can look: its words, what they are about, the form (a template with PHRASE) to try them in."""
+
+    text: str
+    group: str
+    form: str
+
+    @property
+    def template(self) -> str:
+        """The template that names this look.
+
+        >>> Phrase("etching", "medium", "a PHRASE of a <CLASS>.").template
+        'an etching of a <CLASS>.'
+        """
+        return re.sub(r"\ba (?=[aeiou]|x-ray)", "an ", self.form.replace("PHRASE", self.text))
+
+
+@dataclass(frozen=True)
+class PhraseBank:
+    """Phrases and the bare template they are held against."""
+
+    phrases: tuple[Phrase, ...]
+    bare: str
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> PhraseBank:
+        """Read a bank; the one that ships with the package when `path` is None."""
+        text = (path or Path(__file__).with_name("attributes.yaml")).read_text(encoding="utf-8")
+        content: dict[str, Any] = yaml.safe_load(text)
+        return cls(
+            tuple(
+                Phrase(words, group["name"], group["form"]) for group in content["groups"] for words in group["phrases"]
+            ),
+            content["bare"],
+        )
+
+    def usable(self, class_names: Sequence[str], tokens: TokenCounter) -> tuple[Phrase, ...]:
+        """Leave out the phrases that name a class and those that do not fit the tokenizer's context."""
+        names = class_names or [""]
+        return tuple(
+            phrase
+            for phrase in self.phrases
+            if not any(_names(phrase.text, name) for name in class_names)
+            and too_long(phrase.template, names, tokens) is None
+        )
+
+
+class Interrogator(dspy.Module):
+    """Says how pictures look without a language model; stands where `ImageDescriber` can stand.
+
+    Two gains are measured on every picture, both in logits and against the bare template: that of the similarity to the
+    text with the right class (does the phrase describe the picture?) and that of the right class's margin over the mean
+    of all classes (does naming it help?). The margin, and not the log-probability: the latter also rises with any words
+    that make an overconfident CLIP less sure, whatever is pictured. Added words move a CLIP even when they are beside
+    the point, so each counts relative to the middle phrase of the same form. The sum ranks the phrases: its mean is a
+    phrase's *strength*. Similarity alone always prefers some words, so the margin decides whether a phrase is said at
+    all: it has to help, by more than chance among so many phrases allows.
+
+    Args:
+        clip: the encoder.
+        phrases: another bank than the one that ships.
+        top: at most so many phrases go into the description of the set.
+        examples: so many single pictures are described too, spread over the set.
+    """
+
+    def __init__(self, clip: Encoder, phrases: PhraseBank | None = None, top: int = 6, examples: int = 0) -> None:
+        super().__init__()
+        self.clip = clip
+        self.bank = phrases or PhraseBank.load()
+        self.top = top
+        self.examples = examples
+
+    def forward(
+        self,
+        pictures: Sequence[Picture] | Floats,
+        task: str = "",
+        labels: Sequence[int] | None = None,
+        class_names: Sequence[str] = (),
+    ) -> dspy.Prediction:
+        """Describe a set of pictures.
+
+        Args:
+            pictures: n pictures, or their features, float32 (n, D), unit rows.
+            task: not used; there so that this and `ImageDescriber` are called alike.
+            labels: n indices into `class_names`; None when they are not known. Then similarity alone decides, and it
+                always says something.
+            class_names: the classes; phrases that contain one are not used.
+
+        Returns:
+            Prediction with `descriptions` (list of str: the set first, then `examples` pictures) and `phrases` (list of
+            (phrase, strength in logits), strongest first, all that were tried).
+        """
+        features = pictures if isinstance(pictures, np.ndarray) else self._encode(pictures)
+        phrases = self.bank.usable(class_names, self.clip)
+        if not len(features) or not phrases:
+            return dspy.Prediction(descriptions=[], phrases=[])
+        if labels is None:
+            described = helped = self._similarity_gains(features, phrases)
+        else:
+            likeness, helped = self._class_gains(features, np.asarray(labels), class_names, phrases)
+            described = likeness + helped
+        return self._word(described, helped, phrases)
+
+    def _encode(self, pictures: Sequence[Picture]) -> Floats:
+        parts = [self.clip.encode_pictures(pictures[i : i + BATCH]) for i in range(0, len(pictures), BATCH)]
+        return np.concatenate(parts) if parts else np.zeros((0, 0), dtype=np.float32)
+
+    def _class_gains(
+        self, features: Floats, labels: npt.NDArray[Any], class_names: Sequence[str], phrases: Sequence[Phrase]
+    ) -> tuple[Gains, Gains]:
+        """Gains of similarity and of margin, right class: float64 (phrases, pictures of the tried classes)."""
+        present = np.unique(labels)
+        tried = present[np.linspace(0, len(present) - 1, min(len(present), MAX_CLASSES)).round().astype(int)]
+        kept = np.isin(labels, tried)
+        truth, seen = np.searchsorted(tried, labels[kept]), features[kept]
+        templates = [self.bank.bare, *(phrase.template for phrase in phrases)]
+        texts = [fill(template, class_names[i]) for template in templates for i in tried]
+        rows = self.clip.encode_texts(texts).reshape(len(templates), len(tried), -1)
+        similarities, margins = [], []
+        for classes in rows:
+            logits = self.clip.logit_scale * (seen @ classes.T).astype(np.float64)
+            right = logits[np.arange(len(truth)), truth]
+            similarities.append(right)
+            margins.append(right - logits.mean(axis=1))
+        likeness, margin = np.stack(similarities), np.stack(margins)
+        return likeness[1:] - likeness[0], margin[1:] - margin[0]
+
+    def _similarity_gains(self, features: Floats, phrases: Sequence[Phrase]) -> Gains:
+        """Gain in scaled similarity of prompts without a class: float64 (phrases, pictures)."""
+        texts = [_without_class(t) for t in (self.bank.bare, *(phrase.template for phrase in phrases))]
+        similarity = self.clip.logit_scale * (self.clip.encode_texts(texts) @ features.T).astype(np.float64)
+        gains: Gains = similarity[1:] - similarity[0]
+        return gains
+
+    def _word(self, described: Gains, helped: Gains, phrases: Sequence[Phrase]) -> dspy.Prediction:
+        forms, n = [phrase.form for phrase in phrases], described.shape[1]
+        relative, help_ = (gains - _middle_of_form(gains, forms) for gains in (described, helped))
+        strength = relative.mean(axis=1)
+        order = np.argsort(-strength, kind="stable")
+        # One picture cannot tell a look of the set from its own.
+        error = help_.std(axis=1, ddof=1) / np.sqrt(n) if n > 1 else np.full(len(phrases), np.inf)
+        clear = help_.mean(axis=1) > special.stdtrit(max(1, n - 1), 1 - ERROR / len(phrases)) * error
+        said = [i for i in order if clear[i] and strength[i] > 0 and helped[i].mean() > 0]
+        descriptions = [_sentence("The pictures look like", [phrases[i] for i in said], self.top)]
+        for picture in np.linspace(0, n - 1, min(n, self.examples)).round().astype(int):
+            own = sorted((i for i in said if relative[i, picture] > 0), key=lambda i: -relative[i, picture])
+            descriptions.append(_sentence("One of them looks like", [phrases[i] for i in own], self.top // 2))
+        return dspy.Prediction(
+            descriptions=descriptions, phrases=[(phrases[i].text, float(strength[i])) for i in order]
+        )
+
+
+def _middle_of_form(gains: Gains, forms: Sequence[str]) -> Gains:
+    """The median gain over the phrases of each phrase's form, picture by picture: float64 like `gains`."""
+    middle = np.empty_like(gains)
+    for form in set(forms):
+        rows = [i for i, other in enumerate(forms) if other == form]
+        middle[rows] = np.median(gains[rows], axis=0)
+    return middle
+
+
+def _sentence(start: str, phrases: Sequence[Phrase], top: int) -> str:
+    """Word the first phrases, at most `PER_GROUP` of a group so that one aspect does not crowd out the others."""
+    counts: dict[str, int] = {}
+    words: list[str] = []
+    for phrase in phrases:
+        counts[phrase.group] = counts.get(phrase.group, 0) + 1
+        if counts[phrase.group] <= PER_GROUP and len(words) < top:
+            words.append(phrase.text)
+    return f"{start}: {', '.join(words)}." if words else NOTHING
+
+
+def _names(phrase: str, class_name: str) -> bool:
+    """Whether a phrase contains a class name as whole words."""
+    words = class_name.replace("_", " ").strip()
+    return bool(words) and re.search(rf"\b{re.escape(words)}s?\b", phrase, re.IGNORECASE) is not None
+
+
+def _without_class(template: str) -> str:
+    return template.replace(f" of a {SLOT}", "")

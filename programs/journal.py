@@ -1,0 +1,156 @@
+"""The append-only record of a run. Everything that was paid for or measured is on disk before it is used.
+
+`journal.jsonl` holds one JSON object a line. A run that was killed is continued by reading it back: replies and scores
+that are there are taken from there. A torn last line, left by a kill in the middle of a write, is cut off.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from ipo.metrics.errors import InputError
+
+FILE_NAME = "journal.jsonl"
+_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)S?$", re.IGNORECASE)
+
+Event = dict[str, Any]
+
+
+class Journal:
+    """The record of one run, held by one process at a time.
+
+    Args:
+        folder: the run directory; made when missing.
+        started: `time.monotonic()` when this sitting began; now when None.
+
+    Attributes:
+        events: what the record held when it was opened, oldest first.
+
+    Raises:
+        InputError: the folder cannot be written, another process holds it, or the record is damaged.
+    """
+
+    def __init__(self, folder: Path, started: float | None = None) -> None:
+        self.path = folder / FILE_NAME
+        self._lock = filelock.FileLock(folder / ".lock", timeout=0)
+        self._mutex = threading.Lock()
+        self._started = time.monotonic() if started is None else started
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+            self.events = list(_read(self.path, mend=True))
+            self._file = self.path.open("a", encoding="utf-8")
+        except filelock.Timeout as error:
+            raise InputError(
+                f"another process is working in {folder}; wait for it, or choose another --out."
+            ) from error
+        except OSError as error:
+            raise InputError(
+                f"cannot write the run directory {folder}: {error.strerror}; choose another --out."
+            ) from error
+        self.seconds_before: float = sum(event["seconds"] for event in _segment_ends(self.events))
+
+    @property
+    def seconds(self) -> float:
+        """Wall time spent on the run so far, earlier sittings included."""
+        return self.seconds_before + time.monotonic() - self._started
+
+    def append(self, type_: str, **content: Any) -> Event:
+        """Write one event through to the disk; only then may its content be acted on.
+
+        Returns:
+            The event as it was written, without secrets: act on this one, as a resumed run will.
+
+        Raises:
+            InputError: the disk is full or gone. What was written before stays readable.
+        """
+        event: Event = {"type": type_, **redacted(content), "seconds": round(time.monotonic() - self._started, 3)}
+        line = json.dumps(event, ensure_ascii=False)
+        with self._mutex:
+            try:
+                self._file.write(line + "\n")
+                self._file.flush()
+                os.fsync(self._file.fileno())
+            except OSError as error:
+                raise InputError(
+                    f"cannot write {self.path}: {error.strerror}; make room, then --resume {self.path.parent}."
+                ) from error
+        return event
+
+    def find(self, type_: str, **match: Any) -> Event | None:
+        """Return the latest event of a type, whose fields equal `match`, that the record held when it was opened."""
+        for event in reversed(self.events):
+            if event["type"] == type_ and all(event.get(name) == value for name, value in match.items()):
+                return event
+        return None
+
+    def close(self) -> None:
+        """Let another process have the run."""
+        self._file.close()
+        self._lock.release()
+
+
+def read(folder: Path) -> list[Event]:
+    """Read the record of a run without taking hold of it.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    path = folder / FILE_NAME
+    if not path.is_file():
+        raise InputError(f"{folder} is not a run directory: it has no {FILE_NAME}.")
+    return list(_read(path, mend=False))
+
+
+def redact(text: str) -> str:
+    """Blank out every secret that the environment holds, should a server have echoed one."""
+    for name, value in os.environ.items():
+        if _SECRET_NAME.search(name) and len(value) >= 8:
+            text = text.replace(value, "[redacted]")
+    return text
+
+
+def redacted(value: Any) -> Any:
+    """Return a JSON value with every text in it redacted; names and numbers stay."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {name: redacted(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [redacted(item) for item in value]
+    return value
+
+
+def _read(path: Path, *, mend: bool) -> Iterator[Event]:
+    if not path.exists():
+        return
+    data = path.read_bytes()
+    end = data.rfind(b"\n") + 1
+    if end < len(data) and mend:
+        with path.open("r+b") as file:
+            file.truncate(end)
+    for number, line in enumerate(data[:end].splitlines(), start=1):
+        try:
+            event = json.loads(line)
+            event["type"], event["seconds"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path} is damaged in line {number}; start a new run, or cut the file before it."
+            ) from error
+        yield event
+
+
+def _segment_ends(events: list[Event]) -> Iterator[Event]:
+    """Yield the last event of every sitting; the clock of a sitting starts at 0 with its `start` event."""
+    for i, event in enumerate(events):
+        if i + 1 == len(events) or events[i + 1]["type"] == "start":
+            yield event

@@ -1,0 +1,1 @@
+"""Language model backends: litellm names, the in-process local model, recording, budget and replay."""

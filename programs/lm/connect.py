@@ -1,0 +1,193 @@
+"""From the name of a language model to a recorded `dspy.LM`.
+
+`local…` runs in this process, `replay/RUN_DIR` answers from a recorded run, every other name is litellm's.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import dspy
+
+from ipo.metrics.cache import cache_dir
+from ipo.metrics.errors import InputError
+from ipo.programs.journal import Event, read, redact
+from ipo.programs.lm.recording import Price, Recorder, ReplyCache, open_reply_cache
+
+RETRIES = 3
+"""DSPy tries again this often after a rate limit, a server error or a timeout (apis.md 1.12)."""
+TIMEOUT_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A language model that is ready to be asked.
+
+    Attributes:
+        lm: for `dspy.context(lm=…)`.
+        small: whether it is best asked for one template at a time, under a grammar (embedded.md A.5).
+    """
+
+    lm: dspy.LM
+    small: bool
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A language model that was found, with everything that can be checked before a run begins.
+
+    Attributes:
+        model: its name in requests and results; a local one carries the hash of its weights.
+        engine: what answers; None when a recorded run does.
+        price: of its tokens.
+        small: see `Connection`.
+        cache: replies of earlier runs; None for replies that cost nothing.
+    """
+
+    model: str
+    engine: Any
+    price: Price
+    small: bool
+    cache: ReplyCache | None = None
+
+    def load(self) -> None:
+        """Load what is loaded lazily, so that a damaged file is found before a run begins.
+
+        Raises:
+            InputError: the weights cannot be loaded.
+        """
+        if hasattr(self.engine, "load"):
+            self.engine.load()
+
+    def connect(self, recorder: Recorder, *, role: str, temperature: float, max_tokens: int) -> Connection:
+        """Make it ready for one role (`optimizer` or `describer`) of a run."""
+        engine = recorder.wrap(self.engine, role=role, name=self.model, price=self.price, cache=self.cache)
+        lm = dspy.LM(
+            self.model,
+            engine=engine,
+            temperature=temperature,
+            max_tokens=None if self.small else max_tokens,  # the small models' adapter asks for one line
+            cache=False,  # the journal and our own cache remember; DSPy's would answer past the journal
+            num_retries=RETRIES,
+        )
+        return Connection(lm, self.small)
+
+
+def find_backend(name: str, *, role: str, api_base: str | None = None, seed: int = 0) -> Backend:
+    """Find a language model by name; nothing is asked of it yet.
+
+    Args:
+        name: `local`, `local/small`, `local/PATH.gguf`, `replay/RUN_DIR`, or a litellm name such as
+            `openai/gpt-4o-mini`.
+        role: `optimizer` or `describer`; a recorded run may have had different ones.
+        api_base: address of an OpenAI-compatible server.
+        seed: of the run: paid replies are only used again by runs with the same seed.
+
+    Raises:
+        InputError: unknown model, missing weights or key.
+    """
+    if name.startswith("replay/"):
+        model = _replayed_model(Path(name.removeprefix("replay/")), role)
+        return Backend(model, None, _free, small=is_local(model))
+    if is_local(name):
+        from ipo.programs.lm.local import local_lm
+
+        engine, model = local_lm(name)
+        return Backend(model, engine, _free, small=True)
+    engine = _litellm_engine(name, api_base)
+    cache = _Seeded(open_reply_cache(cache_dir() / "replies"), {"seed": seed, "api_base": api_base})
+    return Backend(name, engine, _litellm_price(name), small=False, cache=cache)
+
+
+def is_local(name: str) -> bool:
+    """Whether the model runs in this process."""
+    return name == "local" or name.startswith("local/")
+
+
+def recorded_events(name: str) -> list[Event] | None:
+    """Return the events to answer from when `name` is `replay/RUN_DIR`, else None.
+
+    Raises:
+        InputError: the folder holds no run.
+    """
+    return read(Path(name.removeprefix("replay/"))) if name.startswith("replay/") else None
+
+
+def _replayed_model(folder: Path, role: str) -> str:
+    for event in read(folder):
+        if event["type"] == "lm" and event["role"] == role:
+            return str(event["request"]["model"])
+    raise InputError(f"the run in {folder} recorded no reply of the {role}; there is nothing to replay.")
+
+
+def _free(tokens_in: int, tokens_out: int) -> float:
+    return 0.0
+
+
+def _litellm_engine(name: str, api_base: str | None) -> Any:
+    if api_base and (urlsplit(api_base).username or redact(api_base) != api_base):
+        raise InputError("the server address holds a key or a user name; keep such things in the environment only.")
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else litellm downloads its price list (apis.md 2)
+    import litellm
+    from dspy.clients.engines.litellm_engine import LiteLLMEngine
+
+    litellm.suppress_debug_info = True  # it prints a feedback banner to stdout on errors
+    litellm.telemetry = False
+    try:
+        litellm.get_llm_provider(name, api_base=api_base)
+    except litellm.exceptions.BadRequestError as error:
+        raise InputError(
+            f"litellm knows no provider for {name!r}; a name reads PROVIDER/MODEL, such as openai/gpt-4o-mini."
+        ) from error
+    missing = litellm.validate_environment(name)["missing_keys"] if not api_base else _missing_key(name)
+    if missing:
+        raise InputError(f"the language model {name} needs {' and '.join(missing)} in the environment.")
+    return LiteLLMEngine(model_type="chat", timeout=TIMEOUT_SECONDS, **({"api_base": api_base} if api_base else {}))
+
+
+def _missing_key(name: str) -> list[str]:
+    """Name the key that a self-hosted server still needs in the environment: the OpenAI client insists on one."""
+    return ["OPENAI_API_KEY"] if name.startswith("openai/") and not os.environ.get("OPENAI_API_KEY") else []
+
+
+def _litellm_price(name: str) -> Price:
+    def price(tokens_in: int, tokens_out: int) -> float | None:
+        import litellm
+
+        try:
+            cost_in, cost_out = litellm.cost_per_token(name, prompt_tokens=tokens_in, completion_tokens=tokens_out)
+        except Exception:  # litellm raises a bare Exception for a model that is not in its price list
+            return None
+        return float(cost_in + cost_out)
+
+    return price
+
+
+class _Seeded:
+    """A reply cache whose entries belong to one seed and server: other seeds must draw their own replies."""
+
+    def __init__(self, cache: ReplyCache, scope: dict[str, Any]) -> None:
+        self._cache = cache
+        self._scope = scope
+
+    def get(self, request: dict[str, Any]) -> Any:
+        return self._cache.get({**request, **self._scope})
+
+    def put(self, request: dict[str, Any], value: Any) -> None:
+        self._cache.put({**request, **self._scope}, value)
+
+
+def explain(error: BaseException) -> BaseException:
+    """Return the error behind DSPy's wrapping that a person should see: ours if there is one, else the given one."""
+    from ipo.programs.lm.ledger import BudgetReached
+
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, (BudgetReached, InputError)):
+            return seen
+        seen = seen.__cause__
+    return error

@@ -1,0 +1,134 @@
+"""What the language models cost, and the limits that stop a run before it costs more."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+
+class BudgetReached(Exception):
+    """A limit would be passed by the next call. The run ends with what it has."""
+
+
+@dataclass
+class Usage:
+    """What one role (optimizer or describer) has used.
+
+    Attributes:
+        name: the language model.
+        calls: replies received, cached ones included.
+        cached: replies that came from the cache of earlier runs and cost nothing.
+        tokens_in, tokens_out: tokens of the replies that were not cached.
+        usd: US dollars; None once a call was made whose price is not known.
+        seconds: time spent waiting for replies.
+    """
+
+    name: str
+    calls: int = 0
+    cached: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    usd: float | None = 0.0
+    seconds: float = 0.0
+
+    def add(self, *, tokens_in: int, tokens_out: int, usd: float | None, seconds: float, cached: bool) -> None:
+        """Book one reply."""
+        self.calls += 1
+        self.cached += cached
+        self.tokens_in += tokens_in
+        self.tokens_out += tokens_out
+        self.usd = None if self.usd is None or usd is None else self.usd + usd
+        self.seconds += seconds
+
+
+@dataclass
+class Ledger:
+    """All usage of a run, and its limits. None means no limit.
+
+    Attributes:
+        limit_usd: US dollars over all roles.
+        limit_tokens: tokens in and out over all roles.
+        limit_seconds: wall time of the run, earlier sittings included.
+        elapsed_before: seconds that earlier sittings took.
+    """
+
+    limit_usd: float | None = None
+    limit_tokens: int | None = None
+    limit_seconds: float | None = None
+    elapsed_before: float = 0.0
+    roles: dict[str, Usage] = field(default_factory=dict)
+    _started: float = field(default_factory=time.monotonic)
+    _under_way: list[tuple[int, float]] = field(default_factory=list)
+    _change: threading.Condition = field(default_factory=threading.Condition)
+
+    @property
+    def usd(self) -> float | None:
+        """Dollars spent so far; None when a price is unknown."""
+        known = [usage.usd for usage in self.roles.values()]
+        return None if any(usd is None for usd in known) else sum(usd or 0.0 for usd in known)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in and out so far."""
+        return sum(usage.tokens_in + usage.tokens_out for usage in self.roles.values())
+
+    def check_time(self) -> None:
+        """Stop when the wall time is used up.
+
+        Raises:
+            BudgetReached: says which limit.
+        """
+        elapsed = self.elapsed_before + time.monotonic() - self._started
+        if self.limit_seconds is not None and elapsed >= self.limit_seconds:
+            raise BudgetReached(f"the time limit of {self.limit_seconds / 60:g} minutes is reached")
+
+    @contextmanager
+    def reserve(self, *, tokens: int, usd: float | None) -> Iterator[None]:
+        """Hold what a call can use while it is under way, so that calls at the same time cannot pass a limit together.
+
+        A call that fits only once others have ended waits for them: most use far less than they could.
+
+        Raises:
+            BudgetReached: as `check_call`.
+        """
+        held = (tokens, usd or 0.0)
+        with self._change:
+            while True:
+                most_tokens = tokens + sum(others for others, _ in self._under_way)
+                most_usd = (usd or 0.0) + sum(others for _, others in self._under_way)
+                try:
+                    self.check_call(tokens=most_tokens, usd=most_usd)
+                    break
+                except BudgetReached:
+                    if not self._under_way:
+                        raise
+                    self._change.wait()
+            self._under_way.append(held)
+        try:
+            yield
+        finally:
+            with self._change:
+                self._under_way.remove(held)
+                self._change.notify_all()
+
+    def check_call(self, *, tokens: int, usd: float | None) -> None:
+        """Stop before a call that could pass a limit.
+
+        Args:
+            tokens: the most tokens that the call can use, prompt and reply.
+            usd: the most dollars that it can cost; None when the price is unknown.
+
+        Raises:
+            BudgetReached: says which limit.
+        """
+        self.check_time()
+        if self.limit_tokens is not None and self.tokens + tokens > self.limit_tokens:
+            raise BudgetReached(
+                f"the next call could pass the limit of {self.limit_tokens:,} tokens ({self.tokens:,} used)"
+            )
+        spent = self.usd
+        if self.limit_usd is not None and spent is not None and spent + (usd or 0.0) > self.limit_usd:
+            raise BudgetReached(f"the next call could pass the limit of ${self.limit_usd:g} (${spent:.4f} spent)")

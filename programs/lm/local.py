@@ -1,0 +1,276 @@
+"""A language model that runs in this process: the DSPy engine object over llama.cpp (through `xllamacpp`).
+
+No key and no network. A reply is a pure function of the weights, the request (with its seed) and the number of threads:
+it does not depend on what was asked before, so a run that was stopped and resumed gets the same replies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+# llama.cpp's OpenMP workers spin while they wait. As soon as anything else uses the cores (a CLIP evaluation does), two
+# spinning threads are slower than one. It is read when libgomp is loaded, so it is set before torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+from dspy.lm15 import (
+    ContextLengthError,
+    InvalidRequestError,
+    Message,
+    Request,
+    Response,
+    ServerError,
+    TextPart,
+    UnsupportedFeatureError,
+    Usage,
+)
+
+from ipo.metrics.cache import cache_dir
+from ipo.metrics.errors import InputError
+from ipo.programs.lm import weights
+
+LOCAL_ORDER = ("base", "small")
+"""What the bare name `local` stands for: the first of these that is installed."""
+DEFAULT_MAX_TOKENS = 1024
+"""For a request that sets none: a small model may never stop by itself."""
+
+_EXTENSIONS = ("grammar", "logit_bias", "min_p")
+
+
+class LocalEngine:
+    """One model file behind DSPy's engine interface: `dspy.LM(model_string, engine=LocalEngine(path))`.
+
+    The weights are loaded at the first request, or by `load`. Requests of several threads wait for each other.
+    `request.config.extensions` may hold `grammar` (GBNF), `logit_bias` (pairs of text and bias) and `min_p`.
+    """
+
+    supports_response_schema = True
+    supported_params = ("response_format", "temperature", "top_p", "max_tokens", "seed", "stop")
+
+    def __init__(self, path: Path, *, threads: int | None = None, context: int = 4096) -> None:
+        """`context` is the longest prompt and reply together, in tokens; `threads` defaults to the cores, at most 4."""
+        self.path = path
+        self.threads = threads or default_threads()
+        self.context = context
+        self._lock = threading.Lock()
+        self._server: Any = None
+        self._primed: str | None = None
+
+    def load(self) -> None:
+        """Load the weights now, which takes seconds; without this the first request does it.
+
+        Raises:
+            InputError: the runtime is not installed, or the file is missing or is not a model that it can read.
+        """
+        with self._lock:
+            self._loaded()
+
+    def close(self) -> None:
+        """Free the memory; a later request loads the weights again."""
+        with self._lock:
+            self._server = self._primed = None
+
+    def complete(self, request: Request) -> Response:
+        """Answer one request.
+
+        Raises:
+            InputError: as `load`.
+            UnsupportedFeatureError: the request has tools, pictures or an unknown extension.
+            ContextLengthError: the prompt does not fit `context`.
+            InvalidRequestError: the runtime refuses it, for example a grammar that does not parse.
+            ServerError: the runtime failed.
+        """
+        body = _body(request)
+        prompt = json.dumps([body["messages"], body.get("response_format")])
+        with self._lock:
+            answer = self._ask(self._loaded(), body, prompt)
+        choice, usage = answer["choices"][0], answer["usage"]
+        return Response(
+            id=answer["id"],
+            model=request.model,
+            message=Message.assistant(choice["message"].get("content") or ""),
+            finish_reason="length" if choice["finish_reason"] == "length" else "stop",
+            usage=Usage(input_tokens=usage["prompt_tokens"], output_tokens=usage["completion_tokens"]),
+        )
+
+    def _ask(self, server: Any, body: dict[str, Any], prompt: str) -> dict[str, Any]:
+        """Answer from a prompt that was evaluated as one cold batch, whatever the cache held before.
+
+        Reusing part of another prompt's evaluation changes the shapes of the batches and with them the last bits of
+        the logits, which is enough to change a sampled word. So only a whole prompt is reused: it is evaluated from
+        nothing once (primed), and each request then evaluates exactly its last token again.
+        """
+        for fresh in (False, True) if self._primed == prompt else (True,):
+            if fresh:
+                self._primed = None
+                _call(server, {**body, "max_tokens": 1, "grammar": "", "cache_prompt": False})
+                self._primed = prompt
+            answer = _call(server, {**body, "cache_prompt": True})
+            if answer["timings"]["prompt_n"] == 1:
+                return answer
+        # Some architectures (sliding windows, recurrent ones) cannot go back by one token: all is evaluated, each time.
+        self._primed = None
+        return _call(server, {**body, "cache_prompt": False})
+
+    def _loaded(self) -> Any:
+        if self._server is None:
+            if not self.path.is_file():
+                raise InputError(f"there is no model file {str(self.path)!r}; see `ipo models list`.")
+            runtime = _runtime()
+            parameters = runtime.CommonParams()
+            parameters.model.path = str(self.path)
+            parameters.n_ctx = self.context
+            parameters.n_parallel = 1
+            parameters.cache_ram_mib = 0  # the default keeps up to 8 GiB of old prompts
+            parameters.warmup = False
+            parameters.verbosity = 0
+            parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = self.threads
+            # The runtime always listens on a free port of 127.0.0.1: other users of the machine shall not use it.
+            parameters.api_keys = [secrets.token_hex(16)]
+            parameters.ui = parameters.endpoint_slots = False
+            try:
+                self._server = runtime.Server(parameters)
+            except RuntimeError as error:
+                raise InputError(
+                    f"the model file {str(self.path)!r} is damaged or not a GGUF language model."
+                ) from error
+        return self._server
+
+
+def local_lm(name: str) -> tuple[LocalEngine, str]:
+    """Return the engine and the model string of `local`, `local/small|base|large` or `local/PATH.gguf`.
+
+    The model string, `local/<file stem>@<start of the SHA-256>`, names the weights, since it is what DSPy's cache
+    tells engines apart by. Nothing is loaded yet.
+
+    Raises:
+        InputError: no such name, or the weights are not here.
+    """
+    wanted = wanted_weights(name)
+    if wanted is None:
+        path = Path(_asked(name)).expanduser()
+        if not path.is_file():
+            raise InputError(f"there is no model file {str(path)!r}.")
+        digest = _file_hash(path)
+    else:
+        digest = weights.model(wanted).sha256
+        found = weights.find(wanted)
+        if found is None:
+            megabytes = weights.model(wanted).size_bytes / 1e6
+            raise InputError(
+                f"the local model {wanted!r} is not installed; run `ipo models pull {wanted}` ({megabytes:.0f} MB)."
+            )
+        path = found
+    return LocalEngine(path), f"local/{path.stem}@{digest[:12]}"
+
+
+def wanted_weights(name: str) -> str | None:
+    """Return which weights of the registry `name` asks for, for `local` the first installed; None for a file."""
+    asked = _asked(name)
+    if asked.endswith(".gguf") or (asked and asked not in weights.MODELS and Path(asked).expanduser().is_file()):
+        return None
+    return asked or next((known for known in LOCAL_ORDER if weights.find(known)), LOCAL_ORDER[0])
+
+
+def _asked(name: str) -> str:
+    return name.removeprefix("local").removeprefix("/")
+
+
+def default_threads() -> int:
+    """Return the cores that this process may use, at most 4: more do not help models of this size."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(usable, 4)
+
+
+def _runtime() -> Any:
+    """Import xllamacpp. Torch first: it may bring the libgomp that xllamacpp's wheel needs and does not bring."""
+    import torch  # noqa: F401
+
+    try:
+        import xllamacpp
+    except ModuleNotFoundError as error:
+        raise InputError("the local language model needs its runtime: pip install 'ipo-prompts[local]'.") from error
+    except ImportError as error:
+        raise InputError(
+            f"the local model's runtime cannot be loaded ({error}); if libgomp is missing: apt-get install libgomp1."
+        ) from error
+    return xllamacpp
+
+
+def _body(request: Request) -> dict[str, Any]:
+    """Write a request the way the runtime reads it; everything that has no place there is refused, not dropped."""
+    config = request.config
+    extensions: Mapping[str, Any] = config.extensions or {}
+    unknown = sorted(set(extensions) - set(_EXTENSIONS))
+    if unknown or request.tools:
+        raise UnsupportedFeatureError(f"the local model takes no {', '.join(unknown) or 'tools'}")
+    messages = [{"role": "system", "content": _text(request.system)}] if request.system else []
+    messages += [{"role": message.role, "content": _text(message.parts)} for message in request.messages]
+    body: dict[str, Any] = {"messages": messages, "max_tokens": config.max_tokens or DEFAULT_MAX_TOKENS, **extensions}
+    for key in ("temperature", "top_p", "top_k", "seed", "frequency_penalty", "presence_penalty"):
+        if getattr(config, key) is not None:
+            body[key] = getattr(config, key)
+    body.setdefault("seed", 0)  # the runtime's own default draws one from the clock
+    if config.stop:
+        body["stop"] = list(config.stop)
+    if config.response_format is not None:
+        shape = dict(config.response_format)
+        if shape["type"] == "json_schema":
+            shape = {"type": "json_schema", "json_schema": {"name": "reply", "schema": shape["schema"]}}
+        body["response_format"] = shape
+    return body
+
+
+def _text(parts: Any) -> str:
+    if isinstance(parts, str):
+        return parts
+    if not all(isinstance(part, TextPart) for part in parts):
+        raise UnsupportedFeatureError("the local model reads text only, no pictures")
+    return "\n".join(part.text for part in parts)
+
+
+def _call(server: Any, body: dict[str, Any]) -> dict[str, Any]:
+    try:
+        answer: dict[str, Any] = server.handle_chat_completions(body)
+    except ValueError as error:
+        raise InvalidRequestError(str(error)) from error
+    except RuntimeError as error:
+        raise ServerError(str(error)) from error
+    problem = answer.get("error")
+    if problem is None:
+        return answer
+    message = str(problem.get("message", problem))
+    if problem.get("type") == "exceed_context_size_error":
+        raise ContextLengthError(message)
+    if 400 <= int(problem.get("code", 500)) < 500:
+        raise InvalidRequestError(message)
+    raise ServerError(message)
+
+
+def _file_hash(path: Path) -> str:
+    """Return the SHA-256 of a user's own file, computed once for each path, size and time of change."""
+    about = path.stat()
+    key = f"{path.resolve()}|{about.st_size}|{about.st_mtime_ns}"
+    store = cache_dir() / "gguf-hashes.json"
+    try:
+        known = json.loads(store.read_text(encoding="utf-8"))
+        if isinstance(known, dict) and isinstance(known.get(key), str):
+            return str(known[key])
+    except (OSError, ValueError):
+        known = {}
+    hasher = hashlib.sha256()
+    with path.open("rb") as file:
+        while content := file.read(1 << 20):
+            hasher.update(content)
+    digest = hasher.hexdigest()
+    store.parent.mkdir(parents=True, exist_ok=True)
+    temporary = store.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(json.dumps({**known, key: digest}, indent=1), encoding="utf-8")
+    temporary.replace(store)
+    return digest

@@ -1,0 +1,107 @@
+"""Which template wins: not the one that scored best where it was searched, but one that holds up elsewhere.
+
+The best of hundreds of scores on a few dozen pictures is mostly luck (method.md 4.2, 4.5). The best few by search are
+therefore scored again on held-back pictures, and the initial template stays unless the winner there beats it by more
+than one standard error of the paired difference (the one-standard-error rule of Breiman et al., 1984).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ipo.metrics.reward import Score
+
+FINALISTS = 10
+"""Templates that are scored on the held-back pictures, the initial one not counted."""
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The chosen template.
+
+    Attributes:
+        template: the winner.
+        kept_initial: whether no candidate was convincing and the initial template stayed.
+        gain: accuracy of the best candidate minus the initial template's, on the pictures that decided.
+        standard_error: of that gain, clustered by base picture.
+        how: `held-back pictures`, `cross-validation` or `search pictures`.
+    """
+
+    template: str
+    kept_initial: bool
+    gain: float
+    standard_error: float
+    how: str
+
+
+def choose(initial: Score, finalists: Sequence[Score], groups: Sequence[str] | None) -> Choice:
+    """Choose on held-back pictures.
+
+    Args:
+        initial: the initial template on the held-back pictures.
+        finalists: the best templates of the search, on the same pictures.
+        groups: the base picture of each picture, None when all are independent.
+    """
+    if not finalists:
+        return Choice(initial.template, True, 0.0, 0.0, "held-back pictures")
+    best = max(finalists, key=_rank)
+    gain, error = paired_gain(initial.hits, best.hits, groups)
+    return _decide(initial.template, best.template, gain, error, "held-back pictures")
+
+
+def cross_validate(initial: Score, candidates: Sequence[Score], groups: Sequence[str] | None) -> Choice:
+    """Choose when nothing is held back: the gain of the best is measured only on pictures that did not choose it.
+
+    Args:
+        initial: the initial template on the search pictures.
+        candidates: all templates of the search, on the same pictures.
+        groups: the base picture of each picture; a fold never cuts through one.
+    """
+    if not candidates:
+        return Choice(initial.template, True, 0.0, 0.0, "cross-validation")
+    fold = _folds(groups or [str(i) for i in range(initial.n)])
+    hits = np.stack([score.hits for score in candidates])  # (T, n)
+    losses = np.stack([score.losses for score in candidates])
+    honest = np.zeros(initial.n, dtype=bool)
+    for k in range(fold.max() + 1):
+        held = fold == k
+        ranks = [(h[~held].mean(), -loss[~held].mean()) for h, loss in zip(hits, losses, strict=True)]
+        winner = max(range(len(candidates)), key=ranks.__getitem__)
+        honest[held] = hits[winner][held]
+    gain, error = paired_gain(initial.hits, honest, groups)
+    return _decide(initial.template, max(candidates, key=_rank).template, gain, error, "cross-validation")
+
+
+def paired_gain(
+    before: npt.NDArray[np.bool_], after: npt.NDArray[np.bool_], groups: Sequence[str] | None
+) -> tuple[float, float]:
+    """Return the mean difference in accuracy and its standard error, clustered by group."""
+    difference = after.astype(float) - before.astype(float)
+    gain = float(difference.mean())
+    _, cluster = np.unique(list(groups) if groups else np.arange(len(difference)), return_inverse=True)
+    sums = np.bincount(cluster, weights=difference - gain)
+    count = len(sums)
+    if count < 2:
+        return gain, float("inf")
+    return gain, float(np.sqrt(count / (count - 1) * np.sum(sums**2)) / len(difference))
+
+
+def _decide(initial: str, best: str, gain: float, error: float, how: str) -> Choice:
+    convincing = gain > 0 and gain > error
+    return Choice(best if convincing else initial, not convincing, gain, error, how)
+
+
+def _rank(score: Score) -> tuple[float, float]:
+    return (score.accuracy, -score.loss)
+
+
+def _folds(groups: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Deal base pictures into folds like cards: (n,) fold of each picture."""
+    names = sorted(set(groups))
+    place = {name: i % min(FOLDS, len(names)) for i, name in enumerate(names)}
+    return np.asarray([place[group] for group in groups], dtype=np.int64)

