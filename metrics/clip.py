@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -73,16 +75,10 @@ class Clip:
         Returns:
             float32 (len(texts), D), unit rows.
         """
-        import torch
+        from ipo.metrics.text_tower import encode_texts
 
-        if not texts:
-            return np.zeros((0, 0), dtype=np.float32)
-        rows = []
-        with self.timed("text"), torch.inference_mode():
-            for start in range(0, len(texts), TEXT_BATCH):
-                tokens = self.tokenizer(list(texts[start : start + TEXT_BATCH])).to(self.device)
-                rows.append(_unit(self.model.encode_text(tokens)))
-        return np.concatenate(rows)
+        with self.timed("text"):
+            return encode_texts(self.model, self.tokenizer, texts)
 
     def encode_pictures(self, pictures: Sequence[Picture]) -> Floats:
         """Decode, transform and encode pictures in one batch. `features.py` keeps the results.
@@ -127,15 +123,48 @@ def load_clip(name: str, device: str | None = None) -> Clip:
         # open_clip only warns when a tag was trained with another activation than the architecture's name says; the
         # features would be silently wrong (method.md 3.4, 13).
         arguments = {"pretrained": tag, "force_quick_gelu": bool(known.get("quick_gelu", False))}
+    from safetensors import SafetensorError
+
+    wrong = (RuntimeError, ValueError, KeyError, TypeError, OSError, EOFError, ImportError, SafetensorError)
     try:
-        model, preprocess = open_clip.create_model_from_pretrained(architecture, device=device, **arguments)
-        tokenizer = open_clip.get_tokenizer(architecture)
-    except (RuntimeError, ValueError, OSError, ImportError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(
-            f"cannot load the CLIP {name!r}: {reason}. Check the name, the files or the network."
-        ) from error
+        with _silent_log():
+            model, preprocess = open_clip.create_model_from_pretrained(architecture, device=device, **arguments)
+            tokenizer = open_clip.get_tokenizer(architecture)
+    except (*wrong, UnpicklingError) as error:
+        raise InputError(f"cannot load the CLIP {name!r}: {_why(error)}; check its name, files or network.") from error
     return Clip(name, model, preprocess, tokenizer, device)
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be the name of a CLIP, before anything large is fetched or read.
+
+    Raises:
+        InputError: the nearest names are in it.
+    """
+    if name != "embedded" and not name.startswith(("hf-hub:", "local-dir:")):
+        architecture, _, tag = name.partition("/")
+        _check_known(architecture, tag)
+
+
+def _why(error: Exception) -> str:
+    """Word open_clip's error in part of a sentence."""
+    reason = " ".join(str(error).split())
+    if "Required pretrained weights" in reason:
+        return "there is no weights file (such as open_clip_model.safetensors) in it"
+    if len(reason) > 300:
+        reason = reason[:300].rsplit(" ", 1)[0] + " …"
+    return f"{type(error).__name__} {reason}" if isinstance(error, (KeyError, TypeError)) else reason.rstrip(". ")
+
+
+@contextmanager
+def _silent_log() -> Iterator[None]:
+    """Keep open_clip's log lines off the terminal: what matters of them is in the error."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _check_known(architecture: str, tag: str) -> None:
@@ -155,11 +184,12 @@ def _check_known(architecture: str, tag: str) -> None:
         raise InputError(f"there is no CLIP named {architecture!r}; {hint}?")
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if not tag:
-        raise InputError(
-            f"say which weights of {architecture} to load, as {architecture}/TAG with one of: {', '.join(tags)}."
-        )
+        known = f"with one of: {', '.join(tags)}" if tags else "with the path of a weights file"
+        raise InputError(f"say which weights of {architecture} to load, as {architecture}/TAG {known}.")
     if tag not in tags and not Path(tag).is_file():
-        raise InputError(f"{architecture} has no weights {tag!r}; it has: {', '.join(tags) or 'none'}.")
+        near = difflib.get_close_matches(tag, tags, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}? It" if near else "it"
+        raise InputError(f"{architecture} has no weights {tag!r}; {hint} has: {', '.join(tags) or 'none'}.")
 
 
 def _best_device() -> str:

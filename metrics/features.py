@@ -85,8 +85,8 @@ class FeatureStore:
                 yield database
         except (sqlite3.Error, OSError) as error:
             raise InputError(
-                f"cannot use the feature store {self.path} ({error}); make room, or point IPO_CACHE_DIR to a folder "
-                "that can be written."
+                f"cannot use the feature store {self.path} ({error}); make room, delete the file if it is damaged, or "
+                "point IPO_CACHE_DIR to a folder that can be written."
             ) from error
 
     def _contents(self, database: sqlite3.Connection, pictures: Sequence[Picture]) -> list[str]:
@@ -110,7 +110,7 @@ class FeatureStore:
 
     def _get(self, database: sqlite3.Connection, key: str) -> Floats | None:
         row = database.execute("SELECT vector, crc FROM features WHERE content = ?", (key,)).fetchone()
-        if row is None or zlib.crc32(row[0]) != row[1]:
+        if row is None or not isinstance(row[0], bytes) or zlib.crc32(row[0]) != row[1]:
             return None  # absent, or damaged on disk: encoded again
         return np.frombuffer(row[0], dtype="<f4").astype(np.float32)
 

@@ -80,5 +80,7 @@ def decode(data: bytes, name: str) -> Image:
             if image.mode.startswith("I;16"):  # Pillow would clip 16 bits to 8, which makes nearly all of it white
                 return image.point(lambda value: value * (1 / 256)).convert("L").convert("RGB")
             return image.convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except UnidentifiedImageError as error:  # its text names our buffer, not the file
+        raise InputError(f"the file {name} is not a picture of a known format; remove it or mend it.") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"the file {name} is not a readable picture ({error}); remove it or mend it.") from error

@@ -13,7 +13,10 @@ from ipo.metrics.clip import Clip, Floats
 from ipo.metrics.features import FeatureStore, Progress
 from ipo.metrics.pictures import Picture
 from ipo.metrics.template import problem, too_long
-from ipo.metrics.text_tower import encode_templates
+from ipo.metrics.text_tower import encode_ensemble, encode_templates
+
+BLOCK = 1024
+"""Pictures per matrix product: the logits stay in the processor's cache, and bounded for a million pictures."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,11 @@ class Score:
     def n(self) -> int:
         """Number of pictures."""
         return len(self.hits)
+
+    @property
+    def bits(self) -> str:
+        """The hits as text, `1` for right, as a record keeps them."""
+        return "".join("1" if hit else "0" for hit in self.hits)
 
 
 class ClipReward:
@@ -121,26 +129,26 @@ class ClipReward:
         return self._score(name, class_embeddings(self.clip, weighted, self.class_names), pictures)
 
     def _score(self, name: str, classes: Floats, pictures: EncodedPictures) -> Score:
-        logits = logits_of(self.clip, pictures.features, classes)  # (n, C)
-        highest = logits.max(axis=1)
-        log_sum = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1, dtype=np.float64))
-        losses = np.maximum(log_sum - logits[np.arange(len(pictures)), pictures.labels], 0.0)
-        predictions = logits.argmax(axis=1)  # numpy takes the first of equals: ties go to the lowest label
+        predictions = np.empty(len(pictures), dtype=np.int64)
+        losses = np.empty(len(pictures), dtype=np.float64)
+        for start in range(0, len(pictures), BLOCK):
+            block = slice(start, start + BLOCK)
+            logits = logits_of(self.clip, pictures.features[block], classes)  # (block, C)
+            labels = pictures.labels[block]
+            highest = logits.max(axis=1)
+            log_sum = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1, dtype=np.float64))
+            losses[block] = np.maximum(log_sum - logits[np.arange(len(labels)), labels], 0.0)
+            predictions[block] = logits.argmax(axis=1)  # the first of equals: ties go to the lowest label
         hits = predictions == pictures.labels
         return Score(name, float(hits.mean()), float(losses.mean()), hits, losses, predictions)
 
 
 def class_embeddings(clip: Clip, weighted: Sequence[tuple[str, float]], class_names: Sequence[str]) -> Floats:
     """Return the class embeddings of a weighted ensemble of templates: float32 (C, D), unit rows."""
-    templates = [template for template, _ in weighted]
-    weights = np.asarray([weight for _, weight in weighted], dtype=np.float32)
-    embeddings = encode_templates(clip.model, clip.tokenizer, templates, class_names)
-    if len(templates) == 1:
-        first: Floats = embeddings[0]
+    if len(weighted) == 1:  # to the bit what `ClipReward.score` saw
+        first: Floats = encode_templates(clip.model, clip.tokenizer, [weighted[0][0]], class_names)[0]
         return first
-    mean = np.tensordot(weights / weights.sum(), embeddings, axes=1)
-    unit: Floats = mean / np.linalg.norm(mean, axis=-1, keepdims=True)
-    return unit
+    return encode_ensemble(clip.model, clip.tokenizer, weighted, class_names)
 
 
 def logits_of(clip: Clip, features: Floats, classes: Floats) -> Floats:

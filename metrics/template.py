@@ -90,12 +90,13 @@ def problem(template: str) -> str | None:
 
 def too_long(template: str, class_names: Sequence[str], tokens: TokenCounter) -> str | None:
     """Say which filled text does not fit the tokenizer's context, or None when all fit."""
-    # Byte-pair merges are not monotone in characters, so the longest names are tried, not only the very longest one.
-    for name in sorted(class_names, key=len, reverse=True)[:32]:
-        count = tokens.count(fill(template, name))
-        if count > tokens.context_length:
-            return f"with the class name {name!r} it has {count} tokens, more than the {tokens.context_length} that fit"
-    return None
+    # A name that is short in characters may be long in tokens (another script, a rare word), so every name is counted.
+    counts = [tokens.count(fill(template, name)) for name in class_names]
+    count = max(counts, default=0)
+    if count <= tokens.context_length:
+        return None
+    name = class_names[counts.index(count)]
+    return f"with the class name {name!r} it has {count} tokens, more than the {tokens.context_length} that fit"
 
 
 def check(template: str, class_names: Sequence[str], tokens: TokenCounter) -> None:

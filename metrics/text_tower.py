@@ -1,16 +1,36 @@
-"""Templates × class names → class embeddings: the one way in which templates reach the text tower."""
+"""Templates × class names → class embeddings: the one way in which templates reach the text tower.
+
+Two paths with one result. The fast path is for open_clip's causal text towers: a template costs what its own words
+cost, because nothing is padded and what texts begin with is encoded once (`text_trie.py`, `text_pass.py`). Every other
+tower takes its own `encode_text`. Which path a model takes is decided by its structure, and the fast path is compared
+with `encode_text` before it is first used.
+
+Nothing is kept between calls: a search asks for new templates nearly every time, and whoever asks twice for the same
+(a classifier, the journal) keeps the answer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 import torch.nn.functional as functional
+from torch import nn
 
 from ipo.metrics.clip import TEXT_BATCH, Floats
 from ipo.metrics.template import fill
+from ipo.metrics.text_pass import TextPass
+from ipo.metrics.text_trie import Ints, Trie
+
+NODES = {"cpu": 512}
+"""Trie nodes per pass: on a CPU what keeps the matrix products fast and the activations in its cache."""
+NODES_ELSEWHERE = 8192
+TOLERANCE = 1e-5
+"""Largest difference of a unit component between the two paths; the rounding unit for half-precision weights."""
 
 
 def encode_templates(model: Any, tokenizer: Any, templates: Sequence[str], class_names: Sequence[str]) -> Floats:
@@ -19,12 +39,185 @@ def encode_templates(model: Any, tokenizer: Any, templates: Sequence[str], class
     Returns:
         float32 (T, C, D), unit rows, in the order given.
     """
-    texts = [fill(template, name) for template in templates for name in class_names]
+    rows = encode_texts(model, tokenizer, [fill(template, name) for template in templates for name in class_names])
+    return rows.reshape(len(templates), len(class_names), rows.shape[1])
+
+
+def encode_texts(model: Any, tokenizer: Any, texts: Sequence[str]) -> Floats:
+    """Encode texts as they are, equal to open_clip's own `encode_text`; all at once is cheapest.
+
+    Returns:
+        float32 (len(texts), D), unit rows, in the order given; (0, 0) for no texts.
+    """
+    result: Floats = np.zeros((0, 0), dtype=np.float32)
+    for places, rows in _blocks(model, tokenizer, texts):
+        if not result.size:
+            result = np.empty((len(texts), rows.shape[1]), dtype=np.float32)
+        result[places] = rows.numpy()
+    return result
+
+
+def encode_ensemble(
+    model: Any, tokenizer: Any, weighted: Sequence[tuple[str, float]], class_names: Sequence[str]
+) -> Floats:
+    """Encode a weighted ensemble of templates: the mean of their unit rows, made unit again.
+
+    The (T, C, D) tensor of all templates is never held: memory is that of the texts' tokens and of one (C, D) sum.
+
+    Returns:
+        float32 (C, D), unit rows; with equal weights those of open_clip's `build_zero_shot_classifier`.
+    """
+    texts = [fill(template, name) for template, _ in weighted for name in class_names]
+    weights = torch.tensor([weight for _, weight in weighted], dtype=torch.float64)
+    sums = torch.zeros(0, 0, dtype=torch.float64)  # float64: the order of the sum does not show in the result
+    for places, rows in _blocks(model, tokenizer, texts):
+        if not sums.numel():
+            sums = torch.zeros(len(class_names), rows.shape[1], dtype=torch.float64)
+        place = torch.from_numpy(places)
+        member = torch.div(place, len(class_names), rounding_mode="floor")
+        sums.index_add_(0, place % len(class_names), rows.double() * weights[member, None])
+    unit: Floats = functional.normalize(sums, dim=-1).float().numpy()
+    return unit
+
+
+def text_path(model: Any) -> str:
+    """Say which path a model's texts take, as "fast: …" or "plain: the reason". Runs the self-check the first time."""
+    return _path(model).name
+
+
+class _Path:
+    """How texts reach one model's tower. With `fast`, by its trie pass; else by `encode_text`."""
+
+    def __init__(self, name: str, fast: TextPass | None = None, pad: int | None = None) -> None:
+        self.name = name
+        self.fast = fast
+        self.pad = pad  # token that the tower masks itself, so that rows may be cut before it
+
+
+_PATHS: WeakKeyDictionary[nn.Module, _Path] = WeakKeyDictionary()
+
+
+def _path(model: Any) -> _Path:
+    if not isinstance(model, nn.Module):
+        return _Path("plain: the model is not a torch module")
+    if model not in _PATHS:
+        _PATHS[model] = _choose(model)
+    return _PATHS[model]
+
+
+def _choose(model: Any) -> _Path:
+    pad = getattr(getattr(getattr(model, "text", None), "config", None), "pad_token_id", None)
+    if pad is not None:
+        if _masks(model, int(pad)):
+            return _Path("plain: a Hugging Face text tower, padded to each batch's longest text", pad=int(pad))
+        return _Path("plain: a Hugging Face text tower, padded to the full context")
+    try:
+        fast = TextPass(model)
+    except ValueError as error:
+        return _Path(f"plain: {error}")
+    except (AttributeError, TypeError) as error:
+        return _Path(f"plain: its structure is not known ({error})")
+    why = _disagreement(model, fast)
+    if why is None:
+        return _Path("fast: causal text transformer, shared beginnings once, no padding", fast)
+    warnings.warn(f"the fast text path {why}; texts take the model's own encode_text.", stacklevel=2)
+    return _Path(f"plain: the fast path {why}")
+
+
+def _masks(model: Any, pad: int) -> bool:
+    """Whether a tower masks its padding: fewer pad tokens give the same embedding."""
+    ids = torch.full((2, 16), pad)
+    ids[0, :6] = torch.arange(pad + 1, pad + 7)
+    ids[1, :3] = torch.arange(pad + 3, pad + 6)
+    try:
+        return float((_plain(model, ids) - _plain(model, ids[:, :6])).abs().max()) <= TOLERANCE
+    except (RuntimeError, ValueError, IndexError):
+        return False
+
+
+def _disagreement(model: Any, fast: TextPass) -> str | None:
+    """Compare both paths on two texts with one beginning, a short one and one that fills the context."""
+    context, vocabulary = len(fast.tower.positional_embedding), fast.tower.token_embedding.num_embeddings
+    end = vocabulary - 1 if fast.pooling == "argmax" or fast.end is None else fast.end
+    ids = torch.from_numpy(np.random.default_rng(0).integers(1, vocabulary - 1, (2, context)))
+    ids[ids == end] = vocabulary - 1 if end != vocabulary - 1 else 1
+    ids[1, : context // 8] = ids[0, : context // 8]
+    ids[0, context // 6 :] = 0
+    ids[0, context // 6], ids[1, -1] = end, end
+    try:
+        theirs = _plain(model, ids)
+        ours = torch.empty_like(theirs)
+        for places, rows in _fast_blocks(fast, ids.numpy(), fast.lengths(ids)):
+            ours[torch.from_numpy(places)] = rows
+    except (RuntimeError, AttributeError, TypeError, ValueError, IndexError) as error:
+        return f"does not run ({type(error).__name__}: {str(error)[:200]})"
+    dtype = fast.tower.transformer.get_cast_dtype()
+    difference = float((ours - theirs).abs().max())
+    if difference <= (TOLERANCE if dtype in (torch.float32, torch.float64) else torch.finfo(dtype).eps):
+        return None
+    return f"differs from encode_text by {difference:.1e}"
+
+
+def _blocks(model: Any, tokenizer: Any, texts: Sequence[str]) -> Iterator[tuple[Ints, torch.Tensor]]:
+    """Encode texts part by part: (places in `texts`, float32 unit rows on the CPU); every place comes once."""
+    if not texts:
+        return
+    path = _path(model)
+    numbers: dict[str, int] = {}
+    string_of = np.array([numbers.setdefault(text, len(numbers)) for text in texts])
+    rows, lengths = _tokens(tokenizer, list(numbers), path)
+    blocks = _fast_blocks(path.fast, rows, lengths) if path.fast else _plain_blocks(model, rows, lengths)
+    yield from _spread(blocks, string_of)
+
+
+def _tokens(tokenizer: Any, texts: list[str], path: _Path) -> tuple[Ints, Ints]:
+    """Return token rows (n, L) and how many tokens of each have to be encoded; L is the longest such count."""
+    parts, lengths = [], []
+    for start in range(0, len(texts), TEXT_BATCH):
+        tokens = tokenizer(texts[start : start + TEXT_BATCH])
+        if path.fast is not None:
+            lengths.append(path.fast.lengths(tokens))
+        elif path.pad is not None:
+            real = (tokens != path.pad).numpy()
+            lengths.append(np.maximum(1, real.shape[1] - real[:, ::-1].argmax(axis=1)))
+        else:
+            lengths.append(np.full(len(tokens), tokens.shape[1]))
+        parts.append(tokens[:, : int(lengths[-1].max())].numpy().astype(np.int32))
+    longest = max(part.shape[1] for part in parts)
+    filler = 0 if path.pad is None else path.pad
+    padded = [np.pad(part, ((0, 0), (0, longest - part.shape[1])), constant_values=filler) for part in parts]
+    return np.concatenate(padded), np.concatenate(lengths)
+
+
+def _fast_blocks(fast: TextPass, rows: Ints, lengths: Ints) -> Iterator[tuple[Ints, torch.Tensor]]:
+    trie = Trie(rows, lengths)
+    found = (
+        (np.arange(chunk.texts.start, chunk.texts.stop), fast.run(chunk).cpu())
+        for chunk in trie.chunks(NODES.get(fast.device.type, NODES_ELSEWHERE))
+    )
+    return _spread(found, trie.text_of)
+
+
+def _plain_blocks(model: Any, rows: Ints, lengths: Ints) -> Iterator[tuple[Ints, torch.Tensor]]:
+    order = np.argsort(lengths, kind="stable")
+    for start in range(0, len(order), TEXT_BATCH):
+        places = order[start : start + TEXT_BATCH]
+        tokens = torch.from_numpy(rows[places, : int(lengths[places].max())].astype(np.int64))
+        yield places, _plain(model, tokens)
+
+
+@torch.inference_mode()
+def _plain(model: Any, tokens: torch.Tensor) -> torch.Tensor:
     device = next(model.parameters()).device
-    rows = []
-    with torch.inference_mode():
-        for start in range(0, len(texts), TEXT_BATCH):
-            tokens = tokenizer(texts[start : start + TEXT_BATCH]).to(device)
-            rows.append(functional.normalize(model.encode_text(tokens).float(), dim=-1).cpu().numpy())
-    embeddings: Floats = np.concatenate(rows).reshape(len(templates), len(class_names), -1)
-    return embeddings
+    return functional.normalize(model.encode_text(tokens.to(device)).float(), dim=-1).cpu()
+
+
+def _spread(blocks: Iterator[tuple[Ints, torch.Tensor]], number_of: Ints) -> Iterator[tuple[Ints, torch.Tensor]]:
+    """Turn blocks of numbered things into blocks of the places that show them: place p shows thing number_of[p]."""
+    order = np.argsort(number_of, kind="stable")
+    starts = np.append(0, np.cumsum(np.bincount(number_of)))
+    for numbers, rows in blocks:
+        counts = starts[numbers + 1] - starts[numbers]
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        places = order[np.repeat(starts[numbers], counts) + within]
+        yield places, rows.repeat_interleave(torch.from_numpy(counts), dim=0)

@@ -1,0 +1,55 @@
+"""How long `ipo --help` takes, in starts of an empty Python; and that it imports nothing heavy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from functools import partial
+
+from common import alternate, arguments, report
+
+EMPTY = [sys.executable, "-c", "pass"]
+IPO = [sys.executable, "-c", "import sys; from ipo.experiments.cli import main; sys.exit(main())"]
+HEAVY = ("torch", "dspy", "litellm", "datasets", "wandb", "open_clip", "scipy", "numpy")
+"""Modules that help and listings have no use for."""
+
+
+COMMANDS = ("--help", "data list")
+
+
+def main() -> None:
+    """Measure and print."""
+    options = arguments(__doc__)
+    repeats = 1 if options.small else max(options.repeats, 9)
+    heavy = {words: _heavy(words.split()) for words in COMMANDS}
+    there = [words for words in COMMANDS if heavy[words] is not None]
+    commands = {words: [*IPO, *words.split()] for words in there}
+    seconds = alternate(
+        repeats, empty=partial(_run, EMPTY), **{words: partial(_run, command) for words, command in commands.items()}
+    )
+    report(
+        "startup",
+        over_empty={words: round(seconds[words] / seconds["empty"], 2) for words in there},
+        heavy_imports=heavy,
+        seconds={name: round(value, 4) for name, value in seconds.items()},
+        repeats=repeats,
+        python=sys.version.split()[0],
+    )
+
+
+def _run(command: list[str]) -> None:
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def _heavy(words: list[str]) -> list[str] | None:
+    """Return the heavy modules that a command imports; None when there is no such command."""
+    command = [sys.executable, "-X", "importtime", *IPO[1:], *words]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        return None
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    return sorted(loaded & set(HEAVY))
+
+
+if __name__ == "__main__":
+    main()

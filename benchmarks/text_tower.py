@@ -1,0 +1,169 @@
+"""Templates × class names: `build_zero_shot_classifier` ÷ ours, against what the words allow, and the matmuls alone."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from common import alternate, arguments, report
+
+from ipo.metrics.template import fill
+from ipo.metrics.text_tower import encode_templates, text_path
+from ipo.metrics.text_trie import Trie
+
+TEMPLATES = (  # 24 of 3 to 20 words; the slot first, in the middle, last
+    "<CLASS> on white.",
+    "<CLASS> in the wild.",
+    "<CLASS>, a blurry photo.",
+    "<CLASS>: a drawing made with a pencil.",
+    "<CLASS> seen from far above on a grey day.",
+    "<CLASS> as it looks in an old newspaper that was printed in black and white.",
+    "<CLASS> on a table in a dark room, lit by one lamp from the left side of the picture.",
+    "<CLASS> photographed by a person who was in a hurry and did not hold the camera still at all.",
+    "a <CLASS> outdoors.",
+    "a photo of a <CLASS>.",
+    "a bad photo of the <CLASS> at night.",
+    "a low resolution photo of a <CLASS> in a video game.",
+    "a close-up of one <CLASS> with its background out of focus.",
+    "the picture shows a <CLASS> in the middle, with nothing else around it.",
+    "an amateur photo of a <CLASS> that was taken through the window of a moving car.",
+    "this is a very small picture in which a <CLASS> can be seen, with many colours and no text in it.",
+    "one small <CLASS>",
+    "a drawing of the <CLASS>",
+    "a cropped photo of my <CLASS>",
+    "itap of a very nice and clean <CLASS>",
+    "a jpeg corrupted photo of one of the many <CLASS>",
+    "in the middle of the picture, between the trees, there is a <CLASS>",
+    "a painting in bright colours, made by a child at school, of what must be a <CLASS>",
+    "there are many things in this photo of a room but what you should look for is the hidden <CLASS>",
+)
+LONG = (  # to 45 words, for the single-template figure
+    "<CLASS> in a photo that somebody took on a cold morning in late autumn, with fog over the fields behind it and "
+    "the first light of the sun coming from the right, so that one side stays dark and nearly nothing can be told.",
+    "a photo of a <CLASS> on an otherwise empty wooden table in front of a white wall, taken with a cheap phone from "
+    "slightly above, without flash, a little out of focus, and with the colours of an old lamp.",
+    "after a long day in the museum, where most of the rooms were closed and the guards looked bored, the last picture "
+    "that she took with her new camera before the battery was empty was one of a <CLASS>",
+)
+
+
+def main() -> None:
+    """Measure and print."""
+    options = arguments(
+        __doc__,
+        classes={"type": int, "default": 100, "help": "ImageNet class names, of 1000"},
+        threads={"type": int, "default": 1, "help": "torch threads"},
+        model={"default": "ViT-B-16", "help": "open_clip architecture; random weights"},
+    )
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    logging.disable(logging.WARNING)  # "no pretrained weights": random ones are meant
+    model = open_clip.create_model("ViT-S-32-alt" if options.small else options.model).eval()
+    tokenizer = open_clip.SimpleTokenizer(context_length=model.context_length)
+    names = open_clip.IMAGENET_CLASSNAMES
+    step = len(names) // (8 if options.small else options.classes)
+    names = names[::step][: 8 if options.small else options.classes]
+    templates = [*TEMPLATES[::8], LONG[1]] if options.small else [*TEMPLATES, *LONG]
+    repeats = 1 if options.small else options.repeats
+
+    path = text_path(model)  # the self-check is not part of any timing
+    difference, rows = 0.0, []
+    for template in templates:
+        made: dict[str, Any] = {}
+        seconds = alternate(
+            repeats,
+            theirs=lambda template=template, made=made: made.update(
+                theirs=zero_shot(model, tokenizer, names, [template])
+            ),
+            ours=lambda template=template, made=made: made.update(
+                ours=encode_templates(model, tokenizer, [template], names)
+            ),
+            matmul=matmuls(model, tokenizer, [template], names),
+        )
+        difference = max(difference, float(np.abs(made["ours"][0] - made["theirs"]).max()))
+        allowed = model.context_length / own_tokens(model, tokenizer, template, names)
+        ratio = seconds["theirs"] / seconds["ours"]
+        rows.append((template, ratio, ratio / allowed, seconds["ours"] / seconds["matmul"]))
+
+    short = list(TEMPLATES[::8]) if options.small else list(TEMPLATES)
+    together = alternate(1, theirs=lambda: zero_shot(model, tokenizer, names, short))  # minutes: once is enough
+    together |= alternate(
+        repeats,
+        ours=lambda: encode_templates(model, tokenizer, short, names),
+        matmul=matmuls(model, tokenizer, short, names),
+    )
+    singles = [row for row in rows if row[0] in TEMPLATES]
+    worst = min(rows, key=lambda row: row[2])
+    report(
+        "text_tower",
+        model="ViT-S-32-alt" if options.small else options.model,
+        path=path,
+        classes=len(names),
+        templates=len(templates),
+        repeats=repeats,
+        largest_difference=difference,
+        ratio_geometric_mean=round(statistics.geometric_mean(row[1] for row in singles), 2),
+        ratio_all_templates_in_one_call=round(together["theirs"] / together["ours"], 2),
+        of_what_words_allow={
+            "median": round(statistics.median(row[2] for row in rows), 3),
+            "lowest": round(worst[2], 3),
+        },
+        lowest_of_what_words_allow=worst[0],
+        ours_over_matmul={
+            "all templates in one call": round(together["ours"] / together["matmul"], 3),
+            "median of single templates": round(statistics.median(row[3] for row in rows), 3),
+            "highest of single templates": round(max(row[3] for row in rows), 3),
+        },
+        seconds={name: round(value, 4) for name, value in together.items()},
+        singles=[{"template": row[0], "ratio": round(row[1], 2), "of_allowed": round(row[2], 3)} for row in rows],
+    )
+    if difference > 1e-5:
+        raise SystemExit(f"the largest difference is {difference}")
+
+
+def zero_shot(model: Any, tokenizer: Any, names: list[str], templates: list[str]) -> Any:
+    """Call open_clip's own function as its users do: float32 (C, D)."""
+    fills = [lambda name, template=template: fill(template, name) for template in templates]
+    return open_clip.build_zero_shot_classifier(model, tokenizer, names, fills).T.numpy()
+
+
+def own_tokens(model: Any, tokenizer: Any, template: str, names: list[str]) -> float:
+    """Return the mean number of tokens per class that no other class shares (as part of an equal beginning)."""
+    tokens = tokenizer([fill(template, name) for name in names])
+    rows = [tuple(row[: int(row.argmax()) + 1].tolist()) for row in tokens]
+    count: dict[tuple[int, ...], int] = {}
+    for row in rows:
+        for end in range(len(row)):
+            count[row[: end + 1]] = count.get(row[: end + 1], 0) + 1
+    return sum(number == 1 for number in count.values()) / len(rows)
+
+
+def matmuls(model: Any, tokenizer: Any, templates: list[str], names: list[str]) -> Any:
+    """Return a function that does the necessary matrix products: as many FLOPs, at this machine's rate.
+
+    Counted: the linear layers for each distinct beginning, the last block's output only for each text. Attention's own
+    products (about 2 · length / (12 · width) of these) are left out, as is everything that is no matrix product.
+    """
+    tokens = tokenizer([fill(template, name) for template in templates for name in names])
+    trie = Trie(tokens.numpy(), tokens.argmax(dim=-1).numpy() + 1)
+    width, layers = model.transformer.width, model.transformer.layers
+    flops = trie.nodes * ((layers - 1) * 24 + 4) * width**2
+    flops += trie.texts * (20 * width**2 + 2 * width * model.text_projection.shape[1])
+    rows = 512
+    x, weight, bias = torch.randn(rows, width), torch.randn(4 * width, width), torch.randn(4 * width)
+    times = max(1, round(flops / (2 * rows * 4 * width**2)))
+
+    def multiply() -> None:
+        with torch.inference_mode():
+            for _ in range(times):
+                torch.nn.functional.linear(x, weight, bias)
+
+    return multiply
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""One pass of open_clip's causal text transformer over the nodes of a token trie.
+
+Exact because of the causal mask: what a position computes depends on the positions before it and on nothing else, so
+equal beginnings compute equal things, and nothing after the pooled position matters.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as functional
+from torch import nn
+
+from ipo.metrics.text_trie import Chunk, Ints
+
+
+class TextPass:
+    """The text tower of an open_clip model, seen as what the pass needs of it. Weights are read where they are.
+
+    Raises:
+        ValueError: the tower has another structure; the message says where.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.tower = getattr(model, "text", model)
+        if not all(hasattr(self.tower, name) for name in ("token_embedding", "positional_embedding", "transformer")):
+            raise ValueError("it is not open_clip's own text transformer")
+        self.pooling = str(getattr(self.tower, "text_pool_type", getattr(self.tower, "pool_type", "")))
+        self.end: int | None = getattr(self.tower, "text_eos_id", getattr(self.tower, "eos_id", None))
+        mask = getattr(self.tower, "attn_mask", None)
+        if getattr(self.tower, "cls_emb", None) is not None:
+            raise ValueError("it pools a class token")
+        if mask is None or not torch.equal(mask, torch.full_like(mask, -torch.inf).triu(1)):
+            raise ValueError("its attention is not causal")
+        if self.pooling not in ("argmax", "eos"):
+            raise ValueError(f"it pools the {self.pooling!r} position")
+        if getattr(self.tower, "output_tokens", False):
+            raise ValueError("it returns tokens besides the embedding")
+        for block in self.tower.transformer.resblocks:
+            attention = getattr(block, "attn", None)
+            if not isinstance(attention, nn.MultiheadAttention):
+                raise ValueError("its attention is custom")
+            if attention.in_proj_weight is None or attention.bias_k is not None or attention.add_zero_attn:
+                raise ValueError("its attention has extra or separate keys")
+            if not all(hasattr(block, name) for name in ("ln_1", "ln_2", "ls_1", "ls_2", "mlp")):
+                raise ValueError("its blocks are custom")
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tower is."""
+        device: torch.device = self.tower.positional_embedding.device
+        return device
+
+    def lengths(self, tokens: torch.Tensor) -> Ints:
+        """Return how many tokens of each row (n, L) the embedding depends on: those up to the pooled one."""
+        at = (tokens if self.pooling == "argmax" else tokens.eq(self.end or 0).int()).argmax(dim=-1)
+        lengths: Ints = (at + 1).numpy()
+        return lengths
+
+    @torch.inference_mode()
+    def run(self, chunk: Chunk) -> torch.Tensor:
+        """Encode the texts of a chunk: float32 (texts, D), unit rows."""
+        tower, device = self.tower, self.device
+        dtype = tower.transformer.get_cast_dtype()
+        tokens, depths, keys, ends = (
+            torch.from_numpy(array).to(device) for array in (chunk.tokens, chunk.depths, chunk.keys, chunk.ends)
+        )
+        seen = torch.from_numpy(chunk.seen).to(device)[:, None]
+        mask = torch.zeros(seen.shape, dtype=dtype, device=device).masked_fill_(~seen, -torch.inf)
+        x = tower.token_embedding(tokens).to(dtype) + tower.positional_embedding[depths].to(dtype)
+        *blocks, last = tower.transformer.resblocks
+        for block in blocks:
+            x = _finish(block, x, _attend(block.attn, block.ln_1(x), None, keys, mask))
+        # Nothing attends to the last block's output, so it is only computed where it is pooled.
+        x = _finish(last, x[ends], _attend(last.attn, last.ln_1(x), ends, keys, mask))
+        x = tower.ln_final(x)
+        projection = tower.text_projection
+        if projection is not None:
+            x = projection(x) if isinstance(projection, nn.Module) else x @ projection
+        return functional.normalize(x.float(), dim=-1)
+
+
+def _attend(
+    attention: nn.MultiheadAttention,
+    x: torch.Tensor,
+    wanted: torch.Tensor | None,
+    keys: torch.Tensor,
+    mask: torch.Tensor,
+) -> torch.Tensor:
+    """Attention of nodes (n, width) in tiles; with `wanted`, only the output of these nodes."""
+    width, heads = attention.embed_dim, attention.num_heads
+    weight, bias = attention.in_proj_weight, attention.in_proj_bias
+    tiles, tile, count = mask.shape[0], mask.shape[2], keys.shape[1]
+    asking = x if wanted is None else x[wanted]
+    q = functional.linear(asking, weight[:width], None if bias is None else bias[:width])
+    if wanted is not None:
+        q = torch.zeros_like(x).index_copy_(0, wanted, q)
+    kv = functional.linear(x, weight[width:], None if bias is None else bias[width:])
+    kv = kv.index_select(0, keys.flatten()).view(tiles, count, 2, heads, width // heads).permute(2, 0, 3, 1, 4)
+    q = q.view(tiles, tile, heads, width // heads).transpose(1, 2)
+    mixed = functional.scaled_dot_product_attention(q, kv[0], kv[1], attn_mask=mask)
+    mixed = mixed.transpose(1, 2).reshape(tiles * tile, width)
+    if wanted is not None:
+        mixed = mixed[wanted]
+    return functional.linear(mixed, attention.out_proj.weight, attention.out_proj.bias)
+
+
+def _finish(block: Any, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
+    """Everything of a block after its attention."""
+    x = x + block.ls_1(attended)
+    result: torch.Tensor = x + block.ls_2(block.mlp(block.ln_2(x)))
+    return result

@@ -1,0 +1,396 @@
+"""Our numbers are open_clip's numbers: the same model used directly, picture by picture, gives the same answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+import torch.nn.functional as functional
+from PIL import Image
+from safetensors.torch import save_file
+
+from ipo.experiments.cli import main
+from ipo.experiments.data import load_data
+from ipo.metrics.clip import Clip, check_name, load_clip
+from ipo.metrics.errors import InputError
+from ipo.metrics.features import FeatureStore
+from ipo.metrics.pictures import Picture
+from ipo.metrics.reward import ClipReward, EncodedPictures
+from ipo.metrics.template import fill
+
+TEMPLATES = (
+    "a photo of a <CLASS>.",
+    "<CLASS>",
+    "a {curly} {0} <CLASS> and a {<CLASS>}",
+    "the \"quoted\" 'drawing' of a <CLASS>, 50 % off $5",
+    "ein schönes Bild – 一张照片 – of a <CLASS> ☃",
+)
+NAMES = ("cat", "ice_cream", "birthday cake", "bus", "Ärger", "mushroom")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A model, pictures with labels, class names."""
+
+    where: str
+    names: tuple[str, ...]
+    files: tuple[Path, ...]
+    labels: tuple[int, ...]
+
+
+def save_model(folder: Path, config: dict[str, Any], preprocess: dict[str, Any] | None = None) -> str:
+    """Build a random model of this configuration and lay it down as a local-dir."""
+    folder.mkdir(parents=True)
+    stem = f"ipo-test-{folder.name}"
+    listed = folder / f"{stem}.json"
+    listed.write_text(json.dumps(config))
+    open_clip.add_model_config(listed)
+    torch.manual_seed(0)
+    model = open_clip.create_model(stem)
+    listed.unlink()
+    (folder / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": config, "preprocess_cfg": preprocess or {"size": 32}})
+    )
+    save_file({name: t.contiguous() for name, t in model.state_dict().items()}, folder / "open_clip_model.safetensors")
+    return f"local-dir:{folder}"
+
+
+def tiny_config(**text: Any) -> dict[str, Any]:
+    return {
+        "embed_dim": 32,
+        "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16},
+        "text_cfg": {"context_length": 20, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1, **text},
+    }
+
+
+@pytest.fixture(scope="session")
+def embedded_sample() -> Sample:
+    data = load_data("embedded", seed=0)
+    items = data.test[:: max(1, len(data.test) // 120)]
+    return Sample(
+        "embedded", data.class_names, tuple(Path(i.picture.name) for i in items), tuple(i.label for i in items)
+    )
+
+
+def few(sample: Sample, where: str) -> Sample:
+    files = sample.files[:: len(sample.files) // 6][:6]
+    return Sample(where, NAMES, files, tuple(range(6)))
+
+
+@pytest.fixture(scope="session")
+def vit_b_32(embedded_sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    """A whole ViT-B-32 with random weights."""
+    folder = tmp_path_factory.mktemp("vit")
+    torch.manual_seed(0)
+    model = open_clip.create_model("ViT-B-32")
+    save_file(dict(model.state_dict()), folder / "open_clip_model.safetensors")
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": open_clip.get_model_config("ViT-B-32")}))
+    return few(embedded_sample, f"local-dir:{folder}")
+
+
+@pytest.fixture(scope="session")
+def siglip_like(embedded_sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    """What is special about SigLIP: text that sees in both directions, pooling at the end, a logit bias, squashing."""
+    config = tiny_config(no_causal_mask=True, proj_bias=True, pool_type="last")
+    config |= {"init_logit_bias": -10, "custom_text": True}
+    preprocess = {"size": 32, "resize_mode": "squash", "mean": [0.5] * 3, "std": [0.5] * 3}
+    return few(embedded_sample, save_model(tmp_path_factory.mktemp("sig") / "both-ways", config, preprocess))
+
+
+@pytest.fixture()
+def sample(request: pytest.FixtureRequest) -> Sample:
+    found: Sample = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(scope="session")
+def loaded(clip: Clip) -> Callable[[str], Clip]:
+    known = {"embedded": clip}
+
+    def load(where: str) -> Clip:
+        if where not in known:
+            known[where] = load_clip(where, "cpu")
+        return known[where]
+
+    return load
+
+
+@dataclass(frozen=True)
+class Direct:
+    """open_clip used as its README says, one picture at a time."""
+
+    predictions: list[int]
+    losses: list[float]
+    margins: list[float]
+
+
+@pytest.fixture(scope="session")
+def direct() -> Callable[[Sample, Sequence[str]], list[Direct]]:
+    models: dict[str, tuple[Any, Any, Any]] = {}
+    pictures: dict[str, Any] = {}
+
+    def run(sample: Sample, templates: Sequence[str]) -> list[Direct]:
+        name = f"local-dir:{open_clip_folder()}" if sample.where == "embedded" else sample.where
+        if sample.where not in models:
+            model, _, transform = open_clip.create_model_and_transforms(name)
+            models[sample.where] = (model.eval(), transform, open_clip.get_tokenizer(name))
+        model, transform, tokenizer = models[sample.where]
+        found = []
+        with torch.no_grad():
+            if sample.where not in pictures:
+                encoded = [model.encode_image(transform(Image.open(file)).unsqueeze(0)) for file in sample.files]
+                pictures[sample.where] = functional.normalize(torch.cat(encoded), dim=-1)
+            for template in templates:
+                texts = [template.replace("<CLASS>", name.replace("_", " ")) for name in sample.names]
+                classes = functional.normalize(model.encode_text(tokenizer(texts)), dim=-1)
+                logits = model.logit_scale.exp() * pictures[sample.where] @ classes.T
+                if model.logit_bias is not None:
+                    logits = logits + model.logit_bias
+                losses = functional.cross_entropy(logits, torch.tensor(sample.labels), reduction="none")
+                top = logits.topk(2, dim=-1).values
+                found.append(Direct(logits.argmax(-1).tolist(), losses.tolist(), (top[:, 0] - top[:, 1]).tolist()))
+        return found
+
+    return run
+
+
+def open_clip_folder() -> Path:
+    from ipo.experiments.embedded import MODEL_DIR
+
+    return MODEL_DIR
+
+
+def encoded(clip: Clip, sample: Sample, folder: Path) -> tuple[ClipReward, EncodedPictures]:
+    reward = ClipReward(clip, sample.names, FeatureStore(clip, folder))
+    return reward, reward.encode([Picture.from_path(file) for file in sample.files], sample.labels)
+
+
+def usable(reward: ClipReward) -> list[str]:
+    """The templates that fit; three of them for a model that takes seconds for more."""
+    fit = [template for template in TEMPLATES if reward.problem(template) is None]
+    assert len(fit) >= 2
+    return fit[2:] if reward.clip.context_length == 77 else fit
+
+
+models = pytest.mark.parametrize("sample", ["embedded_sample", "vit_b_32", "siglip_like"], indirect=True)
+
+
+@models
+def test_scores_equal_open_clip_used_directly(
+    sample: Sample, loaded: Callable[[str], Clip], direct: Any, tmp_path: Path
+) -> None:
+    reward, pictures = encoded(loaded(sample.where), sample, tmp_path)
+    templates = usable(reward)
+    for score, expected in zip(reward.score(templates, pictures), direct(sample, templates), strict=True):
+        assert score.predictions.tolist() == expected.predictions
+        assert score.hits.tolist() == [p == y for p, y in zip(expected.predictions, sample.labels, strict=True)]
+        np.testing.assert_allclose(score.losses, expected.losses, rtol=0, atol=1e-5)
+        assert score.accuracy == np.mean(score.hits)
+        assert score.loss == pytest.approx(np.mean(expected.losses), abs=1e-5)
+
+
+def test_the_siglip_like_model_has_its_bias(siglip_like: Sample, loaded: Callable[[str], Clip]) -> None:
+    assert loaded(siglip_like.where).logit_bias == -10.0
+
+
+def test_evaluate_on_the_command_line_equals_open_clip(
+    cache: Path, direct: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = load_data("embedded:b", seed=0)
+    items = data.val
+    sample = Sample(
+        "embedded", data.class_names, tuple(Path(i.picture.name) for i in items), tuple(i.label for i in items)
+    )
+    # The cached pictures of `direct` belong to another sample, so this one goes by another name of the same model.
+    sample = Sample(f"local-dir:{open_clip_folder()}", sample.names, sample.files, sample.labels)
+    flags = [word for template in TEMPLATES for word in ("--template", template)]
+    assert main(["evaluate", "--json", "--data", "embedded:b", "--part", "val", *flags]) == 0
+    rows = json.loads(capsys.readouterr().out)["templates"]
+    assert [row["template"] for row in rows] == list(TEMPLATES)
+    for row, expected in zip(rows, direct(sample, TEMPLATES), strict=True):
+        hits = np.array(expected.predictions) == np.array(sample.labels)
+        assert (row["n"], row["accuracy"]) == (len(items), round(float(hits.mean()), 6))
+        assert row["loss"] == pytest.approx(np.mean(expected.losses), abs=1e-5)
+
+
+@models
+def test_an_ensemble_equals_open_clips_zero_shot_classifier(
+    sample: Sample, loaded: Callable[[str], Clip], tmp_path: Path
+) -> None:
+    clip = loaded(sample.where)
+    reward, pictures = encoded(clip, sample, tmp_path)
+    members = usable(reward)
+    theirs = open_clip.build_zero_shot_classifier(
+        clip.model, clip.tokenizer, sample.names, [lambda name, t=t: fill(t, name) for t in members]
+    ).numpy()
+    logits = clip.logit_scale * (pictures.features @ theirs) + clip.logit_bias
+    score = reward.score_ensemble([(template, 2.0) for template in members], pictures)
+    assert score.predictions.tolist() == logits.argmax(1).tolist()
+    losses = functional.cross_entropy(torch.from_numpy(logits), torch.tensor(sample.labels), reduction="none")
+    np.testing.assert_allclose(score.losses, losses.numpy(), rtol=0, atol=1e-4)
+
+
+def test_weights_of_an_ensemble_count(embedded_sample: Sample, clip: Clip, tmp_path: Path) -> None:
+    reward, pictures = encoded(clip, embedded_sample, tmp_path)
+    alone = reward.score([TEMPLATES[0]], pictures)[0]
+    nearly = reward.score_ensemble([(TEMPLATES[0], 1.0), (TEMPLATES[1], 1e-7)], pictures)
+    equal = reward.score_ensemble([(TEMPLATES[0], 1.0), (TEMPLATES[1], 1.0)], pictures)
+    np.testing.assert_allclose(nearly.losses, alone.losses, atol=1e-4)
+    assert np.abs(equal.losses - alone.losses).max() > 1e-2
+
+
+@models
+def test_batch_size_and_order_change_nothing(
+    sample: Sample, loaded: Callable[[str], Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = loaded(sample.where)
+    templates = usable(ClipReward(clip, sample.names))
+    reward, pictures = encoded(clip, sample, tmp_path / "usual")
+    usual = reward.score(templates, pictures)
+    monkeypatch.setattr("ipo.metrics.text_tower.TEXT_BATCH", 7, raising=False)
+    monkeypatch.setattr("ipo.metrics.clip.TEXT_BATCH", 7)
+    monkeypatch.setattr("ipo.metrics.features.BATCH", 5)
+    order = np.random.default_rng(0).permutation(len(sample.files))
+    shuffled = Sample(
+        sample.where, sample.names, tuple(sample.files[i] for i in order), tuple(sample.labels[i] for i in order)
+    )
+    reward, pictures = encoded(clip, shuffled, tmp_path / "other")
+    for one, other in zip(usual, reward.score(templates[::-1], pictures)[::-1], strict=True):
+        assert one.template == other.template
+        assert one.predictions[order].tolist() == other.predictions.tolist()
+        np.testing.assert_allclose(one.losses[order], other.losses, rtol=0, atol=2e-5)
+
+
+def test_the_same_call_twice_gives_the_same_bits(embedded_sample: Sample, clip: Clip, tmp_path: Path) -> None:
+    (one, a), (two, b) = (encoded(clip, embedded_sample, tmp_path / name) for name in "ab")
+    assert a.features.tobytes() == b.features.tobytes()
+    for first, second in zip(one.score(TEMPLATES, a), two.score(TEMPLATES, b), strict=True):
+        assert (first.loss, first.accuracy) == (second.loss, second.accuracy)
+        assert first.losses.tobytes() == second.losses.tobytes()
+
+
+# --- tokens
+
+
+@models
+@pytest.mark.parametrize("text", ["a cat", "", *TEMPLATES, "Don't   do &amp; that", "x" * 90])
+def test_counting_equals_the_tokenizer(sample: Sample, loaded: Callable[[str], Clip], text: str) -> None:
+    clip = loaded(sample.where)
+    ids = clip.tokenizer([text], context_length=200)[0]
+    assert clip.count(text) == int(ids.argmax()) + 1  # the end token has the highest id
+
+
+def test_the_longest_text_that_fits_is_scored_whole_and_one_token_more_is_refused(clip: Clip) -> None:
+    room = clip.context_length - clip.count("cat")
+    fits, over = "<CLASS>" + " a" * room, "<CLASS>" + " a" * (room + 1)
+    reward = ClipReward(clip, ["cat", "dog"])
+    assert clip.count(fill(fits, "cat")) == clip.context_length
+    assert reward.problem(fits) is None
+    assert f"{clip.context_length + 1} tokens" in (reward.problem(over) or "")
+
+
+def test_the_name_with_the_most_tokens_decides_not_the_longest_one(clip: Clip) -> None:
+    long, heavy = "photograph photograph photograph", "ŧŋłđħĸ€¶øþ"
+    assert len(heavy) < len(long)
+    assert clip.count(heavy) > clip.count(long)
+    template = "<CLASS>" + " a" * (clip.context_length - clip.count(long))
+    assert ClipReward(clip, [long]).problem(template) is None
+    names = [f"{long} {i}"[: len(long)] for i in range(60)]
+    assert heavy in (ClipReward(clip, [*names, heavy]).problem(template) or "")
+    assert heavy in (ClipReward(clip, names, also_fit=[heavy]).problem(template) or "")
+
+
+# --- loading
+
+
+def test_deepcopy_shares_the_model(clip: Clip) -> None:
+    import copy
+
+    assert copy.deepcopy({"clip": clip})["clip"] is clip
+
+
+def test_a_weights_file_loads_by_path(tmp_path: Path, clip: Clip) -> None:
+    save_model(tmp_path / "by-path", tiny_config())
+    loaded = load_clip(f"ipo-test-by-path/{tmp_path}/by-path/open_clip_model.safetensors", "cpu")
+    assert loaded.context_length == 20
+    assert loaded.fingerprint != clip.fingerprint
+    assert (
+        loaded.fingerprint == load_clip(f"ipo-test-by-path/{tmp_path}/by-path/open_clip_model.safetensors").fingerprint
+    )
+
+
+def break_nothing(folder: Path) -> None:
+    (folder / "open_clip_model.safetensors").unlink()
+
+
+def break_weights(folder: Path) -> None:
+    file = folder / "open_clip_model.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+
+
+def break_config(folder: Path) -> None:
+    (folder / "open_clip_config.json").write_text("{")
+
+
+def empty_config(folder: Path) -> None:
+    (folder / "open_clip_config.json").write_text("{}")
+
+
+def other_shape(folder: Path) -> None:
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["model_cfg"]["embed_dim"] = 48
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+
+
+def no_config(folder: Path) -> None:
+    (folder / "open_clip_config.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (break_nothing, "no weights file"),
+        (break_weights, "cannot load the CLIP"),
+        (break_config, "cannot load the CLIP"),
+        (empty_config, "cannot load the CLIP"),
+        (other_shape, "size mismatch"),
+        (no_config, "open_clip_config.json"),
+    ],
+)
+def test_a_damaged_model_is_refused_and_never_random(
+    harm: Callable[[Path], None], message: str, tmp_path: Path
+) -> None:
+    where = save_model(tmp_path / f"harm-{harm.__name__}", tiny_config())
+    harm(tmp_path / f"harm-{harm.__name__}")
+    with pytest.raises(InputError, match=message) as caught:
+        load_clip(where)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("ViT-B-33/openai", r"no CLIP named 'ViT-B-33'; did you mean ViT-B-32"),
+        ("ViT-B-32", r"as ViT-B-32/TAG with one of: openai"),
+        ("ViT-B-32/openia", r"no weights 'openia'; did you mean openai"),
+        ("", "no CLIP named ''"),
+    ],
+)
+def test_wrong_names_are_answered_with_near_ones(name: str, message: str) -> None:
+    for refuse in (load_clip, check_name):
+        with pytest.raises(InputError, match=message):
+            refuse(name)
+
+
+def test_missing_weights_offline_say_so(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(InputError, match="cannot load the CLIP 'ViT-B-32/openai': Failed to download") as caught:
+        load_clip("ViT-B-32/openai")
+    assert len(str(caught.value)) < 500
+    assert not caplog.records

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ipo.metrics.errors import InputError
+from ipo.metrics.pictures import Picture
+
+
+def file_with(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format=kind, **options)
+    return buffer.getvalue()
+
+
+RED = Image.new("RGB", (8, 8), (200, 10, 10))
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (file_with(RED), (200, 10, 10)),
+        (file_with(RED.convert("L")), (RED.convert("L").getpixel((0, 0)),) * 3),
+        (file_with(RED.quantize(4)), (200, 10, 10)),
+        (file_with(RED.convert("RGBA")), (200, 10, 10)),
+        (file_with(RED.convert("LA")), (RED.convert("L").getpixel((0, 0)),) * 3),
+        (file_with(RED.convert("CMYK"), "TIFF"), (200, 10, 10)),
+        (file_with(RED.quantize(4), transparency=0), (200, 10, 10)),
+        (file_with(Image.fromarray(np.full((8, 8), 0x8000, dtype=np.uint16))), (128,) * 3),
+        (file_with(Image.new("1", (8, 8), 1)), (255,) * 3),
+        (file_with(RED, "WEBP", lossless=True), (200, 10, 10)),
+    ],
+    ids=["rgb", "grey", "palette", "rgba", "grey-alpha", "cmyk", "transparent-palette", "16-bit", "1-bit", "webp"],
+)
+def test_every_mode_becomes_rgb(data: bytes, expected: tuple[int, ...]) -> None:
+    image = Picture.from_bytes("given", data).image()
+    assert image.mode == "RGB"
+    pixel = image.getpixel((3, 3))
+    assert isinstance(pixel, tuple)
+    assert max(abs(a - b) for a, b in zip(pixel, expected, strict=True)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", r"bad\.png is empty \(0 bytes\)"),
+        (b"hello", r"bad\.png is not a picture of a known format"),
+        (file_with(Image.effect_noise((64, 64), 50))[:-200], r"bad\.png is not a readable picture"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, r"bad\.png is not a (readable )?picture"),
+    ],
+    ids=["empty", "text", "cut-short", "zeros"],
+)
+def test_a_bad_file_is_named(data: bytes, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "bad.png"
+    file.write_bytes(data)
+    with pytest.raises(InputError, match=message) as caught:
+        Picture.from_path(file).image()
+    assert "BytesIO" not in str(caught.value)
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gone\.png: No such file"):
+        Picture.from_path(tmp_path / "gone.png")
+    with pytest.raises(InputError, match="Is a directory"):
+        Picture.from_path(tmp_path).image()
+
+
+def test_a_file_that_vanishes_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    file.write_bytes(file_with(RED))
+    picture = Picture.from_path(file)
+    file.unlink()
+    with pytest.raises(InputError, match=r"a\.png: No such file"):
+        picture.image()
+
+
+def test_the_stamp_changes_with_the_file_and_needs_no_reading(tmp_path: Path) -> None:
+    file = tmp_path / "a.png"
+    file.write_bytes(b"one")
+    before = Picture.from_path(file).stamp
+    assert before == Picture.from_path(file).stamp
+    file.write_bytes(b"other")
+    assert Picture.from_path(file).stamp != before
+    assert Picture.from_bytes("given", b"one").stamp is None
