@@ -1,0 +1,168 @@
+"""What a person sees while a run goes on: a live view in a terminal, plain lines elsewhere, nothing when quiet.
+
+Everything goes to stderr; stdout belongs to results.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from ipo.programs.history import ScoredTemplate
+from ipo.programs.lm.ledger import Ledger
+from ipo.programs.optimizer import Step
+
+RECENT = 8
+"""Steps that the time left is reckoned from; the first steps of a resumed run are read back and take no time."""
+
+
+def money(usd: float | None) -> str:
+    """Word an amount; an unknown price is said to be unknown."""
+    return "price unknown" if usd is None else f"${usd:.4f}" if usd else "$0"
+
+
+class Ui:
+    """The view of one run.
+
+    Args:
+        steps: how many steps the run has at most.
+        quiet: show nothing but warnings and the closing summary.
+        console: where to; stderr when None.
+    """
+
+    def __init__(self, steps: int, *, quiet: bool = False, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True, highlight=False)
+        self._steps = steps
+        self._quiet = quiet
+        self._live = self.console.is_terminal and not quiet
+        self._ledger: Ledger | None = None
+        self._started = 0.0
+        self._ends: deque[float] = deque(maxlen=RECENT + 1)
+        self._scored = 0
+        self.read: set[str] = set()
+        """The parts whose pictures were all read: that is said once, although a part may be asked for again."""
+        self._initial: ScoredTemplate | None = None
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._lines: list[Text] = []
+        self._view: Live | None = None
+
+    # Templates are untrusted text: they go to rich as `Text`, in which neither markup nor :emoji: codes mean anything.
+
+    def say(self, text: str) -> None:
+        """Show one line."""
+        if not self._quiet:
+            self.console.print(Text(text), soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Show one line even when quiet."""
+        self.console.print(Text(text, style="yellow"), soft_wrap=True)
+
+    def pictures(self, what: str) -> Pictures:
+        """Return a progress callback for reading pictures."""
+        return Pictures(self, what)
+
+    @contextmanager
+    def search(self, ledger: Ledger) -> Iterator[None]:
+        """Show the search while the block runs."""
+        self._ledger = ledger
+        self._started = time.monotonic()
+        if not self._live:
+            yield
+            return
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("step {task.completed}/{task.total}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+        )
+        self._task = self._progress.add_task("search", total=self._steps, left="")
+        with Live(self._render(), console=self.console, refresh_per_second=4) as self._view:
+            yield
+
+    def step(self, step: Step) -> None:
+        """Show a finished step; the callback of `IPO`."""
+        if self._quiet or self._ledger is None:
+            return
+        done = step.number + 1
+        self._ends.append(time.monotonic())
+        if self._initial is None:
+            self._initial = step.best
+        if done:
+            self._scored += len(step.scored)
+        if self._view is not None and self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=done, left=self._left(done))
+            self._lines = [self._best(step.best)] + ([Text(f"  {', '.join(self._counts(step))}")] if done else [])
+            self._view.update(self._render())
+        elif not done:
+            self.say(
+                f"step 0/{self._steps}: initial template\n    {100 * step.best.accuracy:6.2f} %  {step.best.template}"
+            )
+        else:
+            best = f"best {100 * step.best.accuracy:.2f} %"
+            left = [self._left(done)] if done < self._steps else []
+            self.say(f"step {done}/{self._steps}: {', '.join([best, *self._counts(step), *left])}")
+            if step.scored:
+                new = max(step.scored, key=lambda entry: entry.rank)
+                self.say(
+                    f"    {100 * new.accuracy:6.2f} %  {new.template}{'  (best so far)' if new is step.best else ''}"
+                )
+
+    def _best(self, best: ScoredTemplate) -> Text:
+        """Return the line to watch: the best template, its accuracy, what that is above the initial one."""
+        gain = 100 * (best.accuracy - self._initial.accuracy) if self._initial else 0.0
+        line = Text("  best ")
+        line.append(f"{100 * best.accuracy:.2f} %", style="bold")
+        line.append(f" ({gain:+.2f} to the initial template)  ")
+        return line.append(best.template, style="bold green")
+
+    def _counts(self, step: Step) -> list[str]:
+        assert self._ledger is not None
+        parts = [f"{len(step.scored)} new, {len(step.rejected)} refused"]
+        minutes = (time.monotonic() - self._started) / 60
+        if self._scored and minutes > 0:
+            parts.append(f"{self._scored} scored ({self._scored / minutes:.0f} a minute)")
+        return [*parts, f"{self._ledger.tokens:,} tokens", money(self._ledger.usd)]
+
+    def _left(self, done: int) -> str:
+        """Return how long the rest takes at the pace of the last steps; empty before the first and after the last."""
+        if len(self._ends) < 2 or done >= self._steps:
+            return ""
+        pace = (self._ends[-1] - self._ends[0]) / (len(self._ends) - 1)
+        return f"{_clock(pace * (self._steps - done))} left"
+
+    def _render(self) -> Group:
+        assert self._progress is not None
+        return Group(self._progress, *self._lines)
+
+
+class Pictures:
+    """Progress over pictures: a line at the start and, when it takes long, now and then."""
+
+    def __init__(self, ui: Ui, what: str) -> None:
+        self._ui = ui
+        self._what = what
+        self._spoke = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Note that `done` of `total` pictures are encoded."""
+        if self._what in self._ui.read:
+            return
+        if done == total:
+            self._ui.read.add(self._what)
+        if done == total or time.monotonic() - self._spoke > 10:
+            self._ui.say(f"{self._what}: {done:,} of {total:,} pictures encoded")
+            self._spoke = time.monotonic()
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}:{rest:02d}"

@@ -1,0 +1,80 @@
+"""What the tests over the HTTP server share: the server, a few pictures, and `run`: a small run over them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.openai_server import OpenAIServer, running
+from support.runs import KEY, Ended, arguments, copy_pictures, ipo
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_pictures(tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture(scope="module")
+def running_server() -> Iterator[OpenAIServer]:
+    with running() as server:
+        yield server
+
+
+@pytest.fixture()
+def server(running_server: OpenAIServer) -> OpenAIServer:
+    return running_server.fresh()
+
+
+@pytest.fixture()
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "run"
+
+
+@pytest.fixture()
+def light(monkeypatch: pytest.MonkeyPatch, clip: Any) -> None:
+    """Leave away what takes half of a small run's time and has no part in faults: loading CLIP again, the plot."""
+    monkeypatch.setattr("ipo.experiments.run.load_clip", lambda name: clip)
+    monkeypatch.setattr("ipo.experiments.run.plot_search", lambda *args: None)
+
+
+@pytest.fixture()
+def run(
+    cache: Path,
+    light: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    pictures: Path,
+    server: OpenAIServer,
+    out: Path,
+) -> Callable[..., Ended]:
+    """Run two small steps over the server, in this process."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+    def start(*words: str, lm: str = "openai/test-model") -> Ended:
+        return ipo(capfd, *arguments(pictures, server, "--out", str(out), *words, lm=lm))
+
+    return start
+
+
+@pytest.fixture()
+def resume(run: Callable[..., Ended], capfd: pytest.CaptureFixture[str], out: Path) -> Callable[..., Ended]:
+    """Go on with the run."""
+    return lambda *words: ipo(capfd, "optimize", "--resume", str(out), *words)
+
+
+@pytest.fixture()
+def quick(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Do not wait between DSPy's tries; return how long each wait would have been."""
+    waits: list[float] = []
+    sleep = time.sleep
+
+    def note(seconds: float) -> None:
+        waits.append(seconds)
+        sleep(min(seconds, 0.01))
+
+    monkeypatch.setattr("time.sleep", note)
+    return waits

@@ -1,0 +1,278 @@
+"""`ipo optimize` against a real HTTP server that answers well, badly, late or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.openai_server import Asked, OpenAIServer, Reply, error, good, listed, templates
+from support.runs import KEY, Ended, check_whole, events, rejected, result, scored
+
+Run = Callable[..., Ended]
+
+
+def test_a_good_server_is_asked_once_a_step_with_the_key_and_the_history(
+    run: Run, server: OpenAIServer, out: Path
+) -> None:
+    assert run().code == 0
+    found = check_whole(out)
+    assert found["steps"] == 2
+    assert found["lm"]["optimizer"] == {
+        "name": "openai/test-model",
+        "calls": 2,
+        "cached": 0,
+        "tokens_in": sum(e["tokens_in"] for e in events(out, "lm")),
+        "tokens_out": sum(e["tokens_out"] for e in events(out, "lm")),
+        "usd": None,
+    }
+    first, second = server.asked
+    assert first.path == "/v1/chat/completions"
+    assert first.headers["authorization"] == f"Bearer {KEY}"
+    assert "a photo of a <CLASS>." in first.text
+    assert all(template in second.text for template in scored(out)[:4])
+
+
+def test_a_self_hosted_server_needs_no_key(
+    run: Run, server: OpenAIServer, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert run(lm="hosted_vllm/x").code == 0
+    assert check_whole(out)["lm"]["optimizer"]["name"] == "hosted_vllm/x"
+    assert server.asked[0].body["model"] == "x"
+
+
+def test_a_missing_key_is_named(run: Run, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    ended = run()
+    assert ended.code == 2
+    assert "OPENAI_API_KEY" in ended.sentence
+    assert not server.asked
+
+
+def test_a_wrong_key_is_one_sentence(run: Run, server: OpenAIServer) -> None:
+    server.behave = lambda asked: error(401, "Incorrect API key provided.")
+    ended = run()
+    assert ended.code == 1
+    assert "Incorrect API key provided." in ended.sentence
+    assert len(server.asked) == 1, "a refused key is not tried again"
+
+
+def test_a_rate_limit_is_waited_out_as_long_as_the_server_says(
+    run: Run, server: OpenAIServer, out: Path, quick: list[float]
+) -> None:
+    server.script.extend([error(429, "slow down", Retry_After="7"), error(429, "slow down", Retry_After="3")])
+    assert run().code == 0
+    assert [seconds for seconds in quick if seconds >= 3] == [7, 3]
+    assert check_whole(out)["lm"]["optimizer"]["calls"] == 2
+    assert len(server.asked) == 4
+
+
+def test_passing_server_errors_are_tried_again(run: Run, server: OpenAIServer, out: Path, quick: list[float]) -> None:
+    server.script.extend([error(500, "broken"), error(503, "busy"), good, error(502, "bad gateway")])
+    assert run().code == 0
+    assert check_whole(out)["lm"]["optimizer"]["calls"] == 2
+    assert len(events(out, "lm_error")) == 3
+
+
+def test_lasting_server_errors_end_a_run_that_can_be_resumed(
+    run: Run, resume: Callable[[], Ended], server: OpenAIServer, out: Path, quick: list[float]
+) -> None:
+    server.script.append(good)
+    server.behave = lambda asked: error(500, "broken")
+    ended = run()
+    assert ended.code == 1
+    assert "broken" in ended.sentence
+    assert "--resume" in ended.sentence
+    assert not (out / "result.json").exists()
+    asked = len(server.asked)
+    server.behave = good
+    assert resume().code == 0
+    assert check_whole(out)["lm"]["optimizer"]["calls"] == 2
+    assert len(server.asked) == asked + 1, "the first step's reply was in the journal"
+
+
+def test_a_hanging_server_is_given_up(
+    run: Run, server: OpenAIServer, out: Path, quick: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipo.programs.lm.connect.TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr("ipo.programs.lm.connect.RETRIES", 1)
+    server.behave = lambda asked: Reply("too late", wait=2)
+    ended = run()
+    assert ended.code == 1
+    assert "Timeout" in ended.sentence
+    assert len(server.asked) == 2
+
+
+def test_a_short_hang_is_survived(
+    run: Run, server: OpenAIServer, out: Path, quick: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipo.programs.lm.connect.TIMEOUT_SECONDS", 1.0)
+    server.script.append(Reply("too late", wait=3))
+    assert run().code == 0
+    check_whole(out)
+
+
+def test_a_server_that_is_not_there_is_one_sentence(
+    run: Run, out: Path, quick: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = run("lm_api_base=http://127.0.0.1:9/v1")
+    assert ended.code == 1
+    assert "onnect" in ended.sentence
+    assert "--resume" in ended.sentence
+
+
+def test_a_cut_off_answer_loses_only_its_last_template(run: Run, server: OpenAIServer, out: Path) -> None:
+    cut = '[[ ## templates ## ]]\n["a drawing of a <CLASS>.", "a print of a <CLASS>.", "a pale pho <CLASS'
+    server.script.append(Reply(cut, finish="length"))
+    assert run().code == 0
+    assert check_whole(out)["steps"] == 2
+    assert {"a drawing of a <CLASS>.", "a print of a <CLASS>."} <= set(scored(out))
+    assert not any("pale pho" in template for template in scored(out)[1:4])
+    assert server.asked[1].count == 1, "only the lost one is asked for again"
+
+
+def test_a_cut_off_answer_whose_last_template_looks_whole_is_not_trusted(
+    run: Run, server: OpenAIServer, out: Path
+) -> None:
+    cut = '[[ ## templates ## ]]\n["a drawing of a <CLASS>.", "a print of a <CLASS>.", "a photo of a <CLASS> with a'
+    server.script.append(Reply(cut, finish="length"))
+    assert run().code == 0
+    assert "a photo of a <CLASS> with a" not in scored(out)
+    check_whole(out)
+
+
+USELESS = {
+    "garbage": "\x00\x01}{][ ]]## ,,, \ufffd",
+    "prose": "Certainly! I would think about the lighting first, and then about the style. Let me know.",
+    "nothing": "",
+    "a number": "[[ ## templates ## ]]\n42",
+    "other json": '{"prompts": {"a": 1}}',
+}
+
+
+@pytest.mark.parametrize("content", USELESS.values(), ids=USELESS)
+def test_one_useless_answer_costs_one_question(run: Run, server: OpenAIServer, out: Path, content: str) -> None:
+    server.script.extend([Reply(content), Reply(content)])  # as chat, and the adapter's second try as JSON
+    assert run().code == 0
+    assert check_whole(out)["steps"] == 2
+    assert len(scored(out)) > 3
+
+
+@pytest.mark.parametrize("content", [USELESS["garbage"], USELESS["prose"]], ids=["garbage", "prose"])
+def test_useless_answers_for_ever_end_with_one_sentence(
+    run: Run, server: OpenAIServer, out: Path, content: str
+) -> None:
+    server.behave = lambda asked: Reply(content)
+    ended = run("steps=50")
+    assert ended.code == 1
+    assert "no usable template in 5 steps in a row" in ended.sentence
+    assert scored(out) == ["a photo of a <CLASS>."]
+
+
+def test_a_body_that_is_no_completion_is_one_sentence(
+    run: Run, server: OpenAIServer, quick: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipo.programs.lm.connect.RETRIES", 1)
+    for number, body in enumerate(("<html>It works!</html>", "{}", '{"choices": []}', "null", "")):
+        server.behave = lambda asked, body=body: Reply(body=body)  # type: ignore[misc]
+        ended = run("--out", str(tmp_path / str(number)), "steps=5")
+        assert ended.code == 1, (body, ended.err)
+        assert ended.sentence
+
+
+def test_a_null_content_is_survived(run: Run, server: OpenAIServer, out: Path) -> None:
+    def silent(asked: Asked) -> Reply:
+        message = {"role": "assistant", "content": None}
+        choice = {"index": 0, "finish_reason": "stop", "message": message}
+        usage = {"prompt_tokens": 1, "completion_tokens": 0, "total_tokens": 1}
+        return Reply(
+            body=json.dumps(
+                {"id": "x", "object": "chat.completion", "created": 0, "model": "x"}
+                | {"choices": [choice], "usage": usage}
+            )
+        )
+
+    server.script.extend([silent, silent])
+    assert run().code == 0
+    check_whole(out)
+
+
+def test_too_few_templates_are_asked_for_again_once(run: Run, server: OpenAIServer, out: Path) -> None:
+    server.script.append(lambda asked: Reply(listed(asked, templates(asked, 1))))
+    assert run("steps=1").code == 0
+    assert [asked.count for asked in server.asked] == [3, 2]
+    assert len(scored(out)) == 4
+
+
+def test_too_many_templates_are_cut_to_the_number_asked_for(run: Run, server: OpenAIServer, out: Path) -> None:
+    server.behave = lambda asked: Reply(listed(asked, templates(asked, 40)))
+    assert run().code == 0
+    assert len(scored(out)) == 1 + 2 * 3
+    check_whole(out)
+
+
+BAD = {
+    "no slot": ("a photo of a thing.", "it has no <CLASS> slot"),
+    "markup": ("<b>a photo</b> of a <CLASS>.", "it has markup"),
+    "control token": ("a photo <end_of_text> of a <CLASS>.", "it has markup"),
+    "address": ("a <CLASS> from https://example.org", "it has markup"),
+    "5,000 characters": ("a <CLASS> " + "very " * 998, "characters, more than"),
+    "too many tokens": ("a <CLASS> " + "zq " * 90, "tokens, more than"),
+    "control characters": ("a photo\x07 of a \x1b[31m<CLASS>.", "control or invisible character"),
+    "bidirectional override": ("a photo of \u202ea <CLASS>.", "control or invisible character"),
+    "known": ("A  photo of a <CLASS>!", "it is already known"),
+}
+
+
+def test_unusable_templates_are_refused_told_and_never_scored(run: Run, server: OpenAIServer, out: Path) -> None:
+    fine = []
+    for number, (template, _) in enumerate(BAD.values()):
+        fine += [f"drawing {number} of a <CLASS>.", f"print {number} of a <CLASS>."]
+        answer = [fine[-2], template, fine[-1]]
+        server.script.append(lambda asked, answer=answer: Reply(listed(asked, answer)))  # type: ignore[misc]
+        server.script.append(good)
+    ended = run(f"steps={len(BAD)}")
+    assert ended.code == 0
+    check_whole(out)
+    assert set(fine) <= set(scored(out))
+    assert len(scored(out)) == 1 + 3 * len(BAD), "what was refused was asked for again"
+    for asked, (template, reason), refused in zip(server.asked[1::2], BAD.values(), rejected(out), strict=True):
+        assert asked.count == 1
+        assert reason in refused["reason"]
+        assert reason in asked.text, "the language model is told why, once"
+        assert template not in scored(out)
+    for text in (ended.out, ended.err, (out / "program.json").read_text()):
+        assert "\x1b" not in text
+        assert "\x07" not in text
+
+
+def test_answers_that_are_not_strings_are_refused(run: Run, server: OpenAIServer, out: Path) -> None:
+    content = '[[ ## templates ## ]]\n[{"template": "a <CLASS>."}, null, 3, ["a <CLASS>"], "a print of a <CLASS>."]'
+    server.script.extend([Reply(content), Reply(content)])
+    assert run().code == 0
+    check_whole(out)
+
+
+def test_the_same_answer_for_ever_is_scored_once(run: Run, server: OpenAIServer, out: Path) -> None:
+    server.behave = lambda asked: Reply(listed(asked, ["a print of a <CLASS>."] * 3))
+    ended = run("steps=20")
+    assert ended.code == 1
+    assert scored(out) == ["a photo of a <CLASS>.", "a print of a <CLASS>."]
+
+
+def test_paid_replies_serve_the_next_run_of_the_same_seed_only(
+    run: Run, server: OpenAIServer, out: Path, tmp_path: Path
+) -> None:
+    assert run().code == 0
+    asked = len(server.asked)
+    assert run("--out", str(tmp_path / "again")).code == 0
+    assert len(server.asked) == asked
+    again = result(tmp_path / "again")
+    assert again["lm"]["optimizer"]["cached"] == 2
+    assert again["lm"]["optimizer"]["tokens_in"] == 0
+    assert again["scores"] == result(out)["scores"]
+    assert run("--out", str(tmp_path / "other"), "--seed", "1").code == 0
+    assert len(server.asked) == asked + 2

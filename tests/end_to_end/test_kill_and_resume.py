@@ -1,0 +1,309 @@
+"""kill -9 at any moment, then --resume: the same result, and nothing that was answered is asked again."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.killing import ForkServer
+from support.openai_server import Asked, OpenAIServer, Reply, good, listed, running, templates
+from support.runs import KEY, Ended, arguments, copy_pictures, events, ipo, program, result, scored
+
+RUNS = 10
+KILLS_EACH = 2
+DESCRIBED = 3
+"""Pictures that the describer is asked about, all at once: so many requests may be under way at a kill."""
+
+
+def moody(asked: Asked) -> Reply:
+    """Answer well, but refuse to be useful at times: a second question or a JSON one must then be asked."""
+    if asked.pictures:
+        return good(asked)
+    mood = random.Random(asked.same).random()
+    if mood < 0.3:
+        return Reply(listed(asked, [*templates(asked, 2), "no slot"]))
+    return Reply("I would rather not.") if mood > 0.8 else good(asked)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A run that nobody killed."""
+
+    words: list[str]
+    folder: Path
+    requests: Counter[str]
+
+    @property
+    def lines(self) -> int:
+        """Length of its journal."""
+        return len(events(self.folder))
+
+
+@dataclass
+class Bench:
+    """What the tests of this file share."""
+
+    server: OpenAIServer
+    forks: ForkServer
+    pictures: Path
+    folder: Path
+
+    def start(self, words: list[str], name: str) -> BaseProcess:
+        """Start a run with a cache of its own: a cached reply would not be a request."""
+        return self.forks.start(words, self.log(name), **self._environment(name))
+
+    def run(self, words: list[str], name: str) -> int:
+        return self.forks.run(words, self.log(name), **self._environment(name))
+
+    def log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+    def whole(self, name: str, *more: str) -> Whole:
+        words = arguments(self.pictures, self.server.fresh(), *more, steps=3)
+        self.server.behave = moody
+        out = self.folder / name
+        assert self.run([*words, "--out", str(out)], name) == 0, self.log(name).read_text()
+        asked = self.server.asked
+        assert [f"chatcmpl-{request.number}" for request in asked] == sorted(_answered(out), key=lambda i: int(i[9:]))
+        return Whole(words, out, Counter(request.same for request in asked))
+
+    def _environment(self, name: str) -> dict[str, str]:
+        return {"OPENAI_API_KEY": KEY, "IPO_CACHE_DIR": str(self.folder / "caches" / name)}
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    folder = tmp_path_factory.mktemp("kills")
+    with running() as server:
+        yield Bench(server, ForkServer(), copy_pictures(folder / "pictures"), folder)
+
+
+@pytest.fixture(scope="module")
+def plain(bench: Bench) -> Whole:
+    return bench.whole("plain")
+
+
+@pytest.fixture(scope="module")
+def describing(bench: Bench) -> Whole:
+    """A run with a multimodal describer."""
+    return bench.whole(
+        "describing",
+        "describer=openai/vision-model",
+        f"describer_api_base={bench.server.base}",
+        f"described_pictures={DESCRIBED}",
+    )
+
+
+def test_the_two_whole_runs_hold_every_kind_of_event(plain: Whole, describing: Whole) -> None:
+    assert {event["type"] for event in events(plain.folder)} == {"start", "lm", "scores", "test", "end"}
+    assert max(plain.requests.values()) == max(describing.requests.values()) == 1, "each request is made once"
+    assert sum(describing.requests.values()) >= DESCRIBED + 3
+    assert sum(plain.requests.values()) > 3, "some answers made a second question needed"
+
+
+@pytest.mark.parametrize("number", range(RUNS))
+def test_killed_twice_and_resumed_it_ends_as_if_nothing_had_happened(
+    bench: Bench, plain: Whole, describing: Whole, number: int
+) -> None:
+    whole = describing if number % 2 else plain
+    under_way = DESCRIBED if number % 2 else 1
+    name = f"killed-{number}"
+    out = bench.folder / name
+    bench.server.fresh().behave = moody
+    rng = random.Random(number)
+    middle = whole.lines // 2
+    for first, last in ((0, middle), (middle, whole.lines - 1)):
+        process = bench.start(_words(whole, out), name)
+        _kill(bench.server, process, out, rng, rng.randrange(first, last))
+        process.join()
+        assert process.exitcode == -9, bench.log(name).read_text()
+    assert bench.run(_words(whole, out), name) == 0, bench.log(name).read_text()
+
+    assert result(out) == result(whole.folder)
+    assert program(out) == program(whole.folder)
+    assert scored(out) == scored(whole.folder)
+    answered = _answered(out)
+    recorded = [asked for asked in bench.server.asked if f"chatcmpl-{asked.number}" in answered]
+    lost = [asked for asked in bench.server.asked if f"chatcmpl-{asked.number}" not in answered]
+    assert Counter(asked.same for asked in recorded) == whole.requests
+    assert len(lost) <= KILLS_EACH * under_way, "only what was under way at a kill is asked again"
+    last_time = {asked.same: asked.number for asked in recorded}
+    assert all(asked.number < last_time[asked.same] for asked in lost), "an answered request was made again"
+
+
+def _words(whole: Whole, out: Path) -> list[str]:
+    return ["optimize", "--resume", str(out)] if (out / "config.yaml").exists() else [*whole.words, "--out", str(out)]
+
+
+def _answered(folder: Path) -> set[str]:
+    ids = [event["reply"]["id"] for event in events(folder, "lm")]
+    assert len(ids) == len(set(ids)), "a reply is in the journal twice"
+    return set(ids)
+
+
+def _progress(folder: Path) -> int:
+    return sum(event["type"] not in ("start", "lm_error") for event in events(folder)) + 1
+
+
+def _kill(server: OpenAIServer, process: BaseProcess, out: Path, rng: random.Random, point: int) -> None:
+    """Kill when the journal has `point` events, a moment later, or at the next request before it is answered."""
+    asking = threading.Event()
+    dead = threading.Event()
+    at_request = rng.random() < 0.35
+    delay = rng.choice((0.0, rng.uniform(0, 0.02), rng.uniform(0, 0.2))) if point else rng.uniform(0, 1)
+
+    def hold(asked: Asked) -> None:
+        if at_request and _progress(out) >= point:
+            asking.set()
+            dead.wait(30)
+
+    server.on_request = hold
+    reached = None
+    while process.is_alive():
+        if asking.is_set():
+            break
+        if _progress(out) >= point and reached is None and (point != 1 or (out / "journal.jsonl").exists()):
+            reached = time.monotonic()
+        # No request may follow: do not wait for it for ever.
+        if reached is not None and time.monotonic() - reached >= (0.1 if at_request else delay):
+            break
+        time.sleep(0.002)
+    process.kill()
+    process.join()
+    dead.set()
+    server.on_request = lambda asked: None
+
+
+def test_killed_while_loading_the_same_command_starts_again(bench: Bench, plain: Whole) -> None:
+    out = bench.folder / "early"
+    bench.server.fresh().behave = moody
+    process = bench.start(_words(plain, out), "early")
+    while not out.exists():
+        time.sleep(0.001)
+    process.kill()
+    process.join()
+    (out / "config.yaml").unlink(missing_ok=True)  # as if killed before it: between the lock and the first line
+    (out / "journal.jsonl").write_bytes(b"")
+    assert bench.run(_words(plain, out), "early") == 0, bench.log("early").read_text()
+    assert result(out) == result(plain.folder)
+
+
+@pytest.mark.parametrize("describes", [False, True], ids=["proposing", "describing"])
+def test_interrupted_from_the_keyboard_it_says_how_to_go_on(
+    bench: Bench, plain: Whole, describing: Whole, describes: bool
+) -> None:
+    whole, name = (describing, "interrupted-1") if describes else (plain, "interrupted-0")
+    out, asking, go = bench.folder / name, threading.Event(), threading.Event()
+    bench.server.fresh().behave = moody
+    bench.server.on_request = lambda asked: (asking.set(), go.wait(3))  # type: ignore[func-returns-value]
+    process = bench.start(_words(whole, out), name)
+    assert asking.wait(60)
+    os.kill(process.pid or 0, signal.SIGINT)
+    process.join(60)
+    go.set()
+    assert process.exitcode == 130, bench.log(name).read_text()
+    assert "go on with --resume" in _sentence(bench.log(name))
+    assert bench.run(_words(whole, out), name) == 0
+    assert result(out) == result(whole.folder)
+
+
+def test_a_second_process_is_refused_and_the_first_goes_on(bench: Bench, plain: Whole) -> None:
+    out, words = bench.folder / "double", []
+    go = threading.Event()
+    bench.server.fresh().behave = moody
+    bench.server.on_request = lambda asked: words.append(asked.number) or go.wait(60)  # type: ignore[func-returns-value]
+    first = bench.start(_words(plain, out), "double")
+    while not words:
+        time.sleep(0.01)
+    assert bench.run(["optimize", "--resume", str(out)], "second") == 2
+    assert bench.run([*plain.words, "--out", str(out)], "third") == 2
+    go.set()
+    first.join(60)
+    assert first.exitcode == 0
+    assert "another process is working in" in _sentence(bench.log("second"))
+    assert "already holds a run" in _sentence(bench.log("third"))
+    assert result(out) == result(plain.folder)
+
+
+def _sentence(log: Path) -> str:
+    ended = Ended(2, "", log.read_text())
+    assert "Traceback" not in ended.err
+    return ended.sentence
+
+
+@pytest.fixture()
+def here(cache: Path, light: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Any:
+    """Run the command in this process."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    return lambda *words: ipo(capfd, *words)
+
+
+def test_a_finished_run_is_resumed_without_a_request(bench: Bench, plain: Whole, here: Any) -> None:
+    bench.server.fresh()
+    before = result(plain.folder), program(plain.folder)
+    assert here("optimize", "--resume", str(plain.folder)).code == 0
+    assert (result(plain.folder), program(plain.folder)) == before
+    assert not bench.server.asked
+    assert len(events(plain.folder, "test")) == 1, "the sealed pictures were opened once"
+
+
+@pytest.mark.parametrize(
+    ("word", "key"), [("steps=9", "steps"), ("--seed=3", "seed"), ("temperature=0.5", "temperature")]
+)
+def test_another_configuration_is_refused_by_name(bench: Bench, plain: Whole, here: Any, word: str, key: str) -> None:
+    ended = here("optimize", "--resume", str(plain.folder), word)
+    assert ended.code == 2
+    assert f" {key}=" in ended.sentence
+
+
+def test_a_changed_picture_is_refused(bench: Bench, plain: Whole, here: Any) -> None:
+    victim = sorted((bench.pictures / "cat").iterdir())
+    data = [path.read_bytes() for path in victim]
+    try:
+        for path in victim:
+            path.write_bytes(data[0] if path is not victim[0] else data[1])
+        ended = here("optimize", "--resume", str(plain.folder))
+    finally:
+        for path, content in zip(victim, data, strict=True):
+            path.write_bytes(content)
+    assert ended.code == 2
+    assert "have changed since" in ended.sentence
+
+
+def test_a_torn_last_line_is_dropped(bench: Bench, plain: Whole, here: Any, tmp_path: Path) -> None:
+    bench.server.fresh().behave = moody
+    out = tmp_path / "torn"
+    out.mkdir()
+    (out / "config.yaml").write_bytes((plain.folder / "config.yaml").read_bytes())
+    lines = (plain.folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    last = max(i for i, line in enumerate(lines) if b'"type": "lm"' in line)
+    (out / "journal.jsonl").write_bytes(b"".join(lines[:last]) + lines[last][: len(lines[last]) // 2])
+    assert here("optimize", "--resume", str(out)).code == 0
+    assert result(out) == result(plain.folder)
+    assert len(bench.server.asked) == 1, "only the torn reply is asked for again"
+
+
+def test_a_damaged_line_is_named(plain: Whole, here: Any, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_bytes((plain.folder / "config.yaml").read_bytes())
+    lines = (plain.folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "journal.jsonl").write_bytes(b"".join([lines[0], b'{"type": \n', *lines[1:]]))
+    ended = here("optimize", "--resume", str(tmp_path))
+    assert ended.code == 2
+    assert "damaged in line 2" in ended.sentence
+
+
+def test_a_folder_without_a_run_is_refused(here: Any, tmp_path: Path) -> None:
+    ended = here("optimize", "--resume", str(tmp_path))
+    assert ended.code == 2
+    assert "holds no run to go on with" in ended.sentence

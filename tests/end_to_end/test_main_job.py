@@ -1,0 +1,95 @@
+"""The main command, as a person types it: a real local language model, the real CLIP, real pictures, one process."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("small_weights")
+
+
+@pytest.fixture(scope="module")
+def small_weights() -> None:
+    """The smallest language model; fetched once (98 MB) when it is not here."""
+    from ipo.programs.lm import weights
+
+    if weights.find("small") is None:
+        weights.pull("small")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    folder = tmp_path_factory.mktemp("run") / "run"
+    command = [sys.executable, "-m", "ipo.experiments.cli", "optimize", "--lm", "local/small", "--steps", "2"]
+    done = subprocess.run([*command, "--out", str(folder), "candidates_per_step=3"], capture_output=True, text=True)
+    return done, folder
+
+
+def test_it_ends_well_and_says_what_it_found(finished: tuple[Any, Path]) -> None:
+    done, folder = finished
+    assert done.returncode == 0, done.stderr
+    result = json.loads((folder / "result.json").read_text())
+    for needed in (result["template"], "test", "95 %", "run directory", "next: ipo predict"):
+        assert needed in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_the_run_directory_is_complete(finished: tuple[Any, Path]) -> None:
+    files = {file.name for file in finished[1].iterdir()}
+    expected = {"config.yaml", "journal.jsonl", "program.json", "result.json", "search.png", "environment.json"}
+    assert expected <= files
+    assert not [name for name in files if name.endswith(".part")]
+
+
+def test_the_result_has_the_stable_form(finished: tuple[Any, Path]) -> None:
+    result = json.loads((finished[1] / "result.json").read_text())
+    assert result["schema"] == 1
+    assert result["templates"] == [{"template": result["template"], "weight": 1.0}]
+    assert result["templates_scored"] <= 1 + 2 * 3
+    for part in ("search", "selection", "test"):
+        score = result["scores"][part]
+        for which in ("initial", "optimised"):
+            low, high = score[which]["ci95"]
+            assert 0 <= low <= score[which]["accuracy"] <= high <= 1
+            assert score[which]["loss"] >= 0
+        assert 0 <= score["difference"]["p"] <= 1
+    seconds = result["seconds"]
+    assert sum(value for name, value in seconds.items() if name != "total") == pytest.approx(seconds["total"], abs=0.3)
+    assert result["lm"]["optimizer"]["usd"] == 0
+    assert result["lm"]["describer"] is None
+
+
+def test_what_the_model_saw_and_said_is_in_the_journal(finished: tuple[Any, Path]) -> None:
+    events = [json.loads(line) for line in (finished[1] / "journal.jsonl").read_text().splitlines()]
+    kinds = [event["type"] for event in events]
+    assert kinds[0] == "start"
+    assert kinds[-1] == "end"
+    assert kinds.index("test") > max(i for i, kind in enumerate(kinds) if kind in ("lm", "scores"))
+    replies = [event for event in events if event["type"] == "lm"]
+    last = replies[-1]["request"]["messages"][-1]["parts"][0]["text"]
+    assert "a photo of a <CLASS>." in last  # the scored history is in what it sees
+    scored = [s["template"] for e in events if e["type"] == "scores" and e["kind"] == "search" for s in e["scores"]]
+    assert len(scored) == len({template.casefold() for template in scored})
+
+
+def test_the_program_labels_pictures(finished: tuple[Any, Path]) -> None:
+    from ipo.experiments.embedded import PICTURES_DIR
+
+    picture = next((PICTURES_DIR / "a").rglob("*.webp"))
+    command = [
+        sys.executable,
+        "-m",
+        "ipo.experiments.cli",
+        "predict",
+        str(finished[1]),
+        str(picture),
+        "--format",
+        "jsonl",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    row = json.loads(done.stdout)
+    assert sum(row["scores"].values()) == pytest.approx(1, abs=1e-4)
+    assert row["label"] == max(row["scores"], key=row["scores"].get)

@@ -1,0 +1,126 @@
+"""`--lm replay/RUN_DIR`: the same result from the record alone, with every socket cut."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from support.openai_server import OpenAIServer, Reply, good, listed, templates
+from support.runs import KEY, Ended, arguments, check_whole, events, ipo, program, result, scored
+
+Replay = Callable[..., Ended]
+
+
+@pytest.fixture()
+def replay(
+    cache: Path, light: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], out: Path
+) -> Replay:
+    """Replay a run into `out`, its configuration with more words; any use of the network is an error."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+    def cut(*args: Any, **kwargs: Any) -> NoReturn:
+        raise AssertionError("a replay used the network")
+
+    def start(recorded: Path, *words: str) -> Ended:
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("connect", "connect_ex", "sendto"):
+                patch.setattr(socket.socket, name, cut)
+            patch.setattr(socket, "create_connection", cut)
+            patch.setattr(socket, "getaddrinfo", cut)
+            config = str(recorded / "config.yaml")
+            return ipo(capfd, "optimize", config, "--lm", f"replay/{recorded}", "--out", str(out), *words)
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def recorded(running_server: OpenAIServer, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a multimodal describer, a rate limit, and answers that needed a second question."""
+    from ipo.experiments.cli import main
+
+    folder = tmp_path_factory.mktemp("recorded")
+    server = running_server.fresh()
+    server.script.extend([good, good, Reply("I would rather not."), Reply("No."), good])
+    server.script.append(lambda asked: Reply(listed(asked, [*templates(asked, 2), "no slot"])))
+    words = arguments(
+        *(pictures, server, "--out", str(folder / "run"), "--describer=openai/vision-model"),
+        *(f"describer_api_base={server.base}", "described_pictures=2"),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENAI_API_KEY", KEY)
+        patch.setenv("IPO_CACHE_DIR", str(folder / "cache"))
+        assert main(words) == 0
+    assert len(server.asked) >= 7
+    return folder / "run"
+
+
+def test_a_replay_gives_the_same_result_without_a_network(replay: Replay, recorded: Path, out: Path) -> None:
+    ended = replay(recorded)
+    assert ended.code == 0, ended.err
+    assert result(out) == result(recorded)
+    assert program(out) == program(recorded)
+    assert scored(out) == scored(recorded)
+    check_whole(out)
+
+
+def test_a_replay_of_the_describer_by_name_gives_the_same(
+    replay: Replay, recorded: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    ended = replay(recorded, "--describer", f"replay/{recorded}")
+    assert ended.code == 0, ended.err
+    assert result(out) == result(recorded)
+
+
+def test_a_replayed_describer_leaves_the_optimizer_free_to_ask(
+    run: Callable[..., Ended], server: OpenAIServer, recorded: Path, out: Path
+) -> None:
+    ended = run("--describer", f"replay/{recorded}", "described_pictures=2", "candidates_per_step=2")
+    assert ended.code == 0, ended.err
+    assert not any(asked.pictures for asked in server.asked)
+    assert "A flat picture with the look" in server.asked[0].text
+    assert len(server.asked) == 2
+
+
+def test_a_replay_can_be_replayed_and_resumed(
+    replay: Replay, recorded: Path, out: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert replay(recorded).code == 0
+    assert ipo(capfd, "optimize", "--resume", str(out)).code == 0
+    assert result(out) == result(recorded)
+    again = tmp_path / "again"
+    assert replay(out, "--out", str(again)).code == 0
+    assert result(again) == result(recorded)
+
+
+@pytest.mark.parametrize("word", ["task=other pictures", "--seed=1", "--steps=3", "candidates_per_step=2"])
+def test_a_request_that_was_not_recorded_is_one_sentence(replay: Replay, recorded: Path, out: Path, word: str) -> None:
+    ended = replay(recorded, word)
+    assert ended.code == 2
+    assert "the recorded run has no reply to this request of the" in ended.sentence
+    assert not (out / "result.json").exists()
+
+
+def test_a_folder_without_a_run_is_one_sentence(cache: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    ended = ipo(capfd, "optimize", "--lm", f"replay/{tmp_path}", "--out", str(tmp_path / "out"))
+    assert ended.code == 2
+    assert "is not a run directory" in ended.sentence
+
+
+def test_a_run_of_the_local_model_is_replayed(
+    replay: Replay, cache: Path, pictures: Path, tmp_path: Path, out: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("xllamacpp")
+    if not any((cache / "models").glob("*135M*")):
+        pytest.skip("the weights of local/small are not on this machine: ipo models pull small")
+    live = tmp_path / "live"
+    words = ["--lm=local/small", "describer=clip", "shots=1", "selection_shots=1", "steps=2", "candidates_per_step=1"]
+    assert ipo(capfd, "optimize", f"--data=folder:{pictures}", *words, "--out", str(live)).code == 0
+    assert events(live, "lm")
+    ended = replay(live)
+    assert ended.code == 0, ended.err
+    assert result(out) == result(live)

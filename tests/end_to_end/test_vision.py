@@ -1,0 +1,143 @@
+"""A multimodal describer over HTTP: the pictures reach the server, its words reach the optimizer LLM."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from support.openai_server import Asked, OpenAIServer, Reply, description, error, good
+from support.runs import Ended, check_whole, events, result, scored
+
+PICTURES = 3
+
+
+@pytest.fixture()
+def describe(run: Callable[..., Ended], server: OpenAIServer) -> Callable[..., Ended]:
+    """Run with a describer that sees three pictures."""
+    return lambda *words: run(
+        "--describer=openai/vision-model",
+        f"describer_api_base={server.base}",
+        f"described_pictures={PICTURES}",
+        *words,
+    )
+
+
+def with_pictures(server: OpenAIServer) -> list[Asked]:
+    return [asked for asked in server.asked if asked.pictures]
+
+
+def without_pictures(server: OpenAIServer) -> list[Asked]:
+    return [asked for asked in server.asked if not asked.pictures]
+
+
+def pixels(uri: str) -> npt.NDArray[np.uint8]:
+    head, data = uri.split(",", 1)
+    assert head == "data:image/png;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+
+
+def test_the_search_pictures_reach_the_server_and_its_words_the_optimizer(
+    describe: Callable[..., Ended], server: OpenAIServer, pictures: Path, out: Path
+) -> None:
+    assert describe().code == 0
+    asked = with_pictures(server)
+    assert [len(request.pictures) for request in asked] == [1] * PICTURES
+    assert {request.body["model"] for request in asked} == {"vision-model"}
+
+    sources = []
+    for path in sorted(pictures.rglob("*.webp")):
+        with Image.open(path) as image:
+            enlarged = image.convert("RGB").resize((224, 224), Image.Resampling.BICUBIC)
+            assert max(image.size) < 224, "the embedded pictures are small and must be enlarged"
+        sources.append((path.parent.name, np.asarray(enlarged)))
+    sent = [pixels(request.pictures[0]) for request in asked]
+    classes = [[name for name, source in sources if np.array_equal(source, picture)] for picture in sent]
+    assert all(classes), "each picture sent is one of the data set, pixel for pixel"
+    assert len({name for (name, *_) in classes}) == PICTURES, "one shot a class: of three different classes"
+    assert not any(name in request.text.split("pictures of")[0] for request in asked for (name, *_) in classes)
+
+    for request in without_pictures(server):
+        assert all(description(other) in request.text for other in asked)
+    found = check_whole(out)
+    assert found["lm"]["describer"]["name"] == "openai/vision-model"
+    assert found["lm"]["describer"]["calls"] == PICTURES
+    assert found["lm"]["describer"]["tokens_in"] > PICTURES * 800
+
+
+def test_the_journal_names_a_picture_by_its_digest(
+    describe: Callable[..., Ended], server: OpenAIServer, out: Path
+) -> None:
+    assert describe("steps=1").code == 0
+    journal = (out / "journal.jsonl").read_text()
+    for asked in with_pictures(server):
+        assert asked.pictures[0].split(",")[1][:200] not in journal
+    assert journal.count("sha256_of_base64") == PICTURES
+
+
+def test_a_picture_that_fails_is_left_out(
+    describe: Callable[..., Ended], server: OpenAIServer, out: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.script.append(error(400, "this picture is not wanted"))
+    assert describe().code == 0
+    refused, *described = with_pictures(server)
+    assert len(described) == PICTURES - 1, "a refusal is not tried again"
+    for request in without_pictures(server):
+        assert all(description(other) in request.text for other in described)
+        assert description(refused) not in request.text
+    assert check_whole(out)["lm"]["describer"]["calls"] == PICTURES - 1
+    assert "was not described: " in caplog.text
+    assert "this picture is not wanted" in caplog.text
+
+
+def test_a_picture_that_failed_stays_left_out_when_the_run_goes_on(
+    describe: Callable[..., Ended], resume: Callable[..., Ended], server: OpenAIServer, out: Path, quick: list[float]
+) -> None:
+    bad: list[str] = []
+
+    def broken(asked: Asked) -> Reply:
+        """Refuse one picture, answer the first step, then break down."""
+        if asked.pictures:
+            if not bad:
+                bad.append(asked.pictures[0])
+            return error(400, "this picture is not wanted") if asked.pictures[0] in bad else good(asked)
+        return good(asked) if len(without_pictures(server)) == 1 else error(500, "broken")
+
+    server.behave = broken
+    assert describe("steps=3").code == 1
+    before = len(server.asked)
+    server.behave = good
+    for _ in range(2):
+        assert resume().code == 0
+    later = server.asked[before:]
+    assert not any(asked.pictures for asked in later)
+    assert len(later) == 2, "two steps were left; the first one's reply was recorded"
+    assert len(events(out, "descriptions")) == 1
+    assert len(scored(out)) == 1 + 3 * 3
+    assert result(out)["lm"]["describer"]["calls"] == PICTURES - 1
+
+
+def test_when_no_picture_can_be_described_the_run_stops(
+    describe: Callable[..., Ended], server: OpenAIServer, out: Path
+) -> None:
+    server.behave = lambda asked: error(400, "no pictures, please") if asked.pictures else good(asked)
+    ended = describe()
+    assert ended.code == 1
+    assert "no pictures, please" in ended.sentence
+    assert not without_pictures(server)
+    assert not (out / "result.json").exists()
+
+
+def test_a_describer_that_says_nothing_stops_the_run(
+    describe: Callable[..., Ended], server: OpenAIServer, out: Path
+) -> None:
+    server.behave = lambda asked: Reply("") if asked.pictures else good(asked)
+    ended = describe()
+    assert ended.code == 1
+    assert "the language model's answer cannot be read ('')" in ended.sentence

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import base64
+import copy
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dspy
+import numpy as np
+import pytest
+from PIL import Image
+
+from ipo.experiments.data import load_data
+from ipo.metrics.clip import Clip
+from ipo.metrics.errors import InputError
+from ipo.metrics.features import FeatureStore
+from ipo.metrics.pictures import Picture
+from ipo.metrics.reward import ClipReward, clip_accuracy
+from ipo.programs.classifier import TemplateClassifier, to_picture
+
+NAMES = ("cat", "dog", "ice_cream")
+ENSEMBLE = [("a sketch of a <CLASS>.", 2.0), ('the "{odd}" <CLASS> – ☃', 0.5)]
+
+
+@pytest.fixture()
+def file() -> Path:
+    return Path(load_data("embedded", seed=0).test[0].picture.name)
+
+
+def other_clip(clip: Clip) -> Clip:
+    changed = copy.copy(clip)
+    changed.fingerprint, changed.name = "0" * 64, "another"
+    return changed
+
+
+def test_forward_gives_a_label_and_probabilities(clip: Clip, file: Path) -> None:
+    prediction = TemplateClassifier(clip, NAMES)(image=str(file))
+    assert set(prediction.scores) == set(NAMES)
+    assert sum(prediction.scores.values()) == pytest.approx(1, abs=1e-5)
+    assert prediction.label == max(prediction.scores, key=prediction.scores.__getitem__)
+
+
+def as_pil(file: Path) -> Any:
+    return Image.open(file)
+
+
+def as_dspy_image(file: Path) -> Any:
+    buffer = io.BytesIO()
+    Image.open(file).convert("RGB").save(buffer, format="PNG")
+    return dspy.Image(url=f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}")
+
+
+@pytest.mark.parametrize("form", [str, Path, Path.read_bytes, Picture.from_path, as_pil, as_dspy_image])
+def test_every_form_of_a_picture_gives_the_same(form: Callable[[Path], Any], clip: Clip, file: Path) -> None:
+    program = TemplateClassifier(clip, NAMES)
+    expected = program(image=file)
+    found = program(image=form(file))
+    assert found.label == expected.label
+    assert found.scores == pytest.approx(expected.scores, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (dspy.Image(url="https://example.org/cat.png"), "is a web address; load it first"),
+        ("gone.png", "cannot read the picture gone.png"),
+        (b"text", "not a picture"),
+        (b"", "is empty"),
+        (3, "cannot take a picture from int"),
+        (None, "cannot take a picture from NoneType"),
+        (dspy.Image(url="data:image/png;base64,AAAA"), "not a picture"),
+    ],
+)
+def test_what_is_no_picture_is_refused(image: Any, message: str, clip: Clip) -> None:
+    with pytest.raises(InputError, match=message):
+        TemplateClassifier(clip, NAMES)(image=image)
+
+
+def test_state_goes_through_json_and_back(clip: Clip, file: Path, tmp_path: Path) -> None:
+    program = TemplateClassifier(clip, NAMES, ENSEMBLE)
+    saved = tmp_path / "program.json"
+    program.save(str(saved))
+    state = json.loads(saved.read_text(encoding="utf-8"))
+    assert state["templates"] == [{"template": t, "weight": w} for t, w in ENSEMBLE]
+    assert not {"pickle", "cloudpickle"} & set(json.dumps(state["templates"]).split())
+    again = TemplateClassifier(clip, ["x", "y"])
+    again.load(str(saved))
+    assert (again.templates, again.class_names) == (tuple(ENSEMBLE), NAMES)
+    assert again.template == ENSEMBLE[0][0]
+    assert again(image=file).scores == program(image=file).scores
+    assert TemplateClassifier.from_file(saved, clip)(image=file).scores == program(image=file).scores
+
+
+def test_a_saved_program_holds_nothing_but_json(clip: Clip, tmp_path: Path) -> None:
+    TemplateClassifier(clip, NAMES).save(str(tmp_path / "program.json"))
+    assert [f.name for f in tmp_path.iterdir()] == ["program.json"]
+    text = (tmp_path / "program.json").read_text()
+    assert set(json.loads(text)) - {"metadata"} == {"templates", "class_names", "clip"}
+    assert len(text) < 2000
+
+
+def test_from_file_loads_the_clip_that_the_program_names(clip: Clip, file: Path, tmp_path: Path) -> None:
+    TemplateClassifier(clip, NAMES, ENSEMBLE).save(str(tmp_path / "program.json"))
+    program = TemplateClassifier.from_file(tmp_path / "program.json")
+    assert program.clip is not clip
+    assert program(image=file).label == TemplateClassifier(clip, NAMES, ENSEMBLE)(image=file).label
+
+
+def test_a_program_of_another_clip_is_refused(clip: Clip, tmp_path: Path) -> None:
+    saved = tmp_path / "program.json"
+    TemplateClassifier(clip, NAMES, ENSEMBLE).save(str(saved))
+    program = TemplateClassifier(other_clip(clip), NAMES)
+    with pytest.raises(InputError, match="optimised for the CLIP embedded and the one loaded is another"):
+        program.load(str(saved))
+    assert program.template == "a photo of a <CLASS>."
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "No such file"),
+        ("", "not a saved program"),
+        ("[]", "not a saved program"),
+        ('{"templates": []}', "not a saved program"),
+        ('{"class_names": ["a", "b"], "clip": {"name": "embedded"}}', "not a saved program"),
+        (
+            '{"class_names": ["a", "b"], "clip": {"name": "embedded", "fingerprint": "FINGERPRINT"}, "metadata": {}}',
+            "not a saved program",
+        ),
+    ],
+)
+def test_what_is_no_program_is_refused(content: str | None, message: str, clip: Clip, tmp_path: Path) -> None:
+    saved = tmp_path / "program.json"
+    if content is not None:
+        saved.write_text(content.replace("FINGERPRINT", clip.fingerprint))
+    with pytest.raises(InputError, match=message):
+        TemplateClassifier.from_file(saved, clip)
+
+
+@pytest.mark.parametrize(
+    "templates",
+    [
+        "a photo",
+        [],
+        [("a <CLASS>", 0.0)],
+        [("a <CLASS>", -1.0)],
+        "<CLASS>" + " word" * 60,
+        [("a <CLASS>", float("nan"))],
+    ],
+)
+def test_unusable_templates_are_refused(templates: Any, clip: Clip) -> None:
+    with pytest.raises(InputError):
+        TemplateClassifier(clip, NAMES, templates)
+
+
+def test_copies_share_the_clip_and_not_the_template(clip: Clip, file: Path) -> None:
+    program = TemplateClassifier(clip, NAMES)
+    for twin in (program.deepcopy(), copy.deepcopy(program)):
+        assert twin.clip is clip
+        twin.set_templates("a weird <CLASS>")
+        assert program.template == "a photo of a <CLASS>."
+        assert twin(image=file).scores != program(image=file).scores
+
+
+def test_a_new_template_is_used_at_once(clip: Clip, file: Path) -> None:
+    program = TemplateClassifier(clip, NAMES)
+    before = program(image=file).scores
+    program.set_templates(ENSEMBLE)
+    assert program(image=file).scores != before
+    program.set_templates("a photo of a <CLASS>.")
+    assert program(image=file).scores == before
+
+
+def test_dspy_evaluate_gives_the_rewards_accuracy(clip: Clip, tmp_path: Path) -> None:
+    data = load_data("embedded", seed=0)
+    items = data.test[:40]
+    reward = ClipReward(clip, data.class_names, FeatureStore(clip, tmp_path))
+    pictures = reward.encode([item.picture for item in items], [item.label for item in items])
+    devset = [
+        dspy.Example(image=item.picture, label=data.class_names[item.label]).with_inputs("image") for item in items
+    ]
+    program = TemplateClassifier(clip, data.class_names)
+    evaluate = dspy.Evaluate(devset=devset, metric=clip_accuracy, num_threads=2, display_progress=False)
+    expected = reward.score([program.template], pictures)[0]
+    assert evaluate(program).score == pytest.approx(100 * expected.accuracy, abs=0.01)
+    probabilities = program.probabilities([item.picture for item in items])
+    assert probabilities.argmax(1).tolist() == expected.predictions.tolist()
+    np.testing.assert_allclose(
+        -np.log(probabilities[np.arange(len(items)), pictures.labels]), expected.losses, rtol=1e-3, atol=1e-4
+    )
+
+
+def test_an_ensemble_predicts_what_the_reward_scores(clip: Clip, tmp_path: Path) -> None:
+    data = load_data("embedded", seed=0)
+    items = data.test[:30]
+    reward = ClipReward(clip, data.class_names, FeatureStore(clip, tmp_path))
+    pictures = reward.encode([item.picture for item in items], [item.label for item in items])
+    probabilities = TemplateClassifier(clip, data.class_names, ENSEMBLE).probabilities([i.picture for i in items])
+    assert probabilities.argmax(1).tolist() == reward.score_ensemble(ENSEMBLE, pictures).predictions.tolist()
+
+
+def test_a_picture_is_taken_as_it_is() -> None:
+    picture = Picture.from_bytes("given", b"x")
+    assert to_picture(picture) is picture

@@ -1,0 +1,365 @@
+"""The loop over the real embedded CLIP and pictures; only the language model is a script."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import dspy
+import pytest
+from dspy.utils.callback import BaseCallback
+
+from ipo.experiments.data import DataSet, Item, draw, load_data
+from ipo.metrics.clip import Clip
+from ipo.metrics.errors import InputError
+from ipo.metrics.features import FeatureStore
+from ipo.metrics.pictures import Picture
+from ipo.metrics.reward import ClipReward
+from ipo.metrics.template import ANCHOR
+from ipo.programs.classifier import TemplateClassifier
+from ipo.programs.lm.ledger import BudgetReached
+from ipo.programs.optimizer import IPO, MAX_EMPTY_STEPS, NothingUsable, Step
+from ipo.programs.proposer import Rejection
+
+WORDS = ("drawing", "blurry", "the", "pixel art", "a dark", "many", "icon", "cartoon", "old", "toy", "painted", "one")
+TEMPLATES = [f"{word} <CLASS>." for word in WORDS]
+
+
+class Scripted(dspy.Module):
+    """Gives queued templates, as many as asked for; what it refuses to repeat is the optimizer's to say."""
+
+    def __init__(self, steps: Iterable[Sequence[str] | BaseException]) -> None:
+        super().__init__()
+        self.steps = list(steps)
+        self.asked: list[dict[str, Any]] = []
+
+    def forward(self, **question: Any) -> dspy.Prediction:
+        self.asked.append(question)
+        number = len(self.asked) - 1
+        given = self.steps[number] if number < len(self.steps) else []
+        if isinstance(given, BaseException):
+            raise given
+        accepted, rejected = [], []
+        for template in given:
+            reason = question["refuse"](template)
+            if reason:
+                rejected.append(Rejection(template, reason))
+            else:
+                accepted.append(template)
+        return dspy.Prediction(templates=accepted, rejected=rejected)
+
+
+def by_twos(templates: Sequence[str] = TEMPLATES) -> list[Sequence[str]]:
+    return [templates[i : i + 2] for i in range(0, len(templates), 2)]
+
+
+@pytest.fixture(scope="session")
+def data() -> DataSet:
+    """The first twelve classes of the shipped pictures: few enough to search in a moment."""
+    whole = load_data("embedded", seed=0)
+    parts = {part: tuple(i for i in whole.part(part) if i.label < 12) for part in ("train", "val", "test")}
+    return replace(whole, class_names=whole.class_names[:12], **parts)
+
+
+@pytest.fixture(scope="session")
+def store_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("features")
+
+
+@pytest.fixture()
+def reward(clip: Clip, data: DataSet, store_folder: Path) -> ClipReward:
+    return ClipReward(clip, data.class_names, FeatureStore(clip, store_folder))
+
+
+def examples(items: Sequence[Item], data: DataSet) -> list[dspy.Example]:
+    return [
+        dspy.Example(image=i.picture, label=data.class_names[i.label], group=i.group).with_inputs("image")
+        for i in items
+    ]
+
+
+@pytest.fixture()
+def sets(data: DataSet) -> dict[str, list[dspy.Example]]:
+    drawn = draw(data, 1, 1, 0)
+    return {"trainset": examples(drawn.search, data), "valset": examples(drawn.selection, data)}
+
+
+def make(reward: ClipReward, script: Iterable[Sequence[str] | BaseException], **settings: Any) -> tuple[IPO, Scripted]:
+    proposer = Scripted(script)
+    return IPO(reward=reward, proposer=proposer, **{"steps": len(proposer.steps), **settings}), proposer
+
+
+def student(reward: ClipReward) -> TemplateClassifier:
+    return TemplateClassifier(reward.clip, reward.class_names)
+
+
+def test_the_student_is_never_changed(reward: ClipReward, sets: Any) -> None:
+    original = student(reward)
+    before = json.dumps(original.dump_state()), dict(original.__dict__)
+    program = make(reward, by_twos())[0].compile(original, **sets)
+    assert program is not original
+    assert (json.dumps(original.dump_state()), dict(original.__dict__)) == before
+    assert program._compiled
+    assert program.clip is original.clip
+
+
+def test_candidates_are_sorted_and_loadable_and_the_log_holds_every_step(reward: ClipReward, sets: Any) -> None:
+    steps: list[Step] = []
+    program: Any = make(reward, by_twos(), on_step=steps.append)[0].compile(student(reward), **sets)
+    ranks = [(c["score"], -c["loss"]) for c in program.candidate_programs]
+    assert ranks == sorted(ranks, reverse=True)
+    found = {c["program"].template for c in program.candidate_programs}
+    assert found == {ANCHOR, *TEMPLATES}
+    assert [step.number for step in steps] == [-1, 0, 1, 2, 3, 4, 5]
+    assert list(program.trial_logs) == [step.number for step in steps]
+    assert [entry["template"] for entry in program.trial_logs[0]["scored"]] == TEMPLATES[:2]
+    assert program.steps == steps
+    json.dumps(program.trial_logs)
+
+
+def test_scores_are_the_rewards_own(reward: ClipReward, sets: Any) -> None:
+    program: Any = make(reward, by_twos())[0].compile(student(reward), **sets)
+    position = {name: i for i, name in enumerate(reward.class_names)}
+    pictures = reward.encode([e.image for e in sets["trainset"]], [position[e.label] for e in sets["trainset"]])
+    for step in program.steps:
+        for entry, score in zip(step.scored, reward.score([e.template for e in step.scored], pictures), strict=True):
+            assert (entry.accuracy, entry.n) == (score.accuracy, score.n)
+            assert entry.loss == pytest.approx(score.loss, abs=1e-6)
+
+
+def test_candidates_of_a_step_do_not_see_each_others_scores(reward: ClipReward, sets: Any) -> None:
+    ipo, proposer = make(reward, by_twos(), history_size=100)
+    ipo.compile(student(reward), **sets)
+    for number, question in enumerate(proposer.asked):
+        seen = {line.split(": ", 1)[1] for line in question["history"]}
+        assert seen == {ANCHOR, *TEMPLATES[: 2 * number]}
+
+
+def test_the_history_is_worst_first_and_keeps_the_initial_template(reward: ClipReward, sets: Any) -> None:
+    ipo, proposer = make(reward, by_twos(), history_size=3)
+    ipo.compile(student(reward), **sets)
+    lines = proposer.asked[-1]["history"]
+    assert len(lines) == 3
+    accuracies = [float(line.split()[1]) for line in lines]
+    assert accuracies == sorted(accuracies)
+    assert any(line.endswith(f": {ANCHOR}") for line in lines)
+
+
+def test_the_initial_template_and_known_ones_are_not_scored_twice(reward: ClipReward, sets: Any) -> None:
+    steps = [["A photo of a <CLASS>", "toy <CLASS>."], ["TOY  <CLASS>", "a photo of a <CLASS>.", "new <CLASS>"]]
+    program: Any = make(reward, steps)[0].compile(student(reward), **sets)
+    scored = [entry.template for step in program.steps for entry in step.scored]
+    assert scored == [ANCHOR, "toy <CLASS>.", "new <CLASS>"]
+    assert {r.reason for step in program.steps for r in step.rejected} == {"it is already known"}
+
+
+def test_invalid_templates_are_never_scored(reward: ClipReward, sets: Any) -> None:
+    bad = ["no slot", "<CLASS> <script>", "<CLASS>" + " word" * 60]
+    program: Any = make(reward, [[*bad, "ok <CLASS>"]])[0].compile(student(reward), **sets)
+    assert [entry.template for step in program.steps for entry in step.scored] == [ANCHOR, "ok <CLASS>"]
+    assert [r.template for r in program.steps[1].rejected] == bad
+
+
+def test_many_empty_steps_end_the_run_and_a_few_do_not(reward: ClipReward, sets: Any) -> None:
+    nearly: list[Sequence[str]] = [*[[]] * (MAX_EMPTY_STEPS - 1), ["fine <CLASS>"], *[["no slot"]] * 4]
+    program: Any = make(reward, nearly)[0].compile(student(reward), **sets)
+    assert len(program.steps) == 1 + len(nearly)
+    ipo, proposer = make(reward, [["no slot"]] * 50)
+    with pytest.raises(NothingUsable, match=f"no usable template in {MAX_EMPTY_STEPS} steps.*no <CLASS> slot"):
+        ipo.compile(student(reward), **sets)
+    assert len(proposer.asked) == MAX_EMPTY_STEPS
+
+
+def test_patience_ends_the_search(reward: ClipReward, sets: Any) -> None:
+    ipo, proposer = make(reward, by_twos(), patience=1)
+    program: Any = ipo.compile(student(reward), **sets)
+    last, *before = reversed(program.steps)
+    assert last.best is before[0].best
+    assert all(a.best is not b.best for a, b in pairwise(before))
+    assert len(proposer.asked) == len(program.steps) - 1
+    assert program.stopped is None
+
+
+def test_seeds_reach_the_proposer_and_zero_is_a_seed(reward: ClipReward, sets: Any) -> None:
+    def seeds(seed: int) -> list[int]:
+        ipo, proposer = make(reward, by_twos()[:3], seed=seed)
+        ipo.compile(student(reward), **sets)
+        return [question["seed"] for question in proposer.asked]
+
+    assert IPO(reward=reward, proposer=Scripted([])).seed == 0
+    assert seeds(0) == seeds(0)
+    assert len({*seeds(0), *seeds(1)}) == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("paper", (100, 5, 20, True, 0.0, "search")),
+        ("code", (100, 8, 30, False, 0.20, "search")),
+    ],
+)
+def test_presets_are_the_published_settings(name: str, expected: tuple[Any, ...], reward: ClipReward) -> None:
+    ipo = IPO(reward=reward, proposer=Scripted([]), **IPO.preset(name))
+    keys = ("steps", "candidates_per_step", "history_size", "pin_initial", "floor", "selection")
+    assert tuple(getattr(ipo, key) for key in keys) == expected
+
+
+def test_an_unknown_preset_or_selection_is_refused(reward: ClipReward) -> None:
+    with pytest.raises(InputError, match="no preset 'papr'; there are: paper, code"):
+        IPO.preset("papr")
+    with pytest.raises(InputError, match="selection is 'val'"):
+        IPO(reward=reward, proposer=Scripted([]), selection="val")
+
+
+def test_selection_follows_the_held_back_pictures(reward: ClipReward, sets: Any) -> None:
+    program: Any = make(reward, by_twos())[0].compile(student(reward), **sets)
+    assert program.choice.how == "held-back pictures"
+    assert program.template == program.choice.template
+    assert program.choice.kept_initial == (program.template == ANCHOR)
+
+
+def test_without_held_back_pictures_it_cross_validates(reward: ClipReward, sets: Any) -> None:
+    program: Any = make(reward, by_twos())[0].compile(student(reward), trainset=sets["trainset"])
+    assert program.choice.how == "cross-validation"
+    assert program.template in {ANCHOR, program.candidate_programs[0]["program"].template, *TEMPLATES}
+
+
+def test_selection_by_search_takes_the_best_search_score(reward: ClipReward, sets: Any) -> None:
+    program: Any = make(reward, by_twos(), selection="search")[0].compile(student(reward), **sets)
+    assert program.template == program.candidate_programs[0]["program"].template
+    assert program.choice.how == "search pictures"
+
+
+def test_a_budget_returns_the_best_so_far(reward: ClipReward, sets: Any) -> None:
+    steps = [*by_twos()[:2], BudgetReached("no more than 3 tokens"), *by_twos()[2:]]
+    program: Any = make(reward, steps, selection="search")[0].compile(student(reward), **sets)
+    assert program.stopped == "no more than 3 tokens"
+    assert len(program.steps) == 3
+    assert program.template in {ANCHOR, *TEMPLATES[:4]}
+    assert program.template == program.candidate_programs[0]["program"].template
+
+
+def test_a_budget_that_is_used_up_at_once_returns_the_initial_template(reward: ClipReward, sets: Any) -> None:
+    program: Any = make(reward, [BudgetReached("nothing left")])[0].compile(student(reward), **sets)
+    assert (program.template, program.stopped) == (ANCHOR, "nothing left")
+
+
+@pytest.mark.parametrize("part", ["trainset", "valset"])
+def test_an_unknown_label_is_refused(part: str, reward: ClipReward, sets: Any) -> None:
+    sets[part] = [*sets[part], dspy.Example(image=sets[part][0].image, label="unicorn", group="x")]
+    ipo, proposer = make(reward, by_twos())
+    with pytest.raises(InputError, match="label 'unicorn'"):
+        ipo.compile(student(reward), **sets)
+    assert not proposer.asked
+
+
+@pytest.mark.parametrize(
+    ("trainset", "message"),
+    [
+        ([], "no examples to search on"),
+        ([dspy.Example(image=b"", label="cat")], "is empty"),
+        ([dspy.Example(image=3, label="cat")], "cannot take a picture"),
+    ],
+)
+def test_bad_examples_are_refused(trainset: list[dspy.Example], message: str, reward: ClipReward) -> None:
+    with pytest.raises(InputError, match=message):
+        make(reward, by_twos())[0].compile(student(reward), trainset=trainset)
+
+
+def test_examples_without_a_label_or_image_are_refused(reward: ClipReward, sets: Any) -> None:
+    for broken in (dspy.Example(image=sets["trainset"][0].image), dspy.Example(label="cat")):
+        with pytest.raises(InputError, match="needs an image and a label"):
+            make(reward, by_twos())[0].compile(student(reward), trainset=[broken])
+
+
+def test_a_bad_initial_template_is_refused(reward: ClipReward, sets: Any) -> None:
+    with pytest.raises(InputError, match="no <CLASS> slot"):
+        make(reward, by_twos(), initial_template="a photo")[0].compile(student(reward), **sets)
+
+
+def test_only_the_given_pictures_are_opened(clip: Clip, data: DataSet, tmp_path: Path) -> None:
+    opened: set[str] = set()
+
+    def recording(item: Item) -> Item:
+        picture = item.picture
+
+        def read() -> bytes:
+            opened.add(picture.name)
+            return picture.read()
+
+        return replace(item, picture=Picture(picture.name, read))
+
+    watched = replace(
+        data,
+        train=tuple(map(recording, data.train)),
+        val=tuple(map(recording, data.val)),
+        test=tuple(map(recording, data.test)),
+    )
+    drawn = draw(watched, 1, 1, 0)
+    reward = ClipReward(clip, data.class_names, FeatureStore(clip, tmp_path))
+    make(reward, by_twos()[:2])[0].compile(
+        student(reward), trainset=examples(drawn.search, data), valset=examples(drawn.selection, data)
+    )
+    assert opened == {item.picture.name for item in (*drawn.search, *drawn.selection)}
+    assert not opened & {item.picture.name for item in drawn.test}
+
+
+def test_a_killed_compile_goes_on_from_its_log(reward: ClipReward, sets: Any, tmp_path: Path) -> None:
+    whole: Any = make(reward, by_twos(), log_dir=tmp_path / "whole")[0].compile(student(reward), **sets)
+    for end in (0, 1, 3):
+        folder = tmp_path / f"killed-{end}"
+        broken = [*by_twos()[:end], KeyboardInterrupt()]
+        with pytest.raises(KeyboardInterrupt):
+            make(reward, broken, steps=6, log_dir=folder)[0].compile(student(reward), **sets)
+        again: Any = make(reward, by_twos(), log_dir=folder)[0].compile(student(reward), **sets)
+        assert again.dump_state() == whole.dump_state()
+        assert again.trial_logs == whole.trial_logs
+        events = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+        expected = [json.loads(line) for line in (tmp_path / "whole" / "journal.jsonl").read_text().splitlines()]
+        assert [e | {"seconds": 0} for e in events] == [e | {"seconds": 0} for e in expected]
+
+
+def test_the_describer_sees_the_training_pictures_once(reward: ClipReward, sets: Any) -> None:
+    calls: list[dict[str, Any]] = []
+
+    class Describer(dspy.Module):
+        def forward(self, **question: Any) -> dspy.Prediction:
+            calls.append(question)
+            return dspy.Prediction(descriptions=["grey and small"])
+
+    ipo, proposer = make(reward, by_twos(), describer=Describer())
+    ipo.compile(student(reward), **sets)
+    assert len(calls) == 1
+    assert len(calls[0]["pictures"]) == len(calls[0]["labels"]) == len(sets["trainset"])
+    assert all(question["descriptions"] == ["grey and small"] for question in proposer.asked)
+
+
+def test_dspy_callbacks_see_the_compile(reward: ClipReward, sets: Any) -> None:
+    """DSPy 3.4 tells callbacks of modules; a program's own calls and the proposer's are among them."""
+    seen: list[str] = []
+
+    class Watch(BaseCallback):  # type: ignore[misc]
+        def on_module_start(self, call_id: str, instance: Any, inputs: dict[str, Any]) -> None:
+            seen.append(type(instance).__name__)
+
+        def on_compile_start(self, call_id: str, instance: Any, *args: Any, **kwargs: Any) -> None:
+            seen.append(f"compile {type(instance).__name__}")
+
+        def on_compile_end(self, call_id: str, *args: Any, **kwargs: Any) -> None:
+            seen.append("end")
+
+    with dspy.context(callbacks=[Watch()]):
+        make(reward, by_twos()[:2])[0].compile(student(reward), **sets)
+    assert seen[0] == "compile IPO"
+    assert seen[-1] == "end"
+    assert seen.count("Scripted") == 2
+
+
+def test_examples_without_groups_will_do(reward: ClipReward, sets: Any) -> None:
+    plain = {part: [dspy.Example(image=e.image, label=e.label) for e in rows] for part, rows in sets.items()}
+    program: Any = make(reward, by_twos()[:1])[0].compile(student(reward), **plain)
+    assert len(program.candidate_programs) == 3

@@ -1,0 +1,59 @@
+"""Runs in processes of their own that can be killed at any moment, without paying for the imports each time.
+
+Starting `ipo` costs seconds of imports on a busy machine. The standard library's fork server pays them once: one clean
+process imports everything and forks a child per run. A child runs the same `main` as the command, has its own process
+id and dies of SIGKILL like any other; nothing is shared with the tests' process but the pictures and the port.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+PRELOAD = (
+    "support.killing",
+    "torch",
+    "open_clip",
+    "litellm",
+    "scipy.stats",
+    "matplotlib.pyplot",
+    "ipo.experiments.run",
+)
+
+
+class ForkServer:
+    """Starts runs. `environment` is laid over the tests' own."""
+
+    def __init__(self) -> None:
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(list(PRELOAD))
+
+    def start(self, words: list[str], log: Path, **environment: str) -> BaseProcess:
+        """Start `ipo WORDS`; what it prints goes to `log`."""
+        process = self._context.Process(target=_child, args=(words, str(log), {**os.environ, **environment}))
+        process.start()
+        return process
+
+    def run(self, words: list[str], log: Path, **environment: str) -> int:
+        """Run `ipo WORDS` to its end; return the exit code."""
+        process = self.start(words, log, **environment)
+        process.join(120)
+        assert process.exitcode is not None, f"{words} still runs after two minutes"
+        return process.exitcode
+
+
+def _child(words: list[str], log: str, environment: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    with Path(log).open("a") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    from ipo.experiments.cli import main
+
+    code = main(words)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

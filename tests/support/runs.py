@@ -1,0 +1,115 @@
+"""Running `ipo` on a few tiny pictures, and reading what it left behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipo.experiments.cli import main
+from ipo.experiments.embedded import PICTURES_DIR
+from ipo.metrics.template import key, problem
+from support.openai_server import OpenAIServer
+
+CLASSES = ("cat", "car", "bus", "key", "book", "fish")
+KEY = "sk-test-0123456789abcdef"
+"""The key that the tests give in the environment."""
+EVENTS = ("start", "scores", "lm", "lm_error", "descriptions", "test", "new", "end")
+
+
+def copy_pictures(folder: Path) -> Path:
+    """Make a data set of six classes with six pictures each."""
+    for name in CLASSES:
+        (folder / name).mkdir(parents=True)
+        for picture in sorted((PICTURES_DIR / "a" / name).iterdir())[:6]:
+            shutil.copy(picture, folder / name)
+    return folder
+
+
+def arguments(
+    pictures: Path, server: OpenAIServer, *more: str, lm: str = "openai/test-model", steps: int = 2
+) -> list[str]:
+    """Return the words of a small run over the server, without the run directory."""
+    return [
+        "optimize",
+        *(f"--data=folder:{pictures}", f"--lm={lm}", f"lm_api_base={server.base}"),
+        *("describer=none", "shots=1", "selection_shots=1", "candidates_per_step=3", f"steps={steps}"),
+        *more,
+    ]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended: its exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def sentence(self) -> str:
+        """The one line that says what went wrong."""
+        (line,) = [line for line in self.err.splitlines() if line.startswith("ipo: ")]
+        return line
+
+
+def ipo(capfd: pytest.CaptureFixture[str], *words: str) -> Ended:
+    """Run the command in this process, which is much faster than a new one."""
+    capfd.readouterr()
+    code = main(list(words))
+    captured = capfd.readouterr()
+    assert "Traceback" not in captured.err, captured.err
+    return Ended(code, captured.out, captured.err)
+
+
+def events(folder: Path, *types: str) -> list[dict[str, Any]]:
+    """Return the whole lines of a journal, those of some types only when they are given."""
+    file = folder / "journal.jsonl"
+    if not file.exists():
+        return []
+    lines = file.read_bytes().splitlines(keepends=True)
+    found = [json.loads(line) for line in lines if line.endswith(b"\n")]
+    assert all(event["type"] in EVENTS for event in found)
+    return [event for event in found if not types or event["type"] in types]
+
+
+def result(folder: Path) -> dict[str, Any]:
+    """Return `result.json` without the times."""
+    content: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    del content["seconds"]
+    return content
+
+
+def program(folder: Path) -> Any:
+    """Return `program.json`."""
+    return json.loads((folder / "program.json").read_text())
+
+
+def scored(folder: Path) -> list[str]:
+    """Return the templates scored on the search pictures, after checking that each is valid and scored once."""
+    steps = [event for event in events(folder, "scores") if event["kind"] == "search"]
+    numbers = [event["step"] for event in steps]
+    assert numbers == sorted(set(numbers)), "a step is in the journal twice, or out of order"
+    found = [score["template"] for event in steps for score in event["scores"]]
+    assert [problem(template) for template in found] == [None] * len(found)
+    assert len({key(template) for template in found}) == len(found), "a template was scored twice"
+    return found
+
+
+def rejected(folder: Path) -> list[dict[str, str]]:
+    """Return the refused templates with their reasons."""
+    return [entry for event in events(folder, "scores") for entry in event["rejected"]]
+
+
+def check_whole(folder: Path) -> dict[str, Any]:
+    """Check that result and journal agree, and return the result."""
+    found = result(folder)
+    templates = scored(folder)
+    assert found["templates_scored"] == len(templates)
+    assert found["template"] in templates
+    assert found["lm"]["optimizer"]["calls"] == sum(e["role"] == "optimizer" for e in events(folder, "lm"))
+    return found
