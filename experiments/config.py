@@ -44,7 +44,7 @@ class RunConfig(BaseModel):
     classes: Literal["all", "base-to-new"] = Field(
         "all", description="base-to-new: search on the first half of the classes, test on both halves"
     )
-    steps: int = Field(20, ge=1, description="how often the language model is asked")
+    steps: int = Field(12, ge=1, description="how often the language model is asked")
     candidates_per_step: int = Field(5, ge=1, le=100, description="templates per step")
     history_size: int = Field(12, ge=0, description="scored templates that the language model sees; 0 for none")
     initial_template: str = Field(ANCHOR, description="where the search starts, and what it is compared with")

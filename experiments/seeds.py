@@ -2,7 +2,7 @@
 
 Each seed draws its own pictures and its own replies, and is an ordinary run directory that a killed sweep goes on from.
 
-    python -m ipo.experiments.seeds OUT --seeds 10 steps=20              # the job
+    python -m ipo.experiments.seeds OUT --seeds 10                       # the job
     python -m ipo.experiments.seeds OUT --seeds 10 history_size=0        # its control: the best of as many proposals
 """
 

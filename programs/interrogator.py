@@ -104,9 +104,10 @@ class Interrogator(dspy.Module):
     text with the right class (does the phrase describe the picture?) and that of the right class's margin over the mean
     of all classes (does naming it help?). The margin, and not the log-probability: the latter also rises with any words
     that make an overconfident CLIP less sure, whatever is pictured. Added words move a CLIP even when they are beside
-    the point, so each counts relative to the middle phrase of the same form. The sum ranks the phrases: its mean is a
-    phrase's *strength*. Similarity alone always prefers some words, so the margin decides whether a phrase is said at
-    all: it has to help, by more than chance among so many phrases allows.
+    the point, so each counts relative to the middle phrase of the same form. The mean of the sum is a phrase's
+    *strength*. Some phrase is always the strongest, so one is said only when it stands out: its strength is an outlier
+    among all phrases (Tukey's fence: above the third quartile by 1.5 interquartile ranges) and above 0 on the pictures
+    by more than chance among so many phrases allows.
 
     Args:
         clip: the encoder.
@@ -134,8 +135,7 @@ class Interrogator(dspy.Module):
         Args:
             pictures: n pictures, or their features, float32 (n, D), unit rows.
             task: not used; there so that this and `ImageDescriber` are called alike.
-            labels: n indices into `class_names`; None when they are not known. Then similarity alone decides, and it
-                always says something.
+            labels: n indices into `class_names`; None when they are not known: then similarity alone counts.
             class_names: the classes; phrases that contain one are not used.
 
         Returns:
@@ -147,11 +147,10 @@ class Interrogator(dspy.Module):
         if not len(features) or not phrases:
             return dspy.Prediction(descriptions=[], phrases=[])
         if labels is None:
-            described = helped = self._similarity_gains(features, phrases)
+            gains = self._similarity_gains(features, phrases)
         else:
-            likeness, helped = self._class_gains(features, np.asarray(labels), class_names, phrases)
-            described = likeness + helped
-        return self._word(described, helped, phrases)
+            gains = self._class_gains(features, np.asarray(labels), class_names, phrases)
+        return self._word(gains, phrases)
 
     def _encode(self, pictures: Sequence[Picture]) -> Floats:
         parts = [self.clip.encode_pictures(pictures[i : i + BATCH]) for i in range(0, len(pictures), BATCH)]
@@ -159,8 +158,8 @@ class Interrogator(dspy.Module):
 
     def _class_gains(
         self, features: Floats, labels: npt.NDArray[Any], class_names: Sequence[str], phrases: Sequence[Phrase]
-    ) -> tuple[Gains, Gains]:
-        """Gains of similarity and of margin, right class: float64 (phrases, pictures of the tried classes)."""
+    ) -> Gains:
+        """Gains of similarity plus margin, right class: float64 (phrases, pictures of the tried classes)."""
         present = np.unique(labels)
         tried = present[np.linspace(0, len(present) - 1, min(len(present), MAX_CLASSES)).round().astype(int)]
         kept = np.isin(labels, tried)
@@ -168,14 +167,14 @@ class Interrogator(dspy.Module):
         templates = [self.bank.bare, *(phrase.template for phrase in phrases)]
         texts = [fill(template, class_names[i]) for template in templates for i in tried]
         rows = self.clip.encode_texts(texts).reshape(len(templates), len(tried), -1)
-        similarities, margins = [], []
+        values = []
         for classes in rows:
             logits = self.clip.logit_scale * (seen @ classes.T).astype(np.float64)
             right = logits[np.arange(len(truth)), truth]
-            similarities.append(right)
-            margins.append(right - logits.mean(axis=1))
-        likeness, margin = np.stack(similarities), np.stack(margins)
-        return likeness[1:] - likeness[0], margin[1:] - margin[0]
+            values.append(right + (right - logits.mean(axis=1)))
+        gains = np.stack(values)
+        relative: Gains = gains[1:] - gains[0]
+        return relative
 
     def _similarity_gains(self, features: Floats, phrases: Sequence[Phrase]) -> Gains:
         """Gain in scaled similarity of prompts without a class: float64 (phrases, pictures)."""
@@ -184,15 +183,16 @@ class Interrogator(dspy.Module):
         gains: Gains = similarity[1:] - similarity[0]
         return gains
 
-    def _word(self, described: Gains, helped: Gains, phrases: Sequence[Phrase]) -> dspy.Prediction:
-        forms, n = [phrase.form for phrase in phrases], described.shape[1]
-        relative, help_ = (gains - _middle_of_form(gains, forms) for gains in (described, helped))
+    def _word(self, gains: Gains, phrases: Sequence[Phrase]) -> dspy.Prediction:
+        n = gains.shape[1]
+        relative = gains - _middle_of_form(gains, [phrase.form for phrase in phrases])
         strength = relative.mean(axis=1)
         order = np.argsort(-strength, kind="stable")
         # One picture cannot tell a look of the set from its own.
-        error = help_.std(axis=1, ddof=1) / np.sqrt(n) if n > 1 else np.full(len(phrases), np.inf)
-        clear = help_.mean(axis=1) > special.stdtrit(max(1, n - 1), 1 - ERROR / len(phrases)) * error
-        said = [i for i in order if clear[i] and strength[i] > 0 and helped[i].mean() > 0]
+        error = relative.std(axis=1, ddof=1) / np.sqrt(n) if n > 1 else np.full(len(phrases), np.inf)
+        clear = strength > special.stdtrit(max(1, n - 1), 1 - ERROR / len(phrases)) * error
+        low, high = np.quantile(strength, [0.25, 0.75])
+        said = [i for i in order if clear[i] and strength[i] > high + 1.5 * (high - low)]
         descriptions = [_sentence("The pictures look like", [phrases[i] for i in said], self.top)]
         for picture in np.linspace(0, n - 1, min(n, self.examples)).round().astype(int):
             own = sorted((i for i in said if relative[i, picture] > 0), key=lambda i: -relative[i, picture])

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from ipo.experiments.data import check, load_data
+from ipo.metrics.pictures import Picture
 
 
 def saved(image, kind, **options):
@@ -31,9 +32,16 @@ GOOD = {
 }
 BAD = {
     "empty.jpg": (lambda: b"", "is empty (0 bytes)"),
-    "text.jpg": (lambda: b"this is no picture", "is not a readable picture"),
+    "text.jpg": (lambda: b"this is no picture", "is not a picture of a known format"),
     "cut.jpg": (lambda: saved(noise("RGB", 3), "JPEG")[:700], "is not a readable picture"),
 }
+
+
+def test_sixteen_bits_of_grey_keep_their_tone(tmp_path):
+    for value, tone in ((0, 0), (30000, 117), (65535, 255)):
+        path = tmp_path / "grey.png"
+        Image.fromarray(np.full((9, 9), value, np.uint16)).save(path)
+        assert Picture.from_path(path).image().getpixel((4, 4)) == (tone,) * 3
 
 
 @pytest.mark.parametrize("name", GOOD)

@@ -1,0 +1,18 @@
+"""The small CLIP and the shifted pictures that ship with IPO.
+
+The domains have opaque names on purpose: describer and LLM must find the words
+from the pictures, so no path may give them away. ``recipe`` rebuilds everything
+here; importing this package costs nothing.
+"""
+
+from pathlib import Path
+from typing import Final
+
+__all__ = ["DOMAINS", "MODEL_DIR", "PICTURES_DIR", "SPLIT_FILE"]
+
+_HERE: Final = Path(__file__).resolve().parent
+
+MODEL_DIR: Final[Path] = _HERE / "model"
+PICTURES_DIR: Final[Path] = _HERE / "pictures"
+SPLIT_FILE: Final[Path] = _HERE / "split.json"
+DOMAINS: Final[tuple[str, ...]] = ("a", "b", "c", "d")
