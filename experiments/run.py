@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import platform
 import time
@@ -143,7 +145,7 @@ def check_writable(folder: Path) -> None:
 
 def _run(config: RunConfig, prepared: Prepared, journal: Journal, folder: Path, ui: Ui) -> Outcome:
     drawn, reward = prepared.drawn, prepared.reward
-    pictures = _fingerprint([*drawn.search, *drawn.selection])
+    pictures = _fingerprint(prepared, drawn.search, drawn.selection)
     _check_same_run(journal, pictures, reward.clip)
     write_text(folder / "config.yaml", config.to_yaml())
     journal.append("start", config=config.model_dump(), pictures=pictures, clip=reward.clip.fingerprint)
@@ -254,6 +256,8 @@ def clusters(items: Sequence[Item], data: DataSet) -> list[str]:
 def _result(
     config: RunConfig, prepared: Prepared, program: Any, scores: dict[str, Any], ledger: Ledger, journal: Journal
 ) -> dict[str, Any]:
+    drawn = prepared.drawn
+
     def harmonic(which: str) -> float:
         return round(harmonic_mean(scores["test"][which]["accuracy"], scores["new"][which]["accuracy"]), 6)
 
@@ -268,7 +272,7 @@ def _result(
         "clip": {"name": prepared.clip.name, "fingerprint": prepared.clip.fingerprint},
         "data": {
             "name": prepared.data.name,
-            "fingerprint": prepared.data.fingerprint(),
+            "fingerprint": _fingerprint(prepared, drawn.search, drawn.selection, drawn.test, drawn.new_test),
             "classes": len(prepared.data.class_names),
             "shots": config.shots,
         },
@@ -326,13 +330,14 @@ def _encode(reward: ClipReward, items: Sequence[Item], ui: Ui, what: str) -> Enc
     )
 
 
-def _fingerprint(items: Sequence[Item]) -> str:
-    import hashlib
-
-    digest = hashlib.sha256()
-    for item in items:
-        digest.update(hashlib.sha256(item.picture.bytes()).digest() + str(item.label).encode())
-    return digest.hexdigest()
+def _fingerprint(prepared: Prepared, *parts: Sequence[Item]) -> str:
+    """Return a digest of the classes and of the pictures used, part by part: bytes and labels, not paths."""
+    used = []
+    for items in parts:
+        contents = prepared.store.contents([item.picture for item in items])
+        used.append([[content, item.label] for content, item in zip(contents, items, strict=True)])
+    names = [prepared.drawn.class_names, prepared.drawn.new_class_names]
+    return hashlib.sha256(json.dumps([names, used]).encode()).hexdigest()
 
 
 def environment(clip: Clip) -> dict[str, Any]:

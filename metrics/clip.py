@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.resources import files
 from pickle import UnpicklingError
@@ -92,7 +94,8 @@ class Clip:
         import torch
 
         with self.timed("image"), torch.inference_mode():
-            batch = torch.stack([self.preprocess(picture.image()) for picture in pictures]).to(self.device)
+            with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:  # decoding waits for no lock of Python's
+                batch = torch.stack(list(pool.map(lambda p: self.preprocess(p.image()), pictures))).to(self.device)
             return _unit(self.model.encode_image(batch))
 
 

@@ -75,6 +75,15 @@ class FeatureStore:
                     progress(min(start + BATCH, len(pictures)), len(pictures))
         return np.concatenate(rows) if rows else np.zeros((0, 0), dtype=np.float32)
 
+    def contents(self, pictures: Sequence[Picture]) -> list[str]:
+        """Return the SHA-256 of each picture's bytes; a file that was hashed before and has not changed is not opened.
+
+        Raises:
+            InputError: names the picture that cannot be read.
+        """
+        with self._open() as database:
+            return self._contents(database, pictures)
+
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:

@@ -26,6 +26,8 @@ def check(
     from ipo.metrics.clip import load_clip
 
     tokens = load_clip(clip) if clip else None
-    report = check_data(load_data(spec, seed=seed), tokens)
+    data = load_data(spec, seed=seed)
+    report = check_data(data, tokens)
     print(report.text())
+    print(f"fingerprint {data.fingerprint()}")
     raise typer.Exit(0 if report.ok else 1)
