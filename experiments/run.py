@@ -31,7 +31,7 @@ from ipo.metrics.text_tower import text_path
 from ipo.programs.classifier import TemplateClassifier
 from ipo.programs.describer import ImageDescriber
 from ipo.programs.interrogator import Interrogator
-from ipo.programs.journal import FILE_NAME, Journal
+from ipo.programs.journal import FILE_NAME, Journal, read
 from ipo.programs.lm.connect import Backend, find_backend, recorded_events
 from ipo.programs.lm.ledger import Ledger
 from ipo.programs.lm.recording import Recorder
@@ -120,6 +120,8 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -
     taken = InputError(f"{folder} already holds a run; go on with --resume {folder}, or choose another --out.")
     if not resume and _holds_events(folder):
         raise taken
+    if resume and (finished := _finished(folder)):
+        return finished
     check_writable(folder)
     prepared = prepare(config, ui)
     journal = Journal(folder, started)
@@ -307,6 +309,15 @@ def _holds_events(folder: Path) -> bool:
     """Whether there is a run to go on with; one that was killed before its first line has left nothing."""
     file = folder / FILE_NAME
     return file.is_file() and file.stat().st_size > 0
+
+
+def _finished(folder: Path) -> Outcome | None:
+    """Return what a run found that needed no more than it was given; nothing is left to go on with."""
+    events = read(folder) if _holds_events(folder) else []
+    file = folder / "result.json"
+    if not events or events[-1]["type"] != "end" or events[-1]["stopped"] or not file.is_file():
+        return None
+    return Outcome(json.loads(file.read_text(encoding="utf-8")), None, folder)
 
 
 def _check_same_run(journal: Journal, pictures: str, clip: Clip) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import threading
 import time
@@ -267,13 +268,17 @@ def test_another_configuration_is_refused_by_name(bench: Bench, plain: Whole, he
     assert f" {key}=" in ended.sentence
 
 
-def test_a_changed_picture_is_refused(bench: Bench, plain: Whole, here: Any) -> None:
+def test_a_changed_picture_is_refused(bench: Bench, plain: Whole, here: Any, tmp_path: Path) -> None:
+    unfinished = tmp_path / "unfinished"
+    shutil.copytree(plain.folder, unfinished)
+    journal = unfinished / "journal.jsonl"
+    journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:-1]))
     victim = sorted((bench.pictures / "cat").iterdir())
     data = [path.read_bytes() for path in victim]
     try:
         for path in victim:
             path.write_bytes(data[0] if path is not victim[0] else data[1])
-        ended = here("optimize", "--resume", str(plain.folder))
+        ended = here("optimize", "--resume", str(unfinished))
     finally:
         for path, content in zip(victim, data, strict=True):
             path.write_bytes(content)
