@@ -161,6 +161,8 @@ def main(arguments: list[str] | None = None) -> int:
         return int(outcome or 0)
     except InputError as error:
         return _fail(str(error), 2)
+    except PermissionError as error:
+        return _fail(f"cannot get at {error.filename}: {error.strerror}; change its permissions or name another.", 2)
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # click's own: a wrong flag or a missing argument
             return _usage_error(error)

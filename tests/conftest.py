@@ -40,6 +40,15 @@ def clip() -> Any:
     return load_clip("embedded")
 
 
+@pytest.fixture(scope="session")
+def small_weights() -> None:
+    """The smallest local language model; fetched once (98 MB) when it is not here."""
+    from ipo.programs.lm import weights
+
+    if weights.find("small") is None:
+        weights.pull("small")
+
+
 class ScriptedEngine:
     """A DSPy engine that gives queued replies or raises queued errors; only for injecting faults."""
 

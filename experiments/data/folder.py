@@ -28,8 +28,11 @@ def gather(rest: str) -> Gathered:
         raise InputError("folder: needs a path, for example folder:pictures/animals.")
     root = Path(rest).expanduser()
     where = f"the folder {root}"
-    if not root.is_dir():
-        problem = "is a file, not a folder" if root.exists() else "does not exist"
+    try:
+        problem = None if root.is_dir() else "is a file, not a folder" if root.exists() else "does not exist"
+    except OSError as error:  # a folder above it is locked
+        raise _unreadable(error) from error
+    if problem:
         raise InputError(f"{where} {problem}; give the folder that holds the class folders.")
     stray: list[str] = []
     rows: list[Row] = []

@@ -8,20 +8,11 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.usefixtures("small_weights")
-
 
 @pytest.fixture(scope="module")
-def small_weights() -> None:
-    """The smallest language model; fetched once (98 MB) when it is not here."""
-    from ipo.programs.lm import weights
-
-    if weights.find("small") is None:
-        weights.pull("small")
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, small_weights: None
+) -> tuple[subprocess.CompletedProcess[str], Path]:
     folder = tmp_path_factory.mktemp("run") / "run"
     command = [sys.executable, "-m", "ipo.experiments.cli", "optimize", "--lm", "local/small", "--steps", "2"]
     done = subprocess.run([*command, "--out", str(folder), "candidates_per_step=3"], capture_output=True, text=True)

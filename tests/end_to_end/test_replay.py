@@ -112,11 +112,14 @@ def test_a_folder_without_a_run_is_one_sentence(cache: Path, capfd: pytest.Captu
 
 
 def test_a_run_of_the_local_model_is_replayed(
-    replay: Replay, cache: Path, pictures: Path, tmp_path: Path, out: Path, capfd: pytest.CaptureFixture[str]
+    small_weights: None,
+    replay: Replay,
+    cache: Path,
+    pictures: Path,
+    tmp_path: Path,
+    out: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    pytest.importorskip("xllamacpp")
-    if not any((cache / "models").glob("*135M*")):
-        pytest.skip("the weights of local/small are not on this machine: ipo models pull small")
     live = tmp_path / "live"
     words = ["--lm=local/small", "describer=clip", "shots=1", "selection_shots=1", "steps=2", "candidates_per_step=1"]
     assert ipo(capfd, "optimize", f"--data=folder:{pictures}", *words, "--out", str(live)).code == 0

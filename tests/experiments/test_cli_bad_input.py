@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from PIL import Image
 
 from ipo.experiments.cli import main
 from ipo.experiments.config import load_config
+from ipo.experiments.data import load_data
 from ipo.experiments.embedded import MODEL_DIR
+from ipo.metrics.errors import InputError
+from ipo.programs.journal import Journal
 
 LM = ("--lm", "openai/gpt-4o-mini")
 """A language model that can be named without weights; nothing is asked of it."""
@@ -172,15 +176,27 @@ def test_bad_input_is_one_sentence(
     assert not [record for record in caplog.records if record.name in ("root", "open_clip")]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everywhere")
-def test_no_permission_is_one_sentence(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Root may read and write everywhere, so the test steps down for a moment where it runs as root."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+def test_no_permission_is_one_sentence(place: Path) -> None:
     (place / "good" / "cat").chmod(0)
-    assert main(["data", "check", "folder:good"]) == 2
+    with as_nobody(), pytest.raises(InputError, match="cannot read"):
+        load_data(f"folder:{place / 'good'}", seed=0)
     (place / "good" / "cat").chmod(0o755)
-    assert "cannot read the folder" in capsys.readouterr().err
     (place / "bare").chmod(0o500)
-    assert main(["optimize", *LM, "--out", "bare/run", "--data", "folder:good", *FEW]) == 2
-    assert "bare cannot be written" in capsys.readouterr().err
+    with as_nobody(), pytest.raises(InputError, match="cannot write the run directory"):
+        Journal(place / "bare" / "run")
 
 
 @pytest.mark.parametrize("missing", ["openai/gpt-4o-mini"])

@@ -8,14 +8,7 @@ from ipo.metrics.errors import InputError
 WORDS = ["lm=local/small", "steps=1", "candidates_per_step=1", "shots=1", "selection_shots=1", "describer=none"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def small_weights() -> None:
-    from ipo.programs.lm import weights
-
-    if weights.find("small") is None:
-        weights.pull("small")
-
-
+@pytest.mark.usefixtures("small_weights")
 def test_each_seed_is_a_run_and_finished_ones_are_read(tmp_path: Path) -> None:
     first = seeds.run_seeds(tmp_path, 2, WORDS)
     assert [result["seed"] for result in first] == [0, 1]

@@ -184,15 +184,26 @@ def test_the_article_fits_the_phrase(text, start):
     assert template.startswith(start)
 
 
-@pytest.mark.skipif(
-    not (EMBEDDED / "model" / "open_clip_model.safetensors").is_file(), reason="the embedded model is not there"
-)
-def test_the_shipped_clip_describes_the_shipped_pictures_without_naming_a_class():
+@pytest.fixture(scope="module")
+def shipped():
+    clip = load_clip("embedded", device="cpu")
     split = json.loads((EMBEDDED / "split.json").read_text("utf-8"))
-    clip = load_clip(f"local-dir:{EMBEDDED / 'model'}", device="cpu")
-    rows = split["train"][:60]
-    pictures = [Picture.from_path(EMBEDDED / "pictures" / "a" / row[0]) for row in rows]
-    found = Interrogator(clip)(pictures=pictures, labels=[row[1] for row in rows], class_names=split["classes"])
+
+    def describe(domain):
+        pictures = [Picture.from_path(EMBEDDED / "pictures" / domain / row[0]) for row in split["train"]]
+        labels = [row[1] for row in split["train"]]
+        return Interrogator(clip)(pictures=pictures, labels=labels, class_names=split["classes"]), split["classes"]
+
+    return describe
+
+
+def test_the_shipped_clip_sees_how_the_shifted_pictures_look_and_names_no_class(shipped):
+    found, classes = shipped("a")
     assert len(found.phrases) > 250 and np.isfinite([strength for _, strength in found.phrases]).all()
+    assert re.search("negative|inverted|x-ray", found.descriptions[0])
     words = set(re.findall(r"[a-z]+", " ".join(found.descriptions).lower()))
-    assert not words & set(split["classes"])
+    assert not words & set(classes)
+
+
+def test_it_says_that_nothing_stands_out_where_nothing_does(shipped):
+    assert shipped("b")[0].descriptions == [NOTHING]
