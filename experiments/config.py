@@ -51,7 +51,7 @@ class RunConfig(BaseModel):
     pin_initial: bool = Field(True, description="always show the initial template")
     floor: float = Field(0.0, ge=0, le=1, description="accuracy under which templates are not shown")
     selection: Literal["held-back", "search"] = Field("held-back", description="which pictures choose the winner")
-    patience: int | None = Field(None, ge=1, description="stop after so many steps without a better template")
+    patience: int | None = Field(12, ge=1, description="stop after so many steps without a better template")
     seed: int = Field(0, ge=0, description="of the pictures drawn and of the language model")
     budget_usd: float | None = Field(None, gt=0, description="stop before this many US dollars are spent")
     budget_tokens: int | None = Field(None, gt=0, description="stop before this many tokens are used")

@@ -95,7 +95,7 @@ class IPO(Teleprompter):
         pin_initial: bool = True,
         floor: float = 0.0,
         selection: str = "held-back",
-        patience: int | None = None,
+        patience: int | None = 12,
         seed: int = 0,
         log_dir: str | Path | None = None,
         journal: Journal | None = None,
@@ -132,7 +132,13 @@ class IPO(Teleprompter):
             InputError: there is no such preset.
         """
         published: dict[str, dict[str, Any]] = {
-            "paper": {"steps": 100, "candidates_per_step": 5, "history_size": 20, "selection": "search"},
+            "paper": {
+                "steps": 100,
+                "candidates_per_step": 5,
+                "history_size": 20,
+                "selection": "search",
+                "patience": None,
+            },
             "code": {
                 "steps": 100,
                 "candidates_per_step": 8,
@@ -140,6 +146,7 @@ class IPO(Teleprompter):
                 "pin_initial": False,
                 "floor": 0.20,
                 "selection": "search",
+                "patience": None,
             },
         }
         if name not in published:

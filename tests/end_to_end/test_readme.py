@@ -30,7 +30,7 @@ def test_the_library_example_runs(
         ('"folder:pets"', '"embedded"'),
         ('"ViT-B-16/openai"', '"embedded"'),
         ('dspy.LM("openai/gpt-4o-mini")', "LM"),
-        ("steps=20", "steps=1"),
+        ("steps=12", "steps=1"),
     ):
         assert written in text
         text = text.replace(written, here)
