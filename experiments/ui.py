@@ -5,6 +5,7 @@ Everything goes to stderr; stdout belongs to results.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -142,6 +143,21 @@ class Ui:
     def _render(self) -> Group:
         assert self._progress is not None
         return Group(self._progress, *self._lines)
+
+
+@contextmanager
+def showing_warnings(ui: Ui) -> Iterator[None]:
+    """Show what the programs warn of as plain lines of the view, and nowhere else, while the block runs."""
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: ui.warn(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("ipo")
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = True
 
 
 class Pictures:
