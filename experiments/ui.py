@@ -6,8 +6,6 @@ Everything goes to stderr; stdout belongs to results.
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -49,8 +47,6 @@ class Ui:
         self._started = 0.0
         self._ends: deque[float] = deque(maxlen=RECENT + 1)
         self._scored = 0
-        self.interrupted = False
-        """Whether Ctrl-C was pressed; see `remembering_interrupts`."""
         self.read: set[str] = set()
         """The parts whose pictures were all read: that is said once, although a part may be asked for again."""
         self._initial: ScoredTemplate | None = None
@@ -94,13 +90,7 @@ class Ui:
             yield
 
     def step(self, step: Step) -> None:
-        """Show a finished step; the callback of `IPO`.
-
-        Raises:
-            KeyboardInterrupt: it was raised during the step, and swallowed.
-        """
-        if self.interrupted:
-            raise KeyboardInterrupt
+        """Show a finished step; the callback of `IPO`."""
         if self._quiet or self._ledger is None:
             return
         done = step.number + 1
@@ -153,24 +143,6 @@ class Ui:
     def _render(self) -> Group:
         assert self._progress is not None
         return Group(self._progress, *self._lines)
-
-
-@contextmanager
-def remembering_interrupts(ui: Ui) -> Iterator[None]:
-    """End the run on Ctrl-C even where a library swallows it (a bare `except` somewhere): the next step ends it."""
-
-    def interrupt(number: int, frame: object) -> None:
-        ui.interrupted = True
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():  # only there may handlers be set
-        yield
-        return
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

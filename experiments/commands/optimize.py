@@ -12,7 +12,7 @@ from typing import Any
 
 from ipo.experiments.commands.pulling import ensure_local_weights
 from ipo.experiments.config import RunConfig, build, load_config
-from ipo.experiments.ui import Ui, money, remembering_interrupts, showing_warnings
+from ipo.experiments.ui import Ui, money, showing_warnings
 from ipo.metrics.clip import check_name
 from ipo.metrics.errors import InputError
 from ipo.programs.lm.connect import is_local
@@ -48,7 +48,7 @@ def run(
         print(json.dumps(forecast, indent=2) if as_json else _forecast_text(forecast))
         return 0
     folder = resume or out or _default_folder(config)
-    with showing_warnings(ui), remembering_interrupts(ui):
+    with showing_warnings(ui):
         outcome = optimize(config, folder, ui, resume=resume is not None)
     if as_json:
         print(json.dumps(outcome.result, indent=2, ensure_ascii=False))

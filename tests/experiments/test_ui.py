@@ -1,15 +1,12 @@
 from __future__ import annotations
 
 import io
-import os
 import re
-import signal
-from contextlib import suppress
 
 import pytest
 from rich.console import Console
 
-from ipo.experiments.ui import Ui, money, remembering_interrupts
+from ipo.experiments.ui import Ui, money
 from ipo.programs.history import ScoredTemplate
 from ipo.programs.lm.ledger import Ledger, Usage
 from ipo.programs.optimizer import Step
@@ -90,13 +87,3 @@ def test_a_step_before_any_search_shows_nothing() -> None:
 )
 def test_money_is_worded(usd: float | None, said: str) -> None:
     assert money(usd) == said
-
-
-def test_an_interrupt_that_a_library_swallows_ends_the_run_after_the_step() -> None:
-    ui = Ui(4, quiet=True)
-    with remembering_interrupts(ui):
-        with suppress(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
-            ui.step(Step(0, (INITIAL,), (), INITIAL))
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -51,6 +52,8 @@ def _child(words: list[str], log: str, environment: dict[str, str]) -> None:
     with Path(log).open("a") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    # Tests that are started in the background inherit an ignored SIGINT; a person's shell does not hand that on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     from ipo.experiments.cli import main
 
     code = main(words)
