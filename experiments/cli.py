@@ -13,7 +13,7 @@ from typer.core import TyperCommand
 from ipo.experiments.commands import data_app, models_app
 from ipo.metrics.errors import InputError
 
-# Read when OpenMP is loaded: with other work on the cores, spinning workers are slower than one (embedded.md A.2).
+# Read when OpenMP is loaded: with other work on the cores, spinning workers are slower than one.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 

@@ -1,4 +1,4 @@
-"""`result.json`: what a run found, in a stable, versioned form (design.md 3)."""
+"""`result.json`: what a run found, in a stable, versioned form."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def load_clip(name: str, device: str | None = None) -> Clip:
         _check_known(architecture, tag)
         known = open_clip.get_pretrained_cfg(architecture, tag) or {}
         # open_clip only warns when a tag was trained with another activation than the architecture's name says; the
-        # features would be silently wrong (method.md 3.4, 13).
+        # features would be silently wrong.
         arguments = {"pretrained": tag, "force_quick_gelu": bool(known.get("quick_gelu", False))}
     from safetensors import SafetensorError
 

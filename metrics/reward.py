@@ -1,4 +1,4 @@
-"""The reward: how well the frozen CLIP classifies pictures with a template (method.md 1.2)."""
+"""The reward: how well the frozen CLIP classifies pictures with a template."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from ipo.metrics.errors import InputError
 
 SLOT = "<CLASS>"
 ANCHOR = "a photo of a <CLASS>."
-"""The template that every search starts from (method.md 1.1)."""
+"""The template that every search starts from."""
 MAX_CHARACTERS = 300
 
 _SLOT_VARIANT = re.compile(r"[<\[{(]{1,2}\s*class(?:[ _-]?name)?\s*[>\]})]{1,2}", re.IGNORECASE)
@@ -35,7 +35,7 @@ class TokenCounter(Protocol):
 
 
 def fill(template: str, class_name: str) -> str:
-    """Put one class name into every slot; underscores in the name become spaces (method.md 1.2).
+    """Put one class name into every slot; underscores in the name become spaces.
 
     >>> fill("a photo of a <CLASS>.", "hot_dog")
     'a photo of a hot dog.'
@@ -81,7 +81,7 @@ def problem(template: str) -> str | None:
         if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
             return f"it has the control or invisible character U+{ord(character):04X}"
     rest = template.replace(SLOT, " ")
-    # open_clip's tokenizers turn these literals into control tokens, which cut the text silently (apis.md 3.1).
+    # open_clip's tokenizers turn these literals into control tokens, which cut the text silently.
     marker = re.search(r"<[^<>]*>|&[#a-z0-9]{2,};|https?://", rest, re.IGNORECASE)
     if marker:
         return f"it has markup ({marker.group()[:40]!r})"

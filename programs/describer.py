@@ -1,4 +1,4 @@
-"""Descriptions of training pictures by a multimodal model (method.md 1.3, 1.6)."""
+"""Descriptions of training pictures by a multimodal model."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class ImageDescriber(dspy.Module):
                 dspy.Example(task=task, image=dspy.Image(data_uri(picture))).with_inputs("task", "image")
                 for picture in pictures
             ]
-            # timeout=0: DSPy would ask slow models a second time for the same picture (apis.md 1.9).
+            # timeout=0: DSPy would ask slow models a second time for the same picture.
             parallel = dspy.Parallel(
                 num_threads=THREADS,
                 max_errors=len(examples) + 1,

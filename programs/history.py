@@ -30,7 +30,7 @@ class ScoredTemplate:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Higher is better: accuracy, then lower loss (method.md 1.2, 7)."""
+        """Higher is better: accuracy, then lower loss."""
         return (self.accuracy, -self.loss)
 
     def line(self) -> str:

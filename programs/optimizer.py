@@ -1,4 +1,4 @@
-"""IPO: the loop that lets a language model write templates and a frozen CLIP score them (method.md 1.3)."""
+"""IPO: the loop that lets a language model write templates and a frozen CLIP score them."""
 
 from __future__ import annotations
 
@@ -123,10 +123,10 @@ class IPO(Teleprompter):
 
     @staticmethod
     def preset(name: str) -> dict[str, Any]:
-        """Return the published settings, as keyword arguments for `IPO` (method.md 1.6).
+        """Return the published settings, as keyword arguments for `IPO`.
 
         `paper` is what the article states. `code` is what its public code does, except that scores come from the clean
-        transform over all pictures: the code's random crops and dropped batches are not rebuilt (method.md 4.3, 4.4).
+        transform over all pictures: the code's random crops and dropped batches are not rebuilt.
 
         Raises:
             InputError: there is no such preset.

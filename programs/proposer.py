@@ -25,7 +25,7 @@ Refuse = Callable[[str], str | None]
 """Says why a template cannot be scored, or None."""
 
 TRIES_EACH = 3
-"""A small model is asked at most this often for each template that is wanted (embedded.md A.5)."""
+"""A small model is asked at most this often for each template that is wanted."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class TemplateProposer(dspy.Module):
         """Ask once, and a second time for what was refused or unreadable, with the reasons."""
         for attempt in range(2):
             refused = [f"{r.template} ({r.reason})" for r in admission.rejected[-10:]]
-            # A fresh rollout id: the same question again would be answered from a cache (apis.md 1.5).
+            # A fresh rollout id: the same question again would be answered from a cache.
             config = {"rollout_id": seed * 2 + attempt}
             try:
                 answer = self._ask(question.inputs(admission.missing, refused), config)
@@ -161,14 +161,14 @@ class TemplateProposer(dspy.Module):
             raise explain(error) from error
         answer = list(templates) if isinstance(templates, list) else [templates]
         if _was_cut_off():
-            answer = answer[:-1]  # the token limit went through the last one (apis.md 1.4)
+            answer = answer[:-1]  # the token limit went through the last one
         return answer
 
 
 class SmallModelProposer(TemplateProposer):
     """Proposes with a small local model: one template a call, under a grammar, with part of the known words banned.
 
-    A model of half a billion parameters that is asked for a list repeats itself (embedded.md A.4). The scored history
+    A model of half a billion parameters that is asked for a list repeats itself. The scored history
     stays in what it sees; a random half of the history's words is discouraged, so that it looks for other ones.
     """
 

@@ -1,6 +1,6 @@
 """Which template wins: not the one that scored best where it was searched, but one that holds up elsewhere.
 
-The best of hundreds of scores on a few dozen pictures is mostly luck (method.md 4.2, 4.5). The best few by search are
+The best of hundreds of scores on a few dozen pictures is mostly luck. The best few by search are
 therefore scored again on held-back pictures, and the initial template stays unless the winner there beats it by more
 than one standard error of the paired difference (the one-standard-error rule of Breiman et al., 1984).
 """

@@ -1,4 +1,4 @@
-"""The question for the multimodal model: what do these pictures look like? (method.md 1.6, describer prompt)."""
+"""The question for the multimodal model: what do these pictures look like?"""
 
 import dspy
 

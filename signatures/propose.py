@@ -1,4 +1,4 @@
-"""The question for the optimizer LLM: which templates could score higher? Part order as in method.md 1.4."""
+"""The question for the optimizer LLM: which templates could score higher? The parts come in the order of the paper."""
 
 import dspy
 

@@ -107,7 +107,7 @@ def in_threads(function: Callable[[_Row], _Result], rows: Iterable[_Row]) -> lis
 
 
 def base_count(classes: int) -> int:
-    """Return how many of the classes, in label order, are base classes (method.md 3.3).
+    """Return how many of the classes, in label order, are base classes.
 
     >>> base_count(37), base_count(47), base_count(397)
     (19, 24, 199)

@@ -1,6 +1,6 @@
 """Which pictures a run may see: a few to search, a few to select, and the sealed test pictures.
 
-The draw is the few-shot rule of the benchmark (method.md 3.3), and without variants it is that rule bit for bit: from
+The draw is the few-shot rule of the benchmark, and without variants it is that rule bit for bit: from
 one stream seeded once, K base pictures of each class of train, the classes in order of first appearance, then the
 selection pictures of val from the same stream. It draws over all classes and cuts to the base classes afterwards; the
 other order would give other pictures.

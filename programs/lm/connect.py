@@ -19,7 +19,7 @@ from ipo.programs.journal import Event, read, redact
 from ipo.programs.lm.recording import Price, Recorder, ReplyCache, open_reply_cache
 
 RETRIES = 3
-"""DSPy tries again this often after a rate limit, a server error or a timeout (apis.md 1.12)."""
+"""DSPy tries again this often after a rate limit, a server error or a timeout."""
 TIMEOUT_SECONDS = 120.0
 
 
@@ -29,7 +29,7 @@ class Connection:
 
     Attributes:
         lm: for `dspy.context(lm=…)`.
-        small: whether it is best asked for one template at a time, under a grammar (embedded.md A.5).
+        small: whether it is best asked for one template at a time, under a grammar.
     """
 
     lm: dspy.LM
@@ -131,7 +131,7 @@ def _free(tokens_in: int, tokens_out: int) -> float:
 def _litellm_engine(name: str, api_base: str | None) -> Any:
     if api_base and (urlsplit(api_base).username or redact(api_base) != api_base):
         raise InputError("the server address holds a key or a user name; keep such things in the environment only.")
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else litellm downloads its price list (apis.md 2)
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else litellm downloads its price list
     import litellm
     from dspy.clients.engines.litellm_engine import LiteLLMEngine
 

@@ -1,7 +1,7 @@
 """The engine around every engine: it journals requests and replies, replays known ones, and keeps the budget.
 
 DSPy calls an engine object for each attempt and owns retries above it. Wrapping the engine, rather than the modules,
-means that nothing reaches a language model unrecorded: not a retry, not an adapter's second try (apis.md 1.5, 1.11).
+means that nothing reaches a language model unrecorded: not a retry, not an adapter's second try.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class RecordedEngine:
         self._usage = usage
         self._price = price
         self._cache = cache
-        # What the adapters may ask for; see apis.md 1.11.
+        # What the adapters may ask for.
         self.supports_response_schema = bool(getattr(engine, "supports_response_schema", False))
         self.supported_params = tuple(getattr(engine, "supported_params", ()))
 

@@ -2,7 +2,7 @@
 
 A model of half a billion parameters that is asked for a list repeats itself and runs on. Asked for one template, with a
 grammar that only lets a template through and a soft ban on words that were used already, nearly every reply is a new
-and valid template (embedded.md A.4). The scored history stays in the prompt: that is what the search learns from.
+and valid template. The scored history stays in the prompt: that is what the search learns from.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ def names(items):
 
 
 def published_rule(train, val, shots, selection_shots, seed):
-    """The rule of method.md 3.3, written over items and with the global generator, as the benchmark has it."""
+    """The published rule, written over items and with the global generator, as the benchmark has it."""
     random.seed(seed)
     result = []
     for part, count in ((train, shots), (val, selection_shots)):
