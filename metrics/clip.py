@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 
-TEXT_BATCH = 256
-"""Texts per forward pass: enough to keep the cores busy, small enough for a laptop's memory."""
-
 
 class Clip:
     """A frozen open_clip model. Never trained, never copied: `copy.deepcopy` returns the same object.

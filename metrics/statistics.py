@@ -101,11 +101,23 @@ def mean_interval(values: ArrayLike, groups: Sequence[Hashable] | None = None, l
         level: coverage, in (0, 1).
     """
     data = _values(values)
-    index, count = _group_index(groups, len(data))
+    _, count = _group_index(groups, len(data))
     if count == 1:
         return Interval(-math.inf, math.inf)
-    half = _t(count - 1, level) * math.sqrt(_mean_variance(data, index, count))
+    half = _t(count - 1, level) * standard_error(data, groups)
     return Interval(float(data.mean()) - half, float(data.mean()) + half)
+
+
+def standard_error(values: ArrayLike, groups: Sequence[Hashable] | None = None) -> float:
+    """Cluster-robust standard error of a mean over pictures; infinite with one group, which can prove nothing.
+
+    Args:
+        values: float (n,), n of at least 1.
+        groups: n group names, or None when all pictures are independent.
+    """
+    data = _values(values)
+    index, count = _group_index(groups, len(data))
+    return math.inf if count == 1 else math.sqrt(_mean_variance(data, index, count))
 
 
 def paired_difference(

@@ -21,11 +21,13 @@ import torch
 import torch.nn.functional as functional
 from torch import nn
 
-from ipo.metrics.clip import TEXT_BATCH, Floats
+from ipo.metrics.clip import Floats
 from ipo.metrics.template import fill
 from ipo.metrics.text_pass import TextPass
 from ipo.metrics.text_trie import Ints, Trie
 
+TEXT_BATCH = 256
+"""Texts per forward pass: enough to keep the cores busy, small enough for a laptop's memory."""
 NODES = {"cpu": 512}
 """Trie nodes per pass: on a CPU what keeps the matrix products fast and the activations in its cache."""
 NODES_ELSEWHERE = 8192

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipo.metrics.reward import Score
+from ipo.metrics.statistics import standard_error
 
 FINALISTS = 10
 """Templates that are scored on the held-back pictures, the initial one not counted."""
@@ -82,13 +83,7 @@ def paired_gain(
 ) -> tuple[float, float]:
     """Return the mean difference in accuracy and its standard error, clustered by group."""
     difference = after.astype(float) - before.astype(float)
-    gain = float(difference.mean())
-    _, cluster = np.unique(list(groups) if groups else np.arange(len(difference)), return_inverse=True)
-    sums = np.bincount(cluster, weights=difference - gain)
-    count = len(sums)
-    if count < 2:
-        return gain, float("inf")
-    return gain, float(np.sqrt(count / (count - 1) * np.sum(sums**2)) / len(difference))
+    return float(difference.mean()), standard_error(difference, groups)
 
 
 def _decide(initial: str, best: str, gain: float, error: float, how: str) -> Choice:

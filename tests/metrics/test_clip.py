@@ -254,8 +254,7 @@ def test_batch_size_and_order_change_nothing(
     templates = usable(ClipReward(clip, sample.names))
     reward, pictures = encoded(clip, sample, tmp_path / "usual")
     usual = reward.score(templates, pictures)
-    monkeypatch.setattr("ipo.metrics.text_tower.TEXT_BATCH", 7, raising=False)
-    monkeypatch.setattr("ipo.metrics.clip.TEXT_BATCH", 7)
+    monkeypatch.setattr("ipo.metrics.text_tower.TEXT_BATCH", 7)
     monkeypatch.setattr("ipo.metrics.features.BATCH", 5)
     order = np.random.default_rng(0).permutation(len(sample.files))
     shuffled = Sample(
