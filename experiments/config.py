@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ipo.metrics.errors import InputError
 from ipo.metrics.template import ANCHOR, problem
 
-FREE_KEYS = frozenset({"budget_usd", "budget_tokens", "max_minutes"})
+FREE_KEYS = frozenset({"budget_usd", "budget_tokens", "max_minutes", "track"})
 """What may change when a run is resumed: a run that a budget stopped goes on under a larger one."""
 
 
@@ -47,6 +47,9 @@ class RunConfig(BaseModel):
     steps: int = Field(12, ge=1, description="how often the language model is asked")
     candidates_per_step: int = Field(5, ge=1, le=100, description="templates per step")
     history_size: int = Field(12, ge=0, description="scored templates that the language model sees; 0 for none")
+    history_scores: Literal["own", "shuffled"] = Field(
+        "own", description="shuffled: each template is shown with another's score (a control)"
+    )
     initial_template: str = Field(ANCHOR, description="where the search starts, and what it is compared with")
     pin_initial: bool = Field(True, description="always show the initial template")
     floor: float = Field(0.0, ge=0, le=1, description="accuracy under which templates are not shown")
@@ -56,6 +59,7 @@ class RunConfig(BaseModel):
     budget_usd: float | None = Field(None, gt=0, description="stop before this many US dollars are spent")
     budget_tokens: int | None = Field(None, gt=0, description="stop before this many tokens are used")
     max_minutes: float | None = Field(None, gt=0, description="stop after this many minutes")
+    track: Literal["none", "wandb"] = Field("none", description="where else the run is logged: Weights & Biases")
 
     @field_validator("initial_template")
     @classmethod

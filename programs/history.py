@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ipo.metrics.template import key
 
@@ -75,6 +76,19 @@ class PromptHistory:
     def ranked(self) -> list[ScoredTemplate]:
         """Return all entries, best first; the earlier one of equals first."""
         return sorted(self, key=lambda entry: entry.rank, reverse=True)
+
+    def shuffled(self, rng: random.Random) -> PromptHistory:
+        """Return a copy in which the scores have changed hands: the same templates and scores, in other pairs.
+
+        What a search gains with it, it gains without knowing which template was good: the control for the history.
+        """
+        entries = list(self)
+        givers = rng.sample(entries, len(entries))
+        mixed = [replace(e, accuracy=g.accuracy, loss=g.loss) for e, g in zip(entries, givers, strict=True)]
+        copy = PromptHistory(mixed[0], pin_initial=self._pin_initial, floor=self._floor)
+        for entry in mixed[1:]:
+            copy.add(entry)
+        return copy
 
     def view(self, k: int) -> list[ScoredTemplate]:
         """Return what the language model is shown: the `k` best, worst first, best last."""

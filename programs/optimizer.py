@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -64,6 +65,7 @@ class IPO(Teleprompter):
         steps: how often the language model is asked.
         candidates_per_step: templates per step.
         history_size: scored templates that the language model sees.
+        history_scores: `own`, or `shuffled`: the scores change hands before each step. A control, not a way to search.
         initial_template: where the search starts.
         pin_initial: whether the initial template is always shown.
         floor: accuracy in [0, 1] under which templates are not shown.
@@ -91,6 +93,7 @@ class IPO(Teleprompter):
         steps: int = 100,
         candidates_per_step: int = 5,
         history_size: int = 20,
+        history_scores: str = "own",
         initial_template: str = ANCHOR,
         pin_initial: bool = True,
         floor: float = 0.0,
@@ -104,6 +107,8 @@ class IPO(Teleprompter):
         super().__init__()
         if selection not in ("held-back", "search"):
             raise InputError(f"selection is {selection!r}; it can be 'held-back' or 'search'.")
+        if history_scores not in ("own", "shuffled"):
+            raise InputError(f"history_scores is {history_scores!r}; it can be 'own' or 'shuffled'.")
         self.reward = reward
         self.proposer = proposer
         self.describer = describer
@@ -111,6 +116,7 @@ class IPO(Teleprompter):
         self.steps = steps
         self.candidates_per_step = candidates_per_step
         self.history_size = history_size
+        self.history_scores = history_scores
         self.initial_template = initial_template
         self.pin_initial = pin_initial
         self.floor = floor
@@ -226,14 +232,16 @@ class IPO(Teleprompter):
         empty = since_better = 0
         for number in range(self.steps):
             # 1. All candidates of a step see the same history, so they do not see each other's scores.
+            step_seed = _step_seed(self.seed, number)
+            shown = history.shuffled(random.Random(step_seed)) if self.history_scores == "shuffled" else history
             answer = self.proposer(
                 task=self.task,
                 descriptions=descriptions,
-                history=[entry.line() for entry in history.view(self.history_size)],
+                history=[entry.line() for entry in shown.view(self.history_size)],
                 count=self.candidates_per_step,
                 refuse=lambda template: "it is already known" if template in history else self.reward.problem(template),
                 class_names=self.reward.class_names,
-                seed=_step_seed(self.seed, number),
+                seed=step_seed,
             )
             # 2. Score what is valid and new; on disk before it is used.
             before = history.best

@@ -1,3 +1,5 @@
+import random
+
 from ipo.programs.history import PromptHistory, ScoredTemplate
 
 
@@ -63,3 +65,13 @@ def test_spellings_are_one_template() -> None:
 
 def test_line_shows_percent_and_loss() -> None:
     assert entry("a <CLASS>", 0.12345, 2.71828).line() == "accuracy 12.35 %, loss 2.7183: a <CLASS>"
+
+
+def test_shuffled_scores_change_hands_and_nothing_else_does() -> None:
+    history = filled()
+    mixed = history.shuffled(random.Random(1))
+    assert [e.template for e in mixed] == [e.template for e in history]
+    assert sorted(e.accuracy for e in mixed) == sorted(e.accuracy for e in history)
+    assert [e.accuracy for e in mixed] != [e.accuracy for e in history]
+    assert mixed.view(10) == history.shuffled(random.Random(1)).view(10)
+    assert mixed.initial.template == history.initial.template and mixed.initial in mixed.view(2)

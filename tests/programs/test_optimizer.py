@@ -363,3 +363,18 @@ def test_examples_without_groups_will_do(reward: ClipReward, sets: Any) -> None:
     plain = {part: [dspy.Example(image=e.image, label=e.label) for e in rows] for part, rows in sets.items()}
     program: Any = make(reward, by_twos()[:1])[0].compile(student(reward), **plain)
     assert len(program.candidate_programs) == 3
+
+
+def test_shuffled_history_misleads_the_model_and_leaves_the_scores_alone(reward: ClipReward, sets: Any) -> None:
+    honest, told = make(reward, by_twos())
+    control, misled = make(reward, by_twos(), history_scores="shuffled")
+    true, false = honest.compile(student(reward), **sets), control.compile(student(reward), **sets)
+    assert [step.scored for step in true.steps] == [step.scored for step in false.steps]
+    assert told.asked[-1]["history"] != misled.asked[-1]["history"]
+    lines = [sorted(line.split(": ", 1)[0] for line in q.asked[-1]["history"]) for q in (told, misled)]
+    assert lines[0] == lines[1]  # the same numbers stand there
+
+
+def test_unknown_history_scores(reward: ClipReward) -> None:
+    with pytest.raises(InputError, match="history_scores is 'none'"):
+        make(reward, [], history_scores="none")
