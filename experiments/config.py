@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -11,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ipo.metrics.errors import InputError
+from ipo.metrics.nearest import nearest
 from ipo.metrics.template import ANCHOR, problem
 
 FREE_KEYS = frozenset({"budget_usd", "budget_tokens", "max_minutes", "track"})
@@ -25,7 +25,7 @@ class RunConfig(BaseModel):
     preset: Literal["default", "paper", "code"] = Field(
         "default", description="settings to start from: ours, the paper's, or those of the paper's code"
     )
-    data: str = Field("embedded", description="embedded[:NAME], folder:PATH, csv:PATH, parquet:PATH or hf:NAME")
+    data: str = Field("embedded", description="embedded[:NAME], folder:, csv:, parquet:, hf:, or a name of `ipo data list`")
     task: str | None = Field(
         None, description="one sentence on what the pictures are; worded from the classes if unset"
     )
@@ -90,8 +90,8 @@ def load_config(file: Path | None, words: Sequence[str] = (), **flags: Any) -> R
     Raises:
         InputError: unreadable file, unknown key (the nearest known one is named), or a value of the wrong kind.
     """
-    values = _from_file(file) if file else {}
-    values |= _from_words(words)
+    values = read_yaml(file) if file else {}
+    values |= read_words(words)
     values |= {key: value for key, value in flags.items() if value is not None}
     return build(values, where=str(file) if file else "the command line")
 
@@ -104,7 +104,7 @@ def build(values: dict[str, Any], where: str) -> RunConfig:
     """
     for key in values:
         if key not in RunConfig.model_fields:
-            near = difflib.get_close_matches(key, RunConfig.model_fields, n=1, cutoff=0.0)[0]
+            near = nearest(key, RunConfig.model_fields, cutoff=0.0)[0]
             raise InputError(f"unknown key {key!r} in {where}; did you mean {near!r}?")
     preset = values.get("preset", "default")
     if preset in ("paper", "code"):
@@ -122,7 +122,12 @@ def build(values: dict[str, Any], where: str) -> RunConfig:
         ) from error
 
 
-def _from_file(file: Path) -> dict[str, Any]:
+def read_yaml(file: Path) -> dict[str, Any]:
+    """Read a YAML file of keys and values.
+
+    Raises:
+        InputError: it cannot be read, or holds something else.
+    """
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -136,12 +141,17 @@ def _from_file(file: Path) -> dict[str, Any]:
     return content
 
 
-def _from_words(words: Sequence[str]) -> dict[str, Any]:
+def read_words(words: Sequence[str]) -> dict[str, Any]:
+    """Read `key=value` words, the values as YAML; those of text settings stay text.
+
+    Raises:
+        InputError: a word has another form.
+    """
     values: dict[str, Any] = {}
     for word in words:
         key, equals, text = word.removeprefix("--").partition("=")
         if word.startswith("--") and not equals:
-            near = difflib.get_close_matches(key.replace("-", "_"), RunConfig.model_fields, n=1, cutoff=0.0)[0]
+            near = nearest(key.replace("-", "_"), RunConfig.model_fields, cutoff=0.0)[0]
             raise InputError(
                 f"there is no flag {word!r}; did you mean {near}=VALUE, or a flag of `ipo optimize --help`?"
             )

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipo.metrics.errors import InputError
+from ipo.metrics.nearest import nearest
 from ipo.metrics.pictures import Picture
 
 if TYPE_CHECKING:
@@ -90,7 +91,10 @@ class Clip:
         """
         import torch
 
-        with self.timed("image"), torch.inference_mode():
+        # Float32 without the TF32 that CUDA's convolutions would take: half precision changes the order of templates
+        # (`benchmarks/precision.py`), and each picture is encoded only once.
+        exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+        with self.timed("image"), torch.inference_mode(), exact:
             with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:  # decoding waits for no lock of Python's
                 batch = torch.stack(list(pool.map(lambda p: self.preprocess(p.image()), pictures))).to(self.device)
             return _unit(self.model.encode_image(batch))
@@ -168,14 +172,13 @@ def _silent_log() -> Iterator[None]:
 
 
 def _check_known(architecture: str, tag: str) -> None:
-    import difflib
     from pathlib import Path
 
     import open_clip
 
     models = open_clip.list_models()
     if architecture not in models:
-        near = difflib.get_close_matches(architecture, models, n=3, cutoff=0.4)
+        near = nearest(architecture, models, n=3, cutoff=0.4)
         hint = (
             f"did you mean {', '.join(near)}"
             if near
@@ -187,7 +190,7 @@ def _check_known(architecture: str, tag: str) -> None:
         known = f"with one of: {', '.join(tags)}" if tags else "with the path of a weights file"
         raise InputError(f"say which weights of {architecture} to load, as {architecture}/TAG {known}.")
     if tag not in tags and not Path(tag).is_file():
-        near = difflib.get_close_matches(tag, tags, n=1, cutoff=0.5)
+        near = nearest(tag, tags, cutoff=0.5)
         hint = f"did you mean {near[0]}? It" if near else "it"
         raise InputError(f"{architecture} has no weights {tag!r}; {hint} has: {', '.join(tags) or 'none'}.")
 

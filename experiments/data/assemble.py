@@ -60,7 +60,7 @@ def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
     if not source.rows:
         raise InputError(f"{where} has no pictures; put pictures there or name another source.")
     names = source.class_names or tuple(sorted({row.class_name for row in source.rows}))
-    labels = _labels(names, where)
+    labels = labels_of(names, where)
     _whole_groups(source)
     place = _places(source, labels, names, seed)
     parts: dict[Part, list[Item]] = {part: [] for part in PARTS}
@@ -87,7 +87,12 @@ def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
     )
 
 
-def _labels(names: tuple[str, ...], where: str) -> dict[str, int]:
+def labels_of(names: tuple[str, ...], where: str) -> dict[str, int]:
+    """Return name → label.
+
+    Raises:
+        InputError: fewer than two classes, a blank name, or two names that read the same in a prompt.
+    """
     if len(names) < 2:
         raise InputError(
             f"{where} has one class only ({names[0]!r}) and a classifier needs at least two; "

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ipo.experiments.data.dataset import PARTS, DataSet, Item, Part, in_threads
+from ipo.experiments.data.dataset import OWN, PARTS, DataSet, Item, Part, in_threads
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import decode
 from ipo.metrics.template import ANCHOR, TokenCounter, too_long
 
 _SHOWN = 10
+_BATCH = 2048
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,9 @@ class Report:
 
     Attributes:
         name: of the data set.
-        counts: class name → pictures in train, val and test, in label order.
+        split: whose the parts are, see `DataSet.split`.
+        counts: class name → pictures in train, val and test, in label order; of two classes with one name (ImageNet has
+            such) the label is added.
         base_pictures: how many pictures are left when variants count once.
         unreadable: picture name → the sentence that says why.
         duplicates: pictures with the same bytes that are in two parts or two classes.
@@ -39,6 +42,7 @@ class Report:
     """
 
     name: str
+    split: str
     counts: dict[str, tuple[int, int, int]]
     base_pictures: int
     unreadable: dict[str, str]
@@ -62,20 +66,28 @@ class Report:
         return "\n".join(_lines(self))
 
 
-def check(data: DataSet, tokens: TokenCounter | None = None) -> Report:
+def check(
+    data: DataSet, tokens: TokenCounter | None = None, progress: Callable[[int, int], None] | None = None
+) -> Report:
     """Read and decode every picture with a few threads; a bad one is reported and the rest go on.
 
     Args:
         data: the data set; its test pictures are opened too, but nothing is scored.
         tokens: the tokenizer that class names must fit; None leaves that question out.
+        progress: called now and then with how many pictures were read, and of how many.
     """
     rows = list(data.items())
-    looks = in_threads(_look, rows)
-    counts = {name: [0, 0, 0] for name in data.class_names}
+    looks: list[tuple[str | None, str | None]] = []
+    for start in range(0, len(rows), _BATCH):
+        looks += in_threads(_look, rows[start : start + _BATCH])
+        if progress:
+            progress(len(looks), len(rows))
+    names = _told_apart(data.class_names)
+    counts = {name: [0, 0, 0] for name in names}
     unreadable: dict[str, str] = {}
     places: dict[str, list[Place]] = {}
     for (part, item), (content, reason) in zip(rows, looks, strict=True):
-        class_name = data.class_names[item.label]
+        class_name = names[item.label]
         counts[class_name][PARTS.index(part)] += 1
         if reason:
             unreadable[item.picture.name] = reason
@@ -84,6 +96,7 @@ def check(data: DataSet, tokens: TokenCounter | None = None) -> Report:
     cuts = {name: too_long(ANCHOR, [name], tokens) for name in data.class_names} if tokens else {}
     return Report(
         name=data.name,
+        split=data.split,
         counts={name: (train, val, test) for name, (train, val, test) in counts.items()},
         base_pictures=len({item.group for _, item in rows}),
         unreadable=unreadable,
@@ -91,6 +104,11 @@ def check(data: DataSet, tokens: TokenCounter | None = None) -> Report:
         cut_names={name: reason for name, reason in cuts.items() if reason},
         stray=data.stray,
     )
+
+
+def _told_apart(class_names: tuple[str, ...]) -> list[str]:
+    times = Counter(class_names)
+    return [name if times[name] == 1 else f"{name} (label {label})" for label, name in enumerate(class_names)]
 
 
 def _look(row: tuple[Part, Item]) -> tuple[str | None, str | None]:
@@ -114,6 +132,8 @@ def _lines(report: Report) -> Iterator[str]:
     total = sum(totals.values())
     variants = "" if report.base_pictures == total else f" of {report.base_pictures} base pictures"
     yield f"{report.name}: {len(report.counts)} classes, {total} pictures{variants}"
+    if report.split != OWN:
+        yield f"split: {report.split}"
     yield f"largest class : smallest class = {report.imbalance:.1f} : 1"
     yield ""
     width = max(len(name) for name in ("class", *report.counts))

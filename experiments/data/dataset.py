@@ -17,6 +17,9 @@ from ipo.metrics.pictures import Picture
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
+OWN = "own"
+OFFICIAL = "official"
+DIFFERENT = "different: "
 THREADS = 8
 """Reading waits for disks more than it computes; more threads than this gained nothing on a local disk."""
 
@@ -43,6 +46,8 @@ class Item:
 class DataSet:
     """Pictures in three parts: search and selection draw from `train` and `val`, `test` is opened once at the end.
 
+    A data set to test on has test pictures only; one without `val` selects on pictures of `train` (see draw.py).
+
     Attributes:
         name: short, without a machine's paths.
         class_names: in label order, as the source spells them (underscores become spaces in prompts).
@@ -52,6 +57,9 @@ class DataSet:
         test: as `train`.
         variants: whether some groups hold several pictures.
         stray: what the source holds besides pictures and was left out.
+        hand_written: the template that the field uses for these pictures; None when there is none.
+        split: whose the parts are: "official" (a benchmark's published split), "own" (the source's or cut by split.py),
+            or "different: " and why a benchmark's pictures are not in its published split.
     """
 
     name: str
@@ -62,6 +70,13 @@ class DataSet:
     test: tuple[Item, ...]
     variants: bool
     stray: tuple[str, ...] = ()
+    hand_written: str | None = None
+    split: str = OWN
+
+    @property
+    def different_split(self) -> str | None:
+        """Why results do not compare with those published for this data set; None when they do or none are."""
+        return self.split.removeprefix(DIFFERENT) if self.split.startswith(DIFFERENT) else None
 
     def part(self, part: Part) -> tuple[Item, ...]:
         """Return the items of one part."""

@@ -3,7 +3,8 @@
 The draw is the few-shot rule of the benchmark, and without variants it is that rule bit for bit: from
 one stream seeded once, K base pictures of each class of train, the classes in order of first appearance, then the
 selection pictures of val from the same stream. It draws over all classes and cuts to the base classes afterwards; the
-other order would give other pictures.
+other order would give other pictures. Where there is no val part (ImageNet), the selection pictures come from the same
+stream out of those of train that the search did not draw, so that the search pictures stay what they would be.
 
 A shot is a base picture, and all its variants come along. Variants of one picture are not independent: four of them
 are one shot seen four times, so drawing single items would report more shots than there are.
@@ -12,11 +13,11 @@ are one shot seen four times, so drawing single items would report more shots th
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from ipo.experiments.data.dataset import DataSet, Item, Part, base_count
+from ipo.experiments.data.dataset import DataSet, Item, base_count
 from ipo.metrics.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,12 +45,18 @@ class Draw:
     new_class_names: tuple[str, ...]
 
     def examples(self, part: Literal["search", "selection", "test"]) -> list[dspy.Example]:
-        """Return one part as DSPy examples with `image`, `label` (the class name) and `group` (the base picture)."""
+        """Return one part as DSPy examples.
+
+        Each has `image`, `label` (the class name), `class_index` (two classes of ImageNet share a name) and `group`
+        (the base picture).
+        """
         import dspy
 
         items: tuple[Item, ...] = getattr(self, part)
         return [
-            dspy.Example(image=item.picture, label=self.class_names[item.label], group=item.group).with_inputs("image")
+            dspy.Example(
+                image=item.picture, label=self.class_names[item.label], class_index=item.label, group=item.group
+            ).with_inputs("image")
             for item in items
         ]
 
@@ -65,18 +72,25 @@ def draw(data: DataSet, shots: int, selection_shots: int, seed: int, classes: Li
         classes: "base" cuts to the first half of the labels, rounded up, and keeps the rest as new classes.
 
     Raises:
-        InputError: a class that is kept has fewer base pictures than asked for, or there are too few classes to cut.
+        InputError: a class that is kept has fewer base pictures than asked for, there are too few classes to cut, or
+            the data set has test pictures only.
     """
     if shots < 1 or selection_shots < 0:
         raise InputError(f"shots must be at least 1 and selection shots at least 0, not {shots} and {selection_shots}.")
+    if not data.train:
+        raise InputError(
+            f"{data.name} has test pictures only, none to search with; search on other data and test here."
+        )
     n = len(data.class_names)
     kept = range(n if classes == "all" else base_count(n))
     new = range(len(kept), n)
     if new and len(new) < 2:
         raise InputError(f"{data.name} has {n} classes and base-to-new needs at least 4, two a half; use all classes.")
     rng = random.Random(seed)
-    search = _sample(data, "train", shots, rng, kept)
-    selection = _sample(data, "val", selection_shots, rng, kept)
+    search = _sample(data, "train", data.train, shots, rng, kept)
+    taken = {item.group for item in search}
+    rest = data.val or [item for item in data.train if item.group not in taken]
+    selection = _sample(data, "val" if data.val else "the rest of train", rest, selection_shots, rng, kept)
     return Draw(
         search=_cut(search, kept),
         selection=_cut(selection, kept),
@@ -87,9 +101,11 @@ def draw(data: DataSet, shots: int, selection_shots: int, seed: int, classes: Li
     )
 
 
-def _sample(data: DataSet, part: Part, shots: int, rng: random.Random, kept: Collection[int]) -> list[Item]:
+def _sample(
+    data: DataSet, part: str, items: Iterable[Item], shots: int, rng: random.Random, kept: Collection[int]
+) -> list[Item]:
     by_label: dict[int, dict[str, list[Item]]] = {}
-    for item in data.part(part):
+    for item in items:
         by_label.setdefault(item.label, {}).setdefault(item.group, []).append(item)
     drawn: list[Item] = []
     for label, groups in by_label.items():

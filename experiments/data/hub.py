@@ -35,8 +35,8 @@ def gather_parquet(rest: str) -> Gathered:
         raise InputError("parquet: needs a path, for example parquet:pictures/train.parquet.")
     path = Path(rest).expanduser()
     where = f"the parquet data {path}"
-    splits = _load(where, "check that these are parquet files", "parquet", data_files=_files(path, where))
-    return _gather(f"parquet:{path.stem}", where, splits, grouped=True)
+    splits = load_splits(where, "check that these are parquet files", "parquet", data_files=_files(path, where))
+    return gather(f"parquet:{path.stem}", where, splits, grouped=True)
 
 
 def gather_hf(rest: str) -> Gathered:
@@ -50,8 +50,8 @@ def gather_hf(rest: str) -> Gathered:
         raise InputError("hf: needs the name of a data set on the Hugging Face hub, for example hf:tanganke/dtd.")
     where = f"the Hugging Face data set {rest}"
     advice = "check the name, the configuration (hf:NAME:CONFIG) and the network, or use folder:, csv: or parquet:"
-    splits = _load(where, advice, name, *([config] if config else []))
-    return _gather(f"hf:{rest}", where, splits, grouped=False)
+    splits = load_splits(where, advice, name, *([config] if config else []))
+    return gather(f"hf:{rest}", where, splits, grouped=False)
 
 
 def _files(path: Path, where: str) -> dict[str, list[str]]:
@@ -68,7 +68,8 @@ def _files(path: Path, where: str) -> dict[str, list[str]]:
     return splits
 
 
-def _load(where: str, advice: str, *args: str, **kwargs: object) -> Mapping[str, Any]:
+def load_splits(where: str, advice: str, *args: str, **kwargs: object) -> Mapping[str, Any]:
+    """Return the splits that `datasets.load_dataset` finds, its errors as one sentence that ends in `advice`."""
     import datasets
 
     try:
@@ -81,17 +82,18 @@ def _load(where: str, advice: str, *args: str, **kwargs: object) -> Mapping[str,
     return loaded
 
 
-def _gather(name: str, where: str, splits: Mapping[str, Any], *, grouped: bool) -> Gathered:
+def gather(name: str, where: str, splits: Mapping[str, Any], *, grouped: bool) -> Gathered:
+    """Find the columns of loaded splits and go through their rows; `grouped` heeds a column `group`."""
     columns = find_columns(next(iter(splits.values())).features, where)
-    chosen, stray = _choose(splits, columns, where)
+    chosen, stray = choose_splits(splits, columns, where)
     rows: list[Row] = []
     pairs: list[tuple[object, str]] = []
     for split, part in chosen.items():
         table = splits[split]
         groups = table["group"][:] if grouped and "group" in table.column_names else None
-        numbers, spelled = _spelled(table, columns, f"the split {split} of {where}")
+        numbers, spelled = spelled_labels(table, columns, f"the split {split} of {where}")
         pairs.extend(zip(numbers, spelled, strict=True))
-        for i, picture in enumerate(_pictures(table, columns, f"{split} of {name}")):
+        for i, picture in enumerate(cell_pictures(table, columns, f"{split} of {name}")):
             group = None if groups is None or groups[i] is None else str(groups[i])
             rows.append(Row(picture, spelled[i], f"row {i:07d} of {split}", part, group))
     if columns.named:
@@ -101,7 +103,9 @@ def _gather(name: str, where: str, splits: Mapping[str, Any], *, grouped: bool) 
     return Gathered(name, where, rows, columns.names, stray)
 
 
-def _choose(splits: Mapping[str, Any], columns: Columns, where: str) -> tuple[dict[str, Part | None], tuple[str, ...]]:
+def choose_splits(
+    splits: Mapping[str, Any], columns: Columns, where: str
+) -> tuple[dict[str, Part | None], tuple[str, ...]]:
     """Return the splits to use, each with its part, and the ones left out: unknown names, hidden labels."""
     labelled = [split for split, table in splits.items() if len(table) and not _hidden(table, columns)]
     if not labelled:
@@ -121,7 +125,8 @@ def _hidden(table: Any, columns: Columns) -> bool:
     return set(table.unique(columns.label)) <= {-1, None}
 
 
-def _spelled(table: Any, columns: Columns, where: str) -> tuple[list[object], list[str]]:
+def spelled_labels(table: Any, columns: Columns, where: str) -> tuple[list[object], list[str]]:
+    """Return each row's label as it stands, and as a name."""
     numbers: list[object] = table[columns.label][:]
     named: list[object] = table[NAME_COLUMN][:] if columns.named else numbers
     if columns.names is not None:
@@ -152,7 +157,8 @@ class _Cell:
         return Path(value["path"]).read_bytes() if value["bytes"] is None else bytes(value["bytes"])
 
 
-def _pictures(table: Any, columns: Columns, of: str) -> Iterable[Picture]:
+def cell_pictures(table: Any, columns: Columns, of: str) -> Iterable[Picture]:
+    """Go through the pictures of a split; their bytes are read when asked for."""
     from datasets import Image
 
     lazy = table.select_columns([columns.image]).cast_column(columns.image, Image(decode=False))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ipo.experiments.data import folder, hub, shipped, table
+from ipo.experiments.data import folder, hub, registered, shipped, table
 from ipo.experiments.data.assemble import Gathered, assemble
 from ipo.experiments.data.dataset import DataSet
-from ipo.experiments.data.suggest import nearest
+from ipo.experiments.data.registry import REGISTRY
 from ipo.metrics.errors import InputError
+from ipo.metrics.nearest import did_you_mean
 
 SOURCES: dict[str, Callable[[str], Gathered]] = {
     "embedded": shipped.gather,
@@ -18,18 +19,20 @@ SOURCES: dict[str, Callable[[str], Gathered]] = {
     "parquet": hub.gather_parquet,
     "hf": hub.gather_hf,
 }
-"""What stands before the first colon of a spec → what reads the rest of it."""
+"""What stands before the first colon of a spec → what reads the rest of it; registered names come beside these."""
 
-FORMS = ("embedded[:NAME]", "folder:PATH", "csv:PATH", "parquet:PATH", "hf:NAME[:CONFIG]")
+FORMS = ("embedded[:NAME]", "folder:PATH", "csv:PATH", "parquet:PATH", "hf:NAME[:CONFIG]", "a name of `ipo data list`")
 
 
 def load_data(spec: str, *, seed: int, task: str | None = None) -> DataSet:
     """Load a data set; pictures are found, not opened.
 
     Args:
-        spec: `embedded`, `embedded:NAME`, `folder:PATH`, `csv:PATH`, `parquet:PATH` or `hf:NAME[:CONFIG]`.
+        spec: `embedded`, `embedded:NAME`, `folder:PATH`, `csv:PATH`, `parquet:PATH`, `hf:NAME[:CONFIG]`, or a
+            registered name: `eurosat` (below `IPO_DATA_ROOT`), `eurosat:PATH_OF_ROOT`, `eurosat:hf`.
         seed: cuts the parts that the source lacks (split.py); without effect when it has train, val and test.
-        task: what the pictures are, for the language model; None words it from a few class names.
+        task: what the pictures are, for the language model; None takes the registered words, or words it from a few
+            class names.
 
     Raises:
         InputError: an unknown spec, or what is wrong with the source, in one sentence.
@@ -38,9 +41,11 @@ def load_data(spec: str, *, seed: int, task: str | None = None) -> DataSet:
     Traceback (most recent call last):
     ...
     ipo.metrics.errors.InputError: unknown data 'foldr:pictures' (did you mean folder?); use embedded[:NAME], \
-folder:PATH, csv:PATH, parquet:PATH or hf:NAME[:CONFIG].
+folder:PATH, csv:PATH, parquet:PATH, hf:NAME[:CONFIG] or a name of `ipo data list`.
     """
     kind, _, rest = spec.strip().partition(":")
+    if kind in REGISTRY:
+        return registered.load(REGISTRY[kind], rest.strip(), seed, task)
     if kind not in SOURCES:
         raise InputError(f"unknown data {spec!r}{_hint(spec, kind)}; use {', '.join(FORMS[:-1])} or {FORMS[-1]}.")
     return assemble(SOURCES[kind](rest.strip()), seed, task)
@@ -52,4 +57,4 @@ def _hint(spec: str, kind: str) -> str:
         return f" (did you mean folder:{spec}?)"
     if spec and path.is_file():
         return f" (did you mean {'parquet' if path.suffix == '.parquet' else 'csv'}:{spec}?)"
-    return nearest(kind, SOURCES)
+    return did_you_mean(kind, [*SOURCES, *REGISTRY])

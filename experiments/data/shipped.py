@@ -8,8 +8,8 @@ from typing import Any
 from ipo.experiments import embedded
 from ipo.experiments.data.assemble import Gathered, Row
 from ipo.experiments.data.dataset import PARTS
-from ipo.experiments.data.suggest import nearest
 from ipo.metrics.errors import InputError
+from ipo.metrics.nearest import did_you_mean
 from ipo.metrics.pictures import Picture
 
 _SCHEMA = 1
@@ -24,9 +24,8 @@ def gather(rest: str) -> Gathered:
     domain = rest or embedded.DOMAINS[0]
     if domain not in embedded.DOMAINS:
         known = [f"embedded:{name}" for name in embedded.DOMAINS]
-        raise InputError(
-            f"there are no pictures embedded:{domain}; there are: {', '.join(known)}{nearest(rest, embedded.DOMAINS)}."
-        )
+        hint = did_you_mean(rest, embedded.DOMAINS)
+        raise InputError(f"there are no pictures embedded:{domain}; there are: {', '.join(known)}{hint}.")
     where = f"the embedded pictures {domain!r}"
     folder = embedded.PICTURES_DIR / domain
     split = _split(where)

@@ -64,7 +64,19 @@ def test_a_file_comes_first_and_words_and_flags_win(tmp_path: Path, configured: 
     assert (configured[0].steps, configured[0].shots, configured[0].seed) == (2, 4, 5)
 
 
-COMMANDS = ("optimize", "evaluate", "predict", "doctor", "data", "data check", "models", "models list", "models pull")
+COMMANDS = (
+    "optimize",
+    "evaluate",
+    "predict",
+    "doctor",
+    "data",
+    "data check",
+    "data list",
+    "data preview",
+    "models",
+    "models list",
+    "models pull",
+)
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS, "models path", "models remove"])

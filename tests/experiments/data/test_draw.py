@@ -3,9 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from ipo.experiments.data import DataSet, Item, draw
+from ipo.experiments.data import draw
 from ipo.metrics.errors import InputError
-from ipo.metrics.pictures import Picture
 
 
 def names(items):
@@ -32,38 +31,6 @@ def test_without_variants_it_is_the_published_rule(sealed, seed, shots, selectio
     drawn = draw(data, shots, selection_shots, seed)
     assert list(drawn.search) == search
     assert list(drawn.selection) == selection
-
-
-# EuroSAT's published split holds the classes one after the other, so its sizes are all that the draw depends on.
-EUROSAT_TRAIN = (1500, 1500, 1500, 1250, 1250, 1000, 1250, 1500, 1250, 1500)
-EUROSAT_VAL = (600, 600, 600, 500, 500, 400, 500, 600, 500, 600)
-# Positions in those lists, from indices/eurosat/shot_1-seed_N.json of github.com/linzhiqiu/cross_modal_adaptation.
-EUROSAT_ONE_SHOT = {
-    1: (
-        [275, 2665, 3129, 5022, 5991, 7507, 8920, 10217, 11527, 12429],
-        [96, 1099, 1229, 2257, 2727, 2999, 3421, 3702, 4656, 5256],
-    ),
-    2: (
-        [115, 1687, 3173, 5239, 6096, 7753, 8631, 9765, 11990, 12434],
-        [36, 1195, 1362, 2020, 2626, 3001, 3611, 4221, 4786, 5180],
-    ),
-    3: (
-        [487, 2713, 4114, 4767, 6507, 7937, 9236, 10220, 11939, 12134],
-        [13, 1080, 1465, 2082, 2419, 2898, 3567, 4181, 4576, 5362],
-    ),
-}
-
-
-@pytest.mark.parametrize("seed", EUROSAT_ONE_SHOT)
-def test_it_draws_what_is_published_for_eurosat(seed):
-    def part(sizes):
-        labels = [label for label, size in enumerate(sizes) for _ in range(size)]
-        return tuple(Item(Picture.from_bytes(str(i), b""), label, str(i)) for i, label in enumerate(labels))
-
-    class_names = tuple(str(label) for label in range(10))
-    data = DataSet("eurosat", class_names, "things", part(EUROSAT_TRAIN), part(EUROSAT_VAL), (), variants=False)
-    drawn = draw(data, 1, 1, seed)
-    assert ([int(i.group) for i in drawn.search], [int(i.group) for i in drawn.selection]) == EUROSAT_ONE_SHOT[seed]
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -150,3 +117,25 @@ def test_a_short_new_class_does_not_hinder_the_base_classes(sealed):
 def test_what_cannot_be_drawn(sealed, classes, shots, selection_shots, message):
     with pytest.raises(InputError, match=message):
         draw(sealed(classes), shots, selection_shots, 0, "base")
+
+
+def test_without_a_val_part_selection_takes_what_the_search_left_in_train(sealed):
+    data = replace(sealed(5, per_class=8, variants=2), val=())
+    drawn = draw(data, 3, 2, 7)
+    assert list(drawn.search) == list(draw(sealed(5, per_class=8, variants=2), 3, 2, 7).search)
+    groups = [{i.group for i in part} for part in (drawn.search, drawn.selection)]
+    assert [len(part) for part in groups] == [15, 10]
+    assert not groups[0] & groups[1]
+    assert {i.group.split("/")[0] for i in drawn.selection} == {"train"}
+
+
+def test_data_to_test_on_cannot_be_searched_on(sealed):
+    with pytest.raises(InputError, match="made has test pictures only, none to search with; search on other data"):
+        draw(replace(sealed(4), train=(), val=()), 1, 0, 0)
+
+
+def test_examples_tell_classes_with_one_name_apart(sealed):
+    drawn = draw(replace(sealed(4), class_names=("tench", "missile", "missile", "tent")), 1, 1, 0)
+    examples = drawn.examples("search")
+    assert [(e.label, e.class_index) for e in examples[1:3]] == [("missile", 1), ("missile", 2)]
+    assert list(examples[0].inputs().keys()) == ["image"]

@@ -1,0 +1,32 @@
+"""The nearest known name, for messages."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def nearest(name: str, known: Iterable[str], n: int = 1, cutoff: float = 0.6) -> list[str]:
+    """Return up to `n` known names that are spelled like `name`, the closest first; case does not count.
+
+    Args:
+        name: as a person wrote it.
+        known: what it could have been.
+        n: how many at most.
+        cutoff: how alike they must be, from 0 (always finds one) to 1 (the same).
+
+    >>> nearest("Foldr", ["folder", "csv"])
+    ['folder']
+    """
+    folded = {word.casefold(): word for word in known}
+    return [folded[word] for word in difflib.get_close_matches(name.casefold(), list(folded), n=n, cutoff=cutoff)]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return " (did you mean …?)" for the closest known name, or nothing.
+
+    >>> did_you_mean("foldr", ["folder", "csv"])
+    ' (did you mean folder?)'
+    """
+    close = nearest(name, known)
+    return f" (did you mean {close[0]}?)" if close else ""

@@ -1,0 +1,342 @@
+"""The registered data sets, read from a made root in the CoOp layout."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ipo.experiments.cli import main
+from ipo.experiments.data import check, draw, load_data, registered
+from ipo.experiments.data.registry import REGISTRY
+from ipo.metrics.errors import InputError
+from ipo.metrics.template import ANCHOR, problem
+from support.coop_root import CLASSES, SIZES, WNID_NAMES, make_root
+from support.recorded_pictures import opened_files, recorded
+
+
+@pytest.fixture(scope="module")
+def shared_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_root(tmp_path_factory.mktemp("coop"))
+
+
+@pytest.fixture
+def root(shared_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A root that is only read."""
+    monkeypatch.setenv("IPO_DATA_ROOT", str(shared_root))
+    return shared_root
+
+
+@pytest.fixture
+def own_root(tmp_path: Path) -> Path:
+    """A root that may be spoiled."""
+    return make_root(tmp_path / "root")
+
+
+SPLIT = [name for name, entry in REGISTRY.items() if entry.rule in ("split", "variants")]
+SHIFTED = [name for name, entry in REGISTRY.items() if entry.rule in ("wnids", "numbers")]
+
+
+def test_the_registry_is_complete_and_its_templates_are_valid():
+    assert len(REGISTRY) == 15
+    assert len(SPLIT) == 10
+    assert len(SHIFTED) == 4
+    for entry in REGISTRY.values():
+        assert problem(entry.hand_written) is None
+        assert (entry.split_file is not None) == (entry.rule == "split")
+        assert entry.task[:1].islower()
+    # Sums of the sources' own counts: Cars 8,144 to train on, Pets 3,680, SUN 19,850, UCF 9,537; all of Flowers, DTD,
+    # EuroSAT and of Caltech without the background and the second folder of faces.
+    sizes = {name: entry.sizes for name, entry in REGISTRY.items()}
+    trained = {"stanford_cars": 8_144, "oxford_pets": 3_680, "sun397": 19_850, "ucf101": 9_537}
+    assert {name: sum(sizes[name][:2]) for name in trained} == trained
+    whole = {"oxford_flowers": 8_189, "dtd": 5_640, "eurosat": 27_000, "caltech101": 8_242, "food101": 101_000}
+    assert {name: sum(sizes[name]) for name in whole} == whole
+
+
+@pytest.mark.parametrize("name", SPLIT)
+def test_split_files_and_lists_give_parts_labels_names_and_order(root, name):
+    data = load_data(name, seed=0)
+    assert data.class_names == CLASSES[name]
+    assert [len(data.part(part)) for part in SIZES] == [4 * size for size in SIZES.values()]
+    assert (data.name, data.hand_written, data.task) == (name, REGISTRY[name].hand_written, REGISTRY[name].task)
+    assert not data.variants
+    assert check(data).ok
+    if REGISTRY[name].rule == "split":
+        file = root / REGISTRY[name].folder / REGISTRY[name].split_file
+        for part, rows in json.loads(file.read_text()).items():
+            assert [(item.group, item.label) for item in data.part(part)] == [(path, label) for path, label, _ in rows]
+
+
+def test_imagenet_tests_on_val_and_selects_on_the_rest_of_train(root):
+    data = load_data("imagenet", seed=0)
+    assert data.class_names == WNID_NAMES  # two classes with one name are two classes
+    assert [len(data.train), len(data.val), len(data.test)] == [20, 0, 12]
+    assert {i.group.split("/")[0] for i in data.test} == {"val"}
+    assert [i.label for i in data.test] == [label for label in range(4) for _ in range(3)]
+    drawn = draw(data, 3, 2, 1)
+    assert list(drawn.search) == list(draw(data, 3, 0, 1).search)
+    search, selection = ({i.group for i in part} for part in (drawn.search, drawn.selection))
+    assert len(search) == 12
+    assert len(selection) == 8
+    assert not search & selection
+    assert {g.split("/")[0] for g in selection} == {"train"}
+    with pytest.raises(InputError, match="has 2 base pictures in the rest of train and 3 are needed"):
+        draw(data, 3, 3, 1)
+    with pytest.raises(InputError, match="has 5 base pictures in train and 6 are needed"):
+        draw(data, 6, 1, 1)
+    report = check(data)
+    assert report.ok
+    assert list(report.counts) == ["tench", "missile (label 1)", "missile (label 2)", "sunglasses"]
+    assert list(report.counts.values()) == [(5, 0, 3)] * 4
+
+
+@pytest.mark.parametrize("name", SHIFTED)
+def test_shifted_imagenets_have_test_pictures_only(root, name):
+    data = load_data(name, seed=0)
+    assert data.class_names == (tuple(f"thing {i}" for i in range(11)) if name == "imagenetv2" else WNID_NAMES)
+    assert (data.train, data.val) == ((), ())
+    assert [i.label for i in data.test] == [label for label in range(len(data.class_names)) for _ in range(3)]
+    assert check(data).ok
+    with pytest.raises(InputError, match=f"{name} has test pictures only, none to search with"):
+        draw(data, 1, 1, 0)
+
+
+def test_imagenetv2_sorts_its_folders_as_numbers(root):
+    folders = [item.group.split("/")[0] for item in load_data("imagenetv2", seed=0).test[::3]]
+    assert folders == [str(label) for label in range(11)]
+
+
+def test_class_names_of_a_shifted_imagenet_may_lie_beside_imagenet(own_root):
+    (own_root / "imagenet-rendition" / "classnames.txt").unlink()
+    assert load_data(f"imagenet_r:{own_root}", seed=0).class_names == WNID_NAMES
+
+
+def test_counts_decide_whether_a_split_is_the_official_one(root, monkeypatch):
+    data = load_data("eurosat", seed=0)
+    assert data.split == (
+        "different: 4 classes where the official split has 10; 20 train pictures where the official split has 13500; "
+        "8 val pictures where the official split has 5400; 12 test pictures where the official split has 8100"
+    )
+    assert data.different_split == data.split.removeprefix("different: ")
+    assert f"split: {data.split}" in check(data).text()
+    small = replace(REGISTRY["eurosat"], classes=4, sizes=(20, 8, 12))
+    official = registered.load(small, str(root), 0, None)
+    assert (official.split, official.different_split) == ("official", None)
+    assert registered.load(replace(small, sizes=(20, 8, 13)), str(root), 0, None).split == (
+        "different: 12 test pictures where the official split has 13"
+    )
+
+
+def test_loading_and_drawing_open_no_picture(root):
+    with opened_files() as opened:
+        for name in REGISTRY:
+            data = load_data(name, seed=0)
+            if data.train:
+                draw(data, 2, 1, 1, "base")
+    read = [path for path in opened if path.startswith(str(root))]
+    assert {Path(path).suffix for path in read} == {".json", ".txt"}
+    assert len({path for path in read if path.endswith(".json")}) == 9
+
+
+def test_the_recorder_sees_what_is_opened(root):
+    data, opened = recorded(load_data("dtd", seed=0))
+    drawn = draw(data, 1, 1, 0)
+    assert opened == []
+    drawn.search[0].picture.image()
+    drawn.test[3].picture.bytes()
+    assert [part for part, _ in opened] == ["train", "test"]
+
+
+def test_a_given_root_and_task_win(root, own_root):
+    with opened_files() as opened:
+        assert load_data(f"dtd:{own_root}", seed=0, task="textures").task == "textures"
+    assert any(path.startswith(str(own_root / "dtd")) for path in opened)
+    assert not any(path.startswith(str(root)) for path in opened)
+
+
+# --- bad input: one sentence each
+
+
+def _edited(change: Callable[[dict], object]) -> Callable[[Path], None]:
+    def spoil(root: Path) -> None:
+        file = root / "eurosat" / "split_zhou_EuroSAT.json"
+        split = json.loads(file.read_text())
+        change(split)
+        file.write_text(json.dumps(split))
+
+    return spoil
+
+
+def _written(path: str, text: str) -> Callable[[Path], None]:
+    return lambda root: (root / path).write_text(text) and None
+
+
+def _relabelled(split: dict) -> None:
+    for rows in split.values():
+        for row in rows:
+            row[1] += row[1] == 3
+
+
+def _renamed(split: dict) -> None:
+    for rows in split.values():
+        for row in rows:
+            row[2] = "forest" if row[1] == 3 else row[2]
+
+
+BAD: list[tuple[str, Callable[[Path], object], str]] = [
+    (
+        "eurosat",
+        lambda r: (r / "eurosat/split_zhou_EuroSAT.json").unlink(),
+        r"EuroSAT.json is missing; take it from .*"
+        r"cross_modal_adaptation, folder splits \(MIT\), because a split made anew",
+    ),
+    ("eurosat", _written("eurosat/split_zhou_EuroSAT.json", "{"), "split_zhou_EuroSAT.json is not JSON"),
+    ("eurosat", _written("eurosat/split_zhou_EuroSAT.json", "[]"), "not an object with the lists train, val and test"),
+    ("eurosat", _edited(lambda s: s.pop("val")), "not an object with the lists train, val and test"),
+    (
+        "eurosat",
+        _edited(lambda s: s["val"].append(["x.jpg", "3", "Forest"])),
+        r"entry 8 of val .* not \[path, label, c",
+    ),
+    ("eurosat", _edited(lambda s: s["val"].append(["x.jpg", True, "Forest"])), "entry 8 of val"),
+    ("eurosat", _edited(lambda s: s["val"].append(["../../secret.jpg", 1, "Forest"])), "outside the data set"),
+    ("eurosat", _edited(lambda s: s["val"].append(["/etc/passwd", 1, "Forest"])), "outside the data set"),
+    ("eurosat", _edited(lambda s: s["test"].append(s["train"][0])), r"twice, in train and in test; keep one"),
+    (
+        "eurosat",
+        _edited(lambda s: s["val"].append(["nope.jpg", 1, "Forest"])),
+        r"names the picture 'nope.jpg', which is "
+        r"not in .*2750 \(absent: 1 of 41\)",
+    ),
+    ("eurosat", _edited(_relabelled), r"must run from 0 without gaps \(see label 3\)"),
+    ("eurosat", _edited(_renamed), "'Forest' and 'forest', that read the same in a prompt"),
+    ("eurosat", _edited(lambda s: s["val"][0].__setitem__(2, "Woods")), "calls the label 0 both"),
+    (
+        "eurosat",
+        _edited(lambda s: s.update(val=[r for r in s["val"] if r[1] != 2])),
+        r"'Herbaceous Vegetation Land' "
+        r"\(label 2\) has no pictures in the val part",
+    ),
+    ("eurosat", lambda r: (r / "eurosat").rename(r / "x"), "there is no folder .*eurosat, where EuroSAT is expected"),
+    ("fgvc_aircraft", lambda r: (r / "fgvc_aircraft/variants.txt").unlink(), "cannot read .*variants.txt, a part of"),
+    ("fgvc_aircraft", _written("fgvc_aircraft/images_variant_val.txt", "0 747\n"), "line 1 of .* the variant '747'"),
+    ("fgvc_aircraft", lambda r: (r / "fgvc_aircraft/images/00tr0.jpg").unlink(), "names the picture '00tr0.jpg'"),
+    ("imagenet", lambda r: (r / "imagenet/classnames.txt").unlink(), "no .*classnames.txt, which pairs WordNet ids"),
+    ("imagenet", _written("imagenet/classnames.txt", "tench\n"), "line 1 of .* is 'tench', not a new WordNet id"),
+    ("imagenet", _written("imagenet/classnames.txt", "n01440764 tench\n"), "folder n03773504 of .* has no name in"),
+    (
+        "imagenet",
+        lambda r: (r / "imagenet/images/val/n01440764").rename(r / "y"),
+        r"'tench' \(label 0\) has no pictures "
+        r"in the test part of .* \(1 of 4",
+    ),
+    ("imagenet", lambda r: (r / "imagenet/images/val").rename(r / "y"), "cannot read the folder .*val: No such file"),
+    (
+        "imagenet_a",
+        lambda r: (r / "imagenet-adversarial/imagenet-a/n99999999").mkdir(),
+        "folder n99999999 of .* no name",
+    ),
+    (
+        "imagenetv2",
+        lambda r: (r / "imagenetv2/imagenetv2-matched-frequency-format-val/4").rename(r / "y"),
+        "must be 0 "
+        r"to 10, one for each name in classnames.txt \(see 4\)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "spoil", "message"), BAD)
+def test_what_is_wrong_is_one_sentence(own_root, name, spoil, message):
+    spoil(own_root)
+    with pytest.raises(InputError, match=message) as caught:
+        load_data(f"{name}:{own_root}", seed=0)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unset_root_says_how_to_set_it(monkeypatch, capsys):
+    monkeypatch.delenv("IPO_DATA_ROOT", raising=False)
+    assert main(["data", "check", "eurosat"]) == 2
+    said = capsys.readouterr().err
+    assert "IPO_DATA_ROOT is not set; set it to the folder that holds eurosat/, or write eurosat:PATH_OF_ROOT" in said
+    assert said.count("\n") == 1
+
+
+def test_an_unknown_data_set_is_told_the_nearest():
+    with pytest.raises(InputError, match=r"unknown data 'eurosatt' \(did you mean eurosat\?\); use .*ipo data list"):
+        load_data("eurosatt", seed=0)
+
+
+def test_unreadable_and_odd_pictures_of_a_root(own_root):
+    from PIL import Image
+
+    file = own_root / "dtd/images/banded/train_000.jpg"
+    with Image.open(file) as image:
+        image.convert("CMYK").save(file, "JPEG")
+    palette = own_root / "dtd/images/banded/train_001.jpg"
+    with Image.open(palette) as image:
+        image.convert("P").save(palette, "PNG")
+    (own_root / "dtd/images/banded/train_002.jpg").write_bytes(b"")
+    (own_root / "dtd/images/banded/train_003.jpg").write_text("words")
+    data = load_data(f"dtd:{own_root}", seed=0)
+    report = check(data)
+    assert sorted(Path(name).name for name in report.unreadable) == ["train_002.jpg", "train_003.jpg"]
+    odd = [i.picture for i in data.train if i.group in ("banded/train_000.jpg", "banded/train_001.jpg")]
+    assert [picture.image().mode for picture in odd] == ["RGB", "RGB"]
+
+
+# --- ipo data list
+
+
+@pytest.fixture
+def listed(root, capsys) -> Iterator[list[str]]:
+    assert main(["data", "list"]) == 0
+    yield capsys.readouterr().out.splitlines()
+
+
+def test_the_list_says_what_is_there(listed, root):
+    assert len(listed) == 16
+    assert [line.split()[0] for line in listed[1:]] == list(REGISTRY)
+    assert all(" yes " in line for line in listed[1:])
+    assert listed[1].split()[2:6] == ["1000", "1,281,167", "-", "50,000"]
+    assert listed[10].endswith("a centered satellite photo of <CLASS>.")
+
+
+def test_the_list_says_what_is_missing(own_root, monkeypatch, capsys):
+    (own_root / "eurosat/split_zhou_EuroSAT.json").unlink()
+    (own_root / "dtd/images").rename(own_root / "x")
+    (own_root / "ucf101").rename(own_root / "y")
+    monkeypatch.setenv("IPO_DATA_ROOT", str(own_root))
+    assert main(["data", "list"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "  no split file  " in lines["eurosat"]
+    assert "  no pictures  " in lines["dtd"]
+    assert "  no  " in lines["ucf101"]
+
+
+def test_listing_loads_nothing_heavy():
+    code = (
+        "import sys; from ipo.experiments.cli import main; main(['data', 'list']); print(*{'torch','dspy','litellm',"
+        "'datasets','wandb','open_clip','PIL.Image','numpy','scipy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == ""
+
+
+def test_the_anchor_is_the_hand_written_template_where_coop_has_no_other():
+    plain = [name for name, entry in REGISTRY.items() if entry.hand_written == ANCHOR]
+    assert plain == [
+        "imagenet",
+        "caltech101",
+        "stanford_cars",
+        "sun397",
+        "imagenetv2",
+        "imagenet_sketch",
+        "imagenet_a",
+        "imagenet_r",
+    ]
