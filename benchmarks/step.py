@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import tempfile
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ def main() -> None:
     pictures = EncodedPictures(features, labels)
 
     with tempfile.TemporaryDirectory() as folder:
-        reward = ClipReward(clip, names, FeatureStore(clip, Path(folder)))
+        step = count()
 
         def plain_pictures() -> None:
             with torch.no_grad():
@@ -71,7 +72,8 @@ def main() -> None:
             logits = clip.logit_scale * features @ weights
             float((logits.argmax(1) == labels).mean())
 
-        def ours() -> None:
+        def ours() -> None:  # in a folder of its own: no template's embeddings were kept from the last time
+            reward = ClipReward(clip, names, FeatureStore(clip, Path(folder, str(next(step)))))
             assert not any(reward.problem(template) for template in CANDIDATES)
             reward.score(CANDIDATES, pictures)
 

@@ -35,7 +35,11 @@ Words = Annotated[
     list[str] | None, typer.Argument(metavar="[CONFIG.yaml] [key=value …]", help="settings, listed below")
 ]
 Data = Annotated[
-    str | None, typer.Option(help="embedded[:NAME], folder:PATH, csv:PATH, parquet:PATH, hf:NAME", metavar="SPEC")
+    str | None,
+    typer.Option(
+        help="embedded[:NAME], folder:PATH, csv:PATH, parquet:PATH, hf:NAME, or a name of `ipo data list`",
+        metavar="SPEC",
+    ),
 ]
 ClipName = Annotated[str | None, typer.Option("--clip", help="embedded, ViT-B-16/openai, hf-hub:…", metavar="SPEC")]
 Lm = Annotated[str | None, typer.Option("--lm", help="local, openai/gpt-4o-mini, …, replay/RUN_DIR", metavar="NAME")]
@@ -135,6 +139,79 @@ def predict(
     from ipo.experiments.commands import predict as command
 
     raise typer.Exit(command.run(program, pictures, format_))
+
+
+@app.command(
+    context_settings=WORDS,
+    epilog="\b\nExamples:\n  ipo benchmark embedded --dry-run\n  ipo benchmark embedded --executor pool:2\n  "
+    "ipo benchmark main-1-shot lm=openai/gpt-4o-mini --budget-usd 20\n  ipo benchmark my-grid.yaml seeds=5",
+)
+def benchmark(
+    context: typer.Context,
+    grid: Annotated[str, typer.Argument(help="a grid file, or the name of a shipped grid", metavar="GRID[.yaml]")],
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[key=value …]", help="keys of the grid, or settings of all methods")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="where the cells go; default runs/GRID", metavar="DIR")] = None,
+    executor: Annotated[str, typer.Option(help="here, pool:N, ray, ray:ADDRESS", metavar="SPEC")] = "here",
+    budget_usd: Annotated[float | None, typer.Option(help="stop once the cells have cost so many US dollars")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be asked and what it would cost")] = False,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a grid of protocol, data sets, methods and seeds to a table; the same command goes on with a killed one."""
+    from ipo.experiments.commands import benchmark as command
+
+    all_words = [*(words or []), *context.args]
+    raise typer.Exit(
+        command.run(
+            grid,
+            all_words,
+            out=out,
+            executor=executor,
+            budget_usd=budget_usd,
+            dry_run=dry_run,
+            as_json=json_,
+            quiet=quiet,
+        )
+    )
+
+
+@app.command(
+    epilog="\b\nExamples:\n  ipo report runs/RUN\n  ipo report sweep/seed-0 sweep/seed-1 sweep/seed-2 --out sweep.html"
+)
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="run directories", metavar="RUN…")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="the file; default RUN/report.html, for several runs report.html", metavar="FILE"),
+    ] = None,
+) -> None:
+    """Make the page that a person reads: one run told from answer to command, or several side by side."""
+    from ipo.experiments.commands import report as command
+
+    raise typer.Exit(command.run(runs, out))
+
+
+@app.command(epilog="Example:  ipo export runs/RUN --to open_clip --out pets-open_clip")
+def export(
+    program: Annotated[Path, typer.Argument(help="a run directory or its program.json")],
+    to: Annotated[str, typer.Option(help="open_clip, clip_benchmark, hf, npz, txt or program.json", metavar="TARGET")],
+    out: Annotated[Path, typer.Option(help="where to; must not exist yet", metavar="PATH")],
+    pictures: Annotated[
+        Path | None, typer.Option(help="pictures to compare on; default some that ship with us", metavar="PATH")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="clip_benchmark: its name of the data set; default wds/ipo", metavar="NAME")
+    ] = None,
+    hf_model: Annotated[
+        str | None, typer.Option(help="hf: hub id or folder of the same CLIP in its format", metavar="ID")
+    ] = None,
+) -> None:
+    """Carry an optimised program into another tool, and check it there by that tool's own library."""
+    from ipo.experiments.commands import export as command
+
+    raise typer.Exit(command.run(program, to, out, pictures, dataset, hf_model))
 
 
 @app.command()

@@ -25,7 +25,9 @@ class RunConfig(BaseModel):
     preset: Literal["default", "paper", "code"] = Field(
         "default", description="settings to start from: ours, the paper's, or those of the paper's code"
     )
-    data: str = Field("embedded", description="embedded[:NAME], folder:, csv:, parquet:, hf:, or a name of `ipo data list`")
+    data: str = Field(
+        "embedded", description="embedded[:NAME], folder:, csv:, parquet:, hf:, or a name of `ipo data list`"
+    )
     task: str | None = Field(
         None, description="one sentence on what the pictures are; worded from the classes if unset"
     )
@@ -41,8 +43,14 @@ class RunConfig(BaseModel):
     selection_shots: int = Field(
         2, ge=0, description="base pictures per class that choose the winner; 0: cross-validate"
     )
+    search_pictures: int | None = Field(
+        None, ge=2, description="score on so many of the base pictures drawn to search with; unset: all"
+    )
     classes: Literal["all", "base-to-new"] = Field(
         "all", description="base-to-new: search on the first half of the classes, test on both halves"
+    )
+    also_fit: list[str] = Field(
+        [], description="data sets that a template will meet later: it must be short enough for their class names too"
     )
     steps: int = Field(12, ge=1, description="how often the language model is asked")
     candidates_per_step: int = Field(5, ge=1, le=100, description="templates per step")

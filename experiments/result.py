@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ipo.metrics.errors import InputError
-from ipo.metrics.reward import Score
 from ipo.metrics.statistics import Difference, accuracy_interval, paired_difference
-from ipo.programs.lm.ledger import Usage
+
+if TYPE_CHECKING:
+    from ipo.metrics.reward import Score
+    from ipo.programs.lm.ledger import Usage
 
 SCHEMA = 1
 
@@ -64,6 +66,22 @@ def usage_record(usage: Usage | None) -> dict[str, Any] | None:
         "tokens_out": usage.tokens_out,
         "usd": None if usage.usd is None else round(usage.usd, 6),
     }
+
+
+def verdict(result: dict[str, Any]) -> str:
+    """Say in words whether the sealed test shows a gain."""
+    if result["template"] == result["initial_template"]:
+        return "Nothing convincing was found: the initial template stays."
+    gain = result["scores"]["test"]["difference"]
+    if gain["ci95"][0] > 0:
+        return f"A gain on pictures that the search never saw ({_p(gain['p'])})."
+    if gain["ci95"][1] < 0:
+        return f"A loss on pictures that the search never saw ({_p(gain['p'])}): keep the initial template."
+    return f"No evidence of a gain on pictures that the search never saw ({_p(gain['p'])})."
+
+
+def _p(p: float) -> str:
+    return f"p = {p:.4f}" if p >= 0.0001 else "p < 0.0001"
 
 
 def write_json(file: Path, content: dict[str, Any]) -> None:

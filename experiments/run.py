@@ -16,9 +16,11 @@ from typing import Any, Literal
 
 import dspy
 
+from ipo.experiments.analysis import Compared, analyse
 from ipo.experiments.config import RunConfig
 from ipo.experiments.data import DataSet, Draw, Item, draw, load_data
 from ipo.experiments.plot import plot_search
+from ipo.experiments.report import write_report
 from ipo.experiments.result import SCHEMA, comparison, usage_record, write_json, write_text
 from ipo.experiments.ui import Ui
 from ipo.metrics.clip import Clip, load_clip
@@ -39,6 +41,8 @@ from ipo.programs.optimizer import IPO
 from ipo.programs.proposer import SmallModelProposer, TemplateProposer
 
 DESCRIPTION_TOKENS = 200
+SPLIT_SEED = 0
+"""Cuts data without parts of its own: runs that differ in their seed are tested on the same pictures."""
 PACKAGES = ("dspy", "litellm", "torch", "open_clip_torch", "datasets", "numpy", "pillow", "scipy", "xllamacpp")
 
 
@@ -58,23 +62,29 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """What was checked and loaded before anything is written."""
+class Plan:
+    """What a run would see and ask; no picture was opened and no model loaded."""
 
     data: DataSet
     drawn: Draw
-    clip: Clip
-    store: FeatureStore
-    reward: ClipReward
     optimizer: Backend
     describer: Backend | None
 
 
-def prepare(config: RunConfig, ui: Ui) -> Prepared:
-    """Load and check everything that a run needs; write nothing but features to the cache.
+@dataclass(frozen=True)
+class Prepared(Plan):
+    """What was checked and loaded before anything is written."""
+
+    clip: Clip
+    store: FeatureStore
+    reward: ClipReward
+
+
+def plan(config: RunConfig) -> Plan:
+    """Find the pictures and the language models of a run.
 
     Raises:
-        InputError: what is wrong with the configuration, the data or the models.
+        InputError: what is wrong with the configuration, the data or the names of the models.
     """
     optimizer = find_backend(config.lm, role="optimizer", api_base=config.lm_api_base, seed=config.seed)
     describer = None
@@ -87,19 +97,41 @@ def prepare(config: RunConfig, ui: Ui) -> Prepared:
             raise InputError(
                 f"the price of {backend.model} is not known, so --budget-usd cannot be kept; use --budget-tokens."
             )
-    data = load_data(config.data, seed=config.seed, task=config.task)
+    data = load_data(config.data, seed=SPLIT_SEED, task=config.task)
+    drawn = draw_for(data, config)
+    return Plan(data, drawn, optimizer, describer)
+
+
+def draw_for(data: DataSet, config: RunConfig) -> Draw:
+    """Draw the pictures of a run; see `draw`.
+
+    Raises:
+        InputError: too few classes or pictures.
+    """
     shots = 0 if config.selection == "search" else config.selection_shots
-    drawn = draw(data, config.shots, shots, config.seed, "base" if config.classes == "base-to-new" else "all")
+    classes: Literal["base", "all"] = "base" if config.classes == "base-to-new" else "all"
+    return draw(data, config.shots, shots, config.seed, classes, config.search_pictures)
+
+
+def prepare(config: RunConfig, ui: Ui) -> Prepared:
+    """Load and check everything that a run needs; write nothing but features to the cache.
+
+    Raises:
+        InputError: see `plan`, or what is wrong with the pictures or the models.
+    """
+    planned = plan(config)
+    drawn = planned.drawn
     clip = load_clip(config.clip)
     store = FeatureStore(clip)
-    reward = ClipReward(clip, drawn.class_names, store, also_fit=drawn.new_class_names)
-    check(config.initial_template, (*drawn.class_names, *drawn.new_class_names), clip)
+    others = [name for spec in config.also_fit for name in load_data(spec, seed=SPLIT_SEED).class_names]
+    reward = ClipReward(clip, drawn.class_names, store, also_fit=(*drawn.new_class_names, *others))
+    check(config.initial_template, (*drawn.class_names, *drawn.new_class_names, *others), clip)
     _encode(reward, drawn.search, ui, "search")
     _encode(reward, drawn.selection, ui, "selection")
-    for backend in (optimizer, describer):
+    for backend in (planned.optimizer, planned.describer):
         if backend:
             backend.load()
-    return Prepared(data, drawn, clip, store, reward, optimizer, describer)
+    return Prepared(planned.data, drawn, planned.optimizer, planned.describer, clip, store, reward)
 
 
 def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -> Outcome:
@@ -196,14 +228,20 @@ def _run(config: RunConfig, prepared: Prepared, journal: Journal, folder: Path, 
             valset=drawn.examples("selection") or None,
         )
 
+    if drawn.selection:
+        program.calibrate(_encode(reward, drawn.selection, ui, "selection"))
     ui.say("opening the sealed test pictures")
-    scores = _all_scores(config, prepared, program.template, journal, ui)
+    parts = _compare_parts(config, prepared, program.template, journal, ui)
+    scores = {name: comparison(part.initial, part.optimised, part.groups) for name, part in parts.items()}
+    ui.say("looking at what each word does")
+    write_json(folder / "analysis.json", analyse(parts, reward))
     result = _result(config, prepared, program, scores, ledger, journal)
     program.save(str(folder / "program.json"))
     plot_search(program.steps, program.template, folder / "search.png")
     write_json(folder / "environment.json", environment(prepared.clip))
     write_json(folder / "result.json", result)
     journal.append("end", stopped=program.stopped)
+    write_report(folder)
     return Outcome(result, program.stopped, folder)
 
 
@@ -225,9 +263,9 @@ def _describer(config: RunConfig, prepared: Prepared, recorder: Recorder) -> dsp
     return ImageDescriber(connection.lm, limit=config.described_pictures)
 
 
-def _all_scores(
+def _compare_parts(
     config: RunConfig, prepared: Prepared, template: str, journal: Journal, ui: Ui
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Compared]:
     """Score the initial and the chosen template everywhere; the test pictures are opened here and nowhere else."""
     drawn, data = prepared.drawn, prepared.data
     new_reward = ClipReward(prepared.clip, drawn.new_class_names, prepared.store)
@@ -237,7 +275,7 @@ def _all_scores(
         ("test", prepared.reward, drawn.test),
         ("new", new_reward, drawn.new_test),
     ]
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Compared] = {}
     for name, reward, items in parts:
         if not items:
             continue
@@ -247,7 +285,7 @@ def _all_scores(
             hits = {score.template: score.bits for score in (initial, optimised)}
             if not journal.find(name, template=template, hits=hits):
                 journal.append(name, template=template, hits=hits)
-        found[name] = comparison(initial, optimised, clusters(items, data))
+        found[name] = Compared(items, pictures, reward.class_names, clusters(items, data), initial, optimised)
     return found
 
 
@@ -276,6 +314,7 @@ def _result(
         "data": {
             "name": prepared.data.name,
             "fingerprint": _fingerprint(prepared, drawn.search, drawn.selection, drawn.test, drawn.new_test),
+            "split": prepared.data.split,
             "classes": len(prepared.data.class_names),
             "shots": config.shots,
         },

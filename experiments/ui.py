@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from ipo.metrics.statistics import Interval
 from ipo.programs.history import ScoredTemplate
 from ipo.programs.lm.ledger import Ledger
 from ipo.programs.optimizer import Step
@@ -101,14 +102,15 @@ class Ui:
             self._scored += len(step.scored)
         if self._view is not None and self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=done, left=self._left(done))
-            self._lines = [self._best(step.best)] + ([Text(f"  {', '.join(self._counts(step))}")] if done else [])
+            self._lines = [self._best(step)] + ([Text(f"  {', '.join(self._counts(step))}")] if done else [])
             self._view.update(self._render())
         elif not done:
             self.say(
-                f"step 0/{self._steps}: initial template\n    {100 * step.best.accuracy:6.2f} %  {step.best.template}"
+                f"step 0/{self._steps}: initial template\n"
+                f"    {100 * step.best.accuracy:6.2f} % {_between(step.interval)}  {step.best.template}"
             )
         else:
-            best = f"best {100 * step.best.accuracy:.2f} %"
+            best = f"best {100 * step.best.accuracy:.2f} % {_between(step.interval)}"
             left = [self._left(done)] if done < self._steps else []
             self.say(f"step {done}/{self._steps}: {', '.join([best, *self._counts(step), *left])}")
             if step.scored:
@@ -117,12 +119,13 @@ class Ui:
                     f"    {100 * new.accuracy:6.2f} %  {new.template}{'  (best so far)' if new is step.best else ''}"
                 )
 
-    def _best(self, best: ScoredTemplate) -> Text:
-        """Return the line to watch: the best template, its accuracy, what that is above the initial one."""
+    def _best(self, step: Step) -> Text:
+        """Return the line to watch: the best template, its accuracy, the gain over the initial one."""
+        best = step.best
         gain = 100 * (best.accuracy - self._initial.accuracy) if self._initial else 0.0
         line = Text("  best ")
         line.append(f"{100 * best.accuracy:.2f} %", style="bold")
-        line.append(f" ({gain:+.2f} to the initial template)  ")
+        line.append(f" {_between(step.interval)} ({gain:+.2f} to the initial template)  ")
         return line.append(best.template, style="bold green")
 
     def _counts(self, step: Step) -> list[str]:
@@ -131,7 +134,18 @@ class Ui:
         minutes = (time.monotonic() - self._started) / 60
         if self._scored and minutes > 0:
             parts.append(f"{self._scored} scored ({self._scored / minutes:.0f} a minute)")
-        return [*parts, f"{self._ledger.tokens:,} tokens", money(self._ledger.usd)]
+        return [*parts, *self._spending()]
+
+    def _spending(self) -> list[str]:
+        """Return tokens and dollars used, each with what its limit leaves."""
+        ledger = self._ledger
+        assert ledger is not None
+        tokens, usd = f"{ledger.tokens:,} tokens", money(ledger.usd)
+        if ledger.limit_tokens is not None:
+            tokens += f" ({max(0, ledger.limit_tokens - ledger.tokens):,} left)"
+        if ledger.limit_usd is not None and ledger.usd is not None:
+            usd += f" ({money(max(0.0, ledger.limit_usd - ledger.usd))} left)"
+        return [tokens, usd]
 
     def _left(self, done: int) -> str:
         """Return how long the rest takes at the pace of the last steps; empty before the first and after the last."""
@@ -177,6 +191,11 @@ class Pictures:
         if done == total or time.monotonic() - self._spoke > 10:
             self._ui.say(f"{self._what}: {done:,} of {total:,} pictures encoded")
             self._spoke = time.monotonic()
+
+
+def _between(interval: Interval) -> str:
+    """Word the ends of an accuracy's interval, in percent."""
+    return f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
 def _clock(seconds: float) -> str:

@@ -79,15 +79,15 @@ def accuracy_interval(hits: ArrayLike, groups: Sequence[Hashable] | None = None,
     values = _values(hits)
     n, p = len(values), float(values.mean())
     if groups is None:
-        return _wilson(p, n, float(special.ndtri(0.5 + level / 2)))
-    index, count = _group_index(groups, n)
+        return wilson(p, n, float(special.ndtri(0.5 + level / 2)))
+    index, count = group_index(groups, n)
     if count == 1:
         return Interval(0.0, 1.0)
     if p in (0.0, 1.0):
         effective = float(count)
     else:
-        effective = n / max(1.0, _mean_variance(values, index, count) / (p * (1 - p) / n))
-    return _wilson(p, effective, _t(count - 1, level))
+        effective = n / max(1.0, cluster_variance(values, index, count) / (p * (1 - p) / n))
+    return wilson(p, effective, t_quantile(count - 1, level))
 
 
 def mean_interval(values: ArrayLike, groups: Sequence[Hashable] | None = None, level: float = 0.95) -> Interval:
@@ -101,10 +101,10 @@ def mean_interval(values: ArrayLike, groups: Sequence[Hashable] | None = None, l
         level: coverage, in (0, 1).
     """
     data = _values(values)
-    _, count = _group_index(groups, len(data))
+    _, count = group_index(groups, len(data))
     if count == 1:
         return Interval(-math.inf, math.inf)
-    half = _t(count - 1, level) * standard_error(data, groups)
+    half = t_quantile(count - 1, level) * standard_error(data, groups)
     return Interval(float(data.mean()) - half, float(data.mean()) + half)
 
 
@@ -116,8 +116,8 @@ def standard_error(values: ArrayLike, groups: Sequence[Hashable] | None = None) 
         groups: n group names, or None when all pictures are independent.
     """
     data = _values(values)
-    index, count = _group_index(groups, len(data))
-    return math.inf if count == 1 else math.sqrt(_mean_variance(data, index, count))
+    index, count = group_index(groups, len(data))
+    return math.inf if count == 1 else math.sqrt(cluster_variance(data, index, count))
 
 
 def paired_difference(
@@ -149,23 +149,23 @@ def paired_difference(
         raise ValueError(f"a has {len(a)} pictures and b has {len(b)}; they must be the same pictures.")
     difference = b - a
     mean = float(difference.mean())
-    index, count = _group_index(groups, len(a))
+    index, count = group_index(groups, len(a))
     if groups is None:
         better, worse = int((difference > 0).sum()), int((difference < 0).sum())
         p = min(1.0, 2 * float(special.bdtr(min(better, worse), better + worse, 0.5))) if better + worse else 1.0
         test = "exact McNemar"
     else:
-        p = _sign_flip_p(np.rint(np.bincount(index, difference, count)).astype(np.int64))
+        p = sign_flip_p(np.rint(np.bincount(index, difference, count)).astype(np.int64))
         test = "exact sign-flip over groups"
     if count == 1:
         return Difference(mean, -1.0, 1.0, p, test)
-    centre, variance = mean, _mean_variance(difference, index, count)
+    centre, variance = mean, cluster_variance(difference, index, count)
     if variance < 1e-18:
         better_rate = (float((difference > 0).mean()) * count + 1) / (count + 2)
         worse_rate = (float((difference < 0).mean()) * count + 1) / (count + 2)
         centre = better_rate - worse_rate
         variance = (better_rate + worse_rate - centre**2) / (count + 2)
-    half = _t(count - 1, level) * math.sqrt(variance)
+    half = t_quantile(count - 1, level) * math.sqrt(variance)
     return Difference(mean, max(-1.0, centre - half), min(1.0, centre + half), p, test)
 
 
@@ -204,7 +204,7 @@ def smallest_detectable_difference(n_groups: int, sd: float, level: float = 0.95
     """
     if n_groups < 2:
         return math.inf
-    quantiles = _t(n_groups - 1, level) + float(special.stdtrit(n_groups - 1, power))
+    quantiles = t_quantile(n_groups - 1, level) + float(special.stdtrit(n_groups - 1, power))
     return quantiles * sd / math.sqrt(n_groups)
 
 
@@ -215,26 +215,31 @@ def _values(data: ArrayLike) -> Floats:
     return values
 
 
-def _group_index(groups: Sequence[Hashable] | None, n: int) -> tuple[NDArray[Any], int]:
-    """Number the groups in order of appearance: index (n,) and how many there are."""
+def group_index(groups: Sequence[Hashable] | NDArray[np.int64] | None, n: int) -> tuple[NDArray[Any], int]:
+    """Number the groups in order of appearance: index (n,) and their count. An array holds numbers from 0 already."""
     if groups is None:
         return np.arange(n), n
     if len(groups) != n:
         raise ValueError(f"there are {n} pictures and {len(groups)} group names; each picture needs one.")
+    if isinstance(groups, np.ndarray):
+        return groups, int(groups.max()) + 1
     numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(group, len(numbers)) for group in groups]), len(numbers)
 
 
-def _mean_variance(values: Floats, index: NDArray[Any], count: int) -> float:
+def cluster_variance(values: Floats, index: NDArray[Any], count: int) -> float:
+    """Cluster-robust variance of a mean over `count` of at least 2 groups; see the head of this file."""
     sums = np.bincount(index, values - values.mean(), count)
     return float(count / (count - 1) * (sums @ sums) / len(values) ** 2)
 
 
-def _t(degrees: int, level: float) -> float:
+def t_quantile(degrees: float, level: float) -> float:
+    """Two-sided quantile of Student's t: the half width of an interval in standard errors."""
     return float(special.stdtrit(degrees, 0.5 + level / 2))
 
 
-def _wilson(p: float, n: float, quantile: float) -> Interval:
+def wilson(p: float, n: float, quantile: float) -> Interval:
+    """Wilson's score interval of an accuracy p for a sample size (or effective sample size) n."""
     ratio = quantile**2 / n
     half = quantile * math.sqrt(p * (1 - p) / n + ratio / (4 * n)) / (1 + ratio)
     centre = (p + ratio / 2) / (1 + ratio)
@@ -242,8 +247,9 @@ def _wilson(p: float, n: float, quantile: float) -> Interval:
     return Interval(min(p, max(0.0, centre - half)), max(p, min(1.0, centre + half)))
 
 
-def _sign_flip_p(sums: NDArray[np.int64]) -> float:
+def sign_flip_p(sums: NDArray[np.int64]) -> float:
     """Share of the 2^G sign patterns whose total is at least as far from 0 as the observed one."""
+    sums = sums // max(1, int(np.gcd.reduce(sums)))  # sums over k equal seeds are multiples of k
     sizes = np.abs(sums[sums != 0])
     total = int(sizes.sum())
     chance = np.zeros(2 * total + 1)

@@ -1,4 +1,34 @@
-"""DSPy modules and the teleprompter: what a DSPy user takes from here is listed in `__all__`."""
+"""DSPy modules and the optimizer that compiles them; what a DSPy user takes from here is listed in `__all__`.
+
+- `TemplateClassifier`: the program. A picture in, a label and probabilities out; its state is its templates.
+- `IPO`: the optimizer (teleprompter). Searches templates with a reward, returns an optimised copy of the program.
+- `TemplateProposer`, `SmallModelProposer`: ask a language model for templates, and let only usable ones through.
+- `ImageDescriber`, `Interrogator`: say how pictures look, with and without a multimodal language model.
+- `PromptHistory`, `ScoredTemplate`: what was tried and what it scored.
+
+Source: Du, Sun and Snoek, "IPO: Interpretable Prompt Optimization for Vision-Language Models", NeurIPS 2024
+(arXiv:2410.15397). Accuracies are fractions in [0, 1], losses mean cross-entropies in nats. Bad input raises
+`ipo.metrics.errors.InputError`, a language model that cannot be reached `dspy.LMError`.
+
+From pictures to a saved program (the key of the language model is read from the environment):
+
+>>> import dspy
+>>> from ipo.experiments.data import draw, load_data
+>>> from ipo.metrics.clip import load_clip
+>>> from ipo.metrics.reward import ClipReward
+>>> from ipo.programs import IPO, TemplateClassifier, TemplateProposer
+>>> clip = load_clip("embedded")
+>>> data = draw(load_data("embedded", seed=0), shots=1, selection_shots=1, seed=0)
+>>> student = TemplateClassifier(clip, data.class_names)
+>>> proposer = TemplateProposer(dspy.LM("openai/gpt-4o-mini", temperature=1.0))
+>>> ipo = IPO(reward=ClipReward(clip, data.class_names), proposer=proposer, task="pictures of things", steps=1)
+>>> program = ipo.compile(student, trainset=data.examples("search"), valset=data.examples("selection"))
+>>> program.save("program.json")
+>>> TemplateClassifier.from_file("program.json").template == program.template
+True
+>>> student.template
+'a photo of a <CLASS>.'
+"""
 
 from __future__ import annotations
 

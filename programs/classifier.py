@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import dspy
-import numpy as np
 
+from ipo.metrics.calibration import fit_temperature, softmax
 from ipo.metrics.clip import Clip, Floats, load_clip
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import Picture
-from ipo.metrics.reward import class_embeddings, logits_of
+from ipo.metrics.reward import EncodedPictures, class_embeddings, logits_of
 from ipo.metrics.template import ANCHOR, check
 
 Weighted = tuple[str, float]
@@ -27,6 +28,9 @@ class TemplateClassifier(dspy.Module):
         clip: the frozen encoder.
         class_names: the classes, in label order.
         templates: one template, or several with weights: then the class embedding is their weighted mean.
+
+    Attributes:
+        temperature: what logits are divided by before they become probabilities, > 0; see `calibrate`.
 
     Raises:
         InputError: a template has no slot, or does not fit the encoder's context with these classes.
@@ -45,7 +49,7 @@ class TemplateClassifier(dspy.Module):
         self.set_templates(templates)
 
     def set_templates(self, templates: str | Sequence[Weighted]) -> None:
-        """Replace the templates.
+        """Replace the templates; the temperature becomes 1, because it was that of the former ones.
 
         Raises:
             InputError: see the class.
@@ -56,6 +60,20 @@ class TemplateClassifier(dspy.Module):
         for template, _ in weighted:
             check(template, self.class_names, self.clip)
         self.templates: tuple[Weighted, ...] = tuple(weighted)
+        self.temperature = 1.0
+
+    def calibrate(self, pictures: EncodedPictures) -> float:
+        """Fit the temperature, so that the probabilities can be believed; the labels stay as they are.
+
+        Args:
+            pictures: labelled ones that the templates were not searched on, nor will be tested on.
+
+        Returns:
+            The temperature; 1.0 where the pictures cannot tell, see `calibration.fit_temperature`.
+        """
+        logits = logits_of(self.clip, pictures.features, self.class_embeddings())
+        self.temperature = fit_temperature(logits, pictures.labels, pictures.groups)
+        return self.temperature
 
     @property
     def template(self) -> str:
@@ -69,7 +87,7 @@ class TemplateClassifier(dspy.Module):
             image: a path, encoded bytes, a PIL image, a `Picture` or a `dspy.Image` that holds its data.
 
         Returns:
-            `label`: the class name; `scores`: probability of each class name, softmax of the logits.
+            `label`: the class name; `scores`: probability of each class name, softmax of logits / temperature.
         """
         probabilities = self.probabilities([to_picture(image)])[0]
         scores = {name: float(p) for name, p in zip(self.class_names, probabilities, strict=True)}
@@ -81,31 +99,32 @@ class TemplateClassifier(dspy.Module):
         Returns:
             float32 (n, C), rows that sum to 1.
         """
-        logits = logits_of(self.clip, self.clip.encode_pictures(pictures), self._classes())
-        exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-        softmax: Floats = exponents / exponents.sum(axis=1, keepdims=True)
-        return softmax
+        logits = logits_of(self.clip, self.clip.encode_pictures(pictures), self.class_embeddings())
+        return softmax(logits, self.temperature)
 
-    def _classes(self) -> Floats:
+    def class_embeddings(self) -> Floats:
+        """Return what a picture is compared with: float32 (C, D), unit rows, in the order of the classes."""
         state = (self.templates, self.class_names)
         if self._embeddings is None or self._embeddings[0] != state:
             self._embeddings = (state, class_embeddings(self.clip, self.templates, self.class_names))
         return self._embeddings[1]
 
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
-        """Return templates, classes and the encoder's name, beside DSPy's own state. Plain JSON, no pickle."""
+        """Return templates, classes, temperature and the encoder's name, beside DSPy's own state; plain JSON."""
         state: dict[str, Any] = super().dump_state(json_mode=json_mode)
         return state | {
             "templates": [{"template": template, "weight": weight} for template, weight in self.templates],
             "class_names": list(self.class_names),
+            "temperature": self.temperature,
             "clip": {"name": self.clip.name, "fingerprint": self.clip.fingerprint},
         }
 
     def load_state(self, state: dict[str, Any], **kwargs: Any) -> None:
-        """Take templates and classes from a saved state.
+        """Take templates, classes and temperature from a saved state; one without a temperature has 1.
 
         Raises:
-            InputError: the state belongs to another encoder: a template's gain does not carry over blindly.
+            InputError: the state belongs to another encoder: a template's gain does not carry over blindly. Or its
+                temperature or templates cannot be used.
         """
         saved = state["clip"]
         if saved["fingerprint"] != self.clip.fingerprint:
@@ -113,9 +132,11 @@ class TemplateClassifier(dspy.Module):
                 f"this program was optimised for the CLIP {saved['name']} and the one loaded is {self.clip.name} with "
                 "other weights or another picture transform; load the same one, or optimise again."
             )
+        temperature = _temperature(state.get("temperature", 1.0))
         self.class_names = tuple(state["class_names"])
         self.set_templates([(member["template"], member["weight"]) for member in state["templates"]])
-        own = ("templates", "class_names", "clip")
+        self.temperature = temperature
+        own = ("templates", "class_names", "temperature", "clip")
         super().load_state({name: value for name, value in state.items() if name not in own}, **kwargs)
 
     @classmethod
@@ -130,7 +151,9 @@ class TemplateClassifier(dspy.Module):
         path = Path(path)
         try:
             state = json.loads(path.read_text(encoding="utf-8"))
-            names, name = list(state["class_names"]), state["clip"]["name"]
+            names, name = state["class_names"], state["clip"]["name"]
+            if not isinstance(names, list) or not names or not all(isinstance(class_name, str) for class_name in names):
+                raise ValueError("its class_names are not a list of names")
         except OSError as error:
             raise InputError(
                 f"cannot read the program {path}: {error.strerror}; name a run or its program.json."
@@ -139,10 +162,19 @@ class TemplateClassifier(dspy.Module):
             raise InputError(f"{path} is not a saved program (program.json of a run): {error}.") from error
         program = cls(clip or load_clip(name), names)
         try:
-            program.load(str(path))
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{path} is not a saved program (program.json of a run): it lacks {error}.") from error
+            program.load_state(state)
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{path} is not a saved program (program.json of a run): {error!r}.") from error
         return program
+
+
+def _temperature(value: Any) -> float:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 < value < math.inf:
+        raise InputError(f"the temperature of a saved program is a number above 0, not {value!r}; 1 changes nothing.")
+    return float(value)
 
 
 def to_picture(image: Any) -> Picture:

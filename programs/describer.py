@@ -26,16 +26,27 @@ THREADS = 4
 
 
 class ImageDescriber(dspy.Module):
-    """Describes pictures one by one with a multimodal language model.
+    """Describes pictures one by one with a multimodal language model, as the paper does for its captions.
+
+    A picture is sent as an RGB PNG whose long side has 224 to 512 pixels; the classes are never shown. A picture that
+    fails is left out and named; only when all fail is it an error. Four are asked about at a time.
 
     Args:
         lm: the model to ask; the one of `dspy.context` when None.
         limit: at most so many pictures are described, spread evenly over those given; None for all of them.
 
+    Raises:
+        BudgetReached: when called, see `forward`.
+        dspy.LMError: when called: the model answered for none of the pictures.
+
     Example:
-        >>> describer = ImageDescriber(dspy.LM("openai/gpt-4o-mini"))  # doctest: +SKIP
-        >>> describer(pictures=[Picture.from_path(Path("a.png"))], task="pets").descriptions  # doctest: +SKIP
-        ['A bright studio photograph …']
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> Image.new("RGB", (48, 48), "navy").save("night.png")
+        >>> describer = ImageDescriber(dspy.LM("openai/gpt-4o-mini"))
+        >>> told = describer(pictures=[Picture.from_path(Path("night.png"))], task="pictures of pets")
+        >>> len(told.descriptions), told.failed
+        (1, [])
     """
 
     def __init__(self, lm: dspy.LM | None = None, limit: int | None = None) -> None:

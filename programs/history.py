@@ -20,6 +20,10 @@ class ScoredTemplate:
         n: number of pictures scored.
         step: the step that proposed it; -1 for the initial template.
         source: who wrote it: `initial` or the language model's name.
+
+    Example:
+        >>> ScoredTemplate("a sketch of a <CLASS>.", 0.625, 1.25, n=8, step=0, source="language model").line()
+        'accuracy 62.50 %, loss 1.2500: a sketch of a <CLASS>.'
     """
 
     template: str
@@ -45,7 +49,19 @@ class PromptHistory:
     Args:
         initial: the scored template that the search starts from.
         pin_initial: whether a view always holds the initial template, as the paper does and its code does not.
-        floor: accuracy below which an entry is stored but not shown; the paper's code hides entries under 0.20.
+        floor: accuracy in [0, 1] below which an entry is stored but not shown; the paper's code hides those under 0.20.
+
+    Example:
+        >>> history = PromptHistory(ScoredTemplate("a photo of a <CLASS>.", 0.40, 2.0, 50, -1, "initial"))
+        >>> history.add(ScoredTemplate("a sketch of a <CLASS>.", 0.60, 1.5, 50, 0, "language model"))
+        True
+        >>> history.add(ScoredTemplate("A Sketch of a <CLASS>", 0.60, 1.5, 50, 1, "language model"))
+        False
+        >>> print("\\n".join(entry.line() for entry in history.view(20)))
+        accuracy 40.00 %, loss 2.0000: a photo of a <CLASS>.
+        accuracy 60.00 %, loss 1.5000: a sketch of a <CLASS>.
+        >>> history.best.template, len(history)
+        ('a sketch of a <CLASS>.', 2)
     """
 
     def __init__(self, initial: ScoredTemplate, *, pin_initial: bool = True, floor: float = 0.0) -> None:

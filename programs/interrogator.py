@@ -114,6 +114,24 @@ class Interrogator(dspy.Module):
         phrases: another bank than the one that ships.
         top: at most so many phrases go into the description of the set.
         examples: so many single pictures are described too, spread over the set.
+
+    Raises:
+        InputError: when called: a picture cannot be decoded.
+
+    Example:
+        >>> from ipo.experiments.data import draw, load_data
+        >>> from ipo.metrics.clip import load_clip
+        >>> data = draw(load_data("embedded", seed=0), shots=1, selection_shots=0, seed=0)
+        >>> told = Interrogator(load_clip("embedded"))(
+        ...     pictures=[item.picture for item in data.search],
+        ...     labels=[item.label for item in data.search],
+        ...     class_names=data.class_names,
+        ... )
+        >>> told.descriptions[0].startswith("The pictures look like: ")
+        True
+        >>> phrase, strength = told.phrases[0]
+        >>> phrase in told.descriptions[0] and strength > 0
+        True
     """
 
     def __init__(self, clip: Encoder, phrases: PhraseBank | None = None, top: int = 6, examples: int = 0) -> None:

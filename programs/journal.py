@@ -37,6 +37,15 @@ class Journal:
 
     Raises:
         InputError: the folder cannot be written, another process holds it, or the record is damaged.
+
+    Example:
+        >>> journal = Journal(Path("runs/pets"))
+        >>> _ = journal.append("scores", kind="search", step=0)
+        >>> journal.close()
+        >>> again = Journal(Path("runs/pets"))
+        >>> again.find("scores", step=0)["kind"]
+        'search'
+        >>> again.close()
     """
 
     def __init__(self, folder: Path, started: float | None = None) -> None:

@@ -14,8 +14,9 @@ import dspy
 from dspy.teleprompt import Teleprompter
 
 from ipo.metrics.errors import InputError
-from ipo.metrics.reward import ClipReward, EncodedPictures, Score
-from ipo.metrics.template import ANCHOR, check
+from ipo.metrics.reward import Reward, Score, Units
+from ipo.metrics.statistics import Interval, accuracy_interval
+from ipo.metrics.template import ANCHOR
 from ipo.programs.classifier import TemplateClassifier, to_picture
 from ipo.programs.history import PromptHistory, ScoredTemplate
 from ipo.programs.journal import Journal
@@ -43,12 +44,14 @@ class Step:
         scored: the new templates and their scores on the search pictures.
         rejected: templates that were not scored, and why.
         best: the best template so far.
+        interval: 95 % interval of the best accuracy; it knows nothing of how many templates were tried.
     """
 
     number: int
     scored: tuple[ScoredTemplate, ...]
     rejected: tuple[Rejection, ...]
     best: ScoredTemplate
+    interval: Interval
 
 
 OnStep = Callable[[Step], None]
@@ -58,7 +61,7 @@ class IPO(Teleprompter):
     """Optimises the template of a `TemplateClassifier` (Du, Sun and Snoek, NeurIPS 2024).
 
     Args:
-        reward: scores templates with the frozen CLIP.
+        reward: scores templates with the frozen CLIP: a `ClipReward`, or any other `Reward`.
         proposer: a `TemplateProposer`; asks the optimizer LLM.
         describer: an `ImageDescriber` or `Interrogator`; None describes nothing, as the paper does at 16 shots.
         task: one sentence on what the pictures are, shown to the language models.
@@ -86,7 +89,7 @@ class IPO(Teleprompter):
     def __init__(
         self,
         *,
-        reward: ClipReward,
+        reward: Reward,
         proposer: dspy.Module,
         describer: dspy.Module | None = None,
         task: str = "pictures to be classified",
@@ -172,7 +175,8 @@ class IPO(Teleprompter):
 
         Args:
             student: the program; it is copied, never changed.
-            trainset: examples with `image` and `label` (a class name), and `group` where pictures are variants.
+            trainset: examples as the reward takes them; for `ClipReward` with `image` and `label` (a class name), and
+                `group` where pictures are variants.
             teacher: not used; part of DSPy's contract.
             valset: held-back examples of the same form.
             **kwargs: not used; part of DSPy's contract.
@@ -200,15 +204,17 @@ class IPO(Teleprompter):
         valset: Sequence[dspy.Example] | None,
         journal: Journal | None,
     ) -> TemplateClassifier:
-        check(self.initial_template, self.reward.class_names, self.reward.clip)
-        search = self._encode(trainset)
-        held_back = self._encode(valset) if valset else None
+        reason = self.reward.problem(self.initial_template)
+        if reason:
+            raise InputError(f"the template {self.initial_template!r} cannot be used: {reason}.")
+        search = self._units(trainset)
+        held_back = self._units(valset) if valset else None
         record = ScoreKeeper(journal, self.reward)
 
         initial = record.score(-1, [self.initial_template], search)[0]
         history = PromptHistory(_scored(initial, -1, "initial"), pin_initial=self.pin_initial, floor=self.floor)
         scores = {initial.template: initial}
-        log = [Step(-1, (history.initial,), (), history.best)]
+        log = [Step(-1, (history.initial,), (), history.best, _interval(initial, search))]
         self._tell(log[-1])
         stopped: str | None = None
         try:
@@ -226,7 +232,7 @@ class IPO(Teleprompter):
         scores: dict[str, Score],
         log: list[Step],
         record: ScoreKeeper,
-        search: EncodedPictures,
+        search: Units,
         descriptions: Sequence[str],
     ) -> None:
         empty = since_better = 0
@@ -251,7 +257,8 @@ class IPO(Teleprompter):
             for entry, score in zip(scored, new, strict=True):
                 history.add(entry)
                 scores[entry.template] = score
-            log.append(Step(number, scored, tuple(answer.rejected), history.best))
+            best = scores[history.best.template]
+            log.append(Step(number, scored, tuple(answer.rejected), history.best, _interval(best, search)))
             self._tell(log[-1])
             # 4. Stop when the model has nothing to say, or nothing better.
             empty = 0 if scored else empty + 1
@@ -267,7 +274,7 @@ class IPO(Teleprompter):
                 logger.info("stopped early: nothing better in %d steps", since_better)
                 return
 
-    def _describe(self, trainset: Sequence[dspy.Example], search: EncodedPictures, record: ScoreKeeper) -> list[str]:
+    def _describe(self, trainset: Sequence[dspy.Example], search: Units, record: ScoreKeeper) -> list[str]:
         if self.describer is None:
             return []
         # Pictures that could not be described are not tried again when the run goes on: another description would be
@@ -276,7 +283,7 @@ class IPO(Teleprompter):
         given_up = [list(pair) for pair in earlier["failed"]] if earlier else []
         described = self.describer(
             pictures=[to_picture(example.image) for example in trainset],
-            labels=search.labels.tolist(),
+            labels=None if search.labels is None else search.labels.tolist(),
             class_names=list(self.reward.class_names),
             task=self.task,
             **({"given_up": [name for name, _ in given_up]} if given_up else {}),
@@ -291,8 +298,8 @@ class IPO(Teleprompter):
         self,
         history: PromptHistory,
         scores: dict[str, Score],
-        search: EncodedPictures,
-        held_back: EncodedPictures | None,
+        search: Units,
+        held_back: Units | None,
         record: ScoreKeeper,
     ) -> Choice:
         initial = history.initial.template
@@ -327,21 +334,10 @@ class IPO(Teleprompter):
         program._compiled = True
         return cast("TemplateClassifier", program)
 
-    def _encode(self, examples: Sequence[dspy.Example]) -> EncodedPictures:
-        if any(name not in example for example in examples for name in ("image", "label")):
-            raise InputError("every example needs an image and a label (the class name).")
-        position = {name: i for i, name in enumerate(self.reward.class_names)}
-        unknown = next((e.label for e in examples if e.label not in position), None)
-        if unknown is not None or not examples:
-            raise InputError(
-                f"an example has the label {unknown!r}, which is not one of the reward's class names."
-                if examples
-                else "there are no examples to search on."
-            )
-        groups = [example.group for example in examples] if "group" in examples[0] else None
-        return self.reward.encode(
-            [to_picture(example.image) for example in examples], [position[e.label] for e in examples], groups
-        )
+    def _units(self, examples: Sequence[dspy.Example]) -> Units:
+        if not examples:
+            raise InputError("there are no examples to search on.")
+        return self.reward.examples([e.copy(image=to_picture(e.image)) if "image" in e else e for e in examples])
 
     def _tell(self, step: Step) -> None:
         logger.info(
@@ -353,6 +349,10 @@ class IPO(Teleprompter):
         )
         if self.on_step:
             self.on_step(step)
+
+
+def _interval(score: Score, search: Units) -> Interval:
+    return accuracy_interval(score.hits, search.groups)
 
 
 def _scored(score: Score, step: int, source: str) -> ScoredTemplate:

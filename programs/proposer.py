@@ -87,14 +87,27 @@ class _Question:
 class TemplateProposer(dspy.Module):
     """Proposes templates with any language model: all of a step in one structured call.
 
+    What comes back is untrusted: it is normalised, refused with a reason where `refuse` says so or where it repeats
+    another answer, and asked for a second time with the reasons when too little is left. The order of the question's
+    parts is the paper's (Du, Sun and Snoek, NeurIPS 2024).
+
     Args:
         lm: the model to ask; the one of `dspy.context` when None.
 
+    Raises:
+        dspy.LMError, BudgetReached: when called, see `forward`. An unreadable answer is a rejection and no error.
+
     Example:
-        >>> proposer = TemplateProposer(dspy.LM("openai/gpt-4o-mini"))  # doctest: +SKIP
-        >>> proposer(task="pictures of pets", history=["accuracy 50.00 %, loss 1.0000: a <CLASS>."], count=5,
-        ...          refuse=reward.problem).templates  # doctest: +SKIP
-        ['a studio portrait of a <CLASS>.', …]
+        >>> from ipo.metrics.template import problem
+        >>> proposer = TemplateProposer(dspy.LM("openai/gpt-4o-mini", temperature=1.0))
+        >>> answer = proposer(
+        ...     task="pictures of pets",
+        ...     history=["accuracy 50.00 %, loss 1.0000: a photo of a <CLASS>."],
+        ...     count=2,
+        ...     refuse=problem,
+        ... )
+        >>> [problem(template) for template in answer.templates]
+        [None, None]
     """
 
     def __init__(self, lm: dspy.LM | None = None) -> None:
@@ -170,6 +183,21 @@ class SmallModelProposer(TemplateProposer):
 
     A model of half a billion parameters that is asked for a list repeats itself. The scored history
     stays in what it sees; a random half of the history's words is discouraged, so that it looks for other ones.
+
+    Args:
+        lm: a model whose engine knows grammars and `logit_bias`, as that of `programs.lm.local.local_lm` does.
+
+    Raises:
+        dspy.LMError, BudgetReached: when called, see `TemplateProposer.forward`.
+
+    Example:
+        >>> from ipo.metrics.template import problem
+        >>> from ipo.programs.lm.local import local_lm
+        >>> engine, name = local_lm("local/small")
+        >>> proposer = SmallModelProposer(dspy.LM(name, engine=engine, temperature=1.0, cache=False))
+        >>> answer = proposer(task="pictures of pets", history=[], count=1, refuse=problem)
+        >>> [problem(template) for template in answer.templates]
+        [None]
     """
 
     def __init__(self, lm: dspy.LM | None = None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ipo.metrics.reward import ClipReward, EncodedPictures, Score
+from ipo.metrics.reward import Reward, Score, Units
 from ipo.programs.journal import Event, Journal
 from ipo.programs.proposer import Rejection
 
@@ -22,7 +22,7 @@ class ScoreKeeper:
         reward: what scores.
     """
 
-    def __init__(self, journal: Journal | None, reward: ClipReward) -> None:
+    def __init__(self, journal: Journal | None, reward: Reward) -> None:
         self._journal = journal
         self._reward = reward
 
@@ -30,18 +30,18 @@ class ScoreKeeper:
         self,
         step: int,
         templates: Sequence[str],
-        pictures: EncodedPictures,
+        units: Units,
         rejected: Sequence[Rejection] = (),
         kind: str = "search",
     ) -> list[Score]:
-        """Score the templates of a step on `search` or `selection` pictures."""
-        scores = self._reward.score(templates, pictures)
+        """Score the templates of a step on `search` or `selection` units."""
+        scores = self._reward.score(templates, units)
         self.note(
             "scores",
             kind=kind,
             step=step,
             scores=[
-                {"template": s.template, "accuracy": s.accuracy, "loss": s.loss, "n": s.n, "hits": s.bits}
+                {"template": s.template, "accuracy": s.accuracy, "loss": s.loss, "n": s.n, "hits": _record(s)}
                 for s in scores
             ],
             rejected=[asdict(rejection) for rejection in rejected],
@@ -56,3 +56,8 @@ class ScoreKeeper:
         """Write an event that the record does not hold yet."""
         if self._journal and not self._journal.find(type_, **content):
             self._journal.append(type_, **content)
+
+
+def _record(score: Score) -> str | list[float]:
+    """What each unit contributed: `1` and `0` where it is right or wrong, else its number."""
+    return score.bits if score.hits.dtype == bool else [float(hit) for hit in score.hits]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -68,7 +69,7 @@ def cross_validate(initial: Score, candidates: Sequence[Score], groups: Sequence
     fold = _folds(groups or [str(i) for i in range(initial.n)])
     hits = np.stack([score.hits for score in candidates])  # (T, n)
     losses = np.stack([score.losses for score in candidates])
-    honest = np.zeros(initial.n, dtype=bool)
+    honest = np.zeros(initial.n, dtype=hits.dtype)
     for k in range(fold.max() + 1):
         held = fold == k
         ranks = [(h[~held].mean(), -loss[~held].mean()) for h, loss in zip(hits, losses, strict=True)]
@@ -78,9 +79,7 @@ def cross_validate(initial: Score, candidates: Sequence[Score], groups: Sequence
     return _decide(initial.template, max(candidates, key=_rank).template, gain, error, "cross-validation")
 
 
-def paired_gain(
-    before: npt.NDArray[np.bool_], after: npt.NDArray[np.bool_], groups: Sequence[str] | None
-) -> tuple[float, float]:
+def paired_gain(before: npt.NDArray[Any], after: npt.NDArray[Any], groups: Sequence[str] | None) -> tuple[float, float]:
     """Return the mean difference in accuracy and its standard error, clustered by group."""
     difference = after.astype(float) - before.astype(float)
     return float(difference.mean()), standard_error(difference, groups)

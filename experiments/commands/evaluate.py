@@ -21,7 +21,7 @@ def run(
     templates: Sequence[str], file: Path | None, data_spec: str, clip_spec: str, part: str, seed: int, *, as_json: bool
 ) -> int:
     """Do what the command says; return the exit code."""
-    wanted = [*templates, *_from_file(file)]
+    wanted = [*templates, *read_templates(file)]
     if not wanted:
         raise InputError("give at least one template, with --template or --templates-file.")
     if part not in ("train", "val", "test"):
@@ -66,7 +66,12 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _from_file(file: Path | None) -> list[str]:
+def read_templates(file: Path | None) -> list[str]:
+    """Return the templates of a text file, one a line.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     if file is None:
         return []
     try:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ipo.experiments.commands.pulling import ensure_local_weights
 from ipo.experiments.config import RunConfig, build, load_config
+from ipo.experiments.result import verdict
 from ipo.experiments.ui import Ui, money, showing_warnings
 from ipo.metrics.clip import check_name
 from ipo.metrics.errors import InputError
@@ -96,7 +97,9 @@ def _forecast_text(forecast: dict[str, Any]) -> str:
                 f"{role}: {part['name']}, about {part['calls']:,} calls, {part['tokens_in']:,} tokens in, "
                 f"{part['tokens_out']:,} out, {money(part['usd'])}"
             )
-    return "\n".join([*lines, f"together: {money(forecast['usd'])}; nothing was asked yet"])
+    minutes = max(1, round(forecast["seconds"] / 60))
+    together = f"together: {money(forecast['usd'])}, about {minutes} min of waiting for answers; nothing was asked yet"
+    return "\n".join([*lines, together])
 
 
 def summary(result: dict[str, Any], folder: Path) -> str:
@@ -129,18 +132,6 @@ def summary(result: dict[str, Any], folder: Path) -> str:
         f"  next: ipo predict {folder} PICTURES",
     ]
     return "\n".join(lines)
-
-
-def verdict(result: dict[str, Any]) -> str:
-    """Say in words whether the sealed test shows a gain."""
-    if result["template"] == result["initial_template"]:
-        return "Nothing convincing was found: the initial template stays."
-    gain = result["scores"]["test"]["difference"]
-    if gain["ci95"][0] > 0:
-        return f"A gain on pictures that the search never saw (p = {gain['p']:.4f})."
-    if gain["ci95"][1] < 0:
-        return f"A loss on pictures that the search never saw (p = {gain['p']:.4f}): keep the initial template."
-    return f"No evidence of a gain on pictures that the search never saw (p = {gain['p']:.4f})."
 
 
 def _accuracy(score: dict[str, Any]) -> str:

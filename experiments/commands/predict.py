@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
+from ipo.metrics.clip import Floats
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import Picture
 from ipo.programs.classifier import TemplateClassifier
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+BATCH = 32
+"""Pictures encoded at once; as many again are read ahead, so that memory does not grow with their number."""
+READERS = 8
+
+Row = tuple[Path, Floats | InputError]
+"""A picture, and the probability of each class, float32 (C,), or why there is none."""
 
 
 def run(program: Path, pictures: Sequence[Path], format_: str) -> int:
@@ -21,46 +30,117 @@ def run(program: Path, pictures: Sequence[Path], format_: str) -> int:
     if format_ not in ("table", "csv", "jsonl"):
         raise InputError(f"there is no format {format_!r}; it can be table, csv or jsonl.")
     classifier = TemplateClassifier.from_file(program / "program.json" if program.is_dir() else program)
-    files = list(_files(pictures))
-    if not files:
-        raise InputError(f"there are no pictures in {', '.join(map(str, pictures))}.")
-    failed = 0
-    write = _Writer(format_)
-    for file in files:
-        try:
-            prediction = classifier(image=Picture.from_path(file))
-        except InputError as error:
-            print(f"ipo: {error}", file=sys.stderr)
-            failed += 1
-            continue
-        write(file, prediction)
+    bare = [path for path in pictures if path.is_dir() and next(find_pictures(path), None) is None]
+    if len(bare) == len(pictures):
+        raise InputError(f"there are no pictures in {', '.join(map(str, bare))}.")
+    for path in bare:
+        _complain(InputError(f"there are no pictures in {path}."))
+    failed = len(bare)
+    write = _Writer(format_, classifier.class_names)
+    try:
+        for file, outcome in predict(classifier, _files(pictures)):
+            write(file, outcome)
+            if isinstance(outcome, InputError):
+                failed += 1
+                _complain(outcome)
+    except BrokenPipeError:  # whoever read our rows has enough of them, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the last flush would fail again
     return 1 if failed else 0
+
+
+def predict(classifier: TemplateClassifier, files: Iterator[Path]) -> Iterator[Row]:
+    """Label pictures in order; rows come batch by batch, while threads read the next pictures.
+
+    The first batch is one picture and each is twice the one before, up to `BATCH`: the first row comes at once.
+    """
+    with ThreadPoolExecutor(READERS) as pool:
+        ahead: deque[tuple[Path, Future[Picture | InputError]]] = deque()
+        size = 1
+        while True:
+            while len(ahead) < 2 * size and (file := next(files, None)):
+                ahead.append((file, pool.submit(_read, file)))
+            if not ahead:
+                return
+            batch = [ahead.popleft() for _ in range(min(size, len(ahead)))]
+            yield from _label(classifier, [(file, future.result()) for file, future in batch])
+            size = min(2 * size, BATCH)
+
+
+def _label(classifier: TemplateClassifier, batch: Sequence[tuple[Path, Picture | InputError]]) -> list[Row]:
+    good = [picture for _, picture in batch if isinstance(picture, Picture)]
+    try:
+        probabilities = iter(classifier.probabilities(good) if good else ())
+    except InputError as error:
+        if len(batch) == 1:
+            return [(batch[0][0], error)]
+        return [row for one in batch for row in _label(classifier, [one])]  # to find out which of them is no picture
+    return [(file, next(probabilities) if isinstance(it, Picture) else it) for file, it in batch]
+
+
+def _read(file: Path) -> Picture | InputError:
+    try:
+        picture = Picture.from_path(file)
+        return Picture.from_bytes(picture.name, picture.bytes())
+    except InputError as error:
+        return error
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
-            yield from sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            yield from find_pictures(path)
         else:
             yield path
 
 
-class _Writer:
-    """Writes each row as soon as it is there."""
+def find_pictures(folder: Path) -> Iterator[Path]:
+    """Find the pictures below a folder, sorted within each, without listing all before the first."""
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+                yield Path(place, name)
 
-    def __init__(self, format_: str) -> None:
+
+class _Writer:
+    """Writes each row as soon as it is there. File names are as they are: a CSV is data, not a sheet with formulas."""
+
+    def __init__(self, format_: str, class_names: Sequence[str]) -> None:
         self._format = format_
+        self._class_names = class_names
         self._csv = csv.writer(sys.stdout)
         if format_ == "csv":
+            if hasattr(sys.stdout, "reconfigure"):
+                sys.stdout.reconfigure(errors="surrogateescape")  # a name that is not UTF-8 is written as it is on disk
             self._csv.writerow(["picture", "label", "probability"])
 
-    def __call__(self, file: Path, prediction: Any) -> None:
-        probability = prediction.scores[prediction.label]
+    def __call__(self, file: Path, outcome: Floats | InputError) -> None:
+        if isinstance(outcome, InputError):
+            if self._format == "jsonl":
+                self._json({"picture": str(file), "error": str(outcome)})
+            return
+        best = int(outcome.argmax())
+        label, probability = self._class_names[best], float(outcome[best])
         if self._format == "csv":
-            self._csv.writerow([str(file), prediction.label, f"{probability:.4f}"])
+            self._csv.writerow([str(file), label, f"{probability:.4f}"])
         elif self._format == "jsonl":
-            row = {"picture": str(file), "label": prediction.label, "scores": prediction.scores}
-            print(json.dumps(row, ensure_ascii=False))
+            scores = {name: float(p) for name, p in zip(self._class_names, outcome, strict=True)}
+            self._json({"picture": str(file), "label": label, "scores": scores})
         else:
-            print(f"{probability:7.2%}  {prediction.label:24}  {file}")
+            print(f"{probability:7.2%}  {_plain(label):24}  {_plain(str(file))}")
         sys.stdout.flush()
+
+    def _json(self, row: dict[str, object]) -> None:
+        text = json.dumps(row, ensure_ascii=False)
+        if not text.isprintable():  # such as a name that is not UTF-8, which JSON has only as an escape
+            text = json.dumps(row)
+        print(text, flush=True)
+
+
+def _complain(error: InputError) -> None:
+    print(f"ipo: {_plain(str(error))}", file=sys.stderr)
+
+
+def _plain(text: str) -> str:
+    """Escape what would move the cursor, break the line or is no character at all."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

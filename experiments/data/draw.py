@@ -61,7 +61,14 @@ class Draw:
         ]
 
 
-def draw(data: DataSet, shots: int, selection_shots: int, seed: int, classes: Literal["all", "base"] = "all") -> Draw:
+def draw(
+    data: DataSet,
+    shots: int,
+    selection_shots: int,
+    seed: int,
+    classes: Literal["all", "base"] = "all",
+    at_most: int | None = None,
+) -> Draw:
     """Draw the pictures of a run; none is opened.
 
     Args:
@@ -70,6 +77,7 @@ def draw(data: DataSet, shots: int, selection_shots: int, seed: int, classes: Li
         selection_shots: base pictures a class to select with; 0 for none. The benchmark takes min(shots, 4).
         seed: of the draw.
         classes: "base" cuts to the first half of the labels, rounded up, and keeps the rest as new classes.
+        at_most: search with so many of the base pictures drawn, whatever their classes; None for all.
 
     Raises:
         InputError: a class that is kept has fewer base pictures than asked for, there are too few classes to cut, or
@@ -92,7 +100,7 @@ def draw(data: DataSet, shots: int, selection_shots: int, seed: int, classes: Li
     rest = data.val or [item for item in data.train if item.group not in taken]
     selection = _sample(data, "val" if data.val else "the rest of train", rest, selection_shots, rng, kept)
     return Draw(
-        search=_cut(search, kept),
+        search=_fewer(_cut(search, kept), at_most, rng),
         selection=_cut(selection, kept),
         test=_cut(data.test, kept),
         new_test=_cut(data.test, new),
@@ -121,6 +129,14 @@ def _sample(
         for variants in rng.sample(pictures, shots):
             drawn.extend(variants)
     return drawn
+
+
+def _fewer(items: tuple[Item, ...], at_most: int | None, rng: random.Random) -> tuple[Item, ...]:
+    groups = list(dict.fromkeys(item.group for item in items))
+    if at_most is None or at_most >= len(groups):
+        return items
+    chosen = set(rng.sample(groups, at_most))
+    return tuple(item for item in items if item.group in chosen)
 
 
 def _cut(items: Collection[Item], labels: range) -> tuple[Item, ...]:

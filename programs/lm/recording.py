@@ -146,7 +146,7 @@ class RecordedEngine:
         recorder = self._recorder
         assert self._engine is not None
         started = time.monotonic()
-        cached = self._cache.get({"request": body, "index": index}) if self._cache else None
+        cached = self._cache.get({"request": body, "index": index}) if self._cache is not None else None
         if cached is not None:
             response = response_from_dict(cached)
         else:
@@ -176,7 +176,7 @@ class RecordedEngine:
                 waited=round(waited, 3),
             )
             self._book(event)
-        if self._cache and cached is None:
+        if self._cache is not None and cached is None:
             self._cache.put({"request": body, "index": index}, event["reply"])
         # What was written, not what came: a resumed run must see the same, and a secret that came back goes no further.
         return response_from_dict(event["reply"])

@@ -99,7 +99,9 @@ def test_predict_goes_on_after_a_bad_picture(folder: Path, run_folder: Path, cap
     words = [str(run_folder), str(folder / "cat"), str(folder / "gone.png"), "--format", "jsonl"]
     assert main(["predict", *words]) == 1
     out, err = capsys.readouterr()
-    rows = [json.loads(line) for line in out.splitlines()]
+    every = [json.loads(line) for line in out.splitlines()]
+    assert [Path(row["picture"]).name for row in every if "error" in row] == ["2.png", "gone.png"]
+    rows = [row for row in every if "error" not in row]
     assert [Path(row["picture"]).name for row in rows] == ["0.png", "1.png", "3.png", "4.png", "5.png"]
     for row in rows:
         assert row["label"] == max(row["scores"], key=row["scores"].__getitem__)

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from ipo.experiments.plot import plot_search
+from ipo.metrics.statistics import Interval
 from ipo.programs.history import ScoredTemplate
 from ipo.programs.optimizer import Step
 from ipo.programs.proposer import Rejection
@@ -14,11 +15,11 @@ from ipo.programs.proposer import Rejection
 
 def steps(*templates: str) -> list[Step]:
     initial = ScoredTemplate("a photo of a <CLASS>.", 0.25, 1.5, 40, -1, "initial")
-    found, best = [Step(-1, (initial,), (), initial)], initial
+    found, best = [Step(-1, (initial,), (), initial, Interval(0.0, 1.0))], initial
     for number, template in enumerate(templates):
         entry = ScoredTemplate(template, 0.2 + 0.1 * number, 1.0, 40, number, "language model")
         best = max(best, entry, key=lambda e: e.rank)
-        found.append(Step(number, (entry,), (Rejection("no slot", "it has no <CLASS> slot"),), best))
+        found.append(Step(number, (entry,), (Rejection("no slot", "it has no <CLASS> slot"),), best, Interval(0.0, 1.0)))
     return found
 
 
@@ -59,7 +60,7 @@ def test_a_search_without_candidates_is_a_picture_too(tmp_path: Path) -> None:
 
 def test_steps_without_candidates_are_gaps(tmp_path: Path) -> None:
     found = steps("a <CLASS>")
-    found.append(Step(1, (), (), found[-1].best))
+    found.append(Step(1, (), (), found[-1].best, Interval(0.0, 1.0)))
     assert min(drawn(found, "a <CLASS>", tmp_path / "search.png").size) > 300
 
 

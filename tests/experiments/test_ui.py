@@ -7,12 +7,14 @@ import pytest
 from rich.console import Console
 
 from ipo.experiments.ui import Ui, money
+from ipo.metrics.statistics import Interval
 from ipo.programs.history import ScoredTemplate
 from ipo.programs.lm.ledger import Ledger, Usage
 from ipo.programs.optimizer import Step
 from ipo.programs.proposer import Rejection
 
 HOSTILE = "[red]x[/red] :cat: [/] \\ <CLASS>"
+FIFTY = Interval(0.353, 0.647)
 INITIAL = ScoredTemplate("a photo of a <CLASS>.", 0.25, 1.5, 40, -1, "initial")
 
 
@@ -20,16 +22,18 @@ def ledger(usd: float | None = 0.0123) -> Ledger:
     return Ledger(roles={"optimizer": Usage("model", 3, 0, 1000, 234, usd, 1.0)})
 
 
-def searched(template: str, *, terminal: bool, quiet: bool = False, width: int = 200) -> str:
+def searched(
+    template: str, *, terminal: bool, quiet: bool = False, width: int = 200, spent: Ledger | None = None
+) -> str:
     file = io.StringIO()
     console = Console(file=file, force_terminal=terminal, width=width, highlight=False, color_system=None)
     ui = Ui(4, quiet=quiet, console=console)
     ui.say(f"searching with {template}")
     better = ScoredTemplate(template, 0.5, 1.0, 40, 0, "language model")
-    with ui.search(ledger()):
-        ui.step(Step(-1, (INITIAL,), (), INITIAL))
-        ui.step(Step(0, (better,), (Rejection("x", "no slot"),), better))
-        ui.step(Step(1, (), (Rejection("x", "no slot"),), better))
+    with ui.search(spent or ledger()):
+        ui.step(Step(-1, (INITIAL,), (), INITIAL, Interval(0.15, 0.4)))
+        ui.step(Step(0, (better,), (Rejection("x", "no slot"),), better, FIFTY))
+        ui.step(Step(1, (), (Rejection("x", "no slot"),), better, FIFTY))
     for _ in range(2):  # a part that is asked for again is not told again
         ui.pictures("test")(64, 64)
     return file.getvalue()
@@ -54,7 +58,7 @@ def test_markup_and_emoji_codes_in_templates_are_only_text(terminal: bool) -> No
 
 def test_the_terminal_shows_the_gain_and_a_bar() -> None:
     out = plain(searched("a sketch of a <CLASS>", terminal=True))
-    assert "best 50.00 % (+25.00 to the initial template)" in out
+    assert "best 50.00 % [35.3, 64.7] (+25.00 to the initial template)" in out
     assert "━" in out
 
 
@@ -78,7 +82,7 @@ def test_quiet_says_nothing_but_warnings(terminal: bool) -> None:
 
 def test_a_step_before_any_search_shows_nothing() -> None:
     file = io.StringIO()
-    Ui(1, console=Console(file=file)).step(Step(-1, (INITIAL,), (), INITIAL))
+    Ui(1, console=Console(file=file)).step(Step(-1, (INITIAL,), (), INITIAL, FIFTY))
     assert file.getvalue() == ""
 
 
@@ -87,3 +91,12 @@ def test_a_step_before_any_search_shows_nothing() -> None:
 )
 def test_money_is_worded(usd: float | None, said: str) -> None:
     assert money(usd) == said
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_a_limit_leaves_is_said(terminal: bool) -> None:
+    limited = ledger()
+    limited.limit_usd, limited.limit_tokens = 0.5, 10_000
+    out = plain(searched("a sketch of a <CLASS>", terminal=terminal, spent=limited))
+    assert "1,234 tokens (8,766 left)" in out
+    assert "$0.0123 ($0.4877 left)" in out

@@ -98,3 +98,35 @@ def test_copies_share_the_reward(reward: ClipReward) -> None:
 @pytest.mark.parametrize(("label", "accuracy"), [("cat", 1.0), ("dog", 0.0)])
 def test_clip_accuracy_is_one_or_nothing(label: Any, accuracy: float) -> None:
     assert clip_accuracy(SimpleNamespace(label="cat"), SimpleNamespace(label=label)) == accuracy
+
+
+def test_every_reward_answers_alike(clip: Clip) -> None:
+    from ipo.metrics.retrieval import RetrievalReward
+    from ipo.metrics.reward import Reward
+    from ipo.metrics.segmentation import SegmentationReward
+
+    rewards: list[Reward] = [
+        ClipReward(clip, ["cat"]),
+        RetrievalReward(clip, ["a cat"]),
+        SegmentationReward(clip, ["cat"], window=48),
+    ]
+    for reward in rewards:
+        assert reward.problem("no slot") == "it has no <CLASS> slot"
+        assert reward.problem("a <CLASS>") is None
+        assert reward.score([], None) == []
+
+
+def test_examples_become_what_encode_makes(reward: ClipReward) -> None:
+    import dspy
+
+    from ipo.experiments.data import load_data
+
+    items = [item for item in load_data("embedded", seed=0).test if item.label < 3]
+    labels = [item.label for item in items]
+    examples = [dspy.Example(image=i.picture, label=reward.class_names[i.label], group=i.group) for i in items]
+    made = reward.examples(examples)
+    encoded = reward.encode([item.picture for item in items], labels, [item.group for item in items])
+    assert made.features.tobytes() == encoded.features.tobytes()
+    assert made.labels.tolist() == labels
+    assert made.groups == encoded.groups
+    assert reward.examples([dspy.Example(image=e.image, label=e.label) for e in examples]).groups is None

@@ -139,3 +139,11 @@ def test_examples_tell_classes_with_one_name_apart(sealed):
     examples = drawn.examples("search")
     assert [(e.label, e.class_index) for e in examples[1:3]] == [("missile", 1), ("missile", 2)]
     assert list(examples[0].inputs().keys()) == ["image"]
+
+
+def test_fewer_search_pictures_leave_everything_else_as_it_is(sealed):
+    data = sealed(10, per_class=20)
+    whole, few = draw(data, 4, 2, 7), draw(data, 4, 2, 7, at_most=6)
+    assert len(few.search) == 6 and set(names(few.search)) < set(names(whole.search))
+    assert few == replace(whole, search=few.search)
+    assert draw(data, 4, 2, 7, at_most=40) == draw(data, 4, 2, 7, at_most=None) == whole

@@ -1,0 +1,82 @@
+"""A store of 1.3 million features: what opening it and reading 64 of them costs, beside reading all (Linux)."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from common import alternate, arguments, report
+
+from ipo.experiments.data import load_data
+from ipo.metrics.clip import load_clip
+from ipo.metrics.features import BATCH, FeatureStore
+from ipo.metrics.pictures import Picture
+from ipo.metrics.vector_file import VectorFile
+
+
+def main() -> None:
+    """Measure and print."""
+    options = arguments(
+        __doc__, pictures={"type": int, "default": 1_300_000}, width={"type": int, "default": 512, "help": "features"}
+    )
+    count = 2_000 if options.small else options.pictures
+    clip = load_clip("embedded")
+    with tempfile.TemporaryDirectory() as folder:
+        path = FeatureStore(clip, Path(folder)).path
+        _fill(path, count, options.width)
+        pictures = [Picture(str(i), _opened, str(i)) for i in range(count)]
+        few = pictures[count // 2 : count // 2 + BATCH]
+        before = _memory("VmRSS")
+        seconds = alternate(
+            1 if options.small else options.repeats, few=lambda: FeatureStore(clip, Path(folder)).encode(few)
+        )
+        grown = _memory("VmHWM") - before
+        started = time.perf_counter()
+        everything = FeatureStore(clip, Path(folder)).encode(pictures)
+        whole = time.perf_counter() - started
+        size = path.stat().st_size
+    items = load_data("embedded", seed=0).val
+    with tempfile.TemporaryDirectory() as folder:  # the second start on real pictures
+        real = [item.picture for item in items]
+        FeatureStore(clip, Path(folder)).encode(real)
+        second = FeatureStore(clip, Path(folder))
+        second.encode([Picture(picture.name, _opened, picture.stamp) for picture in real])
+    report(
+        "features",
+        features=count,
+        megabytes_on_disk=round(size / 1e6),
+        seconds={"open and read 64": round(seconds["few"], 4), "read all": round(whole, 2)},
+        ratio=round(whole / seconds["few"]),
+        microseconds_per_feature=round(1e6 * whole / count, 2),
+        megabytes_grown_by_opening=round(grown / 1e6, 1),
+        megabytes_of_all=round(everything.nbytes / 1e6),
+        pictures_opened_at_the_second_start=second.encoded,
+        repeats=options.repeats,
+    )
+
+
+def _opened() -> bytes:
+    raise AssertionError("a picture whose features are kept was opened")
+
+
+def _fill(path: Path, count: int, width: int) -> None:
+    rng = np.random.default_rng(0)
+    file = VectorFile(path, "CREATE TABLE IF NOT EXISTS seen (stamp TEXT PRIMARY KEY, content TEXT) WITHOUT ROWID;")
+    with file.open() as database:
+        for start in range(0, count, 10_000):
+            names = [str(i) for i in range(start, min(start + 10_000, count))]
+            file.put(database, names, rng.standard_normal((len(names), width), dtype=np.float32))
+            with database:
+                database.executemany("INSERT INTO seen VALUES (?, ?)", [(name, name) for name in names])
+
+
+def _memory(field: str) -> int:
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(re.findall(rf"{field}:\s+(\d+) kB", status)[0])
+
+
+if __name__ == "__main__":
+    main()

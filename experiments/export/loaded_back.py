@@ -1,0 +1,71 @@
+"""The way of every export: refuse, write beside, load back and compare, move to its place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ipo.experiments.export.clip_benchmark import ClipBenchmark
+from ipo.experiments.export.hf import HuggingFace
+from ipo.experiments.export.npz import Npz
+from ipo.experiments.export.open_clip import OpenClip
+from ipo.experiments.export.program_json import ProgramJson
+from ipo.experiments.export.target import NotChecked, Reference, Target
+from ipo.experiments.export.txt import Txt
+from ipo.metrics.errors import InputError
+from ipo.metrics.pictures import Picture
+from ipo.programs.classifier import TemplateClassifier
+
+TARGETS: dict[str, Callable[[], Target]] = {
+    "open_clip": OpenClip,
+    "clip_benchmark": ClipBenchmark,
+    "hf": HuggingFace,
+    "npz": Npz,
+    "txt": Txt,
+    "program.json": ProgramJson,
+}
+"""Each target by the name it has on the command line, with its defaults."""
+
+
+def export(program: TemplateClassifier, target: Target, place: Path, pictures: Sequence[Picture]) -> str:
+    """Write a program for a target and load it back.
+
+    Args:
+        program: what to carry.
+        target: in which form.
+        place: a path that does not exist yet, in a folder that does.
+        pictures: what the loaded export is compared on; their labels do not matter.
+
+    Returns:
+        What was checked, or "not checked" and why, for a person.
+
+    Raises:
+        InputError: the place is taken, the target cannot express the program, or it does not give the same loaded back
+            (`Differs`). Nothing is left at the place then.
+    """
+    if place.exists() or place.is_symlink():
+        raise InputError(f"{place} already exists; name another --out.")
+    if not place.parent.is_dir():
+        raise InputError(f"there is no folder {place.parent} to write {place.name} in; make it, or name another --out.")
+    if reason := target.refusal(program):
+        raise InputError(f"this program cannot be exported so: {reason}.")
+    beside = place.with_name(f".part-{os.getpid()}-{place.name}")
+    try:
+        target.write(program, beside)
+        try:
+            verdict = f"checked, {target.check(Reference.of(program, pictures), beside)}"
+        except NotChecked as why:
+            verdict = f"not checked: {why}"
+        beside.rename(place)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {place}: {error.strerror or error}; make room or name another --out."
+        ) from error
+    finally:
+        if beside.is_dir():
+            shutil.rmtree(beside, ignore_errors=True)
+        else:
+            beside.unlink(missing_ok=True)
+    return verdict

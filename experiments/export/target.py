@@ -1,0 +1,127 @@
+"""What a target does, and what its library is compared with: the program itself on a few dozen pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ipo.metrics.calibration import softmax
+from ipo.metrics.clip import Floats
+from ipo.metrics.errors import InputError
+from ipo.metrics.pictures import Picture
+from ipo.metrics.reward import logits_of
+from ipo.programs.classifier import TemplateClassifier
+
+TOLERANCE = 1e-4
+"""Largest difference of a component of a unit class embedding: a hundred times what float32 leaves, and far below what
+one other token makes."""
+TIE = 1e-3
+"""Classes this close in probability are tied: which of them comes first may differ between libraries."""
+
+
+class NotChecked(Exception):
+    """The export was written and cannot be loaded back here; `str(error)` says why and how to mend it."""
+
+
+class Differs(InputError):
+    """The target's library does not give what the program gives; such an export is not kept."""
+
+
+class Target(Protocol):
+    """One form to carry a program in."""
+
+    def refusal(self, program: TemplateClassifier) -> str | None:
+        """Say in part of a sentence why the target cannot express the program, or None."""
+        ...
+
+    def write(self, program: TemplateClassifier, place: Path) -> None:
+        """Write the export to a path that does not exist yet."""
+        ...
+
+    def check(self, reference: Reference, place: Path) -> str:
+        """Load the export with the target's own library and compare.
+
+        Returns:
+            What was compared, for a person.
+
+        Raises:
+            Differs: the library gives something else.
+            NotChecked: the library, or what it needs, is not here.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the program says about the pictures of the comparison.
+
+    Attributes:
+        program: the program.
+        pictures: n pictures.
+        features: float32 (n, D), unit rows.
+    """
+
+    program: TemplateClassifier
+    pictures: tuple[Picture, ...]
+    features: Floats
+
+    @classmethod
+    def of(cls, program: TemplateClassifier, pictures: Sequence[Picture]) -> Reference:
+        """Encode the pictures.
+
+        Raises:
+            InputError: one of them cannot be read.
+        """
+        return cls(program, tuple(pictures), program.clip.encode_pictures(pictures))
+
+    def first(self, n: int) -> Reference:
+        """Return the same with at most `n` pictures, for a slow library."""
+        return Reference(self.program, self.pictures[:n], self.features[:n])
+
+    @property
+    def probabilities(self) -> Floats:
+        """Probability of each class for each picture, at the program's temperature: float32 (n, C)."""
+        logits = logits_of(self.program.clip, self.features, self.program.class_embeddings())
+        return softmax(logits, self.program.temperature)
+
+    def same_classes(self, theirs: Floats, why: str = "") -> str:
+        """Compare class embeddings, float32 (C, D), unit rows.
+
+        Args:
+            theirs: what the target's library made.
+            why: what is the likely cause of a difference, in part of a sentence.
+        """
+        ours = self.program.class_embeddings()
+        if theirs.shape != ours.shape:
+            raise Differs(f"loaded back there are class embeddings {theirs.shape} where ours are {ours.shape}.")
+        largest = float(np.abs(theirs - ours).max())
+        if not largest <= TOLERANCE:  # nan differs too
+            raise Differs(f"loaded back the class embeddings differ by up to {largest:.1g}{why and f': {why}'}.")
+        return f"class embeddings equal within {largest:.0e}"
+
+    def same_labels(self, theirs: npt.NDArray[np.int64], tie: float = TIE, why: str = "") -> str:
+        """Compare predicted labels, (n,), picture by picture."""
+        probabilities = self.probabilities
+        wrong = np.flatnonzero(probabilities[np.arange(len(theirs)), theirs] < probabilities.max(axis=1) - tie)
+        if len(wrong):
+            name, label = self.pictures[wrong[0]].name, self.program.class_names[theirs[wrong[0]]]
+            raise Differs(
+                f"loaded back {len(wrong)} of {len(theirs)} pictures get another label, such as {label!r} for {name}"
+                f"{why and f': {why}'}."
+            )
+        return f"same label on {len(theirs)} of {len(theirs)} pictures"
+
+
+def unequal_weights(program: TemplateClassifier) -> bool:
+    """Whether the templates weigh differently, which a plain mean cannot express."""
+    return len({weight for _, weight in program.templates}) > 1
+
+
+def spoken(class_names: Sequence[str]) -> list[str]:
+    """Return class names as templates are filled with them, for libraries that fill in what they are given."""
+    return [name.replace("_", " ") for name in class_names]

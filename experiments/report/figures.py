@@ -1,0 +1,176 @@
+"""The plots of a report: SVG for light and for dark pages, as data addresses.
+
+A plot is embedded as a picture: the page's security policy forbids the style attributes that SVG plots are full of, and
+inside a picture they harm nobody. Plots show numbers only; text that a language model wrote never enters them.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ipo.experiments.report.gather import Run
+
+Draw = Callable[[Any, "Theme"], None]
+
+
+@dataclass(frozen=True)
+class Theme:
+    """The colours of a plot."""
+
+    text: str
+    faint: str
+    grid: str
+    candidate: str
+    best: str
+    chosen: str
+
+
+LIGHT = Theme("#1d2430", "#5b6675", "#d9dee5", "#4477aa", "#b3261e", "#0f7b5f")
+DARK = Theme("#e6e9ee", "#a3adba", "#39424e", "#7fb2e5", "#ff8a7a", "#5fd3ae")
+
+TITLES = {"search": "search", "selection": "selection", "test": "sealed test", "new": "new classes"}
+"""What the sets of pictures are called, in the order in which they are opened."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One plot for both kinds of page, and what it shows in words."""
+
+    light: str
+    dark: str
+    width: int
+    height: int
+    alt: str
+
+
+def search_plot(run: Run) -> Plot:
+    """Draw accuracy and loss of every candidate by step, the best so far, and the initial template."""
+    search = run.search
+    found = [(step.number, candidate) for step in search.steps for candidate in step.candidates]
+    bests = [search.initial, *(step.best for step in search.steps)]
+    chosen = [(step, candidate) for step, candidate in found if candidate.chosen]
+
+    def draw(figure: Any, theme: Theme) -> None:
+        from matplotlib.ticker import MaxNLocator
+
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+        for axes, value, factor in ((above, "accuracy", 100), (below, "loss", 1)):
+            axes.scatter(
+                [step for step, _ in found],
+                [factor * getattr(candidate, value) for _, candidate in found],
+                s=18,
+                alpha=0.75,
+                linewidths=0,
+                color=theme.candidate,
+                label="a template",
+            )
+            axes.plot(
+                range(len(bests)),
+                [factor * getattr(best, value) for best in bests],
+                drawstyle="steps-post",
+                color=theme.best,
+                linewidth=1.6,
+                label="the best so far, by accuracy",
+            )
+            axes.axhline(
+                factor * getattr(search.initial, value),
+                color=theme.faint,
+                linestyle="--",
+                linewidth=1.2,
+                label="the initial template",
+            )
+            axes.scatter(
+                [step for step, _ in chosen],
+                [factor * getattr(candidate, value) for _, candidate in chosen],
+                s=120,
+                facecolors="none",
+                linewidths=1.8,
+                edgecolors=theme.chosen,
+                label="chosen on the selection pictures" if chosen else None,
+            )
+        above.set_ylabel("accuracy, percent")
+        below.set_ylabel("loss, nats")
+        below.set_xlabel("step")
+        below.xaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.legend(*above.get_legend_handles_labels(), loc="outside upper left", ncols=2)
+
+    alt = (
+        f"Accuracy and loss of {len(found)} templates on {search.n} search pictures over {len(search.steps)} steps. "
+        f"The initial template has {100 * search.initial.accuracy:.1f} percent, the best one "
+        f"{100 * bests[-1].accuracy:.1f} percent. The table of all templates below has every value."
+    )
+    return _plot(draw, 8.0, 5.4, alt)
+
+
+def optimism_plot(run: Run) -> Plot:
+    """Draw the gain with its interval on search, selection and test pictures, in the order in which they are opened."""
+    parts = [(name, run.result.scores[name]) for name in TITLES if name in run.result.scores]
+    labels = [f"{TITLES[name]}\n(n = {score.optimised.n:,})" for name, score in parts]
+    gains = [(score.difference.mean, score.difference.ci95) for _, score in parts]
+    alt = "Gain in percentage points with 95 percent intervals. " + " ".join(
+        f"{TITLES[name]}: {100 * mean:+.1f} [{100 * ends[0]:+.1f}, {100 * ends[1]:+.1f}]."
+        for (name, _), (mean, ends) in zip(parts, gains, strict=True)
+    )
+    return _plot(lambda figure, theme: _gains(figure, theme, labels, gains), 8.0, 0.7 + 0.62 * len(parts), alt)
+
+
+def comparison_plot(runs: Sequence[Run]) -> Plot:
+    """Draw the gain on the sealed test of several runs, numbered as in the table."""
+    gains = [(run.result.scores["test"].difference.mean, run.result.scores["test"].difference.ci95) for run in runs]
+    labels = [str(i) for i in range(1, len(runs) + 1)]
+    alt = f"Gain on the sealed test with 95 percent intervals for {len(runs)} runs; the table has every value."
+    return _plot(lambda figure, theme: _gains(figure, theme, labels, gains), 8.0, 0.8 + 0.34 * len(runs), alt)
+
+
+def _gains(
+    figure: Any, theme: Theme, labels: Sequence[str], gains: Sequence[tuple[float, tuple[float, float]]]
+) -> None:
+    axes = figure.subplots()
+    for i, (mean, (low, high)) in enumerate(gains):
+        axes.plot([100 * low, 100 * high], [i, i], color=theme.candidate, linewidth=2.4, solid_capstyle="butt")
+        axes.scatter([100 * mean], [i], s=44, color=theme.chosen, zorder=3)
+    axes.axvline(0, color=theme.faint, linestyle="--", linewidth=1.2)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.set_xlabel("gain, percentage points, with 95 % interval")
+
+
+def _plot(draw: Draw, width: float, height: float, alt: str) -> Plot:
+    light, dark = (_svg(draw, width, height, theme) for theme in (LIGHT, DARK))
+    return Plot(light, dark, round(96 * width), round(96 * height), alt)
+
+
+def _svg(draw: Draw, width: float, height: float, theme: Theme) -> str:
+    """Return the plot as a data address; the same run gives the same bytes."""
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    style: dict[str, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "report",
+        "font.family": ["sans-serif"],
+        "font.size": 11,
+        "text.color": theme.text,
+        "axes.labelcolor": theme.text,
+        "axes.edgecolor": theme.faint,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": theme.grid,
+        "xtick.color": theme.text,
+        "ytick.color": theme.text,
+        "legend.frameon": False,
+    }
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasSVG(figure)
+        draw(figure, theme)
+        written = io.BytesIO()
+        figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(written.getvalue()).decode()

@@ -1,0 +1,120 @@
+"""The page: one file that needs nothing else, runs no script, and shows foreign text as text.
+
+Everything printed into it is escaped; its security policy allows one style sheet, known by its hash, and embedded
+pictures, and nothing else. There is no script, so there is none to be tricked.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ipo.experiments.report import figures, wording
+from ipo.experiments.report.gather import Run, gather
+from ipo.experiments.report.words import edits, layers
+
+FILE_NAME = "report.html"
+_HERE = Path(__file__).parent
+
+
+def write_report(folder: Path) -> Path:
+    """Write `report.html` into a finished run directory.
+
+    Returns:
+        Where it is.
+
+    Raises:
+        InputError: see `gather`; or the folder cannot be written.
+    """
+    from ipo.experiments.result import write_text
+
+    file = folder / FILE_NAME
+    write_text(file, run_page(gather(folder)))
+    return file
+
+
+def run_page(run: Run) -> str:
+    """Return the page of one run."""
+    return _render(
+        "run.html.j2",
+        run=run,
+        title=f"{run.result.template} · IPO report",
+        verdict=_verdict(run),
+        search_plot=figures.search_plot(run),
+        optimism_plot=figures.optimism_plot(run),
+        layers=layers(run.analysis.words.template, run.analysis.words.changes)
+        if run.analysis and run.analysis.words
+        else [],
+    )
+
+
+def compare_page(runs: Sequence[Run]) -> str:
+    """Return the page that lays several runs side by side, in the order given."""
+    from ipo.metrics.statistics import mean_over_seeds
+
+    configs = [run.config.model_dump() for run in runs]
+    differing = [key for key in configs[0] if any(config[key] != configs[0][key] for config in configs)]
+    gains = [run.result.scores["test"].difference.mean for run in runs]
+    return _render(
+        "runs.html.j2",
+        runs=runs,
+        title=f"{len(runs)} runs side by side · IPO report",
+        verdicts=[_verdict(run) for run in runs],
+        plot=figures.comparison_plot(runs),
+        configs=configs,
+        differing=differing,
+        # A mean over runs says something about luck only where nothing but luck differs.
+        mean=mean_over_seeds(gains) if differing == ["seed"] else None,
+        same_pictures=len({run.result.data.name for run in runs}) == 1,
+        same_clip=len({run.result.clip.fingerprint for run in runs}) == 1,
+    )
+
+
+def _verdict(run: Run) -> str:
+    from ipo.experiments.result import verdict
+
+    return verdict(run.raw_result)
+
+
+def _render(template: str, **content: Any) -> str:
+    css = (_HERE / "style.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    return str(_environment().get_template(template).render(css=css, policy=policy, **content))
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    from ipo.experiments.ui import money
+
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=wording.visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for filter_ in (
+        wording.percent,
+        wording.percents,
+        wording.points,
+        wording.interval,
+        wording.nats,
+        wording.nats_change,
+        wording.nats_interval,
+        wording.p_value,
+        wording.duration,
+        money,
+    ):
+        environment.filters[filter_.__name__] = filter_
+    environment.filters["own_style"] = Markup  # for our own style sheet alone, whose hash is in the policy
+    environment.globals.update(edits=edits, part_titles=figures.TITLES)
+    return environment

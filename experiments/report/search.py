@@ -1,0 +1,171 @@
+"""What happened in a search, read from its journal: what was asked, answered, scored and refused in every step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ipo.experiments.config import RunConfig
+from ipo.programs.history import PromptHistory, ScoredTemplate
+from ipo.programs.journal import Event
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A scored template; accuracy is a fraction, loss is in nats. `better`: better than all before it."""
+
+    template: str
+    accuracy: float
+    loss: float
+    better: bool
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message of a request: who speaks, and what."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """One request to a language model and its reply."""
+
+    messages: tuple[Message, ...]
+    settings: str
+    reply: str
+    tokens: int
+    cached: bool
+    waited: float
+
+
+@dataclass
+class Step:
+    """One step, counted from 1."""
+
+    number: int
+    history: list[str]
+    best: Candidate
+    questions: list[Question] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    candidates: list[Candidate] = field(default_factory=list)
+    rejected: list[dict[str, str]] = field(default_factory=list)
+
+
+@dataclass
+class Search:
+    """A whole search.
+
+    Attributes:
+        initial: the template that it started from, on `n` search pictures.
+        steps: in order.
+        finalists: what was scored on the `finalists_n` selection pictures, the initial template first.
+        descriptions, undescribed: what was said of the pictures; which could not be described and why.
+        describing: what the describer was asked.
+        unfinished: questions whose answers were never scored, because the search was stopped.
+    """
+
+    initial: Candidate
+    n: int
+    steps: list[Step] = field(default_factory=list)
+    finalists: list[Candidate] = field(default_factory=list)
+    finalists_n: int = 0
+    descriptions: list[str] = field(default_factory=list)
+    undescribed: list[tuple[str, str]] = field(default_factory=list)
+    describing: list[Question] = field(default_factory=list)
+    unfinished: list[Question] = field(default_factory=list)
+
+
+def follow(events: Sequence[Event], config: RunConfig, chosen: str) -> Search:
+    """Follow the events of a run.
+
+    The history that a step saw is rebuilt with the class that built it then.
+
+    Args:
+        events: of one finished run, oldest first.
+        config: its configuration.
+        chosen: the template that was selected.
+
+    Raises:
+        KeyError: an event lacks what it should hold.
+    """
+    searched = {event["step"]: event for event in events if event["type"] == "scores" and event["kind"] == "search"}
+    first = searched[-1]["scores"][0]
+    history = PromptHistory(_scored(first, -1), pin_initial=config.pin_initial, floor=config.floor)
+    search = Search(_candidate(first, False, chosen), first["n"])
+    best = search.initial
+    questions: list[Question] = []
+    errors: list[str] = []
+    done: set[int] = set()
+    for event in events:
+        kind = event["type"]
+        if kind == "lm" and event["role"] == "describer":
+            search.describing.append(_question(event))
+        elif kind == "lm":
+            questions.append(_question(event))
+        elif kind == "lm_error":
+            errors.append(event["error"])
+        elif kind == "descriptions":
+            search.descriptions = event["descriptions"]
+            search.undescribed = [(name, reason) for name, reason in event["failed"]]
+        elif kind == "scores" and event["kind"] == "selection":
+            search.finalists = [_candidate(score, False, chosen) for score in event["scores"]]
+            search.finalists_n = event["scores"][0]["n"]
+        elif kind == "scores" and event["step"] >= 0 and event["step"] not in done:
+            done.add(event["step"])
+            step = Step(event["step"] + 1, [entry.line() for entry in history.view(config.history_size)], best)
+            for score in searched[event["step"]]["scores"]:
+                better = (score["accuracy"], -score["loss"]) > (best.accuracy, -best.loss)
+                step.candidates.append(_candidate(score, better, chosen))
+                best = step.candidates[-1] if better else best
+                history.add(_scored(score, event["step"]))
+            step.best = best
+            step.questions, questions = questions, []
+            step.errors, errors = errors, []
+            step.rejected = event["rejected"]
+            search.steps.append(step)
+    search.unfinished = questions
+    return search
+
+
+def _candidate(score: dict[str, Any], better: bool, chosen: str) -> Candidate:
+    return Candidate(score["template"], score["accuracy"], score["loss"], better, score["template"] == chosen)
+
+
+def _scored(score: dict[str, Any], step: int) -> ScoredTemplate:
+    return ScoredTemplate(score["template"], score["accuracy"], score["loss"], score["n"], step, "")
+
+
+def _question(event: Event) -> Question:
+    request = event["request"]
+    messages = [Message("system", _text(request["system"]))] if request.get("system") else []
+    messages += [Message(message["role"], _text(message["parts"])) for message in request["messages"]]
+    # Grammars and word biases are long and the same every time; the journal has them.
+    plain = {k: v for k, v in (request.get("config") or {}).items() if isinstance(v, (int, float, str))}
+    return Question(
+        messages=tuple(messages),
+        settings=", ".join(f"{name.replace('_', ' ')} {value}" for name, value in plain.items()),
+        reply=_text(event["reply"]["message"]["parts"]),
+        tokens=event["tokens_in"] + event["tokens_out"],
+        cached=event["cached"],
+        waited=event["waited"],
+    )
+
+
+def _text(parts: Any) -> str:
+    """Word what a message holds; a picture is in the journal as its digest only."""
+    if isinstance(parts, str):
+        return parts
+    words = []
+    for part in parts:
+        if part.get("type") == "text":
+            words.append(part["text"])
+        elif part.get("type") == "image":
+            words.append(f"[a picture, SHA-256 of its base64 form {part.get('sha256_of_base64', 'unknown')}]")
+        else:
+            words.append(json.dumps(part, ensure_ascii=False))
+    return "\n".join(words)

@@ -1,0 +1,90 @@
+"""How numbers and foreign text look on the page."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from typing import Any
+
+from markupsafe import Markup
+
+_SHOWN_AS_THEY_ARE = "\n\t"
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Unicode categories of what has no form of its own: controls, bidirectional marks, half pairs, line separators."""
+
+
+def visible(value: Any) -> Any:
+    """Replace every character that would act instead of being seen by its number, such as `[U+202E]`.
+
+    Jinja calls it on everything that the page prints, before escaping, so that no text can turn the line around it,
+    hide in it, or fail to be written.
+    """
+    if not isinstance(value, str) or isinstance(value, Markup) or (value.isascii() and value.isprintable()):
+        return value
+    return "".join(
+        f"[U+{ord(char):04X}]" if unicodedata.category(char) in _HIDDEN and char not in _SHOWN_AS_THEY_ARE else char
+        for char in value
+    )
+
+
+def number(value: float, decimals: int, *, sign: bool = False) -> str:
+    """Word a number with a real minus sign; what is not finite is unknown."""
+    if not math.isfinite(value):
+        return "unknown"
+    text = f"{value:{'+' if sign else ''},.{decimals}f}"
+    if float(text.replace(",", "")) == 0:  # no "-0.0", and no sign before nothing
+        text = text.lstrip("+-")
+    return text.replace("-", "−")
+
+
+def percent(fraction: float) -> str:
+    """Word an accuracy."""
+    return f"{number(100 * fraction, 1)} %"
+
+
+def points(fraction: float) -> str:
+    """Word a difference of accuracies, in percentage points, without the unit."""
+    return number(100 * fraction, 1, sign=True)
+
+
+def nats(value: float) -> str:
+    """Word a loss."""
+    return number(value, 3)
+
+
+def nats_change(value: float) -> str:
+    """Word a difference of losses."""
+    return number(value, 3, sign=True)
+
+
+def percents(ends: tuple[float, float]) -> str:
+    """Word the interval of an accuracy."""
+    return f"[{number(100 * ends[0], 1)}, {number(100 * ends[1], 1)}]"
+
+
+def interval(ends: tuple[float, float] | None) -> str:
+    """Word the interval of a difference of accuracies."""
+    if ends is None:
+        return "not bounded"
+    return f"[{points(ends[0])}, {points(ends[1])}]"
+
+
+def nats_interval(ends: tuple[float, float] | None) -> str:
+    """Word the interval of a difference of losses."""
+    if ends is None:
+        return "not bounded"
+    return f"[{nats_change(ends[0])}, {nats_change(ends[1])}]"
+
+
+def p_value(p: float) -> str:
+    """Word a p-value with its relation, `= 0.0123` or `< 0.0001`."""
+    return "< 0.0001" if p < 0.0001 else f"= {p:.4f}" if math.isfinite(p) else "unknown"
+
+
+def duration(seconds: float) -> str:
+    """Word a time."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

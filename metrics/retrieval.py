@@ -1,0 +1,152 @@
+"""The reward for retrieval: does a caption in a template find its picture among many?
+
+Text → picture only. The other direction, a picture that looks for its text, is `ClipReward` with captions for classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ipo.metrics.clip import Clip, Floats
+from ipo.metrics.errors import InputError
+from ipo.metrics.features import FeatureStore
+from ipo.metrics.reward import Score, check_fields, groups_of, indices, logits_of
+from ipo.metrics.template import problem, too_long
+from ipo.metrics.text_tower import encode_templates
+
+BLOCK = 1024
+"""Queries per matrix product: memory is that of (BLOCK, pictures) logits however many captions there are."""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures to search in, and the captions that are searched for.
+
+    Attributes:
+        features: float32 (n, D), unit rows; every picture once, however many captions it has.
+        queries: int64 (q,), indices into the captions, each once.
+        matches: int64 (m, 2), pairs of (place in `queries`, place in `features`) that belong together, sorted.
+        labels: int64, the caption of each example that the gallery was made of.
+        groups: length q, what queries share that are not independent; None when all are.
+    """
+
+    features: Floats
+    queries: npt.NDArray[np.int64]
+    matches: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+    groups: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+
+class RetrievalReward:
+    """Scores templates by recall@k: the share of captions that find a picture of theirs among the first k.
+
+    The slot of the template holds the caption (`a negative of <CLASS>`). The unit of a score is a query, that is a
+    distinct caption. When several pictures share a caption, one of them among the first k is enough; when a picture has
+    several captions, it is in the gallery once. A picture that ties with the best right one stands before it. The loss
+    is that of softmax over the gallery: minus the log of the probability that falls on the query's pictures together.
+
+    Queries of one gallery are not quite independent (they compete for the same pictures); errors are those of the
+    sample of queries in front of this gallery.
+
+    Args:
+        clip: the encoder.
+        captions: all captions of the examples; repetitions count once.
+        k: how many of the first pictures count, at least 1.
+        store: where picture features are kept; the user's cache when None.
+        also_fit: captions that are only met later; templates must be short enough for them too.
+
+    Raises:
+        InputError: `k` is below 1.
+
+    Example:
+        >>> reward = RetrievalReward(clip, ["a cat on a mat", "two dogs"], k=1)  # doctest: +SKIP
+        >>> gallery = reward.examples([dspy.Example(image=picture, caption="two dogs"), ...])  # doctest: +SKIP
+        >>> reward.score(["a sketch of <CLASS>"], gallery)[0].accuracy  # doctest: +SKIP
+        0.5
+    """
+
+    def __init__(
+        self,
+        clip: Clip,
+        captions: Sequence[str],
+        *,
+        k: int = 1,
+        store: FeatureStore | None = None,
+        also_fit: Sequence[str] = (),
+    ) -> None:
+        if k < 1:
+            raise InputError(f"recall@{k} has no meaning; k must be at least 1.")
+        self.clip = clip
+        self.class_names = tuple(dict.fromkeys(captions))
+        self.k = k
+        self.store = store or FeatureStore(clip)
+        self._to_fit = (*self.class_names, *also_fit)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RetrievalReward:
+        return self
+
+    def problem(self, template: str) -> str | None:
+        """Say why a template cannot be scored, or None; see `template.problem` and `template.too_long`."""
+        return problem(template) or too_long(template, self._to_fit, self.clip)
+
+    def examples(self, examples: Sequence[Any]) -> Gallery:
+        """Make a gallery of examples with `image` (a `Picture`), `caption`, and `group` where they are not independent.
+
+        A query has the group of its first example.
+
+        Raises:
+            InputError: an example lacks one of them or has an unknown caption, or the gallery holds no more than k
+                pictures, so that every caption would be found.
+        """
+        check_fields(examples, image="an image", caption="a caption")
+        labels = np.asarray(
+            indices([example.caption for example in examples], self.class_names, "caption", "captions"), dtype=np.int64
+        )
+        pictures = [example.image for example in examples]
+        # The same picture under five captions is one picture, whatever its files are called.
+        _, first, place = np.unique(self.store.contents(pictures), return_index=True, return_inverse=True)
+        if len(first) <= self.k:
+            raise InputError(
+                f"recall@{self.k} over {len(first)} different pictures is always 1; give more pictures or a smaller k."
+            )
+        features = self.store.encode([pictures[i] for i in first])
+        queries, asked, query = np.unique(labels, return_index=True, return_inverse=True)
+        matches = np.unique(np.stack([query, place], axis=1), axis=0)
+        groups = groups_of(examples)
+        return Gallery(features, queries, matches, labels, tuple(groups[i] for i in asked) if groups else None)
+
+    def score(self, templates: Sequence[str], gallery: Gallery) -> list[Score]:
+        """Score many templates at once; the same template and gallery give the same bits."""
+        if not templates:
+            return []
+        captions = [self.class_names[i] for i in gallery.queries]
+        with self.clip.timed("text"):
+            embeddings = encode_templates(self.clip.model, self.clip.tokenizer, templates, captions)
+        return [self._score(t, e, gallery) for t, e in zip(templates, embeddings, strict=True)]
+
+    def _score(self, template: str, texts: Floats, gallery: Gallery) -> Score:
+        q, n = len(gallery), len(gallery.features)
+        hits = np.empty(q, dtype=bool)
+        losses = np.empty(q, dtype=np.float64)
+        first = np.empty(q, dtype=np.int64)
+        for start in range(0, q, BLOCK):
+            block = slice(start, start + BLOCK)
+            logits = logits_of(self.clip, texts[block], gallery.features)  # (block, n)
+            pairs = gallery.matches[slice(*np.searchsorted(gallery.matches[:, 0], (start, start + BLOCK)))]
+            right = np.zeros((len(logits), n), dtype=bool)
+            right[pairs[:, 0] - start, pairs[:, 1]] = True
+            best = np.where(right, logits, -np.inf).max(axis=1, keepdims=True)
+            hits[block] = ((logits >= best) & ~right).sum(axis=1) < self.k
+            weights = np.exp((logits - logits.max(axis=1, keepdims=True)).astype(np.float64))
+            losses[block] = np.log(weights.sum(axis=1)) - np.log(np.where(right, weights, 0.0).sum(axis=1))
+            first[block] = logits.argmax(axis=1)
+        losses = np.maximum(losses, 0.0)
+        return Score(template, float(hits.mean()), float(losses.mean()), hits, losses, first)

@@ -1,0 +1,194 @@
+"""The reward for open-vocabulary segmentation: which class is where, by comparing places of a picture with texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ipo.metrics.clip import Clip, Floats
+from ipo.metrics.errors import InputError
+from ipo.metrics.patches import check_tower, encode_tokens, encode_windows, interpolation
+from ipo.metrics.pictures import Picture
+from ipo.metrics.reward import Score, check_fields, groups_of, logits_of
+from ipo.metrics.template import problem, too_long
+from ipo.metrics.text_tower import encode_templates
+
+Counts = npt.NDArray[np.int64]
+
+NOT_COUNTED = -1
+"""What a mask holds where a pixel has no class."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One picture as the reward needs it.
+
+    Attributes:
+        features: float32 (h, w, D), unit rows, one for each place.
+        rows: float32 (H, h), how pixel rows mix the rows of places.
+        columns: float32 (W, w), the same for columns.
+        mask: int64 (H, W), the class of each pixel; `NOT_COUNTED` where it has none.
+    """
+
+    features: Floats
+    rows: Floats
+    columns: Floats
+    mask: Counts
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Scenes to segment.
+
+    Attributes:
+        scenes: the pictures.
+        groups: one name per scene, equal for scenes that are not independent; None when all are.
+        labels: None: a scene has no single class.
+    """
+
+    scenes: tuple[Scene, ...]
+    groups: tuple[str, ...] | None = None
+    labels: None = None
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+
+class SegmentationReward:
+    """Scores templates by the mean intersection over union (IoU) of the classes that occur in the scenes.
+
+    Logits are computed for each place (patch or window) and interpolated bilinearly to the pixels of the mask; the
+    highest wins. All classes compete, also those that do not occur. The loss of a scene is the mean cross-entropy of
+    its pixels.
+
+    IoU is a ratio of sums over all scenes, not a mean over scenes. So that two templates can be compared scene by scene
+    all the same, `Score.hits` holds the linearised value of each scene: the mean IoU plus n times the scene's influence
+    on it. Their mean is the mean IoU exactly, and the standard error of a mean over them is the delta method's (that of
+    a ratio estimator, Cochran 1977, 6.3), to first order in 1/n.
+
+    Args:
+        clip: the encoder.
+        class_names: the classes that compete, in the order of the masks' numbers.
+        window: side in pixels of the windows that slide over a picture; None for the patch tokens of a plain vision
+            transformer. Windows work with every tower and cost one picture each.
+        also_fit: names of classes that are only met later; templates must be short enough for them too.
+
+    Raises:
+        InputError: no window is given and the tower has no usable patch tokens.
+
+    Example:
+        >>> reward = SegmentationReward(clip, ["cat", "sofa"])  # doctest: +SKIP
+        >>> scenes = reward.examples([dspy.Example(image=picture, mask=mask)])  # doctest: +SKIP
+        >>> reward.score(["a photo of a <CLASS>."], scenes)[0].accuracy  # doctest: +SKIP
+        0.61
+    """
+
+    def __init__(
+        self, clip: Clip, class_names: Sequence[str], *, window: int | None = None, also_fit: Sequence[str] = ()
+    ) -> None:
+        if window is None:
+            check_tower(clip)
+        self.clip = clip
+        self.class_names = tuple(class_names)
+        self.window = window
+        self._to_fit = (*class_names, *also_fit)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SegmentationReward:
+        return self
+
+    def problem(self, template: str) -> str | None:
+        """Say why a template cannot be scored, or None; see `template.problem` and `template.too_long`."""
+        return problem(template) or too_long(template, self._to_fit, self.clip)
+
+    def examples(self, examples: Sequence[Any]) -> Scenes:
+        """Encode examples with `image` (a `Picture`), `mask`, and `group` where scenes are not independent.
+
+        A mask is an array of whole numbers (H, W), as high and wide as the picture: indices into the class names, -1
+        for pixels that do not count. Features are kept in memory for the run.
+
+        Raises:
+            InputError: an example lacks one of them, or a mask does not fit its picture or the classes.
+        """
+        check_fields(examples, image="an image", mask="a mask (class numbers, one a pixel)")
+        groups = groups_of(examples)
+        scenes = tuple(self._encode(example.image, np.asarray(example.mask)) for example in examples)
+        return Scenes(scenes, tuple(groups) if groups else None)
+
+    def _encode(self, picture: Picture, mask: npt.NDArray[Any]) -> Scene:
+        image = picture.image()
+        expected = (image.height, image.width)
+        if mask.shape != expected or not np.issubdtype(mask.dtype, np.integer):
+            raise InputError(
+                f"the mask of {picture.name} is {mask.dtype} {mask.shape}; it must be whole numbers {expected}, one a "
+                "pixel."
+            )
+        mask = mask.astype(np.int64)
+        wrong = mask[(mask < NOT_COUNTED) | (mask >= len(self.class_names))]
+        if len(wrong):
+            raise InputError(
+                f"the mask of {picture.name} holds {wrong[0]}, and the classes are 0 to {len(self.class_names) - 1}; "
+                f"write {NOT_COUNTED} where a pixel does not count."
+            )
+        if not (mask != NOT_COUNTED).any():
+            raise InputError(f"no pixel counts in the mask of {picture.name}; leave the picture out.")
+        encoded = (
+            encode_tokens(self.clip, image) if self.window is None else encode_windows(self.clip, image, self.window)
+        )
+        return Scene(
+            encoded.features, interpolation(encoded.y, image.height), interpolation(encoded.x, image.width), mask
+        )
+
+    def score(self, templates: Sequence[str], scenes: Scenes) -> list[Score]:
+        """Score many templates; the same template and scenes give the same bits."""
+        if not templates:
+            return []
+        with self.clip.timed("text"):
+            embeddings = encode_templates(self.clip.model, self.clip.tokenizer, templates, self.class_names)
+        return [self._score(t, e, scenes) for t, e in zip(templates, embeddings, strict=True)]
+
+    def _score(self, template: str, classes: Floats, scenes: Scenes) -> Score:
+        count = len(self.class_names)
+        both, either, there = (np.zeros((len(scenes), count), dtype=np.int64) for _ in range(3))
+        losses = np.empty(len(scenes), dtype=np.float64)
+        for i, scene in enumerate(scenes.scenes):
+            logits = self._pixels(scene, classes)  # (pixels that count, C)
+            truth = scene.mask[scene.mask != NOT_COUNTED]
+            predicted = logits.argmax(axis=1)
+            there[i] = np.bincount(truth, minlength=count)
+            both[i] = np.bincount(truth[predicted == truth], minlength=count)
+            either[i] = there[i] + np.bincount(predicted, minlength=count) - both[i]
+            highest = logits.max(axis=1)
+            log_sum = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1, dtype=np.float64))
+            losses[i] = np.maximum(log_sum - logits[np.arange(len(truth)), truth], 0.0).mean()
+        mean, values = mean_iou(both, either, there)
+        return Score(template, mean, float(losses.mean()), values, losses)
+
+    def _pixels(self, scene: Scene, classes: Floats) -> Floats:
+        h, w, _ = scene.features.shape
+        logits = logits_of(self.clip, scene.features.reshape(h * w, -1), classes).reshape(h, -1)
+        tall = (scene.rows @ logits).reshape(len(scene.rows), w, -1)  # (H, w, C)
+        pixels: Floats = (scene.columns @ tall)[scene.mask != NOT_COUNTED]
+        return pixels
+
+
+def mean_iou(both: Counts, either: Counts, there: Counts) -> tuple[float, npt.NDArray[np.float64]]:
+    """Return the mean IoU of the classes that occur, and its linearised value for each scene.
+
+    Args:
+        both: int64 (n, C), pixels of each scene that are of a class and were called it.
+        either: int64 (n, C), pixels that are of a class or were called it.
+        there: int64 (n, C), pixels that are of a class.
+
+    Returns:
+        The mean IoU in [0, 1]; float64 (n,), whose mean it is (see `SegmentationReward`).
+    """
+    occurs = there.sum(axis=0) > 0
+    both, either = both[:, occurs], either[:, occurs]
+    total = either.sum(axis=0)
+    iou = both.sum(axis=0) / total
+    influence = ((both - iou * either) / total).mean(axis=1)  # sums to 0 over the scenes
+    return float(iou.mean()), iou.mean() + len(both) * influence

@@ -1,0 +1,95 @@
+"""Class embeddings, computed once: what a template makes of a list of class names, in memory and on disk.
+
+The unit is one template over one list of classes, encoded alone. Floating-point sums depend on what is encoded
+together, so single strings kept from one call and used in another would make a score depend on what was asked before
+it; this way a score has the same bits whether its embeddings were kept or are made again. It costs little: templates
+share only their beginnings, and a beginning is one path of tokens for all classes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+from ipo.metrics.clip import Clip, Floats
+from ipo.metrics.text_tower import encode_templates
+from ipo.metrics.vector_file import VectorFile
+
+IN_MEMORY = 256 * 2**20
+"""Bytes of embeddings kept in memory."""
+ON_DISK = 2**30
+"""Bytes kept on disk per CLIP; the oldest go first."""
+
+
+class TextStore:
+    """Class embeddings of one CLIP.
+
+    Args:
+        clip: the encoder.
+        path: the file.
+    """
+
+    def __init__(self, clip: Clip, path: Path) -> None:
+        self.clip = clip
+        self._file = VectorFile(path)
+        self._recent: OrderedDict[str, Floats] = OrderedDict()
+        self._bytes = 0
+        self.encoded = 0
+        """Templates that this object had to encode; the others came from the store."""
+
+    def encode(self, templates: Sequence[str], class_names: Sequence[str]) -> list[Floats]:
+        """Return the class embeddings of each template: float32 (C, D), unit rows.
+
+        Raises:
+            InputError: the file is damaged or its folder cannot be written.
+        """
+        keys = [_key(template, class_names) for template in templates]
+        if all(key in self._recent for key in keys):
+            return [self._remember(key, self._recent[key]) for key in keys]
+        with self._file.open() as database:
+            return [self._one(database, key, t, class_names) for key, t in zip(keys, templates, strict=True)]
+
+    def _one(self, database: sqlite3.Connection, key: str, template: str, class_names: Sequence[str]) -> Floats:
+        found = self._recent.get(key)
+        if found is None:
+            flat = self._file.get(database, key)
+            found = None if flat is None else flat.reshape(len(class_names), -1)
+        if found is None:
+            with self.clip.timed("text"):
+                found = encode_templates(self.clip.model, self.clip.tokenizer, [template], class_names)[0]
+            self.encoded += 1
+            self._file.put(database, [key], [found])
+            _bound(database)
+        return self._remember(key, found)
+
+    def _remember(self, key: str, embeddings: Floats) -> Floats:
+        if key not in self._recent:
+            embeddings.setflags(write=False)
+            self._bytes += embeddings.nbytes
+        self._recent[key] = embeddings
+        self._recent.move_to_end(key)
+        while self._bytes > IN_MEMORY and len(self._recent) > 1:
+            self._bytes -= self._recent.popitem(last=False)[1].nbytes
+        return embeddings
+
+
+def _key(template: str, class_names: Sequence[str]) -> str:
+    return hashlib.sha256(json.dumps([template, *class_names]).encode()).hexdigest()
+
+
+def _bound(database: sqlite3.Connection) -> None:
+    """Drop the oldest embeddings once the file holds too much; SQLite fills their pages again."""
+    pages, free, size = (
+        int(database.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "freelist_count", "page_size")
+    )
+    if (pages - free) * size <= ON_DISK:
+        return
+    with database:  # an eighth at once, so that it is done seldom
+        database.execute(
+            "DELETE FROM features WHERE rowid IN "
+            "(SELECT rowid FROM features ORDER BY rowid LIMIT max(1, (SELECT count(*) FROM features) / 8))"
+        )

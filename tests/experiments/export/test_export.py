@@ -1,0 +1,194 @@
+"""Every target: loaded back by its own library, equal picture by picture, or refused; never half-written."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from safetensors import safe_open
+
+from ipo.experiments.commands.export import run
+from ipo.experiments.export import TARGETS, Differs, Reference, export
+from ipo.experiments.export.clip_benchmark import ClipBenchmark
+from ipo.experiments.export.npz import Npz
+from ipo.experiments.export.open_clip import OpenClip
+from ipo.metrics.clip import Clip
+from ipo.metrics.errors import InputError
+from ipo.metrics.pictures import Picture
+from ipo.programs.classifier import TemplateClassifier
+
+NAMES = ("cat", "ice_cream", "fish", '{x} "q" %d \\')
+ODD = "a {weird} \"quoted\" '<CLASS>' {0} {} {c} 9% \\ of <CLASS>, ☃"
+EQUAL = [(ODD, 2.0), ("a photo of a <CLASS>.", 2.0)]
+UNEQUAL = [(ODD, 2.0), ("a photo of a <CLASS>.", 1.0)]
+WITHOUT_HF = [name for name in TARGETS if name != "hf"]  # test_hf.py
+
+
+@pytest.fixture()
+def program(clip: Clip) -> TemplateClassifier:
+    made = TemplateClassifier(clip, NAMES, EQUAL)
+    made.temperature = 1.7
+    return made
+
+
+@pytest.mark.parametrize("target", WITHOUT_HF)
+@pytest.mark.parametrize("templates", [ODD, EQUAL], ids=["one", "ensemble"])
+def test_each_target_gives_the_same_loaded_back(
+    target: str, templates: str, clip: Clip, pictures: list[Picture], tmp_path: Path
+) -> None:
+    verdict = export(TemplateClassifier(clip, NAMES, templates), TARGETS[target](), tmp_path / "out.json", pictures)
+    assert verdict.startswith("checked, ")
+    assert f"same label on {len(pictures)} of {len(pictures)} pictures" in verdict
+    assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+
+
+def test_open_clip_builds_our_classifier_from_the_file(
+    program: TemplateClassifier, pictures: list[Picture], tmp_path: Path
+) -> None:
+    export(program, OpenClip(), tmp_path / "out", pictures)
+    module = runpy.run_path(str(tmp_path / "out" / "zero_shot_templates.py"))
+    assert module["TEMPLATES"] == [ODD, "a photo of a <CLASS>."]
+    assert tuple(module["CLASS_NAMES"]) == NAMES
+    assert module["templates"][0]("ice_cream") == ODD.replace("<CLASS>", "ice cream")
+    clip = program.clip
+    matrix = open_clip.build_zero_shot_classifier(
+        clip.model, clip.tokenizer, module["CLASS_NAMES"], module["templates"]
+    )
+    with safe_open(tmp_path / "out" / "classifier.safetensors", "np") as file:
+        saved, about = file.get_tensor("classifier"), file.metadata()
+    np.testing.assert_allclose(saved, matrix.numpy(), atol=1e-6)
+    assert saved.shape == (matrix.shape[0], len(NAMES))
+    assert (about["clip"], about["fingerprint"]) == ("embedded", clip.fingerprint)
+    assert (tuple(json.loads(about["class_names"])), about["temperature"]) == (NAMES, "1.7")
+    features = clip.encode_pictures(pictures)
+    ours = program.probabilities(pictures).argmax(axis=1)
+    assert (torch.from_numpy(features) @ matrix).argmax(dim=1).tolist() == ours.tolist()
+    assert len(set(ours.tolist())) > 1  # else equal labels would say little
+
+
+def test_clip_benchmark_finds_and_fills_the_lists(
+    program: TemplateClassifier, pictures: list[Picture], tmp_path: Path
+) -> None:
+    from clip_benchmark.datasets.builder import build_dataset
+
+    export(program, ClipBenchmark("dummy"), tmp_path / "out", pictures)
+    files = {"custom_template_file": "templates.json", "custom_classname_file": "classnames.json"}
+    dataset = build_dataset("dummy", **{key: str(tmp_path / "out" / name) for key, name in files.items()})
+    assert dataset.classes == ["cat", "ice cream", "fish", NAMES[3]]
+    filled = [template.format(c=dataset.classes[3]) for template in dataset.templates]
+    assert filled == [template.replace("<CLASS>", NAMES[3]) for template, _ in EQUAL]
+
+
+def test_npz_holds_weights_scale_and_temperature(
+    clip: Clip, program: TemplateClassifier, pictures: list[Picture], tmp_path: Path
+) -> None:
+    program.set_templates(UNEQUAL)
+    program.temperature = 0.5
+    assert export(program, Npz(), tmp_path / "out.npz", pictures).startswith("checked, with NumPy")
+    with np.load(tmp_path / "out.npz", allow_pickle=False) as arrays:
+        assert list(zip(arrays["templates"], arrays["weights"], strict=True)) == UNEQUAL
+        logits = arrays["logit_scale"] * clip.encode_pictures(pictures) @ arrays["class_embeddings"].T
+        scaled = torch.from_numpy(logits / arrays["temperature"]).softmax(dim=1)
+    np.testing.assert_allclose(scaled.numpy(), program.probabilities(pictures), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("target", "templates", "message"),
+    [
+        ("open_clip", UNEQUAL, "build_zero_shot_classifier of open_clip weighs all templates alike"),
+        ("clip_benchmark", UNEQUAL, "CLIP_benchmark weighs all templates alike"),
+        ("hf", EQUAL, "has one hypothesis_template and this is an ensemble of 2"),
+        ("hf", ODD, "not known what the CLIP 'embedded' is called in Hugging Face's format"),
+        ("txt", UNEQUAL, "holds no weights"),
+        ("txt", " a <CLASS>", "begins or ends with a space"),
+    ],
+)
+def test_what_a_target_cannot_express_is_refused(
+    target: str, templates: str, message: str, clip: Clip, pictures: list[Picture], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=message):
+        export(TemplateClassifier(clip, NAMES, templates), TARGETS[target](), tmp_path / "out", pictures)
+    assert list(tmp_path.iterdir()) == []
+
+
+class _Wrong(OpenClip):
+    """Writes the matrix of other templates."""
+
+    def write(self, program: TemplateClassifier, place: Path) -> None:
+        super().write(TemplateClassifier(program.clip, program.class_names, "a drawing of a <CLASS>"), place)
+
+
+def test_an_export_that_differs_is_not_kept(
+    program: TemplateClassifier, pictures: list[Picture], tmp_path: Path
+) -> None:
+    with pytest.raises(Differs, match="class embeddings differ by up to"):
+        export(program, _Wrong(), tmp_path / "out", pictures)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_label_is_noticed_unless_it_is_a_tie(program: TemplateClassifier, pictures: list[Picture]) -> None:
+    reference = Reference.of(program, pictures)
+    theirs = reference.probabilities.argsort(axis=1)[:, -1]
+    assert reference.same_labels(theirs) == f"same label on {len(pictures)} of {len(pictures)} pictures"
+    theirs[3] = reference.probabilities[3].argmin()
+    with pytest.raises(Differs, match=f"1 of {len(pictures)} pictures get another label"):
+        reference.same_labels(theirs)
+    reference.same_labels(theirs, tie=1.0)
+
+
+def test_a_missing_library_is_said_and_the_export_kept(
+    program: TemplateClassifier, pictures: list[Picture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("clip_benchmark")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "clip_benchmark", None)
+    verdict = export(program, ClipBenchmark(), tmp_path / "out", pictures)
+    assert verdict == "not checked: clip_benchmark is not installed; pip install clip_benchmark requests"
+    assert (tmp_path / "out" / "templates.json").is_file()
+
+
+# --- the command
+
+
+@pytest.fixture()
+def saved(program: TemplateClassifier, tmp_path: Path) -> Path:
+    (tmp_path / "run").mkdir()
+    program.save(str(tmp_path / "run" / "program.json"))
+    return tmp_path / "run"
+
+
+def test_the_command_takes_a_run_and_says_what_was_checked(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = saved.parent / "out.json"
+    assert run(saved, "program.json", out, None, None, None) == 0
+    assert capsys.readouterr().out.startswith(
+        f"wrote {out} for program.json; checked, with DSPy: same label on 36 of 36"
+    )
+    assert TemplateClassifier.from_file(out).temperature == 1.7
+
+
+@pytest.mark.parametrize(
+    ("to", "out", "pictures", "dataset", "hf_model", "message"),
+    [
+        ("onnx", "out", None, None, None, "no target 'onnx'; it can be open_clip, clip_benchmark, hf, npz"),
+        ("txt", "run", None, None, None, "run already exists"),
+        ("txt", "gone/out", None, None, None, "there is no folder .*gone"),
+        ("txt", "out", "gone.png", None, None, "cannot read the picture .*gone.png"),
+        ("txt", "out", "run", None, None, "no pictures in .*run"),
+        ("txt", "out", None, "wds/x", None, "--dataset is for --to clip_benchmark, not txt"),
+        ("npz", "out", None, None, "x", "--hf-model is for --to hf, not npz"),
+        ("program.json", "out", None, None, None, "a name that ends with .json"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(
+    to: str, out: str, pictures: str | None, dataset: str | None, hf_model: str | None, message: str, saved: Path
+) -> None:
+    place = saved.parent
+    with pytest.raises(InputError, match=message):
+        run(saved, to, place / out, place / pictures if pictures else None, dataset, hf_model)
+    assert [path.name for path in place.iterdir()] == ["run"]

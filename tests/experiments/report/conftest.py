@@ -1,0 +1,88 @@
+"""A real small run to report on, its hostile twin, and a real browser."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ipo.experiments.cli import main
+from ipo.experiments.embedded import PICTURES_DIR
+from support.openai_server import Asked, Reply, listed, running, templates
+from support.report_files import HOSTILE, analysis, change_json, poisoned
+from support.runs import KEY
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
+    """A run over the HTTP server: two steps on 16 classes that ship with us, with a winner; nobody may change it."""
+    folder = tmp_path_factory.mktemp("reported")
+    with running() as server, pytest.MonkeyPatch.context() as patch:
+        server.behave = _answer
+        patch.setenv("OPENAI_API_KEY", KEY)
+        patch.setenv("IPO_CACHE_DIR", str(folder / "cache"))
+        patch.setattr("ipo.experiments.run.load_clip", lambda name: clip)
+        for name in sorted((PICTURES_DIR / "a").iterdir())[:16]:
+            shutil.copytree(name, folder / "pictures" / name.name)
+        settings = ("describer=none", "shots=1", "selection_shots=2", "candidates_per_step=4", "steps=2")
+        where = (f"--data=folder:{folder / 'pictures'}", "--lm", "openai/test-model", f"lm_api_base={server.base}")
+        assert main(["optimize", *where, *settings, "--quiet", "--out", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+def _answer(asked: Asked) -> Reply:
+    """Write one template without a slot, one that fits the pictures (they are negatives), and any others."""
+    return Reply(listed(asked, ["no slot at all", "an x-ray of a <CLASS> with neon colors.", *templates(asked)]))
+
+
+@pytest.fixture()
+def run_folder(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the run that the test may change, without an analysis."""
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    (folder / "analysis.json").unlink(missing_ok=True)
+    return folder
+
+
+@pytest.fixture()
+def analysed(run_folder: Path) -> Path:
+    """The run with an analysis."""
+    template = json.loads((run_folder / "result.json").read_text())["template"]
+    (run_folder / "analysis.json").write_text(json.dumps(analysis(template)))
+    return run_folder
+
+
+@pytest.fixture()
+def hostile(analysed: Path) -> Path:
+    """The run with every text that anybody else could have written turned against the page."""
+    for name in ("result.json", "environment.json", "program.json", "analysis.json"):
+        change_json(analysed / name, poisoned)
+    journal = analysed / "journal.jsonl"
+    events = [poisoned(json.loads(line)) for line in journal.read_text().splitlines()]
+    journal.write_text("".join(json.dumps(event) + "\n" for event in events))
+    config = yaml.safe_load((analysed / "config.yaml").read_text())
+    (analysed / "config.yaml").write_text(yaml.safe_dump(config | {"task": HOSTILE, "data": HOSTILE, "lm": HOSTILE}))
+    return analysed
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium; without one these tests fail, for a page that no browser has opened is not tested."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.fail("no Chromium is installed to open the report with; install it: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    quiet = ("background-networking", "component-update", "sync")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(
+            executable_path=found,
+            args=["--no-sandbox", "--disable-gpu", "--no-first-run", *(f"--disable-{name}" for name in quiet)],
+        )
+        yield opened
+        opened.close()

@@ -1,0 +1,141 @@
+"""The report in a real browser: nothing in it may act by itself, and everything in it can be reached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipo.experiments.report import compare_page, run_page
+from ipo.experiments.report.gather import gather
+from support.report_files import ACTS_IF_NOT_SHOWN, HOSTILE
+
+SECTIONS = ["answer", "search", "words", "classes", "optimism", "reproduce"]
+Open = Callable[..., Any]
+
+
+@pytest.fixture()
+def complaints() -> list[str]:
+    """What the browser complained of: errors, blocked content, dialogs, requests to anywhere."""
+    return []
+
+
+@pytest.fixture()
+def show(browser: Any, tmp_path: Path, complaints: list[str]) -> Iterator[Open]:
+    """Open a page from disk."""
+    contexts = []
+
+    def start(html: str, *, width: int = 1100, scheme: str = "light") -> Any:
+        file = tmp_path / "shown.html"
+        file.write_text(html, encoding="utf-8")
+        context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on(
+            "request",
+            lambda request: request.url.startswith(("file:", "data:")) or complaints.append(f"request: {request.url}"),
+        )
+        page.goto(file.as_uri())
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_section_is_there_and_nothing_is_blocked(
+    show: Open, analysed: Path, complaints: list[str], scheme: str
+) -> None:
+    page = show(run_page(gather(analysed)), scheme=scheme)
+    assert page.eval_on_selector_all("main > section", "all => all.map(one => one.id)") == SECTIONS
+    links = page.eval_on_selector_all("nav a", "all => all.map(one => one.getAttribute('href'))")
+    assert links == [f"#{name}" for name in SECTIONS]
+    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    plot = page.evaluate("document.querySelector('img.plot').currentSrc")
+    assert plot.startswith("data:image/svg+xml;base64,")
+    assert (plot == page.get_attribute("picture source >> nth=0", "srcset")) == (scheme == "dark")
+    assert page.evaluate("getComputedStyle(document.querySelector('.facts .main')).borderTopStyle") == "solid"
+    assert complaints == []
+
+
+def test_the_browser_would_have_complained(show: Open, analysed: Path, complaints: list[str]) -> None:
+    html = run_page(gather(analysed))
+    show(html.replace("</main>", "<p style='color:red'>x</p><script>alert(1)</script></main>"))
+    assert len([line for line in complaints if "Content Security Policy" in line]) == 2
+
+
+@pytest.mark.parametrize("kind", ["one run", "several runs"])
+def test_it_fits_a_phone(show: Open, analysed: Path, hostile: Path, kind: str, complaints: list[str]) -> None:
+    run = gather(hostile)
+    page = show(run_page(run) if kind == "one run" else compare_page([run, run]), width=360)
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    assert complaints == []
+
+
+def test_a_step_and_its_messages_open_by_keyboard(show: Open, analysed: Path) -> None:
+    page = show(run_page(gather(analysed)))
+
+    def tab_to(selector: str) -> None:
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+                return
+        raise AssertionError(f"{selector} cannot be reached with the Tab key")
+
+    tab_to(".skip")
+    tab_to(".step > summary")
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid", "the focus cannot be seen"
+    page.keyboard.press("Enter")
+    tab_to(".step[open] .messages > summary")
+    page.keyboard.press("Enter")
+    assert page.is_visible("text=[[ ## templates ## ]] >> nth=0")
+
+
+def test_hostile_text_is_text(show: Open, hostile: Path, complaints: list[str]) -> None:
+    html = run_page(gather(hostile))
+    assert not any(char in html for char in (*ACTS_IF_NOT_SHOWN, "\ud800"))
+    page = show(html)
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+    page.mouse.click(200, 200)
+    assert page.eval_on_selector_all("script, iframe, object, embed, link, base, form", "all => all.length") == 0
+    assert page.eval_on_selector_all("style", "all => all.length") == 1
+    assert page.evaluate("[...document.images].every(image => /^data:image\\/(svg\\+xml|png);/.test(image.src))")
+    assert page.evaluate(
+        "[...document.querySelectorAll('*')].every(one => [...one.attributes].every(a => !/^(on|style)/.test(a.name)))"
+    )
+    shown = HOSTILE
+    for char in ACTS_IF_NOT_SHOWN:
+        shown = shown.replace(char, f"[U+{ord(char):04X}]")
+    assert page.inner_text("h1") == shown.strip() + "[U+D800]"
+    for section in SECTIONS:
+        assert shown.split("<CLASS>")[0] in page.inner_text(f"#{section}"), f"#{section} does not show the text"
+    assert page.title().startswith("<script>alert(1)</script>")
+    assert complaints == []
+
+
+def test_no_rule_of_accessibility_is_broken(show: Open, analysed: Path) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    run = gather(analysed)
+    for html in (run_page(run), compare_page([run, run])):
+        for scheme in ("light", "dark"):
+            page = show(html, scheme=scheme)
+            page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+            found = Axe().run(page)
+            assert found.violations_count == 0, found.generate_report()
+
+
+def test_paper_shows_what_is_folded_but_not_the_messages(show: Open, analysed: Path) -> None:
+    page = show(run_page(gather(analysed)))
+    page.emulate_media(media="print")
+    assert page.evaluate("document.querySelector('.step .history').getBoundingClientRect().height") > 0
+    assert page.evaluate("document.querySelector('.talk').checkVisibility({contentVisibilityAuto: true})") is False
+    assert page.is_visible(".on-paper")

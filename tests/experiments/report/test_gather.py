@@ -1,0 +1,73 @@
+"""Reading a run directory: what is wrong with it is one sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipo.experiments.report.gather import gather
+from ipo.metrics.errors import InputError
+from support.report_files import change_json
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not a run directory: there is no such folder"):
+        gather(tmp_path / "nothing")
+
+
+def test_a_folder_of_something_else(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"is not a run directory: it has no journal\.jsonl"):
+        gather(tmp_path)
+
+
+def test_a_run_that_is_not_done_is_to_be_resumed(run_folder: Path) -> None:
+    (run_folder / "result.json").unlink()
+    with pytest.raises(InputError, match=rf"no result\.json yet; go on with `ipo optimize --resume {run_folder}`"):
+        gather(run_folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("result.json", '{"schema": 1,', "result.json is not valid JSON .*; restore it, or start a new run"),
+        ("result.json", "[]", "not of the form that this version reads"),
+        ("result.json", '{"schema": 2}', "not of the form"),
+        ("program.json", "{}", r"program.json is not of the form .*\(class_names: field required\)"),
+        ("environment.json", None, "cannot read .*environment.json"),
+        ("config.yaml", None, "cannot read the configuration"),
+        ("journal.jsonl", '{"type": "scores"\n', "damaged in line 1"),
+        ("journal.jsonl", '{"type": "lm", "seconds": 1}\n', "not as this version writes it"),
+        ("analysis.json", "{", "analysis.json is not valid JSON .*; remove it, the report does without"),
+        ("analysis.json", '{"schema": 1}', r"\(words: field required\); remove it"),
+        ("result.json", "\udcff", "result.json is not valid JSON"),
+    ],
+)
+def test_a_broken_file_is_named(run_folder: Path, name: str, content: str | None, expected: str) -> None:
+    file = run_folder / name
+    file.unlink(missing_ok=True)
+    if content is not None:
+        file.write_text(content, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(InputError, match=expected):
+        gather(run_folder)
+
+
+def test_a_run_without_test_scores(run_folder: Path) -> None:
+    def drop(result: dict[str, Any]) -> dict[str, Any]:
+        del result["scores"]["test"]
+        return result
+
+    change_json(run_folder / "result.json", drop)
+    with pytest.raises(InputError, match="no scores of the test pictures"):
+        gather(run_folder)
+
+
+@pytest.mark.parametrize("thumbnail", ["https://example.org/x.jpg", "data:image/svg+xml;base64,PHN2Zz4=", "x"])
+def test_a_thumbnail_is_a_picture_and_nothing_else(analysed: Path, thumbnail: str) -> None:
+    found = json.loads((analysed / "analysis.json").read_text())
+    found["flips"]["gained"][0]["thumbnail"] = thumbnail
+    (analysed / "analysis.json").write_text(json.dumps(found))
+    with pytest.raises(InputError, match=r"flips\.gained\.0\.thumbnail"):
+        gather(analysed)

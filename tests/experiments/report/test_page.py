@@ -1,0 +1,166 @@
+"""What the page says, and that it says nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipo.experiments.cli import main
+from ipo.experiments.config import load_config
+from ipo.experiments.report import compare_page, run_page, write_report
+from ipo.experiments.report.gather import gather
+from support.report_files import change_json
+
+ANCHORS = ("content", "answer", "search", "words", "classes", "optimism", "reproduce")
+
+
+def text(page: str) -> str:
+    """Return what a reader sees, with single spaces."""
+    body = re.sub(r"<style>.*?</style>|<[^>]*>", "", page.replace("</", " </"), flags=re.DOTALL)
+    return re.sub(r"\s+([.,;:)\]”])", r"\1", " ".join(html.unescape(body).split()))
+
+
+def test_the_answer_comes_first(analysed: Path) -> None:
+    result = json.loads((analysed / "result.json").read_text())
+    gain = result["scores"]["test"]["difference"]["mean"]
+    page = text(run_page(gather(analysed)))
+    used = result["lm"]["optimizer"]
+    first = page[: page.index("The search")]
+    assert result["template"] in first
+    assert (f"{100 * gain:+.1f} points".replace("-", "−") if round(100 * gain, 1) else "0.0 points") in first
+    assert f"{used['tokens_in'] + used['tokens_out']:,} tokens, {used['calls']} calls" in first
+
+
+def test_only_the_style_sheet_is_allowed(analysed: Path) -> None:
+    page = run_page(gather(analysed))
+    (css,) = re.findall(r"<style>(.*?)</style>", page, flags=re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert html.unescape(policy) == (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )
+    assert "unsafe" not in policy
+    assert not re.search(r"<script|\sstyle=|\son\w+=", page)
+    assert set(re.findall(r'(?:src|srcset|href)="([^"]{5})', page)) <= {"data:", *(f"#{name[:4]}" for name in ANCHORS)}
+
+
+def test_the_same_run_gives_the_same_page(analysed: Path) -> None:
+    assert run_page(gather(analysed)) == run_page(gather(analysed))
+
+
+def test_what_is_missing_is_said_and_how_to_get_it(run_folder: Path) -> None:
+    page = text(run_page(gather(run_folder)))
+    words = page[page.index("What each word does") : page.index("Where it gains")]
+    assert f"--lm replay/{run_folder} --out {run_folder}-again" in words
+    assert "Missing" in page[page.index("Where it gains") : page.index("From search to test")]
+
+
+def test_words_that_were_not_measured_have_their_reason(analysed: Path) -> None:
+    change_json(
+        analysed / "analysis.json", lambda found: {**found, "words": None, "words_missing": "No such pictures."}
+    )
+    assert "Nothing to show: No such pictures." in text(run_page(gather(analysed)))
+
+
+def test_words_classes_confusions_and_flips_are_shown(analysed: Path) -> None:
+    page = text(run_page(gather(analysed)))
+    for shown in (
+        "−12.3 [−13.3, −11.3]",  # a removal
+        "the mean with “any”, “some”",  # a placebo
+        "not bounded",  # an interval that is none
+        "it has no <CLASS> slot",
+        "1 of 3 classes gain, 1 lose",
+        "cat car 3 0",  # a confusion that is gone
+        "car bus 0 2",
+        "Wrong before, right now: 3",
+        "1 of 3 pictures are shown",
+        "cat car → cat",
+    ):
+        assert shown in page, shown
+
+
+def test_a_kept_template_has_no_confusions(analysed: Path) -> None:
+    def keep(result: dict[str, Any]) -> dict[str, Any]:
+        return {**result, "template": result["initial_template"]}
+
+    change_json(analysed / "result.json", keep)
+    page = text(run_page(gather(analysed)))
+    assert "Nothing convincing was found: the initial template stays." in page
+    assert "The template did not change, so no class gains or loses." in page
+    assert "Wrong before" not in page
+
+
+def test_new_classes_and_their_harmonic_mean_are_shown(run_folder: Path) -> None:
+    def widen(result: dict[str, Any]) -> dict[str, Any]:
+        scores = {**result["scores"], "new": result["scores"]["test"]}
+        return {**result, "scores": scores, "harmonic_mean": {"initial": 0.4321, "optimised": 0.5678}}
+
+    change_json(run_folder / "result.json", widen)
+    page = text(run_page(gather(run_folder)))
+    assert "Gain on classes never searched" in page
+    assert "43.2 % → 56.8 %" in page
+
+
+def test_an_early_stop_is_said(run_folder: Path) -> None:
+    change_json(run_folder / "result.json", lambda result: {**result, "stopped": "the budget of $1 is used up"})
+    assert "The search was stopped early: the budget of $1 is used up." in text(run_page(gather(run_folder)))
+
+
+def test_the_command_makes_the_same_configuration(run_folder: Path) -> None:
+    run = gather(run_folder)
+    ipo, optimize, *words = shlex.split(run.command)
+    assert (ipo, optimize) == ("ipo", "optimize")
+    assert load_config(None, words) == run.config
+    assert "shots=1" in words
+    assert not any(word.startswith(("history_size=", "preset=")) for word in words), "a default is repeated"
+
+
+def test_the_command_to_replay_finds_the_same(
+    run_folder: Path, tmp_path: Path, clip: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipo.experiments.run.load_clip", lambda name: clip)
+    monkeypatch.setenv("IPO_CACHE_DIR", str(tmp_path / "cache"))
+    run = gather(run_folder)
+    assert main([*shlex.split(run.command_to_replay)[1:], "--quiet"]) == 0
+    again = gather(tmp_path / "run-again")
+    assert (again.result.template, again.result.scores) == (run.result.template, run.result.scores)
+
+
+def test_runs_stand_side_by_side(run_folder: Path, finished: Path) -> None:
+    page = text(compare_page([gather(finished), gather(run_folder)]))
+    assert "2 runs side by side" in page
+    assert "Nothing: all runs have the same configuration." in page
+
+    config = run_folder / "config.yaml"
+    config.write_text(config.read_text().replace("shots: 1", "shots: 3", 1).replace("seed: 0", "seed: 7"))
+    page = text(compare_page([gather(finished), gather(run_folder)]))
+    assert "run shots seed 1 1 0 2 3 7" in page
+    assert "has chosen on the test" in page
+
+
+def test_a_mean_is_given_only_where_nothing_but_the_seed_differs(run_folder: Path, finished: Path) -> None:
+    config = run_folder / "config.yaml"
+    config.write_text(config.read_text().replace("seed: 0", "seed: 7"))
+    page = text(compare_page([gather(finished), gather(run_folder)]))
+    assert "Only the seed differs. Mean gain on the sealed test over 2 seeds" in page
+
+
+@pytest.mark.parametrize("field", ["data", "clip"])
+def test_runs_that_cannot_be_compared_are_said_to_be_so(run_folder: Path, finished: Path, field: str) -> None:
+    other = {"name": "other", "fingerprint": "other", "classes": 2, "shots": 1}
+    change_json(run_folder / "result.json", lambda result: {**result, field: other})
+    assert "cannot be compared directly" in text(compare_page([gather(finished), gather(run_folder)]))
+
+
+def test_it_is_written_into_the_run(analysed: Path) -> None:
+    file = write_report(analysed)
+    assert file == analysed / "report.html"
+    assert file.read_text(encoding="utf-8") == run_page(gather(analysed))

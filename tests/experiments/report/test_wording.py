@@ -1,0 +1,54 @@
+"""How numbers and foreign text look."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from markupsafe import Markup
+
+from ipo.experiments.report import wording
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("plain <b>", "plain <b>"),
+        ("\u202eright to left\u202c", "[U+202E]right to left[U+202C]"),
+        ("zero\u200bwidth\ufeff", "zero[U+200B]width[U+FEFF]"),
+        ("\x00\x1b[31m\r", "[U+0000][U+001B][31m[U+000D]"),
+        ("\u2028\u2029", "[U+2028][U+2029]"),
+        ("\ud83d", "[U+D83D]"),
+        ("line\n\ttab", "line\n\ttab"),
+        ("שלום, café, 写真, 🙂", "שלום, café, 写真, 🙂"),
+        (7, 7),
+    ],
+)
+def test_what_would_act_is_shown_by_number(given: object, shown: object) -> None:
+    assert wording.visible(given) == shown
+
+
+def test_markup_of_our_own_is_left_alone() -> None:
+    assert wording.visible(Markup("<b>\u200b</b>")) == Markup("<b>\u200b</b>")
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (wording.points(0.1397), "+14.0"),
+        (wording.points(-0.05), "−5.0"),
+        (wording.points(-0.0001), "0.0"),
+        (wording.percent(0.53309), "53.3 %"),
+        (wording.percent(math.nan), "unknown %"),
+        (wording.interval((-0.01, math.inf)), "[−1.0, unknown]"),
+        (wording.interval(None), "not bounded"),
+        (wording.nats_change(-1.23456), "−1.235"),
+        (wording.p_value(0.00001), "< 0.0001"),
+        (wording.p_value(0.5), "= 0.5000"),
+        (wording.duration(59.4), "59 s"),
+        (wording.duration(323), "5 min 23 s"),
+        (wording.duration(7260), "2 h 1 min"),
+    ],
+)
+def test_numbers(shown: str, expected: str) -> None:
+    assert shown == expected

@@ -1,0 +1,75 @@
+"""Laying out what words do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ipo.experiments.report.schema import WordChange
+from ipo.experiments.report.words import Edit, edits, layers
+
+TEMPLATE = "a dim photo of a <CLASS>."
+
+
+def removal(start: int, end: int, accuracy: float = -0.01, **more: Any) -> WordChange:
+    change = {"change": accuracy, "ci95": (accuracy - 0.1, accuracy + 0.1)}
+    fields = {"kind": "remove", "span": (start, end), "text": TEMPLATE[start:end], "template": TEMPLATE}
+    return WordChange.model_validate(fields | {"accuracy": change, "loss": change, "significant": False} | more)
+
+
+def test_words_come_first_and_phrases_below() -> None:
+    lines = layers(TEMPLATE, [removal(0, 11), removal(2, 5), removal(6, 11), removal(0, 1)])
+    assert [[piece.text for piece in line if piece.change] for line in lines] == [
+        ["a", "dim", "photo"],
+        ["a dim photo"],
+    ]
+
+
+def test_every_line_spells_the_template() -> None:
+    spans = [(0, 11), (2, 5), (4, 20), (6, 11), (0, len(TEMPLATE))]
+    lines = layers(TEMPLATE, [removal(*span) for span in spans])
+    assert all("".join(piece.text for piece in line) == TEMPLATE for line in lines)
+    assert sum(piece.change is not None for line in lines for piece in line) == len(spans)
+
+
+@pytest.mark.parametrize("span", [(-1, 3), (3, 3), (5, 2), (0, 999), None])
+def test_a_span_outside_the_template_is_not_drawn(span: tuple[int, int] | None) -> None:
+    assert layers(TEMPLATE, [removal(0, 1, span=span)]) == []
+
+
+def test_other_kinds_are_not_drawn() -> None:
+    assert layers(TEMPLATE, [removal(0, 1, kind="move"), removal(0, 1, kind="placebo")]) == []
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "significant", "tone"),
+    [
+        (-0.06, True, "help-3 clear"),
+        (-0.03, False, "help-2"),
+        (-0.001, False, "help-1"),
+        (0.0, False, "same-1"),
+        (0.02, False, "harm-2"),
+        (0.5, True, "harm-3 clear"),
+    ],
+)
+def test_a_word_helps_where_accuracy_falls_without_it(accuracy: float, significant: bool, tone: str) -> None:
+    ((piece, *_),) = layers(TEMPLATE, [removal(0, 1, accuracy, significant=significant)])
+    assert piece.tone == tone
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        ("a photo of a <CLASS>.", [Edit("removed", "dim ")]),
+        ("a some photo of a <CLASS>.", [Edit("removed", "dim"), Edit("added", "some")]),
+        ("a dim photo of a <CLASS>", [Edit("removed", ".")]),
+        (TEMPLATE, []),
+    ],
+)
+def test_what_changed_is_marked_and_nothing_else(after: str, expected: list[Edit]) -> None:
+    found = edits(TEMPLATE, after)
+    changed = [Edit(edit.kind, edit.text) for edit in found if edit.kind != "same"]
+    assert [(e.kind, e.text.strip()) for e in changed] == [(e.kind, e.text.strip()) for e in expected]
+    assert "".join(edit.text for edit in found if edit.kind != "added") == TEMPLATE
+    assert "".join(edit.text for edit in found if edit.kind != "removed") == after

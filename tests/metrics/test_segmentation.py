@@ -1,0 +1,132 @@
+"""Mean IoU, its linearised values, and where features come from."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import dspy
+import numpy as np
+import pytest
+from PIL import Image
+
+from ipo.metrics.clip import Clip
+from ipo.metrics.errors import InputError
+from ipo.metrics.patches import encode_windows, interpolation
+from ipo.metrics.pictures import Picture
+from ipo.metrics.segmentation import Scene, Scenes, SegmentationReward, mean_iou
+
+rng = np.random.default_rng(0)
+
+
+def picture(height: int, width: int) -> Picture:
+    buffer = io.BytesIO()
+    Image.fromarray(rng.integers(0, 255, (height, width, 3), dtype=np.uint8)).save(buffer, format="PNG")
+    return Picture.from_bytes("noise", buffer.getvalue())
+
+
+def counts(truth: np.ndarray, predicted: np.ndarray, classes: int) -> tuple[np.ndarray, ...]:
+    each = np.arange(classes)
+    is_class, called = truth[..., None] == each, predicted[..., None] == each
+    return tuple(a.sum(axis=1).astype(np.int64) for a in (is_class & called, is_class | called, is_class))
+
+
+def test_mean_iou_is_over_the_classes_that_occur() -> None:
+    truth, predicted = np.array([[0, 0, 1, 1]]), np.array([[0, 2, 1, 1]])
+    # Class 0: 1 of 2; class 1: 2 of 2; class 2 does not occur, and costs class 0 a pixel.
+    assert mean_iou(*counts(truth, predicted, 3))[0] == pytest.approx(0.75)
+
+
+def test_values_have_the_mean_iou_as_their_mean_and_the_jackknifes_error() -> None:
+    truth = rng.integers(0, 4, (200, 30))
+    predicted = np.where(rng.random((200, 30)) < rng.random((200, 1)), truth, rng.integers(0, 4, (200, 30)))
+    both, either, there = counts(truth, predicted, 4)
+    mean, values = mean_iou(both, either, there)
+    assert values.mean() == pytest.approx(mean)
+    n = len(truth)
+    without = np.array([mean_iou(*(np.delete(a, i, axis=0) for a in (both, either, there)))[0] for i in range(n)])
+    jackknife = np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum())
+    assert values.std(ddof=1) / np.sqrt(n) == pytest.approx(jackknife, rel=0.02)
+
+
+def test_scores_are_those_of_a_segmentation_done_by_hand(clip: Clip) -> None:
+    names = ["cat", "dog", "bus"]
+    texts = clip.encode_texts([f"a {name}" for name in names])
+    # A scene of 2 x 2 places that look like texts, and a mask that agrees but for one quarter.
+    features = texts[[0, 1, 2, 0]].reshape(2, 2, -1)
+    centres = np.array([1.0, 3.0])
+    mask = np.array([[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 1, 1], [2, 2, 1, -1]])
+    scene = Scene(features, interpolation(centres, 4), interpolation(centres, 4), mask)
+    reward = SegmentationReward(clip, names, window=48)
+    score = reward.score(["a <CLASS>"], Scenes((scene,)))[0]
+
+    weight = np.array([[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
+    pixels = np.einsum("yi,xj,ijd->yxd", weight, weight, clip.logit_scale * features @ texts.T)
+    predicted, counted = pixels.argmax(axis=2), mask >= 0
+    iou = [
+        ((predicted == c) & (mask == c) & counted).sum() / (((predicted == c) | (mask == c)) & counted).sum()
+        for c in range(3)
+    ]
+    assert score.accuracy == pytest.approx(np.mean(iou))
+    assert 0.3 < score.accuracy < 1
+    chance = np.exp(pixels - pixels.max(axis=2, keepdims=True))
+    chance /= chance.sum(axis=2, keepdims=True)
+    right = np.take_along_axis(chance, np.maximum(mask, 0)[..., None], axis=2)[..., 0]
+    assert score.loss == pytest.approx(-np.log(right[counted]).mean(), rel=1e-4)
+    assert score.n == 1
+    assert reward.score([], Scenes((scene,))) == []
+
+
+def test_a_window_is_a_picture_of_its_own(clip: Clip) -> None:
+    image = picture(96, 120).image()
+    patches = encode_windows(clip, image, 48)
+    assert patches.features.shape == (3, 4, 128)
+    assert patches.y.tolist() == [24, 48, 72]
+    assert patches.x[[0, -1]].tolist() == [24, 96]
+    buffer = io.BytesIO()
+    image.crop((0, 24, 48, 72)).save(buffer, format="PNG")
+    alone = clip.encode_pictures([Picture.from_bytes("crop", buffer.getvalue())])[0]
+    np.testing.assert_allclose(patches.features[1, 0], alone, atol=1e-5)
+
+
+def test_a_window_as_large_as_the_picture_sees_it_whole(clip: Clip) -> None:
+    given = picture(48, 48)
+    patches = encode_windows(clip, given.image(), 48)
+    assert patches.features.shape == (1, 1, 128)
+    np.testing.assert_allclose(patches.features[0, 0], clip.encode_pictures([given])[0], atol=1e-5)
+
+
+def test_interpolation_is_linear_and_constant_outside() -> None:
+    weights = interpolation(np.array([2.0, 6.0]), 8)
+    assert weights[:2].tolist() == [[1, 0], [1, 0]]
+    assert weights[3].tolist() == [0.625, 0.375]
+    np.testing.assert_allclose(weights.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (np.zeros((48, 40), int), r"int64 \(48, 40\); it must be whole numbers \(48, 48\)"),
+        (np.zeros((48, 48)), "float64"),
+        (np.full((48, 48), 255, np.uint8), "holds 255, and the classes are 0 to 1; write -1"),
+        (np.full((48, 48), -2), "holds -2"),
+        (np.full((48, 48), -1), "no pixel counts"),
+    ],
+)
+def test_masks_that_do_not_fit_are_refused(mask: Any, message: str, clip: Clip) -> None:
+    reward = SegmentationReward(clip, ["cat", "dog"], window=48)
+    with pytest.raises(InputError, match=message):
+        reward.examples([dspy.Example(image=picture(48, 48), mask=mask)])
+
+
+def test_missing_masks_and_windows_that_do_not_fit_are_refused(clip: Clip) -> None:
+    reward = SegmentationReward(clip, ["cat"], window=60)
+    with pytest.raises(InputError, match="needs an image and a mask"):
+        reward.examples([dspy.Example(image=picture(48, 48))])
+    with pytest.raises(InputError, match="window of 60 pixels does not fit into a picture of 48 x 48"):
+        reward.examples([dspy.Example(image=picture(48, 48), mask=np.zeros((48, 48), int))])
+
+
+def test_a_tower_without_patch_tokens_asks_for_windows(clip: Clip) -> None:
+    with pytest.raises(InputError, match=r"TimmModel.* has no patch tokens.*give a window"):
+        SegmentationReward(clip, ["cat"])

@@ -1,0 +1,101 @@
+"""Files of a run for the tests of its report: an analysis, and texts that try to act."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+PIXEL = "data:image/png;base64," + (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+HOSTILE = (
+    "<script>alert(1)</script><img src=x onerror=alert(2)>\"'></title></style></bdi>{{ 7*7 }}{% raw %}"
+    "\u202eevil\u2066\u200b\u0007 <CLASS> &amp; "
+).ljust(200, "W")
+ACTS_IF_NOT_SHOWN = ("\u202e", "\u2066", "\u200b", "\u0007")
+_STRUCTURE = {"type", "kind", "hits", "part", "thumbnail", "pictures"}
+"""Keys whose values steer the page instead of being printed on it."""
+
+
+def change_json(file: Path, change: Any) -> None:
+    """Rewrite a JSON file."""
+    file.write_text(json.dumps(change(json.loads(file.read_text()))))
+
+
+def poisoned(value: Any) -> Any:
+    """Replace every text that anybody else could have written."""
+    if isinstance(value, str):
+        return HOSTILE + "\ud800"  # half of a pair, which JSON can hold and UTF-8 cannot
+    if isinstance(value, dict):
+        return {name: item if name in _STRUCTURE else poisoned(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [poisoned(item) for item in value]
+    return value
+
+
+def analysis(template: str) -> dict[str, Any]:
+    """Return an analysis of the form that a run writes, with numbers that are easy to find on a page."""
+
+    def change(kind: str, span: list[int], changed: str, accuracy: float, **more: Any) -> dict[str, Any]:
+        return {
+            "kind": kind,
+            "span": span,
+            "text": template[slice(*span)],
+            "template": changed,
+            "accuracy": {"change": accuracy, "ci95": [accuracy - 0.01, accuracy + 0.01]},
+            "loss": {"change": -accuracy, "ci95": None},
+            "p": 0.01,
+            "significant": accuracy < -0.1,
+            **more,
+        }
+
+    first = template.index(" ")
+    second = template.index(" ", first + 1)
+    flip = {"picture": "cat/01.webp", "class": "cat", "before": "car", "after": "cat", "thumbnail": PIXEL}
+    return {
+        "schema": 1,
+        "words": {
+            "part": "selection",
+            "n": 6,
+            "template": template,
+            "accuracy": 0.5,
+            "loss": 1.25,
+            "changes": [
+                change("remove", [0, first], template[first + 1 :], -0.123),
+                change("remove", [0, second], template[second + 1 :], 0.031),
+                change("placebo", [0, first], "any" + template[first:], -0.017, **{"with": ["any", "some"]}),
+                change("move", [first, second], "<CLASS> " + template, 0.0, to="first"),
+            ],
+            "skipped": [{"template": "no slot", "reason": "it has no <CLASS> slot"}],
+            "note": "A note on the words.",
+        },
+        "classes": [
+            _class("cat", 0.25, 1.0),
+            _class("car", 1.0, 0.5),
+            _class("bus", 0.5, 0.5),
+        ],
+        "confusions": {
+            "vanished": [{"true": "cat", "predicted": "car", "initial": 3, "optimised": 0}],
+            "appeared": [{"true": "car", "predicted": "bus", "initial": 0, "optimised": 2}],
+        },
+        "flips": {
+            "gained": [flip],
+            "lost": [{**flip, "before": "cat", "after": "bus"}],
+            "gained_total": 3,
+            "lost_total": 1,
+        },
+    }
+
+
+def _class(name: str, initial: float, optimised: float) -> dict[str, Any]:
+    gain = optimised - initial
+    return {
+        "name": name,
+        "part": "test",
+        "n": 4,
+        "initial": initial,
+        "optimised": optimised,
+        "gain": gain,
+        "loss_change": -gain,
+    }
