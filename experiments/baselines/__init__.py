@@ -1,0 +1,35 @@
+"""Methods under test: IPO's variants, its controls and the baselines that every claim is held against.
+
+All have one interface: `fit` sees a few pictures, what it returns classifies any classes. See `method.py`.
+
+The methods that ask a language model have the same budget exactly: as many steps, candidates a step and retries as the
+job says, and no early stop. `ipo-paper` and `ipo-code` differ from `ipo-default` in what the published settings say of
+history, pinning, floor and selection; the published number of steps is reached with `steps: 100`.
+"""
+
+from ipo.experiments.baselines.best_of_80 import BestOf80
+from ipo.experiments.baselines.coop import CoOp
+from ipo.experiments.baselines.fixed import Ensemble80, GivenTemplate, HandWritten, OneTemplate
+from ipo.experiments.baselines.language_model import LanguageModelSearch
+from ipo.experiments.baselines.method import Absent, Budget, Fitted, Job, Method
+from ipo.experiments.baselines.waffle import Waffle
+from ipo.metrics.template import ANCHOR, SLOT
+
+METHODS: dict[str, Method] = {
+    "anchor": OneTemplate(ANCHOR),
+    "class-name": OneTemplate(SLOT),
+    "given": GivenTemplate(),
+    "hand-written": HandWritten(),
+    "ensemble-80": Ensemble80(),
+    "best-of-80": BestOf80(),
+    "waffle": Waffle(),
+    "no-history": LanguageModelSearch(history_size=0),
+    "shuffled": LanguageModelSearch(history_scores="shuffled"),
+    "ipo-paper": LanguageModelSearch("paper"),
+    "ipo-code": LanguageModelSearch("code"),
+    "ipo-default": LanguageModelSearch(),
+    "coop": CoOp(),
+}
+"""Name in a grid and in its tables → the method."""
+
+__all__ = ["METHODS", "Absent", "Budget", "Fitted", "Job", "LanguageModelSearch", "Method"]

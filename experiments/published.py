@@ -1,0 +1,119 @@
+"""The published numbers, each with its source, to be shown beside ours and never mixed with them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+Values = dict[str, float]
+"""Column → percent."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Published(_Strict):
+    """One method's printed numbers under one protocol. `shots` None: the method uses none and fits every count."""
+
+    protocol: Literal["base-to-new", "cross-dataset", "domain-generalization"]
+    shots: int | None
+    method: str
+    label: str
+    source: str
+    checked: bool
+    note: str = ""
+    rows: dict[str, Values] = {}
+    average: Values = {}
+
+
+class Ablation(_Strict):
+    """One ablation: what was varied (`setting`, our key for it), `where`, and the numbers per value."""
+
+    factor: str
+    setting: str
+    where: str
+    source: str
+    checked: bool
+    note: str = ""
+    values: dict[str, Values]
+
+
+class Library(_Strict):
+    """The whole of `published.yaml`."""
+
+    version: Literal[1] = Field(alias="schema")
+    aliases: dict[str, str]
+    tables: list[Published]
+    ablations: list[Ablation]
+
+
+class PublishedRow(NamedTuple):
+    """A published row beside ours: percent per column; `data` is our name of the data set, None for an average row."""
+
+    data: str | None
+    method: str
+    label: str
+    values: Values
+    source: str
+    checked: bool
+    note: str
+
+
+@cache
+def library() -> Library:
+    """Read `published.yaml`."""
+    content = yaml.safe_load(Path(__file__).with_name("published.yaml").read_text(encoding="utf-8"))
+    return Library.model_validate(content)
+
+
+def data_key(name: str) -> str:
+    """Reduce a data set's name to the key of `published.yaml`: lower case, letters and digits, aliases resolved.
+
+    A place after a colon does not count: `eurosat:ROOT` is eurosat; `folder:eurosat` is not.
+
+    >>> data_key("Oxford-Pets") == data_key("pets:data/pets") == "oxfordpets"
+    True
+    """
+    known = {data for table in library().tables for row in table.rows.values() for data in row} | {
+        data for table in library().tables for data in table.rows
+    }
+    for part in (name, name.partition(":")[0]):
+        key = re.sub("[^a-z0-9]", "", part.lower())
+        key = library().aliases.get(key, key)
+        if key in known:
+            return key
+    return name
+
+
+def published_rows(protocol: str, shots: int | None, data: Iterable[str]) -> list[PublishedRow]:
+    """Return what was published for a table of ours.
+
+    Args:
+        protocol: as in our cells.
+        shots: search pictures per class; None leaves out methods that need shots.
+        data: our data sets, under any of their usual names. The published average row comes with exactly the 11 data
+            sets that it averages: beside any other set it would be compared with something else.
+
+    Returns:
+        Rows in the order of `published.yaml`, of each method first its data sets and then its average.
+    """
+    names = {data_key(name): name for name in data}
+    rows = []
+    eleven = set(library().tables[0].rows)
+    for table in library().tables:
+        if table.protocol != protocol or table.shots not in (None, shots):
+            continue
+        origin = (table.source, table.checked, table.note)
+        for key, name in names.items():
+            if key in table.rows:
+                rows.append(PublishedRow(name, table.method, table.label, table.rows[key], *origin))
+        if table.average and set(names) == eleven:
+            rows.append(PublishedRow(None, table.method, table.label, table.average, *origin))
+    return rows
