@@ -14,11 +14,12 @@ import pytest
 from PIL import Image
 
 from ipo.experiments.data import load_data
+from ipo.metrics.calibration import cross_entropies
 from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError
 from ipo.metrics.features import FeatureStore
 from ipo.metrics.pictures import Picture
-from ipo.metrics.reward import ClipReward, clip_accuracy
+from ipo.metrics.reward import ClipReward, EncodedPictures, clip_accuracy, logits_of
 from ipo.programs.classifier import TemplateClassifier, to_picture
 
 NAMES = ("cat", "dog", "ice_cream")
@@ -98,7 +99,7 @@ def test_a_saved_program_holds_nothing_but_json(clip: Clip, tmp_path: Path) -> N
     TemplateClassifier(clip, NAMES).save(str(tmp_path / "program.json"))
     assert [f.name for f in tmp_path.iterdir()] == ["program.json"]
     text = (tmp_path / "program.json").read_text()
-    assert set(json.loads(text)) - {"metadata"} == {"templates", "class_names", "clip"}
+    assert set(json.loads(text)) - {"metadata"} == {"templates", "class_names", "temperature", "clip"}
     assert len(text) < 2000
 
 
@@ -121,6 +122,8 @@ def test_a_program_of_another_clip_is_refused(clip: Clip, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        ('{"class_names": ["a", 3], "clip": {"name": "embedded"}}', "class_names are not a list of names"),
+        ('{"class_names": "ab", "clip": {"name": "embedded"}}', "class_names are not a list of names"),
         (None, "No such file"),
         ("", "not a saved program"),
         ("[]", "not a saved program"),
@@ -205,3 +208,71 @@ def test_an_ensemble_predicts_what_the_reward_scores(clip: Clip, tmp_path: Path)
 def test_a_picture_is_taken_as_it_is() -> None:
     picture = Picture.from_bytes("given", b"x")
     assert to_picture(picture) is picture
+
+
+# --- calibration
+
+
+def encoded(clip: Clip, part: str, domain: str, folder: Path) -> EncodedPictures:
+    data = load_data(f"embedded:{domain}", seed=0)
+    items = data.part(part)[:272]  # type: ignore[arg-type]
+    reward = ClipReward(clip, data.class_names, FeatureStore(clip, folder))
+    return reward.encode([item.picture for item in items], [item.label for item in items])
+
+
+def test_calibration_makes_an_overconfident_program_less_so(clip: Clip, tmp_path: Path) -> None:
+    program = TemplateClassifier(clip, load_data("embedded:d", seed=0).class_names)  # whose pictures it hardly knows
+    seen, unseen = encoded(clip, "train", "d", tmp_path), encoded(clip, "test", "d", tmp_path)
+    logits = logits_of(clip, unseen.features, program.class_embeddings())
+    before = cross_entropies(logits, unseen.labels).mean()
+    temperature = program.calibrate(seen)
+    assert temperature == program.temperature > 2
+    assert cross_entropies(logits, unseen.labels, temperature).mean() < before - 1
+    picture = load_data("embedded:d", seed=0).test[0].picture
+    scores = np.array(list(program(image=picture).scores.values()))
+    program.temperature = 1.0
+    plain = np.array(list(program(image=picture).scores.values()))
+    assert scores.argmax() == plain.argmax()
+    assert scores.max() < plain.max()
+
+
+def test_too_few_pictures_leave_the_temperature(clip: Clip, tmp_path: Path) -> None:
+    pictures = encoded(clip, "train", "d", tmp_path)
+    program = TemplateClassifier(clip, load_data("embedded:d", seed=0).class_names)
+    assert program.calibrate(EncodedPictures(pictures.features[:19], pictures.labels[:19])) == 1.0
+
+
+def test_the_temperature_is_saved_and_belongs_to_the_templates(clip: Clip, file: Path, tmp_path: Path) -> None:
+    program = TemplateClassifier(clip, NAMES, ENSEMBLE)
+    program.temperature = 2.5
+    program.save(str(tmp_path / "program.json"))
+    again = TemplateClassifier.from_file(tmp_path / "program.json", clip)
+    assert again.temperature == 2.5
+    assert again(image=file).scores == program(image=file).scores
+    again.set_templates("a sketch of a <CLASS>.")
+    assert again.temperature == 1.0
+
+
+def test_a_program_saved_without_a_temperature_has_one(clip: Clip, tmp_path: Path) -> None:
+    state = TemplateClassifier(clip, NAMES).dump_state()
+    del state["temperature"]
+    (tmp_path / "old.json").write_text(json.dumps(state))
+    assert TemplateClassifier.from_file(tmp_path / "old.json", clip).temperature == 1.0
+
+
+@pytest.mark.parametrize("value", [0, -1, "2", None, True, float("inf"), float("nan"), [1.0]])
+def test_a_wrong_temperature_is_refused(value: Any, clip: Clip, tmp_path: Path) -> None:
+    state = TemplateClassifier(clip, NAMES).dump_state() | {"temperature": value}
+    (tmp_path / "program.json").write_text(json.dumps(state))
+    with pytest.raises(InputError, match="the temperature of a saved program is a number above 0"):
+        TemplateClassifier.from_file(tmp_path / "program.json", clip)
+
+
+@pytest.mark.parametrize(
+    "member", ["a <CLASS>", {"template": 3, "weight": 1}, {"template": "a <CLASS>", "weight": "x"}]
+)
+def test_a_program_with_wrong_templates_is_refused(member: Any, clip: Clip, tmp_path: Path) -> None:
+    state = TemplateClassifier(clip, NAMES).dump_state() | {"templates": [member]}
+    (tmp_path / "program.json").write_text(json.dumps(state))
+    with pytest.raises(InputError, match="is not a saved program"):
+        TemplateClassifier.from_file(tmp_path / "program.json", clip)

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dspy
+import numpy as np
 import pytest
 from dspy.utils.callback import BaseCallback
 
@@ -18,7 +20,7 @@ from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError
 from ipo.metrics.features import FeatureStore
 from ipo.metrics.pictures import Picture
-from ipo.metrics.reward import ClipReward
+from ipo.metrics.reward import ClipReward, Reward, Score
 from ipo.metrics.template import ANCHOR
 from ipo.programs.classifier import TemplateClassifier
 from ipo.programs.lm.ledger import BudgetReached
@@ -88,7 +90,7 @@ def sets(data: DataSet) -> dict[str, list[dspy.Example]]:
     return {"trainset": examples(drawn.search, data), "valset": examples(drawn.selection, data)}
 
 
-def make(reward: ClipReward, script: Iterable[Sequence[str] | BaseException], **settings: Any) -> tuple[IPO, Scripted]:
+def make(reward: Reward, script: Iterable[Sequence[str] | BaseException], **settings: Any) -> tuple[IPO, Scripted]:
     proposer = Scripted(script)
     return IPO(reward=reward, proposer=proposer, **{"steps": len(proposer.steps), **settings}), proposer
 
@@ -378,3 +380,69 @@ def test_shuffled_history_misleads_the_model_and_leaves_the_scores_alone(reward:
 def test_unknown_history_scores(reward: ClipReward) -> None:
     with pytest.raises(InputError, match="history_scores is 'none'"):
         make(reward, [], history_scores="none")
+
+
+class Wordiness:
+    """A reward of its own that knows neither CLIP nor classes: of ten units, as many are right as a template has words.
+
+    Its units carry halves, to be more than right or wrong.
+    """
+
+    class_names = ("thing",)
+
+    def __init__(self) -> None:
+        self.given: list[list[dspy.Example]] = []
+
+    def problem(self, template: str) -> str | None:
+        return None if "<CLASS>" in template else "it has no slot"
+
+    def examples(self, examples: Sequence[dspy.Example]) -> SimpleNamespace:
+        self.given.append(list(examples))
+        return SimpleNamespace(groups=None, labels=None, n=len(examples))
+
+    def score(self, templates: Sequence[str], units: SimpleNamespace) -> list[Score]:
+        found = []
+        for template in templates:
+            hits = np.where(np.arange(units.n) < len(template.split()), 0.75, 0.25)
+            found.append(Score(template, float(hits.mean()), 1.0, hits, 1 - hits))
+        return found
+
+
+@pytest.mark.parametrize("held_back", [True, False])
+def test_any_reward_that_fits_is_searched_with(held_back: bool, clip: Clip, tmp_path: Path) -> None:
+    reward = Wordiness()
+    train = [dspy.Example(question=i) for i in range(10)]
+    val = [dspy.Example(question=i) for i in range(8)]
+    steps = [["a <CLASS>", "no slot"], ["a very very very very long one of a <CLASS>"]]
+    ipo, _ = make(reward, steps, log_dir=tmp_path)
+    program: Any = ipo.compile(
+        TemplateClassifier(clip, reward.class_names), trainset=train, valset=val if held_back else None
+    )
+    assert program.template == "a very very very very long one of a <CLASS>"
+    assert reward.given == ([train, val] if held_back else [train])
+    assert program.steps[1].rejected == (Rejection("no slot", "it has no slot"),)
+    # Numbers are recorded as numbers.
+    events = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
+    assert events[0]["scores"][0]["hits"] == [0.75] * 5 + [0.25] * 5
+    with pytest.raises(InputError, match="'x' cannot be used: it has no slot"):
+        make(reward, steps, initial_template="x")[0].compile(student_of(clip), trainset=train)
+
+
+def test_pictures_reach_a_reward_and_a_describer_as_pictures(clip: Clip, data: DataSet) -> None:
+    reward, seen = Wordiness(), []
+
+    class Describer(dspy.Module):
+        def forward(self, **question: Any) -> dspy.Prediction:
+            seen.append(question)
+            return dspy.Prediction(descriptions=[])
+
+    path = data.train[0].picture.name
+    ipo, _ = make(reward, [["a <CLASS>"]], describer=Describer())
+    ipo.compile(student_of(clip), trainset=[dspy.Example(image=path), dspy.Example(image=path)])
+    assert [type(example.image) for example in reward.given[0]] == [Picture, Picture]
+    assert seen[0]["labels"] is None
+    assert [picture.name for picture in seen[0]["pictures"]] == [path, path]
+
+
+def student_of(clip: Clip) -> TemplateClassifier:
+    return TemplateClassifier(clip, Wordiness.class_names)
