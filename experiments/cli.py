@@ -214,6 +214,34 @@ def export(
     raise typer.Exit(command.run(program, to, out, pictures, dataset, hf_model))
 
 
+@app.command(
+    context_settings=WORDS,
+    epilog="\b\nExamples:\n  ipo sweep history --executor pool:2\n  ipo sweep my-sweep.yaml --count 20\n  "
+    "ipo sweep ENTITY/PROJECT/ID",
+)
+def sweep(
+    context: typer.Context,
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="a W&B sweep file, llm, history or seeds, or a sweep to join", metavar="FILE|ENTITY/PROJECT/ID"
+        ),
+    ],
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[key=value …]", help="settings of `ipo optimize` for every run")
+    ] = None,
+    count: Annotated[int | None, typer.Option(help="most runs; a random search needs it", metavar="N")] = None,
+    executor: Annotated[str, typer.Option(help="here, pool:N, ray, ray:ADDRESS", metavar="SPEC")] = "here",
+    out: Annotated[Path | None, typer.Option(help="where the runs go; default runs/sweep-NAME", metavar="DIR")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be run and what it would cost")] = False,
+) -> None:
+    """Run a Weights & Biases sweep: with a key its server's agents, without one the same search on this machine."""
+    from ipo.experiments.commands import sweep as command
+
+    all_words = [*(words or []), *context.args]
+    raise typer.Exit(command.run(target, all_words, count=count, executor=executor, out=out, dry_run=dry_run))
+
+
 @app.command()
 def doctor(
     lm: Lm = None, clip: ClipName = None, describer: Describer = None, data: Data = None, json_: Json = False

@@ -172,5 +172,6 @@ def read_words(words: Sequence[str]) -> dict[str, Any]:
         # In a text field, `a photo: <CLASS>` or `no` is text and not a table or a truth value.
         field = RunConfig.model_fields.get(key)
         is_text = field is not None and (field.annotation is str or str in get_args(field.annotation))
-        values[key] = text if is_text and value is not None else value
+        # Agents of a W&B sweep word null as Python does.
+        values[key] = None if text == "None" else text if is_text and value is not None else value
     return values

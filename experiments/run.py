@@ -22,6 +22,7 @@ from ipo.experiments.data import DataSet, Draw, Item, draw, load_data
 from ipo.experiments.plot import plot_search
 from ipo.experiments.report import write_report
 from ipo.experiments.result import SCHEMA, comparison, usage_record, write_json, write_text
+from ipo.experiments.tracking import Tracker, tracking
 from ipo.experiments.ui import Ui
 from ipo.metrics.clip import Clip, load_clip
 from ipo.metrics.errors import InputError
@@ -37,7 +38,7 @@ from ipo.programs.journal import FILE_NAME, Journal, read
 from ipo.programs.lm.connect import Backend, find_backend, recorded_events
 from ipo.programs.lm.ledger import Ledger
 from ipo.programs.lm.recording import Recorder
-from ipo.programs.optimizer import IPO
+from ipo.programs.optimizer import IPO, Step
 from ipo.programs.proposer import SmallModelProposer, TemplateProposer
 
 DESCRIPTION_TOKENS = 200
@@ -160,7 +161,8 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -
     try:
         if not resume and journal.events:  # another process was quicker between the first look and the lock
             raise taken
-        return _run(config, prepared, journal, folder, ui)
+        with tracking(config, folder, ui) as tracker:
+            return _run(config, prepared, journal, folder, ui, tracker)
     finally:
         journal.close()
 
@@ -177,7 +179,7 @@ def check_writable(folder: Path) -> None:
         raise InputError(f"cannot make the run directory {folder}: {why}; choose another --out.")
 
 
-def _run(config: RunConfig, prepared: Prepared, journal: Journal, folder: Path, ui: Ui) -> Outcome:
+def _run(config: RunConfig, prepared: Prepared, journal: Journal, folder: Path, ui: Ui, tracker: Tracker) -> Outcome:
     drawn, reward = prepared.drawn, prepared.reward
     pictures = _fingerprint(prepared, drawn.search, drawn.selection)
     _check_same_run(journal, pictures, reward.clip)
@@ -190,6 +192,11 @@ def _run(config: RunConfig, prepared: Prepared, journal: Journal, folder: Path, 
         limit_seconds=None if config.max_minutes is None else 60 * config.max_minutes,
         elapsed_before=journal.seconds,
     )
+
+    def on_step(step: Step) -> None:
+        ui.step(step)
+        tracker.step(step, ledger)
+
     # With a replayed optimizer nothing may be asked; a replayed describer alone leaves the optimizer free to ask.
     replies = recorded_events(config.lm)
     described = [event for event in recorded_events(config.describer) or () if event.get("role") == "describer"]
@@ -200,7 +207,7 @@ def _run(config: RunConfig, prepared: Prepared, journal: Journal, folder: Path, 
         describer=_describer(config, prepared, recorder),
         task=prepared.data.task,
         journal=journal,
-        on_step=ui.step,
+        on_step=on_step,
         **{
             name: getattr(config, name)
             for name in (
@@ -240,6 +247,7 @@ def _run(config: RunConfig, prepared: Prepared, journal: Journal, folder: Path, 
     plot_search(program.steps, program.template, folder / "search.png")
     write_json(folder / "environment.json", environment(prepared.clip))
     write_json(folder / "result.json", result)
+    tracker.finish(result, folder)
     journal.append("end", stopped=program.stopped)
     write_report(folder)
     return Outcome(result, program.stopped, folder)

@@ -36,9 +36,17 @@ class TemplateClassifier(dspy.Module):
         InputError: a template has no slot, or does not fit the encoder's context with these classes.
 
     Example:
-        >>> clip = load_clip("ViT-B-16/openai")  # doctest: +SKIP
-        >>> TemplateClassifier(clip, ["cat", "dog"])(image="cat.jpg").label  # doctest: +SKIP
-        'cat'
+        >>> from PIL import Image
+        >>> Image.new("RGB", (48, 48), "navy").save("night.png")
+        >>> program = TemplateClassifier(load_clip("embedded"), ["cat", "fish", "moon"])
+        >>> answer = program(image="night.png")
+        >>> answer.label in program.class_names, round(sum(answer.scores.values()), 3)
+        (True, 1.0)
+        >>> program.set_templates([("a sketch of a <CLASS>.", 2.0), ("a photo of a <CLASS>.", 1.0)])
+        >>> program.save("program.json")
+        >>> loaded = TemplateClassifier.from_file("program.json")
+        >>> loaded.template, loaded.templates == program.templates
+        ('a sketch of a <CLASS>.', True)
     """
 
     def __init__(self, clip: Clip, class_names: Sequence[str], templates: str | Sequence[Weighted] = ANCHOR) -> None:

@@ -81,9 +81,22 @@ class IPO(Teleprompter):
         on_step: called after each step.
 
     Example:
-        >>> ipo = IPO(reward=reward, proposer=TemplateProposer(lm), steps=10)  # doctest: +SKIP
-        >>> best = ipo.compile(TemplateClassifier(clip, names), trainset=train, valset=val)  # doctest: +SKIP
-        >>> best.save("program.json")  # doctest: +SKIP
+        >>> from ipo.experiments.data import draw, load_data
+        >>> from ipo.metrics.clip import load_clip
+        >>> from ipo.metrics.reward import ClipReward
+        >>> from ipo.programs.proposer import TemplateProposer
+        >>> clip = load_clip("embedded")
+        >>> data = draw(load_data("embedded", seed=0), shots=1, selection_shots=1, seed=0)
+        >>> student = TemplateClassifier(clip, data.class_names)
+        >>> proposer = TemplateProposer(dspy.LM("openai/gpt-4o-mini", temperature=1.0))
+        >>> ipo = IPO(reward=ClipReward(clip, data.class_names), proposer=proposer, task="pictures of things", steps=1)
+        >>> best = ipo.compile(student, trainset=data.examples("search"), valset=data.examples("selection"))
+        >>> best.template in [candidate["program"].template for candidate in best.candidate_programs]
+        True
+        >>> best.trial_logs[0]["scored"][0]["n"] == len(data.search)
+        True
+        >>> student.template
+        'a photo of a <CLASS>.'
     """
 
     def __init__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -85,7 +86,8 @@ def _configure(words: Sequence[str], flags: dict[str, Any], resume: Path | None)
 
 def _default_folder(config: RunConfig) -> Path:
     name = re.sub(r"[^A-Za-z0-9]+", "-", config.data.split("/")[-1]).strip("-").lower() or "run"
-    return Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
+    agent = os.environ.get("WANDB_RUN_ID")  # agents of a sweep start runs within one second of each other
+    return Path("runs") / "-".join(part for part in (f"{datetime.now():%Y%m%d-%H%M%S}", name, agent) if part)
 
 
 def _forecast_text(forecast: dict[str, Any]) -> str:

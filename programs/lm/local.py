@@ -183,8 +183,11 @@ def _asked(name: str) -> str:
 
 
 def default_threads() -> int:
-    """Return the cores that this process may use, at most 4: more do not help models of this size."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return OMP_NUM_THREADS, else the cores that this process may use; at most 4, more do not help small models."""
+    if os.environ.get("OMP_NUM_THREADS", "").isdecimal():
+        usable = max(1, int(os.environ["OMP_NUM_THREADS"]))
+    else:
+        usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(usable, 4)
 
 

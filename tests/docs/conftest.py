@@ -1,0 +1,57 @@
+"""What a reader of the pages has: a folder to work in, a key, and a language model behind an address.
+
+The address is that of a server on this machine, given by the environment, so that the text of a page stays as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.openai_server import LOOKS, MEDIA, Asked, OpenAIServer, Reply, good, running
+from support.runs import KEY
+
+
+def answer(asked: Asked) -> Reply:
+    """Answer what the pages ask: templates, descriptions, a sentence of a larger program, gepa's reflections."""
+    if "[[ ## count ## ]]" in asked.text or asked.pictures:
+        return good(asked)
+    if "[[ ## answer ## ]]" in asked.text:
+        fields = {"reasoning": "It is a thing.", "answer": "In a house."}
+        return Reply("\n\n".join(f"[[ ## {name} ## ]]\n{text}" for name, text in fields.items()))
+    rng = random.Random(json.dumps(asked.body["messages"]))
+    return Reply(f"```\na {rng.choice(LOOKS)} {rng.choice(MEDIA)} of a <CLASS>\n```")
+
+
+@pytest.fixture()
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIServer]:
+    with running() as server:
+        server.behave = answer
+        monkeypatch.setenv("OPENAI_API_BASE", server.base)
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+        yield server
+
+
+@pytest.fixture()
+def desk(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder to work in; nothing is remembered from elsewhere, by us or by DSPy."""
+    import dspy
+    from dspy.clients.cache import Cache
+
+    remembered = Cache(
+        enable_disk_cache=False,
+        enable_memory_cache=True,
+        disk_cache_dir=str(cache),
+        disk_size_limit_bytes=0,
+        memory_max_entries=10_000,
+    )
+    monkeypatch.setitem(vars(dspy), "cache", remembered)  # reading the attribute would build the one on disk
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder

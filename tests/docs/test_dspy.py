@@ -1,0 +1,53 @@
+"""`docs/dspy.md`, followed from top to bottom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from support.openai_server import OpenAIServer
+from support.pages import DOCS, follow
+
+
+def test_the_page_can_be_followed(desk: Path, server: OpenAIServer, capsys: pytest.CaptureFixture[str]) -> None:
+    import numpy as np
+
+    from ipo.metrics.template import problem
+
+    page, _ = follow(DOCS / "dspy.md")
+    program, data = page["program"], page["data"]
+    # Compile and evaluate: the library's own way and the reward agree on the sealed pictures.
+    accuracy = page["reward"].score([program.template], page["test"])[0].accuracy
+    assert page["result"].score == round(100 * accuracy, 2)
+    assert len(page["result"].results) == len(data.test)
+    assert page["student"].template == page["ANCHOR"]
+    # Other models: each was asked by its name, the describer with four pictures.
+    assert {asked.body["model"] for asked in server.asked} == {"gpt-4o-mini", "gpt-4.1-mini", "gpt-4o"}
+    assert [len(asked.pictures) for asked in server.asked if asked.body["model"] == "gpt-4o"] == [1] * 4
+    assert len(page["asked"].templates) == 2
+    # DSPy keeps replies: the same search again asks nothing.
+    before = len(server.asked)
+    again = page["ipo"].compile(page["student"], trainset=page["trainset"], valset=page["valset"])
+    assert again.template == program.template
+    assert len(server.asked) == before
+    # Save and load.
+    assert page["loaded"].templates == program.templates
+    # Several templates.
+    assert len(page["mean"].templates) == len(page["vote"].programs) == 3
+    # Inside a larger program.
+    assert page["told"].label in data.class_names
+    assert page["told"].answer == "In a house."
+    # gepa: every template that it kept can be used, it returned the best on the selection pictures, and left no files.
+    found = page["found"]
+    assert found.total_metric_calls >= 600
+    assert len(found.candidates) > 1
+    kept = [candidate["template"] for candidate in found.candidates]
+    assert [problem(template) for template in kept] == [None] * len(kept)
+    selection = page["reward"].score(kept, page["reward"].examples(page["valset"]))
+    means = [np.exp(-score.losses).mean() for score in selection]
+    assert found.val_aggregate_scores == pytest.approx(means, abs=1e-5)
+    assert found.best_candidate["template"] == kept[found.best_idx]
+    assert found.val_aggregate_scores[found.best_idx] == max(found.val_aggregate_scores)
+    assert sorted(path.name for path in desk.iterdir()) == ["gepa.json", "program.json"]
+    assert capsys.readouterr().out.count("n = 272") == 2
