@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
 from rich.text import Text
 
 from ipo.metrics.statistics import Interval
@@ -53,7 +54,7 @@ class Ui:
         self._initial: ScoredTemplate | None = None
         self._progress: Progress | None = None
         self._task: TaskID | None = None
-        self._lines: list[Text] = []
+        self._rows: list[tuple[str, Text]] = []
         self._view: Live | None = None
 
     # Templates are untrusted text: they go to rich as `Text`, in which neither markup nor :emoji: codes mean anything.
@@ -102,7 +103,12 @@ class Ui:
             self._scored += len(step.scored)
         if self._view is not None and self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=done, left=self._left(done))
-            self._lines = [self._best(step)] + ([Text(f"  {', '.join(self._counts(step))}")] if done else [])
+            self._rows = self._best(step)
+            if done:
+                self._rows += [
+                    ("tried", Text(", ".join(self._counts(step)))),
+                    ("spent", Text(", ".join(self._spending()))),
+                ]
             self._view.update(self._render())
         elif not done:
             self.say(
@@ -112,21 +118,21 @@ class Ui:
         else:
             best = f"best {100 * step.best.accuracy:.2f} % {_between(step.interval)}"
             left = [self._left(done)] if done < self._steps else []
-            self.say(f"step {done}/{self._steps}: {', '.join([best, *self._counts(step), *left])}")
+            self.say(f"step {done}/{self._steps}: {', '.join([best, *self._counts(step), *self._spending(), *left])}")
             if step.scored:
                 new = max(step.scored, key=lambda entry: entry.rank)
                 self.say(
                     f"    {100 * new.accuracy:6.2f} %  {new.template}{'  (best so far)' if new is step.best else ''}"
                 )
 
-    def _best(self, step: Step) -> Text:
-        """Return the line to watch: the best template, its accuracy, the gain over the initial one."""
+    def _best(self, step: Step) -> list[tuple[str, Text]]:
+        """Return the rows to watch: the best template, its accuracy, the gain over the initial one."""
         best = step.best
         gain = 100 * (best.accuracy - self._initial.accuracy) if self._initial else 0.0
-        line = Text("  best ")
-        line.append(f"{100 * best.accuracy:.2f} %", style="bold")
-        line.append(f" {_between(step.interval)} ({gain:+.2f} to the initial template)  ")
-        return line.append(best.template, style="bold green")
+        accuracy = Text(f"{100 * best.accuracy:.2f} %", style="bold")
+        accuracy.append(f" {_between(step.interval)} on {best.n:,} search pictures, ", style="not bold")
+        accuracy.append(f"{gain:+.2f} to the initial template", style="not bold")
+        return [("best", Text(best.template, style="bold green")), ("", accuracy)]
 
     def _counts(self, step: Step) -> list[str]:
         assert self._ledger is not None
@@ -134,7 +140,7 @@ class Ui:
         minutes = (time.monotonic() - self._started) / 60
         if self._scored and minutes > 0:
             parts.append(f"{self._scored} scored ({self._scored / minutes:.0f} a minute)")
-        return [*parts, *self._spending()]
+        return parts
 
     def _spending(self) -> list[str]:
         """Return tokens and dollars used, each with what its limit leaves."""
@@ -156,7 +162,10 @@ class Ui:
 
     def _render(self) -> Group:
         assert self._progress is not None
-        return Group(self._progress, *self._lines)
+        table = Table.grid(padding=(0, 2))
+        for name, text in self._rows:
+            table.add_row(Text(f"  {name}", style="dim"), text)
+        return Group(self._progress, table)
 
 
 @contextmanager

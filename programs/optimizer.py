@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -365,7 +365,11 @@ class IPO(Teleprompter):
 
 
 def _interval(score: Score, search: Units) -> Interval:
-    return accuracy_interval(score.hits, search.groups)
+    """Cluster by base picture where pictures are variants of one another, else by class: those go right together."""
+    groups: Sequence[Hashable] | None = search.groups
+    if search.labels is not None and (groups is None or len(set(groups)) == len(groups)):
+        groups = search.labels.tolist()
+    return accuracy_interval(score.hits, groups)
 
 
 def _scored(score: Score, step: int, source: str) -> ScoredTemplate:

@@ -130,8 +130,9 @@ def summary(result: dict[str, Any], folder: Path) -> str:
         f"{used['calls']} calls, {used['tokens_in'] + used['tokens_out']:,} tokens, {money(used['usd'])}"
     )
     lines += [
-        f"  run directory: {folder}   (search.png shows the search, journal.jsonl holds every request and reply)",
-        f"  next: ipo predict {folder} PICTURES",
+        f"  run directory: {folder}   (journal.jsonl holds every request and reply)",
+        f"  read: {folder / 'report.html'}",
+        f"  next: ipo predict {folder} PICTURES, or ipo export {folder} --to open_clip --out DIR",
     ]
     return "\n".join(lines)
 
