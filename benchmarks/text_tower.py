@@ -11,7 +11,7 @@ import open_clip
 import torch
 from common import alternate, arguments, report
 
-from ipo.metrics.template import fill
+from ipo.metrics.template import SLOT, fill
 from ipo.metrics.text_tower import encode_templates, text_path
 from ipo.metrics.text_trie import Trie
 
@@ -118,6 +118,7 @@ def main() -> None:
             "median of single templates": round(statistics.median(row[3] for row in rows), 3),
             "highest of single templates": round(max(row[3] for row in rows), 3),
         },
+        share_of_beginnings=round(statistics.mean(share_of_beginning(tokenizer, t, names) for t in short), 4),
         seconds={name: round(value, 4) for name, value in together.items()},
         singles=[{"template": row[0], "ratio": round(row[1], 2), "of_allowed": round(row[2], 3)} for row in rows],
     )
@@ -140,6 +141,13 @@ def own_tokens(model: Any, tokenizer: Any, template: str, names: list[str]) -> f
         for end in range(len(row)):
             count[row[: end + 1]] = count.get(row[: end + 1], 0) + 1
     return sum(number == 1 for number in count.values()) / len(rows)
+
+
+def share_of_beginning(tokenizer: Any, template: str, names: list[str]) -> float:
+    """Return the share of a template's tokens that are encoded before any class name is reached, once for all."""
+    tokens = tokenizer([fill(template, name) for name in names])
+    nodes = Trie(tokens.numpy(), tokens.argmax(dim=-1).numpy() + 1).nodes
+    return (1 + len(tokenizer.encode(template.partition(SLOT)[0]))) / nodes
 
 
 def matmuls(model: Any, tokenizer: Any, templates: list[str], names: list[str]) -> Any:
