@@ -1,0 +1,70 @@
+"""`docs/reproduce.md`, followed from top to bottom on a root in the CoOp layout whose pictures are those that ship."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ipo.experiments.baselines import METHODS
+from ipo.experiments.data.registry import REGISTRY, ROOT_VARIABLE
+from ipo.experiments.grid_file import load_grid, shipped
+from support.coop_root import make_root
+from support.pages import DOCS, blocks, follow
+from support.runs import KEY
+from support.warm import command
+
+PAGE = DOCS / "reproduce.md"
+
+
+def test_the_page_can_be_followed(desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ROOT_VARIABLE, str(make_root(tmp_path / "root")))
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OLLAMA_API_BASE", "http://localhost:11434")
+    with command(tmp_path):
+        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+        _, outcomes = follow(PAGE)
+    look, first, again, price, rehearsal, own = outcomes
+    for name in REGISTRY:
+        (row,) = [line for line in look.out.splitlines() if line.startswith(f"{name} ")]
+        assert " yes " in row
+    assert "all pictures can be used" in look.out
+    with Image.open(desk / "eurosat.png") as sheet:
+        assert sheet.width > 100
+    # The embedded grid: H follows from base and new, the verdict is about the two methods, nothing is done twice.
+    scores = {row["method"]: row for row in json.loads((desk / "runs/embedded/table.json").read_text())["rows"]}
+    assert set(scores) == {"anchor", "ensemble-80"}
+    for row in scores.values():
+        base, new, both = (row["scores"][column]["value"] for column in ("base", "new", "H"))
+        assert both == pytest.approx(2 * base * new / (base + new), abs=1e-3)
+    assert "the ensemble of 80 templates shows" in first.out.partition("Verdicts:")[2]
+    assert len(first.err.splitlines()) == 5
+    assert again.out == first.out
+    assert len(again.err.splitlines()) == 1
+    # The price: nothing was asked or written.
+    assert "together: 363 cells" in price.out and "$" in price.out
+    assert not (desk / "runs" / "main-1-shot").exists()
+    # The rehearsal: published rows beside ours, which are marked as not comparable.
+    assert "*IPO, published*" in rehearsal.out
+    assert "† eurosat: different split" in rehearsal.out
+    assert len(list((desk / "runs/rehearsal/cells/eurosat").glob("*/seed-*/cell.json"))) == 9
+    assert "together: 12 cells, 0 calls" in own.out
+
+
+def test_commands_that_are_only_read_are_right_too() -> None:
+    lines = [line for block in blocks(PAGE) if block.language == "text" for line in block.text.splitlines()]
+    found = [shlex.split(line)[2:] for line in lines if line.startswith("ipo benchmark ")]
+    assert len(found) == 5
+    for name, *words in found:
+        load_grid(name, [word for word in words if "=" in word])
+
+
+def test_every_grid_and_every_method_is_named() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    named = {word for row in rows for word in row.replace("`", "").replace(",", " ").split()}
+    assert named == {*shipped(), *METHODS}
