@@ -262,7 +262,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         outcome: Any = command.main(args=arguments, prog_name="ipo", standalone_mode=False)
         if outcome == INTERRUPTED:  # typer catches Ctrl-C and says nothing
-            return _fail("interrupted; what was done is kept, go on with --resume and the run directory.", INTERRUPTED)
+            return _fail(
+                "interrupted; what was done is kept: go on with --resume and the run directory; a benchmark or a sweep "
+                "goes on with the same command.",
+                INTERRUPTED,
+            )
         return int(outcome or 0)
     except InputError as error:
         return _fail(str(error), 2)

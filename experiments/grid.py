@@ -1,7 +1,7 @@
-"""A grid of experiments: protocol × data sets × methods × seeds, cell by cell, to one table.
+"""A grid of experiments: protocol × data sets × methods × seeds, cell by cell.
 
 Every cell is a folder of its own, finished when it holds `cell.json`. A grid that was killed goes on from its cells,
-and the table depends on the cells alone: not on their order, their executor, or on how often the grid was begun.
+and what is made of them depends on the cells alone: not on their order, their executor, or on how often it was begun.
 """
 
 from __future__ import annotations
@@ -11,90 +11,22 @@ import re
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-
-from ipo.experiments.config import RunConfig, read_words, read_yaml
 from ipo.experiments.executors import Executor, Failure
+from ipo.experiments.grid_file import GridConfig
 from ipo.experiments.result import write_text
 from ipo.metrics.errors import InputError
-from ipo.metrics.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from ipo.experiments.protocols import Cell
-    from ipo.experiments.tables import Table
 
 CELLS = "cells"
-
-
-class Variant(BaseModel):
-    """A row of the table: a method, and what it does differently from the grid's settings."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    label: str
-    method: str
-    settings: dict[str, Any] = {}
-
-
-class GridConfig(BaseModel):
-    """What a grid file holds; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    title: str
-    protocol: str
-    data: list[str] = Field(min_length=1)
-    targets: list[str] = []
-    methods: list[Variant] = Field(min_length=1)
-    seeds: list[int] = Field(min_length=1)
-    reference: str = "anchor"
-    settings: dict[str, Any] = {}
-
-    @field_validator("data", "targets", mode="before")
-    @classmethod
-    def _listed(cls, names: Any) -> Any:
-        """Names may be written `one,two` on the command line."""
-        return [name.strip() for name in names.split(",")] if isinstance(names, str) else names
-
-    @field_validator("methods", mode="before")
-    @classmethod
-    def _named(cls, methods: Any) -> Any:
-        """A bare name is a method as it is."""
-        listed = cls._listed(methods)
-        if not isinstance(listed, list):
-            return listed
-        return [{"label": entry, "method": entry} if isinstance(entry, str) else entry for entry in listed]
-
-    @field_validator("methods")
-    @classmethod
-    def _distinct(cls, methods: list[Variant]) -> list[Variant]:
-        labels = [variant.label for variant in methods]
-        twice = next((label for label in labels if labels.count(label) > 1), None)
-        if twice is not None:
-            raise ValueError(f"two rows are called {twice!r}; give each its own label")
-        return methods
-
-    @model_validator(mode="after")
-    def _has_reference(self) -> GridConfig:
-        labels = [variant.label for variant in self.methods]
-        if self.reference not in labels:
-            raise ValueError(f"the reference {self.reference!r} is no row; it can be {', '.join(labels)}")
-        return self
-
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _counted(cls, seeds: Any) -> Any:
-        """A number N stands for the seeds 0 … N-1."""
-        return list(range(seeds)) if isinstance(seeds, int) and not isinstance(seeds, bool) else seeds
-
-    def to_yaml(self) -> str:
-        """Return the complete grid as YAML."""
-        return yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)
+FAILURE_FILE_NAME = "failure.txt"
+"""The traceback of a cell's last failure."""
+LONGEST_NAME = 100
+"""Characters of a folder's name; file systems end at 255 bytes."""
 
 
 @dataclass(frozen=True)
@@ -104,52 +36,6 @@ class Entry:
     label: str
     cell: Cell
     folder: Path
-
-
-def shipped() -> list[str]:
-    """Return the names of the grids that ship with us."""
-    return sorted(entry.name.removesuffix(".yaml") for entry in files("ipo.experiments").joinpath("configs").iterdir())
-
-
-def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
-    """Read a grid.
-
-    Args:
-        name: a YAML file, or the name of a shipped grid.
-        words: `key=value`: a key of the grid, else a setting that all methods share.
-
-    Raises:
-        InputError: no such file or grid, an unknown key (the nearest is named), a value of the wrong kind.
-    """
-    path = Path(name)
-    if not path.suffix:
-        if name not in shipped():
-            raise InputError(
-                f"there is no grid {name!r}{did_you_mean(name, shipped())}; there are: {', '.join(shipped())}."
-            )
-        path = Path(str(files("ipo.experiments").joinpath("configs", f"{name}.yaml")))
-    values = read_yaml(path)
-    settings = values.setdefault("settings", {})
-    for key, value in read_words(words).items():
-        if key in GridConfig.model_fields:
-            values[key] = value
-        elif key in RunConfig.model_fields and isinstance(settings, dict):
-            settings[key] = value
-        else:
-            known = [*GridConfig.model_fields, *RunConfig.model_fields]
-            raise InputError(
-                f"unknown key {key!r}{did_you_mean(key, known)}; give a key of the grid or a setting of a run."
-            )
-    for key in values:
-        if key not in GridConfig.model_fields:
-            raise InputError(f"unknown key {key!r} in {name}{did_you_mean(key, GridConfig.model_fields)}.")
-    try:
-        return GridConfig.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the grid"
-        message = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{where} in {name} is wrong: {message[:1].lower()}{message[1:]}.") from error
 
 
 def entries(grid: GridConfig, folder: Path) -> list[Entry]:
@@ -176,34 +62,76 @@ def entries(grid: GridConfig, folder: Path) -> list[Entry]:
 
 
 def check(found: Sequence[Entry]) -> None:
-    """Refuse a grid that cannot be run, before its first cell: names, settings, data sets, language models.
+    """Refuse a grid that cannot be run, before its first cell: names, settings, folders, data sets.
 
-    No picture is opened.
+    No picture is opened and no model loaded.
 
     Raises:
         InputError: what is wrong, in one sentence.
     """
     from ipo.experiments.data import load_data
     from ipo.experiments.protocols import PROTOCOLS, run_config, shared_config
-    from ipo.experiments.run import SPLIT_SEED, plan
+    from ipo.experiments.run import SPLIT_SEED
+    from ipo.metrics.clip import check_name
 
-    folders: dict[Path, str] = {}
     for entry in found:
-        other = folders.setdefault(entry.folder, entry.label)
-        if other != entry.label:
-            raise InputError(f"the rows {other!r} and {entry.label!r} would share a folder; rename one.")
-    seen: set[str] = set()
+        shared_config(entry.cell)
+        run_config(entry.cell)
+    _check_folders(found)
+    for name in sorted({shared_config(entry.cell).clip for entry in found}):
+        check_name(name)
+    drawn = set()
     for entry in found:
-        cell = entry.cell
-        shared, asked = shared_config(cell), run_config(cell)
-        if repr((cell.data, cell.targets, shared.shots, shared.selection_shots)) not in seen:
-            seen.add(repr((cell.data, cell.targets, shared.shots, shared.selection_shots)))
+        cell, shared = entry.cell, shared_config(entry.cell)
+        kind = (cell.data, cell.targets, shared.shots, shared.selection_shots)  # a seed draws others, not fewer
+        if kind not in drawn:
+            drawn.add(kind)
             source = load_data(cell.data, seed=SPLIT_SEED, task=shared.task)
             targets = [load_data(spec, seed=SPLIT_SEED) for spec in cell.targets]
             PROTOCOLS[cell.protocol](source, targets, shared)
-        if asked and repr((asked.lm, asked.describer, cell.data)) not in seen:
-            seen.add(repr((asked.lm, asked.describer, cell.data)))
-            plan(asked)
+
+
+def check_models(found: Sequence[Entry], budget_usd: float | None) -> None:
+    """Refuse a grid whose language models cannot be asked, or not within a budget. Nothing is asked of them yet.
+
+    Raises:
+        InputError: an unknown model, a missing key or weights, or a budget in dollars where a price is not known.
+    """
+    from ipo.experiments.protocols import run_config
+    from ipo.programs.lm.connect import find_backend
+
+    if budget_usd is not None and budget_usd <= 0:
+        raise InputError(f"--budget-usd must be above 0, not {budget_usd:g}.")
+    configs = [config for entry in found if (config := run_config(entry.cell))]
+    asked = {(config.lm, "optimizer", config.lm_api_base) for config in configs}
+    asked |= {(config.describer, "describer", config.describer_api_base) for config in configs}
+    for name, role, api_base in sorted(asked, key=str):
+        if role == "describer" and name in ("clip", "none"):
+            continue
+        backend = find_backend(name, role=role, api_base=api_base)
+        if budget_usd is not None and backend.price(1, 1) is None:
+            raise InputError(
+                f"the price of {backend.model} is not known, so --budget-usd cannot be kept; leave it out."
+            )
+
+
+def _check_folders(found: Sequence[Entry]) -> None:
+    from ipo.experiments.baselines import METHODS
+
+    owners: dict[Path, Entry] = {}
+    for entry in found:
+        if entry.label in METHODS and entry.label != entry.cell.method:
+            raise InputError(
+                f"the row {entry.label!r} has the method {entry.cell.method!r}; name no row after another method."
+            )
+        other = owners.setdefault(Path(str(entry.folder).casefold()), entry)
+        if other is not entry:
+            what, one, two = (
+                ("rows", other.label, entry.label)
+                if other.label != entry.label
+                else ("data sets", other.cell.data, entry.cell.data)
+            )
+            raise InputError(f"the {what} {one!r} and {two!r} would share a folder; rename one.")
 
 
 def run_entry(entry: Entry) -> dict[str, Any]:
@@ -217,6 +145,17 @@ def run_entry(entry: Entry) -> dict[str, Any]:
     return run_cell(entry.cell, entry.folder)
 
 
+def finished(found: Sequence[Entry]) -> dict[Entry, dict[str, Any]]:
+    """Read the cells that earlier sittings have finished.
+
+    Raises:
+        InputError: one is damaged, or is a cell of another grid.
+    """
+    from ipo.experiments.protocols import FILE_NAME
+
+    return {entry: run_entry(entry) for entry in found if (entry.folder / FILE_NAME).is_file()}
+
+
 @dataclass(frozen=True)
 class Progress:
     """What is known after a cell.
@@ -225,93 +164,114 @@ class Progress:
         done, total: cells; those of earlier sittings count as done.
         entry: the cell that was just finished.
         content: what it holds, or a `Failure`.
-        usd: what the finished cells have cost, in all sittings; None when a price is not known.
+        usd: what was paid, in all sittings; None when a price is not known.
         left: seconds that the rest takes on one worker, at the pace of each row so far; None before anything is known.
     """
 
     done: int
     total: int
     entry: Entry
-    content: Any
+    content: dict[str, Any] | Failure
     usd: float | None
     left: float | None
 
 
-class MoneySpent(Exception):
-    """The finished cells have cost as much as the grid may."""
+@dataclass(frozen=True)
+class Outcome:
+    """What a sitting has come to.
+
+    Attributes:
+        contents: what each cell holds, a `Failure`, or None where it was not run, in the order of the cells.
+        stopped: how the budget ended the sitting, or None.
+    """
+
+    contents: list[dict[str, Any] | Failure | None]
+    stopped: str | None
+
+
+class _Spent(Exception):
+    """The budget is reached."""
 
 
 def run_grid(
-    found: Sequence[Entry], executor: Executor, tell: Callable[[Progress], None], budget_usd: float | None = None
-) -> list[dict[str, Any] | Failure]:
+    found: Sequence[Entry],
+    before: dict[Entry, dict[str, Any]],
+    executor: Executor,
+    tell: Callable[[Progress], None],
+    budget_usd: float | None = None,
+) -> Outcome:
     """Do the cells that are not finished; see `run_entry`.
 
     Args:
         found: the cells.
+        before: see `finished`.
         executor: where they are done.
         tell: called after each cell that was not finished before.
-        budget_usd: the grid ends once its cells have cost so much. A cell under way is cut off and can be gone on with.
-
-    Returns:
-        What each cell holds, or a `Failure`, in the order of `found`.
-
-    Raises:
-        MoneySpent: the budget is reached and cells are left.
+        budget_usd: the sitting ends once so much was paid, failed cells included. A cell under way elsewhere is cut
+            off and can be gone on with.
     """
-    from ipo.experiments.protocols import FILE_NAME
+    contents: dict[Entry, dict[str, Any] | Failure] = {**before}
+    waiting = [entry for entry in found if entry not in before]
+    paid = {entry: paid_for(entry) for entry in found}
 
-    waiting = [entry for entry in found if not (entry.folder / FILE_NAME).is_file()]
-    contents = {entry: run_entry(entry) for entry in found if entry not in set(waiting)}
-    _within(budget_usd, contents, len(found))
+    def stop_if_spent() -> None:
+        usd = _sum(paid.values())
+        if budget_usd is not None and usd is not None and usd >= budget_usd and len(contents) < len(found):
+            raise _Spent(
+                f"${usd:.4f} of ${budget_usd:.4f} spent, {len(found) - len(contents)} of {len(found)} cells are left"
+            )
 
     def done(index: int, content: dict[str, Any] | Failure) -> None:
-        contents[waiting[index]] = content
-        left = [entry for entry in waiting if entry not in contents]
-        tell(
-            Progress(
-                len(contents), len(found), waiting[index], content, spent(contents.values()), _left(contents, left)
-            )
-        )
-        _within(budget_usd, contents, len(found))
+        entry = waiting[index]
+        contents[entry], paid[entry] = content, paid_for(entry)
+        _note_failure(entry, content)
+        left = _left(contents, [other for other in waiting if other not in contents])
+        tell(Progress(len(contents), len(found), entry, content, _sum(paid.values()), left))
+        stop_if_spent()
 
-    executor.run(run_entry, waiting, done)
-    return [contents[entry] for entry in found]
-
-
-def spent(contents: Iterable[dict[str, Any] | Failure]) -> float | None:
-    """Return US dollars; None when a price is not known. What failed cells have cost is in their journals."""
-    prices = [(content["budget"] or {"usd": 0.0})["usd"] for content in contents if isinstance(content, dict)]
-    return None if None in prices else sum(prices)
+    stopped = None
+    try:
+        stop_if_spent()
+        executor.run(run_entry, waiting, done)
+    except _Spent as spent:
+        stopped = str(spent)
+    return Outcome([contents.get(entry) for entry in found], stopped)
 
 
-def table_of(grid: GridConfig, found: Sequence[Entry], contents: Sequence[dict[str, Any] | Failure]) -> Table:
-    """Make the table; a cell that failed is a gap with its reason.
+def paid_for(entry: Entry) -> float | None:
+    """Return the US dollars that a cell's replies have cost so far, in all sittings; None when a price is not known.
 
-    Raises:
-        InputError: see `build_table`.
+    Unlike the budget in its table, replies from the cache cost nothing here.
     """
-    from ipo.experiments.protocols import shared_config
-    from ipo.experiments.published import published_rows
-    from ipo.experiments.tables import build_table
+    from ipo.programs.journal import FILE_NAME, read
 
-    cells = []
-    for entry, content in zip(found, contents, strict=True):
-        if not isinstance(content, dict):
-            content = {"cell": entry.cell.record(), "absent": f"failed: {content.message}"}
-        cells.append({**content, "cell": {**content["cell"], "method": entry.label}})
-    return build_table(cells, grid.reference, published_rows(grid.protocol, shared_config(found[0].cell).shots, grid.data))
+    folder = entry.folder / "run"
+    replies = [event for event in read(folder) if event["type"] == "lm"] if (folder / FILE_NAME).is_file() else []
+    return _sum(event["usd"] for event in replies)
 
 
-def write_table(table: Table, folder: Path) -> None:
-    """Write `table.md`, `table.csv` and `table.json`, each whole or not at all."""
-    for suffix, text in (("md", table.to_markdown()), ("csv", table.to_csv()), ("json", table.to_json())):
-        write_text(folder / f"table.{suffix}", text)
+def reason(failure: Failure) -> str:
+    """Word a failure in one line, without the secrets that a server may have echoed."""
+    from ipo.programs.journal import redact
+
+    return redact(" ".join(failure.message.split()))[:300] or failure.kind
 
 
-def _within(budget_usd: float | None, contents: dict[Entry, Any], total: int) -> None:
-    usd = spent(contents.values())
-    if budget_usd is not None and usd is not None and usd >= budget_usd and len(contents) < total:
-        raise MoneySpent(f"${usd:.4f} of ${budget_usd:.4f} spent, {total - len(contents)} of {total} cells are left")
+def _note_failure(entry: Entry, content: dict[str, Any] | Failure) -> None:
+    """Keep a failure's traceback with its cell, until the cell is mended."""
+    from ipo.programs.journal import redact
+
+    file = entry.folder / FAILURE_FILE_NAME
+    if isinstance(content, Failure) and content.trace:
+        entry.folder.mkdir(parents=True, exist_ok=True)
+        write_text(file, redact(content.trace))
+    else:
+        file.unlink(missing_ok=True)
+
+
+def _sum(prices: Iterable[float | None]) -> float | None:
+    known = list(prices)
+    return None if None in known else sum(price or 0.0 for price in known)
 
 
 def _left(done: Iterable[Entry], left: Sequence[Entry]) -> float | None:
@@ -331,4 +291,5 @@ def _left(done: Iterable[Entry], left: Sequence[Entry]) -> float | None:
 
 
 def _slug(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.=+-]+", "-", name).strip("-.") or "unnamed"
+    """Make a folder's name; of a long path the end tells more."""
+    return re.sub(r"[^A-Za-z0-9.=+-]+", "-", name)[-LONGEST_NAME:].strip("-.") or "unnamed"

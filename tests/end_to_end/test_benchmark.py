@@ -1,0 +1,377 @@
+"""`ipo benchmark` over a real grid: killed and resumed, spread over processes, failing in part, stopped by a budget."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipo.experiments import protocols
+from ipo.experiments.embedded import PICTURES_DIR
+from ipo.experiments.grid_table import FORMS
+from ipo.metrics.pictures import Picture
+from support.killing import ForkServer
+from support.openai_server import Asked, OpenAIServer, Reply, error, good, running
+from support.runs import KEY, Ended, events, ipo
+
+METHODS = ("anchor", "waffle", "coop", "no-history", "ipo-paper")
+SEARCHES = 2
+SEEDS = 2
+CELLS = len(METHODS) * SEEDS
+CLASSES = ("bed", "bread", "carrot", "cheese", "chicken", "key", "lock", "mouse")
+"""Hard to tell apart in domain c, so that templates differ in what they score."""
+RUNS = 2
+KILLS_EACH = 2
+Here = Callable[..., Ended]
+
+
+@dataclass
+class Bench:
+    """What the tests of this file share: a server, a fork server, a few pictures, a folder."""
+
+    server: OpenAIServer
+    forks: ForkServer
+    pictures: Path
+    folder: Path
+
+    def words(
+        self, name: str, *more: str, lm: str = "openai/test-model", methods: str = ",".join(METHODS)
+    ) -> list[str]:
+        """Return the words of a small grid whose cells go to the folder `name`."""
+        grid = self.folder / "grid.yaml"
+        grid.write_text("title: A small grid\nprotocol: base-to-new\nsettings: {describer: none, clip: embedded}\n")
+        return [
+            *("benchmark", str(grid), f"--out={self.folder / name}", f"data=folder:{self.pictures}"),
+            *(f"methods={methods}", f"seeds={SEEDS}", f"lm={lm}", f"lm_api_base={self.server.base}"),
+            *("shots=2", "selection_shots=1", "steps=2", "candidates_per_step=3", *more),
+        ]
+
+    def start(self, name: str, *more: str) -> BaseProcess:
+        """Start the grid in a process of its own, with a cache of its own: a cached reply would be no request."""
+        return self.forks.start(self.words(name, *more), self.log(name), **self.environment(name))
+
+    def run(self, name: str, *more: str) -> int:
+        return self.forks.run(self.words(name, *more), self.log(name), **self.environment(name))
+
+    def log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+    def environment(self, name: str) -> dict[str, str]:
+        return {
+            "OPENAI_API_KEY": KEY,
+            "IPO_CACHE_DIR": str(self.folder / "caches" / name),
+            "OMP_NUM_THREADS": "1",
+        }
+
+    def tables(self, name: str) -> dict[str, bytes]:
+        return {form: (self.folder / name / f"table.{form}").read_bytes() for form in FORMS}
+
+    def cells(self, name: str) -> list[Path]:
+        return sorted((self.folder / name).rglob("cell.json"))
+
+    def answered(self, name: str) -> set[str]:
+        """Return the ids of all replies in the journals of a grid's cells."""
+        runs = [file.parent for file in (self.folder / name).rglob("journal.jsonl")]
+        return {event["reply"]["id"] for run in runs for event in events(run, "lm")}
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A grid that nobody disturbed: its tables, and how often it made each request."""
+
+    tables: dict[str, bytes]
+    requests: Counter[str]
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    folder = tmp_path_factory.mktemp("grids")
+    with running() as server:
+        yield Bench(server, ForkServer(), _copy_pictures(folder / "pictures"), folder)
+
+
+def _copy_pictures(folder: Path) -> Path:
+    for name in CLASSES:
+        (folder / name).mkdir(parents=True)
+        for picture in sorted((PICTURES_DIR / "c" / name).iterdir())[:6]:
+            shutil.copy(picture, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(bench: Bench) -> Whole:
+    bench.server.fresh()
+    assert bench.run("whole") == 0, bench.log("whole").read_text()
+    assert len(bench.cells("whole")) == CELLS
+    return Whole(bench.tables("whole"), Counter(asked.same for asked in bench.server.asked))
+
+
+def test_a_whole_grid_asks_once_and_says_what_it_did(bench: Bench, whole: Whole) -> None:
+    assert len(bench.answered("whole")) == sum(whole.requests.values()) >= 2 * SEARCHES * SEEDS
+    log = bench.log("whole").read_text()
+    for number in range(1, CELLS + 1):
+        assert f"\n{number}/{CELLS}  " in f"\n{log}"
+    assert " left)" in log
+    assert whole.tables["md"].decode() in log
+    assert whole.tables["md"].startswith(b"## A small grid\n")
+    content = json.loads(whole.tables["json"])
+    assert content["title"] == "A small grid" and content["ablations"] == []
+    assert [row["seeds"] for row in content["rows"]] == [SEEDS] * len(METHODS)
+    values = {row["method"]: row["scores"]["H"]["value"] for row in content["rows"]}
+    assert set(values) == set(METHODS) and len(set(values.values())) > 2, "the pictures tell the methods apart"
+
+
+@pytest.mark.parametrize("number", range(RUNS))
+def test_killed_and_resumed_it_makes_the_same_table_and_asks_nothing_twice(
+    bench: Bench, whole: Whole, number: int
+) -> None:
+    name, rng = f"killed-{number}", random.Random(number)
+    server = bench.server.fresh()
+    for point in sorted(rng.sample(range(CELLS - 1), KILLS_EACH)):
+        process = bench.start(name)
+        _kill(bench, process, name, point, rng)
+        assert process.exitcode == -signal.SIGKILL, bench.log(name).read_text()
+    assert not (bench.folder / name / "table.md").exists()
+    assert bench.run(name) == 0, bench.log(name).read_text()
+
+    assert bench.tables(name) == whole.tables
+    answered = bench.answered(name)
+    recorded = [asked for asked in server.asked if f"chatcmpl-{asked.number}" in answered]
+    lost = [asked for asked in server.asked if f"chatcmpl-{asked.number}" not in answered]
+    assert Counter(asked.same for asked in recorded) == whole.requests
+    assert len(lost) <= KILLS_EACH, "only what was under way at a kill is asked again"
+    last = {asked.same: asked.number for asked in recorded}
+    assert all(asked.number < last[asked.same] for asked in lost), "an answered request was made again"
+
+
+def _kill(bench: Bench, process: BaseProcess, name: str, point: int, rng: random.Random) -> None:
+    """Kill when `point` cells are done, a moment later, or at the next request before it is answered."""
+    asking, dead = threading.Event(), threading.Event()
+    at_request, delay = rng.random() < 0.5, rng.choice((0.0, rng.uniform(0, 0.05), rng.uniform(0, 0.8)))
+
+    def hold(asked: Asked) -> None:
+        if at_request and len(bench.cells(name)) >= point:
+            asking.set()
+            dead.wait(60)
+
+    bench.server.on_request = hold
+    reached = None
+    while process.is_alive() and not asking.is_set():
+        if reached is None and len(bench.cells(name)) >= point:
+            reached = time.monotonic()
+        if reached is not None and not at_request and time.monotonic() - reached >= delay:
+            break
+        time.sleep(0.005)
+    process.kill()
+    process.join()
+    dead.set()
+    bench.server.on_request = lambda asked: None
+
+
+def test_a_pool_whose_worker_is_killed_makes_the_same_table(bench: Bench, whole: Whole) -> None:
+    server = bench.server.fresh()
+    dead: list[int] = []
+
+    def kill_one(asked: Asked) -> None:
+        if not dead and len(bench.cells("pool")) >= 2 and (workers := _workers_of(process.pid or 0)):
+            dead.append(workers[asked.number % len(workers)])
+            os.kill(dead[0], signal.SIGKILL)
+
+    server.on_request = kill_one
+    process = bench.start("pool", "--executor=pool:2")
+    process.join(240)
+    log = bench.log("pool").read_text()
+    assert process.exitcode == 0, log
+    assert dead and "failed" not in log
+    assert bench.tables("pool") == whole.tables
+
+
+def _workers_of(parent: int) -> list[int]:
+    """Return the children that answer items; the resource tracker is none of them."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            is_child = int(stat.read_text().rsplit(")", 1)[1].split()[1]) == parent
+            if is_child and b"spawn_main" in (stat.parent / "cmdline").read_bytes():
+                found.append(int(stat.parent.name))
+    return found
+
+
+def test_local_ray_makes_the_same_table(bench: Bench, whole: Whole) -> None:
+    bench.server.fresh()
+    assert bench.run("ray", "--executor=ray") == 0, bench.log("ray").read_text()
+    assert bench.tables("ray") == whole.tables
+    assert Counter(asked.same for asked in bench.server.asked) == whole.requests
+
+
+def test_a_second_process_is_refused_and_the_first_goes_on(bench: Bench, here: Here) -> None:
+    go, asked = threading.Event(), threading.Event()
+    bench.server.fresh().on_request = lambda request: (asked.set(), go.wait(60))  # type: ignore[func-returns-value]
+    first = bench.start("double", "seeds=1", "methods=anchor,ipo-default")
+    assert asked.wait(60)
+    ended = here("double", "seeds=1", "methods=anchor,ipo-default")
+    go.set()
+    first.join(60)
+    assert first.exitcode == 0, bench.log("double").read_text()
+    assert ended.code == 2 and ended.out == ""
+    assert "another process works on the grid in" in ended.sentence
+
+
+@pytest.fixture()
+def here(
+    bench: Bench,
+    cache: Path,
+    light: None,
+    clip: Any,
+    quick: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Iterator[Here]:
+    """Run the grid in this process, with the cache of its name."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setattr(protocols, "load_clip", lambda name: clip)
+    protocols._clip.cache_clear()
+
+    def run(name: str, *more: str, **given: str) -> Ended:
+        monkeypatch.setenv("IPO_CACHE_DIR", bench.environment(name)["IPO_CACHE_DIR"])
+        return ipo(capfd, *bench.words(name, *more, **given))
+
+    yield run
+    protocols._clip.cache_clear()
+
+
+def test_a_cell_that_fails_stops_no_other_and_the_same_command_mends_it(bench: Bench, here: Here) -> None:
+    rows = "anchor,no-history,coop"
+    assert here("unspoilt", methods=rows).code == 0
+    server, out = bench.server.fresh(), bench.folder / "spoilt"
+
+    def behave(asked: Asked) -> Reply:
+        """Fail in the second seed of no-history."""
+        begun = list(out.glob("cells/*/no-history/seed-1/run"))
+        return error(500, f"no luck, {KEY} | <b>") if begun else good(asked)
+
+    server.behave = behave
+    ended = here("spoilt", methods=rows)
+    assert ended.code == 1
+    assert "no-history  seed 1 failed (LM" in ended.sentence
+    assert "the same command does the failed cells again" in ended.err
+    assert ended.out == (out / "table.md").read_text()
+    assert KEY not in ended.out + ended.err
+    (row,) = [row for row in json.loads((out / "table.json").read_text())["rows"] if row["method"] == "no-history"]
+    assert row["seeds"] == 1 and row["absent"].startswith("failed: ")
+    assert "(1) failed: " in ended.out and "&lt;b>" in ended.out
+    (trace,) = out.rglob("failure.txt")
+    assert "Traceback" in trace.read_text() and KEY not in trace.read_text()
+    assert len(bench.cells("spoilt")) == 5
+
+    asked = len(server.fresh().asked)
+    ended = here("spoilt", methods=rows)
+    assert ended.code == 0, ended.err
+    assert ended.err.startswith("6/6  ") and asked < len(server.asked) <= 3, "only the failed cell was done"
+    assert bench.tables("spoilt") == bench.tables("unspoilt")
+    assert not trace.exists()
+
+
+def test_when_every_cell_fails_there_is_no_table(bench: Bench, here: Here) -> None:
+    bench.server.fresh().behave = lambda asked: error(500, "no luck")
+    ended = here("hopeless", "seeds=1", "reference=ipo-default", methods="ipo-default")
+    assert (ended.code, ended.out) == (1, "")
+    assert "ipo-default  seed 0 failed" in ended.sentence
+    assert not (bench.folder / "hopeless" / "table.md").exists()
+
+
+PRICED = "openai/gpt-4o-mini"
+
+
+def test_a_budget_stops_the_grid_and_a_larger_one_goes_on(bench: Bench, here: Here) -> None:
+    rows = "anchor,no-history"
+    server = bench.server.fresh()
+    assert here("unlimited", methods=rows, lm=PRICED).code == 0
+    requests = Counter(asked.same for asked in server.asked)
+    server.fresh()
+    ended = here("limited", "--budget-usd=0.0001", "--json", methods=rows, lm=PRICED)
+    assert ended.code == 3
+    assert len(bench.cells("limited")) == 2, "the first cell that costs money reaches it"
+    content = json.loads(ended.out)
+    absent = {row["method"]: row["absent"] for row in content["rows"]}
+    assert absent == {"anchor": "not run yet", "no-history": "not run yet"}
+    assert [row["seeds"] for row in content["rows"]] == [1, 1]
+    assert "of $0.0001 spent, 2 of 4 cells are left; go on with a larger --budget-usd" in ended.err
+    asked = len(server.asked)
+    assert here("limited", "--budget-usd=0.0001", methods=rows, lm=PRICED).code == 3
+    assert len(server.asked) == asked, "what is spent is remembered"
+    assert here("limited", "--budget-usd=1", methods=rows, lm=PRICED).code == 0
+    assert bench.tables("limited") == bench.tables("unlimited")
+    assert Counter(asked.same for asked in server.asked) == requests
+
+
+def test_what_a_failed_cell_has_cost_counts(bench: Bench, here: Here) -> None:
+    server = bench.server.fresh()
+    server.behave = lambda asked: good(asked) if asked.number == 0 else error(500, "no luck")
+    ended = here("costly", "seeds=3", "--budget-usd=0.00001", methods="anchor,ipo-default", lm=PRICED)
+    assert ended.code == 3
+    assert "ipo-default  seed 0 failed" in ended.sentence and "4 of 6 cells are left" in ended.err
+
+
+def test_json_is_one_document_and_quiet_is_quiet(bench: Bench, here: Here) -> None:
+    ended = here("plain", "seeds=1", "--json", "--quiet", methods="anchor,class-name")
+    assert ended.code == 0
+    assert json.loads(ended.out)["protocol"] == "base-to-new"
+    assert ended.out == (bench.folder / "plain" / "table.json").read_text()
+    assert len(ended.err.splitlines()) == 1
+    again = here("plain", "seeds=1", methods="anchor,class-name")
+    assert again.out == (bench.folder / "plain" / "table.md").read_text()
+    assert len(again.err.splitlines()) == 1, "nothing was left to do"
+
+
+def test_another_grid_in_the_same_folder_is_refused_and_leaves_it_as_it_was(bench: Bench, here: Here) -> None:
+    assert here("same", "seeds=1", methods="anchor,class-name").code == 0
+    before = (bench.folder / "same" / "grid.yaml").read_text()
+    ended = here("same", "seeds=1", "shots=1", methods="anchor,class-name")
+    assert ended.code == 2 and "holds another cell; choose another folder" in ended.sentence
+    assert (bench.folder / "same" / "grid.yaml").read_text() == before
+    assert here("same", "seeds=2", methods="anchor,class-name,waffle").code == 0, "more rows and seeds are welcome"
+
+
+def test_a_dry_run_counts_and_touches_nothing(bench: Bench, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(Picture, "bytes", lambda picture: opened.append(picture.name))
+    monkeypatch.setattr(protocols, "load_clip", lambda name: pytest.fail("no model is needed"))
+    server = bench.server.fresh()
+    ended = here("dry", "--dry-run", "--json", lm=PRICED)
+    forecast = json.loads(ended.out)
+    assert ended.code == 0
+    assert (forecast["cells"], forecast["calls"]) == (CELLS, 2 * SEARCHES * SEEDS)
+    assert forecast["tokens"] > 1000 and 0 < forecast["usd"] < 0.1 and forecast["minutes"] > 0
+    assert forecast["rows"]["anchor"]["calls"] == 0 and forecast["rows"]["ipo-paper"]["calls"] == 4
+    text = here("dry", "--dry-run").out
+    assert f"together: {CELLS} cells, 8 calls, " in text and "price unknown" in text and "minutes" in text
+    assert not (bench.folder / "dry").exists()
+    assert server.asked == [] and opened == []
+
+
+def test_a_dry_run_leaves_out_what_is_done(bench: Bench, here: Here) -> None:
+    bench.server.fresh()
+    assert here("half", "seeds=1", methods="anchor,no-history").code == 0
+    rows = json.loads(here("half", "--dry-run", "--json", methods="anchor,no-history").out)["rows"]
+    assert rows["no-history"]["finished"] == 1 and rows["no-history"]["calls"] == 2
+
+
+@pytest.mark.parametrize(("usd", "why"), [("1", "the price of openai/test-model is not known"), ("0", "above 0")])
+def test_a_budget_that_cannot_be_kept_is_refused(bench: Bench, here: Here, usd: str, why: str) -> None:
+    ended = here("unpriced", f"--budget-usd={usd}")
+    assert ended.code == 2 and why in ended.sentence
+    assert not (bench.folder / "unpriced").exists()
