@@ -15,7 +15,7 @@ from dspy.teleprompt import Teleprompter
 
 from ipo.metrics.errors import InputError
 from ipo.metrics.reward import Reward, Score, Units
-from ipo.metrics.statistics import Interval, accuracy_interval
+from ipo.metrics.statistics import Interval, accuracy_interval, mean_interval
 from ipo.metrics.template import ANCHOR
 from ipo.programs.classifier import TemplateClassifier, to_picture
 from ipo.programs.history import PromptHistory, ScoredTemplate
@@ -367,9 +367,11 @@ class IPO(Teleprompter):
 def _interval(score: Score, search: Units) -> Interval:
     """Cluster by base picture where pictures are variants of one another, else by class: those go right together."""
     groups: Sequence[Hashable] | None = search.groups
-    if search.labels is not None and (groups is None or len(set(groups)) == len(groups)):
-        groups = search.labels.tolist()
-    return accuracy_interval(score.hits, groups)
+    labels = None if search.labels is None else search.labels.tolist()
+    # A unit of the score need not be a picture: the queries of a gallery have no class.
+    if labels is not None and len(labels) == score.n and (groups is None or len(set(groups)) == len(groups)):
+        groups = labels
+    return accuracy_interval(score.hits, groups) if score.hits.dtype == bool else mean_interval(score.hits, groups)
 
 
 def _scored(score: Score, step: int, source: str) -> ScoredTemplate:

@@ -1,10 +1,9 @@
-"""What the examples share: search with a reward, choose on held-back examples, open the sealed ones once, say all."""
+"""One run of an example: search with a reward, choose on held-back examples, open the sealed ones once."""
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,10 @@ if TYPE_CHECKING:
 
 TEMPERATURE = 1.0
 MAX_TOKENS = 1024
+CANDIDATES_PER_STEP = 5
+SHOTS, SELECTION_SHOTS = 4, 2
+SPLIT_SEED = 0
+"""The sealed pictures are the same ones for every seed of a run, so that seeds can be compared unit by unit."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,17 @@ class Settings:
     Attributes:
         data: as for `load_data`.
         lm: name of the optimizer LLM.
-        steps: how often it is asked, for five templates each time.
-        seed: of the pictures drawn and of the language model.
+        steps: how often it is asked, for `CANDIDATES_PER_STEP` templates each time.
+        history_size: scored templates that it sees; 0 for none.
+        describer: `clip`, or `none` for no description of the pictures.
+        seed: of the pictures drawn from the search and selection parts, and of the language model.
     """
 
     data: str = "embedded"
     lm: str = "local"
-    steps: int = 4
+    steps: int = 2
+    history_size: int = 12
+    describer: str = "clip"
     seed: int = 0
 
 
@@ -48,7 +55,8 @@ class Task:
         clip: the encoder.
         reward: what the search maximises.
         search, selection, test: examples for the reward, of pictures that never mix.
-        measures: what is told of the sealed examples: its name → the reward that measures it.
+        measures: what is told of the sealed examples: its name → the reward that measures it. The first is what the
+            search maximises.
     """
 
     name: str
@@ -61,15 +69,23 @@ class Task:
     measures: Mapping[str, Reward]
 
 
-def run(task: Task, settings: Settings, folder: Path) -> dict[str, Any]:
+def run(task: Task, settings: Settings, folder: Path, label: str = "") -> dict[str, Any]:
     """Optimise a template for a task in `folder`; a run that was killed goes on.
 
+    Args:
+        task: the task.
+        settings: of the run.
+        folder: its run directory.
+        label: what its lines of progress begin with.
+
     Returns:
-        The content of `result.json`: the template, and each measure on the sealed examples for it and the anchor.
+        The content of `result.json`: the template, the best of the search after each step, and each measure on the
+        sealed examples for it and the anchor.
 
     Raises:
         InputError: an unknown language model, or a folder with another run.
         NothingUsable: the language model gave nothing to score.
+        dspy.LMError: the language model cannot be reached.
     """
     from ipo.experiments.result import write_json
     from ipo.metrics.template import ANCHOR
@@ -78,6 +94,11 @@ def run(task: Task, settings: Settings, folder: Path) -> dict[str, Any]:
     from ipo.programs.lm.connect import find_backend
     from ipo.programs.lm.ledger import Ledger
     from ipo.programs.lm.recording import Recorder
+    from ipo.programs.optimizer import Step
+
+    def tell(step: Step) -> None:
+        best = f"best {100 * step.best.accuracy:.2f} %  {step.best.template}"
+        print(f"{label}step {step.number + 1} of {settings.steps}: {best}", file=sys.stderr, flush=True)
 
     backend = find_backend(settings.lm, role="optimizer", seed=settings.seed)
     journal = Journal(folder)
@@ -92,14 +113,15 @@ def run(task: Task, settings: Settings, folder: Path) -> dict[str, Any]:
         ipo = IPO(
             reward=task.reward,
             proposer=(SmallModelProposer if connection.small else TemplateProposer)(connection.lm),
-            describer=Interrogator(task.clip),
+            describer=Interrogator(task.clip) if settings.describer == "clip" else None,
             task=task.words,
             steps=settings.steps,
+            candidates_per_step=CANDIDATES_PER_STEP,
+            history_size=settings.history_size,
+            patience=None,  # a control must not stop earlier than what it is held against
             seed=settings.seed,
             journal=journal,
-            on_step=lambda step: print(
-                f"step {step.number + 1}: best {100 * step.best.accuracy:.2f} %  {step.best.template}", file=sys.stderr
-            ),
+            on_step=tell,
         )
         student = TemplateClassifier(task.clip, task.reward.class_names)
         program: Any = ipo.compile(student, trainset=task.search, valset=task.selection)
@@ -108,6 +130,7 @@ def run(task: Task, settings: Settings, folder: Path) -> dict[str, Any]:
             "initial_template": ANCHOR,
             "template": program.template,
             "selection": asdict(program.choice),
+            "best_after_step": [step.best.template for step in program.steps],
             "templates_scored": sum(len(step.scored) for step in program.steps),
             "test": _sealed(task, [ANCHOR, program.template], journal.append),
             "seconds": round(journal.seconds, 1),
@@ -118,7 +141,7 @@ def run(task: Task, settings: Settings, folder: Path) -> dict[str, Any]:
         journal.close()
 
 
-def _sealed(task: Task, templates: Sequence[str], record: Callable[..., Any]) -> dict[str, Any]:
+def _sealed(task: Task, templates: Sequence[str], record: Any) -> dict[str, Any]:
     """Open the sealed examples: each measure of both templates, compared."""
     found = {}
     for name, reward in task.measures.items():
@@ -134,64 +157,27 @@ def compare(initial: Score, optimised: Score, groups: Sequence[str] | None) -> d
 
     Units that are right or wrong are compared as pictures are (`result.comparison`). Where a unit contributes a number,
     intervals are t intervals with the (cluster-robust) standard error of the mean over units, and there is no test.
+
+    Returns:
+        `initial`, `optimised` (each `accuracy`, `loss`, `n`, `ci95`), `difference` (`mean`, `ci95`), `units` (what each
+        unit adds to the difference, float (n,)) and `groups`.
     """
     from ipo.experiments.result import comparison
     from ipo.metrics.statistics import mean_interval
 
+    difference = optimised.hits.astype(float) - initial.hits.astype(float)
+    units = {"units": difference.tolist(), "groups": groups and list(groups)}
     if initial.hits.dtype == bool:
-        return comparison(initial, optimised, groups)
+        return {**comparison(initial, optimised, groups), **units}
 
     def one(score: Score) -> dict[str, Any]:
         interval = mean_interval(score.hits, groups)
         return {"accuracy": score.accuracy, "loss": score.loss, "n": score.n, "ci95": list(interval)}
 
-    difference = optimised.hits - initial.hits
     interval = mean_interval(difference, groups)
     return {
         "initial": one(initial),
         "optimised": one(optimised),
         "difference": {"mean": float(difference.mean()), "ci95": list(interval)},
+        **units,
     }
-
-
-def words(result: dict[str, Any], unit: str) -> str:
-    """Word a result for the terminal; `unit` is what n counts."""
-    kept = result["template"] == result["initial_template"]
-    lines = [f"anchor:    {result['initial_template']}", f"optimised: {result['template']}{' (kept)' if kept else ''}"]
-    for name, measured in result["test"].items():
-        before, after, difference = measured["initial"], measured["optimised"], measured["difference"]
-        low, high = difference["ci95"]
-        lines.append(
-            f"{name}, sealed: anchor {_percent(before)}, optimised {_percent(after)}; difference "
-            f"{100 * difference['mean']:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}] (n = {before['n']} {unit}, 95 %)"
-        )
-    return "\n".join(lines)
-
-
-def _percent(measured: dict[str, Any]) -> str:
-    low, high = measured["ci95"]
-    return f"{100 * measured['accuracy']:.2f} % [{100 * low:.2f}, {100 * high:.2f}]"
-
-
-def main(name: str, about: str, unit: str, prepare: Callable[[Settings], Task], arguments: Sequence[str] | None) -> int:
-    """Run an example from the command line; return the exit code."""
-    from ipo.programs.optimizer import NothingUsable
-
-    default = Settings()
-    parser = argparse.ArgumentParser(prog=f"python -m ipo.experiments.tasks.{name}", description=about)
-    parser.add_argument("out", type=Path, nargs="?", default=Path("runs") / name, help="run directory")
-    parser.add_argument("--data", default=default.data, help="pictures, as for ipo optimize")
-    parser.add_argument("--lm", default=default.lm, help="optimizer LLM, as for ipo optimize")
-    parser.add_argument("--steps", type=int, default=default.steps, help="how often it is asked")
-    parser.add_argument("--seed", type=int, default=default.seed, help="of pictures and language model")
-    given = parser.parse_args(arguments)
-    settings = Settings(given.data, given.lm, given.steps, given.seed)
-    try:
-        print(words(run(prepare(settings), settings, given.out), unit))
-    except InputError as error:
-        print(f"ipo: {error}", file=sys.stderr)
-        return 2
-    except NothingUsable as error:
-        print(f"ipo: {error}", file=sys.stderr)
-        return 1
-    return 0

@@ -25,8 +25,8 @@ LEAST = 36
 """Pixels of the smallest part."""
 
 
-def compose(items: Sequence[Item], seed: int) -> list[dspy.Example]:
-    """Compose scenes; the same items and seed give the same bytes.
+def compose(items: Sequence[Item], seed: int, least: int = LEAST) -> list[dspy.Example]:
+    """Compose scenes; the same items, seed and `least` (pixels of the smallest part) give the same bytes.
 
     Pictures are shuffled and dealt by fours; up to three are left over.
 
@@ -39,7 +39,7 @@ def compose(items: Sequence[Item], seed: int) -> list[dspy.Example]:
     order = [items[i] for i in rng.permutation(len(items))]
     scenes = []
     for start in range(0, len(order) - 3, 4):
-        x, y = (int(cut) for cut in rng.integers(LEAST, SIDE - LEAST, 2, endpoint=True))
+        x, y = (int(cut) for cut in rng.integers(least, SIDE - least, 2, endpoint=True))
         picture, mask = _compose(order[start : start + 4], x, y, f"scene {start // 4}")
         scenes.append(dspy.Example(image=picture, mask=mask))
     return scenes

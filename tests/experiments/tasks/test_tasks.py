@@ -12,14 +12,15 @@ import pytest
 
 from ipo.experiments.data import draw, load_data
 from ipo.experiments.tasks import retrieval, segmentation
-from ipo.experiments.tasks.example import Settings, compare, run, words
+from ipo.experiments.tasks.command import CONTROLS, METHOD
+from ipo.experiments.tasks.example import Settings, compare
 from ipo.experiments.tasks.scenes import LEAST, SIDE, compose
+from ipo.experiments.tasks.summary import summary
 from ipo.metrics.reward import Score
 from ipo.metrics.statistics import mean_interval
 from ipo.programs.lm import connect
 from ipo.programs.lm.connect import Backend
 
-QUICK = Settings(lm="scripted", steps=2)
 REPLIES = (
     ("a negative of a <CLASS>.", "a <CLASS>, an x-ray image.", "a dark <CLASS>", "one <CLASS>", "the <CLASS>"),
     ("a dark x-ray of a <CLASS>", "a red <CLASS>", "a <CLASS> at night", "a good <CLASS>", "an old <CLASS>"),
@@ -102,32 +103,98 @@ def test_an_example_runs_and_goes_on(
         backend = Backend("scripted/model", engine, lambda tokens_in, tokens_out: 0.0, small=False)
         monkeypatch.setattr(connect, "find_backend", lambda name, **_: backend)
 
-    answer_with(*REPLIES)
-    arguments = [str(tmp_path / "run"), "--lm", "scripted", "--steps", "2"]
+    arms = [METHOD, *CONTROLS]
+    answer_with(*(REPLIES * len(arms)))
+    arguments = [str(tmp_path / "run"), "--lm", "scripted", "--steps", "2", "--controls"]
     assert example.main(arguments) == 0
     printed = capsys.readouterr().out
-    assert "anchor:    a photo of a <CLASS>." in printed
-    assert "n = 68 " in printed
-    result = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert words(result, "").splitlines()[0] == printed.splitlines()[0]
-    for measured in result["test"].values():
+    assert "n = 68)" in printed
+    assert "over no-description" in printed or "as no-description" in printed
+    found = {arm: json.loads((tmp_path / "run" / arm / "seed-0" / "result.json").read_text()) for arm in arms}
+    assert found["no-history"]["settings"]["history_size"] == 0
+    assert len({result["templates_scored"] for result in found.values()}) == 1
+    for measured in found[METHOD]["test"].values():
         low, high = measured["difference"]["ci95"]
         assert low <= measured["difference"]["mean"] <= high
         gain = measured["optimised"]["accuracy"] - measured["initial"]["accuracy"]
         assert measured["difference"]["mean"] == pytest.approx(gain, abs=1e-5)
+        assert np.mean(measured["units"]) == pytest.approx(gain, abs=1e-5)
+
+    # Finished runs are read back: nothing is asked, and the words are the same.
+    answer_with()
+    assert example.main(arguments) == 0
+    assert capsys.readouterr().out == printed
 
     # A run cut off in the middle of the record comes to the same, and asks nothing that was answered.
-    journal = tmp_path / "run" / "journal.jsonl"
+    place = tmp_path / "run" / METHOD / "seed-0"
+    journal = place / "journal.jsonl"
     lines = journal.read_text().splitlines(keepends=True)
     replies = [line for line in lines if json.loads(line)["type"] == "lm"]
     assert len(replies) == 2
-    cut = lines.index(replies[0]) + 1
+    journal.write_text("".join(lines[: lines.index(replies[0]) + 1]))
+    (place / "result.json").unlink()
     answer_with(REPLIES[1])
-    journal.write_text("".join(lines[:cut]))
-    task = example.prepare(QUICK)
-    assert {**run(task, QUICK, tmp_path / "run"), "seconds": 0} == {**result, "seconds": 0}
-    again = [line for line in journal.read_text().splitlines(keepends=True) if json.loads(line)["type"] == "lm"]
-    assert [json.loads(line)["reply"] for line in again] == [json.loads(line)["reply"] for line in replies]
+    assert example.main(arguments) == 0
+    assert {**json.loads((place / "result.json").read_text()), "seconds": 0} == {**found[METHOD], "seconds": 0}
 
-    assert example.main([*arguments[:-1], "3"]) == 2
-    assert "other settings" in capsys.readouterr().err
+    assert example.main([*arguments[:4], "3"]) == 2
+    assert "holds a run with steps 2, not 3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--seeds", "0"], "'0' is no whole number of at least 1"),
+        (["--steps", "many"], "'many' is no whole number of at least 1"),
+        (["--nothing"], "unrecognized arguments: --nothing"),
+    ],
+)
+def test_a_bad_argument_is_one_sentence(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        retrieval.main(arguments)
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.startswith("ipo: ") and error.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_made_is_said_before_anything_is_loaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert retrieval.main([str(tmp_path / "file" / "runs")]) == 2
+    assert "choose another OUT" in capsys.readouterr().err
+
+
+def test_an_interrupted_run_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(settings: Settings) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(retrieval, "prepare", interrupted)
+    assert retrieval.main([str(tmp_path)]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+
+
+def test_the_mean_over_seeds_is_that_of_the_runs() -> None:
+    def one(seed: int, units: list[float]) -> dict[str, Any]:
+        side = {"accuracy": 0.5, "loss": 1.0, "n": 4, "ci95": [0.4, 0.6]}
+        difference = {"mean": float(np.mean(units)), "ci95": [0.0, 1.0]}
+        measured = {"initial": side, "optimised": side, "difference": difference, "units": units, "groups": None}
+        return {
+            "settings": {"seed": seed},
+            "template": f"{seed} | <CLASS>",
+            "initial_template": "a <CLASS>",
+            "templates_scored": 10,
+            "seconds": 60.0,
+            "test": {"recall@1": measured},
+        }
+
+    runs = [one(0, [1.0, 0.0, 0.0, 0.0]), one(1, [1.0, 1.0, 0.0, 0.0]), one(2, [0.0, 1.0, 0.0, 0.0])]
+    said = summary({"ipo": runs, "no-history": [one(seed, [0.0] * 4) for seed in range(3)]}, "queries")
+    assert f"mean gain {100 * 4 / 12:+.2f} " in said
+    low, high = mean_interval([0.25, 0.5, 0.25])
+    assert f"[{100 * low:+.2f}, {100 * high:+.2f}] over seeds alone" in said
+    assert "`0 \\| <CLASS>`" in said
+    assert "the same templates as no-history" in said
