@@ -68,7 +68,7 @@ def analyse(parts: Mapping[str, Compared], reward: ClipReward) -> dict[str, Any]
     else:
         found["words_missing"] = (
             "The run kept no selection pictures, and what words do is not measured on the pictures that were searched "
-            "on or on the sealed ones; run with selection_shots of at least 1."
+            "on or on the sealed ones. Run with selection=held-back and selection_shots of at least 1 to see it."
         )
     found["classes"] = [row for name, part in sealed.items() for row in class_rows(name, part)]
     found["confusions"] = confusions(list(sealed.values()))

@@ -131,7 +131,7 @@ class Ui:
         gain = 100 * (best.accuracy - self._initial.accuracy) if self._initial else 0.0
         accuracy = Text(f"{100 * best.accuracy:.2f} %", style="bold")
         accuracy.append(f" {_between(step.interval)} on {best.n:,} search pictures, ", style="not bold")
-        accuracy.append(f"{gain:+.2f} to the initial template", style="not bold")
+        accuracy.append(f"{gain:+.2f} points over the initial template", style="not bold")
         return [("best", Text(best.template, style="bold green")), ("", accuracy)]
 
     def _counts(self, step: Step) -> list[str]:

@@ -35,7 +35,8 @@ def word_effects(
     Returns:
         `change` is changed minus chosen: an accuracy as a fraction, a loss in nats. `ci95` is null where all pictures
         are one group, which cannot bound it. A placebo's `template` is the first of the wordings in `with`, its numbers
-        are the mean over them. `p` is Holm's; offsets count code points.
+        are the mean over them; wordings that the CLIP cannot tell apart are there once. `p` is Holm's; offsets count
+        code points.
     """
     empty = reward.clip.count("")
     proposed = changes(chosen.template, lambda word: reward.clip.count(word) - empty)
@@ -59,7 +60,7 @@ def word_effects(
         "loss": rounded(chosen.loss),
         "changes": rows,
         "skipped": skipped,
-        "note": _note(proposed, len(rows), chosen.n),
+        "note": _note(rows, chosen.n),
     }
 
 
@@ -86,11 +87,12 @@ def _row(
     change: Change, chosen: Score, scores: dict[str, Score], groups: Sequence[str] | None
 ) -> dict[str, Any] | None:
     """Compare one change with the chosen template; None when nothing of it could be scored."""
-    pairs = [
-        (scores[template], detail)
-        for template, detail in zip(change.templates, change.details, strict=True)
-        if template in scores
-    ]
+    pairs: list[tuple[Score, str]] = []
+    for template, detail in zip(change.templates, change.details, strict=True):
+        score = scores.get(template)
+        # A CLIP of few words reads some wordings alike; they are one measurement and not several.
+        if score and not any(np.allclose(score.losses, other.losses, atol=1e-4) for other, _ in pairs):
+            pairs.append((score, detail))
     if not pairs:
         return None
     found = [score for score, _ in pairs]
@@ -122,17 +124,21 @@ def _ends(low: float, high: float) -> list[float] | None:
     return [rounded(low), rounded(high)] if math.isfinite(low) and math.isfinite(high) else None
 
 
-def _note(proposed: Sequence[Change], count: int, n: int) -> str:
-    wordings = max((len(change.templates) for change in proposed if change.kind == "placebo"), default=0)
+def _note(rows: Sequence[dict[str, Any]], n: int) -> str:
+    wordings = max((len(row["with"]) for row in rows if row["kind"] == "placebo"), default=0)
     placebos = (
-        f"A placebo puts as many neutral words in a word's place as it has tokens, so that length and places stay; its "
-        f"numbers are the mean over {wordings} wording(s)."
+        "A placebo puts as many neutral words in a word's place as it has tokens, so that length and places stay"
+        + (f"; its numbers are the mean over up to {wordings} wordings." if wordings > 1 else ".")
         if wordings
         else "There are no placebos: the template has no words for them, or too many."
     )
     return (
-        f"{count} change(s) were looked at on {n} selection pictures. Significant means p < {LEVEL} after Holm's "
-        "correction over all changes in accuracy; the intervals are not corrected. The same pictures chose the "
-        "template for its accuracy, so any change of it tends to look worse than it is; the loss is touched less by "
-        f"that. {placebos}"
+        f"{_counted(len(rows), 'change')} looked at on {_counted(n, 'selection picture')}. Told from chance means "
+        f"p < {LEVEL} after Holm's correction over all changes in accuracy; the intervals are not corrected. The same "
+        "pictures chose the template for its accuracy, so any change of it tends to look worse than it is; the loss is "
+        f"touched less by that. {placebos}"
     )
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from ipo.experiments.commands.predict import find_pictures
+from ipo.experiments.commands.predict import find_pictures, load_program
 from ipo.experiments.data import load_data
 from ipo.experiments.export import TARGETS, Target, export
 from ipo.experiments.export.clip_benchmark import ClipBenchmark
 from ipo.experiments.export.hf import HuggingFace
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import Picture
-from ipo.programs.classifier import TemplateClassifier
 
 PICTURES = 36
 """Pictures that the export is compared on: a few of many classes, encoded in a second or a minute."""
@@ -20,8 +20,7 @@ PICTURES = 36
 def run(program: Path, to: str, out: Path, pictures: Path | None, dataset: str | None, hf_model: str | None) -> int:
     """Do what the command says; return the exit code."""
     target = _target(to, dataset, hf_model)
-    classifier = TemplateClassifier.from_file(program / "program.json" if program.is_dir() else program)
-    verdict = export(classifier, target, out, _pictures(pictures))
+    verdict = export(load_program(program), target, out, _pictures(pictures))
     print(f"wrote {out} for {to}; {verdict}")
     return 0
 
@@ -41,7 +40,7 @@ def _pictures(folder: Path | None) -> list[Picture]:
     """Take pictures evenly from a folder, or from the search pictures that ship with us: test pictures stay sealed."""
     if folder is None:
         found = [item.picture for item in load_data("embedded", seed=0).train]
-    elif folder.is_dir():
+    elif os.path.isdir(folder):  # noqa: PTH112
         found = [Picture.from_path(file) for file in find_pictures(folder)]
     else:
         found = [Picture.from_path(folder)]

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -57,7 +58,7 @@ def run(
     else:
         print(summary(outcome.result, folder))
     if outcome.stopped:
-        ui.warn(f"stopped early: {outcome.stopped}; go on with a larger limit and --resume {folder}")
+        ui.warn(f"stopped early: {outcome.stopped}; go on with a larger limit and --resume {shlex.quote(str(folder))}")
         return 3
     return 0
 
@@ -106,6 +107,8 @@ def _forecast_text(forecast: dict[str, Any]) -> str:
 
 def summary(result: dict[str, Any], folder: Path) -> str:
     """Word a result for a person: the template, what it gains where, how sure that is, what to do next."""
+    quoted = shlex.quote(str(folder))
+    found_on = "search and selection" if "selection" in result["scores"] else "search"
     lines = ["", f"  {result['template']}", ""]
     head = f"  {'pictures':10} {'n':>6}  {'initial':>22}  {'optimised':>22}  {'difference':>24}"
     lines.append(head)
@@ -120,7 +123,7 @@ def summary(result: dict[str, Any], folder: Path) -> str:
         h = result["harmonic_mean"]
         lines.append(f"  harmonic mean of test and new: {100 * h['initial']:.2f} → {100 * h['optimised']:.2f}")
     lines += [
-        "  accuracy in percent with 95 % intervals; the template was found on search and selection pictures only",
+        f"  accuracy in percent with 95 % intervals; the template was found on {found_on} pictures only",
         "",
     ]
     lines.append("  " + verdict(result))
@@ -132,7 +135,7 @@ def summary(result: dict[str, Any], folder: Path) -> str:
     lines += [
         f"  run directory: {folder}   (journal.jsonl holds every request and reply)",
         f"  read: {folder / 'report.html'}",
-        f"  next: ipo predict {folder} PICTURES, or ipo export {folder} --to open_clip --out DIR",
+        f"  next: ipo predict {quoted} PICTURES, or ipo export {quoted} --to open_clip --out DIR",
     ]
     return "\n".join(lines)
 

@@ -29,8 +29,8 @@ def run(program: Path, pictures: Sequence[Path], format_: str) -> int:
     """Do what the command says; return the exit code: 1 when a picture could not be read."""
     if format_ not in ("table", "csv", "jsonl"):
         raise InputError(f"there is no format {format_!r}; it can be table, csv or jsonl.")
-    classifier = TemplateClassifier.from_file(program / "program.json" if program.is_dir() else program)
-    bare = [path for path in pictures if path.is_dir() and next(find_pictures(path), None) is None]
+    classifier = load_program(program)
+    bare = [path for path in pictures if os.path.isdir(path) and next(find_pictures(path), None) is None]  # noqa: PTH112
     if len(bare) == len(pictures):
         raise InputError(f"there are no pictures in {', '.join(map(str, bare))}.")
     for path in bare:
@@ -44,8 +44,25 @@ def run(program: Path, pictures: Sequence[Path], format_: str) -> int:
                 failed += 1
                 _complain(outcome)
     except BrokenPipeError:  # whoever read our rows has enough of them, as `head` has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the last flush would fail again
+        _drop_output()
+    except OSError as error:
+        _drop_output()
+        raise InputError(f"cannot write the labels: {error.strerror}; make room, or write them elsewhere.") from error
     return 1 if failed else 0
+
+
+def load_program(place: Path) -> TemplateClassifier:
+    """Load the program of a run directory, or a program.json itself.
+
+    Raises:
+        InputError: see `TemplateClassifier.from_file`.
+    """
+    # os.path says of a name that is too long that it is no folder; pathlib raises.
+    return TemplateClassifier.from_file(place / "program.json" if os.path.isdir(place) else place)  # noqa: PTH112
+
+
+def _drop_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the last flush would fail again
 
 
 def predict(classifier: TemplateClassifier, files: Iterator[Path]) -> Iterator[Row]:
@@ -87,7 +104,7 @@ def _read(file: Path) -> Picture | InputError:
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
     for path in paths:
-        if path.is_dir():
+        if os.path.isdir(path):  # noqa: PTH112
             yield from find_pictures(path)
         else:
             yield path

@@ -45,9 +45,10 @@ def export(program: TemplateClassifier, target: Target, place: Path, pictures: S
         InputError: the place is taken, the target cannot express the program, or it does not give the same loaded back
             (`Differs`). Nothing is left at the place then.
     """
-    if place.exists() or place.is_symlink():
+    # os.path says of a name that is too long that it is not there; pathlib raises.
+    if os.path.lexists(place):
         raise InputError(f"{place} already exists; name another --out.")
-    if not place.parent.is_dir():
+    if not os.path.isdir(place.parent):  # noqa: PTH112
         raise InputError(f"there is no folder {place.parent} to write {place.name} in; make it, or name another --out.")
     if reason := target.refusal(program):
         raise InputError(f"this program cannot be exported so: {reason}.")
@@ -64,8 +65,8 @@ def export(program: TemplateClassifier, target: Target, place: Path, pictures: S
             f"cannot write {place}: {error.strerror or error}; make room or name another --out."
         ) from error
     finally:
-        if beside.is_dir():
+        if os.path.isdir(beside):  # noqa: PTH112
             shutil.rmtree(beside, ignore_errors=True)
-        else:
-            beside.unlink(missing_ok=True)
+        elif os.path.lexists(beside):
+            beside.unlink()
     return verdict

@@ -20,7 +20,15 @@ MATRIX = "classifier"
 _PYTHON = '''\
 """Zero-shot templates for open_clip:
 
-    open_clip.build_zero_shot_classifier(model, tokenizer, CLASS_NAMES, templates)
+    classifier = open_clip.build_zero_shot_classifier(model, tokenizer, CLASS_NAMES, templates)
+
+The same matrix, made already:
+
+    classifier = safetensors.torch.load_file("{matrix_file}")["{matrix}"]
+
+With unit image features (n, D), the class of each picture:
+
+    (image_features @ classifier).argmax(dim=1)
 """
 
 CLIP = {clip}
@@ -71,6 +79,8 @@ class OpenClip:
             templates=listed(templates),
             names=listed(program.class_names),
             slot=repr(SLOT),
+            matrix_file=MATRIX_FILE,
+            matrix=MATRIX,
         )
         (place / TEMPLATES_FILE).write_text(source, encoding="utf-8")
         metadata = {

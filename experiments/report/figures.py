@@ -90,8 +90,12 @@ def search_plot(run: Run) -> Plot:
                 facecolors="none",
                 linewidths=1.8,
                 edgecolors=theme.chosen,
-                label="chosen on the selection pictures" if chosen else None,
+                label="chosen" if chosen else None,
             )
+        low, high = above.get_ylim()
+        above.set_ylim(
+            max(low, -0.9), min(high, 100.9)
+        )  # around equal accuracies there would be room for impossible ones
         above.set_ylabel("accuracy, percent")
         below.set_ylabel("loss, nats")
         below.set_xlabel("step")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,11 @@ class Run:
     analysis: Analysis | None
 
     @property
+    def kept_initial(self) -> bool:
+        """Whether nothing convincing was found."""
+        return self.result.template == self.result.initial_template
+
+    @property
     def command(self) -> str:
         """The command that makes this run: what differs from the defaults."""
         defaults = build({"preset": self.config.preset}, where="the defaults").model_dump()
@@ -69,7 +75,7 @@ def gather(folder: Path) -> Run:
     Raises:
         InputError: not a run directory, a run without a result, or a file that cannot be read.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112 - pathlib raises where a name is too long
         raise InputError(f"{folder} is not a run directory: there is no such folder.")
     events = read(folder)
     if not (folder / "result.json").is_file():

@@ -45,7 +45,7 @@ def run_page(run: Run) -> str:
         title=f"{run.result.template} · IPO report",
         verdict=_verdict(run),
         search_plot=figures.search_plot(run),
-        optimism_plot=figures.optimism_plot(run),
+        optimism_plot=None if run.kept_initial else figures.optimism_plot(run),
         layers=layers(run.analysis.words.template, run.analysis.words.changes)
         if run.analysis and run.analysis.words
         else [],
@@ -59,6 +59,7 @@ def compare_page(runs: Sequence[Run]) -> str:
     configs = [run.config.model_dump() for run in runs]
     differing = [key for key in configs[0] if any(config[key] != configs[0][key] for config in configs)]
     gains = [run.result.scores["test"].difference.mean for run in runs]
+    same_clip = len({run.result.clip.fingerprint for run in runs}) == 1
     return _render(
         "runs.html.j2",
         runs=runs,
@@ -68,10 +69,15 @@ def compare_page(runs: Sequence[Run]) -> str:
         configs=configs,
         differing=differing,
         # A mean over runs says something about luck only where nothing but luck differs.
-        mean=mean_over_seeds(gains) if differing == ["seed"] else None,
-        same_pictures=len({run.result.data.name for run in runs}) == 1,
-        same_clip=len({run.result.clip.fingerprint for run in runs}) == 1,
+        mean=mean_over_seeds(gains) if differing == ["seed"] and same_clip else None,
+        same_pictures=len({_tested_on(run) for run in runs}) == 1,
+        same_clip=same_clip,
     )
+
+
+def _tested_on(run: Run) -> tuple[str, int, tuple[str, ...]]:
+    """What tells sealed tests apart; the digest of all pictures differs from seed to seed where these are the same."""
+    return run.result.data.name, run.result.scores["test"].optimised.n, tuple(run.program.class_names)
 
 
 def _verdict(run: Run) -> str:
@@ -111,6 +117,7 @@ def _environment() -> Any:
         wording.nats_change,
         wording.nats_interval,
         wording.p_value,
+        wording.unbroken,
         wording.duration,
         money,
     ):

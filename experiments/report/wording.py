@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from typing import Any
 
@@ -74,6 +75,11 @@ def nats_interval(ends: tuple[float, float] | None) -> str:
     if ends is None:
         return "not bounded"
     return f"[{nats_change(ends[0])}, {nats_change(ends[1])}]"
+
+
+def unbroken(text: str) -> str:
+    """Keep a p-value on one line."""
+    return re.sub(r"\bp ([=<]) ", "p\N{NO-BREAK SPACE}\\1\N{NO-BREAK SPACE}", text)
 
 
 def p_value(p: float) -> str:

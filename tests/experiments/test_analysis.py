@@ -145,7 +145,7 @@ def test_without_selection_pictures_the_reason_stands_in_place_of_the_words(job:
     parts = {name: part for name, part in job.parts(NEGATIVE).items() if name != "selection"}
     without = analyse(parts, job.reward)
     assert without["words"] is None
-    assert "kept no selection pictures" in without["words_missing"]
+    assert without["words_missing"].endswith("selection=held-back and selection_shots of at least 1 to see it.")
     assert without["classes"]
 
 

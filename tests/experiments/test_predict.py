@@ -7,9 +7,9 @@ import io
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -149,15 +149,39 @@ def test_file_names_stay_true(saved: Path, pictures: list[Path], monkeypatch: py
     assert "\x1b" not in table
 
 
-def test_a_reader_that_has_enough_ends_it_quietly(saved: Path, pictures: list[Path]) -> None:
-    main = "import sys; from ipo.experiments.cli import main; sys.exit(main())"
-    words = [sys.executable, "-c", main, "predict", str(saved), *[str(pictures[0].parent)] * 40]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout and process.stderr
-        assert str(pictures[0]) in process.stdout.readline().decode()
-        process.stdout.close()
-        assert process.stderr.read() == b""
-    assert process.returncode == 0
+def test_a_reader_that_has_enough_ends_it_quietly(
+    saved: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    read_end, write_end = os.pipe()
+    rows: list[str] = []
+
+    def head() -> None:
+        with os.fdopen(read_end) as reader:
+            rows.append(reader.readline())
+
+    # Closing it is the last flush, which must not fail either.
+    with os.fdopen(write_end, "w") as stdout, ThreadPoolExecutor(1) as reading:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        reading.submit(head)
+        assert run(saved, [pictures[0].parent] * 40, "table") == 0
+    assert str(pictures[0]) in rows[0]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_full_disk_is_one_sentence(saved: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path("/dev/full").open("w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        with pytest.raises(InputError, match="cannot write the labels: No space left on device"):
+            run(saved, pictures[:1], "csv")
+
+
+def test_a_name_too_long_is_no_picture(saved: Path, pictures: list[Path], capsys: Capture) -> None:
+    assert run(saved, [Path("x" * 300), pictures[0]], "csv") == 1
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 2
+    assert "File name too long" in err
+    with pytest.raises(InputError, match=r"cannot read the program x+: File name too long"):
+        run(Path("x" * 300), pictures, "csv")
 
 
 def test_an_unknown_format_is_refused_before_anything_is_loaded() -> None:

@@ -58,7 +58,7 @@ def test_markup_and_emoji_codes_in_templates_are_only_text(terminal: bool) -> No
 
 def test_the_terminal_shows_the_gain_and_a_bar() -> None:
     out = plain(searched("a sketch of a <CLASS>", terminal=True))
-    assert "50.00 % [35.3, 64.7] on 40 search pictures, +25.00 to the initial template" in out
+    assert "50.00 % [35.3, 64.7] on 40 search pictures, +25.00 points over the initial template" in out
     assert "━" in out
 
 

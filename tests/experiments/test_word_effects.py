@@ -40,7 +40,10 @@ def test_the_words_that_name_the_shift_matter_and_others_do_not(selection: Any) 
     assert abs(plain["accuracy"]["change"]) < 0.03 and abs(plain["loss"]["change"]) < 0.01
 
 
-def test_every_number_is_that_of_the_template_beside_it(selection: Any) -> None:
+def test_every_number_is_that_of_the_template_beside_it(selection: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "ipo.experiments.word_changes.NEUTRAL", ("thing", "dark", "photo")
+    )  # this CLIP tells them apart
     reward, pictures, _ = selection
     found = effects(selection, X_RAY)
     chosen = reward.score([X_RAY], pictures)[0]
@@ -60,8 +63,16 @@ def test_every_number_is_that_of_the_template_beside_it(selection: Any) -> None:
         assert row["loss"]["change"] == pytest.approx(np.mean([s.loss for s in scores]) - chosen.loss, abs=2e-6)
         assert row["accuracy"]["ci95"][0] <= row["accuracy"]["change"] <= row["accuracy"]["ci95"][1]
         assert row["significant"] == (row["p"] < 0.05)
+    assert {len(row["with"]) for row in found["changes"] if row["kind"] == "placebo"} >= {3}
+    assert "the mean over up to 3 wordings" in found["note"]
     assert [row["to"] for row in found["changes"] if row["kind"] == "move"] == ["first", "last"]
-    assert f"{len(found['changes'])} change(s)" in found["note"]
+    assert f"{len(found['changes'])} changes looked at on 136 selection pictures. " in found["note"]
+
+
+def test_wordings_that_the_clip_cannot_tell_apart_count_once(selection: Any) -> None:
+    found = effects(selection, "a photo of a <CLASS>.")
+    assert [row["with"] for row in found["changes"] if row["kind"] == "placebo"] == [["thing"]] * 4
+    assert "wordings" not in found["note"]
 
 
 def test_all_templates_are_scored_in_one_call(selection: Any, monkeypatch: pytest.MonkeyPatch) -> None:

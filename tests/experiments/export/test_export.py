@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import open_clip
 import pytest
+import safetensors.torch
 import torch
 from safetensors import safe_open
 
@@ -172,6 +173,27 @@ def test_the_command_takes_a_run_and_says_what_was_checked(saved: Path, capsys: 
     assert TemplateClassifier.from_file(out).temperature == 1.7
 
 
+def test_the_text_in_the_open_clip_file_can_be_followed(
+    program: TemplateClassifier, pictures: list[Picture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(program, OpenClip(), tmp_path / "out", pictures)
+    monkeypatch.chdir(tmp_path / "out")
+    module = runpy.run_path("zero_shot_templates.py")
+    built, loaded, labels = (line.strip() for line in module["__doc__"].splitlines() if line.startswith("    "))
+    clip = program.clip
+    here = {
+        **module,
+        "open_clip": open_clip,
+        "safetensors": safetensors,
+        "model": clip.model,
+        "tokenizer": clip.tokenizer,
+        "image_features": torch.from_numpy(clip.encode_pictures(pictures)),
+    }
+    for how in (built, loaded):
+        exec(how, here)
+        assert eval(labels, here).tolist() == program.probabilities(pictures).argmax(axis=1).tolist()
+
+
 @pytest.mark.parametrize(
     ("to", "out", "pictures", "dataset", "hf_model", "message"),
     [
@@ -180,6 +202,8 @@ def test_the_command_takes_a_run_and_says_what_was_checked(saved: Path, capsys: 
         ("txt", "gone/out", None, None, None, "there is no folder .*gone"),
         ("txt", "out", "gone.png", None, None, "cannot read the picture .*gone.png"),
         ("txt", "out", "run", None, None, "no pictures in .*run"),
+        ("txt", "x" * 300, None, None, None, "cannot write .*xxx: File name too long"),
+        ("txt", "out", "x" * 300, None, None, "cannot read the picture .*xxx: File name too long"),
         ("txt", "out", None, "wds/x", None, "--dataset is for --to clip_benchmark, not txt"),
         ("npz", "out", None, None, "x", "--hf-model is for --to hf, not npz"),
         ("program.json", "out", None, None, None, "a name that ends with .json"),

@@ -18,6 +18,11 @@ def test_no_folder(tmp_path: Path) -> None:
         gather(tmp_path / "nothing")
 
 
+def test_a_name_too_long_for_a_folder() -> None:
+    with pytest.raises(InputError, match="is not a run directory: there is no such folder"):
+        gather(Path("x" * 300))
+
+
 def test_a_folder_of_something_else(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"is not a run directory: it has no journal\.jsonl"):
         gather(tmp_path)

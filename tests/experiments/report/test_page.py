@@ -8,6 +8,7 @@ import html
 import json
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,23 @@ import pytest
 from ipo.experiments.cli import main
 from ipo.experiments.config import load_config
 from ipo.experiments.report import compare_page, run_page, write_report
+from ipo.experiments.report.figures import search_plot
 from ipo.experiments.report.gather import gather
 from support.report_files import change_json
 
 ANCHORS = ("content", "answer", "search", "words", "classes", "optimism", "reproduce")
+
+
+@pytest.fixture()
+def drawn() -> None:
+    """Asked for by the tests that look at plots."""
+
+
+@pytest.fixture(autouse=True)
+def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the plots out elsewhere: they are most of the time that a page takes."""
+    if "drawn" not in request.fixturenames:
+        monkeypatch.setattr("ipo.experiments.report.figures._svg", lambda *_: "data:image/svg+xml;base64,")
 
 
 def text(page: str) -> str:
@@ -52,6 +66,7 @@ def test_only_the_style_sheet_is_allowed(analysed: Path) -> None:
     assert set(re.findall(r'(?:src|srcset|href)="([^"]{5})', page)) <= {"data:", *(f"#{name[:4]}" for name in ANCHORS)}
 
 
+@pytest.mark.usefixtures("drawn")
 def test_the_same_run_gives_the_same_page(analysed: Path) -> None:
     assert run_page(gather(analysed)) == run_page(gather(analysed))
 
@@ -67,7 +82,20 @@ def test_words_that_were_not_measured_have_their_reason(analysed: Path) -> None:
     change_json(
         analysed / "analysis.json", lambda found: {**found, "words": None, "words_missing": "No such pictures."}
     )
-    assert "Nothing to show: No such pictures." in text(run_page(gather(analysed)))
+    page = text(run_page(gather(analysed)))
+    assert "What each word does No such pictures. Where it gains" in page
+
+
+def test_what_cannot_be_told_from_chance_is_not_called_nothing(analysed: Path) -> None:
+    def unclear(found: dict[str, Any]) -> dict[str, Any]:
+        changes = [{**change, "significant": False} for change in found["words"]["changes"]]
+        return {**found, "words": {**found["words"], "changes": changes}}
+
+    assert "1 of 4 changes of accuracy can be told from chance" in text(run_page(gather(analysed)))
+    change_json(analysed / "analysis.json", unclear)
+    page = text(run_page(gather(analysed)))
+    assert "With 6 pictures and 4 changes looked at together, no change of accuracy can be told from chance." in page
+    assert "That does not show that the words do nothing." in page
 
 
 def test_words_classes_confusions_and_flips_are_shown(analysed: Path) -> None:
@@ -96,6 +124,57 @@ def test_a_kept_template_has_no_confusions(analysed: Path) -> None:
     assert "Nothing convincing was found: the initial template stays." in page
     assert "The template did not change, so no class gains or loses." in page
     assert "Wrong before" not in page
+    answer = page[: page.index("The search")]
+    assert "→" not in answer, "one template has one accuracy"
+    assert "so there is no gain to compare" in page
+    assert 'alt="Gain in' not in run_page(gather(analysed)), "an axis from -0.04 to 0.04 says nothing"
+
+
+@pytest.mark.parametrize(("low", "shown"), [(0.01, True), (0.0, False), (-0.01, False)])
+def test_only_a_gain_that_is_shown_is_green(run_folder: Path, low: float, shown: bool) -> None:
+    def bound(result: dict[str, Any]) -> dict[str, Any]:
+        result["scores"]["test"]["difference"]["ci95"] = [low, 0.5]
+        return result
+
+    change_json(run_folder / "result.json", bound)
+    assert ('class="main shown"' in run_page(gather(run_folder))) == shown
+
+
+@pytest.mark.usefixtures("drawn")
+def test_selection_pictures_are_not_spoken_of_where_there_were_none(run_folder: Path) -> None:
+    flattered = "selection pictures chose among them, so both flatter"
+    assert flattered in text(run_page(gather(run_folder)))
+
+    def without(result: dict[str, Any]) -> dict[str, Any]:
+        del result["scores"]["selection"]
+        return result
+
+    change_json(run_folder / "result.json", without)
+    journal = run_folder / "journal.jsonl"
+    lines = [line for line in journal.read_text().splitlines(True) if json.loads(line).get("kind") != "selection"]
+    journal.write_text("".join(lines))
+    run = gather(run_folder)
+    page = text(run_page(run))
+    assert "chose the candidates and the winner too, so they flatter it." in page
+    assert "selection pictures" not in page
+    assert b"selection" not in base64.b64decode(search_plot(run).light.partition(",")[2])
+
+
+@pytest.mark.usefixtures("drawn")
+def test_no_accuracy_above_all_pictures_is_drawn(run_folder: Path) -> None:
+    run = gather(run_folder)
+    perfect = replace(run.search.initial, accuracy=1.0)
+    drawn = search_plot(replace(run, search=replace(run.search, initial=perfect, steps=[])))
+    ticks = re.findall(r">(\d+)</text>", base64.b64decode(drawn.light.partition(",")[2]).decode())
+    assert "100" in ticks
+    assert max(map(int, ticks)) == 100
+
+
+def test_a_replayed_time_is_said_to_be_the_recorded_one(run_folder: Path) -> None:
+    assert "as recorded" not in text(run_page(gather(run_folder)))
+    config = run_folder / "config.yaml"
+    config.write_text(config.read_text().replace("lm: openai/test-model", "lm: replay/runs/other"))
+    assert "language model, as recorded" in text(run_page(gather(run_folder)))
 
 
 def test_new_classes_and_their_harmonic_mean_are_shown(run_folder: Path) -> None:
@@ -158,6 +237,19 @@ def test_runs_that_cannot_be_compared_are_said_to_be_so(run_folder: Path, finish
     other = {"name": "other", "fingerprint": "other", "classes": 2, "shots": 1}
     change_json(run_folder / "result.json", lambda result: {**result, field: other})
     assert "cannot be compared directly" in text(compare_page([gather(finished), gather(run_folder)]))
+
+
+def test_tests_on_other_classes_cannot_be_compared(run_folder: Path, finished: Path) -> None:
+    change_json(run_folder / "program.json", lambda program: {**program, "class_names": program["class_names"][:-1]})
+    page = text(compare_page([gather(finished), gather(run_folder)]))
+    assert "not tested on the same pictures and classes" in page
+
+
+def test_no_mean_over_two_clips(run_folder: Path, finished: Path) -> None:
+    config = run_folder / "config.yaml"
+    config.write_text(config.read_text().replace("seed: 0", "seed: 7"))
+    change_json(run_folder / "result.json", lambda result: {**result, "clip": {"name": "c", "fingerprint": "other"}})
+    assert "Only the seed differs" not in text(compare_page([gather(finished), gather(run_folder)]))
 
 
 def test_it_is_written_into_the_run(analysed: Path) -> None:
