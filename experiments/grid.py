@@ -10,12 +10,14 @@ import json
 import re
 import statistics
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipo.experiments.executors import Executor, Failure
 from ipo.experiments.grid_file import GridConfig
+from ipo.experiments.printable import printable
 from ipo.experiments.result import write_text
 from ipo.metrics.errors import InputError
 
@@ -254,7 +256,7 @@ def reason(failure: Failure) -> str:
     """Word a failure in one line, without the secrets that a server may have echoed."""
     from ipo.programs.journal import redact
 
-    return redact(" ".join(failure.message.split()))[:300] or failure.kind
+    return printable(redact(" ".join(failure.message.split()))[:300]) or failure.kind
 
 
 def _note_failure(entry: Entry, content: dict[str, Any] | Failure) -> None:
@@ -281,8 +283,9 @@ def _left(done: Iterable[Entry], left: Sequence[Entry]) -> float | None:
     seconds: dict[str, list[float]] = {}
     for entry in done:
         file = entry.folder / TIME_FILE_NAME
-        if file.is_file():
-            seconds.setdefault(entry.label, []).append(json.loads(file.read_text(encoding="utf-8"))["seconds"])
+        with suppress(OSError, ValueError, KeyError, TypeError):  # a forecast is worth no failure
+            took = float(json.loads(file.read_text(encoding="utf-8"))["seconds"])
+            seconds.setdefault(entry.label, []).append(took)
     if not seconds:
         return None
     means = {label: statistics.fmean(values) for label, values in seconds.items()}

@@ -15,6 +15,7 @@ from ipo.experiments.protocols import shared_config
 from ipo.experiments.published import published_rows
 from ipo.experiments.result import write_text
 from ipo.experiments.tables import Table, build_table
+from ipo.experiments.tables.markdown import plain
 
 FORMS = ("md", "csv", "json")
 
@@ -47,7 +48,7 @@ def documents(grid: GridConfig, table: Table) -> dict[str, str]:
     ablations = ablations_of(grid.published)
     content = {"title": grid.title, **json.loads(table.to_json()), "ablations": to_records(ablations)}
     return {
-        "md": f"## {_plain(grid.title)}\n\n{table.to_markdown()}{to_markdown(ablations)}",
+        "md": f"## {plain(grid.title)}\n\n{table.to_markdown()}{to_markdown(ablations)}",
         "csv": table.to_csv(),
         "json": json.dumps(content, indent=1, ensure_ascii=False) + "\n",
     }
@@ -57,7 +58,3 @@ def write_documents(texts: dict[str, str], folder: Path) -> None:
     """Write `table.md`, `table.csv` and `table.json`, each whole or not at all."""
     for form, text in texts.items():
         write_text(folder / f"table.{form}", text)
-
-
-def _plain(title: str) -> str:
-    return " ".join(title.split()).replace("<", "&lt;")

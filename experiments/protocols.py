@@ -159,7 +159,8 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
     targets = [load_data(spec, seed=SPLIT_SEED) for spec in cell.targets]
     drawn, exams = PROTOCOLS[cell.protocol](source, targets, config)
     clip = _clip(config.clip)
-    reward = ClipReward(clip, drawn.class_names, FeatureStore(clip), also_fit=drawn.new_class_names)
+    met_later = (*drawn.new_class_names, *(name for target in targets for name in target.class_names))
+    reward = ClipReward(clip, drawn.class_names, FeatureStore(clip), also_fit=met_later)
     folder.mkdir(parents=True, exist_ok=True)
 
     # 1. Learn. The test pictures are out of reach: they are not in the job.
@@ -250,6 +251,8 @@ def _finished(cell: Cell, folder: Path) -> dict[str, Any] | None:
     try:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         schema, found = content["schema"], content["cell"]
+        for key in _content(cell):
+            content[key]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"cannot read the cell in {file}: {error}; delete the file to do the cell again.") from error
     if schema != SCHEMA or found != json.loads(json.dumps(cell.record())):

@@ -141,7 +141,7 @@ def runs(sweep: Sweep, count: int | None = None) -> list[dict[str, Any]]:
             "a random search does not end by itself; say how many runs: --count N, or run_cap in the file."
         )
     return [
-        {name: _drawn(random.Random(f"{name} {number}"), how) for name, how in sweep.parameters.items()}
+        {name: _drawn(name, random.Random(f"{name} {number}"), how) for name, how in sweep.parameters.items()}
         for number in range(min(limits))
     ]
 
@@ -204,7 +204,7 @@ def _checked(name: str, how: dict[str, Any], file: Path) -> dict[str, Any]:
         return how
     whole = all(isinstance(how.get(end), int) for end in ("min", "max"))
     kind = how.get("distribution", "int_uniform" if whole else "uniform")
-    if kind not in DISTRIBUTIONS:
+    if not isinstance(kind, str) or kind not in DISTRIBUTIONS:
         raise InputError(f"{where} has the distribution {kind!r}; there are: {', '.join(DISTRIBUTIONS)}.")
     needed = DISTRIBUTIONS[kind][0]
     numbers: dict[str, Any] = {
@@ -219,6 +219,8 @@ def _checked(name: str, how: dict[str, Any], file: Path) -> dict[str, Any]:
         raise InputError(f"{where} needs a min above 0 for a logarithm.")
     if numbers.get("q", 1) <= 0 or numbers.get("sigma", 1) < 0:
         raise InputError(f"{where} needs a positive q and sigma.")
+    if kind == "int_uniform" and math.ceil(numbers["min"]) > math.floor(numbers["max"]):
+        raise InputError(f"{where} has no whole number between its min and its max.")
     return {"distribution": kind, **numbers}
 
 
@@ -232,15 +234,18 @@ def _grid_values(name: str, how: dict[str, Any]) -> list[Any]:
     raise InputError(f"a grid needs values for {name}, not the distribution {how['distribution']}.")
 
 
-def _drawn(rng: random.Random, how: dict[str, Any]) -> Any:
+def _drawn(name: str, rng: random.Random, how: dict[str, Any]) -> Any:
     if "value" in how:
         return how["value"]
     if "values" in how:
         return rng.choices(how["values"], how.get("probabilities"))[0]
-    value = DISTRIBUTIONS[how["distribution"]][1](rng, how)
-    if "q" not in how:
-        return value
-    value = round(value / how["q"]) * how["q"]
+    try:
+        value = DISTRIBUTIONS[how["distribution"]][1](rng, how)
+        if "q" not in how:
+            return value
+        value = round(value / how["q"]) * how["q"]
+    except OverflowError as error:
+        raise InputError(f"the {how['distribution']} of {name} is too wide to be drawn from; narrow it.") from error
     return round(value) if float(how["q"]).is_integer() else value
 
 
@@ -256,7 +261,8 @@ def _command_words(content: dict[str, Any], file: Path) -> list[str]:
     """Return what a command adds to `ipo optimize`; other programs are W&B's to run."""
     if content.get("command") is not None and not isinstance(content["command"], list):
         raise InputError(f"command in {file} is not a list of words.")
-    words = [str(content["program"]) if word == "${program}" else word for word in _command(content)]
+    program = str(content.get("program") or "ipo")
+    words = [program if word == "${program}" else word for word in _command(content)]
     start = [word for word in words[: words.index("optimize")] if word not in _STARTS] if "optimize" in words else words
     if start or content.get("program") not in (None, "ipo"):
         raise InputError(

@@ -13,6 +13,7 @@ from typing import Any
 
 from ipo.experiments.config import RunConfig, load_config
 from ipo.experiments.executors import Executor, Failure
+from ipo.experiments.printable import printable
 from ipo.experiments.sweep import Sweep, configure, runs
 from ipo.experiments.tracking import summary_of
 from ipo.metrics.errors import InputError
@@ -112,7 +113,7 @@ def failure_text(failure: Failure) -> str:
     """Word a failure in one line, without secrets that a server may have echoed."""
     from ipo.programs.journal import redact
 
-    message = redact(" ".join(failure.message.split()))[:300]
+    message = printable(redact(" ".join(failure.message.split()))[:300])
     return message if failure.kind == "InputError" else f"{failure.kind}: {message}"
 
 
@@ -137,7 +138,9 @@ def _short_name(settings: dict[str, Any]) -> str:
 
 
 def _cell(value: Any) -> str:
-    return " ".join(str(value).split()).replace("|", "\\|")
+    from ipo.experiments.tables.markdown import plain
+
+    return plain(str(value))
 
 
 @contextmanager

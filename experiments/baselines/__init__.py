@@ -2,9 +2,11 @@
 
 All have one interface: `fit` sees a few pictures, what it returns classifies any classes. See `method.py`.
 
-The methods that ask a language model have the same budget exactly: as many steps, candidates a step and retries as the
-job says, and no early stop. `ipo-paper` and `ipo-code` differ from `ipo-default` in what the published settings say of
-history, pinning, floor and selection; the published number of steps is reached with `steps: 100`.
+The methods that ask a language model have the same budget: as many steps, candidates a step and retries as the job
+says, and no early stop. They score equally many templates unless a model runs out of new ones; what they used of the
+retries depends on the replies, and each table shows the calls. `ipo-paper` and `ipo-code` differ from `ipo-default` in
+what the published settings say of history, pinning, floor and selection; the published number of steps is reached with
+`steps: 100`.
 """
 
 from ipo.experiments.baselines.best_of_80 import BestOf80

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from ipo.experiments.printable import printable
 from ipo.metrics.clip import Floats
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import Picture
@@ -144,7 +145,7 @@ class _Writer:
             scores = {name: float(p) for name, p in zip(self._class_names, outcome, strict=True)}
             self._json({"picture": str(file), "label": label, "scores": scores})
         else:
-            print(f"{probability:7.2%}  {_plain(label):24}  {_plain(str(file))}")
+            print(f"{probability:7.2%}  {printable(label):24}  {printable(str(file))}")
         sys.stdout.flush()
 
     def _json(self, row: dict[str, object]) -> None:
@@ -155,9 +156,4 @@ class _Writer:
 
 
 def _complain(error: InputError) -> None:
-    print(f"ipo: {_plain(str(error))}", file=sys.stderr)
-
-
-def _plain(text: str) -> str:
-    """Escape what would move the cursor, break the line or is no character at all."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    print(f"ipo: {printable(str(error))}", file=sys.stderr)

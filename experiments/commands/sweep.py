@@ -86,6 +86,7 @@ def _create(sweep: Sweep) -> str:
     """
     import wandb
 
+    _refuse_secrets(sweep)
     project = sweep.content.get("project") or os.environ.get("WANDB_PROJECT") or PROJECT
     content = {**sweep.content, "parameters": sweep.parameters, "name": sweep.name}
     content.pop("program", None)  # the command says it
@@ -103,6 +104,17 @@ def _create(sweep: Sweep) -> str:
     # `wandb.sweep` leaves in the environment where the server put it.
     parts = [os.environ.get("WANDB_ENTITY"), os.environ.get("WANDB_PROJECT", project), name]
     return "/".join(part for part in parts if part)
+
+
+def _refuse_secrets(sweep: Sweep) -> None:
+    """A sweep's command and values are kept by the server and handed to every agent."""
+    from ipo.programs.journal import redacted
+
+    if redacted(sweep.content) != sweep.content or re.search(r"://[^/\s@'\"]+@", str(sweep.content)):
+        raise InputError(
+            f"the sweep {sweep.name} holds a key or a password, and Weights & Biases would keep it; "
+            "leave it to the environment of each agent."
+        )
 
 
 def _join(target: str, words: Sequence[str], count: int | None, workers: Executor) -> int:

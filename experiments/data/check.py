@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ipo.experiments.data.dataset import OWN, PARTS, DataSet, Item, Part, in_threads
+from ipo.experiments.printable import printable
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import decode
 from ipo.metrics.template import ANCHOR, TokenCounter, too_long
@@ -62,8 +63,8 @@ class Report:
         return max(sizes) / min(sizes)
 
     def text(self) -> str:
-        """Render for a terminal, plain text."""
-        return "\n".join(_lines(self))
+        """Render for a terminal, plain text; what would move its cursor is spelled out."""
+        return "\n".join(map(printable, _lines(self)))
 
 
 def check(

@@ -100,7 +100,7 @@ def draw(
     rest = data.val or [item for item in data.train if item.group not in taken]
     selection = _sample(data, "val" if data.val else "the rest of train", rest, selection_shots, rng, kept)
     return Draw(
-        search=_fewer(_cut(search, kept), at_most, rng),
+        search=_fewer(_cut(search, kept), at_most, random.Random(f"{seed} at most")),
         selection=_cut(selection, kept),
         test=_cut(data.test, kept),
         new_test=_cut(data.test, new),
@@ -132,6 +132,7 @@ def _sample(
 
 
 def _fewer(items: tuple[Item, ...], at_most: int | None, rng: random.Random) -> tuple[Item, ...]:
+    # From a stream of its own: methods with and without selection pictures then search on the same ones.
     groups = list(dict.fromkeys(item.group for item in items))
     if at_most is None or at_most >= len(groups):
         return items

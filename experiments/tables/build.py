@@ -22,6 +22,8 @@ from ipo.experiments.tables.verdicts import METHOD_NAMES, OPPONENTS, SUBJECT, ve
 from ipo.metrics.errors import InputError
 from ipo.metrics.evidence import holm
 
+PUBLISHED_CLIP = ("ViT-B-16/openai", "ViT-B-16-quickgelu/openai")
+"""What all published rows were made with, by both of its names."""
 REFERENCES = ("anchor", "hand-written", "ensemble-80")
 
 
@@ -60,7 +62,7 @@ def build_table(cells: Sequence[Cell], reference: str = "anchor", published: Seq
             if (search := _search(grid, scope, method, reference)) is not None
         ),
         verdicts=tuple(verdicts(grid, scopes, headline, gains, reference)),
-        notes=tuple(_notes(grid, scopes, columns)),
+        notes=tuple(_notes(grid, scopes, columns, published)),
         published=tuple(published),
     )
 
@@ -186,7 +188,8 @@ def _search(grid: Grid, scope: Scope, method: str, reference: str) -> Search | N
         return None
     searched_on = next(side for side in ("base", "test", "source", *grid.sides) if side in group[0].hits)
     pairs = [align(ours, theirs) for ours, theirs in zip(group, _group(grid, scope, reference) or (), strict=False)]
-    found = [pair for pair in pairs if pair is not None]
+    # A fixed method's run stands for any seed on the test pictures alone: each seed has search pictures of its own.
+    found = [pair for pair in pairs if pair and all(one.ran_with_its_seeds() for one in pair)]
     optimism = None
     if len(found) == len(group):
         ours_on_search = _mean_over([ours for ours, _ in found], "search", "accuracy")
@@ -220,7 +223,7 @@ def _mean_over(group: Sequence[Runs], part: str, key: str) -> float | None:
     return sum(means) / len(means)
 
 
-def _notes(grid: Grid, scopes: Sequence[Scope], columns: Sequence[str]) -> list[str]:
+def _notes(grid: Grid, scopes: Sequence[Scope], columns: Sequence[str], published: Sequence[PublishedRow]) -> list[str]:
     notes = [
         "Values: percent, mean over seeds, [95 % interval], ± standard deviation over seeds. Intervals cover "
         "the choice of test pictures (clustered by their groups) and, with two or more seeds, of seeds; those of "
@@ -237,12 +240,26 @@ def _notes(grid: Grid, scopes: Sequence[Scope], columns: Sequence[str]) -> list[
         "Gains: paired on the same test pictures and seeds. p in a data set is the larger of the exact sign-flip test "
         "over groups of pictures (plain accuracies only) and the t test over groups and seeds; in an average row "
         "the latter, for the data sets given. “Data sets like these” is a t test over data sets. p is Holm-corrected "
-        "for that method's comparisons in that row (their number in brackets); rows are not corrected for one another."
+        "for that method's comparisons in that row (their number in brackets); intervals are not corrected, and rows "
+        "are not corrected for one another."
     )
     notes.append(
         "Optimism: the gain over the reference on the search pictures minus that on the test pictures of the same "
         "classes; above 0, the search looked better than it was."
     )
+    calls = [cell["budget"]["calls"] for runs in grid.runs.values() for cell in runs.cells if cell.get("budget")]
+    if len({number for number in calls if number}) > 1:
+        notes.append(
+            "Methods that ask a language model get the same steps, candidates and retries. Their calls differ because "
+            "a reply that cannot be used is asked for again, and some methods get more of these."
+        )
+    settings = [cell["cell"].get("settings") or {} for runs in grid.runs.values() for cell in runs.cells]
+    clips = {str(one.get("clip", "embedded")) for one in settings}
+    if published and not clips <= set(PUBLISHED_CLIP):
+        notes.append(
+            f"Published numbers are of {PUBLISHED_CLIP[0]}, ours of {', '.join(sorted(clips))}: "
+            "they stand beside each other and do not compare."
+        )
     if len(grid.seeds) == 1:
         notes.append("One seed: what the search owes to luck is in no interval.")
     for scope in scopes:

@@ -46,6 +46,10 @@ class Runs:
         hits = {side: values[rows] for side, values in self.hits.items()}
         return replace(self, seeds=tuple(seeds), hits=hits, cells=tuple(self.cells[row] for row in rows))
 
+    def ran_with_its_seeds(self) -> bool:
+        """Whether every row is of a run with that very seed; see `at`."""
+        return all(cell["cell"]["seed"] == seed for seed, cell in zip(self.seeds, self.cells, strict=True))
+
     @cached_property
     def means(self) -> dict[str, float]:
         """Side → accuracy averaged over seeds."""
@@ -134,8 +138,7 @@ def read_grid(cells: Sequence[Cell], data_order: Sequence[str], method_order: Se
             absent[key[:2]] = reasons if reason in reasons else (*reasons, reason)
     splits = {}
     for key in scored:
-        different = [str(score["split"]) for _, score in sorted(by_key[key]["scores"].items())]
-        splits[key[0]] = next((split for split in different if split.startswith("different")), different[0])
+        splits[key[0]] = _split(by_key[key]["scores"])
     sides = list(dict.fromkeys(side for key in scored for side in by_key[key]["scores"]))
     return Grid(
         protocol=protocols[0],
@@ -146,6 +149,17 @@ def read_grid(cells: Sequence[Cell], data_order: Sequence[str], method_order: Se
         runs=runs,
         absent=absent,
         splits=splits,
+    )
+
+
+def _split(scores: Mapping[str, Any]) -> str:
+    """The split of a row; where its columns are data sets of their own, each that differs is named."""
+    splits = {side: str(score["split"]) for side, score in sorted(scores.items())}
+    different = {side: split for side, split in splits.items() if split.startswith("different")}
+    if not different or len(set(splits.values())) == 1:
+        return next(iter(different.values() or splits.values()))
+    return "different: " + "; ".join(
+        f"{side}: {split.partition(':')[2].strip() or 'not the official one'}" for side, split in different.items()
     )
 
 

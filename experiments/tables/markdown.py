@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+from ipo.experiments.printable import printable
 from ipo.experiments.published import PublishedRow, data_key
 from ipo.experiments.tables.quantities import Score
 from ipo.experiments.tables.table import Gain, Row, Scope, Search, Table
@@ -24,9 +25,9 @@ def to_markdown(table: Table) -> str:
         blocks += [f"Gain in {table.headline}, points:", gains]
     blocks += ["Search and cost, means per run:", _searches(table)]
     if table.verdicts:
-        blocks += ["Verdicts:", "\n".join(f"- {_plain(sentence)}" for sentence in table.verdicts)]
+        blocks += ["Verdicts:", "\n".join(f"- {plain(sentence)}" for sentence in table.verdicts)]
     notes = [*table.notes, *reasons.lines(), *sources.lines()]
-    blocks += ["Notes:", "\n".join(f"- {_plain(note)}" for note in notes)]
+    blocks += ["Notes:", "\n".join(f"- {plain(note)}" for note in notes)]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -150,7 +151,7 @@ def _search(label: str, search: Search) -> list[str]:
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> str:
-    cleaned = [[_plain(cell) for cell in line] for line in lines]
+    cleaned = [[plain(cell) for cell in line] for line in lines]
     widths = [max(3, *(_width(line[place]) for line in cleaned)) for place in range(len(cleaned[0]))]
     rule = ["-" * width for width in widths]
     return "\n".join(_joined(line, widths) for line in [cleaned[0], rule, *cleaned[1:]])
@@ -165,6 +166,10 @@ def _width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text)
 
 
-def _plain(text: str) -> str:
-    """One line that cannot break out of its cell: names come from users and file names, reasons from errors."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("&lt; ", "< ")
+def plain(text: str) -> str:
+    """Return one line that cannot break out of its cell, load a picture, or move a terminal's cursor.
+
+    Names come from users and file names, reasons from servers' errors.
+    """
+    line = printable(" ".join(text.split()))
+    return line.replace("|", "\\|").replace("](", "]\\(").replace("<", "&lt;").replace("&lt; ", "< ")

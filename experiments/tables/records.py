@@ -60,7 +60,8 @@ def to_csv(table: Table) -> str:
             found = [gains.get((row.scope, row.method, column, other)) for other in table.references]
             compared = [cell for gain in found for cell in _gain_cells(gain)]
             writer.writerow(
-                [table.protocol, _text(row.scope), _text(splits[row.scope]), row.method, "ours", column, row.seeds]
+                [table.protocol, _text(row.scope), _text(splits[row.scope]), _text(row.method), "ours"]
+                + [_text(column), row.seeds]
                 + [_cell(values.get(name)) for name in _SCORE]
                 + compared
                 + [_cell(spent.get(name)) for name in _SEARCH]

@@ -68,9 +68,9 @@ class Search:
     """What a search cost and how much better it looked than it was; means per run over seeds (and data sets).
 
     `search`, `selection`, `test` are the accuracies of the final templates on pictures of the classes searched on, None
-    where a method saw none. `optimism` is its gain over the reference on the search pictures minus that on the test
-    pictures: both gains are paired, so that easier pictures do not look like over-fitting. `usd` is None where a price
-    is unknown.
+    where none were drawn; a method that does not look at them is scored on them all the same. `optimism` is its gain
+    over the reference on the search pictures minus that on the test pictures: both gains are paired, so that easier
+    pictures do not look like over-fitting. `usd` is None where a price is unknown.
     """
 
     scope: str

@@ -81,6 +81,8 @@ def _name(method: str) -> str:
 def _control(gain: Gain) -> str:
     general = gain.corrected <= ALPHA and gain.effect.mean > 0
     here = gain.these is not None and (gain.corrected_these or 0.0) <= ALPHA and gain.these.mean > 0
+    if (general or here) and gain.seeds == 1:
+        return "IPO beats its shuffled-score control with one seed, which may be the luck of either search."
     if general:
         return "IPO beats its shuffled-score control: the scores in the history help."
     if here:

@@ -404,3 +404,62 @@ def test_what_cannot_be_compared_is_refused(change, sentence):
 def test_an_unknown_reference_is_refused():
     with pytest.raises(InputError, match=r"no cell of the reference 'ancor'; it must be one of anchor, "):
         build_table(_cells(("embedded:a",)), reference="ancor")
+
+
+def test_hostile_names_stay_text_in_every_form():
+    label, reason = "=HYPERLINK(1)|<b>", "![](http://x) \x1b[2Jgone"
+    cells = _cells(("embedded:a",), {"anchor": 0.0, label: 1.0}, seeds=1)
+    absent = {**_cell("embedded:a", "waffle", 0, 0.0), "absent": reason, "scores": {}, "picture_ids": {}}
+    table = build_table([*cells, absent])
+    methods = {row["method"] for row in csv.DictReader(io.StringIO(table.to_csv()))}
+    assert methods == {"anchor", f"'{label}", "waffle"}
+    text = table.to_markdown()
+    assert "=HYPERLINK(1)\\|&lt;b>" in text and "](" not in text
+    assert "\x1b" not in text and "\\x1b[2Jgone" in text
+
+
+def test_one_seed_does_not_show_that_scores_help():
+    seen = {
+        seeds: build_table(_cells(("embedded:a",), seeds=seeds, sides=("test",), protocol="few-shot")).verdicts[-1]
+        for seeds in (1, 3)
+    }
+    assert seen[3].endswith("the scores in the history help.")
+    assert seen[1].endswith("with one seed, which may be the luck of either search.")
+
+
+def test_each_target_with_another_split_is_named():
+    cells = _cells(("imagenet",), sides=("source", "eurosat", "dtd"), protocol="cross-dataset")
+    for cell in cells:
+        cell["scores"]["source"]["split"] = "official"
+        cell["scores"]["eurosat"]["split"] = "different: 16200 pictures"
+        cell["scores"]["dtd"]["split"] = "different: no val part"
+    table = build_table(cells)
+    note = "† imagenet: different split (dtd: no val part; eurosat: 16200 pictures); not comparable"
+    assert any(line.startswith(note) for line in table.notes)
+
+
+def test_optimism_is_paired_on_the_search_pictures_of_each_seed():
+    """Seeds draw other search pictures: the anchor's run under one seed says nothing of those of another."""
+    cells = [cell for cell in _cells(("embedded:a",)) if cell["cell"]["method"] in ("anchor", "ipo-default")]
+    for cell in cells:
+        cell["search"] = {"accuracy": 0.5, "loss": 1.0, "n": 48}
+    whole, partly = build_table(cells), build_table([cell for cell in cells if cell["cell"] != cells[1]["cell"]])
+    assert [search.optimism is None for search in whole.searches] == [False, False]
+    assert [search.optimism is None for search in partly.searches] == [False, True]
+    assert _gain(partly, "embedded:a", "ipo-default", "anchor", "H").seeds == 3
+
+
+@pytest.mark.parametrize(("clip", "said"), [("embedded", True), ("ViT-B-16/openai", False)])
+def test_published_numbers_of_another_clip_are_said_not_to_compare(clip, said):
+    cells = _cells(("eurosat",), seeds=1)
+    for cell in cells:
+        cell["cell"]["settings"] = {"clip": clip}
+    table = build_table(cells, published=published_rows("base-to-new", 1, ["eurosat"]))
+    assert any("do not compare" in note for note in table.notes) == said
+
+
+def test_unequal_calls_are_explained():
+    cells = _cells(("embedded:a",), seeds=1)
+    assert not any("asked for again" in note for note in build_table(cells).notes)
+    cells[-1]["budget"] = {**cells[-1]["budget"], "calls": 9}
+    assert any("asked for again" in note for note in build_table(cells).notes)

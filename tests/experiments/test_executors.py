@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.executors import DIED, Executor, Failure, Ray, make_executor
+from ipo.experiments.executors import DIED, Executor, Failure, make_executor
+from ipo.experiments.executors_ray import Ray
 from ipo.metrics.errors import InputError
 from support.cells import cell, sums, threads
 

@@ -258,6 +258,18 @@ def test_what_is_left_is_told_at_each_rows_own_pace(found: list[Entry], monkeypa
     assert [(progress.done, progress.total, progress.usd) for progress in told] == [(n, 4, 0) for n in (1, 2, 3, 4)]
 
 
+def test_a_damaged_record_of_time_stops_no_grid(found: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
+    def act(entry: Entry) -> dict[str, Any]:
+        entry.folder.mkdir(parents=True)
+        (entry.folder / "seconds.json").write_text("" if entry.label == "anchor" else '{"seconds": 2}')
+        return {}
+
+    monkeypatch.setattr("ipo.experiments.grid.run_entry", act)
+    told: list[Progress] = []
+    run_grid(found, {}, Here(), told.append)
+    assert [progress.left for progress in told] == [None, 4, 2, 0]
+
+
 def test_a_failures_trace_stays_until_the_cell_is_mended(found: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
     def act(entry: Entry) -> dict[str, Any]:
         if broken and entry.label == "waffle":

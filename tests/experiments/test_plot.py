@@ -19,7 +19,9 @@ def steps(*templates: str) -> list[Step]:
     for number, template in enumerate(templates):
         entry = ScoredTemplate(template, 0.2 + 0.1 * number, 1.0, 40, number, "language model")
         best = max(best, entry, key=lambda e: e.rank)
-        found.append(Step(number, (entry,), (Rejection("no slot", "it has no <CLASS> slot"),), best, Interval(0.0, 1.0)))
+        found.append(
+            Step(number, (entry,), (Rejection("no slot", "it has no <CLASS> slot"),), best, Interval(0.0, 1.0))
+        )
     return found
 
 

@@ -104,6 +104,14 @@ def test_the_anchors_cell_agrees_with_ipo_evaluate(
     assert found["split"] == data.split
 
 
+def test_the_pool_of_80_must_fit_the_targets_class_names_too(six: str, tmp_path: Path, clip: Clip) -> None:
+    """As a search's templates must: else the one that is chosen may not fit the target, and the cell fails."""
+    for name in (" ".join("a" * (clip.context_length - 8)), "b"):
+        shutil.copytree(PICTURES_DIR / "a" / "cat", tmp_path / "long" / name)
+    found = run_cell(cell(six, "best-of-80", "cross-dataset", targets=[f"folder:{tmp_path}/long"]), tmp_path / "cell")
+    assert 0 < found["budget"]["proposals"] < 79
+
+
 def test_every_method_is_examined_on_the_same_pictures(
     six: str, tmp_path: Path, language_model: Callable[..., Any]
 ) -> None:
@@ -264,9 +272,11 @@ def test_a_finished_cell_is_read_back_and_another_one_refused(
     assert run_cell(same, tmp_path) == done
     with pytest.raises(InputError, match="holds another cell; choose another folder"):
         run_cell(cell(six, seed=1), tmp_path)
-    (tmp_path / "cell.json").write_text("{")
-    with pytest.raises(InputError, match=r"cannot read the cell in .*; delete the file"):
-        run_cell(cell(six), tmp_path)
+    damaged = {key: value for key, value in done.items() if key != "scores"}
+    for text in ("{", json.dumps(damaged)):
+        (tmp_path / "cell.json").write_text(text)
+        with pytest.raises(InputError, match=r"cannot read the cell in .*; delete the file"):
+            run_cell(cell(six), tmp_path)
 
 
 def test_a_run_of_another_configuration_is_not_taken_for_this_cells(

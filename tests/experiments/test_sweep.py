@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from ipo.experiments.cli import main
 from ipo.experiments.commands import sweep as command
 from ipo.experiments.executors import Failure
 from ipo.experiments.sweep import SWEEPS_DIR, configure, read_sweep, runs
 from ipo.experiments.sweep_runs import Ended, SweepRun, table
 from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError
+from support import warm
 from support.runs import copy_pictures, ipo
 from support.wandb_files import recorded, segments
 from support.wandb_server import ENTITY, PROJECT, SWEEP, WandbServer
@@ -173,6 +178,37 @@ def test_an_agents_command_line_is_one_that_ipo_reads() -> None:
     assert (config.track, config.shots) == ("wandb", 2)
 
 
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ({"parameters": {"seed": {"distribution": ["x"], "min": 1, "max": 2}}}, "has the distribution ['x']"),
+        (
+            {"parameters": {"steps": {"distribution": "int_uniform", "min": 1.2, "max": 1.8}}},
+            "no whole number between",
+        ),
+        (
+            {"parameters": {"temperature": {"distribution": "log_uniform", "min": 999, "max": 1000}}},
+            "the log_uniform of temperature is too wide",
+        ),
+        (
+            {"parameters": {"temperature": {"distribution": "q_uniform", "min": 1, "max": 2, "q": 1e-320}}},
+            "the q_uniform of temperature is too wide",
+        ),
+    ],
+)
+def test_a_distribution_that_cannot_be_drawn_from_is_one_sentence(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], content: dict[str, Any], sentence: str
+) -> None:
+    ended = ipo(capfd, "sweep", str(sweep_file(tmp_path, method="random", run_cap=1, **content)), "--dry-run")
+    assert (ended.code, sentence in ended.sentence) == (2, True), ended.err
+
+
+def test_the_program_of_a_command_is_ipo_where_the_file_names_none(tmp_path: Path) -> None:
+    words = ["${env}", "${program}", "optimize", "shots=2", "${args_no_hyphens}"]
+    file = sweep_file(tmp_path, method="grid", parameters={"seed": {"values": [1]}}, command=words)
+    assert read_sweep(file).words == ("shots=2",)
+
+
 # --- on this machine
 
 
@@ -297,27 +333,51 @@ def alone(server: WandbServer) -> dict[str, str]:
     return {**mine, "WANDB_API_KEY": KEY, "WANDB_BASE_URL": server.base, "OMP_NUM_THREADS": "1"}
 
 
+@pytest.fixture()
+def warm_ipo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Make a folder with `python` and, beside it as in an installation, an `ipo` that has its imports behind it."""
+    run, turn = warm.Warm.run, threading.Lock()
+
+    def take_turns(self: warm.Warm, asked: dict[str, Any]) -> dict[str, Any]:
+        with turn:  # it keeps one process in mind
+            return run(self, asked)
+
+    monkeypatch.setattr(warm.Warm, "run", take_turns)
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    python = folder / "python"
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+    with warm.command(folder):
+        yield folder
+
+
 def test_a_sweep_with_a_server_is_created_and_two_agents_share_its_runs(
-    tmp_path: Path, pictures: Path, replies: str
+    tmp_path: Path,
+    pictures: Path,
+    replies: str,
+    warm_ipo: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    import wandb
+
     server = WandbServer([{"patience": 1, "floor": 0.25}, {"patience": None, "floor": 0.5}])
     parameters = {"patience": {"values": [1, None]}, "floor": {"min": 0.0, "max": 1.0}}
     metric = {"name": "selection/gain", "goal": "maximize"}
     file = sweep_file(tmp_path, method="bayes", metric=metric, parameters=parameters)
     words = ["sweep", str(file), f"data=folder:{pictures}", replies, *TINY, "track=none"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(warm_ipo / "python"))
+    for name, value in alone(server).items():
+        monkeypatch.setenv(name, value)
     try:
-        ended = subprocess.run(
-            [sys.executable, "-m", "ipo.experiments.cli", *words, "--executor", "pool:2", "--count", "2"],
-            cwd=tmp_path,
-            env=alone(server),
-            capture_output=True,
-            text=True,
-            timeout=180,
-        )
+        code = main([*words, "--executor", "pool:2", "--count", "2"])
     finally:
         server.close()
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout == ""
+        wandb.teardown()
+    out, err = capfd.readouterr()
+    assert (code, out) == (0, ""), err
     (sent,) = server.variables("UpsertSweep")
     config = yaml.safe_load(sent["config"])
     assert (config["method"], config["name"], config["metric"]["name"]) == ("bayes", "mine", "selection/gain")
@@ -326,11 +386,11 @@ def test_a_sweep_with_a_server_is_created_and_two_agents_share_its_runs(
     assert config["command"] == ["ipo", "optimize", "track=wandb", "${args_no_hyphens}", *words[2:]]
     assert sent["projectName"] == "ipo"
     assert len(server.variables("CreateAgent")) == 2
-    assert f"ipo sweep {ENTITY}/{PROJECT}/{SWEEP}" in ended.stderr
+    assert f"ipo sweep {ENTITY}/{PROJECT}/{SWEEP}" in err
     finished = [path.parent for path in (tmp_path / "runs").glob("*/result.json")]
     configs = [yaml.safe_load((folder / "config.yaml").read_text()) for folder in finished]
-    assert sorted((config["floor"], config["patience"]) for config in configs) == [(0.25, 1), (0.5, None)], ended.stderr
-    assert KEY not in ended.stderr + sent["config"]
+    assert sorted((config["floor"], config["patience"]) for config in configs) == [(0.25, 1), (0.5, None)], err
+    assert KEY not in err + sent["config"]
 
 
 def test_joining_needs_a_key_and_takes_no_settings(
@@ -361,6 +421,17 @@ def test_with_a_key_values_are_checked_before_there_is_a_sweep(
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     file = sweep_file(tmp_path, method="bayes", parameters={"seed": {"values": [1]}, "steps": {"min": 0, "max": 5}})
     assert "steps in the sweep is wrong" in ipo(capfd, "sweep", str(file)).sentence
+
+
+@pytest.mark.parametrize("secret", ["lm_api_base=http://me:hunter2@127.0.0.1/v1", f"task={KEY}"])
+def test_no_secret_goes_into_a_sweep_that_the_server_keeps(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    monkeypatch.setattr("wandb.sweep", lambda *_, **__: pytest.fail("it was sent"))
+    file = sweep_file(tmp_path, method="grid", parameters={"seed": {"values": [1]}})
+    ended = ipo(capfd, "sweep", str(file), "lm=openai/x", secret)
+    assert (ended.code, "holds a key or a password" in ended.sentence) == (2, True), ended.err
 
 
 def test_runs_are_shared_out_evenly() -> None:

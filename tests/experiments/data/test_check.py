@@ -116,3 +116,10 @@ def test_the_text_of_a_clean_report(folder):
         "",
         "all pictures can be used",
     ]
+
+
+def test_names_cannot_move_the_terminals_cursor(folder):
+    root = folder({"cat": 3, "dog": 3})
+    (root / "cat" / "a\x1b[2Jb.jpg").write_bytes(b"")
+    text = check(load_data(f"folder:{root}", seed=0)).text()
+    assert "\x1b" not in text and "a\\x1b[2Jb.jpg" in text

@@ -147,3 +147,9 @@ def test_fewer_search_pictures_leave_everything_else_as_it_is(sealed):
     assert len(few.search) == 6 and set(names(few.search)) < set(names(whole.search))
     assert few == replace(whole, search=few.search)
     assert draw(data, 4, 2, 7, at_most=40) == draw(data, 4, 2, 7, at_most=None) == whole
+
+
+def test_the_fewer_search_pictures_do_not_depend_on_how_the_winner_is_chosen(sealed):
+    data = sealed(10, per_class=20)
+    for seed in range(5):
+        assert draw(data, 4, 0, seed, at_most=6).search == draw(data, 4, 2, seed, at_most=6).search

@@ -1,0 +1,12 @@
+"""Text of others, such as file names and servers' errors, as one may print it."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    """Spell out what would move a terminal's cursor or turn a line's direction.
+
+    >>> printable("a\\x1b[2Jb")
+    'a\\\\x1b[2Jb'
+    """
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
