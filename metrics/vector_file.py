@@ -19,6 +19,8 @@ from ipo.metrics.errors import InputError
 
 Floats = npt.NDArray[np.float32]
 
+PAGE = 2**15
+"""Bytes of a page: a vector of 512 numbers fills half of SQLite's usual one and would leave the other half empty."""
 MAPPED = 2**31
 """Bytes of the file that are mapped at most, what SQLite allows; beyond them it reads page by page."""
 
@@ -47,6 +49,7 @@ class VectorFile:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self.path, timeout=60)) as database:
+                database.execute(f"PRAGMA page_size={PAGE}")  # of a new file, before anything else is said to it
                 database.execute("PRAGMA journal_mode=WAL")
                 database.execute(f"PRAGMA mmap_size={MAPPED}")
                 database.executescript(self._schema)

@@ -70,7 +70,7 @@ def test_memory_and_disk_are_bounded(clip: Clip, file: Path, monkeypatch: pytest
     store = TextStore(clip, file)
     size = store.encode(TEMPLATES[:1], NAMES)[0].nbytes
     monkeypatch.setattr(text_store, "IN_MEMORY", 2 * size)
-    monkeypatch.setattr(text_store, "ON_DISK", 60_000)
+    monkeypatch.setattr(text_store, "ON_DISK", 200_000)
     many = [f"number {i} <CLASS>" for i in range(60)]
     store.encode(many, NAMES)
     assert len(store._recent) == 2
