@@ -74,11 +74,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Prepared(Plan):
-    """What was checked and loaded before anything is written."""
+    """What was checked and loaded before anything is written.
+
+    Attributes:
+        lm_seconds: how long the language models in this process took to load.
+    """
 
     clip: Clip
     store: FeatureStore
     reward: ClipReward
+    lm_seconds: float
 
 
 def plan(config: RunConfig) -> Plan:
@@ -129,10 +134,12 @@ def prepare(config: RunConfig, ui: Ui) -> Prepared:
     check(config.initial_template, (*drawn.class_names, *drawn.new_class_names, *others), clip)
     _encode(reward, drawn.search, ui, "search")
     _encode(reward, drawn.selection, ui, "selection")
+    started = time.monotonic()
     for backend in (planned.optimizer, planned.describer):
         if backend:
             backend.load()
-    return Prepared(planned.data, drawn, planned.optimizer, planned.describer, clip, store, reward)
+    loading = time.monotonic() - started
+    return Prepared(planned.data, drawn, planned.optimizer, planned.describer, clip, store, reward, loading)
 
 
 def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -> Outcome:
@@ -310,7 +317,7 @@ def _result(
     def harmonic(which: str) -> float:
         return round(harmonic_mean(scores["test"][which]["accuracy"], scores["new"][which]["accuracy"]), 6)
 
-    lm_seconds = sum(usage.seconds for usage in ledger.roles.values())
+    lm_seconds = prepared.lm_seconds + sum(usage.seconds for usage in ledger.roles.values())
     parts = {"lm": lm_seconds, **prepared.clip.seconds}
     total = max(journal.seconds, sum(parts.values()))
     return {
