@@ -87,6 +87,21 @@ class RunConfig(BaseModel):
         return next((key for key in mine if key not in FREE_KEYS and mine[key] != theirs[key]), None)
 
 
+def is_begun(config: RunConfig, folder: Path, instead: str = "another folder") -> bool:
+    """Whether a run directory holds a run of this configuration, to go on with.
+
+    Raises:
+        InputError: it holds a run of another one; `instead` is what to choose.
+    """
+    file = folder / "config.yaml"
+    if not file.exists():
+        return False
+    key = config.differs_from(load_config(file))
+    if key:
+        raise InputError(f"{folder} holds a run with another {key}; choose {instead}.")
+    return True
+
+
 def load_config(file: Path | None, words: Sequence[str] = (), **flags: Any) -> RunConfig:
     """Fill the configuration.
 

@@ -16,12 +16,13 @@ import threading
 import traceback
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
+from ipo.experiments.printable import printable
 from ipo.metrics.errors import InputError
 
 RETRIES = 2
@@ -47,6 +48,13 @@ class Failure:
     message: str
     trace: str = field(default="", compare=False, repr=False)
 
+    @property
+    def line(self) -> str:
+        """The message in one line, without secrets that a server may have echoed, at most 300 characters."""
+        from ipo.programs.journal import redact
+
+        return printable(redact(" ".join(self.message.split()))[:300])
+
     @classmethod
     def of(cls, error: Exception) -> Failure:
         """Keep what can be told of an exception in another process."""
@@ -59,6 +67,10 @@ class Failure:
         return cls(DIED, f"its process died {RETRIES + 1} times ({how}); is there enough memory?")
 
 
+Outcomes = Generator[tuple[int, R | Failure], None, None]
+"""An item's index and its outcome, as items finish."""
+
+
 class Executor(ABC):
     """Runs a function over items.
 
@@ -68,7 +80,6 @@ class Executor(ABC):
 
     threads: int | None
 
-    @abstractmethod
     def run(
         self,
         function: Callable[[I], R],
@@ -88,6 +99,16 @@ class Executor(ABC):
         Raises:
             KeyboardInterrupt: after every worker was stopped.
         """
+        outcomes: dict[int, R | Failure] = {}
+        with closing(self._outcomes(function, items)) as finished:
+            for index, outcome in finished:
+                outcomes[index] = outcome
+                on_done(index, outcome)
+        return [outcomes[index] for index in range(len(items))]
+
+    @abstractmethod
+    def _outcomes(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
+        """Give (index, outcome) as items finish; closing it stops every worker."""
 
 
 def make_executor(spec: str, threads: int | None = None) -> Executor:
@@ -121,19 +142,10 @@ class Here(Executor):
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads
 
-    def run(
-        self,
-        function: Callable[[I], R],
-        items: Sequence[I],
-        on_done: Callable[[int, R | Failure], None] = lambda index, outcome: None,
-    ) -> list[R | Failure]:
-        """See `Executor.run`."""
-        outcomes = []
+    def _outcomes(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
         with computing_with(self.threads):
             for index, item in enumerate(items):
-                outcomes.append(attempt(function, item))
-                on_done(index, outcomes[-1])
-        return outcomes
+                yield index, attempt(function, item)
 
 
 class Pool(Executor):
@@ -146,14 +158,7 @@ class Pool(Executor):
         self.workers = workers
         self.threads: int = threads
 
-    def run(
-        self,
-        function: Callable[[I], R],
-        items: Sequence[I],
-        on_done: Callable[[int, R | Failure], None] = lambda index, outcome: None,
-    ) -> list[R | Failure]:
-        """See `Executor.run`."""
-        outcomes: dict[int, R | Failure] = {}
+    def _outcomes(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
         waiting = deque((index, 1) for index in range(len(items)))
         idle: list[_Worker] = []
         busy: dict[Connection, tuple[_Worker, int, int]] = {}
@@ -172,12 +177,10 @@ class Pool(Executor):
                     elif attempt <= RETRIES:
                         waiting.appendleft((index, attempt + 1))
                         continue
-                    outcomes[index] = outcome
-                    on_done(index, outcome)
+                    yield index, outcome
         finally:
             for worker in [*idle, *(worker for worker, _, _ in busy.values())]:
                 worker.kill()
-        return [outcomes[index] for index in range(len(items))]
 
 
 class _Worker:

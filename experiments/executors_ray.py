@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ipo.experiments.executors import RETRIES, Executor, Failure, I, R, attempt, computing_with
+from ipo.experiments.executors import RETRIES, Executor, Failure, I, Outcomes, R, attempt, computing_with
 from ipo.metrics.errors import InputError
 
 
@@ -21,12 +21,7 @@ class Ray(Executor):
         except ImportError as error:
             raise InputError("this executor needs Ray: pip install 'ipo-prompts[ray]'.") from error
 
-    def run(
-        self,
-        function: Callable[[I], R],
-        items: Sequence[I],
-        on_done: Callable[[int, R | Failure], None] = lambda index, outcome: None,
-    ) -> list[R | Failure]:
+    def _outcomes(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
         """See `Executor.run`.
 
         Raises:
@@ -34,7 +29,6 @@ class Ray(Executor):
         """
         import ray
 
-        outcomes: dict[int, R | Failure] = {}
         connected = self._connect()
         try:
             self._check_room()
@@ -44,15 +38,13 @@ class Ray(Executor):
                 while under_way:
                     for done in ray.wait(list(under_way))[0]:
                         index = under_way.pop(done)
-                        outcomes[index] = self._outcome(done)
-                        on_done(index, outcomes[index])
+                        yield index, self._outcome(done)
             finally:
                 for task in under_way:
                     ray.cancel(task, force=True)
         finally:
             if connected:
                 ray.shutdown()
-        return [outcomes[index] for index in range(len(items))]
 
     def _connect(self) -> bool:
         """Return whether it was this call that connected; a program that is connected already stays so."""

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from ipo.experiments.executors import Executor, Failure
 from ipo.experiments.grid_file import GridConfig
-from ipo.experiments.printable import printable
 from ipo.experiments.result import write_text
 from ipo.metrics.errors import InputError
 
@@ -253,10 +252,8 @@ def paid_for(entry: Entry) -> float | None:
 
 
 def reason(failure: Failure) -> str:
-    """Word a failure in one line, without the secrets that a server may have echoed."""
-    from ipo.programs.journal import redact
-
-    return printable(redact(" ".join(failure.message.split()))[:300]) or failure.kind
+    """Word a failure in one line; one without a message has its kind."""
+    return failure.line or failure.kind
 
 
 def _note_failure(entry: Entry, content: dict[str, Any] | Failure) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from ipo.metrics.statistics import Difference, accuracy_interval, paired_differe
 if TYPE_CHECKING:
     from ipo.metrics.reward import Score
     from ipo.programs.lm.ledger import Usage
+    from ipo.programs.selection import Choice
 
 SCHEMA = 1
 
@@ -52,6 +54,16 @@ def _one(score: Score, groups: Sequence[str] | None) -> dict[str, Any]:
 def _round(value: float) -> float:
     """Keep six decimals: far below any interval, far above what differs between processors."""
     return round(float(value), 6)
+
+
+def choice_record(choice: Choice) -> dict[str, Any]:
+    """Return the `selection` entry: how the winner was chosen; the error is None where it is not known."""
+    return {
+        "how": choice.how,
+        "kept_initial": choice.kept_initial,
+        "gain": _round(choice.gain),
+        "standard_error": _round(choice.standard_error) if math.isfinite(choice.standard_error) else None,
+    }
 
 
 def usage_record(usage: Usage | None) -> dict[str, Any] | None:

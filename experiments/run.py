@@ -21,7 +21,7 @@ from ipo.experiments.config import RunConfig
 from ipo.experiments.data import DataSet, Draw, Item, draw, load_data
 from ipo.experiments.plot import plot_search
 from ipo.experiments.report import write_report
-from ipo.experiments.result import SCHEMA, comparison, usage_record, write_json, write_text
+from ipo.experiments.result import SCHEMA, choice_record, comparison, usage_record, write_json, write_text
 from ipo.experiments.tracking import Tracker, tracking
 from ipo.experiments.ui import Ui
 from ipo.metrics.clip import Clip, load_clip
@@ -337,14 +337,7 @@ def _result(
         "harmonic_mean": (
             {"initial": harmonic("initial"), "optimised": harmonic("optimised")} if "new" in scores else None
         ),
-        "selection": {
-            "how": program.choice.how,
-            "kept_initial": program.choice.kept_initial,
-            "gain": round(program.choice.gain, 6),
-            "standard_error": None
-            if program.choice.standard_error != program.choice.standard_error
-            else round(program.choice.standard_error, 6),
-        },
+        "selection": choice_record(program.choice),
         "stopped": program.stopped,
         "steps": len(program.steps) - 1,
         "templates_scored": sum(len(step.scored) for step in program.steps),

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ipo.experiments.config import RunConfig, load_config
+from ipo.experiments.config import is_begun, load_config
 from ipo.metrics.errors import InputError
 
 
@@ -35,21 +35,13 @@ def run_seeds(folder: Path, seeds: int, words: Sequence[str]) -> list[dict[str, 
     for seed in range(seeds):
         config = load_config(None, [*words, f"seed={seed}"])
         run = folder / f"seed-{seed}"
-        begun = (run / "config.yaml").exists()
-        if begun:
-            _check_same(config, run)
+        begun = is_begun(config, run)
         if not (run / "result.json").exists():
             optimize(config, run, Ui(config.steps, quiet=True), resume=begun)
         results.append(json.loads((run / "result.json").read_text(encoding="utf-8")))
         gain = results[-1]["scores"]["test"]["difference"]["mean"]
         print(f"seed {seed}: {100 * gain:+.2f}  {results[-1]['template']}", file=sys.stderr)
     return results
-
-
-def _check_same(config: RunConfig, run: Path) -> None:
-    key = config.differs_from(load_config(run / "config.yaml"))
-    if key:
-        raise InputError(f"{run} holds a run with another {key}; choose another folder.")
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ipo.experiments.config import RunConfig, load_config
+from ipo.experiments.config import RunConfig, is_begun
 from ipo.experiments.executors import Executor, Failure
-from ipo.experiments.printable import printable
 from ipo.experiments.sweep import Sweep, configure, runs
 from ipo.experiments.tracking import summary_of
-from ipo.metrics.errors import InputError
 
 LONGEST_NAME = 60
 
@@ -57,8 +55,7 @@ def plan_runs(sweep: Sweep, out: Path, count: int | None = None) -> list[SweepRu
         swept = {name: settings[name] for name in sweep.swept}
         config = configure(sweep, settings)
         folder = (out / f"{number:02d}-{_short_name(swept)}").absolute()
-        if (folder / "config.yaml").exists() and (key := config.differs_from(load_config(folder / "config.yaml"))):
-            raise InputError(f"{folder} holds a run with another {key}; choose another --out.")
+        is_begun(config, folder, instead="another --out")
         planned.append(SweepRun(swept, config, folder, sweep.name))
     return planned
 
@@ -79,7 +76,7 @@ def run_one(run: SweepRun) -> Ended:
     from ipo.experiments.run import optimize
     from ipo.experiments.ui import Ui
 
-    begun = (run.folder / "config.yaml").exists()
+    begun = is_begun(run.config, run.folder, instead="another --out")
     with _group(run.group):
         outcome = optimize(run.config, run.folder, Ui(run.config.steps, quiet=True), resume=begun)
     return Ended(outcome.result, outcome.stopped)
@@ -110,11 +107,8 @@ def table(sweep: Sweep, planned: Sequence[SweepRun], outcomes: Sequence[Ended | 
 
 
 def failure_text(failure: Failure) -> str:
-    """Word a failure in one line, without secrets that a server may have echoed."""
-    from ipo.programs.journal import redact
-
-    message = printable(redact(" ".join(failure.message.split()))[:300])
-    return message if failure.kind == "InputError" else f"{failure.kind}: {message}"
+    """Word a failure in one line; what a person can mend needs no name."""
+    return failure.line if failure.kind == "InputError" else f"{failure.kind}: {failure.line}"
 
 
 def _sorted(

@@ -60,6 +60,19 @@ class Clip:
         finally:
             self.seconds[tower] += time.monotonic() - started
 
+    @contextmanager
+    def encoding_pictures(self) -> Iterator[None]:
+        """Run the picture tower inside: timed, without gradients, and in true float32.
+
+        CUDA's convolutions would take TF32: half precision changes the order of templates (`benchmarks/precision.py`),
+        and each picture is encoded only once.
+        """
+        import torch
+
+        exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+        with self.timed("image"), torch.inference_mode(), exact:
+            yield
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Clip:
         return self
 
@@ -91,13 +104,10 @@ class Clip:
         """
         import torch
 
-        # Float32 without the TF32 that CUDA's convolutions would take: half precision changes the order of templates
-        # (`benchmarks/precision.py`), and each picture is encoded only once.
-        exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-        with self.timed("image"), torch.inference_mode(), exact:
+        with self.encoding_pictures():
             with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:  # decoding waits for no lock of Python's
                 batch = torch.stack(list(pool.map(lambda p: self.preprocess(p.image()), pictures))).to(self.device)
-            return _unit(self.model.encode_image(batch))
+            return unit(self.model.encode_image(batch))
 
 
 def load_clip(name: str, device: str | None = None) -> Clip:
@@ -203,7 +213,8 @@ def _best_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _unit(features: torch.Tensor) -> Floats:
+def unit(features: torch.Tensor) -> Floats:
+    """Return unit rows (… , D) as float32."""
     import torch.nn.functional as functional
 
     array: Floats = functional.normalize(features.float(), dim=-1).cpu().numpy()

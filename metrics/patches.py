@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ipo.metrics.clip import Clip, Floats
+from ipo.metrics.clip import Clip, Floats, unit
 from ipo.metrics.errors import InputError
 
 if TYPE_CHECKING:
-    import torch
     from PIL.Image import Image
 
 BATCH = 64
@@ -77,7 +76,7 @@ def encode_tokens(clip: Clip, image: Image) -> Patches:
 
     hook = visual.transformer.resblocks[-1].register_forward_pre_hook(to_itself, with_kwargs=True)
     try:
-        with clip.timed("image"), torch.inference_mode():
+        with clip.encoding_pictures():
             found = visual.forward_intermediates(
                 pixels, indices=1, normalize_intermediates=True, intermediates_only=True
             )
@@ -85,7 +84,7 @@ def encode_tokens(clip: Clip, image: Image) -> Patches:
     finally:
         hook.remove()
     h, w = tokens.shape[:2]
-    return Patches(_unit(tokens), _centres(h, image.height), _centres(w, image.width))
+    return Patches(unit(tokens), _centres(h, image.height), _centres(w, image.width))
 
 
 def encode_windows(clip: Clip, image: Image, window: int) -> Patches:
@@ -104,10 +103,10 @@ def encode_windows(clip: Clip, image: Image, window: int) -> Patches:
     top, left = _starts(image.height, window), _starts(image.width, window)
     boxes = [(x, y, x + window, y + window) for y in top.tolist() for x in left.tolist()]
     rows = []
-    with clip.timed("image"), torch.inference_mode():
+    with clip.encoding_pictures():
         for start in range(0, len(boxes), BATCH):
             batch = torch.stack([clip.preprocess(image.crop(box)) for box in boxes[start : start + BATCH]])
-            rows.append(_unit(clip.model.encode_image(batch.to(clip.device))))
+            rows.append(unit(clip.model.encode_image(batch.to(clip.device))))
     features = np.concatenate(rows).reshape(len(top), len(left), -1)
     half = np.float64(window / 2)
     return Patches(features, top.astype(np.float64) + half, left.astype(np.float64) + half)
@@ -143,10 +142,3 @@ def _squeezing_transform(clip: Clip) -> Any:
 
     config = open_clip.get_model_preprocess_cfg(clip.model) | {"resize_mode": "squash"}
     return image_transform_v2(PreprocessCfg(**config), is_train=False)
-
-
-def _unit(features: torch.Tensor) -> Floats:
-    import torch.nn.functional as functional
-
-    array: Floats = functional.normalize(features.float(), dim=-1).cpu().numpy()
-    return array

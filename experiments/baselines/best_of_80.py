@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ipo.experiments.baselines.fixed import imagenet_templates
 from ipo.experiments.baselines.method import Budget, Job, Templates
-
-if TYPE_CHECKING:
-    from ipo.programs.selection import Choice
+from ipo.experiments.result import choice_record
 
 
 class BestOf80:
@@ -47,14 +44,4 @@ class BestOf80:
             valset=job.drawn.examples("selection") or None,
         )
         scored = sum(len(step.scored) for step in program.steps) - 1
-        return Templates(job.clip, tuple(program.templates), _record(program.choice), Budget(proposals=scored))
-
-
-def _record(choice: Choice) -> dict[str, Any]:
-    """Word a choice as `result.json` does."""
-    return {
-        "how": choice.how,
-        "kept_initial": choice.kept_initial,
-        "gain": round(choice.gain, 6),
-        "standard_error": round(choice.standard_error, 6) if math.isfinite(choice.standard_error) else None,
-    }
+        return Templates(job.clip, tuple(program.templates), choice_record(program.choice), Budget(proposals=scored))

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipo.experiments.baselines.method import Budget, Job, Templates
-from ipo.experiments.config import RunConfig, build, load_config
-from ipo.metrics.errors import InputError
+from ipo.experiments.config import RunConfig, build, is_begun
 
 if TYPE_CHECKING:
     from ipo.programs.journal import Event
@@ -52,11 +51,7 @@ class LanguageModelSearch:
         from ipo.experiments.ui import Ui
 
         config, folder = self.config(job.config), job.folder / "run"
-        begun = (folder / "config.yaml").exists()
-        if begun:
-            other = config.differs_from(load_config(folder / "config.yaml"))
-            if other:
-                raise InputError(f"{folder} holds a run with another {other}; choose another folder.")
+        begun = is_begun(config, folder)
         result = optimize(config, folder, Ui(config.steps, quiet=True), resume=begun).result
         templates = tuple((member["template"], member["weight"]) for member in result["templates"])
         return Templates(job.clip, templates, result["selection"], _budget(config, folder, result))
