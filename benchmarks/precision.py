@@ -11,10 +11,10 @@ import torch
 from common import alternate, arguments, report
 
 from ipo.experiments.data import load_data
-from ipo.experiments.embedded.recipe.templates import templates as all_templates
 from ipo.metrics.clip import Clip, Floats, load_clip
 from ipo.metrics.reward import logits_of
 from ipo.metrics.text_tower import encode_templates
+from tools.embedded.templates import templates as all_templates
 
 
 def main() -> None:

@@ -37,16 +37,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ipo.programs.classifier import TemplateClassifier
-    from ipo.programs.describer import ImageDescriber
+    from ipo.programs.describers.interrogator import Interrogator
+    from ipo.programs.describers.multimodal import ImageDescriber
     from ipo.programs.history import PromptHistory, ScoredTemplate
-    from ipo.programs.interrogator import Interrogator
     from ipo.programs.optimizer import IPO
     from ipo.programs.proposer import SmallModelProposer, TemplateProposer
 
 _HOMES = {
     "IPO": "optimizer",
-    "ImageDescriber": "describer",
-    "Interrogator": "interrogator",
+    "ImageDescriber": "describers.multimodal",
+    "Interrogator": "describers.interrogator",
     "PromptHistory": "history",
     "ScoredTemplate": "history",
     "SmallModelProposer": "proposer",

@@ -19,10 +19,10 @@ from ipo.metrics.statistics import Interval, accuracy_interval, mean_interval
 from ipo.metrics.template import ANCHOR
 from ipo.programs.classifier import TemplateClassifier, to_picture
 from ipo.programs.history import PromptHistory, ScoredTemplate
-from ipo.programs.journal import Journal
 from ipo.programs.lm.ledger import BudgetReached
 from ipo.programs.proposer import Rejection
-from ipo.programs.score_keeper import ScoreKeeper
+from ipo.programs.record.journal import Journal
+from ipo.programs.record.score_keeper import ScoreKeeper
 from ipo.programs.selection import FINALISTS, Choice, choose, cross_validate
 
 logger = logging.getLogger(__name__)

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ipo.experiments.data.dataset import OWN, PARTS, DataSet, Item, Part, in_threads
-from ipo.experiments.printable import printable
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import decode
+from ipo.metrics.printable import printable
 from ipo.metrics.template import ANCHOR, TokenCounter, too_long
 
 _SHOWN = 10

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ipo.experiments.data import folder, hub, registered, shipped, table
 from ipo.experiments.data.assemble import Gathered, assemble
+from ipo.experiments.data.benchmarks import registered
+from ipo.experiments.data.benchmarks.registry import REGISTRY
 from ipo.experiments.data.dataset import DataSet
-from ipo.experiments.data.registry import REGISTRY
+from ipo.experiments.data.sources import folder, hub, shipped, table
 from ipo.metrics.errors import InputError
 from ipo.metrics.nearest import did_you_mean
 

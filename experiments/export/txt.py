@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ipo.experiments.commands.evaluate import read_templates
+from ipo.experiments.cli.evaluate import read_templates
 from ipo.experiments.export.target import Differs, Reference, unequal_weights
 from ipo.programs.classifier import TemplateClassifier
 

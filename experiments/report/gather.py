@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ipo.experiments.config import RunConfig, build, load_config
 from ipo.experiments.report.schema import Analysis, Environment, Program, Result
 from ipo.experiments.report.search import Search, follow
+from ipo.experiments.run.config import RunConfig, build, load_config
 from ipo.metrics.errors import InputError
-from ipo.programs.journal import FILE_NAME, read
+from ipo.programs.record.journal import FILE_NAME, read
 
 Form = TypeVar("Form", bound=BaseModel)
 

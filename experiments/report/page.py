@@ -30,7 +30,7 @@ def write_report(folder: Path) -> Path:
     Raises:
         InputError: see `gather`; or the folder cannot be written.
     """
-    from ipo.experiments.result import write_text
+    from ipo.experiments.run.result import write_text
 
     file = folder / FILE_NAME
     write_text(file, run_page(gather(folder)))
@@ -81,7 +81,7 @@ def _tested_on(run: Run) -> tuple[str, int, tuple[str, ...]]:
 
 
 def _verdict(run: Run) -> str:
-    from ipo.experiments.result import verdict
+    from ipo.experiments.run.result import verdict
 
     return verdict(run.raw_result)
 
@@ -98,7 +98,7 @@ def _environment() -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    from ipo.experiments.ui import money
+    from ipo.experiments.run.live_view import money
 
     environment = Environment(
         loader=FileSystemLoader(_HERE),

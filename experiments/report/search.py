@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ipo.experiments.config import RunConfig
+from ipo.experiments.run.config import RunConfig
 from ipo.programs.history import PromptHistory, ScoredTemplate
-from ipo.programs.journal import Event
+from ipo.programs.record.journal import Event
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ def _language_model(error: Exception) -> bool:
 
 
 def _fail(message: str, code: int) -> int:
-    from ipo.programs.journal import redact
+    from ipo.programs.record.journal import redact
 
     print(f"ipo: {redact(' '.join(message.split()))}", file=sys.stderr)
     return code

@@ -87,14 +87,14 @@ def run(task: Task, settings: Settings, folder: Path, label: str = "") -> dict[s
         NothingUsable: the language model gave nothing to score.
         dspy.LMError: the language model cannot be reached.
     """
-    from ipo.experiments.result import write_json
+    from ipo.experiments.run.result import write_json
     from ipo.metrics.template import ANCHOR
     from ipo.programs import IPO, Interrogator, SmallModelProposer, TemplateClassifier, TemplateProposer
-    from ipo.programs.journal import Journal
     from ipo.programs.lm.connect import find_backend
     from ipo.programs.lm.ledger import Ledger
     from ipo.programs.lm.recording import Recorder
     from ipo.programs.optimizer import Step
+    from ipo.programs.record.journal import Journal
 
     def tell(step: Step) -> None:
         best = f"best {100 * step.best.accuracy:.2f} %  {step.best.template}"
@@ -162,7 +162,7 @@ def compare(initial: Score, optimised: Score, groups: Sequence[str] | None) -> d
         `initial`, `optimised` (each `accuracy`, `loss`, `n`, `ci95`), `difference` (`mean`, `ci95`), `units` (what each
         unit adds to the difference, float (n,)) and `groups`.
     """
-    from ipo.experiments.result import comparison
+    from ipo.experiments.run.result import comparison
     from ipo.metrics.statistics import mean_interval
 
     difference = optimised.hits.astype(float) - initial.hits.astype(float)

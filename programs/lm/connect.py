@@ -15,8 +15,8 @@ import dspy
 
 from ipo.metrics.cache import cache_dir
 from ipo.metrics.errors import InputError
-from ipo.programs.journal import Event, read, redact
 from ipo.programs.lm.recording import Price, Recorder, ReplyCache, open_reply_cache
+from ipo.programs.record.journal import Event, read, redact
 
 RETRIES = 3
 """DSPy tries again this often after a rate limit, a server error or a timeout."""

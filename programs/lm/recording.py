@@ -19,8 +19,8 @@ from dspy._vendor.lm15.serde import request_to_dict, response_from_dict, respons
 from dspy.lm15 import Request, Response
 
 from ipo.metrics.errors import InputError
-from ipo.programs.journal import Event, Journal
 from ipo.programs.lm.ledger import Ledger, Usage
+from ipo.programs.record.journal import Event, Journal
 
 TOKENS_PER_PICTURE = 1500
 """A generous bound for one 512-pixel picture; providers charge 85 to about 1,300 tokens."""

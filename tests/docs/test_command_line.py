@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from ipo.experiments.config import RunConfig
-from ipo.experiments.reference import reference
+from ipo.experiments.cli.reference import reference
+from ipo.experiments.run.config import RunConfig
 from support.pages import DOCS
 from support.runs import ipo
 
@@ -15,7 +15,7 @@ PAGE = (DOCS / "command-line.md").read_text(encoding="utf-8")
 
 
 def test_the_page_is_not_stale() -> None:
-    assert reference().rstrip() == PAGE.rstrip(), "run: python -m ipo.experiments.reference > docs/command-line.md"
+    assert reference().rstrip() == PAGE.rstrip(), "run: python -m ipo.experiments.cli.reference > docs/command-line.md"
 
 
 def test_every_command_is_there_with_all_its_flags(capfd: pytest.CaptureFixture[str]) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ipo.experiments.baselines import METHODS
-from ipo.experiments.data.registry import REGISTRY, ROOT_VARIABLE
-from ipo.experiments.grid_file import load_grid, shipped
+from ipo.experiments.compare.grid_file import load_grid, shipped
+from ipo.experiments.compare.methods import METHODS
+from ipo.experiments.data.benchmarks.registry import REGISTRY, ROOT_VARIABLE
 from support.coop_root import make_root
 from support.pages import DOCS, blocks, follow
 from support.runs import KEY

@@ -19,9 +19,9 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments import protocols
+from ipo.experiments.compare import protocols
+from ipo.experiments.compare.documents import FORMS
 from ipo.experiments.embedded import PICTURES_DIR
-from ipo.experiments.grid_table import FORMS
 from ipo.metrics.pictures import Picture
 from support.killing import ForkServer
 from support.openai_server import Asked, OpenAIServer, Reply, error, good, running

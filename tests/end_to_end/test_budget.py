@@ -19,7 +19,7 @@ SMALL = ("--steps=4", "max_tokens=200")
 @pytest.fixture(scope="module")
 def unlimited(running_server: OpenAIServer, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run without limits, of the priced model."""
-    from ipo.experiments.cli import main
+    from ipo.experiments.cli.app import main
 
     folder = tmp_path_factory.mktemp("unlimited")
     words = arguments(pictures, running_server.fresh(), "--out", str(folder / "run"), *SMALL, lm=PRICED)

@@ -14,7 +14,7 @@ def finished(
     tmp_path_factory: pytest.TempPathFactory, small_weights: None
 ) -> tuple[subprocess.CompletedProcess[str], Path]:
     folder = tmp_path_factory.mktemp("run") / "run"
-    command = [sys.executable, "-m", "ipo.experiments.cli", "optimize", "--lm", "local/small", "--steps", "2"]
+    command = [sys.executable, "-m", "ipo.experiments.cli.app", "optimize", "--lm", "local/small", "--steps", "2"]
     done = subprocess.run([*command, "--out", str(folder), "candidates_per_step=3"], capture_output=True, text=True)
     return done, folder
 
@@ -73,7 +73,7 @@ def test_the_program_labels_pictures(finished: tuple[Any, Path]) -> None:
     command = [
         sys.executable,
         "-m",
-        "ipo.experiments.cli",
+        "ipo.experiments.cli.app",
         "predict",
         str(finished[1]),
         str(picture),

@@ -16,7 +16,7 @@ import torch.nn.functional as functional
 from PIL import Image
 from safetensors.torch import save_file
 
-from ipo.experiments.cli import main
+from ipo.experiments.cli.app import main
 from ipo.experiments.data import load_data
 from ipo.metrics.clip import Clip, check_name, load_clip
 from ipo.metrics.errors import InputError

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
 
-from ipo.experiments.data.registry import REGISTRY, Registered
+from ipo.experiments.data.benchmarks.registry import REGISTRY, Registered
 from ipo.experiments.embedded import PICTURES_DIR
 
 SIZES = {"train": 5, "val": 2, "test": 3}

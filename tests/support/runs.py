@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.cli import main
+from ipo.experiments.cli.app import main
 from ipo.experiments.embedded import PICTURES_DIR
 from ipo.metrics.template import key, problem
 from support.openai_server import OpenAIServer

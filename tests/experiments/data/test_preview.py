@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ipo.experiments.cli import main
+from ipo.experiments.cli.app import main
 from ipo.experiments.data import load_data
 from ipo.experiments.data.preview import COLUMNS, ROWS, contact_sheet
 from ipo.metrics.errors import InputError

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ipo.experiments.data import DataSet, Item, draw, load_data
-from ipo.experiments.data.registry import REGISTRY
+from ipo.experiments.data.benchmarks.registry import REGISTRY
 from ipo.metrics.pictures import Picture
 from ipo.metrics.template import fill
 

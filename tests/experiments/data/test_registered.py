@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from ipo.experiments.cli import main
-from ipo.experiments.data import check, draw, load_data, registered
-from ipo.experiments.data.registry import REGISTRY
+from ipo.experiments.cli.app import main
+from ipo.experiments.data import check, draw, load_data
+from ipo.experiments.data.benchmarks import registered
+from ipo.experiments.data.benchmarks.registry import REGISTRY
 from ipo.metrics.errors import InputError
 from ipo.metrics.template import ANCHOR, problem
 from support.coop_root import CLASSES, SIZES, WNID_NAMES, make_root
@@ -321,7 +322,8 @@ def test_the_list_says_what_is_missing(own_root, monkeypatch, capsys):
 
 def test_listing_loads_nothing_heavy():
     code = (
-        "import sys; from ipo.experiments.cli import main; main(['data', 'list']); print(*{'torch','dspy','litellm',"
+        "import sys; from ipo.experiments.cli.app import main; main(['data', 'list']); "
+        "print(*{'torch','dspy','litellm',"
         "'datasets','wandb','open_clip','PIL.Image','numpy','scipy'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

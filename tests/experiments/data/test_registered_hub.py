@@ -152,7 +152,7 @@ def test_copies_that_cannot_be_used_or_reached_say_why():
 
 
 def test_names_of_the_hub_are_respelled():
-    from ipo.experiments.data.hub_names import benchmark_name
+    from ipo.experiments.data.sources.hub_names import benchmark_name
 
     spelled = {
         "PermanentCrop": "Permanent Crop Land",

@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 from safetensors import safe_open
 
-from ipo.experiments.commands.export import run
+from ipo.experiments.cli.export import run
 from ipo.experiments.export import TARGETS, Differs, Reference, export
 from ipo.experiments.export.clip_benchmark import ClipBenchmark
 from ipo.experiments.export.npz import Npz

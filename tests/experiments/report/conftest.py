@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ipo.experiments.cli import main
+from ipo.experiments.cli.app import main
 from ipo.experiments.embedded import PICTURES_DIR
 from support.openai_server import Asked, Reply, listed, running, templates
 from support.report_files import HOSTILE, analysis, change_json, poisoned
@@ -26,7 +26,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
         server.behave = _answer
         patch.setenv("OPENAI_API_KEY", KEY)
         patch.setenv("IPO_CACHE_DIR", str(folder / "cache"))
-        patch.setattr("ipo.experiments.run.load_clip", lambda name: clip)
+        patch.setattr("ipo.experiments.run.pipeline.load_clip", lambda name: clip)
         for name in sorted((PICTURES_DIR / "a").iterdir())[:16]:
             shutil.copytree(name, folder / "pictures" / name.name)
         settings = ("describer=none", "shots=1", "selection_shots=2", "candidates_per_step=4", "steps=2")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ipo.experiments.commands.report import run
+from ipo.experiments.cli.report import run
 from ipo.metrics.errors import InputError
 
 

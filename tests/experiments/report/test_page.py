@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.cli import main
-from ipo.experiments.config import load_config
+from ipo.experiments.cli.app import main
 from ipo.experiments.report import compare_page, run_page, write_report
 from ipo.experiments.report.figures import search_plot
 from ipo.experiments.report.gather import gather
+from ipo.experiments.run.config import load_config
 from support.report_files import change_json
 
 ANCHORS = ("content", "answer", "search", "words", "classes", "optimism", "reproduce")
@@ -205,7 +205,7 @@ def test_the_command_makes_the_same_configuration(run_folder: Path) -> None:
 def test_the_command_to_replay_finds_the_same(
     run_folder: Path, tmp_path: Path, clip: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ipo.experiments.run.load_clip", lambda name: clip)
+    monkeypatch.setattr("ipo.experiments.run.pipeline.load_clip", lambda name: clip)
     monkeypatch.setenv("IPO_CACHE_DIR", str(tmp_path / "cache"))
     run = gather(run_folder)
     assert main([*shlex.split(run.command_to_replay)[1:], "--quiet"]) == 0

@@ -6,10 +6,10 @@ import pytest
 from dspy.lm15 import RateLimitError
 
 from ipo.metrics.errors import InputError
-from ipo.programs.journal import Journal, read
 from ipo.programs.lm.connect import explain
 from ipo.programs.lm.ledger import BudgetReached, Ledger
 from ipo.programs.lm.recording import Recorder, open_reply_cache
+from ipo.programs.record.journal import Journal, read
 
 
 def two_cents(tokens_in: int, tokens_out: int) -> float:

@@ -1,0 +1,118 @@
+"""`ipo benchmark`: a grid of experiments to a table with intervals and verdicts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ipo.experiments.cli.pulling import ensure_local_weights
+from ipo.experiments.compare.documents import documents, table_of, write_documents
+from ipo.experiments.compare.forecast import forecast, forecast_text
+from ipo.experiments.compare.grid import Entry, Progress, check, check_models, entries, finished, reason, run_grid
+from ipo.experiments.compare.grid_file import GridConfig, load_grid
+from ipo.experiments.executors.base import Executor, Failure, make_executor
+from ipo.experiments.run.live_view import money
+from ipo.experiments.run.pipeline import check_writable
+from ipo.experiments.run.result import write_text
+from ipo.metrics.errors import InputError
+from ipo.programs.lm.connect import is_local
+
+
+def run(
+    name: str,
+    words: Sequence[str],
+    *,
+    out: Path | None,
+    executor: str,
+    budget_usd: float | None,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Do what the command says; return the exit code."""
+    grid = load_grid(name, words)
+    workers = make_executor(executor)
+    folder = out or Path("runs") / Path(name).stem
+    found = entries(grid, folder)
+    check(found)
+    if dry_run:
+        expected = forecast(found)
+        print(json.dumps(expected, indent=2) if as_json else forecast_text(expected))
+        return 0
+    check_writable(folder)
+    _fetch_weights(found)
+    check_models(found, budget_usd)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / "grid.lock", timeout=0):
+            return _run(grid, found, folder, workers, budget_usd, as_json=as_json, quiet=quiet)
+    except Timeout as error:
+        raise InputError(
+            f"another process works on the grid in {folder}; wait for it or choose another --out."
+        ) from error
+
+
+def _run(
+    grid: GridConfig,
+    found: Sequence[Entry],
+    folder: Path,
+    executor: Executor,
+    budget_usd: float | None,
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    before = finished(found)
+    write_text(folder / "grid.yaml", grid.to_yaml())
+    outcome = run_grid(found, before, executor, (lambda progress: None) if quiet else _tell, budget_usd)
+    table = table_of(grid, found, outcome.contents)
+    if table is not None:
+        texts = documents(grid, table)
+        write_documents(texts, folder)
+        print(texts["json" if as_json else "md"], end="")
+        print(f"{folder}/table.md, table.csv, table.json; each cell in {folder}/cells", file=sys.stderr)
+    failed = False
+    for entry, content in zip(found, outcome.contents, strict=True):
+        if isinstance(content, Failure):
+            failed = True
+            print(f"ipo: {_name(entry)} failed ({content.kind}: {reason(content)})", file=sys.stderr)
+    if failed:
+        print("the same command does the failed cells again.", file=sys.stderr)
+    if outcome.stopped:
+        print(f"stopped early: {outcome.stopped}; go on with a larger --budget-usd, else the same.", file=sys.stderr)
+        return 3
+    return 1 if failed else 0
+
+
+def _tell(progress: Progress) -> None:
+    content = progress.content
+    if isinstance(content, Failure):
+        found = f"failed: {reason(content)}"
+    elif content["absent"]:
+        found = content["absent"]
+    else:
+        found = ", ".join(f"{name} {100 * score['accuracy']:.2f}" for name, score in content["scores"].items())
+    left = "" if not progress.left else f", about {_clock(progress.left)} left"
+    line = f"{progress.done}/{progress.total}  {_name(progress.entry)}: {found}  ({money(progress.usd)}{left})"
+    print(line, file=sys.stderr)
+
+
+def _name(entry: Entry) -> str:
+    return f"{entry.cell.data}  {entry.label}  seed {entry.cell.seed}"
+
+
+def _clock(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s"
+
+
+def _fetch_weights(found: Sequence[Entry]) -> None:
+    from ipo.experiments.compare.protocols import run_config
+
+    for name in {config.lm for entry in found if (config := run_config(entry.cell))}:
+        if is_local(name):
+            ensure_local_weights(name)

@@ -1,0 +1,76 @@
+"""`ipo doctor`: what is here, what can be reached, what a run would do and cost."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from ipo.experiments.run.config import load_config
+from ipo.experiments.run.estimate import estimate
+from ipo.experiments.run.live_view import Ui, money
+from ipo.experiments.run.pipeline import PACKAGES, prepare
+from ipo.metrics.cache import cache_dir
+from ipo.metrics.errors import InputError
+from ipo.metrics.text_tower import text_path
+from ipo.programs.lm import weights
+
+KEYS = (
+    "OPENAI_API_KEY",
+    "ANTHROPIC_API_KEY",
+    "GEMINI_API_KEY",
+    "MISTRAL_API_KEY",
+    "OPENROUTER_API_KEY",
+    "WANDB_API_KEY",
+)
+
+
+def run(flags: dict[str, Any], *, as_json: bool) -> int:
+    """Print the findings; return 0 when the job that the flags describe would run, else 1."""
+    findings: dict[str, Any] = {
+        "python": sys.version.split()[0],
+        "packages": {name: _version(name) for name in PACKAGES},
+        "cache": str(cache_dir()),
+        "local models": {known.model.name: "here" if known.path else "not here" for known in weights.listing()},
+        "keys": {name: "set" if os.environ.get(name) else "not set" for name in KEYS},
+    }
+    try:
+        config = load_config(None, **flags)
+        prepared = prepare(config, Ui(config.steps, quiet=True))
+        findings["device"] = prepared.clip.device
+        findings["clip"] = f"{prepared.clip.name}, context {prepared.clip.context_length} tokens"
+        findings["text path"] = text_path(prepared.clip.model)
+        findings["data"] = f"{prepared.data.name}, {len(prepared.data.class_names)} classes"
+        findings["would run"] = estimate(config, prepared)
+        findings["problem"] = None
+    except InputError as error:
+        findings["problem"] = str(error)
+    print(json.dumps(findings, indent=2) if as_json else _text(findings))
+    return 1 if findings["problem"] else 0
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _text(findings: dict[str, Any]) -> str:
+    lines = []
+    for name, value in findings.items():
+        if name == "would run":
+            for role in ("optimizer", "describer"):
+                if value[role]:
+                    part = value[role]
+                    tokens = part["tokens_in"] + part["tokens_out"]
+                    calls = f"about {part['calls']} calls, {tokens:,} tokens, {money(part['usd'])}"
+                    lines.append(f"{role:13} {part['name']}: {calls}")
+        elif isinstance(value, dict):
+            lines.append(f"{name:13} " + ", ".join(f"{key} {state}" for key, state in value.items()))
+        elif name != "problem":
+            lines.append(f"{name:13} {value}")
+    lines.append(f"problem       {findings['problem']}" if findings["problem"] else "this job would run.")
+    return "\n".join(lines)

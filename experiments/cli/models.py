@@ -1,0 +1,49 @@
+"""`ipo models`: the weights of the local language models."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+models_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The weights of the local language models.")
+
+Name = Annotated[str, typer.Argument(help="small, base or large")]
+
+
+@models_app.command("list")
+def list_() -> None:
+    """List the models, their size and licence, and which are here."""
+    from ipo.programs.lm import weights
+
+    for model, found in weights.listing():
+        state = "here" if found else "not here"
+        print(f"{model.name:6} {model.size_bytes / 1e6:7.0f} MB  {model.licence:11} {state:9} {model.title}")
+
+
+@models_app.command()
+def pull(name: Name) -> None:
+    """Fetch the weights and check their hash."""
+    from ipo.experiments.cli.pulling import pull_with_progress
+
+    print(pull_with_progress(name))
+
+
+@models_app.command()
+def path(name: Name) -> None:
+    """Print where the weights lie."""
+    from ipo.metrics.errors import InputError
+    from ipo.programs.lm import weights
+
+    found = weights.find(name)
+    if found is None:
+        raise InputError(f"the weights of {name} are not here; fetch them with `ipo models pull {name}`.")
+    print(found)
+
+
+@models_app.command()
+def remove(name: Name) -> None:
+    """Delete the weights."""
+    from ipo.programs.lm import weights
+
+    weights.remove(name)

@@ -1,0 +1,145 @@
+"""`ipo optimize`: the main job in front of a person."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shlex
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ipo.experiments.cli.pulling import ensure_local_weights
+from ipo.experiments.run.config import RunConfig, build, load_config
+from ipo.experiments.run.live_view import Ui, money, showing_warnings
+from ipo.experiments.run.result import verdict
+from ipo.metrics.clip import check_name
+from ipo.metrics.errors import InputError
+from ipo.programs.lm.connect import is_local
+
+
+def run(
+    words: Sequence[str],
+    flags: dict[str, Any],
+    *,
+    out: Path | None,
+    resume: Path | None,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Do what the command says; return the exit code."""
+    # What they would say reaches us as an exception too; their lines are not free of what a server echoes.
+    logging.getLogger("dspy").setLevel(logging.CRITICAL)
+    logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)
+    if resume and out:
+        raise InputError("--resume goes on in its own directory; leave --out away.")
+    config = _configure(words, flags, resume)
+    check_name(config.clip)
+    if is_local(config.lm):
+        ensure_local_weights(config.lm)
+    ui = Ui(config.steps, quiet=quiet)
+    from ipo.experiments.run.pipeline import optimize, prepare
+
+    if dry_run:
+        from ipo.experiments.run.estimate import estimate
+
+        forecast = estimate(config, prepare(config, ui))
+        print(json.dumps(forecast, indent=2) if as_json else _forecast_text(forecast))
+        return 0
+    folder = resume or out or _default_folder(config)
+    with showing_warnings(ui):
+        outcome = optimize(config, folder, ui, resume=resume is not None)
+    if as_json:
+        print(json.dumps(outcome.result, indent=2, ensure_ascii=False))
+    else:
+        print(summary(outcome.result, folder))
+    if outcome.stopped:
+        ui.warn(f"stopped early: {outcome.stopped}; go on with a larger limit and --resume {shlex.quote(str(folder))}")
+        return 3
+    return 0
+
+
+def _configure(words: Sequence[str], flags: dict[str, Any], resume: Path | None) -> RunConfig:
+    file = Path(words[0]) if words and re.search(r"\.ya?ml$", words[0]) else None
+    rest = list(words[1:] if file else words)
+    if resume is None:
+        return load_config(file, rest, **flags)
+    if not (resume / "config.yaml").exists():
+        raise InputError(f"{resume} holds no run to go on with: it has no config.yaml.")
+    stored = load_config(resume / "config.yaml")
+    if not (file or rest or any(value is not None for value in flags.values())):
+        return stored
+    given = load_config(file, rest, **flags)
+    explicit = given.model_dump(include=set(given.model_fields_set))
+    wanted = build({**stored.model_dump(), **explicit}, where="the command line")
+    key = wanted.differs_from(stored)
+    if key:
+        raise InputError(
+            f"the run in {resume} has {key}={getattr(stored, key)!r} and {getattr(wanted, key)!r} was asked for; "
+            "leave it out, or start a new run with --out."
+        )
+    return wanted
+
+
+def _default_folder(config: RunConfig) -> Path:
+    name = re.sub(r"[^A-Za-z0-9]+", "-", config.data.split("/")[-1]).strip("-").lower() or "run"
+    agent = os.environ.get("WANDB_RUN_ID")  # agents of a sweep start runs within one second of each other
+    return Path("runs") / "-".join(part for part in (f"{datetime.now():%Y%m%d-%H%M%S}", name, agent) if part)
+
+
+def _forecast_text(forecast: dict[str, Any]) -> str:
+    lines = []
+    for role in ("optimizer", "describer"):
+        part = forecast[role]
+        if part:
+            lines.append(
+                f"{role}: {part['name']}, about {part['calls']:,} calls, {part['tokens_in']:,} tokens in, "
+                f"{part['tokens_out']:,} out, {money(part['usd'])}"
+            )
+    minutes = max(1, round(forecast["seconds"] / 60))
+    together = f"together: {money(forecast['usd'])}, about {minutes} min of waiting for answers; nothing was asked yet"
+    return "\n".join([*lines, together])
+
+
+def summary(result: dict[str, Any], folder: Path) -> str:
+    """Word a result for a person: the template, what it gains where, how sure that is, what to do next."""
+    quoted = shlex.quote(str(folder))
+    found_on = "search and selection" if "selection" in result["scores"] else "search"
+    lines = ["", f"  {result['template']}", ""]
+    head = f"  {'pictures':10} {'n':>6}  {'initial':>22}  {'optimised':>22}  {'difference':>24}"
+    lines.append(head)
+    for name, score in result["scores"].items():
+        gain = score["difference"]
+        lines.append(
+            f"  {name:10} {score['initial']['n']:6,}  {_accuracy(score['initial']):>22}  "
+            f"{_accuracy(score['optimised']):>22}  {100 * gain['mean']:+7.2f} "
+            f"[{100 * gain['ci95'][0]:+.2f}, {100 * gain['ci95'][1]:+.2f}]"
+        )
+    if result["harmonic_mean"]:
+        h = result["harmonic_mean"]
+        lines.append(f"  harmonic mean of test and new: {100 * h['initial']:.2f} → {100 * h['optimised']:.2f}")
+    lines += [
+        f"  accuracy in percent with 95 % intervals; the template was found on {found_on} pictures only",
+        "",
+    ]
+    lines.append("  " + verdict(result))
+    used = result["lm"]["optimizer"]
+    lines.append(
+        f"  {result['templates_scored']} templates in {result['seconds']['total']:.0f} s; {used['name']}: "
+        f"{used['calls']} calls, {used['tokens_in'] + used['tokens_out']:,} tokens, {money(used['usd'])}"
+    )
+    lines += [
+        f"  run directory: {folder}   (journal.jsonl holds every request and reply)",
+        f"  read: {folder / 'report.html'}",
+        f"  next: ipo predict {quoted} PICTURES, or ipo export {quoted} --to open_clip --out DIR",
+    ]
+    return "\n".join(lines)
+
+
+def _accuracy(score: dict[str, Any]) -> str:
+    low, high = score["ci95"]
+    return f"{100 * score['accuracy']:6.2f} [{100 * low:.1f}, {100 * high:.1f}]"

@@ -1,0 +1,130 @@
+"""The reference of the command line, as Markdown, from the commands and the configuration themselves.
+
+python -m ipo.experiments.cli.reference > docs/command-line.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, get_args, get_origin
+
+import typer
+
+from ipo.experiments.cli.app import app
+from ipo.experiments.run.config import FREE_KEYS, RunConfig, build
+
+HEAD = """# Command line
+
+Every command and every setting. This page is generated from the code; after a change of either, make it anew:
+
+```sh
+python -m ipo.experiments.cli.reference > docs/command-line.md
+```
+
+Results go to stdout, progress and messages to stderr. Exit codes: 0 done, 1 something failed, 2 bad input (one sentence
+says what, where, and how to mend it), 3 stopped by a budget with a valid result, 130 interrupted.
+"""
+
+SETTINGS = """## Settings
+
+What decides a run. They are written `key=value` on the command line (`ipo optimize steps=50`), or into a YAML file
+(`ipo optimize my.yaml`); the command line wins. An unknown key is an error that names the nearest known one.
+`preset=paper` and `preset=code` start from the published settings; a column is empty where they do not differ from the
+default. Settings marked * may change when a run is resumed.
+"""
+
+
+def reference() -> str:
+    """Return the page."""
+    command = typer.main.get_command(app)
+    return "\n".join([HEAD, *_sections(command, "ipo"), SETTINGS, *_settings()])
+
+
+def _sections(command: Any, path: str) -> Iterator[str]:
+    """Yield a section for each command, groups opened up."""
+    below = getattr(command, "commands", None)
+    if below:
+        for name, child in below.items():
+            yield from _sections(child, f"{path} {name}")
+        return
+    arguments = [param for param in command.params if param.param_type_name == "argument"]
+    options = [param for param in command.params if param.param_type_name == "option"]
+    words = [path, *map(_argument, arguments), *(["[OPTIONS]"] if options else [])]
+    yield f"## `{path}`\n\n{command.help}\n\n```text\n{' '.join(words)}\n```\n"
+    if command.params:
+        rows = [(_argument(param), _meaning(param)) for param in arguments]
+        rows += [(_option(param), _meaning(param)) for param in options]
+        yield "\n".join(_table(("", "meaning"), ((f"`{name}`", _text(meaning)) for name, meaning in rows)))
+    if command.epilog:
+        yield f"```text\n{_examples(command.epilog)}\n```\n"
+
+
+def _settings() -> Iterator[str]:
+    presets = {name: build({"preset": name}, where="the reference") for name in ("paper", "code")}
+    rows = []
+    for name, field in RunConfig.model_fields.items():
+        if name == "preset":
+            differ = ["", ""]
+        else:
+            differ = [
+                "" if getattr(preset, name) == field.default else f"`{_value(getattr(preset, name))}`"
+                for preset in presets.values()
+            ]
+        meaning = field.description or ""
+        allowed = _allowed(field.annotation)
+        if allowed:
+            meaning += f" ({', '.join(allowed)})"
+        star = " *" if name in FREE_KEYS else ""
+        rows.append((f"`{name}`{star}", f"`{_value(field.default)}`", *differ, _text(meaning)))
+    yield from _table(("setting", "default", "paper", "code", "meaning"), rows)
+
+
+def _argument(param: Any) -> str:
+    return str(param.metavar or param.name.upper() + ("…" if param.nargs == -1 else ""))
+
+
+def _option(param: Any) -> str:
+    names = ", ".join(param.opts)
+    return names if param.is_flag else f"{names} {param.metavar or param.name.strip('_').upper()}"
+
+
+def _meaning(param: Any) -> str:
+    """Return the help text, and what typer adds to it."""
+    text = param.help or ""
+    if param.required:
+        return f"{text}; required" if param.param_type_name == "option" else text
+    given = param.default
+    known = isinstance(given, (str, int, float)) and not isinstance(given, bool)
+    return f"{text}; default {given}" if known else text
+
+
+def _examples(epilog: str) -> str:
+    _, _, examples = epilog.partition(":")
+    return "\n".join(line.strip() for line in examples.strip().splitlines())
+
+
+def _allowed(annotation: Any) -> list[str]:
+    """Return the values of a setting that has few."""
+    return [str(value) for value in get_args(annotation)] if get_origin(annotation) is Literal else []
+
+
+def _value(value: Any) -> str:
+    """Write a value as the command line takes it."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    head = tuple(head)
+    for row in (head, ("---",) * len(head), *rows):
+        cells = [cell.replace("|", "\\|") for cell in row]
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+
+
+def _text(text: str) -> str:
+    """Keep what Markdown would take for a tag."""
+    return text.replace("<", "\\<")
+
+
+if __name__ == "__main__":
+    print(reference().rstrip())

@@ -1,0 +1,185 @@
+"""`ipo sweep`: many runs from a Weights & Biases sweep file, on its server's word or on this machine's own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from ipo.experiments.cli.pulling import ensure_local_weights
+from ipo.experiments.compare.sweep_file import Sweep, read_sweep
+from ipo.experiments.compare.sweep_runs import SweepRun, plan_runs, run_all, table, tell
+from ipo.experiments.executors.base import Executor, Failure, Here, Pool, make_executor
+from ipo.experiments.run.tracking import PROJECT, has_key
+from ipo.metrics.errors import InputError
+from ipo.programs.lm.connect import is_local
+
+_SWEEP_ID = re.compile(r"[\w.-]+/[\w.-]+/[\w-]+")
+
+
+def run(target: str, words: Sequence[str], *, count: int | None, executor: str, out: Path | None, dry_run: bool) -> int:
+    """Do what the command says.
+
+    Args:
+        target: a sweep file, the name of one that ships with us, or ENTITY/PROJECT/ID of a sweep to join.
+        words: `key=value` settings for every run.
+        count: most runs; needed by a random search without a server.
+        executor: see `make_executor`.
+        out: where the run directories go; `runs/sweep-NAME` when None.
+        dry_run: only say what would be run.
+
+    Returns:
+        The exit code: 0 done, 1 a run failed, 3 a budget stopped one.
+    """
+    workers = make_executor(executor)
+    if count is not None and count < 1:
+        raise InputError(f"--count is {count}; it is how many runs there are at most.")
+    if _SWEEP_ID.fullmatch(target) and not Path(target).exists() and not target.endswith((".yaml", ".yml")):
+        return _join(target, words, count, workers)
+    sweep = read_sweep(Path(target), words)
+    if _online():
+        _check_values(sweep)
+        if dry_run:
+            print(f"a {sweep.method} search over {', '.join(sweep.swept)} would be created in Weights & Biases")
+            return 0
+        return _agents(_create(sweep), count, workers)
+    folder = out or Path("runs") / f"sweep-{re.sub(r'[^A-Za-z0-9_.]+', '-', sweep.name)}"
+    planned = plan_runs(sweep, folder, count)
+    if dry_run:
+        print(_forecast(planned))
+        return 0
+    for name in sorted({run.config.lm for run in planned if is_local(run.config.lm)}):
+        ensure_local_weights(name)
+    outcomes = run_all(planned, workers, lambda index, outcome: tell(planned, index, outcome))
+    print(table(sweep, planned, outcomes))
+    print(f"runs: {folder}", file=sys.stderr)
+    if any(run.config.track == "wandb" for run in planned):
+        print(f"logged offline; upload with: wandb sync {folder}/*/wandb/offline-run-*", file=sys.stderr)
+    if any(isinstance(outcome, Failure) for outcome in outcomes):
+        return 1
+    return 3 if any(not isinstance(outcome, Failure) and outcome.stopped for outcome in outcomes) else 0
+
+
+def _online() -> bool:
+    return has_key() and os.environ.get("WANDB_MODE", "online") == "online"
+
+
+def _check_values(sweep: Sweep) -> None:
+    """Check each value that a server could hand out, alone, before there is a sweep that would fail run by run."""
+    from ipo.experiments.compare.sweep_file import configure
+
+    for name, how in sweep.parameters.items():
+        for value in how.get("values", [how[end] for end in ("value", "min", "max") if end in how]):
+            configure(sweep, {name: value})
+
+
+def _create(sweep: Sweep) -> str:
+    """Register the sweep with the server; return ENTITY/PROJECT/ID.
+
+    Raises:
+        InputError: the server cannot be reached or refuses.
+    """
+    import wandb
+
+    _refuse_secrets(sweep)
+    project = sweep.content.get("project") or os.environ.get("WANDB_PROJECT") or PROJECT
+    content = {**sweep.content, "parameters": sweep.parameters, "name": sweep.name}
+    content.pop("program", None)  # the command says it
+    try:
+        with redirect_stdout(sys.stderr):
+            name = wandb.sweep(content, entity=sweep.content.get("entity"), project=project)
+    except Exception as error:
+        from ipo.programs.record.journal import redact
+
+        reason = redact(" ".join(str(error).split()))[:200]
+        raise InputError(
+            f"the sweep cannot be created in Weights & Biases ({reason}); "
+            "WANDB_MODE=offline runs it on this machine alone."
+        ) from error
+    # `wandb.sweep` leaves in the environment where the server put it.
+    parts = [os.environ.get("WANDB_ENTITY"), os.environ.get("WANDB_PROJECT", project), name]
+    return "/".join(part for part in parts if part)
+
+
+def _refuse_secrets(sweep: Sweep) -> None:
+    """A sweep's command and values are kept by the server and handed to every agent."""
+    from ipo.programs.record.journal import redacted
+
+    if redacted(sweep.content) != sweep.content or re.search(r"://[^/\s@'\"]+@", str(sweep.content)):
+        raise InputError(
+            f"the sweep {sweep.name} holds a key or a password, and Weights & Biases would keep it; "
+            "leave it to the environment of each agent."
+        )
+
+
+def _join(target: str, words: Sequence[str], count: int | None, workers: Executor) -> int:
+    if not _online():
+        raise InputError(f"to join the sweep {target}, Weights & Biases needs a key: set WANDB_API_KEY.")
+    if words:
+        raise InputError(f"{words[0]!r}: the settings of the sweep {target} were fixed when it was created.")
+    return _agents(target, count, workers)
+
+
+def _agents(sweep_id: str, count: int | None, workers: Executor) -> int:
+    """Run W&B's own agents in processes of their own until the sweep ends; they share it."""
+    if not isinstance(workers, (Here, Pool)):
+        raise InputError("a sweep with a server is shared by machines: run `ipo sweep ENTITY/PROJECT/ID` on each.")
+    number = workers.workers if isinstance(workers, Pool) else 1
+    number = number if count is None else min(number, count)
+    environment = {**os.environ, **({"OMP_NUM_THREADS": str(workers.threads)} if workers.threads else {})}
+    # The agent starts `ipo`: the one of this installation.
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
+    print(f"{number} agents; more machines join with: ipo sweep {sweep_id}", file=sys.stderr)
+    agents = [
+        subprocess.Popen(agent_command(sweep_id, share), env=environment, stdout=sys.stderr)
+        for share in shares(count, number)
+    ]
+    try:
+        codes = [agent.wait() for agent in agents]
+    finally:
+        for agent in agents:
+            agent.terminate()
+            agent.wait()
+    return 1 if any(codes) else 0
+
+
+def agent_command(sweep_id: str, count: int | None) -> list[str]:
+    """Return the command line of one agent."""
+    limit = [] if count is None else ["--count", str(count)]
+    return [sys.executable, "-m", "wandb", "agent", "--forward-signals", *limit, sweep_id]
+
+
+def shares(count: int | None, agents: int) -> list[int | None]:
+    """Share `count` runs out among agents, as evenly as it goes; None when there is no limit.
+
+    >>> shares(5, 2), shares(None, 2)
+    ([3, 2], [None, None])
+    """
+    if count is None:
+        return [None] * agents
+    return [count // agents + (i < count % agents) for i in range(agents)]
+
+
+def _forecast(planned: Sequence[SweepRun]) -> str:
+    """Say what would be run and what it would cost; nothing is asked, no picture is opened."""
+    from ipo.experiments.run.estimate import estimate
+    from ipo.experiments.run.live_view import money
+    from ipo.experiments.run.pipeline import plan
+
+    lines, usd = [], []
+    for run in planned:
+        try:
+            forecast: dict[str, Any] = estimate(run.config, plan(run.config))
+        except InputError as error:
+            lines.append(f"{run.folder.name}: would fail: {error}")
+            continue
+        usd.append(forecast["usd"])
+        calls = sum(forecast[role]["calls"] for role in ("optimizer", "describer") if forecast[role])
+        lines.append(f"{run.folder.name}: about {calls:,} calls, {money(forecast['usd'])}")
+    together = None if None in usd else sum(usd)
+    return "\n".join([*lines, f"{len(planned)} runs, together {money(together)}; nothing was asked yet"])

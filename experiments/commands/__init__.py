@@ -1,6 +1,0 @@
-"""The commands of `ipo`, one file each; `data` and `models` have sub-commands."""
-
-from ipo.experiments.commands.data import data_app
-from ipo.experiments.commands.models import models_app
-
-__all__ = ["data_app", "models_app"]

@@ -1,0 +1,60 @@
+"""From the cells of a grid to its table, with what was published beside and below it, in three forms."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ipo.experiments.compare.ablations import ablations_of, to_markdown, to_records
+from ipo.experiments.compare.grid import Entry, reason
+from ipo.experiments.compare.grid_file import GridConfig
+from ipo.experiments.compare.protocols import shared_config
+from ipo.experiments.compare.published import published_rows
+from ipo.experiments.compare.tables import Table, build_table
+from ipo.experiments.compare.tables.markdown import plain
+from ipo.experiments.executors.base import Failure
+from ipo.experiments.run.result import write_text
+
+FORMS = ("md", "csv", "json")
+
+
+def table_of(
+    grid: GridConfig, found: Sequence[Entry], contents: Sequence[dict[str, Any] | Failure | None]
+) -> Table | None:
+    """Make the table; a cell that failed or was not run is a gap with its reason.
+
+    Returns:
+        The table, or None when no cell has scores.
+
+    Raises:
+        InputError: see `build_table`.
+    """
+    cells = []
+    for entry, content in zip(found, contents, strict=True):
+        if not isinstance(content, dict):
+            why = "not run yet" if content is None else f"failed: {reason(content)}"
+            content = {"cell": entry.cell.record(), "absent": why}
+        cells.append({**content, "cell": {**content["cell"], "method": entry.label}})
+    if not any(cell.get("scores") for cell in cells):
+        return None
+    shots = shared_config(found[0].cell).shots
+    return build_table(cells, grid.reference, published_rows(grid.protocol, shots, grid.data))
+
+
+def documents(grid: GridConfig, table: Table) -> dict[str, str]:
+    """Return the text of each of `FORMS`: the same bytes for the same cells."""
+    ablations = ablations_of(grid.published)
+    content = {"title": grid.title, **json.loads(table.to_json()), "ablations": to_records(ablations)}
+    return {
+        "md": f"## {plain(grid.title)}\n\n{table.to_markdown()}{to_markdown(ablations)}",
+        "csv": table.to_csv(),
+        "json": json.dumps(content, indent=1, ensure_ascii=False) + "\n",
+    }
+
+
+def write_documents(texts: dict[str, str], folder: Path) -> None:
+    """Write `table.md`, `table.csv` and `table.json`, each whole or not at all."""
+    for form, text in texts.items():
+        write_text(folder / f"table.{form}", text)

@@ -1,0 +1,164 @@
+"""What a grid file holds: protocol, data sets, rows, seeds, and the settings that all rows share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from ipo.experiments.compare.ablations import SETTINGS
+from ipo.experiments.run.config import RunConfig, read_words, read_yaml
+from ipo.metrics.errors import InputError
+from ipo.metrics.nearest import did_you_mean
+
+
+class Variant(BaseModel):
+    """A row of the table: a method, and what it does differently from the grid's settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    label: str = Field(min_length=1)
+    method: str
+    settings: dict[str, Any] = {}
+
+
+class GridConfig(BaseModel):
+    """What a grid file holds; unknown keys are errors. `published` names an ablation to print below the table."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str
+    protocol: str
+    data: list[str] = Field(min_length=1)
+    targets: list[str] = []
+    methods: list[Variant] = Field(min_length=1)
+    seeds: list[int] = Field(min_length=1)
+    reference: str = "anchor"
+    published: str | None = None
+    settings: dict[str, Any] = {}
+
+    @field_validator("data", "targets", mode="before")
+    @classmethod
+    def _listed(cls, names: Any) -> Any:
+        """Names may be written `one,two` on the command line."""
+        return [name.strip() for name in names.split(",")] if isinstance(names, str) else names
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _named(cls, methods: Any) -> Any:
+        """A bare name is a method as it is."""
+        listed = cls._listed(methods)
+        if not isinstance(listed, list):
+            return listed
+        return [{"label": entry, "method": entry} if isinstance(entry, str) else entry for entry in listed]
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _counted(cls, seeds: Any) -> Any:
+        """A number N stands for the seeds 0 … N-1."""
+        return list(range(seeds)) if isinstance(seeds, int) and not isinstance(seeds, bool) else cls._listed(seeds)
+
+    @field_validator("data", "targets", "seeds", "methods")
+    @classmethod
+    def _once(cls, entries: list[Any]) -> list[Any]:
+        """A cell that is there twice would be done twice at once, in one folder."""
+        names = [entry.label if isinstance(entry, Variant) else entry for entry in entries]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"{twice!r} is there twice; leave one out, or give a row another label")
+        return entries
+
+    @field_validator("published")
+    @classmethod
+    def _known_ablation(cls, setting: str | None) -> str | None:
+        if setting is not None and setting not in SETTINGS:
+            raise ValueError(
+                f"no ablation of {setting!r} was published{did_you_mean(setting, SETTINGS)}; there are: "
+                f"{', '.join(SETTINGS)}"
+            )
+        return setting
+
+    @model_validator(mode="after")
+    def _has_reference(self) -> GridConfig:
+        labels = [variant.label for variant in self.methods]
+        if self.reference not in labels:
+            raise ValueError(
+                f"the reference {self.reference!r} is no row{did_you_mean(self.reference, labels)}; it can be "
+                f"{', '.join(labels)}"
+            )
+        return self
+
+    def to_yaml(self) -> str:
+        """Return the complete grid as YAML."""
+        return yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)
+
+
+def shipped() -> list[str]:
+    """Return the names of the grids that ship with us."""
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in files("ipo.experiments.compare").joinpath("configs").iterdir()
+    )
+
+
+def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
+    """Read a grid.
+
+    Args:
+        name: a YAML file, or the name of a shipped grid.
+        words: `key=value`: a key of the grid, else a setting that all methods share.
+
+    Raises:
+        InputError: no such file or grid, an unknown key (the nearest is named), a value of the wrong kind.
+    """
+    values = _with_words(read_yaml(_file(name)), words)
+    try:
+        return GridConfig.model_validate(values)
+    except ValidationError as error:
+        raise InputError(_worded(error, name)) from error
+
+
+def _file(name: str) -> Path:
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        return path
+    if name not in shipped():
+        raise InputError(
+            f"there is no grid {name!r}{did_you_mean(name, shipped())}; give a YAML file or one of: "
+            f"{', '.join(shipped())}."
+        )
+    return Path(str(files("ipo.experiments.compare").joinpath("configs", f"{name}.yaml")))
+
+
+def _with_words(values: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
+    given = read_words(words)
+    known = [*GridConfig.model_fields, *RunConfig.model_fields]
+    strange = next((key for key in given if key not in known), None)
+    if strange is not None:
+        raise InputError(
+            f"unknown key {strange!r}{did_you_mean(strange, known)}; give a key of the grid or a setting of a run."
+        )
+    of_the_grid = {key: value for key, value in given.items() if key in GridConfig.model_fields}
+    shared = {key: value for key, value in given.items() if key not in of_the_grid}
+    values = {**values, **of_the_grid}
+    settings = values.get("settings", {})
+    if shared and isinstance(settings, dict):
+        values["settings"] = {**settings, **shared}
+    return values
+
+
+def _worded(error: ValidationError, name: str) -> str:
+    errors = error.errors()
+    first = next(
+        (one for one in errors if one["type"] == "extra_forbidden"), errors[0]
+    )  # a misspelt key is missing too
+    *parents, key = first["loc"] or ("the grid",)
+    if first["type"] == "extra_forbidden":
+        known = Variant.model_fields if parents else GridConfig.model_fields
+        return f"unknown key {str(key)!r} in {name}{did_you_mean(str(key), known)}."
+    message = first["msg"].removeprefix("Value error, ")
+    where = ".".join(str(part) for part in (*parents, key))
+    return f"{where} in {name} is wrong: {message[:1].lower()}{message[1:]}."

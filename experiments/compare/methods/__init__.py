@@ -1,0 +1,37 @@
+"""Methods under test: IPO's variants, its controls and the baselines that every claim is held against.
+
+All have one interface: `fit` sees a few pictures, what it returns classifies any classes. See `method.py`.
+
+The methods that ask a language model have the same budget: as many steps, candidates a step and retries as the job
+says, and no early stop. They score equally many templates unless a model runs out of new ones; what they used of the
+retries depends on the replies, and each table shows the calls. `ipo-paper` and `ipo-code` differ from `ipo-default` in
+what the published settings say of history, pinning, floor and selection; the published number of steps is reached with
+`steps: 100`.
+"""
+
+from ipo.experiments.compare.methods.base import Absent, Budget, Fitted, Job, Method
+from ipo.experiments.compare.methods.best_of_80 import BestOf80
+from ipo.experiments.compare.methods.coop import CoOp
+from ipo.experiments.compare.methods.fixed import Ensemble80, GivenTemplate, HandWritten, OneTemplate
+from ipo.experiments.compare.methods.search import LanguageModelSearch
+from ipo.experiments.compare.methods.waffle import Waffle
+from ipo.metrics.template import ANCHOR, SLOT
+
+METHODS: dict[str, Method] = {
+    "anchor": OneTemplate(ANCHOR),
+    "class-name": OneTemplate(SLOT),
+    "given": GivenTemplate(),
+    "hand-written": HandWritten(),
+    "ensemble-80": Ensemble80(),
+    "best-of-80": BestOf80(),
+    "waffle": Waffle(),
+    "no-history": LanguageModelSearch(history_size=0),
+    "shuffled": LanguageModelSearch(history_scores="shuffled"),
+    "ipo-paper": LanguageModelSearch("paper"),
+    "ipo-code": LanguageModelSearch("code"),
+    "ipo-default": LanguageModelSearch(),
+    "coop": CoOp(),
+}
+"""Name in a grid and in its tables → the method."""
+
+__all__ = ["METHODS", "Absent", "Budget", "Fitted", "Job", "LanguageModelSearch", "Method"]

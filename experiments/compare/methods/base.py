@@ -1,0 +1,139 @@
+"""What every method under test gets and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ipo.experiments.data import Draw
+from ipo.experiments.run.config import RunConfig
+from ipo.metrics.clip import Clip, Floats
+from ipo.metrics.reward import ClipReward, class_embeddings
+from ipo.metrics.template import check
+
+Weighted = tuple[str, float]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a method may learn from.
+
+    Attributes:
+        config: the settings that all methods share.
+        reward: the frozen CLIP with the classes to learn, in label order.
+        drawn: the search pictures to learn from and the selection pictures to choose on, which may be none. The test
+            pictures have been taken out.
+        hand_written: the data set's own template, if people have written one.
+        folder: where the method may keep what it needs to go on after a crash.
+    """
+
+    config: RunConfig
+    reward: ClipReward
+    drawn: Draw
+    hand_written: str | None
+    folder: Path
+
+    @property
+    def clip(self) -> Clip:
+        """The frozen encoder."""
+        return self.reward.clip
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a method used.
+
+    Attributes:
+        proposals: templates scored on the search pictures besides the initial one.
+        calls: replies of language models, to the optimizer and the describer together.
+        tokens_in, tokens_out: tokens of these replies.
+        usd: what they cost in US dollars; None when a price is not known. Replies that the cache of earlier runs gave
+            for nothing count in full: methods are compared by what they need.
+    """
+
+    proposals: int = 0
+    calls: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    usd: float | None = 0.0
+
+
+NOTHING = Budget()
+
+
+class Fitted(Protocol):
+    """What a method has learnt: a classifier for any classes.
+
+    Attributes:
+        templates: the weighted templates; None for what is no text.
+        choice: how the winner was chosen, as `result.json` tells it; None where nothing was chosen.
+        budget: what it took.
+    """
+
+    @property
+    def templates(self) -> tuple[Weighted, ...] | None:
+        """See the class."""
+        ...
+
+    @property
+    def choice(self) -> dict[str, Any] | None:
+        """See the class."""
+        ...
+
+    @property
+    def budget(self) -> Budget:
+        """See the class."""
+        ...
+
+    def class_embeddings(self, class_names: Sequence[str]) -> Floats:
+        """Return float32 (C, D), unit rows.
+
+        Raises:
+            InputError: a class name makes a text that does not fit the encoder's context.
+        """
+        ...
+
+
+class Method(Protocol):
+    """A method under test.
+
+    Attributes:
+        uses_lm: whether it asks a language model, and so needs one and costs money.
+    """
+
+    @property
+    def uses_lm(self) -> bool:
+        """See the class."""
+        ...
+
+    def fit(self, job: Job) -> Fitted:
+        """Learn from the job's pictures; the same job gives the same result.
+
+        Raises:
+            Absent: the method does not exist for this data set.
+            InputError: what is wrong with the job.
+        """
+        ...
+
+
+class Absent(Exception):
+    """A method has nothing to run for a data set; `str(error)` says why. No failure: the table shows a gap."""
+
+
+@dataclass(frozen=True)
+class Templates:
+    """A `Fitted` of one template or of an ensemble."""
+
+    clip: Clip
+    templates: tuple[Weighted, ...]
+    choice: dict[str, Any] | None = None
+    budget: Budget = NOTHING
+
+    def class_embeddings(self, class_names: Sequence[str]) -> Floats:
+        """Return the weighted mean of the templates' class embeddings; see `Fitted`."""
+        for template, _ in self.templates:
+            check(template, class_names, self.clip)
+        with self.clip.timed("text"):
+            return class_embeddings(self.clip, self.templates, class_names)

@@ -1,0 +1,296 @@
+"""A Weights & Biases sweep file, read, checked, and turned into runs without W&B's server.
+
+The format is W&B's (https://docs.wandb.ai/models/sweeps/sweep-config-keys): `method`, `parameters` with `value`,
+`values` or a `distribution`, nested or dotted names, `command`. What is swept are the settings of `ipo optimize`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import math
+import random
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ipo.experiments.run.config import RunConfig, build, load_config
+from ipo.experiments.run.tracking import NUMBERS
+from ipo.metrics.errors import InputError
+
+SWEEPS_DIR = Path(__file__).parent / "sweeps"
+COMMAND = ["ipo", "optimize", "track=wandb", "${args_no_hyphens}"]
+"""What an agent runs when the file names no command."""
+
+_KEYS = (
+    *("method", "parameters", "metric", "name", "description", "project", "entity", "program", "command"),
+    *("run_cap", "early_terminate"),
+)
+_ARGS = re.compile(r"\$\{args(_\w+)?\}")
+_STARTS = ("${env}", "/usr/bin/env", "ipo")
+
+Draw = Callable[[random.Random, dict[str, float]], float]
+DISTRIBUTIONS: dict[str, tuple[tuple[str, ...], Draw]] = {
+    "uniform": (("min", "max"), lambda rng, p: rng.uniform(p["min"], p["max"])),
+    "int_uniform": (("min", "max"), lambda rng, p: rng.randint(math.ceil(p["min"]), math.floor(p["max"]))),
+    "q_uniform": (("min", "max"), lambda rng, p: rng.uniform(p["min"], p["max"])),
+    "log_uniform": (("min", "max"), lambda rng, p: math.exp(rng.uniform(p["min"], p["max"]))),
+    "log_uniform_values": (("min", "max"), lambda rng, p: _log_uniform(rng, p["min"], p["max"])),
+    "q_log_uniform_values": (("min", "max"), lambda rng, p: _log_uniform(rng, p["min"], p["max"])),
+    "normal": (("mu", "sigma"), lambda rng, p: rng.gauss(p["mu"], p["sigma"])),
+    "q_normal": (("mu", "sigma"), lambda rng, p: rng.gauss(p["mu"], p["sigma"])),
+}
+"""Parameters and draw of each distribution that is drawn without a server; those with q_ are rounded to steps of q."""
+_DEFAULTS = {"mu": 0.0, "sigma": 1.0, "q": 1.0}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A checked sweep file.
+
+    Attributes:
+        name: of the sweep; the file's stem when it has none.
+        method: `grid`, `random` or `bayes`.
+        parameters: dotted setting → `{"value": …}`, `{"values": […]}` or a distribution.
+        words: settings of every run: those that the command fixes, then those of the command line.
+        metric: which number of a run's summary counts, and whether more of it is better; None without one.
+        run_cap: most runs; None for no limit.
+        content: the file as it was, with `command` filled in: what a server is sent.
+    """
+
+    name: str
+    method: str
+    parameters: dict[str, dict[str, Any]]
+    words: tuple[str, ...]
+    metric: tuple[str, bool] | None
+    run_cap: int | None
+    content: dict[str, Any]
+
+    @property
+    def swept(self) -> list[str]:
+        """The settings that differ between runs."""
+        return [name for name, how in self.parameters.items() if "value" not in how]
+
+
+def read_sweep(file: Path, words: Sequence[str] = ()) -> Sweep:
+    """Read a sweep file.
+
+    Args:
+        file: a YAML file, or the bare name of one that ships with us (`history`).
+        words: `key=value` settings for every run.
+
+    Raises:
+        InputError: unreadable, not a sweep, a setting that does not exist (the nearest is named), a value or
+            distribution that does not fit, or a command that is not `ipo optimize`.
+    """
+    if not file.exists() and file.name == str(file) and (SWEEPS_DIR / f"{file}.yaml").exists():
+        file = SWEEPS_DIR / f"{file}.yaml"
+    content = _load(file)
+    for key in content:
+        if key not in _KEYS:
+            raise InputError(f"unknown key {key!r} in {file}; did you mean {_nearest(key, _KEYS)!r}?")
+    method = content.get("method")
+    if method not in ("grid", "random", "bayes"):
+        raise InputError(f"method in {file} is {method!r}; it can be grid, random or bayes.")
+    if not isinstance(content.get("parameters"), dict) or not content["parameters"]:
+        raise InputError(f"{file} has no parameters to sweep.")
+    parameters = {name: _checked(name, how, file) for name, how in _flat(content["parameters"], file).items()}
+    fixed = [word for word in _command_words(content, file) if not _ARGS.fullmatch(word)]
+    twice = next(
+        (name for name in parameters for word in words if word.removeprefix("--").startswith(f"{name}=")), None
+    )
+    if twice:
+        raise InputError(f"{twice} is swept in {file}; take it from the command line or from the file.")
+    cap = content.get("run_cap")
+    if cap is not None and (not isinstance(cap, int) or isinstance(cap, bool) or cap < 1):
+        raise InputError(f"run_cap in {file} is {cap!r}; it is how many runs there are at most.")
+    return Sweep(
+        name=str(content.get("name") or file.stem),
+        method=method,
+        parameters=parameters,
+        words=(*fixed, *words),
+        metric=_metric(content, file),
+        run_cap=cap,
+        content={**content, "command": [*_command(content), *words]},
+    )
+
+
+def runs(sweep: Sweep, count: int | None = None) -> list[dict[str, Any]]:
+    """Return the settings of each run, in a fixed order: of a grid all, of a random search the first `count`.
+
+    A random search with a larger count begins with the same runs, so it goes on from a smaller one.
+
+    Raises:
+        InputError: a bayes search, a random search without count, or a grid over a continuous parameter.
+    """
+    if sweep.method == "bayes":
+        raise InputError(
+            "method bayes needs the server of Weights & Biases: set WANDB_API_KEY, or take method random or grid."
+        )
+    limits = [limit for limit in (count, sweep.run_cap) if limit is not None]
+    if sweep.method == "grid":
+        choices = [[(name, value) for value in _grid_values(name, how)] for name, how in sweep.parameters.items()]
+        grid = [dict(chosen) for chosen in itertools.product(*choices)]
+        return grid[: min(limits, default=None)]
+    if not limits:
+        raise InputError(
+            "a random search does not end by itself; say how many runs: --count N, or run_cap in the file."
+        )
+    return [
+        {name: _drawn(name, random.Random(f"{name} {number}"), how) for name, how in sweep.parameters.items()}
+        for number in range(min(limits))
+    ]
+
+
+def configure(sweep: Sweep, settings: dict[str, Any]) -> RunConfig:
+    """Return the configuration of one run; what an agent's command line would give.
+
+    Raises:
+        InputError: see `load_config`.
+    """
+    file = Path(sweep.words[0]) if sweep.words and re.search(r"\.ya?ml$", sweep.words[0]) else None
+    config = load_config(file, sweep.words[1:] if file else sweep.words)
+    given = config.model_dump(include=set(config.model_fields_set))
+    return build({**given, **settings}, where="the sweep")
+
+
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        shipped = ", ".join(sorted(path.stem for path in SWEEPS_DIR.glob("*.yaml")))
+        raise InputError(f"cannot read the sweep {file}: {error.strerror}; shipped ones: {shipped}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} is not valid YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise InputError(f"{file} holds {type(content).__name__}, not a table of keys and values.")
+    return content
+
+
+def _flat(parameters: dict[Any, Any], file: Path, above: str = "") -> dict[str, dict[str, Any]]:
+    """Give nested parameters dotted names."""
+    flat: dict[str, dict[str, Any]] = {}
+    for key, how in parameters.items():
+        name = f"{above}{key}"
+        if not isinstance(how, dict):
+            raise InputError(f"the parameter {name} in {file} needs value, values or a distribution.")
+        flat |= _flat(how["parameters"], file, f"{name}.") if isinstance(how.get("parameters"), dict) else {name: how}
+    return flat
+
+
+def _checked(name: str, how: dict[str, Any], file: Path) -> dict[str, Any]:
+    if name not in RunConfig.model_fields:
+        near = _nearest(name, RunConfig.model_fields)
+        raise InputError(f"unknown setting {name!r} is swept in {file}; did you mean {near!r}?")
+    where = f"the parameter {name} in {file}"
+    if "value" in how:
+        return how
+    if "values" in how:
+        values, odds = how["values"], how.get("probabilities")
+        if not isinstance(values, list) or not values:
+            raise InputError(f"{where} has no list of values.")
+        good = odds is None or (
+            isinstance(odds, list)
+            and len(odds) == len(values)
+            and all(_number(chance) and chance >= 0 for chance in odds)
+            and math.isclose(sum(odds), 1, abs_tol=1e-6)
+        )
+        if not good:
+            raise InputError(f"{where} needs one probability for each value, with the sum 1.")
+        return how
+    whole = all(isinstance(how.get(end), int) for end in ("min", "max"))
+    kind = how.get("distribution", "int_uniform" if whole else "uniform")
+    if not isinstance(kind, str) or kind not in DISTRIBUTIONS:
+        raise InputError(f"{where} has the distribution {kind!r}; there are: {', '.join(DISTRIBUTIONS)}.")
+    needed = DISTRIBUTIONS[kind][0]
+    numbers: dict[str, Any] = {
+        key: how.get(key, _DEFAULTS.get(key)) for key in (*needed, *(("q",) if kind[:2] == "q_" else ()))
+    }
+    wrong = next((key for key, value in numbers.items() if not _number(value)), None)
+    if wrong:
+        raise InputError(f"{where} needs a number for {wrong}.")
+    if "min" in numbers and numbers["min"] > numbers["max"]:
+        raise InputError(f"{where} has a min above its max.")
+    if kind.endswith("log_uniform_values") and numbers["min"] <= 0:
+        raise InputError(f"{where} needs a min above 0 for a logarithm.")
+    if numbers.get("q", 1) <= 0 or numbers.get("sigma", 1) < 0:
+        raise InputError(f"{where} needs a positive q and sigma.")
+    if kind == "int_uniform" and math.ceil(numbers["min"]) > math.floor(numbers["max"]):
+        raise InputError(f"{where} has no whole number between its min and its max.")
+    return {"distribution": kind, **numbers}
+
+
+def _grid_values(name: str, how: dict[str, Any]) -> list[Any]:
+    if "value" in how:
+        return [how["value"]]
+    if "values" in how:
+        return list(how["values"])
+    if how["distribution"] == "int_uniform":
+        return list(range(math.ceil(how["min"]), math.floor(how["max"]) + 1))
+    raise InputError(f"a grid needs values for {name}, not the distribution {how['distribution']}.")
+
+
+def _drawn(name: str, rng: random.Random, how: dict[str, Any]) -> Any:
+    if "value" in how:
+        return how["value"]
+    if "values" in how:
+        return rng.choices(how["values"], how.get("probabilities"))[0]
+    try:
+        value = DISTRIBUTIONS[how["distribution"]][1](rng, how)
+        if "q" not in how:
+            return value
+        value = round(value / how["q"]) * how["q"]
+    except OverflowError as error:
+        raise InputError(f"the {how['distribution']} of {name} is too wide to be drawn from; narrow it.") from error
+    return round(value) if float(how["q"]).is_integer() else value
+
+
+def _log_uniform(rng: random.Random, low: float, high: float) -> float:
+    return math.exp(rng.uniform(math.log(low), math.log(high)))
+
+
+def _command(content: dict[str, Any]) -> list[str]:
+    return [str(word) for word in content.get("command") or COMMAND]
+
+
+def _command_words(content: dict[str, Any], file: Path) -> list[str]:
+    """Return what a command adds to `ipo optimize`; other programs are W&B's to run."""
+    if content.get("command") is not None and not isinstance(content["command"], list):
+        raise InputError(f"command in {file} is not a list of words.")
+    program = str(content.get("program") or "ipo")
+    words = [program if word == "${program}" else word for word in _command(content)]
+    start = [word for word in words[: words.index("optimize")] if word not in _STARTS] if "optimize" in words else words
+    if start or content.get("program") not in (None, "ipo"):
+        raise InputError(
+            f"{file} runs another program; `ipo sweep` runs `ipo optimize` (leave program and command out), "
+            "everything else is for `wandb sweep`."
+        )
+    rest = words[words.index("optimize") + 1 :]
+    if not any(_ARGS.fullmatch(word) for word in rest):
+        raise InputError(f"the command in {file} passes no parameters on: it lacks ${{args_no_hyphens}}.")
+    return rest
+
+
+def _metric(content: dict[str, Any], file: Path) -> tuple[str, bool] | None:
+    metric = content.get("metric")
+    if metric is None:
+        return None
+    name, goal = (metric.get("name"), metric.get("goal", "minimize")) if isinstance(metric, dict) else (metric, "")
+    if goal not in ("minimize", "maximize"):
+        raise InputError(f"metric in {file} needs a name, and a goal that is minimize or maximize.")
+    if name not in NUMBERS:
+        near = _nearest(str(name), NUMBERS)
+        raise InputError(f"the metric {name!r} in {file} is no number of a run's summary; did you mean {near!r}?")
+    return str(name), goal == "maximize"
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    return difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)[0]

@@ -1,0 +1,175 @@
+"""A table as Markdown that can be read unrendered: accuracies, gains, costs, verdicts, notes."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from ipo.experiments.compare.published import PublishedRow, data_key
+from ipo.experiments.compare.tables.quantities import Score
+from ipo.experiments.compare.tables.table import Gain, Row, Scope, Search, Table
+from ipo.metrics.evidence import SAME, points, worded_p
+from ipo.metrics.printable import printable
+
+EMPTY = "–"
+
+
+def to_markdown(table: Table) -> str:
+    """See `Table.to_markdown`."""
+    seeds = f"{len(table.seeds)} seed{'s' if len(table.seeds) > 1 else ''}"
+    reasons = _Footnotes()
+    sources = _Footnotes(letters=True)
+    blocks = [f"### {table.protocol}, {seeds}", _accuracies(table, reasons, sources)]
+    gains = _gains(table)
+    if gains:
+        blocks += [f"Gain in {table.headline}, points:", gains]
+    blocks += ["Search and cost, means per run:", _searches(table)]
+    if table.verdicts:
+        blocks += ["Verdicts:", "\n".join(f"- {plain(sentence)}" for sentence in table.verdicts)]
+    notes = [*table.notes, *reasons.lines(), *sources.lines()]
+    blocks += ["Notes:", "\n".join(f"- {plain(note)}" for note in notes)]
+    return "\n\n".join(blocks) + "\n"
+
+
+class _Footnotes:
+    """Number texts in order of appearance."""
+
+    def __init__(self, letters: bool = False) -> None:
+        self.marks: dict[str, str] = {}
+        self.letters = letters
+
+    def mark(self, text: str) -> str:
+        count = len(self.marks) + 1
+        return self.marks.setdefault(
+            text, f"({'abcdefghijklmnopqrstuvwxyz'[(count - 1) % 26] if self.letters else count})"
+        )
+
+    def lines(self) -> list[str]:
+        return [f"{mark} {text}" for text, mark in self.marks.items()]
+
+
+def _accuracies(table: Table, reasons: _Footnotes, sources: _Footnotes) -> str:
+    lines = [["data", "method", *table.columns, "n", "seeds"]]
+    for scope in table.scopes:
+        for row in (row for row in table.rows if row.scope == scope.name):
+            lines.append(_row(table, scope, row, reasons))
+        for published in (one for one in table.published if _is_about(one, scope)):
+            cells = [f"{published.values[column]:.2f}" if column in published.values else "" for column in _keys(table)]
+            note = f" {published.note}" if published.note else ""
+            mark = sources.mark(f"published: {published.source}.{note}")
+            lines.append([_label(scope), f"*{published.label}, published* {mark}", *cells, "", ""])
+    return _aligned(lines)
+
+
+def _keys(table: Table) -> list[str]:
+    """Columns as the published rows name them: targets go by the papers' names."""
+    fixed = {"base", "new", "test", "source", "H", "mean"}
+    return [column if column in fixed else data_key(column) for column in table.columns]
+
+
+def _is_about(published: PublishedRow, scope: Scope) -> bool:
+    return scope.name == ("average" if published.data is None else published.data)
+
+
+def _row(table: Table, scope: Scope, row: Row, reasons: _Footnotes) -> list[str]:
+    if not row.scores:
+        mark = f"{EMPTY} {reasons.mark(row.absent)}"
+        return [_label(scope), row.method, *[mark for _ in table.columns], EMPTY, EMPTY]
+    scores = [row.scores.get(column) for column in table.columns]
+    sides = [row.scores.get(side) for side in table.columns if side in ("base", "new", "test")]
+    pictures = " + ".join(str(score.n) for score in sides or scores if score is not None)
+    seeds = str(row.seeds) + (f" {reasons.mark(row.absent)}" if row.absent else "")
+    return [_label(scope), row.method, *[_score(score) for score in scores], pictures, seeds]
+
+
+def _score(score: Score | None) -> str:
+    if score is None:
+        return ""
+    spread = "" if score.sd is None else f" ± {100 * score.sd:.2f}"
+    return f"{100 * score.value:.2f} [{100 * score.low:.1f}, {100 * score.high:.1f}]{spread}"
+
+
+def _label(scope: Scope) -> str:
+    return scope.name + ("†" if scope.split.startswith("different") else "")
+
+
+def _gains(table: Table) -> str:
+    gains = {(gain.scope, gain.method, gain.other): gain for gain in table.gains if gain.column == table.headline}
+    others = [other for other in table.references if any(key[2] == other for key in gains)]
+    lines = [["data", "method", *(f"over {other}" for other in others)]]
+    for scope in table.scopes:
+        for row in (row for row in table.rows if row.scope == scope.name and row.scores):
+            found = [gains.get((scope.name, row.method, other)) for other in others]
+            if not any(found):
+                continue
+            lines.append([_label(scope), row.method, *[_gain(gain) for gain in found]])
+            if any(gain.these for gain in found if gain):
+                lines.append(["… data sets like these", row.method, *[_gain(gain, general=True) for gain in found]])
+    return _aligned(lines) if len(lines) > 1 else ""
+
+
+def _gain(gain: Gain | None, general: bool = False) -> str:
+    if gain is None:
+        return EMPTY
+    if gain.effect.test == SAME.test:
+        return "+0.00 same templates"
+    effect, corrected = gain.effect, gain.corrected
+    if gain.these is not None and gain.corrected_these is not None and not general:
+        effect, corrected = gain.these, gain.corrected_these
+    interval = f"[{points(effect.low)}, {points(effect.high)}]"
+    return f"{points(effect.mean)} {interval} {worded_p(corrected)} ({gain.comparisons})"
+
+
+def _searches(table: Table) -> str:
+    lines = [
+        [
+            "data",
+            "method",
+            "search",
+            "selection",
+            "test",
+            "optimism",
+            "proposals",
+            "calls",
+            "tokens in",
+            "tokens out",
+            "usd",
+        ]
+    ]
+    labels = {scope.name: _label(scope) for scope in table.scopes}
+    lines += [_search(labels[search.scope], search) for search in table.searches]
+    return _aligned(lines)
+
+
+def _search(label: str, search: Search) -> list[str]:
+    percent = [
+        EMPTY if value is None else f"{100 * value:.2f}" for value in (search.search, search.selection, search.test)
+    ]
+    optimism = EMPTY if search.optimism is None else points(search.optimism)
+    counts = [f"{value:.0f}" for value in (search.proposals, search.calls, search.tokens_in, search.tokens_out)]
+    return [label, search.method, *percent, optimism, *counts, EMPTY if search.usd is None else f"{search.usd:.4f}"]
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> str:
+    cleaned = [[plain(cell) for cell in line] for line in lines]
+    widths = [max(3, *(_width(line[place]) for line in cleaned)) for place in range(len(cleaned[0]))]
+    rule = ["-" * width for width in widths]
+    return "\n".join(_joined(line, widths) for line in [cleaned[0], rule, *cleaned[1:]])
+
+
+def _joined(line: Iterable[str], widths: Sequence[int]) -> str:
+    padded = (cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True))
+    return "| " + " | ".join(padded) + " |"
+
+
+def _width(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text)
+
+
+def plain(text: str) -> str:
+    """Return one line that cannot break out of its cell, load a picture, or move a terminal's cursor.
+
+    Names come from users and file names, reasons from servers' errors.
+    """
+    line = printable(" ".join(text.split()))
+    return line.replace("|", "\\|").replace("](", "]\\(").replace("<", "&lt;").replace("&lt; ", "< ")

@@ -1,0 +1,156 @@
+"""The columns of a table: their values, their intervals, and the differences between two methods.
+
+A column is a side of the protocol (base, new, test, source, a target), or made of sides: H, the mean of the data sets'
+H's, the mean over the targets. H is not linear in the hits; its variance is that of its linearisation at the observed
+accuracies (the delta method): dH = (2 new² dbase + 2 base² dnew) / (base + new)².
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ipo.experiments.compare.tables.cells import Runs, align
+from ipo.metrics.evidence import (
+    SAME,
+    Effect,
+    Part,
+    accuracy_over_seeds,
+    effect_of,
+    over_data_sets,
+    paired_effect,
+    spread,
+)
+from ipo.metrics.statistics import harmonic_mean
+
+H = "H"
+MEAN_OF_H = "mean of H"
+MEAN = "mean"
+MEAN_WITHOUT_EUROSAT = "mean without EuroSAT"
+MEANS = (MEAN, MEAN_WITHOUT_EUROSAT)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A value with its 95 % interval; fractions. `sd` over seeds is None for one seed or where seeds differ."""
+
+    value: float
+    low: float
+    high: float
+    sd: float | None
+    n: int
+    groups: int
+
+
+class Difference(NamedTuple):
+    """A method minus another. `these`: for the data sets as given, where the claim is about data sets like these."""
+
+    effect: Effect
+    these: Effect | None
+    seeds: int
+
+
+class _Unit(NamedTuple):
+    """One data set's share of a column: its runs and the weight of each side."""
+
+    runs: Runs
+    weights: dict[str, float]
+
+
+def value(column: str, group: Sequence[Runs]) -> float:
+    """Return a column's value over one or more data sets."""
+    if column == H:
+        return harmonic_mean(_average("base", group), _average("new", group))
+    if column == MEAN_OF_H:
+        return float(np.mean([value(H, [runs]) for runs in group]))
+    if column in MEANS:
+        return float(np.mean([_average(side, group) for side in targets(column, group[0])]))
+    return _average(column, group)
+
+
+def targets(column: str, runs: Runs) -> list[str]:
+    """The sides that a mean column averages."""
+    from ipo.experiments.compare.published import data_key
+
+    sides = [side for side in sorted(runs.hits) if side != "source"]
+    return [side for side in sides if column == MEAN or data_key(side) != "eurosat"]
+
+
+def score(column: str, group: Sequence[Runs]) -> Score:
+    """Return a column's value with its interval, for the data sets as given."""
+    found = value(column, group)
+    units = _units(column, group)
+    parts = [_parts(unit, None) for unit in units]
+    if len(units) == 1 and column in group[0].hits:
+        low, high = accuracy_over_seeds(parts[0][0])
+    else:
+        spreads = [spread(one) for one in parts]
+        if len(units) == 1:
+            effect = effect_of(found, [spreads[0].pictures, spreads[0].seeds])
+        else:
+            effect = over_data_sets(spreads, found, shared_seeds=column in MEANS).these
+        low, high = max(0.0, effect.low), effect.high
+    seeds = group[0].seeds
+    sd = None
+    if len(seeds) > 1 and all(runs.seeds == seeds for runs in group):
+        sd = float(np.std([value(column, [runs.at([seed]) for runs in group]) for seed in seeds], ddof=1))
+    flat = [part for one in parts for part in one]
+    n = sum(part.values.shape[1] for part in flat)
+    groups = sum(part.values.shape[1] if part.groups is None else len(set(part.groups)) for part in flat)
+    return Score(found, low, high, sd, n, groups)
+
+
+def difference(column: str, ours: Sequence[Runs], theirs: Sequence[Runs]) -> Difference | None:
+    """Compare two methods on the same data sets, in the same order; None when a data set has no seed of both."""
+    pairs = [pair for pair in (align(a, b) for a, b in zip(ours, theirs, strict=True)) if pair]
+    if len(pairs) < len(ours):
+        return None
+    group_a, group_b = [a for a, _ in pairs], [b for _, b in pairs]
+    seeds = min(len(runs.seeds) for runs in group_a)
+    several = len(group_a) > 1 or column in MEANS
+    if all(a.same_templates(b) for a, b in pairs):
+        return Difference(SAME, SAME if several else None, seeds)
+    mean = value(column, group_a) - value(column, group_b)
+    parts = [_parts(a, b) for a, b in zip(_units(column, group_a), _units(column, group_b), strict=True)]
+    if len(parts) == 1:
+        return Difference(paired_effect(parts[0], None if column in group_a[0].hits else mean), None, seeds)
+    scopes = over_data_sets([spread(one) for one in parts], mean, shared_seeds=column in MEANS)
+    return Difference(scopes.like_these, scopes.these, seeds)
+
+
+def _average(side: str, group: Sequence[Runs]) -> float:
+    return float(np.mean([runs.means[side] for runs in group]))
+
+
+def _units(column: str, group: Sequence[Runs]) -> list[_Unit]:
+    if column == H:
+        weights = _slopes(_average("base", group), _average("new", group))
+        return [_Unit(runs, weights) for runs in group]
+    if column == MEAN_OF_H:
+        return [_Unit(runs, _slopes(runs.means["base"], runs.means["new"])) for runs in group]
+    if column in MEANS:
+        return [_Unit(group[0], {side: 1.0}) for side in targets(column, group[0])]
+    return [_Unit(runs, {column: 1.0}) for runs in group]
+
+
+def _slopes(base: float, new: float) -> dict[str, float]:
+    base, new = max(base, 1e-3), max(new, 1e-3)  # H has no slope at 0
+    return {"base": 2 * new**2 / (base + new) ** 2, "new": 2 * base**2 / (base + new) ** 2}
+
+
+def _parts(ours: _Unit, theirs: _Unit | None) -> list[Part]:
+    """The weighted hits of a unit, or their differences from another's on the same pictures."""
+    parts = []
+    same = theirs is not None and ours.runs.same_templates(theirs.runs)
+    for side, weight in ours.weights.items():
+        values, scale = weight * ours.runs.hits[side], weight
+        if theirs is not None:
+            values = values - theirs.weights[side] * theirs.runs.hits[side]
+            scale = (
+                0.0 if same else max(weight, theirs.weights[side])
+            )  # the same templates cannot differ on new pictures
+        parts.append(Part(values, ours.runs.groups[side], scale))
+    return parts

@@ -1,0 +1,123 @@
+"""A finished table: what its renderers need and nothing else. Accuracies and differences are fractions in [0, 1]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ipo.experiments.compare.published import PublishedRow
+from ipo.experiments.compare.tables.quantities import Score
+from ipo.metrics.evidence import Effect
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a row is about: one data set, or an average over several.
+
+    Attributes:
+        name: the data set, or "average", "average without EuroSAT".
+        data: the data sets in it.
+        split: "official", "own" or "different: why"; of an average, the first that differs.
+    """
+
+    name: str
+    data: tuple[str, ...]
+    split: str
+
+    @property
+    def is_average(self) -> bool:
+        """Whether it averages data sets."""
+        return self.name.startswith("average")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method in a scope. `scores` holds None where a column does not apply; it is empty where `absent` is all."""
+
+    scope: str
+    method: str
+    scores: dict[str, Score | None]
+    seeds: int
+    absent: str
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A method minus another, in one column and scope.
+
+    Attributes:
+        effect: on an average, of data sets like these.
+        these: on an average, of the data sets as given; otherwise None.
+        corrected: Holm's p among the `comparisons` of this method in this column and scope; `corrected_these` likewise.
+        seeds: how many seeds both have (the smallest number over the data sets).
+    """
+
+    scope: str
+    method: str
+    other: str
+    column: str
+    effect: Effect
+    corrected: float
+    these: Effect | None
+    corrected_these: float | None
+    comparisons: int
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search cost and how much better it looked than it was; means per run over seeds (and data sets).
+
+    `search`, `selection`, `test` are the accuracies of the final templates on pictures of the classes searched on, None
+    where none were drawn; a method that does not look at them is scored on them all the same. `optimism` is its gain
+    over the reference on the search pictures minus that on the test pictures: both gains are paired, so that easier
+    pictures do not look like over-fitting. `usd` is None where a price is unknown.
+    """
+
+    scope: str
+    method: str
+    search: float | None
+    selection: float | None
+    test: float
+    optimism: float | None
+    proposals: float
+    calls: float
+    tokens_in: float
+    tokens_out: float
+    usd: float | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """See the attributes; `headline` is the column that gains and verdicts speak of."""
+
+    protocol: str
+    reference: str
+    references: tuple[str, ...]
+    columns: tuple[str, ...]
+    headline: str
+    seeds: tuple[int, ...]
+    scopes: tuple[Scope, ...]
+    rows: tuple[Row, ...]
+    gains: tuple[Gain, ...]
+    searches: tuple[Search, ...]
+    verdicts: tuple[str, ...]
+    notes: tuple[str, ...]
+    published: tuple[PublishedRow, ...]
+
+    def to_markdown(self) -> str:
+        """Return the table with its verdicts and notes as Markdown."""
+        from ipo.experiments.compare.tables.markdown import to_markdown
+
+        return to_markdown(self)
+
+    def to_csv(self) -> str:
+        """Return tidy rows: one per method, data set and column; percent and points."""
+        from ipo.experiments.compare.tables.records import to_csv
+
+        return to_csv(self)
+
+    def to_json(self) -> str:
+        """Return everything as JSON, schema 1; percent and points."""
+        from ipo.experiments.compare.tables.records import to_json
+
+        return to_json(self)

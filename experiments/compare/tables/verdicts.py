@@ -1,0 +1,90 @@
+"""What a table shows, in sentences: ours against each baseline and control, for better or worse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ipo.experiments.compare.tables.cells import Grid
+from ipo.experiments.compare.tables.table import Gain, Scope
+from ipo.metrics.evidence import ALPHA, SAME, Effect, points, verdict, worded_p
+
+METHOD_NAMES = {
+    "anchor": "the anchor",
+    "class-name": "the bare class name",
+    "hand-written": "the hand-written template",
+    "ensemble-80": "the ensemble of 80 templates",
+    "best-of-80": "the best of the 80 templates",
+    "waffle": "Waffle (random words)",
+    "coop": "CoOp (learned context)",
+    "no-history": "proposals without history",
+    "shuffled": "IPO with shuffled scores",
+    "ipo-paper": "IPO with the paper's settings",
+    "ipo-code": "IPO with the settings of the paper's code",
+    "ipo-default": "IPO",
+}
+"""Method → its name in a sentence, in the order of a table."""
+
+SUBJECT = "ipo-default"
+OPPONENTS = ("anchor", "hand-written", "ensemble-80", "best-of-80", "waffle", "no-history", "shuffled", "coop")
+
+
+def verdicts(grid: Grid, scopes: Sequence[Scope], headline: str, gains: Iterable[Gain], reference: str) -> list[str]:
+    """Word IPO's comparisons, on the averages where there are any, else on each data set.
+
+    A table without IPO (an ablation, whose rows are variants) has each row's comparison with the reference.
+    """
+    found = {(gain.scope, gain.method, gain.other): gain for gain in gains if gain.column == headline}
+    others = (reference, *(other for other in OPPONENTS if other != reference))
+    if SUBJECT in grid.methods and reference != SUBJECT:
+        pairs = [(SUBJECT, other) for other in others if other in grid.methods]
+    else:
+        pairs = [(method, reference) for method in grid.methods if method != reference]
+    averages = [scope for scope in scopes if scope.is_average]
+    sentences = []
+    for scope in averages or scopes:
+        number = f" of {len(scope.data)} data set{'s' if len(scope.data) > 1 else ''}" if scope.is_average else ""
+        start = f"{scope.name}{number}, {headline}: "
+        for method, other in pairs:
+            gain = found.get((scope.name, method, other))
+            if gain is None:
+                sentences.append(f"{start}{_name(method)} and {_name(other)} are not compared; one of them is absent.")
+            else:
+                sentences.append(start + _sentence(gain))
+        control = found.get((scope.name, SUBJECT, "shuffled"))
+        if control is not None:
+            sentences.append(start + _control(control))
+    return sentences
+
+
+def _sentence(gain: Gain) -> str:
+    if gain.these is None or gain.corrected_these is None or gain.effect.test == SAME.test:
+        words = _claim(gain, gain.effect, gain.corrected)
+    else:
+        general = "a gain" if gain.effect.mean > 0 else "worse"
+        if gain.corrected > ALPHA:
+            general = "no evidence of a gain"
+        interval = f"[{points(gain.effect.low)}, {points(gain.effect.high)}], {worded_p(gain.corrected)}"
+        words = f"{_claim(gain, gain.these, gain.corrected_these)}. For data sets like these: {general}, {interval}"
+    return words + (". One seed: the luck of the search is not covered." if gain.seeds == 1 else ".")
+
+
+def _claim(gain: Gain, effect: Effect, corrected: float) -> str:
+    words = verdict(_name(gain.other), effect, corrected, gain.comparisons)
+    verb = "is" if words.startswith("worse") else "ended with" if words.startswith("the same") else "shows"
+    return f"{_name(gain.method)} {verb} {words}"
+
+
+def _name(method: str) -> str:
+    return METHOD_NAMES.get(method, f"“{method}”")
+
+
+def _control(gain: Gain) -> str:
+    general = gain.corrected <= ALPHA and gain.effect.mean > 0
+    here = gain.these is not None and (gain.corrected_these or 0.0) <= ALPHA and gain.these.mean > 0
+    if (general or here) and gain.seeds == 1:
+        return "IPO beats its shuffled-score control with one seed, which may be the luck of either search."
+    if general:
+        return "IPO beats its shuffled-score control: the scores in the history help."
+    if here:
+        return "IPO beats its shuffled-score control on these data sets, not as a claim about data sets like these."
+    return "IPO does not beat its shuffled-score control: no evidence that the scores in the history help."

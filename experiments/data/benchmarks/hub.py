@@ -1,0 +1,169 @@
+"""`--data eurosat:hf`: a registered data set from its copy on the Hugging Face hub.
+
+The copies hold the pictures but not the benchmark's split. Where a copy names its files and the split file lies below
+the root, the pictures are put in the order and the parts of the split file and the result is the official split. Else
+the copy's own parts are taken and the data set says why it differs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from ipo.experiments.data.assemble import Gathered, assemble
+from ipo.experiments.data.benchmarks import coop_split, imagenet
+from ipo.experiments.data.benchmarks.found import Found, finish
+from ipo.experiments.data.benchmarks.registry import ROOT_VARIABLE, Registered
+from ipo.experiments.data.benchmarks.roots import default_root
+from ipo.experiments.data.dataset import DIFFERENT, PARTS, DataSet, Item, Part
+from ipo.experiments.data.sources import hub
+from ipo.experiments.data.sources.columns import find_columns
+from ipo.experiments.data.sources.hub_names import benchmark_name
+from ipo.metrics.errors import InputError
+from ipo.metrics.pictures import Picture
+
+
+def load(entry: Registered, given: str, seed: int, task: str | None) -> DataSet:
+    """Load the hub's copy.
+
+    Args:
+        entry: the data set.
+        given: another id than the registered one, or a folder on this machine; "" for the registered one.
+        seed: cuts the parts that the copy lacks, when its own parts are taken.
+        task: replaces the registered wording.
+
+    Raises:
+        InputError: the copy cannot be used or loaded, or does not fit.
+    """
+    if not entry.hub.usable and not given:
+        raise InputError(
+            f"the Hugging Face copy of {entry.title}, {entry.hub.id}, cannot be used: {entry.hub.caveat}; read "
+            f"{entry.name} from a root in the CoOp layout."
+        )
+    source = given or entry.hub.id
+    where = f"the Hugging Face data set {source}"
+    advice = f"its caveat: {entry.hub.caveat}; {entry.name}:PATH_OF_ROOT reads {entry.title} from a local root"
+    splits = hub.load_splits(where, advice, source)
+    name = f"{entry.name}:hf"
+    if entry.twins:
+        return finish(entry, _by_wnid(entry, splits, where), task, name)
+    found, reason = _by_file_name(entry, splits, where)
+    if found:
+        return finish(entry, found, task, name)
+    data = assemble(_respelled(hub.gather(name, where, splits, grouped=False)), seed, task or entry.task)
+    classes = len(data.class_names)
+    if classes != entry.classes:
+        reason += f"; {classes} classes where the official split has {entry.classes}"
+    return replace(data, hand_written=entry.hand_written, split=f"{DIFFERENT}the parts of {source}, because {reason}")
+
+
+def _by_file_name(entry: Registered, splits: Mapping[str, Any], where: str) -> tuple[Found | None, str]:
+    """Put the hub's pictures where the split file has them; else say why that cannot be."""
+    if entry.split_file is None:
+        return None, f"the lists that split {entry.title} are heeded in a local root only"
+    root = default_root()
+    file = root / entry.folder / entry.split_file if root else None
+    if file is None or not file.is_file():
+        return None, f"there is no {entry.split_file} in {entry.folder}/ below {ROOT_VARIABLE}"
+    split = coop_split.parse_split(file)
+    pictures: dict[str, Picture] = {}
+    rows = 0
+    for stem, picture in _named_pictures(entry, splits, where):
+        pictures[stem] = picture
+        rows += 1
+    stems = [_stem(row.path) for part in PARTS for row in split[part]]
+    absent = sum(stem not in pictures for stem in stems)
+    if absent:
+        return None, f"{absent} of the {len(stems)} files of the split are not named there"
+    if len(set(stems)) < len(stems) or len(pictures) < rows:
+        return None, "several pictures have one file name"
+    parts: dict[Part, list[Item]] = {
+        part: [Item(pictures[_stem(row.path)], row.label, row.path) for row in split[part]] for part in PARTS
+    }
+    return Found(f"{where} in the parts of {file}", coop_split.split_names(split, file), parts), ""
+
+
+def _named_pictures(entry: Registered, splits: Mapping[str, Any], where: str) -> Iterator[tuple[str, Picture]]:
+    columns = find_columns(next(iter(splits.values())).features, where)
+    for split, table in splits.items():
+        for name, picture in zip(
+            _file_names(table, columns.image, entry.hub.key),
+            hub.cell_pictures(table, columns, f"{split} of {entry.name}:hf"),
+            strict=True,
+        ):
+            if name:
+                yield _stem(name), picture
+
+
+def _file_names(table: Any, image: str, key: str | None) -> list[str | None]:
+    if key in table.column_names:
+        return [None if value is None else str(value) for value in table[key][:]]
+    # The stored paths are read from the table itself: asking for rows would read every picture.
+    paths: list[str | None] = []
+    for chunk in table.data.column(image).chunks:
+        paths += chunk.field("path").to_pylist()
+    return paths
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name).stem
+
+
+def _respelled(source: Gathered) -> Gathered:
+    names = source.class_names
+    return replace(
+        source,
+        rows=[replace(row, class_name=benchmark_name(row.class_name)) for row in source.rows],
+        class_names=tuple(map(benchmark_name, names)) if names else None,
+    )
+
+
+def _by_wnid(entry: Registered, splits: Mapping[str, Any], where: str) -> Found:
+    """Read ImageNet or a shifted version of it: a row's class is a WordNet id, its name is CLIP's."""
+    root = default_root()
+    if root is None:
+        raise InputError(
+            f"{entry.name}:hf needs CLIP's class names, from imagenet/classnames.txt below {ROOT_VARIABLE}, which is "
+            "not set; set it to a root in the CoOp layout."
+        )
+    names = imagenet.class_names(root / entry.folder)
+    columns = find_columns(next(iter(splits.values())).features, where)
+    chosen, stray = hub.choose_splits(splits, columns, where)
+    rows: list[tuple[Part, str, Picture, str]] = []
+    for split, part in chosen.items():
+        table = splits[split]
+        # The benchmark tests on ImageNet's validation pictures; the shifted versions are there to test on.
+        kept: Part = "train" if part == "train" and entry.rule == "imagenet" else "test"
+        wnids = _wnids(table, columns.label, names, where)
+        for i, picture in enumerate(hub.cell_pictures(table, columns, f"{split} of {entry.name}:hf")):
+            rows.append((kept, wnids[i], picture, f"row {i:07d} of {split}"))
+    present = sorted({wnid for _, wnid, _, _ in rows})
+    unknown = next((wnid for wnid in present if wnid not in names), None)
+    if unknown is not None:
+        raise InputError(f"{where} has the class {unknown}, which has no name in classnames.txt; add it.")
+    labels = {wnid: label for label, wnid in enumerate(present)}
+    parts: dict[Part, list[Item]] = {part: [] for part in PARTS}
+    for part, wnid, picture, key in rows:
+        parts[part].append(Item(picture, labels[wnid], key))
+    return Found(where, tuple(names[wnid] for wnid in present), parts, stray)
+
+
+def _wnids(table: Any, label: str, names: Mapping[str, str], where: str) -> list[str]:
+    if "wnid" in table.column_names:
+        return [str(value) for value in table["wnid"][:]]
+    labels = table[label][:]
+    spelled = getattr(table.features[label], "names", None)
+    if spelled and all(imagenet.WNID.fullmatch(name) for name in spelled):
+        return [spelled[number] for number in labels]
+    if spelled and len(spelled) == len(names):  # ImageNet's own labels number the WordNet ids in sorted order
+        order = list(names)
+        return [order[number] for number in labels]
+    if labels and all(re.fullmatch(imagenet.WNID, str(value)) for value in labels):
+        return [str(value) for value in labels]
+    raise InputError(
+        f"{where} does not say its classes by WordNet id, in a column wnid or as labels, and {len(names)} names cannot "
+        "be matched to it; read the data set from a root in the CoOp layout."
+    )

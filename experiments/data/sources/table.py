@@ -1,0 +1,90 @@
+"""`csv:PATH`: one picture a row, with the columns image, label and, if wanted, class_name, split and group."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from ipo.experiments.data.assemble import Gathered, Row
+from ipo.experiments.data.sources.labels import NAME_COLUMN, numbered_names, refuse_numbers
+from ipo.experiments.data.split import part_named
+from ipo.metrics.errors import InputError
+from ipo.metrics.pictures import Picture
+
+IMAGE_COLUMNS = ("image", "path", "file_name")
+_OPTIONAL = (NAME_COLUMN, "split", "group")
+
+
+def gather(rest: str) -> Gathered:
+    """Read a table; no picture is opened.
+
+    Columns: `image` (or `path`, `file_name`), relative to the table; `label`, the class's name, or a number from 0 when
+    a column `class_name` says what it stands for; `split`; `group`, the base picture that variants share.
+
+    Raises:
+        InputError: names the missing column, or the row that is wrong (row 1 is the header, as in a spreadsheet).
+    """
+    if not rest:
+        raise InputError("csv: needs a path, for example csv:pictures/labels.csv.")
+    path = Path(rest).expanduser()
+    where = f"the table {path}"
+    rows: list[Row] = []
+    pairs: list[tuple[object, str]] = []
+    seen: dict[str, int] = {}
+    for number, cells in _cells(path, where):
+        at = f"row {number} of {where}"
+        image, split = cells["image"], cells.get("split", "")
+        if image in seen:
+            raise InputError(f"{at} names {image!r} again, after row {seen[image]}; keep one of them.")
+        seen[image] = number
+        part = part_named(split)
+        if split and part is None:
+            raise InputError(f"{at} has the split {split!r}; write train, val or test.")
+        name = cells.get(NAME_COLUMN, cells["label"])
+        if NAME_COLUMN in cells:
+            pairs.append((cells["label"], name))
+        rows.append(Row(_picture(path, image, at), name, image, part, cells.get("group") or None))
+    if not pairs:
+        refuse_numbers([row.class_name for row in rows], where)
+    return Gathered(f"csv:{path.stem}", where, rows, numbered_names(pairs, where) if pairs else None)
+
+
+def _picture(table: Path, image: str, at: str) -> Picture:
+    try:
+        return Picture.from_path(table.parent / image)
+    except InputError as error:
+        raise InputError(f"{at} names the picture {image!r}: {error} Paths are relative to the table.") from error
+
+
+def _cells(path: Path, where: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield row number and stripped cells, the image column called "image" whatever its name."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            columns = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = columns
+            image = next((name for name in IMAGE_COLUMNS if name in columns), None)
+            for column, wanted in ((image, " or ".join(IMAGE_COLUMNS)), ("label", "label")):
+                if column not in columns:
+                    raise InputError(
+                        f"{where} has no column {wanted}; its columns are: {', '.join(columns) or 'none'}."
+                    )
+            for row in reader:
+                number = reader.line_num
+                if None in row or None in row.values():
+                    raise InputError(
+                        f"row {number} of {where} has more or fewer cells than the header's {len(columns)}; "
+                        "put cells with a comma in quotes."
+                    )
+                needed = {"image": row[str(image)], "label": row["label"]}
+                cells = needed | {name: row[name] for name in _OPTIONAL if name in columns}
+                cells = {name: cell.strip() for name, cell in cells.items()}
+                blank = next((name for name in ("image", "label", NAME_COLUMN) if cells.get(name) == ""), None)
+                if blank:
+                    raise InputError(f"row {number} of {where} has an empty cell in the column {blank}; fill it in.")
+                yield number, cells
+    except OSError as error:
+        raise InputError(f"cannot read {where}: {error.strerror}; check the path.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{where} is not a CSV file in UTF-8 ({error}); save it as one.") from error

@@ -1,0 +1,269 @@
+"""Independent items of work in this process, in a pool of processes, or on Ray: the same outcomes in the same order.
+
+A function that raises gives a `Failure` in its item's place; a worker that dies (killed, out of memory) costs only the
+item it was at, which is tried again. Sums of floating-point numbers depend on how many threads share them, down to the
+replies of a local language model, so every executor sets the number of threads before an item begins. Outcomes are
+compared between executors only at the same number: give `threads`, or set OMP_NUM_THREADS.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import traceback
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from typing import Any, TypeVar
+
+from ipo.metrics.errors import InputError
+from ipo.metrics.printable import printable
+
+RETRIES = 2
+"""An item whose worker died is tried again this often."""
+DIED = "WorkerDied"
+"""The `kind` of a `Failure` whose worker died every time."""
+
+I = TypeVar("I")  # noqa: E741
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What stands in the place of a result.
+
+    Attributes:
+        kind: name of the exception's class, or `DIED`.
+        message: its text.
+        trace: its traceback; empty where the input was bad or the worker died.
+    """
+
+    kind: str
+    message: str
+    trace: str = field(default="", compare=False, repr=False)
+
+    @property
+    def line(self) -> str:
+        """The message in one line, without secrets that a server may have echoed, at most 300 characters."""
+        from ipo.programs.record.journal import redact
+
+        return printable(redact(" ".join(self.message.split()))[:300])
+
+    @classmethod
+    def of(cls, error: Exception) -> Failure:
+        """Keep what can be told of an exception in another process."""
+        trace = "" if isinstance(error, InputError) else "".join(traceback.format_exception(error))
+        return cls(type(error).__name__, str(error), trace)
+
+    @classmethod
+    def died(cls, how: str) -> Failure:
+        """Say that a worker died at every attempt."""
+        return cls(DIED, f"its process died {RETRIES + 1} times ({how}); is there enough memory?")
+
+
+Outcomes = Generator[tuple[int, R | Failure], None, None]
+"""An item's index and its outcome, as items finish."""
+
+
+class Executor(ABC):
+    """Runs a function over items.
+
+    Attributes:
+        threads: that each item computes with; None leaves what this process has.
+    """
+
+    threads: int | None
+
+    def run(
+        self,
+        function: Callable[[I], R],
+        items: Sequence[I],
+        on_done: Callable[[int, R | Failure], None] = lambda index, outcome: None,
+    ) -> list[R | Failure]:
+        """Run `function` on every item.
+
+        Args:
+            function: importable by its name; what it takes and returns can be pickled.
+            items: in any number.
+            on_done: called in this process as items finish, with the item's index and its outcome.
+
+        Returns:
+            One outcome for each item, in the order of the items.
+
+        Raises:
+            KeyboardInterrupt: after every worker was stopped.
+        """
+        outcomes: dict[int, R | Failure] = {}
+        with closing(self._outcomes(function, items)) as finished:
+            for index, outcome in finished:
+                outcomes[index] = outcome
+                on_done(index, outcome)
+        return [outcomes[index] for index in range(len(items))]
+
+    @abstractmethod
+    def _outcomes(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
+        """Give (index, outcome) as items finish; closing it stops every worker."""
+
+
+def make_executor(spec: str, threads: int | None = None) -> Executor:
+    """Return what a specification names; nothing is started yet.
+
+    Args:
+        spec: `here`, `pool:N` (N processes), `ray` (on this machine) or `ray:ADDRESS` (an existing cluster).
+        threads: for each item. None takes OMP_NUM_THREADS; without that, `here` leaves all cores to each item, a pool
+            shares them out, and Ray gives one.
+
+    Raises:
+        InputError: no such executor, or Ray is not installed.
+    """
+    if threads is None and os.environ.get("OMP_NUM_THREADS", "").isdecimal():
+        threads = max(1, int(os.environ["OMP_NUM_THREADS"]))
+    kind, colon, rest = spec.partition(":")
+    if spec == "here":
+        return Here(threads)
+    if kind == "pool" and rest.isdecimal() and int(rest) > 0:
+        return Pool(int(rest), threads or max(1, (os.cpu_count() or 1) // int(rest)))
+    if kind == "ray" and bool(colon) == bool(rest):
+        from ipo.experiments.executors.ray import Ray
+
+        return Ray(rest or None, threads or 1)
+    raise InputError(f"there is no executor {spec!r}; there are here, pool:N, ray and ray:ADDRESS.")
+
+
+class Here(Executor):
+    """One item after another in this process."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = threads
+
+    def _outcomes(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
+        with computing_with(self.threads):
+            for index, item in enumerate(items):
+                yield index, attempt(function, item)
+
+
+class Pool(Executor):
+    """Processes of their own, each with one item at a time, so that it is known which item a dead worker was at.
+
+    They are spawned, not forked: a fork of a process in which torch has started threads can hang.
+    """
+
+    def __init__(self, workers: int, threads: int) -> None:
+        self.workers = workers
+        self.threads: int = threads
+
+    def _outcomes(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
+        waiting = deque((index, 1) for index in range(len(items)))
+        idle: list[_Worker] = []
+        busy: dict[Connection, tuple[_Worker, int, int]] = {}
+        try:
+            while waiting or busy:
+                while waiting and len(busy) < self.workers:
+                    index, attempt = waiting.popleft()
+                    worker = idle.pop() if idle else _Worker(self.threads)
+                    busy[worker.pipe] = (worker, index, attempt)
+                    worker.give(function, items[index])
+                for pipe in wait(list(busy)):
+                    worker, index, attempt = busy.pop(pipe)  # type: ignore[call-overload]
+                    outcome, alive = worker.take()
+                    if alive:
+                        idle.append(worker)
+                    elif attempt <= RETRIES:
+                        waiting.appendleft((index, attempt + 1))
+                        continue
+                    yield index, outcome
+        finally:
+            for worker in [*idle, *(worker for worker, _, _ in busy.values())]:
+                worker.kill()
+
+
+class _Worker:
+    """One process of a `Pool` and the pipe to it."""
+
+    def __init__(self, threads: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, threads))
+        with computing_with(threads, torch=False):  # inherited: OpenMP reads it before our code runs there
+            self._process.start()
+        theirs.close()
+
+    def give(self, function: Callable[[Any], Any], item: Any) -> None:
+        with suppress(BrokenPipeError):  # it died while idle; `take` finds out
+            self.pipe.send((function, item))
+
+    def take(self) -> tuple[Any, bool]:
+        """Return the outcome and whether the worker lives."""
+        try:
+            return self.pipe.recv(), True
+        except (EOFError, OSError):
+            self._process.join()
+            self.pipe.close()
+            return Failure.died(f"exit code {self._process.exitcode}"), False
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self.pipe.close()
+
+
+def _serve(pipe: Connection, threads: int) -> None:
+    """Answer items until the pipe closes: the life of a worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what ends
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    with computing_with(threads):
+        while True:
+            try:
+                function, item = pipe.recv()
+            except EOFError:
+                return
+            outcome = attempt(function, item)
+            try:
+                pipe.send(outcome)
+            except Exception as error:  # a result that cannot be pickled is the function's fault, not a death
+                pipe.send(Failure.of(error))
+
+
+def _die_with_parent() -> None:
+    """End this worker when a kill −9 took its parent: it would hold its run directory against the next sitting."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def attempt(function: Callable[[I], R], item: I) -> R | Failure:
+    """Call the function; what it raises becomes a `Failure`."""
+    try:
+        return function(item)
+    except Exception as error:
+        return Failure.of(error)
+
+
+@contextmanager
+def computing_with(count: int | None, *, torch: bool = True) -> Iterator[None]:
+    """Compute with `count` threads inside the block: torch, what reads OMP_NUM_THREADS, and what asks for it later."""
+    if count is None:
+        yield
+        return
+    before = os.environ.get("OMP_NUM_THREADS")
+    loaded = sys.modules.get("torch") if torch else None
+    torch_before = loaded.get_num_threads() if loaded else None
+    os.environ["OMP_NUM_THREADS"] = str(count)
+    if loaded:
+        loaded.set_num_threads(count)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
+        if loaded:
+            loaded.set_num_threads(torch_before)

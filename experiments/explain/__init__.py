@@ -1,0 +1,1 @@
+"""Why a template won: what its words do, which classes gain, which pictures flip."""

@@ -1,0 +1,1 @@
+"""One job: from a configuration to a result on disk."""

@@ -1,0 +1,310 @@
+"""A run's log in Weights & Biases, beside the run directory, which stays the record that counts.
+
+W&B's own variables are honoured: WANDB_PROJECT, WANDB_ENTITY, WANDB_MODE, WANDB_DIR, WANDB_RUN_GROUP. Without a key the
+run is logged offline, to be uploaded with `wandb sync`. Nothing that W&B or the network does ends a run.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import json
+import netrc
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ipo.experiments.run.config import RunConfig
+from ipo.experiments.run.live_view import Ui
+from ipo.experiments.run.result import write_json
+from ipo.metrics.errors import InputError
+from ipo.programs.lm.ledger import Ledger
+from ipo.programs.optimizer import Step
+from ipo.programs.record.journal import redacted
+
+PROJECT = "ipo"
+FILE_NAME = "wandb.json"
+INIT_SECONDS = 30.0
+"""A server that does not answer by then is done without."""
+FINISH_SECONDS = 120.0
+"""What is not uploaded by then can be with `wandb sync`."""
+SCORES = ("accuracy_initial", "accuracy", "gain", "gain_low", "gain_high")
+PARTS = ("search", "selection", "test", "new")
+TOTALS = ("usd", "tokens", "seconds", "templates_scored")
+NUMBERS = (*(f"{part}/{score}" for part in PARTS for score in SCORES), *TOTALS)
+"""The numbers of a run's summary: what a sweep's metric can name."""
+
+_USER_IN_ADDRESS = re.compile(r"(?<=://)[^/\s@]+@")
+_PICTURE = re.compile(r"data:image/(?:png|jpeg|webp);base64,")
+
+
+class Tracker:
+    """Logs a run; this one logs nothing."""
+
+    def step(self, step: Step, ledger: Ledger) -> None:
+        """Log a finished step; the steps of earlier sittings come again when a run goes on."""
+
+    def finish(self, result: dict[str, Any], folder: Path) -> None:
+        """Log what a run found; `folder` holds its `program.json` and, where there is one, `analysis.json`."""
+
+
+@contextmanager
+def tracking(config: RunConfig, folder: Path, ui: Ui) -> Iterator[Tracker]:
+    """Track a run as its configuration says while the block runs.
+
+    Args:
+        config: `track` decides where to.
+        folder: the run directory, which exists; W&B's files go below it unless WANDB_DIR is set.
+        ui: told where the log is.
+    """
+    if config.track == "none":
+        yield Tracker()
+        return
+    tracker = WandbTracker(config, folder, ui)
+    try:
+        yield tracker
+    except BaseException:
+        tracker.close(failed=True)
+        raise
+    tracker.close(failed=False)
+
+
+class WandbTracker(Tracker):
+    """Logs to Weights & Biases: settings, steps, templates, pictures that flipped, and the program as an artifact.
+
+    A run that goes on stays the same W&B run, and no step is logged twice: `wandb.json` keeps the id and, offline, how
+    far the sittings that ended in order logged. A killed one leaves a torn record, which is made again.
+
+    Raises:
+        InputError: W&B is not installed.
+    """
+
+    def __init__(self, config: RunConfig, folder: Path, ui: Ui) -> None:
+        try:
+            import wandb
+        except ImportError as error:
+            raise InputError("track=wandb needs Weights & Biases: pip install wandb.") from error
+        self._wandb = wandb
+        self._ui = ui
+        self._file = folder / FILE_NAME
+        self._known = _read(self._file)
+        self._rows: list[list[Any]] = []
+        self._discard_torn()
+        self._run = self._open(config, folder)
+        self._logged = -1
+        if self._run is not None:
+            self._known["id"] = self._run.id
+            if self._offline:
+                self._logged = self._known.get("logged", -1)
+                self._known["open"] = self._run.settings.sync_dir
+            else:
+                self._logged = (self._run.step - 1) // 2  # the server knows what came
+            write_json(self._file, self._known)
+            with self._surviving():
+                self._run.define_metric("step")
+                self._run.define_metric("*", step_metric="step")
+
+    @property
+    def _offline(self) -> bool:
+        return bool(self._run.settings.mode == "offline")
+
+    def _discard_torn(self) -> None:
+        """Remove the offline record of a sitting that was killed: W&B holds rows back, so some are missing there."""
+        torn = Path(self._known.pop("open", None) or "")
+        if re.fullmatch(rf"offline-run-\d+_\d+-{re.escape(self._known.get('id', ''))}", torn.name):
+            shutil.rmtree(torn, ignore_errors=True)
+
+    def _open(self, config: RunConfig, folder: Path) -> Any:
+        mode = os.environ.get("WANDB_MODE")
+        if mode in (None, "online"):
+            mode = "online" if has_key() else "offline"
+        settings: dict[str, Any] = {
+            "mode": mode,
+            "project": os.environ.get("WANDB_PROJECT") or PROJECT,
+            "name": os.environ.get("WANDB_NAME") or folder.name,
+            "id": self._known.get("id") or os.environ.get("WANDB_RUN_ID"),
+            "resume": "allow",
+            "dir": os.environ.get("WANDB_DIR") or str(folder),
+            "config": _clean(config.model_dump()),
+            # Nothing but what is logged here leaves the machine: no command line, no source, no list of packages.
+            "settings": self._wandb.Settings(
+                silent=True,
+                console="off",
+                disable_git=True,
+                disable_code=True,
+                save_code=False,
+                x_disable_meta=True,
+                x_disable_stats=True,
+                x_disable_machine_info=True,
+                x_save_requirements=False,
+                init_timeout=INIT_SECONDS,
+                finish_timeout=FINISH_SECONDS if mode == "online" else 0,
+            ),
+        }
+        try:
+            self._wandb.setup(self._wandb.Settings(silent=True))  # it advertises on stderr otherwise
+            return self._wandb.init(**settings)
+        except Exception as error:
+            self._ui.warn(f"Weights & Biases cannot be reached ({_short(error)}); the run is logged offline.")
+        try:
+            return self._wandb.init(**{**settings, "mode": "offline"})
+        except Exception as error:
+            self._ui.warn(f"Weights & Biases logs nothing of this run: {_short(error)}")
+            return None
+
+    def step(self, step: Step, ledger: Ledger) -> None:
+        """See `Tracker.step`."""
+        number = step.number + 1
+        self._rows += [
+            [number, entry.template, entry.accuracy, entry.loss, entry.n, entry.source, ""] for entry in step.scored
+        ]
+        self._rows += [[number, entry.template, None, None, None, "", entry.reason] for entry in step.rejected]
+        if self._run is None or number <= self._logged:
+            return
+        row: dict[str, Any] = {
+            "step": number,
+            "best/accuracy": step.best.accuracy,
+            "best/accuracy_low": step.interval.low,
+            "best/accuracy_high": step.interval.high,
+            "best/loss": step.best.loss,
+            "new": len(step.scored),
+            "refused": len(step.rejected),
+            "tokens": ledger.tokens,
+            "usd": ledger.usd,
+        }
+        if step.scored:
+            row["step/accuracy"] = max(entry.accuracy for entry in step.scored)
+            row["step/accuracy_mean"] = sum(entry.accuracy for entry in step.scored) / len(step.scored)
+            row["step/loss"] = min(entry.loss for entry in step.scored)
+        with self._surviving():
+            # W&B's own counter only grows; odd numbers are for the tables, which a run that goes on logs again.
+            known = {name: value for name, value in row.items() if value is not None}
+            self._run.log(known, step=2 * number, commit=True)
+            self._logged = number
+
+    def finish(self, result: dict[str, Any], folder: Path) -> None:
+        """See `Tracker.finish`."""
+        if self._run is None:
+            return
+        with self._surviving():
+            columns = ["step", "template", "accuracy", "loss", "n", "source", "refused because"]
+            tables = {"templates": self._wandb.Table(columns=columns, data=redacted(self._rows))}
+            flips = _flips(folder / "analysis.json")
+            if flips:
+                tables["flips"] = self._wandb.Table(
+                    columns=["picture", "class", "before", "after", "name"],
+                    data=[[self._wandb.Image(picture), *texts] for picture, texts in flips],
+                )
+            self._run.log(tables, step=2 * self._logged + 1, commit=True)
+            self._run.summary.update(_clean(summary_of(result)))
+            artifact = self._wandb.Artifact(
+                f"program-{self._run.id}", type="program", metadata={"template": redacted(result["template"])}
+            )
+            artifact.add_file(str(folder / "program.json"))
+            self._run.log_artifact(artifact)
+
+    def close(self, *, failed: bool) -> None:
+        """End the W&B run, and say where its log is."""
+        if self._run is None:
+            return
+        offline = self._offline
+        run, self._run = self._run, None
+        with self._surviving():
+            run.finish(exit_code=1 if failed else 0)
+            self._known.pop("open", None)
+            write_json(self._file, {**self._known, "logged": self._logged})
+        if offline:
+            self._ui.say(f"logged offline; upload it with: wandb sync {Path(run.settings.sync_dir)}")
+        elif run.url:
+            self._ui.say(f"logged at {run.url}")
+
+    @contextmanager
+    def _surviving(self) -> Iterator[None]:
+        """A log that fails is not worth a run that was paid for."""
+        try:
+            yield
+        except Exception as error:
+            self._ui.warn(f"Weights & Biases: {_short(error)}; the run goes on, its directory has everything.")
+
+
+def summary_of(result: dict[str, Any]) -> dict[str, Any]:
+    """Return the numbers of a result under the names of `NUMBERS`, where it has them, and its template."""
+    numbers: dict[str, Any] = {}
+    for part, score in result["scores"].items():
+        gain = score["difference"]
+        values = (score["initial"]["accuracy"], score["optimised"]["accuracy"], gain["mean"], *gain["ci95"])
+        numbers |= {f"{part}/{name}": value for name, value in zip(SCORES, values, strict=True)}
+    used = [usage for usage in result["lm"].values() if usage]
+    prices = [usage["usd"] for usage in used]
+    if None not in prices:
+        numbers["usd"] = sum(prices)
+    numbers["tokens"] = sum(usage["tokens_in"] + usage["tokens_out"] for usage in used)
+    numbers["seconds"] = result["seconds"]["total"]
+    numbers["templates_scored"] = result["templates_scored"]
+    return {**numbers, "template": result["template"], "initial_template": result["initial_template"]}
+
+
+def has_key() -> bool:
+    """Whether this machine has a key for W&B, in the environment or in the netrc file; the network is not asked."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    host = urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").netloc
+    named = os.environ.get("NETRC")
+    for file in [Path(named)] if named else [Path.home() / ".netrc", Path.home() / "_netrc"]:
+        with suppress(OSError, netrc.NetrcParseError):
+            if netrc.netrc(str(file)).authenticators(host):
+                return True
+    return False
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Return what was kept of the W&B run; a file that cannot be read starts a new one."""
+    with suppress(OSError, ValueError):
+        known = json.loads(file.read_text(encoding="utf-8"))
+        if (
+            isinstance(known, dict)
+            and isinstance(known.get("id"), str)
+            and isinstance(known.get("logged", 0), int)
+            and isinstance(known.get("open", ""), str)
+        ):
+            return known
+    return {}
+
+
+def _flips(file: Path) -> list[tuple[Any, list[str]]]:
+    """Read the pictures whose label the template changed: picture, and class, label before, label after, name."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))["flips"]
+        flips = [*content["gained"], *content["lost"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    found = []
+    for flip in flips:
+        with suppress(KeyError, TypeError, binascii.Error, UnidentifiedImageError, OSError):
+            head = _PICTURE.match(flip["thumbnail"])
+            if head:
+                picture = Image.open(io.BytesIO(base64.b64decode(flip["thumbnail"][head.end() :], validate=True)))
+                picture.load()
+                texts = [str(flip[name]) for name in ("class", "before", "after", "picture")]
+                found.append((picture.convert("RGB"), redacted(texts)))
+    return found
+
+
+def _clean(values: dict[str, Any]) -> dict[str, Any]:
+    """Take out what the environment holds as secret, and who is named in addresses."""
+    return {
+        name: _USER_IN_ADDRESS.sub("", value) if isinstance(value, str) else value
+        for name, value in redacted(values).items()
+    }
+
+
+def _short(error: Exception) -> str:
+    return str(_clean({"": " ".join(str(error).split())[:200]})[""]) or type(error).__name__

@@ -1,0 +1,133 @@
+"""Descriptions of training pictures by a multimodal model."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+import dspy
+
+from ipo.metrics.pictures import Picture
+from ipo.programs.lm.connect import explain
+from ipo.programs.lm.ledger import BudgetReached
+from ipo.programs.record.journal import redact
+from ipo.signatures.describe import DescribeImage
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SIDE = 512
+"""Longest side sent, in pixels: more costs tokens and tells nothing that a caption could use."""
+SMALLEST_SIDE = 224
+"""Smaller pictures are enlarged to this side; several vision models refuse tiny ones."""
+THREADS = 4
+
+
+class ImageDescriber(dspy.Module):
+    """Describes pictures one by one with a multimodal language model, as the paper does for its captions.
+
+    A picture is sent as an RGB PNG whose long side has 224 to 512 pixels; the classes are never shown. A picture that
+    fails is left out and named; only when all fail is it an error. Four are asked about at a time.
+
+    Args:
+        lm: the model to ask; the one of `dspy.context` when None.
+        limit: at most so many pictures are described, spread evenly over those given; None for all of them.
+
+    Raises:
+        BudgetReached: when called, see `forward`.
+        dspy.LMError: when called: the model answered for none of the pictures.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> Image.new("RGB", (48, 48), "navy").save("night.png")
+        >>> describer = ImageDescriber(dspy.LM("openai/gpt-4o-mini"))
+        >>> told = describer(pictures=[Picture.from_path(Path("night.png"))], task="pictures of pets")
+        >>> len(told.descriptions), told.failed
+        (1, [])
+    """
+
+    def __init__(self, lm: dspy.LM | None = None, limit: int | None = None) -> None:
+        super().__init__()
+        self._limit = limit
+        self.describe = dspy.Predict(DescribeImage)
+        self._lm = lm
+
+    def forward(
+        self,
+        pictures: Sequence[Picture],
+        task: str,
+        labels: Sequence[int] = (),
+        class_names: Sequence[str] = (),
+        given_up: Collection[str] = (),
+    ) -> dspy.Prediction:
+        """Describe pictures; the classes are never shown to the model.
+
+        Args:
+            pictures: what to describe.
+            task: what they are classified into.
+            labels, class_names: not used; other describers need them.
+            given_up: names of pictures that failed in an earlier sitting of the run, which are left out again.
+
+        Returns:
+            `descriptions`: one line a picture, in order; `failed`: (picture name, reason) of those left out.
+
+        Raises:
+            BudgetReached: a limit would be passed. Descriptions that were paid for are in the journal.
+        """
+        if self._limit is not None and len(pictures) > self._limit:
+            pictures = [pictures[i * len(pictures) // self._limit] for i in range(self._limit)]
+        pictures = [picture for picture in pictures if picture.name not in given_up]
+        with dspy.context(**({"lm": self._lm} if self._lm else {})):
+            examples = [
+                dspy.Example(task=task, image=dspy.Image(data_uri(picture))).with_inputs("task", "image")
+                for picture in pictures
+            ]
+            # timeout=0: DSPy would ask slow models a second time for the same picture.
+            parallel = dspy.Parallel(
+                num_threads=THREADS,
+                max_errors=len(examples) + 1,
+                return_failed_examples=True,
+                disable_progress_bar=True,
+                timeout=0,
+            )
+            results, failures, errors = parallel([(self.describe, example) for example in examples])
+        causes = [explain(error) for error in errors]
+        for cause in causes:
+            if isinstance(cause, BudgetReached):
+                raise cause
+        if causes and not any(results):
+            raise causes[0]
+        # Failures come in the order in which they happened, which is not that of the pictures.
+        cause_of = {id(example): cause for example, cause in zip(failures, causes, strict=True)}
+        failed = [
+            (picture.name, redact(" ".join(f"{type(reason).__name__}: {reason}".split()))[:300])
+            for picture, example in zip(pictures, examples, strict=True)
+            if (reason := cause_of.get(id(example))) is not None
+        ]
+        descriptions = [" ".join(str(result.description).split())[:400] for result in results if result is not None]
+        return dspy.Prediction(descriptions=descriptions, failed=failed)
+
+
+def data_uri(picture: Picture) -> str:
+    """Encode a picture for a request: RGB PNG, between 224 and 512 pixels on its long side.
+
+    Raises:
+        InputError: the picture cannot be decoded.
+    """
+    buffer = io.BytesIO()
+    _fit(picture.image()).save(buffer, format="PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _fit(image: Image) -> Image:
+    from PIL.Image import Resampling
+
+    longest = max(image.size)
+    target = min(max(longest, SMALLEST_SIDE), SIDE)
+    if target == longest:
+        return image
+    size = (max(1, round(image.width * target / longest)), max(1, round(image.height * target / longest)))
+    return image.resize(size, Resampling.BICUBIC)

@@ -1,0 +1,243 @@
+"""Bad input is one sentence on stderr, exit code 2, and nothing half-written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from ipo.experiments.cli.app import main
+from ipo.experiments.data import load_data
+from ipo.experiments.embedded import MODEL_DIR
+from ipo.experiments.run.config import load_config
+from ipo.metrics.errors import InputError
+from ipo.programs.record.journal import Journal
+
+LM = ("--lm", "openai/gpt-4o-mini")
+"""A language model that can be named without weights; nothing is asked of it."""
+FEW = ("shots=1", "selection_shots=1", "describer=none")
+
+
+@pytest.fixture()
+def place(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with everything that can be wrong, which is also the working directory."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-not-a-real-key")
+    for name in ("ANTHROPIC_API_KEY", "GEMINI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def pictures(folder: str, count: int = 6) -> None:
+        Path(folder).mkdir(parents=True)
+        for i in range(count):
+            Image.new("RGB", (16, 16), (40 * i, len(folder), 9)).save(Path(folder, f"{i}.png"))
+
+    pictures("good/cat")
+    pictures("good/dog")
+    pictures("one/cat")
+    pictures("hollow/cat")
+    Path("hollow/dog").mkdir()
+    pictures("scant/cat", 2)
+    pictures("scant/dog", 6)
+    pictures("spoiled/cat")
+    pictures("spoiled/dog")
+    for file in Path("spoiled/dog").iterdir():
+        file.write_text("this is text")
+    pictures("flat")
+    Path("bare").mkdir()
+    Path("weightless").mkdir()
+    Path("weightless/open_clip_config.json").write_bytes((MODEL_DIR / "open_clip_config.json").read_bytes())
+    Path("file").write_text("x")
+    Path("bad.yaml").write_text("histry_size: 3\n")
+    Path("list.yaml").write_text("- 1\n")
+    Path("torn.yaml").write_text("a: [\n")
+    Path("done").mkdir()
+    Path("done/config.yaml").write_text(load_config(None, [*FEW], data="folder:good", lm=LM[1]).to_yaml())
+    Path("done/journal.jsonl").write_text('{"type": "start", "seconds": 0.1}\n')
+    Path("latin.txt").write_bytes("une <CLASS> carrée".encode("latin-1"))
+    Path("blank.txt").write_text("\n \n")
+    Path("slotless.txt").write_text("a <CLASS>\na photo\n")
+    return tmp_path
+
+
+def everything_in(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if "cache" not in path.parts}
+
+
+OPTIMIZE: list[tuple[list[str], str]] = [
+    (["--clip", "ViT-B-33/openai"], "no CLIP named 'ViT-B-33'; did you mean ViT-B-32"),
+    (["--clip", "ViT-B-32"], "say which weights of ViT-B-32 to load, as ViT-B-32/TAG"),
+    (["--clip", "ViT-B-32/openia"], "has no weights 'openia'; did you mean openai"),
+    (["--clip", "ViT-B-32/openai", "--data", "folder:good", *FEW], "cannot load the CLIP 'ViT-B-32/openai'"),
+    (["--clip", "local-dir:weightless", "--data", "folder:good", *FEW], "there is no weights file"),
+    (["--clip", "local-dir:gone", "--data", "folder:good", *FEW], "cannot load the CLIP 'local-dir:gone'"),
+    (["--data", "folder:gone"], "the folder gone does not exist"),
+    (["--data", "folder:file"], "is a file, not a folder"),
+    (["--data", "folder:bare"], "bare has no pictures"),
+    (["--data", "folder:flat"], "has pictures but no class folders"),
+    (["--data", "folder:one"], "one class only ('cat')"),
+    (["--data", "folder:hollow"], "hollow/dog has no pictures"),
+    (["--data", "folder:scant"], "has 2 base pictures and train, val and test need at least 3"),
+    (["--data", "folder:good", "shots=9"], "ask for fewer shots"),
+    (["--data", "folder:spoiled", *FEW], "is not a picture of a known format"),
+    (["--data", "foldr:good"], "unknown data 'foldr:good' (did you mean folder?)"),
+    (["--data", "good"], "did you mean folder:good?"),
+    (["--data", "embedded:zz"], "no pictures embedded:zz"),
+    (["--data", "csv:gone.csv"], "gone.csv"),
+    (["stepz=3"], "unknown key 'stepz' in the command line; did you mean 'steps'?"),
+    (["bad.yaml"], "unknown key 'histry_size' in bad.yaml; did you mean 'history_size'?"),
+    (["list.yaml"], "list.yaml holds list"),
+    (["torn.yaml"], "torn.yaml is not valid YAML"),
+    (["gone.yaml"], "gone.yaml: No such file"),
+    (["--stpes", "3"], "no flag '--stpes'; did you mean steps=VALUE"),
+    (["--steps", "3", "extra"], "cannot read 'extra'; settings are written key=value"),
+    (["--steps", "many"], "--steps"),
+    (["--steps", "0"], "steps in the command line is wrong"),
+    (["--steps"], "requires an argument"),
+    (["--budget-usd", "-1"], "budget_usd"),
+    (["initial_template=a photo"], "no <CLASS> slot"),
+    (["initial_template=<CLASS>" + " photo" * 48, "--data", "folder:good", *FEW], "tokens, more than the"),
+    (["initial_template=<CLASS> <end_of_text>"], "markup"),
+    (["--lm", "local/huge"], "no local model 'huge'; choose one of small, base, large"),
+    (["--lm", "local/gone.gguf"], "no model file"),
+    (["--lm", "nosuch/model"], "litellm knows no provider for 'nosuch/model'"),
+    (["--lm", "anthropic/claude-3-5-haiku-latest"], "needs ANTHROPIC_API_KEY in the environment"),
+    (["--describer", "anthropic/claude-3-5-haiku-latest"], "needs ANTHROPIC_API_KEY in the environment"),
+    (["--lm", "replay/gone"], "gone is not a run directory"),
+    (["--lm", "openai/no-such-model", "--budget-usd", "1"], "price of openai/no-such-model is not known"),
+    (["--resume", "gone"], "gone holds no run to go on with"),
+    (["--resume", "bare"], "bare holds no run to go on with"),
+    (["--resume", "done", "--seed", "7"], "has seed=0 and 7 was asked for"),
+    (["--resume", "done", "shots=2"], "has shots=1 and 2 was asked for"),
+    (["--resume", "done", "--out", "new"], "leave --out away"),
+    (["--out", "done", "--data", "folder:good", *FEW], "done already holds a run; go on with --resume done"),
+    (["--out", "file/below", "--data", "folder:good", *FEW], "file is a file; choose another --out"),
+    (["--out", "file", "--data", "folder:good", *FEW], "file is a file; choose another --out"),
+    (["--out", "/proc/ipo", "--data", "folder:good", *FEW, "--quiet"], "/proc"),
+]
+
+OTHERS: list[tuple[list[str], str]] = [
+    (["frobnicate"], "no such command 'frobnicate'"),
+    (["--frob"], "no such option: --frob"),
+    (["evaluate"], "at least one template"),
+    (["evaluate", "--template", "a photo", "--data", "folder:good"], "no <CLASS> slot"),
+    (["evaluate", "--template", "<CLASS>" + " x" * 60, "--data", "folder:good"], "tokens, more than the"),
+    (["evaluate", "--template", "<CLASS>", "--part", "tst"], "no part 'tst'; it can be train, val or test"),
+    (["evaluate", "--template", "<CLASS>", "--clip", "local-dir:weightless"], "no weights file"),
+    (["evaluate", "--template", "<CLASS>", "--clip", "ViT-B-16/opena"], "did you mean openai"),
+    (["evaluate", "--template", "<CLASS>", "--data", "folder:spoiled"], "is not a picture of a known format"),
+    (["evaluate", "--tmplate", "<CLASS>"], "no such option: --tmplate"),
+    (["evaluate", "--templates-file", "gone.txt"], "cannot read the templates in gone.txt: No such file"),
+    (["evaluate", "--templates-file", "latin.txt"], "latin.txt are not UTF-8"),
+    (["evaluate", "--templates-file", "blank.txt"], "at least one template"),
+    (["evaluate", "--templates-file", "slotless.txt", "--data", "folder:good"], "'a photo' cannot be used"),
+    (["predict"], "missing argument"),
+    (["predict", "gone", "good"], "gone"),
+    (["predict", "done", "good"], "No such file"),
+    (["predict", "bad.yaml", "good"], "is not a saved program"),
+    (["predict", "done", "good", "--format", "xml"], "no format 'xml'; it can be table, csv or jsonl"),
+    (["data", "check", "folder:hollow"], "hollow/dog has no pictures"),
+    (["data", "check", "folder:good", "--clip", "ViT-B-33/x"], "did you mean ViT-B-32"),
+    (["data", "check"], "missing argument"),
+    (["models", "path", "huge"], "no local model 'huge'"),
+    (["models", "pull", "huge"], "no local model 'huge'"),
+]
+
+
+def label(value: Any) -> str | None:
+    return " ".join(value)[:60] if isinstance(value, list) else None
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [(["optimize", *([] if "--lm" in words or "--resume" in words else LM), *words], m) for words, m in OPTIMIZE]
+    + OTHERS,
+    ids=label,
+)
+def test_bad_input_is_one_sentence(
+    command: list[str], message: str, place: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    before = everything_in(place)
+    assert main(command) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+    said = [line for line in err.splitlines() if not line.endswith("pictures encoded")]
+    assert len(said) == 1
+    assert said[0].startswith("ipo: ")
+    assert said[0].endswith((".", "?"))
+    assert "Traceback" not in err
+    assert "sk-not-a-real-key" not in err
+    assert everything_in(place) == before
+    assert not [record for record in caplog.records if record.name in ("root", "open_clip")]
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Root may read and write everywhere, so the test steps down for a moment where it runs as root."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+def test_no_permission_is_one_sentence(place: Path) -> None:
+    (place / "good" / "cat").chmod(0)
+    with as_nobody(), pytest.raises(InputError, match="cannot read"):
+        load_data(f"folder:{place / 'good'}", seed=0)
+    (place / "good" / "cat").chmod(0o755)
+    (place / "bare").chmod(0o500)
+    with as_nobody(), pytest.raises(InputError, match="cannot write the run directory"):
+        Journal(place / "bare" / "run")
+
+
+@pytest.mark.parametrize("missing", ["openai/gpt-4o-mini"])
+def test_a_missing_key_is_named(
+    missing: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert main(["optimize", "--lm", missing]) == 2
+    assert capsys.readouterr().err == f"ipo: the language model {missing} needs OPENAI_API_KEY in the environment.\n"
+
+
+def test_no_room_is_found_before_pictures_are_opened(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def never(*_: Any, **__: Any) -> Any:
+        raise AssertionError("a picture was opened")
+
+    monkeypatch.setattr("ipo.metrics.pictures.Picture.bytes", never)
+    assert main(["optimize", *LM, "--out", "file/x", "--data", "folder:good", *FEW]) == 2
+    assert "choose another --out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted; what was done is kept"),
+        (ValueError("a bug"), None, ""),
+    ],
+)
+def test_interrupts_are_told_and_bugs_keep_their_traceback(
+    error: BaseException, code: int | None, message: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    from ipo.experiments.cli import doctor
+
+    def fail(*_: Any, **__: Any) -> Callable[..., int]:
+        raise error
+
+    monkeypatch.setattr(doctor, "run", fail)
+    if code is None:
+        with pytest.raises(ValueError, match="a bug"):
+            main(["doctor"])
+    else:
+        assert main(["doctor"]) == code
+    assert message in capsys.readouterr().err

@@ -1,0 +1,214 @@
+"""`evaluate`, `predict`, `doctor`, `data check`, `optimize --dry-run`: what they print and how they end."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ipo.experiments.cli.app import main
+from ipo.metrics.clip import Clip
+from ipo.programs.classifier import TemplateClassifier
+
+Capture = pytest.CaptureFixture[str]
+NAMES = ("cat", "dog", "ice_cream")
+
+
+@pytest.fixture()
+def folder(tmp_path: Path, cache: Path) -> Path:
+    """Pictures in class folders, all different."""
+    rng = np.random.default_rng(0)
+    for name in NAMES:
+        (tmp_path / "good" / name).mkdir(parents=True)
+        for i in range(6):
+            picture = rng.integers(0, 255, (24, 24, 3), dtype=np.uint8)
+            Image.fromarray(picture).save(tmp_path / "good" / name / f"{i}.png")
+    return tmp_path / "good"
+
+
+@pytest.fixture()
+def run_folder(tmp_path: Path, clip: Clip) -> Path:
+    made = tmp_path / "run"
+    made.mkdir()
+    TemplateClassifier(clip, NAMES, 'a "{sketch}" of a <CLASS>').save(str(made / "program.json"))
+    return made
+
+
+@pytest.fixture(autouse=True)
+def loaded_once(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The embedded CLIP is loaded once for all tests here; what loading does is told in test_clip.py."""
+    monkeypatch.setattr("ipo.experiments.cli.evaluate.load_clip", lambda name: clip)
+    monkeypatch.setattr("ipo.programs.classifier.load_clip", lambda name: clip)
+    monkeypatch.setattr("ipo.experiments.run.pipeline.load_clip", lambda name: clip)
+
+
+# --- evaluate
+
+
+def test_evaluate_prints_one_json_document(folder: Path, tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "templates.txt"
+    file.write_text("a <CLASS>\n\n  the “{odd}” <CLASS>  \n", encoding="utf-8")
+    words = ["--templates-file", str(file), "--template", "<CLASS>", "--json", "--data", f"folder:{folder}"]
+    assert main(["evaluate", *words]) == 0
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    assert err == ""
+    assert document["schema"] == 1
+    assert document["part"] == "test"
+    assert [row["template"] for row in document["templates"]] == ["<CLASS>", "a <CLASS>", "the “{odd}” <CLASS>"]
+    for row in document["templates"]:
+        low, high = row["ci95"]
+        assert 0 <= low <= row["accuracy"] <= high <= 1
+        assert row["n"] == 9
+        assert row["loss"] >= 0
+    assert document["templates"][0]["difference_to_first"]["mean"] == 0
+
+
+@pytest.mark.parametrize(("part", "n"), [("train", 6), ("val", 3), ("test", 9)])
+def test_evaluate_scores_the_part_asked_for(part: str, n: int, folder: Path, capsys: Capture) -> None:
+    words = ["--template", "a <CLASS>", "--json", "--part", part, "--data", f"folder:{folder}"]
+    assert main(["evaluate", *words]) == 0
+    assert json.loads(capsys.readouterr().out)["templates"][0]["n"] == n
+
+
+def test_evaluate_prints_a_table_with_templates_as_they_are(folder: Path, capsys: Capture) -> None:
+    odd = "[red]x[/red] :cat: <CLASS>"
+    assert main(["evaluate", "--template", odd, "--template", "<CLASS>", "--data", f"folder:{folder}"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert lines[1].endswith(odd)
+
+
+def test_evaluate_twice_is_the_same(folder: Path, capsys: Capture) -> None:
+    words = ["evaluate", "--template", "a <CLASS>", "--json", "--data", f"folder:{folder}"]
+    assert main(words) == main(words) == 0
+    out = capsys.readouterr().out
+    assert out[: len(out) // 2] == out[len(out) // 2 :]
+
+
+# --- predict
+
+
+def test_predict_goes_on_after_a_bad_picture(folder: Path, run_folder: Path, capsys: Capture) -> None:
+    (folder / "cat" / "2.png").write_text("no picture")
+    words = [str(run_folder), str(folder / "cat"), str(folder / "gone.png"), "--format", "jsonl"]
+    assert main(["predict", *words]) == 1
+    out, err = capsys.readouterr()
+    every = [json.loads(line) for line in out.splitlines()]
+    assert [Path(row["picture"]).name for row in every if "error" in row] == ["2.png", "gone.png"]
+    rows = [row for row in every if "error" not in row]
+    assert [Path(row["picture"]).name for row in rows] == ["0.png", "1.png", "3.png", "4.png", "5.png"]
+    for row in rows:
+        assert row["label"] == max(row["scores"], key=row["scores"].__getitem__)
+        assert set(row["scores"]) == set(NAMES)
+        assert sum(row["scores"].values()) == pytest.approx(1, abs=1e-5)
+    said = err.splitlines()
+    assert len(said) == 2
+    assert "2.png is not a picture" in said[0]
+    assert "gone.png: No such file" in said[1]
+
+
+def test_predict_writes_csv(folder: Path, run_folder: Path, capsys: Capture) -> None:
+    (folder / "dog" / 'a, "b".png').write_bytes((folder / "dog" / "0.png").read_bytes())
+    assert main(["predict", str(run_folder / "program.json"), str(folder / "dog"), "--format", "csv"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert len(rows) == 7
+    assert {row["label"] for row in rows} <= set(NAMES)
+    assert all(0 <= float(row["probability"]) <= 1 for row in rows)
+    assert str(folder / "dog" / 'a, "b".png') in [row["picture"] for row in rows]
+
+
+def test_predict_prints_a_table(folder: Path, run_folder: Path, capsys: Capture) -> None:
+    assert main(["predict", str(run_folder), str(folder / "dog" / "0.png")]) == 0
+    line = capsys.readouterr().out
+    assert line.count("\n") == 1
+    assert "%" in line
+    assert str(folder / "dog" / "0.png") in line
+
+
+def test_predict_refuses_a_folder_without_pictures(tmp_path: Path, run_folder: Path, capsys: Capture) -> None:
+    (tmp_path / "bare").mkdir()
+    assert main(["predict", str(run_folder), str(tmp_path / "bare")]) == 2
+    assert "no pictures in" in capsys.readouterr().err
+
+
+# --- data check
+
+
+def test_data_check_passes_good_pictures(folder: Path, capsys: Capture) -> None:
+    assert main(["data", "check", f"folder:{folder}"]) == 0
+    out = capsys.readouterr().out
+    assert "3 classes, 18 pictures" in out
+    assert "all pictures can be used" in out
+
+
+def test_data_check_names_what_is_wrong(folder: Path, capsys: Capture) -> None:
+    (folder / "cat" / "1.png").write_text("no picture")
+    (folder / "dog" / "1.png").write_bytes((folder / "cat" / "0.png").read_bytes())
+    (folder / "notes.txt").write_text("x")
+    assert main(["data", "check", f"folder:{folder}"]) == 1
+    out = capsys.readouterr().out
+    for said in ("unreadable pictures: 1", "1.png is not a picture", "same picture in two", "notes.txt", "has faults"):
+        assert said in out
+
+
+# --- doctor and --dry-run
+
+
+@pytest.fixture()
+def key(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret-value")
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    return "sk-very-secret-value"
+
+
+def test_doctor_says_what_would_run_and_shows_no_key(folder: Path, key: str, capsys: Capture) -> None:
+    data = ["--data", f"folder:{folder}", "--lm", "openai/gpt-4o-mini"]
+    code = main(["doctor", *data, "--json"])
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert key not in out + err
+    assert (found["keys"]["OPENAI_API_KEY"], found["keys"]["ANTHROPIC_API_KEY"]) == ("set", "not set")
+    # Two selection pictures a class are asked for by default and this folder has one: the doctor says so.
+    assert code == 1
+    assert "fewer shots" in found["problem"]
+    assert set(found["packages"]) >= {"dspy", "torch"}
+    assert main(["doctor", *data]) == 1
+    assert "problem  " in capsys.readouterr().out
+
+
+def test_doctor_is_content_with_a_job_that_would_run(key: str, cache: Path, capsys: Capture) -> None:
+    assert main(["doctor", "--lm", "openai/gpt-4o-mini"]) == 0
+    out = capsys.readouterr().out
+    assert "this job would run." in out
+    assert key not in out
+    assert "$" in out
+
+
+def test_doctor_names_the_problem(cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    assert main(["doctor", "--lm", "openai/gpt-4o-mini", "--json"]) == 1
+    assert "OPENAI_API_KEY" in json.loads(capsys.readouterr().out)["problem"]
+
+
+def test_a_dry_run_asks_nothing_and_writes_nothing(
+    folder: Path, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["--data", f"folder:{folder}", "selection_shots=1", "shots=1", "--lm", "openai/gpt-4o-mini", "--steps", "7"]
+    assert main(["optimize", "--dry-run", "--json", "--quiet", *words]) == 0
+    forecast = json.loads(capsys.readouterr().out)
+    assert forecast["optimizer"]["calls"] == 7
+    assert forecast["usd"] == forecast["optimizer"]["usd"] > 0
+    assert forecast["describer"] is None
+    assert main(["optimize", "--dry-run", "--quiet", *words, "--out", "run"]) == 0
+    out = capsys.readouterr().out
+    assert "7 calls" in out
+    assert "nothing was asked yet" in out
+    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "runs").exists()

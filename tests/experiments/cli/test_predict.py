@@ -1,0 +1,189 @@
+"""`ipo predict`: rows in order as they come, bad pictures among good ones, any file name, whoever reads."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ipo.experiments.cli import predict as command
+from ipo.experiments.cli.predict import BATCH, predict, run
+from ipo.experiments.data import load_data
+from ipo.metrics.clip import Clip
+from ipo.metrics.errors import InputError
+from ipo.programs.classifier import TemplateClassifier
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture()
+def program(clip: Clip) -> TemplateClassifier:
+    return TemplateClassifier(clip, load_data("embedded", seed=0).class_names)
+
+
+@pytest.fixture()
+def saved(program: TemplateClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run; the CLIP that it names is the one loaded already."""
+    monkeypatch.setattr("ipo.programs.classifier.load_clip", lambda name: program.clip)
+    program.temperature = 2.0
+    program.save(str(tmp_path / "program.json"))
+    return tmp_path / "program.json"
+
+
+def copies(folder: Path, n: int) -> list[Path]:
+    """Copy n real pictures to numbered files."""
+    folder.mkdir()
+    items = load_data("embedded", seed=0).test[:n]
+    places = [folder / f"{i:03d}.webp" for i in range(n)]
+    for item, place in zip(items, places, strict=True):
+        place.write_bytes(item.picture.bytes())
+    return places
+
+
+@pytest.fixture()
+def pictures(tmp_path: Path) -> list[Path]:
+    return copies(tmp_path / "pictures", 75)
+
+
+def test_rows_are_those_of_the_program_in_order(
+    program: TemplateClassifier, saved: Path, pictures: list[Path], capsys: Capture
+) -> None:
+    assert run(saved, [pictures[0].parent], "jsonl") == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["picture"] for row in rows] == [str(path) for path in pictures]
+    found = np.array([list(row["scores"].values()) for row in rows])
+    expected = program.probabilities([item.picture for item in load_data("embedded", seed=0).test[:75]])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert [row["label"] for row in rows] == [program.class_names[i] for i in expected.argmax(axis=1)]
+
+
+def test_the_first_row_comes_before_the_other_pictures_are_looked_at(
+    program: TemplateClassifier, pictures: list[Path]
+) -> None:
+    taken: list[Path] = []
+
+    def files() -> Iterator[Path]:
+        for _ in range(1000):
+            taken.append(pictures[0])
+            yield pictures[0]
+
+    rows = predict(program, files())
+    next(rows)
+    assert len(taken) <= 2
+    for _ in range(200):
+        next(rows)
+    assert len(taken) <= 201 + 3 * BATCH  # and memory does not grow with their number
+    rows.close()
+
+
+def test_a_bad_picture_is_a_row_and_the_rest_go_on(saved: Path, pictures: list[Path], capsys: Capture) -> None:
+    pictures[0].write_bytes(b"")
+    pictures[40].write_bytes(pictures[40].read_bytes()[:60])
+    pictures[41].write_text("no picture")
+    gone = pictures[0].parent / "gone.png"
+    assert run(saved, [pictures[0].parent, gone], "jsonl") == 1
+    out, err = capsys.readouterr()
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["picture"] for row in rows] == [str(path) for path in [*pictures, gone]]
+    assert [i for i, row in enumerate(rows) if "error" in row] == [0, 40, 41, 75]
+    assert set(rows[41]) == {"picture", "error"}
+    assert "not a picture" in rows[41]["error"]
+    assert [line.startswith("ipo: ") for line in err.splitlines()] == [True] * 4
+
+
+@pytest.mark.parametrize("format_", ["csv", "table"])
+def test_a_bad_picture_is_no_row_of_a_table(format_: str, saved: Path, pictures: list[Path], capsys: Capture) -> None:
+    pictures[1].write_text("no picture")
+    assert run(saved, pictures[:3], format_) == 1
+    out, err = capsys.readouterr()
+    assert [str(path) in out for path in pictures[:3]] == [True, False, True]
+    assert str(pictures[1]) in err
+
+
+def test_the_same_picture_twice_gives_two_rows(saved: Path, pictures: list[Path], capsys: Capture) -> None:
+    assert run(saved, [pictures[0], pictures[0].parent, pictures[0]], "csv") == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert len(rows) == 77
+    assert rows[0] == rows[1] == rows[-1]
+
+
+def test_a_folder_without_pictures_is_said(saved: Path, pictures: list[Path], tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "notes.txt").write_text("no picture")
+    (tmp_path / "bare" / ".hidden.png").write_text("no picture")
+    with pytest.raises(InputError, match=r"no pictures in .*bare"):
+        run(saved, [tmp_path / "bare"], "table")
+    assert run(saved, [tmp_path / "bare", pictures[0]], "table") == 1
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == len(err.splitlines()) == 1
+
+
+def test_file_names_stay_true(saved: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = [b'=1+2, "x".webp', b"two\nlines \x1b[31m.webp", b"latin-\xe9.webp", "☃ {x} %s.webp".encode()]
+    folder = pictures[0].parent.parent / "odd"
+    folder.mkdir()
+    for name in odd:
+        shutil.copy(pictures[0], folder / os.fsdecode(name))
+    expected = [str(folder / name) for name in sorted(map(os.fsdecode, odd))]
+
+    def printed(format_: str) -> bytes:
+        stdout = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="")  # strict, as a terminal's is
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert run(saved, [folder], format_) == 0
+        return stdout.buffer.getvalue()
+
+    text = printed("csv").decode(errors="surrogateescape")
+    assert [row["picture"] for row in csv.DictReader(io.StringIO(text, newline=""))] == expected
+    assert [json.loads(line)["picture"] for line in printed("jsonl").decode().splitlines()] == expected
+    table = printed("table").decode()
+    assert len(table.splitlines()) == 4
+    assert "\x1b" not in table
+
+
+def test_a_reader_that_has_enough_ends_it_quietly(
+    saved: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    read_end, write_end = os.pipe()
+    rows: list[str] = []
+
+    def head() -> None:
+        with os.fdopen(read_end) as reader:
+            rows.append(reader.readline())
+
+    # Closing it is the last flush, which must not fail either.
+    with os.fdopen(write_end, "w") as stdout, ThreadPoolExecutor(1) as reading:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        reading.submit(head)
+        assert run(saved, [pictures[0].parent] * 40, "table") == 0
+    assert str(pictures[0]) in rows[0]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_full_disk_is_one_sentence(saved: Path, pictures: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path("/dev/full").open("w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        with pytest.raises(InputError, match="cannot write the labels: No space left on device"):
+            run(saved, pictures[:1], "csv")
+
+
+def test_a_name_too_long_is_no_picture(saved: Path, pictures: list[Path], capsys: Capture) -> None:
+    assert run(saved, [Path("x" * 300), pictures[0]], "csv") == 1
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 2
+    assert "File name too long" in err
+    with pytest.raises(InputError, match=r"cannot read the program x+: File name too long"):
+        run(Path("x" * 300), pictures, "csv")
+
+
+def test_an_unknown_format_is_refused_before_anything_is_loaded() -> None:
+    with pytest.raises(InputError, match="no format 'xml'; it can be table, csv or jsonl"):
+        command.run(Path("gone"), [Path("gone")], "xml")

@@ -1,0 +1,106 @@
+"""How words and flags reach the configuration, and that asking for help loads nothing heavy."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipo.experiments.cli import optimize
+from ipo.experiments.cli.app import main
+from ipo.experiments.run.config import RunConfig, load_config
+
+HEAVY = ("torch", "dspy", "litellm", "datasets", "wandb", "open_clip", "PIL.Image", "matplotlib", "scipy", "numpy")
+
+
+@pytest.fixture()
+def configured(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
+    """Stop `ipo optimize` where its configuration is complete, and keep it."""
+    seen: list[RunConfig] = []
+
+    def stop(words: Any, flags: Any, **_: Any) -> int:
+        seen.append(optimize._configure(words, flags, None))
+        return 0
+
+    monkeypatch.setattr(optimize, "run", stop)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--history_size=3"], {"history_size": 3}),
+        (["history_size=3"], {"history_size": 3}),
+        (["--history_size=3", "--steps=4", "--seed=5"], {"history_size": 3, "steps": 4, "seed": 5}),
+        (["shots=1", "--steps", "4", "temperature=0.5"], {"shots": 1, "steps": 4, "temperature": 0.5}),
+        (["--budget_usd=0.5"], {"budget_usd": 0.5}),
+        (["--budget-usd", "0.5"], {"budget_usd": 0.5}),
+        (["steps=3", "--steps", "4"], {"steps": 4}),
+        (["--lm=openai/gpt-4o-mini"], {"lm": "openai/gpt-4o-mini"}),
+        (["initial_template=a photo: <CLASS> = good"], {"initial_template": "a photo: <CLASS> = good"}),
+        (["--initial_template=a “<CLASS>”"], {"initial_template": "a “<CLASS>”"}),
+        (["task=no"], {"task": "no"}),
+        (["task=null"], {"task": None}),
+        (["preset=paper", "--steps", "2"], {"steps": 2, "history_size": 20, "selection": "search"}),
+        (["--seed", "0"], {"seed": 0}),
+        (["patience="], {"patience": None}),
+    ],
+)
+def test_words_and_flags_reach_the_configuration(
+    words: list[str], expected: dict[str, Any], configured: list[RunConfig]
+) -> None:
+    assert main(["optimize", *words]) == 0
+    assert configured == [RunConfig(**{**load_config(None, []).model_dump(), **configured[0].model_dump(), **expected})]
+
+
+def test_a_file_comes_first_and_words_and_flags_win(tmp_path: Path, configured: list[RunConfig]) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_text("steps: 2\nshots: 3\nseed: 9\n")
+    assert main(["optimize", str(file), "shots=4", "--seed", "5"]) == 0
+    assert (configured[0].steps, configured[0].shots, configured[0].seed) == (2, 4, 5)
+
+
+COMMANDS = (
+    "optimize",
+    "evaluate",
+    "predict",
+    "doctor",
+    "data",
+    "data check",
+    "data list",
+    "data preview",
+    "models",
+    "models list",
+    "models pull",
+)
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS, "models path", "models remove"])
+def test_every_help_answers(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command.split(), "--help"]) == 0
+    out, err = capsys.readouterr()
+    assert f"Usage: ipo {command}".strip() in out
+    assert err == ""
+
+
+def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    out, err = capsys.readouterr()
+    assert "optimize" in out + err
+
+
+def test_help_and_the_list_of_models_load_nothing_heavy(cache: Path) -> None:
+    script = (
+        "import json, sys\nfrom ipo.experiments.cli.app import main\n"
+        "codes = [main(['--help']), main(['optimize', '--help']), main(['models', 'list'])]\n"
+        "print(json.dumps([codes, [m for m in sys.argv[1:] if m in sys.modules]]), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *HEAVY], capture_output=True, text=True, timeout=60)
+    codes, loaded = json.loads(done.stderr.splitlines()[-1])
+    assert codes == [0, 0, 0]
+    assert "small" in done.stdout
+    assert loaded == []

@@ -1,0 +1,352 @@
+"""Grid files, their checks, and what is printed below their tables."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ipo.experiments.compare.ablations import SETTINGS, ablations_of, to_markdown
+from ipo.experiments.compare.documents import table_of
+from ipo.experiments.compare.grid import Entry, Progress, check, entries, run_grid
+from ipo.experiments.compare.grid_file import load_grid, shipped
+from ipo.experiments.compare.methods import METHODS
+from ipo.experiments.compare.protocols import PROTOCOLS, run_config, shared_config
+from ipo.experiments.data.benchmarks.registry import REGISTRY
+from ipo.experiments.data.load import SOURCES
+from ipo.experiments.executors.base import Failure, Here
+from support.coop_root import make_root
+from support.runs import KEY, Ended, ipo
+
+SMALL = """\
+title: Small
+protocol: base-to-new
+data: [embedded:a]
+methods: [anchor, waffle]
+seeds: [1, 2]
+settings: {clip: embedded, lm: openai/gpt-4o-mini, describer: none, shots: 1, selection_shots: 1}
+"""
+
+
+@pytest.fixture()
+def small(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Write a small grid, with lines laid over it; return its file. The working directory is the test's own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+    def write(lines: str = "") -> str:
+        Path("small.yaml").write_text(yaml.safe_dump({**yaml.safe_load(SMALL), **(yaml.safe_load(lines) or {})}))
+        return "small.yaml"
+
+    return write
+
+
+@pytest.fixture()
+def bad(small: Callable[..., str], capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a grid that is refused; return the sentence."""
+
+    def run(*words: str) -> str:
+        before = sorted(Path.cwd().iterdir())
+        ended: Ended = ipo(capfd, "benchmark", *words)
+        assert (ended.code, ended.out) == (2, ""), ended
+        assert len(ended.err.splitlines()) == 1
+        assert sorted(Path.cwd().iterdir()) == before, "something was written"
+        return ended.sentence
+
+    return run
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_a_shipped_grid_holds_known_names_and_valid_settings(name: str) -> None:
+    grid = load_grid(name)
+    assert grid.protocol in PROTOCOLS
+    for spec in (*grid.data, *grid.targets):
+        assert spec.partition(":")[0] in {**REGISTRY, **SOURCES}
+    found = entries(grid, Path("out"))
+    assert len({entry.folder for entry in found}) == len(found)
+    assert len(found) == len(grid.seeds) * len(grid.data) * len(grid.methods)
+    for entry in found:
+        shared = shared_config(entry.cell)
+        asked = run_config(entry.cell)
+        assert (asked is not None) == METHODS[entry.cell.method].uses_lm
+        for key, value in dict(entry.cell.settings).items():
+            assert getattr(shared, key) == value
+            assert asked is None or getattr(asked, key) == value, "a method's own settings win over the grid's"
+
+
+def test_the_tables_of_the_paper_ship() -> None:
+    assert {"main-1-shot", "main-16-shot", "cross-dataset", "domain-generalization", "word-removal"} < set(shipped())
+    ablations = {"describer", "history", "lm", "describer-model", "pictures", "steps"}
+    assert {f"ablation-{name}" for name in ablations} == {name for name in shipped() if name.startswith("ablation-")}
+    for name in ("main-1-shot", "main-16-shot"):
+        assert len(load_grid(name).data) == 11
+        assert {variant.method for variant in load_grid(name).methods} >= {"shuffled", "no-history", "coop", "waffle"}
+
+
+@pytest.mark.parametrize("name", [name for name in shipped() if name != "domain-generalization"])
+def test_a_shipped_grid_can_begin_where_its_data_are(
+    name: str, coop_root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IPO_DATA_ROOT", str(coop_root))
+    few = ["shots=1", "selection_shots=1", "seeds=1"]  # the root holds five pictures a class
+    check(entries(load_grid(name, few), Path("out")))
+
+
+@pytest.fixture(scope="module")
+def coop_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_root(tmp_path_factory.mktemp("root"))
+
+
+def test_a_shipped_grid_without_its_data_names_the_root(bad: Callable[..., str], monkeypatch: Any) -> None:
+    monkeypatch.delenv("IPO_DATA_ROOT", raising=False)
+    assert "IPO_DATA_ROOT is not set" in bad("main-1-shot")
+    monkeypatch.setenv("IPO_DATA_ROOT", "gone")
+    assert "there is no folder gone/oxford_flowers" in bad("word-removal", "--dry-run")
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("main-1-shots", "there is no grid 'main-1-shots' (did you mean main-1-shot?); give a YAML file or one of: "),
+        ("gone.yaml", "cannot read the configuration gone.yaml: No such file"),
+        ("list.yaml", "list.yaml holds list, not a table"),
+        ("torn.yaml", "torn.yaml is not valid YAML"),
+        ("empty.yaml", "title in empty.yaml is wrong: field required"),
+    ],
+)
+def test_a_file_that_is_no_grid_is_one_sentence(bad: Callable[..., str], name: str, why: str) -> None:
+    for file, text in (("list.yaml", "- 1\n"), ("torn.yaml", "a: [\n"), ("empty.yaml", "")):
+        Path(file).write_text(text)
+    assert why in bad(name)
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        ("protocl: x", "unknown key 'protocl' in small.yaml (did you mean protocol?)"),
+        ("protocol: base-to-now", "no protocol 'base-to-now' (did you mean base-to-new?)"),
+        ("methods: [anchor, wafle]", "no method 'wafle' (did you mean waffle?)"),
+        ("methods: [anchor, {label: x, metod: y}]", "unknown key 'metod' in small.yaml (did you mean method?)"),
+        ("methods: [anchor, {method: waffle}]", "methods.1.label in small.yaml is wrong: field required"),
+        ("methods: [anchor, anchor]", "methods in small.yaml is wrong: 'anchor' is there twice"),
+        ("methods: [anchor, {label: w 1, method: waffle}, {label: w_1, method: coop}]", "'w 1' and 'w_1' would share"),
+        ("methods: [anchor, {label: Coop, method: waffle}, coop]", "the rows 'Coop' and 'coop' would share a folder"),
+        ("methods: [{label: anchor, method: coop}]", "the row 'anchor' has the method 'coop'; name no row after"),
+        ("methods: 5", "methods in small.yaml is wrong: input should be a valid list"),
+        ("methods: []", "methods in small.yaml is wrong: list should have at least 1 item"),
+        ("reference: anchr", "the reference 'anchr' is no row (did you mean anchor?); it can be anchor, waffle"),
+        ("data: []", "data in small.yaml is wrong: list should have at least 1 item"),
+        ("data: [embedded:a, embedded:a]", "'embedded:a' is there twice"),
+        ("data: ['folder:a b', 'folder:a_b']", "the data sets 'folder:a b' and 'folder:a_b' would share a folder"),
+        ("data: [eurosat_]", "unknown data 'eurosat_' (did you mean eurosat?)"),
+        ("data: ['folder:gone']", "the folder gone does not exist"),
+        ("targets: [embedded:b]", "base-to-new tests on the data set that it learns from; leave the targets out"),
+        ("protocol: cross-dataset", "name them as targets"),
+        ("seeds: 0", "seeds in small.yaml is wrong: list should have at least 1 item"),
+        ("seeds: [1, 1]", "seeds in small.yaml is wrong: 1 is there twice"),
+        ("seeds: true", "seeds in small.yaml is wrong: input should be a valid list"),
+        ("seeds: [one]", "seeds.0 in small.yaml is wrong: input should be a valid integer"),
+        ("seeds: [-1]", "seed in the settings of the grid is wrong: input should be greater than or equal to 0"),
+        ("published: history", "no ablation of 'history' was published (did you mean history_size?)"),
+        ("settings: [shots]", "settings in small.yaml is wrong: input should be a valid dictionary"),
+        ("settings: {shot: 1}", "unknown key 'shot' in the settings of the grid; did you mean 'shots'?"),
+        ("settings: {shots: many}", "shots in the settings of the grid is wrong: input should be a valid integer"),
+        ("settings: {seed: 1}", "seed is set by the cell and its method"),
+        ("settings: {budget_usd: 1}", "budget_usd would give methods different budgets"),
+        ("settings: {shots: 100}", "has 4 base pictures in train and 100 are needed"),
+        ("settings: {clip: ViT-B-33/openai}", "no CLIP named 'ViT-B-33'; did you mean ViT-B-32"),
+        (
+            "methods: [anchor, {label: i, method: ipo-code, settings: {lm: nobody/x}}]",
+            "litellm knows no provider for 'nobody/x'",
+        ),
+        (
+            "methods: [anchor, {label: i, method: ipo-code, settings: {lm: openai/x, stps: 1}}]",
+            "unknown key 'stps' in the settings of the grid; did you mean 'steps'?",
+        ),
+    ],
+)
+def test_bad_content_is_one_sentence(small: Callable[..., str], bad: Callable[..., str], lines: str, why: str) -> None:
+    assert why in bad(small(lines))
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["stps=3"], "unknown key 'stps' (did you mean steps?)"),
+        (["protocl=few-shot"], "unknown key 'protocl' (did you mean protocol?)"),
+        (["steps"], "cannot read 'steps'; settings are written key=value"),
+        (["steps=many"], "steps in the settings of the grid is wrong"),
+        (["seeds=few"], "seeds.0 in small.yaml is wrong"),
+        (["--executor=pool"], "there is no executor 'pool'"),
+        (["--out=small.yaml/x"], "small.yaml is a file; choose another --out"),
+    ],
+)
+def test_bad_words_are_one_sentence(
+    small: Callable[..., str], bad: Callable[..., str], words: list[str], why: str
+) -> None:
+    assert why in bad(small(), *words)
+
+
+def test_a_missing_key_is_named_before_anything_is_done(
+    small: Callable[..., str], bad: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    assert "needs OPENAI_API_KEY" in bad(small("methods: [anchor, no-history]"))
+
+
+def test_words_fill_the_grid_and_the_settings_that_all_rows_share(small: Callable[..., str]) -> None:
+    words = ["data=embedded:a,embedded:b", "methods=anchor, coop", "seeds=3", "shots=2", "title=A title", "lm=local"]
+    grid = load_grid(small(), words)
+    assert grid.data == ["embedded:a", "embedded:b"]
+    assert [(variant.label, variant.method) for variant in grid.methods] == [("anchor", "anchor"), ("coop", "coop")]
+    assert grid.seeds == [0, 1, 2]
+    assert grid.settings["shots"] == 2 and grid.settings["lm"] == "local" and grid.settings["clip"] == "embedded"
+    assert load_grid(small(), ["seeds=4,7"]).seeds == load_grid(small(), ["seeds=[4, 7]"]).seeds == [4, 7]
+    assert load_grid(small("settings: {}"), ["shots=2"]).settings == {"shots": 2}
+
+
+def test_a_grid_without_a_suffix_may_be_a_file(small: Callable[..., str]) -> None:
+    Path("mine").write_text(Path(small()).read_text())
+    assert load_grid("mine").title == "Small"
+
+
+def test_the_grid_that_is_kept_is_the_grid_that_was_run(small: Callable[..., str]) -> None:
+    grid = load_grid(small(), ["seeds=2", "steps=3"])
+    Path("kept.yaml").write_text(grid.to_yaml())
+    assert load_grid("kept.yaml") == grid
+
+
+def test_cells_come_seed_by_seed_and_a_rows_own_settings_win(small: Callable[..., str]) -> None:
+    methods = "methods: [anchor, {label: longer, method: ipo-paper, settings: {steps: 9}}]"
+    found = entries(load_grid(small(methods), ["steps=3", "data=embedded:a,embedded:b"]), Path("out"))
+    assert [(entry.cell.seed, entry.cell.data, entry.label) for entry in found] == [
+        (seed, data, label)
+        for seed in (1, 2)
+        for data in ("embedded:a", "embedded:b")
+        for label in ("anchor", "longer")
+    ]
+    assert [dict(entry.cell.settings)["steps"] for entry in found[:2]] == [3, 9]
+    assert found[1].folder == Path("out/cells/embedded-a/longer/seed-1")
+
+
+def test_a_long_name_makes_a_folder_that_file_systems_take(small: Callable[..., str]) -> None:
+    (first, *_) = entries(load_grid(small(), [f"data=folder:{'x' * 300}/pets"]), Path("out"))
+    assert first.folder.parts[2].endswith("x-pets") and len(first.folder.parts[2]) <= 100
+
+
+@pytest.fixture()
+def found(small: Callable[..., str]) -> list[Entry]:
+    return entries(load_grid(small(), ["seeds=2"]), Path("out"))
+
+
+def test_what_is_left_is_told_at_each_rows_own_pace(found: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
+    def act(entry: Entry) -> dict[str, Any]:
+        entry.folder.mkdir(parents=True)
+        seconds = {"anchor": 1.0, "waffle": 10.0}[entry.label]
+        (entry.folder / "seconds.json").write_text(json.dumps({"seconds": seconds}))
+        return {}
+
+    monkeypatch.setattr("ipo.experiments.compare.grid.run_entry", act)
+    told: list[Progress] = []
+    run_grid(found, {}, Here(), told.append)
+    assert [progress.left for progress in told] == [3, 11, 10, 0]
+    assert [(progress.done, progress.total, progress.usd) for progress in told] == [(n, 4, 0) for n in (1, 2, 3, 4)]
+
+
+def test_a_damaged_record_of_time_stops_no_grid(found: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
+    def act(entry: Entry) -> dict[str, Any]:
+        entry.folder.mkdir(parents=True)
+        (entry.folder / "seconds.json").write_text("" if entry.label == "anchor" else '{"seconds": 2}')
+        return {}
+
+    monkeypatch.setattr("ipo.experiments.compare.grid.run_entry", act)
+    told: list[Progress] = []
+    run_grid(found, {}, Here(), told.append)
+    assert [progress.left for progress in told] == [None, 4, 2, 0]
+
+
+def test_a_failures_trace_stays_until_the_cell_is_mended(found: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
+    def act(entry: Entry) -> dict[str, Any]:
+        if broken and entry.label == "waffle":
+            raise RuntimeError(f"the key {KEY} broke")
+        return {}
+
+    monkeypatch.setattr("ipo.experiments.compare.grid.run_entry", act)
+    broken = True
+    outcome = run_grid(found, {}, Here(), lambda progress: None)
+    assert [isinstance(content, Failure) for content in outcome.contents] == [False, True] * 2
+    (trace, _) = Path("out").rglob("failure.txt")
+    assert "RuntimeError: the key [redacted] broke" in trace.read_text()
+    broken = False
+    run_grid(found, {}, Here(), lambda progress: None)
+    assert not list(Path("out").rglob("failure.txt"))
+
+
+def test_the_published_ablation_stands_below_the_table_with_its_source(
+    small: Callable[..., str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    ended = ipo(capfd, "benchmark", small("published: history_size\nmethods: [anchor, class-name]"), "seeds=1")
+    assert ended.code == 0
+    text = Path("runs/small/table.md").read_text()
+    assert ended.out == text
+    section = text.partition("\n### Published: history length\n")[2]
+    assert "| history length | base | new | H |" in section
+    assert "| 20 | 71.76 | 77.00 | 74.29 |" in section
+    assert "mean of the 11 data sets, 1 shot. Source: IPO paper (arXiv 2410.15397)" in section
+    (ablation,) = json.loads(Path("runs/small/table.json").read_text())["ablations"]
+    assert ablation["values"]["0"] == {"base": 69.15, "new": 75.2, "H": 72.04}
+    assert ablation["source"] in section and ablation["checked"]
+    assert "history length" not in Path("runs/small/table.csv").read_text()
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_every_published_value_is_printed(setting: str) -> None:
+    text = to_markdown(ablations_of(setting))
+    printed = re.findall(r"\d+\.\d\d(?= \|)", text)
+    values = [value for one in ablations_of(setting) for row in one.values.values() for value in row.values()]
+    assert printed == [f"{value:.2f}" for value in values]
+    assert text.count("Source: ") == len(ablations_of(setting)) > 0
+
+
+def test_a_grid_of_one_setting_names_its_published_ablation() -> None:
+    for name in shipped():
+        grid = load_grid(name)
+        varied = {key for variant in grid.methods for key in variant.settings}
+        if grid.published is not None:
+            assert varied == {grid.published}
+        else:
+            assert not varied & set(SETTINGS)
+
+
+def test_no_table_is_made_of_cells_without_scores(small: Callable[..., str], found: list[Entry]) -> None:
+    grid = load_grid(small(), ["seeds=2"])
+    assert table_of(grid, found, [Failure("LMError", "no luck"), None, None, None]) is None
+
+
+def test_a_title_cannot_break_the_page(small: Callable[..., str], capfd: pytest.CaptureFixture[str]) -> None:
+    ended = ipo(capfd, "benchmark", small('title: "a <b>\\n# c"\nmethods: [anchor]'), "seeds=1")
+    assert ended.out.startswith("## a &lt;b> # c\n\n### base-to-new, 1 seed\n")
+
+
+def test_a_dry_run_fetches_no_weights(
+    small: Callable[..., str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("IPO_CACHE_DIR", str(tmp_path / "empty"))
+    words = ["methods=anchor,no-history", "lm=local/base", "steps=2", "candidates_per_step=5", "seeds=2"]
+    ended = ipo(capfd, "benchmark", small(), *words, "--dry-run", "--json")
+    assert (ended.code, ended.err) == (0, "")
+    rows = json.loads(ended.out)["rows"]
+    assert rows["no-history"] | {"tokens": 0} == {
+        "cells": 2,
+        "finished": 0,
+        "calls": 2 * 13,
+        "tokens": 0,
+        "usd": 0,
+        "seconds": 2 * 20,
+    }
+    assert not (tmp_path / "empty").exists() and not Path("runs").exists()

@@ -1,0 +1,198 @@
+"""The methods under test, on the real small CLIP and real pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ipo.experiments.compare.methods import METHODS, Absent, Job
+from ipo.experiments.compare.methods.coop import CoOp, _published_epochs
+from ipo.experiments.compare.methods.fixed import imagenet_templates
+from ipo.experiments.data import draw, load_data
+from ipo.experiments.run.config import build
+from ipo.metrics.clip import Clip
+from ipo.metrics.errors import InputError
+from ipo.metrics.reward import ClipReward
+from ipo.metrics.template import ANCHOR, SLOT, problem
+from ipo.metrics.text_tower import encode_templates
+
+NAMES = ["cat", "birthday cake", "hot_dog"]
+
+
+@pytest.fixture()
+def job(clip: Clip, cache: Path, tmp_path: Path) -> Callable[..., Job]:
+    """Make a job on a few classes of the embedded pictures."""
+
+    def make(data: str = "embedded:a", classes: int = 12, hand_written: str | None = None, **settings: Any) -> Job:
+        config = build({"data": data, "shots": 2, "selection_shots": 1, **settings}, where="the test")
+        whole = load_data(config.data, seed=config.seed)
+        few = replace(
+            whole,
+            class_names=whole.class_names[:classes],
+            **{part: tuple(i for i in whole.part(part) if i.label < classes) for part in ("train", "val", "test")},  # type: ignore[arg-type]
+        )
+        drawn = draw(few, config.shots, config.selection_shots, config.seed)
+        sealed = replace(drawn, test=(), new_test=())
+        return Job(config, ClipReward(clip, drawn.class_names), sealed, hand_written, tmp_path)
+
+    return make
+
+
+def encoded(job: Job, part: str) -> Any:
+    return job.reward.examples(job.drawn.examples(part))  # type: ignore[arg-type]
+
+
+def test_one_template_is_to_the_bit_what_the_reward_scores(clip: Clip, job: Callable[..., Job]) -> None:
+    for name, template in (("anchor", ANCHOR), ("class-name", SLOT)):
+        fitted = METHODS[name].fit(job())
+        assert fitted.templates == ((template, 1.0),)
+        ours = fitted.class_embeddings(NAMES)
+        assert np.array_equal(ours, encode_templates(clip.model, clip.tokenizer, [template], NAMES)[0])
+
+
+def test_hand_written_takes_the_data_sets_own_template_and_no_other(job: Callable[..., Job]) -> None:
+    own = "a photo of a <CLASS>, a type of pet."
+    assert METHODS["hand-written"].fit(job(hand_written=own)).templates == ((own, 1.0),)
+    with pytest.raises(Absent, match="no hand-written template exists"):
+        METHODS["hand-written"].fit(job())
+
+
+def test_ensemble_80_is_open_clips_zero_shot_classifier(clip: Clip, job: Callable[..., Job]) -> None:
+    from open_clip import OPENAI_IMAGENET_TEMPLATES, build_zero_shot_classifier
+
+    theirs = build_zero_shot_classifier(clip.model, clip.tokenizer, NAMES[:2], OPENAI_IMAGENET_TEMPLATES)
+    ours = METHODS["ensemble-80"].fit(job()).class_embeddings(NAMES[:2])
+    assert np.abs(ours - theirs.numpy().T).max() < 1e-5
+
+
+def test_best_of_80_is_the_best_of_them_on_the_search_pictures(job: Callable[..., Job]) -> None:
+    given = job(selection="search")
+    fitted = METHODS["best-of-80"].fit(given)
+    scores = given.reward.score(imagenet_templates(), encoded(given, "search"))
+    best = max(scores, key=lambda score: (score.accuracy, -score.loss))
+    assert best.template != ANCHOR
+    assert fitted.templates == ((best.template, 1.0),)
+    assert fitted.budget.proposals == 79  # the anchor is one of the 80, and where the search starts
+    assert fitted.budget.calls == 0
+
+
+def test_best_of_80_is_chosen_on_the_selection_pictures_as_a_search_is(job: Callable[..., Job]) -> None:
+    negatives, plain = job(), job("embedded:b")
+    chosen = METHODS["best-of-80"].fit(negatives)
+    assert chosen.choice is not None and chosen.choice["how"] == "held-back pictures"
+    held_back = encoded(negatives, "selection")
+    ((template, _),) = chosen.templates or ()
+    anchor, winner = negatives.reward.score([ANCHOR, template], held_back)
+    assert winner.accuracy - anchor.accuracy == pytest.approx(chosen.choice["gain"], abs=1e-6)
+    assert winner.accuracy > anchor.accuracy  # negatives: the words that say so are among the 80
+    kept = METHODS["best-of-80"].fit(plain)
+    assert kept.choice is not None and kept.choice["kept_initial"]
+    assert kept.templates == ((ANCHOR, 1.0),)
+
+
+def test_waffle_is_noise_that_depends_on_the_seed_alone(job: Callable[..., Job]) -> None:
+    first, again, other = (METHODS["waffle"].fit(job(seed=seed)).templates for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+    assert first is not None and len(set(first)) == 30
+    assert [problem(template) for template, _ in first] == [None] * 30
+    noises = [template.removeprefix("A photo of a <CLASS>, which has ").removesuffix(".") for template, _ in first]
+    assert all(noise.isalpha() and noise.islower() for noise in noises[::2])  # real words first
+    assert sum(noise.isalpha() and noise.islower() for noise in noises[1::2]) < 3
+
+
+def test_waffles_noise_has_the_shape_of_the_class_names(job: Callable[..., Job], clip: Clip) -> None:
+    given = replace(job(), reward=ClipReward(clip, ["grizzly_bears", "polar bear"]))
+    templates = METHODS["waffle"].fit(given).templates or ()
+    for words, characters in zip(templates[::2], templates[1::2], strict=True):
+        assert all(len(w) <= 5 for w in words[0].partition("which has ")[2].rstrip(".").split())
+        assert len(words[0].partition("which has ")[2].split()) == 2
+        assert [len(c) for c in characters[0].partition("which has ")[2][:-1].split(", ")] == [5, 5]
+
+
+def test_coop_before_the_first_epoch_is_the_template_that_it_starts_from(clip: Clip, job: Callable[..., Job]) -> None:
+    ours = CoOp(epochs=0).fit(job()).class_embeddings(NAMES)
+    theirs = encode_templates(clip.model, clip.tokenizer, [ANCHOR], NAMES)[0]
+    assert np.abs(ours - theirs).max() < 1e-5
+
+
+def test_coop_starts_from_the_template_in_openais_form_of_the_model_too(job: Callable[..., Job]) -> None:
+    """There the text tower is the model itself; it has no weights here, which does not matter for the comparison."""
+    from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+
+    model = CLIP(
+        embed_dim=32,
+        vision_cfg=CLIPVisionCfg(layers=1, width=32, head_width=16, image_size=48, patch_size=16),
+        text_cfg=CLIPTextCfg(context_length=20, width=32, heads=2, layers=2),
+        quick_gelu=True,
+    )
+    given = job()
+    other = Clip("openai's form", model, given.clip.preprocess, _short(given.clip.tokenizer, 20))
+    learned = CoOp(epochs=0).fit(replace(given, reward=ClipReward(other, given.reward.class_names)))
+    theirs = encode_templates(other.model, other.tokenizer, [ANCHOR], NAMES)[0]
+    assert np.abs(learned.class_embeddings(NAMES) - theirs).max() < 1e-5
+    assert np.abs(theirs[0] - theirs[1]).max() > 1e-3  # else any two towers would agree
+
+
+def _short(tokenizer: Any, length: int) -> Any:
+    short = copy(tokenizer)
+    short.context_length = length
+    return short
+
+
+def test_coop_learns_and_leaves_the_clip_as_it_is(clip: Clip, job: Callable[..., Job]) -> None:
+    given = job()
+    before = encode_templates(clip.model, clip.tokenizer, [ANCHOR], NAMES)
+    start, end = (CoOp(epochs).fit(given) for epochs in (0, 100))
+    pictures = encoded(given, "search")
+    losses = [
+        given.reward.score_embeddings("", fitted.class_embeddings(given.reward.class_names), pictures).loss
+        for fitted in (start, end)
+    ]
+    assert losses[1] < losses[0] - 0.005
+    assert end.templates is None
+    assert np.array_equal(before, encode_templates(clip.model, clip.tokenizer, [ANCHOR], NAMES))
+    assert all(weight.grad is None and not weight.requires_grad for weight in clip.model.parameters())
+
+
+def test_coop_does_not_depend_on_the_number_of_threads(job: Callable[..., Job]) -> None:
+    import torch
+
+    given, threads = job(), torch.get_num_threads()
+    found = []
+    try:
+        for number in (1, 2):
+            torch.set_num_threads(number)
+            found.append(CoOp(epochs=3).fit(given).context)
+            assert torch.get_num_threads() == number
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*found)
+
+
+def test_coop_says_which_towers_it_cannot_enter(job: Callable[..., Job]) -> None:
+    from open_clip.model import CLIPTextCfg, CLIPVisionCfg, CustomTextCLIP
+
+    model = CustomTextCLIP(
+        embed_dim=32,
+        vision_cfg=CLIPVisionCfg(layers=1, width=32, head_width=16, image_size=48, patch_size=16),
+        text_cfg=CLIPTextCfg(context_length=20, width=32, heads=2, layers=1, no_causal_mask=True),
+    )
+    given = job()
+    other = Clip("two-way", model, given.clip.preprocess, _short(given.clip.tokenizer, 20))
+    with pytest.raises(InputError, match=r"text tower of two-way \(its attention is not causal\); leave coop out"):
+        CoOp().fit(replace(given, reward=ClipReward(other, given.reward.class_names)))
+
+
+@pytest.mark.parametrize(
+    ("data", "shots", "epochs"),
+    [("embedded", 1, 50), ("dtd", 2, 100), ("dtd", 4, 100), ("dtd", 8, 200), ("imagenet:root", 16, 50)],
+)
+def test_coop_trains_as_long_as_published(data: str, shots: int, epochs: int) -> None:
+    assert _published_epochs(data, shots) == epochs

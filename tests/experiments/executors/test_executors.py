@@ -1,0 +1,188 @@
+"""Executors: the same outcomes in the same order, dead workers retried, nothing left running."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipo.experiments.executors.base import DIED, Executor, Failure, make_executor
+from ipo.experiments.executors.ray import Ray
+from ipo.metrics.errors import InputError
+from support.cells import cell, sums, threads
+
+
+@pytest.fixture(scope="module")
+def local_ray() -> Iterator[None]:
+    """Ray on this machine with two workers, started the way the executor starts it, once for all tests here."""
+    import ray
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # `support` is not installed
+        assert Ray(None, 1)._connect()
+        assert ray.cluster_resources()["CPU"] >= 2
+        yield
+        ray.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The same number of threads for all: what makes outcomes equal to the last bit."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    yield
+
+
+def items(tmp_path: Path, name: str, *, deaths: bool = True) -> list[dict[str, Any]]:
+    log, mark = str(tmp_path / f"{name}.log"), str(tmp_path / f"{name}.mark")
+    made: list[dict[str, Any]] = [{"value": value, "log": log} for value in range(8)]
+    made[0]["sleep"] = 0.3  # finishes after others
+    made[2]["do"] = "raise"
+    made[4]["do"] = "bad input"
+    if deaths:
+        made[1] |= {"do": "die once", "mark": mark}
+        made[6]["do"] = "die"
+    return made
+
+
+def attempts(tmp_path: Path, name: str) -> list[int]:
+    return sorted(int(line) for line in (tmp_path / f"{name}.log").read_text().split())
+
+
+def alive(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def gone(process: int) -> bool:
+    deadline = time.monotonic() + 10
+    while alive(process) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not alive(process)
+
+
+WANTED: list[Any] = [0, 1, Failure("ValueError", "no 2"), 9, Failure("InputError", "mend it."), 25, 36, 49]
+
+
+def run(executor: Executor, work: list[dict[str, Any]]) -> list[Any]:
+    told: dict[int, Any] = {}
+    outcomes = executor.run(cell, work, lambda index, outcome: told.setdefault(index, outcome))
+    assert [told[index] for index in range(len(work))] == outcomes
+    return outcomes
+
+
+def test_a_cluster_that_is_not_there_is_one_sentence() -> None:
+    with pytest.raises(InputError, match="cannot reach Ray at nowhere"):
+        make_executor("ray:nowhere").run(cell, [{"value": 1}])
+
+
+def test_here(tmp_path: Path) -> None:
+    outcomes = run(make_executor("here"), items(tmp_path, "here", deaths=False))
+    assert outcomes == WANTED
+    assert "in cell" in outcomes[2].trace
+    assert outcomes[4].trace == ""
+
+
+@pytest.mark.parametrize("spec", ["pool:2", "ray"])
+def test_the_same_outcomes_in_other_processes_and_a_dead_worker_costs_only_its_own_item(
+    spec: str, tmp_path: Path, local_ray: None
+) -> None:
+    outcomes = run(make_executor(spec), items(tmp_path, "there"))
+    dead = outcomes.pop(6)
+    assert (dead.kind, "died 3 times" in dead.message) == (DIED, True)
+    assert outcomes == WANTED[:6] + WANTED[7:]
+    assert attempts(tmp_path, "there") == [0, 1, 1, 2, 3, 4, 5, 6, 6, 6, 7]
+
+
+def test_outcomes_are_equal_to_the_last_bit(local_ray: None) -> None:
+    here = make_executor("here").run(sums, [0, 1, 2])
+    assert here == make_executor("pool:2").run(sums, [0, 1, 2])
+    assert here == make_executor("ray").run(sums, [0, 1, 2])
+    assert len(set(map(str, here))) == 3
+
+
+@pytest.mark.parametrize("spec", ["here", "pool:1"])
+def test_items_compute_with_the_threads_that_were_asked_for(spec: str) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    assert make_executor(spec).run(threads, [0]) == [("1", 1)]
+    assert make_executor(spec, threads=2).run(threads, [0]) == [("2", 2)]
+    assert (os.environ["OMP_NUM_THREADS"], torch.get_num_threads()) == ("1", before)
+
+
+def test_a_pool_shares_the_cores_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(os, "cpu_count", lambda: 9)
+    assert make_executor("here").threads is None
+    assert make_executor("pool:4").threads == 2
+    assert make_executor("pool:20").threads == 1
+
+
+def test_a_result_that_cannot_be_sent_is_a_failure_and_no_death() -> None:
+    work = [{"value": 1, "do": "unpicklable"}, {"value": 2}]
+    failure, four = make_executor("pool:1").run(cell, work)
+    assert isinstance(failure, Failure)
+    assert failure.kind != DIED
+    assert "pickle" in failure.message
+    assert four == 4
+
+
+def test_an_interrupt_stops_all_workers(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.path[:0] = sys.argv[3:]\n"
+        "from pathlib import Path\n"
+        "from ipo.experiments.executors.base import make_executor\n"
+        "from support.cells import pid\n"
+        "if __name__ == '__main__':\n"
+        "    try:\n"
+        "        make_executor('pool:2').run(pid, [Path(sys.argv[1]), Path(sys.argv[2])])\n"
+        "    except KeyboardInterrupt:\n"
+        "        sys.exit(130)\n"
+    )
+    script = tmp_path / "main.py"
+    script.write_text(code)
+    for how, wanted in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
+        files = [tmp_path / f"{how}-{i}" for i in range(2)]
+        parent = subprocess.Popen(
+            [sys.executable, str(script), *map(str, files), *sys.path],
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        try:
+            deadline = time.monotonic() + 30
+            while not all(file.exists() and file.read_text() for file in files):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            workers = [int(file.read_text()) for file in files]
+            assert all(alive(worker) for worker in workers)
+            parent.send_signal(how)
+            assert parent.wait(20) == wanted
+            assert all(gone(worker) for worker in workers)
+        finally:
+            parent.kill()
+
+
+@pytest.mark.parametrize("spec", ["", "there", "pool", "pool:", "pool:0", "pool:two", "pool:-1", "ray:", "here:2"])
+def test_an_unknown_executor_is_one_sentence(spec: str) -> None:
+    with pytest.raises(InputError, match="there is no executor"):
+        make_executor(spec)
+
+
+def test_without_ray_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=r"pip install 'ipo-prompts\[ray\]'"):
+        make_executor("ray")
+
+
+def test_a_task_that_no_machine_can_hold_does_not_wait_for_ever(local_ray: None) -> None:
+    with pytest.raises(InputError, match="asks for 1000 cores"):
+        make_executor("ray", threads=1000).run(cell, [{"value": 1}])

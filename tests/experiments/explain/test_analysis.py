@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ipo.experiments.data import Item, draw, load_data
+from ipo.experiments.explain.analysis import (
+    MOST_CONFUSIONS,
+    MOST_FLIPS,
+    Compared,
+    analyse,
+    class_rows,
+    confusions,
+    flips,
+    short_name,
+    thumbnail,
+)
+from ipo.metrics.clip import Clip
+from ipo.metrics.features import FeatureStore
+from ipo.metrics.pictures import Picture
+from ipo.metrics.reward import ClipReward, EncodedPictures, Score
+from ipo.metrics.template import ANCHOR
+
+NEGATIVE = "an x-ray of a <CLASS> with neon colors, in dim light."
+
+
+class Job:
+    """The embedded job with base and new classes, for any two templates."""
+
+    def __init__(self, clip: Clip) -> None:
+        self.drawn = draw(load_data("embedded", seed=0), 4, 2, 0, "base")
+        store = FeatureStore(clip)
+        self.reward = ClipReward(clip, self.drawn.class_names, store)
+        self.new = ClipReward(clip, self.drawn.new_class_names, store)
+
+    def parts(self, template: str, initial: str = ANCHOR) -> dict[str, Compared]:
+        drawn = self.drawn
+        rows = {"selection": (self.reward, drawn.selection), "test": (self.reward, drawn.test)}
+        rows["new"] = (self.new, drawn.new_test)
+        return {name: self._part(reward, items, initial, template) for name, (reward, items) in rows.items()}
+
+    def _part(self, reward: ClipReward, items: Sequence[Item], initial: str, template: str) -> Compared:
+        pictures = reward.encode([item.picture for item in items], [item.label for item in items])
+        scores = reward.score([initial, template], pictures)
+        return Compared(items, pictures, reward.class_names, [str(item.label) for item in items], *scores)
+
+
+@pytest.fixture(scope="module")
+def job(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IPO_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        return Job(clip)
+
+
+@pytest.fixture(scope="module")
+def found(job: Job) -> dict[str, Any]:
+    return analyse(job.parts(NEGATIVE), job.reward)
+
+
+def made(labels: Sequence[int], before: Sequence[int], after: Sequence[int], names: Sequence[str]) -> Compared:
+    """Two templates' predictions, given outright: what is counted from them can be worked out by hand."""
+    truth = np.asarray(labels, dtype=np.int64)
+    png = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(png, "PNG")
+    items = [
+        Item(Picture.from_bytes(f"/home/me/{i}.png", png.getvalue()), label, str(i)) for i, label in enumerate(labels)
+    ]
+    scores = []
+    for predictions in (np.asarray(before), np.asarray(after)):
+        hits = predictions == truth
+        scores.append(Score("a <CLASS>", float(hits.mean()), 1.0, hits, np.where(hits, 0.5, 1.5), predictions))
+    return Compared(items, EncodedPictures(np.zeros((len(truth), 2), np.float32), truth), names, None, *scores)
+
+
+def test_the_file_is_whole_small_and_the_same_each_time(job: Job, found: dict[str, Any]) -> None:
+    text = json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False)
+    assert list(found) == ["schema", "words", "classes", "confusions", "flips"]
+    assert len(text.encode()) < 400_000
+    assert str(Path(__file__).parents[2]) not in text
+    assert json.dumps(analyse(job.parts(NEGATIVE), job.reward), indent=2, ensure_ascii=False) == text
+
+
+def test_the_parts_agree_with_the_scores(job: Job, found: dict[str, Any]) -> None:
+    parts = job.parts(NEGATIVE)
+    for name in ("test", "new"):
+        rows = [row for row in found["classes"] if row["part"] == name]
+        assert [row["name"] for row in rows] == list(parts[name].class_names)
+        n = sum(row["n"] for row in rows)
+        assert n == parts[name].initial.n
+        for which in ("initial", "optimised"):
+            score: Score = getattr(parts[name], which)
+            assert sum(row["n"] * row[which] for row in rows) / n == pytest.approx(score.accuracy, abs=1e-6)
+        change = parts[name].optimised.loss - parts[name].initial.loss
+        assert sum(row["n"] * row["loss_change"] for row in rows) / n == pytest.approx(change, abs=1e-6)
+    right = {
+        which: sum(int(getattr(parts[name], which).hits.sum()) for name in ("test", "new"))
+        for which in ("initial", "optimised")
+    }
+    totals = found["flips"]["gained_total"], found["flips"]["lost_total"]
+    assert totals[0] - totals[1] == right["optimised"] - right["initial"]
+    assert min(totals) > 0
+
+
+def test_flips_are_spread_over_classes_with_thumbnails(found: dict[str, Any]) -> None:
+    for kind in ("gained", "lost"):
+        rows = found["flips"][kind]
+        assert len(rows) == min(MOST_FLIPS, found["flips"][f"{kind}_total"])
+        for row in rows:
+            right, wrong = ("after", "before") if kind == "gained" else ("before", "after")
+            assert row[right] == row["class"] != row[wrong]
+            assert "/" not in row["picture"]
+            head, data = row["thumbnail"].split(",")
+            assert head == "data:image/jpeg;base64"
+            with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+                assert (image.format, image.mode) == ("JPEG", "RGB")
+                assert max(image.size) <= 96
+    gained = [row["class"] for row in found["flips"]["gained"]]
+    assert len(set(gained)) == len(gained)
+
+
+def test_words_are_never_tried_on_sealed_pictures(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = job.parts(NEGATIVE)
+    seen: list[EncodedPictures] = []
+    real = ClipReward.score
+
+    def watched(self: ClipReward, templates: Sequence[str], pictures: EncodedPictures) -> list[Score]:
+        seen.append(pictures)
+        return real(self, templates, pictures)
+
+    monkeypatch.setattr(ClipReward, "score", watched)
+    analyse(parts, job.reward)
+    assert len(seen) == 1
+    assert seen[0] is parts["selection"].pictures
+
+
+def test_without_selection_pictures_the_reason_stands_in_place_of_the_words(job: Job) -> None:
+    parts = {name: part for name, part in job.parts(NEGATIVE).items() if name != "selection"}
+    without = analyse(parts, job.reward)
+    assert without["words"] is None
+    assert without["words_missing"].endswith("selection=held-back and selection_shots of at least 1 to see it.")
+    assert without["classes"]
+
+
+def test_the_initial_template_flips_nothing(job: Job) -> None:
+    same = analyse(job.parts(ANCHOR), job.reward)
+    assert same["confusions"] == {"vanished": [], "appeared": []}
+    assert same["flips"] == {"gained": [], "lost": [], "gained_total": 0, "lost_total": 0}
+    assert {(row["gain"], row["loss_change"]) for row in same["classes"]} == {(0.0, 0.0)}
+    assert same["words"]["template"] == ANCHOR
+
+
+def test_confusions_are_counted_by_pair_over_both_parts() -> None:
+    test = made([0, 0, 0, 1, 1], before=[1, 1, 0, 0, 1], after=[0, 0, 1, 1, 1], names=["cat", "dog"])
+    new = made([0, 0, 1], before=[0, 0, 1], after=[1, 1, 1], names=["bus", "car"])
+    assert confusions([test, new]) == {
+        "vanished": [
+            {"true": "cat", "predicted": "dog", "initial": 2, "optimised": 1},
+            {"true": "dog", "predicted": "cat", "initial": 1, "optimised": 0},
+        ],
+        "appeared": [{"true": "bus", "predicted": "car", "initial": 0, "optimised": 2}],
+    }
+
+
+def test_only_the_largest_changes_are_kept_and_the_largest_first() -> None:
+    names = [f"class {i:02d}" for i in range(20)]
+    labels = [i for i in range(20) for _ in range(i + 1)]
+    part = made(labels, before=labels, after=[(i + 1) % 20 for i in labels], names=names)
+    appeared = confusions([part])["appeared"]
+    assert [row["optimised"] for row in appeared] == list(range(20, 20 - MOST_CONFUSIONS, -1))
+
+
+def test_a_class_without_pictures_has_no_row() -> None:
+    part = made([0, 0, 2], before=[0, 1, 0], after=[0, 0, 0], names=["cat", "dog", "hot_dog"])
+    assert class_rows("test", part) == [
+        {"name": "cat", "part": "test", "n": 2, "initial": 0.5, "optimised": 1.0, "gain": 0.5, "loss_change": -0.5},
+        {"name": "hot_dog", "part": "test", "n": 1, "initial": 0.0, "optimised": 0.0, "gain": 0.0, "loss_change": 0.0},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("flipped", "shown"),
+    [
+        ([1] * 30, [i * 30 // 12 for i in range(12)]),  # one a class, evenly over the classes
+        ([9, 2, 9], [0, 0, 0, 0, 0, 1, 1, 2, 2, 2, 2, 2]),  # the small class whole, the others in turn
+        ([2, 1], [0, 0, 1]),
+    ],
+)
+def test_no_class_crowds_out_the_others(flipped: list[int], shown: list[int]) -> None:
+    names = [str(i) for i in range(len(flipped) + 1)]
+    labels = [label for label, count in enumerate(flipped) for _ in range(count)]
+    part = made(labels, before=[len(flipped)] * len(labels), after=labels, names=names)
+    found = flips([part])
+    assert sorted(int(row["class"]) for row in found["gained"]) == shown
+    assert found["gained_total"] == sum(flipped)
+    assert len({row["picture"] for row in found["gained"]}) == len(shown)
+    assert found["lost"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("/home/me/my pets/cat/01 a.webp", "01 a.webp"),
+        (r"C:\Users\me\cat.png", "cat.png"),
+        ("row 12 of /home/me/pets.parquet", "row 12 of pets.parquet"),
+        ("row 3 of test of parquet:pets", "row 3 of test of parquet:pets"),
+        ("cat.png", "cat.png"),
+    ],
+)
+def test_a_short_name_has_no_folders(name: str, short: str) -> None:
+    assert short_name(name) == short
+
+
+@pytest.mark.parametrize(
+    ("mode", "form"), [("RGB", "JPEG"), ("RGBA", "PNG"), ("L", "JPEG"), ("P", "GIF"), ("CMYK", "JPEG")]
+)
+def test_a_thumbnail_is_small_and_tells_nothing_else(mode: str, form: str) -> None:
+    original = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x010E] = "at my home"
+    options: dict[str, Any] = {"comment": b"at my home"} if form in ("JPEG", "GIF") else {}
+    if form != "GIF":
+        options |= {"exif": exif, "icc_profile": b"at my home"}
+    Image.effect_noise((400, 200), 60).convert(mode).save(original, form, **options)
+    assert b"at my home" in original.getvalue()
+    data = base64.b64decode(thumbnail(Picture.from_bytes("x", original.getvalue())).split(",")[1])
+    assert b"at my home" not in data
+    with Image.open(io.BytesIO(data)) as image:
+        assert (image.size, image.mode, image.format) == ((96, 48), "RGB", "JPEG")
+        assert not image.getexif()
+    assert len(data) < 8_000

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ipo.experiments.data import draw, load_data
+from ipo.experiments.explain.word_effects import holm, word_effects
+from ipo.metrics.clip import Clip
+from ipo.metrics.reward import ClipReward, EncodedPictures, Score
+
+X_RAY = "an x-ray of a <CLASS> with neon colors, in dim light."
+
+
+@pytest.fixture(scope="module")
+def selection(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> tuple[ClipReward, EncodedPictures, list[str]]:
+    drawn = draw(load_data("embedded", seed=0), 4, 2, 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IPO_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        reward = ClipReward(clip, drawn.class_names)
+        pictures = reward.encode([i.picture for i in drawn.selection], [i.label for i in drawn.selection])
+    return reward, pictures, [str(item.label) for item in drawn.selection]
+
+
+def effects(selection: tuple[ClipReward, EncodedPictures, list[str]], template: str) -> dict[str, Any]:
+    reward, pictures, groups = selection
+    found = word_effects(reward, pictures, reward.score([template], pictures)[0], groups)
+    json.dumps(found, allow_nan=False)
+    return found
+
+
+def test_the_words_that_name_the_shift_matter_and_others_do_not(selection: Any) -> None:
+    found = effects(selection, "a <CLASS>, a photograph with neon colors on a dark background.")
+    rows = {(row["kind"], row["text"]): row for row in found["changes"]}
+    named, plain = rows["remove", "with neon colors"], rows["placebo", "photograph"]
+    assert named["accuracy"]["change"] < -0.1 and named["accuracy"]["ci95"][1] < 0
+    assert named["loss"]["change"] > 0.1 and named["loss"]["ci95"][0] > 0
+    assert abs(plain["accuracy"]["change"]) < 0.03 and abs(plain["loss"]["change"]) < 0.01
+
+
+def test_every_number_is_that_of_the_template_beside_it(selection: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "ipo.experiments.explain.word_changes.NEUTRAL", ("thing", "dark", "photo")
+    )  # this CLIP tells them apart
+    reward, pictures, _ = selection
+    found = effects(selection, X_RAY)
+    chosen = reward.score([X_RAY], pictures)[0]
+    assert (found["part"], found["n"], found["template"]) == ("selection", 136, X_RAY)
+    assert (found["accuracy"], found["loss"]) == (round(chosen.accuracy, 6), round(chosen.loss, 6))
+    for row in found["changes"]:
+        start, end = row["span"]
+        assert X_RAY[start:end] == row["text"]
+        templates = [row["template"]]
+        if row["kind"] == "placebo":
+            templates = [X_RAY[:start] + wording + X_RAY[end:] for wording in row["with"]]
+            assert templates[0] == row["template"]
+        scores = [reward.score([template], pictures)[0] for template in templates]
+        assert row["accuracy"]["change"] == pytest.approx(
+            np.mean([s.accuracy for s in scores]) - chosen.accuracy, abs=2e-6
+        )
+        assert row["loss"]["change"] == pytest.approx(np.mean([s.loss for s in scores]) - chosen.loss, abs=2e-6)
+        assert row["accuracy"]["ci95"][0] <= row["accuracy"]["change"] <= row["accuracy"]["ci95"][1]
+        assert row["significant"] == (row["p"] < 0.05)
+    assert {len(row["with"]) for row in found["changes"] if row["kind"] == "placebo"} >= {3}
+    assert "the mean over up to 3 wordings" in found["note"]
+    assert [row["to"] for row in found["changes"] if row["kind"] == "move"] == ["first", "last"]
+    assert f"{len(found['changes'])} changes looked at on 136 selection pictures. " in found["note"]
+
+
+def test_wordings_that_the_clip_cannot_tell_apart_count_once(selection: Any) -> None:
+    found = effects(selection, "a photo of a <CLASS>.")
+    assert [row["with"] for row in found["changes"] if row["kind"] == "placebo"] == [["thing"]] * 4
+    assert "wordings" not in found["note"]
+
+
+def test_all_templates_are_scored_in_one_call(selection: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    reward, pictures, groups = selection
+    chosen = reward.score([X_RAY], pictures)[0]
+    calls: list[int] = []
+    real = ClipReward.score
+
+    def counted(self: ClipReward, templates: Any, encoded: EncodedPictures) -> list[Score]:
+        calls.append(len(templates))
+        assert len(set(templates)) == len(templates)
+        return real(self, templates, encoded)
+
+    monkeypatch.setattr(ClipReward, "score", counted)
+    word_effects(reward, pictures, chosen, groups)
+    assert len(calls) == 1
+    assert 40 <= calls[0] <= 60
+
+
+def test_what_cannot_be_scored_is_skipped_with_its_reason(selection: Any) -> None:
+    skipped = {row["template"]: row["reason"] for row in effects(selection, "<CLASS>, a negative")["skipped"]}
+    assert skipped == {
+        "a negative": "it has no <CLASS> slot",
+        "<CLASS>, a negative": "it is the template itself",
+    }
+
+
+@pytest.mark.parametrize("template", ["<CLASS>", "<CLASS>.", "<CLASS>!"])
+def test_a_bare_class_name_has_no_words_to_change(selection: Any, template: str) -> None:
+    found = effects(selection, template)
+    assert found["changes"] == []
+    reasons = {row["reason"] for row in found["skipped"]}
+    assert reasons == {"it has no <CLASS> slot", "it is the template itself"}
+    assert "no placebos" in found["note"]
+
+
+def test_one_of_several_slots_can_go(selection: Any) -> None:
+    found = effects(selection, "a <CLASS>, a negative of a <CLASS>.")
+    rows = {row["template"]: row for row in found["changes"] if row["kind"] == "remove"}
+    assert {"a, a negative of a <CLASS>.", "a <CLASS>, a negative of a.", "a <CLASS>."} <= set(rows)
+    assert not found["skipped"]
+    assert all(row["kind"] != "move" for row in found["changes"])
+
+
+def test_the_same_template_gives_the_same_table_in_any_script(selection: Any) -> None:
+    found = effects(selection, "ein schönes 猫 ☃ <CLASS>, “dunkel”.")
+    assert [row["text"] for row in found["changes"] if row["kind"] == "placebo"] == [
+        "ein",
+        "schönes",
+        "猫",
+        "☃",
+        "dunkel",
+    ]
+    assert effects(selection, "ein schönes 猫 ☃ <CLASS>, “dunkel”.") == found
+
+
+@pytest.mark.parametrize("groups", [None, ["one"] * 136])
+def test_without_groups_or_with_one_all_is_still_json(selection: Any, groups: list[str] | None) -> None:
+    reward, pictures, _ = selection
+    found = effects((reward, pictures, groups), "a negative <CLASS>.")
+    for row in found["changes"]:
+        if groups:
+            assert (row["accuracy"]["ci95"], row["loss"]["ci95"], row["significant"]) == ([-1, 1], None, False)
+        else:
+            assert row["loss"]["ci95"][0] <= row["loss"]["change"] <= row["loss"]["ci95"][1]
+
+
+def test_a_clear_effect_is_significant_after_holm(selection: Any) -> None:
+    reward, pictures, _ = selection
+    n = len(pictures)
+    perfect = Score(X_RAY, 1.0, 0.0, np.ones(n, dtype=bool), np.zeros(n), pictures.labels)
+    rows = word_effects(reward, pictures, perfect, None)["changes"]
+    assert all(row["significant"] and row["accuracy"]["ci95"][1] < 0 for row in rows)
+
+
+def test_holm_is_the_step_down_procedure() -> None:
+    assert holm([]) == []
+    assert holm([0.2]) == [0.2]
+    # Worked by hand: sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1, then never falling.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_holm_rejects_what_its_definition_rejects(seed: int) -> None:
+    p = np.random.default_rng(seed).beta(0.3, 3, size=20)
+    order = np.argsort(p)
+    rejected = np.zeros(20, dtype=bool)
+    for rank, i in enumerate(order):
+        if p[i] >= 0.05 / (20 - rank):
+            break
+        rejected[i] = True
+    assert [value < 0.05 for value in holm(list(p))] == list(rejected)

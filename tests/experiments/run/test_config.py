@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import pytest
+
+from ipo.experiments.run.config import load_config
+from ipo.metrics.errors import InputError
+
+
+def test_defaults_need_nothing() -> None:
+    config = load_config(None)
+    assert (config.data, config.clip, config.lm, config.describer) == ("embedded", "embedded", "local", "clip")
+
+
+def test_flags_win_over_words_over_file(tmp_path: Path) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_text("steps: 1\nshots: 1\nseed: 1\n")
+    config = load_config(file, ["shots=2", "seed=2"], seed=3)
+    assert (config.steps, config.shots, config.seed) == (1, 2, 3)
+
+
+def test_words_may_have_the_form_that_sweep_agents_write() -> None:
+    assert load_config(None, ["--steps=7", "patience=null"]).steps == 7
+
+
+def test_seed_zero_is_zero_and_text_stays_text() -> None:
+    config = load_config(None, ["seed=0", "initial_template=a photo: <CLASS>", "data=folder:no"])
+    assert (config.seed, config.initial_template, config.data) == (0, "a photo: <CLASS>", "folder:no")
+
+
+@pytest.mark.parametrize(("preset", "candidates", "floor"), [("paper", 5, 0.0), ("code", 8, 0.2)])
+def test_presets_are_the_published_settings(preset: str, candidates: int, floor: float) -> None:
+    config = load_config(None, [f"preset={preset}"])
+    assert (config.steps, config.candidates_per_step, config.floor) == (100, candidates, floor)
+    assert config.selection == "search"
+
+
+def test_a_preset_can_be_changed_in_one_value() -> None:
+    assert load_config(None, ["preset=paper", "steps=3"]).steps == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["stepz=3"], "unknown key 'stepz' in the command line; did you mean 'steps'"),
+        (["steps"], "settings are written key=value"),
+        (["steps=many"], "steps in the command line is wrong.*integer.*'many'"),
+        (["steps=0"], "greater than or equal to 1"),
+        (["initial_template=a photo"], "no <CLASS> slot"),
+        (["preset=papr"], "preset in the command line is wrong"),
+    ],
+)
+def test_wrong_settings_are_one_clear_sentence(words: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load_config(None, words)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("- a\n- b\n", "holds list"), ("a: [", "not valid YAML"), ("history: 3\n", "did you mean 'history_size'")],
+)
+def test_wrong_files_are_one_clear_sentence(content: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(content)
+    with pytest.raises(InputError, match=message):
+        load_config(file)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gone\.yaml: No such file"):
+        load_config(tmp_path / "gone.yaml")
+
+
+def test_written_configuration_reads_back_equal(tmp_path: Path) -> None:
+    config = load_config(None, ["steps=3", 'task=pictures: of "pets"'])
+    file = tmp_path / "config.yaml"
+    file.write_text(config.to_yaml())
+    assert load_config(file) == config
+
+
+def test_limits_may_change_on_resume_and_nothing_else() -> None:
+    config = load_config(None)
+    assert load_config(None, ["budget_usd=1"]).differs_from(config) is None
+    assert load_config(None, ["seed=1"]).differs_from(config) == "seed"

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from ipo.experiments.run.live_view import Ui, money
+from ipo.metrics.statistics import Interval
+from ipo.programs.history import ScoredTemplate
+from ipo.programs.lm.ledger import Ledger, Usage
+from ipo.programs.optimizer import Step
+from ipo.programs.proposer import Rejection
+
+HOSTILE = "[red]x[/red] :cat: [/] \\ <CLASS>"
+FIFTY = Interval(0.353, 0.647)
+INITIAL = ScoredTemplate("a photo of a <CLASS>.", 0.25, 1.5, 40, -1, "initial")
+
+
+def ledger(usd: float | None = 0.0123) -> Ledger:
+    return Ledger(roles={"optimizer": Usage("model", 3, 0, 1000, 234, usd, 1.0)})
+
+
+def searched(
+    template: str, *, terminal: bool, quiet: bool = False, width: int = 200, spent: Ledger | None = None
+) -> str:
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=terminal, width=width, highlight=False, color_system=None)
+    ui = Ui(4, quiet=quiet, console=console)
+    ui.say(f"searching with {template}")
+    better = ScoredTemplate(template, 0.5, 1.0, 40, 0, "language model")
+    with ui.search(spent or ledger()):
+        ui.step(Step(-1, (INITIAL,), (), INITIAL, Interval(0.15, 0.4)))
+        ui.step(Step(0, (better,), (Rejection("x", "no slot"),), better, FIFTY))
+        ui.step(Step(1, (), (Rejection("x", "no slot"),), better, FIFTY))
+    for _ in range(2):  # a part that is asked for again is not told again
+        ui.pictures("test")(64, 64)
+    return file.getvalue()
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_a_person_wants_to_know_is_there(terminal: bool) -> None:
+    out = plain(searched("a sketch of a <CLASS>", terminal=terminal))
+    for said in ("a sketch of a <CLASS>", "50.00 %", "2/4", "1 refused", "a minute", "1,234 tokens", "$0.0123", "left"):
+        assert said in out
+    assert out.count("test: 64 of 64 pictures encoded") == 1
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_markup_and_emoji_codes_in_templates_are_only_text(terminal: bool) -> None:
+    assert HOSTILE in plain(searched(HOSTILE, terminal=terminal))
+
+
+def test_the_terminal_shows_the_gain_and_a_bar() -> None:
+    out = plain(searched("a sketch of a <CLASS>", terminal=True))
+    assert "50.00 % [35.3, 64.7] on 40 search pictures, +25.00 points over the initial template" in out
+    assert "━" in out
+
+
+def test_elsewhere_there_are_plain_whole_lines() -> None:
+    long = "<CLASS> " + "word " * 50
+    out = searched(long, terminal=False, width=60)
+    assert "\x1b" not in out
+    assert any(line.rstrip().endswith(long.rstrip()) for line in out.splitlines())
+    assert [line for line in out.splitlines() if line.startswith("step ")] == [
+        line for line in out.splitlines() if re.match(r"step [0-2]/4: ", line)
+    ]
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_quiet_says_nothing_but_warnings(terminal: bool) -> None:
+    assert searched("a <CLASS>", terminal=terminal, quiet=True) == ""
+    file = io.StringIO()
+    Ui(1, quiet=True, console=Console(file=file, width=20)).warn(f"stopped early: {HOSTILE}")
+    assert file.getvalue() == f"stopped early: {HOSTILE}\n"
+
+
+def test_a_step_before_any_search_shows_nothing() -> None:
+    file = io.StringIO()
+    Ui(1, console=Console(file=file)).step(Step(-1, (INITIAL,), (), INITIAL, FIFTY))
+    assert file.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("usd", "said"), [(None, "price unknown"), (0.0, "$0"), (0.00001, "$0.0000"), (1.5, "$1.5000")]
+)
+def test_money_is_worded(usd: float | None, said: str) -> None:
+    assert money(usd) == said
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_a_limit_leaves_is_said(terminal: bool) -> None:
+    limited = ledger()
+    limited.limit_usd, limited.limit_tokens = 0.5, 10_000
+    out = plain(searched("a sketch of a <CLASS>", terminal=terminal, spent=limited))
+    assert "1,234 tokens (8,766 left)" in out
+    assert "$0.0123 ($0.4877 left)" in out

@@ -1,0 +1,251 @@
+"""W&B tracking: what is logged, read back from W&B's own files; resuming; servers that are not there; secrets."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from ipo.experiments.run import tracking as module
+from ipo.experiments.run.config import RunConfig
+from ipo.experiments.run.live_view import Ui
+from ipo.experiments.run.tracking import NUMBERS, Tracker, has_key, summary_of, tracking
+from ipo.metrics.errors import InputError
+from ipo.metrics.statistics import accuracy_interval
+from ipo.programs.history import ScoredTemplate
+from ipo.programs.lm.ledger import Ledger
+from ipo.programs.optimizer import Step
+from ipo.programs.proposer import Rejection
+from support.wandb_files import recorded, segments, table
+
+SECRET = "sk-abcdefghijklmnop"
+ODD = '<img src=x onerror="alert(1)"> {0} of a <CLASS>'
+
+
+@pytest.fixture(autouse=True)
+def without_wandb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("API_KEY", "MODE", "DIR", "PROJECT", "ENTITY", "RUN_ID", "RUN_GROUP", "NAME", "BASE_URL"):
+        monkeypatch.delenv(f"WANDB_{name}", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+
+
+@pytest.fixture()
+def told() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture()
+def ui(told: io.StringIO) -> Ui:
+    return Ui(3, console=Console(file=told, width=1000))
+
+
+INTERVAL = accuracy_interval(np.array([True, False, True]))
+
+
+def step(number: int, accuracy: float, *rejected: str) -> Step:
+    entry = ScoredTemplate(f"{number} {ODD}", accuracy, 1 - accuracy, 10, number, "language model")
+    return Step(number, (entry,), tuple(Rejection(text, "it has no <CLASS>") for text in rejected), entry, INTERVAL)
+
+
+STEPS = [step(-1, 0.25), step(0, 0.5, f"a key {SECRET}"), step(1, 0.75)]
+
+
+def part(gain: float) -> dict[str, Any]:
+    return {
+        "initial": {"accuracy": 0.25},
+        "optimised": {"accuracy": 0.25 + gain},
+        "difference": {"mean": gain, "ci95": [gain - 0.125, gain + 0.125]},
+    }
+
+
+RESULT = {
+    "template": f"1 {ODD}",
+    "initial_template": "a photo of a <CLASS>.",
+    "scores": {"search": part(0.5), "test": part(0.25)},
+    "lm": {"optimizer": {"usd": 0.5, "tokens_in": 7, "tokens_out": 3}, "describer": None},
+    "seconds": {"total": 9.0},
+    "templates_scored": 3,
+}
+
+
+def finish(tracker: Tracker, folder: Path) -> None:
+    (folder / "program.json").write_text("{}")
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 6), "red").save(buffer, "PNG")
+    good = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    flip = {"picture": "1.png", "class": "cat", "before": "dog", "after": "cat"}
+    bad = [{**flip, "thumbnail": text} for text in ("data:image/png;base64,AAAA", "javascript:alert(1)", good + "!")]
+    flips = {"gained": [{**flip, "thumbnail": good}, *bad], "lost": [{**flip, "thumbnail": good, "after": "bus"}]}
+    (folder / "analysis.json").write_text(json.dumps({"flips": flips}))
+    tracker.finish(RESULT, folder)
+
+
+def test_all_of_a_run_is_in_its_offline_record(
+    tmp_path: Path, ui: Ui, told: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_RUN_GROUP", "mine")
+    config = RunConfig(track="wandb", steps=3, lm_api_base="http://me:hidden@host/v1", task=f"{SECRET} pets")
+    with tracking(config, tmp_path, ui) as tracker:
+        for one in STEPS:
+            tracker.step(one, Ledger())
+        finish(tracker, tmp_path)
+
+    (file,) = segments(tmp_path)
+    run = recorded(file)
+    assert (run.project, run.group, run.exit_code) == ("ipo", "mine", 0)
+    wanted = {**config.model_dump(), "lm_api_base": "http://host/v1", "task": "[redacted] pets"}
+    assert {name: run.config[name] for name in wanted} == wanted
+
+    steps = [row for row in run.rows if "best/accuracy" in row]
+    assert [(row["step"], row["_step"], row["best/accuracy"]) for row in steps] == [
+        (0, 0, 0.25),
+        (1, 2, 0.5),
+        (2, 4, 0.75),
+    ]
+    assert (steps[0]["best/accuracy_low"], steps[0]["best/accuracy_high"]) == (INTERVAL.low, INTERVAL.high)
+    assert [(row["new"], row["refused"], row["usd"], row["tokens"]) for row in steps][1] == (1, 1, 0, 0)
+
+    (last,) = [row for row in run.rows if "templates.path" in row]
+    templates = table(file, last, "templates")["data"]
+    assert [row[:3] for row in templates] == [
+        [0, f"-1 {ODD}", 0.25],
+        [1, f"0 {ODD}", 0.5],
+        [1, "a key [redacted]", None],
+        [2, f"1 {ODD}", 0.75],
+    ]
+    flips = table(file, last, "flips")["data"]
+    assert [row[1:] for row in flips] == [["cat", "dog", "cat", "1.png"], ["cat", "dog", "bus", "1.png"]]
+    # W&B keeps the pictures of a table in an artifact beside it.
+    assert [path.startswith("media/images/") for path in run.artifacts[f"run_table:run-{run.id}-flips"]] == [
+        False,
+        True,
+    ]
+
+    for name, value in {
+        "test/accuracy": 0.5,
+        "test/gain": 0.25,
+        "test/gain_low": 0.125,
+        "usd": 0.5,
+        "tokens": 10,
+    }.items():
+        assert run.summary[name] == value
+    assert run.summary["template"] == f"1 {ODD}"
+    assert run.artifacts[f"program:program-{run.id}"] == ["program.json"]
+    assert f"wandb sync {file.parent}" in told.getvalue()
+    everything = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert SECRET.encode() not in everything
+    assert b"hidden" not in everything
+
+
+def test_a_run_that_goes_on_is_the_same_wandb_run_and_logs_no_step_twice(tmp_path: Path, ui: Ui) -> None:
+    config = RunConfig(track="wandb", steps=3)
+    with pytest.raises(ConnectionError), tracking(config, tmp_path, ui) as tracker:
+        for one in STEPS[:2]:
+            tracker.step(one, Ledger())
+        raise ConnectionError
+    with tracking(config, tmp_path, ui) as tracker:
+        for one in STEPS:  # a run that goes on tells its earlier steps again
+            tracker.step(one, Ledger())
+        finish(tracker, tmp_path)
+    first, second = (recorded(file) for file in segments(tmp_path))
+    assert first.id == second.id
+    assert (first.exit_code, second.exit_code) == (1, 0)
+    assert [row["step"] for row in [*first.rows, *second.rows] if "best/accuracy" in row] == [0, 1, 2]
+    numbers = [row["_step"] for row in [*first.rows, *second.rows]]
+    assert numbers == sorted(set(numbers))
+    (row,) = [row for row in second.rows if "templates.path" in row]
+    assert len(table(segments(tmp_path)[1], row, "templates")["data"]) == 4  # those of the first sitting too
+
+
+def test_a_killed_sitting_leaves_no_hole_and_no_double(tmp_path: Path, ui: Ui) -> None:
+    code = (
+        "import os, signal, sys; sys.path[:0] = sys.argv[2:]\n"
+        "import test_tracking as t\n"
+        "with t.tracking(t.RunConfig(track='wandb'), t.Path(sys.argv[1]), t.Ui(3)) as tracker:\n"
+        "    [tracker.step(one, t.Ledger()) for one in t.STEPS[:2]]\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parent), *sys.path]
+    alone = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}  # not W&B's process of here
+    assert subprocess.run(words, stderr=subprocess.DEVNULL, env=alone).returncode == -signal.SIGKILL
+    (torn,) = segments(tmp_path)
+    with tracking(RunConfig(track="wandb"), tmp_path, ui) as tracker:
+        for one in STEPS:
+            tracker.step(one, Ledger())
+    (whole,) = segments(tmp_path)
+    assert whole.name == torn.name  # the same W&B run
+    assert [row["step"] for row in recorded(whole).rows if "best/accuracy" in row] == [0, 1, 2]
+
+
+def test_a_server_that_is_not_there_does_not_end_the_run(
+    tmp_path: Path, ui: Ui, told: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr(module, "INIT_SECONDS", 2.0)
+    with tracking(RunConfig(track="wandb"), tmp_path, ui) as tracker:
+        tracker.step(STEPS[0], Ledger())
+        finish(tracker, tmp_path)
+    (file,) = segments(tmp_path)
+    assert recorded(file).summary["test/gain"] == 0.25
+    assert "cannot be reached" in told.getvalue()
+    assert "0123456789" * 4 not in told.getvalue()
+
+
+def test_a_log_that_fails_is_a_warning(tmp_path: Path, ui: Ui, told: io.StringIO) -> None:
+    with tracking(RunConfig(track="wandb"), tmp_path, ui) as tracker:
+        tracker.finish(RESULT, tmp_path)  # there is no program.json to log
+    assert "the run goes on" in told.getvalue()
+    assert recorded(segments(tmp_path)[0]).exit_code == 0
+
+
+def test_nothing_is_logged_unless_asked_for(tmp_path: Path, ui: Ui) -> None:
+    with tracking(RunConfig(), tmp_path, ui) as tracker:
+        tracker.step(STEPS[0], Ledger())
+        tracker.finish(RESULT, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_wandb_it_is_said_how_to_get_it(tmp_path: Path, ui: Ui, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(InputError, match="pip install wandb"), tracking(RunConfig(track="wandb"), tmp_path, ui):
+        pass
+
+
+def test_wandb_dir_is_honoured(tmp_path: Path, ui: Ui, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path / "elsewhere"))
+    (tmp_path / "elsewhere").mkdir()
+    with tracking(RunConfig(track="wandb"), tmp_path, ui) as tracker:
+        tracker.step(STEPS[0], Ledger())
+    assert segments(tmp_path) == []
+    assert len(segments(tmp_path / "elsewhere")) == 1
+
+
+def test_a_key_is_found_without_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not has_key()
+    (tmp_path / "netrc").write_text("machine api.wandb.ai login user password 0123\n")
+    assert has_key()
+    monkeypatch.setenv("WANDB_BASE_URL", "http://wandb.mine:8080")
+    assert not has_key()
+    monkeypatch.setenv("WANDB_API_KEY", "0123")
+    assert has_key()
+
+
+def test_the_summary_has_the_names_that_metrics_may_use() -> None:
+    numbers = summary_of(RESULT)
+    assert set(numbers) - {"template", "initial_template"} < set(NUMBERS)
+    assert set(NUMBERS) - set(numbers) == {f"{part}/{name}" for part in ("selection", "new") for name in module.SCORES}
+    unknown = {**RESULT, "lm": {"optimizer": {"usd": None, "tokens_in": 7, "tokens_out": 3}, "describer": None}}
+    assert "usd" not in summary_of(unknown)

@@ -1,0 +1,1 @@
+"""What remakes the assets that ship. Run from a checkout; not in the wheel."""

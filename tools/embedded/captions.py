@@ -1,0 +1,122 @@
+"""Composes captions: many sentence shapes over the vocabulary, drawn by a seeded RNG."""
+
+import random
+from typing import Final
+
+from tools.embedded.vocabulary import (
+    BACKGROUND_TAILS,
+    FILLERS,
+    GENERIC_NOUNS,
+    LEADS,
+    STYLES,
+    WORDS,
+)
+
+UNKNOWN: Final = "\x00"
+"""A word the CLIP was not taught; see ``tokens``."""
+SAID: Final = 0.97
+"""How often an operation is named. Below 1, so that silence proves nothing; near 1, so
+that a plain caption mostly means a plain picture and naming the shift pays off."""
+_STYLE_SAID: Final = 0.35
+_SEEN_THROUGH_NEGATIVE: Final = {"white": "black", "black": "white", "gray": "gray"}
+
+
+def compose(
+    rng: random.Random,
+    name: str,
+    operations: frozenset[str],
+    style: str,
+    background: str,
+    group: str,
+) -> str:
+    """One caption in lower case, e.g. ``"a blurry photo of a cat in negative colors."``."""
+    before: list[str] = []
+    nouns: list[str] = []
+    after: list[str] = []
+    for operation in rng.sample(sorted(operations), len(operations)):
+        if rng.random() > SAID:
+            continue
+        words = WORDS[operation]
+        roll = rng.random()
+        if roll < 0.38:
+            before.append(rng.choice(words.adjectives))
+        elif roll < 0.66 and not nouns:
+            nouns.append(rng.choice(words.nouns))
+        else:
+            after.append(rng.choice(words.tails))
+        if rng.random() < 0.2:  # people repeat themselves, and so do long templates
+            after.append(rng.choice(words.tails))
+    if rng.random() < _STYLE_SAID:
+        styled = STYLES[style]
+        roll = rng.random()
+        if roll < 0.3:
+            before.append(rng.choice(styled.adjectives))
+        elif roll < 0.8 and not nouns:
+            nouns.append(rng.choice(styled.nouns))
+        else:
+            after.append(rng.choice(styled.tails))
+    visible = _visible_background(background, operations)
+    if visible and rng.random() < 0.3:
+        after.append(rng.choice(BACKGROUND_TAILS).format(visible))
+    for _ in range(rng.choice((0, 0, 1, 1, 2))):
+        before.insert(rng.randrange(len(before) + 1), _filler(rng))
+    if rng.random() < 0.15:
+        after.insert(rng.randrange(len(after) + 1), _unknown(rng, 4))
+    return _sentence(rng, name, before, nouns, after, group)
+
+
+def article(phrase: str) -> str:
+    """``"an owl"``, ``"a cat"``."""
+    return ("an " if phrase[:1] in "aeiou" else "a ") + phrase
+
+
+def _visible_background(background: str, operations: frozenset[str]) -> str | None:
+    if operations & {"edge", "hue", "dark", "sepia"}:
+        return None
+    if "negative" in operations:
+        return _SEEN_THROUGH_NEGATIVE.get(background)
+    return background
+
+
+def _filler(rng: random.Random) -> str:
+    return rng.choice(FILLERS) if rng.random() < 0.6 else UNKNOWN
+
+
+def _unknown(rng: random.Random, most: int) -> str:
+    return " ".join([UNKNOWN] * rng.randint(1, most))
+
+
+def _sentence(
+    rng: random.Random,
+    name: str,
+    before: list[str],
+    nouns: list[str],
+    after: list[str],
+    group: str,
+) -> str:
+    noun = nouns[0] if nouns else rng.choice(GENERIC_NOUNS)
+    if rng.random() < 0.08:
+        noun = UNKNOWN
+    tail = "".join(rng.choice((" ", " ", ", ")) + piece for piece in after)
+    of = rng.choice(("of a", "of a", "of a", "of the", "of", "of one", "of my", "showing a"))
+    adjectives = rng.choice((" ", " ", ", ")).join(before)
+    head = f"{adjectives} {noun}".strip()
+    shape = rng.random()
+    if shape < 0.46:
+        text = f"{rng.choice(('', 'a ', 'a ', 'the '))}{head} {of} {name}{tail}"
+    elif shape < 0.6:
+        text = f"{rng.choice(LEADS)} {article(head)} {of} {name}{tail}"
+    elif shape < 0.75:
+        # The adjectives move to the name: "a grainy cat in the dark".
+        said = f", {nouns[0]}" if nouns else ""
+        text = f"{rng.choice(('', 'a ', 'the '))}{adjectives} {name}{tail}{said}"
+    elif shape < 0.87:
+        pieces = [name, *before, *nouns, *after]
+        text = ", ".join(pieces)
+    elif shape < 0.95:
+        text = f"{name}{tail} in the style of {article(head)}"
+    else:
+        text = f"{head}: {name}{tail}"
+    if rng.random() < 0.08:
+        text += f", a type of {group}"
+    return " ".join(text.split()) + rng.choice((".", ".", " ", ""))

@@ -1,0 +1,79 @@
+"""A compact vocabulary for training, spread over the stock one on export.
+
+Only about 1,000 of the 49,408 stock tokens occur in captions, and training all rows
+would be most of the work. All other tokens share one row that is trained as "some
+word I do not know", so that unknown words disturb a template little and alike.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import torch
+from open_clip.tokenizer import SimpleTokenizer
+from torch import Tensor
+
+from tools.embedded.captions import UNKNOWN
+from tools.embedded.vocabulary import (
+    BACKGROUND_TAILS,
+    FILLERS,
+    GENERIC_NOUNS,
+    LEADS,
+    STYLES,
+    WORDS,
+)
+
+STOCK_SIZE: Final = 49408
+CONTEXT: Final = 48
+_UNKNOWN_ROW: Final = 0
+_GLUE: Final = "a an the of in on one my showing style type this . , : it is with - ’ 's"
+
+
+class CompactTokenizer:
+    """Stock BPE, with ids renumbered to the rows that captions use.
+
+    Row 0 is the shared unknown word; start and end keep the two highest rows because
+    open_clip finds the end of a text as its highest id.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._stock = SimpleTokenizer(context_length=CONTEXT)
+        self._words: dict[str, list[int]] = {}
+        phrases = [*names, *FILLERS, *GENERIC_NOUNS, *LEADS, *BACKGROUND_TAILS, _GLUE]
+        for words in (*WORDS.values(), *STYLES.values()):
+            phrases += [*words.adjectives, *words.nouns, *words.tails]
+        used = {i for text in phrases for i in self._stock.encode(text)}
+        self.stock_ids = [*sorted(used), STOCK_SIZE - 2, STOCK_SIZE - 1]
+        self._row = {stock: row + 1 for row, stock in enumerate(self.stock_ids)}
+
+    @property
+    def size(self) -> int:
+        """Rows of the compact embedding table."""
+        return len(self.stock_ids) + 1
+
+    def __call__(self, texts: list[str]) -> Tensor:
+        """int64 (n, longest text): no padding to the full context, which halves the work."""
+        rows = [self._encode(text) for text in texts]
+        longest = max(map(len, rows))
+        return torch.tensor([row + [_UNKNOWN_ROW] * (longest - len(row)) for row in rows])
+
+    def spread(self, table: Tensor) -> Tensor:
+        """The stock embedding table (49408, width) of a compact one (size, width)."""
+        full = table[_UNKNOWN_ROW].expand(STOCK_SIZE, -1).clone()
+        full[self.stock_ids] = table[1:]
+        return full
+
+    def knows(self, text: str) -> bool:
+        """Whether captions taught every token of ``text``."""
+        return all(i in self._row for i in self._stock.encode(text))
+
+    def _encode(self, text: str) -> list[int]:
+        rows = [self._row[STOCK_SIZE - 2]]
+        for word in text.split():
+            if word.startswith(UNKNOWN):
+                rows.append(_UNKNOWN_ROW)
+                word = word[len(UNKNOWN) :]
+            if word not in self._words:
+                ids = self._stock.encode(word) if word else []
+                self._words[word] = [self._row.get(i, _UNKNOWN_ROW) for i in ids]
+            rows += self._words[word]
+        return [*rows[: CONTEXT - 1], self._row[STOCK_SIZE - 1]]

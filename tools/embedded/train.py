@@ -1,0 +1,162 @@
+"""Trains one seed; resumable only by starting over, but usable at any time.
+
+Every ``LOG_EVERY`` steps the class accuracy on the validation pictures is logged and
+the weights are saved, so a cut run still leaves a model.
+"""
+
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+import torch.nn.functional as nnf
+from open_clip.model import CustomTextCLIP
+from torch import Tensor
+
+from ipo.experiments.embedded.operations import SIDE
+from tools.embedded.batches import BatchMaker
+from tools.embedded.domains import DOMAINS, draw
+from tools.embedded.model import build, encode_texts, normalise
+from tools.embedded.raster import Picture, Pixels
+from tools.embedded.splits import Split
+from tools.embedded.tokens import CompactTokenizer
+
+LOG_EVERY: Final = 200
+_LEARNING_RATE: Final = 2e-3
+_WARM_UP: Final = 60
+_FLOOR: Final = 0.02
+# Smaller pictures for the first part of training: less than half the work per step.
+_SMALL_UNTIL: Final = 0.4
+_SMALL_SIDE: Final = 32
+ANCHOR: Final = "a photo of a {}."
+PROBES: Final[dict[str, str]] = {
+    "a": "a photo of a {} with inverted colors.",
+    "b": "a picture of a {} on a white background.",
+    "c": "a blurry black and white photo of a {}.",
+    "d": "a faded photo of a {} lying on its side.",
+}
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Validation pictures per domain with their labels into ``classes``."""
+
+    images: dict[str, Tensor]
+    labels: Tensor
+    classes: tuple[str, ...]
+
+
+def validation(pictures: list[Picture], pixels: Pixels, split: Split) -> Validation:
+    """Draws the validation pictures of every domain, normalised for the image tower."""
+    rows = list(split.parts["val"])
+    labels = torch.tensor([split.classes.index(pictures[row].concept) for row in rows])
+    images = {domain: normalise(draw(pixels[rows], domain)) for domain in DOMAINS}
+    return Validation(images, labels, split.classes)
+
+
+def make_tokenizer(pictures: list[Picture]) -> CompactTokenizer:
+    """The tokenizer over every name that captions can hold; the same for all seeds."""
+    names = {n for p in pictures for n in (p.concept, p.label, p.group.split("-")[0])}
+    return CompactTokenizer(sorted(names))
+
+
+def train(pictures: list[Picture], pixels: Pixels, split: Split, seed: int, steps: int, folder: Path) -> None:
+    """Writes ``seed-N.pt`` (weights) and ``seed-N.jsonl`` (log) into ``folder``."""
+    torch.manual_seed(seed)
+    tokenizer = make_tokenizer(pictures)
+    # Channels last halves the time of bf16 convolutions on CPU.
+    model = build(tokenizer).to(memory_format=torch.channels_last)
+    batches = BatchMaker(pictures, pixels, split.clip, seed)
+    held_out = validation(pictures, pixels, split)
+    optimizer = _optimizer(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / f"seed-{seed}.jsonl"
+    log.write_text("", "utf-8")
+    started, correct = time.monotonic(), 0.0
+    for step in range(1, steps + 1):
+        for group in optimizer.param_groups:
+            group["lr"] = _LEARNING_RATE * _schedule(step, steps)
+        batch = batches.next(step / steps)
+        images = normalise(batch.images)
+        side = _SMALL_SIDE if step < _SMALL_UNTIL * steps else SIDE
+        if side != SIDE:
+            images = nnf.interpolate(images, size=side, mode="area")
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            seen = model.encode_image(_packed(images))
+            said = encode_texts(model, tokenizer(batch.texts))
+        scores = model.logit_scale.exp() * _unit(seen) @ _unit(said).T
+        target = torch.arange(len(scores))
+        loss = (nnf.cross_entropy(scores, target) + nnf.cross_entropy(scores.T, target)) / 2
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        with torch.no_grad():
+            model.logit_scale.clamp_(0, math.log(100))
+        correct = 0.98 * correct + 0.02 * float((scores.argmax(1) == target).float().mean())
+        if step % LOG_EVERY == 0 or step == steps or step == 50:
+            row = {
+                "seed": seed,
+                "step": step,
+                "steps": steps,
+                "loss": round(loss.item(), 4),
+                "batch_accuracy": round(correct, 4),
+                "seconds": round(time.monotonic() - started, 1),
+                "side": side,
+                **probe(model, tokenizer, held_out, side),
+            }
+            with log.open("a", encoding="utf-8") as out:
+                out.write(json.dumps(row) + "\n")
+            partial = folder / f"seed-{seed}.tmp"
+            torch.save(model.state_dict(), partial)
+            partial.replace(folder / f"seed-{seed}.pt")
+
+
+def probe(model: CustomTextCLIP, tokenizer: CompactTokenizer, held_out: Validation, side: int) -> dict[str, float]:
+    """Validation accuracy of the anchor and of one phrase that names the shift."""
+    model.eval()
+    found = {}
+    with torch.inference_mode():
+        for domain, images in held_out.images.items():
+            # At the size that it is being trained at: others would look like failure.
+            seen = images if side == SIDE else nnf.interpolate(images, size=side, mode="area")
+            features = _unit(model.encode_image(seen))
+            for name, template in (("anchor", ANCHOR), ("named", PROBES[domain])):
+                texts = [template.replace("{}", c) for c in held_out.classes]
+                scores = features @ _unit(encode_texts(model, tokenizer(texts))).T
+                hits = (scores.argmax(1) == held_out.labels).float().mean()
+                found[f"{domain}_{name}"] = round(float(hits), 4)
+    model.train()
+    return found
+
+
+def _packed(images: Tensor) -> Tensor:
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def _unit(x: Tensor) -> Tensor:
+    return nnf.normalize(x.float(), dim=-1)
+
+
+def _schedule(step: int, steps: int) -> float:
+    """Linear warm-up, then cosine to ``_FLOOR``; depends on the step only."""
+    if step < _WARM_UP:
+        return step / _WARM_UP
+    progress = (step - _WARM_UP) / max(1, steps - _WARM_UP)
+    return _FLOOR + (1 - _FLOOR) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _optimizer(model: CustomTextCLIP) -> torch.optim.Optimizer:
+    matrices = [p for p in model.parameters() if p.ndim >= 2]
+    others = [p for p in model.parameters() if p.ndim < 2]
+    return torch.optim.AdamW(
+        [
+            {"params": matrices, "weight_decay": 0.1},
+            {"params": others, "weight_decay": 0.0},
+        ],
+        lr=_LEARNING_RATE,
+        betas=(0.9, 0.98),
+    )
