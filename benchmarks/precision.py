@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,10 @@ import torch
 from common import alternate, arguments, report
 
 from ipo.experiments.data import load_data
+from ipo.experiments.embedded import MODEL_DIR
 from ipo.metrics.clip import Clip, Floats, load_clip
 from ipo.metrics.reward import logits_of
 from ipo.metrics.text_tower import encode_templates
-from tools.embedded.templates import templates as all_templates
 
 
 def main() -> None:
@@ -23,7 +24,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     data = load_data("embedded", seed=0)
     items = data.train[:: 20 if options.small else 1]
-    templates = all_templates()[:: 20 if options.small else 1]
+    card = json.loads((MODEL_DIR / "card.json").read_text("utf-8"))
+    templates = card["templates"][:: 20 if options.small else 1]
     exact = load_clip("embedded")
     half = {"bfloat16": torch.bfloat16, "float16": torch.float16}
     clips = {"float32": exact} | {name: _cast(exact, dtype) for name, dtype in half.items()}
