@@ -1,8 +1,8 @@
 """The small CLIP and the shifted pictures that ship with IPO.
 
 The domains have opaque names on purpose: describer and LLM must find the words
-from the pictures, so no path may give them away. ``recipe`` rebuilds everything
-here; importing this package costs nothing.
+from the pictures, so no path may give them away. ``tools/embedded`` in a checkout
+rebuilds these files; ``operations`` renders pictures. Importing this package costs nothing.
 """
 
 from pathlib import Path

@@ -1,15 +1,28 @@
-"""Picture operations on batches: what shifts a domain, and what captions describe.
+"""Picture operations: what shifts a domain of pictures, and what captions describe.
 
-Everything is a function of tensors and a generator, so one seed gives one picture.
+One picture at a time, with a seed of its own: the same picture, operations and seed give the same pixels, whatever else
+is rendered and in whatever order.
+
+The shipped pictures and the training pictures of the CLIP were rendered by revision 8a2c5d8, with one random generator
+for a whole batch: this renderer has the same operations and draws other moves, so it does not give them again.
 """
 
+from __future__ import annotations
+
 import math
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Collection
 from typing import Final
 
-import torch
-import torch.nn.functional as nnf
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from ipo.metrics.errors import InputError
+from ipo.metrics.nearest import did_you_mean
+
+Image = npt.NDArray[np.float32]
+_Operation = Callable[[Image, np.random.Generator], Image]
 
 SIDE: Final = 48
 BACKGROUNDS: Final[dict[str, tuple[float, float, float]]] = {
@@ -25,112 +38,108 @@ BACKGROUNDS: Final[dict[str, tuple[float, float, float]]] = {
     "pink": (0.97, 0.7, 0.8),
     "brown": (0.5, 0.35, 0.2),
 }
-# In the order in which they are applied: geometry first, sensor faults last.
-GEOMETRIC: Final = ("upside down", "sideways", "zoom", "small")
-PIXELWISE: Final = (
-    "gray",
-    "sepia",
-    "hue",
-    "faded",
-    "edge",
-    "negative",
-    "dark",
-    "bright",
-    "blur",
-    "pixel",
-    "noise",
-)
-OPERATIONS: Final = GEOMETRIC + PIXELWISE
 
 
 def render(
-    rgba: Tensor,
-    operations: Sequence[frozenset[str]],
-    backgrounds: Sequence[str],
-    generator: torch.Generator,
-    jitter: float = 1.0,
-) -> Tensor:
-    """Jitters, shifts and composes pictures.
+    rgba: Image, operations: Collection[str], seed: int, background: str = "white", jitter: float = 1.0
+) -> Image:
+    """Move a picture a little, lay it on paper and shift it.
 
-    ``rgba``: float32 (n, 4, h, w) in [0, 1], straight alpha. ``jitter`` scales the
-    random move of every picture; 0 switches it off. Returns float32
-    (n, 3, 48, 48) in [0, 1].
+    Args:
+        rgba: float32 (side, side, 4) in [0, 1], straight alpha.
+        operations: names out of `OPERATIONS`. They are applied in that order, whatever the order here.
+        seed: 0 or more; decides the move, and how strong an operation is.
+        background: the paper's colour, out of `BACKGROUNDS`.
+        jitter: scales the random move; 0 switches it off.
+
+    Returns:
+        float32 (48, 48, 3) in [0, 1].
+
+    Raises:
+        InputError: names an operation or a background that there is not.
     """
-    theta = _moves(operations, generator, jitter)
-    grid = nnf.affine_grid(theta, [len(rgba), 4, SIDE, SIDE], align_corners=False)
-    alpha = rgba[:, 3:]
+    for kind, wanted, known in (("operation", operations, OPERATIONS), ("background", [background], BACKGROUNDS)):
+        for name in wanted:
+            if name not in known:
+                hint = did_you_mean(name, known)
+                raise InputError(f"there is no {kind} {name!r} of pictures{hint}; there are: {', '.join(known)}.")
+    rng = np.random.default_rng(seed)
+    alpha = rgba[..., 3:]
     # Premultiplied, else transparent black bleeds into the outline.
-    moved = nnf.grid_sample(torch.cat([rgba[:, :3] * alpha, alpha], 1), grid, align_corners=False)
-    paper = torch.tensor([BACKGROUNDS[name] for name in backgrounds])[:, :, None, None]
-    images = moved[:, :3] + paper * (1 - moved[:, 3:])
-    for name in PIXELWISE:
-        rows = [row for row, wanted in enumerate(operations) if name in wanted]
-        if rows:
-            images[rows] = _apply(name, images[rows], generator)
-    return images.clamp(0, 1)
+    moved = _moved(np.concatenate([rgba[..., :3] * alpha, alpha], axis=2), operations, rng, jitter)
+    image = moved[..., :3] + np.array(BACKGROUNDS[background], np.float32) * (1 - moved[..., 3:])
+    for name, operation in _PIXELWISE.items():
+        if name in operations:
+            image = operation(image, rng)
+    return np.clip(image, 0, 1).astype(np.float32)
 
 
-def _moves(operations: Sequence[frozenset[str]], generator: torch.Generator, jitter: float) -> Tensor:
-    """Affine matrices (n, 2, 3) from output to input coordinates."""
-    n = len(operations)
-    wild = (torch.rand(n, 4, generator=generator) * 2 - 1) * jitter
-    angle, scale = wild[:, 0] * 0.2, 1.03 + wild[:, 1] * 0.12
-    turn = torch.tensor([math.pi / 2 if "sideways" in ops else 0.0 for ops in operations])
-    turn += torch.tensor([math.pi if "upside down" in ops else 0.0 for ops in operations])
-    zoom = torch.tensor([0.6 if "zoom" in ops else 1.0 for ops in operations])
-    zoom *= torch.tensor([2.0 if "small" in ops else 1.0 for ops in operations])
-    cos, sin = torch.cos(angle + turn) * scale * zoom, torch.sin(angle + turn) * scale * zoom
-    rows = torch.stack([cos, -sin, wild[:, 2] * 0.1, sin, cos, wild[:, 3] * 0.1], 1)
-    return rows.view(n, 2, 3)
+def seed_of(name: str, seed: int) -> int:
+    """Return the seed of the picture called `name` in a set that has a seed: its own, wherever it stands in the set."""
+    return random.Random(f"{seed}/{name}").getrandbits(63)
 
 
-def _apply(name: str, x: Tensor, generator: torch.Generator) -> Tensor:
-    n = len(x)
-    strength = torch.rand(n, 1, 1, 1, generator=generator)
-    if name == "gray":
-        return _gray(x).expand_as(x)
-    if name == "sepia":
-        return _gray(x) * torch.tensor([1.0, 0.84, 0.62])[:, None, None]
-    if name == "hue":
-        return x.roll(1, 1)
-    if name == "faded":
-        return 0.62 + 0.3 * (x - 0.5)
-    if name == "edge":
-        return _edges(x).expand_as(x)
-    if name == "negative":
-        return 1 - x
-    if name == "dark":
-        return x * (0.2 + 0.2 * strength)
-    if name == "bright":
-        return 0.45 + 0.2 * strength + (0.6 - 0.2 * strength) * x
-    if name == "blur":
-        return _blur(x, 1.4 + 0.8 * float(strength.mean()))
-    if name == "pixel":
-        return nnf.interpolate(nnf.avg_pool2d(x, 4), scale_factor=4, mode="nearest")
-    if name == "noise":
-        grain = torch.randn(n, 1, SIDE, SIDE, generator=generator)
-        return x + grain * (0.1 + 0.1 * strength)
-    raise ValueError(f"unknown operation {name!r}; known are {OPERATIONS}")
+def _moved(image: Image, operations: Collection[str], rng: np.random.Generator, jitter: float) -> Image:
+    """Turn, scale and shift all channels; (side, side, channels) to (48, 48, channels), 0 outside."""
+    angle, scale, down, right = rng.uniform(-1, 1, 4) * jitter * (0.2, 0.12, 0.1, 0.1)
+    turn = angle + math.pi * ("upside down" in operations) + math.pi / 2 * ("sideways" in operations)
+    zoom = (1.03 + scale) * (0.6 if "zoom" in operations else 1) * (2 if "small" in operations else 1)
+    side = len(image)
+    # From a place in the result to the place in `image` that is seen there, both from the centre.
+    matrix = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]]) * zoom * side / SIDE
+    centre = (side - 1) / 2 + np.array([down, right]) * side / 2
+    offset = centre - matrix @ np.full(2, (SIDE - 1) / 2)
+    channels = [
+        ndimage.affine_transform(channel, matrix, offset, (SIDE, SIDE), order=1, mode="grid-constant")
+        for channel in np.moveaxis(image, 2, 0)
+    ]
+    return np.stack(channels, axis=2)
 
 
-def _gray(x: Tensor) -> Tensor:
-    weights = torch.tensor([0.299, 0.587, 0.114])[None, :, None, None]
-    return (x * weights).sum(1, keepdim=True)
+def _gray(image: Image) -> Image:
+    return np.repeat(image @ np.array([[0.299], [0.587], [0.114]], np.float32), 3, axis=2)
 
 
-def _edges(x: Tensor) -> Tensor:
+def _edges(image: Image) -> Image:
     """Dark outlines on white paper, from the gradient of the brightness."""
-    gray = nnf.pad(_gray(x), (1, 1, 1, 1), mode="replicate")
-    kernel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]]).view(1, 1, 3, 3)
-    across, down = nnf.conv2d(gray, kernel), nnf.conv2d(gray, kernel.transpose(2, 3))
-    return 1 - (across.square() + down.square() + 1e-8).sqrt().mul(0.6).clamp(0, 1)
+    gray = _gray(image)
+    across, down = (ndimage.sobel(gray[..., 0], axis, mode="nearest") for axis in (1, 0))
+    outlines: Image = 1 - np.clip(0.6 * np.hypot(across, down), 0, 1)
+    return np.repeat(outlines[..., None], 3, axis=2)
 
 
-def _blur(x: Tensor, sigma: float) -> Tensor:
-    reach = math.ceil(2.5 * sigma)
-    steps = torch.arange(-reach, reach + 1, dtype=torch.float32)
-    weights = torch.exp(-0.5 * (steps / sigma).square())
-    weights = (weights / weights.sum()).view(1, 1, 1, -1).expand(x.shape[1], 1, 1, -1)
-    padded = nnf.pad(x, (reach, reach, reach, reach), mode="replicate")
-    groups = x.shape[1]
-    return nnf.conv2d(nnf.conv2d(padded, weights, groups=groups), weights.transpose(2, 3), groups=groups)
+def _bright(image: Image, rng: np.random.Generator) -> Image:
+    strength = 0.2 * rng.random()
+    return 0.45 + strength + (0.6 - strength) * image
+
+
+def _blur(image: Image, rng: np.random.Generator) -> Image:
+    sigma = rng.uniform(1.4, 2.2)
+    blurred: Image = ndimage.gaussian_filter(image, sigma, mode="nearest", radius=math.ceil(2.5 * sigma), axes=(0, 1))
+    return blurred
+
+
+def _pixel(image: Image) -> Image:
+    blocks: Image = image.reshape(SIDE // 4, 4, SIDE // 4, 4, 3).mean((1, 3))
+    return blocks.repeat(4, axis=0).repeat(4, axis=1)
+
+
+def _noise(image: Image, rng: np.random.Generator) -> Image:
+    return image + rng.uniform(0.1, 0.2) * rng.standard_normal((SIDE, SIDE, 1), np.float32)
+
+
+# In the order in which they are applied: geometry first, sensor faults last.
+_PIXELWISE: Final[dict[str, _Operation]] = {
+    "gray": lambda image, rng: _gray(image),
+    "sepia": lambda image, rng: _gray(image) * np.array([1.0, 0.84, 0.62], np.float32),
+    "hue": lambda image, rng: np.roll(image, 1, axis=2),
+    "faded": lambda image, rng: 0.62 + 0.3 * (image - 0.5),
+    "edge": lambda image, rng: _edges(image),
+    "negative": lambda image, rng: 1 - image,
+    "dark": lambda image, rng: image * rng.uniform(0.2, 0.4),
+    "bright": _bright,
+    "blur": _blur,
+    "pixel": lambda image, rng: _pixel(image),
+    "noise": _noise,
+}
+OPERATIONS: Final = ("upside down", "sideways", "zoom", "small", *_PIXELWISE)

@@ -1,4 +1,4 @@
 """Rebuilds the embedded CLIP and its pictures from npm icon packages.
 
-Run ``python -m tools.embedded --work DIR``.
+From a checkout, with ``pip install -e .[embedded]`` and npm: ``python -m tools.embedded --work DIR``.
 """

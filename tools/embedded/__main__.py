@@ -1,32 +1,92 @@
-"""Command line: ``python -m tools.embedded --work DIR [--stage STAGE]``."""
+"""Rebuilds the embedded CLIP and its pictures: ``python -m tools.embedded --work DIR [--stage STAGE]``."""
 
 import argparse
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-STAGES: Final = ("fetch", "pictures", "train", "card")
-STEPS: Final = 1800
-SEEDS: Final = (0, 1, 2)
+if TYPE_CHECKING:
+    from tools.embedded.drawings import Picture, Pixels
+    from tools.embedded.splits import Split
+
+OUT: Final = Path(__file__).resolve().parents[2] / "experiments" / "embedded"
+
+
+@dataclass(frozen=True)
+class Run:
+    """``work`` keeps packages, drawings and checkpoints; ``out`` is what ships."""
+
+    work: Path
+    out: Path
+    seeds: tuple[int, ...]
+    steps: int
+
+    def fetch(self) -> None:
+        """npm packages into ``work/npm``, drawings into ``work/raster.npy``."""
+        from tools.embedded import drawings, duplicates, raster, sources, tint
+
+        sources.fetch(self.work / "npm")
+        pictures, pixels = raster.rasterise(self.work / "npm" / "node_modules")
+        pictures = duplicates.join(pictures, pixels)
+        drawings.save(self.work / "raster.npy", pictures, tint.tint(pictures, pixels))
+
+    def pictures(self) -> None:
+        """The shipped pictures, ``split.json`` and ``NOTICE.md``."""
+        from tools.embedded.pictures import write
+
+        write(self.out, *self._data())
+
+    def train(self) -> None:
+        """One checkpoint and one log a seed into ``work/seeds``, one thread each."""
+        from tools.embedded.train import train
+
+        for seed in self.seeds:
+            train(*self._data(), seed, self.steps, self.work / "seeds")
+
+    def card(self) -> None:
+        """Chooses the seed, writes the model and measures the card from shipped files."""
+        from tools.embedded.card import write
+        from tools.embedded.choose import choose
+
+        pictures, pixels, parts = self._data()
+        chosen, logs = choose(self.work / "seeds", self.seeds, pictures, pixels, parts, self.out / "model")
+        write(self.out, chosen, logs, pictures, parts)
+
+    def _data(self) -> "tuple[list[Picture], Pixels, Split]":
+        from tools.embedded.drawings import load
+        from tools.embedded.splits import split
+
+        pictures, pixels = load(self.work / "raster.npy")
+        return pictures, pixels, split(pictures)
+
+
+STAGES: Final[dict[str, Callable[[Run], None]]] = {
+    "fetch": Run.fetch,
+    "pictures": Run.pictures,
+    "train": Run.train,
+    "card": Run.card,
+}
 
 
 def main() -> None:
     """Runs the wanted stages in order."""
-    parser = argparse.ArgumentParser(prog="recipe", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.embedded", description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="scratch folder, kept out of git")
-    parser.add_argument("--out", type=Path, help="default: the installed experiments/embedded")
+    parser.add_argument("--out", type=Path, default=OUT, help="default: this checkout's experiments/embedded")
     parser.add_argument("--stage", choices=STAGES, action="append", help="default: all, in order")
-    parser.add_argument("--seed", type=int, action="append", help=f"default: {SEEDS}")
-    parser.add_argument("--steps", type=int, default=STEPS, help="a few make a smoke run")
+    parser.add_argument("--seed", type=int, action="append", help="of the training; may be repeated; default: 0, 1, 2")
+    parser.add_argument("--steps", type=int, default=1800, help="a few make a smoke run; default: %(default)s")
     arguments = parser.parse_args()
     # Before torch is imported: spinning threads starve a machine that is shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    from tools.embedded import stages
+    import torch
 
-    seeds = tuple(arguments.seed or SEEDS)
-    run = stages.Run(arguments.work, arguments.out or stages.OUT, seeds, arguments.steps)
+    torch.set_num_threads(1)
+    run = Run(arguments.work, arguments.out, tuple(arguments.seed or (0, 1, 2)), arguments.steps)
     for stage in arguments.stage or STAGES:
-        run.stage(stage)
+        STAGES[stage](run)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,7 @@
 import random
 from typing import Final
 
-from tools.embedded.vocabulary import (
-    BACKGROUND_TAILS,
-    FILLERS,
-    GENERIC_NOUNS,
-    LEADS,
-    STYLES,
-    WORDS,
-)
+from tools.embedded.vocabulary import BACKGROUND_TAILS, FILLERS, GENERIC_NOUNS, LEADS, STYLES, WORDS, Words
 
 UNKNOWN: Final = "\x00"
 """A word the CLIP was not taught; see ``tokens``."""
@@ -21,47 +14,39 @@ _STYLE_SAID: Final = 0.35
 _SEEN_THROUGH_NEGATIVE: Final = {"white": "black", "black": "white", "gray": "gray"}
 
 
-def compose(
-    rng: random.Random,
-    name: str,
-    operations: frozenset[str],
-    style: str,
-    background: str,
-    group: str,
-) -> str:
+def compose(rng: random.Random, name: str, operations: frozenset[str], style: str, background: str, group: str) -> str:
     """One caption in lower case, e.g. ``"a blurry photo of a cat in negative colors."``."""
     before: list[str] = []
     nouns: list[str] = []
     after: list[str] = []
-    for operation in rng.sample(sorted(operations), len(operations)):
-        if rng.random() > SAID:
-            continue
-        words = WORDS[operation]
+
+    def say(words: Words, adjective: float, noun: float) -> None:
+        """In one of three places; the numbers are the running sums of the chances of the first two."""
         roll = rng.random()
-        if roll < 0.38:
+        if roll < adjective:
             before.append(rng.choice(words.adjectives))
-        elif roll < 0.66 and not nouns:
+        elif roll < noun and not nouns:
             nouns.append(rng.choice(words.nouns))
         else:
             after.append(rng.choice(words.tails))
+
+    for operation in rng.sample(sorted(operations), len(operations)):
+        if rng.random() > SAID:
+            continue
+        say(WORDS[operation], 0.38, 0.66)
         if rng.random() < 0.2:  # people repeat themselves, and so do long templates
-            after.append(rng.choice(words.tails))
+            after.append(rng.choice(WORDS[operation].tails))
     if rng.random() < _STYLE_SAID:
-        styled = STYLES[style]
-        roll = rng.random()
-        if roll < 0.3:
-            before.append(rng.choice(styled.adjectives))
-        elif roll < 0.8 and not nouns:
-            nouns.append(rng.choice(styled.nouns))
-        else:
-            after.append(rng.choice(styled.tails))
+        say(STYLES[style], 0.3, 0.8)
     visible = _visible_background(background, operations)
     if visible and rng.random() < 0.3:
         after.append(rng.choice(BACKGROUND_TAILS).format(visible))
     for _ in range(rng.choice((0, 0, 1, 1, 2))):
-        before.insert(rng.randrange(len(before) + 1), _filler(rng))
+        place = rng.randrange(len(before) + 1)
+        before.insert(place, rng.choice(FILLERS) if rng.random() < 0.6 else UNKNOWN)
     if rng.random() < 0.15:
-        after.insert(rng.randrange(len(after) + 1), _unknown(rng, 4))
+        place = rng.randrange(len(after) + 1)
+        after.insert(place, " ".join([UNKNOWN] * rng.randint(1, 4)))
     return _sentence(rng, name, before, nouns, after, group)
 
 
@@ -78,22 +63,7 @@ def _visible_background(background: str, operations: frozenset[str]) -> str | No
     return background
 
 
-def _filler(rng: random.Random) -> str:
-    return rng.choice(FILLERS) if rng.random() < 0.6 else UNKNOWN
-
-
-def _unknown(rng: random.Random, most: int) -> str:
-    return " ".join([UNKNOWN] * rng.randint(1, most))
-
-
-def _sentence(
-    rng: random.Random,
-    name: str,
-    before: list[str],
-    nouns: list[str],
-    after: list[str],
-    group: str,
-) -> str:
+def _sentence(rng: random.Random, name: str, before: list[str], nouns: list[str], after: list[str], group: str) -> str:
     noun = nouns[0] if nouns else rng.choice(GENERIC_NOUNS)
     if rng.random() < 0.08:
         noun = UNKNOWN
@@ -111,8 +81,7 @@ def _sentence(
         said = f", {nouns[0]}" if nouns else ""
         text = f"{rng.choice(('', 'a ', 'the '))}{adjectives} {name}{tail}{said}"
     elif shape < 0.87:
-        pieces = [name, *before, *nouns, *after]
-        text = ", ".join(pieces)
+        text = ", ".join([name, *before, *nouns, *after])
     elif shape < 0.95:
         text = f"{name}{tail} in the style of {article(head)}"
     else:

@@ -6,37 +6,35 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from torch import Tensor
 
-from tools.embedded.card_text import page
-from tools.embedded.choose import Chosen, score
+from ipo.metrics.clip import Floats
+from ipo.metrics.statistics import standard_error
+from tools.embedded.choose import probes, score
 from tools.embedded.domains import DOMAINS
-from tools.embedded.measure import (
-    Part,
-    Shipped,
-    clustered_se,
-    first_shots,
-    hits,
-    rank_correlation,
-)
-from tools.embedded.raster import Picture
+from tools.embedded.drawings import Picture
+from tools.embedded.measure import Hits, Part, Shipped, first_shots, hits, rank_correlation
+from tools.embedded.pages import fill
 from tools.embedded.splits import Split
 from tools.embedded.templates import ANCHOR, templates
 from tools.embedded.train import make_tokenizer
 
 SHOTS: Final = (1, 2, 4)
+RENDERED_BY: Final = "8a2c5d8"
+"""The revision whose renderer made the pictures that ship and those of the training; change it with them."""
 
 
-def write(out: Path, chosen: Chosen, pictures: list[Picture], split: Split) -> None:
-    """Measures what lies in ``out`` (files, not memory) and writes the card beside it."""
+def write(out: Path, chosen: int, logs: list[dict[str, Any]], pictures: list[Picture], split: Split) -> None:
+    """Measures what lies in ``out`` (files, not memory) and writes the card beside it.
+
+    ``chosen`` is the seed that ships, ``logs`` has the last row of every seed that was trained.
+    """
     shipped = Shipped(out)
     fitting = [t for t in templates() if shipped.fits(t)]
-    texts = [shipped.texts(t) for t in fitting]
     tokenizer = make_tokenizer(pictures)
     numbers: dict[str, Any] = {
         "schema": 1,
-        "chosen_seed": chosen.seed,
-        "seeds": [{**row, "score": round(score(row), 4)} for row in chosen.logs],
+        "chosen_seed": chosen,
+        "seeds": [{**row, "score": round(score(row), 4)} for row in logs],
         "classes": len(shipped.classes),
         "pictures": {part: len(shipped.table[part]) for part in split.parts},
         "clip_pictures": len(split.clip),
@@ -44,42 +42,53 @@ def write(out: Path, chosen: Chosen, pictures: list[Picture], split: Split) -> N
         "templates": fitting,
         "rejected": [t for t in templates() if t not in fitting],
         "taught_words_only": [tokenizer.knows(t.replace("<CLASS>", "cat")) for t in fitting],
-        "domains": {d: _domain(shipped, d, fitting, texts) for d in DOMAINS},
+        "domains": measure(shipped, fitting),
         "model_bytes": (out / "model" / "open_clip_model.safetensors").stat().st_size,
         "picture_bytes": sum(p.stat().st_size for p in (out / "pictures").rglob("*.webp")),
     }
-    text = json.dumps(numbers, indent=1) + "\n"
-    (out / "model" / "card.json").write_text(text, "utf-8")
+    (out / "model" / "card.json").write_text(json.dumps(numbers, indent=1) + "\n", "utf-8")
     (out / "model" / "README.md").write_text(page(numbers), "utf-8")
 
 
-def _domain(shipped: Shipped, domain: str, names: list[str], texts: list[Tensor]) -> dict[str, Any]:
+def page(numbers: dict[str, Any]) -> str:
+    """The whole ``model/README.md``. ``numbers`` is what ``card.json`` holds."""
+    return fill("card.md.j2", **numbers, probes=probes(numbers["seeds"][0]), rendered_by=RENDERED_BY)
+
+
+def measure(shipped: Shipped, names: list[str]) -> dict[str, dict[str, Any]]:
+    """What the card says of every domain; ``names`` are templates, the anchor and the bare name among them."""
+    texts = shipped.texts(names)
+    return {domain: _domain(shipped, domain, names, texts) for domain in DOMAINS}
+
+
+def _domain(shipped: Shipped, domain: str, names: list[str], texts: Floats) -> dict[str, Any]:
     train, test = shipped.part(domain, "train"), shipped.part(domain, "test")
     few, many = hits(train, texts), hits(test, texts)
     accuracy = many.mean(1)
-    anchor, selected = names.index(ANCHOR), int(few.mean(1).argmax())
     order = np.argsort(accuracy)
-    gain = many[selected] - many[anchor]
-    best_gain = many[order[-1]] - many[anchor]
-
-    def shown(row: int) -> dict[str, Any]:
-        return {
+    rows = {
+        "anchor": names.index(ANCHOR),
+        "bare": names.index("<CLASS>"),
+        "best": int(order[-1]),
+        "median": int(order[len(order) // 2]),
+        "worst": int(order[0]),
+        "selected": int(few.mean(1).argmax()),
+    }
+    shown = {
+        kind: {
             "template": names[row],
             "accuracy": round(float(accuracy[row]), 4),
-            "se": round(clustered_se(many[row], test.labels), 4),
+            "se": round(standard_error(many[row], test.labels.tolist()), 4),
         }
-
+        for kind, row in rows.items()
+    }
+    gain = many[rows["selected"]] - many[rows["anchor"]]
     return {
         "operations": sorted(DOMAINS[domain]),
-        "anchor": shown(anchor),
-        "bare": shown(names.index("<CLASS>")),
-        "best": shown(int(order[-1])),
-        "median": shown(int(order[len(order) // 2])),
-        "worst": shown(int(order[0])),
-        "selected": shown(selected),
+        **shown,
         "selected_minus_anchor": round(float(gain.mean()), 4),
-        "selected_minus_anchor_se": round(clustered_se(gain, test.labels), 4),
-        "best_minus_anchor": round(float(best_gain.mean()), 4),
+        "selected_minus_anchor_se": round(standard_error(gain, test.labels.tolist()), 4),
+        "best_minus_anchor": round(float(accuracy[rows["best"]] - accuracy[rows["anchor"]]), 4),
         "rank_correlation": _correlations(train, few, many),
         "base_to_new": _base_to_new(shipped, train, test, names, texts),
         "accuracy": [round(float(a), 4) for a in accuracy],
@@ -87,26 +96,24 @@ def _domain(shipped: Shipped, domain: str, names: list[str], texts: list[Tensor]
     }
 
 
-def _correlations(train: Part, few: np.ndarray[Any, Any], many: np.ndarray[Any, Any]) -> dict[str, float]:
+def _correlations(train: Part, few: Hits, many: Hits) -> dict[str, float]:
     """Few-shot against test accuracy; fewer than four shots are averaged over disjoint draws."""
     found = {}
     for shots in SHOTS:
-        draws = [
-            rank_correlation(few[:, first_shots(train.labels, start, shots)], many)
-            for start in range(0, max(SHOTS), shots)
-        ]
-        found[str(shots)] = round(float(np.mean(draws)), 3)
+        masks = [first_shots(train.labels, start, shots) for start in range(0, max(SHOTS), shots)]
+        found[str(shots)] = round(float(np.mean([rank_correlation(few[:, mask], many) for mask in masks])), 3)
     return found
 
 
-def _base_to_new(shipped: Shipped, train: Part, test: Part, names: list[str], texts: list[Tensor]) -> dict[str, Any]:
+def _base_to_new(shipped: Shipped, train: Part, test: Part, names: list[str], texts: Floats) -> dict[str, Any]:
     """Selected on base training pictures, reported on test, each among its own classes."""
     half = math.ceil(len(shipped.classes) / 2)
-    base, new = list(range(half)), list(range(half, len(shipped.classes)))
+    base, new = range(half), range(half, len(shipped.classes))
     selected = int(hits(train, texts, base).mean(1).argmax())
-    anchor = names.index(ANCHOR)
     result: dict[str, Any] = {"template": names[selected]}
     for label, among in (("base", base), ("new", new)):
-        rows = hits(test, [texts[anchor], texts[selected]], among).mean(1)
-        result[label] = {"anchor": round(float(rows[0]), 4), "selected": round(float(rows[1]), 4)}
+        anchor_and_selected = hits(test, texts[[names.index(ANCHOR), selected]], among).mean(1)
+        result[label] = {
+            k: round(float(v), 4) for k, v in zip(("anchor", "selected"), anchor_and_selected, strict=True)
+        }
     return result

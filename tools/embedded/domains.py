@@ -1,12 +1,12 @@
 """The four picture sets: one fixed operation set each, behind an opaque letter."""
 
+from collections.abc import Iterable
 from typing import Final
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from ipo.experiments.embedded.operations import render
-from tools.embedded.raster import Pixels
+from ipo.experiments.embedded.operations import render, seed_of
+from tools.embedded.drawings import Pixels, as_floats
 
 SEED: Final = 11
 DOMAINS: Final[dict[str, frozenset[str]]] = {
@@ -17,20 +17,11 @@ DOMAINS: Final[dict[str, frozenset[str]]] = {
 }
 
 
-def as_tensor(pixels: Pixels) -> Tensor:
-    """uint8 (n, h, w, 4) to float32 (n, 4, h, w) in [0, 1]."""
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+def draw(drawings: Iterable[tuple[str, Pixels]], domain: str) -> Pixels:
+    """The pictures of one domain, uint8 (n, 48, 48, 3), from names and uint8 (64, 64, 4).
 
-
-def draw(pixels: Pixels, domain: str) -> Tensor:
-    """The pictures of one domain, float32 (n, 3, 48, 48) in [0, 1].
-
-    The same seed moves a picture alike in every domain, so that domains differ in
-    their operation only.
+    A picture's seed comes from its name: it moves alike in every domain, so that domains
+    differ in their operation only, and alike in every selection of pictures.
     """
-    count = len(pixels)
-    generator = torch.Generator().manual_seed(SEED)
-    operations = [DOMAINS[domain]] * count
-    images = render(as_tensor(pixels), operations, ["white"] * count, generator, jitter=0.6)
-    # Stored with 8 bits; rounding here keeps training logs and shipped files equal.
-    return (images * 255).round() / 255
+    images = [render(as_floats(rgba), DOMAINS[domain], seed_of(name, SEED), jitter=0.6) for name, rgba in drawings]
+    return np.round(np.stack(images) * 255).astype(np.uint8)

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from tools.embedded.raster import Picture, Pixels
+from tools.embedded.drawings import Picture, Pixels
 
 _SIDE: Final = 16
 _ALIKE: Final = 0.035

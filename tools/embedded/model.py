@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from open_clip.model import CustomTextCLIP
 from safetensors.torch import save_file
@@ -12,8 +14,8 @@ from safetensors.torch import save_file
 from ipo.experiments.embedded.operations import SIDE
 from tools.embedded.tokens import CONTEXT, STOCK_SIZE, CompactTokenizer
 
-MEAN: Final = (0.5, 0.5, 0.5)
-STD: Final = (0.5, 0.5, 0.5)
+_MEAN: Final = 0.5
+_STD: Final = 0.5
 _TABLE: Final = "text.token_embedding.weight"
 _CONFIG: Final[dict[str, Any]] = {
     "embed_dim": 128,
@@ -37,23 +39,21 @@ _CONFIG: Final[dict[str, Any]] = {
 
 def build(tokenizer: CompactTokenizer) -> CustomTextCLIP:
     """A fresh model over the compact vocabulary; seed torch before."""
-    config = copy.deepcopy(_CONFIG)
-    config.pop("custom_text")
-    config["text_cfg"]["vocab_size"] = tokenizer.size
-    return CustomTextCLIP(**config)
+    text = {**_CONFIG["text_cfg"], "vocab_size": tokenizer.size}
+    return CustomTextCLIP(_CONFIG["embed_dim"], vision_cfg=copy.deepcopy(_CONFIG["vision_cfg"]), text_cfg=text)
 
 
 def export(model: CustomTextCLIP, tokenizer: CompactTokenizer, folder: Path) -> None:
     """Writes ``open_clip_config.json`` and fp16 weights for open_clip's ``local-dir:``."""
     folder.mkdir(parents=True, exist_ok=True)
-    state = {k: v.detach().clone() for k, v in model.state_dict().items()}
+    state = model.state_dict()
     state[_TABLE] = tokenizer.spread(state[_TABLE])
     stored = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in state.items()}
     preprocess = {
         "size": SIDE,
         "mode": "RGB",
-        "mean": list(MEAN),
-        "std": list(STD),
+        "mean": [_MEAN] * 3,
+        "std": [_STD] * 3,
         "interpolation": "bicubic",
         "resize_mode": "shortest",
         "fill_color": 0,
@@ -65,9 +65,9 @@ def export(model: CustomTextCLIP, tokenizer: CompactTokenizer, folder: Path) -> 
     weights.chmod(0o644)
 
 
-def normalise(images: torch.Tensor) -> torch.Tensor:
-    """[0, 1] pictures to what the image tower expects, as ``preprocess_cfg`` does."""
-    return (images - MEAN[0]) / STD[0]
+def normalise(images: npt.NDArray[np.float32]) -> torch.Tensor:
+    """[0, 1] pictures (n, h, w, 3) to what the image tower expects (n, 3, h, w), as ``preprocess_cfg`` does."""
+    return (torch.from_numpy(images).permute(0, 3, 1, 2) - _MEAN) / _STD
 
 
 def encode_texts(model: CustomTextCLIP, tokens: torch.Tensor) -> torch.Tensor:

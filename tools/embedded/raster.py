@@ -4,16 +4,14 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
-import resvg_py
 from PIL import Image
 
-from tools.embedded.concepts import Concept, list_concepts, read_emojis, slug
+from tools.embedded.concepts import Concept, Emoji, list_concepts, read_emojis, slug
+from tools.embedded.drawings import Picture, Pixels
 from tools.embedded.sources import SOURCES, Source
 
 SIZE: Final = 64
@@ -22,37 +20,9 @@ _MOST_VARIANTS: Final = 2
 _LETTERING: Final = frozenset({"picon/key"})
 # How icon packages spell the drawings of one name.
 _PATTERNS: Final = (
-    "{}",
-    "{}-fill",
-    "{}-filled",
-    "{}-solid",
-    "{}-bold",
-    "{}-outline",
-    "{}-line",
-    "{}-duotone",
-    "{}-1",
-    "{}-01",
-    "{}-24-filled",
-    "{}-24-regular",
-    "food-{}-24-filled",
-    "animal-{}-24-filled",
-    "animal-{}",
-    "food-{}",
+    *("{}", "{}-fill", "{}-filled", "{}-solid", "{}-bold", "{}-outline", "{}-line", "{}-duotone", "{}-1", "{}-01"),
+    *("{}-24-filled", "{}-24-regular", "food-{}-24-filled", "animal-{}-24-filled", "animal-{}", "food-{}"),
 )
-Pixels = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One drawing. ``base`` names the shape: drawings with equal ``base`` are one family."""
-
-    name: str
-    concept: str
-    label: str
-    group: str
-    kind: str
-    base: str
-    is_class: bool
 
 
 def rasterise(modules: Path) -> tuple[list[Picture], Pixels]:
@@ -61,126 +31,97 @@ def rasterise(modules: Path) -> tuple[list[Picture], Pixels]:
     Returns the pictures and a uint8 array (n, 64, 64, 4), straight alpha.
     """
     concepts = list_concepts(read_emojis(modules))
-    pictures: list[Picture] = []
-    pixels: list[Pixels] = []
-    for source in SOURCES:
-        pack = _Pack(modules, source)
-        for concept in concepts:
-            for picture, image in pack.drawings(concept):
-                pictures.append(picture)
-                pixels.append(image)
-    return pictures, np.stack(pixels)
+    packs = (Pack(modules, source) for source in SOURCES)
+    drawn = [drawing for pack in packs for concept in concepts for drawing in pack.drawings(concept)]
+    return [picture for picture, _ in drawn], np.stack([image for _, image in drawn])
 
 
-def save(path: Path, pictures: list[Picture], pixels: Pixels) -> None:
-    """Writes ``path`` (.npy) and its index beside it (.json)."""
-    np.save(path, pixels)
-    index = [asdict(p) for p in pictures]
-    path.with_suffix(".json").write_text(json.dumps(index), "utf-8")
-
-
-def load(path: Path) -> tuple[list[Picture], Pixels]:
-    """Reads what ``save`` wrote."""
-    index = json.loads(path.with_suffix(".json").read_text("utf-8"))
-    pixels: Pixels = np.load(path)
-    return [Picture(**row) for row in index], pixels
-
-
-class _Pack:
+class Pack:
     """One installed package, answering with the drawings of a concept."""
 
     def __init__(self, modules: Path, source: Source) -> None:
-        self.source = source
-        self.folder = modules / source.package
-        self.is_bitmap = (self.folder / "assets").is_dir()
-        self.icons: dict[str, Any] = {}
-        self.codes: dict[str, str] = {}
-        if not self.is_bitmap:
-            self.icons = json.loads((self.folder / "icons.json").read_text("utf-8"))
-            chars = self.folder / "chars.json"
-            if chars.exists() and source.kind != "icon":
-                self.codes = json.loads(chars.read_text("utf-8"))
-
-        names = reversed(list(self.icons.get("icons", ())))
-        self.labels = {re.sub(r"-\d$", "", name).replace("-", ""): name for name in names}
+        self._source = source
+        self._folder = modules / source.package
+        self._draws_emoji = source.kind == "emoji" or source.family in ("fluent", "emojione")
+        self._is_bitmap = (self._folder / "assets").is_dir()
+        self._icons: dict[str, Any] = {} if self._is_bitmap else self._read("icons.json")
+        has_codes = (self._folder / "chars.json").exists() and source.kind != "icon"
+        self._codes: dict[str, str] = self._read("chars.json") if has_codes else {}
+        names = reversed(list(self._icons.get("icons", ())))
+        self._labels = {re.sub(r"-\d$", "", name).replace("-", ""): name for name in names}
 
     def drawings(self, concept: Concept) -> Iterator[tuple[Picture, Pixels]]:
-        for emoji in concept.emojis:
-            codes = (emoji.code, emoji.code.replace("-fe0f", ""), emoji.code + "-fe0f")
-            image = self._by_code(codes) if self._draws_emoji else None
-            if image is None and self._draws_emoji and not self.is_bitmap:
-                image = self._by_label(emoji.label)
-            if image is not None:
-                yield self._picture(concept, emoji.label, emoji.code, slug(emoji.label)), image
-        if not self._draws_emoji:
-            for name in concept.slugs:
-                found = 0
-                for pattern in _PATTERNS:
-                    image = self._icon(pattern.format(name))
-                    drawn = pattern.format(name)
-                    if f"{self.source.name}/{drawn}" in _LETTERING:
-                        continue
-                    if image is not None and found < _MOST_VARIANTS:
-                        found += 1
-                        yield self._picture(concept, concept.name, name, drawn), image
+        """Every drawing of the concept in this package with its uint8 (64, 64, 4) pixels."""
+        if self._draws_emoji:
+            for emoji in concept.emojis:
+                image = self._emoji(emoji)
+                if image is not None:
+                    yield self._picture(concept, emoji.label, emoji.code, slug(emoji.label)), image
+            return
+        for name in concept.slugs:
+            spelt = [pattern.format(name) for pattern in _PATTERNS]
+            known = [s for s in spelt if self._svg(s) and f"{self._source.name}/{s}" not in _LETTERING]
+            for drawn in known[:_MOST_VARIANTS]:
+                image = self._icon(drawn)
+                assert image is not None
+                yield self._picture(concept, concept.name, name, drawn), image
 
-    @property
-    def _draws_emoji(self) -> bool:
-        return self.source.kind == "emoji" or self.source.family in ("fluent", "emojione")
+    def _read(self, file: str) -> Any:
+        return json.loads((self._folder / file).read_text("utf-8"))
 
     def _picture(self, concept: Concept, label: str, key: str, name: str) -> Picture:
         return Picture(
-            name=f"{self.source.name}/{name}",
+            name=f"{self._source.name}/{name}",
             concept=concept.name,
             label=label,
             group=concept.emojis[0].group,
-            kind=self.source.kind,
-            base=f"{self.source.family}/{key}",
+            kind=self._source.kind,
+            base=f"{self._source.family}/{key}",
             is_class=concept.is_class,
         )
 
-    def _by_code(self, codes: tuple[str, ...]) -> Pixels | None:
-        for code in codes:
-            if self.is_bitmap:
-                path = self.folder / "assets" / f"{code}.webp"
-                if path.exists():
-                    return _shrink(Image.open(path))
-            elif code in self.codes:
-                return self._icon(self.codes[code])
-        return None
-
-    def _by_label(self, label: str) -> Pixels | None:
-        found = self.labels.get(slug(label).replace("-", ""))
-        return None if found is None else self._icon(found)
+    def _emoji(self, emoji: Emoji) -> Pixels | None:
+        """By its code, with or without the variation selector; in vector packages also by its label."""
+        codes = (emoji.code, emoji.code.replace("-fe0f", ""), emoji.code + "-fe0f")
+        if self._is_bitmap:
+            paths = (self._folder / "assets" / f"{code}.webp" for code in codes)
+            return next((shrink(Image.open(path)) for path in paths if path.exists()), None)
+        image = next((self._icon(self._codes[code]) for code in codes if code in self._codes), None)
+        if image is None:
+            image = self._icon(self._labels.get(slug(emoji.label).replace("-", ""), ""))
+        return image
 
     def _icon(self, name: str) -> Pixels | None:
-        alias = self.icons.get("aliases", {}).get(name)
+        svg = self._svg(name)
+        if svg is None:
+            return None
+        import resvg_py
+
+        png = resvg_py.svg_to_bytes(svg_string=svg, width=SIZE, height=SIZE, skip_system_fonts=True)
+        return shrink(Image.open(io.BytesIO(bytes(png))))
+
+    def _svg(self, name: str) -> str | None:
+        alias = self._icons.get("aliases", {}).get(name)
         if alias is not None and set(alias) <= {"parent", "hidden"}:
             name = alias["parent"]
-        icon = self.icons["icons"].get(name)
+        icon = self._icons["icons"].get(name)
         if icon is None:
             return None
-        width = icon.get("width", self.icons.get("width", 16))
-        height = icon.get("height", self.icons.get("height", 16))
-        svg = (
-            '<svg xmlns="http://www.w3.org/2000/svg" '
-            'xmlns:xlink="http://www.w3.org/1999/xlink" '
-            f'width="{width}" height="{height}" '
-            f'viewBox="{icon.get("left", 0)} {icon.get("top", 0)} {width} {height}" '
+        width = icon.get("width", self._icons.get("width", 16))
+        height = icon.get("height", self._icons.get("height", 16))
+        return (
+            '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+            f'width="{width}" height="{height}" viewBox="{icon.get("left", 0)} {icon.get("top", 0)} {width} {height}" '
             f'color="#202020">{icon["body"]}</svg>'
         )
-        png = resvg_py.svg_to_bytes(svg_string=svg, width=SIZE, height=SIZE, skip_system_fonts=True)
-        return _shrink(Image.open(io.BytesIO(bytes(png))))
 
 
-def _shrink(image: Image.Image) -> Pixels:
+def shrink(image: Image.Image) -> Pixels:
     """Square 64 px RGBA; premultiplied while resizing, else edges turn grey."""
     rgba = image.convert("RGBA")
     if rgba.size != (SIZE, SIZE):
         side = max(rgba.size)
         square = Image.new("RGBA", (side, side))
         square.paste(rgba, ((side - rgba.width) // 2, (side - rgba.height) // 2))
-        small = square.convert("RGBa").resize((SIZE, SIZE), Image.Resampling.LANCZOS)
-        rgba = small.convert("RGBA")
-    array: Pixels = np.asarray(rgba, dtype=np.uint8)
-    return array
+        rgba = square.convert("RGBa").resize((SIZE, SIZE), Image.Resampling.LANCZOS).convert("RGBA")
+    return np.asarray(rgba, dtype=np.uint8)

@@ -9,7 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Final
 
-from tools.embedded.raster import Picture
+from tools.embedded.drawings import Picture
 
 SEED: Final = 5
 PER_CLASS: Final[dict[str, int]] = {"train": 4, "val": 2, "test": 4}

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from tools.embedded.raster import Picture, Pixels
+from tools.embedded.drawings import Picture, Pixels
 
 _BRIGHTEST: Final = 0.62
 """Mean channel value that a tint may have: lighter ones would vanish on white paper."""

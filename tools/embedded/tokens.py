@@ -13,14 +13,7 @@ from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor
 
 from tools.embedded.captions import UNKNOWN
-from tools.embedded.vocabulary import (
-    BACKGROUND_TAILS,
-    FILLERS,
-    GENERIC_NOUNS,
-    LEADS,
-    STYLES,
-    WORDS,
-)
+from tools.embedded.vocabulary import phrases
 
 STOCK_SIZE: Final = 49408
 CONTEXT: Final = 48
@@ -38,10 +31,7 @@ class CompactTokenizer:
     def __init__(self, names: Iterable[str]) -> None:
         self._stock = SimpleTokenizer(context_length=CONTEXT)
         self._words: dict[str, list[int]] = {}
-        phrases = [*names, *FILLERS, *GENERIC_NOUNS, *LEADS, *BACKGROUND_TAILS, _GLUE]
-        for words in (*WORDS.values(), *STYLES.values()):
-            phrases += [*words.adjectives, *words.nouns, *words.tails]
-        used = {i for text in phrases for i in self._stock.encode(text)}
+        used = {i for text in (*names, *phrases(), _GLUE) for i in self._stock.encode(text)}
         self.stock_ids = [*sorted(used), STOCK_SIZE - 2, STOCK_SIZE - 1]
         self._row = {stock: row + 1 for row, stock in enumerate(self.stock_ids)}
 

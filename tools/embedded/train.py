@@ -19,9 +19,10 @@ from torch import Tensor
 from ipo.experiments.embedded.operations import SIDE
 from tools.embedded.batches import BatchMaker
 from tools.embedded.domains import DOMAINS, draw
+from tools.embedded.drawings import Picture, Pixels, as_floats
 from tools.embedded.model import build, encode_texts, normalise
-from tools.embedded.raster import Picture, Pixels
 from tools.embedded.splits import Split
+from tools.embedded.templates import ANCHOR
 from tools.embedded.tokens import CompactTokenizer
 
 LOG_EVERY: Final = 200
@@ -31,12 +32,11 @@ _FLOOR: Final = 0.02
 # Smaller pictures for the first part of training: less than half the work per step.
 _SMALL_UNTIL: Final = 0.4
 _SMALL_SIDE: Final = 32
-ANCHOR: Final = "a photo of a {}."
 PROBES: Final[dict[str, str]] = {
-    "a": "a photo of a {} with inverted colors.",
-    "b": "a picture of a {} on a white background.",
-    "c": "a blurry black and white photo of a {}.",
-    "d": "a faded photo of a {} lying on its side.",
+    "a": "a photo of a <CLASS> with inverted colors.",
+    "b": "a picture of a <CLASS> on a white background.",
+    "c": "a blurry black and white photo of a <CLASS>.",
+    "d": "a faded photo of a <CLASS> lying on its side.",
 }
 
 
@@ -51,9 +51,10 @@ class Validation:
 
 def validation(pictures: list[Picture], pixels: Pixels, split: Split) -> Validation:
     """Draws the validation pictures of every domain, normalised for the image tower."""
-    rows = list(split.parts["val"])
+    rows = split.parts["val"]
     labels = torch.tensor([split.classes.index(pictures[row].concept) for row in rows])
-    images = {domain: normalise(draw(pixels[rows], domain)) for domain in DOMAINS}
+    drawings = [(pictures[row].name, pixels[row]) for row in rows]
+    images = {domain: normalise(as_floats(draw(drawings, domain))) for domain in DOMAINS}
     return Validation(images, labels, split.classes)
 
 
@@ -82,10 +83,9 @@ def train(pictures: list[Picture], pixels: Pixels, split: Split, seed: int, step
         batch = batches.next(step / steps)
         images = normalise(batch.images)
         side = _SMALL_SIDE if step < _SMALL_UNTIL * steps else SIDE
-        if side != SIDE:
-            images = nnf.interpolate(images, size=side, mode="area")
+        images = _sized(images, side).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            seen = model.encode_image(_packed(images))
+            seen = model.encode_image(images)
             said = encode_texts(model, tokenizer(batch.texts))
         scores = model.logit_scale.exp() * _unit(seen) @ _unit(said).T
         target = torch.arange(len(scores))
@@ -122,10 +122,9 @@ def probe(model: CustomTextCLIP, tokenizer: CompactTokenizer, held_out: Validati
     with torch.inference_mode():
         for domain, images in held_out.images.items():
             # At the size that it is being trained at: others would look like failure.
-            seen = images if side == SIDE else nnf.interpolate(images, size=side, mode="area")
-            features = _unit(model.encode_image(seen))
+            features = _unit(model.encode_image(_sized(images, side)))
             for name, template in (("anchor", ANCHOR), ("named", PROBES[domain])):
-                texts = [template.replace("{}", c) for c in held_out.classes]
+                texts = [template.replace("<CLASS>", c) for c in held_out.classes]
                 scores = features @ _unit(encode_texts(model, tokenizer(texts))).T
                 hits = (scores.argmax(1) == held_out.labels).float().mean()
                 found[f"{domain}_{name}"] = round(float(hits), 4)
@@ -133,8 +132,8 @@ def probe(model: CustomTextCLIP, tokenizer: CompactTokenizer, held_out: Validati
     return found
 
 
-def _packed(images: Tensor) -> Tensor:
-    return images.contiguous(memory_format=torch.channels_last)
+def _sized(images: Tensor, side: int) -> Tensor:
+    return images if side == SIDE else nnf.interpolate(images, size=side, mode="area")
 
 
 def _unit(x: Tensor) -> Tensor:
@@ -153,10 +152,7 @@ def _optimizer(model: CustomTextCLIP) -> torch.optim.Optimizer:
     matrices = [p for p in model.parameters() if p.ndim >= 2]
     others = [p for p in model.parameters() if p.ndim < 2]
     return torch.optim.AdamW(
-        [
-            {"params": matrices, "weight_decay": 0.1},
-            {"params": others, "weight_decay": 0.0},
-        ],
+        [{"params": matrices, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}],
         lr=_LEARNING_RATE,
         betas=(0.9, 0.98),
     )

@@ -1,0 +1,40 @@
+"""The drawings that every stage works on: one array of 64 px RGBA pictures and what is known of each."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One drawing. ``base`` names the shape: drawings with equal ``base`` are one family."""
+
+    name: str
+    concept: str
+    label: str
+    group: str
+    kind: str
+    base: str
+    is_class: bool
+
+
+def as_floats(pixels: Pixels) -> npt.NDArray[np.float32]:
+    """The same picture or pictures as float32 in [0, 1]."""
+    return np.divide(pixels, 255, dtype=np.float32)
+
+
+def save(path: Path, pictures: list[Picture], pixels: Pixels) -> None:
+    """Writes ``path`` (.npy) and its index beside it (.json)."""
+    np.save(path, pixels)
+    path.with_suffix(".json").write_text(json.dumps([asdict(p) for p in pictures]), "utf-8")
+
+
+def load(path: Path) -> tuple[list[Picture], Pixels]:
+    """Reads what ``save`` wrote: the pictures and uint8 (n, 64, 64, 4)."""
+    index = json.loads(path.with_suffix(".json").read_text("utf-8"))
+    return [Picture(**row) for row in index], np.load(path)
