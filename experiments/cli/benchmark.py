@@ -6,38 +6,51 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from filelock import FileLock, Timeout
+import typer
 
-from ipo.experiments.cli.pulling import ensure_local_weights
-from ipo.experiments.compare.documents import documents, table_of, write_documents
-from ipo.experiments.compare.forecast import forecast, forecast_text
-from ipo.experiments.compare.grid import Entry, Progress, check, check_models, entries, finished, reason, run_grid
-from ipo.experiments.compare.grid_file import GridConfig, load_grid
-from ipo.experiments.executors.base import Executor, Failure, make_executor
-from ipo.experiments.run.live_view import money
-from ipo.experiments.run.pipeline import check_writable
-from ipo.experiments.run.result import write_text
+from ipo.experiments.cli import options
 from ipo.metrics.errors import InputError
-from ipo.programs.lm.connect import is_local
+
+if TYPE_CHECKING:
+    from ipo.experiments.compare.grid import Entry, Progress
+    from ipo.experiments.compare.grid_file import GridConfig
+    from ipo.experiments.executors.base import Executor
+
+EXAMPLES = options.examples(
+    "ipo benchmark embedded --dry-run",
+    "ipo benchmark embedded --executor pool:2",
+    "ipo benchmark main-1-shot lm=openai/gpt-4o-mini --budget-usd 20",
+    "ipo benchmark my-grid.yaml seeds=5",
+)
 
 
-def run(
-    name: str,
-    words: Sequence[str],
-    *,
-    out: Path | None,
-    executor: str,
-    budget_usd: float | None,
-    dry_run: bool,
-    as_json: bool,
-    quiet: bool,
+def benchmark(
+    grid: Annotated[str, typer.Argument(help="a grid file, or the name of a shipped grid", metavar="GRID[.yaml]")],
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[key=value …]", help="keys of the grid, or settings of all methods")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="where the cells go; default runs/GRID", metavar="DIR")] = None,
+    executor: options.Executor = "here",
+    budget_usd: Annotated[float | None, typer.Option(help="stop once the cells have cost so many US dollars")] = None,
+    dry_run: options.DryRun = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> int:
-    """Do what the command says; return the exit code."""
-    grid = load_grid(name, words)
+    """Run a grid of protocol, data sets, methods and seeds to a table; the same command goes on with a killed one."""
+    from filelock import FileLock, Timeout
+
+    from ipo.experiments.compare.forecast import forecast, forecast_text
+    from ipo.experiments.compare.grid import check, check_models, entries
+    from ipo.experiments.compare.grid_file import load_grid
+    from ipo.experiments.executors.base import make_executor
+    from ipo.experiments.run.pipeline import check_writable
+
+    config = load_grid(grid, words or [])
     workers = make_executor(executor)
-    folder = out or Path("runs") / Path(name).stem
-    found = entries(grid, folder)
+    folder = out or Path("runs") / Path(grid).stem
+    found = entries(config, folder)
     check(found)
     if dry_run:
         expected = forecast(found)
@@ -49,7 +62,7 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / "grid.lock", timeout=0):
-            return _run(grid, found, folder, workers, budget_usd, as_json=as_json, quiet=quiet)
+            return _run(config, found, folder, workers, budget_usd, as_json=as_json, quiet=quiet)
     except Timeout as error:
         raise InputError(
             f"another process works on the grid in {folder}; wait for it or choose another --out."
@@ -66,6 +79,11 @@ def _run(
     as_json: bool,
     quiet: bool,
 ) -> int:
+    from ipo.experiments.compare.documents import documents, table_of, write_documents
+    from ipo.experiments.compare.grid import finished, reason, run_grid
+    from ipo.experiments.executors.base import Failure
+    from ipo.experiments.run.result import write_text
+
     before = finished(found)
     write_text(folder / "grid.yaml", grid.to_yaml())
     outcome = run_grid(found, before, executor, (lambda progress: None) if quiet else _tell, budget_usd)
@@ -89,6 +107,10 @@ def _run(
 
 
 def _tell(progress: Progress) -> None:
+    from ipo.experiments.compare.grid import reason
+    from ipo.experiments.executors.base import Failure
+    from ipo.experiments.run.live_view import money
+
     content = progress.content
     if isinstance(content, Failure):
         found = f"failed: {reason(content)}"
@@ -111,7 +133,9 @@ def _clock(seconds: float) -> str:
 
 
 def _fetch_weights(found: Sequence[Entry]) -> None:
+    from ipo.experiments.cli.pulling import ensure_local_weights
     from ipo.experiments.compare.protocols import run_config
+    from ipo.programs.lm.connect import is_local
 
     for name in {config.lm for entry in found if (config := run_config(entry.cell))}:
         if is_local(name):

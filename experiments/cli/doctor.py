@@ -8,14 +8,8 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from ipo.experiments.run.config import load_config
-from ipo.experiments.run.estimate import estimate
-from ipo.experiments.run.live_view import Ui, money
-from ipo.experiments.run.pipeline import PACKAGES, prepare
-from ipo.metrics.cache import cache_dir
+from ipo.experiments.cli.options import Clip, Data, Describer, Json, Lm
 from ipo.metrics.errors import InputError
-from ipo.metrics.text_tower import text_path
-from ipo.programs.lm import weights
 
 KEYS = (
     "OPENAI_API_KEY",
@@ -27,8 +21,18 @@ KEYS = (
 )
 
 
-def run(flags: dict[str, Any], *, as_json: bool) -> int:
-    """Print the findings; return 0 when the job that the flags describe would run, else 1."""
+def doctor(
+    lm: Lm = None, clip: Clip = None, describer: Describer = None, data: Data = None, as_json: Json = False
+) -> int:
+    """Say what is installed, which models and keys are there, what a run would do and cost."""
+    from ipo.experiments.run.config import load_config
+    from ipo.experiments.run.estimate import estimate
+    from ipo.experiments.run.live_view import Ui
+    from ipo.experiments.run.pipeline import PACKAGES, prepare
+    from ipo.metrics.cache import cache_dir
+    from ipo.metrics.text_tower import text_path
+    from ipo.programs.lm import weights
+
     findings: dict[str, Any] = {
         "python": sys.version.split()[0],
         "packages": {name: _version(name) for name in PACKAGES},
@@ -37,7 +41,7 @@ def run(flags: dict[str, Any], *, as_json: bool) -> int:
         "keys": {name: "set" if os.environ.get(name) else "not set" for name in KEYS},
     }
     try:
-        config = load_config(None, **flags)
+        config = load_config(None, lm=lm, clip=clip, describer=describer, data=data)
         prepared = prepare(config, Ui(config.steps, quiet=True))
         findings["device"] = prepared.clip.device
         findings["clip"] = f"{prepared.clip.name}, context {prepared.clip.context_length} tokens"
@@ -59,6 +63,8 @@ def _version(package: str) -> str:
 
 
 def _text(findings: dict[str, Any]) -> str:
+    from ipo.experiments.run.live_view import money
+
     lines = []
     for name, value in findings.items():
         if name == "would run":

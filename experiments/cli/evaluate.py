@@ -5,44 +5,56 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from ipo.experiments.data import load_data
-from ipo.experiments.run.live_view import Ui
-from ipo.experiments.run.pipeline import clusters
-from ipo.experiments.run.result import comparison
-from ipo.metrics.clip import load_clip
+import typer
+
+from ipo.experiments.cli.options import Clip, Data, Json, Part, Seed, examples
 from ipo.metrics.errors import InputError
-from ipo.metrics.reward import ClipReward
-from ipo.metrics.template import check
+
+EXAMPLES = examples("ipo evaluate --template 'a photo of a <CLASS>.' --template 'a sketch of a <CLASS>.'")
 
 
-def run(
-    templates: Sequence[str], file: Path | None, data_spec: str, clip_spec: str, part: str, seed: int, *, as_json: bool
+def evaluate(
+    template: Annotated[list[str] | None, typer.Option(help="a template; may be given several times")] = None,
+    templates_file: Annotated[Path | None, typer.Option(help="a text file, one template a line")] = None,
+    data: Data = None,
+    clip: Clip = None,
+    part: Part = "test",
+    seed: Seed = None,
+    as_json: Json = False,
 ) -> int:
-    """Do what the command says; return the exit code."""
-    wanted = [*templates, *read_templates(file)]
+    """Score templates on a data set; later ones are compared with the first."""
+    from ipo.experiments.data import load_data
+    from ipo.experiments.run.live_view import Ui
+    from ipo.experiments.run.pipeline import clusters
+    from ipo.experiments.run.result import comparison
+    from ipo.metrics.clip import load_clip
+    from ipo.metrics.reward import ClipReward
+    from ipo.metrics.template import check
+
+    wanted = [*(template or []), *read_templates(templates_file)]
     if not wanted:
         raise InputError("give at least one template, with --template or --templates-file.")
     if part not in ("train", "val", "test"):
         raise InputError(f"there is no part {part!r}; it can be train, val or test.")
-    data = load_data(data_spec, seed=seed)
-    items = {"train": data.train, "val": data.val, "test": data.test}[part]
+    drawn = load_data(data or "embedded", seed=seed or 0)
+    items = {"train": drawn.train, "val": drawn.val, "test": drawn.test}[part]
     if not items:
-        raise InputError(f"{data.name} has no {part} pictures.")
-    clip = load_clip(clip_spec)
-    for template in wanted:
-        check(template, data.class_names, clip)
-    reward = ClipReward(clip, data.class_names)
+        raise InputError(f"{drawn.name} has no {part} pictures.")
+    encoder = load_clip(clip or "embedded")
+    for one in wanted:
+        check(one, drawn.class_names, encoder)
+    reward = ClipReward(encoder, drawn.class_names)
     ui = Ui(0, quiet=as_json)
     pictures = reward.encode(
         [item.picture for item in items], [item.label for item in items], progress=ui.pictures(part)
     )
     scores = reward.score(wanted, pictures)
-    groups = clusters(items, data)
+    groups = clusters(items, drawn)
     rows = [{"template": score.template, **_row(comparison(scores[0], score, groups))} for score in scores]
     if as_json:
-        about = {"data": data.name, "part": part, "clip": clip.name, "fingerprint": clip.fingerprint}
+        about = {"data": drawn.name, "part": part, "clip": encoder.name, "fingerprint": encoder.fingerprint}
         print(json.dumps({"schema": 1, **about, "templates": rows}, indent=2, ensure_ascii=False))
     else:
         print(_table(rows))

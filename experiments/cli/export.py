@@ -4,21 +4,40 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from ipo.experiments.cli.predict import find_pictures, load_program
-from ipo.experiments.data import load_data
-from ipo.experiments.export import TARGETS, Target, export
-from ipo.experiments.export.clip_benchmark import ClipBenchmark
-from ipo.experiments.export.hf import HuggingFace
+import typer
+
+from ipo.experiments.cli.options import Program, examples
 from ipo.metrics.errors import InputError
-from ipo.metrics.pictures import Picture
 
+if TYPE_CHECKING:
+    from ipo.experiments.export import Target
+    from ipo.metrics.pictures import Picture
+
+EXAMPLES = examples("ipo export runs/RUN --to open_clip --out pets-open_clip")
 PICTURES = 36
 """Pictures that the export is compared on: a few of many classes, encoded in a second or a minute."""
 
 
-def run(program: Path, to: str, out: Path, pictures: Path | None, dataset: str | None, hf_model: str | None) -> int:
-    """Do what the command says; return the exit code."""
+def export(
+    program: Program,
+    to: Annotated[str, typer.Option(help="open_clip, clip_benchmark, hf, npz, txt or program.json", metavar="TARGET")],
+    out: Annotated[Path, typer.Option(help="where to; must not exist yet", metavar="PATH")],
+    pictures: Annotated[
+        Path | None, typer.Option(help="pictures to compare on; default some that ship with us", metavar="PATH")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="clip_benchmark: its name of the data set; default wds/ipo", metavar="NAME")
+    ] = None,
+    hf_model: Annotated[
+        str | None, typer.Option(help="hf: hub id or folder of the same CLIP in its format", metavar="ID")
+    ] = None,
+) -> int:
+    """Carry an optimised program into another tool, and check it there by that tool's own library."""
+    from ipo.experiments.export import export
+    from ipo.experiments.run.labelling import load_program
+
     target = _target(to, dataset, hf_model)
     verdict = export(load_program(program), target, out, _pictures(pictures))
     print(f"wrote {out} for {to}; {verdict}")
@@ -26,6 +45,10 @@ def run(program: Path, to: str, out: Path, pictures: Path | None, dataset: str |
 
 
 def _target(to: str, dataset: str | None, hf_model: str | None) -> Target:
+    from ipo.experiments.export import TARGETS
+    from ipo.experiments.export.clip_benchmark import ClipBenchmark
+    from ipo.experiments.export.hf import HuggingFace
+
     if to not in TARGETS:
         raise InputError(f"there is no target {to!r}; it can be {', '.join(TARGETS)}.")
     for name, value, only in (("--dataset", dataset, "clip_benchmark"), ("--hf-model", hf_model, "hf")):
@@ -38,6 +61,10 @@ def _target(to: str, dataset: str | None, hf_model: str | None) -> Target:
 
 def _pictures(folder: Path | None) -> list[Picture]:
     """Take pictures evenly from a folder, or from the search pictures that ship with us: test pictures stay sealed."""
+    from ipo.experiments.data import load_data
+    from ipo.experiments.run.labelling import find_pictures
+    from ipo.metrics.pictures import Picture
+
     if folder is None:
         found = [item.picture for item in load_data("embedded", seed=0).train]
     elif os.path.isdir(folder):  # noqa: PTH112

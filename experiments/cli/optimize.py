@@ -10,49 +10,81 @@ import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from ipo.experiments.cli.pulling import ensure_local_weights
-from ipo.experiments.run.config import RunConfig, build, load_config
-from ipo.experiments.run.live_view import Ui, money, showing_warnings
-from ipo.experiments.run.result import verdict
-from ipo.metrics.clip import check_name
+import typer
+
+from ipo.experiments.cli.options import Clip, Data, Describer, DryRun, Json, Lm, Quiet, Seed, examples
 from ipo.metrics.errors import InputError
-from ipo.programs.lm.connect import is_local
+
+if TYPE_CHECKING:
+    from ipo.experiments.run.config import RunConfig
+
+EXAMPLES = examples(
+    "ipo optimize",
+    "ipo optimize --data folder:pets --clip ViT-B-16/openai --lm openai/gpt-4o-mini --budget-usd 0.50",
+    "ipo optimize my.yaml steps=50 shots=4",
+    "ipo optimize --resume runs/RUN",
+)
 
 
-def run(
-    words: Sequence[str],
-    flags: dict[str, Any],
-    *,
-    out: Path | None,
-    resume: Path | None,
-    dry_run: bool,
-    as_json: bool,
-    quiet: bool,
+def optimize(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[CONFIG.yaml] [key=value …]", help="settings, listed below")
+    ] = None,
+    data: Data = None,
+    clip: Clip = None,
+    lm: Lm = None,
+    describer: Describer = None,
+    steps: Annotated[int | None, typer.Option(help="how often the language model is asked")] = None,
+    seed: Seed = None,
+    out: Annotated[Path | None, typer.Option(help="run directory; default runs/DATE-NAME", metavar="DIR")] = None,
+    resume: Annotated[Path | None, typer.Option(help="go on with the run in this directory", metavar="DIR")] = None,
+    budget_usd: Annotated[float | None, typer.Option(help="stop before this many US dollars are spent")] = None,
+    budget_tokens: Annotated[int | None, typer.Option(help="stop before this many tokens are used")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="stop after this many minutes")] = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> int:
-    """Do what the command says; return the exit code."""
+    """Search a better template, choose it on held-back pictures, test it once on sealed ones."""
+    from ipo.experiments.cli.pulling import ensure_local_weights
+    from ipo.experiments.run.live_view import Ui, showing_warnings
+    from ipo.metrics.clip import check_name
+    from ipo.programs.lm.connect import is_local
+
     # What they would say reaches us as an exception too; their lines are not free of what a server echoes.
     logging.getLogger("dspy").setLevel(logging.CRITICAL)
     logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)
     if resume and out:
         raise InputError("--resume goes on in its own directory; leave --out away.")
-    config = _configure(words, flags, resume)
+    flags = {
+        "data": data,
+        "clip": clip,
+        "lm": lm,
+        "describer": describer,
+        "steps": steps,
+        "seed": seed,
+        "budget_usd": budget_usd,
+        "budget_tokens": budget_tokens,
+        "max_minutes": max_minutes,
+    }
+    config = _configure(words or [], flags, resume)
     check_name(config.clip)
     if is_local(config.lm):
         ensure_local_weights(config.lm)
     ui = Ui(config.steps, quiet=quiet)
-    from ipo.experiments.run.pipeline import optimize, prepare
+    from ipo.experiments.run import pipeline
 
     if dry_run:
         from ipo.experiments.run.estimate import estimate
 
-        forecast = estimate(config, prepare(config, ui))
+        forecast = estimate(config, pipeline.prepare(config, ui))
         print(json.dumps(forecast, indent=2) if as_json else _forecast_text(forecast))
         return 0
     folder = resume or out or _default_folder(config)
     with showing_warnings(ui):
-        outcome = optimize(config, folder, ui, resume=resume is not None)
+        outcome = pipeline.optimize(config, folder, ui, resume=resume is not None)
     if as_json:
         print(json.dumps(outcome.result, indent=2, ensure_ascii=False))
     else:
@@ -64,6 +96,8 @@ def run(
 
 
 def _configure(words: Sequence[str], flags: dict[str, Any], resume: Path | None) -> RunConfig:
+    from ipo.experiments.run.config import build, load_config
+
     file = Path(words[0]) if words and re.search(r"\.ya?ml$", words[0]) else None
     rest = list(words[1:] if file else words)
     if resume is None:
@@ -92,6 +126,8 @@ def _default_folder(config: RunConfig) -> Path:
 
 
 def _forecast_text(forecast: dict[str, Any]) -> str:
+    from ipo.experiments.run.live_view import money
+
     lines = []
     for role in ("optimizer", "describer"):
         part = forecast[role]
@@ -107,6 +143,9 @@ def _forecast_text(forecast: dict[str, Any]) -> str:
 
 def summary(result: dict[str, Any], folder: Path) -> str:
     """Word a result for a person: the template, what it gains where, how sure that is, what to do next."""
+    from ipo.experiments.run.live_view import money
+    from ipo.experiments.run.result import verdict
+
     quoted = shlex.quote(str(folder))
     found_on = "search and selection" if "selection" in result["scores"] else "search"
     lines = ["", f"  {result['template']}", ""]

@@ -9,54 +9,69 @@ import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from ipo.experiments.cli.pulling import ensure_local_weights
-from ipo.experiments.compare.sweep_file import Sweep, read_sweep
-from ipo.experiments.compare.sweep_runs import SweepRun, plan_runs, run_all, table, tell
-from ipo.experiments.executors.base import Executor, Failure, Here, Pool, make_executor
-from ipo.experiments.run.tracking import PROJECT, has_key
+import typer
+
+from ipo.experiments.cli import options
 from ipo.metrics.errors import InputError
-from ipo.programs.lm.connect import is_local
 
+if TYPE_CHECKING:
+    from ipo.experiments.compare.sweep_file import Sweep
+    from ipo.experiments.compare.sweep_runs import SweepRun
+    from ipo.experiments.executors.base import Executor
+
+EXAMPLES = options.examples(
+    "ipo sweep history --executor pool:2",
+    "ipo sweep my-sweep.yaml --count 20",
+    "ipo sweep ENTITY/PROJECT/ID",
+)
 _SWEEP_ID = re.compile(r"[\w.-]+/[\w.-]+/[\w-]+")
 
 
-def run(target: str, words: Sequence[str], *, count: int | None, executor: str, out: Path | None, dry_run: bool) -> int:
-    """Do what the command says.
+def sweep(
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="a W&B sweep file, llm, history or seeds, or a sweep to join", metavar="FILE|ENTITY/PROJECT/ID"
+        ),
+    ],
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[key=value …]", help="settings of `ipo optimize` for every run")
+    ] = None,
+    count: Annotated[int | None, typer.Option(help="most runs; a random search needs it", metavar="N")] = None,
+    executor: options.Executor = "here",
+    out: Annotated[Path | None, typer.Option(help="where the runs go; default runs/sweep-NAME", metavar="DIR")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be run and what it would cost")] = False,
+) -> int:
+    """Run a Weights & Biases sweep: with a key its server's agents, without one the same search on this machine."""
+    from ipo.experiments.cli.pulling import ensure_local_weights
+    from ipo.experiments.compare.sweep_file import read_sweep
+    from ipo.experiments.compare.sweep_runs import plan_runs, run_all, table, tell
+    from ipo.experiments.executors.base import Failure, make_executor
+    from ipo.programs.lm.connect import is_local
 
-    Args:
-        target: a sweep file, the name of one that ships with us, or ENTITY/PROJECT/ID of a sweep to join.
-        words: `key=value` settings for every run.
-        count: most runs; needed by a random search without a server.
-        executor: see `make_executor`.
-        out: where the run directories go; `runs/sweep-NAME` when None.
-        dry_run: only say what would be run.
-
-    Returns:
-        The exit code: 0 done, 1 a run failed, 3 a budget stopped one.
-    """
     workers = make_executor(executor)
     if count is not None and count < 1:
         raise InputError(f"--count is {count}; it is how many runs there are at most.")
     if _SWEEP_ID.fullmatch(target) and not Path(target).exists() and not target.endswith((".yaml", ".yml")):
-        return _join(target, words, count, workers)
-    sweep = read_sweep(Path(target), words)
+        return _join(target, words or [], count, workers)
+    read = read_sweep(Path(target), words or [])
     if _online():
-        _check_values(sweep)
+        _check_values(read)
         if dry_run:
-            print(f"a {sweep.method} search over {', '.join(sweep.swept)} would be created in Weights & Biases")
+            print(f"a {read.method} search over {', '.join(read.swept)} would be created in Weights & Biases")
             return 0
-        return _agents(_create(sweep), count, workers)
-    folder = out or Path("runs") / f"sweep-{re.sub(r'[^A-Za-z0-9_.]+', '-', sweep.name)}"
-    planned = plan_runs(sweep, folder, count)
+        return _agents(_create(read), count, workers)
+    folder = out or Path("runs") / f"sweep-{re.sub(r'[^A-Za-z0-9_.]+', '-', read.name)}"
+    planned = plan_runs(read, folder, count)
     if dry_run:
         print(_forecast(planned))
         return 0
     for name in sorted({run.config.lm for run in planned if is_local(run.config.lm)}):
         ensure_local_weights(name)
     outcomes = run_all(planned, workers, lambda index, outcome: tell(planned, index, outcome))
-    print(table(sweep, planned, outcomes))
+    print(table(read, planned, outcomes))
     print(f"runs: {folder}", file=sys.stderr)
     if any(run.config.track == "wandb" for run in planned):
         print(f"logged offline; upload with: wandb sync {folder}/*/wandb/offline-run-*", file=sys.stderr)
@@ -66,6 +81,8 @@ def run(target: str, words: Sequence[str], *, count: int | None, executor: str, 
 
 
 def _online() -> bool:
+    from ipo.experiments.run.tracking import has_key
+
     return has_key() and os.environ.get("WANDB_MODE", "online") == "online"
 
 
@@ -85,6 +102,8 @@ def _create(sweep: Sweep) -> str:
         InputError: the server cannot be reached or refuses.
     """
     import wandb
+
+    from ipo.experiments.run.tracking import PROJECT
 
     _refuse_secrets(sweep)
     project = sweep.content.get("project") or os.environ.get("WANDB_PROJECT") or PROJECT
@@ -127,6 +146,8 @@ def _join(target: str, words: Sequence[str], count: int | None, workers: Executo
 
 def _agents(sweep_id: str, count: int | None, workers: Executor) -> int:
     """Run W&B's own agents in processes of their own until the sweep ends; they share it."""
+    from ipo.experiments.executors.base import Here, Pool
+
     if not isinstance(workers, (Here, Pool)):
         raise InputError("a sweep with a server is shared by machines: run `ipo sweep ENTITY/PROJECT/ID` on each.")
     number = workers.workers if isinstance(workers, Pool) else 1

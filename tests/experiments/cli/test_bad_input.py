@@ -229,12 +229,10 @@ def test_no_room_is_found_before_pictures_are_opened(
 def test_interrupts_are_told_and_bugs_keep_their_traceback(
     error: BaseException, code: int | None, message: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    from ipo.experiments.cli import doctor
-
     def fail(*_: Any, **__: Any) -> Callable[..., int]:
         raise error
 
-    monkeypatch.setattr(doctor, "run", fail)
+    monkeypatch.setattr("ipo.experiments.run.config.load_config", fail)
     if code is None:
         with pytest.raises(ValueError, match="a bug"):
             main(["doctor"])

@@ -42,7 +42,7 @@ def run_folder(tmp_path: Path, clip: Clip) -> Path:
 @pytest.fixture(autouse=True)
 def loaded_once(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     """The embedded CLIP is loaded once for all tests here; what loading does is told in test_clip.py."""
-    monkeypatch.setattr("ipo.experiments.cli.evaluate.load_clip", lambda name: clip)
+    monkeypatch.setattr("ipo.metrics.clip.load_clip", lambda name: clip)
     monkeypatch.setattr("ipo.programs.classifier.load_clip", lambda name: clip)
     monkeypatch.setattr("ipo.experiments.run.pipeline.load_clip", lambda name: clip)
 

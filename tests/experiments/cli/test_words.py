@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from ipo.experiments.cli import optimize
 from ipo.experiments.cli.app import main
@@ -22,11 +23,16 @@ def configured(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     """Stop `ipo optimize` where its configuration is complete, and keep it."""
     seen: list[RunConfig] = []
 
-    def stop(words: Any, flags: Any, **_: Any) -> int:
-        seen.append(optimize._configure(words, flags, None))
-        return 0
+    def stop(name: str) -> None:
+        raise typer.Exit
 
-    monkeypatch.setattr(optimize, "run", stop)
+    def configure(*given: Any) -> RunConfig:
+        seen.append(complete(*given))
+        return seen[-1]
+
+    complete = optimize._configure
+    monkeypatch.setattr(optimize, "_configure", configure)
+    monkeypatch.setattr("ipo.metrics.clip.check_name", stop)
     return seen
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import safetensors.torch
 import torch
 from safetensors import safe_open
 
-from ipo.experiments.cli.export import run
+from ipo.experiments.cli.app import main
 from ipo.experiments.export import TARGETS, Differs, Reference, export
 from ipo.experiments.export.clip_benchmark import ClipBenchmark
 from ipo.experiments.export.npz import Npz
@@ -166,7 +167,7 @@ def saved(program: TemplateClassifier, tmp_path: Path) -> Path:
 
 def test_the_command_takes_a_run_and_says_what_was_checked(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = saved.parent / "out.json"
-    assert run(saved, "program.json", out, None, None, None) == 0
+    assert main(["export", str(saved), "--to", "program.json", "--out", str(out)]) == 0
     assert capsys.readouterr().out.startswith(
         f"wrote {out} for program.json; checked, with DSPy: same label on 36 of 36"
     )
@@ -195,24 +196,32 @@ def test_the_text_in_the_open_clip_file_can_be_followed(
 
 
 @pytest.mark.parametrize(
-    ("to", "out", "pictures", "dataset", "hf_model", "message"),
+    ("to", "out", "more", "message"),
     [
-        ("onnx", "out", None, None, None, "no target 'onnx'; it can be open_clip, clip_benchmark, hf, npz"),
-        ("txt", "run", None, None, None, "run already exists"),
-        ("txt", "gone/out", None, None, None, "there is no folder .*gone"),
-        ("txt", "out", "gone.png", None, None, "cannot read the picture .*gone.png"),
-        ("txt", "out", "run", None, None, "no pictures in .*run"),
-        ("txt", "x" * 300, None, None, None, "cannot write .*xxx: File name too long"),
-        ("txt", "out", "x" * 300, None, None, "cannot read the picture .*xxx: File name too long"),
-        ("txt", "out", None, "wds/x", None, "--dataset is for --to clip_benchmark, not txt"),
-        ("npz", "out", None, None, "x", "--hf-model is for --to hf, not npz"),
-        ("program.json", "out", None, None, None, "a name that ends with .json"),
+        ("onnx", "out", [], "no target 'onnx'; it can be open_clip, clip_benchmark, hf, npz"),
+        ("txt", "run", [], "run already exists"),
+        ("txt", "gone/out", [], "there is no folder gone"),
+        ("txt", "out", ["--pictures", "gone.png"], "cannot read the picture gone.png"),
+        ("txt", "out", ["--pictures", "run"], "no pictures in run"),
+        ("txt", "x" * 300, [], "cannot write .*xxx: File name too long"),
+        ("txt", "out", ["--pictures", "x" * 300], "cannot read the picture x+: File name too long"),
+        ("txt", "out", ["--dataset", "wds/x"], "--dataset is for --to clip_benchmark, not txt"),
+        ("npz", "out", ["--hf-model", "x"], "--hf-model is for --to hf, not npz"),
+        ("program.json", "out", [], "a name that ends with .json"),
     ],
 )
 def test_bad_input_is_one_sentence_and_leaves_nothing(
-    to: str, out: str, pictures: str | None, dataset: str | None, hf_model: str | None, message: str, saved: Path
+    to: str,
+    out: str,
+    more: list[str],
+    message: str,
+    saved: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    place = saved.parent
-    with pytest.raises(InputError, match=message):
-        run(saved, to, place / out, place / pictures if pictures else None, dataset, hf_model)
-    assert [path.name for path in place.iterdir()] == ["run"]
+    monkeypatch.chdir(saved.parent)
+    assert main(["export", "run", "--to", to, "--out", out, *more]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("ipo: ")
+    assert re.search(message, said)
+    assert [path.name for path in saved.parent.iterdir()] == ["run"]

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from ipo.experiments.cli.report import run
-from ipo.metrics.errors import InputError
+from ipo.experiments.cli.app import main
 
 
 def test_one_run_has_its_page_beside_its_files(analysed: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([analysed], None) == 0
+    assert main(["report", str(analysed)]) == 0
     assert capsys.readouterr().out == f"{analysed / 'report.html'}\n"
     assert "<h1" in (analysed / "report.html").read_text(encoding="utf-8")
 
@@ -21,25 +20,25 @@ def test_several_runs_have_their_page_here(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     own = (analysed / "report.html").read_bytes()
-    assert run([finished, analysed], None) == 0
+    assert main(["report", str(finished), str(analysed)]) == 0
     assert capsys.readouterr().out == "report.html\n"
     assert "2 runs side by side" in Path("report.html").read_text(encoding="utf-8")
     assert (analysed / "report.html").read_bytes() == own
 
 
-def test_the_page_goes_where_it_is_wanted(finished: Path, tmp_path: Path) -> None:
-    assert run([finished], tmp_path / "page.html") == 0
+def test_the_page_goes_where_it_is_wanted(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(finished), "--out", str(tmp_path / "page.html")]) == 0
     assert (tmp_path / "page.html").is_file()
-    with pytest.raises(InputError, match="cannot write"):
-        run([finished], tmp_path / "nowhere" / "page.html")
+    assert main(["report", str(finished), "--out", str(tmp_path / "nowhere" / "page.html")]) == 2
+    assert "cannot write" in capsys.readouterr().err
 
 
-def test_a_bad_run_leaves_nothing(finished: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is not a run directory"):
-        run([finished, tmp_path], tmp_path / "page.html")
+def test_a_bad_run_leaves_nothing(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(finished), str(tmp_path), "--out", str(tmp_path / "page.html")]) == 2
+    assert "is not a run directory" in capsys.readouterr().err
     assert not (tmp_path / "page.html").exists()
 
 
-def test_no_run(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="name one run directory or more"):
-        run([], None)
+def test_no_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report"]) == 2
+    assert capsys.readouterr().err == "ipo: missing argument 'RUN…'; see `ipo report --help`.\n"

@@ -1,0 +1,56 @@
+"""What several commands share: their options, the settings that follow a command, and the form of their examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+DATA = "embedded[:NAME], folder:PATH, csv:PATH, parquet:PATH, hf:NAME, or a name of `ipo data list`"
+
+Data = Annotated[str | None, typer.Option(help=DATA, metavar="SPEC")]
+Clip = Annotated[str | None, typer.Option(help="embedded, ViT-B-16/openai, hf-hub:…", metavar="SPEC")]
+Lm = Annotated[str | None, typer.Option(help="local, openai/gpt-4o-mini, …, replay/RUN_DIR", metavar="NAME")]
+Describer = Annotated[
+    str | None, typer.Option(help="clip, none, or a multimodal model such as openai/gpt-4o-mini", metavar="NAME")
+]
+Seed = Annotated[int | None, typer.Option(help="of the pictures drawn and of the language model")]
+Part = Annotated[str, typer.Option(help="which pictures: train, val or test")]
+Program = Annotated[Path, typer.Argument(help="a run directory or its program.json")]
+Executor = Annotated[str, typer.Option(help="here, pool:N, ray, ray:ADDRESS", metavar="SPEC")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be asked and what it would cost")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="no progress")]
+
+WORDS = {"ignore_unknown_options": True}
+"""Context settings of a command that takes `key=value` words: `--key=value` is one of them."""
+
+
+def examples(*lines: str) -> str:
+    r"""Word what stands below a command's options.
+
+    >>> examples("ipo optimize")
+    'Example:  ipo optimize'
+    >>> examples("ipo optimize", "ipo optimize my.yaml")
+    '\x08\nExamples:\n  ipo optimize\n  ipo optimize my.yaml'
+    """
+    # A line with \b alone keeps the line breaks of what follows.
+    return f"Example:  {lines[0]}" if len(lines) == 1 else "\n  ".join(["\b\nExamples:", *lines])
+
+
+class WithSettings(TyperCommand):
+    """Lists every setting below the flags, from the configuration itself, so that the help cannot go stale."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the settings, then the examples."""
+        from ipo.experiments.run.config import RunConfig
+
+        rows = [
+            (name if field.default is None else f"{name}={field.default}", field.description or "")
+            for name, field in RunConfig.model_fields.items()
+        ]
+        with formatter.section("Settings, in CONFIG.yaml or as key=value, with their defaults"):
+            formatter.write_dl(rows)
+        super().format_epilog(ctx, formatter)

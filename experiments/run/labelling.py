@@ -1,0 +1,78 @@
+"""Labelling picture files with a saved program: found below folders, read ahead by threads, classified in batches."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from ipo.metrics.clip import Floats
+from ipo.metrics.errors import InputError
+from ipo.metrics.pictures import Picture
+from ipo.programs.classifier import TemplateClassifier
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+BATCH = 32
+"""Pictures encoded at once; as many again are read ahead, so that memory does not grow with their number."""
+READERS = 8
+
+Row = tuple[Path, Floats | InputError]
+"""A picture, and the probability of each class, float32 (C,), or why there is none."""
+
+
+def load_program(place: Path) -> TemplateClassifier:
+    """Load the program of a run directory, or a program.json itself.
+
+    Raises:
+        InputError: see `TemplateClassifier.from_file`.
+    """
+    # os.path says of a name that is too long that it is no folder; pathlib raises.
+    return TemplateClassifier.from_file(place / "program.json" if os.path.isdir(place) else place)  # noqa: PTH112
+
+
+def find_pictures(folder: Path) -> Iterator[Path]:
+    """Find the pictures below a folder, sorted within each, without listing all before the first."""
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+                yield Path(place, name)
+
+
+def label_files(classifier: TemplateClassifier, files: Iterator[Path]) -> Iterator[Row]:
+    """Label pictures in order; rows come batch by batch, while threads read the next pictures.
+
+    The first batch is one picture and each is twice the one before, up to `BATCH`: the first row comes at once.
+    """
+    with ThreadPoolExecutor(READERS) as pool:
+        ahead: deque[tuple[Path, Future[Picture | InputError]]] = deque()
+        size = 1
+        while True:
+            while len(ahead) < 2 * size and (file := next(files, None)):
+                ahead.append((file, pool.submit(_read, file)))
+            if not ahead:
+                return
+            batch = [ahead.popleft() for _ in range(min(size, len(ahead)))]
+            yield from _label(classifier, [(file, future.result()) for file, future in batch])
+            size = min(2 * size, BATCH)
+
+
+def _label(classifier: TemplateClassifier, batch: Sequence[tuple[Path, Picture | InputError]]) -> list[Row]:
+    good = [picture for _, picture in batch if isinstance(picture, Picture)]
+    try:
+        probabilities = iter(classifier.probabilities(good) if good else ())
+    except InputError as error:
+        if len(batch) == 1:
+            return [(batch[0][0], error)]
+        return [row for one in batch for row in _label(classifier, [one])]  # to find out which of them is no picture
+    return [(file, next(probabilities) if isinstance(it, Picture) else it) for file, it in batch]
+
+
+def _read(file: Path) -> Picture | InputError:
+    try:
+        picture = Picture.from_path(file)
+        return Picture.from_bytes(picture.name, picture.bytes())
+    except InputError as error:
+        return error
