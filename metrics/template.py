@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 from ipo.metrics.errors import InputError
@@ -108,3 +109,18 @@ def check(template: str, class_names: Sequence[str], tokens: TokenCounter) -> No
     reason = problem(template) or too_long(template, class_names, tokens)
     if reason:
         raise InputError(f"the template {template!r} cannot be used: {reason}.")
+
+
+def read_templates(file: Path) -> list[str]:
+    """Return the templates of a text file, one a line.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(f"cannot read the templates in {file}: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"the templates in {file} are not UTF-8 text: {error}.") from error
+    return [line.strip() for line in lines if line.strip()]

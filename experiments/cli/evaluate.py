@@ -31,9 +31,9 @@ def evaluate(
     from ipo.experiments.run.result import comparison
     from ipo.metrics.clip import load_clip
     from ipo.metrics.reward import ClipReward
-    from ipo.metrics.template import check
+    from ipo.metrics.template import check, read_templates
 
-    wanted = [*(template or []), *read_templates(templates_file)]
+    wanted = [*(template or []), *(read_templates(templates_file) if templates_file else [])]
     if not wanted:
         raise InputError("give at least one template, with --template or --templates-file.")
     if part not in ("train", "val", "test"):
@@ -76,20 +76,3 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
             f"{row['n']:6,}  {difference if row is not rows[0] else '':>24}  {row['template']}"
         )
     return "\n".join(lines)
-
-
-def read_templates(file: Path | None) -> list[str]:
-    """Return the templates of a text file, one a line.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    if file is None:
-        return []
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise InputError(f"cannot read the templates in {file}: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"the templates in {file} are not UTF-8 text: {error}.") from error
-    return [line.strip() for line in lines if line.strip()]

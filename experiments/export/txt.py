@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ipo.experiments.cli.evaluate import read_templates
 from ipo.experiments.export.target import Differs, Reference, unequal_weights
+from ipo.metrics.template import read_templates
 from ipo.programs.classifier import TemplateClassifier
 
 
