@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import partial
 
 import typer
 
 from ipo.experiments.cli import benchmark, data, doctor, evaluate, export, models, optimize, predict, report, sweep
-from ipo.experiments.cli.errors import told
+from ipo.experiments.cli.errors import INTERRUPTED, fail, tell
 from ipo.experiments.cli.options import WORDS, WithSettings
 
 # Read when OpenMP is loaded: with other work on the cores, spinning workers are slower than one.
@@ -43,7 +42,20 @@ def main(arguments: list[str] | None = None) -> int:
         0 done, 1 failed, 2 bad input, 3 stopped by a budget with a valid result, 130 interrupted.
     """
     command = typer.main.get_command(app)
-    return told(partial(command.main, args=arguments, prog_name="ipo", standalone_mode=False))
+    try:
+        code = command.main(args=arguments, prog_name="ipo", standalone_mode=False)
+    except Exception as error:
+        told = tell(error)
+        if told is None:
+            raise
+        return told
+    if code == INTERRUPTED:  # typer catches Ctrl-C and says nothing
+        return fail(
+            "interrupted; what was done is kept: go on with --resume and the run directory; a benchmark or a sweep "
+            "goes on with the same command.",
+            INTERRUPTED,
+        )
+    return int(code or 0)
 
 
 if __name__ == "__main__":
