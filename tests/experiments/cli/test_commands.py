@@ -1,9 +1,7 @@
-"""`evaluate`, `predict`, `doctor`, `data check`, `optimize --dry-run`: what they print and how they end."""
+"""`evaluate`, `doctor`, `data check`, `optimize --dry-run`: what they print and how they end."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from pathlib import Path
 
@@ -13,7 +11,6 @@ from PIL import Image
 
 from ipo.experiments.cli.app import main
 from ipo.metrics.clip import Clip
-from ipo.programs.classifier import TemplateClassifier
 
 Capture = pytest.CaptureFixture[str]
 NAMES = ("cat", "dog", "ice_cream")
@@ -31,19 +28,10 @@ def folder(tmp_path: Path, cache: Path) -> Path:
     return tmp_path / "good"
 
 
-@pytest.fixture()
-def run_folder(tmp_path: Path, clip: Clip) -> Path:
-    made = tmp_path / "run"
-    made.mkdir()
-    TemplateClassifier(clip, NAMES, 'a "{sketch}" of a <CLASS>').save(str(made / "program.json"))
-    return made
-
-
 @pytest.fixture(autouse=True)
 def loaded_once(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     """The embedded CLIP is loaded once for all tests here; what loading does is told in test_clip.py."""
     monkeypatch.setattr("ipo.metrics.clip.load_clip", lambda name: clip)
-    monkeypatch.setattr("ipo.programs.classifier.load_clip", lambda name: clip)
     monkeypatch.setattr("ipo.experiments.run.pipeline.load_clip", lambda name: clip)
 
 
@@ -89,52 +77,6 @@ def test_evaluate_twice_is_the_same(folder: Path, capsys: Capture) -> None:
     assert main(words) == main(words) == 0
     out = capsys.readouterr().out
     assert out[: len(out) // 2] == out[len(out) // 2 :]
-
-
-# --- predict
-
-
-def test_predict_goes_on_after_a_bad_picture(folder: Path, run_folder: Path, capsys: Capture) -> None:
-    (folder / "cat" / "2.png").write_text("no picture")
-    words = [str(run_folder), str(folder / "cat"), str(folder / "gone.png"), "--format", "jsonl"]
-    assert main(["predict", *words]) == 1
-    out, err = capsys.readouterr()
-    every = [json.loads(line) for line in out.splitlines()]
-    assert [Path(row["picture"]).name for row in every if "error" in row] == ["2.png", "gone.png"]
-    rows = [row for row in every if "error" not in row]
-    assert [Path(row["picture"]).name for row in rows] == ["0.png", "1.png", "3.png", "4.png", "5.png"]
-    for row in rows:
-        assert row["label"] == max(row["scores"], key=row["scores"].__getitem__)
-        assert set(row["scores"]) == set(NAMES)
-        assert sum(row["scores"].values()) == pytest.approx(1, abs=1e-5)
-    said = err.splitlines()
-    assert len(said) == 2
-    assert "2.png is not a picture" in said[0]
-    assert "gone.png: No such file" in said[1]
-
-
-def test_predict_writes_csv(folder: Path, run_folder: Path, capsys: Capture) -> None:
-    (folder / "dog" / 'a, "b".png').write_bytes((folder / "dog" / "0.png").read_bytes())
-    assert main(["predict", str(run_folder / "program.json"), str(folder / "dog"), "--format", "csv"]) == 0
-    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert len(rows) == 7
-    assert {row["label"] for row in rows} <= set(NAMES)
-    assert all(0 <= float(row["probability"]) <= 1 for row in rows)
-    assert str(folder / "dog" / 'a, "b".png') in [row["picture"] for row in rows]
-
-
-def test_predict_prints_a_table(folder: Path, run_folder: Path, capsys: Capture) -> None:
-    assert main(["predict", str(run_folder), str(folder / "dog" / "0.png")]) == 0
-    line = capsys.readouterr().out
-    assert line.count("\n") == 1
-    assert "%" in line
-    assert str(folder / "dog" / "0.png") in line
-
-
-def test_predict_refuses_a_folder_without_pictures(tmp_path: Path, run_folder: Path, capsys: Capture) -> None:
-    (tmp_path / "bare").mkdir()
-    assert main(["predict", str(run_folder), str(tmp_path / "bare")]) == 2
-    assert "no pictures in" in capsys.readouterr().err
 
 
 # --- data check

@@ -19,6 +19,7 @@ from ipo.experiments.cli.app import main
 from ipo.experiments.data import load_data
 from ipo.experiments.run.labelling import BATCH, label_files
 from ipo.metrics.clip import Clip
+from ipo.metrics.pictures import Picture
 from ipo.programs.classifier import TemplateClassifier
 
 Capture = pytest.CaptureFixture[str]
@@ -26,7 +27,7 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture()
 def program(clip: Clip) -> TemplateClassifier:
-    return TemplateClassifier(clip, load_data("embedded", seed=0).class_names)
+    return TemplateClassifier(clip, load_data("embedded", seed=0).class_names, 'a "{sketch}" of a <CLASS>')
 
 
 @pytest.fixture()
@@ -61,9 +62,10 @@ def predict(saved: Path, pictures: Sequence[Path], form: str) -> int:
 def test_rows_are_those_of_the_program_in_order(
     program: TemplateClassifier, saved: Path, pictures: list[Path], capsys: Capture
 ) -> None:
-    assert predict(saved, [pictures[0].parent], "jsonl") == 0
+    assert predict(saved.parent, [pictures[0].parent], "jsonl") == 0  # the run directory stands for its program
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["picture"] for row in rows] == [str(path) for path in pictures]
+    assert all(list(row["scores"]) == list(program.class_names) for row in rows)
     found = np.array([list(row["scores"].values()) for row in rows])
     expected = program.probabilities([item.picture for item in load_data("embedded", seed=0).test[:75]])
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -101,7 +103,10 @@ def test_a_bad_picture_is_a_row_and_the_rest_go_on(saved: Path, pictures: list[P
     assert [i for i, row in enumerate(rows) if "error" in row] == [0, 40, 41, 75]
     assert set(rows[41]) == {"picture", "error"}
     assert "not a picture" in rows[41]["error"]
-    assert [line.startswith("ipo: ") for line in err.splitlines()] == [True] * 4
+    said = err.splitlines()
+    assert [line.startswith("ipo: ") for line in said] == [True] * 4
+    assert "041.webp is not a picture" in said[2]
+    assert "gone.png: No such file" in said[3]
 
 
 @pytest.mark.parametrize("format_", ["csv", "table"])
@@ -113,11 +118,16 @@ def test_a_bad_picture_is_no_row_of_a_table(format_: str, saved: Path, pictures:
     assert str(pictures[1]) in err
 
 
-def test_the_same_picture_twice_gives_two_rows(saved: Path, pictures: list[Path], capsys: Capture) -> None:
+def test_the_same_picture_twice_gives_two_rows(
+    program: TemplateClassifier, saved: Path, pictures: list[Path], capsys: Capture
+) -> None:
     assert predict(saved, [pictures[0], pictures[0].parent, pictures[0]], "csv") == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert len(rows) == 77
     assert rows[0] == rows[1] == rows[-1]
+    expected = program.probabilities([Picture.from_path(pictures[0])])[0]
+    assert rows[0]["label"] == program.class_names[expected.argmax()]
+    assert float(rows[0]["probability"]) == pytest.approx(expected.max(), abs=1e-4)
 
 
 def test_a_folder_without_pictures_is_said(saved: Path, pictures: list[Path], tmp_path: Path, capsys: Capture) -> None:
@@ -149,7 +159,7 @@ def test_file_names_stay_true(saved: Path, pictures: list[Path], monkeypatch: py
     assert [row["picture"] for row in csv.DictReader(io.StringIO(text, newline=""))] == expected
     assert [json.loads(line)["picture"] for line in printed("jsonl").decode().splitlines()] == expected
     table = printed("table").decode()
-    assert len(table.splitlines()) == 4
+    assert [line[:7].strip()[-1] for line in table.splitlines()] == ["%"] * 4
     assert "\x1b" not in table
 
 
