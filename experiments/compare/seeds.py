@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ipo.experiments.compare.text_table import code, text_table
 from ipo.experiments.run.config import is_begun, load_config
 from ipo.metrics.errors import InputError
 
@@ -48,30 +49,32 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     """Word results of several seeds as Markdown: each seed, the mean gain with its interval, what was kept."""
     from ipo.metrics.statistics import mean_over_seeds
 
-    lines = [
-        "| seed | template | initial | optimised | gain on the sealed test | seconds |",
-        "|---|---|---|---|---|---|",
-    ]
+    rows = []
     for result in results:
         test = result["scores"]["test"]
         low, high = test["difference"]["ci95"]
-        lines.append(
-            f"| {result['seed']} | `{result['template']}` | {100 * test['initial']['accuracy']:.2f} | "
-            f"{100 * test['optimised']['accuracy']:.2f} | {100 * test['difference']['mean']:+.2f} "
-            f"[{100 * low:+.2f}, {100 * high:+.2f}] | {result['seconds']['total']:.0f} |"
+        rows.append(
+            [
+                str(result["seed"]),
+                code(result["template"]),
+                f"{100 * test['initial']['accuracy']:.2f}",
+                f"{100 * test['optimised']['accuracy']:.2f}",
+                f"{100 * test['difference']['mean']:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]",
+                f"{result['seconds']['total']:.0f}",
+            ]
         )
     gains = mean_over_seeds([100 * result["scores"]["test"]["difference"]["mean"] for result in results])
     search = mean_over_seeds([100 * result["scores"]["search"]["difference"]["mean"] for result in results])
     minutes = sum(result["seconds"]["total"] for result in results) / 60 / len(results)
     kept = sum(result["template"] == result["initial_template"] for result in results)
-    lines += [
-        "",
+    head = ["seed", "template", "initial", "optimised", "gain on the sealed test", "seconds"]
+    return (
+        f"{text_table(head, rows)}\n\n"
         f"Mean gain on the sealed test over {gains.n} seeds: {gains.mean:+.2f} points "
         f"[{gains.low:+.2f}, {gains.high:+.2f}] (95 % t interval over seeds; the test pictures are the same ones). "
         f"On the search pictures it looked like {search.mean:+.2f}. The initial template was kept by {kept} of "
-        f"{gains.n}. {minutes:.1f} minutes a run, {gains.mean / minutes:+.2f} points a minute.",
-    ]
-    return "\n".join(lines)
+        f"{gains.n}. {minutes:.1f} minutes a run, {gains.mean / minutes:+.2f} points a minute."
+    )
 
 
 def main() -> int:

@@ -6,21 +6,21 @@ The format is W&B's (https://docs.wandb.ai/models/sweeps/sweep-config-keys): `me
 
 from __future__ import annotations
 
-import difflib
 import itertools
-import math
 import random
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from ipo.experiments.compare.sweep_parameters import checked, drawn, grid_values
 from ipo.experiments.run.config import RunConfig, build, load_config
 from ipo.experiments.run.tracking import NUMBERS
 from ipo.metrics.errors import InputError
+from ipo.metrics.nearest import did_you_mean
 
 SWEEPS_DIR = Path(__file__).parent / "sweeps"
 COMMAND = ["ipo", "optimize", "track=wandb", "${args_no_hyphens}"]
@@ -32,20 +32,6 @@ _KEYS = (
 )
 _ARGS = re.compile(r"\$\{args(_\w+)?\}")
 _STARTS = ("${env}", "/usr/bin/env", "ipo")
-
-Draw = Callable[[random.Random, dict[str, float]], float]
-DISTRIBUTIONS: dict[str, tuple[tuple[str, ...], Draw]] = {
-    "uniform": (("min", "max"), lambda rng, p: rng.uniform(p["min"], p["max"])),
-    "int_uniform": (("min", "max"), lambda rng, p: rng.randint(math.ceil(p["min"]), math.floor(p["max"]))),
-    "q_uniform": (("min", "max"), lambda rng, p: rng.uniform(p["min"], p["max"])),
-    "log_uniform": (("min", "max"), lambda rng, p: math.exp(rng.uniform(p["min"], p["max"]))),
-    "log_uniform_values": (("min", "max"), lambda rng, p: _log_uniform(rng, p["min"], p["max"])),
-    "q_log_uniform_values": (("min", "max"), lambda rng, p: _log_uniform(rng, p["min"], p["max"])),
-    "normal": (("mu", "sigma"), lambda rng, p: rng.gauss(p["mu"], p["sigma"])),
-    "q_normal": (("mu", "sigma"), lambda rng, p: rng.gauss(p["mu"], p["sigma"])),
-}
-"""Parameters and draw of each distribution that is drawn without a server; those with q_ are rounded to steps of q."""
-_DEFAULTS = {"mu": 0.0, "sigma": 1.0, "q": 1.0}
 
 
 @dataclass(frozen=True)
@@ -92,13 +78,13 @@ def read_sweep(file: Path, words: Sequence[str] = ()) -> Sweep:
     content = _load(file)
     for key in content:
         if key not in _KEYS:
-            raise InputError(f"unknown key {key!r} in {file}; did you mean {_nearest(key, _KEYS)!r}?")
+            raise InputError(f"unknown key {key!r} in {file}{did_you_mean(key, _KEYS)}.")
     method = content.get("method")
     if method not in ("grid", "random", "bayes"):
         raise InputError(f"method in {file} is {method!r}; it can be grid, random or bayes.")
     if not isinstance(content.get("parameters"), dict) or not content["parameters"]:
         raise InputError(f"{file} has no parameters to sweep.")
-    parameters = {name: _checked(name, how, file) for name, how in _flat(content["parameters"], file).items()}
+    parameters = {name: checked(name, how, file) for name, how in _flat(content["parameters"], file).items()}
     fixed = [word for word in _command_words(content, file) if not _ARGS.fullmatch(word)]
     twice = next(
         (name for name in parameters for word in words if word.removeprefix("--").startswith(f"{name}=")), None
@@ -122,7 +108,7 @@ def read_sweep(file: Path, words: Sequence[str] = ()) -> Sweep:
 def runs(sweep: Sweep, count: int | None = None) -> list[dict[str, Any]]:
     """Return the settings of each run, in a fixed order: of a grid all, of a random search the first `count`.
 
-    A random search with a larger count begins with the same runs, so it goes on from a smaller one.
+    A random search with a larger count begins with the same runs, so it continues a smaller one.
 
     Raises:
         InputError: a bayes search, a random search without count, or a grid over a continuous parameter.
@@ -133,7 +119,7 @@ def runs(sweep: Sweep, count: int | None = None) -> list[dict[str, Any]]:
         )
     limits = [limit for limit in (count, sweep.run_cap) if limit is not None]
     if sweep.method == "grid":
-        choices = [[(name, value) for value in _grid_values(name, how)] for name, how in sweep.parameters.items()]
+        choices = [[(name, value) for value in grid_values(name, how)] for name, how in sweep.parameters.items()]
         grid = [dict(chosen) for chosen in itertools.product(*choices)]
         return grid[: min(limits, default=None)]
     if not limits:
@@ -141,7 +127,7 @@ def runs(sweep: Sweep, count: int | None = None) -> list[dict[str, Any]]:
             "a random search does not end by itself; say how many runs: --count N, or run_cap in the file."
         )
     return [
-        {name: _drawn(name, random.Random(f"{name} {number}"), how) for name, how in sweep.parameters.items()}
+        {name: drawn(name, random.Random(f"{name} {number}"), how) for name, how in sweep.parameters.items()}
         for number in range(min(limits))
     ]
 
@@ -182,77 +168,6 @@ def _flat(parameters: dict[Any, Any], file: Path, above: str = "") -> dict[str, 
     return flat
 
 
-def _checked(name: str, how: dict[str, Any], file: Path) -> dict[str, Any]:
-    if name not in RunConfig.model_fields:
-        near = _nearest(name, RunConfig.model_fields)
-        raise InputError(f"unknown setting {name!r} is swept in {file}; did you mean {near!r}?")
-    where = f"the parameter {name} in {file}"
-    if "value" in how:
-        return how
-    if "values" in how:
-        values, odds = how["values"], how.get("probabilities")
-        if not isinstance(values, list) or not values:
-            raise InputError(f"{where} has no list of values.")
-        good = odds is None or (
-            isinstance(odds, list)
-            and len(odds) == len(values)
-            and all(_number(chance) and chance >= 0 for chance in odds)
-            and math.isclose(sum(odds), 1, abs_tol=1e-6)
-        )
-        if not good:
-            raise InputError(f"{where} needs one probability for each value, with the sum 1.")
-        return how
-    whole = all(isinstance(how.get(end), int) for end in ("min", "max"))
-    kind = how.get("distribution", "int_uniform" if whole else "uniform")
-    if not isinstance(kind, str) or kind not in DISTRIBUTIONS:
-        raise InputError(f"{where} has the distribution {kind!r}; there are: {', '.join(DISTRIBUTIONS)}.")
-    needed = DISTRIBUTIONS[kind][0]
-    numbers: dict[str, Any] = {
-        key: how.get(key, _DEFAULTS.get(key)) for key in (*needed, *(("q",) if kind[:2] == "q_" else ()))
-    }
-    wrong = next((key for key, value in numbers.items() if not _number(value)), None)
-    if wrong:
-        raise InputError(f"{where} needs a number for {wrong}.")
-    if "min" in numbers and numbers["min"] > numbers["max"]:
-        raise InputError(f"{where} has a min above its max.")
-    if kind.endswith("log_uniform_values") and numbers["min"] <= 0:
-        raise InputError(f"{where} needs a min above 0 for a logarithm.")
-    if numbers.get("q", 1) <= 0 or numbers.get("sigma", 1) < 0:
-        raise InputError(f"{where} needs a positive q and sigma.")
-    if kind == "int_uniform" and math.ceil(numbers["min"]) > math.floor(numbers["max"]):
-        raise InputError(f"{where} has no whole number between its min and its max.")
-    return {"distribution": kind, **numbers}
-
-
-def _grid_values(name: str, how: dict[str, Any]) -> list[Any]:
-    if "value" in how:
-        return [how["value"]]
-    if "values" in how:
-        return list(how["values"])
-    if how["distribution"] == "int_uniform":
-        return list(range(math.ceil(how["min"]), math.floor(how["max"]) + 1))
-    raise InputError(f"a grid needs values for {name}, not the distribution {how['distribution']}.")
-
-
-def _drawn(name: str, rng: random.Random, how: dict[str, Any]) -> Any:
-    if "value" in how:
-        return how["value"]
-    if "values" in how:
-        return rng.choices(how["values"], how.get("probabilities"))[0]
-    try:
-        value = DISTRIBUTIONS[how["distribution"]][1](rng, how)
-        if "q" not in how:
-            return value
-        value = round(value / how["q"]) * how["q"]
-    except OverflowError as error:
-        raise InputError(f"the {how['distribution']} of {name} is too wide to be drawn from; narrow it.") from error
-    return round(value) if float(how["q"]).is_integer() else value
-
-
-def _log_uniform(rng: random.Random, low: float, high: float) -> float:
-    return math.exp(rng.uniform(math.log(low), math.log(high)))
-
-
 def _command(content: dict[str, Any]) -> list[str]:
     return [str(word) for word in content.get("command") or COMMAND]
 
@@ -283,14 +198,7 @@ def _metric(content: dict[str, Any], file: Path) -> tuple[str, bool] | None:
     if goal not in ("minimize", "maximize"):
         raise InputError(f"metric in {file} needs a name, and a goal that is minimize or maximize.")
     if name not in NUMBERS:
-        near = _nearest(str(name), NUMBERS)
-        raise InputError(f"the metric {name!r} in {file} is no number of a run's summary; did you mean {near!r}?")
+        raise InputError(
+            f"the metric {name!r} in {file} is no number of a run's summary{did_you_mean(str(name), NUMBERS)}."
+        )
     return str(name), goal == "maximize"
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    return difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)[0]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ipo.experiments.compare.sweep_file import Sweep, configure, runs
+from ipo.experiments.compare.text_table import plain, text_table
 from ipo.experiments.executors.base import Executor, Failure
 from ipo.experiments.run.config import RunConfig, is_begun
 from ipo.experiments.run.tracking import summary_of
@@ -94,16 +95,16 @@ def table(sweep: Sweep, planned: Sequence[SweepRun], outcomes: Sequence[Ended | 
     head = [*sweep.swept, *extra, "gain on the sealed test", "cost", "run"]
     rows = []
     for run, outcome in _sorted(sweep, planned, outcomes):
-        values = [_cell(run.settings[name]) for name in sweep.swept]
+        values = [plain(str(run.settings[name])) for name in sweep.swept]
         if isinstance(outcome, Failure):
-            rows.append([*values, *("" for _ in extra), f"failed: {_cell(failure_text(outcome))}", "", run.folder.name])
+            rows.append([*values, *("" for _ in extra), f"failed: {plain(failure_text(outcome))}", "", run.folder.name])
             continue
         numbers = summary_of(outcome.result)
         mean, low, high = (100 * numbers[f"test/{name}"] for name in ("gain", "gain_low", "gain_high"))
         shown = [f"{numbers[name]:.4f}" if name in numbers else "" for name in extra]
         gain = f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]" + (" (stopped early)" if outcome.stopped else "")
         rows.append([*values, *shown, gain, money(numbers.get("usd")), run.folder.name])
-    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
+    return text_table(head, rows)
 
 
 def failure_text(failure: Failure) -> str:
@@ -129,12 +130,6 @@ def _sorted(
 def _short_name(settings: dict[str, Any]) -> str:
     words = "-".join(f"{name}-{value}" for name, value in settings.items())
     return re.sub(r"[^A-Za-z0-9_.]+", "-", words)[:LONGEST_NAME].strip("-.") or "run"
-
-
-def _cell(value: Any) -> str:
-    from ipo.experiments.compare.tables.markdown import plain
-
-    return plain(str(value))
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ipo.experiments.compare.text_table import code, text_table
+
 if TYPE_CHECKING:
     from ipo.metrics.evidence import Effect, Part
 
@@ -25,22 +27,24 @@ def summary(results: dict[str, list[dict[str, Any]]], unit: str) -> str:
 
 
 def _table(results: dict[str, list[dict[str, Any]]]) -> str:
-    lines = [
-        "| arm | seed | measure | anchor | optimised | gain, sealed | template |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for arm, runs in results.items():
         for run in runs:
-            template = f"`{run['template'].replace('|', chr(92) + '|')}`"
             kept = " (kept)" if run["template"] == run["initial_template"] else ""
             for name, found in run["test"].items():
                 low, high = found["difference"]["ci95"]
-                lines.append(
-                    f"| {arm} | {run['settings']['seed']} | {name} | {100 * found['initial']['accuracy']:.2f} | "
-                    f"{100 * found['optimised']['accuracy']:.2f} | "
-                    f"{_gain(found['difference']['mean'], low, high)} | {template}{kept} |"
+                rows.append(
+                    [
+                        arm,
+                        str(run["settings"]["seed"]),
+                        name,
+                        f"{100 * found['initial']['accuracy']:.2f}",
+                        f"{100 * found['optimised']['accuracy']:.2f}",
+                        _gain(found["difference"]["mean"], low, high),
+                        code(run["template"]) + kept,
+                    ]
                 )
-    return "\n".join(lines)
+    return text_table(["arm", "seed", "measure", "anchor", "optimised", "gain, sealed", "template"], rows)
 
 
 def _means(arm: str, runs: Runs, unit: str) -> str:

@@ -38,7 +38,7 @@ def made(seed: int, gain: float, kept: bool) -> dict[str, object]:
 
 def test_the_table_gives_mean_interval_and_how_often_nothing_was_found() -> None:
     text = seeds.table([made(0, 0.10, False), made(1, 0.0, True), made(2, 0.05, False)])
-    assert "| 0 | `number 0 <CLASS>` | 30.00 | 40.00 | +10.00 [+5.00, +15.00] | 60 |" in text
+    assert "| 0    | `number 0 <CLASS>`      | 30.00   | 40.00     | +10.00 [+5.00, +15.00]  | 60      |" in text
     # 10, 0 and 5: mean 5, t interval with 2 degrees of freedom: 5 ± 4.3027 · 5 / √3
     assert "over 3 seeds: +5.00 points [-7.42, +17.42]" in text
     assert "kept by 1 of 3" in text

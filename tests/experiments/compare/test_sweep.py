@@ -1,4 +1,4 @@
-"""`ipo sweep`: the file, the search on this machine with its offline W&B runs, W&B's protocol as far as it goes."""
+"""`ipo sweep`: the search on this machine with its offline W&B runs, W&B's protocol as far as it goes."""
 
 from __future__ import annotations
 
@@ -17,196 +17,20 @@ import yaml
 
 from ipo.experiments.cli import sweep as command
 from ipo.experiments.cli.app import main
-from ipo.experiments.compare.sweep_file import SWEEPS_DIR, configure, read_sweep, runs
+from ipo.experiments.compare.sweep_file import configure, read_sweep
 from ipo.experiments.compare.sweep_runs import Ended, SweepRun, table
 from ipo.experiments.executors.base import Failure
 from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError
 from support import warm
 from support.runs import copy_pictures, ipo
+from support.sweeps import sweep_file
 from support.wandb_files import recorded, segments
 from support.wandb_server import ENTITY, PROJECT, SWEEP, WandbServer
 
 KEY = "0123456789abcdef" * 3
 TINY = ["describer=none", "steps=1", "candidates_per_step=1", "shots=1", "selection_shots=1"]
 
-
-@pytest.fixture(autouse=True)
-def without_wandb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("API_KEY", "MODE", "DIR", "PROJECT", "ENTITY", "RUN_ID", "RUN_GROUP", "SWEEP_ID", "BASE_URL"):
-        monkeypatch.delenv(f"WANDB_{name}", raising=False)
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-
-
-def sweep_file(folder: Path, **content: Any) -> Path:
-    file = folder / "mine.yaml"
-    file.write_text(yaml.safe_dump(content, sort_keys=False))
-    return file
-
-
-# --- the file
-
-
-def test_a_grid_is_every_combination_in_the_order_of_the_file(tmp_path: Path) -> None:
-    file = sweep_file(
-        tmp_path,
-        method="grid",
-        parameters={"steps": {"values": [1, 2]}, "lm": {"value": "local"}, "seed": {"min": 3, "max": 5}},
-    )
-    sweep = read_sweep(file, ["shots=2"])
-    assert (sweep.name, sweep.swept) == ("mine", ["steps", "seed"])
-    found = runs(sweep)
-    assert [(one["steps"], one["seed"], one["lm"]) for one in found] == [
-        (steps, seed, "local") for steps in (1, 2) for seed in (3, 4, 5)
-    ]
-    assert runs(sweep, 2) == found[:2]
-    config = configure(sweep, found[-1])
-    assert (config.steps, config.seed, config.shots, config.track) == (2, 5, 2, "wandb")
-
-
-def test_a_random_search_is_the_same_each_time_and_a_longer_one_begins_with_the_shorter(tmp_path: Path) -> None:
-    parameters = {
-        "temperature": {"distribution": "uniform", "min": 0.5, "max": 1.5},
-        "steps": {"distribution": "q_uniform", "min": 1, "max": 50, "q": 10},
-        "candidates_per_step": {"distribution": "log_uniform_values", "min": 1, "max": 100},
-        "history_size": {"distribution": "int_uniform", "min": 0, "max": 3},
-        "lm": {"values": ["local/small", "local/base"], "probabilities": [0.1, 0.9]},
-        "floor": {"distribution": "normal", "mu": 0.5, "sigma": 0.01},
-    }
-    sweep = read_sweep(sweep_file(tmp_path, method="random", run_cap=400, parameters=parameters))
-    found = runs(sweep)
-    assert len(found) == 400
-    assert runs(sweep, 7) == found[:7]
-    assert {one["history_size"] for one in found} == {0, 1, 2, 3}
-    assert {one["steps"] for one in found} == {0, 10, 20, 30, 40, 50}
-    assert all(isinstance(one["steps"], int) for one in found)
-    assert all(0.5 <= one["temperature"] <= 1.5 for one in found)
-    assert 0.8 < sum(one["lm"] == "local/base" for one in found) / 400 < 0.98
-    # half of a logarithmic draw from 1 to 100 lies below 10
-    assert 0.4 < sum(one["candidates_per_step"] < 10 for one in found) / 400 < 0.6
-    assert abs(sum(one["floor"] for one in found) / 400 - 0.5) < 0.005
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ({"method": "grid", "parameters": {"step": {"values": [1]}}}, "unknown setting 'step'.*did you mean 'steps'"),
-        (
-            {"method": "grid", "parameters": {"opt": {"parameters": {"seed": {"values": [1]}}}}},
-            "unknown setting 'opt.seed'",
-        ),
-        ({"method": "grid", "parameters": {"opt.seed": {"values": [1]}}}, "unknown setting 'opt.seed'"),
-        ({"method": "grid", "parameter": {}}, "unknown key 'parameter'.*did you mean 'parameters'"),
-        ({"method": "grit", "parameters": {"seed": {"values": [1]}}}, "it can be grid, random or bayes"),
-        ({"method": "grid"}, "has no parameters"),
-        ({"method": "grid", "parameters": {"seed": 1}}, "needs value, values or a distribution"),
-        ({"method": "grid", "parameters": {"seed": {"values": []}}}, "no list of values"),
-        ({"method": "grid", "parameters": {"seed": {"values": [1], "probabilities": [2]}}}, "sum 1"),
-        ({"method": "random", "parameters": {"floor": {"distribution": "beta"}}}, "the distribution 'beta'"),
-        (
-            {"method": "random", "parameters": {"floor": {"distribution": "uniform", "min": 0}}},
-            "needs a number for max",
-        ),
-        ({"method": "random", "parameters": {"floor": {"min": 0.5, "max": 0.1}}}, "min above its max"),
-        ({"method": "grid", "parameters": {"seed": {"values": [1]}}, "metric": {"name": "test/gian"}}, "'test/gain'"),
-        ({"method": "grid", "parameters": {"seed": {"values": [1]}}, "run_cap": 0}, "run_cap"),
-        ({"method": "grid", "parameters": {"seed": {"values": [1]}}, "program": "train.py"}, "another program"),
-        (
-            {"method": "grid", "parameters": {"seed": {"values": [1]}}, "command": ["rm", "-r", "optimize"]},
-            "another program",
-        ),
-        ({"method": "grid", "parameters": {"seed": {"values": [1]}}, "command": ["ipo", "optimize"]}, "lacks"),
-    ],
-)
-def test_a_wrong_file_is_one_sentence(content: dict[str, Any], said: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=said):
-        read_sweep(sweep_file(tmp_path, **content))
-
-
-@pytest.mark.parametrize(
-    ("content", "words", "said"),
-    [
-        ({"method": "bayes", "parameters": {"seed": {"values": [1]}}}, [], "bayes needs the server"),
-        ({"method": "random", "parameters": {"seed": {"values": [1]}}}, [], "--count N"),
-        ({"method": "grid", "parameters": {"floor": {"min": 0.0, "max": 0.5}}}, [], "a grid needs values for floor"),
-        ({"method": "grid", "parameters": {"seed": {"values": [1]}}}, ["seed=3"], "seed is swept"),
-        ({"method": "grid", "parameters": {"seed": {"values": [1]}}}, ["sed=3"], "did you mean 'seed'"),
-        ({"method": "grid", "parameters": {"steps": {"values": [1, 0]}}}, [], "steps in the sweep is wrong"),
-        ({"method": "grid", "parameters": {"seed": {"values": [1]}}}, ["--executor", "pul:2"], "no executor 'pul:2'"),
-        ({"method": "grid", "parameters": {"seed": {"values": [1]}}}, ["--count", "0"], "--count is 0"),
-    ],
-)
-def test_bad_input_ends_with_2_before_anything_is_written(
-    content: dict[str, Any], words: list[str], said: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    ended = ipo(capfd, "sweep", str(sweep_file(tmp_path, **content)), *words, "--out", str(tmp_path / "out"))
-    assert (ended.code, ended.out) == (2, "")
-    assert said in ended.sentence
-    assert not (tmp_path / "out").exists()
-
-
-def test_an_absent_file_names_those_that_are_shipped(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="shipped ones: history, llm, seeds"):
-        read_sweep(tmp_path / "none.yaml")
-
-
-@pytest.mark.parametrize("file", sorted(SWEEPS_DIR.glob("*.yaml")), ids=lambda file: file.stem)
-def test_shipped_sweeps_can_be_run_and_never_choose_by_the_test(file: Path) -> None:
-    sweep = read_sweep(Path(file.stem))
-    assert sweep.name == file.stem
-    assert sweep.metric == ("selection/gain", True)
-    assert (
-        len([configure(sweep, settings) for settings in runs(sweep)])
-        == {"history": 18, "llm": 12, "seeds": 10}[file.stem]
-    )
-
-
-def test_an_agents_command_line_is_one_that_ipo_reads() -> None:
-    from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
-
-    from ipo.experiments.run.config import load_config
-
-    settings = {"seed": 1, "pin_initial": False, "patience": None, "lm": "openai/gpt-4o-mini", "floor": 0.25}
-    sweep = read_sweep(Path("history"), ["shots=2"])
-    made = create_sweep_command_args({"args": {name: {"value": value} for name, value in settings.items()}})
-    words: list[str] = []
-    for word in sweep.content["command"]:
-        words += made[word[2:-1]] if word.startswith("${") else [word]
-    assert words[:2] == ["ipo", "optimize"]
-    config = load_config(None, words[2:])
-    assert {name: getattr(config, name) for name in settings} == settings
-    assert (config.track, config.shots) == ("wandb", 2)
-
-
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        ({"parameters": {"seed": {"distribution": ["x"], "min": 1, "max": 2}}}, "has the distribution ['x']"),
-        (
-            {"parameters": {"steps": {"distribution": "int_uniform", "min": 1.2, "max": 1.8}}},
-            "no whole number between",
-        ),
-        (
-            {"parameters": {"temperature": {"distribution": "log_uniform", "min": 999, "max": 1000}}},
-            "the log_uniform of temperature is too wide",
-        ),
-        (
-            {"parameters": {"temperature": {"distribution": "q_uniform", "min": 1, "max": 2, "q": 1e-320}}},
-            "the q_uniform of temperature is too wide",
-        ),
-    ],
-)
-def test_a_distribution_that_cannot_be_drawn_from_is_one_sentence(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], content: dict[str, Any], sentence: str
-) -> None:
-    ended = ipo(capfd, "sweep", str(sweep_file(tmp_path, method="random", run_cap=1, **content)), "--dry-run")
-    assert (ended.code, sentence in ended.sentence) == (2, True), ended.err
-
-
-def test_the_program_of_a_command_is_ipo_where_the_file_names_none(tmp_path: Path) -> None:
-    words = ["${env}", "${program}", "optimize", "shots=2", "${args_no_hyphens}"]
-    file = sweep_file(tmp_path, method="grid", parameters={"seed": {"values": [1]}}, command=words)
-    assert read_sweep(file).words == ("shots=2",)
+pytestmark = pytest.mark.usefixtures("without_wandb")
 
 
 # --- on this machine
@@ -269,7 +93,8 @@ def test_a_sweep_of_six_runs_is_recorded_offline_and_goes_on(
         assert run.artifacts[f"program:program-{run.id}"] == ["program.json"]
         assert folder.name in ended.out
     lines = ended.out.splitlines()
-    assert lines[0] == "| selection | patience | search/accuracy | gain on the sealed test | cost | run |"
+    head = ["selection", "patience", "search/accuracy", "gain on the sealed test", "cost", "run"]
+    assert [cell.strip() for cell in lines[0].split("|")[1:-1]] == head
     accuracies = [float(line.split("|")[3]) for line in lines[2:]]
     assert len(accuracies) == 6
     assert accuracies == sorted(accuracies, reverse=True)
@@ -306,9 +131,9 @@ def test_the_table_sorts_by_the_metric_and_gives_intervals_and_cost(tmp_path: Pa
     planned = [SweepRun({"seed": i}, configure(sweep, {"seed": i}), tmp_path / str(i), "g") for i in range(3)]
     text = table(sweep, planned, [ended(0.2, 0.5), Failure("ValueError", "a\nb"), ended(-0.1, None)])
     assert text.splitlines()[2:] == [
-        "| 2 | -10.00 [-20.00, +0.00] | price unknown | 2 |",
-        "| 0 | +20.00 [+10.00, +30.00] | $0.5000 | 0 |",
-        "| 1 | failed: ValueError: a b |  | 1 |",
+        "| 2    | -10.00 [-20.00, +0.00]  | price unknown | 2   |",
+        "| 0    | +20.00 [+10.00, +30.00] | $0.5000       | 0   |",
+        "| 1    | failed: ValueError: a b |               | 1   |",
     ]
 
 
