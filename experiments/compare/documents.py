@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ipo.experiments.compare.ablations import ablations_of, to_markdown, to_records
 from ipo.experiments.compare.grid import Entry, reason
 from ipo.experiments.compare.grid_file import GridConfig
+from ipo.experiments.compare.methods import METHODS
 from ipo.experiments.compare.protocols import shared_config
-from ipo.experiments.compare.published import published_rows
-from ipo.experiments.compare.tables import Table, build_table
-from ipo.experiments.compare.tables.markdown import plain
+from ipo.experiments.compare.published import ablations_of, published_rows, section
+from ipo.experiments.compare.tables import Table, build_table, to_csv, to_json, to_markdown
+from ipo.experiments.compare.text_table import plain
 from ipo.experiments.executors.base import Failure
 from ipo.experiments.run.result import write_text
 
@@ -36,7 +36,9 @@ def table_of(
         if not isinstance(content, dict):
             why = "not run yet" if content is None else f"failed: {reason(content)}"
             content = {"cell": entry.cell.record(), "absent": why}
-        cells.append({**content, "cell": {**content["cell"], "method": entry.label}})
+        labelled = METHODS[entry.cell.method].labelled_per_class(shared_config(entry.cell))
+        about = {**content["cell"], "method": entry.label}
+        cells.append({**content, "cell": about, "labelled_per_class": labelled})
     if not any(cell.get("scores") for cell in cells):
         return None
     shots = shared_config(found[0].cell).shots
@@ -46,10 +48,11 @@ def table_of(
 def documents(grid: GridConfig, table: Table) -> dict[str, str]:
     """Return the text of each of `FORMS`: the same bytes for the same cells."""
     ablations = ablations_of(grid.published)
-    content = {"title": grid.title, **json.loads(table.to_json()), "ablations": to_records(ablations)}
+    records = [one.model_dump() for one in ablations]
+    content = {"title": grid.title, **json.loads(to_json(table)), "ablations": records}
     return {
-        "md": f"## {plain(grid.title)}\n\n{table.to_markdown()}{to_markdown(ablations)}",
-        "csv": table.to_csv(),
+        "md": "".join([f"## {plain(grid.title)}\n\n{to_markdown(table)}", *map(section, ablations)]),
+        "csv": to_csv(table),
         "json": json.dumps(content, indent=1, ensure_ascii=False) + "\n",
     }
 

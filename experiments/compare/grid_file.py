@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ipo.experiments.compare.ablations import SETTINGS
+from ipo.experiments.compare.published import ablated_settings
 from ipo.experiments.run.config import RunConfig, read_words, read_yaml
 from ipo.metrics.errors import InputError
 from ipo.metrics.nearest import did_you_mean
@@ -75,10 +75,10 @@ class GridConfig(BaseModel):
     @field_validator("published")
     @classmethod
     def _known_ablation(cls, setting: str | None) -> str | None:
-        if setting is not None and setting not in SETTINGS:
+        known = ablated_settings()
+        if setting is not None and setting not in known:
             raise ValueError(
-                f"no ablation of {setting!r} was published{did_you_mean(setting, SETTINGS)}; there are: "
-                f"{', '.join(SETTINGS)}"
+                f"no ablation of {setting!r} was published{did_you_mean(setting, known)}; there are: {', '.join(known)}"
             )
         return setting
 

@@ -1,4 +1,4 @@
-"""The published numbers, each with its source, to be shown beside ours and never mixed with them."""
+"""The published numbers, each with its source, to be shown beside or below ours and never mixed with them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Literal, NamedTuple
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
+
+from ipo.experiments.compare.text_table import text_table
 
 Values = dict[str, float]
 """Column → percent."""
@@ -117,3 +119,26 @@ def published_rows(protocol: str, shots: int | None, data: Iterable[str]) -> lis
         if table.average and set(names) == eleven:
             rows.append(PublishedRow(None, table.method, table.label, table.average, *origin))
     return rows
+
+
+def ablated_settings() -> list[str]:
+    """Return the settings that were varied in the published ablations."""
+    return list(dict.fromkeys(part for one in library().ablations for part in one.setting.split(", ")))
+
+
+def ablations_of(setting: str | None) -> list[Ablation]:
+    """Return the published ablations that vary a setting, alone or with another; none for None."""
+    return [one for one in library().ablations if setting in one.setting.split(", ")]
+
+
+def section(ablation: Ablation) -> str:
+    """Return an ablation as Markdown: its values, where they were measured, and their source."""
+    columns = list(dict.fromkeys(column for values in ablation.values.values() for column in values))
+    rows = [
+        [name, *(f"{found[column]:.2f}" if column in found else "" for column in columns)]
+        for name, found in ablation.values.items()
+    ]
+    checked = "" if ablation.checked else " Not checked against the source."
+    note = f" {ablation.note}" if ablation.note else ""
+    source = f"Percent, {ablation.where}. Source: {ablation.source}.{checked}{note}"
+    return f"\n### Published: {ablation.factor}\n\n{text_table([ablation.factor, *columns], rows)}\n\n{source}\n"

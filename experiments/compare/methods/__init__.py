@@ -1,6 +1,6 @@
 """Methods under test: IPO's variants, its controls and the baselines that every claim is held against.
 
-All have one interface: `fit` sees a few pictures, what it returns classifies any classes. See `method.py`.
+All have one interface: `fit` sees a few pictures, what it returns classifies any classes. See `base.py`.
 
 The methods that ask a language model have the same budget: as many steps, candidates a step and retries as the job
 says, and no early stop. They score equally many templates unless a model runs out of new ones; what they used of the
@@ -18,20 +18,25 @@ from ipo.experiments.compare.methods.waffle import Waffle
 from ipo.metrics.template import ANCHOR, SLOT
 
 METHODS: dict[str, Method] = {
-    "anchor": OneTemplate(ANCHOR),
-    "class-name": OneTemplate(SLOT),
+    "anchor": OneTemplate(ANCHOR, "the anchor"),
+    "class-name": OneTemplate(SLOT, "the bare class name", is_opponent=False),
     "given": GivenTemplate(),
     "hand-written": HandWritten(),
     "ensemble-80": Ensemble80(),
     "best-of-80": BestOf80(),
     "waffle": Waffle(),
-    "no-history": LanguageModelSearch(history_size=0),
-    "shuffled": LanguageModelSearch(history_scores="shuffled"),
-    "ipo-paper": LanguageModelSearch("paper"),
-    "ipo-code": LanguageModelSearch("code"),
-    "ipo-default": LanguageModelSearch(),
     "coop": CoOp(),
+    "no-history": LanguageModelSearch("proposals without history", shows="the history helps", history_size=0),
+    "shuffled": LanguageModelSearch(
+        "IPO with shuffled scores", shows="the scores in the history help", history_scores="shuffled"
+    ),
+    "ipo-paper": LanguageModelSearch("IPO with the paper's settings", "paper"),
+    "ipo-code": LanguageModelSearch("IPO with the settings of the paper's code", "code"),
+    "ipo-default": LanguageModelSearch("IPO"),
 }
-"""Name in a grid and in its tables → the method."""
+"""Name in a grid → the method, in the order of a table. A method is added by its file and its line here."""
 
-__all__ = ["METHODS", "Absent", "Budget", "Fitted", "Job", "LanguageModelSearch", "Method"]
+SUBJECT = "ipo-default"
+"""The method that verdicts are about."""
+
+__all__ = ["METHODS", "SUBJECT", "Absent", "Budget", "Fitted", "Job", "LanguageModelSearch", "Method"]

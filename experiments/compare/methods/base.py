@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ipo.experiments.data import Draw
-from ipo.experiments.run.config import RunConfig
-from ipo.metrics.clip import Clip, Floats
-from ipo.metrics.reward import ClipReward, class_embeddings
 from ipo.metrics.template import check
+
+if TYPE_CHECKING:
+    from ipo.experiments.data import Draw
+    from ipo.experiments.run.config import RunConfig
+    from ipo.metrics.clip import Clip, Floats
+    from ipo.metrics.reward import ClipReward
 
 Weighted = tuple[str, float]
 
@@ -26,7 +29,7 @@ class Job:
         drawn: the search pictures to learn from and the selection pictures to choose on, which may be none. The test
             pictures have been taken out.
         hand_written: the data set's own template, if people have written one.
-        folder: where the method may keep what it needs to go on after a crash.
+        folder: where the method may keep what it needs to resume after a crash.
     """
 
     config: RunConfig
@@ -96,18 +99,33 @@ class Fitted(Protocol):
         ...
 
 
-class Method(Protocol):
-    """A method under test.
+class Method(ABC):
+    """A method under test, with what grids and tables have to know of it.
 
     Attributes:
+        label: its name in a sentence.
+        depends_on_seed: whether another seed can give another result; else one run is the run under every seed.
         uses_lm: whether it asks a language model, and so needs one and costs money.
+        shows: of a control, what is shown by beating it, as a clause: "the history helps". Else empty.
+        is_opponent: whether verdicts hold IPO against it. Variants of IPO, and wordings that just have a row, are none.
     """
 
-    @property
-    def uses_lm(self) -> bool:
-        """See the class."""
-        ...
+    label: str
+    depends_on_seed: bool = True
+    uses_lm: bool = False
+    shows: str = ""
+    is_opponent: bool = True
 
+    @property
+    def is_control(self) -> bool:
+        """Whether it is IPO without one of its parts."""
+        return bool(self.shows)
+
+    @abstractmethod
+    def labelled_per_class(self, config: RunConfig) -> int:
+        """Return how many labelled pictures of each class it sees under the settings that all methods share."""
+
+    @abstractmethod
     def fit(self, job: Job) -> Fitted:
         """Learn from the job's pictures; the same job gives the same result.
 
@@ -115,7 +133,11 @@ class Method(Protocol):
             Absent: the method does not exist for this data set.
             InputError: what is wrong with the job.
         """
-        ...
+
+
+def seen_by_a_search(config: RunConfig) -> int:
+    """Return the labelled pictures a class of a search: those searched on, and those that choose the winner."""
+    return config.shots + (config.selection_shots if config.selection == "held-back" else 0)
 
 
 class Absent(Exception):
@@ -133,6 +155,8 @@ class Templates:
 
     def class_embeddings(self, class_names: Sequence[str]) -> Floats:
         """Return the weighted mean of the templates' class embeddings; see `Fitted`."""
+        from ipo.metrics.reward import class_embeddings
+
         for template, _ in self.templates:
             check(template, class_names, self.clip)
         with self.clip.timed("text"):

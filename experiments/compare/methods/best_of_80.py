@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ipo.experiments.compare.methods.base import Budget, Job, Templates
+from ipo.experiments.compare.methods.base import Budget, Job, Method, Templates, seen_by_a_search
 from ipo.experiments.compare.methods.fixed import imagenet_templates
 from ipo.experiments.run.result import choice_record
 
+if TYPE_CHECKING:
+    from ipo.experiments.run.config import RunConfig
 
-class BestOf80:
+
+class BestOf80(Method):
     """The best of CLIP's 80 ImageNet templates on the search pictures, selected as IPO selects.
 
     It is IPO itself with one step, in which a fixed list stands in for the language model: validity, order, finalists
     and the choice on the selection pictures are the same code.
     """
 
-    uses_lm = False
+    label = "the best of the 80 templates"
+
+    def labelled_per_class(self, config: RunConfig) -> int:
+        """Return those of a search."""
+        return seen_by_a_search(config)
 
     def fit(self, job: Job) -> Templates:
         """Search the pool."""

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipo.experiments.compare.methods.base import NOTHING, Budget, Job, Weighted
-from ipo.metrics.clip import Floats
+from ipo.experiments.compare.methods.base import NOTHING, Budget, Job, Method, Weighted
 
 if TYPE_CHECKING:
     import torch
 
     from ipo.experiments.compare.methods.context_tower import ContextTower
+    from ipo.experiments.run.config import RunConfig
+    from ipo.metrics.clip import Floats
 
 BATCH = 32
 RATE = 0.002
@@ -26,7 +27,7 @@ WEIGHT_DECAY = 5e-4
 CLASSES_AT_ONCE = 256
 
 
-class CoOp:
+class CoOp(Method):
     """Learns M = 4 context vectors, started from the words `a photo of a` and shared by all classes.
 
     Start, optimiser and schedule are those of the published base-to-new and cross-dataset rows: SGD with momentum, one
@@ -41,10 +42,14 @@ class CoOp:
         epochs: instead of the published number; 0 keeps the starting words.
     """
 
-    uses_lm = False
+    label = "CoOp (learned context)"
 
     def __init__(self, epochs: int | None = None) -> None:
         self._epochs = epochs
+
+    def labelled_per_class(self, config: RunConfig) -> int:
+        """Return the search pictures: the last epoch counts, so that nothing is chosen on the others."""
+        return config.shots
 
     def fit(self, job: Job) -> LearnedContext:
         """Train on the search pictures.

@@ -3,37 +3,53 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ipo.experiments.compare.methods.base import Absent, Job, Templates
+from ipo.experiments.compare.methods.base import Absent, Job, Method, Templates
 from ipo.metrics.template import SLOT
+
+if TYPE_CHECKING:
+    from ipo.experiments.run.config import RunConfig
+
+
+class Fixed(Method):
+    """What templates of people have in common: no seed changes them, no picture was looked at."""
+
+    depends_on_seed = False
+
+    def labelled_per_class(self, config: RunConfig) -> int:
+        """Return 0."""
+        return 0
 
 
 @dataclass(frozen=True)
-class OneTemplate:
+class OneTemplate(Fixed):
     """One template for every data set: the anchor that a search starts from, or the bare class name."""
 
     template: str
-    uses_lm = False
+    label: str
+    is_opponent: bool = True
 
     def fit(self, job: Job) -> Templates:
         """Return the template."""
         return Templates(job.clip, ((self.template, 1.0),))
 
 
-class GivenTemplate:
+class GivenTemplate(Fixed):
     """The grid's own `initial_template`: to compare wordings, as when words are taken out one by one."""
 
-    uses_lm = False
+    label = "the given template"
+    is_opponent = False
 
     def fit(self, job: Job) -> Templates:
         """Return the template."""
         return Templates(job.clip, ((job.config.initial_template, 1.0),))
 
 
-class HandWritten:
+class HandWritten(Fixed):
     """The template that people wrote for this data set (CoOp's lists), which the published CLIP rows use."""
 
-    uses_lm = False
+    label = "the hand-written template"
 
     def fit(self, job: Job) -> Templates:
         """Return the data set's own template.
@@ -46,10 +62,10 @@ class HandWritten:
         return Templates(job.clip, ((job.hand_written, 1.0),))
 
 
-class Ensemble80:
+class Ensemble80(Fixed):
     """The 80 ImageNet templates of CLIP (Radford et al., 2021) as an ensemble of equal weights."""
 
-    uses_lm = False
+    label = "the ensemble of 80 templates"
 
     def fit(self, job: Job) -> Templates:
         """Return the ensemble."""

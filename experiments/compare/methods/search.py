@@ -5,24 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipo.experiments.compare.methods.base import Budget, Job, Templates
+from ipo.experiments.compare.methods.base import Budget, Job, Method, Templates, seen_by_a_search
 from ipo.experiments.run.config import RunConfig, build, is_begun
 
 if TYPE_CHECKING:
     from ipo.programs.record.journal import Event
 
 
-class LanguageModelSearch:
+class LanguageModelSearch(Method):
     """A search with a language model.
 
     Args:
+        label, shows: see `Method`.
         preset: the settings that the job's own are laid over: `default`, `paper` or `code`.
         **own: the settings that make this method what it is; nothing overrides them.
     """
 
     uses_lm = True
 
-    def __init__(self, preset: str = "default", **own: Any) -> None:
+    def __init__(self, label: str, preset: str = "default", shows: str = "", **own: Any) -> None:
+        self.label = label
+        self.shows = shows
+        self.is_opponent = bool(shows)  # IPO is held against its controls, not against its own variants
         self._preset = preset
         self._own = own
 
@@ -36,6 +40,10 @@ class LanguageModelSearch:
         # Of the presets only what shapes the search is taken: their steps and candidates would be another budget.
         budget = {"steps": shared.steps, "candidates_per_step": shared.candidates_per_step, "patience": None}
         return build({**given, **budget, "preset": self._preset, **self._own}, where="the settings of the grid")
+
+    def labelled_per_class(self, config: RunConfig) -> int:
+        """Return those of a search with this method's way to choose."""
+        return seen_by_a_search(self.config(config))
 
     def fit(self, job: Job) -> Templates:
         """Run the search in the job's folder, or go on with the one that is there.

@@ -5,15 +5,19 @@ from __future__ import annotations
 import random
 import string
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from ipo.experiments.compare.methods.base import Job, Templates
+from ipo.experiments.compare.methods.base import Job, Method, Templates
+
+if TYPE_CHECKING:
+    from ipo.experiments.run.config import RunConfig
 
 PAIRS = 15
 """Pairs of random words and random characters, as in the paper: 30 templates."""
 CHARACTERS = string.ascii_letters + string.digits + "!#()'-"
 
 
-class Waffle:
+class Waffle(Method):
     """An ensemble of `A photo of a <CLASS>, which has NOISE.` with noise that all classes share.
 
     NOISE is random words in one half of the templates and random characters in the other. As in the published code it
@@ -21,10 +25,14 @@ class Waffle:
     are the whole words of CLIP's own vocabulary, where the published code has a word list of its own.
     """
 
-    uses_lm = False
+    label = "Waffle (random words)"
+
+    def labelled_per_class(self, config: RunConfig) -> int:
+        """Return 0: no picture is looked at."""
+        return 0
 
     def fit(self, job: Job) -> Templates:
-        """Draw the noise by the job's seed; no picture is looked at."""
+        """Draw the noise by the job's seed."""
         rng = random.Random(f"waffle {job.config.seed}")
         count, length = _shape(job.reward.class_names)
         vocabulary = _vocabulary()

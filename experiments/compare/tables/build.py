@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
+from ipo.experiments.compare.methods import METHODS, SUBJECT
 from ipo.experiments.compare.published import PublishedRow, data_key, library
-from ipo.experiments.compare.tables.cells import Cell, Grid, Runs, align, read_grid
+from ipo.experiments.compare.tables.cells import read_grid
+from ipo.experiments.compare.tables.notes import notes
 from ipo.experiments.compare.tables.quantities import (
     MEAN,
     MEAN_OF_H,
@@ -17,13 +18,12 @@ from ipo.experiments.compare.tables.quantities import (
     score,
     targets,
 )
+from ipo.experiments.compare.tables.runs import Cell, Grid, Runs, align, value_of
 from ipo.experiments.compare.tables.table import Gain, Row, Scope, Search, Table
-from ipo.experiments.compare.tables.verdicts import METHOD_NAMES, OPPONENTS, SUBJECT, verdicts
+from ipo.experiments.compare.tables.verdicts import opponents, verdicts
 from ipo.metrics.errors import InputError
 from ipo.metrics.evidence import holm
 
-PUBLISHED_CLIP = ("ViT-B-16/openai", "ViT-B-16-quickgelu/openai")
-"""What all published rows were made with, by both of its names."""
 REFERENCES = ("anchor", "hand-written", "ensemble-80")
 
 
@@ -33,20 +33,23 @@ def build_table(cells: Sequence[Cell], reference: str = "anchor", published: Seq
     Args:
         cells: contents of `cell.json` files, in any order; those that could not be made hold their reason as `absent`.
         reference: the method that gains are first counted from; hand-written and the 80-ensemble are always beside it.
-        published: rows to show beside ours; see `published_rows`.
+        published: rows to show beside accuracies of ours; see `published_rows`.
 
     Raises:
         InputError: see `read_grid`; or no cell of the reference.
     """
-    grid = read_grid(cells, _usual_order(cells), list(METHOD_NAMES))
+    grid = read_grid(cells, _usual_order(cells), list(METHODS))
     if reference not in grid.methods:
         raise InputError(f"no cell of the reference {reference!r}; it must be one of {', '.join(grid.methods)}.")
     references = tuple(dict.fromkeys((reference, *REFERENCES)))
+    published = published if grid.measure == "accuracy" else ()
     columns, headline = _columns(grid)
     scopes = _scopes(grid)
     gains = [gain for scope in scopes for gain in _gains(grid, scope, columns, references)]
     return Table(
         protocol=grid.protocol,
+        measure=grid.measure,
+        unit=grid.unit,
         reference=reference,
         references=references,
         columns=columns,
@@ -62,7 +65,7 @@ def build_table(cells: Sequence[Cell], reference: str = "anchor", published: Seq
             if (search := _search(grid, scope, method, reference)) is not None
         ),
         verdicts=tuple(verdicts(grid, scopes, headline, gains, reference)),
-        notes=tuple(_notes(grid, scopes, columns, published)),
+        notes=tuple(notes(grid, scopes, columns, published)),
         published=tuple(published),
     )
 
@@ -115,7 +118,7 @@ def _applies(column: str, scope: Scope, group: Sequence[Runs]) -> bool:
         return True
     if column == MEAN_WITHOUT_EUROSAT:
         return bool(targets(column, group[0]))
-    return all(column in runs.hits for runs in group)
+    return all(column in runs.values for runs in group)
 
 
 def _row(grid: Grid, scope: Scope, method: str, columns: Sequence[str]) -> Row:
@@ -146,7 +149,7 @@ def _gains(grid: Grid, scope: Scope, columns: Sequence[str], references: Sequenc
         ours = _group(grid, scope, method)
         if ours is None:
             continue
-        others = [*references, *(OPPONENTS if method == SUBJECT else ())]
+        others = [*references, *(opponents() if method == SUBJECT else ())]
         for column in columns:
             family: list[tuple[str, Difference]] = []
             for other in dict.fromkeys(others):
@@ -186,84 +189,49 @@ def _search(grid: Grid, scope: Scope, method: str, reference: str) -> Search | N
     group = _group(grid, scope, method)
     if group is None:
         return None
-    searched_on = next(side for side in ("base", "test", "source", *grid.sides) if side in group[0].hits)
+    searched_on = next(side for side in ("base", "test", "source", *grid.sides) if side in group[0].values)
     pairs = [align(ours, theirs) for ours, theirs in zip(group, _group(grid, scope, reference) or (), strict=False)]
     # A fixed method's run stands for any seed on the test pictures alone: each seed has search pictures of its own.
     found = [pair for pair in pairs if pair and all(one.ran_with_its_seeds() for one in pair)]
     optimism = None
     if len(found) == len(group):
-        ours_on_search = _mean_over([ours for ours, _ in found], "search", "accuracy")
-        theirs_on_search = _mean_over([theirs for _, theirs in found], "search", "accuracy")
+        ours_on_search = _mean_over([ours for ours, _ in found], _value("search"))
+        theirs_on_search = _mean_over([theirs for _, theirs in found], _value("search"))
         on_test = sum(ours.means[searched_on] - theirs.means[searched_on] for ours, theirs in found) / len(found)
         if ours_on_search is not None and theirs_on_search is not None:
             optimism = ours_on_search - theirs_on_search - on_test
     return Search(
         scope=scope.name,
         method=method,
-        search=_mean_over(group, "search", "accuracy"),
-        selection=_mean_over(group, "selection", "accuracy"),
+        search=_mean_over(group, _value("search")),
+        selection=_mean_over(group, _value("selection")),
         test=sum(runs.means[searched_on] for runs in group) / len(group),
         optimism=optimism,
-        proposals=_mean_over(group, "budget", "proposals") or 0.0,
-        calls=_mean_over(group, "budget", "calls") or 0.0,
-        tokens_in=_mean_over(group, "budget", "tokens_in") or 0.0,
-        tokens_out=_mean_over(group, "budget", "tokens_out") or 0.0,
-        usd=_mean_over(group, "budget", "usd"),
+        proposals=_mean_over(group, _used("proposals")) or 0.0,
+        calls=_mean_over(group, _used("calls")) or 0.0,
+        tokens_in=_mean_over(group, _used("tokens_in")) or 0.0,
+        tokens_out=_mean_over(group, _used("tokens_out")) or 0.0,
+        usd=_mean_over(group, _used("usd")),
     )
 
 
-def _mean_over(group: Sequence[Runs], part: str, key: str) -> float | None:
+Number = Callable[[Cell], float | None]
+
+
+def _value(part: str) -> Number:
+    return lambda cell: value_of(cell[part]) if cell.get(part) else None
+
+
+def _used(what: str) -> Number:
+    return lambda cell: (cell.get("budget") or {}).get(what)
+
+
+def _mean_over(group: Sequence[Runs], number: Number) -> float | None:
     """Mean over data sets of the mean over seeds; None when any run lacks the number."""
     means: list[float] = []
     for runs in group:
-        found: list[Any] = [(cell.get(part) or {}).get(key) for cell in runs.cells]
-        if any(number is None for number in found):
+        found = [one for cell in runs.cells if (one := number(cell)) is not None]
+        if len(found) < len(runs.cells):
             return None
         means.append(sum(found) / len(found))
     return sum(means) / len(means)
-
-
-def _notes(grid: Grid, scopes: Sequence[Scope], columns: Sequence[str], published: Sequence[PublishedRow]) -> list[str]:
-    notes = [
-        "Values: percent, mean over seeds, [95 % interval], ± standard deviation over seeds. Intervals cover "
-        "the choice of test pictures (clustered by their groups) and, with two or more seeds, of seeds; those of "
-        "average rows hold for the data sets as given."
-    ]
-    if H in columns:
-        notes.append(
-            "H is the harmonic mean of base and new; in an average row that of the two averaged columns, as the papers "
-            f"print it. “{MEAN_OF_H}” averages the data sets' H instead."
-            if MEAN_OF_H in columns
-            else "H is the harmonic mean of base and new, each averaged over seeds."
-        )
-    notes.append(
-        "Gains: paired on the same test pictures and seeds. p in a data set is the larger of the exact sign-flip test "
-        "over groups of pictures (plain accuracies only) and the t test over groups and seeds; in an average row "
-        "the latter, for the data sets given. “Data sets like these” is a t test over data sets. p is Holm-corrected "
-        "for that method's comparisons in that row (their number in brackets); intervals are not corrected, and rows "
-        "are not corrected for one another."
-    )
-    notes.append(
-        "Optimism: the gain over the reference on the search pictures minus that on the test pictures of the same "
-        "classes; above 0, the search looked better than it was."
-    )
-    calls = [cell["budget"]["calls"] for runs in grid.runs.values() for cell in runs.cells if cell.get("budget")]
-    if len({number for number in calls if number}) > 1:
-        notes.append(
-            "Methods that ask a language model get the same steps, candidates and retries. Their calls differ because "
-            "a reply that cannot be used is asked for again, and some methods get more of these."
-        )
-    settings = [cell["cell"].get("settings") or {} for runs in grid.runs.values() for cell in runs.cells]
-    clips = {str(one.get("clip", "embedded")) for one in settings}
-    if published and not clips <= set(PUBLISHED_CLIP):
-        notes.append(
-            f"Published numbers are of {PUBLISHED_CLIP[0]}, ours of {', '.join(sorted(clips))}: "
-            "they stand beside each other and do not compare."
-        )
-    if len(grid.seeds) == 1:
-        notes.append("One seed: what the search owes to luck is in no interval.")
-    for scope in scopes:
-        if scope.split.startswith("different") and not scope.is_average:
-            why = scope.split.partition(":")[2].strip() or "not the official one"
-            notes.append(f"† {scope.name}: different split ({why}); not comparable with published numbers.")
-    return notes

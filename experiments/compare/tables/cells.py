@@ -1,101 +1,22 @@
-"""From `cell.json` files to runs: all seeds of one method on one data set, checked to be comparable."""
+"""From `cell.json` files to a grid of runs, checked to be whole and comparable."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ipo.experiments.compare.tables.runs import Cell, Grid, Runs, value_of
 from ipo.metrics.errors import InputError
 from ipo.metrics.statistics import Floats
 
-Cell = Mapping[str, Any]
-
-FIXED_METHODS = frozenset({"anchor", "class-name", "hand-written", "ensemble-80"})
-"""Methods that no seed changes: one run of theirs is their run under every seed."""
-
-
-@dataclass(frozen=True)
-class Runs:
-    """A method on a data set under its seeds; all sides keep the order of `seeds`.
-
-    Attributes:
-        seeds: ascending.
-        hits: side ("base", "test", a target's name …) → (seeds, pictures).
-        groups: side → number of the group of each picture, from 0 (pictures,), or None where pictures are independent.
-        cells: one per seed.
-    """
-
-    data: str
-    method: str
-    seeds: tuple[int, ...]
-    hits: Mapping[str, Floats]
-    groups: Mapping[str, NDArray[np.int64] | None]
-    cells: tuple[Cell, ...]
-
-    def at(self, seeds: Sequence[int]) -> Runs:
-        """Return the runs of some seeds; a fixed method's one run stands for any seed."""
-        if tuple(seeds) == self.seeds:
-            return self
-        rows = [self.seeds.index(seed) if seed in self.seeds else 0 for seed in seeds]
-        hits = {side: values[rows] for side, values in self.hits.items()}
-        return replace(self, seeds=tuple(seeds), hits=hits, cells=tuple(self.cells[row] for row in rows))
-
-    def ran_with_its_seeds(self) -> bool:
-        """Whether every row is of a run with that very seed; see `at`."""
-        return all(cell["cell"]["seed"] == seed for seed, cell in zip(self.seeds, self.cells, strict=True))
-
-    @cached_property
-    def means(self) -> dict[str, float]:
-        """Side → accuracy averaged over seeds."""
-        return {side: float(values.mean()) for side, values in self.hits.items()}
-
-    @property
-    def templates(self) -> list[Any]:
-        """The templates with their weights, per seed."""
-        return [cell.get("templates") for cell in self.cells]
-
-    def same_templates(self, other: Runs) -> bool:
-        """Whether both ended with the same templates under every seed, so that nothing is to be compared."""
-        return None not in self.templates and self.templates == other.templates
-
-
-@dataclass(frozen=True)
-class Grid:
-    """All cells of one table.
-
-    Attributes:
-        protocol: of every cell.
-        sides: in the order of their columns.
-        runs: (data, method) → runs.
-        absent: (data, method) → why some or all of its seeds are missing.
-        splits: data → "official", "own" or "different: why".
-    """
-
-    protocol: str
-    data: tuple[str, ...]
-    methods: tuple[str, ...]
-    seeds: tuple[int, ...]
-    sides: tuple[str, ...]
-    runs: Mapping[tuple[str, str], Runs]
-    absent: Mapping[tuple[str, str], tuple[str, ...]]
-    splits: Mapping[str, str]
-
-
-def align(a: Runs, b: Runs) -> tuple[Runs, Runs] | None:
-    """Bring two methods to the seeds that both ran with; None when there are none."""
-    if a.method in FIXED_METHODS:
-        seeds = list(b.seeds)
-    elif b.method in FIXED_METHODS:
-        seeds = list(a.seeds)
-    else:
-        seeds = [seed for seed in a.seeds if seed in b.seeds]
-    return (a.at(seeds), b.at(seeds)) if seeds else None
+SCHEMAS = (1, 2)
+Key = tuple[str, str, int]
+"""Data, method, seed."""
 
 
 def read_grid(cells: Sequence[Cell], data_order: Sequence[str], method_order: Sequence[str]) -> Grid:
@@ -104,19 +25,17 @@ def read_grid(cells: Sequence[Cell], data_order: Sequence[str], method_order: Se
     A cell that could not be made has its reason under `absent`, and no scores.
 
     Raises:
-        InputError: no cells; two protocols; a cell twice; hits that do not fit n, accuracy or groups; pictures that
-            differ between cells to be compared.
+        InputError: no cells; two protocols, measures or units; a cell twice; hits or values that do not fit n, the
+            value or groups; pictures that differ between cells to be compared.
     """
     if not cells:
         raise InputError("there are no cells to make a table of; run the benchmark first.")
-    protocols = sorted({str(cell["cell"]["protocol"]) for cell in cells})
-    if len(protocols) > 1:
-        raise InputError(f"one table cannot hold the protocols {' and '.join(protocols)}; make one table for each.")
-    by_key: dict[tuple[str, str, int], Cell] = {}
+    protocol = _the_one("protocols", [cell["cell"]["protocol"] for cell in cells])
+    by_key: dict[Key, Cell] = {}
     for cell in cells:
         key = _key(cell)
-        if not cell.get("absent") and cell.get("schema") != 1:
-            raise InputError(f"the cell {_name(key)} has schema {cell.get('schema')!r}; this version reads 1.")
+        if not cell.get("absent") and cell.get("schema") not in SCHEMAS:
+            raise InputError(f"the cell {_name(key)} has schema {cell.get('schema')!r}; this version reads 1 and 2.")
         if key in by_key:
             raise InputError(f"the cell {_name(key)} is there twice; keep one of the two.")
         by_key[key] = cell
@@ -124,9 +43,11 @@ def read_grid(cells: Sequence[Cell], data_order: Sequence[str], method_order: Se
     scored = [key for key in keys if not by_key[key].get("absent")]
     if not scored:
         raise InputError("no cell of this table has scores; see the messages of the runs.")
+    measure = _the_one("measures", [by_key[key].get("measure", "accuracy") for key in scored])
+    unit = _the_one("units", [by_key[key].get("unit", "pictures") for key in scored])
     for key in scored:
         _check_scores(key, by_key[key])
-    _check_same_pictures(scored, by_key)
+    _check_same_units(scored, by_key, unit)
     runs: dict[tuple[str, str], Runs] = {}
     for data, method in dict.fromkeys(key[:2] for key in scored):
         runs[data, method] = _runs([(key, by_key[key]) for key in scored if key[:2] == (data, method)])
@@ -141,7 +62,9 @@ def read_grid(cells: Sequence[Cell], data_order: Sequence[str], method_order: Se
         splits[key[0]] = _split(by_key[key]["scores"])
     sides = list(dict.fromkeys(side for key in scored for side in by_key[key]["scores"]))
     return Grid(
-        protocol=protocols[0],
+        protocol=protocol,
+        measure=measure,
+        unit=unit,
         data=tuple(dict.fromkeys(key[0] for key in keys)),
         methods=tuple(sorted({key[1] for key in keys}, key=lambda method: _rank(method, method_order))),
         seeds=tuple(sorted({key[2] for key in keys})),
@@ -163,7 +86,7 @@ def _split(scores: Mapping[str, Any]) -> str:
     )
 
 
-def _runs(cells: Sequence[tuple[tuple[str, str, int], Cell]]) -> Runs:
+def _runs(cells: Sequence[tuple[Key, Cell]]) -> Runs:
     (data, method, _), first = cells[0]
     sides = sorted(first["scores"])
     for key, cell in cells:
@@ -175,45 +98,63 @@ def _runs(cells: Sequence[tuple[tuple[str, str, int], Cell]]) -> Runs:
         data=data,
         method=method,
         seeds=tuple(key[2] for key, _ in cells),
-        hits={side: np.stack([_hits(cell["scores"][side]["hits"]) for _, cell in cells]) for side in sides},
+        values={side: np.stack([_values(cell["scores"][side]) for _, cell in cells]) for side in sides},
         groups={side: _array(_groups(first["scores"][side])) for side in sides},
         cells=tuple(cell for _, cell in cells),
     )
 
 
-def _check_scores(key: tuple[str, str, int], cell: Cell) -> None:
+def _the_one(what: str, names: Sequence[str]) -> str:
+    found = sorted(set(names))
+    if len(found) > 1:
+        raise InputError(f"one table cannot hold the {what} {' and '.join(found)}; make one table for each.")
+    return found[0]
+
+
+def _check_scores(key: Key, cell: Cell) -> None:
     for side, score in cell["scores"].items():
-        hits, n, groups = str(score["hits"]), score["n"], score.get("groups")
-        wrong = None
-        if not hits or len(hits) != n or set(hits) - {"0", "1"}:
-            wrong = f"its hits are not {n} zeros and ones"
-        elif groups is not None and len(groups) != n:
-            wrong = f"it has {len(groups)} groups for {n} pictures"
-        elif abs(hits.count("1") / n - float(score["accuracy"])) > 1e-5:
-            wrong = f"its accuracy {score['accuracy']} is not that of its hits, {hits.count('1') / n:.6f}"
+        wrong = _damage(score)
         if wrong:
             raise InputError(f"the {side} score of the cell {_name(key)} is damaged: {wrong}; run the cell again.")
 
 
-def _check_same_pictures(keys: Sequence[tuple[str, str, int]], cells: Mapping[tuple[str, str, int], Cell]) -> None:
-    seen: dict[tuple[str, str], tuple[tuple[str, str, int], Any]] = {}
+def _damage(score: Mapping[str, Any]) -> str | None:
+    """Say what is wrong with a score, in part of a sentence."""
+    n, groups, name = score["n"], score.get("groups"), "hits" if "hits" in score else "values"
+    found = score.get(name)
+    if name == "hits" and (not found or len(found) != n or set(found) - {"0", "1"}):
+        return f"its hits are not {n} zeros and ones"
+    if name == "values" and (not isinstance(found, list) or not found or len(found) != n or not _finite(found)):
+        return f"its values are not {n} numbers"
+    if groups is not None and len(groups) != n:
+        return f"it has {len(groups)} groups for n = {n}"
+    value, mean = value_of(score), float(_values(score).mean())
+    return None if abs(mean - value) <= 1e-5 else f"its value {value} is not the mean of its {name}, {mean:.6f}"
+
+
+def _finite(numbers: Sequence[Any]) -> bool:
+    return all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers)
+
+
+def _check_same_units(keys: Sequence[Key], cells: Mapping[Key, Cell], unit: str) -> None:
+    seen: dict[tuple[str, str], tuple[Key, Any]] = {}
     for key in keys:
         for side, score in cells[key]["scores"].items():
-            pictures = (cells[key]["picture_ids"].get(side), score["n"], _groups(score))
-            first, expected = seen.setdefault((key[0], side), (key, pictures))
-            if pictures != expected:
+            tested = (cells[key]["picture_ids"].get(side), score["n"], _groups(score))
+            first, expected = seen.setdefault((key[0], side), (key, tested))
+            if tested != expected:
                 raise InputError(
-                    f"the cells {_name(first)} and {_name(key)} were tested on different {side} pictures or groups of "
-                    "them, so that they cannot be compared; run one of the two again on the pictures of the other."
+                    f"the cells {_name(first)} and {_name(key)} were tested on different {side} {unit} or groups of "
+                    f"them, so that they cannot be compared; run one of the two again on the {unit} of the other."
                 )
 
 
-def _key(cell: Cell) -> tuple[str, str, int]:
+def _key(cell: Cell) -> Key:
     about = cell["cell"]
     return str(about["data"]), str(about["method"]), int(about["seed"])
 
 
-def _name(key: tuple[str, str, int]) -> str:
+def _name(key: Key) -> str:
     return f"{key[0]} / {key[1]} / seed {key[2]}"
 
 
@@ -223,8 +164,10 @@ def _rank(name: str, order: Sequence[str]) -> tuple[int, list[tuple[int, str]]]:
     return (list(order).index(name) if name in order else len(order), pieces)
 
 
-def _hits(text: str) -> Floats:
-    bits: NDArray[np.uint8] = np.frombuffer(text.encode("ascii"), dtype=np.uint8) - ord("0")
+def _values(score: Mapping[str, Any]) -> Floats:
+    if "hits" not in score:
+        return np.asarray(score["values"], dtype=np.float64)
+    bits: NDArray[np.uint8] = np.frombuffer(score["hits"].encode("ascii"), dtype=np.uint8) - ord("0")
     return bits.astype(np.float64)
 
 

@@ -1,25 +1,25 @@
-"""A table as Markdown that can be read unrendered: accuracies, gains, costs, verdicts, notes."""
+"""A table as Markdown that can be read unrendered: values, gains, costs, verdicts, notes."""
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from ipo.experiments.compare.published import PublishedRow, data_key
 from ipo.experiments.compare.tables.quantities import Score
 from ipo.experiments.compare.tables.table import Gain, Row, Scope, Search, Table
+from ipo.experiments.compare.text_table import plain, text_table
 from ipo.metrics.evidence import SAME, points, worded_p
-from ipo.metrics.printable import printable
 
 EMPTY = "–"
 
 
 def to_markdown(table: Table) -> str:
-    """See `Table.to_markdown`."""
+    """Return a table with its verdicts and notes."""
     seeds = f"{len(table.seeds)} seed{'s' if len(table.seeds) > 1 else ''}"
     reasons = _Footnotes()
     sources = _Footnotes(letters=True)
-    blocks = [f"### {table.protocol}, {seeds}", _accuracies(table, reasons, sources)]
+    heading = f"### {table.protocol}, {table.measure} over {table.unit}, {seeds}"
+    blocks = [plain(heading), _values(table, reasons, sources)]
     gains = _gains(table)
     if gains:
         blocks += [f"Gain in {table.headline}, points:", gains]
@@ -48,7 +48,7 @@ class _Footnotes:
         return [f"{mark} {text}" for text, mark in self.marks.items()]
 
 
-def _accuracies(table: Table, reasons: _Footnotes, sources: _Footnotes) -> str:
+def _values(table: Table, reasons: _Footnotes, sources: _Footnotes) -> str:
     lines = [["data", "method", *table.columns, "n", "seeds"]]
     for scope in table.scopes:
         for row in (row for row in table.rows if row.scope == scope.name):
@@ -77,9 +77,9 @@ def _row(table: Table, scope: Scope, row: Row, reasons: _Footnotes) -> list[str]
         return [_label(scope), row.method, *[mark for _ in table.columns], EMPTY, EMPTY]
     scores = [row.scores.get(column) for column in table.columns]
     sides = [row.scores.get(side) for side in table.columns if side in ("base", "new", "test")]
-    pictures = " + ".join(str(score.n) for score in sides or scores if score is not None)
+    units = " + ".join(str(score.n) for score in sides or scores if score is not None)
     seeds = str(row.seeds) + (f" {reasons.mark(row.absent)}" if row.absent else "")
-    return [_label(scope), row.method, *[_score(score) for score in scores], pictures, seeds]
+    return [_label(scope), row.method, *[_score(score) for score in scores], units, seeds]
 
 
 def _score(score: Score | None) -> str:
@@ -121,21 +121,8 @@ def _gain(gain: Gain | None, general: bool = False) -> str:
 
 
 def _searches(table: Table) -> str:
-    lines = [
-        [
-            "data",
-            "method",
-            "search",
-            "selection",
-            "test",
-            "optimism",
-            "proposals",
-            "calls",
-            "tokens in",
-            "tokens out",
-            "usd",
-        ]
-    ]
+    head = "data, method, search, selection, test, optimism, proposals, calls, tokens in, tokens out, usd"
+    lines = [head.split(", ")]
     labels = {scope.name: _label(scope) for scope in table.scopes}
     lines += [_search(labels[search.scope], search) for search in table.searches]
     return _aligned(lines)
@@ -151,25 +138,5 @@ def _search(label: str, search: Search) -> list[str]:
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> str:
-    cleaned = [[plain(cell) for cell in line] for line in lines]
-    widths = [max(3, *(_width(line[place]) for line in cleaned)) for place in range(len(cleaned[0]))]
-    rule = ["-" * width for width in widths]
-    return "\n".join(_joined(line, widths) for line in [cleaned[0], rule, *cleaned[1:]])
-
-
-def _joined(line: Iterable[str], widths: Sequence[int]) -> str:
-    padded = (cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True))
-    return "| " + " | ".join(padded) + " |"
-
-
-def _width(text: str) -> int:
-    return sum(2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text)
-
-
-def plain(text: str) -> str:
-    """Return one line that cannot break out of its cell, load a picture, or move a terminal's cursor.
-
-    Names come from users and file names, reasons from servers' errors.
-    """
-    line = printable(" ".join(text.split()))
-    return line.replace("|", "\\|").replace("](", "]\\(").replace("<", "&lt;").replace("&lt; ", "< ")
+    head, *rows = ([plain(cell) for cell in line] for line in lines)
+    return text_table(head, rows)

@@ -1,8 +1,8 @@
 """The columns of a table: their values, their intervals, and the differences between two methods.
 
 A column is a side of the protocol (base, new, test, source, a target), or made of sides: H, the mean of the data sets'
-H's, the mean over the targets. H is not linear in the hits; its variance is that of its linearisation at the observed
-accuracies (the delta method): dH = (2 new² dbase + 2 base² dnew) / (base + new)².
+H's, the mean over the targets. H is not linear in the values; its variance is that of its linearisation at the observed
+means (the delta method): dH = (2 new² dbase + 2 base² dnew) / (base + new)².
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ipo.experiments.compare.tables.cells import Runs, align
+from ipo.experiments.compare.published import data_key
+from ipo.experiments.compare.tables.runs import Runs, align
 from ipo.metrics.evidence import (
     SAME,
     Effect,
@@ -53,7 +54,7 @@ class Difference(NamedTuple):
     seeds: int
 
 
-class _Unit(NamedTuple):
+class _Share(NamedTuple):
     """One data set's share of a column: its runs and the weight of each side."""
 
     runs: Runs
@@ -73,22 +74,20 @@ def value(column: str, group: Sequence[Runs]) -> float:
 
 def targets(column: str, runs: Runs) -> list[str]:
     """The sides that a mean column averages."""
-    from ipo.experiments.compare.published import data_key
-
-    sides = [side for side in sorted(runs.hits) if side != "source"]
+    sides = [side for side in sorted(runs.values) if side != "source"]
     return [side for side in sides if column == MEAN or data_key(side) != "eurosat"]
 
 
 def score(column: str, group: Sequence[Runs]) -> Score:
     """Return a column's value with its interval, for the data sets as given."""
     found = value(column, group)
-    units = _units(column, group)
-    parts = [_parts(unit, None) for unit in units]
-    if len(units) == 1 and column in group[0].hits:
+    shares = _shares(column, group)
+    parts = [_parts(share, None) for share in shares]
+    if len(shares) == 1 and column in group[0].values and group[0].counts_hits(column):
         low, high = accuracy_over_seeds(parts[0][0])
     else:
         spreads = [spread(one) for one in parts]
-        if len(units) == 1:
+        if len(shares) == 1:
             effect = effect_of(found, [spreads[0].pictures, spreads[0].seeds])
         else:
             effect = over_data_sets(spreads, found, shared_seeds=column in MEANS).these
@@ -114,9 +113,11 @@ def difference(column: str, ours: Sequence[Runs], theirs: Sequence[Runs]) -> Dif
     if all(a.same_templates(b) for a, b in pairs):
         return Difference(SAME, SAME if several else None, seeds)
     mean = value(column, group_a) - value(column, group_b)
-    parts = [_parts(a, b) for a, b in zip(_units(column, group_a), _units(column, group_b), strict=True)]
+    parts = [_parts(a, b) for a, b in zip(_shares(column, group_a), _shares(column, group_b), strict=True)]
     if len(parts) == 1:
-        return Difference(paired_effect(parts[0], None if column in group_a[0].hits else mean), None, seeds)
+        # Signs of whole numbers can be counted exactly; other differences, and H, have the t test alone.
+        exact = column in group_a[0].values and all(np.array_equal(p.values, np.rint(p.values)) for p in parts[0])
+        return Difference(paired_effect(parts[0], None if exact else mean), None, seeds)
     scopes = over_data_sets([spread(one) for one in parts], mean, shared_seeds=column in MEANS)
     return Difference(scopes.like_these, scopes.these, seeds)
 
@@ -125,15 +126,15 @@ def _average(side: str, group: Sequence[Runs]) -> float:
     return float(np.mean([runs.means[side] for runs in group]))
 
 
-def _units(column: str, group: Sequence[Runs]) -> list[_Unit]:
+def _shares(column: str, group: Sequence[Runs]) -> list[_Share]:
     if column == H:
         weights = _slopes(_average("base", group), _average("new", group))
-        return [_Unit(runs, weights) for runs in group]
+        return [_Share(runs, weights) for runs in group]
     if column == MEAN_OF_H:
-        return [_Unit(runs, _slopes(runs.means["base"], runs.means["new"])) for runs in group]
+        return [_Share(runs, _slopes(runs.means["base"], runs.means["new"])) for runs in group]
     if column in MEANS:
-        return [_Unit(group[0], {side: 1.0}) for side in targets(column, group[0])]
-    return [_Unit(runs, {column: 1.0}) for runs in group]
+        return [_Share(group[0], {side: 1.0}) for side in targets(column, group[0])]
+    return [_Share(runs, {column: 1.0}) for runs in group]
 
 
 def _slopes(base: float, new: float) -> dict[str, float]:
@@ -141,16 +142,14 @@ def _slopes(base: float, new: float) -> dict[str, float]:
     return {"base": 2 * new**2 / (base + new) ** 2, "new": 2 * base**2 / (base + new) ** 2}
 
 
-def _parts(ours: _Unit, theirs: _Unit | None) -> list[Part]:
-    """The weighted hits of a unit, or their differences from another's on the same pictures."""
+def _parts(ours: _Share, theirs: _Share | None) -> list[Part]:
+    """The weighted values of a share, or their differences from another's on the same pictures."""
     parts = []
     same = theirs is not None and ours.runs.same_templates(theirs.runs)
     for side, weight in ours.weights.items():
-        values, scale = weight * ours.runs.hits[side], weight
+        values, scale = weight * ours.runs.values[side], weight
         if theirs is not None:
-            values = values - theirs.weights[side] * theirs.runs.hits[side]
-            scale = (
-                0.0 if same else max(weight, theirs.weights[side])
-            )  # the same templates cannot differ on new pictures
+            values = values - theirs.weights[side] * theirs.runs.values[side]
+            scale = 0.0 if same else max(weight, theirs.weights[side])  # the same templates cannot differ anywhere
         parts.append(Part(values, ours.runs.groups[side], scale))
     return parts

@@ -20,10 +20,12 @@ _SEARCH = ("search", "selection", "test", "optimism", "proposals", "calls", "tok
 
 
 def to_json(table: Table) -> str:
-    """See `Table.to_json`."""
+    """Return everything as JSON, schema 1; percent and points."""
     content = {
         "schema": SCHEMA,
         "protocol": table.protocol,
+        "measure": table.measure,
+        "unit": table.unit,
         "reference": table.reference,
         "columns": list(table.columns),
         "headline": table.headline,
@@ -40,13 +42,12 @@ def to_json(table: Table) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """See `Table.to_csv`."""
+    """Return tidy rows: one per method, data set and column; percent and points."""
     file = io.StringIO()
     gain_names = [f"{name}_over_{other}" for other in table.references for name in _GAIN]
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(
-        ["protocol", "data", "split", "method", "origin", "column", "seeds", *_SCORE, *gain_names, *_SEARCH, "remark"]
-    )
+    about = ["protocol", "data", "split", "method", "origin", "column", "measure", "unit", "seeds"]
+    writer.writerow([*about, *_SCORE, *gain_names, *_SEARCH, "remark"])
     splits = {scope.name: scope.split for scope in table.scopes}
     gains = {(gain.scope, gain.method, gain.column, gain.other): gain for gain in table.gains}
     searches = {(search.scope, search.method): _search(search) for search in table.searches}
@@ -61,7 +62,7 @@ def to_csv(table: Table) -> str:
             compared = [cell for gain in found for cell in _gain_cells(gain)]
             writer.writerow(
                 [table.protocol, _text(row.scope), _text(splits[row.scope]), _text(row.method), "ours"]
-                + [_text(column), row.seeds]
+                + [_text(column), _text(table.measure), _text(table.unit), row.seeds]
                 + [_cell(values.get(name)) for name in _SCORE]
                 + compared
                 + [_cell(spent.get(name)) for name in _SEARCH]
@@ -71,7 +72,8 @@ def to_csv(table: Table) -> str:
         scope = published.data or "average"
         remark = " ".join(filter(None, [published.source + ".", published.note]))
         for column, value in published.values.items():
-            start = [table.protocol, _text(scope), "official", published.label, "published", column, ""]
+            start = [table.protocol, _text(scope), "official", published.label, "published", column]
+            start += [_text(table.measure), _text(table.unit), ""]
             blank = [""] * (len(_SCORE) - 1 + len(gain_names) + len(_SEARCH))
             writer.writerow([*start, _cell(value), *blank, remark])
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""A finished table: what its renderers need and nothing else. Accuracies and differences are fractions in [0, 1]."""
+"""A finished table: what its renderers need and nothing else. Values and differences are fractions in [0, 1]."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Gain:
 class Search:
     """What a search cost and how much better it looked than it was; means per run over seeds (and data sets).
 
-    `search`, `selection`, `test` are the accuracies of the final templates on pictures of the classes searched on, None
+    `search`, `selection`, `test` are the values of the final templates on pictures of the classes searched on, None
     where none were drawn; a method that does not look at them is scored on them all the same. `optimism` is its gain
     over the reference on the search pictures minus that on the test pictures: both gains are paired, so that easier
     pictures do not look like over-fitting. `usd` is None where a price is unknown.
@@ -88,9 +88,16 @@ class Search:
 
 @dataclass(frozen=True)
 class Table:
-    """See the attributes; `headline` is the column that gains and verdicts speak of."""
+    """See the attributes.
+
+    Attributes:
+        measure, unit: what the values are and what they are of: accuracy of pictures, mean IoU of scenes.
+        headline: the column that gains and verdicts speak of.
+    """
 
     protocol: str
+    measure: str
+    unit: str
     reference: str
     references: tuple[str, ...]
     columns: tuple[str, ...]
@@ -103,21 +110,3 @@ class Table:
     verdicts: tuple[str, ...]
     notes: tuple[str, ...]
     published: tuple[PublishedRow, ...]
-
-    def to_markdown(self) -> str:
-        """Return the table with its verdicts and notes as Markdown."""
-        from ipo.experiments.compare.tables.markdown import to_markdown
-
-        return to_markdown(self)
-
-    def to_csv(self) -> str:
-        """Return tidy rows: one per method, data set and column; percent and points."""
-        from ipo.experiments.compare.tables.records import to_csv
-
-        return to_csv(self)
-
-    def to_json(self) -> str:
-        """Return everything as JSON, schema 1; percent and points."""
-        from ipo.experiments.compare.tables.records import to_json
-
-        return to_json(self)

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ipo.experiments.compare.tables.cells import Grid
+from ipo.experiments.compare.methods import METHODS, SUBJECT
+from ipo.experiments.compare.tables.runs import Grid
 from ipo.experiments.compare.tables.table import Gain, Scope
 from ipo.metrics.evidence import ALPHA, SAME, Effect, points, verdict, worded_p
 
-METHOD_NAMES = {
-    "anchor": "the anchor",
-    "class-name": "the bare class name",
-    "hand-written": "the hand-written template",
-    "ensemble-80": "the ensemble of 80 templates",
-    "best-of-80": "the best of the 80 templates",
-    "waffle": "Waffle (random words)",
-    "coop": "CoOp (learned context)",
-    "no-history": "proposals without history",
-    "shuffled": "IPO with shuffled scores",
-    "ipo-paper": "IPO with the paper's settings",
-    "ipo-code": "IPO with the settings of the paper's code",
-    "ipo-default": "IPO",
-}
-"""Method → its name in a sentence, in the order of a table."""
 
-SUBJECT = "ipo-default"
-OPPONENTS = ("anchor", "hand-written", "ensemble-80", "best-of-80", "waffle", "no-history", "shuffled", "coop")
+def opponents() -> list[str]:
+    """Return the methods that IPO is held against, in the order of a table."""
+    return [name for name, method in METHODS.items() if method.is_opponent and name != SUBJECT]
 
 
 def verdicts(grid: Grid, scopes: Sequence[Scope], headline: str, gains: Iterable[Gain], reference: str) -> list[str]:
@@ -34,7 +21,7 @@ def verdicts(grid: Grid, scopes: Sequence[Scope], headline: str, gains: Iterable
     A table without IPO (an ablation, whose rows are variants) has each row's comparison with the reference.
     """
     found = {(gain.scope, gain.method, gain.other): gain for gain in gains if gain.column == headline}
-    others = (reference, *(other for other in OPPONENTS if other != reference))
+    others = (reference, *(other for other in opponents() if other != reference))
     if SUBJECT in grid.methods and reference != SUBJECT:
         pairs = [(SUBJECT, other) for other in others if other in grid.methods]
     else:
@@ -50,9 +37,8 @@ def verdicts(grid: Grid, scopes: Sequence[Scope], headline: str, gains: Iterable
                 sentences.append(f"{start}{_name(method)} and {_name(other)} are not compared; one of them is absent.")
             else:
                 sentences.append(start + _sentence(gain))
-        control = found.get((scope.name, SUBJECT, "shuffled"))
-        if control is not None:
-            sentences.append(start + _control(control))
+        controls = [found.get((scope.name, SUBJECT, name)) for name, method in METHODS.items() if method.is_control]
+        sentences += [start + _control(gain) for gain in controls if gain is not None]
     return sentences
 
 
@@ -74,17 +60,19 @@ def _claim(gain: Gain, effect: Effect, corrected: float) -> str:
     return f"{_name(gain.method)} {verb} {words}"
 
 
-def _name(method: str) -> str:
-    return METHOD_NAMES.get(method, f"“{method}”")
+def _name(row: str) -> str:
+    return METHODS[row].label if row in METHODS else f"“{row}”"
 
 
 def _control(gain: Gain) -> str:
+    subject, control, shows = _name(gain.method), _name(gain.other), METHODS[gain.other].shows
     general = gain.corrected <= ALPHA and gain.effect.mean > 0
     here = gain.these is not None and (gain.corrected_these or 0.0) <= ALPHA and gain.these.mean > 0
-    if (general or here) and gain.seeds == 1:
-        return "IPO beats its shuffled-score control with one seed, which may be the luck of either search."
-    if general:
-        return "IPO beats its shuffled-score control: the scores in the history help."
-    if here:
-        return "IPO beats its shuffled-score control on these data sets, not as a claim about data sets like these."
-    return "IPO does not beat its shuffled-score control: no evidence that the scores in the history help."
+    if not (general or here):
+        return f"{subject} does not beat its control, {control}: no evidence that {shows}."
+    beats = f"{subject} beats its control, {control}"
+    if gain.seeds == 1:
+        return f"{beats}, with one seed, which may be the luck of either search."
+    return (
+        f"{beats}: {shows}." if general else f"{beats}, on these data sets, not as a claim about data sets like these."
+    )

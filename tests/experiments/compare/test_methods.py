@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo.experiments.compare.methods import METHODS, Absent, Job
+from ipo.experiments.compare.methods import METHODS, SUBJECT, Absent, Job
 from ipo.experiments.compare.methods.coop import CoOp, _published_epochs
 from ipo.experiments.compare.methods.fixed import imagenet_templates
 from ipo.experiments.data import draw, load_data
@@ -46,6 +48,29 @@ def job(clip: Clip, cache: Path, tmp_path: Path) -> Callable[..., Job]:
 
 def encoded(job: Job, part: str) -> Any:
     return job.reward.examples(job.drawn.examples(part))  # type: ignore[arg-type]
+
+
+def test_every_method_knows_itself() -> None:
+    shared = build({"shots": 4, "selection_shots": 2}, where="the test")
+    held_back = dict.fromkeys(("best-of-80", "no-history", "shuffled", "ipo-default"), 6)
+    saw = {**held_back, "coop": 4, "ipo-paper": 4, "ipo-code": 4}
+    assert {name: seen for name, method in METHODS.items() if (seen := method.labelled_per_class(shared))} == saw
+    on_search = build({"shots": 4, "selection_shots": 2, "selection": "search"}, where="the test")
+    assert METHODS["best-of-80"].labelled_per_class(on_search) == 4
+    assert len({method.label for method in METHODS.values()}) == len(METHODS)
+    fixed = {name for name, method in METHODS.items() if not method.depends_on_seed}
+    assert fixed == {"anchor", "class-name", "given", "hand-written", "ensemble-80"}
+    assert {name for name, method in METHODS.items() if method.is_control} == {"no-history", "shuffled"}
+    for name in fixed:
+        assert not METHODS[name].uses_lm
+    assert SUBJECT in METHODS
+
+
+def test_the_registry_is_light() -> None:
+    code = "import sys, ipo.experiments.compare.methods; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "ipo.experiments.compare.methods.coop" in loaded
+    assert not {"torch", "dspy", "open_clip", "litellm", "datasets"} & set(loaded)
 
 
 def test_one_template_is_to_the_bit_what_the_reward_scores(clip: Clip, job: Callable[..., Job]) -> None:

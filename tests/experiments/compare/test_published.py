@@ -1,8 +1,10 @@
 """The published numbers against themselves: rows against printed averages, H against base and new."""
 
+import re
+
 import pytest
 
-from ipo.experiments.compare.published import data_key, library, published_rows
+from ipo.experiments.compare.published import ablated_settings, ablations_of, data_key, library, published_rows, section
 from ipo.metrics.statistics import average_row, harmonic_mean
 
 TABLES = [table for table in library().tables if table.protocol == "base-to-new"]
@@ -131,3 +133,12 @@ def test_shots_choose_the_rows():
 )
 def test_usual_names_are_known(name, key):
     assert data_key(name) == key
+
+
+@pytest.mark.parametrize("setting", ablated_settings())
+def test_every_published_value_of_an_ablation_is_printed(setting):
+    for ablation in ablations_of(setting):
+        text = section(ablation)
+        printed = re.findall(r"\d+\.\d\d(?= *\|)", text)
+        assert printed == [f"{value:.2f}" for row in ablation.values.values() for value in row.values()]
+        assert f"Source: {ablation.source}" in text

@@ -1,0 +1,74 @@
+"""What a reader of a table has to know: what its numbers are, how they were tested, and what is not like for like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ipo.experiments.compare.published import PublishedRow
+from ipo.experiments.compare.tables.quantities import MEAN_OF_H, H
+from ipo.experiments.compare.tables.runs import Grid
+from ipo.experiments.compare.tables.table import Scope
+
+PUBLISHED_CLIP = ("ViT-B-16/openai", "ViT-B-16-quickgelu/openai")
+"""What all published rows were made with, by both of its names."""
+
+
+def notes(
+    grid: Grid, scopes: Sequence[Scope], columns: Sequence[str], published: Sequence[PublishedRow]
+) -> Iterator[str]:
+    """Word the notes below a table."""
+    unit = grid.unit
+    yield (
+        f"Values: {grid.measure} in percent, mean over seeds, [95 % interval], ± standard deviation over seeds; n "
+        f"counts {unit}. Intervals cover the choice of test {unit} (clustered by their groups) and, with two or more "
+        "seeds, of seeds; those of average rows hold for the data sets as given."
+    )
+    if H in columns:
+        yield (
+            "H is the harmonic mean of base and new; in an average row that of the two averaged columns, as the papers "
+            f"print it. “{MEAN_OF_H}” averages the data sets' H instead."
+            if MEAN_OF_H in columns
+            else "H is the harmonic mean of base and new, each averaged over seeds."
+        )
+    yield (
+        f"Gains: paired on the same test {unit} and seeds. p in a data set is the larger of the exact sign-flip test "
+        f"over groups of {unit} (only where they are right or wrong, and not for H) and the t test over groups and "
+        "seeds; in an average row the latter, for the data sets given. “Data sets like these” is a t test over data "
+        "sets. p is Holm-corrected for that method's comparisons in that row (their number in brackets); intervals are "
+        "not corrected, and rows are not corrected for one another."
+    )
+    yield (
+        f"Optimism: the gain over the reference on the search {unit} minus that on the test {unit} of the same "
+        "classes; above 0, the search looked better than it was."
+    )
+    yield from _unlike(grid, published)
+    for scope in scopes:
+        if scope.split.startswith("different") and not scope.is_average:
+            why = scope.split.partition(":")[2].strip() or "not the official one"
+            yield f"† {scope.name}: different split ({why}); not comparable with published numbers."
+
+
+def _unlike(grid: Grid, published: Sequence[PublishedRow]) -> Iterator[str]:
+    """Say where methods, or ours and the published ones, do not have the same."""
+    cells = [cell for runs in grid.runs.values() for cell in runs.cells]
+    saw: dict[int, list[str]] = {}
+    for cell in cells:
+        methods = saw.setdefault(cell.get("labelled_per_class", 0), [])
+        if cell["cell"]["method"] not in methods:
+            methods.append(cell["cell"]["method"])
+    if len([number for number in saw if number]) > 1:
+        listed = "; ".join(f"{number} by {', '.join(saw[number])}" for number in sorted(saw, reverse=True))
+        yield f"Labelled {grid.unit} of each class that were seen, to search with or to choose on: {listed}."
+    if len({cell["budget"]["calls"] for cell in cells if cell.get("budget")} - {0}) > 1:
+        yield (
+            "Methods that ask a language model get the same steps, candidates and retries. Their calls differ because "
+            "a reply that cannot be used is asked for again, and some methods get more of these."
+        )
+    clips = {str((cell["cell"].get("settings") or {}).get("clip", "embedded")) for cell in cells}
+    if published and not clips <= set(PUBLISHED_CLIP):
+        yield (
+            f"Published numbers are of {PUBLISHED_CLIP[0]}, ours of {', '.join(sorted(clips))}: "
+            "they stand beside each other and do not compare."
+        )
+    if len(grid.seeds) == 1:
+        yield "One seed: what the search owes to luck is in no interval."

@@ -1,0 +1,127 @@
+"""Cells that are put together: seeds and gaps, and what cannot be compared."""
+
+import pytest
+
+from ipo.experiments.compare.tables import build_table, to_markdown
+from ipo.experiments.compare.tables.cells import read_grid
+from ipo.experiments.compare.tables.runs import align
+from ipo.metrics.errors import InputError
+from support.scored_cells import gain_of, make_cells
+
+
+def test_absent_cells_are_marked_with_their_reason():
+    cells = [
+        cell
+        for cell in make_cells()
+        if (cell["cell"]["data"], cell["cell"]["method"]) != ("embedded:a", "hand-written")
+    ]
+    about = {"protocol": "base-to-new", "data": "embedded:a", "method": "hand-written"}
+    cells += [{"cell": {**about, "seed": seed}, "absent": "no hand-written template exists"} for seed in range(3)]
+    failed = next(cell for cell in cells if cell["cell"]["method"] == "shuffled" and cell["cell"]["seed"] == 2)
+    cells[cells.index(failed)] = {"cell": failed["cell"], "absent": "failed: the server | hung up"}
+    table = build_table(cells)
+    rows = {(row.scope, row.method): row for row in table.rows}
+    assert rows["embedded:a", "hand-written"].absent == "no hand-written template exists"
+    assert rows["average", "hand-written"].absent == "no hand-written template exists (embedded:a)"
+    assert rows["embedded:a", "shuffled"].seeds == 2
+    assert gain_of(table, "embedded:a", "ipo-default", "shuffled", "H").seeds == 2
+    text = to_markdown(table)
+    assert "– (1)" in text and "(1) no hand-written template exists\n" in text
+    assert "failed: the server \\| hung up" in text
+    assert any(
+        "hand-written template are not compared; one of them is absent" in sentence for sentence in table.verdicts
+    )
+
+
+def test_a_method_that_no_seed_changes_is_compared_under_every_seed():
+    whole = make_cells(("embedded:a",))
+    cells = [cell for cell in whole if cell["cell"]["method"] != "anchor" or cell["cell"]["seed"] == 0]
+    alone = gain_of(build_table(cells), "embedded:a", "ipo-default", "anchor", "H")
+    assert alone == gain_of(build_table(whole), "embedded:a", "ipo-default", "anchor", "H")
+    assert alone.seeds == 3
+
+
+def test_methods_are_paired_by_seed():
+    cells = make_cells(("embedded:a",))
+    cells = [cell for cell in cells if (cell["cell"]["method"], cell["cell"]["seed"]) != ("shuffled", 1)]
+    grid = read_grid(cells, [], [])
+    ours, theirs = align(grid.runs["embedded:a", "ipo-default"], grid.runs["embedded:a", "shuffled"])
+    assert ours.seeds == theirs.seeds == (0, 2)
+    assert [cell["cell"]["seed"] for cell in ours.cells] == [0, 2]
+
+
+def _damage(change):
+    cells = make_cells(("embedded:a",))
+    change(cells)
+    return cells
+
+
+def _other_pictures(cells):
+    cells[-1]["picture_ids"]["new"] = "other"
+
+
+def _other_groups(cells):
+    cells[-1]["scores"]["base"]["groups"][0] = 99
+
+
+def _short(cells):
+    cells[0]["scores"]["base"]["hits"] = "01"
+
+
+def _wrong_accuracy(cells):
+    cells[0]["scores"]["new"]["accuracy"] = 0.123
+
+
+def _twice(cells):
+    cells.append(cells[0])
+
+
+def _two_protocols(cells):
+    cells[0]["cell"]["protocol"] = "few-shot"
+
+
+def _two_measures(cells):
+    cells[0]["measure"] = "mean IoU"
+
+
+def _no_number(cells):
+    score = cells[0]["scores"]["base"]
+    del score["hits"]
+    score["values"] = [float("nan")] * score["n"]
+
+
+def _schema(cells):
+    cells[0]["schema"] = 3
+
+
+def _all_absent(cells):
+    cells[:] = [{"cell": cell["cell"], "absent": "failed"} for cell in cells]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            _other_pictures,
+            r"embedded:a / anchor / seed 0 and embedded:a / ipo-default / seed 2 were tested on different new",
+        ),
+        (_other_groups, "different base pictures or groups"),
+        (_short, "base score of the cell embedded:a / anchor / seed 0 is damaged: its hits are not 120"),
+        (_wrong_accuracy, "new score .* its value 0.123 is not the mean of its hits"),
+        (_twice, "embedded:a / anchor / seed 0 is there twice"),
+        (_two_protocols, "cannot hold the protocols base-to-new and few-shot"),
+        (_two_measures, "cannot hold the measures accuracy and mean IoU"),
+        (_no_number, "anchor / seed 0 is damaged: its values are not 120 numbers"),
+        (_schema, "has schema 3; this version reads 1 and 2"),
+        (_all_absent, "no cell of this table has scores"),
+        (list.clear, "there are no cells"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(change, sentence):
+    with pytest.raises(InputError, match=sentence):
+        build_table(_damage(change))
+
+
+def test_an_unknown_reference_is_refused():
+    with pytest.raises(InputError, match=r"no cell of the reference 'ancor'; it must be one of anchor, "):
+        build_table(make_cells(("embedded:a",)), reference="ancor")

@@ -1,0 +1,119 @@
+"""A table as Markdown, CSV and JSON: the same bytes for the same cells, whatever names they bring."""
+
+import csv
+import io
+import json
+import random
+
+import pytest
+
+from ipo.experiments.compare.published import published_rows
+from ipo.experiments.compare.tables import build_table, to_csv, to_json, to_markdown
+from support.scored_cells import make_cell, make_cells, score_of
+
+
+def test_the_order_of_the_cells_does_not_matter():
+    cells = make_cells(("eurosat", "embedded:a"))
+    published = published_rows("base-to-new", 1, ["eurosat"])
+    table = build_table(cells, published=published)
+    first = (to_markdown(table), to_csv(table), to_json(table))
+    for seed in range(3):
+        random.Random(seed).shuffle(cells)
+        again = build_table(cells, published=published)
+        assert (to_markdown(again), to_csv(again), to_json(again)) == first
+
+
+def test_another_split_is_marked_in_every_row():
+    cells = make_cells()
+    for cell in cells:
+        if cell["cell"]["data"] == "embedded:b":
+            for score in cell["scores"].values():
+                score["split"] = "different: no split file"
+    text = to_markdown(build_table(cells))
+    assert "| embedded:b† " in text and "| average† " in text and "| embedded:a " in text
+    assert "† embedded:b: different split (no split file); not comparable with published numbers." in text
+
+
+def test_published_numbers_stand_beside_ours_with_their_source():
+    text = to_markdown(build_table(make_cells(("dtd",)), published=published_rows("base-to-new", 1, ["dtd"])))
+    line = next(line for line in text.splitlines() if "*IPO, published* (c)" in line)
+    assert [cell.strip() for cell in line.split("|")][3:6] == ["55.45", "62.47", "58.75"]
+    assert "(b) published: CoCoOp paper, CLIP rows" in text and "not re-checked" in text
+
+
+def test_csv_is_tidy_and_json_is_versioned():
+    table = build_table(make_cells(("dtd", "embedded:a")), published=published_rows("base-to-new", 1, ["dtd"]))
+    rows = list(csv.DictReader(io.StringIO(to_csv(table))))
+    ours = [row for row in rows if row["origin"] == "ours"]
+    keys = [(row["data"], row["method"], row["column"]) for row in ours]
+    assert len(set(keys)) == len(keys) == 2 * 5 * 3 + 5 * 4
+    found = next(row for row in ours if (row["data"], row["method"], row["column"]) == ("dtd", "ipo-default", "base"))
+    score = score_of(table, "dtd", "ipo-default", "base")
+    assert float(found["value"]) == pytest.approx(100 * score.value, abs=1e-4)
+    assert (found["n"], found["seeds"]) == ("120", "3")
+    assert {row["method"] for row in rows if row["origin"] == "published"} == {
+        "CLIP, anchor",
+        "CLIP, hand-written templates",
+        "IPO",
+    }
+    content = json.loads(to_json(table))
+    assert content["schema"] == 1 and content["verdicts"] == list(table.verdicts)
+
+
+def test_a_name_cannot_break_out_of_its_cell():
+    cells = make_cells(("folder:a|b\n# <b>",))
+    text = to_markdown(build_table(cells))
+    assert "folder:a\\|b # &lt;b>" in text
+    assert "=1+1" in to_csv(build_table(make_cells(("=1+1",)))) and "\nbase-to-new,=1+1" not in to_csv(
+        build_table(make_cells(("=1+1",)))
+    )
+
+
+def test_hostile_names_stay_text_in_every_form():
+    label, reason = "=HYPERLINK(1)|<b>", "![](http://x) \x1b[2Jgone"
+    cells = make_cells(("embedded:a",), {"anchor": 0.0, label: 1.0}, seeds=1)
+    absent = {**make_cell("embedded:a", "waffle", 0, 0.0), "absent": reason, "scores": {}, "picture_ids": {}}
+    table = build_table([*cells, absent])
+    methods = {row["method"] for row in csv.DictReader(io.StringIO(to_csv(table)))}
+    assert methods == {"anchor", f"'{label}", "waffle"}
+    text = to_markdown(table)
+    assert "=HYPERLINK(1)\\|&lt;b>" in text and "](" not in text
+    assert "\x1b" not in text and "\\x1b[2Jgone" in text
+
+
+def test_each_target_with_another_split_is_named():
+    cells = make_cells(("imagenet",), sides=("source", "eurosat", "dtd"), protocol="cross-dataset")
+    for cell in cells:
+        cell["scores"]["source"]["split"] = "official"
+        cell["scores"]["eurosat"]["split"] = "different: 16200 pictures"
+        cell["scores"]["dtd"]["split"] = "different: no val part"
+    table = build_table(cells)
+    note = "† imagenet: different split (dtd: no val part; eurosat: 16200 pictures); not comparable"
+    assert any(line.startswith(note) for line in table.notes)
+
+
+@pytest.mark.parametrize(("clip", "said"), [("embedded", True), ("ViT-B-16/openai", False)])
+def test_published_numbers_of_another_clip_are_said_not_to_compare(clip, said):
+    cells = make_cells(("eurosat",), seeds=1)
+    for cell in cells:
+        cell["cell"]["settings"] = {"clip": clip}
+    table = build_table(cells, published=published_rows("base-to-new", 1, ["eurosat"]))
+    assert any("do not compare" in note for note in table.notes) == said
+
+
+def test_unequal_numbers_of_labelled_pictures_are_told():
+    cells = make_cells(("embedded:a",), {"anchor": 0.0, "coop": 0.5, "ipo-default": 1.0})
+    for cell in cells:
+        cell["labelled_per_class"] = {"anchor": 0, "coop": 2, "ipo-default": 2}[cell["cell"]["method"]]
+    assert not any(note.startswith("Labelled") for note in build_table(cells).notes)
+    for cell in cells[-3:]:
+        cell["labelled_per_class"] = 3
+    (note,) = [note for note in build_table(cells).notes if note.startswith("Labelled")]
+    assert note.endswith(": 3 by ipo-default; 2 by coop; 0 by anchor.")
+
+
+def test_unequal_calls_are_explained():
+    cells = make_cells(("embedded:a",), seeds=1)
+    assert not any("asked for again" in note for note in build_table(cells).notes)
+    cells[-1]["budget"] = {**cells[-1]["budget"], "calls": 9}
+    assert any("asked for again" in note for note in build_table(cells).notes)

@@ -1,0 +1,90 @@
+"""Rewards whose units are not right or wrong: a number a unit, under the name of its measure."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from ipo.experiments.compare.published import published_rows
+from ipo.experiments.compare.tables import build_table, to_csv, to_json, to_markdown
+from support.scored_cells import gain_of, make_cell, score_of
+
+IOU = {"anchor": [[0.1, 0.2, 0.3, 0.4]], "ipo-default": [[0.3, 0.3, 0.5, 0.7]]}
+
+
+def _cells(values, data="dtd", measure="mean IoU", unit="scenes"):
+    """Cells of schema 2: `value` for `accuracy`, `values` for `hits`."""
+    cells = []
+    for method, seeds in values.items():
+        for seed, found in enumerate(seeds):
+            score = {"value": sum(found) / len(found), "loss": 1.0, "n": len(found), "values": found, "split": "own"}
+            cell = make_cell(data, method, seed, 0.0, protocol="few-shot")
+            cell |= {"schema": 2, "measure": measure, "unit": unit, "scores": {"test": score}}
+            cell |= {"picture_ids": {"test": "same"}, "search": {"value": 0.8, "loss": 1.0, "n": 9}}
+            cells.append(cell)
+    return cells
+
+
+def test_values_have_t_intervals_by_hand():
+    table = build_table(_cells(IOU))
+    score = score_of(table, "dtd", "ipo-default", "test")
+    # 0.45 with deviations -0.15, -0.15, 0.05, 0.25: squares add up to 0.11, se = sqrt(0.11 / 3 / 4) = 0.09574
+    # 95 % of t with 3 degrees of freedom: 3.18245
+    assert (score.value, score.low, score.high) == pytest.approx((0.45, 0.45 - 0.30470, 0.45 + 0.30470), abs=1e-5)
+    assert (score.n, score.groups) == (4, 4)
+    gain = gain_of(table, "dtd", "ipo-default", "anchor", "test").effect
+    # 0.2 with deviations 0, -0.1, 0, 0.1: se = sqrt(0.02 / 3 / 4) = 0.04082, t = 4.89898
+    assert (gain.mean, gain.low, gain.high) == pytest.approx((0.2, 0.2 - 0.12992, 0.2 + 0.12992), abs=1e-5)
+    assert gain.p == pytest.approx(0.01628, abs=1e-5)
+    assert "sign-flip" not in gain.test
+
+
+def test_groups_of_units_count_once():
+    cells = _cells(IOU)
+    for cell in cells:
+        cell["scores"]["test"]["groups"] = [0, 0, 1, 1]
+    gain = gain_of(build_table(cells), "dtd", "ipo-default", "anchor", "test").effect
+    # Two groups with sums of deviations -0.1 and 0.1: se = sqrt(2 / 1 * 0.02 / 16) = 0.05; t with 1 degree: 12.70620
+    assert (gain.low, gain.high) == pytest.approx((0.2 - 0.63531, 0.2 + 0.63531), abs=1e-5)
+
+
+def test_seeds_widen_an_interval_of_values():
+    cells = _cells({**IOU, "ipo-default": [*IOU["ipo-default"], [0.32, 0.32, 0.52, 0.72]]})
+    score = score_of(build_table(cells), "dtd", "ipo-default", "test")
+    # The same spread over scenes as with one seed; seeds 0.45 and 0.47: variance 0.0002 / 2, t with 1 degree.
+    half = (0.30470**2 + 12.70620**2 * 0.0001) ** 0.5
+    assert (score.value, score.sd) == pytest.approx((0.46, 0.0002**0.5))
+    assert (score.low, score.high) == pytest.approx((0.46 - half, 0.46 + half), abs=1e-5)
+
+
+def test_whole_differences_are_counted_exactly():
+    cells = _cells({"anchor": [[0.0] * 6], "ipo-default": [[1.0] * 6]}, measure="recall@1", unit="queries")
+    gain = gain_of(build_table(cells), "dtd", "ipo-default", "anchor", "test")
+    assert gain.effect.p == pytest.approx(2 / 2**6)
+    assert "exact sign-flip" in gain.effect.test
+
+
+def test_measure_and_unit_are_named_in_every_form():
+    table = build_table(_cells(IOU), published=published_rows("base-to-new", 1, ["dtd"]))
+    text = to_markdown(table)
+    assert text.startswith("### few-shot, mean IoU over scenes, 1 seed\n")
+    assert "Values: mean IoU in percent" in text and "n counts scenes" in text
+    assert "pictures" not in text and "accurac" not in text
+    assert table.published == (), "published numbers are accuracies"
+    content = json.loads(to_json(table))
+    assert (content["measure"], content["unit"]) == ("mean IoU", "scenes")
+    assert {(row["measure"], row["unit"]) for row in csv.DictReader(io.StringIO(to_csv(table)))} == {
+        ("mean IoU", "scenes")
+    }
+    assert {search.search for search in table.searches} == {0.8}
+
+
+def test_both_schemas_stand_in_one_table():
+    old = make_cell("dtd", "anchor", 0, 0.0, sides=("test",), protocol="few-shot")
+    new = make_cell("dtd", "ipo-default", 0, 1.5, sides=("test",), protocol="few-shot")
+    before = build_table([old, new])
+    new["schema"] = 2
+    for score in (new["scores"]["test"], new["search"]):
+        score["value"] = score.pop("accuracy")
+    assert build_table([old, new]) == before

@@ -1,0 +1,98 @@
+"""Verdicts: what a table says in words, and of what it stays silent."""
+
+import copy
+
+from ipo.experiments.compare.methods import METHODS
+from ipo.experiments.compare.methods.base import Job, Method, Templates
+from ipo.experiments.compare.tables import build_table, to_markdown
+from ipo.experiments.run.config import RunConfig
+from support.scored_cells import SKILLS, gain_of, make_cells
+
+
+def test_a_clear_winner_is_detected_and_a_control_that_is_as_good_is_named():
+    table = build_table(make_cells(("a1", "a2", "a3", "a4")))
+    assert gain_of(table, "a1", "ipo-default", "anchor", "H").corrected < 0.05
+    assert table.verdicts[0].startswith("average of 4 data sets, H: IPO shows a gain over the anchor of +")
+    assert "For data sets like these: a gain, [+" in table.verdicts[0]
+    assert table.verdicts[-1].endswith(
+        "IPO beats its control, IPO with shuffled scores: the scores in the history help."
+    )
+    two = build_table(make_cells())
+    assert "IPO shows a gain over the anchor" in two.verdicts[0]
+    assert "For data sets like these: no evidence of a gain, [-" in two.verdicts[0]
+    assert "on these data sets, not as a claim about data sets like these" in two.verdicts[-1]
+    lost = build_table(make_cells(skills={**SKILLS, "shuffled": 1.5}))
+    assert (
+        "IPO does not beat its control, IPO with shuffled scores: no evidence that the scores in the history help."
+        in to_markdown(lost)
+    )
+
+
+def test_a_loser_is_called_worse():
+    table = build_table(make_cells(("embedded:a",), skills={"anchor": 1.5, "ipo-default": -0.5}))
+    assert table.verdicts[0].startswith("embedded:a, H: IPO is worse than the anchor by -")
+
+
+def test_identical_methods_show_no_evidence():
+    cells = make_cells(skills={"anchor": 0.5})
+    for cell in copy.deepcopy(cells):
+        cell["cell"]["method"], cell["templates"] = "ipo-default", [{"template": "another <CLASS>", "weight": 1.0}]
+        cells.append(cell)
+    table = build_table(cells)
+    for scope in ("embedded:a", "average"):
+        gain = gain_of(table, scope, "ipo-default", "anchor", "H")
+        assert (gain.effect.mean, gain.effect.p, gain.corrected) == (0.0, 1.0, 1.0)
+        assert gain.effect.low < 0 < gain.effect.high
+    assert "IPO shows no evidence of a gain over the anchor" in table.verdicts[0]
+
+
+def test_the_same_templates_are_no_comparison():
+    cells = make_cells(skills={"anchor": 0.5})
+    for cell in copy.deepcopy(cells):
+        cell["cell"]["method"] = "ipo-default"
+        cells.append(cell)
+    table = build_table(cells)
+    assert "IPO ended with the same templates as the anchor, so no gain over it" in table.verdicts[0]
+    assert "+0.00 same templates" in to_markdown(table)
+
+
+def test_an_ablation_without_ipo_compares_each_row_with_the_reference():
+    cells = make_cells(("embedded:a",), skills={"n = 10": 0.6, "n = 5": 0.5, "n = 0": 0.0})
+    table = build_table(cells, reference="n = 0")
+    assert [row.method for row in table.rows] == ["n = 0", "n = 5", "n = 10"]
+    assert [sentence.partition(" ")[2][3:].split(" shows")[0] for sentence in table.verdicts] == ["“n = 5”", "“n = 10”"]
+
+
+def test_one_seed_does_not_show_that_scores_help():
+    seen = {
+        seeds: build_table(make_cells(("embedded:a",), seeds=seeds, sides=("test",), protocol="few-shot")).verdicts[-1]
+        for seeds in (1, 3)
+    }
+    assert seen[3].endswith("the scores in the history help.")
+    assert seen[1].endswith("with one seed, which may be the luck of either search.")
+
+
+class _Toy(Method):
+    label = "the toy"
+
+    def labelled_per_class(self, config: RunConfig) -> int:
+        return config.shots
+
+    def fit(self, job: Job) -> Templates:
+        return Templates(job.clip, (("a toy <CLASS>", 1.0),))
+
+
+def test_a_new_method_is_in_table_and_verdicts_by_its_line_in_the_registry(monkeypatch):
+    monkeypatch.setitem(METHODS, "toy", _Toy())
+    table = build_table(make_cells(("embedded:a",), {"toy": 0.0, **SKILLS}))
+    assert [row.method for row in table.rows][-1] == "toy"
+    assert any("IPO shows a gain over the toy of +" in sentence for sentence in table.verdicts)
+    assert gain_of(table, "embedded:a", "toy", "anchor", "H").comparisons == 3
+
+
+def test_a_new_control_says_what_it_shows(monkeypatch):
+    control = _Toy()
+    control.shows = "toys help"
+    monkeypatch.setitem(METHODS, "toy", control)
+    table = build_table(make_cells(("embedded:a",), {"toy": 0.0, **SKILLS}))
+    assert table.verdicts[-1] == "embedded:a, H: IPO beats its control, the toy: toys help."

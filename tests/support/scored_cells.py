@@ -1,0 +1,85 @@
+"""Synthetic cells of a benchmark, and look-ups in the table that is made of them."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ipo.experiments.compare.tables import Table
+from ipo.experiments.compare.tables.quantities import Score
+from ipo.experiments.compare.tables.table import Gain
+
+CLASSES, PER_CLASS = 12, 10
+SKILLS = {"anchor": 0.0, "hand-written": 0.1, "ensemble-80": 0.2, "shuffled": 0.2, "ipo-default": 1.5}
+
+
+def _noise(*key: Any, size: int) -> Any:
+    return np.random.default_rng([zlib.crc32(repr(key).encode())]).normal(size=size)
+
+
+def _side(data: str, side: str, method: str, seed: int, skill: float) -> dict[str, Any]:
+    """Pictures have a difficulty of their own and of their class, which all methods and seeds share."""
+    n = CLASSES * PER_CLASS
+    hardness = _noise(data, side, size=CLASSES).repeat(PER_CLASS) + _noise(data, side, "picture", size=n)
+    hits = (hardness + 0.5 * _noise(data, side, method, seed, size=n) < skill).astype(int)
+    return {
+        "accuracy": round(float(hits.mean()), 6),
+        "loss": 1.0,
+        "n": n,
+        "classes": CLASSES,
+        "hits": "".join(map(str, hits)),
+        "groups": [i // PER_CLASS for i in range(n)],
+        "split": "own",
+    }
+
+
+def make_cell(
+    data: str,
+    method: str,
+    seed: int,
+    skill: float,
+    sides: Sequence[str] = ("base", "new"),
+    protocol: str = "base-to-new",
+) -> dict[str, Any]:
+    """Make the content of a `cell.json`; the higher the skill, the more pictures are right."""
+    searched = method not in ("anchor", "hand-written", "ensemble-80")
+    return {
+        "schema": 1,
+        "cell": {"protocol": protocol, "data": data, "method": method, "seed": seed, "targets": [], "settings": {}},
+        "absent": None,
+        "templates": [{"template": f"{method} {seed} of a <CLASS>.", "weight": 1.0}],
+        "scores": {side: _side(data, side, method, seed if searched else 0, skill) for side in sides},
+        "search": {"accuracy": 0.9, "loss": 1.0, "n": 48} if searched else None,
+        "selection": None,
+        "budget": {"proposals": 40, "calls": 8, "tokens_in": 900, "tokens_out": 90, "usd": 0.01 if searched else 0.0},
+        "picture_ids": {side: f"{data}-{side}" for side in sides},
+    }
+
+
+def make_cells(
+    data: Sequence[str] = ("embedded:a", "embedded:b"),
+    skills: Mapping[str, float] = SKILLS,
+    seeds: int = 3,
+    **kind: Any,
+) -> list[dict[str, Any]]:
+    """Make a cell of each data set, method and seed."""
+    return [
+        make_cell(name, method, seed, skill, **kind)
+        for name in data
+        for method, skill in skills.items()
+        for seed in range(seeds)
+    ]
+
+
+def score_of(table: Table, scope: str, method: str, column: str) -> Score | None:
+    """Return what stands in a row and column."""
+    return next(row for row in table.rows if (row.scope, row.method) == (scope, method)).scores[column]
+
+
+def gain_of(table: Table, scope: str, method: str, other: str, column: str) -> Gain:
+    """Return the comparison of two methods in a column."""
+    key = (scope, method, other, column)
+    return next(gain for gain in table.gains if (gain.scope, gain.method, gain.other, gain.column) == key)
