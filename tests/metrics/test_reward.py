@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import dspy
 import numpy as np
 import pytest
+from scipy import special
 
+from ipo.experiments.data import Item, load_data
 from ipo.metrics.clip import Clip
+from ipo.metrics.errors import InputError
 from ipo.metrics.features import FeatureStore
-from ipo.metrics.reward import ClipReward, EncodedPictures, clip_accuracy
+from ipo.metrics.reward import ClipReward, EncodedPictures, Score, clip_accuracy, logits_of
 
 
 @pytest.fixture()
@@ -32,6 +37,38 @@ def test_known_features_give_known_scores(reward: ClipReward, clip: Clip) -> Non
     score = reward.score(["a <CLASS>"], wrong)[0]
     assert (score.accuracy, score.hits.tolist()) == (0.0, [False] * 3)
     assert score.loss == pytest.approx(score.losses.mean())
+
+
+def test_the_loss_is_the_cross_entropy_over_the_classes(reward: ClipReward, clip: Clip) -> None:
+    """Against scipy, on more pictures than are scored in one piece."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(2500, clip.encode_texts(["a"]).shape[1])).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    labels = rng.integers(0, 3, 2500)
+    cosines = rows.astype(np.float64) @ clip.encode_texts(["a cat", "a dog", "a hot dog"]).astype(np.float64).T
+    expected = -special.log_softmax(clip.logit_scale * cosines, axis=1)[np.arange(2500), labels]
+    score = reward.score(["a <CLASS>"], EncodedPictures(rows, labels))[0]
+    np.testing.assert_allclose(score.losses, expected, atol=1e-4)
+    assert score.loss == pytest.approx(expected.mean(), abs=1e-5)
+    assert score.predictions.tolist() == cosines.argmax(axis=1).tolist()
+    assert score.hits.tolist() == (score.predictions == labels).tolist()
+    assert score.accuracy == np.mean(score.hits) and 0 < score.accuracy < 1
+    assert (score.hits.dtype, score.losses.dtype, score.predictions.dtype) == (bool, np.float64, np.int64)
+
+
+def test_logits_are_scaled_cosines_plus_the_bias() -> None:
+    model: Any = SimpleNamespace(logit_scale=10.0, logit_bias=-2.5)
+    rows = np.array([[1.0, 0.0], [0.6, 0.8]], dtype=np.float32)
+    classes = np.array([[0.0, 1.0], [1.0, 0.0], [-1.0, 0.0]], dtype=np.float32)
+    found = logits_of(model, rows, classes)
+    np.testing.assert_allclose(found, [[-2.5, 7.5, -12.5], [5.5, 3.5, -8.5]], rtol=1e-6)
+    assert found.dtype == np.float32
+
+
+def test_a_record_of_hits_is_ones_and_noughts() -> None:
+    score = Score("a <CLASS>", 2 / 3, 1.0, np.array([True, False, True]), np.ones(3))
+    assert (score.bits, score.n) == ("101", 3)
+    assert score.predictions.shape == (0,)
 
 
 def test_ties_go_to_the_lowest_label(clip: Clip, tmp_path: Path) -> None:
@@ -69,7 +106,17 @@ def test_an_ensemble_of_one_is_that_one(reward: ClipReward, clip: Clip) -> None:
     given = pictures(clip, [0, 1, 2])
     alone, ensemble = reward.score(["a <CLASS>"], given)[0], reward.score_ensemble([("a <CLASS>", 3.0)], given)
     assert alone.losses.tobytes() == ensemble.losses.tobytes()
-    assert reward.score_ensemble([("a <CLASS>", 1), ("<CLASS>", 1)], given).template == "a <CLASS> + <CLASS>"
+
+
+def test_an_ensemble_is_the_weighted_mean_of_class_embeddings_made_unit(reward: ClipReward, clip: Clip) -> None:
+    given = pictures(clip, [0, 1, 2])
+    ensemble = reward.score_ensemble([("a <CLASS>", 3), ("many <CLASS>", 1)], given)
+    mean = 3 * clip.encode_texts(["a cat", "a dog", "a hot dog"]) + clip.encode_texts(
+        ["many cat", "many dog", "many hot dog"]
+    )
+    expected = reward.score_embeddings("mean", mean / np.linalg.norm(mean, axis=1, keepdims=True), given)
+    assert ensemble.template == "a <CLASS> + many <CLASS>"
+    np.testing.assert_allclose(ensemble.losses, expected.losses, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -77,8 +124,6 @@ def test_an_ensemble_of_one_is_that_one(reward: ClipReward, clip: Clip) -> None:
     [("a photo", "no <CLASS> slot"), ("<CLASS>" + " word" * 50, r"tokens, more than the"), ("a <CLASS>\n", "one line")],
 )
 def test_what_cannot_be_scored_has_a_reason(reward: ClipReward, template: str, reason: str) -> None:
-    import re
-
     assert re.search(reason, reward.problem(template) or "")
 
 
@@ -87,6 +132,13 @@ def test_new_classes_must_fit_but_do_not_compete(clip: Clip, tmp_path: Path) -> 
     reward = ClipReward(clip, ["cat", "dog"], store, also_fit=["word " * 50])
     assert "tokens" in (reward.problem("a <CLASS>") or "")
     assert reward.class_names == ("cat", "dog")
+
+
+def test_features_are_kept_in_the_users_cache_by_default(clip: Clip, cache: Path) -> None:
+    reward = ClipReward(clip, ["cat"])
+    assert reward.store.path.is_relative_to(cache)
+    reward.score(["a <CLASS>"], EncodedPictures(clip.encode_texts(["a cat"]), np.array([0])))
+    assert [path.name for path in reward.store.path.parent.glob("*.texts.sqlite")]  # class embeddings beside them
 
 
 def test_copies_share_the_reward(reward: ClipReward) -> None:
@@ -116,17 +168,54 @@ def test_every_reward_answers_alike(clip: Clip) -> None:
         assert reward.score([], None) == []
 
 
-def test_examples_become_what_encode_makes(reward: ClipReward) -> None:
-    import dspy
+@pytest.fixture(scope="module")
+def items() -> list[Item]:
+    return [item for item in load_data("embedded", seed=0).test if item.label < 3]
 
-    from ipo.experiments.data import load_data
 
-    items = [item for item in load_data("embedded", seed=0).test if item.label < 3]
+def test_examples_become_what_encode_makes(reward: ClipReward, items: list[Item]) -> None:
     labels = [item.label for item in items]
     examples = [dspy.Example(image=i.picture, label=reward.class_names[i.label], group=i.group) for i in items]
     made = reward.examples(examples)
     encoded = reward.encode([item.picture for item in items], labels, [item.group for item in items])
     assert made.features.tobytes() == encoded.features.tobytes()
+    assert len(made) == len(items)
     assert made.labels.tolist() == labels
-    assert made.groups == encoded.groups
+    assert made.groups == encoded.groups == tuple(item.group for item in items)
     assert reward.examples([dspy.Example(image=e.image, label=e.label) for e in examples]).groups is None
+
+
+def test_of_two_classes_with_one_name_the_index_tells(clip: Clip, items: list[Item], tmp_path: Path) -> None:
+    reward = ClipReward(clip, ["crane", "crane", "dog"], FeatureStore(clip, tmp_path))
+    names = [(reward.class_names[i % 3], i % 3) for i in range(len(items))]
+    examples = [
+        dspy.Example(image=item.picture, label=name, class_index=index)
+        for item, (name, index) in zip(items, names, strict=True)
+    ]
+    assert reward.examples(examples).labels.tolist() == [index for _, index in names]
+    examples[-1] = dspy.Example(image=items[0].picture, label="dog")  # one without an index: names must do
+    assert reward.examples(examples).labels.tolist() == [1 if name == "crane" else 2 for name, _ in names[:-1]] + [2]
+
+
+def test_encoding_tells_how_far_it_is(reward: ClipReward, items: list[Item]) -> None:
+    told: list[tuple[int, int]] = []
+    reward.encode([item.picture for item in items[:3]], [0, 1, 2], progress=lambda *at: told.append(at))
+    assert told[-1] == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"label": "cat"}, "every example needs an image and a label (the class name)."),
+        ({"image": None}, "every example needs an image and a label (the class name)."),
+        (
+            {"image": None, "label": "unicorn"},
+            "an example has the label 'unicorn', which is not one of the reward's class names.",
+        ),
+    ],
+)
+def test_examples_that_lack_something_are_refused(reward: ClipReward, fields: dict[str, Any], message: str) -> None:
+    good = dspy.Example(image=None, label="cat")
+    for examples in ([dspy.Example(**fields), good], [good, dspy.Example(**fields)]):
+        with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+            reward.examples(examples)
