@@ -1,4 +1,4 @@
-"""Intervals and tests against scipy's, against hand-worked cases, and in simulations with a known truth."""
+"""Intervals and tests against scipy's, and against cases worked by hand."""
 
 import itertools
 import math
@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from ipo.metrics.statistics import (
+    Difference,
     Interval,
     accuracy_interval,
     average_row,
@@ -15,7 +16,9 @@ from ipo.metrics.statistics import (
     mean_interval,
     mean_over_seeds,
     paired_difference,
+    sign_flip_p,
     smallest_detectable_difference,
+    standard_error,
 )
 
 
@@ -56,10 +59,34 @@ def test_grouped_accuracy_of_identical_copies_is_wilson_of_the_groups_with_t():
 
 
 def test_a_group_that_balances_itself_does_not_narrow_the_interval_below_independence():
-    hits = [True, False] * 20
-    groups = [str(i // 2) for i in range(40)]
-    plain, grouped = accuracy_interval(hits), accuracy_interval(hits, groups)
-    assert grouped.low <= plain.low and grouped.high >= plain.high
+    # One right and one wrong in each of 20 groups: Wilson on all 40 pictures, with t(19) = 2.093024
+    found = accuracy_interval([True, False] * 20, [str(i // 2) for i in range(40)])
+    t = 2.093024054
+    half = t * math.sqrt(0.25 / 40 + t**2 / 6400) / (1 + t**2 / 40)
+    assert found == pytest.approx((0.5 - half, 0.5 + half))
+
+
+def test_standard_errors_by_hand():
+    # Around 2: -2, -1, 0, 3; squares 14. Alone: 14 / 3 / 4. In pairs: sums -3 and 3, 2/1 * (9 + 9) / 16.
+    assert standard_error([0, 1, 2, 5]) == pytest.approx(math.sqrt(14 / 12))
+    assert standard_error([0, 1, 2, 5], ["a", "a", "b", "b"]) == pytest.approx(1.5)
+    assert standard_error([0, 1], ["a", "a"]) == standard_error([3]) == math.inf
+
+
+def test_groups_by_number_are_groups_by_name():
+    values, names = [0.0, 1.0, 2.0, 5.0, 5.0], ["c", "a", "a", "b", "c"]
+    assert standard_error(values, np.array([2, 0, 0, 1, 2])) == pytest.approx(standard_error(values, names))
+
+
+@pytest.mark.parametrize("level", [0.8, 0.99])
+def test_the_level_is_that_of_the_interval(level):
+    values = np.random.default_rng(13).normal(size=8)
+    t_interval = stats.t.interval(level, 7, values.mean(), stats.sem(values))
+    assert mean_interval(values, level=level) == pytest.approx(t_interval)
+    assert mean_over_seeds(values, level=level)[2:4] == pytest.approx(t_interval)
+    hits = np.array([1, 0, 0, 0, 1, 0, 0, 0], dtype=bool)
+    low, high = stats.t.interval(level, 7, 0.25, stats.sem(hits))
+    assert paired_difference(np.zeros(8), hits, level=level)[1:3] == pytest.approx((low, high))
 
 
 @pytest.mark.parametrize("right", [True, False])
@@ -78,9 +105,10 @@ def test_one_picture_says_nothing_about_a_loss():
     assert mean_interval([0.3]) == Interval(-math.inf, math.inf)
 
 
-def test_no_picture_is_refused():
-    with pytest.raises(ValueError, match="at least one"):
-        accuracy_interval([])
+@pytest.mark.parametrize(("data", "shape"), [([], r"\(0,\)"), ([[True], [False]], r"\(2, 1\)"), (True, r"\(\)")])
+def test_anything_but_one_value_per_picture_is_refused(data, shape):
+    with pytest.raises(ValueError, match=f"one value per picture, at least one; found the shape {shape}"):
+        accuracy_interval(data)
 
 
 def test_groups_of_another_length_are_refused():
@@ -94,64 +122,6 @@ def test_order_and_names_of_groups_do_not_matter():
     order = rng.permutation(60)
     renamed = [("scene", -int(g)) for g in groups[order]]
     assert accuracy_interval(hits, list(groups)) == pytest.approx(accuracy_interval(hits[order], renamed))
-
-
-def _clustered(rng, p, groups, size, concentration):
-    """Hits (groups, size) with the mean p and the correlation 1/(1+concentration) inside a group."""
-    chance = rng.beta(p * concentration, (1 - p) * concentration, groups)
-    return rng.random((groups, size)) < chance[:, None]
-
-
-@pytest.mark.parametrize(("p", "groups", "size"), [(0.5, 20, 6), (0.7, 40, 5), (0.85, 60, 4)])
-def test_grouped_accuracy_interval_covers_as_it_says(p, groups, size):
-    rng = np.random.default_rng(4)
-    names = [g for g in range(groups) for _ in range(size)]
-    covered = []
-    for _ in range(4000):
-        low, high = accuracy_interval(_clustered(rng, p, groups, size, 1.5).ravel(), names)
-        covered.append(low <= p <= high)
-    assert 0.93 <= np.mean(covered) <= 0.975
-
-
-def test_wilson_without_groups_is_too_narrow_for_the_same_pictures():
-    rng = np.random.default_rng(5)
-    covered = []
-    for _ in range(1000):
-        low, high = accuracy_interval(_clustered(rng, 0.7, 40, 5, 1.5).ravel())
-        covered.append(low <= 0.7 <= high)
-    assert np.mean(covered) < 0.87
-
-
-def _pair(rng, groups, size, advantage):
-    """Hits of two classifiers (groups * size,) that share the difficulty of the group and each the luck of it."""
-    difficulty, a_luck, b_luck = rng.normal(size=(3, groups, 1)) * [[[1.0]], [[0.7]], [[0.7]]]
-    a = rng.normal(size=(groups, size)) + difficulty + a_luck > 0
-    b = rng.normal(size=(groups, size)) + difficulty + b_luck + advantage > 0
-    return a.ravel(), b.ravel()
-
-
-def test_paired_interval_covers_as_it_says():
-    advantage, spread = 0.5, math.sqrt(1 + 1 + 0.49)
-    truth = stats.norm.cdf(advantage / spread) - 0.5
-    rng = np.random.default_rng(6)
-    names = [g for g in range(40) for _ in range(4)]
-    found = [paired_difference(*_pair(rng, 40, 4, advantage), names) for _ in range(3000)]
-    assert 0.93 <= np.mean([d.low <= truth <= d.high for d in found]) <= 0.975
-
-
-def test_permutation_p_is_uniform_under_the_null():
-    rng = np.random.default_rng(7)
-    names = [g for g in range(60) for _ in range(4)]
-    p = np.array([paired_difference(*_pair(rng, 60, 4, 0.0), names).p for _ in range(2000)])
-    for alpha in (0.01, 0.05, 0.1, 0.25, 0.5):
-        tolerance = 3.5 * math.sqrt(alpha * (1 - alpha) / len(p))
-        assert 0.7 * alpha - tolerance <= np.mean(p <= alpha) <= alpha + tolerance
-
-
-def test_ignoring_groups_finds_differences_that_are_not_there():
-    rng = np.random.default_rng(8)
-    p = np.array([paired_difference(*_pair(rng, 20, 20, 0.0)).p for _ in range(500)])
-    assert np.mean(p <= 0.05) > 0.2
 
 
 @pytest.mark.parametrize(("better", "worse"), [(0, 1), (5, 0), (7, 3), (12, 12), (300, 250)])
@@ -182,6 +152,23 @@ def test_sign_flip_p_is_that_of_all_sign_patterns():
     )
 
 
+@pytest.mark.parametrize(
+    ("sums", "expected"),
+    [
+        ((1,), 1.0),
+        ((1, 1), 0.5),
+        ((0, 0), 1.0),
+        ((3, 1), 0.5),  # |±3 ± 1| ≥ 4 in two of four
+        ((3, -1), 1.0),  # ≥ 2 in all
+        ((2, 4, 6), 0.25),
+        ((3, 3, -3, 3), 10 / 16),  # four of a size: the total is ±2 of them or more, but for the six balanced
+        ((0, 5, 5, 5, 5), 1 / 8),
+    ],
+)
+def test_sign_flip_p_by_hand(sums, expected):
+    assert sign_flip_p(np.array(sums)) == expected
+
+
 @pytest.mark.parametrize("grouped", [True, False])
 def test_swapping_a_and_b_turns_the_sign_only(grouped):
     rng = np.random.default_rng(11)
@@ -191,23 +178,47 @@ def test_swapping_a_and_b_turns_the_sign_only(grouped):
     assert (other.mean, other.low, other.high, other.p) == pytest.approx((-one.mean, -one.high, -one.low, one.p))
 
 
+def _two_pairs_added(better, worse, n):
+    """Bonett & Price by hand: one pair of either kind more; t with n - 1 degrees of freedom."""
+    better, worse = (better + 1) / (n + 2), (worse + 1) / (n + 2)
+    half = stats.t.ppf(0.975, n - 1) * math.sqrt((better + worse - (better - worse) ** 2) / (n + 2))
+    return better - worse - half, better - worse + half
+
+
 def test_two_classifiers_that_always_agree_may_still_differ_a_little():
     found = paired_difference([True, False] * 50, [True, False] * 50)
-    assert (found.mean, found.p) == (0.0, 1.0)
-    assert found.low == -found.high
-    assert 0.02 < found.high < 0.04
+    low, high = _two_pairs_added(0, 0, 100)
+    assert found == (0.0, pytest.approx(low), pytest.approx(high), 1.0, "exact McNemar")
+    assert 0.02 < high < 0.04
 
 
 def test_better_on_every_picture_is_not_certain_of_it():
-    found = paired_difference([False] * 30, [True] * 30)
-    assert found.mean == 1.0
-    assert found.low < 1.0 and found.high == 1.0
+    low, high = _two_pairs_added(30, 0, 30)
+    found, turned = paired_difference([False] * 30, [True] * 30), paired_difference([True] * 30, [False] * 30)
+    assert high > 1 and found[:3] == (1.0, pytest.approx(low), 1.0)
+    assert turned[:3] == (-1.0, -1.0, pytest.approx(-low))
+
+
+def test_groups_that_differ_alike_are_the_sample():
+    # In each of 10 groups b is better on one picture of four and worse on none.
+    a, b = [False, False, True, True] * 10, [True, False, True, True] * 10
+    found = paired_difference(a, b, [i // 4 for i in range(40)])
+    low, high = _two_pairs_added(2.5, 0, 10)
+    assert found[:3] == (0.25, pytest.approx(low), pytest.approx(high))
+    assert found.p == 2 / 2**10
+
+
+def test_no_interval_is_wider_than_all_differences():
+    assert paired_difference([False, True], [True, True])[1:3] == (-1.0, 1.0)
+    assert paired_difference([False] * 2, [True] * 2)[1:3] == (-1.0, 1.0)
 
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_one_group_cannot_tell_two_classifiers_apart(n):
     found = paired_difference([False] * n, [True] * n, ["a"] * n)
-    assert (found.low, found.high, found.p) == (-1.0, 1.0, 1.0)
+    test = "exact sign-flip over groups"
+    assert found == Difference(1.0, -1.0, 1.0, 1.0, test)
+    assert paired_difference([False] * n, [True] * n).p == 2 / 2**n
 
 
 def test_pictures_of_another_number_are_refused():
@@ -222,9 +233,14 @@ def test_harmonic_mean_as_the_papers_print_it(base, new, printed):
     assert f"{harmonic_mean(base, new):.2f}" == printed
 
 
+def test_harmonic_mean_takes_fractions_as_well_as_percent():
+    assert harmonic_mean(0.25, 0.75) == 0.375
+    assert harmonic_mean(0.5, 0) == 0.0
+
+
 def test_average_row_is_the_harmonic_mean_of_the_averages():
-    row = average_row([40.0, 80.0], [80.0, 40.0])
-    assert row == (60.0, 60.0, 60.0)
+    assert average_row([40.0, 80.0], [80.0, 40.0]) == (60.0, 60.0, 60.0)
+    assert average_row([20.0, 40.0, 60.0], [90.0, 50.0, 40.0]) == (40.0, 60.0, 48.0)
 
 
 def test_mean_over_seeds_by_hand():
@@ -233,17 +249,21 @@ def test_mean_over_seeds_by_hand():
     assert mean_over_seeds([1.0, 2.0, 3.0]) == pytest.approx((2, 1, 2 - half, 2 + half, 3))
 
 
-def test_one_seed_has_no_spread():
+def test_two_seeds_have_a_spread_and_one_has_none():
+    half = 12.706204736  # t(1); the standard error of 1 and 3 is 1
+    assert mean_over_seeds([1.0, 3.0]) == pytest.approx((2, math.sqrt(2), 2 - half, 2 + half, 2))
     found = mean_over_seeds([0.5])
     assert math.isnan(found.sd)
-    assert (found.low, found.high) == (-math.inf, math.inf)
+    assert (found.mean, found.low, found.high, found.n) == (0.5, -math.inf, math.inf, 1)
 
 
-def test_detectable_difference_is_found_as_often_as_it_says():
-    size = smallest_detectable_difference(30, sd=2.0)
-    samples = np.random.default_rng(12).normal(size, 2.0, (4000, 30))
-    p = stats.ttest_1samp(samples, 0.0, axis=1).pvalue
-    assert np.mean(p <= 0.05) == pytest.approx(0.8, abs=0.03)
+@pytest.mark.parametrize(("groups", "level", "power"), [(2, 0.95, 0.8), (30, 0.95, 0.8), (12, 0.99, 0.9)])
+def test_detectable_difference_by_its_formula(groups, level, power):
+    quantiles = stats.t.ppf(0.5 + level / 2, groups - 1) + stats.t.ppf(power, groups - 1)
+    found = smallest_detectable_difference(groups, 3.0, level, power)
+    assert found == pytest.approx(quantiles * 3 / math.sqrt(groups))
+    if (level, power) == (0.95, 0.8):
+        assert smallest_detectable_difference(groups, 3.0) == found
 
 
 def test_nothing_is_detectable_with_one_group():
