@@ -13,7 +13,8 @@ from common import alternate, arguments, report
 
 from ipo.experiments.data import load_data
 from ipo.experiments.embedded import MODEL_DIR
-from ipo.metrics.clip import Clip, Floats, load_clip
+from ipo.metrics.arrays import Floats
+from ipo.metrics.clip import Clip, load_clip
 from ipo.metrics.reward import logits_of
 from ipo.metrics.text_tower import encode_templates
 

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ipo.metrics.clip import Floats
+from ipo.metrics.arrays import Floats
 from ipo.metrics.statistics import standard_error
 
 FEWEST = 20
@@ -62,20 +62,3 @@ def fit_temperature(logits: Floats, labels: npt.NDArray[np.int64], groups: Seque
     temperature = round(float(np.exp(found.x)), 4)
     gains = cross_entropies(logits, labels) - cross_entropies(logits, labels, temperature)
     return temperature if gains.mean() > standard_error(gains, groups) else 1.0
-
-
-def expected_calibration_error(probabilities: Floats, labels: npt.NDArray[np.int64], bins: int = 15) -> float:
-    """Return the mean distance between confidence and accuracy, over pictures grouped by confidence.
-
-    Confidence is the highest probability of a picture; the bins have equal width (Guo et al. 2017, equation 3).
-
-    Returns:
-        A fraction in [0, 1]; 0 for no pictures. It is biased upwards where bins hold few pictures.
-    """
-    if not len(labels):
-        return 0.0
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    hits = probabilities.argmax(axis=1) == labels
-    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    gaps = np.bincount(place, weights=hits - confidence, minlength=bins)  # per bin: n · (accuracy - confidence)
-    return float(np.abs(gaps).sum() / len(labels))

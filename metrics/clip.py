@@ -13,17 +13,13 @@ from importlib.resources import files
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-import numpy.typing as npt
-
+from ipo.metrics.arrays import Floats
 from ipo.metrics.errors import InputError
 from ipo.metrics.nearest import nearest
 from ipo.metrics.pictures import Picture
 
 if TYPE_CHECKING:
     import torch
-
-Floats = npt.NDArray[np.float32]
 
 
 class Clip:

@@ -1,23 +1,8 @@
 """How sure a comparison is that was repeated over seeds and data sets.
 
-Every seed is tested on the same pictures. Seeds × pictures is a crossed table, and k seeds of n pictures are not k·n
-facts. Two things vary, and each is measured where it varies:
-
-- pictures: hits are averaged over the seeds picture by picture; the cluster-robust variance of those averages;
-- seeds: the variance of the seeds' means, over their number.
-
-Their sum is the two-term form of two-way clustering (Cameron, Gelbach & Miller 2011, without the third term that they
-subtract). What seeds and pictures do jointly is in both terms, so the sum errs on the wide side, by √2 at the very
-most, and is never negative. The interval's half width is sqrt(t_pictures² v_pictures + t_seeds² v_seeds), each with
-the quantile of its own degrees of freedom (Banerjee 1961): it covers at least as often as it says even where three
-seeds are all there is, where Satterthwaite's approximation does not. Its p is where that interval ends at 0. No
-resampling scheme is exact for crossed effects (McCullagh 2000), and drawing seeds and pictures anew counts the joint
-part three times (Owen 2007): a bootstrap would be wider and no more right. Nothing is drawn at random here.
-
-Over data sets two questions differ. *These data sets*: they are given, and the variances within them are averaged.
-*Data sets like these*: they are a sample. Pictures and seeds are nested in them, so that the spread of the data sets'
-means over their number already holds every variance below it (the ultimate-cluster estimator: Hansen, Hurwitz & Madow
-1953; Cochran 1977, 10.3), with one degree of freedom less than there are data sets.
+Seeds × pictures is a crossed table: the variance that pictures give a mean and the one that seeds give it are measured
+each where it varies, and added. Over data sets, *these data sets* and *data sets like these* are different questions.
+Why, and from which sources: `docs/statistics.md`.
 """
 
 from __future__ import annotations
@@ -30,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from ipo.metrics.arrays import Doubles
 from ipo.metrics.statistics import (
-    Floats,
     Interval,
     cluster_variance,
     group_index,
@@ -48,7 +33,7 @@ class Part(NamedTuple):
     an array of numbers that are all used from 0 on, or None; `scale` the largest size that a value can have.
     """
 
-    values: Floats
+    values: Doubles
     groups: Sequence[Hashable] | NDArray[np.int64] | None
     scale: float = 1.0
 
@@ -63,7 +48,7 @@ class Variance(NamedTuple):
 class Spread(NamedTuple):
     """A sum of means over pictures: per seed (seeds,), and the variance that the pictures and the seeds give it."""
 
-    per_seed: Floats
+    per_seed: Doubles
     pictures: Variance
     seeds: Variance
 
@@ -175,7 +160,7 @@ class Scopes(NamedTuple):
 
 
 def over_data_sets(spreads: Sequence[Spread], mean: float, shared_seeds: bool = False) -> Scopes:
-    """Average a difference over two or more data sets (see the head of this file).
+    """Average a difference over two or more data sets (see `docs/statistics.md`).
 
     Args:
         spreads: one per data set.
@@ -266,7 +251,7 @@ def worded_p(p: float) -> str:
     return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"
 
 
-def _over_seeds(per_seed: Floats) -> Variance:
+def _over_seeds(per_seed: Doubles) -> Variance:
     count = len(per_seed)
     if count == 1:
         return Variance(0.0, 1.0)
@@ -275,7 +260,7 @@ def _over_seeds(per_seed: Floats) -> Variance:
 
 
 def _half_width(variances: Sequence[Variance], alpha: float) -> float:
-    """Half the width of the interval that misses with probability alpha; see the head of this file."""
+    """Half the width of the interval that misses with probability alpha; see `docs/statistics.md`."""
     return math.sqrt(sum(float(special.stdtrit(degrees, alpha / 2)) ** 2 * value for value, degrees in variances))
 
 

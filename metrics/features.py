@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ipo.metrics.arrays import Floats
 from ipo.metrics.cache import cache_dir
-from ipo.metrics.clip import Clip, Floats
+from ipo.metrics.clip import Clip
 from ipo.metrics.pictures import Picture
 from ipo.metrics.vector_file import VectorFile
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ipo.metrics.clip import Clip, Floats, unit
+from ipo.metrics.arrays import Floats
+from ipo.metrics.clip import Clip, unit
 from ipo.metrics.errors import InputError
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ipo.metrics.clip import Clip, Floats
+from ipo.metrics.arrays import Floats
+from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError
 from ipo.metrics.features import FeatureStore
 from ipo.metrics.reward import Score, check_fields, groups_of, indices, logits_of
@@ -69,7 +70,7 @@ class RetrievalReward:
     Example:
         >>> reward = RetrievalReward(clip, ["a cat on a mat", "two dogs"], k=1)  # doctest: +SKIP
         >>> gallery = reward.examples([dspy.Example(image=picture, caption="two dogs"), ...])  # doctest: +SKIP
-        >>> reward.score(["a sketch of <CLASS>"], gallery)[0].accuracy  # doctest: +SKIP
+        >>> reward.score(["a sketch of <CLASS>"], gallery)[0].value  # doctest: +SKIP
         0.5
     """
 
@@ -131,6 +132,10 @@ class RetrievalReward:
         with self.clip.timed("text"):
             embeddings = encode_templates(self.clip.model, self.clip.tokenizer, templates, captions)
         return [self._score(t, e, gallery) for t, e in zip(templates, embeddings, strict=True)]
+
+    def score_embeddings(self, name: str, captions: Floats, gallery: Gallery) -> Score:
+        """Score embeddings of all captions, float32 (C, D) with unit rows; `name` stands for the template."""
+        return self._score(name, captions[gallery.queries], gallery)
 
     def _score(self, template: str, texts: Floats, gallery: Gallery) -> Score:
         q, n = len(gallery), len(gallery.features)

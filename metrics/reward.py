@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ipo.metrics.clip import Clip, Floats
+from ipo.metrics.arrays import Floats
+from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError
 from ipo.metrics.features import FeatureStore, Progress
 from ipo.metrics.pictures import Picture
@@ -30,10 +31,10 @@ class Score:
 
     Attributes:
         template: the template; for an ensemble its members joined by " + ".
-        accuracy: what is maximised, a fraction in [0, 1]. For classification: pictures whose highest logit is the true
-            class; ties go to the lowest label.
+        value: what is maximised, a fraction in [0, 1]. For classification the accuracy: pictures whose highest logit
+            is the true class; ties go to the lowest label.
         loss: what breaks ties and is shown beside it, ≥ 0; here always a mean cross-entropy in nats.
-        hits: (n,), what each unit contributes; their mean is the accuracy, so that two templates can be compared unit
+        hits: (n,), what each unit contributes; their mean is the value, so that two templates can be compared unit
             by unit. bool where a unit is right or wrong; else float64, and a single one may lie outside [0, 1].
         losses: float64 (n,), the loss of each unit.
         predictions: int64 (n,), the predicted label, for a query the first picture; empty where a unit has no one
@@ -41,7 +42,7 @@ class Score:
     """
 
     template: str
-    accuracy: float
+    value: float
     loss: float
     hits: npt.NDArray[Any]
     losses: npt.NDArray[np.float64]
@@ -132,7 +133,7 @@ class ClipReward:
     Example:
         >>> reward = ClipReward(clip, ["cat", "dog"])  # doctest: +SKIP
         >>> pictures = reward.encode([Picture.from_path(Path("cat.png"))], [0])  # doctest: +SKIP
-        >>> reward.score(["a photo of a <CLASS>."], pictures)[0].accuracy  # doctest: +SKIP
+        >>> reward.score(["a photo of a <CLASS>."], pictures)[0].value  # doctest: +SKIP
         1.0
     """
 
@@ -183,11 +184,6 @@ class ClipReward:
         """Score many templates at once; the same template and pictures give the same bits."""
         embeddings = self.texts.encode(templates, self.class_names)
         return [self.score_embeddings(t, e, pictures) for t, e in zip(templates, embeddings, strict=True)]
-
-    def score_ensemble(self, weighted: Sequence[tuple[str, float]], pictures: EncodedPictures) -> Score:
-        """Score several templates as one classifier: the weighted mean of unit class embeddings, made unit again."""
-        name = " + ".join(template for template, _ in weighted)
-        return self.score_embeddings(name, class_embeddings(self.clip, weighted, self.class_names), pictures)
 
     def score_embeddings(self, name: str, classes: Floats, pictures: EncodedPictures) -> Score:
         """Score class embeddings, float32 (C, D) with unit rows; `name` stands for the template."""

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ipo.metrics.clip import Clip, Floats
+from ipo.metrics.arrays import Floats
+from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError
 from ipo.metrics.patches import check_tower, encode_tokens, encode_windows, interpolation
 from ipo.metrics.pictures import Picture
@@ -83,7 +84,7 @@ class SegmentationReward:
     Example:
         >>> reward = SegmentationReward(clip, ["cat", "sofa"])  # doctest: +SKIP
         >>> scenes = reward.examples([dspy.Example(image=picture, mask=mask)])  # doctest: +SKIP
-        >>> reward.score(["a photo of a <CLASS>."], scenes)[0].accuracy  # doctest: +SKIP
+        >>> reward.score(["a photo of a <CLASS>."], scenes)[0].value  # doctest: +SKIP
         0.61
     """
 
@@ -148,9 +149,10 @@ class SegmentationReward:
             return []
         with self.clip.timed("text"):
             embeddings = encode_templates(self.clip.model, self.clip.tokenizer, templates, self.class_names)
-        return [self._score(t, e, scenes) for t, e in zip(templates, embeddings, strict=True)]
+        return [self.score_embeddings(t, e, scenes) for t, e in zip(templates, embeddings, strict=True)]
 
-    def _score(self, template: str, classes: Floats, scenes: Scenes) -> Score:
+    def score_embeddings(self, name: str, classes: Floats, scenes: Scenes) -> Score:
+        """Score class embeddings, float32 (C, D) with unit rows; `name` stands for the template."""
         count = len(self.class_names)
         both, either, there = (np.zeros((len(scenes), count), dtype=np.int64) for _ in range(3))
         losses = np.empty(len(scenes), dtype=np.float64)
@@ -165,7 +167,7 @@ class SegmentationReward:
             log_sum = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1, dtype=np.float64))
             losses[i] = np.maximum(log_sum - logits[np.arange(len(truth)), truth], 0.0).mean()
         mean, values = mean_iou(both, either, there)
-        return Score(template, mean, float(losses.mean()), values, losses)
+        return Score(name, mean, float(losses.mean()), values, losses)
 
     def _pixels(self, scene: Scene, classes: Floats) -> Floats:
         h, w, _ = scene.features.shape

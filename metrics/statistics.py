@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-Floats = NDArray[np.float64]
+from ipo.metrics.arrays import Doubles
 
 
 class Interval(NamedTuple):
@@ -50,14 +50,6 @@ class Estimate(NamedTuple):
     low: float
     high: float
     n: int
-
-
-class AverageRow(NamedTuple):
-    """The last row of a base-to-new table."""
-
-    base: float
-    new: float
-    harmonic: float
 
 
 def accuracy_interval(hits: ArrayLike, groups: Sequence[Hashable] | None = None, level: float = 0.95) -> Interval:
@@ -178,12 +170,6 @@ def harmonic_mean(base: float, new: float) -> float:
     return 2 * base * new / (base + new) if base > 0 and new > 0 else 0.0
 
 
-def average_row(bases: Sequence[float], news: Sequence[float]) -> AverageRow:
-    """The average over data sets as the papers print it: H of the two averaged columns, not the average of the H's."""
-    base, new = float(_values(bases).mean()), float(_values(news).mean())
-    return AverageRow(base, new, harmonic_mean(base, new))
-
-
 def mean_over_seeds(values: ArrayLike, level: float = 0.95) -> Estimate:
     """Mean over runs that differ in their seed, with the t interval (n-1 degrees of freedom).
 
@@ -196,19 +182,7 @@ def mean_over_seeds(values: ArrayLike, level: float = 0.95) -> Estimate:
     return Estimate(float(data.mean()), sd, low, high, len(data))
 
 
-def smallest_detectable_difference(n_groups: int, sd: float, level: float = 0.95, power: float = 0.8) -> float:
-    """The true difference that a paired comparison finds with probability `power`: (t + t_power) * sd / sqrt(G).
-
-    `sd` is the standard deviation of the groups' mean differences; for independent pictures (each its own group) the
-    square root of the share that exactly one of the two gets right. Below 2 groups nothing is found: infinite.
-    """
-    if n_groups < 2:
-        return math.inf
-    quantiles = t_quantile(n_groups - 1, level) + float(special.stdtrit(n_groups - 1, power))
-    return quantiles * sd / math.sqrt(n_groups)
-
-
-def _values(data: ArrayLike) -> Floats:
+def _values(data: ArrayLike) -> Doubles:
     values = np.asarray(data, dtype=np.float64)
     if values.ndim != 1 or not len(values):
         raise ValueError(f"expected one value per picture, at least one; found the shape {values.shape}.")
@@ -227,7 +201,7 @@ def group_index(groups: Sequence[Hashable] | NDArray[np.int64] | None, n: int) -
     return np.array([numbers.setdefault(group, len(numbers)) for group in groups]), len(numbers)
 
 
-def cluster_variance(values: Floats, index: NDArray[Any], count: int) -> float:
+def cluster_variance(values: Doubles, index: NDArray[Any], count: int) -> float:
     """Cluster-robust variance of a mean over `count` of at least 2 groups; see the head of this file."""
     sums = np.bincount(index, values - values.mean(), count)
     return float(count / (count - 1) * (sums @ sums) / len(values) ** 2)

@@ -15,7 +15,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
-from ipo.metrics.clip import Clip, Floats
+from ipo.metrics.arrays import Floats
+from ipo.metrics.clip import Clip
 from ipo.metrics.text_tower import encode_templates
 from ipo.metrics.vector_file import VectorFile
 

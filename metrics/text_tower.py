@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as functional
 from torch import nn
 
-from ipo.metrics.clip import Floats
+from ipo.metrics.arrays import Floats
 from ipo.metrics.template import fill
 from ipo.metrics.text_pass import TextPass
 from ipo.metrics.text_trie import Ints, Trie

@@ -13,11 +13,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from ipo.metrics.arrays import Floats
 from ipo.metrics.errors import InputError
-
-Floats = npt.NDArray[np.float32]
 
 PAGE = 2**15
 """Bytes of a page: a vector of 512 numbers fills half of SQLite's usual one and would leave the other half empty."""

@@ -2,12 +2,14 @@
 
 - `TemplateClassifier`: the program. A picture in, a label and probabilities out; its state is its templates.
 - `IPO`: the optimizer (teleprompter). Searches templates with a reward, returns an optimised copy of the program.
-- `TemplateProposer`, `SmallModelProposer`: ask a language model for templates, and let only usable ones through.
+- `SearchSettings`, `SearchResult`: of the same search without DSPy's examples and programs, `search.search`.
 - `ImageDescriber`, `Interrogator`: say how pictures look, with and without a multimodal language model.
 - `PromptHistory`, `ScoredTemplate`: what was tried and what it scored.
 
+How new templates are come by is a strategy: see `ipo.programs.strategies`.
+
 Source: Du, Sun and Snoek, "IPO: Interpretable Prompt Optimization for Vision-Language Models", NeurIPS 2024
-(arXiv:2410.15397). Accuracies are fractions in [0, 1], losses mean cross-entropies in nats. Bad input raises
+(arXiv:2410.15397). Values and accuracies are fractions in [0, 1], losses mean cross-entropies in nats. Bad input raises
 `ipo.metrics.errors.InputError`, a language model that cannot be reached `dspy.LMError`.
 
 From pictures to a saved program (the key of the language model is read from the environment):
@@ -16,12 +18,12 @@ From pictures to a saved program (the key of the language model is read from the
 >>> from ipo.experiments.data import draw, load_data
 >>> from ipo.metrics.clip import load_clip
 >>> from ipo.metrics.reward import ClipReward
->>> from ipo.programs import IPO, TemplateClassifier, TemplateProposer
+>>> from ipo.programs import IPO, TemplateClassifier
 >>> clip = load_clip("embedded")
 >>> data = draw(load_data("embedded", seed=0), shots=1, selection_shots=1, seed=0)
 >>> student = TemplateClassifier(clip, data.class_names)
->>> proposer = TemplateProposer(dspy.LM("openai/gpt-4o-mini", temperature=1.0))
->>> ipo = IPO(reward=ClipReward(clip, data.class_names), proposer=proposer, task="pictures of things", steps=1)
+>>> lm = dspy.LM("openai/gpt-4o-mini", temperature=1.0)
+>>> ipo = IPO(reward=ClipReward(clip, data.class_names), lm=lm, task="pictures of things", steps=1)
 >>> program = ipo.compile(student, trainset=data.examples("search"), valset=data.examples("selection"))
 >>> program.save("program.json")
 >>> TemplateClassifier.from_file("program.json").template == program.template
@@ -33,6 +35,7 @@ True
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,7 +44,8 @@ if TYPE_CHECKING:
     from ipo.programs.describers.multimodal import ImageDescriber
     from ipo.programs.history import PromptHistory, ScoredTemplate
     from ipo.programs.optimizer import IPO
-    from ipo.programs.proposer import SmallModelProposer, TemplateProposer
+    from ipo.programs.search import SearchResult
+    from ipo.programs.settings import SearchSettings
 
 _HOMES = {
     "IPO": "optimizer",
@@ -49,10 +53,15 @@ _HOMES = {
     "Interrogator": "describers.interrogator",
     "PromptHistory": "history",
     "ScoredTemplate": "history",
-    "SmallModelProposer": "proposer",
+    "SearchResult": "search",
+    "SearchSettings": "settings",
     "TemplateClassifier": "classifier",
-    "TemplateProposer": "proposer",
 }
+_RENAMED = {
+    "TemplateProposer": ("strategies.history", "HistoryStrategy"),
+    "SmallModelProposer": ("strategies.small_model", "SmallModelStrategy"),
+}
+"""Names of version 0.1, understood for one more."""
 
 __all__ = [
     "IPO",
@@ -60,14 +69,18 @@ __all__ = [
     "Interrogator",
     "PromptHistory",
     "ScoredTemplate",
-    "SmallModelProposer",
+    "SearchResult",
+    "SearchSettings",
     "TemplateClassifier",
-    "TemplateProposer",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Import a class when it is asked for: DSPy and torch take seconds, and the command line must not wait for them."""
+    if name in _RENAMED:
+        home, attribute = _RENAMED[name]
+        logging.getLogger(__name__).warning("ipo.programs.%s is now ipo.programs.%s.%s.", name, home, attribute)
+        return getattr(importlib.import_module(f"ipo.programs.{home}"), attribute)
     if name not in _HOMES:
         raise AttributeError(f"module 'ipo.programs' has no attribute {name!r}")
     return getattr(importlib.import_module(f"ipo.programs.{_HOMES[name]}"), name)

@@ -10,8 +10,9 @@ from typing import Any
 
 import dspy
 
+from ipo.metrics.arrays import Floats
 from ipo.metrics.calibration import fit_temperature, softmax
-from ipo.metrics.clip import Clip, Floats, load_clip
+from ipo.metrics.clip import Clip, load_clip
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import Picture
 from ipo.metrics.reward import EncodedPictures, class_embeddings, logits_of

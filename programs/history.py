@@ -1,73 +1,95 @@
-"""The prompt-score history: what was tried, what it scored, and which part of it the language model sees."""
+"""The prompt-score history: every template that was tried, with what it scored on the search pictures."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
+from ipo.metrics.reward import Score
 from ipo.metrics.template import key
 
 
 @dataclass(frozen=True)
 class ScoredTemplate:
-    """A template and what it scored on the search pictures.
+    """A template of the history.
 
     Attributes:
-        template: the template.
-        accuracy: fraction in [0, 1].
-        loss: mean cross-entropy in nats, ≥ 0.
-        n: number of pictures scored.
+        score: what it scored on the search pictures, unit by unit.
         step: the step that proposed it; -1 for the initial template.
-        source: who wrote it: `initial` or the language model's name.
+        source: who wrote it: `initial`, or what the strategy asked.
 
     Example:
-        >>> ScoredTemplate("a sketch of a <CLASS>.", 0.625, 1.25, n=8, step=0, source="language model").line()
-        'accuracy 62.50 %, loss 1.2500: a sketch of a <CLASS>.'
+        >>> import numpy as np
+        >>> hits = np.array([True, False, False, True])
+        >>> entry = ScoredTemplate(Score("a sketch of a <CLASS>.", 0.5, 1.25, hits, 2.0 - hits), step=0, source="list")
+        >>> entry.value, entry.n, entry.rank
+        (0.5, 4, (0.5, -1.25))
     """
 
-    template: str
-    accuracy: float
-    loss: float
-    n: int
+    score: Score
     step: int
     source: str
 
     @property
-    def rank(self) -> tuple[float, float]:
-        """Higher is better: accuracy, then lower loss."""
-        return (self.accuracy, -self.loss)
+    def template(self) -> str:
+        """The template."""
+        return self.score.template
 
-    def line(self) -> str:
-        """Return the line that the language model reads."""
-        return f"accuracy {100 * self.accuracy:.2f} %, loss {self.loss:.4f}: {self.template}"
+    @property
+    def value(self) -> float:
+        """What is maximised, a fraction in [0, 1]."""
+        return self.score.value
+
+    @property
+    def loss(self) -> float:
+        """Mean loss, ≥ 0; for classification cross-entropy in nats."""
+        return self.score.loss
+
+    @property
+    def n(self) -> int:
+        """Number of search units."""
+        return self.score.n
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Higher is better: value, then lower loss."""
+        return (self.value, -self.loss)
+
+    def record(self) -> dict[str, Any]:
+        """Return it as plain JSON, without the single units."""
+        return {
+            "template": self.template,
+            "value": self.value,
+            "loss": self.loss,
+            "n": self.n,
+            "step": self.step,
+            "source": self.source,
+        }
 
 
 class PromptHistory:
-    """Every template of a run, once. Spellings that differ in case, spaces or end punctuation are one template.
-
-    Args:
-        initial: the scored template that the search starts from.
-        pin_initial: whether a view always holds the initial template, as the paper does and its code does not.
-        floor: accuracy in [0, 1] below which an entry is stored but not shown; the paper's code hides those under 0.20.
+    """Every template of a search, once. Spellings that differ in case, spaces or end punctuation are one template.
 
     Example:
-        >>> history = PromptHistory(ScoredTemplate("a photo of a <CLASS>.", 0.40, 2.0, 50, -1, "initial"))
-        >>> history.add(ScoredTemplate("a sketch of a <CLASS>.", 0.60, 1.5, 50, 0, "language model"))
+        >>> import numpy as np
+        >>> def scored(template, hits, step):
+        ...     score = Score(template, sum(hits) / len(hits), 1.0, np.array(hits, dtype=bool), np.ones(len(hits)))
+        ...     return ScoredTemplate(score, step, "example")
+        >>> history = PromptHistory(scored("a photo of a <CLASS>.", [1, 0, 0, 0], -1))
+        >>> history.add(scored("a sketch of a <CLASS>.", [1, 1, 0, 0], 0))
         True
-        >>> history.add(ScoredTemplate("A Sketch of a <CLASS>", 0.60, 1.5, 50, 1, "language model"))
+        >>> history.add(scored("A Sketch of a <CLASS>", [1, 1, 0, 0], 1))
         False
-        >>> print("\\n".join(entry.line() for entry in history.view(20)))
-        accuracy 40.00 %, loss 2.0000: a photo of a <CLASS>.
-        accuracy 60.00 %, loss 1.5000: a sketch of a <CLASS>.
+        >>> [entry.value for entry in history.view(20)]
+        [0.25, 0.5]
         >>> history.best.template, len(history)
         ('a sketch of a <CLASS>.', 2)
     """
 
-    def __init__(self, initial: ScoredTemplate, *, pin_initial: bool = True, floor: float = 0.0) -> None:
+    def __init__(self, initial: ScoredTemplate) -> None:
         self.initial = initial
-        self._pin_initial = pin_initial
-        self._floor = floor
         self._entries: dict[str, ScoredTemplate] = {key(initial.template): initial}
 
     def add(self, scored: ScoredTemplate) -> bool:
@@ -94,23 +116,29 @@ class PromptHistory:
         return sorted(self, key=lambda entry: entry.rank, reverse=True)
 
     def shuffled(self, rng: random.Random) -> PromptHistory:
-        """Return a copy in which the scores have changed hands: the same templates and scores, in other pairs.
-
-        What a search gains with it, it gains without knowing which template was good: the control for the history.
-        """
+        """Return a copy in which the scores have changed hands: the same templates and scores, in other pairs."""
         entries = list(self)
         givers = rng.sample(entries, len(entries))
-        mixed = [replace(e, accuracy=g.accuracy, loss=g.loss) for e, g in zip(entries, givers, strict=True)]
-        copy = PromptHistory(mixed[0], pin_initial=self._pin_initial, floor=self._floor)
+        mixed = [
+            replace(entry, score=replace(giver.score, template=entry.template))
+            for entry, giver in zip(entries, givers, strict=True)
+        ]
+        copy = PromptHistory(mixed[0])
         for entry in mixed[1:]:
             copy.add(entry)
         return copy
 
-    def view(self, k: int) -> list[ScoredTemplate]:
-        """Return what the language model is shown: the `k` best, worst first, best last."""
+    def view(self, k: int, *, pin_initial: bool = True, floor: float = 0.0) -> list[ScoredTemplate]:
+        """Return the `k` best, worst first, best last.
+
+        Args:
+            k: how many; 0 for none.
+            pin_initial: whether the initial template is always among them, as in the paper and not in its code.
+            floor: value in [0, 1] under which an entry is left out; the paper's code hides those under 0.20.
+        """
         if k <= 0:
             return []
-        shown = [entry for entry in self.ranked()[:k] if entry.accuracy >= self._floor]
-        if self._pin_initial and self.initial not in shown:
+        shown = [entry for entry in self.ranked()[:k] if entry.value >= floor]
+        if pin_initial and self.initial not in shown:
             shown = [*shown[: k - 1], self.initial]
         return shown[::-1] if self.initial not in shown else sorted(shown, key=lambda entry: entry.rank)

@@ -7,15 +7,16 @@ than one standard error of the paired difference (the one-standard-error rule of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ipo.metrics.reward import Score
 from ipo.metrics.statistics import standard_error
+from ipo.programs.history import PromptHistory
 
 FINALISTS = 10
 """Templates that are scored on the held-back pictures, the initial one not counted."""
@@ -29,8 +30,8 @@ class Choice:
     Attributes:
         template: the winner.
         kept_initial: whether no candidate was convincing and the initial template stayed.
-        gain: accuracy of the best candidate minus the initial template's, on the pictures that decided.
-        standard_error: of that gain, clustered by base picture.
+        gain: value of the best candidate minus the initial template's, on the units that decided.
+        standard_error: of that gain, clustered by group.
         how: `held-back pictures`, `cross-validation` or `search pictures`.
     """
 
@@ -39,6 +40,33 @@ class Choice:
     gain: float
     standard_error: float
     how: str
+
+
+class HeldBack(NamedTuple):
+    """Held-back units: what scores templates on them, and their groups, None when all units are independent."""
+
+    score: Callable[[Sequence[str]], list[Score]]
+    groups: Sequence[str] | None
+
+
+def choose_winner(how: str, history: PromptHistory, groups: Sequence[str] | None, held_back: HeldBack | None) -> Choice:
+    """Choose among all templates of a search.
+
+    Args:
+        how: `search` takes the best on the search units, as the paper does; `held-back` asks other units.
+        history: what was tried.
+        groups: of the search units, None when all are independent.
+        held_back: other units than those searched on; None cross-validates on the search units.
+    """
+    initial, best = history.initial, history.best
+    if how == "search":
+        return Choice(best.template, best is initial, best.value - initial.value, float("nan"), "search pictures")
+    candidates = [entry for entry in history.ranked() if entry is not initial]
+    if held_back is None:
+        return cross_validate(initial.score, [entry.score for entry in candidates], groups)
+    finalists = [entry.template for entry in candidates[:FINALISTS]]
+    first, *rest = held_back.score([initial.template, *finalists])
+    return choose(first, rest, held_back.groups)
 
 
 def choose(initial: Score, finalists: Sequence[Score], groups: Sequence[str] | None) -> Choice:
@@ -80,7 +108,7 @@ def cross_validate(initial: Score, candidates: Sequence[Score], groups: Sequence
 
 
 def paired_gain(before: npt.NDArray[Any], after: npt.NDArray[Any], groups: Sequence[str] | None) -> tuple[float, float]:
-    """Return the mean difference in accuracy and its standard error, clustered by group."""
+    """Return the mean difference in value and its standard error, clustered by group."""
     difference = after.astype(float) - before.astype(float)
     return float(difference.mean()), standard_error(difference, groups)
 
@@ -91,7 +119,7 @@ def _decide(initial: str, best: str, gain: float, error: float, how: str) -> Cho
 
 
 def _rank(score: Score) -> tuple[float, float]:
-    return (score.accuracy, -score.loss)
+    return (score.value, -score.loss)
 
 
 def _folds(groups: Sequence[str]) -> npt.NDArray[np.int64]:

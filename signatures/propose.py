@@ -18,3 +18,12 @@ class ProposeTemplates(dspy.Signature):
     refused_templates: str = dspy.InputField(desc="your last answers that could not be used, with the reason")
     count: int = dspy.InputField(desc="how many new templates to write")
     templates: list[str] = dspy.OutputField(desc="exactly `count` new templates")
+
+
+def history_line(template: str, value: float | None, loss: float | None) -> str:
+    """Return the line of the scored history that a language model reads; `value` is a fraction, shown as percent.
+
+    >>> history_line("a sketch of a <CLASS>.", 0.625, 1.25)
+    'accuracy 62.50 %, loss 1.2500: a sketch of a <CLASS>.'
+    """
+    return template if value is None else f"accuracy {100 * value:.2f} %, loss {loss:.4f}: {template}"

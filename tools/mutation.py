@@ -40,12 +40,23 @@ from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
 
+STRATEGIES = (
+    "tests/programs/strategies/test_controls.py",
+    "tests/programs/strategies/test_history_strategy.py",
+    "tests/programs/strategies/test_small_strategy.py",
+)
 GUARDS = {
-    "programs/optimizer.py": ("tests/programs/test_optimizer.py",),
-    "programs/selection.py": ("tests/programs/test_selection.py", "tests/programs/test_optimizer.py"),
-    "programs/history.py": ("tests/programs/test_history.py", "tests/programs/test_optimizer.py"),
-    "programs/proposer.py": ("tests/programs/test_proposer.py", "tests/programs/test_optimizer.py"),
-    "programs/record/score_keeper.py": ("tests/programs/test_optimizer.py",),
+    "programs/search.py": ("tests/programs/test_search.py",),
+    "programs/admission.py": ("tests/programs/test_search.py",),
+    "programs/selection.py": ("tests/programs/test_selection.py", "tests/programs/test_search.py"),
+    "programs/history.py": ("tests/programs/test_history.py", "tests/programs/test_search.py"),
+    "programs/record/score_keeper.py": ("tests/programs/test_search.py",),
+    "programs/strategies/asking.py": STRATEGIES,
+    "programs/strategies/history.py": STRATEGIES,
+    "programs/strategies/small_model.py": STRATEGIES,
+    "programs/strategies/no_history.py": STRATEGIES,
+    "programs/strategies/shuffled.py": STRATEGIES,
+    "programs/strategies/given.py": (*STRATEGIES, "tests/programs/test_search.py"),
     "metrics/reward.py": ("tests/metrics/test_reward.py",),
     "metrics/statistics.py": ("tests/metrics/test_statistics.py", "tests/metrics/test_coverage.py"),
     "metrics/evidence.py": (

@@ -14,9 +14,10 @@ from ipo.experiments.cli import options
 from ipo.metrics.errors import InputError
 
 if TYPE_CHECKING:
-    from ipo.experiments.compare.grid import Entry, Progress
+    from ipo.experiments.compare.grid import Entry
     from ipo.experiments.compare.grid_file import GridConfig
     from ipo.experiments.executors.base import Executor
+    from ipo.experiments.run.config import RunConfig
 
 EXAMPLES = options.examples(
     "ipo benchmark embedded --dry-run",
@@ -38,14 +39,14 @@ def benchmark(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Run a grid of protocol, data sets, methods and seeds to a table; the same command goes on with a killed one."""
+    """Run a grid of protocol, data sets, methods and seeds to a table; the same command resumes a killed one."""
     from filelock import FileLock, Timeout
 
     from ipo.experiments.compare.forecast import forecast, forecast_text
-    from ipo.experiments.compare.grid import check, check_models, entries
+    from ipo.experiments.compare.grid import check, check_models, entries, searches
     from ipo.experiments.compare.grid_file import load_grid
-    from ipo.experiments.executors.base import make_executor
-    from ipo.experiments.run.pipeline import check_writable
+    from ipo.experiments.executors import make_executor
+    from ipo.experiments.run.files import check_writable
 
     config = load_grid(grid, words or [])
     workers = make_executor(executor)
@@ -57,8 +58,9 @@ def benchmark(
         print(json.dumps(expected, indent=2) if as_json else forecast_text(expected))
         return 0
     check_writable(folder)
-    _fetch_weights(found)
-    check_models(found, budget_usd)
+    configs = searches(found)
+    _fetch_weights(configs)
+    check_models(configs, budget_usd)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / "grid.lock", timeout=0):
@@ -80,63 +82,35 @@ def _run(
     quiet: bool,
 ) -> int:
     from ipo.experiments.compare.documents import documents, table_of, write_documents
-    from ipo.experiments.compare.grid import finished, reason, run_grid
+    from ipo.experiments.compare.runner import reason, run_all, tell
     from ipo.experiments.executors.base import Failure
-    from ipo.experiments.run.result import write_text
+    from ipo.experiments.run.files import write_text
 
-    before = finished(found)
+    before = [entry.finished() for entry in found]
     write_text(folder / "grid.yaml", grid.to_yaml())
-    outcome = run_grid(found, before, executor, (lambda progress: None) if quiet else _tell, budget_usd)
-    table = table_of(grid, found, outcome.contents)
+    session = run_all(found, before, executor, (lambda progress: None) if quiet else tell, budget_usd)
+    table = table_of(grid, found, session.contents)
     if table is not None:
         texts = documents(grid, table)
         write_documents(texts, folder)
         print(texts["json" if as_json else "md"], end="")
         print(f"{folder}/table.md, table.csv, table.json; each cell in {folder}/cells", file=sys.stderr)
     failed = False
-    for entry, content in zip(found, outcome.contents, strict=True):
+    for entry, content in zip(found, session.contents, strict=True):
         if isinstance(content, Failure):
             failed = True
-            print(f"ipo: {_name(entry)} failed ({content.kind}: {reason(content)})", file=sys.stderr)
+            print(f"ipo: {entry.name} failed ({reason(content)})", file=sys.stderr)
     if failed:
         print("the same command does the failed cells again.", file=sys.stderr)
-    if outcome.stopped:
-        print(f"stopped early: {outcome.stopped}; go on with a larger --budget-usd, else the same.", file=sys.stderr)
+    if session.stopped:
+        print(f"stopped early: {session.stopped}; resume with a larger --budget-usd, else the same.", file=sys.stderr)
         return 3
     return 1 if failed else 0
 
 
-def _tell(progress: Progress) -> None:
-    from ipo.experiments.compare.grid import reason
-    from ipo.experiments.executors.base import Failure
-    from ipo.experiments.run.live_view import money
-
-    content = progress.content
-    if isinstance(content, Failure):
-        found = f"failed: {reason(content)}"
-    elif content["absent"]:
-        found = content["absent"]
-    else:
-        found = ", ".join(f"{name} {100 * score['accuracy']:.2f}" for name, score in content["scores"].items())
-    left = "" if not progress.left else f", about {_clock(progress.left)} left"
-    line = f"{progress.done}/{progress.total}  {_name(progress.entry)}: {found}  ({money(progress.usd)}{left})"
-    print(line, file=sys.stderr)
-
-
-def _name(entry: Entry) -> str:
-    return f"{entry.cell.data}  {entry.label}  seed {entry.cell.seed}"
-
-
-def _clock(seconds: float) -> str:
-    hours, rest = divmod(round(seconds), 3600)
-    return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s"
-
-
-def _fetch_weights(found: Sequence[Entry]) -> None:
+def _fetch_weights(configs: Sequence[RunConfig]) -> None:
     from ipo.experiments.cli.pulling import ensure_local_weights
-    from ipo.experiments.compare.protocols import run_config
     from ipo.programs.lm.connect import is_local
 
-    for name in {config.lm for entry in found if (config := run_config(entry.cell))}:
-        if is_local(name):
-            ensure_local_weights(name)
+    for name in {config.lm for config in configs if config.needs_lm and is_local(config.lm)}:
+        ensure_local_weights(name)

@@ -6,7 +6,9 @@ import json
 import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from ipo.experiments.cli.options import Clip, Data, Describer, Json, Lm
 from ipo.metrics.errors import InputError
@@ -22,13 +24,22 @@ KEYS = (
 
 
 def doctor(
-    lm: Lm = None, clip: Clip = None, describer: Describer = None, data: Data = None, as_json: Json = False
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[key=value …]", help="settings of `ipo optimize`")
+    ] = None,
+    lm: Lm = None,
+    clip: Clip = None,
+    describer: Describer = None,
+    data: Data = None,
+    as_json: Json = False,
 ) -> int:
     """Say what is installed, which models and keys are there, what a run would do and cost."""
     from ipo.experiments.run.config import load_config
+    from ipo.experiments.run.environment import PACKAGES
     from ipo.experiments.run.estimate import estimate
     from ipo.experiments.run.live_view import Ui
-    from ipo.experiments.run.pipeline import PACKAGES, prepare
+    from ipo.experiments.run.plan import plan
+    from ipo.experiments.run.prepare import prepare
     from ipo.metrics.cache import cache_dir
     from ipo.metrics.text_tower import text_path
     from ipo.programs.lm import weights
@@ -41,13 +52,14 @@ def doctor(
         "keys": {name: "set" if os.environ.get(name) else "not set" for name in KEYS},
     }
     try:
-        config = load_config(None, lm=lm, clip=clip, describer=describer, data=data)
-        prepared = prepare(config, Ui(config.steps, quiet=True))
+        config = load_config(None, words or [], lm=lm, clip=clip, describer=describer, data=data)
+        planned = plan(config)
+        prepared = prepare(planned, Ui(config.steps, quiet=True))
         findings["device"] = prepared.clip.device
         findings["clip"] = f"{prepared.clip.name}, context {prepared.clip.context_length} tokens"
         findings["text path"] = text_path(prepared.clip.model)
-        findings["data"] = f"{prepared.data.name}, {len(prepared.data.class_names)} classes"
-        findings["would run"] = estimate(config, prepared)
+        findings["data"] = f"{planned.data.name}, {len(planned.data.class_names)} classes"
+        findings["would run"] = estimate(planned)
         findings["problem"] = None
     except InputError as error:
         findings["problem"] = str(error)

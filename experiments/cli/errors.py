@@ -47,8 +47,8 @@ def _failure(error: Exception) -> str | None:
         return None
     from dspy.utils.exceptions import AdapterParseError, LMError
 
-    from ipo.programs.optimizer import NothingUsable
-    from ipo.programs.record.journal import redact
+    from ipo.programs.record.redaction import redact
+    from ipo.programs.search import NothingUsable
 
     if isinstance(error, NothingUsable):
         return str(error)

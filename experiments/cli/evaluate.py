@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ipo.experiments.cli.options import Clip, Data, Json, Part, Seed, examples
 from ipo.metrics.errors import InputError
+
+if TYPE_CHECKING:
+    from ipo.experiments.run.result import Comparison
 
 EXAMPLES = examples("ipo evaluate --template 'a photo of a <CLASS>.' --template 'a sketch of a <CLASS>.'")
 
@@ -27,13 +30,13 @@ def evaluate(
     """Score templates on a data set; later ones are compared with the first."""
     from ipo.experiments.data import load_data
     from ipo.experiments.run.live_view import Ui
-    from ipo.experiments.run.pipeline import clusters
     from ipo.experiments.run.result import comparison
+    from ipo.experiments.tasks.classification import clusters
     from ipo.metrics.clip import load_clip
     from ipo.metrics.reward import ClipReward
     from ipo.metrics.template import check, read_templates
 
-    wanted = [*(template or []), *(read_templates(templates_file) if templates_file else [])]
+    wanted = [*(template or []), *(read_templates(templates_file) if templates_file else ())]
     if not wanted:
         raise InputError("give at least one template, with --template or --templates-file.")
     if part not in ("train", "val", "test"):
@@ -51,7 +54,7 @@ def evaluate(
         [item.picture for item in items], [item.label for item in items], progress=ui.pictures(part)
     )
     scores = reward.score(wanted, pictures)
-    groups = clusters(items, drawn)
+    groups = clusters(items, drawn.variants)
     rows = [{"template": score.template, **_row(comparison(scores[0], score, groups))} for score in scores]
     if as_json:
         about = {"data": drawn.name, "part": part, "clip": encoder.name, "fingerprint": encoder.fingerprint}
@@ -61,8 +64,15 @@ def evaluate(
     return 0
 
 
-def _row(compared: dict[str, Any]) -> dict[str, Any]:
-    return {**compared["optimised"], "difference_to_first": compared["difference"]}
+def _row(compared: Comparison) -> dict[str, Any]:
+    score = compared.optimised
+    return {
+        "accuracy": score.value,
+        "loss": score.loss,
+        "n": score.n,
+        "ci95": list(score.ci95),
+        "difference_to_first": compared.difference.model_dump(mode="json"),
+    }
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:

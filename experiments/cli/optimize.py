@@ -19,6 +19,7 @@ from ipo.metrics.errors import InputError
 
 if TYPE_CHECKING:
     from ipo.experiments.run.config import RunConfig
+    from ipo.experiments.run.result import Comparison, Measured, RunResult
 
 EXAMPLES = examples(
     "ipo optimize",
@@ -71,22 +72,24 @@ def optimize(
     }
     config = _configure(words or [], flags, resume)
     check_name(config.clip)
-    if is_local(config.lm):
+    if dry_run:
+        from ipo.experiments.run.estimate import estimate
+        from ipo.experiments.run.plan import plan
+
+        forecast = estimate(plan(config, ready=False))
+        print(json.dumps(forecast, indent=2) if as_json else _forecast_text(forecast))
+        return 0
+    if config.needs_lm and is_local(config.lm):
         ensure_local_weights(config.lm)
     ui = Ui(config.steps, quiet=quiet)
     from ipo.experiments.run import pipeline
+    from ipo.experiments.run.files import content_of
 
-    if dry_run:
-        from ipo.experiments.run.estimate import estimate
-
-        forecast = estimate(config, pipeline.prepare(config, ui))
-        print(json.dumps(forecast, indent=2) if as_json else _forecast_text(forecast))
-        return 0
     folder = resume or out or _default_folder(config)
     with showing_warnings(ui):
         outcome = pipeline.optimize(config, folder, ui, resume=resume is not None)
     if as_json:
-        print(json.dumps(outcome.result, indent=2, ensure_ascii=False))
+        print(json.dumps(content_of(outcome.result), indent=2, ensure_ascii=False))
     else:
         print(summary(outcome.result, folder))
     if outcome.stopped:
@@ -136,42 +139,43 @@ def _forecast_text(forecast: dict[str, Any]) -> str:
                 f"{role}: {part['name']}, about {part['calls']:,} calls, {part['tokens_in']:,} tokens in, "
                 f"{part['tokens_out']:,} out, {money(part['usd'])}"
             )
+    if not lines:
+        return "no language model is asked; it costs nothing."
     minutes = max(1, round(forecast["seconds"] / 60))
     together = f"together: {money(forecast['usd'])}, about {minutes} min of waiting for answers; nothing was asked yet"
     return "\n".join([*lines, together])
 
 
-def summary(result: dict[str, Any], folder: Path) -> str:
+def summary(result: RunResult, folder: Path) -> str:
     """Word a result for a person: the template, what it gains where, how sure that is, what to do next."""
     from ipo.experiments.run.live_view import money
     from ipo.experiments.run.result import verdict
 
     quoted = shlex.quote(str(folder))
-    found_on = "search and selection" if "selection" in result["scores"] else "search"
-    lines = ["", f"  {result['template']}", ""]
-    head = f"  {'pictures':10} {'n':>6}  {'initial':>22}  {'optimised':>22}  {'difference':>24}"
-    lines.append(head)
-    for name, score in result["scores"].items():
-        gain = score["difference"]
-        lines.append(
-            f"  {name:10} {score['initial']['n']:6,}  {_accuracy(score['initial']):>22}  "
-            f"{_accuracy(score['optimised']):>22}  {100 * gain['mean']:+7.2f} "
-            f"[{100 * gain['ci95'][0]:+.2f}, {100 * gain['ci95'][1]:+.2f}]"
-        )
-    if result["harmonic_mean"]:
-        h = result["harmonic_mean"]
-        lines.append(f"  harmonic mean of test and new: {100 * h['initial']:.2f} → {100 * h['optimised']:.2f}")
+    found_on = "search and selection" if "selection" in result.scores else "search"
+    unit, measure = result.reward.unit, result.reward.measure
+    rows: dict[str, Comparison] = {f"{part}": score for part, score in result.scores.items()}
+    rows |= {f"test, {name}": score for name, score in result.other_measures.items()}
+    width = max(10, *map(len, rows))
+    lines = ["", f"  {result.template}", ""]
+    lines.append(f"  {unit:{width}} {'n':>6}  {'initial':>22}  {'optimised':>22}  {'difference':>24}")
+    lines += [f"  {part:{width}} {_row(score)}" for part, score in rows.items()]
+    if h := result.harmonic_mean:
+        lines.append(f"  harmonic mean of test and new: {100 * h.initial:.2f} → {100 * h.optimised:.2f}")
     lines += [
-        f"  accuracy in percent with 95 % intervals; the template was found on {found_on} pictures only",
+        f"  {measure} in percent with 95 % intervals; the template was found on {found_on} {unit} only",
         "",
+        "  " + verdict(result),
     ]
-    lines.append("  " + verdict(result))
-    used = result["lm"]["optimizer"]
-    lines.append(
-        f"  {result['templates_scored']} templates in {result['seconds']['total']:.0f} s; {used['name']}: "
-        f"{used['calls']} calls, {used['tokens_in'] + used['tokens_out']:,} tokens, {money(used['usd'])}"
-    )
+    tried = f"{result.templates_scored} templates in {result.seconds['total']:.0f} s"
+    if result.looked_at:
+        tried += f", {result.looked_at:,} more looked at"
+    used = result.lm.optimizer
+    asked = "no language model"
+    if used:
+        asked = f"{used.name}: {used.calls} calls, {used.tokens_in + used.tokens_out:,} tokens, {money(used.usd)}"
     lines += [
+        f"  {tried}; {asked}",
         f"  run directory: {folder}   (journal.jsonl holds every request and reply)",
         f"  read: {folder / 'report.html'}",
         f"  next: ipo predict {quoted} PICTURES, or ipo export {quoted} --to open_clip --out DIR",
@@ -179,6 +183,14 @@ def summary(result: dict[str, Any], folder: Path) -> str:
     return "\n".join(lines)
 
 
-def _accuracy(score: dict[str, Any]) -> str:
-    low, high = score["ci95"]
-    return f"{100 * score['accuracy']:6.2f} [{100 * low:.1f}, {100 * high:.1f}]"
+def _row(score: Comparison) -> str:
+    gain = score.difference
+    return (
+        f"{score.initial.n:6,}  {_percent(score.initial):>22}  {_percent(score.optimised):>22}  "
+        f"{100 * gain.mean:+7.2f} [{100 * gain.ci95[0]:+.2f}, {100 * gain.ci95[1]:+.2f}]"
+    )
+
+
+def _percent(score: Measured) -> str:
+    low, high = score.ci95
+    return f"{100 * score.value:6.2f} [{100 * low:.1f}, {100 * high:.1f}]"

@@ -45,11 +45,10 @@ class WithSettings(TyperCommand):
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write the settings, then the examples."""
-        from ipo.experiments.run.config import RunConfig
+        from ipo.experiments.run.config import settings
 
         rows = [
-            (name if field.default is None else f"{name}={field.default}", field.description or "")
-            for name, field in RunConfig.model_fields.items()
+            (one.name if one.default is None else f"{one.name}={one.default}", one.description) for one in settings()
         ]
         with formatter.section("Settings, in CONFIG.yaml or as key=value, with their defaults"):
             formatter.write_dl(rows)

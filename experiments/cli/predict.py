@@ -17,7 +17,7 @@ from ipo.metrics.errors import InputError
 from ipo.metrics.printable import printable
 
 if TYPE_CHECKING:
-    from ipo.metrics.clip import Floats
+    from ipo.metrics.arrays import Floats
 
 EXAMPLES = examples("ipo predict runs/RUN holiday/ cat.jpg --format csv > labels.csv")
 

@@ -6,12 +6,12 @@ python -m ipo.experiments.cli.reference > docs/command-line.md
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import typer
 
 from ipo.experiments.cli.app import app
-from ipo.experiments.run.config import FREE_KEYS, RunConfig, build
+from ipo.experiments.run.config import FREE_KEYS, build, dotted, settings
 
 HEAD = """# Command line
 
@@ -60,22 +60,14 @@ def _sections(command: Any, path: str) -> Iterator[str]:
 
 
 def _settings() -> Iterator[str]:
-    presets = {name: build({"preset": name}, where="the reference") for name in ("paper", "code")}
+    presets = [dotted(build({"preset": name}, where="the reference").model_dump()) for name in ("paper", "code")]
     rows = []
-    for name, field in RunConfig.model_fields.items():
-        if name == "preset":
-            differ = ["", ""]
-        else:
-            differ = [
-                "" if getattr(preset, name) == field.default else f"`{_value(getattr(preset, name))}`"
-                for preset in presets.values()
-            ]
-        meaning = field.description or ""
-        allowed = _allowed(field.annotation)
-        if allowed:
-            meaning += f" ({', '.join(allowed)})"
-        star = " *" if name in FREE_KEYS else ""
-        rows.append((f"`{name}`{star}", f"`{_value(field.default)}`", *differ, _text(meaning)))
+    for one in settings():
+        values = [preset.get(one.name, one.default) for preset in presets]
+        differ = ["" if one.name == "preset" or value == one.default else f"`{_value(value)}`" for value in values]
+        allowed = f" ({', '.join(one.allowed)})" if one.allowed else ""
+        star = " *" if one.name in FREE_KEYS else ""
+        rows.append((f"`{one.name}`{star}", f"`{_value(one.default)}`", *differ, _text(one.description + allowed)))
     yield from _table(("setting", "default", "paper", "code", "meaning"), rows)
 
 
@@ -101,11 +93,6 @@ def _meaning(param: Any) -> str:
 def _examples(epilog: str) -> str:
     _, _, examples = epilog.partition(":")
     return "\n".join(line.strip() for line in examples.strip().splitlines())
-
-
-def _allowed(annotation: Any) -> list[str]:
-    """Return the values of a setting that has few."""
-    return [str(value) for value in get_args(annotation)] if get_origin(annotation) is Literal else []
 
 
 def _value(value: Any) -> str:

@@ -23,7 +23,7 @@ def report(
     from ipo.experiments.report import compare_page, run_page
     from ipo.experiments.report.gather import gather
     from ipo.experiments.report.page import FILE_NAME
-    from ipo.experiments.run.result import write_text
+    from ipo.experiments.run.files import write_text
 
     gathered = [gather(folder) for folder in runs]
     file = out or (runs[0] if len(runs) == 1 else Path()) / FILE_NAME

@@ -46,9 +46,11 @@ def sweep(
 ) -> int:
     """Run a Weights & Biases sweep: with a key its server's agents, without one the same search on this machine."""
     from ipo.experiments.cli.pulling import ensure_local_weights
+    from ipo.experiments.compare.runner import run_all, tell
     from ipo.experiments.compare.sweep_file import read_sweep
-    from ipo.experiments.compare.sweep_runs import plan_runs, run_all, table, tell
-    from ipo.experiments.executors.base import Failure, make_executor
+    from ipo.experiments.compare.sweep_runs import plan_runs, table
+    from ipo.experiments.executors import make_executor
+    from ipo.experiments.executors.base import Failure
     from ipo.programs.lm.connect import is_local
 
     workers = make_executor(executor)
@@ -68,16 +70,16 @@ def sweep(
     if dry_run:
         print(_forecast(planned))
         return 0
-    for name in sorted({run.config.lm for run in planned if is_local(run.config.lm)}):
+    for name in sorted({run.config.lm for run in planned if run.config.needs_lm and is_local(run.config.lm)}):
         ensure_local_weights(name)
-    outcomes = run_all(planned, workers, lambda index, outcome: tell(planned, index, outcome))
+    outcomes = run_all(planned, [run.finished() for run in planned], workers, tell).contents
     print(table(read, planned, outcomes))
     print(f"runs: {folder}", file=sys.stderr)
     if any(run.config.track == "wandb" for run in planned):
         print(f"logged offline; upload with: wandb sync {folder}/*/wandb/offline-run-*", file=sys.stderr)
     if any(isinstance(outcome, Failure) for outcome in outcomes):
         return 1
-    return 3 if any(not isinstance(outcome, Failure) and outcome.stopped for outcome in outcomes) else 0
+    return 3 if any(outcome and not isinstance(outcome, Failure) and outcome.stopped for outcome in outcomes) else 0
 
 
 def _online() -> bool:
@@ -113,7 +115,7 @@ def _create(sweep: Sweep) -> str:
         with redirect_stdout(sys.stderr):
             name = wandb.sweep(content, entity=sweep.content.get("entity"), project=project)
     except Exception as error:
-        from ipo.programs.record.journal import redact
+        from ipo.programs.record.redaction import redact
 
         reason = redact(" ".join(str(error).split()))[:200]
         raise InputError(
@@ -127,7 +129,7 @@ def _create(sweep: Sweep) -> str:
 
 def _refuse_secrets(sweep: Sweep) -> None:
     """A sweep's command and values are kept by the server and handed to every agent."""
-    from ipo.programs.record.journal import redacted
+    from ipo.programs.record.redaction import redacted
 
     if redacted(sweep.content) != sweep.content or re.search(r"://[^/\s@'\"]+@", str(sweep.content)):
         raise InputError(
@@ -146,7 +148,8 @@ def _join(target: str, words: Sequence[str], count: int | None, workers: Executo
 
 def _agents(sweep_id: str, count: int | None, workers: Executor) -> int:
     """Run W&B's own agents in processes of their own until the sweep ends; they share it."""
-    from ipo.experiments.executors.base import Here, Pool
+    from ipo.experiments.executors.here import Here
+    from ipo.experiments.executors.pool import Pool
 
     if not isinstance(workers, (Here, Pool)):
         raise InputError("a sweep with a server is shared by machines: run `ipo sweep ENTITY/PROJECT/ID` on each.")
@@ -190,12 +193,12 @@ def _forecast(planned: Sequence[SweepRun]) -> str:
     """Say what would be run and what it would cost; nothing is asked, no picture is opened."""
     from ipo.experiments.run.estimate import estimate
     from ipo.experiments.run.live_view import money
-    from ipo.experiments.run.pipeline import plan
+    from ipo.experiments.run.plan import plan
 
     lines, usd = [], []
     for run in planned:
         try:
-            forecast: dict[str, Any] = estimate(run.config, plan(run.config))
+            forecast: dict[str, Any] = estimate(plan(run.config, ready=False))
         except InputError as error:
             lines.append(f"{run.folder.name}: would fail: {error}")
             continue

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ipo.experiments.compare.grid import Entry, reason
+from ipo.experiments.compare.cell import shared_config
+from ipo.experiments.compare.grid import Entry
 from ipo.experiments.compare.grid_file import GridConfig
 from ipo.experiments.compare.methods import METHODS
-from ipo.experiments.compare.protocols import shared_config
 from ipo.experiments.compare.published import ablations_of, published_rows, section
+from ipo.experiments.compare.runner import reason
 from ipo.experiments.compare.tables import Table, build_table, to_csv, to_json, to_markdown
 from ipo.experiments.compare.text_table import plain
 from ipo.experiments.executors.base import Failure
-from ipo.experiments.run.result import write_text
+from ipo.experiments.run.files import write_text
 
 FORMS = ("md", "csv", "json")
 

@@ -1,4 +1,4 @@
-"""Examining what a method has learnt on sealed test pictures, picture by picture."""
+"""Examining what a method has learnt on sealed test pictures, unit by unit."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ipo.experiments.compare.methods import Fitted
+from ipo.experiments.compare.methods import Absent, Fitted
 from ipo.experiments.data import DataSet, Item
-from ipo.experiments.run.pipeline import clusters
+from ipo.experiments.run.plan import SPLIT_SEED
+from ipo.experiments.tasks.base import Encoded, Task
+from ipo.metrics.clip import Clip
 from ipo.metrics.features import FeatureStore
-from ipo.metrics.reward import ClipReward, Score
+from ipo.metrics.reward import Reward, Score
+from ipo.programs.record.score_keeper import units_of
 
 
 @dataclass(frozen=True)
@@ -32,31 +35,45 @@ class Exam:
     data: DataSet
 
 
-def score(fitted: Fitted, reward: ClipReward, items: Sequence[Item]) -> Score:
-    """Score what a method has learnt on labelled pictures of the reward's classes."""
-    pictures = reward.encode([item.picture for item in items], [item.label for item in items])
-    return reward.score_embeddings("", fitted.class_embeddings(reward.class_names), pictures)
+def score(fitted: Fitted, reward: Reward, encoded: Encoded) -> Score:
+    """Score what a method has learnt on units of the reward's classes.
+
+    Raises:
+        Absent: it is more than one template, and the reward takes templates only.
+    """
+    by_embeddings = getattr(reward, "score_embeddings", None)
+    if by_embeddings is not None:
+        found: Score = by_embeddings("", fitted.class_embeddings(reward.class_names), encoded.units)
+        return found
+    if fitted.templates is None or len(fitted.templates) > 1:
+        raise Absent("this reward scores single templates only")
+    return reward.score([fitted.templates[0][0]], encoded.units)[0]
 
 
 def summary(score: Score) -> dict[str, Any]:
-    """Return `accuracy`, `loss` and `n`, rounded as in `result.json`."""
-    return {"accuracy": round(score.accuracy, 6), "loss": round(score.loss, 6), "n": score.n}
+    """Return `value`, `loss` and `n`, rounded as in `result.json`."""
+    return {"value": round(score.value, 6), "loss": round(score.loss, 6), "n": score.n}
 
 
-def examine(fitted: Fitted, exam: Exam, store: FeatureStore) -> dict[str, Any]:
+def evaluate(fitted: Fitted, exam: Exam, task: Task, clip: Clip, store: FeatureStore) -> dict[str, Any]:
     """Open the test pictures and score.
 
     Returns:
-        `accuracy`, `loss` and `n`; `classes`, how many compete; `hits`, a `0` or `1` a picture; `groups`, a number a
-        picture, equal for those that are not independent; `split`, see `DataSet.split`.
+        `value`, `loss` and `n`; `classes`, how many compete; `hits`, a `0` or `1` a unit, or `values`, a number a unit;
+        `groups`, a number a unit, equal for those that are not independent; `split`, see `DataSet.split`.
     """
-    found = score(fitted, ClipReward(store.clip, exam.class_names, store), exam.items)
+    reward = task.reward(clip, exam.class_names, store)
+    encoded = task.encode(reward, exam.items, seed=SPLIT_SEED, variants=exam.data.variants)
+    found = score(fitted, reward, encoded)
     numbers: dict[str, int] = {}
-    groups = [numbers.setdefault(group, len(numbers)) for group in clusters(exam.items, exam.data)]
+    groups = None
+    if encoded.groups is not None:
+        groups = [numbers.setdefault(group, len(numbers)) for group in encoded.groups]
+    units = units_of(found)
     return {
         **summary(found),
         "classes": len(exam.class_names),
-        "hits": found.bits,
+        ("hits" if isinstance(units, str) else "values"): units,
         "groups": groups,
         "split": exam.data.split,
     }

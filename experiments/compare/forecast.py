@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ipo.experiments.compare.cell import FILE_NAME, run_config
 from ipo.experiments.compare.grid import Entry
-from ipo.experiments.compare.protocols import FILE_NAME, run_config
-from ipo.experiments.data import load_data
-from ipo.experiments.run.config import RunConfig
 from ipo.experiments.run.estimate import estimate
 from ipo.experiments.run.live_view import money
-from ipo.experiments.run.pipeline import SPLIT_SEED, Plan, draw_for, plan
-from ipo.programs.lm.connect import Backend, find_backend, is_local
+from ipo.experiments.run.plan import plan
 
 
 def forecast(found: Sequence[Entry]) -> dict[str, Any]:
@@ -23,7 +20,7 @@ def forecast(found: Sequence[Entry]) -> dict[str, Any]:
         together. `usd` is None where a price is not known. Replies that rows share through the cache count for each.
 
     Raises:
-        InputError: an unknown language model, or its key is missing.
+        InputError: there can be no such language model.
     """
     rows: dict[str, dict[str, Any]] = {}
     known: dict[tuple[str, str], dict[str, Any]] = {}
@@ -40,7 +37,7 @@ def forecast(found: Sequence[Entry]) -> dict[str, Any]:
             continue
         key = (entry.label, entry.cell.data)  # the seed changes the pictures drawn, not their number
         if key not in known:
-            known[key] = estimate(config, _plan(config))
+            known[key] = estimate(plan(config, ready=False))
         asked = [role for role in (known[key]["optimizer"], known[key]["describer"]) if role]
         row["calls"] += sum(role["calls"] for role in asked)
         row["tokens"] += sum(role["tokens_in"] + role["tokens_out"] for role in asked)
@@ -73,14 +70,3 @@ def forecast_text(forecast: dict[str, Any]) -> str:
             "another; encoding pictures and texts comes on top. Nothing was asked yet.",
         ]
     )
-
-
-def _plan(config: RunConfig) -> Plan:
-    if not is_local(config.lm):
-        return plan(config)
-    # The weights may not be here yet: a local model is known to cost nothing without them.
-    data = load_data(config.data, seed=SPLIT_SEED, task=config.task)
-    describer = None
-    if config.describer not in ("clip", "none"):
-        describer = find_backend(config.describer, role="describer", api_base=config.describer_api_base)
-    return Plan(data, draw_for(data, config), Backend(config.lm, None, lambda *_: 0.0, small=True), describer)

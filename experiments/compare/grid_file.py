@@ -11,7 +11,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ipo.experiments.compare.published import ablated_settings
-from ipo.experiments.run.config import RunConfig, read_words, read_yaml
+from ipo.experiments.compare.setting_names import setting_names, todays_names
+from ipo.experiments.run.config import dotted, nested, overlaid, read_words, read_yaml
 from ipo.metrics.errors import InputError
 from ipo.metrics.nearest import did_you_mean
 
@@ -135,8 +136,8 @@ def _file(name: str) -> Path:
 
 def _with_words(values: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
     given = read_words(words)
-    known = [*GridConfig.model_fields, *RunConfig.model_fields]
-    strange = next((key for key in given if key not in known), None)
+    known = [*GridConfig.model_fields, *setting_names()]
+    strange = next((key for key in given if not todays_names(key) & {*known}), None)
     if strange is not None:
         raise InputError(
             f"unknown key {strange!r}{did_you_mean(strange, known)}; give a key of the grid or a setting of a run."
@@ -145,8 +146,8 @@ def _with_words(values: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
     shared = {key: value for key, value in given.items() if key not in of_the_grid}
     values = {**values, **of_the_grid}
     settings = values.get("settings", {})
-    if shared and isinstance(settings, dict):
-        values["settings"] = {**settings, **shared}
+    if shared and isinstance(settings, dict) and all(isinstance(key, str) for key in settings):
+        values["settings"] = dotted(overlaid(nested(settings), nested(shared)))
     return values
 
 

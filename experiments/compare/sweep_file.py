@@ -16,8 +16,9 @@ from typing import Any
 
 import yaml
 
+from ipo.experiments.compare.setting_names import todays_names
 from ipo.experiments.compare.sweep_parameters import checked, drawn, grid_values
-from ipo.experiments.run.config import RunConfig, build, load_config
+from ipo.experiments.run.config import RunConfig, build, nested, overlaid, read_words, read_yaml
 from ipo.experiments.run.tracking import NUMBERS
 from ipo.metrics.errors import InputError
 from ipo.metrics.nearest import did_you_mean
@@ -42,7 +43,7 @@ class Sweep:
         name: of the sweep; the file's stem when it has none.
         method: `grid`, `random` or `bayes`.
         parameters: dotted setting → `{"value": …}`, `{"values": […]}` or a distribution.
-        words: settings of every run: those that the command fixes, then those of the command line.
+        given: settings of every run: those that the command fixes, then those of the command line.
         metric: which number of a run's summary counts, and whether more of it is better; None without one.
         run_cap: most runs; None for no limit.
         content: the file as it was, with `command` filled in: what a server is sent.
@@ -51,7 +52,7 @@ class Sweep:
     name: str
     method: str
     parameters: dict[str, dict[str, Any]]
-    words: tuple[str, ...]
+    given: dict[str, Any]
     metric: tuple[str, bool] | None
     run_cap: int | None
     content: dict[str, Any]
@@ -85,10 +86,10 @@ def read_sweep(file: Path, words: Sequence[str] = ()) -> Sweep:
     if not isinstance(content.get("parameters"), dict) or not content["parameters"]:
         raise InputError(f"{file} has no parameters to sweep.")
     parameters = {name: checked(name, how, file) for name, how in _flat(content["parameters"], file).items()}
+    nested({name: how.get("value", "…") for name, how in parameters.items()})  # notes once how old names are written
     fixed = [word for word in _command_words(content, file) if not _ARGS.fullmatch(word)]
-    twice = next(
-        (name for name in parameters for word in words if word.removeprefix("--").startswith(f"{name}=")), None
-    )
+    keys = [word.removeprefix("--").partition("=")[0] for word in words if "=" in word]
+    twice = next((name for name in parameters if todays_names(name) & todays_names(*keys)), None)
     if twice:
         raise InputError(f"{twice} is swept in {file}; take it from the command line or from the file.")
     cap = content.get("run_cap")
@@ -98,7 +99,7 @@ def read_sweep(file: Path, words: Sequence[str] = ()) -> Sweep:
         name=str(content.get("name") or file.stem),
         method=method,
         parameters=parameters,
-        words=(*fixed, *words),
+        given=_given([*fixed, *words]),
         metric=_metric(content, file),
         run_cap=cap,
         content={**content, "command": [*_command(content), *words]},
@@ -136,12 +137,15 @@ def configure(sweep: Sweep, settings: dict[str, Any]) -> RunConfig:
     """Return the configuration of one run; what an agent's command line would give.
 
     Raises:
-        InputError: see `load_config`.
+        InputError: an unknown setting, or a value of the wrong kind.
     """
-    file = Path(sweep.words[0]) if sweep.words and re.search(r"\.ya?ml$", sweep.words[0]) else None
-    config = load_config(file, sweep.words[1:] if file else sweep.words)
-    given = config.model_dump(include=set(config.model_fields_set))
-    return build({**given, **settings}, where="the sweep")
+    return build(overlaid(sweep.given, nested(settings, note=False)), where="the sweep")
+
+
+def _given(words: list[str]) -> dict[str, Any]:
+    file = Path(words[0]) if words and re.search(r"\.ya?ml$", words[0]) else None
+    values = nested(read_yaml(file)) if file else {}
+    return overlaid(values, nested(read_words(words[1:] if file else words)))
 
 
 def _load(file: Path) -> dict[str, Any]:

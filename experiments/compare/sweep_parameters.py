@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ipo.experiments.run.config import RunConfig
+from ipo.experiments.compare.setting_names import setting_names, todays_names
 from ipo.metrics.errors import InputError
 from ipo.metrics.nearest import did_you_mean
 
@@ -38,8 +38,9 @@ def checked(name: str, how: dict[str, Any], file: Path) -> dict[str, Any]:
     Raises:
         InputError: no such setting, or values or a distribution that cannot be drawn from.
     """
-    if name not in RunConfig.model_fields:
-        raise InputError(f"unknown setting {name!r} is swept in {file}{did_you_mean(name, RunConfig.model_fields)}.")
+    known = setting_names()
+    if not todays_names(name) & {*known}:
+        raise InputError(f"unknown setting {name!r} is swept in {file}{did_you_mean(name, known)}.")
     if "value" in how:
         return how
     try:

@@ -1,48 +1,79 @@
-"""The runs of a sweep on this machine: each an ordinary run directory, begun ones gone on with, finished ones read."""
+"""The runs of a sweep on this machine, each an ordinary run directory, and their table; `runner.py` runs them."""
 
 from __future__ import annotations
 
 import os
 import re
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import statistics
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ipo.experiments.compare.runner import Item, reason
 from ipo.experiments.compare.sweep_file import Sweep, configure, runs
 from ipo.experiments.compare.text_table import plain, text_table
-from ipo.experiments.executors.base import Executor, Failure
+from ipo.experiments.executors.base import Failure
 from ipo.experiments.run.config import RunConfig, is_begun
 from ipo.experiments.run.tracking import summary_of
+from ipo.metrics.errors import InputError
+
+if TYPE_CHECKING:
+    from ipo.experiments.run.pipeline import Outcome
+    from ipo.experiments.run.result import RunResult
 
 LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
-class SweepRun:
-    """One run of a sweep.
+class SweepRun(Item["Outcome"]):
+    """One run of a sweep; its label leaves the seed out, which does not change how long a run takes.
 
     Attributes:
         settings: what was swept, and its value here.
         config: the whole configuration.
-        folder: the run directory, absolute.
         group: of W&B, under which the sweep's runs are found together.
     """
 
     settings: dict[str, Any]
     config: RunConfig
-    folder: Path
     group: str
 
+    @property
+    def name(self) -> str:
+        """The name of the run directory."""
+        return self.folder.name
 
-@dataclass(frozen=True)
-class Ended:
-    """How a run of a sweep ended: the content of its `result.json`, and the budget that stopped it, or None."""
+    @property
+    def record(self) -> Path:
+        """The run directory."""
+        return self.folder
 
-    result: dict[str, Any]
-    stopped: str | None
+    def finished(self) -> Outcome | None:
+        """Read the run of an earlier session; a damaged one is left to `run`, which says what is wrong with it."""
+        from ipo.experiments.run.pipeline import finished
+
+        with suppress(InputError):
+            return finished(self.folder)
+        return None
+
+    def run(self) -> Outcome:
+        """Do the run, or resume it.
+
+        Raises:
+            InputError: see `optimize`.
+        """
+        from ipo.experiments.run.live_view import Ui
+        from ipo.experiments.run.pipeline import optimize
+
+        begun = is_begun(self.config, self.folder, instead="another --out")
+        with _group(self.group):
+            return optimize(self.config, self.folder, Ui(self.config.steps, quiet=True), resume=begun)
+
+    def said(self, content: Outcome) -> str:
+        """Give the gain and the template."""
+        return f"{100 * content.result.scores['test'].difference.mean:+.2f}  {content.result.template}"
 
 
 def plan_runs(sweep: Sweep, out: Path, count: int | None = None) -> list[SweepRun]:
@@ -57,74 +88,63 @@ def plan_runs(sweep: Sweep, out: Path, count: int | None = None) -> list[SweepRu
         config = configure(sweep, settings)
         folder = (out / f"{number:02d}-{_short_name(swept)}").absolute()
         is_begun(config, folder, instead="another --out")
-        planned.append(SweepRun(swept, config, folder, sweep.name))
+        row = _short_name({name: value for name, value in swept.items() if name != "seed"})
+        planned.append(SweepRun(row, folder, swept, config, sweep.name))
     return planned
 
 
-def run_all(
-    planned: Sequence[SweepRun], executor: Executor, on_done: Callable[[int, Ended | Failure], None]
-) -> list[Ended | Failure]:
-    """Do every run that is not finished; one that fails does not stop the others."""
-    return executor.run(run_one, planned, on_done)
-
-
-def run_one(run: SweepRun) -> Ended:
-    """Do one run; the function that executors call.
-
-    Raises:
-        InputError: see `optimize`.
-    """
-    from ipo.experiments.run.live_view import Ui
-    from ipo.experiments.run.pipeline import optimize
-
-    begun = is_begun(run.config, run.folder, instead="another --out")
-    with _group(run.group):
-        outcome = optimize(run.config, run.folder, Ui(run.config.steps, quiet=True), resume=begun)
-    return Ended(outcome.result, outcome.stopped)
-
-
-def table(sweep: Sweep, planned: Sequence[SweepRun], outcomes: Sequence[Ended | Failure]) -> str:
+def table(sweep: Sweep, planned: Sequence[SweepRun], outcomes: Sequence[Outcome | Failure | None]) -> str:
     """Word the runs as Markdown: what was swept, the gain on the sealed test with its interval, what it cost.
 
     Rows are sorted by the sweep's metric, best first; without a metric they stay in order. Failed ones come last.
+    Where only the seed was swept, the mean over seeds stands below.
     """
     from ipo.experiments.run.live_view import money
 
     metric = sweep.metric[0] if sweep.metric else None
     extra = [metric] if metric and metric != "test/gain" else []
     head = [*sweep.swept, *extra, "gain on the sealed test", "cost", "run"]
+    done = [(run, outcome) for run, outcome in zip(planned, outcomes, strict=True) if outcome is not None]
     rows = []
-    for run, outcome in _sorted(sweep, planned, outcomes):
+    for run, outcome in sorted(done, key=lambda pair: _place(sweep, pair[1])):
         values = [plain(str(run.settings[name])) for name in sweep.swept]
         if isinstance(outcome, Failure):
-            rows.append([*values, *("" for _ in extra), f"failed: {plain(failure_text(outcome))}", "", run.folder.name])
+            rows.append([*values, *("" for _ in extra), f"failed: {plain(reason(outcome))}", "", run.folder.name])
             continue
         numbers = summary_of(outcome.result)
         mean, low, high = (100 * numbers[f"test/{name}"] for name in ("gain", "gain_low", "gain_high"))
         shown = [f"{numbers[name]:.4f}" if name in numbers else "" for name in extra]
         gain = f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]" + (" (stopped early)" if outcome.stopped else "")
         rows.append([*values, *shown, gain, money(numbers.get("usd")), run.folder.name])
-    return text_table(head, rows)
+    results = [outcome.result for _, outcome in done if not isinstance(outcome, Failure)]
+    below = f"\n\n{over_seeds(results)}" if sweep.swept == ["seed"] and len(results) > 1 else ""
+    return text_table(head, rows) + below
 
 
-def failure_text(failure: Failure) -> str:
-    """Word a failure in one line; what a person can mend needs no name."""
-    return failure.line if failure.kind == "InputError" else f"{failure.kind}: {failure.line}"
+def over_seeds(results: Sequence[RunResult]) -> str:
+    """Word what runs that differ in their seed come to: what one run shows may be luck, their mean is not."""
+    from ipo.metrics.statistics import mean_over_seeds
+
+    gains = mean_over_seeds([100 * result.scores["test"].difference.mean for result in results])
+    search = statistics.fmean(100 * result.scores["search"].difference.mean for result in results)
+    minutes = statistics.fmean(result.seconds["total"] for result in results) / 60
+    kept = sum(result.template == result.initial_template for result in results)
+    return (
+        f"Mean gain on the sealed test over {gains.n} seeds: {gains.mean:+.2f} points "
+        f"[{gains.low:+.2f}, {gains.high:+.2f}] (95 % t interval over seeds; the test {results[0].reward.unit} are the "
+        f"same ones). On the search pictures it looked like {search:+.2f}. The initial template was kept by {kept} of "
+        f"{gains.n}. {minutes:.1f} minutes a run."
+    )
 
 
-def _sorted(
-    sweep: Sweep, planned: Sequence[SweepRun], outcomes: Sequence[Ended | Failure]
-) -> list[tuple[SweepRun, Ended | Failure]]:
-    def place(pair: tuple[SweepRun, Ended | Failure]) -> tuple[int, float]:
-        if isinstance(pair[1], Failure):
-            return (2, 0.0)
-        if sweep.metric is None:
-            return (0, 0.0)
-        name, more = sweep.metric
-        value = summary_of(pair[1].result).get(name)
-        return (1, 0.0) if value is None else (0, -value if more else value)
-
-    return sorted(zip(planned, outcomes, strict=True), key=place)
+def _place(sweep: Sweep, outcome: Outcome | Failure) -> tuple[int, float]:
+    if isinstance(outcome, Failure):
+        return (2, 0.0)
+    if sweep.metric is None:
+        return (0, 0.0)
+    name, more = sweep.metric
+    value = summary_of(outcome.result).get(name)
+    return (1, 0.0) if value is None else (0, -value if more else value)
 
 
 def _short_name(settings: dict[str, Any]) -> str:
@@ -143,13 +163,3 @@ def _group(name: str) -> Iterator[None]:
         yield
     finally:
         del os.environ["WANDB_RUN_GROUP"]
-
-
-def tell(planned: Sequence[SweepRun], index: int, outcome: Ended | Failure) -> None:
-    """Say on stderr that a run has ended."""
-    if isinstance(outcome, Failure):
-        text = f"failed: {failure_text(outcome)}"
-    else:
-        gain = outcome.result["scores"]["test"]["difference"]["mean"]
-        text = f"{100 * gain:+.2f}  {outcome.result['template']}"
-    print(f"{planned[index].folder.name}: {text}", file=sys.stderr, flush=True)

@@ -73,11 +73,6 @@ class DataSet:
     hand_written: str | None = None
     split: str = OWN
 
-    @property
-    def different_split(self) -> str | None:
-        """Why results do not compare with those published for this data set; None when they do or none are."""
-        return self.split.removeprefix(DIFFERENT) if self.split.startswith(DIFFERENT) else None
-
     def part(self, part: Part) -> tuple[Item, ...]:
         """Return the items of one part."""
         return {"train": self.train, "val": self.val, "test": self.test}[part]

@@ -8,19 +8,14 @@ compared between executors only at the same number: give `threads`, or set OMP_N
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 import sys
-import threading
 import traceback
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ipo.metrics.errors import InputError
 from ipo.metrics.printable import printable
@@ -51,7 +46,7 @@ class Failure:
     @property
     def line(self) -> str:
         """The message in one line, without secrets that a server may have echoed, at most 300 characters."""
-        from ipo.programs.record.journal import redact
+        from ipo.programs.record.redaction import redact
 
         return printable(redact(" ".join(self.message.split()))[:300])
 
@@ -109,133 +104,6 @@ class Executor(ABC):
     @abstractmethod
     def _outcomes(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
         """Give (index, outcome) as items finish; closing it stops every worker."""
-
-
-def make_executor(spec: str, threads: int | None = None) -> Executor:
-    """Return what a specification names; nothing is started yet.
-
-    Args:
-        spec: `here`, `pool:N` (N processes), `ray` (on this machine) or `ray:ADDRESS` (an existing cluster).
-        threads: for each item. None takes OMP_NUM_THREADS; without that, `here` leaves all cores to each item, a pool
-            shares them out, and Ray gives one.
-
-    Raises:
-        InputError: no such executor, or Ray is not installed.
-    """
-    if threads is None and os.environ.get("OMP_NUM_THREADS", "").isdecimal():
-        threads = max(1, int(os.environ["OMP_NUM_THREADS"]))
-    kind, colon, rest = spec.partition(":")
-    if spec == "here":
-        return Here(threads)
-    if kind == "pool" and rest.isdecimal() and int(rest) > 0:
-        return Pool(int(rest), threads or max(1, (os.cpu_count() or 1) // int(rest)))
-    if kind == "ray" and bool(colon) == bool(rest):
-        from ipo.experiments.executors.ray import Ray
-
-        return Ray(rest or None, threads or 1)
-    raise InputError(f"there is no executor {spec!r}; there are here, pool:N, ray and ray:ADDRESS.")
-
-
-class Here(Executor):
-    """One item after another in this process."""
-
-    def __init__(self, threads: int | None = None) -> None:
-        self.threads = threads
-
-    def _outcomes(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
-        with computing_with(self.threads):
-            for index, item in enumerate(items):
-                yield index, attempt(function, item)
-
-
-class Pool(Executor):
-    """Processes of their own, each with one item at a time, so that it is known which item a dead worker was at.
-
-    They are spawned, not forked: a fork of a process in which torch has started threads can hang.
-    """
-
-    def __init__(self, workers: int, threads: int) -> None:
-        self.workers = workers
-        self.threads: int = threads
-
-    def _outcomes(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
-        waiting = deque((index, 1) for index in range(len(items)))
-        idle: list[_Worker] = []
-        busy: dict[Connection, tuple[_Worker, int, int]] = {}
-        try:
-            while waiting or busy:
-                while waiting and len(busy) < self.workers:
-                    index, attempt = waiting.popleft()
-                    worker = idle.pop() if idle else _Worker(self.threads)
-                    busy[worker.pipe] = (worker, index, attempt)
-                    worker.give(function, items[index])
-                for pipe in wait(list(busy)):
-                    worker, index, attempt = busy.pop(pipe)  # type: ignore[call-overload]
-                    outcome, alive = worker.take()
-                    if alive:
-                        idle.append(worker)
-                    elif attempt <= RETRIES:
-                        waiting.appendleft((index, attempt + 1))
-                        continue
-                    yield index, outcome
-        finally:
-            for worker in [*idle, *(worker for worker, _, _ in busy.values())]:
-                worker.kill()
-
-
-class _Worker:
-    """One process of a `Pool` and the pipe to it."""
-
-    def __init__(self, threads: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, threads))
-        with computing_with(threads, torch=False):  # inherited: OpenMP reads it before our code runs there
-            self._process.start()
-        theirs.close()
-
-    def give(self, function: Callable[[Any], Any], item: Any) -> None:
-        with suppress(BrokenPipeError):  # it died while idle; `take` finds out
-            self.pipe.send((function, item))
-
-    def take(self) -> tuple[Any, bool]:
-        """Return the outcome and whether the worker lives."""
-        try:
-            return self.pipe.recv(), True
-        except (EOFError, OSError):
-            self._process.join()
-            self.pipe.close()
-            return Failure.died(f"exit code {self._process.exitcode}"), False
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.join()
-        self.pipe.close()
-
-
-def _serve(pipe: Connection, threads: int) -> None:
-    """Answer items until the pipe closes: the life of a worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what ends
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    with computing_with(threads):
-        while True:
-            try:
-                function, item = pipe.recv()
-            except EOFError:
-                return
-            outcome = attempt(function, item)
-            try:
-                pipe.send(outcome)
-            except Exception as error:  # a result that cannot be pickled is the function's fault, not a death
-                pipe.send(Failure.of(error))
-
-
-def _die_with_parent() -> None:
-    """End this worker when a kill −9 took its parent: it would hold its run directory against the next sitting."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def attempt(function: Callable[[I], R], item: I) -> R | Failure:

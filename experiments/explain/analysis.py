@@ -1,4 +1,4 @@
-"""`analysis.json`: why a template won: what each word does, which classes gain, what is confused, what flipped."""
+"""Why a template won: what each word does, which classes gain, what is confused, what flipped."""
 
 from __future__ import annotations
 
@@ -6,33 +6,42 @@ import base64
 import io
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from ipo.experiments.data import Item
+from ipo.experiments.explain.model import Analysis, ClassGain, Confusion, Confusions, Flip, Flips
 from ipo.experiments.explain.word_effects import rounded, word_effects
+from ipo.experiments.run.result import CLASSIFICATION, PartName, RewardNames
 from ipo.metrics.pictures import Picture
-from ipo.metrics.reward import ClipReward, EncodedPictures, Score
+from ipo.metrics.reward import Reward, Score
 
-SCHEMA = 1
+Sealed = Literal["test", "new"]
 MOST_CONFUSIONS = 12
 MOST_FLIPS = 12
 """Pictures shown of each kind; with two dozen thumbnails the file stays well below 400 kB."""
 THUMBNAIL = 96
 """Longest side in pixels."""
-_SEALED = ("test", "new")
+_SEALED: tuple[Sealed, ...] = ("test", "new")
+_UNSELECTED = (
+    "The run kept no selection {unit}, and what words do is not measured on the {unit} that were searched on or on the "
+    "sealed ones. Run with selection=held-back and selection_shots of at least 1 to see it."
+)
+_UNLABELLED = "The {name} reward does not say which class it took each of the {unit} for, so no classes are compared."
 
 
 @dataclass(frozen=True)
 class Compared:
-    """The initial and the chosen template on one part of the pictures.
+    """The initial and the chosen template on one part of the data, n units.
 
     Attributes:
-        items: the n pictures.
-        pictures: the same, encoded.
+        items: the n labelled pictures; empty where units are not single pictures.
+        units: what the reward made of them.
+        labels: int64 (n,), the true label of each unit; None where it has none.
         class_names: the classes that competed, in label order.
         groups: length n, what is not independent of each other.
         initial: the initial template's score.
@@ -40,108 +49,132 @@ class Compared:
     """
 
     items: Sequence[Item]
-    pictures: EncodedPictures
+    units: Any
+    labels: npt.NDArray[np.int64] | None
     class_names: Sequence[str]
     groups: Sequence[str] | None
     initial: Score
     optimised: Score
 
 
-def analyse(parts: Mapping[str, Compared], reward: ClipReward) -> dict[str, Any]:
-    """Return the content of `analysis.json`.
+@dataclass(frozen=True)
+class Labelled(Compared):
+    """A part whose units are labelled pictures, each with one prediction."""
 
-    What words do is measured on selection pictures only: looking at some fifty more templates on the sealed ones would
-    open them fifty times. Everything else retells the two scores that the sealed pictures already have.
+    labels: npt.NDArray[np.int64]
+
+    def right(self, score: Score) -> npt.NDArray[np.bool_]:
+        """Say of each picture whether it was labelled rightly: bool (n,)."""
+        return np.asarray(score.predictions == self.labels)
+
+
+def analyse(
+    parts: Mapping[PartName, Compared],
+    reward: Reward,
+    tokens: Callable[[str], int],
+    names: RewardNames = CLASSIFICATION,
+) -> Analysis:
+    """Explain a template.
+
+    What words do is measured on selection units only: looking at some fifty more templates on the sealed ones would
+    open them fifty times. Everything else retells the two scores that the sealed units already have.
 
     Args:
         parts: by name: `selection`, `test` and, with base and new classes, `new`; others are not looked at.
-        reward: with the classes of the selection pictures.
+        reward: with the classes of the selection units.
+        tokens: how many tokens a word has; see `token_counter`.
+        names: what the reward, its measure and its units are called.
 
     Raises:
         InputError: a picture whose thumbnail is wanted can no longer be read.
     """
-    selection = parts.get("selection")
-    sealed = {name: parts[name] for name in _SEALED if name in parts}
-    found: dict[str, Any] = {"schema": SCHEMA, "words": None}
-    if selection:
-        found["words"] = word_effects(reward, selection.pictures, selection.optimised, selection.groups)
+    words, words_missing = None, None
+    if selection := parts.get("selection"):
+        words = word_effects(reward, selection.units, selection.optimised, selection.groups, tokens, names)
     else:
-        found["words_missing"] = (
-            "The run kept no selection pictures, and what words do is not measured on the pictures that were searched "
-            "on or on the sealed ones. Run with selection=held-back and selection_shots of at least 1 to see it."
-        )
-    found["classes"] = [row for name, part in sealed.items() for row in class_rows(name, part)]
-    found["confusions"] = confusions(list(sealed.values()))
-    found["flips"] = flips(list(sealed.values()))
-    return found
+        words_missing = _UNSELECTED.format(unit=names.unit)
+    sealed = {name: part for name in _SEALED if name in parts and (part := _labelled(parts[name]))}
+    if not sealed:
+        missing = _UNLABELLED.format(name=names.name, unit=names.unit)
+        return Analysis(words=words, words_missing=words_missing, classes_missing=missing)
+    return Analysis(
+        words=words,
+        words_missing=words_missing,
+        classes=tuple(row for name, part in sealed.items() for row in class_rows(name, part)),
+        confusions=confusions(list(sealed.values())),
+        flips=flips(list(sealed.values())),
+    )
 
 
-def class_rows(name: str, part: Compared) -> list[dict[str, Any]]:
-    """Return the accuracy of each class that has pictures before and after, and how its mean loss changed (nats)."""
+def _labelled(part: Compared) -> Labelled | None:
+    """Return a part as labelled pictures, or None where something is missing for that."""
+    counts = {part.initial.n, len(part.items), len(part.initial.predictions), len(part.optimised.predictions)}
+    return Labelled(**vars(part)) if part.labels is not None and len(counts) == 1 else None
+
+
+def class_rows(name: Sealed, part: Labelled) -> list[ClassGain]:
+    """Return the value of each class that has pictures before and after, and how its mean loss changed."""
     rows = []
     for label, class_name in enumerate(part.class_names):
-        own = part.pictures.labels == label
+        own = part.labels == label
         if not own.any():
             continue
         initial, optimised = (float(score.hits[own].mean()) for score in (part.initial, part.optimised))
-        row = {"name": class_name, "part": name, "n": int(own.sum())}
-        row |= {"initial": rounded(initial), "optimised": rounded(optimised), "gain": rounded(optimised - initial)}
-        rows.append(row | {"loss_change": rounded((part.optimised.losses - part.initial.losses)[own].mean())})
+        row = ClassGain(
+            name=class_name,
+            part=name,
+            n=int(own.sum()),
+            initial=rounded(initial),
+            optimised=rounded(optimised),
+            gain=rounded(optimised - initial),
+            loss_change=rounded((part.optimised.losses - part.initial.losses)[own].mean()),
+        )
+        rows.append(row)
     return rows
 
 
-def confusions(parts: Sequence[Compared]) -> dict[str, list[dict[str, Any]]]:
+def confusions(parts: Sequence[Labelled]) -> Confusions:
     """Return the pairs (true class, predicted class) whose count fell or rose most, largest change first."""
     before: Counter[tuple[str, str]] = Counter()
     after: Counter[tuple[str, str]] = Counter()
     for part in parts:
         for counts, score in ((before, part.initial), (after, part.optimised)):
-            wrong = np.flatnonzero(~score.hits)
-            pairs = zip(part.pictures.labels[wrong], score.predictions[wrong], strict=True)
+            wrong = np.flatnonzero(~part.right(score))
+            pairs = zip(part.labels[wrong], score.predictions[wrong], strict=True)
             counts.update((part.class_names[true], part.class_names[predicted]) for true, predicted in pairs)
 
-    def largest(sign: int) -> list[dict[str, Any]]:
+    def largest(sign: int) -> tuple[Confusion, ...]:
         changed = [pair for pair in before | after if sign * (after[pair] - before[pair]) > 0]
         changed.sort(key=lambda pair: (-abs(after[pair] - before[pair]), pair))
-        return [
-            {
-                "true": true,
-                "predicted": predicted,
-                "initial": before[true, predicted],
-                "optimised": after[true, predicted],
-            }
-            for true, predicted in changed[:MOST_CONFUSIONS]
-        ]
+        return tuple(
+            Confusion(true=pair[0], predicted=pair[1], initial=before[pair], optimised=after[pair])
+            for pair in changed[:MOST_CONFUSIONS]
+        )
 
-    return {"vanished": largest(-1), "appeared": largest(1)}
+    return Confusions(vanished=largest(-1), appeared=largest(1))
 
 
-def flips(parts: Sequence[Compared]) -> dict[str, Any]:
+def flips(parts: Sequence[Labelled]) -> Flips:
     """Return pictures that were wrong and are right now (gained), and the other way round (lost)."""
-
-    def rows(gained: bool) -> tuple[list[dict[str, str]], int]:
-        flipped = [
-            (part, int(i))
-            for part in parts
-            for i in np.flatnonzero(
-                part.optimised.hits & ~part.initial.hits if gained else part.initial.hits & ~part.optimised.hits
-            )
-        ]
-        return [_flip(part, i) for part, i in _spread(flipped)], len(flipped)
-
-    (gained, gained_total), (lost, lost_total) = rows(True), rows(False)
-    return {"gained": gained, "lost": lost, "gained_total": gained_total, "lost_total": lost_total}
+    gained = [(p, int(i)) for p in parts for i in np.flatnonzero(p.right(p.optimised) & ~p.right(p.initial))]
+    lost = [(p, int(i)) for p in parts for i in np.flatnonzero(p.right(p.initial) & ~p.right(p.optimised))]
+    return Flips(
+        gained=tuple(_flip(part, i) for part, i in _spread(gained)),
+        lost=tuple(_flip(part, i) for part, i in _spread(lost)),
+        gained_total=len(gained),
+        lost_total=len(lost),
+    )
 
 
-def _spread(flipped: Sequence[tuple[Compared, int]]) -> list[tuple[Compared, int]]:
+def _spread(flipped: Sequence[tuple[Labelled, int]]) -> list[tuple[Labelled, int]]:
     """Choose few of many: one a class as far as that goes, and then evenly over the classes."""
     seen: Counter[str] = Counter()
-    turns: dict[int, list[tuple[Compared, int]]] = {}
+    turns: dict[int, list[tuple[Labelled, int]]] = {}
     for part, i in flipped:
         name = part.class_names[part.items[i].label]
         turns.setdefault(seen[name], []).append((part, i))
         seen[name] += 1
-    chosen: list[tuple[Compared, int]] = []
+    chosen: list[tuple[Labelled, int]] = []
     for turn in sorted(turns):
         candidates = turns[turn]
         room = min(MOST_FLIPS - len(chosen), len(candidates))
@@ -149,15 +182,15 @@ def _spread(flipped: Sequence[tuple[Compared, int]]) -> list[tuple[Compared, int
     return chosen
 
 
-def _flip(part: Compared, i: int) -> dict[str, str]:
+def _flip(part: Labelled, i: int) -> Flip:
     item, names = part.items[i], part.class_names
-    return {
-        "picture": short_name(item.picture.name),
-        "class": names[item.label],
-        "before": names[part.initial.predictions[i]],
-        "after": names[part.optimised.predictions[i]],
-        "thumbnail": thumbnail(item.picture),
-    }
+    return Flip(
+        picture=short_name(item.picture.name),
+        class_name=names[item.label],
+        before=names[part.initial.predictions[i]],
+        after=names[part.optimised.predictions[i]],
+        thumbnail=thumbnail(item.picture),
+    )
 
 
 def short_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What each word of the chosen template does: how accuracy and loss change when it goes, is neutral, or moves.
+"""What each word of the chosen template does: how value and loss change when it goes, is neutral, or moves.
 
 Readable is not the same as explanatory: a fluent sentence may win through its length or the place of the class name.
 Removing a word shortens the sentence and shifts what follows; a placebo, neutral words of as many tokens, does neither.
@@ -8,74 +8,74 @@ A word matters where both hurt. (Single-word removal: table of word effects in D
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ipo.experiments.explain.model import Shift, Skipped, WordChange, Words
 from ipo.experiments.explain.word_changes import Change, changes, tidy
-from ipo.metrics.reward import ClipReward, EncodedPictures, Score
+from ipo.experiments.run.result import CLASSIFICATION, RewardNames, paired
+from ipo.metrics.evidence import holm
+from ipo.metrics.reward import Reward, Score
 from ipo.metrics.statistics import mean_interval, paired_difference
+
+if TYPE_CHECKING:
+    from ipo.metrics.clip import Clip
 
 LEVEL = 0.05
 """Family-wise error of all changes together."""
 
 
 def word_effects(
-    reward: ClipReward, pictures: EncodedPictures, chosen: Score, groups: Sequence[str] | None
-) -> dict[str, Any]:
-    """Return the `words` entry of `analysis.json`. All changed templates are scored in one call, about 50 of them.
+    reward: Reward,
+    units: Any,
+    chosen: Score,
+    groups: Sequence[str] | None,
+    tokens: Callable[[str], int],
+    names: RewardNames = CLASSIFICATION,
+) -> Words:
+    """Say what each word does. All changed templates are scored in one call, about 50 of them.
 
     Args:
-        reward: with the classes of the run.
-        pictures: selection pictures, never sealed ones.
-        chosen: the chosen template on these pictures, in their order.
+        reward: what was maximised.
+        units: what it made of the selection examples, never of sealed ones.
+        chosen: the chosen template on these units, in their order.
         groups: length n, what is not independent of each other.
-
-    Returns:
-        `change` is changed minus chosen: an accuracy as a fraction, a loss in nats. `ci95` is null where all pictures
-        are one group, which cannot bound it. A placebo's `template` is the first of the wordings in `with`, its numbers
-        are the mean over them; wordings that the CLIP cannot tell apart are there once. `p` is Holm's; offsets count
-        code points.
+        tokens: how many tokens a word has; see `token_counter`.
+        names: what the measure and the units are called.
     """
-    empty = reward.clip.count("")
-    proposed = changes(chosen.template, lambda word: reward.clip.count(word) - empty)
+    proposed = changes(chosen.template, tokens)
     problems: dict[str, str | None] = {}
     for template in (template for change in proposed for template in change.templates):
         if template not in problems:
             same = template == tidy(chosen.template)
             problems[template] = "it is the template itself" if same else reward.problem(template)
     usable = [template for template, reason in problems.items() if reason is None]
-    scores = dict(zip(usable, reward.score(usable, pictures), strict=True))
+    scores = dict(zip(usable, reward.score(usable, units), strict=True))
 
-    rows = [row for change in proposed if (row := _row(change, chosen, scores, groups))]
-    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
-        row |= {"p": rounded(p), "significant": p < LEVEL}
-    skipped = [{"template": template, "reason": reason} for template, reason in problems.items() if reason]
-    return {
-        "part": "selection",
-        "n": chosen.n,
-        "template": chosen.template,
-        "accuracy": rounded(chosen.accuracy),
-        "loss": rounded(chosen.loss),
-        "changes": rows,
-        "skipped": skipped,
-        "note": _note(rows, chosen.n),
-    }
+    found = [row for change in proposed if (row := _row(change, chosen, scores, groups))]
+    corrected = holm([p for _, p in found])
+    rows = [
+        row.model_copy(update={"p": rounded(p), "significant": p < LEVEL})
+        for (row, _), p in zip(found, corrected, strict=True)
+    ]
+    return Words(
+        part="selection",
+        n=chosen.n,
+        template=chosen.template,
+        value=rounded(chosen.value),
+        loss=rounded(chosen.loss),
+        changes=tuple(rows),
+        skipped=tuple(Skipped(template=template, reason=reason) for template, reason in problems.items() if reason),
+        note=_note(rows, chosen.n, names),
+    )
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p-values so that all decisions together keep the error level (Holm 1979), whatever their dependence.
-
-    >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
-    [0.03, 0.06, 0.06]
-    """
-    adjusted = [1.0] * len(p_values)
-    highest = 0.0
-    for rank, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
-        adjusted[i] = highest
-    return adjusted
+def token_counter(clip: Clip) -> Callable[[str], int]:
+    """Return what counts the tokens of a word, without those that begin and end a text."""
+    empty = clip.count("")
+    return lambda word: clip.count(word) - empty
 
 
 def rounded(value: float) -> float:
@@ -85,8 +85,8 @@ def rounded(value: float) -> float:
 
 def _row(
     change: Change, chosen: Score, scores: dict[str, Score], groups: Sequence[str] | None
-) -> dict[str, Any] | None:
-    """Compare one change with the chosen template; None when nothing of it could be scored."""
+) -> tuple[WordChange, float] | None:
+    """Compare one change with the chosen template, with its own p; None when nothing of it could be scored."""
     pairs: list[tuple[Score, str]] = []
     for template, detail in zip(change.templates, change.details, strict=True):
         score = scores.get(template)
@@ -96,36 +96,39 @@ def _row(
     if not pairs:
         return None
     found = [score for score, _ in pairs]
-    hits = np.sum([score.hits for score in found], axis=0)  # wordings that got each picture right, 0 to k
+    hits = np.sum([score.hits for score in found], axis=0)  # added up over the wordings
     losses = np.mean([score.losses for score in found], axis=0)
     k = len(found)
-    accuracy = paired_difference(chosen.hits, hits / k, groups)
-    # The sign-flip test counts in whole numbers, so it sees k times the differences; its p does not depend on scale.
-    p = paired_difference(k * chosen.hits, hits, groups).p
-    loss = mean_interval(losses - chosen.losses, groups)
-    row: dict[str, Any] = {
-        "kind": change.kind,
-        "span": list(change.span),
-        "text": change.text,
-        "template": found[0].template,
-    }
-    if change.kind == "placebo":
-        row["with"] = [detail for _, detail in pairs]
-    elif change.kind == "move":
-        row["to"] = pairs[0][1]
-    return row | {
-        "accuracy": {"change": rounded(accuracy.mean), "ci95": _ends(accuracy.low, accuracy.high)},
-        "loss": {"change": rounded(float((losses - chosen.losses).mean())), "ci95": _ends(*loss)},
-        "p": p,
-    }
+    if chosen.hits.dtype == bool:
+        value = paired_difference(chosen.hits, hits / k, groups)
+        # The sign-flip test counts in whole numbers: it sees k times the differences, which does not change its p.
+        p = paired_difference(k * chosen.hits, hits, groups).p
+    else:
+        value = paired(chosen.hits, hits / k, groups)
+        p = value.p
+    row = WordChange(
+        kind=change.kind,
+        span=change.span,
+        text=change.text,
+        template=found[0].template,
+        wordings=tuple(detail for _, detail in pairs) if change.kind == "placebo" else (),
+        to=pairs[0][1] if change.kind == "move" else None,
+        value=Shift(change=rounded(value.mean), ci95=_ends(value.low, value.high)),
+        loss=Shift(
+            change=rounded(float((losses - chosen.losses).mean())),
+            ci95=_ends(*mean_interval(losses - chosen.losses, groups)),
+        ),
+        significant=False,
+    )
+    return row, p
 
 
-def _ends(low: float, high: float) -> list[float] | None:
-    return [rounded(low), rounded(high)] if math.isfinite(low) and math.isfinite(high) else None
+def _ends(low: float, high: float) -> tuple[float, float] | None:
+    return (rounded(low), rounded(high)) if math.isfinite(low) and math.isfinite(high) else None
 
 
-def _note(rows: Sequence[dict[str, Any]], n: int) -> str:
-    wordings = max((len(row["with"]) for row in rows if row["kind"] == "placebo"), default=0)
+def _note(rows: Sequence[WordChange], n: int, names: RewardNames) -> str:
+    wordings = max((len(row.wordings) for row in rows), default=0)
     placebos = (
         "A placebo puts as many neutral words in a word's place as it has tokens, so that length and places stay"
         + (f"; its numbers are the mean over up to {wordings} wordings." if wordings > 1 else ".")
@@ -133,12 +136,8 @@ def _note(rows: Sequence[dict[str, Any]], n: int) -> str:
         else "There are no placebos: the template has no words for them, or too many."
     )
     return (
-        f"{_counted(len(rows), 'change')} looked at on {_counted(n, 'selection picture')}. Told from chance means "
-        f"p < {LEVEL} after Holm's correction over all changes in accuracy; the intervals are not corrected. The same "
-        "pictures chose the template for its accuracy, so any change of it tends to look worse than it is; the loss is "
-        f"touched less by that. {placebos}"
+        f"{len(rows)} change{'' if len(rows) == 1 else 's'} looked at on {n} selection {names.unit}. Told from chance "
+        f"means p < {LEVEL} after Holm's correction over all changes in {names.measure}; the intervals are not "
+        f"corrected. The same {names.unit} chose the template for its {names.measure}, so any change of it tends to "
+        f"look worse than it is; the loss is touched less by that. {placebos}"
     )
-
-
-def _counted(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"

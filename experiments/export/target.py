@@ -10,8 +10,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ipo.metrics.arrays import Floats
 from ipo.metrics.calibration import softmax
-from ipo.metrics.clip import Floats
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import Picture
 from ipo.metrics.reward import logits_of

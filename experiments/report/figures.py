@@ -1,18 +1,25 @@
-"""The plots of a report: SVG for light and for dark pages, as data addresses.
+"""The plots of a run: for its report SVG for light and for dark pages, as data addresses.
 
 A plot is embedded as a picture: the page's security policy forbids the style attributes that SVG plots are full of, and
-inside a picture they harm nobody. Plots show numbers only; text that a language model wrote never enters them.
+inside a picture they harm nobody. These plots show numbers only; text that a language model wrote never enters them.
+`search.png` is the same plot of the search with the chosen template above it.
 """
 
 from __future__ import annotations
 
 import base64
 import io
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ipo.experiments.report.gather import Run
+from ipo.experiments.report.search import Candidate, Search
+from ipo.experiments.report.wording import capital
+from ipo.experiments.run.files import write_bytes
+from ipo.experiments.run.result import CLASSIFICATION, RewardNames
 
 Draw = Callable[[Any, "Theme"], None]
 
@@ -48,66 +55,95 @@ class Plot:
 
 
 def search_plot(run: Run) -> Plot:
-    """Draw accuracy and loss of every candidate by step, the best so far, and the initial template."""
-    search = run.search
-    found = [(step.number, candidate) for step in search.steps for candidate in step.candidates]
-    bests = [search.initial, *(step.best for step in search.steps)]
-    chosen = [(step, candidate) for step, candidate in found if candidate.chosen]
-
-    def draw(figure: Any, theme: Theme) -> None:
-        from matplotlib.ticker import MaxNLocator
-
-        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-        for axes, value, factor in ((above, "accuracy", 100), (below, "loss", 1)):
-            axes.scatter(
-                [step for step, _ in found],
-                [factor * getattr(candidate, value) for _, candidate in found],
-                s=18,
-                alpha=0.75,
-                linewidths=0,
-                color=theme.candidate,
-                label="a template",
-            )
-            axes.plot(
-                range(len(bests)),
-                [factor * getattr(best, value) for best in bests],
-                drawstyle="steps-post",
-                color=theme.best,
-                linewidth=1.6,
-                label="the best so far, by accuracy",
-            )
-            axes.axhline(
-                factor * getattr(search.initial, value),
-                color=theme.faint,
-                linestyle="--",
-                linewidth=1.2,
-                label="the initial template",
-            )
-            axes.scatter(
-                [step for step, _ in chosen],
-                [factor * getattr(candidate, value) for _, candidate in chosen],
-                s=120,
-                facecolors="none",
-                linewidths=1.8,
-                edgecolors=theme.chosen,
-                label="chosen" if chosen else None,
-            )
-        low, high = above.get_ylim()
-        above.set_ylim(
-            max(low, -0.9), min(high, 100.9)
-        )  # around equal accuracies there would be room for impossible ones
-        above.set_ylabel("accuracy, percent")
-        below.set_ylabel("loss, nats")
-        below.set_xlabel("step")
-        below.xaxis.set_major_locator(MaxNLocator(integer=True))
-        figure.legend(*above.get_legend_handles_labels(), loc="outside upper left", ncols=2)
-
+    """Draw value and loss of every candidate by step, the best so far, and the initial template."""
+    search, reward = run.search, run.result.reward
+    bests = _bests(search)
     alt = (
-        f"Accuracy and loss of {len(found)} templates on {search.n} search pictures over {len(search.steps)} steps. "
-        f"The initial template has {100 * search.initial.accuracy:.1f} percent, the best one "
-        f"{100 * bests[-1].accuracy:.1f} percent. The table of all templates below has every value."
+        f"{capital(reward.measure)} and loss of {sum(len(step.candidates) for step in search.steps)} templates on "
+        f"{search.n} search {reward.unit} over {len(search.steps)} steps. "
+        f"The initial template has {100 * search.initial.value:.1f} percent, the best one "
+        f"{100 * bests[-1].value:.1f} percent. The table of all templates below has every value."
     )
-    return _plot(draw, 8.0, 5.4, alt)
+    return _plot(lambda figure, theme: _search(figure, theme, search, reward), 8.0, 5.4, alt)
+
+
+def save_search_png(search: Search, file: Path, reward: RewardNames = CLASSIFICATION) -> None:
+    """Write the plot of a search as a picture file, with the chosen template above it.
+
+    Raises:
+        InputError: the disk is full or the folder cannot be written.
+    """
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with rc_context(_style(LIGHT)), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # boxes stand for what the font does not have
+        figure = Figure(figsize=(9.0, 6.0), layout="constrained")
+        FigureCanvasAgg(figure)
+        _search(figure, LIGHT, search, reward)
+        shown = search.chosen if len(search.chosen) <= 90 else search.chosen[:89] + "…"
+        title = figure.axes[0].set_title(f"selected: {shown}", fontsize=10, loc="left")
+        title.set_parse_math(False)  # a template is text: its dollar signs are no formula
+        figure.axes[1].set_xlabel(f"step, on {search.n} search {reward.unit}")
+        written = io.BytesIO()
+        figure.savefig(written, format="png", dpi=130)
+    write_bytes(file, written.getvalue())
+
+
+def _bests(search: Search) -> list[Candidate]:
+    """The best so far, from the initial template on."""
+    return [search.initial, *(step.best for step in search.steps)]
+
+
+def _search(figure: Any, theme: Theme, search: Search, reward: RewardNames) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    found = [(step.number, candidate) for step in search.steps for candidate in step.candidates]
+    bests = _bests(search)
+    chosen = [(step, candidate) for step, candidate in found if candidate.chosen]
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    for axes, value, factor in ((above, "value", 100), (below, "loss", 1)):
+        axes.scatter(
+            [step for step, _ in found],
+            [factor * getattr(candidate, value) for _, candidate in found],
+            s=18,
+            alpha=0.75,
+            linewidths=0,
+            color=theme.candidate,
+            label="a template",
+        )
+        axes.plot(
+            range(len(bests)),
+            [factor * getattr(best, value) for best in bests],
+            drawstyle="steps-post",
+            color=theme.best,
+            linewidth=1.6,
+            label=f"the best so far, by {reward.measure}",
+        )
+        axes.axhline(
+            factor * getattr(search.initial, value),
+            color=theme.faint,
+            linestyle="--",
+            linewidth=1.2,
+            label="the initial template",
+        )
+        axes.scatter(
+            [step for step, _ in chosen],
+            [factor * getattr(candidate, value) for _, candidate in chosen],
+            s=120,
+            facecolors="none",
+            linewidths=1.8,
+            edgecolors=theme.chosen,
+            label="chosen" if chosen else None,
+        )
+    low, high = above.get_ylim()
+    above.set_ylim(max(low, -0.9), min(high, 100.9))  # around equal values there would be room for impossible ones
+    above.set_ylabel(f"{reward.measure}, percent")
+    below.set_ylabel("loss, nats")
+    below.set_xlabel("step")
+    below.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(*above.get_legend_handles_labels(), loc="outside upper left", ncols=2)
 
 
 def optimism_plot(run: Run) -> Plot:
@@ -150,11 +186,21 @@ def _plot(draw: Draw, width: float, height: float, alt: str) -> Plot:
 
 def _svg(draw: Draw, width: float, height: float, theme: Theme) -> str:
     """Return the plot as a data address; the same run gives the same bytes."""
-    import matplotlib
+    from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    style: dict[str, Any] = {
+    with rc_context(_style(theme)):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasSVG(figure)
+        draw(figure, theme)
+        written = io.BytesIO()
+        figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(written.getvalue()).decode()
+
+
+def _style(theme: Theme) -> dict[str, Any]:
+    return {
         "svg.fonttype": "none",
         "svg.hashsalt": "report",
         "font.family": ["sans-serif"],
@@ -171,10 +217,3 @@ def _svg(draw: Draw, width: float, height: float, theme: Theme) -> str:
         "ytick.color": theme.text,
         "legend.frameon": False,
     }
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasSVG(figure)
-        draw(figure, theme)
-        written = io.BytesIO()
-        figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(written.getvalue()).decode()

@@ -7,17 +7,23 @@ import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from ipo.experiments.report.schema import Analysis, Environment, Program, Result
+from ipo.experiments.explain.model import Analysis, load_analysis
 from ipo.experiments.report.search import Search, follow
 from ipo.experiments.run.config import RunConfig, build, load_config
+from ipo.experiments.run.environment import Environment
+from ipo.experiments.run.files import load
+from ipo.experiments.run.result import RunResult, load_result
 from ipo.metrics.errors import InputError
 from ipo.programs.record.journal import FILE_NAME, read
 
-Form = TypeVar("Form", bound=BaseModel)
+
+class Program(BaseModel):
+    """What the report needs of `program.json`, which is the classifier's."""
+
+    class_names: list[str]
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,6 @@ class Run:
         folder: the run directory, as it was given.
         name: its last two parts, which tell runs of a sweep apart.
         config, result, environment, program: its files.
-        raw_result: `result.json` as it was read.
         search: what the journal says.
         analysis: None for runs made before there was one.
     """
@@ -36,8 +41,7 @@ class Run:
     folder: Path
     name: str
     config: RunConfig
-    result: Result
-    raw_result: dict[str, Any]
+    result: RunResult
     environment: Environment
     program: Program
     search: Search
@@ -79,52 +83,26 @@ def gather(folder: Path) -> Run:
         raise InputError(f"{folder} is not a run directory: there is no such folder.")
     events = read(folder)
     if not (folder / "result.json").is_file():
-        raise InputError(f"the run in {folder} has no result.json yet; go on with `ipo optimize --resume {folder}`.")
-    raw = _json(folder / "result.json")
+        raise InputError(
+            f"the run in {folder} has no result.json yet; resume it with `ipo optimize --resume {folder}`."
+        )
     config = load_config(folder / "config.yaml")
-    result = _checked(Result, raw, folder / "result.json")
+    result = load_result(folder)
     if "test" not in result.scores:
-        raise InputError(f"{folder / 'result.json'} has no scores of the test pictures; start a new run.")
+        raise InputError(f"{folder / 'result.json'} has no scores of the test {result.reward.unit}; start a new run.")
     try:
-        search = follow(events, config, result.template)
+        search = follow(events, result.template)
     except KeyError as error:
         raise InputError(
             f"{folder / FILE_NAME} is not as this version writes it: {error.args[0]!r} is missing; start a new run."
         ) from error
-    analysis = folder / "analysis.json"
     return Run(
         folder=folder,
         name="/".join(folder.absolute().parts[-2:]),
         config=config,
         result=result,
-        raw_result=raw,
-        environment=_checked(Environment, _json(folder / "environment.json"), folder / "environment.json"),
-        program=_checked(Program, _json(folder / "program.json"), folder / "program.json"),
+        environment=load(Environment, folder / "environment.json"),
+        program=load(Program, folder / "program.json"),
         search=search,
-        analysis=_checked(Analysis, _json(analysis), analysis) if analysis.exists() else None,
+        analysis=load_analysis(folder) if (folder / "analysis.json").exists() else None,
     )
-
-
-def _json(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror}; start a new run.") from error
-    except ValueError as error:
-        raise InputError(f"{file} is not valid JSON ({error}); {_mend(file)}.") from error
-
-
-def _checked(form: type[Form], content: Any, file: Path) -> Form:
-    try:
-        return form.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "it"
-        raise InputError(
-            f"{file} is not of the form that this version reads ({where}: {first['msg'].lower()}); {_mend(file)}."
-        ) from error
-
-
-def _mend(file: Path) -> str:
-    """Say what helps: an analysis may be left out, everything else is the run."""
-    return "remove it, the report does without" if file.name == "analysis.json" else "restore it, or start a new run"

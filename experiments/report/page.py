@@ -16,6 +16,7 @@ from typing import Any
 from ipo.experiments.report import figures, wording
 from ipo.experiments.report.gather import Run, gather
 from ipo.experiments.report.words import edits, layers
+from ipo.experiments.run.result import RewardNames, verdict
 
 FILE_NAME = "report.html"
 _HERE = Path(__file__).parent
@@ -30,7 +31,7 @@ def write_report(folder: Path) -> Path:
     Raises:
         InputError: see `gather`; or the folder cannot be written.
     """
-    from ipo.experiments.run.result import write_text
+    from ipo.experiments.run.files import write_text
 
     file = folder / FILE_NAME
     write_text(file, run_page(gather(folder)))
@@ -42,8 +43,9 @@ def run_page(run: Run) -> str:
     return _render(
         "run.html.j2",
         run=run,
+        reward=run.result.reward,
         title=f"{run.result.template} · IPO report",
-        verdict=_verdict(run),
+        verdict=verdict(run.result),
         search_plot=figures.search_plot(run),
         optimism_plot=None if run.kept_initial else figures.optimism_plot(run),
         layers=layers(run.analysis.words.template, run.analysis.words.changes)
@@ -63,8 +65,9 @@ def compare_page(runs: Sequence[Run]) -> str:
     return _render(
         "runs.html.j2",
         runs=runs,
+        reward=_shared_reward(runs),
         title=f"{len(runs)} runs side by side · IPO report",
-        verdicts=[_verdict(run) for run in runs],
+        verdicts=[verdict(run.result) for run in runs],
         plot=figures.comparison_plot(runs),
         configs=configs,
         differing=differing,
@@ -80,10 +83,10 @@ def _tested_on(run: Run) -> tuple[str, int, tuple[str, ...]]:
     return run.result.data.name, run.result.scores["test"].optimised.n, tuple(run.program.class_names)
 
 
-def _verdict(run: Run) -> str:
-    from ipo.experiments.run.result import verdict
-
-    return verdict(run.raw_result)
+def _shared_reward(runs: Sequence[Run]) -> RewardNames:
+    """What all runs call their measure and units; general words where they differ."""
+    rewards = {run.result.reward for run in runs}
+    return rewards.pop() if len(rewards) == 1 else RewardNames(name="several", measure="score", unit="units")
 
 
 def _render(template: str, **content: Any) -> str:
@@ -109,6 +112,7 @@ def _environment() -> Any:
         lstrip_blocks=True,
     )
     for filter_ in (
+        wording.capital,
         wording.percent,
         wording.percents,
         wording.points,

@@ -1,4 +1,4 @@
-"""What happened in a search, read from its journal: what was asked, answered, scored and refused in every step."""
+"""A search as its journal tells it: what was shown, asked, answered, scored and refused in every step."""
 
 from __future__ import annotations
 
@@ -7,20 +7,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ipo.experiments.run.config import RunConfig
-from ipo.programs.history import PromptHistory, ScoredTemplate
 from ipo.programs.record.journal import Event
+
+MOST_LOOKED = 5
+"""Templates shown of those that a step only looked at."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A scored template; accuracy is a fraction, loss is in nats. `better`: better than all before it."""
+    """A scored template; value is a fraction. `better`: better than all before it."""
 
     template: str
-    accuracy: float
+    value: float
     loss: float
     better: bool
     chosen: bool
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A template that the language model was shown; None for what was kept from it."""
+
+    template: str
+    value: float | None
+    loss: float | None
 
 
 @dataclass(frozen=True)
@@ -45,10 +55,18 @@ class Question:
 
 @dataclass
 class Step:
-    """One step, counted from 1."""
+    """One step, counted from 1.
+
+    Attributes:
+        shown: the history that the language model saw, in its order; None where the journal does not say.
+        looked: how many templates it looked at without proposing them, and the best of them.
+        best: the best so far.
+    """
 
     number: int
-    history: list[str]
+    shown: list[Shown] | None
+    looked: int
+    looked_best: list[Candidate]
     best: Candidate
     questions: list[Question] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -61,9 +79,10 @@ class Search:
     """A whole search.
 
     Attributes:
-        initial: the template that it started from, on `n` search pictures.
+        initial: the template that it started from, on `n` search units.
+        chosen: the template that was selected.
         steps: in order.
-        finalists: what was scored on the `finalists_n` selection pictures, the initial template first.
+        finalists: what was scored on the `finalists_n` selection units, the initial template first.
         descriptions, undescribed: what was said of the pictures; which could not be described and why.
         describing: what the describer was asked.
         unfinished: questions whose answers were never scored, because the search was stopped.
@@ -71,6 +90,7 @@ class Search:
 
     initial: Candidate
     n: int
+    chosen: str
     steps: list[Step] = field(default_factory=list)
     finalists: list[Candidate] = field(default_factory=list)
     finalists_n: int = 0
@@ -80,23 +100,20 @@ class Search:
     unfinished: list[Question] = field(default_factory=list)
 
 
-def follow(events: Sequence[Event], config: RunConfig, chosen: str) -> Search:
+def follow(events: Sequence[Event], chosen: str) -> Search:
     """Follow the events of a run.
 
-    The history that a step saw is rebuilt with the class that built it then.
-
     Args:
-        events: of one finished run, oldest first.
-        config: its configuration.
+        events: of one run whose search has ended, oldest first.
         chosen: the template that was selected.
 
     Raises:
         KeyError: an event lacks what it should hold.
     """
     searched = {event["step"]: event for event in events if event["type"] == "scores" and event["kind"] == "search"}
+    shown = {event["step"]: [_shown(row) for row in event["rows"]] for event in events if event["type"] == "shown"}
     first = searched[-1]["scores"][0]
-    history = PromptHistory(_scored(first, -1), pin_initial=config.pin_initial, floor=config.floor)
-    search = Search(_candidate(first, False, chosen), first["n"])
+    search = Search(_candidate(first, False, chosen), first["n"], chosen)
     best = search.initial
     questions: list[Question] = []
     errors: list[str] = []
@@ -116,13 +133,13 @@ def follow(events: Sequence[Event], config: RunConfig, chosen: str) -> Search:
             search.finalists = [_candidate(score, False, chosen) for score in event["scores"]]
             search.finalists_n = event["scores"][0]["n"]
         elif kind == "scores" and event["step"] >= 0 and event["step"] not in done:
-            done.add(event["step"])
-            step = Step(event["step"] + 1, [entry.line() for entry in history.view(config.history_size)], best)
-            for score in searched[event["step"]]["scores"]:
-                better = (score["accuracy"], -score["loss"]) > (best.accuracy, -best.loss)
+            number = event["step"]
+            done.add(number)
+            step = Step(number + 1, shown.get(number), *_looked(events, number), best)
+            for score in searched[number]["scores"]:
+                better = (score["accuracy"], -score["loss"]) > (best.value, -best.loss)
                 step.candidates.append(_candidate(score, better, chosen))
                 best = step.candidates[-1] if better else best
-                history.add(_scored(score, event["step"]))
             step.best = best
             step.questions, questions = questions, []
             step.errors, errors = errors, []
@@ -136,8 +153,17 @@ def _candidate(score: dict[str, Any], better: bool, chosen: str) -> Candidate:
     return Candidate(score["template"], score["accuracy"], score["loss"], better, score["template"] == chosen)
 
 
-def _scored(score: dict[str, Any], step: int) -> ScoredTemplate:
-    return ScoredTemplate(score["template"], score["accuracy"], score["loss"], score["n"], step, "")
+def _shown(row: dict[str, Any]) -> Shown:
+    return Shown(row["template"], row["value"], row["loss"])
+
+
+def _looked(events: Sequence[Event], step: int) -> tuple[int, list[Candidate]]:
+    """Add up what a step looked at; a resumed run may have looked at the same chunk again."""
+    chunks = {event["digest"]: event for event in events if event["type"] == "looked" and event["step"] == step}
+    rows = {row["template"]: row for chunk in chunks.values() for row in chunk["best"]}
+    best = sorted(rows.values(), key=lambda row: (-row["value"], row["loss"]))[:MOST_LOOKED]
+    found = [Candidate(row["template"], row["value"], row["loss"], False, False) for row in best]
+    return sum(chunk["count"] for chunk in chunks.values()), found
 
 
 def _question(event: Event) -> Question:

@@ -38,13 +38,18 @@ def number(value: float, decimals: int, *, sign: bool = False) -> str:
     return text.replace("-", "−")
 
 
+def capital(text: str) -> str:
+    """Begin a text with a capital, unless it has some of its own, as mIoU has."""
+    return text[:1].upper() + text[1:] if text.islower() else text
+
+
 def percent(fraction: float) -> str:
-    """Word an accuracy."""
+    """Word a value."""
     return f"{number(100 * fraction, 1)} %"
 
 
 def points(fraction: float) -> str:
-    """Word a difference of accuracies, in percentage points, without the unit."""
+    """Word a difference of values, in percentage points, without the unit."""
     return number(100 * fraction, 1, sign=True)
 
 
@@ -59,12 +64,12 @@ def nats_change(value: float) -> str:
 
 
 def percents(ends: tuple[float, float]) -> str:
-    """Word the interval of an accuracy."""
+    """Word the interval of a value."""
     return f"[{number(100 * ends[0], 1)}, {number(100 * ends[1], 1)}]"
 
 
 def interval(ends: tuple[float, float] | None) -> str:
-    """Word the interval of a difference of accuracies."""
+    """Word the interval of a difference of values."""
     if ends is None:
         return "not bounded"
     return f"[{points(ends[0])}, {points(ends[1])}]"

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ipo.experiments.report.schema import WordChange
+from ipo.experiments.explain.model import WordChange
 from ipo.metrics.template import SLOT
 
 STRONG, MIDDLE = 0.05, 0.02
-"""Changes of accuracy from which a word is coloured strongly and less strongly."""
+"""Changes of the value from which a word is coloured strongly and less strongly."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Piece:
 
     @property
     def tone(self) -> str:
-        """The class that colours it: it helps where accuracy falls without it."""
+        """The class that colours it: it helps where the value falls without it."""
         if self.change is None:
             return ""
-        change = self.change.accuracy.change
+        change = self.change.value.change
         strength = 3 if abs(change) >= STRONG else 2 if abs(change) >= MIDDLE else 1
         side = "help" if change < 0 else "harm" if change > 0 else "same"
         return f"{side}-{strength}" + (" clear" if self.change.significant else "")

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from ipo.metrics.errors import InputError
+from ipo.experiments.tasks import REWARDS
+from ipo.metrics.errors import InputError, input_error
 from ipo.metrics.nearest import nearest
-from ipo.metrics.template import ANCHOR, problem
+from ipo.metrics.registry import Registry
+from ipo.programs.settings import SearchSettings, moved_to_strategy, preset
+from ipo.programs.strategies import STRATEGIES
 
+CONFIG_FILE = "config.yaml"
 FREE_KEYS = frozenset({"budget_usd", "budget_tokens", "max_minutes", "track"})
 """What may change when a run is resumed: a run that a budget stopped goes on under a larger one."""
+CHOSEN: dict[str, Registry] = {"strategy": STRATEGIES, "reward": REWARDS}
+"""Keys whose value is a name with settings of its own, written `strategy=NAME strategy.KEY=VALUE`."""
 
 
-class RunConfig(BaseModel):
-    """Everything that decides a run's result. Written whole to `config.yaml`; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class JobSettings(BaseModel):
+    """What a job is about beside its search: pictures, models, and limits."""
 
     preset: Literal["default", "paper", "code"] = Field(
         "default", description="settings to start from: ours, the paper's, or those of the paper's code"
@@ -32,7 +36,19 @@ class RunConfig(BaseModel):
         None, description="one sentence on what the pictures are; worded from the classes if unset"
     )
     clip: str = Field("embedded", description="embedded, MODEL/TAG (ViT-B-16/openai), hf-hub:…, local-dir:…")
-    lm: str = Field("local", description="local, local/small|base|large, local/PATH.gguf, a litellm name, replay/RUN")
+    reward: dict[str, Any] = Field(
+        {"name": REWARDS.default},
+        validate_default=True,
+        description=f"what is maximised: {', '.join(REWARDS)}; reward.KEY=VALUE sets it up",
+    )
+    strategy: dict[str, Any] = Field(
+        {"name": STRATEGIES.default},
+        validate_default=True,
+        description=f"how new templates are come by: {', '.join(STRATEGIES)}; strategy.KEY=VALUE sets it up",
+    )
+    lm: str = Field(
+        "local", description="local, local/small|base|large, local/PATH.gguf, a litellm name, replay/RUN, none"
+    )
     lm_api_base: str | None = Field(None, description="address of an OpenAI-compatible server for lm")
     temperature: float = Field(1.0, gt=0, le=2, description="of the optimizer LLM")
     max_tokens: int = Field(1024, ge=16, description="longest reply of a language model, in tokens")
@@ -52,30 +68,39 @@ class RunConfig(BaseModel):
     also_fit: list[str] = Field(
         [], description="data sets that a template will meet later: it must be short enough for their class names too"
     )
-    steps: int = Field(12, ge=1, description="how often the language model is asked")
-    candidates_per_step: int = Field(5, ge=1, le=100, description="templates per step")
-    history_size: int = Field(12, ge=0, description="scored templates that the language model sees; 0 for none")
-    history_scores: Literal["own", "shuffled"] = Field(
-        "own", description="shuffled: each template is shown with another's score (a control)"
-    )
-    initial_template: str = Field(ANCHOR, description="where the search starts, and what it is compared with")
-    pin_initial: bool = Field(True, description="always show the initial template")
-    floor: float = Field(0.0, ge=0, le=1, description="accuracy under which templates are not shown")
-    selection: Literal["held-back", "search"] = Field("held-back", description="which pictures choose the winner")
-    patience: int | None = Field(12, ge=1, description="stop after so many steps without a better template")
-    seed: int = Field(0, ge=0, description="of the pictures drawn and of the language model")
     budget_usd: float | None = Field(None, gt=0, description="stop before this many US dollars are spent")
     budget_tokens: int | None = Field(None, gt=0, description="stop before this many tokens are used")
     max_minutes: float | None = Field(None, gt=0, description="stop after this many minutes")
     track: Literal["none", "wandb"] = Field("none", description="where else the run is logged: Weights & Biases")
 
-    @field_validator("initial_template")
+
+class RunConfig(SearchSettings, JobSettings):
+    """Everything that decides a run's result. Written whole to `config.yaml`; unknown keys are errors."""
+
+    @field_validator("strategy", "reward", mode="before")
     @classmethod
-    def _usable(cls, template: str) -> str:
-        reason = problem(template)
-        if reason:
-            raise ValueError(f"{template!r} cannot be used: {reason}")
-        return template
+    def _complete(cls, choice: Any, info: ValidationInfo) -> Any:
+        return CHOSEN[str(info.field_name)].complete(choice)
+
+    @model_validator(mode="after")
+    def _has_a_language_model(self) -> RunConfig:
+        if self.lm == "none" and STRATEGIES.find(self.strategy["name"]).needs_lm:
+            without = ", ".join(name for name in STRATEGIES if not STRATEGIES.find(name).needs_lm)
+            raise InputError(
+                f"the strategy {self.strategy['name']!r} asks a language model and lm=none names none; name one with "
+                f"--lm, or choose strategy={without}."
+            )
+        return self
+
+    @property
+    def search(self) -> SearchSettings:
+        """The settings of the search alone."""
+        return SearchSettings(**{name: getattr(self, name) for name in SearchSettings.model_fields})
+
+    @property
+    def needs_lm(self) -> bool:
+        """Whether the search asks a language model."""
+        return bool(STRATEGIES.find(self.strategy["name"]).needs_lm)
 
     def to_yaml(self) -> str:
         """Return the complete configuration as YAML."""
@@ -87,13 +112,40 @@ class RunConfig(BaseModel):
         return next((key for key in mine if key not in FREE_KEYS and mine[key] != theirs[key]), None)
 
 
+class Setting(NamedTuple):
+    """A setting as help and reference tell it."""
+
+    name: str
+    default: Any
+    description: str
+    allowed: tuple[str, ...] = ()
+
+
+def settings() -> list[Setting]:
+    """Return every setting in order; those of strategies and rewards follow the key that names them."""
+    rows: list[Setting] = []
+    for name, field in RunConfig.model_fields.items():
+        registry = CHOSEN.get(name)
+        allowed = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+        default = registry.default if registry else field.default
+        rows.append(Setting(name, default, field.description or "", allowed))
+        own: dict[str, tuple[Any, list[str]]] = {}
+        for choice in registry or ():
+            for key, one in registry.find(choice).Settings.model_fields.items() if registry else ():
+                own.setdefault(key, (one, []))[1].append(choice)
+        for key, (one, choices) in own.items():
+            needed = None if one.is_required() else one.default
+            rows.append(Setting(f"{name}.{key}", needed, f"of {', '.join(choices)}: {one.description}"))
+    return rows
+
+
 def is_begun(config: RunConfig, folder: Path, instead: str = "another folder") -> bool:
     """Whether a run directory holds a run of this configuration, to go on with.
 
     Raises:
         InputError: it holds a run of another one; `instead` is what to choose.
     """
-    file = folder / "config.yaml"
+    file = folder / CONFIG_FILE
     if not file.exists():
         return False
     key = config.differs_from(load_config(file))
@@ -114,9 +166,11 @@ def load_config(file: Path | None, words: Sequence[str] = (), **flags: Any) -> R
         InputError: unreadable file, unknown key (the nearest known one is named), or a value of the wrong kind.
     """
     values = read_yaml(file) if file else {}
-    values |= read_words(words)
-    values |= {key: value for key, value in flags.items() if value is not None}
-    return build(values, where=str(file) if file else "the command line")
+    given = {**read_words(words), **{key: value for key, value in flags.items() if value is not None}}
+    # What a run directory holds was written by us: nobody needs to be told how it is written now.
+    ours = file is not None and file.name == CONFIG_FILE and file.with_name("journal.jsonl").exists()
+    where = str(file) if file else "the command line"
+    return build(overlaid(nested(values, note=not ours), nested(given)), where)
 
 
 def build(values: dict[str, Any], where: str) -> RunConfig:
@@ -125,24 +179,59 @@ def build(values: dict[str, Any], where: str) -> RunConfig:
     Raises:
         InputError: see `load_config`.
     """
+    values = nested(values)
     for key in values:
         if key not in RunConfig.model_fields:
             near = nearest(key, RunConfig.model_fields, cutoff=0.0)[0]
             raise InputError(f"unknown key {key!r} in {where}; did you mean {near!r}?")
-    preset = values.get("preset", "default")
-    if preset in ("paper", "code"):
-        from ipo.programs.optimizer import IPO
-
-        values = IPO.preset(preset) | values
+    if values.get("preset", "default") in ("paper", "code"):
+        values = overlaid(preset(values["preset"]), values)
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "configuration"
-        message = first["msg"].removeprefix("Value error, ")
-        raise InputError(
-            f"{key} in {where} is wrong: {message[:1].lower()}{message[1:]} (given: {first['input']!r})."
-        ) from error
+        raise input_error(error, where) from error
+
+
+def nested(values: dict[str, Any], *, note: bool = True) -> dict[str, Any]:
+    """Gather `strategy.size` and the like under their key, and keys of version 0.1 where they belong now.
+
+    >>> nested({"strategy": "shuffled", "strategy.size": 8, "steps": 3})
+    {'steps': 3, 'strategy': {'name': 'shuffled', 'size': 8}}
+    """
+    plain = {key: value for key, value in values.items() if key.partition(".")[0] not in CHOSEN}
+    moved = moved_to_strategy(plain, note=note)
+    for key in CHOSEN:
+        whole = values.get(key)
+        choice = dict(whole) if isinstance(whole, dict) else {} if whole is None else {"name": whole}
+        choice |= moved if key == "strategy" else {}
+        prefix = f"{key}."
+        choice |= {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+        if choice:
+            plain[key] = choice
+    return plain
+
+
+def dotted(values: dict[str, Any]) -> dict[str, Any]:
+    """Write nested settings with dots, the opposite of `nested`.
+
+    >>> dotted({"strategy": {"name": "history", "size": 8}, "steps": 3})
+    {'strategy.name': 'history', 'strategy.size': 8, 'steps': 3}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= {f"{key}.{name}": one for name, one in value.items()} if isinstance(value, dict) else {key: value}
+    return flat
+
+
+def overlaid(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Lay nested values over others; the settings of a strategy or reward stay only under the same name."""
+    result = {**below, **above}
+    for key, registry in CHOSEN.items():
+        if key in below and key in above:
+            name = below[key].get("name", registry.default)
+            if above[key].get("name", name) == name:
+                result[key] = {**below[key], **above[key]}
+    return result
 
 
 def read_yaml(file: Path) -> dict[str, Any]:

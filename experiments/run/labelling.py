@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from ipo.metrics.clip import Floats
+from ipo.metrics.arrays import Floats
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import Picture
 from ipo.programs.classifier import TemplateClassifier

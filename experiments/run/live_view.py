@@ -20,7 +20,7 @@ from rich.text import Text
 from ipo.metrics.statistics import Interval
 from ipo.programs.history import ScoredTemplate
 from ipo.programs.lm.ledger import Ledger
-from ipo.programs.optimizer import Step
+from ipo.programs.search import Step
 
 RECENT = 8
 """Steps that the time left is reckoned from; the first steps of a resumed run are read back and take no time."""
@@ -113,23 +113,21 @@ class Ui:
         elif not done:
             self.say(
                 f"step 0/{self._steps}: initial template\n"
-                f"    {100 * step.best.accuracy:6.2f} % {_between(step.interval)}  {step.best.template}"
+                f"    {100 * step.best.value:6.2f} % {_between(step.interval)}  {step.best.template}"
             )
         else:
-            best = f"best {100 * step.best.accuracy:.2f} % {_between(step.interval)}"
+            best = f"best {100 * step.best.value:.2f} % {_between(step.interval)}"
             left = [self._left(done)] if done < self._steps else []
             self.say(f"step {done}/{self._steps}: {', '.join([best, *self._counts(step), *self._spending(), *left])}")
             if step.scored:
                 new = max(step.scored, key=lambda entry: entry.rank)
-                self.say(
-                    f"    {100 * new.accuracy:6.2f} %  {new.template}{'  (best so far)' if new is step.best else ''}"
-                )
+                self.say(f"    {100 * new.value:6.2f} %  {new.template}{'  (best so far)' if new is step.best else ''}")
 
     def _best(self, step: Step) -> list[tuple[str, Text]]:
         """Return the rows to watch: the best template, its accuracy, the gain over the initial one."""
         best = step.best
-        gain = 100 * (best.accuracy - self._initial.accuracy) if self._initial else 0.0
-        accuracy = Text(f"{100 * best.accuracy:.2f} %", style="bold")
+        gain = 100 * (best.value - self._initial.value) if self._initial else 0.0
+        accuracy = Text(f"{100 * best.value:.2f} %", style="bold")
         accuracy.append(f" {_between(step.interval)} on {best.n:,} search pictures, ", style="not bold")
         accuracy.append(f"{gain:+.2f} points over the initial template", style="not bold")
         return [("best", Text(best.template, style="bold green")), ("", accuracy)]

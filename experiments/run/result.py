@@ -1,54 +1,241 @@
-"""`result.json`: what a run found, in a stable, versioned form."""
+"""`result.json`: what a run found. The models here are what is written and what is read."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from ipo.metrics.errors import InputError
-from ipo.metrics.statistics import Difference, accuracy_interval, paired_difference
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from ipo.experiments.run.files import Content, load, write_json
+from ipo.metrics.statistics import Difference, accuracy_interval, mean_interval, paired_difference
 
 if TYPE_CHECKING:
     from ipo.metrics.reward import Score
     from ipo.programs.lm.ledger import Usage
     from ipo.programs.selection import Choice
 
-SCHEMA = 1
+FILE_NAME = "result.json"
+PartName = Literal["search", "selection", "test", "new"]
+Ends = tuple[float, float]
+"""The two ends of a 95 % interval."""
+Label = Annotated[str, Field(pattern=r"^[\w@ .,%/+()-]{1,40}$")]
+"""A short name, which may stand in a plot as it is."""
 
 
-def comparison(initial: Score, optimised: Score, groups: Sequence[str] | None) -> dict[str, Any]:
-    """Compare two templates on the same pictures.
+class Measured(Content):
+    """One template on one set of n units; `value` is a fraction, the loss of a classification is in nats."""
+
+    value: float
+    loss: float
+    n: int
+    ci95: Ends
+
+
+class Gain(Content):
+    """Optimised minus initial value on the same units; `test` is what p comes from."""
+
+    mean: float
+    ci95: Ends
+    p: float
+    test: str
+
+
+class Comparison(Content):
+    """Both templates on one set of units."""
+
+    initial: Measured
+    optimised: Measured
+    difference: Gain
+
+
+class Chosen(Content):
+    """How the winner was chosen, and its gain on the units that chose it; the error is None where it is not known."""
+
+    how: str
+    kept_initial: bool
+    gain: float
+    standard_error: float | None
+
+
+class Used(Content):
+    """What one language model was used for."""
+
+    name: str
+    calls: int
+    cached: int
+    tokens_in: int
+    tokens_out: int
+    usd: float | None
+
+
+class LanguageModels(Content):
+    """What each role used; None for a role that nobody had."""
+
+    optimizer: Used | None
+    describer: Used | None
+
+
+class Member(Content):
+    """One template of the classifier, and its weight."""
+
+    template: str
+    weight: float
+
+
+class Fingerprinted(Content):
+    """A CLIP, and the digest of what it was."""
+
+    name: str
+    fingerprint: str
+
+
+class Data(Fingerprinted):
+    """The data set of a run."""
+
+    split: str
+    classes: int
+    shots: int
+
+
+class RewardNames(Content):
+    """What was maximised: the reward, the name of its measure, and what its n counts, in the plural."""
+
+    name: Label = "classification"
+    measure: Label = "accuracy"
+    unit: Label = "pictures"
+
+
+CLASSIFICATION = RewardNames()
+
+
+class StrategyUsed(Content):
+    """How new templates were looked for."""
+
+    name: str
+    settings: dict[str, Any]
+
+
+class Harmonic(Content):
+    """Harmonic mean of the values on test and new classes."""
+
+    initial: float
+    optimised: float
+
+
+class RunResult(Content):
+    """The content of `result.json`.
+
+    Attributes:
+        templates: the members of the classifier; with one, `template`.
+        scores: both templates on each part that the run has.
+        other_measures: further measures of the sealed test, by name.
+        ended: why the search ended, in words; empty where a run of schema 1 did not say it.
+        stopped: the limit that ended it early, or None.
+        proposed: templates that were proposed and scored; `templates_scored` counts the initial one as well.
+        looked_at: templates that were looked at without being proposed.
+        seconds: of the run: `total`, and its parts.
+    """
+
+    version: Literal[2] = Field(default=2, alias="schema")
+    template: str
+    templates: tuple[Member, ...]
+    initial_template: str
+    reward: RewardNames = CLASSIFICATION
+    strategy: StrategyUsed
+    clip: Fingerprinted
+    data: Data
+    scores: dict[PartName, Comparison]
+    other_measures: dict[str, Comparison] = Field(default={})
+    harmonic_mean: Harmonic | None
+    selection: Chosen
+    ended: str
+    stopped: str | None
+    steps: int
+    proposed: int
+    templates_scored: int
+    looked_at: int = 0
+    lm: LanguageModels
+    seconds: dict[str, float]
+    seed: int
+
+
+def write_result(folder: Path, result: RunResult) -> None:
+    """Write `result.json`; see `write_bytes`."""
+    write_json(folder / FILE_NAME, result)
+
+
+def load_result(place: Path) -> RunResult:
+    """Read the result of a run directory, or a file; older schemas are migrated.
+
+    Raises:
+        InputError: it cannot be read, or is no result.
+    """
+    return load(RunResult, place / FILE_NAME if place.is_dir() else place, {1: _from_1})
+
+
+def _from_1(old: dict[str, Any]) -> dict[str, Any]:
+    """Make schema 2 of schema 1, which knew classification, one strategy, and the accuracy by that name."""
+    scores = {
+        part: {**score, **{side: renamed(score[side], "accuracy", "value") for side in ("initial", "optimised")}}
+        for part, score in old["scores"].items()
+    }
+    return {
+        **old,
+        "schema": 2,
+        "scores": scores,
+        "strategy": {"name": "history", "settings": {}},
+        "ended": old["stopped"] or "",
+        "proposed": old["templates_scored"] - 1,
+    }
+
+
+def renamed(content: dict[str, Any], old: str, new: str) -> dict[str, Any]:
+    """Return a dictionary with one key renamed, the order kept."""
+    return {new if key == old else key: value for key, value in content.items()}
+
+
+def comparison(initial: Score, optimised: Score, groups: Sequence[str] | None) -> Comparison:
+    """Compare two templates on the same units.
 
     Args:
-        initial, optimised: scores on the same pictures in the same order.
+        initial, optimised: scores on the same units in the same order.
         groups: length n, what is not independent of each other: base pictures, else classes.
     """
-    difference = paired_difference(initial.hits, optimised.hits, groups)
+    found = paired(initial.hits, optimised.hits, groups)
     if initial.template == optimised.template:
-        difference = Difference(0.0, 0.0, 0.0, 1.0, "same template")  # nothing was measured, so nothing is uncertain
-    return {
-        "initial": _one(initial, groups),
-        "optimised": _one(optimised, groups),
-        "difference": {
-            "mean": _round(difference.mean),
-            "ci95": [_round(difference.low), _round(difference.high)],
-            "p": _round(difference.p),
-            "test": difference.test,
-        },
-    }
+        found = Difference(0.0, 0.0, 0.0, 1.0, "same template")  # nothing was measured, so nothing is uncertain
+    gain = Gain(
+        mean=_round(found.mean), ci95=(_round(found.low), _round(found.high)), p=_round(found.p), test=found.test
+    )
+    return Comparison(initial=_measured(initial, groups), optimised=_measured(optimised, groups), difference=gain)
 
 
-def _one(score: Score, groups: Sequence[str] | None) -> dict[str, Any]:
-    interval = accuracy_interval(score.hits, groups)
-    return {
-        "accuracy": _round(score.accuracy),
-        "loss": _round(score.loss),
-        "n": score.n,
-        "ci95": [_round(interval.low), _round(interval.high)],
-    }
+def paired(before: npt.NDArray[Any], after: npt.NDArray[Any], groups: Sequence[str] | None) -> Difference:
+    """Compare what each unit contributes, (n,) both.
+
+    Units that are right or wrong have an exact test, others a t interval and its p, clustered by group.
+    """
+    if before.dtype == bool and after.dtype == bool:
+        return paired_difference(before, after, groups)
+    from ipo.metrics import evidence
+
+    difference = after.astype(np.float64) - before.astype(np.float64)
+    found = evidence.spread([evidence.Part(difference[None], groups)])
+    effect = evidence.effect_of(found.mean, [found.pictures], "t over groups" if groups else "t")
+    return Difference(effect.mean, effect.low, effect.high, effect.p, effect.test)
+
+
+def _measured(score: Score, groups: Sequence[str] | None) -> Measured:
+    if score.hits.dtype == bool:
+        low, high = accuracy_interval(score.hits, groups)
+    else:  # a mean of any numbers, yet a fraction itself
+        low, high = (min(1.0, max(0.0, end)) for end in mean_interval(score.hits, groups))
+    return Measured(value=_round(score.value), loss=_round(score.loss), n=score.n, ci95=(_round(low), _round(high)))
 
 
 def _round(value: float) -> float:
@@ -56,60 +243,36 @@ def _round(value: float) -> float:
     return round(float(value), 6)
 
 
-def choice_record(choice: Choice) -> dict[str, Any]:
-    """Return the `selection` entry: how the winner was chosen; the error is None where it is not known."""
-    return {
-        "how": choice.how,
-        "kept_initial": choice.kept_initial,
-        "gain": _round(choice.gain),
-        "standard_error": _round(choice.standard_error) if math.isfinite(choice.standard_error) else None,
-    }
+def chosen(choice: Choice) -> Chosen:
+    """Return the `selection` entry."""
+    error = _round(choice.standard_error) if math.isfinite(choice.standard_error) else None
+    return Chosen(how=choice.how, kept_initial=choice.kept_initial, gain=_round(choice.gain), standard_error=error)
 
 
-def usage_record(usage: Usage | None) -> dict[str, Any] | None:
+def used(usage: Usage | None) -> Used | None:
     """Return the `lm` entry of one role; None when the role was not used."""
     if usage is None:
         return None
-    return {
-        "name": usage.name,
-        "calls": usage.calls,
-        "cached": usage.cached,
-        "tokens_in": usage.tokens_in,
-        "tokens_out": usage.tokens_out,
-        "usd": None if usage.usd is None else round(usage.usd, 6),
-    }
+    return Used(
+        name=usage.name,
+        calls=usage.calls,
+        cached=usage.cached,
+        tokens_in=usage.tokens_in,
+        tokens_out=usage.tokens_out,
+        usd=None if usage.usd is None else _round(usage.usd),
+    )
 
 
-def verdict(result: dict[str, Any]) -> str:
+def verdict(result: RunResult) -> str:
     """Say in words whether the sealed test shows a gain."""
-    if result["template"] == result["initial_template"]:
+    if result.template == result.initial_template:
         return "Nothing convincing was found: the initial template stays."
-    gain = result["scores"]["test"]["difference"]
-    if gain["ci95"][0] > 0:
-        return f"A gain on pictures that the search never saw ({_p(gain['p'])})."
-    if gain["ci95"][1] < 0:
-        return f"A loss on pictures that the search never saw ({_p(gain['p'])}): keep the initial template."
-    return f"No evidence of a gain on pictures that the search never saw ({_p(gain['p'])})."
-
-
-def _p(p: float) -> str:
-    return f"p = {p:.4f}" if p >= 0.0001 else "p < 0.0001"
-
-
-def write_json(file: Path, content: dict[str, Any]) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        InputError: the disk is full or the folder cannot be written.
-    """
-    write_text(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def write_text(file: Path, text: str) -> None:
-    """Write a file whole or not at all; see `write_json`."""
-    partial = file.with_name(file.name + ".part")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(file)
-    except OSError as error:
-        raise InputError(f"cannot write {file}: {error.strerror}; make room or choose another --out.") from error
+    gain = result.scores["test"].difference
+    where = (
+        f"on {result.reward.unit} that the search never saw (p {'< 0.0001' if gain.p < 0.0001 else f'= {gain.p:.4f}'})"
+    )
+    if gain.ci95[0] > 0:
+        return f"A gain {where}."
+    if gain.ci95[1] < 0:
+        return f"A loss {where}: keep the initial template."
+    return f"No evidence of a gain {where}."

@@ -20,13 +20,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from ipo.experiments.explain.model import load_analysis
 from ipo.experiments.run.config import RunConfig
+from ipo.experiments.run.files import write_json
 from ipo.experiments.run.live_view import Ui
-from ipo.experiments.run.result import write_json
+from ipo.experiments.run.result import RunResult
 from ipo.metrics.errors import InputError
 from ipo.programs.lm.ledger import Ledger
-from ipo.programs.optimizer import Step
-from ipo.programs.record.journal import redacted
+from ipo.programs.record.redaction import redacted
+from ipo.programs.search import Step
 
 PROJECT = "ipo"
 FILE_NAME = "wandb.json"
@@ -41,7 +43,6 @@ NUMBERS = (*(f"{part}/{score}" for part in PARTS for score in SCORES), *TOTALS)
 """The numbers of a run's summary: what a sweep's metric can name."""
 
 _USER_IN_ADDRESS = re.compile(r"(?<=://)[^/\s@]+@")
-_PICTURE = re.compile(r"data:image/(?:png|jpeg|webp);base64,")
 
 
 class Tracker:
@@ -50,7 +51,7 @@ class Tracker:
     def step(self, step: Step, ledger: Ledger) -> None:
         """Log a finished step; the steps of earlier sittings come again when a run goes on."""
 
-    def finish(self, result: dict[str, Any], folder: Path) -> None:
+    def finish(self, result: RunResult, folder: Path) -> None:
         """Log what a run found; `folder` holds its `program.json` and, where there is one, `analysis.json`."""
 
 
@@ -162,14 +163,14 @@ class WandbTracker(Tracker):
         """See `Tracker.step`."""
         number = step.number + 1
         self._rows += [
-            [number, entry.template, entry.accuracy, entry.loss, entry.n, entry.source, ""] for entry in step.scored
+            [number, entry.template, entry.value, entry.loss, entry.n, entry.source, ""] for entry in step.scored
         ]
         self._rows += [[number, entry.template, None, None, None, "", entry.reason] for entry in step.rejected]
         if self._run is None or number <= self._logged:
             return
         row: dict[str, Any] = {
             "step": number,
-            "best/accuracy": step.best.accuracy,
+            "best/accuracy": step.best.value,
             "best/accuracy_low": step.interval.low,
             "best/accuracy_high": step.interval.high,
             "best/loss": step.best.loss,
@@ -179,8 +180,8 @@ class WandbTracker(Tracker):
             "usd": ledger.usd,
         }
         if step.scored:
-            row["step/accuracy"] = max(entry.accuracy for entry in step.scored)
-            row["step/accuracy_mean"] = sum(entry.accuracy for entry in step.scored) / len(step.scored)
+            row["step/accuracy"] = max(entry.value for entry in step.scored)
+            row["step/accuracy_mean"] = sum(entry.value for entry in step.scored) / len(step.scored)
             row["step/loss"] = min(entry.loss for entry in step.scored)
         with self._surviving():
             # W&B's own counter only grows; odd numbers are for the tables, which a run that goes on logs again.
@@ -188,7 +189,7 @@ class WandbTracker(Tracker):
             self._run.log(known, step=2 * number, commit=True)
             self._logged = number
 
-    def finish(self, result: dict[str, Any], folder: Path) -> None:
+    def finish(self, result: RunResult, folder: Path) -> None:
         """See `Tracker.finish`."""
         if self._run is None:
             return
@@ -204,7 +205,7 @@ class WandbTracker(Tracker):
             self._run.log(tables, step=2 * self._logged + 1, commit=True)
             self._run.summary.update(_clean(summary_of(result)))
             artifact = self._wandb.Artifact(
-                f"program-{self._run.id}", type="program", metadata={"template": redacted(result["template"])}
+                f"program-{self._run.id}", type="program", metadata={"template": redacted(result.template)}
             )
             artifact.add_file(str(folder / "program.json"))
             self._run.log_artifact(artifact)
@@ -233,21 +234,21 @@ class WandbTracker(Tracker):
             self._ui.warn(f"Weights & Biases: {_short(error)}; the run goes on, its directory has everything.")
 
 
-def summary_of(result: dict[str, Any]) -> dict[str, Any]:
+def summary_of(result: RunResult) -> dict[str, Any]:
     """Return the numbers of a result under the names of `NUMBERS`, where it has them, and its template."""
     numbers: dict[str, Any] = {}
-    for part, score in result["scores"].items():
-        gain = score["difference"]
-        values = (score["initial"]["accuracy"], score["optimised"]["accuracy"], gain["mean"], *gain["ci95"])
+    for part, score in result.scores.items():
+        gain = score.difference
+        values = (score.initial.value, score.optimised.value, gain.mean, *gain.ci95)
         numbers |= {f"{part}/{name}": value for name, value in zip(SCORES, values, strict=True)}
-    used = [usage for usage in result["lm"].values() if usage]
-    prices = [usage["usd"] for usage in used]
+    used = [usage for usage in (result.lm.optimizer, result.lm.describer) if usage]
+    prices = [usage.usd for usage in used]
     if None not in prices:
         numbers["usd"] = sum(prices)
-    numbers["tokens"] = sum(usage["tokens_in"] + usage["tokens_out"] for usage in used)
-    numbers["seconds"] = result["seconds"]["total"]
-    numbers["templates_scored"] = result["templates_scored"]
-    return {**numbers, "template": result["template"], "initial_template": result["initial_template"]}
+    numbers["tokens"] = sum(usage.tokens_in + usage.tokens_out for usage in used)
+    numbers["seconds"] = result.seconds["total"]
+    numbers["templates_scored"] = result.templates_scored
+    return {**numbers, "template": result.template, "initial_template": result.initial_template}
 
 
 def has_key() -> bool:
@@ -282,19 +283,15 @@ def _flips(file: Path) -> list[tuple[Any, list[str]]]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))["flips"]
-        flips = [*content["gained"], *content["lost"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        flips = load_analysis(file).flips
+    except InputError:
         return []
     found = []
-    for flip in flips:
-        with suppress(KeyError, TypeError, binascii.Error, UnidentifiedImageError, OSError):
-            head = _PICTURE.match(flip["thumbnail"])
-            if head:
-                picture = Image.open(io.BytesIO(base64.b64decode(flip["thumbnail"][head.end() :], validate=True)))
-                picture.load()
-                texts = [str(flip[name]) for name in ("class", "before", "after", "picture")]
-                found.append((picture.convert("RGB"), redacted(texts)))
+    for flip in (*flips.gained, *flips.lost) if flips else ():
+        with suppress(binascii.Error, UnidentifiedImageError, OSError):
+            picture = Image.open(io.BytesIO(base64.b64decode(flip.thumbnail.partition(",")[2], validate=True)))
+            picture.load()
+            found.append((picture.convert("RGB"), redacted([flip.class_name, flip.before, flip.after, flip.picture])))
     return found
 
 

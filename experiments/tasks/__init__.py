@@ -1,5 +1,17 @@
-"""Other tasks of a CLIP, each a small real example on the embedded CLIP and pictures: the same search, another reward.
+"""What a template can be optimised for: one file each; a new reward is its file and its line below.
 
-python -m ipo.experiments.tasks.retrieval [OUT]
-python -m ipo.experiments.tasks.segmentation [OUT]
+What one has to be: `base.py`. Nothing is imported before it is asked for.
 """
+
+from ipo.metrics.registry import Registry
+
+REWARDS = Registry(
+    "reward",
+    __name__,
+    {
+        "classification": "classification:Classification",
+        "retrieval": "retrieval:Retrieval",
+        "segmentation": "segmentation:Segmentation",
+    },
+    default="classification",
+)

@@ -8,16 +8,10 @@ The selection and test pictures of the examples are not opened here.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-from ipo.experiments.tasks.example import SPLIT_SEED, Settings, Task, run
-
-if TYPE_CHECKING:
-    from ipo.experiments.data import Item
 
 LEAST, WINDOWS = (24, 36, 48), (32, 40, 48, 56)
 COMPOSED = (0, 1, 2)
@@ -28,6 +22,7 @@ SEEDS = (0, 1)
 def windows() -> None:
     """Print the anchor's mean IoU for scenes with smaller and larger parts and for smaller and larger windows."""
     from ipo.experiments.data import load_data
+    from ipo.experiments.run.plan import SPLIT_SEED
     from ipo.experiments.tasks.scenes import compose
     from ipo.metrics.clip import load_clip
     from ipo.metrics.segmentation import SegmentationReward
@@ -39,38 +34,40 @@ def windows() -> None:
         for window in WINDOWS:
             reward = SegmentationReward(clip, data.class_names, window=window)
             found = [
-                reward.score([ANCHOR], reward.examples(compose(data.train, seed, least=least)))[0].accuracy
+                reward.score([ANCHOR], reward.examples(compose(data.train, seed, least=least)))[0].value
                 for seed in COMPOSED
             ]
             each = ", ".join(f"{100 * one:.2f}" for one in found)
             print(f"{least}, {window}: {100 * np.mean(found):.2f} ({each})", flush=True)
 
 
-def steps(folder: Path, lm: str, names: Sequence[str]) -> None:
+def steps(folder: Path, name: str) -> None:
     """Search with one half of the search pictures; print what the best template so far is worth on the other half."""
-    from ipo.experiments.data import draw, load_data
+    from ipo.experiments.run.config import load_config
+    from ipo.experiments.run.live_view import Ui
+    from ipo.experiments.run.plan import plan
+    from ipo.experiments.run.prepare import encode, prepare
+    from ipo.experiments.run.searching import search_in
+    from ipo.programs.record.journal import Journal
 
-    data = load_data("embedded", seed=SPLIT_SEED)
-    for name in names:
-        for seed in SEEDS:
-            half = draw(data, 2, 0, seed).search
-            used = {item.group for item in half}
-            rest = [item for item in data.train if item.group not in used]
-            task = _task(name, data.task, data.class_names, (half, rest, rest), seed)
-            result = run(task, Settings(lm=lm, steps=STEPS, seed=seed), folder / name / f"seed-{seed}", f"{name} ")
-            scores = task.reward.score(result["best_after_step"], task.reward.examples(task.test))
-            each = ", ".join(f"{100 * score.accuracy:.2f}" for score in scores)
-            print(f"{name}, seed {seed}, n = {scores[0].n}: anchor and best after each step {each}", flush=True)
-
-
-def _task(name: str, words: str, class_names: Sequence[str], parts: Sequence[Sequence[Item]], seed: int) -> Task:
-    from ipo.experiments.tasks import retrieval, segmentation
-
-    if name == "retrieval":
-        return retrieval.task_of(words, class_names, parts)
-    return segmentation.task_of(words, class_names, parts, seed)
+    words = [f"reward={name}", "shots=2", "selection_shots=0", f"steps={STEPS}", "patience=null"]
+    for seed in SEEDS:
+        ui = Ui(STEPS, quiet=True)
+        planned = plan(load_config(None, [*words, f"seed={seed}"]))
+        used = {item.group for item in planned.drawn.search}
+        rest = [item for item in planned.data.train if item.group not in used]
+        prepared = prepare(replace(planned, drawn=replace(planned.drawn, test=(), new_test=())), ui)
+        journal = Journal(folder / name / f"seed-{seed}")
+        try:
+            best = [step.best.template for step in search_in(prepared, journal, ui).result.steps]
+        finally:
+            journal.close()
+        units = encode(planned, prepared.reward, rest, "rest", ui=ui, seed=seed).units
+        scores = prepared.reward.score(best, units)
+        each = ", ".join(f"{100 * score.value:.2f}" for score in scores)
+        print(f"{name}, seed {seed}, n = {scores[0].n}: anchor and best after each step {each}", flush=True)
 
 
 if __name__ == "__main__":
     for word in sys.argv[2:]:
-        windows() if word == "windows" else steps(Path(sys.argv[1]), "local", [word])
+        windows() if word == "windows" else steps(Path(sys.argv[1]), word)

@@ -1,6 +1,4 @@
-"""Example: find a thing by its name among all sealed pictures.
-
-    python -m ipo.experiments.tasks.retrieval [OUT] --seeds 3 --controls
+"""Recall@k: does a class name find a picture of its own among all pictures?
 
 Unlike in classification, where the names compete for one picture, here the pictures compete for one name: a template
 must make similarities comparable from picture to picture.
@@ -8,53 +6,74 @@ must make similarities comparable from picture to picture.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from ipo.experiments.tasks.command import main as run_example
-from ipo.experiments.tasks.example import SELECTION_SHOTS, SHOTS, SPLIT_SEED, Settings, Task
+from pydantic import BaseModel, Field
+
+from ipo.experiments.tasks.base import Encoded
 
 if TYPE_CHECKING:
     from ipo.experiments.data import Item
-
-ABOUT = "Optimise a template for text-to-picture retrieval on the embedded CLIP and pictures."
-
-
-def prepare(settings: Settings) -> Task:
-    """Make three galleries of the pictures of the three parts; each class name is a query.
-
-    Raises:
-        InputError: unknown data.
-    """
-    from ipo.experiments.data import draw, load_data
-
-    data = load_data(settings.data, seed=SPLIT_SEED)
-    drawn = draw(data, SHOTS, SELECTION_SHOTS, settings.seed)
-    return task_of(data.task, drawn.class_names, (drawn.search, drawn.selection, drawn.test))
-
-
-def task_of(words: str, class_names: Sequence[str], parts: Sequence[Sequence[Item]]) -> Task:
-    """Make the task of the search, selection and test pictures."""
-    import dspy
-
-    from ipo.metrics.clip import load_clip
-    from ipo.metrics.features import FeatureStore
+    from ipo.metrics.clip import Clip
+    from ipo.metrics.features import FeatureStore, Progress
     from ipo.metrics.retrieval import RetrievalReward
+    from ipo.metrics.reward import Reward
 
-    clip = load_clip("embedded")
-    store = FeatureStore(clip)
-    at_1, at_5 = (RetrievalReward(clip, class_names, k=k, store=store) for k in (1, 5))
-    search, selection, test = (
-        [dspy.Example(image=item.picture, caption=class_names[item.label]) for item in items] for items in parts
-    )
-    return Task("retrieval", words, clip, at_1, search, selection, test, {"recall@1": at_1, "recall@5": at_5})
+ALSO = 5
+"""The sealed test is told in recall@5 as well."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the example; return the exit code."""
-    return run_example("retrieval", ABOUT, "queries", prepare, arguments)
+class RetrievalSettings(BaseModel, extra="forbid", frozen=True):
+    """What counts as found."""
+
+    k: int = Field(1, ge=1, description="how many of the first pictures count")
+
+
+class Retrieval:
+    """Scores templates with `RetrievalReward`, the class names as captions."""
+
+    Settings: ClassVar[type[BaseModel]] = RetrievalSettings
+    unit = "queries"
+
+    def __init__(self, k: int = 1) -> None:
+        self.k = k
+
+    @classmethod
+    def build(cls, settings: RetrievalSettings) -> Retrieval:
+        """See `Task`."""
+        return cls(settings.k)
+
+    @property
+    def measure(self) -> str:
+        """See `Task`."""
+        return f"recall@{self.k}"
+
+    def reward(
+        self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
+    ) -> RetrievalReward:
+        """See `Task`."""
+        from ipo.metrics.retrieval import RetrievalReward
+
+        return RetrievalReward(clip, class_names, k=self.k, store=store, also_fit=also_fit)
+
+    def encode(
+        self, reward: Any, items: Sequence[Item], *, seed: int, variants: bool, progress: Progress | None = None
+    ) -> Encoded:
+        """See `Task`; a unit is a class name that looks for its pictures."""
+        import dspy
+
+        names = reward.class_names
+        examples = [dspy.Example(image=item.picture, caption=names[item.label]) for item in items]
+        units = reward.examples(examples)
+        return Encoded(units, [item.picture for item in items], (), None, units.groups)
+
+    def other_measures(self, clip: Clip, class_names: Sequence[str], store: FeatureStore) -> Mapping[str, Reward]:
+        """Recall among more pictures."""
+        if self.k == ALSO:
+            return {}
+        return {f"recall@{ALSO}": Retrieval(ALSO).reward(clip, class_names, store)}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit("this is now: ipo benchmark retrieval seeds=10 (docs/other-tasks.md)")

@@ -1,61 +1,74 @@
-"""Example: say what is where in scenes composed of the embedded pictures.
+"""Mean IoU: what is where in scenes composed of the labelled pictures, four to a scene?
 
-    python -m ipo.experiments.tasks.segmentation [OUT] --seeds 3 --controls
-
-The embedded CLIP has a convolutional tower, so places are windows, as large as its input. What other windows and its
-own feature map are worth is in docs/other-tasks.md; `choices.py` measures it.
+Places are windows that slide over a scene, which work with every tower. What other windows are worth on the pictures
+that ship with us is in docs/other-tasks.md.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from ipo.experiments.tasks.command import main as run_example
-from ipo.experiments.tasks.example import SELECTION_SHOTS, SHOTS, SPLIT_SEED, Settings, Task
+from pydantic import BaseModel, Field
+
+from ipo.experiments.tasks.base import Encoded
 
 if TYPE_CHECKING:
     from ipo.experiments.data import Item
-
-ABOUT = "Optimise a template for open-vocabulary segmentation on the embedded CLIP and composed scenes."
-SEALED_SEED = 0
-"""The sealed scenes are the same for every seed of a run."""
-WINDOW = 48
-"""Pixels: the embedded CLIP's input."""
-
-
-def prepare(settings: Settings) -> Task:
-    """Compose the scenes of each part from the pictures of that part.
-
-    Raises:
-        InputError: unknown data.
-    """
-    from ipo.experiments.data import draw, load_data
-
-    data = load_data(settings.data, seed=SPLIT_SEED)
-    drawn = draw(data, SHOTS, SELECTION_SHOTS, settings.seed)
-    return task_of(data.task, drawn.class_names, (drawn.search, drawn.selection, drawn.test), settings.seed)
-
-
-def task_of(words: str, class_names: Sequence[str], parts: Sequence[Sequence[Item]], seed: int) -> Task:
-    """Make the task of the search, selection and test pictures; `seed` composes the first two."""
-    from ipo.experiments.tasks.scenes import compose
-    from ipo.metrics.clip import load_clip
+    from ipo.metrics.clip import Clip
+    from ipo.metrics.features import FeatureStore, Progress
+    from ipo.metrics.reward import Reward
     from ipo.metrics.segmentation import SegmentationReward
 
-    clip = load_clip("embedded")
-    reward = SegmentationReward(clip, class_names, window=WINDOW)
-    search, selection, test = (
-        compose(items, chosen) for items, chosen in zip(parts, (seed, seed, SEALED_SEED), strict=True)
-    )
-    return Task("segmentation", words, clip, reward, search, selection, test, {"mean IoU": reward})
+
+class SegmentationSettings(BaseModel, extra="forbid", frozen=True):
+    """How places are cut out of a scene."""
+
+    window: int = Field(48, ge=8, le=96, description="side of the windows in pixels; a scene has 96")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the example; return the exit code."""
-    return run_example("segmentation", ABOUT, "scenes", prepare, arguments)
+class Segmentation:
+    """Scores templates with `SegmentationReward` on composed scenes."""
+
+    Settings: ClassVar[type[BaseModel]] = SegmentationSettings
+    measure = "mean IoU"
+    unit = "scenes"
+
+    def __init__(self, window: int = 48) -> None:
+        self.window = window
+
+    @classmethod
+    def build(cls, settings: SegmentationSettings) -> Segmentation:
+        """See `Task`."""
+        return cls(settings.window)
+
+    def reward(
+        self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
+    ) -> SegmentationReward:
+        """See `Task`."""
+        from ipo.metrics.segmentation import SegmentationReward
+
+        return SegmentationReward(clip, class_names, window=self.window, also_fit=also_fit)
+
+    def encode(
+        self, reward: Any, items: Sequence[Item], *, seed: int, variants: bool, progress: Progress | None = None
+    ) -> Encoded:
+        """See `Task`; a unit is a scene."""
+        from ipo.experiments.tasks.scenes import compose
+        from ipo.metrics.errors import InputError
+
+        scenes = compose(items, seed)
+        if not scenes:
+            raise InputError(
+                f"a scene is composed of four pictures and there are {len(items)}; give more --shots or pictures."
+            )
+        units = reward.examples(scenes)
+        return Encoded(units, [scene.image for scene in scenes], (), None, units.groups)
+
+    def other_measures(self, clip: Clip, class_names: Sequence[str], store: FeatureStore) -> Mapping[str, Reward]:
+        """There are none."""
+        return {}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit("this is now: ipo benchmark segmentation seeds=10 (docs/other-tasks.md)")

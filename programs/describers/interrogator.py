@@ -19,10 +19,10 @@ import numpy.typing as npt
 import yaml
 from scipy import special
 
+from ipo.metrics.arrays import Floats
 from ipo.metrics.pictures import Picture
 from ipo.metrics.template import SLOT, TokenCounter, fill, too_long
 
-Floats = npt.NDArray[np.float32]
 Gains = npt.NDArray[np.float64]
 
 MAX_CLASSES = 20

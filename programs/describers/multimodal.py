@@ -12,7 +12,7 @@ import dspy
 from ipo.metrics.pictures import Picture
 from ipo.programs.lm.connect import explain
 from ipo.programs.lm.ledger import BudgetReached
-from ipo.programs.record.journal import redact
+from ipo.programs.record.redaction import redact
 from ipo.signatures.describe import DescribeImage
 
 if TYPE_CHECKING:

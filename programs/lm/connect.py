@@ -16,7 +16,8 @@ import dspy
 from ipo.metrics.cache import cache_dir
 from ipo.metrics.errors import InputError
 from ipo.programs.lm.recording import Price, Recorder, ReplyCache, open_reply_cache
-from ipo.programs.record.journal import Event, read, redact
+from ipo.programs.record.journal import Event, read
+from ipo.programs.record.redaction import redact
 
 RETRIES = 3
 """DSPy tries again this often after a rate limit, a server error or a timeout."""
@@ -103,6 +104,20 @@ def find_backend(name: str, *, role: str, api_base: str | None = None, seed: int
     return Backend(name, engine, _litellm_price(name), small=False, cache=cache)
 
 
+def named(name: str, *, role: str, api_base: str | None = None) -> Backend:
+    """Return what is known of a language model by its name alone, for a forecast: no key, no weights, no network.
+
+    Raises:
+        InputError: there can be no such model, or nothing is recorded to replay.
+    """
+    if name.startswith("replay/"):
+        return find_backend(name, role=role)
+    if is_local(name):
+        return Backend(name, None, _free, small=True)
+    _check_provider(name, api_base)
+    return Backend(name, None, _litellm_price(name), small=False)
+
+
 def is_local(name: str) -> bool:
     """Whether the model runs in this process."""
     return name == "local" or name.startswith("local/")
@@ -131,9 +146,19 @@ def _free(tokens_in: int, tokens_out: int) -> float:
 def _litellm_engine(name: str, api_base: str | None) -> Any:
     if api_base and (urlsplit(api_base).username or redact(api_base) != api_base):
         raise InputError("the server address holds a key or a user name; keep such things in the environment only.")
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else litellm downloads its price list
+    _check_provider(name, api_base)
     import litellm
     from dspy.clients.engines.litellm_engine import LiteLLMEngine
+
+    missing = litellm.validate_environment(name)["missing_keys"] if not api_base else _missing_key(name)
+    if missing:
+        raise InputError(f"the language model {name} needs {' and '.join(missing)} in the environment.")
+    return LiteLLMEngine(model_type="chat", timeout=TIMEOUT_SECONDS, **({"api_base": api_base} if api_base else {}))
+
+
+def _check_provider(name: str, api_base: str | None) -> None:
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else litellm downloads its price list
+    import litellm
 
     litellm.suppress_debug_info = True  # it prints a feedback banner to stdout on errors
     litellm.telemetry = False
@@ -143,10 +168,6 @@ def _litellm_engine(name: str, api_base: str | None) -> Any:
         raise InputError(
             f"litellm knows no provider for {name!r}; a name reads PROVIDER/MODEL, such as openai/gpt-4o-mini."
         ) from error
-    missing = litellm.validate_environment(name)["missing_keys"] if not api_base else _missing_key(name)
-    if missing:
-        raise InputError(f"the language model {name} needs {' and '.join(missing)} in the environment.")
-    return LiteLLMEngine(model_type="chat", timeout=TIMEOUT_SECONDS, **({"api_base": api_base} if api_base else {}))
 
 
 def _missing_key(name: str) -> list[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import threading
 import time
 from collections.abc import Iterator
@@ -18,9 +17,9 @@ from typing import Any
 import filelock
 
 from ipo.metrics.errors import InputError
+from ipo.programs.record.redaction import redacted
 
 FILE_NAME = "journal.jsonl"
-_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)S?$", re.IGNORECASE)
 
 Event = dict[str, Any]
 
@@ -118,25 +117,6 @@ def read(folder: Path) -> list[Event]:
     if not path.is_file():
         raise InputError(f"{folder} is not a run directory: it has no {FILE_NAME}.")
     return list(_read(path, mend=False))
-
-
-def redact(text: str) -> str:
-    """Blank out every secret that the environment holds, should a server have echoed one."""
-    for name, value in os.environ.items():
-        if _SECRET_NAME.search(name) and len(value) >= 8:
-            text = text.replace(value, "[redacted]")
-    return text
-
-
-def redacted(value: Any) -> Any:
-    """Return a JSON value with every text in it redacted; names and numbers stay."""
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, dict):
-        return {name: redacted(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [redacted(item) for item in value]
-    return value
 
 
 def _read(path: Path, *, mend: bool) -> Iterator[Event]:

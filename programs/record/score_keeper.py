@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from ipo.metrics.reward import Reward, Score, Units
-from ipo.programs.proposer import Rejection
+from ipo.programs.admission import Rejection
 from ipo.programs.record.journal import Event, Journal
+from ipo.programs.strategies.base import Shown
+
+BEST_LOOKED_AT = 5
+"""Rows kept of each chunk of templates that were looked at."""
 
 
 class ScoreKeeper:
     """Scores templates and records them, one event a step.
 
-    An event that an earlier sitting wrote is not written twice. Its scores are made again rather than read: they are
+    An event that an earlier session wrote is not written twice. Its scores are made again rather than read: they are
     exact and cheap, and so a damaged or edited record cannot change a result.
 
     Args:
@@ -40,16 +45,34 @@ class ScoreKeeper:
             "scores",
             kind=kind,
             step=step,
+            # The journal calls the value an accuracy whatever the reward: runs of all versions are read alike.
             scores=[
-                {"template": s.template, "accuracy": s.accuracy, "loss": s.loss, "n": s.n, "hits": _record(s)}
+                {"template": s.template, "accuracy": s.value, "loss": s.loss, "n": s.n, "hits": units_of(s)}
                 for s in scores
             ],
             rejected=[asdict(rejection) for rejection in rejected],
         )
         return scores
 
+    def look(self, step: int, templates: Sequence[str], units: Units) -> list[Score]:
+        """Score templates that are only looked at; the record holds their digest, their number and the best few."""
+        scores = self._reward.score(templates, units)
+        best = sorted(scores, key=lambda score: (score.value, -score.loss), reverse=True)[:BEST_LOOKED_AT]
+        self.note(
+            "looked",
+            step=step,
+            count=len(templates),
+            digest=hashlib.sha256("\n".join(templates).encode()).hexdigest()[:32],
+            best=[{"template": s.template, "value": s.value, "loss": s.loss} for s in best],
+        )
+        return scores
+
+    def shown(self, step: int, shown: Shown) -> None:
+        """Note what a step may know, before anything is asked."""
+        self.note("shown", step=step, rows=[asdict(row) for row in shown.templates])
+
     def find(self, type_: str) -> Event | None:
-        """Return the latest event of a type from earlier sittings."""
+        """Return the latest event of a type from earlier sessions."""
         return self._journal.find(type_) if self._journal else None
 
     def note(self, type_: str, **content: Any) -> None:
@@ -58,6 +81,6 @@ class ScoreKeeper:
             self._journal.append(type_, **content)
 
 
-def _record(score: Score) -> str | list[float]:
-    """What each unit contributed: `1` and `0` where it is right or wrong, else its number."""
+def units_of(score: Score) -> str | list[float]:
+    """Return what each unit contributed: `1` and `0` where it is right or wrong, else its number."""
     return score.bits if score.hits.dtype == bool else [float(hit) for hit in score.hits]

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from ipo.experiments.cli.reference import reference
-from ipo.experiments.run.config import RunConfig
+from ipo.experiments.run.config import CHOSEN, RunConfig
 from support.pages import DOCS
 from support.runs import ipo
 
@@ -37,11 +37,18 @@ def test_every_command_is_there_with_all_its_flags(capfd: pytest.CaptureFixture[
 
 
 def test_every_setting_is_there_with_its_default_and_the_published_ones() -> None:
-    rows = dict(re.findall(r"^\| `(\w+)`(?: \*)? \| (.*)$", PAGE.partition("## Settings")[2], re.M))
-    assert set(rows) == set(RunConfig.model_fields)
+    rows = dict(re.findall(r"^\| `([\w.]+)`(?: \*)? \| (.*)$", PAGE.partition("## Settings")[2], re.M))
+    assert {name for name in rows if "." not in name} == set(RunConfig.model_fields)
+    assert {name for name in rows if "." in name} == {
+        f"{key}.{name}"
+        for key, registry in CHOSEN.items()
+        for choice in registry
+        for name in registry.find(choice).Settings.model_fields
+    }
     assert rows["steps"].startswith("`12` | `100` | `100` |")
     assert rows["candidates_per_step"].startswith("`5` |  | `8` |")
-    assert rows["pin_initial"].startswith("`true` |  | `false` |")
+    assert rows["strategy.pin_initial"].startswith("`true` |  | `false` |")
+    assert rows["strategy.size"].startswith("`12` | `20` | `30` |")
 
 
 def test_no_cell_breaks_its_table() -> None:

@@ -18,14 +18,17 @@ def test_the_page_can_be_followed(desk: Path, server: OpenAIServer, capsys: pyte
     page, _ = follow(DOCS / "dspy.md")
     program, data = page["program"], page["data"]
     # Compile and evaluate: the library's own way and the reward agree on the sealed pictures.
-    accuracy = page["reward"].score([program.template], page["test"])[0].accuracy
+    accuracy = page["reward"].score([program.template], page["test"])[0].value
     assert page["result"].score == round(100 * accuracy, 2)
     assert len(page["result"].results) == len(data.test)
     assert page["student"].template == page["ANCHOR"]
     # Other models: each was asked by its name, the describer with four pictures.
     assert {asked.body["model"] for asked in server.asked} == {"gpt-4o-mini", "gpt-4.1-mini", "gpt-4o"}
     assert [len(asked.pictures) for asked in server.asked if asked.body["model"] == "gpt-4o"] == [1] * 4
-    assert len(page["asked"].templates) == 2
+    assert len(page["asked"].search.steps) == 2
+    # A list of one's own asks nothing.
+    assert page["listed"].search.ended == "the list of templates is used up"
+    assert page["listed"].search.proposed == 3
     # DSPy keeps replies: the same search again asks nothing.
     before = len(server.asked)
     again = page["ipo"].compile(page["student"], trainset=page["trainset"], valset=page["valset"])

@@ -24,7 +24,7 @@ def test_the_page_runs(cache: Path, small_weights: None, capsys: pytest.CaptureF
     after, test, reward = scope["after"], scope["test"], scope["reward"]
     labels = reward.examples(test).labels
     right = after.predictions == labels
-    assert after.accuracy == pytest.approx(np.mean([right[labels == c].mean() for c in np.unique(labels)]))
+    assert after.value == pytest.approx(np.mean([right[labels == c].mean() for c in np.unique(labels)]))
     counts = np.unique([e.label for e in scope["search"]], return_counts=True)[1]
     assert set(counts) == {1, 4}
     assert scope["program"].template in capsys.readouterr().out

@@ -37,8 +37,8 @@ def out(tmp_path: Path) -> Path:
 @pytest.fixture()
 def light(monkeypatch: pytest.MonkeyPatch, clip: Any) -> None:
     """Leave away what takes half of a small run's time and has no part in faults: loading CLIP again, the plot."""
-    monkeypatch.setattr("ipo.experiments.run.pipeline.load_clip", lambda name: clip)
-    monkeypatch.setattr("ipo.experiments.run.pipeline.plot_search", lambda *args: None)
+    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda name: clip)
+    monkeypatch.setattr("ipo.experiments.run.publish.save_search_png", lambda *args: None)
 
 
 @pytest.fixture()

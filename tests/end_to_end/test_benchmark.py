@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.compare import protocols
+from ipo.experiments.compare import cell
 from ipo.experiments.compare.documents import FORMS
 from ipo.experiments.embedded import PICTURES_DIR
 from ipo.metrics.pictures import Picture
@@ -238,15 +238,15 @@ def here(
 ) -> Iterator[Here]:
     """Run the grid in this process, with the cache of its name."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setattr(protocols, "load_clip", lambda name: clip)
-    protocols._clip.cache_clear()
+    monkeypatch.setattr(cell, "load_clip", lambda name: clip)
+    cell._clip.cache_clear()
 
     def run(name: str, *more: str, **given: str) -> Ended:
         monkeypatch.setenv("IPO_CACHE_DIR", bench.environment(name)["IPO_CACHE_DIR"])
         return ipo(capfd, *bench.words(name, *more, **given))
 
     yield run
-    protocols._clip.cache_clear()
+    cell._clip.cache_clear()
 
 
 def test_a_cell_that_fails_stops_no_other_and_the_same_command_mends_it(bench: Bench, here: Here) -> None:
@@ -305,7 +305,7 @@ def test_a_budget_stops_the_grid_and_a_larger_one_goes_on(bench: Bench, here: He
     absent = {row["method"]: row["absent"] for row in content["rows"]}
     assert absent == {"anchor": "not run yet", "no-history": "not run yet"}
     assert [row["seeds"] for row in content["rows"]] == [1, 1]
-    assert "of $0.0001 spent, 2 of 4 cells are left; go on with a larger --budget-usd" in ended.err
+    assert "of $0.0001 spent, 2 of 4 are left; resume with a larger --budget-usd" in ended.err
     asked = len(server.asked)
     assert here("limited", "--budget-usd=0.0001", methods=rows, lm=PRICED).code == 3
     assert len(server.asked) == asked, "what is spent is remembered"
@@ -319,7 +319,7 @@ def test_what_a_failed_cell_has_cost_counts(bench: Bench, here: Here) -> None:
     server.behave = lambda asked: good(asked) if asked.number == 0 else error(500, "no luck")
     ended = here("costly", "seeds=3", "--budget-usd=0.00001", methods="anchor,ipo-default", lm=PRICED)
     assert ended.code == 3
-    assert "ipo-default  seed 0 failed" in ended.sentence and "4 of 6 cells are left" in ended.err
+    assert "ipo-default  seed 0 failed" in ended.sentence and "4 of 6 are left" in ended.err
 
 
 def test_json_is_one_document_and_quiet_is_quiet(bench: Bench, here: Here) -> None:
@@ -345,7 +345,7 @@ def test_another_grid_in_the_same_folder_is_refused_and_leaves_it_as_it_was(benc
 def test_a_dry_run_counts_and_touches_nothing(bench: Bench, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     monkeypatch.setattr(Picture, "bytes", lambda picture: opened.append(picture.name))
-    monkeypatch.setattr(protocols, "load_clip", lambda name: pytest.fail("no model is needed"))
+    monkeypatch.setattr(cell, "load_clip", lambda name: pytest.fail("no model is needed"))
     server = bench.server.fresh()
     ended = here("dry", "--dry-run", "--json", lm=PRICED)
     forecast = json.loads(ended.out)

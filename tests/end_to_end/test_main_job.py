@@ -37,14 +37,14 @@ def test_the_run_directory_is_complete(finished: tuple[Any, Path]) -> None:
 
 def test_the_result_has_the_stable_form(finished: tuple[Any, Path]) -> None:
     result = json.loads((finished[1] / "result.json").read_text())
-    assert result["schema"] == 1
+    assert result["schema"] == 2
     assert result["templates"] == [{"template": result["template"], "weight": 1.0}]
     assert result["templates_scored"] <= 1 + 2 * 3
     for part in ("search", "selection", "test"):
         score = result["scores"][part]
         for which in ("initial", "optimised"):
             low, high = score[which]["ci95"]
-            assert 0 <= low <= score[which]["accuracy"] <= high <= 1
+            assert 0 <= low <= score[which]["value"] <= high <= 1
             assert score[which]["loss"] >= 0
         assert 0 <= score["difference"]["p"] <= 1
     seconds = result["seconds"]

@@ -29,8 +29,8 @@ def test_the_library_example_runs(
     for written, here in (
         ('"folder:pets"', '"embedded"'),
         ('"ViT-B-16/openai"', '"embedded"'),
-        ('dspy.LM("openai/gpt-4o-mini")', "LM"),
-        ("steps=12", "steps=1"),
+        ('dspy.LM("openai/gpt-4o-mini", temperature=1.0)', "LM"),
+        ('task="pictures of pets"', 'task="pictures of pets", steps=1'),
     ):
         assert written in text
         text = text.replace(written, here)

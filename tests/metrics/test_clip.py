@@ -24,6 +24,7 @@ from ipo.metrics.features import FeatureStore
 from ipo.metrics.pictures import Picture
 from ipo.metrics.reward import ClipReward, EncodedPictures
 from ipo.metrics.template import fill
+from support.ensembles import ensemble_score
 
 TEMPLATES = (
     "a photo of a <CLASS>.",
@@ -192,7 +193,7 @@ def test_scores_equal_open_clip_used_directly(
         assert score.predictions.tolist() == expected.predictions
         assert score.hits.tolist() == [p == y for p, y in zip(expected.predictions, sample.labels, strict=True)]
         np.testing.assert_allclose(score.losses, expected.losses, rtol=0, atol=1e-5)
-        assert score.accuracy == np.mean(score.hits)
+        assert score.value == np.mean(score.hits)
         assert score.loss == pytest.approx(np.mean(expected.losses), abs=1e-5)
 
 
@@ -231,7 +232,7 @@ def test_an_ensemble_equals_open_clips_zero_shot_classifier(
         clip.model, clip.tokenizer, sample.names, [lambda name, t=t: fill(t, name) for t in members]
     ).numpy()
     logits = clip.logit_scale * (pictures.features @ theirs) + clip.logit_bias
-    score = reward.score_ensemble([(template, 2.0) for template in members], pictures)
+    score = ensemble_score(reward, [(template, 2.0) for template in members], pictures)
     assert score.predictions.tolist() == logits.argmax(1).tolist()
     losses = functional.cross_entropy(torch.from_numpy(logits), torch.tensor(sample.labels), reduction="none")
     np.testing.assert_allclose(score.losses, losses.numpy(), rtol=0, atol=1e-4)
@@ -240,8 +241,8 @@ def test_an_ensemble_equals_open_clips_zero_shot_classifier(
 def test_weights_of_an_ensemble_count(embedded_sample: Sample, clip: Clip, tmp_path: Path) -> None:
     reward, pictures = encoded(clip, embedded_sample, tmp_path)
     alone = reward.score([TEMPLATES[0]], pictures)[0]
-    nearly = reward.score_ensemble([(TEMPLATES[0], 1.0), (TEMPLATES[1], 1e-7)], pictures)
-    equal = reward.score_ensemble([(TEMPLATES[0], 1.0), (TEMPLATES[1], 1.0)], pictures)
+    nearly = ensemble_score(reward, [(TEMPLATES[0], 1.0), (TEMPLATES[1], 1e-7)], pictures)
+    equal = ensemble_score(reward, [(TEMPLATES[0], 1.0), (TEMPLATES[1], 1.0)], pictures)
     np.testing.assert_allclose(nearly.losses, alone.losses, atol=1e-4)
     assert np.abs(equal.losses - alone.losses).max() > 1e-2
 
@@ -271,7 +272,7 @@ def test_the_same_call_twice_gives_the_same_bits(embedded_sample: Sample, clip: 
     (one, a), (two, b) = (encoded(clip, embedded_sample, tmp_path / name) for name in "ab")
     assert a.features.tobytes() == b.features.tobytes()
     for first, second in zip(one.score(TEMPLATES, a), two.score(TEMPLATES, b), strict=True):
-        assert (first.loss, first.accuracy) == (second.loss, second.accuracy)
+        assert (first.loss, first.value) == (second.loss, second.value)
         assert first.losses.tobytes() == second.losses.tobytes()
 
 

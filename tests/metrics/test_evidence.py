@@ -74,7 +74,8 @@ def test_an_accuracy_without_any_spread_has_the_groups_as_sample():
 
 
 def test_one_group_says_nothing_about_an_accuracy():
-    assert accuracy_over_seeds(Part(np.ones((2, 3)), ["a"] * 3)) == (0.0, 1.0)
+    for hits in ([[1.0, 0.0, 1.0], [1.0, 1.0, 0.0]], np.ones((2, 3))):
+        assert accuracy_over_seeds(Part(np.array(hits), ["a"] * 3)) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("level", [0.8, 0.99])
@@ -134,9 +135,11 @@ def test_agreement_everywhere_counts_as_if_two_groups_had_differed(scale):
         assert found.pictures == pytest.approx(((4 * m**2 + 2 * scale**2 - 16 * m**2 / 6) / 36, 3))
 
 
-def test_a_small_spread_is_a_spread():
-    values = np.array([[1e-7, -1e-7, 1e-7, -1e-7]])
-    assert spread([Part(values, None)]).pictures == pytest.approx((1e-14 / 3, 3), rel=1e-6, abs=0)
+@pytest.mark.parametrize("scale", [1.0, 1e4, 1e-8])
+def test_a_small_spread_is_a_spread_in_whatever_unit(scale):
+    values = np.array([[1e-7, -1e-7, 1e-7, -1e-7]]) * scale
+    found = spread([Part(values, None, scale)])
+    assert found.pictures == pytest.approx((1e-14 / 3 * scale**2, 3), rel=1e-6, abs=0)
 
 
 def test_one_group_bounds_nothing_and_one_seed_adds_nothing():

@@ -54,9 +54,9 @@ def test_recall_and_loss_equal_a_loop(
             chance /= chance.sum()
             assert score.losses[i] == pytest.approx(-np.log(chance[captions == name].sum()), abs=1e-3)
         assert score.n == len(names)
-        assert score.accuracy == score.hits.mean()
+        assert score.value == score.hits.mean()
         assert score.loss == pytest.approx(score.losses.mean())
-    assert {score.accuracy for score in reward.score(TEMPLATES, gallery)} != {1.0}  # the task is not trivial
+    assert {score.value for score in reward.score(TEMPLATES, gallery)} != {1.0}  # the task is not trivial
 
 
 def test_any_picture_of_a_shared_caption_will_do(clip: Clip) -> None:

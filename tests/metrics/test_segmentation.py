@@ -67,8 +67,8 @@ def test_scores_are_those_of_a_segmentation_done_by_hand(clip: Clip) -> None:
         ((predicted == c) & (mask == c) & counted).sum() / (((predicted == c) | (mask == c)) & counted).sum()
         for c in range(3)
     ]
-    assert score.accuracy == pytest.approx(np.mean(iou))
-    assert 0.3 < score.accuracy < 1
+    assert score.value == pytest.approx(np.mean(iou))
+    assert 0.3 < score.value < 1
     chance = np.exp(pixels - pixels.max(axis=2, keepdims=True))
     chance /= chance.sum(axis=2, keepdims=True)
     right = np.take_along_axis(chance, np.maximum(mask, 0)[..., None], axis=2)[..., 0]

@@ -152,8 +152,8 @@ def test_segmentation_by_windows_works_with_every_tower(tower: Clip) -> None:
     scenes = reward.examples([dspy.Example(image=p, mask=mask) for p in pictures(2)])
     assert scenes.scenes[0].features.shape[:2] == (3, 3)
     for score in reward.score(TEMPLATES, scenes):
-        assert 0 <= score.accuracy <= 1
-        assert score.hits.mean() == pytest.approx(score.accuracy)
+        assert 0 <= score.value <= 1
+        assert score.hits.mean() == pytest.approx(score.value)
         assert score.loss > 0
 
 

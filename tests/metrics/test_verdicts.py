@@ -59,7 +59,8 @@ def test_verdicts_in_words(effect, corrected, words):
 def test_a_verdict_turns_at_five_hundredths():
     assert verdict("x", _effect(0.05, 0.05), 0.05, 1).startswith("a gain over x")
     assert verdict("x", _effect(-0.05, 0.05), 0.05, 1).startswith("worse than x")
-    assert verdict("x", _effect(0.05, 0.05), 0.0501, 1).startswith("no evidence of a gain over x")
+    for mean in (0.05, -0.05):
+        assert verdict("x", _effect(mean, 0.0501), 0.0501, 1).startswith("no evidence of a gain over x")
     assert verdict("x", _effect(0.0, 0.01), 0.01, 1).startswith("no evidence of a gain over x")
 
 
@@ -67,6 +68,11 @@ def test_a_verdict_counts_its_comparisons():
     one, two = (verdict("x", _effect(0.05, 0.001), 0.001, count) for count in (1, 2))
     assert one == "a gain over x of +5.00 points [+3.00, +7.00], p = 0.001 after correction for 1 comparison"
     assert two == one.replace("1 comparison", "2 comparisons")
+
+
+def test_what_could_have_been_found_is_said_in_points():
+    said = verdict("x", Effect(0.1, -0.4, 0.6, 0.7, "t", 0.4567), 0.7, 1)
+    assert said.endswith("; a true difference of 45.7 points would be found four times in five")
 
 
 @pytest.mark.parametrize("detectable", [1.0, math.inf])

@@ -21,6 +21,7 @@ from ipo.metrics.features import FeatureStore
 from ipo.metrics.pictures import Picture
 from ipo.metrics.reward import ClipReward, EncodedPictures, clip_accuracy, logits_of
 from ipo.programs.classifier import TemplateClassifier, to_picture
+from support.ensembles import ensemble_score
 
 NAMES = ("cat", "dog", "ice_cream")
 ENSEMBLE = [("a sketch of a <CLASS>.", 2.0), ('the "{odd}" <CLASS> – ☃', 0.5)]
@@ -188,7 +189,7 @@ def test_dspy_evaluate_gives_the_rewards_accuracy(clip: Clip, tmp_path: Path) ->
     program = TemplateClassifier(clip, data.class_names)
     evaluate = dspy.Evaluate(devset=devset, metric=clip_accuracy, num_threads=2, display_progress=False)
     expected = reward.score([program.template], pictures)[0]
-    assert evaluate(program).score == pytest.approx(100 * expected.accuracy, abs=0.01)
+    assert evaluate(program).score == pytest.approx(100 * expected.value, abs=0.01)
     probabilities = program.probabilities([item.picture for item in items])
     assert probabilities.argmax(1).tolist() == expected.predictions.tolist()
     np.testing.assert_allclose(
@@ -202,7 +203,7 @@ def test_an_ensemble_predicts_what_the_reward_scores(clip: Clip, tmp_path: Path)
     reward = ClipReward(clip, data.class_names, FeatureStore(clip, tmp_path))
     pictures = reward.encode([item.picture for item in items], [item.label for item in items])
     probabilities = TemplateClassifier(clip, data.class_names, ENSEMBLE).probabilities([i.picture for i in items])
-    assert probabilities.argmax(1).tolist() == reward.score_ensemble(ENSEMBLE, pictures).predictions.tolist()
+    assert probabilities.argmax(1).tolist() == ensemble_score(reward, ENSEMBLE, pictures).predictions.tolist()
 
 
 def test_a_picture_is_taken_as_it_is() -> None:

@@ -1,42 +1,46 @@
 import random
 
+import numpy as np
+
+from ipo.metrics.reward import Score
 from ipo.programs.history import PromptHistory, ScoredTemplate
 
 
-def entry(template: str, accuracy: float, loss: float = 1.0, step: int = 0) -> ScoredTemplate:
-    return ScoredTemplate(template, accuracy, loss, 100, step, "test")
+def entry(template: str, value: float, loss: float = 1.0, step: int = 0) -> ScoredTemplate:
+    hits = np.arange(100) < round(100 * value)
+    return ScoredTemplate(Score(template, value, loss, hits, np.full(100, loss)), step, "test")
 
 
-def filled(**options: object) -> PromptHistory:
-    history = PromptHistory(entry("a photo of a <CLASS>.", 0.30, step=-1), **options)  # type: ignore[arg-type]
-    for i, accuracy in enumerate([0.5, 0.1, 0.4, 0.2]):
-        history.add(entry(f"template {i} <CLASS>", accuracy))
+def filled() -> PromptHistory:
+    history = PromptHistory(entry("a photo of a <CLASS>.", 0.30, step=-1))
+    for i, value in enumerate([0.5, 0.1, 0.4, 0.2]):
+        history.add(entry(f"template {i} <CLASS>", value))
     return history
 
 
-def accuracies(view: list[ScoredTemplate]) -> list[float]:
-    return [e.accuracy for e in view]
+def values(view: list[ScoredTemplate]) -> list[float]:
+    return [e.value for e in view]
 
 
 def test_view_is_worst_first_best_last() -> None:
-    assert accuracies(filled().view(10)) == [0.1, 0.2, 0.3, 0.4, 0.5]
+    assert values(filled().view(10)) == [0.1, 0.2, 0.3, 0.4, 0.5]
 
 
 def test_view_holds_the_best_k() -> None:
-    assert accuracies(filled().view(3)) == [0.3, 0.4, 0.5]
+    assert values(filled().view(3)) == [0.3, 0.4, 0.5]
 
 
 def test_view_always_holds_the_initial_template_in_its_place() -> None:
-    assert accuracies(filled().view(2)) == [0.3, 0.5]
+    assert values(filled().view(2)) == [0.3, 0.5]
 
 
 def test_unpinned_view_lets_the_initial_template_fall_out() -> None:
-    assert accuracies(filled(pin_initial=False).view(2)) == [0.4, 0.5]
+    assert values(filled().view(2, pin_initial=False)) == [0.4, 0.5]
 
 
 def test_floor_hides_but_keeps() -> None:
-    history = filled(pin_initial=False, floor=0.2)
-    assert accuracies(history.view(10)) == [0.2, 0.3, 0.4, 0.5]
+    history = filled()
+    assert values(history.view(10, pin_initial=False, floor=0.2)) == [0.2, 0.3, 0.4, 0.5]
     assert len(history) == 5
 
 
@@ -63,15 +67,17 @@ def test_spellings_are_one_template() -> None:
     assert len(history) == 5
 
 
-def test_line_shows_percent_and_loss() -> None:
-    assert entry("a <CLASS>", 0.12345, 2.71828).line() == "accuracy 12.35 %, loss 2.7183: a <CLASS>"
+def test_an_entry_is_recorded_without_its_units() -> None:
+    record = entry("a <CLASS>", 0.25, 2.5, step=3).record()
+    assert record == {"template": "a <CLASS>", "value": 0.25, "loss": 2.5, "n": 100, "step": 3, "source": "test"}
 
 
 def test_shuffled_scores_change_hands_and_nothing_else_does() -> None:
     history = filled()
     mixed = history.shuffled(random.Random(1))
     assert [e.template for e in mixed] == [e.template for e in history]
-    assert sorted(e.accuracy for e in mixed) == sorted(e.accuracy for e in history)
-    assert [e.accuracy for e in mixed] != [e.accuracy for e in history]
-    assert mixed.view(10) == history.shuffled(random.Random(1)).view(10)
+    assert sorted(e.value for e in mixed) == sorted(e.value for e in history)
+    assert [e.value for e in mixed] != [e.value for e in history]
+    assert values(mixed.view(10)) == values(history.shuffled(random.Random(1)).view(10))
+    assert all(e.score.template == e.template for e in mixed)
     assert mixed.initial.template == history.initial.template and mixed.initial in mixed.view(2)

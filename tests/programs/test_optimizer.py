@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import dspy
 import numpy as np
@@ -22,37 +22,52 @@ from ipo.metrics.features import FeatureStore
 from ipo.metrics.pictures import Picture
 from ipo.metrics.reward import ClipReward, Reward, Score
 from ipo.metrics.template import ANCHOR
+from ipo.programs.admission import Rejection
 from ipo.programs.classifier import TemplateClassifier
 from ipo.programs.lm.ledger import BudgetReached
-from ipo.programs.optimizer import IPO, MAX_EMPTY_STEPS, NothingUsable, Step
-from ipo.programs.proposer import Rejection
+from ipo.programs.optimizer import IPO
+from ipo.programs.search import MAX_EMPTY_STEPS, NothingUsable, Step
+from ipo.programs.strategies.asking import HistorySettings
+from ipo.programs.strategies.base import Desk, Expected, Forecast, Models, SearchState, Shown, Strategy
+from ipo.programs.strategies.history import HistoryStrategy
+from ipo.programs.strategies.no_history import NoHistory
+from ipo.programs.strategies.shuffled import Shuffled
 
 WORDS = ("drawing", "blurry", "the", "pixel art", "a dark", "many", "icon", "cartoon", "old", "toy", "painted", "one")
 TEMPLATES = [f"{word} <CLASS>." for word in WORDS]
 
 
-class Scripted(dspy.Module):
-    """Gives queued templates, as many as asked for; what it refuses to repeat is the optimizer's to say."""
+class Scripted:
+    """A strategy that hands in queued templates; what it was shown is kept."""
 
-    def __init__(self, steps: Iterable[Sequence[str] | BaseException]) -> None:
-        super().__init__()
+    needs_lm = True
+    Settings = HistorySettings
+
+    def __init__(self, steps: Iterable[Sequence[str] | BaseException], **shown: Any) -> None:
         self.steps = list(steps)
-        self.asked: list[dict[str, Any]] = []
+        self.shown: list[Shown] = []
+        self.seeds: list[int] = []
+        self._history = HistoryStrategy(**shown)
 
-    def forward(self, **question: Any) -> dspy.Prediction:
-        self.asked.append(question)
-        number = len(self.asked) - 1
+    @classmethod
+    def build(cls, settings: Any, models: Models) -> Strategy:
+        raise AssertionError("it is made by hand")
+
+    def look(self, state: SearchState) -> Shown:
+        return self._history.look(state)
+
+    def ask(self, shown: Shown, desk: Desk) -> None:
+        self.shown.append(shown)
+        self.seeds.append(desk.seed)
+        number = len(self.shown) - 1
         given = self.steps[number] if number < len(self.steps) else []
         if isinstance(given, BaseException):
             raise given
-        accepted, rejected = [], []
         for template in given:
-            reason = question["refuse"](template)
-            if reason:
-                rejected.append(Rejection(template, reason))
-            else:
-                accepted.append(template)
-        return dspy.Prediction(templates=accepted, rejected=rejected)
+            desk.admit(template)
+
+    def forecast(self, expected: Expected) -> Forecast:
+        return Forecast()
 
 
 def by_twos(templates: Sequence[str] = TEMPLATES) -> list[Sequence[str]]:
@@ -90,9 +105,11 @@ def sets(data: DataSet) -> dict[str, list[dspy.Example]]:
     return {"trainset": examples(drawn.search, data), "valset": examples(drawn.selection, data)}
 
 
-def make(reward: Reward, script: Iterable[Sequence[str] | BaseException], **settings: Any) -> tuple[IPO, Scripted]:
-    proposer = Scripted(script)
-    return IPO(reward=reward, proposer=proposer, **{"steps": len(proposer.steps), **settings}), proposer
+def make(
+    reward: Reward, script: Iterable[Sequence[str] | BaseException], size: int = 12, **settings: Any
+) -> tuple[IPO, Scripted]:
+    strategy = Scripted(script, size=size)
+    return IPO(reward=reward, strategy=strategy, **{"steps": max(1, len(strategy.steps)), **settings}), strategy
 
 
 def student(reward: ClipReward) -> TemplateClassifier:
@@ -119,7 +136,7 @@ def test_candidates_are_sorted_and_loadable_and_the_log_holds_every_step(reward:
     assert [step.number for step in steps] == [-1, 0, 1, 2, 3, 4, 5]
     assert list(program.trial_logs) == [step.number for step in steps]
     assert [entry["template"] for entry in program.trial_logs[0]["scored"]] == TEMPLATES[:2]
-    assert program.steps == steps
+    assert list(program.search.steps) == steps
     json.dumps(program.trial_logs)
 
 
@@ -127,127 +144,146 @@ def test_scores_are_the_rewards_own(reward: ClipReward, sets: Any) -> None:
     program: Any = make(reward, by_twos())[0].compile(student(reward), **sets)
     position = {name: i for i, name in enumerate(reward.class_names)}
     pictures = reward.encode([e.image for e in sets["trainset"]], [position[e.label] for e in sets["trainset"]])
-    for step in program.steps:
+    for step in program.search.steps:
         for entry, score in zip(step.scored, reward.score([e.template for e in step.scored], pictures), strict=True):
-            assert (entry.accuracy, entry.n) == (score.accuracy, score.n)
+            assert (entry.value, entry.n) == (score.value, score.n)
             assert entry.loss == pytest.approx(score.loss, abs=1e-6)
 
 
 def test_candidates_of_a_step_do_not_see_each_others_scores(reward: ClipReward, sets: Any) -> None:
-    ipo, proposer = make(reward, by_twos(), history_size=100)
+    ipo, strategy = make(reward, by_twos(), size=100)
     ipo.compile(student(reward), **sets)
-    for number, question in enumerate(proposer.asked):
-        seen = {line.split(": ", 1)[1] for line in question["history"]}
+    for number, shown in enumerate(strategy.shown):
+        seen = {row.template for row in shown.templates}
         assert seen == {ANCHOR, *TEMPLATES[: 2 * number]}
 
 
 def test_the_history_is_worst_first_and_keeps_the_initial_template(reward: ClipReward, sets: Any) -> None:
-    ipo, proposer = make(reward, by_twos(), history_size=3)
+    ipo, strategy = make(reward, by_twos(), size=3)
     ipo.compile(student(reward), **sets)
-    lines = proposer.asked[-1]["history"]
-    assert len(lines) == 3
-    accuracies = [float(line.split()[1]) for line in lines]
-    assert accuracies == sorted(accuracies)
-    assert any(line.endswith(f": {ANCHOR}") for line in lines)
+    rows = strategy.shown[-1].templates
+    assert len(rows) == 3
+    values = [row.value for row in rows]
+    assert values == sorted(values)
+    assert ANCHOR in [row.template for row in rows]
 
 
 def test_the_initial_template_and_known_ones_are_not_scored_twice(reward: ClipReward, sets: Any) -> None:
     steps = [["A photo of a <CLASS>", "toy <CLASS>."], ["TOY  <CLASS>", "a photo of a <CLASS>.", "new <CLASS>"]]
     program: Any = make(reward, steps)[0].compile(student(reward), **sets)
-    scored = [entry.template for step in program.steps for entry in step.scored]
+    scored = [entry.template for step in program.search.steps for entry in step.scored]
     assert scored == [ANCHOR, "toy <CLASS>.", "new <CLASS>"]
-    assert {r.reason for step in program.steps for r in step.rejected} == {"it is already known"}
+    assert {r.reason for step in program.search.steps for r in step.rejected} == {"it is already known"}
 
 
 def test_invalid_templates_are_never_scored(reward: ClipReward, sets: Any) -> None:
-    bad = ["no slot", "<CLASS> <script>", "<CLASS>" + " word" * 60]
+    bad = ["no slot", "<CLASS> <script>", "<CLASS>" + " word" * 55]
     program: Any = make(reward, [[*bad, "ok <CLASS>"]])[0].compile(student(reward), **sets)
-    assert [entry.template for step in program.steps for entry in step.scored] == [ANCHOR, "ok <CLASS>"]
-    assert [r.template for r in program.steps[1].rejected] == bad
+    assert [entry.template for step in program.search.steps for entry in step.scored] == [ANCHOR, "ok <CLASS>"]
+    assert [r.template for r in program.search.steps[1].rejected] == bad
 
 
 def test_many_empty_steps_end_the_run_and_a_few_do_not(reward: ClipReward, sets: Any) -> None:
     nearly: list[Sequence[str]] = [*[[]] * (MAX_EMPTY_STEPS - 1), ["fine <CLASS>"], *[["no slot"]] * 4]
     program: Any = make(reward, nearly)[0].compile(student(reward), **sets)
-    assert len(program.steps) == 1 + len(nearly)
+    assert len(program.search.steps) == 1 + len(nearly)
     ipo, proposer = make(reward, [["no slot"]] * 50)
     with pytest.raises(NothingUsable, match=f"no usable template in {MAX_EMPTY_STEPS} steps.*no <CLASS> slot"):
         ipo.compile(student(reward), **sets)
-    assert len(proposer.asked) == MAX_EMPTY_STEPS
+    assert len(proposer.shown) == MAX_EMPTY_STEPS
 
 
 def test_patience_ends_the_search(reward: ClipReward, sets: Any) -> None:
     ipo, proposer = make(reward, by_twos(), patience=1)
     program: Any = ipo.compile(student(reward), **sets)
-    last, *before = reversed(program.steps)
+    last, *before = reversed(program.search.steps)
     assert last.best is before[0].best
     assert all(a.best is not b.best for a, b in pairwise(before))
-    assert len(proposer.asked) == len(program.steps) - 1
-    assert program.stopped is None
+    assert len(proposer.shown) == len(program.search.steps) - 1
+    assert program.search.stopped is None
 
 
 def test_seeds_reach_the_proposer_and_zero_is_a_seed(reward: ClipReward, sets: Any) -> None:
     def seeds(seed: int) -> list[int]:
         ipo, proposer = make(reward, by_twos()[:3], seed=seed)
         ipo.compile(student(reward), **sets)
-        return [question["seed"] for question in proposer.asked]
+        return proposer.seeds
 
-    assert IPO(reward=reward, proposer=Scripted([])).seed == 0
+    assert IPO(reward=reward, strategy=Scripted([])).settings.seed == 0
     assert seeds(0) == seeds(0)
     assert len({*seeds(0), *seeds(1)}) == 6
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"),
+    ("name", "settings", "shown"),
     [
-        ("paper", (100, 5, 20, True, 0.0, "search")),
-        ("code", (100, 8, 30, False, 0.20, "search")),
+        ("paper", (100, 5, "search", None), (20, True, 0.0)),
+        ("code", (100, 8, "search", None), (30, False, 0.20)),
     ],
 )
-def test_presets_are_the_published_settings(name: str, expected: tuple[Any, ...], reward: ClipReward) -> None:
-    ipo = IPO(reward=reward, proposer=Scripted([]), **IPO.preset(name))
-    keys = ("steps", "candidates_per_step", "history_size", "pin_initial", "floor", "selection")
-    assert tuple(getattr(ipo, key) for key in keys) == expected
+def test_presets_are_the_published_settings(name: str, settings: Any, shown: Any, reward: ClipReward) -> None:
+    ipo = IPO(reward=reward, **IPO.preset(name))
+    keys = ("steps", "candidates_per_step", "selection", "patience")
+    assert tuple(getattr(ipo.settings, key) for key in keys) == settings
+    strategy = cast("HistoryStrategy", ipo.strategy).settings
+    assert (strategy.size, strategy.pin_initial, strategy.floor) == shown
 
 
-def test_an_unknown_preset_or_selection_is_refused(reward: ClipReward) -> None:
+def test_what_there_is_not_is_refused(reward: ClipReward) -> None:
     with pytest.raises(InputError, match="no preset 'papr'; there are: paper, code"):
         IPO.preset("papr")
-    with pytest.raises(InputError, match="selection is 'val'"):
-        IPO(reward=reward, proposer=Scripted([]), selection="val")
+    with pytest.raises(InputError, match="selection in the settings of IPO is wrong"):
+        IPO(reward=reward, selection="val")
+    with pytest.raises(InputError, match=r"no setting 'stepz' \(did you mean steps\?\)"):
+        IPO(reward=reward, stepz=3)
+    with pytest.raises(InputError, match=r"no strategy 'histry' .did you mean history"):
+        IPO(reward=reward, strategy="histry")
+
+
+def test_names_of_version_0_1_are_understood_with_a_note(reward: ClipReward, caplog: Any) -> None:
+    lm = dspy.LM("openai/none")
+    old = IPO(reward=reward, proposer=HistoryStrategy(lm), history_size=7, pin_initial=False)
+    strategy = cast("HistoryStrategy", old.strategy)
+    assert (strategy.settings.size, strategy.settings.pin_initial, strategy.lm) == (7, False, lm)
+    assert "proposer=…" in caplog.text and "strategy.size=7" in caplog.text
+    assert isinstance(IPO(reward=reward, history_scores="shuffled").strategy, Shuffled)
+    assert isinstance(IPO(reward=reward, history_size=0).strategy, NoHistory)
+    from ipo.programs import TemplateProposer
+
+    assert isinstance(TemplateProposer(lm), HistoryStrategy)
 
 
 def test_selection_follows_the_held_back_pictures(reward: ClipReward, sets: Any) -> None:
     program: Any = make(reward, by_twos())[0].compile(student(reward), **sets)
-    assert program.choice.how == "held-back pictures"
-    assert program.template == program.choice.template
-    assert program.choice.kept_initial == (program.template == ANCHOR)
+    assert program.search.choice.how == "held-back pictures"
+    assert program.template == program.search.choice.template
+    assert program.search.choice.kept_initial == (program.template == ANCHOR)
 
 
 def test_without_held_back_pictures_it_cross_validates(reward: ClipReward, sets: Any) -> None:
     program: Any = make(reward, by_twos())[0].compile(student(reward), trainset=sets["trainset"])
-    assert program.choice.how == "cross-validation"
+    assert program.search.choice.how == "cross-validation"
     assert program.template in {ANCHOR, program.candidate_programs[0]["program"].template, *TEMPLATES}
 
 
 def test_selection_by_search_takes_the_best_search_score(reward: ClipReward, sets: Any) -> None:
     program: Any = make(reward, by_twos(), selection="search")[0].compile(student(reward), **sets)
     assert program.template == program.candidate_programs[0]["program"].template
-    assert program.choice.how == "search pictures"
+    assert program.search.choice.how == "search pictures"
 
 
 def test_a_budget_returns_the_best_so_far(reward: ClipReward, sets: Any) -> None:
     steps = [*by_twos()[:2], BudgetReached("no more than 3 tokens"), *by_twos()[2:]]
     program: Any = make(reward, steps, selection="search")[0].compile(student(reward), **sets)
-    assert program.stopped == "no more than 3 tokens"
-    assert len(program.steps) == 3
+    assert program.search.stopped == "no more than 3 tokens"
+    assert len(program.search.steps) == 3
     assert program.template in {ANCHOR, *TEMPLATES[:4]}
     assert program.template == program.candidate_programs[0]["program"].template
 
 
 def test_a_budget_that_is_used_up_at_once_returns_the_initial_template(reward: ClipReward, sets: Any) -> None:
     program: Any = make(reward, [BudgetReached("nothing left")])[0].compile(student(reward), **sets)
-    assert (program.template, program.stopped) == (ANCHOR, "nothing left")
+    assert (program.template, program.search.stopped) == (ANCHOR, "nothing left")
 
 
 @pytest.mark.parametrize("part", ["trainset", "valset"])
@@ -256,7 +292,7 @@ def test_an_unknown_label_is_refused(part: str, reward: ClipReward, sets: Any) -
     ipo, proposer = make(reward, by_twos())
     with pytest.raises(InputError, match="label 'unicorn'"):
         ipo.compile(student(reward), **sets)
-    assert not proposer.asked
+    assert not proposer.shown
 
 
 @pytest.mark.parametrize(
@@ -337,11 +373,10 @@ def test_the_describer_sees_the_training_pictures_once(reward: ClipReward, sets:
     ipo.compile(student(reward), **sets)
     assert len(calls) == 1
     assert len(calls[0]["pictures"]) == len(calls[0]["labels"]) == len(sets["trainset"])
-    assert all(question["descriptions"] == ["grey and small"] for question in proposer.asked)
+    assert all(shown.descriptions == ("grey and small",) for shown in proposer.shown)
 
 
 def test_dspy_callbacks_see_the_compile(reward: ClipReward, sets: Any) -> None:
-    """DSPy 3.4 tells callbacks of modules; a program's own calls and the proposer's are among them."""
     seen: list[str] = []
 
     class Watch(BaseCallback):  # type: ignore[misc]
@@ -358,28 +393,12 @@ def test_dspy_callbacks_see_the_compile(reward: ClipReward, sets: Any) -> None:
         make(reward, by_twos()[:2])[0].compile(student(reward), **sets)
     assert seen[0] == "compile IPO"
     assert seen[-1] == "end"
-    assert seen.count("Scripted") == 2
 
 
 def test_examples_without_groups_will_do(reward: ClipReward, sets: Any) -> None:
     plain = {part: [dspy.Example(image=e.image, label=e.label) for e in rows] for part, rows in sets.items()}
     program: Any = make(reward, by_twos()[:1])[0].compile(student(reward), **plain)
     assert len(program.candidate_programs) == 3
-
-
-def test_shuffled_history_misleads_the_model_and_leaves_the_scores_alone(reward: ClipReward, sets: Any) -> None:
-    honest, told = make(reward, by_twos())
-    control, misled = make(reward, by_twos(), history_scores="shuffled")
-    true, false = honest.compile(student(reward), **sets), control.compile(student(reward), **sets)
-    assert [step.scored for step in true.steps] == [step.scored for step in false.steps]
-    assert told.asked[-1]["history"] != misled.asked[-1]["history"]
-    lines = [sorted(line.split(": ", 1)[0] for line in q.asked[-1]["history"]) for q in (told, misled)]
-    assert lines[0] == lines[1]  # the same numbers stand there
-
-
-def test_unknown_history_scores(reward: ClipReward) -> None:
-    with pytest.raises(InputError, match="history_scores is 'none'"):
-        make(reward, [], history_scores="none")
 
 
 class Wordiness:
@@ -394,7 +413,9 @@ class Wordiness:
         self.given: list[list[dspy.Example]] = []
 
     def problem(self, template: str) -> str | None:
-        return None if "<CLASS>" in template else "it has no slot"
+        if "<CLASS>" not in template:
+            return "it has no slot"
+        return "it begins with the" if template.startswith("the ") else None
 
     def examples(self, examples: Sequence[dspy.Example]) -> SimpleNamespace:
         self.given.append(list(examples))
@@ -420,12 +441,12 @@ def test_any_reward_that_fits_is_searched_with(held_back: bool, clip: Clip, tmp_
     )
     assert program.template == "a very very very very long one of a <CLASS>"
     assert reward.given == ([train, val] if held_back else [train])
-    assert program.steps[1].rejected == (Rejection("no slot", "it has no slot"),)
+    assert program.search.steps[1].rejected == (Rejection("no slot", "it has no slot"),)
     # Numbers are recorded as numbers.
     events = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
     assert events[0]["scores"][0]["hits"] == [0.75] * 5 + [0.25] * 5
-    with pytest.raises(InputError, match="'x' cannot be used: it has no slot"):
-        make(reward, steps, initial_template="x")[0].compile(student_of(clip), trainset=train)
+    with pytest.raises(InputError, match="'the <CLASS>' cannot be used: it begins with the"):
+        make(reward, steps, initial_template="the <CLASS>")[0].compile(student_of(clip), trainset=train)
 
 
 def test_pictures_reach_a_reward_and_a_describer_as_pictures(clip: Clip, data: DataSet) -> None:

@@ -95,7 +95,7 @@ def test_cross_validation_sees_through_luck() -> None:
     rng = np.random.default_rng(0)
     initial = score("initial", rng.random(60) < 0.5)
     flips = [score(f"flip {i}", rng.random(60) < 0.5) for i in range(200)]
-    assert max(flip.accuracy for flip in flips) > initial.accuracy + 0.1
+    assert max(flip.value for flip in flips) > initial.value + 0.1
     assert cross_validate(initial, flips, None).kept_initial
 
 

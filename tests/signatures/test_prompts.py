@@ -8,10 +8,14 @@ from pathlib import Path
 import dspy
 import pytest
 
+from ipo.programs.strategies.small_text import SmallModelAdapter
 from ipo.signatures.describe import DescribeImage
-from ipo.signatures.propose import ProposeTemplates
+from ipo.signatures.propose import ProposeTemplates, history_line
+from ipo.signatures.propose_one import ProposeTemplate, short_line
 
 HERE = Path(__file__).parent
+ROWS = [("a photo of a <CLASS>.", 0.30, 1.5), ("a sketch of a <CLASS>.", 0.425, 1.25)]
+NAMES = ("propose", "propose-one", "describe")
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 
 
@@ -22,19 +26,27 @@ def rendered(name: str) -> str:
             {
                 "task": "pictures of 3 kinds of things, such as cat, bus, pizza",
                 "image_descriptions": "The pictures look like: soft light.",
-                "scored_templates": "accuracy 30.00 %, loss 1.5000: a photo of a <CLASS>.\n"
-                "accuracy 42.50 %, loss 1.2500: a sketch of a <CLASS>.",
+                "scored_templates": "\n".join(history_line(*row) for row in ROWS),
                 "refused_templates": "a photo (it has no <CLASS> slot)",
                 "count": 5,
             },
         ),
+        "propose-one": (
+            ProposeTemplate,
+            {
+                "task": "pictures of 3 kinds of things, such as cat, bus, pizza",
+                "image_descriptions": ["The pictures look like: soft light."],
+                "scored_templates": [short_line(template, value) for template, value, _ in ROWS],
+            },
+        ),
         "describe": (DescribeImage, {"task": "pictures of pets", "image": dspy.Image(PIXEL)}),
     }[name]
-    messages = dspy.ChatAdapter().format(signature, [], inputs)
+    adapter = SmallModelAdapter() if name == "propose-one" else dspy.ChatAdapter()
+    messages = adapter.format(signature, [], inputs)
     return "\n".join(f"=== {message['role']}\n{message['content']}" for message in messages) + "\n"
 
 
-@pytest.mark.parametrize("name", ["propose", "describe"])
+@pytest.mark.parametrize("name", NAMES)
 def test_prompt_is_the_golden_one(name: str) -> None:
     assert rendered(name) == (HERE / f"{name}.txt").read_text(encoding="utf-8")
 
@@ -47,11 +59,17 @@ def test_parts_come_in_the_papers_order() -> None:
     assert places == sorted(places)
 
 
+def test_history_lines_hide_what_is_hidden_and_show_percent() -> None:
+    assert history_line("a <CLASS>", 0.12345, 2.71828) == "accuracy 12.35 %, loss 2.7183: a <CLASS>"
+    assert history_line("a <CLASS>", None, None) == short_line("a <CLASS>", None) == "a <CLASS>"
+    assert short_line("a <CLASS>", 0.5625) == "56.2  a <CLASS>"
+
+
 def test_the_describer_is_never_told_a_class() -> None:
     assert "cat" not in rendered("describe")
     assert set(DescribeImage.input_fields) == {"task", "image"}
 
 
 if __name__ == "__main__":
-    for name in ("propose", "describe"):
+    for name in NAMES:
         (HERE / f"{name}.txt").write_text(rendered(name), encoding="utf-8")

@@ -14,7 +14,7 @@ HOSTILE = (
     "\u202eevil\u2066\u200b\u0007 <CLASS> &amp; "
 ).ljust(200, "W")
 ACTS_IF_NOT_SHOWN = ("\u202e", "\u2066", "\u200b", "\u0007")
-_STRUCTURE = {"type", "kind", "hits", "part", "thumbnail", "pictures"}
+_STRUCTURE = {"type", "kind", "hits", "part", "thumbnail", "pictures", "to", "reward"}
 """Keys whose values steer the page instead of being printed on it."""
 
 
@@ -37,34 +37,34 @@ def poisoned(value: Any) -> Any:
 def analysis(template: str) -> dict[str, Any]:
     """Return an analysis of the form that a run writes, with numbers that are easy to find on a page."""
 
-    def change(kind: str, span: list[int], changed: str, accuracy: float, **more: Any) -> dict[str, Any]:
+    def change(kind: str, span: list[int], changed: str, value: float, **more: Any) -> dict[str, Any]:
         return {
             "kind": kind,
             "span": span,
             "text": template[slice(*span)],
             "template": changed,
-            "accuracy": {"change": accuracy, "ci95": [accuracy - 0.01, accuracy + 0.01]},
-            "loss": {"change": -accuracy, "ci95": None},
+            "value": {"change": value, "ci95": [value - 0.01, value + 0.01]},
+            "loss": {"change": -value, "ci95": None},
             "p": 0.01,
-            "significant": accuracy < -0.1,
+            "significant": value < -0.1,
             **more,
         }
 
     first = template.index(" ")
     second = template.index(" ", first + 1)
-    flip = {"picture": "cat/01.webp", "class": "cat", "before": "car", "after": "cat", "thumbnail": PIXEL}
+    flip = {"picture": "cat/01.webp", "class_name": "cat", "before": "car", "after": "cat", "thumbnail": PIXEL}
     return {
-        "schema": 1,
+        "schema": 2,
         "words": {
             "part": "selection",
             "n": 6,
             "template": template,
-            "accuracy": 0.5,
+            "value": 0.5,
             "loss": 1.25,
             "changes": [
                 change("remove", [0, first], template[first + 1 :], -0.123),
                 change("remove", [0, second], template[second + 1 :], 0.031),
-                change("placebo", [0, first], "any" + template[first:], -0.017, **{"with": ["any", "some"]}),
+                change("placebo", [0, first], "any" + template[first:], -0.017, wordings=["any", "some"]),
                 change("move", [first, second], "<CLASS> " + template, 0.0, to="first"),
             ],
             "skipped": [{"template": "no slot", "reason": "it has no <CLASS> slot"}],

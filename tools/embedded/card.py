@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ipo.metrics.clip import Floats
+from ipo.metrics.arrays import Floats
 from ipo.metrics.statistics import standard_error
 from tools.embedded.choose import probes, score
 from tools.embedded.domains import DOMAINS

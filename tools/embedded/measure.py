@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
 
-from ipo.metrics.clip import Floats, load_clip
+from ipo.metrics.arrays import Floats
+from ipo.metrics.clip import load_clip
 from ipo.metrics.pictures import Picture
 
 Hits = npt.NDArray[np.float64]

@@ -26,9 +26,9 @@ METHODS: dict[str, Method] = {
     "best-of-80": BestOf80(),
     "waffle": Waffle(),
     "coop": CoOp(),
-    "no-history": LanguageModelSearch("proposals without history", shows="the history helps", history_size=0),
+    "no-history": LanguageModelSearch("proposals without history", shows="the history helps", strategy="no-history"),
     "shuffled": LanguageModelSearch(
-        "IPO with shuffled scores", shows="the scores in the history help", history_scores="shuffled"
+        "IPO with shuffled scores", shows="the scores in the history help", strategy="shuffled"
     ),
     "ipo-paper": LanguageModelSearch("IPO with the paper's settings", "paper"),
     "ipo-code": LanguageModelSearch("IPO with the settings of the paper's code", "code"),

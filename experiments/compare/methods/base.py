@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ipo.metrics.template import check
 
 if TYPE_CHECKING:
-    from ipo.experiments.data import Draw
     from ipo.experiments.run.config import RunConfig
-    from ipo.metrics.clip import Clip, Floats
-    from ipo.metrics.reward import ClipReward
+    from ipo.experiments.run.prepare import Prepared
+    from ipo.metrics.arrays import Floats
+    from ipo.metrics.clip import Clip
 
 Weighted = tuple[str, float]
 
@@ -24,24 +24,32 @@ class Job:
     """What a method may learn from.
 
     Attributes:
-        config: the settings that all methods share.
-        reward: the frozen CLIP with the classes to learn, in label order.
-        drawn: the search pictures to learn from and the selection pictures to choose on, which may be none. The test
-            pictures have been taken out.
+        prepared: the settings that all methods share, the reward with the classes to learn, and the search and
+            selection pictures. The test pictures have been taken out of everything that is here.
+        settings: what the grid says for all methods, as it is written there.
         hand_written: the data set's own template, if people have written one.
         folder: where the method may keep what it needs to resume after a crash.
     """
 
-    config: RunConfig
-    reward: ClipReward
-    drawn: Draw
+    prepared: Prepared
+    settings: Mapping[str, Any]
     hand_written: str | None
     folder: Path
 
     @property
+    def config(self) -> RunConfig:
+        """The settings that all methods share."""
+        return self.prepared.config
+
+    @property
     def clip(self) -> Clip:
         """The frozen encoder."""
-        return self.reward.clip
+        return self.prepared.clip
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The classes to learn, in label order."""
+        return self.prepared.reward.class_names
 
 
 @dataclass(frozen=True)
@@ -124,6 +132,18 @@ class Method(ABC):
     @abstractmethod
     def labelled_per_class(self, config: RunConfig) -> int:
         """Return how many labelled pictures of each class it sees under the settings that all methods share."""
+
+    def run_config(self, shared: RunConfig, settings: Mapping[str, Any] | None = None) -> RunConfig | None:
+        """Return the configuration of the search that it makes with a language model; None when it makes none.
+
+        Args:
+            shared: what all methods of the row share.
+            settings: the same as the grid has it: what it leaves out is the method's to say. None takes what was set.
+
+        Raises:
+            InputError: a setting is wrong.
+        """
+        return None
 
     @abstractmethod
     def fit(self, job: Job) -> Fitted:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ipo.experiments.compare.methods.context_tower import ContextTower
     from ipo.experiments.run.config import RunConfig
-    from ipo.metrics.clip import Floats
+    from ipo.metrics.arrays import Floats
 
 BATCH = 32
 RATE = 0.002
@@ -60,14 +60,12 @@ class CoOp(Method):
         from ipo.experiments.compare.methods.context_tower import ContextTower
 
         tower = ContextTower(job.clip)
-        items = job.drawn.search
-        features = job.reward.store.encode([item.picture for item in items])
+        items = job.prepared.plan.drawn.search
+        features = job.prepared.store.encode([item.picture for item in items])
         labels = np.asarray([item.label for item in items], dtype=np.int64)
         epochs = _published_epochs(job.config.data, job.config.shots) if self._epochs is None else self._epochs
         with _one_thread():
-            context = _learn(
-                tower, job.reward.class_names, features, labels, job.clip.logit_scale, epochs, job.config.seed
-            )
+            context = _learn(tower, job.class_names, features, labels, job.clip.logit_scale, epochs, job.config.seed)
         return LearnedContext(tower, context)
 
 

@@ -1,14 +1,17 @@
-"""IPO and the controls that share its language model: each fit is an ordinary run directory."""
+"""IPO and the controls that share its language model: each fit is a search in a folder of its own."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ipo.experiments.compare.methods.base import Budget, Job, Method, Templates, seen_by_a_search
-from ipo.experiments.run.config import RunConfig, build, is_begun
+from ipo.experiments.run.config import RunConfig, build, is_begun, nested
+from ipo.programs.strategies import STRATEGIES
 
 if TYPE_CHECKING:
+    from ipo.programs.lm.connect import Backend
     from ipo.programs.record.journal import Event
 
 
@@ -17,78 +20,85 @@ class LanguageModelSearch(Method):
 
     Args:
         label, shows: see `Method`.
-        preset: the settings that the job's own are laid over: `default`, `paper` or `code`.
-        **own: the settings that make this method what it is; nothing overrides them.
+        published: the preset whose way to search is taken: `default`, `paper` or `code`.
+        strategy: the strategy that makes this method what it is; the preset's, or the grid's, when None.
     """
 
     uses_lm = True
 
-    def __init__(self, label: str, preset: str = "default", shows: str = "", **own: Any) -> None:
+    def __init__(self, label: str, published: str = "default", shows: str = "", strategy: str | None = None) -> None:
         self.label = label
         self.shows = shows
         self.is_opponent = bool(shows)  # IPO is held against its controls, not against its own variants
-        self._preset = preset
-        self._own = own
+        self._preset = published
+        self._strategy = strategy
 
-    def config(self, shared: RunConfig) -> RunConfig:
-        """Return the complete configuration of the run, with the budget of all methods.
-
-        Raises:
-            InputError: a setting is wrong.
-        """
-        given = {key: getattr(shared, key) for key in shared.model_fields_set}
+    def run_config(self, shared: RunConfig, settings: Mapping[str, Any] | None = None) -> RunConfig:
+        """Return the complete configuration of the search, with the budget of all methods; see `Method`."""
+        set_by_hand = {key: getattr(shared, key) for key in shared.model_fields_set}
+        given = nested(dict(set_by_hand if settings is None else settings))
+        cell = {key: getattr(shared, key) for key in ("data", "classes", "seed", "also_fit")}
         # Of the presets only what shapes the search is taken: their steps and candidates would be another budget.
         budget = {"steps": shared.steps, "candidates_per_step": shared.candidates_per_step, "patience": None}
-        return build({**given, **budget, "preset": self._preset, **self._own}, where="the settings of the grid")
+        own = {**given, **cell, **budget, "preset": self._preset}
+        if self._strategy is not None:
+            known = STRATEGIES.find(self._strategy).Settings.model_fields
+            kept = {key: value for key, value in given.get("strategy", {}).items() if key in known}
+            own["strategy"] = {**kept, "name": self._strategy}
+        return build(own, where="the settings of the grid")
 
     def labelled_per_class(self, config: RunConfig) -> int:
         """Return those of a search with this method's way to choose."""
-        return seen_by_a_search(self.config(config))
+        return seen_by_a_search(self.run_config(config))
 
     def fit(self, job: Job) -> Templates:
-        """Run the search in the job's folder, or go on with the one that is there.
-
-        The run opens the test pictures itself, at its own end, to write an ordinary `result.json`; its template is
-        chosen by then.
+        """Search in the job's folder, or resume what was begun there.
 
         Raises:
-            InputError: see `optimize`, or the folder holds a run of another configuration.
-            NothingUsable, dspy.LMError: see `optimize`.
+            InputError: see `search_in`, or the folder holds a search of another configuration.
+            NothingUsable, dspy.LMError: see `search_in`.
         """
         from ipo.experiments.run.live_view import Ui
-        from ipo.experiments.run.pipeline import optimize
+        from ipo.experiments.run.plan import backends, draw_for
+        from ipo.experiments.run.prepare import prepare
+        from ipo.experiments.run.result import chosen
+        from ipo.experiments.run.searching import search_in
+        from ipo.programs.record.journal import Journal, read
 
-        config, folder = self.config(job.config), job.folder / "run"
-        begun = is_begun(config, folder)
-        result = optimize(config, folder, Ui(config.steps, quiet=True), resume=begun).result
-        templates = tuple((member["template"], member["weight"]) for member in result["templates"])
-        return Templates(job.clip, templates, result["selection"], _budget(config, folder, result))
+        config, folder, ui = self.run_config(job.config, job.settings), job.folder / "run", Ui(0, quiet=True)
+        is_begun(config, folder)
+        optimizer, describer = backends(config)
+        shared = job.prepared.plan
+        planned = replace(
+            shared,
+            config=config,
+            drawn=draw_for(shared.data, config),
+            optimizer=optimizer,
+            describer=describer,
+        )
+        prepared = prepare(planned, ui, job.clip)
+        journal = Journal(folder)
+        try:
+            found = search_in(prepared, journal, ui).result
+        finally:
+            journal.close()
+        budget = _budget(found.proposed, read(folder), {"optimizer": optimizer, "describer": describer})
+        return Templates(job.clip, ((found.choice.template, 1.0),), chosen(found.choice).model_dump(), budget)
 
 
-def _budget(config: RunConfig, folder: Path, result: dict[str, Any]) -> Budget:
+def _budget(proposals: int, events: list[Event], backends: dict[str, Backend | None]) -> Budget:
     """Count what the search used, whether its replies were made for it or came from the cache of earlier runs.
 
     Methods of one seed share that cache, so that what each really paid depends on which of them ran first.
     """
-    from ipo.programs.lm.connect import find_backend
-    from ipo.programs.record.journal import read
-
-    replies = [event for event in read(folder) if event["type"] == "lm"]
-    models = {
-        "optimizer": (config.lm, config.lm_api_base),
-        "describer": (config.describer, config.describer_api_base),
-    }
-    price = {}
-    for role in {event["role"] for event in replies if event["cached"]}:
-        name, base = models[role]
-        price[role] = find_backend(name, role=role, api_base=base, seed=config.seed).price
+    replies = [event for event in events if event["type"] == "lm"]
     used = [_tokens(event) for event in replies]
-    dollars: list[float | None] = [
-        price[event["role"]](*tokens) if event["cached"] else event["usd"]
-        for event, tokens in zip(replies, used, strict=True)
-    ]
+    dollars: list[float | None] = []
+    for event, tokens in zip(replies, used, strict=True):
+        backend = backends[event["role"]]
+        dollars.append(backend.price(*tokens) if event["cached"] and backend else event["usd"])
     return Budget(
-        proposals=result["templates_scored"] - 1,
+        proposals=proposals,
         calls=len(replies),
         tokens_in=sum(tokens for tokens, _ in used),
         tokens_out=sum(tokens for _, tokens in used),

@@ -34,7 +34,7 @@ class Waffle(Method):
     def fit(self, job: Job) -> Templates:
         """Draw the noise by the job's seed."""
         rng = random.Random(f"waffle {job.config.seed}")
-        count, length = _shape(job.reward.class_names)
+        count, length = _shape(job.class_names)
         vocabulary = _vocabulary()
         noises = []
         for _ in range(PAIRS):

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipo.experiments.compare.tables.runs import Cell, Grid, Runs, value_of
+from ipo.metrics.arrays import Doubles
 from ipo.metrics.errors import InputError
-from ipo.metrics.statistics import Floats
 
 SCHEMAS = (1, 2)
 Key = tuple[str, str, int]
@@ -164,7 +164,7 @@ def _rank(name: str, order: Sequence[str]) -> tuple[int, list[tuple[int, str]]]:
     return (list(order).index(name) if name in order else len(order), pieces)
 
 
-def _values(score: Mapping[str, Any]) -> Floats:
+def _values(score: Mapping[str, Any]) -> Doubles:
     if "hits" not in score:
         return np.asarray(score["values"], dtype=np.float64)
     bits: NDArray[np.uint8] = np.frombuffer(score["hits"].encode("ascii"), dtype=np.uint8) - ord("0")

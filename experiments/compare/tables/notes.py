@@ -58,7 +58,7 @@ def _unlike(grid: Grid, published: Sequence[PublishedRow]) -> Iterator[str]:
             methods.append(cell["cell"]["method"])
     if len([number for number in saw if number]) > 1:
         listed = "; ".join(f"{number} by {', '.join(saw[number])}" for number in sorted(saw, reverse=True))
-        yield f"Labelled {grid.unit} of each class that were seen, to search with or to choose on: {listed}."
+        yield f"Labelled pictures of each class that were seen, to search with or to choose on: {listed}."
     if len({cell["budget"]["calls"] for cell in cells if cell.get("budget")} - {0}) > 1:
         yield (
             "Methods that ask a language model get the same steps, candidates and retries. Their calls differ because "

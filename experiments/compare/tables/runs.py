@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipo.experiments.compare.methods import METHODS
-from ipo.metrics.statistics import Floats
+from ipo.metrics.arrays import Doubles
 
 Cell = Mapping[str, Any]
 
@@ -31,7 +31,7 @@ class Runs:
     data: str
     method: str
     seeds: tuple[int, ...]
-    values: Mapping[str, Floats]
+    values: Mapping[str, Doubles]
     groups: Mapping[str, NDArray[np.int64] | None]
     cells: tuple[Cell, ...]
 

@@ -52,7 +52,7 @@ def place(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("weightless").mkdir()
     Path("weightless/open_clip_config.json").write_bytes((MODEL_DIR / "open_clip_config.json").read_bytes())
     Path("file").write_text("x")
-    Path("bad.yaml").write_text("histry_size: 3\n")
+    Path("bad.yaml").write_text("stratgy: 3\n")
     Path("list.yaml").write_text("- 1\n")
     Path("torn.yaml").write_text("a: [\n")
     Path("done").mkdir()
@@ -89,7 +89,7 @@ OPTIMIZE: list[tuple[list[str], str]] = [
     (["--data", "embedded:zz"], "no pictures embedded:zz"),
     (["--data", "csv:gone.csv"], "gone.csv"),
     (["stepz=3"], "unknown key 'stepz' in the command line; did you mean 'steps'?"),
-    (["bad.yaml"], "unknown key 'histry_size' in bad.yaml; did you mean 'history_size'?"),
+    (["bad.yaml"], "unknown key 'stratgy' in bad.yaml; did you mean 'strategy'?"),
     (["list.yaml"], "list.yaml holds list"),
     (["torn.yaml"], "torn.yaml is not valid YAML"),
     (["gone.yaml"], "gone.yaml: No such file"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +18,9 @@ from ipo.experiments.compare.methods.coop import CoOp, _published_epochs
 from ipo.experiments.compare.methods.fixed import imagenet_templates
 from ipo.experiments.data import draw, load_data
 from ipo.experiments.run.config import build
+from ipo.experiments.run.live_view import Ui
+from ipo.experiments.run.plan import Plan
+from ipo.experiments.run.prepare import prepare
 from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError
 from ipo.metrics.reward import ClipReward
@@ -41,13 +44,19 @@ def job(clip: Clip, cache: Path, tmp_path: Path) -> Callable[..., Job]:
         )
         drawn = draw(few, config.shots, config.selection_shots, config.seed)
         sealed = replace(drawn, test=(), new_test=())
-        return Job(config, ClipReward(clip, drawn.class_names), sealed, hand_written, tmp_path)
+        prepared = prepare(Plan(config, replace(few, test=()), sealed, None, None), Ui(0, quiet=True), clip)
+        return Job(prepared, settings, hand_written, tmp_path)
 
     return make
 
 
 def encoded(job: Job, part: str) -> Any:
-    return job.reward.examples(job.drawn.examples(part))  # type: ignore[arg-type]
+    return getattr(job.prepared, part).units
+
+
+def rewarded(job: Job, clip: Clip, class_names: Sequence[str]) -> Job:
+    """Give a job another CLIP or other classes."""
+    return replace(job, prepared=replace(job.prepared, clip=clip, reward=ClipReward(clip, class_names)))
 
 
 def test_every_method_knows_itself() -> None:
@@ -99,8 +108,8 @@ def test_ensemble_80_is_open_clips_zero_shot_classifier(clip: Clip, job: Callabl
 def test_best_of_80_is_the_best_of_them_on_the_search_pictures(job: Callable[..., Job]) -> None:
     given = job(selection="search")
     fitted = METHODS["best-of-80"].fit(given)
-    scores = given.reward.score(imagenet_templates(), encoded(given, "search"))
-    best = max(scores, key=lambda score: (score.accuracy, -score.loss))
+    scores = given.prepared.reward.score(imagenet_templates(), encoded(given, "search"))
+    best = max(scores, key=lambda score: (score.value, -score.loss))
     assert best.template != ANCHOR
     assert fitted.templates == ((best.template, 1.0),)
     assert fitted.budget.proposals == 79  # the anchor is one of the 80, and where the search starts
@@ -113,9 +122,9 @@ def test_best_of_80_is_chosen_on_the_selection_pictures_as_a_search_is(job: Call
     assert chosen.choice is not None and chosen.choice["how"] == "held-back pictures"
     held_back = encoded(negatives, "selection")
     ((template, _),) = chosen.templates or ()
-    anchor, winner = negatives.reward.score([ANCHOR, template], held_back)
-    assert winner.accuracy - anchor.accuracy == pytest.approx(chosen.choice["gain"], abs=1e-6)
-    assert winner.accuracy > anchor.accuracy  # negatives: the words that say so are among the 80
+    anchor, winner = negatives.prepared.reward.score([ANCHOR, template], held_back)
+    assert winner.value - anchor.value == pytest.approx(chosen.choice["gain"], abs=1e-6)
+    assert winner.value > anchor.value  # negatives: the words that say so are among the 80
     kept = METHODS["best-of-80"].fit(plain)
     assert kept.choice is not None and kept.choice["kept_initial"]
     assert kept.templates == ((ANCHOR, 1.0),)
@@ -133,7 +142,7 @@ def test_waffle_is_noise_that_depends_on_the_seed_alone(job: Callable[..., Job])
 
 
 def test_waffles_noise_has_the_shape_of_the_class_names(job: Callable[..., Job], clip: Clip) -> None:
-    given = replace(job(), reward=ClipReward(clip, ["grizzly_bears", "polar bear"]))
+    given = rewarded(job(), clip, ["grizzly_bears", "polar bear"])
     templates = METHODS["waffle"].fit(given).templates or ()
     for words, characters in zip(templates[::2], templates[1::2], strict=True):
         assert all(len(w) <= 5 for w in words[0].partition("which has ")[2].rstrip(".").split())
@@ -159,7 +168,7 @@ def test_coop_starts_from_the_template_in_openais_form_of_the_model_too(job: Cal
     )
     given = job()
     other = Clip("openai's form", model, given.clip.preprocess, _short(given.clip.tokenizer, 20))
-    learned = CoOp(epochs=0).fit(replace(given, reward=ClipReward(other, given.reward.class_names)))
+    learned = CoOp(epochs=0).fit(rewarded(given, other, given.class_names))
     theirs = encode_templates(other.model, other.tokenizer, [ANCHOR], NAMES)[0]
     assert np.abs(learned.class_embeddings(NAMES) - theirs).max() < 1e-5
     assert np.abs(theirs[0] - theirs[1]).max() > 1e-3  # else any two towers would agree
@@ -177,7 +186,7 @@ def test_coop_learns_and_leaves_the_clip_as_it_is(clip: Clip, job: Callable[...,
     start, end = (CoOp(epochs).fit(given) for epochs in (0, 100))
     pictures = encoded(given, "search")
     losses = [
-        given.reward.score_embeddings("", fitted.class_embeddings(given.reward.class_names), pictures).loss
+        given.prepared.reward.score_embeddings("", fitted.class_embeddings(given.class_names), pictures).loss
         for fitted in (start, end)
     ]
     assert losses[1] < losses[0] - 0.005
@@ -212,7 +221,7 @@ def test_coop_says_which_towers_it_cannot_enter(job: Callable[..., Job]) -> None
     given = job()
     other = Clip("two-way", model, given.clip.preprocess, _short(given.clip.tokenizer, 20))
     with pytest.raises(InputError, match=r"text tower of two-way \(its attention is not causal\); leave coop out"):
-        CoOp().fit(replace(given, reward=ClipReward(other, given.reward.class_names)))
+        CoOp().fit(rewarded(given, other, given.class_names))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ import yaml
 
 from ipo.experiments.cli import sweep as command
 from ipo.experiments.cli.app import main
-from ipo.experiments.compare.sweep_file import configure, read_sweep
-from ipo.experiments.compare.sweep_runs import Ended, SweepRun, table
+from ipo.experiments.compare.sweep_file import Sweep, configure, read_sweep
+from ipo.experiments.compare.sweep_runs import SweepRun, over_seeds, table
 from ipo.experiments.executors.base import Failure
+from ipo.experiments.run.pipeline import Outcome
+from ipo.experiments.run.result import RunResult
 from ipo.metrics.clip import Clip
 from support import warm
 from support.runs import copy_pictures, ipo
@@ -61,7 +64,7 @@ def test_a_sweep_of_six_runs_is_recorded_offline_and_goes_on(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ipo.experiments.run.pipeline.load_clip", lambda name: clip)
+    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda name: clip)
     file = sweep_file(
         tmp_path,
         method="grid",
@@ -88,7 +91,7 @@ def test_a_sweep_of_six_runs_is_recorded_offline_and_goes_on(
         assert (run.config["selection"], run.config["patience"]) == setting
         assert [row["step"] for row in run.rows if "best/accuracy" in row] == [0, 1]
         for part in result["scores"]:
-            assert run.summary[f"{part}/accuracy"] == result["scores"][part]["optimised"]["accuracy"]
+            assert run.summary[f"{part}/accuracy"] == result["scores"][part]["optimised"]["value"]
         assert run.summary["test/gain_high"] == result["scores"]["test"]["difference"]["ci95"][1]
         assert run.artifacts[f"program:program-{run.id}"] == ["program.json"]
         assert folder.name in ended.out
@@ -115,26 +118,72 @@ def test_a_run_that_fails_does_not_stop_the_others_and_is_in_the_table(
     assert "a\\|b" in rows[0]
 
 
-def test_the_table_sorts_by_the_metric_and_gives_intervals_and_cost(tmp_path: Path) -> None:
-    def ended(gain: float, usd: float | None) -> Ended:
-        score = {
-            "initial": {"accuracy": 0.25},
-            "optimised": {"accuracy": 0.25 + gain},
-            "difference": {"mean": gain, "ci95": [gain - 0.1, gain + 0.1]},
+def ended(seed: int, gain: float, usd: float | None = 0.0, kept: bool = False) -> Outcome:
+    """Make the outcome of a run that begins at 25 % and takes a minute and a half."""
+    part = {
+        "initial": {"value": 0.25, "loss": 1.0, "n": 100, "ci95": [0.2, 0.3]},
+        "optimised": {"value": 0.25 + gain, "loss": 1.0, "n": 100, "ci95": [0.0, 1.0]},
+        "difference": {"mean": gain, "ci95": [gain - 0.1, gain + 0.1], "p": 0.5, "test": "t"},
+    }
+    used = {"name": "m", "calls": 1, "cached": 0, "tokens_in": 1, "tokens_out": 1, "usd": usd}
+    template = "a photo of a <CLASS>." if kept else f"number {seed} <CLASS>"
+    result = RunResult.model_validate(
+        {
+            "template": template,
+            "templates": [{"template": template, "weight": 1.0}],
+            "initial_template": "a photo of a <CLASS>.",
+            "strategy": {"name": "history", "settings": {}},
+            "clip": {"name": "embedded", "fingerprint": "f"},
+            "data": {"name": "d", "fingerprint": "f", "split": "own", "classes": 2, "shots": 1},
+            "scores": {"search": part, "test": part},
+            "harmonic_mean": None,
+            "selection": {"how": "held-back", "kept_initial": kept, "gain": gain, "standard_error": None},
+            "ended": "all steps were done",
+            "stopped": None,
+            "steps": 1,
+            "proposed": 1,
+            "templates_scored": 2,
+            "lm": {"optimizer": used, "describer": None},
+            "seconds": {"total": 90.0},
+            "seed": seed,
         }
-        lm = {"optimizer": {"usd": usd, "tokens_in": 1, "tokens_out": 1}, "describer": None}
-        result = {"scores": {"test": score}, "lm": lm, "seconds": {"total": 1.0}, "templates_scored": 1}
-        return Ended({**result, "template": "", "initial_template": ""}, None)
+    )
+    return Outcome(result, None, Path(str(seed)))
 
+
+def planned(sweep: Sweep, seeds: int) -> list[SweepRun]:
+    return [SweepRun("", Path(str(i)), {"seed": i}, configure(sweep, {"seed": i}), "g") for i in range(seeds)]
+
+
+def test_the_table_sorts_by_the_metric_and_gives_intervals_and_cost(tmp_path: Path) -> None:
     metric = {"name": "test/gain", "goal": "minimize"}
     sweep = read_sweep(sweep_file(tmp_path, method="grid", metric=metric, parameters={"seed": {"values": [0, 1, 2]}}))
-    planned = [SweepRun({"seed": i}, configure(sweep, {"seed": i}), tmp_path / str(i), "g") for i in range(3)]
-    text = table(sweep, planned, [ended(0.2, 0.5), Failure("ValueError", "a\nb"), ended(-0.1, None)])
-    assert text.splitlines()[2:] == [
+    text = table(sweep, planned(sweep, 3), [ended(0, 0.2, 0.5), Failure("ValueError", "a\nb"), ended(2, -0.1, None)])
+    assert text.splitlines()[2:5] == [
         "| 2    | -10.00 [-20.00, +0.00]  | price unknown | 2   |",
         "| 0    | +20.00 [+10.00, +30.00] | $0.5000       | 0   |",
         "| 1    | failed: ValueError: a b |               | 1   |",
     ]
+
+
+def test_where_only_the_seed_is_swept_the_mean_over_seeds_stands_below(tmp_path: Path) -> None:
+    sweep = read_sweep(Path("seeds"))
+    outcomes = [ended(0, 0.10), ended(1, 0.0, kept=True), ended(2, 0.05), Failure("ValueError", "no")]
+    text = table(sweep, planned(sweep, 4), outcomes)
+    below = text.partition("\n\n")[2]
+    # 10, 0 and 5: mean 5, t interval with 2 degrees of freedom: 5 ± 4.3027 · 5 / √3
+    assert below == (
+        "Mean gain on the sealed test over 3 seeds: +5.00 points [-7.42, +17.42] (95 % t interval over seeds; the test "
+        "pictures are the same ones). On the search pictures it looked like +5.00. The initial template was kept by 1 "
+        "of 3. 1.5 minutes a run."
+    )
+    assert below == over_seeds([outcome.result for outcome in outcomes if isinstance(outcome, Outcome)])
+    assert "\n\n" not in table(sweep, planned(sweep, 1), outcomes[:1]), "one seed has no interval"
+    both = read_sweep(
+        sweep_file(tmp_path, method="grid", parameters={"seed": {"values": [0]}, "steps": {"values": [1]}})
+    )
+    runs = [replace(run, settings={"seed": 0, "steps": 1}) for run in planned(sweep, 2)]
+    assert "\n\n" not in table(both, runs, outcomes[:2])
 
 
 def test_a_dry_run_says_what_would_be_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -187,8 +236,8 @@ def test_a_sweep_with_a_server_is_created_and_two_agents_share_its_runs(
 ) -> None:
     import wandb
 
-    server = WandbServer([{"patience": 1, "floor": 0.25}, {"patience": None, "floor": 0.5}])
-    parameters = {"patience": {"values": [1, None]}, "floor": {"min": 0.0, "max": 1.0}}
+    server = WandbServer([{"patience": 1, "strategy.floor": 0.25}, {"patience": None, "floor": 0.5}])
+    parameters = {"patience": {"values": [1, None]}, "strategy": {"parameters": {"floor": {"min": 0.0, "max": 1.0}}}}
     metric = {"name": "selection/gain", "goal": "maximize"}
     file = sweep_file(tmp_path, method="bayes", metric=metric, parameters=parameters)
     words = ["sweep", str(file), f"data=folder:{pictures}", replies, *TINY, "track=none"]
@@ -207,14 +256,17 @@ def test_a_sweep_with_a_server_is_created_and_two_agents_share_its_runs(
     config = yaml.safe_load(sent["config"])
     assert (config["method"], config["name"], config["metric"]["name"]) == ("bayes", "mine", "selection/gain")
     assert config["parameters"]["patience"] == {"values": [1, None]}
-    assert config["parameters"]["floor"] == {"distribution": "uniform", "min": 0.0, "max": 1.0}
+    assert config["parameters"]["strategy.floor"] == {"distribution": "uniform", "min": 0.0, "max": 1.0}
     assert config["command"] == ["ipo", "optimize", "track=wandb", "${args_no_hyphens}", *words[2:]]
     assert sent["projectName"] == "ipo"
     assert len(server.variables("CreateAgent")) == 2
     assert f"ipo sweep {ENTITY}/{PROJECT}/{SWEEP}" in err
     finished = [path.parent for path in (tmp_path / "runs").glob("*/result.json")]
     configs = [yaml.safe_load((folder / "config.yaml").read_text()) for folder in finished]
-    assert sorted((config["floor"], config["patience"]) for config in configs) == [(0.25, 1), (0.5, None)], err
+    assert sorted((config["strategy"]["floor"], config["patience"]) for config in configs) == [
+        (0.25, 1),
+        (0.5, None),
+    ], err
     assert KEY not in err + sent["config"]
 
 

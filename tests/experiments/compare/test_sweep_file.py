@@ -37,7 +37,7 @@ def test_a_random_search_is_the_same_each_time_and_a_longer_one_begins_with_the_
         "temperature": {"distribution": "uniform", "min": 0.5, "max": 1.5},
         "steps": {"distribution": "q_uniform", "min": 1, "max": 50, "q": 10},
         "candidates_per_step": {"distribution": "log_uniform_values", "min": 1, "max": 100},
-        "history_size": {"distribution": "int_uniform", "min": 0, "max": 3},
+        "strategy": {"parameters": {"size": {"distribution": "int_uniform", "min": 0, "max": 3}}},
         "lm": {"values": ["local/small", "local/base"], "probabilities": [0.1, 0.9]},
         "floor": {"distribution": "normal", "mu": 0.5, "sigma": 0.01},
     }
@@ -45,10 +45,12 @@ def test_a_random_search_is_the_same_each_time_and_a_longer_one_begins_with_the_
     found = runs(sweep)
     assert len(found) == 400
     assert runs(sweep, 7) == found[:7]
-    assert {one["history_size"] for one in found} == {0, 1, 2, 3}
+    assert {one["strategy.size"] for one in found} == {0, 1, 2, 3}
     assert {one["steps"] for one in found} == {0, 10, 20, 30, 40, 50}
     assert all(isinstance(one["steps"], int) for one in found)
     assert all(0.5 <= one["temperature"] <= 1.5 for one in found)
+    sizes = {configure(sweep, {name: one[name]}).strategy["size"] for one in found for name in ["strategy.size"]}
+    assert sizes == {0, 1, 2, 3}
     assert 0.8 < sum(one["lm"] == "local/base" for one in found) / 400 < 0.98
     # half of a logarithmic draw from 1 to 100 lies below 10
     assert 0.4 < sum(one["candidates_per_step"] < 10 for one in found) / 400 < 0.6
@@ -64,6 +66,10 @@ def test_a_random_search_is_the_same_each_time_and_a_longer_one_begins_with_the_
             "unknown setting 'opt.seed'",
         ),
         ({"method": "grid", "parameters": {"opt.seed": {"values": [1]}}}, "unknown setting 'opt.seed'"),
+        (
+            {"method": "grid", "parameters": {"strategy": {"parameters": {"sise": {"values": [1]}}}}},
+            "unknown setting 'strategy.sise'.*did you mean strategy.size",
+        ),
         ({"method": "grid", "parameter": {}}, "unknown key 'parameter'.*did you mean parameters"),
         ({"method": "grit", "parameters": {"seed": {"values": [1]}}}, "it can be grid, random or bayes"),
         ({"method": "grid"}, "has no parameters"),
@@ -137,15 +143,17 @@ def test_an_agents_command_line_is_one_that_ipo_reads() -> None:
 
     from ipo.experiments.run.config import load_config
 
-    settings = {"seed": 1, "pin_initial": False, "patience": None, "lm": "openai/gpt-4o-mini", "floor": 0.25}
+    settings = {"seed": 1, "patience": None, "lm": "openai/gpt-4o-mini", "strategy.size": 5}
+    old = {"pin_initial": False, "floor": 0.25}
     sweep = read_sweep(Path("history"), ["shots=2"])
-    made = create_sweep_command_args({"args": {name: {"value": value} for name, value in settings.items()}})
+    made = create_sweep_command_args({"args": {name: {"value": value} for name, value in {**settings, **old}.items()}})
     words: list[str] = []
     for word in sweep.content["command"]:
         words += made[word[2:-1]] if word.startswith("${") else [word]
     assert words[:2] == ["ipo", "optimize"]
     config = load_config(None, words[2:])
-    assert {name: getattr(config, name) for name in settings} == settings
+    assert {name: getattr(config, name) for name in list(settings)[:3]} == dict(list(settings.items())[:3])
+    assert config.strategy == {"name": "history", "size": 5, **old}
     assert (config.track, config.shots) == ("wandb", 2)
 
 
@@ -177,4 +185,27 @@ def test_a_distribution_that_cannot_be_drawn_from_is_one_sentence(
 def test_the_program_of_a_command_is_ipo_where_the_file_names_none(tmp_path: Path) -> None:
     words = ["${env}", "${program}", "optimize", "shots=2", "${args_no_hyphens}"]
     file = sweep_file(tmp_path, method="grid", parameters={"seed": {"values": [1]}}, command=words)
-    assert read_sweep(file).words == ("shots=2",)
+    assert read_sweep(file).given == {"shots": 2}
+
+
+def test_names_of_the_last_version_are_swept_with_one_note(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    parameters = {"history_size": {"values": [0, 5]}, "seed": {"values": [0, 1]}}
+    sweep = read_sweep(sweep_file(tmp_path, method="grid", parameters=parameters))
+    found = [configure(sweep, settings).strategy for settings in runs(sweep)]
+    assert found[0] == found[1] == {"name": "no-history"}
+    assert found[2] == found[3] == {"name": "history", "size": 5, "pin_initial": True, "floor": 0.0}
+    assert [record.message for record in caplog.records] == ["history_size: now written strategy.size=…."]
+
+
+@pytest.mark.parametrize("words", [["history_size=3"], ["strategy.size=3"], ["--strategy.size=3"]])
+def test_one_setting_under_two_names_is_one_setting(tmp_path: Path, words: list[str]) -> None:
+    for name in ("strategy.size", "history_size"):
+        file = sweep_file(tmp_path, method="grid", parameters={name: {"values": [1, 2]}})
+        with pytest.raises(InputError, match=f"{name} is swept"):
+            read_sweep(file, words)
+
+
+def test_the_strategy_itself_can_be_swept(tmp_path: Path) -> None:
+    parameters = {"strategy": {"values": ["history", "no-history", "shuffled"]}}
+    sweep = read_sweep(sweep_file(tmp_path, method="grid", parameters=parameters), ["lm=local/small"])
+    assert [configure(sweep, one).strategy["name"] for one in runs(sweep)] == parameters["strategy"]["values"]

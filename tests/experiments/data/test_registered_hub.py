@@ -75,7 +75,7 @@ def test_file_names_put_the_pictures_into_the_split(eurosat, root, stored):
 def test_without_file_names_it_is_a_different_split(eurosat):
     path = eurosat("none")
     data = load_data(f"eurosat:hf:{path}", seed=0)
-    assert data.different_split == (
+    assert data.split == "different: " + (
         f"the parts of {path}, because 40 of the 40 files of the split are not named there; "
         "4 classes where the official split has 10"
     )
@@ -88,13 +88,13 @@ def test_without_file_names_it_is_a_different_split(eurosat):
 
 def test_a_copy_that_lacks_pictures_is_a_different_split(eurosat):
     data = load_data(f"eurosat:hf:{eurosat('image_id', keep=38)}", seed=0)
-    assert "2 of the 40 files of the split are not named there" in data.different_split
+    assert "2 of the 40 files of the split are not named there" in data.split
 
 
 def test_without_a_split_file_it_is_a_different_split(eurosat, monkeypatch):
     monkeypatch.delenv("IPO_DATA_ROOT")
     data = load_data(f"eurosat:hf:{eurosat()}", seed=0)
-    assert "there is no split_zhou_EuroSAT.json in eurosat/ below IPO_DATA_ROOT" in data.different_split
+    assert "there is no split_zhou_EuroSAT.json in eurosat/ below IPO_DATA_ROOT" in data.split
 
 
 def test_file_names_that_are_not_unique_do_not_count(eurosat, root, tmp_path, monkeypatch):
@@ -104,7 +104,7 @@ def test_file_names_that_are_not_unique_do_not_count(eurosat, root, tmp_path, mo
     other.mkdir(parents=True)
     (other / "split_zhou_EuroSAT.json").write_text(json.dumps(split))
     monkeypatch.setenv("IPO_DATA_ROOT", str(tmp_path / "other"))
-    assert "several pictures have one file name" in load_data(f"eurosat:hf:{eurosat()}", seed=0).different_split
+    assert "several pictures have one file name" in load_data(f"eurosat:hf:{eurosat()}", seed=0).split
 
 
 def pictures(root: Path, count: int) -> list[dict]:

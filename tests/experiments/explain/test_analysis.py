@@ -4,6 +4,7 @@ import base64
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ipo.experiments.explain.analysis import (
     MOST_CONFUSIONS,
     MOST_FLIPS,
     Compared,
+    Labelled,
     analyse,
     class_rows,
     confusions,
@@ -23,12 +25,17 @@ from ipo.experiments.explain.analysis import (
     short_name,
     thumbnail,
 )
+from ipo.experiments.explain.model import load_analysis
+from ipo.experiments.explain.word_effects import token_counter
+from ipo.experiments.run.files import content_of, write_json
+from ipo.experiments.run.result import PartName, RewardNames
 from ipo.metrics.clip import Clip
 from ipo.metrics.features import FeatureStore
 from ipo.metrics.pictures import Picture
 from ipo.metrics.reward import ClipReward, EncodedPictures, Score
 from ipo.metrics.template import ANCHOR
 
+RECORDED = Path(__file__).parents[2] / "recorded"
 NEGATIVE = "an x-ray of a <CLASS> with neon colors, in dim light."
 
 
@@ -41,8 +48,15 @@ class Job:
         self.reward = ClipReward(clip, self.drawn.class_names, store)
         self.new = ClipReward(clip, self.drawn.new_class_names, store)
 
-    def parts(self, template: str, initial: str = ANCHOR) -> dict[str, Compared]:
+    def analysed(self, template: str) -> dict[str, Any]:
+        return self.of(self.parts(template))
+
+    def of(self, parts: dict[PartName, Compared]) -> dict[str, Any]:
+        return content_of(analyse(parts, self.reward, token_counter(self.reward.clip)))
+
+    def parts(self, template: str, initial: str = ANCHOR) -> dict[PartName, Compared]:
         drawn = self.drawn
+        rows: dict[PartName, tuple[ClipReward, Sequence[Item]]]
         rows = {"selection": (self.reward, drawn.selection), "test": (self.reward, drawn.test)}
         rows["new"] = (self.new, drawn.new_test)
         return {name: self._part(reward, items, initial, template) for name, (reward, items) in rows.items()}
@@ -50,7 +64,8 @@ class Job:
     def _part(self, reward: ClipReward, items: Sequence[Item], initial: str, template: str) -> Compared:
         pictures = reward.encode([item.picture for item in items], [item.label for item in items])
         scores = reward.score([initial, template], pictures)
-        return Compared(items, pictures, reward.class_names, [str(item.label) for item in items], *scores)
+        groups = [str(item.label) for item in items]
+        return Compared(items, pictures, pictures.labels, reward.class_names, groups, *scores)
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +77,10 @@ def job(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> Job:
 
 @pytest.fixture(scope="module")
 def found(job: Job) -> dict[str, Any]:
-    return analyse(job.parts(NEGATIVE), job.reward)
+    return job.analysed(NEGATIVE)
 
 
-def made(labels: Sequence[int], before: Sequence[int], after: Sequence[int], names: Sequence[str]) -> Compared:
+def made(labels: Sequence[int], before: Sequence[int], after: Sequence[int], names: Sequence[str]) -> Labelled:
     """Two templates' predictions, given outright: what is counted from them can be worked out by hand."""
     truth = np.asarray(labels, dtype=np.int64)
     png = io.BytesIO()
@@ -77,15 +92,61 @@ def made(labels: Sequence[int], before: Sequence[int], after: Sequence[int], nam
     for predictions in (np.asarray(before), np.asarray(after)):
         hits = predictions == truth
         scores.append(Score("a <CLASS>", float(hits.mean()), 1.0, hits, np.where(hits, 0.5, 1.5), predictions))
-    return Compared(items, EncodedPictures(np.zeros((len(truth), 2), np.float32), truth), names, None, *scores)
+    return Labelled(items, None, truth, names, None, *scores)
 
 
 def test_the_file_is_whole_small_and_the_same_each_time(job: Job, found: dict[str, Any]) -> None:
     text = json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False)
-    assert list(found) == ["schema", "words", "classes", "confusions", "flips"]
     assert len(text.encode()) < 400_000
     assert str(Path(__file__).parents[2]) not in text
-    assert json.dumps(analyse(job.parts(NEGATIVE), job.reward), indent=2, ensure_ascii=False) == text
+    assert json.dumps(job.analysed(NEGATIVE), indent=2, ensure_ascii=False) == text
+    assert (found["words_missing"], found["classes_missing"]) == (None, None)
+
+
+def test_what_is_written_is_what_is_read(job: Job, tmp_path: Path) -> None:
+    analysis = analyse(job.parts(NEGATIVE), job.reward, token_counter(job.reward.clip))
+    write_json(tmp_path / "analysis.json", analysis)
+    assert load_analysis(tmp_path) == load_analysis(tmp_path / "analysis.json") == analysis
+
+
+@pytest.mark.parametrize("name", ["api-paper-base-to-new", "local-shuffled"])
+def test_schema_1_is_read_with_every_number(name: str) -> None:
+    file = RECORDED / name / "analysis.json"
+    old, new = json.loads(file.read_text()), content_of(load_analysis(file))
+    assert (old.pop("schema"), new.pop("schema")) == (1, 2)
+    assert new["words_missing"] == old.get("words_missing")
+    changes = [((found["words"] or {}).get("changes", [])) for found in (old, new)]
+    assert bool(changes[0]) == (name == "local-shuffled")
+    for before, after in zip(*changes, strict=True):
+        assert after["value"] == before["accuracy"] and after["loss"] == before["loss"]
+        assert after["wordings"] == before.get("with", [])
+        assert [after[key] for key in ("template", "p", "significant")] == [
+            before[key] for key in ("template", "p", "significant")
+        ]
+    assert (new["classes"], new["confusions"]) == (old["classes"], old["confusions"])
+    assert new["flips"]["gained_total"] == old["flips"]["gained_total"]
+    assert [flip["class_name"] for flip in new["flips"]["lost"]] == [flip["class"] for flip in old["flips"]["lost"]]
+
+
+@pytest.mark.parametrize("missing", ["labels", "predictions", "items"])
+def test_without_labels_predictions_or_pictures_words_are_all_there_is(job: Job, missing: str) -> None:
+    def without(part: Compared) -> Compared:
+        if missing == "labels":
+            return replace(part, labels=None)
+        if missing == "items":
+            return replace(part, items=())
+        nothing = np.zeros(0, dtype=np.int64)
+        initial, optimised = (replace(score, predictions=nothing) for score in (part.initial, part.optimised))
+        return replace(part, initial=initial, optimised=optimised)
+
+    parts = {name: without(part) for name, part in job.parts(NEGATIVE).items()}
+    names = RewardNames(name="retrieval", measure="recall@1", unit="queries")
+    found = analyse(parts, job.reward, token_counter(job.reward.clip), names)
+    assert (found.classes, found.flips, found.confusions.vanished, found.confusions.appeared) == ((), None, (), ())
+    assert found.classes_missing is not None
+    assert "The retrieval reward does not say which class it took each of the queries for" in found.classes_missing
+    assert found.words is not None
+    assert "68 selection queries" in found.words.note and "recall@1" in found.words.note
 
 
 def test_the_parts_agree_with_the_scores(job: Job, found: dict[str, Any]) -> None:
@@ -97,7 +158,7 @@ def test_the_parts_agree_with_the_scores(job: Job, found: dict[str, Any]) -> Non
         assert n == parts[name].initial.n
         for which in ("initial", "optimised"):
             score: Score = getattr(parts[name], which)
-            assert sum(row["n"] * row[which] for row in rows) / n == pytest.approx(score.accuracy, abs=1e-6)
+            assert sum(row["n"] * row[which] for row in rows) / n == pytest.approx(score.value, abs=1e-6)
         change = parts[name].optimised.loss - parts[name].initial.loss
         assert sum(row["n"] * row["loss_change"] for row in rows) / n == pytest.approx(change, abs=1e-6)
     right = {
@@ -115,14 +176,14 @@ def test_flips_are_spread_over_classes_with_thumbnails(found: dict[str, Any]) ->
         assert len(rows) == min(MOST_FLIPS, found["flips"][f"{kind}_total"])
         for row in rows:
             right, wrong = ("after", "before") if kind == "gained" else ("before", "after")
-            assert row[right] == row["class"] != row[wrong]
+            assert row[right] == row["class_name"] != row[wrong]
             assert "/" not in row["picture"]
             head, data = row["thumbnail"].split(",")
             assert head == "data:image/jpeg;base64"
             with Image.open(io.BytesIO(base64.b64decode(data))) as image:
                 assert (image.format, image.mode) == ("JPEG", "RGB")
                 assert max(image.size) <= 96
-    gained = [row["class"] for row in found["flips"]["gained"]]
+    gained = [row["class_name"] for row in found["flips"]["gained"]]
     assert len(set(gained)) == len(gained)
 
 
@@ -136,21 +197,21 @@ def test_words_are_never_tried_on_sealed_pictures(job: Job, monkeypatch: pytest.
         return real(self, templates, pictures)
 
     monkeypatch.setattr(ClipReward, "score", watched)
-    analyse(parts, job.reward)
+    job.of(parts)
     assert len(seen) == 1
-    assert seen[0] is parts["selection"].pictures
+    assert seen[0] is parts["selection"].units
 
 
 def test_without_selection_pictures_the_reason_stands_in_place_of_the_words(job: Job) -> None:
     parts = {name: part for name, part in job.parts(NEGATIVE).items() if name != "selection"}
-    without = analyse(parts, job.reward)
+    without = job.of(parts)
     assert without["words"] is None
     assert without["words_missing"].endswith("selection=held-back and selection_shots of at least 1 to see it.")
     assert without["classes"]
 
 
 def test_the_initial_template_flips_nothing(job: Job) -> None:
-    same = analyse(job.parts(ANCHOR), job.reward)
+    same = job.analysed(ANCHOR)
     assert same["confusions"] == {"vanished": [], "appeared": []}
     assert same["flips"] == {"gained": [], "lost": [], "gained_total": 0, "lost_total": 0}
     assert {(row["gain"], row["loss_change"]) for row in same["classes"]} == {(0.0, 0.0)}
@@ -160,7 +221,7 @@ def test_the_initial_template_flips_nothing(job: Job) -> None:
 def test_confusions_are_counted_by_pair_over_both_parts() -> None:
     test = made([0, 0, 0, 1, 1], before=[1, 1, 0, 0, 1], after=[0, 0, 1, 1, 1], names=["cat", "dog"])
     new = made([0, 0, 1], before=[0, 0, 1], after=[1, 1, 1], names=["bus", "car"])
-    assert confusions([test, new]) == {
+    assert content_of(confusions([test, new])) == {
         "vanished": [
             {"true": "cat", "predicted": "dog", "initial": 2, "optimised": 1},
             {"true": "dog", "predicted": "cat", "initial": 1, "optimised": 0},
@@ -173,13 +234,13 @@ def test_only_the_largest_changes_are_kept_and_the_largest_first() -> None:
     names = [f"class {i:02d}" for i in range(20)]
     labels = [i for i in range(20) for _ in range(i + 1)]
     part = made(labels, before=labels, after=[(i + 1) % 20 for i in labels], names=names)
-    appeared = confusions([part])["appeared"]
-    assert [row["optimised"] for row in appeared] == list(range(20, 20 - MOST_CONFUSIONS, -1))
+    appeared = confusions([part]).appeared
+    assert [row.optimised for row in appeared] == list(range(20, 20 - MOST_CONFUSIONS, -1))
 
 
 def test_a_class_without_pictures_has_no_row() -> None:
     part = made([0, 0, 2], before=[0, 1, 0], after=[0, 0, 0], names=["cat", "dog", "hot_dog"])
-    assert class_rows("test", part) == [
+    assert [row.model_dump() for row in class_rows("test", part)] == [
         {"name": "cat", "part": "test", "n": 2, "initial": 0.5, "optimised": 1.0, "gain": 0.5, "loss_change": -0.5},
         {"name": "hot_dog", "part": "test", "n": 1, "initial": 0.0, "optimised": 0.0, "gain": 0.0, "loss_change": 0.0},
     ]
@@ -197,8 +258,8 @@ def test_no_class_crowds_out_the_others(flipped: list[int], shown: list[int]) ->
     names = [str(i) for i in range(len(flipped) + 1)]
     labels = [label for label, count in enumerate(flipped) for _ in range(count)]
     part = made(labels, before=[len(flipped)] * len(labels), after=labels, names=names)
-    found = flips([part])
-    assert sorted(int(row["class"]) for row in found["gained"]) == shown
+    found = content_of(flips([part]))
+    assert sorted(int(row["class_name"]) for row in found["gained"]) == shown
     assert found["gained_total"] == sum(flipped)
     assert len({row["picture"] for row in found["gained"]}) == len(shown)
     assert found["lost"] == []

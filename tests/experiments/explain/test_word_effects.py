@@ -5,10 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from ipo.experiments.data import draw, load_data
-from ipo.experiments.explain.word_effects import holm, word_effects
+from ipo.experiments.explain.word_effects import token_counter, word_effects
+from ipo.experiments.run.files import content_of
 from ipo.metrics.clip import Clip
+from ipo.metrics.evidence import holm
 from ipo.metrics.reward import ClipReward, EncodedPictures, Score
 
 X_RAY = "an x-ray of a <CLASS> with neon colors, in dim light."
@@ -24,9 +27,13 @@ def selection(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> tuple[Cli
     return reward, pictures, [str(item.label) for item in drawn.selection]
 
 
+def measured(reward: ClipReward, pictures: EncodedPictures, chosen: Score, groups: list[str] | None) -> dict[str, Any]:
+    return content_of(word_effects(reward, pictures, chosen, groups, token_counter(reward.clip)))
+
+
 def effects(selection: tuple[ClipReward, EncodedPictures, list[str]], template: str) -> dict[str, Any]:
     reward, pictures, groups = selection
-    found = word_effects(reward, pictures, reward.score([template], pictures)[0], groups)
+    found = measured(reward, pictures, reward.score([template], pictures)[0], groups)
     json.dumps(found, allow_nan=False)
     return found
 
@@ -35,9 +42,9 @@ def test_the_words_that_name_the_shift_matter_and_others_do_not(selection: Any) 
     found = effects(selection, "a <CLASS>, a photograph with neon colors on a dark background.")
     rows = {(row["kind"], row["text"]): row for row in found["changes"]}
     named, plain = rows["remove", "with neon colors"], rows["placebo", "photograph"]
-    assert named["accuracy"]["change"] < -0.1 and named["accuracy"]["ci95"][1] < 0
+    assert named["value"]["change"] < -0.1 and named["value"]["ci95"][1] < 0
     assert named["loss"]["change"] > 0.1 and named["loss"]["ci95"][0] > 0
-    assert abs(plain["accuracy"]["change"]) < 0.03 and abs(plain["loss"]["change"]) < 0.01
+    assert abs(plain["value"]["change"]) < 0.03 and abs(plain["loss"]["change"]) < 0.01
 
 
 def test_every_number_is_that_of_the_template_beside_it(selection: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,30 +55,28 @@ def test_every_number_is_that_of_the_template_beside_it(selection: Any, monkeypa
     found = effects(selection, X_RAY)
     chosen = reward.score([X_RAY], pictures)[0]
     assert (found["part"], found["n"], found["template"]) == ("selection", 136, X_RAY)
-    assert (found["accuracy"], found["loss"]) == (round(chosen.accuracy, 6), round(chosen.loss, 6))
+    assert (found["value"], found["loss"]) == (round(chosen.value, 6), round(chosen.loss, 6))
     for row in found["changes"]:
         start, end = row["span"]
         assert X_RAY[start:end] == row["text"]
         templates = [row["template"]]
         if row["kind"] == "placebo":
-            templates = [X_RAY[:start] + wording + X_RAY[end:] for wording in row["with"]]
+            templates = [X_RAY[:start] + wording + X_RAY[end:] for wording in row["wordings"]]
             assert templates[0] == row["template"]
         scores = [reward.score([template], pictures)[0] for template in templates]
-        assert row["accuracy"]["change"] == pytest.approx(
-            np.mean([s.accuracy for s in scores]) - chosen.accuracy, abs=2e-6
-        )
+        assert row["value"]["change"] == pytest.approx(np.mean([s.value for s in scores]) - chosen.value, abs=2e-6)
         assert row["loss"]["change"] == pytest.approx(np.mean([s.loss for s in scores]) - chosen.loss, abs=2e-6)
-        assert row["accuracy"]["ci95"][0] <= row["accuracy"]["change"] <= row["accuracy"]["ci95"][1]
+        assert row["value"]["ci95"][0] <= row["value"]["change"] <= row["value"]["ci95"][1]
         assert row["significant"] == (row["p"] < 0.05)
-    assert {len(row["with"]) for row in found["changes"] if row["kind"] == "placebo"} >= {3}
+    assert {len(row["wordings"]) for row in found["changes"] if row["kind"] == "placebo"} >= {3}
     assert "the mean over up to 3 wordings" in found["note"]
-    assert [row["to"] for row in found["changes"] if row["kind"] == "move"] == ["first", "last"]
+    assert [row["to"] for row in found["changes"] if row["to"]] == ["first", "last"]
     assert f"{len(found['changes'])} changes looked at on 136 selection pictures. " in found["note"]
 
 
 def test_wordings_that_the_clip_cannot_tell_apart_count_once(selection: Any) -> None:
     found = effects(selection, "a photo of a <CLASS>.")
-    assert [row["with"] for row in found["changes"] if row["kind"] == "placebo"] == [["thing"]] * 4
+    assert [row["wordings"] for row in found["changes"] if row["kind"] == "placebo"] == [["thing"]] * 4
     assert "wordings" not in found["note"]
 
 
@@ -87,7 +92,7 @@ def test_all_templates_are_scored_in_one_call(selection: Any, monkeypatch: pytes
         return real(self, templates, encoded)
 
     monkeypatch.setattr(ClipReward, "score", counted)
-    word_effects(reward, pictures, chosen, groups)
+    measured(reward, pictures, chosen, groups)
     assert len(calls) == 1
     assert 40 <= calls[0] <= 60
 
@@ -135,7 +140,7 @@ def test_without_groups_or_with_one_all_is_still_json(selection: Any, groups: li
     found = effects((reward, pictures, groups), "a negative <CLASS>.")
     for row in found["changes"]:
         if groups:
-            assert (row["accuracy"]["ci95"], row["loss"]["ci95"], row["significant"]) == ([-1, 1], None, False)
+            assert (row["value"]["ci95"], row["loss"]["ci95"], row["significant"]) == ([-1, 1], None, False)
         else:
             assert row["loss"]["ci95"][0] <= row["loss"]["change"] <= row["loss"]["ci95"][1]
 
@@ -144,8 +149,40 @@ def test_a_clear_effect_is_significant_after_holm(selection: Any) -> None:
     reward, pictures, _ = selection
     n = len(pictures)
     perfect = Score(X_RAY, 1.0, 0.0, np.ones(n, dtype=bool), np.zeros(n), pictures.labels)
-    rows = word_effects(reward, pictures, perfect, None)["changes"]
-    assert all(row["significant"] and row["accuracy"]["ci95"][1] < 0 for row in rows)
+    rows = measured(reward, pictures, perfect, None)["changes"]
+    assert all(row["significant"] and row["value"]["ci95"][1] < 0 for row in rows)
+
+
+class Graded:
+    """A real reward whose units contribute numbers: how far the loss is below 10 nats, in tenths."""
+
+    def __init__(self, inner: ClipReward) -> None:
+        self._inner = inner
+        self.class_names = inner.class_names
+        self.problem, self.examples = inner.problem, inner.examples
+
+    def score(self, templates: Any, units: Any) -> list[Score]:
+        found = []
+        for one in self._inner.score(templates, units):
+            values = 1 - one.losses / 10
+            found.append(Score(one.template, float(values.mean()), one.loss, values, one.losses))
+        return found
+
+
+def test_numbers_are_tested_by_t(selection: Any) -> None:
+    reward, pictures, groups = selection
+    graded = Graded(reward)
+    chosen = graded.score([X_RAY], pictures)[0]
+    found = word_effects(graded, pictures, chosen, groups, token_counter(reward.clip))
+    row = next(row for row in found.changes if row.text == "neon" and row.kind == "remove")
+    changed = graded.score([row.template], pictures)[0]
+    by_class: dict[str, list[float]] = {}
+    for group, difference in zip(groups, changed.hits - chosen.hits, strict=True):
+        by_class.setdefault(group, []).append(difference)
+    expected = stats.ttest_1samp([np.mean(values) for values in by_class.values()], 0)  # as many pictures each
+    assert row.value.change == pytest.approx(changed.value - chosen.value, abs=2e-6)
+    assert row.value.ci95 == pytest.approx(tuple(expected.confidence_interval()), abs=2e-6)
+    assert row.p is not None and expected.pvalue <= row.p <= expected.pvalue * len(found.changes) + 1e-6
 
 
 def test_holm_is_the_step_down_procedure() -> None:

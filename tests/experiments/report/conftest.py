@@ -17,6 +17,8 @@ from support.openai_server import Asked, Reply, listed, running, templates
 from support.report_files import HOSTILE, analysis, change_json, poisoned
 from support.runs import KEY
 
+RECORDED = Path(__file__).parents[2] / "recorded"
+
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
@@ -26,7 +28,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
         server.behave = _answer
         patch.setenv("OPENAI_API_KEY", KEY)
         patch.setenv("IPO_CACHE_DIR", str(folder / "cache"))
-        patch.setattr("ipo.experiments.run.pipeline.load_clip", lambda name: clip)
+        patch.setattr("ipo.experiments.run.prepare.load_clip", lambda name: clip)
         for name in sorted((PICTURES_DIR / "a").iterdir())[:16]:
             shutil.copytree(name, folder / "pictures" / name.name)
         settings = ("describer=none", "shots=1", "selection_shots=2", "candidates_per_step=4", "steps=2")
@@ -38,6 +40,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
 def _answer(asked: Asked) -> Reply:
     """Write one template without a slot, one that fits the pictures (they are negatives), and any others."""
     return Reply(listed(asked, ["no slot at all", "an x-ray of a <CLASS> with neon colors.", *templates(asked)]))
+
+
+@pytest.fixture(params=["api-paper-base-to-new", "local-shuffled"])
+def recorded(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A run that the version of schema 1 made, its thumbnails replaced by one pixel."""
+    folder = tmp_path / "run"
+    shutil.copytree(RECORDED / request.param, folder)
+    return folder
 
 
 @pytest.fixture()

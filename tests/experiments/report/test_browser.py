@@ -136,7 +136,7 @@ def test_no_rule_of_accessibility_is_broken(show: Open, analysed: Path) -> None:
 def test_paper_shows_what_is_folded_but_not_the_messages(show: Open, analysed: Path) -> None:
     page = show(run_page(gather(analysed)))
     page.emulate_media(media="print")
-    assert page.evaluate("document.querySelector('.step .history').getBoundingClientRect().height") > 0
+    assert page.evaluate("document.querySelector('.step ul').getBoundingClientRect().height") > 0
     assert page.evaluate("document.querySelector('.talk').checkVisibility({contentVisibilityAuto: true})") is False
     assert not page.is_visible(".messages > summary >> nth=0"), "the replies are in the list of what was scored"
     assert page.is_visible(".on-paper")

@@ -30,7 +30,7 @@ def test_a_folder_of_something_else(tmp_path: Path) -> None:
 
 def test_a_run_that_is_not_done_is_to_be_resumed(run_folder: Path) -> None:
     (run_folder / "result.json").unlink()
-    with pytest.raises(InputError, match=rf"no result\.json yet; go on with `ipo optimize --resume {run_folder}`"):
+    with pytest.raises(InputError, match=rf"no result\.json yet; resume it with `ipo optimize --resume {run_folder}`"):
         gather(run_folder)
 
 
@@ -39,7 +39,12 @@ def test_a_run_that_is_not_done_is_to_be_resumed(run_folder: Path) -> None:
     [
         ("result.json", '{"schema": 1,', "result.json is not valid JSON .*; restore it, or start a new run"),
         ("result.json", "[]", "not of the form that this version reads"),
-        ("result.json", '{"schema": 2}', "not of the form"),
+        ("result.json", '{"schema": 1}', r"not of the form .*\(scores: field required\)"),
+        ("result.json", '{"schema": 1, "scores": 3}', "not of the form"),
+        ("result.json", '{"schema": 1, "scores": {"test": 3}}', "not of the form"),
+        ("result.json", '{"schema": [1]}', "not of the form"),
+        ("result.json", '{"schema": 2}', r"not of the form .*\(template: field required\)"),
+        ("result.json", '{"schema": 3}', r"not of the form .*\(schema: input should be 2\)"),
         ("program.json", "{}", r"program.json is not of the form .*\(class_names: field required\)"),
         ("environment.json", None, "cannot read .*environment.json"),
         ("config.yaml", None, "cannot read the configuration"),
@@ -47,6 +52,8 @@ def test_a_run_that_is_not_done_is_to_be_resumed(run_folder: Path) -> None:
         ("journal.jsonl", '{"type": "lm", "seconds": 1}\n', "not as this version writes it"),
         ("analysis.json", "{", "analysis.json is not valid JSON .*; remove it, the report does without"),
         ("analysis.json", '{"schema": 1}', r"\(words: field required\); remove it"),
+        ("analysis.json", '{"schema": 1, "words": {"changes": 3}}', "not of the form .*; remove it"),
+        ("analysis.json", '{"schema": 2}', r"\(words: field required\); remove it"),
         ("result.json", "\udcff", "result.json is not valid JSON"),
     ],
 )

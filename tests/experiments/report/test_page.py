@@ -163,7 +163,7 @@ def test_selection_pictures_are_not_spoken_of_where_there_were_none(run_folder: 
 @pytest.mark.usefixtures("drawn")
 def test_no_accuracy_above_all_pictures_is_drawn(run_folder: Path) -> None:
     run = gather(run_folder)
-    perfect = replace(run.search.initial, accuracy=1.0)
+    perfect = replace(run.search.initial, value=1.0)
     drawn = search_plot(replace(run, search=replace(run.search, initial=perfect, steps=[])))
     ticks = re.findall(r">(\d+)</text>", base64.b64decode(drawn.light.partition(",")[2]).decode())
     assert "100" in ticks
@@ -205,7 +205,7 @@ def test_the_command_makes_the_same_configuration(run_folder: Path) -> None:
 def test_the_command_to_replay_finds_the_same(
     run_folder: Path, tmp_path: Path, clip: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ipo.experiments.run.pipeline.load_clip", lambda name: clip)
+    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda name: clip)
     monkeypatch.setenv("IPO_CACHE_DIR", str(tmp_path / "cache"))
     run = gather(run_folder)
     assert main([*shlex.split(run.command_to_replay)[1:], "--quiet"]) == 0
@@ -234,8 +234,8 @@ def test_a_mean_is_given_only_where_nothing_but_the_seed_differs(run_folder: Pat
 
 @pytest.mark.parametrize("field", ["data", "clip"])
 def test_runs_that_cannot_be_compared_are_said_to_be_so(run_folder: Path, finished: Path, field: str) -> None:
-    other = {"name": "other", "fingerprint": "other", "classes": 2, "shots": 1}
-    change_json(run_folder / "result.json", lambda result: {**result, field: other})
+    other = {"name": "other", "fingerprint": "other"}
+    change_json(run_folder / "result.json", lambda result: {**result, field: {**result[field], **other}})
     assert "cannot be compared directly" in text(compare_page([gather(finished), gather(run_folder)]))
 
 
@@ -256,3 +256,63 @@ def test_it_is_written_into_the_run(analysed: Path) -> None:
     file = write_report(analysed)
     assert file == analysed / "report.html"
     assert file.read_text(encoding="utf-8") == run_page(gather(analysed))
+
+
+def test_a_run_of_the_version_before_opens(recorded: Path) -> None:
+    page = text(run_page(gather(recorded)))
+    for shown in ("Gain on the sealed test", "Accuracy there", "What each word does", "Wrong before, right now"):
+        assert shown in page, shown
+    assert "of the history" not in page, "its journal does not say what was shown"
+
+
+def test_another_reward_has_its_own_words(analysed: Path) -> None:
+    def retrieval(result: dict[str, Any]) -> dict[str, Any]:
+        names = {"name": "retrieval", "measure": "recall@1", "unit": "queries"}
+        other = {"recall@5": result["scores"]["test"]}
+        return {**result, "reward": names, "other_measures": other, "lm": {"optimizer": None, "describer": None}}
+
+    change_json(analysed / "result.json", retrieval)
+    change_json(
+        analysed / "analysis.json",
+        lambda found: {**found, "classes": [], "flips": None, "classes_missing": "No classes to compare."},
+    )
+    run = gather(analysed)
+    page = text(run_page(run))
+    for shown in (
+        "Recall@1 there",
+        "search queries. One recall@1 here",
+        "no language model",
+        "recall@5",
+    ):
+        assert shown in page, shown
+    assert "Where it gains and where it fails No classes to compare." in page
+    # What the language model was asked keeps its words.
+    told = page[: page.index("Step by step")] + page[page.index("What each word does") :]
+    assert "accuracy" not in told.lower()
+    assert "accuracy" not in search_plot(run).alt.lower()
+
+
+def test_what_a_step_was_shown_and_looked_at_is_told(run_folder: Path) -> None:
+    journal = run_folder / "journal.jsonl"
+    rows = [
+        {"template": "shown <CLASS>", "value": 0.5, "loss": None},
+        {"template": "hid <CLASS>", "value": None, "loss": None},
+    ]
+    best = [{"template": "seen <CLASS>", "value": 0.75, "loss": 1.5}]
+    events = [
+        {"type": "shown", "step": 0, "rows": rows},
+        {"type": "looked", "step": 0, "count": 1234, "digest": "d", "best": best},
+        {"type": "shown", "step": 1, "rows": []},
+    ]
+    journal.write_text(journal.read_text() + "".join(json.dumps({**event, "seconds": 1}) + "\n" for event in events))
+    page = text(run_page(gather(run_folder)))
+    assert "accuracy 50.0 %, shown <CLASS> hid <CLASS>" in page
+    assert "Looked at 1,234 templates without proposing them seen <CLASS> 75.0 %, loss 1.500" in page
+    assert "in this order None: the run hides it." in page
+
+
+def test_why_it_ended_is_said_where_it_is_known(run_folder: Path) -> None:
+    change_json(run_folder / "result.json", lambda result: {**result, "ended": "the list is used up", "looked_at": 20})
+    page = text(run_page(gather(run_folder)))
+    assert "Why it ended: the list is used up." in page
+    assert "(and 20 only looked at)" in page

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.report.schema import WordChange
+from ipo.experiments.explain.model import WordChange
 from ipo.experiments.report.words import Edit, edits, layers
 
 TEMPLATE = "a dim photo of a <CLASS>."
@@ -15,7 +15,7 @@ TEMPLATE = "a dim photo of a <CLASS>."
 def removal(start: int, end: int, accuracy: float = -0.01, **more: Any) -> WordChange:
     change = {"change": accuracy, "ci95": (accuracy - 0.1, accuracy + 0.1)}
     fields = {"kind": "remove", "span": (start, end), "text": TEMPLATE[start:end], "template": TEMPLATE}
-    return WordChange.model_validate(fields | {"accuracy": change, "loss": change, "significant": False} | more)
+    return WordChange.model_validate(fields | {"value": change, "loss": change, "significant": False} | more)
 
 
 def test_words_come_first_and_phrases_below() -> None:

@@ -27,10 +27,10 @@ def test_seed_zero_is_zero_and_text_stays_text() -> None:
     assert (config.seed, config.initial_template, config.data) == (0, "a photo: <CLASS>", "folder:no")
 
 
-@pytest.mark.parametrize(("preset", "candidates", "floor"), [("paper", 5, 0.0), ("code", 8, 0.2)])
-def test_presets_are_the_published_settings(preset: str, candidates: int, floor: float) -> None:
+@pytest.mark.parametrize(("preset", "candidates", "size"), [("paper", 5, 20), ("code", 8, 30)])
+def test_presets_are_the_published_settings(preset: str, candidates: int, size: int) -> None:
     config = load_config(None, [f"preset={preset}"])
-    assert (config.steps, config.candidates_per_step, config.floor) == (100, candidates, floor)
+    assert (config.steps, config.candidates_per_step, config.strategy["size"]) == (100, candidates, size)
     assert config.selection == "search"
 
 
@@ -56,7 +56,7 @@ def test_wrong_settings_are_one_clear_sentence(words: list[str], message: str) -
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("- a\n- b\n", "holds list"), ("a: [", "not valid YAML"), ("history: 3\n", "did you mean 'history_size'")],
+    [("- a\n- b\n", "holds list"), ("a: [", "not valid YAML"), ("stepz: 3\n", "did you mean 'steps'")],
 )
 def test_wrong_files_are_one_clear_sentence(content: str, message: str, tmp_path: Path) -> None:
     file = tmp_path / "bad.yaml"

@@ -7,6 +7,7 @@ import pytest
 
 from ipo.experiments.run.config import load_config
 from ipo.experiments.run.estimate import estimate
+from ipo.experiments.run.plan import Plan
 from ipo.programs.lm.connect import Backend
 
 
@@ -14,13 +15,10 @@ def price(tokens_in: int, tokens_out: int) -> float | None:
     return tokens_in * 1e-6 + tokens_out * 2e-6
 
 
-def prepared(optimizer: Backend, describer: Backend | None = None) -> Any:
-    return SimpleNamespace(
-        optimizer=optimizer,
-        describer=describer,
-        data=SimpleNamespace(task="pictures of pets"),
-        drawn=SimpleNamespace(search=[None] * 10),
-    )
+def planned(words: list[str], optimizer: Backend | None, describer: Backend | None = None) -> Plan:
+    data: Any = SimpleNamespace(task="pictures of pets")
+    drawn: Any = SimpleNamespace(search=[None] * 10)
+    return Plan(load_config(None, words), data, drawn, optimizer, describer)
 
 
 def backend(small: bool = False, cost: Any = price) -> Backend:
@@ -28,7 +26,7 @@ def backend(small: bool = False, cost: Any = price) -> Backend:
 
 
 def test_an_api_model_is_asked_once_a_step() -> None:
-    found = estimate(load_config(None, ["steps=7", "candidates_per_step=4"]), prepared(backend()))
+    found = estimate(planned(["steps=7", "candidates_per_step=4"], backend()))
     part = found["optimizer"]
     assert part["calls"] == 7
     assert 7 * 100 < part["tokens_in"] < 7 * 2000
@@ -39,13 +37,12 @@ def test_an_api_model_is_asked_once_a_step() -> None:
 
 
 def test_a_small_model_is_asked_for_each_template() -> None:
-    config = load_config(None, ["steps=10", "candidates_per_step=5"])
-    assert estimate(config, prepared(backend(small=True)))["optimizer"]["calls"] >= 50
+    words = ["steps=10", "candidates_per_step=5"]
+    assert estimate(planned(words, backend(small=True)))["optimizer"]["calls"] >= 50
 
 
 def test_a_describer_is_counted_once_a_picture() -> None:
-    config = load_config(None, ["describer=openai/x", "described_pictures=16"])
-    found = estimate(config, prepared(backend(), backend()))
+    found = estimate(planned(["describer=openai/x", "described_pictures=16"], backend(), backend()))
     assert found["describer"]["calls"] == 10
     assert found["usd"] == pytest.approx(found["optimizer"]["usd"] + found["describer"]["usd"])
 
@@ -56,12 +53,25 @@ def test_an_unknown_price_is_unknown_and_not_zero(unknown: str) -> None:
         return None
 
     both = {"optimizer": backend(), "describer": backend()} | {unknown: backend(cost=none)}
-    found = estimate(load_config(None, ["describer=openai/x"]), prepared(**both))
+    found = estimate(planned(["describer=openai/x"], **both))
     assert found[unknown]["usd"] is None
     assert found["usd"] is None
 
 
-@pytest.mark.parametrize("word", ["history_size=40", "candidates_per_step=20", "steps=30"])
+@pytest.mark.parametrize("word", ["strategy.size=40", "candidates_per_step=20", "steps=30"])
 def test_a_larger_job_costs_more(word: str) -> None:
-    small, large = (estimate(load_config(None, words), prepared(backend()))["usd"] for words in ([], [word]))
+    small, large = (estimate(planned(words, backend()))["usd"] for words in ([], [word]))
     assert large > small
+
+
+def test_a_search_without_a_language_model_costs_nothing() -> None:
+    found = estimate(planned(["lm=none", "strategy=list", "strategy.file=mine.txt"], None))
+    assert found == {"optimizer": None, "describer": None, "usd": 0, "seconds": 0}
+
+
+def test_a_control_costs_what_it_shows() -> None:
+    whole, none = (
+        estimate(planned([word], backend()))["optimizer"] for word in ("strategy=shuffled", "strategy=no-history")
+    )
+    assert none["calls"] == whole["calls"]
+    assert none["tokens_in"] < whole["tokens_in"]

@@ -8,14 +8,14 @@ from rich.console import Console
 
 from ipo.experiments.run.live_view import Ui, money
 from ipo.metrics.statistics import Interval
-from ipo.programs.history import ScoredTemplate
+from ipo.programs.admission import Rejection
 from ipo.programs.lm.ledger import Ledger, Usage
-from ipo.programs.optimizer import Step
-from ipo.programs.proposer import Rejection
+from ipo.programs.search import Step
+from support.scored import scored
 
 HOSTILE = "[red]x[/red] :cat: [/] \\ <CLASS>"
 FIFTY = Interval(0.353, 0.647)
-INITIAL = ScoredTemplate("a photo of a <CLASS>.", 0.25, 1.5, 40, -1, "initial")
+INITIAL = scored("a photo of a <CLASS>.", 0.25, 1.5, 40, -1, "initial")
 
 
 def ledger(usd: float | None = 0.0123) -> Ledger:
@@ -29,7 +29,7 @@ def searched(
     console = Console(file=file, force_terminal=terminal, width=width, highlight=False, color_system=None)
     ui = Ui(4, quiet=quiet, console=console)
     ui.say(f"searching with {template}")
-    better = ScoredTemplate(template, 0.5, 1.0, 40, 0, "language model")
+    better = scored(template, 0.5, 1.0, 40, 0, "language model")
     with ui.search(spent or ledger()):
         ui.step(Step(-1, (INITIAL,), (), INITIAL, Interval(0.15, 0.4)))
         ui.step(Step(0, (better,), (Rejection("x", "no slot"),), better, FIFTY))

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,13 +19,15 @@ from rich.console import Console
 from ipo.experiments.run import tracking as module
 from ipo.experiments.run.config import RunConfig
 from ipo.experiments.run.live_view import Ui
+from ipo.experiments.run.result import LanguageModels, Used
 from ipo.experiments.run.tracking import NUMBERS, Tracker, has_key, summary_of, tracking
 from ipo.metrics.errors import InputError
 from ipo.metrics.statistics import accuracy_interval
-from ipo.programs.history import ScoredTemplate
+from ipo.programs.admission import Rejection
 from ipo.programs.lm.ledger import Ledger
-from ipo.programs.optimizer import Step
-from ipo.programs.proposer import Rejection
+from ipo.programs.search import Step
+from support.results import compared, made_result
+from support.scored import scored
 from support.wandb_files import recorded, segments, table
 
 SECRET = "sk-abcdefghijklmnop"
@@ -55,29 +56,20 @@ INTERVAL = accuracy_interval(np.array([True, False, True]))
 
 
 def step(number: int, accuracy: float, *rejected: str) -> Step:
-    entry = ScoredTemplate(f"{number} {ODD}", accuracy, 1 - accuracy, 10, number, "language model")
+    entry = scored(f"{number} {ODD}", accuracy, 1 - accuracy, 10, number, "language model")
     return Step(number, (entry,), tuple(Rejection(text, "it has no <CLASS>") for text in rejected), entry, INTERVAL)
 
 
 STEPS = [step(-1, 0.25), step(0, 0.5, f"a key {SECRET}"), step(1, 0.75)]
 
 
-def part(gain: float) -> dict[str, Any]:
-    return {
-        "initial": {"accuracy": 0.25},
-        "optimised": {"accuracy": 0.25 + gain},
-        "difference": {"mean": gain, "ci95": [gain - 0.125, gain + 0.125]},
-    }
-
-
-RESULT = {
-    "template": f"1 {ODD}",
-    "initial_template": "a photo of a <CLASS>.",
-    "scores": {"search": part(0.5), "test": part(0.25)},
-    "lm": {"optimizer": {"usd": 0.5, "tokens_in": 7, "tokens_out": 3}, "describer": None},
-    "seconds": {"total": 9.0},
-    "templates_scored": 3,
-}
+RESULT = made_result(
+    template=f"1 {ODD}",
+    scores={"search": compared(0.25, 0.5, 0.125), "test": compared(0.25, 0.25, 0.125)},
+    lm=LanguageModels(optimizer=Used(name="x", calls=1, cached=0, usd=0.5, tokens_in=7, tokens_out=3), describer=None),
+    seconds={"total": 9.0},
+    templates_scored=3,
+)
 
 
 def finish(tracker: Tracker, folder: Path) -> None:
@@ -85,10 +77,11 @@ def finish(tracker: Tracker, folder: Path) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (8, 6), "red").save(buffer, "PNG")
     good = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-    flip = {"picture": "1.png", "class": "cat", "before": "dog", "after": "cat"}
-    bad = [{**flip, "thumbnail": text} for text in ("data:image/png;base64,AAAA", "javascript:alert(1)", good + "!")]
-    flips = {"gained": [{**flip, "thumbnail": good}, *bad], "lost": [{**flip, "thumbnail": good, "after": "bus"}]}
-    (folder / "analysis.json").write_text(json.dumps({"flips": flips}))
+    flip = {"picture": "1.png", "class_name": "cat", "before": "dog", "after": "cat"}
+    bad = {**flip, "thumbnail": "data:image/png;base64,AAAA"}
+    shown = {**flip, "thumbnail": good}
+    flips = {"gained": [shown, bad], "lost": [{**shown, "after": "bus"}], "gained_total": 2, "lost_total": 1}
+    (folder / "analysis.json").write_text(json.dumps({"schema": 2, "words": None, "flips": flips}))
     tracker.finish(RESULT, folder)
 
 
@@ -247,5 +240,6 @@ def test_the_summary_has_the_names_that_metrics_may_use() -> None:
     numbers = summary_of(RESULT)
     assert set(numbers) - {"template", "initial_template"} < set(NUMBERS)
     assert set(NUMBERS) - set(numbers) == {f"{part}/{name}" for part in ("selection", "new") for name in module.SCORES}
-    unknown = {**RESULT, "lm": {"optimizer": {"usd": None, "tokens_in": 7, "tokens_out": 3}, "describer": None}}
+    priceless = Used(name="x", calls=1, cached=0, usd=None, tokens_in=7, tokens_out=3)
+    unknown = RESULT.model_copy(update={"lm": LanguageModels(optimizer=priceless, describer=None)})
     assert "usd" not in summary_of(unknown)

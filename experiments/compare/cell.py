@@ -1,0 +1,200 @@
+"""One cell of a grid: a protocol, a data set, a method, a seed; how it is done, and its file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ipo.experiments.compare.exams import evaluate, picture_ids, score, summary
+from ipo.experiments.compare.methods import METHODS, Absent, Fitted, Job
+from ipo.experiments.compare.protocols import PROTOCOLS
+from ipo.experiments.data import load_data
+from ipo.experiments.run.config import RunConfig, build, dotted, nested
+from ipo.experiments.run.files import check_writable, write_text
+from ipo.experiments.run.live_view import Ui
+from ipo.experiments.run.plan import SPLIT_SEED, Plan
+from ipo.experiments.run.prepare import prepare
+from ipo.experiments.run.result import CLASSIFICATION, renamed
+from ipo.experiments.tasks.base import Task
+from ipo.metrics.clip import Clip, load_clip
+from ipo.metrics.errors import InputError
+from ipo.metrics.nearest import did_you_mean
+
+SCHEMA = 2
+FILE_NAME = "cell.json"
+"""The same to the byte whenever the cell is done."""
+
+SET_BY_THE_CELL = ("data", "classes", "seed", "also_fit", "preset", "patience")
+LIMITS = ("budget_usd", "budget_tokens", "max_minutes")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One entry of a grid.
+
+    Attributes:
+        protocol: a key of `PROTOCOLS`.
+        data: spec of the data set to learn from.
+        method: a key of `METHODS`.
+        seed: of the pictures drawn, the language model, and whatever else is random in a method.
+        targets: specs of the data sets to test on, for cross-dataset and domain-generalization.
+        settings: keys and values of `RunConfig` that all methods share.
+    """
+
+    protocol: str
+    data: str
+    method: str
+    seed: int
+    targets: tuple[str, ...] = ()
+    settings: tuple[tuple[str, Any], ...] = ()
+
+    def record(self) -> dict[str, Any]:
+        """Return the cell as JSON holds it; neither the order nor the spelling of its settings counts."""
+        return {**asdict(self), "targets": list(self.targets), "settings": _settings(dict(self.settings))}
+
+
+def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
+    """Do a cell in `folder`, or read the one that is finished there, or resume the one that was begun.
+
+    Returns:
+        What `cell.json` holds: `schema, cell, measure, unit, absent` (why there is nothing to run, or None),
+        `templates` (None for what is no text), `scores` (exam → see `evaluate`), `search` and `selection`
+        (`value, loss, n`), `choice`, `budget`, and `picture_ids` (exam → a digest of its pictures, in order, with
+        their labels: equal for two cells that can be compared picture by picture).
+
+    Raises:
+        InputError: the cell cannot be done, or the folder holds another one.
+        NothingUsable, dspy.LMError: see `search_in`; the cell can be resumed.
+    """
+    before = finished(cell, folder)
+    if before:
+        return before
+    config, method = shared_config(cell), METHODS[cell.method]
+    check_writable(folder)
+    source = load_data(cell.data, seed=SPLIT_SEED, task=config.task)
+    targets = [load_data(spec, seed=SPLIT_SEED) for spec in cell.targets]
+    drawn, exams = PROTOCOLS[cell.protocol](source, targets, config)
+    # 1. Learn. The test pictures are out of reach: they are in nothing that the job holds.
+    sealed = Plan(config, replace(source, test=()), replace(drawn, test=(), new_test=()), None, None)
+    prepared = prepare(sealed, Ui(0, quiet=True), _clip(config.clip))
+    folder.mkdir(parents=True, exist_ok=True)
+    clip, store = prepared.clip, prepared.store
+    try:
+        fitted = method.fit(Job(prepared, dict(cell.settings), source.hand_written, folder))
+        # 2. Only then evaluate.
+        content = _content(cell, sealed.task, fitted)
+        for part, encoded in (("search", prepared.search), ("selection", prepared.selection)):
+            if encoded:
+                content[part] = summary(score(fitted, prepared.reward, encoded))
+        for exam in exams:
+            content["scores"][exam.name] = evaluate(fitted, exam, sealed.task, clip, store)
+            content["picture_ids"][exam.name] = picture_ids(store, exam.items)
+    except Absent as reason:
+        content = _content(cell, sealed.task, absent=str(reason))
+    write_text(folder / FILE_NAME, json.dumps(content, ensure_ascii=False) + "\n")
+    return content
+
+
+def finished(cell: Cell, folder: Path) -> dict[str, Any] | None:
+    """Read a finished cell, also one of schema 1; None when there is none.
+
+    Raises:
+        InputError: it is damaged, or another cell.
+    """
+    file = folder / FILE_NAME
+    if not file.is_file():
+        return None
+    try:
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        content = _from_1(content) if content["schema"] == 1 else content
+        schema, found = content["schema"], content["cell"]
+        for key in _KEYS:
+            content[key]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"cannot read the cell in {file}: {error}; delete the file to do the cell again.") from error
+    if schema != SCHEMA or found != json.loads(json.dumps(cell.record())):
+        raise InputError(f"{folder} holds another cell; choose another folder.")
+    return content
+
+
+def shared_config(cell: Cell) -> RunConfig:
+    """Return the settings that all methods of a cell's row share.
+
+    Raises:
+        InputError: an unknown protocol, method or setting, or one that is not the grid's to set.
+    """
+    for what, name, known in (("protocol", cell.protocol, PROTOCOLS), ("method", cell.method, METHODS)):
+        if name not in known:
+            raise InputError(f"there is no {what} {name!r}{did_you_mean(name, known)}; there are: {', '.join(known)}.")
+    settings = nested(dict(cell.settings), note=False)
+    for key in settings:
+        if key in SET_BY_THE_CELL:
+            raise InputError(f"{key} is set by the cell and its method; leave it out of the settings.")
+        if key in LIMITS:
+            raise InputError(f"{key} would give methods different budgets; set steps and candidates_per_step instead.")
+    classes = "base-to-new" if cell.protocol == "base-to-new" else "all"
+    own = {"data": cell.data, "classes": classes, "seed": cell.seed, "also_fit": list(cell.targets)}
+    return build({**settings, **own}, "the settings of the grid")
+
+
+def run_config(cell: Cell) -> RunConfig | None:
+    """Return the configuration of the search that a cell's method makes; None when it makes none with a model's help.
+
+    Raises:
+        InputError: see `shared_config`.
+    """
+    return METHODS[cell.method].run_config(shared_config(cell), dict(cell.settings))
+
+
+@lru_cache(maxsize=1)
+def _clip(name: str) -> Clip:
+    """Load the encoder once for all cells of a process; it is frozen."""
+    return load_clip(name)
+
+
+def _settings(values: dict[str, Any]) -> dict[str, Any]:
+    """Return settings as a cell's file has them: sorted, with dots, under their names of today."""
+    return dict(sorted(dotted(nested(values, note=False)).items()))
+
+
+def _content(cell: Cell, task: Task, fitted: Fitted | None = None, absent: str | None = None) -> dict[str, Any]:
+    templates = fitted.templates if fitted else None
+    return {
+        "schema": SCHEMA,
+        "cell": cell.record(),
+        "measure": task.measure,
+        "unit": task.unit,
+        "absent": absent,
+        "templates": None if templates is None else [{"template": t, "weight": w} for t, w in templates],
+        "scores": {},
+        "search": None,
+        "selection": None,
+        "choice": fitted.choice if fitted else None,
+        "budget": asdict(fitted.budget) if fitted else None,
+        "picture_ids": {},
+    }
+
+
+_KEYS = ("absent", "templates", "scores", "search", "selection", "choice", "budget", "picture_ids", "measure", "unit")
+
+
+def _from_1(old: Mapping[str, Any]) -> dict[str, Any]:
+    """Make schema 2 of schema 1, which knew accuracies of pictures, and settings of the search under other names."""
+
+    def value(score: dict[str, Any] | None) -> dict[str, Any] | None:
+        return score and renamed(score, "accuracy", "value")
+
+    return {
+        **old,
+        "schema": SCHEMA,
+        "cell": {**old["cell"], "settings": _settings(old["cell"]["settings"])},
+        "measure": CLASSIFICATION.measure,
+        "unit": CLASSIFICATION.unit,
+        "scores": {exam: value(score) for exam, score in old["scores"].items()},
+        "search": value(old["search"]),
+        "selection": value(old["selection"]),
+    }

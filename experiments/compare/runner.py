@@ -1,0 +1,233 @@
+"""Many jobs on an executor: what is finished is read back, what is begun resumes, failures and the budget are kept.
+
+Cells of a grid and runs of a sweep are such jobs. Each has a folder of its own, so that what becomes of it depends
+neither on the order of the jobs, nor on the executor, nor on how often the whole was begun.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import statistics
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from ipo.experiments.executors.base import Executor, Failure
+from ipo.experiments.run.files import write_text
+from ipo.metrics.errors import InputError
+
+FAILURE_FILE_NAME = "failure.txt"
+"""The traceback of a job's last failure."""
+TIME_FILE_NAME = "seconds.json"
+"""How long a job took in its last session. A file of its own, since no result may depend on it."""
+
+C = TypeVar("C")
+
+
+@dataclass(frozen=True)
+class Item(ABC, Generic[C]):
+    """One job. Picklable: this is what an executor is handed.
+
+    Attributes:
+        label: of its row; the jobs of a row take about equally long.
+        folder: where it is done.
+    """
+
+    label: str
+    folder: Path
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What it is called in front of a person."""
+
+    @property
+    @abstractmethod
+    def record(self) -> Path:
+        """The folder of the journal that holds its replies, which may not be there."""
+
+    @abstractmethod
+    def finished(self) -> C | None:
+        """Return what an earlier session came to; None when there is something left to do."""
+
+    @abstractmethod
+    def run(self) -> C:
+        """Do the job, or resume it."""
+
+    @abstractmethod
+    def said(self, content: C) -> str:
+        """Word what it came to, in part of a line."""
+
+
+@dataclass(frozen=True)
+class Progress(Generic[C]):
+    """What is known after a job.
+
+    Attributes:
+        done, total: jobs; those of earlier sessions count as done.
+        item: the job that was just finished.
+        content: what it came to, or a `Failure`.
+        usd: what was paid, in all sessions; None when a price is not known.
+        left: seconds that the rest takes on one worker, at the pace of each row so far; None before anything is known.
+    """
+
+    done: int
+    total: int
+    item: Item[C]
+    content: C | Failure
+    usd: float | None
+    left: float | None
+
+
+@dataclass(frozen=True)
+class Session(Generic[C]):
+    """What a session has come to.
+
+    Attributes:
+        contents: what each job came to, a `Failure`, or None where it was not done, in the order of the jobs.
+        stopped: how the budget ended the session, or None.
+    """
+
+    contents: list[C | Failure | None]
+    stopped: str | None
+
+
+class _Spent(Exception):
+    """The budget is reached."""
+
+
+def run_all(
+    items: Sequence[Item[C]],
+    before: Sequence[C | None],
+    executor: Executor,
+    tell: Callable[[Progress[C]], None],
+    budget_usd: float | None = None,
+) -> Session[C]:
+    """Do the jobs that are not finished; one that fails does not stop the others.
+
+    Args:
+        items: the jobs.
+        before: what each has come to in an earlier session; see `Item.finished`.
+        executor: where they are done.
+        tell: called after each job that was not finished before.
+        budget_usd: the session ends once so much was paid, failed jobs included. A job under way elsewhere is cut off
+            and can be resumed.
+
+    Raises:
+        InputError: there is a budget, and what was paid cannot be read.
+    """
+    contents: list[C | Failure | None] = list(before)
+    waiting = [place for place, content in enumerate(before) if content is None]
+    paid = [paid_for(item) for item in items]
+
+    def left() -> list[Item[C]]:
+        return [item for item, content in zip(items, contents, strict=True) if content is None]
+
+    def stop_if_spent() -> None:
+        usd = _sum(paid)
+        if budget_usd is None:
+            return
+        if usd is None:
+            raise InputError("a journal cannot be read, so --budget-usd cannot be kept; leave it out to see which.")
+        if usd >= budget_usd and left():
+            raise _Spent(f"${usd:.4f} of ${budget_usd:.4f} spent, {len(left())} of {len(items)} are left")
+
+    def done(index: int, content: C | Failure) -> None:
+        place = waiting[index]
+        contents[place], paid[place] = content, paid_for(items[place])
+        _note_failure(items[place], content)
+        over = [item for item, one in zip(items, contents, strict=True) if one is not None]
+        tell(Progress(len(over), len(items), items[place], content, _sum(paid), _seconds(over, left())))
+        stop_if_spent()
+
+    stopped = None
+    try:
+        stop_if_spent()
+        executor.run(do, [items[place] for place in waiting], done)
+    except _Spent as spent:
+        stopped = str(spent)
+    return Session(contents, stopped)
+
+
+def do(item: Item[C]) -> C:
+    """Do one job; importable by name, so that any process can."""
+    for library in ("dspy", "LiteLLM"):  # what they say of a failure is in its sentence
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    started = time.monotonic()
+    content = item.run()
+    seconds = {"schema": 1, "seconds": round(time.monotonic() - started, 1)}
+    write_text(item.folder / TIME_FILE_NAME, json.dumps(seconds) + "\n")
+    return content
+
+
+def paid_for(item: Item[Any]) -> float | None:
+    """Return the US dollars that a job's replies have cost so far, in all sessions; None when that is not known.
+
+    Replies from the cache cost nothing here.
+    """
+    from ipo.programs.record.journal import FILE_NAME, read
+
+    folder = item.record
+    try:
+        events = read(folder) if (folder / FILE_NAME).is_file() else []
+    except InputError:  # to be said by the job itself, and to stop no other
+        return None
+    return _sum(event["usd"] for event in events if event["type"] == "lm")
+
+
+def tell(progress: Progress[C]) -> None:
+    """Say on stderr that a job has ended, what all of them have cost, and how long the rest takes."""
+    from ipo.experiments.run.live_view import money
+
+    content = progress.content
+    said = f"failed: {reason(content)}" if isinstance(content, Failure) else progress.item.said(content)
+    left = f", about {_clock(progress.left)} left" if progress.left else ""
+    line = f"{progress.done}/{progress.total}  {progress.item.name}: {said}  ({money(progress.usd)}{left})"
+    print(line, file=sys.stderr, flush=True)
+
+
+def reason(failure: Failure) -> str:
+    """Word a failure in one line; bad input has said all in its sentence, another has its kind."""
+    return failure.line if failure.kind == "InputError" else f"{failure.kind}: {failure.line}".removesuffix(": ")
+
+
+def _note_failure(item: Item[Any], content: object) -> None:
+    """Keep a failure's traceback with its job, until the job is done."""
+    from ipo.programs.record.redaction import redact
+
+    file = item.folder / FAILURE_FILE_NAME
+    if isinstance(content, Failure) and content.trace:
+        item.folder.mkdir(parents=True, exist_ok=True)
+        write_text(file, redact(content.trace))
+    else:
+        file.unlink(missing_ok=True)
+
+
+def _sum(prices: Iterable[float | None]) -> float | None:
+    known = list(prices)
+    return None if None in known else sum(price or 0.0 for price in known)
+
+
+def _seconds(done: Iterable[Item[Any]], left: Sequence[Item[Any]]) -> float | None:
+    """Sum what the waiting jobs take: each as long as its row's did so far, rows without one as long as any."""
+    took: dict[str, list[float]] = {}
+    for item in done:
+        with suppress(OSError, ValueError, KeyError, TypeError):  # a forecast is worth no failure
+            content = json.loads((item.folder / TIME_FILE_NAME).read_text(encoding="utf-8"))
+            took.setdefault(item.label, []).append(float(content["seconds"]))
+    if not took:
+        return None
+    means = {label: statistics.fmean(values) for label, values in took.items()}
+    usual = statistics.fmean(means.values())
+    return sum(means.get(item.label, usual) for item in left)
+
+
+def _clock(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s"

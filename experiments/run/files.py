@@ -1,0 +1,104 @@
+"""The files of a run directory: written whole or not at all, read with every failure in one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ipo.metrics.errors import InputError
+
+Form = TypeVar("Form", bound=BaseModel)
+Migrations = Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]
+"""Schema version → what makes the next version of such a content."""
+
+
+class Content(BaseModel):
+    """A file's content, or a part of it: it cannot change, and has no keys but its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def content_of(part: BaseModel) -> dict[str, Any]:
+    """Return what is written of a model, as JSON values."""
+    return part.model_dump(mode="json", by_alias=True)
+
+
+def write_json(file: Path, content: BaseModel | Mapping[str, Any]) -> None:
+    """Write a model or a dictionary as JSON; see `write_bytes`."""
+    values = content_of(content) if isinstance(content, BaseModel) else content
+    write_text(file, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a text as UTF-8; see `write_bytes`."""
+    write_bytes(file, text.encode("utf-8"))
+
+
+def write_bytes(file: Path, content: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        InputError: the disk is full or the folder cannot be written.
+    """
+    partial = file.with_name(file.name + ".part")
+    try:
+        partial.write_bytes(content)
+        partial.replace(file)
+    except OSError as error:
+        raise InputError(f"cannot write {file}: {error.strerror}; make room or choose another --out.") from error
+
+
+def load(
+    form: type[Form], file: Path, migrations: Migrations | None = None, fix: str = "restore it, or start a new run"
+) -> Form:
+    """Read a JSON file as a model; a content of an older schema is migrated version by version.
+
+    Args:
+        form: the model.
+        file: where it is.
+        migrations: what to do with older versions.
+        fix: what helps against a damaged file, for the message.
+
+    Raises:
+        InputError: the file cannot be read, is no JSON, or is not of this form.
+    """
+    content = _json(file, fix)
+    try:
+        while migrations and isinstance(content, dict) and content.get("schema") in migrations:
+            content = migrations[content["schema"]](content)
+        return form.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "it"
+        wrong = f"{where}: {first['msg'].lower()}"
+    except KeyError as error:
+        wrong = f"{error.args[0]}: field required"
+    except (AttributeError, TypeError) as error:
+        wrong = str(error)
+    raise InputError(f"{file} is not of the form that this version reads ({wrong}); {fix}.")
+
+
+def _json(file: Path, fix: str) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror}; start a new run.") from error
+    except ValueError as error:
+        raise InputError(f"{file} is not valid JSON ({error}); {fix}.") from error
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a run directory that cannot be made or written, before hours go into encoding; nothing is made yet.
+
+    Raises:
+        InputError: names the folder that is in the way.
+    """
+    there = next((parent for parent in (folder, *folder.absolute().parents) if parent.exists()), None)
+    if there is None or not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        why = f"{there} is a file" if there and there.is_file() else f"{there} cannot be written"
+        raise InputError(f"cannot make the run directory {folder}: {why}; choose another --out.")

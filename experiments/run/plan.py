@@ -1,0 +1,104 @@
+"""What a run would see and ask: its pictures are found and its language models named; nothing is opened or loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from ipo.experiments.run.config import RunConfig
+from ipo.experiments.tasks import REWARDS
+from ipo.metrics.errors import InputError
+from ipo.programs.strategies import STRATEGIES
+from ipo.programs.strategies.base import Models, Strategy
+
+if TYPE_CHECKING:
+    import dspy
+
+    from ipo.experiments.data import DataSet, Draw
+    from ipo.experiments.tasks.base import Task
+    from ipo.programs.lm.connect import Backend
+
+SPLIT_SEED = 0
+"""Cuts data without parts of its own: runs that differ in their seed are tested on the same pictures."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One job before it begins.
+
+    Attributes:
+        config: what to do.
+        data: where the pictures come from.
+        drawn: the pictures of each part.
+        optimizer: the language model that the strategy asks; None when it asks none.
+        describer: the one that describes pictures; None when none does.
+    """
+
+    config: RunConfig
+    data: DataSet
+    drawn: Draw
+    optimizer: Backend | None
+    describer: Backend | None
+
+    @property
+    def task(self) -> Task:
+        """The reward, with what it is called."""
+        task: Task = REWARDS.build(self.config.reward)
+        return task
+
+    def strategy(self, lm: dspy.LM | None = None) -> Strategy:
+        """Make the strategy; without a language model it can forecast what it would ask, and no more."""
+        small = self.optimizer is not None and self.optimizer.small
+        strategy: Strategy = STRATEGIES.build(self.config.strategy, Models(lm, small))
+        return strategy
+
+
+def plan(config: RunConfig, *, ready: bool = True) -> Plan:
+    """Find the pictures and the language models of a run.
+
+    Args:
+        config: what to do.
+        ready: whether the language models must be ready to be asked, with keys and weights; else their names will do.
+
+    Raises:
+        InputError: what is wrong with the configuration, the data or the names of the models.
+    """
+    from ipo.experiments.data import load_data
+
+    optimizer, describer = backends(config, ready=ready)
+    data = load_data(config.data, seed=SPLIT_SEED, task=config.task)
+    return Plan(config, data, draw_for(data, config), optimizer, describer)
+
+
+def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, Backend | None]:
+    """Find the language models of the strategy and of the describer; see `plan`."""
+    from ipo.programs.lm.connect import find_backend, named
+
+    def find(name: str, role: str, api_base: str | None) -> Backend:
+        if not ready:
+            return named(name, role=role, api_base=api_base)
+        return find_backend(name, role=role, api_base=api_base, seed=config.seed)
+
+    optimizer = find(config.lm, "optimizer", config.lm_api_base) if config.needs_lm else None
+    describer = None
+    if config.describer not in ("clip", "none"):
+        describer = find(config.describer, "describer", config.describer_api_base)
+    for backend in (optimizer, describer):
+        if config.budget_usd is not None and backend and backend.price(1, 1) is None:
+            raise InputError(
+                f"the price of {backend.model} is not known, so --budget-usd cannot be kept; use --budget-tokens."
+            )
+    return optimizer, describer
+
+
+def draw_for(data: DataSet, config: RunConfig) -> Draw:
+    """Draw the pictures of a run; see `draw`.
+
+    Raises:
+        InputError: too few classes or pictures.
+    """
+    from ipo.experiments.data import draw
+
+    shots = 0 if config.selection == "search" else config.selection_shots
+    classes: Literal["base", "all"] = "base" if config.classes == "base-to-new" else "all"
+    return draw(data, config.shots, shots, config.seed, classes, config.search_pictures)

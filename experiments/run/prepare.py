@@ -1,0 +1,90 @@
+"""A plan made ready to search: pictures encoded, models loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from ipo.experiments.data import Item, load_data
+from ipo.experiments.run.config import RunConfig
+from ipo.experiments.run.live_view import Ui
+from ipo.experiments.run.plan import SPLIT_SEED, Plan
+from ipo.experiments.tasks.base import Encoded
+from ipo.metrics.clip import Clip, load_clip
+from ipo.metrics.features import FeatureStore
+from ipo.metrics.reward import Reward
+from ipo.metrics.template import check
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan whose pictures of search and selection are encoded and whose models are loaded; nothing sealed is here.
+
+    Attributes:
+        plan: what was planned.
+        clip, store: the frozen encoder and its features.
+        reward: with the classes to search for.
+        search, selection: what is scored on; no selection when nothing is held back.
+        lm_seconds: how long language models in this process took to load.
+    """
+
+    plan: Plan
+    clip: Clip
+    store: FeatureStore
+    reward: Reward
+    search: Encoded
+    selection: Encoded | None
+    lm_seconds: float
+
+    @property
+    def config(self) -> RunConfig:
+        """The configuration."""
+        return self.plan.config
+
+
+def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
+    """Load and check everything that a search needs; write nothing but features to the cache.
+
+    Args:
+        planned: the plan.
+        ui: where progress goes.
+        clip: the encoder, when it is loaded already.
+
+    Raises:
+        InputError: what is wrong with the pictures or the models.
+    """
+    config, drawn = planned.config, planned.drawn
+    clip = clip or load_clip(config.clip)
+    store = FeatureStore(clip)
+    others = [name for spec in config.also_fit for name in load_data(spec, seed=SPLIT_SEED).class_names]
+    met_later = (*drawn.new_class_names, *others)
+    reward = planned.task.reward(clip, drawn.class_names, store, met_later)
+    check(config.initial_template, (*drawn.class_names, *met_later), clip)
+    encoding = partial(encode, planned, reward, ui=ui, seed=config.seed)
+    searched = encoding(drawn.search, "search")
+    selection = encoding(drawn.selection, "selection") if drawn.selection else None
+    started = time.monotonic()
+    for backend in (planned.optimizer, planned.describer):
+        if backend:
+            backend.load()
+    return Prepared(planned, clip, store, reward, searched, selection, time.monotonic() - started)
+
+
+def encode(planned: Plan, reward: Reward, items: Sequence[Item], what: str, *, ui: Ui, seed: int) -> Encoded:
+    """Encode the pictures of one part in front of a person; `what` is what the part is called."""
+    variants = planned.data.variants
+    return planned.task.encode(reward, items, seed=seed, variants=variants, progress=ui.pictures(what))
+
+
+def fingerprint(prepared: Prepared, *parts: Sequence[Item]) -> str:
+    """Return a digest of the classes and of the pictures used, part by part: bytes and labels, not paths."""
+    used = []
+    for items in parts:
+        contents = prepared.store.contents([item.picture for item in items])
+        used.append([[content, item.label] for content, item in zip(contents, items, strict=True)])
+    names = [prepared.plan.drawn.class_names, prepared.plan.drawn.new_class_names]
+    return hashlib.sha256(json.dumps([names, used]).encode()).hexdigest()

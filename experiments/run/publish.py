@@ -1,0 +1,176 @@
+"""What a search is worth on every part of the pictures, and the files of its run directory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, cast
+
+from ipo.experiments.data import Item
+from ipo.experiments.explain.analysis import Compared, analyse
+from ipo.experiments.explain.word_effects import token_counter
+from ipo.experiments.report import write_report
+from ipo.experiments.report.figures import save_search_png
+from ipo.experiments.report.search import follow
+from ipo.experiments.run.environment import environment
+from ipo.experiments.run.files import write_json
+from ipo.experiments.run.live_view import Ui
+from ipo.experiments.run.plan import SPLIT_SEED, Plan
+from ipo.experiments.run.prepare import Prepared, encode, fingerprint
+from ipo.experiments.run.result import (
+    Comparison,
+    Data,
+    Fingerprinted,
+    Harmonic,
+    LanguageModels,
+    Member,
+    RewardNames,
+    RunResult,
+    StrategyUsed,
+    chosen,
+    comparison,
+    used,
+    write_result,
+)
+from ipo.experiments.run.searching import Searched
+from ipo.experiments.run.tracking import Tracker
+from ipo.experiments.tasks.base import Encoded
+from ipo.metrics.reward import EncodedPictures, Reward
+from ipo.metrics.statistics import harmonic_mean
+from ipo.programs.classifier import TemplateClassifier
+from ipo.programs.record.journal import Journal, read
+from ipo.programs.record.score_keeper import units_of
+
+Part = Literal["search", "selection", "test", "new"]
+
+
+def evaluate(
+    prepared: Prepared, template: str, journal: Journal, ui: Ui
+) -> tuple[dict[Part, Compared], dict[str, Comparison]]:
+    """Score the initial and the chosen template everywhere; the sealed pictures are opened here and nowhere else.
+
+    Returns:
+        The parts by name, and further measures of the sealed test by theirs.
+    """
+    planned, drawn = prepared.plan, prepared.plan.drawn
+    templates = [prepared.config.initial_template, template]
+
+    def compared(encoded: Encoded, reward: Reward) -> Compared:
+        initial, optimised = reward.score(templates, encoded.units)
+        names = reward.class_names
+        return Compared(encoded.items, encoded.units, encoded.labels, names, encoded.groups, initial, optimised)
+
+    parts: dict[Part, Compared] = {"search": compared(prepared.search, prepared.reward)}
+    if prepared.selection:
+        parts["selection"] = compared(prepared.selection, prepared.reward)
+    others = {}
+    sealed: tuple[tuple[Part, Sequence[Item], Sequence[str]], ...] = (
+        ("test", drawn.test, drawn.class_names),
+        ("new", drawn.new_test, drawn.new_class_names),
+    )
+    for name, items, class_names in sealed:
+        if not items:
+            continue
+        reward = planned.task.reward(prepared.clip, class_names, prepared.store)
+        parts[name] = compared(encode(planned, reward, items, name, ui=ui, seed=SPLIT_SEED), reward)
+        hits = {score.template: units_of(score) for score in (parts[name].initial, parts[name].optimised)}
+        if not journal.find(name, template=template, hits=hits):
+            journal.append(name, template=template, hits=hits)
+        if name == "test":
+            measures = planned.task.other_measures(prepared.clip, class_names, prepared.store)
+            for measure, other in measures.items():
+                found = compared(encode(planned, other, items, name, ui=ui, seed=SPLIT_SEED), other)
+                others[measure] = comparison(found.initial, found.optimised, found.groups)
+    return parts, others
+
+
+def publish(
+    prepared: Prepared,
+    searched: Searched,
+    parts: dict[Part, Compared],
+    others: dict[str, Comparison],
+    journal: Journal,
+    tracker: Tracker,
+) -> RunResult:
+    """Write everything that a run directory holds beside its journal and configuration."""
+    folder = journal.path.parent
+    names = names_of(prepared.plan)
+    words = token_counter(prepared.clip)
+    write_json(folder / "analysis.json", analyse(parts, prepared.reward, words, names))
+    program = TemplateClassifier(prepared.clip, prepared.reward.class_names, searched.result.choice.template)
+    if prepared.selection and prepared.selection.labels is not None:
+        program.calibrate(cast("EncodedPictures", prepared.selection.units))
+    program.save(str(folder / "program.json"))
+    write_json(folder / "environment.json", environment(prepared.clip))
+    result = _result(prepared, searched, parts, others, journal.seconds)
+    write_result(folder, result)
+    tracker.finish(result, folder)
+    save_search_png(follow(read(folder), result.template), folder / "search.png", names)
+    write_report(folder)
+    # The last line: a run that is killed before it makes what is missing when it resumes.
+    journal.append("end", stopped=searched.result.stopped)
+    return result
+
+
+def names_of(planned: Plan) -> RewardNames:
+    """Return what the reward of a plan is called."""
+    task = planned.task
+    return RewardNames(name=planned.config.reward["name"], measure=task.measure, unit=task.unit)
+
+
+def _result(
+    prepared: Prepared,
+    searched: Searched,
+    parts: dict[Part, Compared],
+    others: dict[str, Comparison],
+    seconds: float,
+) -> RunResult:
+    config, data, drawn = prepared.config, prepared.plan.data, prepared.plan.drawn
+    found, roles = searched.result, searched.ledger.roles
+    scores = {name: comparison(part.initial, part.optimised, part.groups) for name, part in parts.items()}
+    pictures = fingerprint(prepared, drawn.search, drawn.selection, drawn.test, drawn.new_test)
+    settings = {key: value for key, value in config.strategy.items() if key != "name"}
+    return RunResult(
+        template=found.choice.template,
+        templates=(Member(template=found.choice.template, weight=1.0),),
+        initial_template=config.initial_template,
+        reward=names_of(prepared.plan),
+        strategy=StrategyUsed(name=config.strategy["name"], settings=settings),
+        clip=Fingerprinted(name=prepared.clip.name, fingerprint=prepared.clip.fingerprint),
+        data=Data(
+            name=data.name, fingerprint=pictures, split=data.split, classes=len(data.class_names), shots=config.shots
+        ),
+        scores=scores,
+        other_measures=others,
+        harmonic_mean=_harmonic(scores),
+        selection=chosen(found.choice),
+        ended=found.ended,
+        stopped=found.stopped,
+        steps=len(found.steps) - 1,
+        proposed=found.proposed,
+        templates_scored=len(found.history),
+        looked_at=found.looked_at,
+        lm=LanguageModels(optimizer=used(roles.get("optimizer")), describer=used(roles.get("describer"))),
+        seconds=_seconds(prepared, searched, seconds),
+        seed=config.seed,
+    )
+
+
+def _harmonic(scores: dict[Part, Comparison]) -> Harmonic | None:
+    if "new" not in scores:
+        return None
+    test, new = scores["test"], scores["new"]
+    return Harmonic(
+        initial=round(harmonic_mean(test.initial.value, new.initial.value), 6),
+        optimised=round(harmonic_mean(test.optimised.value, new.optimised.value), 6),
+    )
+
+
+def _seconds(prepared: Prepared, searched: Searched, elapsed: float) -> dict[str, float]:
+    waited = prepared.lm_seconds + sum(usage.seconds for usage in searched.ledger.roles.values())
+    spent = {"lm": waited, **prepared.clip.seconds}
+    total = max(elapsed, sum(spent.values()))
+    return {
+        "total": round(total, 1),
+        **{name: round(seconds, 1) for name, seconds in spent.items()},
+        "other": round(total - sum(spent.values()), 1),
+    }

@@ -1,0 +1,122 @@
+"""The search of a job in its run directory: what was paid for and measured is in the journal before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ipo.experiments.run.config import CONFIG_FILE, RunConfig
+from ipo.experiments.run.files import write_text
+from ipo.experiments.run.live_view import Ui
+from ipo.experiments.run.prepare import Prepared, fingerprint
+from ipo.experiments.run.tracking import Tracker
+from ipo.metrics.clip import Clip
+from ipo.metrics.errors import InputError
+from ipo.programs.describers.recorded import describe
+from ipo.programs.lm.connect import recorded_events
+from ipo.programs.lm.ledger import Ledger
+from ipo.programs.lm.recording import Recorder
+from ipo.programs.record.journal import Journal
+from ipo.programs.record.score_keeper import ScoreKeeper
+from ipo.programs.search import SearchResult, Step, search
+
+if TYPE_CHECKING:
+    import dspy
+
+DESCRIPTION_TOKENS = 200
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A search that is over, and what it used."""
+
+    result: SearchResult
+    ledger: Ledger
+
+
+def search_in(prepared: Prepared, journal: Journal, ui: Ui, tracker: Tracker | None = None) -> Searched:
+    """Search in the run directory that the journal lies in, or resume what was begun there.
+
+    Raises:
+        InputError: the directory holds a run of other pictures or another CLIP.
+        NothingUsable: the strategy gave nothing to score.
+        dspy.LMError: the language model cannot be reached; the run can be resumed.
+    """
+    config, planned, drawn = prepared.config, prepared.plan, prepared.plan.drawn
+    pictures = fingerprint(prepared, drawn.search, drawn.selection)
+    _check_same_run(journal, pictures, prepared.clip)
+    write_text(journal.path.parent / CONFIG_FILE, config.to_yaml())
+    journal.append("start", config=config.model_dump(), pictures=pictures, clip=prepared.clip.fingerprint)
+    ledger = Ledger(
+        limit_usd=config.budget_usd,
+        limit_tokens=config.budget_tokens,
+        limit_seconds=None if config.max_minutes is None else 60 * config.max_minutes,
+        elapsed_before=journal.seconds,
+    )
+    recorder = _recorder(config, journal, ledger)
+    record = ScoreKeeper(journal, prepared.reward)
+
+    def on_step(step: Step) -> None:
+        ui.step(step)
+        if tracker:
+            tracker.step(step, ledger)
+
+    with ui.search(ledger):
+        result = search(
+            config.search,
+            prepared.reward,
+            planned.strategy(_optimizer_lm(prepared, recorder)),
+            prepared.search.units,
+            prepared.selection.units if prepared.selection else None,
+            record=record,
+            task=planned.data.task,
+            describe=_describing(prepared, recorder, record),
+            check_limits=ledger.check_time,
+            on_step=on_step,
+        )
+    return Searched(result, ledger)
+
+
+def _recorder(config: RunConfig, journal: Journal, ledger: Ledger) -> Recorder:
+    # With a replayed optimizer nothing may be asked; a replayed describer alone leaves the optimizer free to ask.
+    replies = recorded_events(config.lm)
+    described = [event for event in recorded_events(config.describer) or () if event.get("role") == "describer"]
+    return Recorder(journal, ledger, [*(replies or ()), *described], replay=replies is not None)
+
+
+def _optimizer_lm(prepared: Prepared, recorder: Recorder) -> dspy.LM | None:
+    backend, config = prepared.plan.optimizer, prepared.config
+    if backend is None:
+        return None
+    return backend.connect(recorder, role="optimizer", temperature=config.temperature, max_tokens=config.max_tokens).lm
+
+
+def _describing(prepared: Prepared, recorder: Recorder, record: ScoreKeeper) -> Callable[[], list[str]] | None:
+    config, planned, encoded = prepared.config, prepared.plan, prepared.search
+    describer: Any
+    if config.describer == "clip":
+        from ipo.programs.describers.interrogator import Interrogator
+
+        describer = Interrogator(prepared.clip)
+    elif planned.describer is not None:
+        from ipo.programs.describers.multimodal import ImageDescriber
+
+        connection = planned.describer.connect(
+            recorder, role="describer", temperature=config.temperature, max_tokens=DESCRIPTION_TOKENS
+        )
+        describer = ImageDescriber(connection.lm, limit=config.described_pictures)
+    else:
+        return None
+    names, task = prepared.reward.class_names, planned.data.task
+    return lambda: describe(describer, encoded.pictures, encoded.units.labels, names, task, record)
+
+
+def _check_same_run(journal: Journal, pictures: str, clip: Clip) -> None:
+    start = journal.find("start")
+    if start is None:
+        return
+    if start["pictures"] != pictures:
+        raise InputError(f"the pictures of the run in {journal.path.parent} have changed since; start a new run.")
+    if start["clip"] != clip.fingerprint:
+        raise InputError(f"the CLIP of the run in {journal.path.parent} has changed since; start a new run.")

@@ -1,0 +1,90 @@
+"""What makes a reward of a data set: what templates are scored on, and what it is called in front of people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from ipo.experiments.data import Item
+    from ipo.metrics.clip import Clip
+    from ipo.metrics.features import FeatureStore, Progress
+    from ipo.metrics.pictures import Picture
+    from ipo.metrics.reward import Reward, Units
+
+
+class Encoded(NamedTuple):
+    """One part of the pictures (search, selection, test, new), as a reward needs it.
+
+    Attributes:
+        units: what templates are scored on.
+        pictures: what a describer is shown.
+        items: the labelled pictures, in the order of the units; empty where a unit is not one picture.
+        labels: int64 (n,), the class of each unit; None where a unit has none.
+        groups: length n, what is not independent of each other when scores are compared; None when all are.
+    """
+
+    units: Units
+    pictures: Sequence[Picture]
+    items: Sequence[Item]
+    labels: npt.NDArray[np.int64] | None
+    groups: Sequence[str] | None
+
+
+class Task(Protocol):
+    """A way to score templates on labelled pictures. One file each, one line in `tasks/__init__.py`.
+
+    Attributes:
+        measure: what is maximised, as a table heads it: `accuracy`, `recall@1`.
+        unit: what n counts, in the plural: `pictures`, `queries`.
+        Settings: its own settings; on the command line `reward.KEY=VALUE`.
+    """
+
+    Settings: ClassVar[type[BaseModel]]
+
+    @property
+    def measure(self) -> str:
+        """See the class."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """See the class."""
+        ...
+
+    @classmethod
+    def build(cls, settings: Any) -> Task:
+        """Make it from its own settings; nothing is loaded."""
+        ...
+
+    def reward(
+        self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
+    ) -> Reward:
+        """Return the reward for a set of classes; `also_fit` are names that are only met later."""
+        ...
+
+    def encode(
+        self, reward: Any, items: Sequence[Item], *, seed: int, variants: bool, progress: Progress | None = None
+    ) -> Encoded:
+        """Encode the pictures of one part.
+
+        Args:
+            reward: what `reward` returned.
+            items: labelled pictures, the labels counting the reward's classes.
+            seed: of whatever is drawn in making the units; the same one for the sealed parts of all runs.
+            variants: whether several pictures are variants of one.
+            progress: told how many pictures are encoded.
+
+        Raises:
+            InputError: a picture cannot be read, or there are too few of them.
+        """
+        ...
+
+    def other_measures(self, clip: Clip, class_names: Sequence[str], store: FeatureStore) -> Mapping[str, Reward]:
+        """Return further rewards that the sealed test is told in, by their measure's name."""
+        ...

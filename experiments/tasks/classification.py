@@ -1,0 +1,56 @@
+"""Accuracy: which of the class names fits a picture best?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel
+
+from ipo.experiments.tasks.base import Encoded
+from ipo.metrics.registry import NoSettings
+
+if TYPE_CHECKING:
+    from ipo.experiments.data import Item
+    from ipo.metrics.clip import Clip
+    from ipo.metrics.features import FeatureStore, Progress
+    from ipo.metrics.reward import ClipReward, Reward
+
+
+class Classification:
+    """Scores templates with `ClipReward`."""
+
+    Settings: ClassVar[type[BaseModel]] = NoSettings
+    measure = "accuracy"
+    unit = "pictures"
+
+    @classmethod
+    def build(cls, settings: NoSettings) -> Classification:
+        """See `Task`."""
+        return cls()
+
+    def reward(
+        self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
+    ) -> ClipReward:
+        """See `Task`."""
+        from ipo.metrics.reward import ClipReward
+
+        return ClipReward(clip, class_names, store, also_fit)
+
+    def encode(
+        self, reward: Any, items: Sequence[Item], *, seed: int, variants: bool, progress: Progress | None = None
+    ) -> Encoded:
+        """See `Task`; a unit is a picture."""
+        pictures = [item.picture for item in items]
+        groups = [item.group for item in items]
+        units = reward.encode(pictures, [item.label for item in items], groups, progress)
+        return Encoded(units, pictures, items, units.labels, clusters(items, variants))
+
+    def other_measures(self, clip: Clip, class_names: Sequence[str], store: FeatureStore) -> Mapping[str, Reward]:
+        """There are none."""
+        return {}
+
+
+def clusters(items: Sequence[Item], variants: bool) -> list[str]:
+    """Say which pictures are not independent: variants of one base picture, else pictures of one class."""
+    return [item.group if variants else str(item.label) for item in items]

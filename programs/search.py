@@ -1,0 +1,288 @@
+"""A search: ask for templates, admit, score, remember, stop; then choose the winner.
+
+It knows no command line, no folder and no test picture. Whatever proposes templates is a strategy (`strategies/`);
+whatever scores them is a reward (`metrics/reward.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any
+
+from ipo.metrics.errors import InputError
+from ipo.metrics.reward import Reward, Score, Units
+from ipo.metrics.statistics import Interval, accuracy_interval, mean_interval
+from ipo.programs.admission import Desk, Rejection
+from ipo.programs.history import PromptHistory, ScoredTemplate
+from ipo.programs.lm.ledger import BudgetReached
+from ipo.programs.record.score_keeper import ScoreKeeper
+from ipo.programs.selection import Choice, HeldBack, choose_winner
+from ipo.programs.settings import SearchSettings
+from ipo.programs.strategies.base import SearchState, Strategy
+
+logger = logging.getLogger(__name__)
+
+MAX_EMPTY_STEPS = 5
+"""A search ends after this many steps in a row without one usable template."""
+LOOKED_AT_ONCE = 256
+"""Templates that are looked at between two checks of the limits."""
+
+
+class NothingUsable(RuntimeError):
+    """No usable template came for many steps in a row, and none before: there is nothing to choose from."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What happened in one step, for callbacks, logs and plots.
+
+    Attributes:
+        number: from 0; -1 for the initial template.
+        scored: the new templates and their scores on the search units.
+        rejected: templates that were not scored, and why.
+        best: the best template so far.
+        interval: 95 % interval of the best value; it knows nothing of how many templates were tried.
+        looked_at: how many templates were looked at without being proposed.
+    """
+
+    number: int
+    scored: tuple[ScoredTemplate, ...]
+    rejected: tuple[Rejection, ...]
+    best: ScoredTemplate
+    interval: Interval
+    looked_at: int = 0
+
+    def record(self) -> dict[str, Any]:
+        """Return it as plain JSON, without the single units."""
+        return {
+            "number": self.number,
+            "scored": [entry.record() for entry in self.scored],
+            "rejected": [asdict(rejection) for rejection in self.rejected],
+            "best": self.best.record(),
+            "interval": list(self.interval),
+            "looked_at": self.looked_at,
+        }
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search came to.
+
+    Attributes:
+        steps: what happened; the first holds the initial template.
+        choice: the winner, and how it was chosen.
+        history: every template that was proposed, with its score on the search units.
+        descriptions: what the strategy was told of the pictures.
+        ended: why it ended, in words.
+        stopped: which budget stopped it, or None; such a search resumes under a larger one.
+
+    Example:
+        >>> from ipo.experiments.data import draw, load_data
+        >>> from ipo.metrics.clip import load_clip
+        >>> from ipo.metrics.reward import ClipReward
+        >>> from ipo.programs.strategies.given import GivenTemplates
+        >>> data = draw(load_data("embedded", seed=0), shots=1, selection_shots=0, seed=0)
+        >>> reward = ClipReward(load_clip("embedded"), data.class_names)
+        >>> mine = GivenTemplates(["a negative of a <CLASS>.", "a <CLASS>."])
+        >>> found = search(SearchSettings(), reward, mine, reward.examples(data.examples("search")))
+        >>> found.proposed, found.ended, found.choice.how
+        (2, 'the list of templates is used up', 'cross-validation')
+    """
+
+    steps: tuple[Step, ...]
+    choice: Choice
+    history: PromptHistory
+    descriptions: tuple[str, ...]
+    ended: str
+    stopped: str | None
+
+    @property
+    def proposed(self) -> int:
+        """How many templates were proposed and scored; the initial one does not count."""
+        return len(self.history) - 1
+
+    @property
+    def looked_at(self) -> int:
+        """How many templates were looked at without being proposed."""
+        return sum(step.looked_at for step in self.steps)
+
+
+def search(
+    settings: SearchSettings,
+    reward: Reward,
+    strategy: Strategy,
+    search_units: Units,
+    selection_units: Units | None = None,
+    *,
+    record: ScoreKeeper | None = None,
+    task: str = "pictures to be classified",
+    describe: Callable[[], Sequence[str]] | None = None,
+    check_limits: Callable[[], None] = lambda: None,
+    on_step: Callable[[Step], None] | None = None,
+) -> SearchResult:
+    """Search a template.
+
+    Args:
+        settings: how long, from where, and how the winner is chosen.
+        reward: scores templates on what its `examples` returned.
+        strategy: comes by new templates.
+        search_units: what templates are scored on while searching.
+        selection_units: what the winner is chosen on; None chooses by cross-validation on the search units.
+        record: where scores are written before they are used; nowhere when None.
+        task: one sentence on what the pictures are.
+        describe: says what a few pictures look like; may ask a language model.
+        check_limits: raises `BudgetReached` when the time is used up.
+        on_step: called after each step.
+
+    Raises:
+        InputError: the initial template cannot be scored.
+        NothingUsable: too many empty steps in a row, and nothing before them.
+        dspy.LMError: the language model cannot be reached; the record has all that went before.
+    """
+    reason = reward.problem(settings.initial_template)
+    if reason:
+        raise InputError(f"the template {settings.initial_template!r} cannot be used: {reason}.")
+    run = _Run(settings, reward, strategy, search_units, record or ScoreKeeper(None, reward), task, check_limits)
+    run.begin(on_step or (lambda step: None))
+    stopped = None
+    try:
+        run.descriptions = tuple(describe()) if describe else ()
+        ended = run.loop()
+    except BudgetReached as reached:
+        stopped = ended = str(reached)
+        logger.warning("stopped: %s", stopped)
+
+    choice = choose_winner(settings.selection, run.history, search_units.groups, run.held_back(selection_units))
+    return SearchResult(tuple(run.steps), choice, run.history, run.descriptions, ended, stopped)
+
+
+@dataclass
+class _Run:
+    """The state of a search under way."""
+
+    settings: SearchSettings
+    reward: Reward
+    strategy: Strategy
+    units: Units
+    record: ScoreKeeper
+    task: str
+    check_limits: Callable[[], None]
+    descriptions: tuple[str, ...] = ()
+    looked_at: int = 0
+    steps: list[Step] = field(default_factory=list)
+    history: PromptHistory = field(init=False)
+    on_step: Callable[[Step], None] = field(init=False)
+
+    def begin(self, on_step: Callable[[Step], None]) -> None:
+        """Score the initial template."""
+        self.on_step = on_step
+        initial = self.record.score(-1, [self.settings.initial_template], self.units)[0]
+        self.history = PromptHistory(ScoredTemplate(initial, -1, "initial"))
+        self._remember(-1, (self.history.initial,), (), 0)
+
+    def loop(self) -> str:
+        """Do the steps; return why they ended."""
+        empty = since_better = 0
+        for number in range(self.settings.steps):
+            before, looked_before = self.history.best, self.looked_at
+            # 1. Ask. All candidates of a step see the same history, so they do not see each other's scores.
+            state = self._state(number)
+            shown = self.strategy.look(state)
+            self.record.shown(number, shown)
+            desk = Desk(self._known, state.count, state.seed, partial(self._look_at, number))
+            self.strategy.ask(shown, desk)
+            # 2. Score what was admitted; on disk before it is used.
+            scores = self.record.score(number, desk.accepted, self.units, desk.rejected)
+            source = "language model" if self.strategy.needs_lm else "no language model"
+            scored = tuple(ScoredTemplate(score, number, source) for score in scores)
+            # 3. Remember.
+            for entry in scored:
+                self.history.add(entry)
+            self._remember(number, scored, tuple(desk.rejected), self.looked_at - looked_before)
+            # 4. Stop when there is nothing more to come, or nothing better.
+            empty = 0 if scored else empty + 1
+            since_better = 0 if self.history.best is not before else since_better + 1
+            if desk.finished:
+                return desk.finished
+            if not scored:
+                logger.warning("step %d gave no usable template (%s)", number + 1, _reasons(desk.rejected))
+            if empty >= MAX_EMPTY_STEPS:
+                return self._give_up(empty, desk.rejected)
+            if self.settings.patience is not None and since_better >= self.settings.patience:
+                logger.info("stopped early: nothing better in %d steps", since_better)
+                return f"nothing better came in {since_better} steps"
+        return f"all {self.settings.steps} steps were done"
+
+    def held_back(self, units: Units | None) -> HeldBack | None:
+        """Return what scores finalists on held-back units, on record as a step after the last."""
+        if units is None:
+            return None
+        score = partial(self.record.score, self.settings.steps, units=units, kind="selection")
+        return HeldBack(score, units.groups)
+
+    def _state(self, number: int) -> SearchState:
+        return SearchState(
+            task=self.task,
+            class_names=self.reward.class_names,
+            descriptions=self.descriptions,
+            labels=self.units.labels,
+            step=number,
+            seed=_step_seed(self.settings.seed, number),
+            count=self.settings.candidates_per_step,
+            history=self.history,
+        )
+
+    def _known(self, template: str) -> str | None:
+        return "it is already known" if template in self.history else self.reward.problem(template)
+
+    def _look_at(self, number: int, templates: Sequence[str]) -> list[Score]:
+        """Score in chunks, each on record, between checks of the limits; see `Desk.look_at`."""
+        usable = [template for template in templates if self.reward.problem(template) is None]
+        usable = usable[: self.settings.looks - self.looked_at]
+        scores: list[Score] = []
+        for start in range(0, len(usable), LOOKED_AT_ONCE):
+            self.check_limits()
+            chunk = usable[start : start + LOOKED_AT_ONCE]
+            scores += self.record.look(number, chunk, self.units)
+            self.looked_at += len(chunk)
+        return scores
+
+    def _remember(
+        self, number: int, scored: tuple[ScoredTemplate, ...], rejected: tuple[Rejection, ...], looked_at: int
+    ) -> None:
+        best = self.history.best
+        step = Step(number, scored, rejected, best, _interval(best.score, self.units), looked_at)
+        self.steps.append(step)
+        logger.info("step %d: %d new, best %.2f %% %r", number + 1, len(scored), 100 * best.value, best.template)
+        self.on_step(step)
+
+    def _give_up(self, empty: int, rejected: Sequence[Rejection]) -> str:
+        """End with what there is; only a search without any candidate has failed."""
+        reason = f"the language model gave no usable template in {empty} steps in a row ({_reasons(rejected)})"
+        if len(self.history) == 1:
+            raise NothingUsable(f"{reason}; try another model with --lm.")
+        logger.warning("ended early: %s; what was found before is kept", reason)
+        return reason
+
+
+def _interval(score: Score, units: Units) -> Interval:
+    """Cluster by base picture where pictures are variants of one another, else by class: those go right together."""
+    groups: Sequence[Hashable] | None = units.groups
+    labels = None if units.labels is None else units.labels.tolist()
+    # A unit of the score need not be a picture: the queries of a gallery have no class.
+    if labels is not None and len(labels) == score.n and (groups is None or len(set(groups)) == len(groups)):
+        groups = labels
+    return accuracy_interval(score.hits, groups) if score.hits.dtype == bool else mean_interval(score.hits, groups)
+
+
+def _step_seed(seed: int, step: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}|{step}".encode()).digest()[:4], "big") >> 1
+
+
+def _reasons(rejected: Sequence[Rejection]) -> str:
+    reasons = list(dict.fromkeys(rejection.reason for rejection in rejected))
+    return "; ".join(reasons[:3]) or "it answered nothing"

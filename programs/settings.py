@@ -1,0 +1,101 @@
+"""The settings of a search: written here once, part of every run's configuration, taken by `IPO`.
+
+What only one strategy needs is that strategy's own; see `strategies/`.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from ipo.metrics.errors import InputError
+from ipo.metrics.template import ANCHOR, problem
+
+logger = logging.getLogger(__name__)
+
+
+class SearchSettings(BaseModel):
+    """How long a search goes on, where it starts, and how its winner is chosen; the same for every strategy.
+
+    Example:
+        >>> SearchSettings(steps=3).patience
+        12
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int = Field(12, ge=1, description="how often new templates are asked for")
+    candidates_per_step: int = Field(5, ge=1, le=100, description="templates per step")
+    initial_template: str = Field(ANCHOR, description="where the search starts, and what it is compared with")
+    selection: Literal["held-back", "search"] = Field("held-back", description="which pictures choose the winner")
+    patience: int | None = Field(12, ge=1, description="stop after so many steps without a better template")
+    looks: int = Field(
+        5000, ge=0, description="templates that a strategy may look at on the search pictures without proposing them"
+    )
+    seed: int = Field(0, ge=0, description="of the pictures drawn and of the language model")
+
+    @field_validator("initial_template")
+    @classmethod
+    def _usable(cls, template: str) -> str:
+        reason = problem(template)
+        if reason:
+            raise ValueError(f"{template!r} cannot be used: {reason}")
+        return template
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {
+        "steps": 100,
+        "candidates_per_step": 5,
+        "selection": "search",
+        "patience": None,
+        "strategy": {"name": "history", "size": 20},
+    },
+    "code": {
+        "steps": 100,
+        "candidates_per_step": 8,
+        "selection": "search",
+        "patience": None,
+        "strategy": {"name": "history", "size": 30, "pin_initial": False, "floor": 0.20},
+    },
+}
+"""The two published settings (Du, Sun and Snoek, NeurIPS 2024): what the article states, and what its public code does,
+except that scores come from the clean transform over all pictures: the code's random crops and dropped batches are not
+rebuilt."""
+
+
+def preset(name: str) -> dict[str, Any]:
+    """Return a published setting, for `IPO` and for a run's configuration.
+
+    Raises:
+        InputError: there is no such preset.
+    """
+    if name not in PRESETS:
+        raise InputError(f"there is no preset {name!r}; there are: {', '.join(PRESETS)}.")
+    return dict(PRESETS[name])
+
+
+_MOVED = {"history_size": "size", "pin_initial": "pin_initial", "floor": "floor"}
+
+
+def moved_to_strategy(values: dict[str, Any], *, note: bool = True) -> dict[str, Any]:
+    """Take the settings that version 0.1 kept beside the others out of `values`; return them as a strategy's.
+
+    Args:
+        values: changed in place.
+        note: whether to say on the log how they are written now.
+    """
+    old = {key: values.pop(key) for key in (*_MOVED, "history_scores") if key in values}
+    if not old:
+        return {}
+    found: dict[str, Any] = {_MOVED[key]: value for key, value in old.items() if key in _MOVED}
+    if old.get("history_scores") == "shuffled":
+        found["name"] = "shuffled"
+    elif found.get("size") == 0:
+        found = {"name": "no-history"}
+    if note:
+        words = [f"strategy{'' if key == 'name' else f'.{key}'}={value}" for key, value in found.items()]
+        logger.warning("%s: now written %s.", ", ".join(old), " ".join(words) or "strategy=history")
+    return found

@@ -1,0 +1,68 @@
+"""What the strategies that ask a language model share: the history that they show, and asking through DSPy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, Field
+
+from ipo.programs.strategies.base import SearchState, Shown, ShownTemplate
+
+if TYPE_CHECKING:
+    import dspy
+
+
+class HistorySettings(BaseModel, extra="forbid", frozen=True):
+    """What of the history is shown."""
+
+    size: int = Field(12, ge=0, description="scored templates that the language model sees; 0 for none")
+    pin_initial: bool = Field(True, description="always show the initial template")
+    floor: float = Field(0.0, ge=0, le=1, description="value under which templates are not shown")
+
+
+class ShowsHistory:
+    """Shows a language model the best templates so far.
+
+    Args:
+        lm: the model to ask; the one of `dspy.context` when None.
+        settings: what it is shown; or its fields as keywords.
+    """
+
+    def __init__(self, lm: dspy.LM | None = None, settings: HistorySettings | None = None, **fields: Any) -> None:
+        self.settings = settings or HistorySettings(**fields)
+        self.lm = lm
+
+    def look(self, state: SearchState) -> Shown:
+        """Show the best templates, worst first."""
+        chosen = state.history.view(
+            self.settings.size, pin_initial=self.settings.pin_initial, floor=self.settings.floor
+        )
+        rows = [ShownTemplate(entry.template, entry.value, entry.loss) for entry in chosen]
+        return Shown(state.task, state.class_names, state.descriptions, rows)
+
+    @contextmanager
+    def asking(self, **context: Any) -> Iterator[None]:
+        """Ask this model, if there is one, inside the block."""
+        import dspy
+
+        with dspy.context(**({"lm": self.lm} if self.lm else {}), **context):
+            yield
+
+
+def call(predict: Any, inputs: dict[str, Any], config: dict[str, Any]) -> Any:
+    """Ask a DSPy module; of its errors the one behind DSPy's wrapping is raised."""
+    import dspy
+
+    from ipo.programs.lm.connect import explain
+
+    try:
+        return predict(**inputs, config=config)
+    except dspy.LMError as error:
+        raise explain(error) from error
+
+
+def excerpt(error: Any) -> str:
+    """Return the start of an answer that could not be read."""
+    return " ".join(str(getattr(error, "lm_response", "") or "").split())

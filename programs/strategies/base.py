@@ -1,0 +1,177 @@
+"""What a strategy is: a way to come by new templates. The loop of `programs/search.py` does all the rest.
+
+A strategy has two halves, so that controls cannot leak. `look` says what may be known of the search so far; `ask` comes
+by new templates knowing that and nothing else. A control, such as shuffled scores, changes `look` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from pydantic import BaseModel
+
+from ipo.programs.settings import SearchSettings
+
+if TYPE_CHECKING:
+    import dspy
+    import numpy as np
+    import numpy.typing as npt
+
+    from ipo.metrics.reward import Score
+    from ipo.programs.history import PromptHistory
+
+Refuse = Callable[[str], str | None]
+"""Says why a template cannot be used, or None."""
+
+
+@dataclass(frozen=True)
+class SearchState:
+    """All that is known before a step.
+
+    Attributes:
+        task: one sentence on what the pictures are.
+        class_names: what fills the slot.
+        descriptions: what a few of the pictures look like.
+        labels: int64, the class of each search picture; None where a reward has no labels.
+        step: from 0.
+        seed: of this step.
+        count: how many templates are wanted.
+        history: every template tried, with its `Score`.
+    """
+
+    task: str
+    class_names: Sequence[str]
+    descriptions: Sequence[str]
+    labels: npt.NDArray[np.int64] | None
+    step: int
+    seed: int
+    count: int
+    history: PromptHistory
+
+
+@dataclass(frozen=True)
+class ShownTemplate:
+    """One row of what is shown: value a fraction in [0, 1], loss ≥ 0; None where they are hidden."""
+
+    template: str
+    value: float | None = None
+    loss: float | None = None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What `ask` may know. The journal notes its rows before anything is asked.
+
+    Attributes:
+        task, class_names, descriptions: as in `SearchState`.
+        templates: rows of the history, worst first, best last.
+    """
+
+    task: str
+    class_names: Sequence[str] = ()
+    descriptions: Sequence[str] = ()
+    templates: Sequence[ShownTemplate] = ()
+
+
+class Desk(Protocol):
+    """The loop's side of a step, handed to `ask`; see `programs.admission.Desk`."""
+
+    count: int
+    seed: int
+    accepted: list[str]
+
+    @property
+    def missing(self) -> int:
+        """How many templates are still wanted."""
+        ...
+
+    @property
+    def refusals(self) -> Sequence[str]:
+        """The last refused templates of this step, each with the reason in brackets."""
+        ...
+
+    def admit(self, text: object, *, extra: Refuse | None = None, as_it_is: bool = False) -> str | None:
+        """Take a template in, or return why not."""
+        ...
+
+    def refuse(self, text: str, reason: str) -> None:
+        """Note an answer that holds no template."""
+        ...
+
+    def look_at(self, templates: Sequence[str]) -> list[Score]:
+        """Score templates on the search units without proposing them."""
+        ...
+
+    def finish(self, reason: str) -> None:
+        """Say that there is nothing more to come after this step."""
+        ...
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a whole search would ask of a language model: calls, and tokens over all of them."""
+
+    calls: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a forecast may count on: the settings, the task, the characters of all descriptions together."""
+
+    settings: SearchSettings
+    task: str
+    description_characters: int = 0
+
+
+@dataclass(frozen=True)
+class Models:
+    """The language model that a strategy is built with.
+
+    Attributes:
+        lm: for `dspy.context(lm=…)`; None asks the model of the context.
+        small: whether it is best asked for one template at a time, under a grammar.
+    """
+
+    lm: dspy.LM | None = None
+    small: bool = False
+
+
+class Strategy(Protocol):
+    """A way to come by new templates. One file each, one line in `strategies/__init__.py`.
+
+    Attributes:
+        needs_lm: whether it asks a language model.
+        Settings: its own settings; on the command line `strategy.KEY=VALUE`.
+    """
+
+    needs_lm: ClassVar[bool]
+    Settings: ClassVar[type[BaseModel]]
+
+    @classmethod
+    def build(cls, settings: Any, models: Models) -> Strategy:
+        """Make it from its own settings; nothing is asked, nothing loaded."""
+        ...
+
+    def look(self, state: SearchState) -> Shown:
+        """Say what may be known of the search so far."""
+        ...
+
+    def ask(self, shown: Shown, desk: Desk) -> None:
+        """Come by up to `desk.count` new templates and hand each to `desk.admit`.
+
+        The same `shown` and `desk.seed` must give the same templates: a resumed search asks again, and finds recorded
+        replies by their request. Bound work by counts, never by seconds.
+
+        Raises:
+            dspy.LMError: the language model could not be reached or refused the request.
+            BudgetReached: a limit would be passed.
+        """
+        ...
+
+    def forecast(self, expected: Expected) -> Forecast:
+        """Say what a whole search would ask; nothing is asked, nothing loaded."""
+        ...

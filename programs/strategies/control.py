@@ -1,0 +1,24 @@
+"""What controls share: they ask as another strategy does, and change only what it is shown."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ipo.programs.strategies.base import Desk, Expected, Forecast, Shown, Strategy
+
+
+class Control:
+    """Asks as `inner` does; a subclass says what `inner` is shown."""
+
+    needs_lm: ClassVar[bool] = True
+
+    def __init__(self, inner: Strategy) -> None:
+        self.inner = inner
+
+    def ask(self, shown: Shown, desk: Desk) -> None:
+        """Ask as the other strategy."""
+        self.inner.ask(shown, desk)
+
+    def forecast(self, expected: Expected) -> Forecast:
+        """As the other strategy."""
+        return self.inner.forecast(expected)

@@ -1,0 +1,68 @@
+"""A given list of templates instead of a language model: what is left of a gain when nobody writes new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import BaseModel, Field
+
+from ipo.metrics.template import read_templates
+from ipo.programs.strategies.base import (
+    Desk,
+    Expected,
+    Forecast,
+    Models,
+    SearchState,
+    Shown,
+    Strategy,
+)
+
+
+class GivenSettings(BaseModel, extra="forbid", frozen=True):
+    """Where the templates come from."""
+
+    file: Path = Field(description="a text file, one template a line")
+
+
+class GivenTemplates:
+    """Proposes the templates of a list in their order, as many a step as are wanted.
+
+    Args:
+        templates: taken as they are; those that cannot be scored are refused with a reason.
+    """
+
+    needs_lm: ClassVar[bool] = False
+    Settings: ClassVar[type[BaseModel]] = GivenSettings
+
+    def __init__(self, templates: Sequence[str]) -> None:
+        self._templates = tuple(templates)
+        self._next = 0
+
+    @classmethod
+    def build(cls, settings: GivenSettings, models: Models) -> Strategy:
+        """Read the list.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        return cls(read_templates(settings.file))
+
+    def look(self, state: SearchState) -> Shown:
+        """Show nothing; a new search begins at the head of the list."""
+        if state.step == 0:
+            self._next = 0
+        return Shown(state.task, state.class_names)
+
+    def ask(self, shown: Shown, desk: Desk) -> None:
+        """Hand in the next templates of the list."""
+        while desk.missing > 0 and self._next < len(self._templates):
+            desk.admit(self._templates[self._next], as_it_is=True)
+            self._next += 1
+        if self._next == len(self._templates):
+            desk.finish("the list of templates is used up")
+
+    def forecast(self, expected: Expected) -> Forecast:
+        """Nothing is asked."""
+        return Forecast()

@@ -1,0 +1,121 @@
+"""The paper's strategy: a language model sees the best templates with their scores, and writes better ones.
+
+All templates of a step come from one structured call; what is refused goes back once with the reasons. The order of the
+question's parts is the paper's (Du, Sun and Snoek, NeurIPS 2024).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import BaseModel
+
+from ipo.programs.strategies.asking import HistorySettings, ShowsHistory, call, excerpt
+from ipo.programs.strategies.base import (
+    Desk,
+    Expected,
+    Forecast,
+    Models,
+    Shown,
+    ShownTemplate,
+    Strategy,
+)
+from ipo.programs.strategies.small_model import SmallModelStrategy
+
+CHARACTERS_PER_TOKEN = 4
+"""Of English text, for every tokenizer in use; a forecast, not a bound."""
+TOKENS_PER_TEMPLATE = 18
+USUAL_TEMPLATE = "a photo of a <CLASS> on a plain background."
+
+
+class HistoryStrategy(ShowsHistory):
+    """Asks any language model for templates, showing it the best ones so far.
+
+    Args:
+        lm: the model to ask; the one of `dspy.context` when None.
+        settings: what it is shown; or its fields as keywords.
+
+    Example:
+        >>> import dspy
+        >>> from ipo.metrics.template import problem
+        >>> from ipo.programs.admission import Desk
+        >>> desk = Desk(problem, count=2, seed=0, looking=list)
+        >>> strategy = HistoryStrategy(dspy.LM("openai/gpt-4o-mini", temperature=1.0), size=20)
+        >>> strategy.ask(Shown("pictures of pets", templates=[ShownTemplate("a photo of a <CLASS>.", 0.5, 1.0)]), desk)
+        >>> [problem(template) for template in desk.accepted]
+        [None, None]
+    """
+
+    needs_lm: ClassVar[bool] = True
+    Settings: ClassVar[type[BaseModel]] = HistorySettings
+
+    @classmethod
+    def build(cls, settings: HistorySettings, models: Models) -> Strategy:
+        """See `Strategy`; small models get a question of their own kind."""
+        return (SmallModelStrategy if models.small else HistoryStrategy)(models.lm, settings)
+
+    def ask(self, shown: Shown, desk: Desk) -> None:
+        """Ask once, and a second time for what was refused or unreadable, with the reasons."""
+        import dspy
+
+        from ipo.signatures.propose import ProposeTemplates
+
+        propose = dspy.Predict(ProposeTemplates)
+        with self.asking():
+            for attempt in range(2):
+                # A fresh rollout id: the same question again would be answered from a cache.
+                config = {"rollout_id": desk.seed * 2 + attempt}
+                try:
+                    templates = call(propose, question(shown, desk.missing, desk.refusals), config).templates
+                except dspy.AdapterParseError as error:
+                    desk.refuse(excerpt(error), "the answer was not a list of templates")
+                    continue
+                answer = list(templates) if isinstance(templates, list) else [templates]
+                if _was_cut_off():
+                    answer = answer[:-1]  # the token limit went through the last one
+                for text in answer:
+                    desk.admit(text)
+                if desk.missing <= 0:
+                    return
+
+    def forecast(self, expected: Expected) -> Forecast:
+        """Count one call a step, each with a full history."""
+        import dspy
+
+        from ipo.signatures.propose import ProposeTemplates
+
+        settings = expected.settings
+        rows = [ShownTemplate(USUAL_TEMPLATE, 0.5, 1.0)] * self.settings.size
+        shown = Shown(expected.task, descriptions=["x" * expected.description_characters], templates=rows)
+        inputs = question(shown, settings.candidates_per_step)
+        messages = dspy.ChatAdapter().format(ProposeTemplates, [], inputs)
+        prompt = sum(len(str(message["content"])) for message in messages) // CHARACTERS_PER_TOKEN
+        reply = settings.candidates_per_step * TOKENS_PER_TEMPLATE + 20
+        return Forecast(settings.steps, settings.steps * prompt, settings.steps * reply)
+
+
+def question(shown: Shown, count: int, refused: Any = ()) -> dict[str, Any]:
+    """Return the inputs of `ProposeTemplates`."""
+    from ipo.signatures.propose import history_line
+
+    return {
+        "task": shown.task,
+        "image_descriptions": "\n".join(shown.descriptions),
+        "scored_templates": "\n".join(history_line(row.template, row.value, row.loss) for row in shown.templates),
+        "refused_templates": "\n".join(refused),
+        "count": count,
+    }
+
+
+def _was_cut_off() -> bool:
+    """Whether the model's last reply ended at the token limit."""
+    import dspy
+
+    lm = dspy.settings.lm
+    if not lm or not lm.history:
+        return False
+    response = lm.history[-1].get("response")
+    reason = getattr(response, "finish_reason", None)
+    if reason is None and getattr(response, "choices", None):
+        reason = response.choices[0].finish_reason
+    return bool(reason == "length")

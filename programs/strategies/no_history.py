@@ -1,0 +1,29 @@
+"""The control for the history as a whole: the same questions without it, so the best of as many proposals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+from pydantic import BaseModel
+
+from ipo.metrics.registry import NoSettings
+from ipo.programs.strategies.asking import HistorySettings
+from ipo.programs.strategies.base import Models, SearchState, Shown, Strategy
+from ipo.programs.strategies.control import Control
+from ipo.programs.strategies.history import HistoryStrategy
+
+
+class NoHistory(Control):
+    """Asks as another strategy does, which is shown no template and no score."""
+
+    Settings: ClassVar[type[BaseModel]] = NoSettings
+
+    @classmethod
+    def build(cls, settings: NoSettings, models: Models) -> Strategy:
+        """See `Strategy`."""
+        return cls(HistoryStrategy.build(HistorySettings(size=0), models))
+
+    def look(self, state: SearchState) -> Shown:
+        """Show task and descriptions alone."""
+        return replace(self.inner.look(state), templates=())

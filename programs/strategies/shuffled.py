@@ -1,0 +1,32 @@
+"""The control for the scores in the history: the same templates, each shown with another's score.
+
+What a search gains with it, it gains without knowing which template was good.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import ClassVar
+
+from pydantic import BaseModel
+
+from ipo.programs.strategies.asking import HistorySettings
+from ipo.programs.strategies.base import Models, SearchState, Shown, Strategy
+from ipo.programs.strategies.control import Control
+from ipo.programs.strategies.history import HistoryStrategy
+
+
+class Shuffled(Control):
+    """Asks as another strategy does, which is shown a history whose scores have changed hands."""
+
+    Settings: ClassVar[type[BaseModel]] = HistorySettings
+
+    @classmethod
+    def build(cls, settings: HistorySettings, models: Models) -> Strategy:
+        """See `Strategy`."""
+        return cls(HistoryStrategy.build(settings, models))
+
+    def look(self, state: SearchState) -> Shown:
+        """Shuffle before the best are picked: the pick must not tell which they are."""
+        return self.inner.look(replace(state, history=state.history.shuffled(random.Random(state.seed))))

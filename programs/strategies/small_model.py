@@ -1,0 +1,96 @@
+"""How a small local model is asked: for one template at a time, under a grammar, with part of the known words banned.
+
+A grammar that only lets a template through and a soft ban on words that were used already make nearly every reply of a
+model of half a billion parameters a new and valid template. The scored history stays in what it sees.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel
+
+from ipo.programs.strategies.asking import HistorySettings, ShowsHistory, call, excerpt
+from ipo.programs.strategies.base import Desk, Expected, Forecast, Models, Shown, Strategy
+
+if TYPE_CHECKING:
+    from ipo.programs.strategies.base import Refuse
+
+TRIES_EACH = 3
+"""It is asked at most this often for each template that is wanted."""
+PROMPT_TOKENS = 420
+"""Measured: the prompt with twelve scored templates."""
+TEMPLATE_TOKENS = 18
+USUAL_TRIES = 1.3
+"""Measured: calls per usable template."""
+
+
+class SmallModelStrategy(ShowsHistory):
+    """Asks a small local model, showing it the best templates so far.
+
+    Args:
+        lm: a model whose engine knows grammars and `logit_bias`, as that of `programs.lm.local.local_lm` does.
+        settings: what it is shown; or its fields as keywords.
+
+    Example:
+        >>> import dspy
+        >>> from ipo.metrics.template import problem
+        >>> from ipo.programs.admission import Desk
+        >>> from ipo.programs.lm.local import local_lm
+        >>> engine, name = local_lm("local/small")
+        >>> strategy = SmallModelStrategy(dspy.LM(name, engine=engine, temperature=1.0, cache=False))
+        >>> desk = Desk(problem, count=1, seed=0, looking=list)
+        >>> strategy.ask(Shown("pictures of pets"), desk)
+        >>> [problem(template) for template in desk.accepted]
+        [None]
+    """
+
+    needs_lm: ClassVar[bool] = True
+    Settings: ClassVar[type[BaseModel]] = HistorySettings
+
+    @classmethod
+    def build(cls, settings: HistorySettings, models: Models) -> Strategy:
+        """See `Strategy`."""
+        return cls(models.lm, settings)
+
+    def ask(self, shown: Shown, desk: Desk) -> None:
+        """Ask for one template after another, until there are enough or a few tries for each were made."""
+        import dspy
+
+        from ipo.programs.strategies.small_text import SmallModelAdapter, quality_problem, words_to_ban
+        from ipo.signatures.propose_one import ProposeTemplate, short_line
+
+        propose = dspy.Predict(ProposeTemplate)
+        inputs = {
+            "task": shown.task,
+            "image_descriptions": "\n".join(shown.descriptions).splitlines(),
+            "scored_templates": [short_line(row.template, row.value) for row in shown.templates],
+        }
+        known = [row.template for row in shown.templates]
+        # Of longer names, the words may describe: "black bear" must not cost the search the word "black".
+        one_word = [name for name in shown.class_names if " " not in name.replace("_", " ")]
+        extra: Refuse = lambda template: quality_problem(template, shown.class_names)  # noqa: E731
+        rng = random.Random(desk.seed)
+        with self.asking(adapter=SmallModelAdapter()):
+            for attempt in range(TRIES_EACH * desk.count):
+                config: dict[str, Any] = {
+                    "seed": rng.getrandbits(31),
+                    "rollout_id": desk.seed * 100 + attempt,
+                    "logit_bias": words_to_ban(known, desk.accepted, rng, always=one_word),
+                }
+                try:
+                    text = call(propose, inputs, config).template
+                except dspy.AdapterParseError as error:
+                    desk.refuse(excerpt(error), "the answer was not a template")
+                    continue
+                if text:
+                    desk.admit(text, extra=extra)
+                if desk.missing <= 0:
+                    return
+
+    def forecast(self, expected: Expected) -> Forecast:
+        """Count a call for each template, and some again."""
+        settings = expected.settings
+        calls = round(settings.steps * settings.candidates_per_step * USUAL_TRIES)
+        return Forecast(calls, calls * PROMPT_TOKENS, calls * TEMPLATE_TOKENS)

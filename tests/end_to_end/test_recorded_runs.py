@@ -1,0 +1,132 @@
+"""Runs that version 0.1 recorded (`tests/recorded/`): they replay to the same result, resume, and open everywhere.
+
+Among them: the paper's history with a small local model, without history, with shuffled scores; an API model with a
+multimodal describer, one from base classes to new ones, one that cross-validates; and one that a budget had stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipo.experiments.embedded import PICTURES_DIR
+from ipo.experiments.run.result import load_result
+from support.runs import KEY, events, ipo, program
+
+RECORDED = Path(__file__).parents[1] / "recorded"
+NAMES = sorted(folder.name for folder in RECORDED.iterdir())
+STRATEGIES = {
+    "local-no-history": {"name": "no-history"},
+    "local-shuffled": {"name": "shuffled", "size": 12, "pin_initial": True, "floor": 0.0},
+    "api-code": {"name": "history", "size": 30, "pin_initial": False, "floor": 0.2},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Pictures are encoded once for all of them; nobody's own features or replies are met."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IPO_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("OPENAI_API_KEY", KEY)
+        yield
+
+
+def near(value: Any) -> Any:
+    """Round numbers to what does not differ between processors."""
+    if isinstance(value, float):
+        return pytest.approx(value, abs=2e-6)
+    if isinstance(value, dict):
+        return {name: near(part) for name, part in value.items()}
+    return [near(part) for part in value] if isinstance(value, list) else value
+
+
+def searched(folder: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """Return the scores of a journal without the clock; of a run that was stopped, its last finalists."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for event in events(folder, "scores", "descriptions", "test", "new"):
+        del event["seconds"]
+        found[event["type"], event.get("kind"), event.get("step")] = event
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_replays_to_the_same_templates_scores_and_result(
+    name: str, light: None, capfd: pytest.CaptureFixture[str], out: Path
+) -> None:
+    recorded = RECORDED / name
+    words = [str(recorded / "config.yaml"), "--lm", f"replay/{recorded}", "--out", str(out)]
+    then = load_result(recorded)
+    if then.lm.describer:
+        words += ["--describer", f"replay/{recorded}"]
+    assert ipo(capfd, "optimize", *words).code == 0
+    now = load_result(out)
+    assert now.template == then.template and now.templates == then.templates
+    for part in ("scores", "harmonic_mean", "selection"):
+        new, old = (getattr(result, part) for result in (now, then))
+        dumped = [
+            {key: one.model_dump(mode="json") for key, one in value.items()}
+            if isinstance(value, dict)
+            else value and value.model_dump(mode="json")
+            for value in (new, old)
+        ]
+        assert dumped[0] == near(dumped[1])
+    for part in ("steps", "templates_scored", "data", "seed"):
+        assert getattr(now, part) == getattr(then, part)
+    assert now.lm.optimizer and then.lm.optimizer and now.lm.optimizer.calls == then.lm.optimizer.calls
+    assert program(out) == near(program(recorded))
+    assert searched(out) == near(searched(recorded))
+    assert now.strategy.name == STRATEGIES.get(name, {"name": "history"})["name"]
+
+
+@pytest.mark.parametrize(("name", "strategy"), STRATEGIES.items())
+def test_its_configuration_says_in_new_words_what_it_said(name: str, strategy: dict[str, Any], caplog: Any) -> None:
+    from ipo.experiments.run.config import load_config
+
+    assert load_config(RECORDED / name / "config.yaml").strategy == strategy
+    assert caplog.text == ""  # nobody typed the old words
+
+
+@pytest.fixture(params=["api-code", "api-paper-base-to-new"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A recorded run that may be changed."""
+    return Path(shutil.copytree(RECORDED / request.param, tmp_path / "run"))
+
+
+def test_a_finished_one_has_nothing_left_to_resume(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = (folder / "result.json").read_bytes()
+    ended = ipo(capfd, "optimize", "--resume", str(folder))
+    assert ended.code == 0 and load_result(folder).template in ended.out
+    assert (folder / "result.json").read_bytes() == before
+
+
+def test_a_killed_one_resumes_without_asking_anything_again(
+    folder: Path, light: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    then = load_result(folder)
+    for file in ("result.json", "program.json", "analysis.json"):
+        (folder / file).unlink()
+    journal = folder / "journal.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    last = max(i for i, line in enumerate(lines) if '"type": "lm"' in line)
+    journal.write_text("".join(lines[: last + 1]))
+    asked = len(events(folder, "lm"))
+    assert ipo(capfd, "optimize", "--resume", str(folder)).code == 0  # its server is long gone
+    assert len(events(folder, "lm")) == asked and not events(folder, "lm_error")
+    assert load_result(folder).template == then.template
+    assert (folder / "report.html").stat().st_size > 50_000
+
+
+def test_it_opens_in_report_predict_and_export(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert ipo(capfd, "report", str(folder)).code == 0
+    page = (folder / "report.html").read_text()
+    assert load_result(folder).template.replace("<", "&lt;").replace(">", "&gt;") in page
+    picture = next((PICTURES_DIR / "a" / "cat").iterdir())
+    predicted = ipo(capfd, "predict", str(folder), str(picture), "--format", "jsonl")
+    assert predicted.code == 0 and json.loads(predicted.out)["label"] in program(folder)["class_names"]
+    assert ipo(capfd, "export", str(folder), "--to", "txt", "--out", str(tmp_path / "t.txt")).code == 0
+    assert (tmp_path / "t.txt").read_text().strip() == load_result(folder).template

@@ -1,0 +1,158 @@
+"""What a new method, strategy or reward needs to be in a table: its class and its line in a registry, and no more."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from ipo.experiments.compare.methods import METHODS
+from ipo.experiments.compare.methods.base import Job, Method, Templates
+from ipo.experiments.run.config import RunConfig
+from ipo.experiments.tasks import REWARDS
+from ipo.experiments.tasks.classification import Classification
+from ipo.metrics.clip import Clip
+from ipo.metrics.features import FeatureStore
+from ipo.metrics.registry import Registry
+from ipo.metrics.reward import ClipReward
+from ipo.programs.strategies import STRATEGIES
+from ipo.programs.strategies.base import Desk, Expected, Forecast, Models, SearchState, Shown
+from support.runs import copy_pictures, ipo
+
+NEGATIVE = "a photographic negative of a <CLASS>."
+
+
+class Negative(Method):
+    """A method."""
+
+    label = "the negative"
+    depends_on_seed = False
+
+    def labelled_per_class(self, config: RunConfig) -> int:
+        return 0
+
+    def fit(self, job: Job) -> Templates:
+        return Templates(job.clip, ((NEGATIVE, 1.0),))
+
+
+class Repeating:
+    """A strategy without a language model that has a setting of its own."""
+
+    class Settings(BaseModel, extra="forbid", frozen=True):
+        word: str = "plain"
+
+    needs_lm: ClassVar[bool] = False
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+
+    @classmethod
+    def build(cls, settings: Any, models: Models) -> Repeating:
+        return cls(settings.word)
+
+    def look(self, state: SearchState) -> Shown:
+        return Shown(state.task)
+
+    def ask(self, shown: Shown, desk: Desk) -> None:
+        desk.admit(f"a {self.word} of a <CLASS>.")
+        desk.finish("it knows one template")
+
+    def forecast(self, expected: Expected) -> Forecast:
+        return Forecast()
+
+
+class Misses(Classification):
+    """A reward: what it counts is called otherwise, and is the share of the pictures that are named wrongly."""
+
+    measure = "miss rate"
+    unit = "specimens"
+
+    def reward(
+        self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
+    ) -> ClipReward:
+        class Reversed(ClipReward):
+            def score_embeddings(self, name: str, classes: Any, pictures: Any) -> Any:
+                return super().score_embeddings(name, -classes, pictures)
+
+        return Reversed(clip, class_names, store, also_fit)
+
+
+@pytest.fixture()
+def table(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., dict[str, float]]:
+    """Run a grid; return the value of each row. Its language model has no key: nothing here may need one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    pictures = copy_pictures(tmp_path / "pictures")
+
+    def run(methods: list[Any], measure: str = "accuracy", **settings: Any) -> dict[str, float]:
+        shared = {"lm": "openai/gpt-4o-mini", "describer": "none", "shots": 1, "selection_shots": 1, "steps": 2}
+        grid = {"title": "t", "protocol": "few-shot", "data": [f"folder:{pictures}"], "methods": methods, "seeds": 1}
+        Path("toy.yaml").write_text(yaml.safe_dump({**grid, "settings": {**shared, **settings}}))
+        assert ipo(capfd, "benchmark", "toy.yaml", "--dry-run").code == 0
+        ended = ipo(capfd, "benchmark", "toy.yaml", "--json")
+        assert ended.code == 0, ended.err
+        content = json.loads(ended.out)
+        assert content["measure"] == measure
+        return {row["method"]: row["scores"]["test"]["value"] for row in content["rows"]}
+
+    return run
+
+
+@pytest.fixture()
+def register(monkeypatch: pytest.MonkeyPatch) -> Callable[[Registry, str, type], None]:
+    """Give a registry a line, and a class the file that it names."""
+
+    def add(registry: Registry, package: str, found: type) -> None:
+        module = ModuleType("toy")
+        module.__dict__["Toy"] = found
+        monkeypatch.setitem(sys.modules, f"{package}.toy", module)
+        monkeypatch.setitem(registry._homes, "toy", "toy:Toy")
+
+    return add
+
+
+def test_a_method_is_its_class_and_its_line(
+    table: Callable[..., dict[str, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METHODS, "negative", Negative())
+    values = table(["anchor", "negative", {"label": "given words", "method": "given"}], initial_template=NEGATIVE)
+    assert values["negative"] == values["given words"] != values["anchor"]
+
+
+def test_a_strategy_is_its_class_and_its_line(
+    table: Callable[..., dict[str, float]], register: Callable[..., None]
+) -> None:
+    register(STRATEGIES, "ipo.programs.strategies", Repeating)
+    rows = [
+        {"label": "mine", "method": "ipo-default", "settings": {"strategy": "toy"}},
+        {"label": "negatives", "method": "ipo-default", "settings": {"strategy": "toy", "strategy.word": "negative"}},
+    ]
+    table(["anchor", *rows], selection="search", selection_shots=0)
+    found = [
+        json.loads(file.read_text())["budget"]["proposals"]
+        for file in sorted(Path("runs/toy/cells").rglob("cell.json"))
+    ]
+    assert found == [0, 1, 1]
+    asked = [file.read_text() for file in sorted(Path("runs/toy/cells").rglob("journal.jsonl"))]
+    assert "a plain of a <CLASS>." in asked[0] and "a negative of a <CLASS>." in asked[1]
+
+
+def test_a_reward_is_its_class_and_its_line(
+    table: Callable[..., dict[str, float]], register: Callable[..., None]
+) -> None:
+    register(REWARDS, "ipo.experiments.tasks", Misses)
+    plain = table(["anchor", "ensemble-80", "best-of-80"])
+    Path("runs").rename("before")
+    misses = table(["anchor", "ensemble-80", "best-of-80"], "miss rate", reward="toy")
+    assert misses["anchor"] < plain["anchor"], "the picture's own class is the least likely to look the least alike"
+    (text,) = Path("runs").rglob("table.md")
+    assert "few-shot, miss rate over specimens" in text.read_text()

@@ -1,0 +1,421 @@
+"""Cells of a grid: what they learn from, what they are examined on, and what they leave behind."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipo.experiments.compare import cell as cells_of
+from ipo.experiments.compare.cell import Cell, run_cell, run_config, shared_config
+from ipo.experiments.compare.methods import METHODS
+from ipo.experiments.compare.protocols import PROTOCOLS
+from ipo.experiments.data import draw, load_data
+from ipo.experiments.embedded import PICTURES_DIR
+from ipo.experiments.run.config import dotted
+from ipo.metrics.clip import Clip
+from ipo.metrics.errors import InputError
+from ipo.metrics.pictures import Picture
+from ipo.metrics.reward import ClipReward
+from ipo.metrics.template import ANCHOR
+from ipo.programs.lm.connect import Backend
+from ipo.programs.record.journal import read
+from support.runs import ipo
+
+SETTINGS = {
+    "lm": "scripted/model",
+    "describer": "none",
+    "shots": 1,
+    "selection_shots": 1,
+    "steps": 2,
+    "candidates_per_step": 2,
+}
+REPLIES = (
+    ("a negative of a <CLASS>.", "a drawing of a <CLASS>."),
+    ("an x-ray of a <CLASS>.", "a <CLASS> in inverted colors."),
+)
+SHOWN = {"size": 12, "pin_initial": True, "floor": 0.0}
+SEARCHES = ("no-history", "shuffled", "ipo-paper", "ipo-code", "ipo-default")
+
+
+def cell(data: str, method: str = "anchor", protocol: str = "few-shot", **more: Any) -> Cell:
+    targets = tuple(more.pop("targets", ()))
+    return Cell(protocol, data, method, more.pop("seed", 0), targets, tuple({**SETTINGS, **more}.items()))
+
+
+@pytest.fixture(autouse=True)
+def one_clip(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The encoder is loaded once for all tests."""
+    monkeypatch.setattr(cells_of, "load_clip", lambda name: clip)
+    cells_of._clip.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Make a folder of a few embedded classes; return its spec."""
+    root = tmp_path_factory.mktemp("pictures")
+
+    def make(name: str, *classes: str, domain: str = "a") -> str:
+        for wanted in classes:
+            if not (root / name / wanted).exists():
+                shutil.copytree(PICTURES_DIR / domain / wanted, root / name / wanted)
+        return f"folder:{root / name}"
+
+    return make
+
+
+@pytest.fixture()
+def six(pictures: Callable[..., str], cache: Path) -> str:
+    return pictures("six", "cat", "car", "bus", "key", "book", "fish")
+
+
+@pytest.fixture()
+def language_model(
+    monkeypatch: pytest.MonkeyPatch, scripted: Callable[..., Any], as_list: Callable[..., str]
+) -> Callable[..., Any]:
+    """Make runs ask an engine that answers from a script; return the engine."""
+
+    def make(*script: str | BaseException, cache: Any = None) -> Any:
+        _, engine = scripted(*(script or [as_list(*reply) for reply in REPLIES]))
+        backend = Backend("scripted/model", engine, lambda i, o: (i + 2 * o) / 1e6, small=False, cache=cache)
+        monkeypatch.setattr("ipo.programs.lm.connect.find_backend", lambda *_, **__: backend)
+        return engine
+
+    return make
+
+
+def test_the_anchors_cell_agrees_with_ipo_evaluate(
+    cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], clip: Clip
+) -> None:
+    found = run_cell(cell("embedded:a"), tmp_path / "cell")["scores"]["test"]
+    ended = ipo(capfd, "evaluate", "--data=embedded:a", f"--template={ANCHOR}", "--json")
+    row = json.loads(ended.out)["templates"][0]
+    assert [found[key] for key in ("value", "loss", "n")] == [row[key] for key in ("accuracy", "loss", "n")]
+    data = load_data("embedded:a", seed=0)
+    reward = ClipReward(clip, data.class_names)
+    test = reward.encode([item.picture for item in data.test], [item.label for item in data.test])
+    assert found["hits"] == reward.score([ANCHOR], test)[0].bits
+    assert found["classes"] == 68 and len(set(found["groups"])) == 68  # no variants: clustered by class
+    assert found["split"] == data.split
+
+
+def test_the_pool_of_80_must_fit_the_targets_class_names_too(six: str, tmp_path: Path, clip: Clip) -> None:
+    """As a search's templates must: else the one that is chosen may not fit the target, and the cell fails."""
+    for name in (" ".join("a" * (clip.context_length - 8)), "b"):
+        shutil.copytree(PICTURES_DIR / "a" / "cat", tmp_path / "long" / name)
+    found = run_cell(cell(six, "best-of-80", "cross-dataset", targets=[f"folder:{tmp_path}/long"]), tmp_path / "cell")
+    assert 0 < found["budget"]["proposals"] < 79
+
+
+def test_every_method_is_examined_on_the_same_pictures(
+    six: str, tmp_path: Path, language_model: Callable[..., Any], clip: Clip
+) -> None:
+    cells = {}
+    for method in METHODS:
+        language_model()
+        cells[method] = run_cell(cell(six, method, "base-to-new"), tmp_path / method)
+    absent = cells.pop("hand-written")
+    assert absent["absent"] == "no hand-written template exists for this data set"
+    assert absent["scores"] == absent["picture_ids"] == {} and absent["budget"] is None
+    first = cells["anchor"]
+    for method, content in cells.items():
+        assert content["absent"] is None
+        assert (content["measure"], content["unit"]) == ("accuracy", "pictures")
+        assert content["picture_ids"] == first["picture_ids"], method
+        assert list(content["scores"]) == ["base", "new"]
+        for name, score in content["scores"].items():
+            assert score["groups"] == first["scores"][name]["groups"]
+            assert score["n"] == len(score["hits"]) == len(score["groups"]) > 0
+            assert score["value"] == round(score["hits"].count("1") / score["n"], 6)
+            assert score["classes"] == 3
+        assert (content["budget"]["calls"] > 0) == METHODS[method].uses_lm == (method in SEARCHES)
+        assert (content["templates"] is None) == (method == "coop")
+    assert first["picture_ids"]["base"] != first["picture_ids"]["new"]
+    budgets = [cells[method]["budget"] for method in SEARCHES]
+    assert budgets == [{"proposals": 4, "calls": 2, "tokens_in": 200, "tokens_out": 40, "usd": 0.00028}] * 5
+    (winner,) = cells["ipo-default"]["templates"]
+    drawn = draw(load_data(six, seed=0), 1, 1, 0, "base")
+    reward = ClipReward(clip, drawn.class_names)
+    for items, ours in (
+        (drawn.search, cells["ipo-default"]["search"]),
+        (drawn.selection, cells["ipo-default"]["selection"]),
+        (drawn.test, cells["ipo-default"]["scores"]["base"]),
+    ):
+        units = reward.encode([item.picture for item in items], [item.label for item in items])
+        assert ours["value"] == round(reward.score([winner["template"]], units)[0].value, 6)
+    assert cells["anchor"]["search"]["n"] == cells["anchor"]["selection"]["n"] == 3
+
+
+@pytest.fixture()
+def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What happened, in order: the names of the pictures opened, and `learnt` once a method is done with them."""
+    log: list[str] = []
+    read = Picture.bytes
+
+    def bytes_(self: Picture) -> bytes:
+        log.append(self.name)
+        return read(self)
+
+    monkeypatch.setattr(Picture, "bytes", bytes_)
+    yield log
+
+
+@pytest.mark.parametrize(
+    "method", ["anchor", "ensemble-80", "best-of-80", "waffle", "coop", "ipo-default", "ipo-paper"]
+)
+@pytest.mark.parametrize("protocol", ["base-to-new", "cross-dataset"])
+def test_test_pictures_are_opened_only_after_learning(
+    method: str,
+    protocol: str,
+    six: str,
+    pictures: Callable[..., str],
+    tmp_path: Path,
+    opened: list[str],
+    language_model: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    language_model()
+    targets = [pictures("two", "apple", "tree")] if protocol == "cross-dataset" else []
+    this = cell(six, method, protocol, targets=targets)
+    monkeypatch.setattr(type(METHODS[method]), "fit", _then(type(METHODS[method]).fit, opened))
+    run_cell(this, tmp_path / "cell")
+
+    data = load_data(six, seed=0)
+    drawn = draw(data, 1, 1, 0, "base" if protocol == "base-to-new" else "all")
+    sealed = [*drawn.test, *drawn.new_test, *(i for spec in targets for i in load_data(spec, seed=0).test)]
+    before, after = opened[: opened.index("learnt")], opened[opened.index("learnt") + 1 :]
+    allowed = {item.picture.name for item in (*drawn.search, *drawn.selection)}
+    assert set(before) <= allowed
+    assert {item.picture.name for item in sealed} <= set(after)
+    if method in ("best-of-80", "ipo-default"):
+        assert set(before) == allowed  # and what may be looked at was
+    if method == "ipo-paper":  # it chooses on the search pictures
+        assert {event.get("kind") for event in read(tmp_path / "cell" / "run")} == {None, "search"}
+
+
+def _then(function: Any, log: list[str]) -> Any:
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        result = function(*args, **kwargs)
+        log.append("learnt")
+        return result
+
+    return wrapped
+
+
+def test_a_killed_cell_goes_on_and_ends_in_the_same_bytes(
+    six: str, tmp_path: Path, language_model: Callable[..., Any], as_list: Callable[..., str]
+) -> None:
+    this = cell(six, "ipo-default", "base-to-new")
+    language_model()
+    run_cell(this, tmp_path / "whole")
+    language_model(as_list(*REPLIES[0]), KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        run_cell(this, tmp_path / "killed")
+    assert not (tmp_path / "killed" / "cell.json").exists()
+    engine = language_model(as_list(*REPLIES[1]))
+    run_cell(this, tmp_path / "killed")
+    assert len(engine.requests) == 1  # the first reply was not asked for again
+    assert (tmp_path / "killed" / "cell.json").read_bytes() == (tmp_path / "whole" / "cell.json").read_bytes()
+
+
+def test_a_search_that_ended_before_its_cell_did_is_not_made_again(
+    six: str, tmp_path: Path, language_model: Callable[..., Any]
+) -> None:
+    this = cell(six, "ipo-default")
+    language_model()
+    run_cell(this, tmp_path)
+    bytes_ = (tmp_path / "cell.json").read_bytes()
+    (tmp_path / "cell.json").unlink()
+    engine = language_model("never asked")
+    run_cell(this, tmp_path)
+    assert engine.requests == []
+    assert (tmp_path / "cell.json").read_bytes() == bytes_
+
+
+def test_replies_from_the_cache_count_in_full(six: str, tmp_path: Path, language_model: Callable[..., Any]) -> None:
+    """Else a cell would say something else when another method had asked the same before it."""
+
+    class Cache:
+        def __init__(self) -> None:
+            self.kept: dict[str, Any] = {}
+
+        def get(self, request: dict[str, Any]) -> Any:
+            return self.kept.get(json.dumps(request, sort_keys=True))
+
+        def put(self, request: dict[str, Any], value: Any) -> None:
+            self.kept[json.dumps(request, sort_keys=True)] = value
+
+    kept = Cache()
+    this = cell(six, "ipo-default")
+    for name in ("first", "second"):
+        engine = language_model(cache=kept)
+        run_cell(this, tmp_path / name)
+    assert engine.requests == []
+    replies = [event for event in read(tmp_path / "second" / "run") if event["type"] == "lm"]
+    assert [(event["cached"], event["usd"]) for event in replies] == [(True, 0)] * 2
+    assert (tmp_path / "first" / "cell.json").read_bytes() == (tmp_path / "second" / "cell.json").read_bytes()
+
+
+def test_a_finished_cell_is_read_back_and_another_one_refused(
+    six: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = run_cell(cell(six), tmp_path)
+    monkeypatch.setattr(cells_of, "load_data", None)  # nothing is loaded any more
+    same = Cell("few-shot", six, "anchor", 0, settings=tuple(reversed(SETTINGS.items())))
+    assert run_cell(same, tmp_path) == done
+    with pytest.raises(InputError, match="holds another cell; choose another folder"):
+        run_cell(cell(six, seed=1), tmp_path)
+    damaged = {key: value for key, value in done.items() if key != "scores"}
+    for text in ("{", json.dumps(damaged)):
+        (tmp_path / "cell.json").write_text(text)
+        with pytest.raises(InputError, match=r"cannot read the cell in .*; delete the file"):
+            run_cell(cell(six), tmp_path)
+
+
+def test_a_cell_of_schema_1_is_finished(tmp_path: Path) -> None:
+    """A real one of version 0.1, its scores cut to eight pictures each."""
+    file = Path(__file__).parent / "fixtures" / "cell-schema-1.json"
+    old = json.loads(file.read_text())
+    settings = {**old["cell"]["settings"], "history_size": 5, "history_scores": "shuffled"}
+    for given in (old["cell"]["settings"], settings):
+        old = json.loads(file.read_text())
+        written = {**old, "cell": {**old["cell"], "settings": given}}
+        (tmp_path / "cell.json").write_text(json.dumps(written))
+        this = Cell("base-to-new", "embedded", "no-history", 0, settings=tuple(given.items()))
+        content = run_cell(this, tmp_path)
+        assert (content["schema"], content["measure"], content["unit"]) == (2, "accuracy", "pictures")
+        assert content["cell"] == this.record()
+        for exam, score in old["scores"].items():
+            assert content["scores"][exam] == {"value": score.pop("accuracy"), **score}
+        assert content["search"]["value"] == old["search"]["accuracy"]
+        assert content["selection"]["value"] == old["selection"]["accuracy"]
+        for key in ("absent", "templates", "choice", "budget", "picture_ids"):
+            assert content[key] == old[key]
+    today = {**old["cell"]["settings"], "strategy": {"name": "shuffled", "size": 5}}
+    same = Cell("base-to-new", "embedded", "no-history", 0, settings=tuple(dotted(today).items()))
+    assert run_cell(same, tmp_path) == content, "the names of its settings have changed, the settings have not"
+
+
+def test_a_run_of_another_configuration_is_not_taken_for_this_cells(
+    six: str, tmp_path: Path, language_model: Callable[..., Any]
+) -> None:
+    language_model()
+    run_cell(cell(six, "ipo-default"), tmp_path)
+    (tmp_path / "cell.json").unlink()
+    with pytest.raises(InputError, match="holds a run with another strategy; choose another folder"):
+        run_cell(cell(six, "no-history"), tmp_path)
+
+
+def test_other_data_sets_are_tested_with_their_own_classes(
+    six: str, pictures: Callable[..., str], tmp_path: Path, clip: Clip
+) -> None:
+    two = pictures("two", "apple", "tree")
+    content = run_cell(cell(six, "class-name", "cross-dataset", targets=[two]), tmp_path)
+    assert list(content["scores"]) == ["source", "folder:two"]
+    assert [score["classes"] for score in content["scores"].values()] == [6, 2]
+    target = load_data(two, seed=0)
+    reward = ClipReward(clip, target.class_names)
+    test = reward.encode([item.picture for item in target.test], [item.label for item in target.test])
+    assert content["scores"]["folder:two"]["hits"] == reward.score(["<CLASS>"], test)[0].bits
+
+
+def test_a_shifted_data_set_may_hold_a_part_of_the_classes(
+    six: str, pictures: Callable[..., str], tmp_path: Path
+) -> None:
+    shifted = pictures("shifted", "car", "fish", domain="c")
+    content = run_cell(cell(six, "anchor", "domain-generalization", targets=[shifted]), tmp_path / "cell")
+    assert content["scores"]["folder:shifted"]["classes"] == 2
+    strange = pictures("strange", "car", "apple", domain="c")
+    with pytest.raises(InputError, match=r"strange has the class 'apple'; use cross-dataset"):
+        run_cell(cell(six, "anchor", "domain-generalization", targets=[strange]), tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_methods_without_a_language_model_need_none(six: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    for method in ("anchor", "best-of-80", "waffle"):
+        run_cell(cell(six, method, lm="openai/gpt-4o-mini"), tmp_path / method)
+    with pytest.raises(InputError, match="needs OPENAI_API_KEY"):
+        run_cell(cell(six, "ipo-default", lm="openai/gpt-4o-mini"), tmp_path / "ipo")
+
+
+@pytest.mark.parametrize(
+    ("method", "own"),
+    [
+        ("no-history", {"strategy": {"name": "no-history"}, "selection": "held-back"}),
+        ("shuffled", {"strategy": {"name": "shuffled", **SHOWN}, "selection": "held-back"}),
+        ("ipo-default", {"strategy": {"name": "history", **SHOWN}, "selection": "held-back"}),
+        ("ipo-paper", {"strategy": {"name": "history", **SHOWN, "size": 20}, "selection": "search"}),
+        (
+            "ipo-code",
+            {"strategy": {"name": "history", "size": 30, "floor": 0.2, "pin_initial": False}, "selection": "search"},
+        ),
+    ],
+)
+def test_searches_differ_in_what_they_are_and_in_nothing_else(method: str, own: dict[str, Any]) -> None:
+    settings = {"temperature": 0.7, "max_tokens": 99}
+    config = run_config(cell("embedded:a", method, "base-to-new", seed=3, **settings))
+    assert config is not None
+    shared = shared_config(cell("embedded:a", method, "base-to-new", seed=3, **settings))
+    assert (config.steps, config.candidates_per_step, config.patience) == (2, 2, None)
+    assert {key: getattr(config, key) for key in own} == own
+    may_differ = {"preset", "patience", "strategy", "selection"}
+    assert config.model_dump(exclude=may_differ) == shared.model_dump(exclude=may_differ)
+    assert (config.temperature, config.max_tokens, config.seed, config.classes) == (0.7, 99, 3, "base-to-new")
+
+
+def test_a_setting_of_the_grid_wins_over_a_preset_but_not_over_what_makes_a_control() -> None:
+    for name in ("history_size", "strategy.size"):  # the first is that of version 0.1
+        configs = {method: run_config(cell("embedded", method, **{name: 5})) for method in SEARCHES}
+        sizes = {method: config and config.strategy.get("size") for method, config in configs.items()}
+        assert sizes == {**dict.fromkeys(SEARCHES, 5), "no-history": None}
+    assert run_config(cell("embedded", "coop")) is None
+
+
+def test_a_cell_is_a_plain_value() -> None:
+    this = cell("embedded", targets=["embedded:b"])
+    assert pickle.loads(pickle.dumps(this)) == this
+    assert hash(this) == hash(cell("embedded", targets=["embedded:b"]))
+    assert json.loads(json.dumps(this.record())) == this.record()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"protocol": "few-shots"}, r"no protocol 'few-shots' \(did you mean few-shot\?\); there are: base-to-new"),
+        ({"method": "ipo-defualt"}, r"no method 'ipo-defualt' \(did you mean ipo-default\?\)"),
+        ({"protocol": "base-to-new", "data": "three"}, "has 3 classes and base-to-new needs at least 4"),
+        ({"shots": 99}, "base pictures in train and 99 are needed"),
+        ({"stps": 3}, "unknown key 'stps' in the settings of the grid; did you mean 'steps'"),
+        ({"steps": 0}, "steps in the settings of the grid is wrong"),
+        ({"classes": "all"}, "classes is set by the cell and its method"),
+        ({"patience": 3}, "patience is set by the cell and its method"),
+        ({"budget_usd": 1}, "budget_usd would give methods different budgets"),
+        ({"targets": ["embedded:b"]}, "few-shot tests on the data set that it learns from"),
+        ({"protocol": "cross-dataset"}, "test on other data sets; name them as targets"),
+        ({"protocol": "cross-dataset", "targets": ["three", "three"]}, "two data sets are called 'folder:three'"),
+        (
+            {"protocol": "cross-dataset", "data": "three", "targets": ["three"]},
+            "two data sets are called 'folder:three'",
+        ),
+    ],
+)
+def test_bad_cells_are_one_sentence_and_leave_nothing(
+    change: dict[str, Any], sentence: str, six: str, pictures: Callable[..., str], tmp_path: Path
+) -> None:
+    three = pictures("three", "apple", "tree", "moon")
+    given = {"data": six, **change}
+    given["data"] = three if given["data"] == "three" else given["data"]
+    given["targets"] = [three if target == "three" else target for target in given.get("targets", ())]
+    with pytest.raises(InputError, match=sentence):
+        run_cell(cell(**given), tmp_path / "cell")
+    assert not (tmp_path / "cell").exists()
+
+
+def test_every_protocol_is_told_by_its_name() -> None:
+    assert list(PROTOCOLS) == ["base-to-new", "cross-dataset", "domain-generalization", "few-shot"]

@@ -1,0 +1,164 @@
+"""Many jobs: what is read back, what is told of the rest, what stays of a failure, and where a budget ends it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipo.experiments.compare.runner import TIME_FILE_NAME, Item, Progress, Session, reason, run_all, tell
+from ipo.experiments.executors import make_executor
+from ipo.experiments.executors.base import Failure
+from ipo.experiments.executors.here import Here
+from ipo.metrics.errors import InputError
+from support.runs import KEY
+
+
+@dataclass(frozen=True)
+class Job(Item[str]):
+    """Leaves a file; `fails` is a kind of failure until the file `repaired` lies above it, `usd` what it costs."""
+
+    fails: str = ""
+    usd: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return f"job {self.folder.name}"
+
+    @property
+    def record(self) -> Path:
+        return self.folder
+
+    def finished(self) -> str | None:
+        file = self.folder / "done"
+        return file.read_text() if file.exists() else None
+
+    def run(self) -> str:
+        self.folder.mkdir(exist_ok=True)
+        reply = {"type": "lm", "seconds": 0.0, "usd": self.usd}
+        (self.folder / "journal.jsonl").write_text(f"{json.dumps(reply)}\n")
+        if self.fails and not (self.folder.parent / "repaired").exists():
+            raise {"bug": RuntimeError(f"the key {KEY} broke"), "input": InputError("give more.")}[self.fails]
+        (self.folder / "done").write_text(self.label)
+        return self.label
+
+    def said(self, content: str) -> str:
+        return f"came to {content}"
+
+
+def session(
+    items: Sequence[Job], told: list[Progress[str]], executor: str = "here", usd: float | None = None
+) -> Session[str]:
+    return run_all(items, [item.finished() for item in items], make_executor(executor), told.append, usd)
+
+
+@pytest.mark.parametrize("executor", ["here", "pool:2"])
+def test_only_what_is_not_finished_is_done(tmp_path: Path, executor: str) -> None:
+    items = [Job(name, tmp_path / name) for name in "abc"]
+    items[1].run()
+    before = (items[1].folder / "done").stat().st_mtime_ns
+    told: list[Progress[str]] = []
+    assert session(items, told, executor) == Session(["a", "b", "c"], None)
+    assert [(progress.done, progress.total) for progress in told] == [(2, 3), (3, 3)]
+    assert {progress.item for progress in told} == {items[0], items[2]}
+    assert (items[1].folder / "done").stat().st_mtime_ns == before
+    assert json.loads((items[0].folder / TIME_FILE_NAME).read_text())["seconds"] >= 0
+
+
+def test_what_is_left_is_told_at_each_rows_own_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = [Job(row, tmp_path / f"{row}-{seed}") for seed in range(2) for row in ("quick", "slow")]
+    seconds = {"quick": '{"seconds": 1}', "slow": '{"seconds": 10}'}
+    run = Job.run
+
+    def timed(self: Job) -> str:
+        content = run(self)
+        clock[0] += json.loads(seconds[self.label])["seconds"]
+        return content
+
+    clock = [0.0]
+    monkeypatch.setattr(Job, "run", timed)
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    told: list[Progress[str]] = []
+    session(items, told)
+    assert [progress.left for progress in told] == [3, 11, 10, 0]
+
+
+def test_a_damaged_record_of_time_stops_nothing(tmp_path: Path) -> None:
+    items = [Job(name, tmp_path / name) for name in "ab"]
+    items[0].run()
+    (items[0].folder / TIME_FILE_NAME).write_text("")
+    told: list[Progress[str]] = []
+    assert session(items, told).contents == ["a", "b"]
+    assert [progress.left for progress in told] == [0]
+
+
+def test_a_failures_trace_stays_until_the_job_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    items = [Job("a", tmp_path / "a", fails="bug"), Job("b", tmp_path / "b"), Job("c", tmp_path / "c", fails="input")]
+    contents = session(items, []).contents
+    assert [isinstance(content, Failure) for content in contents] == [True, False, True]
+    (trace,) = tmp_path.rglob("failure.txt")
+    assert trace.parent == items[0].folder
+    assert "RuntimeError: the key [redacted] broke" in trace.read_text()
+    (tmp_path / "repaired").touch()
+    assert session(items, []).contents == ["a", "b", "c"]
+    assert not trace.exists()
+
+
+def test_a_failure_is_one_line_that_names_what_is_no_sentence() -> None:
+    assert reason(Failure("InputError", "give\nmore.")) == "give more."
+    assert reason(Failure("LMError", "no luck")) == "LMError: no luck"
+    assert reason(Failure("KeyError", "")) == "KeyError"
+
+
+def test_a_budget_ends_the_session_and_a_larger_one_resumes_it(tmp_path: Path) -> None:
+    items = [Job(name, tmp_path / name, usd=0.5, fails="bug" if name == "b" else "") for name in "abcd"]
+    told: list[Progress[str]] = []
+    ended = session(items, told, usd=1.0)
+    assert ended.contents[0] == "a" and isinstance(ended.contents[1], Failure), "what failed has cost, too"
+    assert ended.contents[2:] == [None, None]
+    assert ended.stopped == "$1.0000 of $1.0000 spent, 2 of 4 are left"
+    assert [progress.usd for progress in told] == [0.5, 1.0]
+    assert session(items, told, usd=1.0).stopped == "$1.0000 of $1.0000 spent, 3 of 4 are left"
+    assert len(told) == 2, "what is spent is remembered"
+    (tmp_path / "repaired").touch()
+    assert session(items, told, usd=9.0) == Session(["a", "b", "c", "d"], None)
+
+
+def test_a_journal_that_cannot_be_read_stops_no_other_job_but_no_budget_can_be_kept(tmp_path: Path) -> None:
+    items = [Job(name, tmp_path / name) for name in "ab"]
+    items[0].run()
+    (items[0].folder / "journal.jsonl").write_text("{\n{\n")
+    with pytest.raises(InputError, match="--budget-usd cannot be kept; leave it out"):
+        session(items, [], usd=1.0)
+    told: list[Progress[str]] = []
+    assert session(items, told).contents == ["a", "b"]
+    assert [progress.usd for progress in told] == [None]
+
+
+@pytest.mark.parametrize(
+    ("content", "usd", "left", "line"),
+    [
+        ("a", 0.5, 3725.0, "1/2  job x: came to a  ($0.5000, about 1 h 2 min left)"),
+        ("a", 0.0, 65.0, "1/2  job x: came to a  ($0, about 1 min 5 s left)"),
+        (Failure("ValueError", "no"), None, None, "1/2  job x: failed: ValueError: no  (price unknown)"),
+    ],
+)
+def test_each_job_is_told_in_one_line(
+    content: Any, usd: float | None, left: float | None, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tell(Progress(1, 2, Job("row", Path("x")), content, usd, left))
+    assert capsys.readouterr().err == f"{line}\n"
+
+
+def test_an_interruption_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: Job) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Job, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_all([Job("a", tmp_path)], [None], Here(), tell)

@@ -1,0 +1,88 @@
+"""Files of a run directory, written and read."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from pydantic import Field
+
+from ipo.experiments.run.files import Content, load, write_json, write_text
+from ipo.metrics.errors import InputError
+
+
+class Form(Content):
+    version: Literal[3] = Field(default=3, alias="schema")
+    name: str
+    ends: tuple[float, float] = (0.0, 1.0)
+
+
+def second(old: dict[str, Any]) -> dict[str, Any]:
+    return {"schema": 2, "title": old["label"]}
+
+
+def third(old: dict[str, Any]) -> dict[str, Any]:
+    return {"schema": 3, "name": old["title"].upper()}
+
+
+def test_a_model_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    write_json(tmp_path / "x.json", Form(name="ein schönes ☃", ends=(0.25, 0.5)))
+    assert load(Form, tmp_path / "x.json") == Form(name="ein schönes ☃", ends=(0.25, 0.5))
+    assert json.loads((tmp_path / "x.json").read_text()) == {
+        "schema": 3,
+        "name": "ein schönes ☃",
+        "ends": [0.25, 0.5],
+    }
+
+
+@pytest.mark.parametrize(
+    "old", [{"schema": 1, "label": "dog"}, {"schema": 2, "title": "dog"}, {"schema": 3, "name": "DOG"}]
+)
+def test_older_schemas_are_migrated_step_by_step(tmp_path: Path, old: dict[str, Any]) -> None:
+    write_json(tmp_path / "x.json", old)
+    assert load(Form, tmp_path / "x.json", {1: second, 2: third}).name == "DOG"
+
+
+@pytest.mark.parametrize(
+    ("content", "wrong"),
+    [
+        ({"schema": 1}, "label: field required"),
+        ({"schema": 2, "title": 3}, "'int' object has no attribute 'upper'"),
+        ({"schema": 4, "name": "dog"}, "schema: input should be 3"),
+        ({"schema": 3, "name": "dog", "more": 1}, "more: extra inputs are not permitted"),
+        ([], "it: input should be a valid dictionary"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(tmp_path: Path, content: Any, wrong: str) -> None:
+    (tmp_path / "x.json").write_text(json.dumps(content))
+    with pytest.raises(InputError) as raised:
+        load(Form, tmp_path / "x.json", {1: second, 2: third}, fix="throw it away")
+    assert str(raised.value).startswith(f"{tmp_path / 'x.json'} is not of the form that this version reads ({wrong}")
+    assert str(raised.value).endswith("; throw it away.")
+
+
+def test_a_file_is_written_whole_and_leaves_nothing_beside(tmp_path: Path) -> None:
+    write_json(tmp_path / "result.json", {"template": "a ☃ <CLASS>"})
+    write_json(tmp_path / "result.json", {"template": "ein schönes <CLASS>"})
+    assert [file.name for file in tmp_path.iterdir()] == ["result.json"]
+    assert "schönes" in (tmp_path / "result.json").read_text(encoding="utf-8")
+
+
+def test_a_failed_write_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_text(tmp_path / "result.json", "old")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(InputError, match=r"cannot write .*result\.json: No space left on device; make room"):
+        write_text(tmp_path / "result.json", "new")
+    assert (tmp_path / "result.json").read_text() == "old"
+
+
+def test_a_folder_that_is_gone_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="No such file or directory; make room or choose another --out"):
+        write_text(tmp_path / "gone" / "x", "text")

@@ -1,0 +1,136 @@
+"""The registry of strategies, and the controls: each changes what is shown, and nothing else."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ipo.metrics.errors import InputError
+from ipo.metrics.reward import Score
+from ipo.metrics.template import ANCHOR
+from ipo.programs.history import PromptHistory, ScoredTemplate
+from ipo.programs.strategies import STRATEGIES
+from ipo.programs.strategies.asking import HistorySettings
+from ipo.programs.strategies.base import Models, SearchState
+from ipo.programs.strategies.history import HistoryStrategy
+from ipo.programs.strategies.no_history import NoHistory
+from ipo.programs.strategies.shuffled import Shuffled
+from ipo.programs.strategies.small_model import SmallModelStrategy
+
+
+def state(entries: int = 12, seed: int = 3) -> SearchState:
+    def scored(template: str, value: float, step: int) -> ScoredTemplate:
+        hits = np.arange(100) < round(100 * value)
+        return ScoredTemplate(Score(template, value, 1 - value, hits, 1.0 - hits), step, "test")
+
+    history = PromptHistory(scored(ANCHOR, 0.3, -1))
+    for i in range(entries):
+        history.add(scored(f"number {i} <CLASS>", (i + 1) / 20, i))
+    return SearchState("pets", ("cat",), ("soft light",), None, entries, seed, 2, history)
+
+
+def test_the_history_shows_the_best_worst_first_with_the_initial_template_pinned() -> None:
+    shown = HistoryStrategy(size=4).look(state())
+    assert [row.template for row in shown.templates] == [ANCHOR, *(f"number {i} <CLASS>" for i in (9, 10, 11))]
+    assert [row.value for row in shown.templates] == [0.3, 0.5, 0.55, 0.6]
+    assert [row.loss for row in shown.templates] == pytest.approx([0.7, 0.5, 0.45, 0.4])
+    loose = HistoryStrategy(size=12, pin_initial=False, floor=0.4).look(state())
+    assert [row.value for row in loose.templates] == [0.4, 0.45, 0.5, 0.55, 0.6]
+    assert (shown.task, shown.descriptions, shown.class_names) == ("pets", ("soft light",), ("cat",))
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_without_history_nothing_of_it_is_shown(small: bool) -> None:
+    strategy = NoHistory.build(STRATEGIES.settings({"name": "no-history"}), Models(small=small))
+    shown = strategy.look(state())
+    assert shown.templates == ()
+    assert (shown.task, shown.descriptions) == ("pets", ("soft light",))
+
+
+def test_shuffled_scores_keep_templates_and_numbers_and_part_them() -> None:
+    honest = HistoryStrategy(size=100).look(state()).templates
+    control = Shuffled.build(HistorySettings(size=100), Models()).look(state()).templates
+    assert sorted(row.template for row in control) == sorted(row.template for row in honest)
+    assert sorted((row.value, row.loss) for row in control) == sorted((row.value, row.loss) for row in honest)
+    true = {row.template: row.value for row in honest}
+    assert sum(true[row.template] != row.value for row in control) > 6
+    # They are sorted by the score they are shown with: their order gives nothing away.
+    assert [row.value for row in control] == sorted(row.value for row in control)
+
+
+def test_shuffling_comes_before_the_best_are_picked() -> None:
+    """Else the pick would tell which templates are good, whatever numbers stand beside them."""
+    picked = set()
+    for seed in range(40):
+        rows = Shuffled.build(HistorySettings(size=3), Models()).look(state(seed=seed)).templates
+        assert max(row.value for row in rows) == 0.6  # the best score is shown …
+        picked |= {row.template for row in rows}
+    assert len(picked) == 13  # … beside any template
+
+
+def test_shuffling_is_drawn_from_the_steps_seed_alone() -> None:
+    strategy = Shuffled.build(HistorySettings(size=5), Models())
+    first = strategy.look(state(seed=1))
+    random.seed(99)
+    assert strategy.look(state(seed=1)) == first
+    assert strategy.look(state(seed=2)) != first
+
+
+def test_the_true_history_is_never_changed() -> None:
+    given = state()
+    before = list(given.history)
+    Shuffled.build(HistorySettings(), Models()).look(given)
+    assert list(given.history) == before
+
+
+def test_small_models_are_asked_in_their_own_way_by_every_strategy() -> None:
+    assert isinstance(STRATEGIES.build({"name": "history"}, Models(small=True)), SmallModelStrategy)
+    for name in ("no-history", "shuffled"):
+        inner = STRATEGIES.build({"name": name}, Models(small=True)).inner
+        assert isinstance(inner, SmallModelStrategy)
+        assert type(STRATEGIES.build({"name": name}, Models()).inner) is HistoryStrategy
+
+
+def test_every_strategy_says_what_it_is() -> None:
+    assert list(STRATEGIES) == ["history", "no-history", "shuffled", "list"]
+    assert {name: STRATEGIES.find(name).needs_lm for name in STRATEGIES} == {
+        "history": True,
+        "no-history": True,
+        "shuffled": True,
+        "list": False,
+    }
+
+
+def test_settings_are_the_strategys_own_and_complete() -> None:
+    assert STRATEGIES.complete("history") == {"name": "history", "size": 12, "pin_initial": True, "floor": 0.0}
+    assert STRATEGIES.complete({"size": 3})["size"] == 3
+    assert STRATEGIES.complete("no-history") == {"name": "no-history"}
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ("histry", r"there is no strategy 'histry' \(did you mean history\?\); there are: history, no-history"),
+        ({"name": "history", "sze": 3}, "has no setting 'sze'; did you mean strategy.size"),
+        ({"name": "no-history", "size": 3}, "has no setting 'size'; it has none"),
+        (
+            {"name": "history", "size": -1},
+            "strategy.size in the strategy 'history' is wrong.*than or equal to 0",
+        ),
+        ({"name": "history", "floor": -0.5}, "strategy.floor in the strategy 'history' is wrong"),
+        ("list", "needs strategy.file=VALUE"),
+        ({"name": 7}, "there is no strategy 7"),
+    ],
+)
+def test_what_a_strategy_has_not_is_one_sentence(choice: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        STRATEGIES.complete(choice)
+
+
+def test_a_list_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot read the templates in"):
+        STRATEGIES.build({"name": "list", "file": str(tmp_path / "none.txt")}, Models())

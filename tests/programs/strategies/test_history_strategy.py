@@ -1,0 +1,143 @@
+"""The paper's strategy: what is asked of a language model, and what of its answers gets through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import dspy
+import pytest
+from dspy.lm15 import AuthError
+
+from ipo.metrics.template import problem
+from ipo.programs.admission import Desk
+from ipo.programs.settings import SearchSettings
+from ipo.programs.strategies.base import Expected, Shown, ShownTemplate
+from ipo.programs.strategies.history import HistoryStrategy
+
+Make = Callable[..., tuple[Any, Any]]
+AsList = Callable[..., str]
+
+
+def ask(lm: Any, count: int = 2, known: tuple[str, ...] = ()) -> Desk:
+    def refuse(template: str) -> str | None:
+        return "it is already known" if template in known else problem(template)
+
+    desk = Desk(refuse, count, seed=0, looking=lambda templates: [])
+    rows = [ShownTemplate("a photo of a <CLASS>.", 0.3, 1.0)]
+    HistoryStrategy(lm).ask(Shown("pictures of pets", descriptions=["soft light"], templates=rows), desk)
+    return desk
+
+
+def test_all_templates_come_from_one_call(scripted: Make, as_list: AsList) -> None:
+    lm, engine = scripted(as_list("a sketch of a <CLASS>.", "a drawing of a <CLASS>."))
+    answer = ask(lm)
+    assert answer.accepted == ["a sketch of a <CLASS>.", "a drawing of a <CLASS>."]
+    assert len(engine.requests) == 1
+
+
+def test_the_request_holds_task_description_history_and_count(scripted: Make, as_list: AsList) -> None:
+    lm, engine = scripted(as_list("a <CLASS>.", "the <CLASS>."))
+    ask(lm)
+    text = "".join(part.text for message in engine.requests[0].messages for part in message.parts)
+    for needed in ("pictures of pets", "soft light", "accuracy 30.00 %, loss 1.0000: a photo of a <CLASS>.", "2"):
+        assert needed in text
+
+
+def test_refused_templates_are_told_once_with_the_reason(scripted: Make, as_list: AsList) -> None:
+    lm, engine = scripted(as_list("no slot here", "a <CLASS>."), as_list("the <CLASS>."))
+    answer = ask(lm)
+    assert answer.accepted == ["a <CLASS>.", "the <CLASS>."]
+    assert [r.reason for r in answer.rejected] == ["it has no <CLASS> slot"]
+    second = "".join(part.text for message in engine.requests[1].messages for part in message.parts)
+    assert "no slot here (it has no <CLASS> slot)" in second
+
+
+def test_it_asks_at_most_twice(scripted: Make, as_list: AsList) -> None:
+    lm, engine = scripted(as_list("bad", "worse"), as_list("still bad"), as_list("a <CLASS>."))
+    assert ask(lm).accepted == []
+    assert len(engine.requests) == 2
+
+
+def test_a_reply_cut_by_the_token_limit_loses_only_its_last_item(scripted: Make, as_list: AsList) -> None:
+    lm, _ = scripted('[[ ## templates ## ]]\n["a <CLASS>.", "the <CLASS> in dar…', as_list("one <CLASS>."))
+    assert ask(lm).accepted == ["a <CLASS>.", "one <CLASS>."]
+
+
+def test_prose_is_asked_for_again(scripted: Make, as_list: AsList) -> None:
+    # ChatAdapter tries JSON once more by itself, so prose costs two calls before our own second try.
+    lm, engine = scripted("Sure! Here are ideas.", "I would try a sketch.", as_list("a <CLASS>.", "the <CLASS>."))
+    answer = ask(lm)
+    assert len(answer.accepted) == 2
+    assert len(engine.requests) == 3
+    assert answer.rejected[0].reason == "the answer was not a list of templates"
+
+
+def test_garbage_for_ever_gives_nothing_and_no_error(scripted: Make) -> None:
+    lm, _ = scripted(*["%$§"] * 10)
+    assert ask(lm).accepted == []
+
+
+def test_more_than_asked_for_are_left_out(scripted: Make, as_list: AsList) -> None:
+    lm, _ = scripted(as_list(*[f"a {word} <CLASS>." for word in ("red", "blue", "green", "grey")]))
+    answer = ask(lm, count=2)
+    assert answer.accepted == ["a red <CLASS>.", "a blue <CLASS>."]
+    assert len(answer.rejected) == 2
+
+
+def test_known_and_repeated_templates_are_refused(scripted: Make, as_list: AsList) -> None:
+    lm, _ = scripted(as_list("a <CLASS>.", "A  <CLASS>", "old <CLASS>."), as_list())
+    answer = ask(lm, count=3, known=("old <CLASS>.",))
+    assert answer.accepted == ["a <CLASS>."]
+    assert {r.reason for r in answer.rejected} == {"it repeats another answer", "it is already known"}
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "<CLASS>" + "x" * 5000,
+        "a <CLASS> \x1b[31m",
+        "<b>a</b> <CLASS>",
+        "a <CLASS> <end_of_text>",
+        "{0} __import__('os')",
+    ],
+)
+def test_hostile_templates_never_get_through(hostile: str, scripted: Make, as_list: AsList) -> None:
+    lm, _ = scripted(as_list(hostile), as_list(hostile))
+    answer = ask(lm, count=1)
+    assert answer.accepted == []
+    assert all(len(r.template) <= 300 for r in answer.rejected)
+
+
+def test_an_unreachable_model_is_an_error_not_an_empty_step(scripted: Make) -> None:
+    lm, _ = scripted(AuthError("no"))
+    with pytest.raises(dspy.LMError):
+        ask(lm)
+
+
+def test_a_forecast_counts_a_call_a_step_and_grows_with_what_is_shown() -> None:
+    def tokens(size: int, described: int = 0, **settings: Any) -> Any:
+        return HistoryStrategy(size=size).forecast(Expected(SearchSettings(**settings), "pictures of pets", described))
+
+    ten, twenty = tokens(10, steps=7), tokens(20, steps=7)
+    assert ten.calls == twenty.calls == 7
+    line = len("accuracy 50.00 %, loss 1.0000: a photo of a <CLASS> on a plain background.\n") / 4
+    assert twenty.tokens_in - ten.tokens_in == pytest.approx(7 * 10 * line, rel=0.02)
+    assert tokens(10, described=400, steps=7).tokens_in - ten.tokens_in == pytest.approx(7 * 100, rel=0.02)
+    assert tokens(10, steps=7, candidates_per_step=6).tokens_out - ten.tokens_out == 7 * 18
+
+
+def test_each_step_and_each_try_has_an_answer_of_its_own_in_dspys_cache(scripted: Make, as_list: AsList) -> None:
+    replies = [as_list("no slot"), as_list("a <CLASS>."), as_list("no slot"), as_list("the <CLASS>.")]
+    lm, engine = scripted(*replies)
+    before = dspy.cache
+    try:
+        dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=True)
+        lm.cache = True
+        for seed in (2, 3, 2):
+            desk = Desk(problem, 1, seed=seed, looking=lambda templates: [])
+            HistoryStrategy(lm).ask(Shown("pictures of pets"), desk)
+    finally:
+        dspy.cache = before
+    assert len(engine.requests) == 4  # the third search is the first again
+    assert desk.accepted == ["a <CLASS>."]

@@ -1,0 +1,87 @@
+"""How the strategy for small models asks: one template at a time, with seeds, bans and tries; a scripted engine."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ipo.metrics.template import problem
+from ipo.programs.admission import Desk
+from ipo.programs.settings import SearchSettings
+from ipo.programs.strategies.base import Expected, Shown, ShownTemplate
+from ipo.programs.strategies.small_model import TRIES_EACH, SmallModelStrategy
+from ipo.programs.strategies.small_text import words_to_ban
+
+Make = Callable[..., tuple[Any, Any]]
+ROWS = [ShownTemplate("a photo of a <CLASS>.", 0.3, 1.0), ShownTemplate("a wild sketch of a <CLASS>.", 0.4, 0.9)]
+
+
+def ask(lm: Any, count: int = 2, seed: int = 7, class_names: tuple[str, ...] = ("cat", "black bear")) -> Desk:
+    desk = Desk(problem, count, seed=seed, looking=lambda templates: [])
+    SmallModelStrategy(lm).ask(Shown("pictures of pets", class_names, ["soft light\nand grey"], ROWS), desk)
+    return desk
+
+
+def test_each_template_is_asked_for_alone_until_there_are_enough(scripted: Make) -> None:
+    lm, engine = scripted("a dark <CLASS> at night.", "an old <CLASS> on paper.", "never asked for <CLASS>.")
+    assert ask(lm).accepted == ["a dark <CLASS> at night.", "an old <CLASS> on paper."]
+    assert len(engine.requests) == 2
+
+
+def test_what_is_refused_is_asked_for_again_and_only_so_often(scripted: Make) -> None:
+    lm, engine = scripted(*["no slot here at all."] * 20)
+    desk = ask(lm, count=2)
+    assert desk.accepted == []
+    assert len(engine.requests) == 2 * TRIES_EACH
+    assert {rejection.reason for rejection in desk.rejected} == {"it has no <CLASS> slot"}
+
+
+def test_a_cut_or_empty_reply_costs_a_try_and_is_no_rejection(scripted: Make) -> None:
+    lm, engine = scripted("a photo of…", "", "a dark <CLASS> at night.")
+    desk = ask(lm, count=1)
+    assert (desk.accepted, desk.rejected, len(engine.requests)) == (["a dark <CLASS> at night."], [], 3)
+
+
+def test_poor_templates_are_refused_with_the_reason(scripted: Make) -> None:
+    lm, _ = scripted("a photo of a photo of <CLASS>.", "a <CLASS> beside a black bear.", "a dark <CLASS> at night.")
+    desk = ask(lm, count=1)
+    assert [rejection.reason for rejection in desk.rejected] == [
+        "it says 'photo' twice",
+        "it names the class 'black bear'",
+    ]
+    assert desk.accepted == ["a dark <CLASS> at night."]
+
+
+def test_seeds_and_bans_of_a_step_follow_from_its_seed(scripted: Make) -> None:
+    lm, engine = scripted("a dark <CLASS> at night.", "an old <CLASS> on paper.")
+    ask(lm, seed=11)
+    rng = random.Random(11)
+    known, accepted = [row.template for row in ROWS], ["a dark <CLASS> at night."]
+    for request, before in zip(engine.requests, ([], accepted), strict=True):
+        seed = rng.getrandbits(31)
+        bans = words_to_ban(known, before, rng, always=["cat"])  # of longer names the words may describe
+        assert request.config.seed == seed
+        assert request.config.extensions["logit_bias"][2:] == bans
+        assert [" cat", -5.0] in bans and [" bear", -5.0] not in bans
+    lm, other = scripted("a dark <CLASS> at night.", "an old <CLASS> on paper.")
+    ask(lm, seed=12)
+    assert other.requests[0].config.seed != engine.requests[0].config.seed
+
+
+def test_the_question_shows_task_descriptions_and_history(scripted: Make) -> None:
+    lm, engine = scripted("a dark <CLASS> at night.")
+    ask(lm, count=1)
+    (text,) = [part.text for part in engine.requests[0].messages[-1].parts]
+    assert "Task: pictures of pets" in text
+    assert "- soft light\n- and grey" in text
+    assert "30.0  a photo of a <CLASS>.\n40.0  a wild sketch of a <CLASS>." in text
+
+
+def test_a_forecast_counts_a_call_for_each_template_and_some_again() -> None:
+    forecast = SmallModelStrategy().forecast(Expected(SearchSettings(steps=10, candidates_per_step=4), "pets"))
+    assert forecast.calls == 52
+    assert forecast.tokens_in == pytest.approx(52 * 420)
+    assert forecast.tokens_out == 52 * 18

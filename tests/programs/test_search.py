@@ -1,0 +1,406 @@
+"""The loop: what is asked, scored, remembered, chosen. The rewards are small tables, so that every number is known."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ipo.metrics.errors import InputError
+from ipo.metrics.reward import Score
+from ipo.metrics.statistics import accuracy_interval, mean_interval
+from ipo.metrics.template import ANCHOR
+from ipo.programs.lm.ledger import BudgetReached
+from ipo.programs.record.journal import Journal
+from ipo.programs.record.score_keeper import ScoreKeeper
+from ipo.programs.search import LOOKED_AT_ONCE, MAX_EMPTY_STEPS, NothingUsable, SearchResult, Step, search
+from ipo.programs.selection import FINALISTS
+from ipo.programs.settings import SearchSettings
+from ipo.programs.strategies.asking import HistorySettings
+from ipo.programs.strategies.base import Desk, Expected, Forecast, Models, SearchState, Shown, ShownTemplate, Strategy
+from ipo.programs.strategies.given import GivenTemplates
+
+N = 20
+
+
+@dataclass(frozen=True)
+class Units:
+    """One part of the units; `groups` and `labels` as a reward would give them."""
+
+    name: str
+    groups: Sequence[str] | None = None
+    labels: Any = None
+
+
+class TableReward:
+    """Of N units, as many are right as a table says for a template and a part; others score one."""
+
+    class_names = ("cat", "dog")
+
+    def __init__(self, **right: dict[str, int]) -> None:
+        self.right = right
+        self.asked: list[tuple[str, str]] = []
+
+    def problem(self, template: str) -> str | None:
+        return None if "<CLASS>" in template else "it has no slot"
+
+    def examples(self, examples: Sequence[Any]) -> Units:
+        raise AssertionError("the loop gets units")
+
+    def score(self, templates: Sequence[str], units: Units) -> list[Score]:
+        self.asked += [(units.name, template) for template in templates]
+        return [self._score(template, self.right.get(units.name, {}).get(template, 1)) for template in templates]
+
+    def _score(self, template: str, right: int) -> Score:
+        hits = np.arange(N) < right
+        losses = np.where(hits, 0.1, 2.0)
+        return Score(template, float(hits.mean()), float(losses.mean()), hits, losses)
+
+
+Ask = Callable[[Shown, Desk, int], None]
+
+
+class Doing:
+    """A strategy that does what a function does, and keeps what it was given."""
+
+    needs_lm = True
+    Settings = HistorySettings
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self.states: list[SearchState] = []
+        self.desks: list[Desk] = []
+
+    @classmethod
+    def build(cls, settings: Any, models: Models) -> Strategy:
+        raise AssertionError("it is made by hand")
+
+    def look(self, state: SearchState) -> Shown:
+        self.states.append(state)
+        rows = [ShownTemplate(entry.template, entry.value, entry.loss) for entry in state.history]
+        return Shown(state.task, state.class_names, state.descriptions, rows)
+
+    def ask(self, shown: Shown, desk: Desk) -> None:
+        self.desks.append(desk)
+        self._ask(shown, desk, len(self.desks) - 1)
+
+    def forecast(self, expected: Expected) -> Forecast:
+        return Forecast()
+
+
+def admitting(steps: Sequence[Iterable[str]]) -> Doing:
+    def ask(shown: Shown, desk: Desk, number: int) -> None:
+        for template in steps[number] if number < len(steps) else ():
+            desk.admit(template)
+
+    return Doing(ask)
+
+
+def run(reward: TableReward, strategy: Strategy, selection: bool = True, **more: Any) -> SearchResult:
+    settings = {"steps": 3, "patience": None, **more.pop("settings", {})}
+    held_back = Units("selection") if selection else None
+    return search(SearchSettings(**settings), reward, strategy, Units("search"), held_back, **more)
+
+
+def test_the_winner_is_chosen_on_the_held_back_units_and_not_on_those_searched() -> None:
+    reward = TableReward(
+        search={"lucky <CLASS>": 18, "good <CLASS>": 10}, selection={"lucky <CLASS>": 2, "good <CLASS>": 15}
+    )
+    found = run(reward, admitting([["lucky <CLASS>", "good <CLASS>"]]))
+    assert found.history.best.template == "lucky <CLASS>"
+    assert (found.history.initial.step, found.history.best.step) == (-1, 0)
+    assert found.choice.template == "good <CLASS>"
+    assert found.choice.gain == pytest.approx((15 - 1) / N)
+    assert {part for part, template in reward.asked if template == ANCHOR} == {"search", "selection"}
+
+
+def test_the_finalists_are_the_ten_best_of_the_search() -> None:
+    templates = [f"number {i} <CLASS>" for i in range(15)]
+    reward = TableReward(search={template: 2 + i for i, template in enumerate(templates)})
+    run(reward, admitting([templates]), settings={"candidates_per_step": 15})
+    held_back = [template for part, template in reward.asked if part == "selection"]
+    assert held_back == [ANCHOR, *templates[::-1][:FINALISTS]]
+
+
+@pytest.mark.parametrize(
+    ("units", "expected"),
+    [
+        (Units("search"), lambda hits: accuracy_interval(hits)),
+        (Units("search", groups=["a", "b"] * 10), lambda hits: accuracy_interval(hits, ["a", "b"] * 10)),
+        (
+            Units("search", groups=[str(i) for i in range(N)], labels=np.arange(N) % 4),
+            lambda hits: accuracy_interval(hits, [i % 4 for i in range(N)]),
+        ),
+        (  # variants of one picture count before its class
+            Units("search", groups=["a", "b"] * 10, labels=np.arange(N) % 4),
+            lambda hits: accuracy_interval(hits, ["a", "b"] * 10),
+        ),
+        (Units("search", labels=np.arange(N) % 4), lambda hits: accuracy_interval(hits, [i % 4 for i in range(N)])),
+        (Units("search", labels=np.arange(3)), lambda hits: accuracy_interval(hits)),  # of pictures, not of units
+    ],
+)
+def test_a_steps_interval_is_that_of_its_best_template(units: Units, expected: Any) -> None:
+    reward = TableReward(search={"good <CLASS>": 12})
+    found = search(SearchSettings(steps=1), reward, admitting([["good <CLASS>"]]), units)
+    first, second = found.steps
+    assert tuple(first.interval) == tuple(expected(np.arange(N) < 1))
+    assert tuple(second.interval) == tuple(expected(np.arange(N) < 12))
+    assert 0 < second.interval.low < 0.6 < second.interval.high < 1
+
+
+def test_units_that_are_numbers_get_the_interval_of_a_mean() -> None:
+    class Halves(TableReward):
+        def _score(self, template: str, right: int) -> Score:
+            hits = np.where(np.arange(N) < right, 0.75, 0.25)
+            return Score(template, float(hits.mean()), 1.0, hits, 1 - hits)
+
+    found = search(SearchSettings(steps=1), Halves(), admitting([]), Units("search"))
+    assert tuple(found.steps[0].interval) == tuple(mean_interval(np.where(np.arange(N) < 1, 0.75, 0.25)))
+
+
+def test_a_strategy_is_told_everything_and_each_step_has_its_own_seed() -> None:
+    reward = TableReward(search={"good <CLASS>": 12})
+    strategy = admitting([["good <CLASS>"], ["other <CLASS>"]])
+    units = Units("search", labels=np.arange(N))
+    settings = SearchSettings(steps=3, seed=5, candidates_per_step=2)
+    search(settings, reward, strategy, units, task="pets", describe=lambda: ["soft light"])
+    state = strategy.states[1]
+    assert (state.task, tuple(state.class_names), state.descriptions) == ("pets", ("cat", "dog"), ("soft light",))
+    assert (state.step, state.count, strategy.desks[1].count) == (1, 2, 2)
+    assert state.labels is units.labels
+    entry = state.history.best
+    assert entry.template == "good <CLASS>" and entry.score.hits.tolist() == [True] * 12 + [False] * 8
+    seeds = [state.seed for state in strategy.states]
+    expected = [int.from_bytes(hashlib.sha256(f"5|{step}".encode()).digest()[:4], "big") >> 1 for step in range(3)]
+    assert seeds == expected == [desk.seed for desk in strategy.desks]
+
+
+def test_the_desk_takes_in_only_what_is_valid_new_and_wanted() -> None:
+    answers: list[str | None] = []
+
+    def ask(shown: Shown, desk: Desk, number: int) -> None:
+        for text in (
+            "1. good <CLASS>",
+            "no slot",
+            "Good  <CLASS>!",
+            "A PHOTO of a <CLASS>",
+            7,
+            "two <CLASS>",
+            "three <CLASS>",
+        ):
+            answers.append(desk.admit(text))
+        answers.append(desk.admit("fine <CLASS>", extra=lambda template: "it is dull"))
+
+    strategy = Doing(ask)
+    found = run(TableReward(), strategy, settings={"steps": 1, "candidates_per_step": 2})
+    assert answers == [
+        None,
+        "it has no slot",
+        "it repeats another answer",
+        "it is already known",
+        "it has no slot",
+        None,
+        "more templates came than were asked for",
+        "it is dull",
+    ]
+    assert [entry.template for entry in found.steps[1].scored] == ["good <CLASS>", "two <CLASS>"]
+    assert [rejection.reason for rejection in found.steps[1].rejected] == [answer for answer in answers if answer]
+    assert strategy.desks[0].missing == 0
+    assert strategy.desks[0].refusals[0] == "no slot (it has no slot)"
+
+
+def test_what_a_person_wrote_is_taken_as_it_is() -> None:
+    found = run(TableReward(), GivenTemplates(['"quoted" <CLASS>', "no slot", "1. first <CLASS>"]))
+    assert [entry.template for entry in found.steps[1].scored] == ['"quoted" <CLASS>', "1. first <CLASS>"]
+    assert [rejection.template for rejection in found.steps[1].rejected] == ["no slot"]
+
+
+def test_a_list_is_handed_in_step_by_step_and_ends_the_search() -> None:
+    templates = [f"number {i} <CLASS>" for i in range(5)]
+    strategy = GivenTemplates(templates)
+    settings = {"steps": 9, "candidates_per_step": 2, "patience": 1}
+    found = run(TableReward(), strategy, settings={**settings, "patience": None})
+    assert [[entry.template for entry in step.scored] for step in found.steps[1:]] == [
+        templates[:2],
+        templates[2:4],
+        templates[4:],
+    ]
+    assert (found.ended, found.stopped, found.proposed) == ("the list of templates is used up", None, 5)
+    again = run(TableReward(), strategy, settings={**settings, "patience": None})
+    assert [step.record() for step in again.steps] == [step.record() for step in found.steps]
+
+
+def test_a_search_says_why_it_ended() -> None:
+    three = [[f"step {i} <CLASS>"] for i in range(3)]
+    assert run(TableReward(), admitting(three)).ended == "all 3 steps were done"
+    patient = run(TableReward(), admitting(three), settings={"patience": 2})
+    assert patient.ended == "nothing better came in 2 steps" and len(patient.steps) == 3
+
+
+def test_patience_counts_from_the_last_better_template() -> None:
+    reward = TableReward(search={"a <CLASS>": 5, "c <CLASS>": 7})
+    steps = [["a <CLASS>"], ["b <CLASS>"], ["c <CLASS>"], ["d <CLASS>"], ["e <CLASS>"], ["f <CLASS>"]]
+    found = run(reward, admitting(steps), settings={"steps": 6, "patience": 2})
+    assert [step.number for step in found.steps] == [-1, 0, 1, 2, 3, 4]
+
+
+def test_a_model_that_gives_nothing_more_ends_the_search_with_what_there_is() -> None:
+    reward = TableReward(search={"good <CLASS>": 12}, selection={"good <CLASS>": 12})
+    found = run(reward, admitting([["good <CLASS>"], *[["no slot"]] * 20]), settings={"steps": 20})
+    assert found.choice.template == "good <CLASS>"
+    assert found.ended.startswith(
+        f"the language model gave no usable template in {MAX_EMPTY_STEPS} steps in a row (it "
+    )
+    assert len(found.steps) == 1 + 1 + MAX_EMPTY_STEPS
+    assert found.stopped is None
+
+
+def test_a_model_that_never_gives_anything_is_a_failure() -> None:
+    with pytest.raises(NothingUsable, match=r"it has no slot.*try another model"):
+        run(TableReward(), admitting([["no slot"]] * 20), settings={"steps": 20})
+
+
+def test_one_useful_step_resets_the_count_of_empty_ones() -> None:
+    empty: list[list[str]] = [[]] * (MAX_EMPTY_STEPS - 1)
+    steps = [["a <CLASS>"], *empty, ["b <CLASS>"], *empty]
+    found = run(TableReward(), admitting(steps), settings={"steps": len(steps)})
+    assert found.ended == f"all {len(steps)} steps were done"
+
+
+def test_a_budget_ends_with_what_there_is() -> None:
+    def ask(shown: Shown, desk: Desk, number: int) -> None:
+        if number == 1:
+            raise BudgetReached("no more")
+        desk.admit("good <CLASS>")
+
+    reward = TableReward(search={"good <CLASS>": 12}, selection={"good <CLASS>": 12})
+    found = run(reward, Doing(ask))
+    assert (found.stopped, found.ended, found.choice.template) == ("no more", "no more", "good <CLASS>")
+    assert found.proposed == 1
+
+
+def test_a_budget_that_describing_uses_up_leaves_the_initial_template() -> None:
+    def describe() -> list[str]:
+        raise BudgetReached("nothing left")
+
+    found = run(TableReward(), admitting([["a <CLASS>"]]), describe=describe)
+    assert (found.stopped, found.choice.template, len(found.steps)) == ("nothing left", ANCHOR, 1)
+
+
+def test_an_initial_template_that_the_reward_refuses_is_bad_input() -> None:
+    class Picky(TableReward):
+        def problem(self, template: str) -> str | None:
+            return "it is too long"
+
+    with pytest.raises(InputError, match=r"'a photo of a <CLASS>\.' cannot be used: it is too long\."):
+        run(Picky(), admitting([]))
+
+
+def test_steps_are_told_as_they_end() -> None:
+    told: list[Step] = []
+    found = run(TableReward(), admitting([["a <CLASS>"], ["b <CLASS>"]]), on_step=told.append)
+    assert tuple(told) == found.steps
+    assert json.loads(json.dumps([step.record() for step in told]))[1]["scored"][0]["template"] == "a <CLASS>"
+
+
+# Looking at templates without proposing them.
+
+
+def looking(chunks: Sequence[Sequence[str]], then: Sequence[str] = ()) -> tuple[Doing, list[list[Score]]]:
+    seen: list[list[Score]] = []
+
+    def ask(shown: Shown, desk: Desk, number: int) -> None:
+        if number < len(chunks):
+            seen.append(desk.look_at(chunks[number]))
+        for template in then:
+            desk.admit(template)
+
+    return Doing(ask), seen
+
+
+def test_looking_scores_on_the_search_units_alone_and_leaves_the_history(tmp_path: Path) -> None:
+    reward = TableReward(search={"best <CLASS>": 15, "fair <CLASS>": 9})
+    strategy, seen = looking([["fair <CLASS>", "no slot", "best <CLASS>"]], then=["other <CLASS>"])
+    journal = Journal(tmp_path)
+    found = run(reward, strategy, settings={"steps": 1}, record=ScoreKeeper(journal, reward))
+    journal.close()
+    assert [(score.template, score.value) for score in seen[0]] == [("fair <CLASS>", 9 / N), ("best <CLASS>", 15 / N)]
+    assert ("selection", "best <CLASS>") not in reward.asked
+    assert "best <CLASS>" not in found.history
+    assert (found.looked_at, found.proposed, found.steps[1].looked_at) == (2, 1, 2)
+    events = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
+    assert events[0]["scores"][0]["hits"] == "1" + 19 * "0"
+    (looked,) = [event for event in events if event["type"] == "looked"]
+    assert looked["count"] == 2 and looked["step"] == 0
+    assert [row["template"] for row in looked["best"]] == ["best <CLASS>", "fair <CLASS>"]
+    assert looked["digest"] == hashlib.sha256(b"fair <CLASS>\nbest <CLASS>").hexdigest()[:32]
+
+
+def test_looks_are_limited_by_a_count_over_the_whole_search() -> None:
+    first, second = [[f"{word} {i} <CLASS>" for i in range(6)] for word in ("one", "two")]
+    strategy, seen = looking([first, second], then=["other <CLASS>"])
+    found = run(TableReward(), strategy, settings={"steps": 2, "looks": 8})
+    assert [len(scores) for scores in seen] == [6, 2]
+    assert [score.template for score in seen[1]] == second[:2]
+    assert found.looked_at == 8
+
+
+def test_limits_are_checked_between_chunks_and_what_was_looked_at_is_on_record(tmp_path: Path) -> None:
+    templates = [f"number {i} <CLASS>" for i in range(2 * LOOKED_AT_ONCE + 1)]
+    strategy, seen = looking([templates])
+    checks: list[int] = []
+
+    def check() -> None:
+        checks.append(1)
+        if len(checks) == 3:
+            raise BudgetReached("the time is up")
+
+    reward, journal = TableReward(), Journal(tmp_path)
+    found = run(reward, strategy, record=ScoreKeeper(journal, reward), check_limits=check)
+    journal.close()
+    assert (found.stopped, seen, len(checks)) == ("the time is up", [], 3)
+    events = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
+    assert [event["count"] for event in events if event["type"] == "looked"] == [LOOKED_AT_ONCE] * 2
+
+
+def test_what_was_shown_is_on_record_before_anything_is_asked(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    shown_then: list[list[dict[str, Any]]] = []
+
+    def ask(shown: Shown, desk: Desk, number: int) -> None:
+        events = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
+        shown_then.append([event for event in events if event["type"] == "shown"])
+        desk.admit(f"number {number} <CLASS>")
+
+    reward = TableReward()
+    run(reward, Doing(ask), settings={"steps": 2}, record=ScoreKeeper(journal, reward))
+    journal.close()
+    assert [len(events) for events in shown_then] == [1, 2]
+    rows = shown_then[1][1]["rows"]
+    assert [row["template"] for row in rows] == [ANCHOR, "number 0 <CLASS>"]
+    assert rows[0]["value"] == 1 / N and rows[0]["loss"] == pytest.approx((0.1 + 19 * 2.0) / N)
+
+
+def test_a_resumed_search_writes_nothing_twice_and_ends_the_same(tmp_path: Path) -> None:
+    def strategy() -> Doing:
+        return looking([["x <CLASS>", "y <CLASS>"]] * 2, then=["other <CLASS>"])[0]
+
+    def once() -> SearchResult:
+        reward, journal = TableReward(), Journal(tmp_path)
+        try:
+            return run(reward, strategy(), settings={"steps": 2}, record=ScoreKeeper(journal, reward))
+        finally:
+            journal.close()
+
+    first = once()
+    written = (tmp_path / "journal.jsonl").read_text()
+    again = once()
+    assert (tmp_path / "journal.jsonl").read_text() == written
+    assert [step.record() for step in again.steps] == [step.record() for step in first.steps]
+    assert again.choice == first.choice

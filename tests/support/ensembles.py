@@ -1,0 +1,12 @@
+"""The score of several templates as one classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ipo.metrics.reward import ClipReward, EncodedPictures, Score, class_embeddings
+
+
+def ensemble_score(reward: ClipReward, weighted: Sequence[tuple[str, float]], pictures: EncodedPictures) -> Score:
+    """Score the weighted mean of class embeddings."""
+    return reward.score_embeddings("ensemble", class_embeddings(reward.clip, weighted, reward.class_names), pictures)
