@@ -1,4 +1,4 @@
-"""Calibration: whether a classifier that is 80 % sure is right 80 % of the time, and the one number that mends it."""
+"""Calibration: whether a classifier that is 80 % sure is right 80 % of the time, and the one number that repairs it."""
 
 from __future__ import annotations
 

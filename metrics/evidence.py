@@ -26,7 +26,7 @@ from ipo.metrics.statistics import (
 )
 
 
-class Part(NamedTuple):
+class Crossed(NamedTuple):
     """One set of pictures under several seeds.
 
     `values` float (seeds, pictures): hits, or differences of hits, perhaps weighted; `groups` one name per picture, or
@@ -88,7 +88,7 @@ def combine(variances: Sequence[Variance], divisor: float = 1.0) -> Variance:
     return Variance(total / divisor**2, total**2 / weight)
 
 
-def spread(parts: Sequence[Part]) -> Spread:
+def spread(parts: Sequence[Crossed]) -> Spread:
     """Split the variance of `sum of the parts' means` into that of pictures and that of seeds.
 
     Args:
@@ -110,7 +110,7 @@ def spread(parts: Sequence[Part]) -> Spread:
     return Spread(np.asarray(per_seed, dtype=np.float64), combine(pictures), _over_seeds(per_seed))
 
 
-def accuracy_over_seeds(part: Part, level: float = 0.95) -> Interval:
+def accuracy_over_seeds(part: Crossed, level: float = 0.95) -> Interval:
     """Interval of an accuracy averaged over seeds: Wilson's on the effective sample size p(1-p)/variance.
 
     With one seed this is `statistics.accuracy_interval`: it then covers the choice of pictures alone.
@@ -130,7 +130,7 @@ def accuracy_over_seeds(part: Part, level: float = 0.95) -> Interval:
     return wilson(p, p * (1 - p) / total, _half_width(variances, 1 - level) / math.sqrt(total))
 
 
-def paired_effect(parts: Sequence[Part], mean: float | None = None) -> Effect:
+def paired_effect(parts: Sequence[Crossed], mean: float | None = None) -> Effect:
     """Compare two methods on the same pictures under the same seeds, in one data set.
 
     The interval is t with the variance of pictures and seeds. p is the larger of that t test's and, for one plain set
@@ -214,7 +214,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def verdict(other: str, effect: Effect, corrected: float, comparisons: int) -> str:
-    """Word a comparison; accuracies are fractions, the words say points.
+    """Format a comparison; accuracies are fractions, the words say points.
 
     Args:
         other: what was compared with.
@@ -225,7 +225,7 @@ def verdict(other: str, effect: Effect, corrected: float, comparisons: int) -> s
         return f"the same templates as {other}, so no gain over it"
     size = f"{points(effect.mean)} points [{points(effect.low)}, {points(effect.high)}]"
     number = "1 comparison" if comparisons == 1 else f"{comparisons} comparisons"
-    p = f"{worded_p(corrected)} after correction for {number}"
+    p = f"{format_p(corrected)} after correction for {number}"
     if corrected <= ALPHA and effect.mean > 0:
         return f"a gain over {other} of {size}, {p}"
     if corrected <= ALPHA and effect.mean < 0:
@@ -238,7 +238,7 @@ def verdict(other: str, effect: Effect, corrected: float, comparisons: int) -> s
 
 
 def points(value: float) -> str:
-    """Word a difference in percentage points, with its sign; never -0.00.
+    """Format a difference in percentage points, with its sign; never -0.00.
 
     >>> points(-0.0123)
     '-1.23'
@@ -246,8 +246,8 @@ def points(value: float) -> str:
     return f"{round(100 * value, 2) + 0.0:+.2f}"
 
 
-def worded_p(p: float) -> str:
-    """Word a p-value: "p = 0.013", "p < 0.0001"."""
+def format_p(p: float) -> str:
+    """Format a p-value: "p = 0.013", "p < 0.0001"."""
     return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"
 
 

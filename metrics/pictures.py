@@ -81,6 +81,6 @@ def decode(data: bytes, name: str) -> Image:
                 return image.point(lambda value: value * (1 / 256)).convert("L").convert("RGB")
             return image.convert("RGB")
     except UnidentifiedImageError as error:  # its text names our buffer, not the file
-        raise InputError(f"the file {name} is not a picture of a known format; remove it or mend it.") from error
+        raise InputError(f"the file {name} is not a picture of a known format; remove it or fix it.") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"the file {name} is not a readable picture ({error}); remove it or mend it.") from error
+        raise InputError(f"the file {name} is not a readable picture ({error}); remove it or fix it.") from error

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from ipo.metrics.errors import InputError, input_error
 from ipo.metrics.nearest import did_you_mean, nearest
 
-Choice = dict[str, Any]
+NamedChoice = dict[str, Any]
 """`name`, and settings."""
 
 
@@ -52,7 +52,7 @@ class Registry:
         file, _, attribute = self._homes[name].partition(":")
         return getattr(importlib.import_module(f"{self._package}.{file}"), attribute)
 
-    def settings(self, choice: Choice) -> Any:
+    def settings(self, choice: NamedChoice) -> Any:
         """Check the settings of a choice and fill in their defaults; return the model.
 
         Raises:
@@ -74,7 +74,7 @@ class Registry:
                 raise InputError(f"the {self.key} {name!r} needs {self.key}.{first['loc'][0]}=VALUE.") from error
             raise input_error(error, f"the {self.key} {name!r}", f"{self.key}.") from error
 
-    def complete(self, choice: object) -> Choice:
+    def complete(self, choice: object) -> NamedChoice:
         """Return a choice with all its settings as plain values; a bare name is a choice too.
 
         Raises:
@@ -85,7 +85,7 @@ class Registry:
         name = choice.get("name", self.default)
         return {"name": name, **self.settings(choice).model_dump(mode="json")}
 
-    def build(self, choice: Choice, *context: Any) -> Any:
+    def build(self, choice: NamedChoice, *context: Any) -> Any:
         """Make what a choice names; `context` is what its `build` takes beside the settings.
 
         Raises:

@@ -76,7 +76,7 @@ class Units(Protocol):
 class Reward(Protocol):
     """Turns templates into scores: all that the `IPO` optimizer needs to know of a task.
 
-    The same template on the same units must give the same score: a run that goes on scores again instead of reading
+    The same template on the same units must give the same score: a resumed run scores again instead of reading
     old scores back.
     """
 

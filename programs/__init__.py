@@ -6,7 +6,7 @@
 - `ImageDescriber`, `Interrogator`: say how pictures look, with and without a multimodal language model.
 - `PromptHistory`, `ScoredTemplate`: what was tried and what it scored.
 
-How new templates are come by is a strategy: see `ipo.programs.strategies`.
+How new templates are found is a strategy: see `ipo.programs.strategies`.
 
 Source: Du, Sun and Snoek, "IPO: Interpretable Prompt Optimization for Vision-Language Models", NeurIPS 2024
 (arXiv:2410.15397). Values and accuracies are fractions in [0, 1], losses mean cross-entropies in nats. Bad input raises

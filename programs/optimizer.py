@@ -35,7 +35,7 @@ class IPO(Teleprompter):
     Args:
         reward: scores templates with the frozen CLIP: a `ClipReward`, or any other `Reward`.
         lm: the optimizer LLM; the one of `dspy.context` when None.
-        strategy: how new templates are come by: a name of `strategies.STRATEGIES`, a dictionary with its `name` and its
+        strategy: how new templates are found: a name of `strategies.STRATEGIES`, a dictionary with its `name` and its
             settings, or a `Strategy` of your own.
         describer: an `ImageDescriber` or `Interrogator`; None describes nothing, as the paper does at 16 shots.
         task: one sentence on what the pictures are, shown to the language models.

@@ -129,7 +129,7 @@ def search(
     Args:
         settings: how long, from where, and how the winner is chosen.
         reward: scores templates on what its `examples` returned.
-        strategy: comes by new templates.
+        strategy: finds new templates.
         search_units: what templates are scored on while searching.
         selection_units: what the winner is chosen on; None chooses by cross-validation on the search units.
         record: where scores are written before they are used; nowhere when None.

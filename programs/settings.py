@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class SearchSettings(BaseModel):
-    """How long a search goes on, where it starts, and how its winner is chosen; the same for every strategy.
+    """How long a search lasts, where it starts, and how its winner is chosen; the same for every strategy.
 
     Example:
         >>> SearchSettings(steps=3).patience

@@ -86,7 +86,7 @@ def scripted() -> Callable[..., tuple[Any, ScriptedEngine]]:
 
 
 def listed(*templates: str) -> str:
-    """Word templates the way ChatAdapter asks for them."""
+    """Format templates the way ChatAdapter asks for them."""
     import json
 
     return f"[[ ## templates ## ]]\n{json.dumps(list(templates))}\n\n[[ ## completed ## ]]"

@@ -51,8 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
         return told
     if code == INTERRUPTED:  # typer catches Ctrl-C and says nothing
         return fail(
-            "interrupted; what was done is kept: go on with --resume and the run directory; a benchmark or a sweep "
-            "goes on with the same command.",
+            "interrupted; what was done is kept: resume with --resume and the run directory; a benchmark or a sweep "
+            "resumes with the same command.",
             INTERRUPTED,
         )
     return int(code or 0)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ipo.experiments.compare.grid import Entry
     from ipo.experiments.compare.grid_file import GridConfig
     from ipo.experiments.executors.base import Executor
-    from ipo.experiments.run.config import RunConfig
 
 EXAMPLES = options.examples(
     "ipo benchmark embedded --dry-run",
@@ -42,24 +41,27 @@ def benchmark(
     """Run a grid of protocol, data sets, methods and seeds to a table; the same command resumes a killed one."""
     from filelock import FileLock, Timeout
 
+    from ipo.experiments.cli.pulling import ensure_local_weights
     from ipo.experiments.compare.forecast import forecast, forecast_text
-    from ipo.experiments.compare.grid import check, check_models, entries, searches
+    from ipo.experiments.compare.grid import check_grid, check_models, entries, searches
     from ipo.experiments.compare.grid_file import load_grid
     from ipo.experiments.executors import make_executor
     from ipo.experiments.run.files import check_writable
+    from ipo.programs.lm.connect import is_local
 
     config = load_grid(grid, words or [])
     workers = make_executor(executor)
     folder = out or Path("runs") / Path(grid).stem
     found = entries(config, folder)
-    check(found)
+    check_grid(found)
     if dry_run:
         expected = forecast(found)
         print(json.dumps(expected, indent=2) if as_json else forecast_text(expected))
         return 0
     check_writable(folder)
     configs = searches(found)
-    _fetch_weights(configs)
+    for name in {config.lm for config in configs if config.needs_lm and is_local(config.lm)}:
+        ensure_local_weights(name)
     check_models(configs, budget_usd)
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -88,29 +90,21 @@ def _run(
 
     before = [entry.finished() for entry in found]
     write_text(folder / "grid.yaml", grid.to_yaml())
-    session = run_all(found, before, executor, (lambda progress: None) if quiet else tell, budget_usd)
-    table = table_of(grid, found, session.contents)
+    contents, stopped = run_all(found, before, executor, (lambda progress: None) if quiet else tell, budget_usd)
+    table = table_of(grid, found, contents)
     if table is not None:
         texts = documents(grid, table)
         write_documents(texts, folder)
         print(texts["json" if as_json else "md"], end="")
         print(f"{folder}/table.md, table.csv, table.json; each cell in {folder}/cells", file=sys.stderr)
     failed = False
-    for entry, content in zip(found, session.contents, strict=True):
+    for entry, content in zip(found, contents, strict=True):
         if isinstance(content, Failure):
             failed = True
             print(f"ipo: {entry.name} failed ({reason(content)})", file=sys.stderr)
     if failed:
         print("the same command does the failed cells again.", file=sys.stderr)
-    if session.stopped:
-        print(f"stopped early: {session.stopped}; resume with a larger --budget-usd, else the same.", file=sys.stderr)
+    if stopped:
+        print(f"stopped early: {stopped}; resume with a larger --budget-usd, else the same.", file=sys.stderr)
         return 3
     return 1 if failed else 0
-
-
-def _fetch_weights(configs: Sequence[RunConfig]) -> None:
-    from ipo.experiments.cli.pulling import ensure_local_weights
-    from ipo.programs.lm.connect import is_local
-
-    for name in {config.lm for config in configs if config.needs_lm and is_local(config.lm)}:
-        ensure_local_weights(name)

@@ -31,7 +31,7 @@ def fail(message: str, code: int) -> int:
 
 
 def _usage_error(error: Any) -> int:
-    """Word a wrong flag or a missing argument in our form; a command without arguments answers with its help."""
+    """Format a wrong flag or a missing argument in our form; a command without arguments answers with its help."""
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
     else:
@@ -42,7 +42,7 @@ def _usage_error(error: Any) -> int:
 
 
 def _failure(error: Exception) -> str | None:
-    """Word the failures that are expected but not the user's to fix: the language model's."""
+    """Format the failures that are expected but not the user's to fix: the language model's."""
     if "dspy" not in sys.modules:
         return None
     from dspy.utils.exceptions import AdapterParseError, LMError
@@ -54,9 +54,7 @@ def _failure(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, LMError):
         reason = redact(" ".join(str(error).split()))[:400]
-        return (
-            f"the language model failed ({type(error).__name__}: {reason}); what was done is kept, go on with --resume."
-        )
+        return f"the language model failed ({type(error).__name__}: {reason}); what was done is kept: use --resume."
     if isinstance(error, AdapterParseError):
         answer = redact(" ".join(str(error.lm_response or "").split()))[:200]
         return f"the language model's answer cannot be read ({answer!r}); try another model with --lm or --describer."

@@ -40,7 +40,7 @@ def optimize(
     steps: Annotated[int | None, typer.Option(help="how often the language model is asked")] = None,
     seed: Seed = None,
     out: Annotated[Path | None, typer.Option(help="run directory; default runs/DATE-NAME", metavar="DIR")] = None,
-    resume: Annotated[Path | None, typer.Option(help="go on with the run in this directory", metavar="DIR")] = None,
+    resume: Annotated[Path | None, typer.Option(help="resume the run in this directory", metavar="DIR")] = None,
     budget_usd: Annotated[float | None, typer.Option(help="stop before this many US dollars are spent")] = None,
     budget_tokens: Annotated[int | None, typer.Option(help="stop before this many tokens are used")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="stop after this many minutes")] = None,
@@ -58,7 +58,7 @@ def optimize(
     logging.getLogger("dspy").setLevel(logging.CRITICAL)
     logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)
     if resume and out:
-        raise InputError("--resume goes on in its own directory; leave --out away.")
+        raise InputError("--resume works in its own directory; leave --out away.")
     flags = {
         "data": data,
         "clip": clip,
@@ -93,7 +93,7 @@ def optimize(
     else:
         print(summary(outcome.result, folder))
     if outcome.stopped:
-        ui.warn(f"stopped early: {outcome.stopped}; go on with a larger limit and --resume {shlex.quote(str(folder))}")
+        ui.warn(f"stopped early: {outcome.stopped}; resume with a larger limit: --resume {shlex.quote(str(folder))}")
         return 3
     return 0
 
@@ -106,7 +106,7 @@ def _configure(words: Sequence[str], flags: dict[str, Any], resume: Path | None)
     if resume is None:
         return load_config(file, rest, **flags)
     if not (resume / "config.yaml").exists():
-        raise InputError(f"{resume} holds no run to go on with: it has no config.yaml.")
+        raise InputError(f"{resume} holds no run to resume: it has no config.yaml.")
     stored = load_config(resume / "config.yaml")
     if not (file or rest or any(value is not None for value in flags.values())):
         return stored
@@ -147,7 +147,7 @@ def _forecast_text(forecast: dict[str, Any]) -> str:
 
 
 def summary(result: RunResult, folder: Path) -> str:
-    """Word a result for a person: the template, what it gains where, how sure that is, what to do next."""
+    """Format a result for a person: the template, what it gains where, how sure that is, what to do next."""
     from ipo.experiments.run.live_view import money
     from ipo.experiments.run.result import verdict
 

@@ -29,7 +29,7 @@ WORDS = {"ignore_unknown_options": True}
 
 
 def examples(*lines: str) -> str:
-    r"""Word what stands below a command's options.
+    r"""Format what stands below a command's options.
 
     >>> examples("ipo optimize")
     'Example:  ipo optimize'

@@ -22,7 +22,7 @@ python -m ipo.experiments.cli.reference > docs/command-line.md
 ```
 
 Results go to stdout, progress and messages to stderr. Exit codes: 0 done, 1 something failed, 2 bad input (one sentence
-says what, where, and how to mend it), 3 stopped by a budget with a valid result, 130 interrupted.
+says what, where, and how to fix it), 3 stopped by a budget with a valid result, 130 interrupted.
 """
 
 SETTINGS = """## Settings

@@ -21,11 +21,11 @@ def report(
 ) -> int:
     """Make the page that a person reads: one run told from answer to command, or several side by side."""
     from ipo.experiments.report import compare_page, run_page
-    from ipo.experiments.report.gather import gather
+    from ipo.experiments.report.gather import read_run
     from ipo.experiments.report.page import FILE_NAME
     from ipo.experiments.run.files import write_text
 
-    gathered = [gather(folder) for folder in runs]
+    gathered = [read_run(folder) for folder in runs]
     file = out or (runs[0] if len(runs) == 1 else Path()) / FILE_NAME
     write_text(file, run_page(gathered[0]) if len(runs) == 1 else compare_page(gathered))
     print(file)

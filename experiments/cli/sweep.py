@@ -72,7 +72,7 @@ def sweep(
         return 0
     for name in sorted({run.config.lm for run in planned if run.config.needs_lm and is_local(run.config.lm)}):
         ensure_local_weights(name)
-    outcomes = run_all(planned, [run.finished() for run in planned], workers, tell).contents
+    outcomes, _ = run_all(planned, [run.finished() for run in planned], workers, tell)
     print(table(read, planned, outcomes))
     print(f"runs: {folder}", file=sys.stderr)
     if any(run.config.track == "wandb" for run in planned):

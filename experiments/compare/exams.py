@@ -1,4 +1,4 @@
-"""Examining what a method has learnt on sealed test pictures, unit by unit."""
+"""Evaluating what a method has learnt on sealed test pictures, unit by unit."""
 
 from __future__ import annotations
 

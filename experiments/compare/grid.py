@@ -65,14 +65,13 @@ def entries(grid: GridConfig, folder: Path) -> list[Entry]:
     from ipo.experiments.run.config import dotted, nested, overlaid
 
     shared = nested(grid.settings)
-    settings = {row.label: dotted(overlaid(shared, nested(row.settings))) for row in grid.methods}
+    settings = {row.label: dotted(overlaid(shared, nested(row.settings))).items() for row in grid.methods}
+    targets = tuple(grid.targets)
     return [
         Entry(
             row.label,
             folder / CELLS / _slug(data) / _slug(row.label) / f"seed-{seed}",
-            Cell(
-                grid.protocol, data, row.method, seed, tuple(grid.targets), tuple(sorted(settings[row.label].items()))
-            ),
+            Cell(grid.protocol, data, row.method, seed, targets, tuple(sorted(settings[row.label]))),
         )
         for seed in grid.seeds
         for data in grid.data
@@ -80,7 +79,7 @@ def entries(grid: GridConfig, folder: Path) -> list[Entry]:
     ]
 
 
-def check(found: Sequence[Entry]) -> None:
+def check_grid(found: Sequence[Entry]) -> None:
     """Refuse a grid that cannot be run, before its first cell: names, settings, folders, data sets.
 
     No picture is opened and no model loaded.
@@ -94,15 +93,14 @@ def check(found: Sequence[Entry]) -> None:
     from ipo.experiments.run.plan import SPLIT_SEED
     from ipo.metrics.clip import check_name
 
+    settings = [shared_config(entry.cell) for entry in found]
     for entry in found:
-        shared_config(entry.cell)
         run_config(entry.cell)
     _check_folders(found)
-    for name in sorted({shared_config(entry.cell).clip for entry in found}):
+    for name in sorted({shared.clip for shared in settings}):
         check_name(name)
     drawn = set()
-    for entry in found:
-        cell, shared = entry.cell, shared_config(entry.cell)
+    for cell, shared in zip((entry.cell for entry in found), settings, strict=True):
         kind = (cell.data, cell.targets, shared.shots, shared.selection_shots)  # a seed draws others, not fewer
         if kind not in drawn:
             drawn.add(kind)
@@ -148,12 +146,10 @@ def _check_folders(found: Sequence[Entry]) -> None:
             )
         other = owners.setdefault(Path(str(entry.folder).casefold()), entry)
         if other is not entry:
-            what, one, two = (
-                ("rows", other.label, entry.label)
-                if other.label != entry.label
-                else ("data sets", other.cell.data, entry.cell.data)
-            )
-            raise InputError(f"the {what} {one!r} and {two!r} would share a folder; rename one.")
+            what, names = "rows", (other.label, entry.label)
+            if other.label == entry.label:
+                what, names = "data sets", (other.cell.data, entry.cell.data)
+            raise InputError(f"the {what} {names[0]!r} and {names[1]!r} would share a folder; rename one.")
 
 
 def _slug(name: str) -> str:

@@ -62,7 +62,7 @@ class Item(ABC, Generic[C]):
 
     @abstractmethod
     def said(self, content: C) -> str:
-        """Word what it came to, in part of a line."""
+        """Format what it came to, in part of a line."""
 
 
 @dataclass(frozen=True)
@@ -85,19 +85,6 @@ class Progress(Generic[C]):
     left: float | None
 
 
-@dataclass(frozen=True)
-class Session(Generic[C]):
-    """What a session has come to.
-
-    Attributes:
-        contents: what each job came to, a `Failure`, or None where it was not done, in the order of the jobs.
-        stopped: how the budget ended the session, or None.
-    """
-
-    contents: list[C | Failure | None]
-    stopped: str | None
-
-
 class _Spent(Exception):
     """The budget is reached."""
 
@@ -108,7 +95,7 @@ def run_all(
     executor: Executor,
     tell: Callable[[Progress[C]], None],
     budget_usd: float | None = None,
-) -> Session[C]:
+) -> tuple[list[C | Failure | None], str | None]:
     """Do the jobs that are not finished; one that fails does not stop the others.
 
     Args:
@@ -118,6 +105,10 @@ def run_all(
         tell: called after each job that was not finished before.
         budget_usd: the session ends once so much was paid, failed jobs included. A job under way elsewhere is cut off
             and can be resumed.
+
+    Returns:
+        What each job came to, a `Failure`, or None where it was not done, in the order of the jobs; and how the budget
+        ended the session, or None.
 
     Raises:
         InputError: there is a budget, and what was paid cannot be read.
@@ -146,13 +137,12 @@ def run_all(
         tell(Progress(len(over), len(items), items[place], content, _sum(paid), _seconds(over, left())))
         stop_if_spent()
 
-    stopped = None
     try:
         stop_if_spent()
         executor.run(do, [items[place] for place in waiting], done)
     except _Spent as spent:
-        stopped = str(spent)
-    return Session(contents, stopped)
+        return contents, str(spent)
+    return contents, None
 
 
 def do(item: Item[C]) -> C:
@@ -193,7 +183,7 @@ def tell(progress: Progress[C]) -> None:
 
 
 def reason(failure: Failure) -> str:
-    """Word a failure in one line; bad input has said all in its sentence, another has its kind."""
+    """Format a failure in one line; bad input has said all in its sentence, another has its kind."""
     return failure.line if failure.kind == "InputError" else f"{failure.kind}: {failure.line}".removesuffix(": ")
 
 

@@ -14,12 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ipo.experiments.compare.setting_names import todays_names
 from ipo.experiments.compare.sweep_parameters import checked, drawn, grid_values
 from ipo.experiments.run.config import RunConfig, build, nested, overlaid, read_words, read_yaml
-from ipo.experiments.run.tracking import NUMBERS
+from ipo.experiments.run.numbers import NUMBERS
 from ipo.metrics.errors import InputError
 from ipo.metrics.nearest import did_you_mean
 
@@ -149,16 +147,10 @@ def _given(words: list[str]) -> dict[str, Any]:
 
 
 def _load(file: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
+    if not file.exists():
         shipped = ", ".join(sorted(path.stem for path in SWEEPS_DIR.glob("*.yaml")))
-        raise InputError(f"cannot read the sweep {file}: {error.strerror}; shipped ones: {shipped}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} is not valid YAML: {' '.join(str(error).split())}.") from error
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise InputError(f"{file} holds {type(content).__name__}, not a table of keys and values.")
-    return content
+        raise InputError(f"cannot read the sweep {file}: there is no such file; shipped ones: {shipped}.")
+    return read_yaml(file)
 
 
 def _flat(parameters: dict[Any, Any], file: Path, above: str = "") -> dict[str, dict[str, Any]]:

@@ -12,8 +12,8 @@ from ipo.experiments.compare.setting_names import setting_names, todays_names
 from ipo.metrics.errors import InputError
 from ipo.metrics.nearest import did_you_mean
 
-Draw = Callable[[random.Random, dict[str, float]], float]
-DISTRIBUTIONS: dict[str, tuple[tuple[str, ...], Draw]] = {
+Sampler = Callable[[random.Random, dict[str, float]], float]
+DISTRIBUTIONS: dict[str, tuple[tuple[str, ...], Sampler]] = {
     "uniform": (("min", "max"), lambda rng, p: rng.uniform(p["min"], p["max"])),
     "int_uniform": (("min", "max"), lambda rng, p: rng.randint(math.ceil(p["min"]), math.floor(p["max"]))),
     "q_uniform": (("min", "max"), lambda rng, p: rng.uniform(p["min"], p["max"])),

@@ -16,7 +16,7 @@ from ipo.experiments.compare.sweep_file import Sweep, configure, runs
 from ipo.experiments.compare.text_table import plain, text_table
 from ipo.experiments.executors.base import Failure
 from ipo.experiments.run.config import RunConfig, is_begun
-from ipo.experiments.run.tracking import summary_of
+from ipo.experiments.run.numbers import summary_of
 from ipo.metrics.errors import InputError
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def plan_runs(sweep: Sweep, out: Path, count: int | None = None) -> list[SweepRu
 
 
 def table(sweep: Sweep, planned: Sequence[SweepRun], outcomes: Sequence[Outcome | Failure | None]) -> str:
-    """Word the runs as Markdown: what was swept, the gain on the sealed test with its interval, what it cost.
+    """Format the runs as Markdown: what was swept, the gain on the sealed test with its interval, what it cost.
 
     Rows are sorted by the sweep's metric, best first; without a metric they stay in order. Failed ones come last.
     Where only the seed was swept, the mean over seeds stands below.
@@ -122,7 +122,7 @@ def table(sweep: Sweep, planned: Sequence[SweepRun], outcomes: Sequence[Outcome 
 
 
 def over_seeds(results: Sequence[RunResult]) -> str:
-    """Word what runs that differ in their seed come to: what one run shows may be luck, their mean is not."""
+    """Format what runs that differ in their seed come to: what one run shows may be luck, their mean is not."""
     from ipo.metrics.statistics import mean_over_seeds
 
     gains = mean_over_seeds([100 * result.scores["test"].difference.mean for result in results])

@@ -70,7 +70,7 @@ class Report:
 def check(
     data: DataSet, tokens: TokenCounter | None = None, progress: Callable[[int, int], None] | None = None
 ) -> Report:
-    """Read and decode every picture with a few threads; a bad one is reported and the rest go on.
+    """Read and decode every picture with a few threads; a bad one is reported and the rest continue.
 
     Args:
         data: the data set; its test pictures are opened too, but nothing is scored.

@@ -126,7 +126,7 @@ def base_count(classes: int) -> int:
 
 
 def default_task(class_names: Sequence[str]) -> str:
-    """Word the task from a few class names, spread over the base half so that no new class reaches a prompt.
+    """Format the task from a few class names, spread over the base half so that no new class reaches a prompt.
 
     >>> default_task(["cat", "hot_dog", "bus", "pizza", "tree", "car"])
     'pictures of 6 kinds of things, such as cat, hot dog, bus'

@@ -98,7 +98,7 @@ def _serve(pipe: Connection, threads: int) -> None:
 
 
 def _die_with_parent() -> None:
-    """End this worker when a kill −9 took its parent: it would hold its run directory against the next sitting."""
+    """End this worker when a kill −9 took its parent: it would hold its run directory against the next session."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

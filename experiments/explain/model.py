@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ipo.experiments.run.files import Content, load
+from ipo.experiments.run.files import Content, read_model
 from ipo.experiments.run.result import Ends, renamed
 
 FILE_NAME = "analysis.json"
@@ -140,7 +140,7 @@ def load_analysis(place: Path) -> Analysis:
         InputError: it cannot be read, or is no analysis.
     """
     file = place / FILE_NAME if place.is_dir() else place
-    return load(Analysis, file, {1: _from_1}, fix="remove it, the report does without")
+    return read_model(Analysis, file, {1: _from_1}, fix="remove it, the report does without")
 
 
 def _from_1(old: dict[str, Any]) -> dict[str, Any]:

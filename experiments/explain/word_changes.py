@@ -80,7 +80,7 @@ def changes(template: str, tokens: Callable[[str], int]) -> list[Change]:
 
 
 def tidy(text: str) -> str:
-    """Mend what a missing word leaves behind: spaces, empty brackets, commas with nothing before or after them.
+    """Repair what a missing word leaves behind: spaces, empty brackets, commas with nothing before or after them.
 
     >>> tidy(" , a photo  (), of a <CLASS> ,.")
     'a photo, of a <CLASS>.'

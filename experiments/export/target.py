@@ -25,7 +25,7 @@ TIE = 1e-3
 
 
 class NotChecked(Exception):
-    """The export was written and cannot be loaded back here; `str(error)` says why and how to mend it."""
+    """The export was written and cannot be loaded back here; `str(error)` says why and how to fix it."""
 
 
 class Differs(InputError):

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ipo.experiments.report.formatting import capital
 from ipo.experiments.report.gather import Run
-from ipo.experiments.report.search import Candidate, Search
-from ipo.experiments.report.wording import capital
+from ipo.experiments.report.search import Candidate, SearchRecord
 from ipo.experiments.run.files import write_bytes
 from ipo.experiments.run.result import CLASSIFICATION, RewardNames
 
-Draw = Callable[[Any, "Theme"], None]
+Drawing = Callable[[Any, "Theme"], None]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def search_plot(run: Run) -> Plot:
     return _plot(lambda figure, theme: _search(figure, theme, search, reward), 8.0, 5.4, alt)
 
 
-def save_search_png(search: Search, file: Path, reward: RewardNames = CLASSIFICATION) -> None:
+def save_search_png(search: SearchRecord, file: Path, reward: RewardNames = CLASSIFICATION) -> None:
     """Write the plot of a search as a picture file, with the chosen template above it.
 
     Raises:
@@ -91,12 +91,12 @@ def save_search_png(search: Search, file: Path, reward: RewardNames = CLASSIFICA
     write_bytes(file, written.getvalue())
 
 
-def _bests(search: Search) -> list[Candidate]:
+def _bests(search: SearchRecord) -> list[Candidate]:
     """The best so far, from the initial template on."""
     return [search.initial, *(step.best for step in search.steps)]
 
 
-def _search(figure: Any, theme: Theme, search: Search, reward: RewardNames) -> None:
+def _search(figure: Any, theme: Theme, search: SearchRecord, reward: RewardNames) -> None:
     from matplotlib.ticker import MaxNLocator
 
     found = [(step.number, candidate) for step in search.steps for candidate in step.candidates]
@@ -179,12 +179,12 @@ def _gains(
     axes.set_xlabel("gain, percentage points, with 95 % interval")
 
 
-def _plot(draw: Draw, width: float, height: float, alt: str) -> Plot:
+def _plot(draw: Drawing, width: float, height: float, alt: str) -> Plot:
     light, dark = (_svg(draw, width, height, theme) for theme in (LIGHT, DARK))
     return Plot(light, dark, round(96 * width), round(96 * height), alt)
 
 
-def _svg(draw: Draw, width: float, height: float, theme: Theme) -> str:
+def _svg(draw: Drawing, width: float, height: float, theme: Theme) -> str:
     """Return the plot as a data address; the same run gives the same bytes."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG

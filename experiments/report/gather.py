@@ -11,10 +11,10 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from ipo.experiments.explain.model import Analysis, load_analysis
-from ipo.experiments.report.search import Search, follow
+from ipo.experiments.report.search import SearchRecord, follow
 from ipo.experiments.run.config import RunConfig, build, load_config
 from ipo.experiments.run.environment import Environment
-from ipo.experiments.run.files import load
+from ipo.experiments.run.files import read_model
 from ipo.experiments.run.result import RunResult, load_result
 from ipo.metrics.errors import InputError
 from ipo.programs.record.journal import FILE_NAME, read
@@ -44,7 +44,7 @@ class Run:
     result: RunResult
     environment: Environment
     program: Program
-    search: Search
+    search: SearchRecord
     analysis: Analysis | None
 
     @property
@@ -73,7 +73,7 @@ class Run:
         )
 
 
-def gather(folder: Path) -> Run:
+def read_run(folder: Path) -> Run:
     """Read a finished run.
 
     Raises:
@@ -101,8 +101,8 @@ def gather(folder: Path) -> Run:
         name="/".join(folder.absolute().parts[-2:]),
         config=config,
         result=result,
-        environment=load(Environment, folder / "environment.json"),
-        program=load(Program, folder / "program.json"),
+        environment=read_model(Environment, folder / "environment.json"),
+        program=read_model(Program, folder / "program.json"),
         search=search,
         analysis=load_analysis(folder) if (folder / "analysis.json").exists() else None,
     )

@@ -13,8 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ipo.experiments.report import figures, wording
-from ipo.experiments.report.gather import Run, gather
+from ipo.experiments.report import figures, formatting
+from ipo.experiments.report.gather import Run, read_run
 from ipo.experiments.report.words import edits, layers
 from ipo.experiments.run.result import RewardNames, verdict
 
@@ -29,12 +29,12 @@ def write_report(folder: Path) -> Path:
         Where it is.
 
     Raises:
-        InputError: see `gather`; or the folder cannot be written.
+        InputError: see `read_run`; or the folder cannot be written.
     """
     from ipo.experiments.run.files import write_text
 
     file = folder / FILE_NAME
-    write_text(file, run_page(gather(folder)))
+    write_text(file, run_page(read_run(folder)))
     return file
 
 
@@ -107,22 +107,22 @@ def _environment() -> Any:
         loader=FileSystemLoader(_HERE),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=wording.visible,
+        finalize=formatting.visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     for filter_ in (
-        wording.capital,
-        wording.percent,
-        wording.percents,
-        wording.points,
-        wording.interval,
-        wording.nats,
-        wording.nats_change,
-        wording.nats_interval,
-        wording.p_value,
-        wording.unbroken,
-        wording.duration,
+        formatting.capital,
+        formatting.percent,
+        formatting.percents,
+        formatting.points,
+        formatting.interval,
+        formatting.nats,
+        formatting.nats_change,
+        formatting.nats_interval,
+        formatting.p_value,
+        formatting.unbroken,
+        formatting.duration,
         money,
     ):
         environment.filters[filter_.__name__] = filter_

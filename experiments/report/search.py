@@ -25,7 +25,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownRow:
     """A template that the language model was shown; None for what was kept from it."""
 
     template: str
@@ -54,7 +54,7 @@ class Question:
 
 
 @dataclass
-class Step:
+class StepRecord:
     """One step, counted from 1.
 
     Attributes:
@@ -64,7 +64,7 @@ class Step:
     """
 
     number: int
-    shown: list[Shown] | None
+    shown: list[ShownRow] | None
     looked: int
     looked_best: list[Candidate]
     best: Candidate
@@ -75,7 +75,7 @@ class Step:
 
 
 @dataclass
-class Search:
+class SearchRecord:
     """A whole search.
 
     Attributes:
@@ -91,7 +91,7 @@ class Search:
     initial: Candidate
     n: int
     chosen: str
-    steps: list[Step] = field(default_factory=list)
+    steps: list[StepRecord] = field(default_factory=list)
     finalists: list[Candidate] = field(default_factory=list)
     finalists_n: int = 0
     descriptions: list[str] = field(default_factory=list)
@@ -100,7 +100,7 @@ class Search:
     unfinished: list[Question] = field(default_factory=list)
 
 
-def follow(events: Sequence[Event], chosen: str) -> Search:
+def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
     """Follow the events of a run.
 
     Args:
@@ -113,7 +113,7 @@ def follow(events: Sequence[Event], chosen: str) -> Search:
     searched = {event["step"]: event for event in events if event["type"] == "scores" and event["kind"] == "search"}
     shown = {event["step"]: [_shown(row) for row in event["rows"]] for event in events if event["type"] == "shown"}
     first = searched[-1]["scores"][0]
-    search = Search(_candidate(first, False, chosen), first["n"], chosen)
+    search = SearchRecord(_candidate(first, False, chosen), first["n"], chosen)
     best = search.initial
     questions: list[Question] = []
     errors: list[str] = []
@@ -135,7 +135,7 @@ def follow(events: Sequence[Event], chosen: str) -> Search:
         elif kind == "scores" and event["step"] >= 0 and event["step"] not in done:
             number = event["step"]
             done.add(number)
-            step = Step(number + 1, shown.get(number), *_looked(events, number), best)
+            step = StepRecord(number + 1, shown.get(number), *_looked(events, number), best)
             for score in searched[number]["scores"]:
                 better = (score["accuracy"], -score["loss"]) > (best.value, -best.loss)
                 step.candidates.append(_candidate(score, better, chosen))
@@ -153,8 +153,8 @@ def _candidate(score: dict[str, Any], better: bool, chosen: str) -> Candidate:
     return Candidate(score["template"], score["accuracy"], score["loss"], better, score["template"] == chosen)
 
 
-def _shown(row: dict[str, Any]) -> Shown:
-    return Shown(row["template"], row["value"], row["loss"])
+def _shown(row: dict[str, Any]) -> ShownRow:
+    return ShownRow(row["template"], row["value"], row["loss"])
 
 
 def _looked(events: Sequence[Event], step: int) -> tuple[int, list[Candidate]]:
@@ -183,7 +183,7 @@ def _question(event: Event) -> Question:
 
 
 def _text(parts: Any) -> str:
-    """Word what a message holds; a picture is in the journal as its digest only."""
+    """Format what a message holds; a picture is in the journal as its digest only."""
     if isinstance(parts, str):
         return parts
     words = []

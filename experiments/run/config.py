@@ -18,7 +18,7 @@ from ipo.programs.strategies import STRATEGIES
 
 CONFIG_FILE = "config.yaml"
 FREE_KEYS = frozenset({"budget_usd", "budget_tokens", "max_minutes", "track"})
-"""What may change when a run is resumed: a run that a budget stopped goes on under a larger one."""
+"""What may change when a run is resumed: a run that a budget stopped resumes under a larger one."""
 CHOSEN: dict[str, Registry] = {"strategy": STRATEGIES, "reward": REWARDS}
 """Keys whose value is a name with settings of its own, written `strategy=NAME strategy.KEY=VALUE`."""
 
@@ -44,7 +44,7 @@ class JobSettings(BaseModel):
     strategy: dict[str, Any] = Field(
         {"name": STRATEGIES.default},
         validate_default=True,
-        description=f"how new templates are come by: {', '.join(STRATEGIES)}; strategy.KEY=VALUE sets it up",
+        description=f"how new templates are found: {', '.join(STRATEGIES)}; strategy.KEY=VALUE sets it up",
     )
     lm: str = Field(
         "local", description="local, local/small|base|large, local/PATH.gguf, a litellm name, replay/RUN, none"
@@ -140,7 +140,7 @@ def settings() -> list[Setting]:
 
 
 def is_begun(config: RunConfig, folder: Path, instead: str = "another folder") -> bool:
-    """Whether a run directory holds a run of this configuration, to go on with.
+    """Whether a run directory holds a run of this configuration, to resume.
 
     Raises:
         InputError: it holds a run of another one; `instead` is what to choose.

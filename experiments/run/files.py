@@ -53,7 +53,7 @@ def write_bytes(file: Path, content: bytes) -> None:
         raise InputError(f"cannot write {file}: {error.strerror}; make room or choose another --out.") from error
 
 
-def load(
+def read_model(
     form: type[Form], file: Path, migrations: Migrations | None = None, fix: str = "restore it, or start a new run"
 ) -> Form:
     """Read a JSON file as a model; a content of an older schema is migrated version by version.

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a live view in a terminal, plain lines elsewhere, nothing when quiet.
+"""What a person sees during a run: a live view in a terminal, plain lines elsewhere, nothing when quiet.
 
 Everything goes to stderr; stdout belongs to results.
 """
@@ -27,7 +27,7 @@ RECENT = 8
 
 
 def money(usd: float | None) -> str:
-    """Word an amount; an unknown price is said to be unknown."""
+    """Format an amount; an unknown price is said to be unknown."""
     return "price unknown" if usd is None else f"${usd:.4f}" if usd else "$0"
 
 
@@ -201,7 +201,7 @@ class Pictures:
 
 
 def _between(interval: Interval) -> str:
-    """Word the ends of an accuracy's interval, in percent."""
+    """Format the ends of an accuracy's interval, in percent."""
     return f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 

@@ -46,7 +46,7 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -
         NothingUsable, dspy.LMError: see `search_in`.
     """
     started = time.monotonic()
-    taken = InputError(f"{folder} already holds a run; go on with --resume {folder}, or choose another --out.")
+    taken = InputError(f"{folder} already holds a run; resume it with --resume {folder}, or choose another --out.")
     if not resume and _holds_events(folder):
         raise taken
     if resume and (before := finished(folder)):

@@ -9,7 +9,7 @@ from ipo.experiments.run.config import RunConfig
 from ipo.experiments.tasks import REWARDS
 from ipo.metrics.errors import InputError
 from ipo.programs.strategies import STRATEGIES
-from ipo.programs.strategies.base import Models, Strategy
+from ipo.programs.strategies.base import Expected, Models, Strategy
 
 if TYPE_CHECKING:
     import dspy
@@ -67,7 +67,10 @@ def plan(config: RunConfig, *, ready: bool = True) -> Plan:
 
     optimizer, describer = backends(config, ready=ready)
     data = load_data(config.data, seed=SPLIT_SEED, task=config.task)
-    return Plan(config, data, draw_for(data, config), optimizer, describer)
+    planned = Plan(config, data, draw_for(data, config), optimizer, describer)
+    if optimizer is None:
+        planned.strategy().forecast(Expected(config.search, data.task))  # refuses settings that it cannot work with
+    return planned
 
 
 def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, Backend | None]:

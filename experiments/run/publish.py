@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import cast
 
 from ipo.experiments.data import Item
 from ipo.experiments.explain.analysis import Compared, analyse
@@ -23,6 +23,7 @@ from ipo.experiments.run.result import (
     Harmonic,
     LanguageModels,
     Member,
+    PartName,
     RewardNames,
     RunResult,
     StrategyUsed,
@@ -40,12 +41,10 @@ from ipo.programs.classifier import TemplateClassifier
 from ipo.programs.record.journal import Journal, read
 from ipo.programs.record.score_keeper import units_of
 
-Part = Literal["search", "selection", "test", "new"]
-
 
 def evaluate(
     prepared: Prepared, template: str, journal: Journal, ui: Ui
-) -> tuple[dict[Part, Compared], dict[str, Comparison]]:
+) -> tuple[dict[PartName, Compared], dict[str, Comparison]]:
     """Score the initial and the chosen template everywhere; the sealed pictures are opened here and nowhere else.
 
     Returns:
@@ -59,11 +58,11 @@ def evaluate(
         names = reward.class_names
         return Compared(encoded.items, encoded.units, encoded.labels, names, encoded.groups, initial, optimised)
 
-    parts: dict[Part, Compared] = {"search": compared(prepared.search, prepared.reward)}
+    parts: dict[PartName, Compared] = {"search": compared(prepared.search, prepared.reward)}
     if prepared.selection:
         parts["selection"] = compared(prepared.selection, prepared.reward)
     others = {}
-    sealed: tuple[tuple[Part, Sequence[Item], Sequence[str]], ...] = (
+    sealed: tuple[tuple[PartName, Sequence[Item], Sequence[str]], ...] = (
         ("test", drawn.test, drawn.class_names),
         ("new", drawn.new_test, drawn.new_class_names),
     )
@@ -86,7 +85,7 @@ def evaluate(
 def publish(
     prepared: Prepared,
     searched: Searched,
-    parts: dict[Part, Compared],
+    parts: dict[PartName, Compared],
     others: dict[str, Comparison],
     journal: Journal,
     tracker: Tracker,
@@ -106,7 +105,7 @@ def publish(
     tracker.finish(result, folder)
     save_search_png(follow(read(folder), result.template), folder / "search.png", names)
     write_report(folder)
-    # The last line: a run that is killed before it makes what is missing when it resumes.
+    # The last line: a run that is killed before it writes what is missing when it resumes.
     journal.append("end", stopped=searched.result.stopped)
     return result
 
@@ -120,7 +119,7 @@ def names_of(planned: Plan) -> RewardNames:
 def _result(
     prepared: Prepared,
     searched: Searched,
-    parts: dict[Part, Compared],
+    parts: dict[PartName, Compared],
     others: dict[str, Comparison],
     seconds: float,
 ) -> RunResult:
@@ -155,7 +154,7 @@ def _result(
     )
 
 
-def _harmonic(scores: dict[Part, Comparison]) -> Harmonic | None:
+def _harmonic(scores: dict[PartName, Comparison]) -> Harmonic | None:
     if "new" not in scores:
         return None
     test, new = scores["test"], scores["new"]

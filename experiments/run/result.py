@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from ipo.experiments.run.files import Content, load, write_json
+from ipo.experiments.run.files import Content, read_model, write_json
 from ipo.metrics.statistics import Difference, accuracy_interval, mean_interval, paired_difference
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def load_result(place: Path) -> RunResult:
     Raises:
         InputError: it cannot be read, or is no result.
     """
-    return load(RunResult, place / FILE_NAME if place.is_dir() else place, {1: _from_1})
+    return read_model(RunResult, place / FILE_NAME if place.is_dir() else place, {1: _from_1})
 
 
 def _from_1(old: dict[str, Any]) -> dict[str, Any]:
@@ -225,7 +225,7 @@ def paired(before: npt.NDArray[Any], after: npt.NDArray[Any], groups: Sequence[s
     from ipo.metrics import evidence
 
     difference = after.astype(np.float64) - before.astype(np.float64)
-    found = evidence.spread([evidence.Part(difference[None], groups)])
+    found = evidence.spread([evidence.Crossed(difference[None], groups)])
     effect = evidence.effect_of(found.mean, [found.pictures], "t over groups" if groups else "t")
     return Difference(effect.mean, effect.low, effect.high, effect.p, effect.test)
 

@@ -24,6 +24,7 @@ from ipo.experiments.explain.model import load_analysis
 from ipo.experiments.run.config import RunConfig
 from ipo.experiments.run.files import write_json
 from ipo.experiments.run.live_view import Ui
+from ipo.experiments.run.numbers import summary_of
 from ipo.experiments.run.result import RunResult
 from ipo.metrics.errors import InputError
 from ipo.programs.lm.ledger import Ledger
@@ -36,12 +37,6 @@ INIT_SECONDS = 30.0
 """A server that does not answer by then is done without."""
 FINISH_SECONDS = 120.0
 """What is not uploaded by then can be with `wandb sync`."""
-SCORES = ("accuracy_initial", "accuracy", "gain", "gain_low", "gain_high")
-PARTS = ("search", "selection", "test", "new")
-TOTALS = ("usd", "tokens", "seconds", "templates_scored")
-NUMBERS = (*(f"{part}/{score}" for part in PARTS for score in SCORES), *TOTALS)
-"""The numbers of a run's summary: what a sweep's metric can name."""
-
 _USER_IN_ADDRESS = re.compile(r"(?<=://)[^/\s@]+@")
 
 
@@ -49,7 +44,7 @@ class Tracker:
     """Logs a run; this one logs nothing."""
 
     def step(self, step: Step, ledger: Ledger) -> None:
-        """Log a finished step; the steps of earlier sittings come again when a run goes on."""
+        """Log a finished step; the steps of earlier sessions come again when a run resumes."""
 
     def finish(self, result: RunResult, folder: Path) -> None:
         """Log what a run found; `folder` holds its `program.json` and, where there is one, `analysis.json`."""
@@ -79,8 +74,8 @@ def tracking(config: RunConfig, folder: Path, ui: Ui) -> Iterator[Tracker]:
 class WandbTracker(Tracker):
     """Logs to Weights & Biases: settings, steps, templates, pictures that flipped, and the program as an artifact.
 
-    A run that goes on stays the same W&B run, and no step is logged twice: `wandb.json` keeps the id and, offline, how
-    far the sittings that ended in order logged. A killed one leaves a torn record, which is made again.
+    A resumed run stays the same W&B run, and no step is logged twice: `wandb.json` keeps the id and, offline, how
+    far the sessions that ended in order logged. A killed one leaves a torn record, which is made again.
 
     Raises:
         InputError: W&B is not installed.
@@ -116,7 +111,7 @@ class WandbTracker(Tracker):
         return bool(self._run.settings.mode == "offline")
 
     def _discard_torn(self) -> None:
-        """Remove the offline record of a sitting that was killed: W&B holds rows back, so some are missing there."""
+        """Remove the offline record of a session that was killed: W&B holds rows back, so some are missing there."""
         torn = Path(self._known.pop("open", None) or "")
         if re.fullmatch(rf"offline-run-\d+_\d+-{re.escape(self._known.get('id', ''))}", torn.name):
             shutil.rmtree(torn, ignore_errors=True)
@@ -184,7 +179,7 @@ class WandbTracker(Tracker):
             row["step/accuracy_mean"] = sum(entry.value for entry in step.scored) / len(step.scored)
             row["step/loss"] = min(entry.loss for entry in step.scored)
         with self._surviving():
-            # W&B's own counter only grows; odd numbers are for the tables, which a run that goes on logs again.
+            # W&B's own counter only grows; odd numbers are for the tables, which a resumed run logs again.
             known = {name: value for name, value in row.items() if value is not None}
             self._run.log(known, step=2 * number, commit=True)
             self._logged = number
@@ -231,24 +226,7 @@ class WandbTracker(Tracker):
         try:
             yield
         except Exception as error:
-            self._ui.warn(f"Weights & Biases: {_short(error)}; the run goes on, its directory has everything.")
-
-
-def summary_of(result: RunResult) -> dict[str, Any]:
-    """Return the numbers of a result under the names of `NUMBERS`, where it has them, and its template."""
-    numbers: dict[str, Any] = {}
-    for part, score in result.scores.items():
-        gain = score.difference
-        values = (score.initial.value, score.optimised.value, gain.mean, *gain.ci95)
-        numbers |= {f"{part}/{name}": value for name, value in zip(SCORES, values, strict=True)}
-    used = [usage for usage in (result.lm.optimizer, result.lm.describer) if usage]
-    prices = [usage.usd for usage in used]
-    if None not in prices:
-        numbers["usd"] = sum(prices)
-    numbers["tokens"] = sum(usage.tokens_in + usage.tokens_out for usage in used)
-    numbers["seconds"] = result.seconds["total"]
-    numbers["templates_scored"] = result.templates_scored
-    return {**numbers, "template": result.template, "initial_template": result.initial_template}
+            self._ui.warn(f"Weights & Biases: {_short(error)}; the run continues, its directory has everything.")
 
 
 def has_key() -> bool:

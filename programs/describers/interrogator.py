@@ -230,7 +230,7 @@ def _middle_of_form(gains: Gains, forms: Sequence[str]) -> Gains:
 
 
 def _sentence(start: str, phrases: Sequence[Phrase], top: int) -> str:
-    """Word the first phrases, at most `PER_GROUP` of a group so that one aspect does not crowd out the others."""
+    """Format the first phrases, at most `PER_GROUP` of a group so that one aspect does not crowd out the others."""
     counts: dict[str, int] = {}
     words: list[str] = []
     for phrase in phrases:

@@ -69,7 +69,7 @@ class ImageDescriber(dspy.Module):
             pictures: what to describe.
             task: what they are classified into.
             labels, class_names: not used; other describers need them.
-            given_up: names of pictures that failed in an earlier sitting of the run, which are left out again.
+            given_up: names of pictures that failed in an earlier session of the run, which are left out again.
 
         Returns:
             `descriptions`: one line a picture, in order; `failed`: (picture name, reason) of those left out.

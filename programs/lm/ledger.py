@@ -51,8 +51,8 @@ class Ledger:
     Attributes:
         limit_usd: US dollars over all roles.
         limit_tokens: tokens in and out over all roles.
-        limit_seconds: wall time of the run, earlier sittings included.
-        elapsed_before: seconds that earlier sittings took.
+        limit_seconds: wall time of the run, earlier sessions included.
+        elapsed_before: seconds that earlier sessions took.
     """
 
     limit_usd: float | None = None

@@ -34,6 +34,7 @@ from dspy.lm15 import (
 from ipo.metrics.cache import cache_dir
 from ipo.metrics.errors import InputError
 from ipo.programs.lm import weights
+from ipo.programs.lm.server import import_runtime, start_server
 
 LOCAL_ORDER = ("base", "small")
 """What the bare name `local` stands for: the first of these that is installed."""
@@ -66,7 +67,8 @@ class LocalEngine:
         """Load the weights now, which takes seconds; without this the first request does it.
 
         Raises:
-            InputError: the runtime is not installed, or the file is missing or is not a model that it can read.
+            InputError: the runtime is not installed or does not start, or the file is missing or is not a model that
+                it can read.
         """
         with self._lock:
             self._loaded()
@@ -122,7 +124,7 @@ class LocalEngine:
         if self._server is None:
             if not self.path.is_file():
                 raise InputError(f"there is no model file {str(self.path)!r}; see `ipo models list`.")
-            runtime = _runtime()
+            runtime = import_runtime()
             parameters = runtime.CommonParams()
             parameters.model.path = str(self.path)
             parameters.n_ctx = self.context
@@ -134,8 +136,9 @@ class LocalEngine:
             # The runtime always listens on a free port of 127.0.0.1: other users of the machine shall not use it.
             parameters.api_keys = [secrets.token_hex(16)]
             parameters.ui = parameters.endpoint_slots = False
+            parameters.endpoint_metrics = True  # what `start_server` asks
             try:
-                self._server = runtime.Server(parameters)
+                self._server = start_server(runtime, parameters)
             except RuntimeError as error:
                 raise InputError(
                     f"the model file {str(self.path)!r} is damaged or not a GGUF language model."
@@ -189,21 +192,6 @@ def default_threads() -> int:
     else:
         usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(usable, 4)
-
-
-def _runtime() -> Any:
-    """Import xllamacpp. Torch first: it may bring the libgomp that xllamacpp's wheel needs and does not bring."""
-    import torch  # noqa: F401
-
-    try:
-        import xllamacpp
-    except ModuleNotFoundError as error:
-        raise InputError("the local language model needs its runtime: pip install 'ipo-prompts[local]'.") from error
-    except ImportError as error:
-        raise InputError(
-            f"the local model's runtime cannot be loaded ({error}); if libgomp is missing: apt-get install libgomp1."
-        ) from error
-    return xllamacpp
 
 
 def _body(request: Request) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class Journal:
 
     Args:
         folder: the run directory; made when missing.
-        started: `time.monotonic()` when this sitting began; now when None.
+        started: `time.monotonic()` when this session began; now when None.
 
     Attributes:
         events: what the record held when it was opened, oldest first.
@@ -55,7 +55,7 @@ class Journal:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
-            self.events = list(_read(self.path, mend=True))
+            self.events = list(_read(self.path, repair=True))
             self._file = self.path.open("a", encoding="utf-8")
         except filelock.Timeout as error:
             raise InputError(
@@ -69,7 +69,7 @@ class Journal:
 
     @property
     def seconds(self) -> float:
-        """Wall time spent on the run so far, earlier sittings included."""
+        """Wall time spent on the run so far, earlier sessions included."""
         return self.seconds_before + time.monotonic() - self._started
 
     def append(self, type_: str, **content: Any) -> Event:
@@ -116,15 +116,15 @@ def read(folder: Path) -> list[Event]:
     path = folder / FILE_NAME
     if not path.is_file():
         raise InputError(f"{folder} is not a run directory: it has no {FILE_NAME}.")
-    return list(_read(path, mend=False))
+    return list(_read(path, repair=False))
 
 
-def _read(path: Path, *, mend: bool) -> Iterator[Event]:
+def _read(path: Path, *, repair: bool) -> Iterator[Event]:
     if not path.exists():
         return
     data = path.read_bytes()
     end = data.rfind(b"\n") + 1
-    if end < len(data) and mend:
+    if end < len(data) and repair:
         with path.open("r+b") as file:
             file.truncate(end)
     for number, line in enumerate(data[:end].splitlines(), start=1):
@@ -139,7 +139,7 @@ def _read(path: Path, *, mend: bool) -> Iterator[Event]:
 
 
 def _segment_ends(events: list[Event]) -> Iterator[Event]:
-    """Yield the last event of every sitting; the clock of a sitting starts at 0 with its `start` event."""
+    """Yield the last event of every session; the clock of a session starts at 0 with its `start` event."""
     for i, event in enumerate(events):
         if i + 1 == len(events) or events[i + 1]["type"] == "start":
             yield event

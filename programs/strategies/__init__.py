@@ -1,4 +1,4 @@
-"""The strategies of a search: how new templates are come by. One file each; a new one is its file and its line below.
+"""The strategies of a search: how new templates are found. One file each; a new one is its file and its line below.
 
 What a strategy is: `base.py`. Nothing is imported before it is asked for.
 """

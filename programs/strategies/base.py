@@ -1,4 +1,4 @@
-"""What a strategy is: a way to come by new templates. The loop of `programs/search.py` does all the rest.
+"""What a strategy is: a way to find new templates. The loop of `programs/search.py` does all the rest.
 
 A strategy has two halves, so that controls cannot leak. `look` says what may be known of the search so far; `ask` comes
 by new templates knowing that and nothing else. A control, such as shuffled scores, changes `look` alone.
@@ -141,7 +141,7 @@ class Models:
 
 
 class Strategy(Protocol):
-    """A way to come by new templates. One file each, one line in `strategies/__init__.py`.
+    """A way to find new templates. One file each, one line in `strategies/__init__.py`.
 
     Attributes:
         needs_lm: whether it asks a language model.
@@ -173,5 +173,9 @@ class Strategy(Protocol):
         ...
 
     def forecast(self, expected: Expected) -> Forecast:
-        """Say what a whole search would ask; nothing is asked, nothing loaded."""
+        """Say what a whole search would ask; nothing is asked, nothing loaded.
+
+        Raises:
+            InputError: the search cannot be done with these settings.
+        """
         ...

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
+from ipo.metrics.errors import InputError
 from ipo.metrics.template import read_templates
 from ipo.programs.strategies.base import (
     Desk,
@@ -64,5 +66,16 @@ class GivenTemplates:
             desk.finish("the list of templates is used up")
 
     def forecast(self, expected: Expected) -> Forecast:
-        """Nothing is asked."""
+        """Nothing is asked.
+
+        Raises:
+            InputError: the list is longer than the search: its end would never be tried.
+        """
+        settings, count = expected.settings, len(self._templates)
+        needed = math.ceil(count / settings.candidates_per_step)
+        if needed > settings.steps:
+            raise InputError(
+                f"the list has {count} templates and steps={settings.steps} of {settings.candidates_per_step} try "
+                f"{settings.steps * settings.candidates_per_step} of them; write steps={needed}."
+            )
         return Forecast()

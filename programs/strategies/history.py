@@ -66,7 +66,7 @@ class HistoryStrategy(ShowsHistory):
                 # A fresh rollout id: the same question again would be answered from a cache.
                 config = {"rollout_id": desk.seed * 2 + attempt}
                 try:
-                    templates = call(propose, question(shown, desk.missing, desk.refusals), config).templates
+                    templates = call(propose, propose_inputs(shown, desk.missing, desk.refusals), config).templates
                 except dspy.AdapterParseError as error:
                     desk.refuse(excerpt(error), "the answer was not a list of templates")
                     continue
@@ -87,14 +87,14 @@ class HistoryStrategy(ShowsHistory):
         settings = expected.settings
         rows = [ShownTemplate(USUAL_TEMPLATE, 0.5, 1.0)] * self.settings.size
         shown = Shown(expected.task, descriptions=["x" * expected.description_characters], templates=rows)
-        inputs = question(shown, settings.candidates_per_step)
+        inputs = propose_inputs(shown, settings.candidates_per_step)
         messages = dspy.ChatAdapter().format(ProposeTemplates, [], inputs)
         prompt = sum(len(str(message["content"])) for message in messages) // CHARACTERS_PER_TOKEN
         reply = settings.candidates_per_step * TOKENS_PER_TEMPLATE + 20
         return Forecast(settings.steps, settings.steps * prompt, settings.steps * reply)
 
 
-def question(shown: Shown, count: int, refused: Any = ()) -> dict[str, Any]:
+def propose_inputs(shown: Shown, count: int, refused: Any = ()) -> dict[str, Any]:
     """Return the inputs of `ProposeTemplates`."""
     from ipo.signatures.propose import history_line
 

@@ -1,4 +1,4 @@
-"""Budgets: a run stops below a limit with the best so far, and goes on under a larger one as if it never had."""
+"""Budgets: a run stops below a limit with the best so far, and resumes under a larger one as if it never had."""
 
 from __future__ import annotations
 

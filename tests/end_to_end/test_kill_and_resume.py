@@ -214,7 +214,7 @@ def test_interrupted_from_the_keyboard_it_says_how_to_go_on(
     process.join(60)
     go.set()
     assert process.exitcode == 130, bench.log(name).read_text()
-    assert "go on with --resume" in _sentence(bench.log(name))
+    assert "resume with --resume" in _sentence(bench.log(name))
     assert bench.run(_words(whole, out), name) == 0
     assert result(out) == result(whole.folder)
 
@@ -311,4 +311,4 @@ def test_a_damaged_line_is_named(plain: Whole, here: Any, tmp_path: Path) -> Non
 def test_a_folder_without_a_run_is_refused(here: Any, tmp_path: Path) -> None:
     ended = here("optimize", "--resume", str(tmp_path))
     assert ended.code == 2
-    assert "holds no run to go on with" in ended.sentence
+    assert "holds no run to resume" in ended.sentence

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ipo.metrics.evidence import Part, over_data_sets, paired_effect, spread
+from ipo.metrics.evidence import Crossed, over_data_sets, paired_effect, spread
 from ipo.metrics.statistics import (
     accuracy_interval,
     mean_interval,
@@ -87,7 +87,7 @@ def test_interval_over_seeds_covers_as_it_says(seeds, seed_sd, joint_sd):
     covered, naive = [], []
     for _ in range(1000):
         values, groups = _crossed(rng, seeds, 30, 0.1, seed_sd, joint_sd)
-        found = paired_effect([Part(values, groups)], mean=float(values.mean()))
+        found = paired_effect([Crossed(values, groups)], mean=float(values.mean()))
         covered.append(found.low <= 0.1 <= found.high)
         low, high = mean_interval(values.ravel())  # as if seeds x pictures were independent facts
         naive.append(low <= 0.1 <= high)
@@ -101,7 +101,7 @@ def test_intervals_over_data_sets_cover_as_they_say(data_sets, between):
     general, given_these = [], []
     for _ in range(600):
         truths = 0.1 + rng.normal(size=data_sets) * between
-        spreads = [spread([Part(*_crossed(rng, 3, 15, truth, 0.05, 0.1, size=2))]) for truth in truths]
+        spreads = [spread([Crossed(*_crossed(rng, 3, 15, truth, 0.05, 0.1, size=2))]) for truth in truths]
         found = over_data_sets(spreads, float(np.mean([one.mean for one in spreads])))
         general.append(found.like_these.low <= 0.1 <= found.like_these.high)
         given_these.append(found.these.low <= truths.mean() <= found.these.high)
@@ -114,7 +114,7 @@ def test_shared_seeds_do_not_average_out():
     apart, together = [], []
     for _ in range(400):
         luck = rng.normal(size=(3, 1)) * 0.1
-        spreads = [spread([Part(luck + rng.normal(size=(1, 40)) * 0.2, None)]) for _ in range(6)]
+        spreads = [spread([Crossed(luck + rng.normal(size=(1, 40)) * 0.2, None)]) for _ in range(6)]
         mean = float(np.mean([one.mean for one in spreads]))
         for shared, found in ((True, together), (False, apart)):
             these = over_data_sets(spreads, mean, shared_seeds=shared).these

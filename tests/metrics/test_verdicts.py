@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipo.metrics.evidence import SAME, Effect, Variance, effect_of, holm, points, verdict, worded_p
+from ipo.metrics.evidence import SAME, Effect, Variance, effect_of, format_p, holm, points, verdict
 
 
 def test_holm_by_hand():
@@ -98,7 +98,7 @@ def test_points_in_words(value, worded):
     [(1.0, "p = 1"), (0.0501, "p = 0.05"), (0.01349, "p = 0.013"), (0.0001, "p = 0.0001"), (0.000099, "p < 0.0001")],
 )
 def test_p_in_words(p, worded):
-    assert worded_p(p) == worded
+    assert format_p(p) == worded
 
 
 def test_no_evidence_says_what_could_have_been_found():

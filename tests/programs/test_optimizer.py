@@ -131,6 +131,11 @@ def test_candidates_are_sorted_and_loadable_and_the_log_holds_every_step(reward:
     program: Any = make(reward, by_twos(), on_step=steps.append)[0].compile(student(reward), **sets)
     ranks = [(c["score"], -c["loss"]) for c in program.candidate_programs]
     assert ranks == sorted(ranks, reverse=True)
+    best = program.search.history.best
+    assert (program.candidate_programs[0]["score"], best.template) == (
+        100 * best.value,
+        program.candidate_programs[0]["program"].template,
+    )
     found = {c["program"].template for c in program.candidate_programs}
     assert found == {ANCHOR, *TEMPLATES}
     assert [step.number for step in steps] == [-1, 0, 1, 2, 3, 4, 5]

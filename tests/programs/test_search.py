@@ -302,6 +302,14 @@ def test_an_initial_template_that_the_reward_refuses_is_bad_input() -> None:
         run(Picky(), admitting([]))
 
 
+def test_the_log_counts_steps_from_one_and_says_percent(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="ipo"):
+        run(TableReward(search={"good <CLASS>": 12}), admitting([["good <CLASS>"], ["no slot"]]), settings={"steps": 2})
+    assert "step 0: 1 new, best 5.00 % 'a photo of a <CLASS>.'" in caplog.text
+    assert "step 1: 1 new, best 60.00 % 'good <CLASS>'" in caplog.text
+    assert "step 2 gave no usable template (it has no slot)" in caplog.text
+
+
 def test_steps_are_told_as_they_end() -> None:
     told: list[Step] = []
     found = run(TableReward(), admitting([["a <CLASS>"], ["b <CLASS>"]]), on_step=told.append)

@@ -21,7 +21,7 @@ def cell(item: dict[str, Any]) -> Any:
     if what == "raise":
         raise ValueError(f"no {item['value']}")
     if what == "bad input":
-        raise InputError("mend it.")
+        raise InputError("fix it.")
     if what == "die":
         os._exit(7)
     if what == "die once" and not Path(item["mark"]).exists():

@@ -96,7 +96,7 @@ def templates(asked: Asked, count: int | None = None) -> list[str]:
 
 
 def listed(asked: Asked, answer: list[str]) -> str:
-    """Word templates as the request asks for them: as chat fields, or as JSON."""
+    """Format templates as the request asks for them: as chat fields, or as JSON."""
     wants_json = "response_format" in asked.body or "JSON object" in asked.text
     if wants_json:
         return json.dumps({"templates": answer})

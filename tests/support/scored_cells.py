@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ipo.experiments.compare.tables import Table
-from ipo.experiments.compare.tables.quantities import Score
-from ipo.experiments.compare.tables.table import Gain
+from ipo.experiments.compare.tables.quantities import ColumnScore
+from ipo.experiments.compare.tables.table import MethodGain
 
 CLASSES, PER_CLASS = 12, 10
 SKILLS = {"anchor": 0.0, "hand-written": 0.1, "ensemble-80": 0.2, "shuffled": 0.2, "ipo-default": 1.5}
@@ -26,7 +26,7 @@ def _side(data: str, side: str, method: str, seed: int, skill: float) -> dict[st
     hardness = _noise(data, side, size=CLASSES).repeat(PER_CLASS) + _noise(data, side, "picture", size=n)
     hits = (hardness + 0.5 * _noise(data, side, method, seed, size=n) < skill).astype(int)
     return {
-        "accuracy": round(float(hits.mean()), 6),
+        "value": round(float(hits.mean()), 6),
         "loss": 1.0,
         "n": n,
         "classes": CLASSES,
@@ -47,12 +47,14 @@ def make_cell(
     """Make the content of a `cell.json`; the higher the skill, the more pictures are right."""
     searched = method not in ("anchor", "hand-written", "ensemble-80")
     return {
-        "schema": 1,
+        "schema": 2,
         "cell": {"protocol": protocol, "data": data, "method": method, "seed": seed, "targets": [], "settings": {}},
+        "measure": "accuracy",
+        "unit": "pictures",
         "absent": None,
         "templates": [{"template": f"{method} {seed} of a <CLASS>.", "weight": 1.0}],
         "scores": {side: _side(data, side, method, seed if searched else 0, skill) for side in sides},
-        "search": {"accuracy": 0.9, "loss": 1.0, "n": 48} if searched else None,
+        "search": {"value": 0.9, "loss": 1.0, "n": 48} if searched else None,
         "selection": None,
         "budget": {"proposals": 40, "calls": 8, "tokens_in": 900, "tokens_out": 90, "usd": 0.01 if searched else 0.0},
         "picture_ids": {side: f"{data}-{side}" for side in sides},
@@ -74,12 +76,12 @@ def make_cells(
     ]
 
 
-def score_of(table: Table, scope: str, method: str, column: str) -> Score | None:
+def score_of(table: Table, scope: str, method: str, column: str) -> ColumnScore | None:
     """Return what stands in a row and column."""
     return next(row for row in table.rows if (row.scope, row.method) == (scope, method)).scores[column]
 
 
-def gain_of(table: Table, scope: str, method: str, other: str, column: str) -> Gain:
+def gain_of(table: Table, scope: str, method: str, other: str, column: str) -> MethodGain:
     """Return the comparison of two methods in a column."""
     key = (scope, method, other, column)
     return next(gain for gain in table.gains if (gain.scope, gain.method, gain.other, gain.column) == key)

@@ -33,7 +33,7 @@ class Recorded:
 
 
 def segments(folder: Path) -> list[Path]:
-    """Return the offline runs below a run directory, oldest first: one for each sitting."""
+    """Return the offline runs below a run directory, oldest first: one for each session."""
     return sorted((folder / "wandb").glob("offline-run-*/run-*.wandb"))
 
 

@@ -58,6 +58,7 @@ class Budget:
 
     Attributes:
         proposals: templates scored on the search pictures besides the initial one.
+        looked_at: templates looked at on the search pictures without being proposed.
         calls: replies of language models, to the optimizer and the describer together.
         tokens_in, tokens_out: tokens of these replies.
         usd: what they cost in US dollars; None when a price is not known. Replies that the cache of earlier runs gave
@@ -65,6 +66,7 @@ class Budget:
     """
 
     proposals: int = 0
+    looked_at: int = 0
     calls: int = 0
     tokens_in: int = 0
     tokens_out: int = 0

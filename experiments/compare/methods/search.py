@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ipo.experiments.compare.methods.base import Budget, Job, Method, Templates, seen_by_a_search
@@ -13,6 +12,7 @@ from ipo.programs.strategies import STRATEGIES
 if TYPE_CHECKING:
     from ipo.programs.lm.connect import Backend
     from ipo.programs.record.journal import Event
+    from ipo.programs.search import SearchResult
 
 
 class LanguageModelSearch(Method):
@@ -59,7 +59,7 @@ class LanguageModelSearch(Method):
             NothingUsable, dspy.LMError: see `search_in`.
         """
         from ipo.experiments.run.live_view import Ui
-        from ipo.experiments.run.plan import backends, draw_for
+        from ipo.experiments.run.plan import Plan, backends, draw_for
         from ipo.experiments.run.prepare import prepare
         from ipo.experiments.run.result import chosen
         from ipo.experiments.run.searching import search_in
@@ -68,25 +68,18 @@ class LanguageModelSearch(Method):
         config, folder, ui = self.run_config(job.config, job.settings), job.folder / "run", Ui(0, quiet=True)
         is_begun(config, folder)
         optimizer, describer = backends(config)
-        shared = job.prepared.plan
-        planned = replace(
-            shared,
-            config=config,
-            drawn=draw_for(shared.data, config),
-            optimizer=optimizer,
-            describer=describer,
-        )
-        prepared = prepare(planned, ui, job.clip)
+        data = job.prepared.plan.data
+        prepared = prepare(Plan(config, data, draw_for(data, config), optimizer, describer), ui, job.clip)
         journal = Journal(folder)
         try:
             found = search_in(prepared, journal, ui).result
         finally:
             journal.close()
-        budget = _budget(found.proposed, read(folder), {"optimizer": optimizer, "describer": describer})
+        budget = _budget(found, read(folder), {"optimizer": optimizer, "describer": describer})
         return Templates(job.clip, ((found.choice.template, 1.0),), chosen(found.choice).model_dump(), budget)
 
 
-def _budget(proposals: int, events: list[Event], backends: dict[str, Backend | None]) -> Budget:
+def _budget(found: SearchResult, events: list[Event], backends: dict[str, Backend | None]) -> Budget:
     """Count what the search used, whether its replies were made for it or came from the cache of earlier runs.
 
     Methods of one seed share that cache, so that what each really paid depends on which of them ran first.
@@ -98,7 +91,8 @@ def _budget(proposals: int, events: list[Event], backends: dict[str, Backend | N
         backend = backends[event["role"]]
         dollars.append(backend.price(*tokens) if event["cached"] and backend else event["usd"])
     return Budget(
-        proposals=proposals,
+        proposals=found.proposed,
+        looked_at=found.looked_at,
         calls=len(replies),
         tokens_in=sum(tokens for tokens, _ in used),
         tokens_out=sum(tokens for _, tokens in used),

@@ -12,14 +12,14 @@ from ipo.experiments.compare.tables.quantities import (
     MEAN,
     MEAN_OF_H,
     MEAN_WITHOUT_EUROSAT,
-    Difference,
+    ColumnDifference,
     H,
     difference,
     score,
     targets,
 )
-from ipo.experiments.compare.tables.runs import Cell, Grid, Runs, align, value_of
-from ipo.experiments.compare.tables.table import Gain, Row, Scope, Search, Table
+from ipo.experiments.compare.tables.runs import CellContent, Grid, Runs, align
+from ipo.experiments.compare.tables.table import MethodGain, Row, Scope, SearchCost, Table
 from ipo.experiments.compare.tables.verdicts import opponents, verdicts
 from ipo.metrics.errors import InputError
 from ipo.metrics.evidence import holm
@@ -27,7 +27,9 @@ from ipo.metrics.evidence import holm
 REFERENCES = ("anchor", "hand-written", "ensemble-80")
 
 
-def build_table(cells: Sequence[Cell], reference: str = "anchor", published: Sequence[PublishedRow] = ()) -> Table:
+def build_table(
+    cells: Sequence[CellContent], reference: str = "anchor", published: Sequence[PublishedRow] = ()
+) -> Table:
     """Make the table of one protocol.
 
     Args:
@@ -70,7 +72,7 @@ def build_table(cells: Sequence[Cell], reference: str = "anchor", published: Seq
     )
 
 
-def _usual_order(cells: Sequence[Cell]) -> list[str]:
+def _usual_order(cells: Sequence[CellContent]) -> list[str]:
     """The papers' order of data sets; names that they do not have come after, by the alphabet."""
     usual = list(library().tables[0].rows)
     names = {str(cell["cell"]["data"]) for cell in cells}
@@ -142,7 +144,7 @@ def _why_absent(grid: Grid, scope: Scope, method: str) -> str:
     return "; ".join(f"{reason} ({', '.join(data)})" for reason, data in reasons.items())
 
 
-def _gains(grid: Grid, scope: Scope, columns: Sequence[str], references: Sequence[str]) -> list[Gain]:
+def _gains(grid: Grid, scope: Scope, columns: Sequence[str], references: Sequence[str]) -> list[MethodGain]:
     """Compare each method with the references, ours with its controls too; Holm's family is one method and column."""
     found = []
     for method in grid.methods:
@@ -151,7 +153,7 @@ def _gains(grid: Grid, scope: Scope, columns: Sequence[str], references: Sequenc
             continue
         others = [*references, *(opponents() if method == SUBJECT else ())]
         for column in columns:
-            family: list[tuple[str, Difference]] = []
+            family: list[tuple[str, ColumnDifference]] = []
             for other in dict.fromkeys(others):
                 theirs = _group(grid, scope, other)
                 if (
@@ -169,7 +171,7 @@ def _gains(grid: Grid, scope: Scope, columns: Sequence[str], references: Sequenc
             corrected_these = holm([effect.p for effect in these if effect is not None])
             for place, (other, compared) in enumerate(family):
                 found.append(
-                    Gain(
+                    MethodGain(
                         scope=scope.name,
                         method=method,
                         other=other,
@@ -185,7 +187,7 @@ def _gains(grid: Grid, scope: Scope, columns: Sequence[str], references: Sequenc
     return found
 
 
-def _search(grid: Grid, scope: Scope, method: str, reference: str) -> Search | None:
+def _search(grid: Grid, scope: Scope, method: str, reference: str) -> SearchCost | None:
     group = _group(grid, scope, method)
     if group is None:
         return None
@@ -200,7 +202,7 @@ def _search(grid: Grid, scope: Scope, method: str, reference: str) -> Search | N
         on_test = sum(ours.means[searched_on] - theirs.means[searched_on] for ours, theirs in found) / len(found)
         if ours_on_search is not None and theirs_on_search is not None:
             optimism = ours_on_search - theirs_on_search - on_test
-    return Search(
+    return SearchCost(
         scope=scope.name,
         method=method,
         search=_mean_over(group, _value("search")),
@@ -208,6 +210,7 @@ def _search(grid: Grid, scope: Scope, method: str, reference: str) -> Search | N
         test=sum(runs.means[searched_on] for runs in group) / len(group),
         optimism=optimism,
         proposals=_mean_over(group, _used("proposals")) or 0.0,
+        looked_at=_mean_over(group, _used("looked_at")) or 0.0,
         calls=_mean_over(group, _used("calls")) or 0.0,
         tokens_in=_mean_over(group, _used("tokens_in")) or 0.0,
         tokens_out=_mean_over(group, _used("tokens_out")) or 0.0,
@@ -215,11 +218,11 @@ def _search(grid: Grid, scope: Scope, method: str, reference: str) -> Search | N
     )
 
 
-Number = Callable[[Cell], float | None]
+Number = Callable[[CellContent], float | None]
 
 
 def _value(part: str) -> Number:
-    return lambda cell: value_of(cell[part]) if cell.get(part) else None
+    return lambda cell: cell[part]["value"] if cell.get(part) else None
 
 
 def _used(what: str) -> Number:

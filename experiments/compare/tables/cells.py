@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ipo.experiments.compare.tables.runs import Cell, Grid, Runs, value_of
+from ipo.experiments.compare.tables.runs import CellContent, Grid, Runs
 from ipo.metrics.arrays import Doubles
 from ipo.metrics.errors import InputError
 
-SCHEMAS = (1, 2)
+SCHEMA = 2
 Key = tuple[str, str, int]
 """Data, method, seed."""
 
 
-def read_grid(cells: Sequence[Cell], data_order: Sequence[str], method_order: Sequence[str]) -> Grid:
+def read_grid(cells: Sequence[CellContent], data_order: Sequence[str], method_order: Sequence[str]) -> Grid:
     """Check cells and put them in order; the order of `cells` does not matter.
 
     A cell that could not be made has its reason under `absent`, and no scores.
@@ -31,11 +31,11 @@ def read_grid(cells: Sequence[Cell], data_order: Sequence[str], method_order: Se
     if not cells:
         raise InputError("there are no cells to make a table of; run the benchmark first.")
     protocol = _the_one("protocols", [cell["cell"]["protocol"] for cell in cells])
-    by_key: dict[Key, Cell] = {}
+    by_key: dict[Key, CellContent] = {}
     for cell in cells:
         key = _key(cell)
-        if not cell.get("absent") and cell.get("schema") not in SCHEMAS:
-            raise InputError(f"the cell {_name(key)} has schema {cell.get('schema')!r}; this version reads 1 and 2.")
+        if not cell.get("absent") and cell.get("schema") != SCHEMA:
+            raise InputError(f"the cell {_name(key)} has schema {cell.get('schema')!r}; this table reads {SCHEMA}.")
         if key in by_key:
             raise InputError(f"the cell {_name(key)} is there twice; keep one of the two.")
         by_key[key] = cell
@@ -43,8 +43,8 @@ def read_grid(cells: Sequence[Cell], data_order: Sequence[str], method_order: Se
     scored = [key for key in keys if not by_key[key].get("absent")]
     if not scored:
         raise InputError("no cell of this table has scores; see the messages of the runs.")
-    measure = _the_one("measures", [by_key[key].get("measure", "accuracy") for key in scored])
-    unit = _the_one("units", [by_key[key].get("unit", "pictures") for key in scored])
+    measure = _the_one("measures", [by_key[key]["measure"] for key in scored])
+    unit = _the_one("units", [by_key[key]["unit"] for key in scored])
     for key in scored:
         _check_scores(key, by_key[key])
     _check_same_units(scored, by_key, unit)
@@ -86,7 +86,7 @@ def _split(scores: Mapping[str, Any]) -> str:
     )
 
 
-def _runs(cells: Sequence[tuple[Key, Cell]]) -> Runs:
+def _runs(cells: Sequence[tuple[Key, CellContent]]) -> Runs:
     (data, method, _), first = cells[0]
     sides = sorted(first["scores"])
     for key, cell in cells:
@@ -111,7 +111,7 @@ def _the_one(what: str, names: Sequence[str]) -> str:
     return found[0]
 
 
-def _check_scores(key: Key, cell: Cell) -> None:
+def _check_scores(key: Key, cell: CellContent) -> None:
     for side, score in cell["scores"].items():
         wrong = _damage(score)
         if wrong:
@@ -128,7 +128,7 @@ def _damage(score: Mapping[str, Any]) -> str | None:
         return f"its values are not {n} numbers"
     if groups is not None and len(groups) != n:
         return f"it has {len(groups)} groups for n = {n}"
-    value, mean = value_of(score), float(_values(score).mean())
+    value, mean = score["value"], float(_values(score).mean())
     return None if abs(mean - value) <= 1e-5 else f"its value {value} is not the mean of its {name}, {mean:.6f}"
 
 
@@ -136,7 +136,7 @@ def _finite(numbers: Sequence[Any]) -> bool:
     return all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers)
 
 
-def _check_same_units(keys: Sequence[Key], cells: Mapping[Key, Cell], unit: str) -> None:
+def _check_same_units(keys: Sequence[Key], cells: Mapping[Key, CellContent], unit: str) -> None:
     seen: dict[tuple[str, str], tuple[Key, Any]] = {}
     for key in keys:
         for side, score in cells[key]["scores"].items():
@@ -149,7 +149,7 @@ def _check_same_units(keys: Sequence[Key], cells: Mapping[Key, Cell], unit: str)
                 )
 
 
-def _key(cell: Cell) -> Key:
+def _key(cell: CellContent) -> Key:
     about = cell["cell"]
     return str(about["data"]), str(about["method"]), int(about["seed"])
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ipo.experiments.compare.published import PublishedRow, data_key
-from ipo.experiments.compare.tables.quantities import Score
-from ipo.experiments.compare.tables.table import Gain, Row, Scope, Search, Table
+from ipo.experiments.compare.tables.quantities import ColumnScore
+from ipo.experiments.compare.tables.table import MethodGain, Row, Scope, SearchCost, Table
 from ipo.experiments.compare.text_table import plain, text_table
-from ipo.metrics.evidence import SAME, points, worded_p
+from ipo.metrics.evidence import SAME, format_p, points
 
 EMPTY = "–"
 
@@ -82,7 +82,7 @@ def _row(table: Table, scope: Scope, row: Row, reasons: _Footnotes) -> list[str]
     return [_label(scope), row.method, *[_score(score) for score in scores], units, seeds]
 
 
-def _score(score: Score | None) -> str:
+def _score(score: ColumnScore | None) -> str:
     if score is None:
         return ""
     spread = "" if score.sd is None else f" ± {100 * score.sd:.2f}"
@@ -108,7 +108,7 @@ def _gains(table: Table) -> str:
     return _aligned(lines) if len(lines) > 1 else ""
 
 
-def _gain(gain: Gain | None, general: bool = False) -> str:
+def _gain(gain: MethodGain | None, general: bool = False) -> str:
     if gain is None:
         return EMPTY
     if gain.effect.test == SAME.test:
@@ -117,23 +117,26 @@ def _gain(gain: Gain | None, general: bool = False) -> str:
     if gain.these is not None and gain.corrected_these is not None and not general:
         effect, corrected = gain.these, gain.corrected_these
     interval = f"[{points(effect.low)}, {points(effect.high)}]"
-    return f"{points(effect.mean)} {interval} {worded_p(corrected)} ({gain.comparisons})"
+    return f"{points(effect.mean)} {interval} {format_p(corrected)} ({gain.comparisons})"
 
 
 def _searches(table: Table) -> str:
-    head = "data, method, search, selection, test, optimism, proposals, calls, tokens in, tokens out, usd"
-    lines = [head.split(", ")]
+    looked = [search.looked_at for search in table.searches]
+    head = f"data, method, search, selection, test, optimism, proposals, {'looked at, ' if any(looked) else ''}calls, "
+    lines = [(head + "tokens in, tokens out, usd").split(", ")]
     labels = {scope.name: _label(scope) for scope in table.scopes}
-    lines += [_search(labels[search.scope], search) for search in table.searches]
+    lines += [_search(labels[search.scope], search, any(looked)) for search in table.searches]
     return _aligned(lines)
 
 
-def _search(label: str, search: Search) -> list[str]:
+def _search(label: str, search: SearchCost, looked: bool) -> list[str]:
     percent = [
         EMPTY if value is None else f"{100 * value:.2f}" for value in (search.search, search.selection, search.test)
     ]
     optimism = EMPTY if search.optimism is None else points(search.optimism)
-    counts = [f"{value:.0f}" for value in (search.proposals, search.calls, search.tokens_in, search.tokens_out)]
+    looks = (search.looked_at,) if looked else ()
+    numbers = (search.proposals, *looks, search.calls, search.tokens_in, search.tokens_out)
+    counts = [f"{value:.0f}" for value in numbers]
     return [label, search.method, *percent, optimism, *counts, EMPTY if search.usd is None else f"{search.usd:.4f}"]
 
 

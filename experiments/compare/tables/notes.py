@@ -16,7 +16,7 @@ PUBLISHED_CLIP = ("ViT-B-16/openai", "ViT-B-16-quickgelu/openai")
 def notes(
     grid: Grid, scopes: Sequence[Scope], columns: Sequence[str], published: Sequence[PublishedRow]
 ) -> Iterator[str]:
-    """Word the notes below a table."""
+    """Format the notes below a table."""
     unit = grid.unit
     yield (
         f"Values: {grid.measure} in percent, mean over seeds, [95 % interval], ± standard deviation over seeds; n "

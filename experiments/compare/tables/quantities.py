@@ -17,8 +17,8 @@ from ipo.experiments.compare.published import data_key
 from ipo.experiments.compare.tables.runs import Runs, align
 from ipo.metrics.evidence import (
     SAME,
+    Crossed,
     Effect,
-    Part,
     accuracy_over_seeds,
     effect_of,
     over_data_sets,
@@ -35,7 +35,7 @@ MEANS = (MEAN, MEAN_WITHOUT_EUROSAT)
 
 
 @dataclass(frozen=True)
-class Score:
+class ColumnScore:
     """A value with its 95 % interval; fractions. `sd` over seeds is None for one seed or where seeds differ."""
 
     value: float
@@ -46,7 +46,7 @@ class Score:
     groups: int
 
 
-class Difference(NamedTuple):
+class ColumnDifference(NamedTuple):
     """A method minus another. `these`: for the data sets as given, where the claim is about data sets like these."""
 
     effect: Effect
@@ -78,7 +78,7 @@ def targets(column: str, runs: Runs) -> list[str]:
     return [side for side in sides if column == MEAN or data_key(side) != "eurosat"]
 
 
-def score(column: str, group: Sequence[Runs]) -> Score:
+def score(column: str, group: Sequence[Runs]) -> ColumnScore:
     """Return a column's value with its interval, for the data sets as given."""
     found = value(column, group)
     shares = _shares(column, group)
@@ -99,10 +99,10 @@ def score(column: str, group: Sequence[Runs]) -> Score:
     flat = [part for one in parts for part in one]
     n = sum(part.values.shape[1] for part in flat)
     groups = sum(part.values.shape[1] if part.groups is None else len(set(part.groups)) for part in flat)
-    return Score(found, low, high, sd, n, groups)
+    return ColumnScore(found, low, high, sd, n, groups)
 
 
-def difference(column: str, ours: Sequence[Runs], theirs: Sequence[Runs]) -> Difference | None:
+def difference(column: str, ours: Sequence[Runs], theirs: Sequence[Runs]) -> ColumnDifference | None:
     """Compare two methods on the same data sets, in the same order; None when a data set has no seed of both."""
     pairs = [pair for pair in (align(a, b) for a, b in zip(ours, theirs, strict=True)) if pair]
     if len(pairs) < len(ours):
@@ -111,15 +111,15 @@ def difference(column: str, ours: Sequence[Runs], theirs: Sequence[Runs]) -> Dif
     seeds = min(len(runs.seeds) for runs in group_a)
     several = len(group_a) > 1 or column in MEANS
     if all(a.same_templates(b) for a, b in pairs):
-        return Difference(SAME, SAME if several else None, seeds)
+        return ColumnDifference(SAME, SAME if several else None, seeds)
     mean = value(column, group_a) - value(column, group_b)
     parts = [_parts(a, b) for a, b in zip(_shares(column, group_a), _shares(column, group_b), strict=True)]
     if len(parts) == 1:
         # Signs of whole numbers can be counted exactly; other differences, and H, have the t test alone.
         exact = column in group_a[0].values and all(np.array_equal(p.values, np.rint(p.values)) for p in parts[0])
-        return Difference(paired_effect(parts[0], None if exact else mean), None, seeds)
+        return ColumnDifference(paired_effect(parts[0], None if exact else mean), None, seeds)
     scopes = over_data_sets([spread(one) for one in parts], mean, shared_seeds=column in MEANS)
-    return Difference(scopes.like_these, scopes.these, seeds)
+    return ColumnDifference(scopes.like_these, scopes.these, seeds)
 
 
 def _average(side: str, group: Sequence[Runs]) -> float:
@@ -142,7 +142,7 @@ def _slopes(base: float, new: float) -> dict[str, float]:
     return {"base": 2 * new**2 / (base + new) ** 2, "new": 2 * base**2 / (base + new) ** 2}
 
 
-def _parts(ours: _Share, theirs: _Share | None) -> list[Part]:
+def _parts(ours: _Share, theirs: _Share | None) -> list[Crossed]:
     """The weighted values of a share, or their differences from another's on the same pictures."""
     parts = []
     same = theirs is not None and ours.runs.same_templates(theirs.runs)
@@ -151,5 +151,5 @@ def _parts(ours: _Share, theirs: _Share | None) -> list[Part]:
         if theirs is not None:
             values = values - theirs.weights[side] * theirs.runs.values[side]
             scale = 0.0 if same else max(weight, theirs.weights[side])  # the same templates cannot differ anywhere
-        parts.append(Part(values, ours.runs.groups[side], scale))
+        parts.append(Crossed(values, ours.runs.groups[side], scale))
     return parts

@@ -9,14 +9,25 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from ipo.experiments.compare.tables.quantities import Score
-from ipo.experiments.compare.tables.table import Gain, Row, Search, Table
+from ipo.experiments.compare.tables.quantities import ColumnScore
+from ipo.experiments.compare.tables.table import MethodGain, Row, SearchCost, Table
 from ipo.metrics.evidence import Effect
 
 SCHEMA = 1
 _SCORE = ("value", "low", "high", "sd", "n", "groups")
 _GAIN = ("gain", "low", "high", "p", "p_corrected", "comparisons")
-_SEARCH = ("search", "selection", "test", "optimism", "proposals", "calls", "tokens_in", "tokens_out", "usd")
+_SEARCH = (
+    "search",
+    "selection",
+    "test",
+    "optimism",
+    "proposals",
+    "looked_at",
+    "calls",
+    "tokens_in",
+    "tokens_out",
+    "usd",
+)
 
 
 def to_json(table: Table) -> str:
@@ -84,7 +95,7 @@ def _row(row: Row) -> dict[str, Any]:
     return {"scope": row.scope, "method": row.method, "seeds": row.seeds, "absent": row.absent, "scores": scores}
 
 
-def _score(score: Score) -> dict[str, Any]:
+def _score(score: ColumnScore) -> dict[str, Any]:
     return {
         "value": _percent(score.value),
         "low": _percent(score.low),
@@ -95,7 +106,7 @@ def _score(score: Score) -> dict[str, Any]:
     }
 
 
-def _gain(gain: Gain) -> dict[str, Any]:
+def _gain(gain: MethodGain) -> dict[str, Any]:
     return {
         "scope": gain.scope,
         "method": gain.method,
@@ -120,7 +131,7 @@ def _effect(effect: Effect, corrected: float | None) -> dict[str, Any]:
     }
 
 
-def _gain_cells(gain: Gain | None) -> list[str]:
+def _gain_cells(gain: MethodGain | None) -> list[str]:
     if gain is None:
         return [""] * len(_GAIN)
     # as the interval of the row's own score: for the data sets as given
@@ -129,7 +140,7 @@ def _gain_cells(gain: Gain | None) -> list[str]:
     return [_cell(values[name]) for name in _GAIN]
 
 
-def _search(search: Search) -> dict[str, Any]:
+def _search(search: SearchCost) -> dict[str, Any]:
     percent = {name: _percent(getattr(search, name)) for name in _SEARCH[:4]}
     rest = {name: _six(getattr(search, name)) for name in _SEARCH[4:]}
     return {**percent, **rest}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ipo.experiments.compare.methods import METHODS
 from ipo.metrics.arrays import Doubles
 
-Cell = Mapping[str, Any]
+CellContent = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Runs:
     seeds: tuple[int, ...]
     values: Mapping[str, Doubles]
     groups: Mapping[str, NDArray[np.int64] | None]
-    cells: tuple[Cell, ...]
+    cells: tuple[CellContent, ...]
 
     def at(self, seeds: Sequence[int]) -> Runs:
         """Return the runs of some seeds; the one run of a method that no seed changes stands for any seed."""
@@ -97,11 +97,6 @@ def align(a: Runs, b: Runs) -> tuple[Runs, Runs] | None:
     else:
         seeds = [seed for seed in a.seeds if seed in b.seeds]
     return (a.at(seeds), b.at(seeds)) if seeds else None
-
-
-def value_of(score: Mapping[str, Any]) -> float:
-    """Return the value of a score; schema 1 calls every value an accuracy."""
-    return float(score["value"] if "value" in score else score["accuracy"])
 
 
 def _is_fixed(row: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ipo.experiments.compare.published import PublishedRow
-from ipo.experiments.compare.tables.quantities import Score
+from ipo.experiments.compare.tables.quantities import ColumnScore
 from ipo.metrics.evidence import Effect
 
 
@@ -35,13 +35,13 @@ class Row:
 
     scope: str
     method: str
-    scores: dict[str, Score | None]
+    scores: dict[str, ColumnScore | None]
     seeds: int
     absent: str
 
 
 @dataclass(frozen=True)
-class Gain:
+class MethodGain:
     """A method minus another, in one column and scope.
 
     Attributes:
@@ -64,7 +64,7 @@ class Gain:
 
 
 @dataclass(frozen=True)
-class Search:
+class SearchCost:
     """What a search cost and how much better it looked than it was; means per run over seeds (and data sets).
 
     `search`, `selection`, `test` are the values of the final templates on pictures of the classes searched on, None
@@ -80,6 +80,7 @@ class Search:
     test: float
     optimism: float | None
     proposals: float
+    looked_at: float
     calls: float
     tokens_in: float
     tokens_out: float
@@ -105,8 +106,8 @@ class Table:
     seeds: tuple[int, ...]
     scopes: tuple[Scope, ...]
     rows: tuple[Row, ...]
-    gains: tuple[Gain, ...]
-    searches: tuple[Search, ...]
+    gains: tuple[MethodGain, ...]
+    searches: tuple[SearchCost, ...]
     verdicts: tuple[str, ...]
     notes: tuple[str, ...]
     published: tuple[PublishedRow, ...]

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from ipo.experiments.compare.methods import METHODS, SUBJECT
 from ipo.experiments.compare.tables.runs import Grid
-from ipo.experiments.compare.tables.table import Gain, Scope
-from ipo.metrics.evidence import ALPHA, SAME, Effect, points, verdict, worded_p
+from ipo.experiments.compare.tables.table import MethodGain, Scope
+from ipo.metrics.evidence import ALPHA, SAME, Effect, format_p, points, verdict
 
 
 def opponents() -> list[str]:
@@ -15,8 +15,10 @@ def opponents() -> list[str]:
     return [name for name, method in METHODS.items() if method.is_opponent and name != SUBJECT]
 
 
-def verdicts(grid: Grid, scopes: Sequence[Scope], headline: str, gains: Iterable[Gain], reference: str) -> list[str]:
-    """Word IPO's comparisons, on the averages where there are any, else on each data set.
+def verdicts(
+    grid: Grid, scopes: Sequence[Scope], headline: str, gains: Iterable[MethodGain], reference: str
+) -> list[str]:
+    """Format IPO's comparisons, on the averages where there are any, else on each data set.
 
     A table without IPO (an ablation, whose rows are variants) has each row's comparison with the reference.
     """
@@ -42,19 +44,19 @@ def verdicts(grid: Grid, scopes: Sequence[Scope], headline: str, gains: Iterable
     return sentences
 
 
-def _sentence(gain: Gain) -> str:
+def _sentence(gain: MethodGain) -> str:
     if gain.these is None or gain.corrected_these is None or gain.effect.test == SAME.test:
         words = _claim(gain, gain.effect, gain.corrected)
     else:
         general = "a gain" if gain.effect.mean > 0 else "worse"
         if gain.corrected > ALPHA:
             general = "no evidence of a gain"
-        interval = f"[{points(gain.effect.low)}, {points(gain.effect.high)}], {worded_p(gain.corrected)}"
+        interval = f"[{points(gain.effect.low)}, {points(gain.effect.high)}], {format_p(gain.corrected)}"
         words = f"{_claim(gain, gain.these, gain.corrected_these)}. For data sets like these: {general}, {interval}"
     return words + (". One seed: the luck of the search is not covered." if gain.seeds == 1 else ".")
 
 
-def _claim(gain: Gain, effect: Effect, corrected: float) -> str:
+def _claim(gain: MethodGain, effect: Effect, corrected: float) -> str:
     words = verdict(_name(gain.other), effect, corrected, gain.comparisons)
     verb = "is" if words.startswith("worse") else "ended with" if words.startswith("the same") else "shows"
     return f"{_name(gain.method)} {verb} {words}"
@@ -64,7 +66,7 @@ def _name(row: str) -> str:
     return METHODS[row].label if row in METHODS else f"“{row}”"
 
 
-def _control(gain: Gain) -> str:
+def _control(gain: MethodGain) -> str:
     subject, control, shows = _name(gain.method), _name(gain.other), METHODS[gain.other].shows
     general = gain.corrected <= ALPHA and gain.effect.mean > 0
     here = gain.these is not None and (gain.corrected_these or 0.0) <= ALPHA and gain.these.mean > 0

@@ -71,7 +71,7 @@ def _entries(rows: list[Any], part: Part, where: str) -> Iterator[Entry]:
                 yield Entry(path, label, name)
             case _:
                 raise InputError(
-                    f"entry {i} of {part} in {where} is {str(row)[:80]}, not [path, label, class name]; mend it."
+                    f"entry {i} of {part} in {where} is {str(row)[:80]}, not [path, label, class name]; fix it."
                 )
 
 
@@ -113,7 +113,7 @@ def read_variants(entry: Registered, folder: Path) -> Found:
                 continue
             if name not in labels:
                 raise InputError(
-                    f"line {number} of {file} has the variant {name!r}, which is not in variants.txt; mend it."
+                    f"line {number} of {file} has the variant {name!r}, which is not in variants.txt; fix it."
                 )
             split[part].append(Entry(f"{stem}.jpg", labels[name], name))
     _once(split, f"the list images_variant_PART.txt in {folder}")

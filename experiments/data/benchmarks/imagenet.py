@@ -93,7 +93,7 @@ def class_names(folder: Path) -> dict[str, str]:
             continue
         if not WNID.fullmatch(wnid) or not name.strip() or wnid in names:
             raise InputError(
-                f"line {number} of {file} is {line[:60]!r}, not a new WordNet id and a class name; mend it."
+                f"line {number} of {file} is {line[:60]!r}, not a new WordNet id and a class name; fix it."
             )
         names[wnid] = name.strip()
     return dict(sorted(names.items()))

@@ -104,7 +104,7 @@ def _files(folder: Path) -> Iterator[Path]:
         raise _unreadable(error) from error
 
     for top, folders, files in os.walk(folder, onerror=fail):
-        folders.sort()  # in place: os.walk goes on in this order
+        folders.sort()  # in place: os.walk continues in this order
         yield from (Path(top, name) for name in sorted(files))
 
 

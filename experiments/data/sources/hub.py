@@ -134,7 +134,7 @@ def spelled_labels(table: Any, columns: Columns, where: str) -> tuple[list[objec
             (i for i, n in enumerate(numbers) if n is None or not 0 <= int(str(n)) < len(columns.names)), None
         )
         if outside is not None:
-            raise InputError(f"row {outside} of {where} has the label {numbers[outside]}, which no class has; mend it.")
+            raise InputError(f"row {outside} of {where} has the label {numbers[outside]}, which no class has; fix it.")
         return numbers, [columns.names[int(str(n))] for n in numbers]
     empty = next((i for i, label in enumerate(named) if label is None or not str(label).strip()), None)
     if empty is not None:

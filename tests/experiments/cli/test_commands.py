@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,3 +155,36 @@ def test_a_dry_run_asks_nothing_and_writes_nothing(
     assert "nothing was asked yet" in out
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_opens_no_picture_loads_no_model_and_needs_no_key(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def never(*_: Any, **__: Any) -> Any:
+        raise AssertionError("a dry run opened a picture, or loaded or fetched a model")
+
+    mine = folder.parent / "mine.txt"
+    mine.write_text("a negative of a <CLASS>.\n")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setenv("IPO_CACHE_DIR", str(folder / "no weights are here"))
+    for opening in (
+        "ipo.metrics.pictures.Picture.bytes",
+        "ipo.metrics.pictures.Picture.image",
+        "ipo.programs.lm.local.LocalEngine.load",
+        "ipo.programs.lm.local.LocalEngine.complete",
+        "ipo.programs.lm.weights.pull",
+        "open_clip.create_model_from_pretrained",
+    ):
+        monkeypatch.setattr(opening, never)
+    few = ["--data", f"folder:{folder}", "selection_shots=1", "shots=1"]
+    for words in (
+        few,
+        [*few, "--lm", "openai/gpt-4o-mini", "--describer", "openai/gpt-4o"],
+        [*few, "--clip", "ViT-B-16/openai", "strategy=shuffled"],
+        [*few, "--lm", "none", "strategy=list", f"strategy.file={mine}"],
+        [],
+    ):
+        assert main(["optimize", "--dry-run", *words]) == 0
+    out = capsys.readouterr().out
+    assert "no language model is asked; it costs nothing." in out
+    assert out.count("nothing was asked yet") == 4

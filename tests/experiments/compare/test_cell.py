@@ -1,4 +1,4 @@
-"""Cells of a grid: what they learn from, what they are examined on, and what they leave behind."""
+"""Cells of a grid: what they learn from, what they are evaluated on, and what they leave behind."""
 
 from __future__ import annotations
 
@@ -137,7 +137,10 @@ def test_every_method_is_examined_on_the_same_pictures(
         assert (content["templates"] is None) == (method == "coop")
     assert first["picture_ids"]["base"] != first["picture_ids"]["new"]
     budgets = [cells[method]["budget"] for method in SEARCHES]
-    assert budgets == [{"proposals": 4, "calls": 2, "tokens_in": 200, "tokens_out": 40, "usd": 0.00028}] * 5
+    assert (
+        budgets
+        == [{"proposals": 4, "looked_at": 0, "calls": 2, "tokens_in": 200, "tokens_out": 40, "usd": 0.00028}] * 5
+    )
     (winner,) = cells["ipo-default"]["templates"]
     drawn = draw(load_data(six, seed=0), 1, 1, 0, "base")
     reward = ClipReward(clip, drawn.class_names)

@@ -12,7 +12,7 @@ import yaml
 
 from ipo.experiments.compare.cell import run_config, shared_config
 from ipo.experiments.compare.documents import table_of
-from ipo.experiments.compare.grid import Entry, check, entries
+from ipo.experiments.compare.grid import Entry, check_grid, entries
 from ipo.experiments.compare.grid_file import load_grid, shipped
 from ipo.experiments.compare.methods import METHODS
 from ipo.experiments.compare.protocols import PROTOCOLS
@@ -97,7 +97,7 @@ def test_a_shipped_grid_can_begin_where_its_data_are(
 ) -> None:
     monkeypatch.setenv("IPO_DATA_ROOT", str(coop_root))
     few = ["shots=1", "selection_shots=1", "seeds=1"]  # the root holds five pictures a class
-    check(entries(load_grid(name, few), Path("out")))
+    check_grid(entries(load_grid(name, few), Path("out")))
 
 
 @pytest.fixture(scope="module")

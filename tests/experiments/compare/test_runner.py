@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.compare.runner import TIME_FILE_NAME, Item, Progress, Session, reason, run_all, tell
+from ipo.experiments.compare.runner import TIME_FILE_NAME, Item, Progress, reason, run_all, tell
 from ipo.experiments.executors import make_executor
 from ipo.experiments.executors.base import Failure
 from ipo.experiments.executors.here import Here
@@ -52,7 +52,7 @@ class Job(Item[str]):
 
 def session(
     items: Sequence[Job], told: list[Progress[str]], executor: str = "here", usd: float | None = None
-) -> Session[str]:
+) -> tuple[list[Any], str | None]:
     return run_all(items, [item.finished() for item in items], make_executor(executor), told.append, usd)
 
 
@@ -62,7 +62,7 @@ def test_only_what_is_not_finished_is_done(tmp_path: Path, executor: str) -> Non
     items[1].run()
     before = (items[1].folder / "done").stat().st_mtime_ns
     told: list[Progress[str]] = []
-    assert session(items, told, executor) == Session(["a", "b", "c"], None)
+    assert session(items, told, executor) == (["a", "b", "c"], None)
     assert [(progress.done, progress.total) for progress in told] == [(2, 3), (3, 3)]
     assert {progress.item for progress in told} == {items[0], items[2]}
     assert (items[1].folder / "done").stat().st_mtime_ns == before
@@ -92,20 +92,20 @@ def test_a_damaged_record_of_time_stops_nothing(tmp_path: Path) -> None:
     items[0].run()
     (items[0].folder / TIME_FILE_NAME).write_text("")
     told: list[Progress[str]] = []
-    assert session(items, told).contents == ["a", "b"]
+    assert session(items, told)[0] == ["a", "b"]
     assert [progress.left for progress in told] == [0]
 
 
 def test_a_failures_trace_stays_until_the_job_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     items = [Job("a", tmp_path / "a", fails="bug"), Job("b", tmp_path / "b"), Job("c", tmp_path / "c", fails="input")]
-    contents = session(items, []).contents
+    contents = session(items, [])[0]
     assert [isinstance(content, Failure) for content in contents] == [True, False, True]
     (trace,) = tmp_path.rglob("failure.txt")
     assert trace.parent == items[0].folder
     assert "RuntimeError: the key [redacted] broke" in trace.read_text()
     (tmp_path / "repaired").touch()
-    assert session(items, []).contents == ["a", "b", "c"]
+    assert session(items, [])[0] == ["a", "b", "c"]
     assert not trace.exists()
 
 
@@ -118,15 +118,15 @@ def test_a_failure_is_one_line_that_names_what_is_no_sentence() -> None:
 def test_a_budget_ends_the_session_and_a_larger_one_resumes_it(tmp_path: Path) -> None:
     items = [Job(name, tmp_path / name, usd=0.5, fails="bug" if name == "b" else "") for name in "abcd"]
     told: list[Progress[str]] = []
-    ended = session(items, told, usd=1.0)
-    assert ended.contents[0] == "a" and isinstance(ended.contents[1], Failure), "what failed has cost, too"
-    assert ended.contents[2:] == [None, None]
-    assert ended.stopped == "$1.0000 of $1.0000 spent, 2 of 4 are left"
+    contents, stopped = session(items, told, usd=1.0)
+    assert contents[0] == "a" and isinstance(contents[1], Failure), "what failed has cost, too"
+    assert contents[2:] == [None, None]
+    assert stopped == "$1.0000 of $1.0000 spent, 2 of 4 are left"
     assert [progress.usd for progress in told] == [0.5, 1.0]
-    assert session(items, told, usd=1.0).stopped == "$1.0000 of $1.0000 spent, 3 of 4 are left"
+    assert session(items, told, usd=1.0)[1] == "$1.0000 of $1.0000 spent, 3 of 4 are left"
     assert len(told) == 2, "what is spent is remembered"
     (tmp_path / "repaired").touch()
-    assert session(items, told, usd=9.0) == Session(["a", "b", "c", "d"], None)
+    assert session(items, told, usd=9.0) == (["a", "b", "c", "d"], None)
 
 
 def test_a_journal_that_cannot_be_read_stops_no_other_job_but_no_budget_can_be_kept(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_journal_that_cannot_be_read_stops_no_other_job_but_no_budget_can_be_k
     with pytest.raises(InputError, match="--budget-usd cannot be kept; leave it out"):
         session(items, [], usd=1.0)
     told: list[Progress[str]] = []
-    assert session(items, told).contents == ["a", "b"]
+    assert session(items, told)[0] == ["a", "b"]
     assert [progress.usd for progress in told] == [None]
 
 

@@ -69,7 +69,7 @@ def _short(cells):
 
 
 def _wrong_accuracy(cells):
-    cells[0]["scores"]["new"]["accuracy"] = 0.123
+    cells[0]["scores"]["new"]["value"] = 0.123
 
 
 def _twice(cells):
@@ -112,7 +112,7 @@ def _all_absent(cells):
         (_two_protocols, "cannot hold the protocols base-to-new and few-shot"),
         (_two_measures, "cannot hold the measures accuracy and mean IoU"),
         (_no_number, "anchor / seed 0 is damaged: its values are not 120 numbers"),
-        (_schema, "has schema 3; this version reads 1 and 2"),
+        (_schema, "has schema 3; this table reads 2"),
         (_all_absent, "no cell of this table has scores"),
         (list.clear, "there are no cells"),
     ],

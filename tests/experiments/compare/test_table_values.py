@@ -14,13 +14,13 @@ IOU = {"anchor": [[0.1, 0.2, 0.3, 0.4]], "ipo-default": [[0.3, 0.3, 0.5, 0.7]]}
 
 
 def _cells(values, data="dtd", measure="mean IoU", unit="scenes"):
-    """Cells of schema 2: `value` for `accuracy`, `values` for `hits`."""
+    """Cells whose units have numbers: `values` for `hits`."""
     cells = []
     for method, seeds in values.items():
         for seed, found in enumerate(seeds):
             score = {"value": sum(found) / len(found), "loss": 1.0, "n": len(found), "values": found, "split": "own"}
             cell = make_cell(data, method, seed, 0.0, protocol="few-shot")
-            cell |= {"schema": 2, "measure": measure, "unit": unit, "scores": {"test": score}}
+            cell |= {"measure": measure, "unit": unit, "scores": {"test": score}}
             cell |= {"picture_ids": {"test": "same"}, "search": {"value": 0.8, "loss": 1.0, "n": 9}}
             cells.append(cell)
     return cells
@@ -78,13 +78,3 @@ def test_measure_and_unit_are_named_in_every_form():
         ("mean IoU", "scenes")
     }
     assert {search.search for search in table.searches} == {0.8}
-
-
-def test_both_schemas_stand_in_one_table():
-    old = make_cell("dtd", "anchor", 0, 0.0, sides=("test",), protocol="few-shot")
-    new = make_cell("dtd", "ipo-default", 0, 1.5, sides=("test",), protocol="few-shot")
-    before = build_table([old, new])
-    new["schema"] = 2
-    for score in (new["scores"]["test"], new["search"]):
-        score["value"] = score.pop("accuracy")
-    assert build_table([old, new]) == before

@@ -18,7 +18,7 @@ def test_one_seed_on_one_data_set_is_the_plain_comparison():
     ours, anchor = ([one == "1" for one in scores[method]["hits"]] for method in ("ipo-default", "anchor"))
     found = score_of(table, "embedded:a", "ipo-default", "test")
     assert (found.low, found.high) == pytest.approx(accuracy_interval(ours, scores["anchor"]["groups"]))
-    assert found.value == pytest.approx(scores["ipo-default"]["accuracy"], abs=1e-6)
+    assert found.value == pytest.approx(scores["ipo-default"]["value"], abs=1e-6)
     gain = gain_of(table, "embedded:a", "ipo-default", "anchor", "test").effect
     expected = paired_difference(anchor, ours, scores["anchor"]["groups"])
     assert (gain.mean, gain.low, gain.high) == pytest.approx((expected.mean, expected.low, expected.high))
@@ -117,10 +117,24 @@ def test_costs_are_means_per_run():
     assert next(one for one in build_table(cells).searches if one.method == "ipo-default").usd is None
 
 
+def test_what_was_looked_at_is_told_apart_from_what_was_proposed():
+    cells = make_cells(("embedded:a",))
+    assert "looked at" not in to_markdown(build_table(cells))
+    for cell in cells:
+        if cell["cell"]["method"] == "ipo-default":
+            cell["budget"]["looked_at"] = 300 + cell["cell"]["seed"]
+    found = {one.method: one for one in build_table(cells).searches}
+    mean = np.mean([300 + cell["cell"]["seed"] for cell in cells if cell["cell"]["method"] == "ipo-default"])
+    assert (found["ipo-default"].looked_at, found["ipo-default"].proposals) == (mean, 40)
+    assert found["shuffled"].looked_at == 0
+    head = next(line for line in to_markdown(build_table(cells)).splitlines() if "proposals" in line)
+    assert [cell.strip() for cell in head.split("|")][7:10] == ["proposals", "looked at", "calls"]
+
+
 def test_optimism_is_the_gain_on_search_minus_the_gain_on_test():
     cells = make_cells(("embedded:a",))
     for cell in cells:
-        cell["search"] = {"accuracy": 0.95 if cell["cell"]["method"] == "ipo-default" else 0.25, "loss": 1.0, "n": 48}
+        cell["search"] = {"value": 0.95 if cell["cell"]["method"] == "ipo-default" else 0.25, "loss": 1.0, "n": 48}
     table = build_table(cells)
     found = {one.method: one for one in table.searches}
     on_test = gain_of(table, "embedded:a", "ipo-default", "anchor", "base").effect.mean
@@ -133,7 +147,7 @@ def test_optimism_is_paired_on_the_search_pictures_of_each_seed():
     """Seeds draw other search pictures: the anchor's run under one seed says nothing of those of another."""
     cells = [cell for cell in make_cells(("embedded:a",)) if cell["cell"]["method"] in ("anchor", "ipo-default")]
     for cell in cells:
-        cell["search"] = {"accuracy": 0.5, "loss": 1.0, "n": 48}
+        cell["search"] = {"value": 0.5, "loss": 1.0, "n": 48}
     whole, partly = build_table(cells), build_table([cell for cell in cells if cell["cell"] != cells[1]["cell"]])
     assert [search.optimism is None for search in whole.searches] == [False, False]
     assert [search.optimism is None for search in partly.searches] == [False, True]

@@ -71,7 +71,7 @@ def gone(process: int) -> bool:
     return not alive(process)
 
 
-WANTED: list[Any] = [0, 1, Failure("ValueError", "no 2"), 9, Failure("InputError", "mend it."), 25, 36, 49]
+WANTED: list[Any] = [0, 1, Failure("ValueError", "no 2"), 9, Failure("InputError", "fix it."), 25, 36, 49]
 
 
 def run(executor: Executor, work: list[dict[str, Any]]) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ipo.experiments.report import compare_page, run_page
-from ipo.experiments.report.gather import gather
+from ipo.experiments.report.gather import read_run
 from support.report_files import ACTS_IF_NOT_SHOWN, HOSTILE
 
 SECTIONS = ["answer", "search", "words", "classes", "optimism", "reproduce"]
@@ -52,7 +52,7 @@ def show(browser: Any, tmp_path: Path, complaints: list[str]) -> Iterator[Open]:
 def test_every_section_is_there_and_nothing_is_blocked(
     show: Open, analysed: Path, complaints: list[str], scheme: str
 ) -> None:
-    page = show(run_page(gather(analysed)), scheme=scheme)
+    page = show(run_page(read_run(analysed)), scheme=scheme)
     assert page.eval_on_selector_all("main > section", "all => all.map(one => one.id)") == SECTIONS
     links = page.eval_on_selector_all("nav a", "all => all.map(one => one.getAttribute('href'))")
     assert links == [f"#{name}" for name in SECTIONS]
@@ -65,14 +65,14 @@ def test_every_section_is_there_and_nothing_is_blocked(
 
 
 def test_the_browser_would_have_complained(show: Open, analysed: Path, complaints: list[str]) -> None:
-    html = run_page(gather(analysed))
+    html = run_page(read_run(analysed))
     show(html.replace("</main>", "<p style='color:red'>x</p><script>alert(1)</script></main>"))
     assert len([line for line in complaints if "Content Security Policy" in line]) == 2
 
 
 @pytest.mark.parametrize("kind", ["one run", "several runs"])
 def test_it_fits_a_phone(show: Open, analysed: Path, hostile: Path, kind: str, complaints: list[str]) -> None:
-    run = gather(hostile)
+    run = read_run(hostile)
     page = show(run_page(run) if kind == "one run" else compare_page([run, run]), width=360)
     page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
     assert page.evaluate("document.documentElement.scrollWidth") == 360
@@ -80,7 +80,7 @@ def test_it_fits_a_phone(show: Open, analysed: Path, hostile: Path, kind: str, c
 
 
 def test_a_step_and_its_messages_open_by_keyboard(show: Open, analysed: Path) -> None:
-    page = show(run_page(gather(analysed)))
+    page = show(run_page(read_run(analysed)))
 
     def tab_to(selector: str) -> None:
         for _ in range(60):
@@ -100,7 +100,7 @@ def test_a_step_and_its_messages_open_by_keyboard(show: Open, analysed: Path) ->
 
 
 def test_hostile_text_is_text(show: Open, hostile: Path, complaints: list[str]) -> None:
-    html = run_page(gather(hostile))
+    html = run_page(read_run(hostile))
     assert not any(char in html for char in (*ACTS_IF_NOT_SHOWN, "\ud800"))
     page = show(html)
     page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
@@ -124,7 +124,7 @@ def test_hostile_text_is_text(show: Open, hostile: Path, complaints: list[str]) 
 def test_no_rule_of_accessibility_is_broken(show: Open, analysed: Path) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
-    run = gather(analysed)
+    run = read_run(analysed)
     for html in (run_page(run), compare_page([run, run])):
         for scheme in ("light", "dark"):
             page = show(html, scheme=scheme)
@@ -134,7 +134,7 @@ def test_no_rule_of_accessibility_is_broken(show: Open, analysed: Path) -> None:
 
 
 def test_paper_shows_what_is_folded_but_not_the_messages(show: Open, analysed: Path) -> None:
-    page = show(run_page(gather(analysed)))
+    page = show(run_page(read_run(analysed)))
     page.emulate_media(media="print")
     assert page.evaluate("document.querySelector('.step ul').getBoundingClientRect().height") > 0
     assert page.evaluate("document.querySelector('.talk').checkVisibility({contentVisibilityAuto: true})") is False

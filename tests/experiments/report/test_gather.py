@@ -8,30 +8,30 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.report.gather import gather
+from ipo.experiments.report.gather import read_run
 from ipo.metrics.errors import InputError
 from support.report_files import change_json
 
 
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a run directory: there is no such folder"):
-        gather(tmp_path / "nothing")
+        read_run(tmp_path / "nothing")
 
 
 def test_a_name_too_long_for_a_folder() -> None:
     with pytest.raises(InputError, match="is not a run directory: there is no such folder"):
-        gather(Path("x" * 300))
+        read_run(Path("x" * 300))
 
 
 def test_a_folder_of_something_else(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"is not a run directory: it has no journal\.jsonl"):
-        gather(tmp_path)
+        read_run(tmp_path)
 
 
 def test_a_run_that_is_not_done_is_to_be_resumed(run_folder: Path) -> None:
     (run_folder / "result.json").unlink()
     with pytest.raises(InputError, match=rf"no result\.json yet; resume it with `ipo optimize --resume {run_folder}`"):
-        gather(run_folder)
+        read_run(run_folder)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_broken_file_is_named(run_folder: Path, name: str, content: str | None
     if content is not None:
         file.write_text(content, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(InputError, match=expected):
-        gather(run_folder)
+        read_run(run_folder)
 
 
 def test_a_run_without_test_scores(run_folder: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_run_without_test_scores(run_folder: Path) -> None:
 
     change_json(run_folder / "result.json", drop)
     with pytest.raises(InputError, match="no scores of the test pictures"):
-        gather(run_folder)
+        read_run(run_folder)
 
 
 @pytest.mark.parametrize("thumbnail", ["https://example.org/x.jpg", "data:image/svg+xml;base64,PHN2Zz4=", "x"])
@@ -82,4 +82,4 @@ def test_a_thumbnail_is_a_picture_and_nothing_else(analysed: Path, thumbnail: st
     found["flips"]["gained"][0]["thumbnail"] = thumbnail
     (analysed / "analysis.json").write_text(json.dumps(found))
     with pytest.raises(InputError, match=r"flips\.gained\.0\.thumbnail"):
-        gather(analysed)
+        read_run(analysed)

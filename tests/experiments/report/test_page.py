@@ -17,7 +17,7 @@ import pytest
 from ipo.experiments.cli.app import main
 from ipo.experiments.report import compare_page, run_page, write_report
 from ipo.experiments.report.figures import search_plot
-from ipo.experiments.report.gather import gather
+from ipo.experiments.report.gather import read_run
 from ipo.experiments.run.config import load_config
 from support.report_files import change_json
 
@@ -45,7 +45,7 @@ def text(page: str) -> str:
 def test_the_answer_comes_first(analysed: Path) -> None:
     result = json.loads((analysed / "result.json").read_text())
     gain = result["scores"]["test"]["difference"]["mean"]
-    page = text(run_page(gather(analysed)))
+    page = text(run_page(read_run(analysed)))
     used = result["lm"]["optimizer"]
     first = page[: page.index("The search")]
     assert result["template"] in first
@@ -54,7 +54,7 @@ def test_the_answer_comes_first(analysed: Path) -> None:
 
 
 def test_only_the_style_sheet_is_allowed(analysed: Path) -> None:
-    page = run_page(gather(analysed))
+    page = run_page(read_run(analysed))
     (css,) = re.findall(r"<style>(.*?)</style>", page, flags=re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
@@ -68,11 +68,11 @@ def test_only_the_style_sheet_is_allowed(analysed: Path) -> None:
 
 @pytest.mark.usefixtures("drawn")
 def test_the_same_run_gives_the_same_page(analysed: Path) -> None:
-    assert run_page(gather(analysed)) == run_page(gather(analysed))
+    assert run_page(read_run(analysed)) == run_page(read_run(analysed))
 
 
 def test_what_is_missing_is_said_and_how_to_get_it(run_folder: Path) -> None:
-    page = text(run_page(gather(run_folder)))
+    page = text(run_page(read_run(run_folder)))
     words = page[page.index("What each word does") : page.index("Where it gains")]
     assert f"--lm replay/{run_folder} --out {run_folder}-again" in words
     assert "Missing" in page[page.index("Where it gains") : page.index("From search to test")]
@@ -82,7 +82,7 @@ def test_words_that_were_not_measured_have_their_reason(analysed: Path) -> None:
     change_json(
         analysed / "analysis.json", lambda found: {**found, "words": None, "words_missing": "No such pictures."}
     )
-    page = text(run_page(gather(analysed)))
+    page = text(run_page(read_run(analysed)))
     assert "What each word does No such pictures. Where it gains" in page
 
 
@@ -91,15 +91,15 @@ def test_what_cannot_be_told_from_chance_is_not_called_nothing(analysed: Path) -
         changes = [{**change, "significant": False} for change in found["words"]["changes"]]
         return {**found, "words": {**found["words"], "changes": changes}}
 
-    assert "1 of 4 changes of accuracy can be told from chance" in text(run_page(gather(analysed)))
+    assert "1 of 4 changes of accuracy can be told from chance" in text(run_page(read_run(analysed)))
     change_json(analysed / "analysis.json", unclear)
-    page = text(run_page(gather(analysed)))
+    page = text(run_page(read_run(analysed)))
     assert "With 6 pictures and 4 changes looked at together, no change of accuracy can be told from chance." in page
     assert "That does not show that the words do nothing." in page
 
 
 def test_words_classes_confusions_and_flips_are_shown(analysed: Path) -> None:
-    page = text(run_page(gather(analysed)))
+    page = text(run_page(read_run(analysed)))
     for shown in (
         "−12.3 [−13.3, −11.3]",  # a removal
         "the mean with “any”, “some”",  # a placebo
@@ -120,14 +120,14 @@ def test_a_kept_template_has_no_confusions(analysed: Path) -> None:
         return {**result, "template": result["initial_template"]}
 
     change_json(analysed / "result.json", keep)
-    page = text(run_page(gather(analysed)))
+    page = text(run_page(read_run(analysed)))
     assert "Nothing convincing was found: the initial template stays." in page
     assert "The template did not change, so no class gains or loses." in page
     assert "Wrong before" not in page
     answer = page[: page.index("The search")]
     assert "→" not in answer, "one template has one accuracy"
     assert "so there is no gain to compare" in page
-    assert 'alt="Gain in' not in run_page(gather(analysed)), "an axis from -0.04 to 0.04 says nothing"
+    assert 'alt="Gain in' not in run_page(read_run(analysed)), "an axis from -0.04 to 0.04 says nothing"
 
 
 @pytest.mark.parametrize(("low", "shown"), [(0.01, True), (0.0, False), (-0.01, False)])
@@ -137,13 +137,13 @@ def test_only_a_gain_that_is_shown_is_green(run_folder: Path, low: float, shown:
         return result
 
     change_json(run_folder / "result.json", bound)
-    assert ('class="main shown"' in run_page(gather(run_folder))) == shown
+    assert ('class="main shown"' in run_page(read_run(run_folder))) == shown
 
 
 @pytest.mark.usefixtures("drawn")
 def test_selection_pictures_are_not_spoken_of_where_there_were_none(run_folder: Path) -> None:
     flattered = "selection pictures chose among them, so both flatter"
-    assert flattered in text(run_page(gather(run_folder)))
+    assert flattered in text(run_page(read_run(run_folder)))
 
     def without(result: dict[str, Any]) -> dict[str, Any]:
         del result["scores"]["selection"]
@@ -153,7 +153,7 @@ def test_selection_pictures_are_not_spoken_of_where_there_were_none(run_folder: 
     journal = run_folder / "journal.jsonl"
     lines = [line for line in journal.read_text().splitlines(True) if json.loads(line).get("kind") != "selection"]
     journal.write_text("".join(lines))
-    run = gather(run_folder)
+    run = read_run(run_folder)
     page = text(run_page(run))
     assert "chose the candidates and the winner too, so they flatter it." in page
     assert "selection pictures" not in page
@@ -162,7 +162,7 @@ def test_selection_pictures_are_not_spoken_of_where_there_were_none(run_folder: 
 
 @pytest.mark.usefixtures("drawn")
 def test_no_accuracy_above_all_pictures_is_drawn(run_folder: Path) -> None:
-    run = gather(run_folder)
+    run = read_run(run_folder)
     perfect = replace(run.search.initial, value=1.0)
     drawn = search_plot(replace(run, search=replace(run.search, initial=perfect, steps=[])))
     ticks = re.findall(r">(\d+)</text>", base64.b64decode(drawn.light.partition(",")[2]).decode())
@@ -171,10 +171,10 @@ def test_no_accuracy_above_all_pictures_is_drawn(run_folder: Path) -> None:
 
 
 def test_a_replayed_time_is_said_to_be_the_recorded_one(run_folder: Path) -> None:
-    assert "as recorded" not in text(run_page(gather(run_folder)))
+    assert "as recorded" not in text(run_page(read_run(run_folder)))
     config = run_folder / "config.yaml"
     config.write_text(config.read_text().replace("lm: openai/test-model", "lm: replay/runs/other"))
-    assert "language model, as recorded" in text(run_page(gather(run_folder)))
+    assert "language model, as recorded" in text(run_page(read_run(run_folder)))
 
 
 def test_new_classes_and_their_harmonic_mean_are_shown(run_folder: Path) -> None:
@@ -183,18 +183,18 @@ def test_new_classes_and_their_harmonic_mean_are_shown(run_folder: Path) -> None
         return {**result, "scores": scores, "harmonic_mean": {"initial": 0.4321, "optimised": 0.5678}}
 
     change_json(run_folder / "result.json", widen)
-    page = text(run_page(gather(run_folder)))
+    page = text(run_page(read_run(run_folder)))
     assert "Gain on classes never searched" in page
     assert "43.2 % → 56.8 %" in page
 
 
 def test_an_early_stop_is_said(run_folder: Path) -> None:
     change_json(run_folder / "result.json", lambda result: {**result, "stopped": "the budget of $1 is used up"})
-    assert "The search was stopped early: the budget of $1 is used up." in text(run_page(gather(run_folder)))
+    assert "The search was stopped early: the budget of $1 is used up." in text(run_page(read_run(run_folder)))
 
 
 def test_the_command_makes_the_same_configuration(run_folder: Path) -> None:
-    run = gather(run_folder)
+    run = read_run(run_folder)
     ipo, optimize, *words = shlex.split(run.command)
     assert (ipo, optimize) == ("ipo", "optimize")
     assert load_config(None, words) == run.config
@@ -207,20 +207,20 @@ def test_the_command_to_replay_finds_the_same(
 ) -> None:
     monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda name: clip)
     monkeypatch.setenv("IPO_CACHE_DIR", str(tmp_path / "cache"))
-    run = gather(run_folder)
+    run = read_run(run_folder)
     assert main([*shlex.split(run.command_to_replay)[1:], "--quiet"]) == 0
-    again = gather(tmp_path / "run-again")
+    again = read_run(tmp_path / "run-again")
     assert (again.result.template, again.result.scores) == (run.result.template, run.result.scores)
 
 
 def test_runs_stand_side_by_side(run_folder: Path, finished: Path) -> None:
-    page = text(compare_page([gather(finished), gather(run_folder)]))
+    page = text(compare_page([read_run(finished), read_run(run_folder)]))
     assert "2 runs side by side" in page
     assert "Nothing: all runs have the same configuration." in page
 
     config = run_folder / "config.yaml"
     config.write_text(config.read_text().replace("shots: 1", "shots: 3", 1).replace("seed: 0", "seed: 7"))
-    page = text(compare_page([gather(finished), gather(run_folder)]))
+    page = text(compare_page([read_run(finished), read_run(run_folder)]))
     assert "run shots seed 1 1 0 2 3 7" in page
     assert "has chosen on the test" in page
 
@@ -228,7 +228,7 @@ def test_runs_stand_side_by_side(run_folder: Path, finished: Path) -> None:
 def test_a_mean_is_given_only_where_nothing_but_the_seed_differs(run_folder: Path, finished: Path) -> None:
     config = run_folder / "config.yaml"
     config.write_text(config.read_text().replace("seed: 0", "seed: 7"))
-    page = text(compare_page([gather(finished), gather(run_folder)]))
+    page = text(compare_page([read_run(finished), read_run(run_folder)]))
     assert "Only the seed differs. Mean gain on the sealed test over 2 seeds" in page
 
 
@@ -236,12 +236,12 @@ def test_a_mean_is_given_only_where_nothing_but_the_seed_differs(run_folder: Pat
 def test_runs_that_cannot_be_compared_are_said_to_be_so(run_folder: Path, finished: Path, field: str) -> None:
     other = {"name": "other", "fingerprint": "other"}
     change_json(run_folder / "result.json", lambda result: {**result, field: {**result[field], **other}})
-    assert "cannot be compared directly" in text(compare_page([gather(finished), gather(run_folder)]))
+    assert "cannot be compared directly" in text(compare_page([read_run(finished), read_run(run_folder)]))
 
 
 def test_tests_on_other_classes_cannot_be_compared(run_folder: Path, finished: Path) -> None:
     change_json(run_folder / "program.json", lambda program: {**program, "class_names": program["class_names"][:-1]})
-    page = text(compare_page([gather(finished), gather(run_folder)]))
+    page = text(compare_page([read_run(finished), read_run(run_folder)]))
     assert "not tested on the same pictures and classes" in page
 
 
@@ -249,17 +249,17 @@ def test_no_mean_over_two_clips(run_folder: Path, finished: Path) -> None:
     config = run_folder / "config.yaml"
     config.write_text(config.read_text().replace("seed: 0", "seed: 7"))
     change_json(run_folder / "result.json", lambda result: {**result, "clip": {"name": "c", "fingerprint": "other"}})
-    assert "Only the seed differs" not in text(compare_page([gather(finished), gather(run_folder)]))
+    assert "Only the seed differs" not in text(compare_page([read_run(finished), read_run(run_folder)]))
 
 
 def test_it_is_written_into_the_run(analysed: Path) -> None:
     file = write_report(analysed)
     assert file == analysed / "report.html"
-    assert file.read_text(encoding="utf-8") == run_page(gather(analysed))
+    assert file.read_text(encoding="utf-8") == run_page(read_run(analysed))
 
 
 def test_a_run_of_the_version_before_opens(recorded: Path) -> None:
-    page = text(run_page(gather(recorded)))
+    page = text(run_page(read_run(recorded)))
     for shown in ("Gain on the sealed test", "Accuracy there", "What each word does", "Wrong before, right now"):
         assert shown in page, shown
     assert "of the history" not in page, "its journal does not say what was shown"
@@ -276,7 +276,7 @@ def test_another_reward_has_its_own_words(analysed: Path) -> None:
         analysed / "analysis.json",
         lambda found: {**found, "classes": [], "flips": None, "classes_missing": "No classes to compare."},
     )
-    run = gather(analysed)
+    run = read_run(analysed)
     page = text(run_page(run))
     for shown in (
         "Recall@1 there",
@@ -305,7 +305,7 @@ def test_what_a_step_was_shown_and_looked_at_is_told(run_folder: Path) -> None:
         {"type": "shown", "step": 1, "rows": []},
     ]
     journal.write_text(journal.read_text() + "".join(json.dumps({**event, "seconds": 1}) + "\n" for event in events))
-    page = text(run_page(gather(run_folder)))
+    page = text(run_page(read_run(run_folder)))
     assert "accuracy 50.0 %, shown <CLASS> hid <CLASS>" in page
     assert "Looked at 1,234 templates without proposing them seen <CLASS> 75.0 %, loss 1.500" in page
     assert "in this order None: the run hides it." in page
@@ -313,6 +313,6 @@ def test_what_a_step_was_shown_and_looked_at_is_told(run_folder: Path) -> None:
 
 def test_why_it_ended_is_said_where_it_is_known(run_folder: Path) -> None:
     change_json(run_folder / "result.json", lambda result: {**result, "ended": "the list is used up", "looked_at": 20})
-    page = text(run_page(gather(run_folder)))
+    page = text(run_page(read_run(run_folder)))
     assert "Why it ended: the list is used up." in page
     assert "(and 20 only looked at)" in page

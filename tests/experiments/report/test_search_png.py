@@ -7,24 +7,24 @@ import pytest
 from PIL import Image, ImageChops
 
 from ipo.experiments.report.figures import save_search_png
-from ipo.experiments.report.gather import gather
-from ipo.experiments.report.search import Candidate, Search, Step
+from ipo.experiments.report.gather import read_run
+from ipo.experiments.report.search import Candidate, SearchRecord, StepRecord
 from ipo.metrics.errors import InputError
 
 INITIAL = Candidate("a photo of a <CLASS>.", 0.25, 1.5, False, False)
 
 
-def search(*templates: str, chosen: str = "") -> Search:
+def search(*templates: str, chosen: str = "") -> SearchRecord:
     """Make a search with one template a step; an empty one stands for a step without any."""
-    found, best = Search(INITIAL, 40, chosen or templates[-1]), INITIAL
+    found, best = SearchRecord(INITIAL, 40, chosen or templates[-1]), INITIAL
     for number, template in enumerate(templates, start=1):
         entry = Candidate(template, 0.2 + 0.1 * number, 1.0, True, template == found.chosen)
         best = entry if template else best
-        found.steps.append(Step(number, None, 0, [], best, candidates=[entry] if template else []))
+        found.steps.append(StepRecord(number, None, 0, [], best, candidates=[entry] if template else []))
     return found
 
 
-def drawn(found: Search, file: Path) -> Image.Image:
+def drawn(found: SearchRecord, file: Path) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         save_search_png(found, file)
@@ -71,7 +71,7 @@ def test_steps_without_candidates_are_gaps(tmp_path: Path) -> None:
 
 
 def test_it_is_the_same_for_the_same_run(recorded: Path) -> None:
-    found = gather(recorded).search
+    found = read_run(recorded).search
     for name in ("one.png", "two.png"):
         save_search_png(found, recorded / name)
     assert (recorded / "one.png").read_bytes() == (recorded / "two.png").read_bytes()

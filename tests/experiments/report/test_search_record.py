@@ -6,27 +6,27 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ipo.experiments.report.gather import gather
-from ipo.experiments.report.search import Search, Shown
+from ipo.experiments.report.gather import read_run
+from ipo.experiments.report.search import SearchRecord, ShownRow
 from support.runs import events, rejected, scored
 
 
 def test_every_template_is_told_with_the_step_that_scored_it(finished: Path) -> None:
-    search = gather(finished).search
+    search = read_run(finished).search
     told = [search.initial.template, *(one.template for step in search.steps for one in step.candidates)]
     assert told == scored(finished)
     assert [step.number for step in search.steps] == [1, 2]
     assert [entry for step in search.steps for entry in step.rejected] == rejected(finished)
 
 
-def added(folder: Path, *more: dict[str, Any]) -> Search:
+def added(folder: Path, *more: dict[str, Any]) -> SearchRecord:
     """Follow the run with these events before its first question, and without those that say what was shown."""
     journal = folder / "journal.jsonl"
     lines = [line for line in journal.read_text().splitlines(keepends=True) if '"type": "shown"' not in line]
     first = next(i for i, line in enumerate(lines) if '"type": "lm"' in line)
     lines[first:first] = [json.dumps({**event, "seconds": 0.5}) + "\n" for event in more]
     journal.write_text("".join(lines))
-    return gather(folder).search
+    return read_run(folder).search
 
 
 def test_what_was_shown_is_what_the_journal_says_and_nothing_is_rebuilt(run_folder: Path) -> None:
@@ -42,12 +42,12 @@ def test_what_was_shown_is_what_the_journal_says_and_nothing_is_rebuilt(run_fold
     )
     assert [step.shown for step in search.steps] == [
         [],
-        [Shown("a <CLASS>", 0.25, 1.5), Shown("the <CLASS>", None, None)],
+        [ShownRow("a <CLASS>", 0.25, 1.5), ShownRow("the <CLASS>", None, None)],
     ]
 
 
 def test_what_was_shown_is_the_history_of_the_step(finished: Path) -> None:
-    first, second = gather(finished).search.steps
+    first, second = read_run(finished).search.steps
     assert first.shown is not None and second.shown is not None
     assert [row.template for row in first.shown] == ["a photo of a <CLASS>."]
     assert {row.template for row in second.shown} == {
@@ -58,7 +58,7 @@ def test_what_was_shown_is_the_history_of_the_step(finished: Path) -> None:
 
 
 def test_a_journal_that_does_not_say_what_was_shown_is_followed(recorded: Path) -> None:
-    search = gather(recorded).search
+    search = read_run(recorded).search
     assert search.steps
     assert {step.shown for step in search.steps} == {None}
 
@@ -68,7 +68,7 @@ def test_what_was_only_looked_at_is_added_up_and_is_no_candidate(run_folder: Pat
         best = [{"template": f"{value} <CLASS>", "value": value, "loss": 1.0} for value in values]
         return {"type": "looked", "step": 0, "count": count, "digest": digest, "best": best}
 
-    before = gather(run_folder).search
+    before = read_run(run_folder).search
     chunks = looked("a", 100, 0.9, 0.8, 0.3), looked("b", 20, 0.85, 0.2, 0.1), looked("a", 100, 0.9, 0.8, 0.3)
     search = added(run_folder, *chunks)
     assert [step.looked for step in search.steps] == [120, 0]
@@ -78,21 +78,21 @@ def test_what_was_only_looked_at_is_added_up_and_is_no_candidate(run_folder: Pat
 
 
 def test_questions_and_replies_are_the_recorded_ones(finished: Path) -> None:
-    search = gather(finished).search
+    search = read_run(finished).search
     replies = [event["reply"]["message"]["parts"][0]["text"] for event in events(finished, "lm")]
     assert [question.reply for step in search.steps for question in step.questions] == replies
     assert {message.role for step in search.steps for message in step.questions[0].messages} >= {"system", "user"}
 
 
 def test_the_best_so_far_never_falls(finished: Path) -> None:
-    search = gather(finished).search
+    search = read_run(finished).search
     accuracies = [search.initial.value, *(step.best.value for step in search.steps)]
     assert accuracies == sorted(accuracies)
     assert accuracies[-1] == max(one.value for step in search.steps for one in (*step.candidates, search.initial))
 
 
 def test_the_finalists_begin_with_the_initial_template(finished: Path) -> None:
-    search = gather(finished).search
+    search = read_run(finished).search
     assert search.finalists[0].template == search.initial.template
     assert sum(one.chosen for one in search.finalists) == 1
 
@@ -102,6 +102,6 @@ def test_answers_that_were_never_scored_are_kept_apart(run_folder: Path) -> None
     lines = journal.read_text().splitlines(keepends=True)
     second = next(i for i, line in enumerate(lines) if '"kind": "search", "step": 1' in line)
     journal.write_text("".join(lines[:second] + lines[second + 1 :]))
-    search = gather(run_folder).search
+    search = read_run(run_folder).search
     assert [step.number for step in search.steps] == [1]
     assert len(search.unfinished) == 1

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import Field
 
-from ipo.experiments.run.files import Content, load, write_json, write_text
+from ipo.experiments.run.files import Content, read_model, write_json, write_text
 from ipo.metrics.errors import InputError
 
 
@@ -30,7 +30,7 @@ def third(old: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_model_comes_back_as_it_was_written(tmp_path: Path) -> None:
     write_json(tmp_path / "x.json", Form(name="ein schönes ☃", ends=(0.25, 0.5)))
-    assert load(Form, tmp_path / "x.json") == Form(name="ein schönes ☃", ends=(0.25, 0.5))
+    assert read_model(Form, tmp_path / "x.json") == Form(name="ein schönes ☃", ends=(0.25, 0.5))
     assert json.loads((tmp_path / "x.json").read_text()) == {
         "schema": 3,
         "name": "ein schönes ☃",
@@ -43,7 +43,7 @@ def test_a_model_comes_back_as_it_was_written(tmp_path: Path) -> None:
 )
 def test_older_schemas_are_migrated_step_by_step(tmp_path: Path, old: dict[str, Any]) -> None:
     write_json(tmp_path / "x.json", old)
-    assert load(Form, tmp_path / "x.json", {1: second, 2: third}).name == "DOG"
+    assert read_model(Form, tmp_path / "x.json", {1: second, 2: third}).name == "DOG"
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_older_schemas_are_migrated_step_by_step(tmp_path: Path, old: dict[str, 
 def test_what_is_wrong_is_one_sentence(tmp_path: Path, content: Any, wrong: str) -> None:
     (tmp_path / "x.json").write_text(json.dumps(content))
     with pytest.raises(InputError) as raised:
-        load(Form, tmp_path / "x.json", {1: second, 2: third}, fix="throw it away")
+        read_model(Form, tmp_path / "x.json", {1: second, 2: third}, fix="throw it away")
     assert str(raised.value).startswith(f"{tmp_path / 'x.json'} is not of the form that this version reads ({wrong}")
     assert str(raised.value).endswith("; throw it away.")
 

@@ -19,8 +19,9 @@ from rich.console import Console
 from ipo.experiments.run import tracking as module
 from ipo.experiments.run.config import RunConfig
 from ipo.experiments.run.live_view import Ui
+from ipo.experiments.run.numbers import NUMBERS, SCORES, summary_of
 from ipo.experiments.run.result import LanguageModels, Used
-from ipo.experiments.run.tracking import NUMBERS, Tracker, has_key, summary_of, tracking
+from ipo.experiments.run.tracking import Tracker, has_key, tracking
 from ipo.metrics.errors import InputError
 from ipo.metrics.statistics import accuracy_interval
 from ipo.programs.admission import Rejection
@@ -149,7 +150,7 @@ def test_a_run_that_goes_on_is_the_same_wandb_run_and_logs_no_step_twice(tmp_pat
             tracker.step(one, Ledger())
         raise ConnectionError
     with tracking(config, tmp_path, ui) as tracker:
-        for one in STEPS:  # a run that goes on tells its earlier steps again
+        for one in STEPS:  # a resumed run tells its earlier steps again
             tracker.step(one, Ledger())
         finish(tracker, tmp_path)
     first, second = (recorded(file) for file in segments(tmp_path))
@@ -159,10 +160,10 @@ def test_a_run_that_goes_on_is_the_same_wandb_run_and_logs_no_step_twice(tmp_pat
     numbers = [row["_step"] for row in [*first.rows, *second.rows]]
     assert numbers == sorted(set(numbers))
     (row,) = [row for row in second.rows if "templates.path" in row]
-    assert len(table(segments(tmp_path)[1], row, "templates")["data"]) == 4  # those of the first sitting too
+    assert len(table(segments(tmp_path)[1], row, "templates")["data"]) == 4  # those of the first session too
 
 
-def test_a_killed_sitting_leaves_no_hole_and_no_double(tmp_path: Path, ui: Ui) -> None:
+def test_a_killed_session_leaves_no_hole_and_no_double(tmp_path: Path, ui: Ui) -> None:
     code = (
         "import os, signal, sys; sys.path[:0] = sys.argv[2:]\n"
         "import test_tracking as t\n"
@@ -200,7 +201,7 @@ def test_a_server_that_is_not_there_does_not_end_the_run(
 def test_a_log_that_fails_is_a_warning(tmp_path: Path, ui: Ui, told: io.StringIO) -> None:
     with tracking(RunConfig(track="wandb"), tmp_path, ui) as tracker:
         tracker.finish(RESULT, tmp_path)  # there is no program.json to log
-    assert "the run goes on" in told.getvalue()
+    assert "the run continues" in told.getvalue()
     assert recorded(segments(tmp_path)[0]).exit_code == 0
 
 
@@ -239,7 +240,7 @@ def test_a_key_is_found_without_the_network(tmp_path: Path, monkeypatch: pytest.
 def test_the_summary_has_the_names_that_metrics_may_use() -> None:
     numbers = summary_of(RESULT)
     assert set(numbers) - {"template", "initial_template"} < set(NUMBERS)
-    assert set(NUMBERS) - set(numbers) == {f"{part}/{name}" for part in ("selection", "new") for name in module.SCORES}
+    assert set(NUMBERS) - set(numbers) == {f"{part}/{name}" for part in ("selection", "new") for name in SCORES}
     priceless = Used(name="x", calls=1, cached=0, usd=None, tokens_in=7, tokens_out=3)
     unknown = RESULT.model_copy(update={"lm": LanguageModels(optimizer=priceless, describer=None)})
     assert "usd" not in summary_of(unknown)

@@ -140,7 +140,7 @@ def test_pictures_are_journaled_by_digest(tmp_path: Path, scripted: Any) -> None
     assert "sha256_of_base64" in text
 
 
-def test_the_time_limit_counts_earlier_sittings() -> None:
+def test_the_time_limit_counts_earlier_sessions() -> None:
     with pytest.raises(BudgetReached, match="2 minutes"):
         Ledger(limit_seconds=120, elapsed_before=121).check_time()
     Ledger(limit_seconds=120, elapsed_before=60).check_time()

@@ -76,7 +76,7 @@ def test_secrets_of_the_environment_are_blanked(tmp_path: Path, monkeypatch: pyt
     assert "very-secret" not in (tmp_path / "journal.jsonl").read_text()
 
 
-def test_wall_time_adds_up_over_sittings(tmp_path: Path) -> None:
+def test_wall_time_adds_up_over_sessions(tmp_path: Path) -> None:
     lines = [("start", 1.0), ("scores", 5.0), ("start", 2.0), ("scores", 3.5)]
     text = "".join(json.dumps({"type": t, "seconds": s}) + "\n" for t, s in lines)
     (tmp_path / "journal.jsonl").write_text(text)

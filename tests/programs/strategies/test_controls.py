@@ -13,9 +13,11 @@ from ipo.metrics.errors import InputError
 from ipo.metrics.reward import Score
 from ipo.metrics.template import ANCHOR
 from ipo.programs.history import PromptHistory, ScoredTemplate
+from ipo.programs.settings import SearchSettings
 from ipo.programs.strategies import STRATEGIES
 from ipo.programs.strategies.asking import HistorySettings
-from ipo.programs.strategies.base import Models, SearchState
+from ipo.programs.strategies.base import Expected, Forecast, Models, SearchState
+from ipo.programs.strategies.given import GivenTemplates
 from ipo.programs.strategies.history import HistoryStrategy
 from ipo.programs.strategies.no_history import NoHistory
 from ipo.programs.strategies.shuffled import Shuffled
@@ -129,6 +131,13 @@ def test_settings_are_the_strategys_own_and_complete() -> None:
 def test_what_a_strategy_has_not_is_one_sentence(choice: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         STRATEGIES.complete(choice)
+
+
+def test_a_list_that_is_longer_than_the_search_is_refused_with_the_words_to_type() -> None:
+    settings = SearchSettings(steps=3, candidates_per_step=2)
+    assert GivenTemplates(["a <CLASS>"] * 6).forecast(Expected(settings, "pets")) == Forecast()
+    with pytest.raises(InputError, match=r"the list has 7 templates and steps=3 of 2 try 6 of them; write steps=4\."):
+        GivenTemplates(["a <CLASS>"] * 7).forecast(Expected(settings, "pets"))
 
 
 def test_a_list_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:

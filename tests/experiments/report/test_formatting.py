@@ -7,7 +7,7 @@ import math
 import pytest
 from markupsafe import Markup
 
-from ipo.experiments.report import wording
+from ipo.experiments.report import formatting
 
 
 @pytest.mark.parametrize(
@@ -25,29 +25,29 @@ from ipo.experiments.report import wording
     ],
 )
 def test_what_would_act_is_shown_by_number(given: object, shown: object) -> None:
-    assert wording.visible(given) == shown
+    assert formatting.visible(given) == shown
 
 
 def test_markup_of_our_own_is_left_alone() -> None:
-    assert wording.visible(Markup("<b>\u200b</b>")) == Markup("<b>\u200b</b>")
+    assert formatting.visible(Markup("<b>\u200b</b>")) == Markup("<b>\u200b</b>")
 
 
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
-        (wording.points(0.1397), "+14.0"),
-        (wording.points(-0.05), "−5.0"),
-        (wording.points(-0.0001), "0.0"),
-        (wording.percent(0.53309), "53.3 %"),
-        (wording.percent(math.nan), "unknown %"),
-        (wording.interval((-0.01, math.inf)), "[−1.0, unknown]"),
-        (wording.interval(None), "not bounded"),
-        (wording.nats_change(-1.23456), "−1.235"),
-        (wording.p_value(0.00001), "< 0.0001"),
-        (wording.p_value(0.5), "= 0.5000"),
-        (wording.duration(59.4), "59 s"),
-        (wording.duration(323), "5 min 23 s"),
-        (wording.duration(7260), "2 h 1 min"),
+        (formatting.points(0.1397), "+14.0"),
+        (formatting.points(-0.05), "−5.0"),
+        (formatting.points(-0.0001), "0.0"),
+        (formatting.percent(0.53309), "53.3 %"),
+        (formatting.percent(math.nan), "unknown %"),
+        (formatting.interval((-0.01, math.inf)), "[−1.0, unknown]"),
+        (formatting.interval(None), "not bounded"),
+        (formatting.nats_change(-1.23456), "−1.235"),
+        (formatting.p_value(0.00001), "< 0.0001"),
+        (formatting.p_value(0.5), "= 0.5000"),
+        (formatting.duration(59.4), "59 s"),
+        (formatting.duration(323), "5 min 23 s"),
+        (formatting.duration(7260), "2 h 1 min"),
     ],
 )
 def test_numbers(shown: str, expected: str) -> None:

@@ -29,7 +29,7 @@ def visible(value: Any) -> Any:
 
 
 def number(value: float, decimals: int, *, sign: bool = False) -> str:
-    """Word a number with a real minus sign; what is not finite is unknown."""
+    """Format a number with a real minus sign; what is not finite is unknown."""
     if not math.isfinite(value):
         return "unknown"
     text = f"{value:{'+' if sign else ''},.{decimals}f}"
@@ -44,39 +44,39 @@ def capital(text: str) -> str:
 
 
 def percent(fraction: float) -> str:
-    """Word a value."""
+    """Format a value."""
     return f"{number(100 * fraction, 1)} %"
 
 
 def points(fraction: float) -> str:
-    """Word a difference of values, in percentage points, without the unit."""
+    """Format a difference of values, in percentage points, without the unit."""
     return number(100 * fraction, 1, sign=True)
 
 
 def nats(value: float) -> str:
-    """Word a loss."""
+    """Format a loss."""
     return number(value, 3)
 
 
 def nats_change(value: float) -> str:
-    """Word a difference of losses."""
+    """Format a difference of losses."""
     return number(value, 3, sign=True)
 
 
 def percents(ends: tuple[float, float]) -> str:
-    """Word the interval of a value."""
+    """Format the interval of a value."""
     return f"[{number(100 * ends[0], 1)}, {number(100 * ends[1], 1)}]"
 
 
 def interval(ends: tuple[float, float] | None) -> str:
-    """Word the interval of a difference of values."""
+    """Format the interval of a difference of values."""
     if ends is None:
         return "not bounded"
     return f"[{points(ends[0])}, {points(ends[1])}]"
 
 
 def nats_interval(ends: tuple[float, float] | None) -> str:
-    """Word the interval of a difference of losses."""
+    """Format the interval of a difference of losses."""
     if ends is None:
         return "not bounded"
     return f"[{nats_change(ends[0])}, {nats_change(ends[1])}]"
@@ -88,12 +88,12 @@ def unbroken(text: str) -> str:
 
 
 def p_value(p: float) -> str:
-    """Word a p-value with its relation, `= 0.0123` or `< 0.0001`."""
+    """Format a p-value with its relation, `= 0.0123` or `< 0.0001`."""
     return "< 0.0001" if p < 0.0001 else f"= {p:.4f}" if math.isfinite(p) else "unknown"
 
 
 def duration(seconds: float) -> str:
-    """Word a time."""
+    """Format a time."""
     if seconds < 60:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)

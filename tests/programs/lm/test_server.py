@@ -1,0 +1,125 @@
+"""Processes that open the real small model (98 MB, pulled once into the user's cache) and leave at once: each ends."""
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipo.metrics.errors import InputError
+from ipo.programs.lm import server, weights
+from ipo.programs.lm.local import LocalEngine
+
+pytest.importorskip("xllamacpp")
+
+
+@pytest.fixture(scope="module")
+def path() -> Path:
+    return weights.pull("small")
+
+
+CHILD = """
+import gc, os, sys, threading
+if hasattr(os, "sched_setaffinity"):
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[os.getpid() % len(cores)]})
+from dspy.lm15 import Config, Message, Request
+from ipo.programs.lm.local import LocalEngine
+from ipo.programs.lm.server import import_runtime
+from pathlib import Path
+
+engine = LocalEngine(Path(sys.argv[1]), context=512)
+
+def ask():
+    message = Message.user("Tell a long story.")
+    engine.complete(Request(model="local/x", messages=(message,), config=Config(max_tokens=50)))
+"""
+"""What child processes begin with; each then opens the model in its own way and leaves at once.
+
+On one core, the server's loop often begins later than its start returns.
+"""
+
+
+class Crowd:
+    """Processes that run at once, and are each other's load."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.processes: list[subprocess.Popen[str]] = []
+
+    def add(self, *lines: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-c", CHILD + "\n".join(lines), str(self.path)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.processes.append(process)
+        return process
+
+    def ends(self) -> list[tuple[int, str]]:
+        """Return each exit status and last line of errors. What hangs ends this by `TimeoutExpired`: seconds are
+        normal, the minutes are for machines under load."""
+        errors = [process.communicate(timeout=240)[1] for process in self.processes]
+        return [
+            (process.returncode, "".join(text.splitlines()[-1:]))
+            for process, text in zip(self.processes, errors, strict=True)
+        ]
+
+
+@pytest.fixture()
+def crowd(path: Path) -> Iterator[Crowd]:
+    together = Crowd(path)
+    yield together
+    for process in together.processes:
+        process.kill()
+        process.communicate()
+
+
+def test_fifty_models_that_are_closed_as_soon_as_they_are_open(crowd: Crowd) -> None:
+    for _ in range(5):
+        crowd.add("for _ in range(10):", "    engine.load()", "    engine.close()")
+    assert crowd.ends() == [(0, "")] * 5
+
+
+def test_processes_that_open_the_model_and_leave_at_once(crowd: Crowd) -> None:
+    crowd.add("engine.load()")
+    crowd.add("engine.load()", "raise ValueError('mine')")
+    crowd.add("engine.load()", "sys.exit(3)")
+    crowd.add("for _ in range(5):", "    engine.load()", "    engine = LocalEngine(engine.path, context=512)")
+    crowd.add("engine.load()", "engine.me = engine", "del engine", "gc.collect()")
+    crowd.add("threading.Thread(target=engine.load, daemon=True).start()")
+    crowd.add("engine.load()", "threading.Thread(target=ask, daemon=True).start()")
+    crowd.add("threading.Thread(target=ask).start()", "raise ValueError('mine')")
+    mine = (1, "ValueError: mine")
+    assert crowd.ends() == [(0, ""), mine, (3, ""), *[(0, "")] * 4, mine]
+
+
+def test_ctrl_c_ends_a_process_that_is_loading(crowd: Crowd) -> None:
+    begin = "import_runtime(); print('loading', flush=True)"
+    for _ in range(2):
+        crowd.add(begin, "while True: engine.load(); engine.close()")
+    for process in crowd.processes:
+        assert process.stdout is not None and process.stdout.readline() == "loading\n"
+        process.send_signal(signal.SIGINT)
+    assert crowd.ends() == [(-signal.SIGINT, "KeyboardInterrupt")] * 2
+
+
+def test_a_runtime_that_never_answers_is_named(
+    path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    import xllamacpp
+
+    released = threading.Event()
+    request.addfinalizer(released.set)
+
+    class Silent:
+        def __init__(self, parameters: Any) -> None: ...
+
+        def handle_metrics(self) -> None:
+            released.wait()
+
+    monkeypatch.setattr(server, "FIRST_ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(xllamacpp, "Server", Silent)
+    with pytest.raises(InputError, match=r"did not answer within 0\.1 s"):
+        LocalEngine(path).load()
