@@ -1,13 +1,16 @@
-"""From what stands behind `--data` to a data set."""
+"""Loads the data set that `--data` names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ipo.experiments.data.assemble import Gathered, assemble
-from ipo.experiments.data.benchmarks import registered
-from ipo.experiments.data.benchmarks.registry import REGISTRY
+from ipo.experiments.data.benchmarks import coop_split, imagenet
+from ipo.experiments.data.benchmarks import hub as hub_copies
+from ipo.experiments.data.benchmarks.found import Found, finish
+from ipo.experiments.data.benchmarks.registry import REGISTRY, Registered, Rule
+from ipo.experiments.data.benchmarks.roots import find_folder
 from ipo.experiments.data.dataset import DataSet
 from ipo.experiments.data.sources import folder, hub, shipped, table
 from ipo.metrics.errors import InputError
@@ -20,7 +23,15 @@ SOURCES: dict[str, Callable[[str], Gathered]] = {
     "parquet": hub.gather_parquet,
     "hf": hub.gather_hf,
 }
-"""What stands before the first colon of a spec → what reads the rest of it; registered names come beside these."""
+"""What stands before the first colon of a spec → what reads the rest; the names of `REGISTRY` come on top."""
+
+_READERS: Mapping[Rule, Callable[[Registered, Path], Found]] = {
+    "split": coop_split.read_split,
+    "variants": coop_split.read_variants,
+    "imagenet": imagenet.read_imagenet,
+    "wnids": imagenet.read_wnids,
+    "numbers": imagenet.read_numbers,
+}
 
 FORMS = ("embedded[:NAME]", "folder:PATH", "csv:PATH", "parquet:PATH", "hf:NAME[:CONFIG]", "a name of `ipo data list`")
 
@@ -30,9 +41,10 @@ def load_data(spec: str, *, seed: int, task: str | None = None) -> DataSet:
 
     Args:
         spec: `embedded`, `embedded:NAME`, `folder:PATH`, `csv:PATH`, `parquet:PATH`, `hf:NAME[:CONFIG]`, or a
-            registered name: `eurosat` (below `IPO_DATA_ROOT`), `eurosat:PATH_OF_ROOT`, `eurosat:hf`.
+            registered name: `eurosat` (below `IPO_DATA_ROOT`), `eurosat:PATH_OF_ROOT`, `eurosat:hf`, or `eurosat:hf:ID`
+            for another copy on the hub or on this machine.
         seed: cuts the parts that the source lacks (split.py); without effect when it has train, val and test.
-        task: what the pictures are, for the language model; None takes the registered words, or words it from a few
+        task: what the pictures are, for the language model; None takes the registered task, or makes one from a few
             class names.
 
     Raises:
@@ -46,10 +58,17 @@ folder:PATH, csv:PATH, parquet:PATH, hf:NAME[:CONFIG] or a name of `ipo data lis
     """
     kind, _, rest = spec.strip().partition(":")
     if kind in REGISTRY:
-        return registered.load(REGISTRY[kind], rest.strip(), seed, task)
+        return load_registered(REGISTRY[kind], rest.strip(), seed, task)
     if kind not in SOURCES:
         raise InputError(f"unknown data {spec!r}{_hint(spec, kind)}; use {', '.join(FORMS[:-1])} or {FORMS[-1]}.")
     return assemble(SOURCES[kind](rest.strip()), seed, task)
+
+
+def load_registered(entry: Registered, rest: str, seed: int, task: str | None) -> DataSet:
+    """Load a registered data set; `rest` is what stands behind its name, see `load_data`."""
+    if rest == "hf" or rest.startswith("hf:"):
+        return hub_copies.load(entry, rest[3:], seed, task)
+    return finish(entry, _READERS[entry.rule](entry, find_folder(entry, rest)), task)
 
 
 def _hint(spec: str, kind: str) -> str:

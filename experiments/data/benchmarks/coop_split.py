@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,10 +27,10 @@ Split = dict[Part, list[Entry]]
 
 
 def read_split(entry: Registered, folder: Path) -> Found:
-    """Read a data set that has a split file; the order of the file is kept, the few-shot draw depends on it.
+    """Read a data set that has a split file, in the order of the file: the few-shot draw depends on it.
 
     Raises:
-        InputError: the file is missing (a split is never made anew), is no split, or names an absent picture.
+        InputError: the file is missing or is not a split, or a picture that it names is missing.
     """
     file = folder / str(entry.split_file)
     split = parse_split(file)
@@ -65,7 +65,7 @@ def _entries(rows: list[Any], part: Part, where: str) -> Iterator[Entry]:
     for i, row in enumerate(rows):
         match row:
             case [str(path), int(label), str(name)] if not isinstance(label, bool):
-                # Outside the picture folder there is nothing that a split may name.
+                # A split may name pictures inside the picture folder only.
                 if path.startswith("/") or ".." in path.split("/"):
                     raise InputError(f"entry {i} of {part} in {where} has the path {path!r}, outside the data set.")
                 yield Entry(path, label, name)
@@ -90,16 +90,14 @@ def split_names(split: Split, file: Path) -> tuple[str, ...]:
     Raises:
         InputError: labels with a gap, a label with two names, a name with two labels.
     """
-    return numbered_names(
-        ((entry.label, entry.name) for part in PARTS for entry in split[part]), f"the split file {file}"
-    )
+    return numbered_names((entry[1:] for part in PARTS for entry in split[part]), f"the split file {file}")
 
 
 def read_variants(entry: Registered, folder: Path) -> Found:
     """Read FGVC-Aircraft: `variants.txt` orders the classes, `images_variant_PART.txt` has `NUMBER VARIANT` lines.
 
     Raises:
-        InputError: a list is missing, or names an unknown variant or an absent picture.
+        InputError: a list is missing, or names an unknown variant or a missing picture.
     """
     names = tuple(line.strip() for line in _lines(folder / "variants.txt", entry) if line.strip())
     labels = {name: label for label, name in enumerate(names)}
@@ -133,10 +131,14 @@ def _lines(file: Path, entry: Registered) -> list[str]:
 
 def _found(split: Split, names: tuple[str, ...], file: Path, pictures: Path) -> Found:
     folder = PictureFolder(pictures)
-    parts: dict[Part, list[Item]] = {}
+    parts: dict[Part, list[Item]] = {part: [] for part in PARTS}
     absent: list[str] = []
     for part in PARTS:
-        parts[part] = list(_items(split[part], folder, absent))
+        for path, label, _ in split[part]:
+            try:
+                parts[part].append(Item(folder.picture(path), label, path))
+            except OSError:
+                absent.append(path)
     if absent:
         total = sum(len(split[part]) for part in PARTS)
         raise InputError(
@@ -144,11 +146,3 @@ def _found(split: Split, names: tuple[str, ...], file: Path, pictures: Path) -> 
             "put the pictures there."
         )
     return Found(str(file), names, parts)
-
-
-def _items(entries: Iterable[Entry], folder: PictureFolder, absent: list[str]) -> Iterator[Item]:
-    for path, label, _ in entries:
-        try:
-            yield Item(folder.picture(path), label, path)
-        except OSError:
-            absent.append(path)

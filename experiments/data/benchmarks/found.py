@@ -1,4 +1,4 @@
-"""From what a reader of a registered data set found to a data set, checked against the registry."""
+"""Makes a data set of what a reader found, checked against the registry."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Found:
     """What a reader found.
 
     Attributes:
-        where: what a message calls the source.
+        where: the source's name in messages.
         class_names: in label order.
         parts: the pictures of each part; a part that the data set does not have is empty.
         stray: what was left out.
@@ -60,7 +60,7 @@ def finish(entry: Registered, found: Found, task: str | None, name: str | None =
 
 
 def _split(entry: Registered, found: Found) -> str:
-    """Tell the official split by its counts: a split made anew by another rule or from fewer pictures differs."""
+    """Recognise the official split by its counts: another rule, or fewer pictures, give other counts."""
     reasons = []
     if len(found.class_names) != entry.classes:
         reasons.append(f"{len(found.class_names)} classes where the official split has {entry.classes}")

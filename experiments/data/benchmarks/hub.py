@@ -1,8 +1,8 @@
 """`--data eurosat:hf`: a registered data set from its copy on the Hugging Face hub.
 
-The copies hold the pictures but not the benchmark's split. Where a copy names its files and the split file lies below
-the root, the pictures are put in the order and the parts of the split file and the result is the official split. Else
-the copy's own parts are taken and the data set says why it differs.
+The copies hold the pictures but not the benchmark's split. If a copy names its files and the split file is below the
+root, the pictures get the order and the parts of the split file: the official split. Otherwise the copy's own parts are
+used, and the data set says why it differs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def load(entry: Registered, given: str, seed: int, task: str | None) -> DataSet:
     Args:
         entry: the data set.
         given: another id than the registered one, or a folder on this machine; "" for the registered one.
-        seed: cuts the parts that the copy lacks, when its own parts are taken.
+        seed: cuts the parts that the copy lacks, when its own parts are used.
         task: replaces the registered wording.
 
     Raises:
@@ -61,7 +61,7 @@ def load(entry: Registered, given: str, seed: int, task: str | None) -> DataSet:
 
 
 def _by_file_name(entry: Registered, splits: Mapping[str, Any], where: str) -> tuple[Found | None, str]:
-    """Put the hub's pictures where the split file has them; else say why that cannot be."""
+    """Return the hub's pictures in the order and parts of the split file, or why that is impossible."""
     if entry.split_file is None:
         return None, f"the lists that split {entry.title} are heeded in a local root only"
     root = default_root()
@@ -102,10 +102,7 @@ def _file_names(table: Any, image: str, key: str | None) -> list[str | None]:
     if key in table.column_names:
         return [None if value is None else str(value) for value in table[key][:]]
     # The stored paths are read from the table itself: asking for rows would read every picture.
-    paths: list[str | None] = []
-    for chunk in table.data.column(image).chunks:
-        paths += chunk.field("path").to_pylist()
-    return paths
+    return [path for chunk in table.data.column(image).chunks for path in chunk.field("path").to_pylist()]
 
 
 def _stem(name: str) -> str:

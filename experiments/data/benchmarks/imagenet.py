@@ -1,8 +1,8 @@
 """ImageNet and its shifted versions: one folder a class, and CLIP's class names in `classnames.txt`.
 
-ImageNet has no held-back part: by the benchmark's custom its val folder is the test part, so `val` is empty and the
-draw takes the selection pictures from those of train that the search did not draw. Files are sorted within a class,
-where CoOp takes them as the disk lists them; its few-shot pictures of ImageNet can therefore not be drawn again.
+The benchmark uses ImageNet's val folder as the test part, so `val` is empty and the draw takes the selection pictures
+from those of train that the search did not draw. Files are sorted within a class. CoOp takes them as the disk lists
+them, so its few-shot pictures of ImageNet cannot be drawn again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def read_imagenet(entry: Registered, folder: Path) -> Found:
     parts: dict[Part, list[Item]] = {"val": []}
     stray: list[str] = []
     for part, top in tops.items():
-        # A look at each of a million training files would cost minutes on a network disk; a run uses a few of them.
+        # To stat a million training files takes minutes on a network disk, and a run uses a few of them.
         parts[part] = list(_items(pictures, top, wnids, stray, look=part == "test"))
     return Found(str(pictures), _named(wnids, names, pictures), parts, tuple(stray))
 
@@ -50,9 +50,7 @@ def read_wnids(entry: Registered, folder: Path) -> Found:
     names = class_names(folder)
     pictures = folder / entry.pictures
     wnids = _class_folders(pictures)
-    stray: list[str] = []
-    items = list(_items(pictures, "", wnids, stray, look=True))
-    return Found(str(pictures), _named(wnids, names, pictures), {"train": [], "val": [], "test": items}, tuple(stray))
+    return _all_for_testing(pictures, wnids, _named(wnids, names, pictures))
 
 
 def read_numbers(entry: Registered, folder: Path) -> Found:
@@ -71,9 +69,7 @@ def read_numbers(entry: Registered, folder: Path) -> Found:
             f"the class folders of {pictures} must be 0 to {len(names) - 1}, one for each name in classnames.txt "
             f"(see {odd[0]})."
         )
-    stray: list[str] = []
-    items = list(_items(pictures, "", wanted, stray, look=True))
-    return Found(str(pictures), names, {"train": [], "val": [], "test": items}, tuple(stray))
+    return _all_for_testing(pictures, wanted, names)
 
 
 def class_names(folder: Path) -> dict[str, str]:
@@ -99,6 +95,12 @@ def class_names(folder: Path) -> dict[str, str]:
     return dict(sorted(names.items()))
 
 
+def _all_for_testing(pictures: Path, folders: list[str], names: tuple[str, ...]) -> Found:
+    stray: list[str] = []
+    items = list(_items(pictures, "", folders, stray, look=True))
+    return Found(str(pictures), names, {"train": [], "val": [], "test": items}, tuple(stray))
+
+
 def _named(wnids: list[str], names: dict[str, str], pictures: Path) -> tuple[str, ...]:
     unknown = next((wnid for wnid in wnids if wnid not in names), None)
     if unknown is not None:
@@ -120,7 +122,7 @@ def _class_folders(top: Path) -> list[str]:
 
 
 def _items(pictures: Path, top: str, folders: list[str], stray: list[str], *, look: bool) -> Iterator[Item]:
-    """Go through the pictures of each class, sorted; `look` at the files, so that their features can be kept."""
+    """Yield the pictures of each class, sorted; `look` stats the files, so that their features can be kept."""
     make = PictureFolder(pictures)
     for label, folder in enumerate(folders):
         path = f"{top}/{folder}" if top else folder

@@ -43,7 +43,7 @@ def find_folder(entry: Registered, given: str) -> Path:
 
 
 def state(entry: Registered, root: Path | None) -> str:
-    """Say in a word or two whether the data set can be read from a root."""
+    """Return whether the data set can be read from a root: "yes", or what is missing."""
     if root is None or not (root / entry.folder).is_dir():
         return "no"
     folder = root / entry.folder
@@ -53,10 +53,7 @@ def state(entry: Registered, root: Path | None) -> str:
 
 
 class PictureFolder:
-    """Makes the pictures below one folder.
-
-    Its path is resolved once rather than for each picture, which matters when there are a million.
-    """
+    """Makes the pictures below one folder, whose path is resolved once: there may be a million."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = str(folder)
@@ -73,7 +70,7 @@ class PictureFolder:
         return Picture(picture.name, picture.read, f"{self._real}/{key}|{facts.st_size}|{facts.st_mtime_ns}")
 
     def listed(self, key: str) -> Picture:
-        """Return a picture that a listing has shown to exist: no look at the file, hence no stamp."""
+        """Return a picture that a listing has shown to exist: without a stamp, as the file is not looked at."""
         path = f"{self._folder}/{key}"
         return Picture(path, partial(_read, path))
 

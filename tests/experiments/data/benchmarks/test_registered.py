@@ -13,8 +13,8 @@ import pytest
 
 from ipo.experiments.cli.app import main
 from ipo.experiments.data import check, draw, load_data
-from ipo.experiments.data.benchmarks import registered
 from ipo.experiments.data.benchmarks.registry import REGISTRY
+from ipo.experiments.data.load import load_registered
 from ipo.metrics.errors import InputError
 from ipo.metrics.template import ANCHOR, problem
 from support.coop_root import CLASSES, SIZES, WNID_NAMES, make_root
@@ -127,9 +127,9 @@ def test_counts_decide_whether_a_split_is_the_official_one(root, monkeypatch):
     assert data.split.startswith("different: ")
     assert f"split: {data.split}" in check(data).text()
     small = replace(REGISTRY["eurosat"], classes=4, sizes=(20, 8, 12))
-    official = registered.load(small, str(root), 0, None)
+    official = load_registered(small, str(root), 0, None)
     assert official.split == "official"
-    assert registered.load(replace(small, sizes=(20, 8, 13)), str(root), 0, None).split == (
+    assert load_registered(replace(small, sizes=(20, 8, 13)), str(root), 0, None).split == (
         "different: 12 test pictures where the official split has 13"
     )
 
