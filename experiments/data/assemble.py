@@ -1,4 +1,4 @@
-"""From the rows of a source to a data set: labels, checks, parts."""
+"""Makes a data set of the rows of a source: labels, checks, parts."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from ipo.experiments.data.dataset import PARTS, DataSet, Item, Part, default_task
-from ipo.experiments.data.split import cut_all, cut_val, settle_parts
+from ipo.experiments.data.split import cut, settle_parts
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import Picture
 
 
 @dataclass(frozen=True)
 class Row:
-    """One picture as its source tells of it.
+    """One picture of a source.
 
     Attributes:
-        picture: the picture.
+        picture: read only when its pixels are needed.
         class_name: as spelled in the source.
         key: names the picture within the source, the same on every machine: a relative path, a row number.
         part: None when the source does not say.
@@ -33,11 +33,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Gathered:
-    """What a source hands over.
+    """What a source holds.
 
     Attributes:
         name: the data set's short name.
-        where: what a message calls the source.
+        where: the source's name in messages.
         rows: in an order that is the same on every machine.
         class_names: in label order; None sorts the names that the rows have.
         stray: what was left out.
@@ -132,7 +132,7 @@ def _places(source: Gathered, labels: dict[str, int], names: tuple[str, ...], se
     if None in given and len(given) > 1:
         lost = next(row for row in source.rows if row.part is None)
         raise InputError(f"{lost.key} of {source.where} has no split while others have one; give it one.")
-    served = settle_parts((part for part in given if part), source.where)
+    served = settle_parts({part for part in given if part}, source.where)
     groups: dict[int, set[str]] = defaultdict(set)
     for row in source.rows:
         if served is None or row.part == "train":
@@ -144,10 +144,10 @@ def _places(source: Gathered, labels: dict[str, int], names: tuple[str, ...], se
                 f"{source.where} has no pictures of the class {names[gap[0]]!r} (label {gap[0]})"
                 f"{_and_others(len(gap))}; labels must run from 0 without gaps."
             )
-        return cut_all(groups, names, seed, source.where)
+        return cut(groups, names, seed, source.where, test=True)
     places = {_group(row): served[row.part] for row in source.rows if row.part}
     if "val" not in served.values():
-        places |= cut_val(groups, names, seed, source.where)
+        places |= cut(groups, names, seed, f"the train part of {source.where}", test=False)
     return places
 
 

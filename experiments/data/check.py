@@ -19,7 +19,7 @@ _BATCH = 2048
 
 @dataclass(frozen=True)
 class Place:
-    """Where a picture stands."""
+    """Where a picture is."""
 
     name: str
     part: Part
@@ -32,9 +32,9 @@ class Report:
 
     Attributes:
         name: of the data set.
-        split: whose the parts are, see `DataSet.split`.
-        counts: class name → pictures in train, val and test, in label order; of two classes with one name (ImageNet has
-            such) the label is added.
+        split: see `DataSet.split`.
+        counts: class name → pictures in train, val and test, in label order; two classes with one name (ImageNet has
+            such) get their labels added.
         base_pictures: how many pictures are left when variants count once.
         unreadable: picture name → the sentence that says why.
         duplicates: pictures with the same bytes that are in two parts or two classes.
@@ -53,7 +53,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether a run may rely on the data: all readable, nothing leaks, no name is cut."""
+        """Whether a run can use the data: all readable, no picture in two parts, no class name cut."""
         return not (self.unreadable or self.duplicates or self.cut_names)
 
     @property
@@ -63,18 +63,18 @@ class Report:
         return max(sizes) / min(sizes)
 
     def text(self) -> str:
-        """Render for a terminal, plain text; what would move its cursor is spelled out."""
+        """Return plain text for a terminal; characters that would move its cursor are spelled out."""
         return "\n".join(map(printable, _lines(self)))
 
 
 def check(
     data: DataSet, tokens: TokenCounter | None = None, progress: Callable[[int, int], None] | None = None
 ) -> Report:
-    """Read and decode every picture with a few threads; a bad one is reported and the rest continue.
+    """Read and decode every picture with a few threads; a bad one is reported and the rest are still read.
 
     Args:
         data: the data set; its test pictures are opened too, but nothing is scored.
-        tokens: the tokenizer that class names must fit; None leaves that question out.
+        tokens: the tokenizer that class names must fit; None skips that check.
         progress: called now and then with how many pictures were read, and of how many.
     """
     rows = list(data.items())
@@ -113,13 +113,10 @@ def _told_apart(class_names: tuple[str, ...]) -> list[str]:
 
 
 def _look(row: tuple[Part, Item]) -> tuple[str | None, str | None]:
-    """Return the hash of the content and what is wrong with it."""
+    """Return the hash of a good picture, or what is wrong with it."""
     picture = row[1].picture
     try:
         content = picture.bytes()
-    except InputError as error:
-        return None, str(error)
-    try:
         decode(content, picture.name)
     except InputError as error:
         return None, str(error)
@@ -127,10 +124,8 @@ def _look(row: tuple[Part, Item]) -> tuple[str | None, str | None]:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    totals = Counter(dict.fromkeys(PARTS, 0))
-    for counts in report.counts.values():
-        totals.update(dict(zip(PARTS, counts, strict=True)))
-    total = sum(totals.values())
+    totals = [sum(counts) for counts in zip(*report.counts.values(), strict=True)]
+    total = sum(totals)
     variants = "" if report.base_pictures == total else f" of {report.base_pictures} base pictures"
     yield f"{report.name}: {len(report.counts)} classes, {total} pictures{variants}"
     if report.split != OWN:
@@ -139,9 +134,8 @@ def _lines(report: Report) -> Iterator[str]:
     yield ""
     width = max(len(name) for name in ("class", *report.counts))
     yield f"{'class':<{width}}  " + "  ".join(f"{part:>7}" for part in PARTS)
-    for name, counts in report.counts.items():
+    for name, counts in (*report.counts.items(), ("all", totals)):
         yield f"{name:<{width}}  " + "  ".join(f"{count:>7}" for count in counts)
-    yield f"{'all':<{width}}  " + "  ".join(f"{totals[part]:>7}" for part in PARTS)
     yield from _section("unreadable pictures", list(report.unreadable.values()))
     same = [" = ".join(f"{p.name} ({p.part}, {p.class_name})" for p in places) for places in report.duplicates]
     yield from _section("same picture in two parts or classes", same)

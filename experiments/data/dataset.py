@@ -21,7 +21,7 @@ OWN = "own"
 OFFICIAL = "official"
 DIFFERENT = "different: "
 THREADS = 8
-"""Reading waits for disks more than it computes; more threads than this gained nothing on a local disk."""
+"""More gained nothing on a local disk."""
 
 _Row = TypeVar("_Row")
 _Result = TypeVar("_Result")
@@ -58,8 +58,8 @@ class DataSet:
         variants: whether some groups hold several pictures.
         stray: what the source holds besides pictures and was left out.
         hand_written: the template that the field uses for these pictures; None when there is none.
-        split: whose the parts are: "official" (a benchmark's published split), "own" (the source's or cut by split.py),
-            or "different: " and why a benchmark's pictures are not in its published split.
+        split: where the parts come from: "official" (a benchmark's published split), "own" (the source's, or cut by
+            split.py), or "different: " and why a benchmark's pictures are not in its published split.
     """
 
     name: str
@@ -78,16 +78,14 @@ class DataSet:
         return {"train": self.train, "val": self.val, "test": self.test}[part]
 
     def items(self) -> Iterator[tuple[Part, Item]]:
-        """Go through all items, each with its part."""
-        for part in PARTS:
-            for item in self.part(part):
-                yield part, item
+        """Yield all items, each with its part."""
+        return ((part, item) for part in PARTS for item in self.part(part))
 
     def fingerprint(self) -> str:
         """Return 64 hex digits that change with a class name, a picture's bytes, its label, group, part or place.
 
-        The order counts because the few-shot draw depends on it; names and paths do not. Every file is read once (and
-        hashed, not decoded), test pictures included; the result is kept. An unreadable picture counts by its name.
+        The order counts because the few-shot draw depends on it; names and paths do not. Every file is read once, test
+        pictures included, and not decoded; the result is kept. An unreadable picture counts by its name.
         """
         return self._fingerprint
 
@@ -126,7 +124,7 @@ def base_count(classes: int) -> int:
 
 
 def default_task(class_names: Sequence[str]) -> str:
-    """Format the task from a few class names, spread over the base half so that no new class reaches a prompt.
+    """Return a task with a few class names, spread over the base half so that no new class gets into a prompt.
 
     >>> default_task(["cat", "hot_dog", "bus", "pizza", "tree", "car"])
     'pictures of 6 kinds of things, such as cat, hot dog, bus'

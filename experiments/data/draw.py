@@ -1,13 +1,12 @@
 """Which pictures a run may see: a few to search, a few to select, and the sealed test pictures.
 
-The draw is the few-shot rule of the benchmark, and without variants it is that rule bit for bit: from
-one stream seeded once, K base pictures of each class of train, the classes in order of first appearance, then the
-selection pictures of val from the same stream. It draws over all classes and cuts to the base classes afterwards; the
-other order would give other pictures. Where there is no val part (ImageNet), the selection pictures come from the same
-stream out of those of train that the search did not draw, so that the search pictures stay what they would be.
+The draw is the few-shot rule of the benchmark, and without variants it gives the very same pictures: from one random
+stream, K base pictures of each class of train, the classes in order of first appearance, then the selection pictures of
+val. It draws over all classes and cuts to the base classes afterwards; the other order would give other pictures.
+Without a val part (ImageNet), the selection pictures come from those of train that the search did not draw.
 
-A shot is a base picture, and all its variants come along. Variants of one picture are not independent: four of them
-are one shot seen four times, so drawing single items would report more shots than there are.
+A shot is a base picture with all its variants. They are not independent: four variants are one shot seen four times,
+so drawing single items would report more shots than there are.
 """
 
 from __future__ import annotations
@@ -77,7 +76,7 @@ def draw(
         selection_shots: base pictures a class to select with; 0 for none. The benchmark takes min(shots, 4).
         seed: of the draw.
         classes: "base" cuts to the first half of the labels, rounded up, and keeps the rest as new classes.
-        at_most: search with so many of the base pictures drawn, whatever their classes; None for all.
+        at_most: search with at most so many of the base pictures drawn, whatever their classes; None for all.
 
     Raises:
         InputError: a class that is kept has fewer base pictures than asked for, there are too few classes to cut, or
@@ -124,8 +123,7 @@ def _sample(
                     f"the class {data.class_names[label]!r} of {data.name} has {len(pictures)} base pictures in {part} "
                     f"and {shots} are needed; ask for fewer shots or add pictures."
                 )
-            continue  # the rule takes all of a short class without touching the stream; this class is cut away below
-        # Which ones are drawn depends on their number alone, so lists of one item draw as items would.
+            continue  # the rule takes all of a short class without using the stream; this class is cut away below
         for variants in rng.sample(pictures, shots):
             drawn.extend(variants)
     return drawn
