@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ipo.experiments.data.dataset import DataSet, Item, Part, in_threads
+from ipo.experiments.data.dataset import PARTS, DataSet, Item, Part, in_threads
 from ipo.metrics.errors import InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 ROWS = 24
-"""Classes on a sheet; of more, every so-manieth is shown."""
+"""Classes on a sheet; of more, as many are shown, evenly spaced."""
 COLUMNS = 8
 """Pictures of a class."""
 
@@ -57,11 +56,12 @@ def contact_sheet(data: DataSet, part: Part) -> Sheet:
     for item in data.part(part):
         by_label.setdefault(item.label, []).append(item)
     if not by_label:
-        there = [name for name in ("train", "val", "test") if getattr(data, name)]
+        there = [known for known in PARTS if data.part(known)]
         raise InputError(f"{data.name} has no {part} pictures; choose another part with --part {' or '.join(there)}.")
     labels = _spread(sorted(by_label), ROWS)
     rows = [(label, _spread(by_label[label], COLUMNS)) for label in labels]
-    thumbs = iter(in_threads(_thumb, [item for _, items in rows for item in items]))
+    thumbs = in_threads(_thumb, [item for _, items in rows for item in items])
+    count, unseen = len(thumbs), iter(thumbs)
 
     width = _NAME + max(4, *(len(items) for _, items in rows)) * (_CELL + _GAP)
     sheet = Image.new("RGB", (width, _HEAD + len(rows) * (_CELL + _GAP)), _PAPER)
@@ -72,7 +72,7 @@ def contact_sheet(data: DataSet, part: Part) -> Sheet:
     def write(x: int, y: int, text: str, room: int, colour: str = _INK) -> None:
         draw.text((x, y), _fitted(_printable(text), room, font.getlength), fill=colour, font=font)
 
-    write(_GAP, 6, f"{data.name}, {part}: {shown}, {sum(len(items) for _, items in rows)} pictures", width - 2 * _GAP)
+    write(_GAP, 6, f"{data.name}, {part}: {shown}, {count} pictures", width - 2 * _GAP)
     unreadable = []
     for i, (label, items) in enumerate(rows):
         top = _HEAD + i * (_CELL + _GAP)
@@ -80,18 +80,18 @@ def contact_sheet(data: DataSet, part: Part) -> Sheet:
         write(_GAP, top + _CELL // 2 + 2, f"{len(by_label[label])} in {part}", _NAME - 2 * _GAP, "gray")
         for column in range(len(items)):
             left = _NAME + column * (_CELL + _GAP)
-            thumb = next(thumbs)
+            thumb = next(unseen)
             if isinstance(thumb, str):
                 unreadable.append(thumb)
                 draw.rectangle((left, top, left + _CELL, top + _CELL), outline=_FAULT)
                 write(left + 8, top + _CELL // 2 - 8, "unreadable", _CELL, _FAULT)
             else:
                 sheet.paste(thumb, (left + (_CELL - thumb.width) // 2, top + (_CELL - thumb.height) // 2))
-    return Sheet(sheet, len(rows), sum(len(items) for _, items in rows), tuple(unreadable))
+    return Sheet(sheet, len(rows), count, tuple(unreadable))
 
 
 def save(sheet: Sheet, path: Path) -> None:
-    """Write the PNG whole or not at all.
+    """Write the PNG, whole or not at all.
 
     Raises:
         InputError: the path does not end in .png, or cannot be written.
@@ -100,9 +100,8 @@ def save(sheet: Sheet, path: Path) -> None:
         raise InputError(f"a contact sheet is a PNG and {path} does not end in .png; choose another --out.")
     part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("wb") as file:
-            sheet.image.save(file, "PNG")
-        os.replace(part, path)  # noqa: PTH105
+        sheet.image.save(part, "PNG")
+        part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise InputError(f"cannot write {path}: {error.strerror or error}; choose another --out.") from error
@@ -127,7 +126,7 @@ def _spread(values: Sequence[_T], count: int) -> list[_T]:
 
 
 def _printable(text: str) -> str:
-    """Replace what would break a line or turn its direction; a name is drawn, never interpreted."""
+    """Replace control characters, which could break a line or reverse its direction."""
     return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c)[0] in "CZ" and c != " " else c for c in text)
 
 

@@ -1,10 +1,9 @@
 """Picture operations: what shifts a domain of pictures, and what captions describe.
 
-One picture at a time, with a seed of its own: the same picture, operations and seed give the same pixels, whatever else
-is rendered and in whatever order.
+The same picture, operations and seed give the same pixels, whatever else is rendered and in whatever order.
 
 The shipped pictures and the training pictures of the CLIP were rendered by revision 8a2c5d8, with one random generator
-for a whole batch: this renderer has the same operations and draws other moves, so it does not give them again.
+for a whole batch. This renderer has the same operations but draws other moves, so it does not reproduce them.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ def render(
         float32 (48, 48, 3) in [0, 1].
 
     Raises:
-        InputError: names an operation or a background that there is not.
+        InputError: there is no such operation or background.
     """
     for kind, wanted, known in (("operation", operations, OPERATIONS), ("background", [background], BACKGROUNDS)):
         for name in wanted:
@@ -75,7 +74,7 @@ def render(
 
 
 def seed_of(name: str, seed: int) -> int:
-    """Return the seed of the picture called `name` in a set that has a seed: its own, wherever it stands in the set."""
+    """Return the seed of the picture called `name` in a set with a seed; its position in the set does not matter."""
     return random.Random(f"{seed}/{name}").getrandbits(63)
 
 
@@ -85,7 +84,7 @@ def _moved(image: Image, operations: Collection[str], rng: np.random.Generator, 
     turn = angle + math.pi * ("upside down" in operations) + math.pi / 2 * ("sideways" in operations)
     zoom = (1.03 + scale) * (0.6 if "zoom" in operations else 1) * (2 if "small" in operations else 1)
     side = len(image)
-    # From a place in the result to the place in `image` that is seen there, both from the centre.
+    # Maps a place in the result to its place in `image`, both counted from the centre.
     matrix = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]]) * zoom * side / SIDE
     centre = (side - 1) / 2 + np.array([down, right]) * side / 2
     offset = centre - matrix @ np.full(2, (SIDE - 1) / 2)

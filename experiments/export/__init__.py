@@ -1,6 +1,6 @@
-"""Carries a program into the tool where it will run: one file a target, each loaded back by the target's own library.
+"""Exports a program for the tool where it will run, one file a target.
 
-An export is written beside its place, loaded by the library it is meant for, compared with the program on real
+An export is written to a temporary path, loaded by the target's own library, compared with the program on real
 pictures, and only then moved to its place.
 """
 

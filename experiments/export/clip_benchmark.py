@@ -20,9 +20,8 @@ NAMES_FILE = "classnames.json"
 class ClipBenchmark:
     """A folder with `templates.json` and `classnames.json`, each {data set: [texts]}.
 
-    CLIP_benchmark fills a template with `template.format(c=name)`, so the slot is `{c}` and a brace is doubled; a
-    percent sign is just one. It looks both lists up by the name of the data set and reads the files in the locale's
-    encoding, hence the ASCII.
+    CLIP_benchmark fills a template with `template.format(c=name)`, so the slot is `{c}` and braces are doubled. It
+    looks up both lists by the data set's name, and reads the files in the locale's encoding, hence the ASCII.
 
     Attributes:
         dataset: CLIP_benchmark's name of the data set, whose labels must be in the order of the class names. A
@@ -45,7 +44,7 @@ class ClipBenchmark:
             (place / file).write_text(json.dumps({self.dataset: texts}, indent=2) + "\n", encoding="ascii")
 
     def check(self, reference: Reference, place: Path) -> str:
-        """Look the lists up, build the classifier and label the pictures with CLIP_benchmark's own functions."""
+        """Look up the lists, build the classifier and label the pictures with CLIP_benchmark's own functions."""
         try:
             from clip_benchmark.datasets.builder import value_from_first_key_found
             from clip_benchmark.metrics.zeroshot_classification import run_classification, zero_shot_classifier
@@ -60,7 +59,7 @@ class ClipBenchmark:
             for file in (TEMPLATES_FILE, NAMES_FILE)
         )
         pictures = torch.stack([clip.preprocess(picture.image()) for picture in reference.pictures])
-        nothing = torch.zeros(len(pictures), dtype=torch.int64)  # it wants true labels and hands them back
+        nothing = torch.zeros(len(pictures), dtype=torch.int64)  # it needs true labels, and only returns them
         with redirect_stderr(io.StringIO()):  # its progress bars
             classifier = zero_shot_classifier(clip.model, clip.tokenizer, names, templates, clip.device, amp=False)
             logits, _ = run_classification(clip.model, classifier, [(pictures, nothing)], clip.device, amp=False)

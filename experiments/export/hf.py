@@ -24,9 +24,9 @@ MODELS = {
     "ViT-L-14/laion2b_s32b_b82k": "laion/CLIP-ViT-L-14-laion2B-s32B-b82K",
     "ViT-H-14/laion2b_s32b_b79k": "laion/CLIP-ViT-H-14-laion2B-s32B-b79K",
 }
-"""What some of open_clip's models are called on the Hugging Face hub, in its own format."""
+"""open_clip's name of a model → its name on the Hugging Face hub, in the hub's own format."""
 TEXTS = 4000
-"""Texts the pipeline may encode in the check: it encodes all classes again for every picture."""
+"""Texts to encode in the check: the pipeline encodes all classes again for every picture."""
 TIE = 0.05
 """Its picture transform resizes with another library, which moves probabilities by a few hundredths."""
 
@@ -111,7 +111,7 @@ class HuggingFace:
 def _pipeline(transformers: Any, task: str, model: str, device: str) -> Any:
     transformers.logging.disable_progress_bar()
     before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)  # each try to reach the hub is a warning; what matters is in the error
+    logging.disable(logging.CRITICAL)  # each try to reach the hub is a warning; the error says what matters
     try:
         return transformers.pipeline(task, model=model, device=device, trust_remote_code=False)
     except (OSError, ValueError, ImportError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""The way of every export: refuse, write beside, load back and compare, move to its place."""
+"""What every export does: refuse, write to a temporary path, load back and compare, move to its place."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "txt": Txt,
     "program.json": ProgramJson,
 }
-"""Each target by the name it has on the command line, with its defaults."""
+"""Name on the command line → the target with its defaults."""
 
 
 def export(program: TemplateClassifier, target: Target, place: Path, pictures: Sequence[Picture]) -> str:
     """Write a program for a target and load it back.
 
     Args:
-        program: what to carry.
+        program: what to export.
         target: in which form.
         place: a path that does not exist yet, in a folder that does.
         pictures: what the loaded export is compared on; their labels do not matter.
 
     Returns:
-        What was checked, or "not checked" and why, for a person.
+        What was checked, or "not checked" and why, to show.
 
     Raises:
-        InputError: the place is taken, the target cannot express the program, or it does not give the same loaded back
+        InputError: the place is taken, the target cannot express the program, or the loaded export gives other results
             (`Differs`). Nothing is left at the place then.
     """
-    # os.path says of a name that is too long that it is not there; pathlib raises.
+    # For a name that is too long, os.path answers False; pathlib raises.
     if os.path.lexists(place):
         raise InputError(f"{place} already exists; name another --out.")
     if not os.path.isdir(place.parent):  # noqa: PTH112

@@ -1,4 +1,4 @@
-"""NumPy: all that a classifier needs beside the picture tower, in one file without pickle."""
+"""NumPy: all that a classifier needs besides the image tower, in one file without pickle."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Npz:
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
         """Write the file."""
-        with place.open("wb") as file:  # by name it would get another suffix
+        with place.open("wb") as file:  # given a name, NumPy adds a suffix
             np.savez(
                 file,
                 class_embeddings=program.class_embeddings(),

@@ -1,4 +1,4 @@
-"""open_clip: a Python file of callables for `build_zero_shot_classifier`, and the matrix that it would build."""
+"""open_clip: a Python file of callables for `build_zero_shot_classifier`, and the matrix that it builds."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class OpenClip:
     """
 
     def refusal(self, program: TemplateClassifier) -> str | None:
-        """Open_clip's classifier is a plain mean over templates."""
+        """The classifier of open_clip is a plain mean over templates."""
         if unequal_weights(program):
             return "build_zero_shot_classifier of open_clip weighs all templates alike and these have weights; take npz"
         return None
@@ -72,7 +72,7 @@ class OpenClip:
 
         templates = tuple(template for template, _ in program.templates)
         place.mkdir()
-        # Every text goes in as a literal that `repr` wrote: quotes, braces and backslashes stay what they are.
+        # Every text is written by `repr`: quotes, braces and backslashes survive.
         source = _PYTHON.format(
             clip=repr(program.clip.name),
             fingerprint=repr(program.clip.fingerprint),

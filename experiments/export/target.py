@@ -1,4 +1,4 @@
-"""What a target does, and what its library is compared with: the program itself on a few dozen pictures."""
+"""What a target must do, and what its library is compared with: the program itself on a few dozen pictures."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ipo.metrics.reward import logits_of
 from ipo.programs.classifier import TemplateClassifier
 
 TOLERANCE = 1e-4
-"""Largest difference of a component of a unit class embedding: a hundred times what float32 leaves, and far below what
-one other token makes."""
+"""Largest difference of a component of a unit class embedding: a hundred times float32's error, and far below what one
+other token changes."""
 TIE = 1e-3
-"""Classes this close in probability are tied: which of them comes first may differ between libraries."""
+"""Classes this close in probability are tied: libraries may rank them differently."""
 
 
 class NotChecked(Exception):
@@ -29,14 +29,14 @@ class NotChecked(Exception):
 
 
 class Differs(InputError):
-    """The target's library does not give what the program gives; such an export is not kept."""
+    """The target's library gives other results than the program; such an export is not kept."""
 
 
 class Target(Protocol):
-    """One form to carry a program in."""
+    """One form of export."""
 
     def refusal(self, program: TemplateClassifier) -> str | None:
-        """Say in part of a sentence why the target cannot express the program, or None."""
+        """Return why the target cannot express the program, as part of a sentence, or None."""
         ...
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
@@ -47,18 +47,18 @@ class Target(Protocol):
         """Load the export with the target's own library and compare.
 
         Returns:
-            What was compared, for a person.
+            What was compared, to show.
 
         Raises:
-            Differs: the library gives something else.
-            NotChecked: the library, or what it needs, is not here.
+            Differs: the library gives other results.
+            NotChecked: the library, or something that it needs, is missing.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What the program says about the pictures of the comparison.
+    """The program and the pictures that a loaded export is compared on.
 
     Attributes:
         program: the program.
@@ -80,7 +80,7 @@ class Reference:
         return cls(program, tuple(pictures), program.clip.encode_pictures(pictures))
 
     def first(self, n: int) -> Reference:
-        """Return the same with at most `n` pictures, for a slow library."""
+        """Return the first `n` pictures only, for a slow library."""
         return Reference(self.program, self.pictures[:n], self.features[:n])
 
     @property
@@ -94,7 +94,7 @@ class Reference:
 
         Args:
             theirs: what the target's library made.
-            why: what is the likely cause of a difference, in part of a sentence.
+            why: the likely cause of a difference, as part of a sentence.
         """
         ours = self.program.class_embeddings()
         if theirs.shape != ours.shape:
@@ -118,10 +118,10 @@ class Reference:
 
 
 def unequal_weights(program: TemplateClassifier) -> bool:
-    """Whether the templates weigh differently, which a plain mean cannot express."""
+    """Whether templates have different weights, which a plain mean cannot express."""
     return len({weight for _, weight in program.templates}) > 1
 
 
 def spoken(class_names: Sequence[str]) -> list[str]:
-    """Return class names as templates are filled with them, for libraries that fill in what they are given."""
+    """Return class names as templates are filled with them, for libraries that change nothing in a name."""
     return [name.replace("_", " ") for name in class_names]

@@ -21,7 +21,7 @@ class Columns:
         image: holds encoded pictures.
         label: holds class numbers or names.
         names: the class names of a `ClassLabel`, in label order; None for other labels.
-        named: whether a column `class_name` says what the numbers of `label` stand for.
+        named: whether a column `class_name` holds the names of the numbers in `label`.
     """
 
     image: str
@@ -31,10 +31,10 @@ class Columns:
 
 
 def find_columns(features: Mapping[str, Any], where: str) -> Columns:
-    """Find the columns; several of one type are told apart by their usual names.
+    """Find the columns; of several of one type, the one with a usual name is taken.
 
     Raises:
-        InputError: none or several fit; names the columns there are.
+        InputError: none or several fit; the message lists the columns.
     """
     from datasets import ClassLabel
 

@@ -51,21 +51,19 @@ def gather(rest: str) -> Gathered:
 
 
 def _layout(tops: list[Path], where: str) -> Iterator[tuple[Part | None, Path]]:
-    """Tell split folders from class folders: "train" beside "bus" is a class, "train" beside "test" is a split."""
+    """Yield each folder with its part: "train" beside "bus" is a class (no part), "train" beside "test" is a split."""
     parts = {top: part_named(top.name) for top in tops}
     splits = [top.name for top, part in parts.items() if part]
     others = [top.name for top, part in parts.items() if not part]
     if splits and not others:
         if len(set(parts.values())) < len(tops):
             raise InputError(f"{where} has two folders for one part ({', '.join(splits)}); join them.")
-        yield from ((part, top) for top, part in parts.items())
-        return
-    if others and len(splits) > 1:
+    elif others and len(splits) > 1:
         raise InputError(
             f"{where} has split folders ({', '.join(splits)}) beside other folders ({', '.join(others[:3])}); "
             "keep only the split folders there, or only class folders."
         )
-    yield from ((None, top) for top in tops)
+    yield from ((None if others else part, top) for top, part in parts.items())
 
 
 def _class_rows(folder: Path, root: Path, part: Part | None, stray: list[str]) -> list[Row]:
@@ -83,20 +81,17 @@ def _class_rows(folder: Path, root: Path, part: Part | None, stray: list[str]) -
 
 def _folders(folder: Path, root: Path, stray: list[str]) -> list[Path]:
     """Return the sub-folders in order; files and hidden folders are stray."""
+    try:
+        entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
+    except OSError as error:
+        raise _unreadable(error) from error
     found = []
-    for entry in _entries(folder):
+    for entry in entries:
         if entry.is_dir() and not entry.name.startswith((".", "__")):
             found.append(entry)
         else:
             stray.append(entry.relative_to(root).as_posix())
     return found
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir(), key=lambda entry: entry.name)
-    except OSError as error:
-        raise _unreadable(error) from error
 
 
 def _files(folder: Path) -> Iterator[Path]:

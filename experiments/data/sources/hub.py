@@ -1,8 +1,7 @@
 """`parquet:PATH` and `hf:NAME[:CONFIG]`: tables that the `datasets` library reads.
 
-Columns are found by their type: one image column (also the `{bytes, path}` structs and plain bytes of files that
-other tools wrote) and one label column (`ClassLabel`, or text). Nothing is decoded: a picture's bytes are read when
-asked for.
+Columns are found by their type: one image column (also the `{bytes, path}` structs and plain bytes that other tools
+write) and one label column (`ClassLabel`, or text). A picture's bytes are read when asked for, and not decoded here.
 """
 
 from __future__ import annotations
@@ -83,7 +82,7 @@ def load_splits(where: str, advice: str, *args: str, **kwargs: object) -> Mappin
 
 
 def gather(name: str, where: str, splits: Mapping[str, Any], *, grouped: bool) -> Gathered:
-    """Find the columns of loaded splits and go through their rows; `grouped` heeds a column `group`."""
+    """Read the rows of loaded splits; `grouped` uses a column `group`."""
     columns = find_columns(next(iter(splits.values())).features, where)
     chosen, stray = choose_splits(splits, columns, where)
     rows: list[Row] = []
@@ -106,7 +105,7 @@ def gather(name: str, where: str, splits: Mapping[str, Any], *, grouped: bool) -
 def choose_splits(
     splits: Mapping[str, Any], columns: Columns, where: str
 ) -> tuple[dict[str, Part | None], tuple[str, ...]]:
-    """Return the splits to use, each with its part, and the ones left out: unknown names, hidden labels."""
+    """Return the splits to use, each with its part, and those left out: unknown names, hidden labels."""
     labelled = [split for split, table in splits.items() if len(table) and not _hidden(table, columns)]
     if not labelled:
         raise InputError(f"{where} has no labelled pictures; its splits are: {', '.join(splits) or 'none'}.")
@@ -121,12 +120,12 @@ def choose_splits(
 
 
 def _hidden(table: Any, columns: Columns) -> bool:
-    """Tell whether a benchmark hides the labels of this split: all are -1 or absent."""
+    """Whether a benchmark hides the labels of this split: all are -1 or absent."""
     return set(table.unique(columns.label)) <= {-1, None}
 
 
 def spelled_labels(table: Any, columns: Columns, where: str) -> tuple[list[object], list[str]]:
-    """Return each row's label as it stands, and as a name."""
+    """Return each row's label as stored, and as a name."""
     numbers: list[object] = table[columns.label][:]
     named: list[object] = table[NAME_COLUMN][:] if columns.named else numbers
     if columns.names is not None:
@@ -158,7 +157,7 @@ class _Cell:
 
 
 def cell_pictures(table: Any, columns: Columns, of: str) -> Iterable[Picture]:
-    """Go through the pictures of a split; their bytes are read when asked for."""
+    """Yield the pictures of a split; their bytes are read when asked for."""
     from datasets import Image
 
     lazy = table.select_columns([columns.image]).cast_column(columns.image, Image(decode=False))

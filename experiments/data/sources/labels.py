@@ -1,4 +1,4 @@
-"""Class names of tables, where a label is a name or a number that another column names."""
+"""Class names of tables, where a label is a name, or a number whose name is in another column."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def numbered_names(pairs: Iterable[tuple[object, str]], where: str) -> tuple[str
 
     Args:
         pairs: label and class name of each row.
-        where: what a message calls the table.
+        where: the table's name in messages.
 
     Raises:
-        InputError: a label is no whole number, labels have a gap, or label and name contradict each other.
+        InputError: a label is not a whole number, labels have a gap, or a label has two names, or a name two labels.
 
     >>> numbered_names([("1", "dog"), ("0", "cat"), ("1", "dog")], "the table")
     ('cat', 'dog')
@@ -57,5 +57,5 @@ def refuse_numbers(labels: Sequence[object], where: str) -> None:
 
 
 def is_number(label: object) -> bool:
-    """Tell whether a label is a whole number, written or stored."""
+    """Whether a label is a whole number, as text or as a number."""
     return str(label).strip().removeprefix("-").isdecimal()

@@ -20,10 +20,10 @@ def gather(rest: str) -> Gathered:
     """Read a table; no picture is opened.
 
     Columns: `image` (or `path`, `file_name`), relative to the table; `label`, the class's name, or a number from 0 when
-    a column `class_name` says what it stands for; `split`; `group`, the base picture that variants share.
+    a column `class_name` holds the name; `split`; `group`, the base picture that variants share.
 
     Raises:
-        InputError: names the missing column, or the row that is wrong (row 1 is the header, as in a spreadsheet).
+        InputError: names the missing column, or the wrong row (row 1 is the header, as in a spreadsheet).
     """
     if not rest:
         raise InputError("csv: needs a path, for example csv:pictures/labels.csv.")
@@ -58,7 +58,7 @@ def _picture(table: Path, image: str, at: str) -> Picture:
 
 
 def _cells(path: Path, where: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield row number and stripped cells, the image column called "image" whatever its name."""
+    """Yield row number and stripped cells; the image column is called "image" here, whatever its name."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
