@@ -64,7 +64,7 @@ def check(
         tokens = load_clip(clip)
     report = check_data(data, tokens, _Progress())
     print(report.text())
-    print(f"fingerprint {data.fingerprint()}")
+    print(f"fingerprint {data.fingerprint}")
     if not clip:
         print("class names were not checked against a tokenizer; --clip NAME does that", file=sys.stderr)
     return 0 if report.ok else 1

@@ -81,16 +81,13 @@ class DataSet:
         """Yield all items, each with its part."""
         return ((part, item) for part in PARTS for item in self.part(part))
 
+    @cached_property
     def fingerprint(self) -> str:
-        """Return 64 hex digits that change with a class name, a picture's bytes, its label, group, part or place.
+        """64 hex digits that change with a class name, a picture's bytes, its label, group, part or place.
 
         The order counts because the few-shot draw depends on it; names and paths do not. Every file is read once, test
         pictures included, and not decoded; the result is kept. An unreadable picture counts by its name.
         """
-        return self._fingerprint
-
-    @cached_property
-    def _fingerprint(self) -> str:
         rows = list(self.items())
         hashes = in_threads(_content, [item.picture for _, item in rows])
         groups: dict[str, int] = {}

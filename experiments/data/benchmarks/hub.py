@@ -7,7 +7,6 @@ used, and the data set says why it differs.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -69,16 +68,13 @@ def _by_file_name(entry: Registered, splits: Mapping[str, Any], where: str) -> t
     if file is None or not file.is_file():
         return None, f"there is no {entry.split_file} in {entry.folder}/ below {ROOT_VARIABLE}"
     split = coop_split.parse_split(file)
-    pictures: dict[str, Picture] = {}
-    rows = 0
-    for stem, picture in _named_pictures(entry, splits, where):
-        pictures[stem] = picture
-        rows += 1
+    named = list(_named_pictures(entry, splits, where))
+    pictures = dict(named)
     stems = [_stem(row.path) for part in PARTS for row in split[part]]
     absent = sum(stem not in pictures for stem in stems)
     if absent:
         return None, f"{absent} of the {len(stems)} files of the split are not named there"
-    if len(set(stems)) < len(stems) or len(pictures) < rows:
+    if len(set(stems)) < len(stems) or len(pictures) < len(named):
         return None, "several pictures have one file name"
     parts: dict[Part, list[Item]] = {
         part: [Item(pictures[_stem(row.path)], row.label, row.path) for row in split[part]] for part in PARTS
@@ -158,7 +154,7 @@ def _wnids(table: Any, label: str, names: Mapping[str, str], where: str) -> list
     if spelled and len(spelled) == len(names):  # ImageNet's own labels number the WordNet ids in sorted order
         order = list(names)
         return [order[number] for number in labels]
-    if labels and all(re.fullmatch(imagenet.WNID, str(value)) for value in labels):
+    if labels and all(imagenet.WNID.fullmatch(str(value)) for value in labels):
         return [str(value) for value in labels]
     raise InputError(
         f"{where} does not say its classes by WordNet id, in a column wnid or as labels, and {len(names)} names cannot "

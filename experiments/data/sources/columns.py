@@ -73,11 +73,9 @@ def _is_image(name: str, kind: Any) -> bool:
 def _pick(found: list[str], usual: tuple[str, ...], features: Mapping[str, Any], where: str, what: str) -> str:
     if not found:
         raise _none(what, features, where)
-    if len(found) == 1:
-        return found[0]
-    for name in usual:
-        if name in found:
-            return name
+    best = found if len(found) == 1 else [name for name in usual if name in found]
+    if best:
+        return best[0]
     raise InputError(
         f"{where} has several {what} columns ({', '.join(found)}); keep one, or call the right one {what}."
     )

@@ -77,9 +77,8 @@ def _cells(path: Path, where: str) -> Iterator[tuple[int, dict[str, str]]]:
                         f"row {number} of {where} has more or fewer cells than the header's {len(columns)}; "
                         "put cells with a comma in quotes."
                     )
-                needed = {"image": row[str(image)], "label": row["label"]}
-                cells = needed | {name: row[name] for name in _OPTIONAL if name in columns}
-                cells = {name: cell.strip() for name, cell in cells.items()}
+                used = {"image": str(image), **{name: name for name in ("label", *_OPTIONAL) if name in columns}}
+                cells = {name: row[column].strip() for name, column in used.items()}
                 blank = next((name for name in ("image", "label", NAME_COLUMN) if cells.get(name) == ""), None)
                 if blank:
                     raise InputError(f"row {number} of {where} has an empty cell in the column {blank}; fill it in.")

@@ -19,9 +19,9 @@ def test_the_fingerprint_does_not_depend_on_place_or_file_times(folder, tmp_path
     root = folder({"cat": 4, "dog": 4})
     copy = shutil.copytree(root, tmp_path / "elsewhere" / "copy", copy_function=shutil.copyfile)
     one, other = (load_data(f"folder:{path}", seed=0) for path in (root, copy))
-    assert one.fingerprint() == other.fingerprint()
-    assert len(one.fingerprint()) == 64
-    assert one.fingerprint() != load_data(f"folder:{root}", seed=1).fingerprint()
+    assert one.fingerprint == other.fingerprint
+    assert len(one.fingerprint) == 64
+    assert one.fingerprint != load_data(f"folder:{root}", seed=1).fingerprint
 
 
 def made(encoded, names=("cat", "dog"), labels=(0, 1), groups=("a", "b"), numbers=(1, 2)):
@@ -37,20 +37,20 @@ def made(encoded, names=("cat", "dog"), labels=(0, 1), groups=("a", "b"), number
     [{"names": ("cat", "fox")}, {"labels": (1, 0)}, {"groups": ("a", "a")}, {"numbers": (1, 3)}, {"numbers": (2, 1)}],
 )
 def test_the_fingerprint_changes_with_names_labels_groups_bytes_and_order(encoded, change):
-    assert made(encoded, **change).fingerprint() != made(encoded).fingerprint()
+    assert made(encoded, **change).fingerprint != made(encoded).fingerprint
 
 
 def test_the_fingerprint_changes_with_the_part_and_not_with_names_of_groups(encoded):
     data = made(encoded)
-    assert replace(data, val=data.train, train=()).fingerprint() != data.fingerprint()
-    assert made(encoded, groups=("x", "y")).fingerprint() == data.fingerprint()
+    assert replace(data, val=data.train, train=()).fingerprint != data.fingerprint
+    assert made(encoded, groups=("x", "y")).fingerprint == data.fingerprint
 
 
 def test_an_unreadable_picture_does_not_stop_the_fingerprint(folder):
     root = folder({"cat": 3, "dog": 3})
     data = load_data(f"folder:{root}", seed=0)
     (root / "cat" / "000.png").unlink()
-    assert len(data.fingerprint()) == 64
+    assert len(data.fingerprint) == 64
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_the_embedded_pictures_keep_their_parts_labels_and_groups(shipped):
     assert data.class_names == ("zebra", "ant")
     assert data.variants
     assert [i.group for i in data.train[:3]] == ["zebra/train0", "zebra/train0", "ant/train0"]
-    assert data.fingerprint() != other.fingerprint()
+    assert data.fingerprint != other.fingerprint
 
 
 @pytest.mark.parametrize("domain", embedded.DOMAINS)

@@ -66,7 +66,7 @@ def test_file_names_put_the_pictures_into_the_split(eurosat, root, stored):
     local = load_data(f"eurosat:{root}", seed=0)
     hub = load_data(f"eurosat:hf:{eurosat(stored)}", seed=0)
     assert hub.class_names == local.class_names
-    assert hub.fingerprint() == local.fingerprint()  # the same bytes, labels, parts and order
+    assert hub.fingerprint == local.fingerprint  # the same bytes, labels, parts and order
     assert hub.name == "eurosat:hf"
     assert hub.split == local.split
     assert [i.group for i in draw(hub, 2, 1, 3).search] == [i.group for i in draw(local, 2, 1, 3).search]
