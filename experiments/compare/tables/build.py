@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import product
+from statistics import fmean
+from typing import Any
 
 from ipo.experiments.compare.methods import METHODS, SUBJECT
 from ipo.experiments.compare.published import PublishedRow, data_key, library
@@ -12,7 +15,6 @@ from ipo.experiments.compare.tables.quantities import (
     MEAN,
     MEAN_OF_H,
     MEAN_WITHOUT_EUROSAT,
-    ColumnDifference,
     H,
     difference,
     score,
@@ -126,11 +128,11 @@ def _applies(column: str, scope: Scope, group: Sequence[Runs]) -> bool:
 def _row(grid: Grid, scope: Scope, method: str, columns: Sequence[str]) -> Row:
     group = _group(grid, scope, method)
     if group is None:
-        return Row(scope.name, method, {}, 0, _why_absent(grid, scope, method))
+        return Row(scope.name, method, 0, _why_absent(grid, scope, method), {})
     scores = {column: score(column, group) if _applies(column, scope, group) else None for column in columns}
     seeds = min(len(runs.seeds) for runs in group)
     partly = [reason for data in scope.data for reason in grid.absent.get((data, method), ())]
-    return Row(scope.name, method, scores, seeds, "; ".join(dict.fromkeys(partly)))
+    return Row(scope.name, method, seeds, "; ".join(dict.fromkeys(partly)), scores)
 
 
 def _why_absent(grid: Grid, scope: Scope, method: str) -> str:
@@ -144,47 +146,34 @@ def _why_absent(grid: Grid, scope: Scope, method: str) -> str:
     return "; ".join(f"{reason} ({', '.join(data)})" for reason, data in reasons.items())
 
 
-def _gains(grid: Grid, scope: Scope, columns: Sequence[str], references: Sequence[str]) -> list[MethodGain]:
+def _gains(grid: Grid, scope: Scope, columns: Sequence[str], references: Sequence[str]) -> Iterator[MethodGain]:
     """Compare each method with the references, ours with its controls too; Holm's family is one method and column."""
-    found = []
-    for method in grid.methods:
-        ours = _group(grid, scope, method)
-        if ours is None:
-            continue
-        others = [*references, *(opponents() if method == SUBJECT else ())]
-        for column in columns:
-            family: list[tuple[str, ColumnDifference]] = []
-            for other in dict.fromkeys(others):
-                theirs = _group(grid, scope, other)
-                if (
-                    other == method
-                    or theirs is None
-                    or not _applies(column, scope, ours)
-                    or not _applies(column, scope, theirs)
-                ):
-                    continue
-                compared = difference(column, ours, theirs)
-                if compared is not None:
-                    family.append((other, compared))
-            corrected = holm([compared.effect.p for _, compared in family])
-            these = [compared.these for _, compared in family]
-            corrected_these = holm([effect.p for effect in these if effect is not None])
-            for place, (other, compared) in enumerate(family):
-                found.append(
-                    MethodGain(
-                        scope=scope.name,
-                        method=method,
-                        other=other,
-                        column=column,
-                        effect=compared.effect,
-                        corrected=corrected[place],
-                        these=compared.these,
-                        corrected_these=None if compared.these is None else corrected_these[place],
-                        comparisons=len(family),
-                        seeds=compared.seeds,
-                    )
-                )
-    return found
+    groups = {method: group for method in grid.methods if (group := _group(grid, scope, method))}
+    for method, column in product(groups, columns):
+        others = dict.fromkeys([*references, *(opponents() if method == SUBJECT else ())])
+        family = {
+            other: compared
+            for other in others
+            if other in groups
+            and other != method
+            and all(_applies(column, scope, groups[one]) for one in (method, other))
+            and (compared := difference(column, groups[method], groups[other]))
+        }
+        corrected = holm([compared.effect.p for compared in family.values()])
+        corrected_these = holm([(compared.these or compared.effect).p for compared in family.values()])
+        for (other, compared), p, p_these in zip(family.items(), corrected, corrected_these, strict=True):
+            yield MethodGain(
+                scope=scope.name,
+                method=method,
+                other=other,
+                column=column,
+                effect=compared.effect,
+                corrected=p,
+                these=compared.these,
+                corrected_these=p_these,
+                comparisons=len(family),
+                seeds=compared.seeds,
+            )
 
 
 def _search(grid: Grid, scope: Scope, method: str, reference: str) -> SearchCost | None:
@@ -195,46 +184,35 @@ def _search(grid: Grid, scope: Scope, method: str, reference: str) -> SearchCost
     pairs = [align(ours, theirs) for ours, theirs in zip(group, _group(grid, scope, reference) or (), strict=False)]
     # A fixed method's run stands for any seed on the test pictures alone: each seed has search pictures of its own.
     found = [pair for pair in pairs if pair and all(one.ran_with_its_seeds() for one in pair)]
+
+    def on_test(group: Sequence[Runs]) -> float:
+        return fmean(runs.means[searched_on] for runs in group)
+
     optimism = None
     if len(found) == len(group):
-        ours_on_search = _mean_over([ours for ours, _ in found], _value("search"))
-        theirs_on_search = _mean_over([theirs for _, theirs in found], _value("search"))
-        on_test = sum(ours.means[searched_on] - theirs.means[searched_on] for ours, theirs in found) / len(found)
-        if ours_on_search is not None and theirs_on_search is not None:
-            optimism = ours_on_search - theirs_on_search - on_test
+        ours, theirs = ([pair[place] for pair in found] for place in (0, 1))
+        on_search = [_mean_over(one, "search", "value") for one in (ours, theirs)]
+        if on_search[0] is not None and on_search[1] is not None:
+            optimism = on_search[0] - on_search[1] - (on_test(ours) - on_test(theirs))
+    counts = ("proposals", "looked_at", "calls", "tokens_in", "tokens_out")
     return SearchCost(
         scope=scope.name,
         method=method,
-        search=_mean_over(group, _value("search")),
-        selection=_mean_over(group, _value("selection")),
-        test=sum(runs.means[searched_on] for runs in group) / len(group),
+        search=_mean_over(group, "search", "value"),
+        selection=_mean_over(group, "selection", "value"),
+        test=on_test(group),
         optimism=optimism,
-        proposals=_mean_over(group, _used("proposals")) or 0.0,
-        looked_at=_mean_over(group, _used("looked_at")) or 0.0,
-        calls=_mean_over(group, _used("calls")) or 0.0,
-        tokens_in=_mean_over(group, _used("tokens_in")) or 0.0,
-        tokens_out=_mean_over(group, _used("tokens_out")) or 0.0,
-        usd=_mean_over(group, _used("usd")),
+        usd=_mean_over(group, "budget", "usd"),
+        **{name: _mean_over(group, "budget", name) or 0.0 for name in counts},
     )
 
 
-Number = Callable[[CellContent], float | None]
-
-
-def _value(part: str) -> Number:
-    return lambda cell: cell[part]["value"] if cell.get(part) else None
-
-
-def _used(what: str) -> Number:
-    return lambda cell: (cell.get("budget") or {}).get(what)
-
-
-def _mean_over(group: Sequence[Runs], number: Number) -> float | None:
-    """Mean over data sets of the mean over seeds; None when any run lacks the number."""
+def _mean_over(group: Sequence[Runs], part: str, name: str) -> float | None:
+    """Mean over data sets of the mean over seeds of a number in a part of the cells; None when any run lacks it."""
     means: list[float] = []
     for runs in group:
-        found = [one for cell in runs.cells if (one := number(cell)) is not None]
-        if len(found) < len(runs.cells):
+        numbers: list[Any] = [(cell.get(part) or {}).get(name) for cell in runs.cells]
+        if None in numbers:
             return None
-        means.append(sum(found) / len(found))
-    return sum(means) / len(means)
+        means.append(fmean(numbers))
+    return fmean(means)

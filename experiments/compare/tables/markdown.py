@@ -113,9 +113,7 @@ def _gain(gain: MethodGain | None, general: bool = False) -> str:
         return EMPTY
     if gain.effect.test == SAME.test:
         return "+0.00 same templates"
-    effect, corrected = gain.effect, gain.corrected
-    if gain.these is not None and gain.corrected_these is not None and not general:
-        effect, corrected = gain.these, gain.corrected_these
+    effect, corrected = (gain.effect, gain.corrected) if general else gain.here
     interval = f"[{points(effect.low)}, {points(effect.high)}]"
     return f"{points(effect.mean)} {interval} {format_p(corrected)} ({gain.comparisons})"
 

@@ -6,49 +6,37 @@ import csv
 import io
 import json
 import math
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from ipo.experiments.compare.tables.quantities import ColumnScore
-from ipo.experiments.compare.tables.table import MethodGain, Row, SearchCost, Table
+from ipo.experiments.compare.tables.table import MethodGain, SearchCost, Table
 from ipo.metrics.evidence import Effect
 
 SCHEMA = 1
-_SCORE = ("value", "low", "high", "sd", "n", "groups")
+_ABOUT = ("protocol", "data", "split", "method", "origin", "column", "measure", "unit", "seeds")
+_SCORE = [field.name for field in fields(ColumnScore)]
 _GAIN = ("gain", "low", "high", "p", "p_corrected", "comparisons")
-_SEARCH = (
-    "search",
-    "selection",
-    "test",
-    "optimism",
-    "proposals",
-    "looked_at",
-    "calls",
-    "tokens_in",
-    "tokens_out",
-    "usd",
-)
+_SEARCH = [field.name for field in fields(SearchCost)][2:]
+_NOT_IN_PERCENT = {"p", "p_corrected", "proposals", "looked_at", "calls", "tokens_in", "tokens_out", "usd"}
 
 
 def to_json(table: Table) -> str:
     """Return everything as JSON, schema 1; percent and points."""
     content = {
         "schema": SCHEMA,
-        "protocol": table.protocol,
-        "measure": table.measure,
-        "unit": table.unit,
-        "reference": table.reference,
-        "columns": list(table.columns),
-        "headline": table.headline,
-        "seeds": list(table.seeds),
-        "scopes": [asdict(scope) for scope in table.scopes],
-        "rows": [_row(row) for row in table.rows],
+        **vars(table),
+        "scopes": [vars(scope) for scope in table.scopes],
+        "rows": [
+            {**vars(row), "scores": {column: score and _rounded(vars(score)) for column, score in row.scores.items()}}
+            for row in table.rows
+        ],
         "gains": [_gain(gain) for gain in table.gains],
-        "searches": [{"scope": search.scope, "method": search.method, **_search(search)} for search in table.searches],
-        "verdicts": list(table.verdicts),
-        "notes": list(table.notes),
+        "searches": [_rounded(vars(search)) for search in table.searches],
         "published": [row._asdict() for row in table.published],
     }
+    del content["references"]
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -56,107 +44,60 @@ def to_csv(table: Table) -> str:
     """Return tidy rows: one per method, data set and column; percent and points."""
     file = io.StringIO()
     gain_names = [f"{name}_over_{other}" for other in table.references for name in _GAIN]
-    writer = csv.writer(file, lineterminator="\n")
-    about = ["protocol", "data", "split", "method", "origin", "column", "measure", "unit", "seeds"]
-    writer.writerow([*about, *_SCORE, *gain_names, *_SEARCH, "remark"])
+    head = [*_ABOUT, *_SCORE, *gain_names, *_SEARCH, "remark"]
+    writer = csv.DictWriter(file, head, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    shared = {"protocol": table.protocol, "measure": _text(table.measure), "unit": _text(table.unit)}
     splits = {scope.name: scope.split for scope in table.scopes}
     gains = {(gain.scope, gain.method, gain.column, gain.other): gain for gain in table.gains}
-    searches = {(search.scope, search.method): _search(search) for search in table.searches}
+    searches = {(search.scope, search.method): _rounded(vars(search)) for search in table.searches}
     for row in table.rows:
-        spent = searches.get((row.scope, row.method), {})
+        names = {"data": row.scope, "split": splits[row.scope], "method": row.method, "remark": row.absent}
+        record = {**searches.get((row.scope, row.method), {}), **shared, "origin": "ours", "seeds": row.seeds}
         for column in table.columns:
             score = row.scores.get(column)
             if row.scores and score is None:
                 continue
-            values = _score(score) if score else {}
-            found = [gains.get((row.scope, row.method, column, other)) for other in table.references]
-            compared = [cell for gain in found for cell in _gain_cells(gain)]
-            writer.writerow(
-                [table.protocol, _text(row.scope), _text(splits[row.scope]), _text(row.method), "ours"]
-                + [_text(column), _text(table.measure), _text(table.unit), row.seeds]
-                + [_cell(values.get(name)) for name in _SCORE]
-                + compared
-                + [_cell(spent.get(name)) for name in _SEARCH]
-                + [_text(row.absent)]
-            )
+            numbers = _rounded(vars(score)) if score else {}
+            for other in table.references:
+                gain = gains.get((row.scope, row.method, column, other))
+                if gain:  # as the interval of the row's own score: for the data sets as given
+                    compared = {**_effect(*gain.here), "comparisons": gain.comparisons}
+                    numbers |= {f"{name}_over_{other}": value for name, value in compared.items()}
+            texts = {name: _text(text) for name, text in {**names, "column": column}.items()}
+            writer.writerow({**record, **numbers, **texts})
     for published in table.published:
-        scope = published.data or "average"
         remark = " ".join(filter(None, [published.source + ".", published.note]))
+        names = {"data": _text(published.data or "average"), "split": "official", "method": published.label}
         for column, value in published.values.items():
-            start = [table.protocol, _text(scope), "official", published.label, "published", column]
-            start += [_text(table.measure), _text(table.unit), ""]
-            blank = [""] * (len(_SCORE) - 1 + len(gain_names) + len(_SEARCH))
-            writer.writerow([*start, _cell(value), *blank, remark])
+            record = {**shared, **names, "origin": "published", "column": column, "remark": remark}
+            writer.writerow({**record, "value": value})
     return file.getvalue()
-
-
-def _row(row: Row) -> dict[str, Any]:
-    scores = {column: _score(score) if score else None for column, score in row.scores.items()}
-    return {"scope": row.scope, "method": row.method, "seeds": row.seeds, "absent": row.absent, "scores": scores}
-
-
-def _score(score: ColumnScore) -> dict[str, Any]:
-    return {
-        "value": _percent(score.value),
-        "low": _percent(score.low),
-        "high": _percent(score.high),
-        "sd": _percent(score.sd),
-        "n": score.n,
-        "groups": score.groups,
-    }
 
 
 def _gain(gain: MethodGain) -> dict[str, Any]:
     return {
-        "scope": gain.scope,
-        "method": gain.method,
-        "other": gain.other,
-        "column": gain.column,
-        "seeds": gain.seeds,
-        "comparisons": gain.comparisons,
+        **{name: getattr(gain, name) for name in ("scope", "method", "other", "column", "seeds", "comparisons")},
         **_effect(gain.effect, gain.corrected),
-        "these_data_sets": None if gain.these is None else _effect(gain.these, gain.corrected_these),
+        "these_data_sets": gain.these and _effect(*gain.here),
     }
 
 
-def _effect(effect: Effect, corrected: float | None) -> dict[str, Any]:
-    return {
-        "gain": _percent(effect.mean),
-        "low": _percent(effect.low),
-        "high": _percent(effect.high),
-        "p": _six(effect.p),
-        "p_corrected": _six(corrected),
-        "test": effect.test,
-        "detectable": _percent(effect.detectable) if effect.detectable else None,
-    }
+def _effect(effect: Effect, corrected: float) -> dict[str, Any]:
+    """The numbers of a difference; `detectable` is None where nothing was compared."""
+    about = {"gain": effect.mean, "low": effect.low, "high": effect.high, "p": effect.p, "p_corrected": corrected}
+    return _rounded({**about, "test": effect.test, "detectable": effect.detectable or None})
 
 
-def _gain_cells(gain: MethodGain | None) -> list[str]:
-    if gain is None:
-        return [""] * len(_GAIN)
-    # as the interval of the row's own score: for the data sets as given
-    effect, corrected = (gain.effect, gain.corrected) if gain.these is None else (gain.these, gain.corrected_these)
-    values = {**_effect(effect, corrected), "comparisons": gain.comparisons}
-    return [_cell(values[name]) for name in _GAIN]
+def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Fractions as percent with four decimals, far below any interval, other floats with six; no number is None."""
+    return {name: _number(name, value) if isinstance(value, float) else value for name, value in values.items()}
 
 
-def _search(search: SearchCost) -> dict[str, Any]:
-    percent = {name: _percent(getattr(search, name)) for name in _SEARCH[:4]}
-    rest = {name: _six(getattr(search, name)) for name in _SEARCH[4:]}
-    return {**percent, **rest}
-
-
-def _percent(value: float | None) -> float | None:
-    """Percent or points with four decimals: far below any interval; None where it is not a number."""
-    return None if value is None or not math.isfinite(value) else round(100 * value, 4) + 0.0
-
-
-def _six(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else round(value, 6)
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None else str(value)
+def _number(name: str, value: float) -> float | None:
+    if not math.isfinite(value):
+        return None
+    return round(value, 6) if name in _NOT_IN_PERCENT else round(100 * value, 4) + 0.0
 
 
 def _text(text: str) -> str:

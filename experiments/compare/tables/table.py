@@ -35,9 +35,9 @@ class Row:
 
     scope: str
     method: str
-    scores: dict[str, ColumnScore | None]
     seeds: int
     absent: str
+    scores: dict[str, ColumnScore | None]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class MethodGain:
     Attributes:
         effect: on an average, of data sets like these.
         these: on an average, of the data sets as given; otherwise None.
-        corrected: Holm's p among the `comparisons` of this method in this column and scope; `corrected_these` likewise.
+        corrected: Holm's p among the `comparisons` of this method in this column and scope.
+        corrected_these: likewise, of the data sets as given; otherwise the same.
         seeds: how many seeds both have (the smallest number over the data sets).
     """
 
@@ -58,9 +59,14 @@ class MethodGain:
     effect: Effect
     corrected: float
     these: Effect | None
-    corrected_these: float | None
+    corrected_these: float
     comparisons: int
     seeds: int
+
+    @property
+    def here(self) -> tuple[Effect, float]:
+        """The effect for the data sets as given, with its corrected p."""
+        return self.these or self.effect, self.corrected_these
 
 
 @dataclass(frozen=True)

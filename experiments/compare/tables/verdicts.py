@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from ipo.experiments.compare.methods import METHODS, SUBJECT
 from ipo.experiments.compare.tables.runs import Grid
 from ipo.experiments.compare.tables.table import MethodGain, Scope
-from ipo.metrics.evidence import ALPHA, SAME, Effect, format_p, points, verdict
+from ipo.metrics.evidence import ALPHA, SAME, format_p, points, verdict
 
 
 def opponents() -> list[str]:
@@ -45,21 +45,17 @@ def verdicts(
 
 
 def _sentence(gain: MethodGain) -> str:
-    if gain.these is None or gain.corrected_these is None or gain.effect.test == SAME.test:
-        words = _claim(gain, gain.effect, gain.corrected)
-    else:
+    here, corrected = gain.here
+    words = verdict(_name(gain.other), here, corrected, gain.comparisons)
+    verb = "is" if words.startswith("worse") else "ended with" if words.startswith("the same") else "shows"
+    words = f"{_name(gain.method)} {verb} {words}"
+    if gain.these is not None and gain.effect.test != SAME.test:
         general = "a gain" if gain.effect.mean > 0 else "worse"
         if gain.corrected > ALPHA:
             general = "no evidence of a gain"
         interval = f"[{points(gain.effect.low)}, {points(gain.effect.high)}], {format_p(gain.corrected)}"
-        words = f"{_claim(gain, gain.these, gain.corrected_these)}. For data sets like these: {general}, {interval}"
+        words = f"{words}. For data sets like these: {general}, {interval}"
     return words + (". One seed: the luck of the search is not covered." if gain.seeds == 1 else ".")
-
-
-def _claim(gain: MethodGain, effect: Effect, corrected: float) -> str:
-    words = verdict(_name(gain.other), effect, corrected, gain.comparisons)
-    verb = "is" if words.startswith("worse") else "ended with" if words.startswith("the same") else "shows"
-    return f"{_name(gain.method)} {verb} {words}"
 
 
 def _name(row: str) -> str:
@@ -68,8 +64,7 @@ def _name(row: str) -> str:
 
 def _control(gain: MethodGain) -> str:
     subject, control, shows = _name(gain.method), _name(gain.other), METHODS[gain.other].shows
-    general = gain.corrected <= ALPHA and gain.effect.mean > 0
-    here = gain.these is not None and (gain.corrected_these or 0.0) <= ALPHA and gain.these.mean > 0
+    general, here = (p <= ALPHA and effect.mean > 0 for effect, p in ((gain.effect, gain.corrected), gain.here))
     if not (general or here):
         return f"{subject} does not beat its control, {control}: no evidence that {shows}."
     beats = f"{subject} beats its control, {control}"
