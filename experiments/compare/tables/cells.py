@@ -33,34 +33,28 @@ def read_grid(cells: Sequence[CellContent], data_order: Sequence[str], method_or
     protocol = _the_one("protocols", [cell["cell"]["protocol"] for cell in cells])
     by_key: dict[Key, CellContent] = {}
     for cell in cells:
-        key = _key(cell)
+        about = cell["cell"]
+        key = str(about["data"]), str(about["method"]), int(about["seed"])
         if not cell.get("absent") and cell.get("schema") != SCHEMA:
             raise InputError(f"the cell {_name(key)} has schema {cell.get('schema')!r}; this table reads {SCHEMA}.")
         if key in by_key:
             raise InputError(f"the cell {_name(key)} is there twice; keep one of the two.")
         by_key[key] = cell
     keys = sorted(by_key, key=lambda key: (_rank(key[0], data_order), _rank(key[1], method_order), key[2]))
-    scored = [key for key in keys if not by_key[key].get("absent")]
+    scored = {key: by_key[key] for key in keys if not by_key[key].get("absent")}
     if not scored:
         raise InputError("no cell of this table has scores; see the messages of the runs.")
-    measure = _the_one("measures", [by_key[key]["measure"] for key in scored])
-    unit = _the_one("units", [by_key[key]["unit"] for key in scored])
-    for key in scored:
-        _check_scores(key, by_key[key])
-    _check_same_units(scored, by_key, unit)
-    runs: dict[tuple[str, str], Runs] = {}
-    for data, method in dict.fromkeys(key[:2] for key in scored):
-        runs[data, method] = _runs([(key, by_key[key]) for key in scored if key[:2] == (data, method)])
-    absent: dict[tuple[str, str], tuple[str, ...]] = {}
+    measure = _the_one("measures", [cell["measure"] for cell in scored.values()])
+    unit = _the_one("units", [cell["unit"] for cell in scored.values()])
+    _check_scores(scored, unit)
+    rows: dict[tuple[str, str], dict[Key, CellContent]] = {}
+    absent: dict[tuple[str, str], list[str]] = {}
     for key in keys:
-        if key not in scored:
-            reasons = absent.get(key[:2], ())
-            reason = str(by_key[key]["absent"])
-            absent[key[:2]] = reasons if reason in reasons else (*reasons, reason)
-    splits = {}
-    for key in scored:
-        splits[key[0]] = _split(by_key[key]["scores"])
-    sides = list(dict.fromkeys(side for key in scored for side in by_key[key]["scores"]))
+        if key in scored:
+            rows.setdefault(key[:2], {})[key] = scored[key]
+        else:
+            absent.setdefault(key[:2], []).append(str(by_key[key]["absent"]))
+    sides = {side for cell in scored.values() for side in cell["scores"]}
     return Grid(
         protocol=protocol,
         measure=measure,
@@ -69,9 +63,9 @@ def read_grid(cells: Sequence[CellContent], data_order: Sequence[str], method_or
         methods=tuple(sorted({key[1] for key in keys}, key=lambda method: _rank(method, method_order))),
         seeds=tuple(sorted({key[2] for key in keys})),
         sides=tuple(sorted(sides, key=lambda side: _rank(side, ("base", "new", "test", "source", *data_order)))),
-        runs=runs,
-        absent=absent,
-        splits=splits,
+        runs={row: _runs(found) for row, found in rows.items()},
+        absent={row: tuple(dict.fromkeys(reasons)) for row, reasons in absent.items()},
+        splits={key[0]: _split(cell["scores"]) for key, cell in scored.items()},
     )
 
 
@@ -86,21 +80,19 @@ def _split(scores: Mapping[str, Any]) -> str:
     )
 
 
-def _runs(cells: Sequence[tuple[Key, CellContent]]) -> Runs:
-    (data, method, _), first = cells[0]
-    sides = sorted(first["scores"])
-    for key, cell in cells:
-        if sorted(cell["scores"]) != sides:
-            raise InputError(
-                f"the cell {_name(key)} has other columns than that of seed {cells[0][0][2]}; run it again."
-            )
+def _runs(cells: Mapping[Key, CellContent]) -> Runs:
+    """The cells of one row, in the order of their seeds."""
+    (data, method, seed), first = next(iter(cells.items()))
+    for key, cell in cells.items():
+        if {*cell["scores"]} != {*first["scores"]}:
+            raise InputError(f"the cell {_name(key)} has other columns than that of seed {seed}; run it again.")
     return Runs(
         data=data,
         method=method,
-        seeds=tuple(key[2] for key, _ in cells),
-        values={side: np.stack([_values(cell["scores"][side]) for _, cell in cells]) for side in sides},
-        groups={side: _array(_groups(first["scores"][side])) for side in sides},
-        cells=tuple(cell for _, cell in cells),
+        seeds=tuple(key[2] for key in cells),
+        values={side: np.stack([_values(cell["scores"][side]) for cell in cells.values()]) for side in first["scores"]},
+        groups={side: _from_zero(score.get("groups")) for side, score in first["scores"].items()},
+        cells=tuple(cells.values()),
     )
 
 
@@ -111,36 +103,15 @@ def _the_one(what: str, names: Sequence[str]) -> str:
     return found[0]
 
 
-def _check_scores(key: Key, cell: CellContent) -> None:
-    for side, score in cell["scores"].items():
-        wrong = _damage(score)
-        if wrong:
-            raise InputError(f"the {side} score of the cell {_name(key)} is damaged: {wrong}; run the cell again.")
-
-
-def _damage(score: Mapping[str, Any]) -> str | None:
-    """Say what is wrong with a score, in part of a sentence."""
-    n, groups, name = score["n"], score.get("groups"), "hits" if "hits" in score else "values"
-    found = score.get(name)
-    if name == "hits" and (not found or len(found) != n or set(found) - {"0", "1"}):
-        return f"its hits are not {n} zeros and ones"
-    if name == "values" and (not isinstance(found, list) or not found or len(found) != n or not _finite(found)):
-        return f"its values are not {n} numbers"
-    if groups is not None and len(groups) != n:
-        return f"it has {len(groups)} groups for n = {n}"
-    value, mean = score["value"], float(_values(score).mean())
-    return None if abs(mean - value) <= 1e-5 else f"its value {value} is not the mean of its {name}, {mean:.6f}"
-
-
-def _finite(numbers: Sequence[Any]) -> bool:
-    return all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers)
-
-
-def _check_same_units(keys: Sequence[Key], cells: Mapping[Key, CellContent], unit: str) -> None:
+def _check_scores(cells: Mapping[Key, CellContent], unit: str) -> None:
+    """Refuse damaged scores, and cells of one data set that were tested on different units."""
     seen: dict[tuple[str, str], tuple[Key, Any]] = {}
-    for key in keys:
-        for side, score in cells[key]["scores"].items():
-            tested = (cells[key]["picture_ids"].get(side), score["n"], _groups(score))
+    for key, cell in cells.items():
+        for side, score in cell["scores"].items():
+            wrong = _damage(score)
+            if wrong:
+                raise InputError(f"the {side} score of the cell {_name(key)} is damaged: {wrong}; run the cell again.")
+            tested = (cell["picture_ids"].get(side), score["n"], score.get("groups"))
             first, expected = seen.setdefault((key[0], side), (key, tested))
             if tested != expected:
                 raise InputError(
@@ -149,9 +120,22 @@ def _check_same_units(keys: Sequence[Key], cells: Mapping[Key, CellContent], uni
                 )
 
 
-def _key(cell: CellContent) -> Key:
-    about = cell["cell"]
-    return str(about["data"]), str(about["method"]), int(about["seed"])
+def _damage(score: Mapping[str, Any]) -> str | None:
+    """Say what is wrong with a score, in part of a sentence."""
+    n, groups, name = score["n"], score.get("groups"), "hits" if "hits" in score else "values"
+    found = score.get(name)
+    if name == "hits" and (not found or len(found) != n or set(found) - {"0", "1"}):
+        return f"its hits are not {n} zeros and ones"
+    if name == "values" and not (isinstance(found, list) and found and len(found) == n and all(map(_finite, found))):
+        return f"its values are not {n} numbers"
+    if groups is not None and len(groups) != n:
+        return f"it has {len(groups)} groups for n = {n}"
+    value, mean = score["value"], float(_values(score).mean())
+    return None if abs(mean - value) <= 1e-5 else f"its value {value} is not the mean of its {name}, {mean:.6f}"
+
+
+def _finite(number: Any) -> bool:
+    return isinstance(number, (int, float)) and math.isfinite(number)
 
 
 def _name(key: Key) -> str:
@@ -167,14 +151,8 @@ def _rank(name: str, order: Sequence[str]) -> tuple[int, list[tuple[int, str]]]:
 def _values(score: Mapping[str, Any]) -> Doubles:
     if "hits" not in score:
         return np.asarray(score["values"], dtype=np.float64)
-    bits: NDArray[np.uint8] = np.frombuffer(score["hits"].encode("ascii"), dtype=np.uint8) - ord("0")
-    return bits.astype(np.float64)
+    return (np.frombuffer(score["hits"].encode("ascii"), np.uint8) - ord("0")).astype(np.float64)
 
 
-def _groups(score: Mapping[str, Any]) -> tuple[int, ...] | None:
-    groups = score.get("groups")
-    return None if groups is None else tuple(groups)
-
-
-def _array(groups: tuple[int, ...] | None) -> NDArray[np.int64] | None:
-    return None if groups is None else np.unique(np.array(groups), return_inverse=True)[1].astype(np.int64)
+def _from_zero(groups: Sequence[int] | None) -> NDArray[np.int64] | None:
+    return None if groups is None else np.unique(groups, return_inverse=True)[1].astype(np.int64)
