@@ -148,7 +148,7 @@ def _join(target: str, words: Sequence[str], count: int | None, workers: Executo
 
 def _agents(sweep_id: str, count: int | None, workers: Executor) -> int:
     """Run W&B's own agents in processes of their own until the sweep ends; they share it."""
-    from ipo.experiments.executors.here import Here
+    from ipo.experiments.executors.base import Here
     from ipo.experiments.executors.pool import Pool
 
     if not isinstance(workers, (Here, Pool)):

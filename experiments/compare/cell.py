@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ipo.experiments.compare.exams import evaluate, picture_ids, score, summary
+from ipo.experiments.compare.evaluation import evaluate, picture_ids, score, summary
 from ipo.experiments.compare.methods import METHODS, Absent, Fitted, Job
 from ipo.experiments.compare.protocols import PROTOCOLS
 from ipo.experiments.data import load_data
@@ -62,8 +62,8 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
 
     Returns:
         What `cell.json` holds: `schema, cell, measure, unit, absent` (why there is nothing to run, or None),
-        `templates` (None for what is no text), `scores` (exam → see `evaluate`), `search` and `selection`
-        (`value, loss, n`), `choice`, `budget`, and `picture_ids` (exam → a digest of its pictures, in order, with
+        `templates` (None for what is no text), `scores` (test set → see `evaluate`), `search` and `selection`
+        (`value, loss, n`), `choice`, `budget`, and `picture_ids` (test set → a digest of its pictures, in order, with
         their labels: equal for two cells that can be compared picture by picture).
 
     Raises:
@@ -77,7 +77,7 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
     check_writable(folder)
     source = load_data(cell.data, seed=SPLIT_SEED, task=config.task)
     targets = [load_data(spec, seed=SPLIT_SEED) for spec in cell.targets]
-    drawn, exams = PROTOCOLS[cell.protocol](source, targets, config)
+    drawn, tests = PROTOCOLS[cell.protocol](source, targets, config)
     # 1. Learn. The test pictures are out of reach: they are in nothing that the job holds.
     sealed = Plan(config, replace(source, test=()), replace(drawn, test=(), new_test=()), None, None)
     prepared = prepare(sealed, Ui(0, quiet=True), _clip(config.clip))
@@ -90,9 +90,9 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
         for part, encoded in (("search", prepared.search), ("selection", prepared.selection)):
             if encoded:
                 content[part] = summary(score(fitted, prepared.reward, encoded))
-        for exam in exams:
-            content["scores"][exam.name] = evaluate(fitted, exam, sealed.task, clip, store)
-            content["picture_ids"][exam.name] = picture_ids(store, exam.items)
+        for test in tests:
+            content["scores"][test.name] = evaluate(fitted, test, sealed.task, clip, store)
+            content["picture_ids"][test.name] = picture_ids(store, test.items)
     except Absent as reason:
         content = _content(cell, sealed.task, absent=str(reason))
     write_text(folder / FILE_NAME, json.dumps(content, ensure_ascii=False) + "\n")
@@ -194,7 +194,7 @@ def _from_1(old: Mapping[str, Any]) -> dict[str, Any]:
         "cell": {**old["cell"], "settings": _settings(old["cell"]["settings"])},
         "measure": CLASSIFICATION.measure,
         "unit": CLASSIFICATION.unit,
-        "scores": {exam: value(score) for exam, score in old["scores"].items()},
+        "scores": {name: value(score) for name, score in old["scores"].items()},
         "search": value(old["search"]),
         "selection": value(old["selection"]),
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 from ipo.experiments.compare.cell import FILE_NAME, run_config
 from ipo.experiments.compare.grid import Entry
+from ipo.experiments.compare.runner import total_usd
 from ipo.experiments.run.estimate import estimate
 from ipo.experiments.run.live_view import money
 from ipo.experiments.run.plan import plan
@@ -22,35 +23,36 @@ def forecast(found: Sequence[Entry]) -> dict[str, Any]:
     Raises:
         InputError: there can be no such language model.
     """
-    rows: dict[str, dict[str, Any]] = {}
-    known: dict[tuple[str, str], dict[str, Any]] = {}
-    for entry in found:
-        row = rows.setdefault(
-            entry.label, {"cells": 0, "finished": 0, "calls": 0, "tokens": 0, "usd": 0.0, "seconds": 0}
-        )
-        row["cells"] += 1
-        if (entry.folder / FILE_NAME).is_file():
-            row["finished"] += 1
-            continue
-        config = run_config(entry.cell)
-        if config is None:
-            continue
-        key = (entry.label, entry.cell.data)  # the seed changes the pictures drawn, not their number
-        if key not in known:
-            known[key] = estimate(plan(config, ready=False))
-        asked = [role for role in (known[key]["optimizer"], known[key]["describer"]) if role]
-        row["calls"] += sum(role["calls"] for role in asked)
-        row["tokens"] += sum(role["tokens_in"] + role["tokens_out"] for role in asked)
-        row["usd"] = None if None in (row["usd"], known[key]["usd"]) else row["usd"] + known[key]["usd"]
-        row["seconds"] += known[key]["seconds"]
-    prices = [row["usd"] for row in rows.values()]
+    labels = dict.fromkeys(entry.label for entry in found)
+    rows = {label: _row([entry for entry in found if entry.label == label]) for label in labels}
     return {
         "rows": rows,
         "cells": len(found),
         "calls": sum(row["calls"] for row in rows.values()),
         "tokens": sum(row["tokens"] for row in rows.values()),
-        "usd": None if None in prices else sum(prices),
+        "usd": total_usd(row["usd"] for row in rows.values()),
         "minutes": round(sum(row["seconds"] for row in rows.values()) / 60, 1),
+    }
+
+
+def _row(found: Sequence[Entry]) -> dict[str, Any]:
+    left = [entry for entry in found if not (entry.folder / FILE_NAME).is_file()]
+    known: dict[str, dict[str, Any]] = {}
+    expected = []
+    for cell, config in ((entry.cell, run_config(entry.cell)) for entry in left):
+        if config is None:
+            continue
+        if cell.data not in known:  # the seed changes the pictures drawn, not their number
+            known[cell.data] = estimate(plan(config, ready=False))
+        expected.append(known[cell.data])
+    roles = [role for one in expected for role in (one["optimizer"], one["describer"]) if role]
+    return {
+        "cells": len(found),
+        "finished": len(found) - len(left),
+        "calls": sum(role["calls"] for role in roles),
+        "tokens": sum(role["tokens_in"] + role["tokens_out"] for role in roles),
+        "usd": total_usd([0.0, *(one["usd"] for one in expected)]),
+        "seconds": sum(one["seconds"] for one in expected),
     }
 
 
@@ -62,11 +64,9 @@ def forecast_text(forecast: dict[str, Any]) -> str:
             f"{label[:24]:24} {row['cells']:6,} {row['finished']:6,} {row['calls']:9,} {row['tokens']:12,}  "
             f"{money(row['usd'])}"
         )
-    return "\n".join(
-        [
-            *lines,
-            f"together: {forecast['cells']:,} cells, {forecast['calls']:,} calls, {forecast['tokens']:,} tokens, "
-            f"{money(forecast['usd'])}, about {forecast['minutes']:,} minutes of waiting for language models one after "
-            "another; encoding pictures and texts comes on top. Nothing was asked yet.",
-        ]
+    lines.append(
+        f"together: {forecast['cells']:,} cells, {forecast['calls']:,} calls, {forecast['tokens']:,} tokens, "
+        f"{money(forecast['usd'])}, about {forecast['minutes']:,} minutes of waiting for language models one after "
+        "another; encoding pictures and texts comes on top. Nothing was asked yet."
     )
+    return "\n".join(lines)

@@ -6,15 +6,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ipo.experiments.compare import cell as cells
+from ipo.experiments.compare.cell import Cell, run_config, shared_config
 from ipo.experiments.compare.grid_file import GridConfig
+from ipo.experiments.compare.methods import METHODS
+from ipo.experiments.compare.protocols import PROTOCOLS
 from ipo.experiments.compare.runner import Item
+from ipo.experiments.data import load_data
+from ipo.experiments.run.config import RunConfig, dotted, nested, overlaid
+from ipo.experiments.run.plan import SPLIT_SEED, backends
+from ipo.metrics.clip import check_name
 from ipo.metrics.errors import InputError
-
-if TYPE_CHECKING:
-    from ipo.experiments.compare.cell import Cell
-    from ipo.experiments.run.config import RunConfig
 
 CELLS = "cells"
 LONGEST_NAME = 100
@@ -43,15 +47,11 @@ class Entry(Item[dict[str, Any]]):
         Raises:
             InputError: it is damaged, or a cell of another grid.
         """
-        from ipo.experiments.compare.cell import finished
-
-        return finished(self.cell, self.folder)
+        return cells.finished(self.cell, self.folder)
 
     def run(self) -> dict[str, Any]:
         """Do the cell; see `run_cell`."""
-        from ipo.experiments.compare.cell import run_cell
-
-        return run_cell(self.cell, self.folder)
+        return cells.run_cell(self.cell, self.folder)
 
     def said(self, content: dict[str, Any]) -> str:
         """Name its values, or why there are none."""
@@ -61,9 +61,6 @@ class Entry(Item[dict[str, Any]]):
 
 def entries(grid: GridConfig, folder: Path) -> list[Entry]:
     """Return the grid's cells in the order they are done: seed by seed, so that one stopped early has whole seeds."""
-    from ipo.experiments.compare.cell import Cell
-    from ipo.experiments.run.config import dotted, nested, overlaid
-
     shared = nested(grid.settings)
     settings = {row.label: dotted(overlaid(shared, nested(row.settings))).items() for row in grid.methods}
     targets = tuple(grid.targets)
@@ -87,32 +84,24 @@ def check_grid(found: Sequence[Entry]) -> None:
     Raises:
         InputError: what is wrong, in one sentence.
     """
-    from ipo.experiments.compare.cell import run_config, shared_config
-    from ipo.experiments.compare.protocols import PROTOCOLS
-    from ipo.experiments.data import load_data
-    from ipo.experiments.run.plan import SPLIT_SEED
-    from ipo.metrics.clip import check_name
-
     settings = [shared_config(entry.cell) for entry in found]
     for entry in found:
         run_config(entry.cell)
     _check_folders(found)
     for name in sorted({shared.clip for shared in settings}):
         check_name(name)
-    drawn = set()
+    kinds: dict[Any, tuple[Cell, RunConfig]] = {}
     for cell, shared in zip((entry.cell for entry in found), settings, strict=True):
         kind = (cell.data, cell.targets, shared.shots, shared.selection_shots)  # a seed draws others, not fewer
-        if kind not in drawn:
-            drawn.add(kind)
-            source = load_data(cell.data, seed=SPLIT_SEED, task=shared.task)
-            targets = [load_data(spec, seed=SPLIT_SEED) for spec in cell.targets]
-            PROTOCOLS[cell.protocol](source, targets, shared)
+        kinds.setdefault(kind, (cell, shared))
+    for cell, shared in kinds.values():
+        source = load_data(cell.data, seed=SPLIT_SEED, task=shared.task)
+        targets = [load_data(spec, seed=SPLIT_SEED) for spec in cell.targets]
+        PROTOCOLS[cell.protocol](source, targets, shared)
 
 
 def searches(found: Sequence[Entry]) -> list[RunConfig]:
     """Return the configurations of the cells' searches, one for each set of language models."""
-    from ipo.experiments.compare.cell import run_config
-
     configs = [config for entry in found if (config := run_config(entry.cell))]
     models = [(c.needs_lm, c.lm, c.lm_api_base, c.describer, c.describer_api_base) for c in configs]
     return list(dict(zip(models, configs, strict=True)).values())
@@ -124,8 +113,6 @@ def check_models(configs: Sequence[RunConfig], budget_usd: float | None) -> None
     Raises:
         InputError: an unknown model, a missing key or weights, or a budget in dollars where a price is not known.
     """
-    from ipo.experiments.run.plan import backends
-
     if budget_usd is not None and budget_usd <= 0:
         raise InputError(f"--budget-usd must be above 0, not {budget_usd:g}.")
     for backend in (backend for config in configs for backend in backends(config) if backend):
@@ -136,8 +123,6 @@ def check_models(configs: Sequence[RunConfig], budget_usd: float | None) -> None
 
 
 def _check_folders(found: Sequence[Entry]) -> None:
-    from ipo.experiments.compare.methods import METHODS
-
     owners: dict[Path, Entry] = {}
     for entry in found:
         if entry.label in METHODS and entry.label != entry.cell.method:

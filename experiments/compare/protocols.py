@@ -10,18 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ipo.experiments.compare.exams import Exam
+from ipo.experiments.compare.evaluation import TestSet
 from ipo.experiments.data import DataSet, Draw
 from ipo.experiments.run.config import RunConfig
 from ipo.experiments.run.plan import draw_for
 from ipo.metrics.errors import InputError
 
-Protocol = Callable[[DataSet, Sequence[DataSet], RunConfig], tuple[Draw, list[Exam]]]
-"""From the data sets and the settings to the pictures drawn and the exams. No picture is opened."""
+Protocol = Callable[[DataSet, Sequence[DataSet], RunConfig], tuple[Draw, list[TestSet]]]
+"""From the data sets and the settings to the pictures drawn and the test sets. No picture is opened."""
 
 
-def base_to_new(source: DataSet, targets: Sequence[DataSet], config: RunConfig) -> tuple[Draw, list[Exam]]:
-    """Learn the base classes; exams `base` and `new`, each against its own classes.
+def base_to_new(source: DataSet, targets: Sequence[DataSet], config: RunConfig) -> tuple[Draw, list[TestSet]]:
+    """Learn the base classes; test sets `base` and `new`, each against its own classes.
 
     Raises:
         InputError: too few classes or pictures, or targets were given.
@@ -29,24 +29,24 @@ def base_to_new(source: DataSet, targets: Sequence[DataSet], config: RunConfig) 
     _no_targets(targets, "base-to-new")
     drawn = draw_for(source, config)
     return drawn, [
-        Exam("base", drawn.test, drawn.class_names, source),
-        Exam("new", drawn.new_test, drawn.new_class_names, source),
+        TestSet("base", drawn.test, drawn.class_names, source),
+        TestSet("new", drawn.new_test, drawn.new_class_names, source),
     ]
 
 
-def few_shot(source: DataSet, targets: Sequence[DataSet], config: RunConfig) -> tuple[Draw, list[Exam]]:
-    """Learn all classes; exam `test`.
+def few_shot(source: DataSet, targets: Sequence[DataSet], config: RunConfig) -> tuple[Draw, list[TestSet]]:
+    """Learn all classes; test set `test`.
 
     Raises:
         InputError: too few pictures, or targets were given.
     """
     _no_targets(targets, "few-shot")
     drawn = draw_for(source, config)
-    return drawn, [Exam("test", drawn.test, drawn.class_names, source)]
+    return drawn, [TestSet("test", drawn.test, drawn.class_names, source)]
 
 
-def cross_dataset(source: DataSet, targets: Sequence[DataSet], config: RunConfig) -> tuple[Draw, list[Exam]]:
-    """Learn all classes of the source; exam `source`, and one of each target's name with the target's own classes.
+def cross_dataset(source: DataSet, targets: Sequence[DataSet], config: RunConfig) -> tuple[Draw, list[TestSet]]:
+    """Learn all classes of the source; test sets `source` and one for each target, with the target's own classes.
 
     Raises:
         InputError: too few pictures, no targets, or two data sets of one name.
@@ -58,11 +58,11 @@ def cross_dataset(source: DataSet, targets: Sequence[DataSet], config: RunConfig
     twice = next((name for name in [source.name, *names] if [source.name, *names].count(name) > 1), None)
     if twice is not None:
         raise InputError(f"two data sets are called {twice!r}; source and targets must be different data sets.")
-    exams = [Exam(target.name, target.test, target.class_names, target) for target in targets]
-    return drawn, [Exam("source", drawn.test, drawn.class_names, source), *exams]
+    others = [TestSet(target.name, target.test, target.class_names, target) for target in targets]
+    return drawn, [TestSet("source", drawn.test, drawn.class_names, source), *others]
 
 
-def domain_generalization(source: DataSet, targets: Sequence[DataSet], config: RunConfig) -> tuple[Draw, list[Exam]]:
+def domain_generalization(source: DataSet, targets: Sequence[DataSet], config: RunConfig) -> tuple[Draw, list[TestSet]]:
     """As `cross_dataset`, where the targets' classes are the source's or some of them (ImageNet-A and -R have 200).
 
     Raises:

@@ -1,7 +1,7 @@
 """Many jobs on an executor: what is finished is read back, what is begun resumes, failures and the budget are kept.
 
-Cells of a grid and runs of a sweep are such jobs. Each has a folder of its own, so that what becomes of it depends
-neither on the order of the jobs, nor on the executor, nor on how often the whole was begun.
+Cells of a grid and runs of a sweep are such jobs. Each has a folder of its own, so that its result depends
+neither on the order of the jobs, nor on the executor, nor on how often they were resumed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Item(ABC, Generic[C]):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What it is called in front of a person."""
+        """Its name in messages."""
 
     @property
     @abstractmethod
@@ -54,7 +54,7 @@ class Item(ABC, Generic[C]):
 
     @abstractmethod
     def finished(self) -> C | None:
-        """Return what an earlier session came to; None when there is something left to do."""
+        """Return the result of an earlier session; None when there is something left to do."""
 
     @abstractmethod
     def run(self) -> C:
@@ -62,7 +62,7 @@ class Item(ABC, Generic[C]):
 
     @abstractmethod
     def said(self, content: C) -> str:
-        """Format what it came to, in part of a line."""
+        """Format the result as a part of a line."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Progress(Generic[C]):
     Attributes:
         done, total: jobs; those of earlier sessions count as done.
         item: the job that was just finished.
-        content: what it came to, or a `Failure`.
+        content: its result, or a `Failure`.
         usd: what was paid, in all sessions; None when a price is not known.
         left: seconds that the rest takes on one worker, at the pace of each row so far; None before anything is known.
     """
@@ -100,14 +100,14 @@ def run_all(
 
     Args:
         items: the jobs.
-        before: what each has come to in an earlier session; see `Item.finished`.
+        before: the result of each from an earlier session; see `Item.finished`.
         executor: where they are done.
         tell: called after each job that was not finished before.
         budget_usd: the session ends once so much was paid, failed jobs included. A job under way elsewhere is cut off
             and can be resumed.
 
     Returns:
-        What each job came to, a `Failure`, or None where it was not done, in the order of the jobs; and how the budget
+        The result of each job, a `Failure`, or None where it was not done, in the order of the jobs; and how the budget
         ended the session, or None.
 
     Raises:
@@ -117,29 +117,29 @@ def run_all(
     waiting = [place for place, content in enumerate(before) if content is None]
     paid = [paid_for(item) for item in items]
 
-    def left() -> list[Item[C]]:
-        return [item for item, content in zip(items, contents, strict=True) if content is None]
+    def where(done: bool) -> list[Item[C]]:
+        return [item for item, content in zip(items, contents, strict=True) if (content is not None) == done]
 
     def stop_if_spent() -> None:
-        usd = _sum(paid)
+        usd, left = total_usd(paid), where(done=False)
         if budget_usd is None:
             return
         if usd is None:
             raise InputError("a journal cannot be read, so --budget-usd cannot be kept; leave it out to see which.")
-        if usd >= budget_usd and left():
-            raise _Spent(f"${usd:.4f} of ${budget_usd:.4f} spent, {len(left())} of {len(items)} are left")
+        if usd >= budget_usd and left:
+            raise _Spent(f"${usd:.4f} of ${budget_usd:.4f} spent, {len(left)} of {len(items)} are left")
 
-    def done(index: int, content: C | Failure) -> None:
+    def on_done(index: int, content: C | Failure) -> None:
         place = waiting[index]
         contents[place], paid[place] = content, paid_for(items[place])
         _note_failure(items[place], content)
-        over = [item for item, one in zip(items, contents, strict=True) if one is not None]
-        tell(Progress(len(over), len(items), items[place], content, _sum(paid), _seconds(over, left())))
+        done, left = where(done=True), where(done=False)
+        tell(Progress(len(done), len(items), items[place], content, total_usd(paid), _seconds(done, left)))
         stop_if_spent()
 
     try:
         stop_if_spent()
-        executor.run(do, [items[place] for place in waiting], done)
+        executor.run(do, [items[place] for place in waiting], on_done)
     except _Spent as spent:
         return contents, str(spent)
     return contents, None
@@ -147,7 +147,7 @@ def run_all(
 
 def do(item: Item[C]) -> C:
     """Do one job; importable by name, so that any process can."""
-    for library in ("dspy", "LiteLLM"):  # what they say of a failure is in its sentence
+    for library in ("dspy", "LiteLLM"):  # what they log of a failure is in its message
         logging.getLogger(library).setLevel(logging.CRITICAL)
     started = time.monotonic()
     content = item.run()
@@ -163,12 +163,11 @@ def paid_for(item: Item[Any]) -> float | None:
     """
     from ipo.programs.record.journal import FILE_NAME, read
 
-    folder = item.record
     try:
-        events = read(folder) if (folder / FILE_NAME).is_file() else []
-    except InputError:  # to be said by the job itself, and to stop no other
+        events = read(item.record) if (item.record / FILE_NAME).is_file() else []
+    except InputError:  # the job itself reports it, and no other stops
         return None
-    return _sum(event["usd"] for event in events if event["type"] == "lm")
+    return total_usd(event["usd"] for event in events if event["type"] == "lm")
 
 
 def tell(progress: Progress[C]) -> None:
@@ -183,7 +182,7 @@ def tell(progress: Progress[C]) -> None:
 
 
 def reason(failure: Failure) -> str:
-    """Format a failure in one line; bad input has said all in its sentence, another has its kind."""
+    """Format a failure in one line; any but bad input begins with its kind."""
     return failure.line if failure.kind == "InputError" else f"{failure.kind}: {failure.line}".removesuffix(": ")
 
 
@@ -199,7 +198,8 @@ def _note_failure(item: Item[Any], content: object) -> None:
         file.unlink(missing_ok=True)
 
 
-def _sum(prices: Iterable[float | None]) -> float | None:
+def total_usd(prices: Iterable[float | None]) -> float | None:
+    """Add prices up; None when one of them is not known."""
     known = list(prices)
     return None if None in known else sum(price or 0.0 for price in known)
 
@@ -208,7 +208,7 @@ def _seconds(done: Iterable[Item[Any]], left: Sequence[Item[Any]]) -> float | No
     """Sum what the waiting jobs take: each as long as its row's did so far, rows without one as long as any."""
     took: dict[str, list[float]] = {}
     for item in done:
-        with suppress(OSError, ValueError, KeyError, TypeError):  # a forecast is worth no failure
+        with suppress(OSError, ValueError, KeyError, TypeError):  # no job fails for a forecast
             content = json.loads((item.folder / TIME_FILE_NAME).read_text(encoding="utf-8"))
             took.setdefault(item.label, []).append(float(content["seconds"]))
     if not took:

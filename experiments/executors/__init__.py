@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 
-from ipo.experiments.executors.base import Executor
-from ipo.experiments.executors.here import Here
+from ipo.experiments.executors.base import Executor, Here
 from ipo.experiments.executors.pool import Pool
 from ipo.metrics.errors import InputError
 
@@ -29,6 +29,8 @@ def make_executor(spec: str, threads: int | None = None) -> Executor:
     if kind == "pool" and rest.isdecimal() and int(rest) > 0:
         return Pool(int(rest), threads or max(1, (os.cpu_count() or 1) // int(rest)))
     if kind == "ray" and bool(colon) == bool(rest):
+        if find_spec("ray") is None:
+            raise InputError("this executor needs Ray: pip install 'ipo-prompts[ray]'.")
         from ipo.experiments.executors.ray import Ray
 
         return Ray(rest or None, threads or 1)

@@ -52,7 +52,7 @@ class Failure:
 
     @classmethod
     def of(cls, error: Exception) -> Failure:
-        """Keep what can be told of an exception in another process."""
+        """Keep of an exception what can be sent to another process."""
         trace = "" if isinstance(error, InputError) else "".join(traceback.format_exception(error))
         return cls(type(error).__name__, str(error), trace)
 
@@ -112,6 +112,18 @@ def attempt(function: Callable[[I], R], item: I) -> R | Failure:
         return function(item)
     except Exception as error:
         return Failure.of(error)
+
+
+class Here(Executor):
+    """One item after another in this process."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = threads
+
+    def _outcomes(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
+        with computing_with(self.threads):
+            for index, item in enumerate(items):
+                yield index, attempt(function, item)
 
 
 @contextmanager

@@ -1,10 +1,13 @@
-"""Items of work on a Ray cluster; see `executors.py`."""
+"""Items of work on a Ray cluster; see `base.py`."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import ray
 
 from ipo.experiments.executors.base import RETRIES, Executor, Failure, I, Outcomes, R, attempt, computing_with
 from ipo.metrics.errors import InputError
@@ -16,10 +19,6 @@ class Ray(Executor):
     def __init__(self, address: str | None, threads: int) -> None:
         self.address = address
         self.threads: int = threads
-        try:
-            import ray  # noqa: F401
-        except ImportError as error:
-            raise InputError("this executor needs Ray: pip install 'ipo-prompts[ray]'.") from error
 
     def _outcomes(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
         """See `Executor.run`.
@@ -27,8 +26,6 @@ class Ray(Executor):
         Raises:
             InputError: no cluster at the address, or no node of it has as many cores as an item asks for.
         """
-        import ray
-
         connected = self._connect()
         try:
             self._check_room()
@@ -48,22 +45,15 @@ class Ray(Executor):
 
     def _connect(self) -> bool:
         """Return whether it was this call that connected; a program that is connected already stays so."""
-        import logging
-
-        import ray
-
         if ray.is_initialized():
             return False
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # Ray's own default is for ever
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # leaves GPUs visible, and says no more of it
-        settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-        if self.address is None:
-            settings |= {"address": "local", "include_dashboard": False}
-        else:
-            settings |= {"address": self.address}
+        local: dict[str, Any] = {"address": "local", "include_dashboard": False}
+        where = {"address": self.address} if self.address else local
         try:
-            ray.init(**settings)
+            ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"cannot reach Ray at {self.address or 'this machine'}: {reason}") from error
@@ -71,8 +61,6 @@ class Ray(Executor):
 
     def _check_room(self) -> None:
         """A task that no node can hold would wait for ever, without a word."""
-        import ray
-
         nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
         largest = max((node["Resources"].get("CPU", 0) for node in nodes if node["Alive"]), default=0)
         if largest < self.threads:
@@ -82,8 +70,6 @@ class Ray(Executor):
             )
 
     def _outcome(self, task: Any) -> Any:
-        import ray
-
         try:
             return ray.get(task)
         except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.NodeDiedError) as e:

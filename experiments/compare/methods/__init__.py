@@ -12,17 +12,18 @@ what the published settings say of history, pinning, floor and selection; the pu
 from ipo.experiments.compare.methods.base import Absent, Budget, Fitted, Job, Method
 from ipo.experiments.compare.methods.best_of_80 import BestOf80
 from ipo.experiments.compare.methods.coop import CoOp
-from ipo.experiments.compare.methods.fixed import Ensemble80, GivenTemplate, HandWritten, OneTemplate
+from ipo.experiments.compare.methods.fixed import Fixed, hand_written, imagenet_templates
 from ipo.experiments.compare.methods.search import LanguageModelSearch
 from ipo.experiments.compare.methods.waffle import Waffle
 from ipo.metrics.template import ANCHOR, SLOT
 
 METHODS: dict[str, Method] = {
-    "anchor": OneTemplate(ANCHOR, "the anchor"),
-    "class-name": OneTemplate(SLOT, "the bare class name", is_opponent=False),
-    "given": GivenTemplate(),
-    "hand-written": HandWritten(),
-    "ensemble-80": Ensemble80(),
+    "anchor": Fixed("the anchor", lambda job: [ANCHOR]),
+    "class-name": Fixed("the bare class name", lambda job: [SLOT], is_opponent=False),
+    # To compare wordings, as when words are taken out one by one.
+    "given": Fixed("the given template", lambda job: [job.config.initial_template], is_opponent=False),
+    "hand-written": Fixed("the hand-written template", hand_written),
+    "ensemble-80": Fixed("the ensemble of 80 templates", lambda job: imagenet_templates()),
     "best-of-80": BestOf80(),
     "waffle": Waffle(),
     "coop": CoOp(),

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ipo.metrics.template import check
 
@@ -76,37 +76,26 @@ class Budget:
 NOTHING = Budget()
 
 
-class Fitted(Protocol):
+class Fitted(ABC):
     """What a method has learnt: a classifier for any classes.
 
     Attributes:
         templates: the weighted templates; None for what is no text.
-        choice: how the winner was chosen, as `result.json` tells it; None where nothing was chosen.
+        choice: how the winner was chosen, as in `result.json`; None where nothing was chosen.
         budget: what it took.
     """
 
-    @property
-    def templates(self) -> tuple[Weighted, ...] | None:
-        """See the class."""
-        ...
+    templates: tuple[Weighted, ...] | None
+    choice: dict[str, Any] | None
+    budget: Budget
 
-    @property
-    def choice(self) -> dict[str, Any] | None:
-        """See the class."""
-        ...
-
-    @property
-    def budget(self) -> Budget:
-        """See the class."""
-        ...
-
+    @abstractmethod
     def class_embeddings(self, class_names: Sequence[str]) -> Floats:
         """Return float32 (C, D), unit rows.
 
         Raises:
             InputError: a class name makes a text that does not fit the encoder's context.
         """
-        ...
 
 
 class Method(ABC):
@@ -167,8 +156,8 @@ class Absent(Exception):
 
 
 @dataclass(frozen=True)
-class Templates:
-    """A `Fitted` of one template or of an ensemble."""
+class Templates(Fitted):
+    """One template or an ensemble."""
 
     clip: Clip
     templates: tuple[Weighted, ...]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ipo.experiments.compare.methods.base import NOTHING, Budget, Job, Method, Weighted
+from ipo.experiments.compare.methods.base import NOTHING, Budget, Fitted, Job, Method, Weighted
+from ipo.experiments.executors.base import computing_with
 
 if TYPE_CHECKING:
     import torch
@@ -60,18 +58,37 @@ class CoOp(Method):
         from ipo.experiments.compare.methods.context_tower import ContextTower
 
         tower = ContextTower(job.clip)
-        items = job.prepared.plan.drawn.search
-        features = job.prepared.store.encode([item.picture for item in items])
-        labels = np.asarray([item.label for item in items], dtype=np.int64)
-        epochs = _published_epochs(job.config.data, job.config.shots) if self._epochs is None else self._epochs
-        with _one_thread():
-            context = _learn(tower, job.class_names, features, labels, job.clip.logit_scale, epochs, job.config.seed)
-        return LearnedContext(tower, context)
+        features = job.prepared.store.encode([item.picture for item in job.prepared.plan.drawn.search])
+        # On one thread: a sum's rounding depends on how it is split, and training lets roundings grow.
+        with computing_with(1):
+            return LearnedContext(tower, self._learn(tower, job, features))
+
+    def _learn(self, tower: ContextTower, job: Job, features: Floats) -> torch.Tensor:
+        import torch
+        import torch.nn.functional as functional
+
+        config, tokens = job.config, tower.tokens(job.class_names)
+        pictures = torch.from_numpy(features).to(tokens.device)
+        labels = torch.tensor([item.label for item in job.prepared.plan.drawn.search], device=tokens.device)
+        epochs = _published_epochs(config.data, config.shots) if self._epochs is None else self._epochs
+        context = tower.words.clone().requires_grad_(True)
+        optimizer = torch.optim.SGD([context], lr=RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
+        shuffle = torch.Generator().manual_seed(config.seed)
+        for epoch in range(epochs):
+            rate = RATE * (1 + math.cos(math.pi * epoch / epochs)) / 2 if epoch else WARM_UP_RATE
+            optimizer.param_groups[0]["lr"] = rate
+            order = torch.randperm(len(labels), generator=shuffle).to(tokens.device)
+            for batch in torch.split(order, BATCH):
+                logits = job.clip.logit_scale * pictures[batch] @ tower.encode(context, tokens).T
+                optimizer.zero_grad()
+                functional.cross_entropy(logits, labels[batch]).backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+        return context.detach()
 
 
 @dataclass(frozen=True)
-class LearnedContext:
-    """A `Fitted` of context vectors.
+class LearnedContext(Fitted):
+    """Learned context vectors.
 
     Attributes:
         tower: the text tower they belong to.
@@ -90,10 +107,7 @@ class LearnedContext:
 
         tokens = self.tower.tokens(class_names)
         with torch.no_grad():
-            rows = [
-                self.tower.encode(self.context, tokens[start : start + CLASSES_AT_ONCE]).cpu()
-                for start in range(0, len(tokens), CLASSES_AT_ONCE)
-            ]
+            rows = [self.tower.encode(self.context, some).cpu() for some in torch.split(tokens, CLASSES_AT_ONCE)]
         embeddings: Floats = torch.cat(rows).numpy()
         return embeddings
 
@@ -102,46 +116,3 @@ def _published_epochs(data: str, shots: int) -> int:
     if shots == 1 or data.partition(":")[0] == "imagenet":
         return 50
     return 100 if shots <= 4 else 200
-
-
-def _learn(
-    tower: ContextTower,
-    class_names: Sequence[str],
-    features: Floats,
-    labels: np.ndarray[Any, np.dtype[np.int64]],
-    scale: float,
-    epochs: int,
-    seed: int,
-) -> torch.Tensor:
-    import torch
-    import torch.nn.functional as functional
-
-    tokens = tower.tokens(class_names)
-    pictures, targets = torch.from_numpy(features).to(tokens.device), torch.from_numpy(labels).to(tokens.device)
-    context = tower.words.clone().requires_grad_(True)
-    optimizer = torch.optim.SGD([context], lr=RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
-    shuffle = torch.Generator().manual_seed(seed)
-    for epoch in range(epochs):
-        rate = RATE * (1 + math.cos(math.pi * epoch / epochs)) / 2 if epoch else WARM_UP_RATE
-        optimizer.param_groups[0]["lr"] = rate
-        order = torch.randperm(len(targets), generator=shuffle).to(tokens.device)
-        for start in range(0, len(order), BATCH):
-            batch = order[start : start + BATCH]
-            logits = scale * pictures[batch] @ tower.encode(context, tokens).T
-            optimizer.zero_grad()
-            functional.cross_entropy(logits, targets[batch]).backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-    return context.detach()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Train on one CPU thread: a sum's rounding depends on how it is split, and training lets roundings grow."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -12,8 +12,7 @@ import pytest
 
 from ipo.experiments.compare.runner import TIME_FILE_NAME, Item, Progress, reason, run_all, tell
 from ipo.experiments.executors import make_executor
-from ipo.experiments.executors.base import Failure
-from ipo.experiments.executors.here import Here
+from ipo.experiments.executors.base import Failure, Here
 from ipo.metrics.errors import InputError
 from support.runs import KEY
 

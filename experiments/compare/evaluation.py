@@ -1,4 +1,4 @@
-"""Evaluating what a method has learnt on sealed test pictures, unit by unit."""
+"""Evaluation of what a method has learnt on sealed test pictures, unit by unit."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ipo.programs.record.score_keeper import units_of
 
 
 @dataclass(frozen=True)
-class Exam:
+class TestSet:
     """Sealed test pictures and the classes that compete on them.
 
     Attributes:
-        name: what the cell calls its scores.
+        name: of its scores in the cell.
         items: the pictures, labelled from 0 within `class_names`.
         class_names: in label order.
         data: the data set they come from.
@@ -55,27 +55,25 @@ def summary(score: Score) -> dict[str, Any]:
     return {"value": round(score.value, 6), "loss": round(score.loss, 6), "n": score.n}
 
 
-def evaluate(fitted: Fitted, exam: Exam, task: Task, clip: Clip, store: FeatureStore) -> dict[str, Any]:
+def evaluate(fitted: Fitted, test: TestSet, task: Task, clip: Clip, store: FeatureStore) -> dict[str, Any]:
     """Open the test pictures and score.
 
     Returns:
         `value`, `loss` and `n`; `classes`, how many compete; `hits`, a `0` or `1` a unit, or `values`, a number a unit;
         `groups`, a number a unit, equal for those that are not independent; `split`, see `DataSet.split`.
     """
-    reward = task.reward(clip, exam.class_names, store)
-    encoded = task.encode(reward, exam.items, seed=SPLIT_SEED, variants=exam.data.variants)
+    reward = task.reward(clip, test.class_names, store)
+    encoded = task.encode(reward, test.items, seed=SPLIT_SEED, variants=test.data.variants)
     found = score(fitted, reward, encoded)
     numbers: dict[str, int] = {}
-    groups = None
-    if encoded.groups is not None:
-        groups = [numbers.setdefault(group, len(numbers)) for group in encoded.groups]
+    groups = None if encoded.groups is None else [numbers.setdefault(g, len(numbers)) for g in encoded.groups]
     units = units_of(found)
     return {
         **summary(found),
-        "classes": len(exam.class_names),
+        "classes": len(test.class_names),
         ("hits" if isinstance(units, str) else "values"): units,
         "groups": groups,
-        "split": exam.data.split,
+        "split": test.data.split,
     }
 
 
