@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel
+
+from ipo.metrics.registry import NoSettings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +39,7 @@ class Encoded(NamedTuple):
     groups: Sequence[str] | None
 
 
-class Task(Protocol):
+class Task(ABC):
     """A way to score templates on labelled pictures. One file each, one line in `tasks/__init__.py`.
 
     Attributes:
@@ -45,29 +48,22 @@ class Task(Protocol):
         Settings: its own settings; on the command line `reward.KEY=VALUE`.
     """
 
-    Settings: ClassVar[type[BaseModel]]
-
-    @property
-    def measure(self) -> str:
-        """See the class."""
-        ...
-
-    @property
-    def unit(self) -> str:
-        """See the class."""
-        ...
+    Settings: ClassVar[type[BaseModel]] = NoSettings
+    measure: str
+    unit: str
 
     @classmethod
-    def build(cls, settings: Any) -> Task:
+    def build(cls, settings: BaseModel) -> Task:
         """Make it from its own settings; nothing is loaded."""
-        ...
+        return cls(**settings.model_dump())
 
+    @abstractmethod
     def reward(
         self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
     ) -> Reward:
         """Return the reward for a set of classes; `also_fit` are names that are only met later."""
-        ...
 
+    @abstractmethod
     def encode(
         self, reward: Any, items: Sequence[Item], *, seed: int, variants: bool, progress: Progress | None = None
     ) -> Encoded:
@@ -78,13 +74,12 @@ class Task(Protocol):
             items: labelled pictures, the labels counting the reward's classes.
             seed: of whatever is drawn in making the units; the same one for the sealed parts of all runs.
             variants: whether several pictures are variants of one.
-            progress: told how many pictures are encoded.
+            progress: called with how many pictures are encoded.
 
         Raises:
             InputError: a picture cannot be read, or there are too few of them.
         """
-        ...
 
     def other_measures(self, clip: Clip, class_names: Sequence[str], store: FeatureStore) -> Mapping[str, Reward]:
-        """Return further rewards that the sealed test is told in, by their measure's name."""
-        ...
+        """Return further rewards that the sealed test is scored with, by their measure's name."""
+        return {}

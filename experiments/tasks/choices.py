@@ -8,6 +8,7 @@ The selection and test pictures of the examples are not opened here.
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,11 +58,8 @@ def steps(folder: Path, name: str) -> None:
         used = {item.group for item in planned.drawn.search}
         rest = [item for item in planned.data.train if item.group not in used]
         prepared = prepare(replace(planned, drawn=replace(planned.drawn, test=(), new_test=())), ui)
-        journal = Journal(folder / name / f"seed-{seed}")
-        try:
+        with closing(Journal(folder / name / f"seed-{seed}")) as journal:
             best = [step.best.template for step in search_in(prepared, journal, ui).result.steps]
-        finally:
-            journal.close()
         units = encode(planned, prepared.reward, rest, "rest", ui=ui, seed=seed).units
         scores = prepared.reward.score(best, units)
         each = ", ".join(f"{100 * score.value:.2f}" for score in scores)

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
-
-from ipo.experiments.tasks.base import Encoded
-from ipo.metrics.registry import NoSettings
+from ipo.experiments.tasks.base import Encoded, Task
 
 if TYPE_CHECKING:
     from ipo.experiments.data import Item
     from ipo.metrics.clip import Clip
     from ipo.metrics.features import FeatureStore, Progress
-    from ipo.metrics.reward import ClipReward, Reward
+    from ipo.metrics.reward import ClipReward
 
 
-class Classification:
+class Classification(Task):
     """Scores templates with `ClipReward`."""
 
-    Settings: ClassVar[type[BaseModel]] = NoSettings
     measure = "accuracy"
     unit = "pictures"
-
-    @classmethod
-    def build(cls, settings: NoSettings) -> Classification:
-        """See `Task`."""
-        return cls()
 
     def reward(
         self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
@@ -45,10 +36,6 @@ class Classification:
         groups = [item.group for item in items]
         units = reward.encode(pictures, [item.label for item in items], groups, progress)
         return Encoded(units, pictures, items, units.labels, clusters(items, variants))
-
-    def other_measures(self, clip: Clip, class_names: Sequence[str], store: FeatureStore) -> Mapping[str, Reward]:
-        """There are none."""
-        return {}
 
 
 def clusters(items: Sequence[Item], variants: bool) -> list[str]:

@@ -7,11 +7,11 @@ must make similarities comparable from picture to picture.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from ipo.experiments.tasks.base import Encoded
+from ipo.experiments.tasks.base import Encoded, Task
 
 if TYPE_CHECKING:
     from ipo.experiments.data import Item
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ipo.metrics.reward import Reward
 
 ALSO = 5
-"""The sealed test is told in recall@5 as well."""
+"""The sealed test is scored with recall@5 as well."""
 
 
 class RetrievalSettings(BaseModel, extra="forbid", frozen=True):
@@ -30,24 +30,15 @@ class RetrievalSettings(BaseModel, extra="forbid", frozen=True):
     k: int = Field(1, ge=1, description="how many of the first pictures count")
 
 
-class Retrieval:
+class Retrieval(Task):
     """Scores templates with `RetrievalReward`, the class names as captions."""
 
-    Settings: ClassVar[type[BaseModel]] = RetrievalSettings
+    Settings = RetrievalSettings
     unit = "queries"
 
     def __init__(self, k: int = 1) -> None:
         self.k = k
-
-    @classmethod
-    def build(cls, settings: RetrievalSettings) -> Retrieval:
-        """See `Task`."""
-        return cls(settings.k)
-
-    @property
-    def measure(self) -> str:
-        """See `Task`."""
-        return f"recall@{self.k}"
+        self.measure = f"recall@{k}"
 
     def reward(
         self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
@@ -64,8 +55,7 @@ class Retrieval:
         import dspy
 
         names = reward.class_names
-        examples = [dspy.Example(image=item.picture, caption=names[item.label]) for item in items]
-        units = reward.examples(examples)
+        units = reward.examples([dspy.Example(image=item.picture, caption=names[item.label]) for item in items])
         return Encoded(units, [item.picture for item in items], (), None, units.groups)
 
     def other_measures(self, clip: Clip, class_names: Sequence[str], store: FeatureStore) -> Mapping[str, Reward]:

@@ -6,18 +6,17 @@ that ship with us is in docs/other-tasks.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from ipo.experiments.tasks.base import Encoded
+from ipo.experiments.tasks.base import Encoded, Task
 
 if TYPE_CHECKING:
     from ipo.experiments.data import Item
     from ipo.metrics.clip import Clip
     from ipo.metrics.features import FeatureStore, Progress
-    from ipo.metrics.reward import Reward
     from ipo.metrics.segmentation import SegmentationReward
 
 
@@ -27,20 +26,15 @@ class SegmentationSettings(BaseModel, extra="forbid", frozen=True):
     window: int = Field(48, ge=8, le=96, description="side of the windows in pixels; a scene has 96")
 
 
-class Segmentation:
+class Segmentation(Task):
     """Scores templates with `SegmentationReward` on composed scenes."""
 
-    Settings: ClassVar[type[BaseModel]] = SegmentationSettings
+    Settings = SegmentationSettings
     measure = "mean IoU"
     unit = "scenes"
 
     def __init__(self, window: int = 48) -> None:
         self.window = window
-
-    @classmethod
-    def build(cls, settings: SegmentationSettings) -> Segmentation:
-        """See `Task`."""
-        return cls(settings.window)
 
     def reward(
         self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
@@ -64,10 +58,6 @@ class Segmentation:
             )
         units = reward.examples(scenes)
         return Encoded(units, [scene.image for scene in scenes], (), None, units.groups)
-
-    def other_measures(self, clip: Clip, class_names: Sequence[str], store: FeatureStore) -> Mapping[str, Reward]:
-        """There are none."""
-        return {}
 
 
 if __name__ == "__main__":
