@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -77,7 +77,7 @@ def analyse(
     """Explain a template.
 
     What words do is measured on selection units only: looking at some fifty more templates on the sealed ones would
-    open them fifty times. Everything else retells the two scores that the sealed units already have.
+    open them fifty times. Everything else comes from the two scores that the sealed units already have.
 
     Args:
         parts: by name: `selection`, `test` and, with base and new classes, `new`; others are not looked at.
@@ -115,13 +115,11 @@ def _labelled(part: Compared) -> Labelled | None:
 def class_rows(name: Sealed, part: Labelled) -> list[ClassGain]:
     """Return the value of each class that has pictures before and after, and how its mean loss changed."""
     rows = []
-    for label, class_name in enumerate(part.class_names):
+    for label in np.unique(part.labels):
         own = part.labels == label
-        if not own.any():
-            continue
         initial, optimised = (float(score.hits[own].mean()) for score in (part.initial, part.optimised))
         row = ClassGain(
-            name=class_name,
+            name=part.class_names[label],
             part=name,
             n=int(own.sum()),
             initial=rounded(initial),
@@ -158,28 +156,22 @@ def flips(parts: Sequence[Labelled]) -> Flips:
     """Return pictures that were wrong and are right now (gained), and the other way round (lost)."""
     gained = [(p, int(i)) for p in parts for i in np.flatnonzero(p.right(p.optimised) & ~p.right(p.initial))]
     lost = [(p, int(i)) for p in parts for i in np.flatnonzero(p.right(p.initial) & ~p.right(p.optimised))]
-    return Flips(
-        gained=tuple(_flip(part, i) for part, i in _spread(gained)),
-        lost=tuple(_flip(part, i) for part, i in _spread(lost)),
-        gained_total=len(gained),
-        lost_total=len(lost),
-    )
+    return Flips(gained=_shown(gained), lost=_shown(lost), gained_total=len(gained), lost_total=len(lost))
 
 
-def _spread(flipped: Sequence[tuple[Labelled, int]]) -> list[tuple[Labelled, int]]:
+def _shown(flipped: Sequence[tuple[Labelled, int]]) -> tuple[Flip, ...]:
     """Choose few of many: one a class as far as that goes, and then evenly over the classes."""
     seen: Counter[str] = Counter()
-    turns: dict[int, list[tuple[Labelled, int]]] = {}
+    turns: defaultdict[int, list[tuple[Labelled, int]]] = defaultdict(list)
     for part, i in flipped:
         name = part.class_names[part.items[i].label]
-        turns.setdefault(seen[name], []).append((part, i))
+        turns[seen[name]].append((part, i))
         seen[name] += 1
     chosen: list[tuple[Labelled, int]] = []
-    for turn in sorted(turns):
-        candidates = turns[turn]
+    for candidates in turns.values():  # which are in order: a class's second flip comes after its first
         room = min(MOST_FLIPS - len(chosen), len(candidates))
         chosen += [candidates[j * len(candidates) // room] for j in range(room)]
-    return chosen
+    return tuple(_flip(part, i) for part, i in chosen)
 
 
 def _flip(part: Labelled, i: int) -> Flip:

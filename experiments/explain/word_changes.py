@@ -8,7 +8,7 @@ trees would not allow.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,8 +53,8 @@ class Change:
     kind: Literal["remove", "placebo", "move"]
     span: Span
     text: str
-    templates: tuple[str, ...]
-    details: tuple[str, ...]
+    templates: Sequence[str]
+    details: Sequence[str]
 
 
 def changes(template: str, tokens: Callable[[str], int]) -> list[Change]:
@@ -67,11 +67,11 @@ def changes(template: str, tokens: Callable[[str], int]) -> list[Change]:
         template: a valid template.
         tokens: how many tokens a word has, so that a placebo keeps the length and the places of all other words.
     """
-    words = _words(template)
+    words = [match.span() for match in _WORD.finditer(template)]
     phrases = [span for span in _phrases(template, words) if span not in words]
     moves = _moves(template, words)
     removals = [*words, *phrases][: MOST_TEMPLATES - len(moves)]
-    found = [_change("remove", template, span, [_without(template, span)], [""]) for span in removals]
+    found = [Change("remove", span, template[slice(*span)], [_without(template, span)], [""]) for span in removals]
     replaceable = [span for span in words if SLOT not in template[slice(*span)]]
     wordings = min(PLACEBOS, (MOST_TEMPLATES - len(found) - len(moves)) // max(1, len(replaceable)))
     if wordings:
@@ -93,16 +93,6 @@ def tidy(text: str) -> str:
         text = _REPEATED.sub("", _EMPTY_PAIR.sub("", text))
         text = text.lstrip(" ,;:.!?…–—-").rstrip(" ,;:–—-")
     return text
-
-
-def _change(
-    kind: Literal["remove", "placebo", "move"], template: str, span: Span, templates: list[str], details: list[str]
-) -> Change:
-    return Change(kind, span, template[slice(*span)], tuple(templates), tuple(details))
-
-
-def _words(template: str) -> list[Span]:
-    return [match.span() for match in _WORD.finditer(template)]
 
 
 def _phrases(template: str, words: list[Span]) -> list[Span]:
@@ -139,7 +129,7 @@ def _placebo(template: str, span: Span, tokens: Callable[[str], int], wordings: 
     length = max(1, tokens(word))
     details = [" ".join(neutral[(k + i) % len(neutral)] for i in range(length)) for k in range(wordings)]
     templates = [template[: span[0]] + detail + template[span[1] :] for detail in details]
-    return _change("placebo", template, span, templates, details)
+    return Change("placebo", span, word, templates, details)
 
 
 def _moves(template: str, words: list[Span]) -> list[Change]:
@@ -159,6 +149,4 @@ def _moves(template: str, words: list[Span]) -> list[Change]:
     # Where it stands there already, a comma beside it must not go either: that would be another change.
     first = f"{slot} {rest}{ending}" if start > words[0][0] else template
     last = f"{rest} {slot}{ending}" if end < words[-1][1] else template
-    return [
-        _change("move", template, (start, end), [tidy(to)], [where]) for to, where in ((first, "first"), (last, "last"))
-    ]
+    return [Change("move", (start, end), slot, [tidy(to)], [where]) for to, where in ((first, "first"), (last, "last"))]

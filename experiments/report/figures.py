@@ -17,9 +17,9 @@ from typing import Any
 
 from ipo.experiments.report.formatting import capital
 from ipo.experiments.report.gather import Run
-from ipo.experiments.report.search import Candidate, SearchRecord
+from ipo.experiments.report.search import SearchRecord
 from ipo.experiments.run.files import write_bytes
-from ipo.experiments.run.result import CLASSIFICATION, RewardNames
+from ipo.experiments.run.result import CLASSIFICATION, Gain, RewardNames
 
 Drawing = Callable[[Any, "Theme"], None]
 
@@ -57,12 +57,12 @@ class Plot:
 def search_plot(run: Run) -> Plot:
     """Draw value and loss of every candidate by step, the best so far, and the initial template."""
     search, reward = run.search, run.result.reward
-    bests = _bests(search)
+    best = search.steps[-1].best if search.steps else search.initial
     alt = (
         f"{capital(reward.measure)} and loss of {sum(len(step.candidates) for step in search.steps)} templates on "
         f"{search.n} search {reward.unit} over {len(search.steps)} steps. "
         f"The initial template has {100 * search.initial.value:.1f} percent, the best one "
-        f"{100 * bests[-1].value:.1f} percent. The table of all templates below has every value."
+        f"{100 * best.value:.1f} percent. The table of all templates below has every value."
     )
     return _plot(lambda figure, theme: _search(figure, theme, search, reward), 8.0, 5.4, alt)
 
@@ -73,34 +73,24 @@ def save_search_png(search: SearchRecord, file: Path, reward: RewardNames = CLAS
     Raises:
         InputError: the disk is full or the folder cannot be written.
     """
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    with rc_context(_style(LIGHT)), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # boxes stand for what the font does not have
-        figure = Figure(figsize=(9.0, 6.0), layout="constrained")
-        FigureCanvasAgg(figure)
-        _search(figure, LIGHT, search, reward)
+    def draw(figure: Any, theme: Theme) -> None:
+        _search(figure, theme, search, reward)
         shown = search.chosen if len(search.chosen) <= 90 else search.chosen[:89] + "…"
         title = figure.axes[0].set_title(f"selected: {shown}", fontsize=10, loc="left")
         title.set_parse_math(False)  # a template is text: its dollar signs are no formula
         figure.axes[1].set_xlabel(f"step, on {search.n} search {reward.unit}")
-        written = io.BytesIO()
-        figure.savefig(written, format="png", dpi=130)
-    write_bytes(file, written.getvalue())
 
-
-def _bests(search: SearchRecord) -> list[Candidate]:
-    """The best so far, from the initial template on."""
-    return [search.initial, *(step.best for step in search.steps)]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # boxes stand for what the font does not have
+        write_bytes(file, _drawn(draw, 9.0, 6.0, LIGHT, format="png", dpi=130))
 
 
 def _search(figure: Any, theme: Theme, search: SearchRecord, reward: RewardNames) -> None:
     from matplotlib.ticker import MaxNLocator
 
     found = [(step.number, candidate) for step in search.steps for candidate in step.candidates]
-    bests = _bests(search)
+    bests = [search.initial, *(step.best for step in search.steps)]
     chosen = [(step, candidate) for step, candidate in found if candidate.chosen]
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     for axes, value, factor in ((above, "value", 100), (below, "loss", 1)):
@@ -150,29 +140,28 @@ def optimism_plot(run: Run) -> Plot:
     """Draw the gain with its interval on search, selection and test pictures, in the order in which they are opened."""
     parts = [(name, run.result.scores[name]) for name in TITLES if name in run.result.scores]
     labels = [f"{TITLES[name]}\n(n = {score.optimised.n:,})" for name, score in parts]
-    gains = [(score.difference.mean, score.difference.ci95) for _, score in parts]
+    gains = [score.difference for _, score in parts]
     alt = "Gain in percentage points with 95 percent intervals. " + " ".join(
-        f"{TITLES[name]}: {100 * mean:+.1f} [{100 * ends[0]:+.1f}, {100 * ends[1]:+.1f}]."
-        for (name, _), (mean, ends) in zip(parts, gains, strict=True)
+        f"{TITLES[name]}: {100 * gain.mean:+.1f} [{100 * gain.ci95[0]:+.1f}, {100 * gain.ci95[1]:+.1f}]."
+        for (name, _), gain in zip(parts, gains, strict=True)
     )
     return _plot(lambda figure, theme: _gains(figure, theme, labels, gains), 8.0, 0.7 + 0.62 * len(parts), alt)
 
 
 def comparison_plot(runs: Sequence[Run]) -> Plot:
     """Draw the gain on the sealed test of several runs, numbered as in the table."""
-    gains = [(run.result.scores["test"].difference.mean, run.result.scores["test"].difference.ci95) for run in runs]
+    gains = [run.result.scores["test"].difference for run in runs]
     labels = [str(i) for i in range(1, len(runs) + 1)]
     alt = f"Gain on the sealed test with 95 percent intervals for {len(runs)} runs; the table has every value."
     return _plot(lambda figure, theme: _gains(figure, theme, labels, gains), 8.0, 0.8 + 0.34 * len(runs), alt)
 
 
-def _gains(
-    figure: Any, theme: Theme, labels: Sequence[str], gains: Sequence[tuple[float, tuple[float, float]]]
-) -> None:
+def _gains(figure: Any, theme: Theme, labels: Sequence[str], gains: Sequence[Gain]) -> None:
     axes = figure.subplots()
-    for i, (mean, (low, high)) in enumerate(gains):
-        axes.plot([100 * low, 100 * high], [i, i], color=theme.candidate, linewidth=2.4, solid_capstyle="butt")
-        axes.scatter([100 * mean], [i], s=44, color=theme.chosen, zorder=3)
+    for i, gain in enumerate(gains):
+        ends = [100 * end for end in gain.ci95]
+        axes.plot(ends, [i, i], color=theme.candidate, linewidth=2.4, solid_capstyle="butt")
+        axes.scatter([100 * gain.mean], [i], s=44, color=theme.chosen, zorder=3)
     axes.axvline(0, color=theme.faint, linestyle="--", linewidth=1.2)
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.5, -0.5)
@@ -185,22 +174,18 @@ def _plot(draw: Drawing, width: float, height: float, alt: str) -> Plot:
 
 
 def _svg(draw: Drawing, width: float, height: float, theme: Theme) -> str:
-    """Return the plot as a data address; the same run gives the same bytes."""
+    """Return the plot as a data address."""
+    plain = {"Date": None, "Creator": None}
+    content = _drawn(draw, width, height, theme, format="svg", transparent=True, metadata=plain)
+    return "data:image/svg+xml;base64," + base64.b64encode(content).decode()
+
+
+def _drawn(draw: Drawing, width: float, height: float, theme: Theme, **file: Any) -> bytes:
+    """Return a plot as the content of a file; the same run gives the same bytes."""
     from matplotlib import rc_context
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    with rc_context(_style(theme)):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasSVG(figure)
-        draw(figure, theme)
-        written = io.BytesIO()
-        figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(written.getvalue()).decode()
-
-
-def _style(theme: Theme) -> dict[str, Any]:
-    return {
+    style = {
         "svg.fonttype": "none",
         "svg.hashsalt": "report",
         "font.family": ["sans-serif"],
@@ -217,3 +202,9 @@ def _style(theme: Theme) -> dict[str, Any]:
         "ytick.color": theme.text,
         "legend.frameon": False,
     }
+    written = io.BytesIO()
+    with rc_context(style):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        draw(figure, theme)
+        figure.savefig(written, **file)
+    return written.getvalue()

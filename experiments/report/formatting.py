@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Callable
 from typing import Any
 
 from markupsafe import Markup
@@ -68,18 +69,14 @@ def percents(ends: tuple[float, float]) -> str:
     return f"[{number(100 * ends[0], 1)}, {number(100 * ends[1], 1)}]"
 
 
-def interval(ends: tuple[float, float] | None) -> str:
-    """Format the interval of a difference of values."""
-    if ends is None:
-        return "not bounded"
-    return f"[{points(ends[0])}, {points(ends[1])}]"
+def interval(ends: tuple[float, float] | None, shown: Callable[[float], str] = points) -> str:
+    """Format the interval of a difference, of values unless `shown` formats another number."""
+    return "not bounded" if ends is None else f"[{shown(ends[0])}, {shown(ends[1])}]"
 
 
 def nats_interval(ends: tuple[float, float] | None) -> str:
     """Format the interval of a difference of losses."""
-    if ends is None:
-        return "not bounded"
-    return f"[{nats_change(ends[0])}, {nats_change(ends[1])}]"
+    return interval(ends, nats_change)
 
 
 def unbroken(text: str) -> str:

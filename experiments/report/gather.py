@@ -28,7 +28,7 @@ class Program(BaseModel):
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run, as its directory tells it.
+    """A finished run, as its directory records it.
 
     Attributes:
         folder: the run directory, as it was given.

@@ -16,6 +16,8 @@ from typing import Any
 from ipo.experiments.report import figures, formatting
 from ipo.experiments.report.gather import Run, read_run
 from ipo.experiments.report.words import edits, layers
+from ipo.experiments.run.files import write_text
+from ipo.experiments.run.live_view import money
 from ipo.experiments.run.result import RewardNames, verdict
 
 FILE_NAME = "report.html"
@@ -31,8 +33,6 @@ def write_report(folder: Path) -> Path:
     Raises:
         InputError: see `read_run`; or the folder cannot be written.
     """
-    from ipo.experiments.run.files import write_text
-
     file = folder / FILE_NAME
     write_text(file, run_page(read_run(folder)))
     return file
@@ -40,6 +40,7 @@ def write_report(folder: Path) -> Path:
 
 def run_page(run: Run) -> str:
     """Return the page of one run."""
+    words = run.analysis.words if run.analysis else None
     return _render(
         "run.html.j2",
         run=run,
@@ -48,9 +49,7 @@ def run_page(run: Run) -> str:
         verdict=verdict(run.result),
         search_plot=figures.search_plot(run),
         optimism_plot=None if run.kept_initial else figures.optimism_plot(run),
-        layers=layers(run.analysis.words.template, run.analysis.words.changes)
-        if run.analysis and run.analysis.words
-        else [],
+        layers=layers(words.template, words.changes) if words else [],
     )
 
 
@@ -101,8 +100,6 @@ def _environment() -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    from ipo.experiments.run.live_view import money
-
     environment = Environment(
         loader=FileSystemLoader(_HERE),
         autoescape=True,
@@ -111,7 +108,7 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for filter_ in (
+    filters = (
         formatting.capital,
         formatting.percent,
         formatting.percents,
@@ -124,8 +121,8 @@ def _environment() -> Any:
         formatting.unbroken,
         formatting.duration,
         money,
-    ):
-        environment.filters[filter_.__name__] = filter_
+    )
+    environment.filters.update({one.__name__: one for one in filters})
     environment.filters["own_style"] = Markup  # for our own style sheet alone, whose hash is in the policy
     environment.globals.update(edits=edits, part_titles=figures.TITLES)
     return environment

@@ -1,4 +1,4 @@
-"""A search as its journal tells it: what was shown, asked, answered, scored and refused in every step."""
+"""A search as its journal records it: what was shown, asked, answered, scored and refused in every step."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ShownRow:
 
 @dataclass(frozen=True)
 class Message:
-    """One message of a request: who speaks, and what."""
+    """One message of a request: its role and its text."""
 
     role: str
     text: str
@@ -70,8 +70,8 @@ class StepRecord:
     best: Candidate
     questions: list[Question] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
-    candidates: list[Candidate] = field(default_factory=list)
     rejected: list[dict[str, str]] = field(default_factory=list)
+    candidates: list[Candidate] = field(default_factory=list)
 
 
 @dataclass
@@ -83,7 +83,7 @@ class SearchRecord:
         chosen: the template that was selected.
         steps: in order.
         finalists: what was scored on the `finalists_n` selection units, the initial template first.
-        descriptions, undescribed: what was said of the pictures; which could not be described and why.
+        descriptions, undescribed: of the pictures; which could not be described and why.
         describing: what the describer was asked.
         unfinished: questions whose answers were never scored, because the search was stopped.
     """
@@ -111,7 +111,11 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
         KeyError: an event lacks what it should hold.
     """
     searched = {event["step"]: event for event in events if event["type"] == "scores" and event["kind"] == "search"}
-    shown = {event["step"]: [_shown(row) for row in event["rows"]] for event in events if event["type"] == "shown"}
+    shown = {
+        event["step"]: [ShownRow(row["template"], row["value"], row["loss"]) for row in event["rows"]]
+        for event in events
+        if event["type"] == "shown"
+    }
     first = searched[-1]["scores"][0]
     search = SearchRecord(_candidate(first, False, chosen), first["n"], chosen)
     best = search.initial
@@ -135,15 +139,14 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
         elif kind == "scores" and event["step"] >= 0 and event["step"] not in done:
             number = event["step"]
             done.add(number)
-            step = StepRecord(number + 1, shown.get(number), *_looked(events, number), best)
+            looked = _looked(events, number)
+            step = StepRecord(number + 1, shown.get(number), *looked, best, questions, errors, event["rejected"])
+            questions, errors = [], []
             for score in searched[number]["scores"]:
                 better = (score["accuracy"], -score["loss"]) > (best.value, -best.loss)
                 step.candidates.append(_candidate(score, better, chosen))
                 best = step.candidates[-1] if better else best
             step.best = best
-            step.questions, questions = questions, []
-            step.errors, errors = errors, []
-            step.rejected = event["rejected"]
             search.steps.append(step)
     search.unfinished = questions
     return search
@@ -151,10 +154,6 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
 
 def _candidate(score: dict[str, Any], better: bool, chosen: str) -> Candidate:
     return Candidate(score["template"], score["accuracy"], score["loss"], better, score["template"] == chosen)
-
-
-def _shown(row: dict[str, Any]) -> ShownRow:
-    return ShownRow(row["template"], row["value"], row["loss"])
 
 
 def _looked(events: Sequence[Event], step: int) -> tuple[int, list[Candidate]]:

@@ -60,11 +60,9 @@ def layers(template: str, changes: Sequence[WordChange]) -> list[list[Piece]]:
     lines: list[list[tuple[int, int, WordChange]]] = []
     for span in sorted(spans, key=lambda span: (span[1] - span[0], span[0])):
         free = (line for line in lines if all(span[1] <= other[0] or other[1] <= span[0] for other in line))
-        line = next(free, None)
-        if line is None:
-            lines.append([span])
-        else:
-            line.append(span)
+        if (line := next(free, None)) is None:
+            lines.append(line := [])
+        line.append(span)
     return [_pieces(template, sorted(line, key=lambda span: span[0])) for line in lines]
 
 
