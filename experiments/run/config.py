@@ -84,7 +84,7 @@ class RunConfig(SearchSettings, JobSettings):
 
     @model_validator(mode="after")
     def _has_a_language_model(self) -> RunConfig:
-        if self.lm == "none" and STRATEGIES.find(self.strategy["name"]).needs_lm:
+        if self.lm == "none" and self.needs_lm:
             without = ", ".join(name for name in STRATEGIES if not STRATEGIES.find(name).needs_lm)
             raise InputError(
                 f"the strategy {self.strategy['name']!r} asks a language model and lm=none names none; name one with "
@@ -95,7 +95,7 @@ class RunConfig(SearchSettings, JobSettings):
     @property
     def search(self) -> SearchSettings:
         """The settings of the search alone."""
-        return SearchSettings(**{name: getattr(self, name) for name in SearchSettings.model_fields})
+        return SearchSettings(**self.model_dump(include=set(SearchSettings.model_fields)))
 
     @property
     def needs_lm(self) -> bool:
@@ -113,7 +113,7 @@ class RunConfig(SearchSettings, JobSettings):
 
 
 class Setting(NamedTuple):
-    """A setting as help and reference tell it."""
+    """A setting as help and reference show it."""
 
     name: str
     default: Any
@@ -167,7 +167,7 @@ def load_config(file: Path | None, words: Sequence[str] = (), **flags: Any) -> R
     """
     values = read_yaml(file) if file else {}
     given = {**read_words(words), **{key: value for key, value in flags.items() if value is not None}}
-    # What a run directory holds was written by us: nobody needs to be told how it is written now.
+    # The file in a run directory was written by us: nobody needs a note on how its keys are called now.
     ours = file is not None and file.name == CONFIG_FILE and file.with_name("journal.jsonl").exists()
     where = str(file) if file else "the command line"
     return build(overlaid(nested(values, note=not ours), nested(given)), where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ipo.experiments.run.plan import Plan
@@ -53,9 +54,7 @@ def _describer(planned: Plan) -> dict[str, Any] | None:
 def _forecast(backend: Backend, asked: Forecast) -> dict[str, Any]:
     return {
         "name": backend.model,
-        "calls": asked.calls,
-        "tokens_in": asked.tokens_in,
-        "tokens_out": asked.tokens_out,
+        **asdict(asked),
         "usd": backend.price(asked.tokens_in, asked.tokens_out),
         "seconds": round(asked.calls * (LOCAL_SECONDS if backend.small else REMOTE_SECONDS)),
     }

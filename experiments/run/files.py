@@ -67,7 +67,12 @@ def read_model(
     Raises:
         InputError: the file cannot be read, is no JSON, or is not of this form.
     """
-    content = _json(file, fix)
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror}; start a new run.") from error
+    except ValueError as error:
+        raise InputError(f"{file} is not valid JSON ({error}); {fix}.") from error
     try:
         while migrations and isinstance(content, dict) and content.get("schema") in migrations:
             content = migrations[content["schema"]](content)
@@ -81,15 +86,6 @@ def read_model(
     except (AttributeError, TypeError) as error:
         wrong = str(error)
     raise InputError(f"{file} is not of the form that this version reads ({wrong}); {fix}.")
-
-
-def _json(file: Path, fix: str) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror}; start a new run.") from error
-    except ValueError as error:
-        raise InputError(f"{file} is not valid JSON ({error}); {fix}.") from error
 
 
 def check_writable(folder: Path) -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -23,7 +23,7 @@ from ipo.programs.lm.ledger import Ledger
 from ipo.programs.search import Step
 
 RECENT = 8
-"""Steps that the time left is reckoned from; the first steps of a resumed run are read back and take no time."""
+"""Steps that the time left is estimated from; the first steps of a resumed run are read back and take no time."""
 
 
 def money(usd: float | None) -> str:
@@ -49,13 +49,16 @@ class Ui:
         self._started = 0.0
         self._ends: deque[float] = deque(maxlen=RECENT + 1)
         self._scored = 0
-        self.read: set[str] = set()
-        """The parts whose pictures were all read: that is said once, although a part may be asked for again."""
+        self._read: set[str] = set()
         self._initial: ScoredTemplate | None = None
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
         self._rows: list[tuple[str, Text]] = []
-        self._view: Live | None = None
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("step {task.completed}/{task.total}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+        )
 
     # Templates are untrusted text: they go to rich as `Text`, in which neither markup nor :emoji: codes mean anything.
 
@@ -68,9 +71,22 @@ class Ui:
         """Show one line even when quiet."""
         self.console.print(Text(text, style="yellow"), soft_wrap=True)
 
-    def pictures(self, what: str) -> Pictures:
-        """Return a progress callback for reading pictures."""
-        return Pictures(self, what)
+    def pictures(self, what: str) -> Callable[[int, int], None]:
+        """Return a callback for the number of pictures encoded, of how many: a line at the end and every ten seconds.
+
+        A part that was read to its end is not announced again.
+        """
+        spoke = time.monotonic()
+
+        def progress(done: int, total: int) -> None:
+            nonlocal spoke
+            if what not in self._read and (done == total or time.monotonic() - spoke > 10):
+                self.say(f"{what}: {done:,} of {total:,} pictures encoded")
+                spoke = time.monotonic()
+            if done == total:
+                self._read.add(what)
+
+        return progress
 
     @contextmanager
     def search(self, ledger: Ledger) -> Iterator[None]:
@@ -80,15 +96,8 @@ class Ui:
         if not self._live:
             yield
             return
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("step {task.completed}/{task.total}"),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
-        )
-        self._task = self._progress.add_task("search", total=self._steps, left="")
-        with Live(self._render(), console=self.console, refresh_per_second=4) as self._view:
+        self._progress.add_task("search", total=self._steps, left="")
+        with Live(get_renderable=self._render, console=self.console, refresh_per_second=4):
             yield
 
     def step(self, step: Step) -> None:
@@ -101,15 +110,14 @@ class Ui:
             self._initial = step.best
         if done:
             self._scored += len(step.scored)
-        if self._view is not None and self._progress is not None and self._task is not None:
-            self._progress.update(self._task, completed=done, left=self._left(done))
+        if self._live:
+            self._progress.update(self._progress.task_ids[0], completed=done, left=self._left(done))
             self._rows = self._best(step)
             if done:
                 self._rows += [
                     ("tried", Text(", ".join(self._counts(step)))),
                     ("spent", Text(", ".join(self._spending()))),
                 ]
-            self._view.update(self._render())
         elif not done:
             self.say(
                 f"step 0/{self._steps}: initial template\n"
@@ -159,7 +167,6 @@ class Ui:
         return f"{_clock(pace * (self._steps - done))} left"
 
     def _render(self) -> Group:
-        assert self._progress is not None
         table = Table.grid(padding=(0, 2))
         for name, text in self._rows:
             table.add_row(Text(f"  {name}", style="dim"), text)
@@ -179,25 +186,6 @@ def showing_warnings(ui: Ui) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.propagate = True
-
-
-class Pictures:
-    """Progress over pictures: a line at the start and, when it takes long, now and then."""
-
-    def __init__(self, ui: Ui, what: str) -> None:
-        self._ui = ui
-        self._what = what
-        self._spoke = time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        """Note that `done` of `total` pictures are encoded."""
-        if self._what in self._ui.read:
-            return
-        if done == total:
-            self._ui.read.add(self._what)
-        if done == total or time.monotonic() - self._spoke > 10:
-            self._ui.say(f"{self._what}: {done:,} of {total:,} pictures encoded")
-            self._spoke = time.monotonic()
 
 
 def _between(interval: Interval) -> str:

@@ -1,11 +1,12 @@
 """One job, from a plan to a run directory: prepare, search, evaluate once on the sealed pictures, publish.
 
-Cells of a grid use `prepare` and `search_in` alone: what they are evaluated on is their protocol's to say.
+Cells of a grid use `prepare` and `search_in` alone: their protocol says what they are evaluated on.
 """
 
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,8 +54,7 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -
         return before
     check_writable(folder)
     prepared = prepare(plan(config), ui)
-    journal = Journal(folder, started)
-    try:
+    with closing(Journal(folder, started)) as journal:
         if not resume and journal.events:  # another process was quicker between the first look and the lock
             raise taken
         with tracking(config, folder, ui) as tracker:
@@ -65,8 +65,6 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -
             ui.say("looking at what each word does")
             result = publish(prepared, searched, parts, others, journal, tracker)
         return Outcome(result, searched.result.stopped, folder)
-    finally:
-        journal.close()
 
 
 def _announce(prepared: Prepared, ui: Ui) -> None:

@@ -159,8 +159,8 @@ def _harmonic(scores: dict[PartName, Comparison]) -> Harmonic | None:
         return None
     test, new = scores["test"], scores["new"]
     return Harmonic(
-        initial=round(harmonic_mean(test.initial.value, new.initial.value), 6),
-        optimised=round(harmonic_mean(test.optimised.value, new.optimised.value), 6),
+        initial=harmonic_mean(test.initial.value, new.initial.value),
+        optimised=harmonic_mean(test.optimised.value, new.optimised.value),
     )
 
 
@@ -168,8 +168,5 @@ def _seconds(prepared: Prepared, searched: Searched, elapsed: float) -> dict[str
     waited = prepared.lm_seconds + sum(usage.seconds for usage in searched.ledger.roles.values())
     spent = {"lm": waited, **prepared.clip.seconds}
     total = max(elapsed, sum(spent.values()))
-    return {
-        "total": round(total, 1),
-        **{name: round(seconds, 1) for name, seconds in spent.items()},
-        "other": round(total - sum(spent.values()), 1),
-    }
+    parts = {"total": total, **spent, "other": total - sum(spent.values())}
+    return {name: round(seconds, 1) for name, seconds in parts.items()}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from ipo.experiments.run.files import Content, read_model, write_json
 from ipo.metrics.statistics import Difference, accuracy_interval, mean_interval, paired_difference
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 FILE_NAME = "result.json"
 PartName = Literal["search", "selection", "test", "new"]
-Ends = tuple[float, float]
+Rounded = Annotated[float, AfterValidator(lambda value: round(float(value), 6))]
+"""Six decimals: far below any interval, far above what differs between processors."""
+Ends = tuple[Rounded, Rounded]
 """The two ends of a 95 % interval."""
 Label = Annotated[str, Field(pattern=r"^[\w@ .,%/+()-]{1,40}$")]
 """A short name, which may stand in a plot as it is."""
@@ -30,8 +32,8 @@ Label = Annotated[str, Field(pattern=r"^[\w@ .,%/+()-]{1,40}$")]
 class Measured(Content):
     """One template on one set of n units; `value` is a fraction, the loss of a classification is in nats."""
 
-    value: float
-    loss: float
+    value: Rounded
+    loss: Rounded
     n: int
     ci95: Ends
 
@@ -39,9 +41,9 @@ class Measured(Content):
 class Gain(Content):
     """Optimised minus initial value on the same units; `test` is what p comes from."""
 
-    mean: float
+    mean: Rounded
     ci95: Ends
-    p: float
+    p: Rounded
     test: str
 
 
@@ -58,8 +60,8 @@ class Chosen(Content):
 
     how: str
     kept_initial: bool
-    gain: float
-    standard_error: float | None
+    gain: Rounded
+    standard_error: Rounded | None
 
 
 class Used(Content):
@@ -70,7 +72,7 @@ class Used(Content):
     cached: int
     tokens_in: int
     tokens_out: int
-    usd: float | None
+    usd: Rounded | None
 
 
 class LanguageModels(Content):
@@ -123,8 +125,8 @@ class StrategyUsed(Content):
 class Harmonic(Content):
     """Harmonic mean of the values on test and new classes."""
 
-    initial: float
-    optimised: float
+    initial: Rounded
+    optimised: Rounded
 
 
 class RunResult(Content):
@@ -209,9 +211,7 @@ def comparison(initial: Score, optimised: Score, groups: Sequence[str] | None) -
     found = paired(initial.hits, optimised.hits, groups)
     if initial.template == optimised.template:
         found = Difference(0.0, 0.0, 0.0, 1.0, "same template")  # nothing was measured, so nothing is uncertain
-    gain = Gain(
-        mean=_round(found.mean), ci95=(_round(found.low), _round(found.high)), p=_round(found.p), test=found.test
-    )
+    gain = Gain(mean=found.mean, ci95=(found.low, found.high), p=found.p, test=found.test)
     return Comparison(initial=_measured(initial, groups), optimised=_measured(optimised, groups), difference=gain)
 
 
@@ -235,32 +235,18 @@ def _measured(score: Score, groups: Sequence[str] | None) -> Measured:
         low, high = accuracy_interval(score.hits, groups)
     else:  # a mean of any numbers, yet a fraction itself
         low, high = (min(1.0, max(0.0, end)) for end in mean_interval(score.hits, groups))
-    return Measured(value=_round(score.value), loss=_round(score.loss), n=score.n, ci95=(_round(low), _round(high)))
-
-
-def _round(value: float) -> float:
-    """Keep six decimals: far below any interval, far above what differs between processors."""
-    return round(float(value), 6)
+    return Measured(value=score.value, loss=score.loss, n=score.n, ci95=(low, high))
 
 
 def chosen(choice: Choice) -> Chosen:
     """Return the `selection` entry."""
-    error = _round(choice.standard_error) if math.isfinite(choice.standard_error) else None
-    return Chosen(how=choice.how, kept_initial=choice.kept_initial, gain=_round(choice.gain), standard_error=error)
+    error = choice.standard_error if math.isfinite(choice.standard_error) else None
+    return Chosen(how=choice.how, kept_initial=choice.kept_initial, gain=choice.gain, standard_error=error)
 
 
 def used(usage: Usage | None) -> Used | None:
     """Return the `lm` entry of one role; None when the role was not used."""
-    if usage is None:
-        return None
-    return Used(
-        name=usage.name,
-        calls=usage.calls,
-        cached=usage.cached,
-        tokens_in=usage.tokens_in,
-        tokens_out=usage.tokens_out,
-        usd=None if usage.usd is None else _round(usage.usd),
-    )
+    return Used.model_validate(usage, from_attributes=True) if usage else None
 
 
 def verdict(result: RunResult) -> str:

@@ -44,7 +44,7 @@ class Tracker:
     """Logs a run; this one logs nothing."""
 
     def step(self, step: Step, ledger: Ledger) -> None:
-        """Log a finished step; the steps of earlier sessions come again when a run resumes."""
+        """Log a finished step; when a run resumes, its earlier steps come again."""
 
     def finish(self, result: RunResult, folder: Path) -> None:
         """Log what a run found; `folder` holds its `program.json` and, where there is one, `analysis.json`."""
