@@ -20,7 +20,7 @@ class Row:
         picture: read only when its pixels are needed.
         class_name: as spelled in the source.
         key: names the picture within the source, the same on every machine: a relative path, a row number.
-        part: None when the source does not say.
+        part: None when the source gives none.
         group: the base picture; None when the picture is its own.
     """
 
@@ -54,7 +54,7 @@ def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
     """Check the rows, cut what is not split (split.py has the rule) and build the data set.
 
     Raises:
-        InputError: no pictures, classes that cannot be told apart, a class or group that cannot be placed.
+        InputError: no pictures, class names that read the same, a class or group that fits no part.
     """
     where = source.where
     if not source.rows:
@@ -100,15 +100,15 @@ def labels_of(names: tuple[str, ...], where: str) -> dict[str, int]:
         )
     seen: dict[str, str] = {}
     for name in names:
-        said = " ".join(_tidy(name).replace("_", " ").split()).casefold()
-        if not said:
+        read = " ".join(_tidy(name).replace("_", " ").split()).casefold()
+        if not read:
             raise InputError(f"{where} has a class whose name {name!r} is blank; give it a name.")
-        if said in seen:
+        if read in seen:
             raise InputError(
-                f"{where} has two classes, {seen[said]!r} and {name!r}, that read the same in a prompt; "
+                f"{where} has two classes, {seen[read]!r} and {name!r}, that read the same in a prompt; "
                 "rename one or join them."
             )
-        seen[said] = name
+        seen[read] = name
     return {name: label for label, name in enumerate(names)}
 
 

@@ -89,11 +89,12 @@ class HuggingFace:
             raise NotChecked("transformers is not installed; pip install transformers") from error
         import torch
 
-        said = json.loads(place.read_text(encoding="utf-8"))
-        pipe = _pipeline(transformers, said["task"], said["model"], reference.program.clip.device)
-        names, template = said["candidate_labels"], said["hypothesis_template"]
+        written = json.loads(place.read_text(encoding="utf-8"))
+        ours = reference.program.clip
+        pipe = _pipeline(transformers, written["task"], written["model"], ours.device)
+        names, template = written["candidate_labels"], written["hypothesis_template"]
         some = reference.first(max(4, TEXTS // len(names)))
-        why = f"{said['model']} has other weights than {reference.program.clip.name}, or reads the template otherwise"
+        why = f"{written['model']} has other weights than {ours.name}, or reads the template differently"
         images = [picture.image() for picture in some.pictures]
         inputs = pipe.preprocess(images[0], candidate_labels=names, hypothesis_template=template)
         with torch.inference_mode():
@@ -104,7 +105,7 @@ class HuggingFace:
         place_of = {name: i for i, name in enumerate(names)}
         answers = pipe(images, candidate_labels=names, hypothesis_template=template)
         best = np.array([place_of[max(answer, key=lambda one: one["score"])["label"]] for answer in answers])
-        labels = some.same_labels(best, TIE, why="its picture transform is another one")
+        labels = some.same_labels(best, TIE, why="its picture transform differs")
         return f"with transformers {transformers.__version__}: {labels}, {embeddings}"
 
 

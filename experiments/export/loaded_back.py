@@ -51,7 +51,7 @@ def export(program: TemplateClassifier, target: Target, place: Path, pictures: S
     if not os.path.isdir(place.parent):  # noqa: PTH112
         raise InputError(f"there is no folder {place.parent} to write {place.name} in; make it, or name another --out.")
     if reason := target.refusal(program):
-        raise InputError(f"this program cannot be exported so: {reason}.")
+        raise InputError(f"this program cannot be exported in this form: {reason}.")
     beside = place.with_name(f".part-{os.getpid()}-{place.name}")
     try:
         target.write(program, beside)

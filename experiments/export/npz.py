@@ -48,12 +48,12 @@ class Npz:
         program = reference.program
         weighted = tuple(zip(read["templates"].tolist(), read["weights"].tolist(), strict=True))
         if (tuple(read["class_names"].tolist()), weighted) != (program.class_names, program.templates):
-            raise Differs("loaded back the class names or templates are not the same.")
+            raise Differs("after loading, the class names or templates are not the same.")
         embeddings = reference.same_classes(read["class_embeddings"])
         logits = read["logit_scale"] * (reference.features @ read["class_embeddings"].T) + read["logit_bias"]
         probabilities = softmax(logits, float(read["temperature"]))
         largest = float(np.abs(probabilities - reference.probabilities).max())
         if not largest <= 1e-4:
-            raise Differs(f"loaded back the probabilities differ by up to {largest:.1g}.")
+            raise Differs(f"after loading, the probabilities differ by up to {largest:.1g}.")
         labels = reference.same_labels(probabilities.argmax(axis=1))
         return f"with NumPy {np.__version__}: {labels}, {embeddings}"

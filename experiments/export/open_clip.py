@@ -105,7 +105,7 @@ class OpenClip:
         )
         loaded = load_file(place / MATRIX_FILE)[MATRIX]
         reference.same_classes(loaded.T.numpy())
-        said = reference.same_classes(built.T.float().cpu().numpy())
+        embeddings = reference.same_classes(built.T.float().cpu().numpy())
         for matrix in (loaded, built.float().cpu()):
             labels = reference.same_labels((reference.features @ matrix.numpy()).argmax(axis=1))
-        return f"with open_clip {open_clip.__version__}: {labels}, {said}"
+        return f"with open_clip {open_clip.__version__}: {labels}, {embeddings}"

@@ -35,5 +35,5 @@ class ProgramJson:
         again.load(str(place))
         probabilities = again.probabilities(reference.pictures)
         if not np.allclose(probabilities, reference.probabilities, atol=1e-5):
-            raise Differs("loaded back the probabilities are not the same.")
+            raise Differs("after loading, the probabilities are not the same.")
         return f"with DSPy: {reference.same_labels(probabilities.argmax(axis=1))}, probabilities equal"

@@ -98,10 +98,10 @@ class Reference:
         """
         ours = self.program.class_embeddings()
         if theirs.shape != ours.shape:
-            raise Differs(f"loaded back there are class embeddings {theirs.shape} where ours are {ours.shape}.")
+            raise Differs(f"after loading, the class embeddings have the shape {theirs.shape}, not {ours.shape}.")
         largest = float(np.abs(theirs - ours).max())
         if not largest <= TOLERANCE:  # nan differs too
-            raise Differs(f"loaded back the class embeddings differ by up to {largest:.1g}{why and f': {why}'}.")
+            raise Differs(f"after loading, the class embeddings differ by up to {largest:.1g}{why and f': {why}'}.")
         return f"class embeddings equal within {largest:.0e}"
 
     def same_labels(self, theirs: npt.NDArray[np.int64], tie: float = TIE, why: str = "") -> str:
@@ -111,7 +111,7 @@ class Reference:
         if len(wrong):
             name, label = self.pictures[wrong[0]].name, self.program.class_names[theirs[wrong[0]]]
             raise Differs(
-                f"loaded back {len(wrong)} of {len(theirs)} pictures get another label, such as {label!r} for {name}"
+                f"after loading, {len(wrong)} of {len(theirs)} pictures get another label, such as {label!r} for {name}"
                 f"{why and f': {why}'}."
             )
         return f"same label on {len(theirs)} of {len(theirs)} pictures"

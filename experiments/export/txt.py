@@ -29,7 +29,7 @@ class Txt:
         program = reference.program
         read = read_templates(place)
         if read != [template for template, _ in program.templates]:
-            raise Differs("read back the templates are not the same.")
+            raise Differs("after reading, the templates are not the same.")
         again = TemplateClassifier(program.clip, program.class_names, [(template, 1.0) for template in read])
         embeddings = reference.same_classes(again.class_embeddings())
         labels = (reference.features @ again.class_embeddings().T).argmax(axis=1)

@@ -48,7 +48,7 @@ def parse_split(file: Path) -> Split:
         content: Any = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(
-            f"{where} is missing; take it from {SPLITS}, because a split made anew would not be the official one."
+            f"{where} is missing; take it from {SPLITS}, because a new split would not be the official one."
         ) from error
     except OSError as error:
         raise InputError(f"cannot read {where}: {error.strerror}.") from error

@@ -31,7 +31,7 @@ def finish(entry: Registered, found: Found, task: str | None, name: str | None =
     """Check what was found against the registry and build the data set.
 
     Raises:
-        InputError: classes that cannot be told apart, or a class without pictures in a part.
+        InputError: class names that read the same, or a class without pictures in a part.
     """
     if not entry.twins:
         labels_of(found.class_names, found.where)

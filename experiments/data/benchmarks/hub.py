@@ -62,7 +62,7 @@ def load(entry: Registered, given: str, seed: int, task: str | None) -> DataSet:
 def _by_file_name(entry: Registered, splits: Mapping[str, Any], where: str) -> tuple[Found | None, str]:
     """Return the hub's pictures in the order and parts of the split file, or why that is impossible."""
     if entry.split_file is None:
-        return None, f"the lists that split {entry.title} are heeded in a local root only"
+        return None, f"the lists that split {entry.title} are used with a local root only"
     root = default_root()
     file = root / entry.folder / entry.split_file if root else None
     if file is None or not file.is_file():
@@ -157,6 +157,6 @@ def _wnids(table: Any, label: str, names: Mapping[str, str], where: str) -> list
     if labels and all(imagenet.WNID.fullmatch(str(value)) for value in labels):
         return [str(value) for value in labels]
     raise InputError(
-        f"{where} does not say its classes by WordNet id, in a column wnid or as labels, and {len(names)} names cannot "
-        "be matched to it; read the data set from a root in the CoOp layout."
+        f"{where} does not give its classes by WordNet id, in a column wnid or as labels, and {len(names)} names "
+        "cannot be matched to it; read the data set from a root in the CoOp layout."
     )

@@ -1,4 +1,4 @@
-"""Where the registered data sets lie: one root folder in the CoOp layout."""
+"""Where the registered data sets are: one root folder in the CoOp layout."""
 
 from __future__ import annotations
 

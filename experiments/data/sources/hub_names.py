@@ -1,6 +1,6 @@
 """Class names of copies on the Hugging Face hub, respelled as the benchmark has them.
 
-The published split files carry these spellings already, so a local root needs none of it.
+The published split files have these spellings already; a local root needs no respelling.
 """
 
 from __future__ import annotations

@@ -195,7 +195,7 @@ BAD: list[tuple[str, Callable[[Path], object], str]] = [
         "eurosat",
         lambda r: (r / "eurosat/split_zhou_EuroSAT.json").unlink(),
         r"EuroSAT.json is missing; take it from .*"
-        r"cross_modal_adaptation, folder splits \(MIT\), because a split made anew",
+        r"cross_modal_adaptation, folder splits \(MIT\), because a new split would",
     ),
     ("eurosat", _written("eurosat/split_zhou_EuroSAT.json", "{"), "split_zhou_EuroSAT.json is not JSON"),
     ("eurosat", _written("eurosat/split_zhou_EuroSAT.json", "[]"), "not an object with the lists train, val and test"),

@@ -137,7 +137,7 @@ def test_a_shifted_imagenet_is_matched_by_wordnet_id(root, tmp_path):
 def test_classes_that_cannot_be_matched(root, tmp_path, monkeypatch):
     features = {"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b", "c"])}
     write(tmp_path / "hub", "train", {"image": pictures(root, 3), "label": [0, 1, 2]}, features)
-    with pytest.raises(InputError, match=r"does not say its classes by WordNet id, .* and 4 names cannot be matched"):
+    with pytest.raises(InputError, match=r"does not give its classes by WordNet id, .* and 4 names cannot be matched"):
         load_data(f"imagenet_a:hf:{tmp_path / 'hub'}", seed=0)
     monkeypatch.delenv("IPO_DATA_ROOT")
     with pytest.raises(InputError, match=r"imagenet_a:hf needs CLIP's class names, from imagenet/classnames.txt below"):
