@@ -1,13 +1,12 @@
 """Draws training batches: which pictures, which operations, which captions.
 
-In a mixed batch the words for style and shift already tell most pictures apart, so
+In a mixed batch the words for style and shift already distinguish most pictures, so
 the CLIP learns those words but little about classes. In a batch that shares one
-domain only the class is left, seen through that domain: this is what makes a
-template that names the shift pay off.
+domain only the class is left, seen through that domain. So a template that names the
+shift pays off.
 """
 
 import random
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +15,7 @@ import numpy as np
 
 from ipo.experiments.embedded.operations import BACKGROUNDS, OPERATIONS, Image, render
 from tools.embedded.captions import compose
-from tools.embedded.drawings import Picture, Pixels, as_floats
+from tools.embedded.drawings import Picture, Pixels, as_floats, by_concept
 
 BATCH: Final = 128
 _EASY: Final = 0.3
@@ -48,9 +47,7 @@ class BatchMaker:
         self._looks = np.random.default_rng(seed)
         self._pictures = pictures
         self._pixels = pixels
-        self._by_concept: dict[str, list[int]] = defaultdict(list)
-        for row in rows:
-            self._by_concept[pictures[row].concept].append(row)
+        self._by_concept = by_concept(pictures, rows)
         self._concepts = sorted(self._by_concept)
         heavy = {p.concept for p in pictures if p.is_class}
         self._weights = [_CLASS_WEIGHT if c in heavy else 1.0 for c in self._concepts]

@@ -1,12 +1,12 @@
 """Measures the shipped model and writes ``model/README.md`` and ``model/card.json``."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from ipo.experiments.data.dataset import base_count
 from ipo.metrics.arrays import Floats
 from ipo.metrics.statistics import standard_error
 from tools.embedded.choose import probes, score
@@ -24,7 +24,7 @@ RENDERED_BY: Final = "8a2c5d8"
 
 
 def write(out: Path, chosen: int, logs: list[dict[str, Any]], pictures: list[Picture], split: Split) -> None:
-    """Measures what lies in ``out`` (files, not memory) and writes the card beside it.
+    """Measures the files in ``out`` and writes the card beside them.
 
     ``chosen`` is the seed that ships, ``logs`` has the last row of every seed that was trained.
     """
@@ -107,13 +107,11 @@ def _correlations(train: Part, few: Hits, many: Hits) -> dict[str, float]:
 
 def _base_to_new(shipped: Shipped, train: Part, test: Part, names: list[str], texts: Floats) -> dict[str, Any]:
     """Selected on base training pictures, reported on test, each among its own classes."""
-    half = math.ceil(len(shipped.classes) / 2)
-    base, new = range(half), range(half, len(shipped.classes))
+    n = len(shipped.classes)
+    base, new = range(base_count(n)), range(base_count(n), n)
     selected = int(hits(train, texts, base).mean(1).argmax())
     result: dict[str, Any] = {"template": names[selected]}
     for label, among in (("base", base), ("new", new)):
-        anchor_and_selected = hits(test, texts[[names.index(ANCHOR), selected]], among).mean(1)
-        result[label] = {
-            k: round(float(v), 4) for k, v in zip(("anchor", "selected"), anchor_and_selected, strict=True)
-        }
+        anchor, chosen = hits(test, texts[[names.index(ANCHOR), selected]], among).mean(1).tolist()
+        result[label] = {"anchor": round(anchor, 4), "selected": round(chosen, 4)}
     return result

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -15,8 +16,7 @@ from tools.embedded.train import make_tokenizer, probe, validation
 
 def score(row: dict[str, Any]) -> float:
     """Mean class accuracy on the validation pictures over all probes."""
-    values = [row[name] for name in probes(row)]
-    return float(sum(values) / len(values))
+    return fmean(row[name] for name in probes(row))
 
 
 def probes(row: dict[str, Any]) -> list[str]:
@@ -29,8 +29,8 @@ def choose(
 ) -> tuple[int, list[dict[str, Any]]]:
     """Exports the best of ``seeds`` that left a checkpoint in ``folder`` to ``out``.
 
-    Returns the exported seed and, of every seed that was trained, the last log row with its
-    validation accuracies measured anew from the checkpoint: logs may be of earlier domains.
+    Returns the exported seed and the last log row of every trained seed. Its validation accuracies
+    are measured again from the checkpoint: logs may be of earlier domains.
 
     Raises:
         FileNotFoundError: no seed was trained yet.

@@ -1,6 +1,8 @@
 """The drawings that every stage works on: one array of 64 px RGBA pictures and what is known of each."""
 
 import json
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,6 +28,14 @@ class Picture:
 def as_floats(pixels: Pixels) -> npt.NDArray[np.float32]:
     """The same picture or pictures as float32 in [0, 1]."""
     return np.divide(pixels, 255, dtype=np.float32)
+
+
+def by_concept(pictures: list[Picture], rows: Iterable[int]) -> dict[str, list[int]]:
+    """Concept -> those of ``rows``, indices into ``pictures``, that draw it."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for row in rows:
+        found[pictures[row].concept].append(row)
+    return found
 
 
 def save(path: Path, pictures: list[Picture], pixels: Pixels) -> None:

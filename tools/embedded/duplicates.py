@@ -4,14 +4,13 @@ Icon sets alias one drawing under two names and borrow from each other. Were suc
 twins split between CLIP training and test, the test would measure memory.
 """
 
-from collections import defaultdict
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from tools.embedded.drawings import Picture, Pixels
+from tools.embedded.drawings import Picture, Pixels, by_concept
 
 _SIDE: Final = 16
 _ALIKE: Final = 0.035
@@ -20,11 +19,8 @@ _ALIKE: Final = 0.035
 
 def join(pictures: list[Picture], pixels: Pixels) -> list[Picture]:
     """The same pictures with ``base`` made equal among the twins of one concept."""
-    by_concept: dict[str, list[int]] = defaultdict(list)
-    for row, picture in enumerate(pictures):
-        by_concept[picture.concept].append(row)
     joined = list(pictures)
-    for rows in by_concept.values():
+    for rows in by_concept(pictures, range(len(pictures))).values():
         small = _thumbnails(pixels[rows])
         base = [pictures[row].base for row in rows]
         for i in range(len(rows)):

@@ -21,8 +21,8 @@ SCHEMA: Final = 1
 def write(out: Path, pictures: list[Picture], pixels: Pixels, split: Split) -> None:
     """Replaces ``out/pictures``, ``out/split.json`` and ``out/NOTICE.md``.
 
-    File names are counted, not taken from the icons: an icon called
-    "sun-outline" would tell what only the picture may show.
+    File names are numbers, not the icons' names: "sun-outline" would give
+    away what only the picture may show.
     """
     folder = out / "pictures"
     shutil.rmtree(folder, ignore_errors=True)

@@ -37,7 +37,7 @@ def rasterise(modules: Path) -> tuple[list[Picture], Pixels]:
 
 
 class Pack:
-    """One installed package, answering with the drawings of a concept."""
+    """One installed package; gives the drawings of a concept."""
 
     def __init__(self, modules: Path, source: Source) -> None:
         self._source = source

@@ -53,7 +53,7 @@ def fetch(folder: Path) -> None:
     Raises:
         FileNotFoundError: npm is missing.
         subprocess.CalledProcessError: the registry refused.
-        ValueError: a package carries a licence that is not on our list or not the one stated.
+        ValueError: a package has a licence that is not on our list or not the one stated.
     """
     refused = [s.package for s in SOURCES if s.licence not in ALLOWED_LICENCES]
     if refused:

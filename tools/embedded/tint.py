@@ -5,13 +5,12 @@ a yellow banana colour is evidence too, so that a domain that changes colours re
 changes what a picture looks like, and naming the change in words can pay off.
 """
 
-from collections import defaultdict
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from tools.embedded.drawings import Picture, Pixels
+from tools.embedded.drawings import Picture, Pixels, by_concept
 
 _BRIGHTEST: Final = 0.62
 """Mean channel value that a tint may have: lighter ones would vanish on white paper."""
@@ -19,11 +18,8 @@ _BRIGHTEST: Final = 0.62
 
 def tint(pictures: list[Picture], pixels: Pixels) -> Pixels:
     """The drawings with every "glyph" recoloured; black becomes the tint, white stays."""
-    rows: dict[str, list[int]] = defaultdict(list)
-    for row, picture in enumerate(pictures):
-        if picture.kind == "emoji":
-            rows[picture.concept].append(row)
-    colours = {concept: _typical(pixels[members]) for concept, members in rows.items()}
+    emoji = by_concept(pictures, (row for row, picture in enumerate(pictures) if picture.kind == "emoji"))
+    colours = {concept: _typical(pixels[rows]) for concept, rows in emoji.items()}
     tinted = pixels.copy()
     for row, picture in enumerate(pictures):
         colour = colours.get(picture.concept)

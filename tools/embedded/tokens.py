@@ -61,9 +61,8 @@ class CompactTokenizer:
         for word in text.split():
             if word.startswith(UNKNOWN):
                 rows.append(_UNKNOWN_ROW)
-                word = word[len(UNKNOWN) :]
+                word = word.removeprefix(UNKNOWN)
             if word not in self._words:
-                ids = self._stock.encode(word) if word else []
-                self._words[word] = [self._row.get(i, _UNKNOWN_ROW) for i in ids]
+                self._words[word] = [self._row.get(i, _UNKNOWN_ROW) for i in self._stock.encode(word)]
             rows += self._words[word]
         return [*rows[: CONTEXT - 1], self._row[STOCK_SIZE - 1]]

@@ -1,7 +1,7 @@
-"""Trains one seed; resumable only by starting over, but usable at any time.
+"""Trains one seed. It cannot resume, but a run that is stopped leaves a model.
 
 Every ``LOG_EVERY`` steps the class accuracy on the validation pictures is logged and
-the weights are saved, so a cut run still leaves a model.
+the weights are saved.
 """
 
 import json
