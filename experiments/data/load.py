@@ -33,8 +33,6 @@ _READERS: Mapping[Rule, Callable[[Registered, Path], Found]] = {
     "numbers": imagenet.read_numbers,
 }
 
-FORMS = ("embedded[:NAME]", "folder:PATH", "csv:PATH", "parquet:PATH", "hf:NAME[:CONFIG]", "a name of `ipo data list`")
-
 
 def load_data(spec: str, *, seed: int, task: str | None = None) -> DataSet:
     """Load a data set; pictures are found, not opened.
@@ -60,7 +58,10 @@ folder:PATH, csv:PATH, parquet:PATH, hf:NAME[:CONFIG] or a name of `ipo data lis
     if kind in REGISTRY:
         return load_registered(REGISTRY[kind], rest.strip(), seed, task)
     if kind not in SOURCES:
-        raise InputError(f"unknown data {spec!r}{_hint(spec, kind)}; use {', '.join(FORMS[:-1])} or {FORMS[-1]}.")
+        raise InputError(
+            f"unknown data {spec!r}{_hint(spec, kind)}; use embedded[:NAME], folder:PATH, csv:PATH, parquet:PATH, "
+            "hf:NAME[:CONFIG] or a name of `ipo data list`."
+        )
     return assemble(SOURCES[kind](rest.strip()), seed, task)
 
 
