@@ -9,19 +9,16 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ipo.experiments.compare.text_table import text_table
+from ipo.experiments.run.files import Content
 
 Values = dict[str, float]
 """Column → percent."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Published(_Strict):
+class Published(Content):
     """One method's printed numbers under one protocol. `shots` None: the method uses none and fits every count."""
 
     protocol: Literal["base-to-new", "cross-dataset", "domain-generalization"]
@@ -31,11 +28,11 @@ class Published(_Strict):
     source: str
     checked: bool
     note: str = ""
-    rows: dict[str, Values] = {}
-    average: Values = {}
+    rows: dict[str, Values] = Field({})
+    average: Values = Field({})
 
 
-class Ablation(_Strict):
+class Ablation(Content):
     """One ablation: what was varied (`setting`, our key for it), `where`, and the numbers per value."""
 
     factor: str
@@ -47,7 +44,7 @@ class Ablation(_Strict):
     values: dict[str, Values]
 
 
-class Library(_Strict):
+class Library(Content):
     """The whole of `published.yaml`."""
 
     version: Literal[1] = Field(alias="schema")
@@ -83,9 +80,7 @@ def data_key(name: str) -> str:
     >>> data_key("Oxford-Pets") == data_key("pets:data/pets") == "oxfordpets"
     True
     """
-    known = {data for table in library().tables for row in table.rows.values() for data in row} | {
-        data for table in library().tables for data in table.rows
-    }
+    known = {one for table in library().tables for data, row in table.rows.items() for one in (data, *row)}
     for part in (name, name.partition(":")[0]):
         key = re.sub("[^a-z0-9]", "", part.lower())
         key = library().aliases.get(key, key)
@@ -100,8 +95,8 @@ def published_rows(protocol: str, shots: int | None, data: Iterable[str]) -> lis
     Args:
         protocol: as in our cells.
         shots: search pictures per class; None leaves out methods that need shots.
-        data: our data sets, under any of their usual names. The published average row comes with exactly the 11 data
-            sets that it averages: beside any other set it would be compared with something else.
+        data: our data sets, under any of their usual names. The published average row comes only with exactly the 11
+            data sets that it averages.
 
     Returns:
         Rows in the order of `published.yaml`, of each method first its data sets and then its average.
@@ -112,12 +107,10 @@ def published_rows(protocol: str, shots: int | None, data: Iterable[str]) -> lis
     for table in library().tables:
         if table.protocol != protocol or table.shots not in (None, shots):
             continue
+        found = [(name, table.rows[key]) for key, name in names.items() if key in table.rows]
+        average = [(None, table.average)] if table.average and set(names) == eleven else []
         origin = (table.source, table.checked, table.note)
-        for key, name in names.items():
-            if key in table.rows:
-                rows.append(PublishedRow(name, table.method, table.label, table.rows[key], *origin))
-        if table.average and set(names) == eleven:
-            rows.append(PublishedRow(None, table.method, table.label, table.average, *origin))
+        rows += [PublishedRow(name, table.method, table.label, row, *origin) for name, row in [*found, *average]]
     return rows
 
 

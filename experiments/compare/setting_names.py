@@ -1,15 +1,13 @@
-"""The names under which grids and sweeps set what a run can be told."""
+"""The names under which grids and sweeps write the settings of a run."""
 
 from __future__ import annotations
 
-from ipo.experiments.run.config import CHOSEN, RunConfig, dotted, nested
+from ipo.experiments.run.config import CHOSEN, dotted, nested, settings
 
 
 def setting_names() -> list[str]:
     """Return the names of all settings, those of strategies and rewards with dots."""
-    forms = [(key, registry.find(name).Settings) for key, registry in CHOSEN.items() for name in registry]
-    own = [f"{key}.{field}" for key, form in forms for field in ("name", *form.model_fields)]
-    return list(dict.fromkeys([*RunConfig.model_fields, *own]))
+    return [*(setting.name for setting in settings()), *(f"{key}.name" for key in CHOSEN)]
 
 
 def todays_names(*names: str) -> set[str]:

@@ -30,7 +30,7 @@ _KEYS = (
     *("run_cap", "early_terminate"),
 )
 _ARGS = re.compile(r"\$\{args(_\w+)?\}")
-_STARTS = ("${env}", "/usr/bin/env", "ipo")
+_STARTS = ("${env}", "/usr/bin/env", "${program}", "ipo")
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,13 @@ def read_sweep(file: Path, words: Sequence[str] = ()) -> Sweep:
         InputError: unreadable, not a sweep, a setting that does not exist (the nearest is named), a value or
             distribution that does not fit, or a command that is not `ipo optimize`.
     """
-    if not file.exists() and file.name == str(file) and (SWEEPS_DIR / f"{file}.yaml").exists():
-        file = SWEEPS_DIR / f"{file}.yaml"
-    content = _load(file)
+    if not file.exists():
+        shipped = {path.stem: path for path in sorted(SWEEPS_DIR.glob("*.yaml"))}
+        if str(file) not in shipped:
+            names = ", ".join(shipped)
+            raise InputError(f"cannot read the sweep {file}: there is no such file; shipped ones: {names}.")
+        file = shipped[str(file)]
+    content = read_yaml(file)
     for key in content:
         if key not in _KEYS:
             raise InputError(f"unknown key {key!r} in {file}{did_you_mean(key, _KEYS)}.")
@@ -85,7 +89,11 @@ def read_sweep(file: Path, words: Sequence[str] = ()) -> Sweep:
         raise InputError(f"{file} has no parameters to sweep.")
     parameters = {name: checked(name, how, file) for name, how in _flat(content["parameters"], file).items()}
     nested({name: how.get("value", "…") for name, how in parameters.items()})  # notes once how old names are written
-    fixed = [word for word in _command_words(content, file) if not _ARGS.fullmatch(word)]
+    command = COMMAND if content.get("command") in (None, []) else content["command"]
+    if not isinstance(command, list):
+        raise InputError(f"command in {file} is not a list of words.")
+    command = [str(word) for word in command]
+    fixed = _fixed_words(command, content.get("program"), file)
     keys = [word.removeprefix("--").partition("=")[0] for word in words if "=" in word]
     twice = next((name for name in parameters if todays_names(name) & todays_names(*keys)), None)
     if twice:
@@ -100,7 +108,7 @@ def read_sweep(file: Path, words: Sequence[str] = ()) -> Sweep:
         given=_given([*fixed, *words]),
         metric=_metric(content, file),
         run_cap=cap,
-        content={**content, "command": [*_command(content), *words]},
+        content={**content, "command": [*command, *words]},
     )
 
 
@@ -146,13 +154,6 @@ def _given(words: list[str]) -> dict[str, Any]:
     return overlaid(values, nested(read_words(words[1:] if file else words)))
 
 
-def _load(file: Path) -> dict[str, Any]:
-    if not file.exists():
-        shipped = ", ".join(sorted(path.stem for path in SWEEPS_DIR.glob("*.yaml")))
-        raise InputError(f"cannot read the sweep {file}: there is no such file; shipped ones: {shipped}.")
-    return read_yaml(file)
-
-
 def _flat(parameters: dict[Any, Any], file: Path, above: str = "") -> dict[str, dict[str, Any]]:
     """Give nested parameters dotted names."""
     flat: dict[str, dict[str, Any]] = {}
@@ -164,26 +165,21 @@ def _flat(parameters: dict[Any, Any], file: Path, above: str = "") -> dict[str, 
     return flat
 
 
-def _command(content: dict[str, Any]) -> list[str]:
-    return [str(word) for word in content.get("command") or COMMAND]
-
-
-def _command_words(content: dict[str, Any], file: Path) -> list[str]:
-    """Return what a command adds to `ipo optimize`; other programs are W&B's to run."""
-    if content.get("command") is not None and not isinstance(content["command"], list):
-        raise InputError(f"command in {file} is not a list of words.")
-    program = str(content.get("program") or "ipo")
-    words = [program if word == "${program}" else word for word in _command(content)]
-    start = [word for word in words[: words.index("optimize")] if word not in _STARTS] if "optimize" in words else words
-    if start or content.get("program") not in (None, "ipo"):
+def _fixed_words(command: list[str], program: Any, file: Path) -> list[str]:
+    """Return the settings that a command fixes; W&B itself runs other programs than `ipo optimize`."""
+    start, rest = command, []
+    if "optimize" in command:
+        place = command.index("optimize")
+        start, rest = [word for word in command[:place] if word not in _STARTS], command[place + 1 :]
+    if start or program not in (None, "ipo"):
         raise InputError(
             f"{file} runs another program; `ipo sweep` runs `ipo optimize` (leave program and command out), "
             "everything else is for `wandb sweep`."
         )
-    rest = words[words.index("optimize") + 1 :]
-    if not any(_ARGS.fullmatch(word) for word in rest):
+    fixed = [word for word in rest if not _ARGS.fullmatch(word)]
+    if fixed == rest:
         raise InputError(f"the command in {file} passes no parameters on: it lacks ${{args_no_hyphens}}.")
-    return rest
+    return fixed
 
 
 def _metric(content: dict[str, Any], file: Path) -> tuple[str, bool] | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import statistics
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ipo.experiments.run.result import RunResult
 
 LONGEST_NAME = 60
+GROUP_VARIABLE = "WANDB_RUN_GROUP"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class SweepRun(Item["Outcome"]):
         return self.folder
 
     def finished(self) -> Outcome | None:
-        """Read the run of an earlier session; a damaged one is left to `run`, which says what is wrong with it."""
+        """Read the finished run; None for a damaged one too, since `run` says what is wrong with it."""
         from ipo.experiments.run.pipeline import finished
 
         with suppress(InputError):
@@ -68,7 +69,10 @@ class SweepRun(Item["Outcome"]):
         from ipo.experiments.run.pipeline import optimize
 
         begun = is_begun(self.config, self.folder, instead="another --out")
-        with _group(self.group):
+        with ExitStack() as after:
+            if not os.environ.get(GROUP_VARIABLE):  # the person may have named a group
+                os.environ[GROUP_VARIABLE] = self.group
+                after.callback(os.environ.pop, GROUP_VARIABLE)
             return optimize(self.config, self.folder, Ui(self.config.steps, quiet=True), resume=begun)
 
     def said(self, content: Outcome) -> str:
@@ -77,7 +81,7 @@ class SweepRun(Item["Outcome"]):
 
 
 def plan_runs(sweep: Sweep, out: Path, count: int | None = None) -> list[SweepRun]:
-    """Lay out the runs, and check all of them before the first begins.
+    """Plan the runs, and check all of them before the first begins.
 
     Raises:
         InputError: a value that does not fit, or a run directory that holds another configuration.
@@ -88,8 +92,8 @@ def plan_runs(sweep: Sweep, out: Path, count: int | None = None) -> list[SweepRu
         config = configure(sweep, settings)
         folder = (out / f"{number:02d}-{_short_name(swept)}").absolute()
         is_begun(config, folder, instead="another --out")
-        row = _short_name({name: value for name, value in swept.items() if name != "seed"})
-        planned.append(SweepRun(row, folder, swept, config, sweep.name))
+        label = _short_name({name: value for name, value in swept.items() if name != "seed"})
+        planned.append(SweepRun(label, folder, swept, config, sweep.name))
     return planned
 
 
@@ -122,7 +126,7 @@ def table(sweep: Sweep, planned: Sequence[SweepRun], outcomes: Sequence[Outcome 
 
 
 def over_seeds(results: Sequence[RunResult]) -> str:
-    """Format what runs that differ in their seed come to: what one run shows may be luck, their mean is not."""
+    """Format the mean over runs that differ in their seed alone; the result of one run may be luck."""
     from ipo.metrics.statistics import mean_over_seeds
 
     gains = mean_over_seeds([100 * result.scores["test"].difference.mean for result in results])
@@ -150,16 +154,3 @@ def _place(sweep: Sweep, outcome: Outcome | Failure) -> tuple[int, float]:
 def _short_name(settings: dict[str, Any]) -> str:
     words = "-".join(f"{name}-{value}" for name, value in settings.items())
     return re.sub(r"[^A-Za-z0-9_.]+", "-", words)[:LONGEST_NAME].strip("-.") or "run"
-
-
-@contextmanager
-def _group(name: str) -> Iterator[None]:
-    """Let W&B group the runs, unless the person has named a group."""
-    if os.environ.get("WANDB_RUN_GROUP"):
-        yield
-        return
-    os.environ["WANDB_RUN_GROUP"] = name
-    try:
-        yield
-    finally:
-        del os.environ["WANDB_RUN_GROUP"]

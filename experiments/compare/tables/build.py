@@ -48,7 +48,7 @@ def build_table(
     references = tuple(dict.fromkeys((reference, *REFERENCES)))
     published = published if grid.measure == "accuracy" else ()
     columns, headline = _columns(grid)
-    scopes = _scopes(grid)
+    scopes = _scopes(grid, columns)
     gains = [gain for scope in scopes for gain in _gains(grid, scope, columns, references)]
     return Table(
         protocol=grid.protocol,
@@ -76,11 +76,10 @@ def build_table(
 
 def _usual_order(cells: Sequence[CellContent]) -> list[str]:
     """The papers' order of data sets; names that they do not have come after, by the alphabet."""
-    usual = list(library().tables[0].rows)
+    ranks = {key: rank for rank, key in enumerate(library().tables[0].rows)}
     names = {str(cell["cell"]["data"]) for cell in cells}
     names |= {str(side) for cell in cells for side in cell.get("scores") or ()}
-    ranks = {name: usual.index(data_key(name)) if data_key(name) in usual else len(usual) for name in names}
-    return sorted(names, key=lambda name: (ranks[name], name))
+    return sorted(names, key=lambda name: (ranks.get(data_key(name), len(ranks)), name))
 
 
 def _columns(grid: Grid) -> tuple[tuple[str, ...], str]:
@@ -94,19 +93,18 @@ def _columns(grid: Grid) -> tuple[tuple[str, ...], str]:
     return (*grid.sides, MEAN, *((MEAN_WITHOUT_EUROSAT,) if with_eurosat else ())), MEAN
 
 
-def _scopes(grid: Grid) -> tuple[Scope, ...]:
-    scopes = [Scope(data, (data,), grid.splits.get(data, "own")) for data in grid.data]
-    if len(grid.data) > 1 and "source" not in grid.sides and MEAN not in _columns(grid)[0]:
-        scopes.append(_average("average", grid.data, grid))
+def _scopes(grid: Grid, columns: Sequence[str]) -> tuple[Scope, ...]:
+    named: list[tuple[str, tuple[str, ...]]] = [(data, (data,)) for data in grid.data]
+    if len(grid.data) > 1 and MEAN not in columns:
+        named.append(("average", grid.data))
         rest = tuple(data for data in grid.data if data_key(data) != "eurosat")
-        if len(rest) < len(grid.data):
-            scopes.append(_average("average without EuroSAT", rest, grid))
+        if 0 < len(rest) < len(grid.data):
+            named.append(("average without EuroSAT", rest))
+    scopes = []
+    for name, data in named:
+        splits = [grid.splits.get(one, "own") for one in data]
+        scopes.append(Scope(name, data, next((one for one in splits if one.startswith("different")), splits[0])))
     return tuple(scopes)
-
-
-def _average(name: str, data: tuple[str, ...], grid: Grid) -> Scope:
-    splits = [grid.splits.get(one, "own") for one in data]
-    return Scope(name, data, next((split for split in splits if split.startswith("different")), splits[0]))
 
 
 def _group(grid: Grid, scope: Scope, method: str) -> list[Runs] | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from string import ascii_lowercase
 
-from ipo.experiments.compare.published import PublishedRow, data_key
+from ipo.experiments.compare.published import data_key
 from ipo.experiments.compare.tables.quantities import ColumnScore
-from ipo.experiments.compare.tables.table import MethodGain, Row, Scope, SearchCost, Table
+from ipo.experiments.compare.tables.table import MethodGain, Row, Scope, Table
 from ipo.experiments.compare.text_table import plain, text_table
 from ipo.metrics.evidence import SAME, format_p, points
 
@@ -16,8 +18,8 @@ EMPTY = "–"
 def to_markdown(table: Table) -> str:
     """Return a table with its verdicts and notes."""
     seeds = f"{len(table.seeds)} seed{'s' if len(table.seeds) > 1 else ''}"
-    reasons = _Footnotes()
-    sources = _Footnotes(letters=True)
+    reasons: dict[str, str] = defaultdict(lambda: f"({len(reasons) + 1})")
+    sources: dict[str, str] = defaultdict(lambda: f"({ascii_lowercase[len(sources) % 26]})")
     heading = f"### {table.protocol}, {table.measure} over {table.unit}, {seeds}"
     blocks = [plain(heading), _values(table, reasons, sources)]
     gains = _gains(table)
@@ -26,59 +28,35 @@ def to_markdown(table: Table) -> str:
     blocks += ["Search and cost, means per run:", _searches(table)]
     if table.verdicts:
         blocks += ["Verdicts:", "\n".join(f"- {plain(sentence)}" for sentence in table.verdicts)]
-    notes = [*table.notes, *reasons.lines(), *sources.lines()]
+    notes = [*table.notes, *(f"{mark} {text}" for text, mark in [*reasons.items(), *sources.items()])]
     blocks += ["Notes:", "\n".join(f"- {plain(note)}" for note in notes)]
     return "\n\n".join(blocks) + "\n"
 
 
-class _Footnotes:
-    """Number texts in order of appearance."""
-
-    def __init__(self, letters: bool = False) -> None:
-        self.marks: dict[str, str] = {}
-        self.letters = letters
-
-    def mark(self, text: str) -> str:
-        count = len(self.marks) + 1
-        return self.marks.setdefault(
-            text, f"({'abcdefghijklmnopqrstuvwxyz'[(count - 1) % 26] if self.letters else count})"
-        )
-
-    def lines(self) -> list[str]:
-        return [f"{mark} {text}" for text, mark in self.marks.items()]
-
-
-def _values(table: Table, reasons: _Footnotes, sources: _Footnotes) -> str:
+def _values(table: Table, reasons: dict[str, str], sources: dict[str, str]) -> str:
+    """Format ours and the published values; `reasons` and `sources` give each text the mark of its footnote."""
     lines = [["data", "method", *table.columns, "n", "seeds"]]
+    fixed = {"base", "new", "test", "source", "H", "mean"}
+    keys = [column if column in fixed else data_key(column) for column in table.columns]  # as published rows name them
     for scope in table.scopes:
-        for row in (row for row in table.rows if row.scope == scope.name):
-            lines.append(_row(table, scope, row, reasons))
-        for published in (one for one in table.published if _is_about(one, scope)):
-            cells = [f"{published.values[column]:.2f}" if column in published.values else "" for column in _keys(table)]
-            note = f" {published.note}" if published.note else ""
-            mark = sources.mark(f"published: {published.source}.{note}")
-            lines.append([_label(scope), f"*{published.label}, published* {mark}", *cells, "", ""])
+        lines += [_row(table, scope, row, reasons) for row in table.rows if row.scope == scope.name]
+        for published in table.published:
+            if scope.name == ("average" if published.data is None else published.data):
+                cells = [f"{published.values[key]:.2f}" if key in published.values else "" for key in keys]
+                note = f" {published.note}" if published.note else ""
+                mark = sources[f"published: {published.source}.{note}"]
+                lines.append([_label(scope), f"*{published.label}, published* {mark}", *cells, "", ""])
     return _aligned(lines)
 
 
-def _keys(table: Table) -> list[str]:
-    """Columns as the published rows name them: targets go by the papers' names."""
-    fixed = {"base", "new", "test", "source", "H", "mean"}
-    return [column if column in fixed else data_key(column) for column in table.columns]
-
-
-def _is_about(published: PublishedRow, scope: Scope) -> bool:
-    return scope.name == ("average" if published.data is None else published.data)
-
-
-def _row(table: Table, scope: Scope, row: Row, reasons: _Footnotes) -> list[str]:
+def _row(table: Table, scope: Scope, row: Row, reasons: dict[str, str]) -> list[str]:
     if not row.scores:
-        mark = f"{EMPTY} {reasons.mark(row.absent)}"
+        mark = f"{EMPTY} {reasons[row.absent]}"
         return [_label(scope), row.method, *[mark for _ in table.columns], EMPTY, EMPTY]
     scores = [row.scores.get(column) for column in table.columns]
     sides = [row.scores.get(side) for side in table.columns if side in ("base", "new", "test")]
     units = " + ".join(str(score.n) for score in sides or scores if score is not None)
-    seeds = str(row.seeds) + (f" {reasons.mark(row.absent)}" if row.absent else "")
+    seeds = str(row.seeds) + (f" {reasons[row.absent]}" if row.absent else "")
     return [_label(scope), row.method, *[_score(score) for score in scores], units, seeds]
 
 
@@ -119,23 +97,20 @@ def _gain(gain: MethodGain | None, general: bool = False) -> str:
 
 
 def _searches(table: Table) -> str:
-    looked = [search.looked_at for search in table.searches]
-    head = f"data, method, search, selection, test, optimism, proposals, {'looked at, ' if any(looked) else ''}calls, "
-    lines = [(head + "tokens in, tokens out, usd").split(", ")]
+    counts = ["proposals", "looked_at", "calls", "tokens_in", "tokens_out"]
+    if not any(search.looked_at for search in table.searches):
+        counts.remove("looked_at")
+    named = [name.replace("_", " ") for name in counts]
+    lines = [["data", "method", "search", "selection", "test", "optimism", *named, "usd"]]
     labels = {scope.name: _label(scope) for scope in table.scopes}
-    lines += [_search(labels[search.scope], search, any(looked)) for search in table.searches]
+    for search in table.searches:
+        values = (search.search, search.selection, search.test)
+        percent = [EMPTY if value is None else f"{100 * value:.2f}" for value in values]
+        optimism = EMPTY if search.optimism is None else points(search.optimism)
+        numbers = [f"{getattr(search, name):.0f}" for name in counts]
+        usd = EMPTY if search.usd is None else f"{search.usd:.4f}"
+        lines.append([labels[search.scope], search.method, *percent, optimism, *numbers, usd])
     return _aligned(lines)
-
-
-def _search(label: str, search: SearchCost, looked: bool) -> list[str]:
-    percent = [
-        EMPTY if value is None else f"{100 * value:.2f}" for value in (search.search, search.selection, search.test)
-    ]
-    optimism = EMPTY if search.optimism is None else points(search.optimism)
-    looks = (search.looked_at,) if looked else ()
-    numbers = (search.proposals, *looks, search.calls, search.tokens_in, search.tokens_out)
-    counts = [f"{value:.0f}" for value in numbers]
-    return [label, search.method, *percent, optimism, *counts, EMPTY if search.usd is None else f"{search.usd:.4f}"]
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> str:

@@ -91,6 +91,7 @@ def test_with_and_without_eurosat():
     assert sum(sentence.startswith(name) for sentence in table.verdicts) == len(table.verdicts) / 2
     assert name not in to_markdown(without)
     assert name not in to_markdown(build_table(make_cells(("eurosat",))))
+    assert name not in to_markdown(build_table(make_cells(("eurosat:a", "eurosat:b"))))
 
 
 def test_cross_dataset_has_a_column_per_target_and_their_mean():
