@@ -18,8 +18,6 @@ from ipo.experiments.compare.text_table import plain
 from ipo.experiments.executors.base import Failure
 from ipo.experiments.run.files import write_text
 
-FORMS = ("md", "csv", "json")
-
 
 def table_of(
     grid: GridConfig, found: Sequence[Entry], contents: Sequence[dict[str, Any] | Failure | None]
@@ -47,10 +45,9 @@ def table_of(
 
 
 def documents(grid: GridConfig, table: Table) -> dict[str, str]:
-    """Return the text of each of `FORMS`: the same bytes for the same cells."""
+    """Return the table as `md`, `csv` and `json`: the same bytes for the same cells."""
     ablations = ablations_of(grid.published)
-    records = [one.model_dump() for one in ablations]
-    content = {"title": grid.title, **json.loads(to_json(table)), "ablations": records}
+    content = {"title": grid.title, **json.loads(to_json(table)), "ablations": [one.model_dump() for one in ablations]}
     return {
         "md": "".join([f"## {plain(grid.title)}\n\n{to_markdown(table)}", *map(section, ablations)]),
         "csv": to_csv(table),

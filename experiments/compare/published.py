@@ -1,4 +1,4 @@
-"""The published numbers, each with its source, to be shown beside or below ours and never mixed with them."""
+"""The published numbers, each with its source: shown beside or below ours, never mixed with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Weights & Biases sweep file, read, checked, and turned into runs without W&B's server.
+"""A Weights & Biases sweep file: read, checked, and turned into runs without W&B's server.
 
 The format is W&B's (https://docs.wandb.ai/models/sweeps/sweep-config-keys): `method`, `parameters` with `value`,
 `values` or a `distribution`, nested or dotted names, `command`. What is swept are the settings of `ipo optimize`.
@@ -88,7 +88,7 @@ def read_sweep(file: Path, words: Sequence[str] = ()) -> Sweep:
     if not isinstance(content.get("parameters"), dict) or not content["parameters"]:
         raise InputError(f"{file} has no parameters to sweep.")
     parameters = {name: checked(name, how, file) for name, how in _flat(content["parameters"], file).items()}
-    nested({name: how.get("value", "…") for name, how in parameters.items()})  # notes once how old names are written
+    nested({name: how.get("value", "…") for name, how in parameters.items()})  # notes old names once
     command = COMMAND if content.get("command") in (None, []) else content["command"]
     if not isinstance(command, list):
         raise InputError(f"command in {file} is not a list of words.")
@@ -140,7 +140,7 @@ def runs(sweep: Sweep, count: int | None = None) -> list[dict[str, Any]]:
 
 
 def configure(sweep: Sweep, settings: dict[str, Any]) -> RunConfig:
-    """Return the configuration of one run; what an agent's command line would give.
+    """Return the configuration of one run, the same as an agent's command line gives.
 
     Raises:
         InputError: an unknown setting, or a value of the wrong kind.

@@ -12,18 +12,17 @@ from ipo.experiments.compare.setting_names import setting_names, todays_names
 from ipo.metrics.errors import InputError
 from ipo.metrics.nearest import did_you_mean
 
-Sampler = Callable[[random.Random, dict[str, float]], float]
-DISTRIBUTIONS: dict[str, tuple[tuple[str, ...], Sampler]] = {
-    "uniform": (("min", "max"), lambda rng, p: rng.uniform(p["min"], p["max"])),
-    "int_uniform": (("min", "max"), lambda rng, p: rng.randint(math.ceil(p["min"]), math.floor(p["max"]))),
-    "q_uniform": (("min", "max"), lambda rng, p: rng.uniform(p["min"], p["max"])),
-    "log_uniform": (("min", "max"), lambda rng, p: math.exp(rng.uniform(p["min"], p["max"]))),
-    "log_uniform_values": (("min", "max"), lambda rng, p: _log_uniform(rng, p["min"], p["max"])),
-    "q_log_uniform_values": (("min", "max"), lambda rng, p: _log_uniform(rng, p["min"], p["max"])),
-    "normal": (("mu", "sigma"), lambda rng, p: rng.gauss(p["mu"], p["sigma"])),
-    "q_normal": (("mu", "sigma"), lambda rng, p: rng.gauss(p["mu"], p["sigma"])),
+DISTRIBUTIONS: dict[str, Callable[[random.Random, dict[str, float]], float]] = {
+    "uniform": lambda rng, p: rng.uniform(p["min"], p["max"]),
+    "int_uniform": lambda rng, p: rng.randint(math.ceil(p["min"]), math.floor(p["max"])),
+    "q_uniform": lambda rng, p: rng.uniform(p["min"], p["max"]),
+    "log_uniform": lambda rng, p: math.exp(rng.uniform(p["min"], p["max"])),
+    "log_uniform_values": lambda rng, p: math.exp(rng.uniform(math.log(p["min"]), math.log(p["max"]))),
+    "q_log_uniform_values": lambda rng, p: math.exp(rng.uniform(math.log(p["min"]), math.log(p["max"]))),
+    "normal": lambda rng, p: rng.gauss(p["mu"], p["sigma"]),
+    "q_normal": lambda rng, p: rng.gauss(p["mu"], p["sigma"]),
 }
-"""Parameters and draw of each distribution that is drawn without a server; those with q_ are rounded to steps of q."""
+"""How each distribution is drawn without a server; those with q_ are then rounded to steps of q."""
 _DEFAULTS = {"mu": 0.0, "sigma": 1.0, "q": 1.0}
 
 
@@ -53,14 +52,10 @@ def _listed(how: dict[str, Any]) -> dict[str, Any]:
     values, odds = how["values"], how.get("probabilities")
     if not isinstance(values, list) or not values:
         raise ValueError("has no list of values")
-    good = odds is None or (
-        isinstance(odds, list)
-        and len(odds) == len(values)
-        and all(_number(chance) and chance >= 0 for chance in odds)
-        and math.isclose(sum(odds), 1, abs_tol=1e-6)
-    )
-    if not good:
-        raise ValueError("needs one probability for each value, with the sum 1")
+    if odds is not None:
+        fits = isinstance(odds, list) and len(odds) == len(values) and all(_number(one) and one >= 0 for one in odds)
+        if not fits or not math.isclose(sum(odds), 1, abs_tol=1e-6):
+            raise ValueError("needs one probability for each value, with the sum 1")
     return how
 
 
@@ -69,7 +64,9 @@ def _distributed(how: dict[str, Any]) -> dict[str, Any]:
     kind = how.get("distribution", "int_uniform" if whole else "uniform")
     if not isinstance(kind, str) or kind not in DISTRIBUTIONS:
         raise ValueError(f"has the distribution {kind!r}; there are: {', '.join(DISTRIBUTIONS)}")
-    names = (*DISTRIBUTIONS[kind][0], *(("q",) if kind.startswith("q_") else ()))
+    names = ["mu", "sigma"] if kind.endswith("normal") else ["min", "max"]
+    if kind.startswith("q_"):
+        names.append("q")
     numbers: dict[str, Any] = {key: how.get(key, _DEFAULTS.get(key)) for key in names}
     wrong = next((key for key, value in numbers.items() if not _number(value)), None)
     if wrong:
@@ -111,17 +108,13 @@ def drawn(name: str, rng: random.Random, how: dict[str, Any]) -> Any:
     if "values" in how:
         return rng.choices(how["values"], how.get("probabilities"))[0]
     try:
-        value = DISTRIBUTIONS[how["distribution"]][1](rng, how)
+        value = DISTRIBUTIONS[how["distribution"]](rng, how)
         if "q" not in how:
             return value
         value = round(value / how["q"]) * how["q"]
     except OverflowError as error:
         raise InputError(f"the {how['distribution']} of {name} is too wide to be drawn from; narrow it.") from error
     return round(value) if float(how["q"]).is_integer() else value
-
-
-def _log_uniform(rng: random.Random, low: float, high: float) -> float:
-    return math.exp(rng.uniform(math.log(low), math.log(high)))
 
 
 def _number(value: Any) -> bool:

@@ -113,13 +113,13 @@ def table(sweep: Sweep, planned: Sequence[SweepRun], outcomes: Sequence[Outcome 
     for run, outcome in sorted(done, key=lambda pair: _place(sweep, pair[1])):
         values = [plain(str(run.settings[name])) for name in sweep.swept]
         if isinstance(outcome, Failure):
-            rows.append([*values, *("" for _ in extra), f"failed: {plain(reason(outcome))}", "", run.folder.name])
+            rows.append([*values, *("" for _ in extra), f"failed: {plain(reason(outcome))}", "", run.name])
             continue
         numbers = summary_of(outcome.result)
         mean, low, high = (100 * numbers[f"test/{name}"] for name in ("gain", "gain_low", "gain_high"))
         shown = [f"{numbers[name]:.4f}" if name in numbers else "" for name in extra]
         gain = f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]" + (" (stopped early)" if outcome.stopped else "")
-        rows.append([*values, *shown, gain, money(numbers.get("usd")), run.folder.name])
+        rows.append([*values, *shown, gain, money(numbers.get("usd")), run.name])
     results = [outcome.result for _, outcome in done if not isinstance(outcome, Failure)]
     below = f"\n\n{over_seeds(results)}" if sweep.swept == ["seed"] and len(results) > 1 else ""
     return text_table(head, rows) + below

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from statistics import fmean
 from typing import Any
@@ -49,7 +49,14 @@ def build_table(
     published = published if grid.measure == "accuracy" else ()
     columns, headline = _columns(grid)
     scopes = _scopes(grid, columns)
-    gains = [gain for scope in scopes for gain in _gains(grid, scope, columns, references)]
+    rows: list[Row] = []
+    gains: list[MethodGain] = []
+    searches: list[SearchCost] = []
+    for scope in scopes:
+        groups = _groups(grid, scope)
+        rows += [_row(grid, scope, method, columns, groups.get(method)) for method in grid.methods]
+        gains += _gains(scope, groups, columns, references)
+        searches += [_search(scope, method, groups, reference) for method in groups]
     return Table(
         protocol=grid.protocol,
         measure=grid.measure,
@@ -60,14 +67,9 @@ def build_table(
         headline=headline,
         seeds=grid.seeds,
         scopes=scopes,
-        rows=tuple(_row(grid, scope, method, columns) for scope in scopes for method in grid.methods),
+        rows=tuple(rows),
         gains=tuple(gains),
-        searches=tuple(
-            search
-            for scope in scopes
-            for method in grid.methods
-            if (search := _search(grid, scope, method, reference)) is not None
-        ),
+        searches=tuple(searches),
         verdicts=tuple(verdicts(grid, scopes, headline, gains, reference)),
         notes=tuple(notes(grid, scopes, columns, published)),
         published=tuple(published),
@@ -107,10 +109,13 @@ def _scopes(grid: Grid, columns: Sequence[str]) -> tuple[Scope, ...]:
     return tuple(scopes)
 
 
-def _group(grid: Grid, scope: Scope, method: str) -> list[Runs] | None:
-    """The method's runs on all data sets of a scope; None when one is missing: an average of fewer would mislead."""
-    found = [grid.runs[data, method] for data in scope.data if (data, method) in grid.runs]
-    return found if len(found) == len(scope.data) else None
+def _groups(grid: Grid, scope: Scope) -> dict[str, list[Runs]]:
+    """The runs of each method that has all data sets of a scope: an average of fewer would mislead."""
+    return {
+        method: [grid.runs[data, method] for data in scope.data]
+        for method in grid.methods
+        if all((data, method) in grid.runs for data in scope.data)
+    }
 
 
 def _applies(column: str, scope: Scope, group: Sequence[Runs]) -> bool:
@@ -123,8 +128,7 @@ def _applies(column: str, scope: Scope, group: Sequence[Runs]) -> bool:
     return all(column in runs.values for runs in group)
 
 
-def _row(grid: Grid, scope: Scope, method: str, columns: Sequence[str]) -> Row:
-    group = _group(grid, scope, method)
+def _row(grid: Grid, scope: Scope, method: str, columns: Sequence[str], group: Sequence[Runs] | None) -> Row:
     if group is None:
         return Row(scope.name, method, 0, _why_absent(grid, scope, method), {})
     scores = {column: score(column, group) if _applies(column, scope, group) else None for column in columns}
@@ -144,9 +148,10 @@ def _why_absent(grid: Grid, scope: Scope, method: str) -> str:
     return "; ".join(f"{reason} ({', '.join(data)})" for reason, data in reasons.items())
 
 
-def _gains(grid: Grid, scope: Scope, columns: Sequence[str], references: Sequence[str]) -> Iterator[MethodGain]:
+def _gains(
+    scope: Scope, groups: Mapping[str, Sequence[Runs]], columns: Sequence[str], references: Sequence[str]
+) -> Iterator[MethodGain]:
     """Compare each method with the references, ours with its controls too; Holm's family is one method and column."""
-    groups = {method: group for method in grid.methods if (group := _group(grid, scope, method))}
     for method, column in product(groups, columns):
         others = dict.fromkeys([*references, *(opponents() if method == SUBJECT else ())])
         family = {
@@ -174,12 +179,10 @@ def _gains(grid: Grid, scope: Scope, columns: Sequence[str], references: Sequenc
             )
 
 
-def _search(grid: Grid, scope: Scope, method: str, reference: str) -> SearchCost | None:
-    group = _group(grid, scope, method)
-    if group is None:
-        return None
-    searched_on = next(side for side in ("base", "test", "source", *grid.sides) if side in group[0].values)
-    pairs = [align(ours, theirs) for ours, theirs in zip(group, _group(grid, scope, reference) or (), strict=False)]
+def _search(scope: Scope, method: str, groups: Mapping[str, Sequence[Runs]], reference: str) -> SearchCost:
+    group = groups[method]
+    searched_on = next(side for side in ("base", "test", "source", *group[0].values) if side in group[0].values)
+    pairs = [align(ours, theirs) for ours, theirs in zip(group, groups.get(reference, ()), strict=False)]
     # A fixed method's run stands for any seed on the test pictures alone: each seed has search pictures of its own.
     found = [pair for pair in pairs if pair and all(one.ran_with_its_seeds() for one in pair)]
 

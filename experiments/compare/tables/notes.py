@@ -1,4 +1,4 @@
-"""What a reader of a table has to know: what its numbers are, how they were tested, and what is not like for like."""
+"""The notes below a table: what its numbers are, how they were tested, and what cannot be compared."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def notes(
 
 
 def _unlike(grid: Grid, published: Sequence[PublishedRow]) -> Iterator[str]:
-    """Say where methods, or ours and the published ones, do not have the same."""
+    """Say where methods, or ours and the published ones, had different conditions."""
     cells = [cell for runs in grid.runs.values() for cell in runs.cells]
     saw: dict[int, list[str]] = {}
     for cell in cells:

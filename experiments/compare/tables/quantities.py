@@ -25,7 +25,7 @@ from ipo.metrics.evidence import (
     paired_effect,
     spread,
 )
-from ipo.metrics.statistics import harmonic_mean
+from ipo.metrics.statistics import group_index, harmonic_mean
 
 H = "H"
 MEAN_OF_H = "mean of H"
@@ -54,11 +54,8 @@ class ColumnDifference(NamedTuple):
     seeds: int
 
 
-class _Share(NamedTuple):
-    """One data set's share of a column: its runs and the weight of each side."""
-
-    runs: Runs
-    weights: dict[str, float]
+_Share = tuple[Runs, dict[str, float]]
+"""One data set's share of a column: its runs and the weight of each side."""
 
 
 def value(column: str, group: Sequence[Runs]) -> float:
@@ -82,7 +79,7 @@ def score(column: str, group: Sequence[Runs]) -> ColumnScore:
     """Return a column's value with its interval, for the data sets as given."""
     found = value(column, group)
     shares = _shares(column, group)
-    parts = [_parts(share, None) for share in shares]
+    parts = [_parts(share) for share in shares]
     if len(shares) == 1 and column in group[0].values and group[0].counts_hits(column):
         low, high = accuracy_over_seeds(parts[0][0])
     else:
@@ -96,15 +93,14 @@ def score(column: str, group: Sequence[Runs]) -> ColumnScore:
     sd = None
     if len(seeds) > 1 and all(runs.seeds == seeds for runs in group):
         sd = float(np.std([value(column, [runs.at([seed]) for runs in group]) for seed in seeds], ddof=1))
-    flat = [part for one in parts for part in one]
-    n = sum(part.values.shape[1] for part in flat)
-    groups = sum(part.values.shape[1] if part.groups is None else len(set(part.groups)) for part in flat)
-    return ColumnScore(found, low, high, sd, n, groups)
+    units = [(part.values.shape[1], part.groups) for one in parts for part in one]
+    groups = sum(group_index(groups, n)[1] for n, groups in units)
+    return ColumnScore(found, low, high, sd, sum(n for n, _ in units), groups)
 
 
 def difference(column: str, ours: Sequence[Runs], theirs: Sequence[Runs]) -> ColumnDifference | None:
     """Compare two methods on the same data sets, in the same order; None when a data set has no seed of both."""
-    pairs = [pair for pair in (align(a, b) for a, b in zip(ours, theirs, strict=True)) if pair]
+    pairs = [pair for pair in map(align, ours, theirs) if pair]
     if len(pairs) < len(ours):
         return None
     group_a, group_b = [a for a, _ in pairs], [b for _, b in pairs]
@@ -129,12 +125,12 @@ def _average(side: str, group: Sequence[Runs]) -> float:
 def _shares(column: str, group: Sequence[Runs]) -> list[_Share]:
     if column == H:
         weights = _slopes(_average("base", group), _average("new", group))
-        return [_Share(runs, weights) for runs in group]
+        return [(runs, weights) for runs in group]
     if column == MEAN_OF_H:
-        return [_Share(runs, _slopes(runs.means["base"], runs.means["new"])) for runs in group]
+        return [(runs, _slopes(runs.means["base"], runs.means["new"])) for runs in group]
     if column in MEANS:
-        return [_Share(group[0], {side: 1.0}) for side in targets(column, group[0])]
-    return [_Share(runs, {column: 1.0}) for runs in group]
+        return [(group[0], {side: 1.0}) for side in targets(column, group[0])]
+    return [(runs, {column: 1.0}) for runs in group]
 
 
 def _slopes(base: float, new: float) -> dict[str, float]:
@@ -142,14 +138,16 @@ def _slopes(base: float, new: float) -> dict[str, float]:
     return {"base": 2 * new**2 / (base + new) ** 2, "new": 2 * base**2 / (base + new) ** 2}
 
 
-def _parts(ours: _Share, theirs: _Share | None) -> list[Crossed]:
+def _parts(ours: _Share, theirs: _Share | None = None) -> list[Crossed]:
     """The weighted values of a share, or their differences from another's on the same pictures."""
     parts = []
-    same = theirs is not None and ours.runs.same_templates(theirs.runs)
-    for side, weight in ours.weights.items():
-        values, scale = weight * ours.runs.values[side], weight
+    runs, weights = ours
+    for side, weight in weights.items():
+        values, scale = weight * runs.values[side], weight
         if theirs is not None:
-            values = values - theirs.weights[side] * theirs.runs.values[side]
-            scale = 0.0 if same else max(weight, theirs.weights[side])  # the same templates cannot differ anywhere
-        parts.append(Crossed(values, ours.runs.groups[side], scale))
+            others, other_weights = theirs
+            values = values - other_weights[side] * others.values[side]
+            # the same templates cannot differ anywhere
+            scale = 0.0 if runs.same_templates(others) else max(weight, other_weights[side])
+        parts.append(Crossed(values, runs.groups[side], scale))
     return parts

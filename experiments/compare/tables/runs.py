@@ -1,4 +1,4 @@
-"""What a table is made of: all seeds of one method on one data set, and pairs of methods brought to the same seeds."""
+"""What a table is made of: all seeds of one method on one data set, and pairs of methods under the same seeds."""
 
 from __future__ import annotations
 
@@ -100,5 +100,5 @@ def align(a: Runs, b: Runs) -> tuple[Runs, Runs] | None:
 
 
 def _is_fixed(row: str) -> bool:
-    """Whether no seed changes a row. Of a row with a label of its own nothing is known."""
+    """Whether no seed changes a row; a row with a label of its own may depend on it."""
     return row in METHODS and not METHODS[row].depends_on_seed

@@ -74,9 +74,9 @@ class SearchCost:
     """What a search cost and how much better it looked than it was; means per run over seeds (and data sets).
 
     `search`, `selection`, `test` are the values of the final templates on pictures of the classes searched on, None
-    where none were drawn; a method that does not look at them is scored on them all the same. `optimism` is its gain
-    over the reference on the search pictures minus that on the test pictures: both gains are paired, so that easier
-    pictures do not look like over-fitting. `usd` is None where a price is unknown.
+    where none were drawn; a method that learns nothing from them is scored on them too. `optimism` is the gain over the
+    reference on the search pictures minus that on the test pictures: both gains are paired, so that easier pictures do
+    not look like over-fitting. `usd` is None where a price is unknown.
     """
 
     scope: str
@@ -95,7 +95,7 @@ class SearchCost:
 
 @dataclass(frozen=True)
 class Table:
-    """See the attributes.
+    """All parts of a table.
 
     Attributes:
         measure, unit: what the values are and what they are of: accuracy of pictures, mean IoU of scenes.

@@ -23,9 +23,8 @@ def verdicts(
     A table without IPO (an ablation, whose rows are variants) has each row's comparison with the reference.
     """
     found = {(gain.scope, gain.method, gain.other): gain for gain in gains if gain.column == headline}
-    others = (reference, *(other for other in opponents() if other != reference))
     if SUBJECT in grid.methods and reference != SUBJECT:
-        pairs = [(SUBJECT, other) for other in others if other in grid.methods]
+        pairs = [(SUBJECT, other) for other in dict.fromkeys([reference, *opponents()]) if other in grid.methods]
     else:
         pairs = [(method, reference) for method in grid.methods if method != reference]
     averages = [scope for scope in scopes if scope.is_average]
