@@ -8,7 +8,7 @@ import sys
 import typer
 
 from ipo.experiments.cli import benchmark, data, doctor, evaluate, export, models, optimize, predict, report, sweep
-from ipo.experiments.cli.errors import INTERRUPTED, fail, tell
+from ipo.experiments.cli.errors import INTERRUPTED, explain, fail
 from ipo.experiments.cli.options import WORDS, WithSettings
 
 # Read when OpenMP is loaded: with other work on the cores, spinning workers are slower than one.
@@ -45,11 +45,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         code = command.main(args=arguments, prog_name="ipo", standalone_mode=False)
     except Exception as error:
-        told = tell(error)
-        if told is None:
+        failed = explain(error)
+        if failed is None:
             raise
-        return told
-    if code == INTERRUPTED:  # typer catches Ctrl-C and says nothing
+        return failed
+    if code == INTERRUPTED:  # typer catches Ctrl-C without a message
         return fail(
             "interrupted; what was done is kept: resume with --resume and the run directory; a benchmark or a sweep "
             "resumes with the same command.",

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ipo.experiments.cli import options
 from ipo.metrics.errors import InputError
-
-if TYPE_CHECKING:
-    from ipo.experiments.compare.grid import Entry
-    from ipo.experiments.compare.grid_file import GridConfig
-    from ipo.experiments.executors.base import Executor
 
 EXAMPLES = options.examples(
     "ipo benchmark embedded --dry-run",
@@ -41,13 +35,15 @@ def benchmark(
     """Run a grid of protocol, data sets, methods and seeds to a table; the same command resumes a killed one."""
     from filelock import FileLock, Timeout
 
-    from ipo.experiments.cli.pulling import ensure_local_weights
+    from ipo.experiments.cli.models import ensure_local_weights
+    from ipo.experiments.compare.documents import documents, table_of, write_documents
     from ipo.experiments.compare.forecast import forecast, forecast_text
     from ipo.experiments.compare.grid import check_grid, check_models, entries, searches
     from ipo.experiments.compare.grid_file import load_grid
+    from ipo.experiments.compare.runner import print_progress, reason, run_all
     from ipo.experiments.executors import make_executor
-    from ipo.experiments.run.files import check_writable
-    from ipo.programs.lm.connect import is_local
+    from ipo.experiments.executors.base import Failure
+    from ipo.experiments.run.files import check_writable, write_text
 
     config = load_grid(grid, words or [])
     workers = make_executor(executor)
@@ -60,51 +56,35 @@ def benchmark(
         return 0
     check_writable(folder)
     configs = searches(found)
-    for name in {config.lm for config in configs if config.needs_lm and is_local(config.lm)}:
-        ensure_local_weights(name)
+    ensure_local_weights(configs)
     check_models(configs, budget_usd)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / "grid.lock", timeout=0):
-            return _run(config, found, folder, workers, budget_usd, as_json=as_json, quiet=quiet)
+        lock = FileLock(folder / "grid.lock", timeout=0).acquire()
     except Timeout as error:
         raise InputError(
             f"another process works on the grid in {folder}; wait for it or choose another --out."
         ) from error
-
-
-def _run(
-    grid: GridConfig,
-    found: Sequence[Entry],
-    folder: Path,
-    executor: Executor,
-    budget_usd: float | None,
-    *,
-    as_json: bool,
-    quiet: bool,
-) -> int:
-    from ipo.experiments.compare.documents import documents, table_of, write_documents
-    from ipo.experiments.compare.runner import reason, run_all, tell
-    from ipo.experiments.executors.base import Failure
-    from ipo.experiments.run.files import write_text
-
-    before = [entry.finished() for entry in found]
-    write_text(folder / "grid.yaml", grid.to_yaml())
-    contents, stopped = run_all(found, before, executor, (lambda progress: None) if quiet else tell, budget_usd)
-    table = table_of(grid, found, contents)
-    if table is not None:
-        texts = documents(grid, table)
-        write_documents(texts, folder)
-        print(texts["json" if as_json else "md"], end="")
-        print(f"{folder}/table.md, table.csv, table.json; each cell in {folder}/cells", file=sys.stderr)
-    failed = False
-    for entry, content in zip(found, contents, strict=True):
-        if isinstance(content, Failure):
-            failed = True
-            print(f"ipo: {entry.name} failed ({reason(content)})", file=sys.stderr)
-    if failed:
-        print("the same command does the failed cells again.", file=sys.stderr)
-    if stopped:
-        print(f"stopped early: {stopped}; resume with a larger --budget-usd, else the same.", file=sys.stderr)
-        return 3
-    return 1 if failed else 0
+    with lock:
+        before = [entry.finished() for entry in found]
+        write_text(folder / "grid.yaml", config.to_yaml())
+        contents, stopped = run_all(
+            found, before, workers, (lambda progress: None) if quiet else print_progress, budget_usd
+        )
+        table = table_of(config, found, contents)
+        if table is not None:
+            texts = documents(config, table)
+            write_documents(texts, folder)
+            print(texts["json" if as_json else "md"], end="")
+            print(f"{folder}/table.md, table.csv, table.json; each cell in {folder}/cells", file=sys.stderr)
+        failed = [
+            (entry, content) for entry, content in zip(found, contents, strict=True) if isinstance(content, Failure)
+        ]
+        for entry, failure in failed:
+            print(f"ipo: {entry.name} failed ({reason(failure)})", file=sys.stderr)
+        if failed:
+            print("the same command does the failed cells again.", file=sys.stderr)
+        if stopped:
+            print(f"stopped early: {stopped}; resume with a larger --budget-usd, else the same.", file=sys.stderr)
+            return 3
+        return 1 if failed else 0

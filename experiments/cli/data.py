@@ -10,20 +10,12 @@ from typing import Annotated
 
 import typer
 
-from ipo.metrics.errors import InputError
+from ipo.experiments.cli.options import DATA, Part, one_of
 
 data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, check and preview data sets.")
 
-Spec = Annotated[
-    str,
-    typer.Argument(help="embedded[:NAME], folder:PATH, csv:PATH, parquet:PATH, hf:NAME, or a name of `ipo data list`"),
-]
+Spec = Annotated[str, typer.Argument(help=DATA)]
 Seed = Annotated[int, typer.Option(help="for data without parts of its own")]
-
-
-@data_app.callback()
-def _group() -> None:
-    """List, check and preview data sets."""
 
 
 @data_app.command("list")
@@ -74,7 +66,7 @@ def check(
 def preview(
     spec: Spec,
     out: Annotated[Path | None, typer.Option(help="the PNG to write; default preview-NAME.png", metavar="FILE")] = None,
-    part: Annotated[str, typer.Option(help="which pictures: train, val or test")] = "train",
+    part: Part = "train",
     seed: Seed = 0,
 ) -> None:
     """Draw a few pictures of each class on one sheet; of many classes, some, evenly spaced."""
@@ -82,9 +74,7 @@ def preview(
     from ipo.experiments.data.dataset import PARTS
     from ipo.experiments.data.preview import contact_sheet, save
 
-    chosen = next((known for known in PARTS if known == part), None)
-    if chosen is None:
-        raise InputError(f"there is no part {part!r}; it can be train, val or test.")
+    chosen = one_of("part", part, PARTS)
     data = load_data(spec, seed=seed)
     path = out or Path(f"preview-{re.sub(r'[^A-Za-z0-9_.-]+', '-', data.name)}.png")
     sheet = contact_sheet(data, chosen)
@@ -95,7 +85,7 @@ def preview(
 
 
 class _Progress:
-    """A line on stderr when reading takes long."""
+    """A line on stderr every ten seconds."""
 
     def __init__(self) -> None:
         self._spoke = time.monotonic()

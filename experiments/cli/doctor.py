@@ -13,14 +13,7 @@ import typer
 from ipo.experiments.cli.options import Clip, Data, Describer, Json, Lm
 from ipo.metrics.errors import InputError
 
-KEYS = (
-    "OPENAI_API_KEY",
-    "ANTHROPIC_API_KEY",
-    "GEMINI_API_KEY",
-    "MISTRAL_API_KEY",
-    "OPENROUTER_API_KEY",
-    "WANDB_API_KEY",
-)
+KEYS = [f"{name}_API_KEY" for name in ("OPENAI", "ANTHROPIC", "GEMINI", "MISTRAL", "OPENROUTER", "WANDB")]
 
 
 def doctor(
@@ -55,12 +48,14 @@ def doctor(
         config = load_config(None, words or [], lm=lm, clip=clip, describer=describer, data=data)
         planned = plan(config)
         prepared = prepare(planned, Ui(config.steps, quiet=True))
-        findings["device"] = prepared.clip.device
-        findings["clip"] = f"{prepared.clip.name}, context {prepared.clip.context_length} tokens"
-        findings["text path"] = text_path(prepared.clip.model)
-        findings["data"] = f"{planned.data.name}, {len(planned.data.class_names)} classes"
-        findings["would run"] = estimate(planned)
-        findings["problem"] = None
+        findings |= {
+            "device": prepared.clip.device,
+            "clip": f"{prepared.clip.name}, context {prepared.clip.context_length} tokens",
+            "text path": text_path(prepared.clip.model),
+            "data": f"{planned.data.name}, {len(planned.data.class_names)} classes",
+            "would run": estimate(planned),
+            "problem": None,
+        }
     except InputError as error:
         findings["problem"] = str(error)
     print(json.dumps(findings, indent=2) if as_json else _text(findings))
@@ -81,8 +76,7 @@ def _text(findings: dict[str, Any]) -> str:
     for name, value in findings.items():
         if name == "would run":
             for role in ("optimizer", "describer"):
-                if value[role]:
-                    part = value[role]
+                if part := value[role]:
                     tokens = part["tokens_in"] + part["tokens_out"]
                     calls = f"about {part['calls']} calls, {tokens:,} tokens, {money(part['usd'])}"
                     lines.append(f"{role:13} {part['name']}: {calls}")

@@ -1,4 +1,4 @@
-"""Errors that are expected, each as one sentence on stderr and an exit code; any other is a bug."""
+"""Expected errors, each as one sentence on stderr and an exit code; any other is a bug."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ipo.metrics.errors import InputError
 INTERRUPTED = 130
 
 
-def tell(error: Exception) -> int | None:
-    """Say what went wrong; return the exit code, or None for a bug, of which nothing is said."""
+def explain(error: Exception) -> int | None:
+    """Print what went wrong; return the exit code, or None for a bug, of which nothing is printed."""
     if isinstance(error, InputError):
         return fail(str(error), 2)
     if isinstance(error, PermissionError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ipo.experiments.cli.options import Clip, Data, Json, Part, Seed, examples
+from ipo.experiments.cli.options import Clip, Data, Json, Part, Seed, examples, one_of
 from ipo.metrics.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def evaluate(
 ) -> int:
     """Score templates on a data set; later ones are compared with the first."""
     from ipo.experiments.data import load_data
+    from ipo.experiments.data.dataset import PARTS
     from ipo.experiments.run.live_view import Ui
     from ipo.experiments.run.result import comparison
     from ipo.experiments.tasks.classification import clusters
@@ -39,10 +40,9 @@ def evaluate(
     wanted = [*(template or []), *(read_templates(templates_file) if templates_file else ())]
     if not wanted:
         raise InputError("give at least one template, with --template or --templates-file.")
-    if part not in ("train", "val", "test"):
-        raise InputError(f"there is no part {part!r}; it can be train, val or test.")
+    chosen = one_of("part", part, PARTS)
     drawn = load_data(data or "embedded", seed=seed or 0)
-    items = {"train": drawn.train, "val": drawn.val, "test": drawn.test}[part]
+    items = drawn.part(chosen)
     if not items:
         raise InputError(f"{drawn.name} has no {part} pictures.")
     encoder = load_clip(clip or "embedded")

@@ -67,10 +67,9 @@ def _pictures(folder: Path | None) -> list[Picture]:
 
     if folder is None:
         found = [item.picture for item in load_data("embedded", seed=0).train]
-    elif os.path.isdir(folder):  # noqa: PTH112
-        found = [Picture.from_path(file) for file in find_pictures(folder)]
     else:
-        found = [Picture.from_path(folder)]
+        files = find_pictures(folder) if os.path.isdir(folder) else [folder]  # noqa: PTH112
+        found = [Picture.from_path(file) for file in files]
     if not found:
         raise InputError(f"there are no pictures in {folder}; name another folder with --pictures, or leave it out.")
     return found[:: max(1, len(found) // PICTURES)][:PICTURES]

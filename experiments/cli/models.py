@@ -1,10 +1,18 @@
-"""`ipo models`: the weights of the local language models."""
+"""`ipo models`: the weights of the local language models; other commands fetch them here when they are missing."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ipo.metrics.errors import InputError
+
+if TYPE_CHECKING:
+    from ipo.experiments.run.config import RunConfig
 
 models_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The weights of the local language models.")
 
@@ -24,15 +32,12 @@ def list_() -> None:
 @models_app.command()
 def pull(name: Name) -> None:
     """Fetch the weights and check their hash."""
-    from ipo.experiments.cli.pulling import pull_with_progress
-
     print(pull_with_progress(name))
 
 
 @models_app.command()
 def path(name: Name) -> None:
     """Print where the weights lie."""
-    from ipo.metrics.errors import InputError
     from ipo.programs.lm import weights
 
     found = weights.find(name)
@@ -47,3 +52,49 @@ def remove(name: Name) -> None:
     from ipo.programs.lm import weights
 
     weights.remove(name)
+
+
+def pull_with_progress(name: str) -> Path:
+    """Fetch the weights of a local model; they are checked against a pinned SHA-256.
+
+    Raises:
+        InputError: no network, no room, or other bytes than expected.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    from ipo.programs.lm import weights
+
+    model = weights.model(name)
+    console = Console(stderr=True, highlight=False)
+    console.print(f"fetching {model.title}, {model.size_bytes / 1e6:.0f} MB, licence {model.licence}")
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("weights", total=model.size_bytes)
+        return weights.pull(
+            name, lambda what, done, total: progress.update(task, description=what, completed=done, total=total)
+        )
+
+
+def ensure_local_weights(configs: Iterable[RunConfig]) -> None:
+    """Fetch what searches with `--lm local…` need when it is missing; in a terminal, ask first.
+
+    Raises:
+        InputError: the person said no, or the weights cannot be fetched.
+    """
+    from ipo.programs.lm import weights
+    from ipo.programs.lm.connect import is_local
+    from ipo.programs.lm.local import wanted_weights
+
+    for name in sorted({config.lm for config in configs if config.needs_lm and is_local(config.lm)}):
+        wanted = wanted_weights(name)
+        if wanted is None or weights.find(wanted):
+            continue
+        model = weights.model(wanted)
+        size = f"{model.size_bytes / 1e6:.0f} MB, {model.licence}"
+        question = f"The local language model {model.title} ({size}) is not here. Fetch it?"
+        if sys.stdin.isatty() and not typer.confirm(question, default=True, err=True):
+            raise InputError(
+                f"without weights there is no local model; `ipo models pull {wanted}`, or name another --lm."
+            )
+        pull_with_progress(wanted)

@@ -1,4 +1,4 @@
-"""`ipo optimize`: the main job in front of a person."""
+"""`ipo optimize`: the main job, interactively."""
 
 from __future__ import annotations
 
@@ -49,14 +49,12 @@ def optimize(
     quiet: Quiet = False,
 ) -> int:
     """Search a better template, choose it on held-back pictures, test it once on sealed ones."""
-    from ipo.experiments.cli.pulling import ensure_local_weights
+    from ipo.experiments.cli.models import ensure_local_weights
     from ipo.experiments.run.live_view import Ui, showing_warnings
     from ipo.metrics.clip import check_name
-    from ipo.programs.lm.connect import is_local
 
-    # What they would say reaches us as an exception too; their lines are not free of what a server echoes.
-    logging.getLogger("dspy").setLevel(logging.CRITICAL)
-    logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)
+    for library in ("dspy", "LiteLLM"):  # we get it as an exception too, without what a server echoes
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     if resume and out:
         raise InputError("--resume works in its own directory; leave --out away.")
     flags = {
@@ -79,8 +77,7 @@ def optimize(
         forecast = estimate(plan(config, ready=False))
         print(json.dumps(forecast, indent=2) if as_json else _forecast_text(forecast))
         return 0
-    if config.needs_lm and is_local(config.lm):
-        ensure_local_weights(config.lm)
+    ensure_local_weights([config])
     ui = Ui(config.steps, quiet=quiet)
     from ipo.experiments.run import pipeline
     from ipo.experiments.run.files import content_of
@@ -131,14 +128,12 @@ def _default_folder(config: RunConfig) -> Path:
 def _forecast_text(forecast: dict[str, Any]) -> str:
     from ipo.experiments.run.live_view import money
 
-    lines = []
-    for role in ("optimizer", "describer"):
-        part = forecast[role]
-        if part:
-            lines.append(
-                f"{role}: {part['name']}, about {part['calls']:,} calls, {part['tokens_in']:,} tokens in, "
-                f"{part['tokens_out']:,} out, {money(part['usd'])}"
-            )
+    lines = [
+        f"{role}: {part['name']}, about {part['calls']:,} calls, {part['tokens_in']:,} tokens in, "
+        f"{part['tokens_out']:,} out, {money(part['usd'])}"
+        for role in ("optimizer", "describer")
+        if (part := forecast[role])
+    ]
     if not lines:
         return "no language model is asked; it costs nothing."
     minutes = max(1, round(forecast["seconds"] / 60))

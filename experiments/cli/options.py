@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperCommand
+
+from ipo.metrics.errors import InputError
+
+Name = TypeVar("Name", bound=str)
 
 DATA = "embedded[:NAME], folder:PATH, csv:PATH, parquet:PATH, hf:NAME, or a name of `ipo data list`"
 
@@ -38,6 +43,18 @@ def examples(*lines: str) -> str:
     """
     # A line with \b alone keeps the line breaks of what follows.
     return f"Example:  {lines[0]}" if len(lines) == 1 else "\n  ".join(["\b\nExamples:", *lines])
+
+
+def one_of(what: str, name: str, known: Sequence[Name]) -> Name:
+    """Return the known name.
+
+    Raises:
+        InputError: it is another one.
+    """
+    for one in known:
+        if one == name:
+            return one
+    raise InputError(f"there is no {what} {name!r}; it can be {', '.join(known[:-1])} or {known[-1]}.")
 
 
 class WithSettings(TyperCommand):

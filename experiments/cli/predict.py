@@ -6,13 +6,13 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ipo.experiments.cli.options import Program, examples
+from ipo.experiments.cli.options import Program, examples, one_of
 from ipo.metrics.errors import InputError
 from ipo.metrics.printable import printable
 
@@ -30,8 +30,7 @@ def predict(
     """Label pictures with an optimised program."""
     from ipo.experiments.run.labelling import find_pictures, label_files, load_program
 
-    if format_ not in ("table", "csv", "jsonl"):
-        raise InputError(f"there is no format {format_!r}; it can be table, csv or jsonl.")
+    one_of("format", format_, ("table", "csv", "jsonl"))
     classifier = load_program(program)
     bare = [path for path in pictures if os.path.isdir(path) and next(find_pictures(path), None) is None]  # noqa: PTH112
     if len(bare) == len(pictures):
@@ -41,12 +40,13 @@ def predict(
     failed = len(bare)
     write = _Writer(format_, classifier.class_names)
     try:
-        for file, outcome in label_files(classifier, _files(pictures)):
+        files = (file for path in pictures for file in (find_pictures(path) if os.path.isdir(path) else [path]))  # noqa: PTH112
+        for file, outcome in label_files(classifier, files):
             write(file, outcome)
             if isinstance(outcome, InputError):
                 failed += 1
                 _complain(outcome)
-    except BrokenPipeError:  # whoever read our rows has enough of them, as `head` has
+    except BrokenPipeError:  # the reader has enough rows, as `head` has
         _drop_output()
     except OSError as error:
         _drop_output()
@@ -54,22 +54,12 @@ def predict(
     return 1 if failed else 0
 
 
-def _files(paths: Sequence[Path]) -> Iterator[Path]:
-    from ipo.experiments.run.labelling import find_pictures
-
-    for path in paths:
-        if os.path.isdir(path):  # noqa: PTH112
-            yield from find_pictures(path)
-        else:
-            yield path
-
-
 def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the last flush would fail again
 
 
 class _Writer:
-    """Writes each row as soon as it is there. File names are as they are: a CSV is data, not a sheet with formulas."""
+    """Writes each row at once. File names are not escaped: a CSV is data, not a sheet with formulas."""
 
     def __init__(self, format_: str, class_names: Sequence[str]) -> None:
         self._format = format_

@@ -49,12 +49,11 @@ def _sections(command: Any, path: str) -> Iterator[str]:
         return
     arguments = [param for param in command.params if param.param_type_name == "argument"]
     options = [param for param in command.params if param.param_type_name == "option"]
-    words = [path, *map(_argument, arguments), *(["[OPTIONS]"] if options else [])]
+    words = [path, *map(_name, arguments), *(["[OPTIONS]"] if options else [])]
     yield f"## `{path}`\n\n{command.help}\n\n```text\n{' '.join(words)}\n```\n"
     if command.params:
-        rows = [(_argument(param), _meaning(param)) for param in arguments]
-        rows += [(_option(param), _meaning(param)) for param in options]
-        yield "\n".join(_table(("", "meaning"), ((f"`{name}`", _text(meaning)) for name, meaning in rows)))
+        rows = [(f"`{_name(param)}`", _text(_meaning(param))) for param in [*arguments, *options]]
+        yield "\n".join(_table(("", "meaning"), rows))
     if command.epilog:
         yield f"```text\n{_examples(command.epilog)}\n```\n"
 
@@ -71,11 +70,9 @@ def _settings() -> Iterator[str]:
     yield from _table(("setting", "default", "paper", "code", "meaning"), rows)
 
 
-def _argument(param: Any) -> str:
-    return str(param.metavar or param.name.upper() + ("…" if param.nargs == -1 else ""))
-
-
-def _option(param: Any) -> str:
+def _name(param: Any) -> str:
+    if param.param_type_name == "argument":
+        return str(param.metavar or param.name.upper() + ("…" if param.nargs == -1 else ""))
     names = ", ".join(param.opts)
     return names if param.is_flag else f"{names} {param.metavar or param.name.strip('_').upper()}"
 
@@ -109,7 +106,7 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    """Keep what Markdown would take for a tag."""
+    """Escape what Markdown would take for a tag."""
     return text.replace("<", "\\<")
 
 

@@ -19,7 +19,7 @@ def report(
         typer.Option(help="the file; default RUN/report.html, for several runs report.html", metavar="FILE"),
     ] = None,
 ) -> int:
-    """Make the page that a person reads: one run told from answer to command, or several side by side."""
+    """Make the page that a person reads: one run explained from answer to command, or several side by side."""
     from ipo.experiments.report import compare_page, run_page
     from ipo.experiments.report.gather import read_run
     from ipo.experiments.report.page import FILE_NAME

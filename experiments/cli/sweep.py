@@ -1,4 +1,4 @@
-"""`ipo sweep`: many runs from a Weights & Biases sweep file, on its server's word or on this machine's own."""
+"""`ipo sweep`: many runs from a Weights & Biases sweep file, scheduled by its server or by this machine."""
 
 from __future__ import annotations
 
@@ -45,13 +45,12 @@ def sweep(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be run and what it would cost")] = False,
 ) -> int:
     """Run a Weights & Biases sweep: with a key its server's agents, without one the same search on this machine."""
-    from ipo.experiments.cli.pulling import ensure_local_weights
-    from ipo.experiments.compare.runner import run_all, tell
+    from ipo.experiments.cli.models import ensure_local_weights
+    from ipo.experiments.compare.runner import print_progress, run_all
     from ipo.experiments.compare.sweep_file import read_sweep
     from ipo.experiments.compare.sweep_runs import plan_runs, table
     from ipo.experiments.executors import make_executor
     from ipo.experiments.executors.base import Failure
-    from ipo.programs.lm.connect import is_local
 
     workers = make_executor(executor)
     if count is not None and count < 1:
@@ -70,9 +69,8 @@ def sweep(
     if dry_run:
         print(_forecast(planned))
         return 0
-    for name in sorted({run.config.lm for run in planned if run.config.needs_lm and is_local(run.config.lm)}):
-        ensure_local_weights(name)
-    outcomes, _ = run_all(planned, [run.finished() for run in planned], workers, tell)
+    ensure_local_weights(run.config for run in planned)
+    outcomes, _ = run_all(planned, [run.finished() for run in planned], workers, print_progress)
     print(table(read, planned, outcomes))
     print(f"runs: {folder}", file=sys.stderr)
     if any(run.config.track == "wandb" for run in planned):
@@ -101,22 +99,26 @@ def _create(sweep: Sweep) -> str:
     """Register the sweep with the server; return ENTITY/PROJECT/ID.
 
     Raises:
-        InputError: the server cannot be reached or refuses.
+        InputError: the server cannot be reached or refuses, or the sweep holds a secret.
     """
     import wandb
 
     from ipo.experiments.run.tracking import PROJECT
+    from ipo.programs.record.redaction import redact, redacted
 
-    _refuse_secrets(sweep)
+    # The server keeps a sweep's command and values, and hands them to every agent.
+    if redacted(sweep.content) != sweep.content or re.search(r"://[^/\s@'\"]+@", str(sweep.content)):
+        raise InputError(
+            f"the sweep {sweep.name} holds a key or a password, and Weights & Biases would keep it; "
+            "leave it to the environment of each agent."
+        )
     project = sweep.content.get("project") or os.environ.get("WANDB_PROJECT") or PROJECT
     content = {**sweep.content, "parameters": sweep.parameters, "name": sweep.name}
-    content.pop("program", None)  # the command says it
+    content.pop("program", None)  # it is in the command
     try:
         with redirect_stdout(sys.stderr):
             name = wandb.sweep(content, entity=sweep.content.get("entity"), project=project)
     except Exception as error:
-        from ipo.programs.record.redaction import redact
-
         reason = redact(" ".join(str(error).split()))[:200]
         raise InputError(
             f"the sweep cannot be created in Weights & Biases ({reason}); "
@@ -125,17 +127,6 @@ def _create(sweep: Sweep) -> str:
     # `wandb.sweep` leaves in the environment where the server put it.
     parts = [os.environ.get("WANDB_ENTITY"), os.environ.get("WANDB_PROJECT", project), name]
     return "/".join(part for part in parts if part)
-
-
-def _refuse_secrets(sweep: Sweep) -> None:
-    """A sweep's command and values are kept by the server and handed to every agent."""
-    from ipo.programs.record.redaction import redacted
-
-    if redacted(sweep.content) != sweep.content or re.search(r"://[^/\s@'\"]+@", str(sweep.content)):
-        raise InputError(
-            f"the sweep {sweep.name} holds a key or a password, and Weights & Biases would keep it; "
-            "leave it to the environment of each agent."
-        )
 
 
 def _join(target: str, words: Sequence[str], count: int | None, workers: Executor) -> int:
@@ -179,7 +170,7 @@ def agent_command(sweep_id: str, count: int | None) -> list[str]:
 
 
 def shares(count: int | None, agents: int) -> list[int | None]:
-    """Share `count` runs out among agents, as evenly as it goes; None when there is no limit.
+    """Divide `count` runs among agents as evenly as possible; None when there is no limit.
 
     >>> shares(5, 2), shares(None, 2)
     ([3, 2], [None, None])
@@ -191,6 +182,7 @@ def shares(count: int | None, agents: int) -> list[int | None]:
 
 def _forecast(planned: Sequence[SweepRun]) -> str:
     """Say what would be run and what it would cost; nothing is asked, no picture is opened."""
+    from ipo.experiments.compare.runner import total_usd
     from ipo.experiments.run.estimate import estimate
     from ipo.experiments.run.live_view import money
     from ipo.experiments.run.plan import plan
@@ -205,5 +197,4 @@ def _forecast(planned: Sequence[SweepRun]) -> str:
         usd.append(forecast["usd"])
         calls = sum(forecast[role]["calls"] for role in ("optimizer", "describer") if forecast[role])
         lines.append(f"{run.folder.name}: about {calls:,} calls, {money(forecast['usd'])}")
-    together = None if None in usd else sum(usd)
-    return "\n".join([*lines, f"{len(planned)} runs, together {money(together)}; nothing was asked yet"])
+    return "\n".join([*lines, f"{len(planned)} runs, together {money(total_usd(usd))}; nothing was asked yet"])

@@ -1,4 +1,4 @@
-"""One cell of a grid: a protocol, a data set, a method, a seed; how it is done, and its file."""
+"""One cell of a grid: a protocol, a data set, a method, a seed; how it is run, and its file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ipo.metrics.nearest import did_you_mean
 
 SCHEMA = 2
 FILE_NAME = "cell.json"
-"""The same to the byte whenever the cell is done."""
+"""Its bytes are the same whenever the cell is done."""
 
 SET_BY_THE_CELL = ("data", "classes", "seed", "also_fit", "preset", "patience")
 LIMITS = ("budget_usd", "budget_tokens", "max_minutes")
@@ -58,7 +58,7 @@ class Cell:
 
 
 def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
-    """Do a cell in `folder`, or read the one that is finished there, or resume the one that was begun.
+    """Do a cell in `folder`, resume it, or read it when it is finished.
 
     Returns:
         What `cell.json` holds: `schema, cell, measure, unit, absent` (why there is nothing to run, or None),
@@ -94,7 +94,7 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
             content["scores"][test.name] = evaluate(fitted, test, sealed.task, clip, store)
             content["picture_ids"][test.name] = picture_ids(store, test.items)
     except Absent as reason:
-        content = _content(cell, sealed.task, absent=str(reason))
+        content = {**_content(cell, sealed.task), "absent": str(reason)}
     write_text(folder / FILE_NAME, json.dumps(content, ensure_ascii=False) + "\n")
     return content
 
@@ -142,7 +142,7 @@ def shared_config(cell: Cell) -> RunConfig:
 
 
 def run_config(cell: Cell) -> RunConfig | None:
-    """Return the configuration of the search that a cell's method makes; None when it makes none with a model's help.
+    """Return the configuration of the search of a cell's method; None when it asks no language model.
 
     Raises:
         InputError: see `shared_config`.
@@ -157,18 +157,19 @@ def _clip(name: str) -> Clip:
 
 
 def _settings(values: dict[str, Any]) -> dict[str, Any]:
-    """Return settings as a cell's file has them: sorted, with dots, under their names of today."""
+    """Return settings as a cell's file has them: sorted, with dots, under their current names."""
     return dict(sorted(dotted(nested(values, note=False)).items()))
 
 
-def _content(cell: Cell, task: Task, fitted: Fitted | None = None, absent: str | None = None) -> dict[str, Any]:
+def _content(cell: Cell, task: Task, fitted: Fitted | None = None) -> dict[str, Any]:
+    """Return a cell's file before its scores."""
     templates = fitted.templates if fitted else None
     return {
         "schema": SCHEMA,
         "cell": cell.record(),
         "measure": task.measure,
         "unit": task.unit,
-        "absent": absent,
+        "absent": None,
         "templates": None if templates is None else [{"template": t, "weight": w} for t, w in templates],
         "scores": {},
         "search": None,
@@ -183,18 +184,15 @@ _KEYS = ("absent", "templates", "scores", "search", "selection", "choice", "budg
 
 
 def _from_1(old: Mapping[str, Any]) -> dict[str, Any]:
-    """Make schema 2 of schema 1, which knew accuracies of pictures, and settings of the search under other names."""
+    """Make schema 2 of schema 1, which had accuracies of pictures only, and other names of settings."""
 
-    def value(score: dict[str, Any] | None) -> dict[str, Any] | None:
-        return score and renamed(score, "accuracy", "value")
-
+    parts = {part: old[part] and renamed(old[part], "accuracy", "value") for part in ("search", "selection")}
     return {
         **old,
         "schema": SCHEMA,
         "cell": {**old["cell"], "settings": _settings(old["cell"]["settings"])},
         "measure": CLASSIFICATION.measure,
         "unit": CLASSIFICATION.unit,
-        "scores": {name: value(score) for name, score in old["scores"].items()},
-        "search": value(old["search"]),
-        "selection": value(old["selection"]),
+        "scores": {name: renamed(score, "accuracy", "value") for name, score in old["scores"].items()},
+        **parts,
     }

@@ -57,7 +57,7 @@ def _row(found: Sequence[Entry]) -> dict[str, Any]:
 
 
 def forecast_text(forecast: dict[str, Any]) -> str:
-    """Format a forecast for a person."""
+    """Format a forecast as text."""
     lines = [f"{'row':24} {'cells':>6} {'done':>6} {'calls':>9} {'tokens':>12}  price"]
     for label, row in forecast["rows"].items():
         lines.append(

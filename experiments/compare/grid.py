@@ -1,4 +1,4 @@
-"""A grid of experiments: protocol × data sets × methods × seeds, cell by cell; what runs the cells is `runner.py`."""
+"""A grid of experiments: protocol × data sets × methods × seeds, cell by cell; `runner.py` runs the cells."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ipo.metrics.errors import InputError
 
 CELLS = "cells"
 LONGEST_NAME = 100
-"""Characters of a folder's name; file systems end at 255 bytes."""
+"""Characters of a folder's name; file systems allow 255 bytes."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,7 @@ class Entry(Item[dict[str, Any]]):
         return self.folder / "run"
 
     def finished(self) -> dict[str, Any] | None:
-        """Read the cell of an earlier session.
-
-        Raises:
-            InputError: it is damaged, or a cell of another grid.
-        """
+        """Read the cell of an earlier session; see `cell.finished`."""
         return cells.finished(self.cell, self.folder)
 
     def run(self) -> dict[str, Any]:
@@ -55,7 +51,7 @@ class Entry(Item[dict[str, Any]]):
 
     def said(self, content: dict[str, Any]) -> str:
         """Name its values, or why there are none."""
-        values = [f"{name} {100 * score['value']:.2f}" for name, score in content["scores"].items()]
+        values = (f"{name} {100 * score['value']:.2f}" for name, score in content["scores"].items())
         return content["absent"] or ", ".join(values)
 
 
@@ -131,12 +127,12 @@ def _check_folders(found: Sequence[Entry]) -> None:
             )
         other = owners.setdefault(Path(str(entry.folder).casefold()), entry)
         if other is not entry:
-            what, names = "rows", (other.label, entry.label)
-            if other.label == entry.label:
-                what, names = "data sets", (other.cell.data, entry.cell.data)
-            raise InputError(f"the {what} {names[0]!r} and {names[1]!r} would share a folder; rename one.")
+            what, first, second = "rows", other.label, entry.label
+            if first == second:
+                what, first, second = "data sets", other.cell.data, entry.cell.data
+            raise InputError(f"the {what} {first!r} and {second!r} would share a folder; rename one.")
 
 
 def _slug(name: str) -> str:
-    """Make a folder's name; of a long path the end tells more."""
+    """Make a folder's name; of a long path the end is kept."""
     return re.sub(r"[^A-Za-z0-9.=+-]+", "-", name)[-LONGEST_NAME:].strip("-.") or "unnamed"

@@ -1,4 +1,4 @@
-"""What a grid file holds: protocol, data sets, rows, seeds, and the settings that all rows share."""
+"""Grid files: protocol, data sets, rows, seeds, and the settings that all rows share."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from ipo.experiments.run.config import dotted, nested, overlaid, read_words, rea
 from ipo.metrics.errors import InputError
 from ipo.metrics.nearest import did_you_mean
 
+CONFIGS = files("ipo.experiments.compare") / "configs"
+
 
 class Variant(BaseModel):
-    """A row of the table: a method, and what it does differently from the grid's settings."""
+    """A row of the table: a method, and its own settings besides the grid's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -52,8 +54,7 @@ class GridConfig(BaseModel):
     @classmethod
     def _named(cls, methods: Any) -> Any:
         """A bare name is a method as it is."""
-        listed = cls._listed(methods)
-        if not isinstance(listed, list):
+        if not isinstance(listed := cls._listed(methods), list):
             return listed
         return [{"label": entry, "method": entry} if isinstance(entry, str) else entry for entry in listed]
 
@@ -99,10 +100,8 @@ class GridConfig(BaseModel):
 
 
 def shipped() -> list[str]:
-    """Return the names of the grids that ship with us."""
-    return sorted(
-        entry.name.removesuffix(".yaml") for entry in files("ipo.experiments.compare").joinpath("configs").iterdir()
-    )
+    """Return the names of the shipped grids."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in CONFIGS.iterdir())
 
 
 def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
@@ -126,12 +125,10 @@ def _file(name: str) -> Path:
     path = Path(name)
     if path.suffix in (".yaml", ".yml") or path.is_file():
         return path
-    if name not in shipped():
-        raise InputError(
-            f"there is no grid {name!r}{did_you_mean(name, shipped())}; give a YAML file or one of: "
-            f"{', '.join(shipped())}."
-        )
-    return Path(str(files("ipo.experiments.compare").joinpath("configs", f"{name}.yaml")))
+    if name not in (known := shipped()):
+        near = did_you_mean(name, known)
+        raise InputError(f"there is no grid {name!r}{near}; give a YAML file or one of: {', '.join(known)}.")
+    return Path(str(CONFIGS / f"{name}.yaml"))
 
 
 def _with_words(values: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
@@ -142,9 +139,8 @@ def _with_words(values: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
         raise InputError(
             f"unknown key {strange!r}{did_you_mean(strange, known)}; give a key of the grid or a setting of a run."
         )
-    of_the_grid = {key: value for key, value in given.items() if key in GridConfig.model_fields}
-    shared = {key: value for key, value in given.items() if key not in of_the_grid}
-    values = {**values, **of_the_grid}
+    values = {**values, **{key: value for key, value in given.items() if key in GridConfig.model_fields}}
+    shared = {key: value for key, value in given.items() if key not in GridConfig.model_fields}
     settings = values.get("settings", {})
     if shared and isinstance(settings, dict) and all(isinstance(key, str) for key in settings):
         values["settings"] = dotted(overlaid(nested(settings), nested(shared)))
@@ -152,10 +148,8 @@ def _with_words(values: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
 
 
 def _worded(error: ValidationError, name: str) -> str:
-    errors = error.errors()
-    first = next(
-        (one for one in errors if one["type"] == "extra_forbidden"), errors[0]
-    )  # a misspelt key is missing too
+    # A misspelt key first: it is missing, too.
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     *parents, key = first["loc"] or ("the grid",)
     if first["type"] == "extra_forbidden":
         known = Variant.model_fields if parents else GridConfig.model_fields

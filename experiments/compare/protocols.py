@@ -1,4 +1,4 @@
-"""The protocols of the field: which classes a method learns from, and which sealed test pictures it is tested on.
+"""The protocols of the field: the classes a method learns from, and the sealed test pictures it is tested on.
 
 - base-to-new: learn the first half of the classes; test each half against its own classes (Zhou et al., 2022).
 - few-shot: learn and test all classes.
@@ -17,15 +17,16 @@ from ipo.experiments.run.plan import draw_for
 from ipo.metrics.errors import InputError
 
 Protocol = Callable[[DataSet, Sequence[DataSet], RunConfig], tuple[Draw, list[TestSet]]]
-"""From the data sets and the settings to the pictures drawn and the test sets. No picture is opened."""
+"""From the data sets and the settings to the pictures drawn and the test sets. No picture is opened.
+
+Raises:
+    InputError: too few classes or pictures, targets that the protocol does not take or that are missing, two data sets
+        of one name, or a class of a target that a shift of the source cannot have.
+"""
 
 
 def base_to_new(source: DataSet, targets: Sequence[DataSet], config: RunConfig) -> tuple[Draw, list[TestSet]]:
-    """Learn the base classes; test sets `base` and `new`, each against its own classes.
-
-    Raises:
-        InputError: too few classes or pictures, or targets were given.
-    """
+    """Learn the base classes; test sets `base` and `new`, each against its own classes."""
     _no_targets(targets, "base-to-new")
     drawn = draw_for(source, config)
     return drawn, [
@@ -35,27 +36,19 @@ def base_to_new(source: DataSet, targets: Sequence[DataSet], config: RunConfig) 
 
 
 def few_shot(source: DataSet, targets: Sequence[DataSet], config: RunConfig) -> tuple[Draw, list[TestSet]]:
-    """Learn all classes; test set `test`.
-
-    Raises:
-        InputError: too few pictures, or targets were given.
-    """
+    """Learn all classes; test set `test`."""
     _no_targets(targets, "few-shot")
     drawn = draw_for(source, config)
     return drawn, [TestSet("test", drawn.test, drawn.class_names, source)]
 
 
 def cross_dataset(source: DataSet, targets: Sequence[DataSet], config: RunConfig) -> tuple[Draw, list[TestSet]]:
-    """Learn all classes of the source; test sets `source` and one for each target, with the target's own classes.
-
-    Raises:
-        InputError: too few pictures, no targets, or two data sets of one name.
-    """
+    """Learn all classes of the source; test sets `source` and one for each target, with the target's own classes."""
     if not targets:
         raise InputError("cross-dataset and domain-generalization test on other data sets; name them as targets.")
     drawn = draw_for(source, config)
-    names = ["source", *(target.name for target in targets)]
-    twice = next((name for name in [source.name, *names] if [source.name, *names].count(name) > 1), None)
+    names = [source.name, "source", *(target.name for target in targets)]
+    twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise InputError(f"two data sets are called {twice!r}; source and targets must be different data sets.")
     others = [TestSet(target.name, target.test, target.class_names, target) for target in targets]
@@ -63,11 +56,7 @@ def cross_dataset(source: DataSet, targets: Sequence[DataSet], config: RunConfig
 
 
 def domain_generalization(source: DataSet, targets: Sequence[DataSet], config: RunConfig) -> tuple[Draw, list[TestSet]]:
-    """As `cross_dataset`, where the targets' classes are the source's or some of them (ImageNet-A and -R have 200).
-
-    Raises:
-        InputError: as `cross_dataset`, or a target has a class that the source has not.
-    """
+    """As `cross_dataset`, where the targets' classes are the source's or some of them (ImageNet-A and -R have 200)."""
     known = {name.replace("_", " ").casefold() for name in source.class_names}
     for target in targets:
         strange = next((name for name in target.class_names if name.replace("_", " ").casefold() not in known), None)

@@ -1,4 +1,4 @@
-"""Many jobs on an executor: what is finished is read back, what is begun resumes, failures and the budget are kept.
+"""Many jobs on an executor: finished ones are read back, others resume; failures and the budget are tracked.
 
 Cells of a grid and runs of a sweep are such jobs. Each has a folder of its own, so that its result depends
 neither on the order of the jobs, nor on the executor, nor on how often they were resumed.
@@ -67,7 +67,7 @@ class Item(ABC, Generic[C]):
 
 @dataclass(frozen=True)
 class Progress(Generic[C]):
-    """What is known after a job.
+    """The state after a job.
 
     Attributes:
         done, total: jobs; those of earlier sessions count as done.
@@ -93,7 +93,7 @@ def run_all(
     items: Sequence[Item[C]],
     before: Sequence[C | None],
     executor: Executor,
-    tell: Callable[[Progress[C]], None],
+    on_progress: Callable[[Progress[C]], None],
     budget_usd: float | None = None,
 ) -> tuple[list[C | Failure | None], str | None]:
     """Do the jobs that are not finished; one that fails does not stop the others.
@@ -102,7 +102,7 @@ def run_all(
         items: the jobs.
         before: the result of each from an earlier session; see `Item.finished`.
         executor: where they are done.
-        tell: called after each job that was not finished before.
+        on_progress: called after each job that was not finished before.
         budget_usd: the session ends once so much was paid, failed jobs included. A job under way elsewhere is cut off
             and can be resumed.
 
@@ -134,7 +134,7 @@ def run_all(
         contents[place], paid[place] = content, paid_for(items[place])
         _note_failure(items[place], content)
         done, left = where(done=True), where(done=False)
-        tell(Progress(len(done), len(items), items[place], content, total_usd(paid), _seconds(done, left)))
+        on_progress(Progress(len(done), len(items), items[place], content, total_usd(paid), _seconds(done, left)))
         stop_if_spent()
 
     try:
@@ -170,8 +170,8 @@ def paid_for(item: Item[Any]) -> float | None:
     return total_usd(event["usd"] for event in events if event["type"] == "lm")
 
 
-def tell(progress: Progress[C]) -> None:
-    """Say on stderr that a job has ended, what all of them have cost, and how long the rest takes."""
+def print_progress(progress: Progress[C]) -> None:
+    """Print on stderr that a job has ended, what all jobs have cost, and how long the rest takes."""
     from ipo.experiments.run.live_view import money
 
     content = progress.content
@@ -205,7 +205,7 @@ def total_usd(prices: Iterable[float | None]) -> float | None:
 
 
 def _seconds(done: Iterable[Item[Any]], left: Sequence[Item[Any]]) -> float | None:
-    """Sum what the waiting jobs take: each as long as its row's did so far, rows without one as long as any."""
+    """Forecast the waiting jobs: each takes as long as those of its row so far, or of all rows where it has none."""
     took: dict[str, list[float]] = {}
     for item in done:
         with suppress(OSError, ValueError, KeyError, TypeError):  # no job fails for a forecast

@@ -31,7 +31,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Failure:
-    """What stands in the place of a result.
+    """Why an item has no result.
 
     Attributes:
         kind: name of the exception's class, or `DIED`.
@@ -58,7 +58,7 @@ class Failure:
 
     @classmethod
     def died(cls, how: str) -> Failure:
-        """Say that a worker died at every attempt."""
+        """Return the failure of an item whose worker died at every attempt."""
         return cls(DIED, f"its process died {RETRIES + 1} times ({how}); is there enough memory?")
 
 
@@ -128,11 +128,11 @@ class Here(Executor):
 
 @contextmanager
 def computing_with(count: int | None, *, torch: bool = True) -> Iterator[None]:
-    """Compute with `count` threads inside the block: torch, what reads OMP_NUM_THREADS, and what asks for it later."""
+    """Compute with `count` threads inside the block: torch, and whatever reads OMP_NUM_THREADS."""
     if count is None:
         yield
         return
-    before = os.environ.get("OMP_NUM_THREADS")
+    before = {name: value for name, value in os.environ.items() if name == "OMP_NUM_THREADS"}
     loaded = sys.modules.get("torch") if torch else None
     torch_before = loaded.get_num_threads() if loaded else None
     os.environ["OMP_NUM_THREADS"] = str(count)
@@ -141,9 +141,7 @@ def computing_with(count: int | None, *, torch: bool = True) -> Iterator[None]:
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
+        del os.environ["OMP_NUM_THREADS"]
+        os.environ.update(before)
         if loaded:
             loaded.set_num_threads(torch_before)

@@ -81,8 +81,8 @@ class _Worker:
 
 
 def _serve(pipe: Connection, threads: int) -> None:
-    """Answer items until the pipe closes: the life of a worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what ends
+    """Do items until the pipe closes; a worker does nothing else."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent stops us
     threading.Thread(target=_die_with_parent, daemon=True).start()
     with computing_with(threads):
         while True:
@@ -98,7 +98,7 @@ def _serve(pipe: Connection, threads: int) -> None:
 
 
 def _die_with_parent() -> None:
-    """End this worker when a kill −9 took its parent: it would hold its run directory against the next session."""
+    """End this worker when its parent was killed: it would keep its run directory locked for the next session."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

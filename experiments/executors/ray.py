@@ -44,12 +44,12 @@ class Ray(Executor):
                 ray.shutdown()
 
     def _connect(self) -> bool:
-        """Return whether it was this call that connected; a program that is connected already stays so."""
+        """Connect, unless the program is connected already; return whether this call connected."""
         if ray.is_initialized():
             return False
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # Ray's own default is for ever
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # leaves GPUs visible, and says no more of it
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # leaves GPUs visible, without a warning
         local: dict[str, Any] = {"address": "local", "include_dashboard": False}
         where = {"address": self.address} if self.address else local
         try:
@@ -60,7 +60,7 @@ class Ray(Executor):
         return True
 
     def _check_room(self) -> None:
-        """A task that no node can hold would wait for ever, without a word."""
+        """Refuse items that no node can hold: they would wait for ever, without a message."""
         nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
         largest = max((node["Resources"].get("CPU", 0) for node in nodes if node["Alive"]), default=0)
         if largest < self.threads:

@@ -10,10 +10,9 @@ what the published settings say of history, pinning, floor and selection; the pu
 """
 
 from ipo.experiments.compare.methods.base import Absent, Budget, Fitted, Job, Method
-from ipo.experiments.compare.methods.best_of_80 import BestOf80
 from ipo.experiments.compare.methods.coop import CoOp
 from ipo.experiments.compare.methods.fixed import Fixed, hand_written, imagenet_templates
-from ipo.experiments.compare.methods.search import LanguageModelSearch
+from ipo.experiments.compare.methods.search import BestOf80, LanguageModelSearch
 from ipo.experiments.compare.methods.waffle import Waffle
 from ipo.metrics.template import ANCHOR, SLOT
 
@@ -27,12 +26,10 @@ METHODS: dict[str, Method] = {
     "best-of-80": BestOf80(),
     "waffle": Waffle(),
     "coop": CoOp(),
-    "no-history": LanguageModelSearch("proposals without history", shows="the history helps", strategy="no-history"),
-    "shuffled": LanguageModelSearch(
-        "IPO with shuffled scores", shows="the scores in the history help", strategy="shuffled"
-    ),
-    "ipo-paper": LanguageModelSearch("IPO with the paper's settings", "paper"),
-    "ipo-code": LanguageModelSearch("IPO with the settings of the paper's code", "code"),
+    "no-history": LanguageModelSearch("proposals without history", "the history helps", strategy="no-history"),
+    "shuffled": LanguageModelSearch("IPO with shuffled scores", "the scores in the history help", strategy="shuffled"),
+    "ipo-paper": LanguageModelSearch("IPO with the paper's settings", published="paper"),
+    "ipo-code": LanguageModelSearch("IPO with the settings of the paper's code", published="code"),
     "ipo-default": LanguageModelSearch("IPO"),
 }
 """Name in a grid → the method, in the order of a table. A method is added by its file and its line here."""

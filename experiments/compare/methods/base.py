@@ -1,4 +1,4 @@
-"""What every method under test gets and gives."""
+"""The interface of methods under test."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Job:
     Attributes:
         prepared: the settings that all methods share, the reward with the classes to learn, and the search and
             selection pictures. The test pictures have been taken out of everything that is here.
-        settings: what the grid says for all methods, as it is written there.
+        settings: those of the grid for all methods, as they are written there.
         hand_written: the data set's own template, if people have written one.
         folder: where the method may keep what it needs to resume after a crash.
     """
@@ -99,11 +99,11 @@ class Fitted(ABC):
 
 
 class Method(ABC):
-    """A method under test, with what grids and tables have to know of it.
+    """A method under test, with what grids and tables need to know of it.
 
     Attributes:
         label: its name in a sentence.
-        depends_on_seed: whether another seed can give another result; else one run is the run under every seed.
+        depends_on_seed: whether another seed can give another result; else one run stands for all seeds.
         uses_lm: whether it asks a language model, and so needs one and costs money.
         shows: of a control, what is shown by beating it, as a clause: "the history helps". Else empty.
         is_opponent: whether verdicts hold IPO against it. Variants of IPO, and wordings that just have a row, are none.
@@ -146,13 +146,8 @@ class Method(ABC):
         """
 
 
-def seen_by_a_search(config: RunConfig) -> int:
-    """Return the labelled pictures a class of a search: those searched on, and those that choose the winner."""
-    return config.shots + (config.selection_shots if config.selection == "held-back" else 0)
-
-
 class Absent(Exception):
-    """A method has nothing to run for a data set; `str(error)` says why. No failure: the table shows a gap."""
+    """A method has nothing to run for a data set; `str(error)` says why. No failure: a gap in the table."""
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
-"""IPO and the controls that share its language model: each fit is a search in a folder of its own."""
+"""Methods that search: IPO and the controls that share its language model, and the best of a given list."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ipo.experiments.compare.methods.base import Budget, Job, Method, Templates, seen_by_a_search
+from ipo.experiments.compare.methods.base import Budget, Job, Method, Templates
+from ipo.experiments.compare.methods.fixed import imagenet_templates
+from ipo.experiments.compare.runner import total_usd
 from ipo.experiments.run.config import RunConfig, build, is_begun, nested
 from ipo.programs.strategies import STRATEGIES
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class LanguageModelSearch(Method):
-    """A search with a language model.
+    """A search with a language model, in a folder of its own.
 
     Args:
         label, shows: see `Method`.
@@ -26,7 +28,7 @@ class LanguageModelSearch(Method):
 
     uses_lm = True
 
-    def __init__(self, label: str, published: str = "default", shows: str = "", strategy: str | None = None) -> None:
+    def __init__(self, label: str, shows: str = "", published: str = "default", strategy: str | None = None) -> None:
         self.label = label
         self.shows = shows
         self.is_opponent = bool(shows)  # IPO is held against its controls, not against its own variants
@@ -49,7 +51,7 @@ class LanguageModelSearch(Method):
 
     def labelled_per_class(self, config: RunConfig) -> int:
         """Return those of a search with this method's way to choose."""
-        return seen_by_a_search(self.run_config(config))
+        return _labelled(self.run_config(config))
 
     def fit(self, job: Job) -> Templates:
         """Search in the job's folder, or resume what was begun there.
@@ -61,7 +63,6 @@ class LanguageModelSearch(Method):
         from ipo.experiments.run.live_view import Ui
         from ipo.experiments.run.plan import Plan, backends, draw_for
         from ipo.experiments.run.prepare import prepare
-        from ipo.experiments.run.result import chosen
         from ipo.experiments.run.searching import search_in
         from ipo.programs.record.journal import Journal, read
 
@@ -75,8 +76,43 @@ class LanguageModelSearch(Method):
             found = search_in(prepared, journal, ui).result
         finally:
             journal.close()
-        budget = _budget(found, read(folder), {"optimizer": optimizer, "describer": describer})
-        return Templates(job.clip, ((found.choice.template, 1.0),), chosen(found.choice).model_dump(), budget)
+        return _winner(job, found, _budget(found, read(folder), {"optimizer": optimizer, "describer": describer}))
+
+
+class BestOf80(Method):
+    """The best of CLIP's 80 ImageNet templates: what is left of a gain when no language model writes.
+
+    It is the search itself with one step and a given list: validity, order, finalists and the choice on the selection
+    pictures are the same code.
+    """
+
+    label = "the best of the 80 templates"
+
+    def labelled_per_class(self, config: RunConfig) -> int:
+        """Return those of a search."""
+        return _labelled(config)
+
+    def fit(self, job: Job) -> Templates:
+        """Search the pool."""
+        from ipo.programs.search import search
+        from ipo.programs.strategies.given import GivenTemplates
+
+        prepared, pool = job.prepared, imagenet_templates()
+        settings = job.config.search.model_copy(update={"steps": 1, "candidates_per_step": len(pool), "patience": None})
+        selection = prepared.selection.units if prepared.selection else None
+        found = search(settings, prepared.reward, GivenTemplates(pool), prepared.search.units, selection)
+        return _winner(job, found, Budget(proposals=found.proposed))
+
+
+def _labelled(config: RunConfig) -> int:
+    """Return the labelled pictures of each class: those searched on, and those that choose the winner."""
+    return config.shots + (config.selection_shots if config.selection == "held-back" else 0)
+
+
+def _winner(job: Job, found: SearchResult, budget: Budget) -> Templates:
+    from ipo.experiments.run.result import chosen
+
+    return Templates(job.clip, ((found.choice.template, 1.0),), chosen(found.choice).model_dump(), budget)
 
 
 def _budget(found: SearchResult, events: list[Event], backends: dict[str, Backend | None]) -> Budget:
@@ -84,23 +120,20 @@ def _budget(found: SearchResult, events: list[Event], backends: dict[str, Backen
 
     Methods of one seed share that cache, so that what each really paid depends on which of them ran first.
     """
-    replies = [event for event in events if event["type"] == "lm"]
-    used = [_tokens(event) for event in replies]
+    tokens_in, tokens_out = [], []
     dollars: list[float | None] = []
-    for event, tokens in zip(replies, used, strict=True):
-        backend = backends[event["role"]]
-        dollars.append(backend.price(*tokens) if event["cached"] and backend else event["usd"])
+    for event in events:
+        if event["type"] != "lm":
+            continue
+        usage, backend = event["reply"].get("usage") or {}, backends[event["role"]]
+        tokens_in.append(usage.get("input_tokens") or 0)
+        tokens_out.append(usage.get("output_tokens") or 0)
+        dollars.append(backend.price(tokens_in[-1], tokens_out[-1]) if event["cached"] and backend else event["usd"])
     return Budget(
         proposals=found.proposed,
         looked_at=found.looked_at,
-        calls=len(replies),
-        tokens_in=sum(tokens for tokens, _ in used),
-        tokens_out=sum(tokens for _, tokens in used),
-        usd=None if None in dollars else round(sum(paid or 0.0 for paid in dollars), 6),
+        calls=len(dollars),
+        tokens_in=sum(tokens_in),
+        tokens_out=sum(tokens_out),
+        usd=None if (usd := total_usd(dollars)) is None else round(usd, 6),
     )
-
-
-def _tokens(reply: Event) -> tuple[int, int]:
-    """Return the tokens in and out of a recorded reply, also of one that cost nothing."""
-    usage = reply["reply"].get("usage") or {}
-    return usage.get("input_tokens") or 0, usage.get("output_tokens") or 0

@@ -32,7 +32,7 @@ class Waffle(Method):
         return 0
 
     def fit(self, job: Job) -> Templates:
-        """Draw the noise by the job's seed."""
+        """Draw the noise with the job's seed."""
         rng = random.Random(f"waffle {job.config.seed}")
         count, length = _shape(job.class_names)
         vocabulary = _vocabulary()

@@ -112,7 +112,7 @@ def test_the_pool_of_80_must_fit_the_targets_class_names_too(six: str, tmp_path:
     assert 0 < found["budget"]["proposals"] < 79
 
 
-def test_every_method_is_examined_on_the_same_pictures(
+def test_every_method_is_evaluated_on_the_same_pictures(
     six: str, tmp_path: Path, language_model: Callable[..., Any], clip: Clip
 ) -> None:
     cells = {}
@@ -210,7 +210,7 @@ def _then(function: Any, log: list[str]) -> Any:
     return wrapped
 
 
-def test_a_killed_cell_goes_on_and_ends_in_the_same_bytes(
+def test_a_killed_cell_resumes_and_ends_in_the_same_bytes(
     six: str, tmp_path: Path, language_model: Callable[..., Any], as_list: Callable[..., str]
 ) -> None:
     this = cell(six, "ipo-default", "base-to-new")
@@ -420,5 +420,5 @@ def test_bad_cells_are_one_sentence_and_leave_nothing(
     assert not (tmp_path / "cell").exists()
 
 
-def test_every_protocol_is_told_by_its_name() -> None:
+def test_every_protocol_has_its_name() -> None:
     assert list(PROTOCOLS) == ["base-to-new", "cross-dataset", "domain-generalization", "few-shot"]

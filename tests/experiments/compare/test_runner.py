@@ -1,4 +1,4 @@
-"""Many jobs: what is read back, what is told of the rest, what stays of a failure, and where a budget ends it."""
+"""Many jobs: what is read back, what is reported of the rest, what stays of a failure, and where a budget ends it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.compare.runner import TIME_FILE_NAME, Item, Progress, reason, run_all, tell
+from ipo.experiments.compare.runner import TIME_FILE_NAME, Item, Progress, print_progress, reason, run_all
 from ipo.experiments.executors import make_executor
 from ipo.experiments.executors.base import Failure, Here
 from ipo.metrics.errors import InputError
@@ -68,7 +68,7 @@ def test_only_what_is_not_finished_is_done(tmp_path: Path, executor: str) -> Non
     assert json.loads((items[0].folder / TIME_FILE_NAME).read_text())["seconds"] >= 0
 
 
-def test_what_is_left_is_told_at_each_rows_own_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_left_is_forecast_at_each_rows_own_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     items = [Job(row, tmp_path / f"{row}-{seed}") for seed in range(2) for row in ("quick", "slow")]
     seconds = {"quick": '{"seconds": 1}', "slow": '{"seconds": 10}'}
     run = Job.run
@@ -147,10 +147,10 @@ def test_a_journal_that_cannot_be_read_stops_no_other_job_but_no_budget_can_be_k
         (Failure("ValueError", "no"), None, None, "1/2  job x: failed: ValueError: no  (price unknown)"),
     ],
 )
-def test_each_job_is_told_in_one_line(
+def test_each_job_is_reported_in_one_line(
     content: Any, usd: float | None, left: float | None, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tell(Progress(1, 2, Job("row", Path("x")), content, usd, left))
+    print_progress(Progress(1, 2, Job("row", Path("x")), content, usd, left))
     assert capsys.readouterr().err == f"{line}\n"
 
 
@@ -160,4 +160,4 @@ def test_an_interruption_is_no_failure(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(Job, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run_all([Job("a", tmp_path)], [None], Here(), tell)
+        run_all([Job("a", tmp_path)], [None], Here(), print_progress)
