@@ -1,1 +1,1 @@
-"""What turns a template into a number: the frozen CLIP, picture features, the reward, statistics. No LLM, no DSPy."""
+"""From a template to a number: the frozen CLIP, picture features, rewards, statistics. No language model, no DSPy."""

@@ -1,4 +1,4 @@
-"""What the arrays of this package hold: names for the two kinds of floats, in one place."""
+"""Types of the package's arrays of floats."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
-"""What encoders give: features, embeddings, logits."""
+"""Features, embeddings, logits."""
 Doubles = npt.NDArray[np.float64]
-"""What statistics are made of: losses, hits, differences."""
+"""Losses, hits, differences."""

@@ -1,4 +1,4 @@
-"""Where everything lies that can be fetched or made again: weights, features, paid replies."""
+"""The folder of everything that is kept between runs: weights, features, paid replies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calibration: whether a classifier that is 80 % sure is right 80 % of the time, and the one number that repairs it."""
+"""Calibration: a temperature that makes a classifier which is 80 % sure right 80 % of the time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ipo.metrics.statistics import standard_error
 FEWEST = 20
 """Pictures below which no temperature is fitted: one picture more or less would move it by a quarter."""
 BOUNDS = (0.05, 20.0)
-"""Temperatures looked at; on the pictures that ship with us a CLIP needs up to 4, where it knows them least."""
+"""The range of temperatures; on the shipped pictures a CLIP needs at most 4, where it knows the classes least."""
 
 
 def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
@@ -36,14 +36,14 @@ def fit_temperature(logits: Floats, labels: npt.NDArray[np.int64], groups: Seque
     """Find the temperature that makes softmax(logits / temperature) fit the labels best.
 
     Temperature scaling (Guo, Pleiss, Sun, Weinberger: On Calibration of Modern Neural Networks, ICML 2017): one number,
-    so it moves the confidence and never the predicted class. A few pictures give it with a large error, which costs
-    more than a nearly calibrated classifier has to gain; so it has to beat 1 by what a new template has to beat the
-    initial one by, a standard error of the paired difference.
+    so it moves the confidence and never the predicted class. A few pictures determine it badly, and a
+    bad temperature costs more than a nearly calibrated classifier can gain. So, as a new template must beat the initial
+    one, it must beat 1 by more than one standard error of the paired difference.
 
     Args:
         logits: (n, C), of pictures that the templates were not searched on.
         labels: (n,), the true classes.
-        groups: length n, what is not independent of each other; None when all pictures are.
+        groups: length n, equal for pictures that are not independent; None when all are.
 
     Returns:
         The temperature, > 0; above 1 the classifier was too sure. Exactly 1.0 where the pictures cannot tell: they are

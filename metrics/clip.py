@@ -112,11 +112,11 @@ def load_clip(name: str, device: str | None = None) -> Clip:
     Args:
         name: `MODEL/TAG` as open_clip lists them (`ViT-B-16/openai`), `MODEL/PATH` of a weights file,
             `hf-hub:ORG/REPO`, `local-dir:PATH`, or `embedded`: the `local-dir:` that ships with us.
-        device: a torch device; the best one that is there when None.
+        device: a torch device; the best available one when None.
 
     Raises:
-        InputError: unknown model or tag (the nearest are named), or weights that cannot be had. Weights are never
-            replaced by random ones.
+        InputError: unknown model or tag (the nearest are named), or weights that cannot be loaded. Weights are
+            never replaced by random ones.
     """
     import open_clip
 
@@ -146,10 +146,10 @@ def load_clip(name: str, device: str | None = None) -> Clip:
 
 
 def check_name(name: str) -> None:
-    """Refuse what cannot be the name of a CLIP, before anything large is fetched or read.
+    """Refuse a name that no CLIP can have, before anything large is fetched or read.
 
     Raises:
-        InputError: the nearest names are in it.
+        InputError: unknown model or tag; the nearest are named.
     """
     if name != "embedded" and not name.startswith(("hf-hub:", "local-dir:")):
         architecture, _, tag = name.partition("/")
@@ -157,7 +157,7 @@ def check_name(name: str) -> None:
 
 
 def _why(error: Exception) -> str:
-    """Word open_clip's error in part of a sentence."""
+    """Format open_clip's error as part of a sentence."""
     reason = " ".join(str(error).split())
     if "Required pretrained weights" in reason:
         return "there is no weights file (such as open_clip_model.safetensors) in it"

@@ -17,7 +17,7 @@ class InputError(ValueError):
 
 
 def input_error(error: ValidationError, where: str, prefix: str = "") -> InputError:
-    """Format the first thing that pydantic found wrong: the key, where it stands, and what was given."""
+    """Format the first error that pydantic found: the key, where it is, and what was given."""
     first = error.errors()[0]
     ours = first.get("ctx", {}).get("error")
     if isinstance(ours, InputError):

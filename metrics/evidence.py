@@ -1,8 +1,8 @@
-"""How sure a comparison is that was repeated over seeds and data sets.
+"""How certain a comparison over seeds and data sets is.
 
-Seeds × pictures is a crossed table: the variance that pictures give a mean and the one that seeds give it are measured
-each where it varies, and added. Over data sets, *these data sets* and *data sets like these* are different questions.
-Why, and from which sources: `docs/statistics.md`.
+Seeds × pictures is a crossed table: a mean's variance due to pictures and that due to seeds are estimated apart and
+added. Over data sets, *these data sets* and *data sets like these* are different questions. `docs/statistics.md` gives
+the reasons and the sources.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Variance(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """A sum of means over pictures: per seed (seeds,), and the variance that the pictures and the seeds give it."""
+    """A sum of means over pictures: its value per seed (seeds,), and its variance due to pictures and due to seeds."""
 
     per_seed: Doubles
     pictures: Variance
@@ -76,11 +76,11 @@ ALPHA = 0.05
 """The largest corrected p that counts as evidence; the intervals here are of 1 - ALPHA."""
 
 SAME = Effect(0.0, 0.0, 0.0, 1.0, "same templates", 0.0)
-"""Two methods that ended with the same templates under every seed: nothing was measured, so nothing is uncertain."""
+"""Two methods that ended with the same templates under every seed: the difference is exactly 0."""
 
 
 def combine(variances: Sequence[Variance], divisor: float = 1.0) -> Variance:
-    """Sum like variances of means, each over `divisor` squared; Satterthwaite's (1946) degrees of freedom."""
+    """Add variances of means, each divided by `divisor` squared; the degrees of freedom are Satterthwaite's (1946)."""
     total = sum(variance.value for variance in variances)
     if total == 0 or not math.isfinite(total):
         return Variance(total, max((variance.degrees for variance in variances), default=1.0))
@@ -89,12 +89,12 @@ def combine(variances: Sequence[Variance], divisor: float = 1.0) -> Variance:
 
 
 def spread(parts: Sequence[Crossed]) -> Spread:
-    """Split the variance of `sum of the parts' means` into that of pictures and that of seeds.
+    """Split the variance of the sum of the parts' means into that due to pictures and that due to seeds.
 
     Args:
         parts: each with its own pictures (base and new classes share none) and the same number of seeds.
 
-    Where a part has no variance over its groups, two groups of either sign are added to it, as Bonett & Price (2012)
+    Where a part has no variance over its groups, two groups, one of each sign, are added, as Bonett & Price (2012)
     add pairs: otherwise agreement on a few pictures would count as certainty.
     """
     per_seed = np.sum([part.values.mean(axis=1) for part in parts], axis=0)
@@ -125,7 +125,7 @@ def accuracy_over_seeds(part: Crossed, level: float = 0.95) -> Interval:
     pictures = max(cluster_variance(averaged, index, count), float(averaged.var()) / len(averaged))
     variances = [Variance(pictures, count - 1), _over_seeds(part.values.mean(axis=1))]
     total = sum(variance.value for variance in variances)
-    if total == 0:  # every picture is right under as many seeds as any other: no spread left to estimate
+    if total == 0:  # every picture is right under equally many seeds: no variance can be estimated
         return wilson(p, count, t_quantile(count - 1, level))
     return wilson(p, p * (1 - p) / total, _half_width(variances, 1 - level) / math.sqrt(total))
 
@@ -135,7 +135,7 @@ def paired_effect(parts: Sequence[Crossed], mean: float | None = None) -> Effect
 
     The interval is t with the variance of pictures and seeds. p is the larger of that t test's and, for one plain set
     of pictures, of the exact sign-flip test over the groups' sums of differences (seeds added up): the first covers the
-    seeds, the second needs no normality and cannot be fooled by few groups. Each is valid, hence so is the larger.
+    seeds, the second needs no normality and is exact for few groups. Each is valid, hence so is the larger.
 
     Args:
         parts: values are b's hits minus a's; several parts for a linearised quantity such as H.
@@ -153,7 +153,7 @@ def paired_effect(parts: Sequence[Crossed], mean: float | None = None) -> Effect
 
 
 class Scopes(NamedTuple):
-    """The same mean difference, said of these data sets and of data sets like these."""
+    """The same mean difference, as an effect on these data sets and on data sets like these."""
 
     these: Effect
     like_these: Effect
@@ -165,10 +165,10 @@ def over_data_sets(spreads: Sequence[Spread], mean: float, shared_seeds: bool = 
     Args:
         spreads: one per data set.
         mean: the averaged difference.
-        shared_seeds: one search per seed was tested on all of them (cross-dataset), so that the seeds' luck is common
+        shared_seeds: one search per seed was tested on all of them (cross-dataset), so that the seed's effect is common
             and does not average out; otherwise each data set had searches of its own.
 
-    A spread of the data sets below that of the pictures and seeds within them is chance: the larger counts.
+    A variance over data sets below that of the pictures and seeds within them is chance: the larger is used.
     """
     count = len(spreads)
     pictures = combine([one.pictures for one in spreads], divisor=count)
@@ -200,7 +200,7 @@ def effect_of(mean: float, variances: Sequence[Variance], test: str = "t over pi
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p-values for their number (Holm 1979): the chance of any false find keeps the level, however they depend.
+    """Correct p-values for their number (Holm 1979): keeps the chance of any false positive, however they depend.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
@@ -214,7 +214,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def verdict(other: str, effect: Effect, corrected: float, comparisons: int) -> str:
-    """Format a comparison; accuracies are fractions, the words say points.
+    """Format a comparison; accuracies are fractions, the text has percentage points.
 
     Args:
         other: what was compared with.
@@ -265,7 +265,7 @@ def _half_width(variances: Sequence[Variance], alpha: float) -> float:
 
 
 def _p(mean: float, variances: Sequence[Variance]) -> float:
-    """The alpha whose interval ends at 0; never said to be smaller than 1e-12."""
+    """The alpha whose interval ends at 0, at least 1e-12."""
     from scipy.optimize import brentq
 
     if mean == 0 or all(variance.value == 0 for variance in variances):

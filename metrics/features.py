@@ -29,7 +29,7 @@ class FeatureStore:
 
     Args:
         clip: the encoder; its fingerprint names the file.
-        folder: where the file lies; the user's cache when None.
+        folder: of the file; the user's cache when None.
     """
 
     def __init__(self, clip: Clip, folder: Path | None = None) -> None:
@@ -42,8 +42,8 @@ class FeatureStore:
     def encode(self, pictures: Sequence[Picture], progress: Progress | None = None) -> Floats:
         """Return the features of `pictures`, encoding those that the store lacks.
 
-        Pictures are encoded in fixed groups of the list given, and a group with a gap is encoded whole: the same list
-        gives the same bits whether or not an earlier run was killed half-way.
+        Pictures are encoded in fixed groups of the given list, and a group that lacks one is encoded whole: so the same
+        list gives the same bits, whether or not an earlier run was killed half-way.
 
         Returns:
             float32 (len(pictures), D), unit rows.
@@ -64,7 +64,7 @@ class FeatureStore:
                     self._file.put(database, group_keys, fresh)
                     found = list(fresh)
                 group_rows = np.stack([vector for vector in found if vector is not None])
-                if not rows.size:  # once, whole: a million features must not lie in memory twice
+                if not rows.size:  # allocated once: a million features must not be in memory twice
                     rows = np.empty((len(pictures), group_rows.shape[1]), dtype=np.float32)
                 rows[start : start + BATCH] = group_rows
                 if progress:

@@ -13,7 +13,7 @@ def nearest(name: str, known: Iterable[str], n: int = 1, cutoff: float = 0.6) ->
         name: as a person wrote it.
         known: what it could have been.
         n: how many at most.
-        cutoff: how alike they must be, from 0 (always finds one) to 1 (the same).
+        cutoff: how alike they must be, from 0 (anything) to 1 (the same).
 
     >>> nearest("Foldr", ["folder", "csv"])
     ['folder']

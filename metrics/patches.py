@@ -1,9 +1,9 @@
-"""What a CLIP sees where: one feature for each place of a picture, in the space of its texts.
+"""Features of places: one for each place of a picture, in the space of a CLIP's texts.
 
-Two ways. A plain vision transformer has a token for each patch. Trained for the whole picture, its tokens mix the
-places in the last block; as MaskCLIP found (Zhou, Loy & Dai, ECCV 2022), they keep to their place when in that block
-each attends to itself alone, which costs nothing and trains nothing. Any other tower, a convolutional one or one with
-attention pooling, is shown windows that slide over the picture, each a picture of its own.
+There are two ways. A plain vision transformer has a token for each patch. It is trained for the whole picture, so its
+tokens mix the places in the last block; as MaskCLIP found (Zhou, Loy & Dai, ECCV 2022), each keeps to its place when
+it attends only to itself in that block, which costs nothing and needs no training. Any other tower, such as a
+convolutional one or one with attention pooling, encodes windows that slide over the picture, each as a picture.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Patches:
 
 
 def check_tower(clip: Clip) -> None:
-    """Refuse a CLIP whose patch tokens are not in the space of its texts.
+    """Refuse a CLIP that has no patch tokens in the space of its texts.
 
     Raises:
         InputError: its picture tower is no plain vision transformer.

@@ -1,4 +1,4 @@
-"""One picture, wherever its bytes lie: a file, a row of a table, memory."""
+"""One picture, wherever its bytes are: in a file, a row of a table, or memory."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Picture:
     """A picture that is read only when its pixels are needed.
 
     Attributes:
-        name: what a message calls it: its path, or "row 12 of data.parquet".
+        name: its name in messages: its path, or "row 12 of data.parquet".
         read: returns the encoded bytes.
-        stamp: changes when the bytes may have changed, known without opening the picture; None when there is none.
+        stamp: a text that changes when the bytes may have changed, made without opening the picture; or None.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Picture:
 
     @classmethod
     def from_path(cls, path: Path) -> Picture:
-        """A picture in a file.
+        """Return a picture in a file.
 
         Raises:
             InputError: the file does not exist or cannot be looked at.
@@ -44,7 +44,7 @@ class Picture:
 
     @classmethod
     def from_bytes(cls, name: str, data: bytes) -> Picture:
-        """A picture in memory."""
+        """Return a picture in memory."""
         return cls(name, lambda: data)
 
     def bytes(self) -> bytes:
@@ -62,7 +62,7 @@ class Picture:
         """Decode to RGB; grey, palette, CMYK and transparent pictures are converted.
 
         Raises:
-            InputError: names the picture that is empty, cut short or no picture at all.
+            InputError: the picture is empty, cut short or no picture; it is named.
         """
         return decode(self.bytes(), self.name)
 
@@ -80,7 +80,7 @@ def decode(data: bytes, name: str) -> Image:
             if image.mode.startswith("I;16"):  # Pillow would clip 16 bits to 8, which makes nearly all of it white
                 return image.point(lambda value: value * (1 / 256)).convert("L").convert("RGB")
             return image.convert("RGB")
-    except UnidentifiedImageError as error:  # its text names our buffer, not the file
+    except UnidentifiedImageError as error:  # its message names our buffer, not the file
         raise InputError(f"the file {name} is not a picture of a known format; remove it or fix it.") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"the file {name} is not a readable picture ({error}); remove it or fix it.") from error

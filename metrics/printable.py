@@ -1,10 +1,10 @@
-"""Text of others, such as file names and servers' errors, as one may print it."""
+"""Make text of others, such as file names and servers' errors, safe to print."""
 
 from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    """Spell out what would move a terminal's cursor or turn a line's direction.
+    """Escape characters that would move a terminal's cursor or turn a line's direction.
 
     >>> printable("a\\x1b[2Jb")
     'a\\\\x1b[2Jb'

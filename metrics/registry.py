@@ -15,19 +15,19 @@ from ipo.metrics.errors import InputError, input_error
 from ipo.metrics.nearest import did_you_mean, nearest
 
 NamedChoice = dict[str, Any]
-"""`name`, and settings."""
+"""`name`, and the settings that belong to it."""
 
 
 class Registry:
-    """Names and the classes behind them, which are imported when they are asked for.
+    """Names and their classes; a class is imported when it is first used.
 
     A class has `Settings`, a pydantic model of its settings, and `build(settings, …)`.
 
     Args:
-        key: how the choice is called in a configuration: `strategy`.
-        package: that the files belong to.
+        key: what the choice is called in a configuration, such as `strategy`.
+        package: the package of the files.
         homes: name → `file:Class`.
-        default: the name that stands when none is given.
+        default: the name when none is given.
     """
 
     def __init__(self, key: str, package: str, homes: Mapping[str, str], default: str) -> None:
@@ -41,7 +41,7 @@ class Registry:
         return iter(self._homes)
 
     def find(self, name: object) -> Any:
-        """Return the class behind a name.
+        """Return the class of a name.
 
         Raises:
             InputError: there is no such name; the nearest is named.
@@ -86,7 +86,7 @@ class Registry:
         return {"name": name, **self.settings(choice).model_dump(mode="json")}
 
     def build(self, choice: NamedChoice, *context: Any) -> Any:
-        """Make what a choice names; `context` is what its `build` takes beside the settings.
+        """Build what a choice names; `context` is what its `build` takes besides the settings.
 
         Raises:
             InputError: see `settings`.
@@ -95,4 +95,4 @@ class Registry:
 
 
 class NoSettings(BaseModel, extra="forbid", frozen=True):
-    """Of what has none."""
+    """For a class without settings."""

@@ -1,6 +1,6 @@
-"""The reward for retrieval: does a caption in a template find its picture among many?
+"""The reward for retrieval: does a caption, put into a template, find its picture among many?
 
-Text → picture only. The other direction, a picture that looks for its text, is `ClipReward` with captions for classes.
+Only text → picture. For the other direction, picture → text, use `ClipReward` with captions as classes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ipo.metrics.template import problem, too_long
 from ipo.metrics.text_tower import encode_templates
 
 BLOCK = 1024
-"""Queries per matrix product: memory is that of (BLOCK, pictures) logits however many captions there are."""
+"""Queries per matrix product: memory is that of (BLOCK, pictures) logits, whatever the number of captions."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Gallery:
         features: float32 (n, D), unit rows; every picture once, however many captions it has.
         queries: int64 (q,), indices into the captions, each once.
         matches: int64 (m, 2), pairs of (place in `queries`, place in `features`) that belong together, sorted.
-        labels: int64, the caption of each example that the gallery was made of.
-        groups: length q, what queries share that are not independent; None when all are.
+        labels: int64, the caption of each example that the gallery was made from.
+        groups: length q, equal for queries that are not independent; None when all are.
     """
 
     features: Floats
@@ -51,18 +51,19 @@ class RetrievalReward:
 
     The slot of the template holds the caption (`a negative of <CLASS>`). The unit of a score is a query, that is a
     distinct caption. When several pictures share a caption, one of them among the first k is enough; when a picture has
-    several captions, it is in the gallery once. A picture that ties with the best right one stands before it. The loss
-    is that of softmax over the gallery: minus the log of the probability that falls on the query's pictures together.
+    several captions, it is in the gallery once. A wrong picture that ties with the best right one counts as ranked
+    before it. The loss is that of a softmax over the gallery: minus the log of the total probability of the query's
+    pictures.
 
-    Queries of one gallery are not quite independent (they compete for the same pictures); errors are those of the
-    sample of queries in front of this gallery.
+    Queries of one gallery are not quite independent (they compete for the same pictures); standard errors are for a
+    sample of queries with this gallery fixed.
 
     Args:
         clip: the encoder.
         captions: all captions of the examples; repetitions count once.
-        k: how many of the first pictures count, at least 1.
+        k: how many of the first pictures count, ≥ 1.
         store: where picture features are kept; the user's cache when None.
-        also_fit: captions that are only met later; templates must be short enough for them too.
+        also_fit: captions that are only used later; templates must be short enough for them too.
 
     Raises:
         InputError: `k` is below 1.
@@ -134,7 +135,7 @@ class RetrievalReward:
         return [self._score(t, e, gallery) for t, e in zip(templates, embeddings, strict=True)]
 
     def score_embeddings(self, name: str, captions: Floats, gallery: Gallery) -> Score:
-        """Score embeddings of all captions, float32 (C, D) with unit rows; `name` stands for the template."""
+        """Score embeddings of all captions, float32 (C, D) with unit rows; `name` is the template of the result."""
         return self._score(name, captions[gallery.queries], gallery)
 
     def _score(self, template: str, texts: Floats, gallery: Gallery) -> Score:

@@ -1,6 +1,6 @@
-"""The reward: what a template is worth on some pictures. What every reward can do, and the one for classification.
+"""Rewards score templates on pictures. Here: the interface of every reward, and the reward for classification.
 
-Another task is another `Reward`: `retrieval.py` and `segmentation.py` are two, `docs/your-own-reward.md` makes a third.
+Each other task has its own `Reward`: see `retrieval.py`, `segmentation.py` and `docs/your-own-reward.md`.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from ipo.metrics.text_store import TextStore
 from ipo.metrics.text_tower import encode_ensemble, encode_templates
 
 BLOCK = 1024
-"""Pictures per matrix product: the logits stay in the processor's cache, and bounded for a million pictures."""
+"""Pictures per matrix product: few enough that the logits stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """What a template is worth on n units: pictures to classify, queries of a retrieval, scenes to segment.
+    """The score of a template on n units: pictures to classify, queries of a retrieval, scenes to segment.
 
     Attributes:
         template: the template; for an ensemble its members joined by " + ".
         value: what is maximised, a fraction in [0, 1]. For classification the accuracy: pictures whose highest logit
             is the true class; ties go to the lowest label.
-        loss: what breaks ties and is shown beside it, ≥ 0; here always a mean cross-entropy in nats.
+        loss: breaks ties and is shown beside the value, ≥ 0; here always a mean cross-entropy in nats.
         hits: (n,), what each unit contributes; their mean is the value, so that two templates can be compared unit
             by unit. bool where a unit is right or wrong; else float64, and a single one may lie outside [0, 1].
         losses: float64 (n,), the loss of each unit.
@@ -54,13 +54,18 @@ class Score:
         return len(self.hits)
 
     @property
+    def rank(self) -> tuple[float, float]:
+        """Higher is better: value, then lower loss."""
+        return (self.value, -self.loss)
+
+    @property
     def bits(self) -> str:
-        """The hits as text, `1` for right, as a record keeps them. Only for units that are right or wrong."""
+        """The hits as text, `1` for right, as the journal has them. Only for units that are right or wrong."""
         return "".join("1" if hit else "0" for hit in self.hits)
 
 
 class Units(Protocol):
-    """What templates are scored on, in whatever form its reward likes, and what a search must know of it."""
+    """What templates are scored on, in the form that the reward needs, with what a search must know of it."""
 
     @property
     def groups(self) -> Sequence[str] | None:
@@ -69,12 +74,12 @@ class Units(Protocol):
 
     @property
     def labels(self) -> npt.NDArray[np.int64] | None:
-        """The class of each example's picture, for a describer that asks; None where it has no single one."""
+        """The class of each example's picture, for describers; None where a picture has no single class."""
         ...
 
 
 class Reward(Protocol):
-    """Turns templates into scores: all that the `IPO` optimizer needs to know of a task.
+    """Scores templates: all that the `IPO` optimizer needs to know of a task.
 
     The same template on the same units must give the same score: a resumed run scores again instead of reading
     old scores back.
@@ -82,18 +87,18 @@ class Reward(Protocol):
 
     @property
     def class_names(self) -> Sequence[str]:
-        """What fills the slot: class names, captions. Proposers keep them out of templates."""
+        """The texts that fill the slot: class names, captions. Strategies keep them out of templates."""
         ...
 
     def problem(self, template: str, /) -> str | None:
-        """Say why a template cannot be scored, in part of a sentence, or None. `template.problem` is the least."""
+        """Say why a template cannot be scored, in part of a sentence, or None; checks at least `template.problem`."""
         ...
 
     def examples(self, examples: Sequence[Any], /) -> Units:
         """Check DSPy examples and encode them once, for any number of `score` calls; `image` is a `Picture`.
 
         Raises:
-            InputError: what an example lacks.
+            InputError: an example lacks something; it is named.
         """
         ...
 
@@ -104,12 +109,12 @@ class Reward(Protocol):
 
 @dataclass(frozen=True)
 class EncodedPictures:
-    """Pictures as the reward needs them.
+    """Pictures in the form that the reward needs.
 
     Attributes:
         features: float32 (n, D), unit rows.
         labels: int64 (n,), indices into the class names.
-        groups: length n, the base picture each is a variant of; None when all pictures are independent.
+        groups: length n, the base picture of each picture; None when all pictures are independent.
     """
 
     features: Floats
@@ -126,9 +131,9 @@ class ClipReward:
     Args:
         clip: the encoder.
         class_names: the classes that compete, in label order.
-        store: where picture features are kept, class embeddings beside them; the user's cache when None.
-        also_fit: names of classes that are only met later (the new classes); templates must be short enough for them
-            too. Nothing else of them is looked at.
+        store: keeps picture features, and class embeddings beside them; in the user's cache when None.
+        also_fit: names of classes that are only used later (the new classes); templates must be short enough for them
+            too. They are used for nothing else.
 
     Example:
         >>> reward = ClipReward(clip, ["cat", "dog"])  # doctest: +SKIP
@@ -186,29 +191,26 @@ class ClipReward:
         return [self.score_embeddings(t, e, pictures) for t, e in zip(templates, embeddings, strict=True)]
 
     def score_embeddings(self, name: str, classes: Floats, pictures: EncodedPictures) -> Score:
-        """Score class embeddings, float32 (C, D) with unit rows; `name` stands for the template."""
+        """Score class embeddings, float32 (C, D) with unit rows; `name` is the template of the result."""
         predictions = np.empty(len(pictures), dtype=np.int64)
         losses = np.empty(len(pictures), dtype=np.float64)
         for start in range(0, len(pictures), BLOCK):
             block = slice(start, start + BLOCK)
             logits = logits_of(self.clip, pictures.features[block], classes)  # (block, C)
-            labels = pictures.labels[block]
-            highest = logits.max(axis=1)
-            log_sum = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1, dtype=np.float64))
-            losses[block] = np.maximum(log_sum - logits[np.arange(len(labels)), labels], 0.0)
+            losses[block] = losses_of(logits, pictures.labels[block])
             predictions[block] = logits.argmax(axis=1)  # the first of equals: ties go to the lowest label
         hits = predictions == pictures.labels
         return Score(name, float(hits.mean()), float(losses.mean()), hits, losses, predictions)
 
 
 def check_fields(examples: Sequence[Any], **fields: str) -> None:
-    """Refuse examples that lack a field; `fields` gives the words for each."""
+    """Refuse examples that lack a field; `fields` has a name for messages for each."""
     if any(name not in example for example in examples for name in fields):
         raise InputError(f"every example needs {' and '.join(fields.values())}.")
 
 
 def indices(names: Sequence[str], known: Sequence[str], what: str, of: str) -> list[int]:
-    """Return the place of each name among the known ones, and refuse another name."""
+    """Return the index of each name among the known ones; refuse an unknown name."""
     position = {name: i for i, name in enumerate(known)}
     unknown = next((name for name in names if name not in position), None)
     if unknown is not None:
@@ -223,7 +225,7 @@ def groups_of(examples: Sequence[Any]) -> list[str] | None:
 
 def class_embeddings(clip: Clip, weighted: Sequence[tuple[str, float]], class_names: Sequence[str]) -> Floats:
     """Return the class embeddings of a weighted ensemble of templates: float32 (C, D), unit rows."""
-    if len(weighted) == 1:  # to the bit what `ClipReward.score` saw
+    if len(weighted) == 1:  # the same bits as in `ClipReward.score`
         first: Floats = encode_templates(clip.model, clip.tokenizer, [weighted[0][0]], class_names)[0]
         return first
     return encode_ensemble(clip.model, clip.tokenizer, weighted, class_names)
@@ -233,6 +235,14 @@ def logits_of(clip: Clip, features: Floats, classes: Floats) -> Floats:
     """Return logit scale · cosine + logit bias: float32 (n, C)."""
     logits: Floats = clip.logit_scale * (features @ classes.T) + np.float32(clip.logit_bias)
     return logits
+
+
+def losses_of(logits: Floats, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return the cross-entropy of softmax(logits) for each row: float64 (n,), nats, ≥ 0."""
+    highest = logits.max(axis=1)
+    log_sum = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1, dtype=np.float64))
+    losses: npt.NDArray[np.float64] = np.maximum(log_sum - logits[np.arange(len(labels)), labels], 0.0)
+    return losses
 
 
 def clip_accuracy(example: Any, prediction: Any, trace: Any = None) -> float:

@@ -1,4 +1,4 @@
-"""The reward for open-vocabulary segmentation: which class is where, by comparing places of a picture with texts."""
+"""The reward for open-vocabulary segmentation: which class is where, found by comparing places with texts."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError
 from ipo.metrics.patches import check_tower, encode_tokens, encode_windows, interpolation
 from ipo.metrics.pictures import Picture
-from ipo.metrics.reward import Score, check_fields, groups_of, logits_of
+from ipo.metrics.reward import Score, check_fields, groups_of, logits_of, losses_of
 from ipo.metrics.template import problem, too_long
 from ipo.metrics.text_tower import encode_templates
 
 Counts = npt.NDArray[np.int64]
 
 NOT_COUNTED = -1
-"""What a mask holds where a pixel has no class."""
+"""The value of a mask where a pixel has no class."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture as the reward needs it.
+    """One picture in the form that the reward needs.
 
     Attributes:
         features: float32 (h, w, D), unit rows, one for each place.
-        rows: float32 (H, h), how pixel rows mix the rows of places.
+        rows: float32 (H, h), interpolates rows of places to rows of pixels.
         columns: float32 (W, w), the same for columns.
         mask: int64 (H, W), the class of each pixel; `NOT_COUNTED` where it has none.
     """
@@ -66,8 +66,8 @@ class SegmentationReward:
     highest wins. All classes compete, also those that do not occur. The loss of a scene is the mean cross-entropy of
     its pixels.
 
-    IoU is a ratio of sums over all scenes, not a mean over scenes. So that two templates can be compared scene by scene
-    all the same, `Score.hits` holds the linearised value of each scene: the mean IoU plus n times the scene's influence
+    IoU is a ratio of sums over all scenes, not a mean over scenes. So that two templates can still be compared scene by
+    scene, `Score.hits` holds the linearised value of each scene: the mean IoU plus n times the scene's influence
     on it. Their mean is the mean IoU exactly, and the standard error of a mean over them is the delta method's (that of
     a ratio estimator, Cochran 1977, 6.3), to first order in 1/n.
 
@@ -75,8 +75,8 @@ class SegmentationReward:
         clip: the encoder.
         class_names: the classes that compete, in the order of the masks' numbers.
         window: side in pixels of the windows that slide over a picture; None for the patch tokens of a plain vision
-            transformer. Windows work with every tower and cost one picture each.
-        also_fit: names of classes that are only met later; templates must be short enough for them too.
+            transformer. Windows work with every tower; each costs as much as a whole picture.
+        also_fit: names of classes that are only used later; templates must be short enough for them too.
 
     Raises:
         InputError: no window is given and the tower has no usable patch tokens.
@@ -152,7 +152,7 @@ class SegmentationReward:
         return [self.score_embeddings(t, e, scenes) for t, e in zip(templates, embeddings, strict=True)]
 
     def score_embeddings(self, name: str, classes: Floats, scenes: Scenes) -> Score:
-        """Score class embeddings, float32 (C, D) with unit rows; `name` stands for the template."""
+        """Score class embeddings, float32 (C, D) with unit rows; `name` is the template of the result."""
         count = len(self.class_names)
         both, either, there = (np.zeros((len(scenes), count), dtype=np.int64) for _ in range(3))
         losses = np.empty(len(scenes), dtype=np.float64)
@@ -163,9 +163,7 @@ class SegmentationReward:
             there[i] = np.bincount(truth, minlength=count)
             both[i] = np.bincount(truth[predicted == truth], minlength=count)
             either[i] = there[i] + np.bincount(predicted, minlength=count) - both[i]
-            highest = logits.max(axis=1)
-            log_sum = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1, dtype=np.float64))
-            losses[i] = np.maximum(log_sum - logits[np.arange(len(truth)), truth], 0.0).mean()
+            losses[i] = losses_of(logits, truth).mean()
         mean, values = mean_iou(both, either, there)
         return Score(name, mean, float(losses.mean()), values, losses)
 
@@ -181,8 +179,8 @@ def mean_iou(both: Counts, either: Counts, there: Counts) -> tuple[float, npt.ND
     """Return the mean IoU of the classes that occur, and its linearised value for each scene.
 
     Args:
-        both: int64 (n, C), pixels of each scene that are of a class and were called it.
-        either: int64 (n, C), pixels that are of a class or were called it.
+        both: int64 (n, C), pixels of each scene that are of a class and were predicted as it.
+        either: int64 (n, C), pixels that are of a class or were predicted as it.
         there: int64 (n, C), pixels that are of a class.
 
     Returns:

@@ -1,8 +1,8 @@
 """Intervals and tests for accuracies and losses whose pictures are not independent.
 
-Pictures that share a group (a base picture, a scene, a class) go right and wrong together, so that fewer independent
-facts stand behind a score than its number of pictures says. Everything here takes `groups`: one name per picture, equal
-for pictures that belong together; None when every picture stands for itself. Fractions are in [0, 1], losses in nats.
+Pictures that share a group (a base picture, a scene, a class) tend to be right or wrong together, so a score has fewer
+independent units than pictures. Everything here takes `groups`: one name per picture, equal for pictures that belong
+together; None when all pictures are independent. Fractions are in [0, 1], losses in nats.
 
 The variance of a mean over G groups is the ratio estimator's (the sandwich estimator with the factor G/(G-1)):
 `G/(G-1) * sum_g (sum of (value - mean) in group g)^2 / n^2` (Cochran 1977, 11.8; Cameron & Miller 2015), with the
@@ -23,7 +23,7 @@ from ipo.metrics.arrays import Doubles
 
 
 class Interval(NamedTuple):
-    """The two ends of a confidence interval; infinite where the data cannot bound the value."""
+    """The two ends of a confidence interval; infinite where the data do not bound the value."""
 
     low: float
     high: float
@@ -62,7 +62,7 @@ def accuracy_interval(hits: ArrayLike, groups: Sequence[Hashable] | None = None,
 
     Args:
         hits: bool (n,), whether each picture was labelled rightly; n of at least 1.
-        groups: n group names, or None. One group tells nothing about others: the interval is [0, 1].
+        groups: n group names, or None. One group says nothing about others: the interval is [0, 1].
         level: coverage, in (0, 1).
 
     >>> "%.3f to %.3f" % accuracy_interval([True] * 8 + [False] * 2)
@@ -118,14 +118,14 @@ def paired_difference(
     """Compare two classifiers on the same pictures.
 
     Interval: t with the cluster-robust standard error on the per-picture differences, within [-1, 1]. Where that error
-    is 0 (a and b agree everywhere, or differ alike in every group) an interval of no width would claim certainty: it
-    then is Bonett & Price's (2012), which adds one discordant pair of either kind, with the groups as sample.
+    is 0 (a and b agree everywhere, or differ equally in every group) an interval of no width would claim certainty. So
+    Bonett & Price's (2012) is used, which adds one discordant pair of either kind, with the groups as sample.
 
     p: without groups McNemar's exact test (binomial on the discordant pictures). With groups the sign-flip permutation
     test: if a and b are equally good, each group's sum of differences could as well have the other sign. The sums are
     whole numbers, so that all 2^G sign patterns are counted exactly by convolution, for any G; nothing is drawn. With
-    one picture a group both tests are the same. Interval and p come from different methods: near the border one may
-    exclude 0 where the other does not; p is the one to decide by.
+    one picture a group both tests are the same. Interval and p come from different methods, so near the border one may
+    exclude 0 where the other does not; decide by p.
 
     Args:
         hits_a: bool (n,), n of at least 1.
@@ -190,7 +190,7 @@ def _values(data: ArrayLike) -> Doubles:
 
 
 def group_index(groups: Sequence[Hashable] | NDArray[np.int64] | None, n: int) -> tuple[NDArray[Any], int]:
-    """Number the groups in order of appearance: index (n,) and their count. An array holds numbers from 0 already."""
+    """Number the groups in order of appearance: index (n,) and their count. An array has such numbers already."""
     if groups is None:
         return np.arange(n), n
     if len(groups) != n:

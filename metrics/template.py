@@ -1,7 +1,7 @@
-"""Templates: sentences with a `<CLASS>` slot, where they come from and when they are valid.
+"""Templates: sentences with a `<CLASS>` slot; how they are read and when they are valid.
 
 A template is plain text from a person or a language model. It is filled with `str.replace`, never with `str.format`: a
-stray brace must not break a run or reach into Python.
+stray brace must not break a run or reach Python objects.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _QUOTES = "\"'`“”‘’«»"
 
 
 class TokenCounter(Protocol):
-    """What a template's length is measured with: the encoder's own tokenizer."""
+    """Measures the length of a template: the encoder's own tokenizer."""
 
     context_length: int
 
     def count(self, text: str) -> int:
-        """Return the tokens of `text` with its start and end tokens, uncut."""
+        """Return the number of tokens of `text` with its start and end tokens, uncut."""
         ...
 
 
@@ -45,9 +45,9 @@ def fill(template: str, class_name: str) -> str:
 
 
 def normalise(text: str) -> str:
-    """Undo the dress that language models give a template: quotes, list markers, fences, markup, slot variants.
+    """Remove what language models add to a template: quotes, list markers, fences, markup, slot variants.
 
-    Only for text a model wrote; a template typed by a person is taken as it is.
+    Only for text from a model; a template from a person is taken as it is.
 
     >>> normalise('1. **"A photo of a [class name]"**')
     'A photo of a <CLASS>'
@@ -62,7 +62,7 @@ def normalise(text: str) -> str:
 
 
 def key(template: str) -> str:
-    """Return what two spellings of one template share: case, spaces and end punctuation do not count.
+    """Return a key that is equal for spellings of one template: case, spaces and end punctuation do not count.
 
     >>> key("A photo of a <CLASS>") == key("a  photo of a <CLASS>.")
     True
@@ -71,7 +71,7 @@ def key(template: str) -> str:
 
 
 def problem(template: str) -> str | None:
-    """Say what is wrong with a template, or None. Its length in tokens is another question: `too_long`."""
+    """Say what is wrong with a template, or None. Its length in tokens is checked by `too_long`."""
     if SLOT not in template:
         return f"it has no {SLOT} slot"
     if len(template) > MAX_CHARACTERS:
@@ -104,7 +104,7 @@ def check(template: str, class_names: Sequence[str], tokens: TokenCounter) -> No
     """Refuse an invalid template.
 
     Raises:
-        InputError: names the template and the reason, for templates that a person gave.
+        InputError: names the template and the reason.
     """
     reason = problem(template) or too_long(template, class_names, tokens)
     if reason:

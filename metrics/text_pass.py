@@ -1,7 +1,7 @@
 """One pass of open_clip's causal text transformer over the nodes of a token trie.
 
-Exact because of the causal mask: what a position computes depends on the positions before it and on nothing else, so
-equal beginnings compute equal things, and nothing after the pooled position matters.
+The causal mask makes this exact: the result at a position depends only on it and the positions before it. So equal
+beginnings give equal results, and nothing after the pooled position matters.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ipo.metrics.text_trie import Chunk, Ints
 
 
 class TextPass:
-    """The text tower of an open_clip model, seen as what the pass needs of it. Weights are read where they are.
+    """The text tower of an open_clip model. Its weights are used in place, not copied.
 
     Raises:
         ValueError: the tower has another structure; the message says where.
@@ -48,7 +48,7 @@ class TextPass:
 
     @property
     def device(self) -> torch.device:
-        """Where the tower is."""
+        """The tower's device."""
         device: torch.device = self.tower.positional_embedding.device
         return device
 

@@ -1,9 +1,9 @@
-"""Class embeddings, computed once: what a template makes of a list of class names, in memory and on disk.
+"""Class embeddings, computed once: those of a template with a list of class names, in memory and on disk.
 
-The unit is one template over one list of classes, encoded alone. Floating-point sums depend on what is encoded
-together, so single strings kept from one call and used in another would make a score depend on what was asked before
-it; this way a score has the same bits whether its embeddings were kept or are made again. It costs little: templates
-share only their beginnings, and a beginning is one path of tokens for all classes.
+One entry is one template with one list of classes, encoded alone. Floating-point sums depend on what is encoded
+together. If single texts were kept and used again in another call, a score would depend on earlier calls; with whole
+entries it has the same bits whether its embeddings were kept or are made again. This costs little: templates share only
+their beginnings, and a beginning is one path of tokens for all classes.
 """
 
 from __future__ import annotations

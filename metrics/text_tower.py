@@ -1,12 +1,12 @@
-"""Templates × class names → class embeddings: the one way in which templates reach the text tower.
+"""Templates × class names → class embeddings: every template is encoded here.
 
-Two paths with one result. The fast path is for open_clip's causal text towers: a template costs what its own words
-cost, because nothing is padded and what texts begin with is encoded once (`text_trie.py`, `text_pass.py`). Every other
-tower takes its own `encode_text`. Which path a model takes is decided by its structure, and the fast path is compared
-with `encode_text` before it is first used.
+Two paths give the same result. The fast path is for open_clip's causal text towers: a template costs only its own
+words, because nothing is padded and shared beginnings are encoded once (`text_trie.py`, `text_pass.py`). Every other
+tower uses the model's own `encode_text`. The structure of a model decides its path, and the fast path is compared with
+`encode_text` before it is first used.
 
-Nothing is kept between calls: a search asks for new templates nearly every time, and whoever asks twice for the same
-(a classifier, the journal) keeps the answer.
+Nothing is kept between calls: a search encodes new templates nearly every time. Callers that need the same embeddings
+again (a classifier, `text_store.py`) keep them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ipo.metrics.text_trie import Ints, Trie
 TEXT_BATCH = 256
 """Texts per forward pass: enough to keep the cores busy, small enough for a laptop's memory."""
 NODES = {"cpu": 512}
-"""Trie nodes per pass: on a CPU what keeps the matrix products fast and the activations in its cache."""
+"""Trie nodes per pass: on a CPU, few enough that the activations stay in its cache, enough for fast matrix products."""
 NODES_ELSEWHERE = 8192
 TOLERANCE = 1e-5
 """Largest difference of a unit component between the two paths; the rounding unit for half-precision weights."""
@@ -64,14 +64,14 @@ def encode_ensemble(
 ) -> Floats:
     """Encode a weighted ensemble of templates: the mean of their unit rows, made unit again.
 
-    The (T, C, D) tensor of all templates is never held: memory is that of the texts' tokens and of one (C, D) sum.
+    The (T, C, D) tensor of all templates is never held: memory is needed for the texts' tokens and one (C, D) sum.
 
     Returns:
         float32 (C, D), unit rows; with equal weights those of open_clip's `build_zero_shot_classifier`.
     """
     texts = [fill(template, name) for template, _ in weighted for name in class_names]
     weights = torch.tensor([weight for _, weight in weighted], dtype=torch.float64)
-    sums = torch.zeros(0, 0, dtype=torch.float64)  # float64: the order of the sum does not show in the result
+    sums = torch.zeros(0, 0, dtype=torch.float64)  # float64: the order of summation does not change the result
     for places, rows in _blocks(model, tokenizer, texts):
         if not sums.numel():
             sums = torch.zeros(len(class_names), rows.shape[1], dtype=torch.float64)
@@ -83,17 +83,17 @@ def encode_ensemble(
 
 
 def text_path(model: Any) -> str:
-    """Say which path a model's texts take, as "fast: …" or "plain: the reason". Runs the self-check the first time."""
+    """Return which path a model's texts take: "fast: …", or "plain: " and why. The first call runs the self-check."""
     return _path(model).name
 
 
 class _Path:
-    """How texts reach one model's tower. With `fast`, by its trie pass; else by `encode_text`."""
+    """How one model's texts are encoded: by the trie pass `fast` if there is one, else by `encode_text`."""
 
     def __init__(self, name: str, fast: TextPass | None = None, pad: int | None = None) -> None:
         self.name = name
         self.fast = fast
-        self.pad = pad  # token that the tower masks itself, so that rows may be cut before it
+        self.pad = pad  # padding token that the tower masks itself, so that rows may be cut there
 
 
 _PATHS: WeakKeyDictionary[nn.Module, _Path] = WeakKeyDictionary()
@@ -161,7 +161,7 @@ def _disagreement(model: Any, fast: TextPass) -> str | None:
 
 
 def _blocks(model: Any, tokenizer: Any, texts: Sequence[str]) -> Iterator[tuple[Ints, torch.Tensor]]:
-    """Encode texts part by part: (places in `texts`, float32 unit rows on the CPU); every place comes once."""
+    """Encode texts in parts: yield (places in `texts`, float32 unit rows on the CPU), every place once."""
     if not texts:
         return
     path = _path(model)
@@ -215,7 +215,7 @@ def _plain(model: Any, tokens: torch.Tensor) -> torch.Tensor:
 
 
 def _spread(blocks: Iterator[tuple[Ints, torch.Tensor]], number_of: Ints) -> Iterator[tuple[Ints, torch.Tensor]]:
-    """Turn blocks of numbered things into blocks of the places that show them: place p shows thing number_of[p]."""
+    """Turn blocks of distinct texts into blocks of their places: place p holds the text number_of[p]."""
     order = np.argsort(number_of, kind="stable")
     starts = np.append(0, np.cumsum(np.bincount(number_of)))
     for numbers, rows in blocks:

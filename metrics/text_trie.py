@@ -1,7 +1,7 @@
-"""Texts as a token trie: what several texts begin with is one path of nodes, so it is encoded once.
+"""Texts as a token trie: a beginning that several texts share is one path of nodes, so it is encoded once.
 
-Nodes are numbered depth first, so a subtree is a range of numbers. From this follows how attention is packed: of any
-range of nodes, all ancestors outside of it lie on the path to its first node. A *tile* of neighbouring nodes therefore
+Nodes are numbered depth first, so a subtree is a range of numbers. This is how attention is packed: for any
+range of nodes, all ancestors outside of it are on the path to its first node. A *tile* of neighbouring nodes therefore
 attends to itself and to one path, and small dense tiles cover the attention of the whole trie.
 """
 
@@ -53,7 +53,7 @@ class Trie:
     Attributes:
         text_of: (n,) the distinct text that each row is; these are numbered from 0 in the order of their tokens.
         texts: number of distinct texts.
-        nodes: number of nodes: tokens that no other text shares, and shared ones once.
+        nodes: number of nodes: the tokens of all texts, shared ones counted once.
     """
 
     def __init__(self, rows: Ints, lengths: Ints) -> None:

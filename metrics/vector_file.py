@@ -1,7 +1,7 @@
-"""Vectors on disk by key: what is expensive to encode and exact to keep.
+"""Vectors on disk by key: encoding them is expensive, keeping them loses no bit.
 
-One SQLite file. SQLite gives what is needed and nothing must be written by hand: several processes may fill it, a
-killed one leaves it whole, and it is mapped into memory, so that a file of a million vectors opens without being read.
+They are in one SQLite file. Several processes may write to it, a killed one leaves it whole, and it is mapped into
+memory, so that a file of a million vectors opens without being read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ipo.metrics.errors import InputError
 PAGE = 2**15
 """Bytes of a page: a vector of 512 numbers fills half of SQLite's usual one and would leave the other half empty."""
 MAPPED = 2**31
-"""Bytes of the file that are mapped at most, what SQLite allows; beyond them it reads page by page."""
+"""The most bytes of the file that SQLite maps; beyond them it reads page by page."""
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS features (content TEXT PRIMARY KEY, vector BLOB NOT NULL, crc INTEGER NOT NULL);"
 
@@ -30,7 +30,7 @@ class VectorFile:
 
     Args:
         path: the file; made when first opened.
-        schema: SQL of further tables that live beside the vectors.
+        schema: SQL of further tables beside the vectors.
     """
 
     def __init__(self, path: Path, schema: str = "") -> None:
@@ -47,7 +47,7 @@ class VectorFile:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self.path, timeout=60)) as database:
-                database.execute(f"PRAGMA page_size={PAGE}")  # of a new file, before anything else is said to it
+                database.execute(f"PRAGMA page_size={PAGE}")  # must come first in a new file
                 database.execute("PRAGMA journal_mode=WAL")
                 database.execute(f"PRAGMA mmap_size={MAPPED}")
                 database.executescript(self._schema)
@@ -59,7 +59,7 @@ class VectorFile:
             ) from error
 
     def get(self, database: sqlite3.Connection, key: str) -> Floats | None:
-        """Return the vector of a key; None when it is absent or damaged, then it must be made again."""
+        """Return the vector of a key; None when it is absent or damaged and must be made again."""
         row = database.execute("SELECT vector, crc FROM features WHERE content = ?", (key,)).fetchone()
         if row is None or not isinstance(row[0], bytes) or zlib.crc32(row[0]) != row[1]:
             return None

@@ -1,12 +1,12 @@
-"""DSPy modules and the optimizer that compiles them; what a DSPy user takes from here is listed in `__all__`.
+"""DSPy modules and the optimizer that compiles them. `__all__` lists the public names.
 
 - `TemplateClassifier`: the program. A picture in, a label and probabilities out; its state is its templates.
 - `IPO`: the optimizer (teleprompter). Searches templates with a reward, returns an optimised copy of the program.
-- `SearchSettings`, `SearchResult`: of the same search without DSPy's examples and programs, `search.search`.
+- `SearchSettings`, `SearchResult`: of a search; `search.search` runs one without DSPy's examples and programs.
 - `ImageDescriber`, `Interrogator`: say how pictures look, with and without a multimodal language model.
-- `PromptHistory`, `ScoredTemplate`: what was tried and what it scored.
+- `PromptHistory`, `ScoredTemplate`: the templates tried so far, with their scores.
 
-How new templates are found is a strategy: see `ipo.programs.strategies`.
+A strategy finds new templates: see `ipo.programs.strategies`.
 
 Source: Du, Sun and Snoek, "IPO: Interpretable Prompt Optimization for Vision-Language Models", NeurIPS 2024
 (arXiv:2410.15397). Values and accuracies are fractions in [0, 1], losses mean cross-entropies in nats. Bad input raises
@@ -61,7 +61,7 @@ _RENAMED = {
     "TemplateProposer": ("strategies.history", "HistoryStrategy"),
     "SmallModelProposer": ("strategies.small_model", "SmallModelStrategy"),
 }
-"""Names of version 0.1, understood for one more."""
+"""Names of version 0.1, accepted for one more version."""
 
 __all__ = [
     "IPO",
@@ -76,7 +76,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a class when it is asked for: DSPy and torch take seconds, and the command line must not wait for them."""
+    """Import a class when it is first used: DSPy and torch take seconds, and the command line must not wait."""
     if name in _RENAMED:
         home, attribute = _RENAMED[name]
         logging.getLogger(__name__).warning("ipo.programs.%s is now ipo.programs.%s.%s.", name, home, attribute)

@@ -1,7 +1,7 @@
-"""The loop's side of a step: takes templates in or says why not, and looks at templates without proposing them.
+"""The loop's side of a step: it accepts templates or says why not, and scores templates without proposing them.
 
-What comes from a language model is untrusted text. It is normalised, checked, compared with everything known, and
-refused with a reason. Only what was admitted here is scored as a proposal.
+Text from a language model is untrusted. It is normalised, checked and compared with all known templates; if something
+is wrong, it is refused with a reason. Only templates that are admitted here are scored as proposals.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ logger = logging.getLogger(__name__)
 
 LONGEST_REJECTION = 300
 """Characters kept of a refused text."""
-REFUSALS_TOLD = 10
+REFUSALS_SHOWN = 10
 
 
 @dataclass(frozen=True)
 class Rejection:
-    """A template that was not let through, and why."""
+    """A template that was refused, and why."""
 
     template: str
     reason: str
@@ -31,16 +31,16 @@ class Rejection:
 
 @dataclass
 class Desk:
-    """See `strategies.base.Desk` for what a strategy uses of it.
+    """Where a strategy hands in templates; `strategies.base.Desk` is the part that it may use.
 
     Attributes:
         known: says why a template cannot be scored (invalid, or known already), or None.
         count: how many templates are wanted.
         seed: of the step.
-        looking: scores templates on the search units, recorded and limited.
-        accepted: what was taken in, in order.
-        rejected: what was not, with the reasons.
-        finished: why there is nothing more to come, or None.
+        looking: scores templates on the search units; records them and keeps the limits.
+        accepted: the accepted templates, in order.
+        rejected: the refused ones, with the reasons.
+        finished: why the search ends after this step, or None.
     """
 
     known: Refuse
@@ -59,15 +59,15 @@ class Desk:
     @property
     def refusals(self) -> list[str]:
         """The last refused templates of this step, each with the reason in brackets."""
-        return [f"{rejection.template} ({rejection.reason})" for rejection in self.rejected[-REFUSALS_TOLD:]]
+        return [f"{rejection.template} ({rejection.reason})" for rejection in self.rejected[-REFUSALS_SHOWN:]]
 
     def admit(self, text: object, *, extra: Refuse | None = None, as_it_is: bool = False) -> str | None:
-        """Take a template in, or return why not.
+        """Accept a template, or return why not.
 
         Args:
             text: what a language model wrote; anything but a text is refused.
-            extra: the strategy's own reasons, asked after the loop's.
-            as_it_is: a person wrote it: no quotes, list markers or slot variants are undone.
+            extra: the strategy's own check, made after the loop's.
+            as_it_is: for a template from a person: quotes, list markers and slot variants stay.
         """
         template = (text if as_it_is else normalise(text)) if isinstance(text, str) else repr(text)
         reason = self.known(template) or (extra(template) if extra else None)
@@ -82,21 +82,21 @@ class Desk:
         return reason
 
     def refuse(self, text: str, reason: str) -> None:
-        """Note an answer that holds no template."""
+        """Record an answer that holds no template."""
         self.rejected.append(Rejection(text[:LONGEST_REJECTION], reason))
         logger.info("refused %r: %s", self.rejected[-1].template, reason)
 
     def look_at(self, templates: Sequence[str]) -> list[Score]:
         """Score templates on the search units without proposing them: they do not enter the history.
 
-        What cannot be scored is left out, and so is what would pass the search's limit on looks; the rest comes back in
-        the order given.
+        Templates that cannot be scored are left out, and so are those beyond the search's limit on looks; the scores of
+        the others keep the order given.
 
         Raises:
-            BudgetReached: the time is used up; what was looked at is on record.
+            BudgetReached: the time is used up; scores made before that are recorded.
         """
         return self.looking(templates)
 
     def finish(self, reason: str) -> None:
-        """Say that there is nothing more to come after this step."""
+        """End the search after this step, and say why."""
         self.finished = reason

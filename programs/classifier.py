@@ -58,7 +58,7 @@ class TemplateClassifier(dspy.Module):
         self.set_templates(templates)
 
     def set_templates(self, templates: str | Sequence[Weighted]) -> None:
-        """Replace the templates; the temperature becomes 1, because it was that of the former ones.
+        """Replace the templates; the temperature becomes 1, because the old one was fitted to the former templates.
 
         Raises:
             InputError: see the class.
@@ -72,10 +72,10 @@ class TemplateClassifier(dspy.Module):
         self.temperature = 1.0
 
     def calibrate(self, pictures: EncodedPictures) -> float:
-        """Fit the temperature, so that the probabilities can be believed; the labels stay as they are.
+        """Fit the temperature, so that probabilities match how often labels are right; the labels stay the same.
 
         Args:
-            pictures: labelled ones that the templates were not searched on, nor will be tested on.
+            pictures: with labels; pictures of neither the search nor the test.
 
         Returns:
             The temperature; 1.0 where the pictures cannot tell, see `calibration.fit_temperature`.
@@ -132,8 +132,8 @@ class TemplateClassifier(dspy.Module):
         """Take templates, classes and temperature from a saved state; one without a temperature has 1.
 
         Raises:
-            InputError: the state belongs to another encoder: a template's gain does not carry over blindly. Or its
-                temperature or templates cannot be used.
+            InputError: the state belongs to another encoder, where its templates may not help, or its temperature or
+                templates cannot be used.
         """
         saved = state["clip"]
         if saved["fingerprint"] != self.clip.fingerprint:
@@ -187,7 +187,7 @@ def _temperature(value: Any) -> float:
 
 
 def to_picture(image: Any) -> Picture:
-    """Accept a picture in any of the forms that DSPy users have it in.
+    """Read a picture from any form in which DSPy users have it.
 
     Raises:
         InputError: it is none of them, or a `dspy.Image` that points to the network.

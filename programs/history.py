@@ -1,4 +1,4 @@
-"""The prompt-score history: every template that was tried, with what it scored on the search pictures."""
+"""The prompt-score history: every template that was tried, with its score on the search pictures."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class ScoredTemplate:
     """A template of the history.
 
     Attributes:
-        score: what it scored on the search pictures, unit by unit.
+        score: its score on the search pictures, with the value of each unit.
         step: the step that proposed it; -1 for the initial template.
-        source: who wrote it: `initial`, or what the strategy asked.
+        source: where it came from: `initial`, or whether the strategy asks a language model.
 
     Example:
         >>> import numpy as np
@@ -54,11 +54,11 @@ class ScoredTemplate:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Higher is better: value, then lower loss."""
-        return (self.value, -self.loss)
+        """See `Score.rank`."""
+        return self.score.rank
 
     def record(self) -> dict[str, Any]:
-        """Return it as plain JSON, without the single units."""
+        """Return it as plain JSON, without the values of single units."""
         return {
             "template": self.template,
             "value": self.value,
@@ -93,7 +93,7 @@ class PromptHistory:
         self._entries: dict[str, ScoredTemplate] = {key(initial.template): initial}
 
     def add(self, scored: ScoredTemplate) -> bool:
-        """Insert a template; return False, and change nothing, when it is known."""
+        """Add a template; return False, and change nothing, when it is known already."""
         return self._entries.setdefault(key(scored.template), scored) is scored
 
     def __contains__(self, template: str) -> bool:
@@ -108,15 +108,15 @@ class PromptHistory:
 
     @property
     def best(self) -> ScoredTemplate:
-        """The entry with the highest rank; the earlier one of equals."""
+        """The entry with the highest rank; the earliest of equal ones."""
         return max(self, key=lambda entry: entry.rank)
 
     def ranked(self) -> list[ScoredTemplate]:
-        """Return all entries, best first; the earlier one of equals first."""
+        """Return all entries, best first; of equal ones the earliest first."""
         return sorted(self, key=lambda entry: entry.rank, reverse=True)
 
     def shuffled(self, rng: random.Random) -> PromptHistory:
-        """Return a copy in which the scores have changed hands: the same templates and scores, in other pairs."""
+        """Return a copy with the same templates and scores, paired at random."""
         entries = list(self)
         givers = rng.sample(entries, len(entries))
         mixed = [
@@ -129,7 +129,7 @@ class PromptHistory:
         return copy
 
     def view(self, k: int, *, pin_initial: bool = True, floor: float = 0.0) -> list[ScoredTemplate]:
-        """Return the `k` best, worst first, best last.
+        """Return the `k` best entries, the best one last.
 
         Args:
             k: how many; 0 for none.

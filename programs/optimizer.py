@@ -1,4 +1,4 @@
-"""IPO as DSPy knows optimizers: a teleprompter that compiles a `TemplateClassifier`. The search itself: `search.py`."""
+"""IPO as a DSPy optimizer (teleprompter) that compiles a `TemplateClassifier`. The search itself is in `search.py`."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class IPO(Teleprompter):
         valset: Sequence[dspy.Example] | None = None,
         **kwargs: Any,
     ) -> TemplateClassifier:
-        """Search a template on `trainset`, choose on `valset`.
+        """Search for templates on `trainset`, choose the winner on `valset`.
 
         Args:
             student: the program; it is copied, never changed.
@@ -121,8 +121,8 @@ class IPO(Teleprompter):
 
         Raises:
             InputError: bad examples or initial template.
-            NothingUsable: too many empty steps in a row, and nothing before them.
-            dspy.LMError: the language model cannot be reached; the journal has all that went before.
+            NothingUsable: no step gave a usable template.
+            dspy.LMError: the language model cannot be reached; everything before that is in the journal.
         """
         owned = Journal(Path(self.log_dir)) if self.journal is None and self.log_dir is not None else None
         try:
@@ -157,8 +157,7 @@ class IPO(Teleprompter):
 
 
 def _compiled(student: TemplateClassifier, result: SearchResult) -> TemplateClassifier:
-    program: Any = student.deepcopy()
-    program.set_templates(result.choice.template)
+    program: Any = _with_template(student, result.choice.template)
     program.candidate_programs = [
         {"score": 100 * entry.value, "program": _with_template(student, entry.template), "loss": entry.loss}
         for entry in result.history.ranked()
@@ -189,10 +188,10 @@ def _settings(given: SearchSettings | None, changes: dict[str, Any]) -> SearchSe
 
 
 def _moved(strategy: Any, changes: dict[str, Any]) -> Any:
-    """Understand, for one version, what the strategy took over: `proposer=`, `history_size=` and the like."""
+    """Accept, for one more version, what is the strategy's now: `proposer=`, `history_size=` and the like."""
     proposer = changes.pop("proposer", None)
     if proposer is not None:
-        logger.warning("IPO(proposer=…) is now lm=, or strategy= for a strategy of your own; this name goes next.")
+        logger.warning("IPO(proposer=…) is now lm=, or strategy= for your own strategy; the next version removes it.")
         strategy = proposer
     old = published.moved_to_strategy(changes)
     if not old or isinstance(strategy, (str, dict)):

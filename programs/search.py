@@ -1,7 +1,7 @@
 """A search: ask for templates, admit, score, remember, stop; then choose the winner.
 
-It knows no command line, no folder and no test picture. Whatever proposes templates is a strategy (`strategies/`);
-whatever scores them is a reward (`metrics/reward.py`).
+It knows nothing of the command line, of folders or of test pictures. A strategy (`strategies/`) proposes templates, a
+reward (`metrics/reward.py`) scores them.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ logger = logging.getLogger(__name__)
 MAX_EMPTY_STEPS = 5
 """A search ends after this many steps in a row without one usable template."""
 LOOKED_AT_ONCE = 256
-"""Templates that are looked at between two checks of the limits."""
+"""Templates that `_look_at` scores between two checks of the limits."""
 
 
 class NothingUsable(RuntimeError):
-    """No usable template came for many steps in a row, and none before: there is nothing to choose from."""
+    """No step gave a usable template: there is nothing to choose from."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Step:
         scored: the new templates and their scores on the search units.
         rejected: templates that were not scored, and why.
         best: the best template so far.
-        interval: 95 % interval of the best value; it knows nothing of how many templates were tried.
-        looked_at: how many templates were looked at without being proposed.
+        interval: 95 % interval of the best value; not corrected for the number of templates tried.
+        looked_at: how many templates were scored without being proposed, see `Desk.look_at`.
     """
 
     number: int
@@ -57,7 +57,7 @@ class Step:
     looked_at: int = 0
 
     def record(self) -> dict[str, Any]:
-        """Return it as plain JSON, without the single units."""
+        """Return it as plain JSON, without the values of single units."""
         return {
             "number": self.number,
             "scored": [entry.record() for entry in self.scored],
@@ -70,15 +70,15 @@ class Step:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search came to.
+    """The outcome of a search.
 
     Attributes:
-        steps: what happened; the first holds the initial template.
+        steps: all of them; the first holds the initial template.
         choice: the winner, and how it was chosen.
         history: every template that was proposed, with its score on the search units.
-        descriptions: what the strategy was told of the pictures.
+        descriptions: of the pictures, as the strategy received them.
         ended: why it ended, in words.
-        stopped: which budget stopped it, or None; such a search resumes under a larger one.
+        stopped: the limit that stopped it, or None; a stopped search can be resumed under a larger limit.
 
     Example:
         >>> from ipo.experiments.data import draw, load_data
@@ -107,7 +107,7 @@ class SearchResult:
 
     @property
     def looked_at(self) -> int:
-        """How many templates were looked at without being proposed."""
+        """How many templates were scored without being proposed."""
         return sum(step.looked_at for step in self.steps)
 
 
@@ -124,10 +124,10 @@ def search(
     check_limits: Callable[[], None] = lambda: None,
     on_step: Callable[[Step], None] | None = None,
 ) -> SearchResult:
-    """Search a template.
+    """Search for a template.
 
     Args:
-        settings: how long, from where, and how the winner is chosen.
+        settings: how long to search, where to start, and how to choose the winner.
         reward: scores templates on what its `examples` returned.
         strategy: finds new templates.
         search_units: what templates are scored on while searching.
@@ -140,8 +140,8 @@ def search(
 
     Raises:
         InputError: the initial template cannot be scored.
-        NothingUsable: too many empty steps in a row, and nothing before them.
-        dspy.LMError: the language model cannot be reached; the record has all that went before.
+        NothingUsable: no step gave a usable template.
+        dspy.LMError: the language model cannot be reached; everything before that is recorded.
     """
     reason = reward.problem(settings.initial_template)
     if reason:
@@ -162,7 +162,7 @@ def search(
 
 @dataclass
 class _Run:
-    """The state of a search under way."""
+    """The state of a running search."""
 
     settings: SearchSettings
     reward: Reward
@@ -203,7 +203,7 @@ class _Run:
             for entry in scored:
                 self.history.add(entry)
             self._remember(number, scored, tuple(desk.rejected), self.looked_at - looked_before)
-            # 4. Stop when there is nothing more to come, or nothing better.
+            # 4. Stop when the strategy has finished, or when nothing usable or better is found.
             empty = 0 if scored else empty + 1
             since_better = 0 if self.history.best is not before else since_better + 1
             if desk.finished:
@@ -218,7 +218,7 @@ class _Run:
         return f"all {self.settings.steps} steps were done"
 
     def held_back(self, units: Units | None) -> HeldBack | None:
-        """Return what scores finalists on held-back units, on record as a step after the last."""
+        """Return how to score finalists on held-back units; it is recorded as a step after the last."""
         if units is None:
             return None
         score = partial(self.record.score, self.settings.steps, units=units, kind="selection")
@@ -240,7 +240,7 @@ class _Run:
         return "it is already known" if template in self.history else self.reward.problem(template)
 
     def _look_at(self, number: int, templates: Sequence[str]) -> list[Score]:
-        """Score in chunks, each on record, between checks of the limits; see `Desk.look_at`."""
+        """Score and record in chunks, checking the limits before each; see `Desk.look_at`."""
         usable = [template for template in templates if self.reward.problem(template) is None]
         usable = usable[: self.settings.looks - self.looked_at]
         scores: list[Score] = []
@@ -261,7 +261,7 @@ class _Run:
         self.on_step(step)
 
     def _give_up(self, empty: int, rejected: Sequence[Rejection]) -> str:
-        """End with what there is; only a search without any candidate has failed."""
+        """Return why the search ends early; a search that found no candidate at all fails instead."""
         reason = f"the language model gave no usable template in {empty} steps in a row ({_reasons(rejected)})"
         if len(self.history) == 1:
             raise NothingUsable(f"{reason}; try another model with --lm.")
@@ -270,10 +270,10 @@ class _Run:
 
 
 def _interval(score: Score, units: Units) -> Interval:
-    """Cluster by base picture where pictures are variants of one another, else by class: those go right together."""
+    """Cluster by base picture where pictures are variants of one another, else by class."""
     groups: Sequence[Hashable] | None = units.groups
     labels = None if units.labels is None else units.labels.tolist()
-    # A unit of the score need not be a picture: the queries of a gallery have no class.
+    # Pictures of one class tend to be right or wrong together. A unit need not be a picture: queries have no class.
     if labels is not None and len(labels) == score.n and (groups is None or len(set(groups)) == len(groups)):
         groups = labels
     return accuracy_interval(score.hits, groups) if score.hits.dtype == bool else mean_interval(score.hits, groups)

@@ -1,8 +1,8 @@
-"""Which template wins: not the one that scored best where it was searched, but one that holds up elsewhere.
+"""Choose the winner: not simply the best on the search pictures, but one that also scores well on others.
 
-The best of hundreds of scores on a few dozen pictures is mostly luck. The best few by search are
-therefore scored again on held-back pictures, and the initial template stays unless the winner there beats it by more
-than one standard error of the paired difference (the one-standard-error rule of Breiman et al., 1984).
+The best of hundreds of scores on a few dozen pictures is mostly luck. So the best templates of the search are scored
+again on held-back pictures, and the initial template stays unless the winner there beats it by more than one standard
+error of the paired difference (the one-standard-error rule of Breiman et al., 1984).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Choice:
 
 
 class HeldBack(NamedTuple):
-    """Held-back units: what scores templates on them, and their groups, None when all units are independent."""
+    """Held-back units: `score` scores templates on them; `groups` is None when all units are independent."""
 
     score: Callable[[Sequence[str]], list[Score]]
     groups: Sequence[str] | None
@@ -53,10 +53,10 @@ def choose_winner(how: str, history: PromptHistory, groups: Sequence[str] | None
     """Choose among all templates of a search.
 
     Args:
-        how: `search` takes the best on the search units, as the paper does; `held-back` asks other units.
-        history: what was tried.
+        how: `search` takes the best on the search units, as the paper does; `held-back` uses other units.
+        history: the templates that were tried.
         groups: of the search units, None when all are independent.
-        held_back: other units than those searched on; None cross-validates on the search units.
+        held_back: units that were not searched on; None cross-validates on the search units.
     """
     initial, best = history.initial, history.best
     if how == "search":
@@ -79,18 +79,18 @@ def choose(initial: Score, finalists: Sequence[Score], groups: Sequence[str] | N
     """
     if not finalists:
         return Choice(initial.template, True, 0.0, 0.0, "held-back pictures")
-    best = max(finalists, key=_rank)
+    best = max(finalists, key=lambda score: score.rank)
     gain, error = paired_gain(initial.hits, best.hits, groups)
     return _decide(initial.template, best.template, gain, error, "held-back pictures")
 
 
 def cross_validate(initial: Score, candidates: Sequence[Score], groups: Sequence[str] | None) -> Choice:
-    """Choose when nothing is held back: the gain of the best is measured only on pictures that did not choose it.
+    """Choose without held-back pictures: each fold measures the template that the other folds chose.
 
     Args:
         initial: the initial template on the search pictures.
         candidates: all templates of the search, on the same pictures.
-        groups: the base picture of each picture; a fold never cuts through one.
+        groups: the base picture of each picture; a fold never splits one.
     """
     if not candidates:
         return Choice(initial.template, True, 0.0, 0.0, "cross-validation")
@@ -104,7 +104,8 @@ def cross_validate(initial: Score, candidates: Sequence[Score], groups: Sequence
         winner = max(range(len(candidates)), key=ranks.__getitem__)
         honest[held] = hits[winner][held]
     gain, error = paired_gain(initial.hits, honest, groups)
-    return _decide(initial.template, max(candidates, key=_rank).template, gain, error, "cross-validation")
+    best = max(candidates, key=lambda score: score.rank)
+    return _decide(initial.template, best.template, gain, error, "cross-validation")
 
 
 def paired_gain(before: npt.NDArray[Any], after: npt.NDArray[Any], groups: Sequence[str] | None) -> tuple[float, float]:
@@ -118,12 +119,8 @@ def _decide(initial: str, best: str, gain: float, error: float, how: str) -> Cho
     return Choice(best if convincing else initial, not convincing, gain, error, how)
 
 
-def _rank(score: Score) -> tuple[float, float]:
-    return (score.value, -score.loss)
-
-
 def _folds(groups: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Deal base pictures into folds like cards: (n,) fold of each picture."""
+    """Assign base pictures to folds in turn: (n,) fold of each picture."""
     names = sorted(set(groups))
     place = {name: i % min(FOLDS, len(names)) for i, name in enumerate(names)}
     return np.asarray([place[group] for group in groups], dtype=np.int64)

@@ -1,6 +1,6 @@
-"""The settings of a search: written here once, part of every run's configuration, taken by `IPO`.
+"""The settings of a search, for `IPO` and for every run's configuration.
 
-What only one strategy needs is that strategy's own; see `strategies/`.
+Settings that only one strategy needs are defined by that strategy; see `strategies/`.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """The two published settings (Du, Sun and Snoek, NeurIPS 2024): what the article states, and what its public code does,
 except that scores come from the clean transform over all pictures: the code's random crops and dropped batches are not
-rebuilt."""
+reproduced."""
 
 
 def preset(name: str) -> dict[str, Any]:
@@ -81,11 +81,11 @@ _MOVED = {"history_size": "size", "pin_initial": "pin_initial", "floor": "floor"
 
 
 def moved_to_strategy(values: dict[str, Any], *, note: bool = True) -> dict[str, Any]:
-    """Take the settings that version 0.1 kept beside the others out of `values`; return them as a strategy's.
+    """Remove the strategy's settings in the form of version 0.1 from `values`; return them in today's form.
 
     Args:
         values: changed in place.
-        note: whether to say on the log how they are written now.
+        note: whether to log how they are written now.
     """
     old = {key: values.pop(key) for key in (*_MOVED, "history_scores") if key in values}
     if not old:

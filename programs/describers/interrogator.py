@@ -1,8 +1,8 @@
 """The describer that needs no multimodal model: the frozen CLIP itself says what pictures look like.
 
-A bank of phrases (`attributes.yaml`) is tried one by one: does naming it ("a line drawing of a <CLASS>.") bring
-a picture's right class out better than the bare prompt ("a picture of a <CLASS>.") does? What holds over the pictures
-is worded into one line. It asks no language model, costs no tokens, and names no class.
+Each phrase of a bank (`attributes.yaml`) is tried: does a prompt with it ("a line drawing of a <CLASS>.") fit the
+pictures and their classes better than the bare prompt ("a picture of a <CLASS>.")? The phrases that do so over all
+pictures are joined into one line. This asks no language model, costs no tokens, and names no class.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ from ipo.metrics.template import SLOT, TokenCounter, fill, too_long
 Gains = npt.NDArray[np.float64]
 
 MAX_CLASSES = 20
-"""Classes that phrases are tried with. More would cost text encoding only: a look shows on any of them."""
+"""Classes that phrases are tried with. More would only cost text encoding: any class shows the look of the pictures."""
 BATCH = 100
 """Pictures per encoding call."""
 ERROR = 0.05
-"""Chance that any phrase of the bank is said of pictures that none of them fits."""
+"""Chance that some phrase of the bank is reported for pictures that none of them fits."""
 PER_GROUP = 2
+"""Phrases of one group in a description, at most."""
 NOTHING = "The pictures have no look that stands out."
 
 
 class Encoder(TokenCounter, Protocol):
-    """What is needed of a CLIP; `metrics.clip.Clip` is one."""
+    """The part of a CLIP that is needed; `metrics.clip.Clip` has it."""
 
     logit_scale: float
 
@@ -51,7 +52,7 @@ class Encoder(TokenCounter, Protocol):
 
 @dataclass(frozen=True)
 class Phrase:
-    """One way pictures can look: its words, what they are about, the form (a template with PHRASE) to try them in."""
+    """One way pictures can look: its words, their group (what they are about), the form (a template with PHRASE)."""
 
     text: str
     group: str
@@ -69,7 +70,7 @@ class Phrase:
 
 @dataclass(frozen=True)
 class PhraseBank:
-    """Phrases and the bare template they are held against."""
+    """Phrases and the bare template that they are compared with."""
 
     phrases: tuple[Phrase, ...]
     bare: str
@@ -98,22 +99,22 @@ class PhraseBank:
 
 
 class Interrogator(dspy.Module):
-    """Says how pictures look without a language model; stands where `ImageDescriber` can stand.
+    """Says how pictures look without a language model; can be used in place of `ImageDescriber`.
 
     Two gains are measured on every picture, both in logits and against the bare template: that of the similarity to the
     text with the right class (does the phrase describe the picture?) and that of the right class's margin over the mean
-    of all classes (does naming it help?). The margin, and not the log-probability: the latter also rises with any words
-    that make an overconfident CLIP less sure, whatever is pictured. Added words move a CLIP even when they are beside
-    the point, so each counts relative to the middle phrase of the same form. The mean of the sum is a phrase's
-    *strength*. Some phrase is always the strongest, so one is said only when it stands out: its strength is an outlier
-    among all phrases (Tukey's fence: above the third quartile by 1.5 interquartile ranges) and above 0 on the pictures
-    by more than chance among so many phrases allows.
+    of all classes (does naming it help?). The margin is used instead of the log-probability, which also rises with any
+    words that make an overconfident CLIP less sure, whatever is pictured. Added words change the logits even when they
+    do not fit, so each gain is taken relative to the median phrase of the same form. The mean of the sum of both gains
+    is a phrase's *strength*. Some phrase is always the strongest, so one is reported only when it stands out: its
+    strength is an outlier among all phrases (Tukey's fence: above the third quartile by 1.5 interquartile ranges) and
+    above 0 on the pictures by more than chance among so many phrases allows.
 
     Args:
         clip: the encoder.
-        phrases: another bank than the one that ships.
-        top: at most so many phrases go into the description of the set.
-        examples: so many single pictures are described too, spread over the set.
+        phrases: the phrase bank; the one that ships with us when None.
+        top: the most phrases in the description of the set.
+        examples: how many single pictures are described too, spread over the set.
 
     Raises:
         InputError: when called: a picture cannot be decoded.
@@ -152,13 +153,13 @@ class Interrogator(dspy.Module):
 
         Args:
             pictures: n pictures, or their features, float32 (n, D), unit rows.
-            task: not used; there so that this and `ImageDescriber` are called alike.
-            labels: n indices into `class_names`; None when they are not known: then similarity alone counts.
-            class_names: the classes; phrases that contain one are not used.
+            task: not used; accepted because `ImageDescriber` needs it.
+            labels: n indices into `class_names`; when None, only the similarity counts.
+            class_names: the classes; phrases that name one are not used.
 
         Returns:
             Prediction with `descriptions` (list of str: the set first, then `examples` pictures) and `phrases` (list of
-            (phrase, strength in logits), strongest first, all that were tried).
+            (phrase, strength in logits) of all that were tried, strongest first).
         """
         features = pictures if isinstance(pictures, np.ndarray) else self._encode(pictures)
         phrases = self.bank.usable(class_names, self.clip)
@@ -168,7 +169,7 @@ class Interrogator(dspy.Module):
             gains = self._similarity_gains(features, phrases)
         else:
             gains = self._class_gains(features, np.asarray(labels), class_names, phrases)
-        return self._word(gains, phrases)
+        return _describe(gains, phrases, self.top, self.examples)
 
     def _encode(self, pictures: Sequence[Picture]) -> Floats:
         parts = [self.clip.encode_pictures(pictures[i : i + BATCH]) for i in range(0, len(pictures), BATCH)]
@@ -201,27 +202,26 @@ class Interrogator(dspy.Module):
         gains: Gains = similarity[1:] - similarity[0]
         return gains
 
-    def _word(self, gains: Gains, phrases: Sequence[Phrase]) -> dspy.Prediction:
-        n = gains.shape[1]
-        relative = gains - _middle_of_form(gains, [phrase.form for phrase in phrases])
-        strength = relative.mean(axis=1)
-        order = np.argsort(-strength, kind="stable")
-        # One picture cannot tell a look of the set from its own.
-        error = relative.std(axis=1, ddof=1) / np.sqrt(n) if n > 1 else np.full(len(phrases), np.inf)
-        clear = strength > special.stdtrit(max(1, n - 1), 1 - ERROR / len(phrases)) * error
-        low, high = np.quantile(strength, [0.25, 0.75])
-        said = [i for i in order if clear[i] and strength[i] > high + 1.5 * (high - low)]
-        descriptions = [_sentence("The pictures look like", [phrases[i] for i in said], self.top)]
-        for picture in np.linspace(0, n - 1, min(n, self.examples)).round().astype(int):
-            own = sorted((i for i in said if relative[i, picture] > 0), key=lambda i: -relative[i, picture])
-            descriptions.append(_sentence("One of them looks like", [phrases[i] for i in own], self.top // 2))
-        return dspy.Prediction(
-            descriptions=descriptions, phrases=[(phrases[i].text, float(strength[i])) for i in order]
-        )
+
+def _describe(gains: Gains, phrases: Sequence[Phrase], top: int, examples: int) -> dspy.Prediction:
+    n = gains.shape[1]
+    relative = gains - _middle_of_form(gains, [phrase.form for phrase in phrases])
+    strength = relative.mean(axis=1)
+    order = np.argsort(-strength, kind="stable")
+    # From one picture alone, the look of the set cannot be known.
+    error = relative.std(axis=1, ddof=1) / np.sqrt(n) if n > 1 else np.full(len(phrases), np.inf)
+    clear = strength > special.stdtrit(max(1, n - 1), 1 - ERROR / len(phrases)) * error
+    low, high = np.quantile(strength, [0.25, 0.75])
+    said = [i for i in order if clear[i] and strength[i] > high + 1.5 * (high - low)]
+    descriptions = [_sentence("The pictures look like", [phrases[i] for i in said], top)]
+    for picture in np.linspace(0, n - 1, min(n, examples)).round().astype(int):
+        own = sorted((i for i in said if relative[i, picture] > 0), key=lambda i: -relative[i, picture])
+        descriptions.append(_sentence("One of them looks like", [phrases[i] for i in own], top // 2))
+    return dspy.Prediction(descriptions=descriptions, phrases=[(phrases[i].text, float(strength[i])) for i in order])
 
 
 def _middle_of_form(gains: Gains, forms: Sequence[str]) -> Gains:
-    """The median gain over the phrases of each phrase's form, picture by picture: float64 like `gains`."""
+    """Return the median gain of each phrase's form, picture by picture: float64, the shape of `gains`."""
     middle = np.empty_like(gains)
     for form in set(forms):
         rows = [i for i, other in enumerate(forms) if other == form]
@@ -230,7 +230,7 @@ def _middle_of_form(gains: Gains, forms: Sequence[str]) -> Gains:
 
 
 def _sentence(start: str, phrases: Sequence[Phrase], top: int) -> str:
-    """Format the first phrases, at most `PER_GROUP` of a group so that one aspect does not crowd out the others."""
+    """Format the first phrases, at most `PER_GROUP` of a group, so that one group does not crowd out the others."""
     counts: dict[str, int] = {}
     words: list[str] = []
     for phrase in phrases:

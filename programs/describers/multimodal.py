@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SIDE = 512
-"""Longest side sent, in pixels: more costs tokens and tells nothing that a caption could use."""
+"""Longest side sent, in pixels: more costs tokens and adds nothing that a caption could use."""
 SMALLEST_SIDE = 224
 """Smaller pictures are enlarged to this side; several vision models refuse tiny ones."""
 THREADS = 4
@@ -29,11 +29,11 @@ class ImageDescriber(dspy.Module):
     """Describes pictures one by one with a multimodal language model, as the paper does for its captions.
 
     A picture is sent as an RGB PNG whose long side has 224 to 512 pixels; the classes are never shown. A picture that
-    fails is left out and named; only when all fail is it an error. Four are asked about at a time.
+    fails is left out and named; it is an error only when all fail. Four pictures are sent at a time.
 
     Args:
         lm: the model to ask; the one of `dspy.context` when None.
-        limit: at most so many pictures are described, spread evenly over those given; None for all of them.
+        limit: the most pictures to describe, spread evenly over those given; None for all of them.
 
     Raises:
         BudgetReached: when called, see `forward`.

@@ -1,4 +1,4 @@
-"""Describing the search pictures once: what was said, and which pictures failed, is on record before it is used."""
+"""Describe the search pictures once; descriptions, and pictures that failed, are recorded before they are used."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def describe(
     task: str,
     record: ScoreKeeper,
 ) -> list[str]:
-    """Ask a describer about pictures, as one call.
+    """Describe pictures in one call of a describer.
 
     Args:
-        describer: an `ImageDescriber`, an `Interrogator`, or a module that is called like them.
+        describer: an `ImageDescriber`, an `Interrogator`, or a module with the same call.
         pictures: the search pictures.
         labels: int64, their classes; None where a reward has no labels.
         class_names: in label order.

@@ -39,14 +39,14 @@ class Connection:
 
 @dataclass(frozen=True)
 class Backend:
-    """A language model that was found, with everything that can be checked before a run begins.
+    """A language model that was found; what can be checked before a run begins has been checked.
 
     Attributes:
         model: its name in requests and results; a local one carries the hash of its weights.
-        engine: what answers; None when a recorded run does.
+        engine: answers requests; None when a recorded run answers them.
         price: of its tokens.
         small: see `Connection`.
-        cache: replies of earlier runs; None for replies that cost nothing.
+        cache: replies of earlier runs; None for a model that costs nothing.
     """
 
     model: str
@@ -56,7 +56,7 @@ class Backend:
     cache: ReplyCache | None = None
 
     def load(self) -> None:
-        """Load what is loaded lazily, so that a damaged file is found before a run begins.
+        """Load the weights now rather than lazily, so that a damaged file is found before a run begins.
 
         Raises:
             InputError: the weights cannot be loaded.
@@ -65,21 +65,21 @@ class Backend:
             self.engine.load()
 
     def connect(self, recorder: Recorder, *, role: str, temperature: float, max_tokens: int) -> Connection:
-        """Make it ready for one role (`optimizer` or `describer`) of a run."""
+        """Prepare it for one role (`optimizer` or `describer`) of a run."""
         engine = recorder.wrap(self.engine, role=role, name=self.model, price=self.price, cache=self.cache)
         lm = dspy.LM(
             self.model,
             engine=engine,
             temperature=temperature,
             max_tokens=None if self.small else max_tokens,  # the small models' adapter asks for one line
-            cache=False,  # the journal and our own cache remember; DSPy's would answer past the journal
+            cache=False,  # the journal and our own cache keep replies; DSPy's would bypass the journal
             num_retries=RETRIES,
         )
         return Connection(lm, self.small)
 
 
 def find_backend(name: str, *, role: str, api_base: str | None = None, seed: int = 0) -> Backend:
-    """Find a language model by name; nothing is asked of it yet.
+    """Find a language model by name, without asking it anything.
 
     Args:
         name: `local`, `local/small`, `local/PATH.gguf`, `replay/RUN_DIR`, or a litellm name such as
@@ -189,7 +189,7 @@ def _litellm_price(name: str) -> Price:
 
 
 class _Seeded:
-    """A reply cache whose entries belong to one seed and server: other seeds must draw their own replies."""
+    """A reply cache with entries of one seed and server: other seeds must draw their own replies."""
 
     def __init__(self, cache: ReplyCache, scope: dict[str, Any]) -> None:
         self._cache = cache
@@ -203,7 +203,7 @@ class _Seeded:
 
 
 def explain(error: BaseException) -> BaseException:
-    """Return the error behind DSPy's wrapping that a person should see: ours if there is one, else the given one."""
+    """Return the error to show: our own that DSPy has wrapped if there is one, else the given one."""
     from ipo.programs.lm.ledger import BudgetReached
 
     seen: BaseException | None = error

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 
 class BudgetReached(Exception):
-    """A limit would be passed by the next call. The run ends with what it has."""
+    """The next call could pass a limit. The run ends with what it has found so far."""
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Usage:
     seconds: float = 0.0
 
     def add(self, *, tokens_in: int, tokens_out: int, usd: float | None, seconds: float, cached: bool) -> None:
-        """Book one reply."""
+        """Add one reply."""
         self.calls += 1
         self.cached += cached
         self.tokens_in += tokens_in
@@ -87,9 +87,9 @@ class Ledger:
 
     @contextmanager
     def reserve(self, *, tokens: int, usd: float | None) -> Iterator[None]:
-        """Hold what a call can use while it is under way, so that calls at the same time cannot pass a limit together.
+        """Reserve the most that a call can use while it runs, so that parallel calls cannot pass a limit together.
 
-        A call that fits only once others have ended waits for them: most use far less than they could.
+        A call that does not fit beside the running ones waits for them: most use far less than they reserve.
 
         Raises:
             BudgetReached: as `check_call`.

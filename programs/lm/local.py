@@ -37,7 +37,7 @@ from ipo.programs.lm import weights
 from ipo.programs.lm.server import import_runtime, start_server
 
 LOCAL_ORDER = ("base", "small")
-"""What the bare name `local` stands for: the first of these that is installed."""
+"""The bare name `local` means the first of these that is installed."""
 DEFAULT_MAX_TOKENS = 1024
 """For a request that sets none: a small model may never stop by itself."""
 
@@ -105,8 +105,8 @@ class LocalEngine:
         """Answer from a prompt that was evaluated as one cold batch, whatever the cache held before.
 
         Reusing part of another prompt's evaluation changes the shapes of the batches and with them the last bits of
-        the logits, which is enough to change a sampled word. So only a whole prompt is reused: it is evaluated from
-        nothing once (primed), and each request then evaluates exactly its last token again.
+        the logits, which is enough to change a sampled word. So only a whole prompt is reused: it is evaluated once
+        without the cache (primed), and each request then evaluates exactly its last token again.
         """
         for fresh in (False, True) if self._primed == prompt else (True,):
             if fresh:
@@ -133,7 +133,7 @@ class LocalEngine:
             parameters.warmup = False
             parameters.verbosity = 0
             parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = self.threads
-            # The runtime always listens on a free port of 127.0.0.1: other users of the machine shall not use it.
+            # The runtime always listens on a free port of 127.0.0.1: other users of the machine must not use it.
             parameters.api_keys = [secrets.token_hex(16)]
             parameters.ui = parameters.endpoint_slots = False
             parameters.endpoint_metrics = True  # what `start_server` asks
@@ -149,8 +149,8 @@ class LocalEngine:
 def local_lm(name: str) -> tuple[LocalEngine, str]:
     """Return the engine and the model string of `local`, `local/small|base|large` or `local/PATH.gguf`.
 
-    The model string, `local/<file stem>@<start of the SHA-256>`, names the weights, since it is what DSPy's cache
-    tells engines apart by. Nothing is loaded yet.
+    The model string, `local/<file stem>@<start of the SHA-256>`, names the weights, since DSPy's cache
+    distinguishes engines by it. Nothing is loaded yet.
 
     Raises:
         InputError: no such name, or the weights are not here.
@@ -195,7 +195,7 @@ def default_threads() -> int:
 
 
 def _body(request: Request) -> dict[str, Any]:
-    """Write a request the way the runtime reads it; everything that has no place there is refused, not dropped."""
+    """Convert a request to the runtime's format; what has no place there is refused, not dropped."""
     config = request.config
     extensions: Mapping[str, Any] = config.extensions or {}
     unknown = sorted(set(extensions) - set(_EXTENSIONS))

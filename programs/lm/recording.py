@@ -1,4 +1,4 @@
-"""The engine around every engine: it journals requests and replies, replays known ones, and keeps the budget.
+"""The engine that wraps every other: it journals requests and replies, replays known ones, and keeps the budget.
 
 DSPy calls an engine object for each attempt and owns retries above it. Wrapping the engine, rather than the modules,
 means that nothing reaches a language model unrecorded: not a retry, not an adapter's second try.
@@ -35,7 +35,7 @@ class Engine(Protocol):
 
 
 class Price(Protocol):
-    """What tokens cost: (tokens in, tokens out) → US dollars, or None when nobody knows."""
+    """What tokens cost: (tokens in, tokens out) → US dollars, or None when the price is unknown."""
 
     def __call__(self, tokens_in: int, tokens_out: int) -> float | None:
         """Return US dollars."""
@@ -59,9 +59,9 @@ class Recorder:
 
     Args:
         journal: where replies are recorded.
-        ledger: where they are booked; its limits are checked before each call.
+        ledger: where their cost is added; its limits are checked before each call.
         replies: events of another run to answer from.
-        replay: whether a request that they lack is an error, never a call; so by default when there are any.
+        replay: whether a request without a reply in them is an error, never a call; by default so when they are given.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class RecordedEngine:
         self._usage = usage
         self._price = price
         self._cache = cache
-        # What the adapters may ask for.
+        # Read by DSPy's adapters.
         self.supports_response_schema = bool(getattr(engine, "supports_response_schema", False))
         self.supported_params = tuple(getattr(engine, "supported_params", ()))
 
@@ -178,7 +178,7 @@ class RecordedEngine:
             self._book(event)
         if self._cache is not None and cached is None:
             self._cache.put({"request": body, "index": index}, event["reply"])
-        # What was written, not what came: a resumed run must see the same, and a secret that came back goes no further.
+        # As written, not as received: a resumed run must see the same, and a secret in the reply goes no further.
         return response_from_dict(event["reply"])
 
     def _book(self, event: Event) -> None:
@@ -209,7 +209,7 @@ def _bound_tokens(body: dict[str, Any]) -> int:
 
 
 def _without_pictures(body: Any) -> Any:
-    """Replace inline picture data by its digest: a journal is for reading."""
+    """Replace inline picture data by its digest, so that people can read the journal."""
     if isinstance(body, dict):
         data = body.get("data")
         if isinstance(data, str) and body.get("type") == "image":

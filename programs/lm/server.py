@@ -1,4 +1,4 @@
-"""Start llama.cpp (through `xllamacpp`) so that no process which opens it and leaves at once can hang."""
+"""Start llama.cpp (through `xllamacpp`) so that a process that starts it and ends at once does not hang."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def import_runtime() -> Any:
 def start_server(xllamacpp: Any, parameters: Any) -> Any:
     """Start a server and return it once its loop has answered.
 
-    A server that is destroyed before its loop has begun loses the order to end, and the destructor then waits for
-    ever with the interpreter locked. So nothing may let go of it before: it is held by a thread of its own, which
-    Ctrl-C, raised in the main thread only, cannot leave early. The metrics pass through the loop's queue and evaluate
-    nothing, so replies keep their bits.
+    A server that is destroyed before its loop has begun misses the signal to end, and its destructor then waits
+    forever with the interpreter locked. So a thread of its own holds it until then; Ctrl-C cannot end that thread,
+    since Python raises it in the main thread only. Asking for metrics passes through the loop's queue and evaluates
+    nothing, so the replies stay the same to the bit.
     """
     outcome: list[Any] = []
     is_loaded = threading.Event()

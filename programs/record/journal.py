@@ -1,7 +1,7 @@
 """The append-only record of a run. Everything that was paid for or measured is on disk before it is used.
 
-`journal.jsonl` holds one JSON object a line. A run that was killed is continued by reading it back: replies and scores
-that are there are taken from there. A torn last line, left by a kill in the middle of a write, is cut off.
+`journal.jsonl` holds one JSON object a line. A killed run resumes from it: recorded replies are used again, scores are
+made again. An incomplete last line, left by a kill in the middle of a write, is cut off.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ Event = dict[str, Any]
 
 
 class Journal:
-    """The record of one run, held by one process at a time.
+    """The record of one run, open in one process at a time.
 
     Args:
         folder: the run directory; made when missing.
         started: `time.monotonic()` when this session began; now when None.
 
     Attributes:
-        events: what the record held when it was opened, oldest first.
+        events: those that the record held when it was opened, oldest first.
 
     Raises:
         InputError: the folder cannot be written, another process holds it, or the record is damaged.
@@ -73,10 +73,10 @@ class Journal:
         return self.seconds_before + time.monotonic() - self._started
 
     def append(self, type_: str, **content: Any) -> Event:
-        """Write one event through to the disk; only then may its content be acted on.
+        """Write one event through to the disk; only then may its content be used.
 
         Returns:
-            The event as it was written, without secrets: act on this one, as a resumed run will.
+            The event as it was written, without secrets: use this one, as a resumed run will.
 
         Raises:
             InputError: the disk is full or gone. What was written before stays readable.
@@ -95,20 +95,20 @@ class Journal:
         return event
 
     def find(self, type_: str, **match: Any) -> Event | None:
-        """Return the latest event of a type, whose fields equal `match`, that the record held when it was opened."""
+        """Return the latest of `events` that has this type and whose fields equal `match`."""
         for event in reversed(self.events):
             if event["type"] == type_ and all(event.get(name) == value for name, value in match.items()):
                 return event
         return None
 
     def close(self) -> None:
-        """Let another process have the run."""
+        """Close the file, so that another process can open the run."""
         self._file.close()
         self._lock.release()
 
 
 def read(folder: Path) -> list[Event]:
-    """Read the record of a run without taking hold of it.
+    """Read the record of a run without locking it.
 
     Raises:
         InputError: there is none, or it is damaged.

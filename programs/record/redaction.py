@@ -1,4 +1,4 @@
-"""What is kept out of everything that is written: the secrets that the environment holds."""
+"""Keep the secrets of the environment out of everything that is written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)S?$", re.IGNORECASE)
 
 
 def redact(text: str) -> str:
-    """Blank out every secret that the environment holds, should a server have echoed one."""
+    """Blank out every secret that the environment holds, in case a server has echoed one."""
     for name, value in os.environ.items():
         if _SECRET_NAME.search(name) and len(value) >= 8:
             text = text.replace(value, "[redacted]")
@@ -18,7 +18,7 @@ def redact(text: str) -> str:
 
 
 def redacted(value: Any) -> Any:
-    """Return a JSON value with every text in it redacted; names and numbers stay."""
+    """Return a JSON value with every text in it redacted; keys and numbers stay."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, dict):

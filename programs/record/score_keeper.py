@@ -1,4 +1,4 @@
-"""Stands between the reward and the search: scores are written to the journal before the search may use them."""
+"""Between the reward and the search: scores are written to the journal before the search may use them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ipo.programs.record.journal import Event, Journal
 from ipo.programs.strategies.base import Shown
 
 BEST_LOOKED_AT = 5
-"""Rows kept of each chunk of templates that were looked at."""
+"""Scores recorded of each chunk that `look` scores: the best ones."""
 
 
 class ScoreKeeper:
     """Scores templates and records them, one event a step.
 
     An event that an earlier session wrote is not written twice. Its scores are made again rather than read: they are
-    exact and cheap, and so a damaged or edited record cannot change a result.
+    exact and cheap, and a damaged or edited record cannot change a result.
 
     Args:
-        journal: where to; None keeps nothing.
-        reward: what scores.
+        journal: where scores are recorded; None records nothing.
+        reward: scores the templates.
     """
 
     def __init__(self, journal: Journal | None, reward: Reward) -> None:
@@ -45,7 +45,7 @@ class ScoreKeeper:
             "scores",
             kind=kind,
             step=step,
-            # The journal calls the value an accuracy whatever the reward: runs of all versions are read alike.
+            # The journal calls the value an accuracy, whatever the reward, so that all versions' runs are read alike.
             scores=[
                 {"template": s.template, "accuracy": s.value, "loss": s.loss, "n": s.n, "hits": units_of(s)}
                 for s in scores
@@ -55,9 +55,9 @@ class ScoreKeeper:
         return scores
 
     def look(self, step: int, templates: Sequence[str], units: Units) -> list[Score]:
-        """Score templates that are only looked at; the record holds their digest, their number and the best few."""
+        """Score templates that are not proposed; the record holds their digest, their number and the best few."""
         scores = self._reward.score(templates, units)
-        best = sorted(scores, key=lambda score: (score.value, -score.loss), reverse=True)[:BEST_LOOKED_AT]
+        best = sorted(scores, key=lambda score: score.rank, reverse=True)[:BEST_LOOKED_AT]
         self.note(
             "looked",
             step=step,
@@ -68,7 +68,7 @@ class ScoreKeeper:
         return scores
 
     def shown(self, step: int, shown: Shown) -> None:
-        """Note what a step may know, before anything is asked."""
+        """Record what a step may know, before anything is asked."""
         self.note("shown", step=step, rows=[asdict(row) for row in shown.templates])
 
     def find(self, type_: str) -> Event | None:
@@ -76,7 +76,7 @@ class ScoreKeeper:
         return self._journal.find(type_) if self._journal else None
 
     def note(self, type_: str, **content: Any) -> None:
-        """Write an event that the record does not hold yet."""
+        """Write an event, unless the record holds it already."""
         if self._journal and not self._journal.find(type_, **content):
             self._journal.append(type_, **content)
 

@@ -1,6 +1,6 @@
-"""The strategies of a search: how new templates are found. One file each; a new one is its file and its line below.
+"""The strategies of a search: ways to find new templates, one file each. `base.py` says what a strategy is.
 
-What a strategy is: `base.py`. Nothing is imported before it is asked for.
+A new strategy needs its file and its line below. Its file is imported when the strategy is first used.
 """
 
 from ipo.metrics.registry import Registry

@@ -1,4 +1,4 @@
-"""What the strategies that ask a language model share: the history that they show, and asking through DSPy."""
+"""Shared by the strategies that ask a language model: showing the history, and asking through DSPy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class HistorySettings(BaseModel, extra="forbid", frozen=True):
-    """What of the history is shown."""
+    """Which part of the history is shown."""
 
     size: int = Field(12, ge=0, description="scored templates that the language model sees; 0 for none")
     pin_initial: bool = Field(True, description="always show the initial template")
@@ -27,7 +27,7 @@ class ShowsHistory:
 
     Args:
         lm: the model to ask; the one of `dspy.context` when None.
-        settings: what it is shown; or its fields as keywords.
+        settings: what the model is shown; or its fields as keywords.
     """
 
     def __init__(self, lm: dspy.LM | None = None, settings: HistorySettings | None = None, **fields: Any) -> None:
@@ -44,7 +44,7 @@ class ShowsHistory:
 
     @contextmanager
     def asking(self, **context: Any) -> Iterator[None]:
-        """Ask this model, if there is one, inside the block."""
+        """Let DSPy ask this model, if one was given, inside the block."""
         import dspy
 
         with dspy.context(**({"lm": self.lm} if self.lm else {}), **context):
@@ -52,7 +52,7 @@ class ShowsHistory:
 
 
 def call(predict: Any, inputs: dict[str, Any], config: dict[str, Any]) -> Any:
-    """Ask a DSPy module; of its errors the one behind DSPy's wrapping is raised."""
+    """Ask a DSPy module; if it fails, raise the error that DSPy has wrapped."""
     import dspy
 
     from ipo.programs.lm.connect import explain
@@ -64,5 +64,5 @@ def call(predict: Any, inputs: dict[str, Any], config: dict[str, Any]) -> Any:
 
 
 def excerpt(error: Any) -> str:
-    """Return the start of an answer that could not be read."""
+    """Return, on one line, an answer that could not be read."""
     return " ".join(str(getattr(error, "lm_response", "") or "").split())

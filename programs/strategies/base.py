@@ -1,7 +1,7 @@
 """What a strategy is: a way to find new templates. The loop of `programs/search.py` does all the rest.
 
-A strategy has two halves, so that controls cannot leak. `look` says what may be known of the search so far; `ask` comes
-by new templates knowing that and nothing else. A control, such as shuffled scores, changes `look` alone.
+A strategy has two halves. `look` selects what `ask` may know of the search so far; `ask` finds new templates and knows
+nothing else. A control, such as shuffled scores, changes only `look`, so that what it hides cannot leak.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class ShownTemplate:
 
 @dataclass(frozen=True)
 class Shown:
-    """What `ask` may know. The journal notes its rows before anything is asked.
+    """What `ask` may know. The journal records its rows before anything is asked.
 
     Attributes:
         task, class_names, descriptions: as in `SearchState`.
@@ -93,11 +93,11 @@ class Desk(Protocol):
         ...
 
     def admit(self, text: object, *, extra: Refuse | None = None, as_it_is: bool = False) -> str | None:
-        """Take a template in, or return why not."""
+        """Accept a template, or return why not."""
         ...
 
     def refuse(self, text: str, reason: str) -> None:
-        """Note an answer that holds no template."""
+        """Record an answer that holds no template."""
         ...
 
     def look_at(self, templates: Sequence[str]) -> list[Score]:
@@ -105,13 +105,13 @@ class Desk(Protocol):
         ...
 
     def finish(self, reason: str) -> None:
-        """Say that there is nothing more to come after this step."""
+        """End the search after this step, and say why."""
         ...
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a whole search would ask of a language model: calls, and tokens over all of them."""
+    """What a whole search would ask of a language model: its calls, and their tokens in total."""
 
     calls: int = 0
     tokens_in: int = 0
@@ -120,7 +120,7 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a forecast may count on: the settings, the task, the characters of all descriptions together."""
+    """What a forecast is made from: the settings, the task, and the length of all descriptions together."""
 
     settings: SearchSettings
     task: str
@@ -153,18 +153,18 @@ class Strategy(Protocol):
 
     @classmethod
     def build(cls, settings: Any, models: Models) -> Strategy:
-        """Make it from its own settings; nothing is asked, nothing loaded."""
+        """Make it from its own settings; no model is asked or loaded."""
         ...
 
     def look(self, state: SearchState) -> Shown:
-        """Say what may be known of the search so far."""
+        """Select what `ask` may know of the search so far."""
         ...
 
     def ask(self, shown: Shown, desk: Desk) -> None:
-        """Come by up to `desk.count` new templates and hand each to `desk.admit`.
+        """Find up to `desk.count` new templates and hand each to `desk.admit`.
 
         The same `shown` and `desk.seed` must give the same templates: a resumed search asks again, and finds recorded
-        replies by their request. Bound work by counts, never by seconds.
+        replies by their request. Limit work by counts, never by seconds.
 
         Raises:
             dspy.LMError: the language model could not be reached or refused the request.
@@ -173,7 +173,7 @@ class Strategy(Protocol):
         ...
 
     def forecast(self, expected: Expected) -> Forecast:
-        """Say what a whole search would ask; nothing is asked, nothing loaded.
+        """Estimate what a whole search would ask; no model is asked or loaded.
 
         Raises:
             InputError: the search cannot be done with these settings.

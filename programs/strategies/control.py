@@ -1,4 +1,4 @@
-"""What controls share: they ask as another strategy does, and change only what it is shown."""
+"""The base of controls, which ask as another strategy does and change only what it is shown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ipo.programs.strategies.base import Desk, Expected, Forecast, Shown, Strate
 
 
 class Control:
-    """Asks as `inner` does; a subclass says what `inner` is shown."""
+    """Asks as `inner` does; the `look` of a subclass says what `inner` is shown."""
 
     needs_lm: ClassVar[bool] = True
 
@@ -20,5 +20,5 @@ class Control:
         self.inner.ask(shown, desk)
 
     def forecast(self, expected: Expected) -> Forecast:
-        """As the other strategy."""
+        """Estimate as the other strategy."""
         return self.inner.forecast(expected)

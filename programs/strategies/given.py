@@ -1,4 +1,4 @@
-"""A given list of templates instead of a language model: what is left of a gain when nobody writes new ones."""
+"""A given list of templates instead of a language model: shows what can be gained without writing new ones."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ class GivenTemplates:
         return cls(read_templates(settings.file))
 
     def look(self, state: SearchState) -> Shown:
-        """Show nothing; a new search begins at the head of the list."""
+        """Show nothing; a new search begins at the start of the list."""
         if state.step == 0:
             self._next = 0
         return Shown(state.task, state.class_names)
 
     def ask(self, shown: Shown, desk: Desk) -> None:
-        """Hand in the next templates of the list."""
+        """Propose the next templates of the list."""
         while desk.missing > 0 and self._next < len(self._templates):
             desk.admit(self._templates[self._next], as_it_is=True)
             self._next += 1
@@ -66,7 +66,7 @@ class GivenTemplates:
             desk.finish("the list of templates is used up")
 
     def forecast(self, expected: Expected) -> Forecast:
-        """Nothing is asked.
+        """Return zeros: no language model is asked.
 
         Raises:
             InputError: the list is longer than the search: its end would never be tried.

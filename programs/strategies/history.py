@@ -1,7 +1,7 @@
 """The paper's strategy: a language model sees the best templates with their scores, and writes better ones.
 
-All templates of a step come from one structured call; what is refused goes back once with the reasons. The order of the
-question's parts is the paper's (Du, Sun and Snoek, NeurIPS 2024).
+All templates of a step come from one structured call; refused ones are sent back once with the reasons. The parts of
+the question are in the paper's order (Du, Sun and Snoek, NeurIPS 2024).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ipo.programs.strategies.base import (
 from ipo.programs.strategies.small_model import SmallModelStrategy
 
 CHARACTERS_PER_TOKEN = 4
-"""Of English text, for every tokenizer in use; a forecast, not a bound."""
+"""Of English text, roughly, for every tokenizer in use: good enough for a forecast."""
 TOKENS_PER_TEMPLATE = 18
 USUAL_TEMPLATE = "a photo of a <CLASS> on a plain background."
 
@@ -33,7 +33,7 @@ class HistoryStrategy(ShowsHistory):
 
     Args:
         lm: the model to ask; the one of `dspy.context` when None.
-        settings: what it is shown; or its fields as keywords.
+        settings: what the model is shown; or its fields as keywords.
 
     Example:
         >>> import dspy
@@ -51,11 +51,11 @@ class HistoryStrategy(ShowsHistory):
 
     @classmethod
     def build(cls, settings: HistorySettings, models: Models) -> Strategy:
-        """See `Strategy`; small models get a question of their own kind."""
+        """See `Strategy`; a small model is asked by `SmallModelStrategy`."""
         return (SmallModelStrategy if models.small else HistoryStrategy)(models.lm, settings)
 
     def ask(self, shown: Shown, desk: Desk) -> None:
-        """Ask once, and a second time for what was refused or unreadable, with the reasons."""
+        """Ask once; if answers were refused or unreadable, ask again and give the reasons."""
         import dspy
 
         from ipo.signatures.propose import ProposeTemplates
@@ -72,7 +72,7 @@ class HistoryStrategy(ShowsHistory):
                     continue
                 answer = list(templates) if isinstance(templates, list) else [templates]
                 if _was_cut_off():
-                    answer = answer[:-1]  # the token limit went through the last one
+                    answer = answer[:-1]  # the token limit cut the last one
                 for text in answer:
                     desk.admit(text)
                 if desk.missing <= 0:

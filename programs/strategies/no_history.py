@@ -1,4 +1,4 @@
-"""The control for the history as a whole: the same questions without it, so the best of as many proposals."""
+"""The control for the history as a whole: the same questions without it, that is, the best of as many proposals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ipo.programs.strategies.history import HistoryStrategy
 
 
 class NoHistory(Control):
-    """Asks as another strategy does, which is shown no template and no score."""
+    """Asks as another strategy does, but shows no template and no score."""
 
     Settings: ClassVar[type[BaseModel]] = NoSettings
 
@@ -25,5 +25,5 @@ class NoHistory(Control):
         return cls(HistoryStrategy.build(HistorySettings(size=0), models))
 
     def look(self, state: SearchState) -> Shown:
-        """Show task and descriptions alone."""
+        """Leave the templates out."""
         return replace(self.inner.look(state), templates=())

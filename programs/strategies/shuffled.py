@@ -18,7 +18,7 @@ from ipo.programs.strategies.history import HistoryStrategy
 
 
 class Shuffled(Control):
-    """Asks as another strategy does, which is shown a history whose scores have changed hands."""
+    """Asks as another strategy does, but shows each template with another's score."""
 
     Settings: ClassVar[type[BaseModel]] = HistorySettings
 
@@ -28,5 +28,5 @@ class Shuffled(Control):
         return cls(HistoryStrategy.build(settings, models))
 
     def look(self, state: SearchState) -> Shown:
-        """Shuffle before the best are picked: the pick must not tell which they are."""
+        """Shuffle before the best are chosen: the choice must not reveal which they are."""
         return self.inner.look(replace(state, history=state.history.shuffled(random.Random(state.seed))))

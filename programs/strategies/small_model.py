@@ -1,7 +1,7 @@
-"""How a small local model is asked: for one template at a time, under a grammar, with part of the known words banned.
+"""Ask a small local model for one template at a time, under a grammar, with some of the known words banned.
 
-A grammar that only lets a template through and a soft ban on words that were used already make nearly every reply of a
-model of half a billion parameters a new and valid template. The scored history stays in what it sees.
+The grammar admits nothing but a template, and the ban makes used words unlikely. With both, nearly every reply of a
+model of half a billion parameters is a new and valid template. The model still sees the scored history.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ipo.programs.strategies.base import Refuse
 
 TRIES_EACH = 3
-"""It is asked at most this often for each template that is wanted."""
+"""The model is asked at most this often for each template that is wanted."""
 PROMPT_TOKENS = 420
 """Measured: the prompt with twelve scored templates."""
 TEMPLATE_TOKENS = 18
@@ -30,8 +30,8 @@ class SmallModelStrategy(ShowsHistory):
     """Asks a small local model, showing it the best templates so far.
 
     Args:
-        lm: a model whose engine knows grammars and `logit_bias`, as that of `programs.lm.local.local_lm` does.
-        settings: what it is shown; or its fields as keywords.
+        lm: a model whose engine supports grammars and `logit_bias`, such as that of `programs.lm.local.local_lm`.
+        settings: what the model is shown; or its fields as keywords.
 
     Example:
         >>> import dspy
@@ -55,7 +55,7 @@ class SmallModelStrategy(ShowsHistory):
         return cls(models.lm, settings)
 
     def ask(self, shown: Shown, desk: Desk) -> None:
-        """Ask for one template after another, until there are enough or a few tries for each were made."""
+        """Ask for one template after another, until there are enough or the tries are used up."""
         import dspy
 
         from ipo.programs.strategies.small_text import SmallModelAdapter, quality_problem, words_to_ban
@@ -68,7 +68,7 @@ class SmallModelStrategy(ShowsHistory):
             "scored_templates": [short_line(row.template, row.value) for row in shown.templates],
         }
         known = [row.template for row in shown.templates]
-        # Of longer names, the words may describe: "black bear" must not cost the search the word "black".
+        # Words of longer names are not banned: "black bear" must not ban "black", which may describe the pictures.
         one_word = [name for name in shown.class_names if " " not in name.replace("_", " ")]
         extra: Refuse = lambda template: quality_problem(template, shown.class_names)  # noqa: E731
         rng = random.Random(desk.seed)
@@ -90,7 +90,7 @@ class SmallModelStrategy(ShowsHistory):
                     return
 
     def forecast(self, expected: Expected) -> Forecast:
-        """Count a call for each template, and some again."""
+        """Count a call for each template, and some retries."""
         settings = expected.settings
         calls = round(settings.steps * settings.candidates_per_step * USUAL_TRIES)
         return Forecast(calls, calls * PROMPT_TOKENS, calls * TEMPLATE_TOKENS)

@@ -1,4 +1,4 @@
-"""The text work of asking a small local model: grammar, chat, words to ban, and what is not worth a score."""
+"""The texts for a small local model: grammar, chat, words to ban, and which replies are not worth a score."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ slot   ::= "<CLASS>"
 word   ::= [a-zA-Z] [a-z]{0,12} ("-" [a-z]{2,9})?
 """.strip()
 """One line, one slot, plain words, at most one comma on each side of the slot: with more, the smallest model writes
-lists that never end. The limits on words are wide on purpose: a small model that meets a tight one glues words."""
+lists that never end. The limits on word lengths are wide on purpose: under tight ones a small model joins words."""
 
 SAMPLING = {"temperature": 1.0, "top_p": 0.95, "top_k": 50, "max_tokens": 64}
 MIN_P = 0.05
 BAN_BIAS = -5.0
-"""Added to the logits of a banned word: rare, not impossible."""
+"""Added to the logits of a banned word, which becomes rare, not impossible."""
 SLOT_BIAS = 1.5
-"""Added to the logits of the slot's first token, so that the smallest model comes to it before it has rambled for a
+"""Added to the logits of the slot's first token, so that the smallest model writes it before it has rambled for a
 line: of 12 replies after a short history 10 instead of 4 passed `quality_problem`."""
 WORDS = range(3, 17)
 """How many words a template may have; the slot is one of them."""
@@ -54,10 +54,10 @@ _FUNCTION_WORDS = re.compile(
 
 
 class SmallModelAdapter(dspy.Adapter):  # type: ignore[misc,unused-ignore]
-    """Lays out `ProposeTemplate` for a small local model.
+    """Formats `ProposeTemplate` for a small local model.
 
     Refused templates are not shown on purpose: a small model copies what it is shown, and the next try differs by its
-    seed and its bans. The LM's engine has to be a `LocalEngine`: the grammar reaches no other.
+    seed and its bans. The LM's engine has to be a `LocalEngine`: no other takes the grammar.
     `Predict(config=...)` may hold `seed`, `logit_bias`, `temperature`, `top_p`, `top_k`, `max_tokens`, `rollout_id` and
     `cache`; anything else is refused.
     """
@@ -73,7 +73,7 @@ class SmallModelAdapter(dspy.Adapter):  # type: ignore[misc,unused-ignore]
         """Ask once and return `[{"template": text}]`, an empty text when the reply was cut.
 
         Raises:
-            TypeError: `lm_kwargs` holds an option that has no place here.
+            TypeError: `lm_kwargs` holds an unknown option.
         """
         defaults = {key: value for key, value in lm.kwargs.items() if value is not None}
         options = {**SAMPLING, **defaults, **lm_kwargs}
@@ -129,11 +129,11 @@ def words_to_ban(
     always: Iterable[str] = (),
     example: Iterable[str] = EXAMPLE_TEXTS,
 ) -> list[list[str | float]]:
-    """Choose the words that the next template should rather not use, as a `logit_bias` list.
+    """Choose the words that the next template should avoid, as a `logit_bias` list.
 
-    These are a random half of the content words of the history and of this step's earlier candidates, so that each
-    reply has to look elsewhere; those of the worked example that the history lacks, which would leak otherwise; and
-    those of `always`: the class names, since a small model likes to name one of them, which harms all the others.
+    They are: a random half of the content words of the history and of this step's earlier candidates, so that replies
+    differ; the words of the worked example that the history lacks, since a model copies them; and the words of
+    `always`, the class names, since a small model likes to name one class, which harms all the others.
     """
     used = set(_content_words_of((*history, *batch)))
     avoided = set(_content_words_of(always)) | set(_content_words_of(example)) - used

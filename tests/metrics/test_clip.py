@@ -47,7 +47,7 @@ class Sample:
 
 
 def save_model(folder: Path, config: dict[str, Any], preprocess: dict[str, Any] | None = None) -> str:
-    """Build a random model of this configuration and lay it down as a local-dir."""
+    """Build a random model of this configuration and save it as a local-dir."""
     folder.mkdir(parents=True)
     stem = f"ipo-test-{folder.name}"
     listed = folder / f"{stem}.json"

@@ -41,7 +41,7 @@ def test_wilson_without_groups_is_too_narrow_for_the_same_pictures():
 
 
 def _pair(rng, groups, size, advantage):
-    """Hits of two classifiers (groups * size,) that share the difficulty of the group and each the luck of it."""
+    """Hits of two classifiers (groups * size,): an effect of the group on both, and one on each."""
     difficulty, a_luck, b_luck = rng.normal(size=(3, groups, 1)) * [[[1.0]], [[0.7]], [[0.7]]]
     a = rng.normal(size=(groups, size)) + difficulty + a_luck > 0
     b = rng.normal(size=(groups, size)) + difficulty + b_luck + advantage > 0

@@ -34,7 +34,7 @@ def files(tmp_path: Path) -> Files:
 
 
 def counted(files: Files) -> tuple[list[Picture], list[str]]:
-    """Pictures that note when they are opened."""
+    """Pictures that record when they are opened."""
     opened: list[str] = []
 
     def counting(picture: Picture) -> Callable[[], bytes]:

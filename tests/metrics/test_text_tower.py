@@ -92,7 +92,7 @@ def tokenizer_of(model: Any) -> Any:
 
 
 def direct(model: Any, tokenizer: Any, texts: Sequence[str]) -> np.ndarray:
-    """What open_clip itself gives: float32 (n, D), unit rows."""
+    """The result of open_clip itself: float32 (n, D), unit rows."""
     with torch.inference_mode():
         features = [model.encode_text(tokenizer(list(texts[i : i + 64]))) for i in range(0, len(texts), 64)]
     return functional.normalize(torch.cat(features).float(), dim=-1).numpy()
@@ -353,7 +353,7 @@ def test_a_tower_that_cannot_run_the_pass_is_found_out(monkeypatch: pytest.Monke
 
 
 class Masking(nn.Module):
-    """Stands for a Hugging Face text tower: not causal, masks its padding (or not), pools the mean."""
+    """A substitute for a Hugging Face text tower: not causal, masks its padding (or not), pools the mean."""
 
     def __init__(self, masks: bool) -> None:
         super().__init__()

@@ -86,7 +86,7 @@ KINDS: dict[str, Callable[[Path], dict[str, Any]]] = {"custom": custom, "siglip"
 
 @pytest.fixture(scope="session", params=KINDS)
 def tower(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Clip:
-    """A random model, laid down as a local-dir and loaded as a user loads one."""
+    """A random model, saved as a local-dir and loaded as a user loads one."""
     folder = tmp_path_factory.mktemp(request.param)
     config = KINDS[request.param](folder)
     listed = folder / f"ipo-tower-{request.param}.json"

@@ -38,7 +38,7 @@ TEMPLATES = [f"{word} <CLASS>." for word in WORDS]
 
 
 class Scripted:
-    """A strategy that hands in queued templates; what it was shown is kept."""
+    """A strategy that proposes queued templates, and keeps what it was shown."""
 
     needs_lm = True
     Settings = HistorySettings
@@ -407,7 +407,7 @@ def test_examples_without_groups_will_do(reward: ClipReward, sets: Any) -> None:
 
 
 class Wordiness:
-    """A reward of its own that knows neither CLIP nor classes: of ten units, as many are right as a template has words.
+    """A reward without CLIP or classes: of ten units, as many are right as a template has words.
 
     Its units carry halves, to be more than right or wrong.
     """

@@ -67,7 +67,7 @@ Ask = Callable[[Shown, Desk, int], None]
 
 
 class Doing:
-    """A strategy that does what a function does, and keeps what it was given."""
+    """A strategy that calls a function, and keeps the arguments."""
 
     needs_lm = True
     Settings = HistorySettings

@@ -137,7 +137,7 @@ def test_base_pictures_are_held_out_whole() -> None:
 
 @pytest.mark.parametrize(("pictures", "folds"), [(3, 3), (5, 5), (13, 5)])
 def test_base_pictures_are_dealt_into_five_folds(pictures: int, folds: int) -> None:
-    """Against a plain loop over folds that were dealt here, in the order of the names."""
+    """Against a plain loop over folds that are made here, in the order of the names."""
     rng = np.random.default_rng(2)
     for _ in range(20):
         initial, *others = [score(str(t), rng.random(2 * pictures) < 0.5, rng.random(2 * pictures)) for t in range(8)]

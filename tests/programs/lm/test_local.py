@@ -50,7 +50,7 @@ def ask(text: str, system: str | None = None, **config: Any) -> Request:
 
 
 def test_a_reply_depends_on_the_request_only(path: Path) -> None:
-    """Not on what was asked before: the requirement for resuming a run."""
+    """Replies must not depend on what was asked before, so that a run can be resumed."""
     prompts = {"A": FORTY_WORDS + "Say more.", "B": FORTY_WORDS + "Say less, with care.", "C": "Name an animal."}
     orders = ["A1 A2 B1 B2 A3 C1 A1", "B2 A3 A1 B1", "C1 B1 B1 A2"]
     replies: dict[str, set[str]] = {}
@@ -65,7 +65,7 @@ def test_a_reply_depends_on_the_request_only(path: Path) -> None:
 
 
 def test_a_runtime_that_cannot_reuse_a_prompt_is_asked_cold(path: Path) -> None:
-    """As with sliding windows: then each reply comes from a whole evaluation, and no reuse is believed."""
+    """As with sliding windows: then each reply comes from a whole evaluation, never from the cache."""
     seen = []
 
     class Forgetful:

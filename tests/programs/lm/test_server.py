@@ -45,7 +45,7 @@ On one core, the server's loop often begins later than its start returns.
 
 
 class Crowd:
-    """Processes that run at once, and are each other's load."""
+    """Processes that run at the same time and slow each other down."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -65,7 +65,7 @@ def test_shuffled_scores_keep_templates_and_numbers_and_part_them() -> None:
 
 
 def test_shuffling_comes_before_the_best_are_picked() -> None:
-    """Else the pick would tell which templates are good, whatever numbers stand beside them."""
+    """Otherwise the choice would reveal which templates are good, whatever their scores."""
     picked = set()
     for seed in range(40):
         rows = Shuffled.build(HistorySettings(size=3), Models()).look(state(seed=seed)).templates
