@@ -1,4 +1,4 @@
-"""What the benchmarks share: alternating timings, the environment, one JSON line."""
+"""Shared by the benchmarks: alternating timings, the environment, one JSON line."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def arguments(description: str | None, **extra: dict[str, Any]) -> argparse.Name
 
 
 def alternate(repeats: int, **things: Callable[[], Any]) -> dict[str, float]:
-    """Time things in turn, so that a change of the machine's load meets all alike: median seconds of each."""
+    """Time things in turn, so that a change of the machine's load affects all alike: median seconds of each."""
     seconds: dict[str, list[float]] = {name: [] for name in things}
     clock = CLOCKS[_clock[-1]]
     for _ in range(repeats):
@@ -45,7 +45,7 @@ def alternate(repeats: int, **things: Callable[[], Any]) -> dict[str, float]:
 
 
 def report(benchmark: str, **found: Any) -> None:
-    """Print one JSON line: what was found, and where."""
+    """Print one JSON line: the results, and what they were measured on."""
     print(json.dumps({"benchmark": benchmark, **found, **environment()}))
 
 

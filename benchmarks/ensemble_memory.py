@@ -34,7 +34,7 @@ def main() -> None:
     path = text_path(model)
     encode_ensemble(model, tokenizer, [(templates[0], 1.0), (templates[1], 1.0)], names[:10])  # libraries' own buffers
 
-    ctypes.CDLL(None).malloc_trim(0)  # what was freed before may not hide what is used now
+    ctypes.CDLL(None).malloc_trim(0)  # memory freed before must not hide what is used now
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     before, started = _memory("VmRSS"), time.perf_counter()
     result = encode_ensemble(model, tokenizer, [(template, 1.0) for template in templates], names)

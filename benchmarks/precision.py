@@ -60,7 +60,7 @@ def _cast(clip: Clip, dtype: torch.dtype) -> Clip:
 
 
 def _ranks(clip: Clip, features: Floats, texts: Floats, labels: npt.NDArray[Any]) -> list[tuple[float, float]]:
-    """Return (accuracy, -loss) of each template: what the search orders them by."""
+    """Return (accuracy, -loss) of each template: the order of a search."""
     ranks = []
     for classes in texts:
         logits = logits_of(clip, features, classes).astype(np.float64)

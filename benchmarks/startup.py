@@ -11,7 +11,7 @@ from common import alternate, arguments, report
 EMPTY = [sys.executable, "-c", "pass"]
 IPO = [sys.executable, "-c", "import sys; from ipo.experiments.cli.app import main; sys.exit(main())"]
 HEAVY = ("torch", "dspy", "litellm", "datasets", "wandb", "open_clip", "scipy", "numpy")
-"""Modules that help and listings have no use for."""
+"""Modules that help and listings do not need."""
 
 
 COMMANDS = ("--help", "data list")

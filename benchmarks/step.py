@@ -42,7 +42,7 @@ def main() -> None:
     )
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    logging.disable(logging.WARNING)  # "no pretrained weights": random ones are meant
+    logging.disable(logging.WARNING)  # "no pretrained weights": random ones are intended
     name = "ViT-S-32-alt" if options.small else options.model
     model, _, preprocess = open_clip.create_model_and_transforms(name)
     clip = Clip(name, model, preprocess, open_clip.get_tokenizer(name))
@@ -72,7 +72,7 @@ def main() -> None:
             logits = clip.logit_scale * features @ weights
             float((logits.argmax(1) == labels).mean())
 
-        def ours() -> None:  # in a folder of its own: no template's embeddings were kept from the last time
+        def ours() -> None:  # in a folder of its own: no embeddings are kept from the last time
             reward = ClipReward(clip, names, FeatureStore(clip, Path(folder, str(next(step)))))
             assert not any(reward.problem(template) for template in CANDIDATES)
             reward.score(CANDIDATES, pictures)

@@ -61,7 +61,7 @@ def main() -> None:
     )
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    logging.disable(logging.WARNING)  # "no pretrained weights": random ones are meant
+    logging.disable(logging.WARNING)  # "no pretrained weights": random ones are intended
     model = open_clip.create_model("ViT-S-32-alt" if options.small else options.model).eval()
     tokenizer = open_clip.SimpleTokenizer(context_length=model.context_length)
     names = open_clip.IMAGENET_CLASSNAMES
