@@ -248,7 +248,7 @@ def here(
     cell._clip.cache_clear()
 
 
-def test_a_cell_that_fails_stops_no_other_and_the_same_command_mends_it(bench: Bench, here: Here) -> None:
+def test_a_cell_that_fails_stops_no_other_and_the_same_command_runs_it_again(bench: Bench, here: Here) -> None:
     rows = "anchor,no-history,coop"
     assert here("unspoilt", methods=rows).code == 0
     server, out = bench.server.fresh(), bench.folder / "spoilt"
