@@ -44,8 +44,7 @@ class Compared:
         labels: int64 (n,), the true label of each unit; None where it has none.
         class_names: the classes that competed, in label order.
         groups: length n, what is not independent of each other.
-        initial: the initial template's score.
-        optimised: the chosen template's score.
+        initial, optimised: the scores of the initial and of the chosen template.
     """
 
     items: Sequence[Item]
@@ -80,7 +79,7 @@ def analyse(
     open them fifty times. Everything else comes from the two scores that the sealed units already have.
 
     Args:
-        parts: by name: `selection`, `test` and, with base and new classes, `new`; others are not looked at.
+        parts: by name: `selection`, `test` and, with base and new classes, `new`; others are ignored.
         reward: with the classes of the selection units.
         tokens: how many tokens a word has; see `token_counter`.
         names: what the reward, its measure and its units are called.

@@ -1,8 +1,8 @@
 """The changes to a template that show what each of its words does: removed, replaced by neutral words, moved.
 
 Words are what spaces separate, without the punctuation around them. Phrases are found by two rules: commas and the like
-part a sentence, and a preposition begins a new phrase. Whoever reads the result can apply both by eye, which a parser's
-trees would not allow.
+part a sentence, and a preposition begins a new phrase. Readers can apply both by eye, unlike a
+parser's trees.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def changes(template: str, tokens: Callable[[str], int]) -> list[Change]:
     """Make every change that is worth a look: each word and phrase removed, the slot moved, each word neutral.
 
     Removals come first. Placebos get what `MOST_TEMPLATES` leaves, the same number for every word. Some results may not
-    be valid templates (without the slot there is none), which is for the reward to say.
+    be valid templates (without the slot there is none), which the reward checks.
 
     Args:
         template: a valid template.

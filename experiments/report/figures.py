@@ -1,7 +1,7 @@
 """The plots of a run: for its report SVG for light and for dark pages, as data addresses.
 
 A plot is embedded as a picture: the page's security policy forbids the style attributes that SVG plots are full of, and
-inside a picture they harm nobody. These plots show numbers only; text that a language model wrote never enters them.
+inside a picture they are harmless. These plots show numbers only; text that a language model wrote never enters them.
 `search.png` is the same plot of the search with the chosen template above it.
 """
 

@@ -32,9 +32,9 @@ class Run:
 
     Attributes:
         folder: the run directory, as it was given.
-        name: its last two parts, which tell runs of a sweep apart.
+        name: its last two parts, which distinguish the runs of a sweep.
         config, result, environment, program: its files.
-        search: what the journal says.
+        search: what the journal records.
         analysis: None for runs made before there was one.
     """
 

@@ -1,7 +1,7 @@
 """The page: one file that needs nothing else, runs no script, and shows foreign text as text.
 
 Everything printed into it is escaped; its security policy allows one style sheet, known by its hash, and embedded
-pictures, and nothing else. There is no script, so there is none to be tricked.
+pictures, and nothing else. There is no script, so there is none to be attacked.
 """
 
 from __future__ import annotations
@@ -25,10 +25,7 @@ _HERE = Path(__file__).parent
 
 
 def write_report(folder: Path) -> Path:
-    """Write `report.html` into a finished run directory.
-
-    Returns:
-        Where it is.
+    """Write `report.html` into a finished run directory; return where it is.
 
     Raises:
         InputError: see `read_run`; or the folder cannot be written.
@@ -78,7 +75,7 @@ def compare_page(runs: Sequence[Run]) -> str:
 
 
 def _tested_on(run: Run) -> tuple[str, int, tuple[str, ...]]:
-    """What tells sealed tests apart; the digest of all pictures differs from seed to seed where these are the same."""
+    """What identifies a sealed test; the digest of all pictures differs from seed to seed where these are the same."""
     return run.result.data.name, run.result.scores["test"].optimised.n, tuple(run.program.class_names)
 
 

@@ -58,7 +58,7 @@ class StepRecord:
     """One step, counted from 1.
 
     Attributes:
-        shown: the history that the language model saw, in its order; None where the journal does not say.
+        shown: the history that the language model saw, in its order; None where the journal does not have it.
         looked: how many templates it looked at without proposing them, and the best of them.
         best: the best so far.
     """
@@ -101,11 +101,7 @@ class SearchRecord:
 
 
 def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
-    """Follow the events of a run.
-
-    Args:
-        events: of one run whose search has ended, oldest first.
-        chosen: the template that was selected.
+    """Follow the events of one run whose search has ended, oldest first; `chosen` is the template that was selected.
 
     Raises:
         KeyError: an event lacks what it should hold.
@@ -171,14 +167,9 @@ def _question(event: Event) -> Question:
     messages += [Message(message["role"], _text(message["parts"])) for message in request["messages"]]
     # Grammars and word biases are long and the same every time; the journal has them.
     plain = {k: v for k, v in (request.get("config") or {}).items() if isinstance(v, (int, float, str))}
-    return Question(
-        messages=tuple(messages),
-        settings=", ".join(f"{name.replace('_', ' ')} {value}" for name, value in plain.items()),
-        reply=_text(event["reply"]["message"]["parts"]),
-        tokens=event["tokens_in"] + event["tokens_out"],
-        cached=event["cached"],
-        waited=event["waited"],
-    )
+    settings = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in plain.items())
+    reply, tokens = _text(event["reply"]["message"]["parts"]), event["tokens_in"] + event["tokens_out"]
+    return Question(tuple(messages), settings, reply, tokens, event["cached"], event["waited"])
 
 
 def _text(parts: Any) -> str:

@@ -42,11 +42,7 @@ class Edit:
 
 
 def layers(template: str, changes: Sequence[WordChange]) -> list[list[Piece]]:
-    """Draw the removals on the template.
-
-    Args:
-        template: the template.
-        changes: any; removals with a valid span are drawn.
+    """Draw those changes on the template that are removals with a valid span.
 
     Returns:
         Lines of pieces. Every line spells the whole template; spans that overlap are on different lines, short ones

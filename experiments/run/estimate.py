@@ -1,4 +1,4 @@
-"""What a run would ask and cost, before anything is spent (`--dry-run`)."""
+"""What a run would ask for and cost, before anything is spent (`--dry-run`)."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def _describer(planned: Plan) -> dict[str, Any] | None:
     return _forecast(planned.describer, Forecast(calls, calls * TOKENS_PER_PICTURE, calls * DESCRIPTION_TOKENS))
 
 
-def _forecast(backend: Backend, asked: Forecast) -> dict[str, Any]:
+def _forecast(backend: Backend, expected: Forecast) -> dict[str, Any]:
     return {
         "name": backend.model,
-        **asdict(asked),
-        "usd": backend.price(asked.tokens_in, asked.tokens_out),
-        "seconds": round(asked.calls * (LOCAL_SECONDS if backend.small else REMOTE_SECONDS)),
+        **asdict(expected),
+        "usd": backend.price(expected.tokens_in, expected.tokens_out),
+        "seconds": round(expected.calls * (LOCAL_SECONDS if backend.small else REMOTE_SECONDS)),
     }

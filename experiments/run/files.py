@@ -58,11 +58,7 @@ def read_model(
 ) -> Form:
     """Read a JSON file as a model; a content of an older schema is migrated version by version.
 
-    Args:
-        form: the model.
-        file: where it is.
-        migrations: what to do with older versions.
-        fix: what helps against a damaged file, for the message.
+    In the message, `fix` is what helps against a damaged file.
 
     Raises:
         InputError: the file cannot be read, is no JSON, or is not of this form.

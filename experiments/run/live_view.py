@@ -27,18 +27,12 @@ RECENT = 8
 
 
 def money(usd: float | None) -> str:
-    """Format an amount; an unknown price is said to be unknown."""
+    """Format an amount of US dollars; None is an unknown price."""
     return "price unknown" if usd is None else f"${usd:.4f}" if usd else "$0"
 
 
 class Ui:
-    """The view of one run.
-
-    Args:
-        steps: how many steps the run has at most.
-        quiet: show nothing but warnings and the closing summary.
-        console: where to; stderr when None.
-    """
+    """The view of one run of at most `steps` steps, on stderr unless a console is given; quiet shows only warnings."""
 
     def __init__(self, steps: int, *, quiet: bool = False, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False)
@@ -76,13 +70,13 @@ class Ui:
 
         A part that was read to its end is not announced again.
         """
-        spoke = time.monotonic()
+        shown = time.monotonic()
 
         def progress(done: int, total: int) -> None:
-            nonlocal spoke
-            if what not in self._read and (done == total or time.monotonic() - spoke > 10):
+            nonlocal shown
+            if what not in self._read and (done == total or time.monotonic() - shown > 10):
                 self.say(f"{what}: {done:,} of {total:,} pictures encoded")
-                spoke = time.monotonic()
+                shown = time.monotonic()
             if done == total:
                 self._read.add(what)
 
@@ -164,7 +158,8 @@ class Ui:
         if len(self._ends) < 2 or done >= self._steps:
             return ""
         pace = (self._ends[-1] - self._ends[0]) / (len(self._ends) - 1)
-        return f"{_clock(pace * (self._steps - done))} left"
+        minutes, seconds = divmod(int(pace * (self._steps - done)), 60)
+        return f"{minutes}:{seconds:02d} left"
 
     def _render(self) -> Group:
         table = Table.grid(padding=(0, 2))
@@ -191,8 +186,3 @@ def showing_warnings(ui: Ui) -> Iterator[None]:
 def _between(interval: Interval) -> str:
     """Format the ends of an accuracy's interval, in percent."""
     return f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes}:{rest:02d}"

@@ -36,11 +36,7 @@ class Outcome:
 def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -> Outcome:
     """Run the main job in `folder`: search, choose, open the sealed test pictures once, write the result.
 
-    Args:
-        config: what to do.
-        folder: the run directory.
-        ui: where progress goes.
-        resume: resume the run that is there; else a folder that holds one is refused.
+    With `resume`, the run that is there is resumed; else a folder that holds one is refused.
 
     Raises:
         InputError: bad input, or a run directory that does not fit.

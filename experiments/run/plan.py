@@ -1,4 +1,4 @@
-"""What a run would see and ask: its pictures are found and its language models named; nothing is opened or loaded."""
+"""What a run would use: its pictures are found and its language models named; nothing is opened or loaded."""
 
 from __future__ import annotations
 
@@ -56,9 +56,7 @@ class Plan:
 def plan(config: RunConfig, *, ready: bool = True) -> Plan:
     """Find the pictures and the language models of a run.
 
-    Args:
-        config: what to do.
-        ready: whether the language models must be ready to be asked, with keys and weights; else their names will do.
+    With `ready`, the language models must be ready to be asked, with keys and weights; else their names are enough.
 
     Raises:
         InputError: what is wrong with the configuration, the data or the names of the models.

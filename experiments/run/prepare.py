@@ -49,10 +49,7 @@ class Prepared:
 def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
     """Load and check everything that a search needs; write nothing but features to the cache.
 
-    Args:
-        planned: the plan.
-        ui: where progress goes.
-        clip: the encoder, when it is loaded already.
+    A `clip` that is loaded already can be given.
 
     Raises:
         InputError: what is wrong with the pictures or the models.
@@ -75,7 +72,7 @@ def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
 
 
 def encode(planned: Plan, reward: Reward, items: Sequence[Item], what: str, *, ui: Ui, seed: int) -> Encoded:
-    """Encode the pictures of one part in front of a person; `what` is what the part is called."""
+    """Encode the pictures of one part and show the progress; `what` is the name of the part."""
     variants = planned.data.variants
     return planned.task.encode(reward, items, seed=seed, variants=variants, progress=ui.pictures(what))
 

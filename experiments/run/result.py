@@ -76,7 +76,7 @@ class Used(Content):
 
 
 class LanguageModels(Content):
-    """What each role used; None for a role that nobody had."""
+    """What each role used; None for a role that was not used."""
 
     optimizer: Used | None
     describer: Used | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ipo.experiments.run.config import CONFIG_FILE, RunConfig
 from ipo.experiments.run.files import write_text
@@ -20,9 +20,6 @@ from ipo.programs.lm.recording import Recorder
 from ipo.programs.record.journal import Journal
 from ipo.programs.record.score_keeper import ScoreKeeper
 from ipo.programs.search import SearchResult, Step, search
-
-if TYPE_CHECKING:
-    import dspy
 
 DESCRIPTION_TOKENS = 200
 
@@ -56,6 +53,9 @@ def search_in(prepared: Prepared, journal: Journal, ui: Ui, tracker: Tracker | N
     )
     recorder = _recorder(config, journal, ledger)
     record = ScoreKeeper(journal, prepared.reward)
+    connected = planned.optimizer and planned.optimizer.connect(
+        recorder, role="optimizer", temperature=config.temperature, max_tokens=config.max_tokens
+    )
 
     def on_step(step: Step) -> None:
         ui.step(step)
@@ -66,7 +66,7 @@ def search_in(prepared: Prepared, journal: Journal, ui: Ui, tracker: Tracker | N
         result = search(
             config.search,
             prepared.reward,
-            planned.strategy(_optimizer_lm(prepared, recorder)),
+            planned.strategy(connected.lm if connected else None),
             prepared.search.units,
             prepared.selection.units if prepared.selection else None,
             record=record,
@@ -79,17 +79,10 @@ def search_in(prepared: Prepared, journal: Journal, ui: Ui, tracker: Tracker | N
 
 
 def _recorder(config: RunConfig, journal: Journal, ledger: Ledger) -> Recorder:
-    # With a replayed optimizer nothing may be asked; a replayed describer alone leaves the optimizer free to ask.
+    # With a replayed optimizer nothing new may be asked; with a replayed describer alone the optimizer may ask.
     replies = recorded_events(config.lm)
     described = [event for event in recorded_events(config.describer) or () if event.get("role") == "describer"]
     return Recorder(journal, ledger, [*(replies or ()), *described], replay=replies is not None)
-
-
-def _optimizer_lm(prepared: Prepared, recorder: Recorder) -> dspy.LM | None:
-    backend, config = prepared.plan.optimizer, prepared.config
-    if backend is None:
-        return None
-    return backend.connect(recorder, role="optimizer", temperature=config.temperature, max_tokens=config.max_tokens).lm
 
 
 def _describing(prepared: Prepared, recorder: Recorder, record: ScoreKeeper) -> Callable[[], list[str]] | None:
@@ -114,9 +107,7 @@ def _describing(prepared: Prepared, recorder: Recorder, record: ScoreKeeper) -> 
 
 def _check_same_run(journal: Journal, pictures: str, clip: Clip) -> None:
     start = journal.find("start")
-    if start is None:
-        return
-    if start["pictures"] != pictures:
+    if start and start["pictures"] != pictures:
         raise InputError(f"the pictures of the run in {journal.path.parent} have changed since; start a new run.")
-    if start["clip"] != clip.fingerprint:
+    if start and start["clip"] != clip.fingerprint:
         raise InputError(f"the CLIP of the run in {journal.path.parent} has changed since; start a new run.")

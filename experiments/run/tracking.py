@@ -34,7 +34,7 @@ from ipo.programs.search import Step
 PROJECT = "ipo"
 FILE_NAME = "wandb.json"
 INIT_SECONDS = 30.0
-"""A server that does not answer by then is done without."""
+"""After that the run is logged offline."""
 FINISH_SECONDS = 120.0
 """What is not uploaded by then can be with `wandb sync`."""
 _USER_IN_ADDRESS = re.compile(r"(?<=://)[^/\s@]+@")
@@ -52,13 +52,7 @@ class Tracker:
 
 @contextmanager
 def tracking(config: RunConfig, folder: Path, ui: Ui) -> Iterator[Tracker]:
-    """Track a run as its configuration says while the block runs.
-
-    Args:
-        config: `track` decides where to.
-        folder: the run directory, which exists; W&B's files go below it unless WANDB_DIR is set.
-        ui: told where the log is.
-    """
+    """Track a run while the block runs, where `track` says. The run directory exists; see `WandbTracker`."""
     if config.track == "none":
         yield Tracker()
         return
@@ -75,7 +69,7 @@ class WandbTracker(Tracker):
     """Logs to Weights & Biases: settings, steps, templates, pictures that flipped, and the program as an artifact.
 
     A resumed run stays the same W&B run, and no step is logged twice: `wandb.json` keeps the id and, offline, how
-    far the sessions that ended in order logged. A killed one leaves a torn record, which is made again.
+    far the sessions logged that ended in order. A killed one leaves an incomplete record, which is made again.
 
     Raises:
         InputError: W&B is not installed.
@@ -149,7 +143,7 @@ class WandbTracker(Tracker):
         except Exception as error:
             self._ui.warn(f"Weights & Biases cannot be reached ({_short(error)}); the run is logged offline.")
         try:
-            return self._wandb.init(**{**settings, "mode": "offline"})
+            return self._wandb.init(**settings | {"mode": "offline"})
         except Exception as error:
             self._ui.warn(f"Weights & Biases logs nothing of this run: {_short(error)}")
             return None
@@ -180,8 +174,7 @@ class WandbTracker(Tracker):
             row["step/loss"] = min(entry.loss for entry in step.scored)
         with self._surviving():
             # W&B's own counter only grows; odd numbers are for the tables, which a resumed run logs again.
-            known = {name: value for name, value in row.items() if value is not None}
-            self._run.log(known, step=2 * number, commit=True)
+            self._run.log({k: v for k, v in row.items() if v is not None}, step=2 * number, commit=True)
             self._logged = number
 
     def finish(self, result: RunResult, folder: Path) -> None:
@@ -210,15 +203,14 @@ class WandbTracker(Tracker):
         if self._run is None:
             return
         offline = self._offline
-        run, self._run = self._run, None
         with self._surviving():
-            run.finish(exit_code=1 if failed else 0)
+            self._run.finish(exit_code=1 if failed else 0)
             self._known.pop("open", None)
             write_json(self._file, {**self._known, "logged": self._logged})
         if offline:
-            self._ui.say(f"logged offline; upload it with: wandb sync {Path(run.settings.sync_dir)}")
-        elif run.url:
-            self._ui.say(f"logged at {run.url}")
+            self._ui.say(f"logged offline; upload it with: wandb sync {Path(self._run.settings.sync_dir)}")
+        elif self._run.url:
+            self._ui.say(f"logged at {self._run.url}")
 
     @contextmanager
     def _surviving(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""What makes a reward of a data set: what templates are scored on, and what it is called in front of people."""
+"""What makes a reward of a data set: what templates are scored on, and what measure and units are called."""
 
 from __future__ import annotations
 
