@@ -84,13 +84,13 @@ def optimize(
 
     folder = resume or out or _default_folder(config)
     with showing_warnings(ui):
-        outcome = pipeline.optimize(config, folder, ui, resume=resume is not None)
+        result = pipeline.optimize(config, folder, ui, resume=resume is not None)
     if as_json:
-        print(json.dumps(content_of(outcome.result), indent=2, ensure_ascii=False))
+        print(json.dumps(content_of(result), indent=2, ensure_ascii=False))
     else:
-        print(summary(outcome.result, folder))
-    if outcome.stopped:
-        ui.warn(f"stopped early: {outcome.stopped}; resume with a larger limit: --resume {shlex.quote(str(folder))}")
+        print(summary(result, folder))
+    if result.stopped:
+        ui.warn(f"stopped early: {result.stopped}; resume with a larger limit: --resume {shlex.quote(str(folder))}")
         return 3
     return 0
 

@@ -20,7 +20,6 @@ from ipo.experiments.run.numbers import summary_of
 from ipo.metrics.errors import InputError
 
 if TYPE_CHECKING:
-    from ipo.experiments.run.pipeline import Outcome
     from ipo.experiments.run.result import RunResult
 
 LONGEST_NAME = 60
@@ -28,7 +27,7 @@ GROUP_VARIABLE = "WANDB_RUN_GROUP"
 
 
 @dataclass(frozen=True)
-class SweepRun(Item["Outcome"]):
+class SweepRun(Item["RunResult"]):
     """One run of a sweep; its label leaves the seed out, which does not change how long a run takes.
 
     Attributes:
@@ -51,7 +50,7 @@ class SweepRun(Item["Outcome"]):
         """The run directory."""
         return self.folder
 
-    def finished(self) -> Outcome | None:
+    def finished(self) -> RunResult | None:
         """Read the finished run; None for a damaged one too, since `run` says what is wrong with it."""
         from ipo.experiments.run.pipeline import finished
 
@@ -59,7 +58,7 @@ class SweepRun(Item["Outcome"]):
             return finished(self.folder)
         return None
 
-    def run(self) -> Outcome:
+    def run(self) -> RunResult:
         """Do the run, or resume it.
 
         Raises:
@@ -75,9 +74,9 @@ class SweepRun(Item["Outcome"]):
                 after.callback(os.environ.pop, GROUP_VARIABLE)
             return optimize(self.config, self.folder, Ui(self.config.steps, quiet=True), resume=begun)
 
-    def said(self, content: Outcome) -> str:
+    def said(self, content: RunResult) -> str:
         """Give the gain and the template."""
-        return f"{100 * content.result.scores['test'].difference.mean:+.2f}  {content.result.template}"
+        return f"{100 * content.scores['test'].difference.mean:+.2f}  {content.template}"
 
 
 def plan_runs(sweep: Sweep, out: Path, count: int | None = None) -> list[SweepRun]:
@@ -97,7 +96,7 @@ def plan_runs(sweep: Sweep, out: Path, count: int | None = None) -> list[SweepRu
     return planned
 
 
-def table(sweep: Sweep, planned: Sequence[SweepRun], outcomes: Sequence[Outcome | Failure | None]) -> str:
+def table(sweep: Sweep, planned: Sequence[SweepRun], outcomes: Sequence[RunResult | Failure | None]) -> str:
     """Format the runs as Markdown: what was swept, the gain on the sealed test with its interval, what it cost.
 
     Rows are sorted by the sweep's metric, best first; without a metric they stay in order. Failed ones come last.
@@ -115,12 +114,12 @@ def table(sweep: Sweep, planned: Sequence[SweepRun], outcomes: Sequence[Outcome 
         if isinstance(outcome, Failure):
             rows.append([*values, *("" for _ in extra), f"failed: {plain(reason(outcome))}", "", run.name])
             continue
-        numbers = summary_of(outcome.result)
+        numbers = summary_of(outcome)
         mean, low, high = (100 * numbers[f"test/{name}"] for name in ("gain", "gain_low", "gain_high"))
         shown = [f"{numbers[name]:.4f}" if name in numbers else "" for name in extra]
         gain = f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]" + (" (stopped early)" if outcome.stopped else "")
         rows.append([*values, *shown, gain, money(numbers.get("usd")), run.name])
-    results = [outcome.result for _, outcome in done if not isinstance(outcome, Failure)]
+    results = [outcome for _, outcome in done if not isinstance(outcome, Failure)]
     below = f"\n\n{over_seeds(results)}" if sweep.swept == ["seed"] and len(results) > 1 else ""
     return text_table(head, rows) + below
 
@@ -141,13 +140,13 @@ def over_seeds(results: Sequence[RunResult]) -> str:
     )
 
 
-def _place(sweep: Sweep, outcome: Outcome | Failure) -> tuple[int, float]:
+def _place(sweep: Sweep, outcome: RunResult | Failure) -> tuple[int, float]:
     if isinstance(outcome, Failure):
         return (2, 0.0)
     if sweep.metric is None:
         return (0, 0.0)
     name, more = sweep.metric
-    value = summary_of(outcome.result).get(name)
+    value = summary_of(outcome).get(name)
     return (1, 0.0) if value is None else (0, -value if more else value)
 
 

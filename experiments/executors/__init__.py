@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 
 from ipo.experiments.executors.base import Executor, Here
 from ipo.experiments.executors.pool import Pool
@@ -29,9 +28,10 @@ def make_executor(spec: str, threads: int | None = None) -> Executor:
     if kind == "pool" and rest.isdecimal() and int(rest) > 0:
         return Pool(int(rest), threads or max(1, (os.cpu_count() or 1) // int(rest)))
     if kind == "ray" and bool(colon) == bool(rest):
-        if find_spec("ray") is None:
-            raise InputError("this executor needs Ray: pip install 'ipo-prompts[ray]'.")
-        from ipo.experiments.executors.ray import Ray
+        try:
+            from ipo.experiments.executors.ray import Ray
+        except ImportError as error:
+            raise InputError("this executor needs Ray: pip install 'ipo-prompts[ray]'.") from error
 
         return Ray(rest or None, threads or 1)
     raise InputError(f"there is no executor {spec!r}; there are here, pool:N, ray and ray:ADDRESS.")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 from ipo.experiments.run.config import RunConfig
@@ -24,16 +23,7 @@ from ipo.metrics.errors import InputError
 from ipo.programs.record.journal import FILE_NAME, Journal, read
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """A finished run: its result, which budget ended the search early or None, and its directory."""
-
-    result: RunResult
-    stopped: str | None
-    folder: Path
-
-
-def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -> Outcome:
+def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -> RunResult:
     """Run the main job in `folder`: search, choose, open the sealed test pictures once, write the result.
 
     With `resume`, the run that is there is resumed; else a folder that holds one is refused.
@@ -59,8 +49,7 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -
             ui.say(f"opening the sealed test {prepared.plan.task.unit}")
             parts, others = evaluate(prepared, searched.result.choice.template, journal, ui)
             ui.say("looking at what each word does")
-            result = publish(prepared, searched, parts, others, journal, tracker)
-        return Outcome(result, searched.result.stopped, folder)
+            return publish(prepared, searched, parts, others, journal, tracker)
 
 
 def _announce(prepared: Prepared, ui: Ui) -> None:
@@ -78,9 +67,9 @@ def _holds_events(folder: Path) -> bool:
     return file.is_file() and file.stat().st_size > 0
 
 
-def finished(folder: Path) -> Outcome | None:
+def finished(folder: Path) -> RunResult | None:
     """Return what a run found that needed no more than it was given; nothing is left to resume."""
     events = read(folder) if _holds_events(folder) else []
     if not events or events[-1]["type"] != "end" or events[-1]["stopped"] or not (folder / RESULT_FILE).is_file():
         return None
-    return Outcome(load_result(folder), None, folder)
+    return load_result(folder)

@@ -21,7 +21,6 @@ from ipo.experiments.cli.app import main
 from ipo.experiments.compare.sweep_file import Sweep, configure, read_sweep
 from ipo.experiments.compare.sweep_runs import SweepRun, over_seeds, table
 from ipo.experiments.executors.base import Failure
-from ipo.experiments.run.pipeline import Outcome
 from ipo.experiments.run.result import RunResult
 from ipo.metrics.clip import Clip
 from support import warm
@@ -118,8 +117,8 @@ def test_a_run_that_fails_does_not_stop_the_others_and_is_in_the_table(
     assert "a\\|b" in rows[0]
 
 
-def ended(seed: int, gain: float, usd: float | None = 0.0, kept: bool = False) -> Outcome:
-    """Make the outcome of a run that begins at 25 % and takes a minute and a half."""
+def ended(seed: int, gain: float, usd: float | None = 0.0, kept: bool = False) -> RunResult:
+    """Make the result of a run that begins at 25 % and takes a minute and a half."""
     part = {
         "initial": {"value": 0.25, "loss": 1.0, "n": 100, "ci95": [0.2, 0.3]},
         "optimised": {"value": 0.25 + gain, "loss": 1.0, "n": 100, "ci95": [0.0, 1.0]},
@@ -127,7 +126,7 @@ def ended(seed: int, gain: float, usd: float | None = 0.0, kept: bool = False) -
     }
     used = {"name": "m", "calls": 1, "cached": 0, "tokens_in": 1, "tokens_out": 1, "usd": usd}
     template = "a photo of a <CLASS>." if kept else f"number {seed} <CLASS>"
-    result = RunResult.model_validate(
+    return RunResult.model_validate(
         {
             "template": template,
             "templates": [{"template": template, "weight": 1.0}],
@@ -148,7 +147,6 @@ def ended(seed: int, gain: float, usd: float | None = 0.0, kept: bool = False) -
             "seed": seed,
         }
     )
-    return Outcome(result, None, Path(str(seed)))
 
 
 def planned(sweep: Sweep, seeds: int) -> list[SweepRun]:
@@ -177,7 +175,7 @@ def test_where_only_the_seed_is_swept_the_mean_over_seeds_stands_below(tmp_path:
         "pictures are the same ones). On the search pictures it looked like +5.00. The initial template was kept by 1 "
         "of 3. 1.5 minutes a run."
     )
-    assert below == over_seeds([outcome.result for outcome in outcomes if isinstance(outcome, Outcome)])
+    assert below == over_seeds([outcome for outcome in outcomes if isinstance(outcome, RunResult)])
     assert "\n\n" not in table(sweep, planned(sweep, 1), outcomes[:1]), "one seed has no interval"
     both = read_sweep(
         sweep_file(tmp_path, method="grid", parameters={"seed": {"values": [0]}, "steps": {"values": [1]}})
