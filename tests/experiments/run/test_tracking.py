@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +37,14 @@ ODD = '<img src=x onerror="alert(1)"> {0} of a <CLASS>'
 
 
 @pytest.fixture(autouse=True)
-def without_wandb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def without_wandb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     for name in ("API_KEY", "MODE", "DIR", "PROJECT", "ENTITY", "RUN_ID", "RUN_GROUP", "NAME", "BASE_URL"):
         monkeypatch.delenv(f"WANDB_{name}", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    yield
+    if sys.modules.get("wandb"):
+        sys.modules["wandb"].teardown()  # W&B reads its variables once a process
 
 
 @pytest.fixture()
