@@ -29,9 +29,10 @@ def make_executor(spec: str, threads: int | None = None) -> Executor:
         return Pool(int(rest), threads or max(1, (os.cpu_count() or 1) // int(rest)))
     if kind == "ray" and bool(colon) == bool(rest):
         try:
-            from ipo.experiments.executors.ray import Ray
+            import ray  # noqa: F401
         except ImportError as error:
             raise InputError("this executor needs Ray: pip install 'ipo-prompts[ray]'.") from error
+        from ipo.experiments.executors.ray import Ray
 
         return Ray(rest or None, threads or 1)
     raise InputError(f"there is no executor {spec!r}; there are here, pool:N, ray and ray:ADDRESS.")
