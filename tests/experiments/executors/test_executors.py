@@ -134,7 +134,7 @@ def test_a_result_that_cannot_be_sent_is_a_failure_and_no_death() -> None:
     failure, four = make_executor("pool:1").run(cell, work)
     assert isinstance(failure, Failure)
     assert failure.kind != DIED
-    assert "pickle" in failure.message
+    assert "local object" in failure.message  # "Can't pickle local object", "Can't get local object": Python's versions
     assert four == 4
 
 

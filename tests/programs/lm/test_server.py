@@ -52,19 +52,22 @@ class Crowd:
         self.processes: list[subprocess.Popen[str]] = []
 
     def add(self, *lines: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-c", CHILD + "\n".join(lines), str(self.path)]
+        command = [sys.executable, "-X", "faulthandler", "-c", CHILD + "\n".join(lines), str(self.path)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.processes.append(process)
         return process
 
     def ends(self) -> list[tuple[int, str]]:
-        """Return each exit status and last line of errors. What hangs ends this by `TimeoutExpired`: seconds are
-        normal, the minutes are for machines under load."""
-        errors = [process.communicate(timeout=240)[1] for process in self.processes]
-        return [
-            (process.returncode, "".join(text.splitlines()[-1:]))
-            for process, text in zip(self.processes, errors, strict=True)
-        ]
+        """Return each exit status and last line of errors. Seconds are normal; machines under load need minutes."""
+        return [self._end(process) for process in self.processes]
+
+    def _end(self, process: "subprocess.Popen[str]") -> tuple[int, str]:
+        try:
+            errors = process.communicate(timeout=240)[1]
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)  # faulthandler says where it hung
+            pytest.fail(f"a process hung: {process.communicate()[1]}")
+        return process.returncode, "".join(errors.splitlines()[-1:])
 
 
 @pytest.fixture()
@@ -98,7 +101,7 @@ def test_processes_that_open_the_model_and_leave_at_once(crowd: Crowd) -> None:
 def test_ctrl_c_ends_a_process_that_is_loading(crowd: Crowd) -> None:
     begin = "import_runtime(); print('loading', flush=True)"
     for _ in range(2):
-        crowd.add(begin, "while True: engine.load(); engine.close()")
+        crowd.add(begin, "for _ in range(50): engine.load(); engine.close()")  # seconds, should Ctrl-C be lost
     for process in crowd.processes:
         assert process.stdout is not None and process.stdout.readline() == "loading\n"
         process.send_signal(signal.SIGINT)

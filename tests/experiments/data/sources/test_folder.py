@@ -1,3 +1,4 @@
+import os
 import unicodedata
 
 import pytest
@@ -136,8 +137,12 @@ def test_a_folder_that_is_none(tmp_path, name, message):
 def test_a_folder_that_may_not_be_read(folder, monkeypatch):
     root = folder({"cat": 3, "dog": 3})
 
+    scandir = os.scandir
+
     def refuse(path):
-        raise PermissionError(13, "Permission denied", str(path))
+        if str(path).endswith("cat"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
 
     monkeypatch.setattr("os.scandir", refuse)  # the tests may run as root, whom no mode stops
     with pytest.raises(InputError, match=r"cannot read the folder .*cat: Permission denied; check its permissions"):
