@@ -23,7 +23,8 @@ def path() -> Path:
 
 
 CHILD = """
-import gc, os, sys, threading
+import gc, os, signal, sys, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started without it
 if hasattr(os, "sched_setaffinity"):
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[os.getpid() % len(cores)]})
