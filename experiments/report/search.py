@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,6 +112,10 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
         for event in events
         if event["type"] == "shown"
     }
+    looked: dict[int, dict[str, Event]] = {}  # a resumed run may have looked at the same chunk again
+    for event in events:
+        if event["type"] == "looked":
+            looked.setdefault(event["step"], {})[event["digest"]] = event
     first = searched[-1]["scores"][0]
     search = SearchRecord(_candidate(first, False, chosen), first["n"], chosen)
     best = search.initial
@@ -135,8 +139,8 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
         elif kind == "scores" and event["step"] >= 0 and event["step"] not in done:
             number = event["step"]
             done.add(number)
-            looked = _looked(events, number)
-            step = StepRecord(number + 1, shown.get(number), *looked, best, questions, errors, event["rejected"])
+            seen = _looked(looked.get(number, {}).values())
+            step = StepRecord(number + 1, shown.get(number), *seen, best, questions, errors, event["rejected"])
             questions, errors = [], []
             for score in searched[number]["scores"]:
                 better = (score["accuracy"], -score["loss"]) > (best.value, -best.loss)
@@ -152,13 +156,12 @@ def _candidate(score: dict[str, Any], better: bool, chosen: str) -> Candidate:
     return Candidate(score["template"], score["accuracy"], score["loss"], better, score["template"] == chosen)
 
 
-def _looked(events: Sequence[Event], step: int) -> tuple[int, list[Candidate]]:
-    """Add up what a step looked at; a resumed run may have looked at the same chunk again."""
-    chunks = {event["digest"]: event for event in events if event["type"] == "looked" and event["step"] == step}
-    rows = {row["template"]: row for chunk in chunks.values() for row in chunk["best"]}
+def _looked(chunks: Collection[Event]) -> tuple[int, list[Candidate]]:
+    """Add up what a step looked at."""
+    rows = {row["template"]: row for chunk in chunks for row in chunk["best"]}
     best = sorted(rows.values(), key=lambda row: (-row["value"], row["loss"]))[:MOST_LOOKED]
     found = [Candidate(row["template"], row["value"], row["loss"], False, False) for row in best]
-    return sum(chunk["count"] for chunk in chunks.values()), found
+    return sum(chunk["count"] for chunk in chunks), found
 
 
 def _question(event: Event) -> Question:
