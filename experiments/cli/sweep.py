@@ -182,10 +182,10 @@ def shares(count: int | None, agents: int) -> list[int | None]:
 
 def _forecast(planned: Sequence[SweepRun]) -> str:
     """Say what would be run and what it would cost; nothing is asked, no picture is opened."""
-    from ipo.experiments.compare.runner import total_usd
     from ipo.experiments.run.estimate import estimate
     from ipo.experiments.run.live_view import money
     from ipo.experiments.run.plan import plan
+    from ipo.programs.lm.ledger import total_usd
 
     lines, usd = [], []
     for run in planned:

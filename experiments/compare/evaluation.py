@@ -11,6 +11,7 @@ from typing import Any
 from ipo.experiments.compare.methods import Absent, Fitted
 from ipo.experiments.data import DataSet, Item
 from ipo.experiments.run.plan import SPLIT_SEED
+from ipo.experiments.run.prepare import labelled_contents
 from ipo.experiments.tasks.base import Encoded, Task
 from ipo.metrics.clip import Clip
 from ipo.metrics.features import FeatureStore
@@ -79,6 +80,4 @@ def evaluate(fitted: Fitted, test: TestSet, task: Task, clip: Clip, store: Featu
 
 def picture_ids(store: FeatureStore, items: Sequence[Item]) -> str:
     """Return a digest of pictures, by content, with their labels, in their order."""
-    contents = store.contents([item.picture for item in items])
-    rows = [[content, item.label] for content, item in zip(contents, items, strict=True)]
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(labelled_contents(store, items)).encode()).hexdigest()

@@ -7,10 +7,10 @@ from typing import Any
 
 from ipo.experiments.compare.cell import FILE_NAME, run_config
 from ipo.experiments.compare.grid import Entry
-from ipo.experiments.compare.runner import total_usd
 from ipo.experiments.run.estimate import estimate
 from ipo.experiments.run.live_view import money
 from ipo.experiments.run.plan import plan
+from ipo.programs.lm.ledger import total_usd
 
 
 def forecast(found: Sequence[Entry]) -> dict[str, Any]:

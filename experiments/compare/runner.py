@@ -21,6 +21,7 @@ from typing import Any, Generic, TypeVar
 from ipo.experiments.executors.base import Executor, Failure
 from ipo.experiments.run.files import write_text
 from ipo.metrics.errors import InputError
+from ipo.programs.lm.ledger import total_usd
 
 FAILURE_FILE_NAME = "failure.txt"
 """The traceback of a job's last failure."""
@@ -196,12 +197,6 @@ def _note_failure(item: Item[Any], content: object) -> None:
         write_text(file, redact(content.trace))
     else:
         file.unlink(missing_ok=True)
-
-
-def total_usd(prices: Iterable[float | None]) -> float | None:
-    """Add prices up; None when one of them is not known."""
-    known = list(prices)
-    return None if None in known else sum(price or 0.0 for price in known)
 
 
 def _seconds(done: Iterable[Item[Any]], left: Sequence[Item[Any]]) -> float | None:

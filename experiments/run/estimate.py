@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ipo.experiments.run.plan import Plan
+from ipo.programs.lm.ledger import total_usd
 from ipo.programs.strategies.base import Expected, Forecast
 
 if TYPE_CHECKING:
@@ -27,9 +28,9 @@ def estimate(planned: Plan) -> dict[str, Any]:
         used; `usd` is None where the price is not known. `usd` and `seconds` of waiting for both together.
     """
     roles = {"optimizer": _optimizer(planned), "describer": _describer(planned)}
-    prices = [role["usd"] for role in roles.values() if role]
+    usd = total_usd(role["usd"] for role in roles.values() if role)
     seconds = sum(role["seconds"] for role in roles.values() if role)
-    return {**roles, "usd": None if None in prices else sum(prices), "seconds": seconds}
+    return {**roles, "usd": usd, "seconds": seconds}
 
 
 def _optimizer(planned: Plan) -> dict[str, Any] | None:

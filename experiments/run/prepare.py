@@ -77,11 +77,14 @@ def encode(planned: Plan, reward: Reward, items: Sequence[Item], what: str, *, u
     return planned.task.encode(reward, items, seed=seed, variants=variants, progress=ui.pictures(what))
 
 
+def labelled_contents(store: FeatureStore, items: Sequence[Item]) -> list[tuple[str, int]]:
+    """Return the digest of each picture's bytes with its label, in order."""
+    contents = store.contents([item.picture for item in items])
+    return [(content, item.label) for content, item in zip(contents, items, strict=True)]
+
+
 def fingerprint(prepared: Prepared, *parts: Sequence[Item]) -> str:
     """Return a digest of the classes and of the pictures used, part by part: bytes and labels, not paths."""
-    used = []
-    for items in parts:
-        contents = prepared.store.contents([item.picture for item in items])
-        used.append([[content, item.label] for content, item in zip(contents, items, strict=True)])
+    used = [labelled_contents(prepared.store, items) for items in parts]
     names = [prepared.plan.drawn.class_names, prepared.plan.drawn.new_class_names]
     return hashlib.sha256(json.dumps([names, used]).encode()).hexdigest()

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 
 class BudgetReached(Exception):
     """The next call could pass a limit. The run ends with what it has found so far."""
+
+
+def total_usd(prices: Iterable[float | None]) -> float | None:
+    """Add prices up; None when one of them is not known."""
+    known = list(prices)
+    return None if None in known else sum(price or 0.0 for price in known)
 
 
 @dataclass

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from ipo.experiments.compare.methods.base import Budget, Job, Method, Templates
 from ipo.experiments.compare.methods.fixed import imagenet_templates
-from ipo.experiments.compare.runner import total_usd
 from ipo.experiments.run.config import RunConfig, build, is_begun, nested
+from ipo.programs.lm.ledger import total_usd
 from ipo.programs.strategies import STRATEGIES
 
 if TYPE_CHECKING:
@@ -71,11 +72,8 @@ class LanguageModelSearch(Method):
         optimizer, describer = backends(config)
         data = job.prepared.plan.data
         prepared = prepare(Plan(config, data, draw_for(data, config), optimizer, describer), ui, job.clip)
-        journal = Journal(folder)
-        try:
+        with closing(Journal(folder)) as journal:
             found = search_in(prepared, journal, ui).result
-        finally:
-            journal.close()
         return _winner(job, found, _budget(found, read(folder), {"optimizer": optimizer, "describer": describer}))
 
 
