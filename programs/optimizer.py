@@ -83,8 +83,6 @@ class IPO(Teleprompter):
         strategy = _moved(strategy, changes)
         self.reward = reward
         self.settings = _settings(settings, changes)
-        if isinstance(strategy, str):
-            strategy = {"name": strategy}
         if isinstance(strategy, dict):
             strategy = STRATEGIES.build(strategy, Models(lm, small=lm is not None and is_local(lm.model)))
         self.strategy: Strategy = cast("Strategy", strategy)
@@ -188,13 +186,20 @@ def _settings(given: SearchSettings | None, changes: dict[str, Any]) -> SearchSe
 
 
 def _moved(strategy: Any, changes: dict[str, Any]) -> Any:
-    """Accept, for one more version, what is the strategy's now: `proposer=`, `history_size=` and the like."""
+    """Return the strategy as a choice with its name, or as it was given.
+
+    For one more version, take in what is the strategy's now: `proposer=`, `history_size=` and the like.
+    """
     proposer = changes.pop("proposer", None)
     if proposer is not None:
         logger.warning("IPO(proposer=…) is now lm=, or strategy= for your own strategy; the next version removes it.")
         strategy = proposer
+    if isinstance(strategy, str):
+        strategy = {"name": strategy}
     old = published.moved_to_strategy(changes)
-    if not old or isinstance(strategy, (str, dict)):
-        return {**({"name": strategy} if isinstance(strategy, str) else strategy), **old} if old else strategy
+    if not old:
+        return strategy
+    if isinstance(strategy, dict):
+        return {**strategy, **old}
     models = Models(getattr(strategy, "lm", None), isinstance(strategy, SmallModelStrategy))
     return STRATEGIES.build(old, models)

@@ -146,8 +146,10 @@ def search(
     reason = reward.problem(settings.initial_template)
     if reason:
         raise InputError(f"the template {settings.initial_template!r} cannot be used: {reason}.")
-    run = _Run(settings, reward, strategy, search_units, record or ScoreKeeper(None, reward), task, check_limits)
-    run.begin(on_step or (lambda step: None))
+    record = record or ScoreKeeper(None, reward)
+    on_step = on_step or (lambda step: None)
+    run = _Run(settings, reward, strategy, search_units, record, task, check_limits, on_step)
+    run.begin()
     stopped = None
     try:
         run.descriptions = tuple(describe()) if describe else ()
@@ -171,15 +173,14 @@ class _Run:
     record: ScoreKeeper
     task: str
     check_limits: Callable[[], None]
+    on_step: Callable[[Step], None]
     descriptions: tuple[str, ...] = ()
     looked_at: int = 0
     steps: list[Step] = field(default_factory=list)
     history: PromptHistory = field(init=False)
-    on_step: Callable[[Step], None] = field(init=False)
 
-    def begin(self, on_step: Callable[[Step], None]) -> None:
+    def begin(self) -> None:
         """Score the initial template."""
-        self.on_step = on_step
         initial = self.record.score(-1, [self.settings.initial_template], self.units)[0]
         self.history = PromptHistory(ScoredTemplate(initial, -1, "initial"))
         self._remember(-1, (self.history.initial,), (), 0)

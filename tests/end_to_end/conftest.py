@@ -62,7 +62,7 @@ def run(
 
 @pytest.fixture()
 def resume(run: Callable[..., Ended], capfd: pytest.CaptureFixture[str], out: Path) -> Callable[..., Ended]:
-    """Go on with the run."""
+    """Resume the run."""
     return lambda *words: ipo(capfd, "optimize", "--resume", str(out), *words)
 
 
