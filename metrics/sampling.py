@@ -1,0 +1,147 @@
+"""What is independent of what: the one rule, for search, choice, report and tables.
+
+Two questions can be asked of a mean over pictures. *These classes*: they are given, and pictures were sampled within
+each; the variance is that within classes (stratified sampling; Cochran 1977, 5.3). *Classes like these*: the classes
+themselves are a sample, and the pictures of one rise and fall together (cluster sampling; Cochran 1977, 11.8). In both,
+variants of one base picture count as one draw.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ipo.metrics.arrays import Doubles
+
+Numbers = NDArray[np.int64]
+"""The number of a class or a base picture, one per unit, counted from 0 with none left out."""
+
+
+class Variance(NamedTuple):
+    """The variance of a mean and its degrees of freedom; infinite where the units cannot bound the mean."""
+
+    value: float
+    degrees: float
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How n units were drawn.
+
+    Attributes:
+        n: the units: pictures, queries, scenes.
+        classes: the class of each unit, (n,); None where a unit has no one class.
+        draws: the draw of each unit, (n,), equal for variants of one base picture; None when each is a draw of its own.
+    """
+
+    n: int
+    classes: Numbers | None = None
+    draws: Numbers | None = None
+
+    @classmethod
+    def of(cls, n: int, classes: Sequence[Hashable] | None = None, draws: Sequence[Hashable] | None = None) -> Sampling:
+        """Number names; classes that are not one for each unit (queries are not pictures) are left out.
+
+        Raises:
+            ValueError: there are not n draws.
+        """
+        if draws is not None and len(draws) != n:
+            raise ValueError(f"there are {n} units and {len(draws)} names of draws; each unit needs one.")
+        numbered = None if draws is None else _numbered(draws)
+        if numbered is not None and int(numbered.max()) + 1 == n:
+            numbered = None
+        return cls(n, None if classes is None or len(classes) != n else _numbered(classes), numbered)
+
+    @cached_property
+    def strata(self) -> Numbers:
+        """The stratum of each unit, (n,): its class; classes with one draw form one stratum of their own.
+
+        That stratum's variance holds what its classes differ by, so that it is too large rather than too small. A lone
+        class of one draw joins the smallest other. Where a draw has units of several classes there is one stratum.
+        """
+        if self.classes is None or not np.array_equal(self.classes, self._class_of_draw[self._draw]):
+            return np.zeros(self.n, dtype=np.int64)
+        counts = np.bincount(self._class_of_draw)
+        single = counts == 1
+        names = np.arange(len(counts))
+        if single.sum() == 1 and len(counts) > 1:
+            names[single] = int(np.flatnonzero(~single)[np.argmin(counts[~single])])
+        else:
+            names[single] = len(counts)
+        return _numbered(names[self.classes].tolist())
+
+    @property
+    def singles(self) -> int:
+        """How many classes have one draw alone."""
+        if self.classes is None:
+            return 0
+        return int((np.bincount(self._class_of_draw) == 1).sum())
+
+    def these(self, values: Doubles, added: float = 0.0) -> Variance:
+        """Return the variance of the mean of (n,) values, for the classes as given.
+
+        Args:
+            values: one number a unit.
+            added: to the sum of squares, see `evidence.spread`.
+        """
+        size = np.bincount(self.strata)
+        centred = values - (np.bincount(self.strata, values) / size)[self.strata]
+        sums = np.bincount(self._draw, centred)  # of each draw, 0 on average within its stratum
+        stratum = np.zeros(len(sums), dtype=np.int64)
+        stratum[self._draw] = self.strata
+        draws = np.bincount(stratum)
+        if draws.min() < 2:
+            return Variance(math.inf, 1.0)
+        return _variance(np.bincount(stratum, sums**2).astype(np.float64), draws, added, self.n)
+
+    def like_these(self, values: Doubles, added: float = 0.0) -> Variance | None:
+        """Return the variance of the mean of (n,) values for classes like these; None where there are no classes."""
+        if self.classes is None:
+            return None
+        sums = np.bincount(self.classes, values - values.mean())
+        if len(sums) < 2:
+            return Variance(math.inf, 1.0)
+        return _variance(np.array([sums @ sums]), np.array([len(sums)]), added, self.n)
+
+    def draw_sums(self, values: Doubles) -> Doubles:
+        """Add up (n,) values within each draw."""
+        return np.asarray(np.bincount(self._draw, values), dtype=np.float64)
+
+    @cached_property
+    def _draw(self) -> Numbers:
+        return np.arange(self.n) if self.draws is None else self.draws
+
+    @cached_property
+    def _class_of_draw(self) -> Numbers:
+        """The class of each draw, (draws,)."""
+        found = np.zeros(int(self._draw.max()) + 1, dtype=np.int64)
+        if self.classes is not None:
+            found[self._draw] = self.classes
+        return found
+
+
+def combine(variances: Sequence[Variance], divisor: float = 1.0) -> Variance:
+    """Add variances of means, each divided by `divisor` squared; the degrees of freedom are Satterthwaite's (1946)."""
+    total = sum(variance.value for variance in variances)
+    if total == 0 or not math.isfinite(total):
+        return Variance(total, max((variance.degrees for variance in variances), default=1.0))
+    weight = sum(variance.value**2 / variance.degrees for variance in variances if variance.value > 0)
+    return Variance(total / divisor**2, total**2 / weight)
+
+
+def _variance(squares: Doubles, draws: Numbers, added: float, n: int) -> Variance:
+    """The variance of a mean over n units from each stratum's sum of squares and number of draws."""
+    value = float((draws / (draws - 1)) @ squares) + added
+    return Variance(value / n**2, float((draws - 1).sum()))
+
+
+def _numbered(names: Sequence[Hashable]) -> Numbers:
+    """Number names in the order of their first appearance."""
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
