@@ -1,55 +1,50 @@
-"""How certain a comparison over seeds and data sets is.
+"""How certain a comparison is: over pictures, over seeds, over data sets.
 
-Seeds × pictures is a crossed table: a mean's variance due to pictures and that due to seeds are estimated apart and
-added. Over data sets, *these data sets* and *data sets like these* are different questions. `docs/statistics.md` gives
-the reasons and the sources.
+Pictures × seeds is a crossed table: the variance of a mean due to pictures and that due to seeds are estimated apart
+and added. What is independent of what is decided in `sampling.py` alone. Interval and p are one method: p is the level
+whose interval ends at 0. `docs/statistics.md` gives the reasons, the sources, and how well it holds in simulations.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 from scipy import special
 
 from ipo.metrics.arrays import Doubles
-from ipo.metrics.statistics import (
-    Interval,
-    cluster_variance,
-    group_index,
-    sign_flip_p,
-    t_quantile,
-    wilson,
-)
+from ipo.metrics.sampling import Sampling, Variance, combine
+from ipo.metrics.statistics import Interval, t_quantile, values_of, wilson
+
+ALPHA = 0.05
+"""The largest corrected p that counts as evidence; the intervals here are of 1 - ALPHA."""
+POWER = 0.8
+"""How often a difference is found that is called detectable: four times in five."""
+FEWEST_SEEDS = 3
+"""Seeds from which on what seeds and pictures do jointly can be told from what seeds do alone."""
 
 
 class Crossed(NamedTuple):
-    """One set of pictures under several seeds.
+    """One set of units under several seeds.
 
-    `values` float (seeds, pictures): hits, or differences of hits, perhaps weighted; `groups` one name per picture, or
-    an array of numbers that are all used from 0 on, or None; `scale` the largest size that a value can have.
+    `values` float (seeds, units): hits, or differences of hits, perhaps weighted; `scale` the largest size that a value
+    can have.
     """
 
     values: Doubles
-    groups: Sequence[Hashable] | NDArray[np.int64] | None
+    sampling: Sampling
     scale: float = 1.0
 
 
-class Variance(NamedTuple):
-    """The variance of a mean and its degrees of freedom."""
-
-    value: float
-    degrees: float
-
-
 class Spread(NamedTuple):
-    """A sum of means over pictures: its value per seed (seeds,), and its variance due to pictures and due to seeds."""
+    """A sum of means over units: its value per seed (seeds,), and its variance due to units and due to seeds."""
 
     per_seed: Doubles
-    pictures: Variance
+    units: Variance
     seeds: Variance
 
     @property
@@ -59,144 +54,180 @@ class Spread(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """A difference, its interval, the two-sided p of "there is none", and the test behind p.
+    """A difference, its 95 % interval, and the two-sided p of "there is none"; neither is corrected.
 
-    `detectable` is the true difference that this comparison would find four times in five; infinite if none.
+    `variances` are of independent sources and add up; `covers` says what was sampled: "these classes", "classes like
+    these", "these data sets", "data sets like these".
     """
 
     mean: float
     low: float
     high: float
     p: float
-    test: str
-    detectable: float
+    variances: tuple[Variance, ...]
+    covers: str
 
+    def detectable(self, comparisons: int = 1) -> float:
+        """Return the true difference that is found four times in five when p is corrected for so many comparisons.
 
-ALPHA = 0.05
-"""The largest corrected p that counts as evidence; the intervals here are of 1 - ALPHA."""
-
-SAME = Effect(0.0, 0.0, 0.0, 1.0, "same templates", 0.0)
-"""Two methods that ended with the same templates under every seed: the difference is exactly 0."""
-
-
-def combine(variances: Sequence[Variance], divisor: float = 1.0) -> Variance:
-    """Add variances of means, each divided by `divisor` squared; the degrees of freedom are Satterthwaite's (1946)."""
-    total = sum(variance.value for variance in variances)
-    if total == 0 or not math.isfinite(total):
-        return Variance(total, max((variance.degrees for variance in variances), default=1.0))
-    weight = sum(variance.value**2 / variance.degrees for variance in variances if variance.value > 0)
-    return Variance(total / divisor**2, total**2 / weight)
-
-
-def spread(parts: Sequence[Crossed]) -> Spread:
-    """Split the variance of the sum of the parts' means into that due to pictures and that due to seeds.
-
-    Args:
-        parts: each with its own pictures (base and new classes share none) and the same number of seeds.
-
-    Where a part has no variance over its groups, two groups, one of each sign, are added, as Bonett & Price (2012)
-    add pairs: otherwise agreement on a few pictures would count as certainty.
-    """
-    per_seed = np.sum([part.values.mean(axis=1) for part in parts], axis=0)
-    pictures = []
-    for part in parts:
-        averaged = part.values.mean(axis=0)
-        index, count = group_index(part.groups, len(averaged))
-        value = cluster_variance(averaged, index, count) if count > 1 else math.inf
-        if value < 1e-18 * part.scale**2:
-            added = np.append(np.full(count, averaged.mean()), [part.scale, -part.scale])
-            value = float(added.var()) / len(added)
-        pictures.append(Variance(value, max(1, count - 1)))
-    return Spread(np.asarray(per_seed, dtype=np.float64), combine(pictures), _over_seeds(per_seed))
-
-
-def accuracy_over_seeds(part: Crossed, level: float = 0.95) -> Interval:
-    """Interval of an accuracy averaged over seeds: Wilson's on the effective sample size p(1-p)/variance.
-
-    With one seed this is `statistics.accuracy_interval`: it then covers the choice of pictures alone.
-    """
-    averaged = part.values.mean(axis=0)
-    p = float(averaged.mean())
-    index, count = group_index(part.groups, len(averaged))
-    if count == 1:
-        return Interval(0.0, 1.0)
-    if p in (0.0, 1.0):
-        return wilson(p, count, t_quantile(count - 1, level))
-    pictures = max(cluster_variance(averaged, index, count), float(averaged.var()) / len(averaged))
-    variances = [Variance(pictures, count - 1), _over_seeds(part.values.mean(axis=1))]
-    total = sum(variance.value for variance in variances)
-    if total == 0:  # every picture is right under equally many seeds: no variance can be estimated
-        return wilson(p, count, t_quantile(count - 1, level))
-    return wilson(p, p * (1 - p) / total, _half_width(variances, 1 - level) / math.sqrt(total))
-
-
-def paired_effect(parts: Sequence[Crossed], mean: float | None = None) -> Effect:
-    """Compare two methods on the same pictures under the same seeds, in one data set.
-
-    The interval is t with the variance of pictures and seeds. p is the larger of that t test's and, for one plain set
-    of pictures, of the exact sign-flip test over the groups' sums of differences (seeds added up): the first covers the
-    seeds, the second needs no normality and is exact for few groups. Each is valid, hence so is the larger.
-
-    Args:
-        parts: values are b's hits minus a's; several parts for a linearised quantity such as H.
-        mean: the difference itself where it is not linear in the hits; the parts then give its variance alone.
-    """
-    found = spread(parts)
-    result = effect_of(found.mean if mean is None else mean, [found.pictures, found.seeds])
-    if len(parts) > 1 or mean is not None:
-        return result
-    sums = np.rint(parts[0].values.sum(axis=0))
-    index, count = group_index(parts[0].groups, len(sums))
-    exact = sign_flip_p(np.rint(np.bincount(index, sums, count)).astype(np.int64))
-    test = "larger p of exact sign-flip over picture groups and t over picture groups and seeds"
-    return result._replace(p=max(exact, result.p), test=test)
+        It is the noncentral t's, at the level ALPHA / comparisons (Bonferroni's, which Holm's never falls below);
+        infinite where not even a difference of 1 would be found.
+        """
+        se = math.sqrt(sum(variance.value for variance in self.variances))
+        if se == 0 or not math.isfinite(se):
+            return se
+        critical = _half_width(self.variances, ALPHA / comparisons) / se
+        found = float(special.nctdtrinc(combine(self.variances).degrees, 1 - POWER, critical)) * se
+        return found if found < 1 else math.inf
 
 
 class Scopes(NamedTuple):
-    """The same mean difference, as an effect on these data sets and on data sets like these."""
+    """The same mean difference for what was tested, and for what it is a sample of; None where it is no sample."""
 
     these: Effect
-    like_these: Effect
+    like_these: Effect | None
+
+
+THESE_CLASSES, CLASSES_LIKE_THESE = "these classes", "classes like these"
+THESE_DATA_SETS, DATA_SETS_LIKE_THESE = "these data sets", "data sets like these"
+SAME = Effect(0.0, 0.0, 0.0, 1.0, (), "same templates")
+"""Two methods that ended with the same templates under every seed: the difference is exactly 0."""
+
+
+def spread(parts: Sequence[Crossed], *, like_these: bool = False, added: int = 2) -> Spread | None:
+    """Split the variance of the sum of the parts' means into that due to units and that due to seeds.
+
+    Two draws of the typical size, one of each sign, are added to every part's sum of squares, as Bonett & Price (2012)
+    add pairs to a paired difference of proportions: a few pictures that agree would otherwise count as certainty.
+    What seeds and units do jointly is in both variances; from three seeds on it is taken out of that of the seeds.
+
+    Args:
+        parts: each with its own units (base and new classes share none) and the same number of seeds.
+        like_these: for classes like these instead of the classes as given; None where a part has no classes.
+        added: draws that are added; 0 for scores, which are no differences, unless they do not vary at all.
+    """
+    per_seed = np.sum([part.values.mean(axis=1) for part in parts], axis=0)
+    units, joint = [], 0.0
+    for part in parts:
+        variance = part.sampling.like_these if like_these else part.sampling.these
+        averaged = part.values.mean(axis=0)
+        square = _typical_square(part, averaged, like_these)
+        found = variance(averaged, added * square)
+        if found is None:
+            return None
+        if found.value < 1e-18 * part.scale**2:
+            found = variance(averaged, 2 * square) or found
+        units.append(found)
+        joint += _joint(part, averaged, like_these)
+    return Spread(np.asarray(per_seed, dtype=np.float64), combine(units), _over_seeds(per_seed, joint))
+
+
+def score_interval(contributions: ArrayLike, sampling: Sampling, level: float = 1 - ALPHA) -> Interval:
+    """Interval of one score on n units under one seed, for the classes as given.
+
+    Args:
+        contributions: (n,), of each unit. Right or wrong (bool): Wilson's interval; else t, within [0, 1].
+        sampling: how the units were drawn.
+        level: coverage, in (0, 1).
+
+    >>> low, high = score_interval([True] * 8 + [False] * 2, Sampling(10))
+    >>> f"{low:.3f} to {high:.3f}"
+    '0.490 to 0.943'
+    """
+    values = np.asarray(contributions)
+    part = Crossed(values_of(values)[None], sampling)
+    if values.dtype == bool:
+        return accuracy_interval(part, level)
+    mean, variance = float(part.values.mean()), sampling.these(part.values[0])
+    if not math.isfinite(variance.value):
+        return Interval(0.0, 1.0)
+    half = t_quantile(variance.degrees, level) * math.sqrt(variance.value)
+    return Interval(max(0.0, mean - half), min(1.0, mean + half))
+
+
+def accuracy_interval(part: Crossed, level: float = 1 - ALPHA) -> Interval:
+    """Interval of an accuracy averaged over seeds: Wilson's (1927) on the effective sample size p(1-p)/variance.
+
+    Variants of one picture make it wider (Korn & Graubard 1998); classes that differ never make it narrower than
+    independent pictures would. With one seed it covers the choice of pictures alone. Where every picture is right
+    equally often no variance can be estimated, and the draws count as the sample.
+    """
+    averaged = part.values.mean(axis=0)
+    p, draws = float(averaged.mean()), part.sampling.size
+    units = Variance(float(averaged.var()) / len(averaged), 1e9)  # of independent pictures it is known, given p
+    if draws < len(averaged):
+        clustered = replace(part.sampling, classes=None).these(averaged)
+        if not math.isfinite(clustered.value):
+            return Interval(0.0, 1.0)
+        units = Variance(max(clustered.value, units.value), clustered.degrees)
+    seeds = _over_seeds(part.values.mean(axis=1), _joint(part, averaged, like_these=False))
+    total = units.value + seeds.value
+    if total == 0 or p in (0.0, 1.0):
+        return wilson(p, draws, t_quantile(units.degrees, level))
+    return wilson(p, p * (1 - p) / total, _half_width([units, seeds], 1 - level) / math.sqrt(total))
+
+
+def paired_effect(parts: Sequence[Crossed], mean: float | None = None) -> Scopes:
+    """Compare two methods on the same units under the same seeds, in one data set.
+
+    Args:
+        parts: values are b's contributions minus a's; several parts for a linearised quantity such as H.
+        mean: the difference itself where it is not linear in the contributions; the parts then give its variance alone.
+    """
+    here, general = spread(parts), spread(parts, like_these=True)
+    assert here is not None
+    difference = here.mean if mean is None else mean
+    return Scopes(
+        effect_of(difference, [here.units, here.seeds], THESE_CLASSES),
+        general and effect_of(difference, [general.units, general.seeds], CLASSES_LIKE_THESE),
+    )
 
 
 def over_data_sets(spreads: Sequence[Spread], mean: float, shared_seeds: bool = False) -> Scopes:
     """Average a difference over two or more data sets (see `docs/statistics.md`).
 
     Args:
-        spreads: one per data set.
+        spreads: one per data set, for their classes as given.
         mean: the averaged difference.
         shared_seeds: one search per seed was tested on all of them (cross-dataset), so that the seed's effect is common
             and does not average out; otherwise each data set had searches of its own.
 
-    A variance over data sets below that of the pictures and seeds within them is chance: the larger is used.
+    A variance over data sets below that of the units and seeds within them is chance: the larger is used.
     """
     count = len(spreads)
-    pictures = combine([one.pictures for one in spreads], divisor=count)
+    units = combine([one.units for one in spreads], divisor=count)
     if shared_seeds:
         seeds = _over_seeds(np.mean([one.per_seed for one in spreads], axis=0))
     else:
         seeds = combine([one.seeds for one in spreads], divisor=count)
-    within = [pictures, seeds]
+    within = [units, seeds]
     between = Variance(float(np.var([one.mean for one in spreads], ddof=1)) / count, count - 1)
     general = [between, seeds] if shared_seeds else [between]
     missing = sum(one.value for one in within) - sum(one.value for one in general)
     if missing > 0:
         general[0] = Variance(between.value + missing, between.degrees)
-    return Scopes(effect_of(mean, within), effect_of(mean, general, "t over data sets"))
+    return Scopes(effect_of(mean, within, THESE_DATA_SETS), effect_of(mean, general, DATA_SETS_LIKE_THESE))
 
 
-def effect_of(mean: float, variances: Sequence[Variance], test: str = "t over picture groups and seeds") -> Effect:
+def effect_of(mean: float, variances: Sequence[Variance], covers: str = THESE_CLASSES) -> Effect:
     """Give a difference its interval and p; `variances` are of independent sources and add up."""
     if not all(math.isfinite(variance.value) for variance in variances):
-        return Effect(mean, -1.0, 1.0, 1.0, test, math.inf)
+        return Effect(mean, -1.0, 1.0, 1.0, tuple(variances), covers)
     half = _half_width(variances, ALPHA)
-    found = math.sqrt(
-        sum(
-            (t_quantile(degrees, 1 - ALPHA) + float(special.stdtrit(degrees, 0.8))) ** 2 * value
-            for value, degrees in variances
-        )
-    )
-    return Effect(mean, max(-1.0, mean - half), min(1.0, mean + half), _p(mean, variances), test, found)
+    p = _p(mean, variances)
+    return Effect(mean, max(-1.0, mean - half), min(1.0, mean + half), p, tuple(variances), covers)
+
+
+def equivalence_p(effect: Effect, margin: float) -> float:
+    """Return the p of "the true difference is `margin` or more, one way or the other".
+
+    Two one-sided tests (Schuirmann 1987): small where the difference is shown to be smaller than the margin. A
+    difference that is not shown is not thereby shown to be none; this is the test that can show it.
+    """
+    room = margin - abs(effect.mean)
+    if not effect.variances:
+        return 0.0 if room > 0 else 1.0
+    return 1.0 if room <= 0 else _p(room, effect.variances) / 2
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -213,49 +244,28 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def verdict(other: str, effect: Effect, corrected: float, comparisons: int) -> str:
-    """Format a comparison; accuracies are fractions, the text has percentage points.
-
-    Args:
-        other: what was compared with.
-        effect: the method's accuracy minus the other's.
-        corrected: its p after correction for `comparisons` comparisons; up to 0.05 it counts as evidence.
-    """
-    if effect.test == SAME.test:
-        return f"the same templates as {other}, so no gain over it"
-    size = f"{points(effect.mean)} points [{points(effect.low)}, {points(effect.high)}]"
-    number = "1 comparison" if comparisons == 1 else f"{comparisons} comparisons"
-    p = f"{format_p(corrected)} after correction for {number}"
-    if corrected <= ALPHA and effect.mean > 0:
-        return f"a gain over {other} of {size}, {p}"
-    if corrected <= ALPHA and effect.mean < 0:
-        return f"worse than {other} by {size}, {p}"
-    if effect.detectable >= 1:
-        limit = "no difference could have been shown with so few groups of pictures, seeds or data sets"
-    else:
-        limit = f"a true difference of {100 * effect.detectable:.1f} points would be found four times in five"
-    return f"no evidence of a gain over {other}: {size}, {p}; {limit}"
+def _typical_square(part: Crossed, averaged: Doubles, like_these: bool) -> float:
+    """The mean square of what differs at all: of draws' sums, or of classes'; `scale` squared where nothing does."""
+    sums = part.sampling.class_sums(averaged) if like_these else part.sampling.draw_sums(averaged)
+    squares = sums[np.abs(sums) > 1e-9 * part.scale] ** 2
+    return float(squares.mean()) if len(squares) else part.scale**2
 
 
-def points(value: float) -> str:
-    """Format a difference in percentage points, with its sign; never -0.00.
-
-    >>> points(-0.0123)
-    '-1.23'
-    """
-    return f"{round(100 * value, 2) + 0.0:+.2f}"
-
-
-def format_p(p: float) -> str:
-    """Format a p-value: "p = 0.013", "p < 0.0001"."""
-    return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"
+def _joint(part: Crossed, averaged: Doubles, like_these: bool) -> float:
+    """The variance of the mean due to what seeds and units do jointly; 0 for too few seeds to tell."""
+    seeds = len(part.values)
+    if seeds < FEWEST_SEEDS:
+        return 0.0
+    variance = part.sampling.like_these if like_these else part.sampling.these
+    found = [variance(row - averaged) for row in part.values]
+    return sum(one.value for one in found if one) / (seeds * (seeds - 1))
 
 
-def _over_seeds(per_seed: Doubles) -> Variance:
+def _over_seeds(per_seed: Doubles, joint: float = 0.0) -> Variance:
     count = len(per_seed)
     if count == 1:
         return Variance(0.0, 1.0)
-    value = float(np.var(per_seed, ddof=1)) / count
+    value = float(np.var(per_seed, ddof=1)) / count - joint
     return Variance(value if value > 1e-24 else 0.0, count - 1)
 
 

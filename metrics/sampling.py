@@ -62,18 +62,13 @@ class Sampling:
     def strata(self) -> Numbers:
         """The stratum of each unit, (n,): its class; classes with one draw form one stratum of their own.
 
-        That stratum's variance holds what its classes differ by, so that it is too large rather than too small. A lone
-        class of one draw joins the smallest other. Where a draw has units of several classes there is one stratum.
+        That stratum's variance holds what its classes differ by, so that it is too large rather than too small. Where a
+        draw has units of several classes there is one stratum.
         """
         if self.classes is None or not np.array_equal(self.classes, self._class_of_draw[self._draw]):
             return np.zeros(self.n, dtype=np.int64)
         counts = np.bincount(self._class_of_draw)
-        single = counts == 1
-        names = np.arange(len(counts))
-        if single.sum() == 1 and len(counts) > 1:
-            names[single] = int(np.flatnonzero(~single)[np.argmin(counts[~single])])
-        else:
-            names[single] = len(counts)
+        names = np.where(counts == 1, len(counts), np.arange(len(counts)))
         return _numbered(names[self.classes].tolist())
 
     @property
@@ -88,17 +83,20 @@ class Sampling:
 
         Args:
             values: one number a unit.
-            added: to the sum of squares, see `evidence.spread`.
+            added: to the sum of squares of the draws' sums; see `evidence.spread`.
         """
         size = np.bincount(self.strata)
         centred = values - (np.bincount(self.strata, values) / size)[self.strata]
         sums = np.bincount(self._draw, centred)  # of each draw, 0 on average within its stratum
         stratum = np.zeros(len(sums), dtype=np.int64)
         stratum[self._draw] = self.strata
-        draws = np.bincount(stratum)
-        if draws.min() < 2:
+        draws, squares = np.bincount(stratum), np.bincount(stratum, sums**2)
+        told = draws > 1
+        if not told.any():
             return Variance(math.inf, 1.0)
-        return _variance(np.bincount(stratum, sums**2).astype(np.float64), draws, added, self.n)
+        found = _variance(squares[told].astype(np.float64), draws[told], added, self.n)
+        # A lone class of one draw is taken to vary as the draws of the others do.
+        return found._replace(value=found.value * draws.sum() / draws[told].sum())
 
     def like_these(self, values: Doubles, added: float = 0.0) -> Variance | None:
         """Return the variance of the mean of (n,) values for classes like these; None where there are no classes."""
@@ -109,9 +107,19 @@ class Sampling:
             return Variance(math.inf, 1.0)
         return _variance(np.array([sums @ sums]), np.array([len(sums)]), added, self.n)
 
+    @property
+    def size(self) -> int:
+        """How many draws there are."""
+        return len(self._class_of_draw)
+
     def draw_sums(self, values: Doubles) -> Doubles:
         """Add up (n,) values within each draw."""
         return np.asarray(np.bincount(self._draw, values), dtype=np.float64)
+
+    def class_sums(self, values: Doubles) -> Doubles:
+        """Add up (n,) values within each class; they are one class where there are none."""
+        classes = np.zeros(self.n, dtype=np.int64) if self.classes is None else self.classes
+        return np.asarray(np.bincount(classes, values), dtype=np.float64)
 
     @cached_property
     def _draw(self) -> Numbers:

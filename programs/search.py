@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
 from ipo.metrics.errors import InputError
+from ipo.metrics.evidence import score_interval
 from ipo.metrics.reward import Reward, Score, Units
-from ipo.metrics.statistics import Interval, accuracy_interval, mean_interval
+from ipo.metrics.sampling import Sampling
+from ipo.metrics.statistics import Interval
 from ipo.programs.admission import Desk, Rejection
 from ipo.programs.history import PromptHistory, ScoredTemplate
 from ipo.programs.lm.ledger import BudgetReached
@@ -271,13 +273,8 @@ class _Run:
 
 
 def _interval(score: Score, units: Units) -> Interval:
-    """Cluster by base picture where pictures are variants of one another, else by class."""
-    groups: Sequence[Hashable] | None = units.groups
     labels = None if units.labels is None else units.labels.tolist()
-    # Pictures of one class tend to be right or wrong together. A unit need not be a picture: queries have no class.
-    if labels is not None and len(labels) == score.n and (groups is None or len(set(groups)) == len(groups)):
-        groups = labels
-    return accuracy_interval(score.hits, groups) if score.hits.dtype == bool else mean_interval(score.hits, groups)
+    return score_interval(score.hits, Sampling.of(score.n, labels, units.groups))
 
 
 def _step_seed(seed: int, step: int) -> int:

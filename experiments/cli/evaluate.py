@@ -13,7 +13,7 @@ from ipo.experiments.cli.options import Clip, Data, Json, Part, Seed, examples, 
 from ipo.metrics.errors import InputError
 
 if TYPE_CHECKING:
-    from ipo.experiments.run.result import Comparison
+    from ipo.experiments.run.comparison import Comparison
 
 EXAMPLES = examples("ipo evaluate --template 'a photo of a <CLASS>.' --template 'a sketch of a <CLASS>.'")
 
@@ -30,11 +30,11 @@ def evaluate(
     """Score templates on a data set; later ones are compared with the first."""
     from ipo.experiments.data import load_data
     from ipo.experiments.data.dataset import PARTS
+    from ipo.experiments.run.comparison import compare
     from ipo.experiments.run.live_view import Ui
-    from ipo.experiments.run.result import comparison
-    from ipo.experiments.tasks.classification import clusters
     from ipo.metrics.clip import load_clip
     from ipo.metrics.reward import ClipReward
+    from ipo.metrics.sampling import Sampling
     from ipo.metrics.template import check, read_templates
 
     wanted = [*(template or []), *(read_templates(templates_file) if templates_file else ())]
@@ -54,11 +54,13 @@ def evaluate(
         [item.picture for item in items], [item.label for item in items], progress=ui.pictures(part)
     )
     scores = reward.score(wanted, pictures)
-    groups = clusters(items, drawn.variants)
-    rows = [{"template": score.template, **_row(comparison(scores[0], score, groups))} for score in scores]
+    how = Sampling.of(len(items), [item.label for item in items], [item.group for item in items])
+    pairs = {str(i): (scores[0], score, how) for i, score in enumerate(scores)}
+    compared = compare(pairs, sealed=set(pairs) - {"0"})
+    rows = [{"template": score.template, **_row(compared[str(i)])} for i, score in enumerate(scores)]
     if as_json:
         about = {"data": drawn.name, "part": part, "clip": encoder.name, "fingerprint": encoder.fingerprint}
-        print(json.dumps({"schema": 1, **about, "templates": rows}, indent=2, ensure_ascii=False))
+        print(json.dumps({"schema": 2, **about, "templates": rows}, indent=2, ensure_ascii=False))
     else:
         print(_table(rows))
     return 0

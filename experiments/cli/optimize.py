@@ -18,8 +18,9 @@ from ipo.experiments.cli.options import Clip, Data, Describer, DryRun, Json, Lm,
 from ipo.metrics.errors import InputError
 
 if TYPE_CHECKING:
+    from ipo.experiments.run.comparison import Comparison, Measured
     from ipo.experiments.run.config import RunConfig
-    from ipo.experiments.run.result import Comparison, Measured, RunResult
+    from ipo.experiments.run.result import RunResult
 
 EXAMPLES = examples(
     "ipo optimize",
@@ -144,7 +145,6 @@ def _forecast_text(forecast: dict[str, Any]) -> str:
 def summary(result: RunResult, folder: Path) -> str:
     """Format a result for a person: the template, what it gains where, how sure that is, what to do next."""
     from ipo.experiments.run.live_view import money
-    from ipo.experiments.run.result import verdict
 
     quoted = shlex.quote(str(folder))
     found_on = "search and selection" if "selection" in result.scores else "search"
@@ -160,7 +160,7 @@ def summary(result: RunResult, folder: Path) -> str:
     lines += [
         f"  {measure} in percent with 95 % intervals; the template was found on {found_on} {unit} only",
         "",
-        "  " + verdict(result),
+        "  " + result.verdict,
     ]
     tried = f"{result.templates_scored} templates in {result.seconds['total']:.0f} s"
     if result.looked_at:

@@ -13,18 +13,19 @@ from ipo.experiments.compare.evaluation import evaluate, picture_ids, score, sum
 from ipo.experiments.compare.methods import METHODS, Absent, Fitted, Job
 from ipo.experiments.compare.protocols import PROTOCOLS
 from ipo.experiments.data import load_data
+from ipo.experiments.run.comparison import CLASSIFICATION
 from ipo.experiments.run.config import RunConfig, build, dotted, nested
 from ipo.experiments.run.files import check_writable, write_text
 from ipo.experiments.run.live_view import Ui
 from ipo.experiments.run.plan import SPLIT_SEED, Plan
 from ipo.experiments.run.prepare import prepare
-from ipo.experiments.run.result import CLASSIFICATION, renamed
+from ipo.experiments.run.result import renamed
 from ipo.experiments.tasks.base import Task
 from ipo.metrics.clip import Clip, load_clip
 from ipo.metrics.errors import InputError
 from ipo.metrics.nearest import did_you_mean
 
-SCHEMA = 2
+SCHEMA = 3
 FILE_NAME = "cell.json"
 """Its bytes are the same whenever the cell is done."""
 
@@ -100,7 +101,7 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
 
 
 def finished(cell: Cell, folder: Path) -> dict[str, Any] | None:
-    """Read a finished cell, also one of schema 1; None when there is none.
+    """Read a finished cell, also of an older schema; None when there is none.
 
     Raises:
         InputError: it is damaged, or another cell.
@@ -111,6 +112,7 @@ def finished(cell: Cell, folder: Path) -> dict[str, Any] | None:
     try:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         content = _from_1(content) if content["schema"] == 1 else content
+        content = _from_2(content) if content["schema"] == 2 else content
         schema, found = content["schema"], content["cell"]
         for key in _KEYS:
             content[key]
@@ -189,10 +191,19 @@ def _from_1(old: Mapping[str, Any]) -> dict[str, Any]:
     parts = {part: old[part] and renamed(old[part], "accuracy", "value") for part in ("search", "selection")}
     return {
         **old,
-        "schema": SCHEMA,
+        "schema": 2,
         "cell": {**old["cell"], "settings": _settings(old["cell"]["settings"])},
         "measure": CLASSIFICATION.measure,
         "unit": CLASSIFICATION.unit,
         "scores": {name: renamed(score, "accuracy", "value") for name, score in old["scores"].items()},
         **parts,
     }
+
+
+def _from_2(old: Mapping[str, Any]) -> dict[str, Any]:
+    """Make schema 3 of schema 2, which said what is clustered (variants, else classes) and not which it is.
+
+    Its clusters stay clusters: intervals are then rather too wide than too narrow.
+    """
+    scores = {name: {**renamed(score, "groups", "draws"), "labels": None} for name, score in old["scores"].items()}
+    return {**old, "schema": SCHEMA, "scores": scores}

@@ -61,19 +61,20 @@ def evaluate(fitted: Fitted, test: TestSet, task: Task, clip: Clip, store: Featu
 
     Returns:
         `value`, `loss` and `n`; `classes`, how many compete; `hits`, a `0` or `1` a unit, or `values`, a number a unit;
-        `groups`, a number a unit, equal for those that are not independent; `split`, see `DataSet.split`.
+        `labels`, the class of each unit, and `draws`, a number a unit, equal for variants of one picture, each None
+        where there are none; `split`, see `DataSet.split`.
     """
     reward = task.reward(clip, test.class_names, store)
-    encoded = task.encode(reward, test.items, seed=SPLIT_SEED, variants=test.data.variants)
+    encoded = task.encode(reward, test.items, seed=SPLIT_SEED)
     found = score(fitted, reward, encoded)
-    numbers: dict[str, int] = {}
-    groups = None if encoded.groups is None else [numbers.setdefault(g, len(numbers)) for g in encoded.groups]
+    drawn = encoded.sampling(found.n)
     units = units_of(found)
     return {
         **summary(found),
         "classes": len(test.class_names),
         ("hits" if isinstance(units, str) else "values"): units,
-        "groups": groups,
+        "labels": None if drawn.classes is None else drawn.classes.tolist(),
+        "draws": None if drawn.draws is None else drawn.draws.tolist(),
         "split": test.data.split,
     }
 

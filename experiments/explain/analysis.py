@@ -16,9 +16,11 @@ import numpy.typing as npt
 from ipo.experiments.data import Item
 from ipo.experiments.explain.model import Analysis, ClassGain, Confusion, Confusions, Flip, Flips
 from ipo.experiments.explain.word_effects import rounded, word_effects
-from ipo.experiments.run.result import CLASSIFICATION, PartName, RewardNames
+from ipo.experiments.run.comparison import CLASSIFICATION, RewardNames
+from ipo.experiments.run.result import PartName
 from ipo.metrics.pictures import Picture
 from ipo.metrics.reward import Reward, Score
+from ipo.metrics.sampling import Sampling
 
 Sealed = Literal["test", "new"]
 MOST_CONFUSIONS = 12
@@ -43,7 +45,7 @@ class Compared:
         units: what the reward made of them.
         labels: int64 (n,), the true label of each unit; None where it has none.
         class_names: the classes that competed, in label order.
-        groups: length n, what is not independent of each other.
+        sampling: how the units were drawn.
         initial, optimised: the scores of the initial and of the chosen template.
     """
 
@@ -51,9 +53,14 @@ class Compared:
     units: Any
     labels: npt.NDArray[np.int64] | None
     class_names: Sequence[str]
-    groups: Sequence[str] | None
+    sampling: Sampling
     initial: Score
     optimised: Score
+
+    @property
+    def pair(self) -> tuple[Score, Score, Sampling]:
+        """Both scores, and how their units were drawn."""
+        return self.initial, self.optimised, self.sampling
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ def analyse(
     """
     words, words_missing = None, None
     if selection := parts.get("selection"):
-        words = word_effects(reward, selection.units, selection.optimised, selection.groups, tokens, names)
+        words = word_effects(reward, selection.units, selection.optimised, selection.sampling, tokens, names)
     else:
         words_missing = _UNSELECTED.format(unit=names.unit)
     sealed = {name: part for name in _SEALED if name in parts and (part := _labelled(parts[name]))}

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ipo.experiments.run.files import Content, read_model
-from ipo.experiments.run.result import Ends, renamed
+from ipo.experiments.run.result import renamed
+from ipo.metrics.verdict import Ends
 
 FILE_NAME = "analysis.json"
 Thumbnail = Annotated[str, Field(pattern=r"^data:image/(jpeg|png|webp);base64,[A-Za-z0-9+/]+={0,2}$")]

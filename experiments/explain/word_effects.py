@@ -15,10 +15,11 @@ import numpy as np
 
 from ipo.experiments.explain.model import Shift, Skipped, WordChange, Words
 from ipo.experiments.explain.word_changes import Change, changes, tidy
-from ipo.experiments.run.result import CLASSIFICATION, RewardNames, paired
-from ipo.metrics.evidence import holm
+from ipo.experiments.run.comparison import CLASSIFICATION, RewardNames
+from ipo.metrics.evidence import Crossed, holm, paired_effect
 from ipo.metrics.reward import Reward, Score
-from ipo.metrics.statistics import mean_interval, paired_difference
+from ipo.metrics.sampling import Sampling
+from ipo.metrics.statistics import mean_interval
 
 if TYPE_CHECKING:
     from ipo.metrics.clip import Clip
@@ -31,7 +32,7 @@ def word_effects(
     reward: Reward,
     units: Any,
     chosen: Score,
-    groups: Sequence[str] | None,
+    sampling: Sampling,
     tokens: Callable[[str], int],
     names: RewardNames = CLASSIFICATION,
 ) -> Words:
@@ -41,7 +42,7 @@ def word_effects(
         reward: what was maximised.
         units: what it made of the selection examples, never of sealed ones.
         chosen: the chosen template on these units, in their order.
-        groups: length n, what is not independent of each other.
+        sampling: how they were drawn.
         tokens: how many tokens a word has; see `token_counter`.
         names: what the measure and the units are called.
     """
@@ -54,7 +55,7 @@ def word_effects(
     usable = [template for template, reason in problems.items() if reason is None]
     scores = dict(zip(usable, reward.score(usable, units), strict=True))
 
-    found = [row for change in proposed if (row := _row(change, chosen, scores, groups))]
+    found = [row for change in proposed if (row := _row(change, chosen, scores, sampling))]
     corrected = holm([p for _, p in found])
     rows = [
         row.model_copy(update={"p": rounded(p), "significant": p < LEVEL})
@@ -84,7 +85,7 @@ def rounded(value: float) -> float:
 
 
 def _row(
-    change: Change, chosen: Score, scores: dict[str, Score], groups: Sequence[str] | None
+    change: Change, chosen: Score, scores: dict[str, Score], sampling: Sampling
 ) -> tuple[WordChange, float] | None:
     """Compare one change with the chosen template, with its own p; None when nothing of it could be scored."""
     pairs: list[tuple[Score, str]] = []
@@ -99,13 +100,8 @@ def _row(
     hits = np.sum([score.hits for score in found], axis=0)  # added up over the wordings
     losses = np.mean([score.losses for score in found], axis=0)
     k = len(found)
-    if chosen.hits.dtype == bool:
-        value = paired_difference(chosen.hits, hits / k, groups)
-        # The sign-flip test counts in whole numbers: it sees k times the differences, which does not change its p.
-        p = paired_difference(k * chosen.hits, hits, groups).p
-    else:
-        value = paired(chosen.hits, hits / k, groups)
-        p = value.p
+    value = paired_effect([Crossed((hits / k - chosen.hits)[None], sampling)]).these
+    p = value.p
     row = WordChange(
         kind=change.kind,
         span=change.span,
@@ -116,7 +112,7 @@ def _row(
         value=Shift(change=rounded(value.mean), ci95=_ends(value.low, value.high)),
         loss=Shift(
             change=rounded(float((losses - chosen.losses).mean())),
-            ci95=_ends(*mean_interval(losses - chosen.losses, groups)),
+            ci95=_ends(*mean_interval(losses - chosen.losses, sampling)),
         ),
         significant=False,
     )

@@ -18,8 +18,9 @@ from typing import Any
 from ipo.experiments.report.formatting import capital
 from ipo.experiments.report.gather import Run
 from ipo.experiments.report.search import SearchRecord
+from ipo.experiments.run.comparison import CLASSIFICATION, RewardNames
 from ipo.experiments.run.files import write_bytes
-from ipo.experiments.run.result import CLASSIFICATION, Gain, RewardNames
+from ipo.metrics.verdict import Verdict
 
 Drawing = Callable[[Any, "Theme"], None]
 
@@ -156,7 +157,7 @@ def comparison_plot(runs: Sequence[Run]) -> Plot:
     return _plot(lambda figure, theme: _gains(figure, theme, labels, gains), 8.0, 0.8 + 0.34 * len(runs), alt)
 
 
-def _gains(figure: Any, theme: Theme, labels: Sequence[str], gains: Sequence[Gain]) -> None:
+def _gains(figure: Any, theme: Theme, labels: Sequence[str], gains: Sequence[Verdict]) -> None:
     axes = figure.subplots()
     for i, gain in enumerate(gains):
         ends = [100 * end for end in gain.ci95]

@@ -16,9 +16,9 @@ from typing import Any
 from ipo.experiments.report import figures, formatting
 from ipo.experiments.report.gather import Run, read_run
 from ipo.experiments.report.words import edits, layers
+from ipo.experiments.run.comparison import RewardNames
 from ipo.experiments.run.files import write_text
 from ipo.experiments.run.live_view import money
-from ipo.experiments.run.result import RewardNames, verdict
 
 FILE_NAME = "report.html"
 _HERE = Path(__file__).parent
@@ -43,7 +43,7 @@ def run_page(run: Run) -> str:
         run=run,
         reward=run.result.reward,
         title=f"{run.result.template} · IPO report",
-        verdict=verdict(run.result),
+        verdict=run.result.verdict,
         search_plot=figures.search_plot(run),
         optimism_plot=None if run.kept_initial else figures.optimism_plot(run),
         layers=layers(words.template, words.changes) if words else [],
@@ -63,7 +63,7 @@ def compare_page(runs: Sequence[Run]) -> str:
         runs=runs,
         reward=_shared_reward(runs),
         title=f"{len(runs)} runs side by side · IPO report",
-        verdicts=[verdict(run.result) for run in runs],
+        verdicts=[run.result.verdict for run in runs],
         plot=figures.comparison_plot(runs),
         configs=configs,
         differing=differing,

@@ -73,8 +73,7 @@ def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
 
 def encode(planned: Plan, reward: Reward, items: Sequence[Item], what: str, *, ui: Ui, seed: int) -> Encoded:
     """Encode the pictures of one part and show the progress; `what` is the name of the part."""
-    variants = planned.data.variants
-    return planned.task.encode(reward, items, seed=seed, variants=variants, progress=ui.pictures(what))
+    return planned.task.encode(reward, items, seed=seed, progress=ui.pictures(what))
 
 
 def labelled_contents(store: FeatureStore, items: Sequence[Item]) -> list[tuple[str, int]]:

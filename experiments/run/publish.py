@@ -11,24 +11,24 @@ from ipo.experiments.explain.word_effects import token_counter
 from ipo.experiments.report import write_report
 from ipo.experiments.report.figures import save_search_png
 from ipo.experiments.report.search import follow
+from ipo.experiments.run.comparison import Comparison, RewardNames, compare, verdict
 from ipo.experiments.run.environment import environment
 from ipo.experiments.run.files import write_json
 from ipo.experiments.run.live_view import Ui
 from ipo.experiments.run.plan import SPLIT_SEED, Plan
 from ipo.experiments.run.prepare import Prepared, encode, fingerprint
 from ipo.experiments.run.result import (
-    Comparison,
+    FILE_NAME,
     Data,
     Fingerprinted,
     Harmonic,
     LanguageModels,
     Member,
     PartName,
-    RewardNames,
     RunResult,
+    Sealed,
     StrategyUsed,
     chosen,
-    comparison,
     used,
     write_result,
 )
@@ -44,7 +44,7 @@ from ipo.programs.record.score_keeper import units_of
 
 def evaluate(
     prepared: Prepared, template: str, journal: Journal, ui: Ui
-) -> tuple[dict[PartName, Compared], dict[str, Comparison]]:
+) -> tuple[dict[PartName, Compared], dict[str, Compared]]:
     """Score the initial and the chosen template everywhere; the sealed pictures are opened here and nowhere else.
 
     Returns:
@@ -56,7 +56,8 @@ def evaluate(
     def compared(encoded: Encoded, reward: Reward) -> Compared:
         initial, optimised = reward.score(templates, encoded.units)
         names = reward.class_names
-        return Compared(encoded.items, encoded.units, encoded.labels, names, encoded.groups, initial, optimised)
+        how = encoded.sampling(initial.n)
+        return Compared(encoded.items, encoded.units, encoded.labels, names, how, initial, optimised)
 
     parts: dict[PartName, Compared] = {"search": compared(prepared.search, prepared.reward)}
     if prepared.selection:
@@ -77,8 +78,7 @@ def evaluate(
         if name == "test":
             measures = planned.task.other_measures(prepared.clip, class_names, prepared.store)
             for measure, other in measures.items():
-                found = compared(encode(planned, other, items, name, ui=ui, seed=SPLIT_SEED), other)
-                others[measure] = comparison(found.initial, found.optimised, found.groups)
+                others[measure] = compared(encode(planned, other, items, name, ui=ui, seed=SPLIT_SEED), other)
     return parts, others
 
 
@@ -86,7 +86,7 @@ def publish(
     prepared: Prepared,
     searched: Searched,
     parts: dict[PartName, Compared],
-    others: dict[str, Comparison],
+    others: dict[str, Compared],
     journal: Journal,
     tracker: Tracker,
 ) -> RunResult:
@@ -100,7 +100,7 @@ def publish(
         program.calibrate(cast("EncodedPictures", prepared.selection.units))
     program.save(str(folder / "program.json"))
     write_json(folder / "environment.json", environment(prepared.clip))
-    result = _result(prepared, searched, parts, others, journal.seconds)
+    result = _result(prepared, searched, parts, others, _opened(prepared, journal), journal.seconds)
     write_result(folder, result)
     tracker.finish(result, folder)
     save_search_png(follow(read(folder), result.template), folder / "search.png", names)
@@ -120,26 +120,34 @@ def _result(
     prepared: Prepared,
     searched: Searched,
     parts: dict[PartName, Compared],
-    others: dict[str, Comparison],
+    others: dict[str, Compared],
+    opened: int,
     seconds: float,
 ) -> RunResult:
     config, data, drawn = prepared.config, prepared.plan.data, prepared.plan.drawn
     found, roles = searched.result, searched.ledger.roles
-    scores = {name: comparison(part.initial, part.optimised, part.groups) for name, part in parts.items()}
+    named: dict[str, Compared] = {str(name): part for name, part in parts.items()}
+    named |= {f"other {name}": part for name, part in others.items()}
+    sealed = set(named) - {"search", "selection"}
+    compared = compare({name: part.pair for name, part in named.items()}, sealed)
+    scores = {name: compared[name] for name in parts}
+    names = names_of(prepared.plan)
     pictures = fingerprint(prepared, drawn.search, drawn.selection, drawn.test, drawn.new_test)
     settings = {key: value for key, value in config.strategy.items() if key != "name"}
     return RunResult(
+        verdict=verdict(scores["test"], names.unit, opened),
         template=found.choice.template,
         templates=(Member(template=found.choice.template, weight=1.0),),
         initial_template=config.initial_template,
-        reward=names_of(prepared.plan),
+        reward=names,
         strategy=StrategyUsed(name=config.strategy["name"], settings=settings),
         clip=Fingerprinted(name=prepared.clip.name, fingerprint=prepared.clip.fingerprint),
         data=Data(
             name=data.name, fingerprint=pictures, split=data.split, classes=len(data.class_names), shots=config.shots
         ),
         scores=scores,
-        other_measures=others,
+        sealed=Sealed(digest=sealed_digest(prepared), opened=opened),
+        other_measures={name: compared[f"other {name}"] for name in others},
         harmonic_mean=_harmonic(scores),
         selection=chosen(found.choice),
         ended=found.ended,
@@ -152,6 +160,25 @@ def _result(
         seconds=_seconds(prepared, searched, seconds),
         seed=config.seed,
     )
+
+
+def sealed_digest(prepared: Prepared) -> str:
+    """Return a digest of the sealed pictures with their labels."""
+    drawn = prepared.plan.drawn
+    return fingerprint(prepared, drawn.test, drawn.new_test)
+
+
+def _opened(prepared: Prepared, journal: Journal) -> int:
+    """Count the runs in this folder that opened the sealed pictures; the count stays when the run is resumed."""
+    folder, digest = journal.path.parent, sealed_digest(prepared)
+    if known := journal.find("opened"):
+        return int(known["runs"])
+    runs = 1
+    for file in folder.absolute().parent.glob(f"*/{FILE_NAME}"):
+        if file.parent != folder.absolute() and digest.encode() in file.read_bytes():
+            runs += 1
+    journal.append("opened", runs=runs)
+    return runs
 
 
 def _harmonic(scores: dict[PartName, Comparison]) -> Harmonic | None:

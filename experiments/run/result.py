@@ -3,56 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-import numpy.typing as npt
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
+from ipo.experiments.run.comparison import (
+    CLASSIFICATION,
+    FLATTERED,
+    SEALED,
+    Comparison,
+    RewardNames,
+    verdict,
+)
 from ipo.experiments.run.files import Content, read_model, write_json
-from ipo.metrics.statistics import Difference, accuracy_interval, mean_interval, paired_difference
+from ipo.metrics.evidence import ALPHA, CLASSES_LIKE_THESE
+from ipo.metrics.verdict import Rounded
 
 if TYPE_CHECKING:
-    from ipo.metrics.reward import Score
     from ipo.programs.lm.ledger import Usage
     from ipo.programs.selection import Choice
 
 FILE_NAME = "result.json"
 PartName = Literal["search", "selection", "test", "new"]
-Rounded = Annotated[float, AfterValidator(lambda value: round(float(value), 6))]
-"""Six decimals: far below any interval, far above what differs between processors."""
-Ends = tuple[Rounded, Rounded]
-"""The two ends of a 95 % interval."""
-Label = Annotated[str, Field(pattern=r"^[\w@ .,%/+()-]{1,40}$")]
-"""A short name, which may stand in a plot as it is."""
 
 
-class Measured(Content):
-    """One template on one set of n units; `value` is a fraction, the loss of a classification is in nats."""
+class Sealed(Content):
+    """The sealed units: a digest of them, and how many runs in this folder have opened them, this one included."""
 
-    value: Rounded
-    loss: Rounded
-    n: int
-    ci95: Ends
-
-
-class Gain(Content):
-    """Optimised minus initial value on the same units; `test` is what p comes from."""
-
-    mean: Rounded
-    ci95: Ends
-    p: Rounded
-    test: str
-
-
-class Comparison(Content):
-    """Both templates on one set of units."""
-
-    initial: Measured
-    optimised: Measured
-    difference: Gain
+    digest: str
+    opened: int
 
 
 class Chosen(Content):
@@ -104,17 +84,6 @@ class Data(Fingerprinted):
     shots: int
 
 
-class RewardNames(Content):
-    """What was maximised: the reward, the name of its measure, and what its n counts, in the plural."""
-
-    name: Label = "classification"
-    measure: Label = "accuracy"
-    unit: Label = "pictures"
-
-
-CLASSIFICATION = RewardNames()
-
-
 class StrategyUsed(Content):
     """How new templates were looked for."""
 
@@ -134,6 +103,7 @@ class RunResult(Content):
 
     Attributes:
         templates: the members of the classifier; with one, `template`.
+        verdict: what the sealed test shows, in words.
         scores: both templates on each part that the run has.
         other_measures: further measures of the sealed test, by name.
         ended: why the search ended, in words; empty where a run of schema 1 did not say it.
@@ -143,7 +113,8 @@ class RunResult(Content):
         seconds: of the run: `total`, and its parts.
     """
 
-    version: Literal[2] = Field(default=2, alias="schema")
+    version: Literal[3] = Field(default=3, alias="schema")
+    verdict: str
     template: str
     templates: tuple[Member, ...]
     initial_template: str
@@ -152,6 +123,7 @@ class RunResult(Content):
     clip: Fingerprinted
     data: Data
     scores: dict[PartName, Comparison]
+    sealed: Sealed
     other_measures: dict[str, Comparison] = Field(default={})
     harmonic_mean: Harmonic | None
     selection: Chosen
@@ -177,7 +149,7 @@ def load_result(place: Path) -> RunResult:
     Raises:
         InputError: it cannot be read, or is no result.
     """
-    return read_model(RunResult, place / FILE_NAME if place.is_dir() else place, {1: _from_1})
+    return read_model(RunResult, place / FILE_NAME if place.is_dir() else place, {1: _from_1, 2: _from_2})
 
 
 def _from_1(old: dict[str, Any]) -> dict[str, Any]:
@@ -196,46 +168,41 @@ def _from_1(old: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _from_2(old: dict[str, Any]) -> dict[str, Any]:
+    """Make schema 3 of schema 2, whose differences were clustered by class, had no verdict, and were not corrected."""
+
+    def judged(difference: dict[str, Any], tested: bool) -> dict[str, Any]:
+        p, (low, high) = difference["p"], difference["ci95"]
+        outcome = "not shown" if p > ALPHA else "gain" if difference["mean"] > 0 else "loss"
+        if difference["test"] == "same template":
+            outcome = "same templates"
+        elif not tested:
+            outcome, p = "no test", None
+        return {
+            **{key: difference[key] for key in ("mean", "ci95")},
+            "outcome": outcome,
+            "p": p,
+            "p_corrected": p,
+            "comparisons": 1,
+            "family": SEALED if tested else FLATTERED,
+            "detectable": min(1.0, (high - low) / 2 * 2.8 / 1.96),
+            "covers": CLASSES_LIKE_THESE,
+        }
+
+    def compared(name: str, score: dict[str, Any]) -> dict[str, Any]:
+        return {**score, "difference": judged(score["difference"], name not in ("search", "selection"))}
+
+    scores = {name: compared(name, score) for name, score in old["scores"].items()}
+    others = {name: compared(name, score) for name, score in old.get("other_measures", {}).items()}
+    unit = old.get("reward", {}).get("unit", CLASSIFICATION.unit)
+    words = verdict(Comparison.model_validate(scores["test"]), unit, 1) if "test" in scores else ""
+    sealed = {"digest": "", "opened": 1}
+    return {**old, "schema": 3, "verdict": words, "scores": scores, "other_measures": others, "sealed": sealed}
+
+
 def renamed(content: dict[str, Any], old: str, new: str) -> dict[str, Any]:
     """Return a dictionary with one key renamed, the order kept."""
     return {new if key == old else key: value for key, value in content.items()}
-
-
-def comparison(initial: Score, optimised: Score, groups: Sequence[str] | None) -> Comparison:
-    """Compare two templates on the same units.
-
-    Args:
-        initial, optimised: scores on the same units in the same order.
-        groups: length n, what is not independent of each other: base pictures, else classes.
-    """
-    found = paired(initial.hits, optimised.hits, groups)
-    if initial.template == optimised.template:
-        found = Difference(0.0, 0.0, 0.0, 1.0, "same template")  # nothing was measured, so nothing is uncertain
-    gain = Gain(mean=found.mean, ci95=(found.low, found.high), p=found.p, test=found.test)
-    return Comparison(initial=_measured(initial, groups), optimised=_measured(optimised, groups), difference=gain)
-
-
-def paired(before: npt.NDArray[Any], after: npt.NDArray[Any], groups: Sequence[str] | None) -> Difference:
-    """Compare what each unit contributes, (n,) both.
-
-    Units that are right or wrong have an exact test, others a t interval and its p, clustered by group.
-    """
-    if before.dtype == bool and after.dtype == bool:
-        return paired_difference(before, after, groups)
-    from ipo.metrics import evidence
-
-    difference = after.astype(np.float64) - before.astype(np.float64)
-    found = evidence.spread([evidence.Crossed(difference[None], groups)])
-    effect = evidence.effect_of(found.mean, [found.pictures], "t over groups" if groups else "t")
-    return Difference(effect.mean, effect.low, effect.high, effect.p, effect.test)
-
-
-def _measured(score: Score, groups: Sequence[str] | None) -> Measured:
-    if score.hits.dtype == bool:
-        low, high = accuracy_interval(score.hits, groups)
-    else:  # a mean of any numbers, yet a fraction itself
-        low, high = (min(1.0, max(0.0, end)) for end in mean_interval(score.hits, groups))
-    return Measured(value=score.value, loss=score.loss, n=score.n, ci95=(low, high))
 
 
 def chosen(choice: Choice) -> Chosen:
@@ -247,18 +214,3 @@ def chosen(choice: Choice) -> Chosen:
 def used(usage: Usage | None) -> Used | None:
     """Return the `lm` entry of one role; None when the role was not used."""
     return Used.model_validate(usage, from_attributes=True) if usage else None
-
-
-def verdict(result: RunResult) -> str:
-    """Say in words whether the sealed test shows a gain."""
-    if result.template == result.initial_template:
-        return "Nothing convincing was found: the initial template stays."
-    gain = result.scores["test"].difference
-    where = (
-        f"on {result.reward.unit} that the search never saw (p {'< 0.0001' if gain.p < 0.0001 else f'= {gain.p:.4f}'})"
-    )
-    if gain.ci95[0] > 0:
-        return f"A gain {where}."
-    if gain.ci95[1] < 0:
-        return f"A loss {where}: keep the initial template."
-    return f"No evidence of a gain {where}."

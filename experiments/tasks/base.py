@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from pydantic import BaseModel
 
 from ipo.metrics.registry import NoSettings
+from ipo.metrics.sampling import Sampling
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,14 +30,16 @@ class Encoded(NamedTuple):
         pictures: what a describer is shown.
         items: the labelled pictures, in the order of the units; empty where a unit is not one picture.
         labels: int64 (n,), the class of each unit; None where a unit has none.
-        groups: length n, what is not independent of each other when scores are compared; None when all are.
     """
 
     units: Units
     pictures: Sequence[Picture]
     items: Sequence[Item]
     labels: npt.NDArray[np.int64] | None
-    groups: Sequence[str] | None
+
+    def sampling(self, n: int) -> Sampling:
+        """Return how the n units of a score on them were drawn."""
+        return Sampling.of(n, None if self.labels is None else self.labels.tolist(), self.units.groups)
 
 
 class Task(ABC):
@@ -64,16 +67,13 @@ class Task(ABC):
         """Return the reward for a set of classes; `also_fit` are names that are only met later."""
 
     @abstractmethod
-    def encode(
-        self, reward: Any, items: Sequence[Item], *, seed: int, variants: bool, progress: Progress | None = None
-    ) -> Encoded:
+    def encode(self, reward: Any, items: Sequence[Item], *, seed: int, progress: Progress | None = None) -> Encoded:
         """Encode the pictures of one part.
 
         Args:
             reward: what `reward` returned.
             items: labelled pictures, the labels counting the reward's classes.
             seed: of whatever is drawn in making the units; the same one for the sealed parts of all runs.
-            variants: whether several pictures are variants of one.
             progress: called with how many pictures are encoded.
 
         Raises:

@@ -28,16 +28,9 @@ class Classification(Task):
 
         return ClipReward(clip, class_names, store, also_fit)
 
-    def encode(
-        self, reward: Any, items: Sequence[Item], *, seed: int, variants: bool, progress: Progress | None = None
-    ) -> Encoded:
+    def encode(self, reward: Any, items: Sequence[Item], *, seed: int, progress: Progress | None = None) -> Encoded:
         """See `Task`; a unit is a picture."""
         pictures = [item.picture for item in items]
         groups = [item.group for item in items]
         units = reward.encode(pictures, [item.label for item in items], groups, progress)
-        return Encoded(units, pictures, items, units.labels, clusters(items, variants))
-
-
-def clusters(items: Sequence[Item], variants: bool) -> list[str]:
-    """Say which pictures are not independent: variants of one base picture, else pictures of one class."""
-    return [item.group if variants else str(item.label) for item in items]
+        return Encoded(units, pictures, items, units.labels)

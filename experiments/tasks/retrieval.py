@@ -48,15 +48,13 @@ class Retrieval(Task):
 
         return RetrievalReward(clip, class_names, k=self.k, store=store, also_fit=also_fit)
 
-    def encode(
-        self, reward: Any, items: Sequence[Item], *, seed: int, variants: bool, progress: Progress | None = None
-    ) -> Encoded:
+    def encode(self, reward: Any, items: Sequence[Item], *, seed: int, progress: Progress | None = None) -> Encoded:
         """See `Task`; a unit is a class name that looks for its pictures."""
         import dspy
 
         names = reward.class_names
         units = reward.examples([dspy.Example(image=item.picture, caption=names[item.label]) for item in items])
-        return Encoded(units, [item.picture for item in items], (), None, units.groups)
+        return Encoded(units, [item.picture for item in items], (), None)
 
     def other_measures(self, clip: Clip, class_names: Sequence[str], store: FeatureStore) -> Mapping[str, Reward]:
         """Recall among more pictures."""

@@ -44,9 +44,7 @@ class Segmentation(Task):
 
         return SegmentationReward(clip, class_names, window=self.window, also_fit=also_fit)
 
-    def encode(
-        self, reward: Any, items: Sequence[Item], *, seed: int, variants: bool, progress: Progress | None = None
-    ) -> Encoded:
+    def encode(self, reward: Any, items: Sequence[Item], *, seed: int, progress: Progress | None = None) -> Encoded:
         """See `Task`; a unit is a scene."""
         from ipo.experiments.tasks.scenes import compose
         from ipo.metrics.errors import InputError
@@ -57,7 +55,7 @@ class Segmentation(Task):
                 f"a scene is composed of four pictures and there are {len(items)}; give more --shots or pictures."
             )
         units = reward.examples(scenes)
-        return Encoded(units, [scene.image for scene in scenes], (), None, units.groups)
+        return Encoded(units, [scene.image for scene in scenes], (), None)
 
 
 if __name__ == "__main__":

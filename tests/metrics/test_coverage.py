@@ -1,97 +1,92 @@
-"""Intervals cover, and tests find, as often as they say: simulations in which the truth is known."""
+"""Intervals cover, and tests find, as often as they say: small simulations in which the truth is known.
 
-import math
+`benchmarks/coverage.py` has the large ones.
+"""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from ipo.metrics.evidence import Crossed, over_data_sets, paired_effect, spread
-from ipo.metrics.statistics import (
-    accuracy_interval,
-    mean_interval,
-    paired_difference,
-)
+from ipo.metrics.evidence import Crossed, over_data_sets, paired_effect, score_interval, spread
+from ipo.metrics.sampling import Sampling
+from ipo.metrics.statistics import mean_interval
 
 
-def _clustered(rng, p, groups, size, concentration):
-    """Hits (groups, size) with the mean p and the correlation 1/(1+concentration) inside a group."""
-    chance = rng.beta(p * concentration, (1 - p) * concentration, groups)
-    return rng.random((groups, size)) < chance[:, None]
+def test_an_accuracy_interval_with_variants_covers_as_it_says():
+    """Variants of a picture share its chance to be right; without draws the interval is too narrow."""
+    rng, draws = np.random.default_rng(4), Sampling.of(200, draws=[i // 5 for i in range(200)])
+    covered, naive = [], []
+    for _ in range(1000):
+        hits = (rng.random((40, 5)) < rng.beta(0.7 * 1.5, 0.3 * 1.5, (40, 1))).ravel()
+        for found, sampling in ((covered, draws), (naive, Sampling(200))):
+            low, high = score_interval(hits, sampling)
+            found.append(low <= 0.7 <= high)
+    assert 0.93 <= np.mean(covered) <= 0.975
+    assert np.mean(naive) < 0.87
 
 
-@pytest.mark.parametrize(("p", "groups", "size"), [(0.5, 20, 6), (0.7, 40, 5), (0.85, 60, 4)])
-def test_grouped_accuracy_interval_covers_as_it_says(p, groups, size):
-    rng = np.random.default_rng(4)
-    names = [g for g in range(groups) for _ in range(size)]
+def _paired(rng, classes, size, advantage, gains):
+    """Differences of hits (classes * size,): pictures are as hard for both, each class has a gain of its own."""
+    hard = rng.normal(size=(classes, size))
+    a = hard + rng.normal(size=(classes, size)) > 0
+    b = hard + rng.normal(size=(classes, size)) + advantage + gains[:, None] > 0
+    return (b.astype(float) - a).ravel()
+
+
+@pytest.mark.parametrize(("classes", "size", "power"), [(2, 100, 0.5), (20, 10, 0.5), (67, 3, 0.5)])
+def test_these_classes_are_covered_and_their_gain_is_found(classes, size, power):
+    rng = np.random.default_rng(6)
+    gains = rng.normal(size=classes) * 0.5
+    truth = float(stats.norm.cdf((0.35 + gains) / np.sqrt(2)).mean() - 0.5)
+    sampling = Sampling.of(classes * size, [i // size for i in range(classes * size)])
+    found = [paired_effect([Crossed(_paired(rng, classes, size, 0.35, gains)[None], sampling)]) for _ in range(1500)]
+    assert 0.93 <= np.mean([one.these.low <= truth <= one.these.high for one in found]) <= 0.972
+    assert np.mean([one.these.p <= 0.05 for one in found]) > power
+
+
+def test_classes_like_these_are_covered():
+    rng = np.random.default_rng(7)
+    truth = float(stats.norm.cdf(0.35 / np.sqrt(2 + 0.25)) - 0.5)
+    sampling = Sampling.of(200, [i // 5 for i in range(200)])
     covered = []
-    for _ in range(4000):
-        low, high = accuracy_interval(_clustered(rng, p, groups, size, 1.5).ravel(), names)
-        covered.append(low <= p <= high)
+    for _ in range(1500):
+        values = _paired(rng, 40, 5, 0.35, rng.normal(size=40) * 0.5)
+        general = paired_effect([Crossed(values[None], sampling)]).like_these
+        covered.append(general.low <= truth <= general.high)
     assert 0.93 <= np.mean(covered) <= 0.975
 
 
-def test_wilson_without_groups_is_too_narrow_for_the_same_pictures():
-    rng = np.random.default_rng(5)
-    covered = []
-    for _ in range(1000):
-        low, high = accuracy_interval(_clustered(rng, 0.7, 40, 5, 1.5).ravel())
-        covered.append(low <= 0.7 <= high)
-    assert np.mean(covered) < 0.87
+@pytest.mark.parametrize("differing", [0.05, 0.2, 0.6])
+def test_nothing_is_found_where_nothing_is(differing):
+    rng, found = np.random.default_rng(8), []
+    chances = [differing / 2, 1 - differing, differing / 2]
+    for _ in range(1500):
+        values = rng.choice([-1.0, 0.0, 1.0], p=chances, size=(1, 120))
+        found.append(paired_effect([Crossed(values, Sampling.of(120, [i // 6 for i in range(120)]))]).these.p <= 0.05)
+    assert np.mean(found) <= 0.065
 
 
-def _pair(rng, groups, size, advantage):
-    """Hits of two classifiers (groups * size,): an effect of the group on both, and one on each."""
-    difficulty, a_luck, b_luck = rng.normal(size=(3, groups, 1)) * [[[1.0]], [[0.7]], [[0.7]]]
-    a = rng.normal(size=(groups, size)) + difficulty + a_luck > 0
-    b = rng.normal(size=(groups, size)) + difficulty + b_luck + advantage > 0
-    return a.ravel(), b.ravel()
-
-
-def test_paired_interval_covers_as_it_says():
-    advantage, spread = 0.5, math.sqrt(1 + 1 + 0.49)
-    truth = stats.norm.cdf(advantage / spread) - 0.5
-    rng = np.random.default_rng(6)
-    names = [g for g in range(40) for _ in range(4)]
-    found = [paired_difference(*_pair(rng, 40, 4, advantage), names) for _ in range(3000)]
-    assert 0.93 <= np.mean([d.low <= truth <= d.high for d in found]) <= 0.975
-
-
-def test_permutation_p_is_uniform_under_the_null():
-    rng = np.random.default_rng(7)
-    names = [g for g in range(60) for _ in range(4)]
-    p = np.array([paired_difference(*_pair(rng, 60, 4, 0.0), names).p for _ in range(2000)])
-    for alpha in (0.01, 0.05, 0.1, 0.25, 0.5):
-        tolerance = 3.5 * math.sqrt(alpha * (1 - alpha) / len(p))
-        assert 0.7 * alpha - tolerance <= np.mean(p <= alpha) <= alpha + tolerance
-
-
-def test_ignoring_groups_finds_differences_that_are_not_there():
-    rng = np.random.default_rng(8)
-    p = np.array([paired_difference(*_pair(rng, 20, 20, 0.0)).p for _ in range(500)])
-    assert np.mean(p <= 0.05) > 0.2
-
-
-def _crossed(rng, seeds, groups, truth, seed_sd, joint_sd, size=4):
-    """Values (seeds, pictures) with effects of the group, the seed, both jointly, and the picture."""
-    values = truth + rng.normal(size=(1, groups, 1)) * 0.3 + rng.normal(size=(seeds, 1, 1)) * seed_sd
-    values = values + rng.normal(size=(seeds, groups, 1)) * joint_sd + rng.normal(size=(seeds, groups, size)) * 0.5
-    return values.reshape(seeds, -1), [g for g in range(groups) for _ in range(size)]
+def _crossed(rng, seeds, draws, truth, seed_sd, joint_sd, size=4):
+    """Values (seeds, units) with effects of the draw, the seed, both jointly, and the unit."""
+    values = truth + rng.normal(size=(1, draws, 1)) * 0.3 + rng.normal(size=(seeds, 1, 1)) * seed_sd
+    values = values + rng.normal(size=(seeds, draws, 1)) * joint_sd + rng.normal(size=(seeds, draws, size)) * 0.5
+    return Crossed(values.reshape(seeds, -1), Sampling.of(draws * size, draws=[i // size for i in range(draws * size)]))
 
 
 @pytest.mark.parametrize(
-    ("seeds", "seed_sd", "joint_sd"), [(3, 0.0, 0.1), (3, 0.05, 0.1), (5, 0.05, 0.3), (3, 0.2, 0.0), (5, 0.1, 0.0)]
+    ("seeds", "seed_sd", "joint_sd", "most"),
+    [(3, 0.0, 0.1, 0.985), (3, 0.05, 0.1, 0.985), (5, 0.05, 0.3, 0.972), (3, 0.2, 0.0, 0.985), (5, 0.1, 0.0, 0.972)],
 )
-def test_interval_over_seeds_covers_as_it_says(seeds, seed_sd, joint_sd):
+def test_an_interval_over_seeds_covers_as_it_says(seeds, seed_sd, joint_sd, most):
     rng = np.random.default_rng(8)
     covered, naive = [], []
     for _ in range(1000):
-        values, groups = _crossed(rng, seeds, 30, 0.1, seed_sd, joint_sd)
-        found = paired_effect([Crossed(values, groups)], mean=float(values.mean()))
+        part = _crossed(rng, seeds, 30, 0.1, seed_sd, joint_sd)
+        found = paired_effect([part]).these
         covered.append(found.low <= 0.1 <= found.high)
-        low, high = mean_interval(values.ravel())  # as if seeds x pictures were independent facts
+        low, high = mean_interval(part.values.ravel())  # as if seeds x units were independent facts
         naive.append(low <= 0.1 <= high)
-    assert 0.93 <= np.mean(covered) <= 0.995
+    assert 0.93 <= np.mean(covered) <= most
     assert np.mean(naive) < 0.88
 
 
@@ -101,12 +96,12 @@ def test_intervals_over_data_sets_cover_as_they_say(data_sets, between):
     general, given_these = [], []
     for _ in range(600):
         truths = 0.1 + rng.normal(size=data_sets) * between
-        spreads = [spread([Crossed(*_crossed(rng, 3, 15, truth, 0.05, 0.1, size=2))]) for truth in truths]
+        spreads = [spread([_crossed(rng, 3, 15, truth, 0.05, 0.1, size=2)]) for truth in truths]
         found = over_data_sets(spreads, float(np.mean([one.mean for one in spreads])))
         general.append(found.like_these.low <= 0.1 <= found.like_these.high)
         given_these.append(found.these.low <= truths.mean() <= found.these.high)
-    assert np.mean(general) >= 0.93  # on the wide side where data sets differ less than their pictures and seeds
-    assert 0.93 <= np.mean(given_these) <= 0.995
+    assert np.mean(general) >= 0.93  # on the wide side where data sets differ less than their units and seeds
+    assert 0.93 <= np.mean(given_these) <= 0.985
 
 
 def test_shared_seeds_do_not_average_out():
@@ -114,7 +109,7 @@ def test_shared_seeds_do_not_average_out():
     apart, together = [], []
     for _ in range(400):
         luck = rng.normal(size=(3, 1)) * 0.1
-        spreads = [spread([Crossed(luck + rng.normal(size=(1, 40)) * 0.2, None)]) for _ in range(6)]
+        spreads = [spread([Crossed(luck + rng.normal(size=(1, 40)) * 0.2, Sampling(40))]) for _ in range(6)]
         mean = float(np.mean([one.mean for one in spreads]))
         for shared, found in ((True, together), (False, apart)):
             these = over_data_sets(spreads, mean, shared_seeds=shared).these

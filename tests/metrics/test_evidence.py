@@ -1,4 +1,4 @@
-"""Comparisons over seeds and data sets: cases worked by hand, and against other ways to the same number."""
+"""Comparisons over units, seeds and data sets: cases worked by hand, and against other ways to the same number."""
 
 import math
 
@@ -7,220 +7,217 @@ import pytest
 from scipy import optimize, stats
 
 from ipo.metrics.evidence import (
+    SAME,
     Crossed,
     Effect,
     Spread,
-    Variance,
-    accuracy_over_seeds,
-    combine,
+    accuracy_interval,
     effect_of,
+    equivalence_p,
     over_data_sets,
     paired_effect,
+    score_interval,
     spread,
-    verdict,
 )
-from ipo.metrics.statistics import accuracy_interval, mean_interval, paired_difference, wilson
+from ipo.metrics.sampling import Sampling, Variance, combine
+from ipo.metrics.statistics import wilson
 
-GROUPS = [g for g in range(20) for _ in range(5)]
-
-
+CLASSES = [c for c in range(20) for _ in range(5)]
+BY_CLASS = Sampling.of(100, CLASSES)
 DIFFICULTY = np.random.default_rng(0).normal(size=20).repeat(5)
 
 
 def _hits(rng, seeds, p=0.6):
-    """Hits (seeds, 100) that are about p right; the groups are as hard for every method and seed."""
+    """Hits (seeds, 100) that are about p right; the classes are as hard for every method and seed."""
     return (rng.normal(size=(seeds, 100)) + DIFFICULTY < 1.4 * (p - 0.5) * 2.5).astype(float)
 
 
-def test_one_seed_is_the_comparison_without_seeds():
-    rng = np.random.default_rng(1)
-    a, b = _hits(rng, 1)[0], _hits(rng, 1)[0]
-    found, expected = paired_effect([Crossed(np.array([b - a]), GROUPS)]), paired_difference(a, b, GROUPS)
-    assert (found.mean, found.low, found.high) == pytest.approx((expected.mean, expected.low, expected.high))
-    assert found.p >= expected.p
+@pytest.mark.parametrize(("right", "n"), [(0, 1), (1, 1), (0, 20), (20, 20), (7, 20), (499, 500)])
+@pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
+def test_an_accuracy_of_independent_pictures_has_scipys_wilson(right, n, level):
+    expected = stats.binomtest(right, n).proportion_ci(level, method="wilson")
+    hits = np.array([True] * right + [False] * (n - right))
+    for sampling in (Sampling(n), Sampling.of(n, [i % 2 for i in range(n)])):
+        assert score_interval(hits, sampling, level) == pytest.approx((expected.low, expected.high), abs=1e-7)
 
 
-def test_one_seed_is_the_accuracy_interval_without_seeds():
-    hits = _hits(np.random.default_rng(2), 1)
-    assert accuracy_over_seeds(Crossed(hits, GROUPS)) == pytest.approx(accuracy_interval(hits[0], GROUPS))
+def test_numbers_have_scipys_t_interval_within_fractions():
+    values = np.random.default_rng(1).uniform(size=30)
+    expected = stats.t.interval(0.95, 29, values.mean(), stats.sem(values))
+    assert score_interval(values, Sampling(30)) == pytest.approx(expected)
+    assert score_interval(np.array([0.9, 1.0, 1.0]), Sampling(3)).high == 1.0
+    assert score_interval(np.array([0.9]), Sampling(1)) == (0.0, 1.0)
+
+
+def test_copies_of_pictures_have_wilson_of_the_draws_with_t():
+    # 4 draws of 5 copies, 2 right: their variance is 1/4 / 3, so n_eff = 3; Wilson with t(3) = 3.18245
+    found = score_interval(np.array([True] * 10 + [False] * 10), Sampling.of(20, draws=[i // 5 for i in range(20)]))
+    assert found == pytest.approx(wilson(0.5, 3, 3.182446305))
+
+
+def test_draws_that_balance_themselves_do_not_narrow_an_accuracy():
+    # Each of five draws holds one right and one wrong: no variance over draws, 1/4 / 10 over pictures; t(4).
+    found = score_interval(np.array([True, False] * 5), Sampling.of(10, draws=[i // 2 for i in range(10)]))
+    assert found == pytest.approx(wilson(0.5, 10, 2.776445105))
 
 
 @pytest.mark.parametrize("right", [0.0, 1.0])
 def test_all_right_under_every_seed_is_not_certain(right):
-    hits = np.full((3, 100), right)
-    assert accuracy_over_seeds(Crossed(hits, GROUPS)) == pytest.approx(accuracy_interval(hits[0], GROUPS))
+    draws = Sampling.of(100, draws=[i // 10 for i in range(100)])
+    found = accuracy_interval(Crossed(np.full((3, 100), right), draws))
+    assert found == pytest.approx(wilson(right, 10, stats.t.ppf(0.975, 9)))
 
 
-def test_an_accuracy_over_seeds_by_hand():
-    # Averages over two seeds 1, 1, 1/2, 0, 1/2, 1/2 around 7/12. Pictures: squares (25 + 25 + 1 + 49 + 1 + 1) / 144
-    # over 5 * 6; seeds: 4/6 and 3/6, squares 2/144 over 1 * 2. t(5) = 2.570582, t(1) = 12.706205.
-    hits = np.array([[1, 1, 1, 0, 1, 0], [1, 1, 0, 0, 0, 1]], dtype=float)
-    pictures, seeds = 102 / 144 / 30, 2 / 144 / 2
-    quantile = math.sqrt((2.570581836**2 * pictures + 12.706204736**2 * seeds) / (pictures + seeds))
-    expected = wilson(7 / 12, 7 / 12 * 5 / 12 / (pictures + seeds), quantile)
-    assert accuracy_over_seeds(Crossed(hits, None)) == pytest.approx(expected)
+def test_one_draw_says_nothing_about_an_accuracy():
+    assert accuracy_interval(Crossed(np.array([[1.0, 0.0, 1.0]]), Sampling.of(3, draws=["a"] * 3))) == (0.0, 1.0)
 
 
-def test_groups_that_balance_themselves_do_not_narrow_an_accuracy():
-    # Each of five groups holds one right and one wrong: no variance over groups, 1/4 / 10 over pictures; t(4).
-    hits = np.array([[1.0, 0.0] * 5])
-    found = accuracy_over_seeds(Crossed(hits, [i // 2 for i in range(10)]))
-    assert found == pytest.approx(wilson(0.5, 10, 2.776445105))
+def test_seeds_that_differ_widen_an_accuracy():
+    rng = np.random.default_rng(11)
+    hits = rng.random((5, 200)) < np.array([[0.5], [0.6], [0.7], [0.6], [0.5]])
+    low, high = accuracy_interval(Crossed(hits.astype(float), Sampling(200)))
+    assert low < hits.mean() < high
+    assert high - low > 2 * 1.96 * math.sqrt(np.var(hits.mean(1), ddof=1) / 5)
 
 
-def test_an_accuracy_without_any_spread_has_the_groups_as_sample():
+def test_an_accuracy_without_any_spread_has_the_draws_as_sample():
     hits = np.array([[1.0, 0.0, 1.0, 0.0], [0.0, 1.0, 0.0, 1.0]])  # every picture right under one seed of two
-    assert accuracy_over_seeds(Crossed(hits, None)) == pytest.approx(wilson(0.5, 4, 3.182446305))
+    assert accuracy_interval(Crossed(hits, Sampling(4))) == pytest.approx(wilson(0.5, 4, 1.959963985))
 
 
-def test_one_group_says_nothing_about_an_accuracy():
-    for hits in ([[1.0, 0.0, 1.0], [1.0, 1.0, 0.0]], np.ones((2, 3))):
-        assert accuracy_over_seeds(Crossed(np.array(hits), ["a"] * 3)) == (0.0, 1.0)
+def _two_added(values, n):
+    """Bonett & Price by hand: one difference of either kind more in the sum of squares; t."""
+    return stats.t.ppf(0.975, n - 1) * math.sqrt((n / (n - 1) * ((values - values.mean()) ** 2).sum() + 2) / n**2)
 
 
-@pytest.mark.parametrize("level", [0.8, 0.99])
-def test_the_level_is_that_of_the_accuracy_interval(level):
-    hits = _hits(np.random.default_rng(11), 1)
-    for one in (hits, np.ones_like(hits)):
-        expected = accuracy_interval(one[0], GROUPS, level)
-        assert accuracy_over_seeds(Crossed(one, GROUPS), level) == pytest.approx(expected)
+@pytest.mark.parametrize(("better", "worse", "same"), [(7, 3, 20), (0, 0, 100), (30, 0, 0), (1, 0, 9)])
+def test_one_seed_of_independent_pictures_by_hand(better, worse, same):
+    values = np.array([1.0] * better + [-1.0] * worse + [0.0] * same)
+    found, general = paired_effect([Crossed(values[None], Sampling(len(values)))])
+    half = _two_added(values, len(values))
+    assert (found.mean, found.high - found.mean) == (values.mean(), pytest.approx(min(half, 1 - found.mean)))
+    assert (found.covers, general) == ("these classes", None)
+
+
+def test_what_is_added_is_of_the_size_that_differences_have():
+    """Whatever the unit of the differences, and however they are averaged over seeds."""
+    values = np.random.default_rng(1).integers(-1, 2, (1, 60)).astype(float)
+    one = spread([Crossed(values, Sampling(60))])
+    for factor in (0.2, 7.0):
+        assert spread([Crossed(factor * values, Sampling(60))]).units.value == pytest.approx(
+            factor**2 * one.units.value
+        )
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_agreement_everywhere_counts_as_if_two_pictures_had_differed(scale):
+    found = spread([Crossed(np.zeros((1, 8)), Sampling(8), scale)])
+    assert found.units == pytest.approx((2 * scale**2 / 64, 7))
+
+
+def test_classes_are_given_or_a_sample():
+    """All of class a is gained and all of class b lost: nothing within classes, everything between them."""
+    values = np.array([1.0] * 10 + [-0.5] * 10)
+    here, general = paired_effect([Crossed(values[None], Sampling.of(20, [0] * 10 + [1] * 10))])
+    assert here.low > 0.1 and here.p < 0.01
+    assert general.low < 0 < general.high and general.p > 0.5
+    assert general.covers == "classes like these"
 
 
 def test_repeating_a_seed_adds_no_fact():
     """Three equal seeds prove no more than one: the pictures are the same."""
     rng = np.random.default_rng(3)
     difference = _hits(rng, 1, 0.8) - _hits(rng, 1)
-    once, thrice = (
-        paired_effect([Crossed(difference, GROUPS)]),
-        paired_effect([Crossed(difference.repeat(3, 0), GROUPS)]),
-    )
-    assert thrice[:4] == pytest.approx(once[:4])
+    once, thrice = (paired_effect([Crossed(difference.repeat(k, 0), BY_CLASS)]) for k in (1, 3))
+    assert thrice.these[:4] == pytest.approx(once.these[:4])
+    assert thrice.like_these[:4] == pytest.approx(once.like_these[:4])
 
 
 def test_seeds_that_disagree_widen_the_interval():
     rng = np.random.default_rng(4)
     base = _hits(rng, 1, 0.7) - _hits(rng, 1, 0.5)
-    agreeing = Crossed(base.repeat(4, 0), GROUPS)
-    shifted = Crossed(base.repeat(4, 0) + np.array([[-0.2], [0.2], [-0.1], [0.1]]), GROUPS)
-    wide, narrow = paired_effect([shifted], mean=0.0), paired_effect([agreeing], mean=0.0)
-    seeds = 3.182446305 * np.std([-0.2, 0.2, -0.1, 0.1], ddof=1) / 2  # t(3)
+    shifts = np.array([[-0.2], [0.2], [-0.1], [0.1]])
+    wide, narrow = (paired_effect([Crossed(base + by, BY_CLASS)], mean=0.0).these for by in (shifts, 0 * shifts))
+    seeds = 3.182446305 * np.std(shifts, ddof=1) / 2  # t(3)
     assert wide.high == pytest.approx(math.hypot(narrow.high, seeds))
 
 
-def test_the_variance_of_pictures_is_that_of_their_averages_over_seeds():
-    values = np.random.default_rng(5).normal(size=(3, 100))
-    found = spread([Crossed(values, GROUPS)])
-    low, high = mean_interval(values.mean(0), GROUPS)
-    assert found.pictures.degrees == 19
-    assert 2 * 2.093024054 * math.sqrt(found.pictures.value) == pytest.approx(high - low)
-    assert found.seeds == pytest.approx((values.mean(1).var(ddof=1) / 3, 2))
+def test_what_seeds_and_pictures_do_jointly_counts_once():
+    """Without any effect of the seed as such its variance is the joint one, which pictures have already."""
+    values = np.random.default_rng(5).normal(size=(40, 50))
+    found = spread([Crossed(values, Sampling(50))])
+    joint = values.std() ** 2 / values.size
+    assert found.seeds.value < 0.5 * joint
+    assert found.units.value == pytest.approx(joint, rel=0.4)
+
+
+def test_two_seeds_cannot_tell_what_is_joint():
+    values = np.random.default_rng(5).normal(size=(2, 50))
+    assert spread([Crossed(values, Sampling(50))]).seeds == pytest.approx((values.mean(1).var(ddof=1) / 2, 1))
+
+
+def test_the_joint_part_by_hand():
+    # Residuals of the two-way table ((0, 3), (0, 0), (3, 0)): around row means 1.5, 0, 1.5, columns 1, 1, mean 1.
+    values = np.array([[0.0, 3.0], [0.0, 0.0], [3.0, 0.0]])
+    joint = sum(2 * ((row - values.mean(0)) - (row - values.mean(0)).mean()).var() * 2 / 1 / 4 for row in values) / 6
+    seeds = values.mean(1).var(ddof=1) / 3
+    assert spread([Crossed(values, Sampling(2))]).seeds == (pytest.approx(max(0.0, seeds - joint)), 2)
 
 
 def test_parts_add_up():
     """A sum of means over two sets of pictures, as the linearised H is one. Each has its own pictures, not seeds."""
     rng = np.random.default_rng(12)
-    base, new = rng.normal(size=(3, 20)), rng.normal(size=(3, 30))
-    found = spread([Crossed(base, None), Crossed(new, [i // 2 for i in range(30)])])
-    apart = [spread([Crossed(base, None)]).pictures, spread([Crossed(new, [i // 2 for i in range(30)])]).pictures]
+    base, new = rng.normal(size=(2, 20)), rng.normal(size=(2, 30))
+    halves = Sampling.of(30, draws=[i // 2 for i in range(30)])
+    found = spread([Crossed(base, Sampling(20)), Crossed(new, halves)])
+    apart = [spread([Crossed(base, Sampling(20))]).units, spread([Crossed(new, halves)]).units]
     assert [one.degrees for one in apart] == [19, 14]
     sums = base.mean(1) + new.mean(1)
     assert found.per_seed == pytest.approx(sums)
     assert found.mean == pytest.approx(sums.mean())
-    assert found.pictures == pytest.approx(combine(apart))
-    assert found.seeds == pytest.approx((sums.var(ddof=1) / 3, 2))
+    assert found.units == pytest.approx(combine(apart))
+    assert found.seeds == pytest.approx((sums.var(ddof=1) / 2, 1))
+    assert spread([Crossed(base, Sampling(20)), Crossed(new, halves)], like_these=True) is None
 
 
-@pytest.mark.parametrize("scale", [1.0, 0.5])
-def test_agreement_everywhere_counts_as_if_two_groups_had_differed(scale):
-    # Four groups of equal averages m, and two of ±scale: around the mean 4m/6, (4 m² + 2 scale² - 16 m² / 6) / 6 / 6.
-    for m in (0.0, scale / 2):
-        found = spread([Crossed(np.full((1, 8), m), [i // 2 for i in range(8)], scale)])
-        assert found.pictures == pytest.approx(((4 * m**2 + 2 * scale**2 - 16 * m**2 / 6) / 36, 3))
-
-
-@pytest.mark.parametrize("scale", [1.0, 1e4, 1e-8])
-def test_a_small_spread_is_a_spread_in_whatever_unit(scale):
-    values = np.array([[1e-7, -1e-7, 1e-7, -1e-7]]) * scale
-    found = spread([Crossed(values, None, scale)])
-    assert found.pictures == pytest.approx((1e-14 / 3 * scale**2, 3), rel=1e-6, abs=0)
-
-
-def test_one_group_bounds_nothing_and_one_seed_adds_nothing():
-    found = spread([Crossed(np.array([[0.5, 0.25]]), ["a", "a"])])
-    assert found.pictures == (math.inf, 1)
+def test_one_draw_bounds_nothing_and_one_seed_adds_nothing():
+    found = spread([Crossed(np.array([[0.5, 0.25]]), Sampling.of(2, draws=["a", "a"]))])
+    assert found.units == (math.inf, 1)
     assert found.seeds == (0.0, 1)
+    effect = paired_effect([Crossed(np.ones((2, 4)), Sampling.of(4, draws=["a"] * 4))]).these
+    assert (effect.low, effect.high, effect.p, effect.detectable()) == (-1.0, 1.0, 1.0, math.inf)
 
 
 def test_seeds_that_agree_but_for_rounding_vary_by_nothing():
     values = np.full((3, 4), 0.1) + np.array([[0.0], [1e-16], [-1e-16]])
-    assert spread([Crossed(values, None)]).seeds == (0.0, 2)
-
-
-def test_nothing_to_combine():
-    assert combine([Variance(0.0, 4), Variance(0.0, 7)], divisor=2) == (0.0, 7)
-    assert combine([Variance(math.inf, 1), Variance(1.0, 9)]) == (math.inf, 9)
-    assert combine([]) == (0.0, 1.0)
-
-
-def test_satterthwaite_by_hand():
-    assert combine([Variance(2.0, 4), Variance(1.0, 2)]) == pytest.approx((3.0, 9 / (4 / 4 + 1 / 2)))
-    assert combine([Variance(2.0, 4), Variance(0.0, 2)]) == pytest.approx((2.0, 4))
-    assert combine([Variance(2.0, 4), Variance(2.0, 4)], divisor=2) == pytest.approx((1.0, 8))
-
-
-def test_no_difference_is_no_evidence():
-    found = paired_effect([Crossed(np.zeros((3, 100)), GROUPS)])
-    assert (found.mean, found.p) == (0.0, 1.0)
-    assert found.low == -found.high < 0
-    assert verdict("the anchor", found, 1.0, 3).startswith("no evidence of a gain over the anchor: +0.00 points")
-
-
-def test_the_larger_p_of_two_tests_counts():
-    # Alike in every group but one: by t almost certain, by signs 2 of 32 patterns.
-    few = paired_effect([Crossed(np.array([[1, 1, 1, 1, 1, 1, 1, 1, 0, 1]], dtype=float), [i // 2 for i in range(10)])])
-    assert few.p == 2 / 2**5
-    assert few.test == "larger p of exact sign-flip over picture groups and t over picture groups and seeds"
-    # Pictures agree but seeds do not: sums over seeds are all of one sign, and two seeds prove little.
-    values = np.full((2, 12), 1.0)
-    values[1, ::2] = 0
-    both = paired_effect([Crossed(values, None)])
-    assert 2 / 2**12 < both.p == effect_of(both.mean, [(s := spread([Crossed(values, None)])).pictures, s.seeds]).p
-
-
-def test_signs_are_those_of_sums_over_seeds_in_groups():
-    values = np.array([[1, 0, 1, 0, 1, -1], [1, 1, 0, 0, 1, 0]], dtype=float)  # sums 3, 1, 1 in three groups
-    assert paired_effect([Crossed(values, ["a", "a", "b", "b", "c", "c"])]).p >= 2 / 2**3
-
-
-def test_what_is_not_linear_in_the_hits_is_tested_by_t_alone():
-    part = Crossed(np.ones((1, 10)) - np.eye(10)[:1], [i // 2 for i in range(10)])
-    found = spread([part, part])
-    assert paired_effect([part, part]) == effect_of(found.mean, [found.pictures, found.seeds])
-    assert paired_effect([part], mean=0.25) == effect_of(0.25, list(spread([part])[1:]))
-    assert paired_effect([part], mean=0.25).test == "t over picture groups and seeds"
+    assert spread([Crossed(values, Sampling(4))]).seeds == (0.0, 2)
 
 
 def test_a_clear_winner_is_found():
     rng = np.random.default_rng(6)
-    found = paired_effect([Crossed(_hits(rng, 3, 0.95) - _hits(rng, 3, 0.4), GROUPS)])
+    found = paired_effect([Crossed(_hits(rng, 3, 0.95) - _hits(rng, 3, 0.4), BY_CLASS)]).these
     assert found.p < 0.01 and found.low > 0.2
 
 
-def test_five_groups_cannot_make_a_small_p():
-    difference = np.ones((3, 10)) - np.eye(10)[:3]
-    assert paired_effect([Crossed(difference, [i // 2 for i in range(10)])]).p >= 2 / 2**5
-
-
-def test_one_group_proves_nothing():
-    found = paired_effect([Crossed(np.ones((2, 4)), ["a"] * 4)])
-    assert (found.low, found.high, found.p, found.detectable) == (-1.0, 1.0, 1.0, math.inf)
+@pytest.mark.parametrize("classes", [2, 5])
+def test_few_classes_do_not_hide_a_clear_gain(classes):
+    rng = np.random.default_rng(7)
+    differences = rng.choice([1.0, 0.0, -1.0], p=[0.3, 0.55, 0.15], size=400)
+    found = paired_effect([Crossed(differences[None], Sampling.of(400, [i % classes for i in range(400)]))]).these
+    assert found.p < 0.001
+    assert found.detectable() < 0.12
 
 
 def test_swapping_turns_the_sign_only():
     rng = np.random.default_rng(7)
     values = _hits(rng, 4, 0.7) - _hits(rng, 4)
-    one, other = paired_effect([Crossed(values, GROUPS)]), paired_effect([Crossed(-values, GROUPS)])
+    one, other = (paired_effect([Crossed(by * values, BY_CLASS)]).these for by in (1, -1))
     assert (other.mean, other.low, other.high, other.p) == pytest.approx((-one.mean, -one.high, -one.low, one.p))
+
+
+def test_what_is_not_linear_in_the_hits_brings_its_own_mean():
+    part = Crossed(np.ones((1, 10)) - np.eye(10)[:1], Sampling(10))
+    assert paired_effect([part], mean=0.25).these == effect_of(0.25, list(spread([part])[1:]))
 
 
 def test_a_chance_agreement_of_data_sets_does_not_narrow_the_interval():
@@ -231,37 +228,60 @@ def test_a_chance_agreement_of_data_sets_does_not_narrow_the_interval():
     assert found.like_these.high == pytest.approx(0.1 + 4.302653 * error)  # t(2)
 
 
-def _about(mean, variances, test="t over picture groups and seeds"):
+def _about(mean, variances, covers):
     """An effect with these variances, but for rounding."""
-    *numbers, name, detectable = effect_of(mean, variances, test)
-    return (*map(pytest.approx, numbers), name, pytest.approx(detectable))
+    *numbers, found, covers = effect_of(mean, variances, covers)
+    return (*map(pytest.approx, numbers), tuple(map(pytest.approx, found)), covers)
 
 
 def test_data_sets_by_hand():
     one = Spread(np.array([0.1, 0.3]), Variance(0.0004, 10), Variance(0.0001, 1))
     two = Spread(np.array([0.5, 0.5]), Variance(0.0012, 20), Variance(0.0, 1))
-    pictures = combine([one.pictures, two.pictures], 2)
+    units = combine([one.units, two.units], 2)
     # Means 0.2 and 0.5: their variance 0.045 over 2, more than pictures and seeds have.
     found = over_data_sets([one, two], 0.35)
-    assert found.these == _about(0.35, [pictures, Variance(0.0001 / 4, 1)])
-    assert found.like_these == _about(0.35, [Variance(0.0225, 1)], "t over data sets")
+    assert found.these == _about(0.35, [units, Variance(0.0001 / 4, 1)], "these data sets")
+    assert found.like_these == _about(0.35, [Variance(0.0225, 1)], "data sets like these")
     # Under shared seeds 0.3 and 0.4: their variance 0.005 over 2.
     shared = over_data_sets([one, two], 0.35, shared_seeds=True)
-    assert shared.these == _about(0.35, [pictures, Variance(0.0025, 1)])
-    assert shared.like_these == _about(0.35, [Variance(0.0225, 1), Variance(0.0025, 1)], "t over data sets")
+    assert shared.these == _about(0.35, [units, Variance(0.0025, 1)], "these data sets")
+    assert shared.like_these == _about(0.35, [Variance(0.0225, 1), Variance(0.0025, 1)], "data sets like these")
     # Where the means agree the pictures' variance counts, with the data sets' degrees of freedom.
     alike = over_data_sets([one, one, one], 0.2, shared_seeds=True)
     expected = [Variance(0.0004 / 3, 2), Variance(0.01, 1)]
-    assert alike.like_these == _about(0.2, expected, "t over data sets")
+    assert alike.like_these == _about(0.2, expected, "data sets like these")
 
 
 def test_two_sources_of_variance_by_hand():
     found = effect_of(0.01, [Variance(0.0004, 30), Variance(0.0002, 2)])
     half = math.sqrt(stats.t.ppf(0.975, 30) ** 2 * 0.0004 + stats.t.ppf(0.975, 2) ** 2 * 0.0002)
-    seen = [(stats.t.ppf(0.975, d) + stats.t.ppf(0.8, d)) ** 2 * v for v, d in ((0.0004, 30), (0.0002, 2))]
     assert found[:3] == pytest.approx((0.01, 0.01 - half, 0.01 + half))
-    assert found.detectable == pytest.approx(math.sqrt(sum(seen)))
-    assert found.test == "t over picture groups and seeds"
+
+
+@pytest.mark.parametrize("comparisons", [1, 3, 8])
+@pytest.mark.parametrize("degrees", [3, 30, 1000])
+def test_a_detectable_difference_is_found_four_times_in_five(degrees, comparisons):
+    error = 0.01
+    found = effect_of(0.0, [Variance(error**2, degrees)]).detectable(comparisons)
+    critical = stats.t.isf(0.025 / comparisons, degrees)
+    assert stats.nct.sf(critical, degrees, found / error) == pytest.approx(0.8, abs=1e-4)
+
+
+def test_more_comparisons_need_a_larger_difference():
+    effect = effect_of(0.0, [Variance(0.0001, 50), Variance(0.0001, 4)])
+    assert effect.detectable(1) < effect.detectable(3) < effect.detectable(8)
+    assert effect_of(0.0, [Variance(0.01, 1)]).detectable(8) == math.inf
+    assert SAME.detectable(3) == 0.0
+
+
+def test_a_difference_that_is_not_shown_may_be_shown_to_be_small():
+    small = effect_of(0.001, [Variance(0.0001, 200)])
+    assert small.p > 0.9
+    expected = stats.t.sf((0.02 - 0.001) / 0.01, 200)
+    assert equivalence_p(small, 0.02) == pytest.approx(expected, rel=1e-3)
+    assert equivalence_p(effect_of(0.001, [Variance(0.01, 200)]), 0.02) > 0.4
+    assert equivalence_p(effect_of(0.03, [Variance(1e-8, 200)]), 0.02) == 1.0
+    assert equivalence_p(SAME, 0.02) == 0.0
 
 
 def test_with_one_source_p_is_that_of_the_t_test():
@@ -287,7 +307,7 @@ def test_p_is_where_the_interval_ends_at_zero():
 def test_p_at_its_ends():
     some, none = [Variance(0.0001, 50)], [Variance(0.0, 3), Variance(0.0, 1)]
     assert effect_of(0.0, some).p == 1.0
-    assert effect_of(0.0, none) == Effect(0.0, 0.0, 0.0, 1.0, "t over picture groups and seeds", 0.0)
+    assert effect_of(0.0, none) == Effect(0.0, 0.0, 0.0, 1.0, tuple(none), "these classes")
     assert effect_of(0.1, none).p == 0.0
     assert effect_of(0.9, some).p == 1e-12  # never said to be smaller
 
@@ -296,4 +316,4 @@ def test_an_interval_holds_no_more_than_all_differences():
     half = 4.302652730 * math.sqrt(0.1)  # t(2)
     assert effect_of(0.5, [Variance(0.1, 2)])[1:3] == (pytest.approx(0.5 - half), 1.0)
     assert effect_of(-0.5, [Variance(0.1, 2)])[1:3] == (-1.0, pytest.approx(-0.5 + half))
-    assert effect_of(0.5, [Variance(math.inf, 1)]) == (0.5, -1.0, 1.0, 1.0, "t over picture groups and seeds", math.inf)
+    assert effect_of(0.5, [Variance(math.inf, 1)])[:4] == (0.5, -1.0, 1.0, 1.0)

@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ipo.experiments.run.result import Comparison, Gain, Measured, RunResult, load_result
+from ipo.experiments.run.comparison import Comparison, Measured
+from ipo.experiments.run.result import RunResult, load_result
+from ipo.metrics.evidence import Effect
+from ipo.metrics.sampling import Variance
+from ipo.metrics.verdict import judge
 
 RECORDED = Path(__file__).parents[1] / "recorded"
 
@@ -13,8 +17,9 @@ RECORDED = Path(__file__).parents[1] / "recorded"
 def compared(initial: float, gain: float, half: float) -> Comparison:
     """Return a comparison with a gain ± half."""
     first, second = (Measured(value=value, loss=1.0, n=40, ci95=(0.0, 1.0)) for value in (initial, initial + gain))
-    difference = Gain(mean=gain, ci95=(gain - half, gain + half), p=0.5, test="none")
-    return Comparison(initial=first, optimised=second, difference=difference)
+    p = 0.5 if abs(gain) < half else 0.01
+    effect = Effect(gain, gain - half, gain + half, p, (Variance((half / 1.96) ** 2, 1000),), "these classes")
+    return Comparison(initial=first, optimised=second, difference=judge({"it": effect}, "none")["it"])
 
 
 def made_result(**changes: Any) -> RunResult:

@@ -31,7 +31,8 @@ def _side(data: str, side: str, method: str, seed: int, skill: float) -> dict[st
         "n": n,
         "classes": CLASSES,
         "hits": "".join(map(str, hits)),
-        "groups": [i // PER_CLASS for i in range(n)],
+        "labels": [i // PER_CLASS for i in range(n)],
+        "draws": None,
         "split": "own",
     }
 
@@ -47,7 +48,7 @@ def make_cell(
     """Make the content of a `cell.json`; the higher the skill, the more pictures are right."""
     searched = method not in ("anchor", "hand-written", "ensemble-80")
     return {
-        "schema": 2,
+        "schema": 3,
         "cell": {"protocol": protocol, "data": data, "method": method, "seed": seed, "targets": [], "settings": {}},
         "measure": "accuracy",
         "unit": "pictures",

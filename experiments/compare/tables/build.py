@@ -24,7 +24,7 @@ from ipo.experiments.compare.tables.runs import CellContent, Grid, Runs, align
 from ipo.experiments.compare.tables.table import MethodGain, Row, Scope, SearchCost, Table
 from ipo.experiments.compare.tables.verdicts import opponents, verdicts
 from ipo.metrics.errors import InputError
-from ipo.metrics.evidence import holm
+from ipo.metrics.verdict import judge
 
 REFERENCES = ("anchor", "hand-written", "ensemble-80")
 
@@ -162,21 +162,12 @@ def _gains(
             and all(_applies(column, scope, groups[one]) for one in (method, other))
             and (compared := difference(column, groups[method], groups[other]))
         }
-        corrected = holm([compared.effect.p for compared in family.values()])
-        corrected_these = holm([(compared.these or compared.effect).p for compared in family.values()])
-        for (other, compared), p, p_these in zip(family.items(), corrected, corrected_these, strict=True):
-            yield MethodGain(
-                scope=scope.name,
-                method=method,
-                other=other,
-                column=column,
-                effect=compared.effect,
-                corrected=p,
-                these=compared.these,
-                corrected_these=p_these,
-                comparisons=len(family),
-                seeds=compared.seeds,
-            )
+        name = f"comparisons of {method} in this row and column"
+        here = judge({other: compared.scopes.these for other, compared in family.items()}, name)
+        general = {other: compared.scopes.like_these for other, compared in family.items()}
+        like_these = judge({other: effect for other, effect in general.items() if effect}, name)
+        for other, compared in family.items():
+            yield MethodGain(scope.name, method, other, column, here[other], like_these.get(other), compared.seeds)
 
 
 def _search(scope: Scope, method: str, groups: Mapping[str, Sequence[Runs]], reference: str) -> SearchCost:

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ipo.experiments.compare.tables.runs import CellContent, Grid, Runs
 from ipo.metrics.arrays import Doubles
 from ipo.metrics.errors import InputError
+from ipo.metrics.sampling import Sampling
 
-SCHEMA = 2
+SCHEMA = 3
 Key = tuple[str, str, int]
 """Data, method, seed."""
 
@@ -91,7 +91,7 @@ def _runs(cells: Mapping[Key, CellContent]) -> Runs:
         method=method,
         seeds=tuple(key[2] for key in cells),
         values={side: np.stack([_values(cell["scores"][side]) for cell in cells.values()]) for side in first["scores"]},
-        groups={side: _from_zero(score.get("groups")) for side, score in first["scores"].items()},
+        sampling={side: _sampling(score) for side, score in first["scores"].items()},
         cells=tuple(cells.values()),
     )
 
@@ -111,7 +111,7 @@ def _check_scores(cells: Mapping[Key, CellContent], unit: str) -> None:
             wrong = _damage(score)
             if wrong:
                 raise InputError(f"the {side} score of the cell {_name(key)} is damaged: {wrong}; run the cell again.")
-            tested = (cell["picture_ids"].get(side), score["n"], score.get("groups"))
+            tested = (cell["picture_ids"].get(side), score["n"], score.get("labels"), score.get("draws"))
             first, expected = seen.setdefault((key[0], side), (key, tested))
             if tested != expected:
                 raise InputError(
@@ -122,14 +122,15 @@ def _check_scores(cells: Mapping[Key, CellContent], unit: str) -> None:
 
 def _damage(score: Mapping[str, Any]) -> str | None:
     """Say what is wrong with a score, in part of a sentence."""
-    n, groups, name = score["n"], score.get("groups"), "hits" if "hits" in score else "values"
+    n, name = score["n"], "hits" if "hits" in score else "values"
     found = score.get(name)
     if name == "hits" and (not found or len(found) != n or set(found) - {"0", "1"}):
         return f"its hits are not {n} zeros and ones"
     if name == "values" and not (isinstance(found, list) and found and len(found) == n and all(map(_finite, found))):
         return f"its values are not {n} numbers"
-    if groups is not None and len(groups) != n:
-        return f"it has {len(groups)} groups for n = {n}"
+    for what in ("labels", "draws"):
+        if score.get(what) is not None and len(score[what]) != n:
+            return f"it has {len(score[what])} {what} for n = {n}"
     value, mean = score["value"], float(_values(score).mean())
     return None if abs(mean - value) <= 1e-5 else f"its value {value} is not the mean of its {name}, {mean:.6f}"
 
@@ -154,5 +155,5 @@ def _values(score: Mapping[str, Any]) -> Doubles:
     return (np.frombuffer(score["hits"].encode("ascii"), np.uint8) - ord("0")).astype(np.float64)
 
 
-def _from_zero(groups: Sequence[int] | None) -> NDArray[np.int64] | None:
-    return None if groups is None else np.unique(groups, return_inverse=True)[1].astype(np.int64)
+def _sampling(score: Mapping[str, Any]) -> Sampling:
+    return Sampling.of(score["n"], score.get("labels"), score.get("draws"))

@@ -8,9 +8,9 @@ from string import ascii_lowercase
 
 from ipo.experiments.compare.published import data_key
 from ipo.experiments.compare.tables.quantities import ColumnScore
-from ipo.experiments.compare.tables.table import MethodGain, Row, Scope, Table
+from ipo.experiments.compare.tables.table import Row, Scope, Table
 from ipo.experiments.compare.text_table import plain, text_table
-from ipo.metrics.evidence import SAME, format_p, points
+from ipo.metrics.verdict import Verdict, format_p, points
 
 EMPTY = "–"
 
@@ -80,20 +80,25 @@ def _gains(table: Table) -> str:
             found = [gains.get((scope.name, row.method, other)) for other in others]
             if not any(found):
                 continue
-            lines.append([_label(scope), row.method, *[_gain(gain) for gain in found]])
-            if any(gain.these for gain in found if gain):
-                lines.append(["… data sets like these", row.method, *[_gain(gain, general=True) for gain in found]])
+            lines.append([_label(scope), row.method, *[_verdict(gain.verdict if gain else None) for gain in found]])
+            # In a table with averages, what a row of its own says of classes like these is in the JSON alone.
+            if (scope.is_average or len(table.scopes) == 1) and any(gain.like_these for gain in found if gain):
+                general = [gain.like_these if gain else None for gain in found]
+                covers = next(verdict.covers for verdict in general if verdict)
+                lines.append([f"… {covers}", row.method, *[_verdict(verdict) for verdict in general]])
     return _aligned(lines) if len(lines) > 1 else ""
 
 
-def _gain(gain: MethodGain | None, general: bool = False) -> str:
-    if gain is None:
+def _verdict(verdict: Verdict | None) -> str:
+    """Format the numbers of a verdict; a gain or loss that is shown has a star."""
+    if verdict is None:
         return EMPTY
-    if gain.effect.test == SAME.test:
+    if verdict.outcome == "same templates":
         return "+0.00 same templates"
-    effect, corrected = (gain.effect, gain.corrected) if general else gain.here
-    interval = f"[{points(effect.low)}, {points(effect.high)}]"
-    return f"{points(effect.mean)} {interval} {format_p(corrected)} ({gain.comparisons})"
+    low, high = verdict.ci95
+    shown = "*" if verdict.outcome in ("gain", "loss") else ""
+    p = format_p(verdict.p_corrected or 0.0)
+    return f"{points(verdict.mean)}{shown} [{points(low)}, {points(high)}] {p} ({verdict.comparisons})"
 
 
 def _searches(table: Table) -> str:

@@ -20,8 +20,8 @@ def notes(
     unit = grid.unit
     yield (
         f"Values: {grid.measure} in percent, mean over seeds, [95 % interval], ± standard deviation over seeds; n "
-        f"counts {unit}. Intervals cover the choice of test {unit} (clustered by their groups) and, with two or more "
-        "seeds, of seeds; those of average rows hold for the data sets as given."
+        f"counts {unit}. Intervals cover the choice of test {unit} within these classes (variants of one picture are "
+        "one draw) and, with two or more seeds, the luck of the search; the classes and data sets are taken as given."
     )
     if H in columns:
         yield (
@@ -31,11 +31,10 @@ def notes(
             else "H is the harmonic mean of base and new, each averaged over seeds."
         )
     yield (
-        f"Gains: paired on the same test {unit} and seeds. p in a data set is the larger of the exact sign-flip test "
-        f"over groups of {unit} (only where they are right or wrong, and not for H) and the t test over groups and "
-        "seeds; in an average row the latter, for the data sets given. “Data sets like these” is a t test over data "
-        "sets. p is Holm-corrected for that method's comparisons in that row (their number in brackets); intervals are "
-        "not corrected, and rows are not corrected for one another."
+        f"Gains: paired on the same test {unit} and seeds, for these classes and data sets. “Classes like these” and "
+        "“data sets like these” take them as a sample. p is Holm-corrected for that method's comparisons in that row "
+        "(their number in brackets); * marks a corrected p of at most 0.05. Intervals are not corrected, and rows are "
+        "not corrected for one another."
     )
     yield (
         f"Optimism: the gain over the reference on the search {unit} minus that on the test {unit} of the same "

@@ -18,14 +18,15 @@ from ipo.experiments.compare.tables.runs import Runs, align
 from ipo.metrics.evidence import (
     SAME,
     Crossed,
-    Effect,
-    accuracy_over_seeds,
+    Scopes,
+    Spread,
+    accuracy_interval,
     effect_of,
     over_data_sets,
     paired_effect,
     spread,
 )
-from ipo.metrics.statistics import group_index, harmonic_mean
+from ipo.metrics.statistics import harmonic_mean
 
 H = "H"
 MEAN_OF_H = "mean of H"
@@ -36,21 +37,23 @@ MEANS = (MEAN, MEAN_WITHOUT_EUROSAT)
 
 @dataclass(frozen=True)
 class ColumnScore:
-    """A value with its 95 % interval; fractions. `sd` over seeds is None for one seed or where seeds differ."""
+    """A value with its 95 % interval; fractions. `sd` over seeds is None for one seed or where seeds differ.
+
+    `n` counts units, `draws` those that are independent of each other: variants of one picture are one.
+    """
 
     value: float
     low: float
     high: float
     sd: float | None
     n: int
-    groups: int
+    draws: int
 
 
 class ColumnDifference(NamedTuple):
-    """A method minus another. `these`: for the data sets as given, where the claim is about data sets like these."""
+    """A method minus another, for the classes or data sets as given and for such like these, and the seeds of both."""
 
-    effect: Effect
-    these: Effect | None
+    scopes: Scopes
     seeds: int
 
 
@@ -81,11 +84,11 @@ def score(column: str, group: Sequence[Runs]) -> ColumnScore:
     shares = _shares(column, group)
     parts = [_parts(share) for share in shares]
     if len(shares) == 1 and column in group[0].values and group[0].counts_hits(column):
-        low, high = accuracy_over_seeds(parts[0][0])
+        low, high = accuracy_interval(parts[0][0])
     else:
-        spreads = [spread(one) for one in parts]
+        spreads = [_spread(one, added=0) for one in parts]
         if len(shares) == 1:
-            effect = effect_of(found, [spreads[0].pictures, spreads[0].seeds])
+            effect = effect_of(found, [spreads[0].units, spreads[0].seeds])
         else:
             effect = over_data_sets(spreads, found, shared_seeds=column in MEANS).these
         low, high = max(0.0, effect.low), effect.high
@@ -93,9 +96,8 @@ def score(column: str, group: Sequence[Runs]) -> ColumnScore:
     sd = None
     if len(seeds) > 1 and all(runs.seeds == seeds for runs in group):
         sd = float(np.std([value(column, [runs.at([seed]) for runs in group]) for seed in seeds], ddof=1))
-    units = [(part.values.shape[1], part.groups) for one in parts for part in one]
-    groups = sum(group_index(groups, n)[1] for n, groups in units)
-    return ColumnScore(found, low, high, sd, sum(n for n, _ in units), groups)
+    units = [part.sampling for one in parts for part in one]
+    return ColumnScore(found, low, high, sd, sum(one.n for one in units), sum(one.size for one in units))
 
 
 def difference(column: str, ours: Sequence[Runs], theirs: Sequence[Runs]) -> ColumnDifference | None:
@@ -105,17 +107,19 @@ def difference(column: str, ours: Sequence[Runs], theirs: Sequence[Runs]) -> Col
         return None
     group_a, group_b = [a for a, _ in pairs], [b for _, b in pairs]
     seeds = min(len(runs.seeds) for runs in group_a)
-    several = len(group_a) > 1 or column in MEANS
     if all(a.same_templates(b) for a, b in pairs):
-        return ColumnDifference(SAME, SAME if several else None, seeds)
+        return ColumnDifference(Scopes(SAME, None), seeds)
     mean = value(column, group_a) - value(column, group_b)
     parts = [_parts(a, b) for a, b in zip(_shares(column, group_a), _shares(column, group_b), strict=True)]
     if len(parts) == 1:
-        # Signs of whole numbers can be counted exactly; other differences, and H, have the t test alone.
-        exact = column in group_a[0].values and all(np.array_equal(p.values, np.rint(p.values)) for p in parts[0])
-        return ColumnDifference(paired_effect(parts[0], None if exact else mean), None, seeds)
-    scopes = over_data_sets([spread(one) for one in parts], mean, shared_seeds=column in MEANS)
-    return ColumnDifference(scopes.like_these, scopes.these, seeds)
+        return ColumnDifference(paired_effect(parts[0], mean), seeds)
+    return ColumnDifference(over_data_sets([_spread(one) for one in parts], mean, column in MEANS), seeds)
+
+
+def _spread(parts: Sequence[Crossed], added: int = 2) -> Spread:
+    found = spread(parts, added=added)
+    assert found is not None  # only classes like these may be missing
+    return found
 
 
 def _average(side: str, group: Sequence[Runs]) -> float:
@@ -149,5 +153,5 @@ def _parts(ours: _Share, theirs: _Share | None = None) -> list[Crossed]:
             values = values - other_weights[side] * others.values[side]
             # the same templates cannot differ anywhere
             scale = 0.0 if runs.same_templates(others) else max(weight, other_weights[side])
-        parts.append(Crossed(values, runs.groups[side], scale))
+        parts.append(Crossed(values, runs.sampling[side], scale))
     return parts

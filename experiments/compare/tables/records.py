@@ -12,18 +12,18 @@ from typing import Any
 
 from ipo.experiments.compare.tables.quantities import ColumnScore
 from ipo.experiments.compare.tables.table import MethodGain, SearchCost, Table
-from ipo.metrics.evidence import Effect
+from ipo.metrics.verdict import Verdict
 
-SCHEMA = 1
+SCHEMA = 2
 _ABOUT = ("protocol", "data", "split", "method", "origin", "column", "measure", "unit", "seeds")
 _SCORE = [field.name for field in fields(ColumnScore)]
-_GAIN = ("gain", "low", "high", "p", "p_corrected", "comparisons")
+_GAIN = ("gain", "low", "high", "p", "p_corrected", "comparisons", "outcome")
 _SEARCH = [field.name for field in fields(SearchCost)][2:]
 _NOT_IN_PERCENT = {"p", "p_corrected", "proposals", "looked_at", "calls", "tokens_in", "tokens_out", "usd"}
 
 
 def to_json(table: Table) -> str:
-    """Return everything as JSON, schema 1; percent and points."""
+    """Return everything as JSON, schema 2; percent and points."""
     content = {
         "schema": SCHEMA,
         **vars(table),
@@ -61,8 +61,8 @@ def to_csv(table: Table) -> str:
             numbers = _rounded(vars(score)) if score else {}
             for other in table.references:
                 gain = gains.get((row.scope, row.method, column, other))
-                if gain:  # as the interval of the row's own score: for the data sets as given
-                    compared = {**_effect(*gain.here), "comparisons": gain.comparisons}
+                if gain:  # as the interval of the row's own score: for the classes and data sets as given
+                    compared = _verdict(gain.verdict)
                     numbers |= {f"{name}_over_{other}": value for name, value in compared.items()}
             texts = {name: _text(text) for name, text in {**names, "column": column}.items()}
             writer.writerow({**record, **numbers, **texts})
@@ -77,16 +77,18 @@ def to_csv(table: Table) -> str:
 
 def _gain(gain: MethodGain) -> dict[str, Any]:
     return {
-        **{name: getattr(gain, name) for name in ("scope", "method", "other", "column", "seeds", "comparisons")},
-        **_effect(gain.effect, gain.corrected),
-        "these_data_sets": gain.these and _effect(*gain.here),
+        **{name: getattr(gain, name) for name in ("scope", "method", "other", "column", "seeds")},
+        **_verdict(gain.verdict),
+        "like_these": gain.like_these and _verdict(gain.like_these),
     }
 
 
-def _effect(effect: Effect, corrected: float) -> dict[str, Any]:
-    """The numbers of a difference; `detectable` is None where nothing was compared."""
-    about = {"gain": effect.mean, "low": effect.low, "high": effect.high, "p": effect.p, "p_corrected": corrected}
-    return _rounded({**about, "test": effect.test, "detectable": effect.detectable or None})
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    """The numbers of a verdict; `detectable` is None where nothing was compared or could be shown."""
+    numbers = verdict.model_dump(exclude={"mean", "ci95", "detectable"})
+    low, high = verdict.ci95
+    detectable = verdict.detectable or None
+    return _rounded({"gain": verdict.mean, "low": low, "high": high, "detectable": detectable, **numbers})
 
 
 def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:

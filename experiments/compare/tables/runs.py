@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ipo.experiments.compare.methods import METHODS
 from ipo.metrics.arrays import Doubles
+from ipo.metrics.sampling import Sampling
 
 CellContent = Mapping[str, Any]
 
@@ -24,7 +22,7 @@ class Runs:
         seeds: ascending.
         values: side ("base", "test", a target's name …) → what each unit contributes, (seeds, units): 1.0 for a hit,
             or a fraction such as a scene's IoU.
-        groups: side → number of the group of each unit, from 0 (units,), or None where units are independent.
+        sampling: side → how its units were drawn.
         cells: one per seed.
     """
 
@@ -32,7 +30,7 @@ class Runs:
     method: str
     seeds: tuple[int, ...]
     values: Mapping[str, Doubles]
-    groups: Mapping[str, NDArray[np.int64] | None]
+    sampling: Mapping[str, Sampling]
     cells: tuple[CellContent, ...]
 
     def at(self, seeds: Sequence[int]) -> Runs:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ipo.experiments.compare.published import PublishedRow
 from ipo.experiments.compare.tables.quantities import ColumnScore
-from ipo.metrics.evidence import Effect
+from ipo.metrics.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,8 @@ class MethodGain:
     """A method minus another, in one column and scope.
 
     Attributes:
-        effect: on an average, of data sets like these.
-        these: on an average, of the data sets as given; otherwise None.
-        corrected: Holm's p among the `comparisons` of this method in this column and scope.
-        corrected_these: likewise, of the data sets as given; otherwise the same.
+        verdict: for the classes of a data set, on an average for the data sets, as given; it decides.
+        like_these: for classes, on an average for data sets, like these; None where they cannot be told.
         seeds: how many seeds both have (the smallest number over the data sets).
     """
 
@@ -56,17 +54,9 @@ class MethodGain:
     method: str
     other: str
     column: str
-    effect: Effect
-    corrected: float
-    these: Effect | None
-    corrected_these: float
-    comparisons: int
+    verdict: Verdict
+    like_these: Verdict | None
     seeds: int
-
-    @property
-    def here(self) -> tuple[Effect, float]:
-        """The effect for the data sets as given, with its corrected p."""
-        return self.these or self.effect, self.corrected_these
 
 
 @dataclass(frozen=True)

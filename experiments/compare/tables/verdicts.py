@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from ipo.experiments.compare.methods import METHODS, SUBJECT
 from ipo.experiments.compare.tables.runs import Grid
 from ipo.experiments.compare.tables.table import MethodGain, Scope
-from ipo.metrics.evidence import ALPHA, SAME, format_p, points, verdict
 
 
 def opponents() -> list[str]:
@@ -44,16 +43,12 @@ def verdicts(
 
 
 def _sentence(gain: MethodGain) -> str:
-    here, corrected = gain.here
-    words = verdict(_name(gain.other), here, corrected, gain.comparisons)
-    verb = "is" if words.startswith("worse") else "ended with" if words.startswith("the same") else "shows"
-    words = f"{_name(gain.method)} {verb} {words}"
-    if gain.these is not None and gain.effect.test != SAME.test:
-        general = "a gain" if gain.effect.mean > 0 else "worse"
-        if gain.corrected > ALPHA:
-            general = "no evidence of a gain"
-        interval = f"[{points(gain.effect.low)}, {points(gain.effect.high)}], {format_p(gain.corrected)}"
-        words = f"{words}. For data sets like these: {general}, {interval}"
+    verdict = gain.verdict
+    verb = "ended with" if verdict.outcome == "same templates" else "shows"
+    words = f"{_name(gain.method)} {verb} {verdict.against(_name(gain.other))}"
+    if gain.like_these is not None:
+        general = {"gain": "a gain", "loss": "a loss"}.get(gain.like_these.outcome, "no evidence of a gain")
+        words = f"{words}. For {gain.like_these.covers}: {general}, {gain.like_these.numbers}"
     return words + (". One seed: the luck of the search is not covered." if gain.seeds == 1 else ".")
 
 
@@ -63,12 +58,11 @@ def _name(row: str) -> str:
 
 def _control(gain: MethodGain) -> str:
     subject, control, shows = _name(gain.method), _name(gain.other), METHODS[gain.other].shows
-    general, here = (p <= ALPHA and effect.mean > 0 for effect, p in ((gain.effect, gain.corrected), gain.here))
-    if not (general or here):
-        return f"{subject} does not beat its control, {control}: no evidence that {shows}."
+    if gain.verdict.outcome != "gain":
+        return f"{subject} is not shown to beat its control, {control}: no evidence that {shows}."
     beats = f"{subject} beats its control, {control}"
     if gain.seeds == 1:
         return f"{beats}, with one seed, which may be the luck of either search."
-    return (
-        f"{beats}: {shows}." if general else f"{beats}, on these data sets, not as a claim about data sets like these."
-    )
+    if gain.like_these is not None and gain.like_these.outcome != "gain":
+        return f"{beats}, for {gain.verdict.covers}, not as a claim about {gain.like_these.covers}."
+    return f"{beats}: {shows}."

@@ -100,7 +100,8 @@ def test_the_anchors_cell_agrees_with_ipo_evaluate(
     reward = ClipReward(clip, data.class_names)
     test = reward.encode([item.picture for item in data.test], [item.label for item in data.test])
     assert found["hits"] == reward.score([ANCHOR], test)[0].bits
-    assert found["classes"] == 68 and len(set(found["groups"])) == 68  # no variants: clustered by class
+    assert found["classes"] == 68 and len(set(found["labels"])) == 68
+    assert found["draws"] is None  # no variants
     assert found["split"] == data.split
 
 
@@ -129,8 +130,8 @@ def test_every_method_is_evaluated_on_the_same_pictures(
         assert content["picture_ids"] == first["picture_ids"], method
         assert list(content["scores"]) == ["base", "new"]
         for name, score in content["scores"].items():
-            assert score["groups"] == first["scores"][name]["groups"]
-            assert score["n"] == len(score["hits"]) == len(score["groups"]) > 0
+            assert score["labels"] == first["scores"][name]["labels"]
+            assert score["n"] == len(score["hits"]) == len(score["labels"]) > 0
             assert score["value"] == round(score["hits"].count("1") / score["n"], 6)
             assert score["classes"] == 3
         assert (content["budget"]["calls"] > 0) == METHODS[method].uses_lm == (method in SEARCHES)
@@ -291,7 +292,7 @@ def test_a_cell_of_schema_1_is_finished(tmp_path: Path) -> None:
         (tmp_path / "cell.json").write_text(json.dumps(written))
         this = Cell("base-to-new", "embedded", "no-history", 0, settings=tuple(given.items()))
         content = run_cell(this, tmp_path)
-        assert (content["schema"], content["measure"], content["unit"]) == (2, "accuracy", "pictures")
+        assert (content["schema"], content["measure"], content["unit"]) == (3, "accuracy", "pictures")
         assert content["cell"] == this.record()
         for exam, score in old["scores"].items():
             assert content["scores"][exam] == {"value": score.pop("accuracy"), **score}

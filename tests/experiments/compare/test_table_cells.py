@@ -60,8 +60,8 @@ def _other_pictures(cells):
     cells[-1]["picture_ids"]["new"] = "other"
 
 
-def _other_groups(cells):
-    cells[-1]["scores"]["base"]["groups"][0] = 99
+def _other_labels(cells):
+    cells[-1]["scores"]["base"]["labels"][0] = 99
 
 
 def _short(cells):
@@ -91,7 +91,7 @@ def _no_number(cells):
 
 
 def _schema(cells):
-    cells[0]["schema"] = 3
+    cells[0]["schema"] = 4
 
 
 def _all_absent(cells):
@@ -105,14 +105,14 @@ def _all_absent(cells):
             _other_pictures,
             r"embedded:a / anchor / seed 0 and embedded:a / ipo-default / seed 2 were tested on different new",
         ),
-        (_other_groups, "different base pictures or groups"),
+        (_other_labels, "different base pictures or groups"),
         (_short, "base score of the cell embedded:a / anchor / seed 0 is damaged: its hits are not 120"),
         (_wrong_accuracy, "new score .* its value 0.123 is not the mean of its hits"),
         (_twice, "embedded:a / anchor / seed 0 is there twice"),
         (_two_protocols, "cannot hold the protocols base-to-new and few-shot"),
         (_two_measures, "cannot hold the measures accuracy and mean IoU"),
         (_no_number, "anchor / seed 0 is damaged: its values are not 120 numbers"),
-        (_schema, "has schema 3; this table reads 2"),
+        (_schema, "has schema 4; this table reads 3"),
         (_all_absent, "no cell of this table has scores"),
         (list.clear, "there are no cells"),
     ],

@@ -5,6 +5,7 @@ import io
 import json
 
 import pytest
+from scipy import stats
 
 from ipo.experiments.compare.published import published_rows
 from ipo.experiments.compare.tables import build_table, to_csv, to_json, to_markdown
@@ -32,21 +33,24 @@ def test_values_have_t_intervals_by_hand():
     # 0.45 with deviations -0.15, -0.15, 0.05, 0.25: squares add up to 0.11, se = sqrt(0.11 / 3 / 4) = 0.09574
     # 95 % of t with 3 degrees of freedom: 3.18245
     assert (score.value, score.low, score.high) == pytest.approx((0.45, 0.45 - 0.30470, 0.45 + 0.30470), abs=1e-5)
-    assert (score.n, score.groups) == (4, 4)
-    gain = gain_of(table, "dtd", "ipo-default", "anchor", "test").effect
-    # 0.2 with deviations 0, -0.1, 0, 0.1: se = sqrt(0.02 / 3 / 4) = 0.04082, t = 4.89898
-    assert (gain.mean, gain.low, gain.high) == pytest.approx((0.2, 0.2 - 0.12992, 0.2 + 0.12992), abs=1e-5)
-    assert gain.p == pytest.approx(0.01628, abs=1e-5)
-    assert "sign-flip" not in gain.test
+    assert (score.n, score.draws) == (4, 4)
+    gain = gain_of(table, "dtd", "ipo-default", "anchor", "test").verdict
+    # 0.2 with deviations 0, -0.1, 0, 0.1: squares 0.02, times 4/3; two more of the mean square of 0.2, 0.1, 0.2, 0.3,
+    # which is 0.045: se = sqrt(0.02 * 4 / 3 + 0.09) / 4 = 0.085391; t with 3 degrees of freedom
+    assert (gain.mean, *gain.ci95) == pytest.approx((0.2, 0.2 - 0.271752, 0.2 + 0.271752), abs=1e-5)
+    assert gain.p == pytest.approx(2 * stats.t.sf(0.2 / 0.085391, 3), abs=1e-5)
 
 
-def test_groups_of_units_count_once():
+def test_variants_count_once():
     cells = _cells(IOU)
     for cell in cells:
-        cell["scores"]["test"]["groups"] = [0, 0, 1, 1]
-    gain = gain_of(build_table(cells), "dtd", "ipo-default", "anchor", "test").effect
-    # Two groups with sums of deviations -0.1 and 0.1: se = sqrt(2 / 1 * 0.02 / 16) = 0.05; t with 1 degree: 12.70620
-    assert (gain.low, gain.high) == pytest.approx((0.2 - 0.63531, 0.2 + 0.63531), abs=1e-5)
+        cell["scores"]["test"]["draws"] = [0, 0, 1, 1]
+    gain = gain_of(build_table(cells), "dtd", "ipo-default", "anchor", "test").verdict
+    # Two draws of sums 0.3 and 0.5, deviations -0.1 and 0.1: squares 0.02, times 2/1; two more of the mean square
+    # 0.17: se = sqrt(0.04 + 0.34) / 4; t with 1 degree: 12.70620
+    half = 12.70620 * (0.04 + 0.34) ** 0.5 / 4
+    assert gain.ci95 == pytest.approx((-1.0, 1.0)) and half > 1
+    assert gain.p == pytest.approx(2 * stats.t.sf(0.2 / (half / 12.70620), 1), abs=1e-5)
 
 
 def test_seeds_widen_an_interval_of_values():
@@ -56,13 +60,6 @@ def test_seeds_widen_an_interval_of_values():
     half = (0.30470**2 + 12.70620**2 * 0.0001) ** 0.5
     assert (score.value, score.sd) == pytest.approx((0.46, 0.0002**0.5))
     assert (score.low, score.high) == pytest.approx((0.46 - half, 0.46 + half), abs=1e-5)
-
-
-def test_whole_differences_are_counted_exactly():
-    cells = _cells({"anchor": [[0.0] * 6], "ipo-default": [[1.0] * 6]}, measure="recall@1", unit="queries")
-    gain = gain_of(build_table(cells), "dtd", "ipo-default", "anchor", "test")
-    assert gain.effect.p == pytest.approx(2 / 2**6)
-    assert "exact sign-flip" in gain.effect.test
 
 
 def test_measure_and_unit_are_named_in_every_form():

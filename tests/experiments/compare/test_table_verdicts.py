@@ -11,26 +11,26 @@ from support.scored_cells import SKILLS, gain_of, make_cells
 
 def test_a_clear_winner_is_detected_and_a_control_that_is_as_good_is_named():
     table = build_table(make_cells(("a1", "a2", "a3", "a4")))
-    assert gain_of(table, "a1", "ipo-default", "anchor", "H").corrected < 0.05
+    assert gain_of(table, "a1", "ipo-default", "anchor", "H").verdict.outcome == "gain"
     assert table.verdicts[0].startswith("average of 4 data sets, H: IPO shows a gain over the anchor of +")
-    assert "For data sets like these: a gain, [+" in table.verdicts[0]
+    assert "For data sets like these: a gain, +" in table.verdicts[0]
     assert table.verdicts[-1].endswith(
         "IPO beats its control, IPO with shuffled scores: the scores in the history help."
     )
     two = build_table(make_cells())
     assert "IPO shows a gain over the anchor" in two.verdicts[0]
-    assert "For data sets like these: no evidence of a gain, [-" in two.verdicts[0]
-    assert "on these data sets, not as a claim about data sets like these" in two.verdicts[-1]
+    assert "For data sets like these: no evidence of a gain, +" in two.verdicts[0]
+    assert "for these data sets, not as a claim about data sets like these" in two.verdicts[-1]
     lost = build_table(make_cells(skills={**SKILLS, "shuffled": 1.5}))
     assert (
-        "IPO does not beat its control, IPO with shuffled scores: no evidence that the scores in the history help."
-        in to_markdown(lost)
+        "IPO is not shown to beat its control, IPO with shuffled scores: no evidence that the scores in the history "
+        "help." in to_markdown(lost)
     )
 
 
-def test_a_loser_is_called_worse():
+def test_a_loss_is_called_one():
     table = build_table(make_cells(("embedded:a",), skills={"anchor": 1.5, "ipo-default": -0.5}))
-    assert table.verdicts[0].startswith("embedded:a, H: IPO is worse than the anchor by -")
+    assert table.verdicts[0].startswith("embedded:a, H: IPO shows a loss against the anchor of -")
 
 
 def test_identical_methods_show_no_evidence():
@@ -40,9 +40,9 @@ def test_identical_methods_show_no_evidence():
         cells.append(cell)
     table = build_table(cells)
     for scope in ("embedded:a", "average"):
-        gain = gain_of(table, scope, "ipo-default", "anchor", "H")
-        assert (gain.effect.mean, gain.effect.p, gain.corrected) == (0.0, 1.0, 1.0)
-        assert gain.effect.low < 0 < gain.effect.high
+        gain = gain_of(table, scope, "ipo-default", "anchor", "H").verdict
+        assert (gain.mean, gain.p, gain.p_corrected, gain.outcome) == (0.0, 1.0, 1.0, "not shown")
+        assert gain.ci95[0] < 0 < gain.ci95[1]
     assert "IPO shows no evidence of a gain over the anchor" in table.verdicts[0]
 
 
@@ -87,7 +87,7 @@ def test_a_new_method_is_in_table_and_verdicts_by_its_line_in_the_registry(monke
     table = build_table(make_cells(("embedded:a",), {"toy": 0.0, **SKILLS}))
     assert [row.method for row in table.rows][-1] == "toy"
     assert any("IPO shows a gain over the toy of +" in sentence for sentence in table.verdicts)
-    assert gain_of(table, "embedded:a", "toy", "anchor", "H").comparisons == 3
+    assert gain_of(table, "embedded:a", "toy", "anchor", "H").verdict.comparisons == 3
 
 
 def test_a_new_control_says_what_it_shows(monkeypatch):

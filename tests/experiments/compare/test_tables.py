@@ -7,22 +7,26 @@ import pytest
 
 from ipo.experiments.compare.published import published_rows
 from ipo.experiments.compare.tables import build_table, to_markdown
-from ipo.metrics.statistics import accuracy_interval, harmonic_mean, paired_difference
-from support.scored_cells import CLASSES, SKILLS, gain_of, make_cell, make_cells, score_of
+from ipo.metrics.evidence import Crossed, paired_effect, score_interval
+from ipo.metrics.sampling import Sampling
+from ipo.metrics.statistics import harmonic_mean
+from support.scored_cells import CLASSES, PER_CLASS, SKILLS, gain_of, make_cell, make_cells, score_of
 
 
 def test_one_seed_on_one_data_set_is_the_plain_comparison():
     cells = make_cells(("embedded:a",), seeds=1, sides=("test",), protocol="few-shot")
     table = build_table(cells)
     scores = {cell["cell"]["method"]: cell["scores"]["test"] for cell in cells}
-    ours, anchor = ([one == "1" for one in scores[method]["hits"]] for method in ("ipo-default", "anchor"))
+    ours, anchor = (np.array([*map(int, scores[method]["hits"])], dtype=bool) for method in ("ipo-default", "anchor"))
+    drawn = Sampling.of(120, scores["anchor"]["labels"])
     found = score_of(table, "embedded:a", "ipo-default", "test")
-    assert (found.low, found.high) == pytest.approx(accuracy_interval(ours, scores["anchor"]["groups"]))
+    assert (found.low, found.high) == pytest.approx(score_interval(ours, drawn))
     assert found.value == pytest.approx(scores["ipo-default"]["value"], abs=1e-6)
-    gain = gain_of(table, "embedded:a", "ipo-default", "anchor", "test").effect
-    expected = paired_difference(anchor, ours, scores["anchor"]["groups"])
-    assert (gain.mean, gain.low, gain.high) == pytest.approx((expected.mean, expected.low, expected.high))
-    assert gain.p >= expected.p
+    gain = gain_of(table, "embedded:a", "ipo-default", "anchor", "test")
+    these, like_these = paired_effect([Crossed((ours * 1.0 - anchor)[None], drawn)])
+    for verdict, expected in ((gain.verdict, these), (gain.like_these, like_these)):
+        assert (verdict.mean, *verdict.ci95) == pytest.approx((expected.mean, expected.low, expected.high), abs=1e-6)
+        assert verdict.p == pytest.approx(expected.p, abs=1e-6)
     assert any("One seed" in note for note in table.notes)
     assert all("One seed" in sentence for sentence in table.verdicts if "IPO shows" in sentence)
 
@@ -43,16 +47,20 @@ def test_average_row_is_h_of_the_averaged_columns_and_the_mean_of_h_is_beside_it
 
 
 def test_h_interval_follows_from_moving_the_hits():
-    """The linearised interval of H against redrawing classes a thousand times (a plain bootstrap)."""
+    """The linearised interval of H against redrawing pictures within classes a thousand times (a plain bootstrap)."""
     table = build_table(make_cells(("embedded:a",), seeds=1))
     found = score_of(table, "embedded:a", "ipo-default", "H")
     cell = make_cell("embedded:a", "ipo-default", 0, SKILLS["ipo-default"])
     sides = [
-        np.array([int(hit) for hit in cell["scores"][side]["hits"]]).reshape(CLASSES, -1).mean(1)
+        np.array([int(hit) for hit in cell["scores"][side]["hits"]]).reshape(CLASSES, PER_CLASS)
         for side in ("base", "new")
     ]
     rng = np.random.default_rng(1)
-    drawn = [harmonic_mean(*(side[rng.integers(0, CLASSES, CLASSES)].mean() for side in sides)) for _ in range(1000)]
+    rows = np.arange(CLASSES)[:, None]
+    drawn = [
+        harmonic_mean(*(side[rows, rng.integers(0, PER_CLASS, side.shape)].mean() for side in sides))
+        for _ in range(1000)
+    ]
     assert (found.high - found.low) / 2 == pytest.approx(2.1 * np.std(drawn), rel=0.15)
 
 
@@ -67,19 +75,20 @@ def test_names_of_methods_do_not_carry_the_result():
         )
     one, other = build_table(cells), build_table(swapped)
     assert score_of(one, "embedded:a", "waffle", "H") == score_of(other, "embedded:a", "coop", "H")
-    forth = gain_of(build_table(cells, reference="coop"), "embedded:a", "waffle", "coop", "H").effect
-    back = gain_of(build_table(swapped, reference="coop"), "embedded:a", "waffle", "coop", "H").effect
-    assert (forth.mean, forth.low, forth.high, forth.p) == pytest.approx((-back.mean, -back.high, -back.low, back.p))
+    forth = gain_of(build_table(cells, reference="coop"), "embedded:a", "waffle", "coop", "H").verdict
+    back = gain_of(build_table(swapped, reference="coop"), "embedded:a", "waffle", "coop", "H").verdict
+    assert (forth.mean, *forth.ci95, forth.p) == pytest.approx((-back.mean, -back.ci95[1], -back.ci95[0], back.p))
 
 
 def test_p_is_corrected_for_the_comparisons_of_the_method_in_the_row():
     table = build_table(make_cells(("embedded:a",)))
     family = [gain for gain in table.gains if (gain.method, gain.column) == ("ipo-default", "H")]
     assert {gain.other for gain in family} == {"anchor", "hand-written", "ensemble-80", "shuffled"}
-    assert {gain.comparisons for gain in family} == {4}
-    smallest = min(family, key=lambda gain: gain.effect.p)
-    assert smallest.corrected == pytest.approx(min(1.0, 4 * smallest.effect.p))
-    assert {gain.comparisons for gain in table.gains if gain.method == "shuffled"} == {3}
+    assert {gain.verdict.comparisons for gain in family} == {4}
+    smallest = min((gain.verdict for gain in family), key=lambda verdict: verdict.p)
+    assert smallest.p_corrected == pytest.approx(min(1.0, 4 * smallest.p), abs=1e-5)
+    assert smallest.family == "comparisons of ipo-default in this row and column"
+    assert {gain.verdict.comparisons for gain in table.gains if gain.method == "shuffled"} == {3}
 
 
 def test_with_and_without_eurosat():
@@ -104,7 +113,7 @@ def test_cross_dataset_has_a_column_per_target_and_their_mean():
     assert score_of(table, "imagenet", "ipo-default", "mean without EuroSAT").value == pytest.approx(
         (values[1] + values[3]) / 2
     )
-    assert gain_of(table, "imagenet", "ipo-default", "anchor", "mean").these is not None
+    assert gain_of(table, "imagenet", "ipo-default", "anchor", "mean").like_these.covers == "data sets like these"
     assert [scope.name for scope in table.scopes] == ["imagenet"]
     line = next(line for line in to_markdown(table).splitlines() if "*IPO, published*" in line)
     assert [cell.strip() for cell in line.split("|")][3:8] == ["72.15", "47.01", "48.56", "69.23", "67.36"]
@@ -138,7 +147,7 @@ def test_optimism_is_the_gain_on_search_minus_the_gain_on_test():
         cell["search"] = {"value": 0.95 if cell["cell"]["method"] == "ipo-default" else 0.25, "loss": 1.0, "n": 48}
     table = build_table(cells)
     found = {one.method: one for one in table.searches}
-    on_test = gain_of(table, "embedded:a", "ipo-default", "anchor", "base").effect.mean
+    on_test = gain_of(table, "embedded:a", "ipo-default", "anchor", "base").verdict.mean
     assert found["ipo-default"].optimism == pytest.approx(0.7 - on_test)
     assert found["ipo-default"].test == pytest.approx(score_of(table, "embedded:a", "ipo-default", "base").value)
     assert found["anchor"].optimism == pytest.approx(0.0)

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ipo.experiments.run.comparison import Comparison, RewardNames, compare, verdict
 from ipo.experiments.run.files import content_of
-from ipo.experiments.run.result import RewardNames, chosen, comparison, load_result, used, verdict, write_result
+from ipo.experiments.run.result import chosen, load_result, used, write_result
 from ipo.metrics.errors import InputError
 from ipo.metrics.reward import Score
+from ipo.metrics.sampling import Sampling
 from ipo.programs.lm.ledger import Usage
 from ipo.programs.selection import Choice
 from support.report_files import change_json
@@ -25,22 +27,41 @@ def score(hits: list[int] | list[float], template: str = "a <CLASS>", loss: floa
     return Score(template, float(values.mean()), loss, values, np.full(len(hits), loss))
 
 
+def comparison(initial: Score, optimised: Score, sampling: Sampling | None = None) -> Comparison:
+    return compare({"test": (initial, optimised, sampling or Sampling(initial.n))}, ["test"])["test"]
+
+
 def test_a_comparison_holds_both_and_the_difference() -> None:
-    found = comparison(score([1, 0, 0, 1, 0, 0]), score([1, 1, 0, 1, 1, 0], "the <CLASS>"), None)
+    found = comparison(score([1, 0, 0, 1, 0, 0]), score([1, 1, 0, 1, 1, 0], "the <CLASS>"))
     assert (found.initial.value, found.optimised.value) == (0.333333, 0.666667)
     assert (found.initial.n, found.initial.loss) == (6, 0.123457)
     assert found.difference.mean == pytest.approx(1 / 3, abs=1e-6)
     assert found.difference.ci95[0] <= found.difference.mean <= found.difference.ci95[1]
-    assert (found.difference.p, found.difference.test) == (0.5, "exact McNemar")  # two pictures, both for the better
+    assert (found.difference.outcome, found.difference.covers) == ("not shown", "these classes")  # two for the better
+    assert found.like_these is None
 
 
-def test_units_that_are_numbers_have_t_intervals_and_its_p() -> None:
+def test_classes_like_these_stand_beside_these_classes() -> None:
+    """All is gained in one class and lost in none: shown for these two classes, not for such like these."""
+    before, after = score([0] * 40), score([1] * 20 + [0] * 20, "the <CLASS>")
+    found = comparison(before, after, Sampling.of(40, [i // 20 for i in range(40)]))
+    assert (found.difference.outcome, found.difference.covers) == ("gain", "these classes")
+    assert found.like_these is not None
+    assert (found.like_these.outcome, found.like_these.covers) == ("not shown", "classes like these")
+
+
+def test_sealed_parts_are_corrected_together_and_others_are_no_test() -> None:
+    pair = score([0] * 40), score([1] * 9 + [0] * 31, "the <CLASS>"), Sampling(40)
+    found = compare(dict.fromkeys(("search", "test", "new", "other recall@5"), pair), ["test", "new", "other recall@5"])
+    assert [found[name].difference.comparisons for name in found] == [1, 3, 3, 3]
+    search, test = found["search"].difference, found["test"].difference
+    assert (search.outcome, search.p, search.mean) == ("no test", None, test.mean)
+    assert test.p is not None and test.p_corrected == pytest.approx(3 * test.p, abs=2e-6)
+
+
+def test_units_that_are_numbers_have_t_intervals() -> None:
     before, after = [0.1, 0.4, 0.3, 0.9, 0.5], [0.4, 0.5, 0.3, 1.0, 0.8]
-    found = comparison(score(before), score(after, "the <CLASS>"), None)
-    expected = stats.ttest_rel(after, before)
-    assert found.difference.p == pytest.approx(expected.pvalue, abs=1e-6)
-    assert found.difference.ci95 == pytest.approx(tuple(expected.confidence_interval()), abs=1e-6)
-    assert found.difference.test == "t"
+    found = comparison(score(before), score(after, "the <CLASS>"))
     one = stats.ttest_1samp(before, 0).confidence_interval()
     assert found.initial.ci95 == pytest.approx((max(0.0, one[0]), one[1]), abs=1e-6)
     assert found.optimised.ci95[1] <= 1
@@ -56,8 +77,8 @@ def test_a_template_does_not_differ_from_itself(same: Any) -> None:
 @pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("other", ["a <CLASS>", "the <CLASS>"])
 def test_the_edges_are_still_json_without_nan(hits: Any, grouped: bool, other: str) -> None:
-    groups = ["only"] * len(hits) if grouped else None
-    found = comparison(score(hits), score(hits, other), groups)
+    drawn = Sampling.of(len(hits), draws=["only"] * len(hits)) if grouped else None
+    found = comparison(score(hits), score(hits, other), drawn)
     json.dumps(content_of(found), allow_nan=False)
     assert found.difference.mean == 0
     assert 0 <= found.initial.ci95[0] <= found.initial.value <= found.initial.ci95[1] <= 1
@@ -98,18 +119,23 @@ def test_an_error_that_is_not_known_is_none(error: float, kept: float | None) ->
 def test_schema_1_is_read_with_every_number(name: str) -> None:
     old = json.loads((RECORDED / name / "result.json").read_text())
     new = content_of(load_result(RECORDED / name))
-    assert (old.pop("schema"), new.pop("schema")) == (1, 2)
+    assert (old.pop("schema"), new.pop("schema")) == (1, 3)
     for part, scores in old.pop("scores").items():
-        found = new["scores"].pop(part)
-        assert found["difference"] == scores["difference"]
+        found, before = new["scores"].pop(part), scores["difference"]
+        after, tested = found["difference"], part in ("test", "new")
+        assert (after["mean"], after["ci95"]) == (before["mean"], before["ci95"])
+        assert (after["p"], after["p_corrected"]) == ((before["p"], before["p"]) if tested else (None, None))
+        assert after["covers"] == "classes like these"
         for side in ("initial", "optimised"):
             assert found[side].pop("value") == scores[side].pop("accuracy")
             assert found[side] == scores[side]
     assert new.pop("scores") == {}
     assert {key: new.pop(key) for key in old} == old
+    assert new.pop("verdict")
     assert new == {
         "reward": {"name": "classification", "measure": "accuracy", "unit": "pictures"},
         "strategy": {"name": "history", "settings": {}},
+        "sealed": {"digest": "", "opened": 1},
         "other_measures": {},
         "ended": "",
         "proposed": old["templates_scored"] - 1,
@@ -146,29 +172,41 @@ def test_a_foreign_result_is_one_sentence(tmp_path: Path, change: Any, wrong: st
         load_result(tmp_path)
 
 
+BEFORE = [0] * 60 + [1] * 40
+
+
 @pytest.mark.parametrize(
-    ("ends", "p", "words"),
+    ("after", "words"),
     [
-        ((0.01, 0.2), 0.00001, "A gain on pictures that the search never saw (p < 0.0001)."),
         (
-            (-0.2, -0.01),
-            0.0123,
-            "A loss on pictures that the search never saw (p = 0.0123): keep the initial template.",
+            [1] * 30 + [0] * 30 + [1] * 40,
+            "A gain on queries that the search never saw: +30.00 points [+20.44, +39.56], p < 0.0001.",
         ),
-        ((0.0, 0.2), 0.06, "No evidence of a gain on pictures that the search never saw (p = 0.0600)."),
+        (
+            [0] * 90 + [1] * 10,
+            "A loss on queries that the search never saw: -30.00 points [-39.56, -20.44], p < 0.0001. "
+            "Keep the initial template.",
+        ),
+        (
+            [1] * 2 + [0] * 58 + [1] * 40,
+            "No evidence of a gain on queries that the search never saw: +2.00 points [-1.96, +5.96], p = 0.32; "
+            "a true difference of 5.6 points would be shown four times in five.",
+        ),
     ],
 )
-def test_the_verdict_follows_the_sealed_test(ends: tuple[float, float], p: float, words: str) -> None:
-    result = load_result(OLD)
-    test = result.scores["test"]
-    gain = test.difference.model_copy(update={"ci95": ends, "p": p})
-    result = result.model_copy(
-        update={
-            "template": "another <CLASS>",
-            "scores": {**result.scores, "test": test.model_copy(update={"difference": gain})},
-        }
+def test_the_verdict_follows_the_sealed_test(after: list[int], words: str) -> None:
+    found = comparison(score(BEFORE), score(after, "another <CLASS>"))
+    assert verdict(found, "queries", 1) == words
+
+
+def test_a_template_that_stays_is_said_to_stay() -> None:
+    found = comparison(score(BEFORE), score(BEFORE))
+    assert verdict(found, "pictures", 3) == "Nothing convincing was found: the initial template stays."
+
+
+def test_a_gain_says_how_often_the_sealed_units_were_opened() -> None:
+    found = comparison(score([0] * 50), score([1] * 50, "another <CLASS>"))
+    assert "opened" not in verdict(found, "pictures", 1)
+    assert verdict(found, "pictures", 4).endswith(
+        " 4 runs in this folder opened these pictures: the best of several looks better than it is."
     )
-    assert verdict(result) == words
-    assert "on queries that" in verdict(result.model_copy(update={"reward": RewardNames(unit="queries")}))
-    kept = result.model_copy(update={"template": result.initial_template})
-    assert verdict(kept) == "Nothing convincing was found: the initial template stays."

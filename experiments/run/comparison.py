@@ -1,0 +1,116 @@
+"""Two templates on the same units: both scores, their difference, and what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from pydantic import Field
+
+from ipo.experiments.run.files import Content
+from ipo.metrics.evidence import SAME, Crossed, Scopes, paired_effect, score_interval
+from ipo.metrics.sampling import Sampling
+from ipo.metrics.verdict import Ends, Rounded, Verdict, judge, no_test
+
+if TYPE_CHECKING:
+    from ipo.metrics.reward import Score
+
+Label = Annotated[str, Field(pattern=r"^[\w@ .,%/+()-]{1,40}$")]
+"""A short name, which may stand in a plot as it is."""
+
+
+class RewardNames(Content):
+    """What was maximised: the reward, the name of its measure, and what its n counts, in the plural."""
+
+    name: Label = "classification"
+    measure: Label = "accuracy"
+    unit: Label = "pictures"
+
+
+CLASSIFICATION = RewardNames()
+
+
+class Measured(Content):
+    """One template on one set of n units; `value` is a fraction, the loss of a classification is in nats."""
+
+    value: Rounded
+    loss: Rounded
+    n: int
+    ci95: Ends
+
+
+class Comparison(Content):
+    """Both templates on one set of units.
+
+    Attributes:
+        difference: optimised minus initial, with its verdict, for the classes as given.
+        like_these: the same for classes like these; None where units have no classes, or too few.
+    """
+
+    initial: Measured
+    optimised: Measured
+    difference: Verdict
+    like_these: Verdict | None = None
+
+
+Pair = tuple["Score", "Score", Sampling]
+"""The initial and the optimised template on the same units in the same order, and how the units were drawn."""
+FLATTERED = "these units shaped the template or chose it"
+SEALED = "comparisons on sealed units in this run"
+
+
+def compare(pairs: Mapping[str, Pair], sealed: Collection[str]) -> dict[str, Comparison]:
+    """Compare two templates on several sets of units.
+
+    Args:
+        pairs: by the name of the set.
+        sealed: the sets that neither searched nor chose; their comparisons are corrected together, the others are none.
+    """
+    scopes = {name: _scopes(*pair) for name, pair in pairs.items()}
+    tested = {name: scopes[name] for name in pairs if name in sealed}
+    here = judge({name: scope.these for name, scope in tested.items()}, SEALED)
+    general = judge({name: scope.like_these for name, scope in tested.items() if scope.like_these}, SEALED)
+    return {
+        name: Comparison(
+            initial=_measured(initial, sampling),
+            optimised=_measured(optimised, sampling),
+            difference=here.get(name) or no_test(scopes[name].these, FLATTERED),
+            like_these=general.get(name),
+        )
+        for name, (initial, optimised, sampling) in pairs.items()
+    }
+
+
+def _scopes(initial: Score, optimised: Score, sampling: Sampling) -> Scopes:
+    if initial.template == optimised.template:
+        return Scopes(SAME, None)  # nothing was measured, so nothing is uncertain
+    difference = optimised.hits.astype(np.float64) - initial.hits.astype(np.float64)
+    return paired_effect([Crossed(difference[None], sampling)])
+
+
+def _measured(score: Score, sampling: Sampling) -> Measured:
+    ends = score_interval(score.hits, sampling)
+    return Measured(value=score.value, loss=score.loss, n=score.n, ci95=(ends.low, ends.high))
+
+
+def verdict(test: Comparison, unit: str, opened: int) -> str:
+    """Say in words what the sealed test shows; `result.json` keeps it, and everything that speaks of it prints that.
+
+    Args:
+        test: the two templates on the sealed units.
+        unit: what they are called, in the plural.
+        opened: how many runs in the folder opened them.
+    """
+    found = test.difference
+    if found.outcome == "same templates":
+        words = "Nothing convincing was found: the initial template stays."
+    elif found.outcome == "gain":
+        words = f"A gain on {unit} that the search never saw: {found.numbers}."
+    elif found.outcome == "loss":
+        words = f"A loss on {unit} that the search never saw: {found.numbers}. Keep the initial template."
+    else:
+        words = f"No evidence of a gain on {unit} that the search never saw: {found.numbers}; {found.limit}."
+    if opened > 1 and found.outcome == "gain":
+        words += f" {opened} runs in this folder opened these {unit}: the best of several looks better than it is."
+    return words

@@ -1,0 +1,130 @@
+"""What a comparison shows: one verdict, made from the corrected p, that terminal, page, JSON and tables all render."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from ipo.metrics.evidence import ALPHA, SAME, Effect, holm
+
+Rounded = Annotated[float, AfterValidator(lambda value: round(float(value), 6) + 0.0)]
+"""Six decimals: far below any interval, far above what differs between processors; never -0."""
+Ends = tuple[Rounded, Rounded]
+"""The two ends of a 95 % interval."""
+Outcome = Literal["gain", "loss", "not shown", "same templates", "no test"]
+Name = TypeVar("Name", bound=Hashable)
+
+
+class Verdict(BaseModel):
+    """A difference of two templates or methods, and whether it is shown. Fractions; see `docs/statistics.md`.
+
+    Attributes:
+        outcome: `gain` or `loss` where the corrected p is at most 0.05; `not shown` is not `no difference`; `no test`
+            where the units shaped what is compared.
+        mean: the difference.
+        ci95: its 95 % interval, not corrected for the number of comparisons.
+        p: two-sided, not corrected; None where there is no test.
+        p_corrected: Holm's, among `comparisons`.
+        comparisons: how many were made together; `family` says which.
+        detectable: the true difference that would be shown four times in five, after the same correction; None where
+            no difference could be.
+        covers: what was sampled: pictures of `these classes`, `classes like these`, and so on.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    outcome: Outcome
+    mean: Rounded
+    ci95: Ends
+    p: Rounded | None
+    p_corrected: Rounded | None
+    comparisons: int
+    family: str
+    detectable: Rounded | None
+    covers: str
+
+    @property
+    def numbers(self) -> str:
+        """The difference with its interval and p: "+4.20 points [+1.00, +7.40], p = 0.012"."""
+        low, high = self.ci95
+        size = f"{points(self.mean)} points [{points(low)}, {points(high)}]"
+        if self.p_corrected is None:
+            return size
+        corrected = f" after correction for {self.comparisons} comparisons" if self.comparisons > 1 else ""
+        return f"{size}, {format_p(self.p_corrected)}{corrected}"
+
+    def against(self, other: str) -> str:
+        """Format it: "a gain over the anchor of +4.20 points …", after "A shows"."""
+        if self.outcome == "same templates":
+            return f"the same templates as {other}, so no gain over it"
+        if self.outcome == "gain":
+            return f"a gain over {other} of {self.numbers}"
+        if self.outcome == "loss":
+            return f"a loss against {other} of {self.numbers}"
+        return f"no evidence of a gain over {other}: {self.numbers}; {self.limit}"
+
+    @property
+    def limit(self) -> str:
+        """Say how large a difference would have been shown."""
+        if self.detectable is None:
+            return "no difference could have been shown with so few units, seeds or data sets"
+        return f"a true difference of {100 * self.detectable:.1f} points would be shown four times in five"
+
+
+def judge(effects: Mapping[Name, Effect], family: str) -> dict[Name, Verdict]:
+    """Make the verdicts of comparisons that are corrected together; those of equal templates test nothing.
+
+    Args:
+        effects: by any name.
+        family: what they are, in words: "comparisons of IPO in this row".
+    """
+    tested = [name for name, effect in effects.items() if effect is not SAME]
+    corrected = dict(zip(tested, holm([effects[name].p for name in tested]), strict=True))
+    return {
+        name: _verdict(effect, corrected.get(name, 1.0), max(1, len(tested)), family)
+        for name, effect in effects.items()
+    }
+
+
+def no_test(effect: Effect, why: str) -> Verdict:
+    """Report a difference on units that shaped what is compared, which no p can speak of."""
+    return _verdict(effect, None, 1, why)
+
+
+def _verdict(effect: Effect, corrected: float | None, comparisons: int, family: str) -> Verdict:
+    outcome: Outcome = "not shown"
+    if effect is SAME:
+        outcome = "same templates"
+    elif corrected is None:
+        outcome = "no test"
+    elif corrected <= ALPHA and effect.mean:
+        outcome = "gain" if effect.mean > 0 else "loss"
+    detectable = effect.detectable(comparisons)
+    return Verdict(
+        outcome=outcome,
+        mean=effect.mean,
+        ci95=(effect.low, effect.high),
+        p=None if corrected is None else effect.p,
+        p_corrected=corrected,
+        comparisons=comparisons,
+        family=family,
+        detectable=detectable if math.isfinite(detectable) else None,
+        covers=effect.covers,
+    )
+
+
+def points(value: float) -> str:
+    """Format a difference in percentage points, with its sign; never -0.00.
+
+    >>> points(-0.0123)
+    '-1.23'
+    """
+    return f"{round(100 * value, 2) + 0.0:+.2f}"
+
+
+def format_p(p: float) -> str:
+    """Format a p-value: "p = 0.013", "p < 0.0001"."""
+    return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"

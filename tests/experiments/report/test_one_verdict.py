@@ -1,0 +1,93 @@
+"""Terminal, page, JSON and table say the same of the same hits, whatever they are."""
+
+from __future__ import annotations
+
+import html
+import random
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ipo.experiments.cli.optimize import summary
+from ipo.experiments.compare.tables import build_table, to_json, to_markdown
+from ipo.experiments.report import figures
+from ipo.experiments.report.gather import read_run
+from ipo.experiments.report.page import run_page
+from ipo.experiments.run.comparison import compare, verdict
+from ipo.experiments.run.result import RunResult
+from ipo.metrics.reward import Score
+from ipo.metrics.sampling import Sampling
+from support.scored_cells import gain_of, make_cell
+
+BEGINNING = {"gain": "A gain on", "loss": "A loss on", "not shown": "No evidence of a gain on"}
+RECORDED = Path(__file__).parents[2] / "recorded" / "local-shuffled"
+
+
+def _random_hits(seed: int) -> tuple[list[int], list[int], list[int]]:
+    """Labels and the hits of two templates: few or many classes and pictures, any gain or loss."""
+    draw = random.Random(seed)
+    classes, size = draw.choice([(2, 200), (2, 3), (5, 8), (12, 10), (68, 4), (30, 1)])
+    worse, better = draw.choice([(0.0, 0.0), (0.05, 0.0), (0.1, 0.1), (0.05, 0.3), (0.3, 0.05), (0.02, 0.04)])
+    before = [int(draw.random() < 0.6) for _ in range(classes * size)]
+    after = [int(draw.random() >= worse) if hit else int(draw.random() < better) for hit in before]
+    return [i // size for i in range(classes * size)], before, after
+
+
+def _cell(method: str, hits: list[int], labels: list[int]) -> dict[str, Any]:
+    cell = make_cell("a", method, 0, 0.0, sides=("test",), protocol="few-shot")
+    n, text = len(hits), "".join(map(str, hits))
+    cell["scores"]["test"] |= {"hits": text, "labels": labels, "n": n, "value": round(sum(hits) / n, 6)}
+    return cell
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_terminal_page_json_and_table_say_the_same(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "_svg", lambda *drawing: "data:image/svg+xml;base64,")  # only the words count here
+    labels, before, after = _random_hits(seed)
+    n = len(labels)
+    first, second = (
+        Score(name, sum(hits) / n, 1.0, np.array(hits, dtype=bool), np.ones(n))
+        for name, hits in (("a <CLASS>", before), ("the <CLASS>", after))
+    )
+    test = compare({"test": (first, second, Sampling.of(n, labels))}, ["test"])["test"]
+    said, found = verdict(test, "pictures", 1), test.difference
+    run = read_run(RECORDED)
+    result = run.result.model_copy(
+        update={
+            "template": "the <CLASS>",
+            "initial_template": "a <CLASS>",
+            "scores": {**run.result.scores, "test": test},
+            "verdict": said,
+        }
+    )
+
+    assert said.startswith(BEGINNING[found.outcome]) and found.numbers in said
+    assert f"  {said}\n" in summary(result, Path("run"))
+    page = html.unescape(run_page(replace(run, result=result)).replace("\N{NO-BREAK SPACE}", " "))
+    assert f'<p class="verdict">{said}</p>' in page
+    assert ('class="main shown"' in page) == (found.outcome == "gain")
+    read_back = RunResult.model_validate_json(result.model_dump_json(by_alias=True))
+    assert (read_back.verdict, read_back.scores["test"].difference) == (said, found)
+
+    table = build_table([_cell("anchor", before, labels), _cell("ipo-default", after, labels)])
+    gain = gain_of(table, "a", "ipo-default", "anchor", "test").verdict
+    assert gain.model_copy(update={"family": found.family}) == found
+    assert found.numbers in table.verdicts[0]
+    row = next(line for line in to_markdown(table).splitlines() if re.match(r"\| a +\| ipo-default +\| [+-]", line))
+    assert ("*" in row) == (found.outcome in ("gain", "loss"))
+    assert f'"outcome": "{found.outcome}"' in to_json(table)
+
+
+def test_the_fifty_hold_every_outcome() -> None:
+    outcomes = set()
+    for seed in range(50):
+        labels, before, after = _random_hits(seed)
+        n = len(labels)
+        pair = [Score(str(hits), 0.5, 1.0, np.array(hits, dtype=bool), np.ones(n)) for hits in (before, after)]
+        pair[1] = replace(pair[1], template="another")
+        outcomes.add(compare({"test": (*pair, Sampling.of(n, labels))}, ["test"])["test"].difference.outcome)
+    assert outcomes == {"gain", "loss", "not shown"}
