@@ -46,7 +46,7 @@ def table_of(
 
 def documents(grid: GridConfig, table: Table) -> dict[str, str]:
     """Return the table as `md`, `csv` and `json`: the same bytes for the same cells."""
-    ablations = ablations_of(grid.published)
+    ablations = ablations_of(grid.published, grid.data)
     content = {"title": grid.title, **json.loads(to_json(table)), "ablations": [one.model_dump() for one in ablations]}
     return {
         "md": "".join([f"## {plain(grid.title)}\n\n{to_markdown(table)}", *map(section, ablations)]),

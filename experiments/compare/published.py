@@ -8,18 +8,30 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import yaml
-from pydantic import Field
+from pydantic import Field, ValidationError, field_validator
 
-from ipo.experiments.compare.text_table import text_table
+from ipo.experiments.compare.text_table import code, text_table
+from ipo.experiments.run.config import read_yaml
 from ipo.experiments.run.files import Content
+from ipo.metrics.errors import InputError
+from ipo.metrics.template import SLOT, problem
 
 Values = dict[str, float]
 """Column → percent."""
 
+TEMPLATE = "initial_template"
+"""The setting that the printed templates vary."""
+
+
+Follows = dict[str, Values]
+"""Row → column → what the neighbours of a printed number give, where that is another number; see `contradictions`."""
+
 
 class Published(Content):
-    """One method's printed numbers under one protocol. `shots` None: the method uses none and fits every count."""
+    """One method's printed numbers under one protocol. `shots` None: the method uses none and fits every count.
+
+    `note` is about all rows, `notes` about one data set or the average.
+    """
 
     protocol: Literal["base-to-new", "cross-dataset", "domain-generalization"]
     shots: int | None
@@ -28,6 +40,8 @@ class Published(Content):
     source: str
     checked: bool
     note: str = ""
+    notes: dict[str, str] = Field({})
+    follows: Follows = Field({})
     rows: dict[str, Values] = Field({})
     average: Values = Field({})
 
@@ -41,16 +55,52 @@ class Ablation(Content):
     source: str
     checked: bool
     note: str = ""
+    follows: Follows = Field({})
     values: dict[str, Values]
 
 
+class TemplateRow(Content):
+    """A printed template with what a CLIP gets with it, in percent; H is the harmonic mean of base and new.
+
+    `decides` False: the numbers are not one measurement of one CLIP (means over seeds, for instance).
+    """
+
+    template: str
+    base: float = Field(ge=0, le=100)
+    new: float = Field(ge=0, le=100)
+    H: float = Field(ge=0, le=100)
+    follows: Values = Field({})
+    decides: bool = True
+    note: str = ""
+
+    @field_validator("template")
+    @classmethod
+    def _valid(cls, template: str) -> str:
+        wrong = problem(template)
+        if wrong:
+            raise ValueError(f"the template {template[:80]!r} cannot be used: {wrong}")
+        return template
+
+
+class TemplateTable(Content):
+    """Printed templates of one data set, `data` as `load_data` takes it; `decides` False holds for all rows."""
+
+    data: str
+    source: str
+    checked: bool
+    decides: bool = True
+    note: str = ""
+    rows: tuple[TemplateRow, ...] = Field(min_length=1)
+
+
 class Library(Content):
-    """The whole of `published.yaml`."""
+    """The whole of `published.yaml`; a file of a user may have templates only."""
 
     version: Literal[1] = Field(alias="schema")
-    aliases: dict[str, str]
-    tables: list[Published]
-    ablations: list[Ablation]
+    aliases: dict[str, str] = Field({})
+    tables: list[Published] = Field([])
+    ablations: list[Ablation] = Field([])
+    templates: list[TemplateTable] = Field([])
 
 
 class PublishedRow(NamedTuple):
@@ -68,8 +118,22 @@ class PublishedRow(NamedTuple):
 @cache
 def library() -> Library:
     """Read `published.yaml`."""
-    content = yaml.safe_load(Path(__file__).with_name("published.yaml").read_text(encoding="utf-8"))
-    return Library.model_validate(content)
+    return read_library(Path(__file__).with_name("published.yaml"))
+
+
+def read_library(file: Path) -> Library:
+    """Read a file of published numbers.
+
+    Raises:
+        InputError: it cannot be read, or is not of this form; what is wrong is named.
+    """
+    try:
+        return Library.model_validate(read_yaml(file))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "it"
+        message = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{where} in {file} is wrong: {message[:1].lower()}{message[1:]}.") from error
 
 
 def data_key(name: str) -> str:
@@ -109,29 +173,68 @@ def published_rows(protocol: str, shots: int | None, data: Iterable[str]) -> lis
             continue
         found = [(name, table.rows[key]) for key, name in names.items() if key in table.rows]
         average = [(None, table.average)] if table.average and set(names) == eleven else []
-        origin = (table.source, table.checked, table.note)
-        rows += [PublishedRow(name, table.method, table.label, row, *origin) for name, row in [*found, *average]]
+        for name, row in [*found, *average]:
+            key = "average" if name is None else data_key(name)
+            note = [table.note, *contradictions(row, table.follows.get(key, {})), table.notes.get(key, "")]
+            text = " ".join(filter(None, note))
+            rows.append(PublishedRow(name, table.method, table.label, row, table.source, table.checked, text))
     return rows
+
+
+def contradictions(printed: Values, follows: Values) -> list[str]:
+    """Say which printed numbers contradict their neighbours, a sentence each."""
+    return [
+        f"The printed {column} ({printed[column]:.2f}) does not follow from its neighbours, which give {value:.2f}."
+        for column, value in follows.items()
+    ]
 
 
 def ablated_settings() -> list[str]:
     """Return the settings that were varied in the published ablations."""
-    return list(dict.fromkeys(part for one in library().ablations for part in one.setting.split(", ")))
+    return list(dict.fromkeys([*(part for one in library().ablations for part in one.setting.split(", ")), TEMPLATE]))
 
 
-def ablations_of(setting: str | None) -> list[Ablation]:
-    """Return the published ablations that vary a setting, alone or with another; none for None."""
+def ablations_of(setting: str | None, data: Iterable[str] = ()) -> list[Ablation]:
+    """Return the published ablations that vary a setting, alone or with another; none for None.
+
+    Printed templates are the ablation of `initial_template`, for the data sets named.
+    """
+    if setting == TEMPLATE:
+        keys = {data_key(name) for name in data}
+        return [_as_ablation(table) for table in library().templates if data_key(table.data) in keys]
     return [one for one in library().ablations if setting in one.setting.split(", ")]
+
+
+def _as_ablation(table: TemplateTable) -> Ablation:
+    """Return printed templates as an ablation; of a template that is printed twice, the first."""
+    rows: dict[str, TemplateRow] = {}
+    for row in table.rows:
+        rows.setdefault(row.template, row)
+    return Ablation(
+        factor="template",
+        setting=TEMPLATE,
+        where=data_key(table.data),
+        source=table.source,
+        checked=table.checked,
+        note=table.note,
+        follows={name: row.follows for name, row in rows.items() if row.follows},
+        values={name: {"base": row.base, "new": row.new, "H": row.H} for name, row in rows.items()},
+    )
 
 
 def section(ablation: Ablation) -> str:
     """Return an ablation as Markdown: its values, where they were measured, and their source."""
     columns = list(dict.fromkeys(column for values in ablation.values.values() for column in values))
     rows = [
-        [name, *(f"{found[column]:.2f}" if column in found else "" for column in columns)]
+        [code(name) if SLOT in name else name, *(f"{found[one]:.2f}" if one in found else "" for one in columns)]
         for name, found in ablation.values.items()
     ]
     checked = "" if ablation.checked else " Not checked against the source."
-    note = f" {ablation.note}" if ablation.note else ""
-    source = f"Percent, {ablation.where}. Source: {ablation.source}.{checked}{note}"
+    found = [
+        f"{code(name) if SLOT in name else name}: {one}"
+        for name, follows in ablation.follows.items()
+        for one in contradictions(ablation.values[name], follows)
+    ]
+    notes = "".join(f" {note}" for note in (ablation.note, *found) if note)
+    source = f"Percent, {ablation.where}. Source: {ablation.source}.{checked}{notes}"
     return f"\n### Published: {ablation.factor}\n\n{text_table([ablation.factor, *columns], rows)}\n\n{source}\n"

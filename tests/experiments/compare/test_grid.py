@@ -16,7 +16,7 @@ from ipo.experiments.compare.grid import Entry, check_grid, entries
 from ipo.experiments.compare.grid_file import load_grid, shipped
 from ipo.experiments.compare.methods import METHODS
 from ipo.experiments.compare.protocols import PROTOCOLS
-from ipo.experiments.compare.published import ablated_settings
+from ipo.experiments.compare.published import ablated_settings, library
 from ipo.experiments.data.benchmarks.registry import REGISTRY
 from ipo.experiments.data.load import SOURCES
 from ipo.experiments.executors.base import Failure
@@ -272,6 +272,14 @@ def test_a_grid_of_one_setting_names_its_published_ablation() -> None:
             assert varied == {{"history_size": "strategy"}.get(grid.published, grid.published)}
         elif grid.protocol != "few-shot":  # other tasks were not published
             assert not varied & set(ablated_settings())
+
+
+def test_words_are_taken_out_as_in_the_paper() -> None:
+    (table,) = (one for one in library().templates if one.data == "oxford_flowers")
+    printed = {row.template for row in table.rows if row.note != "final template, 16 shots"}
+    rows = {"anchor": "a photo of a <CLASS>.", "class-name": "<CLASS>."}
+    methods = [one for one in load_grid("word-removal").methods if one.method != "hand-written"]
+    assert {one.settings.get("initial_template") or rows[one.method] for one in methods} == printed
 
 
 def test_no_table_is_made_of_cells_without_scores(small: Callable[..., str], found: list[Entry]) -> None:

@@ -38,7 +38,7 @@ def test_published_numbers_stand_beside_ours_with_their_source():
     text = to_markdown(build_table(make_cells(("dtd",)), published=published_rows("base-to-new", 1, ["dtd"])))
     line = next(line for line in text.splitlines() if "*IPO, published* (c)" in line)
     assert [cell.strip() for cell in line.split("|")][3:6] == ["55.45", "62.47", "58.75"]
-    assert "(b) published: CoCoOp paper, CLIP rows" in text and "not re-checked" in text
+    assert "(b) published: IPO paper (arXiv 2410.15397), Table 6, CLIP rows." in text
 
 
 def test_csv_is_tidy_and_json_is_versioned():
@@ -55,6 +55,7 @@ def test_csv_is_tidy_and_json_is_versioned():
         "CLIP, anchor",
         "CLIP, hand-written templates",
         "IPO",
+        *("CoOp", "CoCoOp", "MaPLe", "PromptSRC", "CoPrompt"),
     }
     content = json.loads(to_json(table))
     assert content["schema"] == 2 and content["verdicts"] == list(table.verdicts)
