@@ -21,6 +21,8 @@ from ipo.metrics.pictures import Picture
 if TYPE_CHECKING:
     import torch
 
+Precision = Literal["fp32", "fp16"]
+
 
 class Clip:
     """A frozen open_clip model. Never trained, never copied: `copy.deepcopy` returns the same object.
@@ -31,15 +33,25 @@ class Clip:
         context_length: tokens that fit into the text tower, start and end tokens included.
         logit_scale: the learned inverse temperature, already exponentiated.
         logit_bias: the learned bias of SigLIP models, else 0.
+        precision: of the weights and of what the towers compute. A reward's logits are float32 in either.
         seconds: time spent so far on `text` and on `image` encoding.
     """
 
-    def __init__(self, name: str, model: Any, preprocess: Any, tokenizer: Any, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        name: str,
+        model: Any,
+        preprocess: Any,
+        tokenizer: Any,
+        device: str = "cpu",
+        precision: Precision = "fp32",
+    ) -> None:
         self.name = name
         self.model = model.eval().requires_grad_(False)
         self.preprocess = preprocess
         self.tokenizer = tokenizer
         self.device = device
+        self.precision = precision
         self.context_length: int = tokenizer.context_length
         self.logit_scale = float(model.logit_scale.exp())
         bias = getattr(model, "logit_bias", None)
@@ -99,20 +111,23 @@ class Clip:
             InputError: names the picture that cannot be decoded.
         """
         import torch
+        from open_clip import get_input_dtype
 
         with self.encoding_pictures():
             with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:  # decoding waits for no lock of Python's
-                batch = torch.stack(list(pool.map(lambda p: self.preprocess(p.image()), pictures))).to(self.device)
+                batch = torch.stack(list(pool.map(lambda p: self.preprocess(p.image()), pictures)))
+            batch = batch.to(self.device, get_input_dtype(self.precision))
             return unit(self.model.encode_image(batch))
 
 
-def load_clip(name: str, device: str | None = None) -> Clip:
+def load_clip(name: str, device: str | None = None, precision: Precision = "fp32") -> Clip:
     """Load a frozen CLIP by name.
 
     Args:
         name: `MODEL/TAG` as open_clip lists them (`ViT-B-16/openai`), `MODEL/PATH` of a weights file,
             `hf-hub:ORG/REPO`, `local-dir:PATH`, or `embedded`: the `local-dir:` that ships with us.
         device: a torch device; the best available one when None.
+        precision: "fp16" is open_clip's: float16 but for the layer norms. A CPU can do it, several times slower.
 
     Raises:
         InputError: unknown model or tag (the nearest are named), or weights that cannot be loaded. Weights are
@@ -138,11 +153,13 @@ def load_clip(name: str, device: str | None = None) -> Clip:
     wrong = (RuntimeError, ValueError, KeyError, TypeError, OSError, EOFError, ImportError, SafetensorError)
     try:
         with _silent_log():
-            model, preprocess = open_clip.create_model_from_pretrained(architecture, device=device, **arguments)
+            model, preprocess = open_clip.create_model_from_pretrained(
+                architecture, device=device, precision=precision, **arguments
+            )
             tokenizer = open_clip.get_tokenizer(architecture)
     except (*wrong, UnpicklingError) as error:
         raise InputError(f"cannot load the CLIP {name!r}: {_why(error)}; check its name, files or network.") from error
-    return Clip(name, model, preprocess, tokenizer, device)
+    return Clip(name, model, preprocess, tokenizer, device, precision)
 
 
 def check_name(name: str) -> None:
