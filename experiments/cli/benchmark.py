@@ -10,9 +10,11 @@ from typing import Annotated
 import typer
 
 from ipo.experiments.cli import options
+from ipo.experiments.cli.paper_templates import NAME, paper_templates
 from ipo.metrics.errors import InputError
 
 EXAMPLES = options.examples(
+    "ipo benchmark paper-templates data=eurosat",
     "ipo benchmark embedded --dry-run",
     "ipo benchmark embedded --executor pool:2",
     "ipo benchmark main-1-shot lm=openai/gpt-4o-mini --budget-usd 20",
@@ -21,7 +23,9 @@ EXAMPLES = options.examples(
 
 
 def benchmark(
-    grid: Annotated[str, typer.Argument(help="a grid file, or the name of a shipped grid", metavar="GRID[.yaml]")],
+    grid: Annotated[
+        str, typer.Argument(help="a grid file, the name of a shipped grid, or paper-templates", metavar="GRID[.yaml]")
+    ],
     words: Annotated[
         list[str] | None, typer.Argument(metavar="[key=value …]", help="keys of the grid, or settings of all methods")
     ] = None,
@@ -32,7 +36,13 @@ def benchmark(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> int:
-    """Run a grid of protocol, data sets, methods and seeds to a table; the same command resumes a killed one."""
+    """Run a grid of protocol, data sets, methods and seeds to a table; the same command resumes a killed one.
+
+    `paper-templates` is no grid but a test of your data, splits and CLIP: it measures the templates that the paper
+    prints, beside the printed numbers, without a language model. The exit code is 1 when a row that decides does not
+    agree; data sets that are not on this machine are listed and do not count. Its words are data=NAME,…, clip=NAME,
+    precision=fp32 (else fp32 and fp16), and table=FILE.yaml for printed templates of your own.
+    """
     from filelock import FileLock, Timeout
 
     from ipo.experiments.cli.models import ensure_local_weights
@@ -45,9 +55,13 @@ def benchmark(
     from ipo.experiments.executors.base import Failure
     from ipo.experiments.run.files import check_writable, write_text
 
+    folder = out or Path("runs") / Path(grid).stem
+    if grid == NAME:
+        if executor != "here" or budget_usd is not None:
+            raise InputError(f"{NAME} works here and costs nothing; leave --executor and --budget-usd out.")
+        return paper_templates(words or [], folder, dry_run=dry_run, as_json=as_json, quiet=quiet)
     config = load_grid(grid, words or [])
     workers = make_executor(executor)
-    folder = out or Path("runs") / Path(grid).stem
     found = entries(config, folder)
     check_grid(found)
     if dry_run:

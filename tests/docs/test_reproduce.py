@@ -12,6 +12,7 @@ from PIL import Image
 
 from ipo.experiments.compare.grid_file import load_grid, shipped
 from ipo.experiments.compare.methods import METHODS
+from ipo.experiments.compare.published import library
 from ipo.experiments.data.benchmarks.registry import REGISTRY, ROOT_VARIABLE
 from support.coop_root import make_root
 from support.pages import DOCS, blocks, follow
@@ -28,7 +29,9 @@ def test_the_page_can_be_followed(desk: Path, tmp_path: Path, monkeypatch: pytes
     with command(tmp_path):
         monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
         _, outcomes = follow(PAGE)
-    look, first, again, price, rehearsal, own = outcomes
+    printed, look, first, again, price, rehearsal, own = outcomes
+    assert printed.code == 0
+    assert "2 of 2 rows that decide agree in fp32, 2 in fp16: data, split, CLIP and precision are right." in printed.out
     for name in REGISTRY:
         (row,) = [line for line in look.out.splitlines() if line.startswith(f"{name} ")]
         assert " yes " in row
@@ -58,9 +61,20 @@ def test_the_page_can_be_followed(desk: Path, tmp_path: Path, monkeypatch: pytes
 def test_commands_that_are_only_read_are_right_too() -> None:
     lines = [line for block in blocks(PAGE) if block.language == "text" for line in block.text.splitlines()]
     found = [shlex.split(line)[2:] for line in lines if line.startswith("ipo benchmark ")]
-    assert len(found) == 5
+    assert len(found) == 7
     for name, *words in found:
+        if name == "paper-templates":
+            continue
         load_grid(name, [word for word in words if "=" in word])
+
+
+def test_the_printed_templates_are_counted() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    tables = library().templates
+    decide = sum(row.decides for table in tables if table.decides for row in table.rows)
+    assert f"*{decide} of {decide} rows that decide agree" in text and f"- {decide} printed rows decide." in text
+    distinct = {(table.data, row.template) for table in tables for row in table.rows if "16 shots" not in row.note}
+    assert f"the {len(distinct)} templates of Tables 1 and 19–29" in text
 
 
 def test_every_grid_and_every_method_is_named() -> None:

@@ -276,7 +276,7 @@ def test_a_grid_of_one_setting_names_its_published_ablation() -> None:
 
 def test_words_are_taken_out_as_in_the_paper() -> None:
     (table,) = (one for one in library().templates if one.data == "oxford_flowers")
-    printed = {row.template for row in table.rows if row.note != "final template, 16 shots"}
+    printed = {row.template for row in table.rows if row.note != "Final template, 16 shots."}
     rows = {"anchor": "a photo of a <CLASS>.", "class-name": "<CLASS>."}
     methods = [one for one in load_grid("word-removal").methods if one.method != "hand-written"]
     assert {one.settings.get("initial_template") or rows[one.method] for one in methods} == printed

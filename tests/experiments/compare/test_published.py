@@ -14,7 +14,7 @@ from ipo.metrics.statistics import harmonic_mean
 
 TABLES = [table for table in library().tables if table.protocol == "base-to-new"]
 ELEVEN = list(library().tables[0].rows)
-SHA256 = "49065f2d9e484a4cfed63e0f3ca87ff35e2047e51fc6fa72ea419659027fbf13"
+SHA256 = "3df31e5920694849374e341d781c9f740d74becfb0526b0272a3b1e816a5fd45"
 NUMBERS = 1_399
 """Printed numbers in the file."""
 BASE_PICTURES = {
@@ -227,7 +227,7 @@ def test_printed_templates_are_those_of_the_paper():
     tables = library().templates
     assert [table.data for table in tables] == list(REGISTRY)[:11]
     final = [row for table in tables for row in table.rows if row.note]
-    assert Counter(row.note for row in final) == {"final template, 1 shot": 12, "final template, 16 shots": 11}
+    assert Counter(row.note for row in final) == {"Final template, 1 shot.": 12, "Final template, 16 shots.": 11}
     assert not any(row.decides for row in final)
     distinct = {(table.data, row.template) for table in tables for row in table.rows if "16" not in row.note}
     assert len(distinct) == 237

@@ -1,0 +1,108 @@
+"""When rows agree, which precision counts, and what the answer says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ipo.experiments.compare.printed.agree import Compared, all_agree, answer, best_precision, compare
+from ipo.experiments.compare.printed.measure import Measured
+from ipo.experiments.compare.published import TemplateRow, TemplateTable
+
+PLAIN = "a photo of a <CLASS>."
+CAPITAL = "A photo of a <CLASS>."
+
+
+def row(base: float, new: float, template: str = PLAIN, **more: Any) -> TemplateRow:
+    return TemplateRow(template=template, base=base, new=new, H=2 * base * new / (base + new), **more)
+
+
+def compared(*rows: TemplateRow, sizes: tuple[int, int] = (1000, 1000), data: str = "d", **hits: Any) -> Compared:
+    """Rows beside hits by precision, each a template's pair or pairs by template."""
+    table = TemplateTable(data=data, source="s", checked=True, rows=rows)
+    measured = {
+        name: Measured(found if isinstance(found, dict) else {one.template: found for one in rows}, {})
+        for name, found in hits.items()
+    }
+    return compare(table, "official", sizes, measured)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "hits", "agrees"),
+    [
+        ((1000, 1000), (500, 500), True),
+        ((1000, 1000), (501, 499), True),  # 0.1 points
+        ((1000, 1000), (502, 500), False),  # 0.2 points
+        ((1000, 1000), (500, 498), False),
+        ((10_000, 10_000), (5015, 4985), True),  # 0.15 points, fifteen pictures
+        ((10_000, 10_000), (5016, 5000), False),
+        ((100, 100), (51, 49), True),  # one picture is a point
+        ((100, 100), (52, 50), False),
+        ((100, 10_000), (51, 5016), False),  # each half has its own tolerance
+    ],
+)
+def test_one_picture_or_015_points_are_agreement(sizes: tuple[int, int], hits: tuple[int, int], agrees: bool) -> None:
+    found = compared(row(50.0, 50.0), sizes=sizes, fp32=hits)
+    assert found.rows[0].outcomes["fp32"].agrees is agrees
+    assert all_agree([found]) is agrees
+
+
+def test_print_is_rounded() -> None:
+    for printed, agrees in ((50.155, 1), (50.156, 0)):
+        found = compared(row(printed, 50), sizes=(100_000, 100_000), fp32=(50_000, 50_000))
+        assert found.agreeing("fp32") == agrees
+
+
+def test_the_precision_with_more_agreement_counts_for_all_data_sets() -> None:
+    first = compared(row(50, 50), data="x", fp32=(500, 500), fp16=(400, 500))
+    others = [compared(row(50, 50), data=name, fp32=(400, 500), fp16=(500, 500)) for name in "yz"]
+    found = [first, *others]
+    assert best_precision(found) == "fp16"
+    assert answer(found, []) == (
+        "2 of 3 rows that decide agree in fp16, 1 in fp32. "
+        f"x: 0 of 1 agree, off by up to -10.00 points (base, `{PLAIN}`)."
+    )
+    assert not all_agree(found)
+    assert answer([first], []) == (
+        "1 of 1 rows that decide agree in fp32, 0 in fp16: data, split, CLIP and precision are right."
+    )
+
+
+def test_rows_that_do_not_decide_change_no_answer() -> None:
+    found = compared(row(50, 50), row(10, 10, "the <CLASS>.", decides=False), fp32=(500, 500))
+    assert (found.count(), found.count(decides=False)) == (1, 1)
+    assert found.agreeing("fp32", decides=False) == 0
+    assert all_agree([found])
+    assert "1 of 1 rows that decide agree" in answer([found], [])
+    none = compared(row(10, 10, decides=False), fp32=(500, 500))
+    assert answer([none], ["dtd"]) == (
+        "None of these rows can decide whether data, split and CLIP are right. Not measured: dtd."
+    )
+
+
+def test_a_row_that_cannot_be_measured_does_not_agree() -> None:
+    table = TemplateTable(data="d", source="s", checked=True, rows=(row(50, 50),))
+    found = compare(table, "official", (10, 10), {"fp32": Measured({}, {PLAIN: "it is too long"})})
+    assert found.rows[0].remarks == ("not measured: it is too long",)
+    assert not all_agree([found])
+    assert "d: 0 of 1 agree, the others cannot be measured" in answer([found], [])
+
+
+def test_contradictions_stand_beside_their_rows() -> None:
+    found = compared(
+        row(50, 50, follows={"H": 49.0}),
+        row(50.1, 50),
+        row(50.2, 50, CAPITAL),
+        row(50, 50, "the <CLASS>."),
+        fp32=(500, 500),
+    )
+    first, second, third, other = (one.contradictions for one in found.rows)
+    assert first == (
+        "The printed H (50.00) does not follow from its neighbours, which give 49.00.",
+        "Also printed with 50.10 / 50.00.",
+        f"Also printed as `{CAPITAL}` with 50.20 / 50.00.",
+    )
+    assert second == ("Also printed with 50.00 / 50.00.", first[2])
+    assert third == tuple(f"Also printed as `{PLAIN}` with {base} / 50.00." for base in ("50.00", "50.10"))
+    assert other == ()

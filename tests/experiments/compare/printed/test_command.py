@@ -1,0 +1,185 @@
+"""`ipo benchmark paper-templates`, on the embedded pictures and on a root in the CoOp layout."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ipo.experiments.data.benchmarks.registry import ROOT_VARIABLE
+from ipo.metrics.clip import Clip
+from ipo.metrics.pictures import Picture
+from support.coop_root import make_root
+from support.runs import Ended, ipo
+
+ROWS = [
+    {"template": "a photo of a <CLASS>.", "base": 41.18, "new": 48.53, "H": 44.55},
+    {"template": "A photo of a <CLASS>.", "base": 41.22, "new": 48.5, "H": 44.55},
+    {"template": "<CLASS>.", "base": 41.91, "new": 48.53, "H": 45.98, "follows": {"H": 44.98}},
+    {"template": "a photo of <CLASS>.", "base": 41.91, "new": 50.0, "H": 45.6},
+    {"template": "the <CLASS>.", "base": 90.0, "new": 90.0, "H": 90.0, "decides": False, "note": "a | [b](c) <img>"},
+]
+"""What the embedded CLIP gets with the embedded pictures, so that a change of either is noticed here."""
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture()
+def run(tmp_path: Path, cache: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command with a table of rows of `embedded:a`, in a directory of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(ROOT_VARIABLE, raising=False)
+
+    def run(*words: str, rows: Sequence[dict[str, Any]] | None = ROWS, data: Sequence[str] = ("embedded:a",)) -> Ended:
+        if rows is not None:
+            tables = [{"data": name, "source": "made", "checked": True, "rows": list(rows)} for name in data]
+            Path("table.yaml").write_text(yaml.safe_dump({"schema": 1, "templates": tables}), encoding="utf-8")
+            words = ("table=table.yaml", "clip=embedded", *words)
+        return ipo(capfd, "benchmark", "paper-templates", *words)
+
+    return run
+
+
+def _content(folder: str = "runs/paper-templates") -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((Path(folder) / "table.json").read_text(encoding="utf-8"))
+    return content
+
+
+def test_where_all_rows_agree_the_answer_comes_first(run: Run) -> None:
+    ended = run()
+    assert ended.code == 0, ended
+    assert ended.out == Path("runs/paper-templates/table.md").read_text(encoding="utf-8")
+    first = "4 of 4 rows that decide agree in fp32, 4 in fp16: data, split, CLIP and precision are right."
+    assert ended.out.splitlines()[2] == f"**{first}**"
+    content = _content()
+    assert (content["answer"], content["agrees"]) == (first, True)
+    (found,) = content["data"]
+    assert found["n"] == {"base": 136, "new": 136}
+    assert found["rows"][0]["measured"]["fp32"] == {"base": 41.1765, "new": 48.5294, "H": 44.5516, "agrees": True}
+    rows = list(csv.DictReader(Path("runs/paper-templates/table.csv").read_text(encoding="utf-8").splitlines()))
+    assert [(row["template"], row["precision"]) for row in rows] == [
+        (one["template"], precision) for one in ROWS for precision in ("fp32", "fp16")
+    ]
+    lines = {line.split("`")[1]: line for line in ended.out.splitlines() if line.count("`") > 1 and line[0] == "|"}
+    assert "The printed H (45.98) does not follow from its neighbours, which give 44.98." in lines["<CLASS>."]
+    assert "| yes " in lines["<CLASS>."] and "41.91 / 48.53 / 44.98 |" in lines["<CLASS>."]
+    assert "Also printed as `A photo of a <CLASS>.` with 41.22 / 48.50." in lines["a photo of a <CLASS>."]
+    assert "| (no, base -" in lines["the <CLASS>."]
+    assert "a \\| [b]\\(c) &lt;img>" in lines["the <CLASS>."]
+
+
+def test_a_row_that_does_not_agree_is_exit_code_1_and_named(run: Run) -> None:
+    ended = run("precision=fp32", rows=[*ROWS[:3], {**ROWS[3], "new": 53.0}])
+    assert ended.code == 1
+    assert _content()["answer"] == (
+        "3 of 4 rows that decide agree in fp32. "
+        "embedded:a: 3 of 4 agree, off by up to -3.00 points (new, `a photo of <CLASS>.`)."
+    )
+    assert "| no, new -3.00 |" in ended.out
+
+
+def test_each_picture_is_encoded_once_in_each_precision(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: dict[str, int] = {}
+    encode = Clip.encode_pictures
+
+    def counted(self: Clip, pictures: Sequence[Picture]) -> Any:
+        encoded[self.precision] = encoded.get(self.precision, 0) + len(pictures)
+        return encode(self, pictures)
+
+    monkeypatch.setattr(Clip, "encode_pictures", counted)
+    assert run("--quiet").code == 0
+    assert encoded == {"fp32": 272, "fp16": 272}
+    assert run("--quiet", "--json", "--out=again").code == 0
+    assert encoded == {"fp32": 272, "fp16": 272}
+    assert _content("again") == _content()
+
+
+def test_what_is_not_here_is_listed_and_the_rest_is_done(run: Run) -> None:
+    ended = run("precision=fp32", data=["embedded:a", "eurosat"])
+    assert ended.code == 0
+    assert "precision are right. Not measured: eurosat." in ended.out.splitlines()[2]
+    assert (
+        f"Not measured: eurosat. eurosat is read from a root folder in the CoOp layout and {ROOT_VARIABLE}" in ended.out
+    )
+    assert "`ipo benchmark paper-templates data=eurosat`" in ended.out
+    assert list(_content()["absent"]) == ["eurosat"]
+
+
+def test_the_papers_rows_on_a_root_in_the_coop_layout(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ROOT_VARIABLE, str(make_root(tmp_path / "root")))
+    ended = run("data=eurosat,oxford_flowers", "clip=embedded", rows=None)
+    assert ended.code == 1  # these pictures are others
+    content = _content()
+    assert "eurosat, another split: " in content["answer"] and "oxford_flowers" not in content["answer"]
+    assert [(one["data"], len(one["rows"])) for one in content["data"]] == [("eurosat", 22), ("oxford_flowers", 23)]
+    assert "The printed numbers are of ViT-B-16/openai and these of embedded: they need not agree." in ended.out
+    assert "these rows do not decide." in ended.out
+    assert "does not follow from its neighbours, which give 67.00." in ended.out
+    planned = run("--dry-run", "clip=embedded", rows=None)
+    assert planned.code == 0 and planned.out.count("| different: ") == 11
+    assert "nothing is asked or paid" in planned.out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["datas=eurosat"],
+            "unknown key 'datas' (did you mean data?); paper-templates takes table, data, clip, precision",
+        ),
+        (["precision=fp8"], "there is no precision 'fp8'; give fp32 or fp16, or leave it out for both."),
+        (
+            ["data=embeded:a"],
+            "no templates are printed for 'embeded:a' (did you mean embedded:a?); there are: embedded:a",
+        ),
+        (["data="], "a name is missing"),
+        (["clip=ViT-B-17"], "there is no CLIP named 'ViT-B-17'"),
+        (["table=none.yaml"], "cannot read the configuration none.yaml"),
+        (["--executor=pool:2"], "leave --executor and --budget-usd out."),
+    ],
+)
+def test_bad_words_are_one_sentence(run: Run, words: list[str], said: str) -> None:
+    ended = run(*words)
+    assert (ended.code, ended.out) == (2, "") and said in ended.sentence
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"template": "no slot"},
+            "templates.0.rows.0.template in table.yaml is wrong: the template 'no slot' cannot be",
+        ),
+        ({"base": 141}, "templates.0.rows.0.base in table.yaml is wrong: input should be less than or equal to 100."),
+        ({"colour": 1}, "templates.0.rows.0.colour in table.yaml is wrong: extra inputs are not permitted."),
+    ],
+)
+def test_a_table_of_another_form_is_one_sentence(run: Run, change: dict[str, Any], said: str) -> None:
+    ended = run(rows=[{**ROWS[0], **change}])
+    assert (ended.code, ended.out) == (2, "") and said in ended.sentence
+
+
+def test_a_data_set_that_was_named_or_nothing_at_all_is_an_error(run: Run) -> None:
+    for words, said in (
+        (["data=eurosat"], "eurosat is read from a root folder in the CoOp layout"),
+        ([], "none of the 11 data sets is here: imagenet is read from a root folder in the CoOp layout"),
+    ):
+        ended = run(*words, rows=None)
+        assert ended.code == 2 and said in ended.sentence
+
+
+def test_a_picture_that_cannot_be_read_leaves_its_data_set_out(run: Run, tmp_path: Path) -> None:
+    root = make_root(tmp_path / "root")
+    broken = next((root / "eurosat" / "2750").glob("*/test_*.jpg"))
+    broken.write_bytes(b"no picture")
+    ended = run("precision=fp32", data=["embedded:a", f"eurosat:{root}"])
+    assert ended.code == 0 and broken.name in ended.out
+    assert "4 of 4 rows that decide agree" in ended.out

@@ -1,0 +1,82 @@
+"""Counts of right pictures against open_clip used directly, in both precisions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from ipo.experiments.compare.printed.measure import halves_of, measure
+from ipo.experiments.data import load_data
+from ipo.experiments.embedded import MODEL_DIR
+from ipo.metrics.clip import Clip, load_clip
+from ipo.metrics.reward import ClipReward
+from ipo.metrics.template import fill
+
+TEMPLATES = ["a photo of a <CLASS>.", "<CLASS>.", "a dark sketch of the <CLASS> in winter."]
+
+
+@pytest.fixture(scope="module")
+def half() -> Clip:
+    return load_clip("embedded", device="cpu", precision="fp16")
+
+
+def test_full_precision_counts_what_the_reward_counts(clip: Clip, cache: Path) -> None:
+    halves = halves_of(load_data("embedded:a", seed=0))
+    found = measure(clip, halves, TEMPLATES)
+    for place, (names, items) in enumerate(
+        ((halves.class_names, halves.test), (halves.new_class_names, halves.new_test))
+    ):
+        reward = ClipReward(clip, names)
+        pictures = reward.encode([item.picture for item in items], [item.label for item in items])
+        scores = reward.score(TEMPLATES, pictures)
+        assert [found.hits[score.template][place] for score in scores] == [int(score.hits.sum()) for score in scores]
+
+
+def test_half_precision_counts_what_open_clip_does_in_half_precision(half: Clip, cache: Path) -> None:
+    halves = halves_of(load_data("embedded:a", seed=0))
+    found = measure(half, halves, TEMPLATES)
+    model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{MODEL_DIR}", precision="fp16")
+    tokens = open_clip.get_tokenizer(f"local-dir:{MODEL_DIR}")
+    model.eval()
+    for place, (names, items) in enumerate(
+        ((halves.class_names, halves.test), (halves.new_class_names, halves.new_test))
+    ):
+        batch = torch.stack([preprocess(item.picture.image()) for item in items]).half()
+        labels = np.array([item.label for item in items])
+        for template in TEMPLATES:
+            with torch.inference_mode():
+                pictures = normalize(model.encode_image(batch), dim=-1)
+                texts = normalize(model.encode_text(tokens([fill(template, name) for name in names])), dim=-1)
+                logits = model.logit_scale.exp().half() * pictures @ texts.T
+            right = int((logits.argmax(dim=-1).numpy() == labels).sum())
+            assert abs(found.hits[template][place] - right) <= 1  # sums in another order
+
+
+def test_the_precisions_are_two_encoders(half: Clip, clip: Clip) -> None:
+    assert (clip.precision, half.precision) == ("fp32", "fp16")
+    assert clip.fingerprint != half.fingerprint  # the features of one are never taken for the other's
+    pictures = [item.picture for item in load_data("embedded:a", seed=0).test[:8]]
+    off = np.abs(half.encode_pictures(pictures) - clip.encode_pictures(pictures)).max()
+    assert 0 < off < 1e-3
+
+
+def test_equal_logits_of_half_precision_count_for_the_lowest_label(half: Clip, cache: Path) -> None:
+    """Two classes whose texts differ in nothing have equal logits: only pictures of the first can be right."""
+    halves = halves_of(load_data("embedded:a", seed=0))
+    twins = halves.class_names[:1] * 2
+    items = tuple(item for item in halves.test if item.label < 2)
+    found = measure(half, type(halves)((), (), items, items, twins, twins), TEMPLATES[:1])
+    assert found.hits[TEMPLATES[0]] == (sum(item.label == 0 for item in items),) * 2
+
+
+def test_a_template_that_does_not_fit_is_refused_and_the_others_are_measured(clip: Clip, cache: Path) -> None:
+    halves = halves_of(load_data("embedded:a", seed=0))
+    long = f"{'sun ' * 73}<CLASS>."
+    found = measure(clip, halves, [long, TEMPLATES[0]])
+    assert list(found.hits) == [TEMPLATES[0]]
+    assert "tokens, more than the" in found.refused[long]
