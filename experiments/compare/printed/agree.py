@@ -25,19 +25,25 @@ class Outcome:
     Attributes:
         base, new, H: what was measured.
         off: measured minus printed, of base and of new.
-        agrees: whether both are within the tolerance.
+        allowed: how far off each may be.
     """
 
     base: float
     new: float
     H: float
     off: tuple[float, float]
-    agrees: bool
+    allowed: tuple[float, float]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether both are within what is allowed."""
+        return all(abs(off) <= allowed + 1e-9 for off, allowed in zip(self.off, self.allowed, strict=True))
 
     @property
     def worst(self) -> tuple[float, str]:
-        """The larger difference with its sign, and where it is."""
-        return max(zip(self.off, ("base", "new"), strict=True), key=lambda one: abs(one[0]))
+        """The difference, with its sign, that is larger for what is allowed, and where it is."""
+        place = max((0, 1), key=lambda place: abs(self.off[place]) / self.allowed[place])
+        return self.off[place], ("base", "new")[place]
 
 
 @dataclass(frozen=True)
@@ -120,9 +126,8 @@ def _names(found: Sequence[Compared]) -> list[str]:
 def _outcome(printed: TemplateRow, hits: tuple[int, int], sizes: tuple[int, int]) -> Outcome:
     base, new = (100 * right / n for right, n in zip(hits, sizes, strict=True))
     off = (base - printed.base, new - printed.new)
-    allowed = (max(POINTS, 100 / n) + ROUNDING for n in sizes)
-    agrees = all(abs(one) <= most + 1e-9 for one, most in zip(off, allowed, strict=True))
-    return Outcome(base, new, harmonic_mean(base, new), off, agrees)
+    allowed = (max(POINTS, 100 / sizes[0]) + ROUNDING, max(POINTS, 100 / sizes[1]) + ROUNDING)
+    return Outcome(base, new, harmonic_mean(base, new), off, allowed)
 
 
 def _agrees(row: Row, precision: str) -> bool:

@@ -54,11 +54,11 @@ def measure(clip: Clip, halves: Draw, templates: Sequence[str], progress: Progre
     for reward, items in zip(rewards, (halves.test, halves.new_test), strict=True):
         pictures = reward.encode([item.picture for item in items], [item.label for item in items], progress=progress)
         classes = reward.texts.encode(wanted, reward.class_names)
-        counts.append([_right(clip, one, pictures) for one in classes])
+        counts.append([count_right(clip, one, pictures) for one in classes])
     return Measured(dict(zip(wanted, zip(*counts, strict=True), strict=True)), refused)
 
 
-def _right(clip: Clip, classes: Floats, pictures: EncodedPictures) -> int:
+def count_right(clip: Clip, classes: Floats, pictures: EncodedPictures) -> int:
     """Count the pictures whose highest logit is their class; of equal logits the lowest label counts.
 
     With a CLIP in half precision, features and logits are rounded to it at each step, as in CoOp's zero-shot classifier

@@ -54,6 +54,12 @@ def test_print_is_rounded() -> None:
         assert found.agreeing("fp32") == agrees
 
 
+def test_the_difference_that_matters_is_named() -> None:
+    """A point is one picture of a hundred; half a point is fifty of ten thousand."""
+    found = compared(row(50, 50), sizes=(100, 10_000), fp32=(51, 5050))
+    assert found.rows[0].outcomes["fp32"].worst == (0.5, "new")
+
+
 def test_the_precision_with_more_agreement_counts_for_all_data_sets() -> None:
     first = compared(row(50, 50), data="x", fp32=(500, 500), fp16=(400, 500))
     others = [compared(row(50, 50), data=name, fp32=(400, 500), fp16=(500, 500)) for name in "yz"]

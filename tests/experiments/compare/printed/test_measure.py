@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from ipo.experiments.compare.printed.measure import halves_of, measure
+from ipo.experiments.compare.printed.measure import count_right, halves_of, measure
 from ipo.experiments.data import load_data
 from ipo.experiments.embedded import MODEL_DIR
 from ipo.metrics.clip import Clip, load_clip
-from ipo.metrics.reward import ClipReward
+from ipo.metrics.reward import ClipReward, EncodedPictures
 from ipo.metrics.template import fill
 
 TEMPLATES = ["a photo of a <CLASS>.", "<CLASS>.", "a dark sketch of the <CLASS> in winter."]
@@ -65,13 +65,12 @@ def test_the_precisions_are_two_encoders(half: Clip, clip: Clip) -> None:
     assert 0 < off < 1e-3
 
 
-def test_equal_logits_of_half_precision_count_for_the_lowest_label(half: Clip, cache: Path) -> None:
-    """Two classes whose texts differ in nothing have equal logits: only pictures of the first can be right."""
-    halves = halves_of(load_data("embedded:a", seed=0))
-    twins = halves.class_names[:1] * 2
-    items = tuple(item for item in halves.test if item.label < 2)
-    found = measure(half, type(halves)((), (), items, items, twins, twins), TEMPLATES[:1])
-    assert found.hits[TEMPLATES[0]] == (sum(item.label == 0 for item in items),) * 2
+def test_logits_of_half_precision_are_rounded_to_it(half: Clip, clip: Clip) -> None:
+    """Cosines of 0.2501 and 0.25002 are two logits in float32 and one in float16: the lowest label counts."""
+    cosines = np.array([[0.25002], [0.2501]])
+    classes = np.hstack([cosines, np.sqrt(1 - cosines**2)]).astype(np.float32)
+    picture = EncodedPictures(np.array([[1, 0]], dtype=np.float32), np.array([1]))
+    assert (count_right(clip, classes, picture), count_right(half, classes, picture)) == (1, 0)
 
 
 def test_a_template_that_does_not_fit_is_refused_and_the_others_are_measured(clip: Clip, cache: Path) -> None:
