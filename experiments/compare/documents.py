@@ -35,9 +35,10 @@ def table_of(
         if not isinstance(content, dict):
             why = "not run yet" if content is None else f"failed: {reason(content)}"
             content = {"cell": entry.cell.record(), "absent": why}
-        labelled = METHODS[entry.cell.method].labelled_per_class(shared_config(entry.cell))
+        method, shared = METHODS[entry.cell.method], shared_config(entry.cell)
+        labelled, differs = method.labelled_per_class(shared), method.differs(shared)
         about = {**content["cell"], "method": entry.label}
-        cells.append({**content, "cell": about, "labelled_per_class": labelled})
+        cells.append({**content, "cell": about, "labelled_per_class": labelled, "differs": differs})
     if not any(cell.get("scores") for cell in cells):
         return None
     shots = shared_config(found[0].cell).shots

@@ -91,7 +91,7 @@ class Fitted(ABC):
 
     @abstractmethod
     def class_embeddings(self, class_names: Sequence[str]) -> Floats:
-        """Return float32 (C, D), unit rows.
+        """Return float32 (C, D): unit rows, or shorter ones where the similarities of several texts are averaged.
 
         Raises:
             InputError: a class name makes a text that does not fit the encoder's context.
@@ -123,6 +123,14 @@ class Method(ABC):
     @abstractmethod
     def labelled_per_class(self, config: RunConfig) -> int:
         """Return how many labelled pictures of each class it sees under the settings that all methods share."""
+
+    def differs(self, config: RunConfig) -> str:
+        """Return where it is not as it was published, as a clause for the notes of a table; empty if nowhere.
+
+        Args:
+            config: the settings that all methods of the row share.
+        """
+        return ""
 
     def run_config(self, shared: RunConfig, settings: Mapping[str, Any] | None = None) -> RunConfig | None:
         """Return the configuration of the search that it makes with a language model; None when it makes none.

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import math
 import random
 import string
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING, NamedTuple
 
 from ipo.experiments.compare.methods.base import Job, Method, Templates
+from ipo.metrics.template import check
 
 if TYPE_CHECKING:
     from ipo.experiments.run.config import RunConfig
+    from ipo.metrics.arrays import Floats
 
 PAIRS = 15
 """Pairs of random words and random characters, as in the paper: 30 templates."""
 CHARACTERS = string.ascii_letters + string.digits + "!#()'-"
+VERBS = ("has", "often", "typically", "may", "can")
+"""What begins so is taken for the rest of a sentence."""
 
 
 class Waffle(Method):
     """An ensemble of `A photo of a <CLASS>, which has NOISE.` with noise that all classes share.
 
-    NOISE is random words in one half of the templates and random characters in the other. As in the published code it
-    has as many words as a class name has on average, each cut to the mean length of a class name's words. The words
-    are the whole words of CLIP's own vocabulary, where the published code has a word list of its own.
+    NOISE is random words in one half of the templates and random characters in the other. How much of it, how it is
+    joined to the class name, and that similarities are averaged is as in the published code
+    (https://github.com/ExplainableML/WaffleCLIP, its mode `waffle`); `differs` says what is not.
     """
 
     label = "Waffle (random words)"
@@ -31,24 +38,85 @@ class Waffle(Method):
         """Return 0: no picture is looked at."""
         return 0
 
-    def fit(self, job: Job) -> Templates:
+    def differs(self, config: RunConfig) -> str:
+        """See `Method`."""
+        return (
+            "random words come from CLIP's own vocabulary and random characters are letters, digits and six signs, "
+            "where the published code has a word list of its own and takes the characters that GPT-3's descriptions of the "
+            "data set are made of"
+        )
+
+    def fit(self, job: Job) -> AveragedSimilarities:
         """Draw the noise with the job's seed."""
         rng = random.Random(f"waffle {job.config.seed}")
-        count, length = _shape(job.class_names)
+        noise = shape(job.class_names)
         vocabulary = _vocabulary()
         noises = []
         for _ in range(PAIRS):
-            noises.append(" ".join(rng.choice(vocabulary)[:length] for _ in range(count)))
-            noises.append(", ".join("".join(rng.choices(CHARACTERS, k=length)) for _ in range(count)))
-        return Templates(job.clip, tuple((f"A photo of a <CLASS>, which has {noise}.", 1.0) for noise in noises))
+            noises.append(" ".join(rng.choice(vocabulary)[: noise.word_length] for _ in range(noise.words)))
+            chunks = ("".join(rng.choices(CHARACTERS, k=noise.chunk_length)) for _ in range(noise.chunks))
+            noises.append(", ".join(chunks))
+        return AveragedSimilarities(job.clip, tuple((f"A photo of a <CLASS>, {joined(one)}.", 1.0) for one in noises))
 
 
-def _shape(class_names: Sequence[str]) -> tuple[int, int]:
-    """Return the mean number of words of a class name and the mean length of a word, at least 1 each."""
-    words = [name.replace("_", " ").split() for name in class_names]
-    count = sum(len(name) for name in words) / len(words)
-    length = sum(sum(map(len, name)) / len(name) for name in words) / len(words)
-    return max(1, round(count)), max(1, round(length))
+@dataclass(frozen=True)
+class AveragedSimilarities(Templates):
+    """An ensemble whose templates vote with their similarities, where others average their embeddings."""
+
+    def class_embeddings(self, class_names: Sequence[str]) -> Floats:
+        """Return the mean of unit embeddings as it is, shorter than 1: a product with it is the mean similarity."""
+        from ipo.metrics.text_tower import encode_templates
+
+        templates = [template for template, _ in self.templates]
+        for template in templates:
+            check(template, class_names, self.clip)
+        with self.clip.timed("text"):
+            mean: Floats = encode_templates(self.clip.model, self.clip.tokenizer, templates, class_names).mean(axis=0)
+        return mean
+
+
+class Shape(NamedTuple):
+    """How much noise stands beside a class name, in words and in chunks of characters."""
+
+    words: int
+    word_length: int
+    chunks: int
+    chunk_length: int
+
+
+def shape(class_names: Sequence[str]) -> Shape:
+    """Return the shape of the noise for given classes, as the published code has it.
+
+    There are as many words, and as many chunks, as a class name has words on average. A word is cut to the mean length
+    of a class name's words. The chunks share the mean length of a class name's longest word, rounded up, and have one
+    character more. Means are rounded to even numbers at a half, those of chunks after 1 was taken off.
+
+    >>> shape(["grizzly_bears", "polar bear"])
+    Shape(words=2, word_length=5, chunks=2, chunk_length=4)
+    >>> shape(["cat", "polar bear"])
+    Shape(words=2, word_length=4, chunks=1, chunk_length=5)
+    """
+    names = [name.replace("_", " ").split() for name in class_names]
+    words = fmean(map(len, names))
+    chunks = round(words - 1) + 1
+    longest = math.ceil(fmean(max(map(len, name)) for name in names))
+    return Shape(
+        words=max(1, round(words)),
+        word_length=max(1, round(fmean(fmean(map(len, name)) for name in names))),
+        chunks=chunks,
+        chunk_length=longest // chunks + 1,
+    )
+
+
+def joined(noise: str) -> str:
+    """Join noise to a class name as the published code joins descriptions, by how they begin.
+
+    >>> joined("azure"), joined("canoe"), joined("river")
+    ('which is azure', 'which canoe', 'which has river')
+    """
+    if noise.startswith(("a", "used")):
+        return f"which is {noise}"
+    return f"which {noise}" if noise.startswith(VERBS) else f"which has {noise}"
 
 
 def _vocabulary() -> list[str]:

@@ -69,5 +69,8 @@ def _unlike(grid: Grid, published: Sequence[PublishedRow]) -> Iterator[str]:
             f"Published numbers are of {PUBLISHED_CLIP[0]}, ours of {', '.join(sorted(clips))}: "
             "they stand beside each other and do not compare."
         )
+    for row, differs in {cell["cell"]["method"]: cell.get("differs") for cell in cells}.items():
+        if differs:
+            yield f"{row} is not in everything as published: {differs}."
     if len(grid.seeds) == 1:
         yield "One seed: what the search owes to luck is in no interval."

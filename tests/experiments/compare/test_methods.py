@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from ipo.experiments.compare.methods import METHODS, SUBJECT, Absent, Job
-from ipo.experiments.compare.methods.coop import CoOp, _published_epochs
+from ipo.experiments.compare.methods.coop import CoOp, _published_epochs, learning_rates
 from ipo.experiments.compare.methods.fixed import imagenet_templates
+from ipo.experiments.compare.methods.waffle import Shape, shape
 from ipo.experiments.data import draw, load_data
 from ipo.experiments.run.config import build
 from ipo.experiments.run.live_view import Ui
@@ -136,18 +137,48 @@ def test_waffle_is_noise_that_depends_on_the_seed_alone(job: Callable[..., Job])
     assert first != other
     assert first is not None and len(set(first)) == 30
     assert [problem(template) for template, _ in first] == [None] * 30
-    noises = [template.removeprefix("A photo of a <CLASS>, which has ").removesuffix(".") for template, _ in first]
+    noises = [noise_of(template) for template, _ in first]
     assert all(noise.isalpha() and noise.islower() for noise in noises[::2])  # real words first
     assert sum(noise.isalpha() and noise.islower() for noise in noises[1::2]) < 3
 
 
-def test_waffles_noise_has_the_shape_of_the_class_names(job: Callable[..., Job], clip: Clip) -> None:
+def noise_of(template: str) -> str:
+    """Return the noise, after checking how it is joined to the class name."""
+    assert template.startswith("A photo of a <CLASS>, which ") and template.endswith(".")
+    rest = template.removeprefix("A photo of a <CLASS>, which ").removesuffix(".")
+    verb, _, noise = rest.partition(" ")
+    if rest.startswith(("has ", "is ")):
+        assert noise.startswith(("a", "used")) == (verb == "is")
+        return noise
+    assert rest.startswith(("has", "often", "typically", "may", "can"))
+    return rest
+
+
+def test_waffles_noise_has_the_published_shape(job: Callable[..., Job], clip: Clip) -> None:
+    """Two words on average of 5.25 letters; the longest have 6: two chunks of 3, and one character more in each."""
     given = rewarded(job(), clip, ["grizzly_bears", "polar bear"])
-    templates = METHODS["waffle"].fit(given).templates or ()
-    for words, characters in zip(templates[::2], templates[1::2], strict=True):
-        assert all(len(w) <= 5 for w in words[0].partition("which has ")[2].rstrip(".").split())
-        assert len(words[0].partition("which has ")[2].split()) == 2
-        assert [len(c) for c in characters[0].partition("which has ")[2][:-1].split(", ")] == [5, 5]
+    noises = [noise_of(template) for template, _ in METHODS["waffle"].fit(given).templates or ()]
+    for words, characters in zip(noises[::2], noises[1::2], strict=True):
+        assert len(words.split()) == 2 and all(len(word) <= 5 for word in words.split())
+        assert [len(chunk) for chunk in characters.split(", ")] == [4, 4]
+
+
+def test_waffles_chunks_are_counted_apart_from_its_words() -> None:
+    """The mean of 1 and 2 words is rounded to 2; there is one chunk more than the mean of 0 and 1 spaces, rounded."""
+    assert shape(["cat", "polar bear"]) == Shape(words=2, word_length=4, chunks=1, chunk_length=5)
+    assert shape(["a"]) == Shape(words=1, word_length=1, chunks=1, chunk_length=2)
+
+
+def test_waffle_averages_similarities(job: Callable[..., Job], clip: Clip) -> None:
+    given = job()
+    fitted = METHODS["waffle"].fit(given)
+    templates = [template for template, _ in fitted.templates or ()]
+    one_by_one = encode_templates(clip.model, clip.tokenizer, templates, given.class_names)
+    features = encoded(given, "search").features
+    similarities = np.mean([features @ rows.T for rows in one_by_one], axis=0)
+    ours = fitted.class_embeddings(given.class_names)
+    assert np.abs(features @ ours.T - similarities).max() < 1e-5
+    assert np.linalg.norm(ours, axis=1).max() < 0.999, "the mean embedding is not made longer again"
 
 
 def test_coop_before_the_first_epoch_is_the_template_that_it_starts_from(clip: Clip, job: Callable[..., Job]) -> None:
@@ -222,6 +253,40 @@ def test_coop_says_which_towers_it_cannot_enter(job: Callable[..., Job]) -> None
     other = Clip("two-way", model, given.clip.preprocess, _short(given.clip.tokenizer, 20))
     with pytest.raises(InputError, match=r"text tower of two-way \(its attention is not causal\); leave coop out"):
         CoOp().fit(rewarded(given, other, given.class_names))
+
+
+def test_coops_learning_rates_are_dassls() -> None:
+    """A constant warm-up epoch, then a cosine over 50 epochs: half-way after 25, cut off before its end."""
+    rates = list(learning_rates(50))
+    assert len(rates) == 50
+    assert rates[:4] == pytest.approx([1e-5, 0.002, 0.00199802673, 0.0019921147], abs=1e-11)
+    assert rates[26] == pytest.approx(0.001)
+    assert rates[-1] == pytest.approx(7.8853e-6, abs=1e-10)
+    assert list(learning_rates(0)) == []
+
+
+@pytest.mark.parametrize(("classes", "shots", "steps"), [(5, 1, 1), (12, 2, 1), (12, 4, 1), (16, 4, 2), (18, 4, 2)])
+def test_coop_leaves_out_the_rest_of_the_pictures_as_dassl_does(
+    classes: int, shots: int, steps: int, job: Callable[..., Job]
+) -> None:
+    """In steps of 32: 5 and 24 pictures make one smaller step, 48 one and 64 two, and of 72 eight are left out."""
+    from torch.optim.optimizer import register_optimizer_step_post_hook
+
+    rates: list[float] = []
+    hook = register_optimizer_step_post_hook(lambda optimizer, *_: rates.append(optimizer.param_groups[0]["lr"]))
+    try:
+        CoOp(epochs=2).fit(job(classes=classes, shots=shots))
+    finally:
+        hook.remove()
+    assert rates == [1e-5] * steps + [0.002] * steps
+
+
+def test_methods_say_where_they_are_not_as_published() -> None:
+    shared = build({}, where="the test")
+    assert {name for name in ("anchor", "coop", "waffle", "ipo-default") if METHODS[name].differs(shared)} == {
+        "coop",
+        "waffle",
+    }
 
 
 @pytest.mark.parametrize(

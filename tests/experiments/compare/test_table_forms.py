@@ -113,6 +113,14 @@ def test_unequal_numbers_of_labelled_pictures_are_told():
     assert note.endswith(": 3 by ipo-default; 2 by coop; 0 by anchor.")
 
 
+def test_what_is_not_as_published_is_told_of_the_methods_in_the_table():
+    cells = make_cells(("embedded:a",), {"anchor": 0.0, "coop": 0.5})
+    for cell in cells:
+        cell["differs"] = {"anchor": "", "coop": "no crops"}[cell["cell"]["method"]]
+    found = [note for note in build_table(cells).notes if "as published" in note]
+    assert found == ["coop is not in everything as published: no crops."]
+
+
 def test_unequal_calls_are_explained():
     cells = make_cells(("embedded:a",), seeds=1)
     assert not any("asked for again" in note for note in build_table(cells).notes)
