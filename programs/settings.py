@@ -58,12 +58,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "candidates_per_step": 8,
         "selection": "search",
         "patience": None,
-        "strategy": {"name": "history", "size": 30, "pin_initial": False, "floor": 0.20},
+        "strategy": {"name": "history", "size": 30, "pin_initial": False, "floor": 0.20, "one_by_one": True},
     },
 }
-"""The two published settings (Du, Sun and Snoek, NeurIPS 2024): what the article states, and what its public code does,
+"""The two published ways to search (Du, Sun and Snoek, NeurIPS 2024): that of the article, and that of its public code,
 except that scores come from the clean transform over all pictures: the code's random crops and dropped batches are not
-reproduced."""
+reproduced. Pictures and models are not among them."""
 
 
 def preset(name: str) -> dict[str, Any]:

@@ -54,6 +54,9 @@ class JobSettings(BaseModel):
     max_tokens: int = Field(1024, ge=16, description="longest reply of a language model, in tokens")
     describer: str = Field("clip", description="clip (no language model), none, or a multimodal litellm name")
     describer_api_base: str | None = Field(None, description="address of an OpenAI-compatible server for the describer")
+    describer_question: Literal["default", "paper", "code"] = Field(
+        "default", description="what a multimodal describer is asked: our question, the paper's, or its code's"
+    )
     described_pictures: int = Field(16, ge=1, description="search pictures that a multimodal describer sees at most")
     shots: int = Field(4, ge=1, description="base pictures per class that the search sees")
     selection_shots: int = Field(
@@ -170,11 +173,14 @@ def load_config(file: Path | None, words: Sequence[str] = (), **flags: Any) -> R
     # The file in a run directory was written by us: nobody needs a note on how its keys are called now.
     ours = file is not None and file.name == CONFIG_FILE and file.with_name("journal.jsonl").exists()
     where = str(file) if file else "the command line"
-    return build(overlaid(nested(values, note=not ours), nested(given)), where)
+    return build(overlaid(nested(values, note=not ours), nested(given)), where, whole=ours)
 
 
-def build(values: dict[str, Any], where: str) -> RunConfig:
+def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConfig:
     """Check values and lay them over their preset.
+
+    With `whole`, they are those of a run: a setting that is not among them did not exist when it was made, and no
+    preset spoke of it.
 
     Raises:
         InputError: see `load_config`.
@@ -184,8 +190,8 @@ def build(values: dict[str, Any], where: str) -> RunConfig:
         if key not in RunConfig.model_fields:
             near = nearest(key, RunConfig.model_fields, cutoff=0.0)[0]
             raise InputError(f"unknown key {key!r} in {where}; did you mean {near!r}?")
-    if values.get("preset", "default") in ("paper", "code"):
-        values = overlaid(preset(values["preset"]), values)
+    if not whole and (name := values.get("preset", "default")) in ("paper", "code"):
+        values = overlaid({**preset(name), "describer_question": name}, values)
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:

@@ -21,8 +21,6 @@ from ipo.programs.record.journal import Journal
 from ipo.programs.record.score_keeper import ScoreKeeper
 from ipo.programs.search import SearchResult, Step, search
 
-DESCRIPTION_TOKENS = 200
-
 
 @dataclass(frozen=True)
 class Searched:
@@ -93,12 +91,13 @@ def _describing(prepared: Prepared, recorder: Recorder, record: ScoreKeeper) -> 
 
         describer = Interrogator(prepared.clip)
     elif planned.describer is not None:
-        from ipo.programs.describers.multimodal import ImageDescriber
+        from ipo.programs.describers.multimodal import QUESTIONS, ImageDescriber
 
+        question = config.describer_question
         connection = planned.describer.connect(
-            recorder, role="describer", temperature=config.temperature, max_tokens=DESCRIPTION_TOKENS
+            recorder, role="describer", temperature=config.temperature, max_tokens=QUESTIONS[question].max_tokens
         )
-        describer = ImageDescriber(connection.lm, limit=config.described_pictures)
+        describer = ImageDescriber(connection.lm, limit=config.described_pictures, question=question)
     else:
         return None
     names, task = prepared.reward.class_names, planned.data.task

@@ -5,15 +5,19 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import dspy
 
+from ipo.metrics.errors import InputError
+from ipo.metrics.nearest import did_you_mean
 from ipo.metrics.pictures import Picture
 from ipo.programs.lm.connect import explain
 from ipo.programs.lm.ledger import BudgetReached
 from ipo.programs.record.redaction import redact
 from ipo.signatures.describe import DescribeImage
+from ipo.signatures.describe_code import DescribeAsInTheCode
+from ipo.signatures.describe_paper import DescribeAsInThePaper
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,6 +29,22 @@ SMALLEST_SIDE = 224
 THREADS = 4
 
 
+class Question(NamedTuple):
+    """What is asked of each picture, and how long an answer may be."""
+
+    signature: type[dspy.Signature]
+    max_tokens: int
+    max_characters: int
+
+
+QUESTIONS = {
+    "default": Question(DescribeImage, 200, 400),
+    "paper": Question(DescribeAsInThePaper, 500, 2000),
+    "code": Question(DescribeAsInTheCode, 500, 2000),
+}
+"""Ours asks for one or two sentences on the kind of picture; the published ones ask for details."""
+
+
 class ImageDescriber(dspy.Module):
     """Describes pictures one by one with a multimodal language model, as the paper does for its captions.
 
@@ -34,8 +54,10 @@ class ImageDescriber(dspy.Module):
     Args:
         lm: the model to ask; the one of `dspy.context` when None.
         limit: the most pictures to describe, spread evenly over those given; None for all of them.
+        question: what is asked, a key of `QUESTIONS`: ours (`default`), the paper's, or that of the paper's code.
 
     Raises:
+        InputError: there is no such question.
         BudgetReached: when called, see `forward`.
         dspy.LMError: when called: the model answered for none of the pictures.
 
@@ -49,10 +71,16 @@ class ImageDescriber(dspy.Module):
         (1, [])
     """
 
-    def __init__(self, lm: dspy.LM | None = None, limit: int | None = None) -> None:
+    def __init__(self, lm: dspy.LM | None = None, limit: int | None = None, question: str = "default") -> None:
         super().__init__()
+        if question not in QUESTIONS:
+            known = ", ".join(QUESTIONS)
+            raise InputError(
+                f"there is no question {question!r}{did_you_mean(question, QUESTIONS)}; there are: {known}."
+            )
         self._limit = limit
-        self.describe = dspy.Predict(DescribeImage)
+        self._question = QUESTIONS[question]
+        self.describe = dspy.Predict(self._question.signature)
         self._lm = lm
 
     def forward(
@@ -67,7 +95,7 @@ class ImageDescriber(dspy.Module):
 
         Args:
             pictures: what to describe.
-            task: what they are classified into.
+            task: what they are classified into; the published questions leave it out.
             labels, class_names: not used; other describers need them.
             given_up: names of pictures that failed in an earlier session of the run, which are left out again.
 
@@ -81,9 +109,10 @@ class ImageDescriber(dspy.Module):
             pictures = [pictures[i * len(pictures) // self._limit] for i in range(self._limit)]
         pictures = [picture for picture in pictures if picture.name not in given_up]
         with dspy.context(**({"lm": self._lm} if self._lm else {})):
+            inputs = self._question.signature.input_fields
+            told = {"task": task} if "task" in inputs else {}
             examples = [
-                dspy.Example(task=task, image=dspy.Image(data_uri(picture))).with_inputs("task", "image")
-                for picture in pictures
+                dspy.Example(image=dspy.Image(data_uri(picture)), **told).with_inputs(*inputs) for picture in pictures
             ]
             # timeout=0: DSPy would ask slow models a second time for the same picture.
             parallel = dspy.Parallel(
@@ -107,7 +136,8 @@ class ImageDescriber(dspy.Module):
             for picture, example in zip(pictures, examples, strict=True)
             if (reason := cause_of.get(id(example))) is not None
         ]
-        descriptions = [" ".join(str(result.description).split())[:400] for result in results if result is not None]
+        longest = self._question.max_characters
+        descriptions = [" ".join(str(one.description).split())[:longest] for one in results if one is not None]
         return dspy.Prediction(descriptions=descriptions, failed=failed)
 
 

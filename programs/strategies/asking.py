@@ -20,6 +20,7 @@ class HistorySettings(BaseModel, extra="forbid", frozen=True):
     size: int = Field(12, ge=0, description="scored templates that the language model sees; 0 for none")
     pin_initial: bool = Field(True, description="always show the initial template")
     floor: float = Field(0.0, ge=0, le=1, description="value under which templates are not shown")
+    one_by_one: bool = Field(False, description="ask for each template of a step in a request of its own, once")
 
 
 class ShowsHistory:

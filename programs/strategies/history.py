@@ -1,7 +1,8 @@
 """The paper's strategy: a language model sees the best templates with their scores, and writes better ones.
 
-All templates of a step come from one structured call; refused ones are sent back once with the reasons. The parts of
-the question are in the paper's order (Du, Sun and Snoek, NeurIPS 2024).
+All templates of a step come from one structured call; refused ones are sent back once with the reasons. One by one, as
+in the paper's code, each comes from a call of its own, and none sees another. The parts of the question are in the
+paper's order (Du, Sun and Snoek, NeurIPS 2024).
 """
 
 from __future__ import annotations
@@ -55,31 +56,33 @@ class HistoryStrategy(ShowsHistory):
         return (SmallModelStrategy if models.small else HistoryStrategy)(models.lm, settings)
 
     def ask(self, shown: Shown, desk: Desk) -> None:
-        """Ask once; if answers were refused or unreadable, ask again and give the reasons."""
+        """Ask once, and again with the reasons if answers were refused or unreadable; or once for each template."""
         import dspy
 
         from ipo.signatures.propose import ProposeTemplates
 
         propose = dspy.Predict(ProposeTemplates)
         with self.asking():
-            for attempt in range(2):
+            alone = self.settings.one_by_one
+            for attempt in range(desk.count if alone else 2):
+                inputs = propose_inputs(shown, 1) if alone else propose_inputs(shown, desk.missing, desk.refusals)
                 # A fresh rollout id: the same question again would be answered from a cache.
                 config = {"rollout_id": desk.seed * 2 + attempt}
                 try:
-                    templates = call(propose, propose_inputs(shown, desk.missing, desk.refusals), config).templates
+                    templates = call(propose, inputs, config).templates
                 except dspy.AdapterParseError as error:
                     desk.refuse(excerpt(error), "the answer was not a list of templates")
                     continue
                 answer = list(templates) if isinstance(templates, list) else [templates]
                 if _was_cut_off():
                     answer = answer[:-1]  # the token limit cut the last one
-                for text in answer:
+                for text in answer[:1] if alone else answer:
                     desk.admit(text)
                 if desk.missing <= 0:
                     return
 
     def forecast(self, expected: Expected) -> Forecast:
-        """Count one call a step, each with a full history."""
+        """Count one call a step, or one a template, each with a full history."""
         import dspy
 
         from ipo.signatures.propose import ProposeTemplates
@@ -87,11 +90,13 @@ class HistoryStrategy(ShowsHistory):
         settings = expected.settings
         rows = [ShownTemplate(USUAL_TEMPLATE, 0.5, 1.0)] * self.settings.size
         shown = Shown(expected.task, descriptions=["x" * expected.description_characters], templates=rows)
-        inputs = propose_inputs(shown, settings.candidates_per_step)
+        each = 1 if self.settings.one_by_one else settings.candidates_per_step
+        calls = settings.steps * settings.candidates_per_step // each
+        inputs = propose_inputs(shown, each)
         messages = dspy.ChatAdapter().format(ProposeTemplates, [], inputs)
         prompt = sum(len(str(message["content"])) for message in messages) // CHARACTERS_PER_TOKEN
-        reply = settings.candidates_per_step * TOKENS_PER_TEMPLATE + 20
-        return Forecast(settings.steps, settings.steps * prompt, settings.steps * reply)
+        reply = each * TOKENS_PER_TEMPLATE + 20
+        return Forecast(calls, calls * prompt, calls * reply)
 
 
 def propose_inputs(shown: Shown, count: int, refused: Any = ()) -> dict[str, Any]:

@@ -22,8 +22,8 @@ RECORDED = Path(__file__).parents[1] / "recorded"
 NAMES = sorted(folder.name for folder in RECORDED.iterdir())
 STRATEGIES = {
     "local-no-history": {"name": "no-history"},
-    "local-shuffled": {"name": "shuffled", "size": 12, "pin_initial": True, "floor": 0.0},
-    "api-code": {"name": "history", "size": 30, "pin_initial": False, "floor": 0.2},
+    "local-shuffled": {"name": "shuffled", "size": 12, "pin_initial": True, "floor": 0.0, "one_by_one": False},
+    "api-code": {"name": "history", "size": 30, "pin_initial": False, "floor": 0.2, "one_by_one": False},
 }
 
 

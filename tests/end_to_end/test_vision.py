@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from ipo.programs.describers.multimodal import QUESTIONS
 from support.openai_server import Asked, OpenAIServer, Reply, description, error, good
 from support.runs import Ended, check_whole, events, result, scored
 
@@ -69,6 +70,23 @@ def test_the_search_pictures_reach_the_server_and_its_words_the_optimizer(
     assert found["lm"]["describer"]["name"] == "openai/vision-model"
     assert found["lm"]["describer"]["calls"] == PICTURES
     assert found["lm"]["describer"]["tokens_in"] > PICTURES * 800
+
+
+@pytest.mark.parametrize("name", ["default", "paper", "code"])
+def test_the_question_is_that_of_the_preset(name: str, describe: Callable[..., Ended], server: OpenAIServer) -> None:
+    long = "A detail. " * 100  # 1,000 characters
+
+    def answer(asked: Asked) -> Reply:
+        return Reply(f"[[ ## description ## ]]\n{long}\n\n[[ ## completed ## ]]") if asked.pictures else good(asked)
+
+    server.behave = answer
+    assert describe(f"preset={name}", "steps=1", "candidates_per_step=2").code == 0
+    words = QUESTIONS[name].signature.instructions.splitlines()[0]
+    asked = with_pictures(server)
+    assert len(asked) == PICTURES and all(words in request.text for request in asked)
+    assert all(("pictures of" in request.text) == (name == "default") for request in asked), "the task"
+    told = without_pictures(server)[0].text.count("A detail.")
+    assert told == PICTURES * (40 if name == "default" else 100), "the published questions ask for details"
 
 
 def test_the_journal_names_a_picture_by_its_digest(

@@ -222,8 +222,8 @@ def test_seeds_reach_the_proposer_and_zero_is_a_seed(reward: ClipReward, sets: A
 @pytest.mark.parametrize(
     ("name", "settings", "shown"),
     [
-        ("paper", (100, 5, "search", None), (20, True, 0.0)),
-        ("code", (100, 8, "search", None), (30, False, 0.20)),
+        ("paper", (100, 5, "search", None), (20, True, 0.0, False)),
+        ("code", (100, 8, "search", None), (30, False, 0.20, True)),
     ],
 )
 def test_presets_are_the_published_settings(name: str, settings: Any, shown: Any, reward: ClipReward) -> None:
@@ -231,7 +231,7 @@ def test_presets_are_the_published_settings(name: str, settings: Any, shown: Any
     keys = ("steps", "candidates_per_step", "selection", "patience")
     assert tuple(getattr(ipo.settings, key) for key in keys) == settings
     strategy = cast("HistoryStrategy", ipo.strategy).settings
-    assert (strategy.size, strategy.pin_initial, strategy.floor) == shown
+    assert (strategy.size, strategy.pin_initial, strategy.floor, strategy.one_by_one) == shown
 
 
 def test_what_there_is_not_is_refused(reward: ClipReward) -> None:

@@ -10,12 +10,14 @@ import pytest
 
 from ipo.programs.strategies.small_text import SmallModelAdapter
 from ipo.signatures.describe import DescribeImage
+from ipo.signatures.describe_code import DescribeAsInTheCode
+from ipo.signatures.describe_paper import DescribeAsInThePaper
 from ipo.signatures.propose import ProposeTemplates, history_line
 from ipo.signatures.propose_one import ProposeTemplate, short_line
 
 HERE = Path(__file__).parent
 ROWS = [("a photo of a <CLASS>.", 0.30, 1.5), ("a sketch of a <CLASS>.", 0.425, 1.25)]
-NAMES = ("propose", "propose-one", "describe")
+NAMES = ("propose", "propose-one", "describe", "describe-paper", "describe-code")
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 
 
@@ -40,6 +42,8 @@ def rendered(name: str) -> str:
             },
         ),
         "describe": (DescribeImage, {"task": "pictures of pets", "image": dspy.Image(PIXEL)}),
+        "describe-paper": (DescribeAsInThePaper, {"image": dspy.Image(PIXEL)}),
+        "describe-code": (DescribeAsInTheCode, {"image": dspy.Image(PIXEL)}),
     }[name]
     adapter = SmallModelAdapter() if name == "propose-one" else dspy.ChatAdapter()
     messages = adapter.format(signature, [], inputs)
@@ -68,6 +72,13 @@ def test_history_lines_hide_what_is_hidden_and_show_percent() -> None:
 def test_the_describer_is_never_told_a_class() -> None:
     assert "cat" not in rendered("describe")
     assert set(DescribeImage.input_fields) == {"task", "image"}
+    for published in (DescribeAsInThePaper, DescribeAsInTheCode):
+        assert set(published.input_fields) == {"image"}
+
+
+def test_the_papers_question_is_in_the_papers_words() -> None:
+    words = "Please generate the description in detail, do not provide the class name in the description."
+    assert DescribeAsInThePaper.instructions == words
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ All have one interface: `fit` sees a few pictures, what it returns classifies an
 The methods that ask a language model have the same budget: as many steps, candidates a step and retries as the job
 says, and no early stop. They score equally many templates unless a model runs out of new ones; what they used of the
 retries depends on the replies, and each table shows the calls. `ipo-paper` and `ipo-code` differ from `ipo-default` in
-what the published settings say of history, pinning, floor and selection; the published number of steps is reached with
-`steps: 100`.
+what the published settings say of history, pinning, floor, requests, descriptions and selection. Their published steps
+and candidates are the grid's to set, for all methods or for their rows; where it does not, the table says so.
 """
 
 from ipo.experiments.compare.methods.base import Absent, Budget, Fitted, Job, Method

@@ -42,8 +42,8 @@ class Waffle(Method):
         """See `Method`."""
         return (
             "random words come from CLIP's own vocabulary and random characters are letters, digits and six signs, "
-            "where the published code has a word list of its own and takes the characters that GPT-3's descriptions of the "
-            "data set are made of"
+            "where the published code has a word list of its own and takes the characters that GPT-3's descriptions of "
+            "the data set are made of"
         )
 
     def fit(self, job: Job) -> AveragedSimilarities:

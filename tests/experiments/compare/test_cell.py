@@ -39,7 +39,7 @@ REPLIES = (
     ("a negative of a <CLASS>.", "a drawing of a <CLASS>."),
     ("an x-ray of a <CLASS>.", "a <CLASS> in inverted colors."),
 )
-SHOWN = {"size": 12, "pin_initial": True, "floor": 0.0}
+SHOWN = {"size": 12, "pin_initial": True, "floor": 0.0, "one_by_one": False}
 SEARCHES = ("no-history", "shuffled", "ipo-paper", "ipo-code", "ipo-default")
 
 
@@ -114,11 +114,12 @@ def test_the_pool_of_80_must_fit_the_targets_class_names_too(six: str, tmp_path:
 
 
 def test_every_method_is_evaluated_on_the_same_pictures(
-    six: str, tmp_path: Path, language_model: Callable[..., Any], clip: Clip
+    six: str, tmp_path: Path, language_model: Callable[..., Any], clip: Clip, as_list: Callable[..., str]
 ) -> None:
     cells = {}
     for method in METHODS:
-        language_model()
+        one_by_one = [as_list(template) for reply in REPLIES for template in reply]
+        language_model(*(one_by_one if method == "ipo-code" else ()))
         cells[method] = run_cell(cell(six, method, "base-to-new"), tmp_path / method)
     absent = cells.pop("hand-written")
     assert absent["absent"] == "no hand-written template exists for this data set"
@@ -137,11 +138,10 @@ def test_every_method_is_evaluated_on_the_same_pictures(
         assert (content["budget"]["calls"] > 0) == METHODS[method].uses_lm == (method in SEARCHES)
         assert (content["templates"] is None) == (method == "coop")
     assert first["picture_ids"]["base"] != first["picture_ids"]["new"]
-    budgets = [cells[method]["budget"] for method in SEARCHES]
-    assert (
-        budgets
-        == [{"proposals": 4, "looked_at": 0, "calls": 2, "tokens_in": 200, "tokens_out": 40, "usd": 0.00028}] * 5
-    )
+    two = {"proposals": 4, "looked_at": 0, "calls": 2, "tokens_in": 200, "tokens_out": 40, "usd": 0.00028}
+    four = {"proposals": 4, "looked_at": 0, "calls": 4, "tokens_in": 400, "tokens_out": 80, "usd": 0.00056}
+    for method in SEARCHES:
+        assert cells[method]["budget"] == (four if method == "ipo-code" else two)
     (winner,) = cells["ipo-default"]["templates"]
     drawn = draw(load_data(six, seed=0), 1, 1, 0, "base")
     reward = ClipReward(clip, drawn.class_names)
@@ -357,7 +357,10 @@ def test_methods_without_a_language_model_need_none(six: str, tmp_path: Path, mo
         ("ipo-paper", {"strategy": {"name": "history", **SHOWN, "size": 20}, "selection": "search"}),
         (
             "ipo-code",
-            {"strategy": {"name": "history", "size": 30, "floor": 0.2, "pin_initial": False}, "selection": "search"},
+            {
+                "strategy": {"name": "history", "size": 30, "floor": 0.2, "pin_initial": False, "one_by_one": True},
+                "selection": "search",
+            },
         ),
     ],
 )
@@ -368,7 +371,7 @@ def test_searches_differ_in_what_they_are_and_in_nothing_else(method: str, own: 
     shared = shared_config(cell("embedded:a", method, "base-to-new", seed=3, **settings))
     assert (config.steps, config.candidates_per_step, config.patience) == (2, 2, None)
     assert {key: getattr(config, key) for key in own} == own
-    may_differ = {"preset", "patience", "strategy", "selection"}
+    may_differ = {"preset", "patience", "strategy", "selection", "describer_question"}
     assert config.model_dump(exclude=may_differ) == shared.model_dump(exclude=may_differ)
     assert (config.temperature, config.max_tokens, config.seed, config.classes) == (0.7, 99, 3, "base-to-new")
 

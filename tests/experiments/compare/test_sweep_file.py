@@ -153,7 +153,7 @@ def test_an_agents_command_line_is_one_that_ipo_reads() -> None:
     assert words[:2] == ["ipo", "optimize"]
     config = load_config(None, words[2:])
     assert {name: getattr(config, name) for name in list(settings)[:3]} == dict(list(settings.items())[:3])
-    assert config.strategy == {"name": "history", "size": 5, **old}
+    assert config.strategy == {"name": "history", "size": 5, **old, "one_by_one": False}
     assert (config.track, config.shots) == ("wandb", 2)
 
 
@@ -193,7 +193,9 @@ def test_names_of_the_last_version_are_swept_with_one_note(tmp_path: Path, caplo
     sweep = read_sweep(sweep_file(tmp_path, method="grid", parameters=parameters))
     found = [configure(sweep, settings).strategy for settings in runs(sweep)]
     assert found[0] == found[1] == {"name": "no-history"}
-    assert found[2] == found[3] == {"name": "history", "size": 5, "pin_initial": True, "floor": 0.0}
+    assert (
+        found[2] == found[3] == {"name": "history", "size": 5, "pin_initial": True, "floor": 0.0, "one_by_one": False}
+    )
     assert [record.message for record in caplog.records] == ["history_size: now written strategy.size=…."]
 
 

@@ -34,6 +34,24 @@ def test_presets_are_the_published_settings(preset: str, candidates: int, size: 
     assert config.selection == "search"
 
 
+def test_a_preset_asks_the_describer_its_own_question() -> None:
+    asked = {name: load_config(None, [f"preset={name}"]).describer_question for name in ("default", "paper", "code")}
+    assert asked == {"default": "default", "paper": "paper", "code": "code"}
+    assert load_config(None, ["preset=paper", "describer_question=default"]).describer_question == "default"
+
+
+def test_a_run_from_before_a_setting_is_not_changed_by_its_preset(tmp_path: Path) -> None:
+    """What its file does not name did not exist: a resumed run must ask what it asked before."""
+    lines = load_config(None, ["preset=code"]).to_yaml().splitlines(keepends=True)
+    file = tmp_path / "config.yaml"
+    file.write_text("".join(line for line in lines if "describer_question" not in line and "one_by_one" not in line))
+    assert load_config(file).describer_question == "code"
+    (tmp_path / "journal.jsonl").touch()
+    stored = load_config(file)
+    assert stored.describer_question == "default" and not stored.strategy["one_by_one"]
+    assert (stored.steps, stored.strategy["size"]) == (100, 30)
+
+
 def test_a_preset_can_be_changed_in_one_value() -> None:
     assert load_config(None, ["preset=paper", "steps=3"]).steps == 3
 

@@ -36,6 +36,14 @@ def test_an_api_model_is_asked_once_a_step() -> None:
     assert found["describer"] is None
 
 
+def test_one_by_one_an_api_model_is_asked_for_each_template() -> None:
+    words = ["steps=7", "candidates_per_step=4"]
+    together = estimate(planned(words, backend()))["optimizer"]
+    alone = estimate(planned([*words, "strategy.one_by_one=true"], backend()))["optimizer"]
+    assert (together["calls"], alone["calls"]) == (7, 28)
+    assert alone["tokens_in"] > 3.9 * together["tokens_in"]
+
+
 def test_a_small_model_is_asked_for_each_template() -> None:
     words = ["steps=10", "candidates_per_step=5"]
     assert estimate(planned(words, backend(small=True)))["optimizer"]["calls"] >= 50

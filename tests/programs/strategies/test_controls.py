@@ -108,7 +108,13 @@ def test_every_strategy_says_what_it_is() -> None:
 
 
 def test_settings_are_the_strategys_own_and_complete() -> None:
-    assert STRATEGIES.complete("history") == {"name": "history", "size": 12, "pin_initial": True, "floor": 0.0}
+    assert STRATEGIES.complete("history") == {
+        "name": "history",
+        "size": 12,
+        "pin_initial": True,
+        "floor": 0.0,
+        "one_by_one": False,
+    }
     assert STRATEGIES.complete({"size": 3})["size"] == 3
     assert STRATEGIES.complete("no-history") == {"name": "no-history"}
 

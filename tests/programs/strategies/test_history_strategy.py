@@ -19,13 +19,13 @@ Make = Callable[..., tuple[Any, Any]]
 AsList = Callable[..., str]
 
 
-def ask(lm: Any, count: int = 2, known: tuple[str, ...] = ()) -> Desk:
+def ask(lm: Any, count: int = 2, known: tuple[str, ...] = (), **settings: Any) -> Desk:
     def refuse(template: str) -> str | None:
         return "it is already known" if template in known else problem(template)
 
     desk = Desk(refuse, count, seed=0, looking=lambda templates: [])
     rows = [ShownTemplate("a photo of a <CLASS>.", 0.3, 1.0)]
-    HistoryStrategy(lm).ask(Shown("pictures of pets", descriptions=["soft light"], templates=rows), desk)
+    HistoryStrategy(lm, **settings).ask(Shown("pictures of pets", descriptions=["soft light"], templates=rows), desk)
     return desk
 
 
@@ -51,6 +51,16 @@ def test_refused_templates_are_told_once_with_the_reason(scripted: Make, as_list
     assert [r.reason for r in answer.rejected] == ["it has no <CLASS> slot"]
     second = "".join(part.text for message in engine.requests[1].messages for part in message.parts)
     assert "no slot here (it has no <CLASS> slot)" in second
+
+
+def test_one_by_one_each_template_has_a_request_of_its_own(scripted: Make, as_list: AsList) -> None:
+    """None sees another, what is refused is not asked for again, and of a longer list the first counts."""
+    lm, engine = scripted(as_list("no slot here"), as_list("a <CLASS>.", "one <CLASS>."), as_list("the <CLASS>."))
+    answer = ask(lm, count=3, one_by_one=True)
+    assert answer.accepted == ["a <CLASS>.", "the <CLASS>."]
+    texts = {"".join(part.text for part in message.parts) for one in engine.requests for message in one.messages[-1:]}
+    assert len(engine.requests) == 3 and len(texts) == 1
+    assert "[[ ## count ## ]]\n1\n" in texts.pop()
 
 
 def test_it_asks_at_most_twice(scripted: Make, as_list: AsList) -> None:
