@@ -26,13 +26,19 @@ EXAMPLES = examples(
     "ipo optimize",
     "ipo optimize --data folder:pets --clip ViT-B-16/openai --lm openai/gpt-4o-mini --budget-usd 0.50",
     "ipo optimize my.yaml steps=50 shots=4",
+    "ipo optimize paper-1-shot --data eurosat",
     "ipo optimize --resume runs/RUN",
 )
 
 
 def optimize(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[CONFIG.yaml] [key=value …]", help="settings, listed below")
+        list[str] | None,
+        typer.Argument(
+            metavar="[CONFIG] [key=value …]",
+            help="settings, listed below; CONFIG is a YAML file, or paper-1-shot, paper-16-shot or code-1-shot: the "
+            "published settings as a whole",
+        ),
     ] = None,
     data: Data = None,
     clip: Clip = None,
@@ -52,6 +58,7 @@ def optimize(
     """Search a better template, choose it on held-back pictures, test it once on sealed ones."""
     from ipo.experiments.cli.models import ensure_local_weights
     from ipo.experiments.run.live_view import Ui, showing_warnings
+    from ipo.experiments.run.published_settings import about_preset
     from ipo.metrics.clip import check_name
 
     for library in ("dspy", "LiteLLM"):  # we get it as an exception too, without what a server echoes
@@ -71,6 +78,9 @@ def optimize(
     }
     config = _configure(words or [], flags, resume)
     check_name(config.clip)
+    ui = Ui(config.steps, quiet=quiet)
+    for line in about_preset(config):
+        ui.say(line)
     if dry_run:
         from ipo.experiments.run.estimate import estimate
         from ipo.experiments.run.plan import plan
@@ -79,7 +89,6 @@ def optimize(
         print(json.dumps(forecast, indent=2) if as_json else _forecast_text(forecast))
         return 0
     ensure_local_weights([config])
-    ui = Ui(config.steps, quiet=quiet)
     from ipo.experiments.run import pipeline
     from ipo.experiments.run.files import content_of
 
@@ -98,8 +107,14 @@ def optimize(
 
 def _configure(words: Sequence[str], flags: dict[str, Any], resume: Path | None) -> RunConfig:
     from ipo.experiments.run.config import build, load_config
+    from ipo.experiments.run.published_settings import shipped_config, shipped_configs
+    from ipo.metrics.nearest import did_you_mean
 
-    file = Path(words[0]) if words and re.search(r"\.ya?ml$", words[0]) else None
+    first = words[0] if words else ""
+    file = Path(first) if re.search(r"\.ya?ml$", first) else shipped_config(first)
+    if file is None and "=" not in first and (near := did_you_mean(first, shipped_configs())):
+        known = ", ".join(shipped_configs())
+        raise InputError(f"there is no configuration {first!r}{near}; give a YAML file or one of: {known}.")
     rest = list(words[1:] if file else words)
     if resume is None:
         return load_config(file, rest, **flags)

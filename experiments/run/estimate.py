@@ -37,7 +37,7 @@ def _optimizer(planned: Plan) -> dict[str, Any] | None:
     if planned.optimizer is None:
         return None
     config = planned.config
-    described = {"none": 0, "clip": 1}.get(config.describer, config.described_pictures)
+    described = {"none": 0, "clip": 1}.get(config.describer, min(config.described_pictures, len(planned.drawn.search)))
     characters = max(0, described * (DESCRIPTION_CHARACTERS + 1) - 1)
     expected = Expected(config.search, planned.data.task, characters)
     return _forecast(planned.optimizer, planned.strategy().forecast(expected))

@@ -10,6 +10,7 @@ from ipo.experiments.run.config import CONFIG_FILE, RunConfig
 from ipo.experiments.run.files import write_text
 from ipo.experiments.run.live_view import Ui
 from ipo.experiments.run.prepare import Prepared, fingerprint
+from ipo.experiments.run.published_settings import about_preset
 from ipo.experiments.run.tracking import Tracker
 from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError
@@ -41,7 +42,8 @@ def search_in(prepared: Prepared, journal: Journal, ui: Ui, tracker: Tracker | N
     config, planned, drawn = prepared.config, prepared.plan, prepared.plan.drawn
     pictures = fingerprint(prepared, drawn.search, drawn.selection)
     _check_same_run(journal, pictures, prepared.clip)
-    write_text(journal.path.parent / CONFIG_FILE, config.to_yaml())
+    comments = "".join(f"# {line}\n" for line in about_preset(config))
+    write_text(journal.path.parent / CONFIG_FILE, comments + config.to_yaml())
     journal.append("start", config=config.model_dump(), pictures=pictures, clip=prepared.clip.fingerprint)
     ledger = Ledger(
         limit_usd=config.budget_usd,

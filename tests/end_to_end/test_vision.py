@@ -73,14 +73,21 @@ def test_the_search_pictures_reach_the_server_and_its_words_the_optimizer(
 
 
 @pytest.mark.parametrize("name", ["default", "paper", "code"])
-def test_the_question_is_that_of_the_preset(name: str, describe: Callable[..., Ended], server: OpenAIServer) -> None:
+def test_the_question_is_that_of_the_preset(
+    name: str, describe: Callable[..., Ended], server: OpenAIServer, out: Path
+) -> None:
     long = "A detail. " * 100  # 1,000 characters
 
     def answer(asked: Asked) -> Reply:
         return Reply(f"[[ ## description ## ]]\n{long}\n\n[[ ## completed ## ]]") if asked.pictures else good(asked)
 
     server.behave = answer
-    assert describe(f"preset={name}", "steps=1", "candidates_per_step=2").code == 0
+    ended = describe(f"preset={name}", "steps=1", "candidates_per_step=2")
+    assert ended.code == 0
+    said = [line for line in ended.err.splitlines() if line.startswith(("preset=", "not as in "))]
+    assert len(said) == (0 if name == "default" else 2)
+    written = (out / "config.yaml").read_text().splitlines()
+    assert [line.removeprefix("# ") for line in written if line.startswith("#")] == said
     words = QUESTIONS[name].signature.instructions.splitlines()[0]
     asked = with_pictures(server)
     assert len(asked) == PICTURES and all(words in request.text for request in asked)

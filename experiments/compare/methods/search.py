@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ipo.experiments.compare.methods.base import Budget, Job, Method, Templates
 from ipo.experiments.compare.methods.fixed import imagenet_templates
 from ipo.experiments.run.config import RunConfig, build, is_begun, nested
+from ipo.experiments.run.published_settings import differences
 from ipo.programs.lm.ledger import total_usd
 from ipo.programs.strategies import STRATEGIES
 
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
     from ipo.programs.lm.connect import Backend
     from ipo.programs.record.journal import Event
     from ipo.programs.search import SearchResult
+
+
+OTHERWISE = {
+    "paper": "language models are asked in our words but for the describer's question",
+    "code": "language models are asked in our words, replies may be longer than 40 tokens, and a template is scored on "
+    "all pictures as they are, where the code crops and flips them at random and leaves out the last partial batch",
+}
+"""What is not as published whatever the settings are."""
 
 
 class LanguageModelSearch(Method):
@@ -53,6 +62,14 @@ class LanguageModelSearch(Method):
     def labelled_per_class(self, config: RunConfig) -> int:
         """Return those of a search with this method's way to choose."""
         return _labelled(self.run_config(config))
+
+    def differs(self, config: RunConfig) -> str:
+        """Return the settings that are not as published, and what no setting makes so; see `Method`."""
+        if self._preset not in OTHERWISE:
+            return ""
+        found = differences(self.run_config(config))
+        values = f"{', '.join(found)}, with the published value in brackets; " if found else ""
+        return values + OTHERWISE[self._preset]
 
     def fit(self, job: Job) -> Templates:
         """Search in the job's folder, or resume what was begun there.

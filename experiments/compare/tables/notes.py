@@ -8,9 +8,7 @@ from ipo.experiments.compare.published import PublishedRow
 from ipo.experiments.compare.tables.quantities import MEAN_OF_H, H
 from ipo.experiments.compare.tables.runs import Grid
 from ipo.experiments.compare.tables.table import Scope
-
-PUBLISHED_CLIP = ("ViT-B-16/openai", "ViT-B-16-quickgelu/openai")
-"""What all published rows were made with, by both of its names."""
+from ipo.experiments.run.published_settings import PUBLISHED_CLIP
 
 
 def notes(
@@ -60,8 +58,9 @@ def _unlike(grid: Grid, published: Sequence[PublishedRow]) -> Iterator[str]:
         yield f"Labelled pictures of each class that were seen, to search with or to choose on: {listed}."
     if len({cell["budget"]["calls"] for cell in cells if cell.get("budget")} - {0}) > 1:
         yield (
-            "Methods that ask a language model get the same steps, candidates and retries. Their calls differ because "
-            "a reply that cannot be used is asked for again, and some methods get more of these."
+            "Methods that ask a language model get the same steps and candidates, unless a note says otherwise. Their "
+            "calls differ because some ask for one template a call, and because a reply that cannot be used is asked "
+            "for again, and some methods get more of these."
         )
     clips = {str((cell["cell"].get("settings") or {}).get("clip", "embedded")) for cell in cells}
     if published and not clips <= set(PUBLISHED_CLIP):

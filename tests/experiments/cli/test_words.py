@@ -57,7 +57,10 @@ def configured(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
         (["task=no"], {"task": "no"}),
         (["task=null"], {"task": None}),
         (["preset=paper", "--steps", "2"], {"steps": 2, "strategy": {"size": 20}, "selection": "search"}),
-        (["preset=code", "strategy.size=5"], {"strategy": {"size": 5, "pin_initial": False, "floor": 0.2}}),
+        (
+            ["preset=code", "strategy.size=5"],
+            {"strategy": {"size": 5, "pin_initial": False, "floor": 0.2, "one_by_one": True}},
+        ),
         (["preset=code", "strategy=no-history"], {"strategy": {"name": "no-history"}}),
         (["--seed", "0"], {"seed": 0}),
         (["patience="], {"patience": None}),

@@ -55,6 +55,14 @@ def test_a_describer_is_counted_once_a_picture() -> None:
     assert found["usd"] == pytest.approx(found["optimizer"]["usd"] + found["describer"]["usd"])
 
 
+def test_no_more_descriptions_are_counted_than_there_are_pictures() -> None:
+    ten, most = (
+        estimate(planned(["describer=openai/x", f"described_pictures={number}"], backend(), backend()))
+        for number in (10, 500)
+    )
+    assert most["optimizer"]["tokens_in"] == ten["optimizer"]["tokens_in"]
+
+
 @pytest.mark.parametrize("unknown", ["optimizer", "describer"])
 def test_an_unknown_price_is_unknown_and_not_zero(unknown: str) -> None:
     def none(*_: int) -> None:
