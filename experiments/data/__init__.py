@@ -6,7 +6,7 @@
 
 from ipo.experiments.data.check import Report, check
 from ipo.experiments.data.dataset import DataSet, Item, default_task
-from ipo.experiments.data.draw import Draw, draw
+from ipo.experiments.data.draw import Draw, draw, fresh
 from ipo.experiments.data.load import load_data
 
-__all__ = ["DataSet", "Draw", "Item", "Report", "check", "default_task", "draw", "load_data"]
+__all__ = ["DataSet", "Draw", "Item", "Report", "check", "default_task", "draw", "fresh", "load_data"]

@@ -1,4 +1,4 @@
-"""Which pictures a run may see: a few to search, a few to select, and the sealed test pictures.
+"""Which pictures a run may see: a few to search, a few to select, the sealed test pictures, and some that are left.
 
 The draw is the few-shot rule of the benchmark, and without variants it gives the very same pictures: from one random
 stream, K base pictures of each class of train, the classes in order of first appearance, then the selection pictures of
@@ -21,6 +21,11 @@ from ipo.metrics.errors import InputError
 
 if TYPE_CHECKING:
     import dspy
+
+
+FRESH_A_CLASS = 16
+FRESH = 2000
+"""Fresh base pictures of one class and of all classes at most: far fewer than most data sets have to test on."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,34 @@ def draw(
         class_names=tuple(data.class_names[label] for label in kept),
         new_class_names=tuple(data.class_names[label] for label in new),
     )
+
+
+def fresh(data: DataSet, drawn: Draw, seed: int) -> tuple[Item, ...]:
+    """Draw pictures of train and val that neither searched nor chose, of the classes that were searched on.
+
+    They come from a random stream of their own, so that what `draw` gives does not depend on them.
+
+    Args:
+        data: what `drawn` was drawn from.
+        drawn: the pictures that are taken.
+        seed: of the draw.
+
+    Returns:
+        As many base pictures of each class as `FRESH_A_CLASS` and `FRESH` allow, but two at least; fewer of a class
+        that has no more. Empty where fewer are left than there are classes.
+    """
+    taken = {item.group for item in (*drawn.search, *drawn.selection)}
+    classes = range(len(drawn.class_names))
+    left: dict[int, dict[str, list[Item]]] = {label: {} for label in classes}
+    for item in (*data.train, *data.val):
+        if item.label in classes and item.group not in taken:
+            left[item.label].setdefault(item.group, []).append(item)
+    most = min(FRESH_A_CLASS, max(2, FRESH // len(classes)))
+    rng = random.Random(f"{seed} fresh")
+    found = [
+        variants for groups in left.values() for variants in rng.sample(list(groups.values()), min(most, len(groups)))
+    ]
+    return tuple(item for variants in found for item in variants) if len(found) >= len(classes) else ()
 
 
 def _sample(

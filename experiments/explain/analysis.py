@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from ipo.experiments.data import Item
 from ipo.experiments.explain.model import Analysis, ClassGain, Confusion, Confusions, Flip, Flips
-from ipo.experiments.explain.word_effects import rounded, word_effects
+from ipo.experiments.explain.word_effects import Looked, rounded, word_effects
 from ipo.experiments.run.comparison import CLASSIFICATION, RewardNames
 from ipo.experiments.run.result import PartName
 from ipo.metrics.pictures import Picture
@@ -23,6 +23,8 @@ from ipo.metrics.reward import Reward, Score
 from ipo.metrics.sampling import Sampling
 
 Sealed = Literal["test", "new"]
+AnyPart = PartName | Literal["fresh"]
+"""A part of the pictures; `fresh` ones neither searched nor chose, and are there for the words of the template."""
 MOST_CONFUSIONS = 12
 MOST_FLIPS = 12
 """Pictures shown of each kind; with two dozen thumbnails the file stays well below 400 kB."""
@@ -30,8 +32,9 @@ THUMBNAIL = 96
 """Longest side in pixels."""
 _SEALED: tuple[Sealed, ...] = ("test", "new")
 _UNSELECTED = (
-    "The run kept no selection {unit}, and what words do is not measured on the {unit} that were searched on or on the "
-    "sealed ones. Run with selection=held-back and selection_shots of at least 1 to see it."
+    "No training pictures were left and the run kept no selection {unit}; what words do is not measured on the {unit} "
+    "that were searched on or on the sealed ones. Run with more training pictures, fewer shots, or selection=held-back "
+    "and selection_shots of at least 1 to see it."
 )
 _UNLABELLED = "The {name} reward does not say which class it took each of the {unit} for, so no classes are compared."
 
@@ -75,19 +78,19 @@ class Labelled(Compared):
 
 
 def analyse(
-    parts: Mapping[PartName, Compared],
+    parts: Mapping[AnyPart, Compared],
     reward: Reward,
     tokens: Callable[[str], int],
     names: RewardNames = CLASSIFICATION,
 ) -> Analysis:
     """Explain a template.
 
-    What words do is measured on selection units only: looking at some fifty more templates on the sealed ones would
-    open them fifty times. Everything else comes from the two scores that the sealed units already have.
+    What words do is looked at on fresh units, else on the selection units, and never on the sealed ones: some fifty
+    more templates would open them fifty times. Everything else comes from the two scores that the sealed units have.
 
     Args:
-        parts: by name: `selection`, `test` and, with base and new classes, `new`; others are ignored.
-        reward: with the classes of the selection units.
+        parts: by name: `fresh`, `selection`, `test` and, with base and new classes, `new`; others are ignored.
+        reward: with the classes that were searched on.
         tokens: how many tokens a word has; see `token_counter`.
         names: what the reward, its measure and its units are called.
 
@@ -95,8 +98,10 @@ def analyse(
         InputError: a picture whose thumbnail is wanted can no longer be read.
     """
     words, words_missing = None, None
-    if selection := parts.get("selection"):
-        words = word_effects(reward, selection.units, selection.optimised, selection.sampling, tokens, names)
+    for name in ("fresh", "selection"):
+        if part := parts.get(name):
+            words = word_effects(reward, Looked(name, part.units, part.optimised, part.sampling), tokens, names)
+            break
     else:
         words_missing = _UNSELECTED.format(unit=names.unit)
     sealed = {name: part for name in _SEALED if name in parts and (part := _labelled(parts[name]))}

@@ -16,7 +16,7 @@ Thumbnail = Annotated[str, Field(pattern=r"^data:image/(jpeg|png|webp);base64,[A
 
 
 class Shift(Content):
-    """By how much a score changes, with its interval; None where the units cannot bound it."""
+    """By how much a score changes, with its interval; None where the units cannot bound it or only describe it."""
 
     change: float
     ci95: Ends | None
@@ -33,7 +33,7 @@ class WordChange(Content):
         wordings: the neutral words that stood in for a placebo; the numbers are the mean over them. Wordings that the
             CLIP cannot tell apart are there once.
         to: where the slot was moved.
-        p: of the change of value, corrected for the number of changes.
+        p: of the change of value, corrected for the number of changes; None where changes are only described.
         significant: whether it is more than chance.
     """
 
@@ -57,7 +57,13 @@ class Skipped(Content):
 
 
 class Words(Content):
-    """What each word does, measured on `n` units of `part`."""
+    """What each word does, looked at on `n` units of `part`.
+
+    Attributes:
+        part: `fresh`, units that neither searched nor chose; or `selection`, those that chose the template, where the
+            changes are a description: earlier versions tested them there all the same.
+        note: how the numbers came about and what they can show.
+    """
 
     part: str
     n: int

@@ -3,13 +3,19 @@
 Readable is not the same as explanatory: a fluent sentence may win through its length or the place of the class name.
 Removing a word shortens the sentence and shifts what follows; a placebo, neutral words of as many tokens, does neither.
 A word matters where both hurt. (Single-word removal: table of word effects in Du, Sun & Snoek 2024; placebos are ours.)
+
+Changes are tested on fresh pictures, which neither searched nor chose. On those that chose the template its value is
+too high, so that every change looks harmful: without fresh ones the numbers there are given, and called a description.
+Cross-fitting would not help. The template that other pictures choose is another one, with other words; and to keep only
+the folds in which it is the same would choose again.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -28,24 +34,35 @@ LEVEL = 0.05
 """Family-wise error of all changes together."""
 
 
+@dataclass(frozen=True)
+class Looked:
+    """The chosen template on the n units on which its words are looked at, never sealed ones.
+
+    Attributes:
+        part: `fresh`, or `selection` where they chose the template.
+        units: what the reward made of them.
+        chosen: the score of the chosen template, in their order.
+        sampling: how they were drawn.
+    """
+
+    part: Literal["fresh", "selection"]
+    units: Any
+    chosen: Score
+    sampling: Sampling
+
+
 def word_effects(
-    reward: Reward,
-    units: Any,
-    chosen: Score,
-    sampling: Sampling,
-    tokens: Callable[[str], int],
-    names: RewardNames = CLASSIFICATION,
+    reward: Reward, looked: Looked, tokens: Callable[[str], int], names: RewardNames = CLASSIFICATION
 ) -> Words:
     """Say what each word does. All changed templates are scored in one call, about 50 of them.
 
     Args:
         reward: what was maximised.
-        units: what it made of the selection examples, never of sealed ones.
-        chosen: the chosen template on these units, in their order.
-        sampling: how they were drawn.
+        looked: what the words are looked at on.
         tokens: how many tokens a word has; see `token_counter`.
         names: what the measure and the units are called.
     """
+    chosen = looked.chosen
     proposed = changes(chosen.template, tokens)
     problems: dict[str, str | None] = {}
     for template in (template for change in proposed for template in change.templates):
@@ -53,23 +70,26 @@ def word_effects(
             same = template == tidy(chosen.template)
             problems[template] = "it is the template itself" if same else reward.problem(template)
     usable = [template for template, reason in problems.items() if reason is None]
-    scores = dict(zip(usable, reward.score(usable, units), strict=True))
+    scores = dict(zip(usable, reward.score(usable, looked.units), strict=True))
 
-    found = [row for change in proposed if (row := _row(change, chosen, scores, sampling))]
-    corrected = holm([p for _, p in found])
-    rows = [
-        row.model_copy(update={"p": rounded(p), "significant": p < LEVEL})
-        for (row, _), p in zip(found, corrected, strict=True)
-    ]
+    found = [row for change in proposed if (row := _row(change, chosen, scores, looked.sampling))]
+    if looked.part == "fresh":
+        corrected = holm([p for _, p in found])
+        rows = [
+            row.model_copy(update={"p": rounded(p), "significant": p < LEVEL})
+            for (row, _), p in zip(found, corrected, strict=True)
+        ]
+    else:
+        rows = [_described(row) for row, _ in found]
     return Words(
-        part="selection",
+        part=looked.part,
         n=chosen.n,
         template=chosen.template,
         value=rounded(chosen.value),
         loss=rounded(chosen.loss),
         changes=tuple(rows),
         skipped=tuple(Skipped(template=template, reason=reason) for template, reason in problems.items() if reason),
-        note=_note(rows, chosen.n, names),
+        note=_note(rows, looked, len(reward.class_names), names),
     )
 
 
@@ -97,11 +117,10 @@ def _row(
     if not pairs:
         return None
     found = [score for score, _ in pairs]
-    hits = np.sum([score.hits for score in found], axis=0)  # added up over the wordings
+    hits = np.mean([score.hits for score in found], axis=0)
     losses = np.mean([score.losses for score in found], axis=0)
-    k = len(found)
-    value = paired_effect([Crossed((hits / k - chosen.hits)[None], sampling)]).these
-    p = value.p
+    value = paired_effect([Crossed((hits - chosen.hits)[None], sampling)]).these
+    loss = losses - chosen.losses
     row = WordChange(
         kind=change.kind,
         span=change.span,
@@ -109,21 +128,25 @@ def _row(
         template=found[0].template,
         wordings=tuple(detail for _, detail in pairs) if change.kind == "placebo" else (),
         to=pairs[0][1] if change.kind == "move" else None,
-        value=Shift(change=rounded(value.mean), ci95=_ends(value.low, value.high)),
-        loss=Shift(
-            change=rounded(float((losses - chosen.losses).mean())),
-            ci95=_ends(*mean_interval(losses - chosen.losses, sampling)),
-        ),
+        value=_shift(value.mean, value.low, value.high),
+        loss=_shift(float(loss.mean()), *mean_interval(loss, sampling)),
         significant=False,
     )
-    return row, p
+    return row, value.p
 
 
-def _ends(low: float, high: float) -> tuple[float, float] | None:
-    return (rounded(low), rounded(high)) if math.isfinite(low) and math.isfinite(high) else None
+def _shift(change: float, low: float, high: float) -> Shift:
+    bounded = math.isfinite(low) and math.isfinite(high)
+    return Shift(change=rounded(change), ci95=(rounded(low), rounded(high)) if bounded else None)
 
 
-def _note(rows: Sequence[WordChange], n: int, names: RewardNames) -> str:
+def _described(row: WordChange) -> WordChange:
+    """Leave out what would be an inference from pictures that chose the template."""
+    bare = {name: shift.model_copy(update={"ci95": None}) for name, shift in (("value", row.value), ("loss", row.loss))}
+    return row.model_copy(update=bare)
+
+
+def _note(rows: Sequence[WordChange], looked: Looked, classes: int, names: RewardNames) -> str:
     wordings = max((len(row.wordings) for row in rows), default=0)
     placebos = (
         "A placebo puts as many neutral words in a word's place as it has tokens, so that length and places stay"
@@ -131,9 +154,19 @@ def _note(rows: Sequence[WordChange], n: int, names: RewardNames) -> str:
         if wordings
         else "There are no placebos: the template has no words for them, or too many."
     )
+    count = f"{len(rows)} change{'' if len(rows) == 1 else 's'}"
+    number = f"{count} looked at on {looked.chosen.n} {looked.part} {names.unit}"
+    if looked.part == "selection":
+        return (
+            f"{number}, which chose the template: no other training pictures could be used. This describes how it came "
+            f"to win on them. They chose it for its {names.measure}, so that changes look worse here than they are: "
+            f"none is tested; the loss is touched less by that. With more training pictures, or fewer shots, changes "
+            f"are tested on {names.unit} that chose nothing. {placebos}"
+        )
+    there = classes if looked.sampling.classes is None else int(looked.sampling.classes.max()) + 1
+    of = "" if there == classes else f" of {there} of the {classes} classes"
     return (
-        f"{len(rows)} change{'' if len(rows) == 1 else 's'} looked at on {n} selection {names.unit}. Told from chance "
-        f"means p < {LEVEL} after Holm's correction over all changes in {names.measure}; the intervals are not "
-        f"corrected. The same {names.unit} chose the template for its {names.measure}, so any change of it tends to "
-        f"look worse than it is; the loss is touched less by that. {placebos}"
+        f"{number}{of}, from training pictures that neither searched for the template nor chose it. Told from "
+        f"chance means p < {LEVEL} after Holm's correction over all changes in {names.measure}; the intervals are not "
+        f"corrected. {placebos}"
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Literal, cast
 
 from ipo.experiments.data import Item
-from ipo.experiments.explain.analysis import Compared, analyse
+from ipo.experiments.explain.analysis import AnyPart, Compared, analyse
 from ipo.experiments.explain.word_effects import token_counter
 from ipo.experiments.report import write_report
 from ipo.experiments.report.figures import save_search_png
@@ -35,6 +35,7 @@ from ipo.experiments.run.result import (
 from ipo.experiments.run.searching import Searched
 from ipo.experiments.run.tracking import Tracker
 from ipo.experiments.tasks.base import Encoded
+from ipo.metrics.errors import InputError
 from ipo.metrics.reward import EncodedPictures, Reward
 from ipo.metrics.statistics import harmonic_mean
 from ipo.programs.classifier import TemplateClassifier
@@ -44,8 +45,10 @@ from ipo.programs.record.score_keeper import units_of
 
 def evaluate(
     prepared: Prepared, template: str, journal: Journal, ui: Ui
-) -> tuple[dict[PartName, Compared], dict[str, Compared]]:
+) -> tuple[dict[AnyPart, Compared], dict[str, Compared]]:
     """Score the initial and the chosen template everywhere; the sealed pictures are opened here and nowhere else.
+
+    Fresh pictures that cannot be used are named and left out: the result does not need them.
 
     Returns:
         The parts by name, and further measures of the sealed test by theirs.
@@ -59,11 +62,11 @@ def evaluate(
         how = encoded.sampling(initial.n)
         return Compared(encoded.items, encoded.units, encoded.labels, names, how, initial, optimised)
 
-    parts: dict[PartName, Compared] = {"search": compared(prepared.search, prepared.reward)}
+    parts: dict[AnyPart, Compared] = {"search": compared(prepared.search, prepared.reward)}
     if prepared.selection:
         parts["selection"] = compared(prepared.selection, prepared.reward)
     others = {}
-    sealed: tuple[tuple[PartName, Sequence[Item], Sequence[str]], ...] = (
+    sealed: tuple[tuple[Literal["test", "new"], Sequence[Item], Sequence[str]], ...] = (
         ("test", drawn.test, drawn.class_names),
         ("new", drawn.new_test, drawn.new_class_names),
     )
@@ -79,13 +82,19 @@ def evaluate(
             measures = planned.task.other_measures(prepared.clip, class_names, prepared.store)
             for measure, other in measures.items():
                 others[measure] = compared(encode(planned, other, items, name, ui=ui, seed=SPLIT_SEED), other)
+    if planned.fresh:
+        try:
+            encoded = encode(planned, prepared.reward, planned.fresh, "fresh", ui=ui, seed=prepared.config.seed)
+            parts["fresh"] = compared(encoded, prepared.reward)
+        except InputError as error:
+            ui.say(f"what each word does is not tested on fresh {planned.task.unit}: {error}")
     return parts, others
 
 
 def publish(
     prepared: Prepared,
     searched: Searched,
-    parts: dict[PartName, Compared],
+    parts: dict[AnyPart, Compared],
     others: dict[str, Compared],
     journal: Journal,
     tracker: Tracker,
@@ -119,18 +128,18 @@ def names_of(planned: Plan) -> RewardNames:
 def _result(
     prepared: Prepared,
     searched: Searched,
-    parts: dict[PartName, Compared],
+    parts: dict[AnyPart, Compared],
     others: dict[str, Compared],
     opened: int,
     seconds: float,
 ) -> RunResult:
     config, data, drawn = prepared.config, prepared.plan.data, prepared.plan.drawn
     found, roles = searched.result, searched.ledger.roles
-    named: dict[str, Compared] = {str(name): part for name, part in parts.items()}
+    named: dict[str, Compared] = {str(name): part for name, part in parts.items() if name != "fresh"}
     named |= {f"other {name}": part for name, part in others.items()}
     sealed = set(named) - {"search", "selection"}
     compared = compare({name: part.pair for name, part in named.items()}, sealed)
-    scores = {name: compared[name] for name in parts}
+    scores = {name: compared[name] for name in parts if name != "fresh"}
     names = names_of(prepared.plan)
     pictures = fingerprint(prepared, drawn.search, drawn.selection, drawn.test, drawn.new_test)
     settings = {key: value for key, value in config.strategy.items() if key != "name"}

@@ -56,7 +56,7 @@ def analysis(template: str) -> dict[str, Any]:
     return {
         "schema": 2,
         "words": {
-            "part": "selection",
+            "part": "fresh",
             "n": 6,
             "template": template,
             "value": 0.5,

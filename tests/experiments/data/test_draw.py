@@ -3,7 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from ipo.experiments.data import draw
+from ipo.experiments.data import draw, fresh
+from ipo.experiments.data.draw import FRESH_A_CLASS
 from ipo.metrics.errors import InputError
 
 
@@ -153,3 +154,47 @@ def test_the_fewer_search_pictures_do_not_depend_on_how_the_winner_is_chosen(sea
     data = sealed(10, per_class=20)
     for seed in range(5):
         assert draw(data, 4, 0, seed, at_most=6).search == draw(data, 4, 2, seed, at_most=6).search
+
+
+@pytest.mark.parametrize("classes", ["all", "base"])
+@pytest.mark.parametrize(("per_class", "expected"), [(3, 4), (20, FRESH_A_CLASS)])
+def test_fresh_pictures_neither_searched_nor_chose_and_are_of_every_class(sealed, classes, per_class, expected):
+    data = sealed(7, per_class=per_class)
+    drawn = draw(data, 1, 1, 0, classes)
+    found = fresh(data, drawn, 0)
+    known = {item.group for part in (drawn.search, drawn.selection, data.test) for item in part}
+    assert known.isdisjoint(item.group for item in found)
+    assert {item.group for item in found} <= {item.group for item in (*data.train, *data.val)}
+    labels = [item.label for item in found]
+    assert labels == sorted(labels)
+    assert {labels.count(label) for label in labels} == {expected}
+    assert set(labels) == set(range(len(drawn.class_names)))
+    assert fresh(data, drawn, 0) == found
+    assert fresh(data, drawn, 1) != found
+    assert draw(data, 1, 1, 0, classes) == drawn
+
+
+def test_many_classes_have_fewer_fresh_pictures_each(sealed):
+    data = sealed(400, per_class=8)
+    found = fresh(data, draw(data, 1, 1, 0), 0)
+    assert len(found) == 2000
+
+
+def test_fresh_pictures_are_none_where_fewer_than_one_a_class_is_left(sealed):
+    data = sealed(5, per_class=4)
+    drawn = draw(data, 4, 4, 0)
+    assert fresh(data, drawn, 0) == ()
+    one = replace(data, train=(*data.train, replace(data.train[0], group="another")))
+    assert fresh(one, drawn, 0) == ()
+    four = [replace(data.train[0], group=f"another {i}") for i in range(4)]
+    some = replace(data, train=(*data.train, *four, replace(data.val[-1], group="and one")))
+    assert [item.group for item in fresh(some, drawn, 0)].count("and one") == 1
+
+
+def test_variants_stay_together_among_fresh_pictures(sealed):
+    data = sealed(3, per_class=3, variants=2)
+    drawn = draw(data, 1, 1, 0)
+    found = fresh(data, drawn, 0)
+    groups = [item.group for item in found]
+    assert {groups.count(group) for group in groups} == {2}
+    assert len(set(groups)) == 3 * 4

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ipo.experiments.data import Item, draw, load_data
+from ipo.experiments.data import Item, draw, fresh, load_data
 from ipo.experiments.explain.analysis import (
     MOST_CONFUSIONS,
     MOST_FLIPS,
+    AnyPart,
     Compared,
     Labelled,
     analyse,
@@ -28,7 +29,7 @@ from ipo.experiments.explain.analysis import (
 from ipo.experiments.explain.model import load_analysis
 from ipo.experiments.explain.word_effects import token_counter
 from ipo.experiments.run.files import content_of, write_json
-from ipo.experiments.run.result import PartName, RewardNames
+from ipo.experiments.run.result import RewardNames
 from ipo.metrics.clip import Clip
 from ipo.metrics.features import FeatureStore
 from ipo.metrics.pictures import Picture
@@ -43,7 +44,9 @@ class Job:
     """The embedded job with base and new classes, for any two templates."""
 
     def __init__(self, clip: Clip) -> None:
-        self.drawn = draw(load_data("embedded", seed=0), 4, 2, 0, "base")
+        data = load_data("embedded", seed=0)
+        self.drawn = draw(data, 3, 2, 0, "base")
+        self.fresh = fresh(data, self.drawn, 0)
         store = FeatureStore(clip)
         self.reward = ClipReward(clip, self.drawn.class_names, store)
         self.new = ClipReward(clip, self.drawn.new_class_names, store)
@@ -51,14 +54,14 @@ class Job:
     def analysed(self, template: str) -> dict[str, Any]:
         return self.of(self.parts(template))
 
-    def of(self, parts: dict[PartName, Compared]) -> dict[str, Any]:
+    def of(self, parts: dict[AnyPart, Compared]) -> dict[str, Any]:
         return content_of(analyse(parts, self.reward, token_counter(self.reward.clip)))
 
-    def parts(self, template: str, initial: str = ANCHOR) -> dict[PartName, Compared]:
+    def parts(self, template: str, initial: str = ANCHOR) -> dict[AnyPart, Compared]:
         drawn = self.drawn
-        rows: dict[PartName, tuple[ClipReward, Sequence[Item]]]
-        rows = {"selection": (self.reward, drawn.selection), "test": (self.reward, drawn.test)}
-        rows["new"] = (self.new, drawn.new_test)
+        rows: dict[AnyPart, tuple[ClipReward, Sequence[Item]]]
+        rows = {"selection": (self.reward, drawn.selection), "fresh": (self.reward, self.fresh)}
+        rows |= {"test": (self.reward, drawn.test), "new": (self.new, drawn.new_test)}
         return {name: self._part(reward, items, initial, template) for name, (reward, items) in rows.items()}
 
     def _part(self, reward: ClipReward, items: Sequence[Item], initial: str, template: str) -> Compared:
@@ -146,7 +149,7 @@ def test_without_labels_predictions_or_pictures_words_are_all_there_is(job: Job,
     assert found.classes_missing is not None
     assert "The retrieval reward does not say which class it took each of the queries for" in found.classes_missing
     assert found.words is not None
-    assert "68 selection queries" in found.words.note and "recall@1" in found.words.note
+    assert "34 fresh queries" in found.words.note and "recall@1" in found.words.note
 
 
 def test_the_parts_agree_with_the_scores(job: Job, found: dict[str, Any]) -> None:
@@ -187,8 +190,11 @@ def test_flips_are_spread_over_classes_with_thumbnails(found: dict[str, Any]) ->
     assert len(set(gained)) == len(gained)
 
 
-def test_words_are_never_tried_on_sealed_pictures(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = job.parts(NEGATIVE)
+@pytest.mark.parametrize("part", ["fresh", "selection"])
+def test_words_are_tried_on_fresh_pictures_else_on_those_that_chose_and_never_on_sealed_ones(
+    job: Job, monkeypatch: pytest.MonkeyPatch, part: AnyPart
+) -> None:
+    parts = {name: each for name, each in job.parts(NEGATIVE).items() if name != "fresh" or part == "fresh"}
     seen: list[EncodedPictures] = []
     real = ClipReward.score
 
@@ -197,13 +203,20 @@ def test_words_are_never_tried_on_sealed_pictures(job: Job, monkeypatch: pytest.
         return real(self, templates, pictures)
 
     monkeypatch.setattr(ClipReward, "score", watched)
-    job.of(parts)
+    words = job.of(parts)["words"]
     assert len(seen) == 1
-    assert seen[0] is parts["selection"].units
+    assert seen[0] is parts[part].units
+    assert (words["part"], words["n"]) == (part, parts[part].optimised.n)
+    assert all((change["p"] is not None) == (part == "fresh") for change in words["changes"])
 
 
-def test_without_selection_pictures_the_reason_stands_in_place_of_the_words(job: Job) -> None:
+def test_words_need_no_selection_pictures_where_fresh_ones_are_left(job: Job) -> None:
     parts = {name: part for name, part in job.parts(NEGATIVE).items() if name != "selection"}
+    assert job.of(parts)["words"] == job.analysed(NEGATIVE)["words"]
+
+
+def test_without_fresh_and_selection_pictures_the_reason_stands_in_place_of_the_words(job: Job) -> None:
+    parts = {name: part for name, part in job.parts(NEGATIVE).items() if name in ("test", "new")}
     without = job.of(parts)
     assert without["words"] is None
     assert without["words_missing"].endswith("selection=held-back and selection_shots of at least 1 to see it.")

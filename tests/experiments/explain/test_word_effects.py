@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,38 +9,39 @@ import pytest
 from scipy import stats
 
 from ipo.experiments.data import draw, load_data
-from ipo.experiments.explain.word_effects import token_counter, word_effects
+from ipo.experiments.explain.word_effects import Looked, token_counter, word_effects
 from ipo.experiments.run.files import content_of
 from ipo.metrics.clip import Clip
 from ipo.metrics.evidence import holm
 from ipo.metrics.reward import ClipReward, EncodedPictures, Score
+from ipo.metrics.sampling import Sampling
 
 X_RAY = "an x-ray of a <CLASS> with neon colors, in dim light."
 
 
 @pytest.fixture(scope="module")
-def selection(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> tuple[ClipReward, EncodedPictures, list[str]]:
+def pictures(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> tuple[ClipReward, EncodedPictures, Sampling]:
     drawn = draw(load_data("embedded", seed=0), 4, 2, 0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IPO_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         reward = ClipReward(clip, drawn.class_names)
-        pictures = reward.encode([i.picture for i in drawn.selection], [i.label for i in drawn.selection])
-    return reward, pictures, [str(item.label) for item in drawn.selection]
+        encoded = reward.encode([i.picture for i in drawn.selection], [i.label for i in drawn.selection])
+    return reward, encoded, Sampling.of(len(encoded), encoded.labels.tolist())
 
 
-def measured(reward: ClipReward, pictures: EncodedPictures, chosen: Score, groups: list[str] | None) -> dict[str, Any]:
-    return content_of(word_effects(reward, pictures, chosen, groups, token_counter(reward.clip)))
+def measured(reward: ClipReward, looked: Looked) -> dict[str, Any]:
+    return content_of(word_effects(reward, looked, token_counter(reward.clip)))
 
 
-def effects(selection: tuple[ClipReward, EncodedPictures, list[str]], template: str) -> dict[str, Any]:
-    reward, pictures, groups = selection
-    found = measured(reward, pictures, reward.score([template], pictures)[0], groups)
+def effects(pictures: tuple[ClipReward, EncodedPictures, Sampling], template: str) -> dict[str, Any]:
+    reward, encoded, sampling = pictures
+    found = measured(reward, Looked("fresh", encoded, reward.score([template], encoded)[0], sampling))
     json.dumps(found, allow_nan=False)
     return found
 
 
-def test_the_words_that_name_the_shift_matter_and_others_do_not(selection: Any) -> None:
-    found = effects(selection, "a <CLASS>, a photograph with neon colors on a dark background.")
+def test_the_words_that_name_the_shift_matter_and_others_do_not(pictures: Any) -> None:
+    found = effects(pictures, "a <CLASS>, a photograph with neon colors on a dark background.")
     rows = {(row["kind"], row["text"]): row for row in found["changes"]}
     named, plain = rows["remove", "with neon colors"], rows["placebo", "photograph"]
     assert named["value"]["change"] < -0.1 and named["value"]["ci95"][1] < 0
@@ -47,14 +49,14 @@ def test_the_words_that_name_the_shift_matter_and_others_do_not(selection: Any) 
     assert abs(plain["value"]["change"]) < 0.03 and abs(plain["loss"]["change"]) < 0.01
 
 
-def test_every_number_is_that_of_the_template_beside_it(selection: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_number_is_that_of_the_template_beside_it(pictures: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "ipo.experiments.explain.word_changes.NEUTRAL", ("thing", "dark", "photo")
     )  # this CLIP tells them apart
-    reward, pictures, _ = selection
-    found = effects(selection, X_RAY)
-    chosen = reward.score([X_RAY], pictures)[0]
-    assert (found["part"], found["n"], found["template"]) == ("selection", 136, X_RAY)
+    reward, encoded, _ = pictures
+    found = effects(pictures, X_RAY)
+    chosen = reward.score([X_RAY], encoded)[0]
+    assert (found["part"], found["n"], found["template"]) == ("fresh", 136, X_RAY)
     assert (found["value"], found["loss"]) == (round(chosen.value, 6), round(chosen.loss, 6))
     for row in found["changes"]:
         start, end = row["span"]
@@ -63,7 +65,7 @@ def test_every_number_is_that_of_the_template_beside_it(selection: Any, monkeypa
         if row["kind"] == "placebo":
             templates = [X_RAY[:start] + wording + X_RAY[end:] for wording in row["wordings"]]
             assert templates[0] == row["template"]
-        scores = [reward.score([template], pictures)[0] for template in templates]
+        scores = [reward.score([template], encoded)[0] for template in templates]
         assert row["value"]["change"] == pytest.approx(np.mean([s.value for s in scores]) - chosen.value, abs=2e-6)
         assert row["loss"]["change"] == pytest.approx(np.mean([s.loss for s in scores]) - chosen.loss, abs=2e-6)
         assert row["value"]["ci95"][0] <= row["value"]["change"] <= row["value"]["ci95"][1]
@@ -71,18 +73,18 @@ def test_every_number_is_that_of_the_template_beside_it(selection: Any, monkeypa
     assert {len(row["wordings"]) for row in found["changes"] if row["kind"] == "placebo"} >= {3}
     assert "the mean over up to 3 wordings" in found["note"]
     assert [row["to"] for row in found["changes"] if row["to"]] == ["first", "last"]
-    assert f"{len(found['changes'])} changes looked at on 136 selection pictures. " in found["note"]
+    assert f"{len(found['changes'])} changes looked at on 136 fresh pictures, from training" in found["note"]
 
 
-def test_wordings_that_the_clip_cannot_tell_apart_count_once(selection: Any) -> None:
-    found = effects(selection, "a photo of a <CLASS>.")
+def test_wordings_that_the_clip_cannot_tell_apart_count_once(pictures: Any) -> None:
+    found = effects(pictures, "a photo of a <CLASS>.")
     assert [row["wordings"] for row in found["changes"] if row["kind"] == "placebo"] == [["thing"]] * 4
     assert "wordings" not in found["note"]
 
 
-def test_all_templates_are_scored_in_one_call(selection: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    reward, pictures, groups = selection
-    chosen = reward.score([X_RAY], pictures)[0]
+def test_all_templates_are_scored_in_one_call(pictures: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    reward, encoded, sampling = pictures
+    chosen = reward.score([X_RAY], encoded)[0]
     calls: list[int] = []
     real = ClipReward.score
 
@@ -92,13 +94,13 @@ def test_all_templates_are_scored_in_one_call(selection: Any, monkeypatch: pytes
         return real(self, templates, encoded)
 
     monkeypatch.setattr(ClipReward, "score", counted)
-    measured(reward, pictures, chosen, groups)
+    measured(reward, Looked("fresh", encoded, chosen, sampling))
     assert len(calls) == 1
     assert 40 <= calls[0] <= 60
 
 
-def test_what_cannot_be_scored_is_skipped_with_its_reason(selection: Any) -> None:
-    skipped = {row["template"]: row["reason"] for row in effects(selection, "<CLASS>, a negative")["skipped"]}
+def test_what_cannot_be_scored_is_skipped_with_its_reason(pictures: Any) -> None:
+    skipped = {row["template"]: row["reason"] for row in effects(pictures, "<CLASS>, a negative")["skipped"]}
     assert skipped == {
         "a negative": "it has no <CLASS> slot",
         "<CLASS>, a negative": "it is the template itself",
@@ -106,24 +108,24 @@ def test_what_cannot_be_scored_is_skipped_with_its_reason(selection: Any) -> Non
 
 
 @pytest.mark.parametrize("template", ["<CLASS>", "<CLASS>.", "<CLASS>!"])
-def test_a_bare_class_name_has_no_words_to_change(selection: Any, template: str) -> None:
-    found = effects(selection, template)
+def test_a_bare_class_name_has_no_words_to_change(pictures: Any, template: str) -> None:
+    found = effects(pictures, template)
     assert found["changes"] == []
     reasons = {row["reason"] for row in found["skipped"]}
     assert reasons == {"it has no <CLASS> slot", "it is the template itself"}
     assert "no placebos" in found["note"]
 
 
-def test_one_of_several_slots_can_go(selection: Any) -> None:
-    found = effects(selection, "a <CLASS>, a negative of a <CLASS>.")
+def test_one_of_several_slots_can_go(pictures: Any) -> None:
+    found = effects(pictures, "a <CLASS>, a negative of a <CLASS>.")
     rows = {row["template"]: row for row in found["changes"] if row["kind"] == "remove"}
     assert {"a, a negative of a <CLASS>.", "a <CLASS>, a negative of a.", "a <CLASS>."} <= set(rows)
     assert not found["skipped"]
     assert all(row["kind"] != "move" for row in found["changes"])
 
 
-def test_the_same_template_gives_the_same_table_in_any_script(selection: Any) -> None:
-    found = effects(selection, "ein schönes 猫 ☃ <CLASS>, “dunkel”.")
+def test_the_same_template_gives_the_same_table_in_any_script(pictures: Any) -> None:
+    found = effects(pictures, "ein schönes 猫 ☃ <CLASS>, “dunkel”.")
     assert [row["text"] for row in found["changes"] if row["kind"] == "placebo"] == [
         "ein",
         "schönes",
@@ -131,25 +133,25 @@ def test_the_same_template_gives_the_same_table_in_any_script(selection: Any) ->
         "☃",
         "dunkel",
     ]
-    assert effects(selection, "ein schönes 猫 ☃ <CLASS>, “dunkel”.") == found
+    assert effects(pictures, "ein schönes 猫 ☃ <CLASS>, “dunkel”.") == found
 
 
-@pytest.mark.parametrize("groups", [None, ["one"] * 136])
-def test_without_groups_or_with_one_all_is_still_json(selection: Any, groups: list[str] | None) -> None:
-    reward, pictures, _ = selection
-    found = effects((reward, pictures, groups), "a negative <CLASS>.")
+@pytest.mark.parametrize("draws", [None, ["one"] * 136])
+def test_without_classes_or_with_one_draw_all_is_still_json(pictures: Any, draws: list[str] | None) -> None:
+    reward, encoded, _ = pictures
+    found = effects((reward, encoded, Sampling.of(136, None, draws)), "a negative <CLASS>.")
     for row in found["changes"]:
-        if groups:
-            assert (row["value"]["ci95"], row["loss"]["ci95"], row["significant"]) == ([-1, 1], None, False)
+        if draws:
+            assert (row["value"]["ci95"], row["loss"]["ci95"], row["significant"]) == (None, None, False)
         else:
             assert row["loss"]["ci95"][0] <= row["loss"]["change"] <= row["loss"]["ci95"][1]
 
 
-def test_a_clear_effect_is_significant_after_holm(selection: Any) -> None:
-    reward, pictures, _ = selection
-    n = len(pictures)
-    perfect = Score(X_RAY, 1.0, 0.0, np.ones(n, dtype=bool), np.zeros(n), pictures.labels)
-    rows = measured(reward, pictures, perfect, None)["changes"]
+def test_a_clear_effect_is_significant_after_holm(pictures: Any) -> None:
+    reward, encoded, sampling = pictures
+    n = len(encoded)
+    perfect = Score(X_RAY, 1.0, 0.0, np.ones(n, dtype=bool), np.zeros(n), encoded.labels)
+    rows = measured(reward, Looked("fresh", encoded, perfect, sampling))["changes"]
     assert all(row["significant"] and row["value"]["ci95"][1] < 0 for row in rows)
 
 
@@ -169,20 +171,59 @@ class Graded:
         return found
 
 
-def test_numbers_are_tested_by_t(selection: Any) -> None:
-    reward, pictures, groups = selection
+def test_numbers_are_tested_by_t_within_classes(pictures: Any) -> None:
+    reward, encoded, sampling = pictures
     graded = Graded(reward)
-    chosen = graded.score([X_RAY], pictures)[0]
-    found = word_effects(graded, pictures, chosen, groups, token_counter(reward.clip))
+    chosen = graded.score([X_RAY], encoded)[0]
+    found = word_effects(graded, Looked("fresh", encoded, chosen, sampling), token_counter(reward.clip))
     row = next(row for row in found.changes if row.text == "neon" and row.kind == "remove")
-    changed = graded.score([row.template], pictures)[0]
-    by_class: dict[str, list[float]] = {}
-    for group, difference in zip(groups, changed.hits - chosen.hits, strict=True):
-        by_class.setdefault(group, []).append(difference)
-    expected = stats.ttest_1samp([np.mean(values) for values in by_class.values()], 0)  # as many pictures each
+    changed = graded.score([row.template], encoded)[0]
+    # Two pictures a class: a mean of 68 classes, each with the variance of its own pair.
+    differences = changed.hits - chosen.hits
+    pairs = np.stack([differences[encoded.labels == label] for label in range(68)])
+    expected = stats.t(68, differences.mean(), np.sqrt((pairs.var(axis=1, ddof=1) / 2).sum()) / 68)
     assert row.value.change == pytest.approx(changed.value - chosen.value, abs=2e-6)
-    assert row.value.ci95 == pytest.approx(tuple(expected.confidence_interval()), abs=2e-6)
-    assert row.p is not None and expected.pvalue <= row.p <= expected.pvalue * len(found.changes) + 1e-6
+    assert row.value.ci95 == pytest.approx(expected.interval(0.95), abs=2e-6)
+    p = 2 * min(expected.cdf(0), expected.sf(0))
+    assert row.p is not None and p <= row.p <= p * len(found.changes) + 1e-6
+
+
+def test_variants_of_one_picture_count_once(pictures: Any) -> None:
+    reward, encoded, sampling = pictures
+    chosen = reward.score([X_RAY], encoded)[0]
+    alone = measured(reward, Looked("fresh", encoded, chosen, sampling))
+    twice = np.tile(np.arange(136), 2)
+    doubled = EncodedPictures(encoded.features[twice], encoded.labels[twice])
+    sampling = Sampling.of(272, doubled.labels.tolist(), twice.tolist())
+    found = measured(reward, Looked("fresh", doubled, reward.score([X_RAY], doubled)[0], sampling))
+    assert (found["n"], alone["n"]) == (272, 136)
+    for one, two in zip(alone["changes"], found["changes"], strict=True):
+        assert two["p"] == one["p"]
+        assert two["value"]["ci95"] == pytest.approx(one["value"]["ci95"], abs=2e-6)
+        assert two["loss"]["ci95"] == pytest.approx(one["loss"]["ci95"], abs=2e-6)
+
+
+def test_on_the_pictures_that_chose_the_same_changes_are_described_and_not_tested(pictures: Any) -> None:
+    reward, encoded, sampling = pictures
+    looked = Looked("fresh", encoded, reward.score([X_RAY], encoded)[0], sampling)
+    tested, described = measured(reward, looked), measured(reward, replace(looked, part="selection"))
+    assert described["part"] == "selection"
+    for one, two in zip(tested["changes"], described["changes"], strict=True):
+        assert [one[name]["change"] for name in ("value", "loss")] == [
+            two[name]["change"] for name in ("value", "loss")
+        ]
+        assert (two["value"]["ci95"], two["loss"]["ci95"], two["p"], two["significant"]) == (None, None, None, False)
+        assert one["value"]["ci95"] and one["loss"]["ci95"] and one["p"] is not None
+    assert "136 selection pictures, which chose the template: no other training pictures" in described["note"]
+    assert "changes look worse here than they are: none is tested" in described["note"]
+
+
+def test_classes_of_which_none_is_left_are_counted(pictures: Any) -> None:
+    reward, encoded, _ = pictures
+    some = np.flatnonzero(encoded.labels < 60)
+    few = EncodedPictures(encoded.features[some], encoded.labels[some])
+    found = effects((reward, few, Sampling.of(len(few), few.labels.tolist())), "a negative <CLASS>.")
+    assert "120 fresh pictures of 60 of the 68 classes, from training" in found["note"]
 
 
 def test_holm_is_the_step_down_procedure() -> None:

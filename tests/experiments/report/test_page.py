@@ -98,6 +98,19 @@ def test_what_cannot_be_told_from_chance_is_not_called_nothing(analysed: Path) -
     assert "That does not show that the words do nothing." in page
 
 
+def test_what_was_looked_at_on_the_pictures_that_chose_is_a_description(analysed: Path) -> None:
+    tested = run_page(read_run(analysed))
+    assert "on 6 fresh pictures, from training pictures that neither searched" in text(tested)
+    change_json(analysed / "analysis.json", lambda found: {**found, "words": {**found["words"], "part": "selection"}})
+    described = run_page(read_run(analysed))
+    section = text(described)[text(described).index("What each word does") : text(described).index("Where it gains")]
+    assert "on 6 selection pictures, which chose the template" in section
+    assert "A description, not a test" in section
+    for claim in ("told from chance", "95 % intervals", "−12.3 [", "not bounded", "p = "):
+        assert claim in text(tested) and claim not in section, claim
+    assert ' clear">' in tested and ' clear">' not in described
+
+
 def test_words_classes_confusions_and_flips_are_shown(analysed: Path) -> None:
     page = text(run_page(read_run(analysed)))
     for shown in (

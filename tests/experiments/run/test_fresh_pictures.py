@@ -1,0 +1,101 @@
+"""A run looks at the words of its template on pictures that neither searched nor chose, whatever it optimises."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipo.experiments.cli.app import main
+from ipo.experiments.data import draw, fresh, load_data
+from ipo.experiments.embedded import PICTURES_DIR
+from ipo.metrics.clip import Clip
+
+Run = Callable[..., Path]
+
+
+@pytest.fixture()
+def pictures(tmp_path: Path) -> Path:
+    """Eight classes: four pictures of each to train on, two to select on, four to test on."""
+    folder = tmp_path / "pictures"
+    for name in sorted((PICTURES_DIR / "a").iterdir())[:8]:
+        files = sorted(name.iterdir())
+        for part, some in (("train", files[:4]), ("val", files[4:6]), ("test", files[6:10])):
+            (folder / part / name.name).mkdir(parents=True)
+            for file in some:
+                shutil.copy(file, folder / part / name.name / file.name)
+    return folder
+
+
+@pytest.fixture()
+def run(pictures: Path, tmp_path: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a job without a language model; returns its folder."""
+    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda name: clip)
+    templates = tmp_path / "templates.txt"
+    templates.write_text("an x-ray of a <CLASS>, a negative.\n")
+
+    def start(*words: str) -> Path:
+        out = tmp_path / "run"
+        given = ("lm=none", "strategy=list", f"strategy.file={templates}", "describer=none", "steps=1", *words)
+        assert main(["optimize", f"--data=folder:{pictures}", *given, "--out", str(out)]) == 0
+        return out
+
+    return start
+
+
+def words_of(folder: Path) -> dict[str, Any]:
+    words: dict[str, Any] = json.loads((folder / "analysis.json").read_text())["words"]
+    return words
+
+
+@pytest.mark.parametrize(
+    ("reward", "n", "classes"),
+    [
+        ("classification", 32, "all"),
+        ("classification", 16, "base-to-new"),
+        ("retrieval", 8, "all"),
+        ("segmentation", 8, "all"),
+    ],
+)
+def test_every_reward_has_its_words_tested_on_fresh_pictures(run: Run, reward: str, n: int, classes: str) -> None:
+    # Three pictures of a class are left in train and one in val; four make a scene.
+    folder = run(f"reward={reward}", "shots=1", "selection_shots=1", f"classes={classes}")
+    words = words_of(folder)
+    assert (words["part"], words["n"]) == ("fresh", n)
+    assert words["changes"] and all(change["p"] is not None for change in words["changes"])
+    assert "fresh" not in json.loads((folder / "result.json").read_text())["scores"]
+    assert "told from chance" in (folder / "report.html").read_text()
+
+
+def test_where_nothing_is_left_the_pictures_that_chose_are_described(run: Run) -> None:
+    folder = run("shots=4", "selection_shots=2")
+    words = words_of(folder)
+    assert (words["part"], words["n"]) == ("selection", 16)
+    assert all(change["p"] is change["value"]["ci95"] is None for change in words["changes"])
+    assert "A description, not a test" in (folder / "report.html").read_text()
+
+
+def test_a_search_that_keeps_no_selection_pictures_has_its_words_tested_too(run: Run) -> None:
+    words = words_of(run("shots=2", "selection=search"))
+    assert (words["part"], words["n"]) == ("fresh", 32)
+
+
+def test_fresh_pictures_that_cannot_be_read_do_not_cost_the_result(
+    run: Run, pictures: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = run("shots=3", "selection_shots=2")
+    assert words_of(folder)["part"] == "fresh"
+    before = json.loads((folder / "result.json").read_text())["scores"]
+    shutil.rmtree(folder)
+    data = load_data(f"folder:{pictures}", seed=0)
+    for item in fresh(data, draw(data, 3, 2, 0), 0):
+        Path(item.picture.name).write_bytes(b"no picture")
+    capfd.readouterr()
+    assert words_of(run("shots=3", "selection_shots=2"))["part"] == "selection"
+    said = capfd.readouterr().err
+    assert "what each word does is not tested on fresh pictures: " in said and "is not a picture of a known" in said
+    assert json.loads((folder / "result.json").read_text())["scores"] == before
