@@ -49,7 +49,7 @@ def test_the_page_can_be_followed(desk: Path, tmp_path: Path, monkeypatch: pytes
     assert again.out == first.out
     assert len(again.err.splitlines()) == 1
     # The price: nothing was asked or written.
-    assert "together: 363 cells" in price.out and "$" in price.out
+    assert "together: 396 cells" in price.out and "$" in price.out
     assert not (desk / "runs" / "main-1-shot").exists()
     # The rehearsal: published rows beside ours, which are marked as not comparable.
     assert "*IPO, published*" in rehearsal.out

@@ -7,6 +7,9 @@ says, and no early stop. They score equally many templates unless a model runs o
 retries depends on the replies, and each table shows the calls. `ipo-paper` and `ipo-code` differ from `ipo-default` in
 what the published settings say of history, pinning, floor, requests, descriptions and selection. Their published steps
 and candidates are the grid's to set, for all methods or for their rows; where it does not, the table says so.
+
+Labelled pictures are the other budget, which each table shows as well. What chooses nothing on selection pictures
+(`ipo-paper`, `ipo-code`, `coop`) sees none of them, as published; `coop-same-labels` is trained on them.
 """
 
 from ipo.experiments.compare.methods.base import Absent, Budget, Fitted, Job, Method
@@ -26,6 +29,7 @@ METHODS: dict[str, Method] = {
     "best-of-80": BestOf80(),
     "waffle": Waffle(),
     "coop": CoOp(),
+    "coop-same-labels": CoOp(same_labels=True),
     "no-history": LanguageModelSearch("proposals without history", "the history helps", strategy="no-history"),
     "shuffled": LanguageModelSearch("IPO with shuffled scores", "the scores in the history help", strategy="shuffled"),
     "ipo-paper": LanguageModelSearch("IPO with the paper's settings", published="paper"),

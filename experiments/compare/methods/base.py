@@ -98,6 +98,11 @@ class Fitted(ABC):
         """
 
 
+def labels_of_a_search(config: RunConfig) -> int:
+    """Return the labelled pictures of each class that a search sees: those searched on, and those that choose."""
+    return config.shots + (config.selection_shots if config.selection == "held-back" else 0)
+
+
 class Method(ABC):
     """A method under test, with what grids and tables need to know of it.
 

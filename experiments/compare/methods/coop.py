@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ipo.experiments.compare.methods.base import NOTHING, Budget, Fitted, Job, Method, Weighted
+from ipo.experiments.compare.methods.base import NOTHING, Budget, Fitted, Job, Method, Weighted, labels_of_a_search
 from ipo.experiments.executors.base import computing_with
 
 if TYPE_CHECKING:
     import torch
 
     from ipo.experiments.compare.methods.context_tower import ContextTower
+    from ipo.experiments.data import Item
     from ipo.experiments.run.config import RunConfig
     from ipo.metrics.arrays import Floats
 
@@ -38,16 +39,18 @@ class CoOp(Method):
 
     Args:
         epochs: instead of the published number; 0 keeps the starting words.
+        same_labels: whether to train on the pictures that choose IPO's winner, too, so that both see as many labels.
+            CoOp chooses nothing (the last epoch counts) and leaves them unused otherwise, as its published rows do.
     """
 
-    label = "CoOp (learned context)"
-
-    def __init__(self, epochs: int | None = None) -> None:
+    def __init__(self, epochs: int | None = None, *, same_labels: bool = False) -> None:
+        self.label = "CoOp trained on the selection pictures, too" if same_labels else "CoOp (learned context)"
         self._epochs = epochs
+        self._same_labels = same_labels
 
     def labelled_per_class(self, config: RunConfig) -> int:
-        """Return the search pictures: the last epoch counts, so that nothing is chosen on the others."""
-        return config.shots
+        """Return the pictures that it is trained on."""
+        return labels_of_a_search(config) if self._same_labels else config.shots
 
     def differs(self, config: RunConfig) -> str:
         """See `Method`."""
@@ -57,7 +60,7 @@ class CoOp(Method):
         )
 
     def fit(self, job: Job) -> LearnedContext:
-        """Train on the search pictures.
+        """Train.
 
         Raises:
             InputError: vectors cannot be put into this CLIP's text tower.
@@ -65,19 +68,22 @@ class CoOp(Method):
         from ipo.experiments.compare.methods.context_tower import ContextTower
 
         tower = ContextTower(job.clip)
-        features = job.prepared.store.encode([item.picture for item in job.prepared.plan.drawn.search])
+        drawn = job.prepared.plan.drawn
+        items = (*drawn.search, *drawn.selection) if self._same_labels else drawn.search
         # On one thread: a sum's rounding depends on how it is split, and training lets roundings grow.
         with computing_with(1):
-            return LearnedContext(tower, self._learn(tower, job, features))
+            return LearnedContext(tower, self._learn(tower, job, items))
 
-    def _learn(self, tower: ContextTower, job: Job, features: Floats) -> torch.Tensor:
+    def _learn(self, tower: ContextTower, job: Job, items: Sequence[Item]) -> torch.Tensor:
         import torch
         import torch.nn.functional as functional
 
         config, tokens = job.config, tower.tokens(job.class_names)
+        features = job.prepared.store.encode([item.picture for item in items])
         pictures = torch.from_numpy(features).to(tokens.device)
-        labels = torch.tensor([item.label for item in job.prepared.plan.drawn.search], device=tokens.device)
-        epochs = _published_epochs(config.data, config.shots) if self._epochs is None else self._epochs
+        labels = torch.tensor([item.label for item in items], device=tokens.device)
+        shots = self.labelled_per_class(config)
+        epochs = _published_epochs(config.data, shots) if self._epochs is None else self._epochs
         context = tower.words.clone().requires_grad_(True)
         optimizer = torch.optim.SGD([context], lr=RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
         shuffle = torch.Generator().manual_seed(config.seed)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from ipo.experiments.compare.methods.base import Budget, Job, Method, Templates
+from ipo.experiments.compare.methods.base import Budget, Job, Method, Templates, labels_of_a_search
 from ipo.experiments.compare.methods.fixed import imagenet_templates
 from ipo.experiments.run.config import RunConfig, build, is_begun, nested
 from ipo.experiments.run.published_settings import differences
@@ -61,7 +61,7 @@ class LanguageModelSearch(Method):
 
     def labelled_per_class(self, config: RunConfig) -> int:
         """Return those of a search with this method's way to choose."""
-        return _labelled(self.run_config(config))
+        return labels_of_a_search(self.run_config(config))
 
     def differs(self, config: RunConfig) -> str:
         """Return the settings that are not as published, and what no setting makes so; see `Method`."""
@@ -105,7 +105,7 @@ class BestOf80(Method):
 
     def labelled_per_class(self, config: RunConfig) -> int:
         """Return those of a search."""
-        return _labelled(config)
+        return labels_of_a_search(config)
 
     def fit(self, job: Job) -> Templates:
         """Search the pool."""
@@ -117,11 +117,6 @@ class BestOf80(Method):
         selection = prepared.selection.units if prepared.selection else None
         found = search(settings, prepared.reward, GivenTemplates(pool), prepared.search.units, selection)
         return _winner(job, found, Budget(proposals=found.proposed))
-
-
-def _labelled(config: RunConfig) -> int:
-    """Return the labelled pictures of each class: those searched on, and those that choose the winner."""
-    return config.shots + (config.selection_shots if config.selection == "held-back" else 0)
 
 
 def _winner(job: Job, found: SearchResult, budget: Budget) -> Templates:

@@ -134,7 +134,9 @@ def _row(grid: Grid, scope: Scope, method: str, columns: Sequence[str], group: S
     scores = {column: score(column, group) if _applies(column, scope, group) else None for column in columns}
     seeds = min(len(runs.seeds) for runs in group)
     partly = [reason for data in scope.data for reason in grid.absent.get((data, method), ())]
-    return Row(scope.name, method, seeds, "; ".join(dict.fromkeys(partly)), scores)
+    saw = {cell.get("labelled_per_class") for runs in group for cell in runs.cells}
+    labelled = saw.pop() if len(saw) == 1 else None
+    return Row(scope.name, method, seeds, "; ".join(dict.fromkeys(partly)), scores, labelled)
 
 
 def _why_absent(grid: Grid, scope: Scope, method: str) -> str:

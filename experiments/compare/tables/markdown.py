@@ -35,7 +35,7 @@ def to_markdown(table: Table) -> str:
 
 def _values(table: Table, reasons: dict[str, str], sources: dict[str, str]) -> str:
     """Format ours and the published values; `reasons` and `sources` give each text the mark of its footnote."""
-    lines = [["data", "method", *table.columns, "n", "seeds"]]
+    lines = [["data", "method", *table.columns, "n", "labels/class", "seeds"]]
     fixed = {"base", "new", "test", "source", "H", "mean"}
     keys = [column if column in fixed else data_key(column) for column in table.columns]  # as published rows name them
     for scope in table.scopes:
@@ -45,19 +45,20 @@ def _values(table: Table, reasons: dict[str, str], sources: dict[str, str]) -> s
                 cells = [f"{published.values[key]:.2f}" if key in published.values else "" for key in keys]
                 note = f" {published.note}" if published.note else ""
                 mark = sources[f"published: {published.source}.{note}"]
-                lines.append([_label(scope), f"*{published.label}, published* {mark}", *cells, "", ""])
+                lines.append([_label(scope), f"*{published.label}, published* {mark}", *cells, "", "", ""])
     return _aligned(lines)
 
 
 def _row(table: Table, scope: Scope, row: Row, reasons: dict[str, str]) -> list[str]:
     if not row.scores:
         mark = f"{EMPTY} {reasons[row.absent]}"
-        return [_label(scope), row.method, *[mark for _ in table.columns], EMPTY, EMPTY]
+        return [_label(scope), row.method, *[mark for _ in table.columns], EMPTY, EMPTY, EMPTY]
     scores = [row.scores.get(column) for column in table.columns]
     sides = [row.scores.get(side) for side in table.columns if side in ("base", "new", "test")]
     units = " + ".join(str(score.n) for score in sides or scores if score is not None)
     seeds = str(row.seeds) + (f" {reasons[row.absent]}" if row.absent else "")
-    return [_label(scope), row.method, *[_score(score) for score in scores], units, seeds]
+    labels = EMPTY if row.labelled_per_class is None else str(row.labelled_per_class)
+    return [_label(scope), row.method, *[_score(score) for score in scores], units, labels, seeds]
 
 
 def _score(score: ColumnScore | None) -> str:

@@ -55,7 +55,11 @@ def _unlike(grid: Grid, published: Sequence[PublishedRow]) -> Iterator[str]:
             methods.append(cell["cell"]["method"])
     if len([number for number in saw if number]) > 1:
         listed = "; ".join(f"{number} by {', '.join(saw[number])}" for number in sorted(saw, reverse=True))
-        yield f"Labelled pictures of each class that were seen, to search with or to choose on: {listed}."
+        yield (
+            "labels/class counts the labelled pictures of each class that a row saw, to search or train with or to "
+            f"choose on: {listed}. Rows of one number share a budget; what a row gains over one that saw fewer may be "
+            "due to its labels."
+        )
     if len({cell["budget"]["calls"] for cell in cells if cell.get("budget")} - {0}) > 1:
         yield (
             "Methods that ask a language model get the same steps and candidates, unless a note says otherwise. Their "

@@ -15,7 +15,7 @@ from ipo.experiments.compare.tables.table import MethodGain, SearchCost, Table
 from ipo.metrics.verdict import Verdict
 
 SCHEMA = 2
-_ABOUT = ("protocol", "data", "split", "method", "origin", "column", "measure", "unit", "seeds")
+_ABOUT = ("protocol", "data", "split", "method", "origin", "column", "measure", "unit", "seeds", "labelled_per_class")
 _SCORE = [field.name for field in fields(ColumnScore)]
 _GAIN = ("gain", "low", "high", "p", "p_corrected", "comparisons", "outcome")
 _SEARCH = [field.name for field in fields(SearchCost)][2:]
@@ -53,7 +53,8 @@ def to_csv(table: Table) -> str:
     searches = {(search.scope, search.method): _rounded(vars(search)) for search in table.searches}
     for row in table.rows:
         names = {"data": row.scope, "split": splits[row.scope], "method": row.method, "remark": row.absent}
-        record = {**searches.get((row.scope, row.method), {}), **shared, "origin": "ours", "seeds": row.seeds}
+        record = {**searches.get((row.scope, row.method), {}), **shared, "origin": "ours"}
+        record |= {"seeds": row.seeds, "labelled_per_class": row.labelled_per_class}
         for column in table.columns:
             score = row.scores.get(column)
             if row.scores and score is None:

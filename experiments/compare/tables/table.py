@@ -31,13 +31,17 @@ class Scope:
 
 @dataclass(frozen=True)
 class Row:
-    """A method in a scope. `scores` holds None where a column does not apply; it is empty where `absent` is all."""
+    """A method in a scope. `scores` holds None where a column does not apply; it is empty where `absent` is all.
+
+    `labelled_per_class` counts the labelled pictures of each class that it saw; None where that is not known.
+    """
 
     scope: str
     method: str
     seeds: int
     absent: str
     scores: dict[str, ColumnScore | None]
+    labelled_per_class: int | None = None
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,18 @@ def test_the_tables_of_the_paper_ship() -> None:
         assert {variant.method for variant in load_grid(name).methods} >= {"shuffled", "no-history", "coop", "waffle"}
 
 
+@pytest.mark.parametrize("name", shipped())
+def test_shipped_grids_hold_ipo_against_a_coop_that_sees_as_many_labels(name: str) -> None:
+    grid = load_grid(name)
+    saw = {
+        entry.cell.method: METHODS[entry.cell.method].labelled_per_class(shared_config(entry.cell))
+        for entry in entries(grid, Path("out"))
+    }
+    assert ("coop" in saw) == ("coop-same-labels" in saw)
+    if "coop" in saw:
+        assert saw["ipo-default"] == saw["coop-same-labels"] > saw["coop"]
+
+
 @pytest.mark.parametrize("name", [name for name in shipped() if name != "domain-generalization"])
 def test_a_shipped_grid_can_begin_where_its_data_are(
     name: str, coop_root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch

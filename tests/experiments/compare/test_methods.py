@@ -63,9 +63,12 @@ def rewarded(job: Job, clip: Clip, class_names: Sequence[str]) -> Job:
 def test_every_method_knows_itself() -> None:
     shared = build({"shots": 4, "selection_shots": 2}, where="the test")
     held_back = dict.fromkeys(("best-of-80", "no-history", "shuffled", "ipo-default"), 6)
-    saw = {**held_back, "coop": 4, "ipo-paper": 4, "ipo-code": 4}
+    saw = {**held_back, "coop-same-labels": 6, "coop": 4, "ipo-paper": 4, "ipo-code": 4}
     assert {name: seen for name, method in METHODS.items() if (seen := method.labelled_per_class(shared))} == saw
     on_search = build({"shots": 4, "selection_shots": 2, "selection": "search"}, where="the test")
+    assert METHODS["best-of-80"].labelled_per_class(on_search) == METHODS["coop-same-labels"].labelled_per_class(
+        on_search
+    )
     assert METHODS["best-of-80"].labelled_per_class(on_search) == 4
     assert len({method.label for method in METHODS.values()}) == len(METHODS)
     fixed = {name for name, method in METHODS.items() if not method.depends_on_seed}
@@ -239,6 +242,16 @@ def test_coop_does_not_depend_on_the_number_of_threads(job: Callable[..., Job]) 
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(*found)
+
+
+def test_coop_with_the_same_labels_trains_on_what_chooses_the_others_winner(job: Callable[..., Job]) -> None:
+    given = job()
+    drawn = given.prepared.plan.drawn
+    together = replace(drawn, search=(*drawn.search, *drawn.selection), selection=())
+    pooled = replace(given, prepared=replace(given.prepared, plan=replace(given.prepared.plan, drawn=together)))
+    same = CoOp(3, same_labels=True).fit(given).context
+    assert same.equal(CoOp(3).fit(pooled).context)
+    assert not same.equal(CoOp(3).fit(given).context)
 
 
 def test_coop_says_which_towers_it_cannot_enter(job: Callable[..., Job]) -> None:

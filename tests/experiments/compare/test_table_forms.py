@@ -106,11 +106,33 @@ def test_unequal_numbers_of_labelled_pictures_are_told():
     cells = make_cells(("embedded:a",), {"anchor": 0.0, "coop": 0.5, "ipo-default": 1.0})
     for cell in cells:
         cell["labelled_per_class"] = {"anchor": 0, "coop": 2, "ipo-default": 2}[cell["cell"]["method"]]
-    assert not any(note.startswith("Labelled") for note in build_table(cells).notes)
+    assert not any(note.startswith("labels/class") for note in build_table(cells).notes)
     for cell in cells[-3:]:
         cell["labelled_per_class"] = 3
-    (note,) = [note for note in build_table(cells).notes if note.startswith("Labelled")]
-    assert note.endswith(": 3 by ipo-default; 2 by coop; 0 by anchor.")
+    table = build_table(cells)
+    (note,) = [note for note in table.notes if note.startswith("labels/class")]
+    assert ": 3 by ipo-default; 2 by coop; 0 by anchor. Rows of one number share a budget" in note
+
+
+def test_every_row_says_how_many_labelled_pictures_it_saw():
+    cells = make_cells(("embedded:a",), {"anchor": 0.0, "coop": 0.5, "ipo-default": 1.0})
+    for cell in cells:
+        cell["labelled_per_class"] = {"anchor": 0, "coop": 2, "ipo-default": 3}[cell["cell"]["method"]]
+    del cells[0]["labelled_per_class"]  # one seed of the anchor: not known is not a number
+    table = build_table(cells)
+    seen = {"anchor": None, "coop": 2, "ipo-default": 3}
+    assert {row["method"]: row["labelled_per_class"] for row in json.loads(to_json(table))["rows"]} == seen
+    records = csv.DictReader(io.StringIO(to_csv(table)))
+    assert {(row["method"], row["labelled_per_class"]) for row in records} == {
+        (method, "" if number is None else str(number)) for method, number in seen.items()
+    }
+    head, _, *rows = [
+        [cell.strip() for cell in line.strip("| ").split("|")]
+        for line in to_markdown(table).splitlines()
+        if line.startswith("| ")
+    ][: 2 + len(seen)]
+    place = head.index("labels/class")
+    assert {row[1]: row[place] for row in rows} == {"anchor": "–", "coop": "2", "ipo-default": "3"}
 
 
 def test_what_is_not_as_published_is_told_of_the_methods_in_the_table():
