@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     import dspy
 
 
-FRESH_A_CLASS = 16
-FRESH = 2000
-"""Fresh base pictures of one class and of all classes at most: far fewer than most data sets have to test on."""
+FRESH = 1000
+"""Fresh base pictures at most: fewer than most data sets have to test on, so that encoding them takes less time."""
 
 
 @dataclass(frozen=True)
@@ -124,8 +123,8 @@ def fresh(data: DataSet, drawn: Draw, seed: int) -> tuple[Item, ...]:
         seed: of the draw.
 
     Returns:
-        As many base pictures of each class as `FRESH_A_CLASS` and `FRESH` allow, but two at least; fewer of a class
-        that has no more. Empty where fewer are left than there are classes.
+        As many base pictures of each class as `FRESH` allows, but two at least; fewer of a class that has no more.
+        Empty where fewer are left than there are classes.
     """
     taken = {item.group for item in (*drawn.search, *drawn.selection)}
     classes = range(len(drawn.class_names))
@@ -133,7 +132,7 @@ def fresh(data: DataSet, drawn: Draw, seed: int) -> tuple[Item, ...]:
     for item in (*data.train, *data.val):
         if item.label in classes and item.group not in taken:
             left[item.label].setdefault(item.group, []).append(item)
-    most = min(FRESH_A_CLASS, max(2, FRESH // len(classes)))
+    most = max(2, FRESH // len(classes))
     rng = random.Random(f"{seed} fresh")
     found = [
         variants for groups in left.values() for variants in rng.sample(list(groups.values()), min(most, len(groups)))

@@ -14,7 +14,7 @@ from ipo.programs.strategies.base import Expected, Models, Strategy
 if TYPE_CHECKING:
     import dspy
 
-    from ipo.experiments.data import DataSet, Draw, Item
+    from ipo.experiments.data import DataSet, Draw
     from ipo.experiments.tasks.base import Task
     from ipo.programs.lm.connect import Backend
 
@@ -30,7 +30,6 @@ class Plan:
         config: what to do.
         data: where the pictures come from.
         drawn: the pictures of each part.
-        fresh: pictures that neither search nor choose, to look at the words of the template; none in a cell of a grid.
         optimizer: the language model that the strategy asks; None when it asks none.
         describer: the one that describes pictures; None when none does.
     """
@@ -40,7 +39,6 @@ class Plan:
     drawn: Draw
     optimizer: Backend | None
     describer: Backend | None
-    fresh: tuple[Item, ...] = ()
 
     @property
     def task(self) -> Task:
@@ -63,12 +61,11 @@ def plan(config: RunConfig, *, ready: bool = True) -> Plan:
     Raises:
         InputError: what is wrong with the configuration, the data or the names of the models.
     """
-    from ipo.experiments.data import fresh, load_data
+    from ipo.experiments.data import load_data
 
     optimizer, describer = backends(config, ready=ready)
     data = load_data(config.data, seed=SPLIT_SEED, task=config.task)
-    drawn = draw_for(data, config)
-    planned = Plan(config, data, drawn, optimizer, describer, fresh(data, drawn, config.seed))
+    planned = Plan(config, data, draw_for(data, config), optimizer, describer)
     if optimizer is None:
         planned.strategy().forecast(Expected(config.search, data.task))  # refuses settings that it cannot work with
     return planned

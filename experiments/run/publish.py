@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, cast
 
-from ipo.experiments.data import Item
+from ipo.experiments.data import Item, fresh
 from ipo.experiments.explain.analysis import AnyPart, Compared, analyse
 from ipo.experiments.explain.word_effects import token_counter
 from ipo.experiments.report import write_report
@@ -82,9 +82,9 @@ def evaluate(
             measures = planned.task.other_measures(prepared.clip, class_names, prepared.store)
             for measure, other in measures.items():
                 others[measure] = compared(encode(planned, other, items, name, ui=ui, seed=SPLIT_SEED), other)
-    if planned.fresh:
+    if left := fresh(planned.data, drawn, prepared.config.seed):
         try:
-            encoded = encode(planned, prepared.reward, planned.fresh, "fresh", ui=ui, seed=prepared.config.seed)
+            encoded = encode(planned, prepared.reward, left, "fresh", ui=ui, seed=prepared.config.seed)
             parts["fresh"] = compared(encoded, prepared.reward)
         except InputError as error:
             ui.say(f"what each word does is not tested on fresh {planned.task.unit}: {error}")
