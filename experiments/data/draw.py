@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import dspy
 
 
-FRESH = 1000
-"""Fresh base pictures at most: fewer than most data sets have to test on, so that encoding them takes less time."""
+FRESH = 500
+"""Fresh base pictures, unless there are more classes: encoding them takes less time than the sealed test does."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def fresh(data: DataSet, drawn: Draw, seed: int) -> tuple[Item, ...]:
         seed: of the draw.
 
     Returns:
-        As many base pictures of each class as `FRESH` allows, but two at least; fewer of a class that has no more.
+        As many base pictures of each class as `FRESH` allows, but one at least; fewer of a class that has no more.
         Empty where fewer are left than there are classes.
     """
     taken = {item.group for item in (*drawn.search, *drawn.selection)}
@@ -132,7 +132,7 @@ def fresh(data: DataSet, drawn: Draw, seed: int) -> tuple[Item, ...]:
     for item in (*data.train, *data.val):
         if item.label in classes and item.group not in taken:
             left[item.label].setdefault(item.group, []).append(item)
-    most = max(2, FRESH // len(classes))
+    most = max(1, FRESH // len(classes))
     rng = random.Random(f"{seed} fresh")
     found = [
         variants for groups in left.values() for variants in rng.sample(list(groups.values()), min(most, len(groups)))

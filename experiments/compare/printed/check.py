@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, get_args
 from ipo.experiments.compare.printed.agree import Compared, compare
 from ipo.experiments.compare.printed.measure import Measured, halves_of, measure
 from ipo.experiments.compare.published import TemplateTable, data_key, library, read_library
-from ipo.experiments.compare.tables.notes import PUBLISHED_CLIP
 from ipo.experiments.data import DataSet, Draw, load_data
 from ipo.experiments.run.config import read_words
 from ipo.experiments.run.plan import SPLIT_SEED
+from ipo.experiments.run.published_settings import PUBLISHED_CLIP
 from ipo.metrics.clip import Precision, check_name, load_clip
 from ipo.metrics.errors import InputError
 from ipo.metrics.nearest import did_you_mean
