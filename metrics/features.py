@@ -1,4 +1,4 @@
-"""Picture features, computed once: a store on disk keyed by picture bytes, picture transform and weights."""
+"""Picture features, computed once: kept on disk by picture bytes, how they are read, picture transform and weights."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ class FeatureStore:
         return rows
 
     def contents(self, pictures: Sequence[Picture]) -> list[str]:
-        """Return the SHA-256 of each picture's bytes; a file that was hashed before and has not changed is not opened.
+        """Return the SHA-256 of each picture's bytes, with how they are read (`Picture.key`).
+
+        A file that was hashed before and has not changed is not opened.
 
         Raises:
             InputError: names the picture that cannot be read.
@@ -93,4 +95,4 @@ class FeatureStore:
         with database:
             database.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?)", stamped)
         fresh = iter(hashes)
-        return [key or next(fresh) for key in keys]
+        return [picture.key(key or next(fresh)) for picture, key in zip(pictures, keys, strict=True)]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import io
+import os
+import stat
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ipo.metrics.decoding import AS_STORED, AS_VIEWED, Background, decode, megapixels
 from ipo.metrics.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,30 +25,43 @@ class Picture:
         name: its name in messages: its path, or "row 12 of data.parquet".
         read: returns the encoded bytes.
         stamp: a text that changes when the bytes may have changed, made without opening the picture; or None.
+        background: how its pixels are read.
     """
 
     name: str
     read: Callable[[], bytes]
     stamp: str | None = None
+    background: Background = AS_VIEWED
 
     @classmethod
     def from_path(cls, path: Path) -> Picture:
         """Return a picture in a file.
 
         Raises:
-            InputError: the file does not exist or cannot be looked at.
+            InputError: the file does not exist, cannot be looked at, or is a folder, a pipe or a device.
         """
         try:
             facts = path.stat()
-        except OSError as error:
-            raise InputError(f"cannot read the picture {path}: {error.strerror}.") from error
+        except (OSError, ValueError) as error:  # a ValueError: a NUL in the path
+            raise InputError(f"cannot read the picture {path}: {getattr(error, 'strerror', error)}.") from error
+        if not stat.S_ISREG(facts.st_mode):
+            what = "a folder" if stat.S_ISDIR(facts.st_mode) else "a pipe, a socket or a device"
+            raise InputError(f"cannot read the picture {path}: it is {what}, not a file.")
         stamp = f"{path.resolve()}|{facts.st_size}|{facts.st_mtime_ns}"
-        return cls(str(path), path.read_bytes, stamp)
+        return cls(str(path), partial(read_file, str(path)), stamp)
 
     @classmethod
     def from_bytes(cls, name: str, data: bytes) -> Picture:
         """Return a picture in memory."""
         return cls(name, lambda: data)
+
+    def on(self, background: Background) -> Picture:
+        """Return the same picture, read in another way."""
+        return self if self.background == background else replace(self, background=background)
+
+    def key(self, content: str) -> str:
+        """Return what names these pixels: the digest of the bytes and, unless they are read as stored, how."""
+        return content if self.background == AS_STORED else f"{content}|{self.background}"
 
     def bytes(self) -> bytes:
         """Return the encoded bytes.
@@ -59,28 +75,31 @@ class Picture:
             raise InputError(f"cannot read the picture {self.name}: {error.strerror or error}.") from error
 
     def image(self) -> Image:
-        """Decode to RGB; grey, palette, CMYK and transparent pictures are converted.
+        """Decode to RGB, see `decode`.
 
         Raises:
-            InputError: the picture is empty, cut short or no picture; it is named.
+            InputError: the picture is empty, cut short, too large or no picture; it is named.
         """
-        return decode(self.bytes(), self.name)
+        return decode(self.bytes(), self.name, self.background)
 
 
-def decode(data: bytes, name: str) -> Image:
-    """Decode encoded bytes to an RGB image; see `Picture.image`."""
-    from PIL import Image, UnidentifiedImageError
+def read_file(path: str) -> bytes:
+    """Read an encoded picture.
 
-    if not data:
-        raise InputError(f"the picture {name} is empty (0 bytes); remove it or put the right file there.")
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.mode == "P" and "transparency" in image.info:
-                return image.convert("RGBA").convert("RGB")
-            if image.mode.startswith("I;16"):  # Pillow would clip 16 bits to 8, which makes nearly all of it white
-                return image.point(lambda value: value * (1 / 256)).convert("L").convert("RGB")
-            return image.convert("RGB")
-    except UnidentifiedImageError as error:  # its message names our buffer, not the file
-        raise InputError(f"the file {name} is not a picture of a known format; remove it or fix it.") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"the file {name} is not a readable picture ({error}); remove it or fix it.") from error
+    Raises:
+        OSError: there is none, or it is no regular file: a pipe would be waited for, and a device has no end.
+        InputError: it is larger than any picture that is decoded.
+    """
+    most = int(megapixels() * 8e6) + 2**24  # four channels of 16 bits, uncompressed, and metadata
+    # A pipe may have taken the place of the file since it was found: nothing is waited for.
+    with open(path, "rb", opener=_at_once) as file:
+        facts = os.fstat(file.fileno())
+        if not stat.S_ISREG(facts.st_mode):
+            raise OSError(f"{path} is not a file")
+        if facts.st_size > most:
+            raise InputError(f"the file {path} has {facts.st_size:,} bytes, more than a picture takes; remove it.")
+        return file.read()
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

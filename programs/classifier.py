@@ -13,6 +13,7 @@ import dspy
 from ipo.metrics.arrays import Floats
 from ipo.metrics.calibration import fit_temperature, softmax
 from ipo.metrics.clip import Clip, load_clip
+from ipo.metrics.decoding import AS_STORED, AS_VIEWED, Background, to_rgb
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import Picture
 from ipo.metrics.reward import EncodedPictures, class_embeddings, logits_of
@@ -32,6 +33,7 @@ class TemplateClassifier(dspy.Module):
 
     Attributes:
         temperature: what logits are divided by before they become probabilities, > 0; see `calibrate`.
+        background: how the pixels of the pictures given to it are read; a `Picture` says that itself.
 
     Raises:
         InputError: a template has no slot, or does not fit the encoder's context with these classes.
@@ -54,6 +56,7 @@ class TemplateClassifier(dspy.Module):
         super().__init__()
         self.clip = clip
         self.class_names = tuple(class_names)
+        self.background: Background = AS_VIEWED
         self._embeddings: tuple[object, Floats] | None = None
         self.set_templates(templates)
 
@@ -98,7 +101,7 @@ class TemplateClassifier(dspy.Module):
         Returns:
             `label`: the class name; `scores`: probability of each class name, softmax of logits / temperature.
         """
-        probabilities = self.probabilities([to_picture(image)])[0]
+        probabilities = self.probabilities([to_picture(image, self.background)])[0]
         scores = {name: float(p) for name, p in zip(self.class_names, probabilities, strict=True)}
         return dspy.Prediction(label=self.class_names[int(probabilities.argmax())], scores=scores)
 
@@ -125,6 +128,7 @@ class TemplateClassifier(dspy.Module):
             "templates": [{"template": template, "weight": weight} for template, weight in self.templates],
             "class_names": list(self.class_names),
             "temperature": self.temperature,
+            "background": self.background,
             "clip": {"name": self.clip.name, "fingerprint": self.clip.fingerprint},
         }
 
@@ -145,7 +149,9 @@ class TemplateClassifier(dspy.Module):
         self.class_names = tuple(state["class_names"])
         self.set_templates([(member["template"], member["weight"]) for member in state["templates"]])
         self.temperature = temperature
-        own = ("templates", "class_names", "temperature", "clip")
+        # A state without this key is from before transparency was read on white.
+        self.background = AS_VIEWED if state.get("background") == AS_VIEWED else AS_STORED
+        own = ("templates", "class_names", "temperature", "background", "clip")
         super().load_state({name: value for name, value in state.items() if name not in own}, **kwargs)
 
     @classmethod
@@ -186,8 +192,8 @@ def _temperature(value: Any) -> float:
     return float(value)
 
 
-def to_picture(image: Any) -> Picture:
-    """Read a picture from any form in which DSPy users have it.
+def to_picture(image: Any, background: Background = AS_VIEWED) -> Picture:
+    """Read a picture from any form in which DSPy users have it; a `Picture` is returned as it is.
 
     Raises:
         InputError: it is none of them, or a `dspy.Image` that points to the network.
@@ -200,15 +206,15 @@ def to_picture(image: Any) -> Picture:
         head, _, data = image.url.partition(";base64,")
         if not head.startswith("data:"):
             raise InputError(f"the picture {image.url[:80]} is a web address; load it first (dspy.Image.from_url).")
-        return Picture.from_bytes("the given dspy.Image", base64.b64decode(data))
+        return Picture.from_bytes("the given dspy.Image", base64.b64decode(data)).on(background)
     if isinstance(image, (str, Path)):
-        return Picture.from_path(Path(image))
+        return Picture.from_path(Path(image)).on(background)
     if isinstance(image, bytes):
-        return Picture.from_bytes("the given picture", image)
+        return Picture.from_bytes("the given picture", image).on(background)
     if hasattr(image, "save") and hasattr(image, "convert"):  # a PIL image
         buffer = io.BytesIO()
-        image.convert("RGB").save(buffer, format="PNG")
-        return Picture.from_bytes("the given PIL image", buffer.getvalue())
+        to_rgb(image, background).save(buffer, format="PNG")
+        return Picture.from_bytes("the given PIL image", buffer.getvalue()).on(background)
     raise InputError(
         f"cannot take a picture from {type(image).__name__}; give a path, bytes, a PIL image or a dspy.Image."
     )

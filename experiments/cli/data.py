@@ -44,7 +44,7 @@ def check(
     clip: Annotated[str | None, typer.Option(help="also check class names against this CLIP's tokenizer")] = None,
     seed: Seed = 0,
 ) -> int:
-    """Read every picture; count them, name the unreadable, find the same picture in two parts."""
+    """Read every picture; count them, name the unreadable and the empty, find the same picture in two parts."""
     from ipo.experiments.data import check as check_data
     from ipo.experiments.data import load_data
 
@@ -56,7 +56,7 @@ def check(
         tokens = load_clip(clip)
     report = check_data(data, tokens, _Progress())
     print(report.text())
-    print(f"fingerprint {data.fingerprint}")
+    print(f"fingerprint {report.fingerprint}")
     if not clip:
         print("class names were not checked against a tokenizer; --clip NAME does that", file=sys.stderr)
     return 0 if report.ok else 1

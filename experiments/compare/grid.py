@@ -91,8 +91,8 @@ def check_grid(found: Sequence[Entry]) -> None:
         kind = (cell.data, cell.targets, shared.shots, shared.selection_shots)  # a seed draws others, not fewer
         kinds.setdefault(kind, (cell, shared))
     for cell, shared in kinds.values():
-        source = load_data(cell.data, seed=SPLIT_SEED, task=shared.task)
-        targets = [load_data(spec, seed=SPLIT_SEED) for spec in cell.targets]
+        source = load_data(cell.data, seed=SPLIT_SEED, task=shared.task, background=shared.background)
+        targets = [load_data(spec, seed=SPLIT_SEED, background=shared.background) for spec in cell.targets]
         PROTOCOLS[cell.protocol](source, targets, shared)
 
 

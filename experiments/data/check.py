@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
-from ipo.experiments.data.dataset import OWN, PARTS, DataSet, Item, Part, in_threads
+from ipo.experiments.data.dataset import OWN, PARTS, DataSet, Item, Part, in_threads, unreadable_content
+from ipo.metrics.decoding import AS_VIEWED, Background, decode_and_look, is_transparent
 from ipo.metrics.errors import InputError
-from ipo.metrics.pictures import decode
+from ipo.metrics.pictures import Picture
 from ipo.metrics.printable import printable
 from ipo.metrics.template import ANCHOR, TokenCounter, too_long
 
 _SHOWN = 10
 _BATCH = 2048
+_MOSTLY = 0.98
+"""A picture of which more is see-through is named: a thin drawing has less."""
+_NOTED = 1000
+"""Pictures that a run looks at for its note on transparency."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,10 @@ class Report:
         duplicates: pictures with the same bytes that are in two parts or two classes.
         cut_names: class name → why the tokenizer would cut it, in the plainest template.
         stray: what the source holds besides pictures.
+        transparent: how many pictures have pixels that are not opaque.
+        empty: picture name → what little there is to see: it is of one colour, or nearly all of it is see-through.
+        background: how the pictures were read.
+        fingerprint: see `DataSet.fingerprint`.
     """
 
     name: str
@@ -50,6 +60,10 @@ class Report:
     duplicates: tuple[tuple[Place, ...], ...]
     cut_names: dict[str, str]
     stray: tuple[str, ...]
+    transparent: int
+    empty: dict[str, str]
+    background: Background
+    fingerprint: str
 
     @property
     def ok(self) -> bool:
@@ -78,7 +92,7 @@ def check(
         progress: called now and then with how many pictures were read, and of how many.
     """
     rows = list(data.items())
-    looks: list[tuple[str | None, str | None]] = []
+    looks: list[_Look] = []
     for start in range(0, len(rows), _BATCH):
         looks += in_threads(_look, rows[start : start + _BATCH])
         if progress:
@@ -87,13 +101,13 @@ def check(
     counts = {name: [0, 0, 0] for name in names}
     unreadable: dict[str, str] = {}
     places: dict[str, list[Place]] = {}
-    for (part, item), (content, reason) in zip(rows, looks, strict=True):
+    for (part, item), look in zip(rows, looks, strict=True):
         class_name = names[item.label]
         counts[class_name][PARTS.index(part)] += 1
-        if reason:
-            unreadable[item.picture.name] = reason
-        if content:
-            places.setdefault(content, []).append(Place(item.picture.name, part, class_name))
+        if look.fault:
+            unreadable[item.picture.name] = look.fault
+        else:
+            places.setdefault(look.content, []).append(Place(item.picture.name, part, class_name))
     cuts = {name: too_long(ANCHOR, [name], tokens) for name in data.class_names} if tokens else {}
     return Report(
         name=data.name,
@@ -104,7 +118,38 @@ def check(
         duplicates=tuple(tuple(same) for same in places.values() if len({(p.part, p.class_name) for p in same}) > 1),
         cut_names={name: reason for name, reason in cuts.items() if reason},
         stray=data.stray,
+        transparent=sum(look.transparent for look in looks),
+        empty={item.picture.name: look.empty for (_, item), look in zip(rows, looks, strict=True) if look.empty},
+        background=rows[0][1].picture.background,
+        fingerprint=data.fingerprint_of([look.content for look in looks]),
     )
+
+
+def transparency_note(pictures: Sequence[Picture], what: str) -> str | None:
+    """Say how many of the first pictures are transparent and what that means; None when none is, or all are as stored.
+
+    Args:
+        pictures: what a run searches on; those that store no transparency are not decoded.
+        what: their name in the sentence.
+    """
+    looked = [picture for picture in pictures[:_NOTED] if picture.background == AS_VIEWED]
+    return _note(sum(in_threads(_is_transparent, looked)), len(looked), what)
+
+
+def _note(transparent: int, total: int, what: str) -> str | None:
+    if not transparent:
+        return None
+    return (
+        f"{transparent:,} of {total:,} {what} {'is' if transparent == 1 else 'are'} transparent; they are read on "
+        "white, as viewers show them (background=as-is reads what lies beneath, as published numbers do)"
+    )
+
+
+def _is_transparent(picture: Picture) -> bool:
+    try:
+        return is_transparent(picture.bytes(), picture.name)
+    except InputError:
+        return False  # the encoder says what is wrong with it
 
 
 def _told_apart(class_names: tuple[str, ...]) -> list[str]:
@@ -112,15 +157,32 @@ def _told_apart(class_names: tuple[str, ...]) -> list[str]:
     return [name if times[name] == 1 else f"{name} (label {label})" for label, name in enumerate(class_names)]
 
 
-def _look(row: tuple[Part, Item]) -> tuple[str | None, str | None]:
-    """Return the hash of a good picture, or what is wrong with it."""
+@dataclass(frozen=True)
+class _Look:
+    """What one picture is: the digest of its bytes, or of its name when they cannot be read, and what was seen."""
+
+    content: str
+    fault: str | None = None
+    transparent: bool = False
+    empty: str | None = None
+
+
+def _look(row: tuple[Part, Item]) -> _Look:
     picture = row[1].picture
+    content = unreadable_content(picture)
     try:
-        content = picture.bytes()
-        decode(content, picture.name)
+        data = picture.bytes()
+        content = hashlib.sha256(data).hexdigest()
+        image, clear = decode_and_look(data, picture.name, picture.background)
     except InputError as error:
-        return None, str(error)
-    return hashlib.sha256(content).hexdigest(), None
+        return _Look(content, fault=str(error))
+    empty = None
+    if clear is not None and clear > _MOSTLY:
+        empty = f"{picture.name}: {clear:.1%} of it is see-through"
+    elif colours := image.getcolors(1):
+        red, green, blue = cast("tuple[int, int, int]", colours[0][1])
+        empty = f"{picture.name}: every pixel is #{red:02x}{green:02x}{blue:02x}"
+    return _Look(content, None, clear is not None, empty)
 
 
 def _lines(report: Report) -> Iterator[str]:
@@ -140,7 +202,12 @@ def _lines(report: Report) -> Iterator[str]:
     same = [" = ".join(f"{p.name} ({p.part}, {p.class_name})" for p in places) for places in report.duplicates]
     yield from _section("same picture in two parts or classes", same)
     yield from _section("class names that the tokenizer would cut", list(report.cut_names.values()))
+    yield from _section("pictures with little to see", list(report.empty.values()))
     yield from _section("left out, not pictures", list(report.stray))
+    note = None if report.background != AS_VIEWED else _note(report.transparent, total, "pictures")
+    if note:
+        yield ""
+        yield note
     yield ""
     yield "all pictures can be used" if report.ok else "the data has faults, see above"
 

@@ -7,11 +7,12 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import PurePath
 from typing import Literal, TypeVar
 
+from ipo.metrics.decoding import Background
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import Picture
 
@@ -81,20 +82,33 @@ class DataSet:
         """Yield all items, each with its part."""
         return ((part, item) for part in PARTS for item in self.part(part))
 
+    def on(self, background: Background) -> DataSet:
+        """Return the same pictures, read in another way."""
+        if all(item.picture.background == background for _, item in self.items()):
+            return self
+        parts = {
+            part: tuple(replace(item, picture=item.picture.on(background)) for item in self.part(part))
+            for part in PARTS
+        }
+        return replace(self, train=parts["train"], val=parts["val"], test=parts["test"])
+
     @cached_property
     def fingerprint(self) -> str:
-        """64 hex digits that change with a class name, a picture's bytes, its label, group, part or place.
+        """64 hex digits that change with a class name, or a picture's bytes, reading, label, group, part or place.
 
         The order counts because the few-shot draw depends on it; names and paths do not. Every file is read once, test
         pictures included, and not decoded; the result is kept. An unreadable picture counts by its name.
         """
+        return self.fingerprint_of(in_threads(_content, [item.picture for _, item in self.items()]))
+
+    def fingerprint_of(self, contents: Sequence[str]) -> str:
+        """Return `fingerprint` from the digests of the pictures' bytes, in the order of `items`."""
         rows = list(self.items())
-        hashes = in_threads(_content, [item.picture for _, item in rows])
         groups: dict[str, int] = {}
         total = hashlib.sha256(json.dumps(self.class_names).encode())
-        for (part, item), content in zip(rows, hashes, strict=True):
+        for (part, item), content in zip(rows, contents, strict=True):
             group = groups.setdefault(item.group, len(groups))
-            total.update(json.dumps([part, item.label, group, content]).encode())
+            total.update(json.dumps([part, item.label, group, item.picture.key(content)]).encode())
         return total.hexdigest()
 
 
@@ -102,7 +116,12 @@ def _content(picture: Picture) -> str:
     try:
         return hashlib.sha256(picture.bytes()).hexdigest()
     except InputError:
-        return f"unreadable {PurePath(picture.name).name}"
+        return unreadable_content(picture)
+
+
+def unreadable_content(picture: Picture) -> str:
+    """Return what stands for the digest of a picture that cannot be read."""
+    return f"unreadable {PurePath(picture.name).name}"
 
 
 def in_threads(function: Callable[[_Row], _Result], rows: Iterable[_Row]) -> list[_Result]:

@@ -13,6 +13,7 @@ from ipo.experiments.data.benchmarks.registry import REGISTRY, Registered, Rule
 from ipo.experiments.data.benchmarks.roots import find_folder
 from ipo.experiments.data.dataset import DataSet
 from ipo.experiments.data.sources import folder, hub, shipped, table
+from ipo.metrics.decoding import AS_STORED, AS_VIEWED, Background
 from ipo.metrics.errors import InputError
 from ipo.metrics.nearest import did_you_mean
 
@@ -34,7 +35,7 @@ _READERS: Mapping[Rule, Callable[[Registered, Path], Found]] = {
 }
 
 
-def load_data(spec: str, *, seed: int, task: str | None = None) -> DataSet:
+def load_data(spec: str, *, seed: int, task: str | None = None, background: Background = AS_VIEWED) -> DataSet:
     """Load a data set; pictures are found, not opened.
 
     Args:
@@ -44,6 +45,7 @@ def load_data(spec: str, *, seed: int, task: str | None = None) -> DataSet:
         seed: cuts the parts that the source lacks (split.py); without effect when it has train, val and test.
         task: what the pictures are, for the language model; None takes the registered task, or makes one from a few
             class names.
+        background: how the pixels are read; registered data are read as stored, as their published numbers were.
 
     Raises:
         InputError: an unknown spec, or what is wrong with the source, in one sentence.
@@ -62,13 +64,13 @@ folder:PATH, csv:PATH, parquet:PATH, hf:NAME[:CONFIG] or a name of `ipo data lis
             f"unknown data {spec!r}{_hint(spec, kind)}; use embedded[:NAME], folder:PATH, csv:PATH, parquet:PATH, "
             "hf:NAME[:CONFIG] or a name of `ipo data list`."
         )
-    return assemble(SOURCES[kind](rest.strip()), seed, task)
+    return assemble(SOURCES[kind](rest.strip()), seed, task).on(background)
 
 
 def load_registered(entry: Registered, rest: str, seed: int, task: str | None) -> DataSet:
     """Load a registered data set; `rest` is what stands behind its name, see `load_data`."""
     if rest == "hf" or rest.startswith("hf:"):
-        return hub_copies.load(entry, rest[3:], seed, task)
+        return hub_copies.load(entry, rest[3:], seed, task).on(AS_STORED)
     return finish(entry, _READERS[entry.rule](entry, find_folder(entry, rest)), task)
 
 

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from ipo.experiments.tasks import REWARDS
+from ipo.metrics.decoding import AS_STORED, Background
 from ipo.metrics.errors import InputError, input_error
 from ipo.metrics.nearest import nearest
 from ipo.metrics.registry import Registry
@@ -34,6 +35,11 @@ class JobSettings(BaseModel):
     )
     task: str | None = Field(
         None, description="one sentence on what the pictures are; worded from the classes if unset"
+    )
+    background: Background = Field(
+        "white",
+        description="white: transparent pictures are read on white and turned by their EXIF, as viewers show them; "
+        "as-is: as stored, which published numbers are made with and the paper's data sets are always read with",
     )
     clip: str = Field("embedded", description="embedded, MODEL/TAG (ViT-B-16/openai), hf-hub:…, local-dir:…")
     reward: dict[str, Any] = Field(
@@ -172,6 +178,8 @@ def load_config(file: Path | None, words: Sequence[str] = (), **flags: Any) -> R
     given = {**read_words(words), **{key: value for key, value in flags.items() if value is not None}}
     # The file in a run directory was written by us: nobody needs a note on how its keys are called now.
     ours = file is not None and file.name == CONFIG_FILE and file.with_name("journal.jsonl").exists()
+    if ours:
+        values.setdefault("background", AS_STORED)  # how pictures were read before there was this key
     where = str(file) if file else "the command line"
     return build(overlaid(nested(values, note=not ours), nested(given)), where, whole=ours)
 

@@ -9,11 +9,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from ipo.metrics.arrays import Floats
+from ipo.metrics.decoding import ENDINGS, Background
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import Picture
 from ipo.programs.classifier import TemplateClassifier
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 BATCH = 32
 """Pictures encoded at once; as many again are read ahead, so that memory does not grow with their number."""
 READERS = 8
@@ -37,7 +37,7 @@ def find_pictures(folder: Path) -> Iterator[Path]:
     for place, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+            if Path(name).suffix.lower() in ENDINGS and not name.startswith("."):
                 yield Path(place, name)
 
 
@@ -51,7 +51,7 @@ def label_files(classifier: TemplateClassifier, files: Iterator[Path]) -> Iterat
         size = 1
         while True:
             while len(ahead) < 2 * size and (file := next(files, None)):
-                ahead.append((file, pool.submit(_read, file)))
+                ahead.append((file, pool.submit(_read, file, classifier.background)))
             if not ahead:
                 return
             batch = [ahead.popleft() for _ in range(min(size, len(ahead)))]
@@ -70,9 +70,9 @@ def _label(classifier: TemplateClassifier, batch: Sequence[tuple[Path, Picture |
     return [(file, next(probabilities) if isinstance(it, Picture) else it) for file, it in batch]
 
 
-def _read(file: Path) -> Picture | InputError:
+def _read(file: Path, background: Background) -> Picture | InputError:
     try:
         picture = Picture.from_path(file)
-        return Picture.from_bytes(picture.name, picture.bytes())
+        return Picture.from_bytes(picture.name, picture.bytes()).on(background)
     except InputError as error:
         return error

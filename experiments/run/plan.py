@@ -64,7 +64,7 @@ def plan(config: RunConfig, *, ready: bool = True) -> Plan:
     from ipo.experiments.data import load_data
 
     optimizer, describer = backends(config, ready=ready)
-    data = load_data(config.data, seed=SPLIT_SEED, task=config.task)
+    data = load_data(config.data, seed=SPLIT_SEED, task=config.task, background=config.background)
     planned = Plan(config, data, draw_for(data, config), optimizer, describer)
     if optimizer is None:
         planned.strategy().forecast(Expected(config.search, data.task))  # refuses settings that it cannot work with

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ipo.experiments.data import Item, load_data
+from ipo.experiments.data.check import transparency_note
 from ipo.experiments.run.config import RunConfig
 from ipo.experiments.run.live_view import Ui
 from ipo.experiments.run.plan import SPLIT_SEED, Plan
@@ -61,6 +62,9 @@ def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
     met_later = (*drawn.new_class_names, *others)
     reward = planned.task.reward(clip, drawn.class_names, store, met_later)
     check(config.initial_template, (*drawn.class_names, *met_later), clip)
+    note = transparency_note([item.picture for item in drawn.search], "search pictures")
+    if note:
+        ui.say(note)
     encoding = partial(encode, planned, reward, ui=ui, seed=config.seed)
     searched = encoding(drawn.search, "search")
     selection = encoding(drawn.selection, "selection") if drawn.selection else None

@@ -105,6 +105,7 @@ def publish(
     words = token_counter(prepared.clip)
     write_json(folder / "analysis.json", analyse(parts, prepared.reward, words, names))
     program = TemplateClassifier(prepared.clip, prepared.reward.class_names, searched.result.choice.template)
+    program.background = prepared.plan.drawn.search[0].picture.background
     if prepared.selection and prepared.selection.labels is not None:
         program.calibrate(cast("EncodedPictures", prepared.selection.units))
     program.save(str(folder / "program.json"))

@@ -29,7 +29,7 @@ RED = Image.new("RGB", (8, 8), (200, 10, 10))
         (file_with(RED.convert("RGBA")), (200, 10, 10)),
         (file_with(RED.convert("LA")), (RED.convert("L").getpixel((0, 0)),) * 3),
         (file_with(RED.convert("CMYK"), "TIFF"), (200, 10, 10)),
-        (file_with(RED.quantize(4), transparency=0), (200, 10, 10)),
+        (file_with(RED.quantize(4), transparency=0), (255,) * 3),
         (file_with(Image.fromarray(np.full((8, 8), 0x8000, dtype=np.uint16))), (128,) * 3),
         (file_with(Image.new("1", (8, 8), 1)), (255,) * 3),
         (file_with(RED, "WEBP", lossless=True), (200, 10, 10)),
@@ -65,8 +65,8 @@ def test_a_bad_file_is_named(data: bytes, message: str, tmp_path: Path) -> None:
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"gone\.png: No such file"):
         Picture.from_path(tmp_path / "gone.png")
-    with pytest.raises(InputError, match="Is a directory"):
-        Picture.from_path(tmp_path).image()
+    with pytest.raises(InputError, match="it is a folder, not a file"):
+        Picture.from_path(tmp_path)
 
 
 def test_a_file_that_vanishes_is_named(tmp_path: Path) -> None:

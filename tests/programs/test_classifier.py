@@ -100,8 +100,31 @@ def test_a_saved_program_holds_nothing_but_json(clip: Clip, tmp_path: Path) -> N
     TemplateClassifier(clip, NAMES).save(str(tmp_path / "program.json"))
     assert [f.name for f in tmp_path.iterdir()] == ["program.json"]
     text = (tmp_path / "program.json").read_text()
-    assert set(json.loads(text)) - {"metadata"} == {"templates", "class_names", "temperature", "clip"}
+    assert set(json.loads(text)) - {"metadata"} == {"templates", "class_names", "temperature", "background", "clip"}
     assert len(text) < 2000
+
+
+def test_a_program_reads_pictures_as_it_was_optimised_to(clip: Clip, tmp_path: Path) -> None:
+    drawn = Image.new("RGBA", (48, 48), (200, 10, 10, 0))
+    drawn.paste((0, 0, 0, 255), (10, 10, 30, 30))
+    drawn.save(tmp_path / "a.png")
+    on_white, beneath = (tmp_path / "white.png", tmp_path / "beneath.png")
+    Image.alpha_composite(Image.new("RGBA", (48, 48), "white"), drawn).convert("RGB").save(on_white)
+    drawn.convert("RGB").save(beneath)
+    program = TemplateClassifier(clip, NAMES)
+    expected = {"white": program(image=on_white).scores, "as-is": program(image=beneath).scores}
+    assert expected["white"] != expected["as-is"]
+    for background in ("white", "as-is"):
+        program.background = background  # type: ignore[assignment]
+        program.save(str(tmp_path / "program.json"))
+        again = TemplateClassifier.from_file(tmp_path / "program.json", clip)
+        for given in (tmp_path / "a.png", (tmp_path / "a.png").read_bytes(), drawn):
+            assert again(image=given).scores == pytest.approx(expected[background])
+    state = program.dump_state()
+    del state["background"]  # as saved before pictures were read on white
+    again.background = "white"
+    again.load_state(state)
+    assert again.background == "as-is"
 
 
 def test_from_file_loads_the_clip_that_the_program_names(clip: Clip, file: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from ipo.experiments.data.benchmarks.found import Found
 from ipo.experiments.data.benchmarks.registry import Registered
 from ipo.experiments.data.benchmarks.roots import LAYOUT, PictureFolder
 from ipo.experiments.data.dataset import Item, Part
-from ipo.experiments.data.sources.folder import ENDINGS
+from ipo.metrics.decoding import ENDINGS
 from ipo.metrics.errors import InputError
 
 WNID = re.compile(r"n\d{8}")

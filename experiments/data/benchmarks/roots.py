@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from ipo.experiments.data.benchmarks.registry import ROOT_VARIABLE, Registered
+from ipo.metrics.decoding import AS_STORED
 from ipo.metrics.errors import InputError
-from ipo.metrics.pictures import Picture
+from ipo.metrics.pictures import Picture, read_file
 
 LAYOUT = "github.com/KaiyangZhou/CoOp, DATASETS.md, has the layout and the sources"
 SPLITS = "github.com/linzhiqiu/cross_modal_adaptation, folder splits (MIT)"
@@ -53,7 +54,10 @@ def state(entry: Registered, root: Path | None) -> str:
 
 
 class PictureFolder:
-    """Makes the pictures below one folder, whose path is resolved once: there may be a million."""
+    """Makes the pictures below one folder, whose path is resolved once: there may be a million.
+
+    They are read as stored, as the published numbers on them were.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = str(folder)
@@ -67,13 +71,10 @@ class PictureFolder:
         """
         picture = self.listed(key)
         facts = os.stat(picture.name)  # noqa: PTH116
-        return Picture(picture.name, picture.read, f"{self._real}/{key}|{facts.st_size}|{facts.st_mtime_ns}")
+        stamp = f"{self._real}/{key}|{facts.st_size}|{facts.st_mtime_ns}"
+        return Picture(picture.name, picture.read, stamp, picture.background)
 
     def listed(self, key: str) -> Picture:
         """Return a picture that a listing has shown to exist: without a stamp, as the file is not looked at."""
         path = f"{self._folder}/{key}"
-        return Picture(path, partial(_read, path))
-
-
-def _read(path: str) -> bytes:
-    return Path(path).read_bytes()
+        return Picture(path, partial(read_file, path), None, AS_STORED)

@@ -9,17 +9,13 @@ from pathlib import Path
 from ipo.experiments.data.assemble import Gathered, Row
 from ipo.experiments.data.dataset import Part
 from ipo.experiments.data.split import part_named
+from ipo.metrics.decoding import ENDINGS
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import Picture
 
-ENDINGS = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".jp2", ".avif")
-)
-"""A file that ends otherwise is stray."""
-
 
 def gather(rest: str) -> Gathered:
-    """Read the layout of a folder; no picture is opened.
+    """Read the layout of a folder; no picture is opened. What ends as no picture does, and pipes and devices, is stray.
 
     Raises:
         InputError: the folder is missing, unreadable, mixes the two layouts, or has an empty class folder.
@@ -70,7 +66,9 @@ def _class_rows(folder: Path, root: Path, part: Part | None, stray: list[str]) -
     rows = []
     for path in _files(folder):
         key = path.relative_to(root).as_posix()
-        if path.suffix.lower() in ENDINGS and not path.name.startswith("."):
+        named = path.suffix.lower() in ENDINGS and not path.name.startswith(".")
+        # A link to nothing is a picture that is missing, and an error.
+        if named and (path.is_file() or not path.exists()):
             rows.append(Row(Picture.from_path(path), folder.name, key, part))
         else:
             stray.append(key)

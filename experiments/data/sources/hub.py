@@ -19,7 +19,7 @@ from ipo.experiments.data.sources.columns import Columns, find_columns
 from ipo.experiments.data.sources.labels import NAME_COLUMN, numbered_names, refuse_numbers
 from ipo.experiments.data.split import part_named
 from ipo.metrics.errors import InputError
-from ipo.metrics.pictures import Picture
+from ipo.metrics.pictures import Picture, read_file
 
 
 def gather_parquet(rest: str) -> Gathered:
@@ -153,7 +153,7 @@ class _Cell:
         value: dict[str, Any] | None = self.table[self.row][self.column]
         if not value or (value["bytes"] is None and not value["path"]):
             return b""
-        return Path(value["path"]).read_bytes() if value["bytes"] is None else bytes(value["bytes"])
+        return read_file(value["path"]) if value["bytes"] is None else bytes(value["bytes"])
 
 
 def cell_pictures(table: Any, columns: Columns, of: str) -> Iterable[Picture]:

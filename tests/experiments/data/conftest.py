@@ -17,13 +17,15 @@ Folder = Callable[..., Path]
 
 @pytest.fixture
 def encoded() -> Encode:
-    """A PNG whose colour, and so whose content, is the number."""
+    """A PNG whose colour, and so whose content, is the number; one white pixel makes it a picture of something."""
 
     def encode(number: int) -> bytes:
         from PIL import Image
 
         file = io.BytesIO()
-        Image.new("RGB", (6, 5), (number % 256, number // 256 % 256, 90)).save(file, "PNG")
+        image = Image.new("RGB", (6, 5), (number % 256, number // 256 % 256, 90))
+        image.putpixel((5, 4), (255, 255, 255))
+        image.save(file, "PNG")
         return file.getvalue()
 
     return encode

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from ipo.experiments.data import check, load_data
+from ipo.experiments.data.check import transparency_note
 from ipo.metrics.pictures import Picture
 
 
@@ -123,3 +124,62 @@ def test_names_cannot_move_the_terminals_cursor(folder):
     (root / "cat" / "a\x1b[2Jb.jpg").write_bytes(b"")
     text = check(load_data(f"folder:{root}", seed=0)).text()
     assert "\x1b" not in text and "a\\x1b[2Jb.jpg" in text
+
+
+def painted(clear):
+    """An RGBA picture of two colours, `clear` of whose 100 rows are see-through."""
+    image = Image.new("RGBA", (100, 100), (0, 0, 255, 255))
+    image.paste((200, 10, 10, 0), (0, 0, 100, clear))
+    image.paste((0, 0, 0, 255), (0, 99, 50, 100))
+    return image
+
+
+def test_transparent_and_empty_pictures_are_named_and_can_be_used(folder):
+    root = folder({"cat": 3, "dog": 3})
+    painted(40).save(root / "cat" / "cutout.png")
+    painted(99).save(root / "cat" / "speck.png")
+    Image.new("RGB", (9, 9), "#102030").save(root / "dog" / "plain.png")
+    ghost = Image.new("RGBA", (9, 9), (255, 255, 255, 200))
+    ghost.putpixel((1, 1), (0, 0, 0, 0))
+    ghost.save(root / "dog" / "white on white.png")
+    data = load_data(f"folder:{root}", seed=0)
+    report = check(data)
+    assert report.ok
+    text = report.text()
+    assert "pictures with little to see: 3" in text
+    assert "speck.png: 99.0% of it is see-through" in text
+    assert "plain.png: every pixel is #102030" in text
+    assert "white on white.png: every pixel is #ffffff" in text
+    assert (
+        "3 of 10 pictures are transparent; they are read on white, as viewers show them "
+        "(background=as-is reads what lies beneath, as published numbers do)"
+    ) in text
+    as_stored = check(data.on("as-is"))
+    assert "are transparent" not in as_stored.text()
+    assert "white on white" not in as_stored.text()
+
+
+def test_the_report_names_the_data_by_its_fingerprint_and_reads_each_file_once(folder, monkeypatch):
+    root = folder({"cat": 3, "dog": 3})
+    (root / "cat" / "bad.png").write_bytes(b"no picture")
+    (root / "cat" / "gone.png").write_bytes(b"x")
+    data = load_data(f"folder:{root}", seed=0)
+    (root / "cat" / "gone.png").unlink()
+    expected = data.fingerprint
+    opened = []
+    read = Picture.bytes
+    monkeypatch.setattr(Picture, "bytes", lambda self: (opened.append(self.name), read(self))[1])
+    assert check(data).fingerprint == expected
+    assert len(opened) == len(set(opened)) == 8
+
+
+def test_the_note_of_a_run_counts_transparent_pictures(folder):
+    root = folder({"cat": 3, "dog": 3})
+    painted(40).save(root / "cat" / "cutout.png")
+    (root / "dog" / "bad.png").write_bytes(b"no picture")
+    pictures = [item.picture for _, item in load_data(f"folder:{root}", seed=0).items()]
+    note = transparency_note(pictures, "search pictures")
+    assert note is not None
+    assert note.startswith("1 of 8 search pictures is transparent; they are read on white")
+    assert transparency_note([picture.on("as-is") for picture in pictures], "search pictures") is None
+    assert transparency_note([p for p in pictures if "cutout" not in p.name], "search pictures") is None

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from ipo.experiments.run.config import load_config
+from ipo.experiments.run.config import RunConfig, load_config
 from ipo.metrics.errors import InputError
 
 
@@ -99,3 +99,13 @@ def test_limits_may_change_on_resume_and_nothing_else() -> None:
     config = load_config(None)
     assert load_config(None, ["budget_usd=1"]).differs_from(config) is None
     assert load_config(None, ["seed=1"]).differs_from(config) == "seed"
+
+
+def test_a_run_from_before_there_were_backgrounds_goes_on_as_it_began(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("steps: 3\n")
+    assert load_config(file).background == "white"
+    (tmp_path / "journal.jsonl").touch()
+    assert load_config(file).background == "as-is"
+    file.write_text(RunConfig().to_yaml())
+    assert load_config(file).background == "white"

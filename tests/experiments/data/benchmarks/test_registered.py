@@ -287,6 +287,10 @@ def test_unreadable_and_odd_pictures_of_a_root(own_root):
     data = load_data(f"dtd:{own_root}", seed=0)
     report = check(data)
     assert sorted(Path(name).name for name in report.unreadable) == ["train_002.jpg", "train_003.jpg"]
+    # As stored, transparent or turned, as the published numbers were made; whatever a run's background is.
+    for asked in ("white", "as-is"):
+        read = {i.picture.background for _, i in load_data(f"dtd:{own_root}", seed=0, background=asked).items()}
+        assert read == {"as-is"}
     odd = [i.picture for i in data.train if i.group in ("banded/train_000.jpg", "banded/train_001.jpg")]
     assert [picture.image().mode for picture in odd] == ["RGB", "RGB"]
 

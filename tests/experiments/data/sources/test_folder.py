@@ -147,3 +147,24 @@ def test_a_folder_that_may_not_be_read(folder, monkeypatch):
     monkeypatch.setattr("os.scandir", refuse)  # the tests may run as root, whom no mode stops
     with pytest.raises(InputError, match=r"cannot read the folder .*cat: Permission denied; check its permissions"):
         load_data(f"folder:{root}", seed=0)
+
+
+def test_pipes_and_devices_are_left_out_and_a_link_to_nothing_is_an_error(folder):
+    root = folder({"cat": 3, "dog": 3})
+    os.mkfifo(root / "cat" / "pipe.png")
+    (root / "dog" / "zero.png").symlink_to("/dev/zero")
+    (root / "dog" / "link.png").symlink_to("000.png")
+    data = load_data(f"folder:{root}", seed=0)
+    assert data.stray == ("cat/pipe.png", "dog/zero.png")
+    assert sum(len(data.part(part)) for part in ("train", "val", "test")) == 7
+    (root / "dog" / "gone.png").symlink_to("nothing.png")
+    with pytest.raises(InputError, match=r"gone\.png: No such file"):
+        load_data(f"folder:{root}", seed=0)
+
+
+def test_a_background_is_of_every_picture_and_counts_in_the_fingerprint(folder):
+    root = folder({"cat": 3, "dog": 3})
+    white, stored = load_data(f"folder:{root}", seed=0), load_data(f"folder:{root}", seed=0, background="as-is")
+    assert {item.picture.background for _, item in white.items()} == {"white"}
+    assert {item.picture.background for _, item in stored.items()} == {"as-is"}
+    assert white.fingerprint != stored.fingerprint
