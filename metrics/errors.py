@@ -24,6 +24,6 @@ def input_error(error: ValidationError, where: str, prefix: str = "") -> InputEr
         return ours
     key = ".".join(str(part) for part in first["loc"]) or "configuration"
     message = first["msg"].removeprefix("Value error, ")
-    return InputError(
-        f"{prefix}{key} in {where} is wrong: {message[:1].lower()}{message[1:]} (given: {first['input']!r})."
-    )
+    given = repr(first["input"])
+    shown = given if len(given) <= 200 else f"{given[:200]} …"
+    return InputError(f"{prefix}{key} in {where} is wrong: {message[:1].lower()}{message[1:]} (given: {shown}).")

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from ipo.experiments.tasks import REWARDS
+from ipo.metrics import parsing
 from ipo.metrics.decoding import AS_STORED, Background
 from ipo.metrics.errors import InputError, input_error
 from ipo.metrics.nearest import nearest
@@ -254,12 +255,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
     Raises:
         InputError: it cannot be read, or holds something else.
     """
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read the configuration {file}: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} is not valid YAML: {' '.join(str(error).split())}.") from error
+    content = parsing.read_yaml(file, "the configuration")
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
@@ -284,8 +280,8 @@ def read_words(words: Sequence[str]) -> dict[str, Any]:
         if not equals or not key:
             raise InputError(f"cannot read {word!r}; settings are written key=value, such as steps=50.")
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
+            value = parsing.parse_yaml(text, key)
+        except InputError:
             value = text
         # In a text field, `a photo: <CLASS>` or `no` is text and not a table or a truth value.
         field = RunConfig.model_fields.get(key)

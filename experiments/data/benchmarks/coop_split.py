@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from ipo.experiments.data.benchmarks.roots import LAYOUT, SPLITS, PictureFolder
 from ipo.experiments.data.dataset import PARTS, Item, Part
 from ipo.experiments.data.sources.labels import numbered_names
 from ipo.metrics.errors import InputError
+from ipo.metrics.parsing import read_json
 
 
 class Entry(NamedTuple):
@@ -44,16 +44,11 @@ def parse_split(file: Path) -> Split:
         InputError: it is missing or malformed.
     """
     where = f"the split file {file}"
-    try:
-        content: Any = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    if not file.exists():
         raise InputError(
             f"{where} is missing; take it from {SPLITS}, because a new split would not be the official one."
-        ) from error
-    except OSError as error:
-        raise InputError(f"cannot read {where}: {error.strerror}.") from error
-    except ValueError as error:  # no UTF-8, or no JSON
-        raise InputError(f"{where} is not JSON ({error}); take it from {SPLITS}.") from error
+        )
+    content = read_json(file, "the split file", f"take it from {SPLITS}")
     if not isinstance(content, dict) or not all(isinstance(content.get(part), list) for part in PARTS):
         raise InputError(f"{where} is not an object with the lists train, val and test; take it from {SPLITS}.")
     split: Split = {part: list(_entries(content[part], part, where)) for part in PARTS}

@@ -1,0 +1,89 @@
+"""YAML and JSON that somebody hands us: bounded in size, and every failure in one sentence.
+
+What is read can be written again. Else a number of 5,000 digits or half a character would fail wherever it is told.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ipo.metrics.errors import InputError
+
+YAML_BYTES = 2**18
+"""Settings are a few kilobytes, and PyYAML reads some 100 kB a second."""
+JSON_BYTES = 2**26
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe one without aliases: with them, a few lines can stand for millions of values."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError(f"aliases (*name) are not read, write the value again{self.get_mark()}")
+        return super().compose_node(parent, index)
+
+
+def read_yaml(file: Path, what: str) -> Any:
+    """Read a YAML file; `what` is what it is in messages, such as "the configuration".
+
+    Raises:
+        InputError: it cannot be read, is too large, or is not YAML.
+    """
+    return parse_yaml(_text(file, what, YAML_BYTES, "YAML"), str(file))
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Read YAML; `where` names it in messages.
+
+    Raises:
+        InputError: it is too large or not YAML.
+    """
+    if len(text) > YAML_BYTES:
+        raise InputError(f"{where} has {len(text):,} characters of YAML, more than {YAML_BYTES:,}; make it smaller.")
+    try:
+        # Not `yaml.load`'s unsafe loaders: ours makes plain values only.
+        return _writable(yaml.load(text, _Loader))
+    except Exception as error:  # PyYAML's own, and what Python says of a bad date, a long number or deep nesting
+        raise InputError(f"{where} is not valid YAML: {_reason(error)}.") from error
+
+
+def read_json(file: Path, what: str, fix: str) -> Any:
+    """Read a JSON file; `what` is what it is in messages, and `fix` what helps against a damaged one.
+
+    Raises:
+        InputError: it cannot be read, is too large, or is not JSON.
+    """
+    text = _text(file, what, JSON_BYTES, "JSON", fix)
+    try:
+        return _writable(json.loads(text))
+    except Exception as error:
+        raise InputError(f"{what} {file} is not JSON ({_reason(error)}); {fix}.") from error
+
+
+def _text(file: Path, what: str, most: int, form: str, fix: str = "save it as such") -> str:
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(most + 1)
+    except (OSError, ValueError) as error:  # a ValueError: a NUL in the path
+        raise InputError(f"cannot read {what} {file}: {getattr(error, 'strerror', error)}.") from error
+    if len(content) > most:
+        raise InputError(f"{what} {file} has more than {most:,} bytes; is it the right file?")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{what} {file} is not {form} in UTF-8 ({error}); {fix}.") from error
+
+
+def _writable(content: Any) -> Any:
+    json.dumps(content, ensure_ascii=False, default=str).encode()
+    return content
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    return " ".join(str(error).split()).rstrip(".")[:300]
