@@ -7,12 +7,12 @@ stray brace must not break a run or reach Python objects.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from ipo.metrics.errors import InputError
+from ipo.metrics.printable import invisible
 
 SLOT = "<CLASS>"
 ANCHOR = "a photo of a <CLASS>."
@@ -22,6 +22,8 @@ MAX_CHARACTERS = 300
 _SLOT_VARIANT = re.compile(r"[<\[{(]{1,2}\s*class(?:[ _-]?name)?\s*[>\]})]{1,2}", re.IGNORECASE)
 _LIST_MARKER = re.compile(r"^\s*(?:[-*•]|\(?\d{1,3}[.):])\s+")
 _FENCE = re.compile(r"```(?:[a-z]+[ \t]*\n)?", re.IGNORECASE)
+_EMOJI_STYLE = "\ufe0f"
+"""Asks for the coloured form of the character before it, such as ❤; a template reads the same without it."""
 _QUOTES = "\"'`“”‘’«»"
 
 
@@ -45,14 +47,14 @@ def fill(template: str, class_name: str) -> str:
 
 
 def normalise(text: str) -> str:
-    """Remove what language models add to a template: quotes, list markers, fences, markup, slot variants.
+    """Remove what language models add to a template: quotes, list markers, fences, markup, slot variants, emoji styles.
 
     Only for text from a model; a template from a person is taken as it is.
 
     >>> normalise('1. **"A photo of a [class name]"**')
     'A photo of a <CLASS>'
     """
-    text = _FENCE.sub(" ", text).replace("**", "").replace("__", " ")
+    text = _FENCE.sub(" ", text).replace("**", "").replace("__", " ").replace(_EMOJI_STYLE, "")
     text = _LIST_MARKER.sub("", text)
     text = _SLOT_VARIANT.sub(SLOT, text)
     text = " ".join(text.split())
@@ -78,9 +80,9 @@ def problem(template: str) -> str | None:
         return f"it has {len(template)} characters, more than {MAX_CHARACTERS}"
     if "\n" in template or "\r" in template:
         return "it has more than one line"
-    for character in template:
-        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
-            return f"it has the control or invisible character U+{ord(character):04X}"
+    unseen = invisible(template)
+    if unseen:
+        return f"it has the control or invisible character U+{ord(unseen):04X}"
     rest = template.replace(SLOT, " ")
     # open_clip's tokenizers turn these literals into control tokens, which cut the text silently.
     marker = re.search(r"<[^<>]*>|&[#a-z0-9]{2,};|https?://", rest, re.IGNORECASE)

@@ -10,6 +10,7 @@ from ipo.experiments.data.dataset import PARTS, DataSet, Item, Part, default_tas
 from ipo.experiments.data.split import cut, settle_parts
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import Picture
+from ipo.metrics.printable import invisible
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def labels_of(names: tuple[str, ...], where: str) -> dict[str, int]:
     seen: dict[str, str] = {}
     for name in names:
         read = " ".join(_tidy(name).replace("_", " ").split()).casefold()
-        if not read:
+        if all(one == " " or invisible(one) for one in read):
             raise InputError(f"{where} has a class whose name {name!r} is blank; give it a name.")
         if read in seen:
             raise InputError(

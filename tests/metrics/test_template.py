@@ -31,6 +31,7 @@ def test_braces_are_only_text() -> None:
         ("**a** {{CLASS}}\n in snow", "a <CLASS> in snow"),
         ("'a «<CLASS>»'", "a «<CLASS>»"),
         ("3D render of a <CLASS>", "3D render of a <CLASS>"),
+        ("a \u2764\ufe0f <CLASS>", "a \u2764 <CLASS>"),
     ],
 )
 def test_dress_is_taken_off(said: str, meant: str) -> None:
@@ -46,6 +47,14 @@ def test_dress_is_taken_off(said: str, meant: str) -> None:
         ("a <CLASS>\nb", "more than one line"),
         ("a <CLASS> \x07", r"U\+0007"),
         ("a <CLASS> \u202e", r"U\+202E"),
+        ("a \u034f<CLASS>", r"U\+034F"),
+        ("a \u115f<CLASS>", r"U\+115F"),
+        ("a \u1160<CLASS>", r"U\+1160"),
+        ("a \u3164<CLASS>", r"U\+3164"),
+        ("a \uffa0<CLASS>", r"U\+FFA0"),
+        ("a \u2764\ufe0f <CLASS>", r"U\+FE0F"),
+        ("a \u2800<CLASS>", r"U\+2800"),
+        ("a \U000e0101<CLASS>", r"U\+E0101"),
         ("a <CLASS> <end_of_text> b", "markup"),
         ("a <CLASS> <script>alert(1)</script>", "markup"),
         ("a <CLASS> &lt;b", "markup"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from ipo.metrics.errors import InputError
@@ -37,9 +38,9 @@ def numbered_names(pairs: Iterable[tuple[object, str]], where: str) -> tuple[str
         missing = gaps[0] if gaps else min(names)
         raise InputError(f"the labels in {where} must run from 0 without gaps (see label {missing}); renumber them.")
     ordered = tuple(names[number] for number in sorted(names))
-    twice = next((name for name in ordered if ordered.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(f"{where} has two labels with the name {twice!r}; rename one or join them.")
+    twice = Counter(ordered).most_common(1)
+    if twice and twice[0][1] > 1:
+        raise InputError(f"{where} has two labels with the name {twice[0][0]!r}; rename one or join them.")
     return ordered
 
 
