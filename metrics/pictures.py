@@ -47,8 +47,8 @@ class Picture:
         if not stat.S_ISREG(facts.st_mode):
             what = "a folder" if stat.S_ISDIR(facts.st_mode) else "a pipe, a socket or a device"
             raise InputError(f"cannot read the picture {path}: it is {what}, not a file.")
-        stamp = f"{path.resolve()}|{facts.st_size}|{facts.st_mtime_ns}"
-        return cls(str(path), partial(read_file, str(path)), stamp)
+        stamp = f"{_spelled(path.resolve())}|{facts.st_size}|{facts.st_mtime_ns}"
+        return cls(_spelled(path), partial(read_file, str(path)), stamp)
 
     @classmethod
     def from_bytes(cls, name: str, data: bytes) -> Picture:
@@ -81,6 +81,11 @@ class Picture:
             InputError: the picture is empty, cut short, too large or no picture; it is named.
         """
         return decode(self.bytes(), self.name, self.background)
+
+
+def _spelled(path: Path) -> str:
+    """Spell out what is not UTF-8 in a name: neither a database nor a file of text takes it."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def read_file(path: str) -> bytes:

@@ -69,14 +69,17 @@ def cut(
     parts: dict[str, Part] = {}
     rng = random.Random(seed)
     needed, kinds = (3, "train, val and test") if test else (2, "train and val")
+    short = [label for label in sorted(groups) if len(groups[label]) < needed]
+    if short:
+        n = len(groups[short[0]])
+        others = f" (and {len(short) - 1:,} more classes too few)" if len(short) > 1 else ""
+        raise InputError(
+            f"the class {names[short[0]]!r} in {where} has {n} base picture{'' if n == 1 else 's'}{others} and {kinds} "
+            f"need at least {needed}; add pictures or take the class out."
+        )
     for label in sorted(groups):
         keys = sorted(groups[label])
         n = len(keys)
-        if n < needed:
-            raise InputError(
-                f"the class {names[label]!r} in {where} has {n} base picture{'' if n == 1 else 's'} and {kinds} need "
-                f"at least {needed}; add pictures or take the class out."
-            )
         rng.shuffle(keys)
         n_test, n_val = max(1, n // 2) if test else 0, max(1, n // 5)
         for i, key in enumerate(keys):

@@ -233,6 +233,14 @@ def test_a_link_to_a_picture_is_read_and_a_path_with_a_nul_is_named(tmp_path: Pa
         Picture.from_path(tmp_path / "a\0b.png")
 
 
+def test_a_name_that_is_not_utf8_can_be_kept_and_told(clip: Clip, tmp_path: Path) -> None:
+    file = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png"))
+    file.write_bytes(encoded(RGB))
+    picture = Picture.from_path(file)
+    assert picture.name.encode("utf-8").endswith(rb"\udcff.png")
+    assert FeatureStore(clip, tmp_path).encode([picture]).shape[0] == 1
+
+
 def test_a_file_larger_than_any_picture_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "sparse.png").open("wb") as file:
         file.truncate(2**40)

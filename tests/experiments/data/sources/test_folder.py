@@ -168,3 +168,9 @@ def test_a_background_is_of_every_picture_and_counts_in_the_fingerprint(folder):
     assert {item.picture.background for _, item in white.items()} == {"white"}
     assert {item.picture.background for _, item in stored.items()} == {"as-is"}
     assert white.fingerprint != stored.fingerprint
+
+
+def test_classes_of_one_picture_are_counted_at_once(folder):
+    root = folder({"cat": 3, "dog": 1, "bus": 5, "cow": 1, "fox": 2})
+    with pytest.raises(InputError, match=r"'cow' in .* has 1 base picture \(and 2 more classes too few\) and"):
+        load_data(f"folder:{root}", seed=0)

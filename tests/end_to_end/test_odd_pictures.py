@@ -1,0 +1,60 @@
+"""A folder as strangers hand it over: transparent pictures, pipes, and names that no text file takes."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from ipo.experiments.cli.app import main
+from ipo.experiments.explain.analysis import thumbnail
+from ipo.metrics.pictures import Picture
+from ipo.programs.describers.multimodal import data_uri
+
+
+@pytest.fixture
+def pets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for label, name in enumerate(("cat", "fish", "moon")):
+        folder = tmp_path / "pets" / name
+        folder.mkdir(parents=True)
+        for i in range(6):
+            image = Image.new("RGBA", (48, 48), (40 * i, 0, 80 * label, 0))
+            ImageDraw.Draw(image).ellipse((8, 8, 20 + 3 * i, 40), fill=(10, 90 * label, 30 * i, 255))
+            image.save(os.fsencode(folder) + f"/{i}".encode() + b"\xff.png", "PNG")
+    os.mkfifo(tmp_path / "pets" / "cat" / "pipe.png")
+    (tmp_path / "pets" / "moon" / "zero.png").symlink_to("/dev/zero")
+    (tmp_path / "templates.txt").write_text("a photo of a <CLASS>.\na drawing of a <CLASS>.\n")
+    return tmp_path / "pets"
+
+
+def test_a_run_reads_them_on_white_and_says_so(pets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = {}
+    for background in ("white", "as-is"):
+        words = ["data=folder:pets", "lm=none", "strategy=list", "strategy.file=templates.txt", "shots=1"]
+        words += ["selection_shots=1", "describer=none", f"background={background}", "--out", background]
+        assert main(["optimize", *words]) == 0
+        said = capsys.readouterr()
+        notes = (said.out + said.err).count("3 of 3 search pictures are transparent; they are read on white")
+        assert notes == (background == "white")
+        result = json.loads(Path(background, "result.json").read_text())
+        program = json.loads(Path(background, "program.json").read_text())
+        assert program["background"] == background
+        found[background] = result["data"]["fingerprint"]
+    assert found["white"] != found["as-is"]
+
+
+def test_reader_and_describer_see_what_the_clip_sees(pets: Path) -> None:
+    file = next(path for path in sorted((pets / "cat").iterdir()) if path.is_file())
+    white = Picture.from_path(file)
+    for picture, corner in ((white, (255, 255, 255)), (white.on("as-is"), (0, 0, 0))):
+        for shown in (thumbnail(picture), data_uri(picture)):
+            image = Image.open(io.BytesIO(base64.b64decode(shown.partition(",")[2])))
+            pixel = image.convert("RGB").getpixel((1, 1))
+            assert isinstance(pixel, tuple)
+            assert max(abs(a - b) for a, b in zip(pixel, corner, strict=True)) < 12
