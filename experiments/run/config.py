@@ -15,6 +15,7 @@ from ipo.metrics.decoding import AS_STORED, Background
 from ipo.metrics.errors import InputError, input_error
 from ipo.metrics.nearest import nearest
 from ipo.metrics.registry import Registry
+from ipo.programs.record.redaction import check_address
 from ipo.programs.settings import SearchSettings, moved_to_strategy, preset
 from ipo.programs.strategies import STRATEGIES
 
@@ -91,6 +92,13 @@ class RunConfig(SearchSettings, JobSettings):
     @classmethod
     def _complete(cls, choice: Any, info: ValidationInfo) -> Any:
         return CHOSEN[str(info.field_name)].complete(choice)
+
+    @field_validator("lm_api_base", "describer_api_base")
+    @classmethod
+    def _holds_no_secret(cls, address: str | None) -> str | None:
+        if address is not None:
+            check_address(address)
+        return address
 
     @model_validator(mode="after")
     def _has_a_language_model(self) -> RunConfig:

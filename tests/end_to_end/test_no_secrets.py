@@ -98,10 +98,18 @@ def test_an_error_of_the_describer_is_blanked(
     check_nowhere(out, cache, ended.out, ended.err, log.text)
 
 
-@pytest.mark.parametrize("base", [f"http://127.0.0.1:9/v1?key={KEY}", f"http://me:{KEY}@127.0.0.1:9/v1"])
-def test_a_key_in_the_address_is_refused(run: Callable[..., Ended], out: Path, base: str) -> None:
-    ended = run(f"lm_api_base={base}")
+@pytest.mark.parametrize("setting", ["lm_api_base", "describer_api_base"])
+@pytest.mark.parametrize("more", [(), ("--dry-run",), ("--lm=local",)])
+@pytest.mark.parametrize(
+    "base",
+    [f"http://127.0.0.1:9/v1?key={KEY}", "http://127.0.0.1:9/v1?key=another", f"http://me:{KEY}@127.0.0.1:9/v1"],
+)
+def test_a_key_in_the_address_is_refused(
+    run: Callable[..., Ended], out: Path, base: str, setting: str, more: tuple[str, ...]
+) -> None:
+    ended = run(f"{setting}={base}", *more)
     assert ended.code == 2
-    assert "in the environment" in ended.sentence
+    assert "in the environment only" in ended.sentence
+    assert "another" not in ended.sentence
     check_nowhere(ended.out, ended.err)
     assert not out.exists()
