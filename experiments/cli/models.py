@@ -62,6 +62,7 @@ def pull_with_progress(name: str) -> Path:
     """
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+    from rich.text import Text
 
     from ipo.programs.lm import weights
 
@@ -71,9 +72,16 @@ def pull_with_progress(name: str) -> Path:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("weights", total=model.size_bytes)
-        return weights.pull(
-            name, lambda what, done, total: progress.update(task, description=what, completed=done, total=total)
-        )
+        said = ""
+
+        def report(what: str, done: int, total: int) -> None:
+            nonlocal said
+            progress.update(task, description=what, completed=done, total=total)
+            if progress.disable and what != said:
+                console.print(Text(f"fetching {what}"))
+                said = what
+
+        return weights.pull(name, report)
 
 
 def ensure_local_weights(configs: Iterable[RunConfig]) -> None:

