@@ -158,7 +158,7 @@ def search(
         ended = run.loop()
     except BudgetReached as reached:
         stopped = ended = str(reached)
-        logger.warning("stopped: %s", stopped)
+        logger.warning("stopped: %s; choosing the winner of %d templates", stopped, len(run.history))
 
     choice = choose_winner(settings.selection, run.history, search_units.groups, run.held_back(selection_units))
     return SearchResult(tuple(run.steps), choice, run.history, run.descriptions, ended, stopped)

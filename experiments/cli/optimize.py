@@ -145,7 +145,7 @@ def _forecast_text(forecast: dict[str, Any]) -> str:
     from ipo.experiments.run.live_view import money
 
     lines = [
-        f"{role}: {part['name']}, about {part['calls']:,} calls, {part['tokens_in']:,} tokens in, "
+        f"{role}: {part['name']}, about {part['calls']:,} calls, of at most {part['tokens_in']:,} tokens in, "
         f"{part['tokens_out']:,} out, {money(part['usd'])}"
         for role in ("optimizer", "describer")
         if (part := forecast[role])

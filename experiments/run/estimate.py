@@ -12,8 +12,8 @@ from ipo.programs.strategies.base import Expected, Forecast
 if TYPE_CHECKING:
     from ipo.programs.lm.connect import Backend
 
-DESCRIPTION_TOKENS = 60
-DESCRIPTION_CHARACTERS = 225
+DESCRIPTION_CHARACTERS = 400
+"""Kept of a description at most; see `ImageDescriber`."""
 LOCAL_SECONDS = 1.5
 """Measured: one call of the default local model on two free cores."""
 REMOTE_SECONDS = 3.0
@@ -21,7 +21,9 @@ REMOTE_SECONDS = 3.0
 
 
 def estimate(planned: Plan) -> dict[str, Any]:
-    """Forecast calls, tokens and dollars of a run.
+    """Forecast the calls of a run, and the most that they can use in tokens and dollars.
+
+    An answer that has to be asked for again is not forecast: only a budget limits how often that happens.
 
     Returns:
         `optimizer` and `describer`, each with `name, calls, tokens_in, tokens_out, usd, seconds`, or None when not
@@ -39,17 +41,24 @@ def _optimizer(planned: Plan) -> dict[str, Any] | None:
     config = planned.config
     described = {"none": 0, "clip": 1}.get(config.describer, min(config.described_pictures, len(planned.drawn.search)))
     characters = max(0, described * (DESCRIPTION_CHARACTERS + 1) - 1)
-    expected = Expected(config.search, planned.data.task, characters)
+    expected = Expected(config.search, planned.data.task, characters, config.max_tokens)
     return _forecast(planned.optimizer, planned.strategy().forecast(expected))
 
 
 def _describer(planned: Plan) -> dict[str, Any] | None:
-    from ipo.programs.lm.recording import TOKENS_PER_PICTURE
+    import dspy
+
+    from ipo.experiments.run.searching import DESCRIPTION_TOKENS
+    from ipo.programs.lm.bounds import TOKENS_PER_PICTURE
+    from ipo.signatures.describe import DescribeImage
 
     if planned.describer is None:
         return None
     calls = min(planned.config.described_pictures, len(planned.drawn.search))
-    return _forecast(planned.describer, Forecast(calls, calls * TOKENS_PER_PICTURE, calls * DESCRIPTION_TOKENS))
+    inputs = {"task": planned.data.task, "image": dspy.Image("data:image/png;base64,")}
+    messages = dspy.ChatAdapter().format(DescribeImage, [], inputs)
+    question = sum(len(str(message["content"]).encode()) for message in messages) + TOKENS_PER_PICTURE
+    return _forecast(planned.describer, Forecast(calls, calls * question, calls * DESCRIPTION_TOKENS))
 
 
 def _forecast(backend: Backend, expected: Forecast) -> dict[str, Any]:

@@ -20,8 +20,11 @@ from rich.text import Text
 from ipo.metrics.statistics import Interval
 from ipo.programs.history import ScoredTemplate
 from ipo.programs.lm.ledger import Ledger
+from ipo.programs.lm.waiting import Wait
 from ipo.programs.search import Step
 
+FIRST_WAIT_SECONDS = 10
+"""A plain line says what is waited for after so many seconds, and again each time that twice as many have passed."""
 RECENT = 8
 """Steps that the time left is estimated from; the first steps of a resumed run are read back and take no time."""
 
@@ -46,6 +49,8 @@ class Ui:
         self._read: set[str] = set()
         self._initial: ScoredTemplate | None = None
         self._rows: list[tuple[str, Text]] = []
+        self._wait: Wait | None = None
+        self._next_wait = FIRST_WAIT_SECONDS
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -84,8 +89,9 @@ class Ui:
 
     @contextmanager
     def search(self, ledger: Ledger) -> Iterator[None]:
-        """Show the search while the block runs."""
+        """Show the search while the block runs, and what it waits for."""
         self._ledger = ledger
+        ledger.on_wait = self._waiting
         self._started = time.monotonic()
         if not self._live:
             yield
@@ -93,6 +99,15 @@ class Ui:
         self._progress.add_task("search", total=self._steps, left="")
         with Live(get_renderable=self._render, console=self.console, refresh_per_second=4):
             yield
+
+    def _waiting(self, wait: Wait | None) -> None:
+        """Show what is waited for: always in a live view, now and then as a line."""
+        self._wait = wait
+        if wait is None or wait.seconds < FIRST_WAIT_SECONDS:
+            self._next_wait = FIRST_WAIT_SECONDS
+        elif not self._live and wait.seconds >= self._next_wait:
+            self._next_wait *= 2
+            self.say(str(wait))
 
     def step(self, step: Step) -> None:
         """Show a finished step; the callback of `IPO`."""
@@ -165,6 +180,9 @@ class Ui:
         table = Table.grid(padding=(0, 2))
         for name, text in self._rows:
             table.add_row(Text(f"  {name}", style="dim"), text)
+        wait = self._wait
+        if wait is not None and wait.seconds >= 2:
+            table.add_row(Text("  wait", style="dim"), Text(str(wait)))
         return Group(self._progress, table)
 
 

@@ -14,6 +14,7 @@ from ipo.metrics.nearest import did_you_mean
 from ipo.metrics.pictures import Picture
 from ipo.programs.lm.connect import explain
 from ipo.programs.lm.ledger import BudgetReached
+from ipo.programs.lm.reading import BoundedChatAdapter
 from ipo.programs.record.redaction import redact
 from ipo.signatures.describe import DescribeImage
 from ipo.signatures.describe_code import DescribeAsInTheCode
@@ -108,7 +109,8 @@ class ImageDescriber(dspy.Module):
         if self._limit is not None and len(pictures) > self._limit:
             pictures = [pictures[i * len(pictures) // self._limit] for i in range(self._limit)]
         pictures = [picture for picture in pictures if picture.name not in given_up]
-        with dspy.context(**({"lm": self._lm} if self._lm else {})):
+        adapter = dspy.settings.adapter or BoundedChatAdapter()
+        with dspy.context(adapter=adapter, **({"lm": self._lm} if self._lm else {})):
             inputs = self._question.signature.input_fields
             told = {"task": task} if "task" in inputs else {}
             examples = [

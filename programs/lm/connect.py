@@ -9,7 +9,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import dspy
 
@@ -17,11 +16,10 @@ from ipo.metrics.cache import cache_dir
 from ipo.metrics.errors import InputError
 from ipo.programs.lm.recording import Price, Recorder, ReplyCache, open_reply_cache
 from ipo.programs.record.journal import Event, read
-from ipo.programs.record.redaction import redact
+from ipo.programs.record.redaction import check_address
 
-RETRIES = 3
-"""DSPy tries again this often after a rate limit, a server error or a timeout."""
 TIMEOUT_SECONDS = 120.0
+"""For one whole reply; with a time limit, less is left near its end."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ class Backend:
             temperature=temperature,
             max_tokens=None if self.small else max_tokens,  # the small models' adapter asks for one line
             cache=False,  # the journal and our own cache keep replies; DSPy's would bypass the journal
-            num_retries=RETRIES,
+            num_retries=0,  # `RecordedEngine` tries again, up to the deadline
         )
         return Connection(lm, self.small)
 
@@ -144,16 +142,17 @@ def _free(tokens_in: int, tokens_out: int) -> float:
 
 
 def _litellm_engine(name: str, api_base: str | None) -> Any:
-    if api_base and (urlsplit(api_base).username or redact(api_base) != api_base):
-        raise InputError("the server address holds a key or a user name; keep such things in the environment only.")
+    if api_base:
+        check_address(api_base)
     _check_provider(name, api_base)
     import litellm
-    from dspy.clients.engines.litellm_engine import LiteLLMEngine
+
+    from ipo.programs.lm.transport import HttpEngine
 
     missing = litellm.validate_environment(name)["missing_keys"] if not api_base else _missing_key(name)
     if missing:
         raise InputError(f"the language model {name} needs {' and '.join(missing)} in the environment.")
-    return LiteLLMEngine(model_type="chat", timeout=TIMEOUT_SECONDS, **({"api_base": api_base} if api_base else {}))
+    return HttpEngine(TIMEOUT_SECONDS, api_base)
 
 
 def _check_provider(name: str, api_base: str | None) -> None:

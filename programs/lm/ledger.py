@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+from ipo.programs.lm.waiting import Wait
 
 
 class BudgetReached(Exception):
@@ -49,6 +51,12 @@ class Usage:
         self.usd = None if self.usd is None or usd is None else self.usd + usd
         self.seconds += seconds
 
+    def add_lost(self, *, tokens_in: int, tokens_out: int, usd: float | None) -> None:
+        """Add the most that a question can have cost whose answer was lost."""
+        self.tokens_in += tokens_in
+        self.tokens_out += tokens_out
+        self.usd = None if self.usd is None or usd is None else self.usd + usd
+
 
 @dataclass
 class Ledger:
@@ -59,6 +67,7 @@ class Ledger:
         limit_tokens: tokens in and out over all roles.
         limit_seconds: wall time of the run, earlier sessions included.
         elapsed_before: seconds that earlier sessions took.
+        on_wait: told what a language model keeps waiting for, twice a second and by several threads; None at the end.
     """
 
     limit_usd: float | None = None
@@ -66,6 +75,7 @@ class Ledger:
     limit_seconds: float | None = None
     elapsed_before: float = 0.0
     roles: dict[str, Usage] = field(default_factory=dict)
+    on_wait: Callable[[Wait | None], None] = lambda wait: None
     _started: float = field(default_factory=time.monotonic)
     _under_way: list[tuple[int, float]] = field(default_factory=list)
     _change: threading.Condition = field(default_factory=threading.Condition)
@@ -81,14 +91,19 @@ class Ledger:
         """Tokens in and out so far."""
         return sum(usage.tokens_in + usage.tokens_out for usage in self.roles.values())
 
+    def seconds_left(self) -> float | None:
+        """Return how many seconds the time limit leaves, at least 0; None without a limit."""
+        if self.limit_seconds is None:
+            return None
+        return max(0.0, self.limit_seconds - self.elapsed_before - (time.monotonic() - self._started))
+
     def check_time(self) -> None:
         """Stop when the wall time is used up.
 
         Raises:
             BudgetReached: says which limit.
         """
-        elapsed = self.elapsed_before + time.monotonic() - self._started
-        if self.limit_seconds is not None and elapsed >= self.limit_seconds:
+        if self.limit_seconds is not None and self.seconds_left() == 0:
             raise BudgetReached(f"the time limit of {self.limit_seconds / 60:g} minutes is reached")
 
     @contextmanager
@@ -103,6 +118,7 @@ class Ledger:
         held = (tokens, usd or 0.0)
         with self._change:
             while True:
+                self.check_time()
                 most_tokens = tokens + sum(others for others, _ in self._under_way)
                 most_usd = (usd or 0.0) + sum(others for _, others in self._under_way)
                 try:
@@ -111,7 +127,7 @@ class Ledger:
                 except BudgetReached:
                     if not self._under_way:
                         raise
-                    self._change.wait()
+                    self._change.wait(self.seconds_left())
             self._under_way.append(held)
         try:
             yield

@@ -20,12 +20,9 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from dspy.lm15 import (
-    ContextLengthError,
-    InvalidRequestError,
     Message,
     Request,
     Response,
-    ServerError,
     TextPart,
     UnsupportedFeatureError,
     Usage,
@@ -34,7 +31,7 @@ from dspy.lm15 import (
 from ipo.metrics.cache import cache_dir
 from ipo.metrics.errors import InputError
 from ipo.programs.lm import weights
-from ipo.programs.lm.server import import_runtime, start_server
+from ipo.programs.lm.server import call, generate, import_runtime, start_server
 
 LOCAL_ORDER = ("base", "small")
 """The bare name `local` means the first of these that is installed."""
@@ -87,6 +84,7 @@ class LocalEngine:
             ContextLengthError: the prompt does not fit `context`.
             InvalidRequestError: the runtime refuses it, for example a grammar that does not parse.
             ServerError: the runtime failed.
+            TimeoutError: nobody waits for the reply any more; it is ended at its next token.
         """
         body = _body(request)
         prompt = json.dumps([body["messages"], body.get("response_format")])
@@ -111,14 +109,14 @@ class LocalEngine:
         for fresh in (False, True) if self._primed == prompt else (True,):
             if fresh:
                 self._primed = None
-                _call(server, {**body, "max_tokens": 1, "grammar": "", "cache_prompt": False})
+                call(server, {**body, "max_tokens": 1, "grammar": "", "cache_prompt": False})
                 self._primed = prompt
-            answer = _call(server, {**body, "cache_prompt": True})
+            answer = generate(server, {**body, "cache_prompt": True})
             if answer["timings"]["prompt_n"] == 1:
                 return answer
         # Some architectures (sliding windows, recurrent ones) cannot go back by one token: all is evaluated, each time.
         self._primed = None
-        return _call(server, {**body, "cache_prompt": False})
+        return generate(server, {**body, "cache_prompt": False})
 
     def _loaded(self) -> Any:
         if self._server is None:
@@ -224,24 +222,6 @@ def _text(parts: Any) -> str:
     if not all(isinstance(part, TextPart) for part in parts):
         raise UnsupportedFeatureError("the local model reads text only, no pictures")
     return "\n".join(part.text for part in parts)
-
-
-def _call(server: Any, body: dict[str, Any]) -> dict[str, Any]:
-    try:
-        answer: dict[str, Any] = server.handle_chat_completions(body)
-    except ValueError as error:
-        raise InvalidRequestError(str(error)) from error
-    except RuntimeError as error:
-        raise ServerError(str(error)) from error
-    problem = answer.get("error")
-    if problem is None:
-        return answer
-    message = str(problem.get("message", problem))
-    if problem.get("type") == "exceed_context_size_error":
-        raise ContextLengthError(message)
-    if 400 <= int(problem.get("code", 500)) < 500:
-        raise InvalidRequestError(message)
-    raise ServerError(message)
 
 
 def _file_hash(path: Path) -> str:

@@ -1,13 +1,14 @@
 """The engine that wraps every other: it journals requests and replies, replays known ones, and keeps the budget.
 
-DSPy calls an engine object for each attempt and owns retries above it. Wrapping the engine, rather than the modules,
-means that nothing reaches a language model unrecorded: not a retry, not an adapter's second try.
+DSPy calls an engine object for each question. Wrapping the engine, rather than the modules, means that nothing reaches
+a language model unrecorded: not a retry, not an adapter's second try.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import threading
 import time
 from collections import Counter
@@ -19,11 +20,14 @@ from dspy._vendor.lm15.serde import request_to_dict, response_from_dict, respons
 from dspy.lm15 import Request, Response
 
 from ipo.metrics.errors import InputError
+from ipo.programs.lm.attempts import MAYBE_BILLED, RETRIED, Attempts
+from ipo.programs.lm.bounds import DEFAULT_MAX_TOKENS, bound_tokens, without_pictures
 from ipo.programs.lm.ledger import Ledger, Usage
+from ipo.programs.lm.reading import whole_characters
 from ipo.programs.record.journal import Event, Journal
+from ipo.programs.record.redaction import redact
 
-TOKENS_PER_PICTURE = 1500
-"""A generous bound for one 512-pixel picture; providers charge 85 to about 1,300 tokens."""
+logger = logging.getLogger(__name__)
 
 
 class Engine(Protocol):
@@ -86,7 +90,11 @@ class Recorder:
     ) -> RecordedEngine:
         """Return an engine that records, for one role (`optimizer` or `describer`)."""
         usage = self.ledger.roles.setdefault(role, Usage(name))
-        return RecordedEngine(self, engine, role, usage, price, cache)
+        wrapped = RecordedEngine(self, engine, role, usage, price, cache)
+        for event in self.journal.events:  # what earlier sessions lost is spent
+            if event["type"] == "lm_error" and event["role"] == role:
+                wrapped._book_lost(event)
+        return wrapped
 
     def _take(self, key: str) -> tuple[int, Event | None]:
         """Return how often this very request was answered before, and its recorded reply."""
@@ -109,16 +117,18 @@ class RecordedEngine:
         self._usage = usage
         self._price = price
         self._cache = cache
+        self._has_warned = False
         # Read by DSPy's adapters.
         self.supports_response_schema = bool(getattr(engine, "supports_response_schema", False))
         self.supported_params = tuple(getattr(engine, "supported_params", ()))
 
     def complete(self, request: Request) -> Response:
-        """Answer one request; DSPy retries the errors that are worth it.
+        """Answer one request, if need be after several attempts; DSPy retries nothing.
 
         Raises:
-            BudgetReached: the call could pass a limit.
+            BudgetReached: the call could pass a limit, or its answer did not come before the run's time was over.
             InputError: in a replay, for a request that the recorded run never made.
+            dspy.lm15.LM15Error: the last attempt failed, or a failure is not worth another.
         """
         recorder = self._recorder
         body = request_to_dict(request)
@@ -136,28 +146,40 @@ class RecordedEngine:
                 f"the recorded run has no reply to this request of the {self._role}; replay it with the same "
                 "configuration, or name a language model with --lm."
             )
-        tokens_in = _bound_tokens(body)
-        most_out = request.config.max_tokens or 4096
-        with recorder.ledger.reserve(tokens=tokens_in + most_out, usd=self._price(tokens_in, most_out)):
-            return self._ask(request, body, key, index)
+        most = (bound_tokens(body), request.config.max_tokens or DEFAULT_MAX_TOKENS)
+        attempts = Attempts(recorder.ledger, self._usage.name)
+        while True:
+            try:
+                with recorder.ledger.reserve(tokens=sum(most), usd=self._price(*most)):
+                    return self._ask(request, body, key, index, most, attempts)
+            except RETRIED as error:
+                attempts.wait_after(error)
 
-    def _ask(self, request: Request, body: dict[str, Any], key: str, index: int) -> Response:
+    def _ask(
+        self,
+        request: Request,
+        body: dict[str, Any],
+        key: str,
+        index: int,
+        most: tuple[int, int],
+        attempts: Attempts,
+    ) -> Response:
         """Get a reply that the record lacks, from the cache or the engine, and record it."""
-        recorder = self._recorder
-        assert self._engine is not None
+        recorder, engine = self._recorder, self._engine
+        assert engine is not None
         started = time.monotonic()
         cached = self._cache.get({"request": body, "index": index}) if self._cache is not None else None
         if cached is not None:
             response = response_from_dict(cached)
         else:
             try:
-                response = self._engine.complete(request)
+                response = attempts.ask(lambda: engine.complete(request), getattr(engine, "timeout", None))
             except Exception as error:
-                recorder.journal.append("lm_error", role=self._role, key=key, error=f"{type(error).__name__}: {error}")
+                self._note_failure(error, key, most)
                 raise
-        waited = time.monotonic() - started
-        used = response.usage
-        spent_in, spent_out = (0, 0) if cached is not None else (used.input_tokens or 0, used.output_tokens or 0)
+        spent, is_bound = ((0, 0), False) if cached is not None else _spent(response, most)
+        if is_bound:
+            self._warn_of_bounds()
         with recorder._lock:
             # Another thread may have asked the same in the meantime; each answer keeps its own place.
             index, _ = recorder._take(key)
@@ -167,19 +189,43 @@ class RecordedEngine:
                 role=self._role,
                 key=key,
                 index=index,
-                request=_without_pictures(body),
-                reply=response_to_dict(response),
+                request=without_pictures(body),
+                reply=whole_characters(response_to_dict(response)),
                 cached=cached is not None,
-                tokens_in=spent_in,
-                tokens_out=spent_out,
-                usd=0.0 if cached is not None else self._price(spent_in, spent_out),
-                waited=round(waited, 3),
+                tokens_in=spent[0],
+                tokens_out=spent[1],
+                usd=0.0 if cached is not None else self._price(*spent),
+                **({"bound": True} if is_bound else {}),
+                waited=round(time.monotonic() - started, 3),
             )
             self._book(event)
         if self._cache is not None and cached is None:
             self._cache.put({"request": body, "index": index}, event["reply"])
         # As written, not as received: a resumed run must see the same, and a secret in the reply goes no further.
         return response_from_dict(event["reply"])
+
+    def _note_failure(self, error: Exception, key: str, most: tuple[int, int]) -> None:
+        """Record a failed attempt. One that may have been answered may be billed: the most it can cost is booked."""
+        booked: dict[str, Any] = {}
+        usd = self._price(*most)
+        if isinstance(error, MAYBE_BILLED) and usd != 0:
+            booked = {"tokens_in": most[0], "tokens_out": most[1], "usd": usd}
+            logger.warning(
+                "a question to %s was lost (%s) and may be billed: its bound of %s tokens is counted",
+                *(self._usage.name, redact(str(error))[:200], f"{sum(most):,}"),
+            )
+        reason = f"{type(error).__name__}: {error}"
+        with self._recorder._lock:
+            event = self._recorder.journal.append("lm_error", role=self._role, key=key, error=reason, **booked)
+            self._book_lost(event)
+
+    def _warn_of_bounds(self) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "%s does not say how many tokens its answers used: the most that each can have used is counted",
+                self._usage.name,
+            )
 
     def _book(self, event: Event) -> None:
         self._usage.add(
@@ -190,6 +236,19 @@ class RecordedEngine:
             cached=event["cached"],
         )
 
+    def _book_lost(self, event: Event) -> None:
+        if "tokens_in" in event:
+            self._usage.add_lost(tokens_in=event["tokens_in"], tokens_out=event["tokens_out"], usd=event["usd"])
+
+
+def _spent(response: Response, most: tuple[int, int]) -> tuple[tuple[int, int], bool]:
+    """Return the tokens in and out to book, and whether one of them is a bound as the server did not report it."""
+    used = response.usage
+    tokens_in = used.input_tokens or None  # no question has no tokens
+    tokens_out = used.output_tokens if used.output_tokens or not response.text else None
+    booked = (most[0] if tokens_in is None else tokens_in, most[1] if tokens_out is None else tokens_out)
+    return booked, tokens_in is None or tokens_out is None
+
 
 def open_reply_cache(folder: Path) -> ReplyCache:
     """Open the cache of paid replies: DSPy's disk cache, restricted to plain data."""
@@ -199,23 +258,3 @@ def open_reply_cache(folder: Path) -> ReplyCache:
         enable_disk_cache=True, enable_memory_cache=False, disk_cache_dir=str(folder), restrict_pickle=True
     )
     return cache
-
-
-def _bound_tokens(body: dict[str, Any]) -> int:
-    """Bound the prompt's tokens from above: no tokenizer makes more than one token of three bytes of English."""
-    pictures = json.dumps(body).count('"image"')
-    text = len(json.dumps(_without_pictures(body), ensure_ascii=False).encode())
-    return text // 3 + pictures * TOKENS_PER_PICTURE
-
-
-def _without_pictures(body: Any) -> Any:
-    """Replace inline picture data by its digest, so that people can read the journal."""
-    if isinstance(body, dict):
-        data = body.get("data")
-        if isinstance(data, str) and body.get("type") == "image":
-            digest = hashlib.sha256(data.encode()).hexdigest()
-            return {**{k: v for k, v in body.items() if k != "data"}, "sha256_of_base64": digest, "length": len(data)}
-        return {name: _without_pictures(value) for name, value in body.items()}
-    if isinstance(body, list):
-        return [_without_pictures(value) for value in body]
-    return body

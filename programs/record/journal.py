@@ -56,7 +56,8 @@ class Journal:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
             self.events = list(_read(self.path, repair=True))
-            self._file = self.path.open("a", encoding="utf-8")
+            # Half a character (a lone surrogate) has no UTF-8; its escape is what JSON has for it.
+            self._file = self.path.open("a", encoding="utf-8", errors="backslashreplace")
         except filelock.Timeout as error:
             raise InputError(
                 f"another process is working in {folder}; wait for it, or choose another --out."

@@ -45,9 +45,13 @@ class ShowsHistory:
 
     @contextmanager
     def asking(self, **context: Any) -> Iterator[None]:
-        """Let DSPy ask this model, if one was given, inside the block."""
+        """Let DSPy ask this model, if one was given, inside the block; an adapter that the user has set is kept."""
         import dspy
 
+        from ipo.programs.lm.reading import BoundedChatAdapter
+
+        if dspy.settings.adapter is None:
+            context.setdefault("adapter", BoundedChatAdapter())
         with dspy.context(**({"lm": self.lm} if self.lm else {}), **context):
             yield
 

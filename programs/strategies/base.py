@@ -111,7 +111,7 @@ class Desk(Protocol):
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a whole search would ask of a language model: its calls, and their tokens in total."""
+    """What a whole search would ask of a language model: its usual number of calls, and the most tokens of them all."""
 
     calls: int = 0
     tokens_in: int = 0
@@ -120,11 +120,18 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a forecast is made from: the settings, the task, and the length of all descriptions together."""
+    """What a forecast is made from.
+
+    Attributes:
+        settings, task: of the search.
+        description_characters: the length of all descriptions together.
+        reply_tokens: the longest reply that a language model is asked for.
+    """
 
     settings: SearchSettings
     task: str
     description_characters: int = 0
+    reply_tokens: int = 1024
 
 
 @dataclass(frozen=True)

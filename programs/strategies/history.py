@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
+from ipo.metrics.template import MAX_CHARACTERS, SLOT
 from ipo.programs.strategies.asking import HistorySettings, ShowsHistory, call, excerpt
 from ipo.programs.strategies.base import (
     Desk,
@@ -23,10 +24,7 @@ from ipo.programs.strategies.base import (
 )
 from ipo.programs.strategies.small_model import SmallModelStrategy
 
-CHARACTERS_PER_TOKEN = 4
-"""Of English text, roughly, for every tokenizer in use: good enough for a forecast."""
-TOKENS_PER_TEMPLATE = 18
-USUAL_TEMPLATE = "a photo of a <CLASS> on a plain background."
+LONGEST_TEMPLATE = SLOT.ljust(MAX_CHARACTERS, "x")
 
 
 class HistoryStrategy(ShowsHistory):
@@ -82,21 +80,23 @@ class HistoryStrategy(ShowsHistory):
                     return
 
     def forecast(self, expected: Expected) -> Forecast:
-        """Count one call a step, or one a template, each with a full history."""
+        """Count one call a step, or one a template, each with a full history of templates that are as long as they may be.
+
+        Tokens are bounded, not guessed: a byte-level tokenizer makes at most one of each byte.
+        """
         import dspy
 
         from ipo.signatures.propose import ProposeTemplates
 
         settings = expected.settings
-        rows = [ShownTemplate(USUAL_TEMPLATE, 0.5, 1.0)] * self.settings.size
+        rows = [ShownTemplate(LONGEST_TEMPLATE, 0.5, 1.0)] * self.settings.size
         shown = Shown(expected.task, descriptions=["x" * expected.description_characters], templates=rows)
         each = 1 if self.settings.one_by_one else settings.candidates_per_step
         calls = settings.steps * settings.candidates_per_step // each
         inputs = propose_inputs(shown, each)
         messages = dspy.ChatAdapter().format(ProposeTemplates, [], inputs)
-        prompt = sum(len(str(message["content"])) for message in messages) // CHARACTERS_PER_TOKEN
-        reply = each * TOKENS_PER_TEMPLATE + 20
-        return Forecast(calls, calls * prompt, calls * reply)
+        prompt = sum(len(str(message["content"]).encode()) for message in messages)
+        return Forecast(calls, calls * prompt, calls * expected.reply_tokens)
 
 
 def propose_inputs(shown: Shown, count: int, refused: Any = ()) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -68,13 +67,7 @@ def resume(run: Callable[..., Ended], capfd: pytest.CaptureFixture[str], out: Pa
 
 @pytest.fixture()
 def quick(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Do not wait between DSPy's tries; return how long each wait would have been."""
+    """Do not wait between two attempts; return how long each wait would have been."""
     waits: list[float] = []
-    sleep = time.sleep
-
-    def note(seconds: float) -> None:
-        waits.append(seconds)
-        sleep(min(seconds, 0.01))
-
-    monkeypatch.setattr("time.sleep", note)
+    monkeypatch.setattr("ipo.programs.lm.waiting.pause", lambda seconds, tell: waits.append(seconds))
     return waits

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from support.openai_server import OpenAIServer, good
+from ipo.programs.lm.bounds import bound_tokens
+from support.openai_server import OpenAIServer, Reply, error, good, listed, templates
 from support.runs import KEY, Ended, arguments, check_whole, events, program, result, scored
 
 PRICED = "openai/gpt-4o-mini"
@@ -57,8 +58,11 @@ def test_a_budget_ends_the_run_in_time_and_a_larger_one_goes_on(
     unit: str,
     larger: str,
 ) -> None:
-    whole = spent(result(unlimited), unit)
-    limit = int(0.75 * whole) if unit == "tokens" else round(0.75 * whole, 6)
+    # Room for the most that one more call can use, and for what two of the four have used.
+    asked = max(bound_tokens(event["request"]) for event in events(unlimited, "lm"))
+    most = asked + 200 if unit == "tokens" else asked * 0.15e-6 + 200 * 0.6e-6
+    limit = round(0.4 * spent(result(unlimited), unit) + most, 0 if unit == "tokens" else 6)
+    limit = int(limit) if unit == "tokens" else limit
     ended = run(*SMALL, flag, str(limit), lm=PRICED)
     assert ended.code == 3
     found = check_whole(out)
@@ -101,9 +105,9 @@ def test_describing_at_once_keeps_the_budget_together(
     run: Callable[..., Ended], server: OpenAIServer, out: Path
 ) -> None:
     vision = ("--describer=openai/vision-model", f"describer_api_base={server.base}", "described_pictures=6")
-    assert run(*vision, "--budget-tokens", "3000").code == 3
+    assert run(*vision, "--budget-tokens", "13000").code == 3
     found = check_whole(out)
-    assert spent(found, "tokens") <= 3000
+    assert spent(found, "tokens") <= 13000
     assert 1 <= found["lm"]["describer"]["calls"] < 6
     assert len(server.asked) == found["lm"]["describer"]["calls"]
 
@@ -119,8 +123,6 @@ def test_an_unknown_price_is_not_taken_for_nothing(run: Callable[..., Ended], se
 def test_a_failed_call_costs_nothing_known(
     run: Callable[..., Ended], server: OpenAIServer, out: Path, quick: list[float]
 ) -> None:
-    from support.openai_server import error
-
     server.script.extend([error(500, "broken"), good, error(429, "slow down")])
     assert run(lm=PRICED).code == 0
     used = check_whole(out)["lm"]["optimizer"]
@@ -139,3 +141,55 @@ def test_a_dry_run_asks_nothing_and_writes_nothing(
     assert forecast["usd"] == (None if describer != "none" else forecast["optimizer"]["usd"])
     assert not server.asked
     assert not out.exists()
+
+
+def test_a_server_without_usage_is_booked_at_its_bound(
+    run: Callable[..., Ended], resume: Callable[..., Ended], server: OpenAIServer, out: Path
+) -> None:
+    server.behave = lambda asked: Reply(listed(asked, templates(asked)), usage=None)
+    ended = run("max_tokens=200", lm=PRICED)
+    assert ended.code == 0
+    used = check_whole(out)["lm"]["optimizer"]
+    assert used["tokens_out"] == 2 * 200, "the longest replies that were asked for"
+    assert used["tokens_in"] >= sum(len(asked.text.encode()) for asked in server.asked)
+    assert used["usd"] == pytest.approx(used["tokens_in"] * 0.15e-6 + used["tokens_out"] * 0.6e-6, abs=1e-6)
+    assert all(event["bound"] for event in events(out, "lm"))
+    assert ended.err.count("does not say how many tokens") == 1
+
+
+@pytest.mark.parametrize(
+    "usage", [{"prompt_tokens": -5, "completion_tokens": -5}, {"prompt_tokens": float("nan")}, {"prompt_tokens": 0}, 7]
+)
+def test_a_usage_that_is_none_loses_no_paid_reply(
+    run: Callable[..., Ended], server: OpenAIServer, out: Path, usage: Any
+) -> None:
+    server.behave = lambda asked: Reply(listed(asked, templates(asked)), usage=usage)
+    assert run("max_tokens=200", lm=PRICED).code == 0
+    assert len(server.asked) == 2
+    assert len(scored(out)) == 7
+    assert check_whole(out)["lm"]["optimizer"]["tokens_out"] == 2 * 200
+
+
+def test_a_question_that_was_not_answered_in_time_is_booked_and_stays_booked(
+    run: Callable[..., Ended],
+    resume: Callable[..., Ended],
+    server: OpenAIServer,
+    out: Path,
+    quick: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ipo.programs.lm.connect.TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr("ipo.programs.lm.attempts.RETRIES", 0)
+    server.script.extend([good, Reply("too late", wait=4)])
+    ended = run("max_tokens=200", lm=PRICED)
+    assert ended.code == 1
+    assert "may be billed" in ended.err
+    (lost,) = events(out, "lm_error")
+    assert lost["tokens_in"] >= len(server.asked[1].text.encode())
+    assert lost["tokens_out"] == 200
+    assert lost["usd"] > 0
+    assert resume().code == 0
+    known = events(out, "lm")
+    used = check_whole(out)["lm"]["optimizer"]
+    assert used["tokens_in"] == sum(event["tokens_in"] for event in known) + lost["tokens_in"]
+    assert used["usd"] == pytest.approx(sum(event["usd"] for event in known) + lost["usd"], abs=1e-6)

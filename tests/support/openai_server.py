@@ -73,6 +73,10 @@ class Reply:
         body: the raw body when it is no chat completion.
         finish: the finish reason.
         wait: seconds before the reply.
+        usage: what is reported instead of the tokens; None reports nothing.
+        drip: seconds between two bytes of the body.
+        cut: bytes of the body that are announced and not sent.
+        times: how often the body is sent, one after the other.
     """
 
     content: str | None = None
@@ -81,6 +85,10 @@ class Reply:
     body: str = ""
     finish: str = "stop"
     wait: float = 0.0
+    usage: Any = "tokens"
+    drip: float = 0.0
+    cut: int = 0
+    times: int = 1
 
 
 Behaviour = Callable[[Asked], Reply]
@@ -192,20 +200,29 @@ def _handler(server: OpenAIServer) -> type[BaseHTTPRequestHandler]:
             asked = server.receive(self.path, headers, json.loads(data))
             reply = server.answer(asked)
             server.released.wait(reply.wait)
-            body = (reply.body if reply.content is None else _completion(asked, reply)).encode()
+            body = (reply.body if reply.content is None else _completion(asked, reply)).encode("utf-8", "surrogatepass")
             try:
                 self.send_response(reply.status)
                 for name, value in {"Content-Type": "application/json", **reply.headers}.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Content-Length", str(len(body) * reply.times))
                 self.end_headers()
-                self.wfile.write(body)
-                self.wfile.flush()
+                self._send(body[: len(body) - reply.cut], reply)
             except OSError:  # the client was killed, or gave up
                 self.close_connection = True
                 return
             asked.delivered = True
             server.on_reply(asked)
+
+        def _send(self, body: bytes, reply: Reply) -> None:
+            for _ in range(reply.times):
+                for start in range(0, len(body), 1 if reply.drip else len(body) or 1):
+                    self.wfile.write(body[start : start + 1] if reply.drip else body)
+                    self.wfile.flush()
+                    if reply.drip and server.released.wait(reply.drip):
+                        return
+            if reply.cut:
+                self.close_connection = True
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
@@ -216,6 +233,9 @@ def _handler(server: OpenAIServer) -> type[BaseHTTPRequestHandler]:
 def _completion(asked: Asked, reply: Reply) -> str:
     content = reply.content or ""
     tokens_in, tokens_out = len(asked.text) // 4 + 800 * len(asked.pictures), max(1, len(content) // 4)
+    usage: Any = reply.usage
+    if usage == "tokens":
+        usage = {"prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": tokens_in + tokens_out}
     return json.dumps(
         {
             "id": f"chatcmpl-{asked.number}",
@@ -229,11 +249,7 @@ def _completion(asked: Asked, reply: Reply) -> str:
                     "message": {"role": "assistant", "content": content},
                 }
             ],
-            "usage": {
-                "prompt_tokens": tokens_in,
-                "completion_tokens": tokens_out,
-                "total_tokens": tokens_in + tokens_out,
-            },
+            **({} if usage is None else {"usage": usage}),
         }
     )
 

@@ -21,10 +21,12 @@ from dspy.lm15 import (
     TextPart,
     UnsupportedFeatureError,
 )
+from dspy.lm15 import TimeoutError as GivenUp
 
 from ipo.metrics.errors import InputError
 from ipo.programs.lm import weights
 from ipo.programs.lm.local import LocalEngine, local_lm
+from ipo.programs.lm.waiting import NoAnswer, answer_within
 
 pytest.importorskip("xllamacpp")
 
@@ -69,15 +71,12 @@ def test_a_runtime_that_cannot_reuse_a_prompt_is_asked_cold(path: Path) -> None:
     seen = []
 
     class Forgetful:
-        def handle_chat_completions(self, body: dict[str, Any]) -> dict[str, Any]:
+        def handle_chat_completions(self, body: dict[str, Any], receive: Any = lambda chunk: None) -> None:
             seen.append(body["cache_prompt"])
             answer = {"content": "cold" if not body["cache_prompt"] else "warm"}
-            return {
-                "id": "1",
-                "choices": [{"message": answer, "finish_reason": "stop"}],
-                "usage": {"prompt_tokens": 9, "completion_tokens": 1},
-                "timings": {"prompt_n": 9},
-            }
+            receive({"id": "1", "choices": [{"delta": answer, "finish_reason": None}]})
+            usage = {"prompt_tokens": 9, "completion_tokens": 1}
+            receive({"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": usage, "timings": {"prompt_n": 9}})
 
     engine = LocalEngine(path)
     engine._server = Forgetful()
@@ -237,3 +236,20 @@ def test_an_own_file_is_named_by_its_hash_which_is_kept(tmp_path: Path, monkeypa
     assert local_lm(f"local/{own}")[1] == "local/my.model@88d4266fd4e6"
     store.write_text("damaged")
     assert local_lm(f"local/{own}")[1] == "local/my.model@88d4266fd4e6"
+
+
+def test_a_reply_that_nobody_waits_for_ends_at_its_next_token(engine: LocalEngine) -> None:
+    engine.load()
+    ended: list[BaseException] = []
+
+    def long() -> Any:
+        try:
+            return engine.complete(ask("Count.", max_tokens=900, extensions={"grammar": "root ::= [a-z ]*"}))
+        except BaseException as error:
+            ended.append(error)
+            raise
+
+    with pytest.raises(NoAnswer):
+        answer_within(long, 0.5, lambda seconds: None)
+    assert engine.complete(ask("Say hi.", max_tokens=2)).text, "the model is free again"
+    assert isinstance(ended[0], GivenUp), "it did not write all of its 900 tokens"

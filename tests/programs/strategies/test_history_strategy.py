@@ -125,16 +125,29 @@ def test_an_unreachable_model_is_an_error_not_an_empty_step(scripted: Make) -> N
         ask(lm)
 
 
-def test_a_forecast_counts_a_call_a_step_and_grows_with_what_is_shown() -> None:
+def test_a_forecast_counts_a_call_a_step_and_bounds_its_tokens() -> None:
     def tokens(size: int, described: int = 0, **settings: Any) -> Any:
-        return HistoryStrategy(size=size).forecast(Expected(SearchSettings(**settings), "pictures of pets", described))
+        expected = Expected(SearchSettings(**settings), "pictures of pets", described, reply_tokens=500)
+        return HistoryStrategy(size=size).forecast(expected)
 
     ten, twenty = tokens(10, steps=7), tokens(20, steps=7)
     assert ten.calls == twenty.calls == 7
-    line = len("accuracy 50.00 %, loss 1.0000: a photo of a <CLASS> on a plain background.\n") / 4
-    assert twenty.tokens_in - ten.tokens_in == pytest.approx(7 * 10 * line, rel=0.02)
-    assert tokens(10, described=400, steps=7).tokens_in - ten.tokens_in == pytest.approx(7 * 100, rel=0.02)
-    assert tokens(10, steps=7, candidates_per_step=6).tokens_out - ten.tokens_out == 7 * 18
+    assert ten.tokens_out == 7 * 500
+    line = len("accuracy 50.00 %, loss 1.0000: \n") + 300
+    assert twenty.tokens_in - ten.tokens_in == 7 * 10 * line
+    assert tokens(10, described=400, steps=7).tokens_in - ten.tokens_in == 7 * 400
+
+
+def test_a_forecast_is_no_less_than_what_is_sent(scripted: Make, as_list: AsList) -> None:
+    lm, engine = scripted(as_list("a sketch of a <CLASS>.", "a drawing of a <CLASS>."))
+    rows = [
+        ShownTemplate(f"a {word} of a <CLASS>, seen from afar \U0001f600\U0001f600.", 0.3, 1.0) for word in "abcdefgh"
+    ]
+    desk = Desk(problem, 2, seed=0, looking=lambda templates: [])
+    HistoryStrategy(lm).ask(Shown("pictures of pets", templates=rows), desk)
+    sent = sum(len(part.text.encode()) for message in engine.requests[0].messages for part in message.parts)
+    settings = SearchSettings(steps=1, candidates_per_step=2)
+    assert HistoryStrategy(size=8).forecast(Expected(settings, "pictures of pets")).tokens_in >= sent
 
 
 def test_each_step_and_each_try_has_an_answer_of_its_own_in_dspys_cache(scripted: Make, as_list: AsList) -> None:

@@ -1,0 +1,78 @@
+"""Reading an answer: DSPy's chat adapter, with bounds, so that no answer can stop a run or keep it busy.
+
+An answer that cannot be read is an `AdapterParseError`, whatever it was that DSPy's parsers stumbled over: they try
+hard (they repair JSON, look for brackets, evaluate literals) and fail in many ways on text that was made to fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import dspy
+
+MAX_CHARACTERS = 65_536
+"""Of a whole answer; what stands before the fields, such as a model's reasoning, takes no time to skip."""
+MAX_FIELD_CHARACTERS = 16_384
+"""Of the fields. `json_repair` takes time that grows with the square: 2 s for the worst 16 kB that were tried, a
+minute for 64 kB. Forty templates of the greatest length are 12,000 characters."""
+
+_FIRST_FIELD = "[[ ## "
+
+
+class BoundedChatAdapter(dspy.ChatAdapter):  # type: ignore[misc,unused-ignore]
+    """DSPy's default adapter, bounded; its second try as JSON is too."""
+
+    def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:
+        """Read the fields of an answer.
+
+        Raises:
+            dspy.AdapterParseError: it cannot be read.
+        """
+        start = completion.find(_FIRST_FIELD)
+        size = len(completion) - start if start >= 0 else 0
+        return _bounded(super().parse, "ChatAdapter", signature, completion, size)
+
+    def _make_json_adapter_fallback(self) -> dspy.Adapter:
+        return _BoundedJSONAdapter()
+
+
+class _BoundedJSONAdapter(dspy.JSONAdapter):  # type: ignore[misc,unused-ignore]
+    def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:
+        return _bounded(super().parse, "JSONAdapter", signature, completion, len(completion))
+
+
+def _bounded(
+    parse: Callable[[type[dspy.Signature], str], dict[str, Any]],
+    name: str,
+    signature: type[dspy.Signature],
+    completion: str,
+    size: int,
+) -> dict[str, Any]:
+    problem, cause = f"The answer is too long to be read: {len(completion):,} characters.", None
+    if len(completion) <= MAX_CHARACTERS and size <= MAX_FIELD_CHARACTERS:
+        try:
+            fields: dict[str, Any] = whole_characters(parse(signature, completion))
+            return fields
+        except dspy.AdapterParseError:
+            raise
+        except Exception as error:  # nothing of ours is called in there: it is the answer that cannot be read
+            problem, cause = f"The answer cannot be read ({type(error).__name__}).", error
+    raise dspy.AdapterParseError(
+        adapter_name=name, signature=signature, lm_response=completion[:1000], message=problem
+    ) from cause
+
+
+def whole_characters(value: Any) -> Any:
+    r"""Join the halves of characters that came as two escapes; a half alone becomes U+FFFD.
+
+    >>> whole_characters(["\ud83d\ude00", "\ud83d"])
+    ['😀', '\ufffd']
+    """
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, dict):
+        return {whole_characters(name): whole_characters(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [whole_characters(item) for item in value]
+    return value

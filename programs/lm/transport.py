@@ -1,0 +1,172 @@
+"""Language models over HTTP, through litellm: replies bounded in bytes, and read as far as they can be read.
+
+A server is not trusted: its reply may be endless, not JSON, or JSON that litellm cannot read. What may have been paid
+for is told apart from what was not: a chat completion that litellm cannot read is read here instead, and a reply that
+was lost on its way says so.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import json
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from dspy.lm15 import LM15Error, Message, Request, Response, ServerError, TimeoutError, Usage
+
+from ipo.programs.lm.waiting import given_up
+
+MAX_REPLY_BYTES = 1 << 20
+"""Of a whole HTTP reply; 200 times a reply of 1,024 tokens."""
+
+
+class LostReply(ServerError):  # type: ignore[misc,unused-ignore]
+    """The server accepted the question, but its reply cannot be used; it may be billed."""
+
+
+@dataclass
+class _Exchange:
+    """What the transport saw of one question."""
+
+    status: int | None = None
+    body: bytearray = field(default_factory=bytearray)
+    problem: str = "its connection broke before the end of the reply"
+    is_whole: bool = False
+
+
+_exchange: contextvars.ContextVar[_Exchange | None] = contextvars.ContextVar("_exchange", default=None)
+
+
+class BoundedTransport(httpx.BaseTransport):
+    """An httpx transport that stops reading a reply at `MAX_REPLY_BYTES`, or when nobody waits for it any more."""
+
+    def __init__(self, inner: httpx.BaseTransport) -> None:
+        self._inner = inner
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request; see `httpx.BaseTransport`."""
+        exchange = _exchange.get()
+        if exchange is None:  # not our question: litellm's client is one for the whole process
+            return self._inner.handle_request(request)
+        request.headers["accept-encoding"] = "identity"  # a compressed reply has no size before it is read
+        response = self._inner.handle_request(request)
+        exchange.status, exchange.is_whole = response.status_code, False
+        exchange.body.clear()
+        if response.headers.get("content-encoding", "identity").lower() != "identity":
+            response.close()
+            exchange.problem = "its reply is compressed, which was not asked for"
+            raise httpx.DecodingError(exchange.problem)
+        return httpx.Response(
+            response.status_code,
+            headers=response.headers,
+            stream=_BoundedStream(response, exchange),
+            extensions=response.extensions,
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._inner.close()
+
+
+class _BoundedStream(httpx.SyncByteStream):
+    def __init__(self, response: httpx.Response, exchange: _Exchange) -> None:
+        self._response = response
+        self._exchange = exchange
+
+    def __iter__(self) -> Iterator[bytes]:
+        exchange = self._exchange
+        for chunk in self._response.stream:  # type: ignore[union-attr]
+            exchange.body += chunk
+            if len(exchange.body) > MAX_REPLY_BYTES:
+                exchange.problem = f"its reply is longer than {MAX_REPLY_BYTES:,} bytes"
+                raise httpx.ReadError(exchange.problem)
+            if given_up():
+                raise httpx.ReadTimeout("nobody waits for the reply any more")
+            yield chunk
+        exchange.is_whole = True
+
+    def close(self) -> None:
+        self._response.close()
+
+
+class HttpEngine:
+    """A DSPy engine: one attempt through litellm, never a retry. `timeout`: seconds for one whole reply."""
+
+    def __init__(self, timeout: float, api_base: str | None = None) -> None:
+        import litellm
+        from dspy.clients.engines.litellm_engine import LiteLLMEngine
+
+        self.timeout = timeout
+        # litellm serialises replies that break its own types, and pydantic would show their content.
+        warnings.filterwarnings("ignore", "Pydantic serializer warnings", UserWarning)
+        self._inner = LiteLLMEngine(model_type="chat", timeout=timeout, **({"api_base": api_base} if api_base else {}))
+        if litellm.client_session is None:
+            from litellm.llms.openai.common_utils import BaseOpenAILLM
+
+            # litellm's own client, for its certificates and proxies, with our transport around each of its own.
+            client: Any = BaseOpenAILLM.get_sync_http_client()
+            client._transport = BoundedTransport(client._transport)
+            client._mounts = {at: it and BoundedTransport(it) for at, it in client._mounts.items()}
+            litellm.client_session = client
+
+    def complete(self, request: Request) -> Response:
+        """Answer one request.
+
+        Raises:
+            LostReply: the server accepted the request, but what came back is no whole chat completion.
+            dspy.lm15.LM15Error: the server refused it, or cannot be reached.
+        """
+        exchange = _Exchange()
+        _exchange.set(exchange)
+        try:
+            response: Response = self._inner.complete(request)
+        except Exception as error:
+            return _after_failure(error, exchange, request)
+        finally:
+            _exchange.set(None)
+        return response
+
+
+def _after_failure(error: Exception, exchange: _Exchange, request: Request) -> Response:
+    """Read what litellm could not, or raise what is to be said about it."""
+    if exchange.status is not None and 200 <= exchange.status < 300:
+        if not exchange.is_whole:
+            if isinstance(error, TimeoutError):
+                raise error
+            raise LostReply(f"the server accepted the question, but {exchange.problem}") from error
+        read = read_completion(bytes(exchange.body), request.model)
+        if read is None:
+            start = " ".join(exchange.body[:200].decode("utf-8", "replace").split())
+            raise LostReply(f"the server's reply is no chat completion: {start!r}") from error
+        return read
+    if isinstance(error, LM15Error) and "Traceback" in str(error):  # litellm quotes its own
+        error.message = str(error).split("Traceback", 1)[0].strip(" \n,-")
+        error.args = (error.message,)
+    raise error
+
+
+def read_completion(body: bytes, model: str) -> Response | None:
+    """Read an OpenAI chat completion leniently; None when it is not one.
+
+    A text that is no text is empty, and a usage that is no usage is left out: the reply was paid for, and is worth what
+    can be read of it.
+    """
+    try:
+        whole = json.loads(body)
+        choice = whole["choices"][0]
+        content = choice["message"]["content"]
+    except (ValueError, RecursionError, LookupError, TypeError):
+        return None
+    used = whole.get("usage")
+    counts = [used.get(name) if isinstance(used, dict) else None for name in ("prompt_tokens", "completion_tokens")]
+    tokens_in, tokens_out = (n if isinstance(n, int) and not isinstance(n, bool) and n >= 0 else None for n in counts)
+    return Response(
+        id=None,
+        model=model,
+        message=Message.assistant(content if isinstance(content, str) else ""),
+        finish_reason="length" if choice.get("finish_reason") == "length" else "stop",
+        usage=Usage(input_tokens=tokens_in, output_tokens=tokens_out),
+    )

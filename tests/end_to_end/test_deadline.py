@@ -1,0 +1,104 @@
+"""Whatever a server does, the wait for it ends with the time limit, and says so meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.openai_server import Asked, OpenAIServer, Reply, error, good, listed, templates
+from support.runs import Ended, check_whole, events, scored
+
+Run = Callable[..., Ended]
+
+SLOW = {
+    "a long Retry-After": lambda asked: error(429, "slow down", Retry_After="86400"),
+    "a byte now and then": lambda asked: Reply(listed(asked, templates(asked)), drip=0.5),
+    "silence": lambda asked: Reply("too late", wait=30),
+    "errors for ever": lambda asked: error(503, "busy", Retry_After="1"),
+}
+
+
+@pytest.fixture()
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long each wait for a language model took, in seconds: for an answer, or before another attempt."""
+    from ipo.programs.lm import waiting
+
+    found: list[float] = []
+
+    def timed(inner: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object) -> object:
+            started = time.monotonic()
+            try:
+                return inner(*arguments)
+            finally:
+                found.append(time.monotonic() - started)
+
+        return call
+
+    monkeypatch.setattr(waiting, "answer_within", timed(waiting.answer_within))
+    monkeypatch.setattr(waiting, "pause", timed(waiting.pause))
+    monkeypatch.setattr("ipo.programs.lm.attempts.RETRIES", 1000)
+    return found
+
+
+@pytest.mark.parametrize("slow", SLOW.values(), ids=SLOW)
+def test_a_wait_ends_with_the_time_limit(
+    run: Run,
+    resume: Run,
+    server: OpenAIServer,
+    out: Path,
+    waits: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    slow: Callable[[Asked], Reply],
+) -> None:
+    monkeypatch.setattr("ipo.experiments.run.live_view.FIRST_WAIT_SECONDS", 1)
+    server.script.append(good)
+    server.behave = slow
+    ended = run("--max-minutes", "0.2")
+    assert ended.code == 3, ended.err
+    found = check_whole(out)
+    assert "0.2 minutes" in found["stopped"]
+    assert len(scored(out)) == 4, "what was found before is kept"
+    assert sum(waits) < 12 + 5
+    assert "choosing the winner" in ended.err
+    if "errors" not in str(events(out, "lm_error")[-1]) and slow is not SLOW["errors for ever"]:
+        assert "waiting for openai/test-model" in ended.err
+        assert "the limit ends the wait in" in ended.err
+    if slow is SLOW["a long Retry-After"]:
+        assert "the server asked for 86,400 s" in ended.err
+    server.behave = good
+    assert resume("--max-minutes", "60").code == 0
+    assert len(scored(out)) == 7
+
+
+def test_without_a_limit_a_reply_that_never_ends_is_given_up(
+    run: Run, server: OpenAIServer, out: Path, quick: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipo.programs.lm.connect.TIMEOUT_SECONDS", 2.0)
+    server.script.append(lambda asked: Reply(listed(asked, templates(asked)), drip=0.5))
+    assert run().code == 0
+    check_whole(out)
+    (lost,) = events(out, "lm_error")
+    assert "no answer within 2 s" in lost["error"] or "Timeout" in lost["error"]
+
+
+def test_without_a_limit_nobody_waits_a_day(run: Run, server: OpenAIServer, quick: list[float]) -> None:
+    server.behave = lambda asked: error(429, "slow down", Retry_After="86400")
+    ended = run()
+    assert ended.code == 1
+    assert "86,400 s" in ended.sentence
+    assert not quick
+    assert len(server.asked) == 1
+
+
+def test_describers_end_with_the_time_limit_too(run: Run, server: OpenAIServer, out: Path, waits: list[float]) -> None:
+    server.behave = lambda asked: Reply("too late", wait=30) if asked.pictures else good(asked)
+    vision = ("--describer=openai/vision-model", f"describer_api_base={server.base}", "described_pictures=6")
+    started = time.monotonic()
+    assert run(*vision, "--max-minutes", "0.2").code == 3
+    assert max(waits) < 12 + 5
+    assert check_whole(out)["template"] == "a photo of a <CLASS>."
+    assert time.monotonic() - started < 120

@@ -1,0 +1,143 @@
+"""Replies that were made to break whoever reads them: each costs one question at most, and no run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.openai_server import Asked, OpenAIServer, Reply, templates
+from support.runs import Ended, check_whole, events, result, scored
+
+Run = Callable[..., Ended]
+
+CHAT = "[[ ## templates ## ]]\n"
+ESCAPES = CHAT + r'["a \ud83d\ude00 photo of a <CLASS>.", "a sketch of a <CLASS>.",]'
+UNREADABLE = {
+    "nested": CHAT + "[" * 20_000,
+    "nested objects": CHAT + '{"a":' * 3_000,
+    "a long string that is cut": CHAT + '["' + "a b " * 100_000,
+    "quotes": CHAT + '"' * 300_000,
+    "braces": "{" * 300_000,
+    "half a character": CHAT + r'["a \ud83d photo of a <CLASS>.",]',
+    "half a character as it is": CHAT + '["a \ud83d photo of a <CLASS>."]',
+    "a number of 5,000 digits": CHAT + "9" * 5_000,
+}
+
+
+def with_content(content: object, **more: object) -> Callable[[Asked], Reply]:
+    def reply(asked: Asked) -> Reply:
+        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content}}
+        usage = {"prompt_tokens": 10, "completion_tokens": 10, "total_tokens": 20}
+        whole = {
+            "id": "x",
+            "object": "chat.completion",
+            "created": 0,
+            "model": "x",
+            "choices": [choice],
+            "usage": usage,
+        }
+        return Reply(body=json.dumps({**whole, **more}))
+
+    return reply
+
+
+@pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE)
+def test_an_answer_that_cannot_be_read_costs_one_question(
+    run: Run, resume: Run, server: OpenAIServer, out: Path, content: str
+) -> None:
+    server.script.extend([Reply(content), Reply(content)])  # as chat, and once more as JSON
+    assert run().code == 0
+    check_whole(out)
+    assert len(scored(out)) >= 4
+    before, asked = result(out), len(server.asked)
+    (out / "result.json").unlink()
+    lines = (out / "journal.jsonl").read_text().splitlines(keepends=True)
+    (out / "journal.jsonl").write_text("".join(lines[:-1]))  # as if it had been killed before the end
+    assert resume().code == 0
+    assert result(out) == before
+    assert len(server.asked) == asked, "no reply that reached the disk is asked for twice"
+
+
+def test_characters_that_come_as_two_escapes_are_whole_in_the_next_question(
+    run: Run, resume: Run, server: OpenAIServer, out: Path
+) -> None:
+    server.script.append(Reply(ESCAPES))
+    assert run().code == 0
+    assert "a \U0001f600 photo of a <CLASS>." in scored(out)
+    assert "\U0001f600" in server.asked[-1].text
+    asked = len(server.asked)
+    lines = (out / "journal.jsonl").read_text().splitlines(keepends=True)
+    first = next(number for number, line in enumerate(lines) if json.loads(line)["type"] == "lm")
+    (out / "journal.jsonl").write_text("".join(lines[: first + 1]))  # where a run that could not read it had ended
+    (out / "result.json").unlink()
+    assert resume().code == 0
+    assert "a \U0001f600 photo of a <CLASS>." in scored(out)
+    assert len(server.asked) <= 2 * asked - 1, "the recorded reply was not asked for again"
+
+
+@pytest.mark.parametrize("content", [7, ["a"], {"a": 1}, True], ids=repr)
+def test_a_content_that_is_no_text_costs_one_question(
+    run: Run, server: OpenAIServer, out: Path, quick: list[float], content: object
+) -> None:
+    server.script.extend([with_content(content), with_content(content)])
+    ended = run()
+    assert ended.code == 0, ended.err
+    check_whole(out)
+    assert "litellm" not in ended.err
+
+
+@pytest.mark.parametrize("content", [7, ["a"]], ids=repr)
+def test_such_contents_for_ever_are_one_sentence(
+    run: Run, server: OpenAIServer, quick: list[float], content: object
+) -> None:
+    server.behave = with_content(content)
+    ended = run("steps=9")
+    assert ended.code == 1
+    assert "Traceback" not in ended.sentence
+    assert "litellm" not in ended.sentence
+    assert "no usable template in 5 steps in a row" in ended.sentence
+
+
+BROKEN = {
+    "longer than any reply": lambda asked: Reply("a" * 200_000, times=50),
+    "cut off": lambda asked: Reply("[[ ## templates ## ]]", cut=30),
+    "no JSON": Reply(body="<html>It works!</html>"),
+    "compressed": Reply("hello", headers={"Content-Encoding": "gzip"}),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+def test_a_reply_that_is_lost_on_its_way_is_asked_for_again_and_counted(
+    run: Run, server: OpenAIServer, out: Path, quick: list[float], broken: Reply
+) -> None:
+    server.script.append(broken)
+    ended = run("max_tokens=200", lm="openai/gpt-4o-mini")
+    assert ended.code == 0, ended.err
+    found = check_whole(out)["lm"]["optimizer"]
+    assert found["calls"] == 2
+    (lost,) = events(out, "lm_error")
+    assert lost["tokens_out"] == 200
+    assert found["tokens_out"] == sum(event["tokens_out"] for event in events(out, "lm")) + 200
+    assert "Traceback" not in lost["error"]
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+def test_such_replies_for_ever_are_one_sentence(
+    run: Run, server: OpenAIServer, quick: list[float], broken: Reply, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipo.programs.lm.attempts.RETRIES", 1)
+    server.behave = broken if callable(broken) else lambda asked: broken
+    ended = run()
+    assert ended.code == 1
+    assert "the server" in ended.sentence
+    assert "--resume" in ended.sentence
+    assert len(server.asked) == 2
+
+
+def test_a_long_answer_with_its_fields_at_the_end_is_read(run: Run, server: OpenAIServer, out: Path) -> None:
+    server.behave = lambda asked: Reply("I think. " * 5_000 + "\n" + CHAT + json.dumps(templates(asked)))
+    assert run("steps=1").code == 0
+    assert len(scored(out)) == 4

@@ -1,0 +1,70 @@
+"""Waiting in a thread: what comes back, when it is given up, and what is said meanwhile."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+
+import pytest
+
+from ipo.programs.lm import waiting
+from ipo.programs.lm.ledger import BudgetReached, Ledger
+from ipo.programs.lm.waiting import NoAnswer, Wait, answer_within, given_up, pause
+
+
+def quiet(seconds: float) -> None:
+    pass
+
+
+def test_the_answer_or_the_error_comes_back() -> None:
+    assert answer_within(lambda: 7, None, quiet) == 7
+
+    def fail() -> None:
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        answer_within(fail, 5, quiet)
+
+
+def test_the_thread_sees_the_context_and_learns_that_it_is_given_up() -> None:
+    variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable", default=0)
+    variable.set(3)
+    seen: list[object] = []
+    ended = threading.Event()
+
+    def ask() -> None:
+        seen.append(variable.get())
+        while not given_up():
+            ended.wait(0.01)
+        ended.set()
+
+    told: list[float] = []
+    with pytest.raises(NoAnswer, match="no answer within"):
+        answer_within(ask, 0.2, told.append)
+    assert ended.wait(5)
+    assert seen == [3]
+    assert told
+    assert not given_up()
+
+
+def test_a_pause_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "POLL_SECONDS", 0.01)
+    told: list[float] = []
+    pause(0.05, told.append)
+    assert told == sorted(told) and told[-1] >= 0.05
+
+
+def test_a_wait_says_what_for_how_long_why_and_until_when() -> None:
+    wait = Wait("openai/gpt-4o-mini", 34, 50, "the server asked for 86,400 s", limited=True)
+    assert str(wait) == (
+        "waiting for openai/gpt-4o-mini: 34 s (the server asked for 86,400 s; the limit ends the wait in 50 s)"
+    )
+    assert str(Wait("local/x", 3.2)) == "waiting for local/x: 3 s"
+    assert str(Wait("m", 3, 117)) == "waiting for m: 3 s (given up in 117 s)"
+
+
+def test_who_waits_for_room_in_a_budget_is_ended_by_the_time_limit() -> None:
+    ledger = Ledger(limit_tokens=10, limit_seconds=0.3)
+    another = ledger.reserve(tokens=10, usd=None)
+    with ledger.reserve(tokens=10, usd=None), pytest.raises(BudgetReached, match="minutes"), another:
+        pass
