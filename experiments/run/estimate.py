@@ -12,8 +12,8 @@ from ipo.programs.strategies.base import Expected, Forecast
 if TYPE_CHECKING:
     from ipo.programs.lm.connect import Backend
 
-DESCRIPTION_CHARACTERS = 400
-"""Kept of a description at most; see `ImageDescriber`."""
+DESCRIPTION_BY_CLIP = 400
+"""Characters of what the CLIP says of all pictures together, at most."""
 LOCAL_SECONDS = 1.5
 """Measured: one call of the default local model on two free cores."""
 REMOTE_SECONDS = 3.0
@@ -38,9 +38,12 @@ def estimate(planned: Plan) -> dict[str, Any]:
 def _optimizer(planned: Plan) -> dict[str, Any] | None:
     if planned.optimizer is None:
         return None
+    from ipo.programs.describers.multimodal import QUESTIONS
+
     config = planned.config
-    described = {"none": 0, "clip": 1}.get(config.describer, min(config.described_pictures, len(planned.drawn.search)))
-    characters = max(0, described * (DESCRIPTION_CHARACTERS + 1) - 1)
+    pictures = min(config.described_pictures, len(planned.drawn.search))
+    described = pictures * (QUESTIONS[config.describer_question].max_characters + 1) - 1
+    characters = {"none": 0, "clip": DESCRIPTION_BY_CLIP}.get(config.describer, max(0, described))
     expected = Expected(config.search, planned.data.task, characters, config.max_tokens)
     return _forecast(planned.optimizer, planned.strategy().forecast(expected))
 
@@ -48,17 +51,18 @@ def _optimizer(planned: Plan) -> dict[str, Any] | None:
 def _describer(planned: Plan) -> dict[str, Any] | None:
     import dspy
 
-    from ipo.experiments.run.searching import DESCRIPTION_TOKENS
+    from ipo.programs.describers.multimodal import QUESTIONS
     from ipo.programs.lm.bounds import TOKENS_PER_PICTURE
-    from ipo.signatures.describe import DescribeImage
 
     if planned.describer is None:
         return None
+    asked = QUESTIONS[planned.config.describer_question]
     calls = min(planned.config.described_pictures, len(planned.drawn.search))
     inputs = {"task": planned.data.task, "image": dspy.Image("data:image/png;base64,")}
-    messages = dspy.ChatAdapter().format(DescribeImage, [], inputs)
+    told = {name: value for name, value in inputs.items() if name in asked.signature.input_fields}
+    messages = dspy.ChatAdapter().format(asked.signature, [], told)
     question = sum(len(str(message["content"]).encode()) for message in messages) + TOKENS_PER_PICTURE
-    return _forecast(planned.describer, Forecast(calls, calls * question, calls * DESCRIPTION_TOKENS))
+    return _forecast(planned.describer, Forecast(calls, calls * question, calls * asked.max_tokens))
 
 
 def _forecast(backend: Backend, expected: Forecast) -> dict[str, Any]:

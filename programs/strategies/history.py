@@ -80,7 +80,7 @@ class HistoryStrategy(ShowsHistory):
                     return
 
     def forecast(self, expected: Expected) -> Forecast:
-        """Count one call a step, or one a template, each with a full history of templates that are as long as they may be.
+        """Count one call a step, or one a template, each with a full history of templates as long as they may be.
 
         Tokens are bounded, not guessed: a byte-level tokenizer makes at most one of each byte.
         """
