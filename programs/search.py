@@ -92,7 +92,7 @@ class SearchResult:
         >>> mine = GivenTemplates(["a negative of a <CLASS>.", "a <CLASS>."])
         >>> found = search(SearchSettings(), reward, mine, reward.examples(data.examples("search")))
         >>> found.proposed, found.ended, found.choice.how
-        (2, 'the list of templates is used up', 'cross-validation')
+        (2, 'the list of templates is used up', 'search pictures, which also shaped the candidates')
     """
 
     steps: tuple[Step, ...]
@@ -133,7 +133,8 @@ def search(
         reward: scores templates on what its `examples` returned.
         strategy: finds new templates.
         search_units: what templates are scored on while searching.
-        selection_units: what the winner is chosen on; None chooses by cross-validation on the search units.
+        selection_units: held-back units that help to choose the winner and measure what choosing gains, see
+            `selection.py`; None chooses on the search units and measures nothing.
         record: where scores are written before they are used; nowhere when None.
         task: one sentence on what the pictures are.
         describe: says what a few pictures look like; may ask a language model.
@@ -160,7 +161,7 @@ def search(
         stopped = ended = str(reached)
         logger.warning("stopped: %s; choosing the winner of %d templates", stopped, len(run.history))
 
-    choice = choose_winner(settings.selection, run.history, search_units.groups, run.held_back(selection_units))
+    choice = choose_winner(settings.selection, run.history, search_units, run.held_back(selection_units))
     return SearchResult(tuple(run.steps), choice, run.history, run.descriptions, ended, stopped)
 
 
@@ -221,11 +222,11 @@ class _Run:
         return f"all {self.settings.steps} steps were done"
 
     def held_back(self, units: Units | None) -> HeldBack | None:
-        """Return how to score finalists on held-back units; it is recorded as a step after the last."""
+        """Return held-back units and how to score on them; that is recorded as a step after the last."""
         if units is None:
             return None
         score = partial(self.record.score, self.settings.steps, units=units, kind="selection")
-        return HeldBack(score, units.groups)
+        return HeldBack(units, score)
 
     def _state(self, number: int) -> SearchState:
         return SearchState(

@@ -1,26 +1,39 @@
-"""Choose the winner: not simply the best on the search pictures, but one that also scores well on others.
+"""Choose the winner: the best template on all pictures there are to choose by, if its gain is more than luck.
 
-The best of hundreds of scores on a few dozen pictures is mostly luck. So the best templates of the search are scored
-again on held-back pictures, and the initial template stays unless the winner there beats it by more than one standard
-error of the paired difference (the one-standard-error rule of Breiman et al., 1984).
+The best of many scores on a few dozen pictures flatters. Two things are told apart here: which template to take, where
+every picture helps, and what taking it gains, which only pictures that had no part in the choice can say. So the winner
+is chosen on search and selection units together, and the reported gain is that of the procedure: a fold of the
+selection units measures what the same procedure chooses without that fold (cross-fitting).
+
+How far the best one's gain is luck is estimated from all candidates: when their gains differ no more than chance would
+make them, the best is no better than their mean. Its gain is shrunk towards that mean (empirical Bayes: Efron & Morris
+1973; Morris 1983). It replaces the initial template if what is left exceeds one standard error of the mean candidate's
+gain: the luck of the initial template on these pictures, which all candidates share and none can average out.
+`docs/statistics.md` shows what this gains over other rules; `benchmarks/choice.py` makes that table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
-from ipo.metrics.reward import Score
-from ipo.metrics.statistics import standard_error
+from ipo.metrics.arrays import Doubles
+from ipo.metrics.reward import Score, Units
+from ipo.metrics.sampling import Sampling
 from ipo.programs.history import PromptHistory
 
-FINALISTS = 10
-"""Templates that are scored on the held-back pictures, the initial one not counted."""
 FOLDS = 5
+"""Parts of the selection units that each measure the choice made without them."""
+
+BEST_SEARCHED = "search pictures, the highest score"
+SEARCHED = "search pictures, which also shaped the candidates"
+POOLED = "search and selection pictures, the first of which also shaped the candidates"
 
 
 @dataclass(frozen=True)
@@ -30,97 +43,146 @@ class Choice:
     Attributes:
         template: the winner.
         kept_initial: whether no candidate was convincing and the initial template stayed.
-        gain: value of the best candidate minus the initial template's, on the units that decided.
-        standard_error: of that gain, clustered by group.
-        how: `held-back pictures`, `cross-validation` or `search pictures`.
+        gain: what choosing so gains over the initial template, a fraction: measured on each fold of the selection units
+            by the choice made without that fold. It is the procedure's, not the winner's. None without selection units.
+        standard_error: of that gain, for the classes as given; None where the units cannot tell it.
+        how: the pictures that chose; one of the three constants above.
     """
 
     template: str
     kept_initial: bool
-    gain: float
-    standard_error: float
+    gain: float | None
+    standard_error: float | None
     how: str
 
 
 class HeldBack(NamedTuple):
-    """Held-back units: `score` scores templates on them; `groups` is None when all units are independent."""
+    """Units that were not searched on, and how to score templates on them."""
 
+    units: Units
     score: Callable[[Sequence[str]], list[Score]]
-    groups: Sequence[str] | None
 
 
-def choose_winner(how: str, history: PromptHistory, groups: Sequence[str] | None, held_back: HeldBack | None) -> Choice:
+@dataclass(frozen=True)
+class Table:
+    """What the initial template (row 0) and T candidates scored on n units.
+
+    Attributes:
+        hits: (1 + T, n), what each unit contributes.
+        losses: (1 + T, n), they break ties.
+        classes: the class of each unit; None where a unit has no one class.
+        draws: the draw of each unit, equal for variants of one base picture.
+    """
+
+    hits: Doubles
+    losses: Doubles
+    classes: Sequence[Hashable] | None
+    draws: Sequence[Hashable]
+
+    @classmethod
+    def of(cls, part: str, scores: Sequence[Score], units: Units) -> Table:
+        """Stack the scores on one part of the units; parts of different names share no draw."""
+        hits = np.stack([score.hits for score in scores]).astype(np.float64)
+        losses = np.stack([score.losses for score in scores])
+        n = hits.shape[1]
+        labels = None if units.labels is None or len(units.labels) != n else units.labels.tolist()
+        return cls(hits, losses, labels, [(part, name) for name in units.groups or range(n)])
+
+    def take(self, units: NDArray[np.bool_]) -> Table:
+        """Return the table of some units, a mask (n,)."""
+        chosen = np.flatnonzero(units).tolist()
+        classes = None if self.classes is None else [self.classes[i] for i in chosen]
+        return Table(self.hits[:, chosen], self.losses[:, chosen], classes, [self.draws[i] for i in chosen])
+
+    def pooled(self, other: Table) -> Table:
+        """Return the table of both sets of units, of the same templates."""
+        classes = None if self.classes is None or other.classes is None else [*self.classes, *other.classes]
+        hits, losses = np.hstack([self.hits, other.hits]), np.hstack([self.losses, other.losses])
+        return Table(hits, losses, classes, [*self.draws, *other.draws])
+
+    @cached_property
+    def sampling(self) -> Sampling:
+        """How the units were drawn."""
+        return Sampling.of(self.hits.shape[1], self.classes, self.draws)
+
+
+def choose_winner(how: str, history: PromptHistory, search_units: Units, held_back: HeldBack | None) -> Choice:
     """Choose among all templates of a search.
 
     Args:
-        how: `search` takes the best on the search units, as the paper does; `held-back` uses other units.
-        history: the templates that were tried.
-        groups: of the search units, None when all are independent.
-        held_back: units that were not searched on; None cross-validates on the search units.
+        how: `search` takes the best on the search units, as the paper does; `held-back` follows the head of this file.
+        history: the templates that were tried, with their scores on the search units.
+        search_units: what they were scored on.
+        held_back: selection units; without them the search units choose, and no gain is reported.
     """
     initial, best = history.initial, history.best
     if how == "search":
-        return Choice(best.template, best is initial, best.value - initial.value, float("nan"), "search pictures")
-    candidates = [entry for entry in history.ranked() if entry is not initial]
+        return Choice(best.template, best is initial, None, None, BEST_SEARCHED)
+    entries = [initial, *(entry for entry in history.ranked() if entry is not initial)]
+    searched = Table.of("search", [entry.score for entry in entries], search_units)
     if held_back is None:
-        return cross_validate(initial.score, [entry.score for entry in candidates], groups)
-    finalists = [entry.template for entry in candidates[:FINALISTS]]
-    first, *rest = held_back.score([initial.template, *finalists])
-    return choose(first, rest, held_back.groups)
+        winner = choose(searched)
+        return Choice(entries[winner].template, winner == 0, None, None, SEARCHED)
+    scores = held_back.score([entry.template for entry in entries])
+    selection = Table.of("selection", scores, held_back.units)
+    winner = choose(searched.pooled(selection))
+    return Choice(entries[winner].template, winner == 0, *cross_fitted(searched, selection), POOLED)
 
 
-def choose(initial: Score, finalists: Sequence[Score], groups: Sequence[str] | None) -> Choice:
-    """Choose on held-back pictures.
+def choose(table: Table) -> int:
+    """Return the row of the winner: 0 where the initial template stays."""
+    if len(table.hits) == 1:
+        return 0
+    values, losses = table.hits[1:].mean(axis=1), table.losses[1:].mean(axis=1)
+    best = int(np.lexsort((losses, -values))[0])  # of equal ones the first, which is the better one on the search units
+    gain, error = shrunken_gain(table.hits[1:] - table.hits[0], best, table.sampling)
+    return best + 1 if gain > 0 and gain > error else 0
+
+
+def shrunken_gain(differences: Doubles, best: int, sampling: Sampling) -> tuple[float, float]:
+    """Return what is left of the best candidate's gain when luck is taken off, and the mean gain's standard error.
+
+    Candidate t truly gains m + a_t, where the a_t have the variance s². The measured gains vary by s² + w; the noise w
+    is known from the units, so the share s²/(s² + w) of the best one's distance from the mean is kept. No more than
+    sqrt(2 ln T) standard deviations of the noise are taken off, for the best of T is no luckier (Efron & Morris's 1972
+    limited translation): one good candidate among many poor ones is not taken for one of them.
 
     Args:
-        initial: the initial template on the held-back pictures.
-        finalists: the best templates of the search, on the same pictures.
-        groups: the base picture of each picture, None when all are independent.
+        differences: (T, n), hits of each candidate minus those of the initial template.
+        best: the candidate.
+        sampling: of the n units.
     """
-    if not finalists:
-        return Choice(initial.template, True, 0.0, 0.0, "held-back pictures")
-    best = max(finalists, key=lambda score: score.rank)
-    gain, error = paired_gain(initial.hits, best.hits, groups)
-    return _decide(initial.template, best.template, gain, error, "held-back pictures")
+    mean = differences.mean(axis=0)  # (n,), of all candidates on each unit
+    gains = differences.mean(axis=1)
+    distance = float(gains[best] - mean.mean())
+    kept = 0.0
+    if len(gains) > 1 and (found := float(gains.var(ddof=1))) > 0:
+        noise = sum(sampling.these(row - mean).value for row in differences) / (len(gains) - 1)
+        luck = math.sqrt(2 * math.log(len(gains)) * noise)
+        kept = max(0.0, (1 - noise / found) * distance, distance - luck)
+    return float(mean.mean()) + kept, math.sqrt(sampling.these(mean).value)
 
 
-def cross_validate(initial: Score, candidates: Sequence[Score], groups: Sequence[str] | None) -> Choice:
-    """Choose without held-back pictures: each fold measures the template that the other folds chose.
+def cross_fitted(searched: Table, selection: Table) -> tuple[float, float | None]:
+    """Return the gain of the procedure on the selection units, and its standard error.
 
-    Args:
-        initial: the initial template on the search pictures.
-        candidates: all templates of the search, on the same pictures.
-        groups: the base picture of each picture; a fold never splits one.
+    Each fold measures the template that is chosen on the search units and the other folds by the same rule.
     """
-    if not candidates:
-        return Choice(initial.template, True, 0.0, 0.0, "cross-validation")
-    fold = _folds(groups or [str(i) for i in range(initial.n)])
-    hits = np.stack([score.hits for score in candidates])  # (T, n)
-    losses = np.stack([score.losses for score in candidates])
-    honest = np.zeros(initial.n, dtype=hits.dtype)
-    for k in range(fold.max() + 1):
+    fold = folds(selection)
+    gained = np.zeros(len(fold))
+    for k in range(int(fold.max()) + 1):
         held = fold == k
-        ranks = [(h[~held].mean(), -loss[~held].mean()) for h, loss in zip(hits, losses, strict=True)]
-        winner = max(range(len(candidates)), key=ranks.__getitem__)
-        honest[held] = hits[winner][held]
-    gain, error = paired_gain(initial.hits, honest, groups)
-    best = max(candidates, key=lambda score: score.rank)
-    return _decide(initial.template, best.template, gain, error, "cross-validation")
+        winner = choose(searched.pooled(selection.take(~held)))
+        gained[held] = selection.hits[winner, held] - selection.hits[0, held]
+    error = math.sqrt(selection.sampling.these(gained).value)
+    return float(gained.mean()), error if 0 < error < math.inf else None
 
 
-def paired_gain(before: npt.NDArray[Any], after: npt.NDArray[Any], groups: Sequence[str] | None) -> tuple[float, float]:
-    """Return the mean difference in value and its standard error, clustered by group."""
-    difference = after.astype(float) - before.astype(float)
-    return float(difference.mean()), standard_error(difference, groups)
-
-
-def _decide(initial: str, best: str, gain: float, error: float, how: str) -> Choice:
-    convincing = gain > 0 and gain > error
-    return Choice(best if convincing else initial, not convincing, gain, error, how)
-
-
-def _folds(groups: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Assign base pictures to folds in turn: (n,) fold of each picture."""
-    names = sorted(set(groups))
-    place = {name: i % min(FOLDS, len(names)) for i, name in enumerate(names)}
-    return np.asarray([place[group] for group in groups], dtype=np.int64)
+def folds(table: Table) -> NDArray[np.int64]:
+    """Deal the draws of one class after the other into folds: (n,), the fold of each unit."""
+    classes = table.classes or [None] * len(table.draws)
+    of_draw = dict(zip(reversed(table.draws), reversed(classes), strict=True))  # the class of its first unit
+    place = {name: i for i, name in enumerate(dict.fromkeys(classes))}
+    dealt = sorted(dict.fromkeys(table.draws), key=lambda draw: place[of_draw[draw]])
+    fold = {draw: i % FOLDS for i, draw in enumerate(dealt)}
+    return np.array([fold[draw] for draw in table.draws], dtype=np.int64)

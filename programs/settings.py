@@ -29,7 +29,10 @@ class SearchSettings(BaseModel):
     steps: int = Field(12, ge=1, description="how often new templates are asked for")
     candidates_per_step: int = Field(5, ge=1, le=100, description="templates per step")
     initial_template: str = Field(ANCHOR, description="where the search starts, and what it is compared with")
-    selection: Literal["held-back", "search"] = Field("held-back", description="which pictures choose the winner")
+    selection: Literal["held-back", "search"] = Field(
+        "held-back",
+        description="held-back pictures help to choose the winner, or it is the best on the search pictures",
+    )
     patience: int | None = Field(12, ge=1, description="stop after so many steps without a better template")
     looks: int = Field(
         5000, ge=0, description="templates that a strategy may look at on the search pictures without proposing them"

@@ -82,7 +82,8 @@ class SearchRecord:
         initial: the template that it started from, on `n` search units.
         chosen: the template that was selected.
         steps: in order.
-        finalists: what was scored on the `finalists_n` selection units, the initial template first.
+        finalists: what was scored on the `finalists_n` selection units: the initial template, then the others, best
+            search score first.
         descriptions, undescribed: of the pictures; which could not be described and why.
         describing: what the describer was asked.
         unfinished: questions whose answers were never scored, because the search was stopped.

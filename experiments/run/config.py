@@ -68,7 +68,7 @@ class JobSettings(BaseModel):
     described_pictures: int = Field(16, ge=1, description="search pictures that a multimodal describer sees at most")
     shots: int = Field(4, ge=1, description="base pictures per class that the search sees")
     selection_shots: int = Field(
-        2, ge=0, description="base pictures per class that choose the winner; 0: cross-validate"
+        2, ge=0, description="base pictures per class that are held back until the winner is chosen; 0: none"
     )
     search_pictures: int | None = Field(
         None, ge=2, description="score on so many of the base pictures drawn to search with; unset: all"

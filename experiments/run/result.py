@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,11 +35,15 @@ class Sealed(Content):
 
 
 class Chosen(Content):
-    """How the winner was chosen, and its gain on the units that chose it; the error is None where it is not known."""
+    """How the winner was chosen, and what choosing so gains on selection units that had no part in it.
+
+    The gain is None where nothing was held back, the error where the units cannot tell it: see `selection.Choice`. Runs
+    that chose otherwise (`how` says it) have the gain of the best candidate on the pictures that `how` names.
+    """
 
     how: str
     kept_initial: bool
-    gain: Rounded
+    gain: Rounded | None
     standard_error: Rounded | None
 
 
@@ -207,8 +210,9 @@ def renamed(content: dict[str, Any], old: str, new: str) -> dict[str, Any]:
 
 def chosen(choice: Choice) -> Chosen:
     """Return the `selection` entry."""
-    error = choice.standard_error if math.isfinite(choice.standard_error) else None
-    return Chosen(how=choice.how, kept_initial=choice.kept_initial, gain=choice.gain, standard_error=error)
+    return Chosen(
+        how=choice.how, kept_initial=choice.kept_initial, gain=choice.gain, standard_error=choice.standard_error
+    )
 
 
 def used(usage: Usage | None) -> Used | None:

@@ -12,6 +12,8 @@ from ipo.programs.admission import Rejection
 from ipo.programs.record.journal import Event, Journal
 from ipo.programs.strategies.base import Shown
 
+AT_ONCE = 256
+"""Templates that are scored in one call of the reward."""
 BEST_LOOKED_AT = 5
 """Scores recorded of each chunk that `look` scores: the best ones."""
 
@@ -40,7 +42,9 @@ class ScoreKeeper:
         kind: str = "search",
     ) -> list[Score]:
         """Score the templates of a step on `search` or `selection` units."""
-        scores = self._reward.score(templates, units)
+        # A few at a time: the texts of a whole search, for many classes, would fill the memory.
+        parts = [templates[start : start + AT_ONCE] for start in range(0, len(templates), AT_ONCE)]
+        scores = [score for part in parts for score in self._reward.score(part, units)]
         self.note(
             "scores",
             kind=kind,

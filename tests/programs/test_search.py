@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,8 @@ from ipo.metrics.statistics import accuracy_interval, mean_interval
 from ipo.metrics.template import ANCHOR
 from ipo.programs.lm.ledger import BudgetReached
 from ipo.programs.record.journal import Journal
-from ipo.programs.record.score_keeper import ScoreKeeper
+from ipo.programs.record.score_keeper import AT_ONCE, ScoreKeeper
 from ipo.programs.search import LOOKED_AT_ONCE, MAX_EMPTY_STEPS, NothingUsable, SearchResult, Step, search
-from ipo.programs.selection import FINALISTS
 from ipo.programs.settings import SearchSettings
 from ipo.programs.strategies.asking import HistorySettings
 from ipo.programs.strategies.base import Desk, Expected, Forecast, Models, SearchState, Shown, ShownTemplate, Strategy
@@ -108,7 +108,7 @@ def run(reward: TableReward, strategy: Strategy, selection: bool = True, **more:
     return search(SearchSettings(**settings), reward, strategy, Units("search"), held_back, **more)
 
 
-def test_the_winner_is_chosen_on_the_held_back_units_and_not_on_those_searched() -> None:
+def test_the_winner_is_chosen_on_all_units_and_its_gain_measured_on_the_held_back_ones() -> None:
     reward = TableReward(
         search={"lucky <CLASS>": 18, "good <CLASS>": 10}, selection={"lucky <CLASS>": 2, "good <CLASS>": 15}
     )
@@ -116,16 +116,36 @@ def test_the_winner_is_chosen_on_the_held_back_units_and_not_on_those_searched()
     assert found.history.best.template == "lucky <CLASS>"
     assert (found.history.initial.step, found.history.best.step) == (-1, 0)
     assert found.choice.template == "good <CLASS>"
-    assert found.choice.gain == pytest.approx((15 - 1) / N)
+    assert found.choice.gain == pytest.approx((15 - 1) / N)  # every fold chooses it: 25 of 40 units against 20
     assert {part for part, template in reward.asked if template == ANCHOR} == {"search", "selection"}
 
 
-def test_the_finalists_are_the_ten_best_of_the_search() -> None:
+def test_every_template_is_scored_on_the_held_back_units_the_best_of_the_search_first() -> None:
     templates = [f"number {i} <CLASS>" for i in range(15)]
     reward = TableReward(search={template: 2 + i for i, template in enumerate(templates)})
     run(reward, admitting([templates]), settings={"candidates_per_step": 15})
     held_back = [template for part, template in reward.asked if part == "selection"]
-    assert held_back == [ANCHOR, *templates[::-1][:FINALISTS]]
+    assert held_back == [ANCHOR, *templates[::-1]]
+
+
+def test_many_templates_are_scored_some_at_a_time_and_recorded_as_one_event(tmp_path: Path) -> None:
+    class Counting(TableReward):
+        def __init__(self) -> None:
+            super().__init__()
+            self.sizes: list[int] = []
+
+        def score(self, templates: Sequence[str], units: Units) -> list[Score]:
+            self.sizes.append(len(templates))
+            return super().score(templates, units)
+
+    reward, steps = Counting(), [[f"number {i} of step {j} <CLASS>" for i in range(100)] for j in range(3)]
+    with closing(Journal(tmp_path)) as journal:
+        record = ScoreKeeper(journal, reward)
+        run(reward, admitting(steps), settings={"candidates_per_step": 100}, record=record)
+    assert reward.sizes[-2:] == [AT_ONCE, 301 - AT_ONCE]
+    events = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
+    (event,) = [event for event in events if event.get("kind") == "selection"]
+    assert [row["template"] for row in event["scores"]] == [template for _, template in reward.asked[-301:]]
 
 
 @pytest.mark.parametrize(

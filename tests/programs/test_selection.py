@@ -1,151 +1,281 @@
-"""The rule that picks the winner, on cases small enough to work out by hand."""
+"""The rule that picks the winner, on cases small enough to work out by hand; and what it reports."""
+
+from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 
 from ipo.metrics.reward import Score
-from ipo.programs.selection import Choice, choose, cross_validate, paired_gain
+from ipo.metrics.sampling import Sampling
+from ipo.programs.history import PromptHistory, ScoredTemplate
+from ipo.programs.selection import (
+    BEST_SEARCHED,
+    FOLDS,
+    POOLED,
+    SEARCHED,
+    Choice,
+    HeldBack,
+    Table,
+    choose_winner,
+    folds,
+    shrunken_gain,
+)
+
+Hits = Sequence[float] | np.ndarray[Any, Any]
 
 
-def score(name: str, hits: Sequence[int] | np.ndarray, loss: float | Sequence[float] = 1.0) -> Score:
-    right = np.asarray(hits, dtype=bool)
-    losses = np.full(len(right), loss, dtype=np.float64) if isinstance(loss, float) else np.asarray(loss)
-    return Score(name, float(right.mean()), float(losses.mean()), right, losses, right.astype(np.int64))
+@dataclass(frozen=True)
+class Units:
+    labels: Any = None
+    groups: Sequence[str] | None = None
 
 
-def by_hand(template: str, kept: bool, gain: float, variance: float, how: str) -> Choice:
-    return Choice(template, kept, pytest.approx(gain), pytest.approx(math.sqrt(variance)), how)
+INDEPENDENT = Units()
 
 
-def test_a_clear_winner_is_taken() -> None:
+def score(name: str, hits: Hits, loss: float | Sequence[float] = 1.0) -> Score:
+    contributed = np.asarray(hits)
+    if contributed.dtype != np.float64:
+        contributed = contributed.astype(bool)
+    losses = np.broadcast_to(np.asarray(loss, dtype=np.float64), contributed.shape)
+    return Score(name, float(contributed.mean()), float(losses.mean()), contributed, losses)
+
+
+def choose(
+    search: dict[str, Score],
+    selection: dict[str, Score] | None = None,
+    units: Units = INDEPENDENT,
+    held_back: Units = INDEPENDENT,
+    how: str = "held-back",
+) -> Choice:
+    """Choose among the scores of each part, the initial template's first."""
+    initial, *others = search.values()
+    history = PromptHistory(ScoredTemplate(initial, -1, "initial"))
+    for other in others:
+        history.add(ScoredTemplate(other, 0, "list"))
+    scored = None
+    if selection is not None:
+        scored = HeldBack(held_back, lambda templates: [selection[template] for template in templates])
+    return choose_winner(how, history, units, scored)
+
+
+def part(**hits: Hits) -> dict[str, Score]:
+    return {name: score(name, row) for name, row in hits.items()}
+
+
+# One candidate: it must gain more than one standard error.
+
+
+def test_a_gain_of_more_than_one_standard_error_is_taken() -> None:
     # Differences 1, 1, 0, 0: mean 1/2, variance of the mean (4 * 1/4) / 3 / 4 = 1/12.
-    choice = choose(score("initial", [0, 0, 1, 1]), [score("better", [1, 1, 1, 1])], None)
-    assert choice == by_hand("better", False, 0.5, 1 / 12, "held-back pictures")
+    assert choose(part(initial=[0, 0, 1, 1], better=[1, 1, 1, 1])) == Choice("better", False, None, None, SEARCHED)
 
 
 def test_a_gain_of_just_one_standard_error_keeps_the_initial_template() -> None:
     # Differences 1, 0, 0, 0: mean 1/4, variance of the mean (9/16 + 3/16) / 3 / 4 = 1/16.
-    choice = choose(score("initial", [0, 0, 0, 0]), [score("other", [1, 0, 0, 0])], None)
-    assert choice == by_hand("initial", True, 0.25, 1 / 16, "held-back pictures")
+    assert choose(part(initial=[0] * 4, other=[1, 0, 0, 0])) == Choice("initial", True, None, None, SEARCHED)
 
 
-def test_a_sure_loss_keeps_the_initial_template() -> None:
-    choice = choose(score("initial", [1, 1, 1, 1]), [score("worse", [0, 0, 0, 0])], None)
-    assert choice == by_hand("initial", True, -1.0, 0.0, "held-back pictures")
-
-
-def test_a_template_that_changes_nothing_keeps_the_initial_one() -> None:
-    choice = choose(score("initial", [1, 0, 1, 0]), [score("same", [1, 0, 1, 0], 0.5)], None)
-    assert choice == by_hand("initial", True, 0.0, 0.0, "held-back pictures")
-
-
-def test_the_most_accurate_finalist_is_compared_whatever_its_place_and_loss() -> None:
-    worse, best = score("worse", [1, 0, 0, 0, 0, 0], 0.1), score("best", [1, 1, 1, 1, 1, 0], 9.0)
-    for finalists in ([worse, best], [best, worse]):
-        assert choose(score("initial", [0] * 6), finalists, None).template == "best"
-
-
-def test_variants_of_one_base_picture_are_one_fact() -> None:
-    # Two wins: among independent pictures convincing; as two variants of one picture of two, a single win.
-    initial, other = score("initial", [0, 0, 0, 0]), score("other", [1, 1, 0, 0])
-    assert not choose(initial, [other], None).kept_initial
-    # Sums of residuals 1 and -1: variance 2/1 * (1 + 1) / 16.
-    assert choose(initial, [other], ["a", "a", "b", "b"]) == by_hand("initial", True, 0.5, 1 / 4, "held-back pictures")
-
-
-def test_a_gain_within_one_standard_error_keeps_the_initial_template() -> None:
-    initial, other = [1, 0] * 20, [0, 1] * 20
-    other[0] = 1  # one net win among 39 changes
-    choice = choose(score("initial", initial), [score("luck", other)], None)
-    assert choice.kept_initial
-    assert choice.template == "initial"
-
-
-def test_loss_breaks_ties_between_finalists() -> None:
-    right = [0] * 5 + [1] * 35
-    finalists = [score("high loss", right, 2.0), score("low loss", right, 0.5)]
-    assert choose(score("initial", [0] * 20 + [1] * 20), finalists, None).template == "low loss"
-
-
-def test_a_paired_gain_by_hand() -> None:
-    before, after = np.array([True, False, False, True]), np.array([True, True, True, False])
-    # Differences 0, 1, 1, -1 around 1/4: squares 1/16, 9/16, 9/16, 25/16; in groups -1/4 + 3/4 and 3/4 - 5/4.
-    assert paired_gain(before, after, None) == pytest.approx((1 / 4, math.sqrt(44 / 16 / 3 / 4)))
-    assert paired_gain(before, after, ["a", "a", "b", "b"]) == pytest.approx(
-        (1 / 4, math.sqrt(2 * (1 / 4 + 1 / 4) / 16))
-    )
-
-
-def test_one_group_can_prove_nothing() -> None:
-    gain, error = paired_gain(np.zeros(4, dtype=bool), np.ones(4, dtype=bool), ["a"] * 4)
-    assert (gain, error) == (1.0, float("inf"))
+@pytest.mark.parametrize("other", [[0, 0, 0, 0], [1, 1, 1, 1]])
+def test_a_sure_loss_or_no_change_keeps_the_initial_template(other: list[int]) -> None:
+    assert choose(part(initial=[1, 1, 1, 1], other=other)).template == "initial"
 
 
 def test_nothing_to_choose_from_keeps_the_initial_template() -> None:
-    initial = score("initial", [1, 0])
-    assert choose(initial, [], None) == Choice("initial", True, 0.0, 0.0, "held-back pictures")
-    assert cross_validate(initial, [], None) == Choice("initial", True, 0.0, 0.0, "cross-validation")
+    assert choose(part(initial=[1, 0])) == Choice("initial", True, None, None, SEARCHED)
+    assert choose(part(initial=[1, 0]), part(initial=[1, 0])) == Choice("initial", True, 0.0, None, POOLED)
 
 
-def test_cross_validation_sees_through_luck() -> None:
-    # 200 templates that are coin flips: the best of them looks good where it was chosen, and nowhere else.
+def test_classes_are_given_so_that_only_pictures_within_them_are_luck() -> None:
+    # Differences 1, 1, -1, -1, 1, 1: mean 1/3; taken as one sample its error is 0.42, within the classes it is 0.
+    both = part(initial=[0, 0, 1, 1, 0, 0], other=[1, 1, 0, 0, 1, 1])
+    assert choose(both).kept_initial
+    assert not choose(both, units=Units(labels=np.array([0, 0, 1, 1, 2, 2]))).kept_initial
+    assert choose(both, units=Units(labels=np.array([0, 0, 1, 1]))).kept_initial  # of pictures, which are not the units
+
+
+def test_variants_of_one_base_picture_are_one_fact() -> None:
+    # Two wins: among independent pictures convincing. As variants of one picture of two, the sums of the residuals are
+    # 1 and -1: variance 2/1 * (1 + 1) / 16, an error of 1/2, the gain itself.
+    both = part(initial=[0, 0, 0, 0], other=[1, 1, 0, 0])
+    assert not choose(both).kept_initial
+    assert choose(both, units=Units(groups=["a", "a", "b", "b"])).kept_initial
+
+
+def test_one_draw_proves_nothing_and_parts_share_none() -> None:
+    both, one = part(initial=[0, 0], other=[1, 1]), Units(groups=["x", "x"])
+    assert choose(both, units=one).kept_initial
+    found = choose(both, both, one, one)
+    assert found.template == "other"  # two draws of one name, one in each part
+
+
+# Many candidates: the best one's gain is shrunk towards their mean.
+
+
+def test_a_shrunken_gain_by_hand() -> None:
+    # Gains 3/4 and 1/4, variance 1/8. Residuals from the mean candidate are ±(1/4, 1/4, -1/4, -1/4), so that each has
+    # the variance 4/3 * 1/4 / 16 = 1/48, and the noise is 2/48: two thirds of the distance 1/4 from the mean 1/2 stay.
+    # The mean candidate differs by 1/2, 1/2, 1, 0: variance 4/3 * 1/2 / 16 = 1/24.
+    differences = np.array([[1.0, 1, 1, 0], [0, 0, 1, 0]])
+    assert shrunken_gain(differences, 0, Sampling.of(4)) == pytest.approx((2 / 3, math.sqrt(1 / 24)))
+
+
+def test_gains_that_differ_by_chance_alone_are_all_the_mean_gain() -> None:
+    # Gains 1/2, 1/2 and 1/4: variance 1/48, less than the noise. Nothing stays but the mean, 5/12.
+    differences = np.array([[1.0, 1, 0, 0], [0, 0, 1, 1], [1, 0, 0, 0]])
+    gain, error = shrunken_gain(differences, 0, Sampling.of(4))
+    assert gain == pytest.approx(5 / 12)
+    # The mean candidate: 2/3, 1/3, 1/3, 1/3 around 5/12.
+    assert error == pytest.approx(math.sqrt(4 / 3 * (1 / 16 + 3 / 144) / 16))
+
+
+def test_equal_candidates_are_one() -> None:
+    assert shrunken_gain(np.array([[1.0, 0, 0, 0]] * 3), 1, Sampling.of(4)) == pytest.approx((1 / 4, 1 / 4))
+
+
+def test_the_best_of_many_coin_flips_seldom_wins_and_a_real_gain_does() -> None:
     rng = np.random.default_rng(0)
-    initial = score("initial", rng.random(60) < 0.5)
-    flips = [score(f"flip {i}", rng.random(60) < 0.5) for i in range(200)]
-    assert max(flip.value for flip in flips) > initial.value + 0.1
-    assert cross_validate(initial, flips, None).kept_initial
+    left = flattered = 0
+    for _ in range(100):
+        flips = part(initial=rng.random(60) < 0.5, **{f"flip {i}": rng.random(60) < 0.5 for i in range(50)})
+        flattered += max(flip.value for flip in flips.values()) > flips["initial"].value + 0.05
+        left += not choose(flips).kept_initial
+        assert choose({**flips, "real": score("real", rng.random(60) < 0.95)}).template == "real"
+    assert flattered > 80
+    assert left < 35  # one in six by the rule, as one standard error of the initial template's own luck decides
 
 
-def test_cross_validation_takes_a_real_gain() -> None:
+# Which one is the best: by search and selection units together.
+
+
+def test_every_unit_of_both_parts_counts_alike() -> None:
+    search = part(initial=[0] * 10, lucky=[1] * 10, good=[1] * 9 + [0], other=[0] * 10)
+    selection = part(initial=[0] * 4, lucky=[1, 0, 0, 0], good=[1, 1, 1, 0], other=[1, 1, 1, 1])
+    assert choose(search).template == "lucky"  # 10 of 10
+    assert choose(search, selection).template == "good"  # 12 of 14, not 11 or 4
+    assert choose({**search, "good": score("good", [1] * 7 + [0] * 3)}, selection).template == "lucky"  # 10 is less
+
+
+def test_the_loss_breaks_ties_and_then_the_order_of_the_search() -> None:
+    hits = [1] * 8 + [0] * 2
+    initial = score("initial", [0] * 10)
+    search = {"initial": initial, "a": score("a", hits, 1.0), "b": score("b", hits, 1.5), "c": score("c", hits, 2.0)}
+    selection = {**search, "b": score("b", hits, 0.1)}
+    assert choose(search).template == "a"
+    assert choose(search, selection).template == "b"  # 0.8 on average
+    level = {**search, "b": score("b", hits, 2.0), "c": score("c", hits, 1.0), "a": score("a", hits, 2.0)}
+    assert choose(search, level).template == "a"  # a and c have 1.5
+
+
+def test_units_may_be_numbers() -> None:
+    search = part(initial=np.array([0.2, 0.3, 0.1]), other=np.array([0.6, 0.8, 0.5]))
+    found = choose(search, search)
+    assert (found.template, found.gain) == ("other", pytest.approx(1.3 / 3))
+    # Differences 0.4, 0.5, 0.4 around 1.3/3.
+    assert found.standard_error == pytest.approx(math.sqrt((2 * (1 / 30) ** 2 + (2 / 30) ** 2) / 2 / 3))
+
+
+def test_the_papers_choice_is_the_highest_on_the_search_units() -> None:
+    search = part(initial=[0, 0, 0, 1], lucky=[1, 0, 0, 1], other=[0] * 4)
+    selection = part(initial=[1] * 4, lucky=[0] * 4, other=[0] * 4)
+    assert choose(search, selection, how="search") == Choice("lucky", False, None, None, BEST_SEARCHED)
+    assert choose(part(initial=[1], other=[0]), how="search") == Choice("initial", True, None, None, BEST_SEARCHED)
+
+
+# The reported gain: of the procedure, on units that had no part in the choice.
+
+
+def test_each_fold_is_judged_by_a_choice_that_did_not_see_it() -> None:
+    # On five selection units, five folds, each candidate is right on one alone: without it, it is the worst of all.
+    names = [f"right on {i}" for i in range(5)]
+    search = part(initial=[0] * 10, **{name: [1] * 10 for name in names})
+    selection = part(initial=[0] * 5, **dict(zip(names, np.eye(5, dtype=int), strict=True)))
+    found = choose(search, selection)
+    assert (found.template, found.gain, found.standard_error) == (names[0], 0.0, None)
+
+
+def test_what_a_fold_holds_does_not_change_the_choice_that_judges_it() -> None:
+    rng = np.random.default_rng(3)
+    names = ["initial", *(f"flip {i}" for i in range(8))]
+    units = Units(labels=np.arange(30) % 3)
+    for _ in range(10):
+        search, selection = ({name: rng.random(30) < 0.3 + 0.04 * i for i, name in enumerate(names)} for _ in range(2))
+        fold = folds(Table.of("selection", list(part(**selection).values()), units))
+        gained = 0.0
+        for k in range(FOLDS):
+            rest = {name: row[fold != k] for name, row in selection.items()}
+            winner = choose(part(**search), part(**rest), units, Units(labels=units.labels[fold != k])).template
+            gained += float(selection[winner][fold == k].sum()) - float(selection["initial"][fold == k].sum())
+        assert choose(part(**search), part(**selection), units, units).gain == pytest.approx(gained / 30)
+
+
+def test_the_other_folds_take_part_in_the_choice_that_judges_one() -> None:
+    search = part(initial=[0] * 5, a=[1, 1, 1, 1, 1], b=[1, 1, 1, 1, 0])
+    selection = part(initial=[0] * 5, a=[0] * 5, b=[1, 1, 1, 1, 0])
+    # Differences 1, 1, 1, 1, 0 around 4/5.
+    assert choose(search, selection) == Choice("b", False, pytest.approx(0.8), pytest.approx(0.2), POOLED)
+
+
+def test_a_fold_where_the_initial_template_stays_gains_nothing() -> None:
+    # Whoever loses one of the two wins, 1/9 of the units, is not convincing any more.
+    search = part(initial=[0] * 5, other=[0] * 5)
+    selection = part(initial=[0] * 5, other=[1, 1, 0, 0, 0])
+    assert choose(search, selection) == Choice("other", False, 0.0, None, POOLED)
+
+
+def test_the_reported_gain_is_not_flattered_where_all_templates_are_equal() -> None:
     rng = np.random.default_rng(1)
-    initial = score("initial", rng.random(60) < 0.4)
-    others = [score(f"flip {i}", rng.random(60) < 0.4) for i in range(20)] + [score("real", rng.random(60) < 0.9)]
-    choice = cross_validate(initial, others, None)
-    assert choice.template == "real"
-    assert choice.how == "cross-validation"
+    labels, names = np.repeat(np.arange(5), 4), [f"flip {i}" for i in range(20)]
+    reported, flattered = [], []
+    for _ in range(300):
+        difficulty = rng.random(40)
+
+        def flips(units: slice, difficulty: Any = difficulty) -> dict[str, Score]:
+            return part(**{name: (difficulty[units] + rng.random(20)) / 2 < 0.5 for name in ("initial", *names)})
+
+        search, selection = flips(slice(20)), flips(slice(20, 40))
+        reported.append(choose(search, selection, Units(labels=labels), Units(labels=labels)).gain)
+        flattered.append(max(selection[name].value for name in names) - selection["initial"].value)
+    gains = np.array(reported, dtype=float)
+    assert (gains != 0).mean() > 0.1 and np.mean(flattered) > 0.1
+    assert abs(gains.mean()) < 4 * gains.std() / math.sqrt(300) < 0.02
 
 
-def test_cross_validation_by_hand() -> None:
-    """Five pictures in five folds. Each is judged by the template that is best on the four others."""
-    # Without one of the first three pictures both are right on two of four, and a's loss there is the lower one,
-    # though not over all five; without one of the last two, a is right on three.
-    a = score("a", [1, 1, 1, 0, 0], [3.0, 3.0, 3.0, 1.0, 1.0])
-    b = score("b", [0, 0, 0, 1, 1], [1.0, 1.0, 1.0, 3.5, 4.0])
-    # So a judges all: differences 1, 1, 1, 0, 0 around 3/5.
-    choice = cross_validate(score("initial", [0] * 5), [b, a], None)
-    assert choice == by_hand("a", False, 3 / 5, (3 * 0.16 + 2 * 0.36) / 4 / 5, "cross-validation")
+# Folds.
 
 
-def test_what_a_template_gained_where_it_was_chosen_does_not_count() -> None:
-    # Right on one picture alone: without it, any of the four others looks better, and is wrong on it.
-    lucky = [score(f"right on {i}", np.eye(5)[i]) for i in range(5)]
-    choice = cross_validate(score("initial", [0] * 5), lucky, None)
-    assert choice == by_hand("initial", True, 0.0, 0.0, "cross-validation")
+def table(units: Units, n: int) -> Table:
+    return Table.of("selection", [score("initial", [0] * n)], units)
 
 
-def test_base_pictures_are_held_out_whole() -> None:
-    a, b = score("a", [1, 1, 0, 0], 0.5), score("b", [0, 0, 1, 0])
-    # Learned from one base picture, neither is right on the other.
-    choice = cross_validate(score("initial", [0] * 4), [a, b], ["x", "x", "y", "y"])
-    assert choice == by_hand("initial", True, 0.0, 0.0, "cross-validation")
-    # If the variants were pictures of their own, a would be learned from one and count on the other.
-    assert cross_validate(score("initial", [0] * 4), [a, b], None).gain == 0.5
+@pytest.mark.parametrize(("per_class", "classes"), [(2, 68), (1, 19), (4, 10), (12, 3)])
+def test_folds_are_balanced_over_classes(per_class: int, classes: int) -> None:
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(classes), per_class))
+    found = folds(table(Units(labels=labels), len(labels)))
+    assert np.ptp(np.bincount(found, minlength=FOLDS)) <= 1
+    for label in range(classes):
+        assert np.ptp(np.bincount(found[labels == label], minlength=FOLDS)) <= 1
 
 
-@pytest.mark.parametrize(("pictures", "folds"), [(3, 3), (5, 5), (13, 5)])
-def test_base_pictures_are_dealt_into_five_folds(pictures: int, folds: int) -> None:
-    """Against a plain loop over folds that are made here, in the order of the names."""
-    rng = np.random.default_rng(2)
-    for _ in range(20):
-        initial, *others = [score(str(t), rng.random(2 * pictures) < 0.5, rng.random(2 * pictures)) for t in range(8)]
-        gained = []
-        for fold in range(folds):
-            held = [i for i in range(2 * pictures) if i // 2 % folds == fold]
-            rest = [i for i in range(2 * pictures) if i // 2 % folds != fold]
-            winner = max(others, key=lambda s: (s.hits[rest].mean(), -s.losses[rest].mean()))
-            gained += [int(winner.hits[i]) - int(initial.hits[i]) for i in held]
-        names = [f"picture {i // 2:02d}" for i in range(2 * pictures)]
-        assert cross_validate(initial, others, names).gain == pytest.approx(np.mean(gained))
+def test_folds_split_no_draw() -> None:
+    names = [f"picture {i}" for i in np.random.default_rng(0).permutation(np.repeat(np.arange(13), 3))]
+    found = folds(table(Units(groups=names), len(names)))
+    assert {len({fold for fold, other in zip(found, names, strict=True) if other == name}) for name in names} == {1}
+    assert set(found.tolist()) == set(range(FOLDS))
+
+
+def test_fewer_draws_than_folds_are_a_fold_each() -> None:
+    assert folds(table(INDEPENDENT, 3)).tolist() == [0, 1, 2]
+    assert folds(table(Units(groups=["x", "x"]), 2)).tolist() == [0, 0]
+
+
+def test_a_single_held_back_draw_measures_what_the_search_units_choose() -> None:
+    search = part(initial=[0] * 4, a=[1, 1, 1, 0], b=[0] * 4)
+    selection = part(initial=[0, 0], a=[0, 1], b=[1, 1])
+    found = choose(search, selection, held_back=Units(groups=["x", "x"]))
+    assert (found.gain, found.standard_error) == (0.5, None)

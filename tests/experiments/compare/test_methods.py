@@ -27,6 +27,7 @@ from ipo.metrics.errors import InputError
 from ipo.metrics.reward import ClipReward
 from ipo.metrics.template import ANCHOR, SLOT, problem
 from ipo.metrics.text_tower import encode_templates
+from ipo.programs.selection import POOLED
 
 NAMES = ["cat", "birthday cake", "hot_dog"]
 
@@ -120,15 +121,17 @@ def test_best_of_80_is_the_best_of_them_on_the_search_pictures(job: Callable[...
     assert fitted.budget.calls == 0
 
 
-def test_best_of_80_is_chosen_on_the_selection_pictures_as_a_search_is(job: Callable[..., Job]) -> None:
+def test_best_of_80_is_chosen_on_search_and_selection_pictures_as_a_search_is(job: Callable[..., Job]) -> None:
     negatives, plain = job(), job("embedded:b")
     chosen = METHODS["best-of-80"].fit(negatives)
-    assert chosen.choice is not None and chosen.choice["how"] == "held-back pictures"
-    held_back = encoded(negatives, "selection")
+    assert chosen.choice is not None and chosen.choice["how"] == POOLED
     ((template, _),) = chosen.templates or ()
-    anchor, winner = negatives.prepared.reward.score([ANCHOR, template], held_back)
-    assert winner.value - anchor.value == pytest.approx(chosen.choice["gain"], abs=1e-6)
-    assert winner.value > anchor.value  # negatives: the words that say so are among the 80
+    scores = [
+        negatives.prepared.reward.score(imagenet_templates(), encoded(negatives, p)) for p in ("search", "selection")
+    ]
+    hits = {one.template: int(one.hits.sum() + other.hits.sum()) for one, other in zip(*scores, strict=True)}
+    assert hits[template] == max(hits.values()) > hits[ANCHOR]  # negatives: the words that say so are among the 80
+    assert abs(chosen.choice["gain"]) < 1 and chosen.choice["standard_error"] > 0  # of 12 pictures: it says little
     kept = METHODS["best-of-80"].fit(plain)
     assert kept.choice is not None and kept.choice["kept_initial"]
     assert kept.templates == ((ANCHOR, 1.0),)

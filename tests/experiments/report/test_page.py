@@ -19,6 +19,7 @@ from ipo.experiments.report import compare_page, run_page, write_report
 from ipo.experiments.report.figures import search_plot
 from ipo.experiments.report.gather import read_run
 from ipo.experiments.run.config import load_config
+from ipo.programs.selection import SEARCHED
 from support.report_files import change_json
 
 ANCHORS = ("content", "answer", "search", "words", "classes", "optimism", "reproduce")
@@ -160,6 +161,7 @@ def test_selection_pictures_are_not_spoken_of_where_there_were_none(run_folder: 
 
     def without(result: dict[str, Any]) -> dict[str, Any]:
         del result["scores"]["selection"]
+        result["selection"] |= {"how": SEARCHED, "gain": None, "standard_error": None}
         return result
 
     change_json(run_folder / "result.json", without)

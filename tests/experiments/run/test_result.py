@@ -104,15 +104,10 @@ def test_usage_is_worded_for_the_result() -> None:
     assert unknown is not None and unknown.usd is None
 
 
-@pytest.mark.parametrize(("error", "kept"), [(0.0123456789, 0.012346), (float("inf"), None)])
-def test_an_error_that_is_not_known_is_none(error: float, kept: float | None) -> None:
-    found = chosen(Choice("a <CLASS>", False, 0.1, error, "held-back pictures"))
-    assert (found.how, found.kept_initial, found.gain, found.standard_error) == (
-        "held-back pictures",
-        False,
-        0.1,
-        kept,
-    )
+@pytest.mark.parametrize(("known", "kept"), [((0.1, 0.0123456789), (0.1, 0.012346)), ((None, None), (None, None))])
+def test_what_is_not_known_of_the_choice_is_none(known: Any, kept: Any) -> None:
+    found = chosen(Choice("a <CLASS>", False, *known, "search pictures"))
+    assert (found.how, found.kept_initial, found.gain, found.standard_error) == ("search pictures", False, *kept)
 
 
 @pytest.mark.parametrize("name", ["api-paper-base-to-new", "local-shuffled"])
