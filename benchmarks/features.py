@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import tempfile
 import time
 from pathlib import Path
@@ -12,9 +13,9 @@ from common import alternate, arguments, report
 
 from ipo.experiments.data import load_data
 from ipo.metrics.clip import load_clip
-from ipo.metrics.features import BATCH, FeatureStore
+from ipo.metrics.features import BATCH, STAMPS, FeatureStore
 from ipo.metrics.pictures import Picture
-from ipo.metrics.vector_file import VectorFile
+from ipo.metrics.vector_file import VectorFile, checksum
 
 
 def main() -> None:
@@ -26,6 +27,8 @@ def main() -> None:
     clip = load_clip("embedded")
     with tempfile.TemporaryDirectory() as folder:
         path = FeatureStore(clip, Path(folder)).path
+        width = clip.width
+        clip.__dict__["width"] = options.width
         _fill(path, count, options.width)
         pictures = [Picture(str(i), _opened, str(i)) for i in range(count)]
         few = pictures[count // 2 : count // 2 + BATCH]
@@ -38,6 +41,7 @@ def main() -> None:
         everything = FeatureStore(clip, Path(folder)).encode(pictures)
         whole = time.perf_counter() - started
         size = path.stat().st_size
+    clip.__dict__["width"] = width
     items = load_data("embedded", seed=0).val
     with tempfile.TemporaryDirectory() as folder:  # the second start on real pictures
         real = [item.picture for item in items]
@@ -64,13 +68,17 @@ def _opened() -> bytes:
 
 def _fill(path: Path, count: int, width: int) -> None:
     rng = np.random.default_rng(0)
-    file = VectorFile(path, "CREATE TABLE IF NOT EXISTS seen (stamp TEXT PRIMARY KEY, content TEXT) WITHOUT ROWID;")
-    with file.open() as database:
+    file = VectorFile(path, STAMPS)
+
+    def fill(database: sqlite3.Connection) -> None:
         for start in range(0, count, 10_000):
             names = [str(i) for i in range(start, min(start + 10_000, count))]
             file.put(database, names, rng.standard_normal((len(names), width), dtype=np.float32))
             with database:
-                database.executemany("INSERT INTO seen VALUES (?, ?)", [(name, name) for name in names])
+                stamps = [(name, name, checksum(name, name.encode())) for name in names]
+                database.executemany("INSERT INTO stamps VALUES (?, ?, ?)", stamps)
+
+    file.use(fill)
 
 
 def _memory(field: str) -> int:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cached_property
 from importlib.resources import files
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal
@@ -59,6 +60,11 @@ class Clip:
         self.fingerprint = _fingerprint(model, preprocess)
         self.seconds = {"text": 0.0, "image": 0.0}
 
+    @cached_property
+    def width(self) -> int:
+        """Numbers of an embedding (D), found by making one: towers do not say it alike."""
+        return int(self.encode_texts(["a"]).shape[1])
+
     @contextmanager
     def timed(self, tower: Literal["text", "image"]) -> Iterator[None]:
         """Count the time of the block for one tower."""
@@ -101,8 +107,12 @@ class Clip:
         with self.timed("text"):
             return encode_texts(self.model, self.tokenizer, texts)
 
-    def encode_pictures(self, pictures: Sequence[Picture]) -> Floats:
+    def encode_pictures(self, pictures: Sequence[Picture], batch: int = 0) -> Floats:
         """Decode, transform and encode pictures in one batch. `features.py` keeps the results.
+
+        Args:
+            pictures: at least one.
+            batch: rows of the batch, filled up with the last picture; by default as many as there are pictures.
 
         Returns:
             float32 (len(pictures), D), unit rows.
@@ -115,9 +125,10 @@ class Clip:
 
         with self.encoding_pictures():
             with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:  # decoding waits for no lock of Python's
-                batch = torch.stack(list(pool.map(lambda p: self.preprocess(p.image()), pictures)))
-            batch = batch.to(self.device, get_input_dtype(self.precision))
-            return unit(self.model.encode_image(batch))
+                pixels = list(pool.map(lambda p: self.preprocess(p.image()), pictures))
+            pixels += pixels[-1:] * (batch - len(pixels))
+            stacked = torch.stack(pixels).to(self.device, get_input_dtype(self.precision))
+            return unit(self.model.encode_image(stacked))[: len(pictures)]
 
 
 def load_clip(name: str, device: str | None = None, precision: Precision = "fp32") -> Clip:

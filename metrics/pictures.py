@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +18,26 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+YOUNG = 2_000_000_000
+"""Nanoseconds for which a changed file has no stamp: a second change may fall on the same tick of a coarse clock."""
+
+
+def stamp_of(path: str, facts: os.stat_result) -> str | None:
+    """Return a text that changes whenever the bytes of a file do; None while the file is too young to tell.
+
+    It holds what Git compares before it trusts its index: the inode, the size, the time of the last change of content,
+    and that of any change (ctime), which no program can set back. As in Git's "racily clean" entries, a file that
+    was changed less than `YOUNG` ago is not trusted: see gitformat-index and racy-git in Git's documentation.
+
+    Args:
+        path: the file's absolute path.
+        facts: what `os.stat` said of it just now.
+    """
+    if time.time_ns() - max(facts.st_mtime_ns, facts.st_ctime_ns) < YOUNG:
+        return None
+    return f"{path}|{facts.st_ino}|{facts.st_size}|{facts.st_mtime_ns}|{facts.st_ctime_ns}"
+
+
 @dataclass(frozen=True)
 class Picture:
     """A picture that is read only when its pixels are needed.
@@ -24,7 +45,8 @@ class Picture:
     Attributes:
         name: its name in messages: its path, or "row 12 of data.parquet".
         read: returns the encoded bytes.
-        stamp: a text that changes when the bytes may have changed, made without opening the picture; or None.
+        stamp: a text that changes when the bytes may have changed, made without opening the picture; None where the
+            bytes must be read to know.
         background: how its pixels are read.
     """
 
@@ -47,8 +69,8 @@ class Picture:
         if not stat.S_ISREG(facts.st_mode):
             what = "a folder" if stat.S_ISDIR(facts.st_mode) else "a pipe, a socket or a device"
             raise InputError(f"cannot read the picture {path}: it is {what}, not a file.")
-        stamp = f"{_spelled(path.resolve())}|{facts.st_size}|{facts.st_mtime_ns}"
-        return cls(_spelled(path), partial(read_file, str(path)), stamp)
+        whole = _spelled(os.path.abspath(path))  # noqa: PTH100 - four times faster
+        return cls(_spelled(path), partial(read_file, str(path)), stamp_of(whole, facts))
 
     @classmethod
     def from_bytes(cls, name: str, data: bytes) -> Picture:
@@ -83,7 +105,7 @@ class Picture:
         return decode(self.bytes(), self.name, self.background)
 
 
-def _spelled(path: Path) -> str:
+def _spelled(path: Path | str) -> str:
     """Spell out what is not UTF-8 in a name: neither a database nor a file of text takes it."""
     return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 

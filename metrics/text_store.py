@@ -46,24 +46,25 @@ class TextStore:
         """Return the class embeddings of each template: float32 (C, D), unit rows.
 
         Raises:
-            InputError: the file is damaged or its folder cannot be written.
+            InputError: the file cannot be written.
         """
         keys = [_key(template, class_names) for template in templates]
         if all(key in self._recent for key in keys):
             return [self._remember(key, self._recent[key]) for key in keys]
-        with self._file.open() as database:
-            return [self._one(database, key, t, class_names) for key, t in zip(keys, templates, strict=True)]
+        return self._file.use(
+            lambda database: [self._one(database, k, t, class_names) for k, t in zip(keys, templates, strict=True)]
+        )
 
     def _one(self, database: sqlite3.Connection, key: str, template: str, class_names: Sequence[str]) -> Floats:
         found = self._recent.get(key)
         if found is None:
-            flat = self._file.get(database, key)
-            found = None if flat is None else flat.reshape(len(class_names), -1)
+            flat = self._file.get(database, key, len(class_names) * self.clip.width)
+            found = None if flat is None else flat.reshape(len(class_names), self.clip.width)
         if found is None:
             with self.clip.timed("text"):
                 found = encode_templates(self.clip.model, self.clip.tokenizer, [template], class_names)[0]
             self.encoded += 1
-            self._file.put(database, [key], [found])
+            found = self._file.put(database, [key], [found])[0]
             _bound(database)
         return self._remember(key, found)
 
@@ -91,6 +92,6 @@ def _bound(database: sqlite3.Connection) -> None:
         return
     with database:  # an eighth at once, so that it is done seldom
         database.execute(
-            "DELETE FROM features WHERE rowid IN "
-            "(SELECT rowid FROM features ORDER BY rowid LIMIT max(1, (SELECT count(*) FROM features) / 8))"
+            "DELETE FROM vectors WHERE rowid IN "
+            "(SELECT rowid FROM vectors ORDER BY rowid LIMIT max(1, (SELECT count(*) FROM vectors) / 8))"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -60,10 +61,17 @@ def test_what_is_handed_out_cannot_be_changed(clip: Clip, file: Path) -> None:
 def test_a_damaged_entry_is_made_again(clip: Clip, file: Path) -> None:
     first = bits(TextStore(clip, file).encode(TEMPLATES, NAMES))
     with sqlite3.connect(file) as database:
-        database.execute("UPDATE features SET vector = zeroblob(64) WHERE rowid = 2")
+        database.execute("UPDATE vectors SET vector = zeroblob(64) WHERE rowid = 2")
+        (key,) = database.execute("SELECT content FROM vectors WHERE rowid = 3").fetchone()
+        wide = bytes(4 * len(NAMES) * (clip.width + 1))  # with the right checksum, and yet nothing to compare with
+        crc = zlib.crc32(wide, zlib.crc32(key.encode()))
+        database.execute("UPDATE vectors SET vector = ?, crc = ? WHERE rowid = 3", (wide, crc))
     database.close()
     store = TextStore(clip, file)
-    assert bits(store.encode(TEMPLATES, NAMES)) == first and store.encoded == 1
+    assert bits(store.encode(TEMPLATES, NAMES)) == first and store.encoded == 2
+    file.write_bytes(b"no database" * 100)
+    store = TextStore(clip, file)
+    assert bits(store.encode(TEMPLATES, NAMES)) == first and store.encoded == 3
 
 
 def test_memory_and_disk_are_bounded(clip: Clip, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +83,7 @@ def test_memory_and_disk_are_bounded(clip: Clip, file: Path, monkeypatch: pytest
     store.encode(many, NAMES)
     assert len(store._recent) == 2
     with sqlite3.connect(file) as database:
-        kept = database.execute("SELECT count(*) FROM features").fetchone()[0]
+        kept = database.execute("SELECT count(*) FROM vectors").fetchone()[0]
     database.close()
     assert 1 <= kept < 40
     newest = TextStore(clip, file)

@@ -9,7 +9,7 @@ from pathlib import Path
 from ipo.experiments.data.benchmarks.registry import ROOT_VARIABLE, Registered
 from ipo.metrics.decoding import AS_STORED
 from ipo.metrics.errors import InputError
-from ipo.metrics.pictures import Picture, read_file
+from ipo.metrics.pictures import Picture, read_file, stamp_of
 
 LAYOUT = "github.com/KaiyangZhou/CoOp, DATASETS.md, has the layout and the sources"
 SPLITS = "github.com/linzhiqiu/cross_modal_adaptation, folder splits (MIT)"
@@ -71,8 +71,7 @@ class PictureFolder:
         """
         picture = self.listed(key)
         facts = os.stat(picture.name)  # noqa: PTH116
-        stamp = f"{self._real}/{key}|{facts.st_size}|{facts.st_mtime_ns}"
-        return Picture(picture.name, picture.read, stamp, picture.background)
+        return Picture(picture.name, picture.read, stamp_of(f"{self._real}/{key}", facts), picture.background)
 
     def listed(self, key: str) -> Picture:
         """Return a picture that a listing has shown to exist: without a stamp, as the file is not looked at."""

@@ -19,7 +19,7 @@ from ipo.experiments.data.sources.columns import Columns, find_columns
 from ipo.experiments.data.sources.labels import NAME_COLUMN, numbered_names, refuse_numbers
 from ipo.experiments.data.split import part_named
 from ipo.metrics.errors import InputError
-from ipo.metrics.pictures import Picture, read_file
+from ipo.metrics.pictures import Picture, read_file, stamp_of
 
 
 def gather_parquet(rest: str) -> Gathered:
@@ -161,11 +161,8 @@ def cell_pictures(table: Any, columns: Columns, of: str) -> Iterable[Picture]:
     from datasets import Image
 
     lazy = table.select_columns([columns.image]).cast_column(columns.image, Image(decode=False))
-    stamp = "|".join(_facts(entry["filename"]) for entry in table.cache_files)
+    stamps = [stamp_of(entry["filename"], os.stat(entry["filename"])) for entry in table.cache_files]  # noqa: PTH116
+    inside = len(lazy) and (lazy[0][columns.image] or {}).get("bytes") is not None  # else they lie in files beside it
+    stamp = "|".join(str(one) for one in stamps) if inside and None not in stamps else ""
     for i in range(len(lazy)):
         yield Picture(f"row {i} of {of}", _Cell(lazy, columns.image, i), f"{stamp}|{i}" if stamp else None)
-
-
-def _facts(filename: str) -> str:
-    facts = os.stat(filename)  # noqa: PTH116
-    return f"{filename}|{facts.st_size}|{facts.st_mtime_ns}"
