@@ -92,10 +92,9 @@ def read_run(folder: Path) -> Run:
         raise InputError(f"{folder / 'result.json'} has no scores of the test {result.reward.unit}; start a new run.")
     try:
         search = follow(events, result.template)
-    except KeyError as error:
-        raise InputError(
-            f"{folder / FILE_NAME} is not as this version writes it: {error.args[0]!r} is missing; start a new run."
-        ) from error
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
+        raise InputError(f"{folder / FILE_NAME} is not as this version writes it: {what}; start a new run.") from error
     return Run(
         folder=folder,
         name="/".join(folder.absolute().parts[-2:]),

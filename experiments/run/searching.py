@@ -108,7 +108,7 @@ def _describing(prepared: Prepared, recorder: Recorder, record: ScoreKeeper) -> 
 
 def _check_same_run(journal: Journal, pictures: str, clip: Clip) -> None:
     start = journal.find("start")
-    if start and start["pictures"] != pictures:
+    if start and start.get("pictures") != pictures:
         raise InputError(f"the pictures of the run in {journal.path.parent} have changed since; start a new run.")
-    if start and start["clip"] != clip.fingerprint:
+    if start and start.get("clip") != clip.fingerprint:
         raise InputError(f"the CLIP of the run in {journal.path.parent} has changed since; start a new run.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import sqlite3
 import threading
 import time
 from collections import Counter
@@ -81,8 +82,8 @@ class Recorder:
         self.replay = replies is not None if replay is None else replay
         self._asked: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._ours = {(event["key"], event["index"]): event for event in journal.events if event["type"] == "lm"}
-        theirs = {(event["key"], event["index"]): event for event in replies or () if event["type"] == "lm"}
+        self._ours = _by_request(journal.events)
+        theirs = _by_request(replies or ())
         self._known = {**theirs, **self._ours}
 
     def wrap(
@@ -250,11 +251,65 @@ def _spent(response: Response, most: tuple[int, int]) -> tuple[tuple[int, int], 
     return booked, tokens_in is None or tokens_out is None
 
 
+_FIELDS: dict[str, tuple[type, ...]] = {
+    "key": (str,),
+    "index": (int,),
+    "reply": (dict,),
+    "tokens_in": (int,),
+    "tokens_out": (int,),
+    "usd": (int, float, type(None)),
+    "waited": (int, float),
+    "cached": (bool,),
+}
+"""What is used of a recorded reply."""
+
+
+def _by_request(events: Iterable[Event]) -> dict[tuple[str, int], Event]:
+    """Return the recorded replies by request, and how often it was made before.
+
+    Raises:
+        InputError: one is not as this version writes it.
+    """
+    replies = {}
+    for event in events:
+        if event["type"] == "lm":
+            for name, kinds in _FIELDS.items():
+                if not isinstance(event.get(name), kinds) or (name not in event):
+                    raise _unknown(f"its {name!r} is missing or of another kind")
+            try:
+                response_from_dict(event["reply"])
+            except Exception as error:  # whatever DSPy meets in a content that it did not write
+                raise _unknown(f"its reply cannot be read: {type(error).__name__}: {error}") from error
+            replies[event["key"], event["index"]] = event
+    return replies
+
+
+def _unknown(why: str) -> InputError:
+    return InputError(
+        f"a reply in the journal is not as this version writes it ({why}); use the version of ipo that recorded it, "
+        "or start a new run."
+    )
+
+
 def open_reply_cache(folder: Path) -> ReplyCache:
-    """Open the cache of paid replies: DSPy's disk cache, restricted to plain data."""
+    """Open the cache of paid replies: DSPy's disk cache, restricted to plain data.
+
+    Raises:
+        InputError: it is damaged, or the disk is full.
+    """
     from dspy.clients.cache import Cache
 
-    cache: ReplyCache = Cache(
-        enable_disk_cache=True, enable_memory_cache=False, disk_cache_dir=str(folder), restrict_pickle=True
-    )
+    try:
+        cache: ReplyCache = Cache(
+            enable_disk_cache=True, enable_memory_cache=False, disk_cache_dir=str(folder), restrict_pickle=True
+        )
+    except (sqlite3.Error, OSError) as error:
+        raise _unusable(folder, error) from error
     return cache
+
+
+def _unusable(folder: Path | str, error: Exception) -> InputError:
+    return InputError(
+        f"cannot use the replies that were paid for before ({folder}: {error}); make room, or remove the folder if it "
+        "is damaged: then they are paid for again."
+    )

@@ -1,15 +1,19 @@
 """The append-only record of a run. Everything that was paid for or measured is on disk before it is used.
 
 `journal.jsonl` holds one JSON object a line. A killed run resumes from it: recorded replies are used again, scores are
-made again. An incomplete last line, left by a kill in the middle of a write, is cut off.
+made again. An incomplete last line, left by a kill in the middle of a write, is cut off. Each line ends with a checksum
+of what stands before it; lines of older versions have none. A damaged line is never skipped: it may have been paid for.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +24,9 @@ from ipo.metrics.errors import InputError
 from ipo.programs.record.redaction import redacted
 
 FILE_NAME = "journal.jsonl"
+
+_CHECKSUM = re.compile(rb', "crc": "([0-9a-f]{8})"\}$')
+"""How a line ends: the CRC-32 of the line without this field."""
 
 Event = dict[str, Any]
 
@@ -56,8 +63,8 @@ class Journal:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
             self.events = list(_read(self.path, repair=True))
-            # Half a character (a lone surrogate) has no UTF-8; its escape is what JSON has for it.
-            self._file = self.path.open("a", encoding="utf-8", errors="backslashreplace")
+            # Unbuffered: a buffer that cannot be written would fail again at the end.
+            self._file = self.path.open("ab", buffering=0)
         except filelock.Timeout as error:
             raise InputError(
                 f"another process is working in {folder}; wait for it, or choose another --out."
@@ -83,12 +90,18 @@ class Journal:
             InputError: the disk is full or gone. What was written before stays readable.
         """
         event: Event = {"type": type_, **redacted(content), "seconds": round(time.monotonic() - self._started, 3)}
-        line = json.dumps(event, ensure_ascii=False)
+        line = _line(event)
         with self._mutex:
             try:
-                self._file.write(line + "\n")
-                self._file.flush()
-                os.fsync(self._file.fileno())
+                end = self._file.seek(0, os.SEEK_END)
+                try:
+                    written = 0
+                    while written < len(line):  # a disk that is nearly full takes a part
+                        written += self._file.write(line[written:]) or 0
+                    os.fsync(self._file.fileno())
+                except OSError:
+                    self._file.truncate(end)
+                    raise
             except OSError as error:
                 raise InputError(
                     f"cannot write {self.path}: {error.strerror}; make room, then --resume {self.path.parent}."
@@ -104,8 +117,10 @@ class Journal:
 
     def close(self) -> None:
         """Close the file, so that another process can open the run."""
-        self._file.close()
-        self._lock.release()
+        try:
+            self._file.close()
+        finally:
+            self._lock.release()
 
 
 def read(folder: Path) -> list[Event]:
@@ -128,15 +143,54 @@ def _read(path: Path, *, repair: bool) -> Iterator[Event]:
     if end < len(data) and repair:
         with path.open("r+b") as file:
             file.truncate(end)
-    for number, line in enumerate(data[:end].splitlines(), start=1):
+    for number, line in enumerate(data[:end].split(b"\n")[:-1], start=1):
         try:
-            event = json.loads(line)
-            event["type"], event["seconds"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{path} is damaged in line {number}; start a new run, or cut the file before it."
-            ) from error
-        yield event
+            yield _event(line)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise InputError(_damaged(path, number, line)) from error
+
+
+def _line(event: Event) -> bytes:
+    """Return the line of an event, its checksum included."""
+    # Half a character (a lone surrogate) has no UTF-8; its escape is what JSON has for it.
+    body = json.dumps(event, ensure_ascii=False).encode(errors="backslashreplace")
+    return body[:-1] + f', "crc": "{zlib.crc32(body):08x}"}}\n'.encode()
+
+
+def _event(line: bytes) -> Event:
+    """Return the event of a line; raise a ValueError, KeyError or TypeError where it is damaged."""
+    found = _CHECKSUM.search(line)
+    if found:
+        line = line[: found.start()] + b"}"
+        if zlib.crc32(line) != int(found[1], 16):
+            raise ValueError("wrong checksum")
+    event: Event = json.loads(line)
+    if not isinstance(event["type"], str) or not isinstance(event["seconds"], (int, float)):
+        raise TypeError("no event")
+    return event
+
+
+def _damaged(path: Path, number: int, line: bytes) -> str:
+    """Say what a damaged line costs, and the words that give it up; a reply is never asked for again unasked."""
+    again = "what it held is made again"
+    if b'"type": "lm"' in line:
+        cost = [re.search(rb'"%s": ([0-9.e-]+)' % name, line) for name in (b"tokens_in", b"tokens_out", b"usd")]
+        spent = [float(found[1]) if found and _number(found[1]) else None for found in cost]
+        tokens = f"{spent[0] + spent[1]:,.0f} tokens" if spent[0] is not None and spent[1] is not None else "its tokens"
+        again = f"its reply is paid for again ({tokens}{'' if spent[2] is None else f', ${spent[2]:.4f}'})"
+    file, folder = shlex.quote(str(path)), shlex.quote(str(path.parent))
+    return (
+        f"{path} is damaged in line {number}; restore the file from a copy, or remove the line with "
+        f"`sed -i {number}d {file}` and resume with `ipo optimize --resume {folder}`, where {again}."
+    )
+
+
+def _number(text: bytes) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _segment_ends(events: list[Event]) -> Iterator[Event]:

@@ -26,6 +26,7 @@ from ipo.programs.admission import Rejection
 from ipo.programs.classifier import TemplateClassifier
 from ipo.programs.lm.ledger import BudgetReached
 from ipo.programs.optimizer import IPO
+from ipo.programs.record.journal import read
 from ipo.programs.search import MAX_EMPTY_STEPS, NothingUsable, Step
 from ipo.programs.selection import BEST_SEARCHED, POOLED, SEARCHED
 from ipo.programs.strategies.asking import HistorySettings
@@ -370,8 +371,7 @@ def test_a_killed_compile_goes_on_from_its_log(reward: ClipReward, sets: Any, tm
         again: Any = make(reward, by_twos(), log_dir=folder)[0].compile(student(reward), **sets)
         assert again.dump_state() == whole.dump_state()
         assert again.trial_logs == whole.trial_logs
-        events = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
-        expected = [json.loads(line) for line in (tmp_path / "whole" / "journal.jsonl").read_text().splitlines()]
+        events, expected = read(folder), read(tmp_path / "whole")
         assert [e | {"seconds": 0} for e in events] == [e | {"seconds": 0} for e in expected]
 
 

@@ -144,3 +144,31 @@ def test_the_time_limit_counts_earlier_sessions() -> None:
     with pytest.raises(BudgetReached, match="2 minutes"):
         Ledger(limit_seconds=120, elapsed_before=121).check_time()
     Ledger(limit_seconds=120, elapsed_before=60).check_time()
+
+
+@pytest.mark.parametrize(
+    "change", [{"index": "0"}, {"tokens_in": None}, {"reply": {}}, {"reply": {"message": 3}}, {"waited": [1]}]
+)
+def test_a_recorded_reply_of_another_form_is_one_sentence(tmp_path: Path, scripted: Any, change: Any) -> None:
+    _, engine = scripted("one")
+    journal = Journal(tmp_path)
+    lm_of(engine, journal)[0]("q")
+    journal.close()
+    changed = [event | change if event["type"] == "lm" else event for event in read(tmp_path)]
+    other = Journal(tmp_path / "other")
+    with pytest.raises(InputError, match="not as this version writes it"):
+        Recorder(other, Ledger(), changed)
+    for name in change:
+        renamed = [{key: value for key, value in event.items() if key != name} for event in read(tmp_path)]
+        with pytest.raises(InputError, match=f"{name}.* is missing"):
+            Recorder(other, Ledger(), renamed)
+    other.close()
+
+
+def test_a_damaged_reply_cache_is_not_thrown_away(tmp_path: Path) -> None:
+    (tmp_path / "replies" / "000").mkdir(parents=True)
+    file = tmp_path / "replies" / "000" / "cache.db"
+    file.write_bytes(b"no database" * 500)
+    with pytest.raises(InputError, match="then they are paid for again"):
+        open_reply_cache(tmp_path / "replies")
+    assert file.read_bytes() == b"no database" * 500

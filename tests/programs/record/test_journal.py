@@ -1,7 +1,11 @@
+import errno
 import json
+import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -62,10 +66,67 @@ def test_folder_without_permission_is_one_sentence(tmp_path: Path) -> None:
 
 def test_full_disk_is_one_sentence(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
-    journal._file.close()
-    journal._file = Path("/dev/full").open("a", encoding="utf-8")  # noqa: SIM115
-    with pytest.raises(InputError, match="make room"):
+    journal.append("start")
+    before = journal.path.read_bytes()
+    taken = 0
+
+    def full(data: bytes) -> int:
+        """Take ten bytes, then nothing, as a disk does."""
+        nonlocal taken
+        if taken:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        taken = real.write(data[:10]) or 0
+        return taken
+
+    real = journal._file
+    journal._file = Mock(wraps=real, write=full)
+    with pytest.raises(InputError, match="make room"), closing(journal):
         journal.append("scores", step=0)
+    assert taken and journal.path.read_bytes() == before, "nothing half-written"
+    again = Journal(tmp_path)
+    again.append("scores", step=0)
+    again.close()
+    assert [event["type"] for event in read(tmp_path)] == ["start", "scores"]
+
+
+@pytest.mark.parametrize("old", ["a photo", "tokens_out", "0.012", '"crc": "'])
+def test_a_flipped_letter_is_found_and_what_it_costs_is_said(tmp_path: Path, old: str) -> None:
+    journal = Journal(tmp_path)
+    journal.append("start", config="of at least eighty characters, so that what is looked for is in the next line")
+    journal.append("lm", reply={"text": "a photo of a <CLASS>."}, tokens_in=1000, tokens_out=234, usd=0.0120)
+    journal.append("end")
+    journal.close()
+    place = journal.path.read_bytes().index(old.encode(), 80) + 1
+    for bit in range(7):
+        data = bytearray(journal.path.read_bytes())
+        data[place] ^= 1 << bit
+        (tmp_path / "other").mkdir(exist_ok=True)
+        (tmp_path / "other" / "journal.jsonl").write_bytes(data)
+        if "crc" in old:  # the field's name: the rest is right, and read as of a version without checksums
+            assert read(tmp_path / "other")[1]["tokens_in"] == 1000
+            continue
+        with pytest.raises(InputError, match=r"damaged in line 2; .*sed -i 2d .* reply is paid for again \(") as caught:
+            read(tmp_path / "other")
+        if old == "a photo":
+            assert "(1,234 tokens, $0.0120)" in str(caught.value)
+        with pytest.raises(InputError, match="damaged in line 2"):
+            Journal(tmp_path / "other")
+
+
+def test_a_line_of_scores_costs_nothing(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.append("scores", step=0, kind="search")
+    journal.close()
+    journal.path.write_bytes(journal.path.read_bytes().replace(b"search", b"seerch"))
+    with pytest.raises(InputError, match=r"damaged in line 1; .*where what it held is made again"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("line", ['{"type": 3, "seconds": 1}', '{"type": "end", "seconds": "1"}', "[]", "[" * 100_000])
+def test_what_is_no_event_is_damage(tmp_path: Path, line: str) -> None:
+    (tmp_path / "journal.jsonl").write_text(line + "\n")
+    with pytest.raises(InputError, match="damaged in line 1"):
+        read(tmp_path)
 
 
 def test_secrets_of_the_environment_are_blanked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
