@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,9 @@ from ipo.metrics.template import ANCHOR, check
 
 Weighted = tuple[str, float]
 """A template and its weight in the ensemble, > 0."""
+
+TEMPERATURES = (1e-6, 1e6)
+"""The range of temperatures that are read: wider than any that are fitted, far from where float32 ends."""
 
 
 class TemplateClassifier(dspy.Module):
@@ -169,26 +171,31 @@ class TemplateClassifier(dspy.Module):
             names, name = state["class_names"], state["clip"]["name"]
             if not isinstance(names, list) or not names or not all(isinstance(class_name, str) for class_name in names):
                 raise ValueError("its class_names are not a list of names")
+            if not isinstance(name, str):
+                raise ValueError(f"its CLIP has no name but {name!r}")
         except OSError as error:
             raise InputError(
                 f"cannot read the program {path}: {error.strerror}; name a run or its program.json."
             ) from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(f"{path} is not a saved program (program.json of a run): {error}.") from error
         program = cls(clip or load_clip(name), names)
         try:
             program.load_state(state)
         except InputError:
             raise
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise InputError(f"{path} is not a saved program (program.json of a run): {error!r}.") from error
         return program
 
 
 def _temperature(value: Any) -> float:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not 0 < value < math.inf:
-        raise InputError(f"the temperature of a saved program is a number above 0, not {value!r}; 1 changes nothing.")
+    if not number or not TEMPERATURES[0] <= value <= TEMPERATURES[1]:
+        raise InputError(
+            f"the temperature of a saved program is a number above 0, from {TEMPERATURES[0]:g} to {TEMPERATURES[1]:g}, "
+            f"not {str(value)[:40]}; 1 changes nothing."
+        )
     return float(value)
 
 

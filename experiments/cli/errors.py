@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Any
 
@@ -14,6 +15,9 @@ def explain(error: Exception) -> int | None:
     """Print what went wrong; return the exit code, or None for a bug, of which nothing is printed."""
     if isinstance(error, InputError):
         return fail(str(error), 2)
+    if (full := _full(error)) is not None:
+        where = f"cannot write {full.filename}" if full.filename else "cannot write"
+        return fail(f"{where}: {full.strerror}; make room, then repeat the command or --resume the run.", 2)
     if isinstance(error, PermissionError):
         return fail(f"cannot get at {error.filename}: {error.strerror}; change its permissions or name another.", 2)
     if hasattr(error, "show") and hasattr(error, "exit_code"):  # click's own: a wrong flag or a missing argument
@@ -22,6 +26,15 @@ def explain(error: Exception) -> int | None:
         return fail("interrupted.", INTERRUPTED)
     message = _failure(error)
     return None if message is None else fail(message, 1)
+
+
+def _full(error: BaseException | None) -> OSError | None:
+    """Return the error of a full or read-only disk that is behind another, such as a library's own."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def fail(message: str, code: int) -> int:

@@ -52,10 +52,11 @@ class SweepRun(Item["RunResult"]):
 
     def finished(self) -> RunResult | None:
         """Read the finished run; None for a damaged one too, since `run` says what is wrong with it."""
+        from ipo.experiments.run.live_view import Ui
         from ipo.experiments.run.pipeline import finished
 
         with suppress(InputError):
-            return finished(self.folder)
+            return finished(self.folder, Ui(self.config.steps, quiet=True))
         return None
 
     def run(self) -> RunResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -47,10 +48,22 @@ def write_bytes(file: Path, content: bytes) -> None:
     """
     partial = file.with_name(file.name + ".part")
     try:
-        partial.write_bytes(content)
-        partial.replace(file)
+        try:
+            partial.write_bytes(content)
+            partial.replace(file)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise InputError(f"cannot write {file}: {error.strerror}; make room or choose another --out.") from error
+
+
+def digest(file: Path) -> str | None:
+    """Return the SHA-256 of a file's content; None where there is no file to read."""
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def read_model(
@@ -67,7 +80,7 @@ def read_model(
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror}; start a new run.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{file} is not valid JSON ({error}); {fix}.") from error
     try:
         while migrations and isinstance(content, dict) and content.get("schema") in migrations:

@@ -9,14 +9,14 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from ipo.experiments.report.gather import read_run
 from ipo.experiments.run.config import RunConfig
-from ipo.experiments.run.files import check_writable
+from ipo.experiments.run.files import check_writable, digest
 from ipo.experiments.run.live_view import Ui
 from ipo.experiments.run.plan import plan
 from ipo.experiments.run.prepare import Prepared, prepare
-from ipo.experiments.run.publish import evaluate, publish
-from ipo.experiments.run.result import FILE_NAME as RESULT_FILE
-from ipo.experiments.run.result import RunResult, load_result
+from ipo.experiments.run.publish import MADE_OF_FILES, evaluate, finish, publish
+from ipo.experiments.run.result import RunResult
 from ipo.experiments.run.searching import search_in
 from ipo.experiments.run.tracking import tracking
 from ipo.metrics.errors import InputError
@@ -36,7 +36,7 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -
     taken = InputError(f"{folder} already holds a run; resume it with --resume {folder}, or choose another --out.")
     if not resume and _holds_events(folder):
         raise taken
-    if resume and (before := finished(folder)):
+    if resume and (before := finished(folder, ui)):
         return before
     check_writable(folder)
     prepared = prepare(plan(config), ui)
@@ -67,9 +67,28 @@ def _holds_events(folder: Path) -> bool:
     return file.is_file() and file.stat().st_size > 0
 
 
-def finished(folder: Path) -> RunResult | None:
-    """Return what a run found that needed no more than it was given; nothing is left to resume."""
+def finished(folder: Path, ui: Ui) -> RunResult | None:
+    """Return what a run found that needed no more than it was given; nothing is left to resume.
+
+    A plot or a page that was lost or damaged since is made again of the other files. None where one of those is: then
+    the search is followed again, from the replies in the journal, and all of them are written again.
+    """
     events = read(folder) if _holds_events(folder) else []
-    if not events or events[-1]["type"] != "end" or events[-1]["stopped"] or not (folder / RESULT_FILE).is_file():
+    if not events or events[-1]["type"] != "end" or events[-1].get("stopped"):
         return None
-    return load_result(folder)
+    try:
+        result = read_run(folder).result
+    except InputError as error:
+        ui.say(f"a file of the finished run is made again: {error}")
+        return None
+    digests = events[-1].get("files") or {}  # none in runs of older versions
+    wrong = [name for name, then in digests.items() if digest(folder / name) != then]
+    wrong += [name for name in MADE_OF_FILES if name not in digests and not (folder / name).is_file()]
+    if wrong:
+        ui.say(f"lost, damaged or changed since the run finished, and made again: {', '.join(wrong)}")
+    if set(wrong) - set(MADE_OF_FILES):
+        return None
+    if wrong:
+        with closing(Journal(folder, time.monotonic() - events[-1]["seconds"])) as journal:  # the clock goes on
+            finish(journal, result)
+    return result

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, cast
 
+from dspy.utils.saving import get_dependency_versions
+
 from ipo.experiments.data import Item, fresh
 from ipo.experiments.explain.analysis import AnyPart, Compared, analyse
 from ipo.experiments.explain.word_effects import token_counter
 from ipo.experiments.report import write_report
 from ipo.experiments.report.figures import save_search_png
+from ipo.experiments.report.page import FILE_NAME as PAGE
 from ipo.experiments.report.search import follow
 from ipo.experiments.run.comparison import Comparison, RewardNames, compare, verdict
 from ipo.experiments.run.environment import environment
-from ipo.experiments.run.files import write_json
+from ipo.experiments.run.files import digest, write_json
 from ipo.experiments.run.live_view import Ui
 from ipo.experiments.run.plan import SPLIT_SEED, Plan
 from ipo.experiments.run.prepare import Prepared, encode, fingerprint
+from ipo.experiments.run.result import FILE_NAME as RESULT
 from ipo.experiments.run.result import (
-    FILE_NAME,
     Data,
     Fingerprinted,
     Harmonic,
@@ -41,6 +44,11 @@ from ipo.metrics.statistics import harmonic_mean
 from ipo.programs.classifier import TemplateClassifier
 from ipo.programs.record.journal import Journal, read
 from ipo.programs.record.score_keeper import units_of
+
+ANALYSIS, ENVIRONMENT, PROGRAM, PLOT = "analysis.json", "environment.json", "program.json", "search.png"
+MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT)
+MADE_OF_FILES = (PLOT, PAGE)
+"""Files that need no pictures and no CLIP."""
 
 
 def evaluate(
@@ -103,21 +111,30 @@ def publish(
     folder = journal.path.parent
     names = names_of(prepared.plan)
     words = token_counter(prepared.clip)
-    write_json(folder / "analysis.json", analyse(parts, prepared.reward, words, names))
+    write_json(folder / ANALYSIS, analyse(parts, prepared.reward, words, names))
     program = TemplateClassifier(prepared.clip, prepared.reward.class_names, searched.result.choice.template)
     program.background = prepared.plan.drawn.search[0].picture.background
     if prepared.selection and prepared.selection.labels is not None:
         program.calibrate(cast("EncodedPictures", prepared.selection.units))
-    program.save(str(folder / "program.json"))
-    write_json(folder / "environment.json", environment(prepared.clip))
+    metadata = {"dependency_versions": get_dependency_versions()}  # what `program.load` of DSPy compares
+    write_json(folder / PROGRAM, program.dump_state() | {"metadata": metadata})
+    write_json(folder / ENVIRONMENT, environment(prepared.clip))
     result = _result(prepared, searched, parts, others, _opened(prepared, journal), journal.seconds)
     write_result(folder, result)
     tracker.finish(result, folder)
-    save_search_png(follow(read(folder), result.template), folder / "search.png", names)
-    write_report(folder)
-    # The last line: a run that is killed before it writes what is missing when it resumes.
-    journal.append("end", stopped=searched.result.stopped)
+    finish(journal, result)
     return result
+
+
+def finish(journal: Journal, result: RunResult) -> None:
+    """Write what is made of the other files, the plot and the page, and end the journal."""
+    folder = journal.path.parent
+    save_search_png(follow(read(folder), result.template), folder / PLOT, result.reward)
+    write_report(folder)
+    # The last line: a run that is killed before it writes what is missing when it resumes. The digests tell a resumed
+    # one which of the files were lost or damaged since.
+    files = {name: digest(folder / name) for name in (*MADE_BY_SEARCHING, *MADE_OF_FILES)}
+    journal.append("end", stopped=result.stopped, files=files)
 
 
 def names_of(planned: Plan) -> RewardNames:
@@ -184,7 +201,7 @@ def _opened(prepared: Prepared, journal: Journal) -> int:
     if known := journal.find("opened"):
         return int(known["runs"])
     runs = 1
-    for file in folder.absolute().parent.glob(f"*/{FILE_NAME}"):
+    for file in folder.absolute().parent.glob(f"*/{RESULT}"):
         if file.parent != folder.absolute() and digest.encode() in file.read_bytes():
             runs += 1
     journal.append("opened", runs=runs)

@@ -151,6 +151,8 @@ def test_a_program_of_another_clip_is_refused(clip: Clip, tmp_path: Path) -> Non
         (None, "No such file"),
         ("", "not a saved program"),
         ("[]", "not a saved program"),
+        ("[" * 100_000, "not a saved program"),
+        ('{"class_names": ["a", "b"], "clip": {"name": 5}}', "its CLIP has no name but 5"),
         ('{"templates": []}', "not a saved program"),
         ('{"class_names": ["a", "b"], "clip": {"name": "embedded"}}', "not a saved program"),
         (
@@ -284,7 +286,7 @@ def test_a_program_saved_without_a_temperature_has_one(clip: Clip, tmp_path: Pat
     assert TemplateClassifier.from_file(tmp_path / "old.json", clip).temperature == 1.0
 
 
-@pytest.mark.parametrize("value", [0, -1, "2", None, True, float("inf"), float("nan"), [1.0]])
+@pytest.mark.parametrize("value", [0, -1, "2", None, True, float("inf"), float("nan"), [1.0], 1e-310, 10**400])
 def test_a_wrong_temperature_is_refused(value: Any, clip: Clip, tmp_path: Path) -> None:
     state = TemplateClassifier(clip, NAMES).dump_state() | {"temperature": value}
     (tmp_path / "program.json").write_text(json.dumps(state))

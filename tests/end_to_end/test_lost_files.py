@@ -1,0 +1,200 @@
+"""Files of a run that were lost, damaged, or could never be written: one sentence, and --resume makes them again."""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import io
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.openai_server import OpenAIServer, running
+from support.runs import KEY, Ended, arguments, copy_pictures, events, ipo, program, result
+
+MADE = ("analysis.json", "environment.json", "program.json", "result.json", "search.png", "report.html")
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[OpenAIServer]:
+    with running() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_pictures(tmp_path_factory.mktemp("lost") / "pictures")
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of features and replies for all tests."""
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture()
+def run(clip: Any, kept: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda name: clip)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("IPO_CACHE_DIR", str(kept))
+    return lambda *words: ipo(capfd, *words)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("whole") / "run"
+
+
+@pytest.fixture()
+def finished(run: Run, whole: Path, server: OpenAIServer, pictures: Path, tmp_path: Path) -> Path:
+    """A finished run that the test may change."""
+    if not whole.exists():
+        assert run(*arguments(pictures, server, "--quiet", "--out", str(whole), steps=1)).code == 0
+    shutil.copytree(whole, tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize(
+    ("name", "harm"),
+    [*zip(MADE, ["lost", "cut short", "a flipped letter", "a flipped letter", "cut short", "lost"], strict=True)],
+)
+def test_what_is_missing_or_damaged_of_a_finished_run_is_made_again(
+    run: Run, finished: Path, server: OpenAIServer, name: str, harm: str
+) -> None:
+    asked, then = len(server.asked), {made: (finished / made).read_bytes() for made in MADE}
+    expected = result(finished), program(finished)
+    file = finished / name
+    if harm == "lost":
+        file.unlink()
+    else:
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data if harm == "a flipped letter" else data[: len(data) // 2])
+    ended = run("optimize", "--resume", str(finished))
+    assert ended.code == 0 and name in ended.err
+    assert (result(finished), program(finished)) == expected
+    again = {made: (finished / made).read_bytes() for made in MADE}
+    assert all(again[made] == then[made] for made in ("search.png", "program.json", "analysis.json"))
+    assert len(server.asked) == asked, "nothing is asked again"
+    assert run("optimize", "--resume", str(finished)).err == "", "now nothing is missing"
+
+
+def test_a_result_of_nonsense_is_made_again(run: Run, finished: Path) -> None:
+    expected = result(finished)
+    for nonsense in (b"\xff", b"[" * 100_000, b"{}", b'{"schema": 2}'):
+        (finished / "result.json").write_bytes(nonsense)
+        assert run("optimize", "--resume", str(finished)).code == 0
+        assert result(finished) == expected
+
+
+def test_a_damaged_reply_is_refused_in_a_replay_and_in_a_resumed_run(run: Run, finished: Path, tmp_path: Path) -> None:
+    journal = finished / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    place = next(i for i, line in enumerate(lines) if b'"type": "lm"' in line)
+    lines[place] = lines[place].replace(b"<CLASS>", b"<CLASs>", 1)
+    journal.write_bytes(b"".join(lines))
+    for words in (["--resume", str(finished)], ["--lm", f"replay/{finished}", "--out", str(tmp_path / "again")]):
+        ended = run("optimize", *words)
+        assert ended.code == 2
+        assert f"damaged in line {place + 1}; " in ended.sentence and "paid for again" in ended.sentence
+    assert journal.read_bytes() == b"".join(lines)
+
+
+class Disk:
+    """A disk below one folder that is full from the n-th write on; it counts writes, renames and new files."""
+
+    def __init__(self, folder: Path, full_at: int | None) -> None:
+        self.folder = str(folder)
+        self.full_at = full_at
+        self.written: list[str] = []
+
+    def holds(self, file: Any) -> bool:
+        return isinstance(file, (str, os.PathLike)) and os.fspath(file).startswith(self.folder)
+
+    def take(self, name: str) -> None:
+        self.written.append(name)
+        if self.full_at is not None and len(self.written) > self.full_at:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+
+    def open(self, file: Any, mode: str = "r", buffering: int = -1, *args: Any, **options: Any) -> Any:
+        if not self.holds(file) or not set(mode) & set("wax+"):
+            return real_open(file, mode, buffering, *args, **options)
+        disk = self
+
+        class File(io.FileIO):
+            def write(self, data: Any) -> int:
+                disk.take(os.fspath(file))
+                return super().write(data)
+
+        raw = File(file, mode.replace("b", "").replace("t", ""))
+        if buffering == 0:
+            return raw
+        buffered = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
+        return buffered if "b" in mode else io.TextIOWrapper(buffered, *args, **options)
+
+    def replace(self, source: Any, target: Any, **options: Any) -> None:
+        if self.holds(target):
+            self.take(os.fspath(target))
+        real_replace(source, target, **options)
+
+
+real_open, real_replace = io.open, os.replace
+
+
+def test_a_disk_that_is_full_at_any_write_is_one_sentence_and_the_run_can_be_resumed(
+    run: Run, finished: Path, server: OpenAIServer, pictures: Path, tmp_path: Path
+) -> None:
+    def on(disk: Disk, *words: str) -> Ended:
+        with pytest.MonkeyPatch.context() as patch:
+            for module in (io, builtins):
+                patch.setattr(module, "open", disk.open)
+            patch.setattr(os, "replace", disk.replace)
+            return run(*words)
+
+    def begin(out: Path) -> list[str]:
+        return arguments(pictures, server, "--quiet", "--out", str(out), steps=1)
+
+    disk = Disk(tmp_path / "counted", None)
+    assert on(disk, *begin(tmp_path / "counted")).code == 0
+    names = [Path(name).name for name in disk.written]
+    assert {*MADE, "config.yaml", "journal.jsonl"} <= {*names}, "every file is written through this disk"
+    for full_at, name in enumerate(names):
+        out = tmp_path / f"full-{full_at}"
+        ended = on(Disk(out, full_at), *begin(out))
+        assert ended.code == 2, (full_at, name)
+        assert "No space left on device" in ended.sentence and "make room" in ended.sentence, (full_at, name)
+        assert not list(out.glob("*.part")), (full_at, name)
+        words = ["optimize", "--quiet", "--resume", str(out)] if (out / "config.yaml").exists() else begin(out)
+        assert run(*words).code == 0, (full_at, name)
+        expected, found = result(finished), result(out)
+        del expected["lm"], found["lm"]  # this run's replies came from the cache
+        assert (found, program(out)) == (expected, program(finished)), (full_at, name)
+        assert all((out / made).stat().st_size for made in MADE)
+        replies = events(out, "lm")
+        assert len({reply["key"] for reply in replies}) == len(replies), "no reply is recorded twice"
+
+
+@pytest.mark.parametrize("what", ["features", "class embeddings"])
+def test_a_disk_that_is_full_for_a_store_is_one_sentence(what: str, clip: Any, tmp_path: Path) -> None:
+    from ipo.metrics.errors import InputError
+    from ipo.metrics.vector_file import VectorFile
+
+    file = VectorFile(tmp_path / "store.sqlite")
+    file.use(lambda database: None)
+
+    def fill(database: Any) -> None:
+        database.execute("PRAGMA max_page_count = 8")
+        import numpy as np
+
+        for number in range(100):
+            file.put(database, [f"{what} {number}"], [np.zeros(20_000, dtype=np.float32)])
+
+    with pytest.raises(InputError, match=r"disk is full.*make room"):
+        file.use(fill)
+    assert file.use(lambda database: file.get(database, f"{what} 0", 20_000)) is not None, "what was kept stays"
