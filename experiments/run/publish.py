@@ -197,12 +197,12 @@ def sealed_digest(prepared: Prepared) -> str:
 
 def _opened(prepared: Prepared, journal: Journal) -> int:
     """Count the runs in this folder that opened the sealed pictures; the count stays when the run is resumed."""
-    folder, digest = journal.path.parent, sealed_digest(prepared)
+    folder, sealed = journal.path.parent, sealed_digest(prepared)
     if known := journal.find("opened"):
         return int(known["runs"])
     runs = 1
     for file in folder.absolute().parent.glob(f"*/{RESULT}"):
-        if file.parent != folder.absolute() and digest.encode() in file.read_bytes():
+        if file.parent != folder.absolute() and sealed.encode() in file.read_bytes():
             runs += 1
     journal.append("opened", runs=runs)
     return runs
