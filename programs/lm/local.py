@@ -30,6 +30,7 @@ from dspy.lm15 import (
 
 from ipo.metrics.cache import cache_dir
 from ipo.metrics.errors import InputError
+from ipo.metrics.pictures import stamp_of
 from ipo.programs.lm import weights
 from ipo.programs.lm.server import call, generate, import_runtime, start_server
 
@@ -225,13 +226,12 @@ def _text(parts: Any) -> str:
 
 
 def _file_hash(path: Path) -> str:
-    """Return the SHA-256 of a user's own file, computed once for each path, size and time of change."""
-    about = path.stat()
-    key = f"{path.resolve()}|{about.st_size}|{about.st_mtime_ns}"
+    """Return the SHA-256 of a user's own file, computed once while its stamp stays; see `stamp_of`."""
+    key = stamp_of(str(path.resolve()), path.stat())
     store = cache_dir() / "gguf-hashes.json"
     try:
         known = json.loads(store.read_text(encoding="utf-8"))
-        if isinstance(known, dict) and isinstance(known.get(key), str):
+        if key and isinstance(known, dict) and isinstance(known.get(key), str):
             return str(known[key])
     except (OSError, ValueError):
         known = {}
@@ -240,6 +240,8 @@ def _file_hash(path: Path) -> str:
         while content := file.read(1 << 20):
             hasher.update(content)
     digest = hasher.hexdigest()
+    if key is None:
+        return digest
     store.parent.mkdir(parents=True, exist_ok=True)
     temporary = store.with_suffix(f".{os.getpid()}.tmp")
     temporary.write_text(json.dumps({**known, key: digest}, indent=1), encoding="utf-8")

@@ -225,6 +225,9 @@ def test_an_own_file_is_named_by_its_hash_which_is_kept(tmp_path: Path, monkeypa
     monkeypatch.setenv("IPO_CACHE_DIR", str(tmp_path / "cache"))
     own = tmp_path / "my.model.gguf"
     own.write_bytes(b"abc")
+    assert local_lm(f"local/{own}")[1] == "local/my.model@ba7816bf8f01"
+    assert not (tmp_path / "cache").exists()  # the file is too young for a stamp to be trusted
+    monkeypatch.setattr("ipo.metrics.pictures.YOUNG", 0)
     for _ in range(2):
         engine, model = local_lm(f"local/{own}")
         assert (engine.path, model) == (own, "local/my.model@ba7816bf8f01")
