@@ -80,6 +80,16 @@ class Effect(NamedTuple):
         found = float(special.nctdtrinc(combine(self.variances).degrees, 1 - POWER, critical)) * se
         return found if found < 1 else math.inf
 
+    def within(self, comparisons: int = 1) -> float:
+        """Return the smallest margin within which the difference is shown to lie, either way.
+
+        Two one-sided tests (Schuirmann 1987) at the level ALPHA / comparisons: a difference that is not shown is not
+        thereby shown to be none, but it may be shown to be small. At most 1, which shows nothing.
+        """
+        if not all(math.isfinite(variance.value) for variance in self.variances):
+            return 1.0
+        return min(1.0, abs(self.mean) + _half_width(self.variances, 2 * ALPHA / comparisons))
+
 
 class Scopes(NamedTuple):
     """The same mean difference for what was tested, and for what it is a sample of; None where it is no sample."""
@@ -216,18 +226,6 @@ def effect_of(mean: float, variances: Sequence[Variance], covers: str = THESE_CL
     half = _half_width(variances, ALPHA)
     p = _p(mean, variances)
     return Effect(mean, max(-1.0, mean - half), min(1.0, mean + half), p, tuple(variances), covers)
-
-
-def equivalence_p(effect: Effect, margin: float) -> float:
-    """Return the p of "the true difference is `margin` or more, one way or the other".
-
-    Two one-sided tests (Schuirmann 1987): small where the difference is shown to be smaller than the margin. A
-    difference that is not shown is not thereby shown to be none; this is the test that can show it.
-    """
-    room = margin - abs(effect.mean)
-    if not effect.variances:
-        return 0.0 if room > 0 else 1.0
-    return 1.0 if room <= 0 else _p(room, effect.variances) / 2
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

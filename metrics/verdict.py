@@ -31,6 +31,7 @@ class Verdict(BaseModel):
         comparisons: how many were made together; `family` says which.
         detectable: the true difference that would be shown four times in five, after the same correction; None where
             no difference could be.
+        within: the margin within which the difference is shown to lie either way, after the same correction.
         covers: what was sampled: pictures of `these classes`, `classes like these`, and so on.
     """
 
@@ -44,6 +45,7 @@ class Verdict(BaseModel):
     comparisons: int
     family: str
     detectable: Rounded | None
+    within: Rounded
     covers: str
 
     @property
@@ -68,10 +70,11 @@ class Verdict(BaseModel):
 
     @property
     def limit(self) -> str:
-        """Say how large a difference would have been shown."""
+        """Say how large a difference would have been shown, and how small this one is shown to be."""
         if self.detectable is None:
             return "no difference could have been shown with so few units, seeds or data sets"
-        return f"a true difference of {100 * self.detectable:.1f} points would be shown four times in five"
+        shown = f"a true difference of {100 * self.detectable:.1f} points would be shown four times in five"
+        return f"{shown}, and this one is shown to be within ±{100 * self.within:.1f}"
 
 
 def judge(effects: Mapping[Name, Effect], family: str) -> dict[Name, Verdict]:
@@ -112,6 +115,7 @@ def _verdict(effect: Effect, corrected: float | None, comparisons: int, family: 
         comparisons=comparisons,
         family=family,
         detectable=detectable if math.isfinite(detectable) else None,
+        within=effect.within(comparisons),
         covers=effect.covers,
     )
 

@@ -189,6 +189,7 @@ def _from_2(old: dict[str, Any]) -> dict[str, Any]:
             "comparisons": 1,
             "family": SEALED if tested else FLATTERED,
             "detectable": min(1.0, (high - low) / 2 * 2.8 / 1.96),
+            "within": min(1.0, max(abs(low), abs(high))),
             "covers": CLASSES_LIKE_THESE,
         }
 

@@ -57,7 +57,8 @@ def _one(effect, comparisons=1):
             _effect(0.03, 0.03),
             "not shown",
             "no evidence of a gain over CoOp: +3.00 points [+1.00, +5.00], p = 0.09 after correction for 3 comparisons"
-            "; a true difference of 3.2 points would be shown four times in five",
+            "; a true difference of 3.2 points would be shown four times in five, "
+            "and this one is shown to be within ±5.1",
         ),
         (_effect(0.05, 1e-9), "gain", "a gain over CoOp of +5.00 points [+3.00, +7.00], p < 0.0001 after correction"),
         (SAME, "same templates", "the same templates as CoOp, so no gain over it"),
