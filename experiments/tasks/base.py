@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from pydantic import BaseModel
 
 from ipo.metrics.registry import NoSettings
-from ipo.metrics.sampling import Sampling
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from ipo.metrics.features import FeatureStore, Progress
     from ipo.metrics.pictures import Picture
     from ipo.metrics.reward import Reward, Units
+    from ipo.metrics.sampling import Sampling
 
 
 class Encoded(NamedTuple):
@@ -39,6 +39,8 @@ class Encoded(NamedTuple):
 
     def sampling(self, n: int) -> Sampling:
         """Return how the n units of a score on them were drawn."""
+        from ipo.metrics.sampling import Sampling
+
         return Sampling.of(n, None if self.labels is None else self.labels.tolist(), self.units.groups)
 
 

@@ -295,7 +295,8 @@ def test_a_cell_of_schema_1_is_finished(tmp_path: Path) -> None:
         assert (content["schema"], content["measure"], content["unit"]) == (3, "accuracy", "pictures")
         assert content["cell"] == this.record()
         for exam, score in old["scores"].items():
-            assert content["scores"][exam] == {"value": score.pop("accuracy"), **score}
+            clusters = {"draws": score.pop("groups"), "labels": None}
+            assert content["scores"][exam] == {"value": score.pop("accuracy"), **clusters, **score}
         assert content["search"]["value"] == old["search"]["accuracy"]
         assert content["selection"]["value"] == old["selection"]["accuracy"]
         for key in ("absent", "templates", "choice", "budget", "picture_ids"):

@@ -28,12 +28,13 @@ from ipo.experiments.explain.analysis import (
 )
 from ipo.experiments.explain.model import load_analysis
 from ipo.experiments.explain.word_effects import token_counter
+from ipo.experiments.run.comparison import RewardNames
 from ipo.experiments.run.files import content_of, write_json
-from ipo.experiments.run.result import RewardNames
 from ipo.metrics.clip import Clip
 from ipo.metrics.features import FeatureStore
 from ipo.metrics.pictures import Picture
 from ipo.metrics.reward import ClipReward, EncodedPictures, Score
+from ipo.metrics.sampling import Sampling
 from ipo.metrics.template import ANCHOR
 
 RECORDED = Path(__file__).parents[2] / "recorded"
@@ -67,8 +68,8 @@ class Job:
     def _part(self, reward: ClipReward, items: Sequence[Item], initial: str, template: str) -> Compared:
         pictures = reward.encode([item.picture for item in items], [item.label for item in items])
         scores = reward.score([initial, template], pictures)
-        groups = [str(item.label) for item in items]
-        return Compared(items, pictures, pictures.labels, reward.class_names, groups, *scores)
+        drawn = Sampling.of(len(items), [item.label for item in items], [item.group for item in items])
+        return Compared(items, pictures, pictures.labels, reward.class_names, drawn, *scores)
 
 
 @pytest.fixture(scope="module")

@@ -144,10 +144,10 @@ def test_a_kept_template_has_no_confusions(analysed: Path) -> None:
     assert 'alt="Gain in' not in run_page(read_run(analysed)), "an axis from -0.04 to 0.04 says nothing"
 
 
-@pytest.mark.parametrize(("low", "shown"), [(0.01, True), (0.0, False), (-0.01, False)])
-def test_only_a_gain_that_is_shown_is_green(run_folder: Path, low: float, shown: bool) -> None:
+@pytest.mark.parametrize(("outcome", "shown"), [("gain", True), ("not shown", False), ("loss", False)])
+def test_only_a_gain_that_is_shown_is_green(run_folder: Path, outcome: str, shown: bool) -> None:
     def bound(result: dict[str, Any]) -> dict[str, Any]:
-        result["scores"]["test"]["difference"]["ci95"] = [low, 0.5]
+        result["scores"]["test"]["difference"]["outcome"] = outcome
         return result
 
     change_json(run_folder / "result.json", bound)
