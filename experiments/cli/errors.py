@@ -30,7 +30,9 @@ def explain(error: Exception) -> int | None:
 
 def _full(error: BaseException | None) -> OSError | None:
     """Return the error of a full or read-only disk that is behind another, such as a library's own."""
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # an error that was raised from itself is its own cause
+        seen.add(id(error))
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             return error
         error = error.__cause__ or error.__context__

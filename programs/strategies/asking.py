@@ -65,7 +65,9 @@ def call(predict: Any, inputs: dict[str, Any], config: dict[str, Any]) -> Any:
     try:
         return predict(**inputs, config=config)
     except dspy.LMError as error:
-        raise explain(error) from error
+        if (shown := explain(error)) is error:
+            raise
+        raise shown from error
 
 
 def excerpt(error: Any) -> str:

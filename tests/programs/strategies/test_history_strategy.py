@@ -121,8 +121,9 @@ def test_hostile_templates_never_get_through(hostile: str, scripted: Make, as_li
 
 def test_an_unreachable_model_is_an_error_not_an_empty_step(scripted: Make) -> None:
     lm, _ = scripted(AuthError("no"))
-    with pytest.raises(dspy.LMError):
+    with pytest.raises(dspy.LMError) as raised:
         ask(lm)
+    assert raised.value.__cause__ is not raised.value, "whoever follows the causes would never arrive"
 
 
 def test_a_forecast_counts_a_call_a_step_and_bounds_its_tokens() -> None:
