@@ -107,7 +107,15 @@ def describing(bench: Bench) -> Whole:
 
 
 def test_the_two_whole_runs_hold_every_kind_of_event(plain: Whole, describing: Whole) -> None:
-    assert {event["type"] for event in events(plain.folder)} == {"start", "shown", "lm", "scores", "test", "opened", "end"}
+    assert {event["type"] for event in events(plain.folder)} == {
+        "start",
+        "shown",
+        "lm",
+        "scores",
+        "test",
+        "opened",
+        "end",
+    }
     assert max(plain.requests.values()) == max(describing.requests.values()) == 1, "each request is made once"
     assert sum(describing.requests.values()) >= DESCRIBED + 3
     assert sum(plain.requests.values()) > 3, "some answers made a second question needed"
