@@ -55,7 +55,7 @@ def optimize(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Search a better template, choose it on held-back pictures, test it once on sealed ones."""
+    """Search a better template, choose the winner with held-back pictures, test it once on sealed ones."""
     from ipo.experiments.cli.models import ensure_local_weights
     from ipo.experiments.run.live_view import Ui, showing_warnings
     from ipo.experiments.run.published_settings import about_preset

@@ -97,8 +97,8 @@ class LanguageModelSearch(Method):
 class BestOf80(Method):
     """The best of CLIP's 80 ImageNet templates: what is left of a gain when no language model writes.
 
-    It is the search itself with one step and a given list: validity, order, finalists and the choice on the selection
-    pictures are the same code.
+    It is the search itself with one step and a given list: validity, order and the choice of the winner are the
+    same code.
     """
 
     label = "the best of the 80 templates"
