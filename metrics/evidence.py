@@ -26,6 +26,7 @@ POWER = 0.8
 """How often a difference is found that is called detectable: four times in five."""
 FEWEST_SEEDS = 3
 """Seeds from which on what seeds and pictures do jointly can be told from what seeds do alone."""
+_QUANTILES = 48
 
 
 class Crossed(NamedTuple):
@@ -41,11 +42,15 @@ class Crossed(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """A sum of means over units: its value per seed (seeds,), and its variance due to units and due to seeds."""
+    """A sum of means over units: its value per seed (seeds,), and its variance due to units and due to seeds.
+
+    `joint` is what both have in common; it was taken out of that due to seeds.
+    """
 
     per_seed: Doubles
     units: Variance
     seeds: Variance
+    joint: float = 0.0
 
     @property
     def mean(self) -> float:
@@ -57,7 +62,7 @@ class Effect(NamedTuple):
     """A difference, its 95 % interval, and the two-sided p of "there is none"; neither is corrected.
 
     `variances` are of independent sources and add up; `covers` says what was sampled: "these classes", "classes like
-    these", "these data sets", "data sets like these".
+    these", "these data sets", "data sets like these". `joint` was taken out of the last variance.
     """
 
     mean: float
@@ -66,19 +71,31 @@ class Effect(NamedTuple):
     p: float
     variances: tuple[Variance, ...]
     covers: str
+    joint: float = 0.0
 
     def detectable(self, comparisons: int = 1) -> float:
         """Return the true difference that is found four times in five when p is corrected for so many comparisons.
 
-        It is the noncentral t's, at the level ALPHA / comparisons (Bonferroni's, which Holm's never falls below);
-        infinite where not even a difference of 1 would be found.
+        At the level ALPHA / comparisons, Bonferroni's, which Holm's never falls below; infinite where not even a
+        difference of 1 would be found. The variances are estimates, of which two things follow. They are raised by what
+        such an estimate falls short of in the median, so that the difference is as often too large as too small. And
+        they would be estimated anew: the power is averaged over what would be found, which for one variance alone is
+        the noncentral t's.
         """
-        se = math.sqrt(sum(variance.value for variance in self.variances))
+        from scipy.optimize import brentq
+
+        taken = [0.0] * (len(self.variances) - 1) + [self.joint]
+        sources = list(zip(self.variances, taken, strict=False))
+        true = [_raised(*source) for source in sources]
+        se = math.sqrt(sum(true))
         if se == 0 or not math.isfinite(se):
             return se
-        critical = _half_width(self.variances, ALPHA / comparisons) / se
-        found = float(special.nctdtrinc(combine(self.variances).degrees, 1 - POWER, critical)) * se
-        return found if found < 1 else math.inf
+        halves = _half_widths_to_come(sources, true, ALPHA / comparisons)
+
+        def missing(difference: float) -> float:
+            return POWER - float(special.ndtr((difference - halves) / se).mean())
+
+        return math.inf if missing(1.0) > 0 else float(brentq(missing, 0.0, 1.0, xtol=1e-6))
 
     def within(self, comparisons: int = 1) -> float:
         """Return the smallest margin within which the difference is shown to lie, either way.
@@ -129,7 +146,7 @@ def spread(parts: Sequence[Crossed], *, like_these: bool = False, added: int = 2
             found = variance(averaged, 2 * square) or found
         units.append(found)
         joint += _joint(part, averaged, like_these)
-    return Spread(np.asarray(per_seed, dtype=np.float64), combine(units), _over_seeds(per_seed, joint))
+    return Spread(np.asarray(per_seed, dtype=np.float64), combine(units), _over_seeds(per_seed, joint), joint)
 
 
 def score_interval(contributions: ArrayLike, sampling: Sampling, level: float = 1 - ALPHA) -> Interval:
@@ -188,8 +205,8 @@ def paired_effect(parts: Sequence[Crossed], mean: float | None = None) -> Scopes
     assert here is not None
     difference = here.mean if mean is None else mean
     return Scopes(
-        effect_of(difference, [here.units, here.seeds], THESE_CLASSES),
-        general and effect_of(difference, [general.units, general.seeds], CLASSES_LIKE_THESE),
+        effect_of(difference, [here.units, here.seeds], THESE_CLASSES, here.joint),
+        general and effect_of(difference, [general.units, general.seeds], CLASSES_LIKE_THESE, general.joint),
     )
 
 
@@ -204,10 +221,11 @@ def over_data_sets(spreads: Sequence[Spread], mean: float, shared_seeds: bool = 
 
     A variance over data sets below that of the units and seeds within them is chance: the larger is used.
     """
-    count = len(spreads)
+    count, joint = len(spreads), 0.0
     units = combine([one.units for one in spreads], divisor=count)
     if shared_seeds:
-        seeds = _over_seeds(np.mean([one.per_seed for one in spreads], axis=0))
+        joint = sum(one.joint for one in spreads) / count**2
+        seeds = _over_seeds(np.mean([one.per_seed for one in spreads], axis=0), joint)
     else:
         seeds = combine([one.seeds for one in spreads], divisor=count)
     within = [units, seeds]
@@ -216,16 +234,18 @@ def over_data_sets(spreads: Sequence[Spread], mean: float, shared_seeds: bool = 
     missing = sum(one.value for one in within) - sum(one.value for one in general)
     if missing > 0:
         general[0] = Variance(between.value + missing, between.degrees)
-    return Scopes(effect_of(mean, within, THESE_DATA_SETS), effect_of(mean, general, DATA_SETS_LIKE_THESE))
+    return Scopes(
+        effect_of(mean, within, THESE_DATA_SETS, joint), effect_of(mean, general, DATA_SETS_LIKE_THESE, joint)
+    )
 
 
-def effect_of(mean: float, variances: Sequence[Variance], covers: str = THESE_CLASSES) -> Effect:
+def effect_of(mean: float, variances: Sequence[Variance], covers: str = THESE_CLASSES, joint: float = 0.0) -> Effect:
     """Give a difference its interval and p; `variances` are of independent sources and add up."""
     if not all(math.isfinite(variance.value) for variance in variances):
-        return Effect(mean, -1.0, 1.0, 1.0, tuple(variances), covers)
+        return Effect(mean, -1.0, 1.0, 1.0, tuple(variances), covers, joint)
     half = _half_width(variances, ALPHA)
     p = _p(mean, variances)
-    return Effect(mean, max(-1.0, mean - half), min(1.0, mean + half), p, tuple(variances), covers)
+    return Effect(mean, max(-1.0, mean - half), min(1.0, mean + half), p, tuple(variances), covers, joint)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -270,6 +290,24 @@ def _over_seeds(per_seed: Doubles, joint: float = 0.0) -> Variance:
 def _half_width(variances: Sequence[Variance], alpha: float) -> float:
     """Half the width of the interval that misses with probability alpha; see `docs/statistics.md`."""
     return math.sqrt(sum(float(special.stdtrit(degrees, alpha / 2)) ** 2 * value for value, degrees in variances))
+
+
+def _raised(variance: Variance, taken: float) -> float:
+    """An estimate divided by what the median of such estimates is of the true variance; 0 stays 0."""
+    if variance.value == 0 or not math.isfinite(variance.value):
+        return variance.value
+    return (variance.value + taken) * variance.degrees / float(special.chdtri(variance.degrees, 0.5)) - taken
+
+
+def _half_widths_to_come(sources: Sequence[tuple[Variance, float]], true: Sequence[float], alpha: float) -> Doubles:
+    """Half the widths that intervals would have in repetitions: at all combinations of quantiles of the variances."""
+    squares = np.zeros(1)
+    quantiles = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
+    for (variance, taken), value in zip(sources, true, strict=True):
+        found = (value + taken) * special.chdtri(variance.degrees, quantiles) / variance.degrees - taken
+        critical = float(special.stdtrit(variance.degrees, alpha / 2)) ** 2
+        squares = np.add.outer(squares, critical * np.maximum(0.0, found)).ravel()
+    return np.asarray(np.sqrt(squares), dtype=np.float64)
 
 
 def _p(mean: float, variances: Sequence[Variance]) -> float:
