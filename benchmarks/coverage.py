@@ -191,7 +191,7 @@ def _power(model: Model, gain: float, comparisons: int, runs: int) -> float:
     """How often a gain is shown beside comparisons without one."""
     if not 0 < gain < HIGHEST - model.cell.base:
         return math.nan
-    nothing = effect_of(0.0, [Variance(1e-4, 100.0)])
+    nothing = effect_of(0.0, [Variance(0.0, 1.0)])  # p = 1
     others = dict.fromkeys(range(1, comparisons), nothing)
     shown = [judge({0: one, **others}, "a family")[0].outcome == "gain" for one, _ in _effects(model, gain, runs)]
     return float(np.mean(shown))

@@ -304,6 +304,8 @@ def _half_widths_to_come(sources: Sequence[tuple[Variance, float]], true: Sequen
     squares = np.zeros(1)
     quantiles = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
     for (variance, taken), value in zip(sources, true, strict=True):
+        if value + taken == 0:
+            continue
         found = (value + taken) * special.chdtri(variance.degrees, quantiles) / variance.degrees - taken
         critical = float(special.stdtrit(variance.degrees, alpha / 2)) ** 2
         squares = np.add.outer(squares, critical * np.maximum(0.0, found)).ravel()
