@@ -138,7 +138,7 @@ def spread(parts: Sequence[Crossed], *, like_these: bool = False, added: int = 2
     for part in parts:
         variance = part.sampling.like_these if like_these else part.sampling.these
         averaged = part.values.mean(axis=0)
-        square = _typical_square(part, averaged, like_these)
+        square = _typical_square(part, averaged)
         found = variance(averaged, added * square)
         if found is None:
             return None
@@ -262,9 +262,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _typical_square(part: Crossed, averaged: Doubles, like_these: bool) -> float:
-    """The mean square of what differs at all: of draws' sums, or of classes'; `scale` squared where nothing does."""
-    sums = part.sampling.class_sums(averaged) if like_these else part.sampling.draw_sums(averaged)
+def _typical_square(part: Crossed, averaged: Doubles) -> float:
+    """The mean square of the draws' sums that differ at all; `scale` squared where none does.
+
+    For classes like these too: two whole classes would add what grows with the difference itself, so that few classes
+    could never show any.
+    """
+    sums = part.sampling.draw_sums(averaged)
     squares = sums[np.abs(sums) > 1e-9 * part.scale] ** 2
     return float(squares.mean()) if len(squares) else part.scale**2
 

@@ -116,11 +116,6 @@ class Sampling:
         """Add up (n,) values within each draw."""
         return np.asarray(np.bincount(self._draw, values), dtype=np.float64)
 
-    def class_sums(self, values: Doubles) -> Doubles:
-        """Add up (n,) values within each class; they are one class where there are none."""
-        classes = np.zeros(self.n, dtype=np.int64) if self.classes is None else self.classes
-        return np.asarray(np.bincount(classes, values), dtype=np.float64)
-
     @cached_property
     def _draw(self) -> Numbers:
         return np.arange(self.n) if self.draws is None else self.draws

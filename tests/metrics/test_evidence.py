@@ -123,6 +123,14 @@ def test_classes_are_given_or_a_sample():
     assert general.covers == "classes like these"
 
 
+@pytest.mark.parametrize("comparisons", [1, 3])
+def test_a_gain_in_each_of_five_classes_is_found_for_classes_like_these(comparisons):
+    rng = np.random.default_rng(16)
+    differences = rng.choice([1.0, 0.0, -1.0], p=[0.5, 0.45, 0.05], size=200)
+    part = Crossed(differences[None], Sampling.of(200, [i % 5 for i in range(200)]))
+    assert paired_effect([part]).like_these.p <= 0.05 / comparisons
+
+
 def test_repeating_a_seed_adds_no_fact():
     """Three equal seeds prove no more than one: the pictures are the same."""
     rng = np.random.default_rng(3)
