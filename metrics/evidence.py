@@ -17,16 +17,14 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from ipo.metrics.arrays import Doubles
+from ipo.metrics.power import detectable
 from ipo.metrics.sampling import Sampling, Variance, combine
 from ipo.metrics.statistics import Interval, t_quantile, values_of, wilson
 
 ALPHA = 0.05
 """The largest corrected p that counts as evidence; the intervals here are of 1 - ALPHA."""
-POWER = 0.8
-"""How often a difference is found that is called detectable: four times in five."""
 FEWEST_SEEDS = 3
 """Seeds from which on what seeds and pictures do jointly can be told from what seeds do alone."""
-_QUANTILES = 48
 
 
 class Crossed(NamedTuple):
@@ -76,26 +74,9 @@ class Effect(NamedTuple):
     def detectable(self, comparisons: int = 1) -> float:
         """Return the true difference that is found four times in five when p is corrected for so many comparisons.
 
-        At the level ALPHA / comparisons, Bonferroni's, which Holm's never falls below; infinite where not even a
-        difference of 1 would be found. The variances are estimates, of which two things follow. They are raised by what
-        such an estimate falls short of in the median, so that the difference is as often too large as too small. And
-        they would be estimated anew: the power is averaged over what would be found, which for one variance alone is
-        the noncentral t's.
+        At the level ALPHA / comparisons, Bonferroni's, which Holm's never falls below; see `power.detectable`.
         """
-        from scipy.optimize import brentq
-
-        taken = [0.0] * (len(self.variances) - 1) + [self.joint]
-        sources = list(zip(self.variances, taken, strict=False))
-        true = [_raised(*source) for source in sources]
-        se = math.sqrt(sum(true))
-        if se == 0 or not math.isfinite(se):
-            return se
-        halves = _half_widths_to_come(sources, true, ALPHA / comparisons)
-
-        def missing(difference: float) -> float:
-            return POWER - float(special.ndtr((difference - halves) / se).mean())
-
-        return math.inf if missing(1.0) > 0 else float(brentq(missing, 0.0, 1.0, xtol=1e-6))
+        return detectable(self.variances, ALPHA / comparisons, self.joint)
 
     def within(self, comparisons: int = 1) -> float:
         """Return the smallest margin within which the difference is shown to lie, either way.
@@ -294,26 +275,6 @@ def _over_seeds(per_seed: Doubles, joint: float = 0.0) -> Variance:
 def _half_width(variances: Sequence[Variance], alpha: float) -> float:
     """Half the width of the interval that misses with probability alpha; see `docs/statistics.md`."""
     return math.sqrt(sum(float(special.stdtrit(degrees, alpha / 2)) ** 2 * value for value, degrees in variances))
-
-
-def _raised(variance: Variance, taken: float) -> float:
-    """An estimate divided by what the median of such estimates is of the true variance; 0 stays 0."""
-    if variance.value == 0 or not math.isfinite(variance.value):
-        return variance.value
-    return (variance.value + taken) * variance.degrees / float(special.chdtri(variance.degrees, 0.5)) - taken
-
-
-def _half_widths_to_come(sources: Sequence[tuple[Variance, float]], true: Sequence[float], alpha: float) -> Doubles:
-    """Half the widths that intervals would have in repetitions: at all combinations of quantiles of the variances."""
-    squares = np.zeros(1)
-    quantiles = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
-    for (variance, taken), value in zip(sources, true, strict=True):
-        if value + taken == 0:
-            continue
-        found = (value + taken) * special.chdtri(variance.degrees, quantiles) / variance.degrees - taken
-        critical = float(special.stdtrit(variance.degrees, alpha / 2)) ** 2
-        squares = np.add.outer(squares, critical * np.maximum(0.0, found)).ravel()
-    return np.asarray(np.sqrt(squares), dtype=np.float64)
 
 
 def _p(mean: float, variances: Sequence[Variance]) -> float:
