@@ -191,6 +191,16 @@ def paired_effect(parts: Sequence[Crossed], mean: float | None = None) -> Scopes
     )
 
 
+def paired_difference(before: ArrayLike, after: ArrayLike, sampling: Sampling) -> Scopes:
+    """Compare what two templates contribute on the same n units under one seed: after minus before.
+
+    >>> found = paired_difference([True, False] * 50, [True, True] * 50, Sampling(100)).these
+    >>> found.mean, found.p < 0.0001
+    (0.5, True)
+    """
+    return paired_effect([Crossed((values_of(after) - values_of(before))[None], sampling)])
+
+
 def over_data_sets(spreads: Sequence[Spread], mean: float, shared_seeds: bool = False) -> Scopes:
     """Average a difference over two or more data sets (see `docs/statistics.md`).
 

@@ -22,7 +22,7 @@ import numpy as np
 from ipo.experiments.explain.model import Shift, Skipped, WordChange, Words
 from ipo.experiments.explain.word_changes import Change, changes, tidy
 from ipo.experiments.run.comparison import CLASSIFICATION, RewardNames
-from ipo.metrics.evidence import Crossed, holm, paired_effect
+from ipo.metrics.evidence import holm, paired_difference
 from ipo.metrics.reward import Reward, Score
 from ipo.metrics.sampling import Sampling
 from ipo.metrics.statistics import mean_interval
@@ -119,7 +119,7 @@ def _row(
     found = [score for score, _ in pairs]
     hits = np.mean([score.hits for score in found], axis=0)
     losses = np.mean([score.losses for score in found], axis=0)
-    value = paired_effect([Crossed((hits - chosen.hits)[None], sampling)]).these
+    value = paired_difference(chosen.hits, hits, sampling).these
     loss = losses - chosen.losses
     row = WordChange(
         kind=change.kind,

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 from pydantic import Field
 
 from ipo.experiments.run.files import Content
-from ipo.metrics.evidence import SAME, Crossed, Scopes, paired_effect, score_interval
+from ipo.metrics.evidence import SAME, Scopes, paired_difference, score_interval
 from ipo.metrics.sampling import Sampling
 from ipo.metrics.verdict import Ends, Rounded, Verdict, judge, no_test
 
@@ -85,8 +84,7 @@ def compare(pairs: Mapping[str, Pair], sealed: Collection[str]) -> dict[str, Com
 def _scopes(initial: Score, optimised: Score, sampling: Sampling) -> Scopes:
     if initial.template == optimised.template:
         return Scopes(SAME, None)  # nothing was measured, so nothing is uncertain
-    difference = optimised.hits.astype(np.float64) - initial.hits.astype(np.float64)
-    return paired_effect([Crossed(difference[None], sampling)])
+    return paired_difference(initial.hits, optimised.hits, sampling)
 
 
 def _measured(score: Score, sampling: Sampling) -> Measured:

@@ -91,7 +91,7 @@ def test_pictures_that_change_places_are_told_apart_though_their_times_are_set_b
         os.utime(file, ns=(10**18, 10**18))
     store = FeatureStore(clip, tmp_path)
     assert store.encode(counted([first, second])[0]).tobytes() == before[::-1].tobytes()
-    assert store.contents(counted([first])[0]) == [hashlib.sha256(contents[1]).hexdigest()]
+    assert store.contents(counted([first])[0]) == [hashlib.sha256(contents[1]).hexdigest() + "|white"]
 
 
 @pytest.mark.parametrize("harm", ["content = replace(content, '7', '8')", "crc = crc + 1", "content = x'00'"])
