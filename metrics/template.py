@@ -6,7 +6,9 @@ stray brace must not break a run or reach Python objects.
 
 from __future__ import annotations
 
+import html
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +24,7 @@ MAX_CHARACTERS = 300
 _SLOT_VARIANT = re.compile(r"[<\[{(]{1,2}\s*class(?:[ _-]?name)?\s*[>\]})]{1,2}", re.IGNORECASE)
 _LIST_MARKER = re.compile(r"^\s*(?:[-*•]|\(?\d{1,3}[.):])\s+")
 _FENCE = re.compile(r"```(?:[a-z]+[ \t]*\n)?", re.IGNORECASE)
+_MARKUP = re.compile(r"<[^<>]*>|&[#a-z0-9]{2,};|https?://", re.IGNORECASE)
 _EMOJI_STYLE = "\ufe0f"
 """Asks for the coloured form of the character before it, such as ❤; a template reads the same without it."""
 _QUOTES = "\"'`“”‘’«»"
@@ -83,9 +86,11 @@ def problem(template: str) -> str | None:
     unseen = invisible(template)
     if unseen:
         return f"it has the control or invisible character U+{ord(unseen):04X}"
+    # open_clip's tokenizers turn these literals into control tokens, which cut the text silently. Before that, they make
+    # wide characters (＜) narrow and unescape HTML twice, where a name such as &lt needs no semicolon.
     rest = template.replace(SLOT, " ")
-    # open_clip's tokenizers turn these literals into control tokens, which cut the text silently.
-    marker = re.search(r"<[^<>]*>|&[#a-z0-9]{2,};|https?://", rest, re.IGNORECASE)
+    as_read = html.unescape(html.unescape(unicodedata.normalize("NFKC", rest)))
+    marker = _MARKUP.search(rest) or _MARKUP.search(as_read)
     if marker:
         return f"it has markup ({marker.group()[:40]!r})"
     return None

@@ -58,6 +58,11 @@ def test_dress_is_taken_off(said: str, meant: str) -> None:
         ("a <CLASS> <end_of_text> b", "markup"),
         ("a <CLASS> <script>alert(1)</script>", "markup"),
         ("a <CLASS> &lt;b", "markup"),
+        ("a <CLASS> &ltend_of_text&gt b", "markup"),
+        ("a <CLASS> &amp;ltend_of_text&gt b", "markup"),
+        ("a <CLASS> &#60end_of_text&#62 b", "markup"),
+        ("a <CLASS> ＜end_of_text＞ b", "markup"),
+        ("a <CLASS> ＆ltend_of_text＆gt b", "markup"),
         ("see https://x.y <CLASS>", "markup"),
     ],
 )
