@@ -53,7 +53,8 @@ def check_address(address: str) -> None:
 @lru_cache(maxsize=8)
 def _pattern(secrets: tuple[str, ...]) -> re.Pattern[str]:
     forms = {form for secret in secrets for form in _forms(secret)}
-    return re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)))
+    # Hexadecimal digits, those of URLs (%2f) too, come in either case.
+    return re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)), re.IGNORECASE)
 
 
 def _forms(secret: str) -> Iterator[str]:
@@ -61,7 +62,8 @@ def _forms(secret: str) -> Iterator[str]:
     data = secret.encode("utf-8", "surrogateescape")
     yield from (secret, quote(data, safe=""), quote(data), quote_plus(data))
     yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
-    yield from (data.hex(), data.hex().upper())
+    yield json.dumps(secret)[1:-1].replace("/", "\\/")  # as PHP writes it
+    yield data.hex()
     for before in range(3):  # within a longer text, such as `user:key`, it may begin at any of three places
         whole = base64.b64encode(bytes(before) + data).decode()
         # The characters at both ends also depend on what stands before and after.

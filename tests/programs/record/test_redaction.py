@@ -24,7 +24,9 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         KEY,
         quote(KEY, safe=""),
+        quote(KEY, safe="").replace("%2B", "%2b").replace("%2F", "%2f"),
         json.dumps({"key": KEY}),
+        json.dumps({"key": KEY}).replace("/", "\\/"),
         json.dumps({"key": KEY}, ensure_ascii=False),
         KEY.encode().hex(),
         KEY.encode().hex().upper(),
