@@ -86,8 +86,8 @@ def problem(template: str) -> str | None:
     unseen = invisible(template)
     if unseen:
         return f"it has the control or invisible character U+{ord(unseen):04X}"
-    # open_clip's tokenizers turn these literals into control tokens, which cut the text silently. Before that, they make
-    # wide characters (＜) narrow and unescape HTML twice, where a name such as &lt needs no semicolon.
+    # open_clip's tokenizers turn these literals into control tokens, which cut the text silently. Before that, they
+    # make wide characters (＜) narrow and unescape HTML twice, where a name such as &lt needs no semicolon.
     rest = template.replace(SLOT, " ")
     as_read = html.unescape(html.unescape(unicodedata.normalize("NFKC", rest)))
     marker = _MARKUP.search(rest) or _MARKUP.search(as_read)

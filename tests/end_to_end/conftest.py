@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -71,3 +72,25 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waits: list[float] = []
     monkeypatch.setattr("ipo.programs.lm.waiting.pause", lambda seconds, tell: waits.append(seconds))
     return waits
+
+
+@pytest.fixture()
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long each wait for a language model took, in seconds: for an answer, or before another attempt."""
+    from ipo.programs.lm import waiting
+
+    found: list[float] = []
+
+    def timed(inner: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object) -> object:
+            started = time.monotonic()
+            try:
+                return inner(*arguments)
+            finally:
+                found.append(time.monotonic() - started)
+
+        return call
+
+    monkeypatch.setattr(waiting, "answer_within", timed(waiting.answer_within))
+    monkeypatch.setattr(waiting, "pause", timed(waiting.pause))
+    return found

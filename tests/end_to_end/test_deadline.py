@@ -21,27 +21,10 @@ SLOW = {
 }
 
 
-@pytest.fixture()
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long each wait for a language model took, in seconds: for an answer, or before another attempt."""
-    from ipo.programs.lm import waiting
-
-    found: list[float] = []
-
-    def timed(inner: Callable[..., object]) -> Callable[..., object]:
-        def call(*arguments: object) -> object:
-            started = time.monotonic()
-            try:
-                return inner(*arguments)
-            finally:
-                found.append(time.monotonic() - started)
-
-        return call
-
-    monkeypatch.setattr(waiting, "answer_within", timed(waiting.answer_within))
-    monkeypatch.setattr(waiting, "pause", timed(waiting.pause))
+@pytest.fixture(autouse=True)
+def never_tired(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the time limit ends the attempts."""
     monkeypatch.setattr("ipo.programs.lm.attempts.RETRIES", 1000)
-    return found
 
 
 @pytest.mark.parametrize("slow", SLOW.values(), ids=SLOW)

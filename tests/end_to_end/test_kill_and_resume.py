@@ -76,7 +76,7 @@ class Bench:
         out = self.folder / name
         assert self.run([*words, "--out", str(out)], name) == 0, self.log(name).read_text()
         asked = self.server.asked
-        assert [f"chatcmpl-{request.number}" for request in asked] == sorted(_answered(out), key=lambda i: int(i[9:]))
+        assert [f"chatcmpl-{request.number}" for request in asked] == sorted(answered(out), key=lambda i: int(i[9:]))
         return Whole(words, out, Counter(request.same for request in asked))
 
     def _environment(self, name: str) -> dict[str, str]:
@@ -133,29 +133,36 @@ def test_killed_twice_and_resumed_it_ends_as_if_nothing_had_happened(
     rng = random.Random(number)
     middle = whole.lines // 2
     for first, last in ((0, middle), (middle, whole.lines - 1)):
-        process = bench.start(_words(whole, out), name)
+        process = bench.start(words_for(whole, out), name)
         _kill(bench.server, process, out, rng, rng.randrange(first, last))
         process.join()
         assert process.exitcode == -9, bench.log(name).read_text()
-    assert bench.run(_words(whole, out), name) == 0, bench.log(name).read_text()
+    assert bench.run(words_for(whole, out), name) == 0, bench.log(name).read_text()
 
+    check_resumed(bench, whole, out, KILLS_EACH * under_way)
+
+
+def check_resumed(bench: Bench, whole: Whole, out: Path, under_way: int) -> None:
+    """Check that a killed run has ended as the whole one did; `under_way`: requests that the kills can have lost."""
     assert result(out) == result(whole.folder)
     assert program(out) == program(whole.folder)
     assert scored(out) == scored(whole.folder)
-    answered = _answered(out)
-    recorded = [asked for asked in bench.server.asked if f"chatcmpl-{asked.number}" in answered]
-    lost = [asked for asked in bench.server.asked if f"chatcmpl-{asked.number}" not in answered]
+    there = answered(out)
+    recorded = [asked for asked in bench.server.asked if f"chatcmpl-{asked.number}" in there]
+    lost = [asked for asked in bench.server.asked if f"chatcmpl-{asked.number}" not in there]
     assert Counter(asked.same for asked in recorded) == whole.requests
-    assert len(lost) <= KILLS_EACH * under_way, "only what was under way at a kill is asked again"
+    assert len(lost) <= under_way, "only what was under way at a kill is asked again"
     last_time = {asked.same: asked.number for asked in recorded}
     assert all(asked.number < last_time[asked.same] for asked in lost), "an answered request was made again"
 
 
-def _words(whole: Whole, out: Path) -> list[str]:
+def words_for(whole: Whole, out: Path) -> list[str]:
+    """Return the words that start a run like the whole one, or resume it."""
     return ["optimize", "--resume", str(out)] if (out / "config.yaml").exists() else [*whole.words, "--out", str(out)]
 
 
-def _answered(folder: Path) -> set[str]:
+def answered(folder: Path) -> set[str]:
+    """Return the ids of the recorded replies."""
     ids = [event["reply"]["id"] for event in events(folder, "lm")]
     assert len(ids) == len(set(ids)), "a reply is in the journal twice"
     return set(ids)
@@ -197,14 +204,14 @@ def _kill(server: OpenAIServer, process: BaseProcess, out: Path, rng: random.Ran
 def test_killed_while_loading_the_same_command_starts_again(bench: Bench, plain: Whole) -> None:
     out = bench.folder / "early"
     bench.server.fresh().behave = moody
-    process = bench.start(_words(plain, out), "early")
+    process = bench.start(words_for(plain, out), "early")
     while not out.exists():
         time.sleep(0.001)
     process.kill()
     process.join()
     (out / "config.yaml").unlink(missing_ok=True)  # as if killed before it: between the lock and the first line
     (out / "journal.jsonl").write_bytes(b"")
-    assert bench.run(_words(plain, out), "early") == 0, bench.log("early").read_text()
+    assert bench.run(words_for(plain, out), "early") == 0, bench.log("early").read_text()
     assert result(out) == result(plain.folder)
 
 
@@ -216,14 +223,14 @@ def test_interrupted_from_the_keyboard_it_says_how_to_go_on(
     out, asking, go = bench.folder / name, threading.Event(), threading.Event()
     bench.server.fresh().behave = moody
     bench.server.on_request = lambda asked: (asking.set(), go.wait(3))  # type: ignore[func-returns-value]
-    process = bench.start(_words(whole, out), name)
+    process = bench.start(words_for(whole, out), name)
     assert asking.wait(60)
     os.kill(process.pid or 0, signal.SIGINT)
     process.join(60)
     go.set()
     assert process.exitcode == 130, bench.log(name).read_text()
     assert "resume with --resume" in _sentence(bench.log(name))
-    assert bench.run(_words(whole, out), name) == 0
+    assert bench.run(words_for(whole, out), name) == 0
     assert result(out) == result(whole.folder)
 
 
@@ -232,7 +239,7 @@ def test_a_second_process_is_refused_and_the_first_goes_on(bench: Bench, plain: 
     go = threading.Event()
     bench.server.fresh().behave = moody
     bench.server.on_request = lambda asked: words.append(asked.number) or go.wait(60)  # type: ignore[func-returns-value]
-    first = bench.start(_words(plain, out), "double")
+    first = bench.start(words_for(plain, out), "double")
     while not words:
         time.sleep(0.01)
     assert bench.run(["optimize", "--resume", str(out)], "second") == 2

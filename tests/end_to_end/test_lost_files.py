@@ -148,7 +148,7 @@ real_open, real_replace = io.open, os.replace
 
 
 def test_a_disk_that_is_full_at_any_write_is_one_sentence_and_the_run_can_be_resumed(
-    run: Run, finished: Path, server: OpenAIServer, pictures: Path, tmp_path: Path
+    run: Run, finished: Path, server: OpenAIServer, pictures: Path, tmp_path: Path, record_property: Any
 ) -> None:
     def on(disk: Disk, *words: str) -> Ended:
         with pytest.MonkeyPatch.context() as patch:
@@ -163,6 +163,7 @@ def test_a_disk_that_is_full_at_any_write_is_one_sentence_and_the_run_can_be_res
     disk = Disk(tmp_path / "counted", None)
     assert on(disk, *begin(tmp_path / "counted")).code == 0
     names = [Path(name).name for name in disk.written]
+    record_property("tried", len(names))
     assert {*MADE, "config.yaml", "journal.jsonl"} <= {*names}, "every file is written through this disk"
     for full_at, name in enumerate(names):
         out = tmp_path / f"full-{full_at}"

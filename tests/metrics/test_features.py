@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError
 from ipo.metrics.features import FeatureStore
 from ipo.metrics.pictures import Picture
+from support import soak
 
 Files = list[Path]
 
@@ -224,7 +226,7 @@ features.BATCH = 6
 folder, store, die_at = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 clip = load_clip("embedded", "cpu")
 Path(f"{store}.{os.getpid()}.ready").touch()
-while len(list(store.parent.glob(store.name + ".*.ready"))) < 3: time.sleep(0.02)
+while len(list(store.parent.glob(store.name + ".*.ready"))) < int(sys.argv[4]): time.sleep(0.02)
 def progress(done, total):
     if done == die_at: os._exit(9)
 rows = features.FeatureStore(clip, store).encode([Picture.from_path(f) for f in sorted(folder.iterdir())], progress)
@@ -232,20 +234,23 @@ sys.stdout.buffer.write(rows.tobytes())
 """
 
 
-def test_a_killed_process_and_two_at_once_leave_the_same_bits(
-    files: Files, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_killed_process_and_others_at_once_leave_the_same_bits(
+    files: Files, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Any
 ) -> None:
     def start(die_at: int) -> subprocess.Popen[bytes]:
-        arguments = [sys.executable, "-c", FILL, str(files[0].parent), str(tmp_path / "store"), str(die_at)]
+        words = [str(files[0].parent), str(tmp_path / "store"), str(die_at), str(others + 1)]
+        arguments = [sys.executable, "-c", FILL, *words]
         return subprocess.Popen(arguments, stdout=subprocess.PIPE, env=dict(os.environ))
 
-    killed, *both = (start(6), start(-1), start(-1))  # they wait for each other, then all fill the store at once
-    outputs = [process.communicate(timeout=120)[0] for process in both]
-    assert killed.wait(timeout=120) == 9
+    others = soak.count(2, by_hand=8)
+    record_property("tried", others)
+    killed, *rest = (start(6), *(start(-1) for _ in range(others)))  # they wait for each other, then fill it at once
+    outputs = [process.communicate(timeout=300)[0] for process in rest]
+    assert killed.wait(timeout=300) == 9
     monkeypatch.setattr(features, "BATCH", 6)
     pictures, _ = counted(files)
     expected = FeatureStore(clip, tmp_path / "alone").encode(pictures)
-    assert outputs == [expected.tobytes()] * 2
+    assert outputs == [expected.tobytes()] * others
     store = FeatureStore(clip, tmp_path / "store")
     assert store.encode(pictures).tobytes() == outputs[0]
     assert store.encoded == 0

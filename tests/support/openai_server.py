@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import re
+import socket
+import struct
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -77,6 +80,8 @@ class Reply:
         drip: seconds between two bytes of the body.
         cut: bytes of the body that are announced and not sent.
         times: how often the body is sent, one after the other.
+        raw: what is written to the socket, which is then closed, instead of a response of HTTP.
+        reset: whether the connection is then reset rather than closed.
     """
 
     content: str | None = None
@@ -89,6 +94,8 @@ class Reply:
     drip: float = 0.0
     cut: int = 0
     times: int = 1
+    raw: bytes | None = None
+    reset: bool = False
 
 
 Behaviour = Callable[[Asked], Reply]
@@ -202,6 +209,9 @@ def _handler(server: OpenAIServer) -> type[BaseHTTPRequestHandler]:
             server.released.wait(reply.wait)
             body = (reply.body if reply.content is None else _completion(asked, reply)).encode("utf-8", "surrogatepass")
             try:
+                if reply.raw is not None:
+                    self._send_raw(reply)
+                    return
                 self.send_response(reply.status)
                 for name, value in {"Content-Type": "application/json", **reply.headers}.items():
                     self.send_header(name, value)
@@ -213,6 +223,13 @@ def _handler(server: OpenAIServer) -> type[BaseHTTPRequestHandler]:
                 return
             asked.delivered = True
             server.on_reply(asked)
+
+        def _send_raw(self, reply: Reply) -> None:
+            self.close_connection = True
+            self._send(reply.raw or b"", reply)
+            if reply.reset:
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                os.close(self.connection.detach())
 
         def _send(self, body: bytes, reply: Reply) -> None:
             for _ in range(reply.times):
