@@ -60,7 +60,7 @@ class Table:
         if not report.passed:
             row.broke += 1
             self.broken.append(f"{report.nodeid}\n{report.longreprtext}")
-        print("." if report.passed else "B", end="", file=sys.stderr, flush=True)
+        print("." if report.passed else f"\nBROKE: {report.nodeid}\n", end="", file=sys.stderr, flush=True)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Show what could not be read."""
