@@ -71,5 +71,7 @@ def call(predict: Any, inputs: dict[str, Any], config: dict[str, Any]) -> Any:
 
 
 def excerpt(error: Any) -> str:
-    """Return, on one line, an answer that could not be read."""
-    return " ".join(str(getattr(error, "lm_response", "") or "").split())
+    """Return, on one line, an answer that could not be read; the next question may show it."""
+    from ipo.programs.lm.reading import whole_characters
+
+    return str(whole_characters(" ".join(str(getattr(error, "lm_response", "") or "").split())))

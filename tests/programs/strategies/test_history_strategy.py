@@ -126,6 +126,13 @@ def test_an_unreachable_model_is_an_error_not_an_empty_step(scripted: Make) -> N
     assert raised.value.__cause__ is not raised.value, "whoever follows the causes would never arrive"
 
 
+def test_half_a_character_of_an_unreadable_answer_is_not_asked_about(scripted: Make, as_list: AsList) -> None:
+    lm, engine = scripted("\ud83d", "prose \ud83d", as_list("a <CLASS>.", "the <CLASS>."))
+    assert ask(lm).accepted == ["a <CLASS>.", "the <CLASS>."]
+    last = "".join(part.text for message in engine.requests[-1].messages for part in message.parts)
+    assert "prose \ufffd (the answer was not a list of templates)" in last
+
+
 def test_a_forecast_counts_a_call_a_step_and_bounds_its_tokens() -> None:
     def tokens(size: int, described: int = 0, **settings: Any) -> Any:
         expected = Expected(SearchSettings(**settings), "pictures of pets", described, reply_tokens=500)
