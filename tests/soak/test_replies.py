@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,8 @@ from ipo.programs.strategies.base import Models
 from ipo.programs.strategies.history import HistoryStrategy
 from support import soak
 
+SECONDS = 60
+"""Far more than a search over five replies takes."""
 WORDS = ("a", "an", "the", "of", "photo", "sketch", "drawing", "blurry", "dark", "in", "on", "white", "table", "old")
 SLOTS = ("<CLASS>", "<CLASS>", "<CLASS>", "<class>", "[CLASS]", "{class name}", "<<CLASS>>", "<CLASS", "CLASS>", "")
 ODD = (
@@ -103,6 +106,7 @@ def test_no_reply_stops_a_search_and_no_invalid_template_is_scored(
     counts = {"tried": 0, "scored": 0}
 
     def ends(texts: list[str]) -> None:
+        signal.alarm(SECONDS)
         counts["tried"] += len(texts)
         record_property("tried", counts["tried"])
         lm, engine = scripted(*texts)
