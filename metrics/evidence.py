@@ -254,14 +254,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _typical_square(part: Crossed, averaged: Doubles) -> float:
-    """The mean square of the draws' sums that differ at all; `scale` squared where none does.
+    """The mean square of the draws' sums that differ at all; where none does, of draws that differ by `scale`.
 
     For classes like these too: two whole classes would add what grows with the difference itself, so that few classes
     could never show any.
     """
     sums = part.sampling.draw_sums(averaged)
     squares = sums[np.abs(sums) > 1e-9 * part.scale] ** 2
-    return float(squares.mean()) if len(squares) else part.scale**2
+    if not len(squares):
+        squares = (part.scale * part.sampling.draw_sums(np.ones_like(averaged))) ** 2
+    return float(squares.mean())
 
 
 def _joint(part: Crossed, averaged: Doubles, like_these: bool) -> float:

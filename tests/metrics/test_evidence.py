@@ -112,6 +112,8 @@ def test_what_is_added_is_of_the_size_that_differences_have():
 def test_agreement_everywhere_counts_as_if_two_pictures_had_differed(scale):
     found = spread([Crossed(np.zeros((1, 8)), Sampling(8), scale)])
     assert found.units == pytest.approx((2 * scale**2 / 64, 7))
+    pairs = spread([Crossed(np.zeros((1, 8)), Sampling.of(8, draws=[i // 2 for i in range(8)]), scale)])
+    assert pairs.units == pytest.approx((2 * (2 * scale) ** 2 / 64, 3))
 
 
 def test_classes_are_given_or_a_sample():

@@ -142,7 +142,7 @@ def test_without_classes_or_with_one_draw_all_is_still_json(pictures: Any, draws
     found = effects((reward, encoded, Sampling.of(136, None, draws)), "a negative <CLASS>.")
     for row in found["changes"]:
         if draws:
-            assert (row["value"]["ci95"], row["loss"]["ci95"], row["significant"]) == (None, None, False)
+            assert (row["value"]["ci95"], row["loss"]["ci95"], row["significant"]) == ([-1.0, 1.0], None, False)
         else:
             assert row["loss"]["ci95"][0] <= row["loss"]["change"] <= row["loss"]["ci95"][1]
 
@@ -178,10 +178,11 @@ def test_numbers_are_tested_by_t_within_classes(pictures: Any) -> None:
     found = word_effects(graded, Looked("fresh", encoded, chosen, sampling), token_counter(reward.clip))
     row = next(row for row in found.changes if row.text == "neon" and row.kind == "remove")
     changed = graded.score([row.template], encoded)[0]
-    # Two pictures a class: a mean of 68 classes, each with the variance of its own pair.
+    # Two pictures a class: squares within pairs times 2/1, and two draws more of the mean square of what differs.
     differences = changed.hits - chosen.hits
     pairs = np.stack([differences[encoded.labels == label] for label in range(68)])
-    expected = stats.t(68, differences.mean(), np.sqrt((pairs.var(axis=1, ddof=1) / 2).sum()) / 68)
+    squares = 2 * ((pairs - pairs.mean(axis=1, keepdims=True)) ** 2).sum() + 2 * np.mean(differences**2)
+    expected = stats.t(68, differences.mean(), np.sqrt(squares) / 136)
     assert row.value.change == pytest.approx(changed.value - chosen.value, abs=2e-6)
     assert row.value.ci95 == pytest.approx(expected.interval(0.95), abs=2e-6)
     p = 2 * min(expected.cdf(0), expected.sf(0))
