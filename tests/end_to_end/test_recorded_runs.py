@@ -59,6 +59,7 @@ def searched(folder: Path) -> dict[Any, Any]:
     found: dict[Any, Any] = {}
     for event in events(folder, "scores", "descriptions", "test", "new"):
         del event["seconds"]
+        event.pop("crc", None)  # older journals have none
         if event.get("kind") == "selection":  # of a run that was stopped, the last
             found["selection"] = event["scores"]
         else:

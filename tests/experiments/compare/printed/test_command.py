@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from ipo.experiments.data.benchmarks.registry import ROOT_VARIABLE
 from ipo.metrics.clip import Clip
@@ -38,7 +37,7 @@ def run(tmp_path: Path, cache: Path, capfd: pytest.CaptureFixture[str], monkeypa
     def run(*words: str, rows: Sequence[dict[str, Any]] | None = ROWS, data: Sequence[str] = ("embedded:a",)) -> Ended:
         if rows is not None:
             tables = [{"data": name, "source": "made", "checked": True, "rows": list(rows)} for name in data]
-            Path("table.yaml").write_text(yaml.safe_dump({"schema": 1, "templates": tables}), encoding="utf-8")
+            Path("table.yaml").write_text(json.dumps({"schema": 1, "templates": tables}), encoding="utf-8")
             words = ("table=table.yaml", "clip=embedded", *words)
         return ipo(capfd, "benchmark", "paper-templates", *words)
 
@@ -87,9 +86,9 @@ def test_each_picture_is_encoded_once_in_each_precision(run: Run, monkeypatch: p
     encoded: dict[str, int] = {}
     encode = Clip.encode_pictures
 
-    def counted(self: Clip, pictures: Sequence[Picture]) -> Any:
+    def counted(self: Clip, pictures: Sequence[Picture], batch: int) -> Any:
         encoded[self.precision] = encoded.get(self.precision, 0) + len(pictures)
-        return encode(self, pictures)
+        return encode(self, pictures, batch)
 
     monkeypatch.setattr(Clip, "encode_pictures", counted)
     assert run("--quiet").code == 0
