@@ -53,5 +53,5 @@ def test_a_full_disk_is_one_sentence_and_the_run_can_be_resumed_when_there_is_ro
     assert ipo(capfd, "optimize", *words).code == 0
     check_whole(out)
     replies = events(out, "lm")
-    assert len({reply["key"] for reply in replies}) == len(replies)
+    assert len({(reply["key"], reply["index"]) for reply in replies}) == len(replies)
     assert len(server.asked) <= len(replies) + 1, "only the reply that found no room is asked for again"

@@ -144,7 +144,7 @@ def test_a_fault_ends_well_or_in_one_sentence_and_the_run_can_be_resumed(
     check_whole(out)
     now = events(out, "lm")
     assert len(server.asked) - asked == len(now) - len(there), "a reply that is there was asked for again"
-    assert len({reply["key"] for reply in now}) == len(now), "a question is recorded twice"
+    assert len({(reply["key"], reply["index"]) for reply in now}) == len(now), "a question is recorded twice"
 
 
 def test_a_plain_port_that_is_spoken_to_in_tls_is_one_sentence(run: Callable[..., Ended], server: OpenAIServer) -> None:
