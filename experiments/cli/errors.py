@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from ipo.metrics.errors import InputError
+from ipo.metrics.printable import printable
 
 INTERRUPTED = 130
 
@@ -40,8 +41,8 @@ def _full(error: BaseException | None) -> OSError | None:
 
 
 def fail(message: str, code: int) -> int:
-    """Print one sentence; return the code."""
-    print(f"ipo: {' '.join(message.split())}", file=sys.stderr)
+    """Print one sentence; return the code. It may quote a server or a file name, which must not move the cursor."""
+    print(f"ipo: {printable(' '.join(message.split()))}", file=sys.stderr)
     return code
 
 

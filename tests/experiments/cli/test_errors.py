@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 import pytest
+from dspy.utils.exceptions import LMError
 
 from ipo.experiments.cli.errors import explain
 from ipo.metrics.errors import InputError
@@ -23,3 +24,9 @@ def test_errors_that_cause_each_other_are_followed_once(capsys: pytest.CaptureFi
     assert explain(first) is None
     assert explain(InputError("fix it.")) == 2
     assert capsys.readouterr().err == "ipo: fix it.\n"
+
+
+def test_what_a_server_said_does_not_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain(LMError("no \x1b[2J\x1b]0;owned\x07\u202e")) == 1
+    told = capsys.readouterr().err
+    assert "no \\x1b[2J" in told and told.rstrip("\n").isprintable()
