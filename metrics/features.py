@@ -19,8 +19,8 @@ from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import Picture
 from ipo.metrics.vector_file import VectorFile, checksum
 
-BATCH = 64
-"""Pictures per forward pass and per commit. Always so many: see `FeatureStore.encode`."""
+BATCH = 32
+"""Pictures per forward pass and per commit; always so many, the last padded: see `FeatureStore.encode`."""
 
 STAMPS = """
 CREATE TABLE IF NOT EXISTS stamps (stamp TEXT PRIMARY KEY, content TEXT NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID;
