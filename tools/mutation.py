@@ -1,6 +1,6 @@
 """How much of a change in the core its tests notice: mutants at random, the share killed, and each survivor.
 
-    python -m tools.mutation --seed 0 --count 200
+    python -m tools.mutation --seed 0 --count 200 [--only PART_OF_A_FILE_NAME]
 
 A mutant is one small change in one core file: another operator, a number one larger, a condition turned around. The
 tests that guard the file (`GUARDS`) should fail on it. One that passes them all survives: it shows what no test looks
@@ -29,7 +29,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -45,6 +45,7 @@ STRATEGIES = (
     "tests/programs/strategies/test_history_strategy.py",
     "tests/programs/strategies/test_small_strategy.py",
 )
+EVIDENCE = ("tests/metrics/test_evidence.py", "tests/metrics/test_verdict.py", "tests/metrics/test_coverage.py")
 GUARDS = {
     "programs/search.py": ("tests/programs/test_search.py",),
     "programs/admission.py": ("tests/programs/test_search.py",),
@@ -58,22 +59,22 @@ GUARDS = {
     "programs/strategies/shuffled.py": STRATEGIES,
     "programs/strategies/given.py": (*STRATEGIES, "tests/programs/test_search.py"),
     "metrics/reward.py": ("tests/metrics/test_reward.py",),
-    "metrics/statistics.py": ("tests/metrics/test_statistics.py", "tests/metrics/test_coverage.py"),
-    "metrics/evidence.py": (
-        "tests/metrics/test_evidence.py",
-        "tests/metrics/test_verdicts.py",
-        "tests/metrics/test_coverage.py",
-    ),
+    "metrics/statistics.py": ("tests/metrics/test_statistics.py", "tests/metrics/test_evidence.py"),
+    "metrics/sampling.py": ("tests/metrics/test_sampling.py", "tests/metrics/test_evidence.py"),
+    "metrics/evidence.py": EVIDENCE,
+    "metrics/power.py": EVIDENCE,
+    "metrics/verdict.py": ("tests/metrics/test_verdict.py", "tests/experiments/run/test_result.py"),
+    "experiments/run/comparison.py": ("tests/experiments/run/test_result.py",),
 }
 """Each core file and the tests that guard it, its own first."""
 PRELOADED = ("numpy", "torch", "dspy", "open_clip", "scipy.stats", "scipy.optimize", "hypothesis")
 
 
-def mutants(folder: Path, rng: random.Random) -> Iterator[tuple[str, str, str]]:
+def mutants(folder: Path, files: Collection[str], rng: random.Random) -> Iterator[tuple[str, str, str]]:
     """Yield a mutant of each place in random order: the file, its whole new source, and file:line, old → new."""
     kinds = [get_operator(name) for name in sorted(operator_names()) if not name.endswith(("Is_Eq", "IsNot_NotEq"))]
     operators = [kind() for kind in kinds if not kind.arguments()]
-    sources = {file: (folder / file).read_text(encoding="utf-8") for file in GUARDS}
+    sources = {file: (folder / file).read_text(encoding="utf-8") for file in files}
     places: defaultdict[tuple[Any, ...], list[tuple[Any, int]]] = defaultdict(list)
     for file, source in sources.items():
         nodes = list(ast_nodes(get_ast(source)))
@@ -152,7 +153,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Change the core at random and see what its tests notice.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--only", default="", help="change only files whose name holds this")
     given = parser.parse_args()
+    guarded = {file: tests for file, tests in GUARDS.items() if given.only in file}
     os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", LITELLM_LOCAL_MODEL_COST_MAP="True")
     for name in PRELOADED:
         importlib.import_module(name)
@@ -161,24 +164,24 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary).resolve()
         copy_checkout(folder)
-        for file, tests in GUARDS.items():
+        for file, tests in guarded.items():
             began = time.monotonic()
             if not passes(folder, tests, 900, first=True):
                 sys.exit(f"{(folder / 'output').read_text()}\n{' '.join(tests)} must pass before anything is changed.")
             limits[file] = 30 + 5 * (time.monotonic() - began)
-        for file, source, change in islice(mutants(folder, random.Random(given.seed)), given.count):
+        for file, source, change in islice(mutants(folder, guarded, random.Random(given.seed)), given.count):
             place = folder / file
             original = place.read_text(encoding="utf-8")
             for compiled in place.parent.glob(f"__pycache__/{place.stem}.*.pyc"):
                 compiled.unlink()  # Python tells it from a changed source by size and whole seconds only
             place.write_text(source, encoding="utf-8")
-            survived = passes(folder, GUARDS[file], limits[file])
+            survived = passes(folder, guarded[file], limits[file])
             place.write_text(original, encoding="utf-8")
             tried[file] += 1
             killed[file] += not survived
             if survived:
                 print(change, flush=True)
-    for file in GUARDS:
+    for file in guarded:
         print(f"{killed[file]} of {tried[file]} killed in {file}")
     print(f"{killed.total()} of {tried.total()} killed, {killed.total() / tried.total():.1%} (seed {given.seed})")
 
