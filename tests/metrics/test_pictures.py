@@ -110,6 +110,15 @@ def test_two_files_that_change_places_change_stamps_though_their_times_are_set_b
     assert Picture.from_path(first).stamp != renamed, "the same inode, size and time of change"
 
 
+def test_no_stamp_is_trusted_where_all_shall_be_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "YOUNG", 0)
+    file = tmp_path / "one.png"
+    file.write_bytes(b"1")
+    assert Picture.from_path(file).stamp
+    monkeypatch.setenv("IPO_VERIFY", "1")
+    assert Picture.from_path(file).stamp is None
+
+
 def test_a_file_that_has_just_changed_has_no_stamp_yet(tmp_path: Path) -> None:
     file = tmp_path / "a.png"
     file.write_bytes(b"one")
