@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 from ipo.metrics.errors import InputError
+from ipo.metrics.evidence import score_interval
 from ipo.metrics.reward import Score
-from ipo.metrics.statistics import accuracy_interval, mean_interval
+from ipo.metrics.sampling import Sampling
+from ipo.metrics.statistics import mean_interval
 from ipo.metrics.template import ANCHOR
 from ipo.programs.lm.ledger import BudgetReached
 from ipo.programs.record.journal import Journal
@@ -149,28 +151,27 @@ def test_many_templates_are_scored_some_at_a_time_and_recorded_as_one_event(tmp_
 
 
 @pytest.mark.parametrize(
-    ("units", "expected"),
+    ("units", "sampling"),
     [
-        (Units("search"), lambda hits: accuracy_interval(hits)),
-        (Units("search", groups=["a", "b"] * 10), lambda hits: accuracy_interval(hits, ["a", "b"] * 10)),
-        (
+        (Units("search"), Sampling(N)),
+        (Units("search", groups=["a", "b"] * 10), Sampling.of(N, draws=["a", "b"] * 10)),
+        (  # a name for each picture is as good as none
             Units("search", groups=[str(i) for i in range(N)], labels=np.arange(N) % 4),
-            lambda hits: accuracy_interval(hits, [i % 4 for i in range(N)]),
+            Sampling.of(N, [i % 4 for i in range(N)]),
         ),
-        (  # variants of one picture count before its class
+        (
             Units("search", groups=["a", "b"] * 10, labels=np.arange(N) % 4),
-            lambda hits: accuracy_interval(hits, ["a", "b"] * 10),
+            Sampling.of(N, [i % 4 for i in range(N)], ["a", "b"] * 10),
         ),
-        (Units("search", labels=np.arange(N) % 4), lambda hits: accuracy_interval(hits, [i % 4 for i in range(N)])),
-        (Units("search", labels=np.arange(3)), lambda hits: accuracy_interval(hits)),  # of pictures, not of units
+        (Units("search", labels=np.arange(3)), Sampling(N)),  # of pictures, not of units
     ],
 )
-def test_a_steps_interval_is_that_of_its_best_template(units: Units, expected: Any) -> None:
+def test_a_steps_interval_is_that_of_its_best_template(units: Units, sampling: Sampling) -> None:
     reward = TableReward(search={"good <CLASS>": 12})
     found = search(SearchSettings(steps=1), reward, admitting([["good <CLASS>"]]), units)
     first, second = found.steps
-    assert tuple(first.interval) == tuple(expected(np.arange(N) < 1))
-    assert tuple(second.interval) == tuple(expected(np.arange(N) < 12))
+    assert tuple(first.interval) == tuple(score_interval(np.arange(N) < 1, sampling))
+    assert tuple(second.interval) == tuple(score_interval(np.arange(N) < 12, sampling))
     assert 0 < second.interval.low < 0.6 < second.interval.high < 1
 
 
