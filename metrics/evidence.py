@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +18,7 @@ from scipy import special
 from ipo.metrics.arrays import Doubles
 from ipo.metrics.power import detectable
 from ipo.metrics.sampling import Sampling, Variance, combine
-from ipo.metrics.statistics import Interval, t_quantile, values_of, wilson
+from ipo.metrics.statistics import values_of
 
 ALPHA = 0.05
 """The largest corrected p that counts as evidence; the intervals here are of 1 - ALPHA."""
@@ -31,24 +30,28 @@ class Crossed(NamedTuple):
     """One set of units under several seeds.
 
     `values` float (seeds, units): hits, or differences of hits, perhaps weighted; `scale` the largest size that a value
-    can have.
+    can have. `hits` (seeds, units): the differences without weights, which tell what differs; None where they are the
+    values themselves.
     """
 
     values: Doubles
     sampling: Sampling
     scale: float = 1.0
+    hits: Doubles | None = None
 
 
 class Spread(NamedTuple):
     """A sum of means over units: its value per seed (seeds,), and its variance due to units and due to seeds.
 
-    `joint` is what both have in common; it was taken out of that due to seeds.
+    `joint` is what both have in common; it was taken out of that due to seeds. `step` is by how much one draw that
+    differs changes the mean.
     """
 
     per_seed: Doubles
     units: Variance
     seeds: Variance
     joint: float = 0.0
+    step: float = 0.0
 
     @property
     def mean(self) -> float:
@@ -60,7 +63,8 @@ class Effect(NamedTuple):
     """A difference, its 95 % interval, and the two-sided p of "there is none"; neither is corrected.
 
     `variances` are of independent sources and add up; `covers` says what was sampled: "these classes", "classes like
-    these", "these data sets", "data sets like these". `joint` was taken out of the last variance.
+    these", "these data sets", "data sets like these". `joint` was taken out of the last variance; `step` is by how
+    much one draw that differs changes the mean.
     """
 
     mean: float
@@ -70,13 +74,14 @@ class Effect(NamedTuple):
     variances: tuple[Variance, ...]
     covers: str
     joint: float = 0.0
+    step: float = 0.0
 
     def detectable(self, comparisons: int = 1) -> float:
         """Return the true difference that is found four times in five when p is corrected for so many comparisons.
 
         At the level ALPHA / comparisons, Bonferroni's, which Holm's never falls below; see `power.detectable`.
         """
-        return detectable(self.variances, ALPHA / comparisons, self.joint)
+        return detectable(self.variances, ALPHA / comparisons, self.joint, self.step)
 
     def within(self, comparisons: int = 1) -> float:
         """Return the smallest margin within which the difference is shown to lie, either way.
@@ -86,7 +91,7 @@ class Effect(NamedTuple):
         """
         if not all(math.isfinite(variance.value) for variance in self.variances):
             return 1.0
-        return min(1.0, abs(self.mean) + _half_width(self.variances, 2 * ALPHA / comparisons))
+        return min(1.0, abs(self.mean) + half_width(self.variances, 2 * ALPHA / comparisons))
 
 
 class Scopes(NamedTuple):
@@ -115,7 +120,7 @@ def spread(parts: Sequence[Crossed], *, like_these: bool = False, added: int = 2
         added: draws that are added; 0 for scores, which are no differences, unless they do not vary at all.
     """
     per_seed = np.sum([part.values.mean(axis=1) for part in parts], axis=0)
-    units, joint = [], 0.0
+    units, joint, step = [], 0.0, 0.0
     for part in parts:
         variance = part.sampling.like_these if like_these else part.sampling.these
         averaged = part.values.mean(axis=0)
@@ -125,54 +130,12 @@ def spread(parts: Sequence[Crossed], *, like_these: bool = False, added: int = 2
             return None
         if found.value < 1e-18 * part.scale**2:
             found = variance(averaged, 2 * square) or found
+        if like_these:  # classes that happen to agree prove no more than their pictures do
+            found = found._replace(value=max(found.value, part.sampling.these(averaged, added * square).value))
         units.append(found)
-        joint += _joint(part, averaged, like_these)
-    return Spread(np.asarray(per_seed, dtype=np.float64), combine(units), _over_seeds(per_seed, joint), joint)
-
-
-def score_interval(contributions: ArrayLike, sampling: Sampling, level: float = 1 - ALPHA) -> Interval:
-    """Interval of one score on n units under one seed, for the classes as given.
-
-    Args:
-        contributions: (n,), of each unit. Right or wrong (bool): Wilson's interval; else t, within [0, 1].
-        sampling: how the units were drawn.
-        level: coverage, in (0, 1).
-
-    >>> low, high = score_interval([True] * 8 + [False] * 2, Sampling(10))
-    >>> f"{low:.3f} to {high:.3f}"
-    '0.490 to 0.943'
-    """
-    values = np.asarray(contributions)
-    part = Crossed(values_of(values)[None], sampling)
-    if values.dtype == bool:
-        return accuracy_interval(part, level)
-    mean, variance = float(part.values.mean()), sampling.these(part.values[0])
-    if not math.isfinite(variance.value):
-        return Interval(0.0, 1.0)
-    half = t_quantile(variance.degrees, level) * math.sqrt(variance.value)
-    return Interval(max(0.0, mean - half), min(1.0, mean + half))
-
-
-def accuracy_interval(part: Crossed, level: float = 1 - ALPHA) -> Interval:
-    """Interval of an accuracy averaged over seeds: Wilson's (1927) on the effective sample size p(1-p)/variance.
-
-    Variants of one picture make it wider (Korn & Graubard 1998); classes that differ never make it narrower than
-    independent pictures would. With one seed it covers the choice of pictures alone. Where every picture is right
-    equally often no variance can be estimated, and the draws count as the sample.
-    """
-    averaged = part.values.mean(axis=0)
-    p, draws = float(averaged.mean()), part.sampling.size
-    units = Variance(float(averaged.var()) / len(averaged), 1e9)  # of independent pictures it is known, given p
-    if draws < len(averaged):
-        clustered = replace(part.sampling, classes=None).these(averaged)
-        if not math.isfinite(clustered.value):
-            return Interval(0.0, 1.0)
-        units = Variance(max(clustered.value, units.value), clustered.degrees)
-    seeds = _over_seeds(part.values.mean(axis=1), _joint(part, averaged, like_these=False))
-    total = units.value + seeds.value
-    if total == 0 or p in (0.0, 1.0):
-        return wilson(p, draws, t_quantile(units.degrees, level))
-    return wilson(p, p * (1 - p) / total, _half_width([units, seeds], 1 - level) / math.sqrt(total))
+        step = max(step, math.sqrt(square) / len(averaged))
+        joint += joint_variance(part, averaged, like_these)
+    return Spread(np.asarray(per_seed, dtype=np.float64), combine(units), over_seeds(per_seed, joint), joint, step)
 
 
 def paired_effect(parts: Sequence[Crossed], mean: float | None = None) -> Scopes:
@@ -186,8 +149,8 @@ def paired_effect(parts: Sequence[Crossed], mean: float | None = None) -> Scopes
     assert here is not None
     difference = here.mean if mean is None else mean
     return Scopes(
-        effect_of(difference, [here.units, here.seeds], THESE_CLASSES, here.joint),
-        general and effect_of(difference, [general.units, general.seeds], CLASSES_LIKE_THESE, general.joint),
+        _effect(difference, here, THESE_CLASSES),
+        general and _effect(difference, general, CLASSES_LIKE_THESE),
     )
 
 
@@ -213,10 +176,11 @@ def over_data_sets(spreads: Sequence[Spread], mean: float, shared_seeds: bool = 
     A variance over data sets below that of the units and seeds within them is chance: the larger is used.
     """
     count, joint = len(spreads), 0.0
+    step = float(np.mean([one.step for one in spreads])) / count
     units = combine([one.units for one in spreads], divisor=count)
     if shared_seeds:
         joint = sum(one.joint for one in spreads) / count**2
-        seeds = _over_seeds(np.mean([one.per_seed for one in spreads], axis=0), joint)
+        seeds = over_seeds(np.mean([one.per_seed for one in spreads], axis=0), joint)
     else:
         seeds = combine([one.seeds for one in spreads], divisor=count)
     within = [units, seeds]
@@ -226,17 +190,27 @@ def over_data_sets(spreads: Sequence[Spread], mean: float, shared_seeds: bool = 
     if missing > 0:
         general[0] = Variance(between.value + missing, between.degrees)
     return Scopes(
-        effect_of(mean, within, THESE_DATA_SETS, joint), effect_of(mean, general, DATA_SETS_LIKE_THESE, joint)
+        effect_of(mean, within, THESE_DATA_SETS, joint, step), effect_of(mean, general, DATA_SETS_LIKE_THESE, joint)
     )
 
 
-def effect_of(mean: float, variances: Sequence[Variance], covers: str = THESE_CLASSES, joint: float = 0.0) -> Effect:
-    """Give a difference its interval and p; `variances` are of independent sources and add up."""
+def effect_of(
+    mean: float,
+    variances: Sequence[Variance],
+    covers: str = THESE_CLASSES,
+    joint: float = 0.0,
+    step: float = 0.0,
+) -> Effect:
+    """Give a difference its interval and p; see `Effect`."""
     if not all(math.isfinite(variance.value) for variance in variances):
-        return Effect(mean, -1.0, 1.0, 1.0, tuple(variances), covers, joint)
-    half = _half_width(variances, ALPHA)
+        return Effect(mean, -1.0, 1.0, 1.0, tuple(variances), covers, joint, step)
+    half = half_width(variances, ALPHA)
     p = _p(mean, variances)
-    return Effect(mean, max(-1.0, mean - half), min(1.0, mean + half), p, tuple(variances), covers, joint)
+    return Effect(mean, max(-1.0, mean - half), min(1.0, mean + half), p, tuple(variances), covers, joint, step)
+
+
+def _effect(mean: float, found: Spread, covers: str) -> Effect:
+    return effect_of(mean, [found.units, found.seeds], covers, found.joint, found.step)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -259,14 +233,15 @@ def _typical_square(part: Crossed, averaged: Doubles) -> float:
     For classes like these too: two whole classes would add what grows with the difference itself, so that few classes
     could never show any.
     """
-    sums = part.sampling.draw_sums(averaged)
+    hits = averaged if part.hits is None else part.scale * part.hits.mean(axis=0)
+    sums = part.sampling.draw_sums(hits)
     squares = sums[np.abs(sums) > 1e-9 * part.scale] ** 2
     if not len(squares):
         squares = (part.scale * part.sampling.draw_sums(np.ones_like(averaged))) ** 2
     return float(squares.mean())
 
 
-def _joint(part: Crossed, averaged: Doubles, like_these: bool) -> float:
+def joint_variance(part: Crossed, averaged: Doubles, like_these: bool) -> float:
     """The variance of the mean due to what seeds and units do jointly; 0 for too few seeds to tell."""
     seeds = len(part.values)
     if seeds < FEWEST_SEEDS:
@@ -276,7 +251,8 @@ def _joint(part: Crossed, averaged: Doubles, like_these: bool) -> float:
     return sum(one.value for one in found if one) / (seeds * (seeds - 1))
 
 
-def _over_seeds(per_seed: Doubles, joint: float = 0.0) -> Variance:
+def over_seeds(per_seed: Doubles, joint: float = 0.0) -> Variance:
+    """The variance of the mean over seeds, less what they do jointly with the units."""
     count = len(per_seed)
     if count == 1:
         return Variance(0.0, 1.0)
@@ -284,7 +260,7 @@ def _over_seeds(per_seed: Doubles, joint: float = 0.0) -> Variance:
     return Variance(value if value > 1e-24 else 0.0, count - 1)
 
 
-def _half_width(variances: Sequence[Variance], alpha: float) -> float:
+def half_width(variances: Sequence[Variance], alpha: float) -> float:
     """Half the width of the interval that misses with probability alpha; see `docs/statistics.md`."""
     return math.sqrt(sum(float(special.stdtrit(degrees, alpha / 2)) ** 2 * value for value, degrees in variances))
 
@@ -295,6 +271,6 @@ def _p(mean: float, variances: Sequence[Variance]) -> float:
 
     if mean == 0 or all(variance.value == 0 for variance in variances):
         return float(mean == 0)
-    if _half_width(variances, 1e-12) < abs(mean):
+    if half_width(variances, 1e-12) < abs(mean):
         return 1e-12
-    return math.exp(brentq(lambda log: _half_width(variances, math.exp(log)) - abs(mean), math.log(1e-12), 0.0))
+    return math.exp(brentq(lambda log: half_width(variances, math.exp(log)) - abs(mean), math.log(1e-12), 0.0))

@@ -16,30 +16,32 @@ POWER = 0.8
 _QUANTILES = 48
 
 
-def detectable(variances: Sequence[Variance], alpha: float, joint: float = 0.0) -> float:
+def detectable(variances: Sequence[Variance], alpha: float, joint: float = 0.0, step: float = 0.0) -> float:
     """Return the true difference that is found with the chance POWER; infinite where a difference of 1 would not be.
 
     The variances are estimates, of which two things follow. They are raised by what such an estimate falls short of in
     the median, so that the difference is as often too large as too small. And they would be estimated anew: the power
-    is averaged over what would be found, which for one variance alone is the noncentral t's.
+    is averaged over what would be found, which for one variance alone is the noncentral t's. And a difference is made
+    of draws that differ: where fewer do now, the variance is what so many, all one way, would have.
 
     Args:
         variances: of independent sources; they add up.
         alpha: the level of the two-sided test.
         joint: what was taken out of the last of them.
+        step: by how much one draw that differs changes the mean.
     """
     from scipy.optimize import brentq
 
     taken = [0.0] * (len(variances) - 1) + [joint]
     sources = list(zip(variances, taken, strict=False))
-    true = [_raised(*source) for source in sources]
-    se = math.sqrt(sum(true))
-    if se == 0 or not math.isfinite(se):
-        return se
-    halves = _half_widths_to_come(sources, true, alpha)
+    now = [_raised(*source) for source in sources]
+    if sum(now) == 0 or not math.isfinite(sum(now)):
+        return sum(now)
 
     def missing(difference: float) -> float:
-        return POWER - float(special.ndtr((difference - halves) / se).mean())
+        true = [max(now[0], difference * step + 2 * step**2), *now[1:]]
+        halves = _half_widths_to_come(sources, true, alpha)
+        return POWER - float(special.ndtr((difference - halves) / math.sqrt(sum(true))).mean())
 
     return math.inf if missing(1.0) > 0 else float(brentq(missing, 0.0, 1.0, xtol=1e-6))
 

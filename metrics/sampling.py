@@ -99,8 +99,11 @@ class Sampling:
         return found._replace(value=found.value * draws.sum() / draws[told].sum())
 
     def like_these(self, values: Doubles, added: float = 0.0) -> Variance | None:
-        """Return the variance of the mean of (n,) values for classes like these; None where there are no classes."""
-        if self.classes is None:
+        """Return the variance of the mean of (n,) values for classes like these.
+
+        None where there are no classes, or where a draw has units of several: classes are then no sample.
+        """
+        if self.classes is None or not np.array_equal(self.classes, self._class_of_draw[self._draw]):
             return None
         sums = np.bincount(self.classes, values - values.mean())
         if len(sums) < 2:

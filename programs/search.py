@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
+from ipo.metrics.accuracy import score_interval
 from ipo.metrics.errors import InputError
-from ipo.metrics.evidence import score_interval
 from ipo.metrics.reward import Reward, Score, Units
 from ipo.metrics.sampling import Sampling
 from ipo.metrics.statistics import Interval

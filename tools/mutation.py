@@ -63,6 +63,7 @@ GUARDS = {
     "metrics/sampling.py": ("tests/metrics/test_sampling.py", "tests/metrics/test_evidence.py"),
     "metrics/evidence.py": EVIDENCE,
     "metrics/power.py": EVIDENCE,
+    "metrics/accuracy.py": EVIDENCE,
     "metrics/verdict.py": ("tests/metrics/test_verdict.py", "tests/experiments/run/test_result.py"),
     "experiments/run/comparison.py": ("tests/experiments/run/test_result.py",),
 }

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from ipo.experiments.run.files import Content
-from ipo.metrics.evidence import SAME, Scopes, paired_difference, score_interval
+from ipo.metrics.accuracy import score_interval
+from ipo.metrics.evidence import SAME, Scopes, paired_difference
 from ipo.metrics.sampling import Sampling
 from ipo.metrics.verdict import Ends, Rounded, Verdict, judge, no_test
 

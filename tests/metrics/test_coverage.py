@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ipo.metrics.evidence import Crossed, over_data_sets, paired_effect, score_interval, spread
+from ipo.metrics.accuracy import score_interval
+from ipo.metrics.evidence import Crossed, over_data_sets, paired_effect, spread
 from ipo.metrics.sampling import Sampling
 from ipo.metrics.statistics import mean_interval
 

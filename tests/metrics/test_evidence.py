@@ -6,18 +6,8 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from ipo.metrics.evidence import (
-    SAME,
-    Crossed,
-    Effect,
-    Spread,
-    accuracy_interval,
-    effect_of,
-    over_data_sets,
-    paired_effect,
-    score_interval,
-    spread,
-)
+from ipo.metrics.accuracy import accuracy_interval, score_interval
+from ipo.metrics.evidence import SAME, Crossed, Effect, Spread, effect_of, over_data_sets, paired_effect, spread
 from ipo.metrics.sampling import Sampling, Variance, combine
 from ipo.metrics.statistics import wilson
 
@@ -226,7 +216,7 @@ def test_swapping_turns_the_sign_only():
 
 def test_what_is_not_linear_in_the_hits_brings_its_own_mean():
     part = Crossed(np.ones((1, 10)) - np.eye(10)[:1], Sampling(10))
-    assert paired_effect([part], mean=0.25).these == effect_of(0.25, list(spread([part])[1:3]))
+    assert paired_effect([part], mean=0.25).these == effect_of(0.25, list(spread([part])[1:3]), step=0.1)
 
 
 def test_a_chance_agreement_of_data_sets_does_not_narrow_the_interval():
@@ -239,8 +229,8 @@ def test_a_chance_agreement_of_data_sets_does_not_narrow_the_interval():
 
 def _about(mean, variances, covers):
     """An effect with these variances, but for rounding."""
-    *numbers, found, covers, joint = effect_of(mean, variances, covers)
-    return (*map(pytest.approx, numbers), tuple(map(pytest.approx, found)), covers, joint)
+    *numbers, found, covers, joint, step = effect_of(mean, variances, covers)
+    return (*map(pytest.approx, numbers), tuple(map(pytest.approx, found)), covers, joint, step)
 
 
 def test_what_shared_seeds_and_pictures_do_jointly_counts_once():
@@ -353,3 +343,43 @@ def test_an_interval_holds_no_more_than_all_differences():
     assert effect_of(0.5, [Variance(0.1, 2)])[1:3] == (pytest.approx(0.5 - half), 1.0)
     assert effect_of(-0.5, [Variance(0.1, 2)])[1:3] == (-1.0, pytest.approx(-0.5 + half))
     assert effect_of(0.5, [Variance(math.inf, 1)])[:4] == (0.5, -1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(("n", "differing"), [(100, 0), (100, 2), (100, 6), (1000, 0), (272, 10)])
+def test_a_promise_is_kept_where_few_pictures_differ(n, differing):
+    """So many pictures must differ, all one way, that the difference is the promised one."""
+    values = np.array([1.0, -1.0] * (differing // 2) + [0.0] * (n - differing))
+    promised = paired_effect([Crossed(values[None], Sampling(n))]).these.detectable()
+    found = []
+    for one_way in range(1, n):
+        gained = np.array([1.0] * one_way + [0.0] * (n - one_way))
+        found.append(paired_effect([Crossed(gained[None], Sampling(n))]).these.p <= 0.05)
+    fewest = found.index(True) + 1
+    assert 0.8 <= stats.binom.sf(fewest - 1, n, promised) < 0.97
+
+
+def test_weights_do_not_make_equal_pictures_differ():
+    """In H each method has slopes of its own: a picture that both get right has another weight, but does not differ."""
+    hits = np.zeros((1, 100))
+    weighted = np.where(np.arange(100) < 60, 0.02, 0.0)[None]
+    agree = spread([Crossed(weighted, Sampling(100), 1.0, hits)])
+    one = hits.copy()
+    one[0, 0] = 1.0
+    differ = spread([Crossed(weighted + one, Sampling(100), 1.0, one)])
+    assert agree.units.value < differ.units.value
+    assert agree.units.value > 2 / 100**2  # two draws of size 1, not of size 0.02
+
+
+def test_classes_that_happen_to_agree_prove_no_more_than_their_pictures():
+    values = np.array([1.0, 1.0, -1.0, 0.0] * 10)  # each class has the same sum
+    here, general = paired_effect([Crossed(values[None], Sampling.of(40, [i // 4 for i in range(40)]))])
+    assert general.high - general.low > here.high - here.low
+    assert general.p > here.p
+
+
+def test_scores_that_do_not_vary_are_not_certain():
+    assert score_interval(np.array([1.0, 1.0]), Sampling(2)).low < 0.5
+    assert score_interval(np.full(12, 0.5), Sampling(12)) != (0.5, 0.5)
+    hits = np.eye(3)[np.arange(30) % 3].T  # every picture right under one seed of three
+    low, high = accuracy_interval(Crossed(hits, Sampling(30)))
+    assert high - low > 0.3

@@ -59,6 +59,7 @@ def test_a_draw_with_pictures_of_several_classes_leaves_no_strata():
     crossing = Sampling.of(4, list("abab"), list("xxyy"))
     assert crossing.strata.tolist() == [0, 0, 0, 0]
     assert crossing.these(np.array([0.0, 1.0, 2.0, 5.0])) == pytest.approx((2 * (9 + 9) / 16, 1))
+    assert crossing.like_these(np.array([0.0, 1.0, 2.0, 5.0])) is None  # classes that share draws are no sample
 
 
 def test_one_draw_bounds_nothing():

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ipo.metrics.accuracy import score_interval
 from ipo.metrics.errors import InputError
-from ipo.metrics.evidence import score_interval
 from ipo.metrics.reward import Score
 from ipo.metrics.sampling import Sampling
 from ipo.metrics.statistics import mean_interval

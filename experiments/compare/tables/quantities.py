@@ -15,17 +15,8 @@ import numpy as np
 
 from ipo.experiments.compare.published import data_key
 from ipo.experiments.compare.tables.runs import Runs, align
-from ipo.metrics.evidence import (
-    SAME,
-    Crossed,
-    Scopes,
-    Spread,
-    accuracy_interval,
-    effect_of,
-    over_data_sets,
-    paired_effect,
-    spread,
-)
+from ipo.metrics.accuracy import accuracy_interval
+from ipo.metrics.evidence import SAME, Crossed, Scopes, Spread, effect_of, over_data_sets, paired_effect, spread
 from ipo.metrics.statistics import harmonic_mean
 
 H = "H"
@@ -147,11 +138,12 @@ def _parts(ours: _Share, theirs: _Share | None = None) -> list[Crossed]:
     parts = []
     runs, weights = ours
     for side, weight in weights.items():
-        values, scale = weight * runs.values[side], weight
+        values, scale, hits = weight * runs.values[side], weight, None
         if theirs is not None:
             others, other_weights = theirs
             values = values - other_weights[side] * others.values[side]
+            hits = runs.values[side] - others.values[side]
             # the same templates cannot differ anywhere
             scale = 0.0 if runs.same_templates(others) else max(weight, other_weights[side])
-        parts.append(Crossed(values, runs.sampling[side], scale))
+        parts.append(Crossed(values, runs.sampling[side], scale, hits))
     return parts

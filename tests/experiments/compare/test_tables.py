@@ -7,7 +7,8 @@ import pytest
 
 from ipo.experiments.compare.published import published_rows
 from ipo.experiments.compare.tables import build_table, to_markdown
-from ipo.metrics.evidence import Crossed, paired_effect, score_interval
+from ipo.metrics.accuracy import score_interval
+from ipo.metrics.evidence import Crossed, paired_effect
 from ipo.metrics.sampling import Sampling
 from ipo.metrics.statistics import harmonic_mean
 from support.scored_cells import CLASSES, PER_CLASS, SKILLS, gain_of, make_cell, make_cells, score_of

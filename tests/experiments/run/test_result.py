@@ -185,7 +185,7 @@ BEFORE = [0] * 60 + [1] * 40
         (
             [1] * 2 + [0] * 58 + [1] * 40,
             "No evidence of a gain on queries that the search never saw: +2.00 points [-1.96, +5.96], p = 0.32; "
-            "a true difference of 5.7 points would be shown four times in five, "
+            "a true difference of 9.7 points would be shown four times in five, "
             "and this one is shown to be within ±5.3.",
         ),
     ],

@@ -23,8 +23,8 @@ from ipo.experiments.run.live_view import Ui
 from ipo.experiments.run.numbers import NUMBERS, SCORES, summary_of
 from ipo.experiments.run.result import LanguageModels, Used
 from ipo.experiments.run.tracking import Tracker, has_key, tracking
+from ipo.metrics.accuracy import score_interval
 from ipo.metrics.errors import InputError
-from ipo.metrics.evidence import score_interval
 from ipo.metrics.sampling import Sampling
 from ipo.programs.admission import Rejection
 from ipo.programs.lm.ledger import Ledger

@@ -1,0 +1,60 @@
+"""The interval of one score: an accuracy or another mean over units, under one seed or several."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ipo.metrics.evidence import ALPHA, Crossed, half_width, joint_variance, over_seeds, spread
+from ipo.metrics.sampling import Sampling, Variance
+from ipo.metrics.statistics import Interval, t_quantile, values_of, wilson
+
+
+def score_interval(contributions: ArrayLike, sampling: Sampling, level: float = 1 - ALPHA) -> Interval:
+    """Interval of one score on n units under one seed, for the classes as given.
+
+    Args:
+        contributions: (n,), of each unit. Right or wrong (bool): Wilson's interval; else t, within [0, 1].
+        sampling: how the units were drawn.
+        level: coverage, in (0, 1).
+
+    >>> low, high = score_interval([True] * 8 + [False] * 2, Sampling(10))
+    >>> f"{low:.3f} to {high:.3f}"
+    '0.490 to 0.943'
+    """
+    values = np.asarray(contributions)
+    part = Crossed(values_of(values)[None], sampling)
+    if values.dtype == bool:
+        return accuracy_interval(part, level)
+    found = spread([part], added=0)
+    assert found is not None
+    mean, variance = found.mean, found.units
+    if not math.isfinite(variance.value):
+        return Interval(0.0, 1.0)
+    half = t_quantile(variance.degrees, level) * math.sqrt(variance.value)
+    return Interval(max(0.0, mean - half), min(1.0, mean + half))
+
+
+def accuracy_interval(part: Crossed, level: float = 1 - ALPHA) -> Interval:
+    """Interval of an accuracy averaged over seeds: Wilson's (1927) on the effective sample size p(1-p)/variance.
+
+    Variants of one picture make it wider (Korn & Graubard 1998); classes that differ never make it narrower than
+    independent pictures would. With one seed it covers the choice of pictures alone. Where every picture is right
+    equally often no variance can be estimated, and the draws count as the sample.
+    """
+    averaged = part.values.mean(axis=0)
+    p, draws = float(averaged.mean()), part.sampling.size
+    units = Variance(float(averaged.var()) / len(averaged), 1e9)  # of independent pictures it is known, given p
+    if draws < len(averaged):
+        clustered = replace(part.sampling, classes=None).these(averaged)
+        if not math.isfinite(clustered.value):
+            return Interval(0.0, 1.0)
+        units = Variance(max(clustered.value, units.value), clustered.degrees)
+    seeds = over_seeds(part.values.mean(axis=1), joint_variance(part, averaged, like_these=False))
+    total = units.value + seeds.value
+    if total < 1e-18 or p in (0.0, 1.0):
+        return wilson(p, draws, t_quantile(units.degrees, level))
+    return wilson(p, p * (1 - p) / total, half_width([units, seeds], 1 - level) / math.sqrt(total))
