@@ -24,6 +24,7 @@ from ipo.experiments.executors.base import Failure
 from ipo.experiments.run.result import RunResult
 from ipo.metrics.clip import Clip
 from support import warm
+from support.results import compared
 from support.runs import copy_pictures, ipo
 from support.sweeps import sweep_file
 from support.wandb_files import recorded, segments
@@ -119,15 +120,13 @@ def test_a_run_that_fails_does_not_stop_the_others_and_is_in_the_table(
 
 def ended(seed: int, gain: float, usd: float | None = 0.0, kept: bool = False) -> RunResult:
     """Make the result of a run that begins at 25 % and takes a minute and a half."""
-    part = {
-        "initial": {"value": 0.25, "loss": 1.0, "n": 100, "ci95": [0.2, 0.3]},
-        "optimised": {"value": 0.25 + gain, "loss": 1.0, "n": 100, "ci95": [0.0, 1.0]},
-        "difference": {"mean": gain, "ci95": [gain - 0.1, gain + 0.1], "p": 0.5, "test": "t"},
-    }
+    part = compared(0.25, gain, 0.1).model_dump()
     used = {"name": "m", "calls": 1, "cached": 0, "tokens_in": 1, "tokens_out": 1, "usd": usd}
     template = "a photo of a <CLASS>." if kept else f"number {seed} <CLASS>"
     return RunResult.model_validate(
         {
+            "verdict": "No evidence.",
+            "sealed": {"digest": "", "opened": 1},
             "template": template,
             "templates": [{"template": template, "weight": 1.0}],
             "initial_template": "a photo of a <CLASS>.",
@@ -306,7 +305,8 @@ def test_no_secret_goes_into_a_sweep_that_the_server_keeps(
     monkeypatch.setattr("wandb.sweep", lambda *_, **__: pytest.fail("it was sent"))
     file = sweep_file(tmp_path, method="grid", parameters={"seed": {"values": [1]}})
     ended = ipo(capfd, "sweep", str(file), "lm=openai/x", secret)
-    assert (ended.code, "holds a key or a password" in ended.sentence) == (2, True), ended.err
+    assert (ended.code, " a key or a " in ended.sentence) == (2, True), ended.err
+    assert "hunter2" not in ended.err and KEY not in ended.err
 
 
 def test_runs_are_shared_out_evenly() -> None:
