@@ -56,7 +56,7 @@ def evaluate(
     scores = reward.score(wanted, pictures)
     how = Sampling.of(len(items), [item.label for item in items], [item.group for item in items])
     pairs = {str(i): (scores[0], score, how) for i, score in enumerate(scores)}
-    compared = compare(pairs, sealed=set(pairs) - {"0"})
+    compared = compare(pairs, sealed=pairs, family="with the first template")
     rows = [{"template": score.template, **_row(compared[str(i)])} for i, score in enumerate(scores)]
     if as_json:
         about = {"data": drawn.name, "part": part, "clip": encoder.name, "fingerprint": encoder.fingerprint}

@@ -93,6 +93,7 @@ def optimize(
     from ipo.experiments.run.files import content_of
 
     folder = resume or out or _default_folder(config)
+    ui.say(f"run directory: {folder}; if it is interrupted: ipo optimize --resume {shlex.quote(str(folder))}")
     with showing_warnings(ui):
         result = pipeline.optimize(config, folder, ui, resume=resume is not None)
     if as_json:
@@ -153,7 +154,10 @@ def _forecast_text(forecast: dict[str, Any]) -> str:
     if not lines:
         return "no language model is asked; it costs nothing."
     minutes = max(1, round(forecast["seconds"] / 60))
-    together = f"together: {money(forecast['usd'])}, about {minutes} min of waiting for answers; nothing was asked yet"
+    cost = (
+        f"{money(forecast['usd'])}, about {minutes} min of waiting for answers, more where an answer is asked for again"
+    )
+    together = f"together: {cost}; nothing was asked yet"
     return "\n".join([*lines, together])
 
 
@@ -176,6 +180,7 @@ def summary(result: RunResult, folder: Path) -> str:
         f"  {measure} in percent with 95 % intervals; the template was found on {found_on} {unit} only",
         "",
         "  " + result.verdict,
+        *_general(result.scores["test"]),
     ]
     tried = f"{result.templates_scored} templates in {result.seconds['total']:.0f} s"
     if result.looked_at:
@@ -191,6 +196,11 @@ def summary(result: RunResult, folder: Path) -> str:
         f"  next: ipo predict {quoted} PICTURES, or ipo export {quoted} --to open_clip --out DIR",
     ]
     return "\n".join(lines)
+
+
+def _general(test: Comparison) -> list[str]:
+    general = test.like_these
+    return [f"  For {general.covers}: {general.numbers}."] if general else []
 
 
 def _row(score: Comparison) -> str:

@@ -166,7 +166,7 @@ def _note(rows: Sequence[WordChange], looked: Looked, classes: int, names: Rewar
     there = classes if looked.sampling.classes is None else int(looked.sampling.classes.max()) + 1
     of = "" if there == classes else f" of {there} of the {classes} classes"
     return (
-        f"{number}{of}, from training pictures that neither searched for the template nor chose it. Told from "
+        f"{number}{of}, training or validation pictures that neither searched for the template nor chose it. Told from "
         f"chance means p < {LEVEL} after Holm's correction over all changes in {names.measure}; the intervals are not "
         f"corrected. {placebos}"
     )

@@ -7,6 +7,7 @@ import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -61,7 +62,7 @@ class Run:
             words.append(f"preset={self.config.preset}")
         for key, value in self.config.model_dump().items():
             if key != "preset" and value != defaults[key]:
-                words.append(f"{key}={value if isinstance(value, str) else json.dumps(value)}")
+                words += _settings(key, value)
         return shlex.join(words)
 
     @property
@@ -71,6 +72,17 @@ class Run:
         return shlex.join(
             ["ipo", "optimize", str(self.folder / "config.yaml"), "--lm", f"replay/{self.folder}", "--out", again]
         )
+
+
+def _settings(key: str, value: Any) -> list[str]:
+    """Write a setting as the command line takes it; of a strategy or a reward its name, then its own settings."""
+    if isinstance(value, dict):
+        own = {name: one for name, one in value.items() if name != "name"}
+        return [
+            *_settings(key, value["name"]),
+            *(word for name, one in own.items() for word in _settings(f"{key}.{name}", one)),
+        ]
+    return [f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
 
 
 def read_run(folder: Path) -> Run:

@@ -57,20 +57,21 @@ class Comparison(Content):
 Pair = tuple["Score", "Score", Sampling]
 """The initial and the optimised template on the same units in the same order, and how the units were drawn."""
 FLATTERED = "these units shaped the template or chose it"
-SEALED = "comparisons on sealed units in this run"
+SEALED = "on sealed units in this run"
 
 
-def compare(pairs: Mapping[str, Pair], sealed: Collection[str]) -> dict[str, Comparison]:
+def compare(pairs: Mapping[str, Pair], sealed: Collection[str], family: str = SEALED) -> dict[str, Comparison]:
     """Compare two templates on several sets of units.
 
     Args:
         pairs: by the name of the set.
         sealed: the sets that neither searched nor chose; their comparisons are corrected together, the others are none.
+        family: what these are called.
     """
     scopes = {name: _scopes(*pair) for name, pair in pairs.items()}
     tested = {name: scopes[name] for name in pairs if name in sealed}
-    here = judge({name: scope.these for name, scope in tested.items()}, SEALED)
-    general = judge({name: scope.like_these for name, scope in tested.items() if scope.like_these}, SEALED)
+    here = judge({name: scope.these for name, scope in tested.items()}, family)
+    general = judge({name: scope.like_these for name, scope in tested.items() if scope.like_these}, family)
     return {
         name: Comparison(
             initial=_measured(initial, sampling),

@@ -6,11 +6,13 @@ it does not depend on what was asked before, so a run that was stopped and resum
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import os
 import secrets
 import threading
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,20 @@ DEFAULT_MAX_TOKENS = 1024
 _EXTENSIONS = ("grammar", "logit_bias", "min_p")
 
 
+_ENGINES: weakref.WeakSet[LocalEngine] = weakref.WeakSet()
+ENDS_WITHIN = 10.0
+"""Seconds for which the end of the process waits for a reply that nobody waits for any more to end."""
+
+
+@atexit.register
+def _close_all() -> None:
+    """Leave the runtime before Python ends: a thread that is still in its C code would crash the process."""
+    for engine in list(_ENGINES):
+        if engine._lock.acquire(timeout=ENDS_WITHIN):
+            engine._server = None
+            engine._lock.release()
+
+
 class LocalEngine:
     """One model file behind DSPy's engine interface: `dspy.LM(model_string, engine=LocalEngine(path))`.
 
@@ -60,6 +76,7 @@ class LocalEngine:
         self._lock = threading.Lock()
         self._server: Any = None
         self._primed: str | None = None
+        _ENGINES.add(self)
 
     def load(self) -> None:
         """Load the weights now, which takes seconds; without this the first request does it.

@@ -103,7 +103,13 @@ def answer(found: Sequence[Compared], absent: Sequence[str]) -> str:
     others = "".join(f", {agreeing[name]} in {name}" for name in names if name != best)
     counted = f"{agreeing.get(best, 0)} of {total} rows that decide agree in {best}{others}"
     if agreeing.get(best, 0) == total:
-        return f"{counted}: data, split, CLIP and precision are right.{missing}"
+        both = len(names) > 1 and all(number == total for number in agreeing.values())
+        right = (
+            "data, split and CLIP are right, and either precision is"
+            if both
+            else "data, split, CLIP and precision are right"
+        )
+        return f"{counted}: {right}.{missing}"
     wrong = "; ".join(_wrong(one, best) for one in found if one.agreeing(best) < one.count())
     return f"{counted}. {wrong}.{missing}"
 
