@@ -53,7 +53,7 @@ def test_where_all_rows_agree_the_answer_comes_first(run: Run) -> None:
     ended = run()
     assert ended.code == 0, ended
     assert ended.out == Path("runs/paper-templates/table.md").read_text(encoding="utf-8")
-    first = "4 of 4 rows that decide agree in fp32, 4 in fp16: data, split, CLIP and precision are right."
+    first = "4 of 4 rows that decide agree in fp32, 4 in fp16: data, split and CLIP are right, and either precision is."
     assert ended.out.splitlines()[2] == f"**{first}**"
     content = _content()
     assert (content["answer"], content["agrees"]) == (first, True)
