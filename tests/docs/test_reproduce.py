@@ -31,7 +31,10 @@ def test_the_page_can_be_followed(desk: Path, tmp_path: Path, monkeypatch: pytes
         _, outcomes = follow(PAGE)
     printed, look, first, again, price, rehearsal, own = outcomes
     assert printed.code == 0
-    assert "2 of 2 rows that decide agree in fp32, 2 in fp16: data, split and CLIP are right, and either precision is." in printed.out
+    assert (
+        "2 of 2 rows that decide agree in fp32, 2 in fp16: data, split and CLIP are right, and either precision is."
+        in printed.out
+    )
     for name in REGISTRY:
         (row,) = [line for line in look.out.splitlines() if line.startswith(f"{name} ")]
         assert " yes " in row
