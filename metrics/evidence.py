@@ -134,7 +134,8 @@ def spread(parts: Sequence[Crossed], *, like_these: bool = False, added: int = 2
             found = found._replace(value=max(found.value, part.sampling.these(averaged, added * square).value))
         units.append(found)
         step = max(step, math.sqrt(square) / len(averaged))
-        joint += joint_variance(part, averaged, like_these)
+        # For classes like these no more is taken out than for these, which they cannot be surer of.
+        joint += min(joint_variance(part, averaged, scope) for scope in {False, like_these})
     return Spread(np.asarray(per_seed, dtype=np.float64), combine(units), over_seeds(per_seed, joint), joint, step)
 
 
