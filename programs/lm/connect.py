@@ -14,7 +14,8 @@ import dspy
 
 from ipo.metrics.cache import cache_dir
 from ipo.metrics.errors import InputError
-from ipo.programs.lm.recording import Price, Recorder, ReplyCache, open_reply_cache
+from ipo.programs.lm.recording import Price, Recorder
+from ipo.programs.lm.replies import ReplyCache, open_reply_cache
 from ipo.programs.record.journal import Event, read
 from ipo.programs.record.redaction import check_address
 

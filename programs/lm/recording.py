@@ -9,12 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import sqlite3
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Protocol
 
 from dspy._vendor.lm15.serde import request_to_dict, response_from_dict, response_to_dict
@@ -25,6 +23,7 @@ from ipo.programs.lm.attempts import MAYBE_BILLED, RETRIED, Attempts
 from ipo.programs.lm.bounds import DEFAULT_MAX_TOKENS, bound_tokens, without_pictures
 from ipo.programs.lm.ledger import Ledger, Usage
 from ipo.programs.lm.reading import whole_characters
+from ipo.programs.lm.replies import ReplyCache, by_request
 from ipo.programs.record.journal import Event, Journal
 from ipo.programs.record.redaction import redact
 
@@ -44,18 +43,6 @@ class Price(Protocol):
 
     def __call__(self, tokens_in: int, tokens_out: int) -> float | None:
         """Return US dollars."""
-        ...
-
-
-class ReplyCache(Protocol):
-    """Replies of earlier runs; `dspy.clients.cache.Cache` is one."""
-
-    def get(self, request: dict[str, Any]) -> Any:
-        """Return the stored reply or None."""
-        ...
-
-    def put(self, request: dict[str, Any], value: Any) -> None:
-        """Store a reply."""
         ...
 
 
@@ -82,8 +69,8 @@ class Recorder:
         self.replay = replies is not None if replay is None else replay
         self._asked: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._ours = _by_request(journal.events)
-        theirs = _by_request(replies or ())
+        self._ours = by_request(journal.events)
+        theirs = by_request(replies or ())
         self._known = {**theirs, **self._ours}
 
     def wrap(
@@ -249,67 +236,3 @@ def _spent(response: Response, most: tuple[int, int]) -> tuple[tuple[int, int], 
     tokens_out = used.output_tokens if used.output_tokens or not response.text else None
     booked = (most[0] if tokens_in is None else tokens_in, most[1] if tokens_out is None else tokens_out)
     return booked, tokens_in is None or tokens_out is None
-
-
-_FIELDS: dict[str, tuple[type, ...]] = {
-    "key": (str,),
-    "index": (int,),
-    "reply": (dict,),
-    "tokens_in": (int,),
-    "tokens_out": (int,),
-    "usd": (int, float, type(None)),
-    "waited": (int, float),
-    "cached": (bool,),
-}
-"""What is used of a recorded reply."""
-
-
-def _by_request(events: Iterable[Event]) -> dict[tuple[str, int], Event]:
-    """Return the recorded replies by request, and how often it was made before.
-
-    Raises:
-        InputError: one is not as this version writes it.
-    """
-    replies = {}
-    for event in events:
-        if event["type"] == "lm":
-            for name, kinds in _FIELDS.items():
-                if not isinstance(event.get(name), kinds) or (name not in event):
-                    raise _unknown(f"its {name!r} is missing or of another kind")
-            try:
-                response_from_dict(event["reply"])
-            except Exception as error:  # whatever DSPy meets in a content that it did not write
-                raise _unknown(f"its reply cannot be read: {type(error).__name__}: {error}") from error
-            replies[event["key"], event["index"]] = event
-    return replies
-
-
-def _unknown(why: str) -> InputError:
-    return InputError(
-        f"a reply in the journal is not as this version writes it ({why}); use the version of ipo that recorded it, "
-        "or start a new run."
-    )
-
-
-def open_reply_cache(folder: Path) -> ReplyCache:
-    """Open the cache of paid replies: DSPy's disk cache, restricted to plain data.
-
-    Raises:
-        InputError: it is damaged, or the disk is full.
-    """
-    from dspy.clients.cache import Cache
-
-    try:
-        cache: ReplyCache = Cache(
-            enable_disk_cache=True, enable_memory_cache=False, disk_cache_dir=str(folder), restrict_pickle=True
-        )
-    except (sqlite3.Error, OSError) as error:
-        raise _unusable(folder, error) from error
-    return cache
-
-
-def _unusable(folder: Path | str, error: Exception) -> InputError:
-    return InputError(
-        f"cannot use the replies that were paid for before ({folder}: {error}); make room, or remove the folder if it "
-        "is damaged: then they are paid for again."
-    )

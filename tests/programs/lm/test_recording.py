@@ -8,7 +8,8 @@ from dspy.lm15 import RateLimitError
 from ipo.metrics.errors import InputError
 from ipo.programs.lm.connect import explain
 from ipo.programs.lm.ledger import BudgetReached, Ledger
-from ipo.programs.lm.recording import Recorder, open_reply_cache
+from ipo.programs.lm.recording import Recorder
+from ipo.programs.lm.replies import open_reply_cache
 from ipo.programs.record.journal import Journal, read
 
 
