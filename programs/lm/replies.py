@@ -78,12 +78,11 @@ def open_reply_cache(folder: Path) -> ReplyCache:
             enable_disk_cache=True, enable_memory_cache=False, disk_cache_dir=str(folder), restrict_pickle=True
         )
     except (sqlite3.Error, OSError) as error:
-        raise unusable(folder, error) from error
+        raise _unusable(folder, error) from error
     return cache
 
 
-def unusable(folder: Path | str, error: Exception) -> InputError:
-    """Say that the cache of paid replies cannot be used."""
+def _unusable(folder: Path | str, error: Exception) -> InputError:
     return InputError(
         f"cannot use the replies that were paid for before ({folder}: {error}); make room, or remove the folder if it "
         "is damaged: then they are paid for again."
