@@ -93,7 +93,6 @@ def optimize(
     from ipo.experiments.run.files import content_of
 
     folder = resume or out or _default_folder(config)
-    ui.say(f"run directory: {folder}; if it is interrupted: ipo optimize --resume {shlex.quote(str(folder))}")
     with showing_warnings(ui):
         result = pipeline.optimize(config, folder, ui, resume=resume is not None)
     if as_json:

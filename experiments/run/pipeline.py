@@ -5,6 +5,7 @@ Cells of a grid use `prepare` and `search_in` alone: their protocol says what th
 
 from __future__ import annotations
 
+import shlex
 import time
 from contextlib import closing
 from pathlib import Path
@@ -44,7 +45,7 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -
         if not resume and journal.events:  # another process was quicker between the first look and the lock
             raise taken
         with tracking(config, folder, ui) as tracker:
-            _announce(prepared, ui)
+            _announce(prepared, folder, ui)
             searched = search_in(prepared, journal, ui, tracker)
             ui.say(f"opening the sealed test {prepared.plan.task.unit}")
             parts, others = evaluate(prepared, searched.result.choice.template, journal, ui)
@@ -52,13 +53,14 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -
             return publish(prepared, searched, parts, others, journal, tracker)
 
 
-def _announce(prepared: Prepared, ui: Ui) -> None:
+def _announce(prepared: Prepared, folder: Path, ui: Ui) -> None:
     drawn, optimizer = prepared.plan.drawn, prepared.plan.optimizer
     how = optimizer.model if optimizer else f"strategy {prepared.config.strategy['name']}"
     ui.say(
         f"searching with {how} on {len(drawn.search)} pictures of {len(drawn.class_names)} classes; "
         f"{len(drawn.selection)} more choose the winner, {len(drawn.test) + len(drawn.new_test)} stay sealed"
     )
+    ui.say(f"run directory: {folder}; if it is interrupted: ipo optimize --resume {shlex.quote(str(folder))}")
 
 
 def _holds_events(folder: Path) -> bool:

@@ -51,11 +51,13 @@ ENDS_WITHIN = 10.0
 
 @atexit.register
 def _close_all() -> None:
-    """Leave the runtime before Python ends: a thread that is still in its C code would crash the process."""
+    """Leave the runtime before Python ends: a thread that is still in its C code would crash the process.
+
+    The locks are kept, so that no thread begins anew while Python takes itself apart.
+    """
     for engine in list(_ENGINES):
         if engine._lock.acquire(timeout=ENDS_WITHIN):
             engine._server = None
-            engine._lock.release()
 
 
 class LocalEngine:

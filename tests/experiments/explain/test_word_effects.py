@@ -73,7 +73,7 @@ def test_every_number_is_that_of_the_template_beside_it(pictures: Any, monkeypat
     assert {len(row["wordings"]) for row in found["changes"] if row["kind"] == "placebo"} >= {3}
     assert "the mean over up to 3 wordings" in found["note"]
     assert [row["to"] for row in found["changes"] if row["to"]] == ["first", "last"]
-    assert f"{len(found['changes'])} changes looked at on 136 fresh pictures, from training" in found["note"]
+    assert f"{len(found['changes'])} changes looked at on 136 fresh pictures, training or validation" in found["note"]
 
 
 def test_wordings_that_the_clip_cannot_tell_apart_count_once(pictures: Any) -> None:
@@ -224,7 +224,7 @@ def test_classes_of_which_none_is_left_are_counted(pictures: Any) -> None:
     some = np.flatnonzero(encoded.labels < 60)
     few = EncodedPictures(encoded.features[some], encoded.labels[some])
     found = effects((reward, few, Sampling.of(len(few), few.labels.tolist())), "a negative <CLASS>.")
-    assert "120 fresh pictures of 60 of the 68 classes, from training" in found["note"]
+    assert "120 fresh pictures of 60 of the 68 classes, training or validation" in found["note"]
 
 
 def test_holm_is_the_step_down_procedure() -> None:
