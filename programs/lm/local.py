@@ -56,7 +56,7 @@ def _close_all() -> None:
     The locks are kept, so that no thread begins anew while Python takes itself apart.
     """
     for engine in list(_ENGINES):
-        if engine._lock.acquire(timeout=ENDS_WITHIN):
+        if engine._server is not None and engine._lock.acquire(timeout=ENDS_WITHIN):
             engine._server = None
 
 
