@@ -22,16 +22,13 @@ import numpy as np
 from ipo.experiments.explain.model import Shift, Skipped, WordChange, Words
 from ipo.experiments.explain.word_changes import Change, changes, tidy
 from ipo.experiments.run.comparison import CLASSIFICATION, RewardNames
-from ipo.metrics.evidence import holm, paired_difference
+from ipo.metrics.evidence import ALPHA, holm, paired_difference
 from ipo.metrics.reward import Reward, Score
 from ipo.metrics.sampling import Sampling
 from ipo.metrics.statistics import mean_interval
 
 if TYPE_CHECKING:
     from ipo.metrics.clip import Clip
-
-LEVEL = 0.05
-"""Family-wise error of all changes together."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ def word_effects(
     if looked.part == "fresh":
         corrected = holm([p for _, p in found])
         rows = [
-            row.model_copy(update={"p": rounded(p), "significant": p < LEVEL})
+            row.model_copy(update={"p": rounded(p), "significant": p < ALPHA})
             for (row, _), p in zip(found, corrected, strict=True)
         ]
     else:
@@ -167,6 +164,6 @@ def _note(rows: Sequence[WordChange], looked: Looked, classes: int, names: Rewar
     of = "" if there == classes else f" of {there} of the {classes} classes"
     return (
         f"{number}{of}, training or validation pictures that neither searched for the template nor chose it. Told from "
-        f"chance means p < {LEVEL} after Holm's correction over all changes in {names.measure}; the intervals are not "
+        f"chance means p < {ALPHA} after Holm's correction over all changes in {names.measure}; the intervals are not "
         f"corrected. {placebos}"
     )

@@ -119,7 +119,7 @@ def publish(
     metadata = {"dependency_versions": get_dependency_versions()}  # what `program.load` of DSPy compares
     write_json(folder / PROGRAM, program.dump_state() | {"metadata": metadata})
     write_json(folder / ENVIRONMENT, environment(prepared.clip))
-    result = _result(prepared, searched, parts, others, _opened(prepared, journal), journal.seconds)
+    result = _result(prepared, searched, parts, others, _sealed(prepared, journal), journal.seconds)
     write_result(folder, result)
     tracker.finish(result, folder)
     finish(journal, result)
@@ -148,21 +148,21 @@ def _result(
     searched: Searched,
     parts: dict[AnyPart, Compared],
     others: dict[str, Compared],
-    opened: int,
+    sealed: Sealed,
     seconds: float,
 ) -> RunResult:
     config, data, drawn = prepared.config, prepared.plan.data, prepared.plan.drawn
     found, roles = searched.result, searched.ledger.roles
     named: dict[str, Compared] = {str(name): part for name, part in parts.items() if name != "fresh"}
     named |= {f"other {name}": part for name, part in others.items()}
-    sealed = set(named) - {"search", "selection"}
-    compared = compare({name: part.pair for name, part in named.items()}, sealed)
+    tested = set(named) - {"search", "selection"}
+    compared = compare({name: part.pair for name, part in named.items()}, tested)
     scores = {name: compared[name] for name in parts if name != "fresh"}
     names = names_of(prepared.plan)
     pictures = fingerprint(prepared, drawn.search, drawn.selection, drawn.test, drawn.new_test)
     settings = {key: value for key, value in config.strategy.items() if key != "name"}
     return RunResult(
-        verdict=verdict(scores["test"], names.unit, opened),
+        verdict=verdict(scores["test"], names.unit, sealed.opened),
         template=found.choice.template,
         templates=(Member(template=found.choice.template, weight=1.0),),
         initial_template=config.initial_template,
@@ -173,7 +173,7 @@ def _result(
             name=data.name, fingerprint=pictures, split=data.split, classes=len(data.class_names), shots=config.shots
         ),
         scores=scores,
-        sealed=Sealed(digest=sealed_digest(prepared), opened=opened),
+        sealed=sealed,
         other_measures={name: compared[f"other {name}"] for name in others},
         harmonic_mean=_harmonic(scores),
         selection=chosen(found.choice),
@@ -195,17 +195,14 @@ def sealed_digest(prepared: Prepared) -> str:
     return fingerprint(prepared, drawn.test, drawn.new_test)
 
 
-def _opened(prepared: Prepared, journal: Journal) -> int:
+def _sealed(prepared: Prepared, journal: Journal) -> Sealed:
     """Count the runs in this folder that opened the sealed pictures; the count stays when the run is resumed."""
-    folder, sealed = journal.path.parent, sealed_digest(prepared)
-    if known := journal.find("opened"):
-        return int(known["runs"])
-    runs = 1
-    for file in folder.absolute().parent.glob(f"*/{RESULT}"):
-        if file.parent != folder.absolute() and sealed.encode() in file.read_bytes():
-            runs += 1
-    journal.append("opened", runs=runs)
-    return runs
+    folder, sealed = journal.path.parent.absolute(), sealed_digest(prepared)
+    known = journal.find("opened")
+    if known is None:
+        beside = (file for file in folder.parent.glob(f"*/{RESULT}") if file.parent != folder)
+        known = journal.append("opened", runs=1 + sum(sealed.encode() in file.read_bytes() for file in beside))
+    return Sealed(digest=sealed, opened=int(known["runs"]))
 
 
 def _harmonic(scores: dict[PartName, Comparison]) -> Harmonic | None:

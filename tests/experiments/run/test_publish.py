@@ -24,10 +24,10 @@ def test_openings_are_those_of_runs_beside_this_one_and_stay_when_it_is_resumed(
     _beside(tmp_path, "same", '{"sealed": {"digest": "d1gest"}}')
     _beside(tmp_path, "other", '{"sealed": {"digest": "another"}}')
     journal = Journal(tmp_path / "this")
-    assert publish._opened(prepared, journal) == 2
+    assert publish._sealed(prepared, journal).opened == 2
     journal.close()
     _beside(tmp_path, "later", '{"sealed": {"digest": "d1gest"}}')
     (tmp_path / "this" / "result.json").write_text('{"sealed": {"digest": "d1gest"}}')
     journal = Journal(tmp_path / "this")
-    assert publish._opened(prepared, journal) == 2
+    assert publish._sealed(prepared, journal).opened == 2
     journal.close()
