@@ -5,27 +5,22 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from end_to_end import test_kill_and_resume as kill_and_resume
 from end_to_end.test_kill_and_resume import Bench, Whole, check_resumed, moody, words_for
 
 from support import soak
-from support.killing import ForkServer
-from support.openai_server import running
-from support.runs import copy_pictures, events
+from support.runs import events
 
 PHASES = ("search", "choice", "sealed test", "publishing")
 killed_in: Counter[str] = Counter()
 """Each kill is aimed at the phase with the fewest so far."""
 
 
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    folder = tmp_path_factory.mktemp("kills")
-    with running() as server:
-        yield Bench(server, ForkServer(), copy_pictures(folder / "pictures"), folder)
+bench = kill_and_resume.bench
 
 
 @pytest.fixture(scope="module")
