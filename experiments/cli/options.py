@@ -13,7 +13,7 @@ from ipo.metrics.errors import InputError
 
 Name = TypeVar("Name", bound=str)
 
-DATA = "embedded[:NAME], folder:PATH, csv:PATH, parquet:PATH, hf:NAME, or a name of `ipo data list`"
+DATA = "embedded[:NAME or :OP+OP], folder:PATH, csv:PATH, parquet:PATH, hf:NAME, or a name of `ipo data list`"
 
 Data = Annotated[str | None, typer.Option(help=DATA, metavar="SPEC")]
 Clip = Annotated[str | None, typer.Option(help="embedded, ViT-B-16/openai, hf-hub:…", metavar="SPEC")]

@@ -39,9 +39,9 @@ def load_data(spec: str, *, seed: int, task: str | None = None, background: Back
     """Load a data set; pictures are found, not opened.
 
     Args:
-        spec: `embedded`, `embedded:NAME`, `folder:PATH`, `csv:PATH`, `parquet:PATH`, `hf:NAME[:CONFIG]`, or a
-            registered name: `eurosat` (below `IPO_DATA_ROOT`), `eurosat:PATH_OF_ROOT`, `eurosat:hf`, or `eurosat:hf:ID`
-            for another copy on the hub or on this machine.
+        spec: `embedded`, `embedded:NAME`, `embedded:OP+OP`, `folder:PATH`, `csv:PATH`, `parquet:PATH`,
+            `hf:NAME[:CONFIG]`, or a registered name: `eurosat` (below `IPO_DATA_ROOT`), `eurosat:PATH_OF_ROOT`,
+            `eurosat:hf`, or `eurosat:hf:ID` for another copy on the hub or on this machine.
         seed: cuts the parts that the source lacks (split.py); without effect when it has train, val and test.
         task: what the pictures are, for the language model; None takes the registered task, or makes one from a few
             class names.
@@ -53,16 +53,16 @@ def load_data(spec: str, *, seed: int, task: str | None = None, background: Back
     >>> load_data("foldr:pictures", seed=0)
     Traceback (most recent call last):
     ...
-    ipo.metrics.errors.InputError: unknown data 'foldr:pictures' (did you mean folder?); use embedded[:NAME], \
-folder:PATH, csv:PATH, parquet:PATH, hf:NAME[:CONFIG] or a name of `ipo data list`.
+    ipo.metrics.errors.InputError: unknown data 'foldr:pictures' (did you mean folder?); use embedded[:NAME or \
+:OP+OP], folder:PATH, csv:PATH, parquet:PATH, hf:NAME[:CONFIG] or a name of `ipo data list`.
     """
     kind, _, rest = spec.strip().partition(":")
     if kind in REGISTRY:
         return load_registered(REGISTRY[kind], rest.strip(), seed, task)
     if kind not in SOURCES:
         raise InputError(
-            f"unknown data {spec!r}{_hint(spec, kind)}; use embedded[:NAME], folder:PATH, csv:PATH, parquet:PATH, "
-            "hf:NAME[:CONFIG] or a name of `ipo data list`."
+            f"unknown data {spec!r}{_hint(spec, kind)}; use embedded[:NAME or :OP+OP], folder:PATH, csv:PATH, "
+            "parquet:PATH, hf:NAME[:CONFIG] or a name of `ipo data list`."
         )
     return assemble(SOURCES[kind](rest.strip()), seed, task).on(background)
 

@@ -2,17 +2,21 @@
 
 The domains have opaque names on purpose: describer and LLM must find the words
 from the pictures, so no path may give them away. ``tools/embedded`` in a checkout
-rebuilds these files; ``operations`` renders pictures. Importing this package costs nothing.
+rebuilds these files; ``operations`` renders pictures and ``shifts`` names sets of them.
+Importing this package costs nothing.
 """
 
 from pathlib import Path
 from typing import Final
 
-__all__ = ["DOMAINS", "MODEL_DIR", "PICTURES_DIR", "SPLIT_FILE"]
+__all__ = ["CLEAN", "DOMAINS", "MODEL_DIR", "PICTURES_DIR", "SPLIT_FILE", "SUITE_FILE"]
 
 _HERE: Final = Path(__file__).resolve().parent
 
 MODEL_DIR: Final[Path] = _HERE / "model"
 PICTURES_DIR: Final[Path] = _HERE / "pictures"
 SPLIT_FILE: Final[Path] = _HERE / "split.json"
+SUITE_FILE: Final[Path] = _HERE / "suite.json"
 DOMAINS: Final[tuple[str, ...]] = ("a", "b", "c", "d")
+CLEAN: Final = "b"
+"""The domain without any operation."""

@@ -49,7 +49,7 @@ def render(
         operations: names out of `OPERATIONS`. They are applied in that order, whatever the order here.
         seed: 0 or more; decides the move, and how strong an operation is.
         background: the paper's colour, out of `BACKGROUNDS`.
-        jitter: scales the random move; 0 switches it off.
+        jitter: scales the random move; with 0 the drawing lies as it is, without the little paper around it.
 
     Returns:
         float32 (48, 48, 3) in [0, 1].
@@ -82,7 +82,7 @@ def _moved(image: Image, operations: Collection[str], rng: np.random.Generator, 
     """Turn, scale and shift all channels; (side, side, channels) to (48, 48, channels), 0 outside."""
     angle, scale, down, right = rng.uniform(-1, 1, 4) * jitter * (0.2, 0.12, 0.1, 0.1)
     turn = angle + math.pi * ("upside down" in operations) + math.pi / 2 * ("sideways" in operations)
-    zoom = (1.03 + scale) * (0.6 if "zoom" in operations else 1) * (2 if "small" in operations else 1)
+    zoom = (1.03 + scale if jitter else 1) * (0.6 if "zoom" in operations else 1) * (2 if "small" in operations else 1)
     side = len(image)
     # Maps a place in the result to its place in `image`, both counted from the centre.
     matrix = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]]) * zoom * side / SIDE
@@ -141,4 +141,5 @@ _PIXELWISE: Final[dict[str, _Operation]] = {
     "pixel": lambda image, rng: _pixel(image),
     "noise": _noise,
 }
-OPERATIONS: Final = ("upside down", "sideways", "zoom", "small", *_PIXELWISE)
+GEOMETRIC: Final = ("upside down", "sideways", "zoom", "small")
+OPERATIONS: Final = (*GEOMETRIC, *_PIXELWISE)

@@ -33,7 +33,7 @@ class JobSettings(BaseModel):
         "default", description="settings to start from: ours, the paper's, or those of the paper's code"
     )
     data: str = Field(
-        "embedded", description="embedded[:NAME], folder:, csv:, parquet:, hf:, or a name of `ipo data list`"
+        "embedded", description="embedded[:NAME or :OP+OP], folder:, csv:, parquet:, hf:, or a name of `ipo data list`"
     )
     task: str | None = Field(
         None, description="one sentence on what the pictures are; worded from the classes if unset"
@@ -92,6 +92,13 @@ class RunConfig(SearchSettings, JobSettings):
     @classmethod
     def _complete(cls, choice: Any, info: ValidationInfo) -> Any:
         return CHOSEN[str(info.field_name)].complete(choice)
+
+    @field_validator("data")
+    @classmethod
+    def _under_one_name(cls, spec: str) -> str:
+        from ipo.experiments.embedded.shifts import canonical  # the renderer takes a while to import
+
+        return canonical(spec)
 
     @field_validator("lm_api_base", "describer_api_base")
     @classmethod

@@ -54,6 +54,12 @@ class Run:
         chosen, logs = choose(self.work / "seeds", self.seeds, pictures, pixels, parts, self.out / "model")
         write(self.out, chosen, logs, pictures, parts)
 
+    def suite(self) -> None:
+        """``suite.json``: which shifts methods are compared on, by the shipped CLIP; needs shipped files only."""
+        from tools.embedded.suite import write
+
+        write(self.out)
+
     def _data(self) -> "tuple[list[Picture], Pixels, Split]":
         from tools.embedded.drawings import load
         from tools.embedded.splits import split
@@ -67,6 +73,7 @@ STAGES: Final[dict[str, Callable[[Run], None]]] = {
     "pictures": Run.pictures,
     "train": Run.train,
     "card": Run.card,
+    "suite": Run.suite,
 }
 
 

@@ -1,4 +1,7 @@
-"""`embedded[:NAME]`: the pictures that ship with IPO; NAME is the domain, the first one by default."""
+"""`embedded[:NAME]`: the pictures that ship with IPO; NAME is a domain, the first one by default, or operations.
+
+`embedded:OP+OP` is the clean domain rendered with these operations: same parts, classes and base pictures.
+"""
 
 from __future__ import annotations
 
@@ -9,36 +12,46 @@ from ipo.experiments import embedded
 from ipo.experiments.data.assemble import Gathered, Row
 from ipo.experiments.data.dataset import PARTS
 from ipo.metrics.errors import InputError
-from ipo.metrics.nearest import did_you_mean
 from ipo.metrics.pictures import Picture
 
 _SCHEMA = 1
 
 
 def gather(rest: str) -> Gathered:
-    """Read the shipped split; no picture is opened.
+    """Read the shipped split; no picture is opened or rendered.
 
     Raises:
-        InputError: no such domain, or the installation lacks the files.
+        InputError: no such domain or operation, a suite of many data sets, or the installation lacks the files.
     """
-    domain = rest or embedded.DOMAINS[0]
-    if domain not in embedded.DOMAINS:
-        known = [f"embedded:{name}" for name in embedded.DOMAINS]
-        hint = did_you_mean(rest, embedded.DOMAINS)
-        raise InputError(f"there are no pictures embedded:{domain}; there are: {', '.join(known)}{hint}.")
-    where = f"the embedded pictures {domain!r}"
-    folder = embedded.PICTURES_DIR / domain
+    from ipo.experiments.embedded import shifts  # which loads numpy
+
+    name = rest or embedded.DOMAINS[0]
+    operations: tuple[str, ...] = ()
+    if name in shifts.SUITES:
+        sets = shifts.suite(name)
+        raise InputError(
+            f"embedded:{name} stands for {len(sets)} data sets and is for the data of a grid, such as `ipo benchmark "
+            f"suite`; name one of them here, such as {sets[0]}."
+        )
+    if name not in embedded.DOMAINS:
+        operations = shifts.operations_of(name)
+        name = shifts.name_of(operations)
+    where = f"the embedded pictures {name!r}"
+    folder = embedded.PICTURES_DIR / (embedded.CLEAN if operations else name)
     split = _split(where)
     names = tuple(split["classes"])
     rows = []
     for part in PARTS:
-        for path, label, name, base in split[part]:
-            if names[label] != name:
+        for path, label, class_name, base in split[part]:
+            if names[label] != class_name:
                 raise InputError(
-                    f"{where} call the label {label} {name!r} and {names[label]!r}; reinstall ipo-prompts."
+                    f"{where} call the label {label} {class_name!r} and {names[label]!r}; reinstall ipo-prompts."
                 )
-            rows.append(Row(Picture.from_path(folder / path), name, path, part, base))
-    return Gathered(f"embedded:{domain}", where, rows, names)
+            picture = Picture.from_path(folder / path)
+            if operations:
+                picture = shifts.shifted(picture, path, operations)
+            rows.append(Row(picture, class_name, path, part, base))
+    return Gathered(f"embedded:{name}", where, rows, names)
 
 
 def _split(where: str) -> dict[str, Any]:

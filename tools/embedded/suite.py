@@ -1,0 +1,70 @@
+"""Chooses the suite of shifts and its held-out half by a rule, written down before any search was run on them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from ipo.experiments.embedded import CLEAN
+from ipo.experiments.embedded.operations import GEOMETRIC, OPERATIONS
+from ipo.experiments.embedded.shifts import SUITES, name_of, shifted
+from ipo.metrics.clip import load_clip
+from ipo.metrics.pictures import Picture
+from ipo.metrics.template import ANCHOR, SLOT
+
+Pair = tuple[str, str]
+
+OTHERS: Final = OPERATIONS[len(GEOMETRIC) :]
+PAIRS: Final[list[Pair]] = [(geometric, other) for geometric in GEOMETRIC for other in OTHERS]
+LEAST: Final = 0.08
+"""Where the anchor names fewer pictures, the CLIP sees next to nothing, and there is little for words to find."""
+KNOWN: Final[frozenset[Pair]] = frozenset(
+    {
+        *(("upside down", other) for other in ("gray", "faded", "negative")),
+        *(("sideways", other) for other in ("sepia", "hue", "faded", "edge", "negative", "dark")),
+        *((geometric, "negative") for geometric in ("zoom", "small")),
+    }
+)
+"""Pairs on which searches were run before there was a suite: they can confirm nothing."""
+RULE: Final = (
+    f"All pairs of a geometric operation ({', '.join(GEOMETRIC)}) and another one on which the shipped CLIP names more "
+    f"than {LEAST:.0%} of the validation pictures right with {ANCHOR!r}; of the pairs on which no search was run "
+    "before, those are held out whose positions, the geometric operation's and the other's, have an odd sum."
+)
+
+
+def half(pair: Pair) -> str:
+    """Which half a pair belongs to, if it is in the suite at all."""
+    odd = (GEOMETRIC.index(pair[0]) + OTHERS.index(pair[1])) % 2 == 1
+    return SUITES["suite-held-out" if odd and pair not in KNOWN else "suite"]
+
+
+def measure(out: Path) -> dict[Pair, float]:
+    """The anchor's share of right answers on the validation pictures of every pair, by the files that ship."""
+    table: dict[str, Any] = json.loads((out / "split.json").read_text("utf-8"))
+    clip = load_clip(f"local-dir:{out / 'model'}", "cpu")
+    texts = clip.encode_texts([ANCHOR.replace(SLOT, name) for name in table["classes"]])
+    clean = {row[0]: Picture.from_path(out / "pictures" / CLEAN / row[0]) for row in table["val"]}
+    labels = [row[1] for row in table["val"]]
+
+    def share(pair: Pair) -> float:
+        features = clip.encode_pictures([shifted(picture, path, pair) for path, picture in clean.items()])
+        return float(((features @ texts.T).argmax(1) == labels).mean())
+
+    return {pair: share(pair) for pair in PAIRS}
+
+
+def chosen(anchor: Mapping[Pair, float]) -> list[dict[str, Any]]:
+    """The sets of the suite, from what ``measure`` found."""
+    return [
+        {"name": name_of(pair), "half": half(pair), "anchor": round(share, 4)}
+        for pair, share in anchor.items()
+        if share > LEAST
+    ]
+
+
+def write(out: Path) -> None:
+    """Writes ``suite.json``, one set a line."""
+    sets = ",\n  ".join(map(json.dumps, chosen(measure(out))))
+    text = f'{{\n "schema": 1,\n "rule": {json.dumps(RULE)},\n "sets": [\n  {sets}\n ]\n}}\n'
+    (out / "suite.json").write_text(text, "utf-8")
