@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ipo.experiments.compare.published import ablated_settings
 from ipo.experiments.compare.setting_names import setting_names, todays_names
+from ipo.experiments.embedded.shifts import expanded
 from ipo.experiments.run.config import dotted, nested, overlaid, read_words, read_yaml
 from ipo.metrics.errors import InputError
 from ipo.metrics.nearest import did_you_mean
@@ -63,6 +64,12 @@ class GridConfig(BaseModel):
     def _counted(cls, seeds: Any) -> Any:
         """A number N stands for the seeds 0 … N-1."""
         return list(range(seeds)) if isinstance(seeds, int) and not isinstance(seeds, bool) else cls._listed(seeds)
+
+    @field_validator("data", "targets")
+    @classmethod
+    def _spelled_out(cls, specs: list[str]) -> list[str]:
+        """A suite stands for its data sets, and a set of operations has one name."""
+        return [one for spec in specs for one in expanded(spec)]
 
     @field_validator("data", "targets", "seeds", "methods")
     @classmethod
@@ -155,6 +162,6 @@ def _worded(error: ValidationError, name: str) -> str:
     if first["type"] == "extra_forbidden":
         known = Variant.model_fields if parents else GridConfig.model_fields
         return f"unknown key {str(key)!r} in {name}{did_you_mean(str(key), known)}."
-    message = first["msg"].removeprefix("Value error, ")
+    message = first["msg"].removeprefix("Value error, ").removesuffix(".")
     where = ".".join(str(part) for part in (*parents, key))
     return f"{where} in {name} is wrong: {message[:1].lower()}{message[1:]}."

@@ -19,6 +19,7 @@ from ipo.experiments.compare.protocols import PROTOCOLS
 from ipo.experiments.compare.published import ablated_settings, library
 from ipo.experiments.data.benchmarks.registry import REGISTRY
 from ipo.experiments.data.load import SOURCES
+from ipo.experiments.embedded.shifts import suite
 from ipo.experiments.executors.base import Failure
 from ipo.experiments.run.config import CHOSEN, dotted
 from support.coop_root import make_root
@@ -157,6 +158,8 @@ def test_a_file_that_is_no_grid_is_one_sentence(bad: Callable[..., str], name: s
         ("reference: anchr", "the reference 'anchr' is no row (did you mean anchor?); it can be anchor, waffle"),
         ("data: []", "data in small.yaml is wrong: list should have at least 1 item"),
         ("data: [embedded:a, embedded:a]", "'embedded:a' is there twice"),
+        ("data: [embedded:gray+small, embedded:small+gray]", "'embedded:small+gray' is there twice"),
+        ("data: [embedded:smal+gray]", "'smal' is no operation (did you mean small?)"),
         ("data: ['folder:a b', 'folder:a_b']", "the data sets 'folder:a b' and 'folder:a_b' would share a folder"),
         ("data: [eurosat_]", "unknown data 'eurosat_' (did you mean eurosat?)"),
         ("data: ['folder:gone']", "the folder gone does not exist"),
@@ -223,6 +226,24 @@ def test_words_fill_the_grid_and_the_settings_that_all_rows_share(small: Callabl
     assert grid.settings["shots"] == 2 and grid.settings["lm"] == "local" and grid.settings["clip"] == "embedded"
     assert load_grid(small(), ["seeds=4,7"]).seeds == load_grid(small(), ["seeds=[4, 7]"]).seeds == [4, 7]
     assert load_grid(small("settings: {}"), ["shots=2"]).settings == {"shots": 2}
+
+
+def test_a_suite_stands_for_its_data_sets(small: Callable[..., str]) -> None:
+    words = ["data=embedded:a,embedded:suite-held-out"]
+    grid = load_grid(small(), words)
+    assert grid.data == ["embedded:a", *suite("suite-held-out")]
+    assert load_grid("suite").data == suite("suite")
+    Path("kept.yaml").write_text(grid.to_yaml())
+    assert load_grid("kept.yaml") == grid, "the sets are kept, not what stood for them"
+    check_grid(entries(grid, Path("out")))
+
+
+def test_a_set_of_operations_has_one_cell_however_it_is_spelled(small: Callable[..., str]) -> None:
+    first, second = (
+        entries(load_grid(small(), [f"data=embedded:{name}"]), Path("out"))[0]
+        for name in ("negative+upside down", "upside-down+negative")
+    )
+    assert first == second and first.folder.parts[2] == "embedded-upside-down+negative"
 
 
 def test_a_grid_without_a_suffix_may_be_a_file(small: Callable[..., str]) -> None:
