@@ -1,0 +1,106 @@
+"""No model is told how a set of shifted pictures was made: the names of its operations reach no prompt.
+
+Whatever a run on `embedded:OP+OP` asks, it asks alike of a table that holds the same pictures under numbers.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ipo.experiments.data import load_data
+from ipo.experiments.embedded.operations import OPERATIONS
+from ipo.experiments.embedded.shifts import name_of
+from support import openai_server
+from support.openai_server import Asked, OpenAIServer
+from support.runs import Ended, events
+
+SMALL_RUN = ("shots=1", "selection_shots=1", "steps=2", "candidates_per_step=2")
+Run = Callable[..., Ended]
+
+
+def table_of(spec: str, folder: Path) -> str:
+    """Write the pictures of a data set with numbers for names, and return the table's spec."""
+    data = load_data(spec, seed=0)
+    folder.mkdir()
+    groups: dict[str, int] = {}
+    with (folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(("image", "label", "class_name", "split", "group"))
+        for number, (part, item) in enumerate(data.items()):
+            (folder / f"{number}.ppm").write_bytes(item.picture.bytes())
+            group = groups.setdefault(item.group, len(groups))
+            table.writerow((f"{number}.ppm", item.label, data.class_names[item.label], part, group))
+    return f"csv:{folder / 'table.csv'}"
+
+
+def words_of(operations: tuple[str, ...]) -> re.Pattern[str]:
+    words = "|".join({word for name in operations for word in name.split()})
+    return re.compile(rf"\b({words})\b", re.IGNORECASE)
+
+
+def without_pictures(asked: Asked) -> str:
+    """All that was sent to a model, but for the pixels."""
+    return re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", asked.same)
+
+
+@pytest.fixture()
+def plain_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server whose own templates name no operation: they come back in the history."""
+    monkeypatch.setattr(openai_server, "LOOKS", ("flat", "plain", "bold"))
+
+
+def test_an_api_and_a_multimodal_describer_are_told_no_operation(
+    run: Run, server: OpenAIServer, plain_words: None, tmp_path: Path
+) -> None:
+    said = ("negative",)  # "the loss is never negative" is in the question to every model
+    operations = tuple(name for name in OPERATIONS if name not in said)
+    models = ("--describer=openai/vision", f"describer_api_base={server.base}", "described_pictures=3")
+    ended = run(f"--data=embedded:{name_of(operations)}", *models, *SMALL_RUN)
+    assert ended.code == 0, ended.err
+    assert len([asked for asked in server.asked if asked.pictures]) == 3 < len(server.asked)
+    told = [
+        (hit.group(), asked.text)
+        for asked in server.asked
+        for hit in words_of(operations).finditer(without_pictures(asked))
+    ]
+    assert told == []
+
+
+def requests(run: Run, spec: str, out: Path, *words: str, lm: str) -> set[str]:
+    """Return what a run asked of the describer and of the optimizer LLM, each picture by its digest."""
+    ended = run(f"--data={spec}", *words, *SMALL_RUN, f"--out={out}", lm=lm)
+    assert ended.code == 0, ended.err
+    assert events(out, "descriptions"), "nothing was described"
+    return {json.dumps(event["request"], sort_keys=True) for event in events(out, "lm")}
+
+
+def test_an_api_is_asked_what_it_is_asked_about_numbered_pictures(
+    run: Run, server: OpenAIServer, tmp_path: Path
+) -> None:
+    operations = "upside-down+negative"
+    numbered = table_of(f"embedded:{operations}", tmp_path / "pictures")
+    models = ("--describer=openai/vision", f"describer_api_base={server.base}", "described_pictures=3")
+    one, other = (
+        requests(run, spec, tmp_path / name, *models, lm="openai/test-model")
+        for name, spec in (("named", f"embedded:{operations}"), ("numbered", numbered))
+    )
+    assert len(one) > 3 and not one ^ other
+
+
+def test_a_local_model_is_told_what_the_clip_sees_and_no_operation(
+    run: Run, small_weights: None, tmp_path: Path
+) -> None:
+    operations = "zoom+hue"  # words that the describer's phrase bank does not have
+    numbered = table_of(f"embedded:{operations}", tmp_path / "pictures")
+    one, other = (
+        requests(run, spec, tmp_path / name, "--describer=clip", lm="local/small")
+        for name, spec in (("named", f"embedded:{operations}"), ("numbered", numbered))
+    )
+    assert one and not one ^ other
+    assert not words_of(("zoom", "hue")).search(" ".join(one))
