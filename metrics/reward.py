@@ -5,7 +5,7 @@ Each other task has its own `Reward`: see `retrieval.py`, `segmentation.py` and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -192,11 +192,15 @@ class ClipReward:
 
     def score_embeddings(self, name: str, classes: Floats, pictures: EncodedPictures) -> Score:
         """Score class embeddings, float32 (C, D) with unit rows; `name` is the template of the result."""
+        return self.score_logits(name, lambda features: logits_of(self.clip, features, classes), pictures)
+
+    def score_logits(self, name: str, logits_for: Callable[[Floats], Floats], pictures: EncodedPictures) -> Score:
+        """Score a classifier, from features, float32 (n, D), to logits, float32 (n, C); `name` as above."""
         predictions = np.empty(len(pictures), dtype=np.int64)
         losses = np.empty(len(pictures), dtype=np.float64)
         for start in range(0, len(pictures), BLOCK):
             block = slice(start, start + BLOCK)
-            logits = logits_of(self.clip, pictures.features[block], classes)  # (block, C)
+            logits = logits_for(pictures.features[block])  # (block, C)
             losses[block] = losses_of(logits, pictures.labels[block])
             predictions[block] = logits.argmax(axis=1)  # the first of equals: ties go to the lowest label
         hits = predictions == pictures.labels

@@ -63,9 +63,9 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
 
     Returns:
         What `cell.json` holds: `schema, cell, measure, unit, absent` (why there is nothing to run, or None),
-        `templates` (None for what is no text), `scores` (test set → see `evaluate`), `search` and `selection`
-        (`value, loss, n`), `choice`, `budget`, and `picture_ids` (test set → a digest of its pictures, in order, with
-        their labels: equal for two cells that can be compared picture by picture).
+        `templates` (None for what is no text), `scores` (test set → see `evaluate`), `gaps` (test set → why it has no
+        score), `search` and `selection` (`value, loss, n`), `choice`, `budget`, and `picture_ids` (test set → a digest
+        of its pictures, in order, with their labels: equal for two cells that can be compared picture by picture).
 
     Raises:
         InputError: the cell cannot be done, or the folder holds another one.
@@ -92,8 +92,14 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
             if encoded:
                 content[part] = summary(score(fitted, prepared.reward, encoded))
         for test in tests:
-            content["scores"][test.name] = evaluate(fitted, test, sealed.task, clip, store)
-            content["picture_ids"][test.name] = picture_ids(store, test.items)
+            try:
+                content["scores"][test.name] = evaluate(fitted, test, sealed.task, clip, store)
+            except Absent as reason:
+                content["gaps"][test.name] = str(reason)
+            else:
+                content["picture_ids"][test.name] = picture_ids(store, test.items)
+        if not content["scores"]:
+            raise Absent("; ".join(dict.fromkeys(content["gaps"].values())))
     except Absent as reason:
         content = {**_content(cell, sealed.task), "absent": str(reason)}
     write_text(folder / FILE_NAME, json.dumps(content, ensure_ascii=False) + "\n")
@@ -174,6 +180,7 @@ def _content(cell: Cell, task: Task, fitted: Fitted | None = None) -> dict[str, 
         "absent": None,
         "templates": None if templates is None else [{"template": t, "weight": w} for t, w in templates],
         "scores": {},
+        "gaps": {},
         "search": None,
         "selection": None,
         "choice": fitted.choice if fitted else None,

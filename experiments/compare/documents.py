@@ -36,9 +36,8 @@ def table_of(
             why = "not run yet" if content is None else f"failed: {reason(content)}"
             content = {"cell": entry.cell.record(), "absent": why}
         method, shared = METHODS[entry.cell.method], shared_config(entry.cell)
-        labelled, differs = method.labelled_per_class(shared), method.differs(shared)
-        about = {**content["cell"], "method": entry.label}
-        cells.append({**content, "cell": about, "labelled_per_class": labelled, "differs": differs})
+        about = {"labelled_per_class": method.labelled_per_class(shared), "differs": method.differs(shared)}
+        cells.append({**content, "cell": {**content["cell"], "method": entry.label}, **about, "remark": method.remark})
     if not any(cell.get("scores") for cell in cells):
         return None
     shots = shared_config(found[0].cell).shots

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ipo.experiments.compare.methods import Absent, Fitted
+from ipo.experiments.compare.methods.base import Absent, Fitted, FittedEmbeddings, FittedLogits, classifying
 from ipo.experiments.data import DataSet, Item
 from ipo.experiments.run.plan import SPLIT_SEED
 from ipo.experiments.run.prepare import labelled_contents
@@ -40,10 +40,13 @@ def score(fitted: Fitted, reward: Reward, encoded: Encoded) -> Score:
     """Score what a method has learnt on units of the reward's classes.
 
     Raises:
-        Absent: it is more than one template, and the reward takes templates only.
+        Absent: the reward takes single templates and it is none; or it has no answer for these classes.
     """
+    if isinstance(fitted, FittedLogits):
+        units = encoded.units
+        return classifying(reward).score_logits("", fitted.logits(reward.class_names), units)  # type: ignore[arg-type]
     by_embeddings = getattr(reward, "score_embeddings", None)
-    if by_embeddings is not None:
+    if by_embeddings is not None and isinstance(fitted, FittedEmbeddings):
         found: Score = by_embeddings("", fitted.class_embeddings(reward.class_names), encoded.units)
         return found
     if fitted.templates is None or len(fitted.templates) > 1:
@@ -58,6 +61,9 @@ def summary(score: Score) -> dict[str, Any]:
 
 def evaluate(fitted: Fitted, test: TestSet, task: Task, clip: Clip, store: FeatureStore) -> dict[str, Any]:
     """Open the test pictures and score.
+
+    Raises:
+        Absent: see `score`.
 
     Returns:
         `value`, `loss` and `n`; `classes`, how many compete; `hits`, a `0` or `1` a unit, or `values`, a number a unit;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from ipo.experiments.run.prepare import Prepared
     from ipo.metrics.arrays import Floats
     from ipo.metrics.clip import Clip
+    from ipo.metrics.reward import ClipReward, Reward
 
 Weighted = tuple[str, float]
+Logits = Callable[["Floats"], "Floats"]
+"""From features of pictures, float32 (n, D), unit rows, to logits, float32 (n, C)."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,9 @@ class Budget:
     """What a method used.
 
     Attributes:
-        proposals: templates scored on the search pictures besides the initial one.
-        looked_at: templates looked at on the search pictures without being proposed.
+        proposals: templates that a search's strategy proposed and that were scored, besides the initial one.
+        looked_at: templates that were scored without being proposed: those of a list or of a bank of phrases, and what
+            a strategy only looked at.
         calls: replies of language models, to the optimizer and the describer together.
         tokens_in, tokens_out: tokens of these replies.
         usd: what they cost in US dollars; None when a price is not known. Replies that the cache of earlier runs gave
@@ -76,8 +80,8 @@ class Budget:
 NOTHING = Budget()
 
 
-class Fitted(ABC):
-    """What a method has learnt: a classifier for any classes.
+class Fitted:
+    """What a method has learnt; either `FittedEmbeddings` or `FittedLogits`.
 
     Attributes:
         templates: the weighted templates; None for what is no text.
@@ -89,12 +93,32 @@ class Fitted(ABC):
     choice: dict[str, Any] | None
     budget: Budget
 
+
+class FittedEmbeddings(Fitted, ABC):
+    """A classifier for any classes: the more similar a class's embedding, the higher its logit."""
+
     @abstractmethod
     def class_embeddings(self, class_names: Sequence[str]) -> Floats:
         """Return float32 (C, D): unit rows, or shorter ones where the similarities of several texts are averaged.
 
         Raises:
             InputError: a class name makes a text that does not fit the encoder's context.
+        """
+
+
+class FittedLogits(Fitted, ABC):
+    """Any other classifier of pictures. No text alone can stand for it, so that `templates` is None."""
+
+    templates = None
+    choice = None
+    budget = NOTHING
+
+    @abstractmethod
+    def logits(self, class_names: Sequence[str]) -> Logits:
+        """Return the classifier for some classes.
+
+        Raises:
+            Absent: it cannot classify them; `str(error)` says why.
         """
 
 
@@ -112,6 +136,7 @@ class Method(ABC):
         uses_lm: whether it asks a language model, and so needs one and costs money.
         shows: of a control, what is shown by beating it, as a clause: "the history helps". Else empty.
         is_opponent: whether verdicts hold IPO against it. Variants of IPO, and wordings that just have a row, are none.
+        remark: what a reader of its row has to know, as a sentence without its full stop; empty for nothing.
     """
 
     label: str
@@ -119,6 +144,7 @@ class Method(ABC):
     uses_lm: bool = False
     shows: str = ""
     is_opponent: bool = True
+    remark: str = ""
 
     @property
     def is_control(self) -> bool:
@@ -160,11 +186,24 @@ class Method(ABC):
 
 
 class Absent(Exception):
-    """A method has nothing to run for a data set; `str(error)` says why. No failure: a gap in the table."""
+    """A method has nothing for a data set or a test set; `str(error)` says why. No failure: a gap in the table."""
+
+
+def classifying(reward: Reward) -> ClipReward:
+    """Return a reward that can score any classifier of pictures.
+
+    Raises:
+        Absent: it cannot, or measures something else.
+    """
+    from ipo.metrics.reward import ClipReward
+
+    if type(reward) is not ClipReward:
+        raise Absent("it classifies pictures, and this reward asks for something else")
+    return reward
 
 
 @dataclass(frozen=True)
-class Templates(Fitted):
+class Templates(FittedEmbeddings):
     """One template or an ensemble."""
 
     clip: Clip
@@ -173,7 +212,7 @@ class Templates(Fitted):
     budget: Budget = NOTHING
 
     def class_embeddings(self, class_names: Sequence[str]) -> Floats:
-        """Return the weighted mean of the templates' class embeddings; see `Fitted`."""
+        """Return the weighted mean of the templates' class embeddings; see `FittedEmbeddings`."""
         from ipo.metrics.reward import class_embeddings
 
         for template, _ in self.templates:

@@ -7,7 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ipo.experiments.compare.methods.base import NOTHING, Budget, Fitted, Job, Method, Weighted, labels_of_a_search
+from ipo.experiments.compare.methods.base import (
+    NOTHING,
+    Budget,
+    FittedEmbeddings,
+    Job,
+    Method,
+    Weighted,
+    labels_of_a_search,
+)
 from ipo.experiments.executors.base import computing_with
 
 if TYPE_CHECKING:
@@ -99,7 +107,7 @@ class CoOp(Method):
 
 
 @dataclass(frozen=True)
-class LearnedContext(Fitted):
+class LearnedContext(FittedEmbeddings):
     """Learned context vectors.
 
     Attributes:
@@ -114,7 +122,7 @@ class LearnedContext(Fitted):
     budget: Budget = NOTHING
 
     def class_embeddings(self, class_names: Sequence[str]) -> Floats:
-        """Encode the vectors with each class name; see `Fitted`."""
+        """Encode the vectors with each class name; see `FittedEmbeddings`."""
         import torch
 
         tokens = self.tower.tokens(class_names)

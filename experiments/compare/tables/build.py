@@ -15,6 +15,7 @@ from ipo.experiments.compare.tables.quantities import (
     MEAN,
     MEAN_OF_H,
     MEAN_WITHOUT_EUROSAT,
+    MEANS,
     H,
     difference,
     score,
@@ -119,13 +120,13 @@ def _groups(grid: Grid, scope: Scope) -> dict[str, list[Runs]]:
 
 
 def _applies(column: str, scope: Scope, group: Sequence[Runs]) -> bool:
+    if column not in (H, MEAN_OF_H, *MEANS):
+        return all(column in runs.values for runs in group)
+    if any(runs.gaps for runs in group):  # a mean over fewer sides than the others' would mislead
+        return False
     if column == MEAN_OF_H:
         return scope.is_average
-    if column in (H, MEAN):
-        return True
-    if column == MEAN_WITHOUT_EUROSAT:
-        return bool(targets(column, group[0]))
-    return all(column in runs.values for runs in group)
+    return column != MEAN_WITHOUT_EUROSAT or bool(targets(column, group[0]))
 
 
 def _row(grid: Grid, scope: Scope, method: str, columns: Sequence[str], group: Sequence[Runs] | None) -> Row:
@@ -136,7 +137,10 @@ def _row(grid: Grid, scope: Scope, method: str, columns: Sequence[str], group: S
     partly = [reason for data in scope.data for reason in grid.absent.get((data, method), ())]
     saw = {cell.get("labelled_per_class") for runs in group for cell in runs.cells}
     labelled = saw.pop() if len(saw) == 1 else None
-    return Row(scope.name, method, seeds, "; ".join(dict.fromkeys(partly)), scores, labelled)
+    why = {side: reason for runs in group for side, reason in runs.gaps.items()}
+    missing = [column for column in columns if why and scores[column] is None]
+    gaps = {column: why.get(column) or "; ".join(dict.fromkeys(why.values())) for column in missing}
+    return Row(scope.name, method, seeds, "; ".join(dict.fromkeys(partly)), scores, labelled, gaps)
 
 
 def _why_absent(grid: Grid, scope: Scope, method: str) -> str:

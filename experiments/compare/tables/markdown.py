@@ -58,7 +58,9 @@ def _row(table: Table, scope: Scope, row: Row, reasons: dict[str, str]) -> list[
     units = " + ".join(str(score.n) for score in sides or scores if score is not None)
     seeds = str(row.seeds) + (f" {reasons[row.absent]}" if row.absent else "")
     labels = EMPTY if row.labelled_per_class is None else str(row.labelled_per_class)
-    return [_label(scope), row.method, *[_score(score) for score in scores], units, labels, seeds]
+    gaps = {column: f"{EMPTY} {reasons[why]}" for column, why in row.gaps.items()}
+    values = [gaps.get(column) or _score(score) for column, score in zip(table.columns, scores, strict=True)]
+    return [_label(scope), row.method, *values, units, labels, seeds]
 
 
 def _score(score: ColumnScore | None) -> str:
@@ -104,8 +106,6 @@ def _verdict(verdict: Verdict | None) -> str:
 
 def _searches(table: Table) -> str:
     counts = ["proposals", "looked_at", "calls", "tokens_in", "tokens_out"]
-    if not any(search.looked_at for search in table.searches):
-        counts.remove("looked_at")
     named = [name.replace("_", " ") for name in counts]
     lines = [["data", "method", "search", "selection", "test", "optimism", *named, "usd"]]
     labels = {scope.name: _label(scope) for scope in table.scopes}

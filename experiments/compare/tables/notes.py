@@ -72,8 +72,15 @@ def _unlike(grid: Grid, published: Sequence[PublishedRow]) -> Iterator[str]:
             f"Published numbers are of {PUBLISHED_CLIP[0]}, ours of {', '.join(sorted(clips))}: "
             "they stand beside each other and do not compare."
         )
-    for row, differs in {cell["cell"]["method"]: cell.get("differs") for cell in cells}.items():
-        if differs:
-            yield f"{row} is not in everything as published: {differs}."
+    if any((cell.get("budget") or {}).get("looked_at") for cell in cells):
+        yield (
+            "Proposals are the templates that a search asked for and scored; looked at are those that were scored "
+            "besides, which no language model was asked for: of a list, or composed of given words."
+        )
+    for row, cell in {cell["cell"]["method"]: cell for cell in cells}.items():
+        if cell.get("remark"):
+            yield f"{row}: {cell['remark']}."
+        if cell.get("differs"):
+            yield f"{row} is not in everything as published: {cell['differs']}."
     if len(grid.seeds) == 1:
         yield "One seed: what the search owes to luck is in no interval."

@@ -50,6 +50,11 @@ class Runs:
         """Side → value averaged over seeds."""
         return {side: float(values.mean()) for side, values in self.values.items()}
 
+    @cached_property
+    def gaps(self) -> dict[str, str]:
+        """Side → why the method has no score there, where others may have one."""
+        return {side: why for cell in self.cells for side, why in (cell.get("gaps") or {}).items()}
+
     def counts_hits(self, side: str) -> bool:
         """Whether the units of a side are right or wrong."""
         return all("hits" in cell["scores"][side] for cell in self.cells)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ipo.experiments.compare.published import PublishedRow
 from ipo.experiments.compare.tables.quantities import ColumnScore
@@ -33,7 +34,8 @@ class Scope:
 class Row:
     """A method in a scope. `scores` holds None where a column does not apply; it is empty where `absent` is all.
 
-    `labelled_per_class` counts the labelled pictures of each class that it saw; None where that is not known.
+    `labelled_per_class` counts the labelled pictures of each class that it saw; None where that is not known. `gaps`
+    says why a column that the others have is missing.
     """
 
     scope: str
@@ -42,6 +44,7 @@ class Row:
     absent: str
     scores: dict[str, ColumnScore | None]
     labelled_per_class: int | None = None
+    gaps: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

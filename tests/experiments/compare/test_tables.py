@@ -130,7 +130,7 @@ def test_costs_are_means_per_run():
 
 def test_what_was_looked_at_is_told_apart_from_what_was_proposed():
     cells = make_cells(("embedded:a",))
-    assert "looked at" not in to_markdown(build_table(cells))
+    assert not any(note.startswith("Proposals are") for note in build_table(cells).notes)
     for cell in cells:
         if cell["cell"]["method"] == "ipo-default":
             cell["budget"]["looked_at"] = 300 + cell["cell"]["seed"]
@@ -140,6 +140,43 @@ def test_what_was_looked_at_is_told_apart_from_what_was_proposed():
     assert found["shuffled"].looked_at == 0
     head = next(line for line in to_markdown(build_table(cells)).splitlines() if "proposals" in line)
     assert [cell.strip() for cell in head.split("|")][7:10] == ["proposals", "looked at", "calls"]
+    assert any(note.startswith("Proposals are") for note in build_table(cells).notes)
+
+
+def test_a_method_that_cannot_be_tested_everywhere_has_its_values_and_gaps_with_the_reason():
+    cells = make_cells(("embedded:a", "embedded:b"), {"anchor": 0.0, "class-mean": 2.0, "ipo-default": 1.0})
+    for cell in cells:
+        if cell["cell"]["method"] == "class-mean":
+            del cell["scores"]["new"]
+            cell["gaps"] = {"new": "no pictures of these were seen"}
+    table = build_table(cells)
+    for scope in ("embedded:a", "average"):
+        row = next(row for row in table.rows if (row.scope, row.method) == (scope, "class-mean"))
+        assert row.scores["base"].value > 0 and row.scores["new"] is row.scores["H"] is None
+        assert set(row.gaps) >= {"new", "H"} and set(row.gaps.values()) == {"no pictures of these were seen"}
+        assert gain_of(table, scope, "class-mean", "anchor", "base").verdict.outcome == "gain"
+        assert not any(gain.column != "base" for gain in table.gains if "class-mean" in (gain.method, gain.other))
+    (line,) = [line for line in to_markdown(table).splitlines() if "embedded:a | class-mean " in line and "[" in line][
+        :1
+    ]
+    assert [cell.strip() for cell in line.split("|")][4:7] == ["– (1)", "– (1)", "– (1)"]
+    assert "- (1) no pictures of these were seen" in to_markdown(table)
+
+
+def test_a_mean_over_fewer_targets_than_the_others_is_not_made():
+    kind = {"sides": ("source", "dtd", "ucf101"), "protocol": "cross-dataset"}
+    cells = make_cells(("imagenet",), {"anchor": 0.0, "class-mean": 2.0}, **kind)
+    for cell in cells:
+        if cell["cell"]["method"] == "class-mean":
+            del cell["scores"]["dtd"]
+            cell["gaps"] = {"dtd": "no pictures of these were seen"}
+    row = next(row for row in build_table(cells).rows if row.method == "class-mean")
+    assert row.scores["ucf101"] and row.scores["mean"] is None and set(row.gaps) == {"dtd", "mean"}
+
+
+def test_remarks_on_methods_are_notes():
+    cells = [{**cell, "remark": "people wrote it"} for cell in make_cells(("embedded:a",), {"anchor": 0.0})]
+    assert "anchor: people wrote it." in build_table(cells).notes
 
 
 def test_optimism_is_the_gain_on_search_minus_the_gain_on_test():
