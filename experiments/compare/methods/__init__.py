@@ -8,6 +8,9 @@ retries depends on the replies, and each table shows the calls. `ipo-paper` and 
 what the published settings say of history, pinning, floor, requests, descriptions and selection. Their published steps
 and candidates are the grid's to set, for all methods or for their rows; where it does not, the table says so.
 
+What tries templates without a language model (`best-of-80`, `bank`, `random-pairs`) has no proposals: it looks at
+templates, which each table counts apart. `random-pairs` looks at as many as a language model is asked for.
+
 Labelled pictures are the other budget, which each table shows as well. What chooses nothing on selection pictures
 (`ipo-paper`, `ipo-code`, `coop`) sees none of them, as published; `coop-same-labels` is trained on them.
 """
@@ -15,7 +18,8 @@ Labelled pictures are the other budget, which each table shows as well. What cho
 from ipo.experiments.compare.methods.base import Absent, Budget, Fitted, Job, Method
 from ipo.experiments.compare.methods.coop import CoOp
 from ipo.experiments.compare.methods.fixed import Fixed, hand_written, imagenet_templates
-from ipo.experiments.compare.methods.search import BestOf80, LanguageModelSearch
+from ipo.experiments.compare.methods.pools import MANY, BestOf, random_pairs, single_phrases
+from ipo.experiments.compare.methods.search import LanguageModelSearch
 from ipo.experiments.compare.methods.waffle import Waffle
 from ipo.metrics.template import ANCHOR, SLOT
 
@@ -26,7 +30,21 @@ METHODS: dict[str, Method] = {
     "given": Fixed("the given template", lambda job: [job.config.initial_template], is_opponent=False),
     "hand-written": Fixed("the hand-written template", hand_written),
     "ensemble-80": Fixed("the ensemble of 80 templates", lambda job: imagenet_templates()),
-    "best-of-80": BestOf80(),
+    "best-of-80": BestOf("the best of the 80 templates", lambda job: imagenet_templates()),
+    "bank": BestOf("the best phrase of the describer's bank", single_phrases),
+    "random-pairs": BestOf(
+        "the best of as many random pairs of phrases",
+        random_pairs,
+        count=lambda config: config.steps * config.candidates_per_step,
+        shows="what a language model writes is better than phrases joined at random",
+        remark="two phrases of the describer's bank a template, as many templates as the language model is asked for",
+    ),
+    "random-pairs-many": BestOf(
+        f"the best of {MANY:,} random pairs of phrases",
+        random_pairs,
+        count=lambda config: MANY,
+        remark="two phrases of the describer's bank a template, a fixed number of templates whatever others may try",
+    ),
     "waffle": Waffle(),
     "coop": CoOp(),
     "coop-same-labels": CoOp(same_labels=True),

@@ -1,4 +1,4 @@
-"""Methods that search: IPO and the controls that share its language model, and the best of a given list."""
+"""Methods that search with a language model: IPO and the controls that share it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from ipo.experiments.compare.methods.base import Budget, Job, Method, Templates, labels_of_a_search
-from ipo.experiments.compare.methods.fixed import imagenet_templates
 from ipo.experiments.run.config import RunConfig, build, is_begun, nested
 from ipo.experiments.run.published_settings import differences
 from ipo.programs.lm.ledger import total_usd
@@ -91,35 +90,11 @@ class LanguageModelSearch(Method):
         prepared = prepare(Plan(config, data, draw_for(data, config), optimizer, describer), ui, job.clip)
         with closing(Journal(folder)) as journal:
             found = search_in(prepared, journal, ui).result
-        return _winner(job, found, _budget(found, read(folder), {"optimizer": optimizer, "describer": describer}))
+        return winner(job, found, _budget(found, read(folder), {"optimizer": optimizer, "describer": describer}))
 
 
-class BestOf80(Method):
-    """The best of CLIP's 80 ImageNet templates: what is left of a gain when no language model writes.
-
-    It is the search itself with one step and a given list: validity, order and the choice of the winner are the
-    same code.
-    """
-
-    label = "the best of the 80 templates"
-
-    def labelled_per_class(self, config: RunConfig) -> int:
-        """Return those of a search."""
-        return labels_of_a_search(config)
-
-    def fit(self, job: Job) -> Templates:
-        """Search the pool."""
-        from ipo.programs.search import search
-        from ipo.programs.strategies.given import GivenTemplates
-
-        prepared, pool = job.prepared, imagenet_templates()
-        settings = job.config.search.model_copy(update={"steps": 1, "candidates_per_step": len(pool), "patience": None})
-        selection = prepared.selection.units if prepared.selection else None
-        found = search(settings, prepared.reward, GivenTemplates(pool), prepared.search.units, selection)
-        return _winner(job, found, Budget(proposals=found.proposed))
-
-
-def _winner(job: Job, found: SearchResult, budget: Budget) -> Templates:
+def winner(job: Job, found: SearchResult, budget: Budget) -> Templates:
+    """Return the winner of a search as what a method has learnt."""
     from ipo.experiments.run.result import chosen
 
     return Templates(job.clip, ((found.choice.template, 1.0),), chosen(found.choice).model_dump(), budget)
