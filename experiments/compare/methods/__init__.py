@@ -18,6 +18,8 @@ Labelled pictures are the other budget, which each table shows as well. What cho
 from ipo.experiments.compare.methods.base import Absent, Budget, Fitted, Job, Method
 from ipo.experiments.compare.methods.coop import CoOp
 from ipo.experiments.compare.methods.fixed import Fixed, hand_written, imagenet_templates
+from ipo.experiments.compare.methods.linear_probe import LinearProbe
+from ipo.experiments.compare.methods.pictures import Centred, ClassMean
 from ipo.experiments.compare.methods.pools import MANY, BestOf, random_pairs, single_phrases
 from ipo.experiments.compare.methods.search import LanguageModelSearch
 from ipo.experiments.compare.methods.waffle import Waffle
@@ -46,6 +48,9 @@ METHODS: dict[str, Method] = {
         remark="two phrases of the describer's bank a template, a fixed number of templates whatever others may try",
     ),
     "waffle": Waffle(),
+    "centred": Centred(),
+    "class-mean": ClassMean(),
+    "lp++": LinearProbe(),
     "coop": CoOp(),
     "coop-same-labels": CoOp(same_labels=True),
     "no-history": LanguageModelSearch("proposals without history", "the history helps", strategy="no-history"),

@@ -128,7 +128,7 @@ def test_every_method_is_evaluated_on_the_same_pictures(
     first = cells["anchor"]
     for method, content in cells.items():
         assert content["absent"] is None
-        sides = ["base", "new"]
+        sides = ["base"] if method in ("class-mean", "lp++") else ["base", "new"]
         assert content["gaps"] == ({} if "new" in sides else {"new": UNSEEN})
         assert (content["measure"], content["unit"]) == ("accuracy", "pictures")
         assert content["picture_ids"] == {side: first["picture_ids"][side] for side in sides}, method
@@ -139,7 +139,7 @@ def test_every_method_is_evaluated_on_the_same_pictures(
             assert score["value"] == round(score["hits"].count("1") / score["n"], 6)
             assert score["classes"] == 3
         assert (content["budget"]["calls"] > 0) == METHODS[method].uses_lm == (method in SEARCHES)
-        no_text = method.startswith("coop")
+        no_text = method.startswith("coop") or method in ("centred", "class-mean", "lp++")
         assert (content["templates"] is None) == no_text
     assert first["picture_ids"]["base"] != first["picture_ids"]["new"]
     two = {"proposals": 4, "looked_at": 0, "calls": 2, "tokens_in": 200, "tokens_out": 40, "usd": 0.00028}
@@ -176,7 +176,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 @pytest.mark.parametrize(
     "method",
     [
-        *("anchor", "ensemble-80", "best-of-80", "bank", "random-pairs", "waffle"),
+        *("anchor", "ensemble-80", "best-of-80", "bank", "random-pairs", "waffle", "centred", "class-mean", "lp++"),
         *("coop", "ipo-default", "ipo-paper"),
     ],
 )
@@ -351,7 +351,7 @@ def test_a_shifted_data_set_may_hold_a_part_of_the_classes(
 
 def test_methods_without_a_language_model_need_none(six: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    for method in ("anchor", "best-of-80", "random-pairs", "waffle"):
+    for method in ("anchor", "best-of-80", "random-pairs", "waffle", "lp++"):
         run_cell(cell(six, method, lm="openai/gpt-4o-mini"), tmp_path / method)
     with pytest.raises(InputError, match="needs OPENAI_API_KEY"):
         run_cell(cell(six, "ipo-default", lm="openai/gpt-4o-mini"), tmp_path / "ipo")

@@ -39,7 +39,7 @@ def rewarded(job: Job, clip: Clip, class_names: Sequence[str]) -> Job:
 def test_every_method_knows_itself() -> None:
     shared = build({"shots": 4, "selection_shots": 2}, where="the test")
     pools = ("best-of-80", "bank", "random-pairs", "random-pairs-many")
-    held_back = (*pools, "coop-same-labels", "no-history", "shuffled", "ipo-default")
+    held_back = (*pools, "class-mean", "lp++", "coop-same-labels", "no-history", "shuffled", "ipo-default")
     saw = {**dict.fromkeys(held_back, 6), "coop": 4, "ipo-paper": 4, "ipo-code": 4}
     assert {name: seen for name, method in METHODS.items() if (seen := method.labelled_per_class(shared))} == saw
     on_search = build({"shots": 4, "selection_shots": 2, "selection": "search"}, where="the test")
@@ -272,7 +272,7 @@ def test_coop_leaves_out_the_rest_of_the_pictures_as_dassl_does(
 def test_methods_say_where_they_are_not_as_published() -> None:
     shared = build({"steps": 100, "candidates_per_step": 5, "shots": 1}, where="the test")
     said = {name: differs for name, method in METHODS.items() if (differs := method.differs(shared))}
-    assert set(said) == {"waffle", "coop", "coop-same-labels", "ipo-paper", "ipo-code"}
+    assert set(said) == {"waffle", "lp++", "coop", "coop-same-labels", "ipo-paper", "ipo-code"}
     assert "candidates_per_step=5 (8)" in said["ipo-code"] and "40 tokens" in said["ipo-code"]
     assert "candidates_per_step" not in said["ipo-paper"] and "shots=" not in said["ipo-paper"]
 

@@ -1,0 +1,167 @@
+"""Methods that learn from pictures, held against short computations that share no code with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as functional
+from torch import nn
+
+from ipo.experiments.compare.evaluation import score
+from ipo.experiments.compare.methods import METHODS, Absent, Job
+from ipo.experiments.compare.methods.base import FittedLogits
+from ipo.experiments.compare.methods.linear_probe import learn
+from ipo.experiments.compare.methods.pictures import Labelled
+from ipo.metrics.clip import Clip
+from ipo.metrics.reward import ClipReward, EncodedPictures
+from ipo.metrics.template import ANCHOR
+from ipo.metrics.text_tower import encode_templates
+
+NAMES = ("centred", "class-mean", "lp++")
+
+
+def units(job: Job, *parts: str) -> tuple[Any, Any]:
+    """Return features and labels."""
+    found = [getattr(job.prepared, part).units for part in parts]
+    return np.concatenate([one.features for one in found]), np.concatenate([one.labels for one in found])
+
+
+def fitted(name: str, job: Job) -> FittedLogits:
+    found = METHODS[name].fit(job)
+    assert isinstance(found, FittedLogits)
+    assert found.templates is None and found.budget.looked_at == found.budget.proposals == 0
+    return found
+
+
+def relabelled(job: Job, labels: Any, *parts: str) -> Job:
+    """Give the pictures of some parts other labels."""
+    changed = {}
+    for part in parts:
+        old = getattr(job.prepared, part)
+        changed[part] = old._replace(units=replace(old.units, labels=labels(old.units.labels)))
+    return replace(job, prepared=replace(job.prepared, **changed))
+
+
+@pytest.mark.parametrize(("selection", "parts"), [("held-back", ("search", "selection")), ("search", ("search",))])
+def test_centred_takes_the_mean_of_the_pictures_off_and_uses_no_label(
+    selection: str, parts: tuple[str, ...], job: Callable[..., Job], clip: Clip
+) -> None:
+    given = job(selection=selection)
+    features, _ = units(given, *parts)
+    for names in (list(given.class_names), ["zebra", "hot_dog"]):  # classes that it saw, and others
+        texts = encode_templates(clip.model, clip.tokenizer, [ANCHOR], names)[0]
+        plain = clip.logit_scale * features @ texts.T
+        ours = fitted("centred", given).logits(names)(features)
+        assert ours.dtype == np.float32
+        assert np.abs(ours - (plain - plain.mean(axis=0))).max() < 1e-3
+    shuffled = relabelled(given, np.flip, *parts)
+    assert np.array_equal(ours, fitted("centred", shuffled).logits(names)(features))
+
+
+@pytest.mark.parametrize(("selection", "parts"), [("held-back", ("search", "selection")), ("search", ("search",))])
+def test_class_means_are_the_mean_pictures(
+    selection: str, parts: tuple[str, ...], job: Callable[..., Job], clip: Clip
+) -> None:
+    given = job(selection=selection, seed=3)
+    features, labels = units(given, *parts)
+    means = np.array([features[labels == label].mean(axis=0) for label in range(len(given.class_names))])
+    cosines = features @ means.T / np.linalg.norm(means, axis=1)
+    found = fitted("class-mean", given)
+    assert np.abs(found.logits(given.class_names)(features) - clip.logit_scale * cosines).max() < 1e-3
+    assert score(found, given.prepared.reward, given.prepared.search).value > 0.5, "its own pictures"
+    some = [given.class_names[5].replace(" ", "_").upper(), given.class_names[2]]
+    assert np.abs(found.logits(some)(features) - clip.logit_scale * cosines[:, [5, 2]]).max() < 1e-3
+
+
+def test_the_probe_is_what_torch_learns(job: Callable[..., Job], clip: Clip) -> None:
+    """Independent of ours: gradients by autograd, steps by torch's SGD, blending as the published code has it."""
+    given = job(shots=3)
+    features, labels = (torch.from_numpy(one) for one in units(given, "search"))
+    held, truth = (torch.from_numpy(one) for one in units(given, "selection"))
+    features, held = features.double(), held.double()
+    texts = encode_templates(clip.model, clip.tokenizer, [ANCHOR], given.class_names)[0]
+    similar, n = features @ torch.from_numpy(texts).double().T, len(labels)
+    line = nn.Linear(features.shape[1], len(texts)).double()
+    line.weight.data = functional.one_hot(labels).double().T @ features
+    line.bias.data.zero_()
+    own = similar[torch.arange(n), labels]
+    start = 250 * torch.stack([own[labels == label].mean() for label in range(len(texts))]).mean()
+    blend = (start * torch.ones(len(texts), dtype=torch.float64)).requires_grad_(True)
+    rate = 4 * n / float(torch.linalg.svdvals(features)[0] ** 2)
+    optimizer = torch.optim.SGD(line.parameters(), lr=rate, momentum=0.9)
+    best = -1.0
+    for epoch in range(300):
+        optimizer.zero_grad()
+        functional.cross_entropy(line(features) + blend * similar, labels).backward()
+        optimizer.step()
+        with torch.no_grad():
+            if (epoch + 1) % 10 == 0:
+                blend -= n / (4 * float((similar**2).sum(0).max())) * blend.grad
+            logits = line(held) + blend * (held @ torch.from_numpy(texts).double().T)
+            right = float((logits.argmax(1) == truth).double().mean())
+            if right >= best:
+                best, theirs = right, logits.numpy()
+    ours = fitted("lp++", given).logits(given.class_names)(held.float().numpy())
+    assert np.abs(ours - theirs).max() < 1e-3 * np.abs(theirs).max()
+    assert np.array_equal(ours.argmax(axis=1), theirs.argmax(axis=1))
+
+
+def test_without_selection_pictures_the_probes_last_epoch_counts(job: Callable[..., Job]) -> None:
+    given = job()
+    rows, labels = units(given, "search")
+    pictures, texts = Labelled(rows.astype(np.float64), labels), np.eye(12, rows.shape[1])
+    last, _ = learn(pictures, texts, Labelled(np.zeros((0, rows.shape[1])), np.zeros(0, dtype=np.int64)))
+    all_equal, _ = learn(pictures, texts, Labelled(pictures.features, np.full(len(labels), -1)))
+    assert np.array_equal(last, all_equal), "of equal epochs the latest"
+    alone = job(selection="search")
+    features, _ = units(alone, "search")
+    ours, theirs = (fitted("lp++", one).logits(given.class_names)(features) for one in (given, alone))
+    assert not np.array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("settings", [{"shots": 1, "selection_shots": 1}, {"shots": 1, "selection": "search"}])
+def test_one_shot_is_enough_and_the_same_job_gives_the_same(
+    name: str, settings: dict[str, Any], job: Callable[..., Job]
+) -> None:
+    given = job(**settings)
+    first, again = (score(fitted(name, given), given.prepared.reward, given.prepared.search) for _ in range(2))
+    assert np.array_equal(first.predictions, again.predictions) and np.array_equal(first.losses, again.losses)
+    assert np.isfinite(first.losses).all() and first.value > 1 / 12
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_has_learnt_from_pictures_beats_chance_on_others(name: str, job: Callable[..., Job]) -> None:
+    given = job()
+    others = job(seed=4).prepared.search
+    assert score(fitted(name, given), given.prepared.reward, others).value > 2 / 12
+
+
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_classes_without_pictures_are_gaps_and_no_guesses(name: str, job: Callable[..., Job]) -> None:
+    given = job()
+    with pytest.raises(Absent, match="it knows only the classes that it has seen pictures of"):
+        fitted(name, given).logits([*given.class_names[:3], "unheard of"])
+    search = given.prepared.search
+    features, labels = units(given, "search")
+    few = search._replace(units=EncodedPictures(features[labels > 0], labels[labels > 0]))
+    with pytest.raises(Absent, match="a class has no picture that it could learn from"):
+        METHODS[name].fit(replace(given, prepared=replace(given.prepared, search=few, selection=None)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rewards_that_measure_something_else_have_no_such_row(name: str, job: Callable[..., Job], clip: Clip) -> None:
+    class Other(ClipReward):
+        """Measures something else."""
+
+    given = job()
+    other = Other(clip, given.class_names)
+    with pytest.raises(Absent, match="it classifies pictures, and this reward asks for something else"):
+        METHODS[name].fit(replace(given, prepared=replace(given.prepared, reward=other)))
+    with pytest.raises(Absent, match="it classifies pictures"):
+        score(fitted(name, given), other, given.prepared.search)
