@@ -8,37 +8,19 @@ inside a picture they are harmless. These plots show numbers only; text that a l
 from __future__ import annotations
 
 import base64
-import io
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ipo.experiments.report.drawing import DARK, LIGHT, Drawing, Theme, drawn
 from ipo.experiments.report.formatting import capital
 from ipo.experiments.report.gather import Run
 from ipo.experiments.report.search import SearchRecord
 from ipo.experiments.run.comparison import CLASSIFICATION, RewardNames
 from ipo.experiments.run.files import write_bytes
 from ipo.metrics.verdict import Verdict
-
-Drawing = Callable[[Any, "Theme"], None]
-
-
-@dataclass(frozen=True)
-class Theme:
-    """The colours of a plot."""
-
-    text: str
-    faint: str
-    grid: str
-    candidate: str
-    best: str
-    chosen: str
-
-
-LIGHT = Theme("#1d2430", "#5b6675", "#d9dee5", "#4477aa", "#b3261e", "#0f7b5f")
-DARK = Theme("#e6e9ee", "#a3adba", "#39424e", "#7fb2e5", "#ff8a7a", "#5fd3ae")
 
 TITLES = {"search": "search", "selection": "selection", "test": "sealed test", "new": "new classes"}
 """What the sets of pictures are called, in the order in which they are opened."""
@@ -84,7 +66,7 @@ def save_search_png(search: SearchRecord, file: Path, reward: RewardNames = CLAS
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # boxes stand for what the font does not have
-        write_bytes(file, _drawn(draw, 9.0, 6.0, LIGHT, format="png", dpi=130))
+        write_bytes(file, drawn(draw, 9.0, 6.0, LIGHT, format="png", dpi=130))
 
 
 def _search(figure: Any, theme: Theme, search: SearchRecord, reward: RewardNames) -> None:
@@ -177,35 +159,5 @@ def _plot(draw: Drawing, width: float, height: float, alt: str) -> Plot:
 def _svg(draw: Drawing, width: float, height: float, theme: Theme) -> str:
     """Return the plot as a data address."""
     plain = {"Date": None, "Creator": None}
-    content = _drawn(draw, width, height, theme, format="svg", transparent=True, metadata=plain)
+    content = drawn(draw, width, height, theme, format="svg", transparent=True, metadata=plain)
     return "data:image/svg+xml;base64," + base64.b64encode(content).decode()
-
-
-def _drawn(draw: Drawing, width: float, height: float, theme: Theme, **file: Any) -> bytes:
-    """Return a plot as the content of a file; the same run gives the same bytes."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    style = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "report",
-        "font.family": ["sans-serif"],
-        "font.size": 11,
-        "text.color": theme.text,
-        "axes.labelcolor": theme.text,
-        "axes.edgecolor": theme.faint,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.color": theme.grid,
-        "xtick.color": theme.text,
-        "ytick.color": theme.text,
-        "legend.frameon": False,
-    }
-    written = io.BytesIO()
-    with rc_context(style):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        draw(figure, theme)
-        figure.savefig(written, **file)
-    return written.getvalue()
