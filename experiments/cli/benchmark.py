@@ -89,8 +89,8 @@ def benchmark(
         if table is not None:
             texts = documents(config, table)
             write_documents(texts, folder)
-            print(texts["json" if as_json else "md"], end="")
-            print(f"{folder}/table.md, table.csv, table.json; each cell in {folder}/cells", file=sys.stderr)
+            print(texts["table.json" if as_json else "table.md"], end="")
+            print(f"{folder}/{', '.join(texts)}; each cell in {folder}/cells", file=sys.stderr)
         failed = [
             (entry, content) for entry, content in zip(found, contents, strict=True) if isinstance(content, Failure)
         ]

@@ -57,6 +57,6 @@ def paper_templates(words: Sequence[str], folder: Path, *, dry_run: bool, as_jso
     folder.mkdir(parents=True, exist_ok=True)
     texts = documents(found, asked.absent, asked.precisions, asked.notes)
     write_documents(texts, folder)
-    print(texts["json" if as_json else "md"], end="")
+    print(texts["table.json" if as_json else "table.md"], end="")
     print(f"{folder}/table.md, table.csv, table.json", file=sys.stderr)
     return 0 if all_agree(found) else 1

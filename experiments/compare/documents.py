@@ -13,7 +13,7 @@ from ipo.experiments.compare.grid_file import GridConfig
 from ipo.experiments.compare.methods import METHODS
 from ipo.experiments.compare.published import ablations_of, published_rows, section
 from ipo.experiments.compare.runner import reason
-from ipo.experiments.compare.tables import Table, build_table, to_csv, to_json, to_markdown
+from ipo.experiments.compare.tables import Table, build_table, details, gain_plot, to_csv, to_json, to_markdown
 from ipo.experiments.compare.text_table import plain
 from ipo.experiments.executors.base import Failure
 from ipo.experiments.run.files import write_text
@@ -45,17 +45,22 @@ def table_of(
 
 
 def documents(grid: GridConfig, table: Table) -> dict[str, str]:
-    """Return the table as `md`, `csv` and `json`: the same bytes for the same cells."""
+    """Return the files of a table, by name: the same texts for the same cells."""
     ablations = ablations_of(grid.published, grid.data)
     content = {"title": grid.title, **json.loads(to_json(table)), "ablations": [one.model_dump() for one in ablations]}
-    return {
-        "md": "".join([f"## {plain(grid.title)}\n\n{to_markdown(table)}", *map(section, ablations)]),
-        "csv": to_csv(table),
-        "json": json.dumps(content, indent=1, ensure_ascii=False) + "\n",
+    title = f"## {plain(grid.title)}\n\n"
+    texts = {
+        "table.md": "".join([title + to_markdown(table), *map(section, ablations)]),
+        "table.csv": to_csv(table),
+        "table.json": json.dumps(content, indent=1, ensure_ascii=False) + "\n",
     }
+    if table.averages:
+        texts["data-sets.md"] = title + details(table)
+    picture = gain_plot(table)
+    return {**texts, "gain.svg": picture} if picture else texts
 
 
 def write_documents(texts: dict[str, str], folder: Path) -> None:
-    """Write `table.md`, `table.csv` and `table.json`, each whole or not at all."""
-    for form, text in texts.items():
-        write_text(folder / f"table.{form}", text)
+    """Write the files, each whole or not at all."""
+    for name, text in texts.items():
+        write_text(folder / name, text)

@@ -57,6 +57,7 @@ def make_cell(
         "scores": {side: _side(data, side, method, seed if searched else 0, skill) for side in sides},
         "search": {"value": 0.9, "loss": 1.0, "n": 48} if searched else None,
         "selection": None,
+        "choice": None,
         "budget": {"proposals": 40, "calls": 8, "tokens_in": 900, "tokens_out": 90, "usd": 0.01 if searched else 0.0},
         "picture_ids": {side: f"{data}-{side}" for side in sides},
     }

@@ -18,7 +18,7 @@ TITLE = "Printed templates, measured again"
 def documents(
     found: Sequence[Compared], absent: Mapping[str, str], precisions: Sequence[str], notes: Sequence[str]
 ) -> dict[str, str]:
-    """Return `md`, `csv` and `json`.
+    """Return `table.md`, `table.csv` and `table.json`.
 
     Args:
         found: the data sets that were measured.
@@ -27,9 +27,9 @@ def documents(
         notes: sentences below the summary.
     """
     return {
-        "md": _markdown(found, absent, precisions, notes),
-        "csv": _csv(found),
-        "json": json.dumps(_json(found, absent, notes), indent=1, ensure_ascii=False) + "\n",
+        "table.md": _markdown(found, absent, precisions, notes),
+        "table.csv": _csv(found),
+        "table.json": json.dumps(_json(found, absent, notes), indent=1, ensure_ascii=False) + "\n",
     }
 
 

@@ -56,7 +56,7 @@ def build_table(
     for scope in scopes:
         groups = _groups(grid, scope)
         rows += [_row(grid, scope, method, columns, groups.get(method)) for method in grid.methods]
-        gains += _gains(scope, groups, columns, references)
+        gains += _gains(scope, groups, columns, references, grid.methods if len(grid.data) > 1 else ())
         searches += [_search(scope, method, groups, reference) for method in groups]
     return Table(
         protocol=grid.protocol,
@@ -125,8 +125,10 @@ def _applies(column: str, scope: Scope, group: Sequence[Runs]) -> bool:
     if any(runs.gaps for runs in group):  # a mean over fewer sides than the others' would mislead
         return False
     if column == MEAN_OF_H:
-        return scope.is_average
-    return column != MEAN_WITHOUT_EUROSAT or bool(targets(column, group[0]))
+        return scope.is_average and _applies(H, scope, group)
+    if column == H:
+        return all({"base", "new"} <= {*runs.values} for runs in group)
+    return bool(targets(column, group[0]))
 
 
 def _row(grid: Grid, scope: Scope, method: str, columns: Sequence[str], group: Sequence[Runs] | None) -> Row:
@@ -155,17 +157,25 @@ def _why_absent(grid: Grid, scope: Scope, method: str) -> str:
 
 
 def _gains(
-    scope: Scope, groups: Mapping[str, Sequence[Runs]], columns: Sequence[str], references: Sequence[str]
+    scope: Scope,
+    groups: Mapping[str, Sequence[Runs]],
+    columns: Sequence[str],
+    references: Sequence[str],
+    shown: Sequence[str],
 ) -> Iterator[MethodGain]:
-    """Compare each method with the references, ours with its controls too; Holm's family is one method and column."""
+    """Compare each method with the references, ours with its opponents and all that is `shown` beside it, too.
+
+    Holm's family is one method and column.
+    """
     for method, column in product(groups, columns):
-        others = dict.fromkeys([*references, *(opponents() if method == SUBJECT else ())])
+        others = dict.fromkeys([*references, *([*opponents(), *shown] if method == SUBJECT else ())])
         family = {
             other: compared
             for other in others
             if other in groups
             and other != method
             and all(_applies(column, scope, groups[one]) for one in (method, other))
+            and (column not in MEANS or targets(column, groups[method][0]) == targets(column, groups[other][0]))
             and (compared := difference(column, groups[method], groups[other]))
         }
         name = f"comparisons of {method} in this row and column"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ipo.experiments.compare.methods import SUBJECT
 from ipo.experiments.compare.published import PublishedRow
 from ipo.experiments.compare.tables.quantities import MEAN_OF_H, H
 from ipo.experiments.compare.tables.runs import Grid
@@ -16,6 +17,12 @@ def notes(
 ) -> Iterator[str]:
     """Format the notes below a table."""
     unit = grid.unit
+    if any(scope.is_average for scope in scopes):
+        yield (
+            "Means take the data sets as a sample: their intervals, p and * are for data sets like these, those of one "
+            "data set for its classes. A method that lacks a data set has no mean. What a method has over "
+            f"{SUBJECT} is the comparison of {SUBJECT} with it turned round, corrected with all of that method's."
+        )
     yield (
         f"Values: {grid.measure} in percent, mean over seeds, [95 % interval], ± standard deviation over seeds; n "
         f"counts {unit}. Intervals cover the choice of test {unit} within these classes (variants of one picture are "
@@ -38,6 +45,10 @@ def notes(
         f"Optimism: the gain over the reference on the search {unit} minus that on the test {unit} of the same "
         "classes; above 0, the search looked better than it was."
     )
+    for method in grid.methods:
+        sides = {side for (_, row), runs in grid.runs.items() if row == method for side in runs.values}
+        if sides and (missing := [side for side in grid.sides if side not in sides]):
+            yield f"{method} has no value for {', '.join(missing)}."
     yield from _unlike(grid, published)
     for scope in scopes:
         if scope.split.startswith("different") and not scope.is_average:

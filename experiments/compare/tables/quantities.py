@@ -31,6 +31,7 @@ class ColumnScore:
     """A value with its 95 % interval; fractions. `sd` over seeds is None for one seed or where seeds differ.
 
     `n` counts units, `draws` those that are independent of each other: variants of one picture are one.
+    `low_like_these`, `high_like_these`: for data sets like these; None for a single one.
     """
 
     value: float
@@ -39,6 +40,8 @@ class ColumnScore:
     sd: float | None
     n: int
     draws: int
+    low_like_these: float | None = None
+    high_like_these: float | None = None
 
 
 class ColumnDifference(NamedTuple):
@@ -74,6 +77,7 @@ def score(column: str, group: Sequence[Runs]) -> ColumnScore:
     found = value(column, group)
     shares = _shares(column, group)
     parts = [_parts(share) for share in shares]
+    general = None
     if len(shares) == 1 and column in group[0].values and group[0].counts_hits(column):
         low, high = accuracy_interval(parts[0][0])
     else:
@@ -81,14 +85,16 @@ def score(column: str, group: Sequence[Runs]) -> ColumnScore:
         if len(shares) == 1:
             effect = effect_of(found, [spreads[0].units, spreads[0].seeds])
         else:
-            effect = over_data_sets(spreads, found, shared_seeds=column in MEANS).these
+            effect, general = over_data_sets(spreads, found, shared_seeds=column in MEANS)
         low, high = max(0.0, effect.low), effect.high
     seeds = group[0].seeds
     sd = None
     if len(seeds) > 1 and all(runs.seeds == seeds for runs in group):
         sd = float(np.std([value(column, [runs.at([seed]) for runs in group]) for seed in seeds], ddof=1))
     units = [part.sampling for one in parts for part in one]
-    return ColumnScore(found, low, high, sd, sum(one.n for one in units), sum(one.size for one in units))
+    n, draws = sum(one.n for one in units), sum(one.size for one in units)
+    like_these = (None, None) if general is None else (max(0.0, general.low), general.high)
+    return ColumnScore(found, low, high, sd, n, draws, *like_these)
 
 
 def difference(column: str, ours: Sequence[Runs], theirs: Sequence[Runs]) -> ColumnDifference | None:

@@ -114,3 +114,8 @@ class Table:
     verdicts: tuple[str, ...]
     notes: tuple[str, ...]
     published: tuple[PublishedRow, ...]
+
+    @property
+    def averages(self) -> tuple[Scope, ...]:
+        """The scopes that are averages; there are none of one data set."""
+        return tuple(scope for scope in self.scopes if scope.is_average)

@@ -23,7 +23,8 @@ def verdicts(
     """
     found = {(gain.scope, gain.method, gain.other): gain for gain in gains if gain.column == headline}
     if SUBJECT in grid.methods and reference != SUBJECT:
-        pairs = [(SUBJECT, other) for other in dict.fromkeys([reference, *opponents()]) if other in grid.methods]
+        others = dict.fromkeys([reference, *opponents(), *(grid.methods if len(grid.data) > 1 else ())])
+        pairs = [(SUBJECT, other) for other in others if other in grid.methods and other != SUBJECT]
     else:
         pairs = [(method, reference) for method in grid.methods if method != reference]
     averages = [scope for scope in scopes if scope.is_average]

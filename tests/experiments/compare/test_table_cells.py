@@ -2,7 +2,7 @@
 
 import pytest
 
-from ipo.experiments.compare.tables import build_table, to_markdown
+from ipo.experiments.compare.tables import build_table, details, to_markdown
 from ipo.experiments.compare.tables.cells import read_grid
 from ipo.experiments.compare.tables.runs import align
 from ipo.metrics.errors import InputError
@@ -26,8 +26,9 @@ def test_absent_cells_are_marked_with_their_reason():
     assert rows["embedded:a", "shuffled"].seeds == 2
     assert gain_of(table, "embedded:a", "ipo-default", "shuffled", "H").seeds == 2
     text = to_markdown(table)
-    assert "– (1)" in text and "(1) no hand-written template exists\n" in text
-    assert "failed: the server \\| hung up" in text
+    assert "– (1)" in text and "(1) no hand-written template exists (embedded:a)\n" in text
+    assert "| 2 (2) " in text and "- (2) failed: the server \\| hung up\n" in text
+    assert "– (1)" in details(table) and "(1) no hand-written template exists\n" in details(table)
     assert any(
         "hand-written template are not compared; one of them is absent" in sentence for sentence in table.verdicts
     )

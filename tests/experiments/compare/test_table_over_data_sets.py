@@ -1,0 +1,144 @@
+"""Tables over several data sets: the means first, one number a data set, all else apart; and their picture."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from ipo.experiments.compare.tables import build_table, details, gain_plot, to_json, to_markdown
+from ipo.experiments.compare.tables.figure import _apart
+from ipo.metrics.evidence import over_data_sets
+from support.scored_cells import SKILLS, gain_of, make_cells, score_of
+
+DATA = ("a1", "a2", "a3", "a4", "a5")
+TODAY = "today's default"
+
+
+@pytest.fixture(scope="module")
+def cells() -> list[dict[str, Any]]:
+    """A row with a label of its own, and one that has no value for new classes."""
+    found = make_cells(DATA, {**SKILLS, TODAY: 0.8, "class-mean": 1.0})
+    for cell in found:
+        if cell["cell"]["method"] == "class-mean":
+            del cell["scores"]["new"], cell["picture_ids"]["new"]
+    return found
+
+
+def lines_of(text: str, method: str) -> list[list[str]]:
+    rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|")
+    return [row for row in rows if row[0] == method]
+
+
+def test_the_first_table_is_the_answer(cells: list[dict[str, Any]]) -> None:
+    table = build_table(cells)
+    text = to_markdown(table)
+    assert text.splitlines()[2] == "Means over 5 data sets; intervals, p and * are for data sets like these:"
+    (first,) = lines_of(text, "ipo-default")
+    score = score_of(table, "average", "ipo-default", "H")
+    low, high = 100 * score.low_like_these, 100 * score.high_like_these
+    assert first[3] == f"{100 * score.value:.2f} [{low:.1f}, {high:.1f}]"
+    assert high - low > 100 * (score.high - score.low), "data sets differ by more than their pictures' chance"
+    like_these = gain_of(table, "average", "ipo-default", "anchor", "H").like_these
+    assert first[4].startswith(f"+{100 * like_these.mean:.2f}* [") and first[5] == "–"
+    assert first[6:] == ["5", "–", "40", "0"]
+
+
+def test_what_a_method_has_over_ipo_is_the_comparison_turned_round(cells: list[dict[str, Any]]) -> None:
+    table = build_table(cells)
+    verdict = gain_of(table, "average", "ipo-default", TODAY, "H").like_these
+    (row,) = lines_of(to_markdown(table), TODAY)
+    low, high = verdict.ci95
+    assert row[5].startswith(f"{-100 * verdict.mean:+.2f}* [{-100 * high:+.2f}, {-100 * low:+.2f}] p ")
+    assert row[5].endswith(" (5)"), "all rows that stand beside it are its family"
+    assert any(f"IPO shows a gain over “{TODAY}” of +" in sentence for sentence in table.verdicts)
+
+
+def test_the_interval_of_a_mean_over_data_sets_is_that_of_a_sample() -> None:
+    table = build_table(make_cells(DATA, sides=("test",), protocol="few-shot"))
+    values = [score_of(table, data, "anchor", "test").value for data in DATA]
+    found = score_of(table, "average", "anchor", "test")
+    half = 2.776445 * np.std(values, ddof=1) / np.sqrt(5)  # t of 4 degrees of freedom
+    assert found.high_like_these - found.value == pytest.approx(half, rel=1e-4)
+    assert score_of(table, "a1", "anchor", "test").low_like_these is None
+    assert over_data_sets.__doc__ and "average" in [scope.name for scope in table.scopes]
+
+
+def test_each_data_set_has_one_number_a_method(cells: list[dict[str, Any]]) -> None:
+    table = build_table(cells)
+    values, gains = lines_of(to_markdown(table), "a3")
+    score = score_of(table, "a3", "ipo-default", "H")
+    assert values[5] == f"{100 * score.value:.1f} ±{50 * (score.high - score.low):.1f}"
+    gain = gain_of(table, "a3", "ipo-default", "anchor", "H").verdict
+    assert gains[4] == f"+{100 * gain.mean:.1f}* ±{50 * (gain.ci95[1] - gain.ci95[0]):.1f}"
+    assert "a3" in details(table) and "Gain of ipo-default over each method in H" in details(table)
+
+
+def test_many_data_sets_and_methods_fit_a_page() -> None:
+    data, skills = [f"set {number}" for number in range(20)], {**SKILLS, **{f"row {n}": 0.3 for n in range(10)}}
+    text = to_markdown(build_table(make_cells(data, skills, seeds=1, sides=("test",), protocol="few-shot")))
+    assert len(text.splitlines()) < 150, "not a line for each data set and method"
+
+
+def test_a_method_without_a_value_for_new_classes_leaves_the_others_theirs(cells: list[dict[str, Any]]) -> None:
+    table = build_table(cells)
+    (row,) = lines_of(to_markdown(table), "class-mean")
+    assert re.fullmatch(r"\d+\.\d\d", row[1]) and row[2:6] == ["–", "–", "–", "–"]
+    assert "class-mean has no value for new." in table.notes
+    assert gain_of(table, "average", "class-mean", "anchor", "base").verdict.mean > 0
+    without = build_table([cell for cell in cells if cell["cell"]["method"] != "class-mean"])
+    assert score_of(table, "average", "ipo-default", "H") == score_of(without, "average", "ipo-default", "H")
+
+
+def test_targets_that_only_one_method_has_are_not_compared() -> None:
+    made = make_cells(("imagenet",), sides=("source", "dtd", "eurosat"), protocol="cross-dataset")
+    for cell in made:
+        if cell["cell"]["method"] == "shuffled":
+            del cell["scores"]["dtd"], cell["picture_ids"]["dtd"]
+    table = build_table(made)
+    found = {(gain.method, gain.column) for gain in table.gains if gain.other == "anchor"}
+    assert ("shuffled", "eurosat") in found and ("shuffled", "mean") not in found
+
+
+def test_a_method_that_lacks_a_data_set_has_no_mean_and_the_table_says_of_how_many(cells: list[dict[str, Any]]) -> None:
+    kept = [cell for cell in cells if (cell["cell"]["data"], cell["cell"]["method"]) != ("a2", "shuffled")]
+    (row,) = lines_of(to_markdown(build_table(kept)), "shuffled")
+    assert row[1:] == ["– (1)"] * 3 + ["–", "–", "4 of 5", "–", "–", "–"]
+
+
+def test_one_data_set_is_one_table() -> None:
+    table = build_table(make_cells(("a1",)))
+    assert details(table) == to_markdown(table) and "Means over" not in to_markdown(table)
+    assert {row["scores"]["H"]["low_like_these"] for row in json.loads(to_json(table))["rows"]} == {None}
+
+
+def test_the_picture_is_the_same_for_the_same_cells_and_names_every_method(cells: list[dict[str, Any]]) -> None:
+    for cell in cells:
+        cell["budget"]["looked_at"] = 900 if cell["cell"]["method"] == "ipo-default" else 0
+    svg = gain_plot(build_table(cells))
+    assert svg == gain_plot(build_table(cells[::-1]))
+    texts = ["".join(one.itertext()) for one in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+    assert {"hand-written", "ensemble-80", "shuffled", "ipo-default", TODAY} < {*texts}
+    assert "anchor" not in texts and "class-mean" not in texts, "what has no gain in the headline is no point"
+    assert "mean over 5 data sets, 95 % intervals for data sets like these" in texts
+    assert "@media(prefers-color-scheme:dark)" in svg and "#1d2430" not in svg.partition("</style>")[2]
+
+
+def test_a_name_in_the_picture_is_text() -> None:
+    svg = gain_plot(build_table(make_cells(("a1",), {"anchor": 0.0, "<script>$x^{2}$\x1b[2J" + "y" * 90: 1.0})))
+    (text,) = re.findall(r">(&lt;script&gt;\$x.*)</text>", svg)
+    assert "<script" not in svg and "\x1b" not in svg and text.endswith("…")
+
+
+def test_a_table_of_the_reference_alone_has_no_picture() -> None:
+    assert gain_plot(build_table(make_cells(("a1",), {"anchor": 0.0}))) is None
+
+
+@pytest.mark.parametrize("heights", [[0.0, 0.0, 0.0], [0.0, 5.0, 5.1, 9.9], [9.8, 9.9, 10.0]])
+def test_labels_do_not_cover_each_other(heights: list[float]) -> None:
+    moved = _apart(heights, 1.0, 0.0, 10.0)
+    assert min(np.diff(moved)) > 0.99 and moved[0] >= -1e-9
