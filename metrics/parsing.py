@@ -5,7 +5,9 @@ What is read can be written again. Else a number of 5,000 digits or half a chara
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,8 @@ def parse_yaml(text: str, where: str) -> Any:
 def read_json(file: Path, what: str, fix: str) -> Any:
     """Read a JSON file; `what` is what it is in messages, and `fix` what helps against a damaged one.
 
+    One named `….gz` is compressed; its bound is that of the text.
+
     Raises:
         InputError: it cannot be read, is too large, or is not JSON.
     """
@@ -66,8 +70,10 @@ def read_json(file: Path, what: str, fix: str) -> Any:
 
 def _text(file: Path, what: str, most: int, form: str, fix: str = "save it as such") -> str:
     try:
-        with file.open("rb") as opened:
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as opened:
             content = opened.read(most + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"{what} {file} is not a whole gzip file ({error}); {fix}.") from error
     except (OSError, ValueError) as error:  # a ValueError: a NUL in the path
         raise InputError(f"cannot read {what} {file}: {getattr(error, 'strerror', error)}.") from error
     if len(content) > most:

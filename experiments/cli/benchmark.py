@@ -19,12 +19,16 @@ EXAMPLES = options.examples(
     "ipo benchmark embedded --executor pool:2",
     "ipo benchmark main-1-shot lm=openai/gpt-4o-mini --budget-usd 20",
     "ipo benchmark my-grid.yaml seeds=5",
+    "ipo benchmark runs/embedded/cells.json.gz",
 )
 
 
 def benchmark(
     grid: Annotated[
-        str, typer.Argument(help="a grid file, the name of a shipped grid, or paper-templates", metavar="GRID[.yaml]")
+        str,
+        typer.Argument(
+            help="a grid file, the name of a shipped grid, a cells.json.gz, or paper-templates", metavar="GRID[.yaml]"
+        ),
     ],
     words: Annotated[
         list[str] | None, typer.Argument(metavar="[key=value …]", help="keys of the grid, or settings of all methods")
@@ -38,6 +42,9 @@ def benchmark(
 ) -> int:
     """Run a grid of protocol, data sets, methods and seeds to a table; the same command resumes a killed one.
 
+    All cells are also written as one file, `cells.json.gz`. Given that file, the command makes the same tables of it
+    alone, without data, CLIP or language model. With --out it writes them, over no other files.
+
     `paper-templates` is no grid but a test of your data, splits and CLIP: it measures the templates that the paper
     prints, beside the printed numbers, without a language model. The exit code is 1 when a row that decides does not
     agree; data sets that are not on this machine are listed and do not count. Its words are data=NAME,…, clip=NAME,
@@ -46,10 +53,11 @@ def benchmark(
     from filelock import FileLock, Timeout
 
     from ipo.experiments.cli.models import ensure_local_weights
-    from ipo.experiments.compare.documents import documents, table_of, write_documents
+    from ipo.experiments.compare.documents import documents, outcomes_of, table_of, write_documents
     from ipo.experiments.compare.forecast import forecast, forecast_text
     from ipo.experiments.compare.grid import check_grid, check_models, entries, searches
     from ipo.experiments.compare.grid_file import load_grid
+    from ipo.experiments.compare.raw_cells import ENDING, check_kept, keep
     from ipo.experiments.compare.runner import print_progress, reason, run_all
     from ipo.experiments.executors import make_executor
     from ipo.experiments.executors.base import Failure
@@ -60,6 +68,10 @@ def benchmark(
         if executor != "here" or budget_usd is not None:
             raise InputError(f"{NAME} works here and costs nothing; leave --executor and --budget-usd out.")
         return paper_templates(words or [], folder, dry_run=dry_run, as_json=as_json, quiet=quiet)
+    if grid.endswith(ENDING):
+        if words or executor != "here" or budget_usd is not None or dry_run:
+            raise InputError(f"the cells of {grid} are done; give it no settings, executor, budget or --dry-run.")
+        return _tables_of_file(Path(grid), out, as_json)
     config = load_grid(grid, words or [])
     workers = make_executor(executor)
     found = entries(config, folder)
@@ -69,6 +81,7 @@ def benchmark(
         print(json.dumps(expected, indent=2) if as_json else forecast_text(expected))
         return 0
     check_writable(folder)
+    check_kept(folder)
     configs = searches(found)
     ensure_local_weights(configs)
     check_models(configs, budget_usd)
@@ -85,12 +98,14 @@ def benchmark(
         contents, stopped = run_all(
             found, before, workers, (lambda progress: None) if quiet else print_progress, budget_usd
         )
-        table = table_of(config, found, contents)
+        outcomes = outcomes_of(contents)
+        table = table_of(config, found, outcomes)
         if table is not None:
             texts = documents(config, table)
             write_documents(texts, folder)
+            why_not = keep(folder, config, found, outcomes)
             print(texts["table.json" if as_json else "table.md"], end="")
-            print(f"{folder}/{', '.join(texts)}; each cell in {folder}/cells", file=sys.stderr)
+            print(f"{folder}/{', '.join(texts)}; each cell in {folder}/cells{why_not}", file=sys.stderr)
         failed = [
             (entry, content) for entry, content in zip(found, contents, strict=True) if isinstance(content, Failure)
         ]
@@ -102,3 +117,27 @@ def benchmark(
             print(f"stopped early: {stopped}; resume with a larger --budget-usd, else the same.", file=sys.stderr)
             return 3
         return 1 if failed else 0
+
+
+def _tables_of_file(file: Path, out: Path | None, as_json: bool) -> int:
+    """Make the tables of a file of cells, and write them where `out` says."""
+    from ipo.experiments.compare.documents import documents, table_of, write_documents
+    from ipo.experiments.compare.raw_cells import unpack
+    from ipo.experiments.run.files import check_writable
+
+    config, found, outcomes = unpack(file)
+    table = table_of(config, found, outcomes)
+    if table is None:
+        raise InputError(f"no cell of {file} has scores, so there is no table to make.")
+    texts = documents(config, table)
+    if out is not None:
+        check_writable(out)
+        there = next((out / name for name in texts if (out / name).exists()), None)
+        if there is not None:
+            raise InputError(f"{there} is there already; choose another --out.")
+        out.mkdir(parents=True, exist_ok=True)
+        write_documents(texts, out)
+    print(texts["table.json" if as_json else "table.md"], end="")
+    if out is not None:
+        print(f"{out}/{', '.join(texts)}", file=sys.stderr)
+    return 0

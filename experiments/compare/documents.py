@@ -12,6 +12,7 @@ from ipo.experiments.compare.grid import Entry
 from ipo.experiments.compare.grid_file import GridConfig
 from ipo.experiments.compare.methods import METHODS
 from ipo.experiments.compare.published import ablations_of, published_rows, section
+from ipo.experiments.compare.raw_cells import without_places
 from ipo.experiments.compare.runner import reason
 from ipo.experiments.compare.tables import Table, build_table, details, gain_plot, to_csv, to_json, to_markdown
 from ipo.experiments.compare.text_table import plain
@@ -19,10 +20,17 @@ from ipo.experiments.executors.base import Failure
 from ipo.experiments.run.files import write_text
 
 
-def table_of(
-    grid: GridConfig, found: Sequence[Entry], contents: Sequence[dict[str, Any] | Failure | None]
-) -> Table | None:
-    """Make the table; a cell that failed or was not run is a gap with its reason.
+def outcomes_of(contents: Sequence[dict[str, Any] | Failure | None]) -> list[dict[str, Any] | str]:
+    """Put in the place of each cell that failed or was not run why it is a gap."""
+
+    def why(content: Failure | None) -> str:
+        return "not run yet" if content is None else without_places(f"failed: {reason(content)}")
+
+    return [content if isinstance(content, dict) else why(content) for content in contents]
+
+
+def table_of(grid: GridConfig, found: Sequence[Entry], outcomes: Sequence[dict[str, Any] | str]) -> Table | None:
+    """Make the table of the grid's entries and their cells; a text in the place of a cell is why it is a gap.
 
     Returns:
         The table, or None when no cell has scores.
@@ -31,13 +39,18 @@ def table_of(
         InputError: see `build_table`.
     """
     cells = []
-    for entry, content in zip(found, contents, strict=True):
-        if not isinstance(content, dict):
-            why = "not run yet" if content is None else f"failed: {reason(content)}"
-            content = {"cell": entry.cell.record(), "absent": why}
-        method, shared = METHODS[entry.cell.method], shared_config(entry.cell)
-        about = {"labelled_per_class": method.labelled_per_class(shared), "differs": method.differs(shared)}
-        cells.append({**content, "cell": {**content["cell"], "method": entry.label}, **about, "remark": method.remark})
+    for entry, outcome in zip(found, outcomes, strict=True):
+        gap: dict[str, Any] = {"cell": entry.cell.record(), "absent": outcome}
+        content = gap if isinstance(outcome, str) else outcome
+        shared = shared_config(entry.cell)  # which refuses an unknown method
+        method = METHODS[entry.cell.method]
+        about = {
+            "cell": {**content["cell"], "method": entry.label},
+            "labelled_per_class": method.labelled_per_class(shared),
+            "differs": method.differs(shared),
+            "remark": method.remark,
+        }
+        cells.append({**content, **about})
     if not any(cell.get("scores") for cell in cells):
         return None
     shots = shared_config(found[0].cell).shots

@@ -18,6 +18,8 @@ from ipo.metrics.errors import InputError
 from ipo.metrics.nearest import did_you_mean
 
 CONFIGS = files("ipo.experiments.compare") / "configs"
+MOST = 1_000
+"""Data sets, targets, rows and seeds of a grid; a typing error is no week of work."""
 
 
 class Variant(BaseModel):
@@ -37,10 +39,10 @@ class GridConfig(BaseModel):
 
     title: str
     protocol: str
-    data: list[str] = Field(min_length=1)
-    targets: list[str] = []
-    methods: list[Variant] = Field(min_length=1)
-    seeds: list[int] = Field(min_length=1)
+    data: list[str] = Field(min_length=1, max_length=MOST)
+    targets: list[str] = Field([], max_length=MOST)
+    methods: list[Variant] = Field(min_length=1, max_length=MOST)
+    seeds: list[int] = Field(min_length=1, max_length=MOST)
     reference: str = "anchor"
     published: str | None = None
     settings: dict[str, Any] = {}
@@ -63,7 +65,9 @@ class GridConfig(BaseModel):
     @classmethod
     def _counted(cls, seeds: Any) -> Any:
         """A number N stands for the seeds 0 … N-1."""
-        return list(range(seeds)) if isinstance(seeds, int) and not isinstance(seeds, bool) else cls._listed(seeds)
+        if not isinstance(seeds, int) or isinstance(seeds, bool):
+            return cls._listed(seeds)
+        return list(range(min(seeds, MOST + 1)))  # one too many is refused as the list that it stands for
 
     @field_validator("data", "targets")
     @classmethod

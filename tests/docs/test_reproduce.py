@@ -29,7 +29,7 @@ def test_the_page_can_be_followed(desk: Path, tmp_path: Path, monkeypatch: pytes
     with command(tmp_path):
         monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
         _, outcomes = follow(PAGE)
-    printed, look, first, again, price, rehearsal, own = outcomes
+    printed, look, first, again, price, rehearsal, raw, own = outcomes
     assert printed.code == 0
     assert (
         "2 of 2 rows that decide agree in fp32, 2 in fp16: data, split and CLIP are right, and either precision is."
@@ -51,6 +51,9 @@ def test_the_page_can_be_followed(desk: Path, tmp_path: Path, monkeypatch: pytes
     assert len(first.err.splitlines()) == 5
     assert again.out == first.out
     assert len(again.err.splitlines()) == 1
+    assert raw.out == first.out
+    for name in ("table.md", "table.csv", "table.json", "gain.svg"):
+        assert (desk / "runs/again" / name).read_bytes() == (desk / "runs/embedded" / name).read_bytes()
     # The price: nothing was asked or written.
     assert "together: 396 cells" in price.out and "$" in price.out
     assert not (desk / "runs" / "main-1-shot").exists()

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from ipo.experiments.compare.cell import run_config, shared_config
-from ipo.experiments.compare.documents import table_of
+from ipo.experiments.compare.documents import outcomes_of, table_of
 from ipo.experiments.compare.grid import Entry, check_grid, entries
 from ipo.experiments.compare.grid_file import load_grid, shipped
 from ipo.experiments.compare.methods import METHODS
@@ -317,7 +317,7 @@ def test_words_are_taken_out_as_in_the_paper() -> None:
 
 def test_no_table_is_made_of_cells_without_scores(small: Callable[..., str], found: list[Entry]) -> None:
     grid = load_grid(small(), ["seeds=2"])
-    assert table_of(grid, found, [Failure("LMError", "no luck"), None, None, None]) is None
+    assert table_of(grid, found, outcomes_of([Failure("LMError", "no luck"), None, None, None])) is None
 
 
 def test_a_title_cannot_break_the_page(small: Callable[..., str], capfd: pytest.CaptureFixture[str]) -> None:

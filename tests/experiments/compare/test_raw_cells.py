@@ -1,0 +1,309 @@
+"""The cells of a grid in one file: the tables that are made of it alone, and files that are not as they should be."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ipo.experiments.compare.documents import documents, outcomes_of, table_of
+from ipo.experiments.compare.grid import entries
+from ipo.experiments.compare.grid_file import load_grid
+from ipo.experiments.compare.raw_cells import is_local, pack, unpack
+from ipo.experiments.executors.base import Failure
+from support.runs import KEY, Ended, ipo
+from support.scored_cells import make_cell
+
+FILES = ("table.md", "table.csv", "table.json", "gain.svg")
+GRID = {
+    "title": "Made cells",
+    "protocol": "few-shot",
+    "data": ["embedded:a", "embedded:b", "embedded:c"],
+    "methods": ["anchor", "waffle", {"label": "longer", "method": "ipo-default", "settings": {"steps": 9}}],
+    "seeds": [1, 2],
+    "settings": {"clip": "embedded", "lm": "openai/test", "lm_api_base": "http://10.1.2.3:99/v1", "describer": "none"},
+}
+SKILLS = {"anchor": 0.0, "waffle": 0.1, "longer": 1.0}
+Made = Callable[..., Path]
+
+
+@pytest.fixture()
+def made(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
+    """Make a grid and its finished cells, and return the grid's file; the working directory is the test's own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+    def make(change: Callable[[dict[str, Any]], object] = lambda cell: None, **grid: Any) -> Path:
+        content = {**GRID, **grid}
+        Path("made.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        sides = ("base", "new") if content["protocol"] == "base-to-new" else ("test",)
+        for entry in entries(load_grid("made.yaml"), Path("runs/made")):
+            skill = SKILLS.get(entry.label, 0.5)
+            cell = make_cell(entry.cell.data, entry.label, entry.cell.seed, skill, sides, entry.cell.protocol)
+            cell["cell"] = entry.cell.record()
+            change(cell)
+            entry.folder.mkdir(parents=True, exist_ok=True)
+            (entry.folder / "cell.json").write_text(json.dumps(cell), encoding="utf-8")
+        return Path("made.yaml")
+
+    return make
+
+
+@pytest.fixture()
+def run(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    return lambda *words: ipo(capfd, "benchmark", *map(str, words))
+
+
+def _bytes(folder: str) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in Path(folder).iterdir() if file.name in (*FILES, "data-sets.md")}
+
+
+def _content(file: str = "runs/made/cells.json.gz") -> Any:
+    return json.loads(gzip.decompress(Path(file).read_bytes()))
+
+
+def _no_new(cell: dict[str, Any]) -> None:
+    if cell["cell"]["method"] == "waffle":
+        del cell["scores"]["new"], cell["picture_ids"]["new"]
+
+
+def _absent(cell: dict[str, Any]) -> None:
+    if cell["cell"]["method"] == "waffle" and cell["cell"]["data"] == "embedded:b":
+        cell |= {"absent": "there is | none", "scores": {}, "templates": None, "budget": None, "picture_ids": {}}
+
+
+def _scenes(cell: dict[str, Any]) -> None:
+    """Units with values, drawn in groups, and a method that is no text and has no price."""
+    cell |= {"measure": "mean IoU", "unit": "scenes", "templates": None}
+    cell["budget"]["usd"] = None
+    for score in cell["scores"].values():
+        score["values"] = [0.25 + int(hit) / 2 for hit in score.pop("hits")]
+        score["value"] = round(0.25 + score["value"] / 2, 6)
+        score |= {"labels": None, "draws": [place // 2 for place in range(score["n"])]}
+
+
+@pytest.mark.parametrize(
+    ("change", "grid"),
+    [
+        (lambda cell: None, {}),
+        (lambda cell: None, {"data": ["embedded:a"]}),
+        (lambda cell: None, {"seeds": [3]}),
+        (lambda cell: None, {"protocol": "base-to-new", "published": "history_size"}),
+        (_no_new, {"protocol": "base-to-new"}),
+        (_absent, {}),
+        (_scenes, {}),
+    ],
+)
+def test_the_file_alone_makes_the_tables_to_the_byte(
+    made: Made, run: Callable[..., Ended], change: Callable[[dict[str, Any]], object], grid: dict[str, Any]
+) -> None:
+    first = run(made(change, **grid))
+    assert first.code == 0, first.err
+    assert first.err.endswith(", all in cells.json.gz\n")
+    Path("kept").mkdir()
+    Path("runs/made/cells.json.gz").rename("kept/other name.json.gz")
+    again = run("kept/other name.json.gz", "--out=again")
+    assert (again.code, again.out) == (0, first.out), again.err
+    assert _bytes("again") == _bytes("runs/made") and {*FILES} <= {*_bytes("again")}
+    assert ("data-sets.md" in _bytes("again")) == (len({**GRID, **grid}["data"]) > 1)
+    before = Path("kept/other name.json.gz").read_bytes()
+    assert run("made.yaml").code == 0
+    assert Path("runs/made/cells.json.gz").read_bytes() == before, "the same cells give the same bytes"
+
+
+def test_missing_seeds_and_failed_cells_are_the_same_gaps(made: Made) -> None:
+    grid = load_grid(str(made()))
+    found = entries(grid, Path("runs/made"))
+    outcomes: list[dict[str, Any] | str] = [one.finished() or "" for one in found]
+    outcomes[4], outcomes[7] = "not run yet", "failed: no luck | <b>"
+    outcomes[2] = outcomes[11] = "failed: the server hung up"
+    Path("some.json.gz").write_bytes(pack(grid, found, outcomes))
+    texts = [
+        documents(grid, table) for table in (table_of(grid, found, outcomes), table_of(*unpack(Path("some.json.gz"))))
+    ]
+    assert texts[0] == texts[1] and "no luck \\| &lt;b>" in texts[0]["table.md"]
+
+
+def test_a_file_of_gaps_makes_no_table(made: Made, run: Callable[..., Ended]) -> None:
+    grid = load_grid(str(made()))
+    found = entries(grid, Path("runs/made"))
+    Path("bad.json.gz").write_bytes(pack(grid, found, ["not run yet"] * len(found)))
+    _refused(run, "no cell of bad.json.gz has scores")
+
+
+def test_a_file_needs_no_clip_no_language_model_no_cache_and_no_folder_of_cells(
+    made: Made, run: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run(made())
+    shutil.rmtree("runs/made/cells")
+    monkeypatch.setenv("IPO_CACHE_DIR", "no-cache")
+    monkeypatch.delenv("OPENAI_API_KEY")
+    code = (
+        "import sys; from ipo.experiments.cli.app import main; code = main(sys.argv[1:]); "
+        "assert not {'open_clip', 'dspy', 'litellm', 'datasets'} & {*sys.modules}; sys.exit(code)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code, "benchmark", "runs/made/cells.json.gz"], capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stdout) == (0, first.out), ended.stderr
+    assert not Path("no-cache").exists()
+
+
+def test_it_holds_what_was_measured_and_nothing_of_the_machine(
+    made: Made, run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    run(made())
+    file = Path("runs/made/cells.json.gz")
+    content = _content()
+    assert file.read_bytes()[4:8] == bytes(4), "no time in the header"
+    assert "10.1.2.3" not in json.dumps(content) and str(tmp_path) not in json.dumps(content)
+    assert len(content["tests"]) == 3, "labels once a set of test pictures"
+    assert [(one["data"], one["row"], one["seed"]) for one in content["cells"][:4]] == [
+        ("embedded:a", "anchor", 1),
+        ("embedded:a", "waffle", 1),
+        ("embedded:a", "longer", 1),
+        ("embedded:b", "anchor", 1),
+    ]
+    cell = content["cells"][2]
+    assert cell["templates"] == [{"template": "longer 1 of a <CLASS>.", "weight": 1.0}]
+    assert cell["budget"]["calls"] == 8 and len(cell["scores"]["test"]["hits"]) == 120
+
+
+def test_a_data_set_at_a_place_of_this_machine_has_no_file(
+    made: Made, run: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def settle(cell: dict[str, Any]) -> None:
+        cell["cell"]["settings"]["initial_template"] = "the /~<CLASS>/"
+
+    settings = {**GRID["settings"], "initial_template": "the /~<CLASS>/"}
+    assert run(made(settle, settings=settings)).err.endswith("all in cells.json.gz\n"), "a template is no place"
+    local = ["folder:/home/me/birds", "csv:~/list.csv", "/x", "replay//runs/a", "C:\\birds", "csv:a=/b/c"]
+    assert [word for word in local if not is_local(word)] == []
+    assert not any(map(is_local, ["folder:birds/all", "hf:me/birds", "embedded:a+b", "openai/gpt", "https://x.org/a"]))
+
+
+def test_cells_that_are_nowhere_else_are_not_written_over(made: Made, run: Callable[..., Ended]) -> None:
+    run(made())
+    file, lost = Path("runs/made/cells.json.gz"), Path("runs/made/cells/embedded-b/longer/seed-2/cell.json")
+    before = file.read_bytes()
+    content = lost.read_bytes()
+    lost.unlink()
+    ended = run("made.yaml", "methods=anchor,waffle")
+    assert ended.code == 2 and "holds a cell that runs/made/cells does not (embedded:b longer seed 2)" in ended.err
+    assert file.read_bytes() == before
+    lost.write_bytes(content)
+    assert run("made.yaml", "methods=anchor,waffle").code == 0, "all are still in the folder"
+    assert len(_content()["cells"]) == 12
+
+
+def test_tables_are_written_over_nothing(made: Made, run: Callable[..., Ended]) -> None:
+    run(made())
+    Path("out").mkdir()
+    Path("out/gain.svg").write_text("mine")
+    ended = run("runs/made/cells.json.gz", "--out=out")
+    assert (ended.code, ended.sentence) == (2, "ipo: out/gain.svg is there already; choose another --out.")
+    assert [file.name for file in Path("out").iterdir()] == ["gain.svg"]
+
+
+@pytest.mark.parametrize("words", [["seeds=1"], ["--dry-run"], ["--budget-usd=1"], ["--executor=pool:2"]])
+def test_what_is_done_takes_no_settings(made: Made, run: Callable[..., Ended], words: list[str]) -> None:
+    ended = run("cells.json.gz", *words)
+    assert ended.code == 2 and "the cells of cells.json.gz are done" in ended.sentence
+
+
+def _set(*path: Any) -> Callable[[Any], Any]:
+    """Set what the path leads to, the last of which is the value."""
+
+    def change(content: Any) -> Any:
+        *parents, key, value = path
+        place = content
+        for one in parents:
+            place = place[one]
+        place[key] = value
+        return content
+
+    return change
+
+
+def _without_cells(content: Any) -> Any:
+    return {**content, "cells": content["cells"][1:]}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda content: [], "is damaged (it: "),
+        (lambda content: {}, "is damaged (ipo: field required)"),
+        (_set("schema", 2), "is damaged (schema: "),
+        (_set("more", 1), "is damaged (more: "),
+        (_set("cell_schema", 99), "has cells of another version of ipo"),
+        (_without_cells, "it has 17 cells, its grid another number"),
+        (_set("grid", "seeds", [1, 3]), "is damaged (cell 9: it is not ('embedded:a', 'anchor', 3))"),
+        (_set("grid", "seeds", 10**9), "is damaged"),
+        (_set("grid", "methods", 0, "method", "unheard-of"), "there is no method 'unheard-of'"),
+        (_set("grid", "reference", "nobody"), "is damaged (grid: "),
+        (_set("grid", "settings", {"shots": "many"}), "shots"),
+        (_set("cells", 0, "scores", {}), "cell 0: it has neither scores nor a reason"),
+        (_set("cells", 0, "scores", "test", "test", 7), "test pictures 7 are not those of 'test'"),
+        (_set("cells", 0, "scores", "test", "test", 1), "test pictures 1 are not those of 'test'"),
+        (_set("cells", 0, "scores", "test", "hits", "01"), "its hits are not 120 zeros and ones"),
+        (_set("cells", 0, "scores", "test", "hits", "0" * 119 + "2"), "is damaged (cells.0.scores.test.hits: "),
+        (_set("cells", 0, "scores", "test", "hits", None), "'test' needs hits or values"),
+        (_set("cells", 0, "scores", "test", "value", float("nan")), "is damaged (cells.0.scores.test.value: "),
+        (_set("cells", 0, "scores", "test", "value", 0.9), "is not the mean of its hits"),
+        (_set("cells", 0, "budget", "usd", 1e300), "is damaged (cells.0.budget.usd"),
+        (_set("tests", 0, "labels", 0, 2**70), "is damaged (tests.0.labels.0: "),
+        (_set("tests", 0, "labels", [1, 2]), "it has 2 labels for n = 120"),
+        (_set("tests", 0, "n", 10**12), "is damaged (tests.0.n: "),
+        (_set("tests", 0, "split", "\ud800"), "is not JSON"),
+    ],
+)
+def test_a_file_of_another_form_is_one_sentence(
+    made: Made, run: Callable[..., Ended], change: Callable[[Any], Any], said: str
+) -> None:
+    run(made())
+    Path("bad.json.gz").write_bytes(gzip.compress(json.dumps(change(_content())).encode()))
+    _refused(run, said)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot read the file of cells bad.json.gz: No such file"),
+        (b"", "is not JSON"),
+        (b"no gzip", "is not a whole gzip file"),
+        (gzip.compress(b"{}" * 999)[:-9], "is not a whole gzip file"),
+        (gzip.compress(b"{") + b"\0" * 9, "is not JSON"),
+        (gzip.compress(b"\xff"), "in UTF-8"),
+        (gzip.compress(b"[" * 10**6), "is nested too deep"),
+        (gzip.compress(b"9" * 10**5), "is not JSON"),
+        (gzip.compress(b" " * (2**26 + 1)), "has more than 67,108,864 bytes"),
+    ],
+)
+def test_a_file_that_is_none_is_one_sentence(
+    run: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        Path("bad.json.gz").write_bytes(content)
+    _refused(run, said)
+
+
+def _refused(run: Callable[..., Ended], said: str) -> None:
+    ended = run("bad.json.gz", "--out=out")
+    assert (ended.code, ended.out) == (2, ""), ended.err
+    assert len(ended.err.splitlines()) == 1 and said in ended.sentence, ended.sentence
+    assert not Path("out").exists()
+
+
+def test_a_failure_is_told_without_the_paths_of_the_machine() -> None:
+    found = outcomes_of([Failure("InputError", "cannot read /home/me/birds/a b.csv, see https://x.org/a/b"), None])
+    assert found == ["failed: cannot read …/a b.csv, see https://x.org/a/b", "not run yet"]
