@@ -12,7 +12,6 @@ import pytest
 
 from ipo.experiments.compare.tables import build_table, details, gain_plot, to_json, to_markdown
 from ipo.experiments.compare.tables.figure import _apart
-from ipo.metrics.evidence import over_data_sets
 from support.scored_cells import SKILLS, gain_of, make_cells, score_of
 
 DATA = ("a1", "a2", "a3", "a4", "a5")
@@ -65,7 +64,6 @@ def test_the_interval_of_a_mean_over_data_sets_is_that_of_a_sample() -> None:
     half = 2.776445 * np.std(values, ddof=1) / np.sqrt(5)  # t of 4 degrees of freedom
     assert found.high_like_these - found.value == pytest.approx(half, rel=1e-4)
     assert score_of(table, "a1", "anchor", "test").low_like_these is None
-    assert over_data_sets.__doc__ and "average" in [scope.name for scope in table.scopes]
 
 
 def test_each_data_set_has_one_number_a_method(cells: list[dict[str, Any]]) -> None:
