@@ -16,6 +16,7 @@ from ipo.metrics.arrays import Floats
 from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError
 from ipo.metrics.features import FeatureStore, Progress
+from ipo.metrics.offsets import Offsets
 from ipo.metrics.pictures import Picture
 from ipo.metrics.template import problem, too_long
 from ipo.metrics.text_store import TextStore
@@ -115,11 +116,13 @@ class EncodedPictures:
         features: float32 (n, D), unit rows.
         labels: int64 (n,), indices into the class names.
         groups: length n, the base picture of each picture; None when all pictures are independent.
+        offsets: what is added to the logits of each class; None adds nothing.
     """
 
     features: Floats
     labels: npt.NDArray[np.int64]
     groups: tuple[str, ...] | None = None
+    offsets: Offsets | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -192,7 +195,8 @@ class ClipReward:
 
     def score_embeddings(self, name: str, classes: Floats, pictures: EncodedPictures) -> Score:
         """Score class embeddings, float32 (C, D) with unit rows; `name` is the template of the result."""
-        return self.score_logits(name, lambda features: logits_of(self.clip, features, classes), pictures)
+        offsets = pictures.offsets.of(self.clip, classes) if pictures.offsets else None
+        return self.score_logits(name, lambda features: logits_of(self.clip, features, classes, offsets), pictures)
 
     def score_logits(self, name: str, logits_for: Callable[[Floats], Floats], pictures: EncodedPictures) -> Score:
         """Score a classifier, from features, float32 (n, D), to logits, float32 (n, C); `name` as above."""
@@ -235,10 +239,10 @@ def class_embeddings(clip: Clip, weighted: Sequence[tuple[str, float]], class_na
     return encode_ensemble(clip.model, clip.tokenizer, weighted, class_names)
 
 
-def logits_of(clip: Clip, features: Floats, classes: Floats) -> Floats:
-    """Return logit scale · cosine + logit bias: float32 (n, C)."""
+def logits_of(clip: Clip, features: Floats, classes: Floats, offsets: Floats | None = None) -> Floats:
+    """Return logit scale · cosine + logit bias: float32 (n, C); `offsets`, float32 (C,), are added."""
     logits: Floats = clip.logit_scale * (features @ classes.T) + np.float32(clip.logit_bias)
-    return logits
+    return logits if offsets is None else logits + offsets
 
 
 def losses_of(logits: Floats, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

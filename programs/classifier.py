@@ -14,6 +14,7 @@ from ipo.metrics.calibration import fit_temperature, softmax
 from ipo.metrics.clip import Clip, load_clip
 from ipo.metrics.decoding import AS_STORED, AS_VIEWED, Background, to_rgb
 from ipo.metrics.errors import InputError
+from ipo.metrics.offsets import Saved, from_state, state_of
 from ipo.metrics.pictures import Picture
 from ipo.metrics.reward import EncodedPictures, class_embeddings, logits_of
 from ipo.metrics.template import ANCHOR, check
@@ -23,6 +24,12 @@ Weighted = tuple[str, float]
 
 TEMPERATURES = (1e-6, 1e6)
 """The range of temperatures that are read: wider than any that are fitted, far from where float32 ends."""
+
+FORMAT = 2
+"""Of a saved program with offsets. Those without have no number: every version reads them."""
+IN_WEIGHTS = "in weights: a program with offsets, which needs a newer version of ipo"
+"""Stands for each weight in a program with offsets. Older versions ignore keys that they do not know, and would leave
+the offsets out without a word; that a weight is no number stops all of them, and they print it."""
 
 
 class TemplateClassifier(dspy.Module):
@@ -35,6 +42,7 @@ class TemplateClassifier(dspy.Module):
 
     Attributes:
         temperature: what logits are divided by before they become probabilities, > 0; see `calibrate`.
+        offsets: what is added to the logits; None, the default, adds nothing. See `metrics/offsets.py`.
         background: how the pixels of the pictures given to it are read; a `Picture` says that itself.
 
     Raises:
@@ -63,7 +71,7 @@ class TemplateClassifier(dspy.Module):
         self.set_templates(templates)
 
     def set_templates(self, templates: str | Sequence[Weighted]) -> None:
-        """Replace the templates; the temperature becomes 1, because the old one was fitted to the former templates.
+        """Replace the templates; the temperature becomes 1 and offsets go: they were fitted to the former templates.
 
         Raises:
             InputError: see the class.
@@ -75,6 +83,7 @@ class TemplateClassifier(dspy.Module):
             check(template, self.class_names, self.clip)
         self.templates: tuple[Weighted, ...] = tuple(weighted)
         self.temperature = 1.0
+        self.offsets: Saved | None = None
 
     def calibrate(self, pictures: EncodedPictures) -> float:
         """Fit the temperature, so that probabilities match how often labels are right; the labels stay the same.
@@ -85,8 +94,7 @@ class TemplateClassifier(dspy.Module):
         Returns:
             The temperature; 1.0 where the pictures cannot tell, see `calibration.fit_temperature`.
         """
-        logits = logits_of(self.clip, pictures.features, self.class_embeddings())
-        self.temperature = fit_temperature(logits, pictures.labels, pictures.groups)
+        self.temperature = fit_temperature(self.logits(pictures.features), pictures.labels, pictures.groups)
         return self.temperature
 
     @property
@@ -113,8 +121,19 @@ class TemplateClassifier(dspy.Module):
         Returns:
             float32 (n, C), rows that sum to 1.
         """
-        logits = logits_of(self.clip, self.clip.encode_pictures(pictures), self.class_embeddings())
-        return softmax(logits, self.temperature)
+        return softmax(self.logits(self.clip.encode_pictures(pictures)), self.temperature)
+
+    def logits(self, features: Floats) -> Floats:
+        """Return the logits of pictures by their features, float32 (n, D) with unit rows: float32 (n, C)."""
+        return logits_of(self.clip, features, self.class_embeddings(), self.class_offsets())
+
+    def class_offsets(self) -> Floats | None:
+        """Return what is added to the logit of each class, float32 (C,); None without offsets.
+
+        Raises:
+            InputError: the offsets are for other classes.
+        """
+        return self.offsets.of(self.clip, self.class_embeddings()) if self.offsets else None
 
     def class_embeddings(self) -> Floats:
         """Return what a picture is compared with: float32 (C, D), unit rows, in the order of the classes."""
@@ -124,22 +143,28 @@ class TemplateClassifier(dspy.Module):
         return self._embeddings[1]
 
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
-        """Return templates, classes, temperature and the encoder's name, beside DSPy's own state; plain JSON."""
+        """Return templates, classes, temperature, offsets and the encoder's name, beside DSPy's own; plain JSON."""
         state: dict[str, Any] = super().dump_state(json_mode=json_mode)
-        return state | {
+        state |= {
             "templates": [{"template": template, "weight": weight} for template, weight in self.templates],
             "class_names": list(self.class_names),
             "temperature": self.temperature,
             "background": self.background,
             "clip": {"name": self.clip.name, "fingerprint": self.clip.fingerprint},
         }
+        if self.offsets is None:
+            return state
+        templates = [{"template": template, "weight": IN_WEIGHTS} for template, _ in self.templates]
+        weights = [weight for _, weight in self.templates]
+        mine = {"templates": templates, "weights": weights, "offsets": state_of(self.offsets), "format": FORMAT}
+        return state | mine
 
     def load_state(self, state: dict[str, Any], **kwargs: Any) -> None:
-        """Take templates, classes and temperature from a saved state; one without a temperature has 1.
+        """Take templates, classes, temperature and offsets from a saved state; one without a temperature has 1.
 
         Raises:
-            InputError: the state belongs to another encoder, where its templates may not help, or its temperature or
-                templates cannot be used.
+            InputError: the state belongs to another encoder, where its templates may not help, or a newer version
+                wrote it, or its temperature, offsets or templates cannot be used.
         """
         saved = state["clip"]
         if saved["fingerprint"] != self.clip.fingerprint:
@@ -147,13 +172,18 @@ class TemplateClassifier(dspy.Module):
                 f"this program was optimised for the CLIP {saved['name']} and the one loaded is {self.clip.name} with "
                 "other weights or another picture transform; load the same one, or optimise again."
             )
+        if (form := state.get("format", 1)) not in (1, FORMAT):
+            raise InputError(f"this program has the format {str(form)[:40]}; load it with a newer version of ipo.")
         temperature = _temperature(state.get("temperature", 1.0))
+        offsets = from_state(state["offsets"], self.clip.width, len(state["class_names"])) if form == FORMAT else None
+        members = state["templates"]
+        weights = [member["weight"] for member in members] if offsets is None else state["weights"]
         self.class_names = tuple(state["class_names"])
-        self.set_templates([(member["template"], member["weight"]) for member in state["templates"]])
-        self.temperature = temperature
+        self.set_templates([(one["template"], weight) for one, weight in zip(members, weights, strict=True)])
+        self.temperature, self.offsets = temperature, offsets
         # A state without this key is from before transparency was read on white.
         self.background = AS_VIEWED if state.get("background") == AS_VIEWED else AS_STORED
-        own = ("templates", "class_names", "temperature", "background", "clip")
+        own = ("templates", "weights", "class_names", "temperature", "offsets", "background", "clip", "format")
         super().load_state({name: value for name, value in state.items() if name not in own}, **kwargs)
 
     @classmethod

@@ -8,7 +8,7 @@ from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 
-from ipo.experiments.export.target import NotChecked, Reference, spoken, unequal_weights
+from ipo.experiments.export.target import NotChecked, Reference, no_place_for_offsets, spoken, unequal_weights
 from ipo.metrics.template import SLOT
 from ipo.programs.classifier import TemplateClassifier
 
@@ -34,7 +34,7 @@ class ClipBenchmark:
         """CLIP_benchmark's classifier is a plain mean over templates."""
         if unequal_weights(program):
             return "CLIP_benchmark weighs all templates alike and these have weights; take npz"
-        return None
+        return no_place_for_offsets(program, "CLIP_benchmark")
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
         """Write the folder."""

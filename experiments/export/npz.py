@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,8 @@ class Npz:
 
     class_embeddings float32 (C, D), unit rows; class_names (C,) and templates (T,), text; weights float64 (T,);
     logit_scale, logit_bias and temperature, numbers; clip and fingerprint, text. Probabilities are
-    softmax((logit_scale · features @ class_embeddings.T + logit_bias) / temperature).
+    softmax((logit_scale · features @ class_embeddings.T + logit_bias) / temperature). A program with offsets has them
+    too, float32 (C,), to be added before the division.
     """
 
     def refusal(self, program: TemplateClassifier) -> str | None:
@@ -27,6 +29,8 @@ class Npz:
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
         """Write the file."""
+        found = program.class_offsets()
+        offsets: dict[str, Any] = {} if found is None else {"offsets": found}
         with place.open("wb") as file:  # given a name, NumPy adds a suffix
             np.savez(
                 file,
@@ -39,6 +43,7 @@ class Npz:
                 temperature=np.float64(program.temperature),
                 clip=np.array(program.clip.name),
                 fingerprint=np.array(program.clip.fingerprint),
+                **offsets,
             )
 
     def check(self, reference: Reference, place: Path) -> str:
@@ -51,6 +56,7 @@ class Npz:
             raise Differs("after loading, the class names or templates are not the same.")
         embeddings = reference.same_classes(read["class_embeddings"])
         logits = read["logit_scale"] * (reference.features @ read["class_embeddings"].T) + read["logit_bias"]
+        logits = logits + read.get("offsets", np.float32(0))
         probabilities = softmax(logits, float(read["temperature"]))
         largest = float(np.abs(probabilities - reference.probabilities).max())
         if not largest <= 1e-4:

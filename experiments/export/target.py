@@ -14,7 +14,6 @@ from ipo.metrics.arrays import Floats
 from ipo.metrics.calibration import softmax
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import Picture
-from ipo.metrics.reward import logits_of
 from ipo.programs.classifier import TemplateClassifier
 
 TOLERANCE = 1e-4
@@ -86,8 +85,7 @@ class Reference:
     @property
     def probabilities(self) -> Floats:
         """Probability of each class for each picture, at the program's temperature: float32 (n, C)."""
-        logits = logits_of(self.program.clip, self.features, self.program.class_embeddings())
-        return softmax(logits, self.program.temperature)
+        return softmax(self.program.logits(self.features), self.program.temperature)
 
     def same_classes(self, theirs: Floats, why: str = "") -> str:
         """Compare class embeddings, float32 (C, D), unit rows.
@@ -120,6 +118,13 @@ class Reference:
 def unequal_weights(program: TemplateClassifier) -> bool:
     """Whether templates have different weights, which a plain mean cannot express."""
     return len({weight for _, weight in program.templates}) > 1
+
+
+def no_place_for_offsets(program: TemplateClassifier, form: str) -> str | None:
+    """Return why a form of export that has no place for offsets refuses this program, or None."""
+    if program.offsets is None:
+        return None
+    return f"{form} has no place for this program's offsets; take npz or program.json, or optimise with offsets=none"
 
 
 def spoken(class_names: Sequence[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ipo.experiments.export.target import Differs, Reference, unequal_weights
+from ipo.experiments.export.target import Differs, Reference, no_place_for_offsets, unequal_weights
 from ipo.metrics.template import read_templates
 from ipo.programs.classifier import TemplateClassifier
 
@@ -18,7 +18,7 @@ class Txt:
             return "a list of templates holds no weights and these have some; take npz or program.json"
         if any(template != template.strip() for template, _ in program.templates):
             return "a template begins or ends with a space, which a list of templates does not keep"
-        return None
+        return no_place_for_offsets(program, "a list of templates")
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
         """Write the file."""

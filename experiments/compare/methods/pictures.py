@@ -16,6 +16,7 @@ from ipo.experiments.compare.methods.base import (
     classifying,
     labels_of_a_search,
 )
+from ipo.metrics.offsets import MeanOffsets
 from ipo.metrics.template import ANCHOR
 
 if TYPE_CHECKING:
@@ -28,12 +29,7 @@ if TYPE_CHECKING:
 
 
 class Centred(Method):
-    """The anchor, its scores less each class's mean score over the pictures drawn: what undoing a bias gains.
-
-    With unit features f, their mean m and class embeddings w that is (f - m) · w, so that it also works for classes
-    of which no picture was seen. Distribution normalisation (Zhou et al., NeurIPS 2023, arXiv 2302.11084) is of this
-    kind.
-    """
+    """The anchor with `mean` offsets: what undoing a bias gains. See `metrics/offsets.py`."""
 
     label = "the centred anchor"
     remark = (
@@ -48,22 +44,23 @@ class Centred(Method):
     def fit(self, job: Job) -> CentredAnchor:
         """Take the mean of the pictures' features."""
         features, _ = seen(job)
-        return CentredAnchor(job.clip, features.mean(axis=0, keepdims=True).astype("float32"))
+        return CentredAnchor(job.clip, MeanOffsets.from_pictures(features.astype("float32")))
 
 
 @dataclass(frozen=True)
 class CentredAnchor(FittedLogits):
-    """The anchor with the mean of some features, float32 (1, D), to take off."""
+    """The anchor with the mean of some features to take off."""
 
     clip: Clip
-    mean: Floats
+    offsets: MeanOffsets
 
     def logits(self, class_names: Sequence[str]) -> Logits:
         """See `FittedLogits`; any classes."""
         from ipo.metrics.reward import logits_of
 
         classes = Templates(self.clip, ((ANCHOR, 1.0),)).class_embeddings(class_names)
-        return lambda features: logits_of(self.clip, features - self.mean, classes)
+        offsets = self.offsets.of(self.clip, classes)
+        return lambda features: logits_of(self.clip, features, classes, offsets)
 
 
 class ClassMean(Method):

@@ -18,10 +18,12 @@ from safetensors import safe_open
 from ipo.experiments.cli.app import main
 from ipo.experiments.export import TARGETS, Differs, Reference, export
 from ipo.experiments.export.clip_benchmark import ClipBenchmark
+from ipo.experiments.export.hf import HuggingFace
 from ipo.experiments.export.npz import Npz
 from ipo.experiments.export.open_clip import OpenClip
 from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError
+from ipo.metrics.offsets import MeanOffsets, PriorOffsets
 from ipo.metrics.pictures import Picture
 from ipo.programs.classifier import TemplateClassifier
 
@@ -48,6 +50,54 @@ def test_each_target_gives_the_same_loaded_back(
     assert verdict.startswith("checked, ")
     assert f"same label on {len(pictures)} of {len(pictures)} pictures" in verdict
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+
+
+@pytest.fixture(params=["mean", "prior"])
+def with_offsets(
+    request: pytest.FixtureRequest, program: TemplateClassifier, pictures: list[Picture]
+) -> TemplateClassifier:
+    """A program whose offsets change labels."""
+    features = program.clip.encode_pictures(pictures)
+    plain = program.logits(features).argmax(axis=1)
+    if request.param == "mean":
+        program.offsets = MeanOffsets.from_pictures(features)
+    else:
+        numbers = np.zeros(len(NAMES), dtype=np.float32)
+        numbers[(plain[0] + 1) % len(NAMES)] = 100.0
+        program.offsets = PriorOffsets(numbers)
+    assert (program.logits(features).argmax(axis=1) != plain).any()
+    return program
+
+
+@pytest.mark.parametrize("target", ["npz", "program.json"])
+def test_offsets_are_exported_where_they_have_a_place(
+    target: str, with_offsets: TemplateClassifier, pictures: list[Picture], tmp_path: Path
+) -> None:
+    verdict = export(with_offsets, TARGETS[target](), tmp_path / "out.json", pictures)
+    assert f"same label on {len(pictures)} of {len(pictures)} pictures" in verdict
+    if target == "npz":
+        with np.load(tmp_path / "out.json", allow_pickle=False) as arrays:
+            np.testing.assert_array_equal(arrays["offsets"], with_offsets.class_offsets())
+
+
+@pytest.mark.parametrize("target", ["open_clip", "clip_benchmark", "txt", "hf"])
+def test_offsets_are_not_dropped_where_they_have_none(
+    target: str, clip: Clip, pictures: list[Picture], tmp_path: Path
+) -> None:
+    program = TemplateClassifier(clip, NAMES, ODD)
+    program.offsets = PriorOffsets(np.zeros(len(NAMES), dtype=np.float32))
+    made = HuggingFace(model="any/model") if target == "hf" else TARGETS[target]()
+    with pytest.raises(InputError, match=r"no place for this program's offsets; take npz or program\.json, or "):
+        export(program, made, tmp_path / "out", pictures)
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_offsets_an_npz_has_the_arrays_that_it_had(
+    program: TemplateClassifier, pictures: list[Picture], tmp_path: Path
+) -> None:
+    export(program, Npz(), tmp_path / "out.npz", pictures)
+    with np.load(tmp_path / "out.npz", allow_pickle=False) as arrays:
+        assert "offsets" not in arrays
 
 
 def test_open_clip_builds_our_classifier_from_the_file(

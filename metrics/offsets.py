@@ -1,0 +1,185 @@
+"""Offsets: a number added to each class's logit, made of pictures without their labels.
+
+A CLIP that meets pictures unlike those it was trained on tends to guess a few classes too often. Part of what the words
+of a template do is to undo that, and a line of arithmetic does that part without words and without labels:
+
+- `mean`: the mean feature μ of the pictures is taken off every feature, so that a class with the embedding w gets the
+  offset -scale · μ·w. The first-order form of distribution normalisation (Zhou et al. 2023, arXiv 2302.11084); the
+  half that concerns the texts moves all classes of a picture alike. μ knows no classes, so it serves new ones too.
+- `prior`: one number a class, such that the mean predicted probability of each class over the pictures is the same.
+  Bias correction by the predicted label distribution (Zhu et al. 2024, Frolic, arXiv 2410.19294), a form of logit
+  adjustment (Zhu et al. 2023, arXiv 2310.08106) that assumes balanced classes.
+
+Both assume that the pictures show all classes about equally often, and can do harm where they do not, or where there
+is nothing to undo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+import numpy as np
+
+from ipo.metrics.arrays import Floats
+from ipo.metrics.errors import InputError
+
+if TYPE_CHECKING:
+    from ipo.metrics.clip import Clip
+
+Kind = Literal["mean", "prior"]
+
+TOLERANCE = 1e-4
+"""How far the mean probability of a class may be from uniform, relative to it."""
+MOST_ROUNDS = 200
+PARTS = (1.0, 0.5, 0.25, 0.125, 0.0625)
+"""Of Newton's step, tried in turn until one goes down."""
+LARGEST = 1e6
+"""Of a number in a saved program: far above any logit."""
+
+
+class Offsets(Protocol):
+    """What is added to the logits of the classes of one template."""
+
+    def of(self, clip: Clip, classes: Floats) -> Floats:
+        """Return the offset of each class from the class embeddings, float32 (C, D): float32 (C,).
+
+        Raises:
+            InputError: they cannot be made for these classes.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class MeanOffsets:
+    """Offsets that take the mean feature off every picture: `mean` is float32 (D,)."""
+
+    mean: Floats
+    kind: ClassVar[Kind] = "mean"
+
+    @classmethod
+    def from_pictures(cls, features: Floats) -> MeanOffsets:
+        """Take the mean of the features of n pictures, float32 (n, D), unit rows."""
+        return cls(features.mean(axis=0, dtype=np.float64).astype(np.float32))
+
+    def of(self, clip: Clip, classes: Floats) -> Floats:
+        """See `Offsets`: -scale · μ·w of each class."""
+        offsets: Floats = np.float32(-clip.logit_scale) * (classes @ self.mean)
+        return offsets
+
+    def settled(self, clip: Clip, classes: Floats) -> MeanOffsets:
+        """Return what a program keeps: itself, which serves any classes."""
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class PriorOffsets:
+    """One number a class for one template and its classes: `numbers` is float32 (C,)."""
+
+    numbers: Floats
+    kind: ClassVar[Kind] = "prior"
+
+    def of(self, clip: Clip, classes: Floats) -> Floats:
+        """See `Offsets`."""
+        if len(classes) != len(self.numbers):
+            raise InputError(
+                f"these prior offsets are one number for each of {len(self.numbers)} classes and there are "
+                f"{len(classes)}; take mean offsets, which serve new classes."
+            )
+        return self.numbers
+
+
+@dataclass(frozen=True, eq=False)
+class UniformPrior:
+    """Offsets that are found anew for every template: `features` are those of n pictures, float32 (n, D), unit rows."""
+
+    features: Floats
+    kind: ClassVar[Kind] = "prior"
+
+    def of(self, clip: Clip, classes: Floats) -> Floats:
+        """See `Offsets` and `uniform_offsets`."""
+        return uniform_offsets(clip.logit_scale * (self.features @ classes.T))
+
+    def settled(self, clip: Clip, classes: Floats) -> PriorOffsets:
+        """Return what a program keeps: the numbers of its template."""
+        return PriorOffsets(self.of(clip, classes))
+
+
+Fitted = MeanOffsets | UniformPrior
+"""What is fitted on a run's pictures, and serves all its templates."""
+Saved = MeanOffsets | PriorOffsets
+"""What a program keeps."""
+
+
+def fitted(kind: Kind, features: Floats) -> Fitted:
+    """Fit offsets on pictures without labels: float32 (n, D), unit rows."""
+    return MeanOffsets.from_pictures(features) if kind == "mean" else UniformPrior(features)
+
+
+def uniform_offsets(logits: Floats) -> Floats:
+    """Find the offsets that make softmax(logits + offsets), averaged over the pictures, uniform: (n, C) → float32 (C,).
+
+    It is the minimum of the convex mean log-sum-exp(logits + offsets) - mean(offsets), whose gradient is the mean
+    probability less 1/C. The fixed point b += log(1/C) - log(mean probability), a round of Sinkhorn's algorithm, never
+    moves away from it, but is slow where few pictures lie between two classes; Newton's step is tried first.
+
+    Returns:
+        Numbers of mean 0; of rounds that do not end, the last.
+    """
+    values = logits.astype(np.float64)
+    n, count = values.shape
+    offsets = np.zeros(count)
+    objective, mean, probabilities = _objective(values, offsets)
+    for _ in range(MOST_ROUNDS):
+        if np.abs(count * mean - 1).max() <= TOLERANCE:
+            break
+        curvature = np.diag(mean) - probabilities.T @ probabilities / n
+        # One number for all classes changes nothing: the last term makes the matrix one that can be inverted.
+        curvature += 1e-12 * np.eye(count) + 1 / count**2
+        step = np.linalg.solve(curvature, 1 / count - mean)
+        damped = (offsets + part * step for part in PARTS)
+        fixed = offsets - np.log(count * np.maximum(mean, np.finfo(np.float64).tiny))
+        tried = next((one for one in damped if _objective(values, one)[0] < objective), fixed)
+        offsets = tried - tried.mean()
+        objective, mean, probabilities = _objective(values, offsets)
+    found: Floats = offsets.astype(np.float32)
+    return found
+
+
+def _objective(logits: Any, offsets: Any) -> tuple[float, Any, Any]:
+    """Return the objective, the mean probability of each class (C,), and the probabilities (n, C)."""
+    shifted = logits + offsets
+    highest = shifted.max(axis=1, keepdims=True)
+    exponents = np.exp(shifted - highest)
+    sums = exponents.sum(axis=1, keepdims=True)
+    probabilities = exponents / sums
+    return float((highest + np.log(sums)).mean() - offsets.mean()), probabilities.mean(axis=0), probabilities
+
+
+def state_of(offsets: Saved) -> dict[str, Any]:
+    """Return plain JSON: the kind, and the mean feature or the numbers of the classes."""
+    values = offsets.mean if isinstance(offsets, MeanOffsets) else offsets.numbers
+    return {"kind": offsets.kind, "values": [float(value) for value in values]}
+
+
+def from_state(state: Any, width: int, classes: int) -> Saved:
+    """Read what `state_of` returned, for features of `width` numbers and so many classes.
+
+    Raises:
+        InputError: it is no such thing.
+    """
+    kind = state.get("kind") if isinstance(state, Mapping) else None
+    values = state.get("values") if isinstance(state, Mapping) else None
+    wanted = {"mean": width, "prior": classes}.get(kind if isinstance(kind, str) else "")
+    if wanted is None or not isinstance(values, list) or len(values) != wanted or not all(map(_is_number, values)):
+        raise InputError(
+            f"the offsets of a saved program are of the kind mean, with {width} numbers, or prior, with one for "
+            f"each of {classes} classes, and these are not; optimise again."
+        )
+    numbers = np.array(values, dtype=np.float32)
+    return MeanOffsets(numbers) if kind == "mean" else PriorOffsets(numbers)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -LARGEST <= value <= LARGEST

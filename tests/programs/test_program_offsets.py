@@ -1,0 +1,107 @@
+"""A program with offsets: saved, loaded, predicted with; older versions refuse it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ipo.experiments.data import load_data
+from ipo.metrics.clip import Clip
+from ipo.metrics.errors import InputError
+from ipo.metrics.offsets import MeanOffsets, PriorOffsets
+from ipo.metrics.pictures import Picture
+from ipo.programs.classifier import IN_WEIGHTS, TemplateClassifier
+
+NAMES = ("cat", "dog", "fish")
+ENSEMBLE = [("a sketch of a <CLASS>.", 2.0), ("a photo of a <CLASS>.", 0.5)]
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[Picture]:
+    return [item.picture for item in load_data("embedded", seed=0).test[:12]]
+
+
+@pytest.fixture(params=["mean", "prior"])
+def program(request: pytest.FixtureRequest, clip: Clip, pictures: list[Picture]) -> TemplateClassifier:
+    made = TemplateClassifier(clip, NAMES, ENSEMBLE)
+    if request.param == "mean":
+        made.offsets = MeanOffsets.from_pictures(clip.encode_pictures(pictures))
+    else:
+        made.offsets = PriorOffsets(np.array([0.5, -1.25, 0.75], dtype=np.float32))
+    return made
+
+
+def test_predictions_have_the_offsets(program: TemplateClassifier, clip: Clip, pictures: list[Picture]) -> None:
+    plain = TemplateClassifier(clip, NAMES, ENSEMBLE)
+    features = clip.encode_pictures(pictures)
+    numbers = program.class_offsets()
+    assert numbers is not None and plain.class_offsets() is None
+    np.testing.assert_array_equal(program.logits(features), plain.logits(features) + numbers)
+    answer = program(image=pictures[0])
+    expected = program.probabilities(pictures[:1])[0]
+    assert [answer.scores[name] for name in NAMES] == pytest.approx(expected.tolist(), abs=1e-6)
+    assert answer.scores != plain(image=pictures[0]).scores
+
+
+def test_saved_and_loaded_it_is_the_same(program: TemplateClassifier, pictures: list[Picture], tmp_path: Path) -> None:
+    program.temperature = 1.5
+    program.save(str(tmp_path / "program.json"))
+    loaded = TemplateClassifier.from_file(tmp_path / "program.json", program.clip)
+    again = TemplateClassifier(program.clip, NAMES)
+    again.load(str(tmp_path / "program.json"))
+    for one in (loaded, again):
+        assert (one.templates, one.temperature) == (program.templates, 1.5)
+        assert one.probabilities(pictures).tobytes() == program.probabilities(pictures).tobytes()
+    assert loaded.dump_state() == program.dump_state()
+
+
+def test_without_offsets_the_file_is_as_it_was(clip: Clip) -> None:
+    state = TemplateClassifier(clip, NAMES, ENSEMBLE).dump_state()
+    assert list(state) == ["templates", "class_names", "temperature", "background", "clip"]
+    assert state["templates"][0] == {"template": "a sketch of a <CLASS>.", "weight": 2.0}
+
+
+def test_older_versions_stop_at_it(program: TemplateClassifier) -> None:
+    """They read every weight as a number, and print what stands there."""
+    state = json.loads(json.dumps(program.dump_state()))
+    assert [member["template"] for member in state["templates"]] == [template for template, _ in ENSEMBLE]
+    for member in state["templates"]:
+        with pytest.raises(ValueError, match=IN_WEIGHTS):
+            float(member["weight"])
+    assert state["weights"] == [2.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 3}, "has the format 3; load it with a newer version"),
+        ({"format": "x" * 99}, "has the format x"),
+        ({"offsets": {"kind": "mean", "values": [1.0]}}, "the offsets of a saved program are of the kind mean"),
+        ({"weights": [1.0]}, "not a saved program"),
+        ({"weights": None}, "not a saved program"),
+    ],
+)
+def test_damaged_ones_are_refused(
+    change: dict[str, Any], message: str, program: TemplateClassifier, tmp_path: Path
+) -> None:
+    file = tmp_path / "program.json"
+    file.write_text(json.dumps(program.dump_state() | change))
+    with pytest.raises(InputError, match=message):
+        TemplateClassifier.from_file(file, program.clip)
+
+
+def test_new_templates_have_no_offsets(program: TemplateClassifier) -> None:
+    twin = program.deepcopy()
+    twin.set_templates("a <CLASS>")
+    assert twin.offsets is None and program.offsets is not None
+
+
+def test_prior_offsets_meet_no_new_classes(clip: Clip, pictures: list[Picture]) -> None:
+    program = TemplateClassifier(clip, ("cat", "dog"))
+    program.offsets = PriorOffsets(np.zeros(3, dtype=np.float32))
+    with pytest.raises(InputError, match="for each of 3 classes and there are 2"):
+        program.probabilities(pictures)
