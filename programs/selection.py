@@ -124,9 +124,21 @@ def choose_winner(how: str, history: PromptHistory, search_units: Units, held_ba
         winner = choose(searched)
         return Choice(entries[winner].template, winner == 0, None, None, SEARCHED)
     scores = held_back.score([entry.template for entry in entries])
-    selection = Table.of("selection", scores, held_back.units)
-    winner = choose(searched.pooled(selection))
-    return Choice(entries[winner].template, winner == 0, *cross_fitted(searched, selection), POOLED)
+    return pooled_choice([entry.score for entry in entries], scores, search_units, held_back.units)
+
+
+def pooled_choice(
+    searched: Sequence[Score], selected: Sequence[Score], search_units: Units, selection_units: Units
+) -> Choice:
+    """Choose on search and selection units together.
+
+    Args:
+        searched, selected: scores of the same templates on either: the initial one, then the others, best first.
+        search_units, selection_units: what they were scored on.
+    """
+    tables = Table.of("search", searched, search_units), Table.of("selection", selected, selection_units)
+    winner = choose(tables[0].pooled(tables[1]))
+    return Choice(searched[winner].template, winner == 0, *cross_fitted(*tables), POOLED)
 
 
 def choose(table: Table) -> int:
@@ -164,16 +176,33 @@ def shrunken_gain(differences: Doubles, best: int, sampling: Sampling) -> tuple[
 
 
 def cross_fitted(searched: Table, selection: Table) -> tuple[float, float | None]:
-    """Return the gain of the procedure on the selection units, and its standard error.
+    """Return the gain of the procedure over the initial template on the selection units, and its standard error."""
+    return _gain(chosen_without(searched, selection) - selection.hits[0], selection)
+
+
+def cross_fitted_difference(ours: tuple[Table, Table], theirs: tuple[Table, Table]) -> tuple[float, float | None]:
+    """Compare two ways to score: what choosing under ours gains over choosing under theirs, and its standard error.
+
+    Args:
+        ours, theirs: search and selection units under each way; the same units in the same order.
+    """
+    return _gain(chosen_without(*ours) - chosen_without(*theirs), ours[1])
+
+
+def chosen_without(searched: Table, selection: Table) -> Doubles:
+    """Return what each selection unit contributes under a template that was chosen without it: float64 (n,).
 
     Each fold measures the template that is chosen on the search units and the other folds by the same rule.
     """
     fold = folds(selection)
-    gained = np.zeros(len(fold))
+    found = np.zeros(len(fold))
     for k in range(int(fold.max()) + 1):
         held = fold == k
-        winner = choose(searched.pooled(selection.take(~held)))
-        gained[held] = selection.hits[winner, held] - selection.hits[0, held]
+        found[held] = selection.hits[choose(searched.pooled(selection.take(~held))), held]
+    return found
+
+
+def _gain(gained: Doubles, selection: Table) -> tuple[float, float | None]:
     error = math.sqrt(selection.sampling.these(gained).value)
     return float(gained.mean()), error if 0 < error < math.inf else None
 

@@ -180,6 +180,7 @@ def summary(result: RunResult, folder: Path) -> str:
         "",
         "  " + result.verdict,
         *_general(result.scores["test"]),
+        *([f"  {result.offsets.words}"] if result.offsets else []),
     ]
     tried = f"{result.templates_scored} templates in {result.seconds['total']:.0f} s"
     if result.looked_at:

@@ -62,7 +62,7 @@ class WithSettings(TyperCommand):
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write the settings, then the examples."""
-        from ipo.experiments.run.config import settings
+        from ipo.experiments.run.settings import settings
 
         rows = [
             (one.name if one.default is None else f"{one.name}={one.default}", one.description) for one in settings()

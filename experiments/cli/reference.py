@@ -11,7 +11,8 @@ from typing import Any
 import typer
 
 from ipo.experiments.cli.app import app
-from ipo.experiments.run.config import FREE_KEYS, build, dotted, settings
+from ipo.experiments.run.config import FREE_KEYS, build, dotted
+from ipo.experiments.run.settings import settings
 
 HEAD = """# Command line
 

@@ -105,6 +105,17 @@ class GridConfig(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _compares_text(self) -> GridConfig:
+        given = [self.settings, *(variant.settings for variant in self.methods)]
+        asked = next((one["offsets"] for one in given if one.get("offsets", "none") != "none"), None)
+        if asked is not None:
+            raise ValueError(
+                f"offsets={asked} is a setting of single runs, and a table compares templates alone; leave it out, or "
+                f"run `ipo optimize offsets={asked}`"
+            )
+        return self
+
     def to_yaml(self) -> str:
         """Return the complete grid as YAML."""
         return yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)

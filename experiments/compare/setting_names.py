@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ipo.experiments.run.config import CHOSEN, dotted, nested, settings
+from ipo.experiments.run.config import CHOSEN, dotted, nested
+from ipo.experiments.run.settings import settings
 
 
 def setting_names() -> list[str]:

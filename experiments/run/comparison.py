@@ -74,8 +74,8 @@ def compare(pairs: Mapping[str, Pair], sealed: Collection[str], family: str = SE
     general = judge({name: scope.like_these for name, scope in tested.items() if scope.like_these}, family)
     return {
         name: Comparison(
-            initial=_measured(initial, sampling),
-            optimised=_measured(optimised, sampling),
+            initial=measured(initial, sampling),
+            optimised=measured(optimised, sampling),
             difference=here.get(name) or no_test(scopes[name].these, FLATTERED),
             like_these=general.get(name),
         )
@@ -89,7 +89,8 @@ def _scopes(initial: Score, optimised: Score, sampling: Sampling) -> Scopes:
     return paired_difference(initial.hits, optimised.hits, sampling)
 
 
-def _measured(score: Score, sampling: Sampling) -> Measured:
+def measured(score: Score, sampling: Sampling) -> Measured:
+    """Return a score with its interval."""
     ends = score_interval(score.hits, sampling)
     return Measured(value=score.value, loss=score.loss, n=score.n, ci95=(ends.low, ends.high))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args, get_origin
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -76,6 +76,11 @@ class JobSettings(BaseModel):
     classes: Literal["all", "base-to-new"] = Field(
         "all", description="base-to-new: search on the first half of the classes, test on both halves"
     )
+    offsets: Literal["none", "mean", "prior"] = Field(
+        "none",
+        description="what is added to the score of each class, from pictures without labels: less their mean feature, "
+        "or until all classes are predicted equally often; kept only if it is worth it on held-back pictures",
+    )
     also_fit: list[str] = Field(
         [], description="data sets that a template will meet later: it must be short enough for their class names too"
     )
@@ -135,33 +140,6 @@ class RunConfig(SearchSettings, JobSettings):
         """Name the first key that would change the result, or None; limits may differ."""
         mine, theirs = self.model_dump(), other.model_dump()
         return next((key for key in mine if key not in FREE_KEYS and mine[key] != theirs[key]), None)
-
-
-class Setting(NamedTuple):
-    """A setting as help and reference show it."""
-
-    name: str
-    default: Any
-    description: str
-    allowed: tuple[str, ...] = ()
-
-
-def settings() -> list[Setting]:
-    """Return every setting in order; those of strategies and rewards follow the key that names them."""
-    rows: list[Setting] = []
-    for name, field in RunConfig.model_fields.items():
-        registry = CHOSEN.get(name)
-        allowed = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
-        default = registry.default if registry else field.default
-        rows.append(Setting(name, default, field.description or "", allowed))
-        own: dict[str, tuple[Any, list[str]]] = {}
-        for choice in registry or ():
-            for key, one in registry.find(choice).Settings.model_fields.items() if registry else ():
-                own.setdefault(key, (one, []))[1].append(choice)
-        for key, (one, choices) in own.items():
-            needed = None if one.is_required() else one.default
-            rows.append(Setting(f"{name}.{key}", needed, f"of {', '.join(choices)}: {one.description}"))
-    return rows
 
 
 def is_begun(config: RunConfig, folder: Path, instead: str = "another folder") -> bool:

@@ -48,7 +48,7 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -
             _announce(prepared, folder, ui)
             searched = search_in(prepared, journal, ui, tracker)
             ui.say(f"opening the sealed test {prepared.plan.task.unit}")
-            parts, others = evaluate(prepared, searched.result.choice.template, journal, ui)
+            parts, others = evaluate(prepared, searched, journal, ui)
             ui.say("looking at what each word does")
             return publish(prepared, searched, parts, others, journal, tracker)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ipo.experiments.run.config import RunConfig
+from ipo.experiments.run.offsets import check_asked
 from ipo.experiments.tasks import REWARDS
 from ipo.metrics.errors import InputError
 from ipo.programs.strategies import STRATEGIES
@@ -63,6 +64,7 @@ def plan(config: RunConfig, *, ready: bool = True) -> Plan:
     """
     from ipo.experiments.data import load_data
 
+    check_asked(config)
     optimizer, describer = backends(config, ready=ready)
     data = load_data(config.data, seed=SPLIT_SEED, task=config.task, background=config.background)
     planned = Plan(config, data, draw_for(data, config), optimizer, describer)

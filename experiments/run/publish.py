@@ -18,6 +18,7 @@ from ipo.experiments.run.comparison import Comparison, RewardNames, compare, ver
 from ipo.experiments.run.environment import environment
 from ipo.experiments.run.files import digest, write_json
 from ipo.experiments.run.live_view import Ui
+from ipo.experiments.run.offsets import under, what_they_add
 from ipo.experiments.run.plan import SPLIT_SEED, Plan
 from ipo.experiments.run.prepare import Prepared, encode, fingerprint
 from ipo.experiments.run.result import FILE_NAME as RESULT
@@ -52,7 +53,7 @@ MADE_OF_FILES = (PLOT, PAGE)
 
 
 def evaluate(
-    prepared: Prepared, template: str, journal: Journal, ui: Ui
+    prepared: Prepared, searched: Searched, journal: Journal, ui: Ui
 ) -> tuple[dict[AnyPart, Compared], dict[str, Compared]]:
     """Score the initial and the chosen template everywhere; the sealed pictures are opened here and nowhere else.
 
@@ -62,13 +63,15 @@ def evaluate(
         The parts by name, and further measures of the sealed test by theirs.
     """
     planned, drawn = prepared.plan, prepared.plan.drawn
+    template, settled = searched.result.choice.template, searched.settled
     templates = [prepared.config.initial_template, template]
 
     def compared(encoded: Encoded, reward: Reward) -> Compared:
-        initial, optimised = reward.score(templates, encoded.units)
+        units = under(encoded.units, settled.kept) if settled else encoded.units
+        initial, optimised = reward.score(templates, units)
         names = reward.class_names
         how = encoded.sampling(initial.n)
-        return Compared(encoded.items, encoded.units, encoded.labels, names, how, initial, optimised)
+        return Compared(encoded.items, units, encoded.labels, names, how, initial, optimised)
 
     parts: dict[AnyPart, Compared] = {"search": compared(prepared.search, prepared.reward)}
     if prepared.selection:
@@ -113,6 +116,8 @@ def publish(
     words = token_counter(prepared.clip)
     write_json(folder / ANALYSIS, analyse(parts, prepared.reward, words, names))
     program = TemplateClassifier(prepared.clip, prepared.reward.class_names, searched.result.choice.template)
+    if searched.settled and searched.settled.kept:
+        program.offsets = searched.settled.kept.settled(prepared.clip, program.class_embeddings())
     program.background = prepared.plan.drawn.search[0].picture.background
     if prepared.selection and prepared.selection.labels is not None:
         program.calibrate(cast("EncodedPictures", prepared.selection.units))
@@ -176,6 +181,7 @@ def _result(
         sealed=sealed,
         other_measures={name: compared[f"other {name}"] for name in others},
         harmonic_mean=_harmonic(scores),
+        offsets=what_they_add(prepared, searched.settled, parts),
         selection=chosen(found.choice),
         ended=found.ended,
         stopped=found.stopped,

@@ -88,6 +88,7 @@ def _beside(config: RunConfig) -> dict[str, str]:
         "classes": (config.classes == "base-to-new" or config.data.startswith("imagenet"), "base-to-new"),
         "initial_template": (config.initial_template == ANCHOR, ANCHOR),
         "reward.name": (config.reward["name"] == REWARDS.default, REWARDS.default),
+        "offsets": (config.offsets == "none", "none"),
         "temperature": (config.preset == "paper" or config.temperature == 1, "1.0"),
     }
     return {key: published for key, (holds, published) in right.items() if not holds}

@@ -16,6 +16,7 @@ from ipo.experiments.run.comparison import (
     verdict,
 )
 from ipo.experiments.run.files import Content, read_model, write_json
+from ipo.experiments.run.offsets import OffsetsFound
 from ipo.metrics.evidence import ALPHA, CLASSES_LIKE_THESE
 from ipo.metrics.verdict import Rounded
 
@@ -109,6 +110,7 @@ class RunResult(Content):
         verdict: what the sealed test shows, in words.
         scores: both templates on each part that the run has.
         other_measures: further measures of the sealed test, by name.
+        offsets: what they add beside the words; None for other rewards, and in runs of older versions.
         ended: why the search ended, in words; empty where a run of schema 1 did not say it.
         stopped: the limit that ended it early, or None.
         proposed: templates that were proposed and scored; `templates_scored` counts the initial one as well.
@@ -129,6 +131,7 @@ class RunResult(Content):
     sealed: Sealed
     other_measures: dict[str, Comparison] = Field(default={})
     harmonic_mean: Harmonic | None
+    offsets: OffsetsFound | None = None
     selection: Chosen
     ended: str
     stopped: str | None

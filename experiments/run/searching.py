@@ -9,6 +9,7 @@ from typing import Any
 from ipo.experiments.run.config import CONFIG_FILE, RunConfig
 from ipo.experiments.run.files import write_text
 from ipo.experiments.run.live_view import Ui
+from ipo.experiments.run.offsets import Settled, asked_for, settle, under
 from ipo.experiments.run.prepare import Prepared, fingerprint
 from ipo.experiments.run.published_settings import about_preset
 from ipo.experiments.run.tracking import Tracker
@@ -25,10 +26,11 @@ from ipo.programs.search import SearchResult, Step, search
 
 @dataclass(frozen=True)
 class Searched:
-    """A search that is over, and what it used."""
+    """A search that is over, what it used, and whether offsets are kept; None where none were asked for."""
 
     result: SearchResult
     ledger: Ledger
+    settled: Settled | None = None
 
 
 def search_in(prepared: Prepared, journal: Journal, ui: Ui, tracker: Tracker | None = None) -> Searched:
@@ -62,20 +64,25 @@ def search_in(prepared: Prepared, journal: Journal, ui: Ui, tracker: Tracker | N
         if tracker:
             tracker.step(step, ledger)
 
+    offsets = asked_for(prepared)
+    searching = offsets if offsets and offsets.kind == "mean" else None  # others would be fitted for each template
     with ui.search(ledger):
         result = search(
             config.search,
             prepared.reward,
             planned.strategy(connected.lm if connected else None),
-            prepared.search.units,
-            prepared.selection.units if prepared.selection else None,
+            under(prepared.search.units, searching),
+            under(prepared.selection.units, searching) if prepared.selection else None,
             record=record,
             task=planned.data.task,
             describe=_describing(prepared, recorder, record),
             check_limits=ledger.check_time,
             on_step=on_step,
         )
-    return Searched(result, ledger)
+    if offsets is None:
+        return Searched(result, ledger)
+    result, settled = settle(prepared, result, offsets, record)
+    return Searched(result, ledger, settled)
 
 
 def _recorder(config: RunConfig, journal: Journal, ledger: Ledger) -> Recorder:

@@ -22,6 +22,8 @@ from ipo.programs.selection import (
     HeldBack,
     Table,
     choose_winner,
+    cross_fitted,
+    cross_fitted_difference,
     folds,
     shrunken_gain,
 )
@@ -279,3 +281,26 @@ def test_a_single_held_back_draw_measures_what_the_search_units_choose() -> None
     selection = part(initial=[0, 0], a=[0, 1], b=[1, 1])
     found = choose(search, selection, held_back=Units(groups=["x", "x"]))
     assert (found.gain, found.standard_error) == (0.5, None)
+
+
+def test_two_ways_to_score_are_compared_by_what_each_chooses_without_the_fold() -> None:
+    """Against a way that knows the initial template alone, it is the gain over that; against itself, nothing."""
+    rng = np.random.default_rng(0)
+    rows = {"initial": 0.3, "a": 0.6, "b": 0.5}
+    units = Units(labels=np.repeat(np.arange(10), 4))
+    ours, alone = (
+        tuple(
+            Table.of(of, [score(name, rng.random(40) < p) for name, p in rows.items()][:many], units)
+            for of in ("search", "selection")
+        )
+        for many in (3, 1)
+    )
+    initial = tuple(
+        Table.of(of, [score("initial", table.hits[0])], units)
+        for of, table in zip(("search", "selection"), ours, strict=True)
+    )
+    assert cross_fitted_difference(ours, initial) == cross_fitted(*ours)
+    gain, error = cross_fitted_difference(ours, alone)
+    against, same = cross_fitted_difference(alone, ours)
+    assert (gain, error) == (-against, same) and gain > 0
+    assert cross_fitted_difference(ours, ours) == (0.0, None)

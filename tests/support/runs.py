@@ -18,7 +18,20 @@ from support.openai_server import OpenAIServer
 CLASSES = ("cat", "car", "bus", "key", "book", "fish")
 KEY = "sk-test-0123456789abcdef"
 """The key that the tests give in the environment."""
-EVENTS = ("start", "scores", "shown", "looked", "lm", "lm_error", "descriptions", "test", "new", "opened", "end")
+EVENTS = (
+    "start",
+    "scores",
+    "shown",
+    "looked",
+    "lm",
+    "lm_error",
+    "descriptions",
+    "test",
+    "new",
+    "offsets",
+    "opened",
+    "end",
+)
 
 
 def copy_pictures(folder: Path) -> Path:

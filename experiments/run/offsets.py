@@ -1,0 +1,223 @@
+"""Offsets in a run: whether those asked for are kept, and what they add beside the words, whether asked for or not.
+
+The gain that a run reports is the words' alone: both templates are measured with the offsets of the run, or both
+without. What offsets add is said beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+from pydantic import Field
+
+from ipo.experiments.run.comparison import Measured, measured
+from ipo.experiments.run.files import Content
+from ipo.metrics.errors import InputError
+from ipo.metrics.evidence import paired_difference
+from ipo.metrics.offsets import Fitted, Kind, fitted
+from ipo.metrics.reward import EncodedPictures
+from ipo.metrics.verdict import Ends, Rounded, points
+from ipo.programs.selection import Table, cross_fitted_difference, pooled_choice
+
+if TYPE_CHECKING:
+    from ipo.experiments.explain.analysis import AnyPart, Compared
+    from ipo.experiments.run.config import RunConfig
+    from ipo.experiments.run.prepare import Prepared
+    from ipo.experiments.tasks.base import Encoded
+    from ipo.metrics.arrays import Floats
+    from ipo.metrics.reward import Score
+    from ipo.programs.record.score_keeper import ScoreKeeper
+    from ipo.programs.search import SearchResult
+
+BESIDE = -1
+"""The step of what is scored beside the search: before the first, so that no reader of a journal takes it for one."""
+Way = tuple[Sequence["Score"], Sequence["Score"]]
+"""Scores of all templates on the search and on the selection pictures: the initial one, then the others, best first."""
+WHAT = "(no labels, no words)"
+SealedPart = Literal["test", "new"]
+SEALED: tuple[SealedPart, ...] = ("test", "new")
+
+
+class Effect(Content):
+    """One template without and with offsets on the same units; the difference is with minus without, no test."""
+
+    without: Measured
+    with_: Measured = Field(alias="with")
+    difference: Rounded
+    ci95: Ends
+
+
+class Added(Content):
+    """What offsets add to each template on one part of the sealed pictures."""
+
+    initial: Effect
+    template: Effect
+
+
+class OffsetsFound(Content):
+    """What offsets add, and whether the run has them.
+
+    Attributes:
+        kind: those asked for; `mean` where none were.
+        kept: whether the program has them; then the scores of the run are with them, else without.
+        gain: what choosing with them gained over choosing without on selection pictures left out of the choice; None
+            where they were not asked for. They are kept where it exceeds its standard error.
+        sealed: what they add, by the part of the sealed pictures.
+        words: all that in words; everything that speaks of it prints that.
+    """
+
+    kind: Kind
+    kept: bool
+    gain: Rounded | None
+    standard_error: Rounded | None
+    sealed: dict[SealedPart, Added]
+    words: str
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Whether the offsets that were asked for are kept; see `OffsetsFound`."""
+
+    kept: Fitted | None
+    gain: float
+    standard_error: float | None
+
+
+def check_asked(config: RunConfig) -> None:
+    """Refuse offsets where nothing can have them, or nothing can show that they help.
+
+    Raises:
+        InputError: says what to set.
+    """
+    asked = f"offsets={config.offsets}"
+    if config.offsets == "none":
+        return
+    if (name := config.reward["name"]) != "classification":
+        raise InputError(f"{asked} is for classes that compete, and not for reward={name}; leave it out.")
+    if config.selection != "held-back" or config.selection_shots == 0:
+        raise InputError(
+            f"{asked} is kept only where held-back pictures show that it helps, and none are held back; set "
+            "selection=held-back and selection_shots=1 or more, or offsets=none."
+        )
+    if config.offsets == "prior" and config.classes == "base-to-new":
+        raise InputError(f"{asked} is one number for each class of the search; for new classes set offsets=mean.")
+
+
+def asked_for(prepared: Prepared) -> Fitted | None:
+    """Fit the offsets that the configuration asks for."""
+    kind = prepared.config.offsets
+    return None if kind == "none" else fitted(kind, _features(prepared.search, prepared.selection))
+
+
+def under(units: Any, offsets: Fitted | None) -> Any:
+    """Return units that are scored with these offsets."""
+    return replace(units, offsets=offsets) if offsets else units
+
+
+def settle(
+    prepared: Prepared, found: SearchResult, offsets: Fitted, record: ScoreKeeper
+) -> tuple[SearchResult, Settled]:
+    """Choose among the templates of a search with and without offsets, and keep what is worth it.
+
+    Both ways choose by the rule of `selection.py`, and are compared on each fold of the selection pictures by what
+    they choose without it; there the offsets are those of the search pictures alone. They stay if their gain exceeds
+    its standard error.
+
+    Returns:
+        The search with the choice of the way that is kept, and what decided.
+    """
+    assert prepared.selection is not None
+    initial = found.history.initial
+    templates = [initial.template, *(one.template for one in found.history.ranked() if one is not initial)]
+    units = prepared.search.units, prepared.selection.units
+
+    def scored(how: Fitted | None, name: str) -> Way:
+        parts = (
+            record.score(BESIDE, templates, under(of, how), kind=f"{part} {name}")
+            for part, of in zip(("search", "selection"), units, strict=True)
+        )
+        first, *others = zip(*parts, strict=True)
+        searched, selected = zip(first, *sorted(others, key=lambda pair: pair[0].rank, reverse=True), strict=True)
+        return searched, selected
+
+    def tables(way: Way) -> tuple[Table, Table]:
+        return Table.of("search", way[0], units[0]), Table.of("selection", way[1], units[1])
+
+    # Balanced pictures flatter offsets that are fitted on them: what is measured on is left out of the fit.
+    fair = scored(
+        fitted(offsets.kind, _features(prepared.search)), f"with {offsets.kind} offsets of the search pictures"
+    )
+    way = scored(None, "without offsets")
+    gain, error = cross_fitted_difference(tables(fair), tables(way))
+    kept = error is not None and gain > error
+    record.note("offsets", kind=offsets.kind, kept=kept, gain=gain, standard_error=error)
+    if kept:
+        way = scored(offsets, f"with {offsets.kind} offsets")
+    return replace(found, choice=pooled_choice(*way, *units)), Settled(offsets if kept else None, gain, error)
+
+
+def what_they_add(
+    prepared: Prepared, settled: Settled | None, parts: Mapping[AnyPart, Compared]
+) -> OffsetsFound | None:
+    """Measure both templates the other way on the sealed pictures; None for a reward without classes that compete."""
+    if not isinstance(prepared.search.units, EncodedPictures):
+        return None
+    kind: Kind = "mean" if prepared.config.offsets == "none" else prepared.config.offsets
+    kept = settled.kept if settled else None
+    other = None if kept else fitted(kind, _features(prepared.search, prepared.selection))
+    sealed: dict[SealedPart, Added] = {}
+    for name in SEALED:
+        if part := parts.get(name):
+            reward = prepared.plan.task.reward(prepared.clip, part.class_names, prepared.store)
+            units = replace(part.units, offsets=other)
+            again = reward.score([part.initial.template, part.optimised.template], units)
+            pairs = zip((part.initial, part.optimised), again, strict=True)
+            initial, template = (_effect(*(pair if other else pair[::-1]), part) for pair in pairs)
+            sealed[name] = Added(initial=initial, template=template)
+    gain, error = (settled.gain, settled.standard_error) if settled else (None, None)
+    found = OffsetsFound(kind=kind, kept=kept is not None, gain=gain, standard_error=error, sealed=sealed, words="")
+    same = parts["test"].initial.template == parts["test"].optimised.template
+    return found.model_copy(update={"words": _worded(found, same)})
+
+
+def _features(*parts: Encoded | None) -> Floats:
+    """Return the features of the pictures of some parts: float32 (n, D)."""
+    return np.concatenate([cast("EncodedPictures", part.units).features for part in parts if part])
+
+
+def _effect(without: Score, with_: Score, part: Compared) -> Effect:
+    difference = paired_difference(without.hits, with_.hits, part.sampling).these
+    return Effect(
+        without=measured(without, part.sampling),
+        with_=measured(with_, part.sampling),
+        difference=difference.mean,
+        ci95=(difference.low, difference.high),
+    )
+
+
+def _worded(found: OffsetsFound, same: bool) -> str:
+    """Say what they add; `same`: the template is the initial one."""
+    would = "; on new classes ".join(_added(added, found.kept, same) for added in found.sealed.values())
+    error = "" if found.standard_error is None else f" (standard error {100 * found.standard_error:.1f})"
+    for_ = ""
+    if found.gain is not None:
+        for_ = f"{points(found.gain)} points{error} on selection pictures left out of the choice"
+    if found.kept:
+        return (
+            f"Every score is with {found.kind} offsets {WHAT}, kept for {for_}; without them the same template would "
+            f"have {would}."
+        )
+    asked = f" They were asked for and not kept, for {for_}." if for_ else ""
+    return f"With {found.kind} offsets {WHAT} the same template would have {would}.{asked}"
+
+
+def _added(added: Added, kept: bool, same: bool) -> str:
+    here, initial = ((one.without if kept else one.with_) for one in (added.template, added.initial))
+    low, high = here.ci95
+    gain = points(added.template.difference)
+    added_by = f"they add {gain}" if kept else f"{gain} over it without"
+    beside = "" if same else f", the initial template {100 * initial.value:.1f} %"
+    return f"{100 * here.value:.1f} % [{100 * low:.1f}, {100 * high:.1f}] ({added_by}){beside}"

@@ -1,0 +1,223 @@
+"""Offsets in a run: kept where they are worth it, left off where they do harm, refused where nothing can have them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ipo.experiments.compare.grid_file import load_grid
+from ipo.experiments.embedded import PICTURES_DIR
+from ipo.experiments.run.config import load_config
+from ipo.experiments.run.offsets import asked_for, settle, under, what_they_add
+from ipo.experiments.run.plan import plan
+from ipo.experiments.run.result import load_result
+from ipo.experiments.tasks.base import Encoded
+from ipo.metrics.clip import Clip
+from ipo.metrics.errors import InputError
+from ipo.metrics.features import FeatureStore
+from ipo.metrics.reward import ClipReward, EncodedPictures
+from ipo.programs.classifier import TemplateClassifier
+from ipo.programs.record.journal import Journal, read
+from ipo.programs.record.score_keeper import ScoreKeeper
+from ipo.programs.search import search
+from ipo.programs.settings import SearchSettings
+from ipo.programs.strategies.given import GivenTemplates
+from support.runs import Ended, ipo
+
+NAMES = ("cat", "apple", "bus", "key", "book", "fish")
+EACH = 12
+"""Pictures of a class in each part."""
+TEMPLATES = ["a negative of a <CLASS>.", "a <CLASS>."]
+
+
+def made_up(clip: Clip, towards: float, counts: list[int], seed: int, noise: float = 0.04) -> Encoded:
+    """Pictures near the texts of their classes, all of them moved towards the first class by `towards`."""
+    rng = np.random.default_rng(seed)
+    texts = clip.encode_texts([f"a photo of a {name}." for name in NAMES])
+    labels = np.repeat(np.arange(len(NAMES)), counts)
+    rows = texts[labels] + towards * texts[0] + noise * rng.standard_normal((len(labels), texts.shape[1]))
+    features = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return Encoded(EncodedPictures(features, labels), (), (), labels)
+
+
+def settled(
+    clip: Clip, kind: str, towards: float, counts: list[int], folder: Path, noise: float = 0.04
+) -> tuple[Any, Any, list[Any]]:
+    reward = ClipReward(clip, NAMES, FeatureStore(clip, folder))
+    search_part, selection = (made_up(clip, towards, counts, seed, noise) for seed in (1, 2))
+    config = SimpleNamespace(offsets=kind)
+    prepared: Any = SimpleNamespace(clip=clip, reward=reward, search=search_part, selection=selection, config=config)
+    offsets = asked_for(prepared)
+    assert offsets is not None
+    units = [under(part.units, offsets if kind == "mean" else None) for part in (search_part, selection)]
+    journal = Journal(folder / "run")
+    record = ScoreKeeper(journal, reward)
+    found = search(SearchSettings(steps=1), reward, GivenTemplates(TEMPLATES), *units, record=record)
+    result, worth = settle(prepared, found, offsets, record)
+    journal.close()
+    return result, worth, read(folder / "run")
+
+
+@pytest.mark.parametrize("kind", ["mean", "prior"])
+def test_they_are_kept_where_one_class_is_guessed_too_often(kind: str, clip: Clip, tmp_path: Path) -> None:
+    result, worth, events = settled(clip, kind, 1.1, [EACH] * len(NAMES), tmp_path)
+    assert worth.kept is not None and worth.kept.kind == kind
+    assert worth.gain > worth.standard_error > 0
+    (decided,) = [event for event in events if event["type"] == "offsets"]
+    assert (decided["kind"], decided["kept"], decided["gain"]) == (kind, True, worth.gain)
+    kinds = [event["kind"] for event in events if event["type"] == "scores" and event["step"] == -1]
+    assert f"selection with {kind} offsets" in kinds and "selection without offsets" in kinds
+    assert result.choice.gain is not None
+
+
+@pytest.mark.parametrize("kind", ["mean", "prior"])
+def test_they_are_left_off_where_they_do_harm_on_held_back_pictures(kind: str, clip: Clip, tmp_path: Path) -> None:
+    """Nearly all pictures show one class, and nothing is guessed too often: its own pictures are taken from it."""
+    counts = [60, 3, 3, 3, 3, 3]
+    result, worth, events = settled(clip, kind, 0.0, counts, tmp_path, noise=0.1)
+    assert worth.kept is None and worth.gain < 0
+    (decided,) = [event for event in events if event["type"] == "offsets"]
+    assert decided["kept"] is False
+    reward = ClipReward(clip, NAMES, FeatureStore(clip, tmp_path))
+    parts = made_up(clip, 0.0, counts, 1, noise=0.1), made_up(clip, 0.0, counts, 2, noise=0.1)
+    plain = search(SearchSettings(steps=1), reward, GivenTemplates(TEMPLATES), *(part.units for part in parts))
+    assert result.choice == plain.choice  # what a run without them would have chosen of these templates
+
+
+def test_no_other_reward_has_a_line_on_them() -> None:
+    prepared: Any = SimpleNamespace(search=SimpleNamespace(units=object()))
+    assert what_they_add(prepared, None, {}) is None
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    for name in sorted((PICTURES_DIR / "a").iterdir())[:12]:
+        shutil.copytree(name, folder / name.name)
+    (folder.parent / "templates.txt").write_text("\n".join(["an x-ray of a <CLASS>.", *TEMPLATES]))
+    return folder
+
+
+def words(pictures: Path, *more: str) -> list[str]:
+    listed = f"strategy.file={pictures.parent / 'templates.txt'}"
+    return [
+        *("optimize", f"--data=folder:{pictures}", "lm=none", "describer=none", "strategy=list", listed),
+        *("shots=2", "selection_shots=2", *more),
+    ]
+
+
+@pytest.fixture()
+def run(cache: Path, light: None, capfd: pytest.CaptureFixture[str], pictures: Path) -> Any:
+    def start(*more: str) -> Ended:
+        return ipo(capfd, *words(pictures, *more))
+
+    return start
+
+
+@pytest.fixture()
+def light(monkeypatch: pytest.MonkeyPatch, clip: Clip) -> None:
+    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda name: clip)
+
+
+def comparable(folder: Path) -> Any:
+    found = json.loads((folder / "result.json").read_text())
+    return {key: value for key, value in found.items() if key not in ("seconds", "sealed", "verdict")}
+
+
+@pytest.mark.parametrize("kind", ["mean", "prior"])
+def test_a_run_with_them_resumes_and_replays_to_the_same(
+    kind: str, run: Any, clip: Clip, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    # So few pictures decide either way: here the decision is given, the rest is real.
+    monkeypatch.setattr("ipo.experiments.run.offsets.cross_fitted_difference", lambda ours, theirs: (0.1, 0.05))
+    folder = tmp_path / "run"
+    ended = run(f"offsets={kind}", "--out", str(folder))
+    assert ended.code == 0, ended.err
+    found = load_result(folder)
+    assert found.offsets is not None and found.offsets.kept and found.offsets.kind == kind
+    assert f"  {found.offsets.words}\n" in ended.out
+    assert found.offsets.words.startswith(
+        f"Every score is with {kind} offsets (no labels, no words), kept for +10.00 points (standard error 5.0)"
+    )
+    program = TemplateClassifier.from_file(folder / "program.json", clip)
+    assert program.offsets is not None and program.offsets.kind == kind
+    # The program predicts what the sealed test counted.
+    test = found.scores["test"].optimised
+    assert test == found.offsets.sealed["test"].template.with_
+    first = comparable(folder)
+    lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    for left in (3, len(lines) - 2):  # killed in the search, and before the result
+        (folder / "journal.jsonl").write_bytes(b"".join(lines[:left]))
+        (folder / "result.json").unlink()
+        resumed = ipo(capfd, "optimize", "--resume", str(folder))
+        assert resumed.code == 0, resumed.err
+        assert comparable(folder) == first
+    again = ipo(capfd, "optimize", str(folder / "config.yaml"), "--out", str(tmp_path / "again"))
+    assert again.code == 0, again.err
+    assert comparable(tmp_path / "again") == first
+    assert (tmp_path / "again" / "program.json").read_text() == (folder / "program.json").read_text()
+
+
+@pytest.mark.parametrize("kind", ["mean", "prior"])
+def test_the_program_labels_pictures_as_the_sealed_test_did(
+    kind: str, run: Any, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipo.experiments.run.offsets.cross_fitted_difference", lambda ours, theirs: (0.1, 0.05))
+    folder = tmp_path / "run"
+    assert run(f"offsets={kind}", "--out", str(folder)).code == 0
+    drawn = plan(load_config(folder / "config.yaml")).drawn
+    program = TemplateClassifier.from_file(folder / "program.json", clip)
+    found = program.probabilities([item.picture for item in drawn.test]).argmax(axis=1)
+    right = float(np.mean(found == [item.label for item in drawn.test]))
+    assert right == pytest.approx(load_result(folder).scores["test"].optimised.value, abs=1e-6)
+
+
+@pytest.mark.parametrize("classes", ["all", "base-to-new"])
+def test_a_run_without_them_says_what_they_would_add(classes: str, run: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    ended = run(f"classes={classes}", "--out", str(folder))
+    assert ended.code == 0, ended.err
+    found = load_result(folder).offsets
+    assert found is not None and not found.kept and found.gain is None and found.kind == "mean"
+    assert list(found.sealed) == (["test", "new"] if classes == "base-to-new" else ["test"])
+    assert found.words.startswith("With mean offsets (no labels, no words) the same template would have ")
+    assert ("; on new classes " in found.words) == (classes == "base-to-new")
+    assert f"  {found.words}\n" in ended.out
+    assert found.words in (folder / "report.html").read_text()
+    added, scores = found.sealed["test"], load_result(folder).scores["test"]
+    assert (added.template.without, added.initial.without) == (scores.optimised, scores.initial)
+    difference = added.template.with_.value - added.template.without.value
+    assert added.template.difference == pytest.approx(difference, abs=2e-6)
+    assert "offsets" not in json.loads((folder / "program.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["offsets=mean", "reward=retrieval"], "is for classes that compete, and not for reward=retrieval"),
+        (["offsets=prior", "reward=segmentation"], "is for classes that compete, and not for reward=segmentation"),
+        (["offsets=mean", "selection=search"], "none are held back; set selection=held-back and selection_shots=1"),
+        (["offsets=mean", "selection_shots=0"], "none are held back; set selection=held-back and selection_shots=1"),
+        (["offsets=prior", "classes=base-to-new"], "for new classes set offsets=mean"),
+        (["offsets=both"], "offsets"),
+    ],
+)
+def test_what_cannot_have_them_is_refused(more: list[str], sentence: str, run: Any, tmp_path: Path) -> None:
+    ended = run(*more, "--out", str(tmp_path / "run"))
+    assert ended.code == 2
+    assert sentence in ended.sentence
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "given", [["offsets=mean"], ["methods=[{label: A, method: ipo, settings: {offsets: mean}}, anchor]"]]
+)
+def test_tables_refuse_them(given: list[str]) -> None:
+    with pytest.raises(InputError, match="offsets=mean is a setting of single runs, and a table compares templates"):
+        load_grid("embedded", given)
