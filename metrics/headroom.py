@@ -1,0 +1,276 @@
+"""Is there anything for words to gain? Three figures on a few labelled pictures, and what they say together.
+
+- *Guesses*: how many equally frequent classes the initial template's guesses amount to (labels only weigh the classes).
+- *Accuracy*: the initial template against the nearest class mean of the other pictures, which knows no words.
+- *Words*: what the best phrase of a fixed bank gains, chosen on some pictures and measured on others.
+
+The verdict rests on the third, and on accuracies for what a phrase cannot do. On 121 shifts of the shipped clean
+pictures the third alone ranked the shifts by what words gain on other pictures (Spearman 0.62; `docs/headroom.md`, from
+`benchmarks/headroom.py`). Guesses that crowd on few classes did not (-0.10): they tell of a bias between classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+from ipo.metrics.accuracy import score_interval
+from ipo.metrics.arrays import Doubles, Floats
+from ipo.metrics.evidence import Crossed, paired_effect
+from ipo.metrics.sampling import Numbers, Sampling
+from ipo.metrics.statistics import mean_interval
+from ipo.metrics.verdict import Ends, Rounded, points
+
+FOLDS = 5
+"""Parts of the pictures that each measure the phrase chosen on the others; as where a winner is chosen."""
+LITTLE = 0.05
+"""A gain below it is little: the sealed test of the default job (272 pictures) could seldom show it."""
+SLIGHT = 0.2
+"""Agreement beyond chance, (accuracy - guessing) / (1 - guessing), up to which it is *slight*: Landis & Koch (1977)."""
+
+Outcome = Literal["likely", "little", "near guessing", "cannot tell"]
+Hits = npt.NDArray[np.bool_]
+
+
+class Figure(BaseModel):
+    """A value and its 95 % interval."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    value: Rounded
+    ci95: Ends
+
+
+class Headroom(BaseModel):
+    """What was seen, and what it says.
+
+    Attributes:
+        outcome: whether words are likely to help, as `verdict` words it.
+        pictures, classes: what was looked at; the classes compete among themselves alone.
+        of_classes: how many classes there are.
+        phrases: that were tried.
+        guessing: the accuracy of always guessing the class with the most of these pictures.
+        guessed: see `guessed_classes`.
+        initial: accuracy of the initial template.
+        class_mean: that of the nearest class mean; None where a class has one base picture.
+        difference: the latter minus the former, picture by picture.
+        words: what the best phrase gains over the initial template; None where it could not be measured.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    outcome: Outcome
+    pictures: int
+    classes: int
+    of_classes: int
+    phrases: int
+    guessing: Rounded
+    guessed: Figure
+    initial: Figure
+    class_mean: Figure | None
+    difference: Figure | None
+    words: Figure | None
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in one sentence, with its numbers."""
+        gain = f"the best of {self.phrases} phrases, chosen on other pictures, gains {_gain(self.words)}"
+        if self.outcome == "near guessing":
+            seen = f"the initial template names {self.initial.value:.0%} of them"
+            if self.class_mean:
+                seen += f" and the nearest class mean {self.class_mean.value:.0%}"
+            return (
+                f"This CLIP is near guessing on these pictures: {seen}, where guessing names {self.guessing:.0%}; "
+                "another CLIP is likely to help more than words."
+            )
+        if self.outcome == "likely":
+            return f"Words are likely to help: {gain} over the initial template."
+        if self.outcome == "little":
+            assert self.class_mean is not None
+            return (
+                f"Little to gain from words: {gain}, and the nearest class mean ({self.class_mean.value:.0%}) is not "
+                f"shown to be better than the initial template ({self.initial.value:.0%})."
+            )
+        told = gain if self.words else "each class needs two of them at least"
+        return f"Cannot tell with {self.pictures} pictures whether words help: {told}."
+
+    @property
+    def lines(self) -> tuple[str, str, str]:
+        """The three figures, each in one line."""
+        few = f"{self.classes}" if self.classes == self.of_classes else f"{self.classes} of {self.of_classes}"
+        (low, high), spread = self.guessed.ci95, self.guessed.value
+        compared = "no class mean: a class has one base picture"
+        if self.class_mean and self.difference:
+            compared = f"nearest class mean of the others {_share(self.class_mean)}, {_gain(self.difference)}"
+        return (
+            f"guesses: as if {spread:.1f} [{low:.1f}, {high:.1f}] of {self.classes} classes were guessed equally often",
+            f"accuracy among {few} classes: initial template {_share(self.initial)}, {compared}; "
+            f"guessing {self.guessing:.1%}",
+            f"words: best of {self.phrases} phrases, chosen on other pictures, {_gain(self.words)}",
+        )
+
+
+class Scored(NamedTuple):
+    """Templates on the same n pictures: whether each is right, bool (T, n), and its loss, (T, n)."""
+
+    hits: Hits
+    losses: Doubles
+
+
+def headroom(
+    features: Floats, labels: Sequence[int], embeddings: Floats, logit_scale: float, of_classes: int | None = None
+) -> Headroom:
+    """Look at labelled pictures before a search.
+
+    Args:
+        features: float32 (n, D), unit rows, of n base pictures.
+        labels: n, in 0 … C - 1; of two classes at least.
+        embeddings: float32 (1 + T, C, D), unit rows: class embeddings of the initial template, then of T phrases.
+        logit_scale: see `Clip`.
+        of_classes: how many classes there are, when these are some of them.
+    """
+    truth = np.asarray(labels, dtype=np.int64)
+    sampling = Sampling.of(len(truth), truth.tolist())
+    scored, guesses = _score(features, truth, embeddings, logit_scale)
+    near, gains = nearest_class_mean(features, truth), cross_fitted_gains(scored, truth)
+    initial = _accuracy(scored.hits[0], sampling)
+    class_mean = None if near is None else _accuracy(near, sampling)
+    difference = None if near is None else _difference(near.astype(np.float64) - scored.hits[0], sampling)
+    words = None if gains is None else _difference(gains, sampling)
+    guessing = float(np.bincount(truth).max() / len(truth))
+    classes = embeddings.shape[1]
+    return Headroom(
+        outcome=judge(guessing, initial, class_mean, difference, words),
+        pictures=len(truth),
+        classes=classes,
+        of_classes=of_classes or classes,
+        phrases=len(embeddings) - 1,
+        guessing=guessing,
+        guessed=guessed_classes(guesses, truth, classes),
+        initial=initial,
+        class_mean=class_mean,
+        difference=difference,
+        words=words,
+    )
+
+
+def judge(
+    guessing: float, initial: Figure, class_mean: Figure | None, difference: Figure | None, words: Figure | None
+) -> Outcome:
+    """Say what the figures show; an interval that holds 0 shows nothing, and "little" needs two figures to say so."""
+    highest = max(figure.ci95[1] for figure in (initial, class_mean) if figure)
+    if (highest - guessing) / (1 - guessing) < SLIGHT:
+        return "near guessing"
+    if words and words.ci95[0] > 0:
+        return "likely"
+    if words and words.ci95[1] < LITTLE and difference and difference.ci95[0] <= 0:
+        return "little"
+    return "cannot tell"
+
+
+def guessed_classes(guesses: Sequence[int] | Numbers, truth: Sequence[int] | Numbers, classes: int) -> Figure:
+    """Return how many equally frequent classes the guesses amount to, from 1 to `classes`.
+
+    It is the inverse of the chance that two other pictures get the same guess (the inverse Simpson index; Hill's 1973
+    number of order 2). A picture makes no pair with itself, so that few pictures do not look like few classes; the only
+    one of its class must. If all guesses are right, it is the number of classes. Among many classes it falls as the
+    share of the most frequent guesses grows; among three it still says something. The interval is that of the chance to
+    first order: too narrow where guesses are spread evenly.
+
+    Args:
+        guesses: n guessed classes.
+        truth: n true classes; a picture is one of its class.
+        classes: that could be guessed.
+
+    >>> guessed_classes([0, 0, 1, 1], [0, 0, 1, 1], 2).value, guessed_classes([1, 1, 1, 1], [0, 0, 1, 1], 2).value
+    (2.0, 1.0)
+    """
+    told, true = np.asarray(guesses, dtype=np.int64), np.asarray(truth, dtype=np.int64)
+    shares = np.bincount(told, minlength=classes) / len(told)
+    same = float(shares @ shares)
+    for label in np.unique(true):
+        own = np.bincount(told[true == label], minlength=classes)
+        size = int(own.sum())
+        if size > 1:  # pairs within a class, without those of a picture with itself
+            same += float(own @ (own - 1) / (size * (size - 1)) - own @ own / size**2) * (size / len(told)) ** 2
+    same = min(1.0, max(1 / classes, same))
+    low, high = mean_interval(2 * shares[told], Sampling.of(len(told), true.tolist()))
+    half = (high - low) / 2
+    return Figure(value=1 / same, ci95=(1 / min(1.0, same + half), 1 / max(1 / classes, same - half)))
+
+
+def nearest_class_mean(features: Floats, truth: Numbers) -> Hits | None:
+    """Say of each picture whether the nearest mean, by cosine, is that of the others of its class: bool (n,).
+
+    Being of one picture fewer, that mean is a little noisier, and the accuracy a little low. None where a class has one
+    picture.
+    """
+    names, place, sizes = np.unique(truth, return_inverse=True, return_counts=True)
+    if sizes.min() < 2:
+        return None
+    sums = np.stack([features[truth == name].sum(axis=0) for name in names])
+    cosines = features @ _unit(sums).T
+    cosines[np.arange(len(truth)), place] = (features * _unit(sums[place] - features)).sum(axis=1)
+    hits: Hits = cosines.argmax(axis=1) == place
+    return hits
+
+
+def cross_fitted_gains(scored: Scored, truth: Numbers) -> Doubles | None:
+    """Return what the best row after the first gains over the first on each picture: (n,), in -1 … 1.
+
+    Pictures are dealt into folds, one class after the other; a fold measures the row that is best on the others (most
+    hits, then least loss), so that none is taken for good because it is the luckiest. None where there is no such row.
+    """
+    if len(scored.hits) < 2 or len(truth) < FOLDS:
+        return None
+    fold = np.empty(len(truth), dtype=np.int64)
+    fold[np.argsort(truth, kind="stable")] = np.arange(len(truth)) % FOLDS
+    gains = np.zeros(len(truth))
+    for k in range(FOLDS):
+        held = fold == k
+        hits, losses = scored.hits[1:, ~held].mean(axis=1), scored.losses[1:, ~held].mean(axis=1)
+        best = 1 + int(np.lexsort((losses, -hits))[0])
+        gains[held] = scored.hits[best, held].astype(np.float64) - scored.hits[0, held]
+    return gains
+
+
+def _score(features: Floats, truth: Numbers, embeddings: Floats, logit_scale: float) -> tuple[Scored, Numbers]:
+    """Score every template; return the first one's guesses too."""
+    from ipo.metrics.reward import losses_of
+
+    guesses, losses = [], []
+    for rows in embeddings:
+        logits = np.float32(logit_scale) * (features @ rows.T)
+        guesses.append(logits.argmax(axis=1))
+        losses.append(losses_of(logits, truth))
+    return Scored(np.stack(guesses) == truth, np.stack(losses)), guesses[0]
+
+
+def _unit(rows: Floats) -> Floats:
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(norms > 0, norms, 1), dtype=np.float32)
+
+
+def _accuracy(hits: Hits, sampling: Sampling) -> Figure:
+    low, high = score_interval(hits, sampling)
+    return Figure(value=hits.mean(), ci95=(low, high))
+
+
+def _difference(values: Doubles, sampling: Sampling) -> Figure:
+    effect = paired_effect([Crossed(values[None], sampling)]).these
+    return Figure(value=effect.mean, ci95=(max(-1.0, effect.low), min(1.0, effect.high)))
+
+
+def _share(figure: Figure) -> str:
+    low, high = figure.ci95
+    return f"{100 * figure.value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _gain(figure: Figure | None) -> str:
+    if figure is None:
+        return "could not be measured: there are too few pictures or phrases"
+    return f"{points(figure.value)} points [{points(figure.ci95[0])}, {points(figure.ci95[1])}]"

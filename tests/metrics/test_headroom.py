@@ -1,0 +1,153 @@
+"""Headroom by hand: what each figure is on a few vectors, and what they say together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ipo.metrics.headroom import (
+    Figure,
+    Scored,
+    cross_fitted_gains,
+    guessed_classes,
+    headroom,
+    judge,
+    nearest_class_mean,
+)
+
+
+def at(*degrees: float) -> Any:
+    angles = np.radians(degrees)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+def figure(value: float, low: float, high: float) -> Figure:
+    return Figure(value=value, ci95=(low, high))
+
+
+@pytest.mark.parametrize(
+    ("guesses", "truth", "classes", "expected"),
+    [
+        ([0, 0, 1, 1, 2, 2], [0, 0, 1, 1, 2, 2], 3, 3.0),  # all right
+        ([1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 2, 2], 3, 1.0),  # all one class
+        ([0, 0, 1, 1, 1, 1], [0, 0, 1, 1, 2, 2], 3, 9 / 5),  # a third and two thirds
+        ([0, 0, 0, 1], [0, 0, 0, 1], 2, 1 / (9 / 16 + 1 / 16)),  # all right, of unequal classes
+        ([0, 1], [0, 1], 2, 2.0),  # one picture a class
+        # Each class once right, once taken for the next: no pair within a class agrees, and of the 4 pairs of two
+        # classes 1 does: (3 * 0 + 6 / 4) / 9 is below 1/3, the least there can be.
+        ([0, 1, 1, 2, 2, 0], [0, 0, 1, 1, 2, 2], 3, 3.0),
+    ],
+)
+def test_guesses_amount_to_so_many_classes(guesses: Any, truth: Any, classes: int, expected: float) -> None:
+    found = guessed_classes(guesses, truth, classes)
+    assert found.value == pytest.approx(expected, abs=1e-6)
+    assert 1 <= found.ci95[0] <= found.value <= found.ci95[1] <= classes
+
+
+def test_few_pictures_do_not_look_like_few_classes() -> None:
+    """Guesses at random among 50 classes: the five most frequent of 150 take far more than a tenth, by luck."""
+    rng = np.random.default_rng(0)
+    truth = np.repeat(np.arange(50), 3)
+    found = [guessed_classes(rng.integers(0, 50, 150), truth, 50).value for _ in range(200)]
+    top = [np.sort(np.bincount(rng.integers(0, 50, 150), minlength=50))[-5:].sum() / 150 for _ in range(200)]
+    assert np.mean(top) > 0.18
+    assert np.mean(found) > 45
+
+
+def test_a_picture_is_not_part_of_its_own_class_mean() -> None:
+    """The picture at 40 degrees is 40 from the other one of its class and 26 from the other mean, at 66."""
+    found = nearest_class_mean(at(0, 40, 52, 80), np.array([0, 0, 1, 1]))
+    assert found is not None
+    assert found.tolist() == [True, False, True, True]
+
+
+def test_a_class_of_one_picture_has_no_mean_of_the_others() -> None:
+    assert nearest_class_mean(at(0, 10, 90), np.array([0, 0, 1])) is None
+
+
+def test_the_luckiest_of_many_phrases_gains_nothing() -> None:
+    """All are as good as the first: the best looks far better on the pictures that chose it, and is not."""
+    rng = np.random.default_rng(1)
+    truth = np.repeat(np.arange(20), 3)
+    lucky, fitted = [], []
+    for _ in range(40):
+        scored = Scored(rng.random((101, 60)) < 0.5, rng.random((101, 60)))
+        gains = cross_fitted_gains(scored, truth)
+        assert gains is not None
+        fitted.append(gains.mean())
+        lucky.append((scored.hits[1:].mean(axis=1) - scored.hits[0].mean()).max())
+    assert np.mean(lucky) > 0.1
+    assert abs(np.mean(fitted)) < 0.05
+
+
+def test_a_phrase_that_helps_gains_what_it_gains() -> None:
+    hits = np.array([[1, 0, 0, 0, 0, 0, 1, 0, 0, 0], [1, 1, 1, 1, 1, 0, 0, 0, 0, 1], [0] * 10], dtype=bool)
+    gains = cross_fitted_gains(Scored(hits, np.ones((3, 10))), np.array([0] * 5 + [1] * 5))
+    assert gains is not None
+    assert gains.tolist() == [0, 1, 1, 1, 1, 0, -1, 0, 0, 1]
+
+
+def test_least_loss_decides_between_phrases_of_equal_hits() -> None:
+    hits = np.array([[0] * 5, [1] * 5, [1] * 5], dtype=bool)
+    hits[1, 0] = hits[2, 4] = False
+    losses = np.stack([np.ones(5), np.full(5, 2.0), np.full(5, 0.5)])
+    gains = cross_fitted_gains(Scored(hits, losses), np.zeros(5, dtype=np.int64))
+    assert gains is not None
+    # The fold of the first picture sees the second row better (4 of 4 against 3); those in between break the tie.
+    assert gains.tolist() == [0, 1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("hits", [np.zeros((1, 9), bool), np.zeros((3, 4), bool)])
+def test_without_phrases_or_pictures_no_gain_is_told(hits: Any) -> None:
+    assert cross_fitted_gains(Scored(hits, np.zeros(hits.shape)), np.zeros(hits.shape[1], dtype=np.int64)) is None
+
+
+GOOD, BAD = figure(0.6, 0.5, 0.7), figure(0.1, 0.05, 0.15)
+
+
+@pytest.mark.parametrize(
+    ("expected", "initial", "class_mean", "difference", "words"),
+    [
+        ("likely", BAD, GOOD, figure(0.5, 0.4, 0.6), figure(0.1, 0.02, 0.18)),
+        ("likely", GOOD, None, None, figure(0.1, 0.02, 0.18)),
+        ("little", GOOD, GOOD, figure(0.0, -0.1, 0.1), figure(0.01, -0.02, 0.04)),
+        ("cannot tell", GOOD, GOOD, figure(0.0, -0.1, 0.1), figure(0.01, -0.08, 0.1)),  # more may be hidden
+        ("cannot tell", BAD, GOOD, figure(0.5, 0.4, 0.6), figure(0.01, -0.02, 0.04)),  # there is room
+        ("cannot tell", GOOD, None, None, figure(0.01, -0.02, 0.04)),
+        ("cannot tell", GOOD, GOOD, figure(0.0, -0.1, 0.1), None),
+        ("near guessing", BAD, BAD, figure(0.0, -0.1, 0.1), figure(0.05, 0.01, 0.09)),
+        ("near guessing", BAD, None, None, None),
+        ("cannot tell", figure(0.1, 0.0, 0.4), figure(0.1, 0.0, 0.4), figure(0.0, -0.1, 0.1), None),  # too few to say
+    ],
+)
+def test_the_verdict(expected: str, initial: Figure, class_mean: Any, difference: Any, words: Any) -> None:
+    assert judge(0.02, initial, class_mean, difference, words) == expected
+
+
+def test_all_of_it_on_vectors() -> None:
+    """Two classes, 12 pictures each; the initial template calls all of them the first, the phrase tells them apart."""
+    rng = np.random.default_rng(2)
+    features = at(*rng.normal(0, 5, 12), *rng.normal(60, 5, 12))
+    found = headroom(features, [0] * 12 + [1] * 12, np.stack([at(30, 150), at(0, 60)]), 100.0, of_classes=9)
+    assert (found.outcome, found.pictures, found.classes, found.of_classes, found.phrases) == ("likely", 24, 2, 9, 1)
+    assert (found.guessing, found.guessed.value, found.initial.value) == (0.5, 1.0, 0.5)
+    assert found.class_mean and found.difference and found.words
+    assert (found.class_mean.value, found.difference.value, found.words.value) == (1.0, 0.5, 0.5)
+    assert found.words.ci95[0] > 0.2
+    assert found.verdict.startswith(
+        "Words are likely to help: the best of 1 phrases, chosen on other pictures, gains +50"
+    )
+    assert "among 2 of 9 classes" in found.lines[1]
+
+
+@pytest.mark.parametrize("labels", [[0, 1], [0, 0, 0, 0, 0, 0, 1], [0, 0, 1, 1, 1, 1, 1, 1, 1, 1]])
+def test_the_edges_still_end_in_a_sentence_and_finite_numbers(labels: list[int]) -> None:
+    features = at(*(10 * label + place for place, label in enumerate(labels)))
+    for templates in ([at(0, 90)], [at(0, 90), at(90, 0), at(5, 5)]):
+        found = headroom(features, labels, np.stack(templates), 10.0)
+        numbers = [part for part in (found.guessed, found.initial, found.class_mean, found.words) if part]
+        assert all(np.isfinite([one.value, *one.ci95]).all() for one in numbers)
+        assert found.guessing == pytest.approx(max(labels.count(0), labels.count(1)) / len(labels), abs=1e-6)
+        assert found.verdict.endswith(".") and all(found.lines)
