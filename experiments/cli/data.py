@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ipo.experiments.cli.options import DATA, Part, one_of
+from ipo.metrics.errors import InputError
+
+if TYPE_CHECKING:
+    from ipo.experiments.data import DataSet
+    from ipo.metrics.clip import Clip
 
 data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, check and preview data sets.")
 
@@ -41,7 +47,10 @@ def list_() -> None:
 @data_app.command(epilog="Example:  ipo data check folder:pets --clip ViT-B-16/openai")
 def check(
     spec: Spec,
-    clip: Annotated[str | None, typer.Option(help="also check class names against this CLIP's tokenizer")] = None,
+    clip: Annotated[
+        str | None,
+        typer.Option(help="also check class names against this CLIP's tokenizer, and whether words can help it"),
+    ] = None,
     seed: Seed = 0,
 ) -> int:
     """Read every picture; count them, name the unreadable and the empty, find the same picture in two parts."""
@@ -49,17 +58,50 @@ def check(
     from ipo.experiments.data import load_data
 
     data = load_data(spec, seed=seed)
-    tokens = None
-    if clip:
-        from ipo.metrics.clip import load_clip
-
-        tokens = load_clip(clip)
-    report = check_data(data, tokens, _Progress())
+    loaded, missing = _load(clip) if clip else (None, "--clip NAME does that")
+    report = check_data(data, loaded, _Progress("read"))
     print(report.text())
     print(f"fingerprint {report.fingerprint}")
-    if not clip:
-        print("class names were not checked against a tokenizer; --clip NAME does that", file=sys.stderr)
+    if loaded is None:
+        print(
+            f"class names were not checked against a tokenizer, nor whether words can help; {missing}", file=sys.stderr
+        )
+    elif report.ok:
+        _look(spec, data, loaded)
     return 0 if report.ok else 1
+
+
+def _load(name: str) -> tuple[Clip | None, str]:
+    """Load a CLIP, or say why it cannot be; a name that no CLIP has is refused."""
+    from ipo.metrics.clip import check_name, load_clip
+
+    check_name(name)
+    try:
+        return load_clip(name), ""
+    except InputError as error:
+        return None, str(error)
+
+
+def _look(spec: str, data: DataSet, clip: Clip) -> None:
+    """Print whether words can be expected to help, and what to type next."""
+    from ipo.experiments.run.config import RunConfig
+    from ipo.experiments.run.headroom import of_data
+
+    try:
+        seen = of_data(data, clip, RunConfig(data=spec, clip=clip.name), _Progress("encoded"))
+    except InputError as error:
+        print(f"whether words can help was not looked at: {error}", file=sys.stderr)
+        return
+    if seen.headroom is None:
+        print("whether words can help was not looked at: there is one class", file=sys.stderr)
+        return
+    others = f" and {seen.held_back} that choose its winner" if seen.held_back else ""
+    print(f"\n{seen.headroom.verdict}")
+    print(f"looked at {seen.searched} pictures that a run searches on{others}; no test picture was encoded")
+    print("\n".join(f"  {line}" for line in seen.headroom.lines))
+    wanted = seen.config.model_dump(include={"shots", "selection_shots"}, exclude_defaults=True)
+    shots = [f"{key}={value}" for key, value in wanted.items()]
+    print("next: " + shlex.join(["ipo", "optimize", "--data", spec, "--clip", clip.name, *shots, "--dry-run"]))
 
 
 @data_app.command(epilog="Example:  ipo data preview eurosat --out eurosat.png")
@@ -85,12 +127,13 @@ def preview(
 
 
 class _Progress:
-    """A line on stderr every ten seconds."""
+    """A line on stderr every ten seconds; `done` is what was done with the pictures."""
 
-    def __init__(self) -> None:
+    def __init__(self, done: str) -> None:
+        self._done = done
         self._spoke = time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
         if time.monotonic() - self._spoke > 10:
-            print(f"{done:,} of {total:,} pictures read", file=sys.stderr)
+            print(f"{done:,} of {total:,} pictures {self._done}", file=sys.stderr)
             self._spoke = time.monotonic()

@@ -181,6 +181,7 @@ def summary(result: RunResult, folder: Path) -> str:
         "  " + result.verdict,
         *_general(result.scores["test"]),
         *([f"  {result.offsets.words}"] if result.offsets else []),
+        *([f"  Before the search: {result.headroom.verdict}"] if result.headroom else []),
     ]
     tried = f"{result.templates_scored} templates in {result.seconds['total']:.0f} s"
     if result.looked_at:

@@ -13,6 +13,7 @@ from pathlib import Path
 from ipo.experiments.report.gather import read_run
 from ipo.experiments.run.config import RunConfig
 from ipo.experiments.run.files import check_writable, digest
+from ipo.experiments.run.headroom import of_run
 from ipo.experiments.run.live_view import Ui
 from ipo.experiments.run.plan import plan
 from ipo.experiments.run.prepare import Prepared, prepare
@@ -46,11 +47,14 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -
             raise taken
         with tracking(config, folder, ui) as tracker:
             _announce(prepared, folder, ui)
+            room = of_run(prepared)
+            for line in (room.verdict, *room.lines) if room else ():
+                ui.say(line)
             searched = search_in(prepared, journal, ui, tracker)
             ui.say(f"opening the sealed test {prepared.plan.task.unit}")
             parts, others = evaluate(prepared, searched, journal, ui)
             ui.say("looking at what each word does")
-            return publish(prepared, searched, parts, others, journal, tracker)
+            return publish(prepared, searched, parts, others, journal, tracker, room)
 
 
 def _announce(prepared: Prepared, folder: Path, ui: Ui) -> None:

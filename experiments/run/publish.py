@@ -40,6 +40,7 @@ from ipo.experiments.run.searching import Searched
 from ipo.experiments.run.tracking import Tracker
 from ipo.experiments.tasks.base import Encoded
 from ipo.metrics.errors import InputError
+from ipo.metrics.headroom import Headroom
 from ipo.metrics.reward import EncodedPictures, Reward
 from ipo.metrics.statistics import harmonic_mean
 from ipo.programs.classifier import TemplateClassifier
@@ -109,6 +110,7 @@ def publish(
     others: dict[str, Compared],
     journal: Journal,
     tracker: Tracker,
+    room: Headroom | None = None,
 ) -> RunResult:
     """Write everything that a run directory holds beside its journal and configuration."""
     folder = journal.path.parent
@@ -124,7 +126,7 @@ def publish(
     metadata = {"dependency_versions": get_dependency_versions()}  # what `program.load` of DSPy compares
     write_json(folder / PROGRAM, program.dump_state() | {"metadata": metadata})
     write_json(folder / ENVIRONMENT, environment(prepared.clip))
-    result = _result(prepared, searched, parts, others, _sealed(prepared, journal), journal.seconds)
+    result = _result(prepared, searched, parts, others, _sealed(prepared, journal), journal.seconds, room)
     write_result(folder, result)
     tracker.finish(result, folder)
     finish(journal, result)
@@ -155,6 +157,7 @@ def _result(
     others: dict[str, Compared],
     sealed: Sealed,
     seconds: float,
+    room: Headroom | None,
 ) -> RunResult:
     config, data, drawn = prepared.config, prepared.plan.data, prepared.plan.drawn
     found, roles = searched.result, searched.ledger.roles
@@ -192,6 +195,7 @@ def _result(
         lm=LanguageModels(optimizer=used(roles.get("optimizer")), describer=used(roles.get("describer"))),
         seconds=_seconds(prepared, searched, seconds),
         seed=config.seed,
+        headroom=room,
     )
 
 

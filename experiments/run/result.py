@@ -18,6 +18,7 @@ from ipo.experiments.run.comparison import (
 from ipo.experiments.run.files import Content, read_model, write_json
 from ipo.experiments.run.offsets import OffsetsFound
 from ipo.metrics.evidence import ALPHA, CLASSES_LIKE_THESE
+from ipo.metrics.headroom import Headroom
 from ipo.metrics.verdict import Rounded
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ class RunResult(Content):
         proposed: templates that were proposed and scored; `templates_scored` counts the initial one as well.
         looked_at: templates that were looked at without being proposed.
         seconds: of the run: `total`, and its parts.
+        headroom: what was seen before the search; None for other rewards, and in older runs.
     """
 
     version: Literal[3] = Field(default=3, alias="schema")
@@ -142,6 +144,7 @@ class RunResult(Content):
     lm: LanguageModels
     seconds: dict[str, float]
     seed: int
+    headroom: Headroom | None = None
 
 
 def write_result(folder: Path, result: RunResult) -> None:

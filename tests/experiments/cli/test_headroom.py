@@ -1,0 +1,124 @@
+"""Whether words can help, as `ipo data check` and `ipo optimize` say it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipo.experiments.data import load_data
+from ipo.experiments.run import headroom as module
+from ipo.experiments.run.result import load_result
+from ipo.metrics.errors import InputError
+from support.openai_server import OpenAIServer, running
+from support.runs import KEY, Ended, arguments, copy_pictures, ipo, result, scored
+
+Capture = pytest.CaptureFixture[str]
+SAID = ("Words are likely to help: ", "Little to gain from words: ", "This CLIP is near guessing", "Cannot tell with ")
+
+
+@pytest.fixture()
+def pictures(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, clip: Any) -> Path:
+    monkeypatch.setattr("ipo.metrics.clip.load_clip", lambda name: clip)
+    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda name: clip)
+    return copy_pictures(tmp_path / "my pictures")
+
+
+def check(capfd: Capture, pictures: Path, *more: str) -> Ended:
+    return ipo(capfd, "data", "check", f"folder:{pictures}", *more)
+
+
+def test_data_check_ends_with_a_verdict_and_the_command_to_type(pictures: Path, capfd: Capture) -> None:
+    shown = check(capfd, pictures, "--clip", "embedded")
+    assert shown.code == 0
+    *report, verdict, looked, guesses, accuracy, words, following = shown.out.splitlines()
+    assert "all pictures can be used" in report
+    assert verdict.startswith(SAID)
+    assert looked == (
+        "looked at 12 pictures that a run searches on and 6 that choose its winner; no test picture was encoded"
+    )
+    assert guesses.startswith("  guesses: ") and accuracy.startswith("  accuracy among 6 classes: ")
+    assert words.startswith("  words: best of ")
+    assert following == (
+        f"next: ipo optimize --data 'folder:{pictures}' --clip embedded shots=2 selection_shots=1 --dry-run"
+    )
+
+
+def test_without_weights_the_rest_of_the_check_stands(
+    pictures: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def offline(name: str) -> Any:
+        raise InputError(f"cannot load the CLIP {name!r}: no network.")
+
+    monkeypatch.setattr("ipo.metrics.clip.load_clip", offline)
+    shown = check(capfd, pictures, "--clip", "ViT-B-32/openai")
+    assert shown.code == 0
+    assert "all pictures can be used" in shown.out and "fingerprint" in shown.out
+    assert not any(said in shown.out for said in SAID)
+    assert "nor whether words can help; cannot load the CLIP 'ViT-B-32/openai': no network." in shown.err
+    assert check(capfd, pictures, "--clip", "ViT-B-32/opena1").code == 2  # that one no network would bring
+
+
+def test_without_a_clip_or_with_faults_it_is_not_looked_at(pictures: Path, capfd: Capture) -> None:
+    assert "--clip NAME does that" in check(capfd, pictures).err
+    next((pictures / "cat").iterdir()).write_text("no picture")
+    shown = check(capfd, pictures, "--clip", "embedded")
+    assert shown.code == 1
+    assert not any(said in shown.out for said in SAID)
+
+
+def test_pictures_to_test_on_alone_are_one_sentence(
+    pictures: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealed = replace(load_data(f"folder:{pictures}", seed=0), train=(), val=())  # as the shifted ImageNets are
+    monkeypatch.setattr("ipo.experiments.data.load_data", lambda spec, seed: sealed)
+    shown = check(capfd, pictures, "--clip", "embedded")
+    assert shown.code == 0
+    assert "whether words can help was not looked at: " in shown.err and "test pictures only" in shown.err
+
+
+def test_one_class_is_left_out(pictures: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CLASSES", 1)
+    assert "there is one class" in check(capfd, pictures, "--clip", "embedded").err
+
+
+@pytest.fixture()
+def server(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with running() as here:
+        yield here
+
+
+def test_a_run_says_it_before_it_asks_keeps_it_and_does_the_same_without_it(
+    pictures: Path, server: OpenAIServer, capfd: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, without = tmp_path / "run", tmp_path / "without"
+    shown = ipo(capfd, *arguments(pictures, server, f"--out={out}"))
+    assert shown.code == 0
+    room = load_result(out).headroom
+    assert room is not None and room.verdict.startswith(SAID)
+    assert f"  Before the search: {room.verdict}" in shown.out.splitlines()
+    log = shown.err.splitlines()
+    first_step = next(place for place, line in enumerate(log) if line.startswith("step 0/"))
+    assert all(log.index(line) < first_step for line in (room.verdict, *room.lines))
+    page = (out / "report.html").read_text(encoding="utf-8")
+    place = page.index(f"Before the search, on {room.pictures} of its pictures: ")
+    assert page.index('id="answer-title"') < place < page.index("is what it is compared with")
+
+    monkeypatch.setattr("ipo.experiments.run.pipeline.of_run", lambda prepared: None)
+    assert ipo(capfd, *arguments(pictures, server, f"--out={without}", "--quiet")).code == 0
+    before, after = result(out), result(without)
+    assert before.pop("headroom") is not None and after.pop("headroom") is None
+    before.pop("lm"), after.pop("lm")  # the server was asked the same; its answers may lie in a cache
+    assert before == after
+    assert scored(out) == scored(without)
+
+
+def test_other_rewards_say_nothing_of_it(pictures: Path, server: OpenAIServer, capfd: Capture, tmp_path: Path) -> None:
+    shown = ipo(capfd, *arguments(pictures, server, f"--out={tmp_path / 'run'}", "reward=retrieval"))
+    assert shown.code == 0
+    assert load_result(tmp_path / "run").headroom is None
+    assert not any(said in shown.out + shown.err for said in SAID)
+    assert "Before the search" not in (tmp_path / "run" / "report.html").read_text(encoding="utf-8") + shown.out
