@@ -1,0 +1,123 @@
+"""Does `metrics/headroom.py` foresee what words gain? Ranks of shifts, and what came of each verdict.
+
+The shipped clean pictures are rendered with no operation, each single one and each pair of them. On each set the three
+figures are measured as `ipo data check` does, and then, on the test pictures, what the best phrase of the bank and the
+best of CLIP's 80 templates gain over the initial one, both chosen on the search pictures; and what the initial one
+gains when the mean search and selection picture is subtracted, which undoes a bias between classes without words.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from common import arguments, report
+from PIL import Image
+from scipy import stats
+
+from ipo.experiments.compare.methods.fixed import imagenet_templates
+from ipo.experiments.data import Item, draw, load_data
+from ipo.experiments.embedded.operations import OPERATIONS, render, seed_of
+from ipo.experiments.run.headroom import few, look
+from ipo.metrics.arrays import Doubles, Floats
+from ipo.metrics.clip import Clip, load_clip, unit
+from ipo.metrics.headroom import Headroom
+from ipo.metrics.reward import losses_of
+from ipo.metrics.template import ANCHOR
+from ipo.metrics.text_tower import encode_templates
+from ipo.programs.describers.interrogator import PhraseBank
+
+GAINS = ("best phrase", "best of 80", "mean subtracted")
+
+
+def main() -> None:
+    """Measure and print."""
+    options = arguments(__doc__, threads={"type": int, "default": 1, "help": "torch threads"})
+    torch.set_num_threads(options.threads)
+    clip, data = load_clip("embedded"), load_data("embedded:b", seed=0)
+    drawn = draw(data, 4, 2, 0)
+    few_shot, names = [*drawn.search, *drawn.selection], data.class_names
+    banks = ([p.template for p in PhraseBank.load().usable(names, clip)], list(imagenet_templates()))
+    texts = [encode_templates(clip.model, clip.tokenizer, templates, names) for templates in ([ANCHOR], *banks)]
+    pairs = itertools.combinations(OPERATIONS, 2)
+    sets = [(), *((name,) for name in OPERATIONS), *pairs][:: 20 if options.small else 1]
+    rooms, gains = [], []
+    for operations in sets:
+        features = _encode(clip, [*few_shot, *drawn.test], operations)
+        chosen = few(few_shot)
+        room = look(clip, ANCHOR, names, few_shot, chosen, features[chosen])
+        assert room is not None
+        rooms.append(room)
+        gains.append(_gains(clip, features, [*few_shot, *drawn.test], len(drawn.search), len(few_shot), texts))
+    report("headroom", **_told(rooms, np.array(gains)))
+
+
+def _encode(clip: Clip, items: list[Item], operations: tuple[str, ...]) -> Floats:
+    pixels = []
+    for item in items:
+        colours = np.asarray(item.picture.image(), dtype=np.float32) / 255
+        rgba = np.concatenate([colours, np.ones_like(colours[..., :1])], axis=2)
+        shifted = render(rgba, operations, seed_of(item.group, 0), jitter=0)
+        pixels.append(clip.preprocess(Image.fromarray((255 * shifted).round().astype(np.uint8))))
+    with torch.inference_mode():
+        return np.concatenate([unit(clip.model.encode_image(part)) for part in torch.stack(pixels).split(32)])
+
+
+def _gains(
+    clip: Clip, features: Floats, items: list[Item], searched: int, few_shot: int, texts: list[Floats]
+) -> list[float]:
+    """Gains on the test pictures, which are the items after `few_shot`, in the order of `GAINS`."""
+    truth = np.array([item.label for item in items])
+
+    def scored(rows: Floats, seen: Floats) -> tuple[npt.NDArray[np.bool_], Doubles]:
+        logits = np.float32(clip.logit_scale) * (seen @ rows.T)
+        return logits.argmax(axis=1) == truth, losses_of(logits, truth)
+
+    initial = scored(texts[0][0], features)[0][few_shot:].mean()
+    found = []
+    for bank in texts[1:]:
+        hits, losses = (np.stack(part) for part in zip(*(scored(rows, features) for rows in bank), strict=True))
+        best = np.lexsort((losses[:, :searched].mean(axis=1), -hits[:, :searched].mean(axis=1)))[0]
+        found.append(float(hits[best, few_shot:].mean() - initial))
+    centred = scored(texts[0][0], features - features[:few_shot].mean(axis=0))[0]
+    return [*found, float(centred[few_shot:].mean() - initial)]
+
+
+def _told(rooms: list[Headroom], gains: Doubles) -> dict[str, Any]:
+    measures = {
+        "words": [room.words.value if room.words else 0.0 for room in rooms],
+        "class mean less initial": [room.difference.value if room.difference else 0.0 for room in rooms],
+        "crowded guesses": [-room.guessed.value for room in rooms],
+    }
+    ranks = {
+        name: {gain: _spearman(np.array(values), gains[:, i]) for i, gain in enumerate(GAINS)}
+        for name, values in measures.items()
+    }
+    outcomes = np.array([room.outcome for room in rooms])
+    quantiles = {
+        outcome: {
+            "sets": int((outcomes == outcome).sum()),
+            "points gained by the best phrase, least, median, most": np.round(
+                100 * np.quantile(gains[outcomes == outcome, 0], [0, 0.5, 1]), 1
+            ).tolist(),
+        }
+        for outcome in sorted(set(outcomes.tolist()))
+    }
+    return {"sets": len(rooms), "spearman": ranks, "verdicts": quantiles}
+
+
+def _spearman(x: Doubles, y: Doubles) -> list[float]:
+    """Spearman's rank correlation with the percentile interval of 1,000 resamples of the sets."""
+    rng = np.random.default_rng(0)
+    resampled = []
+    for _ in range(1000):
+        sets = rng.integers(0, len(x), len(x))
+        resampled.append(stats.spearmanr(x[sets], y[sets]).statistic)
+    return [round(float(v), 2) for v in (stats.spearmanr(x, y).statistic, *np.nanquantile(resampled, [0.025, 0.975]))]
+
+
+if __name__ == "__main__":
+    main()
