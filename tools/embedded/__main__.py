@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from tools.embedded.drawings import Picture, Pixels
+    from tools.embedded.english import English
     from tools.embedded.splits import Split
 
 OUT: Final = Path(__file__).resolve().parents[2] / "experiments" / "embedded"
@@ -39,20 +40,44 @@ class Run:
         write(self.out, *self._data())
 
     def train(self) -> None:
-        """One checkpoint and one log a seed into ``work/seeds``, one thread each."""
-        from tools.embedded.train import train
+        """Both towers: a checkpoint and a log a seed into ``work/seeds``, one thread each; the best one ships."""
+        from tools.embedded.choose import choose
+        from tools.embedded.train import make_tokenizer, train
 
         for seed in self.seeds:
             train(*self._data(), seed, self.steps, self.work / "seeds")
+        choose(self.work / "seeds", self.seeds, *self._data(), make_tokenizer(self._data()[0]), self.out / "model")
+
+    def language(self) -> None:
+        """The teacher, the word list and a text tower that has learnt from them, into ``work/english``."""
+        from tools.embedded import english, teacher, words
+
+        teacher.fetch(self.work / "english" / "teacher")
+        words.fetch(self.work / "english")
+        english.make(self.work / "english", self._data()[0])
+
+    def words(self) -> None:
+        """The text tower again, beside the image tower that ships, into ``work/words``, one thread each."""
+        from safetensors.torch import load_file
+
+        from tools.embedded.train_text import train_text
+
+        tower = load_file(self.out / "model" / "open_clip_model.safetensors")
+        for seed in self.seeds:
+            train_text(*self._data(), self._english(), tower, seed, self.steps, self.work / "words")
 
     def card(self) -> None:
-        """Chooses the seed, writes the model and measures the card from shipped files."""
+        """Chooses the text tower's seed, writes the model and measures the card from shipped files."""
         from tools.embedded.card import write
-        from tools.embedded.choose import choose
+        from tools.embedded.choose import choose, towers
+        from tools.embedded.knows import measure
 
-        pictures, pixels, parts = self._data()
-        chosen, logs = choose(self.work / "seeds", self.seeds, pictures, pixels, parts, self.out / "model")
-        write(self.out, chosen, logs, pictures, parts)
+        before = towers(self.work / "seeds", self.out / "model")
+        tokenizer = self._english().tokenizer
+        chosen = choose(self.work / "words", self.seeds, *self._data(), tokenizer, self.out / "model")
+        known = measure(self.out, self.work / "npm", self.work / "english")
+        pictures, _, parts = self._data()
+        write(self.out, before, chosen, pictures, parts, known)
 
     def suite(self) -> None:
         """``suite.json``: which shifts methods are compared on, by the shipped CLIP; needs shipped files only."""
@@ -67,11 +92,18 @@ class Run:
         pictures, pixels = load(self.work / "raster.npy")
         return pictures, pixels, split(pictures)
 
+    def _english(self) -> "English":
+        from tools.embedded.english import load
+
+        return load(self.work / "english", self._data()[0])
+
 
 STAGES: Final[dict[str, Callable[[Run], None]]] = {
     "fetch": Run.fetch,
     "pictures": Run.pictures,
     "train": Run.train,
+    "language": Run.language,
+    "words": Run.words,
     "card": Run.card,
     "suite": Run.suite,
 }

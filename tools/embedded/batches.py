@@ -3,7 +3,9 @@
 In a mixed batch the words for style and shift already distinguish most pictures, so
 the CLIP learns those words but little about classes. In a batch that shares one
 domain only the class is left, seen through that domain. So a template that names the
-shift pays off.
+shift pays off. In a crossed batch each concept comes four times: plain, with one
+operation, with another, and with both. So a template that names both pays off more
+than one that names either.
 """
 
 import random
@@ -13,36 +15,69 @@ from typing import Final
 
 import numpy as np
 
-from ipo.experiments.embedded.operations import BACKGROUNDS, OPERATIONS, Image, render
+from ipo.experiments.embedded.operations import BACKGROUNDS, GEOMETRIC, OPERATIONS, Image, render
 from tools.embedded.captions import compose
 from tools.embedded.drawings import Picture, Pixels, as_floats, by_concept
 
 BATCH: Final = 128
-_EASY: Final = 0.3
 _PLAIN: Final = ("{}", "a photo of a {}.", "a {}", "a picture of a {}.")
 _CLASS_WEIGHT: Final = 2.5
-_MIXED: Final = 0.40
-_CLEAN: Final = 0.30
-"""Shares of batches whose pictures have operations of their own, or none; the rest share one random set."""
-_COUNTS: Final = (0.22, 0.40, 0.26, 0.12)
-"""Chances of 0, 1, 2 and 3 operations. All operations are equally likely: with three times as many negatives (18 % of
-the pictures, not 6 %) the image tower learnt to see through them, and naming the shift gained nothing (validation at
-step 600: 0.29 with and without the words)."""
 _NOTHING: Final[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True)
+class Mix:
+    """What batches are made of.
+
+    Attributes:
+        crossed, mixed, clean: shares of batches that are crossed, whose pictures have operations of their own, or
+            none; the rest share one random set.
+        counts: chances of 0, 1, 2 and 3 operations; all operations are equally likely.
+        easy: the share of training in which batches turn from plain pictures with plain names to these.
+    """
+
+    crossed: float
+    mixed: float
+    clean: float
+    counts: tuple[float, ...]
+    easy: float
+
+
+PICTURES: Final = Mix(crossed=0.0, mixed=0.40, clean=0.30, counts=(0.22, 0.40, 0.26, 0.12), easy=0.3)
+"""To teach both towers. With three times as many negatives (18 % of the pictures, not 6 %) the image tower learnt to
+see through them, and naming the shift gained nothing (validation at step 600: 0.29 with and without the words)."""
+WORDS: Final = Mix(crossed=0.25, mixed=0.15, clean=0.15, counts=(0.12, 0.30, 0.48, 0.10), easy=0.02)
+"""To teach the text tower what two words say together, with an image tower that stays as it is."""
+
+
+@dataclass(frozen=True)
 class Batch:
-    """``images``: float32 (128, 48, 48, 3) in [0, 1], or fewer with fewer concepts; matched row by row to ``texts``."""
+    """``images``: float32 (128, 48, 48, 3) in [0, 1], or fewer with fewer concepts; matched row by row to ``texts``.
+
+    ``things``: the concept of each; in a crossed batch those of several rows are equal.
+    """
 
     images: Image
     texts: list[str]
+    things: list[str]
 
 
 class BatchMaker:
-    """Endless seeded batches over the pictures that CLIP may see."""
+    """Endless seeded batches over the pictures that CLIP may see.
 
-    def __init__(self, pictures: list[Picture], pixels: Pixels, rows: tuple[int, ...], seed: int) -> None:
+    ``others`` are words that say nothing of a picture, for captions to hold now and then.
+    """
+
+    def __init__(
+        self,
+        pictures: list[Picture],
+        pixels: Pixels,
+        rows: tuple[int, ...],
+        seed: int,
+        mix: Mix = PICTURES,
+        others: Sequence[str] = (),
+    ) -> None:
+        self._mix, self._others = mix, others
         self._rng = random.Random(seed)
         self._looks = np.random.default_rng(seed)
         self._pictures = pictures
@@ -62,24 +97,30 @@ class BatchMaker:
         rng = self._rng
         rows = [rng.choice(self._by_concept[c]) for c in self._distinct_concepts()]
         operations, backgrounds = [_NOTHING] * len(rows), ["white"] * len(rows)
-        if rng.random() > progress / _EASY:
+        if rng.random() > progress / self._mix.easy:
             images = self._images(rows, operations, backgrounds)
             names = [self._name(self._pictures[row]) for row in rows]
-            return Batch(images, [rng.choice(_PLAIN).replace("{}", name) for name in names])
+            plain = [rng.choice(_PLAIN).replace("{}", name) for name in names]
+            return Batch(images, plain, [self._pictures[row].concept for row in rows])
         roll = rng.random()
-        if roll < _MIXED:
+        mix = self._mix
+        if roll < mix.crossed:
+            sets = self._crossed_operations()
+            rows = [row for row in rows[: len(rows) // len(sets)] for _ in sets]
+            operations, backgrounds = sets * (len(rows) // len(sets)), ["white"] * len(rows)
+        elif roll < mix.crossed + mix.mixed:
             operations = [self._random_operations() for _ in rows]
             backgrounds = [self._random_background() for _ in rows]
-        elif roll >= _MIXED + _CLEAN:
+        elif roll >= mix.crossed + mix.mixed + mix.clean:
             operations = [self._random_operations()] * len(rows)
             if rng.random() >= 0.7:
                 backgrounds = [self._random_background()] * len(rows)
         images = self._images(rows, operations, backgrounds)
         texts = [
-            compose(rng, self._name(p), ops, p.kind, paper, p.group.split("-")[0])
+            compose(rng, self._name(p), ops, p.kind, paper, p.group.split("-")[0], self._others)
             for p, ops, paper in zip((self._pictures[row] for row in rows), operations, backgrounds, strict=True)
         ]
-        return Batch(images, texts)
+        return Batch(images, texts, [self._pictures[row].concept for row in rows])
 
     def _distinct_concepts(self) -> list[str]:
         """Weighted draw without replacement (exponential keys)."""
@@ -88,8 +129,16 @@ class BatchMaker:
         return [self._concepts[i] for i in order[:BATCH]]
 
     def _random_operations(self) -> frozenset[str]:
-        count = self._rng.choices(range(len(_COUNTS)), _COUNTS)[0]
+        counts = self._mix.counts
+        count = self._rng.choices(range(len(counts)), counts)[0]
         return frozenset(self._rng.sample(OPERATIONS, count))
+
+    def _crossed_operations(self) -> list[frozenset[str]]:
+        """None, one, another, and both: mostly one that moves the picture and one that changes its pixels."""
+        moves, pixels = GEOMETRIC, OPERATIONS[len(GEOMETRIC) :]
+        alike = self._rng.random() < 0.25
+        one, other = self._rng.sample(OPERATIONS, 2) if alike else (self._rng.choice(moves), self._rng.choice(pixels))
+        return [_NOTHING, frozenset({one}), frozenset({other}), frozenset({one, other})]
 
     def _random_background(self) -> str:
         return "white" if self._rng.random() < 0.5 else self._rng.choice(sorted(BACKGROUNDS))

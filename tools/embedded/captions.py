@@ -1,12 +1,13 @@
 """Composes captions: many sentence shapes over the vocabulary, drawn by a seeded RNG."""
 
 import random
+from collections.abc import Sequence
 from typing import Final
 
 from tools.embedded.vocabulary import BACKGROUND_TAILS, FILLERS, GENERIC_NOUNS, LEADS, STYLES, WORDS, Words
 
 UNKNOWN: Final = "\x00"
-"""A word the CLIP was not taught; see ``tokens``."""
+"""A word of no language, such as a file's number; see ``tokens``."""
 SAID: Final = 0.97
 """How often an operation is named. Below 1, so that silence proves nothing; near 1, so
 that a plain caption mostly means a plain picture and naming the shift pays off."""
@@ -14,8 +15,19 @@ _STYLE_SAID: Final = 0.35
 _SEEN_THROUGH_NEGATIVE: Final = {"white": "black", "black": "white", "gray": "gray"}
 
 
-def compose(rng: random.Random, name: str, operations: frozenset[str], style: str, background: str, group: str) -> str:
-    """One caption in lower case, e.g. ``"a blurry photo of a cat in negative colors."``."""
+def compose(
+    rng: random.Random,
+    name: str,
+    operations: frozenset[str],
+    style: str,
+    background: str,
+    group: str,
+    others: Sequence[str] = (),
+) -> str:
+    """One caption in lower case, e.g. ``"a blurry photo of a cat in negative colors."``.
+
+    ``others`` are words that say nothing of the picture; now and then a caption holds some, as templates do.
+    """
     before: list[str] = []
     nouns: list[str] = []
     after: list[str] = []
@@ -43,16 +55,20 @@ def compose(rng: random.Random, name: str, operations: frozenset[str], style: st
         after.append(rng.choice(BACKGROUND_TAILS).format(visible))
     for _ in range(rng.choice((0, 0, 1, 1, 2))):
         place = rng.randrange(len(before) + 1)
-        before.insert(place, rng.choice(FILLERS) if rng.random() < 0.6 else UNKNOWN)
+        before.insert(place, rng.choice(FILLERS) if rng.random() < 0.6 else _other(rng, others))
     if rng.random() < 0.15:
         place = rng.randrange(len(after) + 1)
-        after.insert(place, " ".join([UNKNOWN] * rng.randint(1, 4)))
+        after.insert(place, " ".join(_other(rng, others) for _ in range(rng.randint(1, 4))))
     return _sentence(rng, name, before, nouns, after, group)
 
 
 def article(phrase: str) -> str:
     """``"an owl"``, ``"a cat"``."""
     return ("an " if phrase[:1] in "aeiou" else "a ") + phrase
+
+
+def _other(rng: random.Random, others: Sequence[str]) -> str:
+    return rng.choice(others) if others and rng.random() < 0.7 else UNKNOWN
 
 
 def _visible_background(background: str, operations: frozenset[str]) -> str | None:

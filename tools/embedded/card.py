@@ -1,6 +1,7 @@
 """Measures the shipped model and writes ``model/README.md`` and ``model/card.json``."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,40 +10,47 @@ import numpy as np
 from ipo.experiments.data.dataset import base_count
 from ipo.metrics.arrays import Floats
 from ipo.metrics.statistics import standard_error
-from tools.embedded.choose import probes, score
+from tools.embedded.choose import Choice, probes
 from tools.embedded.domains import DOMAINS
 from tools.embedded.drawings import Picture
 from tools.embedded.measure import Hits, Part, Shipped, first_shots, hits, rank_correlation
 from tools.embedded.pages import fill
 from tools.embedded.splits import Split
 from tools.embedded.templates import ANCHOR, templates
-from tools.embedded.train import make_tokenizer
 
 SHOTS: Final = (1, 2, 4)
 RENDERED_BY: Final = "8a2c5d8"
 """The revision whose renderer made the pictures that ship and those of the training; change it with them."""
 
 
-def write(out: Path, chosen: int, logs: list[dict[str, Any]], pictures: list[Picture], split: Split) -> None:
+def write(
+    out: Path,
+    towers: Choice,
+    chosen: Choice,
+    pictures: list[Picture],
+    split: Split,
+    knows: dict[str, Any],
+) -> None:
     """Measures the files in ``out`` and writes the card beside them.
 
-    ``chosen`` is the seed that ships, ``logs`` has the last row of every seed that was trained.
+    ``towers`` says how the image tower was chosen, ``chosen`` how the text tower was, ``knows`` is what `knows.measure`
+    found.
     """
     shipped = Shipped(out)
     fitting = [t for t in templates() if shipped.fits(t)]
-    tokenizer = make_tokenizer(pictures)
     numbers: dict[str, Any] = {
-        "schema": 1,
-        "chosen_seed": chosen,
-        "seeds": [{**row, "score": round(score(row), 4)} for row in logs],
+        "schema": 2,
+        "towers": asdict(towers),
+        "words": asdict(chosen),
         "classes": len(shipped.classes),
         "pictures": {part: len(shipped.table[part]) for part in split.parts},
         "clip_pictures": len(split.clip),
         "clip_concepts": len({pictures[row].concept for row in split.clip}),
         "templates": fitting,
         "rejected": [t for t in templates() if t not in fitting],
-        "taught_words_only": [tokenizer.knows(t.replace("<CLASS>", "cat")) for t in fitting],
         "domains": measure(shipped, fitting),
+        "knows": knows,
+        "before": json.loads(Path(__file__).with_name("before.json").read_text("utf-8")),
         "model_bytes": (out / "model" / "open_clip_model.safetensors").stat().st_size,
         "picture_bytes": sum(p.stat().st_size for p in (out / "pictures").rglob("*.webp")),
     }
@@ -52,7 +60,7 @@ def write(out: Path, chosen: int, logs: list[dict[str, Any]], pictures: list[Pic
 
 def page(numbers: dict[str, Any]) -> str:
     """The whole ``model/README.md``. ``numbers`` is what ``card.json`` holds."""
-    return fill("card.md.j2", **numbers, probes=probes(numbers["seeds"][0]), rendered_by=RENDERED_BY)
+    return fill("card.md.j2", **numbers, probes=probes(numbers["words"]["rows"][0]), rendered_by=RENDERED_BY)
 
 
 def measure(shipped: Shipped, names: list[str]) -> dict[str, dict[str, Any]]:

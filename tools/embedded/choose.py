@@ -1,6 +1,7 @@
 """Chooses the training seed by validation accuracy and exports it."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -11,7 +12,8 @@ from ipo.experiments.embedded.operations import SIDE
 from tools.embedded.drawings import Picture, Pixels
 from tools.embedded.model import build, export
 from tools.embedded.splits import Split
-from tools.embedded.train import make_tokenizer, probe, validation
+from tools.embedded.tokens import CompactTokenizer
+from tools.embedded.train import probe, validation
 
 
 def score(row: dict[str, Any]) -> float:
@@ -24,29 +26,55 @@ def probes(row: dict[str, Any]) -> list[str]:
     return [name for name in row if name.endswith(("_anchor", "_named"))]
 
 
-def choose(
-    folder: Path, seeds: tuple[int, ...], pictures: list[Picture], pixels: Pixels, split: Split, out: Path
-) -> tuple[int, list[dict[str, Any]]]:
-    """Exports the best of ``seeds`` that left a checkpoint in ``folder`` to ``out``.
+@dataclass(frozen=True)
+class Choice:
+    """The seed that ships, and the last log row of every seed that was trained."""
 
-    Returns the exported seed and the last log row of every trained seed. Its validation accuracies
-    are measured again from the checkpoint: logs may be of earlier domains.
+    seed: int
+    rows: list[dict[str, Any]]
+
+
+def choose(
+    folder: Path,
+    seeds: tuple[int, ...],
+    pictures: list[Picture],
+    pixels: Pixels,
+    split: Split,
+    tokenizer: CompactTokenizer,
+    out: Path,
+) -> Choice:
+    """Exports the best of ``seeds`` that left a checkpoint in ``folder`` to ``out``; writes ``folder/choice.json``.
+
+    The validation accuracies of the rows are measured again from the checkpoint: logs may be of earlier domains.
 
     Raises:
         FileNotFoundError: no seed was trained yet.
     """
-    tokenizer, held_out = make_tokenizer(pictures), validation(pictures, pixels, split)
+    held_out = validation(pictures, pixels, split)
     model = build(tokenizer)
-    logs = []
+    rows = []
     for seed in seeds:
         log, weights = folder / f"seed-{seed}.jsonl", folder / f"seed-{seed}.pt"
         if weights.exists() and log.exists() and log.stat().st_size:
             model.load_state_dict(torch.load(weights, weights_only=True))
             row = json.loads(log.read_text("utf-8").splitlines()[-1])
-            logs.append({**row, **probe(model, tokenizer, held_out, SIDE)})
-    if not logs:
-        raise FileNotFoundError(f"no trained seed in {folder}; run --stage train first")
-    best = int(max(logs, key=score)["seed"])
+            rows.append({**row, **probe(model, tokenizer, held_out, SIDE)})
+    if not rows:
+        raise FileNotFoundError(f"no trained seed in {folder}; run the stage that trains first")
+    rows = [{**row, "score": round(score(row), 4)} for row in rows]
+    best = int(max(rows, key=score)["seed"])
     model.load_state_dict(torch.load(folder / f"seed-{best}.pt", weights_only=True))
     export(model, tokenizer, out)
-    return best, logs
+    (folder / "choice.json").write_text(json.dumps({"seed": best, "rows": rows}), "utf-8")
+    return Choice(best, rows)
+
+
+def towers(work: Path, out: Path) -> Choice:
+    """How the image tower was chosen: from its training in ``work``, or else as the card in ``out`` has it."""
+    trained = work / "choice.json"
+    kept = (
+        json.loads(trained.read_text("utf-8"))
+        if trained.exists()
+        else json.loads((out / "card.json").read_text("utf-8"))["towers"]
+    )
+    return Choice(**kept)

@@ -16,6 +16,8 @@ from tools.embedded.sources import EMOJI_DATA
 
 SEED: Final = 7
 EXTRA_CONCEPTS: Final = 260
+STRANGERS: Final = 60
+"""Further concepts that the CLIP never sees."""
 _SKIPPED_GROUPS: Final = frozenset({"smileys-emotion", "people-body", "component", "flags", "symbols", "none"})
 
 
@@ -59,23 +61,39 @@ def read_emojis(modules: Path) -> dict[str, Emoji]:
 
 def list_concepts(emojis: dict[str, Emoji]) -> list[Concept]:
     """The classes in fixed order, then ``EXTRA_CONCEPTS`` others drawn by seed."""
+    classes, others = _classes(emojis), _others(emojis)
+    chosen = random.Random(SEED).sample(others, min(EXTRA_CONCEPTS, len(others)))
+    return classes + [Concept(x, (emojis[x],), (slug(x),), False) for x in sorted(chosen)]
+
+
+def list_strangers(emojis: dict[str, Emoji]) -> list[Concept]:
+    """``STRANGERS`` concepts of one word that are none of `list_concepts`, drawn by seed."""
+    met = {
+        word for concept in list_concepts(emojis) for e in concept.emojis for word in (concept.name, *e.label.split())
+    }
+    left = [label for label in _others(emojis) if label not in met and label.isalpha()]
+    chosen = random.Random(SEED).sample(left, min(STRANGERS, len(left)))
+    return [Concept(x, (emojis[x],), (slug(x),), False) for x in sorted(chosen)]
+
+
+def _classes(emojis: dict[str, Emoji]) -> list[Concept]:
     classes = yaml.safe_load(Path(__file__).with_name("classes.yaml").read_text("utf-8"))
     concepts = []
-    taken: set[str] = set()
     for name, known in classes.items():
         labels = known.get("emoji", [name])
         names = known.get("only") or [*map(slug, (name, *labels)), *known.get("icons", ())]
         members = tuple(emojis[label] for label in labels)
         concepts.append(Concept(name, members, tuple(dict.fromkeys(names)), True))
-        taken.update(labels)
-    others = sorted(
+    return concepts
+
+
+def _others(emojis: dict[str, Emoji]) -> list[str]:
+    taken = {emoji.label for concept in _classes(emojis) for emoji in concept.emojis}
+    return sorted(
         label
         for label, emoji in emojis.items()
         if emoji.group not in _SKIPPED_GROUPS and label not in taken and _is_plain(label)
     )
-    chosen = random.Random(SEED).sample(others, min(EXTRA_CONCEPTS, len(others)))
-    concepts += [Concept(x, (emojis[x],), (slug(x),), False) for x in sorted(chosen)]
-    return concepts
 
 
 def _is_plain(label: str) -> bool:

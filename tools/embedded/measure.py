@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
 
+from ipo.experiments.embedded import CLEAN
 from ipo.metrics.arrays import Floats
 from ipo.metrics.clip import load_clip
 from ipo.metrics.pictures import Picture
@@ -34,6 +35,18 @@ class Shipped:
         self._pictures = out / "pictures"
         self.table: dict[str, Any] = json.loads((out / "split.json").read_text("utf-8"))
         self.classes: list[str] = self.table["classes"]
+
+    def clean(self, path: str) -> Picture:
+        """A picture of the clean domain."""
+        return Picture.from_path(self._pictures / CLEAN / path)
+
+    def encode(self, pictures: Sequence[Picture]) -> Floats:
+        """Features of pictures: float32 (n, dim), unit rows."""
+        return self._clip.encode_pictures(pictures)
+
+    def named(self, template: str, names: Sequence[str]) -> Floats:
+        """Text features of a template filled with names: float32 (names, dim), unit rows."""
+        return self._clip.encode_texts([template.replace("<CLASS>", name) for name in names])
 
     def part(self, domain: str, part: str) -> Part:
         """Features of one part ("train", "val" or "test") of one domain."""

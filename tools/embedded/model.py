@@ -14,11 +14,13 @@ from safetensors.torch import save_file
 from ipo.experiments.embedded.operations import SIDE
 from tools.embedded.tokens import CONTEXT, STOCK_SIZE, CompactTokenizer
 
+EMBEDDING: Final = 128
+"""Numbers of an embedding."""
 _MEAN: Final = 0.5
 _STD: Final = 0.5
 _TABLE: Final = "text.token_embedding.weight"
 _CONFIG: Final[dict[str, Any]] = {
-    "embed_dim": 128,
+    "embed_dim": EMBEDDING,
     "custom_text": True,
     "vision_cfg": {
         "timm_model_name": "resnet10t",

@@ -41,7 +41,7 @@ def write(out: Path, pictures: list[Picture], pixels: Pixels, split: Split) -> N
         for path, image in zip(paths, images, strict=True):
             target = folder / domain / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(_lossless(Image.fromarray(image)))
+            target.write_bytes(lossless(image))
     (out / "split.json").write_text(_one_row_a_line(split.classes, table), "utf-8")
     (out / "NOTICE.md").write_text(notice({pictures[row].name.split("/")[0] for row in paths.values()}), "utf-8")
 
@@ -52,9 +52,10 @@ def notice(shipped: set[str]) -> str:
     return fill("NOTICE.md.j2", sources=SOURCES, shipped=shipped, emoji=emoji)
 
 
-def _lossless(image: Image.Image) -> bytes:
+def lossless(image: Pixels) -> bytes:
+    """A picture, uint8 (height, width, 3), as WebP."""
     buffer = io.BytesIO()
-    image.save(buffer, "WEBP", lossless=True, quality=100, method=4)
+    Image.fromarray(image).save(buffer, "WEBP", lossless=True, quality=100, method=4)
     return buffer.getvalue()
 
 

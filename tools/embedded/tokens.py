@@ -1,11 +1,10 @@
 """A compact vocabulary for training, spread over the stock one on export.
 
-Only about 1,000 of the 49,408 stock tokens occur in captions, and training all rows
-would be most of the work. All other tokens share one row that is trained as "some
-word I do not know", so that unknown words disturb a template little and alike.
+Some 27,000 of the 49,408 stock tokens occur in English words. All others share one row that is trained as "some word
+of no language", so that such words disturb a template little and alike.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import torch
@@ -17,8 +16,8 @@ from tools.embedded.vocabulary import phrases
 
 STOCK_SIZE: Final = 49408
 CONTEXT: Final = 48
-_UNKNOWN_ROW: Final = 0
-_GLUE: Final = "a an the of in on one my showing style type this . , : it is with - ’ 's"
+UNKNOWN_ROW: Final = 0
+GLUE: Final = "a an the of in on one my showing style type this . , : it is with - ’ 's"
 
 
 class CompactTokenizer:
@@ -26,12 +25,15 @@ class CompactTokenizer:
 
     Row 0 is the shared unknown word; start and end keep the two highest rows because
     open_clip finds the end of a text as its highest id.
+
+    Args:
+        words: names and other words that texts can hold besides what captions say.
     """
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, words: Iterable[str]) -> None:
         self._stock = SimpleTokenizer(context_length=CONTEXT)
         self._words: dict[str, list[int]] = {}
-        used = {i for text in (*names, *phrases(), _GLUE) for i in self._stock.encode(text)}
+        used = {i for text in (*words, *phrases(), GLUE) for i in self._stock.encode(text)}
         self.stock_ids = [*sorted(used), STOCK_SIZE - 2, STOCK_SIZE - 1]
         self._row = {stock: row + 1 for row, stock in enumerate(self.stock_ids)}
 
@@ -42,27 +44,32 @@ class CompactTokenizer:
 
     def __call__(self, texts: list[str]) -> Tensor:
         """int64 (n, longest text): no padding to the full context, which halves the work."""
-        rows = [self._encode(text) for text in texts]
+        return self.padded([self.encode(text) for text in texts])
+
+    @staticmethod
+    def padded(rows: Sequence[Sequence[int]]) -> Tensor:
+        """int64 (n, longest row) of what `encode` returns."""
         longest = max(map(len, rows))
-        return torch.tensor([row + [_UNKNOWN_ROW] * (longest - len(row)) for row in rows])
+        return torch.tensor([[*row, *[UNKNOWN_ROW] * (longest - len(row))] for row in rows])
 
     def spread(self, table: Tensor) -> Tensor:
         """The stock embedding table (49408, width) of a compact one (size, width)."""
-        full = table[_UNKNOWN_ROW].expand(STOCK_SIZE, -1).clone()
+        full = table[UNKNOWN_ROW].expand(STOCK_SIZE, -1).clone()
         full[self.stock_ids] = table[1:]
         return full
 
     def knows(self, text: str) -> bool:
-        """Whether captions taught every token of ``text``."""
+        """Whether every token of ``text`` has a row of its own."""
         return all(i in self._row for i in self._stock.encode(text))
 
-    def _encode(self, text: str) -> list[int]:
+    def encode(self, text: str) -> list[int]:
+        """The rows of a text with start and end, cut to the context."""
         rows = [self._row[STOCK_SIZE - 2]]
         for word in text.split():
             if word.startswith(UNKNOWN):
-                rows.append(_UNKNOWN_ROW)
+                rows.append(UNKNOWN_ROW)
                 word = word.removeprefix(UNKNOWN)
             if word not in self._words:
-                self._words[word] = [self._row.get(i, _UNKNOWN_ROW) for i in self._stock.encode(word)]
+                self._words[word] = [self._row.get(i, UNKNOWN_ROW) for i in self._stock.encode(word)]
             rows += self._words[word]
         return [*rows[: CONTEXT - 1], self._row[STOCK_SIZE - 1]]

@@ -1,4 +1,4 @@
-"""Trains one seed. It cannot resume, but a run that is stopped leaves a model.
+"""Trains both towers with one seed. It cannot resume, but a run that is stopped leaves a model.
 
 Every ``LOG_EVERY`` steps the class accuracy on the validation pictures is logged and
 the weights are saved.
@@ -9,7 +9,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 import torch.nn.functional as nnf
@@ -26,9 +26,10 @@ from tools.embedded.templates import ANCHOR
 from tools.embedded.tokens import CompactTokenizer
 
 LOG_EVERY: Final = 200
-_LEARNING_RATE: Final = 2e-3
+LEARNING_RATE: Final = 2e-3
 _WARM_UP: Final = 60
 _FLOOR: Final = 0.02
+MOST_SCALE: Final = 100
 # Smaller pictures for the first part of training: less than half the work per step.
 _SMALL_UNTIL: Final = 0.4
 _SMALL_SIDE: Final = 32
@@ -72,14 +73,13 @@ def train(pictures: list[Picture], pixels: Pixels, split: Split, seed: int, step
     model = build(tokenizer).to(memory_format=torch.channels_last)
     batches = BatchMaker(pictures, pixels, split.clip, seed)
     held_out = validation(pictures, pixels, split)
-    optimizer = _optimizer(model)
+    optimizer = optimizer_of(model)
     folder.mkdir(parents=True, exist_ok=True)
-    log = folder / f"seed-{seed}.jsonl"
-    log.write_text("", "utf-8")
+    (folder / f"seed-{seed}.jsonl").write_text("", "utf-8")
     started, correct = time.monotonic(), 0.0
     for step in range(1, steps + 1):
         for group in optimizer.param_groups:
-            group["lr"] = _LEARNING_RATE * _schedule(step, steps)
+            group["lr"] = LEARNING_RATE * schedule(step, steps)
         batch = batches.next(step / steps)
         images = normalise(batch.images)
         side = _SMALL_SIDE if step < _SMALL_UNTIL * steps else SIDE
@@ -87,7 +87,7 @@ def train(pictures: list[Picture], pixels: Pixels, split: Split, seed: int, step
         with torch.autocast("cpu", dtype=torch.bfloat16):
             seen = model.encode_image(images)
             said = encode_texts(model, tokenizer(batch.texts))
-        scores = model.logit_scale.exp() * _unit(seen) @ _unit(said).T
+        scores = model.logit_scale.exp() * unit(seen) @ unit(said).T
         target = torch.arange(len(scores))
         loss = (nnf.cross_entropy(scores, target) + nnf.cross_entropy(scores.T, target)) / 2
         optimizer.zero_grad(set_to_none=True)
@@ -95,7 +95,7 @@ def train(pictures: list[Picture], pixels: Pixels, split: Split, seed: int, step
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         with torch.no_grad():
-            model.logit_scale.clamp_(0, math.log(100))
+            model.logit_scale.clamp_(0, math.log(MOST_SCALE))
         correct = 0.98 * correct + 0.02 * float((scores.argmax(1) == target).float().mean())
         if step % LOG_EVERY == 0 or step == steps or step == 50:
             row = {
@@ -108,11 +108,17 @@ def train(pictures: list[Picture], pixels: Pixels, split: Split, seed: int, step
                 "side": side,
                 **probe(model, tokenizer, held_out, side),
             }
-            with log.open("a", encoding="utf-8") as out:
-                out.write(json.dumps(row) + "\n")
-            partial = folder / f"seed-{seed}.tmp"
-            torch.save(model.state_dict(), partial)
-            partial.replace(folder / f"seed-{seed}.pt")
+            keep(model, row, folder)
+
+
+def keep(model: CustomTextCLIP, row: dict[str, Any], folder: Path) -> None:
+    """Add a row to the seed's log and replace its weights."""
+    name = f"seed-{row['seed']}"
+    with (folder / f"{name}.jsonl").open("a", encoding="utf-8") as out:
+        out.write(json.dumps(row) + "\n")
+    partial = folder / f"{name}.tmp"
+    torch.save(model.state_dict(), partial)
+    partial.replace(folder / f"{name}.pt")
 
 
 def probe(model: CustomTextCLIP, tokenizer: CompactTokenizer, held_out: Validation, side: int) -> dict[str, float]:
@@ -122,10 +128,10 @@ def probe(model: CustomTextCLIP, tokenizer: CompactTokenizer, held_out: Validati
     with torch.inference_mode():
         for domain, images in held_out.images.items():
             # At the size that it is being trained at: others would look like failure.
-            features = _unit(model.encode_image(_sized(images, side)))
+            features = unit(model.encode_image(_sized(images, side)))
             for name, template in (("anchor", ANCHOR), ("named", PROBES[domain])):
                 texts = [template.replace("<CLASS>", c) for c in held_out.classes]
-                scores = features @ _unit(encode_texts(model, tokenizer(texts))).T
+                scores = features @ unit(encode_texts(model, tokenizer(texts))).T
                 hits = (scores.argmax(1) == held_out.labels).float().mean()
                 found[f"{domain}_{name}"] = round(float(hits), 4)
     model.train()
@@ -136,11 +142,12 @@ def _sized(images: Tensor, side: int) -> Tensor:
     return images if side == SIDE else nnf.interpolate(images, size=side, mode="area")
 
 
-def _unit(x: Tensor) -> Tensor:
+def unit(x: Tensor) -> Tensor:
+    """Rows of length 1, float32."""
     return nnf.normalize(x.float(), dim=-1)
 
 
-def _schedule(step: int, steps: int) -> float:
+def schedule(step: int, steps: int) -> float:
     """Linear warm-up, then cosine to ``_FLOOR``; depends on the step only."""
     if step < _WARM_UP:
         return step / _WARM_UP
@@ -148,11 +155,13 @@ def _schedule(step: int, steps: int) -> float:
     return _FLOOR + (1 - _FLOOR) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def _optimizer(model: CustomTextCLIP) -> torch.optim.Optimizer:
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    others = [p for p in model.parameters() if p.ndim < 2]
+def optimizer_of(model: CustomTextCLIP) -> torch.optim.Optimizer:
+    """AdamW over what is not frozen, with weight decay on matrices only."""
+    learnt = [p for p in model.parameters() if p.requires_grad]
+    matrices = [p for p in learnt if p.ndim >= 2]
+    others = [p for p in learnt if p.ndim < 2]
     return torch.optim.AdamW(
         [{"params": matrices, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}],
-        lr=_LEARNING_RATE,
+        lr=LEARNING_RATE,
         betas=(0.9, 0.98),
     )

@@ -24,6 +24,8 @@ class Words:
 _FILE: Final[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("words.yaml").read_text("utf-8"))
 WORDS: Final = {name: Words(**words) for name, words in _FILE["operations"].items()}
 STYLES: Final = {name: Words(**words) for name, words in _FILE["styles"].items()}
+UNTAUGHT: Final[dict[str, list[str]]] = _FILE["untaught"]
+"""Operation → a template with a word that no caption holds, and its taught twin."""
 GENERIC_NOUNS: Final[list[str]] = _FILE["generic nouns"]
 FILLERS: Final[list[str]] = _FILE["fillers"]
 LEADS: Final[list[str]] = _FILE["leads"]

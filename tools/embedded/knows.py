@@ -1,0 +1,161 @@
+"""Measures what the CLIP knows of words that it never saw beside a picture, and what composing words is worth."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import yaml
+
+from ipo.experiments.embedded import CLEAN
+from ipo.experiments.embedded.shifts import name_of, shifted
+from ipo.metrics.pictures import Picture
+from ipo.metrics.statistics import standard_error
+from ipo.metrics.template import ANCHOR, SLOT
+from tools.embedded import raster, words
+from tools.embedded.captions import article
+from tools.embedded.concepts import list_strangers, read_emojis
+from tools.embedded.domains import draw
+from tools.embedded.measure import Hits, Part, Shipped, hits
+from tools.embedded.pictures import lossless
+from tools.embedded.suite import PAIRS, Pair
+from tools.embedded.tint import tint
+from tools.embedded.vocabulary import UNTAUGHT, WORDS
+
+SEED: Final = 0
+COMPOSITIONS: Final = 2_000
+_ALIKE: Final = 0.999
+"""Cosine of two words' embeddings from which on the CLIP cannot tell them apart."""
+_FAR: Final = 0.08
+
+
+def measure(out: Path, npm: Path, english: Path) -> dict[str, Any]:
+    """Everything below, for the model in ``out``; ``npm`` and ``english`` hold the drawings and the word list."""
+    shipped = Shipped(out)
+    return {
+        **synonyms(shipped),
+        **phrases(shipped),
+        **strangers(shipped, npm),
+        **equal_words(shipped, english),
+        "means": means(found := compositions(shipped)),
+        "compositions": found,
+    }
+
+
+def synonyms(shipped: Shipped) -> dict[str, Any]:
+    """Clean test pictures of the classes that have an untaught synonym, among all classes."""
+    known: dict[str, str] = yaml.safe_load(Path(__file__).with_name("synonyms.yaml").read_text("utf-8"))
+    test = shipped.part(CLEAN, "test")
+    renamed = [known.get(name, name) for name in shipped.classes]
+    keep = np.isin(test.labels, [i for i, name in enumerate(shipped.classes) if name in known])
+    part = Part(test.features[keep], test.labels[keep])
+    texts = np.stack([shipped.named(ANCHOR, names) for names in (shipped.classes, renamed)])
+    names, others = hits(part, texts)
+    return {"synonym_pictures": int(keep.sum()), "names": _score(names, part), "synonyms": _score(others, part)}
+
+
+def phrases(shipped: Shipped) -> dict[str, Any]:
+    """Test pictures of every single operation, by the anchor, a taught phrase and its untaught twin."""
+    rows: list[Hits] = []
+    for operation, (untaught, taught) in UNTAUGHT.items():
+        rows.append(hits(_part(shipped, (operation,), "test"), shipped.texts([ANCHOR, taught, untaught])))
+    means = np.mean(rows, axis=(0, 2))
+    by_operation = np.mean(rows, axis=2)
+    gain = by_operation - by_operation[:, :1]
+    error = np.std(gain, axis=0, ddof=1) / len(gain) ** 0.5
+    return {
+        "phrases": {
+            name: {"accuracy": round(float(means[k]), 4), "gain_se": round(float(error[k]), 4)}
+            for k, name in enumerate(("anchor", "taught", "untaught"))
+        }
+    }
+
+
+def strangers(shipped: Shipped, npm: Path) -> dict[str, Any]:
+    """Pictures of kinds of things that the CLIP never saw, among themselves, by their names."""
+    modules = npm / "node_modules"
+    concepts = list_strangers(read_emojis(modules))
+    pictures, pixels = raster.rasterise(modules, concepts)
+    images = draw([(p.name, rgba) for p, rgba in zip(pictures, tint(pictures, pixels), strict=True)], CLEAN)
+    names = [concept.name for concept in concepts]
+    labels = np.array([names.index(picture.concept) for picture in pictures])
+    part = Part(shipped.encode([Picture.from_bytes("a stranger", lossless(image)) for image in images]), labels)
+    (right,) = hits(part, shipped.named(ANCHOR, names)[None])
+    return {"stranger_kinds": len(names), "stranger_pictures": len(labels), "strangers": _score(right, part)}
+
+
+def equal_words(shipped: Shipped, english: Path) -> dict[str, Any]:
+    """How many of the commonest words share their embedding with another one."""
+    common = words.read(english / "node_modules", words.COMMON)
+    embedded = shipped.named(ANCHOR, common)
+    alike = 0
+    for start in range(0, len(common), 1024):
+        cosines = embedded[start : start + 1024] @ embedded.T
+        alike += int(((cosines > _ALIKE).sum(1) > 1).sum())
+    return {"common_words": len(common), "equal_words": alike}
+
+
+def compositions(shipped: Shipped, pairs: list[Pair] = PAIRS) -> list[dict[str, Any]]:
+    """Pairs of operations: the best single phrase and the best composed template, chosen on validation pictures.
+
+    The pool is fixed: every taught adjective and tail alone, and random pairs of an adjective and a tail of two
+    operations.
+    """
+    singles, composed = pool()
+    texts = {"single": shipped.texts(singles), "composed": shipped.texts(composed)}
+    templates = {"single": singles, "composed": composed}
+    found = []
+    for pair in pairs:
+        few, many = _part(shipped, pair, "val"), _part(shipped, pair, "test")
+        row: dict[str, Any] = {"set": name_of(pair), "anchor": round(float(hits(many, texts["single"][:1]).mean()), 4)}
+        for kind, embedded in texts.items():
+            best = int(hits(few, embedded).mean(1).argmax())
+            row[kind] = round(float(hits(many, embedded[best : best + 1]).mean()), 4)
+            row[f"{kind}_template"] = templates[kind][best]
+        found.append(row)
+    return found
+
+
+def means(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Mean accuracies over the pairs, in percent, and in how many the composed template is 8 points above the other."""
+    kinds = ("anchor", "single", "composed")
+    far = sum(row["composed"] - row["single"] >= _FAR for row in rows)
+    return {**{kind: round(100 * float(np.mean([row[kind] for row in rows])), 2) for kind in kinds}, "far": far}
+
+
+def pool() -> tuple[list[str], list[str]]:
+    """The anchor and the templates of one phrase; the composed ones, by seed."""
+    adjectives = [(operation, word) for operation, said in WORDS.items() for word in said.adjectives]
+    tails = [(operation, word) for operation, said in WORDS.items() for word in said.tails]
+    singles = [f"{article(word)} photo of a {SLOT}." for _, word in adjectives]
+    singles += [f"a photo of a {SLOT} {word}." for _, word in tails]
+    rng = random.Random(SEED)
+    composed: dict[str, None] = {}
+    while len(composed) < COMPOSITIONS:
+        (one, adjective), (other, tail) = rng.choice(adjectives), rng.choice(tails)
+        if one != other:
+            composed[f"{article(adjective)} photo of a {SLOT} {tail}."] = None
+    return [ANCHOR, *dict.fromkeys(singles)], list(composed)
+
+
+def _part(shipped: Shipped, operations: tuple[str, ...], part: str) -> Part:
+    rows = shipped.table[part]
+    pictures = [shifted(shipped.clean(row[0]), row[0], operations) for row in rows]
+    return Part(shipped.encode(pictures), np.array([row[1] for row in rows]))
+
+
+def _score(right: Any, part: Part) -> dict[str, float]:
+    return {
+        "accuracy": round(float(right.mean()), 4),
+        "se": round(standard_error(right, part.labels.tolist()), 4),
+    }
+
+
+if __name__ == "__main__":
+    import sys
+
+    folder, work = map(Path, sys.argv[1:])
+    print(json.dumps(measure(folder, work / "npm", work / "english"), indent=1))

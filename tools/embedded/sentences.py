@@ -1,0 +1,58 @@
+"""The texts without pictures that the text tower learns from: words, words in captions, and captions of anything."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Final
+
+from ipo.experiments.embedded.operations import BACKGROUNDS, OPERATIONS
+from tools.embedded.captions import UNKNOWN, compose
+from tools.embedded.vocabulary import STYLES
+
+SEED: Final = 3
+PLAIN: Final = "a photo of a {}."
+CAPTIONS: Final = 50_000
+DESCRIBED: Final = 30_000
+TAUGHT_CAPTIONS: Final = 1_500
+_NAMED: Final = 4
+"""Frames that every name comes in."""
+_A_COMMON_WORD: Final = 3
+_FRAMES: Final = ("a {}", "the {}", PLAIN, "a picture of a {}.", "a photo of {}.", "an image showing a {}")
+_DESCRIBING: Final = ("a {} photo of a {}.", "a {} picture of a {}", "a {} {}", "a photo of a {1}, {0}.", "{1}, {0}")
+
+
+def sentences(names: Sequence[str], common: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Some 150,000 texts in lower case without repetition, the same every time.
+
+    Args:
+        names: of concepts and classes.
+        common: words that everybody uses; each comes in several texts.
+        known: further words; each comes at least once.
+    """
+    rng = random.Random(SEED)
+    words = [*common, *known]
+    found = [*names, *words, *map(PLAIN.format, names)]
+    for word in common:
+        found += [frame.format(word) for frame in rng.sample(_FRAMES, _A_COMMON_WORD - 1)]
+    for _ in range(DESCRIBED):
+        thing = rng.choice(names) if rng.random() < 0.7 else rng.choice(common)
+        found.append(rng.choice(_DESCRIBING).format(rng.choice(words), thing))
+    for _ in range(CAPTIONS):
+        thing = rng.choice(names) if rng.random() < 0.5 else rng.choice(words)
+        operations = frozenset(rng.sample(OPERATIONS, rng.choice((0, 1, 1, 2, 2, 3))))
+        style, paper = rng.choice(sorted(STYLES)), rng.choice(sorted(BACKGROUNDS))
+        text = compose(rng, thing, operations, style, paper, rng.choice(names), common)
+        found.append(" ".join(text.replace(UNKNOWN, "").split()))
+    return list(dict.fromkeys(found))
+
+
+def taught(names: Sequence[str]) -> list[str]:
+    """Some 3,500 texts that hold nothing but names and what captions say of pictures, the same every time."""
+    rng = random.Random(SEED)
+    found = [frame.format(name) for name in names for frame in _FRAMES[:_NAMED]]
+    for _ in range(TAUGHT_CAPTIONS):
+        operations = frozenset(rng.sample(OPERATIONS, rng.choice((0, 1, 2))))
+        text = compose(rng, rng.choice(names), operations, "icon", "white", rng.choice(names))
+        found.append(" ".join(text.replace(UNKNOWN, "").split()))
+    return list(dict.fromkeys(found))

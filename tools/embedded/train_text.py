@@ -1,0 +1,121 @@
+"""Trains the text tower with one seed, beside an image tower that stays as it is.
+
+Were the image tower trained too, it would learn to see through the operations, and the words for them would say
+little: what a picture shows under two operations then lies where the picture alone lies. As it is, the text tower has
+to learn where it lies from the words.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+import torch.nn.functional as nnf
+from torch import Tensor
+
+from ipo.experiments.embedded.operations import SIDE
+from tools.embedded.batches import WORDS, BatchMaker
+from tools.embedded.drawings import Picture, Pixels
+from tools.embedded.english import English
+from tools.embedded.model import build, encode_texts, normalise
+from tools.embedded.other_words import fit_other_words
+from tools.embedded.splits import Split
+from tools.embedded.train import LEARNING_RATE, MOST_SCALE, keep, optimizer_of, probe, schedule, unit, validation
+
+_LOG_EVERY: Final = 250
+_REFIT_EVERY: Final = 150
+_LESSON: Final = 64
+"""Texts without pictures of each of the two lessons in a step: together as many as have a picture."""
+_ENGLISH: Final = 1.0
+"""Weight of these beside the captions of pictures; it grows to that in the first steps, while captions settle."""
+_SETTLED: Final = 300
+_HARD: Final = 8.0
+"""How many times a caption with the right class and the wrong operations counts among the wrong captions: a picture
+that is pale and lies on its side is not well told by either word alone."""
+
+
+def train_text(
+    pictures: list[Picture],
+    pixels: Pixels,
+    split: Split,
+    english: English,
+    tower: dict[str, Tensor],
+    seed: int,
+    steps: int,
+    folder: Path,
+) -> None:
+    """Writes ``seed-N.pt`` (weights) and ``seed-N.jsonl`` (log) into ``folder``.
+
+    Args:
+        pictures, pixels, split: what the CLIP may see, and validation pictures.
+        english: the text tower starts from what it knows, and learns on beside the pictures.
+        tower: the state of a trained model, of which the image tower and the logit scale are taken.
+        seed, steps: of the training.
+        folder: where to write.
+    """
+    torch.manual_seed(seed)
+    tokenizer, interpreter = english.tokenizer, english.interpreter()
+    model = build(tokenizer).to(memory_format=torch.channels_last)
+    model.text.load_state_dict(english.tower)
+    kept = {name: value for name, value in tower.items() if name == "logit_scale" or name.startswith("visual.")}
+    model.load_state_dict({**model.state_dict(), **kept})
+    model.visual.requires_grad_(False)
+    held_out = validation(pictures, pixels, split)
+    batches = BatchMaker(pictures, pixels, split.clip, seed, WORDS, english.common)
+    lessons = [part.forever(np.random.default_rng(seed), _LESSON) for part in (english.sentences, english.plain)]
+    optimizer = optimizer_of(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"seed-{seed}.jsonl").write_text("", "utf-8")
+    started, correct = time.monotonic(), 0.0
+    for step in range(1, steps + 1):
+        if step % _REFIT_EVERY == 1:
+            interpreter.refit(model)
+            model.visual.eval()
+        for group in optimizer.param_groups:
+            group["lr"] = LEARNING_RATE * schedule(step, steps)
+        batch = batches.next(step / steps)
+        images = normalise(batch.images).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            with torch.no_grad():
+                seen = model.encode_image(images)
+            said = encode_texts(model, tokenizer(batch.texts))
+        scores = model.logit_scale.exp() * unit(seen) @ unit(said).T
+        target = torch.arange(len(scores))
+        matched = _cross_entropy(scores, batch.things, target)
+        unknown = sum(interpreter.surprise(model, *next(lesson)) for lesson in lessons) / len(lessons)
+        loss = matched + _ENGLISH * min(1, step / _SETTLED) * unknown
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        with torch.no_grad():
+            model.logit_scale.clamp_(0, math.log(MOST_SCALE))
+        correct = 0.98 * correct + 0.02 * float((scores.argmax(1) == target).float().mean())
+        if step == steps:
+            fit_other_words(model, english, interpreter, seed)
+        if step % _LOG_EVERY == 0 or step == steps:
+            row = {
+                "seed": seed,
+                "step": step,
+                "steps": steps,
+                "loss": round(matched.item(), 4),
+                "language": round(float(unknown), 4),
+                "batch_accuracy": round(correct, 4),
+                "seconds": round(time.monotonic() - started, 1),
+                **probe(model, tokenizer, held_out, SIDE),
+            }
+            model.visual.eval()
+            keep(model, row, folder)
+
+
+def _cross_entropy(scores: Tensor, things: list[str], target: Tensor) -> Tensor:
+    """Symmetric, with captions of the right thing and wrong operations counted ``_HARD`` times."""
+    number = {thing: i for i, thing in enumerate(things)}
+    same = torch.tensor([number[thing] for thing in things])
+    twins = (same[:, None] == same[None]) & (target[:, None] != target[None])
+    harder = scores + math.log(_HARD) * twins
+    return (nnf.cross_entropy(harder, target) + nnf.cross_entropy(harder.T, target)) / 2
