@@ -27,9 +27,9 @@ KNOWN: Final[frozenset[Pair]] = frozenset(
 )
 """Pairs on which searches were run before there was a suite: they can confirm nothing, and stay out of it."""
 RULE: Final = (
-    f"All pairs of a geometric operation ({', '.join(GEOMETRIC)}) and another one on which no search was run before and "
-    f"the shipped CLIP names more than {LEAST:.0%} of the validation pictures right with {ANCHOR!r}; those are held out "
-    "whose positions, the geometric operation's and the other's, have an odd sum."
+    f"All pairs of a geometric operation ({', '.join(GEOMETRIC)}) and another one on which no search was run before "
+    f"and the shipped CLIP names more than {LEAST:.0%} of the validation pictures right with {ANCHOR!r}; those are "
+    "held out whose positions, the geometric operation's and the other's, have an odd sum."
 )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ipo.experiments.compare.published import published_rows
-from ipo.experiments.compare.tables import build_table, to_markdown
+from ipo.experiments.compare.tables import build_table, details, to_markdown
 from ipo.metrics.accuracy import score_interval
 from ipo.metrics.evidence import Crossed, paired_effect
 from ipo.metrics.sampling import Sampling
@@ -156,11 +156,9 @@ def test_a_method_that_cannot_be_tested_everywhere_has_its_values_and_gaps_with_
         assert set(row.gaps) >= {"new", "H"} and set(row.gaps.values()) == {"no pictures of these were seen"}
         assert gain_of(table, scope, "class-mean", "anchor", "base").verdict.outcome == "gain"
         assert not any(gain.column != "base" for gain in table.gains if "class-mean" in (gain.method, gain.other))
-    (line,) = [line for line in to_markdown(table).splitlines() if "embedded:a | class-mean " in line and "[" in line][
-        :1
-    ]
+    line = next(line for line in details(table).splitlines() if "embedded:a | class-mean " in line and "[" in line)
     assert [cell.strip() for cell in line.split("|")][4:7] == ["– (1)", "– (1)", "– (1)"]
-    assert "- (1) no pictures of these were seen" in to_markdown(table)
+    assert "- (1) no pictures of these were seen" in details(table)
 
 
 def test_a_mean_over_fewer_targets_than_the_others_is_not_made():
