@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from PIL import Image
 
+from tools.embedded import teacher, words
 from tools.embedded.concepts import slug
 from tools.embedded.domains import DOMAINS, draw
 from tools.embedded.drawings import Picture, Pixels
@@ -49,7 +50,16 @@ def write(out: Path, pictures: list[Picture], pixels: Pixels, split: Split) -> N
 def notice(shipped: set[str]) -> str:
     """``NOTICE.md``; ``shipped`` are the sources' names of which pictures ship."""
     emoji = f"{EMOJI_DATA} (names) | {EMOJI_DATA_VERSION}"
-    return fill("NOTICE.md.j2", sources=SOURCES, shipped=shipped, emoji=emoji)
+    return fill(
+        "NOTICE.md.j2",
+        sources=SOURCES,
+        shipped=shipped,
+        emoji=emoji,
+        teacher=teacher.PACKAGE,
+        teacher_version=teacher.VERSION,
+        words=words.WORD_LIST,
+        words_version=words.WORD_LIST_VERSION,
+    )
 
 
 def lossless(image: Pixels) -> bytes:
