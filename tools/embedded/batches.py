@@ -17,7 +17,7 @@ import numpy as np
 
 from ipo.experiments.embedded.operations import BACKGROUNDS, GEOMETRIC, OPERATIONS, Image, render
 from tools.embedded.captions import compose
-from tools.embedded.drawings import Picture, Pixels, as_floats, by_concept
+from tools.embedded.drawings import Picture, Pixels, as_floats, by_concept, group_name
 
 BATCH: Final = 128
 _PLAIN: Final = ("{}", "a photo of a {}.", "a {}", "a picture of a {}.")
@@ -65,7 +65,7 @@ class Batch:
 class BatchMaker:
     """Endless seeded batches over the pictures that CLIP may see.
 
-    ``others`` are words that say nothing of a picture, for captions to hold now and then.
+    ``others`` are words that captions hold now and then, at random: they say nothing of a picture.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class BatchMaker:
                 backgrounds = [self._random_background()] * len(rows)
         images = self._images(rows, operations, backgrounds)
         texts = [
-            compose(rng, self._name(p), ops, p.kind, paper, p.group.split("-")[0], self._others)
+            compose(rng, self._name(p), ops, p.kind, paper, group_name(p), self._others)
             for p, ops, paper in zip((self._pictures[row] for row in rows), operations, backgrounds, strict=True)
         ]
         return Batch(images, texts, [self._pictures[row].concept for row in rows])

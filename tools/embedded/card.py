@@ -13,10 +13,13 @@ from ipo.metrics.statistics import standard_error
 from tools.embedded.choose import Choice, probes
 from tools.embedded.domains import DOMAINS
 from tools.embedded.drawings import Picture
+from tools.embedded.knows import COMPOSITIONS
 from tools.embedded.measure import Hits, Part, Shipped, first_shots, hits, rank_correlation
 from tools.embedded.pages import fill
 from tools.embedded.splits import Split
 from tools.embedded.templates import ANCHOR, templates
+from tools.embedded.train_text import HARD
+from tools.embedded.vocabulary import UNTAUGHT
 
 SHOTS: Final = (1, 2, 4)
 RENDERED_BY: Final = "8a2c5d8"
@@ -26,14 +29,14 @@ RENDERED_BY: Final = "8a2c5d8"
 def write(
     out: Path,
     towers: Choice,
-    chosen: Choice,
+    words: Choice,
     pictures: list[Picture],
     split: Split,
     knows: dict[str, Any],
 ) -> None:
     """Measures the files in ``out`` and writes the card beside them.
 
-    ``towers`` says how the image tower was chosen, ``chosen`` how the text tower was, ``knows`` is what `knows.measure`
+    ``towers`` says how the image tower was chosen, ``words`` how the text tower was; ``knows`` is what `knows.measure`
     found.
     """
     shipped = Shipped(out)
@@ -41,7 +44,7 @@ def write(
     numbers: dict[str, Any] = {
         "schema": 2,
         "towers": asdict(towers),
-        "words": asdict(chosen),
+        "words": asdict(words),
         "classes": len(shipped.classes),
         "pictures": {part: len(shipped.table[part]) for part in split.parts},
         "clip_pictures": len(split.clip),
@@ -60,7 +63,15 @@ def write(
 
 def page(numbers: dict[str, Any]) -> str:
     """The whole ``model/README.md``. ``numbers`` is what ``card.json`` holds."""
-    return fill("card.md.j2", **numbers, probes=probes(numbers["words"]["rows"][0]), rendered_by=RENDERED_BY)
+    return fill(
+        "card.md.j2",
+        **numbers,
+        probes=probes(numbers["words"]["rows"][0]),
+        rendered_by=RENDERED_BY,
+        hard=HARD,
+        composed=COMPOSITIONS,
+        operations=len(UNTAUGHT),
+    )
 
 
 def measure(shipped: Shipped, names: list[str]) -> dict[str, dict[str, Any]]:

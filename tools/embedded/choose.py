@@ -1,10 +1,10 @@
 """Chooses the training seed by validation accuracy and exports it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -14,6 +14,8 @@ from tools.embedded.model import build, export
 from tools.embedded.splits import Split
 from tools.embedded.tokens import CompactTokenizer
 from tools.embedded.train import probe, validation
+
+_CHOICE: Final = "choice.json"
 
 
 def score(row: dict[str, Any]) -> float:
@@ -62,19 +64,16 @@ def choose(
     if not rows:
         raise FileNotFoundError(f"no trained seed in {folder}; run the stage that trains first")
     rows = [{**row, "score": round(score(row), 4)} for row in rows]
-    best = int(max(rows, key=score)["seed"])
-    model.load_state_dict(torch.load(folder / f"seed-{best}.pt", weights_only=True))
+    choice = Choice(int(max(rows, key=score)["seed"]), rows)
+    model.load_state_dict(torch.load(folder / f"seed-{choice.seed}.pt", weights_only=True))
     export(model, tokenizer, out)
-    (folder / "choice.json").write_text(json.dumps({"seed": best, "rows": rows}), "utf-8")
-    return Choice(best, rows)
+    (folder / _CHOICE).write_text(json.dumps(asdict(choice)), "utf-8")
+    return choice
 
 
-def towers(work: Path, out: Path) -> Choice:
-    """How the image tower was chosen: from its training in ``work``, or else as the card in ``out`` has it."""
-    trained = work / "choice.json"
-    kept = (
-        json.loads(trained.read_text("utf-8"))
-        if trained.exists()
-        else json.loads((out / "card.json").read_text("utf-8"))["towers"]
-    )
-    return Choice(**kept)
+def towers(folder: Path, out: Path) -> Choice:
+    """How the image tower was chosen: from its training in ``folder``, or else as the card in ``out`` has it."""
+    trained = folder / _CHOICE
+    if trained.exists():
+        return Choice(**json.loads(trained.read_text("utf-8")))
+    return Choice(**json.loads((out / "card.json").read_text("utf-8"))["towers"])

@@ -17,7 +17,7 @@ from tools.embedded.sources import EMOJI_DATA
 SEED: Final = 7
 EXTRA_CONCEPTS: Final = 260
 STRANGERS: Final = 60
-"""Further concepts that the CLIP never sees."""
+"""Further concepts, of which the CLIP sees no picture."""
 _SKIPPED_GROUPS: Final = frozenset({"smileys-emotion", "people-body", "component", "flags", "symbols", "none"})
 
 
@@ -67,7 +67,7 @@ def list_concepts(emojis: dict[str, Emoji]) -> list[Concept]:
 
 
 def list_strangers(emojis: dict[str, Emoji]) -> list[Concept]:
-    """``STRANGERS`` concepts of one word that are none of `list_concepts`, drawn by seed."""
+    """``STRANGERS`` concepts of one word that is in no name and label of `list_concepts`, drawn by seed."""
     met = {
         word for concept in list_concepts(emojis) for e in concept.emojis for word in (concept.name, *e.label.split())
     }

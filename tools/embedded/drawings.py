@@ -38,6 +38,16 @@ def by_concept(pictures: list[Picture], rows: Iterable[int]) -> dict[str, list[i
     return found
 
 
+def names(pictures: list[Picture]) -> list[str]:
+    """Every name that captions can hold, sorted: of concepts, of single drawings and of groups."""
+    return sorted({name for p in pictures for name in (p.concept, p.label, group_name(p))})
+
+
+def group_name(picture: Picture) -> str:
+    """What captions call a group: ``"animals"`` for ``"animals-nature"``."""
+    return picture.group.split("-")[0]
+
+
 def save(path: Path, pictures: list[Picture], pixels: Pixels) -> None:
     """Writes ``path`` (.npy) and its index beside it (.json)."""
     np.save(path, pixels)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from tools.embedded import teacher, words
-from tools.embedded.drawings import Picture
+from tools.embedded.drawings import Picture, names
 from tools.embedded.language import EPOCHS, Interpreter, Lesson, learn
 from tools.embedded.model import build
 from tools.embedded.sentences import PLAIN, sentences, taught
@@ -23,9 +23,10 @@ SEED: Final = 0
 
 @dataclass(frozen=True)
 class English:
-    """A vocabulary, lessons with what the teacher says of them, and a text tower that has learnt the first.
+    """Lessons with what the teacher says of them, and a text tower that has learnt the first.
 
     Attributes:
+        tokenizer: of the tower, over all that the lessons and captions can hold.
         sentences: words, words in captions, and captions of anything.
         plain: the photo of every word.
         taught: texts that hold nothing but what pictures teach.
@@ -43,21 +44,20 @@ class English:
     tower: dict[str, Any]
 
     def interpreter(self) -> Interpreter:
-        """A fresh one; its tower is fitted with `refit`."""
+        """A new one, which knows no tower before its first `refit`."""
         return Interpreter(self.taught.rows, self.taught.vectors)
 
 
 def make(folder: Path, pictures: list[Picture], epochs: int = EPOCHS) -> None:
     """Ask the teacher about all texts, and teach a text tower: ``texts.json``, ``NAME.npy`` and ``tower.pt``.
 
-    ``folder`` holds what `teacher.fetch` and `words.fetch` put there.
+    ``folder`` holds what `words.fetch` put there, and in ``folder/teacher`` what `teacher.fetch` did.
     """
-    vocabulary = _vocabulary(folder, pictures)
-    texts = _texts(*vocabulary)
+    texts = _texts(*_vocabulary(folder, pictures))
     (folder / "texts.json").write_text(json.dumps(texts), "utf-8")
     for name, lines in texts.items():
         np.save(folder / f"{name}.npy", teacher.encode(folder / "teacher", lines))
-    tokenizer = CompactTokenizer([word for part in vocabulary for word in part])
+    tokenizer = make_tokenizer(folder, pictures)
     torch.manual_seed(SEED)
     model = build(tokenizer)
     learn(model, _lesson(folder, "sentences", tokenizer), SEED, epochs)
@@ -66,18 +66,23 @@ def make(folder: Path, pictures: list[Picture], epochs: int = EPOCHS) -> None:
 
 def load(folder: Path, pictures: list[Picture]) -> English:
     """Read what `make` wrote."""
-    vocabulary = _vocabulary(folder, pictures)
-    tokenizer = CompactTokenizer([word for part in vocabulary for word in part])
+    named, common, _ = _vocabulary(folder, pictures)
+    tokenizer = make_tokenizer(folder, pictures)
     sentences, plain, taught = (_lesson(folder, name, tokenizer) for name in ("sentences", "plain", "taught"))
     tower = torch.load(folder / "tower.pt", weights_only=True)
-    return English(tokenizer, sentences, plain, taught, vocabulary[0], vocabulary[1], tower)
+    return English(tokenizer, sentences, plain, taught, named, common, tower)
 
 
-def _texts(names: Sequence[str], common: Sequence[str], known: Sequence[str]) -> dict[str, list[str]]:
+def make_tokenizer(folder: Path, pictures: list[Picture]) -> CompactTokenizer:
+    """The tokenizer over names and all words of the list in ``folder``."""
+    return CompactTokenizer([word for part in _vocabulary(folder, pictures) for word in part])
+
+
+def _texts(named: Sequence[str], common: Sequence[str], known: Sequence[str]) -> dict[str, list[str]]:
     return {
-        "sentences": sentences(names, common, known),
+        "sentences": sentences(named, common, known),
         "plain": [PLAIN.format(word) for word in (*common, *known)],
-        "taught": taught(names),
+        "taught": taught(named),
     }
 
 
@@ -87,7 +92,7 @@ def _lesson(folder: Path, name: str, tokenizer: CompactTokenizer) -> Lesson:
 
 
 def _vocabulary(folder: Path, pictures: list[Picture]) -> tuple[list[str], list[str], list[str]]:
-    """The names that captions use, the common words and the other known ones."""
+    """The names that captions can hold, the common words and the other known ones."""
     common = words.read(folder / "node_modules", words.COMMON)
     known = sorted(set(words.read(folder / "node_modules", words.KNOWN)) - set(common))
-    return sorted({n for p in pictures for n in (p.concept, p.label, p.group.split("-")[0])}), common, known
+    return names(pictures), common, known

@@ -1,9 +1,14 @@
-"""Measures what the CLIP knows of words that it never saw beside a picture, and what composing words is worth."""
+"""Measures what the CLIP knows of words that no caption said of a picture, and what composing words is worth.
+
+``python -m tools.embedded.knows OUT WORK`` prints it as JSON. ``before.json`` is that of the model of the revision that
+it names.
+"""
 
 from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,18 +40,19 @@ _FAR: Final = 0.08
 def measure(out: Path, npm: Path, english: Path) -> dict[str, Any]:
     """Everything below, for the model in ``out``; ``npm`` and ``english`` hold the drawings and the word list."""
     shipped = Shipped(out)
+    composed = compositions(shipped, PAIRS)
     return {
         **synonyms(shipped),
         **phrases(shipped),
         **strangers(shipped, npm),
         **equal_words(shipped, english),
-        "means": means(found := compositions(shipped)),
-        "compositions": found,
+        "means": means(composed),
+        "compositions": composed,
     }
 
 
 def synonyms(shipped: Shipped) -> dict[str, Any]:
-    """Clean test pictures of the classes that have an untaught synonym, among all classes."""
+    """Clean test pictures of the classes that have an untaught synonym, among all classes, by either name."""
     known: dict[str, str] = yaml.safe_load(Path(__file__).with_name("synonyms.yaml").read_text("utf-8"))
     test = shipped.part(CLEAN, "test")
     renamed = [known.get(name, name) for name in shipped.classes]
@@ -58,24 +64,28 @@ def synonyms(shipped: Shipped) -> dict[str, Any]:
 
 
 def phrases(shipped: Shipped) -> dict[str, Any]:
-    """Test pictures of every single operation, by the anchor, a taught phrase and its untaught twin."""
-    rows: list[Hits] = []
-    for operation, (untaught, taught) in UNTAUGHT.items():
-        rows.append(hits(_part(shipped, (operation,), "test"), shipped.texts([ANCHOR, taught, untaught])))
-    means = np.mean(rows, axis=(0, 2))
-    by_operation = np.mean(rows, axis=2)
-    gain = by_operation - by_operation[:, :1]
-    error = np.std(gain, axis=0, ddof=1) / len(gain) ** 0.5
+    """Test pictures of every single operation, by the anchor, a taught phrase and its untaught twin.
+
+    The error is that of the gain over the anchor, over operations.
+    """
+    accuracy = np.array(
+        [
+            hits(_part(shipped, (operation,), "test"), shipped.texts([ANCHOR, taught, untaught])).mean(1)
+            for operation, (untaught, taught) in UNTAUGHT.items()
+        ]
+    )
+    gain = accuracy - accuracy[:, :1]
+    error = gain.std(0, ddof=1) / len(gain) ** 0.5
     return {
         "phrases": {
-            name: {"accuracy": round(float(means[k]), 4), "gain_se": round(float(error[k]), 4)}
+            name: {"accuracy": round(float(accuracy[:, k].mean()), 4), "gain_se": round(float(error[k]), 4)}
             for k, name in enumerate(("anchor", "taught", "untaught"))
         }
     }
 
 
 def strangers(shipped: Shipped, npm: Path) -> dict[str, Any]:
-    """Pictures of kinds of things that the CLIP never saw, among themselves, by their names."""
+    """Pictures of kinds of things that no picture of the training shows, among themselves, by their names."""
     modules = npm / "node_modules"
     concepts = list_strangers(read_emojis(modules))
     pictures, pixels = raster.rasterise(modules, concepts)
@@ -88,7 +98,7 @@ def strangers(shipped: Shipped, npm: Path) -> dict[str, Any]:
 
 
 def equal_words(shipped: Shipped, english: Path) -> dict[str, Any]:
-    """How many of the commonest words share their embedding with another one."""
+    """How many of the common words share their embedding with another one."""
     common = words.read(english / "node_modules", words.COMMON)
     embedded = shipped.named(ANCHOR, common)
     alike = 0
@@ -98,11 +108,10 @@ def equal_words(shipped: Shipped, english: Path) -> dict[str, Any]:
     return {"common_words": len(common), "equal_words": alike}
 
 
-def compositions(shipped: Shipped, pairs: list[Pair] = PAIRS) -> list[dict[str, Any]]:
-    """Pairs of operations: the best single phrase and the best composed template, chosen on validation pictures.
+def compositions(shipped: Shipped, pairs: Sequence[Pair]) -> list[dict[str, Any]]:
+    """Test accuracy on pairs of operations of the anchor and, of `pool`, the best template of either kind.
 
-    The pool is fixed: every taught adjective and tail alone, and random pairs of an adjective and a tail of two
-    operations.
+    The best is chosen on the validation pictures.
     """
     singles, composed = pool()
     texts = {"single": shipped.texts(singles), "composed": shipped.texts(composed)}
@@ -127,7 +136,7 @@ def means(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def pool() -> tuple[list[str], list[str]]:
-    """The anchor and the templates of one phrase; the composed ones, by seed."""
+    """The anchor and every taught adjective and tail alone; by seed, adjectives with tails of another operation."""
     adjectives = [(operation, word) for operation, said in WORDS.items() for word in said.adjectives]
     tails = [(operation, word) for operation, said in WORDS.items() for word in said.tails]
     singles = [f"{article(word)} photo of a {SLOT}." for _, word in adjectives]
@@ -147,7 +156,7 @@ def _part(shipped: Shipped, operations: tuple[str, ...], part: str) -> Part:
     return Part(shipped.encode(pictures), np.array([row[1] for row in rows]))
 
 
-def _score(right: Any, part: Part) -> dict[str, float]:
+def _score(right: Hits, part: Part) -> dict[str, float]:
     return {
         "accuracy": round(float(right.mean()), 4),
         "se": round(standard_error(right, part.labels.tolist()), 4),

@@ -29,8 +29,8 @@ _LEARNING_RATE: Final = 2e-3
 _SIMILARITIES: Final = 20.0
 """Weight of the squared difference of similarities beside one minus the cosine: both are then of one size."""
 _SHARPNESS: Final = 2.5
+"""Of the kernel: a sharper one finds no taught text like an untaught one, a flatter one finds all alike."""
 _RIDGE: Final = 0.01
-"""Of the kernel: sharper ones find no taught word like an untaught one, flatter ones find all alike."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,13 @@ class Lesson:
     vectors: npt.NDArray[np.float16]
 
     def batches(self, rng: np.random.Generator, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """One pass, like lengths together: tokens int64 (size, longest), vectors float32 (size, 384)."""
+        """One pass in random order, like lengths together: tokens int64 (size, longest), vectors float32 (size, 384).
+
+        What fills no batch is left out, of the longest texts; all are one batch if they are fewer than ``size``.
+        """
         lengths = np.array([len(row) for row in self.rows]) + rng.random(len(self.rows))
         order = np.argsort(lengths, kind="stable")
-        for start in rng.permutation(np.arange(0, len(order) - size + 1, size)):
+        for start in rng.permutation(np.arange(0, max(1, len(order) - size + 1), size)):
             chosen = order[start : start + size]
             yield (
                 CompactTokenizer.padded([self.rows[i] for i in chosen]),
@@ -52,7 +55,7 @@ class Lesson:
             )
 
     def forever(self, rng: np.random.Generator, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Pass after pass."""
+        """The batches of pass after pass."""
         while True:
             yield from self.batches(rng, size)
 
@@ -78,17 +81,19 @@ class Interpreter:
 
     def refit(self, model: CustomTextCLIP) -> None:
         """Learn where the tower places the taught texts now."""
-        model.eval()
         with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
             said = torch.cat([functional.normalize(encode_texts(model, one).float(), dim=-1) for one in self._tokens])
-        model.train()
         said = said.clone()  # a tensor of inference mode cannot take part in training
         self._centre = said.mean(0)
         self._spread = float((said - self._centre).pow(2).sum(-1).mean())
         self._weights = torch.cholesky_solve(said - self._centre, self._solver)
 
     def surprise(self, model: CustomTextCLIP, tokens: Tensor, vectors: Tensor) -> Tensor:
-        """How far the tower is from where some texts belong, of how far taught texts lie apart: a scalar."""
+        """How far the tower is from where some texts belong: a scalar.
+
+        It is a mean squared distance over that of the taught texts from their centre: 0 when the tower places the
+        texts where they belong.
+        """
         wanted = torch.exp(_SHARPNESS * (vectors @ self._known.T - 1)) @ self._weights + self._centre
         with torch.autocast("cpu", dtype=torch.bfloat16):
             said = encode_texts(model, tokens)
@@ -96,11 +101,11 @@ class Interpreter:
 
 
 def learn(model: CustomTextCLIP, lesson: Lesson, seed: int, epochs: int = EPOCHS) -> None:
-    """Teach the text tower in place, before it sees a picture."""
+    """Teach the text tower of ``model`` in place, before it sees a picture."""
     to_teacher = nn.Linear(EMBEDDING, WIDTH, bias=False)
     parameters = [*model.text.parameters(), *to_teacher.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=_LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01)
-    steps, step, rng = epochs * (len(lesson.rows) // BATCH), 0, np.random.default_rng(seed)
+    steps, step, rng = epochs * max(1, len(lesson.rows) // BATCH), 0, np.random.default_rng(seed)
     for _ in range(epochs):
         for tokens, vectors in lesson.batches(rng, BATCH):
             step += 1

@@ -15,18 +15,19 @@ PLAIN: Final = "a photo of a {}."
 CAPTIONS: Final = 50_000
 DESCRIBED: Final = 30_000
 TAUGHT_CAPTIONS: Final = 1_500
-_NAMED: Final = 4
-"""Frames that every name comes in."""
-_A_COMMON_WORD: Final = 3
 _FRAMES: Final = ("a {}", "the {}", PLAIN, "a picture of a {}.", "a photo of {}.", "an image showing a {}")
+_OF_A_NAME: Final = 4
+"""How many of the frames every name comes in among the taught texts: the first."""
+_OF_A_WORD: Final = 2
+"""How many of the frames a common word comes in: random ones."""
 _DESCRIBING: Final = ("a {} photo of a {}.", "a {} picture of a {}", "a {} {}", "a photo of a {1}, {0}.", "{1}, {0}")
 
 
 def sentences(names: Sequence[str], common: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Some 150,000 texts in lower case without repetition, the same every time.
+    """Some 165,000 texts in lower case without repetition, the same every time.
 
     Args:
-        names: of concepts and classes.
+        names: what captions call pictures and their groups.
         common: words that everybody uses; each comes in several texts.
         known: further words; each comes at least once.
     """
@@ -34,7 +35,7 @@ def sentences(names: Sequence[str], common: Sequence[str], known: Sequence[str])
     words = [*common, *known]
     found = [*names, *words, *map(PLAIN.format, names)]
     for word in common:
-        found += [frame.format(word) for frame in rng.sample(_FRAMES, _A_COMMON_WORD - 1)]
+        found += [frame.format(word) for frame in rng.sample(_FRAMES, _OF_A_WORD)]
     for _ in range(DESCRIBED):
         thing = rng.choice(names) if rng.random() < 0.7 else rng.choice(common)
         found.append(rng.choice(_DESCRIBING).format(rng.choice(words), thing))
@@ -42,17 +43,20 @@ def sentences(names: Sequence[str], common: Sequence[str], known: Sequence[str])
         thing = rng.choice(names) if rng.random() < 0.5 else rng.choice(words)
         operations = frozenset(rng.sample(OPERATIONS, rng.choice((0, 1, 1, 2, 2, 3))))
         style, paper = rng.choice(sorted(STYLES)), rng.choice(sorted(BACKGROUNDS))
-        text = compose(rng, thing, operations, style, paper, rng.choice(names), common)
-        found.append(" ".join(text.replace(UNKNOWN, "").split()))
+        found.append(_known(compose(rng, thing, operations, style, paper, rng.choice(names), common)))
     return list(dict.fromkeys(found))
 
 
 def taught(names: Sequence[str]) -> list[str]:
-    """Some 3,500 texts that hold nothing but names and what captions say of pictures, the same every time."""
+    """Some 3,100 texts that hold nothing but names and what captions say of pictures, the same every time."""
     rng = random.Random(SEED)
-    found = [frame.format(name) for name in names for frame in _FRAMES[:_NAMED]]
+    found = [frame.format(name) for name in names for frame in _FRAMES[:_OF_A_NAME]]
     for _ in range(TAUGHT_CAPTIONS):
         operations = frozenset(rng.sample(OPERATIONS, rng.choice((0, 1, 2))))
-        text = compose(rng, rng.choice(names), operations, "icon", "white", rng.choice(names))
-        found.append(" ".join(text.replace(UNKNOWN, "").split()))
+        found.append(_known(compose(rng, rng.choice(names), operations, "icon", "white", rng.choice(names))))
     return list(dict.fromkeys(found))
+
+
+def _known(caption: str) -> str:
+    """A caption without words of no language, of which a teacher can say nothing."""
+    return " ".join(caption.replace(UNKNOWN, "").split())

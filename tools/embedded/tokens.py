@@ -1,7 +1,7 @@
 """A compact vocabulary for training, spread over the stock one on export.
 
-Some 27,000 of the 49,408 stock tokens occur in English words. All others share one row that is trained as "some word
-of no language", so that such words disturb a template little and alike.
+Some 26,000 of the 49,408 stock tokens occur in the words that are taught. All others share one row that is trained as
+"some word of no language", so that such words disturb a template little and alike.
 """
 
 from collections.abc import Iterable, Sequence

@@ -19,7 +19,7 @@ from torch import Tensor
 from ipo.experiments.embedded.operations import SIDE
 from tools.embedded.batches import BatchMaker
 from tools.embedded.domains import DOMAINS, draw
-from tools.embedded.drawings import Picture, Pixels, as_floats
+from tools.embedded.drawings import Picture, Pixels, as_floats, names
 from tools.embedded.model import build, encode_texts, normalise
 from tools.embedded.splits import Split
 from tools.embedded.templates import ANCHOR
@@ -61,8 +61,7 @@ def validation(pictures: list[Picture], pixels: Pixels, split: Split) -> Validat
 
 def make_tokenizer(pictures: list[Picture]) -> CompactTokenizer:
     """The tokenizer over every name that captions can hold; the same for all seeds."""
-    names = {n for p in pictures for n in (p.concept, p.label, p.group.split("-")[0])}
-    return CompactTokenizer(sorted(names))
+    return CompactTokenizer(names(pictures))
 
 
 def train(pictures: list[Picture], pixels: Pixels, split: Split, seed: int, steps: int, folder: Path) -> None:

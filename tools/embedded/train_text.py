@@ -1,8 +1,8 @@
 """Trains the text tower with one seed, beside an image tower that stays as it is.
 
 Were the image tower trained too, it would learn to see through the operations, and the words for them would say
-little: what a picture shows under two operations then lies where the picture alone lies. As it is, the text tower has
-to learn where it lies from the words.
+little. As it is, a picture under two operations lies elsewhere than the plain one, and the text tower has to learn from
+the words where.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ from tools.embedded.train import LEARNING_RATE, MOST_SCALE, keep, optimizer_of, 
 _LOG_EVERY: Final = 250
 _REFIT_EVERY: Final = 150
 _LESSON: Final = 64
-"""Texts without pictures of each of the two lessons in a step: together as many as have a picture."""
+"""Texts of each of the two lessons in a step: together as many as there are captions of pictures."""
 _ENGLISH: Final = 1.0
-"""Weight of these beside the captions of pictures; it grows to that in the first steps, while captions settle."""
+"""Weight of these beside the captions of pictures, once captions have settled."""
 _SETTLED: Final = 300
-_HARD: Final = 8.0
+"""Steps in which the weight grows to that."""
+HARD: Final = 8.0
 """How many times a caption with the right class and the wrong operations counts among the wrong captions: a picture
 that is pale and lies on its side is not well told by either word alone."""
 
@@ -72,9 +73,9 @@ def train_text(
     (folder / f"seed-{seed}.jsonl").write_text("", "utf-8")
     started, correct = time.monotonic(), 0.0
     for step in range(1, steps + 1):
+        model.visual.eval()  # else its statistics would follow the batches
         if step % _REFIT_EVERY == 1:
             interpreter.refit(model)
-            model.visual.eval()
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * schedule(step, steps)
         batch = batches.next(step / steps)
@@ -84,8 +85,7 @@ def train_text(
                 seen = model.encode_image(images)
             said = encode_texts(model, tokenizer(batch.texts))
         scores = model.logit_scale.exp() * unit(seen) @ unit(said).T
-        target = torch.arange(len(scores))
-        matched = _cross_entropy(scores, batch.things, target)
+        matched = cross_entropy(scores, batch.things)
         unknown = sum(interpreter.surprise(model, *next(lesson)) for lesson in lessons) / len(lessons)
         loss = matched + _ENGLISH * min(1, step / _SETTLED) * unknown
         optimizer.zero_grad(set_to_none=True)
@@ -94,7 +94,7 @@ def train_text(
         optimizer.step()
         with torch.no_grad():
             model.logit_scale.clamp_(0, math.log(MOST_SCALE))
-        correct = 0.98 * correct + 0.02 * float((scores.argmax(1) == target).float().mean())
+        correct = 0.98 * correct + 0.02 * float((scores.argmax(1) == torch.arange(len(scores))).float().mean())
         if step == steps:
             fit_other_words(model, english, interpreter, seed)
         if step % _LOG_EVERY == 0 or step == steps:
@@ -108,14 +108,17 @@ def train_text(
                 "seconds": round(time.monotonic() - started, 1),
                 **probe(model, tokenizer, held_out, SIDE),
             }
-            model.visual.eval()
             keep(model, row, folder)
 
 
-def _cross_entropy(scores: Tensor, things: list[str], target: Tensor) -> Tensor:
-    """Symmetric, with captions of the right thing and wrong operations counted ``_HARD`` times."""
+def cross_entropy(scores: Tensor, things: list[str]) -> Tensor:
+    """Symmetric, with captions of the right thing and the wrong operations counted ``HARD`` times: a scalar.
+
+    ``scores`` are of pictures with captions (n, n), matched on the diagonal; ``things`` are what the n show.
+    """
+    target = torch.arange(len(things))
     number = {thing: i for i, thing in enumerate(things)}
     same = torch.tensor([number[thing] for thing in things])
     twins = (same[:, None] == same[None]) & (target[:, None] != target[None])
-    harder = scores + math.log(_HARD) * twins
+    harder = scores + math.log(HARD) * twins
     return (nnf.cross_entropy(harder, target) + nnf.cross_entropy(harder.T, target)) / 2

