@@ -1,7 +1,8 @@
-"""Runs that version 0.1 recorded (`tests/recorded/`): they replay to the same scores, resume, and open everywhere.
+"""Runs in the form of version 0.1 (`tests/recorded/`): they replay to the same scores, resume, and open everywhere.
 
-Version 0.1 chose the winner in another way, so that a replay may choose another of the same templates; where it does
-not, the whole result is the same.
+The replies were recorded by version 0.1. Its own code has searched with them again with the CLIP that ships today, so
+that requests and scores are of this CLIP and every file is in the old form. It chose the winner in another way, so that
+a replay may choose another of the same templates; where it does not, the whole result is the same.
 
 Among them: the paper's history with a small local model, without history, with shuffled scores; an API model with a
 multimodal describer, one from base classes to new ones, one that cross-validates; and one that a budget had stopped.
