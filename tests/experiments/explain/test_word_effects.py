@@ -41,12 +41,12 @@ def effects(pictures: tuple[ClipReward, EncodedPictures, Sampling], template: st
 
 
 def test_the_words_that_name_the_shift_matter_and_others_do_not(pictures: Any) -> None:
-    found = effects(pictures, "a <CLASS>, a photograph with neon colors on a dark background.")
+    found = effects(pictures, "a photograph of a <CLASS> with inverted colors.")
     rows = {(row["kind"], row["text"]): row for row in found["changes"]}
-    named, plain = rows["remove", "with neon colors"], rows["placebo", "photograph"]
-    assert named["value"]["change"] < -0.1 and named["value"]["ci95"][1] < 0
-    assert named["loss"]["change"] > 0.1 and named["loss"]["ci95"][0] > 0
-    assert abs(plain["value"]["change"]) < 0.03 and abs(plain["loss"]["change"]) < 0.01
+    named, plain = rows["remove", "with inverted colors"], rows["placebo", "photograph"]
+    assert named["value"]["ci95"][1] < 0 and named["loss"]["ci95"][0] > 0
+    for measure in ("value", "loss"):
+        assert abs(plain[measure]["change"]) < abs(named[measure]["change"]) / 4
 
 
 def test_every_number_is_that_of_the_template_beside_it(pictures: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +76,8 @@ def test_every_number_is_that_of_the_template_beside_it(pictures: Any, monkeypat
     assert f"{len(found['changes'])} changes looked at on 136 fresh pictures, training or validation" in found["note"]
 
 
-def test_wordings_that_the_clip_cannot_tell_apart_count_once(pictures: Any) -> None:
+def test_wordings_that_the_clip_cannot_tell_apart_count_once(pictures: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ipo.experiments.explain.word_changes.NEUTRAL", ("thing", "Thing", "THING"))
     found = effects(pictures, "a photo of a <CLASS>.")
     assert [row["wordings"] for row in found["changes"] if row["kind"] == "placebo"] == [["thing"]] * 4
     assert "wordings" not in found["note"]
