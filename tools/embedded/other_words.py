@@ -39,7 +39,7 @@ def fit_other_words(
     optimizer = torch.optim.Adam([table], lr=_LEARNING_RATE)
     rng = np.random.default_rng(seed)
     others = english.sentences.forever(rng, _SENTENCES)
-    steps, step = epochs * (len(english.plain.rows) // _PLAIN), 0
+    steps, step = epochs * max(1, len(english.plain.rows) // _PLAIN), 0
     for _ in range(epochs):
         for lesson in english.plain.batches(rng, _PLAIN):
             step += 1
