@@ -83,7 +83,6 @@ class Interpreter:
         """Learn where the tower places the taught texts now."""
         with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
             said = torch.cat([functional.normalize(encode_texts(model, one).float(), dim=-1) for one in self._tokens])
-        said = said.clone()  # a tensor of inference mode cannot take part in training
         self._centre = said.mean(0)
         self._spread = float((said - self._centre).pow(2).sum(-1).mean())
         self._weights = torch.cholesky_solve(said - self._centre, self._solver)
