@@ -6,7 +6,7 @@
 
 The verdict rests on the third, and on accuracies for what a phrase cannot do. On 121 shifts of the shipped clean
 pictures the third alone ranked the shifts by what words gain on other pictures (Spearman 0.62; `docs/headroom.md`, from
-`benchmarks/headroom.py`). Guesses that crowd on few classes did not (-0.10): they tell of a bias between classes.
+`benchmarks/headroom.py`). Guesses that crowd on few classes did not (-0.01): they tell of a bias between classes.
 """
 
 from __future__ import annotations
