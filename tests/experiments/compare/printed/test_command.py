@@ -17,10 +17,10 @@ from support.coop_root import make_root
 from support.runs import Ended, ipo
 
 ROWS = [
-    {"template": "a photo of a <CLASS>.", "base": 41.18, "new": 48.53, "H": 44.55},
-    {"template": "A photo of a <CLASS>.", "base": 41.22, "new": 48.5, "H": 44.55},
-    {"template": "<CLASS>.", "base": 41.91, "new": 48.53, "H": 45.98, "follows": {"H": 44.98}},
-    {"template": "a photo of <CLASS>.", "base": 41.91, "new": 50.0, "H": 45.6},
+    {"template": "a photo of a <CLASS>.", "base": 49.26, "new": 57.35, "H": 53.0},
+    {"template": "A photo of a <CLASS>.", "base": 49.3, "new": 57.32, "H": 53.0},
+    {"template": "<CLASS>.", "base": 46.32, "new": 56.62, "H": 51.96, "follows": {"H": 50.96}},
+    {"template": "a photo of <CLASS>.", "base": 47.06, "new": 54.41, "H": 50.47},
     {"template": "the <CLASS>.", "base": 90.0, "new": 90.0, "H": 90.0, "decides": False, "note": "a | [b](c) <img>"},
 ]
 """What the embedded CLIP gets with the embedded pictures, so that a change of either is noticed here."""
@@ -59,21 +59,21 @@ def test_where_all_rows_agree_the_answer_comes_first(run: Run) -> None:
     assert (content["answer"], content["agrees"]) == (first, True)
     (found,) = content["data"]
     assert found["n"] == {"base": 136, "new": 136}
-    assert found["rows"][0]["measured"]["fp32"] == {"base": 41.1765, "new": 48.5294, "H": 44.5516, "agrees": True}
+    assert found["rows"][0]["measured"]["fp32"] == {"base": 49.2647, "new": 57.3529, "H": 53.002, "agrees": True}
     rows = list(csv.DictReader(Path("runs/paper-templates/table.csv").read_text(encoding="utf-8").splitlines()))
     assert [(row["template"], row["precision"]) for row in rows] == [
         (one["template"], precision) for one in ROWS for precision in ("fp32", "fp16")
     ]
     lines = {line.split("`")[1]: line for line in ended.out.splitlines() if line.count("`") > 1 and line[0] == "|"}
-    assert "The printed H (45.98) does not follow from its neighbours, which give 44.98." in lines["<CLASS>."]
-    assert "| yes " in lines["<CLASS>."] and "41.91 / 48.53 / 44.98 |" in lines["<CLASS>."]
-    assert "Also printed as `A photo of a <CLASS>.` with 41.22 / 48.50." in lines["a photo of a <CLASS>."]
+    assert "The printed H (51.96) does not follow from its neighbours, which give 50.96." in lines["<CLASS>."]
+    assert "| yes " in lines["<CLASS>."] and "46.32 / 56.62 / 50.96 |" in lines["<CLASS>."]
+    assert "Also printed as `A photo of a <CLASS>.` with 49.30 / 57.32." in lines["a photo of a <CLASS>."]
     assert "| (no, base -" in lines["the <CLASS>."]
     assert "a \\| [b]\\(c) &lt;img>" in lines["the <CLASS>."]
 
 
 def test_a_row_that_does_not_agree_is_exit_code_1_and_named(run: Run) -> None:
-    ended = run("precision=fp32", rows=[*ROWS[:3], {**ROWS[3], "new": 53.0}])
+    ended = run("precision=fp32", rows=[*ROWS[:3], {**ROWS[3], "new": 57.41}])
     assert ended.code == 1
     assert _content()["answer"] == (
         "3 of 4 rows that decide agree in fp32. "
