@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 
 from ipo.experiments.embedded import CLEAN
-from ipo.experiments.embedded.shifts import name_of, shifted
+from ipo.experiments.embedded.shifts import name_of
 from ipo.metrics.pictures import Picture
 from ipo.metrics.statistics import standard_error
 from ipo.metrics.template import ANCHOR, SLOT
@@ -70,7 +70,7 @@ def phrases(shipped: Shipped) -> dict[str, Any]:
     """
     accuracy = np.array(
         [
-            hits(_part(shipped, (operation,), "test"), shipped.texts([ANCHOR, taught, untaught])).mean(1)
+            hits(shipped.shifted((operation,), "test"), shipped.texts([ANCHOR, taught, untaught])).mean(1)
             for operation, (untaught, taught) in UNTAUGHT.items()
         ]
     )
@@ -118,7 +118,7 @@ def compositions(shipped: Shipped, pairs: Sequence[Pair]) -> list[dict[str, Any]
     templates = {"single": singles, "composed": composed}
     found = []
     for pair in pairs:
-        few, many = _part(shipped, pair, "val"), _part(shipped, pair, "test")
+        few, many = shipped.shifted(pair, "val"), shipped.shifted(pair, "test")
         row: dict[str, Any] = {"set": name_of(pair), "anchor": round(float(hits(many, texts["single"][:1]).mean()), 4)}
         for kind, embedded in texts.items():
             best = int(hits(few, embedded).mean(1).argmax())
@@ -148,12 +148,6 @@ def pool() -> tuple[list[str], list[str]]:
         if one != other:
             composed[f"{article(adjective)} photo of a {SLOT} {tail}."] = None
     return [ANCHOR, *dict.fromkeys(singles)], list(composed)
-
-
-def _part(shipped: Shipped, operations: tuple[str, ...], part: str) -> Part:
-    rows = shipped.table[part]
-    pictures = [shifted(shipped.clean(row[0]), row[0], operations) for row in rows]
-    return Part(shipped.encode(pictures), np.array([row[1] for row in rows]))
 
 
 def _score(right: Hits, part: Part) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scipy.stats import spearmanr
 
 from ipo.experiments.embedded import CLEAN
+from ipo.experiments.embedded.shifts import shifted
 from ipo.metrics.arrays import Floats
 from ipo.metrics.clip import load_clip
 from ipo.metrics.pictures import Picture
@@ -36,10 +37,6 @@ class Shipped:
         self.table: dict[str, Any] = json.loads((out / "split.json").read_text("utf-8"))
         self.classes: list[str] = self.table["classes"]
 
-    def clean(self, path: str) -> Picture:
-        """A picture of the clean domain."""
-        return Picture.from_path(self._pictures / CLEAN / path)
-
     def encode(self, pictures: Sequence[Picture]) -> Floats:
         """Features of pictures: float32 (n, dim), unit rows."""
         return self._clip.encode_pictures(pictures)
@@ -52,7 +49,14 @@ class Shipped:
         """Features of one part ("train", "val" or "test") of one domain."""
         rows = self.table[part]
         pictures = [Picture.from_path(self._pictures / domain / row[0]) for row in rows]
-        return Part(self._clip.encode_pictures(pictures), np.array([row[1] for row in rows]))
+        return Part(self.encode(pictures), np.array([row[1] for row in rows]))
+
+    def shifted(self, operations: Collection[str], part: str) -> Part:
+        """The same of the clean pictures under some operations, as `embedded:OP+OP` renders them."""
+        rows = self.table[part]
+        folder = self._pictures / CLEAN
+        pictures = [shifted(Picture.from_path(folder / row[0]), row[0], operations) for row in rows]
+        return Part(self.encode(pictures), np.array([row[1] for row in rows]))
 
     def texts(self, templates: Sequence[str]) -> Floats:
         """Class features of templates: float32 (templates, classes, dim), unit rows."""

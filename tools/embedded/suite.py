@@ -5,12 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ipo.experiments.embedded import CLEAN
 from ipo.experiments.embedded.operations import GEOMETRIC, OPERATIONS
-from ipo.experiments.embedded.shifts import SUITES, name_of, shifted
-from ipo.metrics.clip import load_clip
-from ipo.metrics.pictures import Picture
-from ipo.metrics.template import ANCHOR, SLOT
+from ipo.experiments.embedded.shifts import SUITES, name_of
+from ipo.metrics.template import ANCHOR
+from tools.embedded.measure import Shipped, hits
 
 Pair = tuple[str, str]
 
@@ -41,17 +39,9 @@ def half(pair: Pair) -> str:
 
 def measure(out: Path) -> dict[Pair, float]:
     """The anchor's share of right answers on the validation pictures of every pair, by the files that ship."""
-    table: dict[str, Any] = json.loads((out / "split.json").read_text("utf-8"))
-    clip = load_clip(f"local-dir:{out / 'model'}", "cpu")
-    texts = clip.encode_texts([ANCHOR.replace(SLOT, name) for name in table["classes"]])
-    clean = {row[0]: Picture.from_path(out / "pictures" / CLEAN / row[0]) for row in table["val"]}
-    labels = [row[1] for row in table["val"]]
-
-    def share(pair: Pair) -> float:
-        features = clip.encode_pictures([shifted(picture, path, pair) for path, picture in clean.items()])
-        return float(((features @ texts.T).argmax(1) == labels).mean())
-
-    return {pair: share(pair) for pair in PAIRS if pair not in KNOWN}
+    shipped = Shipped(out)
+    anchor = shipped.texts([ANCHOR])
+    return {pair: float(hits(shipped.shifted(pair, "val"), anchor).mean()) for pair in PAIRS if pair not in KNOWN}
 
 
 def chosen(anchor: Mapping[Pair, float]) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ LOG_EVERY: Final = 200
 LEARNING_RATE: Final = 2e-3
 _WARM_UP: Final = 60
 _FLOOR: Final = 0.02
-MOST_SCALE: Final = 100
+_MOST_SCALE: Final = 100
 # Smaller pictures for the first part of training: less than half the work per step.
 _SMALL_UNTIL: Final = 0.4
 _SMALL_SIDE: Final = 32
@@ -87,15 +87,9 @@ def train(pictures: list[Picture], pixels: Pixels, split: Split, seed: int, step
             seen = model.encode_image(images)
             said = encode_texts(model, tokenizer(batch.texts))
         scores = model.logit_scale.exp() * unit(seen) @ unit(said).T
-        target = torch.arange(len(scores))
-        loss = (nnf.cross_entropy(scores, target) + nnf.cross_entropy(scores.T, target)) / 2
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        with torch.no_grad():
-            model.logit_scale.clamp_(0, math.log(MOST_SCALE))
-        correct = 0.98 * correct + 0.02 * float((scores.argmax(1) == target).float().mean())
+        loss = symmetric(scores)
+        descend(model, optimizer, loss)
+        correct = followed(correct, scores)
         if step % LOG_EVERY == 0 or step == steps or step == 50:
             row = {
                 "seed": seed,
@@ -108,6 +102,27 @@ def train(pictures: list[Picture], pixels: Pixels, split: Split, seed: int, step
                 **probe(model, tokenizer, held_out, side),
             }
             keep(model, row, folder)
+
+
+def symmetric(scores: Tensor) -> Tensor:
+    """CLIP's loss of pictures with captions, (n, n), matched on the diagonal: a scalar."""
+    target = torch.arange(len(scores))
+    return (nnf.cross_entropy(scores, target) + nnf.cross_entropy(scores.T, target)) / 2
+
+
+def descend(model: CustomTextCLIP, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One step down the gradient, which is clipped; the logit scale stays within CLIP's bounds."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    with torch.no_grad():
+        model.logit_scale.clamp_(0, math.log(_MOST_SCALE))
+
+
+def followed(correct: float, scores: Tensor) -> float:
+    """The running share of pictures whose own caption scores highest, after one more batch."""
+    return 0.98 * correct + 0.02 * float((scores.argmax(1) == torch.arange(len(scores))).float().mean())
 
 
 def keep(model: CustomTextCLIP, row: dict[str, Any], folder: Path) -> None:

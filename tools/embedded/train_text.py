@@ -14,7 +14,6 @@ from typing import Final
 
 import numpy as np
 import torch
-import torch.nn.functional as nnf
 from torch import Tensor
 
 from ipo.experiments.embedded.operations import SIDE
@@ -24,7 +23,18 @@ from tools.embedded.english import English
 from tools.embedded.model import build, encode_texts, normalise
 from tools.embedded.other_words import fit_other_words
 from tools.embedded.splits import Split
-from tools.embedded.train import LEARNING_RATE, MOST_SCALE, keep, optimizer_of, probe, schedule, unit, validation
+from tools.embedded.train import (
+    LEARNING_RATE,
+    descend,
+    followed,
+    keep,
+    optimizer_of,
+    probe,
+    schedule,
+    symmetric,
+    unit,
+    validation,
+)
 
 _LOG_EVERY: Final = 250
 _REFIT_EVERY: Final = 150
@@ -88,13 +98,8 @@ def train_text(
         matched = cross_entropy(scores, batch.things)
         unknown = sum(interpreter.surprise(model, *next(lesson)) for lesson in lessons) / len(lessons)
         loss = matched + _ENGLISH * min(1, step / _SETTLED) * unknown
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        with torch.no_grad():
-            model.logit_scale.clamp_(0, math.log(MOST_SCALE))
-        correct = 0.98 * correct + 0.02 * float((scores.argmax(1) == torch.arange(len(scores))).float().mean())
+        descend(model, optimizer, loss)
+        correct = followed(correct, scores)
         if step == steps:
             fit_other_words(model, english, interpreter, seed)
         if step % _LOG_EVERY == 0 or step == steps:
@@ -116,9 +121,7 @@ def cross_entropy(scores: Tensor, things: list[str]) -> Tensor:
 
     ``scores`` are of pictures with captions (n, n), matched on the diagonal; ``things`` are what the n show.
     """
-    target = torch.arange(len(things))
     number = {thing: i for i, thing in enumerate(things)}
     same = torch.tensor([number[thing] for thing in things])
-    twins = (same[:, None] == same[None]) & (target[:, None] != target[None])
-    harder = scores + math.log(HARD) * twins
-    return (nnf.cross_entropy(harder, target) + nnf.cross_entropy(harder.T, target)) / 2
+    twins = (same[:, None] == same[None]) & ~torch.eye(len(same), dtype=torch.bool)
+    return symmetric(scores + math.log(HARD) * twins)
