@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,12 +18,13 @@ from ipo.experiments.data import DataSet, Item
 from ipo.experiments.run.config import RunConfig
 from ipo.experiments.run.plan import draw_for
 from ipo.experiments.run.prepare import Prepared
+from ipo.experiments.tasks.base import features_of
 from ipo.metrics.arrays import Floats
 from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError
 from ipo.metrics.features import FeatureStore, Progress
 from ipo.metrics.headroom import Headroom, headroom
-from ipo.metrics.reward import ClipReward, EncodedPictures
+from ipo.metrics.reward import ClipReward
 from ipo.metrics.text_tower import encode_templates
 from ipo.programs.describers.interrogator import PhraseBank
 
@@ -54,7 +55,7 @@ def of_run(prepared: Prepared) -> Headroom | None:
     parts = [part for part in (prepared.search, prepared.selection) if part]
     items = [item for part in parts for item in part.items]
     chosen = few(items)
-    features = np.concatenate([cast("EncodedPictures", part.units).features for part in parts])[chosen]
+    features = features_of(*parts)[chosen]
     return look(prepared.clip, prepared.config.initial_template, prepared.reward.class_names, items, chosen, features)
 
 

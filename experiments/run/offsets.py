@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 from pydantic import Field
 
 from ipo.experiments.run.comparison import Measured, measured
 from ipo.experiments.run.files import Content
+from ipo.experiments.tasks.base import features_of
 from ipo.metrics.errors import InputError
 from ipo.metrics.evidence import paired_difference
 from ipo.metrics.offsets import Fitted, Kind, fitted
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from ipo.experiments.explain.analysis import AnyPart, Compared
     from ipo.experiments.run.config import RunConfig
     from ipo.experiments.run.prepare import Prepared
-    from ipo.experiments.tasks.base import Encoded
-    from ipo.metrics.arrays import Floats
     from ipo.metrics.reward import Score
     from ipo.programs.record.score_keeper import ScoreKeeper
     from ipo.programs.search import SearchResult
@@ -109,7 +107,7 @@ def check_asked(config: RunConfig) -> None:
 def asked_for(prepared: Prepared) -> Fitted | None:
     """Fit the offsets that the configuration asks for."""
     kind = prepared.config.offsets
-    return None if kind == "none" else fitted(kind, _features(prepared.search, prepared.selection))
+    return None if kind == "none" else fitted(kind, features_of(prepared.search, prepared.selection))
 
 
 def under(units: Any, offsets: Fitted | None) -> Any:
@@ -148,7 +146,7 @@ def settle(
 
     # Balanced pictures flatter offsets that are fitted on them: what is measured on is left out of the fit.
     fair = scored(
-        fitted(offsets.kind, _features(prepared.search)), f"with {offsets.kind} offsets of the search pictures"
+        fitted(offsets.kind, features_of(prepared.search)), f"with {offsets.kind} offsets of the search pictures"
     )
     way = scored(None, "without offsets")
     gain, error = cross_fitted_difference(tables(fair), tables(way))
@@ -167,7 +165,7 @@ def what_they_add(
         return None
     kind: Kind = "mean" if prepared.config.offsets == "none" else prepared.config.offsets
     kept = settled.kept if settled else None
-    other = None if kept else fitted(kind, _features(prepared.search, prepared.selection))
+    other = None if kept else fitted(kind, features_of(prepared.search, prepared.selection))
     sealed: dict[SealedPart, Added] = {}
     for name in SEALED:
         if part := parts.get(name):
@@ -181,11 +179,6 @@ def what_they_add(
     found = OffsetsFound(kind=kind, kept=kept is not None, gain=gain, standard_error=error, sealed=sealed, words="")
     same = parts["test"].initial.template == parts["test"].optimised.template
     return found.model_copy(update={"words": _worded(found, same)})
-
-
-def _features(*parts: Encoded | None) -> Floats:
-    """Return the features of the pictures of some parts: float32 (n, D)."""
-    return np.concatenate([cast("EncodedPictures", part.units).features for part in parts if part])
 
 
 def _effect(without: Score, with_: Score, part: Compared) -> Effect:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 from pydantic import BaseModel
 
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ipo.experiments.data import Item
+    from ipo.metrics.arrays import Floats
     from ipo.metrics.clip import Clip
     from ipo.metrics.features import FeatureStore, Progress
     from ipo.metrics.pictures import Picture
-    from ipo.metrics.reward import Reward, Units
+    from ipo.metrics.reward import EncodedPictures, Reward, Units
     from ipo.metrics.sampling import Sampling
 
 
@@ -42,6 +43,13 @@ class Encoded(NamedTuple):
         from ipo.metrics.sampling import Sampling
 
         return Sampling.of(n, None if self.labels is None else self.labels.tolist(), self.units.groups)
+
+
+def features_of(*parts: Encoded | None) -> Floats:
+    """Return the features of classified pictures, part after part: float32 (n, D), unit rows."""
+    import numpy as np
+
+    return np.concatenate([cast("EncodedPictures", part.units).features for part in parts if part])
 
 
 class Task(ABC):

@@ -43,8 +43,12 @@ class Centred(Method):
 
     def fit(self, job: Job) -> CentredAnchor:
         """Take the mean of the pictures' features."""
-        features, _ = seen(job)
-        return CentredAnchor(job.clip, MeanOffsets.from_pictures(features.astype("float32")))
+        from ipo.experiments.tasks.base import features_of
+
+        classifying(job.prepared.reward)
+        return CentredAnchor(
+            job.clip, MeanOffsets.from_pictures(features_of(job.prepared.search, job.prepared.selection))
+        )
 
 
 @dataclass(frozen=True)
