@@ -17,13 +17,12 @@ From pictures to a saved program (the key of the language model is read from the
 >>> import dspy
 >>> from ipo.experiments.data import draw, load_data
 >>> from ipo.metrics.clip import load_clip
->>> from ipo.metrics.reward import ClipReward
 >>> from ipo.programs import IPO, TemplateClassifier
 >>> clip = load_clip("embedded")
 >>> data = draw(load_data("embedded", seed=0), shots=1, selection_shots=1, seed=0)
 >>> student = TemplateClassifier(clip, data.class_names)
 >>> lm = dspy.LM("openai/gpt-4o-mini", temperature=1.0)
->>> ipo = IPO(reward=ClipReward(clip, data.class_names), lm=lm, task="pictures of things", steps=1)
+>>> ipo = IPO(lm=lm, task="pictures of things", steps=1)
 >>> program = ipo.compile(student, trainset=data.examples("search"), valset=data.examples("selection"))
 >>> program.save("program.json")
 >>> TemplateClassifier.from_file("program.json").template == program.template

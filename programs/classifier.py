@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dspy
+from dspy.predict.parameter import Parameter
 
 from ipo.metrics.arrays import Floats
 from ipo.metrics.calibration import fit_temperature, softmax
@@ -16,6 +17,7 @@ from ipo.metrics.decoding import AS_STORED, AS_VIEWED, Background, to_rgb
 from ipo.metrics.errors import InputError
 from ipo.metrics.offsets import Saved, from_state, state_of
 from ipo.metrics.pictures import Picture
+from ipo.metrics.printable import printable
 from ipo.metrics.reward import EncodedPictures, class_embeddings, logits_of
 from ipo.metrics.template import ANCHOR, check
 
@@ -25,6 +27,9 @@ Weighted = tuple[str, float]
 TEMPERATURES = (1e-6, 1e6)
 """The range of temperatures that are read: wider than any that are fitted, far from where float32 ends."""
 
+SHOWN_CLASSES = 5
+"""Class names in the `repr`."""
+
 FORMAT = 2
 """Of a saved program with offsets. Those without have no number: every version reads them."""
 IN_WEIGHTS = "in weights: a program with offsets, which needs a newer version of ipo"
@@ -32,8 +37,10 @@ IN_WEIGHTS = "in weights: a program with offsets, which needs a newer version of
 the offsets out without a word; that a weight is no number stops all of them, and they print it."""
 
 
-class TemplateClassifier(dspy.Module):
+class TemplateClassifier(dspy.Module, Parameter):
     """Classifies a picture by comparing it with one sentence per class.
+
+    It is a `Parameter` as `dspy.Predict` is, so that a program that holds it saves and loads it.
 
     Args:
         clip: the frozen encoder.
@@ -62,6 +69,9 @@ class TemplateClassifier(dspy.Module):
         ('a sketch of a <CLASS>.', True)
     """
 
+    lm: Any = None
+    """Not asked. DSPy's `set_lm` and `get_lm` expect it of every parameter that is a module."""
+
     def __init__(self, clip: Clip, class_names: Sequence[str], templates: str | Sequence[Weighted] = ANCHOR) -> None:
         super().__init__()
         self.clip = clip
@@ -84,6 +94,18 @@ class TemplateClassifier(dspy.Module):
         self.templates: tuple[Weighted, ...] = tuple(weighted)
         self.temperature = 1.0
         self.offsets: Saved | None = None
+
+    def reset(self) -> None:
+        """Keep the templates; part of DSPy's contract.
+
+        Its optimizers reset a copy of a program before they begin, and a `dspy.Predict` keeps its instructions then.
+        """
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.class_names[:SHOWN_CLASSES])
+        more = f", … ({len(self.class_names)} in all)" if len(self.class_names) > SHOWN_CLASSES else ""
+        templates = repr(self.template) if len(self.templates) == 1 else repr(list(self.templates))
+        return printable(f"TemplateClassifier({templates}, classes: {names}{more}, CLIP: {self.clip.name})")
 
     def calibrate(self, pictures: EncodedPictures) -> float:
         """Fit the temperature, so that probabilities match how often labels are right; the labels stay the same.
@@ -144,7 +166,7 @@ class TemplateClassifier(dspy.Module):
 
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
         """Return templates, classes, temperature, offsets and the encoder's name, beside DSPy's own; plain JSON."""
-        state: dict[str, Any] = super().dump_state(json_mode=json_mode)
+        state = {name: part.dump_state(json_mode=json_mode) for name, part in self._parts()}
         state |= {
             "templates": [{"template": template, "weight": weight} for template, weight in self.templates],
             "class_names": list(self.class_names),
@@ -160,11 +182,11 @@ class TemplateClassifier(dspy.Module):
         return state | mine
 
     def load_state(self, state: dict[str, Any], **kwargs: Any) -> None:
-        """Take templates, classes, temperature and offsets from a saved state; one without a temperature has 1.
+        """Take templates, temperature and offsets from a saved state; one without a temperature has 1.
 
         Raises:
-            InputError: the state belongs to another encoder, where its templates may not help, or a newer version
-                wrote it, or its temperature, offsets or templates cannot be used.
+            InputError: the state belongs to another encoder or to other classes, where its templates may not help, or a
+                newer version wrote it, or its temperature, offsets or templates cannot be used.
         """
         saved = state["clip"]
         if saved["fingerprint"] != self.clip.fingerprint:
@@ -174,17 +196,22 @@ class TemplateClassifier(dspy.Module):
             )
         if (form := state.get("format", 1)) not in (1, FORMAT):
             raise InputError(f"this program has the format {str(form)[:40]}; load it with a newer version of ipo.")
+        if (names := tuple(state["class_names"])) != self.class_names:
+            raise InputError(_other_classes(names, self.class_names))
         temperature = _temperature(state.get("temperature", 1.0))
-        offsets = from_state(state["offsets"], self.clip.width, len(state["class_names"])) if form == FORMAT else None
+        offsets = from_state(state["offsets"], self.clip.width, len(names)) if form == FORMAT else None
         members = state["templates"]
         weights = [member["weight"] for member in members] if offsets is None else state["weights"]
-        self.class_names = tuple(state["class_names"])
         self.set_templates([(one["template"], weight) for one, weight in zip(members, weights, strict=True)])
         self.temperature, self.offsets = temperature, offsets
         # A state without this key is from before transparency was read on white.
         self.background = AS_VIEWED if state.get("background") == AS_VIEWED else AS_STORED
-        own = ("templates", "weights", "class_names", "temperature", "offsets", "background", "clip", "format")
-        super().load_state({name: value for name, value in state.items() if name not in own}, **kwargs)
+        for name, part in self._parts():
+            part.load_state(state[name], **kwargs)
+
+    def _parts(self) -> list[tuple[str, Any]]:
+        """Return what a subclass may hold of DSPy's: its parameters but itself, by name."""
+        return [(name, part) for name, part in self.named_parameters() if part is not self]
 
     @classmethod
     def from_file(cls, path: str | Path, clip: Clip | None = None) -> TemplateClassifier:
@@ -217,6 +244,18 @@ class TemplateClassifier(dspy.Module):
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise InputError(f"{path} is not a saved program (program.json of a run): {error!r}.") from error
         return program
+
+
+def _other_classes(saved: tuple[str, ...], given: tuple[str, ...]) -> str:
+    """Say how the classes of a saved program differ from those it is loaded into."""
+    if sorted(saved) == sorted(given):
+        return "this program was saved with the same classes in another order; give them in that order."
+    missing, new = ([name for name in one if name not in other] for one, other in ((given, saved), (saved, given)))
+    parts = [f"{what} {', '.join(map(repr, names[:3]))}" for what, names in (("has", new), ("lacks", missing)) if names]
+    return (
+        f"this program was saved with other classes: it {' and '.join(parts)}; load it into a classifier of the "
+        "same classes, or optimise again."
+    )
 
 
 def _temperature(value: Any) -> float:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import dspy
 from dspy.teleprompt import Teleprompter
 from pydantic import ValidationError
 
+from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError, input_error
 from ipo.metrics.nearest import did_you_mean
-from ipo.metrics.reward import Reward, Units
+from ipo.metrics.printable import printable
+from ipo.metrics.reward import ClipReward, Reward, Units
 from ipo.programs import settings as published
 from ipo.programs.classifier import TemplateClassifier, to_picture
+from ipo.programs.describers.interrogator import Interrogator
 from ipo.programs.describers.recorded import describe
 from ipo.programs.lm.connect import is_local
 from ipo.programs.record.journal import Journal
@@ -26,18 +29,24 @@ from ipo.programs.strategies import STRATEGIES
 from ipo.programs.strategies.base import Models, Strategy
 from ipo.programs.strategies.small_model import SmallModelStrategy
 
+# Below DSPy's own logger, so that the progress of `compile` is shown as that of its optimizers, and silenced with it.
+progress = logging.getLogger("dspy.teleprompt.ipo")
 logger = logging.getLogger(__name__)
 
 
 class IPO(Teleprompter):
     """Optimises the template of a `TemplateClassifier` (Du, Sun and Snoek, NeurIPS 2024).
 
+    What is left out is what `ipo optimize` uses.
+
     Args:
-        reward: scores templates with the frozen CLIP: a `ClipReward`, or any other `Reward`.
+        reward: scores templates with the frozen CLIP: a `ClipReward`, or any other `Reward`; None is the accuracy
+            of the student's CLIP on its classes.
         lm: the optimizer LLM; the one of `dspy.context` when None.
         strategy: how new templates are found: a name of `strategies.STRATEGIES`, a dictionary with its `name` and its
             settings, or a `Strategy` of your own.
-        describer: an `ImageDescriber` or `Interrogator`; None describes nothing, as the paper does at 16 shots.
+        describer: an `ImageDescriber` or `Interrogator`; `"clip"` is the `Interrogator` with the student's CLIP, where
+            the examples have pictures; None describes nothing, as the paper does at 16 shots.
         task: one sentence on what the pictures are, shown to the language models.
         log_dir: where the journal is kept; a killed `compile` with the same arguments resumes from it.
         journal: an open journal instead of `log_dir`.
@@ -45,17 +54,16 @@ class IPO(Teleprompter):
         settings: of the search; single ones may be given as keywords, such as `steps=50`.
 
     Raises:
-        InputError: no such strategy or setting, or a value of the wrong kind.
+        InputError: no such strategy or setting, a value of the wrong kind, or a `metric`, which a reward stands for.
 
     Example:
         >>> from ipo.experiments.data import draw, load_data
         >>> from ipo.metrics.clip import load_clip
-        >>> from ipo.metrics.reward import ClipReward
         >>> clip = load_clip("embedded")
         >>> data = draw(load_data("embedded", seed=0), shots=1, selection_shots=1, seed=0)
         >>> student = TemplateClassifier(clip, data.class_names)
         >>> lm = dspy.LM("openai/gpt-4o-mini", temperature=1.0)
-        >>> ipo = IPO(reward=ClipReward(clip, data.class_names), lm=lm, task="pictures of things", steps=1)
+        >>> ipo = IPO(lm=lm, task="pictures of things", steps=1)
         >>> best = ipo.compile(student, trainset=data.examples("search"), valset=data.examples("selection"))
         >>> best.template in [candidate["program"].template for candidate in best.candidate_programs]
         True
@@ -68,10 +76,10 @@ class IPO(Teleprompter):
     def __init__(
         self,
         *,
-        reward: Reward,
+        reward: Reward | None = None,
         lm: dspy.LM | None = None,
         strategy: Strategy | dict[str, Any] | str = STRATEGIES.default,
-        describer: dspy.Module | None = None,
+        describer: dspy.Module | Literal["clip"] | None = "clip",
         task: str = "pictures to be classified",
         log_dir: str | Path | None = None,
         journal: Journal | None = None,
@@ -80,6 +88,11 @@ class IPO(Teleprompter):
         **changes: Any,
     ) -> None:
         super().__init__()
+        if "metric" in changes:
+            raise InputError(
+                "IPO takes reward= and no metric=: a metric judges one answer, a reward scores a template on all "
+                "pictures at once; leave it out for accuracy, or write your own as docs/your-own-reward.md shows."
+            )
         strategy = _moved(strategy, changes)
         self.reward = reward
         self.settings = _settings(settings, changes)
@@ -118,40 +131,83 @@ class IPO(Teleprompter):
             `trial_logs` (step → what happened), and `search`, the `SearchResult`.
 
         Raises:
-            InputError: bad examples or initial template.
+            InputError: the student is no `TemplateClassifier`; bad examples or initial template.
             NothingUsable: no step gave a usable template.
             dspy.LMError: the language model cannot be reached; everything before that is in the journal.
         """
+        _check_student(student)
+        reward = self.reward or ClipReward(student.clip, student.class_names)
         owned = Journal(Path(self.log_dir)) if self.journal is None and self.log_dir is not None else None
         try:
-            record = ScoreKeeper(self.journal or owned, self.reward)
-            units = self._units(trainset)
+            record = ScoreKeeper(self.journal or owned, reward)
+            units, held_back = _units(reward, trainset), _units(reward, valset) if valset else None
+            describer = self._describer(student.clip, trainset)
+            progress.info("Searching on %d examples; %d more choose the winner.", len(trainset), len(valset or ()))
 
             def describe_pictures() -> list[str]:
-                assert self.describer is not None
                 pictures = [to_picture(example.image) for example in trainset]
-                return describe(self.describer, pictures, units.labels, self.reward.class_names, self.task, record)
+                found = describe(describer, pictures, units.labels, reward.class_names, self.task, record)
+                progress.info("How the pictures look: %s", printable(" | ".join(found)))
+                return found
+
+            def on_step(step: Step) -> None:
+                progress.info("%s", printable(_told(step, self.settings.steps)))
+                if self.on_step:
+                    self.on_step(step)
 
             result = search(
                 self.settings,
-                self.reward,
+                reward,
                 self.strategy,
                 units,
-                self._units(valset) if valset else None,
+                held_back,
                 record=record,
                 task=self.task,
-                describe=describe_pictures if self.describer else None,
-                on_step=self.on_step,
+                describe=describe_pictures if describer else None,
+                on_step=on_step,
             )
         finally:
             if owned:
                 owned.close()
+        progress.info("The search ended: %s. Chosen: %s", result.ended, printable(result.choice.template))
         return _compiled(student, result)
 
-    def _units(self, examples: Sequence[dspy.Example]) -> Units:
-        if not examples:
-            raise InputError("there are no examples to search on.")
-        return self.reward.examples([e.copy(image=to_picture(e.image)) if "image" in e else e for e in examples])
+    def _describer(self, clip: Clip, trainset: Sequence[dspy.Example]) -> Any:
+        """Return what describes the search pictures; None where nothing does, or there are none."""
+        if self.describer != "clip":
+            return self.describer
+        return Interrogator(clip) if all("image" in example for example in trainset) else None
+
+
+def _check_student(student: Any) -> None:
+    if isinstance(student, TemplateClassifier):
+        return
+    parts = student.named_parameters() if isinstance(student, dspy.Module) else []
+    inside = next((name for name, part in parts if isinstance(part, TemplateClassifier)), None)
+    if inside:
+        how = f"compile the one inside: program.{inside} = ipo.compile(program.{inside}, trainset=…)"
+    else:
+        how = "give TemplateClassifier(clip, class_names)"
+    raise InputError(f"IPO optimises the template of a TemplateClassifier, not {_kind(student)}; {how}.")
+
+
+def _kind(thing: Any) -> str:
+    return f"the class {thing.__name__}" if isinstance(thing, type) else type(thing).__name__
+
+
+def _units(reward: Reward, examples: Sequence[dspy.Example]) -> Units:
+    if not examples:
+        raise InputError("there are no examples to search on.")
+    return reward.examples([e.copy(image=to_picture(e.image)) if "image" in e else e for e in examples])
+
+
+def _told(step: Step, steps: int) -> str:
+    """Say what happened in one step."""
+    best = f"{100 * step.best.value:.2f} % {step.best.template}"
+    if step.number < 0:
+        return f"Initial template: {best}"
+    new = f"{len(step.scored)} new, {len(step.rejected)} refused"
+    return f"Step {step.number + 1}/{steps}: {new}; best so far: {best}"
 
 
 def _compiled(student: TemplateClassifier, result: SearchResult) -> TemplateClassifier:

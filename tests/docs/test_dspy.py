@@ -31,7 +31,7 @@ def test_the_page_can_be_followed(desk: Path, server: OpenAIServer, capsys: pyte
     assert page["listed"].search.proposed == 3
     # DSPy keeps replies: the same search again asks nothing.
     before = len(server.asked)
-    again = page["ipo"].compile(page["student"], trainset=page["trainset"], valset=page["valset"])
+    again = page["optimizer"].compile(page["student"], trainset=page["trainset"], valset=page["valset"])
     assert again.template == program.template
     assert len(server.asked) == before
     # Save and load.
@@ -41,6 +41,7 @@ def test_the_page_can_be_followed(desk: Path, server: OpenAIServer, capsys: pyte
     # Inside a larger program.
     assert page["told"].label in data.class_names
     assert page["told"].answer == "In a house."
+    assert page["again"].classify.templates == program.templates
     # gepa: every template that it kept can be used, it returned the best on the selection pictures, and left no files.
     found = page["found"]
     assert found.total_metric_calls >= 600
@@ -52,5 +53,5 @@ def test_the_page_can_be_followed(desk: Path, server: OpenAIServer, capsys: pyte
     assert found.val_aggregate_scores == pytest.approx(means, abs=1e-5)
     assert found.best_candidate["template"] == kept[found.best_idx]
     assert found.val_aggregate_scores[found.best_idx] == max(found.val_aggregate_scores)
-    assert sorted(path.name for path in desk.iterdir()) == ["gepa.json", "program.json"]
+    assert sorted(path.name for path in desk.iterdir()) == ["explain.json", "gepa.json", "program.json"]
     assert capsys.readouterr().out.count("n = 272") == 2

@@ -88,9 +88,9 @@ def test_state_goes_through_json_and_back(clip: Clip, file: Path, tmp_path: Path
     state = json.loads(saved.read_text(encoding="utf-8"))
     assert state["templates"] == [{"template": t, "weight": w} for t, w in ENSEMBLE]
     assert not {"pickle", "cloudpickle"} & set(json.dumps(state["templates"]).split())
-    again = TemplateClassifier(clip, ["x", "y"])
+    again = TemplateClassifier(clip, NAMES)
     again.load(str(saved))
-    assert (again.templates, again.class_names) == (tuple(ENSEMBLE), NAMES)
+    assert again.templates == tuple(ENSEMBLE)
     assert again.template == ENSEMBLE[0][0]
     assert again(image=file).scores == program(image=file).scores
     assert TemplateClassifier.from_file(saved, clip)(image=file).scores == program(image=file).scores
@@ -141,6 +141,75 @@ def test_a_program_of_another_clip_is_refused(clip: Clip, tmp_path: Path) -> Non
     with pytest.raises(InputError, match="optimised for the CLIP embedded and the one loaded is another"):
         program.load(str(saved))
     assert program.template == "a photo of a <CLASS>."
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (("cat", "dog", "moon"), "it has 'ice_cream' and lacks 'moon'; load it into a classifier of the same classes"),
+        (("cat", "dog"), "it has 'ice_cream'; load"),
+        ((*NAMES, "moon"), "it lacks 'moon'; load"),
+        (("dog", "cat", "ice_cream"), "the same classes in another order"),
+    ],
+)
+def test_a_program_of_other_classes_is_refused(
+    classes: tuple[str, ...], message: str, clip: Clip, tmp_path: Path
+) -> None:
+    TemplateClassifier(clip, NAMES, ENSEMBLE).save(str(tmp_path / "program.json"))
+    program = TemplateClassifier(clip, classes)
+    with pytest.raises(InputError, match=message):
+        program.load(str(tmp_path / "program.json"))
+    assert (program.template, program.class_names) == ("a photo of a <CLASS>.", classes)
+
+
+class Explain(dspy.Module):  # type: ignore[misc]
+    """A larger program; the classifiers are an attribute and in a list."""
+
+    def __init__(self, *classifiers: TemplateClassifier) -> None:
+        super().__init__()
+        self.first, *others = classifiers
+        self.others = others
+        self.answer = dspy.Predict("label -> answer")
+
+
+def test_a_larger_program_saves_and_loads_its_classifiers(clip: Clip, tmp_path: Path) -> None:
+    optimised = TemplateClassifier(clip, NAMES, "a sketch of a <CLASS>.")
+    optimised._compiled = True  # as `IPO.compile` leaves it
+    program = Explain(optimised, TemplateClassifier(clip, ["x", "y"], "a dark <CLASS>."))
+    assert [name for name, _ in program.named_parameters()] == ["first", "others[0]", "answer"]
+    program.save(str(tmp_path / "program.json"))
+    again = Explain(TemplateClassifier(clip, NAMES), TemplateClassifier(clip, ["x", "y"]))
+    again.load(str(tmp_path / "program.json"))
+    assert again.first.template == "a sketch of a <CLASS>."
+    assert again.others[0].template == "a dark <CLASS>."
+
+
+@pytest.mark.parametrize("what", ["classes", "clip"])
+def test_a_larger_program_refuses_a_classifier_that_does_not_fit(what: str, clip: Clip, tmp_path: Path) -> None:
+    Explain(TemplateClassifier(clip, NAMES, "a sketch of a <CLASS>.")).save(str(tmp_path / "program.json"))
+    wrong = TemplateClassifier(clip, ["x"]) if what == "classes" else TemplateClassifier(other_clip(clip), NAMES)
+    with pytest.raises(InputError, match="saved with other classes" if what == "classes" else "optimised for the CLIP"):
+        Explain(wrong).load(str(tmp_path / "program.json"))
+    assert wrong.template == "a photo of a <CLASS>."
+
+
+def test_the_classifier_takes_part_in_what_dspy_does_with_parameters(clip: Clip) -> None:
+    program = Explain(TemplateClassifier(clip, NAMES, ENSEMBLE))
+    assert program.reset_copy().first.templates == tuple(ENSEMBLE)
+    assert program.get_lm() is None
+    lm = dspy.LM("openai/none")
+    program.set_lm(lm)
+    assert program.get_lm() is lm
+
+
+def test_the_repr_says_templates_classes_and_clip(clip: Clip) -> None:
+    assert repr(TemplateClassifier(clip, NAMES)) == (
+        "TemplateClassifier('a photo of a <CLASS>.', classes: cat, dog, ice_cream, CLIP: embedded)"
+    )
+    many = repr(TemplateClassifier(clip, [f"class{i}" for i in range(9)], ENSEMBLE))
+    assert "('a sketch of a <CLASS>.', 2.0)" in many
+    assert "classes: class0, class1, class2, class3, class4, … (9 in all), CLIP" in many
+    assert "\x1b" not in repr(TemplateClassifier(clip, ["\x1b[2J"]))
 
 
 @pytest.mark.parametrize(

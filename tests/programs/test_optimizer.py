@@ -16,14 +16,16 @@ import pytest
 from dspy.utils.callback import BaseCallback
 
 from ipo.experiments.data import DataSet, Item, draw, load_data
+from ipo.experiments.run.config import RunConfig
 from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError
 from ipo.metrics.features import FeatureStore
 from ipo.metrics.pictures import Picture
-from ipo.metrics.reward import ClipReward, Reward, Score
+from ipo.metrics.reward import ClipReward, Reward, Score, clip_accuracy
 from ipo.metrics.template import ANCHOR
 from ipo.programs.admission import Rejection
 from ipo.programs.classifier import TemplateClassifier
+from ipo.programs.describers.interrogator import Interrogator
 from ipo.programs.lm.ledger import BudgetReached
 from ipo.programs.optimizer import IPO
 from ipo.programs.record.journal import read
@@ -72,6 +74,14 @@ class Scripted:
         return Forecast()
 
 
+class Holder(dspy.Module):  # type: ignore[misc]
+    """A program with a classifier inside."""
+
+    def __init__(self, clip: Clip) -> None:
+        super().__init__()
+        self.classify = TemplateClassifier(clip, ["cat", "dog"])
+
+
 def by_twos(templates: Sequence[str] = TEMPLATES) -> list[Sequence[str]]:
     return [templates[i : i + 2] for i in range(0, len(templates), 2)]
 
@@ -111,7 +121,8 @@ def make(
     reward: Reward, script: Iterable[Sequence[str] | BaseException], size: int = 12, **settings: Any
 ) -> tuple[IPO, Scripted]:
     strategy = Scripted(script, size=size)
-    return IPO(reward=reward, strategy=strategy, **{"steps": max(1, len(strategy.steps)), **settings}), strategy
+    given = {"steps": max(1, len(strategy.steps)), "describer": None, **settings}
+    return IPO(reward=reward, strategy=strategy, **given), strategy
 
 
 def student(reward: ClipReward) -> TemplateClassifier:
@@ -245,6 +256,59 @@ def test_what_there_is_not_is_refused(reward: ClipReward) -> None:
         IPO(reward=reward, stepz=3)
     with pytest.raises(InputError, match=r"no strategy 'histry' .did you mean history"):
         IPO(reward=reward, strategy="histry")
+
+
+def test_a_metric_is_explained() -> None:
+    with pytest.raises(InputError, match=r"IPO takes reward= and no metric=: a metric judges one answer"):
+        IPO(metric=clip_accuracy)
+
+
+@pytest.mark.parametrize(
+    ("student", "message"),
+    [
+        (lambda clip: dspy.Predict("question -> answer"), "not Predict; give TemplateClassifier"),
+        (lambda clip: TemplateClassifier, "not the class TemplateClassifier; give TemplateClassifier"),
+        (lambda clip: None, "not NoneType; give TemplateClassifier"),
+        (Holder, "not Holder; compile the one inside: program.classify = ipo.compile.program.classify, trainset=…."),
+    ],
+    ids=["predict", "class", "none", "holder"],
+)
+def test_another_module_is_refused(student: Any, message: str, clip: Clip, reward: ClipReward, sets: Any) -> None:
+    with pytest.raises(InputError, match=f"IPO optimises the template of a TemplateClassifier, {message}"):
+        make(reward, by_twos())[0].compile(student(clip), **sets)
+
+
+def test_what_is_left_out_is_what_the_command_line_uses(clip: Clip, reward: ClipReward, sets: Any) -> None:
+    config = RunConfig()
+    given = IPO(lm=dspy.LM("openai/none"))
+    assert given.settings == config.search
+    assert given.describer == config.describer == "clip"
+    strategy = cast("HistoryStrategy", given.strategy)
+    assert {"name": "history", **strategy.settings.model_dump()} == config.strategy
+    # Without a reward it is the accuracy; the pictures are described by the CLIP, as in a run.
+    asked = Scripted(by_twos()[:1])
+    left_out: Any = IPO(strategy=asked, steps=1).compile(student(reward), **sets)
+    described, _ = make(reward, by_twos()[:1], describer=Interrogator(clip))
+    expected: Any = described.compile(student(reward), **sets)
+    assert left_out.trial_logs == expected.trial_logs
+    assert asked.shown[0].descriptions == tuple(expected.search.descriptions) != ()
+
+
+def test_the_compile_reports_its_progress_as_dspys_optimizers_do(
+    reward: ClipReward, sets: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make(reward, by_twos()[:2])[0].compile(student(reward), **sets)
+    lines = [line.partition("INFO dspy.teleprompt.ipo: ")[2] for line in capfd.readouterr().err.splitlines()]
+    assert lines[0] == "Searching on 12 examples; 12 more choose the winner."
+    assert lines[1].startswith("Initial template: ") and lines[1].endswith("% a photo of a <CLASS>.")
+    assert lines[2].startswith("Step 1/2: 2 new, 0 refused; best so far: ")
+    assert lines[4].startswith("The search ended: all 2 steps were done. Chosen: ")
+    dspy.disable_logging()
+    try:
+        make(reward, by_twos()[:2])[0].compile(student(reward), **sets)
+    finally:
+        dspy.enable_logging()
+    assert capfd.readouterr().err == ""
 
 
 def test_names_of_version_0_1_are_understood_with_a_note(reward: ClipReward, caplog: Any) -> None:
