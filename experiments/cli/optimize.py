@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import shlex
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,8 +89,9 @@ def optimize(
     ensure_local_weights([config])
     from ipo.experiments.run import pipeline
     from ipo.experiments.run.files import content_of
+    from ipo.experiments.run.folder import default_folder
 
-    folder = resume or out or _default_folder(config)
+    folder = resume or out or default_folder(config)
     with showing_warnings(ui):
         result = pipeline.optimize(config, folder, ui, resume=resume is not None)
     if as_json:
@@ -106,7 +105,8 @@ def optimize(
 
 
 def _configure(words: Sequence[str], flags: dict[str, Any], resume: Path | None) -> RunConfig:
-    from ipo.experiments.run.config import build, load_config
+    from ipo.experiments.run.config import load_config
+    from ipo.experiments.run.folder import resumed, stored_config
     from ipo.experiments.run.published_settings import shipped_config, shipped_configs
     from ipo.metrics.nearest import did_you_mean
 
@@ -118,27 +118,10 @@ def _configure(words: Sequence[str], flags: dict[str, Any], resume: Path | None)
     rest = list(words[1:] if file else words)
     if resume is None:
         return load_config(file, rest, **flags)
-    if not (resume / "config.yaml").exists():
-        raise InputError(f"{resume} holds no run to resume: it has no config.yaml.")
-    stored = load_config(resume / "config.yaml")
+    stored = stored_config(resume)
     if not (file or rest or any(value is not None for value in flags.values())):
         return stored
-    given = load_config(file, rest, **flags)
-    explicit = given.model_dump(include=set(given.model_fields_set))
-    wanted = build({**stored.model_dump(), **explicit}, where="the command line")
-    key = wanted.differs_from(stored)
-    if key:
-        raise InputError(
-            f"the run in {resume} has {key}={getattr(stored, key)!r} and {getattr(wanted, key)!r} was asked for; "
-            "leave it out, or start a new run with --out."
-        )
-    return wanted
-
-
-def _default_folder(config: RunConfig) -> Path:
-    name = re.sub(r"[^A-Za-z0-9]+", "-", config.data.split("/")[-1]).strip("-").lower() or "run"
-    agent = os.environ.get("WANDB_RUN_ID")  # agents of a sweep start runs within one second of each other
-    return Path("runs") / "-".join(part for part in (f"{datetime.now():%Y%m%d-%H%M%S}", name, agent) if part)
+    return resumed(resume, stored, load_config(file, rest, **flags), "the command line", "--out")
 
 
 def _forecast_text(forecast: dict[str, Any]) -> str:

@@ -45,7 +45,7 @@ def search_plot(run: Run) -> Plot:
         f"{capital(reward.measure)} and loss of {sum(len(step.candidates) for step in search.steps)} templates on "
         f"{search.n} search {reward.unit} over {len(search.steps)} steps. "
         f"The initial template has {100 * search.initial.value:.1f} percent, the best one "
-        f"{100 * best.value:.1f} percent. The table of all templates below has every value."
+        f"{100 * best.value:.1f} percent. The table of all templates has every value."
     )
     return _plot(lambda figure, theme: _search(figure, theme, search, reward), 8.0, 5.4, alt)
 

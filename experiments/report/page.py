@@ -1,7 +1,7 @@
 """The page: one file that needs nothing else, runs no script, and shows foreign text as text.
 
 Everything printed into it is escaped; its security policy allows one style sheet, known by its hash, and embedded
-pictures, and nothing else. There is no script, so there is none to be attacked.
+pictures, and nothing else. There is no script, so there is none to be attacked. A notebook gets a part of it.
 """
 
 from __future__ import annotations
@@ -48,6 +48,15 @@ def run_page(run: Run) -> str:
         optimism_plot=None if run.kept_initial else figures.optimism_plot(run),
         layers=layers(words.template, words.changes) if words else [],
     )
+
+
+def notebook_part(run: Run) -> str:
+    """Return what a notebook shows of a run: the answer, the search as a plot, a few pictures whose label changed.
+
+    Without a style sheet or a script of its own, which notebooks do not let through.
+    """
+    template = _environment().get_template("notebook.html.j2")
+    return str(template.render(run=run, reward=run.result.reward, plot=figures.search_plot(run)))
 
 
 def compare_page(runs: Sequence[Run]) -> str:

@@ -1,11 +1,13 @@
-"""The README's library example runs as it is written, on what ships with us and a scripted language model."""
+"""The README's library example runs as it is written, on what ships with us and a language model on this machine."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from support.openai_server import running
+from support.runs import KEY
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -15,11 +17,7 @@ def test_there_are_exactly_two_setup_commands() -> None:
 
 
 def test_the_library_example_runs(
-    tmp_path: Path,
-    cache: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    scripted: Callable[..., Any],
-    as_list: Callable[..., str],
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from PIL import Image
 
@@ -28,19 +26,24 @@ def test_the_library_example_runs(
     text = code[1]
     for written, here in (
         ('"folder:pets"', '"embedded"'),
-        ('"ViT-B-16/openai"', '"embedded"'),
-        ('dspy.LM("openai/gpt-4o-mini", temperature=1.0)', "LM"),
-        ('task="pictures of pets"', 'task="pictures of pets", steps=1'),
+        ('clip="ViT-B-16/openai"', 'clip="embedded"'),
+        ("budget_usd=0.50", "budget_usd=0.50, steps=1"),
     ):
         assert written in text
         text = text.replace(written, here)
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (48, 48), "white").save("cat.jpg")
-    lm, engine = scripted(
-        as_list(*[f"a {word} picture of a <CLASS>." for word in ("old", "new", "good", "dark", "odd")])
-    )
-    scope: dict[str, Any] = {"LM": lm}
-    exec(compile(text, str(README), "exec"), scope)
-    assert len(engine.requests) == 1
-    assert "<CLASS>" in scope["loaded"].template
-    assert scope["loaded"].templates == scope["program"].templates
+    scope: dict[str, Any] = {}
+    with running() as server:
+        monkeypatch.setenv("OPENAI_API_BASE", server.base)
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        exec(compile(text, str(README), "exec"), scope)
+    assert {asked.body["model"] for asked in server.asked} == {"gpt-4o-mini"}
+    result = scope["result"]
+    (run,) = Path("runs").iterdir()
+    assert result.folder == run
+    label = result.classifier(image="cat.jpg").label
+    assert capsys.readouterr().out.splitlines() == [
+        f"{result.template} {result.gain.numbers}",
+        f"{label} {tmp_path / run / 'report.html'}",
+    ]

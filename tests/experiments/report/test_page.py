@@ -9,6 +9,7 @@ import json
 import re
 import shlex
 from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from ipo.experiments.cli.app import main
 from ipo.experiments.report import compare_page, run_page, write_report
 from ipo.experiments.report.figures import search_plot
 from ipo.experiments.report.gather import read_run
+from ipo.experiments.report.page import notebook_part
 from ipo.experiments.run.config import load_config
 from ipo.programs.selection import SEARCHED
-from support.report_files import change_json
+from support.report_files import ACTS_IF_NOT_SHOWN, change_json
 
 ANCHORS = ("content", "answer", "search", "words", "classes", "optimism", "reproduce")
 
@@ -65,6 +67,35 @@ def test_only_the_style_sheet_is_allowed(analysed: Path) -> None:
     assert "unsafe" not in policy
     assert not re.search(r"<script|\sstyle=|\son\w+=", page)
     assert set(re.findall(r'(?:src|srcset|href)="([^"]{5})', page)) <= {"data:", *(f"#{name[:4]}" for name in ANCHORS)}
+
+
+def test_a_notebook_shows_the_answer_first_then_the_search_and_pictures(analysed: Path) -> None:
+    result = json.loads((analysed / "result.json").read_text())
+    part = notebook_part(read_run(analysed))
+    places = [part.index(html.escape(words)) for words in (result["template"], result["verdict"])]
+    places += [part.index(words) for words in ("image/svg+xml", "Wrong before, right now: 1 of 3")]
+    places.append(part.index("Right before, wrong now: 1 of 1"))
+    assert places == sorted(places)
+    assert text(part).endswith(f"All of it: {analysed / 'report.html'}")
+
+
+def test_hostile_text_is_text_in_a_notebook_too(hostile: Path) -> None:
+    found: set[tuple[str, str | None]] = set()
+
+    class Tags(HTMLParser):
+        def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+            found.update([(tag, name) for name, _ in attributes] or [(tag, None)])
+
+    run = read_run(hostile)
+    changed = run.result.model_copy(update={"initial_template": "a <CLASS>"})  # so that pictures are shown
+    part = notebook_part(replace(run, result=changed))
+    Tags().feed(part)
+    assert found == {
+        *(("div", None), ("div", "style"), ("p", None), ("p", "style"), ("strong", None), ("bdi", None), ("br", None)),
+        *(("img", "src"), ("img", "alt"), ("img", "style"), ("img", "width"), ("img", "height"), ("code", None)),
+        *(("figure", "style"), ("figcaption", "style")),
+    }
+    assert not [one for one in ACTS_IF_NOT_SHOWN if one in part]
 
 
 @pytest.mark.usefixtures("drawn")

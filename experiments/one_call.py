@@ -1,0 +1,132 @@
+"""`ipo.optimize(…)`: the command `ipo optimize` as one call from Python, with a result that a notebook can show."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ipo.experiments.cli.models import ensure_local_weights
+from ipo.experiments.cli.optimize import summary
+from ipo.experiments.report.gather import read_run
+from ipo.experiments.report.page import FILE_NAME, notebook_part
+from ipo.experiments.run import pipeline
+from ipo.experiments.run.config import build
+from ipo.experiments.run.folder import default_folder, resumed, stored_config
+from ipo.experiments.run.labelling import load_program
+from ipo.experiments.run.live_view import Ui, showing_warnings
+from ipo.experiments.run.published_settings import about_preset
+from ipo.experiments.run.result import RunResult
+from ipo.metrics.clip import check_name
+from ipo.metrics.errors import InputError
+from ipo.metrics.printable import printable
+from ipo.metrics.verdict import Verdict
+from ipo.programs.classifier import TemplateClassifier
+
+CALL = "the call of ipo.optimize"
+
+
+@dataclass(frozen=True, repr=False)
+class Outcome:
+    """What a run found. It shows itself: `print` says what the command line prints, a notebook shows the pictures too.
+
+    Attributes:
+        folder: the run directory, which everything can be read from again.
+        result: all numbers, the content of `result.json`.
+    """
+
+    folder: Path
+    result: RunResult
+
+    @property
+    def template(self) -> str:
+        """The chosen template; the initial one where nothing convincing was found."""
+        return self.result.template
+
+    @property
+    def gain(self) -> Verdict:
+        """The gain over the initial template on the sealed test: `mean` and `ci95`, fractions; `numbers`, in words."""
+        return self.result.scores["test"].difference
+
+    @cached_property
+    def classifier(self) -> TemplateClassifier:
+        """The classifier with the template, ready to predict; loads the CLIP when it is first asked for."""
+        return load_program(self.folder)
+
+    def report(self) -> Path:
+        """Return where the report page lies; it needs no network."""
+        return (self.folder / FILE_NAME).absolute()
+
+    def __repr__(self) -> str:
+        return printable(f"<Outcome {self.template!r}: {self.result.verdict} {self.folder}>")
+
+    def __str__(self) -> str:
+        return "\n".join(map(printable, summary(self.result, self.folder).splitlines()))
+
+    def _repr_html_(self) -> str:
+        return notebook_part(read_run(self.folder))
+
+
+def optimize(
+    data: str | None = None,
+    *,
+    out: str | Path | None = None,
+    resume: str | Path | None = None,
+    quiet: bool = False,
+    **settings: Any,
+) -> Outcome:
+    """Search a better template, choose the winner with held-back pictures, test it once on sealed ones.
+
+    What `ipo optimize` does, with its defaults: a local language model is fetched when it is asked and not here.
+
+    Args:
+        data: the pictures: `folder:PATH`, `csv:PATH`, `hf:NAME`, a name of `ipo data list`; `embedded` if left out.
+        out: the run directory; `runs/DATE-NAME` if left out.
+        resume: the directory of a run to resume; what is given besides has to be its own, but for the limits.
+        quiet: show no progress, which else goes to stderr.
+        **settings: by the names of the configuration: `clip`, `lm`, `steps`, `budget_usd`, …; those of a strategy or a
+            reward as `strategy={"name": "history", "size": 8}`. `docs/command-line.md` lists them.
+
+    Raises:
+        InputError: bad input, or a run directory that does not fit.
+        NothingUsable: the strategy gave nothing to score.
+        dspy.LMError: the language model cannot be reached; the run can be resumed.
+    """
+    if resume is not None and out is not None:
+        raise InputError("resume= works in its own directory; leave out= away.")
+    given = settings if data is None else {"data": data, **settings}
+    if resume is None:
+        config = build(given, CALL)
+        folder = default_folder(config) if out is None else Path(out)
+    else:
+        folder = Path(resume)
+        config = stored_config(folder)
+        config = resumed(folder, config, build(given, CALL), CALL, "out=") if given else config
+    check_name(config.clip)
+    ui = Ui(config.steps, quiet=quiet)
+    for line in about_preset(config):
+        ui.say(line)
+    ensure_local_weights([config])
+    with _libraries_silent(), showing_warnings(ui):
+        result = pipeline.optimize(config, folder, ui, resume=resume is not None)
+    if result.stopped:
+        ui.warn(f"stopped early: {result.stopped}; resume with a larger limit: ipo.optimize(resume={str(folder)!r}, …)")
+    return Outcome(folder, result)
+
+
+@contextmanager
+def _libraries_silent() -> Iterator[None]:
+    """Keep DSPy and LiteLLM from logging what we get as an exception too, without what a server echoes."""
+    loggers = [logging.getLogger(name) for name in ("dspy", "LiteLLM")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

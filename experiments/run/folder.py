@@ -1,0 +1,53 @@
+"""Which directory a run is in: a new one of its own name, or the one of a run to resume."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import datetime
+from pathlib import Path
+
+from ipo.experiments.run.config import CONFIG_FILE, RunConfig, build, load_config
+from ipo.metrics.errors import InputError
+
+
+def default_folder(config: RunConfig) -> Path:
+    """Return `runs/DATE-NAME`, the name being that of the data."""
+    name = re.sub(r"[^A-Za-z0-9]+", "-", config.data.split("/")[-1]).strip("-").lower() or "run"
+    agent = os.environ.get("WANDB_RUN_ID")  # agents of a sweep start runs within one second of each other
+    return Path("runs") / "-".join(part for part in (f"{datetime.now():%Y%m%d-%H%M%S}", name, agent) if part)
+
+
+def stored_config(folder: Path) -> RunConfig:
+    """Return the configuration of a run to resume.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not (folder / CONFIG_FILE).exists():
+        raise InputError(f"{folder} holds no run to resume: it has no {CONFIG_FILE}.")
+    return load_config(folder / CONFIG_FILE)
+
+
+def resumed(folder: Path, stored: RunConfig, given: RunConfig, where: str, out: str) -> RunConfig:
+    """Lay what was explicitly given over the configuration of the run to resume; only limits may differ.
+
+    Args:
+        folder: of the run.
+        stored: its configuration.
+        given: what is asked for now.
+        where: where that was given, for messages.
+        out: how another directory is named there.
+
+    Raises:
+        InputError: another setting differs.
+    """
+    explicit = given.model_dump(include=set(given.model_fields_set))
+    wanted = build({**stored.model_dump(), **explicit}, where=where)
+    key = wanted.differs_from(stored)
+    if key:
+        raise InputError(
+            f"the run in {folder} has {key}={getattr(stored, key)!r} and {getattr(wanted, key)!r} was asked for; "
+            f"leave it out, or start a new run with {out}."
+        )
+    return wanted

@@ -1,0 +1,46 @@
+"""Prompt templates for CLIP that people can read: a language model writes them, a frozen CLIP scores them.
+
+    import ipo
+
+    result = ipo.optimize("folder:pets", clip="ViT-B-16/openai", lm="openai/gpt-4o-mini")
+    result.classifier(image="cat.jpg").label
+
+- `optimize`: what the command `ipo optimize` does, in one call; it returns an `Outcome`.
+- `TemplateClassifier`, `IPO`: the DSPy program and the DSPy optimizer behind it, see `ipo.programs`.
+- `InputError`: what can be fixed by the caller; its text is one sentence that says how.
+
+Nothing is imported before it is used: DSPy and torch take seconds. This folder is installed as the package `ipo`
+itself, the folders beside it below it; see `setup.py`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ipo.experiments.one_call import Outcome, optimize
+    from ipo.metrics.errors import InputError
+    from ipo.programs.classifier import TemplateClassifier
+    from ipo.programs.optimizer import IPO
+
+_HOMES = {
+    "IPO": "programs.optimizer",
+    "InputError": "metrics.errors",
+    "Outcome": "experiments.one_call",
+    "TemplateClassifier": "programs.classifier",
+    "optimize": "experiments.one_call",
+}
+
+__all__ = ["IPO", "InputError", "Outcome", "TemplateClassifier", "optimize"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ipo' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"ipo.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

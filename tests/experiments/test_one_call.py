@@ -1,0 +1,120 @@
+"""`ipo.optimize(…)` does what `ipo optimize` does, and its result shows itself."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ipo
+from support import runs
+from support.openai_server import OpenAIServer, running
+
+SMALL: dict[str, Any] = {
+    "lm": "openai/test-model",
+    "describer": "none",
+    "shots": 1,
+    "selection_shots": 1,
+    "candidates_per_step": 3,
+    "steps": 2,
+}
+
+
+@pytest.fixture()
+def server(monkeypatch: pytest.MonkeyPatch, cache: Path, tmp_path: Path) -> Iterator[OpenAIServer]:
+    """A language model behind an address, and a folder to work in with pictures."""
+    runs.copy_pictures(tmp_path / "pets")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", runs.KEY)
+    with running() as server:
+        monkeypatch.setenv("OPENAI_API_BASE", server.base)
+        yield server
+
+
+def test_it_does_what_the_command_does(
+    server: OpenAIServer, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [f"{key}={value}" for key, value in SMALL.items()]
+    nested = ("strategy=shuffled", "strategy.size=3")
+    told = runs.ipo(capfd, "optimize", "--data=folder:pets", *words, *nested, "--out=command")
+    monkeypatch.setenv("IPO_CACHE_DIR", str(tmp_path / "another"))  # where no replies and features are remembered
+    outcome = ipo.optimize("folder:pets", **SMALL, strategy={"name": "shuffled", "size": 3}, out="call")
+    captured = capfd.readouterr()
+    assert runs.result(Path("call")) == runs.result(Path("command"))
+    assert runs.program(Path("call")) == runs.program(Path("command"))
+    assert Path("call/config.yaml").read_text() == Path("command/config.yaml").read_text()
+    # Progress goes to stderr as there, and `print` says what is said there, but for the clock.
+    clock = re.compile(r" \(\d+ a minute\)|, \d+:\d+ left|in \d+ s")
+    assert clock.sub("", captured.err) == clock.sub("", told.err.replace("command", "call"))
+    assert captured.out == ""
+    printed = clock.sub("", told.out.replace("command", "call")).rstrip("\n")
+    assert clock.sub("", str(outcome)) == printed
+
+
+def test_the_outcome_holds_what_was_found(server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> None:
+    outcome = ipo.optimize("folder:pets", **SMALL, quiet=True)
+    assert capfd.readouterr() == ("", "")
+    assert re.fullmatch(r"runs/\d{8}-\d{6}-folder-pets|runs/\d{8}-\d{6}-pets", str(outcome.folder))
+    assert outcome.template == outcome.result.template == outcome.classifier.template
+    assert outcome.classifier.class_names == tuple(sorted(runs.CLASSES))
+    assert outcome.classifier is outcome.classifier
+    assert outcome.gain == outcome.result.scores["test"].difference
+    assert outcome.report() == outcome.folder.absolute() / "report.html"
+    assert outcome.report().is_file()
+    assert repr(outcome) == f"<Outcome {outcome.template!r}: {outcome.result.verdict} {outcome.folder}>"
+    assert "<img " in outcome._repr_html_()
+
+
+def test_it_resumes(server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> None:
+    whole = ipo.optimize("folder:pets", **SMALL, out="whole", quiet=True)
+    stopped = ipo.optimize("folder:pets", **SMALL, out="stopped", budget_tokens=1, quiet=True)
+    assert stopped.result.stopped
+    assert "resume with a larger limit: ipo.optimize(resume='stopped', …)" in capfd.readouterr().err
+    outcome = ipo.optimize(resume="stopped", budget_tokens=1_000_000, quiet=True)
+    assert (outcome.result.stopped, outcome.folder) == (None, Path("stopped"))
+    assert outcome.template == whole.template
+    asked = len(server.asked)
+    assert ipo.optimize(resume="stopped", quiet=True).result == outcome.result
+    assert len(server.asked) == asked
+    with pytest.raises(ipo.InputError, match=r"has steps=2 and 3 was asked for; leave it out, or .* run with out="):
+        ipo.optimize(resume="stopped", steps=3)
+    with pytest.raises(ipo.InputError, match="whole already holds a run"):
+        ipo.optimize("folder:pets", **SMALL, out="whole")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"stepz": 3}, "unknown key 'stepz' in the call of ipo.optimize; did you mean 'steps'?"),
+        ({"steps": 0}, "steps in the call of ipo.optimize is wrong: input should be greater than or equal to 1"),
+        ({"data": Path("pets")}, "data in the call of ipo.optimize is wrong: input should be a valid string"),
+        ({"data": "folder:nowhere", "lm": "none", "strategy": "list"}, "file"),
+        ({"strategy": {"name": "histry"}}, "no strategy 'histry' (did you mean history"),
+        ({"strategy": {"name": "history", "sise": 3}}, "sise"),
+        ({"clip": "ViT-B-61/openai"}, "ViT-B-61"),
+        ({"lm": "none"}, "lm=none names none"),
+        ({"resume": "nowhere"}, "nowhere holds no run to resume"),
+        ({"resume": "a", "out": "b"}, "resume= works in its own directory; leave out= away."),
+    ],
+    ids=["unknown", "range", "path", "file", "strategy", "nested", "clip", "no-lm", "no-run", "resume-and-out"],
+)
+def test_bad_input_is_one_sentence(
+    given: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ipo.InputError, match=re.escape(message)) as caught:
+        ipo.optimize(**given)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_logging_is_as_it_was(server: OpenAIServer) -> None:
+    import dspy  # noqa: F401 - sets its level when it is imported
+
+    levels = [logging.getLogger(name).level for name in ("dspy", "LiteLLM")]
+    ipo.optimize("folder:pets", **SMALL, quiet=True)
+    assert [logging.getLogger(name).level for name in ("dspy", "LiteLLM")] == levels
