@@ -112,7 +112,7 @@ def optimize(
         ui.say(line)
     ensure_local_weights([config])
     with _libraries_silent(), showing_warnings(ui):
-        result = pipeline.optimize(config, folder, ui, resume=resume is not None)
+        result = pipeline.optimize(config, folder, ui, resume=resume is not None, shrink_shots=True)
     if result.stopped:
         ui.warn(f"stopped early: {result.stopped}; resume with a larger limit: ipo.optimize(resume={str(folder)!r}, …)")
     return Outcome(folder, result)

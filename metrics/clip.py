@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ipo.metrics.arrays import Floats
 from ipo.metrics.errors import InputError
+from ipo.metrics.hub import announce
 from ipo.metrics.nearest import nearest
 from ipo.metrics.pictures import Picture
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import torch
 
 Precision = Literal["fp32", "fp16"]
+WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+"""What open_clip looks for in a repository, in this order."""
 
 
 class Clip:
@@ -159,6 +162,10 @@ def load_clip(name: str, device: str | None = None, precision: Precision = "fp32
         # open_clip only warns when a tag was trained with another activation than the architecture's name says; the
         # features would be silently wrong.
         arguments = {"pretrained": tag, "force_quick_gelu": bool(known.get("quick_gelu", False))}
+    try:
+        _announce(name, architecture, arguments.get("pretrained", ""))
+    except InputError as error:
+        raise InputError(f"cannot load the CLIP {name!r}: {error}") from error
     from safetensors import SafetensorError
 
     wrong = (RuntimeError, ValueError, KeyError, TypeError, OSError, EOFError, ImportError, SafetensorError)
@@ -171,6 +178,19 @@ def load_clip(name: str, device: str | None = None, precision: Precision = "fp32
     except (*wrong, UnpicklingError) as error:
         raise InputError(f"cannot load the CLIP {name!r}: {_why(error)}; check its name, files or network.") from error
     return Clip(name, model, preprocess, tokenizer, device, precision)
+
+
+def _announce(name: str, architecture: str, tag: str) -> None:
+    """Say how much open_clip is going to fetch, where it fetches from the hub."""
+    import open_clip
+
+    where = architecture.removeprefix("hf-hub:") if architecture.startswith("hf-hub:") else ""
+    if tag:
+        where = (open_clip.get_pretrained_cfg(architecture, tag) or {}).get("hf_hub", "")
+    if where:
+        organisation, _, rest = where.partition("@")[0].partition("/")
+        repository, _, file = rest.partition("/")
+        announce(f"the CLIP {name}", f"{organisation}/{repository}", [file] if file else WEIGHTS)
 
 
 def check_name(name: str) -> None:
@@ -212,7 +232,7 @@ def _check_known(architecture: str, tag: str) -> None:
 
     models = open_clip.list_models()
     if architecture not in models:
-        near = nearest(architecture, models, n=3, cutoff=0.4)
+        near = nearest(architecture, ["embedded"], cutoff=0.7) or nearest(architecture, models, n=3, cutoff=0.4)
         hint = (
             f"did you mean {', '.join(near)}"
             if near

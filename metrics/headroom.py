@@ -105,7 +105,9 @@ class Headroom(BaseModel):
         (low, high), spread = self.guessed.ci95, self.guessed.value
         compared = "no class mean: a class has one base picture"
         if self.class_mean and self.difference:
-            compared = f"nearest class mean of the others {_share(self.class_mean)}, {_gain(self.difference)}"
+            compared = (
+                f"nearest mean of the other pictures of each class {_share(self.class_mean)}, {_gain(self.difference)}"
+            )
         return (
             f"guesses: as if {spread:.1f} [{low:.1f}, {high:.1f}] of {self.classes} classes were guessed equally often",
             f"accuracy among {few} classes: initial template {_share(self.initial)}, {compared}; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 _IGNORED = (
     (0x00AD, 0x00AD), (0x034F, 0x034F), (0x061C, 0x061C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F),
@@ -29,6 +30,16 @@ def _is_invisible(one: str) -> bool:
     if one in _BLANK or unicodedata.category(one) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
         return True
     return not one.isascii() and any(first <= ord(one) <= last for first, last in _IGNORED)
+
+
+def several(texts: Sequence[str], most: int = 5) -> str:
+    """List the first texts, and say how many more there are.
+
+    >>> several(["cat", "dog", "bus"]), several(["cat", "dog", "bus"], most=1)
+    ('cat, dog, bus', 'cat and 2 more')
+    """
+    rest = len(texts) - most
+    return ", ".join(texts[:most]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def printable(text: str) -> str:

@@ -51,8 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         return failed
     if code == INTERRUPTED:  # typer catches Ctrl-C without a message
         return fail(
-            "interrupted; what was done is kept: resume with --resume and the run directory; a benchmark or a sweep "
-            "resumes with the same command.",
+            "interrupted; what was done is kept: a benchmark or a sweep resumes with the same command.",
             INTERRUPTED,
         )
     return int(code or 0)

@@ -68,6 +68,8 @@ def check(
         )
     elif report.ok:
         _look(spec, data, loaded)
+    if report.ok:
+        _say_next(spec, data, clip)
     return 0 if report.ok else 1
 
 
@@ -83,7 +85,7 @@ def _load(name: str) -> tuple[Clip | None, str]:
 
 
 def _look(spec: str, data: DataSet, clip: Clip) -> None:
-    """Print whether words can be expected to help, and what to type next."""
+    """Print whether words can be expected to help."""
     from ipo.experiments.run.config import RunConfig
     from ipo.experiments.run.headroom import of_data
 
@@ -99,9 +101,23 @@ def _look(spec: str, data: DataSet, clip: Clip) -> None:
     print(f"\n{seen.headroom.verdict}")
     print(f"looked at {seen.searched} pictures that a run searches on{others}; no test picture was encoded")
     print("\n".join(f"  {line}" for line in seen.headroom.lines))
-    wanted = seen.config.model_dump(include={"shots", "selection_shots"}, exclude_defaults=True)
+
+
+def _say_next(spec: str, data: DataSet, clip: str | None) -> None:
+    """Print the command that runs on these pictures, or why none can."""
+    from ipo.experiments.run.config import RunConfig
+    from ipo.experiments.run.plan import draw_for, with_shots_that_fit
+
+    clip = clip or ("embedded" if spec.startswith("embedded") else "ViT-B-16/openai")
+    config = with_shots_that_fit(data, RunConfig(data=spec, clip=clip))
+    try:
+        draw_for(data, config)
+    except InputError as error:
+        print(f"a run cannot search on it: {error}")
+        return
+    wanted = config.model_dump(include={"shots", "selection_shots"}, exclude_defaults=True)
     shots = [f"{key}={value}" for key, value in wanted.items()]
-    print("next: " + shlex.join(["ipo", "optimize", "--data", spec, "--clip", clip.name, *shots, "--dry-run"]))
+    print("next: " + shlex.join(["ipo", "optimize", spec, "--clip", clip, *shots]))
 
 
 @data_app.command(epilog="Example:  ipo data preview eurosat --out eurosat.png")

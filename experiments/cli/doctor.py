@@ -46,7 +46,7 @@ def doctor(
     }
     try:
         config = load_config(None, words or [], lm=lm, clip=clip, describer=describer, data=data)
-        planned = plan(config)
+        planned = plan(config, say=lambda line: print(line, file=sys.stderr))
         prepared = prepare(planned, Ui(config.steps, quiet=True))
         findings |= {
             "device": prepared.clip.device,

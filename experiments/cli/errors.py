@@ -12,6 +12,10 @@ from ipo.metrics.printable import printable
 INTERRUPTED = 130
 
 
+class Interrupted(Exception):
+    """Ctrl-C; `str(error)` says how to go on, with the words to type."""
+
+
 def explain(error: Exception) -> int | None:
     """Print what went wrong; return the exit code, or None for a bug, of which nothing is printed."""
     if isinstance(error, InputError):
@@ -21,6 +25,8 @@ def explain(error: Exception) -> int | None:
         return fail(f"{where}: {full.strerror}; make room, then repeat the command or --resume the run.", 2)
     if isinstance(error, PermissionError):
         return fail(f"cannot get at {error.filename}: {error.strerror}; change its permissions or name another.", 2)
+    if isinstance(error, Interrupted):
+        return fail(str(error), INTERRUPTED)
     if hasattr(error, "show") and hasattr(error, "exit_code"):  # click's own: a wrong flag or a missing argument
         return _usage_error(error)
     if type(error).__name__ == "Abort":

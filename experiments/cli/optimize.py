@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ipo.experiments.cli.errors import Interrupted
 from ipo.experiments.cli.options import Clip, Data, Describer, DryRun, Json, Lm, Quiet, Seed, examples
 from ipo.metrics.errors import InputError
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = examples(
     "ipo optimize",
-    "ipo optimize --data folder:pets --clip ViT-B-16/openai --lm openai/gpt-4o-mini --budget-usd 0.50",
+    "ipo optimize folder:pets --clip ViT-B-16/openai --lm openai/gpt-4o-mini --budget-usd 0.50",
     "ipo optimize my.yaml steps=50 shots=4",
     "ipo optimize paper-1-shot --data eurosat",
     "ipo optimize --resume runs/RUN",
@@ -33,9 +34,9 @@ def optimize(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[CONFIG] [key=value …]",
-            help="settings, listed below; CONFIG is a YAML file, or paper-1-shot, paper-16-shot or code-1-shot: the "
-            "published settings as a whole",
+            metavar="[CONFIG] [DATA] [key=value …]",
+            help="settings, listed below; DATA is what --data takes; CONFIG is a YAML file, or paper-1-shot, "
+            "paper-16-shot or code-1-shot: the published settings as a whole",
         ),
     ] = None,
     data: Data = None,
@@ -83,17 +84,24 @@ def optimize(
         from ipo.experiments.run.estimate import estimate
         from ipo.experiments.run.plan import plan
 
-        forecast = estimate(plan(config, ready=False))
+        forecast = estimate(plan(config, ready=False, say=ui.say))
         print(json.dumps(forecast, indent=2) if as_json else _forecast_text(forecast))
         return 0
     ensure_local_weights([config])
     from ipo.experiments.run import pipeline
+    from ipo.experiments.run.config import CONFIG_FILE
     from ipo.experiments.run.files import content_of
     from ipo.experiments.run.folder import default_folder
 
     folder = resume or out or default_folder(config)
-    with showing_warnings(ui):
-        result = pipeline.optimize(config, folder, ui, resume=resume is not None)
+    try:
+        with showing_warnings(ui):
+            result = pipeline.optimize(config, folder, ui, resume=resume is not None, shrink_shots=True)
+    except KeyboardInterrupt:
+        if not (folder / CONFIG_FILE).exists():
+            raise Interrupted("interrupted before the search began; nothing is kept: repeat the command.") from None
+        again = f"ipo optimize --resume {shlex.quote(str(folder))}"
+        raise Interrupted(f"interrupted; what was done is kept in {folder}: {again}") from None
     if as_json:
         print(json.dumps(content_of(result), indent=2, ensure_ascii=False))
     else:
@@ -110,6 +118,7 @@ def _configure(words: Sequence[str], flags: dict[str, Any], resume: Path | None)
     from ipo.experiments.run.published_settings import shipped_config, shipped_configs
     from ipo.metrics.nearest import did_you_mean
 
+    words, flags["data"] = _take_data(words, flags["data"])
     first = words[0] if words else ""
     file = Path(first) if re.search(r"\.ya?ml$", first) else shipped_config(first)
     if file is None and "=" not in first and (near := did_you_mean(first, shipped_configs())):
@@ -122,6 +131,18 @@ def _configure(words: Sequence[str], flags: dict[str, Any], resume: Path | None)
     if not (file or rest or any(value is not None for value in flags.values())):
         return stored
     return resumed(resume, stored, load_config(file, rest, **flags), "the command line", "--out")
+
+
+def _take_data(words: Sequence[str], flag: str | None) -> tuple[list[str], str | None]:
+    """Return the words without the one that names data, such as `folder:pets`, and what it names."""
+    from ipo.experiments.data.load import names_data
+
+    named = [word for word in words if names_data(word)]
+    if flag is not None:
+        named.append(flag)
+    if len(named) > 1:
+        raise InputError(f"data is given twice, {named[0]} and {named[1]}; name one.")
+    return [word for word in words if not names_data(word)], named[0] if named else None
 
 
 def _forecast_text(forecast: dict[str, Any]) -> str:

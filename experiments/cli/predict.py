@@ -51,7 +51,8 @@ def predict(
     except OSError as error:
         _drop_output()
         raise InputError(f"cannot write the labels: {error.strerror}; make room, or write them elsewhere.") from error
-    return 1 if failed else 0
+    gone = any(not os.path.lexists(path) for path in pictures)  # a name that was typed, not a file that is damaged
+    return 2 if gone else 1 if failed else 0
 
 
 def _drop_output() -> None:

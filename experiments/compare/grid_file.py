@@ -95,13 +95,24 @@ class GridConfig(BaseModel):
             )
         return setting
 
+    @field_validator("methods")
+    @classmethod
+    def _known_methods(cls, rows: list[Variant]) -> list[Variant]:
+        from ipo.experiments.compare.methods import METHODS
+
+        for row in rows:
+            if row.method not in METHODS:
+                near = did_you_mean(row.method, METHODS)
+                raise ValueError(f"there is no method {row.method!r}{near}; there are: {', '.join(METHODS)}")
+        return rows
+
     @model_validator(mode="after")
     def _has_reference(self) -> GridConfig:
         labels = [variant.label for variant in self.methods]
         if self.reference not in labels:
             raise ValueError(
-                f"the reference {self.reference!r} is no row{did_you_mean(self.reference, labels)}; it can be "
-                f"{', '.join(labels)}"
+                f"the reference {self.reference!r} is no row{did_you_mean(self.reference, labels)}; add it to the "
+                f"methods, or write reference={labels[0]} (it can be {', '.join(labels)})"
             )
         return self
 

@@ -6,7 +6,20 @@
 
 from ipo.experiments.data.check import Report, check
 from ipo.experiments.data.dataset import DataSet, Item, default_task
-from ipo.experiments.data.draw import Draw, draw, fresh
+from ipo.experiments.data.draw import Draw, Shots, draw, fitting, fresh, too_few
 from ipo.experiments.data.load import load_data
 
-__all__ = ["DataSet", "Draw", "Item", "Report", "check", "default_task", "draw", "fresh", "load_data"]
+__all__ = [
+    "DataSet",
+    "Draw",
+    "Item",
+    "Report",
+    "Shots",
+    "check",
+    "default_task",
+    "draw",
+    "fitting",
+    "fresh",
+    "load_data",
+    "too_few",
+]

@@ -67,7 +67,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether a run can use the data: all readable, no picture in two parts, no class name cut."""
+        """Whether the data has no fault: all readable, no picture in two parts, no class name cut."""
         return not (self.unreadable or self.duplicates or self.cut_names)
 
     @property
@@ -198,18 +198,19 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"{'class':<{width}}  " + "  ".join(f"{part:>7}" for part in PARTS)
     for name, counts in (*report.counts.items(), ("all", totals)):
         yield f"{name:<{width}}  " + "  ".join(f"{count:>7}" for count in counts)
-    yield from _section("unreadable pictures", list(report.unreadable.values()))
+    yield from _section("unreadable pictures, at which a run that opens them stops", list(report.unreadable.values()))
     same = [" = ".join(f"{p.name} ({p.part}, {p.class_name})" for p in places) for places in report.duplicates]
-    yield from _section("same picture in two parts or classes", same)
-    yield from _section("class names that the tokenizer would cut", list(report.cut_names.values()))
-    yield from _section("pictures with little to see", list(report.empty.values()))
+    yield from _section("same picture in two parts or classes, which a run uses all the same", same)
+    cut = list(report.cut_names.values())
+    yield from _section("class names that the tokenizer would cut, which a run refuses", cut)
+    yield from _section("pictures with little to see, which a run uses all the same", list(report.empty.values()))
     yield from _section("left out, not pictures", list(report.stray))
     note = None if report.background != AS_VIEWED else _note(report.transparent, total, "pictures")
     if note:
         yield ""
         yield note
     yield ""
-    yield "all pictures can be used" if report.ok else "the data has faults, see above"
+    yield "all pictures can be used" if report.ok else "the data has faults: remove or replace what is named above"
 
 
 def _section(title: str, lines: list[str]) -> Iterator[str]:

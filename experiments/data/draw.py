@@ -12,12 +12,13 @@ so drawing single items would report more shots than there are.
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ipo.experiments.data.dataset import DataSet, Item, base_count
 from ipo.metrics.errors import InputError
+from ipo.metrics.printable import several
 
 if TYPE_CHECKING:
     import dspy
@@ -97,11 +98,14 @@ def draw(
     new = range(len(kept), n)
     if new and len(new) < 2:
         raise InputError(f"{data.name} has {n} classes and base-to-new needs at least 4, two a half; use all classes.")
+    wanted = Shots(shots, selection_shots)
+    if problem := too_few(data, wanted, kept):
+        raise InputError(f"{problem}; write {fitting(data, wanted, kept)}, which fits all of them, or add pictures.")
     rng = random.Random(seed)
-    search = _sample(data, "train", data.train, shots, rng, kept)
+    search = _sample(data.train, shots, rng, kept)
     taken = {item.group for item in search}
     rest = data.val or [item for item in data.train if item.group not in taken]
-    selection = _sample(data, "val" if data.val else "the rest of train", rest, selection_shots, rng, kept)
+    selection = _sample(rest, selection_shots, rng, kept)
     return Draw(
         search=_fewer(_cut(search, kept), at_most, random.Random(f"{seed} at most")),
         selection=_cut(selection, kept),
@@ -140,21 +144,63 @@ def fresh(data: DataSet, drawn: Draw, seed: int) -> tuple[Item, ...]:
     return tuple(item for variants in found for item in variants) if len(found) >= len(classes) else ()
 
 
-def _sample(
-    data: DataSet, part: str, items: Iterable[Item], shots: int, rng: random.Random, kept: Collection[int]
-) -> list[Item]:
+class Shots(NamedTuple):
+    """Base pictures of each class to search and to select with."""
+
+    search: int
+    selection: int
+
+    def __str__(self) -> str:
+        """The words to type."""
+        return f"shots={self.search} selection_shots={self.selection}"
+
+
+def fitting(data: DataSet, wanted: Shots, labels: Sequence[int]) -> Shots:
+    """Return as many shots as each of some classes has pictures for, at most those wanted; some to select with."""
+    has = _base_pictures(data)
+    if data.val:
+        least = Shots(*(min(has[label][part] for label in labels) for part in range(2)))
+        return Shots(max(1, min(wanted.search, least.search)), min(wanted.selection, least.selection))
+    least_in_train = min(has[label].search for label in labels)
+    search = max(1, min(wanted.search, least_in_train - min(1, wanted.selection)))
+    return Shots(search, max(0, min(wanted.selection, least_in_train - search)))
+
+
+def _base_pictures(data: DataSet) -> list[Shots]:
+    """Count the base pictures of each class that can be searched on, and those of val."""
+    groups: list[tuple[set[str], set[str]]] = [(set(), set()) for _ in data.class_names]
+    for place, items in enumerate((data.train, data.val)):
+        for item in items:
+            groups[item.label][place].add(item.group)
+    return [Shots(len(train), len(val)) for train, val in groups]
+
+
+def too_few(data: DataSet, wanted: Shots, labels: Sequence[int]) -> str | None:
+    """Say which of some classes have too few base pictures, and how many they have; None where all have enough."""
+    has = _base_pictures(data)
+    if data.val:
+        short = [label for label in labels if any(n < asked for n, asked in zip(has[label], wanted, strict=True))]
+        found = {label: f"{has[label].search} in train and {has[label].selection} in val" for label in short}
+    else:
+        short = [label for label in labels if has[label].search < sum(wanted)]
+        found = {label: f"{has[label].search} in train" for label in short}
+    if not short:
+        return None
+    named = several([f"{data.class_names[label]!r} has {found[label]}" for label in short])
+    return (
+        f"{len(short)} of {len(labels)} classes of {data.name} {'has' if len(short) == 1 else 'have'} too few base "
+        f"pictures for {wanted}: {named}"
+    )
+
+
+def _sample(items: Iterable[Item], shots: int, rng: random.Random, kept: Collection[int]) -> list[Item]:
     by_label: dict[int, dict[str, list[Item]]] = {}
     for item in items:
         by_label.setdefault(item.label, {}).setdefault(item.group, []).append(item)
     drawn: list[Item] = []
     for label, groups in by_label.items():
         pictures = list(groups.values())
-        if len(pictures) < shots:
-            if label in kept:
-                raise InputError(
-                    f"the class {data.class_names[label]!r} of {data.name} has {len(pictures)} base pictures in {part} "
-                    f"and {shots} are needed; ask for fewer shots or add pictures."
-                )
+        if len(pictures) < shots and label not in kept:
             continue  # the rule takes all of a short class without using the stream; this class is cut away below
         for variants in rng.sample(pictures, shots):
             drawn.extend(variants)

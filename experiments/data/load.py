@@ -67,6 +67,16 @@ def load_data(spec: str, *, seed: int, task: str | None = None, background: Back
     return assemble(SOURCES[kind](rest.strip()), seed, task).on(background)
 
 
+def names_data(word: str) -> bool:
+    """Whether a word of a command names data rather than a setting.
+
+    >>> names_data("folder:pets"), names_data("eurosat"), names_data("pets"), names_data("steps=3")
+    (True, True, False, False)
+    """
+    kind, colon, _ = word.strip().partition(":")
+    return kind in REGISTRY or (kind in SOURCES and (bool(colon) or kind == "embedded"))
+
+
 def load_registered(entry: Registered, rest: str, seed: int, task: str | None) -> DataSet:
     """Load a registered data set; `rest` is what stands behind its name, see `load_data`."""
     if rest == "hf" or rest.startswith("hf:"):

@@ -19,6 +19,7 @@ from collections.abc import Collection, Mapping
 
 from ipo.experiments.data.dataset import Part
 from ipo.metrics.errors import InputError
+from ipo.metrics.printable import several
 
 _NAMES: Mapping[Part, tuple[str, ...]] = {
     "train": ("train", "training"),
@@ -71,11 +72,11 @@ def cut(
     needed, kinds = (3, "train, val and test") if test else (2, "train and val")
     short = [label for label in sorted(groups) if len(groups[label]) < needed]
     if short:
-        n = len(groups[short[0]])
-        others = f" (and {len(short) - 1:,} more classes too few)" if len(short) > 1 else ""
+        named = several([f"{names[label]!r} has {len(groups[label])}" for label in short])
         raise InputError(
-            f"the class {names[short[0]]!r} in {where} has {n} base picture{'' if n == 1 else 's'}{others} and {kinds} "
-            f"need at least {needed}; add pictures or take the class out."
+            f"{len(short)} of {len(groups)} classes in {where} {'has' if len(short) == 1 else 'have'} too few base "
+            f"pictures: {kinds} need at least {needed}, and {named}; add pictures or take "
+            f"{'the class' if len(short) == 1 else 'these classes'} out."
         )
     for label in sorted(groups):
         keys = sorted(groups[label])

@@ -95,16 +95,19 @@ def measured(score: Score, sampling: Sampling) -> Measured:
     return Measured(value=score.value, loss=score.loss, n=score.n, ci95=(ends.low, ends.high))
 
 
-def verdict(test: Comparison, unit: str, opened: int) -> str:
+def verdict(test: Comparison, unit: str, opened: int, *, untried: str | None = None) -> str:
     """Say in words what the sealed test shows; `result.json` keeps it, and everything that speaks of it prints that.
 
     Args:
         test: the two templates on the sealed units.
         unit: what they are called, in the plural.
         opened: how many runs in the folder opened them.
+        untried: why the search ended before any template was tried; None where one was.
     """
     found = test.difference
-    if found.outcome == "same templates":
+    if untried is not None:
+        words = f"No template was tried ({untried}): the initial template stays."
+    elif found.outcome == "same templates":
         words = "Nothing convincing was found: the initial template stays."
     elif found.outcome == "gain":
         words = f"A gain on {unit} that the search never saw: {found.numbers}."

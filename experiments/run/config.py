@@ -271,6 +271,8 @@ def read_words(words: Sequence[str]) -> dict[str, Any]:
                 f"there is no flag {word!r}; did you mean {near}=VALUE, or a flag of `ipo optimize --help`?"
             )
         if not equals or not key:
+            if Path(word).is_dir():
+                raise InputError(f"{word!r} is a folder; did you mean folder:{word}?")
             raise InputError(f"cannot read {word!r}; settings are written key=value, such as steps=50.")
         try:
             value = parsing.parse_yaml(text, key)

@@ -7,8 +7,6 @@ classes rather than many of few: the smaller job is then the more like the whole
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,12 +14,11 @@ import numpy as np
 
 from ipo.experiments.data import DataSet, Item
 from ipo.experiments.run.config import RunConfig
-from ipo.experiments.run.plan import draw_for
+from ipo.experiments.run.plan import draw_for, with_shots_that_fit
 from ipo.experiments.run.prepare import Prepared
 from ipo.experiments.tasks.base import features_of
 from ipo.metrics.arrays import Floats
 from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError
 from ipo.metrics.features import FeatureStore, Progress
 from ipo.metrics.headroom import Headroom, headroom
 from ipo.metrics.reward import ClipReward
@@ -65,7 +62,7 @@ def of_data(data: DataSet, clip: Clip, config: RunConfig, progress: Progress | N
     Raises:
         InputError: there are too few pictures to draw any, or one cannot be read.
     """
-    config = _fitting(data, config)
+    config = with_shots_that_fit(data, config)
     drawn = draw_for(data, config)
     items = [*drawn.search, *drawn.selection]
     chosen = few(items)
@@ -112,15 +109,3 @@ def look(
         embeddings = encode_templates(clip.model, clip.tokenizer, templates, names)
     truth = [labels.index(item.label) for item in seen]
     return headroom(features, truth, embeddings, clip.logit_scale, len(class_names))
-
-
-def _fitting(data: DataSet, config: RunConfig) -> RunConfig:
-    """Ask for fewer shots where the smallest class has not enough pictures, and keep some to select if possible."""
-    pairs = itertools.product(range(1, config.shots + 1), range(config.selection_shots + 1))
-    best_first = sorted(pairs, key=lambda pair: (pair[1] > 0, sum(pair), pair[0]), reverse=True)
-    for shots, held in best_first:
-        fitting = config.model_copy(update={"shots": shots, "selection_shots": held})
-        with contextlib.suppress(InputError):
-            draw_for(data, fitting)
-            return fitting
-    return config

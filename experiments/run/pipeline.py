@@ -22,31 +22,41 @@ from ipo.experiments.run.result import RunResult
 from ipo.experiments.run.searching import search_in
 from ipo.experiments.run.tracking import tracking
 from ipo.metrics.errors import InputError
+from ipo.programs.lm.connect import REPLAY
 from ipo.programs.record.journal import FILE_NAME, Journal, read
 
 
-def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -> RunResult:
+def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False, shrink_shots: bool = False) -> RunResult:
     """Run the main job in `folder`: search, choose, open the sealed test pictures once, write the result.
 
-    With `resume`, the run that is there is resumed; else a folder that holds one is refused.
+    Args:
+        config: what to do.
+        folder: the run directory.
+        ui: what is shown.
+        resume: the run that is there is resumed; else a folder that holds one is refused.
+        shrink_shots: shots that nobody has set may shrink, see `plan`.
 
     Raises:
         InputError: bad input, or a run directory that does not fit.
         NothingUsable, dspy.LMError: see `search_in`.
     """
     started = time.monotonic()
-    taken = InputError(f"{folder} already holds a run; resume it with --resume {folder}, or choose another --out.")
+    quoted = shlex.quote(str(folder))
+    taken = InputError(f"{folder} already holds a run; resume it with --resume {quoted}, or choose another --out.")
     if not resume and _holds_events(folder):
         raise taken
     if resume and (before := finished(folder, ui)):
         return before
     check_writable(folder)
-    prepared = prepare(plan(config), ui)
+    planned = plan(config, say=ui.say if shrink_shots else None)
+    ui.say(f"run directory: {folder}")
+    prepared = prepare(planned, ui)
     with closing(Journal(folder, started)) as journal:
         if not resume and journal.events:  # another process was quicker between the first look and the lock
             raise taken
-        with tracking(config, folder, ui) as tracker:
-            _announce(prepared, folder, ui)
+        with tracking(prepared.config, folder, ui) as tracker:
+            _announce(prepared, journal, ui)
+            ui.say("looking whether words can help")
             room = of_run(prepared)
             for line in (room.verdict, *room.lines) if room else ():
                 ui.say(line)
@@ -57,14 +67,19 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -
             return publish(prepared, searched, parts, others, journal, tracker, room)
 
 
-def _announce(prepared: Prepared, folder: Path, ui: Ui) -> None:
-    drawn, optimizer = prepared.plan.drawn, prepared.plan.optimizer
-    how = optimizer.model if optimizer else f"strategy {prepared.config.strategy['name']}"
+def _announce(prepared: Prepared, journal: Journal, ui: Ui) -> None:
+    drawn, optimizer, config = prepared.plan.drawn, prepared.plan.optimizer, prepared.config
+    how = f"with {optimizer.model}" if optimizer else f"without a language model (strategy {config.strategy['name']})"
+    if config.lm.startswith(REPLAY):
+        recorded = config.lm.removeprefix(REPLAY)
+        ui.say(f"replayed: all answers are those recorded in {recorded}; nothing is asked and nothing is paid")
+    if journal.events:
+        ui.say("resumed: what was recorded before is read back and shown again; nothing is asked twice")
     ui.say(
-        f"searching with {how} on {len(drawn.search)} pictures of {len(drawn.class_names)} classes; "
+        f"searching {how} on {len(drawn.search)} pictures of {len(drawn.class_names)} classes; "
         f"{len(drawn.selection)} more choose the winner, {len(drawn.test) + len(drawn.new_test)} stay sealed"
     )
-    ui.say(f"run directory: {folder}; if it is interrupted: ipo optimize --resume {shlex.quote(str(folder))}")
+    ui.say(f"if it is interrupted: ipo optimize --resume {shlex.quote(str(journal.path.parent))}")
 
 
 def _holds_events(folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -54,10 +55,14 @@ class Plan:
         return strategy
 
 
-def plan(config: RunConfig, *, ready: bool = True) -> Plan:
+def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | None = None) -> Plan:
     """Find the pictures and the language models of a run.
 
-    With `ready`, the language models must be ready to be asked, with keys and weights; else their names are enough.
+    Args:
+        config: what to do.
+        ready: the language models must be ready to be asked, with keys and weights; else their names are enough.
+        say: shots that nobody has set shrink to what every class has, and this is told so. Without it they do not:
+            jobs that are compared have equally many labelled pictures.
 
     Raises:
         InputError: what is wrong with the configuration, the data or the names of the models.
@@ -67,10 +72,36 @@ def plan(config: RunConfig, *, ready: bool = True) -> Plan:
     check_asked(config)
     optimizer, describer = backends(config, ready=ready)
     data = load_data(config.data, seed=SPLIT_SEED, task=config.task, background=config.background)
+    if say:
+        config = with_shots_that_fit(data, config, say)
     planned = Plan(config, data, draw_for(data, config), optimizer, describer)
     if optimizer is None:
         planned.strategy().forecast(Expected(config.search, data.task))  # refuses settings that it cannot work with
     return planned
+
+
+def with_shots_that_fit(data: DataSet, config: RunConfig, say: Callable[[str], None] = lambda line: None) -> RunConfig:
+    """Shrink the shots that nobody has set to what every class has pictures for, and say so.
+
+    Returns:
+        The configuration, or one with smaller shots. Those that were set stay, though they may be too many.
+    """
+    from ipo.experiments.data import Shots, fitting, too_few
+    from ipo.experiments.data.dataset import base_count
+
+    kept = range(len(data.class_names) if config.classes == "all" else base_count(len(data.class_names)))
+    wanted = Shots(config.shots, 0 if config.selection == "search" else config.selection_shots)
+    problem = too_few(data, wanted, kept)
+    if not data.train or problem is None:
+        return config
+    fit = fitting(data, wanted, kept)
+    smaller = {"shots": fit.search, "selection_shots": fit.selection}
+    smaller = {key: value for key, value in smaller.items() if key not in config.model_fields_set}
+    if not smaller:
+        return config
+    now = " ".join(f"{key}={value}" for key, value in smaller.items())
+    say(f"{problem}; {now} is used instead of the default")
+    return config.model_copy(update=smaller)
 
 
 def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, Backend | None]:

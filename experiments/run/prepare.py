@@ -56,7 +56,9 @@ def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
         InputError: what is wrong with the pictures or the models.
     """
     config, drawn = planned.config, planned.drawn
-    clip = clip or load_clip(config.clip)
+    if clip is None:
+        ui.say(f"loading the CLIP {config.clip}")
+        clip = load_clip(config.clip)
     store = FeatureStore(clip)
     others = [name for spec in config.also_fit for name in load_data(spec, seed=SPLIT_SEED).class_names]
     met_later = (*drawn.new_class_names, *others)
@@ -71,6 +73,8 @@ def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
     started = time.monotonic()
     for backend in (planned.optimizer, planned.describer):
         if backend:
+            if backend.loads:
+                ui.say(f"loading the language model {backend.model}")
             backend.load()
     return Prepared(planned, clip, store, reward, searched, selection, time.monotonic() - started)
 

@@ -90,17 +90,33 @@ def evaluate(
         hits = {score.template: units_of(score) for score in (parts[name].initial, parts[name].optimised)}
         if not journal.find(name, template=template, hits=hits):
             journal.append(name, template=template, hits=hits)
+        if note := _seen_before(prepared, items):
+            ui.warn(f"{note}; `ipo data check` names them")
         if name == "test":
             measures = planned.task.other_measures(prepared.clip, class_names, prepared.store)
             for measure, other in measures.items():
                 others[measure] = compared(encode(planned, other, items, name, ui=ui, seed=SPLIT_SEED), other)
     if left := fresh(planned.data, drawn, prepared.config.seed):
         try:
-            encoded = encode(planned, prepared.reward, left, "fresh", ui=ui, seed=prepared.config.seed)
+            unused = f"fresh (left over; each word is tested on these {planned.task.unit})"
+            encoded = encode(planned, prepared.reward, left, unused, ui=ui, seed=prepared.config.seed)
             parts["fresh"] = compared(encoded, prepared.reward)
         except InputError as error:
             ui.say(f"what each word does is not tested on fresh {planned.task.unit}: {error}")
     return parts, others
+
+
+def _seen_before(prepared: Prepared, sealed: Sequence[Item]) -> str | None:
+    """Say how many sealed pictures searched or chose too, byte for byte; None where none did."""
+    drawn, store = prepared.plan.drawn, prepared.store
+    seen = set(store.contents([item.picture for item in (*drawn.search, *drawn.selection)]))
+    again = sum(content in seen for content in store.contents([item.picture for item in sealed]))
+    if not again:
+        return None
+    return (
+        f"{again:,} of {len(sealed):,} sealed pictures {'is' if again == 1 else 'are'} among those that searched or "
+        "chose, so the score is too good"
+    )
 
 
 def publish(
@@ -170,7 +186,9 @@ def _result(
     pictures = fingerprint(prepared, drawn.search, drawn.selection, drawn.test, drawn.new_test)
     settings = {key: value for key, value in config.strategy.items() if key != "name"}
     return RunResult(
-        verdict=verdict(scores["test"], names.unit, sealed.opened),
+        verdict=verdict(
+            scores["test"], names.unit, sealed.opened, untried=found.ended if len(found.history) == 1 else None
+        ),
         template=found.choice.template,
         templates=(Member(template=found.choice.template, weight=1.0),),
         initial_template=config.initial_template,

@@ -75,7 +75,7 @@ def search_in(prepared: Prepared, journal: Journal, ui: Ui, tracker: Tracker | N
             under(prepared.selection.units, searching) if prepared.selection else None,
             record=record,
             task=planned.data.task,
-            describe=_describing(prepared, recorder, record),
+            describe=_describing(prepared, recorder, record, ui),
             check_limits=ledger.check_time,
             on_step=on_step,
         )
@@ -92,7 +92,7 @@ def _recorder(config: RunConfig, journal: Journal, ledger: Ledger) -> Recorder:
     return Recorder(journal, ledger, [*(replies or ()), *described], replay=replies is not None)
 
 
-def _describing(prepared: Prepared, recorder: Recorder, record: ScoreKeeper) -> Callable[[], list[str]] | None:
+def _describing(prepared: Prepared, recorder: Recorder, record: ScoreKeeper, ui: Ui) -> Callable[[], list[str]] | None:
     config, planned, encoded = prepared.config, prepared.plan, prepared.search
     describer: Any
     if config.describer == "clip":
@@ -110,7 +110,13 @@ def _describing(prepared: Prepared, recorder: Recorder, record: ScoreKeeper) -> 
     else:
         return None
     names, task = prepared.reward.class_names, planned.data.task
-    return lambda: describe(describer, encoded.pictures, encoded.units.labels, names, task, record)
+
+    def described() -> list[str]:
+        by = "the CLIP" if config.describer == "clip" else config.describer
+        ui.say(f"describing the search pictures with {by}")
+        return describe(describer, encoded.pictures, encoded.units.labels, names, task, record)
+
+    return described
 
 
 def _check_same_run(journal: Journal, pictures: str, clip: Clip) -> None:

@@ -19,6 +19,8 @@ from ipo.programs.lm.replies import ReplyCache, open_reply_cache
 from ipo.programs.record.journal import Event, read
 from ipo.programs.record.redaction import check_address
 
+REPLAY = "replay/"
+"""Stands before the folder of a recorded run that answers."""
 TIMEOUT_SECONDS = 120.0
 """For one whole reply; with a time limit, less is left near its end."""
 
@@ -54,13 +56,18 @@ class Backend:
     small: bool
     cache: ReplyCache | None = None
 
+    @property
+    def loads(self) -> bool:
+        """Whether it has weights to load."""
+        return hasattr(self.engine, "load")
+
     def load(self) -> None:
         """Load the weights now rather than lazily, so that a damaged file is found before a run begins.
 
         Raises:
             InputError: the weights cannot be loaded.
         """
-        if hasattr(self.engine, "load"):
+        if self.loads:
             self.engine.load()
 
     def connect(self, recorder: Recorder, *, role: str, temperature: float, max_tokens: int) -> Connection:
@@ -90,8 +97,8 @@ def find_backend(name: str, *, role: str, api_base: str | None = None, seed: int
     Raises:
         InputError: unknown model, missing weights or key.
     """
-    if name.startswith("replay/"):
-        model = _replayed_model(Path(name.removeprefix("replay/")), role)
+    if name.startswith(REPLAY):
+        model = _replayed_model(Path(name.removeprefix(REPLAY)), role)
         return Backend(model, None, _free, small=is_local(model))
     if is_local(name):
         from ipo.programs.lm.local import local_lm
@@ -109,7 +116,7 @@ def named(name: str, *, role: str, api_base: str | None = None) -> Backend:
     Raises:
         InputError: there can be no such model, or nothing is recorded to replay.
     """
-    if name.startswith("replay/"):
+    if name.startswith(REPLAY):
         return find_backend(name, role=role)
     if is_local(name):
         return Backend(name, None, _free, small=True)
@@ -128,7 +135,7 @@ def recorded_events(name: str) -> list[Event] | None:
     Raises:
         InputError: the folder holds no run.
     """
-    return read(Path(name.removeprefix("replay/"))) if name.startswith("replay/") else None
+    return read(Path(name.removeprefix(REPLAY))) if name.startswith(REPLAY) else None
 
 
 def _replayed_model(folder: Path, role: str) -> str:

@@ -15,7 +15,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -27,6 +26,7 @@ from filelock import FileLock
 
 from ipo.metrics.cache import cache_dir
 from ipo.metrics.errors import InputError
+from ipo.metrics.hub import within
 
 Report = Callable[[str, int, int], None]
 """Called while a pull runs, with what is being fetched, the bytes done and the bytes in all."""
@@ -214,21 +214,12 @@ def _from_hub(wanted: ModelFile, scratch: Path) -> Iterator[_Chunk]:
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         raise _SourceError("HF_HUB_OFFLINE is set")
     yield _Chunk(f"{wanted.title} from {endpoint}", b"")  # reported before the wait
-    opened: list[http.client.HTTPResponse | BaseException] = []
-
-    def connect() -> None:
-        try:
-            opened.append(urllib.request.urlopen(url, timeout=_HUB_SILENCE_SECONDS))
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            opened.append(error)
-
-    # A thread, since no timeout covers a name server that does not answer.
-    thread = threading.Thread(target=connect, daemon=True)
-    thread.start()
-    thread.join(_HUB_CONNECT_SECONDS)
-    response = opened[0] if opened else TimeoutError(f"no answer within {_HUB_CONNECT_SECONDS:g} s")
-    if isinstance(response, BaseException):
-        raise _SourceError(f"{endpoint} could not be reached ({response})")
+    try:
+        response: http.client.HTTPResponse = within(
+            _HUB_CONNECT_SECONDS, lambda: urllib.request.urlopen(url, timeout=_HUB_SILENCE_SECONDS)
+        )
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise _SourceError(f"{endpoint} could not be reached ({error})") from error
     with response:
         try:
             while content := response.read(_CHUNK_BYTES):

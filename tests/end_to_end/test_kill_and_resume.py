@@ -229,7 +229,7 @@ def test_interrupted_from_the_keyboard_it_says_how_to_go_on(
     process.join(60)
     go.set()
     assert process.exitcode == 130, bench.log(name).read_text()
-    assert "resume with --resume" in _sentence(bench.log(name))
+    assert f"what was done is kept in {out}: ipo optimize --resume {out}" in _sentence(bench.log(name))
     assert bench.run(words_for(whole, out), name) == 0
     assert result(out) == result(whole.folder)
 

@@ -6,6 +6,7 @@ write) and one label column (`ClassLabel`, or text). A picture's bytes are read 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,7 @@ from ipo.experiments.data.sources.columns import Columns, find_columns
 from ipo.experiments.data.sources.labels import NAME_COLUMN, numbered_names, refuse_numbers
 from ipo.experiments.data.split import part_named
 from ipo.metrics.errors import InputError
+from ipo.metrics.hub import SECONDS, reach
 from ipo.metrics.pictures import Picture, read_file, stamp_of
 
 
@@ -71,6 +73,8 @@ def load_splits(where: str, advice: str, *args: str, **kwargs: object) -> Mappin
     """Return the splits that `datasets.load_dataset` finds, its errors as one sentence that ends in `advice`."""
     import datasets
 
+    if args[0] != "parquet":
+        _reach(where, args[0], advice)
     try:
         loaded: Mapping[str, Any] = datasets.load_dataset(*args, **kwargs)
     # What load_dataset raises for missing, gated, scripted, torn and unreachable data; ConnectionError is an OSError.
@@ -79,6 +83,19 @@ def load_splits(where: str, advice: str, *args: str, **kwargs: object) -> Mappin
         reason = " ".join(str(error.__cause__ or error).split())[:300].rstrip(".") or type(error).__name__
         raise InputError(f"cannot load {where}{offline}: {reason}; {advice}.") from error
     return loaded
+
+
+def _reach(where: str, name: str, advice: str) -> None:
+    """Refuse a data set at once that is nowhere here when the hub does not answer."""
+    import datasets
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HFValidationError
+
+    cached = Path(datasets.config.HF_DATASETS_CACHE) / name.replace("/", "___")
+    if datasets.config.HF_HUB_OFFLINE or Path(name).exists() or cached.exists():
+        return
+    with contextlib.suppress(HFValidationError):
+        reach(lambda: HfApi().dataset_info(name, timeout=SECONDS), where, advice)
 
 
 def gather(name: str, where: str, splits: Mapping[str, Any], *, grouped: bool) -> Gathered:

@@ -96,7 +96,7 @@ def test_data_check_names_what_is_wrong(folder: Path, capsys: Capture) -> None:
     (folder / "notes.txt").write_text("x")
     assert main(["data", "check", f"folder:{folder}"]) == 1
     out = capsys.readouterr().out
-    for said in ("unreadable pictures: 1", "1.png is not a picture", "same picture in two", "notes.txt", "has faults"):
+    for said in ("opens them stops: 1", "1.png is not a picture", "same picture in two", "notes.txt", "has faults"):
         assert said in out
 
 
@@ -117,12 +117,13 @@ def test_doctor_says_what_would_run_and_shows_no_key(folder: Path, key: str, cap
     found = json.loads(out)
     assert key not in out + err
     assert (found["keys"]["OPENAI_API_KEY"], found["keys"]["ANTHROPIC_API_KEY"]) == ("set", "not set")
-    # Two selection pictures a class are asked for by default and this folder has one: the doctor says so.
-    assert code == 1
-    assert "fewer shots" in found["problem"]
+    # Two selection pictures a class are asked for by default and this folder has one, which would do.
+    assert code == 0 and found["problem"] is None
+    assert "shots=2 selection_shots=1 is used instead of the default" in err
     assert set(found["packages"]) >= {"dspy", "torch"}
-    assert main(["doctor", *data]) == 1
-    assert "problem  " in capsys.readouterr().out
+    assert main(["doctor", *data, "shots=4"]) == 1
+    shown = capsys.readouterr()
+    assert "problem  " in shown.out and "too few base pictures for shots=4 selection_shots=1: " in shown.out
 
 
 def test_doctor_is_content_with_a_job_that_would_run(key: str, cache: Path, capsys: Capture) -> None:

@@ -41,9 +41,7 @@ def test_data_check_ends_with_a_verdict_and_the_command_to_type(pictures: Path, 
     )
     assert guesses.startswith("  guesses: ") and accuracy.startswith("  accuracy among 6 classes: ")
     assert words.startswith("  words: best of ")
-    assert following == (
-        f"next: ipo optimize --data 'folder:{pictures}' --clip embedded shots=2 selection_shots=1 --dry-run"
-    )
+    assert following == (f"next: ipo optimize 'folder:{pictures}' --clip embedded shots=2 selection_shots=1")
 
 
 def test_without_weights_the_rest_of_the_check_stands(
@@ -62,7 +60,9 @@ def test_without_weights_the_rest_of_the_check_stands(
 
 
 def test_without_a_clip_or_with_faults_it_is_not_looked_at(pictures: Path, capfd: Capture) -> None:
-    assert "--clip NAME does that" in check(capfd, pictures).err
+    shown = check(capfd, pictures)
+    assert "--clip NAME does that" in shown.err
+    assert shown.out.splitlines()[-1].startswith("next: ipo optimize ")
     next((pictures / "cat").iterdir()).write_text("no picture")
     shown = check(capfd, pictures, "--clip", "embedded")
     assert shown.code == 1
@@ -77,6 +77,7 @@ def test_pictures_to_test_on_alone_are_one_sentence(
     shown = check(capfd, pictures, "--clip", "embedded")
     assert shown.code == 0
     assert "whether words can help was not looked at: " in shown.err and "test pictures only" in shown.err
+    assert "a run cannot search on it: " in shown.out and "next: " not in shown.out
 
 
 def test_one_class_is_left_out(pictures: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,7 +96,7 @@ def test_a_bad_picture_is_a_row_and_the_rest_go_on(saved: Path, pictures: list[P
     pictures[40].write_bytes(pictures[40].read_bytes()[:60])
     pictures[41].write_text("no picture")
     gone = pictures[0].parent / "gone.png"
-    assert predict(saved, [pictures[0].parent, gone], "jsonl") == 1
+    assert predict(saved, [pictures[0].parent, gone], "jsonl") == 2
     out, err = capsys.readouterr()
     rows = [json.loads(line) for line in out.splitlines()]
     assert [row["picture"] for row in rows] == [str(path) for path in [*pictures, gone]]
@@ -192,7 +192,7 @@ def test_a_full_disk_is_one_sentence(
 
 
 def test_a_name_too_long_is_no_picture(saved: Path, pictures: list[Path], capsys: Capture) -> None:
-    assert predict(saved, [Path("x" * 300), pictures[0]], "csv") == 1
+    assert predict(saved, [Path("x" * 300), pictures[0]], "csv") == 2
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 2
     assert "File name too long" in err

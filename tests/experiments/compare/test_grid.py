@@ -155,7 +155,10 @@ def test_a_file_that_is_no_grid_is_one_sentence(bad: Callable[..., str], name: s
         ("methods: [{label: anchor, method: coop}]", "the row 'anchor' has the method 'coop'; name no row after"),
         ("methods: 5", "methods in small.yaml is wrong: input should be a valid list"),
         ("methods: []", "methods in small.yaml is wrong: list should have at least 1 item"),
-        ("reference: anchr", "the reference 'anchr' is no row (did you mean anchor?); it can be anchor, waffle"),
+        (
+            "reference: anchr",
+            "the reference 'anchr' is no row (did you mean anchor?); add it to the methods, or write reference=anchor",
+        ),
         ("data: []", "data in small.yaml is wrong: list should have at least 1 item"),
         ("data: [embedded:a, embedded:a]", "'embedded:a' is there twice"),
         ("data: [embedded:gray+small, embedded:small+gray]", "'embedded:small+gray' is there twice"),
@@ -176,7 +179,7 @@ def test_a_file_that_is_no_grid_is_one_sentence(bad: Callable[..., str], name: s
         ("settings: {shots: many}", "shots in the settings of the grid is wrong: input should be a valid integer"),
         ("settings: {seed: 1}", "seed is set by the cell and its method"),
         ("settings: {budget_usd: 1}", "budget_usd would give methods different budgets"),
-        ("settings: {shots: 100}", "has 4 base pictures in train and 100 are needed"),
+        ("settings: {shots: 100}", "too few base pictures for shots=100 selection_shots="),
         ("settings: {clip: ViT-B-33/openai}", "no CLIP named 'ViT-B-33'; did you mean ViT-B-32"),
         (
             "methods: [anchor, {label: i, method: ipo-code, settings: {lm: nobody/x}}]",

@@ -69,7 +69,7 @@ def test_bad_pictures_are_named_and_the_rest_go_on(folder):
         assert reason in report.unreadable[str(root / "dog" / name)]
     assert [sum(counts) for counts in report.counts.values()] == [3, 6]
     assert report.imbalance == 2.0
-    assert "unreadable pictures: 4" in report.text()
+    assert "unreadable pictures, at which a run that opens them stops: 4" in report.text()
 
 
 def test_the_same_picture_in_two_parts_or_two_classes(folder):
@@ -80,7 +80,7 @@ def test_the_same_picture_in_two_parts_or_two_classes(folder):
     report = check(load_data(f"folder:{root}", seed=0))
     found = [{(p.part, p.class_name) for p in same} for same in report.duplicates]
     assert found == [{("train", "dog"), ("test", "dog")}, {("val", "cat"), ("val", "dog")}]
-    assert "same picture in two parts or classes: 2" in report.text()
+    assert "same picture in two parts or classes, which a run uses all the same: 2" in report.text()
 
 
 class Letters:
@@ -146,7 +146,7 @@ def test_transparent_and_empty_pictures_are_named_and_can_be_used(folder):
     report = check(data)
     assert report.ok
     text = report.text()
-    assert "pictures with little to see: 3" in text
+    assert "pictures with little to see, which a run uses all the same: 3" in text
     assert "speck.png: 99.0% of it is see-through" in text
     assert "plain.png: every pixel is #102030" in text
     assert "white on white.png: every pixel is #ffffff" in text

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from ipo.experiments.data import draw, fresh
+from ipo.experiments.data import Shots, draw, fitting, fresh
 from ipo.metrics.errors import InputError
 
 
@@ -90,19 +90,56 @@ def test_nothing_is_opened(sealed):
         drawn.test[0].picture.bytes()
 
 
-def test_too_few_pictures_names_class_found_and_needed(sealed):
-    data = sealed(4, per_class=6)
-    with pytest.raises(InputError, match="'class 0' of made has 6 base pictures in train and 7 are needed"):
+def test_too_few_pictures_name_every_class_and_the_words_to_type(sealed):
+    data = sealed(8, per_class=6)
+    few = replace(data, val=tuple(i for i in data.val if i.label != 1 or i.group.endswith("/0")))
+    with pytest.raises(InputError) as one:
+        draw(few, 4, 2, 0)
+    assert str(one.value) == (
+        "1 of 8 classes of made has too few base pictures for shots=4 selection_shots=2: 'class 1' has 6 in train and "
+        "1 in val; write shots=4 selection_shots=1, which fits all of them, or add pictures."
+    )
+    assert draw(few, 4, 1, 0).search
+    with pytest.raises(InputError, match=r"^8 of 8 classes .* 'class 4' has 6 in train and 6 in val and 3 more; write"):
         draw(data, 7, 1, 0)
-    with pytest.raises(InputError, match="'class 0' of made has 6 base pictures in val and 7 are needed"):
-        draw(data, 1, 7, 0)
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "wanted", "fit"),
+    [
+        (6, 6, (7, 8), (6, 6)),
+        (6, 1, (4, 2), (4, 1)),
+        (6, 0, (4, 4), (4, 2)),
+        (2, 0, (4, 2), (1, 1)),
+        (1, 0, (4, 2), (1, 0)),
+    ],
+)
+def test_shots_that_fit_all_classes_can_be_drawn(sealed, train, val, wanted, fit):
+    data = sealed(4, per_class=6)
+
+    def first(items, count):
+        return tuple(item for item in items if int(item.group.rpartition("/")[2]) < count)
+
+    small = replace(data, train=first(data.train, train), val=first(data.val, val))
+    assert fitting(small, Shots(*wanted), range(4)) == fit
+    assert draw(small, *fit, 0).search
+    if sum(fit) < sum(wanted):
+        with pytest.raises(InputError, match=f"write shots={fit[0]} selection_shots={fit[1]}, which fits all of them"):
+            draw(small, *wanted, 0)
+
+
+def test_without_a_val_part_no_class_is_left_without_selection_pictures(sealed):
+    data = replace(sealed(3, per_class=6), val=())
+    short = replace(data, train=tuple(i for i in data.train if i.label != 2 or i.group[-1] in "0123"))
+    with pytest.raises(InputError, match="'class 2' has 4 in train; write shots=3 selection_shots=1"):
+        draw(short, 4, 1, 0)
 
 
 def test_a_short_new_class_does_not_hinder_the_base_classes(sealed):
     data = sealed(4, per_class=6)
     short = replace(data, train=tuple(i for i in data.train if i.label != 3 or i.group.endswith("/0")))
     assert len(draw(short, 4, 4, 0, "base").search) == 8
-    with pytest.raises(InputError, match="'class 3' of made has 1 base picture"):
+    with pytest.raises(InputError, match="'class 3' has 1 in train"):
         draw(short, 4, 4, 0, "all")
 
 
