@@ -75,7 +75,7 @@ def benchmark(
     config = load_grid(grid, words or [])
     workers = make_executor(executor)
     found = entries(config, folder)
-    check_grid(found)
+    check_grid(found, ready=not dry_run)
     if dry_run:
         expected = forecast(found)
         print(json.dumps(expected, indent=2) if as_json else forecast_text(expected))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ipo.experiments.compare.cell import FILE_NAME, run_config
-from ipo.experiments.compare.grid import Entry
+from ipo.experiments.compare.grid import Entry, assumed_sizes
 from ipo.experiments.run.estimate import estimate
 from ipo.experiments.run.live_view import money
 from ipo.experiments.run.plan import plan
@@ -18,7 +18,8 @@ def forecast(found: Sequence[Entry]) -> dict[str, Any]:
 
     Returns:
         `rows` (label → `cells, finished, calls, tokens, usd, seconds`), and `cells, calls, tokens, usd, minutes` of all
-        together. `usd` is None where a price is not known. Replies that rows share through the cache count for each.
+        together; `assumed`, the official sizes of data sets that are not on this machine. `usd` is None where a price
+        is not known. Replies that rows share through the cache count for each.
 
     Raises:
         InputError: there can be no such language model.
@@ -31,6 +32,7 @@ def forecast(found: Sequence[Entry]) -> dict[str, Any]:
         "calls": sum(row["calls"] for row in rows.values()),
         "tokens": sum(row["tokens"] for row in rows.values()),
         "usd": total_usd(row["usd"] for row in rows.values()),
+        "assumed": assumed_sizes(found),
         "minutes": round(sum(row["seconds"] for row in rows.values()) / 60, 1),
     }
 
@@ -69,4 +71,6 @@ def forecast_text(forecast: dict[str, Any]) -> str:
         f"{money(forecast['usd'])}, about {forecast['minutes']:,} minutes of waiting for language models one after "
         "another; encoding pictures and texts comes on top. Nothing was asked yet."
     )
+    if forecast["assumed"]:
+        lines.append(f"not on this machine, so their official sizes are assumed: {'; '.join(forecast['assumed'])}.")
     return "\n".join(lines)

@@ -15,8 +15,9 @@ from ipo.experiments.compare.methods import METHODS
 from ipo.experiments.compare.protocols import PROTOCOLS
 from ipo.experiments.compare.runner import Item
 from ipo.experiments.data import load_data
+from ipo.experiments.data.benchmarks.assumed import absent, assumed, sizes
 from ipo.experiments.run.config import RunConfig, dotted, nested, overlaid
-from ipo.experiments.run.plan import SPLIT_SEED, backends
+from ipo.experiments.run.plan import SPLIT_SEED, backends, draw_for
 from ipo.metrics.clip import check_name
 from ipo.metrics.errors import InputError
 
@@ -72,10 +73,14 @@ def entries(grid: GridConfig, folder: Path) -> list[Entry]:
     ]
 
 
-def check_grid(found: Sequence[Entry]) -> None:
+def check_grid(found: Sequence[Entry], *, ready: bool = True) -> None:
     """Refuse a grid that cannot be run, before its first cell: names, settings, folders, data sets.
 
     No picture is opened and no model loaded.
+
+    Args:
+        found: the cells.
+        ready: the data sets must be there; else those that are registered and absent are assumed to be as published.
 
     Raises:
         InputError: what is wrong, in one sentence.
@@ -91,9 +96,19 @@ def check_grid(found: Sequence[Entry]) -> None:
         kind = (cell.data, cell.targets, shared.shots, shared.selection_shots)  # a seed draws others, not fewer
         kinds.setdefault(kind, (cell, shared))
     for cell, shared in kinds.values():
+        if not ready and any(map(absent, (cell.data, *cell.targets))):
+            gone = absent(cell.data)
+            draw_for(assumed(gone) if gone else load_data(cell.data, seed=SPLIT_SEED), shared)
+            continue
         source = load_data(cell.data, seed=SPLIT_SEED, task=shared.task, background=shared.background)
         targets = [load_data(spec, seed=SPLIT_SEED, background=shared.background) for spec in cell.targets]
         PROTOCOLS[cell.protocol](source, targets, shared)
+
+
+def assumed_sizes(found: Sequence[Entry]) -> list[str]:
+    """Word the sizes of the data sets that are not on this machine, see `check_grid`."""
+    specs = dict.fromkeys(spec for entry in found for spec in (entry.cell.data, *entry.cell.targets))
+    return [sizes(entry) for spec in specs if (entry := absent(spec))]
 
 
 def searches(found: Sequence[Entry]) -> list[RunConfig]:

@@ -60,7 +60,8 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
 
     Args:
         config: what to do.
-        ready: the language models must be ready to be asked, with keys and weights; else their names are enough.
+        ready: the language models must be ready to be asked, with keys and weights, and the pictures there; else the
+            names of both are enough for a forecast.
         say: shots that nobody has set shrink to what every class has, and this is told so. Without it they do not:
             jobs that are compared have equally many labelled pictures.
 
@@ -68,10 +69,16 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
         InputError: what is wrong with the configuration, the data or the names of the models.
     """
     from ipo.experiments.data import load_data
+    from ipo.experiments.data.benchmarks.assumed import absent, assumed, sizes
 
     check_asked(config)
     optimizer, describer = backends(config, ready=ready)
-    data = load_data(config.data, seed=SPLIT_SEED, task=config.task, background=config.background)
+    if not ready and (entry := absent(config.data)):
+        data = assumed(entry, config.task)
+        if say:
+            say(f"not on this machine, so its official sizes are assumed: {sizes(entry)}")
+    else:
+        data = load_data(config.data, seed=SPLIT_SEED, task=config.task, background=config.background)
     if say:
         config = with_shots_that_fit(data, config, say)
     planned = Plan(config, data, draw_for(data, config), optimizer, describer)

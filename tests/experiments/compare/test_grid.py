@@ -122,7 +122,27 @@ def test_a_shipped_grid_without_its_data_names_the_root(bad: Callable[..., str],
     monkeypatch.delenv("IPO_DATA_ROOT", raising=False)
     assert "IPO_DATA_ROOT is not set" in bad("main-1-shot")
     monkeypatch.setenv("IPO_DATA_ROOT", "gone")
-    assert "there is no folder gone/oxford_flowers" in bad("word-removal", "--dry-run")
+    assert "there is no folder gone/oxford_flowers" in bad("word-removal")
+
+
+def test_a_price_needs_neither_data_nor_key(capfd: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    for name in ("IPO_DATA_ROOT", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    words = ["lm=openai/gpt-4o-mini", "methods=anchor,ipo-default", "--dry-run"]
+    ended = ipo(capfd, "benchmark", "main-1-shot", *words, "data=dtd,eurosat", "--json")
+    found = json.loads(ended.out)
+    assert ended.code == 0 and found["usd"] > 0
+    assert found["assumed"] == [
+        "dtd (47 classes; 2,820 train, 1,128 val, 1,692 test pictures)",
+        "eurosat (10 classes; 13,500 train, 5,400 val, 8,100 test pictures)",
+    ]
+    text = ipo(capfd, "benchmark", "domain-generalization", *words).out
+    assert (
+        "not on this machine, so their official sizes are assumed: imagenet (1,000 classes; 1,281,167 train, " in text
+    )
+    one = ipo(capfd, "optimize", "paper-1-shot", "eurosat", "--lm", "openai/gpt-4o-mini", "--dry-run")
+    assert one.code == 0 and "optimizer: openai/gpt-4o-mini, about 100 calls" in one.out
+    assert "not on this machine, so its official sizes are assumed: eurosat (10 classes; " in one.err
 
 
 @pytest.mark.parametrize(
