@@ -200,6 +200,8 @@ def test_the_verdict_follows_the_sealed_test(after: list[int], words: str) -> No
 def test_a_template_that_stays_is_said_to_stay() -> None:
     found = comparison(score(BEFORE), score(BEFORE))
     assert verdict(found, "pictures", 3) == "Nothing convincing was found: the initial template stays."
+    untried = verdict(found, "pictures", 1, untried="the time limit of 0.1 minutes is reached")
+    assert untried == "No template was tried (the time limit of 0.1 minutes is reached): the initial template stays."
 
 
 def test_a_gain_says_how_often_the_sealed_units_were_opened() -> None:

@@ -1,0 +1,49 @@
+"""What a stranger meets: few pictures, no language model, a picture in two parts."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from support.runs import copy_pictures, ipo
+
+LIST = ("--lm=none", "strategy=list", "strategy.file=list.txt", "describer=none")
+
+
+@pytest.fixture()
+def here(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    copy_pictures(tmp_path / "things")
+    (tmp_path / "list.txt").write_text("a drawing of a <CLASS>.\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_run_without_a_language_model_speaks_of_none_and_names_sealed_pictures_that_were_seen(
+    here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("train", "val", "test"):  # the same pictures in each part
+        shutil.copytree(here / "things", here / "parts" / name)
+    ended = ipo(capfd, "optimize", "folder:parts", *LIST, "--out=run")
+    assert ended.code == 0
+    assert "sealed pictures are among those that searched or chose, so the score is too good" in ended.err
+    assert "searching without a language model (strategy list)" in ended.err
+    page = (here / "run" / "report.html").read_text(encoding="utf-8")
+    for said in ("What the language model was told", "what the language model was shown", "from the recorded replies"):
+        assert said not in page
+
+
+def test_shots_that_nobody_set_shrink_and_say_so(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    short = ipo(capfd, "optimize", "folder:things", *LIST, "--out=short")
+    assert short.code == 0
+    assert "6 of 6 classes of folder:things have too few base pictures for shots=4 selection_shots=2: " in short.err
+    assert "shots=2 selection_shots=1 is used instead of the default" in short.err
+    assert "run directory: short" in short.err and "ipo optimize --resume short" in short.err
+    kept = yaml.safe_load((here / "short" / "config.yaml").read_text(encoding="utf-8"))
+    assert (kept["shots"], kept["selection_shots"]) == (2, 1)
+    assert ipo(capfd, "optimize", "--resume", "short").code == 0
+
+    typed = ipo(capfd, "optimize", "folder:things", *LIST, "shots=4", "--dry-run")
+    assert typed.code == 2 and "write shots=2 selection_shots=1, which fits all of them" in typed.err
