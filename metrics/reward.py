@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,8 @@ from ipo.metrics.text_tower import encode_ensemble, encode_templates
 
 BLOCK = 1024
 """Pictures per matrix product: few enough that the logits stay in the processor's cache."""
+SCREENED = 20_000
+"""Texts that `screen` encodes together: enough to share beginnings, few enough for the memory."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,15 @@ class Reward(Protocol):
 
     def score(self, templates: Sequence[str], units: Any, /) -> list[Score]:
         """Score templates, in the order given, on what `examples` returned."""
+        ...
+
+
+@runtime_checkable
+class Screening(Protocol):
+    """A reward that scores many templates faster together, where the last bits do not matter."""
+
+    def screen(self, templates: Sequence[str], units: Any, /) -> list[Score]:
+        """Score templates, in the order given; the same list gives the same scores."""
         ...
 
 
@@ -192,6 +203,17 @@ class ClipReward:
         """Score many templates at once; the same template and pictures give the same bits."""
         embeddings = self.texts.encode(templates, self.class_names)
         return [self.score_embeddings(t, e, pictures) for t, e in zip(templates, embeddings, strict=True)]
+
+    def screen(self, templates: Sequence[str], pictures: EncodedPictures) -> list[Score]:
+        """Score templates encoded together, which shares what they share; the last bits depend on the others."""
+        found: list[Score] = []
+        at_once = max(1, SCREENED // max(1, len(self.class_names)))
+        for start in range(0, len(templates), at_once):
+            part = templates[start : start + at_once]
+            with self.clip.timed("text"):
+                embeddings = encode_templates(self.clip.model, self.clip.tokenizer, part, self.class_names)
+            found += [self.score_embeddings(t, e, pictures) for t, e in zip(part, embeddings, strict=True)]
+        return found
 
     def score_embeddings(self, name: str, classes: Floats, pictures: EncodedPictures) -> Score:
         """Score class embeddings, float32 (C, D) with unit rows; `name` is the template of the result."""

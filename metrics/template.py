@@ -96,6 +96,16 @@ def problem(template: str) -> str | None:
     return None
 
 
+def names_class(text: str, class_name: str) -> bool:
+    """Whether a text contains a class name as whole words, or its plural.
+
+    >>> names_class("two hot dogs on a plate", "hot_dog"), names_class("a catalogue", "cat")
+    (True, False)
+    """
+    words = class_name.replace("_", " ").strip()
+    return bool(words) and re.search(rf"\b{re.escape(words)}s?\b", text, re.IGNORECASE) is not None
+
+
 def too_long(template: str, class_names: Sequence[str], tokens: TokenCounter) -> str | None:
     """Say which filled text does not fit the tokenizer's context, or None when all fit."""
     # A name that is short in characters may be long in tokens (another script, a rare word), so every name is counted.

@@ -97,6 +97,10 @@ class Desk:
         """
         return self.looking(templates)
 
+    def beside(self, count: int) -> Desk:
+        """Return a desk that admits `count` templates for the strategy's own use; what it refuses is recorded here."""
+        return Desk(self.known, count, self.seed, self.looking, rejected=self.rejected)
+
     def finish(self, reason: str) -> None:
         """End the search after this step, and say why."""
         self.finished = reason

@@ -97,7 +97,9 @@ class IPO(Teleprompter):
         self.reward = reward
         self.settings = _settings(settings, changes)
         if isinstance(strategy, dict):
-            strategy = STRATEGIES.build(strategy, Models(lm, small=lm is not None and is_local(lm.model)))
+            strategy = STRATEGIES.build(
+                strategy, Models(lm, small=lm is not None and is_local(lm.model), given=bool(lm or dspy.settings.lm))
+            )
         self.strategy: Strategy = cast("Strategy", strategy)
         self.describer = describer
         self.task = task

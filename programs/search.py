@@ -201,7 +201,7 @@ class _Run:
             self.strategy.ask(shown, desk)
             # 2. Score what was admitted; on disk before it is used.
             scores = self.record.score(number, desk.accepted, self.units, desk.rejected)
-            source = "language model" if self.strategy.needs_lm else "no language model"
+            source = "language model" if self.strategy.asks_lm else "no language model"
             scored = tuple(ScoredTemplate(score, number, source) for score in scores)
             # 3. Remember.
             for entry in scored:

@@ -9,6 +9,9 @@ How far the best one's gain is luck is estimated from all candidates: when their
 make them, the best is no better than their mean. Its gain is shrunk towards that mean (empirical Bayes: Efron & Morris
 1973; Morris 1983). It replaces the initial template if what is left exceeds one standard error of the mean candidate's
 gain: the luck of the initial template on these pictures, which all candidates share and none can average out.
+
+Then the shortest of the equally good is taken: of all candidates that are within one standard error of the best, the
+one with the fewest words (the one-standard-error rule: Breiman, Friedman, Olshen & Stone 1984, section 3.4.3).
 `docs/statistics.md` shows what this gains over other rules; `benchmarks/choice.py` makes that table.
 """
 
@@ -70,12 +73,14 @@ class Table:
     Attributes:
         hits: (1 + T, n), what each unit contributes.
         losses: (1 + T, n), they break ties.
+        words: (1 + T,), how many each template has.
         classes: the class of each unit; None where a unit has no one class.
         draws: the draw of each unit, equal for variants of one base picture.
     """
 
     hits: Doubles
     losses: Doubles
+    words: NDArray[np.int64]
     classes: Sequence[Hashable] | None
     draws: Sequence[Hashable]
 
@@ -86,19 +91,20 @@ class Table:
         losses = np.stack([score.losses for score in scores])
         n = hits.shape[1]
         labels = None if units.labels is None or len(units.labels) != n else units.labels.tolist()
-        return cls(hits, losses, labels, [(part, name) for name in units.groups or range(n)])
+        words = np.array([len(score.template.split()) for score in scores])
+        return cls(hits, losses, words, labels, [(part, name) for name in units.groups or range(n)])
 
     def take(self, units: NDArray[np.bool_]) -> Table:
         """Return the table of some units, a mask (n,)."""
         chosen = np.flatnonzero(units).tolist()
         classes = None if self.classes is None else [self.classes[i] for i in chosen]
-        return Table(self.hits[:, chosen], self.losses[:, chosen], classes, [self.draws[i] for i in chosen])
+        return Table(self.hits[:, chosen], self.losses[:, chosen], self.words, classes, [self.draws[i] for i in chosen])
 
     def pooled(self, other: Table) -> Table:
         """Return the table of both sets of units, of the same templates."""
         classes = None if self.classes is None or other.classes is None else [*self.classes, *other.classes]
         hits, losses = np.hstack([self.hits, other.hits]), np.hstack([self.losses, other.losses])
-        return Table(hits, losses, classes, [*self.draws, *other.draws])
+        return Table(hits, losses, self.words, classes, [*self.draws, *other.draws])
 
     @cached_property
     def sampling(self) -> Sampling:
@@ -148,7 +154,22 @@ def choose(table: Table) -> int:
     values, losses = table.hits[1:].mean(axis=1), table.losses[1:].mean(axis=1)
     best = int(np.lexsort((losses, -values))[0])  # of equal ones the first, which is the better one on the search units
     gain, error = shrunken_gain(table.hits[1:] - table.hits[0], best, table.sampling)
-    return best + 1 if gain > 0 and gain > error else 0
+    return shortest(table, best + 1) if gain > 0 and gain > error else 0
+
+
+def shortest(table: Table, best: int) -> int:
+    """Return the row of the shortest candidate that is not clearly worse than the best one; of equal ones the better.
+
+    Clearly worse is what scores less by more than one standard error of the difference on these units.
+    """
+    values = table.hits.mean(axis=1)
+
+    def is_as_good(row: int) -> bool:
+        difference = table.hits[best] - table.hits[row]
+        return float(difference.mean()) <= math.sqrt(table.sampling.these(difference).value)
+
+    rows = sorted(range(1, len(values)), key=lambda row: (table.words[row], -values[row], row != best))
+    return next(row for row in rows if row == best or is_as_good(row))
 
 
 def shrunken_gain(differences: Doubles, best: int, sampling: Sampling) -> tuple[float, float]:

@@ -98,6 +98,7 @@ def moved_to_strategy(values: dict[str, Any], *, note: bool = True) -> dict[str,
         found["name"] = "shuffled"
     elif found.get("size") == 0:
         found = {"name": "no-history"}
+    found.setdefault("name", "history")
     if note:
         words = [f"strategy{'' if key == 'name' else f'.{key}'}={value}" for key, value in found.items()]
         logger.warning("%s: now written %s.", ", ".join(old), " ".join(words) or "strategy=history")

@@ -94,7 +94,7 @@ def ensure_local_weights(configs: Iterable[RunConfig]) -> None:
     from ipo.programs.lm.connect import is_local
     from ipo.programs.lm.local import wanted_weights
 
-    for name in sorted({config.lm for config in configs if config.needs_lm and is_local(config.lm)}):
+    for name in sorted({config.lm for config in configs if config.asks_lm and is_local(config.lm)}):
         wanted = wanted_weights(name)
         if wanted is None or weights.find(wanted):
             continue

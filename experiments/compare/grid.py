@@ -114,7 +114,7 @@ def assumed_sizes(found: Sequence[Entry]) -> list[str]:
 def searches(found: Sequence[Entry]) -> list[RunConfig]:
     """Return the configurations of the cells' searches, one for each set of language models."""
     configs = [config for entry in found if (config := run_config(entry.cell))]
-    models = [(c.needs_lm, c.lm, c.lm_api_base, c.describer, c.describer_api_base) for c in configs]
+    models = [(c.asks_lm, c.lm, c.lm_api_base, c.describer, c.describer_api_base) for c in configs]
     return list(dict(zip(models, configs, strict=True)).values())
 
 

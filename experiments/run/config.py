@@ -114,7 +114,7 @@ class RunConfig(SearchSettings, JobSettings):
 
     @model_validator(mode="after")
     def _has_a_language_model(self) -> RunConfig:
-        if self.lm == "none" and self.needs_lm:
+        if self.lm == "none" and STRATEGIES.find(self.strategy["name"]).needs_lm:
             without = ", ".join(name for name in STRATEGIES if not STRATEGIES.find(name).needs_lm)
             raise InputError(
                 f"the strategy {self.strategy['name']!r} asks a language model and lm=none names none; name one with "
@@ -128,9 +128,9 @@ class RunConfig(SearchSettings, JobSettings):
         return SearchSettings(**self.model_dump(include=set(SearchSettings.model_fields)))
 
     @property
-    def needs_lm(self) -> bool:
+    def asks_lm(self) -> bool:
         """Whether the search asks a language model."""
-        return bool(STRATEGIES.find(self.strategy["name"]).needs_lm)
+        return self.lm != "none" and bool(STRATEGIES.find(self.strategy["name"]).asks_lm)
 
     def to_yaml(self) -> str:
         """Return the complete configuration as YAML."""

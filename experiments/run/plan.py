@@ -51,7 +51,7 @@ class Plan:
     def strategy(self, lm: dspy.LM | None = None) -> Strategy:
         """Make the strategy; without a language model it can forecast what it would ask, and no more."""
         small = self.optimizer is not None and self.optimizer.small
-        strategy: Strategy = STRATEGIES.build(self.config.strategy, Models(lm, small))
+        strategy: Strategy = STRATEGIES.build(self.config.strategy, Models(lm, small, self.config.asks_lm))
         return strategy
 
 
@@ -120,7 +120,7 @@ def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, 
             return named(name, role=role, api_base=api_base)
         return find_backend(name, role=role, api_base=api_base, seed=config.seed)
 
-    optimizer = find(config.lm, "optimizer", config.lm_api_base) if config.needs_lm else None
+    optimizer = find(config.lm, "optimizer", config.lm_api_base) if config.asks_lm else None
     describer = None
     if config.describer not in ("clip", "none"):
         describer = find(config.describer, "describer", config.describer_api_base)

@@ -21,7 +21,7 @@ from scipy import special
 
 from ipo.metrics.arrays import Floats
 from ipo.metrics.pictures import Picture
-from ipo.metrics.template import SLOT, TokenCounter, fill, too_long
+from ipo.metrics.template import SLOT, TokenCounter, fill, names_class, too_long
 
 Gains = npt.NDArray[np.float64]
 
@@ -93,7 +93,7 @@ class PhraseBank:
         return tuple(
             phrase
             for phrase in self.phrases
-            if not any(_names(phrase.text, name) for name in class_names)
+            if not any(names_class(phrase.text, name) for name in class_names)
             and too_long(phrase.template, names, tokens) is None
         )
 
@@ -238,12 +238,6 @@ def _sentence(start: str, phrases: Sequence[Phrase], top: int) -> str:
         if counts[phrase.group] <= PER_GROUP and len(words) < top:
             words.append(phrase.text)
     return f"{start}: {', '.join(words)}." if words else NOTHING
-
-
-def _names(phrase: str, class_name: str) -> bool:
-    """Whether a phrase contains a class name as whole words."""
-    words = class_name.replace("_", " ").strip()
-    return bool(words) and re.search(rf"\b{re.escape(words)}s?\b", phrase, re.IGNORECASE) is not None
 
 
 def _without_class(template: str) -> str:

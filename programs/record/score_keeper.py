@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ipo.metrics.reward import Reward, Score, Units
+from ipo.metrics.reward import Reward, Score, Screening, Units
 from ipo.programs.admission import Rejection
 from ipo.programs.record.journal import Event, Journal
 from ipo.programs.strategies.base import Shown
@@ -60,7 +60,8 @@ class ScoreKeeper:
 
     def look(self, step: int, templates: Sequence[str], units: Units) -> list[Score]:
         """Score templates that are not proposed; the record holds their digest, their number and the best few."""
-        scores = self._reward.score(templates, units)
+        scoring = self._reward.screen if isinstance(self._reward, Screening) else self._reward.score
+        scores = scoring(templates, units)
         best = sorted(scores, key=lambda score: score.rank, reverse=True)[:BEST_LOOKED_AT]
         self.note(
             "looked",

@@ -9,10 +9,11 @@ STRATEGIES = Registry(
     "strategy",
     __name__,
     {
+        "compose": "compose:Compose",
         "history": "history:HistoryStrategy",
         "no-history": "no_history:NoHistory",
         "shuffled": "shuffled:Shuffled",
         "list": "given:GivenTemplates",
     },
-    default="history",
+    default="compose",
 )

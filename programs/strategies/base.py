@@ -104,6 +104,10 @@ class Desk(Protocol):
         """Score templates on the search units without proposing them."""
         ...
 
+    def beside(self, count: int) -> Desk:
+        """Return a desk that admits `count` templates for this strategy's own use: they are not proposed."""
+        ...
+
     def finish(self, reason: str) -> None:
         """End the search after this step, and say why."""
         ...
@@ -141,20 +145,24 @@ class Models:
     Attributes:
         lm: for `dspy.context(lm=…)`; None asks the model of the context.
         small: whether it is best asked for one template at a time, under a grammar.
+        given: whether there is one at all; without, a strategy that only `asks_lm` does with what it has.
     """
 
     lm: dspy.LM | None = None
     small: bool = False
+    given: bool = True
 
 
 class Strategy(Protocol):
     """A way to find new templates. One file each, one line in `strategies/__init__.py`.
 
     Attributes:
-        needs_lm: whether it asks a language model.
+        asks_lm: whether it asks a language model where there is one.
+        needs_lm: whether it cannot do without.
         Settings: its own settings; on the command line `strategy.KEY=VALUE`.
     """
 
+    asks_lm: ClassVar[bool]
     needs_lm: ClassVar[bool]
     Settings: ClassVar[type[BaseModel]]
 

@@ -10,6 +10,7 @@ from ipo.programs.strategies.base import Desk, Expected, Forecast, Shown, Strate
 class Control:
     """Asks as `inner` does; the `look` of a subclass says what `inner` is shown."""
 
+    asks_lm: ClassVar[bool] = True
     needs_lm: ClassVar[bool] = True
 
     def __init__(self, inner: Strategy) -> None:

@@ -35,6 +35,7 @@ class GivenTemplates:
         templates: taken as they are; those that cannot be scored are refused with a reason.
     """
 
+    asks_lm: ClassVar[bool] = False
     needs_lm: ClassVar[bool] = False
     Settings: ClassVar[type[BaseModel]] = GivenSettings
 

@@ -45,6 +45,7 @@ class HistoryStrategy(ShowsHistory):
         [None, None]
     """
 
+    asks_lm: ClassVar[bool] = True
     needs_lm: ClassVar[bool] = True
     Settings: ClassVar[type[BaseModel]] = HistorySettings
 

@@ -46,6 +46,7 @@ class SmallModelStrategy(ShowsHistory):
         [None]
     """
 
+    asks_lm: ClassVar[bool] = True
     needs_lm: ClassVar[bool] = True
     Settings: ClassVar[type[BaseModel]] = HistorySettings
 

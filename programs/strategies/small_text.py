@@ -11,6 +11,7 @@ import dspy
 from dspy.lm15 import Config, Message, Request
 
 from ipo.metrics.template import SLOT
+from ipo.programs.strategies.wording import content_words
 from ipo.signatures.propose_one import (
     EXAMPLE_ANSWER,
     EXAMPLE_DESCRIPTIONS,
@@ -45,12 +46,6 @@ SLOT_BIAS = 1.5
 line: of 12 replies after a short history 10 instead of 4 passed `quality_problem`."""
 WORDS = range(3, 17)
 """How many words a template may have; the slot is one of them."""
-
-_WORD = re.compile(r"[a-z]+(?:-[a-z]+)*")
-_FUNCTION_WORDS = re.compile(
-    r"an?|the|this|that|these|those|of|in|on|at|to|for|from|by|with|without|and|or|but|as|is|are|was|be|being|been|it|"
-    r"its|his|her|their|our|your|my|one|some|any|each|no|not|into|onto|over|under|near|up|down|out|off|very"
-)
 
 
 class SmallModelAdapter(dspy.Adapter):  # type: ignore[misc,unused-ignore]
@@ -109,16 +104,6 @@ class SmallModelAdapter(dspy.Adapter):  # type: ignore[misc,unused-ignore]
     def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:
         """Return the reply as the output field."""
         return {"template": completion.strip()}
-
-
-def content_words(template: str) -> list[str]:
-    """Return the words of a template that carry meaning: lower case, in order, repeats kept, without the slot.
-
-    >>> content_words("a photo of a <CLASS> on the Photo.")
-    ['photo', 'photo']
-    """
-    words = _WORD.findall(template.replace(SLOT, " ").lower())
-    return [word for word in words if not _FUNCTION_WORDS.fullmatch(word)]
 
 
 def words_to_ban(

@@ -33,6 +33,7 @@ from ipo.programs.search import MAX_EMPTY_STEPS, NothingUsable, Step
 from ipo.programs.selection import BEST_SEARCHED, POOLED, SEARCHED
 from ipo.programs.strategies.asking import HistorySettings
 from ipo.programs.strategies.base import Desk, Expected, Forecast, Models, SearchState, Shown, Strategy
+from ipo.programs.strategies.compose import Compose
 from ipo.programs.strategies.history import HistoryStrategy
 from ipo.programs.strategies.no_history import NoHistory
 from ipo.programs.strategies.shuffled import Shuffled
@@ -44,7 +45,7 @@ TEMPLATES = [f"{word} <CLASS>." for word in WORDS]
 class Scripted:
     """A strategy that proposes queued templates, and keeps what it was shown."""
 
-    needs_lm = True
+    asks_lm = needs_lm = True
     Settings = HistorySettings
 
     def __init__(self, steps: Iterable[Sequence[str] | BaseException], **shown: Any) -> None:
@@ -283,8 +284,8 @@ def test_what_is_left_out_is_what_the_command_line_uses(clip: Clip, reward: Clip
     given = IPO(lm=dspy.LM("openai/none"))
     assert given.settings == config.search
     assert given.describer == config.describer == "clip"
-    strategy = cast("HistoryStrategy", given.strategy)
-    assert {"name": "history", **strategy.settings.model_dump()} == config.strategy
+    strategy = cast("Compose", given.strategy)
+    assert {"name": "compose", **strategy.settings.model_dump()} == config.strategy
     # Without a reward it is the accuracy; the pictures are described by the CLIP, as in a run.
     asked = Scripted(by_twos()[:1])
     left_out: Any = IPO(strategy=asked, steps=1).compile(student(reward), **sets)

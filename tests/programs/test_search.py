@@ -71,7 +71,7 @@ Ask = Callable[[Shown, Desk, int], None]
 class Doing:
     """A strategy that calls a function, and keeps the arguments."""
 
-    needs_lm = True
+    asks_lm = needs_lm = True
     Settings = HistorySettings
 
     def __init__(self, ask: Ask) -> None:

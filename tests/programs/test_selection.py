@@ -25,6 +25,7 @@ from ipo.programs.selection import (
     cross_fitted,
     cross_fitted_difference,
     folds,
+    shortest,
     shrunken_gain,
 )
 
@@ -304,3 +305,24 @@ def test_two_ways_to_score_are_compared_by_what_each_chooses_without_the_fold() 
     against, same = cross_fitted_difference(alone, ours)
     assert (gain, error) == (-against, same) and gain > 0
     assert cross_fitted_difference(ours, ours) == (0.0, None)
+
+
+def test_the_shortest_of_the_equally_good_is_taken() -> None:
+    n = 400
+    best = np.arange(n) < 200
+    lucky = np.roll(best, 5) & ~(np.arange(n) == 100)  # 11 units differ, and one less is right
+    worse = np.arange(n) < 180
+    names = [
+        "a photo of a <CLASS>",
+        "one two three four <CLASS>",
+        "one two three <CLASS>",
+        "<CLASS>",
+        "one <CLASS> two",
+    ]
+    rows = [np.zeros(n, dtype=bool), best, lucky, worse, best]
+    table = Table.of("search", [score(name, hits) for name, hits in zip(names, rows, strict=True)], INDEPENDENT)
+    assert shortest(table, 1) == 4  # as good, and shorter
+    assert shortest(table.take(np.arange(n) >= 0), 1) == 4
+    without = Table.of("search", [score(names[i], rows[i]) for i in range(4)], INDEPENDENT)
+    assert shortest(without, 1) == 2  # not clearly worse; the shortest of all is, by 20 units
+    assert shortest(without, 3) == 3

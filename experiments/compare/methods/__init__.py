@@ -53,8 +53,16 @@ METHODS: dict[str, Method] = {
     "lp++": LinearProbe(),
     "coop": CoOp(),
     "coop-same-labels": CoOp(same_labels=True),
-    "no-history": LanguageModelSearch("proposals without history", "the history helps", strategy="no-history"),
-    "shuffled": LanguageModelSearch("IPO with shuffled scores", "the scores in the history help", strategy="shuffled"),
+    "phrases": LanguageModelSearch(
+        "compositions of the bank's phrases", "the language model's words help", strategy="compose", lm="none"
+    ),
+    "no-history": LanguageModelSearch(
+        "proposals without history", "trying parts together beats asking alone", strategy="no-history"
+    ),
+    "shuffled": LanguageModelSearch("the history with shuffled scores", strategy="shuffled"),
+    "history": LanguageModelSearch(
+        "proposals from a history of scores", "trying parts together beats a history of scores", strategy="history"
+    ),
     "ipo-paper": LanguageModelSearch("IPO with the paper's settings", published="paper"),
     "ipo-code": LanguageModelSearch("IPO with the settings of the paper's code", published="code"),
     "ipo-default": LanguageModelSearch("IPO"),

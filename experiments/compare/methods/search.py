@@ -33,16 +33,24 @@ class LanguageModelSearch(Method):
         label, shows: see `Method`.
         published: the preset whose way to search is taken: `default`, `paper` or `code`.
         strategy: the strategy that makes this method what it is; the preset's, or the grid's, when None.
+        lm: "none" for a search that asks no language model; the grid's when None.
     """
 
-    uses_lm = True
-
-    def __init__(self, label: str, shows: str = "", published: str = "default", strategy: str | None = None) -> None:
+    def __init__(
+        self,
+        label: str,
+        shows: str = "",
+        published: str = "default",
+        strategy: str | None = None,
+        lm: str | None = None,
+    ) -> None:
+        self.uses_lm = lm != "none"
         self.label = label
         self.shows = shows
         self.is_opponent = bool(shows)  # IPO is held against its controls, not against its own variants
         self._preset = published
         self._strategy = strategy
+        self._lm = lm
 
     def run_config(self, shared: RunConfig, settings: Mapping[str, Any] | None = None) -> RunConfig:
         """Return the complete configuration of the search, with the budget of all methods; see `Method`."""
@@ -56,6 +64,8 @@ class LanguageModelSearch(Method):
             known = STRATEGIES.find(self._strategy).Settings.model_fields
             kept = {key: value for key, value in given.get("strategy", {}).items() if key in known}
             own["strategy"] = {**kept, "name": self._strategy}
+        if self._lm is not None:
+            own["lm"] = self._lm
         return build(own, where="the settings of the grid")
 
     def labelled_per_class(self, config: RunConfig) -> int:

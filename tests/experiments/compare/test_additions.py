@@ -48,6 +48,7 @@ class Repeating:
     class Settings(BaseModel, extra="forbid", frozen=True):
         word: str = "plain"
 
+    asks_lm: ClassVar[bool] = False
     needs_lm: ClassVar[bool] = False
 
     def __init__(self, word: str) -> None:

@@ -98,13 +98,15 @@ def test_small_models_are_asked_in_their_own_way_by_every_strategy() -> None:
 
 
 def test_every_strategy_says_what_it_is() -> None:
-    assert list(STRATEGIES) == ["history", "no-history", "shuffled", "list"]
-    assert {name: STRATEGIES.find(name).needs_lm for name in STRATEGIES} == {
-        "history": True,
-        "no-history": True,
-        "shuffled": True,
-        "list": False,
+    flags = {name: (STRATEGIES.find(name).asks_lm, STRATEGIES.find(name).needs_lm) for name in STRATEGIES}
+    assert flags == {
+        "compose": (True, False),
+        "history": (True, True),
+        "no-history": (True, True),
+        "shuffled": (True, True),
+        "list": (False, False),
     }
+    assert next(iter(STRATEGIES)) == STRATEGIES.default
 
 
 def test_settings_are_the_strategys_own_and_complete() -> None:
@@ -115,14 +117,18 @@ def test_settings_are_the_strategys_own_and_complete() -> None:
         "floor": 0.0,
         "one_by_one": False,
     }
-    assert STRATEGIES.complete({"size": 3})["size"] == 3
+    assert STRATEGIES.complete({"name": "history", "size": 3})["size"] == 3
+    assert STRATEGIES.complete({"words": 3})["name"] == "compose"
     assert STRATEGIES.complete("no-history") == {"name": "no-history"}
 
 
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        ("histry", r"there is no strategy 'histry' \(did you mean history\?\); there are: history, no-history"),
+        (
+            "histry",
+            r"there is no strategy 'histry' \(did you mean history\?\); there are: compose, history, no-history",
+        ),
         ({"name": "history", "sze": 3}, "has no setting 'sze'; did you mean strategy.size"),
         ({"name": "no-history", "size": 3}, "has no setting 'size'; it has none"),
         (

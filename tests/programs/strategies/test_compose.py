@@ -1,0 +1,168 @@
+"""Compositions: what is looked at, what is proposed, what of a language model's words is used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from pydantic import BaseModel
+
+from ipo.experiments.data import draw, load_data
+from ipo.metrics.clip import Clip
+from ipo.metrics.errors import InputError
+from ipo.metrics.registry import NoSettings
+from ipo.metrics.reward import ClipReward, Score
+from ipo.metrics.template import SLOT, problem
+from ipo.programs.admission import Desk
+from ipo.programs.search import SearchResult, search
+from ipo.programs.settings import SearchSettings
+from ipo.programs.strategies import STRATEGIES
+from ipo.programs.strategies.base import Expected, Forecast, Models, SearchState, Shown, Strategy
+from ipo.programs.strategies.compose import FEWEST, WORD, Compose, ComposeSettings, worth
+from ipo.programs.strategies.wording import LONGEST
+
+ANCHOR = "a photo of a <CLASS>."
+WORTH = {"dark": 0.2, "upside down": 0.1, "torn": 0.001, "in fog": -0.1}
+
+
+class Writer:
+    """Gives the templates of a list, as a language model would."""
+
+    asks_lm: ClassVar[bool] = True
+    needs_lm: ClassVar[bool] = True
+    Settings: ClassVar[type[BaseModel]] = NoSettings
+
+    def __init__(self, templates: Sequence[str]) -> None:
+        self.left = list(templates)
+        self.shown: list[Shown] = []
+
+    @classmethod
+    def build(cls, settings: Any, models: Models) -> Strategy:
+        raise NotImplementedError
+
+    def look(self, state: SearchState) -> Shown:
+        raise NotImplementedError
+
+    def ask(self, shown: Shown, desk: Desk) -> None:  # type: ignore[override,unused-ignore]
+        self.shown.append(shown)
+        while self.left and desk.missing > 0:
+            desk.admit(self.left.pop(0))
+
+    def forecast(self, expected: Expected) -> Forecast:
+        return Forecast(calls=expected.settings.steps * expected.settings.candidates_per_step)
+
+
+class Worded:
+    """A reward that knows what each word is worth; its thousand units share the value."""
+
+    def __init__(self, class_names: Sequence[str] = ("cat", "dog")) -> None:
+        self.class_names = class_names
+        self.scored: list[str] = []
+
+    def problem(self, template: str) -> str | None:
+        return problem(template)
+
+    def examples(self, examples: Sequence[Any]) -> Any:
+        return self
+
+    labels = None
+    groups = None
+
+    def score(self, templates: Sequence[str], units: Any) -> list[Score]:
+        self.scored += templates
+        return [self._score(template) for template in templates]
+
+    def _score(self, template: str) -> Score:
+        value = 0.3 + sum(gain for word, gain in WORTH.items() if word in template)
+        hits = np.arange(1000) < round(1000 * value)
+        return Score(template, float(hits.mean()), 1.0, hits, np.ones(1000))
+
+
+def run(strategy: Compose, reward: Any = None, steps: int = 3, **settings: Any) -> SearchResult:
+    reward = reward or Worded()
+    return search(SearchSettings(steps=steps, **settings), reward, strategy, reward.examples([]))
+
+
+def test_parts_that_help_are_put_together_and_the_others_left_out() -> None:
+    writer = Writer(["a dark photo of a <CLASS>, in fog.", "a torn photo of a <CLASS>, upside down."])
+    found = run(Compose(ComposeSettings(bank=False), writer))
+    assert found.choice.template == "a dark photo of a <CLASS>, upside down."
+    assert found.history.best.template == "a dark, torn photo of a <CLASS>, upside down."
+    assert all(not shown.templates for shown in writer.shown)
+
+
+def test_a_word_has_to_earn_its_place() -> None:
+    def scored(template: str, value: float) -> Score:
+        return Score(template, value, 1.0, np.ones(1, dtype=bool), np.ones(1))
+
+    short, long = scored("a dark <CLASS>.", 0.5), scored("a dark, old <CLASS>.", 0.5 + WORD / 2)
+    assert worth(short) > worth(long)
+    assert worth(short) < worth(scored("a dark, old <CLASS>.", 0.5 + 2 * WORD))
+
+
+def test_words_that_nobody_can_read_and_classes_are_not_used() -> None:
+    reward = Worded(["hot_dog", "cat"])
+    told = ["a dark photo of a <CLASS>, onitsceiling.", "a photo of a <CLASS>, beside hot dogs.", "odd: <CLASS>"]
+    run(Compose(ComposeSettings(bank=False, words=3), Writer(told)), reward)
+    assert "a dark photo of a <CLASS>." in reward.scored
+    assert not [one for one in reward.scored if re.search("onitsceiling|hot dog|odd", one)]
+
+
+def test_what_is_proposed_is_short_and_of_words_that_were_looked_at() -> None:
+    found = run(Compose())
+    templates = [entry.template for entry in found.history]
+    assert len(templates) == 16 and len(set(templates)) == 16
+    assert all(template.count(SLOT) == 1 and len(template.split()) <= LONGEST for template in templates)
+    assert not [rejection for step in found.steps for rejection in step.rejected]
+
+
+def test_single_parts_are_tried_beside_what_the_initial_template_says() -> None:
+    found = run(Compose(), initial_template="a photo of a <CLASS>, a type of pet.")
+    templates = [entry.template for entry in found.history]
+    assert "a dark photo of a <CLASS>, a type of pet, upside down." in templates
+    assert found.choice.template == "a dark photo of a <CLASS>, upside down."
+
+
+def test_looks_are_counted_and_bounded() -> None:
+    assert run(Compose(ComposeSettings(looks=30)), steps=4).looked_at <= 4 * 30 + 4 * 30
+    many = Worded([f"class {number}" for number in range(2000)])
+    assert run(Compose(), many, steps=2).looked_at <= 4 * FEWEST + 2 * FEWEST
+
+
+def test_the_same_search_makes_the_same_compositions(clip: Clip) -> None:
+    data = draw(load_data("embedded:upside-down+noise", seed=0), shots=1, selection_shots=1, seed=0)
+    reward = ClipReward(clip, data.class_names)
+    units, held_back = (reward.examples(data.examples(part)) for part in ("search", "selection"))
+    strategy = Compose(ComposeSettings(looks=20))  # the second search begins anew, as a resumed one does
+
+    def found() -> SearchResult:
+        return search(SearchSettings(steps=3), reward, strategy, units, held_back)
+
+    first, second = found(), found()
+    assert first.choice == second.choice
+    assert [entry.record() for entry in first.history] == [entry.record() for entry in second.history]
+    assert first.looked_at == second.looked_at > 80
+    alone = [one for one in first.history if one.step == 0]
+    assert first.history.best.value > first.history.initial.value + 0.05
+    assert first.history.best.rank >= max(one.rank for one in alone)
+
+
+def test_a_search_without_a_language_model_ends_when_all_was_tried() -> None:
+    found = run(Compose(ComposeSettings(looks=10_000)), steps=400, candidates_per_step=100, looks=2_000, patience=None)
+    assert found.ended == "all compositions of the phrases were tried"
+
+
+def test_it_is_built_with_or_without_a_language_model() -> None:
+    assert STRATEGIES.build({"name": "compose"}, Models(given=False)).forecast(_expected()) == Forecast()
+    asks = STRATEGIES.build({"name": "compose", "words": 3}, Models(small=True)).forecast(_expected())
+    plain = STRATEGIES.build({"name": "no-history"}, Models(small=True)).forecast(_expected(candidates=3))
+    assert asks == plain and asks.calls > 0
+    with pytest.raises(InputError, match=r"strategy\.bank=false needs a language model"):
+        STRATEGIES.build({"name": "compose", "bank": False}, Models(given=False))
+
+
+def _expected(candidates: int = 5) -> Expected:
+    return Expected(SearchSettings(steps=4, candidates_per_step=candidates), "pets")
