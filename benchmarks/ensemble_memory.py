@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
-import re
 import time
-from pathlib import Path
 
 import open_clip
 import torch
-from common import arguments, report
+from common import arguments, memory, memory_from_here, report
 
 from ipo.metrics.text_tower import encode_ensemble, text_path
 
@@ -34,11 +31,9 @@ def main() -> None:
     path = text_path(model)
     encode_ensemble(model, tokenizer, [(templates[0], 1.0), (templates[1], 1.0)], names[:10])  # libraries' own buffers
 
-    ctypes.CDLL(None).malloc_trim(0)  # memory freed before must not hide what is used now
-    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
-    before, started = _memory("VmRSS"), time.perf_counter()
+    before, started = memory_from_here(), time.perf_counter()
     result = encode_ensemble(model, tokenizer, [(template, 1.0) for template in templates], names)
-    seconds, above = time.perf_counter() - started, _memory("VmHWM") - before
+    seconds, above = time.perf_counter() - started, memory("VmHWM") - before
     report(
         "ensemble_memory",
         model=name,
@@ -51,11 +46,6 @@ def main() -> None:
         seconds=round(seconds, 2),
         repeats=1,
     )
-
-
-def _memory(field: str) -> int:
-    status = Path("/proc/self/status").read_text()
-    return 1024 * int(re.findall(rf"{field}:\s+(\d+) kB", status)[0])
 
 
 if __name__ == "__main__":

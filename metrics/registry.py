@@ -59,7 +59,8 @@ class Registry:
             InputError: no such name, an unknown setting (the nearest is named), or a value of the wrong kind.
         """
         values = dict(choice)
-        name = values.pop("name", self.default)
+        name = self._name(values)
+        values.pop("name", None)
         form: type[BaseModel] = self.find(name).Settings
         for key in values:
             if key not in form.model_fields:
@@ -82,8 +83,7 @@ class Registry:
         """
         if not isinstance(choice, dict):
             choice = {"name": choice}
-        name = choice.get("name", self.default)
-        return {"name": name, **self.settings(choice).model_dump(mode="json")}
+        return {"name": self._name(choice), **self.settings(choice).model_dump(mode="json")}
 
     def build(self, choice: NamedChoice, *context: Any) -> Any:
         """Build what a choice names; `context` is what its `build` takes besides the settings.
@@ -91,7 +91,15 @@ class Registry:
         Raises:
             InputError: see `settings`.
         """
-        return self.find(choice.get("name", self.default)).build(self.settings(choice), *context)
+        return self.find(self._name(choice)).build(self.settings(choice), *context)
+
+    def _name(self, choice: NamedChoice) -> Any:
+        """Return the name; where there is none, the first that has the settings given, the default before others."""
+        if "name" in choice:
+            return choice["name"]
+        own = choice.keys()
+        fitting = (name for name in (self.default, *self) if own <= self.find(name).Settings.model_fields.keys())
+        return next(fitting, self.default)
 
 
 class NoSettings(BaseModel, extra="forbid", frozen=True):

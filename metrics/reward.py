@@ -20,12 +20,10 @@ from ipo.metrics.offsets import Offsets
 from ipo.metrics.pictures import Picture
 from ipo.metrics.template import problem, too_long
 from ipo.metrics.text_store import TextStore
-from ipo.metrics.text_tower import encode_ensemble, encode_templates
+from ipo.metrics.text_tower import encode_ensemble, encode_templates, parts
 
 BLOCK = 1024
 """Pictures per matrix product: few enough that the logits stay in the processor's cache."""
-SCREENED = 20_000
-"""Texts that `screen` encodes together: enough to share beginnings, few enough for the memory."""
 
 
 @dataclass(frozen=True)
@@ -207,9 +205,7 @@ class ClipReward:
     def screen(self, templates: Sequence[str], pictures: EncodedPictures) -> list[Score]:
         """Score templates encoded together, which shares what they share; the last bits depend on the others."""
         found: list[Score] = []
-        at_once = max(1, SCREENED // max(1, len(self.class_names)))
-        for start in range(0, len(templates), at_once):
-            part = templates[start : start + at_once]
+        for part in parts(templates, self.class_names):
             with self.clip.timed("text"):
                 embeddings = encode_templates(self.clip.model, self.clip.tokenizer, part, self.class_names)
             found += [self.score_embeddings(t, e, pictures) for t, e in zip(part, embeddings, strict=True)]

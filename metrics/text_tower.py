@@ -28,6 +28,8 @@ from ipo.metrics.text_trie import Ints, Trie
 
 TEXT_BATCH = 256
 """Texts per forward pass: enough to keep the cores busy, small enough for a laptop's memory."""
+TOGETHER = 20_000
+"""Texts of one call: enough to share their beginnings, few enough for the memory."""
 NODES = {"cpu": 512}
 """Trie nodes per pass: on a CPU, few enough that the activations stay in its cache, enough for fast matrix products."""
 NODES_ELSEWHERE = 8192
@@ -43,6 +45,12 @@ def encode_templates(model: Any, tokenizer: Any, templates: Sequence[str], class
     """
     rows = encode_texts(model, tokenizer, [fill(template, name) for template in templates for name in class_names])
     return rows.reshape(len(templates), len(class_names), rows.shape[1])
+
+
+def parts(templates: Sequence[str], class_names: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Cut a long list of templates, so that what each part's texts and embeddings need of memory is bounded."""
+    at_once = max(1, TOGETHER // max(1, len(class_names)))
+    return (templates[start : start + at_once] for start in range(0, len(templates), at_once))
 
 
 def encode_texts(model: Any, tokenizer: Any, texts: Sequence[str]) -> Floats:

@@ -12,18 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, Field
 
 from ipo.metrics.errors import InputError
 from ipo.metrics.registry import NoSettings
-from ipo.metrics.reward import Score
 from ipo.metrics.template import key, names_class
 from ipo.programs.strategies.base import Desk, Expected, Forecast, Models, SearchState, Shown, Strategy
 from ipo.programs.strategies.english import unknown_words
 from ipo.programs.strategies.no_history import NoHistory
 from ipo.programs.strategies.wording import Part, Wording
+
+if TYPE_CHECKING:
+    from ipo.metrics.reward import Score
 
 WORD = 0.005
 """What a word must add to the value, a fraction. From 0 to 1 point a word the winners' test accuracy was the same, and

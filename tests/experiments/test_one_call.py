@@ -96,7 +96,7 @@ def test_it_resumes(server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> 
         ({"strategy": {"name": "histry"}}, "no strategy 'histry' (did you mean history"),
         ({"strategy": {"name": "history", "sise": 3}}, "sise"),
         ({"clip": "ViT-B-61/openai"}, "ViT-B-61"),
-        ({"lm": "none"}, "lm=none names none"),
+        ({"lm": "none", "strategy": "history"}, "lm=none names none"),
         ({"resume": "nowhere"}, "nowhere holds no run to resume"),
         ({"resume": "a", "out": "b"}, "resume= works in its own directory; leave out= away."),
     ],

@@ -13,7 +13,7 @@ from ipo.experiments.compare.tables.quantities import ColumnScore
 from ipo.experiments.compare.tables.table import MethodGain
 
 CLASSES, PER_CLASS = 12, 10
-SKILLS = {"anchor": 0.0, "hand-written": 0.1, "ensemble-80": 0.2, "shuffled": 0.2, "ipo-default": 1.5}
+SKILLS = {"anchor": 0.0, "hand-written": 0.1, "ensemble-80": 0.2, "phrases": 0.2, "ipo-default": 1.5}
 
 
 def _noise(*key: Any, size: int) -> Any:

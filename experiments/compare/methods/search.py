@@ -52,8 +52,19 @@ class LanguageModelSearch(Method):
         self._strategy = strategy
         self._lm = lm
 
-    def run_config(self, shared: RunConfig, settings: Mapping[str, Any] | None = None) -> RunConfig:
-        """Return the complete configuration of the search, with the budget of all methods; see `Method`."""
+    def run_config(self, shared: RunConfig, settings: Mapping[str, Any] | None = None) -> RunConfig | None:
+        """Return the configuration of a search that asks a language model; see `Method`."""
+        return self.search_config(shared, settings) if self.uses_lm else None
+
+    def search_config(self, shared: RunConfig, settings: Mapping[str, Any] | None = None) -> RunConfig:
+        """Return the complete configuration of the search, with the budget of all methods.
+
+        Args:
+            shared, settings: see `Method.run_config`.
+
+        Raises:
+            InputError: a setting is wrong.
+        """
         set_by_hand = {key: getattr(shared, key) for key in shared.model_fields_set}
         given = nested(dict(set_by_hand if settings is None else settings))
         cell = {key: getattr(shared, key) for key in ("data", "classes", "seed", "also_fit")}
@@ -70,13 +81,13 @@ class LanguageModelSearch(Method):
 
     def labelled_per_class(self, config: RunConfig) -> int:
         """Return those of a search with this method's way to choose."""
-        return labels_of_a_search(self.run_config(config))
+        return labels_of_a_search(self.search_config(config))
 
     def differs(self, config: RunConfig) -> str:
         """Return the settings that are not as published, and what no setting makes so; see `Method`."""
         if self._preset not in OTHERWISE:
             return ""
-        found = differences(self.run_config(config))
+        found = differences(self.search_config(config))
         values = f"{', '.join(found)}, with the published value in brackets; " if found else ""
         return values + OTHERWISE[self._preset]
 
@@ -93,7 +104,7 @@ class LanguageModelSearch(Method):
         from ipo.experiments.run.searching import search_in
         from ipo.programs.record.journal import Journal, read
 
-        config, folder, ui = self.run_config(job.config, job.settings), job.folder / "run", Ui(0, quiet=True)
+        config, folder, ui = self.search_config(job.config, job.settings), job.folder / "run", Ui(0, quiet=True)
         is_begun(config, folder)
         optimizer, describer = backends(config)
         data = job.prepared.plan.data

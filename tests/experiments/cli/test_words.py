@@ -56,10 +56,13 @@ def configured(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
         (["--initial_template=a “<CLASS>”"], {"initial_template": "a “<CLASS>”"}),
         (["task=no"], {"task": "no"}),
         (["task=null"], {"task": None}),
-        (["preset=paper", "--steps", "2"], {"steps": 2, "strategy": {"size": 20}, "selection": "search"}),
+        (
+            ["preset=paper", "--steps", "2"],
+            {"steps": 2, "strategy": {"name": "history", "size": 20}, "selection": "search"},
+        ),
         (
             ["preset=code", "strategy.size=5"],
-            {"strategy": {"size": 5, "pin_initial": False, "floor": 0.2, "one_by_one": True}},
+            {"strategy": {"name": "history", "size": 5, "pin_initial": False, "floor": 0.2, "one_by_one": True}},
         ),
         (["preset=code", "strategy=no-history"], {"strategy": {"name": "no-history"}}),
         (["--seed", "0"], {"seed": 0}),

@@ -39,9 +39,10 @@ REPLIES = (
     ("a negative of a <CLASS>.", "a drawing of a <CLASS>."),
     ("an x-ray of a <CLASS>.", "a <CLASS> in inverted colors."),
 )
+COMPOSED = {"words": 2, "bank": True, "looks": 100}
 SHOWN = {"size": 12, "pin_initial": True, "floor": 0.0, "one_by_one": False}
 UNSEEN = "it knows only the classes that it has seen pictures of"
-SEARCHES = ("no-history", "shuffled", "ipo-paper", "ipo-code", "ipo-default")
+SEARCHES = ("no-history", "shuffled", "history", "ipo-paper", "ipo-code", "ipo-default")
 
 
 def cell(data: str, method: str = "anchor", protocol: str = "few-shot", **more: Any) -> Cell:
@@ -362,7 +363,8 @@ def test_methods_without_a_language_model_need_none(six: str, tmp_path: Path, mo
     [
         ("no-history", {"strategy": {"name": "no-history"}, "selection": "held-back"}),
         ("shuffled", {"strategy": {"name": "shuffled", **SHOWN}, "selection": "held-back"}),
-        ("ipo-default", {"strategy": {"name": "history", **SHOWN}, "selection": "held-back"}),
+        ("history", {"strategy": {"name": "history", **SHOWN}, "selection": "held-back"}),
+        ("ipo-default", {"strategy": {"name": "compose", **COMPOSED}, "selection": "held-back"}),
         ("ipo-paper", {"strategy": {"name": "history", **SHOWN, "size": 20}, "selection": "search"}),
         (
             "ipo-code",

@@ -39,7 +39,8 @@ def rewarded(job: Job, clip: Clip, class_names: Sequence[str]) -> Job:
 def test_every_method_knows_itself() -> None:
     shared = build({"shots": 4, "selection_shots": 2}, where="the test")
     pools = ("best-of-80", "bank", "random-pairs", "random-pairs-many")
-    held_back = (*pools, "class-mean", "lp++", "coop-same-labels", "no-history", "shuffled", "ipo-default")
+    held_back = (*pools, "class-mean", "lp++", "coop-same-labels", "phrases", "no-history", "shuffled", "history")
+    held_back = (*held_back, "ipo-default")
     saw = {**dict.fromkeys(held_back, 6), "coop": 4, "ipo-paper": 4, "ipo-code": 4}
     assert {name: seen for name, method in METHODS.items() if (seen := method.labelled_per_class(shared))} == saw
     on_search = build({"shots": 4, "selection_shots": 2, "selection": "search"}, where="the test")
@@ -47,7 +48,12 @@ def test_every_method_knows_itself() -> None:
     assert len({method.label for method in METHODS.values()}) == len(METHODS)
     fixed = {name for name, method in METHODS.items() if not method.depends_on_seed}
     assert fixed == {"anchor", "class-name", "given", "hand-written", "ensemble-80"}
-    assert {name for name, method in METHODS.items() if method.is_control} == {"random-pairs", "no-history", "shuffled"}
+    assert {name for name, method in METHODS.items() if method.is_control} == {
+        "random-pairs",
+        "phrases",
+        "no-history",
+        "history",
+    }
     for name in fixed:
         assert not METHODS[name].uses_lm
     assert SUBJECT in METHODS

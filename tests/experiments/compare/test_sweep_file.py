@@ -196,7 +196,9 @@ def test_names_of_the_last_version_are_swept_with_one_note(tmp_path: Path, caplo
     assert (
         found[2] == found[3] == {"name": "history", "size": 5, "pin_initial": True, "floor": 0.0, "one_by_one": False}
     )
-    assert [record.message for record in caplog.records] == ["history_size: now written strategy.size=…."]
+    assert [record.message for record in caplog.records] == [
+        "history_size: now written strategy.size=… strategy=history."
+    ]
 
 
 @pytest.mark.parametrize("words", [["history_size=3"], ["strategy.size=3"], ["--strategy.size=3"]])

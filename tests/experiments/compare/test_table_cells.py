@@ -17,14 +17,14 @@ def test_absent_cells_are_marked_with_their_reason():
     ]
     about = {"protocol": "base-to-new", "data": "embedded:a", "method": "hand-written"}
     cells += [{"cell": {**about, "seed": seed}, "absent": "no hand-written template exists"} for seed in range(3)]
-    failed = next(cell for cell in cells if cell["cell"]["method"] == "shuffled" and cell["cell"]["seed"] == 2)
+    failed = next(cell for cell in cells if cell["cell"]["method"] == "phrases" and cell["cell"]["seed"] == 2)
     cells[cells.index(failed)] = {"cell": failed["cell"], "absent": "failed: the server | hung up"}
     table = build_table(cells)
     rows = {(row.scope, row.method): row for row in table.rows}
     assert rows["embedded:a", "hand-written"].absent == "no hand-written template exists"
     assert rows["average", "hand-written"].absent == "no hand-written template exists (embedded:a)"
-    assert rows["embedded:a", "shuffled"].seeds == 2
-    assert gain_of(table, "embedded:a", "ipo-default", "shuffled", "H").seeds == 2
+    assert rows["embedded:a", "phrases"].seeds == 2
+    assert gain_of(table, "embedded:a", "ipo-default", "phrases", "H").seeds == 2
     text = to_markdown(table)
     assert "– (1)" in text and "(1) no hand-written template exists (embedded:a)\n" in text
     assert "| 2 (2) " in text and "- (2) failed: the server \\| hung up\n" in text
@@ -44,9 +44,9 @@ def test_a_method_that_no_seed_changes_is_compared_under_every_seed():
 
 def test_methods_are_paired_by_seed():
     cells = make_cells(("embedded:a",))
-    cells = [cell for cell in cells if (cell["cell"]["method"], cell["cell"]["seed"]) != ("shuffled", 1)]
+    cells = [cell for cell in cells if (cell["cell"]["method"], cell["cell"]["seed"]) != ("phrases", 1)]
     grid = read_grid(cells, [], [])
-    ours, theirs = align(grid.runs["embedded:a", "ipo-default"], grid.runs["embedded:a", "shuffled"])
+    ours, theirs = align(grid.runs["embedded:a", "ipo-default"], grid.runs["embedded:a", "phrases"])
     assert ours.seeds == theirs.seeds == (0, 2)
     assert [cell["cell"]["seed"] for cell in ours.cells] == [0, 2]
 

@@ -97,16 +97,16 @@ def test_a_method_without_a_value_for_new_classes_leaves_the_others_theirs(cells
 def test_targets_that_only_one_method_has_are_not_compared() -> None:
     made = make_cells(("imagenet",), sides=("source", "dtd", "eurosat"), protocol="cross-dataset")
     for cell in made:
-        if cell["cell"]["method"] == "shuffled":
+        if cell["cell"]["method"] == "phrases":
             del cell["scores"]["dtd"], cell["picture_ids"]["dtd"]
     table = build_table(made)
     found = {(gain.method, gain.column) for gain in table.gains if gain.other == "anchor"}
-    assert ("shuffled", "eurosat") in found and ("shuffled", "mean") not in found
+    assert ("phrases", "eurosat") in found and ("phrases", "mean") not in found
 
 
 def test_a_method_that_lacks_a_data_set_has_no_mean_and_the_table_says_of_how_many(cells: list[dict[str, Any]]) -> None:
-    kept = [cell for cell in cells if (cell["cell"]["data"], cell["cell"]["method"]) != ("a2", "shuffled")]
-    (row,) = lines_of(to_markdown(build_table(kept)), "shuffled")
+    kept = [cell for cell in cells if (cell["cell"]["data"], cell["cell"]["method"]) != ("a2", "phrases")]
+    (row,) = lines_of(to_markdown(build_table(kept)), "phrases")
     assert row[1:] == ["– (1)"] * 3 + ["–", "–", "4 of 5", "–", "–", "–"]
 
 
@@ -122,7 +122,7 @@ def test_the_picture_is_the_same_for_the_same_cells_and_names_every_method(cells
     svg = gain_plot(build_table(cells))
     assert svg == gain_plot(build_table(cells[::-1]))
     texts = ["".join(one.itertext()) for one in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
-    assert {"hand-written", "ensemble-80", "shuffled", "ipo-default", TODAY} < {*texts}
+    assert {"hand-written", "ensemble-80", "phrases", "ipo-default", TODAY} < {*texts}
     assert "anchor" not in texts and "class-mean" not in texts, "what has no gain in the headline is no point"
     assert "mean over 5 data sets, 95 % intervals for data sets like these" in texts
     assert "@media(prefers-color-scheme:dark)" in svg and "#1d2430" not in svg.partition("</style>")[2]

@@ -15,16 +15,16 @@ def test_a_clear_winner_is_detected_and_a_control_that_is_as_good_is_named():
     assert table.verdicts[0].startswith("average of 4 data sets, H: IPO shows a gain over the anchor of +")
     assert "For data sets like these: a gain, +" in table.verdicts[0]
     assert table.verdicts[-1].endswith(
-        "IPO beats its control, IPO with shuffled scores: the scores in the history help."
+        "IPO beats its control, compositions of the bank's phrases: the language model's words help."
     )
     two = build_table(make_cells())
     assert "IPO shows a gain over the anchor" in two.verdicts[0]
     assert "For data sets like these: no evidence of a gain, +" in two.verdicts[0]
     assert "for these data sets, not as a claim about data sets like these" in two.verdicts[-1]
-    lost = build_table(make_cells(skills={**SKILLS, "shuffled": 1.5}))
+    lost = build_table(make_cells(skills={**SKILLS, "phrases": 1.5}))
     assert (
-        "IPO is not shown to beat its control, IPO with shuffled scores: no evidence that the scores in the history "
-        "help." in to_markdown(lost)
+        "IPO is not shown to beat its control, compositions of the bank's phrases: no evidence that the language "
+        "model's words help." in to_markdown(lost)
     )
 
 
@@ -63,12 +63,12 @@ def test_an_ablation_without_ipo_compares_each_row_with_the_reference():
     assert [sentence.partition(" ")[2][3:].split(" shows")[0] for sentence in table.verdicts] == ["“n = 5”", "“n = 10”"]
 
 
-def test_one_seed_does_not_show_that_scores_help():
+def test_one_seed_does_not_show_that_words_help():
     seen = {
         seeds: build_table(make_cells(("embedded:a",), seeds=seeds, sides=("test",), protocol="few-shot")).verdicts[-1]
         for seeds in (1, 3)
     }
-    assert seen[3].endswith("the scores in the history help.")
+    assert seen[3].endswith("the language model's words help.")
     assert seen[1].endswith("with one seed, which may be the luck of either search.")
 
 

@@ -84,12 +84,12 @@ def test_names_of_methods_do_not_carry_the_result():
 def test_p_is_corrected_for_the_comparisons_of_the_method_in_the_row():
     table = build_table(make_cells(("embedded:a",)))
     family = [gain for gain in table.gains if (gain.method, gain.column) == ("ipo-default", "H")]
-    assert {gain.other for gain in family} == {"anchor", "hand-written", "ensemble-80", "shuffled"}
+    assert {gain.other for gain in family} == {"anchor", "hand-written", "ensemble-80", "phrases"}
     assert {gain.verdict.comparisons for gain in family} == {4}
     smallest = min((gain.verdict for gain in family), key=lambda verdict: verdict.p)
     assert smallest.p_corrected == pytest.approx(min(1.0, 4 * smallest.p), abs=1e-5)
     assert smallest.family == "comparisons of ipo-default in this row and column"
-    assert {gain.verdict.comparisons for gain in table.gains if gain.method == "shuffled"} == {3}
+    assert {gain.verdict.comparisons for gain in table.gains if gain.method == "phrases"} == {3}
 
 
 def test_with_and_without_eurosat():
@@ -137,7 +137,7 @@ def test_what_was_looked_at_is_told_apart_from_what_was_proposed():
     found = {one.method: one for one in build_table(cells).searches}
     mean = np.mean([300 + cell["cell"]["seed"] for cell in cells if cell["cell"]["method"] == "ipo-default"])
     assert (found["ipo-default"].looked_at, found["ipo-default"].proposals) == (mean, 40)
-    assert found["shuffled"].looked_at == 0
+    assert found["phrases"].looked_at == 0
     head = next(line for line in to_markdown(build_table(cells)).splitlines() if "proposals" in line)
     assert [cell.strip() for cell in head.split("|")][7:10] == ["proposals", "looked at", "calls"]
     assert any(note.startswith("Proposals are") for note in build_table(cells).notes)

@@ -31,7 +31,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
         patch.setattr("ipo.experiments.run.prepare.load_clip", lambda name: clip)
         for name in sorted((PICTURES_DIR / "a").iterdir())[:16]:
             shutil.copytree(name, folder / "pictures" / name.name)
-        settings = ("describer=none", "shots=1", "selection_shots=2", "candidates_per_step=4", "steps=2")
+        settings = (
+            "strategy=history",
+            "describer=none",
+            "shots=1",
+            "selection_shots=2",
+            "candidates_per_step=4",
+            "steps=2",
+        )
         where = (f"--data=folder:{folder / 'pictures'}", "--lm", "openai/test-model", f"lm_api_base={server.base}")
         assert main(["optimize", *where, *settings, "--quiet", "--out", str(folder / "run")]) == 0
     return folder / "run"

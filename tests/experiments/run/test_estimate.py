@@ -26,7 +26,7 @@ def backend(small: bool = False, cost: Any = price) -> Backend:
 
 
 def test_an_api_model_is_asked_once_a_step() -> None:
-    found = estimate(planned(["steps=7", "candidates_per_step=4"], backend()))
+    found = estimate(planned(["strategy=history", "steps=7", "candidates_per_step=4"], backend()))
     part = found["optimizer"]
     assert part["calls"] == 7
     assert 7 * 3000 < part["tokens_in"] < 7 * 10_000
@@ -37,7 +37,7 @@ def test_an_api_model_is_asked_once_a_step() -> None:
 
 
 def test_one_by_one_an_api_model_is_asked_for_each_template() -> None:
-    words = ["steps=7", "candidates_per_step=4"]
+    words = ["strategy=history", "steps=7", "candidates_per_step=4"]
     together = estimate(planned(words, backend()))["optimizer"]
     alone = estimate(planned([*words, "strategy.one_by_one=true"], backend()))["optimizer"]
     assert (together["calls"], alone["calls"]) == (7, 28)
@@ -46,7 +46,11 @@ def test_one_by_one_an_api_model_is_asked_for_each_template() -> None:
 
 def test_a_small_model_is_asked_for_each_template() -> None:
     words = ["steps=10", "candidates_per_step=5"]
-    assert estimate(planned(words, backend(small=True)))["optimizer"]["calls"] >= 50
+    calls = [
+        estimate(planned([*words, f"strategy={name}"], backend(small=True)))["optimizer"]["calls"]
+        for name in ("history", "compose")
+    ]
+    assert calls == [65, 26]
 
 
 def test_a_describer_is_counted_once_a_picture() -> None:
@@ -76,7 +80,9 @@ def test_an_unknown_price_is_unknown_and_not_zero(unknown: str) -> None:
 
 @pytest.mark.parametrize("word", ["strategy.size=40", "candidates_per_step=20", "steps=30"])
 def test_a_larger_job_costs_more(word: str) -> None:
-    small, large = (estimate(planned(words, backend()))["usd"] for words in ([], [word]))
+    small, large = (
+        estimate(planned(words, backend()))["usd"] for words in (["strategy=history"], ["strategy=history", word])
+    )
     assert large > small
 
 
