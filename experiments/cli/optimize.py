@@ -174,7 +174,8 @@ def summary(result: RunResult, folder: Path) -> str:
     rows: dict[str, Comparison] = {f"{part}": score for part, score in result.scores.items()}
     rows |= {f"test, {name}": score for name, score in result.other_measures.items()}
     width = max(10, *map(len, rows))
-    lines = ["", f"  {result.template}", ""]
+    known = result.baselines
+    lines = [*(["", f"  {known.warning}"] if known and known.warning else []), "", f"  {result.template}", ""]
     lines.append(f"  {unit:{width}} {'n':>6}  {'initial':>22}  {'optimised':>22}  {'difference':>24}")
     lines += [f"  {part:{width}} {_row(score)}" for part, score in rows.items()]
     if h := result.harmonic_mean:
@@ -184,6 +185,7 @@ def summary(result: RunResult, folder: Path) -> str:
         "",
         "  " + result.verdict,
         *_general(result.scores["test"]),
+        *([f"  {known.words}"] if known else []),
         *([f"  {result.offsets.words}"] if result.offsets else []),
         *([f"  Before the search: {result.headroom.verdict}"] if result.headroom else []),
     ]

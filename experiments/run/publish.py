@@ -14,6 +14,7 @@ from ipo.experiments.report import write_report
 from ipo.experiments.report.figures import save_search_png
 from ipo.experiments.report.page import FILE_NAME as PAGE
 from ipo.experiments.report.search import follow
+from ipo.experiments.run.baselines import baselines
 from ipo.experiments.run.comparison import Comparison, RewardNames, compare, verdict
 from ipo.experiments.run.environment import environment
 from ipo.experiments.run.files import digest, write_json
@@ -214,6 +215,7 @@ def _result(
         seconds=_seconds(prepared, searched, seconds),
         seed=config.seed,
         headroom=room,
+        baselines=baselines(prepared, parts),
     )
 
 

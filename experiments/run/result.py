@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from ipo.experiments.run.baselines import Baselines
 from ipo.experiments.run.comparison import (
     CLASSIFICATION,
     FLATTERED,
@@ -118,6 +119,7 @@ class RunResult(Content):
         looked_at: templates that were looked at without being proposed.
         seconds: of the run: `total`, and its parts.
         headroom: what was seen before the search; None for other rewards, and in older runs.
+        baselines: what the test pictures get without a search; None for other rewards, and in older runs.
     """
 
     version: Literal[3] = Field(default=3, alias="schema")
@@ -145,6 +147,7 @@ class RunResult(Content):
     seconds: dict[str, float]
     seed: int
     headroom: Headroom | None = None
+    baselines: Baselines | None = None
 
 
 def write_result(folder: Path, result: RunResult) -> None:

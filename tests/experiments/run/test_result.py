@@ -137,6 +137,7 @@ def test_schema_1_is_read_with_every_number(name: str) -> None:
         "proposed": old["templates_scored"] - 1,
         "looked_at": 0,
         "headroom": None,
+        "baselines": None,
     }
 
 

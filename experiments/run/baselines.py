@@ -1,0 +1,145 @@
+"""What is known of the sealed test without a search: guessing, the nearest class mean, CLIP's 80 templates together.
+
+They stand beside the answer, and say when no template can be the answer: where the CLIP is near guessing, or where the
+mean picture of a class tells far more than its name in any sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from ipo.experiments.run.comparison import Measured, measured
+from ipo.experiments.run.files import Content
+from ipo.metrics.headroom import SLIGHT
+from ipo.metrics.reward import ClipReward, EncodedPictures, class_embeddings
+from ipo.metrics.template import SLOT
+from ipo.metrics.verdict import Rounded
+
+if TYPE_CHECKING:
+    from ipo.experiments.explain.analysis import AnyPart, Compared
+    from ipo.experiments.run.prepare import Prepared
+    from ipo.metrics.arrays import Floats
+
+FAR = 0.2
+"""A class mean that is better by this is far better than the best template."""
+MOST_TEXTS = 8000
+"""Templates times classes of the ensemble, which is left out where there are more: a minute with a ViT-B/16."""
+
+
+class Baselines(Content):
+    """What the sealed test pictures get without a search.
+
+    Attributes:
+        guessing: the accuracy of always naming the class with the most of them.
+        class_mean: the nearest mean of the search and selection pictures of a class; None where a class has none.
+        labelled: how many of these pictures a class has on average.
+        ensemble: CLIP's 80 templates as one classifier; None where they are too many texts.
+        weak: what makes any template a poor answer; None where nothing does.
+        words: all of it in words, and what `weak` means; everything that speaks of them prints these.
+    """
+
+    guessing: Rounded
+    class_mean: Measured | None
+    labelled: Rounded
+    ensemble: Measured | None
+    weak: Literal["near guessing", "far below the class mean"] | None
+    words: str
+    warning: str
+
+
+def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baselines | None:
+    """Measure them on the test pictures as they are, without offsets; None for a reward without classes."""
+    test = parts["test"]
+    if not isinstance(test.units, EncodedPictures):
+        return None
+    reward = prepared.plan.task.reward(prepared.clip, test.class_names, prepared.store)
+    assert isinstance(reward, ClipReward)
+    pictures = replace(test.units, offsets=None)
+
+    def scored(name: str, classes: Floats) -> Measured:
+        return measured(reward.score_embeddings(name, classes, pictures), test.sampling)
+
+    shown = [part.units for part in (prepared.search, prepared.selection) if part]
+    means = class_means([units for units in shown if isinstance(units, EncodedPictures)], len(test.class_names))
+    class_mean = None if means is None else scored("class mean", means)
+    ensemble = None
+    if len(weighted := _ensemble()) * len(test.class_names) <= MOST_TEXTS:
+        ensemble = scored("ensemble", class_embeddings(prepared.clip, weighted, test.class_names))
+    guessing = float(np.bincount(pictures.labels).max() / len(pictures))
+    labelled = sum(len(units.labels) for units in shown if units.labels is not None) / len(test.class_names)
+    best = max(test.initial.value, test.optimised.value)
+    weak = how_weak(best, guessing, class_mean.value if class_mean else None)
+    found = Baselines(
+        guessing=guessing,
+        class_mean=class_mean,
+        labelled=labelled,
+        ensemble=ensemble,
+        weak=weak,
+        words="",
+        warning="",
+    )
+    return found.model_copy(update={"words": _words(found), "warning": _warning(found, best)})
+
+
+def how_weak(
+    best: float, guessing: float, class_mean: float | None
+) -> Literal["near guessing", "far below the class mean"] | None:
+    """Say what makes any template a poor answer, from accuracies.
+
+    Twice guessing is much where classes are few, so that agreement beyond chance has to be slight as well.
+
+    >>> how_weak(0.09, 0.05, None), how_weak(0.9, 0.5, None), how_weak(0.4, 0.05, 0.65)
+    ('near guessing', None, 'far below the class mean')
+    """
+    if best < 2 * guessing and (best - guessing) / (1 - guessing) < SLIGHT:
+        return "near guessing"
+    return "far below the class mean" if class_mean is not None and class_mean - best >= FAR else None
+
+
+def class_means(pictures: list[EncodedPictures], classes: int) -> Floats | None:
+    """Return the unit mean of each class: float32 (C, D); None where a class has no picture."""
+    features = np.concatenate([part.features for part in pictures])
+    labels = np.concatenate([part.labels for part in pictures])
+    if len(set(labels.tolist())) < classes:
+        return None
+    sums = np.stack([features[labels == label].sum(axis=0, dtype=np.float64) for label in range(classes)])
+    means: Floats = (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32)
+    return means
+
+
+def _ensemble() -> list[tuple[str, float]]:
+    from open_clip import OPENAI_IMAGENET_TEMPLATES
+
+    return [(template(SLOT), 1.0) for template in OPENAI_IMAGENET_TEMPLATES]
+
+
+def _words(found: Baselines) -> str:
+    told = [f"guessing {100 * found.guessing:.1f} %"]
+    if found.class_mean:
+        told.append(f"the nearest class mean of {found.labelled:.3g} pictures a class {_share(found.class_mean)}")
+    if found.ensemble:
+        told.append(f"CLIP's 80 templates together {_share(found.ensemble)}")
+    return f"Known without a search, on the same test pictures: {', '.join(told)}."
+
+
+def _share(score: Measured) -> str:
+    low, high = score.ci95
+    return f"{100 * score.value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _warning(found: Baselines, best: float) -> str:
+    if found.weak is None:
+        return ""
+    says = f"the better template names {100 * best:.1f} % of the sealed ones, guessing {100 * found.guessing:.1f} %"
+    mean = found.class_mean.value if found.class_mean else 0.0
+    sees = f"the nearest class mean of {found.labelled:.3g} labelled pictures a class {100 * mean:.1f} %"
+    names = "Class names that it knows better, or another CLIP, are likely to help more than words around them."
+    if found.weak == "far below the class mean":
+        return f"This CLIP sees far more in these pictures than a template tells it: {says}, {sees}. {names}"
+    if mean - best >= FAR:
+        return f"This CLIP is near guessing on these pictures: {says}; but {sees}. {names}"
+    return f"This CLIP is near guessing on these pictures: {says}. Another CLIP is likely to help more than words."
