@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipo.experiments.data import Item
-from ipo.experiments.explain.model import Analysis, ClassGain, Confusion, Confusions, Flip, Flips
+from ipo.experiments.explain.model import Analysis, ClassGain, Confusion, Confusions, Flip, Flips, Matrix, Shown
 from ipo.experiments.explain.word_effects import Looked, rounded, word_effects
 from ipo.experiments.run.comparison import CLASSIFICATION, RewardNames
 from ipo.experiments.run.result import PartName
@@ -27,7 +27,10 @@ AnyPart = PartName | Literal["fresh"]
 """A part of the pictures; `fresh` ones neither searched nor chose, and are there for the words of the template."""
 MOST_CONFUSIONS = 12
 MOST_FLIPS = 12
-"""Pictures shown of each kind; with two dozen thumbnails the file stays well below 400 kB."""
+"""Pictures shown of each kind; with some fifty thumbnails the file stays well below 400 kB."""
+MOST_SAMPLES = 12
+MOST_IN_MATRIX = 14
+"""Classes whose names can be read beside a matrix."""
 THUMBNAIL = 96
 """Longest side in pixels."""
 _SEALED: tuple[Sealed, ...] = ("test", "new")
@@ -104,16 +107,19 @@ def analyse(
             break
     else:
         words_missing = _UNSELECTED.format(unit=names.unit)
+    shown = sample(parts["search"]) if "search" in parts else ()
     sealed = {name: part for name in _SEALED if name in parts and (part := _labelled(parts[name]))}
     if not sealed:
         missing = _UNLABELLED.format(name=names.name, unit=names.unit)
-        return Analysis(words=words, words_missing=words_missing, classes_missing=missing)
+        return Analysis(words=words, words_missing=words_missing, sample=shown, classes_missing=missing)
     return Analysis(
         words=words,
         words_missing=words_missing,
         classes=tuple(row for name, part in sealed.items() for row in class_rows(name, part)),
         confusions=confusions(list(sealed.values())),
         flips=flips(list(sealed.values())),
+        matrix=matrix(sealed["test"]) if "test" in sealed else None,
+        sample=shown,
     )
 
 
@@ -163,11 +169,58 @@ def confusions(parts: Sequence[Labelled]) -> Confusions:
     return Confusions(vanished=largest(-1), appeared=largest(1))
 
 
+def matrix(part: Labelled) -> Matrix:
+    """Count who is taken for whom; of many classes among those that the optimised template confuses most."""
+    total = len(part.class_names)
+    counts = []
+    for score in (part.initial, part.optimised):
+        counted = np.zeros((total, total), dtype=np.int64)
+        np.add.at(counted, (part.labels, score.predictions), 1)
+        counts.append(counted)
+    chosen = list(range(total))
+    if total > MOST_IN_MATRIX:
+        both = np.triu(counts[1] + counts[1].T, k=1)
+        order = np.argsort(-both, axis=None, kind="stable").tolist()
+        pairs = (divmod(place, total) for place in order)
+        chosen = list(dict.fromkeys(label for pair in pairs for label in pair))[:MOST_IN_MATRIX]
+
+    def rows(counted: npt.NDArray[np.int64]) -> tuple[tuple[int, ...], ...]:
+        among = counted[np.ix_(chosen, chosen)]
+        others = counted[chosen].sum(axis=1) - among.sum(axis=1)
+        return tuple(map(tuple, np.column_stack([among, others]).tolist()))
+
+    names = tuple(part.class_names[label] for label in chosen)
+    return Matrix(names=names, of_classes=total, initial=rows(counts[0]), optimised=rows(counts[1]))
+
+
+def sample(part: Compared) -> tuple[Shown, ...]:
+    """Return a picture each of a few classes that are spread over all; none where a unit is not one picture."""
+    first: dict[int, Item] = {}
+    for item in part.items:
+        first.setdefault(item.label, item)
+    labels = sorted(first)
+    spread = np.linspace(0, len(labels) - 1, min(len(labels), MOST_SAMPLES)).round().astype(int).tolist()
+    return tuple(
+        Shown(class_name=part.class_names[labels[i]], thumbnail=thumbnail(first[labels[i]].picture)) for i in spread
+    )
+
+
 def flips(parts: Sequence[Labelled]) -> Flips:
-    """Return pictures that were wrong and are right now (gained), and the other way round (lost)."""
-    gained = [(p, int(i)) for p in parts for i in np.flatnonzero(p.right(p.optimised) & ~p.right(p.initial))]
-    lost = [(p, int(i)) for p in parts for i in np.flatnonzero(p.right(p.initial) & ~p.right(p.optimised))]
-    return Flips(gained=_shown(gained), lost=_shown(lost), gained_total=len(gained), lost_total=len(lost))
+    """Return pictures that were wrong and are right now (gained), the other way round (lost), and still wrong."""
+
+    def where(before: bool, after: bool) -> list[tuple[Labelled, int]]:
+        found = [(p, (p.right(p.initial) == before) & (p.right(p.optimised) == after)) for p in parts]
+        return [(p, int(i)) for p, flipped in found for i in np.flatnonzero(flipped)]
+
+    gained, lost, wrong = where(False, True), where(True, False), where(False, False)
+    return Flips(
+        gained=_shown(gained),
+        lost=_shown(lost),
+        wrong=_shown(wrong),
+        gained_total=len(gained),
+        lost_total=len(lost),
+        wrong_total=len(wrong),
+    )
 
 
 def _shown(flipped: Sequence[tuple[Labelled, int]]) -> tuple[Flip, ...]:
@@ -193,6 +246,8 @@ def _flip(part: Labelled, i: int) -> Flip:
         before=names[part.initial.predictions[i]],
         after=names[part.optimised.predictions[i]],
         thumbnail=thumbnail(item.picture),
+        true_before=np.exp(-part.initial.losses[i]),  # a loss is the cross-entropy of the true class
+        true_after=np.exp(-part.optimised.losses[i]),
     )
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ipo.experiments.run.files import Content, read_model
 from ipo.experiments.run.result import renamed
-from ipo.metrics.verdict import Ends
+from ipo.metrics.verdict import Ends, Rounded
 
 FILE_NAME = "analysis.json"
 Thumbnail = Annotated[str, Field(pattern=r"^data:image/(jpeg|png|webp);base64,[A-Za-z0-9+/]+={0,2}$")]
@@ -104,22 +104,54 @@ class Confusions(Content):
 
 
 class Flip(Content):
-    """A picture whose label changed from right to wrong or back."""
+    """A picture with its label before and after, such as one whose label changed from right to wrong or back.
+
+    Attributes:
+        true_before, true_after: the probability of its true class under both templates, if it is that of the softmax
+            over the classes; None in analyses of older versions.
+    """
 
     picture: str
     class_name: str
     before: str
     after: str
     thumbnail: Thumbnail
+    true_before: Rounded | None = None
+    true_after: Rounded | None = None
 
 
 class Flips(Content):
-    """Pictures that flipped; the lists may hold fewer than there are."""
+    """Pictures that flipped, and those that both templates label wrongly; the lists may hold fewer than there are."""
 
     gained: tuple[Flip, ...] = ()
     lost: tuple[Flip, ...] = ()
+    wrong: tuple[Flip, ...] = ()
     gained_total: int
     lost_total: int
+    wrong_total: int = 0
+
+
+class Shown(Content):
+    """A picture of a class, to see what the data are."""
+
+    class_name: str
+    thumbnail: Thumbnail
+
+
+class Matrix(Content):
+    """Who is taken for whom on the sealed test, among the classes that are confused most.
+
+    Attributes:
+        names: k classes; those that are confused with each other stand close.
+        of_classes: how many there are.
+        initial, optimised: (k, k + 1) counts under both templates: rows are true classes, columns what their pictures
+            were taken for, the last one any other class.
+    """
+
+    names: tuple[str, ...]
+    of_classes: int
+    initial: tuple[tuple[int, ...], ...]
+    optimised: tuple[tuple[int, ...], ...]
 
 
 class Analysis(Content):
@@ -127,6 +159,8 @@ class Analysis(Content):
 
     Attributes:
         words: what each word does; None where it was not measured, with the reason in `words_missing`.
+        sample: search pictures of a few classes; empty where a unit is not one picture.
+        matrix: None in analyses of older versions.
         classes, confusions, flips: of the sealed parts; empty where the reward has no labels or predictions, with the
             reason in `classes_missing`.
     """
@@ -137,6 +171,8 @@ class Analysis(Content):
     classes: tuple[ClassGain, ...] = ()
     confusions: Confusions = Confusions()
     flips: Flips | None = None
+    matrix: Matrix | None = None
+    sample: tuple[Shown, ...] = ()
     classes_missing: str | None = None
 
 

@@ -40,14 +40,19 @@ class Plot:
 def search_plot(run: Run) -> Plot:
     """Draw value and loss of every candidate by step, the best so far, and the initial template."""
     search, reward = run.search, run.result.reward
+    return _plot(lambda figure, theme: _search(figure, theme, search, reward), 8.0, 5.4, search_alt(run))
+
+
+def search_alt(run: Run) -> str:
+    """Say what a drawing of the search shows."""
+    search, reward = run.search, run.result.reward
     best = search.steps[-1].best if search.steps else search.initial
-    alt = (
+    return (
         f"{capital(reward.measure)} and loss of {sum(len(step.candidates) for step in search.steps)} templates on "
         f"{search.n} search {reward.unit} over {len(search.steps)} steps. "
         f"The initial template has {100 * search.initial.value:.1f} percent, the best one "
         f"{100 * best.value:.1f} percent. The table of all templates has every value."
     )
-    return _plot(lambda figure, theme: _search(figure, theme, search, reward), 8.0, 5.4, alt)
 
 
 def save_search_png(search: SearchRecord, file: Path, reward: RewardNames = CLASSIFICATION) -> None:

@@ -49,6 +49,11 @@ def percent(fraction: float) -> str:
     return f"{number(100 * fraction, 1)} %"
 
 
+def whole_percent(fraction: float) -> str:
+    """Format a probability."""
+    return f"{number(100 * fraction, 0)} %"
+
+
 def points(fraction: float) -> str:
     """Format a difference of values, in percentage points, without the unit."""
     return number(100 * fraction, 1, sign=True)

@@ -54,6 +54,22 @@ class Run:
         return self.result.template == self.result.initial_template
 
     @property
+    def weak(self) -> str | None:
+        """What makes any template a poor answer, such as `near guessing`; None where nothing is known to."""
+        if known := self.result.baselines:
+            return known.weak
+        room = self.result.headroom
+        return room.outcome if room and room.outcome == "near guessing" else None
+
+    @property
+    def headline(self) -> str | None:
+        """The sentence that stands first where the template does not: it is no answer, or not shown to be one."""
+        if self.weak:
+            known, room = self.result.baselines, self.result.headroom
+            return known.warning if known else room.verdict if room else None
+        return None if self.result.scores["test"].difference.outcome == "gain" else self.result.verdict
+
+    @property
     def command(self) -> str:
         """The command that makes this run: what differs from the defaults."""
         defaults = build({"preset": self.config.preset}, where="the defaults").model_dump()

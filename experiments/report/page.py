@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ipo.experiments.report import figures, formatting
+from ipo.experiments.report.crossed import crossed
+from ipo.experiments.report.curve import curve
 from ipo.experiments.report.gather import Run, read_run
 from ipo.experiments.report.words import edits, layers
 from ipo.experiments.run.comparison import RewardNames
@@ -44,7 +46,10 @@ def run_page(run: Run) -> str:
         reward=run.result.reward,
         title=f"{run.result.template} · IPO report",
         verdict=run.result.verdict,
-        search_plot=figures.search_plot(run),
+        headline=run.headline,
+        weak=run.weak,
+        curve=curve(run.search),
+        search_alt=figures.search_alt(run),
         optimism_plot=None if run.kept_initial else figures.optimism_plot(run),
         layers=layers(words.template, words.changes) if words else [],
     )
@@ -76,6 +81,7 @@ def compare_page(runs: Sequence[Run]) -> str:
         plot=figures.comparison_plot(runs),
         configs=configs,
         differing=differing,
+        crossed=crossed(runs),
         # A mean over runs says something about luck only where nothing but luck differs.
         mean=mean_over_seeds(gains) if differing == ["seed"] and same_clip else None,
         same_pictures=len({_tested_on(run) for run in runs}) == 1,
@@ -118,6 +124,7 @@ def _environment() -> Any:
         formatting.capital,
         formatting.percent,
         formatting.percents,
+        formatting.whole_percent,
         formatting.points,
         formatting.interval,
         formatting.nats,

@@ -14,7 +14,7 @@ HOSTILE = (
     "\u202eevil\u2066\u200b\u0007 <CLASS> &amp; "
 ).ljust(200, "W")
 ACTS_IF_NOT_SHOWN = ("\u202e", "\u2066", "\u200b", "\u0007")
-_STRUCTURE = {"type", "kind", "outcome", "hits", "part", "thumbnail", "pictures", "to", "reward"}
+_STRUCTURE = {"type", "kind", "outcome", "hits", "part", "thumbnail", "pictures", "to", "reward", "weak"}
 """Keys whose values steer the page instead of being printed on it."""
 
 
@@ -53,6 +53,7 @@ def analysis(template: str) -> dict[str, Any]:
     first = template.index(" ")
     second = template.index(" ", first + 1)
     flip = {"picture": "cat/01.webp", "class_name": "cat", "before": "car", "after": "cat", "thumbnail": PIXEL}
+    flip = {**flip, "true_before": 0.12, "true_after": 0.57}
     return {
         "schema": 2,
         "words": {
@@ -82,9 +83,18 @@ def analysis(template: str) -> dict[str, Any]:
         "flips": {
             "gained": [flip],
             "lost": [{**flip, "before": "cat", "after": "bus"}],
+            "wrong": [{**flip, "before": "bus", "after": "bus"}],
             "gained_total": 3,
             "lost_total": 1,
+            "wrong_total": 5,
         },
+        "matrix": {
+            "names": ["cat", "car", "bus"],
+            "of_classes": 3,
+            "initial": [[1, 3, 0, 0], [0, 4, 0, 0], [0, 2, 2, 0]],
+            "optimised": [[4, 0, 0, 0], [0, 2, 2, 0], [0, 2, 2, 0]],
+        },
+        "sample": [{"class_name": "cat", "thumbnail": PIXEL}, {"class_name": "car", "thumbnail": PIXEL}],
     }
 
 

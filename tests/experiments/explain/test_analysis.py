@@ -227,7 +227,9 @@ def test_without_fresh_and_selection_pictures_the_reason_stands_in_place_of_the_
 def test_the_initial_template_flips_nothing(job: Job) -> None:
     same = job.analysed(ANCHOR)
     assert same["confusions"] == {"vanished": [], "appeared": []}
-    assert same["flips"] == {"gained": [], "lost": [], "gained_total": 0, "lost_total": 0}
+    flips = same["flips"]
+    assert (flips["gained"], flips["lost"], flips["gained_total"], flips["lost_total"]) == ([], [], 0, 0)
+    assert len(flips["wrong"]) == MOST_FLIPS and all(one["true_before"] == one["true_after"] for one in flips["wrong"])
     assert {(row["gain"], row["loss_change"]) for row in same["classes"]} == {(0.0, 0.0)}
     assert same["words"]["template"] == ANCHOR
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from ipo.experiments.explain.analysis import MOST_IN_MATRIX
 from ipo.experiments.report import compare_page, run_page
 from ipo.experiments.report.gather import read_run
-from support.report_files import ACTS_IF_NOT_SHOWN, HOSTILE
+from support.report_files import ACTS_IF_NOT_SHOWN, HOSTILE, change_json
 
-SECTIONS = ["answer", "search", "words", "classes", "optimism", "reproduce"]
+SECTIONS = ["answer", "pictures", "search", "words", "classes", "optimism", "reproduce"]
 Open = Callable[..., Any]
 
 
@@ -27,10 +28,10 @@ def show(browser: Any, tmp_path: Path, complaints: list[str]) -> Iterator[Open]:
     """Open a page from disk."""
     contexts = []
 
-    def start(html: str, *, width: int = 1100, scheme: str = "light") -> Any:
+    def start(html: str, *, width: int = 1100, height: int = 800, scheme: str = "light") -> Any:
         file = tmp_path / "shown.html"
         file.write_text(html, encoding="utf-8")
-        context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
@@ -79,6 +80,32 @@ def test_it_fits_a_phone(show: Open, analysed: Path, hostile: Path, kind: str, c
     assert complaints == []
 
 
+@pytest.mark.parametrize(("width", "height", "most"), [(1280, 800, 3200), (390, 844, 3400)])
+def test_it_is_short_and_pictures_come_first(show: Open, analysed: Path, width: int, height: int, most: int) -> None:
+    def full(found: dict[str, Any]) -> dict[str, Any]:
+        flips = {kind: 12 * found["flips"][kind] for kind in ("gained", "lost", "wrong")}
+        names = [f"class {i}" for i in range(MOST_IN_MATRIX)]
+        counts = [[i == j for j in range(MOST_IN_MATRIX + 1)] for i in range(MOST_IN_MATRIX)]
+        matrix = {"names": names, "of_classes": 100, "initial": counts, "optimised": counts}
+        return {**found, "flips": {**found["flips"], **flips}, "matrix": matrix, "sample": 6 * found["sample"]}
+
+    change_json(analysed / "analysis.json", full)
+    page = show(run_page(read_run(analysed)), width=width, height=height)
+    assert page.evaluate("document.documentElement.scrollHeight") <= most
+    assert page.eval_on_selector_all("#pictures .kinds > div > .flips img", "all => all.length") == 9
+    first = page.evaluate("document.querySelector('#pictures img').getBoundingClientRect().top")
+    assert first < 800, "the first picture is below the fold"
+
+
+def test_a_dot_of_the_search_tells_its_template(show: Open, analysed: Path) -> None:
+    run = read_run(analysed)
+    page = show(run_page(run))
+    told = page.eval_on_selector_all(".curve .dot > title", "all => all.map(one => one.textContent)")
+    scored = [candidate for step in run.search.steps for candidate in step.candidates]
+    assert len(told) == len(scored)
+    assert all(any(one.startswith(candidate.template) for one in told) for candidate in scored)
+
+
 def test_a_step_and_its_messages_open_by_keyboard(show: Open, analysed: Path) -> None:
     page = show(run_page(read_run(analysed)))
 
@@ -90,6 +117,10 @@ def test_a_step_and_its_messages_open_by_keyboard(show: Open, analysed: Path) ->
         raise AssertionError(f"{selector} cannot be reached with the Tab key")
 
     tab_to(".skip")
+    tab_to(".all > summary")
+    page.keyboard.press("Enter")
+    tab_to(".steps > summary")
+    page.keyboard.press("Enter")
     tab_to(".step > summary")
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid", "the focus cannot be seen"

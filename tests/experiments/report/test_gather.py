@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ipo.experiments.cli.optimize import summary
 from ipo.experiments.report.gather import read_run
 from ipo.metrics.errors import InputError
 from support.report_files import change_json
@@ -83,3 +84,13 @@ def test_a_thumbnail_is_a_picture_and_nothing_else(analysed: Path, thumbnail: st
     (analysed / "analysis.json").write_text(json.dumps(found))
     with pytest.raises(InputError, match=r"flips\.gained\.0\.thumbnail"):
         read_run(analysed)
+
+
+def test_a_run_knows_what_its_test_pictures_get_without_a_search(finished: Path) -> None:
+    result = read_run(finished).result
+    known = result.baselines
+    assert known and known.class_mean and known.ensemble
+    assert known.guessing == pytest.approx(1 / 16, abs=0.01)
+    assert known.class_mean.n == known.ensemble.n == result.scores["test"].initial.n
+    assert f"class mean of {known.labelled:.3g} pictures a class {100 * known.class_mean.value:.1f} % [" in known.words
+    assert f"  {known.words}\n" in summary(result, finished)

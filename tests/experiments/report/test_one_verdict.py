@@ -68,7 +68,9 @@ def test_terminal_page_json_and_table_say_the_same(seed: int, monkeypatch: pytes
     assert said.startswith(BEGINNING[found.outcome]) and found.numbers in said
     assert f"  {said}\n" in summary(result, Path("run"))
     page = html.unescape(run_page(replace(run, result=result)).replace("\N{NO-BREAK SPACE}", " "))
-    assert f'<p class="verdict">{said}</p>' in page
+    first = page[page.index("<h1") : page.index("</h1>")]
+    assert (f">{said}" in first) == (found.outcome != "gain"), "a template that is not shown to gain is no headline"
+    assert (f'<p class="verdict">{said}</p>' in page) == (found.outcome == "gain")
     assert ('class="main shown"' in page) == (found.outcome == "gain")
     read_back = RunResult.model_validate_json(result.model_dump_json(by_alias=True))
     assert (read_back.verdict, read_back.scores["test"].difference) == (said, found)

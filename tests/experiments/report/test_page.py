@@ -17,6 +17,7 @@ import pytest
 
 from ipo.experiments.cli.app import main
 from ipo.experiments.report import compare_page, run_page, write_report
+from ipo.experiments.report.crossed import crossed
 from ipo.experiments.report.figures import search_plot
 from ipo.experiments.report.gather import read_run
 from ipo.experiments.report.page import notebook_part
@@ -24,7 +25,7 @@ from ipo.experiments.run.config import load_config
 from ipo.programs.selection import SEARCHED
 from support.report_files import ACTS_IF_NOT_SHOWN, change_json
 
-ANCHORS = ("content", "answer", "search", "words", "classes", "optimism", "reproduce")
+ANCHORS = ("content", "answer", "pictures", "search", "words", "classes", "optimism", "reproduce")
 
 
 @pytest.fixture()
@@ -155,7 +156,7 @@ def test_words_classes_confusions_and_flips_are_shown(analysed: Path) -> None:
         "car bus 0 2",
         "Wrong before, right now: 3",
         "1 of 3 pictures are shown",
-        "cat car → cat",
+        "cat 12 % → 57 % car → cat",
     ):
         assert shown in page, shown
 
@@ -272,6 +273,36 @@ def test_runs_stand_side_by_side(run_folder: Path, finished: Path) -> None:
     assert "has chosen on the test" in page
 
 
+def test_templates_are_crossed_with_runs(run_folder: Path, finished: Path) -> None:
+    scored = [one for step in read_run(finished).search.steps for one in step.candidates if not one.chosen]
+    change_json(run_folder / "result.json", lambda result: {**result, "template": scored[0].template})
+    runs = [read_run(finished), read_run(run_folder)]
+    (first, cells), *_, (last, others) = crossed(runs)
+    assert (first, last) == (runs[0].result.initial_template, scored[0].template)
+    assert [(cell.sealed, cell.chosen) for cell in cells if cell] == [(True, False), (True, False)]
+    assert others[0] == (scored[0].value, False, False)
+    assert others[1] and others[1].chosen
+    assert f"{last} {100 * scored[0].value:.1f} % search" in text(compare_page(runs))
+
+
+@pytest.mark.parametrize("weak", ["near guessing", "far below the class mean"])
+def test_a_clip_that_cannot_tell_is_the_headline(run_folder: Path, weak: str) -> None:
+    def weaken(result: dict[str, Any]) -> dict[str, Any]:
+        return {**result, "baselines": {**result["baselines"], "weak": weak, "warning": "This CLIP <is> lost."}}
+
+    first = run_page(read_run(run_folder))
+    assert "cannot tell" not in first and "Known without a search" in first
+    change_json(run_folder / "result.json", weaken)
+    journal = run_folder / "journal.jsonl"
+    told = {"type": "descriptions", "descriptions": ["x-ray"], "failed": [], "seconds": 1}
+    journal.write_text(journal.read_text() + json.dumps(told) + "\n")
+    config = run_folder / "config.yaml"
+    config.write_text(config.read_text().replace("describer: none", "describer: clip"))
+    page = run_page(read_run(run_folder))
+    assert ">This CLIP &lt;is&gt; lost.</h1>" in page
+    assert "1 description, but it cannot tell" in text(page)
+
+
 def test_a_mean_is_given_only_where_nothing_but_the_seed_differs(run_folder: Path, finished: Path) -> None:
     config = run_folder / "config.yaml"
     config.write_text(config.read_text().replace("seed: 0", "seed: 7"))
@@ -316,7 +347,14 @@ def test_another_reward_has_its_own_words(analysed: Path) -> None:
     def retrieval(result: dict[str, Any]) -> dict[str, Any]:
         names = {"name": "retrieval", "measure": "recall@1", "unit": "queries"}
         other = {"recall@5": result["scores"]["test"]}
-        return {**result, "reward": names, "other_measures": other, "lm": {"optimizer": None, "describer": None}}
+        return {
+            **result,
+            "reward": names,
+            "other_measures": other,
+            "lm": {"optimizer": None, "describer": None},
+            "baselines": None,
+            "headroom": None,
+        }
 
     change_json(analysed / "result.json", retrieval)
     change_json(

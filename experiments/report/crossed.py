@@ -1,0 +1,35 @@
+"""What each template is worth in each of several runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ipo.experiments.report.gather import Run
+
+
+class Cell(NamedTuple):
+    """A template in a run: on its sealed test, or on its search units alone, which flatter what was found on them."""
+
+    value: float
+    sealed: bool
+    chosen: bool
+
+
+def crossed(runs: Sequence[Run]) -> list[tuple[str, list[Cell | None]]]:
+    """Return the initial and the chosen templates of all runs, each with its cell in every run, None where it has none.
+
+    Initial templates come first, then the chosen ones in the order of the runs.
+    """
+    firsts, chosen = [run.result.initial_template for run in runs], [run.result.template for run in runs]
+    return [(template, [_cell(run, template) for run in runs]) for template in dict.fromkeys((*firsts, *chosen))]
+
+
+def _cell(run: Run, template: str) -> Cell | None:
+    result = run.result
+    if template in (result.template, result.initial_template):
+        score = result.scores["test"]
+        side = score.optimised if template == result.template else score.initial
+        return Cell(side.value, True, template == result.template)
+    scored = (candidate for step in run.search.steps for candidate in step.candidates)
+    return next((Cell(one.value, False, False) for one in scored if one.template == template), None)
