@@ -31,7 +31,7 @@ from support.wandb_files import recorded, segments
 from support.wandb_server import ENTITY, PROJECT, SWEEP, WandbServer
 
 KEY = "0123456789abcdef" * 3
-TINY = ["describer=none", "steps=1", "candidates_per_step=1", "shots=1", "selection_shots=1"]
+TINY = ["strategy=history", "describer=none", "steps=1", "candidates_per_step=1", "shots=1", "selection_shots=1"]
 
 pytestmark = pytest.mark.usefixtures("without_wandb")
 
@@ -52,7 +52,11 @@ def replies(tmp_path_factory: pytest.TempPathFactory, pictures: Path, small_weig
     from ipo.experiments.run.pipeline import optimize
 
     folder = tmp_path_factory.mktemp("recorded") / "run"
-    optimize(load_config(None, ["lm=local/small", f"data=folder:{pictures}", *TINY]), folder, Ui(1, quiet=True))
+    optimize(
+        load_config(None, ["lm=local/small", f"data=folder:{pictures}", *TINY]),
+        folder,
+        Ui(1, quiet=True),
+    )
     return f"lm=replay/{folder}"
 
 

@@ -216,7 +216,7 @@ def test_what_cannot_have_them_is_refused(more: list[str], sentence: str, run: A
 
 
 @pytest.mark.parametrize(
-    "given", [["offsets=mean"], ["methods=[{label: A, method: ipo, settings: {offsets: mean}}, anchor]"]]
+    "given", [["offsets=mean"], ["methods=[{label: A, method: ipo-default, settings: {offsets: mean}}, anchor]"]]
 )
 def test_tables_refuse_them(given: list[str]) -> None:
     with pytest.raises(InputError, match="offsets=mean is a setting of single runs, and a table compares templates"):
