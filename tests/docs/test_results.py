@@ -12,7 +12,7 @@ from ipo.experiments.compare.raw_cells import unpack
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.mark.parametrize("name", ["suite", "suite-language-model", "main-job"])
+@pytest.mark.parametrize("name", ["suite", "main-job"])
 def test_the_tables_are_those_of_the_cells(name: str) -> None:
     grid, found, outcomes = unpack(DOCS / f"{name}.json.gz")
     table = table_of(grid, found, outcomes)

@@ -70,8 +70,8 @@ class Bench:
     def log(self, name: str) -> Path:
         return self.folder / f"{name}.log"
 
-    def whole(self, name: str, *more: str) -> Whole:
-        words = arguments(self.pictures, self.server.fresh(), *more, steps=3)
+    def whole(self, name: str, *more: str, strategy: str) -> Whole:
+        words = arguments(self.pictures, self.server.fresh(), *more, steps=3, strategy=strategy)
         self.server.behave = moody
         out = self.folder / name
         assert self.run([*words, "--out", str(out)], name) == 0, self.log(name).read_text()
@@ -92,7 +92,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 @pytest.fixture(scope="module")
 def plain(bench: Bench) -> Whole:
-    return bench.whole("plain")
+    return bench.whole("plain", strategy="compose")
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +103,7 @@ def describing(bench: Bench) -> Whole:
         "describer=openai/vision-model",
         f"describer_api_base={bench.server.base}",
         f"described_pictures={DESCRIBED}",
+        strategy="history",
     )
 
 
@@ -110,6 +111,7 @@ def test_the_two_whole_runs_hold_every_kind_of_event(plain: Whole, describing: W
     assert {event["type"] for event in events(plain.folder)} == {
         "start",
         "shown",
+        "looked",
         "lm",
         "scores",
         "test",

@@ -26,7 +26,9 @@ bench = kill_and_resume.bench
 @pytest.fixture(scope="module")
 def whole(bench: Bench) -> Whole:
     (bench.folder / "whole").mkdir()
-    return bench.whole("whole/run")  # in a folder of its own: runs beside each other count their openings
+    return bench.whole(
+        "whole/run", strategy="compose"
+    )  # in a folder of its own: runs beside each other count their openings
 
 
 def phase_of(folder: Path, searched: int) -> str:

@@ -44,13 +44,25 @@ def copy_pictures(folder: Path) -> Path:
 
 
 def arguments(
-    pictures: Path, server: OpenAIServer, *more: str, lm: str = "openai/test-model", steps: int = 2
+    pictures: Path,
+    server: OpenAIServer,
+    *more: str,
+    lm: str = "openai/test-model",
+    steps: int = 2,
+    strategy: str = "history",
 ) -> list[str]:
     """Return the words of a small run over the server, without the run directory."""
     return [
         "optimize",
         *(f"--data=folder:{pictures}", f"--lm={lm}", f"lm_api_base={server.base}"),
-        *("describer=none", "shots=1", "selection_shots=1", "candidates_per_step=3", f"steps={steps}"),
+        *(
+            f"strategy={strategy}",
+            "describer=none",
+            "shots=1",
+            "selection_shots=1",
+            "candidates_per_step=3",
+            f"steps={steps}",
+        ),
         *more,
     ]
 

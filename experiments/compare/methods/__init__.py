@@ -38,7 +38,7 @@ METHODS: dict[str, Method] = {
         "the best of as many random pairs of phrases",
         random_pairs,
         count=lambda config: config.steps * config.candidates_per_step,
-        shows="what a language model writes is better than phrases joined at random",
+        shows="the search is better than as few phrases joined at random",
         remark="two phrases of the describer's bank a template, as many templates as the language model is asked for",
     ),
     "random-pairs-many": BestOf(
