@@ -9,6 +9,7 @@ gains when the mean search and selection picture is subtracted, which undoes a b
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,11 @@ from PIL import Image
 from scipy import stats
 
 from ipo.experiments.compare.methods.fixed import imagenet_templates
+from ipo.experiments.compare.raw_cells import unpack
 from ipo.experiments.data import Item, draw, load_data
 from ipo.experiments.embedded.operations import OPERATIONS, render, seed_of
-from ipo.experiments.run.headroom import few, look
+from ipo.experiments.run.config import load_config
+from ipo.experiments.run.headroom import few, look, of_data
 from ipo.metrics.arrays import Doubles, Floats
 from ipo.metrics.clip import Clip, load_clip, unit
 from ipo.metrics.headroom import Headroom
@@ -35,9 +38,17 @@ GAINS = ("best phrase", "best of 80", "mean subtracted")
 
 def main() -> None:
     """Measure and print."""
-    options = arguments(__doc__, threads={"type": int, "default": 1, "help": "torch threads"})
+    options = arguments(
+        __doc__,
+        threads={"type": int, "default": 1, "help": "torch threads"},
+        cells={"type": Path, "help": "raw cells of a grid: rank its data sets by what its searches gained instead"},
+    )
     torch.set_num_threads(options.threads)
-    clip, data = load_clip("embedded"), load_data("embedded:b", seed=0)
+    clip = load_clip("embedded")
+    if options.cells:
+        report("headroom", **_of_searches(clip, options.cells))
+        return
+    data = load_data("embedded:b", seed=0)
     drawn = draw(data, 4, 2, 0)
     few_shot, names = [*drawn.search, *drawn.selection], data.class_names
     banks = ([p.template for p in PhraseBank.load().usable(names, clip)], list(imagenet_templates()))
@@ -53,6 +64,22 @@ def main() -> None:
         rooms.append(room)
         gains.append(_gains(clip, features, [*few_shot, *drawn.test], len(drawn.search), len(few_shot), texts))
     report("headroom", **_told(rooms, np.array(gains)))
+
+
+def _of_searches(clip: Clip, cells: Path) -> dict[str, Any]:
+    """Rank correlation of *words*, before the search, with what each row of a grid gained over the anchor."""
+    grid, found, outcomes = unpack(cells)
+    words, values = np.zeros(len(grid.data)), {row.label: np.zeros(len(grid.data)) for row in grid.methods}
+    for place, spec in enumerate(grid.data):
+        for seed in grid.seeds:
+            looked = of_data(load_data(spec, seed=0), clip, load_config(None, [f"data={spec}", f"seed={seed}"]))
+            assert looked.headroom is not None and looked.headroom.words is not None
+            words[place] += looked.headroom.words.value
+    for entry, outcome in zip(found, outcomes, strict=True):
+        assert isinstance(outcome, dict)
+        values[entry.label][grid.data.index(entry.cell.data)] += outcome["scores"]["test"]["value"]
+    ranks = {row: _spearman(words, found - values["anchor"]) for row, found in values.items() if row != "anchor"}
+    return {"sets": len(words), "spearman": ranks}
 
 
 def _encode(clip: Clip, items: list[Item], operations: tuple[str, ...]) -> Floats:

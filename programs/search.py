@@ -201,7 +201,7 @@ class _Run:
             self.strategy.ask(shown, desk)
             # 2. Score what was admitted; on disk before it is used.
             scores = self.record.score(number, desk.accepted, self.units, desk.rejected)
-            source = "language model" if self.strategy.asks_lm else "no language model"
+            source = _source(self.strategy)
             scored = tuple(ScoredTemplate(score, number, source) for score in scores)
             # 3. Remember.
             for entry in scored:
@@ -271,6 +271,12 @@ class _Run:
             raise NothingUsable(f"{reason}; try another model with --lm.")
         logger.warning("ended early: %s; what was found before is kept", reason)
         return reason
+
+
+def _source(strategy: Strategy) -> str:
+    if strategy.needs_lm:
+        return "language model"
+    return "composition" if strategy.asks_lm else "no language model"
 
 
 def _interval(score: Score, units: Units) -> Interval:

@@ -114,6 +114,7 @@ def test_words_that_nobody_can_read_and_classes_are_not_used() -> None:
 def test_what_is_proposed_is_short_and_of_words_that_were_looked_at() -> None:
     found = run(Compose())
     templates = [entry.template for entry in found.history]
+    assert {entry.source for entry in found.history} == {"initial", "composition"}
     assert len(templates) == 16 and len(set(templates)) == 16
     assert all(template.count(SLOT) == 1 and len(template.split()) <= LONGEST for template in templates)
     assert not [rejection for step in found.steps for rejection in step.rejected]
