@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -296,8 +297,9 @@ def test_what_is_left_out_is_what_the_command_line_uses(clip: Clip, reward: Clip
 
 
 def test_the_compile_reports_its_progress_as_dspys_optimizers_do(
-    reward: ClipReward, sets: Any, capfd: pytest.CaptureFixture[str]
+    reward: ClipReward, sets: Any, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "dspy")  # the command line, which other tests call, silences DSPy's own messages
     make(reward, by_twos()[:2])[0].compile(student(reward), **sets)
     lines = [line.partition("INFO dspy.teleprompt.ipo: ")[2] for line in capfd.readouterr().err.splitlines()]
     assert lines[0] == "Searching on 12 examples; 12 more choose the winner."

@@ -106,7 +106,7 @@ def test_a_run_says_it_before_it_asks_keeps_it_and_does_the_same_without_it(
     assert all(log.index(line) < first_step for line in (room.verdict, *room.lines))
     page = (out / "report.html").read_text(encoding="utf-8")
     place = page.index(f"Before the search, on {room.pictures} of its pictures: ")
-    assert page.index('id="answer-title"') < place < page.index("is what it is compared with")
+    assert page.index('id="answer-title"') < place < page.index('id="search-title"')
 
     monkeypatch.setattr("ipo.experiments.run.pipeline.of_run", lambda prepared: None)
     assert ipo(capfd, *arguments(pictures, server, f"--out={without}", "--quiet")).code == 0
