@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import numpy as np
 import open_clip
-import torch
 from common import alternate, arguments, memory, memory_from_here, report
-from text_tower import zero_shot
+from text_tower import tower, zero_shot
 
 from ipo.metrics.text_tower import encode_templates, parts, text_path
 from ipo.programs.strategies.wording import Part, Wording
@@ -49,13 +47,7 @@ def main() -> None:
         threads={"type": int, "default": 2, "help": "torch threads"},
         model={"default": "ViT-B-16", "help": "open_clip architecture; random weights"},
     )
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
-    logging.disable(logging.WARNING)  # "no pretrained weights": random ones are intended
-    model = open_clip.create_model("ViT-S-32-alt" if options.small else options.model).eval()
-    tokenizer = open_clip.SimpleTokenizer(context_length=model.context_length)
-    names = open_clip.IMAGENET_CLASSNAMES[:: len(open_clip.IMAGENET_CLASSNAMES) // options.classes][: options.classes]
-    names = names[:5] if options.small else names
+    model, tokenizer, names = tower(options)
     compositions = [
         str(Wording("photo").plus(Part("quality", prefix)).plus(Part("detail", suffix)))
         for prefix in (PREFIXES[:2] if options.small else PREFIXES)

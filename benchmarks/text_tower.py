@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import statistics
 from typing import Any
@@ -59,14 +60,7 @@ def main() -> None:
         threads={"type": int, "default": 1, "help": "torch threads"},
         model={"default": "ViT-B-16", "help": "open_clip architecture; random weights"},
     )
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
-    logging.disable(logging.WARNING)  # "no pretrained weights": random ones are intended
-    model = open_clip.create_model("ViT-S-32-alt" if options.small else options.model).eval()
-    tokenizer = open_clip.SimpleTokenizer(context_length=model.context_length)
-    names = open_clip.IMAGENET_CLASSNAMES
-    step = len(names) // (8 if options.small else options.classes)
-    names = names[::step][: 8 if options.small else options.classes]
+    model, tokenizer, names = tower(options)
     templates = [*TEMPLATES[::8], LONG[1]] if options.small else [*TEMPLATES, *LONG]
     repeats = 1 if options.small else options.repeats
 
@@ -124,6 +118,16 @@ def main() -> None:
     )
     if difference > 1e-5:
         raise SystemExit(f"the largest difference is {difference}")
+
+
+def tower(options: argparse.Namespace) -> tuple[Any, Any, list[str]]:
+    """Return the model with random weights, its tokenizer, and the class names, spread over ImageNet's."""
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    logging.disable(logging.WARNING)  # "no pretrained weights": random ones are intended
+    model = open_clip.create_model("ViT-S-32-alt" if options.small else options.model).eval()
+    count, names = 8 if options.small else options.classes, open_clip.IMAGENET_CLASSNAMES
+    return model, open_clip.SimpleTokenizer(context_length=model.context_length), names[:: len(names) // count][:count]
 
 
 def zero_shot(model: Any, tokenizer: Any, names: list[str], templates: list[str]) -> Any:
