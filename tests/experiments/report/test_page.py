@@ -393,7 +393,7 @@ def test_what_a_step_was_shown_and_looked_at_is_told(run_folder: Path) -> None:
     page = text(run_page(read_run(run_folder)))
     assert "accuracy 50.0 %, shown <CLASS> hid <CLASS>" in page
     assert "Looked at 1,234 templates without proposing them seen <CLASS> 75.0 %, loss 1.500" in page
-    assert "in this order None: the run hides it." in page
+    assert "of the history None: the run hides it." in page
 
 
 def test_why_it_ended_is_said_where_it_is_known(run_folder: Path) -> None:
