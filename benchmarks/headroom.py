@@ -19,7 +19,6 @@ from common import arguments, report
 from PIL import Image
 from scipy import stats
 
-from ipo.experiments.compare.methods.fixed import imagenet_templates
 from ipo.experiments.compare.raw_cells import unpack
 from ipo.experiments.data import Item, draw, load_data
 from ipo.experiments.embedded.operations import OPERATIONS, render, seed_of
@@ -29,7 +28,7 @@ from ipo.metrics.arrays import Doubles, Floats
 from ipo.metrics.clip import Clip, load_clip, unit
 from ipo.metrics.headroom import Headroom
 from ipo.metrics.reward import losses_of
-from ipo.metrics.template import ANCHOR
+from ipo.metrics.template import ANCHOR, imagenet_templates
 from ipo.metrics.text_tower import encode_templates
 from ipo.programs.describers.interrogator import PhraseBank
 

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from common import arguments
 
-from ipo.experiments.compare.methods.fixed import imagenet_templates
 from ipo.experiments.data import Item
 from ipo.experiments.run.config import load_config
 from ipo.experiments.run.live_view import Ui
@@ -28,7 +27,7 @@ from ipo.experiments.run.prepare import Prepared, encode, prepare
 from ipo.experiments.run.searching import Searched, search_in
 from ipo.metrics.clip import Clip, load_clip
 from ipo.metrics.offsets import Fitted, fitted
-from ipo.metrics.template import ANCHOR
+from ipo.metrics.template import ANCHOR, imagenet_templates
 from ipo.programs.record.journal import Journal
 
 COLUMNS = (

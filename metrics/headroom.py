@@ -23,7 +23,7 @@ from ipo.metrics.arrays import Doubles, Floats
 from ipo.metrics.evidence import Crossed, paired_effect
 from ipo.metrics.sampling import Numbers, Sampling
 from ipo.metrics.statistics import mean_interval
-from ipo.metrics.verdict import Ends, Rounded, points
+from ipo.metrics.verdict import Ends, Rounded, points, share
 
 FOLDS = 5
 """Parts of the pictures that each measure the phrase chosen on the others; as where a winner is chosen."""
@@ -106,11 +106,11 @@ class Headroom(BaseModel):
         compared = "no class mean: a class has one base picture"
         if self.class_mean and self.difference:
             compared = (
-                f"nearest mean of the other pictures of each class {_share(self.class_mean)}, {_gain(self.difference)}"
+                f"nearest mean of the other pictures of each class {share(self.class_mean)}, {_gain(self.difference)}"
             )
         return (
             f"guesses: as if {spread:.1f} [{low:.1f}, {high:.1f}] of {self.classes} classes were guessed equally often",
-            f"accuracy among {few} classes: initial template {_share(self.initial)}, {compared}; "
+            f"accuracy among {few} classes: initial template {share(self.initial)}, {compared}; "
             f"guessing {self.guessing:.1%}",
             f"words: best of {self.phrases} phrases, chosen on other pictures, {_gain(self.words)}",
         )
@@ -265,11 +265,6 @@ def _accuracy(hits: Hits, sampling: Sampling) -> Figure:
 def _difference(values: Doubles, sampling: Sampling) -> Figure:
     effect = paired_effect([Crossed(values[None], sampling)]).these
     return Figure(value=effect.mean, ci95=(max(-1.0, effect.low), min(1.0, effect.high)))
-
-
-def _share(figure: Figure) -> str:
-    low, high = figure.ci95
-    return f"{100 * figure.value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def _gain(figure: Figure | None) -> str:

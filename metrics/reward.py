@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from ipo.metrics.arrays import Floats
+from ipo.metrics.arrays import Doubles, Floats
 from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError
 from ipo.metrics.features import FeatureStore, Progress
@@ -255,6 +255,13 @@ def class_embeddings(clip: Clip, weighted: Sequence[tuple[str, float]], class_na
         first: Floats = encode_templates(clip.model, clip.tokenizer, [weighted[0][0]], class_names)[0]
         return first
     return encode_ensemble(clip.model, clip.tokenizer, weighted, class_names)
+
+
+def class_means(features: Floats | Doubles, labels: npt.NDArray[np.int64], classes: int) -> Floats:
+    """Return the unit mean feature of each class: float32 (C, D). Every class needs a picture."""
+    sums = np.stack([features[labels == label].sum(axis=0, dtype=np.float64) for label in range(classes)])
+    means: Floats = (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32)
+    return means
 
 
 def logits_of(clip: Clip, features: Floats, classes: Floats, offsets: Floats | None = None) -> Floats:

@@ -128,6 +128,13 @@ def check(template: str, class_names: Sequence[str], tokens: TokenCounter) -> No
         raise InputError(f"the template {template!r} cannot be used: {reason}.")
 
 
+def imagenet_templates() -> tuple[str, ...]:
+    """Return CLIP's 80 ImageNet templates (Radford et al., 2021) as open_clip ships them."""
+    from open_clip import OPENAI_IMAGENET_TEMPLATES
+
+    return tuple(template(SLOT) for template in OPENAI_IMAGENET_TEMPLATES)
+
+
 def read_templates(file: Path) -> list[str]:
     """Return the templates of a text file, one a line.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Protocol, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
@@ -118,6 +118,26 @@ def _verdict(effect: Effect, corrected: float | None, comparisons: int, family: 
         within=effect.within(comparisons),
         covers=effect.covers,
     )
+
+
+class Estimated(Protocol):
+    """A fraction with its 95 % interval."""
+
+    @property
+    def value(self) -> float:
+        """The fraction."""
+        ...
+
+    @property
+    def ci95(self) -> tuple[float, float]:
+        """Its interval."""
+        ...
+
+
+def share(found: Estimated) -> str:
+    """Write it in percent: "50.0 % [40.0, 60.0]"."""
+    low, high = found.ci95
+    return f"{100 * found.value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def points(value: float) -> str:

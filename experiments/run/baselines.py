@@ -15,9 +15,9 @@ import numpy as np
 from ipo.experiments.run.comparison import Measured, measured
 from ipo.experiments.run.files import Content
 from ipo.metrics.headroom import SLIGHT
-from ipo.metrics.reward import ClipReward, EncodedPictures, class_embeddings
-from ipo.metrics.template import SLOT
-from ipo.metrics.verdict import Rounded
+from ipo.metrics.reward import ClipReward, EncodedPictures, class_embeddings, class_means
+from ipo.metrics.template import imagenet_templates
+from ipo.metrics.verdict import Rounded, share
 
 if TYPE_CHECKING:
     from ipo.experiments.explain.analysis import AnyPart, Compared
@@ -64,10 +64,10 @@ def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baseline
         return measured(reward.score_embeddings(name, classes, pictures), test.sampling)
 
     shown = [part.units for part in (prepared.search, prepared.selection) if part]
-    means = class_means([units for units in shown if isinstance(units, EncodedPictures)], len(test.class_names))
+    means = means_of_classes([units for units in shown if isinstance(units, EncodedPictures)], len(test.class_names))
     class_mean = None if means is None else scored("class mean", means)
     ensemble = None
-    if len(weighted := _ensemble()) * len(test.class_names) <= MOST_TEXTS:
+    if len(weighted := [(template, 1.0) for template in imagenet_templates()]) * len(test.class_names) <= MOST_TEXTS:
         ensemble = scored("ensemble", class_embeddings(prepared.clip, weighted, test.class_names))
     guessing = float(np.bincount(pictures.labels).max() / len(pictures))
     labelled = sum(len(units.labels) for units in shown if units.labels is not None) / len(test.class_names)
@@ -100,35 +100,22 @@ def how_weak(
     return "far below the class mean" if class_mean is not None and class_mean - best >= FAR else None
 
 
-def class_means(pictures: list[EncodedPictures], classes: int) -> Floats | None:
+def means_of_classes(pictures: list[EncodedPictures], classes: int) -> Floats | None:
     """Return the unit mean of each class: float32 (C, D); None where a class has no picture."""
     features = np.concatenate([part.features for part in pictures])
     labels = np.concatenate([part.labels for part in pictures])
     if len(set(labels.tolist())) < classes:
         return None
-    sums = np.stack([features[labels == label].sum(axis=0, dtype=np.float64) for label in range(classes)])
-    means: Floats = (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32)
-    return means
-
-
-def _ensemble() -> list[tuple[str, float]]:
-    from open_clip import OPENAI_IMAGENET_TEMPLATES
-
-    return [(template(SLOT), 1.0) for template in OPENAI_IMAGENET_TEMPLATES]
+    return class_means(features, labels, classes)
 
 
 def _words(found: Baselines) -> str:
     told = [f"guessing {100 * found.guessing:.1f} %"]
     if found.class_mean:
-        told.append(f"the nearest class mean of {found.labelled:.3g} pictures a class {_share(found.class_mean)}")
+        told.append(f"the nearest class mean of {found.labelled:.3g} pictures a class {share(found.class_mean)}")
     if found.ensemble:
-        told.append(f"CLIP's 80 templates together {_share(found.ensemble)}")
+        told.append(f"CLIP's 80 templates together {share(found.ensemble)}")
     return f"Known without a search, on the same test pictures: {', '.join(told)}."
-
-
-def _share(score: Measured) -> str:
-    low, high = score.ci95
-    return f"{100 * score.value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def _warning(found: Baselines, best: float) -> str:

@@ -19,7 +19,7 @@ from ipo.metrics.errors import InputError
 from ipo.metrics.evidence import paired_difference
 from ipo.metrics.offsets import Fitted, Kind, fitted
 from ipo.metrics.reward import EncodedPictures
-from ipo.metrics.verdict import Ends, Rounded, points
+from ipo.metrics.verdict import Ends, Rounded, points, share
 from ipo.programs.selection import Table, cross_fitted_difference, pooled_choice
 
 if TYPE_CHECKING:
@@ -209,8 +209,7 @@ def _worded(found: OffsetsFound, same: bool) -> str:
 
 def _added(added: Added, kept: bool, same: bool) -> str:
     here, initial = ((one.without if kept else one.with_) for one in (added.template, added.initial))
-    low, high = here.ci95
     gain = points(added.template.difference)
     added_by = f"they add {gain}" if kept else f"{gain} over it without"
     beside = "" if same else f", the initial template {100 * initial.value:.1f} %"
-    return f"{100 * here.value:.1f} % [{100 * low:.1f}, {100 * high:.1f}] ({added_by}){beside}"
+    return f"{share(here)} ({added_by}){beside}"

@@ -17,13 +17,13 @@ Labelled pictures are the other budget, which each table shows as well. What cho
 
 from ipo.experiments.compare.methods.base import Absent, Budget, Fitted, Job, Method
 from ipo.experiments.compare.methods.coop import CoOp
-from ipo.experiments.compare.methods.fixed import Fixed, hand_written, imagenet_templates
+from ipo.experiments.compare.methods.fixed import Fixed, hand_written
 from ipo.experiments.compare.methods.linear_probe import LinearProbe
 from ipo.experiments.compare.methods.pictures import Centred, ClassMean
 from ipo.experiments.compare.methods.pools import MANY, BestOf, random_pairs, single_phrases
 from ipo.experiments.compare.methods.search import LanguageModelSearch
 from ipo.experiments.compare.methods.waffle import Waffle
-from ipo.metrics.template import ANCHOR, SLOT
+from ipo.metrics.template import ANCHOR, SLOT, imagenet_templates
 
 METHODS: dict[str, Method] = {
     "anchor": Fixed("the anchor", lambda job: [ANCHOR]),

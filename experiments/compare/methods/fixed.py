@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ipo.experiments.compare.methods.base import Absent, Job, Method, Templates
-from ipo.metrics.template import SLOT
 
 if TYPE_CHECKING:
     from ipo.experiments.run.config import RunConfig
@@ -46,10 +45,3 @@ def hand_written(job: Job) -> Sequence[str]:
     if job.hand_written is None:
         raise Absent("no hand-written template exists for this data set")
     return [job.hand_written]
-
-
-def imagenet_templates() -> tuple[str, ...]:
-    """Return CLIP's 80 ImageNet templates (Radford et al., 2021) as open_clip ships them."""
-    from open_clip import OPENAI_IMAGENET_TEMPLATES
-
-    return tuple(template(SLOT) for template in OPENAI_IMAGENET_TEMPLATES)

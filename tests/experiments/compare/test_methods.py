@@ -14,13 +14,12 @@ import pytest
 
 from ipo.experiments.compare.methods import METHODS, SUBJECT, Absent, Budget, Job
 from ipo.experiments.compare.methods.coop import CoOp, _published_epochs, learning_rates
-from ipo.experiments.compare.methods.fixed import imagenet_templates
 from ipo.experiments.compare.methods.waffle import Shape, shape
 from ipo.experiments.run.config import build
 from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError
 from ipo.metrics.reward import ClipReward
-from ipo.metrics.template import ANCHOR, SLOT, problem
+from ipo.metrics.template import ANCHOR, SLOT, imagenet_templates, problem
 from ipo.metrics.text_tower import encode_templates
 from ipo.programs.selection import POOLED
 

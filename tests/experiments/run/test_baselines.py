@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ipo.experiments.run.baselines import class_means, how_weak
+from ipo.experiments.run.baselines import how_weak, means_of_classes
 from ipo.metrics.reward import EncodedPictures
 
 
@@ -29,6 +29,6 @@ def test_what_makes_templates_a_poor_answer(
 
 def test_class_means_are_unit_and_of_every_class() -> None:
     features = np.array([[1, 0], [0.6, 0.8], [0, 1]], dtype=np.float32)
-    means = class_means([EncodedPictures(features, np.array([0, 1, 1]))], 2)
+    means = means_of_classes([EncodedPictures(features, np.array([0, 1, 1]))], 2)
     assert means is not None and np.allclose(means, [[1, 0], [0.316228, 0.948683]])
-    assert class_means([EncodedPictures(features, np.array([0, 1, 1]))], 3) is None
+    assert means_of_classes([EncodedPictures(features, np.array([0, 1, 1]))], 3) is None
