@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, Field
@@ -147,8 +148,9 @@ class _Pool:
 
     def look_at(self, desk: Desk, wordings: Iterable[Wording], most: int | None = None) -> int:
         """Score the readable new ones, at most so many; return how many."""
-        new = {str(one): one for one in wordings if one.is_readable and str(one) not in self._wordings}
-        self._wordings |= (new := dict(list(new.items())[:most]))
+        readable = {str(one): one for one in wordings if one.is_readable and str(one) not in self._wordings}
+        new = dict(islice(readable.items(), most))
+        self._wordings |= new
         for score in desk.look_at(list(new)):
             self._scores[score.template] = score
             parts = new[score.template].parts
