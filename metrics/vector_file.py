@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import sqlite3
+import time
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -23,6 +24,8 @@ from ipo.metrics.errors import InputError
 
 PAGE = 2**15
 """Bytes of a page: a vector of 512 numbers fills half of SQLite's usual one and would leave the other half empty."""
+WAIT = 60
+"""Seconds to wait for other processes that write."""
 MAPPED = 2**31
 """The most bytes of the file that SQLite maps; beyond them it reads page by page."""
 
@@ -77,9 +80,9 @@ class VectorFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise self._unusable(error) from error
-        with closing(sqlite3.connect(self.path, timeout=60)) as database:
+        with closing(sqlite3.connect(self.path, timeout=WAIT)) as database:
             database.execute(f"PRAGMA page_size={PAGE}")  # must come first in a new file
-            database.execute("PRAGMA journal_mode=WAL")
+            _write_ahead(database)
             database.execute(f"PRAGMA mmap_size={MAPPED}")
             database.executescript(self._schema)
             result = work(database)
@@ -125,6 +128,19 @@ class VectorFile:
                 kept.append(vector if there is None else there.reshape(vector.shape))
         self.damaged = damaged
         return kept
+
+
+def _write_ahead(database: sqlite3.Connection) -> None:
+    """Switch a file to write-ahead logging; SQLite itself does not wait for others that are about to do the same."""
+    until = time.monotonic() + WAIT
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
 
 
 def checksum(key: str, content: bytes) -> int:

@@ -1,0 +1,49 @@
+"""The file that several processes write: SQLite's own wait does not cover the moment when it is made."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ipo.metrics import vector_file
+from ipo.metrics.errors import InputError
+from ipo.metrics.vector_file import VectorFile
+
+
+@pytest.fixture
+def locked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How often the next switches to write-ahead logging meet another process that is about to do the same."""
+    left = [0]
+
+    class Met(sqlite3.Connection):
+        def execute(self, sql: str, *rest: Any) -> sqlite3.Cursor:
+            if "journal_mode" in sql and left[0] > 0:
+                left[0] -= 1
+                raise sqlite3.OperationalError("database is locked")
+            return super().execute(sql, *rest)
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *given, **named: connect(*given, **named, factory=Met))
+    return left
+
+
+def put_one(path: Path) -> list[Any]:
+    file = VectorFile(path)
+    return file.use(lambda database: file.put(database, ["key"], [np.ones(4, np.float32)]))
+
+
+def test_a_file_that_others_make_at_the_same_time_is_waited_for(tmp_path: Path, locked: list[int]) -> None:
+    locked[0] = 3
+    assert put_one(tmp_path / "new.sqlite")[0].tolist() == [1, 1, 1, 1]
+    assert locked == [0]
+
+
+def test_but_not_for_ever(tmp_path: Path, locked: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vector_file, "WAIT", 0.05)
+    locked[0] = 10**9
+    with pytest.raises(InputError, match="locked"):
+        put_one(tmp_path / "new.sqlite")
