@@ -22,6 +22,9 @@ from ipo.programs.strategies import STRATEGIES
 CONFIG_FILE = "config.yaml"
 FREE_KEYS = frozenset({"budget_usd", "budget_tokens", "max_minutes", "track"})
 """What may change when a run is resumed: a run that a budget stopped resumes under a larger one."""
+ASK_NO_MODEL = frozenset({"clip", "clip-greedy", "none"})
+"""Describers that need no language model."""
+
 CHOSEN: dict[str, Registry] = {"strategy": STRATEGIES, "reward": REWARDS}
 """Keys whose value is a name with settings of its own, written `strategy=NAME strategy.KEY=VALUE`."""
 
@@ -60,7 +63,10 @@ class JobSettings(BaseModel):
     lm_api_base: str | None = Field(None, description="address of an OpenAI-compatible server for lm")
     temperature: float = Field(1.0, gt=0, le=2, description="of the optimizer LLM")
     max_tokens: int = Field(1024, ge=16, description="longest reply of a language model, in tokens")
-    describer: str = Field("clip", description="clip (no language model), none, or a multimodal litellm name")
+    describer: str = Field(
+        "clip",
+        description="clip (no language model), clip-greedy (phrase by phrase), none, or a multimodal litellm name",
+    )
     describer_api_base: str | None = Field(None, description="address of an OpenAI-compatible server for the describer")
     describer_question: Literal["default", "paper", "code"] = Field(
         "default", description="what a multimodal describer is asked: our question, the paper's, or its code's"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from ipo.experiments.run.config import ASK_NO_MODEL
 from ipo.experiments.run.plan import Plan
 from ipo.programs.lm.ledger import total_usd
 from ipo.programs.strategies.base import Expected, Forecast
@@ -42,8 +43,9 @@ def _optimizer(planned: Plan) -> dict[str, Any] | None:
 
     config = planned.config
     pictures = min(config.described_pictures, len(planned.drawn.search))
-    described = pictures * (QUESTIONS[config.describer_question].max_characters + 1) - 1
-    characters = {"none": 0, "clip": DESCRIPTION_BY_CLIP}.get(config.describer, max(0, described))
+    characters = max(0, pictures * (QUESTIONS[config.describer_question].max_characters + 1) - 1)
+    if config.describer in ASK_NO_MODEL:
+        characters = 0 if config.describer == "none" else DESCRIPTION_BY_CLIP
     expected = Expected(config.search, planned.data.task, characters, config.max_tokens)
     return _forecast(planned.optimizer, planned.strategy().forecast(expected))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ipo.experiments.run.config import RunConfig
+from ipo.experiments.run.config import ASK_NO_MODEL, RunConfig
 from ipo.experiments.run.offsets import check_asked
 from ipo.experiments.tasks import REWARDS
 from ipo.metrics.errors import InputError
@@ -122,7 +122,7 @@ def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, 
 
     optimizer = find(config.lm, "optimizer", config.lm_api_base) if config.asks_lm else None
     describer = None
-    if config.describer not in ("clip", "none"):
+    if config.describer not in ASK_NO_MODEL:
         describer = find(config.describer, "describer", config.describer_api_base)
     for backend in (optimizer, describer):
         if config.budget_usd is not None and backend and backend.price(1, 1) is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from ipo.experiments.run.config import RunConfig, dotted
+from ipo.experiments.run.config import ASK_NO_MODEL, RunConfig, dotted
 from ipo.experiments.tasks import REWARDS
 from ipo.metrics.template import ANCHOR
 from ipo.programs.settings import preset
@@ -42,7 +42,7 @@ def differences(config: RunConfig) -> list[str]:
         return []
     has = dotted(config.model_dump())
     sets = dotted({**preset(config.preset), "describer_question": config.preset})
-    if config.describer in ("clip", "none"):
+    if config.describer in ASK_NO_MODEL:
         del sets["describer_question"]  # nobody is asked
     # Another strategy may lack a setting of the published one.
     found = [f"{key}={_word(has[key])} ({_word(value)})" for key, value in sets.items() if has.get(key, value) != value]
@@ -80,7 +80,7 @@ def _beside(config: RunConfig) -> dict[str, str]:
             described,
         ),
         "described_pictures": (
-            config.describer in ("clip", "none") or config.described_pictures >= MOST_PICTURES,
+            config.describer in ASK_NO_MODEL or config.described_pictures >= MOST_PICTURES,
             "every picture",
         ),
         "search_pictures": (config.search_pictures is None, "every picture"),

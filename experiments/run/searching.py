@@ -95,10 +95,10 @@ def _recorder(config: RunConfig, journal: Journal, ledger: Ledger) -> Recorder:
 def _describing(prepared: Prepared, recorder: Recorder, record: ScoreKeeper, ui: Ui) -> Callable[[], list[str]] | None:
     config, planned, encoded = prepared.config, prepared.plan, prepared.search
     describer: Any
-    if config.describer == "clip":
+    if by_clip := config.describer in ("clip", "clip-greedy"):
         from ipo.programs.describers.interrogator import Interrogator
 
-        describer = Interrogator(prepared.clip)
+        describer = Interrogator(prepared.clip, greedy=config.describer == "clip-greedy")
     elif planned.describer is not None:
         from ipo.programs.describers.multimodal import QUESTIONS, ImageDescriber
 
@@ -112,7 +112,7 @@ def _describing(prepared: Prepared, recorder: Recorder, record: ScoreKeeper, ui:
     names, task = prepared.reward.class_names, planned.data.task
 
     def described() -> list[str]:
-        by = "the CLIP" if config.describer == "clip" else config.describer
+        by = "the CLIP" if by_clip else config.describer
         ui.say(f"describing the search pictures with {by}")
         return describe(describer, encoded.pictures, encoded.units.labels, names, task, record)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +23,7 @@ from scipy import special
 from ipo.metrics.arrays import Floats
 from ipo.metrics.pictures import Picture
 from ipo.metrics.template import SLOT, TokenCounter, fill, names_class, too_long
+from ipo.programs.wording import Wording
 
 Gains = npt.NDArray[np.float64]
 
@@ -115,6 +117,8 @@ class Interrogator(dspy.Module):
         phrases: the phrase bank; the one that ships with us when None.
         top: the most phrases in the description of the set.
         examples: how many single pictures are described too, spread over the set.
+        greedy: look again, beside the strongest phrase, for the phrase that adds most to it, and so on. So "lying on
+            its side" is found beside "faded", which alone is no outlier. Phrases of one group are said once.
 
     Raises:
         InputError: when called: a picture cannot be decoded.
@@ -135,12 +139,20 @@ class Interrogator(dspy.Module):
         True
     """
 
-    def __init__(self, clip: Encoder, phrases: PhraseBank | None = None, top: int = 6, examples: int = 0) -> None:
+    def __init__(
+        self,
+        clip: Encoder,
+        phrases: PhraseBank | None = None,
+        top: int = 6,
+        examples: int = 0,
+        greedy: bool = False,
+    ) -> None:
         super().__init__()
         self.clip = clip
         self.bank = phrases or PhraseBank.load()
         self.top = top
         self.examples = examples
+        self.greedy = greedy
 
     def forward(
         self,
@@ -165,25 +177,58 @@ class Interrogator(dspy.Module):
         phrases = self.bank.usable(class_names, self.clip)
         if not len(features) or not phrases:
             return dspy.Prediction(descriptions=[], phrases=[])
+        truth = None if labels is None else np.asarray(labels)
+        look = _look(self._gains(features, truth, class_names, self.bank.bare, phrases), phrases)
+        if self.greedy:
+            look = self._beside_each_other(look, features, truth, class_names)
+        return _described(look, self.top, self.examples)
+
+    def _beside_each_other(
+        self, look: _Look, features: Floats, labels: npt.NDArray[Any] | None, class_names: Sequence[str]
+    ) -> _Look:
+        """Keep of what stands out the strongest, then the strongest beside it, and so on until nothing does."""
+        said: list[Phrase] = []
+        bare, strongest = Wording.of(self.bank.bare), look
+        while bare is not None and strongest.said and len(said) < self.top:
+            phrase = strongest.said[0]
+            said.append(phrase)
+            bare = beside(bare, phrase)
+            others = [other for other in look.phrases if other.group not in {phrase.group for phrase in said}]
+            longer = {other: str(both) for other in others if bare and (both := beside(bare, other))}
+            fitting = [other for other in longer if too_long(longer[other], class_names or [""], self.clip) is None]
+            if not fitting:
+                break
+            templates = [longer[other] for other in fitting]
+            strongest = _look(self._gains(features, labels, class_names, str(bare), fitting, templates), fitting)
+        return replace(look, said=said)
+
+    def _gains(
+        self,
+        features: Floats,
+        labels: npt.NDArray[Any] | None,
+        class_names: Sequence[str],
+        bare: str,
+        phrases: Sequence[Phrase],
+        templates: Sequence[str] | None = None,
+    ) -> Gains:
+        """Gains of phrases over the bare template, by their own templates or those given: float64 (phrases, n)."""
+        tried = [bare, *(templates or (phrase.template for phrase in phrases))]
         if labels is None:
-            gains = self._similarity_gains(features, phrases)
-        else:
-            gains = self._class_gains(features, np.asarray(labels), class_names, phrases)
-        return _describe(gains, phrases, self.top, self.examples)
+            return self._similarity_gains(features, tried)
+        return self._class_gains(features, labels, class_names, tried)
 
     def _encode(self, pictures: Sequence[Picture]) -> Floats:
         parts = [self.clip.encode_pictures(pictures[i : i + BATCH]) for i in range(0, len(pictures), BATCH)]
         return np.concatenate(parts) if parts else np.zeros((0, 0), dtype=np.float32)
 
     def _class_gains(
-        self, features: Floats, labels: npt.NDArray[Any], class_names: Sequence[str], phrases: Sequence[Phrase]
+        self, features: Floats, labels: npt.NDArray[Any], class_names: Sequence[str], templates: Sequence[str]
     ) -> Gains:
-        """Gains of similarity plus margin, right class: float64 (phrases, pictures of the tried classes)."""
+        """Gains of similarity plus margin, right class: float64 (templates - 1, pictures of the tried classes)."""
         present = np.unique(labels)
         tried = present[np.linspace(0, len(present) - 1, min(len(present), MAX_CLASSES)).round().astype(int)]
         kept = np.isin(labels, tried)
         truth, seen = np.searchsorted(tried, labels[kept]), features[kept]
-        templates = [self.bank.bare, *(phrase.template for phrase in phrases)]
         texts = [fill(template, class_names[i]) for template in templates for i in tried]
         rows = self.clip.encode_texts(texts).reshape(len(templates), len(tried), -1)
         values = []
@@ -195,29 +240,65 @@ class Interrogator(dspy.Module):
         relative: Gains = gains[1:] - gains[0]
         return relative
 
-    def _similarity_gains(self, features: Floats, phrases: Sequence[Phrase]) -> Gains:
-        """Gain in scaled similarity of prompts without a class: float64 (phrases, pictures)."""
-        texts = [_without_class(t) for t in (self.bank.bare, *(phrase.template for phrase in phrases))]
+    def _similarity_gains(self, features: Floats, templates: Sequence[str]) -> Gains:
+        """Gain in scaled similarity of prompts without a class: float64 (templates - 1, pictures)."""
+        texts = [_without_class(template) for template in templates]
         similarity = self.clip.logit_scale * (self.clip.encode_texts(texts) @ features.T).astype(np.float64)
         gains: Gains = similarity[1:] - similarity[0]
         return gains
 
 
-def _describe(gains: Gains, phrases: Sequence[Phrase], top: int, examples: int) -> dspy.Prediction:
+def beside(bare: Wording, phrase: Phrase) -> Wording | None:
+    """Return a template with one more phrase; None where the phrase's own template cannot be taken apart.
+
+    >>> str(beside(Wording("picture", ("dark",)), Phrase("sketch", "medium", "a PHRASE of a <CLASS>.")))
+    'a dark sketch of a <CLASS>.'
+    """
+    wording = Wording.of(phrase.template)
+    return None if wording is None else reduce(Wording.plus, wording.parts, bare)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What was found of T phrases on n pictures.
+
+    Attributes:
+        phrases: all that were tried.
+        relative: (T, n), gains over the middle of the phrase's form.
+        said: those that stand out, strongest first.
+    """
+
+    phrases: Sequence[Phrase]
+    relative: Gains
+    said: Sequence[Phrase]
+
+
+def _look(gains: Gains, phrases: Sequence[Phrase]) -> _Look:
     n = gains.shape[1]
     relative = gains - _middle_of_form(gains, [phrase.form for phrase in phrases])
     strength = relative.mean(axis=1)
-    order = np.argsort(-strength, kind="stable")
     # From one picture alone, the look of the set cannot be known.
     error = relative.std(axis=1, ddof=1) / np.sqrt(n) if n > 1 else np.full(len(phrases), np.inf)
     clear = strength > special.stdtrit(max(1, n - 1), 1 - ERROR / len(phrases)) * error
     low, high = np.quantile(strength, [0.25, 0.75])
-    said = [i for i in order if clear[i] and strength[i] > high + 1.5 * (high - low)]
-    descriptions = [_sentence("The pictures look like", [phrases[i] for i in said], top)]
+    order = np.argsort(-strength, kind="stable")
+    said = [phrases[i] for i in order if clear[i] and strength[i] > high + 1.5 * (high - low)]
+    return _Look(phrases, relative, said)
+
+
+def _described(look: _Look, top: int, examples: int) -> dspy.Prediction:
+    n = look.relative.shape[1]
+    gained = dict(zip(look.phrases, look.relative, strict=True))
+    descriptions = [_sentence("The pictures look like", look.said, top)]
     for picture in np.linspace(0, n - 1, min(n, examples)).round().astype(int):
-        own = sorted((i for i in said if relative[i, picture] > 0), key=lambda i: -relative[i, picture])
-        descriptions.append(_sentence("One of them looks like", [phrases[i] for i in own], top // 2))
-    return dspy.Prediction(descriptions=descriptions, phrases=[(phrases[i].text, float(strength[i])) for i in order])
+        own = [phrase for phrase in look.said if gained[phrase][picture] > 0]
+        own.sort(key=lambda phrase: -gained[phrase][picture])
+        descriptions.append(_sentence("One of them looks like", own, top // 2))
+    strength = look.relative.mean(axis=1)
+    order = np.argsort(-strength, kind="stable")
+    return dspy.Prediction(
+        descriptions=descriptions, phrases=[(look.phrases[i].text, float(strength[i])) for i in order]
+    )
 
 
 def _middle_of_form(gains: Gains, forms: Sequence[str]) -> Gains:

@@ -2,10 +2,10 @@
 
 A composition that is only scored costs milliseconds where a proposal costs a request, and more candidates are worth
 more than a history of scores. So the language model is asked without any history, its templates are taken apart
-(`wording.py`), and their parts are tried in new company together with the phrases of the describer's bank. Each step
-looks at the best composition so far with every promising part added to it, and with each of its own taken out: some
-phrases help only beside another ("lying on its side" beside "faded"), and filler helps beside none. Every word has to
-earn its place: of two compositions the longer must score higher by `WORD` for each word that it has more.
+(`programs/wording.py`), and their parts are tried in new company together with the phrases of the describer's bank.
+Each step looks at the best composition so far with every promising part added to it, and with each of its own taken
+out: some phrases help only beside another ("lying on its side" beside "faded"), and filler helps beside none. Every
+word has to earn its place: of two compositions the longer must score higher by `WORD` for each word that it has more.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ipo.metrics.template import key, names_class
 from ipo.programs.strategies.base import Desk, Expected, Forecast, Models, SearchState, Shown, Strategy
 from ipo.programs.strategies.english import unknown_words
 from ipo.programs.strategies.no_history import NoHistory
-from ipo.programs.strategies.wording import Part, Wording
+from ipo.programs.wording import Part, Wording
 
 if TYPE_CHECKING:
     from ipo.metrics.reward import Score
@@ -88,7 +88,8 @@ class Compose:
         """Take in new words, look at compositions, and propose the best."""
         pool, most = self._pool, min(self.settings.looks, max(FEWEST, SENTENCES // max(1, len(shown.class_names))))
         if not pool.parts and self.settings.bank:
-            pool.look_at(desk, map(pool.start.plus, _thinned(_phrases(shown.class_names), BANK_STEPS * most)))
+            pool.groups = _phrases(shown.class_names)
+            pool.look_at(desk, map(pool.start.plus, _thinned(list(pool.groups), BANK_STEPS * most)))
         pool.look_at(desk, self._written(shown, desk))
         while most > 0 and (best := pool.next()) is not None:
             most -= pool.look_at(desk, pool.around(best), most)
@@ -135,6 +136,7 @@ class _Pool:
         start: what single parts are added to: the initial template where it can be taken apart.
         parts: each with the rank of the composition that has it alone, or the lowest where there is none.
         proposed: keys of the templates that are in the history.
+        groups: of the bank's phrases, what each is about; no two of one group stand together ("dark", "bright").
     """
 
     def __init__(self, initial: Score | None) -> None:
@@ -142,6 +144,7 @@ class _Pool:
         self.start = wording if initial and wording and key(str(wording)) == key(initial.template) else Wording("photo")
         self.parts: dict[Part, tuple[float, float]] = {}
         self.proposed: set[str] = set()
+        self.groups: dict[Part, str] = {}
         self._scores: dict[str, Score] = {}
         self._wordings: dict[str, Wording] = {}
         self._expanded: set[str] = set()
@@ -170,7 +173,9 @@ class _Pool:
     def around(self, wording: Wording) -> list[Wording]:
         """Return it without each of its parts, and with each of the most promising others."""
         promising = sorted(self.parts, key=lambda part: self.parts[part], reverse=True)
-        return [*wording.less(), *(wording.plus(p) for p in promising[:PARTS] if p not in wording.parts)]
+        said = {self.groups.get(part, part) for part in wording.parts}
+        others = [part for part in promising[:PARTS] if self.groups.get(part, part) not in said]
+        return [*wording.less(), *map(wording.plus, others)]
 
     def ranked(self) -> list[str]:
         """Return the compositions that were not proposed, best first."""
@@ -185,13 +190,17 @@ def worth(score: Score) -> tuple[float, float]:
     return (score.value - WORD * len(score.template.split()), -score.loss)
 
 
-def _phrases(class_names: Sequence[str]) -> list[Part]:
-    """Return the phrases of the bank that name no class."""
+def _phrases(class_names: Sequence[str]) -> dict[Part, str]:
+    """Return the phrases of the bank that name no class, each with what it is about."""
     from ipo.programs.describers.interrogator import PhraseBank
 
-    wordings = [Wording.of(phrase.template) for phrase in PhraseBank.load().phrases]
-    parts = dict.fromkeys(part for wording in wordings if wording for part in wording.parts)
-    return [part for part in parts if not any(names_class(part.text, name) for name in class_names)]
+    found: dict[Part, str] = {}
+    for phrase in PhraseBank.load().phrases:
+        wording = Wording.of(phrase.template)
+        for part in wording.parts if wording else ():
+            if not any(names_class(part.text, name) for name in class_names):
+                found.setdefault(part, phrase.group)
+    return found
 
 
 def _thinned(parts: Sequence[Part], most: int) -> Sequence[Part]:

@@ -11,7 +11,7 @@ import dspy
 from dspy.lm15 import Config, Message, Request
 
 from ipo.metrics.template import SLOT
-from ipo.programs.strategies.wording import content_words
+from ipo.programs.wording import content_words
 from ipo.signatures.propose_one import (
     EXAMPLE_ANSWER,
     EXAMPLE_DESCRIPTIONS,

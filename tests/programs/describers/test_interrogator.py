@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ipo.experiments.data import draw, load_data
 from ipo.metrics.clip import load_clip
 from ipo.metrics.pictures import Picture
 from ipo.metrics.template import SLOT, fill, problem
@@ -120,6 +121,17 @@ def test_at_most_top_phrases_are_said(drawings):
     assert found.descriptions[0].count(",") == 0
 
 
+def test_a_greedy_look_says_each_thing_once_strongest_first(drawings):
+    features, labels = drawings
+    once = Interrogator(BagOfWords())(pictures=features, labels=labels, class_names=CLASSES)
+    found = Interrogator(BagOfWords(), greedy=True)(pictures=features, labels=labels, class_names=CLASSES)
+    said = found.descriptions[0].removeprefix("The pictures look like: ").rstrip(".").split(", ")
+    assert set(said[:2]) == {"line drawing", "at sunset"} and said[0] == once.phrases[0][0]
+    group = {phrase.text: phrase.group for phrase in PhraseBank.load().phrases}
+    assert len({group[text] for text in said}) == len(said)  # "drawing", "at dusk" go without saying
+    assert found.phrases == once.phrases
+
+
 def test_examples_add_a_line_for_single_pictures(drawings):
     features, labels = drawings
     found = Interrogator(BagOfWords(), examples=3)(pictures=features, labels=labels, class_names=CLASSES)
@@ -189,12 +201,25 @@ def shipped():
     clip = load_clip("embedded", device="cpu")
     split = json.loads((EMBEDDED / "split.json").read_text("utf-8"))
 
-    def describe(domain):
+    def describe(domain, **settings):
         pictures = [Picture.from_path(EMBEDDED / "pictures" / domain / row[0]) for row in split["train"]]
         labels = [row[1] for row in split["train"]]
-        return Interrogator(clip)(pictures=pictures, labels=labels, class_names=split["classes"]), split["classes"]
+        describer = Interrogator(clip, **settings)
+        return describer(pictures=pictures, labels=labels, class_names=split["classes"]), split["classes"]
 
     return describe
+
+
+def test_a_greedy_look_finds_what_only_stands_out_beside_another_phrase():
+    clip = load_clip("embedded", device="cpu")
+    data = draw(load_data("embedded:upside-down+gray", seed=0), shots=2, selection_shots=0, seed=0)
+    features = clip.encode_pictures([item.picture for item in data.search])
+    known = {"labels": [item.label for item in data.search], "class_names": data.class_names}
+    once = Interrogator(clip)(pictures=features, **known).descriptions[0]
+    found = Interrogator(clip, greedy=True)(pictures=features, **known).descriptions[0]
+    assert "upside down" in once and "upside down" in found
+    assert re.search("black and white|grayscale|colorless|monochrome", found)
+    assert not re.search("black and white|grayscale|colorless|monochrome", once)
 
 
 def test_the_shipped_clip_sees_how_the_shifted_pictures_look_and_names_no_class(shipped):

@@ -17,12 +17,13 @@ from ipo.metrics.registry import NoSettings
 from ipo.metrics.reward import ClipReward, Score
 from ipo.metrics.template import SLOT, problem
 from ipo.programs.admission import Desk
+from ipo.programs.describers.interrogator import PhraseBank
 from ipo.programs.search import SearchResult, search
 from ipo.programs.settings import SearchSettings
 from ipo.programs.strategies import STRATEGIES
 from ipo.programs.strategies.base import Expected, Forecast, Models, SearchState, Shown, Strategy
 from ipo.programs.strategies.compose import FEWEST, WORD, Compose, ComposeSettings, worth
-from ipo.programs.strategies.wording import LONGEST
+from ipo.programs.wording import LONGEST, Wording
 
 ANCHOR = "a photo of a <CLASS>."
 WORTH = {"dark": 0.2, "upside down": 0.1, "torn": 0.001, "in fog": -0.1}
@@ -118,6 +119,16 @@ def test_what_is_proposed_is_short_and_of_words_that_were_looked_at() -> None:
     assert len(templates) == 16 and len(set(templates)) == 16
     assert all(template.count(SLOT) == 1 and len(template.split()) <= LONGEST for template in templates)
     assert not [rejection for step in found.steps for rejection in step.rejected]
+
+
+def test_two_phrases_of_the_bank_about_the_same_thing_do_not_stand_together() -> None:
+    reward = Worded()
+    run(Compose(), reward)
+    assert "a dark photo of a <CLASS>, upside down." in reward.scored
+    about = {phrase.text: phrase.group for phrase in PhraseBank.load().phrases}
+    for template in reward.scored:
+        groups = [about[part.text] for part in Wording.of(template).parts if part.text in about]  # type: ignore[union-attr]
+        assert len(set(groups)) == len(groups), template
 
 
 def test_single_parts_are_tried_beside_what_the_initial_template_says() -> None:

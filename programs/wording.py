@@ -18,12 +18,20 @@ MOST_PARTS = 4
 """Qualities and details of a template, together."""
 
 _NOUN = re.compile(r"(?:(?P<qualities>.+) )?(?P<noun>photo|photograph|picture|image|shot|view|scene|snapshot)", re.I)
+_NO_KIND = re.compile(
+    r"(?:.* )?(?:amount|back|bit|bottom|bunch|collection|corner|couple|edge|example|face|front|group|half|instance|"
+    r"kind|lot|number|pair|part|piece|pile|row|set|side|sort|stack|surface|top|type|variety)s?",
+    re.I,
+)
+"""What is a part or an amount of the thing and no kind of picture: "a pile of a <CLASS>"."""
 _KIND = re.compile(
     r"(?:an?|the|one|this) (?P<kind>[\w ,'-]+) of(?: (?:an?|the|one|some|any))?(?: (?P<near>[\w ,'-]+))?", re.I
 )
 _BARE = re.compile(r"(?:(?:an?|the|one|some|any)(?: |$))?(?P<near>[\w ,'-]*)", re.I)
 _NO_DETAIL = re.compile(
-    r"(?:that|which|who|whose|is|are|was|has|have|and|or|but|such|doesn|don)\b|'|.*[:;!?()\"]", re.I
+    r"(?:that|which|who|whose|is|are|was|has|have|and|or|but|such|doesn|don)\b|'|.*[:;!?()\"]|"
+    r"(?:photo|photograph|picture|image)s?$",
+    re.I,
 )
 """What cannot stand behind a comma by itself."""
 _NO_QUALITY = re.compile(r"\b(?:an?|the|with)\b|\b(?:and|of|in|on|at|to|for|from|by|like)$", re.I)
@@ -78,7 +86,7 @@ class Wording:
         if noun := _NOUN.fullmatch(kind):
             qualities, kind = [*qualities, *_listed(noun["qualities"] or "")], noun["noun"].lower()
         qualities += _listed(found["near"] or "")
-        if any(_NO_QUALITY.search(quality) for quality in (*qualities, kind)):
+        if _NO_KIND.fullmatch(kind) or any(_NO_QUALITY.search(quality) for quality in (*qualities, kind)):
             return None
         return cls(kind, tuple(qualities), tuple(details))
 

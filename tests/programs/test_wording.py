@@ -6,7 +6,7 @@ import pytest
 
 from ipo.programs.describers.interrogator import PhraseBank
 from ipo.programs.strategies.english import unknown_words
-from ipo.programs.strategies.wording import Part, Wording
+from ipo.programs.wording import Part, Wording
 
 
 def test_every_phrase_of_the_bank_comes_apart_and_together_again() -> None:
@@ -44,6 +44,9 @@ def test_what_a_model_writes_is_written_in_one_form(template: str, again: str) -
         "a photo of a <CLASS> and a <CLASS>.",
         "a photo of a <CLASS>, which is dark.",
         'a photo of a <CLASS>, "dark"',
+        "a close-up embroidery of a <CLASS>, pictures.",
+        "a pixelated side of a <CLASS>.",
+        "a warm large pile of a <CLASS>.",
         "no slot",
     ],
 )
