@@ -61,17 +61,18 @@ def read_emojis(modules: Path) -> dict[str, Emoji]:
 
 def list_concepts(emojis: dict[str, Emoji]) -> list[Concept]:
     """The classes in fixed order, then ``EXTRA_CONCEPTS`` others drawn by seed."""
-    classes, others = _classes(emojis), _others(emojis)
+    classes = _classes(emojis)
+    others = _others(emojis, classes)
     chosen = random.Random(SEED).sample(others, min(EXTRA_CONCEPTS, len(others)))
     return classes + [Concept(x, (emojis[x],), (slug(x),), False) for x in sorted(chosen)]
 
 
 def list_strangers(emojis: dict[str, Emoji]) -> list[Concept]:
     """``STRANGERS`` concepts of one word that is in no name and label of `list_concepts`, drawn by seed."""
-    met = {
-        word for concept in list_concepts(emojis) for e in concept.emojis for word in (concept.name, *e.label.split())
-    }
-    left = [label for label in _others(emojis) if label not in met and label.isalpha()]
+    concepts = list_concepts(emojis)
+    met = {word for concept in concepts for e in concept.emojis for word in (concept.name, *e.label.split())}
+    classes = [concept for concept in concepts if concept.is_class]
+    left = [label for label in _others(emojis, classes) if label not in met and label.isalpha()]
     chosen = random.Random(SEED).sample(left, min(STRANGERS, len(left)))
     return [Concept(x, (emojis[x],), (slug(x),), False) for x in sorted(chosen)]
 
@@ -87,8 +88,8 @@ def _classes(emojis: dict[str, Emoji]) -> list[Concept]:
     return concepts
 
 
-def _others(emojis: dict[str, Emoji]) -> list[str]:
-    taken = {emoji.label for concept in _classes(emojis) for emoji in concept.emojis}
+def _others(emojis: dict[str, Emoji], classes: list[Concept]) -> list[str]:
+    taken = {emoji.label for concept in classes for emoji in concept.emojis}
     return sorted(
         label
         for label, emoji in emojis.items()
