@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipo.metrics.arrays import Floats
+from ipo.metrics.class_names import refuse_synonyms
 from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError
 from ipo.metrics.features import FeatureStore
@@ -86,6 +87,7 @@ class RetrievalReward:
     ) -> None:
         if k < 1:
             raise InputError(f"recall@{k} has no meaning; k must be at least 1.")
+        refuse_synonyms(captions, "a retrieval asks with one text a caption")
         self.clip = clip
         self.class_names = tuple(dict.fromkeys(captions))
         self.k = k

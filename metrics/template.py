@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from ipo.metrics.class_names import every_name, names_of
 from ipo.metrics.errors import InputError
 from ipo.metrics.printable import invisible
 
@@ -97,23 +98,24 @@ def problem(template: str) -> str | None:
 
 
 def names_class(text: str, class_name: str) -> bool:
-    """Whether a text contains a class name as whole words, or its plural.
+    """Whether a text contains a class name, or a synonym of it, as whole words, or its plural.
 
     >>> names_class("two hot dogs on a plate", "hot_dog"), names_class("a catalogue", "cat")
     (True, False)
     """
-    words = class_name.replace("_", " ").strip()
-    return bool(words) and re.search(rf"\b{re.escape(words)}s?\b", text, re.IGNORECASE) is not None
+    names = (name.replace("_", " ").strip() for name in names_of(class_name))
+    return any(name and re.search(rf"\b{re.escape(name)}s?\b", text, re.IGNORECASE) is not None for name in names)
 
 
 def too_long(template: str, class_names: Sequence[str], tokens: TokenCounter) -> str | None:
     """Say which filled text does not fit the tokenizer's context, or None when all fit."""
     # A name that is short in characters may be long in tokens (another script, a rare word), so every name is counted.
-    counts = [tokens.count(fill(template, name)) for name in class_names]
+    names = every_name(class_names)
+    counts = [tokens.count(fill(template, name)) for name in names]
     count = max(counts, default=0)
     if count <= tokens.context_length:
         return None
-    name = class_names[counts.index(count)]
+    name = names[counts.index(count)]
     return f"with the class name {name!r} it has {count} tokens, more than the {tokens.context_length} that fit"
 
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ipo.metrics.arrays import Floats
+from ipo.metrics.class_names import written
 from ipo.metrics.clip import Clip
 from ipo.metrics.text_tower import encode_templates
 from ipo.metrics.vector_file import VectorFile
@@ -80,7 +81,7 @@ class TextStore:
 
 
 def _key(template: str, class_names: Sequence[str]) -> str:
-    return hashlib.sha256(json.dumps([template, *class_names]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([template, *written(class_names)]).encode()).hexdigest()
 
 
 def _bound(database: sqlite3.Connection) -> None:

@@ -12,7 +12,8 @@ again (a classifier, `text_store.py`) keep them.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -22,6 +23,7 @@ import torch.nn.functional as functional
 from torch import nn
 
 from ipo.metrics.arrays import Floats
+from ipo.metrics.class_names import every_name, have_synonyms, names_of
 from ipo.metrics.template import fill
 from ipo.metrics.text_pass import TextPass
 from ipo.metrics.text_trie import Ints, Trie
@@ -40,16 +42,36 @@ TOLERANCE = 1e-5
 def encode_templates(model: Any, tokenizer: Any, templates: Sequence[str], class_names: Sequence[str]) -> Floats:
     """Encode every template filled with every class name, equal to open_clip's own `encode_text`.
 
+    A class with synonyms has the mean of the unit rows of its names, made unit again.
+
     Returns:
         float32 (T, C, D), unit rows, in the order given.
     """
-    rows = encode_texts(model, tokenizer, [fill(template, name) for template in templates for name in class_names])
-    return rows.reshape(len(templates), len(class_names), rows.shape[1])
+    return encode_classes(partial(encode_texts, model, tokenizer), templates, class_names)
+
+
+def encode_classes(
+    encode: Callable[[list[str]], Floats], templates: Sequence[str], class_names: Sequence[str]
+) -> Floats:
+    """Do what `encode_templates` does with `encode`, from texts to float32 (n, D), unit rows."""
+    rows = encode([fill(template, name) for template in templates for name in class_names])
+    rows = rows.reshape(len(templates), len(class_names), rows.shape[1])
+    # Encoded apart, so that a class with one name has the same bits as where no class has synonyms.
+    others = [(label, other) for label, name in enumerate(class_names) for other in names_of(name)[1:]]
+    if not others or not templates:
+        return rows
+    more = encode([fill(template, other) for template in templates for _, other in others])
+    more = more.reshape(len(templates), len(others), rows.shape[2])
+    label_of = np.array([label for label, _ in others])
+    for label in np.unique(label_of):
+        sums = rows[:, label].astype(np.float64) + more[:, label_of == label].sum(axis=1, dtype=np.float64)
+        rows[:, label] = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    return rows
 
 
 def parts(templates: Sequence[str], class_names: Sequence[str]) -> Iterator[Sequence[str]]:
     """Cut a long list of templates, so that what each part's texts and embeddings need of memory is bounded."""
-    at_once = max(1, TOGETHER // max(1, len(class_names)))
+    at_once = max(1, TOGETHER // max(1, len(every_name(class_names))))
     return (templates[start : start + at_once] for start in range(0, len(templates), at_once))
 
 
@@ -77,6 +99,8 @@ def encode_ensemble(
     Returns:
         float32 (C, D), unit rows; with equal weights those of open_clip's `build_zero_shot_classifier`.
     """
+    if have_synonyms(class_names):
+        return _encode_parts(model, tokenizer, weighted, class_names)
     texts = [fill(template, name) for template, _ in weighted for name in class_names]
     weights = torch.tensor([weight for _, weight in weighted], dtype=torch.float64)
     sums = torch.zeros(0, 0, dtype=torch.float64)  # float64: the order of summation does not change the result
@@ -87,6 +111,21 @@ def encode_ensemble(
         member = torch.div(place, len(class_names), rounding_mode="floor")
         sums.index_add_(0, place % len(class_names), rows.double() * weights[member, None])
     unit: Floats = functional.normalize(sums, dim=-1).float().numpy()
+    return unit
+
+
+def _encode_parts(
+    model: Any, tokenizer: Any, weighted: Sequence[tuple[str, float]], class_names: Sequence[str]
+) -> Floats:
+    """Encode an ensemble part by part: a class with synonyms is made unit in each template before they are summed."""
+    weight_of = dict.fromkeys((template for template, _ in weighted), 0.0)
+    for template, weight in weighted:
+        weight_of[template] += weight
+    sums: Any = 0.0
+    for part in parts(list(weight_of), class_names):
+        rows = encode_templates(model, tokenizer, part, class_names)
+        sums = sums + np.einsum("t,tcd->cd", [weight_of[template] for template in part], rows, dtype=np.float64)
+    unit: Floats = (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32)
     return unit
 
 

@@ -12,6 +12,7 @@ from dspy.predict.parameter import Parameter
 
 from ipo.metrics.arrays import Floats
 from ipo.metrics.calibration import fit_temperature, softmax
+from ipo.metrics.class_names import have_synonyms, named, names_of, written
 from ipo.metrics.clip import Clip, load_clip
 from ipo.metrics.decoding import AS_STORED, AS_VIEWED, Background, to_rgb
 from ipo.metrics.errors import InputError
@@ -30,11 +31,14 @@ TEMPERATURES = (1e-6, 1e6)
 SHOWN_CLASSES = 5
 """Class names in the `repr`."""
 
-FORMAT = 2
-"""Of a saved program with offsets. Those without have no number: every version reads them."""
+WITH_OFFSETS, WITH_SYNONYMS = 2, 3
+"""Formats of a saved program; the latter may have offsets too. One with neither has no number: every version reads it.
+"""
 IN_WEIGHTS = "in weights: a program with offsets, which needs a newer version of ipo"
 """Stands for each weight in a program with offsets. Older versions ignore keys that they do not know, and would leave
 the offsets out without a word; that a weight is no number stops all of them, and they print it."""
+NAMES_IN_WEIGHTS = "in weights: a program with synonyms of classes, which needs a newer version of ipo"
+"""As `IN_WEIGHTS`, for a program with synonyms."""
 
 
 class TemplateClassifier(dspy.Module, Parameter):
@@ -44,7 +48,7 @@ class TemplateClassifier(dspy.Module, Parameter):
 
     Args:
         clip: the frozen encoder.
-        class_names: the classes, in label order.
+        class_names: the classes, in label order; those with synonyms as `ClassName`.
         templates: one template, or several with weights: then the class embedding is their weighted mean.
 
     Attributes:
@@ -159,7 +163,7 @@ class TemplateClassifier(dspy.Module, Parameter):
 
     def class_embeddings(self) -> Floats:
         """Return what a picture is compared with: float32 (C, D), unit rows, in the order of the classes."""
-        state = (self.templates, self.class_names)
+        state = (self.templates, written(self.class_names))
         if self._embeddings is None or self._embeddings[0] != state:
             self._embeddings = (state, class_embeddings(self.clip, self.templates, self.class_names))
         return self._embeddings[1]
@@ -169,24 +173,29 @@ class TemplateClassifier(dspy.Module, Parameter):
         state = {name: part.dump_state(json_mode=json_mode) for name, part in self._parts()}
         state |= {
             "templates": [{"template": template, "weight": weight} for template, weight in self.templates],
-            "class_names": list(self.class_names),
+            "class_names": [str(name) for name in self.class_names],
             "temperature": self.temperature,
             "background": self.background,
             "clip": {"name": self.clip.name, "fingerprint": self.clip.fingerprint},
         }
-        if self.offsets is None:
+        several = have_synonyms(self.class_names)
+        if self.offsets is None and not several:
             return state
-        templates = [{"template": template, "weight": IN_WEIGHTS} for template, _ in self.templates]
-        weights = [weight for _, weight in self.templates]
-        mine = {"templates": templates, "weights": weights, "offsets": state_of(self.offsets), "format": FORMAT}
-        return state | mine
+        instead = NAMES_IN_WEIGHTS if several else IN_WEIGHTS
+        state["templates"] = [{"template": template, "weight": instead} for template, _ in self.templates]
+        state["weights"] = [weight for _, weight in self.templates]
+        if self.offsets:
+            state["offsets"] = state_of(self.offsets)
+        if several:
+            state["synonyms"] = [list(names_of(name)[1:]) for name in self.class_names]
+        return state | {"format": WITH_SYNONYMS if several else WITH_OFFSETS}
 
     def load_state(self, state: dict[str, Any], **kwargs: Any) -> None:
-        """Take templates, temperature and offsets from a saved state; one without a temperature has 1.
+        """Take templates, synonyms, temperature and offsets from a saved state; one without a temperature has 1.
 
         Raises:
             InputError: the state belongs to another encoder or to other classes, where its templates may not help, or a
-                newer version wrote it, or its temperature, offsets or templates cannot be used.
+                newer version wrote it, or its temperature, offsets, synonyms or templates cannot be used.
         """
         saved = state["clip"]
         if saved["fingerprint"] != self.clip.fingerprint:
@@ -194,14 +203,16 @@ class TemplateClassifier(dspy.Module, Parameter):
                 f"this program was optimised for the CLIP {saved['name']} and the one loaded is {self.clip.name} with "
                 "other weights or another picture transform; load the same one, or optimise again."
             )
-        if (form := state.get("format", 1)) not in (1, FORMAT):
+        if (form := state.get("format", 1)) not in (1, WITH_OFFSETS, WITH_SYNONYMS):
             raise InputError(f"this program has the format {str(form)[:40]}; load it with a newer version of ipo.")
         if (names := tuple(state["class_names"])) != self.class_names:
             raise InputError(_other_classes(names, self.class_names))
         temperature = _temperature(state.get("temperature", 1.0))
-        offsets = from_state(state["offsets"], self.clip.width, len(names)) if form == FORMAT else None
+        has_offsets = form == WITH_OFFSETS or (form == WITH_SYNONYMS and "offsets" in state)
+        offsets = from_state(state["offsets"], self.clip.width, len(names)) if has_offsets else None
         members = state["templates"]
-        weights = [member["weight"] for member in members] if offsets is None else state["weights"]
+        weights = [member["weight"] for member in members] if form == 1 else state["weights"]
+        self.class_names = _with_synonyms(names, state["synonyms"]) if form == WITH_SYNONYMS else names
         self.set_templates([(one["template"], weight) for one, weight in zip(members, weights, strict=True)])
         self.temperature, self.offsets = temperature, offsets
         # A state without this key is from before transparency was read on white.
@@ -256,6 +267,16 @@ def _other_classes(saved: tuple[str, ...], given: tuple[str, ...]) -> str:
         f"this program was saved with other classes: it {' and '.join(parts)}; load it into a classifier of the "
         "same classes, or optimise again."
     )
+
+
+def _with_synonyms(names: tuple[str, ...], saved: Any) -> tuple[str, ...]:
+    lists = isinstance(saved, list) and len(saved) == len(names) and all(isinstance(of, list) for of in saved)
+    if not lists or not all(isinstance(name, str) for of in saved for name in of):
+        raise InputError(
+            f"the synonyms of a saved program are one list of names for each of its {len(names)} classes, and these "
+            "are not; save it again."
+        )
+    return tuple(named([name, *of]) for name, of in zip(names, saved, strict=True))
 
 
 def _temperature(value: Any) -> float:

@@ -76,7 +76,9 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
         return before
     config, method = shared_config(cell), METHODS[cell.method]
     check_writable(folder)
-    source = load_data(cell.data, seed=SPLIT_SEED, task=config.task, background=config.background)
+    source = load_data(
+        cell.data, seed=SPLIT_SEED, task=config.task, background=config.background, class_names=config.class_names
+    )
     targets = [load_data(spec, seed=SPLIT_SEED, background=config.background) for spec in cell.targets]
     drawn, tests = PROTOCOLS[cell.protocol](source, targets, config)
     # 1. Learn. The test pictures are out of reach: they are in nothing that the job holds.

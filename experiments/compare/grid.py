@@ -100,7 +100,9 @@ def check_grid(found: Sequence[Entry], *, ready: bool = True) -> None:
             gone = absent(cell.data)
             draw_for(assumed(gone) if gone else load_data(cell.data, seed=SPLIT_SEED), shared)
             continue
-        source = load_data(cell.data, seed=SPLIT_SEED, task=shared.task, background=shared.background)
+        source = load_data(
+            cell.data, seed=SPLIT_SEED, task=shared.task, background=shared.background, class_names=shared.class_names
+        )
         targets = [load_data(spec, seed=SPLIT_SEED, background=shared.background) for spec in cell.targets]
         PROTOCOLS[cell.protocol](source, targets, shared)
 

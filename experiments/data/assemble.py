@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from ipo.experiments.data.dataset import PARTS, DataSet, Item, Part, default_task
+from ipo.experiments.data.dataset import PARTS, DataSet, Item, Part, as_read, default_task, tidy
 from ipo.experiments.data.split import cut, settle_parts
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import Picture
@@ -42,6 +43,7 @@ class Gathered:
         rows: in an order that is the same on every machine.
         class_names: in label order; None sorts the names that the rows have.
         stray: what was left out.
+        names: what the source says its classes are called; see names.py.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Gathered:
     rows: list[Row]
     class_names: tuple[str, ...] | None = None
     stray: tuple[str, ...] = ()
+    names: Mapping[Any, Any] | None = None
 
 
 def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
@@ -68,7 +71,7 @@ def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
     for row in source.rows:
         group = _group(row)
         parts[place[group]].append(Item(row.picture, labels[row.class_name], group))
-    clean = tuple(_tidy(name) for name in names)
+    clean = tuple(tidy(name) for name in names)
     for part in PARTS:
         missing = sorted(set(range(len(names))) - {item.label for item in parts[part]})
         if missing:
@@ -101,7 +104,7 @@ def labels_of(names: tuple[str, ...], where: str) -> dict[str, int]:
         )
     seen: dict[str, str] = {}
     for name in names:
-        read = " ".join(_tidy(name).replace("_", " ").split()).casefold()
+        read = as_read(name)
         if all(one == " " or invisible(one) for one in read):
             raise InputError(f"{where} has a class whose name {name!r} is blank; give it a name.")
         if read in seen:
@@ -154,11 +157,6 @@ def _places(source: Gathered, labels: dict[str, int], names: tuple[str, ...], se
 
 def _group(row: Row) -> str:
     return row.key if row.group is None else row.group
-
-
-def _tidy(name: str) -> str:
-    """One spelling for the two that Unicode allows ("é" as one character or as two, which macOS writes)."""
-    return unicodedata.normalize("NFC", name).strip()
 
 
 def _and_others(count: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import Literal, TypeVar
 
+from ipo.metrics.class_names import written
 from ipo.metrics.decoding import Background
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import Picture
@@ -51,7 +53,8 @@ class DataSet:
 
     Attributes:
         name: short, without a machine's paths.
-        class_names: in label order, as the source spells them (underscores become spaces in prompts).
+        class_names: in label order, as the source or `classes.yaml` spells them (underscores become spaces in
+            prompts); those with synonyms as `ClassName`.
         task: a neutral sentence for the language model; it names classes of the base half only.
         train: in the order of the source, which the few-shot draw depends on.
         val: as `train`.
@@ -94,7 +97,7 @@ class DataSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """64 hex digits that change with a class name, or a picture's bytes, reading, label, group, part or place.
+        """64 hex digits that change with a name of a class, or a picture's bytes, reading, label, group, part or place.
 
         The order counts because the few-shot draw depends on it; names and paths do not. Every file is read once, test
         pictures included, and not decoded; the result is kept. An unreadable picture counts by its name.
@@ -105,7 +108,7 @@ class DataSet:
         """Return `fingerprint` from the digests of the pictures' bytes, in the order of `items`."""
         rows = list(self.items())
         groups: dict[str, int] = {}
-        total = hashlib.sha256(json.dumps(self.class_names).encode())
+        total = hashlib.sha256(json.dumps(written(self.class_names)).encode())
         for (part, item), content in zip(rows, contents, strict=True):
             group = groups.setdefault(item.group, len(groups))
             total.update(json.dumps([part, item.label, group, item.picture.key(content)]).encode())
@@ -128,6 +131,20 @@ def in_threads(function: Callable[[_Row], _Result], rows: Iterable[_Row]) -> lis
     """Call `function` for each row with a few threads; results come in the order of the rows."""
     with ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(function, rows))
+
+
+def tidy(name: str) -> str:
+    """Return one spelling for the two that Unicode allows ("é" as one character or as two, which macOS writes)."""
+    return unicodedata.normalize("NFC", name).strip()
+
+
+def as_read(name: str) -> str:
+    """Return what is equal for class names that read the same in a prompt.
+
+    >>> as_read("Hot_Dog") == as_read("hot  dog")
+    True
+    """
+    return " ".join(tidy(name).replace("_", " ").split()).casefold()
 
 
 def base_count(classes: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ipo.experiments.data.assemble import Gathered, assemble
 from ipo.experiments.data.benchmarks import coop_split, imagenet
@@ -12,6 +13,7 @@ from ipo.experiments.data.benchmarks.found import Found, finish
 from ipo.experiments.data.benchmarks.registry import REGISTRY, Registered, Rule
 from ipo.experiments.data.benchmarks.roots import find_folder
 from ipo.experiments.data.dataset import DataSet
+from ipo.experiments.data.names import NAMES_FILE, with_names
 from ipo.experiments.data.sources import folder, hub, shipped, table
 from ipo.metrics.decoding import AS_STORED, AS_VIEWED, Background
 from ipo.metrics.errors import InputError
@@ -35,7 +37,14 @@ _READERS: Mapping[Rule, Callable[[Registered, Path], Found]] = {
 }
 
 
-def load_data(spec: str, *, seed: int, task: str | None = None, background: Background = AS_VIEWED) -> DataSet:
+def load_data(
+    spec: str,
+    *,
+    seed: int,
+    task: str | None = None,
+    background: Background = AS_VIEWED,
+    class_names: Mapping[Any, Any] | None = None,
+) -> DataSet:
     """Load a data set; pictures are found, not opened.
 
     Args:
@@ -46,6 +55,7 @@ def load_data(spec: str, *, seed: int, task: str | None = None, background: Back
         task: what the pictures are, for the language model; None takes the registered task, or makes one from a few
             class names.
         background: how the pixels are read; registered data are read as stored, as their published numbers were.
+        class_names: class → its name in prompts, or a list of that and synonyms (names.py); instead of `classes.yaml`.
 
     Raises:
         InputError: an unknown spec, or what is wrong with the source, in one sentence.
@@ -58,13 +68,18 @@ def load_data(spec: str, *, seed: int, task: str | None = None, background: Back
     """
     kind, _, rest = spec.strip().partition(":")
     if kind in REGISTRY:
-        return load_registered(REGISTRY[kind], rest.strip(), seed, task)
+        data = load_registered(REGISTRY[kind], rest.strip(), seed, task)
+        return with_names(data, class_names, "class_names") if class_names else data
     if kind not in SOURCES:
         raise InputError(
             f"unknown data {spec!r}{_hint(spec, kind)}; use embedded[:NAME or :OP+OP], folder:PATH, csv:PATH, "
             "parquet:PATH, hf:NAME[:CONFIG] or a name of `ipo data list`."
         )
-    return assemble(SOURCES[kind](rest.strip()), seed, task).on(background)
+    gathered = SOURCES[kind](rest.strip())
+    data = assemble(gathered, seed, task).on(background)
+    if class_names:
+        return with_names(data, class_names, "class_names")
+    return with_names(data, gathered.names, f"{NAMES_FILE} in {gathered.where}") if gathered.names else data
 
 
 def names_data(word: str) -> bool:

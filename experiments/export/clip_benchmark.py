@@ -8,7 +8,14 @@ from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 
-from ipo.experiments.export.target import NotChecked, Reference, no_place_for_offsets, spoken, unequal_weights
+from ipo.experiments.export.target import (
+    NotChecked,
+    Reference,
+    no_place_for_offsets,
+    no_place_for_synonyms,
+    spoken,
+    unequal_weights,
+)
 from ipo.metrics.template import SLOT
 from ipo.programs.classifier import TemplateClassifier
 
@@ -34,6 +41,8 @@ class ClipBenchmark:
         """CLIP_benchmark's classifier is a plain mean over templates."""
         if unequal_weights(program):
             return "CLIP_benchmark weighs all templates alike and these have weights; take npz"
+        if reason := no_place_for_synonyms(program, "CLIP_benchmark"):
+            return reason
         return no_place_for_offsets(program, "CLIP_benchmark")
 
     def write(self, program: TemplateClassifier, place: Path) -> None:

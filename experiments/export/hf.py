@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ipo.experiments.export.target import NotChecked, Reference, no_place_for_offsets, spoken
+from ipo.experiments.export.target import NotChecked, Reference, no_place_for_offsets, no_place_for_synonyms, spoken
 from ipo.metrics.template import SLOT
 from ipo.programs.classifier import TemplateClassifier
 
@@ -59,6 +59,8 @@ class HuggingFace:
                 f"it is not known what the CLIP {program.clip.name!r} is called in Hugging Face's format; name its hub "
                 "id or folder with --hf-model"
             )
+        if reason := no_place_for_synonyms(program, "the pipeline of Hugging Face"):
+            return reason
         return no_place_for_offsets(program, "the pipeline of Hugging Face")
 
     def _model(self, program: TemplateClassifier) -> str | None:

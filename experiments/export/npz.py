@@ -15,10 +15,10 @@ from ipo.programs.classifier import TemplateClassifier
 class Npz:
     """An `.npz` file.
 
-    class_embeddings float32 (C, D), unit rows; class_names (C,) and templates (T,), text; weights float64 (T,);
-    logit_scale, logit_bias and temperature, numbers; clip and fingerprint, text. Probabilities are
-    softmax((logit_scale · features @ class_embeddings.T + logit_bias) / temperature). A program with offsets has them
-    too, float32 (C,), to be added before the division.
+    class_embeddings float32 (C, D), unit rows, over all names of a class; class_names (C,), the first of each, and
+    templates (T,), text; weights float64 (T,); logit_scale, logit_bias and temperature, numbers; clip and fingerprint,
+    text. Probabilities are softmax((logit_scale · features @ class_embeddings.T + logit_bias) / temperature). A program
+    with offsets has them too, float32 (C,), to be added before the division.
     """
 
     def refusal(self, program: TemplateClassifier) -> str | None:

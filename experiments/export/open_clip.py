@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ipo.experiments.export.target import Reference, no_place_for_offsets, unequal_weights
+from ipo.experiments.export.target import Reference, no_place_for_offsets, no_place_for_synonyms, unequal_weights
 from ipo.metrics.template import SLOT
 from ipo.programs.classifier import TemplateClassifier
 
@@ -61,6 +61,8 @@ class OpenClip:
         """The classifier of open_clip is a plain mean over templates."""
         if unequal_weights(program):
             return "build_zero_shot_classifier of open_clip weighs all templates alike and these have weights; take npz"
+        if reason := no_place_for_synonyms(program, "the file of templates for open_clip"):
+            return reason
         return no_place_for_offsets(program, "the matrix of open_clip")
 
     def write(self, program: TemplateClassifier, place: Path) -> None:

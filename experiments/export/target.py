@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ipo.metrics.arrays import Floats
 from ipo.metrics.calibration import softmax
+from ipo.metrics.class_names import have_synonyms
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import Picture
 from ipo.programs.classifier import TemplateClassifier
@@ -118,6 +119,13 @@ class Reference:
 def unequal_weights(program: TemplateClassifier) -> bool:
     """Whether templates have different weights, which a plain mean cannot express."""
     return len({weight for _, weight in program.templates}) > 1
+
+
+def no_place_for_synonyms(program: TemplateClassifier, form: str) -> str | None:
+    """Return why a form of export that has one name a class refuses this program, or None."""
+    if not have_synonyms(program.class_names):
+        return None
+    return f"{form} has one name a class and classes of this program have synonyms; take npz or program.json"
 
 
 def no_place_for_offsets(program: TemplateClassifier, form: str) -> str | None:

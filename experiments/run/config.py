@@ -41,6 +41,11 @@ class JobSettings(BaseModel):
     task: str | None = Field(
         None, description="one sentence on what the pictures are; worded from the classes if unset"
     )
+    class_names: dict[Any, Any] | None = Field(
+        None,
+        description="class → its name in prompts, or a list of that and synonyms; unset: what classes.yaml in the "
+        "folder of pictures says",
+    )
     background: Background = Field(
         "white",
         description="white: transparent pictures are read on white and turned by their EXIF, as viewers show them; "

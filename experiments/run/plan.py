@@ -78,7 +78,9 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
         if say:
             say(f"not on this machine, so its official sizes are assumed: {sizes(entry)}")
     else:
-        data = load_data(config.data, seed=SPLIT_SEED, task=config.task, background=config.background)
+        data = load_data(
+            config.data, seed=SPLIT_SEED, task=config.task, background=config.background, class_names=config.class_names
+        )
     if say:
         config = with_shots_that_fit(data, config, say)
     planned = Plan(config, data, draw_for(data, config), optimizer, describer)

@@ -15,6 +15,7 @@ from ipo.experiments.run.config import RunConfig
 from ipo.experiments.run.live_view import Ui
 from ipo.experiments.run.plan import SPLIT_SEED, Plan
 from ipo.experiments.tasks.base import Encoded
+from ipo.metrics.class_names import written
 from ipo.metrics.clip import Clip, load_clip
 from ipo.metrics.features import FeatureStore
 from ipo.metrics.reward import Reward
@@ -93,5 +94,5 @@ def labelled_contents(store: FeatureStore, items: Sequence[Item]) -> list[tuple[
 def fingerprint(prepared: Prepared, *parts: Sequence[Item]) -> str:
     """Return a digest of the classes and of the pictures used, part by part: bytes and labels, not paths."""
     used = [labelled_contents(prepared.store, items) for items in parts]
-    names = [prepared.plan.drawn.class_names, prepared.plan.drawn.new_class_names]
+    names = [written(prepared.plan.drawn.class_names), written(prepared.plan.drawn.new_class_names)]
     return hashlib.sha256(json.dumps([names, used]).encode()).hexdigest()

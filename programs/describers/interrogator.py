@@ -22,7 +22,7 @@ from scipy import special
 
 from ipo.metrics.arrays import Floats
 from ipo.metrics.pictures import Picture
-from ipo.metrics.template import SLOT, TokenCounter, fill, names_class, too_long
+from ipo.metrics.template import SLOT, TokenCounter, names_class, too_long
 from ipo.programs.wording import Wording
 
 Gains = npt.NDArray[np.float64]
@@ -229,8 +229,9 @@ class Interrogator(dspy.Module):
         tried = present[np.linspace(0, len(present) - 1, min(len(present), MAX_CLASSES)).round().astype(int)]
         kept = np.isin(labels, tried)
         truth, seen = np.searchsorted(tried, labels[kept]), features[kept]
-        texts = [fill(template, class_names[i]) for template in templates for i in tried]
-        rows = self.clip.encode_texts(texts).reshape(len(templates), len(tried), -1)
+        from ipo.metrics.text_tower import encode_classes  # brings torch
+
+        rows = encode_classes(self.clip.encode_texts, templates, [class_names[i] for i in tried])
         values = []
         for classes in rows:
             logits = self.clip.logit_scale * (seen @ classes.T).astype(np.float64)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel
 
+from ipo.metrics.class_names import every_name
 from ipo.programs.strategies.asking import HistorySettings, ShowsHistory, call, excerpt
 from ipo.programs.strategies.base import Desk, Expected, Forecast, Models, Shown, Strategy
 
@@ -70,7 +71,7 @@ class SmallModelStrategy(ShowsHistory):
         }
         known = [row.template for row in shown.templates]
         # Words of longer names are not banned: "black bear" must not ban "black", which may describe the pictures.
-        one_word = [name for name in shown.class_names if " " not in name.replace("_", " ")]
+        one_word = [name for name in every_name(shown.class_names) if " " not in name.replace("_", " ")]
         extra: Refuse = lambda template: quality_problem(template, shown.class_names)  # noqa: E731
         rng = random.Random(desk.seed)
         with self.asking(adapter=SmallModelAdapter()):

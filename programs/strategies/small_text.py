@@ -10,6 +10,7 @@ from typing import Any
 import dspy
 from dspy.lm15 import Config, Message, Request
 
+from ipo.metrics.class_names import every_name
 from ipo.metrics.template import SLOT
 from ipo.programs.wording import content_words
 from ipo.signatures.propose_one import (
@@ -146,7 +147,8 @@ def quality_problem(template: str, class_names: Iterable[str] = ()) -> str | Non
     if repeated:
         return f"it says {repeated!r} twice"
     texts = [_spaced(part) for part in template.lower().split(SLOT.lower())]
-    named = next((name for name in class_names if any(_spaced(name.lower()) in text for text in texts)), None)
+    names = every_name(class_names)
+    named = next((name for name in names if any(_spaced(name.lower()) in text for text in texts)), None)
     return f"it names the class {named.replace('_', ' ')!r}" if named else None
 
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as functional
 from torch import nn
 
+from ipo.metrics.class_names import refuse_synonyms
 from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError
 from ipo.metrics.template import check, fill
@@ -51,6 +52,7 @@ class ContextTower:
         Raises:
             InputError: a class name is too long for the context.
         """
+        refuse_synonyms(class_names, "coop learns with one name a class")
         check(TEMPLATE, class_names, self._clip)
         rows: torch.Tensor = self._clip.tokenizer([fill(TEMPLATE, name) for name in class_names])
         return rows[:, : int(self._pass.lengths(rows).max())].to(self._pass.device)

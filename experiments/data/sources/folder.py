@@ -1,4 +1,4 @@
-"""`folder:PATH`: class sub-folders, or train/val/test folders above them."""
+"""`folder:PATH`: class sub-folders, or train/val/test folders above them; `classes.yaml` may name the classes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ipo.experiments.data.assemble import Gathered, Row
 from ipo.experiments.data.dataset import Part
+from ipo.experiments.data.names import NAMES_FILE, read_names
 from ipo.experiments.data.split import part_named
 from ipo.metrics.decoding import ENDINGS
 from ipo.metrics.errors import InputError
@@ -18,7 +19,8 @@ def gather(rest: str) -> Gathered:
     """Read the layout of a folder; no picture is opened. What ends as no picture does, and pipes and devices, is stray.
 
     Raises:
-        InputError: the folder is missing, unreadable, mixes the two layouts, or has an empty class folder.
+        InputError: the folder is missing, unreadable, mixes the two layouts, or has an empty class folder, or
+            its `classes.yaml` cannot be read.
     """
     if not rest:
         raise InputError("folder: needs a path, for example folder:pictures/animals.")
@@ -43,7 +45,11 @@ def gather(rest: str) -> Gathered:
             rows.extend(_class_rows(folder, root, part, stray))
     if not tops and any(Path(name).suffix.lower() in ENDINGS for name in stray):
         raise InputError(f"{where} has pictures but no class folders; put the pictures of each class in a folder.")
-    return Gathered(f"folder:{root.resolve().name}", where, rows, stray=tuple(stray))
+    names = None
+    if NAMES_FILE in stray:
+        stray.remove(NAMES_FILE)
+        names = read_names(root / NAMES_FILE)
+    return Gathered(f"folder:{root.resolve().name}", where, rows, stray=tuple(stray), names=names)
 
 
 def _layout(tops: list[Path], where: str) -> Iterator[tuple[Part | None, Path]]:
