@@ -67,6 +67,7 @@ def check(
             f"class names were not checked against a tokenizer, nor whether words can help; {missing}", file=sys.stderr
         )
     elif report.ok:
+        _compare(data, loaded)
         _look(spec, data, loaded)
     if report.ok:
         _say_next(spec, data, clip)
@@ -84,6 +85,15 @@ def _load(name: str) -> tuple[Clip | None, str]:
         return None, str(error)
 
 
+def _compare(data: DataSet, clip: Clip) -> None:
+    """Print which class names and which pictures of different parts the CLIP cannot tell apart."""
+    from ipo.experiments.data.alike import alike
+
+    lines = list(alike(data, clip, _Progress("encoded")).lines())
+    if lines:
+        print("\n" + "\n".join(lines))
+
+
 def _look(spec: str, data: DataSet, clip: Clip) -> None:
     """Print whether words can be expected to help."""
     from ipo.experiments.run.config import RunConfig
@@ -99,7 +109,7 @@ def _look(spec: str, data: DataSet, clip: Clip) -> None:
         return
     others = f" and {seen.held_back} that choose its winner" if seen.held_back else ""
     print(f"\n{seen.headroom.verdict}")
-    print(f"looked at {seen.searched} pictures that a run searches on{others}; no test picture was encoded")
+    print(f"looked at {seen.searched} pictures that a run searches on{others}; no test picture was scored")
     print("\n".join(f"  {line}" for line in seen.headroom.lines))
 
 

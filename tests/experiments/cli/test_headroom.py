@@ -37,7 +37,7 @@ def test_data_check_ends_with_a_verdict_and_the_command_to_type(pictures: Path, 
     assert "all pictures can be used" in report
     assert verdict.startswith(SAID)
     assert looked == (
-        "looked at 12 pictures that a run searches on and 6 that choose its winner; no test picture was encoded"
+        "looked at 12 pictures that a run searches on and 6 that choose its winner; no test picture was scored"
     )
     assert guesses.startswith("  guesses: ") and accuracy.startswith("  accuracy among 6 classes: ")
     assert words.startswith("  words: best of ")
