@@ -76,6 +76,7 @@ def optimize(
     *,
     out: str | Path | None = None,
     resume: str | Path | None = None,
+    start_from: str | Path | None = None,
     quiet: bool = False,
     **settings: Any,
 ) -> Outcome:
@@ -87,6 +88,8 @@ def optimize(
         data: the pictures: `folder:PATH`, `csv:PATH`, `hf:NAME`, a name of `ipo data list`; `embedded` if left out.
         out: the run directory; `runs/DATE-NAME` if left out.
         resume: the directory of a run to resume; what is given besides has to be its own, but for the limits.
+        start_from: the directory of a run whose templates a new one starts from; settings that are not given are that
+            run's.
         quiet: show no progress, which else goes to stderr.
         **settings: by the names of the configuration: `clip`, `lm`, `steps`, `budget_usd`, …; those of a strategy or a
             reward as `strategy={"name": "history", "size": 8}`. `docs/command-line.md` lists them.
@@ -98,7 +101,10 @@ def optimize(
     """
     if resume is not None and out is not None:
         raise InputError("resume= works in its own directory; leave out= away.")
+    if resume is not None and start_from is not None:
+        raise InputError("resume= goes on with a run, and start_from= starts a new one; leave one of them away.")
     given = settings if data is None else {"data": data, **settings}
+    given = given if start_from is None else {**given, "start_from": str(start_from)}
     if resume is None:
         config = build(given, CALL)
         folder = default_folder(config) if out is None else Path(out)

@@ -17,9 +17,9 @@ class ScoredTemplate:
 
     Attributes:
         score: its score on the search pictures, with the value of each unit.
-        step: the step that proposed it; -1 for the initial template.
-        source: where it came from: `initial`, `language model`, `composition` of its words or of a bank's, or
-            `no language model`.
+        step: the step that proposed it; -1 for the initial template and those of an earlier run.
+        source: where it came from: `initial`, `earlier run`, `language model`, `composition` of its words or of a
+            bank's, or `no language model`.
 
     Example:
         >>> import numpy as np

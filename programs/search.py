@@ -39,11 +39,24 @@ class NothingUsable(RuntimeError):
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """What a search goes on from.
+
+    Attributes:
+        templates: they are scored before the first step, and are candidates like all others.
+        steps: how many were done before; the seeds of the steps go on from there, so that nothing is asked again.
+    """
+
+    templates: tuple[str, ...] = ()
+    steps: int = 0
+
+
+@dataclass(frozen=True)
 class Step:
     """What happened in one step, for callbacks, logs and plots.
 
     Attributes:
-        number: from 0; -1 for the initial template.
+        number: from 0; -1 for the initial template and those of an earlier search.
         scored: the new templates and their scores on the search units.
         rejected: templates that were not scored, and why.
         best: the best template so far.
@@ -81,6 +94,7 @@ class SearchResult:
         descriptions: of the pictures, as the strategy received them.
         ended: why it ended, in words.
         stopped: the limit that stopped it, or None; a stopped search can be resumed under a larger limit.
+        taken_over: how many templates of the history come from an earlier search.
 
     Example:
         >>> from ipo.experiments.data import draw, load_data
@@ -101,11 +115,12 @@ class SearchResult:
     descriptions: tuple[str, ...]
     ended: str
     stopped: str | None
+    taken_over: int = 0
 
     @property
     def proposed(self) -> int:
-        """How many templates were proposed and scored; the initial one does not count."""
-        return len(self.history) - 1
+        """How many templates were proposed and scored; the initial one and those of an earlier search do not count."""
+        return len(self.history) - 1 - self.taken_over
 
     @property
     def looked_at(self) -> int:
@@ -125,6 +140,7 @@ def search(
     describe: Callable[[], Sequence[str]] | None = None,
     check_limits: Callable[[], None] = lambda: None,
     on_step: Callable[[Step], None] | None = None,
+    earlier: Earlier | None = None,
 ) -> SearchResult:
     """Search for a template.
 
@@ -140,6 +156,7 @@ def search(
         describe: says what a few pictures look like; may ask a language model.
         check_limits: raises `BudgetReached` when the time is used up.
         on_step: called after each step.
+        earlier: an earlier search that this one goes on from.
 
     Raises:
         InputError: the initial template cannot be scored.
@@ -151,7 +168,7 @@ def search(
         raise InputError(f"the template {settings.initial_template!r} cannot be used: {reason}.")
     record = record or ScoreKeeper(None, reward)
     on_step = on_step or (lambda step: None)
-    run = _Run(settings, reward, strategy, search_units, record, task, check_limits, on_step)
+    run = _Run(settings, reward, strategy, search_units, record, task, check_limits, on_step, earlier or Earlier())
     run.begin()
     stopped = None
     try:
@@ -162,7 +179,8 @@ def search(
         logger.warning("stopped: %s; choosing the winner of %d templates", stopped, len(run.history))
 
     choice = choose_winner(settings.selection, run.history, search_units, run.held_back(selection_units))
-    return SearchResult(tuple(run.steps), choice, run.history, run.descriptions, ended, stopped)
+    taken_over = len(run.steps[0].scored) - 1
+    return SearchResult(tuple(run.steps), choice, run.history, run.descriptions, ended, stopped, taken_over)
 
 
 @dataclass
@@ -177,16 +195,24 @@ class _Run:
     task: str
     check_limits: Callable[[], None]
     on_step: Callable[[Step], None]
+    earlier: Earlier
     descriptions: tuple[str, ...] = ()
     looked_at: int = 0
     steps: list[Step] = field(default_factory=list)
     history: PromptHistory = field(init=False)
 
     def begin(self) -> None:
-        """Score the initial template."""
+        """Score the initial template, and those of an earlier search."""
         initial = self.record.score(-1, [self.settings.initial_template], self.units)[0]
         self.history = PromptHistory(ScoredTemplate(initial, -1, "initial"))
-        self._remember(-1, (self.history.initial,), (), 0)
+        others = [template for template in self.earlier.templates if template not in self.history]
+        reasons = {template: self.reward.problem(template) for template in others}
+        refused = tuple(Rejection(template, reason) for template, reason in reasons.items() if reason)
+        if others:
+            usable = [template for template in others if not reasons[template]]
+            for score in self.record.score(-1, usable, self.units, refused, kind="earlier"):
+                self.history.add(ScoredTemplate(score, -1, "earlier run"))
+        self._remember(-1, tuple(self.history), refused, 0)
 
     def loop(self) -> str:
         """Do the steps; return why they ended."""
@@ -235,7 +261,7 @@ class _Run:
             descriptions=self.descriptions,
             labels=self.units.labels,
             step=number,
-            seed=_step_seed(self.settings.seed, number),
+            seed=_step_seed(self.settings.seed, self.earlier.steps + number),
             count=self.settings.candidates_per_step,
             history=self.history,
         )

@@ -27,6 +27,7 @@ EXAMPLES = examples(
     "ipo optimize my.yaml steps=50 shots=4",
     "ipo optimize paper-1-shot --data eurosat",
     "ipo optimize --resume runs/RUN",
+    "ipo optimize --from runs/RUN steps=24",
 )
 
 
@@ -47,6 +48,10 @@ def optimize(
     seed: Seed = None,
     out: Annotated[Path | None, typer.Option(help="run directory; default runs/DATE-NAME", metavar="DIR")] = None,
     resume: Annotated[Path | None, typer.Option(help="resume the run in this directory", metavar="DIR")] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option("--start-from", "--from", help="start a new run from the templates of this one", metavar="RUN"),
+    ] = None,
     budget_usd: Annotated[float | None, typer.Option(help="stop before this many US dollars are spent")] = None,
     budget_tokens: Annotated[int | None, typer.Option(help="stop before this many tokens are used")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="stop after this many minutes")] = None,
@@ -64,6 +69,8 @@ def optimize(
         logging.getLogger(library).setLevel(logging.CRITICAL)
     if resume and out:
         raise InputError("--resume works in its own directory; leave --out away.")
+    if resume and start_from:
+        raise InputError("--resume goes on with a run, and --from starts a new one; leave one of them away.")
     flags = {
         "data": data,
         "clip": clip,
@@ -71,6 +78,7 @@ def optimize(
         "describer": describer,
         "steps": steps,
         "seed": seed,
+        "start_from": start_from and str(start_from),
         "budget_usd": budget_usd,
         "budget_tokens": budget_tokens,
         "max_minutes": max_minutes,
@@ -154,14 +162,16 @@ def _forecast_text(forecast: dict[str, Any]) -> str:
         for role in ("optimizer", "describer")
         if (part := forecast[role])
     ]
+    start = forecast["start_from"]
+    taken = [f"{start['templates']:,} templates of {start['run']} are scored first; that asks nothing"] if start else []
     if not lines:
-        return "no language model is asked; it costs nothing."
+        return "\n".join([*taken, "no language model is asked; it costs nothing."])
     minutes = max(1, round(forecast["seconds"] / 60))
     cost = (
         f"{money(forecast['usd'])}, about {minutes} min of waiting for answers, more where an answer is asked for again"
     )
     together = f"together: {cost}; nothing was asked yet"
-    return "\n".join([*lines, together])
+    return "\n".join([*taken, *lines, together])
 
 
 def summary(result: RunResult, folder: Path) -> str:
@@ -187,6 +197,7 @@ def summary(result: RunResult, folder: Path) -> str:
         *_general(result.scores["test"]),
         *([f"  {known.words}"] if known else []),
         *([f"  {result.offsets.words}"] if result.offsets else []),
+        *([f"  {result.started.words}"] if result.started else []),
         *([f"  Before the search: {result.headroom.verdict}"] if result.headroom else []),
     ]
     tried = f"{result.templates_scored} templates in {result.seconds['total']:.0f} s"

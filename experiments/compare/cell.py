@@ -30,7 +30,7 @@ FILE_NAME = "cell.json"
 """Its bytes are the same whenever the cell is done."""
 
 SET_BY_THE_CELL = ("data", "classes", "seed", "also_fit", "preset", "patience")
-LIMITS = ("budget_usd", "budget_tokens", "max_minutes")
+LIMITS = ("budget_usd", "budget_tokens", "max_minutes", "start_from")
 
 
 @dataclass(frozen=True)

@@ -31,5 +31,6 @@ def _cell(run: Run, template: str) -> Cell | None:
         score = result.scores["test"]
         side = score.optimised if template == result.template else score.initial
         return Cell(side.value, True, template == result.template)
-    scored = (candidate for step in run.search.steps for candidate in step.candidates)
+    search = run.search
+    scored = (one for many in (search.taken_over, *(step.candidates for step in search.steps)) for one in many)
     return next((Cell(one.value, False, False) for one in scored if one.template == template), None)

@@ -19,7 +19,7 @@ MOST_TICKS = 10
 
 @dataclass(frozen=True)
 class Dot:
-    """A template at its place; `step` 0 is the initial one."""
+    """A template at its place; `step` 0 is before the first one."""
 
     x: float
     y: float
@@ -53,7 +53,8 @@ class Curve:
 
 def curve(search: SearchRecord) -> Curve:
     """Place every template of a search; the better of two that stand on one another lies above."""
-    found = [(step.number, candidate) for step in search.steps for candidate in step.candidates]
+    found = [(0, candidate) for candidate in search.taken_over]
+    found += [(step.number, candidate) for step in search.steps for candidate in step.candidates]
     percents = [100 * candidate.value for candidate in (search.initial, *(one for _, one in found))]
     size = _size(max(percents) - min(percents))
     low = max(0, size * math.floor(min(percents) / size))
@@ -69,7 +70,7 @@ def curve(search: SearchRecord) -> Curve:
         return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (100 * value - low) / (high - low), 1)
 
     dots = [Dot(across(step), up(one.value), step, one) for step, one in found]
-    path = f"M{across(0)} {up(search.initial.value)}"
+    path = f"M{across(0)} {up(search.start.value)}"
     for step in search.steps:
         path += f"H{across(step.number)}V{up(step.best.value)}"
     every = max(1, math.ceil(last / MOST_TICKS))

@@ -46,7 +46,7 @@ def search_plot(run: Run) -> Plot:
 def search_alt(run: Run) -> str:
     """Say what a drawing of the search shows."""
     search, reward = run.search, run.result.reward
-    best = search.steps[-1].best if search.steps else search.initial
+    best = search.steps[-1].best if search.steps else search.start
     return (
         f"{capital(reward.measure)} and loss of {sum(len(step.candidates) for step in search.steps)} templates on "
         f"{search.n} search {reward.unit} over {len(search.steps)} steps. "
@@ -77,8 +77,9 @@ def save_search_png(search: SearchRecord, file: Path, reward: RewardNames = CLAS
 def _search(figure: Any, theme: Theme, search: SearchRecord, reward: RewardNames) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    found = [(step.number, candidate) for step in search.steps for candidate in step.candidates]
-    bests = [search.initial, *(step.best for step in search.steps)]
+    found = [(0, candidate) for candidate in search.taken_over]
+    found += [(step.number, candidate) for step in search.steps for candidate in step.candidates]
+    bests = [search.start, *(step.best for step in search.steps)]
     chosen = [(step, candidate) for step, candidate in found if candidate.chosen]
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     for axes, value, factor in ((above, "value", 100), (below, "loss", 1)):

@@ -80,6 +80,7 @@ class SearchRecord:
 
     Attributes:
         initial: the template that it started from, on `n` search units.
+        taken_over: the templates of an earlier run, which were there before the first step.
         chosen: the template that was selected.
         steps: in order.
         finalists: what was scored on the `finalists_n` selection units: the initial template, then the others, best
@@ -92,6 +93,7 @@ class SearchRecord:
     initial: Candidate
     n: int
     chosen: str
+    taken_over: list[Candidate] = field(default_factory=list)
     steps: list[StepRecord] = field(default_factory=list)
     finalists: list[Candidate] = field(default_factory=list)
     finalists_n: int = 0
@@ -99,6 +101,11 @@ class SearchRecord:
     undescribed: list[tuple[str, str]] = field(default_factory=list)
     describing: list[Question] = field(default_factory=list)
     unfinished: list[Question] = field(default_factory=list)
+
+    @property
+    def start(self) -> Candidate:
+        """The best template before the first step."""
+        return max([self.initial, *self.taken_over], key=lambda one: (one.value, -one.loss))
 
 
 def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
@@ -120,6 +127,10 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
     first = searched[-1]["scores"][0]
     search = SearchRecord(_candidate(first, False, chosen), first["n"], chosen)
     best = search.initial
+    for event in events:
+        if event["type"] == "scores" and event["kind"] == "earlier" and not search.taken_over:
+            search.taken_over = [_candidate(score, False, chosen) for score in event["scores"]]
+            best = search.start
     questions: list[Question] = []
     errors: list[str] = []
     done: set[int] = set()

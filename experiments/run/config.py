@@ -98,6 +98,10 @@ class JobSettings(BaseModel):
     budget_usd: float | None = Field(None, gt=0, description="stop before this many US dollars are spent")
     budget_tokens: int | None = Field(None, gt=0, description="stop before this many tokens are used")
     max_minutes: float | None = Field(None, gt=0, description="stop after this many minutes")
+    start_from: str | None = Field(
+        None,
+        description="a run whose templates are candidates from the start; settings that are not given are that run's",
+    )
     track: Literal["none", "wandb"] = Field("none", description="where else the run is logged: Weights & Biases")
 
 
@@ -190,7 +194,7 @@ def load_config(file: Path | None, words: Sequence[str] = (), **flags: Any) -> R
 
 
 def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConfig:
-    """Check values and lay them over their preset.
+    """Check values and lay them over their preset, and over the settings of the run that they start from.
 
     With `whole`, they are those of a run: a setting that is not among them did not exist when it was made, and no
     preset spoke of it.
@@ -203,12 +207,23 @@ def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConf
         if key not in RunConfig.model_fields:
             near = nearest(key, RunConfig.model_fields, cutoff=0.0)[0]
             raise InputError(f"unknown key {key!r} in {where}; did you mean {near!r}?")
-    if not whole and (name := values.get("preset", "default")) in ("paper", "code"):
-        values = overlaid({**preset(name), "describer_question": name}, values)
+    if not whole:
+        below = _of_run(start) if isinstance(start := values.get("start_from"), str) else {}
+        if (name := values.get("preset", "default")) in ("paper", "code"):
+            below = overlaid(below, {**preset(name), "describer_question": name})
+        values = overlaid(below, values)
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
         raise input_error(error, where) from error
+
+
+def _of_run(start: str) -> dict[str, Any]:
+    """Return the settings of a run to start from."""
+    file = Path(start) / CONFIG_FILE
+    if not start or not file.is_file():
+        raise InputError(f"{start or 'it'} is no run to start from: it has no {CONFIG_FILE}; give a run directory.")
+    return load_config(file).model_dump(exclude={"start_from"})
 
 
 def nested(values: dict[str, Any], *, note: bool = True) -> dict[str, Any]:

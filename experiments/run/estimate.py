@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipo.experiments.run.config import ASK_NO_MODEL
+from ipo.experiments.run.earlier import read_earlier
 from ipo.experiments.run.plan import Plan
 from ipo.programs.lm.ledger import total_usd
 from ipo.programs.strategies.base import Expected, Forecast
@@ -29,11 +31,17 @@ def estimate(planned: Plan) -> dict[str, Any]:
     Returns:
         `optimizer` and `describer`, each with `name, calls, tokens_in, tokens_out, usd, seconds`, or None when not
         used; `usd` is None where the price is not known. `usd` and `seconds` of waiting for both together.
+        `start_from` with the `run` that it starts from and how many `templates` that has, or None.
+
+    Raises:
+        InputError: there is no run to start from.
     """
     roles = {"optimizer": _optimizer(planned), "describer": _describer(planned)}
     usd = total_usd(role["usd"] for role in roles.values() if role)
     seconds = sum(role["seconds"] for role in roles.values() if role)
-    return {**roles, "usd": usd, "seconds": seconds}
+    start = read_earlier(Path(planned.config.start_from)) if planned.config.start_from else None
+    taken = {"run": planned.config.start_from, "templates": len(start.templates)} if start else None
+    return {**roles, "usd": usd, "seconds": seconds, "start_from": taken}
 
 
 def _optimizer(planned: Plan) -> dict[str, Any] | None:

@@ -43,7 +43,7 @@ def resumed(folder: Path, stored: RunConfig, given: RunConfig, where: str, out: 
         InputError: another setting differs.
     """
     explicit = given.model_dump(include=set(given.model_fields_set))
-    wanted = build({**stored.model_dump(), **explicit}, where=where)
+    wanted = build({**stored.model_dump(), **explicit}, where=where, whole=True)
     key = wanted.differs_from(stored)
     if key:
         raise InputError(

@@ -116,7 +116,7 @@ class Ui:
         done = step.number + 1
         self._ends.append(time.monotonic())
         if self._initial is None:
-            self._initial = step.best
+            self._initial = step.scored[0]
         if done:
             self._scored += len(step.scored)
         if self._live:
@@ -128,8 +128,9 @@ class Ui:
                     ("spent", Text(", ".join(self._spending()))),
                 ]
         elif not done:
+            more = f" and {len(step.scored) - 1:,} of the earlier run, the best" if len(step.scored) > 1 else ""
             self.say(
-                f"step 0/{self._steps}: initial template\n"
+                f"step 0/{self._steps}: initial template{more}\n"
                 f"    {100 * step.best.value:6.2f} % {_between(step.interval)}  {step.best.template}"
             )
         else:

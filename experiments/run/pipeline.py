@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ipo.experiments.report.gather import read_run
 from ipo.experiments.run.config import RunConfig
+from ipo.experiments.run.earlier import read_earlier, recorded
 from ipo.experiments.run.files import check_writable, digest
 from ipo.experiments.run.headroom import of_run
 from ipo.experiments.run.live_view import Ui
@@ -48,6 +49,8 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False, s
     if resume and (before := finished(folder, ui)):
         return before
     check_writable(folder)
+    if config.start_from and recorded(config, read(folder) if _holds_events(folder) else ()) is None:
+        read_earlier(Path(config.start_from))  # refuses one that nothing can start from, before pictures are encoded
     planned = plan(config, say=ui.say if shrink_shots else None)
     ui.say(f"run directory: {folder}")
     prepared = prepare(planned, ui)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ipo.experiments.data import Item, load_data
+from ipo.experiments.data import Draw, Item, load_data
 from ipo.experiments.data.check import transparency_note
 from ipo.experiments.run.config import RunConfig
 from ipo.experiments.run.live_view import Ui
@@ -93,6 +93,11 @@ def labelled_contents(store: FeatureStore, items: Sequence[Item]) -> list[tuple[
 
 def fingerprint(prepared: Prepared, *parts: Sequence[Item]) -> str:
     """Return a digest of the classes and of the pictures used, part by part: bytes and labels, not paths."""
-    used = [labelled_contents(prepared.store, items) for items in parts]
-    names = [written(prepared.plan.drawn.class_names), written(prepared.plan.drawn.new_class_names)]
+    return digest_of(prepared.store, prepared.plan.drawn, *parts)
+
+
+def digest_of(store: FeatureStore, drawn: Draw, *parts: Sequence[Item]) -> str:
+    """Return the digest of what was drawn, see `fingerprint`."""
+    used = [labelled_contents(store, items) for items in parts]
+    names = [written(drawn.class_names), written(drawn.new_class_names)]
     return hashlib.sha256(json.dumps([names, used]).encode()).hexdigest()

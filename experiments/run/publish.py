@@ -16,6 +16,7 @@ from ipo.experiments.report.page import FILE_NAME as PAGE
 from ipo.experiments.report.search import follow
 from ipo.experiments.run.baselines import baselines
 from ipo.experiments.run.comparison import Comparison, RewardNames, compare, verdict
+from ipo.experiments.run.earlier import Earlier, identity_of, started
 from ipo.experiments.run.environment import environment
 from ipo.experiments.run.files import digest, write_json
 from ipo.experiments.run.live_view import Ui
@@ -91,7 +92,7 @@ def evaluate(
         hits = {score.template: units_of(score) for score in (parts[name].initial, parts[name].optimised)}
         if not journal.find(name, template=template, hits=hits):
             journal.append(name, template=template, hits=hits)
-        if note := _seen_before(prepared, items):
+        if note := _seen_before(prepared, items, searched.earlier):
             ui.warn(f"{note}; `ipo data check` names them")
         if name == "test":
             measures = planned.task.other_measures(prepared.clip, class_names, prepared.store)
@@ -107,10 +108,11 @@ def evaluate(
     return parts, others
 
 
-def _seen_before(prepared: Prepared, sealed: Sequence[Item]) -> str | None:
-    """Say how many sealed pictures searched or chose too, byte for byte; None where none did."""
+def _seen_before(prepared: Prepared, sealed: Sequence[Item], earlier: Earlier | None) -> str | None:
+    """Say how many sealed pictures searched or chose too, byte for byte, here or before; None where none did."""
     drawn, store = prepared.plan.drawn, prepared.store
     seen = set(store.contents([item.picture for item in (*drawn.search, *drawn.selection)]))
+    seen |= set(earlier.searched or ()) if earlier else set()
     again = sum(content in seen for content in store.contents([item.picture for item in sealed]))
     if not again:
         return None
@@ -186,6 +188,7 @@ def _result(
     names = names_of(prepared.plan)
     pictures = fingerprint(prepared, drawn.search, drawn.selection, drawn.test, drawn.new_test)
     settings = {key: value for key, value in config.strategy.items() if key != "name"}
+    identity = identity_of(config, fingerprint(prepared, drawn.search, drawn.selection), prepared.clip.fingerprint)
     return RunResult(
         verdict=verdict(
             scores["test"], names.unit, sealed.opened, untried=found.ended if len(found.history) == 1 else None
@@ -216,6 +219,9 @@ def _result(
         seed=config.seed,
         headroom=room,
         baselines=baselines(prepared, parts),
+        started=started(searched.earlier, prepared, identity, found.history, sealed.digest)
+        if searched.earlier
+        else None,
     )
 
 

@@ -16,6 +16,7 @@ from ipo.experiments.run.comparison import (
     RewardNames,
     verdict,
 )
+from ipo.experiments.run.earlier import Started
 from ipo.experiments.run.files import Content, read_model, write_json
 from ipo.experiments.run.offsets import OffsetsFound
 from ipo.metrics.evidence import ALPHA, CLASSES_LIKE_THESE
@@ -120,6 +121,7 @@ class RunResult(Content):
         seconds: of the run: `total`, and its parts.
         headroom: what was seen before the search; None for other rewards, and in older runs.
         baselines: what the test pictures get without a search; None for other rewards, and in older runs.
+        started: the run that this one started from; None for a run that began anew.
     """
 
     version: Literal[3] = Field(default=3, alias="schema")
@@ -148,6 +150,7 @@ class RunResult(Content):
     seed: int
     headroom: Headroom | None = None
     baselines: Baselines | None = None
+    started: Started | None = None
 
 
 def write_result(folder: Path, result: RunResult) -> None:

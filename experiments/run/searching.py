@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ipo.experiments.run.config import CONFIG_FILE, RunConfig
+from ipo.experiments.run.earlier import Earlier, differing, identity_of, taken_over
 from ipo.experiments.run.files import write_text
 from ipo.experiments.run.live_view import Ui
 from ipo.experiments.run.offsets import Settled, asked_for, settle, under
@@ -21,16 +22,20 @@ from ipo.programs.lm.ledger import Ledger
 from ipo.programs.lm.recording import Recorder
 from ipo.programs.record.journal import Journal
 from ipo.programs.record.score_keeper import ScoreKeeper
+from ipo.programs.search import Earlier as LeftBehind
 from ipo.programs.search import SearchResult, Step, search
 
 
 @dataclass(frozen=True)
 class Searched:
-    """A search that is over, what it used, and whether offsets are kept; None where none were asked for."""
+    """A search that is over, what it used, whether offsets are kept (None where none were asked for), and what it
+    started from (None where that was nothing).
+    """
 
     result: SearchResult
     ledger: Ledger
     settled: Settled | None = None
+    earlier: Earlier | None = None
 
 
 def search_in(prepared: Prepared, journal: Journal, ui: Ui, tracker: Tracker | None = None) -> Searched:
@@ -47,6 +52,7 @@ def search_in(prepared: Prepared, journal: Journal, ui: Ui, tracker: Tracker | N
     comments = "".join(f"# {line}\n" for line in about_preset(config))
     write_text(journal.path.parent / CONFIG_FILE, comments + config.to_yaml())
     journal.append("start", config=config.model_dump(), pictures=pictures, clip=prepared.clip.fingerprint)
+    earlier = taken_over(prepared, journal)
     ledger = Ledger(
         limit_usd=config.budget_usd,
         limit_tokens=config.budget_tokens,
@@ -78,11 +84,15 @@ def search_in(prepared: Prepared, journal: Journal, ui: Ui, tracker: Tracker | N
             describe=_describing(prepared, recorder, record, ui),
             check_limits=ledger.check_time,
             on_step=on_step,
+            earlier=LeftBehind(tuple(earlier.templates), earlier.steps) if earlier else None,
         )
+    same = earlier and earlier.identity == identity_of(config, pictures, prepared.clip.fingerprint)
+    if earlier and same and (other := differing(earlier, result.history)):
+        ui.warn(f"{other:,} scores that {earlier.run} recorded are not those that its templates have now; those count")
     if offsets is None:
-        return Searched(result, ledger)
+        return Searched(result, ledger, earlier=earlier)
     result, settled = settle(prepared, result, offsets, record)
-    return Searched(result, ledger, settled)
+    return Searched(result, ledger, settled, earlier)
 
 
 def _recorder(config: RunConfig, journal: Journal, ledger: Ledger) -> Recorder:

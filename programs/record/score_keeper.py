@@ -41,7 +41,7 @@ class ScoreKeeper:
         rejected: Sequence[Rejection] = (),
         kind: str = "search",
     ) -> list[Score]:
-        """Score the templates of a step on `search` or `selection` units."""
+        """Score the templates of a step on `search` or `selection` units, those of an `earlier` run on the former."""
         # A few at a time: the texts of a whole search, for many classes, would fill the memory.
         parts = [templates[start : start + AT_ONCE] for start in range(0, len(templates), AT_ONCE)]
         scores = [score for part in parts for score in self._reward.score(part, units)]

@@ -65,6 +65,7 @@ class Compose:
         self.settings = settings or ComposeSettings()
         self._writer = writer if self.settings.words else None
         self._pool = _Pool(None)
+        self._bank = self.settings.bank  # whether its phrases are still to be looked at
 
     @classmethod
     def build(cls, settings: ComposeSettings, models: Models) -> Strategy:
@@ -78,16 +79,21 @@ class Compose:
         return cls(settings, NoHistory.build(NoSettings(), models) if models.given else None)
 
     def look(self, state: SearchState) -> Shown:
-        """Show neither templates nor scores; a new search begins with an empty pool."""
+        """Show neither templates nor scores; a new search begins with what an earlier one left, if there was one."""
         if state.step == 0:
             self._pool = _Pool(state.history.initial.score)
+            for entry in state.history:
+                if entry is not state.history.initial:
+                    self._pool.take(entry.score)
+            self._bank = self.settings.bank
         self._pool.proposed = {key(entry.template) for entry in state.history}
         return Shown(state.task, state.class_names, state.descriptions)
 
     def ask(self, shown: Shown, desk: Desk) -> None:
         """Take in new words, look at compositions, and propose the best."""
         pool, most = self._pool, min(self.settings.looks, max(FEWEST, SENTENCES // max(1, len(shown.class_names))))
-        if not pool.parts and self.settings.bank:
+        if self._bank:
+            self._bank = False
             pool.groups = _phrases(shown.class_names)
             pool.look_at(desk, map(pool.start.plus, _thinned(list(pool.groups), BANK_STEPS * most)))
         pool.look_at(desk, self._written(shown, desk))
@@ -155,12 +161,21 @@ class _Pool:
         new = dict(islice(readable.items(), most))
         self._wordings |= new
         for score in desk.look_at(list(new)):
-            self._scores[score.template] = score
-            parts = new[score.template].parts
-            for part in parts:
-                rank = score.rank if len(parts) == len(self.start.parts) + 1 else (0.0, float("-inf"))
-                self.parts[part] = max(rank, self.parts.get(part, rank))
+            self._keep(score, new[score.template])
         return len(new)
+
+    def take(self, score: Score) -> None:
+        """Take in a template of an earlier search, where it is a composition."""
+        wording = Wording.of(score.template)
+        if wording is not None and wording.is_readable and str(wording) == score.template:
+            self._wordings[score.template] = wording
+            self._keep(score, wording)
+
+    def _keep(self, score: Score, wording: Wording) -> None:
+        self._scores[score.template] = score
+        for part in wording.parts:
+            rank = score.rank if len(wording.parts) == len(self.start.parts) + 1 else (0.0, float("-inf"))
+            self.parts[part] = max(rank, self.parts.get(part, rank))
 
     def next(self) -> Wording | None:
         """Return the best composition that was not returned before; None when there is none left."""

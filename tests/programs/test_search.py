@@ -22,7 +22,7 @@ from ipo.metrics.template import ANCHOR
 from ipo.programs.lm.ledger import BudgetReached
 from ipo.programs.record.journal import Journal
 from ipo.programs.record.score_keeper import AT_ONCE, ScoreKeeper
-from ipo.programs.search import LOOKED_AT_ONCE, MAX_EMPTY_STEPS, NothingUsable, SearchResult, Step, search
+from ipo.programs.search import LOOKED_AT_ONCE, MAX_EMPTY_STEPS, Earlier, NothingUsable, SearchResult, Step, search
 from ipo.programs.settings import SearchSettings
 from ipo.programs.strategies.asking import HistorySettings
 from ipo.programs.strategies.base import Desk, Expected, Forecast, Models, SearchState, Shown, ShownTemplate, Strategy
@@ -433,3 +433,37 @@ def test_a_resumed_search_writes_nothing_twice_and_ends_the_same(tmp_path: Path)
     assert (tmp_path / "journal.jsonl").read_text() == written
     assert [step.record() for step in again.steps] == [step.record() for step in first.steps]
     assert again.choice == first.choice
+
+
+def test_a_search_that_goes_on_from_another_is_as_one_that_never_ended() -> None:
+    """Its steps see the same history with the same seeds, and its winner is of all templates."""
+    table = {f"template {i} of a <CLASS>.": (7 * i) % 13 + 2 for i in range(12)}
+
+    def ask(shown: Shown, desk: Desk, step: int) -> None:
+        for template in list(table)[len(shown.templates) - 1 :][:3]:
+            desk.admit(template, as_it_is=True)
+
+    def searched(steps: int, earlier: Earlier | None = None) -> tuple[SearchResult, Doing]:
+        doing = Doing(ask)
+        settings = SearchSettings(steps=steps, candidates_per_step=3, patience=None, selection="search")
+        return search(settings, TableReward(search=table), doing, Units("search"), earlier=earlier), doing
+
+    whole, at_once = searched(4)
+    half, _ = searched(2)
+    left = [entry.template for entry in half.history]
+    rest, later = searched(2, Earlier(tuple(left), 2))
+    assert [entry.template for entry in rest.history] == [entry.template for entry in whole.history]
+    assert [state.seed for state in later.states] == [state.seed for state in at_once.states[2:]]
+    assert rest.choice == whole.choice
+    assert (rest.taken_over, rest.proposed) == (len(left) - 1, 6)
+    assert rest.steps[0].scored[0].source == "initial"
+    assert rest.steps[0].best.value == max(entry.value for entry in half.history)
+
+
+def test_templates_of_an_earlier_search_that_cannot_be_scored_are_refused() -> None:
+    earlier = Earlier(("no slot", "mine of a <CLASS>.", ANCHOR.capitalize().replace("<class>", "<CLASS>")))
+    mine = GivenTemplates(["mine of a <CLASS>."])
+    found = search(SearchSettings(), TableReward(), mine, Units("search"), earlier=earlier)
+    assert [rejection.template for rejection in found.steps[0].rejected] == ["no slot"]
+    assert [entry.template for entry in found.history] == [ANCHOR, "mine of a <CLASS>."]
+    assert [rejection.reason for rejection in found.steps[1].rejected] == ["it is already known"]

@@ -20,6 +20,7 @@ KEY = "sk-test-0123456789abcdef"
 """The key that the tests give in the environment."""
 EVENTS = (
     "start",
+    "earlier",
     "scores",
     "shown",
     "looked",

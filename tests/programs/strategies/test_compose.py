@@ -18,7 +18,7 @@ from ipo.metrics.reward import ClipReward, Score
 from ipo.metrics.template import SLOT, problem
 from ipo.programs.admission import Desk
 from ipo.programs.describers.interrogator import PhraseBank
-from ipo.programs.search import SearchResult, search
+from ipo.programs.search import Earlier, SearchResult, search
 from ipo.programs.settings import SearchSettings
 from ipo.programs.strategies import STRATEGIES
 from ipo.programs.strategies.base import Expected, Forecast, Models, SearchState, Shown, Strategy
@@ -178,3 +178,20 @@ def test_it_is_built_with_or_without_a_language_model() -> None:
 
 def _expected(candidates: int = 5) -> Expected:
     return Expected(SearchSettings(steps=4, candidates_per_step=candidates), "pets")
+
+
+def test_a_search_that_starts_from_another_composes_with_its_templates() -> None:
+    best = "a dark photo of a <CLASS>, upside down."
+
+    def searched(*before: str) -> tuple[list[str], SearchResult]:
+        reward, settings = Worded(), SearchSettings(steps=1, candidates_per_step=5)
+        strategy = Compose(ComposeSettings(looks=60))
+        found = search(settings, reward, strategy, reward.examples(()), earlier=Earlier(before, 3))
+        return [one for one in reward.scored if one.startswith(best.removesuffix(".") + ", ")], found
+
+    alone, _ = searched()
+    more, found = searched(best, "<CLASS> 3: no composition")
+    assert not alone
+    assert more, "the best of the earlier search is tried with other parts"
+    assert found.looked_at > 60, "the phrases of the bank are looked at all the same"
+    assert best not in [entry.template for entry in found.steps[1].scored]

@@ -1,0 +1,155 @@
+"""A run that starts from another: what it takes over, what it says of the test, and that it can be resumed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ipo as package
+from ipo.experiments.run.earlier import read_earlier
+from ipo.metrics.errors import InputError
+from ipo.metrics.template import key
+from support.runs import Ended, copy_pictures, events, ipo, result
+
+Run = Callable[..., Ended]
+SMALL = ("lm=none", "describer=none", "steps=2", "candidates_per_step=3", "shots=1", "selection_shots=1", "looks=60")
+
+
+@pytest.fixture()
+def run(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any, clip: Any) -> Run:
+    """Run the command in a folder of its own."""
+    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda name: clip)
+    monkeypatch.setattr("ipo.experiments.run.publish.save_search_png", lambda *args: None)
+    monkeypatch.chdir(tmp_path)
+    copy_pictures(Path("pictures"))
+    return lambda *words: ipo(capfd, "optimize", *words)
+
+
+@pytest.fixture()
+def first(run: Run) -> Path:
+    ended = run("folder:pictures", *SMALL, "--out", "first")
+    assert ended.code == 0, ended.err
+    return Path("first")
+
+
+def templates(folder: Path, *kinds: str) -> list[str]:
+    found = [event for event in events(folder, "scores") if event["kind"] in kinds]
+    return [score["template"] for event in found for score in event["scores"]]
+
+
+def test_it_takes_over_templates_and_settings_and_counts_the_openings(run: Run, first: Path) -> None:
+    ended = run("--from", "first", "--out", "second", "steps=1")
+    assert ended.code == 0, ended.err
+    before, found = result(first), result(Path("second"))
+    inherited = templates(Path("second"), "earlier")
+    assert {*map(key, inherited)} == {*map(key, templates(first, "search"))} - {key(before["initial_template"])}
+    started = found["started"]
+    assert (started["templates"], started["same_pictures"], started["opened"]) == (len(inherited), True, 2)
+    assert "The test is no first look: 2 runs of this chain" in ended.out
+    assert found["data"] == before["data"]
+    assert found["templates_scored"] == 1 + len(inherited) + found["proposed"]
+    assert "are not those" not in ended.err
+    assert not {*inherited} & {*templates(Path("second"), "search")}
+    page = Path("second/report.html").read_text()
+    assert "no first look" in page and "earlier run" in page
+    # The finalists are all of them.
+    assert {*inherited} < {*templates(Path("second"), "selection")}
+
+    third = run("--from", "second", "--out", "third", "steps=1", "seed=1")
+    assert third.code == 0, third.err
+    started = result(Path("third"))["started"]
+    assert (started["opened"], started["same_pictures"]) == (3, False)
+    assert started["chose"] is not None
+    assert {*map(key, inherited)} < {*map(key, templates(Path("third"), "earlier"))}
+
+
+def test_a_killed_one_is_resumed_and_replayed_without_the_first(run: Run, first: Path, tmp_path: Path) -> None:
+    assert run("--start-from", "first", "--out", "second").code == 0
+    lines = Path("second/journal.jsonl").read_bytes().splitlines(keepends=True)
+    kinds = [json.loads(line)["type"] for line in lines]
+    shutil.copytree("second", "killed")
+    for file in Path("killed").iterdir():
+        if file.name not in ("config.yaml", "journal.jsonl"):
+            file.unlink()
+    Path("killed/journal.jsonl").write_bytes(b"".join(lines[: kinds.index("shown") + 1]))
+    first.rename("away")
+    ended = run("--resume", "killed")
+    assert ended.code == 0, ended.err
+    assert result(Path("killed")) == result(Path("second"))
+
+
+def test_an_edited_record_changes_no_score(run: Run, first: Path) -> None:
+    assert run("--from", "first", "--out", "second").code == 0
+    file, edited = first / "journal.jsonl", []
+    for line in file.read_text().splitlines():
+        event = json.loads(line)
+        event.pop("crc")
+        for score in event.get("scores", ()):
+            score["accuracy"] = 0.99
+        edited.append(json.dumps(event))
+    file.write_text("\n".join(edited) + "\n")
+    ended = run("--from", "first", "--out", "third")
+    assert ended.code == 0
+    assert "are not those that its templates have now" in ended.err
+    second, third = result(Path("second")), result(Path("third"))
+    assert third["scores"] == second["scores"] and third["template"] == second["template"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        ("no config.yaml", "first is no run to start from: it has no config.yaml; give a run directory."),
+        ("no journal", "first is not a run directory: it has no journal.jsonl."),
+        ("no result", "has opened its test and not written its result; resume it with"),
+        ("no scores", "has scored no template yet"),
+        ("a number", "has the score nan for"),
+        ("no table", "is not as this version writes it"),
+    ],
+)
+def test_what_cannot_be_started_from_is_one_sentence(run: Run, first: Path, damage: str, sentence: str) -> None:
+    file = first / "journal.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    for event in lines:
+        event.pop("crc")
+        if event["type"] == "scores" and damage == "a number":
+            event["scores"][0]["accuracy"] = float("nan")
+        if event["type"] == "scores" and damage == "no table":
+            event["scores"] = 3
+    if damage == "no scores":
+        lines = [event for event in lines if event["type"] == "start"]
+    file.write_text("".join(json.dumps(event) + "\n" for event in lines))
+    names = {"no config.yaml": "config.yaml", "no journal": "journal.jsonl", "no result": "result.json"}
+    if damage in names:
+        (first / names[damage]).unlink()
+    ended = run("--from", "first", "--out", "second")
+    assert ended.code == 2
+    assert sentence in ended.sentence
+    assert not Path("second").exists()
+
+
+def test_templates_that_are_none_are_left_out(run: Run, first: Path) -> None:
+    file = first / "journal.jsonl"
+    with file.open("a") as journal:
+        odd = [{"template": text, "accuracy": 0.5} for text in ("no slot", "a\u200b <CLASS>", "a sound <CLASS>")]
+        event = {"type": "scores", "kind": "search", "step": 9, "scores": odd, "rejected": [], "seconds": 1.0}
+        journal.write(json.dumps(event) + "\n")
+    found = read_earlier(first).templates
+    assert "a sound <CLASS>" in found and "no slot" not in found and "a\u200b <CLASS>" not in found
+
+
+def test_the_estimate_and_the_call_know_it(run: Run, first: Path, capfd: Any) -> None:
+    count = len(read_earlier(first).templates)
+    ended = run("--from", "first", "--dry-run", "--json")
+    assert json.loads(ended.out)["start_from"] == {"run": "first", "templates": count}
+    assert f"{count} templates of first are scored first" in run("--from", "first", "--dry-run").out
+    assert "leave one of them away" in run("--from", "first", "--resume", "first").sentence
+    with pytest.raises(InputError, match="leave one of them away"):
+        package.optimize(start_from="first", resume="first")
+    outcome = package.optimize(start_from=first, out="second", steps=1, quiet=True)
+    assert outcome.result.started is not None
+    assert outcome.result.started.run == str(first.absolute())
