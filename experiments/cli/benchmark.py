@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ipo.experiments.cli import options
 from ipo.experiments.cli.paper_templates import NAME, paper_templates
 from ipo.metrics.errors import InputError
+
+if TYPE_CHECKING:
+    from ipo.experiments.compare.tables import Table
 
 EXAMPLES = options.examples(
     "ipo benchmark paper-templates data=eurosat",
@@ -104,7 +107,7 @@ def benchmark(
             texts = documents(config, table)
             write_documents(texts, folder)
             why_not = keep(folder, config, found, outcomes)
-            print(texts["table.json" if as_json else "table.md"], end="")
+            _print(table, texts, as_json, f"the whole table: {folder}/table.md")
             print(f"{folder}/{', '.join(texts)}; each cell in {folder}/cells{why_not}", file=sys.stderr)
         failed = [
             (entry, content) for entry, content in zip(found, contents, strict=True) if isinstance(content, Failure)
@@ -117,6 +120,19 @@ def benchmark(
             print(f"stopped early: {stopped}; resume with a larger --budget-usd, else the same.", file=sys.stderr)
             return 3
         return 1 if failed else 0
+
+
+def _print(table: Table, texts: dict[str, str], as_json: bool, where: str) -> None:
+    """Print a table: on a terminal what it says, fitted, and where the whole table is; else the whole of it."""
+    from ipo.experiments.compare.tables import answer
+    from ipo.experiments.compare.terminal import terminal
+
+    console = None if as_json else terminal()
+    if console is None:
+        print(texts["table.json" if as_json else "table.md"], end="")
+        return
+    for part in [*answer(table, console.width), "", where]:
+        console.print(part, markup=False)
 
 
 def _tables_of_file(file: Path, out: Path | None, as_json: bool) -> int:
@@ -137,7 +153,8 @@ def _tables_of_file(file: Path, out: Path | None, as_json: bool) -> int:
             raise InputError(f"{there} is there already; choose another --out.")
         out.mkdir(parents=True, exist_ok=True)
         write_documents(texts, out)
-    print(texts["table.json" if as_json else "table.md"], end="")
+    whole = "with --out DIR, or through a pipe to another program" if out is None else f"{out}/table.md"
+    _print(table, texts, as_json, f"the whole table: {whole}")
     if out is not None:
         print(f"{out}/{', '.join(texts)}", file=sys.stderr)
     return 0

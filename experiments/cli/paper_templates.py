@@ -27,10 +27,10 @@ def paper_templates(words: Sequence[str], folder: Path, *, dry_run: bool, as_jso
         InputError: see `request` and `compare_all`.
     """
     from ipo.experiments.compare.documents import write_documents
-    from ipo.experiments.compare.printed.agree import all_agree
+    from ipo.experiments.compare.printed.agree import all_agree, answer
     from ipo.experiments.compare.printed.check import Request, compare_all, request, to_stderr
-    from ipo.experiments.compare.printed.forms import documents
-    from ipo.experiments.compare.text_table import text_table
+    from ipo.experiments.compare.printed.forms import documents, summary
+    from ipo.experiments.compare.terminal import line, print_table, terminal
     from ipo.experiments.run.files import check_writable
 
     asked: Request = request(words)
@@ -47,7 +47,7 @@ def paper_templates(words: Sequence[str], folder: Path, *, dry_run: bool, as_jso
         if as_json:
             print(json.dumps({"data": rows, "absent": asked.absent, "usd": 0}, indent=2, ensure_ascii=False))
             return 0
-        print(text_table(list(rows[0]), [[str(value) for value in row.values()] for row in rows]))
+        print_table(list(rows[0]), [[str(value) for value in row.values()] for row in rows])
         for name, why in asked.absent.items():
             print(f"not here: {name}. {why}")
         print(f"each picture is encoded once in {' and once in '.join(asked.precisions)}; nothing is asked or paid")
@@ -57,6 +57,12 @@ def paper_templates(words: Sequence[str], folder: Path, *, dry_run: bool, as_jso
     folder.mkdir(parents=True, exist_ok=True)
     texts = documents(found, asked.absent, asked.precisions, asked.notes)
     write_documents(texts, folder)
-    print(texts["table.json" if as_json else "table.md"], end="")
+    console = None if as_json else terminal()
+    if console is None:
+        print(texts["table.json" if as_json else "table.md"], end="")
+    else:
+        console.print(line(answer(found, list(asked.absent)), "bold"))
+        print_table(*summary(found, asked.precisions))
+        console.print(line(f"every printed row beside the measured one: {folder}/table.md"))
     print(f"{folder}/table.md, table.csv, table.json", file=sys.stderr)
     return 0 if all_agree(found) else 1

@@ -49,6 +49,7 @@ def sweep(
     from ipo.experiments.compare.runner import print_progress, run_all
     from ipo.experiments.compare.sweep_file import read_sweep
     from ipo.experiments.compare.sweep_runs import plan_runs, table
+    from ipo.experiments.compare.terminal import print_table
     from ipo.experiments.executors import make_executor
     from ipo.experiments.executors.base import Failure
 
@@ -71,7 +72,10 @@ def sweep(
         return 0
     ensure_local_weights(run.config for run in planned)
     outcomes, _ = run_all(planned, [run.finished() for run in planned], workers, print_progress)
-    print(table(read, planned, outcomes))
+    head, rows, mean = table(read, planned, outcomes)
+    print_table(head, rows)
+    if mean:
+        print(f"\n{mean}")
     print(f"runs: {folder}", file=sys.stderr)
     if any(run.config.track == "wandb" for run in planned):
         print(f"logged offline; upload with: wandb sync {folder}/*/wandb/offline-run-*", file=sys.stderr)

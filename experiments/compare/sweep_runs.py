@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipo.experiments.compare.runner import Item, reason
 from ipo.experiments.compare.sweep_file import Sweep, configure, runs
-from ipo.experiments.compare.text_table import plain, text_table
+from ipo.experiments.compare.text_table import plain
 from ipo.experiments.executors.base import Failure
 from ipo.experiments.run.config import RunConfig, is_begun
 from ipo.experiments.run.numbers import summary_of
@@ -97,11 +97,15 @@ def plan_runs(sweep: Sweep, out: Path, count: int | None = None) -> list[SweepRu
     return planned
 
 
-def table(sweep: Sweep, planned: Sequence[SweepRun], outcomes: Sequence[RunResult | Failure | None]) -> str:
-    """Format the runs as Markdown: what was swept, the gain on the sealed test with its interval, what it cost.
+def table(
+    sweep: Sweep, planned: Sequence[SweepRun], outcomes: Sequence[RunResult | Failure | None]
+) -> tuple[list[str], list[list[str]], str]:
+    """Format the runs: what was swept, the gain on the sealed test with its interval, what it cost.
 
     Rows are sorted by the sweep's metric, best first; without a metric they stay in order. Failed ones come last.
-    Where only the seed was swept, the mean over seeds stands below.
+
+    Returns:
+        The head, the rows, and where only the seed was swept, what their mean is; else an empty text.
     """
     from ipo.experiments.run.live_view import money
 
@@ -121,8 +125,7 @@ def table(sweep: Sweep, planned: Sequence[SweepRun], outcomes: Sequence[RunResul
         gain = f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]" + (" (stopped early)" if outcome.stopped else "")
         rows.append([*values, *shown, gain, money(numbers.get("usd")), run.name])
     results = [outcome for _, outcome in done if not isinstance(outcome, Failure)]
-    below = f"\n\n{over_seeds(results)}" if sweep.swept == ["seed"] and len(results) > 1 else ""
-    return text_table(head, rows) + below
+    return head, rows, over_seeds(results) if sweep.swept == ["seed"] and len(results) > 1 else ""
 
 
 def over_seeds(results: Sequence[RunResult]) -> str:

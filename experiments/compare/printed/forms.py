@@ -33,9 +33,8 @@ def documents(
     }
 
 
-def _markdown(
-    found: Sequence[Compared], absent: Mapping[str, str], precisions: Sequence[str], notes: Sequence[str]
-) -> str:
+def summary(found: Sequence[Compared], precisions: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Return the head and the rows of a table that says how many rows of each data set agree."""
     head = [
         "data",
         "rows that decide",
@@ -49,7 +48,13 @@ def _markdown(
         others = max((one.agreeing(name, decides=False) for name in precisions), default=0)
         counts = (one.count(), *map(one.agreeing, precisions), one.count(decides=False), others)
         rows.append([plain(one.table.data), *map(str, counts), plain(one.split.partition(":")[0])])
-    parts = [f"## {TITLE}", f"**{answer(found, list(absent))}**", text_table(head, rows)]
+    return head, rows
+
+
+def _markdown(
+    found: Sequence[Compared], absent: Mapping[str, str], precisions: Sequence[str], notes: Sequence[str]
+) -> str:
+    parts = [f"## {TITLE}", f"**{answer(found, list(absent))}**", text_table(*summary(found, precisions))]
     parts.append(
         f"A row agrees when base and new are each within one picture or {POINTS} points of print, whichever is more; "
         "the same precision counts for all data sets, the one with more rows that agree. The others do not decide: "

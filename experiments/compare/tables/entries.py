@@ -36,13 +36,25 @@ def label(scope: Scope) -> str:
 
 def verdict_of(verdict: Verdict | None) -> str:
     """Format the numbers of a verdict; a gain or loss that is shown has a star."""
+    untested = verdict is None or verdict.outcome == "same templates"
+    return gain_of(verdict) if untested else f"{gain_of(verdict)} {p_of(verdict)}"
+
+
+def gain_of(verdict: Verdict | None) -> str:
+    """Format the difference of a verdict with its interval."""
     if verdict is None:
         return EMPTY
     if verdict.outcome == "same templates":
         return "+0.00 same templates"
     low, high = verdict.ci95
-    p = format_p(verdict.p_corrected or 0.0)
-    return f"{points(verdict.mean)}{star(verdict)} [{points(low)}, {points(high)}] {p} ({verdict.comparisons})"
+    return f"{points(verdict.mean)}{star(verdict)} [{points(low)}, {points(high)}]"
+
+
+def p_of(verdict: Verdict | None) -> str:
+    """Format the corrected p of a verdict and, in brackets, for how many comparisons it is corrected."""
+    if verdict is None or verdict.outcome == "same templates":
+        return EMPTY
+    return f"{format_p(verdict.p_corrected or 0.0)} ({verdict.comparisons})"
 
 
 def star(verdict: Verdict) -> str:

@@ -21,7 +21,7 @@ def to_markdown(table: Table) -> str:
         return details(table)
     marks = Marks.none()
     means = [block for scope in table.averages for block in means_over_data_sets(table, scope, marks)]
-    blocks = [_heading(table), *means, *by_data_set(table)]
+    blocks = [f"### {plain(heading(table))}", *means, *by_data_set(table)]
     blocks += ["Search and cost, means per run and data set:", _searches(table, table.averages)]
     blocks += [*_verdicts(table), *_notes(table, marks)]
     return "\n\n".join(blocks) + "\n"
@@ -30,7 +30,7 @@ def to_markdown(table: Table) -> str:
 def details(table: Table) -> str:
     """Return every data set by itself; of a single one this is the whole table."""
     marks = Marks.none()
-    blocks = [_heading(table), _values(table, marks)]
+    blocks = [f"### {plain(heading(table))}", _values(table, marks)]
     gains = _gains(table)
     if gains:
         blocks += [f"Gain in {table.headline}, points:", gains]
@@ -42,9 +42,10 @@ def details(table: Table) -> str:
     return "\n\n".join([*blocks, *_notes(table, marks)]) + "\n"
 
 
-def _heading(table: Table) -> str:
+def heading(table: Table) -> str:
+    """Return what a table is of, in a line."""
     seeds = f"{len(table.seeds)} seed{'s' if len(table.seeds) > 1 else ''}"
-    return plain(f"### {table.protocol}, {table.measure} over {table.unit}, {seeds}")
+    return f"{table.protocol}, {table.measure} over {table.unit}, {seeds}"
 
 
 def _verdicts(table: Table) -> list[str]:

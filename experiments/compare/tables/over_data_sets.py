@@ -13,20 +13,20 @@ from ipo.metrics.verdict import Verdict
 
 def means_over_data_sets(table: Table, scope: Scope, marks: Marks) -> Iterator[str]:
     """Yield the answer of a table and its heading: a method a line, its mean, its gains, what it saw and looked at."""
-    gains = _gains(table, scope)
+    gains = gains_in(table, scope)
     searches = {search.method: search for search in table.searches if search.scope == scope.name}
     columns = [column for column in table.columns if column != MEAN_OF_H]
-    rivals = _rivals(table)
-    head = ["method", *columns, *(f"over {other}" for other in rivals)]
+    others = rivals(table)
+    head = ["method", *columns, *(f"over {other}" for other in others)]
     lines = [[*head, "sets", "labels/class", "proposed", "looked at"]]
     for row in (row for row in table.rows if row.scope == scope.name):
         if not row.scores:
             has = sum(bool(one.scores) for one in table.rows if one.method == row.method and one.scope in scope.data)
-            gap = [f"{EMPTY} {marks.reasons[row.absent]}"] * len(columns) + [EMPTY] * len(rivals)
+            gap = [f"{EMPTY} {marks.reasons[row.absent]}"] * len(columns) + [EMPTY] * len(others)
             lines.append([row.method, *gap, f"{has} of {len(scope.data)}", EMPTY, EMPTY, EMPTY])
             continue
         values = [_mean(row, column, column == table.headline) for column in columns]
-        over = [verdict_of(_over(gains, row.method, other)) for other in rivals]
+        over = [verdict_of(compared(gains, row.method, other, like_these=True)) for other in others]
         search = searches[row.method]
         saw = EMPTY if row.labelled_per_class is None else str(row.labelled_per_class)
         counts = [f"{search.proposals:.0f}", f"{search.looked_at:.0f}"]
@@ -69,12 +69,13 @@ def _methods(table: Table) -> list[str]:
     return list(dict.fromkeys(row.method for row in table.rows))
 
 
-def _rivals(table: Table) -> list[str]:
+def rivals(table: Table) -> list[str]:
     """What a mean is compared with: the reference, and IPO where it is in the table."""
     return list(dict.fromkeys([table.reference, *({SUBJECT} & {*_methods(table)})]))
 
 
-def _gains(table: Table, scope: Scope) -> dict[tuple[str, str], MethodGain]:
+def gains_in(table: Table, scope: Scope) -> dict[tuple[str, str], MethodGain]:
+    """Return the gains in the headline of a scope, by method and what it is compared with."""
     return {(gain.method, gain.other): gain for gain in table.gains if _is(gain, table) and gain.scope == scope.name}
 
 
@@ -82,14 +83,23 @@ def _is(gain: MethodGain, table: Table, other: str | None = None) -> bool:
     return gain.column == table.headline and other in (None, gain.other)
 
 
-def _over(gains: dict[tuple[str, str], MethodGain], method: str, other: str) -> Verdict | None:
-    """The verdict for data sets like these; what IPO gains over a method is, turned round, what that loses to IPO."""
+def compared(gains: dict[tuple[str, str], MethodGain], method: str, other: str, *, like_these: bool) -> Verdict | None:
+    """Return what a method has over another; what IPO gains over a method is, turned round, what that loses to IPO.
+
+    Args:
+        gains: see `gains_in`.
+        method, other: the two.
+        like_these: take the verdict for data sets like these where there is one, not for these.
+
+    Returns:
+        The verdict; None where they are not compared.
+    """
     gain = gains.get((method, other))
     turned = gains.get((other, method)) if other == SUBJECT else None
     found = turned or gain
     if found is None:
         return None
-    verdict = found.like_these or found.verdict
+    verdict = (found.like_these if like_these else None) or found.verdict
     if turned is None:
         return verdict
     low, high = verdict.ci95

@@ -1,0 +1,94 @@
+"""Tables on a terminal fit its width, begin with the answer and say where the rest is; a pipe gets Markdown."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from ipo.experiments.compare.tables import answer, build_table
+from ipo.experiments.compare.terminal import fitted
+from support.scored_cells import SKILLS, gain_of, make_cells
+
+CELLS = Path(__file__).parents[3] / "docs" / "main-job.json.gz"
+DATA = ("a1", "a2", "a3")
+
+
+def shown(*parts: object, width: int) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
+    for part in parts:
+        console.print(part, markup=False)
+    return console.export_text()
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+@pytest.mark.parametrize("data", [DATA, DATA[:1]])
+def test_no_line_is_wider_than_the_terminal_and_gains_come_before_counts(data: tuple[str, ...], width: int) -> None:
+    table = build_table(make_cells(data, {**SKILLS, "history": 0.4}))
+    text = shown(*answer(table, width), width=width)
+    assert max(map(cell_len, text.splitlines())) <= width
+    if width < 80:
+        assert "without over anchor, " in text
+        return
+    scope = "average" if len(data) > 1 else "a1"
+    gain = gain_of(table, scope, "ipo-default", "anchor", "H")
+    verdict = gain.like_these if len(data) > 1 else gain.verdict
+    (row,) = [line for line in text.splitlines() if line.startswith("ipo-default ")]
+    assert f"{100 * verdict.mean:+.2f}" in row
+    flat = " ".join(text.split())
+    assert all(" ".join(sentence.split()) in flat for sentence in table.verdicts)
+
+
+def test_others_text_is_neither_markup_nor_a_command_to_the_terminal() -> None:
+    text = shown(fitted(["method", "gain"], [["[red]a[/red]\x1b[2J", "1"]], 80), width=80)
+    assert "[red]a[/red]\\x1b[2J" in text
+
+
+def on_a_terminal(width: int, *words: str) -> str:
+    """Run the command with a terminal of some columns as its standard output."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    run = subprocess.Popen(
+        [sys.executable, "-m", "ipo", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        env={**environment, "TERM": "xterm", "NO_COLOR": "1"},
+    )
+    os.close(theirs)
+    pieces = []
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:  # Linux's way to say that the other end is closed
+            break
+        if not piece:
+            break
+        pieces.append(piece)
+    os.close(ours)
+    assert run.wait() == 0
+    return b"".join(pieces).decode().replace("\r\n", "\n")
+
+
+def test_the_command_shows_the_answer_on_a_terminal_and_all_of_it_to_a_pipe(tmp_path: Path) -> None:
+    seen = on_a_terminal(100, "benchmark", str(CELLS), "--out", str(tmp_path / "out"))
+    assert "| --- |" not in seen and "IPO is not shown to beat its control" in " ".join(seen.split())
+    assert "out/table.md" in "".join(seen.split()) and "the whole table:" in seen
+    piped = subprocess.run(
+        [sys.executable, "-m", "ipo", "benchmark", str(CELLS)],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "FORCE_COLOR": "1"},
+    )
+    assert piped.stdout == (tmp_path / "out" / "table.md").read_bytes()
