@@ -1,7 +1,7 @@
 """Mean IoU: what is where in scenes composed of the labelled pictures, four to a scene?
 
 Places are windows that slide over a scene, which work with every tower. What other windows are worth on the pictures
-that ship with us is in docs/other-tasks.md.
+that ship with us, `choices.py` measures.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tables of docs/results.md are those that their raw cells make."""
+"""The tables of the pages of results are those that their raw cells make."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from ipo.experiments.compare.raw_cells import unpack
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.mark.parametrize("name", ["suite", "main-job"])
+PAGES = {"suite": "results.md", "main-job": "results.md", "retrieval": "other-tasks-results.md"}
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_the_tables_are_those_of_the_cells(name: str) -> None:
     grid, found, outcomes = unpack(DOCS / f"{name}.json.gz")
     table = table_of(grid, found, outcomes)
     assert table is not None
     text = documents(grid, table)["table.md"].split("\n", 2)[2].replace("\n### ", "\n#### ").strip()
-    assert text.removeprefix("### ") in (DOCS / "results.md").read_text("utf-8")
+    assert text.removeprefix("### ") in (DOCS / PAGES[name]).read_text("utf-8")
     if name == "suite":
         assert documents(grid, table)["gain.svg"] == (DOCS / "gain.svg").read_text("utf-8")
