@@ -12,6 +12,7 @@ import dspy
 SYSTEM = "You write short image caption templates for the CLIP classifier. You answer with one template."
 TASK = "Task: {task}"
 DESCRIPTIONS = "What some of the images look like:"
+FINDINGS = "What the templates tried so far have taught:"
 HISTORY = "Templates tried so far, from the worst score to the best:"
 REQUEST = (
     "Write 1 new caption template for these images that could score higher. Use the slot <CLASS> exactly once. "
@@ -42,6 +43,7 @@ class ProposeTemplate(dspy.Signature):
     task: str = dspy.InputField(desc="what the pictures are and what `<CLASS>` stands for")
     image_descriptions: list[str] = dspy.InputField(desc="what a few of the pictures look like; may be empty")
     scored_templates: list[str] = dspy.InputField(desc="templates tried so far, worst first, best last")
+    findings: list[str] = dspy.InputField(desc="what the templates tried so far have taught; may be empty")
     template: str = dspy.OutputField(desc="one new template")
 
 
@@ -56,7 +58,9 @@ def short_line(template: str, value: float | None) -> str:
     return template if value is None else f"{float(f'{100 * value:.2f}'):.1f}  {template}"
 
 
-def question(task: str, descriptions: Sequence[str], scored_templates: Sequence[str]) -> str:
+def question(
+    task: str, descriptions: Sequence[str], scored_templates: Sequence[str], findings: Sequence[str] = ()
+) -> str:
     """Write one user turn. Parts that would be empty are left out; `scored_templates` run from worst to best."""
     parts = [TASK.format(task=task)]
     shown = [shortened(text) for text in descriptions[:DESCRIPTION_LINES]]
@@ -64,6 +68,8 @@ def question(task: str, descriptions: Sequence[str], scored_templates: Sequence[
         parts.append("\n".join([DESCRIPTIONS, *(f"- {text}" for text in shown)]))
     if scored_templates:
         parts.append("\n".join([HISTORY, *scored_templates[-HISTORY_LINES:]]))
+    if findings:
+        parts.append("\n".join([FINDINGS, *(f"- {line}" for line in findings)]))
     return "\n\n".join([*parts, REQUEST])
 
 

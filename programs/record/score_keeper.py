@@ -74,7 +74,8 @@ class ScoreKeeper:
 
     def shown(self, step: int, shown: Shown) -> None:
         """Record what a step may know, before anything is asked."""
-        self.note("shown", step=step, rows=[asdict(row) for row in shown.templates])
+        taught = {"findings": list(shown.findings)} if shown.findings else {}
+        self.note("shown", step=step, rows=[asdict(row) for row in shown.templates], **taught)
 
     def find(self, type_: str) -> Event | None:
         """Return the latest event of a type from earlier sessions."""

@@ -11,8 +11,10 @@ STRATEGIES = Registry(
     {
         "compose": "compose:Compose",
         "history": "history:HistoryStrategy",
+        "feedback": "feedback:Feedback",
         "no-history": "no_history:NoHistory",
         "shuffled": "shuffled:Shuffled",
+        "shuffled-feedback": "shuffled:ShuffledFeedback",
         "list": "given:GivenTemplates",
     },
     default="compose",

@@ -67,12 +67,14 @@ class Shown:
     Attributes:
         task, class_names, descriptions: as in `SearchState`.
         templates: rows of the history, worst first, best last.
+        findings: what the history teaches, a few lines of text.
     """
 
     task: str
     class_names: Sequence[str] = ()
     descriptions: Sequence[str] = ()
     templates: Sequence[ShownTemplate] = ()
+    findings: Sequence[str] = ()
 
 
 class Desk(Protocol):

@@ -22,6 +22,7 @@ from ipo.metrics.registry import NoSettings
 from ipo.metrics.template import key, names_class
 from ipo.programs.strategies.base import Desk, Expected, Forecast, Models, SearchState, Shown, Strategy
 from ipo.programs.strategies.english import unknown_words
+from ipo.programs.strategies.feedback import Feedback, FeedbackSettings
 from ipo.programs.strategies.no_history import NoHistory
 from ipo.programs.wording import Part, Wording
 
@@ -46,6 +47,7 @@ class ComposeSettings(BaseModel, extra="forbid", frozen=True):
 
     words: int = Field(2, ge=0, le=100, description="templates a step that the language model is asked for their words")
     bank: bool = Field(True, description="also use the phrases of the describer's bank")
+    feedback: bool = Field(False, description="the language model is told what its words were worth so far")
     looks: int = Field(100, ge=1, description="compositions that a step looks at; fewer with more than 70 classes")
 
 
@@ -76,10 +78,17 @@ class Compose:
         """
         if not settings.bank and not (models.given and settings.words):
             raise InputError("strategy.bank=false needs a language model for its words; name one with --lm.")
-        return cls(settings, NoHistory.build(NoSettings(), models) if models.given else None)
+        if not models.given:
+            return cls(settings)
+        if settings.feedback:
+            return cls(settings, Feedback.build(FeedbackSettings(), models))
+        return cls(settings, NoHistory.build(NoSettings(), models))
 
     def look(self, state: SearchState) -> Shown:
-        """Show neither templates nor scores; a new search begins with what an earlier one left, if there was one."""
+        """Show neither templates nor scores, unless feedback is wanted.
+
+        A new search begins with what an earlier one left, if there was one.
+        """
         if state.step == 0:
             self._pool = _Pool(state.history.initial.score)
             for entry in state.history:
@@ -87,6 +96,8 @@ class Compose:
                     self._pool.take(entry.score)
             self._bank = self.settings.bank
         self._pool.proposed = {key(entry.template) for entry in state.history}
+        if self._writer is not None and self.settings.feedback:
+            return self._writer.look(state)
         return Shown(state.task, state.class_names, state.descriptions)
 
     def ask(self, shown: Shown, desk: Desk) -> None:

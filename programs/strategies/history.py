@@ -59,8 +59,9 @@ class HistoryStrategy(ShowsHistory):
         import dspy
 
         from ipo.signatures.propose import ProposeTemplates
+        from ipo.signatures.propose_findings import ProposeFromFindings
 
-        propose = dspy.Predict(ProposeTemplates)
+        propose = dspy.Predict(ProposeFromFindings if shown.findings else ProposeTemplates)
         with self.asking():
             alone = self.settings.one_by_one
             for attempt in range(desk.count if alone else 2):
@@ -101,16 +102,17 @@ class HistoryStrategy(ShowsHistory):
 
 
 def propose_inputs(shown: Shown, count: int, refused: Any = ()) -> dict[str, Any]:
-    """Return the inputs of `ProposeTemplates`."""
+    """Return the inputs of `ProposeTemplates`, or of `ProposeFromFindings` where there are some."""
     from ipo.signatures.propose import history_line
 
-    return {
+    inputs = {
         "task": shown.task,
         "image_descriptions": "\n".join(shown.descriptions),
         "scored_templates": "\n".join(history_line(row.template, row.value, row.loss) for row in shown.templates),
         "refused_templates": "\n".join(refused),
         "count": count,
     }
+    return inputs | ({"findings": "\n".join(shown.findings)} if shown.findings else {})
 
 
 def _was_cut_off() -> bool:

@@ -1,6 +1,7 @@
 """The control for the scores in the history: the same templates, each shown with another's score.
 
-What a search gains with it, it gains without knowing which template was good.
+What a search gains with it, it gains without knowing which template was good. Where findings are shown, they come from
+the shuffled scores, and from true classes shuffled among the pictures.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ import random
 from dataclasses import replace
 from typing import ClassVar
 
+import numpy as np
 from pydantic import BaseModel
 
 from ipo.programs.strategies.asking import HistorySettings
 from ipo.programs.strategies.base import Models, SearchState, Shown, Strategy
 from ipo.programs.strategies.control import Control
+from ipo.programs.strategies.feedback import Feedback, FeedbackSettings
 from ipo.programs.strategies.history import HistoryStrategy
 
 
@@ -29,4 +32,18 @@ class Shuffled(Control):
 
     def look(self, state: SearchState) -> Shown:
         """Shuffle before the best are chosen: the choice must not reveal which they are."""
-        return self.inner.look(replace(state, history=state.history.shuffled(random.Random(state.seed))))
+        rng = random.Random(state.seed)
+        mixed = state.history.shuffled(rng)
+        labels = None if state.labels is None else np.array(rng.sample(state.labels.tolist(), len(state.labels)))
+        return self.inner.look(replace(state, history=mixed, labels=labels))
+
+
+class ShuffledFeedback(Shuffled):
+    """Asks as `feedback` does, with findings from shuffled scores and shuffled classes."""
+
+    Settings: ClassVar[type[BaseModel]] = FeedbackSettings
+
+    @classmethod
+    def build(cls, settings: FeedbackSettings, models: Models) -> Strategy:  # type: ignore[override]
+        """See `Strategy`."""
+        return cls(Feedback.build(settings, models))

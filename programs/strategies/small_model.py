@@ -68,6 +68,7 @@ class SmallModelStrategy(ShowsHistory):
             "task": shown.task,
             "image_descriptions": "\n".join(shown.descriptions).splitlines(),
             "scored_templates": [short_line(row.template, row.value) for row in shown.templates],
+            "findings": list(shown.findings),
         }
         known = [row.template for row in shown.templates]
         # Words of longer names are not banned: "black bear" must not ban "black", which may describe the pictures.

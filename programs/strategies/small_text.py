@@ -99,7 +99,10 @@ class SmallModelAdapter(dspy.Adapter):  # type: ignore[misc,unused-ignore]
             {"role": "system", "content": SYSTEM},
             {"role": "user", "content": example},
             {"role": "assistant", "content": EXAMPLE_ANSWER},
-            {"role": "user", "content": question(inputs["task"], descriptions, inputs["scored_templates"])},
+            {
+                "role": "user",
+                "content": question(inputs["task"], descriptions, inputs["scored_templates"], inputs["findings"]),
+            },
         ]
 
     def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:

@@ -13,32 +13,39 @@ from ipo.signatures.describe import DescribeImage
 from ipo.signatures.describe_code import DescribeAsInTheCode
 from ipo.signatures.describe_paper import DescribeAsInThePaper
 from ipo.signatures.propose import ProposeTemplates, history_line
+from ipo.signatures.propose_findings import ProposeFromFindings
 from ipo.signatures.propose_one import ProposeTemplate, short_line
 
 HERE = Path(__file__).parent
 ROWS = [("a photo of a <CLASS>.", 0.30, 1.5), ("a sketch of a <CLASS>.", 0.425, 1.25)]
-NAMES = ("propose", "propose-one", "describe", "describe-paper", "describe-code")
+NAMES = ("propose", "propose-findings", "propose-one", "describe", "describe-paper", "describe-code")
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 
 
+FINDINGS = [
+    'Words that helped, with the points they added: "upside down" +6.1',
+    "What the best template still confuses: cat taken for bus (2 times)",
+]
+
+
 def rendered(name: str) -> str:
+    proposed = {
+        "task": "pictures of 3 kinds of things, such as cat, bus, pizza",
+        "image_descriptions": "The pictures look like: soft light.",
+        "scored_templates": "\n".join(history_line(*row) for row in ROWS),
+        "refused_templates": "a photo (it has no <CLASS> slot)",
+        "count": 5,
+    }
     signature, inputs = {
-        "propose": (
-            ProposeTemplates,
-            {
-                "task": "pictures of 3 kinds of things, such as cat, bus, pizza",
-                "image_descriptions": "The pictures look like: soft light.",
-                "scored_templates": "\n".join(history_line(*row) for row in ROWS),
-                "refused_templates": "a photo (it has no <CLASS> slot)",
-                "count": 5,
-            },
-        ),
+        "propose": (ProposeTemplates, proposed),
+        "propose-findings": (ProposeFromFindings, proposed | {"findings": "\n".join(FINDINGS)}),
         "propose-one": (
             ProposeTemplate,
             {
                 "task": "pictures of 3 kinds of things, such as cat, bus, pizza",
                 "image_descriptions": ["The pictures look like: soft light."],
                 "scored_templates": [short_line(template, value) for template, value, _ in ROWS],
+                "findings": [],
             },
         ),
         "describe": (DescribeImage, {"task": "pictures of pets", "image": dspy.Image(PIXEL)}),

@@ -91,7 +91,7 @@ def test_the_true_history_is_never_changed() -> None:
 
 def test_small_models_are_asked_in_their_own_way_by_every_strategy() -> None:
     assert isinstance(STRATEGIES.build({"name": "history"}, Models(small=True)), SmallModelStrategy)
-    for name in ("no-history", "shuffled"):
+    for name in ("no-history", "shuffled", "feedback"):
         inner = STRATEGIES.build({"name": name}, Models(small=True)).inner
         assert isinstance(inner, SmallModelStrategy)
         assert type(STRATEGIES.build({"name": name}, Models()).inner) is HistoryStrategy
@@ -103,7 +103,9 @@ def test_every_strategy_says_what_it_is() -> None:
         "compose": (True, False),
         "history": (True, True),
         "no-history": (True, True),
+        "feedback": (True, True),
         "shuffled": (True, True),
+        "shuffled-feedback": (True, True),
         "list": (False, False),
     }
     assert next(iter(STRATEGIES)) == STRATEGIES.default
@@ -127,7 +129,7 @@ def test_settings_are_the_strategys_own_and_complete() -> None:
     [
         (
             "histry",
-            r"there is no strategy 'histry' \(did you mean history\?\); there are: compose, history, no-history",
+            r"there is no strategy 'histry' \(did you mean history\?\); there are: compose, history, feedback",
         ),
         ({"name": "history", "sze": 3}, "has no setting 'sze'; did you mean strategy.size"),
         ({"name": "no-history", "size": 3}, "has no setting 'size'; it has none"),

@@ -1,0 +1,113 @@
+"""Feedback on what failed: what each word was worth so far, and which classes the best template still confuses.
+
+A list of templates with scores says which one was good, not why. Here a language model sees few templates, and beside
+them what can be read from all: how much each part of a template ("upside down") added, the others of its templates
+taken into account, and which classes are most often taken for each other. A reward without labels has no such pairs,
+and they are left out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from ipo.programs.history import PromptHistory
+from ipo.programs.strategies.asking import HistorySettings
+from ipo.programs.strategies.base import Expected, Forecast, Models, SearchState, Shown, Strategy
+from ipo.programs.strategies.control import Control
+from ipo.programs.strategies.history import HistoryStrategy
+from ipo.programs.wording import Part, Wording
+
+HELPFUL, HARMFUL, CONFUSED = 6, 3, 4
+"""Parts that helped, parts that did not, and pairs of classes: how many are told."""
+RIDGE = 1.0
+"""The penalty on what a part is worth: one that was tried once gets half the credit."""
+LONGEST_FINDING = 300
+"""Characters of a line."""
+
+
+class FeedbackSettings(HistorySettings):
+    """Which part of the history is shown beside the findings."""
+
+    size: int = Field(4, ge=0, description="scored templates that the language model sees; 0 for none")
+
+
+class Feedback(Control):
+    """Asks as `history` does, with few templates and what all of them taught."""
+
+    Settings: ClassVar[type[BaseModel]] = FeedbackSettings
+
+    @classmethod
+    def build(cls, settings: FeedbackSettings, models: Models) -> Strategy:
+        """See `Strategy`."""
+        return cls(HistoryStrategy.build(settings, models))
+
+    def look(self, state: SearchState) -> Shown:
+        """Add the findings."""
+        return replace(self.inner.look(state), findings=findings(state))
+
+    def forecast(self, expected: Expected) -> Forecast:
+        """Estimate as `history` does, with three lines more in each question; a character has at most four bytes."""
+        found = self.inner.forecast(expected)
+        return replace(found, tokens_in=found.tokens_in + found.calls * 3 * 4 * LONGEST_FINDING)
+
+
+class Worth(NamedTuple):
+    """What a part is estimated to add to the value, a fraction, and how many templates say so."""
+
+    part: Part
+    gain: float
+    templates: int
+
+
+def findings(state: SearchState) -> list[str]:
+    """Return what the history teaches, at most three lines of text."""
+    parts = worth_of_parts(state.history)
+    helpful = [one for one in parts if one.gain > 0][:HELPFUL]
+    harmful = [one for one in reversed(parts) if one.gain <= 0][:HARMFUL]
+    lines = []
+    if helpful:
+        lines.append(f"Words that helped, with the points they added: {_told(helpful)}")
+    if harmful:
+        lines.append(f"Words that did not help: {_told(harmful)}")
+    if pairs := confused(state):
+        told = [f"{true} taken for {taken} ({count} times)" for (true, taken), count in pairs]
+        lines.append(f"What the best template still confuses: {', '.join(told)}")
+    return [line[:LONGEST_FINDING] for line in lines]
+
+
+def worth_of_parts(history: PromptHistory) -> list[Worth]:
+    """Estimate what each part adds to the initial template's value, best first, by ridge regression on all templates.
+
+    Templates that cannot be taken apart (`Wording.of`) say nothing; nor do the parts of the initial one.
+    """
+    known = [(wording, entry.value) for entry in history if (wording := Wording.of(entry.template))]
+    start = Wording.of(history.initial.template)
+    counts = Counter(part for wording, _ in known for part in wording.parts)
+    parts = [part for part in counts if start is None or part not in start.parts]
+    if not parts:
+        return []
+    has = np.array([[part in wording.parts for part in parts] for wording, _ in known], dtype=np.float64)  # (n, parts)
+    gains = np.array([value for _, value in known]) - history.initial.value
+    worth = np.linalg.solve(has.T @ has + RIDGE * np.eye(len(parts)), has.T @ gains)
+    found = [Worth(part, float(gain), counts[part]) for part, gain in zip(parts, worth, strict=True)]
+    return sorted(found, key=lambda one: -one.gain)
+
+
+def confused(state: SearchState) -> list[tuple[tuple[str, str], int]]:
+    """Return the pairs (true class, predicted class) that the best template confuses most, with how often."""
+    predictions = state.history.best.score.predictions
+    if state.labels is None or len(predictions) != len(state.labels):
+        return []
+    names = state.class_names
+    wrong = [(names[t], names[p]) for t, p in zip(state.labels, predictions, strict=True) if t != p]
+    return Counter(wrong).most_common(CONFUSED)
+
+
+def _told(parts: Sequence[Worth]) -> str:
+    return ", ".join(f'"{one.part.text}" {100 * one.gain:+.1f}' for one in parts)
