@@ -9,20 +9,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ipo.experiments.compare.evaluation import evaluate, picture_ids, score, summary
+from ipo.experiments.compare.evaluation import TestSet, carried_over, evaluate, picture_ids, score, summary
 from ipo.experiments.compare.methods import METHODS, Absent, Fitted, Job
-from ipo.experiments.compare.protocols import PROTOCOLS
-from ipo.experiments.data import load_data
+from ipo.experiments.compare.protocols import CROSS_CLIP, NAMES, laid_out
 from ipo.experiments.run.comparison import CLASSIFICATION
 from ipo.experiments.run.config import RunConfig, build, dotted, nested
 from ipo.experiments.run.files import check_writable, write_text
 from ipo.experiments.run.live_view import Ui
-from ipo.experiments.run.plan import SPLIT_SEED, Plan
+from ipo.experiments.run.plan import Plan
 from ipo.experiments.run.prepare import prepare
 from ipo.experiments.run.result import renamed
 from ipo.experiments.tasks.base import Task
 from ipo.metrics.clip import Clip, load_clip
 from ipo.metrics.errors import InputError
+from ipo.metrics.features import FeatureStore
 from ipo.metrics.nearest import did_you_mean
 
 SCHEMA = 3
@@ -42,7 +42,8 @@ class Cell:
         data: spec of the data set to learn from.
         method: a key of `METHODS`.
         seed: of the pictures drawn, the language model, and whatever else is random in a method.
-        targets: specs of the data sets to test on, for cross-dataset and domain-generalization.
+        targets: specs of the data sets to test on, for cross-dataset and domain-generalization; for cross-clip the
+            CLIPs.
         settings: keys and values of `RunConfig` that all methods share.
     """
 
@@ -76,11 +77,7 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
         return before
     config, method = shared_config(cell), METHODS[cell.method]
     check_writable(folder)
-    source = load_data(
-        cell.data, seed=SPLIT_SEED, task=config.task, background=config.background, class_names=config.class_names
-    )
-    targets = [load_data(spec, seed=SPLIT_SEED, background=config.background) for spec in cell.targets]
-    drawn, tests = PROTOCOLS[cell.protocol](source, targets, config)
+    source, drawn, tests = laid_out(cell.protocol, cell.data, cell.targets, config)
     # 1. Learn. The test pictures are out of reach: they are in nothing that the job holds.
     sealed = Plan(config, replace(source, test=()), replace(drawn, test=(), new_test=()), None, None)
     prepared = prepare(sealed, Ui(0, quiet=True), _clip(config.clip))
@@ -95,7 +92,7 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
                 content[part] = summary(score(fitted, prepared.reward, encoded))
         for test in tests:
             try:
-                content["scores"][test.name] = evaluate(fitted, test, sealed.task, clip, store)
+                content["scores"][test.name] = _tested(fitted, test, sealed.task, clip, store)
             except Absent as reason:
                 content["gaps"][test.name] = str(reason)
             else:
@@ -106,6 +103,17 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
         content = {**_content(cell, sealed.task), "absent": str(reason)}
     write_text(folder / FILE_NAME, json.dumps(content, ensure_ascii=False) + "\n")
     return content
+
+
+def _tested(fitted: Fitted, test: TestSet, task: Task, clip: Clip, store: FeatureStore) -> dict[str, Any]:
+    """Open the test pictures and score, with the CLIP of the test set; see `evaluate` and `carried_over`."""
+    other = _clip(test.clip) if test.clip else clip
+    if other.fingerprint == clip.fingerprint:
+        return evaluate(fitted, test, task, clip, store)
+    try:
+        return evaluate(carried_over(fitted, other), test, task, other, FeatureStore(other))
+    except InputError as error:  # what fits into one CLIP's context may be too long for another's
+        raise Absent(str(error).rstrip(".")) from error
 
 
 def finished(cell: Cell, folder: Path) -> dict[str, Any] | None:
@@ -137,7 +145,7 @@ def shared_config(cell: Cell) -> RunConfig:
     Raises:
         InputError: an unknown protocol, method or setting, or one that is not the grid's to set.
     """
-    for what, name, known in (("protocol", cell.protocol, PROTOCOLS), ("method", cell.method, METHODS)):
+    for what, name, known in (("protocol", cell.protocol, NAMES), ("method", cell.method, METHODS)):
         if name not in known:
             raise InputError(f"there is no {what} {name!r}{did_you_mean(name, known)}; there are: {', '.join(known)}.")
     settings = nested(dict(cell.settings), note=False)
@@ -147,7 +155,8 @@ def shared_config(cell: Cell) -> RunConfig:
         if key in LIMITS:
             raise InputError(f"{key} would give methods different budgets; set steps and candidates_per_step instead.")
     classes = "base-to-new" if cell.protocol == "base-to-new" else "all"
-    own = {"data": cell.data, "classes": classes, "seed": cell.seed, "also_fit": list(cell.targets)}
+    to_fit = [] if cell.protocol == CROSS_CLIP else list(cell.targets)
+    own = {"data": cell.data, "classes": classes, "seed": cell.seed, "also_fit": to_fit}
     return build({**settings, **own}, "the settings of the grid")
 
 
@@ -160,7 +169,7 @@ def run_config(cell: Cell) -> RunConfig | None:
     return METHODS[cell.method].run_config(shared_config(cell), dict(cell.settings))
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)
 def _clip(name: str) -> Clip:
     """Load the encoder once for all cells of a process; it is frozen."""
     return load_clip(name)

@@ -5,10 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ipo.experiments.compare.methods.base import Absent, Fitted, FittedEmbeddings, FittedLogits, classifying
+from ipo.experiments.compare.methods.base import (
+    Absent,
+    Fitted,
+    FittedEmbeddings,
+    FittedLogits,
+    Templates,
+    classifying,
+)
 from ipo.experiments.data import DataSet, Item
 from ipo.experiments.run.plan import SPLIT_SEED
 from ipo.experiments.run.prepare import labelled_contents
@@ -28,12 +35,25 @@ class TestSet:
         items: the pictures, labelled from 0 within `class_names`.
         class_names: in label order.
         data: the data set they come from.
+        clip: the CLIP that is tested with, where it is not the one of the cell.
     """
 
     name: str
     items: tuple[Item, ...]
     class_names: tuple[str, ...]
     data: DataSet
+    clip: str | None = None
+
+
+def carried_over(fitted: Fitted, clip: Clip) -> Fitted:
+    """Return the templates that a method has learnt with one CLIP, for another.
+
+    Raises:
+        Absent: it has learnt something else, which means nothing to another CLIP.
+    """
+    if not isinstance(fitted, Templates):
+        raise Absent("it is no text alone, and only text can be carried over to another CLIP")
+    return replace(fitted, clip=clip)
 
 
 def score(fitted: Fitted, reward: Reward, encoded: Encoded) -> Score:

@@ -12,7 +12,7 @@ from ipo.experiments.compare import cell as cells
 from ipo.experiments.compare.cell import Cell, run_config, shared_config
 from ipo.experiments.compare.grid_file import GridConfig
 from ipo.experiments.compare.methods import METHODS
-from ipo.experiments.compare.protocols import PROTOCOLS
+from ipo.experiments.compare.protocols import laid_out
 from ipo.experiments.compare.runner import Item
 from ipo.experiments.data import load_data
 from ipo.experiments.data.benchmarks.assumed import absent, assumed, sizes
@@ -100,11 +100,7 @@ def check_grid(found: Sequence[Entry], *, ready: bool = True) -> None:
             gone = absent(cell.data)
             draw_for(assumed(gone) if gone else load_data(cell.data, seed=SPLIT_SEED), shared)
             continue
-        source = load_data(
-            cell.data, seed=SPLIT_SEED, task=shared.task, background=shared.background, class_names=shared.class_names
-        )
-        targets = [load_data(spec, seed=SPLIT_SEED, background=shared.background) for spec in cell.targets]
-        PROTOCOLS[cell.protocol](source, targets, shared)
+        laid_out(cell.protocol, cell.data, cell.targets, shared)
 
 
 def assumed_sizes(found: Sequence[Entry]) -> list[str]:

@@ -4,6 +4,7 @@
 - few-shot: learn and test all classes.
 - cross-dataset: learn all classes of one data set; test others with their own classes, nothing adapted.
 - domain-generalization: the same, where the others hold classes of the source in another guise.
+- cross-clip: learn all classes with one CLIP; test what was learnt with others, as text, on the same pictures.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ipo.experiments.compare.evaluation import TestSet
-from ipo.experiments.data import DataSet, Draw
+from ipo.experiments.data import DataSet, Draw, load_data
 from ipo.experiments.run.config import RunConfig
-from ipo.experiments.run.plan import draw_for
+from ipo.experiments.run.plan import SPLIT_SEED, draw_for
+from ipo.metrics.clip import check_name
 from ipo.metrics.errors import InputError
 
 Protocol = Callable[[DataSet, Sequence[DataSet], RunConfig], tuple[Draw, list[TestSet]]]
@@ -68,12 +70,42 @@ def domain_generalization(source: DataSet, targets: Sequence[DataSet], config: R
     return cross_dataset(source, targets, config)
 
 
+def cross_clip(source: DataSet, clips: Sequence[str], config: RunConfig) -> tuple[Draw, list[TestSet]]:
+    """Learn all classes of the source; a test set for each CLIP, with the same pictures and classes."""
+    if not clips:
+        raise InputError("cross-clip tests templates with other CLIPs; name the CLIPs as targets.")
+    drawn = draw_for(source, config)
+    return drawn, [TestSet(name, drawn.test, drawn.class_names, source, clip=name) for name in clips]
+
+
 PROTOCOLS: dict[str, Protocol] = {
     "base-to-new": base_to_new,
     "cross-dataset": cross_dataset,
     "domain-generalization": domain_generalization,
     "few-shot": few_shot,
 }
+"""Those that test on data sets."""
+CROSS_CLIP = "cross-clip"
+NAMES = (*PROTOCOLS, CROSS_CLIP)
+
+
+def laid_out(
+    protocol: str, data: str, targets: Sequence[str], config: RunConfig
+) -> tuple[DataSet, Draw, list[TestSet]]:
+    """Load the data sets of a cell; return the source, the pictures drawn and the test sets. No picture is opened.
+
+    Raises:
+        InputError: see `Protocol`; or a data set that is not there, or a CLIP that cannot be.
+    """
+    source = load_data(
+        data, seed=SPLIT_SEED, task=config.task, background=config.background, class_names=config.class_names
+    )
+    if protocol == CROSS_CLIP:
+        for name in targets:
+            check_name(name)
+        return source, *cross_clip(source, targets, config)
+    others = [load_data(spec, seed=SPLIT_SEED, background=config.background) for spec in targets]
+    return source, *PROTOCOLS[protocol](source, others, config)
 
 
 def _no_targets(targets: Sequence[DataSet], protocol: str) -> None:

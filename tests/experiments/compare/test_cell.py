@@ -14,7 +14,7 @@ import pytest
 from ipo.experiments.compare import cell as cells_of
 from ipo.experiments.compare.cell import Cell, run_cell, run_config, shared_config
 from ipo.experiments.compare.methods import METHODS
-from ipo.experiments.compare.protocols import PROTOCOLS
+from ipo.experiments.compare.protocols import NAMES
 from ipo.experiments.data import draw, load_data
 from ipo.experiments.embedded import PICTURES_DIR
 from ipo.experiments.run.config import dotted
@@ -438,4 +438,4 @@ def test_bad_cells_are_one_sentence_and_leave_nothing(
 
 
 def test_every_protocol_has_its_name() -> None:
-    assert list(PROTOCOLS) == ["base-to-new", "cross-dataset", "domain-generalization", "few-shot"]
+    assert list(NAMES) == ["base-to-new", "cross-dataset", "domain-generalization", "few-shot", "cross-clip"]

@@ -1,0 +1,80 @@
+"""Templates carried over to another CLIP: the same text, the same pictures, the other's numbers."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from ipo.experiments.compare.cell import Cell, run_cell
+from ipo.experiments.compare.grid_file import load_grid
+from ipo.experiments.compare.tables.build import build_table
+from ipo.experiments.data import load_data
+from ipo.experiments.embedded import MODEL_DIR
+from ipo.metrics.clip import load_clip
+from ipo.metrics.errors import InputError
+from ipo.metrics.reward import ClipReward
+
+DATA = "embedded:small+faded"
+FEW = {"shots": 1, "selection_shots": 1, "lm": "none", "describer": "none", "steps": 1, "strategy.looks": 20}
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A CLIP that saw something else: the embedded one with noise in its weights."""
+    folder = tmp_path_factory.mktemp("other")
+    shutil.copytree(MODEL_DIR, folder, dirs_exist_ok=True)
+    file = next(folder.glob("*.safetensors"))
+    generator = torch.Generator().manual_seed(0)
+    weights = load_file(file)
+    kept = weights["text.text_projection"]
+    noise = torch.randn(kept.shape, generator=generator) * kept.float().std() / 2
+    weights["text.text_projection"] = (kept + noise).to(kept.dtype)
+    save_file(weights, file)
+    return f"local-dir:{folder}"
+
+
+def cell(method: str, clip: str, other: str, **settings: object) -> Cell:
+    targets = ("embedded", other)
+    return Cell("cross-clip", DATA, method, 0, targets, tuple({**FEW, "clip": clip, **settings}.items()))
+
+
+def test_what_was_searched_with_one_clip_is_scored_with_both(other: str, tmp_path: Path) -> None:
+    found = {
+        clip: run_cell(cell("phrases", clip, other), tmp_path / str(i)) for i, clip in enumerate(("embedded", other))
+    }
+    data = load_data(DATA, seed=0)
+    for clip, content in found.items():
+        assert list(content["scores"]) == ["embedded", other] and not content["gaps"], clip
+        ((template, weight),) = ((one["template"], one["weight"]) for one in content["templates"])
+        assert weight == 1.0
+        for name, score in content["scores"].items():
+            reward = ClipReward(load_clip(name, "cpu"), data.class_names)
+            units = reward.encode([item.picture for item in data.test], [item.label for item in data.test])
+            assert reward.score([template], units)[0].bits == score["hits"], (clip, name)
+    ours, theirs = (content["scores"] for content in found.values())
+    assert ours["embedded"]["hits"] != ours[other]["hits"]
+    table = build_table(list(found.values())[:1], reference="phrases")
+    assert set(table.columns) == {"embedded", other}
+    assert theirs[other]["n"] == ours["embedded"]["n"] == len(data.test)
+
+
+def test_what_is_no_text_stays_with_its_clip(other: str, tmp_path: Path) -> None:
+    content = run_cell(cell("class-mean", "embedded", other), tmp_path / "cell")
+    assert list(content["scores"]) == ["embedded"]
+    assert content["gaps"] == {other: "it is no text alone, and only text can be carried over to another CLIP"}
+
+
+@pytest.mark.parametrize(("targets", "said"), [((), "name the CLIPs as targets"), (("ViT-B-61/openai",), "ViT-B-61")])
+def test_clips_that_cannot_be_are_one_sentence(targets: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=said):
+        run_cell(Cell("cross-clip", DATA, "anchor", 0, targets, tuple(FEW.items())), tmp_path / "cell")
+
+
+def test_a_grid_of_it_ships() -> None:
+    grid = load_grid("clips")
+    searched = {row.settings["clip"] for row in grid.methods if row.method == "ipo-default"}
+    assert grid.protocol == "cross-clip" and searched == set(grid.targets)
