@@ -246,14 +246,15 @@ def nested(values: dict[str, Any], *, note: bool = True) -> dict[str, Any]:
 
 
 def dotted(values: dict[str, Any]) -> dict[str, Any]:
-    """Write nested settings with dots, the opposite of `nested`.
+    """Write the settings of a strategy or reward with dots, the opposite of `nested`.
 
     >>> dotted({"strategy": {"name": "history", "size": 8}, "steps": 3})
     {'strategy.name': 'history', 'strategy.size': 8, 'steps': 3}
     """
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        flat |= {f"{key}.{name}": one for name, one in value.items()} if isinstance(value, dict) else {key: value}
+        chosen = key in CHOSEN and isinstance(value, dict)
+        flat |= {f"{key}.{name}": one for name, one in value.items()} if chosen else {key: value}
     return flat
 
 

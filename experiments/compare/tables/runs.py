@@ -60,9 +60,12 @@ class Runs:
         return all("hits" in cell["scores"][side] for cell in self.cells)
 
     def same_templates(self, other: Runs) -> bool:
-        """Whether both ended with the same templates under every seed, so that nothing is to be compared."""
-        ours, theirs = ([cell.get("templates") for cell in runs.cells] for runs in (self, other))
-        return None not in ours and ours == theirs
+        """Whether both ended with the same templates under every seed, so that nothing is to be compared.
+
+        Where the same text scores differently, another CLIP or other class names make the difference.
+        """
+        ours, theirs = ([(cell.get("templates"), cell["scores"]) for cell in runs.cells] for runs in (self, other))
+        return all(templates is not None for templates, _ in ours) and ours == theirs
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,14 @@ def test_the_same_templates_are_no_comparison():
     assert "+0.00 same templates" in to_markdown(table)
 
 
+def test_the_same_templates_under_other_class_names_are_compared():
+    cells = make_cells(skills={"anchor": 0.5, "ipo-default": 1.5})
+    for cell in cells:
+        cell["templates"] = [{"template": "a photo of a <CLASS>.", "weight": 1.0}]
+    table = build_table(cells)
+    assert "IPO shows a gain over the anchor" in table.verdicts[0]
+
+
 def test_an_ablation_without_ipo_compares_each_row_with_the_reference():
     cells = make_cells(("embedded:a",), skills={"n = 10": 0.6, "n = 5": 0.5, "n = 0": 0.0})
     table = build_table(cells, reference="n = 0")
