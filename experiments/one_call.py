@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ipo.experiments.cli.models import ensure_local_weights
-from ipo.experiments.cli.optimize import summary
 from ipo.experiments.report.gather import read_run
 from ipo.experiments.report.page import FILE_NAME, notebook_part
 from ipo.experiments.run import pipeline
@@ -19,8 +17,10 @@ from ipo.experiments.run.config import build
 from ipo.experiments.run.folder import default_folder, resumed, stored_config
 from ipo.experiments.run.labelling import load_program
 from ipo.experiments.run.live_view import Ui, showing_warnings
+from ipo.experiments.run.local_weights import ensure_local_weights
 from ipo.experiments.run.published_settings import about_preset
 from ipo.experiments.run.result import RunResult
+from ipo.experiments.run.summary import summary
 from ipo.metrics.clip import check_name
 from ipo.metrics.errors import InputError
 from ipo.metrics.printable import printable

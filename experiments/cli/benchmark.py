@@ -55,7 +55,6 @@ def benchmark(
     """
     from filelock import FileLock, Timeout
 
-    from ipo.experiments.cli.models import ensure_local_weights
     from ipo.experiments.compare.documents import documents, outcomes_of, table_of, write_documents
     from ipo.experiments.compare.forecast import forecast, forecast_text
     from ipo.experiments.compare.grid import check_grid, check_models, entries, searches
@@ -65,6 +64,7 @@ def benchmark(
     from ipo.experiments.executors import make_executor
     from ipo.experiments.executors.base import Failure
     from ipo.experiments.run.files import check_writable, write_text
+    from ipo.experiments.run.local_weights import ensure_local_weights
 
     folder = out or Path("runs") / Path(grid).stem
     if grid == NAME:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ipo.metrics.errors import InputError
-
-if TYPE_CHECKING:
-    from ipo.experiments.run.config import RunConfig
 
 models_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The weights of the local language models.")
 
@@ -32,6 +26,8 @@ def list_() -> None:
 @models_app.command()
 def pull(name: Name) -> None:
     """Fetch the weights and check their hash."""
+    from ipo.experiments.run.local_weights import pull_with_progress
+
     print(pull_with_progress(name))
 
 
@@ -52,57 +48,3 @@ def remove(name: Name) -> None:
     from ipo.programs.lm import weights
 
     weights.remove(name)
-
-
-def pull_with_progress(name: str) -> Path:
-    """Fetch the weights of a local model; they are checked against a pinned SHA-256.
-
-    Raises:
-        InputError: no network, no room, or other bytes than expected.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-    from rich.text import Text
-
-    from ipo.programs.lm import weights
-
-    model = weights.model(name)
-    console = Console(stderr=True, highlight=False)
-    console.print(f"fetching {model.title}, {model.size_bytes / 1e6:.0f} MB, licence {model.licence}")
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("weights", total=model.size_bytes)
-        said = ""
-
-        def report(what: str, done: int, total: int) -> None:
-            nonlocal said
-            progress.update(task, description=what, completed=done, total=total)
-            if progress.disable and what != said:
-                console.print(Text(f"fetching {what}"))
-                said = what
-
-        return weights.pull(name, report)
-
-
-def ensure_local_weights(configs: Iterable[RunConfig]) -> None:
-    """Fetch what searches with `--lm local…` need when it is missing; in a terminal, ask first.
-
-    Raises:
-        InputError: the person said no, or the weights cannot be fetched.
-    """
-    from ipo.programs.lm import weights
-    from ipo.programs.lm.connect import is_local
-    from ipo.programs.lm.local import wanted_weights
-
-    for name in sorted({config.lm for config in configs if config.asks_lm and is_local(config.lm)}):
-        wanted = wanted_weights(name)
-        if wanted is None or weights.find(wanted):
-            continue
-        model = weights.model(wanted)
-        size = f"{model.size_bytes / 1e6:.0f} MB, {model.licence}"
-        question = f"The local language model {model.title} ({size}) is not here. Fetch it?"
-        if sys.stdin.isatty() and not typer.confirm(question, default=True, err=True):
-            raise InputError(
-                f"without weights there is no local model; `ipo models pull {wanted}`, or name another --lm."
-            )
-        pull_with_progress(wanted)

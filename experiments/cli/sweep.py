@@ -45,13 +45,13 @@ def sweep(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be run and what it would cost")] = False,
 ) -> int:
     """Run a Weights & Biases sweep: with a key its server's agents, without one the same search on this machine."""
-    from ipo.experiments.cli.models import ensure_local_weights
     from ipo.experiments.compare.runner import print_progress, run_all
     from ipo.experiments.compare.sweep_file import read_sweep
     from ipo.experiments.compare.sweep_runs import plan_runs, table
     from ipo.experiments.compare.terminal import print_table
     from ipo.experiments.executors import make_executor
     from ipo.experiments.executors.base import Failure
+    from ipo.experiments.run.local_weights import ensure_local_weights
 
     workers = make_executor(executor)
     if count is not None and count < 1:

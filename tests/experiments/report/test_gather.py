@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.cli.optimize import summary
 from ipo.experiments.report.gather import read_run
+from ipo.experiments.run.summary import summary
 from ipo.metrics.errors import InputError
 from support.report_files import change_json
 

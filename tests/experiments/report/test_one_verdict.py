@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo.experiments.cli.optimize import summary
 from ipo.experiments.compare.tables import build_table, to_json, to_markdown
 from ipo.experiments.report import figures
 from ipo.experiments.report.gather import read_run
 from ipo.experiments.report.page import run_page
 from ipo.experiments.run.comparison import compare, verdict
 from ipo.experiments.run.result import RunResult
+from ipo.experiments.run.summary import summary
 from ipo.metrics.reward import Score
 from ipo.metrics.sampling import Sampling
 from support.scored_cells import gain_of, make_cell

@@ -1,0 +1,68 @@
+"""What a run found, as its last lines on a terminal say it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from ipo.experiments.run.comparison import Comparison, Measured
+from ipo.experiments.run.live_view import money
+from ipo.experiments.run.result import RunResult
+
+
+def summary(result: RunResult, folder: Path) -> str:
+    """Format a result for a person: the template, what it gains where, how sure that is, what to do next."""
+    quoted = shlex.quote(str(folder))
+    found_on = "search and selection" if "selection" in result.scores else "search"
+    unit, measure = result.reward.unit, result.reward.measure
+    rows: dict[str, Comparison] = {f"{part}": score for part, score in result.scores.items()}
+    rows |= {f"test, {name}": score for name, score in result.other_measures.items()}
+    width = max(10, *map(len, rows))
+    known = result.baselines
+    lines = [*(["", f"  {known.warning}"] if known and known.warning else []), "", f"  {result.template}", ""]
+    lines.append(f"  {unit:{width}} {'n':>6}  {'initial':>22}  {'optimised':>22}  {'difference':>24}")
+    lines += [f"  {part:{width}} {_row(score)}" for part, score in rows.items()]
+    if h := result.harmonic_mean:
+        lines.append(f"  harmonic mean of test and new: {100 * h.initial:.2f} → {100 * h.optimised:.2f}")
+    lines += [
+        f"  {measure} in percent with 95 % intervals; the template was found on {found_on} {unit} only",
+        "",
+        "  " + result.verdict,
+        *_general(result.scores["test"]),
+        *([f"  {known.words}"] if known else []),
+        *([f"  {result.offsets.words}"] if result.offsets else []),
+        *([f"  {result.started.words}"] if result.started else []),
+        *([f"  Before the search: {result.headroom.verdict}"] if result.headroom else []),
+    ]
+    tried = f"{result.templates_scored} templates in {result.seconds['total']:.0f} s"
+    if result.looked_at:
+        tried += f", {result.looked_at:,} more looked at"
+    used = result.lm.optimizer
+    asked = "no language model"
+    if used:
+        asked = f"{used.name}: {used.calls} calls, {used.tokens_in + used.tokens_out:,} tokens, {money(used.usd)}"
+    lines += [
+        f"  {tried}; {asked}",
+        f"  run directory: {folder}   (journal.jsonl holds every request and reply)",
+        f"  read: {folder / 'report.html'}",
+        f"  next: ipo predict {quoted} PICTURES, or ipo export {quoted} --to open_clip --out DIR",
+    ]
+    return "\n".join(lines)
+
+
+def _general(test: Comparison) -> list[str]:
+    general = test.like_these
+    return [f"  For {general.covers}: {general.numbers}."] if general else []
+
+
+def _row(score: Comparison) -> str:
+    gain = score.difference
+    return (
+        f"{score.initial.n:6,}  {_percent(score.initial):>22}  {_percent(score.optimised):>22}  "
+        f"{100 * gain.mean:+7.2f} [{100 * gain.ci95[0]:+.2f}, {100 * gain.ci95[1]:+.2f}]"
+    )
+
+
+def _percent(score: Measured) -> str:
+    low, high = score.ci95
+    return f"{100 * score.value:6.2f} [{100 * low:.1f}, {100 * high:.1f}]"
