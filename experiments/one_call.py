@@ -116,7 +116,7 @@ def optimize(
     ui = Ui(config.steps, quiet=quiet)
     for line in about_preset(config):
         ui.say(line)
-    ensure_local_weights([config])
+    ensure_local_weights([config], quiet=quiet)
     with _libraries_silent(), showing_warnings(ui):
         result = pipeline.optimize(config, folder, ui, resume=resume is not None, shrink_shots=True)
     if result.stopped:

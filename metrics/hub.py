@@ -46,7 +46,7 @@ def announce(what: str, repository: str, names: Sequence[str]) -> None:
         except EntryNotFoundError:
             continue
         size = f" ({found.size / 1e6:,.0f} MB)" if found and found.size else ""
-        logger.warning("fetching %s%s from the Hugging Face hub, once", what, size)
+        logger.warning("fetching %s%s from the Hugging Face hub, once", what, size, extra={"progress": True})
         return
 
 

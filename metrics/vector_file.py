@@ -67,7 +67,9 @@ class VectorFile:
         except sqlite3.Error as error:
             if not _DAMAGED.search(str(error)):
                 raise self._unusable(error) from error
-            _log.warning("the store %s was damaged (%s); what it held is made again", self.path, error)
+            _log.warning(
+                "the store %s was damaged (%s); what it held is made again", self.path, error, extra={"progress": True}
+            )
         try:
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{self.path}{suffix}").unlink(missing_ok=True)
@@ -87,7 +89,9 @@ class VectorFile:
             database.executescript(self._schema)
             result = work(database)
         if self.damaged:
-            _log.warning("%d damaged entries of the store %s were made again", self.damaged, self.path)
+            _log.warning(
+                "%d damaged entries of the store %s were made again", self.damaged, self.path, extra={"progress": True}
+            )
             self.damaged = 0
         return result
 

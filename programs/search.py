@@ -176,7 +176,9 @@ def search(
         ended = run.loop()
     except BudgetReached as reached:
         stopped = ended = str(reached)
-        logger.warning("stopped: %s; choosing the winner of %d templates", stopped, len(run.history))
+        logger.warning(
+            "stopped: %s; choosing the winner of %d templates", stopped, len(run.history), extra={"progress": True}
+        )
 
     choice = choose_winner(settings.selection, run.history, search_units, run.held_back(selection_units))
     taken_over = len(run.steps[0].scored) - 1
@@ -239,7 +241,8 @@ class _Run:
             if desk.finished:
                 return desk.finished
             if not scored:
-                logger.warning("step %d gave no usable template (%s)", number + 1, _reasons(desk.rejected))
+                reasons = _reasons(desk.rejected)
+                logger.warning("step %d gave no usable template (%s)", number + 1, reasons, extra={"progress": True})
             if empty >= MAX_EMPTY_STEPS:
                 return self._give_up(empty, desk.rejected)
             if self.settings.patience is not None and since_better >= self.settings.patience:

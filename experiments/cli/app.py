@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
@@ -18,11 +19,29 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 app = typer.Typer(
     name="ipo",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Find prompt templates for CLIP that people can read: an LLM writes them, a frozen CLIP scores them.",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"ipo {version('ipo-prompts')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _ipo(
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Find prompt templates for CLIP that people can read: an LLM writes them, a frozen CLIP scores them."""
+
+
 app.command(epilog=optimize.EXAMPLES, context_settings=WORDS, cls=WithSettings)(optimize.optimize)
 app.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command(epilog=predict.EXAMPLES)(predict.predict)

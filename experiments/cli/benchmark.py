@@ -86,7 +86,7 @@ def benchmark(
     check_writable(folder)
     check_kept(folder)
     configs = searches(found)
-    ensure_local_weights(configs)
+    ensure_local_weights(configs, quiet=quiet)
     check_models(configs, budget_usd)
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -108,7 +108,8 @@ def benchmark(
             write_documents(texts, folder)
             why_not = keep(folder, config, found, outcomes)
             _print(table, texts, as_json, f"the whole table: {folder}/table.md")
-            print(f"{folder}/{', '.join(texts)}; each cell in {folder}/cells{why_not}", file=sys.stderr)
+            if not quiet:
+                print(f"{folder}/{', '.join(texts)}; each cell in {folder}/cells{why_not}", file=sys.stderr)
         failed = [
             (entry, content) for entry, content in zip(found, contents, strict=True) if isinstance(content, Failure)
         ]

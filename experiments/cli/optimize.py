@@ -93,12 +93,12 @@ def optimize(
         forecast = estimate(plan(config, ready=False, say=ui.say))
         print(json.dumps(forecast, indent=2) if as_json else _forecast_text(forecast))
         return 0
-    ensure_local_weights([config])
+    ensure_local_weights([config], quiet=quiet)
     from ipo.experiments.run import pipeline
     from ipo.experiments.run.config import CONFIG_FILE
     from ipo.experiments.run.files import content_of
     from ipo.experiments.run.folder import default_folder
-    from ipo.experiments.run.summary import summary
+    from ipo.experiments.run.summary import answer, summary
 
     folder = resume or out or default_folder(config)
     try:
@@ -112,7 +112,7 @@ def optimize(
     if as_json:
         print(json.dumps(content_of(result), indent=2, ensure_ascii=False))
     else:
-        print(summary(result, folder))
+        print(answer(result) if quiet else summary(result, folder))
     if result.stopped:
         ui.warn(f"stopped early: {result.stopped}; resume with a larger limit: --resume {shlex.quote(str(folder))}")
         return 3

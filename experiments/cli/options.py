@@ -27,7 +27,7 @@ Program = Annotated[Path, typer.Argument(help="a run directory or its program.js
 Executor = Annotated[str, typer.Option(help="here, pool:N, ray, ray:ADDRESS", metavar="SPEC")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be asked and what it would cost")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="no progress")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print the answer alone, and no progress")]
 
 WORDS = {"ignore_unknown_options": True}
 """Context settings of a command that takes `key=value` words: `--key=value` is one of them."""

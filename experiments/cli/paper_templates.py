@@ -18,7 +18,7 @@ def paper_templates(words: Sequence[str], folder: Path, *, dry_run: bool, as_jso
         folder: of `table.md`, `table.csv` and `table.json`.
         dry_run: only list what would be measured.
         as_json: print JSON instead of Markdown.
-        quiet: no progress.
+        quiet: no progress, and nothing of the files.
 
     Returns:
         The exit code: 0 when all rows that decide agree on the data sets that are here, 1 when one does not.
@@ -64,5 +64,6 @@ def paper_templates(words: Sequence[str], folder: Path, *, dry_run: bool, as_jso
         console.print(line(answer(found, list(asked.absent)), "bold"))
         print_table(*summary(found, asked.precisions))
         console.print(line(f"every printed row beside the measured one: {folder}/table.md"))
-    print(f"{folder}/table.md, table.csv, table.json", file=sys.stderr)
+    if not quiet:
+        print(f"{folder}/table.md, table.csv, table.json", file=sys.stderr)
     return 0 if all_agree(found) else 1

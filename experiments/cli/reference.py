@@ -24,6 +24,9 @@ python -m ipo.experiments.cli.reference > docs/command-line.md
 
 Results go to stdout, progress and messages to stderr. Exit codes: 0 done, 1 something failed, 2 bad input (one sentence
 says what, where, and how to fix it), 3 stopped by a budget with a valid result, 130 interrupted.
+
+`-h` or `--help` works after every command, and `ipo --version` prints the version. `ipo --install-completion` lets the
+Tab key complete commands and flags in your shell; `ipo --show-completion` prints what that would install.
 """
 
 SETTINGS = """## Settings

@@ -189,9 +189,16 @@ class Ui:
 
 @contextmanager
 def showing_warnings(ui: Ui) -> Iterator[None]:
-    """Show what the programs warn of as plain lines of the view, and nowhere else, while the block runs."""
+    """Show what the programs warn of as plain lines of the view, and nowhere else, while the block runs.
+
+    A quiet view leaves out what changes no number: records that are marked `progress`.
+    """
+
+    def show(record: logging.LogRecord) -> None:
+        (ui.say if getattr(record, "progress", False) else ui.warn)(record.getMessage())
+
     handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: ui.warn(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = show  # type: ignore[method-assign]
     logger = logging.getLogger("ipo")
     logger.addHandler(handler)
     logger.propagate = False

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from ipo.experiments.run.config import RunConfig
 
 
-def pull_with_progress(name: str) -> Path:
-    """Fetch the weights of a local model; they are checked against a pinned SHA-256.
+def pull_with_progress(name: str, *, quiet: bool = False) -> Path:
+    """Fetch the weights of a local model; they are checked against a pinned SHA-256. Quiet shows no progress.
 
     Raises:
         InputError: no network, no room, or other bytes than expected.
     """
     model = weights.model(name)
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, quiet=quiet)
     console.print(f"fetching {model.title}, {model.size_bytes / 1e6:.0f} MB, licence {model.licence}")
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
@@ -43,7 +43,7 @@ def pull_with_progress(name: str) -> Path:
         return weights.pull(name, report)
 
 
-def ensure_local_weights(configs: Iterable[RunConfig]) -> None:
+def ensure_local_weights(configs: Iterable[RunConfig], *, quiet: bool = False) -> None:
     """Fetch what searches with `--lm local…` need when it is missing; in a terminal, ask first.
 
     Raises:
@@ -63,4 +63,4 @@ def ensure_local_weights(configs: Iterable[RunConfig]) -> None:
             raise InputError(
                 f"without weights there is no local model; `ipo models pull {wanted}`, or name another --lm."
             )
-        pull_with_progress(wanted)
+        pull_with_progress(wanted, quiet=quiet)

@@ -1,4 +1,4 @@
-"""What a run found, as its last lines on a terminal say it."""
+"""What a run found, as its last lines on a terminal say it: the whole, or the answer alone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ from pathlib import Path
 from ipo.experiments.run.comparison import Comparison, Measured
 from ipo.experiments.run.live_view import money
 from ipo.experiments.run.result import RunResult
+
+
+def answer(result: RunResult) -> str:
+    """Return the template in a line of its own, then what it is worth: all that a quiet run prints."""
+    known = result.baselines
+    general = [line.strip() for line in _general(result.scores["test"])]
+    warning = [known.warning] if known and known.warning else []
+    return "\n".join([result.template, result.verdict, *general, *warning])
 
 
 def summary(result: RunResult, folder: Path) -> str:

@@ -30,7 +30,7 @@ def test_every_command_is_there_with_all_its_flags(capfd: pytest.CaptureFixture[
             waiting += [f"{path} {name}".strip() for name in re.findall(r"^  (\S+)", below[1], re.M)]
             continue
         seen.add(path)
-        flags = set(re.findall(r"^  (--[a-z-]+)", help_text, re.M)) - {"--help"}
+        flags = set(re.findall(r"^  (?:-\w, )?(--[a-z-]+)", help_text, re.M)) - {"--help"}
         assert {flag for flag in flags if f"| `{flag}" not in sections[path]} == set()
     assert seen == set(sections)
     assert {"optimize", "benchmark", "sweep", "report", "export", "data list", "models pull"} <= seen

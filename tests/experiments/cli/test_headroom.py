@@ -109,8 +109,11 @@ def test_a_run_says_it_before_it_asks_keeps_it_and_does_the_same_without_it(
     assert page.index('id="answer-title"') < place < page.index('id="search-title"')
 
     monkeypatch.setattr("ipo.experiments.run.pipeline.of_run", lambda prepared: None)
-    assert ipo(capfd, *arguments(pictures, server, f"--out={without}", "--quiet")).code == 0
+    quiet = ipo(capfd, *arguments(pictures, server, f"--out={without}", "-q"))
     before, after = result(out), result(without)
+    template, verdict, *about = quiet.out.splitlines()
+    assert (quiet.code, quiet.err, template, verdict) == (0, "", after["template"], after["verdict"])
+    assert len(about) <= 2 and "next:" not in quiet.out
     assert before.pop("headroom") is not None and after.pop("headroom") is None
     before.pop("lm"), after.pop("lm")  # the server was asked the same; its answers may lie in a cache
     assert before == after

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +103,23 @@ COMMANDS = (
 def test_every_help_answers(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command.split(), "--help"]) == 0
     out, err = capsys.readouterr()
+    assert main([*command.split(), "-h"]) == 0
+    assert capsys.readouterr() == (out, err)
     assert f"Usage: ipo {command}".strip() in out
     assert err == ""
+
+
+def test_the_version_is_that_of_the_installed_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr() == (f"ipo {version('ipo-prompts')}\n", "")
+
+
+def test_a_shell_completes_commands(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, value in (("_IPO_COMPLETE", "complete_bash"), ("COMP_WORDS", "ipo pre"), ("COMP_CWORD", "1")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert (ended.value.code, capsys.readouterr().out.split()) == (0, ["predict"])
 
 
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:

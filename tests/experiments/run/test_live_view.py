@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 
 import pytest
 from rich.console import Console
 
-from ipo.experiments.run.live_view import Ui, money
+from ipo.experiments.run.live_view import Ui, money, showing_warnings
 from ipo.metrics.statistics import Interval
 from ipo.programs.admission import Rejection
 from ipo.programs.lm.ledger import Ledger, Usage
@@ -78,6 +79,15 @@ def test_quiet_says_nothing_but_warnings(terminal: bool) -> None:
     file = io.StringIO()
     Ui(1, quiet=True, console=Console(file=file, width=20)).warn(f"stopped early: {HOSTILE}")
     assert file.getvalue() == f"stopped early: {HOSTILE}\n"
+
+
+@pytest.mark.parametrize(("quiet", "shown"), [(True, "b\n"), (False, "a\nb\n")])
+def test_quiet_leaves_out_what_changes_no_number(quiet: bool, shown: str) -> None:
+    file = io.StringIO()
+    with showing_warnings(Ui(1, quiet=quiet, console=Console(file=file, width=20))):
+        logging.getLogger("ipo.metrics.hub").warning("a", extra={"progress": True})
+        logging.getLogger("ipo.metrics.hub").warning("b")
+    assert file.getvalue() == shown
 
 
 def test_a_step_before_any_search_shows_nothing() -> None:
