@@ -89,7 +89,11 @@ def _compare(data: DataSet, clip: Clip) -> None:
     """Print which class names and which pictures of different parts the CLIP cannot tell apart."""
     from ipo.experiments.data.alike import alike
 
-    lines = list(alike(data, clip, _Progress("encoded")).lines())
+    try:
+        lines = list(alike(data, clip, _Progress("encoded")).lines())
+    except InputError as error:
+        print(f"what the CLIP cannot tell apart was not looked at: {error}", file=sys.stderr)
+        return
     if lines:
         print("\n" + "\n".join(lines))
 

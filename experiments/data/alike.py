@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import yaml
 
-from ipo.experiments.data.dataset import DataSet
+from ipo.experiments.data.dataset import PARTS, DataSet
 from ipo.experiments.data.names import NAMES_FILE
 from ipo.metrics.clip import Clip
 from ipo.metrics.features import FeatureStore, Progress
@@ -37,6 +38,7 @@ class Alike:
 
     Attributes:
         pieces: name → the pieces of its words that are cut to many.
+        renaming: first name of `pieces` and of `classes` → how it is given another one, which `…` stands for.
         classes: pairs of classes with their cosine, the closest first; at most a few, of `class_pairs`.
         class_pairs: how many there are.
         copies: pairs of pictures in two parts with their cosine, the closest first; at most a few, of `copy_pairs`.
@@ -46,6 +48,7 @@ class Alike:
     """
 
     pieces: dict[str, str]
+    renaming: dict[str, str]
     classes: list[tuple[str, str, float]]
     class_pairs: int
     copies: list[tuple[str, str, float]]
@@ -61,12 +64,13 @@ class Alike:
         if self.pieces:
             yield f"class names with a word that the tokenizer cuts to {PIECES} pieces or more: {len(self.pieces)}"
             yield from (f"  {name}: {cut}" for name, cut in list(self.pieces.items())[:_SHOWN])
-            yield f"  a name that CLIP has met may do better; write it in {NAMES_FILE}, such as n02084071: dog"
+            line = self.renaming[next(iter(self.pieces))].replace("…", "NAME")
+            yield f"  a name that CLIP has met may do better; write it {line}"
         if self.class_pairs:
             yield f"pairs of classes that the CLIP hardly tells apart by name: {self.class_pairs}"
             yield from (f"  {one} = {other} (cosine {cosine:.3f})" for one, other, cosine in self.classes)
-            one = self.classes[0][0]
-            yield f"  give them other names, or synonyms, in {NAMES_FILE}, such as {one}: [NAME, SYNONYM]"
+            line = self.renaming[self.classes[0][0]].replace("…", "[NAME, SYNONYM]")
+            yield f"  give them other names, or synonyms, {line}"
         if self.copy_pairs:
             yield f"pairs of pictures in two parts that are near copies to the CLIP: {self.copy_pairs}"
             yield from (f"  {one} = {other} (cosine {cosine:.3f})" for one, other, cosine in self.copies)
@@ -86,12 +90,20 @@ def alike(data: DataSet, clip: Clip, progress: Progress | None = None) -> Alike:
     classes = _pairs(texts, np.arange(len(names)))
     rows = list(data.items())
     chosen = [rows[i] for i in np.linspace(0, len(rows) - 1, min(len(rows), PICTURES)).round().astype(int).tolist()]
-    features = FeatureStore(clip).encode([item.picture for _, item in chosen], progress)
-    copies = _pairs(features, np.array([("train", "val", "test").index(part) for part, _ in chosen]))
-    cuts = {str(name): cut for name in names if (cut := _cut(str(name), clip))}
+    store, sample = FeatureStore(clip), [item.picture for _, item in chosen]
+    features = store.encode(sample, progress)
+    contents = store.contents(sample)
+    copies = [
+        pair
+        for pair in _pairs(features, np.array([PARTS.index(part) for part, _ in chosen]))
+        if contents[pair[0]] != contents[pair[1]]  # equal bytes are named already
+    ]
+    cuts = {label: cut for label, name in enumerate(names) if (cut := _cut(str(name), clip))}
+    shown = [*list(cuts)[:1], *(label for label, _, _ in classes[:1])]
     pictures = [f"{item.picture.name} ({part})" for part, item in chosen]
     return Alike(
-        pieces=cuts,
+        pieces={str(names[label]): cut for label, cut in cuts.items()},
+        renaming={str(names[label]): _renaming(data, label) for label in shown},
         classes=[(names[a], names[b], cosine) for a, b, cosine in classes[:_SHOWN]],
         class_pairs=len(classes),
         copies=[(pictures[a], pictures[b], cosine) for a, b, cosine in copies[:_SHOWN]],
@@ -99,6 +111,13 @@ def alike(data: DataSet, clip: Clip, progress: Progress | None = None) -> Alike:
         pictures=len(chosen),
         total=len(rows),
     )
+
+
+def _renaming(data: DataSet, label: int) -> str:
+    """Return where a class gets another name, and the line to write: its key is what the source calls the class."""
+    own = (data.renamed_from or data.class_names)[label]
+    line = yaml.safe_dump({str(own): "…"}, allow_unicode=True, width=1000).strip()
+    return f"in {NAMES_FILE}, such as {line}" if data.name.startswith("folder:") else f"as class_names='{{{line}}}'"
 
 
 def _pairs(rows: np.ndarray, kinds: np.ndarray) -> list[tuple[int, int, float]]:

@@ -67,8 +67,8 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether the data has no fault: all readable, no picture in two parts, no class name cut."""
-        return not (self.unreadable or self.duplicates or self.cut_names)
+        """Whether nothing stops a run: all pictures are readable, no class name is cut."""
+        return not (self.unreadable or self.cut_names)
 
     @property
     def imbalance(self) -> float:
@@ -210,7 +210,12 @@ def _lines(report: Report) -> Iterator[str]:
         yield ""
         yield note
     yield ""
-    yield "all pictures can be used" if report.ok else "the data has faults: remove or replace what is named above"
+    if not report.ok:
+        yield "the data has faults: remove or replace what is named above"
+    elif report.duplicates:
+        yield "all pictures can be used, but better remove the copies first: a test on them says less"
+    else:
+        yield "all pictures can be used"
 
 
 def _section(title: str, lines: list[str]) -> Iterator[str]:

@@ -64,6 +64,7 @@ class DataSet:
         hand_written: the template that the field uses for these pictures; None when there is none.
         split: where the parts come from: "official" (a benchmark's published split), "own" (the source's, or cut by
             split.py), or "different: " and why a benchmark's pictures are not in its published split.
+        renamed_from: in label order, what the source calls the classes, where they were given other names; else empty.
     """
 
     name: str
@@ -76,6 +77,7 @@ class DataSet:
     stray: tuple[str, ...] = ()
     hand_written: str | None = None
     split: str = OWN
+    renamed_from: tuple[str, ...] = ()
 
     def part(self, part: Part) -> tuple[Item, ...]:
         """Return the items of one part."""

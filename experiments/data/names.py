@@ -74,7 +74,7 @@ def with_names(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
                     f"{where} calls both {other!r} and {own!r} {one!r}; take it from one of them, or join the classes."
                 )
     task = default_task(classes) if data.task == default_task(data.class_names) else data.task
-    return replace(data, class_names=classes, task=task)
+    return replace(data, class_names=classes, task=task, renamed_from=data.class_names)
 
 
 def _checked(value: Any, what: str, own: str) -> tuple[str, ...]:

@@ -69,6 +69,32 @@ def test_without_a_clip_or_with_faults_it_is_not_looked_at(pictures: Path, capfd
     assert not any(said in shown.out for said in SAID)
 
 
+def test_a_copy_is_a_warning_and_the_check_goes_on(pictures: Path, capfd: Capture) -> None:
+    one, *_ = (pictures / "cat").iterdir()
+    other = next(folder for folder in pictures.iterdir() if folder.name != "cat")
+    for copy in ("copy.webp", "again.webp", "more.webp"):
+        (other / copy).write_bytes(one.read_bytes())
+    shown = check(capfd, pictures, "--clip", "embedded")
+    assert shown.code == 0
+    assert "same picture in two parts or classes, which a run uses all the same: 1" in shown.out
+    assert "near copies" not in shown.out, "they are named already"
+    assert any(line.startswith(SAID) for line in shown.out.splitlines())
+    assert shown.out.splitlines()[-1].startswith("next: ipo optimize ")
+
+
+def test_a_look_that_fails_is_said_and_the_rest_stands(
+    pictures: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise InputError("cannot read cat.png: it is gone.")
+
+    monkeypatch.setattr("ipo.experiments.data.alike.alike", broken)
+    shown = check(capfd, pictures, "--clip", "embedded")
+    assert shown.code == 0
+    assert "what the CLIP cannot tell apart was not looked at: cannot read cat.png: it is gone." in shown.err
+    assert shown.out.splitlines()[-1].startswith("next: ipo optimize ")
+
+
 def test_pictures_to_test_on_alone_are_one_sentence(
     pictures: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """What the CLIP cannot tell apart, in ten classes of the shipped pictures."""
 
 import io
+import re
 
 from PIL import Image
 
@@ -27,4 +28,10 @@ def test_check_names_equal_classes_cut_names_and_copies_of_two_parts(cache, tmp_
     assert "n02084071: n·0·2·0·8·4·0·7·1" in said
     assert "pairs of pictures in two parts that are near copies to the CLIP: 1" in said
     assert "copy.png (test)" in said
+    assert "write it in classes.yaml, such as bread: NAME" in said
     assert "hardly tells apart by name" not in said  # these names differ
+    (root / "classes.yaml").write_text("'bread': the cat\ncat: a cat\n")
+    assert check(f"folder:{root}", clip="embedded") == 0
+    line = re.search(r"or synonyms, in classes.yaml, such as (.*)", capsys.readouterr().out)[1]
+    key, _, names = line.partition(": ")
+    assert key in ("bread", "cat") and names == "[NAME, SYNONYM]"

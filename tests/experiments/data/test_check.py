@@ -81,6 +81,10 @@ def test_the_same_picture_in_two_parts_or_two_classes(folder):
     found = [{(p.part, p.class_name) for p in same} for same in report.duplicates]
     assert found == [{("train", "dog"), ("test", "dog")}, {("val", "cat"), ("val", "dog")}]
     assert "same picture in two parts or classes, which a run uses all the same: 2" in report.text()
+    assert report.ok
+    assert report.text().endswith(
+        "all pictures can be used, but better remove the copies first: a test on them says less"
+    )
 
 
 class Letters:
