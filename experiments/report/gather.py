@@ -22,9 +22,11 @@ from ipo.programs.record.journal import FILE_NAME, read
 
 
 class Program(BaseModel):
-    """What the report needs of `program.json`, which is the classifier's."""
+    """What report and summary need of `program.json`, which is the classifier's."""
 
     class_names: list[str]
+    synonyms: list[list[str]] | None = None
+    offsets: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from ipo.experiments.report.gather import Program
 from ipo.experiments.run.comparison import Comparison, Measured
+from ipo.experiments.run.files import read_model
 from ipo.experiments.run.live_view import money
 from ipo.experiments.run.result import RunResult
+from ipo.metrics.errors import InputError
 
 
 def answer(result: RunResult) -> str:
@@ -53,9 +56,18 @@ def summary(result: RunResult, folder: Path) -> str:
         f"  {tried}; {asked}",
         f"  run directory: {folder}   (journal.jsonl holds every request and reply)",
         f"  read: {folder / 'report.html'}",
-        f"  next: ipo predict {quoted} PICTURES, or ipo export {quoted} --to open_clip --out DIR",
+        f"  next: ipo predict {quoted} PICTURES, or ipo export {quoted} --to {_target(folder)}",
     ]
     return "\n".join(lines)
+
+
+def _target(folder: Path) -> str:
+    """Return the arguments of an export that can hold the program; open_clip has no place for synonyms and offsets."""
+    try:
+        program = read_model(Program, folder / "program.json")
+    except InputError:  # the folder was moved since
+        return "open_clip --out DIR"
+    return "npz --out FILE.npz" if program.synonyms or program.offsets else "open_clip --out DIR"
 
 
 def _general(test: Comparison) -> list[str]:

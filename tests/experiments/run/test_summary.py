@@ -1,0 +1,38 @@
+"""The last lines of a run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipo.experiments.run.result import load_result
+from ipo.experiments.run.summary import answer, summary
+
+RECORDED = Path(__file__).parents[2] / "recorded" / "local-shuffled"
+
+
+@pytest.mark.parametrize(
+    ("held", "to"),
+    [
+        ({}, "open_clip --out DIR"),
+        ({"synonyms": [["kitten"], []]}, "npz --out FILE.npz"),
+        ({"offsets": {"kind": "mean"}}, "npz --out FILE.npz"),
+    ],
+)
+def test_the_export_named_can_hold_the_program(held: dict[str, Any], to: str, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(RECORDED, folder)
+    file = folder / "program.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | held))
+    assert summary(load_result(folder), folder).endswith(f"ipo export {folder} --to {to}")
+
+
+def test_the_answer_is_the_template_and_what_it_is_worth() -> None:
+    result = load_result(RECORDED)
+    template, verdict, *about = answer(result).splitlines()
+    assert (template, verdict) == (result.template, result.verdict)
+    assert all(line in summary(result, RECORDED) for line in about)
