@@ -21,7 +21,7 @@ from ipo.experiments.run.local_weights import ensure_local_weights
 from ipo.experiments.run.published_settings import about_preset
 from ipo.experiments.run.result import RunResult
 from ipo.experiments.run.summary import summary
-from ipo.metrics.clip import check_name
+from ipo.metrics.clip import check_name, find_device
 from ipo.metrics.errors import InputError
 from ipo.metrics.printable import printable
 from ipo.metrics.verdict import Verdict
@@ -54,8 +54,8 @@ class Outcome:
 
     @cached_property
     def classifier(self) -> TemplateClassifier:
-        """The classifier with the template, ready to predict; loads the CLIP when it is first asked for."""
-        return load_program(self.folder)
+        """The classifier with the template, on the device of the run; loads the CLIP when it is first asked for."""
+        return load_program(self.folder, stored_config(self.folder).device)
 
     def report(self) -> Path:
         """Return where the report page lies; it needs no network."""
@@ -113,6 +113,7 @@ def optimize(
         config = stored_config(folder)
         config = resumed(folder, config, build(given, CALL), CALL, "out=") if given else config
     check_name(config.clip)
+    find_device(config.device)  # a wrong one is refused before anything is fetched
     ui = Ui(config.steps, quiet=quiet)
     for line in about_preset(config):
         ui.say(line)

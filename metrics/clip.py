@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import torch
 
 Precision = Literal["fp32", "fp16"]
+AUTO = "auto"
+"""The best device that is here."""
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """What open_clip looks for in a repository, in this order."""
 
@@ -140,22 +142,22 @@ class Clip:
             return unit(self.model.encode_image(stacked))[: len(pictures)]
 
 
-def load_clip(name: str, device: str | None = None, precision: Precision = "fp32") -> Clip:
+def load_clip(name: str, device: str = AUTO, precision: Precision = "fp32") -> Clip:
     """Load a frozen CLIP by name.
 
     Args:
         name: `MODEL/TAG` as open_clip lists them (`ViT-B-16/openai`), `MODEL/PATH` of a weights file,
             `hf-hub:ORG/REPO`, `local-dir:PATH`, or `embedded`: the `local-dir:` that ships with us.
-        device: a torch device; the best available one when None.
+        device: see `find_device`.
         precision: "fp16" is open_clip's: float16 but for the layer norms. A CPU can do it, several times slower.
 
     Raises:
-        InputError: unknown model or tag (the nearest are named), or weights that cannot be loaded. Weights are
-            never replaced by random ones.
+        InputError: unknown model or tag (the nearest are named), a device that is not here, or weights that cannot be
+            loaded. Weights are never replaced by random ones.
     """
     import open_clip
 
-    device = device or _best_device()
+    device = find_device(device)
     arguments: dict[str, Any] = {}
     if name == "embedded":
         architecture = f"local-dir:{files('ipo.experiments.embedded') / 'model'}"
@@ -255,12 +257,24 @@ def _check_known(architecture: str, tag: str) -> None:
         raise InputError(f"{architecture} has no weights {tag!r}; {hint} has: {', '.join(tags) or 'none'}.")
 
 
-def _best_device() -> str:
+def find_device(wanted: str) -> str:
+    """Return the torch device that a name means: itself, or for `auto` CUDA or MPS where there is one, else the CPU.
+
+    Raises:
+        InputError: it is not here; those that are get named.
+    """
     import torch
 
+    here = ["cpu"]
+    if torch.backends.mps.is_available():
+        here.insert(0, "mps")
     if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+        here[:0] = ["cuda", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    if wanted == AUTO:
+        return here[0]
+    if wanted not in here:
+        raise InputError(f"there is no device {wanted!r} here; device can be {', '.join([AUTO, *here])}.")
+    return wanted
 
 
 def unit(features: torch.Tensor) -> Floats:

@@ -13,7 +13,7 @@ from dspy.predict.parameter import Parameter
 from ipo.metrics.arrays import Floats
 from ipo.metrics.calibration import fit_temperature, softmax
 from ipo.metrics.class_names import have_synonyms, named, names_of, written
-from ipo.metrics.clip import Clip, load_clip
+from ipo.metrics.clip import AUTO, Clip, load_clip
 from ipo.metrics.decoding import AS_STORED, AS_VIEWED, Background, to_rgb
 from ipo.metrics.errors import InputError
 from ipo.metrics.offsets import Saved, from_state, state_of
@@ -225,8 +225,8 @@ class TemplateClassifier(dspy.Module, Parameter):
         return [(name, part) for name, part in self.named_parameters() if part is not self]
 
     @classmethod
-    def from_file(cls, path: str | Path, clip: Clip | None = None) -> TemplateClassifier:
-        """Load a saved program, with the encoder that it names unless one is given.
+    def from_file(cls, path: str | Path, clip: Clip | None = None, device: str = AUTO) -> TemplateClassifier:
+        """Load a saved program, with the encoder that it names, on a device, unless one is given.
 
         Raises:
             InputError: the file is no saved program, or its encoder cannot be loaded.
@@ -247,7 +247,7 @@ class TemplateClassifier(dspy.Module, Parameter):
             ) from error
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(f"{path} is not a saved program (program.json of a run): {error}.") from error
-        program = cls(clip or load_clip(name), names)
+        program = cls(clip or load_clip(name, device), names)
         try:
             program.load_state(state)
         except InputError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ipo.experiments.cli.options import Clip, Data, Json, Part, Seed, examples, one_of
+from ipo.experiments.cli.options import Clip, Data, Device, Json, Part, Seed, examples, one_of
 from ipo.metrics.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def evaluate(
     templates_file: Annotated[Path | None, typer.Option(help="a text file, one template a line")] = None,
     data: Data = None,
     clip: Clip = None,
+    device: Device = "auto",
     part: Part = "test",
     seed: Seed = None,
     as_json: Json = False,
@@ -45,7 +46,7 @@ def evaluate(
     items = drawn.part(chosen)
     if not items:
         raise InputError(f"{drawn.name} has no {part} pictures.")
-    encoder = load_clip(clip or "embedded")
+    encoder = load_clip(clip or "embedded", device)
     for one in wanted:
         check(one, drawn.class_names, encoder)
     reward = ClipReward(encoder, drawn.class_names)

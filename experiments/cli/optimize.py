@@ -61,7 +61,7 @@ def optimize(
     from ipo.experiments.run.live_view import Ui, showing_warnings
     from ipo.experiments.run.local_weights import ensure_local_weights
     from ipo.experiments.run.published_settings import about_preset
-    from ipo.metrics.clip import check_name
+    from ipo.metrics.clip import check_name, find_device
 
     for library in ("dspy", "LiteLLM"):  # we get it as an exception too, without what a server echoes
         logging.getLogger(library).setLevel(logging.CRITICAL)
@@ -93,6 +93,7 @@ def optimize(
         forecast = estimate(plan(config, ready=False, say=ui.say))
         print(json.dumps(forecast, indent=2) if as_json else _forecast_text(forecast))
         return 0
+    find_device(config.device)  # a wrong one is refused before anything is fetched
     ensure_local_weights([config], quiet=quiet)
     from ipo.experiments.run import pipeline
     from ipo.experiments.run.config import CONFIG_FILE

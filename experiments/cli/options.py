@@ -17,6 +17,7 @@ DATA = "embedded[:NAME or :OP+OP], folder:PATH, csv:PATH, parquet:PATH, hf:NAME,
 
 Data = Annotated[str | None, typer.Option(help=DATA, metavar="SPEC")]
 Clip = Annotated[str | None, typer.Option(help="embedded, ViT-B-16/openai, hf-hub:…", metavar="SPEC")]
+Device = Annotated[str, typer.Option(help="where the CLIP runs: auto, cpu, cuda, cuda:1, mps", metavar="NAME")]
 Lm = Annotated[str | None, typer.Option(help="local, openai/gpt-4o-mini, …, replay/RUN_DIR", metavar="NAME")]
 Describer = Annotated[
     str | None, typer.Option(help="clip, none, or a multimodal model such as openai/gpt-4o-mini", metavar="NAME")

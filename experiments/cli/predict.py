@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ipo.experiments.cli.options import Program, examples, one_of
+from ipo.experiments.cli.options import Device, Program, examples, one_of
 from ipo.metrics.errors import InputError
 from ipo.metrics.printable import printable
 
@@ -26,12 +26,13 @@ def predict(
     program: Program,
     pictures: Annotated[list[Path], typer.Argument(help="pictures, or folders of them")],
     format_: Annotated[str, typer.Option("--format", help="table, csv or jsonl")] = "table",
+    device: Device = "auto",
 ) -> int:
     """Label pictures with an optimised program."""
     from ipo.experiments.run.labelling import find_pictures, label_files, load_program
 
     one_of("format", format_, ("table", "csv", "jsonl"))
-    classifier = load_program(program)
+    classifier = load_program(program, device)
     bare = [path for path in pictures if os.path.isdir(path) and next(find_pictures(path), None) is None]  # noqa: PTH112
     if len(bare) == len(pictures):
         raise InputError(f"there are no pictures in {', '.join(map(str, bare))}.")

@@ -17,7 +17,7 @@ from ipo.experiments.run.config import RunConfig, build, dotted, nested
 from ipo.experiments.run.files import check_writable, write_text
 from ipo.experiments.run.live_view import Ui
 from ipo.experiments.run.plan import Plan
-from ipo.experiments.run.prepare import prepare
+from ipo.experiments.run.prepare import Prepared, prepare
 from ipo.experiments.run.result import renamed
 from ipo.experiments.tasks.base import Task
 from ipo.metrics.clip import Clip, load_clip
@@ -80,9 +80,8 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
     source, drawn, tests = laid_out(cell.protocol, cell.data, cell.targets, config)
     # 1. Learn. The test pictures are out of reach: they are in nothing that the job holds.
     sealed = Plan(config, replace(source, test=()), replace(drawn, test=(), new_test=()), None, None)
-    prepared = prepare(sealed, Ui(0, quiet=True), _clip(config.clip))
+    prepared = prepare(sealed, Ui(0, quiet=True), _clip(config.clip, config.device))
     folder.mkdir(parents=True, exist_ok=True)
-    clip, store = prepared.clip, prepared.store
     try:
         fitted = method.fit(Job(prepared, dict(cell.settings), source.hand_written, folder))
         # 2. Only then evaluate.
@@ -92,11 +91,11 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
                 content[part] = summary(score(fitted, prepared.reward, encoded))
         for test in tests:
             try:
-                content["scores"][test.name] = _tested(fitted, test, sealed.task, clip, store)
+                content["scores"][test.name] = _tested(fitted, test, prepared)
             except Absent as reason:
                 content["gaps"][test.name] = str(reason)
             else:
-                content["picture_ids"][test.name] = picture_ids(store, test.items)
+                content["picture_ids"][test.name] = picture_ids(prepared.store, test.items)
         if not content["scores"]:
             raise Absent("; ".join(dict.fromkeys(content["gaps"].values())))
     except Absent as reason:
@@ -105,11 +104,12 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
     return content
 
 
-def _tested(fitted: Fitted, test: TestSet, task: Task, clip: Clip, store: FeatureStore) -> dict[str, Any]:
+def _tested(fitted: Fitted, test: TestSet, prepared: Prepared) -> dict[str, Any]:
     """Open the test pictures and score, with the CLIP of the test set; see `evaluate` and `carried_over`."""
-    other = _clip(test.clip) if test.clip else clip
+    clip, task = prepared.clip, prepared.plan.task
+    other = _clip(test.clip, prepared.config.device) if test.clip else clip
     if other.fingerprint == clip.fingerprint:
-        return evaluate(fitted, test, task, clip, store)
+        return evaluate(fitted, test, task, clip, prepared.store)
     try:
         return evaluate(carried_over(fitted, other), test, task, other, FeatureStore(other))
     except InputError as error:  # what fits into one CLIP's context may be too long for another's
@@ -170,9 +170,9 @@ def run_config(cell: Cell) -> RunConfig | None:
 
 
 @lru_cache(maxsize=4)
-def _clip(name: str) -> Clip:
+def _clip(name: str, device: str) -> Clip:
     """Load the encoder once for all cells of a process; it is frozen."""
-    return load_clip(name)
+    return load_clip(name, device)
 
 
 def _settings(values: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_va
 
 from ipo.experiments.tasks import REWARDS
 from ipo.metrics import parsing
+from ipo.metrics.clip import AUTO
 from ipo.metrics.decoding import AS_STORED, Background
 from ipo.metrics.errors import InputError, input_error
 from ipo.metrics.nearest import nearest
@@ -20,8 +21,8 @@ from ipo.programs.settings import SearchSettings, moved_to_strategy, preset
 from ipo.programs.strategies import STRATEGIES
 
 CONFIG_FILE = "config.yaml"
-FREE_KEYS = frozenset({"budget_usd", "budget_tokens", "max_minutes", "track"})
-"""What may change when a run is resumed: a run that a budget stopped resumes under a larger one."""
+FREE_KEYS = frozenset({"budget_usd", "budget_tokens", "max_minutes", "track", "device"})
+"""What may change when a run is resumed: a run that a budget stopped resumes under a larger one, or elsewhere."""
 ASK_NO_MODEL = frozenset({"clip", "clip-greedy", "none"})
 """Describers that need no language model."""
 
@@ -52,6 +53,9 @@ class JobSettings(BaseModel):
         "as-is: as stored, which published numbers are made with and the paper's data sets are always read with",
     )
     clip: str = Field("embedded", description="embedded, MODEL/TAG (ViT-B-16/openai), hf-hub:…, local-dir:…")
+    device: str = Field(
+        AUTO, description="where the CLIP runs: auto (CUDA or MPS where there is one, else cpu), cpu, cuda, cuda:1, mps"
+    )
     reward: dict[str, Any] = Field(
         {"name": REWARDS.default},
         validate_default=True,
@@ -152,7 +156,7 @@ class RunConfig(SearchSettings, JobSettings):
         return yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)
 
     def differs_from(self, other: RunConfig) -> str | None:
-        """Name the first key that would change the result, or None; limits may differ."""
+        """Name the first key that would change the result, or None; limits and the device may differ."""
         mine, theirs = self.model_dump(), other.model_dump()
         return next((key for key in mine if key not in FREE_KEYS and mine[key] != theirs[key]), None)
 

@@ -30,7 +30,7 @@ def stored_config(folder: Path) -> RunConfig:
 
 
 def resumed(folder: Path, stored: RunConfig, given: RunConfig, where: str, out: str) -> RunConfig:
-    """Lay what was explicitly given over the configuration of the run to resume; only limits may differ.
+    """Lay what was explicitly given over the configuration of the run to resume; only `FREE_KEYS` may differ.
 
     Args:
         folder: of the run.

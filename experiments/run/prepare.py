@@ -59,7 +59,7 @@ def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
     config, drawn = planned.config, planned.drawn
     if clip is None:
         ui.say(f"loading the CLIP {config.clip}")
-        clip = load_clip(config.clip)
+        clip = load_clip(config.clip, config.device)
     store = FeatureStore(clip)
     others = [name for spec in config.also_fit for name in load_data(spec, seed=SPLIT_SEED).class_names]
     met_later = (*drawn.new_class_names, *others)

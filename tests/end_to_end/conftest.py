@@ -37,7 +37,7 @@ def out(tmp_path: Path) -> Path:
 @pytest.fixture()
 def light(monkeypatch: pytest.MonkeyPatch, clip: Any) -> None:
     """Leave away what takes half of a small run's time and has no part in faults: loading CLIP again, the plot."""
-    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda name: clip)
+    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda *_: clip)
     monkeypatch.setattr("ipo.experiments.run.publish.save_search_png", lambda *args: None)
 
 

@@ -237,7 +237,7 @@ def here(
 ) -> Iterator[Here]:
     """Run the grid in this process, with the cache of its name."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setattr(cell, "load_clip", lambda name: clip)
+    monkeypatch.setattr(cell, "load_clip", lambda *_: clip)
     cell._clip.cache_clear()
 
     def run(name: str, *more: str, **given: str) -> Ended:
@@ -344,7 +344,7 @@ def test_another_grid_in_the_same_folder_is_refused_and_leaves_it_as_it_was(benc
 def test_a_dry_run_counts_and_touches_nothing(bench: Bench, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     monkeypatch.setattr(Picture, "bytes", lambda picture: opened.append(picture.name))
-    monkeypatch.setattr(cell, "load_clip", lambda name: pytest.fail("no model is needed"))
+    monkeypatch.setattr(cell, "load_clip", lambda *_: pytest.fail("no model is needed"))
     server = bench.server.fresh()
     ended = here("dry", "--dry-run", "--json", lm=PRICED)
     forecast = json.loads(ended.out)

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from ipo.experiments.cli.app import main
 from ipo.experiments.data import load_data
-from ipo.metrics.clip import Clip, check_name, load_clip
+from ipo.metrics.clip import Clip, check_name, find_device, load_clip
 from ipo.metrics.errors import InputError
 from ipo.metrics.features import FeatureStore
 from ipo.metrics.pictures import Picture
@@ -387,6 +387,27 @@ def test_wrong_names_are_answered_with_near_ones(name: str, message: str) -> Non
     for refuse in (load_clip, check_name):
         with pytest.raises(InputError, match=message):
             refuse(name)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "best", "here"),
+    [
+        (0, False, "cpu", "auto, cpu"),
+        (0, True, "mps", "auto, mps, cpu"),
+        (2, False, "cuda", "auto, cuda, cuda:0, cuda:1, cpu"),
+    ],
+)
+def test_a_device_that_is_not_here_is_answered_with_those_that_are(
+    cuda: int, mps: bool, best: str, here: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert find_device("auto") == best
+    assert {find_device(name) for name in here.split(", ")[1:]} == set(here.split(", ")[1:])
+    for refuse in (find_device, lambda name: load_clip("embedded", name)):
+        with pytest.raises(InputError, match=rf"no device 'cuda:7' here; device can be {here}\."):
+            refuse("cuda:7")
 
 
 def test_missing_weights_offline_say_so(caplog: pytest.LogCaptureFixture) -> None:

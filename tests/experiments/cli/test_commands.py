@@ -32,8 +32,8 @@ def folder(tmp_path: Path, cache: Path) -> Path:
 @pytest.fixture(autouse=True)
 def loaded_once(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     """The embedded CLIP is loaded once for all tests here; what loading does is told in test_clip.py."""
-    monkeypatch.setattr("ipo.metrics.clip.load_clip", lambda name: clip)
-    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda name: clip)
+    monkeypatch.setattr("ipo.metrics.clip.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda *_: clip)
 
 
 # --- evaluate

@@ -21,8 +21,8 @@ SAID = ("Words are likely to help: ", "Little to gain from words: ", "This CLIP 
 
 @pytest.fixture()
 def pictures(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, clip: Any) -> Path:
-    monkeypatch.setattr("ipo.metrics.clip.load_clip", lambda name: clip)
-    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda name: clip)
+    monkeypatch.setattr("ipo.metrics.clip.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda *_: clip)
     return copy_pictures(tmp_path / "my pictures")
 
 

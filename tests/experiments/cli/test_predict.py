@@ -33,7 +33,7 @@ def program(clip: Clip) -> TemplateClassifier:
 @pytest.fixture()
 def saved(program: TemplateClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run; the CLIP that it names is the one loaded already."""
-    monkeypatch.setattr("ipo.programs.classifier.load_clip", lambda name: program.clip)
+    monkeypatch.setattr("ipo.programs.classifier.load_clip", lambda *_: program.clip)
     program.temperature = 2.0
     program.save(str(tmp_path / "program.json"))
     return tmp_path / "program.json"

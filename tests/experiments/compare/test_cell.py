@@ -53,7 +53,7 @@ def cell(data: str, method: str = "anchor", protocol: str = "few-shot", **more: 
 @pytest.fixture(autouse=True)
 def one_clip(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     """The encoder is loaded once for all tests."""
-    monkeypatch.setattr(cells_of, "load_clip", lambda name: clip)
+    monkeypatch.setattr(cells_of, "load_clip", lambda *_: clip)
     cells_of._clip.cache_clear()
 
 

@@ -68,7 +68,7 @@ def test_a_sweep_of_six_runs_is_recorded_offline_and_goes_on(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda name: clip)
+    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda *_: clip)
     file = sweep_file(
         tmp_path,
         method="grid",

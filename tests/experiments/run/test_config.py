@@ -95,9 +95,9 @@ def test_written_configuration_reads_back_equal(tmp_path: Path) -> None:
     assert load_config(file) == config
 
 
-def test_limits_may_change_on_resume_and_nothing_else() -> None:
+def test_limits_and_the_device_may_change_on_resume_and_nothing_else() -> None:
     config = load_config(None)
-    assert load_config(None, ["budget_usd=1"]).differs_from(config) is None
+    assert load_config(None, ["budget_usd=1", "device=cuda:1"]).differs_from(config) is None
     assert load_config(None, ["seed=1"]).differs_from(config) == "seed"
 
 

@@ -122,7 +122,7 @@ def run(cache: Path, light: None, capfd: pytest.CaptureFixture[str], pictures: P
 
 @pytest.fixture()
 def light(monkeypatch: pytest.MonkeyPatch, clip: Clip) -> None:
-    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda name: clip)
+    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda *_: clip)
 
 
 def comparable(folder: Path) -> Any:

@@ -99,7 +99,7 @@ def test_every_method_has_a_value_or_a_reason(
     as_list: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ipo.experiments.compare.cell.load_clip", lambda name: clip)
+    monkeypatch.setattr("ipo.experiments.compare.cell.load_clip", lambda *_: clip)
     pictures = copy_pictures(tmp_path / "pictures")
     settings = {"reward": task, "describer": "none", "shots": 2, "selection_shots": 1, "steps": 1}
     ids = []
