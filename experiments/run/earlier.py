@@ -22,7 +22,6 @@ from ipo.experiments.run.config import CONFIG_FILE, RunConfig, load_config
 from ipo.experiments.run.files import Content
 from ipo.metrics.errors import InputError, input_error
 from ipo.metrics.template import key, problem
-from ipo.programs.lm.connect import recorded_events
 from ipo.programs.record.journal import FILE_NAME, Event, Journal, read
 
 if TYPE_CHECKING:
@@ -146,6 +145,8 @@ def taken_over(prepared: Prepared, journal: Journal) -> Earlier | None:
 
 def recorded(config: RunConfig, events: Sequence[Event]) -> Earlier | None:
     """Return what a run to resume, or one to replay, started from; None where its record has nothing of it."""
+    from ipo.programs.lm.connect import recorded_events  # brings DSPy
+
     own = next((event for event in reversed(events) if event["type"] == EVENT), None)
     if own is not None:
         return _checked(own, Path(FILE_NAME))

@@ -78,7 +78,7 @@ def test_older_versions_stop_at_it(program: TemplateClassifier) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 3}, "has the format 3; load it with a newer version"),
+        ({"format": 4}, "has the format 4; load it with a newer version"),
         ({"format": "x" * 99}, "has the format x"),
         ({"offsets": {"kind": "mean", "values": [1.0]}}, "the offsets of a saved program are of the kind mean"),
         ({"weights": [1.0]}, "not a saved program"),
