@@ -117,6 +117,19 @@ class Screening(Protocol):
         ...
 
 
+@runtime_checkable
+class Ensembling(Protocol):
+    """A reward that can also score several templates together."""
+
+    def score(self, templates: Sequence[str], units: Any, /) -> list[Score]:
+        """See `Reward`."""
+        ...
+
+    def score_together(self, templates: Sequence[str], units: Any, /) -> Score:
+        """Score an ensemble of equally weighted templates; the same list gives the same score."""
+        ...
+
+
 @dataclass(frozen=True)
 class EncodedPictures:
     """Pictures in the form that the reward needs.
@@ -210,6 +223,12 @@ class ClipReward:
                 embeddings = encode_templates(self.clip.model, self.clip.tokenizer, part, self.class_names)
             found += [self.score_embeddings(t, e, pictures) for t, e in zip(part, embeddings, strict=True)]
         return found
+
+    def score_together(self, templates: Sequence[str], pictures: EncodedPictures) -> Score:
+        """Score the mean of templates, as a `TemplateClassifier` has it; with one, as in `score`."""
+        with self.clip.timed("text"):
+            embeddings = class_embeddings(self.clip, [(template, 1.0) for template in templates], self.class_names)
+        return self.score_embeddings(" + ".join(templates), embeddings, pictures)
 
     def score_embeddings(self, name: str, classes: Floats, pictures: EncodedPictures) -> Score:
         """Score class embeddings, float32 (C, D) with unit rows; `name` is the template of the result."""

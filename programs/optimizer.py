@@ -20,6 +20,7 @@ from ipo.programs import settings as published
 from ipo.programs.classifier import TemplateClassifier, to_picture
 from ipo.programs.describers.interrogator import Interrogator
 from ipo.programs.describers.recorded import describe
+from ipo.programs.ensemble import check_possible, settle
 from ipo.programs.lm.connect import is_local
 from ipo.programs.record.journal import Journal
 from ipo.programs.record.score_keeper import ScoreKeeper
@@ -129,8 +130,9 @@ class IPO(Teleprompter):
             **kwargs: not used; part of DSPy's contract.
 
         Returns:
-            A copy of the student with the chosen template, `candidate_programs` (best search score first),
-            `trial_logs` (step → what happened), and `search`, the `SearchResult`.
+            A copy of the student with the chosen template (several where an `ensemble` is worth it),
+            `candidate_programs` (best search score first), `trial_logs` (step → what happened), and `search`, the
+            `SearchResult`.
 
         Raises:
             InputError: the student is no `TemplateClassifier`; bad examples or initial template.
@@ -142,7 +144,10 @@ class IPO(Teleprompter):
         owned = Journal(Path(self.log_dir)) if self.journal is None and self.log_dir is not None else None
         try:
             record = ScoreKeeper(self.journal or owned, reward)
-            units, held_back = _units(reward, trainset), _units(reward, valset) if valset else None
+            held_back = _units(reward, valset) if valset else None
+            size, chooses = self.settings.ensemble, held_back is not None and self.settings.selection == "held-back"
+            check_possible(size, reward, chooses)
+            units = _units(reward, trainset)
             describer = self._describer(student.clip, trainset)
             progress.info("Searching on %d examples; %d more choose the winner.", len(trainset), len(valset or ()))
 
@@ -168,10 +173,12 @@ class IPO(Teleprompter):
                 describe=describe_pictures if describer else None,
                 on_step=on_step,
             )
+            if size > 1 and held_back is not None:
+                result, _ = settle(size, result, reward, units, held_back, record)
         finally:
             if owned:
                 owned.close()
-        progress.info("The search ended: %s. Chosen: %s", result.ended, printable(result.choice.template))
+        progress.info("The search ended: %s. Chosen: %s", result.ended, printable(" + ".join(result.choice.templates)))
         return _compiled(student, result)
 
     def _describer(self, clip: Clip, trainset: Sequence[dspy.Example]) -> Any:
@@ -213,7 +220,8 @@ def _told(step: Step, steps: int) -> str:
 
 
 def _compiled(student: TemplateClassifier, result: SearchResult) -> TemplateClassifier:
-    program: Any = _with_template(student, result.choice.template)
+    program: Any = student.deepcopy()
+    program.set_templates([(template, 1.0) for template in result.choice.templates])
     program.candidate_programs = [
         {"score": 100 * entry.value, "program": _with_template(student, entry.template), "loss": entry.loss}
         for entry in result.history.ranked()

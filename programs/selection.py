@@ -50,6 +50,7 @@ class Choice:
             by the choice made without that fold. It is the procedure's, not the winner's. None without selection units.
         standard_error: of that gain, for the classes as given; None where the units cannot tell it.
         how: the pictures that chose; one of the three constants above.
+        others: what is taken together with the template, equally weighted; see `ensemble.py`.
     """
 
     template: str
@@ -57,6 +58,12 @@ class Choice:
     gain: float | None
     standard_error: float | None
     how: str
+    others: tuple[str, ...] = ()
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """All templates that are taken: mostly one."""
+        return (self.template, *self.others)
 
 
 class HeldBack(NamedTuple):
@@ -133,6 +140,13 @@ def choose_winner(how: str, history: PromptHistory, search_units: Units, held_ba
     return pooled_choice([entry.score for entry in entries], scores, search_units, held_back.units)
 
 
+def best_first(searched: Sequence[Score], selected: Sequence[Score]) -> tuple[tuple[Score, ...], tuple[Score, ...]]:
+    """Order scores of the same templates on search and selection units: the first stays, the others best first."""
+    first, *others = zip(searched, selected, strict=True)
+    ordered = sorted(others, key=lambda pair: pair[0].rank, reverse=True)
+    return tuple(pair[0] for pair in (first, *ordered)), tuple(pair[1] for pair in (first, *ordered))
+
+
 def pooled_choice(
     searched: Sequence[Score], selected: Sequence[Score], search_units: Units, selection_units: Units
 ) -> Choice:
@@ -198,7 +212,7 @@ def shrunken_gain(differences: Doubles, best: int, sampling: Sampling) -> tuple[
 
 def cross_fitted(searched: Table, selection: Table) -> tuple[float, float | None]:
     """Return the gain of the procedure over the initial template on the selection units, and its standard error."""
-    return _gain(chosen_without(searched, selection) - selection.hits[0], selection)
+    return gain_of(chosen_without(searched, selection) - selection.hits[0], selection)
 
 
 def cross_fitted_difference(ours: tuple[Table, Table], theirs: tuple[Table, Table]) -> tuple[float, float | None]:
@@ -207,7 +221,7 @@ def cross_fitted_difference(ours: tuple[Table, Table], theirs: tuple[Table, Tabl
     Args:
         ours, theirs: search and selection units under each way; the same units in the same order.
     """
-    return _gain(chosen_without(*ours) - chosen_without(*theirs), ours[1])
+    return gain_of(chosen_without(*ours) - chosen_without(*theirs), ours[1])
 
 
 def chosen_without(searched: Table, selection: Table) -> Doubles:
@@ -215,15 +229,26 @@ def chosen_without(searched: Table, selection: Table) -> Doubles:
 
     Each fold measures the template that is chosen on the search units and the other folds by the same rule.
     """
+    return measured_without(searched, selection, lambda rest: selection.hits[choose(rest)])
+
+
+def measured_without(searched: Table, selection: Table, hits_of: Callable[[Table], Doubles]) -> Doubles:
+    """Return what each selection unit contributes under what was chosen without it: float64 (n,).
+
+    Args:
+        searched, selection: the same templates on either part of the units.
+        hits_of: chooses on a table, which lacks a fold of the selection units; what all of them contribute then, (n,).
+    """
     fold = folds(selection)
     found = np.zeros(len(fold))
     for k in range(int(fold.max()) + 1):
         held = fold == k
-        found[held] = selection.hits[choose(searched.pooled(selection.take(~held))), held]
+        found[held] = hits_of(searched.pooled(selection.take(~held)))[held]
     return found
 
 
-def _gain(gained: Doubles, selection: Table) -> tuple[float, float | None]:
+def gain_of(gained: Doubles, selection: Table) -> tuple[float, float | None]:
+    """Return the mean of what selection units gained, (n,), and its standard error for the classes as given."""
     error = math.sqrt(selection.sampling.these(gained).value)
     return float(gained.mean()), error if 0 < error < math.inf else None
 

@@ -50,6 +50,7 @@ GUARDS = {
     "programs/search.py": ("tests/programs/test_search.py",),
     "programs/admission.py": ("tests/programs/test_search.py",),
     "programs/selection.py": ("tests/programs/test_selection.py", "tests/programs/test_search.py"),
+    "programs/ensemble.py": ("tests/programs/test_ensemble.py",),
     "programs/history.py": ("tests/programs/test_history.py", "tests/programs/test_search.py"),
     "programs/record/score_keeper.py": ("tests/programs/test_search.py",),
     "programs/strategies/asking.py": STRATEGIES,

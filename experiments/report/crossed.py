@@ -27,10 +27,11 @@ def crossed(runs: Sequence[Run]) -> list[tuple[str, list[Cell | None]]]:
 
 def _cell(run: Run, template: str) -> Cell | None:
     result = run.result
-    if template in (result.template, result.initial_template):
+    alone = (result.template,) if len(result.templates) == 1 else ()  # no member of an ensemble was tested alone
+    if template in (*alone, result.initial_template):
         score = result.scores["test"]
-        side = score.optimised if template == result.template else score.initial
-        return Cell(side.value, True, template == result.template)
+        side = score.optimised if template in alone else score.initial
+        return Cell(side.value, True, template in alone)
     search = run.search
     scored = (one for many in (search.taken_over, *(step.candidates for step in search.steps)) for one in many)
     return next((Cell(one.value, False, False) for one in scored if one.template == template), None)

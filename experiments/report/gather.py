@@ -53,7 +53,7 @@ class Run:
     @property
     def kept_initial(self) -> bool:
         """Whether nothing convincing was found."""
-        return self.result.template == self.result.initial_template
+        return [one.template for one in self.result.templates] == [self.result.initial_template]
 
     @property
     def weak(self) -> str | None:

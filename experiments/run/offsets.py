@@ -20,7 +20,8 @@ from ipo.metrics.evidence import paired_difference
 from ipo.metrics.offsets import Fitted, Kind, fitted
 from ipo.metrics.reward import EncodedPictures
 from ipo.metrics.verdict import Ends, Rounded, points, share
-from ipo.programs.selection import Table, cross_fitted_difference, pooled_choice
+from ipo.programs.ensemble import scored_as_one
+from ipo.programs.selection import Table, best_first, cross_fitted_difference, pooled_choice
 
 if TYPE_CHECKING:
     from ipo.experiments.explain.analysis import AnyPart, Compared
@@ -40,7 +41,7 @@ SEALED: tuple[SealedPart, ...] = ("test", "new")
 
 
 class Effect(Content):
-    """One template without and with offsets on the same units; the difference is with minus without, no test."""
+    """Scores without and with something on the same units; the difference is with minus without, no test."""
 
     without: Measured
     with_: Measured = Field(alias="with")
@@ -137,9 +138,7 @@ def settle(
             record.score(BESIDE, templates, under(of, how), kind=f"{part} {name}")
             for part, of in zip(("search", "selection"), units, strict=True)
         )
-        first, *others = zip(*parts, strict=True)
-        searched, selected = zip(first, *sorted(others, key=lambda pair: pair[0].rank, reverse=True), strict=True)
-        return searched, selected
+        return best_first(*parts)
 
     def tables(way: Way) -> tuple[Table, Table]:
         return Table.of("search", way[0], units[0]), Table.of("selection", way[1], units[1])
@@ -158,9 +157,15 @@ def settle(
 
 
 def what_they_add(
-    prepared: Prepared, settled: Settled | None, parts: Mapping[AnyPart, Compared]
+    prepared: Prepared, settled: Settled | None, members: Sequence[str], parts: Mapping[AnyPart, Compared]
 ) -> OffsetsFound | None:
-    """Measure both templates the other way on the sealed pictures; None for a reward without classes that compete."""
+    """Measure both templates the other way on the sealed pictures; None for a reward without classes that compete.
+
+    Args:
+        prepared, settled: of the run.
+        members: the chosen template; several for an ensemble.
+        parts: with both scores as the run has them.
+    """
     if not isinstance(prepared.search.units, EncodedPictures):
         return None
     kind: Kind = "mean" if prepared.config.offsets == "none" else prepared.config.offsets
@@ -171,17 +176,18 @@ def what_they_add(
         if part := parts.get(name):
             reward = prepared.plan.task.reward(prepared.clip, part.class_names, prepared.store)
             units = replace(part.units, offsets=other)
-            again = reward.score([part.initial.template, part.optimised.template], units)
+            again = [scored_as_one(reward, names, units) for names in ([part.initial.template], members)]
             pairs = zip((part.initial, part.optimised), again, strict=True)
-            initial, template = (_effect(*(pair if other else pair[::-1]), part) for pair in pairs)
+            initial, template = (effect(*(pair if other else pair[::-1]), part) for pair in pairs)
             sealed[name] = Added(initial=initial, template=template)
     gain, error = (settled.gain, settled.standard_error) if settled else (None, None)
     found = OffsetsFound(kind=kind, kept=kept is not None, gain=gain, standard_error=error, sealed=sealed, words="")
     same = parts["test"].initial.template == parts["test"].optimised.template
-    return found.model_copy(update={"words": _worded(found, same)})
+    return found.model_copy(update={"words": _worded(found, same, "template" if len(members) == 1 else "templates")})
 
 
-def _effect(without: Score, with_: Score, part: Compared) -> Effect:
+def effect(without: Score, with_: Score, part: Compared) -> Effect:
+    """Compare two scores on one part of the pictures."""
     difference = paired_difference(without.hits, with_.hits, part.sampling).these
     return Effect(
         without=measured(without, part.sampling),
@@ -191,7 +197,7 @@ def _effect(without: Score, with_: Score, part: Compared) -> Effect:
     )
 
 
-def _worded(found: OffsetsFound, same: bool) -> str:
+def _worded(found: OffsetsFound, same: bool, what: str) -> str:
     """Say what they add; `same`: the template is the initial one."""
     would = "; on new classes ".join(_added(added, found.kept, same) for added in found.sealed.values())
     error = "" if found.standard_error is None else f" (standard error {100 * found.standard_error:.1f})"
@@ -200,11 +206,11 @@ def _worded(found: OffsetsFound, same: bool) -> str:
         for_ = f"{points(found.gain)} points{error} on selection pictures left out of the choice"
     if found.kept:
         return (
-            f"Every score is with {found.kind} offsets {WHAT}, kept for {for_}; without them the same template would "
+            f"Every score is with {found.kind} offsets {WHAT}, kept for {for_}; without them the same {what} would "
             f"have {would}."
         )
     asked = f" They were asked for and not kept, for {for_}." if for_ else ""
-    return f"With {found.kind} offsets {WHAT} the same template would have {would}.{asked}"
+    return f"With {found.kind} offsets {WHAT} the same {what} would have {would}.{asked}"
 
 
 def _added(added: Added, kept: bool, same: bool) -> str:

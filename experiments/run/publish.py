@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal, cast
 
 from dspy.utils.saving import get_dependency_versions
@@ -17,6 +18,7 @@ from ipo.experiments.report.search import follow
 from ipo.experiments.run.baselines import baselines
 from ipo.experiments.run.comparison import Comparison, RewardNames, compare, verdict
 from ipo.experiments.run.earlier import Earlier, identity_of, started
+from ipo.experiments.run.ensemble import what_it_adds
 from ipo.experiments.run.environment import environment
 from ipo.experiments.run.files import digest, write_json
 from ipo.experiments.run.live_view import Ui
@@ -46,6 +48,7 @@ from ipo.metrics.headroom import Headroom
 from ipo.metrics.reward import EncodedPictures, Reward
 from ipo.metrics.statistics import harmonic_mean
 from ipo.programs.classifier import TemplateClassifier
+from ipo.programs.ensemble import scored_as_one
 from ipo.programs.record.journal import Journal, read
 from ipo.programs.record.score_keeper import units_of
 
@@ -66,12 +69,12 @@ def evaluate(
         The parts by name, and further measures of the sealed test by theirs.
     """
     planned, drawn = prepared.plan, prepared.plan.drawn
-    template, settled = searched.result.choice.template, searched.settled
-    templates = [prepared.config.initial_template, template]
+    members, settled = searched.result.choice.templates, searched.settled
+    sides = [prepared.config.initial_template], members
 
     def compared(encoded: Encoded, reward: Reward) -> Compared:
         units = under(encoded.units, settled.kept) if settled else encoded.units
-        initial, optimised = reward.score(templates, units)
+        initial, optimised = (scored_as_one(reward, side, units) for side in sides)
         names = reward.class_names
         how = encoded.sampling(initial.n)
         return Compared(encoded.items, units, encoded.labels, names, how, initial, optimised)
@@ -90,6 +93,7 @@ def evaluate(
         reward = planned.task.reward(prepared.clip, class_names, prepared.store)
         parts[name] = compared(encode(planned, reward, items, name, ui=ui, seed=SPLIT_SEED), reward)
         hits = {score.template: units_of(score) for score in (parts[name].initial, parts[name].optimised)}
+        template = parts[name].optimised.template
         if not journal.find(name, template=template, hits=hits):
             journal.append(name, template=template, hits=hits)
         if note := _seen_before(prepared, items, searched.earlier):
@@ -135,8 +139,10 @@ def publish(
     folder = journal.path.parent
     names = names_of(prepared.plan)
     words = token_counter(prepared.clip)
-    write_json(folder / ANALYSIS, analyse(parts, prepared.reward, words, names))
-    program = TemplateClassifier(prepared.clip, prepared.reward.class_names, searched.result.choice.template)
+    members = searched.result.choice.templates
+    write_json(folder / ANALYSIS, analyse(_explained(parts, prepared.reward, members), prepared.reward, words, names))
+    weighted = [(template, 1.0) for template in members]
+    program = TemplateClassifier(prepared.clip, prepared.reward.class_names, weighted)
     if searched.settled and searched.settled.kept:
         program.offsets = searched.settled.kept.settled(prepared.clip, program.class_embeddings())
     program.background = prepared.plan.drawn.search[0].picture.background
@@ -150,6 +156,19 @@ def publish(
     tracker.finish(result, folder)
     finish(journal, result)
     return result
+
+
+def _explained(parts: dict[AnyPart, Compared], reward: Reward, members: Sequence[str]) -> dict[AnyPart, Compared]:
+    """Return the parts on which words are looked at with the best member of an ensemble alone: words are its own."""
+    if len(members) == 1:
+        return parts
+    looked: tuple[AnyPart, ...] = ("fresh", "selection")
+    alone = {
+        name: replace(parts[name], optimised=reward.score(members[:1], parts[name].units)[0])
+        for name in looked
+        if name in parts
+    }
+    return {**parts, **alone}
 
 
 def finish(journal: Journal, result: RunResult) -> None:
@@ -194,7 +213,7 @@ def _result(
             scores["test"], names.unit, sealed.opened, untried=found.ended if len(found.history) == 1 else None
         ),
         template=found.choice.template,
-        templates=(Member(template=found.choice.template, weight=1.0),),
+        templates=tuple(Member(template=template, weight=1.0) for template in found.choice.templates),
         initial_template=config.initial_template,
         reward=names,
         strategy=StrategyUsed(name=config.strategy["name"], settings=settings),
@@ -206,7 +225,8 @@ def _result(
         sealed=sealed,
         other_measures={name: compared[f"other {name}"] for name in others},
         harmonic_mean=_harmonic(scores),
-        offsets=what_they_add(prepared, searched.settled, parts),
+        ensemble=what_it_adds(prepared, searched.ensembled, parts),
+        offsets=what_they_add(prepared, searched.settled, found.choice.templates, parts),
         selection=chosen(found.choice),
         ended=found.ended,
         stopped=found.stopped,

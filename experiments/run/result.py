@@ -17,6 +17,7 @@ from ipo.experiments.run.comparison import (
     verdict,
 )
 from ipo.experiments.run.earlier import Started
+from ipo.experiments.run.ensemble import EnsembleFound
 from ipo.experiments.run.files import Content, read_model, write_json
 from ipo.experiments.run.offsets import OffsetsFound
 from ipo.metrics.evidence import ALPHA, CLASSES_LIKE_THESE
@@ -109,10 +110,12 @@ class RunResult(Content):
     """The content of `result.json`.
 
     Attributes:
+        template: the chosen one; the best of several.
         templates: the members of the classifier; with one, `template`.
         verdict: what the sealed test shows, in words.
         scores: both templates on each part that the run has.
         other_measures: further measures of the sealed test, by name.
+        ensemble: what several templates together add; None where that was not asked for, and in older runs.
         offsets: what they add beside the words; None for other rewards, and in runs of older versions.
         ended: why the search ended, in words; empty where a run of schema 1 did not say it.
         stopped: the limit that ended it early, or None.
@@ -137,6 +140,7 @@ class RunResult(Content):
     sealed: Sealed
     other_measures: dict[str, Comparison] = Field(default={})
     harmonic_mean: Harmonic | None
+    ensemble: EnsembleFound | None = None
     offsets: OffsetsFound | None = None
     selection: Chosen
     ended: str

@@ -8,6 +8,7 @@ from typing import Any
 
 from ipo.experiments.run.config import CONFIG_FILE, RunConfig
 from ipo.experiments.run.earlier import Earlier, differing, identity_of, taken_over
+from ipo.experiments.run.ensemble import settle_ensemble
 from ipo.experiments.run.files import write_text
 from ipo.experiments.run.live_view import Ui
 from ipo.experiments.run.offsets import Settled, asked_for, settle, under
@@ -17,6 +18,7 @@ from ipo.experiments.run.tracking import Tracker
 from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError
 from ipo.programs.describers.recorded import describe
+from ipo.programs.ensemble import Ensembled
 from ipo.programs.lm.connect import recorded_events
 from ipo.programs.lm.ledger import Ledger
 from ipo.programs.lm.recording import Recorder
@@ -28,14 +30,15 @@ from ipo.programs.search import SearchResult, Step, search
 
 @dataclass(frozen=True)
 class Searched:
-    """A search that is over, what it used, whether offsets are kept (None where none were asked for), and what it
-    started from (None where that was nothing).
+    """A search that is over, what it used, whether offsets are kept, what it started from, and whether an ensemble is
+    taken; each None where that was not asked for.
     """
 
     result: SearchResult
     ledger: Ledger
     settled: Settled | None = None
     earlier: Earlier | None = None
+    ensembled: Ensembled | None = None
 
 
 def search_in(prepared: Prepared, journal: Journal, ui: Ui, tracker: Tracker | None = None) -> Searched:
@@ -89,10 +92,12 @@ def search_in(prepared: Prepared, journal: Journal, ui: Ui, tracker: Tracker | N
     same = earlier and earlier.identity == identity_of(config, pictures, prepared.clip.fingerprint)
     if earlier and same and (other := differing(earlier, result.history)):
         ui.warn(f"{other:,} scores that {earlier.run} recorded are not those that its templates have now; those count")
-    if offsets is None:
-        return Searched(result, ledger, earlier=earlier)
-    result, settled = settle(prepared, result, offsets, record)
-    return Searched(result, ledger, settled, earlier)
+    settled = ensembled = None
+    if offsets is not None:
+        result, settled = settle(prepared, result, offsets, record)
+    if config.ensemble > 1:
+        result, ensembled = settle_ensemble(prepared, settled.kept if settled else None, result, record)
+    return Searched(result, ledger, settled, earlier, ensembled)
 
 
 def _recorder(config: RunConfig, journal: Journal, ledger: Ledger) -> Recorder:

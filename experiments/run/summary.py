@@ -18,7 +18,14 @@ def answer(result: RunResult) -> str:
     known = result.baselines
     general = [line.strip() for line in _general(result.scores["test"])]
     warning = [known.warning] if known and known.warning else []
-    return "\n".join([result.template, result.verdict, *general, *warning])
+    return "\n".join([*_told(result), result.verdict, *general, *warning])
+
+
+def _told(result: RunResult) -> list[str]:
+    """Return the template; of an ensemble all, with their weights."""
+    if len(result.templates) == 1:
+        return [result.template]
+    return [f"{member.weight:g} x {member.template}" for member in result.templates]
 
 
 def summary(result: RunResult, folder: Path) -> str:
@@ -30,7 +37,8 @@ def summary(result: RunResult, folder: Path) -> str:
     rows |= {f"test, {name}": score for name, score in result.other_measures.items()}
     width = max(10, *map(len, rows))
     known = result.baselines
-    lines = [*(["", f"  {known.warning}"] if known and known.warning else []), "", f"  {result.template}", ""]
+    lines = [*(["", f"  {known.warning}"] if known and known.warning else []), ""]
+    lines += [*(f"  {template}" for template in _told(result)), ""]
     lines.append(f"  {unit:{width}} {'n':>6}  {'initial':>22}  {'optimised':>22}  {'difference':>24}")
     lines += [f"  {part:{width}} {_row(score)}" for part, score in rows.items()]
     if h := result.harmonic_mean:
@@ -41,6 +49,7 @@ def summary(result: RunResult, folder: Path) -> str:
         "  " + result.verdict,
         *_general(result.scores["test"]),
         *([f"  {known.words}"] if known else []),
+        *([f"  {result.ensemble.words}"] if result.ensemble else []),
         *([f"  {result.offsets.words}"] if result.offsets else []),
         *([f"  {result.started.words}"] if result.started else []),
         *([f"  Before the search: {result.headroom.verdict}"] if result.headroom else []),

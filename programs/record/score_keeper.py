@@ -42,9 +42,7 @@ class ScoreKeeper:
         kind: str = "search",
     ) -> list[Score]:
         """Score the templates of a step on `search` or `selection` units, those of an `earlier` run on the former."""
-        # A few at a time: the texts of a whole search, for many classes, would fill the memory.
-        parts = [templates[start : start + AT_ONCE] for start in range(0, len(templates), AT_ONCE)]
-        scores = [score for part in parts for score in self._reward.score(part, units)]
+        scores = self.again(templates, units)
         self.note(
             "scores",
             kind=kind,
@@ -57,6 +55,12 @@ class ScoreKeeper:
             rejected=[asdict(rejection) for rejection in rejected],
         )
         return scores
+
+    def again(self, templates: Sequence[str], units: Units) -> list[Score]:
+        """Score templates without recording it, as where the same scores are recorded already."""
+        # A few at a time: the texts of a whole search, for many classes, would fill the memory.
+        parts = [templates[start : start + AT_ONCE] for start in range(0, len(templates), AT_ONCE)]
+        return [score for part in parts for score in self._reward.score(part, units)]
 
     def look(self, step: int, templates: Sequence[str], units: Units) -> list[Score]:
         """Score templates that are not proposed; the record holds their digest, their number and the best few."""

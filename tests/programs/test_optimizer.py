@@ -548,3 +548,16 @@ def test_pictures_reach_a_reward_and_a_describer_as_pictures(clip: Clip, data: D
 
 def student_of(clip: Clip) -> TemplateClassifier:
     return TemplateClassifier(clip, Wordiness.class_names)
+
+
+def test_an_ensemble_that_is_worth_it_is_the_program(
+    reward: ClipReward, sets: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipo.programs.ensemble.cross_fitted_ensemble", lambda *of: ((0.1, 0.05), (0.2, 0.1)))
+    ipo, _ = make(reward, by_twos(), ensemble=2)
+    program = ipo.compile(student(reward), **sets)
+    found: Any = program
+    assert [template for template, _ in program.templates] == list(found.search.choice.templates)
+    assert len(program.templates) == 2
+    with pytest.raises(InputError, match="ensemble=2 is taken only where held-back pictures show that it helps"):
+        ipo.compile(student(reward), trainset=sets["trainset"])

@@ -30,6 +30,7 @@ EVENTS = (
     "test",
     "new",
     "offsets",
+    "ensemble",
     "opened",
     "end",
 )

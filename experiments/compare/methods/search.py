@@ -118,7 +118,8 @@ def winner(job: Job, found: SearchResult, budget: Budget) -> Templates:
     """Return the winner of a search as what a method has learnt."""
     from ipo.experiments.run.result import chosen
 
-    return Templates(job.clip, ((found.choice.template, 1.0),), chosen(found.choice).model_dump(), budget)
+    templates = tuple((template, 1.0) for template in found.choice.templates)
+    return Templates(job.clip, templates, chosen(found.choice).model_dump(), budget)
 
 
 def _budget(found: SearchResult, events: list[Event], backends: dict[str, Backend | None]) -> Budget:

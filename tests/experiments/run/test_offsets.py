@@ -92,7 +92,7 @@ def test_they_are_left_off_where_they_do_harm_on_held_back_pictures(kind: str, c
 
 def test_no_other_reward_has_a_line_on_them() -> None:
     prepared: Any = SimpleNamespace(search=SimpleNamespace(units=object()))
-    assert what_they_add(prepared, None, {}) is None
+    assert what_they_add(prepared, None, (), {}) is None
 
 
 @pytest.fixture(scope="module")

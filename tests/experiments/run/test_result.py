@@ -132,6 +132,7 @@ def test_schema_1_is_read_with_every_number(name: str) -> None:
         "strategy": {"name": "history", "settings": {}},
         "sealed": {"digest": "", "opened": 1},
         "other_measures": {},
+        "ensemble": None,
         "offsets": None,
         "ended": "",
         "proposed": old["templates_scored"] - 1,

@@ -1,0 +1,145 @@
+"""The best templates of a search together, where that earns more than the one template.
+
+The class embedding of an ensemble is the mean of its members' unit rows, made unit again. Its members are the templates
+with the most hits on search and selection units together, equally weighted: where the ensemble selection of Caruana,
+Niculescu-Mizil, Crew & Ksikes (2004) starts. More fitting than that would need more pictures than a run has.
+
+Whether they are taken is decided as all else is (`selection.py`): each fold of the selection units measures the
+ensemble and the one template that the search units and the other folds choose, and the ensemble is taken if its gain
+exceeds one standard error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ipo.metrics.arrays import Doubles
+from ipo.metrics.errors import InputError
+from ipo.metrics.reward import Ensembling, Reward, Score, Units
+from ipo.programs.selection import POOLED, Table, best_first, chosen_without, gain_of, measured_without
+
+if TYPE_CHECKING:
+    from ipo.programs.record.score_keeper import ScoreKeeper
+    from ipo.programs.search import SearchResult
+
+ALIKE = 1e-4
+"""Templates whose losses differ nowhere by more are one to the CLIP, which has read the same words of both."""
+Rows = tuple[int, ...]
+"""Members as rows of a table, best first."""
+
+
+@dataclass(frozen=True)
+class Ensembled:
+    """Whether an ensemble is taken.
+
+    Attributes:
+        members: its templates, best first; fewer than were asked for where no more were tried.
+        one: the template that is chosen alone.
+        kept: whether it is taken in the place of that.
+        gain: what it gained over the one, measured on each fold by what was chosen without that fold.
+        standard_error: of that gain; None where the units cannot tell it.
+    """
+
+    members: tuple[str, ...]
+    one: str
+    kept: bool
+    gain: float
+    standard_error: float | None
+
+
+def check_possible(size: int, reward: object, held_back: bool) -> None:
+    """Refuse an ensemble where nothing can show that it helps, or the reward cannot score one.
+
+    Raises:
+        InputError: says what to set.
+    """
+    if size == 1:
+        return
+    if not isinstance(reward, Ensembling):
+        raise InputError(
+            f"ensemble={size} is for classes that compete, and {type(reward).__name__} scores single templates; leave "
+            "it out."
+        )
+    if not held_back:
+        raise InputError(
+            f"ensemble={size} is taken only where held-back pictures show that it helps, and none are held back; give "
+            "some to choose by (valset, with selection=held-back), or set ensemble=1."
+        )
+
+
+def settle(
+    size: int, found: SearchResult, reward: Reward, search_units: Units, selection_units: Units, record: ScoreKeeper
+) -> tuple[SearchResult, Ensembled]:
+    """Take the best templates of a search together if that is worth it.
+
+    Returns:
+        The search with the choice that is taken, and what decided.
+    """
+    initial = found.history.initial
+    templates = [initial.template, *(entry.template for entry in found.history.ranked() if entry is not initial)]
+    searched, selected = best_first(record.again(templates, search_units), record.again(templates, selection_units))
+    tables = Table.of("search", searched, search_units), Table.of("selection", selected, selection_units)
+    known: dict[Rows, Doubles] = {}
+
+    def named(rows: Rows) -> tuple[str, ...]:
+        return tuple(searched[row].template for row in rows)
+
+    def hits_of(rows: Rows) -> Doubles:
+        if rows not in known:
+            known[rows] = scored_as_one(reward, named(rows), selection_units).hits.astype(np.float64)
+        return known[rows]
+
+    rows = best_rows(tables[0].pooled(tables[1]), size)
+    (gain, error), over_initial = cross_fitted_ensemble(*tables, size, hits_of)
+    kept = len(rows) > 1 and error is not None and gain > error
+    decided = Ensembled(named(rows), found.choice.template, kept, gain, error)
+    record.note("ensemble", size=size, members=list(decided.members), kept=kept, gain=gain, standard_error=error)
+    if not kept:
+        return found, decided
+    choice = replace(
+        found.choice,
+        template=decided.members[0],
+        others=decided.members[1:],
+        kept_initial=False,
+        gain=over_initial[0],
+        standard_error=over_initial[1],
+        how=POOLED,
+    )
+    return replace(found, choice=choice), decided
+
+
+def best_rows(table: Table, size: int) -> Rows:
+    """Return the rows of the best templates that differ: most hits first, then the lower loss."""
+    taken: list[int] = []
+    for row in np.lexsort((table.losses.mean(axis=1), -table.hits.mean(axis=1))).tolist():
+        gaps = [np.abs(table.losses[row] - table.losses[one]).max() for one in taken]
+        if len(taken) < size and all(gap > ALIKE for gap in gaps):
+            taken.append(row)
+    return tuple(taken)
+
+
+def cross_fitted_ensemble(
+    searched: Table, selection: Table, size: int, hits_of: Callable[[Rows], Doubles]
+) -> tuple[tuple[float, float | None], tuple[float, float | None]]:
+    """Return what choosing an ensemble gains over choosing one template, and over the initial one, each with its error.
+
+    Args:
+        searched, selection: all templates on either part of the units.
+        size: how many templates are taken together.
+        hits_of: what each selection unit contributes, (n,), under the templates of some rows together.
+    """
+    together = measured_without(searched, selection, lambda rest: hits_of(best_rows(rest, size)))
+    one = chosen_without(searched, selection)
+    return gain_of(together - one, selection), gain_of(together - selection.hits[0], selection)
+
+
+def scored_as_one(reward: Reward, members: Sequence[str], units: Any) -> Score:
+    """Score one template, or several together."""
+    if len(members) > 1:
+        assert isinstance(reward, Ensembling)
+        return reward.score_together(members, units)
+    return reward.score(members, units)[0]

@@ -1,0 +1,153 @@
+"""Templates taken together: which, and that luck does not take them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ipo.metrics.clip import Clip
+from ipo.metrics.errors import InputError
+from ipo.metrics.features import FeatureStore
+from ipo.metrics.reward import ClipReward, EncodedPictures
+from ipo.programs.classifier import TemplateClassifier
+from ipo.programs.ensemble import ALIKE, Rows, best_rows, check_possible, cross_fitted_ensemble, settle
+from ipo.programs.record.journal import Journal, read
+from ipo.programs.record.score_keeper import ScoreKeeper
+from ipo.programs.search import search
+from ipo.programs.selection import POOLED, Table
+from ipo.programs.settings import SearchSettings
+from ipo.programs.strategies.given import GivenTemplates
+
+EACH = 10
+"""Selection units of a fold; unit i lies in fold i modulo 5."""
+N = 5 * EACH
+FOLD, TURN = np.arange(N) % 5, np.arange(N) // 5
+
+
+def table(hits: list[Any], losses: list[float] | None = None) -> Table:
+    rows = np.array(hits, dtype=np.float64)
+    lost = np.ones_like(rows) * np.array(losses or [1 + row / 10 for row in range(len(rows))])[:, None]
+    n = rows.shape[1]
+    return Table(rows, lost, np.full(len(rows), 4), None, [("part", unit) for unit in range(n)])
+
+
+def steadily(right: int) -> Any:
+    """Hits on so many of the ten units of every fold."""
+    return right > TURN
+
+
+def test_the_best_have_most_hits_then_the_lower_loss_and_are_read_differently() -> None:
+    hits = [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 0], [1, 1, 1, 1], [1, 1, 1, 1]]
+    of = table(hits, [1.0, 2.0, 3.0, 1.5, 5.0, 5.0 + ALIKE / 2])
+    assert best_rows(of, 1) == (4,)
+    assert best_rows(of, 3) == (4, 2, 3)  # 5 is 4 once more; of 1 and 3 the latter has the lower loss
+    assert best_rows(of, 9) == (4, 2, 3, 1, 0)
+
+
+def test_an_ensemble_that_is_better_only_by_luck_gains_nothing() -> None:
+    """The second best is good by luck where it was chosen, and so is what it is a member of."""
+    steady = steadily(7)
+    lucky = [steadily(6) & (k != FOLD) for k in range(5)]
+    selection = table([steadily(1), steady, *lucky])
+    searched = table([[1] + 9 * [0], *(6 * [5 * [1] + 5 * [0]])])
+
+    def hits_of(rows: Rows) -> Any:
+        assert rows[0] == 1
+        return np.where(rows[1] - 2 == FOLD, TURN < 4, 1).astype(np.float64)
+
+    looks_good = hits_of(best_rows(searched.pooled(selection), 2)).mean() - steady.mean()
+    assert looks_good == pytest.approx(0.18)
+    (gain, error), (over_initial, _) = cross_fitted_ensemble(searched, selection, 2, hits_of)
+    assert gain == pytest.approx(-0.3) and error is not None and error > 0
+    assert over_initial == pytest.approx(0.3)
+
+
+def test_what_it_truly_gains_is_counted_over_the_one_and_over_the_initial_template() -> None:
+    selection = table([steadily(2), steadily(6), steadily(5)])
+    searched = table([[1] + 9 * [0], 6 * [1] + 4 * [0], 5 * [1] + 5 * [0]])
+    (gain, error), (over, of_that) = cross_fitted_ensemble(
+        searched, selection, 2, lambda rows: steadily(9 if rows == (1, 2) else 0).astype(np.float64)
+    )
+    assert gain == pytest.approx(0.3) and over == pytest.approx(0.7)
+    assert error == pytest.approx(np.std(steadily(3), ddof=1) / np.sqrt(N), rel=0.05) and of_that is not None
+
+
+NAMES = ("cat", "apple", "bus", "key", "book", "fish")
+TEMPLATES = ["a negative of a <CLASS>.", "a painting of a small <CLASS>."]
+
+
+def between(clip: Clip, seed: int, noise: float) -> EncodedPictures:
+    """Pictures near the mean text of their classes in two templates."""
+    rng = np.random.default_rng(seed)
+    texts = sum(clip.encode_texts([of.replace("<CLASS>", name) for name in NAMES]) for of in TEMPLATES) / 2
+    labels = np.repeat(np.arange(len(NAMES)), 40)
+    rows = texts[labels] + noise * rng.standard_normal((len(labels), texts.shape[1]))
+    features = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return EncodedPictures(features, labels)
+
+
+def settled(clip: Clip, folder: Path, size: int = 2, noise: float = 0.1) -> tuple[Any, Any, Any, list[Any]]:
+    reward = ClipReward(clip, NAMES, FeatureStore(clip, folder))
+    units = between(clip, 1, noise), between(clip, 2, noise)
+    for _ in range(2):  # the second time as a resumed run does
+        journal = Journal(folder / "run")
+        record = ScoreKeeper(journal, reward)
+        found = search(SearchSettings(steps=1), reward, GivenTemplates(TEMPLATES), *units, record=record)
+        result, decided = settle(size, found, reward, *units, record)
+        journal.close()
+    return found, result, decided, read(folder / "run")
+
+
+@pytest.mark.parametrize(
+    ("gain", "error", "kept"), [(0.02, 0.0199, True), (0.02, 0.02, False), (0.02, None, False), (-0.1, 0.01, False)]
+)
+def test_it_is_taken_where_the_gain_exceeds_its_standard_error(
+    gain: float, error: float | None, kept: bool, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipo.programs.ensemble.cross_fitted_ensemble", lambda *of: ((gain, error), (0.3, 0.1)))
+    found, result, decided, events = settled(clip, tmp_path)
+    assert (decided.kept, decided.gain, decided.standard_error) == (kept, gain, error)
+    assert decided.one == found.choice.template and len(decided.members) == 2
+    (noted,) = [event for event in events if event["type"] == "ensemble"]
+    assert (noted["size"], tuple(noted["members"]), noted["kept"]) == (2, decided.members, kept)
+    if kept:
+        assert result.choice.templates == decided.members
+        assert (result.choice.gain, result.choice.standard_error) == (0.3, 0.1)
+        assert (result.choice.kept_initial, result.choice.how) == (False, POOLED)
+    else:
+        assert result == found
+
+
+def test_two_templates_that_each_see_half_of_the_pictures_are_taken_together(clip: Clip, tmp_path: Path) -> None:
+    _, result, decided, _ = settled(clip, tmp_path, noise=0.12)
+    assert decided.kept and decided.gain > decided.standard_error
+    assert result.choice.templates == decided.members and set(decided.members) == set(TEMPLATES)
+
+
+def test_the_score_is_that_of_the_program(clip: Clip, tmp_path: Path) -> None:
+    reward = ClipReward(clip, NAMES, FeatureStore(clip, tmp_path))
+    pictures = between(clip, 3, 0.1)
+    score = reward.score_together(TEMPLATES, pictures)
+    program = TemplateClassifier(clip, NAMES, [(template, 1.0) for template in TEMPLATES])
+    assert score.predictions.tolist() == program.logits(pictures.features).argmax(axis=1).tolist()
+    alone = reward.score(TEMPLATES, pictures)
+    assert score.template == " + ".join(TEMPLATES) and score.loss not in [one.loss for one in alone]
+    assert reward.score_together(TEMPLATES[:1], pictures).loss == alone[0].loss
+
+
+def test_one_template_is_no_ensemble(clip: Clip, tmp_path: Path) -> None:
+    found, result, decided, _ = settled(clip, tmp_path, size=1)
+    assert result == found and not decided.kept
+
+
+def test_what_cannot_have_one_is_refused(clip: Clip, tmp_path: Path) -> None:
+    reward = ClipReward(clip, NAMES, FeatureStore(clip, tmp_path))
+    check_possible(1, object(), held_back=False)
+    check_possible(2, reward, held_back=True)
+    with pytest.raises(InputError, match="ensemble=2 is for classes that compete, and object scores single templates"):
+        check_possible(2, object(), held_back=True)
+    with pytest.raises(InputError, match="ensemble=2 is taken only where held-back pictures show that it helps"):
+        check_possible(2, reward, held_back=False)
