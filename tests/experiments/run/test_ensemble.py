@@ -115,6 +115,9 @@ def test_a_run_that_takes_one_says_so_and_resumes_and_replays_to_the_same(
     exported = ipo(capfd, "export", str(folder), "--to", "npz", "--out", str(tmp_path / "exported.npz"))
     assert exported.code == 0, exported.err
     assert np.load(tmp_path / "exported.npz")["templates"].tolist() == members
+    predicted = ipo(capfd, "predict", str(folder), str(drawn.test[0].picture.name))
+    assert predicted.code == 0, predicted.err
+    assert program.class_names[labels[0]] in predicted.out
 
 
 @pytest.mark.usefixtures("worth_it")
