@@ -141,3 +141,24 @@ def check_whole(folder: Path) -> dict[str, Any]:
     assert found["template"] in templates
     assert found["lm"]["optimizer"]["calls"] == sum(e["role"] == "optimizer" for e in events(folder, "lm"))
     return found
+
+
+def comparable(folder: Path) -> Any:
+    found = json.loads((folder / "result.json").read_text())
+    return {key: value for key, value in found.items() if key not in ("seconds", "sealed", "verdict")}
+
+
+def check_it_can_be_done_again(capfd: pytest.CaptureFixture[str], folder: Path, again: Path) -> None:
+    """Check that a run that was killed, or is made anew from its configuration, ends with the same result."""
+    first = comparable(folder)
+    lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    for left in (3, len(lines) - 2):  # killed in the search, and before the result
+        (folder / "journal.jsonl").write_bytes(b"".join(lines[:left]))
+        (folder / "result.json").unlink()
+        resumed = ipo(capfd, "optimize", "--resume", str(folder))
+        assert resumed.code == 0, resumed.err
+        assert comparable(folder) == first
+    anew = ipo(capfd, "optimize", str(folder / "config.yaml"), "--out", str(again))
+    assert anew.code == 0, anew.err
+    assert comparable(again) == first
+    assert (again / "program.json").read_text() == (folder / "program.json").read_text()

@@ -19,7 +19,7 @@ from ipo.experiments.run.plan import plan
 from ipo.experiments.run.result import load_result
 from ipo.metrics.clip import Clip
 from ipo.programs.classifier import TemplateClassifier
-from support.runs import Ended, ipo
+from support.runs import Ended, check_it_can_be_done_again, comparable, ipo
 
 LISTED = ["an x-ray of a <CLASS>.", "a negative of a <CLASS>.", "a <CLASS>.", "a blurry photo of a small <CLASS>."]
 
@@ -37,7 +37,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(
     cache: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], pictures: Path
 ) -> Any:
-    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda name: clip)
+    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda *_: clip)
 
     def start(*more: str) -> Ended:
         listed = f"strategy.file={pictures.parent / 'templates.txt'}"
@@ -52,11 +52,6 @@ def worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """So few pictures decide either way: here the decision is given, the rest is real."""
     decided = (0.1, 0.05), (0.2, 0.06)
     monkeypatch.setattr("ipo.programs.ensemble.cross_fitted_ensemble", lambda *of: decided)
-
-
-def comparable(folder: Path) -> Any:
-    found = json.loads((folder / "result.json").read_text())
-    return {key: value for key, value in found.items() if key not in ("seconds", "sealed", "verdict")}
 
 
 @pytest.mark.usefixtures("worth_it")
@@ -92,18 +87,7 @@ def test_a_run_that_takes_one_says_so_and_resumes_and_replays_to_the_same(
     words_of = json.loads((folder / "analysis.json").read_text())["words"]
     assert words_of["template"] == members[0]  # words are those of the best member alone
 
-    first = comparable(folder)
-    lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
-    for left in (3, len(lines) - 2):  # killed in the search, and before the result
-        (folder / "journal.jsonl").write_bytes(b"".join(lines[:left]))
-        (folder / "result.json").unlink()
-        resumed = ipo(capfd, "optimize", "--resume", str(folder))
-        assert resumed.code == 0, resumed.err
-        assert comparable(folder) == first
-    again = ipo(capfd, "optimize", str(folder / "config.yaml"), "--out", str(tmp_path / "again"))
-    assert again.code == 0, again.err
-    assert comparable(tmp_path / "again") == first
-    assert (tmp_path / "again" / "program.json").read_text() == (folder / "program.json").read_text()
+    check_it_can_be_done_again(capfd, folder, tmp_path / "again")
 
     # The program predicts what the sealed test counted, and the exports hold all members.
     drawn = plan(load_config(folder / "config.yaml")).drawn

@@ -28,7 +28,7 @@ from ipo.programs.record.score_keeper import ScoreKeeper
 from ipo.programs.search import search
 from ipo.programs.settings import SearchSettings
 from ipo.programs.strategies.given import GivenTemplates
-from support.runs import Ended, ipo
+from support.runs import Ended, check_it_can_be_done_again, ipo
 
 NAMES = ("cat", "apple", "bus", "key", "book", "fish")
 EACH = 12
@@ -125,11 +125,6 @@ def light(monkeypatch: pytest.MonkeyPatch, clip: Clip) -> None:
     monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda *_: clip)
 
 
-def comparable(folder: Path) -> Any:
-    found = json.loads((folder / "result.json").read_text())
-    return {key: value for key, value in found.items() if key not in ("seconds", "sealed", "verdict")}
-
-
 @pytest.mark.parametrize("kind", ["mean", "prior"])
 def test_a_run_with_them_resumes_and_replays_to_the_same(
     kind: str, run: Any, clip: Clip, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
@@ -150,18 +145,7 @@ def test_a_run_with_them_resumes_and_replays_to_the_same(
     # The program predicts what the sealed test counted.
     test = found.scores["test"].optimised
     assert test == found.offsets.sealed["test"].template.with_
-    first = comparable(folder)
-    lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
-    for left in (3, len(lines) - 2):  # killed in the search, and before the result
-        (folder / "journal.jsonl").write_bytes(b"".join(lines[:left]))
-        (folder / "result.json").unlink()
-        resumed = ipo(capfd, "optimize", "--resume", str(folder))
-        assert resumed.code == 0, resumed.err
-        assert comparable(folder) == first
-    again = ipo(capfd, "optimize", str(folder / "config.yaml"), "--out", str(tmp_path / "again"))
-    assert again.code == 0, again.err
-    assert comparable(tmp_path / "again") == first
-    assert (tmp_path / "again" / "program.json").read_text() == (folder / "program.json").read_text()
+    check_it_can_be_done_again(capfd, folder, tmp_path / "again")
 
 
 @pytest.mark.parametrize("kind", ["mean", "prior"])
