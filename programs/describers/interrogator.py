@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -78,8 +78,9 @@ class PhraseBank:
     bare: str
 
     @classmethod
+    @cache
     def load(cls, path: Path | None = None) -> PhraseBank:
-        """Read a bank; the one that ships with the package when `path` is None."""
+        """Read a bank once; the one that ships with the package when `path` is None."""
         text = (path or Path(__file__).with_name("attributes.yaml")).read_text(encoding="utf-8")
         content: dict[str, Any] = yaml.safe_load(text)
         return cls(
