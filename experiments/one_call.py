@@ -21,7 +21,8 @@ from ipo.experiments.run.local_weights import ensure_local_weights
 from ipo.experiments.run.published_settings import about_preset
 from ipo.experiments.run.result import RunResult
 from ipo.experiments.run.summary import summary
-from ipo.metrics.clip import check_name, find_device
+from ipo.metrics.clip import check_name
+from ipo.metrics.device import find_device
 from ipo.metrics.errors import InputError
 from ipo.metrics.printable import printable
 from ipo.metrics.verdict import Verdict

@@ -15,6 +15,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal
 
 from ipo.metrics.arrays import Floats
+from ipo.metrics.device import AUTO, find_device
 from ipo.metrics.errors import InputError
 from ipo.metrics.hub import announce
 from ipo.metrics.nearest import nearest
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     import torch
 
 Precision = Literal["fp32", "fp16"]
-AUTO = "auto"
-"""The best device that is here."""
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """What open_clip looks for in a repository, in this order."""
 
@@ -255,26 +254,6 @@ def _check_known(architecture: str, tag: str) -> None:
         near = nearest(tag, tags, cutoff=0.5)
         hint = f"did you mean {near[0]}? It" if near else "it"
         raise InputError(f"{architecture} has no weights {tag!r}; {hint} has: {', '.join(tags) or 'none'}.")
-
-
-def find_device(wanted: str) -> str:
-    """Return the torch device that a name means: itself, or for `auto` CUDA or MPS where there is one, else the CPU.
-
-    Raises:
-        InputError: it is not here; those that are get named.
-    """
-    import torch
-
-    here = ["cpu"]
-    if torch.backends.mps.is_available():
-        here.insert(0, "mps")
-    if torch.cuda.is_available():
-        here[:0] = ["cuda", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
-    if wanted == AUTO:
-        return here[0]
-    if wanted not in here:
-        raise InputError(f"there is no device {wanted!r} here; device can be {', '.join([AUTO, *here])}.")
-    return wanted
 
 
 def unit(features: torch.Tensor) -> Floats:

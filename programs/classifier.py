@@ -13,8 +13,9 @@ from dspy.predict.parameter import Parameter
 from ipo.metrics.arrays import Floats
 from ipo.metrics.calibration import fit_temperature, softmax
 from ipo.metrics.class_names import have_synonyms, named, names_of, written
-from ipo.metrics.clip import AUTO, Clip, load_clip
+from ipo.metrics.clip import Clip, load_clip
 from ipo.metrics.decoding import AS_STORED, AS_VIEWED, Background, to_rgb
+from ipo.metrics.device import AUTO
 from ipo.metrics.errors import InputError
 from ipo.metrics.offsets import Saved, from_state, state_of
 from ipo.metrics.pictures import Picture

@@ -144,10 +144,10 @@ class IPO(Teleprompter):
         owned = Journal(Path(self.log_dir)) if self.journal is None and self.log_dir is not None else None
         try:
             record = ScoreKeeper(self.journal or owned, reward)
-            held_back = _units(reward, valset) if valset else None
-            size, chooses = self.settings.ensemble, held_back is not None and self.settings.selection == "held-back"
+            size, chooses = self.settings.ensemble, bool(valset) and self.settings.selection == "held-back"
             check_possible(size, reward, chooses)
             units = _units(reward, trainset)
+            held_back = _units(reward, valset) if valset else None
             describer = self._describer(student.clip, trainset)
             progress.info("Searching on %d examples; %d more choose the winner.", len(trainset), len(valset or ()))
 

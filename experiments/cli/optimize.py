@@ -61,7 +61,8 @@ def optimize(
     from ipo.experiments.run.live_view import Ui, showing_warnings
     from ipo.experiments.run.local_weights import ensure_local_weights
     from ipo.experiments.run.published_settings import about_preset
-    from ipo.metrics.clip import check_name, find_device
+    from ipo.metrics.clip import check_name
+    from ipo.metrics.device import find_device
 
     for library in ("dspy", "LiteLLM"):  # we get it as an exception too, without what a server echoes
         logging.getLogger(library).setLevel(logging.CRITICAL)

@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_va
 
 from ipo.experiments.tasks import REWARDS
 from ipo.metrics import parsing
-from ipo.metrics.clip import AUTO
 from ipo.metrics.decoding import AS_STORED, Background
+from ipo.metrics.device import AUTO
 from ipo.metrics.errors import InputError, input_error
 from ipo.metrics.nearest import nearest
 from ipo.metrics.registry import Registry

@@ -9,8 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from ipo.metrics.arrays import Floats
-from ipo.metrics.clip import AUTO
 from ipo.metrics.decoding import ENDINGS, Background
+from ipo.metrics.device import AUTO
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import Picture
 from ipo.programs.classifier import TemplateClassifier

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
-import numpy as np
 from pydantic import BaseModel, Field
 
 from ipo.programs.history import PromptHistory
@@ -86,6 +85,8 @@ def worth_of_parts(history: PromptHistory) -> list[Worth]:
 
     Templates that cannot be taken apart (`Wording.of`) say nothing; nor do the parts of the initial one.
     """
+    import numpy as np
+
     known = [(wording, entry.value) for entry in history if (wording := Wording.of(entry.template))]
     start = Wording.of(history.initial.template)
     counts = Counter(part for wording, _ in known for part in wording.parts)

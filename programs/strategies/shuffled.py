@@ -10,7 +10,6 @@ import random
 from dataclasses import replace
 from typing import ClassVar
 
-import numpy as np
 from pydantic import BaseModel
 
 from ipo.programs.strategies.asking import HistorySettings
@@ -32,6 +31,8 @@ class Shuffled(Control):
 
     def look(self, state: SearchState) -> Shown:
         """Shuffle before the best are chosen: the choice must not reveal which they are."""
+        import numpy as np
+
         rng = random.Random(state.seed)
         mixed = state.history.shuffled(rng)
         labels = None if state.labels is None else np.array(rng.sample(state.labels.tolist(), len(state.labels)))

@@ -92,17 +92,14 @@ class SmallModelAdapter(dspy.Adapter):  # type: ignore[misc,unused-ignore]
         self, signature: type[dspy.Signature], demos: list[dict[str, Any]], inputs: dict[str, Any]
     ) -> list[dict[str, Any]]:
         """Return the chat: the system line, the worked example and the question; the fixed text comes first."""
-        descriptions = inputs["image_descriptions"]
+        descriptions, findings = inputs["image_descriptions"], inputs.get("findings", ())
         history = [short_line(template, value) for template, value in EXAMPLE_HISTORY]
         example = question(EXAMPLE_TASK, EXAMPLE_DESCRIPTIONS if descriptions else (), history)
         return [
             {"role": "system", "content": SYSTEM},
             {"role": "user", "content": example},
             {"role": "assistant", "content": EXAMPLE_ANSWER},
-            {
-                "role": "user",
-                "content": question(inputs["task"], descriptions, inputs["scored_templates"], inputs["findings"]),
-            },
+            {"role": "user", "content": question(inputs["task"], descriptions, inputs["scored_templates"], findings)},
         ]
 
     def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:

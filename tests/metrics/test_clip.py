@@ -18,7 +18,8 @@ from safetensors.torch import save_file
 
 from ipo.experiments.cli.app import main
 from ipo.experiments.data import load_data
-from ipo.metrics.clip import Clip, check_name, find_device, load_clip
+from ipo.metrics.clip import Clip, check_name, load_clip
+from ipo.metrics.device import find_device
 from ipo.metrics.errors import InputError
 from ipo.metrics.features import FeatureStore
 from ipo.metrics.pictures import Picture

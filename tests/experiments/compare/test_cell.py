@@ -39,7 +39,7 @@ REPLIES = (
     ("a negative of a <CLASS>.", "a drawing of a <CLASS>."),
     ("an x-ray of a <CLASS>.", "a <CLASS> in inverted colors."),
 )
-COMPOSED = {"words": 2, "bank": True, "looks": 100}
+COMPOSED = {"words": 2, "bank": True, "feedback": False, "looks": 100}
 SHOWN = {"size": 12, "pin_initial": True, "floor": 0.0, "one_by_one": False}
 UNSEEN = "it knows only the classes that it has seen pictures of"
 SEARCHES = ("no-history", "shuffled", "history", "ipo-paper", "ipo-code", "ipo-default")
@@ -280,7 +280,7 @@ def test_a_finished_cell_is_read_back_and_another_one_refused(
     six: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = run_cell(cell(six), tmp_path)
-    monkeypatch.setattr(cells_of, "load_data", None)  # nothing is loaded any more
+    monkeypatch.setattr(cells_of, "laid_out", None)  # nothing is loaded any more
     same = Cell("few-shot", six, "anchor", 0, settings=tuple(reversed(SETTINGS.items())))
     assert run_cell(same, tmp_path) == done
     with pytest.raises(InputError, match="holds another cell; choose another folder"):

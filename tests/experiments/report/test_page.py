@@ -164,7 +164,8 @@ def test_words_classes_confusions_and_flips_are_shown(analysed: Path) -> None:
 def test_a_kept_template_has_no_confusions(analysed: Path) -> None:
     def keep(result: dict[str, Any]) -> dict[str, Any]:
         stays = "Nothing convincing was found: the initial template stays."
-        return {**result, "template": result["initial_template"], "verdict": stays}
+        initial = result["initial_template"]
+        return {**result, "template": initial, "templates": [{"template": initial, "weight": 1.0}], "verdict": stays}
 
     change_json(analysed / "result.json", keep)
     page = text(run_page(read_run(analysed)))
