@@ -12,7 +12,12 @@ from ipo.experiments.compare.raw_cells import unpack
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-PAGES = {"suite": "results.md", "main-job": "results.md", "retrieval": "other-tasks-results.md"}
+PAGES = {
+    "suite": "results.md",
+    "suite-base-to-new": "new-classes.md",
+    "main-job": "results.md",
+    "retrieval": "other-tasks-results.md",
+}
 
 
 @pytest.mark.parametrize("name", PAGES)
