@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from ipo.experiments.compare.methods import METHODS
 from ipo.metrics.arrays import Doubles
 from ipo.metrics.sampling import Sampling
@@ -64,8 +66,11 @@ class Runs:
 
         Where the same text scores differently, another CLIP or other class names make the difference.
         """
-        ours, theirs = ([(cell.get("templates"), cell["scores"]) for cell in runs.cells] for runs in (self, other))
-        return all(templates is not None for templates, _ in ours) and ours == theirs
+        ours, theirs = ([cell.get("templates") for cell in runs.cells] for runs in (self, other))
+        scored_alike = self.values.keys() == other.values.keys() and all(
+            np.array_equal(values, other.values[side]) for side, values in self.values.items()
+        )
+        return None not in ours and ours == theirs and scored_alike
 
 
 @dataclass(frozen=True)
