@@ -24,7 +24,8 @@ PIECES = 4
 """A word in so many pieces is seldom one that the CLIP has learnt: most words of English are one piece or two."""
 ALIKE = 0.99
 """Cosine of two classes, or two pictures, from which on they are named. In the shipped pictures different classes stay
-below 0.94 and different drawings of two parts below 0.99; most copies saved again as JPEG are above it."""
+below 0.94 and different drawings of two parts below 0.99; of copies saved again as JPEG half are above it or more, of
+clean drawings fewer."""
 PICTURES = 1000
 """Pictures at most, spread over the data: encoding them takes a minute or two with a ViT-B/16 on two cores."""
 CLASSES = 5000
