@@ -179,7 +179,8 @@ class Interrogator(dspy.Module):
         if not len(features) or not phrases:
             return dspy.Prediction(descriptions=[], phrases=[])
         truth = None if labels is None else np.asarray(labels)
-        look = _look(self._gains(features, truth, class_names, self.bank.bare, phrases), phrases)
+        templates = [self.bank.bare, *(phrase.template for phrase in phrases)]
+        look = _look(self._gains(features, truth, class_names, templates), phrases)
         if self.greedy:
             look = self._beside_each_other(look, features, truth, class_names)
         return _described(look, self.top, self.examples)
@@ -199,24 +200,17 @@ class Interrogator(dspy.Module):
             fitting = [other for other in longer if too_long(longer[other], class_names or [""], self.clip) is None]
             if not fitting:
                 break
-            templates = [longer[other] for other in fitting]
-            strongest = _look(self._gains(features, labels, class_names, str(bare), fitting, templates), fitting)
+            templates = [str(bare), *(longer[other] for other in fitting)]
+            strongest = _look(self._gains(features, labels, class_names, templates), fitting)
         return replace(look, said=said)
 
     def _gains(
-        self,
-        features: Floats,
-        labels: npt.NDArray[Any] | None,
-        class_names: Sequence[str],
-        bare: str,
-        phrases: Sequence[Phrase],
-        templates: Sequence[str] | None = None,
+        self, features: Floats, labels: npt.NDArray[Any] | None, class_names: Sequence[str], templates: Sequence[str]
     ) -> Gains:
-        """Gains of phrases over the bare template, by their own templates or those given: float64 (phrases, n)."""
-        tried = [bare, *(templates or (phrase.template for phrase in phrases))]
+        """Gains of templates over the first one, the bare one: float64 (templates - 1, n)."""
         if labels is None:
-            return self._similarity_gains(features, tried)
-        return self._class_gains(features, labels, class_names, tried)
+            return self._similarity_gains(features, templates)
+        return self._class_gains(features, labels, class_names, templates)
 
     def _encode(self, pictures: Sequence[Picture]) -> Floats:
         parts = [self.clip.encode_pictures(pictures[i : i + BATCH]) for i in range(0, len(pictures), BATCH)]
