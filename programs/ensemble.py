@@ -116,8 +116,9 @@ def best_rows(table: Table, size: int) -> Rows:
     """Return the rows of the best templates that differ: most hits first, then the lower loss."""
     taken: list[int] = []
     for row in np.lexsort((table.losses.mean(axis=1), -table.hits.mean(axis=1))).tolist():
-        gaps = [np.abs(table.losses[row] - table.losses[one]).max() for one in taken]
-        if len(taken) < size and all(gap > ALIKE for gap in gaps):
+        if len(taken) == size:
+            break
+        if all(np.abs(table.losses[row] - table.losses[one]).max() > ALIKE for one in taken):
             taken.append(row)
     return tuple(taken)
 
