@@ -69,7 +69,7 @@ def optimize(
     if resume and out:
         raise InputError("--resume works in its own directory; leave --out away.")
     if resume and start_from:
-        raise InputError("--resume goes on with a run, and --from starts a new one; leave one of them away.")
+        raise InputError("--resume resumes a run, and --from starts a new one; leave one of them away.")
     flags = {
         "data": data,
         "clip": clip,
