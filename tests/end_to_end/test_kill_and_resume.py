@@ -21,7 +21,7 @@ from support.killing import ForkServer
 from support.openai_server import Asked, OpenAIServer, Reply, good, listed, running, templates
 from support.runs import KEY, Ended, arguments, copy_pictures, events, ipo, program, result, scored
 
-RUNS = 10
+RUNS = 12
 KILLS_EACH = 2
 DESCRIBED = 3
 """Pictures that the describer is asked about, all at once: so many requests may be under way at a kill."""
@@ -107,6 +107,12 @@ def describing(bench: Bench) -> Whole:
     )
 
 
+@pytest.fixture(scope="module")
+def taught(bench: Bench) -> Whole:
+    """A run whose language model is told what its words were worth; the CLIP describes the pictures."""
+    return bench.whole("taught", "describer=clip-greedy", "strategy.feedback=true", strategy="compose")
+
+
 def test_the_two_whole_runs_hold_every_kind_of_event(plain: Whole, describing: Whole) -> None:
     assert {event["type"] for event in events(plain.folder)} == {
         "start",
@@ -123,12 +129,17 @@ def test_the_two_whole_runs_hold_every_kind_of_event(plain: Whole, describing: W
     assert sum(describing.requests.values()) > DESCRIBED + 3, "some answers made a second question needed"
 
 
+def test_what_is_taught_changes_with_the_search(taught: Whole) -> None:
+    told = [event.get("findings", []) for event in events(taught.folder, "shown")]
+    assert told[0] != told[1] and any("Words that" in line for line in told[-1])
+
+
 @pytest.mark.parametrize("number", range(RUNS))
 def test_killed_twice_and_resumed_it_ends_as_if_nothing_had_happened(
-    bench: Bench, plain: Whole, describing: Whole, number: int
+    bench: Bench, plain: Whole, describing: Whole, taught: Whole, number: int
 ) -> None:
-    whole = describing if number % 2 else plain
-    under_way = DESCRIBED if number % 2 else 1
+    whole = (plain, describing, taught)[number % 3]
+    under_way = DESCRIBED if whole is describing else 1
     name = f"killed-{number}"
     out = bench.folder / name
     bench.server.fresh().behave = moody

@@ -67,6 +67,20 @@ def test_a_replay_gives_the_same_result_without_a_network(replay: Replay, record
     check_whole(out)
 
 
+@pytest.mark.parametrize("words", [["strategy=feedback"], ["strategy.name=compose", "strategy.feedback=true"]])
+def test_what_was_taught_is_told_again(
+    replay: Replay, run: Callable[..., Ended], server: OpenAIServer, out: Path, tmp_path: Path, words: list[str]
+) -> None:
+    taught = tmp_path / "taught"
+    ended = run(*words, "describer=clip-greedy", "--out", str(taught))
+    assert ended.code == 0, ended.err
+    assert any("Words that helped" in asked.text for asked in server.asked)
+    ended = replay(taught)
+    assert ended.code == 0, ended.err
+    assert result(out) == result(taught)
+    assert scored(out) == scored(taught)
+
+
 def test_a_replay_of_the_describer_by_name_gives_the_same(
     replay: Replay, recorded: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
