@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipo.metrics.arrays import Doubles
-from ipo.metrics.errors import InputError
 from ipo.metrics.reward import Ensembling, Reward, Score, Units
 from ipo.programs.selection import POOLED, Table, best_first, chosen_without, gain_of, measured_without
 
@@ -49,26 +48,6 @@ class Ensembled:
     kept: bool
     gain: float
     standard_error: float | None
-
-
-def check_possible(size: int, reward: object, held_back: bool) -> None:
-    """Refuse an ensemble where nothing can show that it helps, or the reward cannot score one.
-
-    Raises:
-        InputError: says what to set.
-    """
-    if size == 1:
-        return
-    if not isinstance(reward, Ensembling):
-        raise InputError(
-            f"ensemble={size} is for classes that compete, and {type(reward).__name__} scores single templates; leave "
-            "it out."
-        )
-    if not held_back:
-        raise InputError(
-            f"ensemble={size} is taken only where held-back pictures show that it helps, and none are held back; give "
-            "some to choose by (valset, with selection=held-back), or set ensemble=1."
-        )
 
 
 def settle(

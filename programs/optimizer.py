@@ -15,16 +15,17 @@ from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError, input_error
 from ipo.metrics.nearest import did_you_mean
 from ipo.metrics.printable import printable
-from ipo.metrics.reward import ClipReward, Reward, Units
+from ipo.metrics.reward import ClipReward, Ensembling, Reward, Units
 from ipo.programs import settings as published
 from ipo.programs.classifier import TemplateClassifier, to_picture
 from ipo.programs.describers.interrogator import Interrogator
 from ipo.programs.describers.recorded import describe
-from ipo.programs.ensemble import check_possible, settle
+from ipo.programs.ensemble import settle
 from ipo.programs.lm.connect import is_local
 from ipo.programs.record.journal import Journal
 from ipo.programs.record.score_keeper import ScoreKeeper
 from ipo.programs.search import SearchResult, Step, search
+from ipo.programs.selection import check_possible
 from ipo.programs.settings import SearchSettings
 from ipo.programs.strategies import STRATEGIES
 from ipo.programs.strategies.base import Models, Strategy
@@ -145,7 +146,9 @@ class IPO(Teleprompter):
         try:
             record = ScoreKeeper(self.journal or owned, reward)
             size, chooses = self.settings.ensemble, bool(valset) and self.settings.selection == "held-back"
-            check_possible(size, reward, chooses)
+            if size > 1:
+                misfit = None if isinstance(reward, Ensembling) else type(reward).__name__
+                check_possible(f"ensemble={size}", "ensemble=1", misfit, None if chooses else "a valset")
             units = _units(reward, trainset)
             held_back = _units(reward, valset) if valset else None
             describer = self._describer(student.clip, trainset)

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipo.metrics.arrays import Doubles
+from ipo.metrics.errors import InputError
 from ipo.metrics.reward import Score, Units
 from ipo.metrics.sampling import Sampling
 from ipo.programs.history import PromptHistory
@@ -117,6 +118,26 @@ class Table:
     def sampling(self) -> Sampling:
         """How the units were drawn."""
         return Sampling.of(self.hits.shape[1], self.classes, self.draws)
+
+
+def check_possible(asked: str, off: str, misfit: str | None, missing: str | None) -> None:
+    """Refuse a setting that only classes that compete can have, and that only held-back pictures can speak for.
+
+    Args:
+        asked, off: the setting as it is, and as it is when nothing is asked for.
+        misfit: the reward where its classes do not compete, else None.
+        missing: what would hold pictures back where none are, beside selection=held-back, else None.
+
+    Raises:
+        InputError: says what to set.
+    """
+    if misfit:
+        raise InputError(f"{asked} is for classes that compete, and not for {misfit}; leave it out.")
+    if missing:
+        raise InputError(
+            f"{asked} is taken only where held-back pictures show that it helps, and none are held back; set "
+            f"selection=held-back and {missing}, or {off}."
+        )
 
 
 def choose_winner(how: str, history: PromptHistory, search_units: Units, held_back: HeldBack | None) -> Choice:

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING
 
 from ipo.experiments.run.files import Content
 from ipo.experiments.run.offsets import SEALED, Effect, SealedPart, effect, under
-from ipo.metrics.errors import InputError
 from ipo.metrics.verdict import Rounded, points, share
 from ipo.programs.ensemble import scored_as_one, settle
 
 if TYPE_CHECKING:
     from ipo.experiments.explain.analysis import AnyPart, Compared
-    from ipo.experiments.run.config import RunConfig
     from ipo.experiments.run.prepare import Prepared
     from ipo.metrics.offsets import Fitted
     from ipo.programs.ensemble import Ensembled
@@ -45,25 +43,6 @@ class EnsembleFound(Content):
     standard_error: Rounded | None
     sealed: dict[SealedPart, Effect]
     words: str
-
-
-def check_ensemble(config: RunConfig) -> None:
-    """Refuse an ensemble where the reward has none, or nothing can show that it helps.
-
-    Raises:
-        InputError: says what to set.
-    """
-    if config.ensemble == 1:
-        return
-    if (name := config.reward["name"]) != "classification":
-        raise InputError(
-            f"ensemble={config.ensemble} is for classes that compete, and not for reward={name}; leave it out."
-        )
-    if config.selection != "held-back" or config.selection_shots == 0:
-        raise InputError(
-            f"ensemble={config.ensemble} is taken only where held-back pictures show that it helps, and none are held "
-            "back; set selection=held-back and selection_shots=1 or more, or ensemble=1."
-        )
 
 
 def settle_ensemble(

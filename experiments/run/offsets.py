@@ -21,7 +21,7 @@ from ipo.metrics.offsets import Fitted, Kind, fitted
 from ipo.metrics.reward import EncodedPictures
 from ipo.metrics.verdict import Ends, Rounded, points, share
 from ipo.programs.ensemble import scored_as_one
-from ipo.programs.selection import Table, best_first, cross_fitted_difference, pooled_choice
+from ipo.programs.selection import Table, best_first, check_possible, cross_fitted_difference, pooled_choice
 
 if TYPE_CHECKING:
     from ipo.experiments.explain.analysis import AnyPart, Compared
@@ -86,23 +86,18 @@ class Settled:
 
 
 def check_asked(config: RunConfig) -> None:
-    """Refuse offsets where nothing can have them, or nothing can show that they help.
+    """Refuse offsets or an ensemble where nothing can have them, or nothing can show that they help.
 
     Raises:
         InputError: says what to set.
     """
-    asked = f"offsets={config.offsets}"
-    if config.offsets == "none":
-        return
-    if (name := config.reward["name"]) != "classification":
-        raise InputError(f"{asked} is for classes that compete, and not for reward={name}; leave it out.")
-    if config.selection != "held-back" or config.selection_shots == 0:
-        raise InputError(
-            f"{asked} is kept only where held-back pictures show that it helps, and none are held back; set "
-            "selection=held-back and selection_shots=1 or more, or offsets=none."
-        )
+    name, held_back = config.reward["name"], config.selection == "held-back" and config.selection_shots > 0
+    for asked, off in ((f"offsets={config.offsets}", "offsets=none"), (f"ensemble={config.ensemble}", "ensemble=1")):
+        if asked != off:
+            misfit = None if name == "classification" else f"reward={name}"
+            check_possible(asked, off, misfit, None if held_back else "selection_shots=1 or more")
     if config.offsets == "prior" and config.classes == "base-to-new":
-        raise InputError(f"{asked} is one number for each class of the search; for new classes set offsets=mean.")
+        raise InputError("offsets=prior is one number for each class of the search; for new classes set offsets=mean.")
 
 
 def asked_for(prepared: Prepared) -> Fitted | None:

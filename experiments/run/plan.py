@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ipo.experiments.run.config import ASK_NO_MODEL, RunConfig
-from ipo.experiments.run.ensemble import check_ensemble
 from ipo.experiments.run.offsets import check_asked
 from ipo.experiments.tasks import REWARDS
 from ipo.metrics.errors import InputError
@@ -73,7 +72,6 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     from ipo.experiments.data.benchmarks.assumed import absent, assumed, sizes
 
     check_asked(config)
-    check_ensemble(config)
     optimizer, describer = backends(config, ready=ready)
     if not ready and (entry := absent(config.data)):
         data = assumed(entry, config.task)

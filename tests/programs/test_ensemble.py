@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError
 from ipo.metrics.features import FeatureStore
 from ipo.metrics.reward import ClipReward, EncodedPictures
 from ipo.programs.classifier import TemplateClassifier
-from ipo.programs.ensemble import ALIKE, Rows, best_rows, check_possible, cross_fitted_ensemble, settle
+from ipo.programs.ensemble import ALIKE, Rows, best_rows, cross_fitted_ensemble, settle
 from ipo.programs.record.journal import Journal, read
 from ipo.programs.record.score_keeper import ScoreKeeper
 from ipo.programs.search import search
@@ -141,13 +140,3 @@ def test_the_score_is_that_of_the_program(clip: Clip, tmp_path: Path) -> None:
 def test_one_template_is_no_ensemble(clip: Clip, tmp_path: Path) -> None:
     found, result, decided, _ = settled(clip, tmp_path, size=1)
     assert result == found and not decided.kept
-
-
-def test_what_cannot_have_one_is_refused(clip: Clip, tmp_path: Path) -> None:
-    reward = ClipReward(clip, NAMES, FeatureStore(clip, tmp_path))
-    check_possible(1, object(), held_back=False)
-    check_possible(2, reward, held_back=True)
-    with pytest.raises(InputError, match="ensemble=2 is for classes that compete, and object scores single templates"):
-        check_possible(2, object(), held_back=True)
-    with pytest.raises(InputError, match="ensemble=2 is taken only where held-back pictures show that it helps"):
-        check_possible(2, reward, held_back=False)
