@@ -102,8 +102,6 @@ def optimize(
     """
     if resume is not None and out is not None:
         raise InputError("resume= works in its own directory; leave out= away.")
-    if resume is not None and start_from is not None:
-        raise InputError("resume= resumes a run, and start_from= starts a new one; leave one of them away.")
     given = settings if data is None else {"data": data, **settings}
     given = given if start_from is None else {**given, "start_from": str(start_from)}
     if resume is None:

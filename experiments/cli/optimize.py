@@ -68,8 +68,6 @@ def optimize(
         logging.getLogger(library).setLevel(logging.CRITICAL)
     if resume and out:
         raise InputError("--resume works in its own directory; leave --out away.")
-    if resume and start_from:
-        raise InputError("--resume resumes a run, and --from starts a new one; leave one of them away.")
     flags = {
         "data": data,
         "clip": clip,

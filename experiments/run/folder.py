@@ -44,7 +44,7 @@ def resumed(folder: Path, stored: RunConfig, given: RunConfig, where: str, out: 
     """
     explicit = given.model_dump(include=set(given.model_fields_set))
     wanted = build({**stored.model_dump(), **explicit}, where=where, whole=True)
-    key = wanted.differs_from(stored)
+    key = "start_from" if wanted.start_from != stored.start_from else wanted.differs_from(stored)
     if key:
         raise InputError(
             f"the run in {folder} has {key}={getattr(stored, key)!r} and {getattr(wanted, key)!r} was asked for; "

@@ -147,9 +147,15 @@ def test_the_estimate_and_the_call_know_it(run: Run, first: Path, capfd: Any) ->
     ended = run("--from", "first", "--dry-run", "--json")
     assert json.loads(ended.out)["start_from"] == {"run": "first", "templates": count}
     assert f"{count} templates of first are scored first" in run("--from", "first", "--dry-run").out
-    assert "leave one of them away" in run("--from", "first", "--resume", "first").sentence
-    with pytest.raises(InputError, match="leave one of them away"):
-        package.optimize(start_from="first", resume="first")
     outcome = package.optimize(start_from=first, out="second", steps=1, quiet=True)
     assert outcome.result.started is not None
     assert outcome.result.started.run == str(first.absolute())
+
+
+def test_a_run_to_resume_has_begun_with_what_it_started_from(run: Run, first: Path) -> None:
+    refused = "has start_from=None and 'first' was asked for; leave it out, or start a new run with"
+    assert f"{refused} --out" in run("--from", "first", "--resume", "first", "seed=7").sentence
+    with pytest.raises(InputError, match=f"{refused} out="):
+        package.optimize(start_from="first", resume="first")
+    assert run("--from", "first", "--out", "second", "steps=1").code == 0
+    assert run("--from", "first", "--resume", "second", "steps=1").code == 0
