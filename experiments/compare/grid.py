@@ -85,16 +85,15 @@ def check_grid(found: Sequence[Entry], *, ready: bool = True) -> None:
     Raises:
         InputError: what is wrong, in one sentence.
     """
-    settings = [shared_config(entry.cell) for entry in found]
-    for entry in found:
-        run_config(entry.cell)
-    _check_folders(found)
-    for name in sorted({shared.clip for shared in settings}):
-        check_name(name)
     kinds: dict[Any, tuple[Cell, RunConfig]] = {}
-    for cell, shared in zip((entry.cell for entry in found), settings, strict=True):
-        kind = (cell.data, cell.targets, shared.shots, shared.selection_shots)  # a seed draws others, not fewer
+    for cell in (entry.cell for entry in found):
+        shared = shared_config(cell)
+        METHODS[cell.method].run_config(shared, dict(cell.settings))  # refuses what that method cannot have
+        kind = (cell.data, cell.targets, shared.clip, shared.shots, shared.selection_shots)  # a seed draws no fewer
         kinds.setdefault(kind, (cell, shared))
+    _check_folders(found)
+    for name in sorted({shared.clip for _, shared in kinds.values()}):
+        check_name(name)
     for cell, shared in kinds.values():
         if not ready and any(map(absent, (cell.data, *cell.targets))):
             gone = absent(cell.data)
