@@ -90,14 +90,13 @@ class PhraseBank:
             content["bare"],
         )
 
-    def usable(self, class_names: Sequence[str], tokens: TokenCounter) -> tuple[Phrase, ...]:
-        """Leave out the phrases that name a class and those that do not fit the tokenizer's context."""
-        names = class_names or [""]
+    def usable(self, class_names: Sequence[str], tokens: TokenCounter | None = None) -> tuple[Phrase, ...]:
+        """Leave out the phrases that name a class and, where tokens count, those that do not fit the context."""
         return tuple(
             phrase
             for phrase in self.phrases
             if not any(names_class(phrase.text, name) for name in class_names)
-            and too_long(phrase.template, names, tokens) is None
+            and (tokens is None or too_long(phrase.template, class_names or [""], tokens) is None)
         )
 
 

@@ -221,11 +221,10 @@ def _phrases(class_names: Sequence[str]) -> dict[Part, str]:
     from ipo.programs.describers.interrogator import PhraseBank
 
     found: dict[Part, str] = {}
-    for phrase in PhraseBank.load().phrases:
+    for phrase in PhraseBank.load().usable(class_names):
         wording = Wording.of(phrase.template)
         for part in wording.parts if wording else ():
-            if not any(names_class(part.text, name) for name in class_names):
-                found.setdefault(part, phrase.group)
+            found.setdefault(part, phrase.group)
     return found
 
 
