@@ -86,7 +86,6 @@ def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
         train=tuple(parts["train"]),
         val=tuple(parts["val"]),
         test=tuple(parts["test"]),
-        variants=len(place) < len(source.rows),
         stray=source.stray,
     )
 
