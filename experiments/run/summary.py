@@ -7,10 +7,12 @@ from pathlib import Path
 
 from ipo.experiments.report.gather import Program
 from ipo.experiments.run.comparison import Comparison, Measured
+from ipo.experiments.run.config import CONFIG_FILE, load_config
 from ipo.experiments.run.files import read_model
 from ipo.experiments.run.live_view import money
 from ipo.experiments.run.result import RunResult
 from ipo.metrics.errors import InputError
+from ipo.programs.lm.connect import REPLAY
 
 
 def answer(result: RunResult) -> str:
@@ -60,7 +62,8 @@ def summary(result: RunResult, folder: Path) -> str:
     used = result.lm.optimizer
     asked = "no language model"
     if used:
-        asked = f"{used.name}: {used.calls} calls, {used.tokens_in + used.tokens_out:,} tokens, {money(used.usd)}"
+        calls = "recorded calls" if _is_replay(folder) else "calls"
+        asked = f"{used.name}: {used.calls} {calls}, {used.tokens_in + used.tokens_out:,} tokens, {money(used.usd)}"
     lines += [
         f"  {tried}; {asked}",
         f"  run directory: {folder}   (journal.jsonl holds every request and reply)",
@@ -68,6 +71,11 @@ def summary(result: RunResult, folder: Path) -> str:
         f"  next: ipo predict {quoted} PICTURES, or ipo export {quoted} --to {_target(folder)}",
     ]
     return "\n".join(lines)
+
+
+def _is_replay(folder: Path) -> bool:
+    file = folder / CONFIG_FILE
+    return file.is_file() and load_config(file).lm.startswith(REPLAY)
 
 
 def _target(folder: Path) -> str:

@@ -223,7 +223,8 @@ def test_a_replayed_time_is_said_to_be_the_recorded_one(run_folder: Path) -> Non
     assert "as recorded" not in text(run_page(read_run(run_folder)))
     config = run_folder / "config.yaml"
     config.write_text(config.read_text().replace("lm: openai/test-model", "lm: replay/runs/other"))
-    assert "language model, as recorded" in text(run_page(read_run(run_folder)))
+    page = text(run_page(read_run(run_folder)))
+    assert "language model, as recorded" in page and " recorded calls" in page
 
 
 def test_new_classes_and_their_harmonic_mean_are_shown(run_folder: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ipo.experiments.run.config import load_config
 from ipo.experiments.run.result import load_result
 from ipo.experiments.run.summary import answer, summary
 
@@ -36,3 +37,12 @@ def test_the_answer_is_the_template_and_what_it_is_worth() -> None:
     template, verdict, *about = answer(result).splitlines()
     assert (template, verdict) == (result.template, result.verdict)
     assert all(line in summary(result, RECORDED) for line in about)
+
+
+def test_the_calls_of_a_replay_are_said_to_be_recorded(tmp_path: Path) -> None:
+    result, config = load_result(RECORDED), (RECORDED / "config.yaml").read_text()
+    assert result.lm.optimizer and f"{result.lm.optimizer.calls} calls, " in summary(result, RECORDED)
+    lm = f"lm: {load_config(RECORDED / 'config.yaml').lm}\n"
+    assert lm in config
+    (tmp_path / "config.yaml").write_text(config.replace(lm, "lm: replay/runs/other\n"))
+    assert f"{result.lm.optimizer.calls} recorded calls, " in summary(result, tmp_path)
