@@ -39,7 +39,8 @@ class Baselines(Content):
         labelled: how many of these pictures a class has on average.
         ensemble: CLIP's 80 templates as one classifier; None where they are too many texts.
         weak: what makes any template a poor answer; None where nothing does.
-        words: all of it in words, and what `weak` means; everything that speaks of them prints these.
+        words: all of it in words, and what is likely to help; everything that speaks of them prints these.
+        warning: what `weak` means, in one short sentence; empty where it is None.
     """
 
     guessing: Rounded
@@ -82,7 +83,7 @@ def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baseline
         words="",
         warning="",
     )
-    return found.model_copy(update={"words": _words(found), "warning": _warning(found, best)})
+    return in_words(found, best)
 
 
 def how_weak(
@@ -109,24 +110,32 @@ def means_of_classes(pictures: list[EncodedPictures], classes: int) -> Floats | 
     return class_means(features, labels, classes)
 
 
-def _words(found: Baselines) -> str:
+def in_words(found: Baselines, best: float) -> Baselines:
+    """Fill in `words` and `warning`; `best` is the accuracy of the better template."""
+    return found.model_copy(update={"words": _words(found, best), "warning": _warning(found, best)})
+
+
+def _words(found: Baselines, best: float) -> str:
     told = [f"guessing {100 * found.guessing:.1f} %"]
     if found.class_mean:
         told.append(f"the nearest class mean of {found.labelled:.3g} pictures a class {share(found.class_mean)}")
     if found.ensemble:
         told.append(f"CLIP's 80 templates together {share(found.ensemble)}")
-    return f"Known without a search, on the same test pictures: {', '.join(told)}."
+    words = f"Known without a search, on the same test pictures: {', '.join(told)}."
+    if found.class_mean and found.class_mean.value - best >= FAR:
+        words += (
+            " Class names that this CLIP knows better, or another CLIP, are likely to help more than words around them."
+        )
+    elif found.weak:
+        words += " Another CLIP is likely to help more than words."
+    return words
 
 
 def _warning(found: Baselines, best: float) -> str:
-    if found.weak is None:
-        return ""
-    says = f"the better template names {100 * best:.1f} % of the sealed ones, guessing {100 * found.guessing:.1f} %"
-    mean = found.class_mean.value if found.class_mean else 0.0
-    sees = f"the nearest class mean of {found.labelled:.3g} labelled pictures a class {100 * mean:.1f} %"
-    names = "Class names that it knows better, or another CLIP, are likely to help more than words around them."
-    if found.weak == "far below the class mean":
-        return f"This CLIP sees far more in these pictures than a template tells it: {says}, {sees}. {names}"
-    if mean - best >= FAR:
-        return f"This CLIP is near guessing on these pictures: {says}; but {sees}. {names}"
-    return f"This CLIP is near guessing on these pictures: {says}. Another CLIP is likely to help more than words."
+    says = f"templates name {100 * best:.1f} % at best"
+    if found.weak == "near guessing":
+        return f"This CLIP is near guessing on these pictures: {says}, guessing {100 * found.guessing:.1f} %."
+    if found.weak and found.class_mean:
+        mean = f"class means {100 * found.class_mean.value:.1f} %"
+        return f"This CLIP sees far more here than words tell it: {says}, {mean}."
+    return ""

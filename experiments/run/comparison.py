@@ -95,26 +95,33 @@ def measured(score: Score, sampling: Sampling) -> Measured:
     return Measured(value=score.value, loss=score.loss, n=score.n, ci95=(ends.low, ends.high))
 
 
-def verdict(test: Comparison, unit: str, opened: int, *, untried: str | None = None) -> str:
+def verdict(
+    test: Comparison, unit: str, opened: int, *, new: Comparison | None = None, untried: str | None = None
+) -> str:
     """Say in words what the sealed test shows; `result.json` keeps it, and everything that speaks of it prints that.
 
     Args:
         test: the two templates on the sealed units.
         unit: what they are called, in the plural.
         opened: how many runs in the folder opened them.
+        new: the same on classes that the search never saw; `test` is of base classes then.
         untried: why the search ended before any template was tried; None where one was.
     """
     found = test.difference
+    tested = f"base-class {unit}" if new else unit
     if untried is not None:
         words = f"No template was tried ({untried}): the initial template stays."
     elif found.outcome == "same templates":
         words = "Nothing convincing was found: the initial template stays."
     elif found.outcome == "gain":
-        words = f"A gain on {unit} that the search never saw: {found.numbers}."
+        words = f"A gain on {tested} that the search never saw: {found.numbers}."
     elif found.outcome == "loss":
-        words = f"A loss on {unit} that the search never saw: {found.numbers}. Keep the initial template."
+        words = f"A loss on {tested} that the search never saw: {found.numbers}. Keep the initial template."
     else:
-        words = f"No evidence of a gain on {unit} that the search never saw: {found.numbers}; {found.limit}."
+        words = f"No evidence of a gain on {tested} that the search never saw: {found.numbers}; {found.limit}."
+    if new and untried is None and found.outcome != "same templates":
+        shown = {"gain": "a gain", "loss": "a loss"}.get(new.difference.outcome, "neither a gain nor a loss is shown")
+        words += f" On {new.optimised.n:,} {unit} of new classes: {shown}, {new.difference.numbers}."
     if opened > 1 and found.outcome == "gain":
         words += f" {opened} runs in this folder opened these {unit}: the best of several looks better than it is."
     return words

@@ -210,7 +210,11 @@ def _result(
     identity = identity_of(config, fingerprint(prepared, drawn.search, drawn.selection), prepared.clip.fingerprint)
     return RunResult(
         verdict=verdict(
-            scores["test"], names.unit, sealed.opened, untried=found.ended if len(found.history) == 1 else None
+            scores["test"],
+            names.unit,
+            sealed.opened,
+            new=scores.get("new"),
+            untried=found.ended if len(found.history) == 1 else None,
         ),
         template=found.choice.template,
         templates=tuple(Member(template=template, weight=1.0) for template in found.choice.templates),

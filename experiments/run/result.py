@@ -215,7 +215,8 @@ def _from_2(old: dict[str, Any]) -> dict[str, Any]:
     scores = {name: compared(name, score) for name, score in old["scores"].items()}
     others = {name: compared(name, score) for name, score in old.get("other_measures", {}).items()}
     unit = old.get("reward", {}).get("unit", CLASSIFICATION.unit)
-    words = verdict(Comparison.model_validate(scores["test"]), unit, 1) if "test" in scores else ""
+    sides = {name: Comparison.model_validate(scores[name]) for name in ("test", "new") if name in scores}
+    words = verdict(sides["test"], unit, 1, new=sides.get("new")) if "test" in sides else ""
     sealed = {"digest": "", "opened": 1}
     return {**old, "schema": 3, "verdict": words, "scores": scores, "other_measures": others, "sealed": sealed}
 

@@ -18,7 +18,7 @@ from ipo.programs.lm.connect import REPLAY
 def answer(result: RunResult) -> str:
     """Return the template in a line of its own, then what it is worth: all that a quiet run prints."""
     known = result.baselines
-    general = [line.strip() for line in _general(result.scores["test"])]
+    general = [line.strip() for line in _general(result)]
     warning = [known.warning] if known and known.warning else []
     return "\n".join([*_told(result), result.verdict, *general, *warning])
 
@@ -39,8 +39,10 @@ def summary(result: RunResult, folder: Path) -> str:
     rows |= {f"test, {name}": score for name, score in result.other_measures.items()}
     width = max(10, *map(len, rows))
     known = result.baselines
-    lines = [*(["", f"  {known.warning}"] if known and known.warning else []), ""]
-    lines += [*(f"  {template}" for template in _told(result)), ""]
+    told = [*(f"  {template}" for template in _told(result)), ""]
+    warning = [f"  {known.warning}", ""] if known and known.warning else []
+    near_guessing = known and known.weak == "near guessing"
+    lines = ["", *(warning + told if near_guessing else told + warning)]
     lines.append(f"  {unit:{width}} {'n':>6}  {'initial':>22}  {'optimised':>22}  {'difference':>24}")
     lines += [f"  {part:{width}} {_row(score)}" for part, score in rows.items()]
     if h := result.harmonic_mean:
@@ -49,7 +51,7 @@ def summary(result: RunResult, folder: Path) -> str:
         f"  {measure} in percent with 95 % intervals; the template was found on {found_on} {unit} only",
         "",
         "  " + result.verdict,
-        *_general(result.scores["test"]),
+        *_general(result),
         *([f"  {known.words}"] if known else []),
         *([f"  {result.ensemble.words}"] if result.ensemble else []),
         *([f"  {result.offsets.words}"] if result.offsets else []),
@@ -87,9 +89,10 @@ def _target(folder: Path) -> str:
     return "npz --out FILE.npz" if program.synonyms or program.offsets else "open_clip --out DIR"
 
 
-def _general(test: Comparison) -> list[str]:
-    general = test.like_these
-    return [f"  For {general.covers}: {general.numbers}."] if general else []
+def _general(result: RunResult) -> list[str]:
+    general = result.scores["test"].like_these
+    base = " (the base ones)" if "new" in result.scores else ""
+    return [f"  For {general.covers}{base}: {general.numbers}."] if general else []
 
 
 def _row(score: Comparison) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ipo.experiments.run.baselines import how_weak, means_of_classes
+from ipo.experiments.run.baselines import Baselines, how_weak, in_words, means_of_classes
+from ipo.experiments.run.comparison import Measured
 from ipo.metrics.reward import EncodedPictures
 
 
@@ -25,6 +26,42 @@ def test_what_makes_templates_a_poor_answer(
     best: float, guessing: float, class_mean: float | None, weak: str | None
 ) -> None:
     assert how_weak(best, guessing, class_mean) == weak
+
+
+@pytest.mark.parametrize(
+    ("best", "class_mean", "warning", "advice"),
+    [
+        (
+            0.484,
+            0.859,
+            "This CLIP sees far more here than words tell it: templates name 48.4 % at best, class means 85.9 %.",
+            "Class names that this CLIP knows better, or another CLIP,",
+        ),
+        (
+            0.09,
+            0.859,
+            "This CLIP is near guessing on these pictures: templates name 9.0 % at best, guessing 5.0 %.",
+            "Class names that this CLIP knows better, or another CLIP,",
+        ),
+        (
+            0.09,
+            0.1,
+            "This CLIP is near guessing on these pictures: templates name 9.0 % at best, guessing 5.0 %.",
+            "Another CLIP is likely",
+        ),
+        (0.8, 0.859, "", ""),
+    ],
+)
+def test_the_warning_is_a_short_sentence_and_the_advice_stands_with_the_numbers(
+    best: float, class_mean: float, warning: str, advice: str
+) -> None:
+    mean = Measured(value=class_mean, loss=1.0, n=100, ci95=(0.0, 1.0))
+    weak = how_weak(best, 0.05, class_mean)
+    found = Baselines(guessing=0.05, class_mean=mean, labelled=5, ensemble=None, weak=weak, words="", warning="")
+    told = in_words(found, best)
+    assert told.warning == warning
+    assert advice in told.words
+    assert ("likely to help" in told.words) == bool(advice)
 
 
 def test_class_means_are_unit_and_of_every_class() -> None:

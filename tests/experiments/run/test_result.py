@@ -200,6 +200,21 @@ def test_the_verdict_follows_the_sealed_test(after: list[int], words: str) -> No
     assert verdict(found, "queries", 1) == words
 
 
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [
+        ([0] * 60 + [1] * 38 + [0] * 2, "neither a gain nor a loss is shown, -2.00 points ["),
+        ([0] * 90 + [1] * 10, "a loss, -30.00 points ["),
+        ([1] * 30 + [0] * 30 + [1] * 40, "a gain, +30.00 points ["),
+    ],
+)
+def test_the_verdict_speaks_of_base_and_of_new_classes(after: list[int], words: str) -> None:
+    base = comparison(score(BEFORE), score([1] * 30 + [0] * 30 + [1] * 40, "another <CLASS>"))
+    said = verdict(base, "pictures", 1, new=comparison(score(BEFORE), score(after, "another <CLASS>")))
+    assert said.startswith("A gain on base-class pictures that the search never saw: +30.00 points [")
+    assert f". On 100 pictures of new classes: {words}" in said
+
+
 def test_a_template_that_stays_is_said_to_stay() -> None:
     found = comparison(score(BEFORE), score(BEFORE))
     assert verdict(found, "pictures", 3) == "Nothing convincing was found: the initial template stays."

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ipo.experiments.run.baselines import Baselines
 from ipo.experiments.run.config import load_config
 from ipo.experiments.run.result import load_result
 from ipo.experiments.run.summary import answer, summary
@@ -30,6 +31,17 @@ def test_the_export_named_can_hold_the_program(held: dict[str, Any], to: str, tm
     file = folder / "program.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | held))
     assert summary(load_result(folder), folder).endswith(f"ipo export {folder} --to {to}")
+
+
+@pytest.mark.parametrize(("weak", "first"), [("near guessing", "warning"), ("far below the class mean", "template")])
+def test_the_warning_leads_only_where_no_template_can_be_the_answer(weak: Any, first: str) -> None:
+    result = load_result(RECORDED)
+    known = Baselines(
+        guessing=0.1, class_mean=None, labelled=1, ensemble=None, weak=weak, words="All.", warning="It is lost."
+    )
+    lines = summary(result.model_copy(update={"baselines": known}), RECORDED).splitlines()
+    told = [line.strip() for line in lines if line][:2]
+    assert told == (["It is lost.", result.template] if first == "warning" else [result.template, "It is lost."])
 
 
 def test_the_answer_is_the_template_and_what_it_is_worth() -> None:
