@@ -46,12 +46,12 @@ def capital(text: str) -> str:
 
 def percent(fraction: float) -> str:
     """Format a value."""
-    return f"{number(100 * fraction, 1)} %"
+    return f"{number(100 * fraction, 1)}\N{NO-BREAK SPACE}%"
 
 
 def whole_percent(fraction: float) -> str:
     """Format a probability."""
-    return f"{number(100 * fraction, 0)} %"
+    return f"{number(100 * fraction, 0)}\N{NO-BREAK SPACE}%"
 
 
 def points(fraction: float) -> str:
@@ -71,12 +71,12 @@ def nats_change(value: float) -> str:
 
 def percents(ends: tuple[float, float]) -> str:
     """Format the interval of a value."""
-    return f"[{number(100 * ends[0], 1)}, {number(100 * ends[1], 1)}]"
+    return f"[{number(100 * ends[0], 1)},\N{NO-BREAK SPACE}{number(100 * ends[1], 1)}]"
 
 
 def interval(ends: tuple[float, float] | None, shown: Callable[[float], str] = points) -> str:
     """Format the interval of a difference, of values unless `shown` formats another number."""
-    return "not bounded" if ends is None else f"[{shown(ends[0])}, {shown(ends[1])}]"
+    return "not bounded" if ends is None else f"[{shown(ends[0])},\N{NO-BREAK SPACE}{shown(ends[1])}]"
 
 
 def nats_interval(ends: tuple[float, float] | None) -> str:
@@ -85,8 +85,9 @@ def nats_interval(ends: tuple[float, float] | None) -> str:
 
 
 def unbroken(text: str) -> str:
-    """Keep a p-value on one line."""
-    return re.sub(r"\bp ([=<]) ", "p\N{NO-BREAK SPACE}\\1\N{NO-BREAK SPACE}", text)
+    """Keep a p-value, a percentage, an interval and a number of points on one line each."""
+    spaced = r"(?<=\bp) (?=[=<])|(?<=[=<]) (?=\d)|(?<=\d) (?=%|points\b)|(?<=\d,) (?=[+-]?[\d.]+\])"
+    return re.sub(spaced, "\N{NO-BREAK SPACE}", text)
 
 
 def p_value(p: float) -> str:

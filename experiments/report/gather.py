@@ -66,7 +66,7 @@ class Run:
     @property
     def headline(self) -> str | None:
         """The sentence that stands first where the template does not: it is no answer, or not shown to be one."""
-        if self.weak:
+        if self.weak == "near guessing":
             known, room = self.result.baselines, self.result.headroom
             return known.warning if known else room.verdict if room else None
         return None if self.result.scores["test"].difference.outcome == "gain" else self.result.verdict

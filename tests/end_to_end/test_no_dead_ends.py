@@ -31,7 +31,7 @@ def test_a_run_without_a_language_model_speaks_of_none_and_names_sealed_pictures
     assert "sealed pictures are among those that searched or chose, so the score is too good" in ended.err
     assert "searching without a language model (strategy list)" in ended.err
     page = (here / "run" / "report.html").read_text(encoding="utf-8")
-    for said in ("What the language model was told", "what the language model was shown", "from the recorded replies"):
+    for said in ("hat the language model was told", "what the language model was shown", "from the recorded replies"):
         assert said not in page
 
 

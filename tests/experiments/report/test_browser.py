@@ -11,10 +11,12 @@ import pytest
 from ipo.experiments.explain.analysis import MOST_IN_MATRIX
 from ipo.experiments.report import compare_page, run_page
 from ipo.experiments.report.gather import read_run
+from ipo.experiments.run.comparison import Comparison, verdict
 from support.report_files import ACTS_IF_NOT_SHOWN, HOSTILE, change_json
 
 SECTIONS = ["answer", "pictures", "search", "words", "classes", "optimism", "reproduce"]
 Open = Callable[..., Any]
+LINES = "one => one.getBoundingClientRect().height / parseFloat(getComputedStyle(one).lineHeight)"
 
 
 @pytest.fixture()
@@ -95,6 +97,49 @@ def test_it_is_short_and_pictures_come_first(show: Open, analysed: Path, width: 
     assert page.eval_on_selector_all("#pictures .kinds > div > .flips img", "all => all.length") == 9
     first = page.evaluate("document.querySelector('#pictures img').getBoundingClientRect().top")
     assert first < 800, "the first picture is below the fold"
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("new", [False, True])
+def test_nothing_of_the_answer_is_cut(show: Open, analysed: Path, width: int, new: bool) -> None:
+    def found(result: dict[str, Any]) -> dict[str, Any]:
+        test = result["scores"]["test"]
+        test["difference"] |= {"outcome": "gain", "mean": -0.266}
+        scores = {**result["scores"], "new": test} if new else result["scores"]
+        template = "a dark photo of a <CLASS> that lies on its side, seen from above."
+        return {**result, "scores": scores, "template": template}
+
+    change_json(analysed / "result.json", found)
+    change_json(analysed / "program.json", lambda old: {**old, "class_names": old["class_names"][:7]})
+    change_json(analysed / "analysis.json", lambda old: {**old, "sample": (4 * old["sample"])[:7]})
+    page = show(run_page(read_run(analysed)), width=width)
+    beyond = """all => all.filter(one => {
+        const inside = document.createRange()
+        inside.selectNodeContents(one)
+        return inside.getBoundingClientRect().right > Math.min(innerWidth, one.getBoundingClientRect().right + 1)
+    }).map(one => one.textContent)"""
+    assert page.eval_on_selector_all(".facts dd, .ladder, nav, nav a", beyond) == []
+    boxes = page.eval_on_selector_all(".sheet img", "all => all.map(one => one.getBoundingClientRect().width)")
+    assert len(boxes) == 7 and all(boxes), "all seven classes are pictured"
+    tops = page.eval_on_selector_all(".facts > div", "all => all.map(one => one.getBoundingClientRect().top)")
+    if width == 1280:
+        assert len(set(tops)) == (2 if new else 1)
+        assert tops.count(tops[-1]) > 1, "the last card stands alone"
+        assert page.eval_on_selector("h1", LINES) < 2.1
+
+
+def test_a_headline_of_words_has_two_lines(show: Open, analysed: Path) -> None:
+    def unclear(result: dict[str, Any]) -> dict[str, Any]:
+        test = result["scores"]["test"]
+        test["difference"] |= {"outcome": "not shown", "p_corrected": 0.58, "comparisons": 2}
+        found = Comparison.model_validate(test)
+        return {**result, "verdict": verdict(found, "pictures", 1, new=found)}
+
+    change_json(analysed / "result.json", unclear)
+    page = show(run_page(read_run(analysed)), width=1280)
+    assert page.inner_text("h1").endswith("after correction for 2 comparisons.")
+    assert page.eval_on_selector("h1", LINES) < 2.1
+    assert "pictures of new classes: neither a gain nor a loss is shown" in page.inner_text("h1 ~ p:not(.kicker)")
 
 
 def test_a_dot_of_the_search_tells_its_template(show: Open, analysed: Path) -> None:

@@ -38,9 +38,9 @@ def test_markup_of_our_own_is_left_alone() -> None:
         (formatting.points(0.1397), "+14.0"),
         (formatting.points(-0.05), "−5.0"),
         (formatting.points(-0.0001), "0.0"),
-        (formatting.percent(0.53309), "53.3 %"),
-        (formatting.percent(math.nan), "unknown %"),
-        (formatting.interval((-0.01, math.inf)), "[−1.0, unknown]"),
+        (formatting.percent(0.53309), "53.3\N{NO-BREAK SPACE}%"),
+        (formatting.percent(math.nan), "unknown\N{NO-BREAK SPACE}%"),
+        (formatting.interval((-0.01, math.inf)), "[−1.0,\N{NO-BREAK SPACE}unknown]"),
         (formatting.interval(None), "not bounded"),
         (formatting.nats_change(-1.23456), "−1.235"),
         (formatting.p_value(0.00001), "< 0.0001"),
@@ -52,3 +52,11 @@ def test_markup_of_our_own_is_left_alone() -> None:
 )
 def test_numbers(shown: str, expected: str) -> None:
     assert shown == expected
+
+
+def test_what_belongs_together_stays_on_one_line() -> None:
+    said = "A gain: +4.26 points [-1.97, +9.56], p < 0.01, of 48.4 % in 3 runs, p = 0.3."
+    shown = formatting.unbroken(said)
+    assert shown.replace("\N{NO-BREAK SPACE}", "_") == (
+        "A gain: +4.26_points [-1.97,_+9.56], p_<_0.01, of 48.4_% in 3 runs, p_=_0.3."
+    )

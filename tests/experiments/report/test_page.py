@@ -238,6 +238,49 @@ def test_new_classes_and_their_harmonic_mean_are_shown(run_folder: Path) -> None
     assert "43.2 % → 56.8 %" in page
 
 
+def test_the_limit_of_what_is_not_shown_is_no_headline(run_folder: Path) -> None:
+    def unclear(result: dict[str, Any]) -> dict[str, Any]:
+        result["scores"]["test"]["difference"]["outcome"] = "not shown"
+        return {**result, "verdict": "No evidence of a gain: +1.0 points; a true difference would be shown."}
+
+    change_json(run_folder / "result.json", unclear)
+    page = run_page(read_run(run_folder))
+    assert ">No evidence of a gain: +1.0\N{NO-BREAK SPACE}points.</h1>" in page
+    assert "<p>A true difference would be shown.</p>" in page
+
+
+def test_classes_are_called_as_in_a_prompt(analysed: Path) -> None:
+    for name in ("analysis.json", "program.json"):
+        file = analysed / name
+        file.write_text(file.read_text().replace('"cat"', '"brick_wall"').replace('"house"', '"space_rocket"'))
+    assert "brick_wall" in (analysed / "analysis.json").read_text()
+    run = read_run(analysed)
+    for page in (run_page(run), notebook_part(run)):
+        assert "brick wall" in page
+        assert not re.search("brick_wall|space_rocket", page)
+
+
+def test_confusions_have_a_column_of_others_only_where_there_are_others(analysed: Path) -> None:
+    page = run_page(read_run(analysed))
+    assert ">others</text>" not in page and "taken for others" not in page
+    assert re.search(r'fill-opacity="0"><title>cat, taken for car: 0 of 4<', page), "nothing is tinted"
+    matrix = {"of_classes": 4}
+    change_json(analysed / "analysis.json", lambda found: {**found, "matrix": {**found["matrix"], **matrix}})
+    page = run_page(read_run(analysed))
+    assert ">others</text>" in page and "cat, taken for others: 0 of 4" in page
+
+
+def test_pictures_that_are_folded_are_counted_with_those_that_are_not(analysed: Path) -> None:
+    def many(found: dict[str, Any]) -> dict[str, Any]:
+        more = {"gained": 12 * found["flips"]["gained"], "gained_total": 19, "lost": 5 * found["flips"]["lost"]}
+        return {**found, "flips": {**found["flips"], **more, "lost_total": 5}}
+
+    change_json(analysed / "analysis.json", many)
+    page = text(run_page(read_run(analysed)))
+    assert "Wrong before, right now: 19" in page and "9 of the other 16" in page
+    assert "Right before, wrong now: 5" in page and "2 more" in page
+
+
 def test_an_early_stop_is_said(run_folder: Path) -> None:
     change_json(run_folder / "result.json", lambda result: {**result, "stopped": "the budget of $1 is used up"})
     assert "The search was stopped early: the budget of $1 is used up." in text(run_page(read_run(run_folder)))
@@ -288,8 +331,9 @@ def test_templates_are_crossed_with_runs(run_folder: Path, finished: Path) -> No
 
 
 @pytest.mark.parametrize("weak", ["near guessing", "far below the class mean"])
-def test_a_clip_that_cannot_tell_is_the_headline(run_folder: Path, weak: str) -> None:
+def test_a_clip_that_cannot_tell_is_said_and_leads_where_it_guesses(run_folder: Path, weak: str) -> None:
     def weaken(result: dict[str, Any]) -> dict[str, Any]:
+        result["scores"]["test"]["difference"]["outcome"] = "gain"
         return {**result, "baselines": {**result["baselines"], "weak": weak, "warning": "This CLIP <is> lost."}}
 
     first = run_page(read_run(run_folder))
@@ -301,7 +345,10 @@ def test_a_clip_that_cannot_tell_is_the_headline(run_folder: Path, weak: str) ->
     config = run_folder / "config.yaml"
     config.write_text(config.read_text().replace("describer: none", "describer: clip"))
     page = run_page(read_run(run_folder))
-    assert ">This CLIP &lt;is&gt; lost.</h1>" in page
+    template = read_run(run_folder).result.template
+    lead, beside = ">This CLIP &lt;is&gt; lost.</h1>", '<p class="warning">This CLIP &lt;is&gt; lost.</p>'
+    assert (lead in page, beside in page) == (weak == "near guessing", weak != "near guessing")
+    assert (f"<bdi>{html.escape(template)}</bdi></h1>" in page) == (weak != "near guessing")
     assert "1 description, but it cannot tell" in text(page)
 
 
