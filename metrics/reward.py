@@ -190,13 +190,17 @@ class ClipReward:
     def examples(self, examples: Sequence[Any]) -> EncodedPictures:
         """Encode examples with `image` (a `Picture`), `label` (a class name) and `group` where pictures are variants.
 
+        Of several classes with the name of the label, as ImageNet has them, `class_index` tells which.
+
         Raises:
             InputError: an example lacks one of them, or has another label.
         """
         check_fields(examples, image="an image", label="a label (the class name)")
         labels = indices([example.label for example in examples], self.class_names, "label", "class names")
-        if all("class_index" in example for example in examples):  # two classes of ImageNet share a name
-            labels = [example.class_index for example in examples]
+        for i, example in enumerate(examples):
+            index = example.get("class_index")
+            if index in range(len(self.class_names)) and self.class_names[index] == example.label:
+                labels[i] = index
         return self.encode([example.image for example in examples], labels, groups_of(examples))
 
     def encode(
@@ -257,15 +261,25 @@ def check_fields(examples: Sequence[Any], **fields: str) -> None:
 def indices(names: Sequence[str], known: Sequence[str], what: str, of: str) -> list[int]:
     """Return the index of each name among the known ones; refuse an unknown name."""
     position = {name: i for i, name in enumerate(known)}
-    unknown = next((name for name in names if name not in position), None)
-    if unknown is not None:
-        raise InputError(f"an example has the {what} {unknown!r}, which is not one of the reward's {of}.")
+    for name in names:
+        if not isinstance(name, str) or name not in position:
+            raise InputError(f"an example has the {what} {name!r}, which is not one of the reward's {of}.")
     return [position[name] for name in names]
 
 
 def groups_of(examples: Sequence[Any]) -> list[str] | None:
-    """Return the `group` of each example, or None where they have none."""
-    return [example.group for example in examples] if examples and "group" in examples[0] else None
+    """Return the `group` of each example, or None where they have none.
+
+    Raises:
+        InputError: some have one and others not.
+    """
+    having = ["group" in example for example in examples]
+    if any(having) and not all(having):
+        raise InputError(
+            f"{sum(having)} of {len(having)} examples have a group; give every one a group (a name of its own where "
+            "it is no variant of another), or none."
+        )
+    return [example.group for example in examples] if any(having) else None
 
 
 def class_embeddings(clip: Clip, weighted: Sequence[tuple[str, float]], class_names: Sequence[str]) -> Floats:

@@ -196,8 +196,24 @@ def test_of_two_classes_with_one_name_the_index_tells(clip: Clip, items: list[It
         for item, (name, index) in zip(items, names, strict=True)
     ]
     assert reward.examples(examples).labels.tolist() == [index for _, index in names]
-    examples[-1] = dspy.Example(image=items[0].picture, label="dog")  # one without an index: names must do
-    assert reward.examples(examples).labels.tolist() == [1 if name == "crane" else 2 for name, _ in names[:-1]] + [2]
+    examples[-1] = dspy.Example(image=items[0].picture, label="dog")  # one without an index: its name must do
+    assert reward.examples(examples).labels.tolist() == [*(index for _, index in names[:-1]), 2]
+
+
+def test_an_index_from_other_classes_does_not_override_the_label(clip: Clip, items: list[Item], tmp_path: Path) -> None:
+    reward = ClipReward(clip, ["dog", "cat"], FeatureStore(clip, tmp_path))  # drawn from data with many classes
+    examples = [
+        dspy.Example(image=items[0].picture, label=label, class_index=index)
+        for label, index in (("dog", 1), ("cat", 0), ("cat", 67), ("dog", -2))
+    ]
+    assert reward.examples(examples).labels.tolist() == [0, 1, 1, 0]
+
+
+def test_a_group_is_for_every_example_or_for_none(reward: ClipReward, items: list[Item]) -> None:
+    one = dspy.Example(image=items[0].picture, label=reward.class_names[0])
+    for examples in ([one, one.copy(group="a")], [one.copy(group="a"), one]):
+        with pytest.raises(InputError, match="1 of 2 examples have a group; give every one a group"):
+            reward.examples(examples)
 
 
 def test_encoding_tells_how_far_it_is(reward: ClipReward, items: list[Item]) -> None:
@@ -211,6 +227,10 @@ def test_encoding_tells_how_far_it_is(reward: ClipReward, items: list[Item]) -> 
     [
         ({"label": "cat"}, "every example needs an image and a label (the class name)."),
         ({"image": None}, "every example needs an image and a label (the class name)."),
+        (
+            {"image": None, "label": None},
+            "an example has the label None, which is not one of the reward's class names.",
+        ),
         (
             {"image": None, "label": "unicorn"},
             "an example has the label 'unicorn', which is not one of the reward's class names.",
