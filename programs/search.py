@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ipo.metrics.accuracy import score_interval
 from ipo.metrics.errors import InputError
@@ -24,7 +24,11 @@ from ipo.programs.lm.ledger import BudgetReached
 from ipo.programs.record.score_keeper import ScoreKeeper
 from ipo.programs.selection import Choice, HeldBack, choose_winner
 from ipo.programs.settings import SearchSettings
-from ipo.programs.strategies.base import SearchState, Strategy
+from ipo.programs.strategies.base import SearchState, Shown, Strategy
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +39,7 @@ LOOKED_AT_ONCE = 256
 
 
 class NothingUsable(RuntimeError):
-    """No step gave a usable template: there is nothing to choose from."""
+    """No step gave a usable template: there is nothing to choose from. A list that is used up is no such failure."""
 
 
 @dataclass(frozen=True)
@@ -224,6 +228,11 @@ class _Run:
             # 1. Ask. All candidates of a step see the same history, so they do not see each other's scores.
             state = self._state(number)
             shown = self.strategy.look(state)
+            if not isinstance(shown, Shown):
+                raise InputError(
+                    f"look() of the strategy {type(self.strategy).__name__} gave {type(shown).__name__} and no Shown; "
+                    "docs/strategies.md has an example."
+                )
             self.record.shown(number, shown)
             desk = Desk(self._known, state.count, state.seed, partial(self._look_at, number))
             self.strategy.ask(shown, desk)
@@ -243,9 +252,11 @@ class _Run:
             if not scored:
                 reasons = _reasons(desk.rejected)
                 logger.warning("step %d gave no usable template (%s)", number + 1, reasons, extra={"progress": True})
-            if empty >= MAX_EMPTY_STEPS:
+            impatient = self.settings.patience is not None and since_better >= self.settings.patience
+            over = impatient or number + 1 == self.settings.steps
+            if empty >= MAX_EMPTY_STEPS or (over and len(self.history) == 1):
                 return self._give_up(empty, desk.rejected)
-            if self.settings.patience is not None and since_better >= self.settings.patience:
+            if impatient:
                 logger.info("stopped early: nothing better in %d steps", since_better)
                 return f"nothing better came in {since_better} steps"
         return f"all {self.settings.steps} steps were done"
@@ -262,7 +273,7 @@ class _Run:
             task=self.task,
             class_names=self.reward.class_names,
             descriptions=self.descriptions,
-            labels=self.units.labels,
+            labels=_read_only(self.units.labels),
             step=number,
             seed=_step_seed(self.settings.seed, self.earlier.steps + number),
             count=self.settings.candidates_per_step,
@@ -295,9 +306,12 @@ class _Run:
 
     def _give_up(self, empty: int, rejected: Sequence[Rejection]) -> str:
         """Return why the search ends early; a search that found no candidate at all fails instead."""
-        reason = f"the language model gave no usable template in {empty} steps in a row ({_reasons(rejected)})"
+        asked = self.strategy.asks_lm
+        steps = f"{empty} steps in a row" if empty > 1 else "one step"
+        who = "language model" if asked else "strategy"
+        reason = f"the {who} gave no usable template in {steps} ({_reasons(rejected)})"
         if len(self.history) == 1:
-            raise NothingUsable(f"{reason}; try another model with --lm.")
+            raise NothingUsable(f"{reason}{'; try another model with --lm' if asked else ''}.")
         logger.warning("ended early: %s; what was found before is kept", reason)
         return reason
 
@@ -306,6 +320,14 @@ def _source(strategy: Strategy) -> str:
     if strategy.needs_lm:
         return "language model"
     return "composition" if strategy.asks_lm else "no language model"
+
+
+def _read_only(labels: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64] | None:
+    """Return a view that a strategy cannot change: the reward scores with the same labels."""
+    if labels is not None:
+        labels = labels.view()
+        labels.setflags(write=False)
+    return labels
 
 
 def _interval(score: Score, units: Units) -> Interval:

@@ -11,9 +11,10 @@ word has to earn its place: of two compositions the longer must score higher by 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, Field
 
@@ -28,6 +29,7 @@ from ipo.programs.wording import Part, Wording
 
 if TYPE_CHECKING:
     from ipo.metrics.reward import Score
+    from ipo.programs.history import PromptHistory
 
 WORD = 0.005
 """What a word must add to the value, a fraction. From 0 to 1 point a word the winners' test accuracy was the same, and
@@ -66,8 +68,7 @@ class Compose:
     def __init__(self, settings: ComposeSettings | None = None, writer: Strategy | None = None) -> None:
         self.settings = settings or ComposeSettings()
         self._writer = writer if self.settings.words else None
-        self._pool = _Pool(None)
-        self._bank = self.settings.bank  # whether its phrases are still to be looked at
+        self._pools: WeakKeyDictionary[PromptHistory, _Pool] = WeakKeyDictionary()  # of the searches that go on
 
     @classmethod
     def build(cls, settings: ComposeSettings, models: Models) -> Strategy:
@@ -90,24 +91,27 @@ class Compose:
         A new search begins with what an earlier one left, if there was one.
         """
         if state.step == 0:
-            self._pool = _Pool(state.history.initial.score)
+            pool = self._pools[state.history] = _Pool(state.history.initial.score, bank=self.settings.bank)
             for entry in state.history:
                 if entry is not state.history.initial:
-                    self._pool.take(entry.score)
-            self._bank = self.settings.bank
-        self._pool.proposed = {key(entry.template) for entry in state.history}
+                    pool.take(entry.score)
+        pool = self._pools[state.history]
+        pool.proposed = {key(entry.template) for entry in state.history}
         if self._writer is not None and self.settings.feedback:
-            return self._writer.look(state)
-        return Shown(state.task, state.class_names, state.descriptions)
+            shown = self._writer.look(state)
+        else:
+            shown = Shown(state.task, state.class_names, state.descriptions)
+        return _Shown(**{field.name: getattr(shown, field.name) for field in fields(Shown)}, pool=pool)
 
     def ask(self, shown: Shown, desk: Desk) -> None:
         """Take in new words, look at compositions, and propose the best."""
-        pool, most = self._pool, min(self.settings.looks, max(FEWEST, SENTENCES // max(1, len(shown.class_names))))
-        if self._bank:
-            self._bank = False
+        assert isinstance(shown, _Shown)
+        pool, most = shown.pool, min(self.settings.looks, max(FEWEST, SENTENCES // max(1, len(shown.class_names))))
+        if pool.bank:
+            pool.bank = False
             pool.groups = _phrases(shown.class_names)
             pool.look_at(desk, map(pool.start.plus, _thinned(list(pool.groups), BANK_STEPS * most)))
-        pool.look_at(desk, self._written(shown, desk))
+        pool.look_at(desk, self._written(shown, desk, pool))
         while most > 0 and (best := pool.next()) is not None:
             most -= pool.look_at(desk, pool.around(best), most)
         for template in pool.ranked():
@@ -124,7 +128,7 @@ class Compose:
         fewer = expected.settings.model_copy(update={"candidates_per_step": self.settings.words})
         return self._writer.forecast(replace(expected, settings=fewer))
 
-    def _written(self, shown: Shown, desk: Desk) -> list[Wording]:
+    def _written(self, shown: Shown, desk: Desk, pool: _Pool) -> list[Wording]:
         """Ask for templates; return them in parts, with each part alone, and without each part."""
         if self._writer is None:
             return []
@@ -141,7 +145,7 @@ class Compose:
                 for part in wording.parts
                 if not unknown_words(part.text, given) and not any(names_class(part.text, c) for c in shown.class_names)
             ]
-            alone = [self._pool.start.plus(part) for part in fit]
+            alone = [pool.start.plus(part) for part in fit]
             found += [*alone, *([wording, *wording.less()] if len(fit) == len(wording.parts) else [])]
         return found
 
@@ -154,11 +158,13 @@ class _Pool:
         parts: each with the rank of the composition that has it alone, or the lowest where there is none.
         proposed: keys of the templates that are in the history.
         groups: of the bank's phrases, what each is about; no two of one group stand together ("dark", "bright").
+        bank: whether the phrases of the bank are still to be looked at.
     """
 
-    def __init__(self, initial: Score | None) -> None:
-        wording = Wording.of(initial.template) if initial else None
-        self.start = wording if initial and wording and key(str(wording)) == key(initial.template) else Wording("photo")
+    def __init__(self, initial: Score, bank: bool) -> None:
+        wording = Wording.of(initial.template)
+        self.start = wording if wording and key(str(wording)) == key(initial.template) else Wording("photo")
+        self.bank = bank
         self.parts: dict[Part, tuple[float, float]] = {}
         self.proposed: set[str] = set()
         self.groups: dict[Part, str] = {}
@@ -209,6 +215,13 @@ class _Pool:
 
     def _ordered(self) -> list[str]:
         return sorted(self._scores, key=lambda template: worth(self._scores[template]), reverse=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shown(Shown):
+    """What the writer may know, and the compositions looked at in this search."""
+
+    pool: _Pool
 
 
 def worth(score: Score) -> tuple[float, float]:

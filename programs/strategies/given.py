@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -28,6 +29,13 @@ class GivenSettings(BaseModel, extra="forbid", frozen=True):
     file: Path = Field(description="a text file, one template a line")
 
 
+@dataclass(frozen=True)
+class _Shown(Shown):
+    """Nothing of the search, and where the list goes on."""
+
+    start: int = 0
+
+
 class GivenTemplates:
     """Proposes the templates of a list in their order, as many a step as are wanted.
 
@@ -40,8 +48,7 @@ class GivenTemplates:
     Settings: ClassVar[type[BaseModel]] = GivenSettings
 
     def __init__(self, templates: Sequence[str]) -> None:
-        self._templates = tuple(templates)
-        self._next = 0
+        self._templates = (templates,) if isinstance(templates, str) else tuple(templates)
 
     @classmethod
     def build(cls, settings: GivenSettings, models: Models) -> Strategy:
@@ -53,17 +60,18 @@ class GivenTemplates:
         return cls(read_templates(settings.file))
 
     def look(self, state: SearchState) -> Shown:
-        """Show nothing; a new search begins at the start of the list."""
-        if state.step == 0:
-            self._next = 0
-        return Shown(state.task, state.class_names)
+        """Show nothing; the list goes on after the last template of the step before, which was filled."""
+        before = [entry.template for entry in state.history if entry.step == state.step - 1 >= 0]
+        start = self._templates.index(before[-1]) + 1 if before else 0
+        return _Shown(state.task, state.class_names, start=start)
 
     def ask(self, shown: Shown, desk: Desk) -> None:
         """Propose the next templates of the list."""
-        while desk.missing > 0 and self._next < len(self._templates):
-            desk.admit(self._templates[self._next], as_it_is=True)
-            self._next += 1
-        if self._next == len(self._templates):
+        position = shown.start if isinstance(shown, _Shown) else 0
+        while desk.missing > 0 and position < len(self._templates):
+            desk.admit(self._templates[position], as_it_is=True)
+            position += 1
+        if position == len(self._templates):
             desk.finish("the list of templates is used up")
 
     def forecast(self, expected: Expected) -> Forecast:

@@ -181,7 +181,7 @@ def test_units_that_are_numbers_get_the_interval_of_a_mean() -> None:
             hits = np.where(np.arange(N) < right, 0.75, 0.25)
             return Score(template, float(hits.mean()), 1.0, hits, 1 - hits)
 
-    found = search(SearchSettings(steps=1), Halves(), admitting([]), Units("search"))
+    found = search(SearchSettings(steps=1), Halves(), admitting([["a <CLASS>"]]), Units("search"))
     assert tuple(found.steps[0].interval) == tuple(mean_interval(np.where(np.arange(N) < 1, 0.75, 0.25)))
 
 
@@ -194,7 +194,11 @@ def test_a_strategy_is_told_everything_and_each_step_has_its_own_seed() -> None:
     state = strategy.states[1]
     assert (state.task, tuple(state.class_names), state.descriptions) == ("pets", ("cat", "dog"), ("soft light",))
     assert (state.step, state.count, strategy.desks[1].count) == (1, 2, 2)
-    assert state.labels is units.labels
+    assert np.shares_memory(state.labels, units.labels) and units.labels.flags.writeable
+    with pytest.raises(ValueError, match="read-only"):
+        state.labels[0] = 99  # type: ignore[index]
+    with pytest.raises(ValueError, match="read-only"):
+        state.history.initial.score.hits[0] = True
     entry = state.history.best
     assert entry.template == "good <CLASS>" and entry.score.hits.tolist() == [True] * 12 + [False] * 8
     seeds = [state.seed for state in strategy.states]
@@ -467,3 +471,35 @@ def test_templates_of_an_earlier_search_that_cannot_be_scored_are_refused() -> N
     assert [rejection.template for rejection in found.steps[0].rejected] == ["no slot"]
     assert [entry.template for entry in found.history] == [ANCHOR, "mine of a <CLASS>."]
     assert [rejection.reason for rejection in found.steps[1].rejected] == ["it is already known"]
+
+
+@pytest.mark.parametrize("settings", [{"steps": 2}, {"steps": 9, "patience": 1}], ids=["steps", "patience"])
+def test_a_short_search_without_a_usable_template_fails_too(settings: dict[str, Any]) -> None:
+    with pytest.raises(NothingUsable, match=r"^the language model gave .* \(it answered nothing\); try another model"):
+        run(TableReward(), admitting([]), settings=settings)
+
+
+def test_a_strategy_without_a_language_model_is_not_told_to_try_another() -> None:
+    strategy = admitting([["no slot"]])
+    strategy.asks_lm = strategy.needs_lm = False
+    with pytest.raises(NothingUsable, match=r"^the strategy gave no usable template in one step \(it has no slot\)\.$"):
+        run(TableReward(), strategy, settings={"steps": 1})
+
+
+def test_a_look_that_gives_nothing_is_one_sentence() -> None:
+    strategy = admitting([])
+    strategy.look = lambda state: None  # type: ignore[assignment, method-assign, return-value]
+    with pytest.raises(InputError, match=r"look\(\) of the strategy Doing gave NoneType and no Shown"):
+        run(TableReward(), strategy)
+
+
+def test_searches_that_share_a_list_do_not_share_their_place_in_it() -> None:
+    strategy = GivenTemplates([f"number {i} <CLASS>" for i in range(6)])
+    found: list[SearchResult] = []
+
+    def other(step: Step) -> None:
+        if step.number == 0 and not found:
+            found.append(run(TableReward(), strategy, settings={"candidates_per_step": 2}))
+
+    found.append(run(TableReward(), strategy, settings={"candidates_per_step": 2}, on_step=other))
+    assert [one.proposed for one in found] == [6, 6]

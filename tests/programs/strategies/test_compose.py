@@ -18,7 +18,7 @@ from ipo.metrics.reward import ClipReward, Score
 from ipo.metrics.template import SLOT, problem
 from ipo.programs.admission import Desk
 from ipo.programs.describers.interrogator import PhraseBank
-from ipo.programs.search import Earlier, SearchResult, search
+from ipo.programs.search import Earlier, SearchResult, Step, search
 from ipo.programs.settings import SearchSettings
 from ipo.programs.strategies import STRATEGIES
 from ipo.programs.strategies.base import Expected, Forecast, Models, SearchState, Shown, Strategy
@@ -195,3 +195,17 @@ def test_a_search_that_starts_from_another_composes_with_its_templates() -> None
     assert more, "the best of the earlier search is tried with other parts"
     assert found.looked_at > 60, "the phrases of the bank are looked at all the same"
     assert best not in [entry.template for entry in found.steps[1].scored]
+
+
+def test_searches_that_share_it_do_not_share_what_they_looked_at() -> None:
+    strategy = Compose(ComposeSettings(looks=30))
+    alone, others = run(strategy), []
+
+    def other(step: Step) -> None:
+        if step.number == 0 and not others:
+            others.append(run(strategy, Worded(["a dog"])))
+
+    reward = Worded()
+    found = search(SearchSettings(steps=3), reward, strategy, reward.examples([]), on_step=other)
+    assert [entry.template for entry in found.history] == [entry.template for entry in alone.history]
+    assert found.looked_at == alone.looked_at and others
