@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
+from ipo.metrics.errors import InputError
 from ipo.metrics.reward import Reward, Score, Screening, Units
 from ipo.programs.admission import Rejection
 from ipo.programs.record.journal import Event, Journal
@@ -16,6 +19,8 @@ AT_ONCE = 256
 """Templates that are scored in one call of the reward."""
 BEST_LOOKED_AT = 5
 """Scores recorded of each chunk that `look` scores: the best ones."""
+ROUNDING = 1e-5
+"""How far a value may be from the mean of its hits, and from [0, 1]: sums in float32 are no better."""
 
 
 class ScoreKeeper:
@@ -60,12 +65,12 @@ class ScoreKeeper:
         """Score templates without recording it, as where the same scores are recorded already."""
         # A few at a time: the texts of a whole search, for many classes, would fill the memory.
         parts = [templates[start : start + AT_ONCE] for start in range(0, len(templates), AT_ONCE)]
-        return [score for part in parts for score in self._reward.score(part, units)]
+        return [score for part in parts for score in self._checked(self._reward.score(part, units), part, units)]
 
     def look(self, step: int, templates: Sequence[str], units: Units) -> list[Score]:
         """Score templates that are not proposed; the record holds their digest, their number and the best few."""
         scoring = self._reward.screen if isinstance(self._reward, Screening) else self._reward.score
-        scores = scoring(templates, units)
+        scores = self._checked(scoring(templates, units), templates, units)
         best = sorted(scores, key=lambda score: score.rank, reverse=True)[:BEST_LOOKED_AT]
         self.note(
             "looked",
@@ -89,6 +94,49 @@ class ScoreKeeper:
         """Write an event, unless the record holds it already."""
         if self._journal and not self._journal.find(type_, **content):
             self._journal.append(type_, **content)
+
+    def _checked(self, scores: Any, templates: Sequence[str], units: Units) -> list[Score]:
+        """Return the scores of a reward, which may be anyone's own; from here on they do not change.
+
+        Raises:
+            InputError: they are not one sound `Score` for each template, in order.
+        """
+        name = f"the reward {type(self._reward).__name__}"
+        if not isinstance(scores, (list, tuple)):
+            raise InputError(f"score() of {name} gave {type(scores).__name__} and no list of Score.")
+        if len(scores) != len(templates):
+            raise InputError(f"{name} gave {len(scores)} scores for {len(templates)} templates; give one for each.")
+        size = None if units.groups is None else len(units.groups)
+        for score, template in zip(scores, templates, strict=True):
+            wrong = _wrong(score, template, size)
+            if wrong:
+                raise InputError(f"{name} gave the template {template!r} {wrong}; see docs/your-own-reward.md.")
+            for array in (score.hits, score.losses, score.predictions):
+                array.setflags(write=False)
+            size = score.n
+        return list(scores)
+
+
+def _wrong(score: Any, template: str, size: int | None) -> str | None:
+    """Say what is wrong with the score of a template on `size` units, or None."""
+    if not isinstance(score, Score):
+        return f"{type(score).__name__} and no Score"
+    if score.template != template:
+        return f"the score of {score.template!r}: scores come in the order of the templates"
+    for name in ("hits", "losses"):
+        array = getattr(score, name)
+        if not isinstance(array, np.ndarray) or array.ndim != 1:
+            return f"{name} that are no array with one number for each unit"
+        if len(array) != (score.n if size is None else size):
+            return f"{len(array)} {name} where there are {score.n if size is None else size} units"
+    mean = float(np.mean(score.hits, dtype=np.float64)) if score.n else float("nan")
+    if not -ROUNDING <= score.value <= 1 + ROUNDING:  # NaN, too
+        return f"the value {score.value}, which is not in [0, 1]"
+    if not abs(mean - score.value) <= ROUNDING:
+        return f"the value {score.value:.6g} and hits with the mean {mean:.6g}; they must be the same"
+    if not np.isfinite(score.loss) or not np.isfinite(np.sum(score.losses)):
+        return f"the loss {score.loss} or such losses; every loss must be a finite number"
+    return None
 
 
 def units_of(score: Score) -> str | list[float]:
