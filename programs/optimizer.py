@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -28,12 +29,20 @@ from ipo.programs.search import SearchResult, Step, search
 from ipo.programs.selection import check_possible
 from ipo.programs.settings import SearchSettings
 from ipo.programs.strategies import STRATEGIES
-from ipo.programs.strategies.base import Models, Strategy
+from ipo.programs.strategies.base import Expected, Models, Strategy
+from ipo.programs.strategies.given import GivenTemplates
 from ipo.programs.strategies.small_model import SmallModelStrategy
 
 # Below DSPy's own logger, so that the progress of `compile` is shown as that of its optimizers, and silenced with it.
 progress = logging.getLogger("dspy.teleprompt.ipo")
 logger = logging.getLogger(__name__)
+
+DESCRIBERS = ("clip", "clip-greedy", "none")
+"""Describers with a name: they need no language model."""
+NO_METRIC = (
+    "a metric judges one answer, a reward scores a template on all pictures at once; leave it out for accuracy, or "
+    "write your own as docs/your-own-reward.md shows."
+)
 
 
 class IPO(Teleprompter):
@@ -44,16 +53,18 @@ class IPO(Teleprompter):
     Args:
         reward: scores templates with the frozen CLIP: a `ClipReward`, or any other `Reward`; None is the accuracy
             of the student's CLIP on its classes.
-        lm: the optimizer LLM; the one of `dspy.context` when None.
+        lm: the optimizer LLM; when None, the one of the `dspy.context` in which `compile` is called.
         strategy: how new templates are found: a name of `strategies.STRATEGIES`, a dictionary with its `name` and its
-            settings, or a `Strategy` of your own.
-        describer: an `ImageDescriber` or `Interrogator`; `"clip"` is the `Interrogator` with the student's CLIP, where
-            the examples have pictures; None describes nothing, as the paper does at 16 shots.
+            settings, a list of templates to try, or a `Strategy` of your own.
+        describer: an `ImageDescriber` or `Interrogator`; `"clip"` and `"clip-greedy"` are the `Interrogator` with the
+            student's CLIP, where the examples have pictures; None (or `"none"`) describes nothing, as the paper does
+            at 16 shots.
         task: one sentence on what the pictures are, shown to the language models.
         log_dir: where the journal is kept; a killed `compile` with the same arguments resumes from it.
         journal: an open journal instead of `log_dir`.
         on_step: called after each step.
-        settings: of the search; single ones may be given as keywords, such as `steps=50`.
+        settings: of the search; single ones may be given as keywords, such as `steps=50`. Without `initial_template`
+            the search starts from the student's template.
 
     Raises:
         InputError: no such strategy or setting, a value of the wrong kind, or a `metric`, which a reward stands for.
@@ -80,8 +91,8 @@ class IPO(Teleprompter):
         *,
         reward: Reward | None = None,
         lm: dspy.LM | None = None,
-        strategy: Strategy | dict[str, Any] | str = STRATEGIES.default,
-        describer: dspy.Module | Literal["clip"] | None = "clip",
+        strategy: Strategy | dict[str, Any] | Sequence[str] | str = STRATEGIES.default,
+        describer: dspy.Module | Literal["clip", "clip-greedy", "none"] | None = "clip",
         task: str = "pictures to be classified",
         log_dir: str | Path | None = None,
         journal: Journal | None = None,
@@ -91,18 +102,23 @@ class IPO(Teleprompter):
     ) -> None:
         super().__init__()
         if "metric" in changes:
+            raise InputError(f"IPO takes reward= and no metric=: {NO_METRIC}")
+        if reward is not None:
+            _check_members("reward", reward, ("class_names", "problem", "examples", "score"), "your-own-reward")
+        if not isinstance(lm, (dspy.BaseLM, type(None))):
             raise InputError(
-                "IPO takes reward= and no metric=: a metric judges one answer, a reward scores a template on all "
-                "pictures at once; leave it out for accuracy, or write your own as docs/your-own-reward.md shows."
+                f"lm= takes a dspy.LM, not {_kind(lm)}; write lm=dspy.LM('openai/gpt-4o-mini', temperature=1.0), or "
+                "leave it out for the one of the context, if there is one."
             )
-        strategy = _moved(strategy, changes)
+        if not (describer is None or describer in DESCRIBERS or (callable(describer) and not _is_class(describer))):
+            raise InputError(
+                f"describer= takes {', '.join(map(repr, DESCRIBERS))}, an ImageDescriber or an Interrogator, not "
+                f"{_kind(describer)}."
+            )
         self.reward = reward
+        self.lm = lm
+        self.strategy = _strategy(_moved(strategy, changes))
         self.settings = _settings(settings, changes)
-        if isinstance(strategy, dict):
-            strategy = STRATEGIES.build(
-                strategy, Models(lm, small=lm is not None and is_local(lm.model), given=bool(lm or dspy.settings.lm))
-            )
-        self.strategy: Strategy = cast("Strategy", strategy)
         self.describer = describer
         self.task = task
         self.log_dir = log_dir
@@ -123,7 +139,8 @@ class IPO(Teleprompter):
         """Search for templates on `trainset`, choose the winner on `valset`.
 
         Args:
-            student: the program; it is copied, never changed.
+            student: the program; it is copied, never changed. The search starts from its template, unless an
+                `initial_template` was given.
             trainset: examples as the reward takes them; for `ClipReward` with `image` and `label` (a class name), and
                 `group` where pictures are variants.
             teacher: not used; part of DSPy's contract.
@@ -136,16 +153,21 @@ class IPO(Teleprompter):
             `SearchResult`.
 
         Raises:
-            InputError: the student is no `TemplateClassifier`; bad examples or initial template.
+            InputError: the student is no `TemplateClassifier`, or has several templates and no `initial_template` was
+                given; bad examples or initial template; a reward or strategy that gives something else than it should.
             NothingUsable: no step gave a usable template.
             dspy.LMError: the language model cannot be reached; everything before that is in the journal.
         """
         _check_student(student)
         reward = self.reward or ClipReward(student.clip, student.class_names)
+        settings = self._settings_for(student)
+        strategy = self._strategy_with(self.lm or dspy.settings.lm)
+        if not strategy.asks_lm:
+            strategy.forecast(Expected(settings, self.task))  # refuses settings that it cannot work with
         owned = Journal(Path(self.log_dir)) if self.journal is None and self.log_dir is not None else None
         try:
             record = ScoreKeeper(self.journal or owned, reward)
-            size, chooses = self.settings.ensemble, bool(valset) and self.settings.selection == "held-back"
+            size, chooses = settings.ensemble, bool(valset) and settings.selection == "held-back"
             if size > 1:
                 misfit = None if isinstance(reward, Ensembling) else type(reward).__name__
                 check_possible(f"ensemble={size}", "ensemble=1", misfit, None if chooses else "a valset")
@@ -161,14 +183,14 @@ class IPO(Teleprompter):
                 return found
 
             def on_step(step: Step) -> None:
-                progress.info("%s", printable(_told(step, self.settings.steps)))
+                progress.info("%s", printable(_told(step, settings.steps)))
                 if self.on_step:
                     self.on_step(step)
 
             result = search(
-                self.settings,
+                settings,
                 reward,
-                self.strategy,
+                strategy,
                 units,
                 held_back,
                 record=record,
@@ -186,9 +208,36 @@ class IPO(Teleprompter):
 
     def _describer(self, clip: Clip, trainset: Sequence[dspy.Example]) -> Any:
         """Return what describes the search pictures; None where nothing does, or there are none."""
-        if self.describer != "clip":
+        if self.describer == "none":
+            return None
+        if self.describer not in DESCRIBERS:
             return self.describer
-        return Interrogator(clip) if all("image" in example for example in trainset) else None
+        greedy = self.describer == "clip-greedy"
+        return Interrogator(clip, greedy=greedy) if all("image" in example for example in trainset) else None
+
+    def _settings_for(self, student: TemplateClassifier) -> SearchSettings:
+        """Start from the student's template, unless another was given."""
+        if "initial_template" in self.settings.model_fields_set:
+            return self.settings
+        if len(student.templates) > 1:
+            raise InputError(
+                f"the student has {len(student.templates)} templates and a search starts from one; name it, as in "
+                "IPO(initial_template=student.template)."
+            )
+        return self.settings.model_copy(update={"initial_template": student.template})
+
+    def _strategy_with(self, lm: Any) -> Strategy:
+        """Return the strategy; one that is chosen by name is made anew for this language model."""
+        if not isinstance(self.strategy, dict):
+            return self.strategy
+        models = Models(self.lm, small=lm is not None and is_local(lm.model), given=lm is not None)
+        strategy: Strategy = STRATEGIES.build(self.strategy, models)
+        if strategy.needs_lm and lm is None:
+            raise InputError(
+                f"the strategy {self.strategy['name']!r} asks a language model and there is none; give IPO(lm=…), "
+                f"compile in dspy.context(lm=…), or leave strategy= out."
+            )
+        return strategy
 
 
 def _check_student(student: Any) -> None:
@@ -204,12 +253,42 @@ def _check_student(student: Any) -> None:
 
 
 def _kind(thing: Any) -> str:
-    return f"the class {thing.__name__}" if isinstance(thing, type) else type(thing).__name__
+    if isinstance(thing, str):
+        return f"the text {thing!r}"
+    return f"the class {thing.__name__}" if _is_class(thing) else type(thing).__name__
+
+
+def _is_class(thing: Any) -> bool:
+    return isinstance(thing, type)
+
+
+def _check_members(what: str, thing: Any, members: Sequence[str], page: str) -> None:
+    """Refuse something that lacks a member, or is the class and no object of it."""
+    if _is_class(thing):
+        raise InputError(f"{what}= takes an object, not {_kind(thing)}; make one of it.")
+    missing = [name for name in members if not hasattr(thing, name)]
+    if missing and what == "reward" and callable(thing):
+        raise InputError(f"reward= takes a reward, and a function is none: {NO_METRIC}")
+    if missing:
+        raise InputError(f"the {what} has no {', '.join(missing)}, and is {_kind(thing)}; see docs/{page}.md.")
+
+
+def _strategy(given: Any) -> Strategy | dict[str, Any]:
+    """Check a strategy, or the choice of one: that is not made before the language model is known."""
+    if isinstance(given, dict):
+        return STRATEGIES.complete(given)
+    if isinstance(given, (list, tuple)):
+        return GivenTemplates(given)
+    _check_members("strategy", given, ("asks_lm", "needs_lm", "look", "ask", "forecast"), "strategies")
+    return cast("Strategy", given)
 
 
 def _units(reward: Reward, examples: Sequence[dspy.Example]) -> Units:
     if not examples:
         raise InputError("there are no examples to search on.")
+    other = next((example for example in examples if not isinstance(example, dspy.Example)), None)
+    if other is not None:
+        raise InputError(f"trainset and valset hold dspy.Example(image=…, label=…), not {_kind(other)}.")
     return reward.examples([e.copy(image=to_picture(e.image)) if "image" in e else e for e in examples])
 
 
@@ -223,10 +302,13 @@ def _told(step: Step, steps: int) -> str:
 
 
 def _compiled(student: TemplateClassifier, result: SearchResult) -> TemplateClassifier:
-    program: Any = student.deepcopy()
+    plain: Any = copy.copy(student)
+    for name in ("candidate_programs", "trial_logs", "search"):  # of an earlier compile: each copy would hold them
+        vars(plain).pop(name, None)
+    program: Any = plain.deepcopy()
     program.set_templates([(template, 1.0) for template in result.choice.templates])
     program.candidate_programs = [
-        {"score": 100 * entry.value, "program": _with_template(student, entry.template), "loss": entry.loss}
+        {"score": 100 * entry.value, "program": _with_template(plain, entry.template), "loss": entry.loss}
         for entry in result.history.ranked()
     ]
     program.trial_logs = {step.number: step.record() for step in result.steps}
@@ -249,7 +331,7 @@ def _settings(given: SearchSettings | None, changes: dict[str, Any]) -> SearchSe
             f"IPO has no setting {unknown!r}{did_you_mean(unknown, known)}; there are: {', '.join(known)}."
         )
     try:
-        return SearchSettings(**{**(given.model_dump() if given else {}), **changes})
+        return SearchSettings(**{**(given.model_dump(exclude_unset=True) if given else {}), **changes})
     except ValidationError as error:
         raise input_error(error, "the settings of IPO") from error
 

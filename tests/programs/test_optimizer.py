@@ -14,6 +14,7 @@ from typing import Any, cast
 import dspy
 import numpy as np
 import pytest
+from dspy.utils import DummyLM
 from dspy.utils.callback import BaseCallback
 
 from ipo.experiments.data import DataSet, Item, draw, load_data
@@ -34,10 +35,7 @@ from ipo.programs.search import MAX_EMPTY_STEPS, NothingUsable, Step
 from ipo.programs.selection import BEST_SEARCHED, POOLED, SEARCHED
 from ipo.programs.strategies.asking import HistorySettings
 from ipo.programs.strategies.base import Desk, Expected, Forecast, Models, SearchState, Shown, Strategy
-from ipo.programs.strategies.compose import Compose
 from ipo.programs.strategies.history import HistoryStrategy
-from ipo.programs.strategies.no_history import NoHistory
-from ipo.programs.strategies.shuffled import Shuffled
 
 WORDS = ("drawing", "blurry", "the", "pixel art", "a dark", "many", "icon", "cartoon", "old", "toy", "painted", "one")
 TEMPLATES = [f"{word} <CLASS>." for word in WORDS]
@@ -245,8 +243,8 @@ def test_presets_are_the_published_settings(name: str, settings: Any, shown: Any
     ipo = IPO(reward=reward, **IPO.preset(name))
     keys = ("steps", "candidates_per_step", "selection", "patience")
     assert tuple(getattr(ipo.settings, key) for key in keys) == settings
-    strategy = cast("HistoryStrategy", ipo.strategy).settings
-    assert (strategy.size, strategy.pin_initial, strategy.floor, strategy.one_by_one) == shown
+    strategy = cast("dict[str, Any]", ipo.strategy)
+    assert tuple(strategy[key] for key in ("size", "pin_initial", "floor", "one_by_one")) == shown
 
 
 def test_what_there_is_not_is_refused(reward: ClipReward) -> None:
@@ -285,8 +283,7 @@ def test_what_is_left_out_is_what_the_command_line_uses(clip: Clip, reward: Clip
     given = IPO(lm=dspy.LM("openai/none"))
     assert given.settings == config.search
     assert given.describer == config.describer == "clip"
-    strategy = cast("Compose", given.strategy)
-    assert {"name": "compose", **strategy.settings.model_dump()} == config.strategy
+    assert given.strategy == config.strategy
     # Without a reward it is the accuracy; the pictures are described by the CLIP, as in a run.
     asked = Scripted(by_twos()[:1])
     left_out: Any = IPO(strategy=asked, steps=1).compile(student(reward), **sets)
@@ -320,8 +317,11 @@ def test_names_of_version_0_1_are_understood_with_a_note(reward: ClipReward, cap
     strategy = cast("HistoryStrategy", old.strategy)
     assert (strategy.settings.size, strategy.settings.pin_initial, strategy.lm) == (7, False, lm)
     assert "proposer=…" in caplog.text and "strategy.size=7" in caplog.text
-    assert isinstance(IPO(reward=reward, history_scores="shuffled").strategy, Shuffled)
-    assert isinstance(IPO(reward=reward, history_size=0).strategy, NoHistory)
+    names = [
+        cast("dict[str, Any]", IPO(**old).strategy)["name"]
+        for old in ({"history_scores": "shuffled"}, {"history_size": 0})
+    ]
+    assert names == ["shuffled", "no-history"]
     from ipo.programs import TemplateProposer
 
     assert isinstance(TemplateProposer(lm), HistoryStrategy)
@@ -564,3 +564,101 @@ def test_an_ensemble_that_is_worth_it_is_the_program(
     ipo, _ = make(Wordiness(), by_twos(), ensemble=2)
     with pytest.raises(InputError, match="ensemble=2 is for classes that compete, and not for Wordiness"):
         ipo.compile(student(reward), **sets)
+
+
+LISTED = ["a dark <CLASS>.", "a blue <CLASS>."]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"lm": "openai/x"}, r"lm= takes a dspy.LM, not the text 'openai/x'; write lm=dspy.LM\("),
+        ({"describer": "clipp"}, "describer= takes 'clip', 'clip-greedy', 'none', an ImageDescriber or an Interrog"),
+        ({"describer": Interrogator}, "not the class Interrogator"),
+        ({"strategy": None}, "the strategy has no asks_lm, needs_lm, look, ask, forecast, and is NoneType"),
+        ({"strategy": Scripted}, "strategy= takes an object, not the class Scripted; make one of it"),
+        ({"strategy": SimpleNamespace(look=1, ask=2)}, "the strategy has no asks_lm, needs_lm, forecast, and is"),
+        ({"reward": clip_accuracy}, "reward= takes a reward, and a function is none: a metric judges one answer"),
+        ({"reward": object()}, "the reward has no class_names, problem, examples, score, and is object"),
+        ({"reward": ClipReward}, "reward= takes an object, not the class ClipReward"),
+    ],
+)
+def test_what_is_no_part_of_an_optimizer_is_one_sentence(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        IPO(**given)
+
+
+def test_a_list_and_the_names_of_describers_are_taken(reward: ClipReward, sets: Any) -> None:
+    def described(describer: Any) -> tuple[str, ...]:
+        program: Any = IPO(reward=reward, strategy=LISTED, describer=describer).compile(student(reward), **sets)
+        assert [entry.template for entry in program.search.history] == [ANCHOR, *LISTED]
+        return cast("tuple[str, ...]", program.search.descriptions)
+
+    assert described("none") == described(None) == ()
+    assert described("clip-greedy") == described(Interrogator(reward.clip, greedy=True)) != ()
+
+
+def test_the_model_is_that_of_the_context_of_the_compile(reward: ClipReward, sets: Any) -> None:
+    lm = DummyLM([{"templates": "[]"}] * 9)
+    ipo = IPO(reward=reward, steps=1, strategy={"name": "compose", "looks": 1}, describer=None)
+    with dspy.context(lm=lm):
+        ipo.compile(student(reward), **sets)
+        asking = IPO(reward=reward, strategy="feedback", describer=None)
+    assert lm.history
+    ipo.compile(student(reward), **sets)  # outside, all words come from the bank
+    with pytest.raises(InputError, match=r"strategy 'feedback' asks a language model and there is none; give IPO\(lm"):
+        asking.compile(student(reward), **sets)
+
+
+def test_a_compiled_program_compiles_again_without_keeping_the_first_search(reward: ClipReward, sets: Any) -> None:
+    ipo = IPO(reward=reward, strategy=LISTED, describer=None)
+    again: Any = ipo.compile(ipo.compile(student(reward), **sets), **sets)
+    for candidate in again.candidate_programs:
+        assert not {"candidate_programs", "trial_logs", "search"} & vars(candidate["program"]).keys()
+
+
+def test_the_search_starts_from_the_students_template_unless_another_is_given(reward: ClipReward, sets: Any) -> None:
+    own = TemplateClassifier(reward.clip, reward.class_names, "a drawing of a <CLASS>.")
+    several = TemplateClassifier(reward.clip, reward.class_names, [("a <CLASS>.", 1.0), ("a dark <CLASS>.", 2.0)])
+
+    def start(of: TemplateClassifier, **given: Any) -> str:
+        program: Any = IPO(reward=reward, strategy=["one <CLASS>"], describer=None, **given).compile(of, **sets)
+        return str(program.search.history.initial.template)
+
+    assert start(own) == start(own, settings=IPO(steps=2).settings) == own.template
+    assert start(own, initial_template=ANCHOR) == start(own, settings=IPO(initial_template=ANCHOR).settings) == ANCHOR
+    assert start(several, initial_template=several.template) == "a dark <CLASS>."
+    with pytest.raises(InputError, match="the student has 2 templates and a search starts from one; name it"):
+        start(several)
+
+
+def test_a_list_longer_than_the_search_and_plain_dictionaries_are_refused(reward: ClipReward, sets: Any) -> None:
+    with pytest.raises(InputError, match="the list has 12 templates and steps=1 of 5 try 5 of them; write steps=3"):
+        IPO(reward=reward, strategy=TEMPLATES, steps=1).compile(student(reward), **sets)
+    with pytest.raises(InputError, match=r"hold dspy.Example\(image=…, label=…\), not dict"):
+        IPO(reward=reward, strategy=LISTED).compile(student(reward), trainset=[{"image": "x", "label": "cat"}])
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (lambda found: None, r"score\(\) of the reward Broken gave NoneType and no list of Score"),
+        (lambda found: found[:-1], "the reward Broken gave 0 scores for 1 templates"),
+        (lambda found: [one.value for one in found], "gave the template 'a photo of a <CLASS>.' float and no Score"),
+        (lambda found: [replace(one, value=float("nan")) for one in found], "the value nan, which is not in .0, 1."),
+        (lambda found: [replace(one, value=50.0, hits=one.hits * 100) for one in found], "the value 50.0, which"),
+        (lambda found: [replace(one, value=0.9) for one in found], "the value 0.9 and hits with the mean 0.5; they"),
+        (lambda found: [replace(one, hits=one.hits[:3]) for one in found], "7|10 losses where there are 3 units"),
+        (lambda found: [replace(one, hits=list(one.hits)) for one in found], "hits that are no array"),
+        (lambda found: [replace(one, loss=float("nan")) for one in found], "the loss nan or such losses"),
+        (lambda found: [replace(one, template="b") for one in found], "the score of 'b': scores come in the order"),
+    ],
+)
+def test_scores_of_a_reward_are_checked(broken: Any, message: str, clip: Clip) -> None:
+    class Broken(Wordiness):
+        def score(self, templates: Sequence[str], units: SimpleNamespace) -> list[Score]:
+            return cast("list[Score]", broken(super().score(templates, units)))
+
+    ipo = IPO(reward=Broken(), strategy=["a <CLASS>"], initial_template=ANCHOR)
+    with pytest.raises(InputError, match=message):
+        ipo.compile(student_of(clip), trainset=[dspy.Example(question=i) for i in range(10)])
