@@ -50,6 +50,7 @@ def contact_sheet(data: DataSet, part: Part) -> Sheet:
     Raises:
         InputError: the part has no pictures.
     """
+    import matplotlib
     from PIL import Image, ImageDraw, ImageFont
 
     by_label: dict[int, list[Item]] = {}
@@ -66,7 +67,8 @@ def contact_sheet(data: DataSet, part: Part) -> Sheet:
     width = _NAME + max(4, *(len(items) for _, items in rows)) * (_CELL + _GAP)
     sheet = Image.new("RGB", (width, _HEAD + len(rows) * (_CELL + _GAP)), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(15)
+    # Pillow's own font has no accents.
+    font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 14)
     shown = f"{len(rows)} of {len(data.class_names)} classes" if len(rows) < len(data.class_names) else "all classes"
 
     def write(x: int, y: int, text: str, room: int, colour: str = _INK) -> None:

@@ -43,6 +43,14 @@ def test_names_are_drawn_whatever_they_hold(folder):
     assert contact_sheet(data, "train").image.size == contact_sheet(plain, "train").image.size
 
 
+def test_accents_are_drawn(folder):
+    def drawn(name: str) -> bytes:
+        data = load_data(f"folder:{folder({name: 3, 'dog': 3}, f'of {name}')}", seed=0)
+        return contact_sheet(data, "train").image.crop((0, 0, 220, 146)).tobytes()
+
+    assert drawn("caf\N{LATIN SMALL LETTER E WITH ACUTE}") != drawn("caf\N{LATIN SMALL LETTER E WITH GRAVE}")
+
+
 def test_unreadable_pictures_are_marked_and_the_rest_is_drawn(folder, tmp_path, capsys):
     root = folder({f"{part}/{name}": 2 for part in ("train", "val", "test") for name in ("cat", "dog")})
     (root / "train/cat/000.png").write_bytes(b"")
