@@ -188,8 +188,8 @@ def too_few(data: DataSet, wanted: Shots, labels: Sequence[int]) -> str | None:
         return None
     named = several([f"{data.class_names[label]!r} has {found[label]}" for label in short])
     return (
-        f"{len(short)} of {len(labels)} classes of {data.name} {'has' if len(short) == 1 else 'have'} too few base "
-        f"pictures for {wanted}: {named}"
+        f"{len(short)} of {len(labels)} classes of {data.name} {'has' if len(short) == 1 else 'have'} too few "
+        f"{'base ' if data.variants else ''}pictures to search and choose with ({wanted}): {named}"
     )
 
 

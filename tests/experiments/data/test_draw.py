@@ -91,15 +91,18 @@ def test_nothing_is_opened(sealed):
 
 
 def test_too_few_pictures_name_every_class_and_the_words_to_type(sealed):
-    data = sealed(8, per_class=6)
+    data = sealed(8, per_class=6, variants=2)
     few = replace(data, val=tuple(i for i in data.val if i.label != 1 or i.group.endswith("/0")))
     with pytest.raises(InputError) as one:
         draw(few, 4, 2, 0)
     assert str(one.value) == (
-        "1 of 8 classes of made has too few base pictures for shots=4 selection_shots=2: 'class 1' has 6 in train and "
-        "1 in val; write shots=4 selection_shots=1, which fits all of them, or add pictures."
+        "1 of 8 classes of made has too few base pictures to search and choose with (shots=4 selection_shots=2): "
+        "'class 1' has 6 in train and 1 in val; write shots=4 selection_shots=1, which fits all of them, "
+        "or add pictures."
     )
     assert draw(few, 4, 1, 0).search
+    with pytest.raises(InputError, match="has too few pictures to search"):
+        draw(replace(few, variants=False), 4, 2, 0)
     with pytest.raises(InputError, match=r"^8 of 8 classes .* 'class 4' has 6 in train and 6 in val and 3 more; write"):
         draw(data, 7, 1, 0)
 
