@@ -96,7 +96,13 @@ def measured(score: Score, sampling: Sampling) -> Measured:
 
 
 def verdict(
-    test: Comparison, unit: str, opened: int, *, new: Comparison | None = None, untried: str | None = None
+    test: Comparison,
+    unit: str,
+    opened: int,
+    *,
+    chain: int = 1,
+    new: Comparison | None = None,
+    untried: str | None = None,
 ) -> str:
     """Say in words what the sealed test shows; `result.json` keeps it, and everything that speaks of it prints that.
 
@@ -105,6 +111,7 @@ def verdict(
         unit: what they are called, in the plural.
         opened: how many runs in the folder opened them.
         new: the same on classes that the search never saw; `test` is of base classes then.
+        chain: how many of those that this run started from did, itself included.
         untried: why the search ended before any template was tried; None where one was.
     """
     found = test.difference
@@ -122,6 +129,12 @@ def verdict(
     if new and untried is None and found.outcome != "same templates":
         shown = {"gain": "a gain", "loss": "a loss"}.get(new.difference.outcome, "neither a gain nor a loss is shown")
         words += f" On {new.optimised.n:,} {unit} of new classes: {shown}, {new.difference.numbers}."
-    if opened > 1 and found.outcome == "gain":
+    if chain > 1:
+        beside = f", and {opened} in this folder," if opened > chain else ","
+        words += (
+            f" The test is no first look: {chain} runs of this chain, this one included{beside} have opened the same "
+            f"sealed {unit}, and what they showed may be why the search went on."
+        )
+    elif opened > 1 and found.outcome == "gain":
         words += f" {opened} runs in this folder opened these {unit}: the best of several looks better than it is."
     return words

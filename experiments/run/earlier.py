@@ -70,7 +70,7 @@ class Started(Content):
         same_pictures: whether they were found on the same search pictures, with the same CLIP and reward.
         chose: how many pictures that choose the winner were searched on before; None where it cannot be known.
         opened: how many runs of this chain have opened these sealed pictures, this one included.
-        words: all that in words.
+        words: that in words, but for `opened`, of which the verdict speaks.
     """
 
     run: str
@@ -186,11 +186,6 @@ def started(
         )
     elif chose is None:
         words.append("Whether they were found on pictures that now choose or test cannot be told.")
-    if opened > 1:
-        words.append(
-            f"The test is no first look: {opened} runs of this chain, this one included, have opened the same sealed "
-            f"{unit}, and what they showed may be why the search went on."
-        )
     return Started(
         run=earlier.run,
         templates=taken,

@@ -208,12 +208,14 @@ def _result(
     pictures = fingerprint(prepared, drawn.search, drawn.selection, drawn.test, drawn.new_test)
     settings = {key: value for key, value in config.strategy.items() if key != "name"}
     identity = identity_of(config, fingerprint(prepared, drawn.search, drawn.selection), prepared.clip.fingerprint)
+    before = searched.earlier and started(searched.earlier, prepared, identity, found.history, sealed.digest)
     return RunResult(
         verdict=verdict(
             scores["test"],
             names.unit,
             sealed.opened,
             new=scores.get("new"),
+            chain=before.opened if before else 1,
             untried=found.ended if len(found.history) == 1 else None,
         ),
         template=found.choice.template,
@@ -243,9 +245,7 @@ def _result(
         seed=config.seed,
         headroom=room,
         baselines=baselines(prepared, parts),
-        started=started(searched.earlier, prepared, identity, found.history, sealed.digest)
-        if searched.earlier
-        else None,
+        started=before,
     )
 
 

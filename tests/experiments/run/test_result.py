@@ -222,6 +222,14 @@ def test_a_template_that_stays_is_said_to_stay() -> None:
     assert untried == "No template was tried (the time limit of 0.1 minutes is reached): the initial template stays."
 
 
+def test_runs_of_a_chain_and_of_a_folder_are_told_in_one_sentence() -> None:
+    found = comparison(score([0] * 50), score([1] * 50, "another <CLASS>"))
+    told = verdict(found, "pictures", 5, chain=2)
+    assert told.count("opened") == 1
+    assert "2 runs of this chain, this one included, and 5 in this folder, have opened the same sealed pictures" in told
+    assert "this one included, have opened" in verdict(found, "pictures", 2, chain=2)
+
+
 def test_a_gain_says_how_often_the_sealed_units_were_opened() -> None:
     found = comparison(score([0] * 50), score([1] * 50, "another <CLASS>"))
     assert "opened" not in verdict(found, "pictures", 1)
