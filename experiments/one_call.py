@@ -14,7 +14,7 @@ from ipo.experiments.report.gather import read_run
 from ipo.experiments.report.page import FILE_NAME, notebook_part
 from ipo.experiments.run import pipeline
 from ipo.experiments.run.config import build
-from ipo.experiments.run.folder import default_folder, resumed, stored_config
+from ipo.experiments.run.folder import default_folder, larger_limit, resumed, stored_config
 from ipo.experiments.run.labelling import load_program
 from ipo.experiments.run.live_view import Ui, showing_warnings
 from ipo.experiments.run.local_weights import ensure_local_weights
@@ -110,7 +110,9 @@ def optimize(
     else:
         folder = Path(resume)
         config = stored_config(folder)
-        config = resumed(folder, config, build(given, CALL), CALL, "out=") if given else config
+        again = "".join(f", {key}={value!r}" for key, value in given.items())
+        instead = f"ipo.optimize(start_from={str(folder)!r}{again})"
+        config = resumed(folder, config, build(given, CALL), CALL, instead) if given else config
     check_name(config.clip)
     find_device(config.device)  # a wrong one is refused before anything is fetched
     ui = Ui(config.steps, quiet=quiet)
@@ -120,7 +122,9 @@ def optimize(
     with _libraries_silent(), showing_warnings(ui):
         result = pipeline.optimize(config, folder, ui, resume=resume is not None, shrink_shots=True)
     if result.stopped:
-        ui.warn(f"stopped early: {result.stopped}; resume with a larger limit: ipo.optimize(resume={str(folder)!r}, …)")
+        key, limit = larger_limit(config, result.stopped, result)
+        again = f"ipo.optimize(resume={str(folder)!r}, {key}={limit})"
+        ui.warn(f"stopped early: {result.stopped}; resume with a larger limit: {again}")
     return Outcome(folder, result)
 
 

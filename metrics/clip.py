@@ -241,11 +241,11 @@ def _check_known(architecture: str, tag: str) -> None:
     if architecture not in models:
         near = nearest(architecture, ["embedded"], cutoff=0.7) or nearest(architecture, models, n=3, cutoff=0.4)
         hint = (
-            f"did you mean {', '.join(near)}"
+            f"did you mean {', '.join(near)}?"
             if near
-            else "see `python -c 'import open_clip; print(open_clip.list_models())'`"
+            else "see `python -c 'import open_clip; print(open_clip.list_models())'`."
         )
-        raise InputError(f"there is no CLIP named {architecture!r}; {hint}?")
+        raise InputError(f"there is no CLIP named {architecture!r}; {hint}")
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if not tag:
         known = f"with one of: {', '.join(tags)}" if tags else "with the path of a weights file"

@@ -16,6 +16,9 @@ from ipo.experiments.cli.options import WORDS, WithSettings
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
+RESUMED = ("benchmark", "sweep")
+"""Commands that go on where they were interrupted when they are given again; `optimize` says itself how."""
+
 app = typer.Typer(
     name="ipo",
     no_args_is_help=True,
@@ -60,19 +63,18 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0 done, 1 failed, 2 bad input, 3 stopped by a budget with a valid result, 130 interrupted.
     """
+    words = sys.argv[1:] if arguments is None else arguments
     command = typer.main.get_command(app)
     try:
-        code = command.main(args=arguments, prog_name="ipo", standalone_mode=False)
+        code = command.main(args=words, prog_name="ipo", standalone_mode=False)
     except Exception as error:
         failed = explain(error)
         if failed is None:
             raise
         return failed
     if code == INTERRUPTED:  # typer catches Ctrl-C without a message
-        return fail(
-            "interrupted; what was done is kept: a benchmark or a sweep resumes with the same command.",
-            INTERRUPTED,
-        )
+        kept = "what was done is kept: resume with the same command" if words[0] in RESUMED else "repeat the command"
+        return fail(f"interrupted; {kept}.", INTERRUPTED)
     return int(code or 0)
 
 

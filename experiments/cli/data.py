@@ -69,6 +69,11 @@ def check(
     elif report.ok:
         _compare(data, loaded)
         _look(spec, data, loaded)
+    else:
+        print(
+            "what the CLIP cannot tell apart was not looked at, nor whether words can help; repair the data first",
+            file=sys.stderr,
+        )
     if report.ok:
         _say_next(spec, data, clip)
     return 0 if report.ok else 1

@@ -59,7 +59,10 @@ def _usage_error(error: Any) -> int:
     else:
         path = error.ctx.command_path if getattr(error, "ctx", None) else "ipo"
         reason = " ".join(error.format_message().split()).rstrip(". ")
-        fail(f"{reason[:1].lower()}{reason[1:]}; see `{path} --help`.", error.exit_code)
+        if path == "ipo" and type(error).__name__ == "NoSuchOption":
+            reason += "; options stand after the command, as in `ipo optimize --quiet`"
+        see = " See" if reason.endswith("?") else "; see"
+        fail(f"{reason[:1].lower()}{reason[1:]}{see} `{path} --help`.", error.exit_code)
     return int(error.exit_code)
 
 

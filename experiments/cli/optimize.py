@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -58,11 +59,9 @@ def optimize(
     quiet: Quiet = False,
 ) -> int:
     """Search a better template, choose the winner with held-back pictures, test it once on sealed ones."""
-    from ipo.experiments.run.live_view import Ui, showing_warnings
-    from ipo.experiments.run.local_weights import ensure_local_weights
-    from ipo.experiments.run.published_settings import about_preset
-    from ipo.metrics.clip import check_name
-    from ipo.metrics.device import find_device
+    from ipo.experiments.run.files import check_writable
+    from ipo.experiments.run.folder import default_folder, larger_limit
+    from ipo.programs.lm.keys import check_key
 
     for library in ("dspy", "LiteLLM"):  # we get it as an exception too, without what a server echoes
         logging.getLogger(library).setLevel(logging.CRITICAL)
@@ -81,6 +80,18 @@ def optimize(
         "max_minutes": max_minutes,
     }
     config = _configure(words or [], flags, resume)
+    folder = resume or out or default_folder(config)
+    if not dry_run:  # what is refused at once, before anything heavy is imported
+        for name in (config.lm if config.asks_lm else "none", config.describer):
+            check_key(name)
+        if not resume:
+            check_writable(folder)
+    from ipo.experiments.run.live_view import Ui, showing_warnings
+    from ipo.experiments.run.local_weights import ensure_local_weights
+    from ipo.experiments.run.published_settings import about_preset
+    from ipo.metrics.clip import check_name
+    from ipo.metrics.device import find_device
+
     check_name(config.clip)
     ui = Ui(config.steps, quiet=quiet)
     for line in about_preset(config):
@@ -97,10 +108,8 @@ def optimize(
     from ipo.experiments.run import pipeline
     from ipo.experiments.run.config import CONFIG_FILE
     from ipo.experiments.run.files import content_of
-    from ipo.experiments.run.folder import default_folder
     from ipo.experiments.run.summary import answer, summary
 
-    folder = resume or out or default_folder(config)
     try:
         with showing_warnings(ui):
             result = pipeline.optimize(config, folder, ui, resume=resume is not None, shrink_shots=True)
@@ -112,9 +121,13 @@ def optimize(
     if as_json:
         print(json.dumps(content_of(result), indent=2, ensure_ascii=False))
     else:
-        print(answer(result) if quiet else summary(result, folder))
+        told = result.headroom and result.headroom.verdict in ui.on_terminal and sys.stdout.isatty()
+        shown = result.model_copy(update={"headroom": None}) if told else result
+        print(answer(result) if quiet else summary(shown, folder))
     if result.stopped:
-        ui.warn(f"stopped early: {result.stopped}; resume with a larger limit: --resume {shlex.quote(str(folder))}")
+        key, limit = larger_limit(config, result.stopped, result)
+        again = shlex.join(["ipo", "optimize", "--resume", str(folder), f"--{key.replace('_', '-')}", limit])
+        ui.warn(f"stopped early: {result.stopped}; resume with a larger limit: {again}")
         return 3
     return 0
 
@@ -128,7 +141,8 @@ def _configure(words: Sequence[str], flags: dict[str, Any], resume: Path | None)
     words, flags["data"] = _take_data(words, flags["data"])
     first = words[0] if words else ""
     file = Path(first) if re.search(r"\.ya?ml$", first) else shipped_config(first)
-    if file is None and "=" not in first and (near := did_you_mean(first, shipped_configs())):
+    a_name = file is None and "=" not in first and not first.startswith("-")
+    if a_name and (near := did_you_mean(first, shipped_configs())):
         known = ", ".join(shipped_configs())
         raise InputError(f"there is no configuration {first!r}{near}; give a YAML file or one of: {known}.")
     rest = list(words[1:] if file else words)
@@ -137,7 +151,9 @@ def _configure(words: Sequence[str], flags: dict[str, Any], resume: Path | None)
     stored = stored_config(resume)
     if not (file or rest or any(value is not None for value in flags.values())):
         return stored
-    return resumed(resume, stored, load_config(file, rest, **flags), "the command line", "--out")
+    again = [*words, *(f"{key}={value}" for key, value in flags.items() if value is not None)]
+    instead = f"`{shlex.join(['ipo', 'optimize', '--from', str(resume), *again])}`"
+    return resumed(resume, stored, load_config(file, rest, **flags), "the command line", instead)
 
 
 def _take_data(words: Sequence[str], flag: str | None) -> tuple[list[str], str | None]:
@@ -156,8 +172,8 @@ def _forecast_text(forecast: dict[str, Any]) -> str:
     from ipo.experiments.run.live_view import money
 
     lines = [
-        f"{role}: {part['name']}, about {part['calls']:,} calls, of at most {part['tokens_in']:,} tokens in, "
-        f"{part['tokens_out']:,} out, {money(part['usd'])}"
+        f"{role}: {part['name']}, about {part['calls']:,} calls if each answer can be used, of at most "
+        f"{part['tokens_in']:,} tokens in, {part['tokens_out']:,} out, {money(part['usd'])}"
         for role in ("optimizer", "describer")
         if (part := forecast[role])
     ]
@@ -167,7 +183,7 @@ def _forecast_text(forecast: dict[str, Any]) -> str:
         return "\n".join([*taken, "no language model is asked; it costs nothing."])
     minutes = max(1, round(forecast["seconds"] / 60))
     cost = (
-        f"{money(forecast['usd'])}, about {minutes} min of waiting for answers, more where an answer is asked for again"
+        f"{money(forecast['usd'])}, about {minutes} min of waiting, and more where an answer has to be asked for again"
     )
     together = f"together: {cost}; nothing was asked yet"
     return "\n".join([*taken, *lines, together])

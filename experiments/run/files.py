@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -98,12 +98,15 @@ def read_model(
 
 
 def check_writable(folder: Path) -> None:
-    """Refuse a run directory that cannot be made or written, before hours go into encoding; nothing is made yet.
+    """Refuse a run directory that cannot be made or written, before hours go into encoding; nothing is left there yet.
 
     Raises:
         InputError: names the folder that is in the way.
     """
     there = next((parent for parent in (folder, *folder.absolute().parents) if parent.exists()), None)
-    if there is None or not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+    try:
+        with TemporaryDirectory(dir=there):  # only this tells: root may write everywhere, but not in /proc
+            return
+    except OSError as error:
         why = f"{there} is a file" if there and there.is_file() else f"{there} cannot be written"
-        raise InputError(f"cannot make the run directory {folder}: {why}; choose another --out.")
+        raise InputError(f"cannot make the run directory {folder}: {why}; choose another --out.") from error

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ipo.experiments.run.config import CONFIG_FILE, RunConfig, build, load_config
 from ipo.metrics.errors import InputError
+from ipo.programs.lm.ledger import limit_of
+
+if TYPE_CHECKING:
+    from ipo.experiments.run.result import RunResult
 
 
 def default_folder(config: RunConfig) -> Path:
@@ -29,7 +35,7 @@ def stored_config(folder: Path) -> RunConfig:
     return load_config(folder / CONFIG_FILE)
 
 
-def resumed(folder: Path, stored: RunConfig, given: RunConfig, where: str, out: str) -> RunConfig:
+def resumed(folder: Path, stored: RunConfig, given: RunConfig, where: str, instead: str) -> RunConfig:
     """Lay what was explicitly given over the configuration of the run to resume; only `FREE_KEYS` may differ.
 
     Args:
@@ -37,7 +43,7 @@ def resumed(folder: Path, stored: RunConfig, given: RunConfig, where: str, out: 
         stored: its configuration.
         given: what is asked for now.
         where: where that was given, for messages.
-        out: how another directory is named there.
+        instead: what starts a new run from this one with what is given there.
 
     Raises:
         InputError: another setting differs.
@@ -48,6 +54,15 @@ def resumed(folder: Path, stored: RunConfig, given: RunConfig, where: str, out: 
     if key:
         raise InputError(
             f"the run in {folder} has {key}={getattr(stored, key)!r} and {getattr(wanted, key)!r} was asked for; "
-            f"leave it out, or start a new run with {out}."
+            f"leave it out, or start a new run from its templates: {instead}."
         )
     return wanted
+
+
+def larger_limit(config: RunConfig, stopped: str, result: RunResult) -> tuple[str, str]:
+    """Return the setting of the limit that stopped a run, and a value to resume under: twice what is used up."""
+    key = limit_of(stopped)
+    limit = getattr(config, key)
+    if key == "max_minutes":  # what came after the search counts too
+        limit = math.ceil(10 * max(limit, result.seconds["total"] / 60)) / 10
+    return key, f"{2 * limit}"

@@ -41,6 +41,7 @@ class Ui:
         self.console = console or Console(stderr=True, highlight=False)
         self._steps = steps
         self._quiet = quiet
+        self.on_terminal: set[str] = set()
         self._live = self.console.is_terminal and not quiet
         self._ledger: Ledger | None = None
         self._started = 0.0
@@ -65,6 +66,8 @@ class Ui:
         """Show one line."""
         if not self._quiet:
             self.console.print(Text(text), soft_wrap=True)
+            if self.console.is_terminal:
+                self.on_terminal.add(text)
 
     def warn(self, text: str) -> None:
         """Show one line even when quiet."""

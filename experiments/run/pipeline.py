@@ -47,6 +47,7 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False, s
     if not resume and _holds_events(folder):
         raise taken
     if resume and (before := finished(folder, ui)):
+        ui.say(f"the run had finished, and this is its result; a new run that goes on: ipo optimize --from {quoted}")
         return before
     check_writable(folder)
     if config.start_from and recorded(config, read(folder) if _holds_events(folder) else ()) is None:

@@ -58,7 +58,8 @@ def summary(result: RunResult, folder: Path) -> str:
         *([f"  {result.started.words}"] if result.started else []),
         *([f"  Before the search: {result.headroom.verdict}"] if result.headroom else []),
     ]
-    tried = f"{result.templates_scored} templates in {result.seconds['total']:.0f} s"
+    scored = result.templates_scored
+    tried = f"{scored} template{'s' * (scored != 1)} in {result.seconds['total']:.0f} s"
     if result.looked_at:
         tried += f", {result.looked_at:,} more looked at"
     used = result.lm.optimizer

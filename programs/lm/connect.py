@@ -14,6 +14,7 @@ import dspy
 
 from ipo.metrics.cache import cache_dir
 from ipo.metrics.errors import InputError
+from ipo.programs.lm.keys import check_key
 from ipo.programs.lm.recording import Price, Recorder
 from ipo.programs.lm.replies import ReplyCache, open_reply_cache
 from ipo.programs.record.journal import Event, read
@@ -152,12 +153,13 @@ def _free(tokens_in: int, tokens_out: int) -> float:
 def _litellm_engine(name: str, api_base: str | None) -> Any:
     if api_base:
         check_address(api_base)
+    check_key(name)
     _check_provider(name, api_base)
     import litellm
 
     from ipo.programs.lm.transport import HttpEngine
 
-    missing = litellm.validate_environment(name)["missing_keys"] if not api_base else _missing_key(name)
+    missing = [] if api_base else litellm.validate_environment(name)["missing_keys"]
     if missing:
         raise InputError(f"the language model {name} needs {' and '.join(missing)} in the environment.")
     return HttpEngine(TIMEOUT_SECONDS, api_base)
@@ -175,11 +177,6 @@ def _check_provider(name: str, api_base: str | None) -> None:
         raise InputError(
             f"litellm knows no provider for {name!r}; a name reads PROVIDER/MODEL, such as openai/gpt-4o-mini."
         ) from error
-
-
-def _missing_key(name: str) -> list[str]:
-    """Name the key that a self-hosted server still needs in the environment: the OpenAI client insists on one."""
-    return ["OPENAI_API_KEY"] if name.startswith("openai/") and not os.environ.get("OPENAI_API_KEY") else []
 
 
 def _litellm_price(name: str) -> Price:

@@ -15,6 +15,11 @@ class BudgetReached(Exception):
     """The next call could pass a limit. The run ends with what it has found so far."""
 
 
+def limit_of(reached: str) -> str:
+    """Return the setting of the limit that a `BudgetReached` speaks of; results keep its sentence alone."""
+    return "max_minutes" if "minutes" in reached else "budget_tokens" if "tokens" in reached else "budget_usd"
+
+
 def total_usd(prices: Iterable[float | None]) -> float | None:
     """Add prices up; None when one of them is not known."""
     known = list(prices)

@@ -38,12 +38,19 @@ def test_a_run_without_a_language_model_speaks_of_none_and_names_sealed_pictures
 def test_shots_that_nobody_set_shrink_and_say_so(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
     short = ipo(capfd, "optimize", "folder:things", *LIST, "--out=short")
     assert short.code == 0
-    assert "6 of 6 classes of folder:things have too few base pictures for shots=4 selection_shots=2: " in short.err
+    assert (
+        "6 of 6 classes of folder:things have too few pictures to search and choose with (shots=4 selection_shots=2): "
+        in short.err
+    )
     assert "shots=2 selection_shots=1 is used instead of the default" in short.err
     assert "run directory: short" in short.err and "ipo optimize --resume short" in short.err
     kept = yaml.safe_load((here / "short" / "config.yaml").read_text(encoding="utf-8"))
     assert (kept["shots"], kept["selection_shots"]) == (2, 1)
-    assert ipo(capfd, "optimize", "--resume", "short").code == 0
+    again = ipo(capfd, "optimize", "--resume", "short")
+    assert again.code == 0
+    assert (
+        "the run had finished, and this is its result; a new run that goes on: ipo optimize --from short" in again.err
+    )
 
     typed = ipo(capfd, "optimize", "folder:things", *LIST, "shots=4", "--dry-run")
     assert typed.code == 2 and "write shots=2 selection_shots=1, which fits all of them" in typed.err

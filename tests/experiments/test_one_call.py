@@ -73,14 +73,16 @@ def test_it_resumes(server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> 
     whole = ipo.optimize("folder:pets", **SMALL, out="whole", quiet=True)
     stopped = ipo.optimize("folder:pets", **SMALL, out="stopped", budget_tokens=1, quiet=True)
     assert stopped.result.stopped
-    assert "resume with a larger limit: ipo.optimize(resume='stopped', …)" in capfd.readouterr().err
+    assert "resume with a larger limit: ipo.optimize(resume='stopped', budget_tokens=2)" in capfd.readouterr().err
     outcome = ipo.optimize(resume="stopped", budget_tokens=1_000_000, quiet=True)
     assert (outcome.result.stopped, outcome.folder) == (None, Path("stopped"))
     assert outcome.template == whole.template
     asked = len(server.asked)
     assert ipo.optimize(resume="stopped", quiet=True).result == outcome.result
     assert len(server.asked) == asked
-    with pytest.raises(ipo.InputError, match=r"has steps=2 and 3 was asked for; leave it out, or .* run with out="):
+    with pytest.raises(
+        ipo.InputError, match=r"and 3 was asked for; .*: ipo.optimize\(start_from='stopped', steps=3\)\."
+    ):
         ipo.optimize(resume="stopped", steps=3)
     with pytest.raises(ipo.InputError, match="whole already holds a run"):
         ipo.optimize("folder:pets", **SMALL, out="whole")

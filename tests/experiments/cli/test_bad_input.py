@@ -98,6 +98,8 @@ OPTIMIZE: list[tuple[list[str], str]] = [
     (["torn.yaml"], "torn.yaml is not valid YAML"),
     (["gone.yaml"], "gone.yaml: No such file"),
     (["--stpes", "3"], "no flag '--stpes'; did you mean steps=VALUE"),
+    (["--shots", "3"], "no flag '--shots'; did you mean shots=VALUE"),
+    (["papr-1-shot"], "no configuration 'papr-1-shot' (did you mean paper-1-shot?)"),
     (["--steps", "3", "extra"], "cannot read 'extra'; settings are written key=value"),
     (["--steps", "many"], "--steps"),
     (["--steps", "0"], "steps in the command line is wrong"),
@@ -118,7 +120,7 @@ OPTIMIZE: list[tuple[list[str], str]] = [
     (["--resume", "gone"], "gone holds no run to resume"),
     (["--resume", "bare"], "bare holds no run to resume"),
     (["--resume", "done", "--seed", "7"], "has seed=0 and 7 was asked for"),
-    (["--resume", "done", "shots=2"], "has shots=1 and 2 was asked for"),
+    (["--resume", "done", "shots=2"], "start a new run from its templates: `ipo optimize --from done shots=2`."),
     (["--resume", "done", "--out", "new"], "leave --out away"),
     (["--out", "done", "--data", "folder:good", *FEW], "done already holds a run; resume it with --resume done"),
     (["--out", "file/below", "--data", "folder:good", *FEW], "file is a file; choose another --out"),
@@ -127,8 +129,9 @@ OPTIMIZE: list[tuple[list[str], str]] = [
 ]
 
 OTHERS: list[tuple[list[str], str]] = [
-    (["frobnicate"], "no such command 'frobnicate'"),
-    (["--frob"], "no such option: --frob"),
+    (["frobnicate"], "no such command 'frobnicate'; see `ipo --help`."),
+    (["optimise"], "no such command 'optimise'. Did you mean 'optimize'? See `ipo --help`."),
+    (["-q", "optimize"], "no such option: -q; options stand after the command, as in `ipo optimize --quiet`; see"),
     (["evaluate"], "at least one template"),
     (["evaluate", "--template", "a photo", "--data", "folder:good"], "no <CLASS> slot"),
     (["evaluate", "--template", "<CLASS>" + " x" * 60, "--data", "folder:good"], "tokens, more than the"),
@@ -149,6 +152,7 @@ OTHERS: list[tuple[list[str], str]] = [
     (["predict", "done", "good", "--format", "xml"], "no format 'xml'; it can be table, csv or jsonl"),
     (["data", "check", "folder:hollow"], "hollow/dog has no pictures"),
     (["data", "check", "folder:good", "--clip", "ViT-B-33/x"], "did you mean ViT-B-32"),
+    (["data", "check", "folder:good", "--clip", "qqq"], "open_clip.list_models())'`."),
     (["data", "check"], "missing argument"),
     (["models", "path", "huge"], "no local model 'huge'"),
     (["models", "pull", "huge"], "no local model 'huge'"),
@@ -215,34 +219,43 @@ def test_a_missing_key_is_named(
     assert capsys.readouterr().err == f"ipo: the language model {missing} needs OPENAI_API_KEY in the environment.\n"
 
 
+@pytest.mark.parametrize("out", ["file/x", "/proc/x/y"])
 def test_no_room_is_found_before_pictures_are_opened(
-    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    out: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def never(*_: Any, **__: Any) -> Any:
         raise AssertionError("a picture was opened")
 
     monkeypatch.setattr("ipo.metrics.pictures.Picture.bytes", never)
-    assert main(["optimize", *LM, "--out", "file/x", "--data", "folder:good", *FEW]) == 2
+    assert main(["optimize", *LM, "--out", out, "--data", "folder:good", *FEW]) == 2
     assert "choose another --out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "message"),
+    ("command", "message"),
     [
-        (KeyboardInterrupt(), 130, "interrupted; what was done is kept"),
-        (ValueError("a bug"), None, ""),
+        (["doctor"], "interrupted; repeat the command."),
+        (["optimize", "--dry-run"], "interrupted; repeat the command."),
+        (["benchmark", "embedded"], "interrupted; what was done is kept: resume with the same command."),
     ],
 )
-def test_interrupts_are_told_and_bugs_keep_their_traceback(
-    error: BaseException, code: int | None, message: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+def test_an_interrupt_says_what_is_kept(
+    command: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(*_: Any, **__: Any) -> Callable[..., int]:
+    for reads in ("run.config.load_config", "compare.grid_file.load_grid"):
+        monkeypatch.setattr(f"ipo.experiments.{reads}", raising(KeyboardInterrupt()))
+    assert main(command) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == f"ipo: {message}"
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ipo.experiments.run.config.load_config", raising(ValueError("a bug")))
+    with pytest.raises(ValueError, match="a bug"):
+        main(["doctor"])
+
+
+def raising(error: BaseException) -> Callable[..., Any]:
+    def fail(*_: Any, **__: Any) -> Any:
         raise error
 
-    monkeypatch.setattr("ipo.experiments.run.config.load_config", fail)
-    if code is None:
-        with pytest.raises(ValueError, match="a bug"):
-            main(["doctor"])
-    else:
-        assert main(["doctor"]) == code
-    assert message in capsys.readouterr().err
+    return fail

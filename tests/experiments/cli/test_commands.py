@@ -100,6 +100,13 @@ def test_data_check_names_what_is_wrong(folder: Path, capsys: Capture) -> None:
         assert said in out
 
 
+def test_data_check_says_what_faults_keep_it_from(folder: Path, capsys: Capture) -> None:
+    (folder / "cat" / "1.png").write_text("no picture")
+    assert main(["data", "check", f"folder:{folder}", "--clip", "embedded"]) == 1
+    err = capsys.readouterr().err
+    assert "cannot tell apart was not looked at, nor whether words can help; repair the data first" in err
+
+
 # --- doctor and --dry-run
 
 
@@ -123,7 +130,10 @@ def test_doctor_says_what_would_run_and_shows_no_key(folder: Path, key: str, cap
     assert set(found["packages"]) >= {"dspy", "torch"}
     assert main(["doctor", *data, "shots=4"]) == 1
     shown = capsys.readouterr()
-    assert "problem  " in shown.out and "too few base pictures for shots=4 selection_shots=1: " in shown.out
+    assert (
+        "problem  " in shown.out
+        and "too few pictures to search and choose with (shots=4 selection_shots=1): " in shown.out
+    )
 
 
 def test_doctor_is_content_with_a_job_that_would_run(key: str, cache: Path, capsys: Capture) -> None:
@@ -152,7 +162,7 @@ def test_a_dry_run_asks_nothing_and_writes_nothing(
     assert forecast["describer"] is None
     assert main(["optimize", "--dry-run", "--quiet", *words, "--out", "run"]) == 0
     out = capsys.readouterr().out
-    assert "7 calls" in out
+    assert "7 calls if each answer can be used, of at most" in out
     assert "nothing was asked yet" in out
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "runs").exists()

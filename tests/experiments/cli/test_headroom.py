@@ -146,6 +146,18 @@ def test_a_run_says_it_before_it_asks_keeps_it_and_does_the_same_without_it(
     assert scored(out) == scored(without)
 
 
+def test_on_a_terminal_it_is_not_said_again(
+    pictures: Path, server: OpenAIServer, capfd: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipo.experiments.run.live_view.Console.is_terminal", True)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    out = tmp_path / "run"
+    shown = ipo(capfd, *arguments(pictures, server, f"--out={out}"))
+    room = load_result(out).headroom
+    assert room is not None and room.verdict in shown.err and room.verdict not in shown.out
+    assert room.verdict in ipo(capfd, "optimize", "--resume", str(out)).out
+
+
 def test_other_rewards_say_nothing_of_it(pictures: Path, server: OpenAIServer, capfd: Capture, tmp_path: Path) -> None:
     shown = ipo(capfd, *arguments(pictures, server, f"--out={tmp_path / 'run'}", "reward=retrieval"))
     assert shown.code == 0

@@ -22,6 +22,7 @@ HEAVY = ("torch", "dspy", "litellm", "datasets", "wandb", "open_clip", "PIL.Imag
 @pytest.fixture()
 def configured(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     """Stop `ipo optimize` where its configuration is complete, and keep it."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-not-a-real-key")
     seen: list[RunConfig] = []
 
     def stop(name: str) -> None:
@@ -126,6 +127,19 @@ def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     out, err = capsys.readouterr()
     assert "optimize" in out + err
+
+
+def test_a_missing_key_is_told_before_anything_heavy_is_loaded(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    script = (
+        "import json, sys\nfrom ipo.experiments.cli.app import main\n"
+        "code = main(['optimize', '--lm', 'openai/gpt-4o-mini', '--clip', 'ViT-B-16/openai'])\n"
+        "print(json.dumps([code, [m for m in sys.argv[1:] if m in sys.modules]]), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *HEAVY], capture_output=True, text=True, timeout=60)
+    said, ended = done.stderr.splitlines()
+    assert "needs OPENAI_API_KEY" in said
+    assert json.loads(ended) == [2, []]
 
 
 def test_help_and_the_list_of_models_load_nothing_heavy(cache: Path) -> None:

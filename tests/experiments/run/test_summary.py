@@ -44,6 +44,11 @@ def test_the_warning_leads_only_where_no_template_can_be_the_answer(weak: Any, f
     assert told == (["It is lost.", result.template] if first == "warning" else [result.template, "It is lost."])
 
 
+def test_one_template_is_one() -> None:
+    result = load_result(RECORDED).model_copy(update={"templates_scored": 1})
+    assert "  1 template in " in summary(result, RECORDED)
+
+
 def test_the_answer_is_the_template_and_what_it_is_worth() -> None:
     result = load_result(RECORDED)
     template, verdict, *about = answer(result).splitlines()
