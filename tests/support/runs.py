@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +110,7 @@ def result(folder: Path) -> Any:
     content: dict[str, Any] = json.loads((folder / "result.json").read_text())
     del content["seconds"]
     del content["sealed"]["opened"]
+    content["verdict"] = re.sub(r", and \d+ in this folder,", ",", content["verdict"])
     return content
 
 
