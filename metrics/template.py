@@ -82,6 +82,8 @@ def problem(template: str) -> str | None:
         return f"it has no {SLOT} slot"
     if len(template) > MAX_CHARACTERS:
         return f"it has {len(template)} characters, more than {MAX_CHARACTERS}"
+    if unicodedata.normalize("NFKC", template).lstrip()[:1] in "=+-@":
+        return f"it begins as a formula of a spreadsheet does ({template.lstrip()[:1]!r})"
     if "\n" in template or "\r" in template:
         return "it has more than one line"
     unseen = invisible(template)

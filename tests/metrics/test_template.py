@@ -56,6 +56,11 @@ def test_dress_is_taken_off(said: str, meant: str) -> None:
         ("a \u2800<CLASS>", r"U\+2800"),
         ("a \U000e0101<CLASS>", r"U\+E0101"),
         ("a <CLASS> <end_of_text> b", "markup"),
+        ("=cmd|'/c calc'!A1 <CLASS>", "begins as a formula of a spreadsheet does .'='"),
+        ("  @sum(<CLASS>)", "formula"),
+        ("+<CLASS>", "formula"),
+        ("-1+<CLASS>", "formula"),
+        ("＝1+<CLASS>", "formula"),
         ("a <CLASS> <script>alert(1)</script>", "markup"),
         ("a <CLASS> &lt;b", "markup"),
         ("a <CLASS> &ltend_of_text&gt b", "markup"),
@@ -75,7 +80,15 @@ def test_invalid_templates_have_a_reason(template: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "template", ["<CLASS>", "a photo of a <CLASS>.", "ein Bild: <CLASS> – schön!", "a {b} <CLASS> 50 %"]
+    "template",
+    [
+        "<CLASS>",
+        "a photo of a <CLASS>.",
+        "ein Bild: <CLASS> – schön!",
+        "a {b} <CLASS> 50 %",
+        "'=' <CLASS>",
+        "a = <CLASS>",
+    ],
 )
 def test_valid_templates(template: str) -> None:
     assert problem(template) is None
