@@ -6,6 +6,7 @@ compared like any other; where texts are encoded, or words looked for, all names
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 from ipo.metrics.errors import InputError
@@ -22,7 +23,13 @@ class ClassName(str):
     synonyms: tuple[str, ...]
 
     def __new__(cls, name: str, synonyms: Iterable[str] = ()) -> ClassName:
-        """Make it of its first name and the others."""
+        """Make it of its first name and the others.
+
+        Raises:
+            InputError: the synonyms are one text, whose letters would be taken for them.
+        """
+        if isinstance(synonyms, str):
+            raise InputError(f"the synonyms of {name!r} are a list of names; write [{synonyms!r}].")
         made = super().__new__(cls, name)
         made.synonyms = tuple(synonyms)
         return made
@@ -81,3 +88,44 @@ def refuse_synonyms(class_names: Sequence[str], why: str) -> None:
             f"{why}, and the class {str(several)!r} has synonyms ({', '.join(map(repr, several.synonyms[:3]))}); "
             "leave them out of classes.yaml, or of class_names."
         )
+
+
+def tidy(name: str) -> str:
+    """Return one spelling for the two that Unicode allows ("é" as one character or as two, which macOS writes)."""
+    return unicodedata.normalize("NFC", name).strip()
+
+
+def as_read(name: str) -> str:
+    """Return what is equal for class names that read the same in a prompt.
+
+    >>> as_read("Hot_Dog") == as_read("hot  dog")
+    True
+    """
+    return " ".join(tidy(name).replace("_", " ").split()).casefold()
+
+
+def usable(class_names: Iterable[str]) -> tuple[str, ...]:
+    """Return the classes of a classifier, which have to be texts that read differently.
+
+    Raises:
+        InputError: they are none at all, one text, or no texts; or a name is empty or that of another class too.
+    """
+    if isinstance(class_names, str) or not isinstance(class_names, Iterable):
+        raise InputError(f"the class names are a list of texts, such as ['cat', 'dog'], not {class_names!r}.")
+    classes = tuple(class_names)
+    if not classes:
+        raise InputError("there are no class names; a classifier needs one at least, such as ['cat', 'dog'].")
+    owner: dict[str, int] = {}
+    for label, class_name in enumerate(classes):
+        for name in names_of(class_name):
+            if not isinstance(name, str):
+                raise InputError(f"the class name {name!r} is no text; write it as '{name}'.")
+            if not as_read(name):
+                raise InputError(f"the class {label} (counted from 0) has an empty name; write what it is called.")
+            if (read := as_read(name)) in owner:
+                raise InputError(
+                    f"the class name {name!r} reads as another does: it stands for {str(class_name)!r} and for "
+                    f"{str(classes[owner[read]])!r}; remove one, or join the classes."
+                )
+            owner[read] = label
+    return classes

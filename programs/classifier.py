@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
-from collections.abc import Sequence
+import os
+import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +15,25 @@ from dspy.predict.parameter import Parameter
 
 from ipo.metrics.arrays import Floats
 from ipo.metrics.calibration import fit_temperature, softmax
-from ipo.metrics.class_names import have_synonyms, named, names_of, written
+from ipo.metrics.class_names import have_synonyms, names_of, usable, written
 from ipo.metrics.clip import Clip, load_clip
-from ipo.metrics.decoding import AS_STORED, AS_VIEWED, Background, to_rgb
+from ipo.metrics.decoding import AS_VIEWED, Background, to_rgb
 from ipo.metrics.device import AUTO
 from ipo.metrics.errors import InputError
 from ipo.metrics.offsets import Saved, from_state, state_of
+from ipo.metrics.parsing import read_json
 from ipo.metrics.pictures import Picture
 from ipo.metrics.printable import printable
 from ipo.metrics.reward import EncodedPictures, class_embeddings, logits_of
 from ipo.metrics.template import ANCHOR, check
+from ipo.programs.saved_program import RANGE, WITH_OFFSETS, WITH_SYNONYMS, in_range, read_program
 
 Weighted = tuple[str, float]
 """A template and its weight in the ensemble, > 0."""
 
-TEMPERATURES = (1e-6, 1e6)
-"""The range of temperatures that are read: wider than any that are fitted, far from where float32 ends."""
-
 SHOWN_CLASSES = 5
 """Class names in the `repr`."""
 
-WITH_OFFSETS, WITH_SYNONYMS = 2, 3
-"""Formats of a saved program; the latter may have offsets too. One with neither has no number: every version reads it.
-"""
 IN_WEIGHTS = "in weights: a program with offsets, which needs a newer version of ipo"
 """Stands for each weight in a program with offsets. Older versions ignore keys that they do not know, and would leave
 the offsets out without a word; that a weight is no number stops all of them, and they print it."""
@@ -58,7 +57,8 @@ class TemplateClassifier(dspy.Module, Parameter):
         background: how the pixels of the pictures given to it are read; a `Picture` says that itself.
 
     Raises:
-        InputError: a template has no slot, or does not fit the encoder's context with these classes.
+        InputError: a template has no slot, or does not fit the encoder's context with these classes; or the classes or
+            weights are not usable.
 
     Example:
         >>> from PIL import Image
@@ -79,8 +79,10 @@ class TemplateClassifier(dspy.Module, Parameter):
 
     def __init__(self, clip: Clip, class_names: Sequence[str], templates: str | Sequence[Weighted] = ANCHOR) -> None:
         super().__init__()
+        if isinstance(clip, str):
+            raise InputError(f"a classifier takes a loaded CLIP; write load_clip({clip!r}) instead of its name.")
         self.clip = clip
-        self.class_names = tuple(class_names)
+        self.class_names = usable(class_names)
         self.background: Background = AS_VIEWED
         self._embeddings: tuple[object, Floats] | None = None
         self.set_templates(templates)
@@ -91,12 +93,7 @@ class TemplateClassifier(dspy.Module, Parameter):
         Raises:
             InputError: see the class.
         """
-        weighted = [(templates, 1.0)] if isinstance(templates, str) else [(t, float(w)) for t, w in templates]
-        if not weighted or not all(0 < weight < float("inf") for _, weight in weighted):
-            raise InputError("a classifier needs at least one template, each with a finite weight above 0.")
-        for template, _ in weighted:
-            check(template, self.class_names, self.clip)
-        self.templates: tuple[Weighted, ...] = tuple(weighted)
+        self.templates = _weighted(templates, self.class_names, self.clip)
         self.temperature = 1.0
         self.offsets: Saved | None = None
 
@@ -141,6 +138,10 @@ class TemplateClassifier(dspy.Module, Parameter):
         probabilities = self.probabilities([to_picture(image, self.background)])[0]
         scores = {name: float(p) for name, p in zip(self.class_names, probabilities, strict=True)}
         return dspy.Prediction(label=self.class_names[int(probabilities.argmax())], scores=scores)
+
+    async def aforward(self, image: Any) -> dspy.Prediction:
+        """Classify one picture as `forward` does, in a thread: what DSPy's `acall` awaits."""
+        return await asyncio.to_thread(self.forward, image)
 
     def probabilities(self, pictures: Sequence[Picture]) -> Floats:
         """Classify many pictures in one batch.
@@ -192,32 +193,37 @@ class TemplateClassifier(dspy.Module, Parameter):
         return state | {"format": WITH_SYNONYMS if several else WITH_OFFSETS}
 
     def load_state(self, state: dict[str, Any], **kwargs: Any) -> None:
-        """Take templates, synonyms, temperature and offsets from a saved state; one without a temperature has 1.
+        """Become the program that was saved: its templates, synonyms, temperature, offsets and background.
+
+        Synonyms that this program has and the saved one has not go, with a warning: what was saved was searched and
+        calibrated without them.
 
         Raises:
             InputError: the state belongs to another encoder or to other classes, where its templates may not help, or a
-                newer version wrote it, or its temperature, offsets, synonyms or templates cannot be used.
+                newer version wrote it, or a part of it is missing or cannot be used. Then nothing of it is taken.
         """
-        saved = state["clip"]
-        if saved["fingerprint"] != self.clip.fingerprint:
+        saved = read_program(state, "the given state")
+        if saved.clip.fingerprint != self.clip.fingerprint:
             raise InputError(
-                f"this program was optimised for the CLIP {saved['name']} and the one loaded is {self.clip.name} with "
-                "other weights or another picture transform; load the same one, or optimise again."
+                f"this program was optimised for the CLIP {saved.clip.name} and the one loaded is {self.clip.name} "
+                "with other weights or another picture transform; load the same one, or optimise again."
             )
-        if (form := state.get("format", 1)) not in (1, WITH_OFFSETS, WITH_SYNONYMS):
-            raise InputError(f"this program has the format {str(form)[:40]}; load it with a newer version of ipo.")
-        if (names := tuple(state["class_names"])) != self.class_names:
-            raise InputError(_other_classes(names, self.class_names))
-        temperature = _temperature(state.get("temperature", 1.0))
-        has_offsets = form == WITH_OFFSETS or (form == WITH_SYNONYMS and "offsets" in state)
-        offsets = from_state(state["offsets"], self.clip.width, len(names)) if has_offsets else None
-        members = state["templates"]
-        weights = [member["weight"] for member in members] if form == 1 else state["weights"]
-        self.class_names = _with_synonyms(names, state["synonyms"]) if form == WITH_SYNONYMS else names
-        self.set_templates([(one["template"], weight) for one, weight in zip(members, weights, strict=True)])
-        self.temperature, self.offsets = temperature, offsets
-        # A state without this key is from before transparency was read on white.
-        self.background = AS_VIEWED if state.get("background") == AS_VIEWED else AS_STORED
+        if (classes := saved.classes) != self.class_names:
+            raise InputError(_other_classes(classes, self.class_names))
+        offsets = from_state(saved.offsets, self.clip.width, len(classes)) if saved.has_offsets else None
+        templates = _weighted(saved.weighted, classes, self.clip)
+        missing = next((name for name, _ in self._parts() if name not in state), None)
+        if missing:
+            raise InputError(f"this program was saved without {missing!r}; save it again.")
+        if have_synonyms(self.class_names) and written(classes) != written(self.class_names):
+            lost = next(name for name in self.class_names if have_synonyms([name]))
+            warnings.warn(
+                f"the saved program has other synonyms, which replace those given (such as {names_of(lost)[1]!r} of "
+                f"{str(lost)!r}): it answers as when it was saved; to use yours, optimise again with them.",
+                stacklevel=2,
+            )
+        self.class_names, self.templates, self.offsets = classes, templates, offsets
+        self.temperature, self.background = float(saved.temperature), saved.background
         for name, part in self._parts():
             part.load_state(state[name], **kwargs)
 
@@ -229,33 +235,52 @@ class TemplateClassifier(dspy.Module, Parameter):
     def from_file(cls, path: str | Path, clip: Clip | None = None, device: str = AUTO) -> TemplateClassifier:
         """Load a saved program, with the encoder that it names, on a device, unless one is given.
 
+        Args:
+            path: of the file, or of the run directory that holds it as `program.json`.
+            clip: the encoder, if it is loaded already.
+            device: where one that is not runs.
+
         Raises:
             InputError: the file is no saved program, or its encoder cannot be loaded.
         """
-        import json
-
-        path = Path(path)
-        try:
-            state = json.loads(path.read_text(encoding="utf-8"))
-            names, name = state["class_names"], state["clip"]["name"]
-            if not isinstance(names, list) or not names or not all(isinstance(class_name, str) for class_name in names):
-                raise ValueError("its class_names are not a list of names")
-            if not isinstance(name, str):
-                raise ValueError(f"its CLIP has no name but {name!r}")
-        except OSError as error:
+        if os.path.isdir(path):  # noqa: PTH112 - pathlib raises where a name is too long
+            path = Path(path, "program.json")
+            if not path.exists():
+                raise InputError(f"{path.parent} has no program.json; name a finished run, or a saved program.")
+        state = read_json(Path(path), "the program", "name a run or its program.json")
+        if inside := _classifier_in(state):
             raise InputError(
-                f"cannot read the program {path}: {error.strerror}; name a run or its program.json."
-            ) from error
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise InputError(f"{path} is not a saved program (program.json of a run): {error}.") from error
-        program = cls(clip or load_clip(name, device), names)
-        try:
-            program.load_state(state)
-        except InputError:
-            raise
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            raise InputError(f"{path} is not a saved program (program.json of a run): {error!r}.") from error
+                f"{path} is a larger program with a classifier as {inside!r}; load it into a program of that form "
+                f"(program.load({str(path)!r})), which then has the classifier."
+            )
+        saved = read_program(state, str(path))
+        program = cls(clip or load_clip(saved.clip.name, device), saved.class_names)
+        program.load_state(state)
         return program
+
+
+def _classifier_in(state: Any) -> str | None:
+    """Return the name of a classifier in the state of a larger program."""
+    parts = state.items() if isinstance(state, dict) and "class_names" not in state else ()
+    return next((name for name, part in parts if isinstance(part, dict) and {"class_names", "clip"} <= {*part}), None)
+
+
+def _weighted(templates: Any, class_names: Sequence[str], clip: Clip) -> tuple[Weighted, ...]:
+    """Check templates with their weights."""
+    if isinstance(templates, str):
+        templates = [(templates, 1.0)]
+    given = list(templates) if isinstance(templates, Iterable) else [templates]
+    if not given:
+        raise InputError("a classifier needs at least one template.")
+    for one in given:
+        pair = isinstance(one, (tuple, list)) and len(one) == 2 and isinstance(one[0], str)
+        if not pair or not in_range(one[1]):
+            raise InputError(
+                "a classifier takes a template, or pairs of a template and its weight, a number from "
+                f"{RANGE[0]:g} to {RANGE[1]:g}, such as [({ANCHOR!r}, 1.0)]; {repr(one)[:80]} is none."
+            )
+        check(one[0], class_names, clip)
+    return tuple((template, float(weight)) for template, weight in given)
 
 
 def _other_classes(saved: tuple[str, ...], given: tuple[str, ...]) -> str:
@@ -268,26 +293,6 @@ def _other_classes(saved: tuple[str, ...], given: tuple[str, ...]) -> str:
         f"this program was saved with other classes: it {' and '.join(parts)}; load it into a classifier of the "
         "same classes, or optimise again."
     )
-
-
-def _with_synonyms(names: tuple[str, ...], saved: Any) -> tuple[str, ...]:
-    lists = isinstance(saved, list) and len(saved) == len(names) and all(isinstance(of, list) for of in saved)
-    if not lists or not all(isinstance(name, str) for of in saved for name in of):
-        raise InputError(
-            f"the synonyms of a saved program are one list of names for each of its {len(names)} classes, and these "
-            "are not; save it again."
-        )
-    return tuple(named([name, *of]) for name, of in zip(names, saved, strict=True))
-
-
-def _temperature(value: Any) -> float:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not TEMPERATURES[0] <= value <= TEMPERATURES[1]:
-        raise InputError(
-            f"the temperature of a saved program is a number above 0, from {TEMPERATURES[0]:g} to {TEMPERATURES[1]:g}, "
-            f"not {str(value)[:40]}; 1 changes nothing."
-        )
-    return float(value)
 
 
 def to_picture(image: Any, background: Background = AS_VIEWED) -> Picture:

@@ -36,10 +36,10 @@ def export(
 ) -> int:
     """Carry an optimised program into another tool, and check it there by that tool's own library."""
     from ipo.experiments.export import export
-    from ipo.experiments.run.labelling import load_program
+    from ipo.programs.classifier import TemplateClassifier
 
     target = _target(to, dataset, hf_model)
-    verdict = export(load_program(program), target, out, _pictures(pictures))
+    verdict = export(TemplateClassifier.from_file(program), target, out, _pictures(pictures))
     print(f"wrote {out} for {to}; {verdict}")
     return 0
 

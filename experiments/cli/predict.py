@@ -29,10 +29,11 @@ def predict(
     device: Device = "auto",
 ) -> int:
     """Label pictures with an optimised program."""
-    from ipo.experiments.run.labelling import find_pictures, label_files, load_program
+    from ipo.experiments.run.labelling import find_pictures, label_files
+    from ipo.programs.classifier import TemplateClassifier
 
     one_of("format", format_, ("table", "csv", "jsonl"))
-    classifier = load_program(program, device)
+    classifier = TemplateClassifier.from_file(program, device=device)
     bare = [path for path in pictures if os.path.isdir(path) and next(find_pictures(path), None) is None]  # noqa: PTH112
     if len(bare) == len(pictures):
         raise InputError(f"there are no pictures in {', '.join(map(str, bare))}.")

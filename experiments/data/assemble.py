@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ipo.experiments.data.dataset import PARTS, DataSet, Item, Part, as_read, default_task, tidy
+from ipo.experiments.data.dataset import PARTS, DataSet, Item, Part, default_task
 from ipo.experiments.data.split import cut, settle_parts
+from ipo.metrics.class_names import as_read, tidy
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import Picture
 from ipo.metrics.printable import invisible

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -131,20 +130,6 @@ def in_threads(function: Callable[[_Row], _Result], rows: Iterable[_Row]) -> lis
     """Call `function` for each row with a few threads; results come in the order of the rows."""
     with ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(function, rows))
-
-
-def tidy(name: str) -> str:
-    """Return one spelling for the two that Unicode allows ("é" as one character or as two, which macOS writes)."""
-    return unicodedata.normalize("NFC", name).strip()
-
-
-def as_read(name: str) -> str:
-    """Return what is equal for class names that read the same in a prompt.
-
-    >>> as_read("Hot_Dog") == as_read("hot  dog")
-    True
-    """
-    return " ".join(tidy(name).replace("_", " ").split()).casefold()
 
 
 def base_count(classes: int) -> int:

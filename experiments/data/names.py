@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ipo.experiments.data.dataset import DataSet, as_read, default_task, tidy
-from ipo.metrics.class_names import every_name, named
+from ipo.experiments.data.dataset import DataSet, default_task
+from ipo.metrics.class_names import as_read, every_name, named, tidy
 from ipo.metrics.errors import InputError
 from ipo.metrics.nearest import did_you_mean
 from ipo.metrics.parsing import read_yaml

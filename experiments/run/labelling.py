@@ -10,7 +10,6 @@ from pathlib import Path
 
 from ipo.metrics.arrays import Floats
 from ipo.metrics.decoding import ENDINGS, Background
-from ipo.metrics.device import AUTO
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import Picture
 from ipo.programs.classifier import TemplateClassifier
@@ -21,17 +20,6 @@ READERS = 8
 
 Row = tuple[Path, Floats | InputError]
 """A picture, and the probability of each class, float32 (C,), or why there is none."""
-
-
-def load_program(place: Path, device: str = AUTO) -> TemplateClassifier:
-    """Load the program of a run directory, or a program.json itself; its CLIP runs on the device.
-
-    Raises:
-        InputError: see `TemplateClassifier.from_file`.
-    """
-    # os.path says of a name that is too long that it is no folder; pathlib raises.
-    file = place / "program.json" if os.path.isdir(place) else place  # noqa: PTH112
-    return TemplateClassifier.from_file(file, device=device)
 
 
 def find_pictures(folder: Path) -> Iterator[Path]:

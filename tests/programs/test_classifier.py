@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import copy
 import io
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from PIL import Image
 
 from ipo.experiments.data import load_data
 from ipo.metrics.calibration import cross_entropies
+from ipo.metrics.class_names import ClassName
 from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError
 from ipo.metrics.features import FeatureStore
@@ -162,6 +165,66 @@ def test_a_program_of_other_classes_is_refused(
     assert (program.template, program.class_names) == ("a photo of a <CLASS>.", classes)
 
 
+def test_a_run_directory_is_a_program_too(clip: Clip, tmp_path: Path) -> None:
+    TemplateClassifier(clip, NAMES, ENSEMBLE).save(str(tmp_path / "program.json"))
+    assert TemplateClassifier.from_file(tmp_path, clip).templates == tuple(ENSEMBLE)
+    (tmp_path / "program.json").unlink()
+    with pytest.raises(InputError, match=r"has no program\.json; name a finished run, or a saved program"):
+        TemplateClassifier.from_file(str(tmp_path), clip)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"clip": {}}, "clip.name: field required"),
+        ({"clip": None}, "clip: input should be"),
+        ({"templates": "x"}, "templates: input should be a valid list"),
+        ({"templates": []}, "templates: list should have at least 1 item"),
+        ({"templates": [{"template": "a <CLASS>", "weight": 1e-60}]}, "a number from 1e-06 to 1e"),
+        ({"templates": [{"template": "a <CLASS>", "weight": 1}, {"template": "none", "weight": 1}]}, "no <CLASS> slot"),
+        ({"class_names": None}, "class_names: input should be a valid list"),
+        ({"format": 2}, "a program of the format 2 needs weights"),
+        ({"format": 2, "weights": [1.0]}, "a program of the format 2 needs offsets"),
+        ({"format": 3, "weights": [1.0]}, "a program of the format 3 needs synonyms"),
+        ({"format": 3, "weights": [1.0, 2.0], "synonyms": [[]] * 3}, "weights has 2 entries and there are 1"),
+        ({"format": 3, "weights": [1.0], "synonyms": [["kitty"]]}, "synonyms has 1 entries and there are 3"),
+        ({"format": 3, "weights": [1.0], "synonyms": ["a", "b", "c"]}, "synonyms.0: input should be a valid list"),
+        ({"format": 3, "weights": [1.0], "synonyms": [["dog"], [], []]}, "'dog' reads as another does"),
+        ({"format": [1]}, "has the format .1.; load it with a newer version"),
+        ({"background": "blue"}, "background: input should be 'white' or 'as-is'"),
+    ],
+)
+def test_a_state_that_cannot_be_used_is_refused_and_nothing_of_it_is_taken(
+    change: dict[str, Any], message: str, clip: Clip
+) -> None:
+    state = TemplateClassifier(clip, NAMES, "a sketch of a <CLASS>.").dump_state() | {"temperature": 2.0} | change
+    program = TemplateClassifier(clip, NAMES)
+    before = program.dump_state()
+    with pytest.raises(InputError, match=message):
+        program.load_state(state)
+    assert program.dump_state() == before
+
+
+@pytest.mark.parametrize("state", [None, [], "x", {}])
+def test_what_is_no_state_is_refused(state: Any, clip: Clip) -> None:
+    with pytest.raises(InputError, match="the given state is not a saved program"):
+        TemplateClassifier(clip, NAMES).load_state(state)
+
+
+def test_a_state_decides_on_synonyms_and_says_what_it_drops(clip: Clip) -> None:
+    several = (ClassName("cat", ["kitty"]), *NAMES[1:])
+    plain, synonymous = TemplateClassifier(clip, NAMES), TemplateClassifier(clip, several)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        TemplateClassifier(clip, several).load_state(synonymous.dump_state())
+        taken = TemplateClassifier(clip, NAMES)
+        taken.load_state(synonymous.dump_state())
+    assert taken.dump_state() == synonymous.dump_state()
+    with pytest.warns(UserWarning, match=r"other synonyms, which replace those given \(such as 'kitty' of 'cat'\)"):
+        synonymous.load_state(plain.dump_state())
+    assert synonymous.dump_state() == plain.dump_state()
+
+
 class Explain(dspy.Module):  # type: ignore[misc]
     """A larger program; the classifiers are an attribute and in a list."""
 
@@ -182,6 +245,24 @@ def test_a_larger_program_saves_and_loads_its_classifiers(clip: Clip, tmp_path: 
     again.load(str(tmp_path / "program.json"))
     assert again.first.template == "a sketch of a <CLASS>."
     assert again.others[0].template == "a dark <CLASS>."
+
+
+def test_the_file_of_a_larger_program_is_said_to_be_one(clip: Clip, tmp_path: Path) -> None:
+    Explain(TemplateClassifier(clip, NAMES)).save(str(tmp_path / "larger.json"))
+    with pytest.raises(
+        InputError, match=r"is a larger program with a classifier as 'first'; load it into a program of"
+    ):
+        TemplateClassifier.from_file(tmp_path / "larger.json", clip)
+
+
+def test_a_part_that_was_not_saved_is_named(clip: Clip) -> None:
+    class Asking(TemplateClassifier):
+        def __init__(self) -> None:
+            super().__init__(clip, NAMES)
+            self.asked = dspy.Predict("label -> answer")
+
+    with pytest.raises(InputError, match="this program was saved without 'asked'"):
+        Asking().load_state(TemplateClassifier(clip, NAMES).dump_state())
 
 
 @pytest.mark.parametrize("what", ["classes", "clip"])
@@ -215,13 +296,19 @@ def test_the_repr_says_templates_classes_and_clip(clip: Clip) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"class_names": ["a", 3], "clip": {"name": "embedded"}}', "class_names are not a list of names"),
-        ('{"class_names": "ab", "clip": {"name": "embedded"}}', "class_names are not a list of names"),
+        (
+            '{"class_names": ["a", 3], "clip": {"name": "x", "fingerprint": ""}}',
+            "class_names.1: input should be a valid",
+        ),
+        (
+            '{"class_names": "ab", "clip": {"name": "x", "fingerprint": ""}}',
+            "class_names: input should be a valid list",
+        ),
         (None, "No such file"),
-        ("", "not a saved program"),
+        ("", "the program .* is not JSON .*; name a run or its program.json"),
         ("[]", "not a saved program"),
-        ("[" * 100_000, "not a saved program"),
-        ('{"class_names": ["a", "b"], "clip": {"name": 5}}', "its CLIP has no name but 5"),
+        ("[" * 100_000, "is not JSON .it is nested too deep"),
+        ('{"class_names": ["a", "b"], "clip": {"name": 5}}', "clip.name: input should be a valid string"),
         ('{"templates": []}', "not a saved program"),
         ('{"class_names": ["a", "b"], "clip": {"name": "embedded"}}', "not a saved program"),
         (
@@ -252,6 +339,78 @@ def test_what_is_no_program_is_refused(content: str | None, message: str, clip: 
 def test_unusable_templates_are_refused(templates: Any, clip: Clip) -> None:
     with pytest.raises(InputError):
         TemplateClassifier(clip, NAMES, templates)
+
+
+@pytest.mark.parametrize(
+    ("templates", "found"),
+    [
+        (["a photo of a <CLASS>."], "'a photo of a <CLASS>.' is none"),
+        ([("a <CLASS>", "x")], "('a <CLASS>', 'x') is none"),
+        ([("a <CLASS>", True)], "('a <CLASS>', True) is none"),
+        ([("a <CLASS>", 1e308), ("the <CLASS>", 1e308)], "('a <CLASS>', 1e+308) is none"),
+        ([("a <CLASS>", 1e-60)], "('a <CLASS>', 1e-60) is none"),
+        ([(3, 1.0)], "(3, 1.0) is none"),
+        (None, "None is none"),
+    ],
+)
+def test_what_are_no_templates_with_weights_is_said(templates: Any, found: str, clip: Clip) -> None:
+    program = TemplateClassifier(clip, NAMES, ENSEMBLE)
+    with pytest.raises(InputError) as caught:
+        program.set_templates(templates)
+    assert str(caught.value) == (
+        "a classifier takes a template, or pairs of a template and its weight, a number from 1e-06 to 1e+06, such as "
+        f"[('a photo of a <CLASS>.', 1.0)]; {found}."
+    )
+    assert program.templates == tuple(ENSEMBLE)
+
+
+def test_weights_of_numpy_are_numbers(clip: Clip) -> None:
+    program = TemplateClassifier(clip, NAMES, [("a <CLASS>", np.float32(0.5)), ("the <CLASS>", np.int64(2))])
+    assert program.templates == (("a <CLASS>", 0.5), ("the <CLASS>", 2.0))
+    json.dumps(program.dump_state())
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], "there are no class names"),
+        ("cat", "the class names are a list of texts, such as .*, not 'cat'"),
+        (None, "the class names are a list of texts, .* not None"),
+        ([1, 2], "the class name 1 is no text; write it as '1'"),
+        (["", "cat"], "the class 0 .counted from 0. has an empty name"),
+        (["cat", " _ "], "the class 1 .counted from 0. has an empty name"),
+        (["cat", "cat", "dog"], "'cat' reads as another does: it stands for 'cat' and for 'cat'; remove one"),
+        (["hot_dog", "Hot dog"], "'Hot dog' reads as another does: it stands for 'Hot dog' and for 'hot_dog'"),
+        ([ClassName("cat", ["dog"]), "dog"], "'dog' reads as another does: it stands for 'dog' and for 'cat'"),
+        ([ClassName("cat", ["Cat"])], "'Cat' reads as another does"),
+        ([ClassName("cat", [""])], "has an empty name"),
+    ],
+)
+def test_unusable_classes_are_refused(names: Any, message: str, clip: Clip) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        TemplateClassifier(clip, names)
+    assert "\n" not in str(caught.value)
+
+
+def test_synonyms_are_no_single_text() -> None:
+    with pytest.raises(InputError, match=r"the synonyms of 'cat' are a list of names; write \['kitty'\]"):
+        ClassName("cat", "kitty")
+
+
+def test_a_name_is_no_clip() -> None:
+    with pytest.raises(InputError, match=r"takes a loaded CLIP; write load_clip\('embedded'\) instead"):
+        TemplateClassifier("embedded", NAMES)  # type: ignore[arg-type]
+
+
+def test_it_can_be_awaited(clip: Clip, file: Path) -> None:
+    program = TemplateClassifier(clip, NAMES)
+    called = program(image=file)
+
+    async def awaited() -> list[Any]:
+        return await asyncio.gather(*(program.acall(image=file) for _ in range(3)))
+
+    for answer in asyncio.run(awaited()):
+        assert (answer.label, answer.scores) == (called.label, called.scores)
 
 
 def test_copies_share_the_clip_and_not_the_template(clip: Clip, file: Path) -> None:
