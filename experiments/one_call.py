@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +16,8 @@ from typing import Any
 from ipo.experiments.report.gather import read_run
 from ipo.experiments.report.page import FILE_NAME, notebook_part
 from ipo.experiments.run import pipeline
-from ipo.experiments.run.config import build
+from ipo.experiments.run.config import RunConfig, build
 from ipo.experiments.run.folder import default_folder, larger_limit, resumed, stored_config
-from ipo.experiments.run.labelling import load_program
 from ipo.experiments.run.live_view import Ui, showing_warnings
 from ipo.experiments.run.local_weights import ensure_local_weights
 from ipo.experiments.run.published_settings import about_preset
@@ -27,8 +29,10 @@ from ipo.metrics.errors import InputError
 from ipo.metrics.printable import printable
 from ipo.metrics.verdict import Verdict
 from ipo.programs.classifier import TemplateClassifier
+from ipo.programs.search import NothingUsable
 
 CALL = "the call of ipo.optimize"
+_FLAG = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)")
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,7 +40,7 @@ class Outcome:
     """What a run found. It shows itself: `print` says what the command line prints, a notebook shows the pictures too.
 
     Attributes:
-        folder: the run directory, which everything can be read from again.
+        folder: the run directory, absolute, which everything can be read from again.
         result: all numbers, the content of `result.json`.
     """
 
@@ -56,11 +60,11 @@ class Outcome:
     @cached_property
     def classifier(self) -> TemplateClassifier:
         """The classifier with the template, on the device of the run; loads the CLIP when it is first asked for."""
-        return load_program(self.folder, stored_config(self.folder).device)
+        return TemplateClassifier.from_file(self.folder, device=stored_config(self.folder).device)
 
     def report(self) -> Path:
         """Return where the report page lies; it needs no network."""
-        return (self.folder / FILE_NAME).absolute()
+        return self.folder / FILE_NAME
 
     def __repr__(self) -> str:
         return printable(f"<Outcome {self.template!r}: {self.result.verdict} {self.folder}>")
@@ -100,32 +104,56 @@ def optimize(
         NothingUsable: the strategy gave nothing to score.
         dspy.LMError: the language model cannot be reached; the run can be resumed.
     """
+    for name, place in (("out", out), ("resume", resume), ("start_from", start_from)):
+        if not isinstance(place, (str, os.PathLike, type(None))):
+            raise InputError(f"{name}= is a folder, a text or a path, not {place!r}.")
     if resume is not None and out is not None:
         raise InputError("resume= works in its own directory; leave out= away.")
     given = settings if data is None else {"data": data, **settings}
     given = given if start_from is None else {**given, "start_from": str(start_from)}
-    if resume is None:
-        config = build(given, CALL)
-        folder = default_folder(config) if out is None else Path(out)
-    else:
-        folder = Path(resume)
-        config = stored_config(folder)
-        again = "".join(f", {key}={value!r}" for key, value in given.items())
-        instead = f"ipo.optimize(start_from={str(folder)!r}{again})"
-        config = resumed(folder, config, build(given, CALL), CALL, instead) if given else config
-    check_name(config.clip)
-    find_device(config.device)  # a wrong one is refused before anything is fetched
-    ui = Ui(config.steps, quiet=quiet)
-    for line in about_preset(config):
-        ui.say(line)
-    ensure_local_weights([config], quiet=quiet)
-    with _libraries_silent(), showing_warnings(ui):
-        result = pipeline.optimize(config, folder, ui, resume=resume is not None, shrink_shots=True)
+    with _messages_in_python([place for place in (out, resume, start_from) if place is not None]):
+        if resume is None:
+            config = build(given, CALL)
+            folder = default_folder(config) if out is None else Path(out)
+        else:
+            folder = Path(resume)
+            config = stored_config(folder)
+            again = "".join(f", {key}={value!r}" for key, value in given.items())
+            instead = f"ipo.optimize(start_from={str(folder)!r}{again})"
+            config = resumed(folder, config, build(given, CALL), CALL, instead) if given else config
+        check_name(config.clip)
+        find_device(config.device)  # a wrong one is refused before anything is fetched
+        ui = Ui(config.steps, quiet=quiet)
+        for line in about_preset(config):
+            ui.say(line)
+        ensure_local_weights([config], quiet=quiet)
+        with _libraries_silent(), showing_warnings(ui):
+            result = pipeline.optimize(config, folder, ui, resume=resume is not None, shrink_shots=True)
     if result.stopped:
         key, limit = larger_limit(config, result.stopped, result)
         again = f"ipo.optimize(resume={str(folder)!r}, {key}={limit})"
         ui.warn(f"stopped early: {result.stopped}; resume with a larger limit: {again}")
-    return Outcome(folder, result)
+    return Outcome(folder.absolute(), result)
+
+
+@contextmanager
+def _messages_in_python(places: list[str | Path]) -> Iterator[None]:
+    """Have messages for the command line say what to write in Python: `resume=…` for `--resume …`."""
+    try:
+        yield
+    except (InputError, NothingUsable) as error:
+        said = str(error)
+        for place in map(str, places):
+            for written in {place, shlex.quote(place)}:
+                said = said.replace(f"`ipo optimize --resume {written}`", f"`ipo.optimize(resume={place!r})`")
+                said = said.replace(f"--resume {written}", f"resume={place!r}")
+        error.args = (_FLAG.sub(_as_argument, said),)
+        raise
+
+
+def _as_argument(flag: re.Match[str]) -> str:
+    name = flag[1].replace("-", "_")
+    return f"{name}=" if name in (*RunConfig.model_fields, "out", "resume") else flag[0]
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from ipo.experiments.explain.model import Analysis, load_analysis
 from ipo.experiments.report.search import SearchRecord, follow
-from ipo.experiments.run.config import RunConfig, build, load_config
+from ipo.experiments.run.config import CHOSEN, RunConfig, build, load_config
 from ipo.experiments.run.environment import Environment
 from ipo.experiments.run.files import read_model
 from ipo.experiments.run.result import RunResult, load_result
@@ -94,13 +94,13 @@ class Run:
 
 def _settings(key: str, value: Any) -> list[str]:
     """Write a setting as the command line takes it; of a strategy or a reward its name, then its own settings."""
-    if isinstance(value, dict):
+    if key in CHOSEN:
         own = {name: one for name, one in value.items() if name != "name"}
         return [
-            *_settings(key, value["name"]),
+            f"{key}={value['name']}",
             *(word for name, one in own.items() for word in _settings(f"{key}.{name}", one)),
         ]
-    return [f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
+    return [f"{key}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"]
 
 
 def read_run(folder: Path) -> Run:

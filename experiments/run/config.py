@@ -14,7 +14,7 @@ from ipo.metrics import parsing
 from ipo.metrics.decoding import AS_STORED, Background
 from ipo.metrics.device import AUTO
 from ipo.metrics.errors import InputError, input_error
-from ipo.metrics.nearest import nearest
+from ipo.metrics.nearest import did_you_mean, nearest
 from ipo.metrics.registry import Registry
 from ipo.programs.record.redaction import check_address
 from ipo.programs.settings import SearchSettings, moved_to_strategy, preset
@@ -131,6 +131,13 @@ class RunConfig(SearchSettings, JobSettings):
             check_address(address)
         return address
 
+    @field_validator("describer")
+    @classmethod
+    def _is_no_slip(cls, name: str) -> str:
+        if name not in ASK_NO_MODEL and (hint := did_you_mean(name, ASK_NO_MODEL)):
+            raise InputError(f"there is no describer {name!r}{hint}; a multimodal model is named provider/name.")
+        return name
+
     @model_validator(mode="after")
     def _has_a_language_model(self) -> RunConfig:
         if self.lm == "none" and STRATEGIES.find(self.strategy["name"]).needs_lm:
@@ -207,6 +214,11 @@ def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConf
         InputError: see `load_config`.
     """
     values = nested(values)
+    if "metric" in values:
+        raise InputError(
+            f"there is no metric in {where}: a metric judges one answer, and a run maximises a reward, which scores a "
+            f"template on all pictures; set reward ({', '.join(REWARDS)}), or leave it out for accuracy."
+        )
     for key in values:
         if key not in RunConfig.model_fields:
             near = nearest(key, RunConfig.model_fields, cutoff=0.0)[0]

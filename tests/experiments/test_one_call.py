@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 import ipo
+from ipo.experiments.report.gather import read_run
 from support import runs
 from support.openai_server import OpenAIServer, running
 
@@ -52,18 +54,19 @@ def test_it_does_what_the_command_does(
     assert clock.sub("", captured.err) == clock.sub("", told.err.replace("command", "call"))
     assert captured.out == ""
     printed = clock.sub("", told.out.replace("command", "call")).rstrip("\n")
-    assert clock.sub("", str(outcome)) == printed
+    assert clock.sub("", str(outcome)).replace(str(Path("call").absolute()), "call") == printed
 
 
 def test_the_outcome_holds_what_was_found(server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> None:
     outcome = ipo.optimize("folder:pets", **SMALL, quiet=True)
     assert capfd.readouterr() == ("", "")
-    assert re.fullmatch(r"runs/\d{8}-\d{6}-folder-pets|runs/\d{8}-\d{6}-pets", str(outcome.folder))
+    place = str(outcome.folder.relative_to(Path.cwd()))
+    assert re.fullmatch(r"runs/\d{8}-\d{6}-folder-pets|runs/\d{8}-\d{6}-pets", place)
     assert outcome.template == outcome.result.template == outcome.classifier.template
     assert outcome.classifier.class_names == tuple(sorted(runs.CLASSES))
     assert outcome.classifier is outcome.classifier
     assert outcome.gain == outcome.result.scores["test"].difference
-    assert outcome.report() == outcome.folder.absolute() / "report.html"
+    assert outcome.report() == outcome.folder / "report.html"
     assert outcome.report().is_file()
     assert repr(outcome) == f"<Outcome {outcome.template!r}: {outcome.result.verdict} {outcome.folder}>"
     assert "<img " in outcome._repr_html_()
@@ -75,7 +78,7 @@ def test_it_resumes(server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> 
     assert stopped.result.stopped
     assert "resume with a larger limit: ipo.optimize(resume='stopped', budget_tokens=2)" in capfd.readouterr().err
     outcome = ipo.optimize(resume="stopped", budget_tokens=1_000_000, quiet=True)
-    assert (outcome.result.stopped, outcome.folder) == (None, Path("stopped"))
+    assert (outcome.result.stopped, outcome.folder) == (None, Path("stopped").absolute())
     assert outcome.template == whole.template
     asked = len(server.asked)
     assert ipo.optimize(resume="stopped", quiet=True).result == outcome.result
@@ -84,7 +87,7 @@ def test_it_resumes(server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> 
         ipo.InputError, match=r"and 3 was asked for; .*: ipo.optimize\(start_from='stopped', steps=3\)\."
     ):
         ipo.optimize(resume="stopped", steps=3)
-    with pytest.raises(ipo.InputError, match="whole already holds a run"):
+    with pytest.raises(ipo.InputError, match=r"holds a run; resume it with resume=.whole., or .* out="):
         ipo.optimize("folder:pets", **SMALL, out="whole")
 
 
@@ -100,9 +103,31 @@ def test_it_resumes(server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> 
         ({"clip": "ViT-B-61/openai"}, "ViT-B-61"),
         ({"lm": "none", "strategy": "history"}, "lm=none names none"),
         ({"resume": "nowhere"}, "nowhere holds no run to resume"),
+        ({"out": 5}, "out= is a folder, a text or a path, not 5."),
+        (
+            {"metric": len},
+            "there is no metric in the call of ipo.optimize: a metric judges one answer, and a run maximises",
+        ),
+        ({"describer": "clipp"}, "there is no describer 'clipp' (did you mean clip?)"),
+        ({"lm": "none", "strategy": "history", "steps": 1}, "name one with lm=, or choose strategy="),
         ({"resume": "a", "out": "b"}, "resume= works in its own directory; leave out= away."),
     ],
-    ids=["unknown", "range", "path", "file", "strategy", "nested", "clip", "no-lm", "no-run", "resume-and-out"],
+    ids=[
+        "unknown",
+        "range",
+        "path",
+        "file",
+        "strategy",
+        "nested",
+        "clip",
+        "no-lm",
+        "no-run",
+        "no-path",
+        "metric",
+        "describer",
+        "flag",
+        "resume-and-out",
+    ],
 )
 def test_bad_input_is_one_sentence(
     given: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -112,6 +137,40 @@ def test_bad_input_is_one_sentence(
         ipo.optimize(**given)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_outcome_is_found_from_elsewhere(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs.copy_pictures(tmp_path / "pets")
+    monkeypatch.chdir(tmp_path)
+    outcome = ipo.optimize("folder:pets", **{**SMALL, "lm": "none", "steps": 1}, out="here", quiet=True)
+    monkeypatch.chdir(Path("/"))
+    assert outcome.report() == tmp_path / "here" / "report.html"
+    assert "<img " in outcome._repr_html_()
+    assert str(tmp_path / "here") in str(outcome)
+    assert outcome.classifier.template == outcome.template
+
+
+@pytest.mark.parametrize("names", [{"cat": "kitty"}, {"cat": ["kitty", "puss – 🐈"], "car": "automobile"}])
+def test_class_names_are_a_setting_as_any(
+    names: dict[str, Any],
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    runs.copy_pictures(tmp_path / "pets")
+    monkeypatch.chdir(tmp_path)
+    settings = {**SMALL, "lm": "none", "steps": 1, "class_names": names}
+    outcome = ipo.optimize("folder:pets", **settings, out="named", quiet=True)
+    assert "kitty" in outcome.classifier.class_names
+    assert outcome.report().is_file() and "<img " in outcome._repr_html_()
+    assert ipo.optimize(resume="named", quiet=True).result == outcome.result
+    assert runs.ipo(capfd, "report", "named").code == 0
+    # The command on the page makes the same run.
+    words = shlex.split(read_run(Path("named")).command)[1:]
+    assert runs.ipo(capfd, *words, "--out=again", "--quiet").code == 0
+    assert Path("again/config.yaml").read_text() == Path("named/config.yaml").read_text()
+    assert runs.program(Path("again")) == runs.program(Path("named"))
 
 
 def test_logging_is_as_it_was(server: OpenAIServer) -> None:
