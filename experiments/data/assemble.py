@@ -87,6 +87,7 @@ def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
         train=tuple(parts["train"]),
         val=tuple(parts["val"]),
         test=tuple(parts["test"]),
+        variants=len(place) < len(source.rows),
         stray=source.stray,
     )
 

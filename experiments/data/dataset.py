@@ -58,6 +58,7 @@ class DataSet:
         train: in the order of the source, which the few-shot draw depends on.
         val: as `train`.
         test: as `train`.
+        variants: whether some groups hold several pictures.
         stray: what the source holds besides pictures and was left out.
         hand_written: the template that the field uses for these pictures; None when there is none.
         split: where the parts come from: "official" (a benchmark's published split), "own" (the source's, or cut by
@@ -71,6 +72,7 @@ class DataSet:
     train: tuple[Item, ...]
     val: tuple[Item, ...]
     test: tuple[Item, ...]
+    variants: bool
     stray: tuple[str, ...] = ()
     hand_written: str | None = None
     split: str = OWN

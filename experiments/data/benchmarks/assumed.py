@@ -37,7 +37,7 @@ def assumed(entry: Registered, task: str | None = None) -> DataSet:
 
     train, val, test = (part(name, size) for name, size in zip(("train", "val", "test"), entry.sizes, strict=True))
     names = tuple(f"class {label}" for label in range(entry.classes))
-    return DataSet(entry.name, names, task or entry.task, train, val, test, (), entry.hand_written, OFFICIAL)
+    return DataSet(entry.name, names, task or entry.task, train, val, test, False, (), entry.hand_written, OFFICIAL)
 
 
 def sizes(entry: Registered) -> str:

@@ -52,6 +52,7 @@ def finish(entry: Registered, found: Found, task: str | None, name: str | None =
         train=tuple(found.parts["train"]),
         val=tuple(found.parts["val"]),
         test=tuple(found.parts["test"]),
+        variants=False,
         stray=found.stray,
         hand_written=entry.hand_written,
         split=_split(entry, found),

@@ -66,6 +66,6 @@ def sealed() -> Callable[..., DataSet]:
             )
 
         names = tuple(f"class {label}" for label in range(classes))
-        return DataSet("made", names, "things", part("train"), part("val"), part("test"))
+        return DataSet("made", names, "things", part("train"), part("val"), part("test"), variants > 1)
 
     return make

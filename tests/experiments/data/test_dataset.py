@@ -29,7 +29,7 @@ def made(encoded, names=("cat", "dog"), labels=(0, 1), groups=("a", "b"), number
         Item(Picture.from_bytes(f"p{n}", encoded(n)), label, group)
         for n, label, group in zip(numbers, labels, groups, strict=True)
     )
-    return DataSet("made", names, "things", items, (), ())
+    return DataSet("made", names, "things", items, (), (), variants=False)
 
 
 @pytest.mark.parametrize(

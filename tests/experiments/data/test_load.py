@@ -55,6 +55,7 @@ def test_the_embedded_pictures_keep_their_parts_labels_and_groups(shipped):
     assert [i.picture.name for i in data.train] == [i.picture.name for i in same.train]
     assert (data.name, other.name) == ("embedded:a", "embedded:b")
     assert data.class_names == ("zebra", "ant")
+    assert data.variants
     assert [i.group for i in data.train[:3]] == ["zebra/train0", "zebra/train0", "ant/train0"]
     assert data.fingerprint != other.fingerprint
 

@@ -11,6 +11,7 @@ def test_class_folders_are_cut_into_half_a_fifth_and_the_rest(folder):
     data = load_data(f"folder:{folder({'dog': 10, 'cat': 20})}", seed=0)
     assert data.class_names == ("cat", "dog")
     assert data.name == "folder:pictures"
+    assert not data.variants
     sizes = {part: [sum(i.label == c for i in data.part(part)) for c in (0, 1)] for part in ("train", "val", "test")}
     assert sizes == {"train": [6, 3], "val": [4, 2], "test": [10, 5]}
 

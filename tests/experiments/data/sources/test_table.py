@@ -41,6 +41,7 @@ def test_split_and_group(table):
         f"{name}/{i:03d}.png,{name},{part},{name}{i // 2}\n" for name in ("cat", "dog") for i, part in enumerate(parts)
     )
     data = load_data(table(text), seed=0)
+    assert data.variants
     assert [i.group for i in data.val] == ["cat1", "cat1", "dog1", "dog1"]
 
 
