@@ -147,7 +147,7 @@ def quality_problem(template: str, class_names: Iterable[str] = ()) -> str | Non
     if repeated:
         return f"it says {repeated!r} twice"
     texts = [_spaced(part) for part in template.lower().split(SLOT.lower())]
-    names = every_name(class_names)
+    names = [name for name in every_name(class_names) if _spaced(name).strip()]  # not "+", which no words can name
     named = next((name for name in names if any(_spaced(name.lower()) in text for text in texts)), None)
     return f"it names the class {named.replace('_', ' ')!r}" if named else None
 

@@ -217,3 +217,4 @@ def test_bans_are_half_of_the_used_words_the_leaks_and_the_class_names() -> None
 )
 def test_quality_problem(template: str, reason: str | None) -> None:
     assert quality_problem(template, ["hot_dog"]) == reason
+    assert quality_problem(template, ["+", "hot_dog"]) == reason  # a class name without letters is in no template
