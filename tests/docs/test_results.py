@@ -14,6 +14,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 PAGES = {
     "suite": "results.md",
+    "suite-held-out": "held-out.md",
     "suite-base-to-new": "new-classes.md",
     "main-job": "results.md",
     "retrieval": "other-tasks-results.md",
