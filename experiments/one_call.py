@@ -118,7 +118,7 @@ def optimize(
         else:
             folder = Path(resume)
             config = stored_config(folder)
-            again = "".join(f", {key}={value!r}" for key, value in given.items())
+            again = "".join(f", {key}={value!r}" for key, value in given.items() if key != "start_from")
             instead = f"ipo.optimize(start_from={str(folder)!r}{again})"
             config = resumed(folder, config, build(given, CALL), CALL, instead) if given else config
         check_name(config.clip)

@@ -105,10 +105,10 @@ def as_read(name: str) -> str:
 
 
 def usable(class_names: Iterable[str]) -> tuple[str, ...]:
-    """Return the classes of a classifier, which have to be texts that read differently.
+    """Return the classes of a classifier, which are texts. Two may have one name, as in CLIP's list for ImageNet.
 
     Raises:
-        InputError: they are none at all, one text, or no texts; or a name is empty or that of another class too.
+        InputError: they are none at all, one text, or no texts; a name is empty, or a synonym that of another name too.
     """
     if isinstance(class_names, str) or not isinstance(class_names, Iterable):
         raise InputError(f"the class names are a list of texts, such as ['cat', 'dog'], not {class_names!r}.")
@@ -122,7 +122,7 @@ def usable(class_names: Iterable[str]) -> tuple[str, ...]:
                 raise InputError(f"the class name {name!r} is no text; write it as '{name}'.")
             if not as_read(name):
                 raise InputError(f"the class {label} (counted from 0) has an empty name; write what it is called.")
-            if (read := as_read(name)) in owner:
+            if (read := as_read(name)) in owner and have_synonyms([class_name, classes[owner[read]]]):
                 raise InputError(
                     f"the class name {name!r} reads as another does: it stands for {str(class_name)!r} and for "
                     f"{str(classes[owner[read]])!r}; remove one, or join the classes."

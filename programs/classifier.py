@@ -133,10 +133,13 @@ class TemplateClassifier(dspy.Module, Parameter):
             image: a path, encoded bytes, a PIL image, a `Picture` or a `dspy.Image` that holds its data.
 
         Returns:
-            `label`: the class name; `scores`: probability of each class name, softmax of logits / temperature.
+            `label`: the class name; `scores`: probability of each class name, softmax of logits / temperature. Classes
+            with one name have one score, the sum of theirs.
         """
         probabilities = self.probabilities([to_picture(image, self.background)])[0]
-        scores = {name: float(p) for name, p in zip(self.class_names, probabilities, strict=True)}
+        scores = dict.fromkeys(self.class_names, 0.0)
+        for name, probability in zip(self.class_names, probabilities, strict=True):
+            scores[name] += float(probability)
         return dspy.Prediction(label=self.class_names[int(probabilities.argmax())], scores=scores)
 
     async def aforward(self, image: Any) -> dspy.Prediction:

@@ -155,7 +155,7 @@ class IPO(Teleprompter):
         Raises:
             InputError: the student is no `TemplateClassifier`, or has several templates and no `initial_template` was
                 given; bad examples or initial template; a reward or strategy that gives something else than it should.
-            NothingUsable: no step gave a usable template.
+            NothingUsable: none of the first five steps gave a usable template; a shorter search keeps the initial one.
             dspy.LMError: the language model cannot be reached; everything before that is in the journal.
         """
         _check_student(student)

@@ -39,7 +39,7 @@ LOOKED_AT_ONCE = 256
 
 
 class NothingUsable(RuntimeError):
-    """No step gave a usable template: there is nothing to choose from. A list that is used up is no such failure."""
+    """None of the first `MAX_EMPTY_STEPS` steps gave a usable template. A list that is used up is no such failure."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def search(
 
     Raises:
         InputError: the initial template cannot be scored.
-        NothingUsable: no step gave a usable template.
+        NothingUsable: none of the first `MAX_EMPTY_STEPS` steps gave a usable template.
         dspy.LMError: the language model cannot be reached; everything before that is recorded.
     """
     reason = reward.problem(settings.initial_template)
@@ -252,11 +252,9 @@ class _Run:
             if not scored:
                 reasons = _reasons(desk.rejected)
                 logger.warning("step %d gave no usable template (%s)", number + 1, reasons, extra={"progress": True})
-            impatient = self.settings.patience is not None and since_better >= self.settings.patience
-            over = impatient or number + 1 == self.settings.steps
-            if empty >= MAX_EMPTY_STEPS or (over and len(self.history) == 1):
+            if empty >= MAX_EMPTY_STEPS:
                 return self._give_up(empty, desk.rejected)
-            if impatient:
+            if self.settings.patience is not None and since_better >= self.settings.patience:
                 logger.info("stopped early: nothing better in %d steps", since_better)
                 return f"nothing better came in {since_better} steps"
         return f"all {self.settings.steps} steps were done"
@@ -307,9 +305,8 @@ class _Run:
     def _give_up(self, empty: int, rejected: Sequence[Rejection]) -> str:
         """Return why the search ends early; a search that found no candidate at all fails instead."""
         asked = self.strategy.asks_lm
-        steps = f"{empty} steps in a row" if empty > 1 else "one step"
         who = "language model" if asked else "strategy"
-        reason = f"the {who} gave no usable template in {steps} ({_reasons(rejected)})"
+        reason = f"the {who} gave no usable template in {empty} steps in a row ({_reasons(rejected)})"
         if len(self.history) == 1:
             raise NothingUsable(f"{reason}{'; try another model with --lm' if asked else ''}.")
         logger.warning("ended early: %s; what was found before is kept", reason)

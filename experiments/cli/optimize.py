@@ -151,7 +151,8 @@ def _configure(words: Sequence[str], flags: dict[str, Any], resume: Path | None)
     stored = stored_config(resume)
     if not (file or rest or any(value is not None for value in flags.values())):
         return stored
-    again = [*words, *(f"{key}={value}" for key, value in flags.items() if value is not None)]
+    new = {key: value for key, value in flags.items() if value is not None and key != "start_from"}
+    again = [*words, *(f"{key}={value}" for key, value in new.items())]
     instead = f"`{shlex.join(['ipo', 'optimize', '--from', str(resume), *again])}`"
     return resumed(resume, stored, load_config(file, rest, **flags), "the command line", instead)
 

@@ -41,7 +41,7 @@ def test_the_library_example_runs(
     assert {asked.body["model"] for asked in server.asked} == {"gpt-4o-mini"}
     result = scope["result"]
     (run,) = Path("runs").iterdir()
-    assert result.folder == run
+    assert result.folder == run.absolute()
     label = result.classifier(image="cat.jpg").label
     assert capsys.readouterr().out.splitlines() == [
         f"{result.template} {result.gain.numbers}",

@@ -229,7 +229,7 @@ def test_a_link_to_a_picture_is_read_and_a_path_with_a_nul_is_named(tmp_path: Pa
     (tmp_path / "a.png").write_bytes(encoded(RGB))
     (tmp_path / "b.png").symlink_to("a.png")
     assert Picture.from_path(tmp_path / "b.png").image().size == RGB.size
-    with pytest.raises(InputError, match="null byte"):
+    with pytest.raises(InputError, match=r"null (byte|character)"):
         Picture.from_path(tmp_path / "a\0b.png")
 
 

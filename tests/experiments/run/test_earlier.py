@@ -153,9 +153,10 @@ def test_the_estimate_and_the_call_know_it(run: Run, first: Path, capfd: Any) ->
 
 
 def test_a_run_to_resume_has_begun_with_what_it_started_from(run: Run, first: Path) -> None:
-    refused = "has start_from=None and 'first' was asked for; leave it out, or start a new run with"
-    assert f"{refused} --out" in run("--from", "first", "--resume", "first", "seed=7").sentence
-    with pytest.raises(InputError, match=f"{refused} out="):
+    refused = "has start_from=None and 'first' was asked for; leave it out, or start a new run"
+    sentence = run("--from", "first", "--resume", "first", "seed=7").sentence
+    assert f"{refused} from its templates: `ipo optimize --from first seed=7`." in sentence
+    with pytest.raises(InputError, match=rf"{refused} from its templates: ipo.optimize\(start_from='first'\)\."):
         package.optimize(start_from="first", resume="first")
     assert run("--from", "first", "--out", "second", "steps=1").code == 0
     assert run("--from", "first", "--resume", "second", "steps=1").code == 0
