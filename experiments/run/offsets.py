@@ -15,17 +15,15 @@ from pydantic import Field
 from ipo.experiments.run.comparison import Measured, measured
 from ipo.experiments.run.files import Content
 from ipo.experiments.tasks.base import features_of
-from ipo.metrics.errors import InputError
 from ipo.metrics.evidence import paired_difference
 from ipo.metrics.offsets import Fitted, Kind, fitted
 from ipo.metrics.reward import EncodedPictures
 from ipo.metrics.verdict import Ends, Rounded, points, share
 from ipo.programs.ensemble import scored_as_one
-from ipo.programs.selection import Table, best_first, check_possible, cross_fitted_difference, pooled_choice
+from ipo.programs.selection import Table, best_first, cross_fitted_difference, pooled_choice
 
 if TYPE_CHECKING:
     from ipo.experiments.explain.analysis import AnyPart, Compared
-    from ipo.experiments.run.config import RunConfig
     from ipo.experiments.run.prepare import Prepared
     from ipo.metrics.reward import Score
     from ipo.programs.record.score_keeper import ScoreKeeper
@@ -83,21 +81,6 @@ class Settled:
     kept: Fitted | None
     gain: float
     standard_error: float | None
-
-
-def check_asked(config: RunConfig) -> None:
-    """Refuse offsets or an ensemble where nothing can have them, or nothing can show that they help.
-
-    Raises:
-        InputError: says what to set.
-    """
-    name, held_back = config.reward["name"], config.selection == "held-back" and config.selection_shots > 0
-    for asked, off in ((f"offsets={config.offsets}", "offsets=none"), (f"ensemble={config.ensemble}", "ensemble=1")):
-        if asked != off:
-            misfit = None if name == "classification" else f"reward={name}"
-            check_possible(asked, off, misfit, None if held_back else "selection_shots=1 or more")
-    if config.offsets == "prior" and config.classes == "base-to-new":
-        raise InputError("offsets=prior is one number for each class of the search; for new classes set offsets=mean.")
 
 
 def asked_for(prepared: Prepared) -> Fitted | None:

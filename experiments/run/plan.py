@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from ipo.experiments.run.config import ASK_NO_MODEL, RunConfig
-from ipo.experiments.run.offsets import check_asked
 from ipo.experiments.tasks import REWARDS
 from ipo.metrics.errors import InputError
+from ipo.programs.selection import check_possible
 from ipo.programs.strategies import STRATEGIES
 from ipo.programs.strategies.base import Expected, Models, Strategy
 
@@ -71,7 +71,7 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     from ipo.experiments.data import load_data
     from ipo.experiments.data.benchmarks.assumed import absent, assumed, sizes
 
-    check_asked(config)
+    _check_held_back(config)
     optimizer, describer = backends(config, ready=ready)
     if not ready and (entry := absent(config.data)):
         data = assumed(entry, config.task)
@@ -145,3 +145,18 @@ def draw_for(data: DataSet, config: RunConfig) -> Draw:
     shots = 0 if config.selection == "search" else config.selection_shots
     classes: Literal["base", "all"] = "base" if config.classes == "base-to-new" else "all"
     return draw(data, config.shots, shots, config.seed, classes, config.search_pictures)
+
+
+def _check_held_back(config: RunConfig) -> None:
+    """Refuse offsets or an ensemble where nothing can have them, or nothing can show that they help.
+
+    Raises:
+        InputError: says what to set.
+    """
+    name, held_back = config.reward["name"], config.selection == "held-back" and config.selection_shots > 0
+    for asked, off in ((f"offsets={config.offsets}", "offsets=none"), (f"ensemble={config.ensemble}", "ensemble=1")):
+        if asked != off:
+            misfit = None if name == "classification" else f"reward={name}"
+            check_possible(asked, off, misfit, None if held_back else "selection_shots=1 or more")
+    if config.offsets == "prior" and config.classes == "base-to-new":
+        raise InputError("offsets=prior is one number for each class of the search; for new classes set offsets=mean.")
