@@ -13,6 +13,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing in the tests may depend on a model hub
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than cores: a third of the time tests wait, for limits, servers and processes of their own."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(scope="session", autouse=True)
 def shared_models() -> Iterator[Path]:
     """Local weights stay in the user's cache: they are large, and checked by hash."""

@@ -69,7 +69,14 @@ class Run:
         if self.weak == "near guessing":
             known, room = self.result.baselines, self.result.headroom
             return known.warning if known else room.verdict if room else None
-        return None if self.result.scores["test"].difference.outcome == "gain" else self.result.verdict
+        return None if self.result.scores["test"].difference.outcome == "gain" else self.verdict
+
+    @property
+    def verdict(self) -> str:
+        """The result's verdict without its numbers, which the page shows on cards below."""
+        scores = self.result.scores
+        words = self.result.verdict.replace(f": {scores['test'].difference.numbers}", "")
+        return words.replace(f", {scores['new'].difference.numbers}", "") if "new" in scores else words
 
     @property
     def command(self) -> str:

@@ -45,7 +45,7 @@ def run_page(run: Run) -> str:
         run=run,
         reward=run.result.reward,
         title=f"{run.result.template} · IPO report",
-        verdict=run.result.verdict,
+        verdict=run.verdict,
         headline=run.headline,
         weak=run.weak,
         curve=curve(run.search),

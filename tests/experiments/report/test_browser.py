@@ -82,8 +82,24 @@ def test_it_fits_a_phone(show: Open, analysed: Path, hostile: Path, kind: str, c
     assert complaints == []
 
 
+@pytest.mark.parametrize("new", [False, True])
 @pytest.mark.parametrize(("width", "height", "most"), [(1280, 800, 3200), (390, 844, 3400)])
-def test_it_is_short_and_pictures_come_first(show: Open, analysed: Path, width: int, height: int, most: int) -> None:
+def test_it_is_short_and_pictures_come_first(
+    show: Open, analysed: Path, width: int, height: int, most: int, new: bool
+) -> None:
+    def to_new_classes(result: dict[str, Any]) -> dict[str, Any]:
+        test = Comparison.model_validate(result["scores"]["test"])
+        gain = test.difference.model_copy(update={"outcome": "gain", "mean": 0.266, "comparisons": 2})
+        base = test.model_copy(update={"difference": gain, "like_these": gain})
+        words = verdict(base, "pictures", 1, new=base)
+        scores = {**result["scores"], "test": base.model_dump(mode="json"), "new": base.model_dump(mode="json")}
+        return {
+            **result,
+            "scores": scores,
+            "verdict": words,
+            "template": "a chalk drawing of a <CLASS>, lit from the side.",
+        }
+
     def full(found: dict[str, Any]) -> dict[str, Any]:
         flips = {kind: 12 * found["flips"][kind] for kind in ("gained", "lost", "wrong")}
         names = [f"class {i}" for i in range(MOST_IN_MATRIX)]
@@ -92,6 +108,8 @@ def test_it_is_short_and_pictures_come_first(show: Open, analysed: Path, width: 
         return {**found, "flips": {**found["flips"], **flips}, "matrix": matrix, "sample": 6 * found["sample"]}
 
     change_json(analysed / "analysis.json", full)
+    if new:
+        change_json(analysed / "result.json", to_new_classes)
     page = show(run_page(read_run(analysed)), width=width, height=height)
     assert page.evaluate("document.documentElement.scrollHeight") <= most
     assert page.eval_on_selector_all("#pictures .kinds > div > .flips img", "all => all.length") == 9
@@ -137,7 +155,8 @@ def test_a_headline_of_words_has_two_lines(show: Open, analysed: Path) -> None:
 
     change_json(analysed / "result.json", unclear)
     page = show(run_page(read_run(analysed)), width=1280)
-    assert page.inner_text("h1").endswith("after correction for 2 comparisons.")
+    assert page.inner_text("h1").endswith("that the search never saw.")
+    assert "corrected for 2" in page.inner_text(".facts .main")
     assert page.eval_on_selector("h1", LINES) < 2.1
     assert "pictures of new classes: neither a gain nor a loss is shown" in page.inner_text("h1 ~ p:not(.kicker)")
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ipo.experiments.compare.tables import build_table, to_json, to_markdown
-from ipo.experiments.report import figures
+from ipo.experiments.report import figures, formatting
 from ipo.experiments.report.gather import read_run
 from ipo.experiments.report.page import run_page
 from ipo.experiments.run.comparison import compare, verdict
@@ -69,10 +69,17 @@ def test_terminal_page_json_and_table_say_the_same(seed: int, monkeypatch: pytes
     assert f"  {said}\n" in summary(result, Path("run"))
     page = html.unescape(run_page(replace(run, result=result)).replace("\N{NO-BREAK SPACE}", " "))
     first = page[page.index("<h1") : page.index("</h1>")]
-    headline, _, limit = said.partition("; ")
+    on_page = said.replace(f": {found.numbers}", "")  # which stand below, on the card
+    headline, _, limit = on_page.partition("; ")
     assert (f">{headline}" in first) == (found.outcome != "gain"), "a template that is not shown to gain is no headline"
     assert limit[1:] in page
-    assert (f'<p class="verdict">{said}</p>' in page) == (found.outcome == "gain")
+    assert (f'<p class="verdict">{on_page}</p>' in page) == (found.outcome == "gain")
+    card = page[page.index("<dt>Gain on the sealed test</dt>") :].partition("</div>")[0]
+    shown = re.sub("</?[a-z][^>]*>", "", card)
+    if found.outcome != "same templates":
+        ends = formatting.interval(found.ci95).replace("\N{NO-BREAK SPACE}", " ")
+        assert f"{formatting.points(found.mean)} points\n{ends}, n = {n}," in shown
+        assert found.p_corrected is not None and f"p {formatting.p_value(found.p_corrected)}" in shown
     assert ('class="main shown"' in page) == (found.outcome == "gain")
     read_back = RunResult.model_validate_json(result.model_dump_json(by_alias=True))
     assert (read_back.verdict, read_back.scores["test"].difference) == (said, found)
