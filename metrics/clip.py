@@ -20,6 +20,7 @@ from ipo.metrics.errors import InputError
 from ipo.metrics.hub import announce
 from ipo.metrics.nearest import nearest
 from ipo.metrics.pictures import Picture
+from ipo.metrics.word_tokens import reading_words_once
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +55,7 @@ class Clip:
         self.name = name
         self.model = model.eval().requires_grad_(False)
         self.preprocess = preprocess
-        self.tokenizer = tokenizer
+        self.tokenizer = reading_words_once(tokenizer)
         self.device = device
         self.precision = precision
         self.context_length: int = tokenizer.context_length

@@ -18,6 +18,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ipo.metrics.threads import wait_briefly
+
 if TYPE_CHECKING:
     from ipo.experiments.one_call import Outcome, optimize
     from ipo.metrics.errors import InputError
@@ -33,6 +35,9 @@ _HOMES = {
 }
 
 __all__ = ["IPO", "InputError", "Outcome", "TemplateClassifier", "optimize"]
+
+
+wait_briefly()
 
 
 def __getattr__(name: str) -> Any:

@@ -18,6 +18,7 @@ from ipo.metrics.errors import InputError
 from ipo.metrics.reward import Reward, Score, Units
 from ipo.metrics.sampling import Sampling
 from ipo.metrics.statistics import Interval
+from ipo.metrics.threads import one_for_numpy
 from ipo.programs.admission import Desk, Rejection
 from ipo.programs.history import PromptHistory, ScoredTemplate
 from ipo.programs.lm.ledger import BudgetReached
@@ -173,18 +174,18 @@ def search(
     record = record or ScoreKeeper(None, reward)
     on_step = on_step or (lambda step: None)
     run = _Run(settings, reward, strategy, search_units, record, task, check_limits, on_step, earlier or Earlier())
-    run.begin()
     stopped = None
-    try:
-        run.descriptions = tuple(describe()) if describe else ()
-        ended = run.loop()
-    except BudgetReached as reached:
-        stopped = ended = str(reached)
-        logger.warning(
-            "stopped: %s; choosing the winner of %d templates", stopped, len(run.history), extra={"progress": True}
-        )
-
-    choice = choose_winner(settings.selection, run.history, search_units, run.held_back(selection_units))
+    with one_for_numpy():
+        run.begin()
+        try:
+            run.descriptions = tuple(describe()) if describe else ()
+            ended = run.loop()
+        except BudgetReached as reached:
+            stopped = ended = str(reached)
+            logger.warning(
+                "stopped: %s; choosing the winner of %d templates", stopped, len(run.history), extra={"progress": True}
+            )
+        choice = choose_winner(settings.selection, run.history, search_units, run.held_back(selection_units))
     taken_over = len(run.steps[0].scored) - 1
     return SearchResult(tuple(run.steps), choice, run.history, run.descriptions, ended, stopped, taken_over)
 

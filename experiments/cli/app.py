@@ -12,8 +12,6 @@ from ipo.experiments.cli import benchmark, data, doctor, evaluate, export, model
 from ipo.experiments.cli.errors import INTERRUPTED, explain, fail
 from ipo.experiments.cli.options import WORDS, WithSettings
 
-# Read when OpenMP is loaded: with other work on the cores, spinning workers are slower than one.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 RESUMED = ("benchmark", "sweep")

@@ -17,10 +17,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-# llama.cpp's OpenMP workers spin while they wait. As soon as anything else uses the cores (a CLIP evaluation does), two
-# spinning threads are slower than one. It is read when libgomp is loaded, so it is set before torch is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
 from dspy.lm15 import (
     Message,
     Request,

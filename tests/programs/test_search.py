@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from ipo.metrics.accuracy import score_interval
 from ipo.metrics.errors import InputError
@@ -296,6 +297,17 @@ def test_one_useful_step_resets_the_count_of_empty_ones() -> None:
     steps = [["a <CLASS>"], *empty, ["b <CLASS>"], *empty]
     found = run(TableReward(), admitting(steps), settings={"steps": len(steps)})
     assert found.ended == f"all {len(steps)} steps were done"
+
+
+def test_numpy_leaves_the_cores_to_the_models() -> None:
+    threads = set()
+
+    def ask(shown: Shown, desk: Desk, wanted: int) -> None:
+        threads.update(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
+        desk.admit("good <CLASS>")
+
+    run(TableReward(), Doing(ask))
+    assert threads == {1}
 
 
 def test_a_budget_ends_with_what_there_is() -> None:
