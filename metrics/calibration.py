@@ -19,7 +19,7 @@ BOUNDS = (0.05, 20.0)
 def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
     """Turn logits into probabilities: (n, C) → float32 (n, C), rows that sum to 1."""
     scaled = (logits - logits.max(axis=1, keepdims=True)) / np.float32(temperature)
-    exponents = np.exp(scaled)
+    exponents: Floats = np.exp(scaled)
     probabilities: Floats = exponents / exponents.sum(axis=1, keepdims=True)
     return probabilities
 

@@ -14,8 +14,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing in the tests may depend 
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One process more than cores: a third of the time tests wait, for limits, servers and processes of their own."""
-    return (os.cpu_count() or 1) + 1
+    """Two processes more than cores: a third of the time tests wait, for limits, servers and processes of their own."""
+    return (os.cpu_count() or 1) + 2
 
 
 @pytest.fixture(scope="session", autouse=True)

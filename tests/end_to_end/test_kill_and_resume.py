@@ -21,7 +21,7 @@ from support.killing import ForkServer
 from support.openai_server import Asked, OpenAIServer, Reply, good, listed, running, templates
 from support.runs import KEY, Ended, arguments, copy_pictures, events, ipo, program, result, scored
 
-RUNS = 9
+RUNS = 6
 KILLS_EACH = 2
 DESCRIBED = 3
 """Pictures that the describer is asked about, all at once: so many requests may be under way at a kill."""

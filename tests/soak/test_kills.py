@@ -55,7 +55,7 @@ def aim(whole: Whole, phase: str, searched: int, rng: random.Random) -> tuple[in
     return line + 1, rng.uniform(0, seconds[line + 1] - seconds[line])
 
 
-@pytest.mark.parametrize("number", range(soak.count(6, by_hand=200)))
+@pytest.mark.parametrize("number", range(soak.count(len(PHASES), by_hand=200)))
 def test_killed_in_any_phase_and_resumed_it_ends_as_if_nothing_had_happened(
     bench: Bench, whole: Whole, record_property: Callable[[str, object], None], number: int
 ) -> None:

@@ -80,10 +80,10 @@ def crowd(path: Path) -> Iterator[Crowd]:
         process.communicate()
 
 
-def test_fifty_models_that_are_closed_as_soon_as_they_are_open(crowd: Crowd) -> None:
-    for _ in range(5):
+def test_thirty_models_that_are_closed_as_soon_as_they_are_open(crowd: Crowd) -> None:
+    for _ in range(3):
         crowd.add("for _ in range(10):", "    engine.load()", "    engine.close()")
-    assert crowd.ends() == [(0, "")] * 5
+    assert crowd.ends() == [(0, "")] * 3
 
 
 def test_processes_that_open_the_model_and_leave_at_once(crowd: Crowd) -> None:
