@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 SPINS = 1000
 """Rounds that a thread of GNU's OpenMP waits busily for more work: some microseconds, as between two layers of a model.
@@ -29,8 +30,11 @@ def wait_briefly() -> None:
 
 @contextmanager
 def one_for_numpy() -> Iterator[None]:
-    """Let numpy multiply in one thread: its others wait busily, for products that are small here."""
-    from threadpoolctl import threadpool_limits
+    """Let numpy multiply in one thread: OpenBLAS's others wait busily, for products that are small here."""
+    from threadpoolctl import ThreadpoolController
 
-    with threadpool_limits(limits=1, user_api="blas"):
+    loaded = ThreadpoolController()
+    files = [library["filepath"] for library in loaded.info() if library["internal_api"] == "openblas"]
+    torchs = {"torch", "torch.libs"}  # it brings one of its own on some processors, for its own large products
+    with loaded.select(filepath=[file for file in files if not torchs & {*Path(file).parts}]).limit(limits=1):
         yield

@@ -6,11 +6,9 @@ import os
 import subprocess
 import sys
 
-import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
 
-from ipo.metrics.threads import SPINS, one_for_numpy
+from ipo.metrics.threads import SPINS
 
 
 @pytest.mark.parametrize(
@@ -30,13 +28,23 @@ def test_openmp_is_told_before_anything_loads_it(given: dict[str, str], expected
     assert ended.stdout.split() == [*expected, "False"]
 
 
-def blas_threads() -> set[int]:
-    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+SCRIPT = """
+import numpy, torch
+from threadpoolctl import threadpool_info
+from ipo.metrics.threads import one_for_numpy
+
+def threads(api):
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == api}
+
+torch.set_num_threads(2)
+print(threads("blas"), threads("openmp"))
+with one_for_numpy():
+    print(threads("blas"), threads("openmp"))
+print(threads("blas"), threads("openmp"))
+"""
 
 
-def test_numpy_multiplies_in_one_thread_inside_and_in_as_many_as_before_outside() -> None:
-    np.ones((8, 8)) @ np.ones((8, 8))
-    before = blas_threads()
-    with one_for_numpy():
-        assert blas_threads() == {1}
-    assert blas_threads() == before
+def test_numpy_multiplies_in_one_thread_inside_and_torch_in_as_many_as_before() -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
+    ended = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, env=environment, check=True)
+    assert ended.stdout.splitlines() == ["{2} {2}", "{1} {2}", "{2} {2}"]
