@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, a core for each
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing in the tests may depend on a model hub
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two processes more than cores: a third of the time tests wait, for limits, servers and processes of their own."""
-    return (os.cpu_count() or 1) + 2
+    """One process more than cores: a third of the time tests wait, for limits, servers and processes of their own."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session", autouse=True)

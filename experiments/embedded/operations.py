@@ -96,7 +96,10 @@ def _moved(image: Image, operations: Collection[str], rng: np.random.Generator, 
 
 
 def _gray(image: Image) -> Image:
-    return np.repeat(image @ np.array([[0.299], [0.587], [0.114]], np.float32), 3, axis=2)
+    red, green, blue = (image[..., [channel]] for channel in range(3))
+    # No product of matrices: its last bits differ between processors, and with them the pictures.
+    brightness = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
+    return np.repeat(brightness, 3, axis=2)
 
 
 def _edges(image: Image) -> Image:

@@ -13,13 +13,17 @@ import numpy as np
 import pytest
 
 from ipo.experiments import embedded
+from ipo.experiments.compare.evaluation import picture_ids
+from ipo.experiments.compare.raw_cells import unpack
 from ipo.experiments.data import load_data
 from ipo.experiments.embedded import operations
 from ipo.experiments.embedded.operations import OPERATIONS
 from ipo.experiments.embedded.shifts import SUITES, canonical, expanded, name_of, operations_of, suite
 from ipo.experiments.run.config import load_config
+from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError
 from ipo.metrics.features import FeatureStore
+from support.pages import DOCS
 
 
 @pytest.mark.parametrize("spelled", ["negative+upside-down", "upside down + negative", "upside_down+negative"])
@@ -69,6 +73,19 @@ def test_the_cache_knows_a_rendered_picture_by_its_bytes(clip, tmp_path: Path, m
     # Another renderer: the same files on disk, other pixels.
     monkeypatch.setitem(operations._PIXELWISE, "dark", lambda image, rng: image)
     assert not np.array_equal(again.encode(pictures), before) and again.encoded == 4
+
+
+def test_the_pictures_of_the_suite_are_those_of_its_recorded_cells_on_any_processor(clip: Clip, tmp_path: Path) -> None:
+    _, entries, outcomes = unpack(DOCS / "suite.json.gz")
+    store = FeatureStore(clip, tmp_path)
+    missing = {operation for spec in suite("suite") for operation in operations_of(spec.removeprefix("embedded:"))}
+    for entry, outcome in zip(entries, outcomes, strict=True):
+        if shown := missing & {*operations_of(entry.cell.data.removeprefix("embedded:"))}:
+            missing -= shown
+            assert isinstance(outcome, dict) and entry.cell.seed == 0
+            found = picture_ids(store, load_data(entry.cell.data, seed=0).test)
+            assert found == outcome["picture_ids"]["test"], entry.cell.data
+    assert not missing
 
 
 def test_names_tell_the_picture_and_the_set() -> None:
