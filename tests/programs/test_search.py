@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from ipo.metrics.accuracy import score_interval
 from ipo.metrics.errors import InputError
@@ -306,7 +306,8 @@ def test_numpy_leaves_the_cores_to_the_models() -> None:
         threads.update(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
         desk.admit("good <CLASS>")
 
-    run(TableReward(), Doing(ask))
+    with threadpool_limits(limits=2, user_api="blas"):
+        run(TableReward(), Doing(ask))
     assert threads == {1}
 
 
