@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from ipo.experiments.explain.model import Analysis, load_analysis
 from ipo.experiments.report.search import SearchRecord, follow
+from ipo.experiments.run.comparison import verdict
 from ipo.experiments.run.config import CHOSEN, RunConfig, build, load_config
 from ipo.experiments.run.environment import Environment
 from ipo.experiments.run.files import read_model
@@ -74,9 +75,16 @@ class Run:
     @property
     def verdict(self) -> str:
         """The result's verdict without its numbers, which the page shows on cards below."""
-        scores = self.result.scores
-        words = self.result.verdict.replace(f": {scores['test'].difference.numbers}", "")
-        return words.replace(f", {scores['new'].difference.numbers}", "") if "new" in scores else words
+        found = self.result
+        return verdict(
+            found.scores["test"],
+            found.reward.unit,
+            found.sealed.opened,
+            new=found.scores.get("new"),
+            chain=found.started.opened if found.started else 1,
+            untried=found.ended if found.templates_scored == 1 else None,
+            numbers=False,
+        )
 
     @property
     def command(self) -> str:

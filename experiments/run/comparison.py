@@ -103,6 +103,7 @@ def verdict(
     chain: int = 1,
     new: Comparison | None = None,
     untried: str | None = None,
+    numbers: bool = True,
 ) -> str:
     """Say in words what the sealed test shows; `result.json` keeps it, and everything that speaks of it prints that.
 
@@ -113,22 +114,25 @@ def verdict(
         new: the same on classes that the search never saw; `test` is of base classes then.
         chain: how many of those that this run started from did, itself included.
         untried: why the search ended before any template was tried; None where one was.
+        numbers: with the differences; the report page has these on cards of their own.
     """
     found = test.difference
+    size = f": {found.numbers}" if numbers else ""
     tested = f"base-class {unit}" if new else unit
     if untried is not None:
         words = f"No template was tried ({untried}): the initial template stays."
     elif found.outcome == "same templates":
         words = "Nothing convincing was found: the initial template stays."
     elif found.outcome == "gain":
-        words = f"A gain on {tested} that the search never saw: {found.numbers}."
+        words = f"A gain on {tested} that the search never saw{size}."
     elif found.outcome == "loss":
-        words = f"A loss on {tested} that the search never saw: {found.numbers}. Keep the initial template."
+        words = f"A loss on {tested} that the search never saw{size}. Keep the initial template."
     else:
-        words = f"No evidence of a gain on {tested} that the search never saw: {found.numbers}; {found.limit}."
+        words = f"No evidence of a gain on {tested} that the search never saw{size}; {found.limit}."
     if new and untried is None and found.outcome != "same templates":
         shown = {"gain": "a gain", "loss": "a loss"}.get(new.difference.outcome, "neither a gain nor a loss is shown")
-        words += f" On {new.optimised.n:,} {unit} of new classes: {shown}, {new.difference.numbers}."
+        size = f", {new.difference.numbers}" if numbers else ""
+        words += f" On {new.optimised.n:,} {unit} of new classes: {shown}{size}."
     if chain > 1:
         beside = f", and {opened} in this folder," if opened > chain else ","
         words += (

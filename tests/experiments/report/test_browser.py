@@ -11,7 +11,7 @@ import pytest
 from ipo.experiments.explain.analysis import MOST_IN_MATRIX
 from ipo.experiments.report import compare_page, run_page
 from ipo.experiments.report.gather import read_run
-from ipo.experiments.run.comparison import Comparison, verdict
+from ipo.experiments.run.comparison import Comparison
 from support.report_files import ACTS_IF_NOT_SHOWN, HOSTILE, change_json
 
 SECTIONS = ["answer", "pictures", "search", "words", "classes", "optimism", "reproduce"]
@@ -91,14 +91,8 @@ def test_it_is_short_and_pictures_come_first(
         test = Comparison.model_validate(result["scores"]["test"])
         gain = test.difference.model_copy(update={"outcome": "gain", "mean": 0.266, "comparisons": 2})
         base = test.model_copy(update={"difference": gain, "like_these": gain})
-        words = verdict(base, "pictures", 1, new=base)
         scores = {**result["scores"], "test": base.model_dump(mode="json"), "new": base.model_dump(mode="json")}
-        return {
-            **result,
-            "scores": scores,
-            "verdict": words,
-            "template": "a chalk drawing of a <CLASS>, lit from the side.",
-        }
+        return {**result, "scores": scores, "template": "a chalk drawing of a <CLASS>, lit from the side."}
 
     def full(found: dict[str, Any]) -> dict[str, Any]:
         flips = {kind: 12 * found["flips"][kind] for kind in ("gained", "lost", "wrong")}
@@ -150,8 +144,7 @@ def test_a_headline_of_words_has_two_lines(show: Open, analysed: Path) -> None:
     def unclear(result: dict[str, Any]) -> dict[str, Any]:
         test = result["scores"]["test"]
         test["difference"] |= {"outcome": "not shown", "p_corrected": 0.58, "comparisons": 2}
-        found = Comparison.model_validate(test)
-        return {**result, "verdict": verdict(found, "pictures", 1, new=found)}
+        return {**result, "scores": {**result["scores"], "new": test}}
 
     change_json(analysed / "result.json", unclear)
     page = show(run_page(read_run(analysed)), width=1280)
