@@ -9,18 +9,25 @@ from __future__ import annotations
 
 import contextvars
 import json
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from dspy.lm15 import LM15Error, Message, Request, Response, ServerError, TimeoutError, Usage
+from dspy.clients._http import retry_after_seconds
+from dspy.lm15 import InvalidRequestError, LM15Error, Message, Request, Response, ServerError, TimeoutError, Usage
 
 from ipo.programs.lm.waiting import given_up
 
 MAX_REPLY_BYTES = 1 << 20
 """Of a whole HTTP reply; 200 times a reply of 1,024 tokens."""
+MAX_REQUESTS = 4
+"""For one attempt: a server that redirects is followed three times, and each time it gets the question anew."""
+
+_ADVICE = re.compile(r"(To fix:|Traceback).*", re.DOTALL)
+"""What DSPy and litellm append: advice for the programmer who calls them, and their own tracebacks."""
 
 
 class LostReply(ServerError):  # type: ignore[misc,unused-ignore]
@@ -31,44 +38,46 @@ class LostReply(ServerError):  # type: ignore[misc,unused-ignore]
 class _Exchange:
     """What the transport saw of one question."""
 
+    requests: int = 0
     status: int | None = None
+    retry_after: float | None = None
     body: bytearray = field(default_factory=bytearray)
     problem: str = "its connection broke before the end of the reply"
     is_whole: bool = False
 
 
 _exchange: contextvars.ContextVar[_Exchange | None] = contextvars.ContextVar("_exchange", default=None)
+_send = httpx.HTTPTransport.handle_request
 
 
-class BoundedTransport(httpx.BaseTransport):
-    """An httpx transport that stops reading a reply at `MAX_REPLY_BYTES`, or when nobody waits for it any more."""
+def _send_bounded(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+    """Send a request. The reply to one of ours is read up to `MAX_REPLY_BYTES`, and while somebody waits for it."""
+    exchange = _exchange.get()
+    if exchange is None:
+        return _send(transport, request)
+    exchange.requests += 1
+    if exchange.requests > MAX_REQUESTS:
+        raise httpx.TooManyRedirects("too many redirects", request=request)
+    request.headers["accept-encoding"] = "identity"  # a compressed reply has no size before it is read
+    response = _send(transport, request)
+    exchange.status, exchange.is_whole = response.status_code, False
+    exchange.retry_after = retry_after_seconds(response.headers.get("retry-after"))
+    exchange.body.clear()
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        response.close()
+        exchange.problem = "its reply is compressed, which was not asked for"
+        raise httpx.DecodingError(exchange.problem)
+    return httpx.Response(
+        response.status_code,
+        headers=response.headers,
+        stream=_BoundedStream(response, exchange),
+        extensions=response.extensions,
+    )
 
-    def __init__(self, inner: httpx.BaseTransport) -> None:
-        self._inner = inner
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request; see `httpx.BaseTransport`."""
-        exchange = _exchange.get()
-        if exchange is None:  # not our question: litellm's client is one for the whole process
-            return self._inner.handle_request(request)
-        request.headers["accept-encoding"] = "identity"  # a compressed reply has no size before it is read
-        response = self._inner.handle_request(request)
-        exchange.status, exchange.is_whole = response.status_code, False
-        exchange.body.clear()
-        if response.headers.get("content-encoding", "identity").lower() != "identity":
-            response.close()
-            exchange.problem = "its reply is compressed, which was not asked for"
-            raise httpx.DecodingError(exchange.problem)
-        return httpx.Response(
-            response.status_code,
-            headers=response.headers,
-            stream=_BoundedStream(response, exchange),
-            extensions=response.extensions,
-        )
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._inner.close()
+# litellm keeps a client for each provider and takes a transport for few of them. This is what all of them send with;
+# requests that are not asked through `HttpEngine` pass through as they are.
+httpx.HTTPTransport.handle_request = _send_bounded  # type: ignore[assignment,method-assign]
 
 
 class _BoundedStream(httpx.SyncByteStream):
@@ -96,21 +105,12 @@ class HttpEngine:
     """A DSPy engine: one attempt through litellm, never a retry. `timeout`: seconds for one whole reply."""
 
     def __init__(self, timeout: float, api_base: str | None = None) -> None:
-        import litellm
         from dspy.clients.engines.litellm_engine import LiteLLMEngine
 
         self.timeout = timeout
         # litellm serialises replies that break its own types, and pydantic would show their content.
         warnings.filterwarnings("ignore", "Pydantic serializer warnings", UserWarning)
         self._inner = LiteLLMEngine(model_type="chat", timeout=timeout, **({"api_base": api_base} if api_base else {}))
-        if litellm.client_session is None:
-            from litellm.llms.openai.common_utils import BaseOpenAILLM
-
-            # litellm's own client, for its certificates and proxies, with our transport around each of its own.
-            client: Any = BaseOpenAILLM.get_sync_http_client()
-            client._transport = BoundedTransport(client._transport)
-            client._mounts = {at: it and BoundedTransport(it) for at, it in client._mounts.items()}
-            litellm.client_session = client
 
     def complete(self, request: Request) -> Response:
         """Answer one request.
@@ -142,8 +142,12 @@ def _after_failure(error: Exception, exchange: _Exchange, request: Request) -> R
             start = " ".join(exchange.body[:200].decode("utf-8", "replace").split())
             raise LostReply(f"the server's reply is no chat completion: {start!r}") from error
         return read
-    if isinstance(error, LM15Error) and "Traceback" in str(error):  # litellm quotes its own
-        error.message = str(error).split("Traceback", 1)[0].strip(" \n,-")
+    if exchange.requests > MAX_REQUESTS:
+        raise InvalidRequestError("the server redirects the question again and again; check its address") from error
+    if isinstance(error, LM15Error):
+        if error.retry_after is None:
+            error.retry_after = exchange.retry_after
+        error.message = _ADVICE.sub("", str(error)).strip(" \n,-")
         error.args = (error.message,)
     raise error
 
@@ -151,8 +155,8 @@ def _after_failure(error: Exception, exchange: _Exchange, request: Request) -> R
 def read_completion(body: bytes, model: str) -> Response | None:
     """Read an OpenAI chat completion leniently; None when it is not one.
 
-    A text that is no text is empty, and a usage that is no usage is left out: the reply was paid for, and is worth what
-    can be read of it.
+    Of several choices the first is taken, of a text in parts their texts. A text that is no text is empty, and a usage
+    that is no usage is left out: the reply was paid for, and is worth what can be read of it.
     """
     try:
         whole = json.loads(body)
@@ -166,7 +170,13 @@ def read_completion(body: bytes, model: str) -> Response | None:
     return Response(
         id=None,
         model=model,
-        message=Message.assistant(content if isinstance(content, str) else ""),
+        message=Message.assistant(_text_of(content)),
         finish_reason="length" if choice.get("finish_reason") == "length" else "stop",
         usage=Usage(input_tokens=tokens_in, output_tokens=tokens_out),
     )
+
+
+def _text_of(content: Any) -> str:
+    if isinstance(content, list):
+        return "".join(_text_of(part.get("text")) for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else ""

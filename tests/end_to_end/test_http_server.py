@@ -57,16 +57,27 @@ def test_a_wrong_key_is_one_sentence(run: Run, server: OpenAIServer) -> None:
     ended = run()
     assert ended.code == 1
     assert "Incorrect API key provided." in ended.sentence
+    assert "To fix" not in ended.sentence, "advice for programmers"
     assert len(server.asked) == 1, "a refused key is not tried again"
 
 
+@pytest.mark.parametrize("lm", ["openai/test-model", "hosted_vllm/x"])
 def test_a_rate_limit_is_waited_out_as_long_as_the_server_says(
-    run: Run, server: OpenAIServer, out: Path, quick: list[float]
+    run: Run, server: OpenAIServer, out: Path, quick: list[float], lm: str
 ) -> None:
     server.script.extend([error(429, "slow down", Retry_After="7"), error(429, "slow down", Retry_After="3")])
-    assert run().code == 0
+    assert run(lm=lm).code == 0
     assert [seconds for seconds in quick if seconds >= 3] == [7, 3]
     assert check_whole(out)["lm"]["optimizer"]["calls"] == 2
+    assert len(server.asked) == 4
+
+
+@pytest.mark.parametrize("lm", ["openai/test-model", "hosted_vllm/x"])
+def test_redirects_in_a_circle_are_not_followed_for_long(run: Run, server: OpenAIServer, lm: str) -> None:
+    server.behave = lambda asked: Reply(status=307, headers={"Location": "/v1/chat/completions"})
+    ended = run(lm=lm)
+    assert ended.code == 1
+    assert "redirects the question again and again; check its address" in ended.sentence
     assert len(server.asked) == 4
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.openai_server import Asked, OpenAIServer, Reply, templates
+from support.openai_server import Asked, OpenAIServer, Reply, listed, templates
 from support.runs import Ended, check_whole, events, result, scored
 
 Run = Callable[..., Ended]
@@ -89,6 +89,28 @@ def test_a_content_that_is_no_text_costs_one_question(
     assert "litellm" not in ended.err
 
 
+def in_parts(asked: Asked) -> Reply:
+    return with_content([{"type": "text", "text": listed(asked, templates(asked))}])(asked)
+
+
+def three_choices(asked: Asked) -> Reply:
+    message = {"role": "assistant", "content": listed(asked, templates(asked))}
+    return with_content("", choices=[{"index": i, "message": message} for i in range(3)])(asked)
+
+
+def negative_usage(asked: Asked) -> Reply:
+    return Reply(listed(asked, templates(asked)), usage={"prompt_tokens": -5, "completion_tokens": 1.5})
+
+
+@pytest.mark.parametrize("odd", [in_parts, three_choices, negative_usage])
+def test_an_odd_completion_of_a_server_of_ones_own_is_read(
+    run: Run, server: OpenAIServer, out: Path, odd: Callable[[Asked], Reply]
+) -> None:
+    server.behave = odd
+    assert run(lm="hosted_vllm/x").code == 0
+    assert check_whole(out)["lm"]["optimizer"]["calls"] == len(server.asked) == 2
+
+
 @pytest.mark.parametrize("content", [7, ["a"]], ids=repr)
 def test_such_contents_for_ever_are_one_sentence(
     run: Run, server: OpenAIServer, quick: list[float], content: object
@@ -117,12 +139,13 @@ REASONS = {
 }
 
 
+@pytest.mark.parametrize("lm", ["openai/gpt-4o-mini", "hosted_vllm/x"])
 @pytest.mark.parametrize("kind", BROKEN)
 def test_a_reply_that_is_lost_on_its_way_is_asked_for_again_and_counted(
-    run: Run, server: OpenAIServer, out: Path, quick: list[float], kind: str
+    run: Run, server: OpenAIServer, out: Path, quick: list[float], kind: str, lm: str
 ) -> None:
     server.script.append(BROKEN[kind])
-    ended = run("max_tokens=200", lm="openai/gpt-4o-mini")
+    ended = run("max_tokens=200", lm=lm)
     assert ended.code == 0, ended.err
     found = check_whole(out)["lm"]["optimizer"]
     assert found["calls"] == 2

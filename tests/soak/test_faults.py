@@ -115,6 +115,7 @@ FAULTS: dict[str, Reply | Behaviour] = {
 AMONG_TESTS = ("reset in the body", "TLS that wants TLS", "redirects in a circle", "broken chunks", "status 404")
 
 
+@pytest.mark.parametrize("lm", ["openai/test-model", "hosted_vllm/x"] if soak.BY_HAND else ["hosted_vllm/x"])
 @pytest.mark.parametrize("good_before", [0, 1] if soak.BY_HAND else [1])
 @pytest.mark.parametrize("name", FAULTS if soak.BY_HAND else AMONG_TESTS)
 def test_a_fault_ends_well_or_in_one_sentence_and_the_run_can_be_resumed(
@@ -126,10 +127,11 @@ def test_a_fault_ends_well_or_in_one_sentence_and_the_run_can_be_resumed(
     record_property: Callable[[str, object], None],
     name: str,
     good_before: int,
+    lm: str,
 ) -> None:
     server.script.extend([good] * good_before)
     server.behave = behave = FAULTS[name] if callable(FAULTS[name]) else lambda asked: FAULTS[name]  # type: ignore
-    ended = run("--max-minutes", str(LIMIT_SECONDS / 60))
+    ended = run("--max-minutes", str(LIMIT_SECONDS / 60), lm=lm)
     record_property("tried", int(len(server.asked) > good_before))  # 0: the time was over before the fault
     assert sum(waits) < LIMIT_SECONDS + SLACK_SECONDS
     assert ended.code in (0, 1, 3)
