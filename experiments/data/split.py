@@ -37,6 +37,18 @@ def part_named(name: str) -> Part | None:
     return next((part for part, names in _NAMES.items() if name.strip().casefold() in names), None)
 
 
+def part_in_cell(cell: str, at: str) -> Part | None:
+    """Return the part that the column `split` of a table says; None where the cell is empty.
+
+    Raises:
+        InputError: it names no part; `at` is the row in the message.
+    """
+    part = part_named(cell)
+    if cell.strip() and part is None:
+        raise InputError(f"{at} has the split {cell.strip()!r}; write train, val or test.")
+    return part
+
+
 def settle_parts(parts: Collection[Part], where: str) -> dict[Part, Part] | None:
     """Return what each part of the source is used as, or None when the source is not split (one part at most).
 

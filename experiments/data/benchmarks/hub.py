@@ -52,7 +52,7 @@ def load(entry: Registered, given: str, seed: int, task: str | None) -> DataSet:
     found, reason = _by_file_name(entry, splits, where)
     if found:
         return finish(entry, found, task, name)
-    data = assemble(_respelled(hub.gather(name, where, splits, grouped=False)), seed, task or entry.task)
+    data = assemble(_respelled(hub.gather(name, where, splits)), seed, task or entry.task)
     classes = len(data.class_names)
     if classes != entry.classes:
         reason += f"; {classes} classes where the official split has {entry.classes}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ipo.experiments.data.sources.labels import NAME_COLUMN
+from ipo.experiments.data.sources.table import IMAGE_COLUMNS
 from ipo.metrics.errors import InputError
 
 _IMAGE_NAMES = ("image", "img")
@@ -18,7 +19,7 @@ class Columns:
     """The columns that are read.
 
     Attributes:
-        image: holds encoded pictures.
+        image: holds encoded pictures, or their paths.
         label: holds class numbers or names.
         names: the class names of a `ClassLabel`, in label order; None for other labels.
         named: whether a column `class_name` holds the names of the numbers in `label`.
@@ -30,17 +31,24 @@ class Columns:
     named: bool = False
 
 
-def find_columns(features: Mapping[str, Any], where: str) -> Columns:
+def find_columns(features: Mapping[str, Any], where: str, *, paths: bool = False) -> Columns:
     """Find the columns; of several of one type, the one with a usual name is taken.
+
+    Args:
+        features: column → its type.
+        where: the table's name in messages.
+        paths: without a column of pictures, one of text that a `csv:` may have holds their paths.
 
     Raises:
         InputError: none or several fit; the message lists the columns.
     """
     from datasets import ClassLabel
 
-    image = _pick(
-        [name for name, kind in features.items() if _is_image(name, kind)], _IMAGE_NAMES, features, where, "image"
-    )
+    pictures = [name for name, kind in features.items() if _is_image(name, kind)]
+    texts = [name for name in IMAGE_COLUMNS if _dtype(features.get(name)) in ("string", "large_string")]
+    if texts and not pictures and not paths:
+        raise InputError(f"the column {texts[0]} of {where} holds text, not pictures; take data with the pictures in.")
+    image = _pick(pictures or texts[:1], _IMAGE_NAMES, features, where, "image")
     classes = [name for name, kind in features.items() if isinstance(kind, ClassLabel)]
     if classes:
         label = _pick(classes, _LABEL_NAMES, features, where, "label")

@@ -2,6 +2,8 @@
 
 Columns are found by their type: one image column (also the `{bytes, path}` structs and plain bytes that other tools
 write) and one label column (`ClassLabel`, or text). A picture's bytes are read when asked for, and not decoded here.
+A table of one's own may also hold paths of pictures and the columns `split` and `group`, as a `csv:` may; what columns
+of these names mean in data of the hub is not known, and its parts are its splits.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from ipo.experiments.data.assemble import Gathered, Row
 from ipo.experiments.data.dataset import Part
 from ipo.experiments.data.sources.columns import Columns, find_columns
 from ipo.experiments.data.sources.labels import NAME_COLUMN, numbered_names, refuse_numbers
-from ipo.experiments.data.split import part_named
+from ipo.experiments.data.split import part_in_cell, part_named
 from ipo.metrics.errors import InputError
 from ipo.metrics.hub import SECONDS, reach
 from ipo.metrics.pictures import Picture, read_file, stamp_of
@@ -27,17 +29,18 @@ from ipo.metrics.pictures import Picture, read_file, stamp_of
 def gather_parquet(rest: str) -> Gathered:
     """Read one parquet file, or a folder of them whose paths name the split (`train-….parquet`, `test/….parquet`).
 
-    A column `group` names the base picture that variants share.
+    A column `split` says the part of each row, and `group` the base picture that variants share. Paths of pictures are
+    relative to the file or the folder of files.
 
     Raises:
-        InputError: the path is missing or unreadable, or a column cannot be found.
+        InputError: the path is missing or unreadable, a column cannot be found, or a row has an unknown split.
     """
     if not rest:
         raise InputError("parquet: needs a path, for example parquet:pictures/train.parquet.")
     path = Path(rest).expanduser()
     where = f"the parquet data {path}"
     splits = load_splits(where, "check that these are parquet files", "parquet", data_files=_files(path, where))
-    return gather(f"parquet:{path.stem}", where, splits, grouped=True)
+    return gather(f"parquet:{path.stem}", where, splits, beside=path if path.is_dir() else path.parent)
 
 
 def gather_hf(rest: str) -> Gathered:
@@ -52,7 +55,7 @@ def gather_hf(rest: str) -> Gathered:
     where = f"the Hugging Face data set {rest}"
     advice = "check the name, the configuration (hf:NAME:CONFIG) and the network, or use folder:, csv: or parquet:"
     splits = load_splits(where, advice, name, *([config] if config else []))
-    return gather(f"hf:{rest}", where, splits, grouped=False)
+    return gather(f"hf:{rest}", where, splits)
 
 
 def _files(path: Path, where: str) -> dict[str, list[str]]:
@@ -98,25 +101,48 @@ def _reach(where: str, name: str, advice: str) -> None:
         reach(lambda: HfApi().dataset_info(name, timeout=SECONDS), where, advice)
 
 
-def gather(name: str, where: str, splits: Mapping[str, Any], *, grouped: bool) -> Gathered:
-    """Read the rows of loaded splits; `grouped` uses a column `group`."""
-    columns = find_columns(next(iter(splits.values())).features, where)
+def gather(name: str, where: str, splits: Mapping[str, Any], *, beside: Path | None = None) -> Gathered:
+    """Read the rows of loaded splits.
+
+    Args:
+        name: the data set's short name.
+        where: its name in messages.
+        splits: name → table.
+        beside: for tables of one's own, whose columns `split` and `group` count: the folder that paths start from.
+    """
+    columns = find_columns(next(iter(splits.values())).features, where, paths=beside is not None)
     chosen, stray = choose_splits(splits, columns, where)
     rows: list[Row] = []
     pairs: list[tuple[object, str]] = []
     for split, part in chosen.items():
         table = splits[split]
-        groups = table["group"][:] if grouped and "group" in table.column_names else None
-        numbers, spelled = spelled_labels(table, columns, f"the split {split} of {where}")
+        at = f"the split {split} of {where}"
+        numbers, spelled = spelled_labels(table, columns, at)
         pairs.extend(zip(numbers, spelled, strict=True))
-        for i, picture in enumerate(cell_pictures(table, columns, f"{split} of {name}")):
-            group = None if groups is None or groups[i] is None else str(groups[i])
-            rows.append(Row(picture, spelled[i], f"row {i:07d} of {split}", part, group))
+        groups, cells = (_texts(table, column, used=beside is not None) for column in ("group", "split"))
+        for i, picture in enumerate(cell_pictures(table, columns, f"{split} of {name}", beside)):
+            own = _part(cells[i], part if len(chosen) > 1 else None, f"row {i} of {at}")
+            rows.append(Row(picture, spelled[i], f"row {i:07d} of {split}", own, groups[i] or None))
     if columns.named:
         return Gathered(name, where, rows, numbered_names(pairs, where), stray)
     if columns.names is None:
         refuse_numbers([label for label, _ in pairs], where)
     return Gathered(name, where, rows, columns.names, stray)
+
+
+def _texts(table: Any, column: str, *, used: bool) -> list[str]:
+    """Return the cells of a column as text; empty ones where there is no such column, or it is not used."""
+    if not used or column not in table.column_names:
+        return [""] * len(table)
+    return ["" if cell is None else str(cell).strip() for cell in table[column][:]]
+
+
+def _part(cell: str, of_file: Part | None, at: str) -> Part | None:
+    """Return the part of a row: that of its cell, else that of its file."""
+    part = part_in_cell(cell, at)
+    if part and of_file and part != of_file:
+        raise InputError(f"{at} has the split {cell!r}; take it out, or do not sort the files by split.")
+    return part or of_file
 
 
 def choose_splits(
@@ -160,21 +186,28 @@ def spelled_labels(table: Any, columns: Columns, where: str) -> tuple[list[objec
 
 @dataclass(frozen=True)
 class _Cell:
-    """Reads the encoded bytes of one cell."""
+    """Reads the encoded bytes of one cell, or of the file that it names."""
 
     table: Any
     column: str
     row: int
+    beside: Path | None
 
     def __call__(self) -> bytes:
         value: dict[str, Any] | None = self.table[self.row][self.column]
         if not value or (value["bytes"] is None and not value["path"]):
             return b""
-        return read_file(value["path"]) if value["bytes"] is None else bytes(value["bytes"])
+        if value["bytes"] is not None:
+            return bytes(value["bytes"])
+        path = (self.beside or Path()) / value["path"]
+        try:
+            return read_file(str(path))
+        except OSError as error:
+            raise OSError(error.errno, f"{path}: {error.strerror or error}") from error
 
 
-def cell_pictures(table: Any, columns: Columns, of: str) -> Iterable[Picture]:
-    """Yield the pictures of a split; their bytes are read when asked for."""
+def cell_pictures(table: Any, columns: Columns, of: str, beside: Path | None = None) -> Iterable[Picture]:
+    """Yield the pictures of a split; their bytes are read when asked for, paths of files start from `beside`."""
     from datasets import Image
 
     lazy = table.select_columns([columns.image]).cast_column(columns.image, Image(decode=False))
@@ -182,4 +215,4 @@ def cell_pictures(table: Any, columns: Columns, of: str) -> Iterable[Picture]:
     inside = len(lazy) and (lazy[0][columns.image] or {}).get("bytes") is not None  # else they lie in files beside it
     stamp = "|".join(str(one) for one in stamps) if inside and None not in stamps else ""
     for i in range(len(lazy)):
-        yield Picture(f"row {i} of {of}", _Cell(lazy, columns.image, i), f"{stamp}|{i}" if stamp else None)
+        yield Picture(f"row {i} of {of}", _Cell(lazy, columns.image, i, beside), f"{stamp}|{i}" if stamp else None)

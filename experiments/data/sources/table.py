@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ipo.experiments.data.assemble import Gathered, Row
 from ipo.experiments.data.sources.labels import NAME_COLUMN, numbered_names, refuse_numbers
-from ipo.experiments.data.split import part_named
+from ipo.experiments.data.split import part_in_cell
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import Picture
 
@@ -38,9 +38,7 @@ def gather(rest: str) -> Gathered:
         if image in seen:
             raise InputError(f"{at} names {image!r} again, after row {seen[image]}; keep one of them.")
         seen[image] = number
-        part = part_named(split)
-        if split and part is None:
-            raise InputError(f"{at} has the split {split!r}; write train, val or test.")
+        part = part_in_cell(split, at)
         name = cells.get(NAME_COLUMN, cells["label"])
         if NAME_COLUMN in cells:
             pairs.append((cells["label"], name))

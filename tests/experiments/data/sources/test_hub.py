@@ -77,6 +77,60 @@ def test_text_labels_and_groups(write):
     assert [len(data.train), len(data.val), len(data.test)] == [4, 4, 4]
 
 
+SPLIT = {"split": datasets.Value("string")}
+
+
+def test_a_column_split_says_the_parts(write):
+    columns = {"label": ["cat", "dog"] * 6, "split": ["Train"] * 4 + ["dev"] * 2 + ["test"] * 6}
+    for name in ("made.parquet", "train.parquet"):  # a file of its own says nothing beside it
+        data = load_data(f"parquet:{write(columns, TEXT | SPLIT, name)}", seed=0)
+        found = {part: [int(item.group[4:11]) for item in data.part(part)] for part in ("train", "val", "test")}
+        assert found == {"train": [0, 1, 2, 3], "val": [4, 5], "test": [6, 7, 8, 9, 10, 11]}
+
+
+def test_a_column_split_must_agree_with_files_named_by_split(write, tmp_path):
+    for start, split, cell in ((0, "train", "train"), (10, "test", None)):
+        columns = {"label": ["cat", "dog"] * 2, "split": [cell] * 4}
+        write(columns, TEXT | SPLIT, f"set/{split}.parquet", start=start)
+    data = load_data(f"parquet:{tmp_path / 'set'}", seed=0)
+    assert [len(data.train), len(data.val), len(data.test)] == [2, 2, 4]
+    write({"label": ["cat", "dog"], "split": ["test", "train"]}, TEXT | SPLIT, "set/test.parquet")
+    with pytest.raises(InputError, match=r"row 1 of the split test of .* has the split 'train'; take it out, or"):
+        load_data(f"parquet:{tmp_path / 'set'}", seed=0)
+
+
+def test_a_column_split_of_the_hub_has_no_known_meaning(write, tmp_path):
+    columns = {"label": ["cat", "dog"] * 3, "split": ["fold 1", "fold 2"] * 3}
+    write(columns, TEXT | SPLIT, "set/train.parquet")
+    data = load_data(f"hf:{tmp_path / 'set'}", seed=0)
+    assert [len(data.train), len(data.val), len(data.test)] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("struct", [True, False])
+def test_paths_are_relative_to_the_table(folder, tmp_path, monkeypatch, struct):
+    root = folder({"cat": 3, "dog": 3})
+    paths = [f"{name}/{i:03d}.png" for i in range(3) for name in ("cat", "dog")]
+    cells = [{"bytes": None, "path": path} for path in paths] if struct else paths
+    features = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
+    kinds = datasets.Features({"image": features if struct else datasets.Value("string"), **TEXT})
+    table = datasets.Dataset.from_dict({"image": cells, "label": ["cat", "dog"] * 3}, kinds)
+    table.to_parquet(str(root / "table.parquet"))
+    monkeypatch.chdir(tmp_path)
+    for spec in ("parquet:pictures/table.parquet", "parquet:pictures"):
+        data = load_data(spec, seed=0)
+        assert check(data).ok
+        assert data.class_names == ("cat", "dog")
+    (root / "dog/001.png").unlink()
+    (reason,) = check(data).unreadable.values()
+    assert "row 3 of rest" in reason and "pictures/dog/001.png: No such file" in reason
+
+
+def test_paths_in_data_of_the_hub_are_refused(write, tmp_path):
+    write({"image": ["a.png", "b.png"], "label": ["cat", "dog"]}, {"image": TEXT["label"], **TEXT}, images=False)
+    with pytest.raises(InputError, match=r"the column image of the Hugging Face data set .* holds text, not pictures"):
+        load_data(f"hf:{tmp_path}", seed=0)
+
+
 def test_structs_and_plain_bytes_of_other_writers(write, tmp_path):
     path = write({"label": ["cat", "dog"] * 3}, None)
     assert load_data(f"parquet:{path}", seed=0).train[0].picture.image().mode == "RGB"
@@ -118,6 +172,11 @@ def test_hidden_test_labels_make_val_the_test_part(write, tmp_path):
         ({"label": [0, 2] * 3}, {"label": datasets.ClassLabel(names=["a", "b", "c"])}, r"of the class 'b' \(label 1\)"),
         ({"label": [0, 1, -1]}, LABELS, "row 2 of the split rest of .* has the label -1, which no class has"),
         ({"label": ["a", None, "b"]}, TEXT, "row 1 of the split rest of .* has no label"),
+        (
+            {"label": ["a", "b"], "split": ["test", "later"]},
+            TEXT | {"split": datasets.Value("string")},
+            "row 1 of the split rest of .* has the split 'later'; write train, val or test",
+        ),
         ({"label": [-1, -1]}, LABELS, "has no labelled pictures"),
         ({"label": [3, 4]}, {"label": datasets.Value("int64")}, "are numbers and CLIP reads names"),
         (
