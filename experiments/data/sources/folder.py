@@ -70,7 +70,7 @@ def _layout(tops: list[Path], where: str) -> Iterator[tuple[Part | None, Path]]:
 
 def _class_rows(folder: Path, root: Path, part: Part | None, stray: list[str]) -> list[Row]:
     rows = []
-    for path in _files(folder):
+    for path in _files(folder, root, stray):
         key = path.relative_to(root).as_posix()
         named = path.suffix.lower() in ENDINGS and not path.name.startswith(".")
         # A link to nothing is a picture that is missing, and an error.
@@ -84,26 +84,34 @@ def _class_rows(folder: Path, root: Path, part: Part | None, stray: list[str]) -
 
 
 def _folders(folder: Path, root: Path, stray: list[str]) -> list[Path]:
-    """Return the sub-folders in order; files and hidden folders are stray."""
+    """Return the sub-folders in order; files and folders of other programs are stray."""
     try:
         entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
     except OSError as error:
         raise _unreadable(error) from error
     found = []
     for entry in entries:
-        if entry.is_dir() and not entry.name.startswith((".", "__")):
+        if entry.is_dir() and not _of_a_program(entry.name):
             found.append(entry)
         else:
             stray.append(entry.relative_to(root).as_posix())
     return found
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _of_a_program(name: str) -> bool:
+    """Whether a folder is hidden, or where a program keeps thumbnails and notes: `__MACOSX`, Synology's `@eaDir`."""
+    return name.startswith((".", "__")) or name == "@eaDir"
+
+
+def _files(folder: Path, root: Path, stray: list[str]) -> Iterator[Path]:
+    """Yield the files below a class folder in order; folders of other programs are stray, what is in them is unseen."""
+
     def fail(error: OSError) -> None:
         raise _unreadable(error) from error
 
     for top, folders, files in os.walk(folder, onerror=fail):
-        folders.sort()  # in place: os.walk continues in this order
+        stray.extend(Path(top, name).relative_to(root).as_posix() for name in sorted(folders) if _of_a_program(name))
+        folders[:] = sorted(name for name in folders if not _of_a_program(name))  # os.walk continues with these
         yield from (Path(top, name) for name in sorted(files))
 
 

@@ -91,6 +91,19 @@ def test_stray_files_are_left_out_and_counted(folder):
     assert len(list(data.items())) == 6
 
 
+@pytest.mark.parametrize("kind", [".thumbs", "__MACOSX", "@eaDir"])
+def test_folders_of_other_programs_are_left_out_at_every_depth(folder, kind):
+    above = {f"{part}/{name}": 2 for part in ("train", "val", "test") for name in ("cat", "dog")}
+    for root, places in (
+        (folder({"cat": 3, "dog/sub": 3, kind: 1, f"cat/{kind}": 1, f"dog/sub/{kind}": 1}, "one"), 3),
+        (folder(above | {kind: 1, f"train/{kind}": 1, f"train/cat/{kind}": 1}, "two"), 3),
+    ):
+        data = load_data(f"folder:{root}", seed=0)
+        assert data.class_names == ("cat", "dog")
+        assert not any(kind in item.picture.name for _, item in data.items())
+        assert len(data.stray) == places and all(name.endswith(kind) for name in data.stray)
+
+
 @pytest.mark.parametrize(
     ("counts", "message"),
     [
