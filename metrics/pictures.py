@@ -76,6 +76,11 @@ class Picture:
         return cls(_spelled(path), partial(read_file, str(path)), stamp_of(whole, facts))
 
     @classmethod
+    def absent(cls, path: Path, fault: InputError) -> Picture:
+        """Return a picture that is not there; reading it raises `fault`."""
+        return cls(_spelled(path), partial(_fail, fault))
+
+    @classmethod
     def from_bytes(cls, name: str, data: bytes) -> Picture:
         """Return a picture in memory."""
         return cls(name, lambda: data)
@@ -106,6 +111,10 @@ class Picture:
             InputError: the picture is empty, cut short, too large or no picture; it is named.
         """
         return decode(self.bytes(), self.name, self.background)
+
+
+def _fail(fault: InputError) -> bytes:
+    raise fault
 
 
 def _spelled(path: Path | str) -> str:

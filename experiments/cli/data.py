@@ -57,7 +57,7 @@ def check(
     from ipo.experiments.data import check as check_data
     from ipo.experiments.data import load_data
 
-    data = load_data(spec, seed=seed)
+    data = load_data(spec, seed=seed, whole=False)
     loaded, missing = _load(clip) if clip else (None, "--clip NAME does that")
     report = check_data(data, loaded, _Progress("read"))
     print(report.text())
@@ -152,7 +152,7 @@ def preview(
     from ipo.experiments.data.preview import contact_sheet, save
 
     chosen = one_of("part", part, PARTS)
-    data = load_data(spec, seed=seed)
+    data = load_data(spec, seed=seed, whole=False)
     path = out or Path(f"preview-{re.sub(r'[^A-Za-z0-9_.-]+', '-', data.name)}.png")
     sheet = contact_sheet(data, chosen)
     save(sheet, path)

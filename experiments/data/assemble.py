@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ipo.experiments.data.dataset import PARTS, DataSet, Item, Part, default_task
@@ -25,6 +26,7 @@ class Row:
         key: names the picture within the source, the same on every machine: a relative path, a row number.
         part: None when the source gives none.
         group: the base picture; None when the picture is its own.
+        fault: why there is no file to read; reading `picture` raises it too.
     """
 
     picture: Picture
@@ -32,6 +34,18 @@ class Row:
     key: str
     part: Part | None = None
     group: str | None = None
+    fault: InputError | None = None
+
+
+def row_of_file(
+    path: Path, class_name: str, key: str, part: Part | None, group: str | None = None, *, said: str = ""
+) -> Row:
+    """Return the row of a picture in a file, which may not be there; `said` begins what is said of one that is not."""
+    try:
+        return Row(Picture.from_path(path), class_name, key, part, group)
+    except InputError as error:
+        fault = InputError(f"{said}{error}")
+        return Row(Picture.absent(path, fault), class_name, key, part, group, fault)
 
 
 @dataclass(frozen=True)

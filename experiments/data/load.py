@@ -44,6 +44,7 @@ def load_data(
     task: str | None = None,
     background: Background = AS_VIEWED,
     class_names: Mapping[Any, Any] | None = None,
+    whole: bool = True,
 ) -> DataSet:
     """Load a data set; pictures are found, not opened.
 
@@ -56,6 +57,7 @@ def load_data(
             class names.
         background: how the pixels are read; registered data are read as stored, as their published numbers were.
         class_names: class → its name in prompts, or a list of that and synonyms (names.py); instead of `classes.yaml`.
+        whole: a file that a folder or a table names and that is not there is an error; else reading it will be.
 
     Raises:
         InputError: an unknown spec, or what is wrong with the source, in one sentence.
@@ -76,6 +78,8 @@ def load_data(
             "parquet:PATH, hf:NAME[:CONFIG] or a name of `ipo data list`."
         )
     gathered = SOURCES[kind](rest.strip())
+    for fault in (row.fault for row in gathered.rows if row.fault and whole):
+        raise fault
     data = assemble(gathered, seed, task).on(background)
     if class_names:
         return with_names(data, class_names, "class_names")

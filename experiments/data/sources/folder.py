@@ -6,13 +6,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ipo.experiments.data.assemble import Gathered, Row
+from ipo.experiments.data.assemble import Gathered, Row, row_of_file
 from ipo.experiments.data.dataset import Part
 from ipo.experiments.data.names import NAMES_FILE, read_names
 from ipo.experiments.data.split import part_named
 from ipo.metrics.decoding import ENDINGS
 from ipo.metrics.errors import InputError
-from ipo.metrics.pictures import Picture
 
 
 def gather(rest: str) -> Gathered:
@@ -73,9 +72,9 @@ def _class_rows(folder: Path, root: Path, part: Part | None, stray: list[str]) -
     for path in _files(folder, root, stray):
         key = path.relative_to(root).as_posix()
         named = path.suffix.lower() in ENDINGS and not path.name.startswith(".")
-        # A link to nothing is a picture that is missing, and an error.
+        # A link to nothing is a picture that is missing.
         if named and (path.is_file() or not path.exists()):
-            rows.append(Row(Picture.from_path(path), folder.name, key, part))
+            rows.append(row_of_file(path, folder.name, key, part))
         else:
             stray.append(key)
     if not rows:

@@ -6,11 +6,10 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from ipo.experiments.data.assemble import Gathered, Row
+from ipo.experiments.data.assemble import Gathered, Row, row_of_file
 from ipo.experiments.data.sources.labels import NAME_COLUMN, numbered_names, refuse_numbers
 from ipo.experiments.data.split import part_in_cell
 from ipo.metrics.errors import InputError
-from ipo.metrics.pictures import Picture
 
 IMAGE_COLUMNS = ("image", "path", "file_name")
 _OPTIONAL = (NAME_COLUMN, "split", "group")
@@ -42,17 +41,11 @@ def gather(rest: str) -> Gathered:
         name = cells.get(NAME_COLUMN, cells["label"])
         if NAME_COLUMN in cells:
             pairs.append((cells["label"], name))
-        rows.append(Row(_picture(path, image, at), name, image, part, cells.get("group") or None))
+        said = f"{at} names the picture {image!r}, relative to the table: "
+        rows.append(row_of_file(path.parent / image, name, image, part, cells.get("group") or None, said=said))
     if not pairs:
         refuse_numbers([row.class_name for row in rows], where)
     return Gathered(f"csv:{path.stem}", where, rows, numbered_names(pairs, where) if pairs else None)
-
-
-def _picture(table: Path, image: str, at: str) -> Picture:
-    try:
-        return Picture.from_path(table.parent / image)
-    except InputError as error:
-        raise InputError(f"{at} names the picture {image!r}: {error} Paths are relative to the table.") from error
 
 
 def _cells(path: Path, where: str) -> Iterator[tuple[int, dict[str, str]]]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ipo.experiments.cli.app import main
 from ipo.experiments.data import check, load_data
 from ipo.experiments.data.check import transparency_note
 from ipo.metrics.pictures import Picture
@@ -70,6 +71,25 @@ def test_bad_pictures_are_named_and_the_rest_go_on(folder):
     assert [sum(counts) for counts in report.counts.values()] == [3, 6]
     assert report.imbalance == 2.0
     assert "unreadable pictures, at which a run that opens them stops: 4" in report.text()
+
+
+def test_pictures_that_are_not_there_are_named_with_the_others(folder, capsys):
+    root = folder({"cat": 4, "dog": 4})
+    (root / "dog" / "001.png").write_bytes(b"")
+    (root / "cat" / "gone.png").symlink_to("nothing.png")
+    table = root / "labels.csv"
+    names = [f"{name}/{i:03d}.png,{name}" for name in ("cat", "dog") for i in range(5)]
+    table.write_text("image,label\n" + "\n".join(names) + "\n")
+    assert main(["data", "check", f"folder:{root}"]) == 1
+    out = capsys.readouterr().out
+    assert "2 classes, 9 pictures" in out
+    assert "unreadable pictures, at which a run that opens them stops: 2" in out
+    assert "cat/gone.png: No such file" in out and "dog/001.png is empty" in out
+    assert main(["data", "check", f"csv:{table}"]) == 1
+    out = capsys.readouterr().out
+    assert "unreadable pictures, at which a run that opens them stops: 3" in out
+    assert "row 6 of the table" in out and "names the picture 'cat/004.png', relative to the table: cannot read" in out
+    assert main(["data", "preview", f"folder:{root}", "--out", str(root / "sheet.png")]) == 0
 
 
 def test_the_same_picture_in_two_parts_or_two_classes(folder):
