@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ipo.experiments.data.assemble import Gathered, Row, row_of_file
@@ -13,6 +14,7 @@ from ipo.metrics.errors import InputError
 
 IMAGE_COLUMNS = ("image", "path", "file_name")
 _OPTIONAL = (NAME_COLUMN, "split", "group")
+_MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def gather(rest: str) -> Gathered:
@@ -34,9 +36,10 @@ def gather(rest: str) -> Gathered:
     for number, cells in _cells(path, where):
         at = f"row {number} of {where}"
         image, split = cells["image"], cells.get("split", "")
-        if image in seen:
-            raise InputError(f"{at} names {image!r} again, after row {seen[image]}; keep one of them.")
-        seen[image] = number
+        file = os.path.abspath(path.parent / image)  # noqa: PTH100 - "./a.png" is "a.png", and links stay links
+        if file in seen:
+            raise InputError(f"{at} names {image!r} again, after row {seen[file]}; keep one of them.")
+        seen[file] = number
         part = part_in_cell(split, at)
         name = cells.get(NAME_COLUMN, cells["label"])
         if NAME_COLUMN in cells:
@@ -48,6 +51,18 @@ def gather(rest: str) -> Gathered:
     return Gathered(f"csv:{path.stem}", where, rows, numbered_names(pairs, where) if pairs else None)
 
 
+def _no_column(wanted: Sequence[str], columns: Sequence[str], where: str) -> InputError:
+    """Say that a table lacks a column, and why where the header is nearly right."""
+    hint = "."
+    if any(name.lower() in wanted for name in columns):
+        hint = "; write their names in lower case."
+    elif len(columns) == 1 and (mark := next((one for one in _MARKS if one in columns[0]), None)):
+        hint = f"; separate them by commas, not by {_MARKS[mark]}."
+    return InputError(
+        f"{where} has no column {' or '.join(wanted)}; its columns are: {', '.join(columns) or 'none'}{hint}"
+    )
+
+
 def _cells(path: Path, where: str) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield row number and stripped cells; the image column is called "image" here, whatever its name."""
     try:
@@ -56,11 +71,12 @@ def _cells(path: Path, where: str) -> Iterator[tuple[int, dict[str, str]]]:
             columns = [name.strip() for name in reader.fieldnames or ()]
             reader.fieldnames = columns
             image = next((name for name in IMAGE_COLUMNS if name in columns), None)
-            for column, wanted in ((image, " or ".join(IMAGE_COLUMNS)), ("label", "label")):
-                if column not in columns:
-                    raise InputError(
-                        f"{where} has no column {wanted}; its columns are: {', '.join(columns) or 'none'}."
-                    )
+            for column, wanted in ((image, IMAGE_COLUMNS), ("label", ("label",))):
+                if column is None or column not in columns:
+                    raise _no_column(wanted, columns, where)
+            twice = next((name for name in (image, "label", *_OPTIONAL) if columns.count(str(name)) > 1), None)
+            if twice:
+                raise InputError(f"{where} has two columns {twice}; keep one, or give the other another name.")
             for row in reader:
                 number = reader.line_num
                 if None in row or None in row.values():

@@ -55,6 +55,11 @@ def test_groups_stay_whole_when_cut(table):
     assert len(set.union(*parts)) == 6
 
 
+def test_columns_that_are_not_read_may_have_any_names(table):
+    data = load_data(table("image,label,,,note,note\n" + rows("{name}/{i:03d}.png,{name},,,a,b\n")), seed=0)
+    assert data.class_names == ("cat", "dog")
+
+
 HEAD = "image,label,split,group\n"
 
 
@@ -63,7 +68,12 @@ HEAD = "image,label,split,group\n"
     [
         ("", "has no column image or path or file_name; its columns are: none"),
         ("file,label\n", "no column image or path or file_name; its columns are: file, label"),
-        ("image;label\n", "its columns are: image;label"),
+        ("image;label\n", "its columns are: image;label; separate them by commas, not by semicolons"),
+        ("image\tlabel\n", "separate them by commas, not by tabs"),
+        ("Image,Label\n", "no column image or .*; its columns are: Image, Label; write their names in lower case"),
+        ("image,Label\n", "no column label; its columns are: image, Label; write their names in lower case"),
+        ("image,label,label\n", "has two columns label; keep one, or give the other another name"),
+        (HEAD.strip() + ",split\n", "has two columns split; keep one"),
         ("image,class\n", "no column label; its columns are: image, class"),
         ("image,label\n", "has no pictures"),
         ("image,label\ncat/000.png,cat\ncat/nope.png,cat\n", "row 3 of .*labels.csv names the picture 'cat/nope.png'"),
@@ -71,6 +81,8 @@ HEAD = "image,label,split,group\n"
         ("image,label\ncat/000.png,cat,dog\n", "row 2 of .* more or fewer cells"),
         ("image,label\ncat/000.png, \n", "row 2 of .* has an empty cell in the column label"),
         ("image,label\ncat/000.png,cat\ncat/000.png,dog\n", "row 3 of .* names 'cat/000.png' again, after row 2"),
+        ("image,label\ncat/000.png,cat\n./cat/000.png,dog\n", "row 3 of .* names './cat/000.png' again, after row 2"),
+        ("image,label\ncat/000.png,cat\ndog/../cat/000.png,cat\n", "row 3 of .* again, after row 2; keep one"),
         (HEAD + "cat/000.png,cat,later,\n", "row 2 of .* has the split 'later'; write train, val or test"),
         (HEAD + "cat/000.png,cat,train,\ndog/000.png,dog,,\n", "dog/000.png of .* has no split while others have one"),
         (
