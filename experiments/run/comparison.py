@@ -110,7 +110,7 @@ def verdict(
     Args:
         test: the two templates on the sealed units.
         unit: what they are called, in the plural.
-        opened: how many runs in the folder opened them.
+        opened: how many runs in the folder opened them, or some of them.
         new: the same on classes that the search never saw; `test` is of base classes then.
         chain: how many of those that this run started from did, itself included.
         untried: why the search ended before any template was tried; None where one was.
@@ -140,5 +140,8 @@ def verdict(
             f"sealed {unit}, and what they showed may be why the search went on."
         )
     elif opened > 1 and found.outcome == "gain":
-        words += f" {opened} runs in this folder opened these {unit}: the best of several looks better than it is."
+        words += (
+            f" {opened} runs in this folder opened these {unit} or some of them: the best of several looks better "
+            "than it is."
+        )
     return words

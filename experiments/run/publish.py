@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal, cast
 
 from dspy.utils.saving import get_dependency_versions
@@ -49,13 +50,15 @@ from ipo.metrics.reward import EncodedPictures, Reward
 from ipo.metrics.statistics import harmonic_mean
 from ipo.programs.classifier import TemplateClassifier
 from ipo.programs.ensemble import scored_as_one
-from ipo.programs.record.journal import Journal, read
+from ipo.programs.record.journal import Journal, last, read
 from ipo.programs.record.score_keeper import units_of
 
 ANALYSIS, ENVIRONMENT, PROGRAM, PLOT = "analysis.json", "environment.json", "program.json", "search.png"
 MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT)
 MADE_OF_FILES = (PLOT, PAGE)
 """Files that need no pictures and no CLIP."""
+DIGITS = 12
+"""Of a digest: of a million pictures hardly two begin alike."""
 
 
 def evaluate(
@@ -256,13 +259,32 @@ def sealed_digest(prepared: Prepared) -> str:
 
 
 def _sealed(prepared: Prepared, journal: Journal) -> Sealed:
-    """Count the runs in this folder that opened the sealed pictures; the count stays when the run is resumed."""
+    """Count the runs in this folder that opened sealed pictures of this one; the count stays when it is resumed.
+
+    The record has the pictures one by one, for runs that seal a part of them: on base classes, with other labels.
+    """
     folder, sealed = journal.path.parent.absolute(), sealed_digest(prepared)
     known = journal.find("opened")
     if known is None:
-        beside = (file for file in folder.parent.glob(f"*/{RESULT}") if file.parent != folder)
-        known = journal.append("opened", runs=1 + sum(sealed.encode() in file.read_bytes() for file in beside))
+        pictures = _sealed_pictures(prepared)
+        beside = [file for file in folder.parent.glob(f"*/{RESULT}") if file.parent != folder]
+        runs = 1 + sum(_opened_some(file, sealed, pictures) for file in beside)
+        known = journal.append("opened", runs=runs, pictures=sorted(pictures))
     return Sealed(digest=sealed, opened=int(known["runs"]))
+
+
+def _sealed_pictures(prepared: Prepared) -> set[str]:
+    """Return the beginning of the digest of each sealed picture's bytes, however they are read and labelled."""
+    sealed = (*prepared.plan.drawn.test, *prepared.plan.drawn.new_test)
+    return {content[:DIGITS] for content in prepared.store.contents([item.picture for item in sealed])}
+
+
+def _opened_some(result: Path, sealed: str, pictures: set[str]) -> bool:
+    """Whether a run opened some sealed pictures; of an older one only the digest of all of them is known."""
+    opened = last(result.parent, "opened")
+    if opened and "pictures" in opened:
+        return not pictures.isdisjoint(opened["pictures"])
+    return sealed.encode() in result.read_bytes()
 
 
 def _harmonic(scores: dict[PartName, Comparison]) -> Harmonic | None:

@@ -33,7 +33,7 @@ PartName = Literal["search", "selection", "test", "new"]
 
 
 class Sealed(Content):
-    """The sealed units: a digest of them, and how many runs in this folder have opened them, this one included."""
+    """The sealed units: a digest of them, and how many runs in this folder opened some of them, this one included."""
 
     digest: str
     opened: int

@@ -15,6 +15,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,16 @@ def read(folder: Path) -> list[Event]:
     if not path.is_file():
         raise InputError(f"{folder} is not a run directory: it has no {FILE_NAME}.")
     return list(_read(path, repair=False))
+
+
+def last(folder: Path, type_: str) -> Event | None:
+    """Return the latest whole event of one type in a run's record; other lines, though damaged, are passed over."""
+    path, start = folder / FILE_NAME, json.dumps({"type": type_})[:-1].encode() + b","
+    for line in reversed(path.read_bytes().split(b"\n") if path.is_file() else ()):
+        if line.startswith(start):
+            with suppress(ValueError, KeyError, TypeError, RecursionError):
+                return _event(line)
+    return None
 
 
 def _read(path: Path, *, repair: bool) -> Iterator[Event]:

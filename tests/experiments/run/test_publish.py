@@ -1,33 +1,76 @@
-"""How many runs of a folder opened the same sealed pictures."""
+"""How many runs of a folder opened the same sealed pictures, or some of them."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Literal
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from ipo.experiments.data import draw, load_data
 from ipo.experiments.run import publish
+from ipo.metrics.clip import Clip
+from ipo.metrics.features import FeatureStore
 from ipo.programs.record.journal import Journal
 
 
-def _beside(folder: Path, name: str, content: str) -> None:
-    (folder / name).mkdir()
-    (folder / name / "result.json").write_text(content)
+@pytest.fixture
+def store(clip: Clip, tmp_path: Path) -> FeatureStore:
+    return FeatureStore(clip, tmp_path / "cache")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Two sets of four classes, all pictures different."""
+    rng = np.random.default_rng(0)
+    for place in (f"{data}/{name}/{i}.png" for data in ("one", "other") for name in "abcd" for i in range(4)):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(tmp_path / place)
+    return tmp_path
+
+
+def opened(folder: Path, store: FeatureStore, pictures: Path, classes: Literal["all", "base"] = "all") -> int:
+    """Count the openings as a run in `folder` does at its end, and leave what it leaves."""
+    data = load_data(f"folder:{pictures}", seed=0)
+    prepared: Any = SimpleNamespace(plan=SimpleNamespace(drawn=draw(data, 1, 1, 0, classes)), store=store)
+    journal = Journal(folder)
+    sealed = publish._sealed(prepared, journal)
+    journal.close()
+    (folder / "result.json").write_text(json.dumps({"sealed": sealed.model_dump()}))
+    return sealed.opened
 
 
 def test_openings_are_those_of_runs_beside_this_one_and_stay_when_it_is_resumed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: FeatureStore, pictures: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(publish, "sealed_digest", lambda prepared: "d1gest")
-    prepared: Any = None
-    _beside(tmp_path, "same", '{"sealed": {"digest": "d1gest"}}')
-    _beside(tmp_path, "other", '{"sealed": {"digest": "another"}}')
-    journal = Journal(tmp_path / "this")
-    assert publish._sealed(prepared, journal).opened == 2
-    journal.close()
-    _beside(tmp_path, "later", '{"sealed": {"digest": "d1gest"}}')
-    (tmp_path / "this" / "result.json").write_text('{"sealed": {"digest": "d1gest"}}')
-    journal = Journal(tmp_path / "this")
-    assert publish._sealed(prepared, journal).opened == 2
-    journal.close()
+    runs = tmp_path / "runs"
+    assert opened(runs / "first", store, pictures / "one") == 1
+    assert opened(runs / "other", store, pictures / "other") == 1
+    assert opened(runs / "second", store, pictures / "one") == 2
+    assert opened(runs / "first", store, pictures / "one") == 1
+
+
+def test_runs_that_opened_some_of_the_pictures_count(store: FeatureStore, pictures: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    assert opened(runs / "all", store, pictures / "one") == 1
+    assert opened(runs / "halves", store, pictures / "one", "base") == 2
+    (pictures / "one" / "a").rename(pictures / "one" / "renamed")
+    assert opened(runs / "renamed", store, pictures / "one") == 3
+
+
+def test_a_run_of_an_older_version_counts_by_the_digest_of_all(
+    store: FeatureStore, pictures: Path, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    for name in ("same", "without a record"):
+        opened(runs / name, store, pictures / "one")
+        (runs / name / "journal.jsonl").write_text(
+            '{"type": "opened", "runs": 1, "seconds": 1.0}\n{"type": "lm", bad\n'
+        )
+    (runs / "without a record" / "journal.jsonl").unlink()
+    assert opened(runs / "new", store, pictures / "one") == 3
+    assert opened(runs / "halves", store, pictures / "one", "base") == 2  # "new" alone
