@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ipo.metrics.pictures import Picture
 
 EXAMPLES = examples("ipo export runs/RUN --to open_clip --out pets-open_clip")
-PICTURES = 36
-"""Pictures that the export is compared on: a few of many classes, encoded in a second or a minute."""
 
 
 def export(
@@ -60,7 +58,7 @@ def _target(to: str, dataset: str | None, hf_model: str | None) -> Target:
 
 
 def _pictures(folder: Path | None) -> list[Picture]:
-    """Take pictures evenly from a folder, or from the search pictures that ship with us: test pictures stay sealed."""
+    """Find the pictures of a folder, or the search pictures that ship with us: test pictures stay sealed."""
     from ipo.experiments.data import load_data
     from ipo.experiments.run.labelling import find_pictures
     from ipo.metrics.pictures import Picture
@@ -72,4 +70,4 @@ def _pictures(folder: Path | None) -> list[Picture]:
         found = [Picture.from_path(file) for file in files]
     if not found:
         raise InputError(f"there are no pictures in {folder}; name another folder with --pictures, or leave it out.")
-    return found[:: max(1, len(found) // PICTURES)][:PICTURES]
+    return found

@@ -20,6 +20,8 @@ from ipo.programs.classifier import TemplateClassifier
 TOLERANCE = 1e-4
 """Largest difference of a component of a unit class embedding: a hundred times float32's error, and far below what one
 other token changes."""
+PICTURES = 36
+"""Pictures that an export is compared on: a few of many classes, encoded in a second or a minute."""
 TIE = 1e-3
 """Classes this close in probability are tied: libraries may rank them differently."""
 
@@ -64,24 +66,27 @@ class Reference:
         program: the program.
         pictures: n pictures.
         features: float32 (n, D), unit rows.
+        total: how many pictures these were taken from.
     """
 
     program: TemplateClassifier
     pictures: tuple[Picture, ...]
     features: Floats
+    total: int
 
     @classmethod
     def of(cls, program: TemplateClassifier, pictures: Sequence[Picture]) -> Reference:
-        """Encode the pictures.
+        """Encode the pictures; of many, some that are spread evenly.
 
         Raises:
             InputError: one of them cannot be read.
         """
-        return cls(program, tuple(pictures), program.clip.encode_pictures(pictures))
+        some = pictures[:: max(1, len(pictures) // PICTURES)][:PICTURES]
+        return cls(program, tuple(some), program.clip.encode_pictures(some), len(pictures))
 
     def first(self, n: int) -> Reference:
         """Return the first `n` pictures only, for a slow library."""
-        return Reference(self.program, self.pictures[:n], self.features[:n])
+        return Reference(self.program, self.pictures[:n], self.features[:n], self.total)
 
     @property
     def probabilities(self) -> Floats:
@@ -113,7 +118,8 @@ class Reference:
                 f"after loading, {len(wrong)} of {len(theirs)} pictures get another label, such as {label!r} for {name}"
                 f"{why and f': {why}'}."
             )
-        return f"same label on {len(theirs)} of {len(theirs)} pictures"
+        sample = f" (a sample of {self.total:,})" if len(theirs) < self.total else ""
+        return f"same label on {len(theirs)} of {len(theirs)} pictures{sample}"
 
 
 def unequal_weights(program: TemplateClassifier) -> bool:

@@ -194,6 +194,13 @@ def test_another_label_is_noticed_unless_it_is_a_tie(program: TemplateClassifier
     reference.same_labels(theirs, tie=1.0)
 
 
+def test_many_pictures_are_sampled_and_it_says_so(program: TemplateClassifier, pictures: list[Picture]) -> None:
+    reference = Reference.of(program, [*pictures] * 7)
+    labels = reference.probabilities.argmax(axis=1)
+    assert reference.same_labels(labels) == f"same label on 36 of 36 pictures (a sample of {7 * len(pictures)})"
+    assert reference.first(2).same_labels(labels[:2]).startswith("same label on 2 of 2 pictures (a sample of ")
+
+
 def test_a_missing_library_is_said_and_the_export_kept(
     program: TemplateClassifier, pictures: list[Picture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
