@@ -93,11 +93,8 @@ def draw(
         raise InputError(
             f"{data.name} has test pictures only, none to search with; search on other data and test here."
         )
-    n = len(data.class_names)
-    kept = range(n if classes == "all" else base_count(n))
-    new = range(len(kept), n)
-    if new and len(new) < 2:
-        raise InputError(f"{data.name} has {n} classes and base-to-new needs at least 4, two a half; use all classes.")
+    kept = kept_labels(data, classes)
+    new = range(len(kept), len(data.class_names))
     wanted = Shots(shots, selection_shots)
     if problem := too_few(data, wanted, kept):
         raise InputError(f"{problem}; write {fitting(data, wanted, kept)}, which fits all of them, or add pictures.")
@@ -142,6 +139,19 @@ def fresh(data: DataSet, drawn: Draw, seed: int) -> tuple[Item, ...]:
         variants for groups in left.values() for variants in rng.sample(list(groups.values()), min(most, len(groups)))
     ]
     return tuple(item for variants in found for item in variants) if len(found) >= len(classes) else ()
+
+
+def kept_labels(data: DataSet, classes: Literal["all", "base"]) -> range:
+    """Return the labels that a search is about.
+
+    Raises:
+        InputError: there are too few classes to cut.
+    """
+    n = len(data.class_names)
+    kept = range(n if classes == "all" else base_count(n))
+    if 0 < n - len(kept) < 2:
+        raise InputError(f"{data.name} has {n} classes and base-to-new needs at least 4, two a half; use all classes.")
+    return kept
 
 
 class Shots(NamedTuple):

@@ -94,11 +94,14 @@ def with_shots_that_fit(data: DataSet, config: RunConfig, say: Callable[[str], N
 
     Returns:
         The configuration, or one with smaller shots. Those that were set stay, though they may be too many.
+
+    Raises:
+        InputError: too few classes, for which no shots fit.
     """
     from ipo.experiments.data import Shots, fitting, too_few
-    from ipo.experiments.data.dataset import base_count
+    from ipo.experiments.data.draw import kept_labels
 
-    kept = range(len(data.class_names) if config.classes == "all" else base_count(len(data.class_names)))
+    kept = kept_labels(data, _classes(config))
     wanted = Shots(config.shots, 0 if config.selection == "search" else config.selection_shots)
     problem = too_few(data, wanted, kept)
     if not data.train or problem is None:
@@ -143,8 +146,11 @@ def draw_for(data: DataSet, config: RunConfig) -> Draw:
     from ipo.experiments.data import draw
 
     shots = 0 if config.selection == "search" else config.selection_shots
-    classes: Literal["base", "all"] = "base" if config.classes == "base-to-new" else "all"
-    return draw(data, config.shots, shots, config.seed, classes, config.search_pictures)
+    return draw(data, config.shots, shots, config.seed, _classes(config), config.search_pictures)
+
+
+def _classes(config: RunConfig) -> Literal["base", "all"]:
+    return "base" if config.classes == "base-to-new" else "all"
 
 
 def _check_held_back(config: RunConfig) -> None:

@@ -187,6 +187,13 @@ def test_bad_input_is_one_sentence(
     assert not [record for record in caplog.records if record.name in ("root", "open_clip")]
 
 
+def test_too_few_classes_are_refused_before_shots_shrink(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["optimize", "--data", "folder:good", "--lm", "none", "classes=base-to-new"]) == 2
+    said = capsys.readouterr().err
+    assert "has 2 classes and base-to-new needs at least 4, two a half; use all classes." in said
+    assert "too few pictures" not in said
+
+
 @contextmanager
 def as_nobody() -> Iterator[None]:
     """Root may read and write everywhere, so the test steps down for a moment where it runs as root."""
