@@ -14,6 +14,7 @@ from ipo.metrics.class_names import as_read, tidy
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import Picture
 from ipo.metrics.printable import invisible
+from ipo.metrics.template import SLOT
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,8 @@ def labels_of(names: tuple[str, ...], where: str) -> dict[str, int]:
     """Return name → label.
 
     Raises:
-        InputError: fewer than two classes, a blank name, or two names that read the same in a prompt.
+        InputError: fewer than two classes, a name that is blank or has the slot of templates in it, or two names that
+            read the same in a prompt.
     """
     if len(names) < 2:
         raise InputError(
@@ -122,6 +124,11 @@ def labels_of(names: tuple[str, ...], where: str) -> dict[str, int]:
         read = as_read(name)
         if all(one == " " or invisible(one) for one in read):
             raise InputError(f"{where} has a class whose name {name!r} is blank; give it a name.")
+        if SLOT in name:
+            raise InputError(
+                f"{where} has a class whose name {name!r} has {SLOT} in it, which stands for the name in templates; "
+                "rename it."
+            )
         if read in seen:
             raise InputError(
                 f"{where} has two classes, {seen[read]!r} and {name!r}, that read the same in a prompt; "

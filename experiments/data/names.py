@@ -95,7 +95,8 @@ def _checked(value: Any, what: str, own: str) -> tuple[str, ...]:
             raise InputError(
                 f"{what} has a name of {len(name)} characters, more than {MAX_CHARACTERS}; shorten {name[:40] + '…'!r}."
             )
-        if reason := problem(f"{SLOT} {name}"):
+        reason = f"it has {SLOT}, which stands for the name in templates" if SLOT in name else problem(f"{SLOT} {name}")
+        if reason:
             raise InputError(f"{what} has the name {name!r}, and {reason}; write it as plain text.")
         if as_read(name) in map(as_read, found):
             raise InputError(f"{what} has the name {name!r} twice; write it once.")

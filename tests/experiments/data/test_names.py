@@ -51,6 +51,7 @@ def test_data_with_the_names_that_they_have_anyway_keep_their_fingerprint():
         ("dog: [dog, Dog]", "has the name 'Dog' twice; write it once"),
         ("dog: [dog, cat]", "calls both 'cat' and 'dog' 'cat'; take it from one of them"),
         (f"dog: {'x' * 101}", "has a name of 101 characters, more than 100; shorten"),
+        ("dog: a <CLASS>", "has the name 'a <CLASS>', and it has <CLASS>, which stands for the name in templates"),
         ("dog: <b>dog", "has the name '<b>dog', and it has markup"),
         ("- dog", "holds no table of classes; write a line for each"),
     ],

@@ -114,6 +114,10 @@ def test_folders_of_other_programs_are_left_out_at_every_depth(folder, kind):
             {"cat": 5, "dog": 2},
             "1 of 2 classes in .* has too few base pictures: train, val and test need at least 3, and 'dog' has 2;",
         ),
+        (
+            {"cat": 3, "a <CLASS>": 3},
+            "a class whose name 'a <CLASS>' has <CLASS> in it, which stands for",
+        ),
         ({"hot_dog": 3, "Hot dog": 3}, "two classes, 'Hot dog' and 'hot_dog', that read the same"),
         (
             {"train/cat": 3, "test/cat": 1, "labels/cat": 1},
