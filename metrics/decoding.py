@@ -74,7 +74,7 @@ def decode_and_look(data: bytes, name: str, background: Background = AS_VIEWED) 
     with _one_sentence(name):
         stored = _opened(data, name)
         stored.load()
-        return to_rgb(stored, background), _see_through(stored)
+        return to_rgb(stored, f"the picture {name}", background), _see_through(stored)
 
 
 def is_transparent(data: bytes, name: str) -> bool:
@@ -87,11 +87,17 @@ def is_transparent(data: bytes, name: str) -> bool:
         return _see_through(_opened(data, name)) is not None
 
 
-def to_rgb(image: Image, background: Background = AS_VIEWED) -> Image:
-    """Convert a loaded picture of any mode to RGB; 16 bits are scaled to 8, which Pillow would clip to white."""
+def to_rgb(image: Image, what: str, background: Background = AS_VIEWED) -> Image:
+    """Convert a loaded picture to RGB; 16 bits are scaled to 8, which Pillow would clip to white.
+
+    Raises:
+        InputError: its pixels are decimal numbers, of which nobody knows which is white; `what` names it.
+    """
     from PIL import Image as Pillow
     from PIL import ImageOps
 
+    if image.mode == "F":
+        raise InputError(f"{what} has decimal numbers for pixels, whose white is not known; save it with 8 bits.")
     if image.mode.startswith("I;16"):
         image = image.point(lambda value: value * (1 / 256)).convert("L")
         image.info.pop("transparency", None)  # a value of 16 bits

@@ -319,7 +319,7 @@ def to_picture(image: Any, background: Background = AS_VIEWED) -> Picture:
         return Picture.from_bytes("the given picture", image).on(background)
     if hasattr(image, "save") and hasattr(image, "convert"):  # a PIL image
         buffer = io.BytesIO()
-        to_rgb(image, background).save(buffer, format="PNG")
+        to_rgb(image, "the given PIL image", background).save(buffer, format="PNG")
         return Picture.from_bytes("the given PIL image", buffer.getvalue()).on(background)
     raise InputError(
         f"cannot take a picture from {type(image).__name__}; give a path, bytes, a PIL image or a dspy.Image."

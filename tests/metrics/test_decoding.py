@@ -85,6 +85,13 @@ def test_transparency_is_read_on_white_as_another_decoder_has_it(data: bytes) ->
     assert is_transparent(data, "given")
 
 
+@pytest.mark.parametrize("background", ["white", "as-is"])
+def test_decimal_numbers_are_refused(background: Any) -> None:
+    data = encoded(Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)), "TIFF")
+    with pytest.raises(InputError, match=r"^the picture a\.tif has decimal numbers .*; save it with 8 bits\.$"):
+        decode(data, "a.tif", background)
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_the_colour_that_stands_for_clear_is_white(mode: str) -> None:
     image = RGB.convert(mode)
