@@ -470,6 +470,11 @@ def test_a_picture_is_taken_as_it_is() -> None:
     assert to_picture(picture) is picture
 
 
+def test_a_pil_image_of_decimal_numbers_is_refused() -> None:
+    with pytest.raises(InputError, match="the given PIL image has decimal numbers for pixels"):
+        to_picture(Image.new("F", (8, 8), 0.5))
+
+
 # --- calibration
 
 
