@@ -23,9 +23,9 @@ ANCHOR = "a photo of a <CLASS>."
 MAX_CHARACTERS = 300
 
 _SLOT_VARIANT = re.compile(r"[<\[{(]{1,2}\s*class(?:[ _-]?name)?\s*[>\]})]{1,2}", re.IGNORECASE)
-_LIST_MARKER = re.compile(r"^\s*(?:[-*•]|\(?\d{1,3}[.):])\s+")
+LIST_MARKER = re.compile(r"^\s*(?:[-*•]|\(?\d{1,3}[.):])\s+")
 _FENCE = re.compile(r"```(?:[a-z]+[ \t]*\n)?", re.IGNORECASE)
-_MARKUP = re.compile(r"<[^<>]*>|&[#a-z0-9]{2,};|https?://", re.IGNORECASE)
+_MARKUP = re.compile(r"<[^<>]*>|&[#a-z0-9]{2,};|https?://|\[\[ ?##|## ?\]\]|\\[a-z]+", re.IGNORECASE)
 _EMOJI_STYLE = "\ufe0f"
 """Asks for the coloured form of the character before it, such as ❤; a template reads the same without it."""
 _QUOTES = "\"'`“”‘’«»"
@@ -59,7 +59,7 @@ def normalise(text: str) -> str:
     'A photo of a <CLASS>'
     """
     text = _FENCE.sub(" ", text).replace("**", "").replace("__", " ").replace(_EMOJI_STYLE, "")
-    text = _LIST_MARKER.sub("", text)
+    text = LIST_MARKER.sub("", text)
     text = _SLOT_VARIANT.sub(SLOT, text)
     text = " ".join(text.split())
     while len(text) > 1 and text[0] in _QUOTES and text[-1] in _QUOTES:

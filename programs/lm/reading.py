@@ -11,6 +11,8 @@ from typing import Any
 
 import dspy
 
+from ipo.metrics.template import LIST_MARKER, SLOT, normalise
+
 MAX_CHARACTERS = 65_536
 """Of a whole answer; what stands before the fields, such as a model's reasoning, takes no time to skip."""
 MAX_FIELD_CHARACTERS = 16_384
@@ -21,7 +23,7 @@ _FIRST_FIELD = "[[ ## "
 
 
 class BoundedChatAdapter(dspy.ChatAdapter):  # type: ignore[misc,unused-ignore]
-    """DSPy's default adapter, bounded; its second try as JSON is too."""
+    """DSPy's default adapter, bounded; its second try as JSON, a question of its own, is too."""
 
     def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:
         """Read the fields of an answer.
@@ -34,11 +36,14 @@ class BoundedChatAdapter(dspy.ChatAdapter):  # type: ignore[misc,unused-ignore]
         return _bounded(super().parse, "ChatAdapter", signature, completion, size)
 
     def _make_json_adapter_fallback(self) -> dspy.Adapter:
-        return _BoundedJSONAdapter()
+        return BoundedJSONAdapter()
 
 
-class _BoundedJSONAdapter(dspy.JSONAdapter):  # type: ignore[misc,unused-ignore]
+class BoundedJSONAdapter(dspy.JSONAdapter):  # type: ignore[misc,unused-ignore]
+    """DSPy's adapter for answers in JSON, bounded."""
+
     def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:
+        """See `BoundedChatAdapter.parse`."""
         return _bounded(super().parse, "JSONAdapter", signature, completion, len(completion))
 
 
@@ -61,6 +66,16 @@ def _bounded(
     raise dspy.AdapterParseError(
         adapter_name=name, signature=signature, lm_response=completion[:1000], message=problem
     ) from cause
+
+
+def items_of(answer: str) -> list[str]:
+    """Return the items of a numbered or bulleted list that are templates, of an answer that has no other list.
+
+    >>> items_of("Here are two:\\n1. a sketch of a <CLASS>.\\n2. I like this one.\\n- a print of a [class]")
+    ['1. a sketch of a <CLASS>.', '- a print of a [class]']
+    """
+    lines = answer[-MAX_FIELD_CHARACTERS:].splitlines() if len(answer) <= MAX_CHARACTERS else []
+    return [line for line in lines if LIST_MARKER.match(line) and SLOT in normalise(line)]
 
 
 def whole_characters(value: Any) -> Any:

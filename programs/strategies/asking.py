@@ -44,14 +44,18 @@ class ShowsHistory:
         return Shown(state.task, state.class_names, state.descriptions, rows)
 
     @contextmanager
-    def asking(self, **context: Any) -> Iterator[None]:
-        """Let DSPy ask this model, if one was given, inside the block; an adapter that the user has set is kept."""
+    def asking(self, *, as_json: bool = False, **context: Any) -> Iterator[None]:
+        """Let DSPy ask this model, if one was given, inside the block; an adapter that the user has set is kept.
+
+        A call is one question: DSPy's second try as JSON would be another that nobody counted on.
+        """
         import dspy
 
-        from ipo.programs.lm.reading import BoundedChatAdapter
+        from ipo.programs.lm.reading import BoundedChatAdapter, BoundedJSONAdapter
 
-        if dspy.settings.adapter is None:
-            context.setdefault("adapter", BoundedChatAdapter())
+        if dspy.settings.adapter is None and "adapter" not in context:
+            chat = BoundedChatAdapter(use_json_adapter_fallback=False)
+            context["adapter"] = BoundedJSONAdapter() if as_json else chat
         with dspy.context(**({"lm": self.lm} if self.lm else {}), **context):
             yield
 
@@ -74,4 +78,26 @@ def excerpt(error: Any) -> str:
     """Return, on one line, an answer that could not be read; the next question may show it."""
     from ipo.programs.lm.reading import whole_characters
 
-    return str(whole_characters(" ".join(str(getattr(error, "lm_response", "") or "").split())))
+    answer = getattr(error, "lm_response", "")
+    return str(whole_characters(" ".join(answer.split()))) if isinstance(answer, str) else ""
+
+
+def why_unreadable(error: Any) -> str:
+    """Say what is wrong with an answer that could not be read."""
+    if was_cut_off():
+        return "the answer was cut off at its limit of tokens before a template was whole; max_tokens= raises it"
+    return "the answer was not a list of templates" if excerpt(error) else "the answer was empty"
+
+
+def was_cut_off() -> bool:
+    """Whether the model's last reply ended at the token limit."""
+    import dspy
+
+    lm = dspy.settings.lm
+    if not lm or not lm.history:
+        return False
+    response = lm.history[-1].get("response")
+    reason = getattr(response, "finish_reason", None)
+    if reason is None and getattr(response, "choices", None):
+        reason = response.choices[0].finish_reason
+    return bool(reason == "length")

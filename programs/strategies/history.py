@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 
 from ipo.metrics.template import MAX_CHARACTERS, SLOT
-from ipo.programs.strategies.asking import HistorySettings, ShowsHistory, call, excerpt
+from ipo.programs.strategies.asking import HistorySettings, ShowsHistory, call, excerpt, was_cut_off, why_unreadable
 from ipo.programs.strategies.base import (
     Desk,
     Expected,
@@ -58,28 +58,32 @@ class HistoryStrategy(ShowsHistory):
         """Ask once, and again with the reasons if answers were refused or unreadable; or once for each template."""
         import dspy
 
+        from ipo.programs.lm.reading import items_of
         from ipo.signatures.propose import ProposeTemplates
         from ipo.signatures.propose_findings import ProposeFromFindings
 
         propose = dspy.Predict(ProposeFromFindings if shown.findings else ProposeTemplates)
-        with self.asking():
-            alone = self.settings.one_by_one
-            for attempt in range(desk.count if alone else 2):
-                inputs = propose_inputs(shown, 1) if alone else propose_inputs(shown, desk.missing, desk.refusals)
-                # A fresh rollout id: the same question again would be answered from a cache.
-                config = {"rollout_id": desk.seed * 2 + attempt}
+        alone, as_json = self.settings.one_by_one, False
+        for attempt in range(desk.count if alone else 2):
+            inputs = propose_inputs(shown, 1) if alone else propose_inputs(shown, desk.missing, desk.refusals)
+            # A fresh rollout id: the same question again would be answered from a cache.
+            config = {"rollout_id": desk.seed * 2 + attempt}
+            with self.asking(as_json=as_json):
                 try:
                     templates = call(propose, inputs, config).templates
                 except dspy.AdapterParseError as error:
-                    desk.refuse(excerpt(error), "the answer was not a list of templates")
-                    continue
+                    as_json = not alone
+                    templates = items_of(str(error.lm_response or ""))
+                    if not templates:
+                        desk.refuse(excerpt(error), why_unreadable(error))
+                        continue
                 answer = list(templates) if isinstance(templates, list) else [templates]
-                if _was_cut_off():
+                if was_cut_off():
                     answer = answer[:-1]  # the token limit cut the last one
-                for text in answer[:1] if alone else answer:
-                    desk.admit(text)
-                if desk.missing <= 0:
-                    return
+            for text in answer[:1] if alone else answer:
+                desk.admit(text)
+            if desk.missing <= 0:
+                return
 
     def forecast(self, expected: Expected) -> Forecast:
         """Count one call a step, or one a template, each with a full history of templates as long as they may be.
@@ -113,17 +117,3 @@ def propose_inputs(shown: Shown, count: int, refused: Any = ()) -> dict[str, Any
         "count": count,
     }
     return inputs | ({"findings": "\n".join(shown.findings)} if shown.findings else {})
-
-
-def _was_cut_off() -> bool:
-    """Whether the model's last reply ended at the token limit."""
-    import dspy
-
-    lm = dspy.settings.lm
-    if not lm or not lm.history:
-        return False
-    response = lm.history[-1].get("response")
-    reason = getattr(response, "finish_reason", None)
-    if reason is None and getattr(response, "choices", None):
-        reason = response.choices[0].finish_reason
-    return bool(reason == "length")

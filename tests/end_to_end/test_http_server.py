@@ -166,10 +166,41 @@ USELESS = {
 
 @pytest.mark.parametrize("content", USELESS.values(), ids=USELESS)
 def test_one_useless_answer_costs_one_question(run: Run, server: OpenAIServer, out: Path, content: str) -> None:
-    server.script.extend([Reply(content), Reply(content)])  # as chat, and the adapter's second try as JSON
+    server.script.append(Reply(content))
     assert run().code == 0
     assert check_whole(out)["steps"] == 2
-    assert len(scored(out)) > 3
+    assert len(scored(out)) == 7
+    assert ["JSON object" in asked.text for asked in server.asked] == [False, True, False]
+
+
+@pytest.mark.parametrize("sign", ["1.", "2)", "-", "*"])
+def test_a_list_of_lines_is_read(run: Run, server: OpenAIServer, out: Path, sign: str) -> None:
+    def lines(asked: Asked) -> Reply:
+        return Reply("Here are some:\n" + "\n".join(f"{sign} {template}" for template in templates(asked)))
+
+    server.behave = lines
+    assert run().code == 0
+    assert len(scored(out)) == 7
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("reply", "why"),
+    [
+        (Reply("First I think about the light.", finish="length"), "max_tokens= raises it"),
+        (Reply(""), "the answer was empty"),
+        (Reply("No."), "the answer was not a list of templates"),
+    ],
+)
+def test_a_step_without_templates_costs_two_questions_and_says_why(
+    run: Run, server: OpenAIServer, out: Path, reply: Reply, why: str
+) -> None:
+    server.script.extend([reply, reply])
+    ended = run()
+    assert ended.code == 0
+    assert why in ended.err
+    assert len(server.asked) == 3
+    assert len(scored(out)) == 4
 
 
 @pytest.mark.parametrize("content", [USELESS["garbage"], USELESS["prose"]], ids=["garbage", "prose"])
@@ -229,6 +260,8 @@ BAD = {
     "no slot": ("a photo of a thing.", "it has no <CLASS> slot"),
     "markup": ("<b>a photo</b> of a <CLASS>.", "it has markup"),
     "control token": ("a photo <end_of_text> of a <CLASS>.", "it has markup"),
+    "field of the question": ("[[ ## completed ## ]] a <CLASS>", "it has markup"),
+    "formula": (r"a $\frac{1}{2}$ photo of a <CLASS>.", "it has markup"),
     "address": ("a <CLASS> from https://example.org", "it has markup"),
     "5,000 characters": ("a <CLASS> " + "very " * 998, "characters, more than"),
     "too many tokens": ("a <CLASS> " + "zq " * 90, "tokens, more than"),

@@ -48,7 +48,7 @@ def with_content(content: object, **more: object) -> Callable[[Asked], Reply]:
 def test_an_answer_that_cannot_be_read_costs_one_question(
     run: Run, resume: Run, server: OpenAIServer, out: Path, content: str
 ) -> None:
-    server.script.extend([Reply(content), Reply(content)])  # as chat, and once more as JSON
+    server.script.extend([Reply(content), Reply(content)])  # as chat, and again as JSON
     assert run().code == 0
     check_whole(out)
     assert len(scored(out)) >= 4

@@ -74,12 +74,14 @@ def test_a_reply_cut_by_the_token_limit_loses_only_its_last_item(scripted: Make,
     assert ask(lm).accepted == ["a <CLASS>.", "one <CLASS>."]
 
 
-def test_prose_is_asked_for_again(scripted: Make, as_list: AsList) -> None:
-    # ChatAdapter tries JSON once more by itself, so prose costs two calls before our own second try.
-    lm, engine = scripted("Sure! Here are ideas.", "I would try a sketch.", as_list("a <CLASS>.", "the <CLASS>."))
+AS_JSON = '{"templates": ["a <CLASS>.", "the <CLASS>."]}'
+
+
+def test_prose_is_asked_for_again_as_json(scripted: Make) -> None:
+    lm, engine = scripted("Sure! I would try a sketch.", AS_JSON)
     answer = ask(lm)
     assert len(answer.accepted) == 2
-    assert len(engine.requests) == 3
+    assert len(engine.requests) == 2
     assert answer.rejected[0].reason == "the answer was not a list of templates"
 
 
@@ -126,8 +128,8 @@ def test_an_unreachable_model_is_an_error_not_an_empty_step(scripted: Make) -> N
     assert raised.value.__cause__ is not raised.value, "whoever follows the causes would never arrive"
 
 
-def test_half_a_character_of_an_unreadable_answer_is_not_asked_about(scripted: Make, as_list: AsList) -> None:
-    lm, engine = scripted("\ud83d", "prose \ud83d", as_list("a <CLASS>.", "the <CLASS>."))
+def test_half_a_character_of_an_unreadable_answer_is_not_asked_about(scripted: Make) -> None:
+    lm, engine = scripted("prose \ud83d", AS_JSON)
     assert ask(lm).accepted == ["a <CLASS>.", "the <CLASS>."]
     last = "".join(part.text for message in engine.requests[-1].messages for part in message.parts)
     assert "prose \ufffd (the answer was not a list of templates)" in last
