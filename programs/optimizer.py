@@ -16,12 +16,13 @@ from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError, input_error
 from ipo.metrics.nearest import did_you_mean
 from ipo.metrics.printable import printable
-from ipo.metrics.reward import ClipReward, Ensembling, Reward, Units
+from ipo.metrics.reward import ClipReward, Ensembling, Reward
 from ipo.programs import settings as published
-from ipo.programs.classifier import TemplateClassifier, to_picture
+from ipo.programs.classifier import TemplateClassifier
 from ipo.programs.describers.interrogator import Interrogator
 from ipo.programs.describers.recorded import describe
 from ipo.programs.ensemble import settle
+from ipo.programs.examples import check_apart, with_pictures
 from ipo.programs.lm.connect import is_local
 from ipo.programs.record.journal import Journal
 from ipo.programs.record.score_keeper import ScoreKeeper
@@ -144,7 +145,7 @@ class IPO(Teleprompter):
             trainset: examples as the reward takes them; for `ClipReward` with `image` and `label` (a class name), and
                 `group` where pictures are variants.
             teacher: not used; part of DSPy's contract.
-            valset: held-back examples of the same form.
+            valset: held-back examples of the same form; none of them stands in `trainset`.
             **kwargs: not used; part of DSPy's contract.
 
         Returns:
@@ -154,7 +155,8 @@ class IPO(Teleprompter):
 
         Raises:
             InputError: the student is no `TemplateClassifier`, or has several templates and no `initial_template` was
-                given; bad examples or initial template; a reward or strategy that gives something else than it should.
+                given; bad examples, or examples in both sets; a bad initial template; a reward or strategy that gives
+                something else than it should.
             NothingUsable: none of the first five steps gave a usable template; a shorter search keeps the initial one.
             dspy.LMError: the language model cannot be reached; everything before that is in the journal.
         """
@@ -171,13 +173,17 @@ class IPO(Teleprompter):
             if size > 1:
                 misfit = None if isinstance(reward, Ensembling) else type(reward).__name__
                 check_possible(f"ensemble={size}", "ensemble=1", misfit, None if chooses else "a valset")
-            units = _units(reward, trainset)
-            held_back = _units(reward, valset) if valset else None
+            searched, others = with_pictures(trainset), with_pictures(valset or ())
+            if not searched:
+                raise InputError("there are no examples to search on.")
+            check_apart(searched, others, student.clip)
+            units = reward.examples(searched)
+            held_back = reward.examples(others) if others else None
             describer = self._describer(student.clip, trainset)
             progress.info("Searching on %d examples; %d more choose the winner.", len(trainset), len(valset or ()))
 
             def describe_pictures() -> list[str]:
-                pictures = [to_picture(example.image) for example in trainset]
+                pictures = [example.image for example in searched]
                 found = describe(describer, pictures, units.labels, reward.class_names, self.task, record)
                 progress.info("How the pictures look: %s", printable(" | ".join(found)))
                 return found
@@ -281,15 +287,6 @@ def _strategy(given: Any) -> Strategy | dict[str, Any]:
         return GivenTemplates(given)
     _check_members("strategy", given, ("asks_lm", "needs_lm", "look", "ask", "forecast"), "strategies")
     return cast("Strategy", given)
-
-
-def _units(reward: Reward, examples: Sequence[dspy.Example]) -> Units:
-    if not examples:
-        raise InputError("there are no examples to search on.")
-    other = next((example for example in examples if not isinstance(example, dspy.Example)), None)
-    if other is not None:
-        raise InputError(f"trainset and valset hold dspy.Example(image=…, label=…), not {_kind(other)}.")
-    return reward.examples([e.copy(image=to_picture(e.image)) if "image" in e else e for e in examples])
 
 
 def _told(step: Step, steps: int) -> str:

@@ -514,7 +514,7 @@ class Wordiness:
 def test_any_reward_that_fits_is_searched_with(held_back: bool, clip: Clip, tmp_path: Path) -> None:
     reward = Wordiness()
     train = [dspy.Example(question=i) for i in range(10)]
-    val = [dspy.Example(question=i) for i in range(8)]
+    val = [dspy.Example(question=i) for i in range(10, 18)]
     steps = [["a <CLASS>", "no slot"], ["a very very very very long one of a <CLASS>"]]
     ipo, _ = make(reward, steps, log_dir=tmp_path)
     program: Any = ipo.compile(
@@ -637,6 +637,25 @@ def test_a_list_longer_than_the_search_and_plain_dictionaries_are_refused(reward
         IPO(reward=reward, strategy=TEMPLATES, steps=1).compile(student(reward), **sets)
     with pytest.raises(InputError, match=r"hold dspy.Example\(image=…, label=…\), not dict"):
         IPO(reward=reward, strategy=LISTED).compile(student(reward), trainset=[{"image": "x", "label": "cat"}])
+
+
+def test_no_example_stands_in_both_sets(reward: ClipReward, sets: Any, tmp_path: Path, clip: Clip) -> None:
+    train, val = sets["trainset"], sets["valset"]
+    file = tmp_path / "again.png"
+    file.write_bytes(train[0].image.bytes())
+    same = [dspy.Example(image=image, label=train[0].label) for image in (str(file), file.read_bytes())]
+    plain = [dspy.Example(image=example.image, label=example.label) for example in val]
+    for held_back, both in ((train, 12), ([*val, train[0].copy()], 1), ([*plain, *same], 2)):
+        ipo, strategy = make(reward, by_twos())
+        with pytest.raises(InputError, match=f"^{both} of the {len(held_back)} examples in valset stand in trainset"):
+            ipo.compile(student(reward), trainset=train, valset=held_back)
+        assert not strategy.shown
+    # Without pictures, an example is what it holds.
+    asked = [dspy.Example(question=np.arange(2000) // i, about=[i]) for i in range(1, 5)]
+    ipo, _ = make(Wordiness(), [["a <CLASS>"]])
+    ipo.compile(student_of(clip), trainset=asked[:2], valset=asked[2:])
+    with pytest.raises(InputError, match=r"^1 of the 2 examples in valset stand in trainset too"):
+        ipo.compile(student_of(clip), trainset=asked[:2], valset=[asked[1].copy(), asked[2]])
 
 
 @pytest.mark.parametrize(

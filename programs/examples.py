@@ -1,0 +1,60 @@
+"""The examples of a `compile`: read alike in any form, told apart by what they hold, and never in both sets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import dspy
+
+from ipo.metrics.clip import Clip
+from ipo.metrics.errors import InputError
+from ipo.metrics.features import FeatureStore
+from ipo.programs.classifier import to_picture
+
+
+def with_pictures(given: Sequence[Any]) -> list[dspy.Example]:
+    """Return copies of examples whose `image`, where they have one, is a `Picture`.
+
+    Raises:
+        InputError: something else than a `dspy.Example`, or an image of an unknown kind.
+    """
+    other = next((example for example in given if not isinstance(example, dspy.Example)), None)
+    if other is not None:
+        kind = f"the class {other.__name__}" if isinstance(other, type) else type(other).__name__
+        raise InputError(f"trainset and valset hold dspy.Example(image=…, label=…), not {kind}.")
+    return [e.copy(image=to_picture(e.image)) if "image" in e else e for e in given]
+
+
+def check_apart(trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example], clip: Clip) -> None:
+    """Refuse examples that stand in both sets: what was searched on cannot measure what the search gained.
+
+    An example with an `image` is its picture, whatever else it holds; any other is all that it holds.
+
+    Raises:
+        InputError: it says how many do.
+    """
+    searched = set(_identities(trainset, clip))
+    both = sum(identity in searched for identity in _identities(valset, clip))
+    if both:
+        raise InputError(
+            f"{both} of the {len(valset)} examples in valset stand in trainset too; give each picture to one of them, "
+            "as what was searched on cannot measure the gain, or leave valset= out."
+        )
+
+
+def _identities(examples: Sequence[dspy.Example], clip: Clip) -> list[str]:
+    """Return a text for each example: the digest of its picture, or what it holds."""
+    # The store hashes each file once: the reward's own look at the same pictures comes after and finds it there.
+    contents = iter(FeatureStore(clip).contents([example.image for example in examples if "image" in example]))
+    return [next(contents).partition("|")[0] if "image" in e else held(e, opaque=id) for e in examples]
+
+
+def held(example: dspy.Example, opaque: Callable[[Any], object]) -> str:
+    """Return what an example holds as text; `opaque` stands for each value that has none."""
+
+    def plain(value: Any) -> object:
+        return value.tolist() if hasattr(value, "tolist") else opaque(value)
+
+    return json.dumps(dict(example.items()), default=plain, skipkeys=True, sort_keys=True)
