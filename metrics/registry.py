@@ -64,9 +64,7 @@ class Registry:
         form: type[BaseModel] = self.find(name).Settings
         for key in values:
             if key not in form.model_fields:
-                near = nearest(key, form.model_fields, cutoff=0.0)
-                hint = f"did you mean {self.key}.{near[0]}?" if near else "it has none."
-                raise InputError(f"the {self.key} {name!r} has no setting {key!r}; {hint}")
+                raise InputError(self._no_setting(str(key), name, form))
         try:
             return form.model_validate(values)
         except ValidationError as error:
@@ -94,12 +92,19 @@ class Registry:
         return self.find(self._name(choice)).build(self.settings(choice), *context)
 
     def _name(self, choice: NamedChoice) -> Any:
-        """Return the name; where there is none, the first that has the settings given, the default before others."""
-        if "name" in choice:
-            return choice["name"]
-        own = choice.keys()
-        fitting = (name for name in (self.default, *self) if own <= self.find(name).Settings.model_fields.keys())
-        return next(fitting, self.default)
+        return choice.get("name", self.default)
+
+    def _no_setting(self, key: str, name: str, form: type[BaseModel]) -> str:
+        """Say whose setting it is, or else which one of this choice is spelled like it."""
+        owners = [other for other in self if key in self.find(other).Settings.model_fields]
+        if owners:
+            return (
+                f"{self.key}.{key} is a setting of {self.key}={', '.join(owners)}, and this is {self.key}={name}; "
+                f"write {self.key}={owners[0]} too, or leave {self.key}.{key} out."
+            )
+        near = nearest(key, form.model_fields, cutoff=0.0)
+        hint = f"did you mean {self.key}.{near[0]}?" if near else "it has none."
+        return f"the {self.key} {name!r} has no setting {key!r}; {hint}"
 
 
 class NoSettings(BaseModel, extra="forbid", frozen=True):

@@ -41,8 +41,8 @@ def configured(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--strategy.size=3"], {"strategy": {"name": "history", "size": 3}}),
-        (["strategy.size=3"], {"strategy": {"name": "history", "size": 3}}),
+        (["--strategy=history", "--strategy.size=3"], {"strategy": {"name": "history", "size": 3}}),
+        (["strategy.words=3"], {"strategy": {"name": "compose", "words": 3}}),
         (["strategy=shuffled", "strategy.floor=0.1"], {"strategy": {"name": "shuffled", "floor": 0.1}}),
         (["reward=retrieval", "reward.k=3"], {"reward": {"name": "retrieval", "k": 3}}),
         (["history_size=3"], {"strategy": {"name": "history", "size": 3}}),

@@ -390,8 +390,8 @@ def test_searches_differ_in_what_they_are_and_in_nothing_else(method: str, own: 
 
 
 def test_a_setting_of_the_grid_wins_over_a_preset_but_not_over_what_makes_a_control() -> None:
-    for name in ("history_size", "strategy.size"):  # the first is that of version 0.1
-        configs = {method: run_config(cell("embedded", method, **{name: 5})) for method in SEARCHES}
+    for settings in ({"history_size": 5}, {"strategy": "history", "strategy.size": 5}):  # the first: version 0.1
+        configs = {method: run_config(cell("embedded", method, **settings)) for method in SEARCHES}
         sizes = {method: config and config.strategy.get("size") for method, config in configs.items()}
         assert sizes == {**dict.fromkeys(SEARCHES, 5), "no-history": None}
     assert run_config(cell("embedded", "coop")) is None

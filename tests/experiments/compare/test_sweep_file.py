@@ -37,7 +37,12 @@ def test_a_random_search_is_the_same_each_time_and_a_longer_one_begins_with_the_
         "temperature": {"distribution": "uniform", "min": 0.5, "max": 1.5},
         "steps": {"distribution": "q_uniform", "min": 1, "max": 50, "q": 10},
         "candidates_per_step": {"distribution": "log_uniform_values", "min": 1, "max": 100},
-        "strategy": {"parameters": {"size": {"distribution": "int_uniform", "min": 0, "max": 3}}},
+        "strategy": {
+            "parameters": {
+                "name": {"value": "history"},
+                "size": {"distribution": "int_uniform", "min": 0, "max": 3},
+            }
+        },
         "lm": {"values": ["local/small", "local/base"], "probabilities": [0.1, 0.9]},
         "floor": {"distribution": "normal", "mu": 0.5, "sigma": 0.01},
     }
@@ -49,8 +54,8 @@ def test_a_random_search_is_the_same_each_time_and_a_longer_one_begins_with_the_
     assert {one["steps"] for one in found} == {0, 10, 20, 30, 40, 50}
     assert all(isinstance(one["steps"], int) for one in found)
     assert all(0.5 <= one["temperature"] <= 1.5 for one in found)
-    sizes = {configure(sweep, {name: one[name]}).strategy["size"] for one in found for name in ["strategy.size"]}
-    assert sizes == {0, 1, 2, 3}
+    shown = [{name: value for name, value in one.items() if name.startswith("strategy")} for one in found]
+    assert {configure(sweep, one).strategy["size"] for one in shown} == {0, 1, 2, 3}
     assert 0.8 < sum(one["lm"] == "local/base" for one in found) / 400 < 0.98
     # half of a logarithmic draw from 1 to 100 lies below 10
     assert 0.4 < sum(one["candidates_per_step"] < 10 for one in found) / 400 < 0.6

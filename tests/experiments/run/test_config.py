@@ -65,6 +65,11 @@ def test_a_preset_can_be_changed_in_one_value() -> None:
         (["steps=0"], "greater than or equal to 1"),
         (["initial_template=a photo"], "no <CLASS> slot"),
         (["preset=papr"], "preset in the command line is wrong"),
+        (
+            ["reward.k=3"],
+            "^reward.k is a setting of reward=retrieval, and this is reward=classification; write",
+        ),
+        (["strategy.size=3"], "^strategy.size is a setting of strategy=history, .* write strategy=history too"),
     ],
 )
 def test_wrong_settings_are_one_clear_sentence(words: list[str], message: str) -> None:

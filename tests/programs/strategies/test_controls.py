@@ -132,7 +132,9 @@ def test_settings_are_the_strategys_own_and_complete() -> None:
             r"there is no strategy 'histry' \(did you mean history\?\); there are: compose, history, feedback",
         ),
         ({"name": "history", "sze": 3}, "has no setting 'sze'; did you mean strategy.size"),
-        ({"name": "no-history", "size": 3}, "has no setting 'size'; it has none"),
+        ({"name": "no-history", "sze": 3}, "has no setting 'sze'; it has none"),
+        ({"name": "compose", "size": 3}, "strategy.size is a setting of strategy=history, feedback, shuffled, shuf"),
+        ({"size": 3}, "and this is strategy=compose; write strategy=history too, or leave strategy.size out"),
         (
             {"name": "history", "size": -1},
             "strategy.size in the strategy 'history' is wrong.*than or equal to 0",
