@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import re
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -144,7 +145,8 @@ class TemplateClassifier(dspy.Module, Parameter):
 
     async def aforward(self, image: Any) -> dspy.Prediction:
         """Classify one picture as `forward` does, in a thread: what DSPy's `acall` awaits."""
-        return await asyncio.to_thread(self.forward, image)
+        # Of the class: DSPy warns when a program's own `forward` is touched outside of a call, and this is one.
+        return await asyncio.to_thread(type(self).forward, self, image)
 
     def probabilities(self, pictures: Sequence[Picture]) -> Floats:
         """Classify many pictures in one batch.
@@ -302,7 +304,7 @@ def to_picture(image: Any, background: Background = AS_VIEWED) -> Picture:
     """Read a picture from any form in which DSPy users have it; a `Picture` is returned as it is.
 
     Raises:
-        InputError: it is none of them, or a `dspy.Image` that points to the network.
+        InputError: it is none of them, or an address: a text, or a `dspy.Image` that points to the network.
     """
     if isinstance(image, Picture):
         return image
@@ -312,15 +314,19 @@ def to_picture(image: Any, background: Background = AS_VIEWED) -> Picture:
         head, _, data = image.url.partition(";base64,")
         if not head.startswith("data:"):
             raise InputError(f"the picture {image.url[:80]} is a web address; load it first (dspy.Image.from_url).")
-        return Picture.from_bytes("the given dspy.Image", base64.b64decode(data)).on(background)
+        return Picture.from_bytes("given as a dspy.Image", base64.b64decode(data)).on(background)
+    if isinstance(image, str) and re.match("data:|https?://", image):
+        shown = image if len(image) <= 80 else f"{image[:40]}…"
+        how = "dspy.Image(url=…)" if image.startswith("data:") else "dspy.Image.from_url(…)"
+        raise InputError(f"the picture {shown} is an address and no file; give {how} of it.")
     if isinstance(image, (str, Path)):
         return Picture.from_path(Path(image)).on(background)
     if isinstance(image, bytes):
-        return Picture.from_bytes("the given picture", image).on(background)
+        return Picture.from_bytes("given as bytes", image).on(background)
     if hasattr(image, "save") and hasattr(image, "convert"):  # a PIL image
         buffer = io.BytesIO()
-        to_rgb(image, "the given PIL image", background).save(buffer, format="PNG")
-        return Picture.from_bytes("the given PIL image", buffer.getvalue()).on(background)
+        to_rgb(image, "the picture given as a PIL image", background).save(buffer, format="PNG")
+        return Picture.from_bytes("given as a PIL image", buffer.getvalue()).on(background)
     raise InputError(
         f"cannot take a picture from {type(image).__name__}; give a path, bytes, a PIL image or a dspy.Image."
     )

@@ -73,7 +73,9 @@ def test_every_form_of_a_picture_gives_the_same(form: Callable[[Path], Any], cli
         (dspy.Image(url="https://example.org/cat.png"), "is a web address; load it first"),
         ("gone.png", "cannot read the picture gone.png"),
         (b"text", "not a picture"),
-        (b"", "is empty"),
+        (b"", "^the picture given as bytes is empty"),
+        ("https://example.org/cat.png", r"cat.png is an address and no file; give dspy.Image.from_url\(…\) of it"),
+        ("data:image/png;base64," + "A" * 999, r"base64,A{18}… is an address and no file; give dspy.Image\(url=…\)"),
         (3, "cannot take a picture from int"),
         (None, "cannot take a picture from NoneType"),
         (dspy.Image(url="data:image/png;base64,AAAA"), "not a picture"),
@@ -408,7 +410,10 @@ def test_a_name_is_no_clip() -> None:
         TemplateClassifier("embedded", NAMES)  # type: ignore[arg-type]
 
 
-def test_it_can_be_awaited(clip: Clip, file: Path) -> None:
+def test_it_can_be_awaited(
+    clip: Clip, file: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level("WARNING", "dspy")  # the command line, which other tests call, silences DSPy's own messages
     program = TemplateClassifier(clip, NAMES)
     called = program(image=file)
 
@@ -417,6 +422,7 @@ def test_it_can_be_awaited(clip: Clip, file: Path) -> None:
 
     for answer in asyncio.run(awaited()):
         assert (answer.label, answer.scores) == (called.label, called.scores)
+    assert capfd.readouterr().err == ""
 
 
 def test_copies_share_the_clip_and_not_the_template(clip: Clip, file: Path) -> None:
@@ -471,7 +477,7 @@ def test_a_picture_is_taken_as_it_is() -> None:
 
 
 def test_a_pil_image_of_decimal_numbers_is_refused() -> None:
-    with pytest.raises(InputError, match="the given PIL image has decimal numbers for pixels"):
+    with pytest.raises(InputError, match="the picture given as a PIL image has decimal numbers for pixels"):
         to_picture(Image.new("F", (8, 8), 0.5))
 
 
