@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def nearest(name: str, known: Iterable[str], n: int = 1, cutoff: float = 0.6) -> list[str]:
-    """Return up to `n` known names that are spelled like `name`, the closest first; case does not count.
+    """Return up to `n` known names that begin with `name` or are spelled like it, the closest first, without case.
 
     Args:
         name: as a person wrote it.
@@ -17,9 +17,13 @@ def nearest(name: str, known: Iterable[str], n: int = 1, cutoff: float = 0.6) ->
 
     >>> nearest("Foldr", ["folder", "csv"])
     ['folder']
+    >>> nearest("hist", ["list", "history"])
+    ['history']
     """
-    folded = {word.casefold(): word for word in known}
-    return [folded[word] for word in difflib.get_close_matches(name.casefold(), list(folded), n=n, cutoff=cutoff)]
+    folded, written = {word.casefold(): word for word in known}, name.casefold()
+    begun = [word for word in folded if len(written) > 2 and word.startswith(written)]
+    close = difflib.get_close_matches(written, list(folded), n=n, cutoff=cutoff)
+    return [folded[word] for word in dict.fromkeys([*sorted(begun, key=len), *close])][:n]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

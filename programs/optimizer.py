@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -57,9 +58,9 @@ class IPO(Teleprompter):
         lm: the optimizer LLM; when None, the one of the `dspy.context` in which `compile` is called.
         strategy: how new templates are found: a name of `strategies.STRATEGIES`, a dictionary with its `name` and its
             settings, a list of templates to try, or a `Strategy` of your own.
-        describer: an `ImageDescriber` or `Interrogator`; `"clip"` and `"clip-greedy"` are the `Interrogator` with the
-            student's CLIP, where the examples have pictures; None (or `"none"`) describes nothing, as the paper does
-            at 16 shots.
+        describer: an `ImageDescriber`, an `Interrogator` or a callable of your own (docs/dspy.md); `"clip"` and
+            `"clip-greedy"` are the `Interrogator` with the student's CLIP, where the examples have pictures; None (or
+            `"none"`) describes nothing, as the paper does at 16 shots.
         task: one sentence on what the pictures are, shown to the language models.
         log_dir: where the journal is kept; a killed `compile` with the same arguments resumes from it.
         journal: an open journal instead of `log_dir`.
@@ -323,7 +324,8 @@ def _with_template(student: TemplateClassifier, template: str) -> TemplateClassi
 def _settings(given: SearchSettings | None, changes: dict[str, Any]) -> SearchSettings:
     unknown = next((name for name in changes if name not in SearchSettings.model_fields), None)
     if unknown is not None:
-        known = SearchSettings.model_fields
+        own = [name for name in inspect.signature(IPO).parameters if name != "changes"]
+        known = [*own, *SearchSettings.model_fields]
         raise InputError(
             f"IPO has no setting {unknown!r}{did_you_mean(unknown, known)}; there are: {', '.join(known)}."
         )

@@ -236,7 +236,12 @@ class _Run:
                 )
             self.record.shown(number, shown)
             desk = Desk(self._known, state.count, state.seed, partial(self._look_at, number))
-            self.strategy.ask(shown, desk)
+            answer: object = self.strategy.ask(shown, desk)  # type: ignore[func-returns-value]
+            if answer is not None:  # a list, or a generator, whose templates would be lost
+                raise InputError(
+                    f"ask() of the strategy {type(self.strategy).__name__} gave {type(answer).__name__}, and it "
+                    "returns nothing: it hands each template to desk.admit; docs/strategies.md has an example."
+                )
             # 2. Score what was admitted; on disk before it is used.
             scores = self.record.score(number, desk.accepted, self.units, desk.rejected)
             source = _source(self.strategy)

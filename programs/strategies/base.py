@@ -103,7 +103,7 @@ class Desk(Protocol):
         ...
 
     def look_at(self, templates: Sequence[str]) -> list[Score]:
-        """Score templates on the search units without proposing them."""
+        """Score templates on the search units without proposing them; those invalid or over the limit are left out."""
         ...
 
     def beside(self, count: int) -> Desk:
@@ -178,7 +178,7 @@ class Strategy(Protocol):
         ...
 
     def ask(self, shown: Shown, desk: Desk) -> None:
-        """Find up to `desk.count` new templates and hand each to `desk.admit`.
+        """Find up to `desk.count` new templates and hand each to `desk.admit`; return nothing.
 
         The same `shown` and `desk.seed` must give the same templates: a resumed search asks again, and finds recorded
         replies by their request. Limit work by counts, never by seconds.

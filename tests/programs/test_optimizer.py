@@ -254,8 +254,11 @@ def test_what_there_is_not_is_refused(reward: ClipReward) -> None:
         IPO(reward=reward, selection="val")
     with pytest.raises(InputError, match=r"no setting 'stepz' \(did you mean steps\?\)"):
         IPO(reward=reward, stepz=3)
-    with pytest.raises(InputError, match=r"no strategy 'histry' .did you mean history"):
-        IPO(reward=reward, strategy="histry")
+    for name in ("histry", "hist"):
+        with pytest.raises(InputError, match=f"no strategy '{name}' .did you mean history"):
+            IPO(reward=reward, strategy=name)
+    with pytest.raises(InputError, match=r"'strategi' \(did you mean strategy\?\); there are: reward, lm, strategy"):
+        IPO(reward=reward, strategi="history")
 
 
 def test_a_metric_is_explained() -> None:
@@ -457,6 +460,32 @@ def test_the_describer_sees_the_training_pictures_once(reward: ClipReward, sets:
     assert all(shown.descriptions == ("grey and small",) for shown in proposer.shown)
 
 
+class Narrow(dspy.Module):  # type: ignore[misc]
+    """A describer that lacks what it is called with."""
+
+    def forward(self, pictures: Any) -> dspy.Prediction:
+        raise AssertionError("it is not called")
+
+
+@pytest.mark.parametrize(
+    ("describer", "said"),
+    [
+        (Narrow(), "Narrow cannot be called .got an unexpected keyword argument 'labels'."),
+        (lambda pictures, task: None, "<lambda> cannot be called .got an unexpected keyword argument 'labels'."),
+        (lambda **_: "x-ray image", "<lambda> gave 'x-ray image'"),
+        (lambda **_: None, "<lambda> gave None"),
+        (lambda **_: dspy.Prediction(descriptions="x-ray image"), "<lambda> gave the descriptions 'x-ray image'"),
+        (lambda **_: dspy.Prediction(descriptions=[1]), r"<lambda> gave the descriptions \[1\]"),
+        (lambda **_: dspy.Prediction(text="x"), "<lambda> gave the descriptions None"),
+    ],
+)
+def test_what_is_no_describer_is_one_sentence(describer: Any, said: str, reward: ClipReward, sets: Any) -> None:
+    ipo, strategy = make(reward, by_twos(), describer=describer)
+    with pytest.raises(InputError, match=f"^the describer {said}: a describer is called with pictures=, labels="):
+        ipo.compile(student(reward), **sets)
+    assert not strategy.shown
+
+
 def test_dspy_callbacks_see_the_compile(reward: ClipReward, sets: Any) -> None:
     seen: list[str] = []
 
@@ -656,6 +685,20 @@ def test_no_example_stands_in_both_sets(reward: ClipReward, sets: Any, tmp_path:
     ipo.compile(student_of(clip), trainset=asked[:2], valset=asked[2:])
     with pytest.raises(InputError, match=r"^1 of the 2 examples in valset stand in trainset too"):
         ipo.compile(student_of(clip), trainset=asked[:2], valset=[asked[1].copy(), asked[2]])
+
+
+def test_a_strategy_hands_its_templates_over_and_returns_none(reward: ClipReward, sets: Any) -> None:
+    class Returns(Scripted):
+        def ask(self, shown: Shown, desk: Desk) -> Any:
+            return ["a grey <CLASS>."]
+
+    class Yields(Scripted):
+        def ask(self, shown: Shown, desk: Desk) -> Any:
+            yield "a grey <CLASS>."
+
+    for strategy, given in ((Returns([]), "Returns gave list"), (Yields([]), "Yields gave generator")):
+        with pytest.raises(InputError, match=f"^ask.. of the strategy {given}, and it returns nothing: it hands each"):
+            IPO(reward=reward, strategy=strategy, describer=None).compile(student(reward), **sets)
 
 
 @pytest.mark.parametrize(
