@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from importlib.resources import files
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ipo.metrics.arrays import Floats
 from ipo.metrics.device import AUTO, find_device
@@ -94,6 +94,17 @@ class Clip:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Clip:
         return self
+
+    def __copy__(self) -> Clip:
+        twin = object.__new__(type(self))
+        vars(twin).update(vars(self))
+        return twin
+
+    def __reduce__(self) -> NoReturn:
+        raise InputError(
+            "a CLIP is not pickled, nor a program that holds one; write program.save('program.json'), and "
+            "TemplateClassifier.from_file('program.json') to load it."
+        )
 
     def count(self, text: str) -> int:
         """Return the number of tokens of `text` with start and end tokens, however many fit."""

@@ -5,6 +5,7 @@ import base64
 import copy
 import io
 import json
+import pickle
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -432,6 +433,15 @@ def test_copies_share_the_clip_and_not_the_template(clip: Clip, file: Path) -> N
         twin.set_templates("a weird <CLASS>")
         assert program.template == "a photo of a <CLASS>."
         assert twin(image=file).scores != program(image=file).scores
+
+
+def test_a_program_is_saved_and_not_pickled(clip: Clip, tmp_path: Path) -> None:
+    program = TemplateClassifier(clip, NAMES)
+    said = r"a CLIP is not pickled, nor a program that holds one; write program.save\('program.json'\), and Template"
+    with pytest.raises(InputError, match=f"^{said}"):
+        pickle.dumps(program)
+    with pytest.raises(RuntimeError, match=said):
+        program.save(str(tmp_path / "whole"), save_program=True)
 
 
 def test_a_new_template_is_used_at_once(clip: Clip, file: Path) -> None:
