@@ -16,7 +16,7 @@ from typing import Any
 from ipo.experiments.report.gather import read_run
 from ipo.experiments.report.page import FILE_NAME, notebook_part
 from ipo.experiments.run import pipeline
-from ipo.experiments.run.config import RunConfig, build
+from ipo.experiments.run.config import CHOSEN, RunConfig, build
 from ipo.experiments.run.folder import default_folder, larger_limit, resumed, stored_config
 from ipo.experiments.run.live_view import Ui, showing_warnings
 from ipo.experiments.run.local_weights import ensure_local_weights
@@ -32,6 +32,16 @@ from ipo.programs.classifier import TemplateClassifier
 from ipo.programs.search import NothingUsable
 
 CALL = "the call of ipo.optimize"
+INSTEAD = {
+    "data": "a text, such as data='folder:pets' or 'csv:pets.csv'",
+    "clip": "a name, such as clip='ViT-B-16/openai'; a loaded CLIP goes to TemplateClassifier (docs/dspy.md)",
+    "lm": "a name, such as lm='openai/gpt-4o-mini'; a dspy.LM goes to IPO(lm=…) (docs/dspy.md)",
+    "describer": "a name, such as describer='clip'; one of your own goes to IPO(describer=…) (docs/dspy.md)",
+    "reward": "a name, such as reward='retrieval'; one of your own goes to IPO(reward=…) (docs/your-own-reward.md)",
+    "strategy": "a name, or one with its settings, such as strategy={'name': 'list', 'file': 'templates.txt'}; a "
+    "list of templates or a strategy of your own goes to IPO(strategy=…) (docs/strategies.md)",
+}
+"""What to give where people give the object itself: a run is its configuration, which a file holds."""
 _FLAG = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)")
 
 
@@ -110,6 +120,9 @@ def optimize(
     if resume is not None and out is not None:
         raise InputError("resume= works in its own directory; leave out= away.")
     given = settings if data is None else {"data": data, **settings}
+    for name, instead in INSTEAD.items():
+        if not isinstance(given.get(name, ""), (str, dict, type(None)) if name in CHOSEN else (str, type(None))):
+            raise InputError(f"{name}= of ipo.optimize takes no {type(given[name]).__name__} but {instead}.")
     given = given if start_from is None else {**given, "start_from": str(start_from)}
     with _messages_in_python([place for place in (out, resume, start_from) if place is not None]):
         if resume is None:
