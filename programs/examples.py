@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -44,17 +45,33 @@ def check_apart(trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example]
         )
 
 
+def digest(examples: Sequence[dspy.Example], clip: Clip) -> str:
+    """Return what tells sets of examples apart, in another process too: SHA-256 of all that they hold, in order."""
+    pairs = zip(_pictures(examples, clip), examples, strict=True)
+    texts = [f"{picture} {_held(example, opaque=_kind)}" for picture, example in pairs]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
 def _identities(examples: Sequence[dspy.Example], clip: Clip) -> list[str]:
-    """Return a text for each example: the digest of its picture, or what it holds."""
+    pairs = zip(_pictures(examples, clip), examples, strict=True)
+    return [picture or _held(example, opaque=id) for picture, example in pairs]
+
+
+def _pictures(examples: Sequence[dspy.Example], clip: Clip) -> list[str | None]:
+    """Return the digest of each example's picture; None where it has none."""
     # The store hashes each file once: the reward's own look at the same pictures comes after and finds it there.
     contents = iter(FeatureStore(clip).contents([example.image for example in examples if "image" in example]))
-    return [next(contents).partition("|")[0] if "image" in e else held(e, opaque=id) for e in examples]
+    return [next(contents).partition("|")[0] if "image" in example else None for example in examples]
 
 
-def held(example: dspy.Example, opaque: Callable[[Any], object]) -> str:
+def _held(example: dspy.Example, opaque: Callable[[Any], object]) -> str:
     """Return what an example holds as text; `opaque` stands for each value that has none."""
 
     def plain(value: Any) -> object:
         return value.tolist() if hasattr(value, "tolist") else opaque(value)
 
     return json.dumps(dict(example.items()), default=plain, skipkeys=True, sort_keys=True)
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__

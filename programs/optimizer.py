@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import logging
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -13,6 +14,7 @@ import dspy
 from dspy.teleprompt import Teleprompter
 from pydantic import ValidationError
 
+from ipo.metrics.class_names import written
 from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError, input_error
 from ipo.metrics.nearest import did_you_mean
@@ -23,9 +25,10 @@ from ipo.programs.classifier import TemplateClassifier
 from ipo.programs.describers.interrogator import Interrogator
 from ipo.programs.describers.recorded import describe
 from ipo.programs.ensemble import settle
-from ipo.programs.examples import check_apart, with_pictures
+from ipo.programs.examples import check_apart, digest, with_pictures
 from ipo.programs.lm.connect import is_local
 from ipo.programs.record.journal import Journal
+from ipo.programs.record.redaction import redacted
 from ipo.programs.record.score_keeper import ScoreKeeper
 from ipo.programs.search import SearchResult, Step, search
 from ipo.programs.selection import check_possible
@@ -62,7 +65,8 @@ class IPO(Teleprompter):
             `"clip-greedy"` are the `Interrogator` with the student's CLIP, where the examples have pictures; None (or
             `"none"`) describes nothing, as the paper does at 16 shots.
         task: one sentence on what the pictures are, shown to the language models.
-        log_dir: where the journal is kept; a killed `compile` with the same arguments resumes from it.
+        log_dir: where the journal is kept; a killed `compile` with the same arguments resumes from it,
+            and one with others is refused.
         journal: an open journal instead of `log_dir`.
         on_step: called after each step.
         settings: of the search; single ones may be given as keywords, such as `steps=50`. Without `initial_template`
@@ -157,7 +161,7 @@ class IPO(Teleprompter):
         Raises:
             InputError: the student is no `TemplateClassifier`, or has several templates and no `initial_template` was
                 given; bad examples, or examples in both sets; a bad initial template; a reward or strategy that gives
-                something else than it should.
+                something else than it should; a `log_dir` that holds another search.
             NothingUsable: none of the first five steps gave a usable template; a shorter search keeps the initial one.
             dspy.LMError: the language model cannot be reached; everything before that is in the journal.
         """
@@ -167,7 +171,7 @@ class IPO(Teleprompter):
         strategy = self._strategy_with(self.lm or dspy.settings.lm)
         if not strategy.asks_lm:
             strategy.forecast(Expected(settings, self.task))  # refuses settings that it cannot work with
-        owned = Journal(Path(self.log_dir)) if self.journal is None and self.log_dir is not None else None
+        owned = _log(Path(self.log_dir)) if self.journal is None and self.log_dir is not None else None
         try:
             record = ScoreKeeper(self.journal or owned, reward)
             size, chooses = settings.ensemble, bool(valset) and settings.selection == "held-back"
@@ -178,6 +182,9 @@ class IPO(Teleprompter):
             if not searched:
                 raise InputError("there are no examples to search on.")
             check_apart(searched, others, student.clip)
+            if owned:
+                sets = {"trainset": digest(searched, student.clip), "valset": digest(others, student.clip)}
+                _check_same_search(owned, {**self._described(student, reward, settings), **sets})
             units = reward.examples(searched)
             held_back = reward.examples(others) if others else None
             describer = self._describer(student.clip, trainset)
@@ -222,6 +229,20 @@ class IPO(Teleprompter):
         greedy = self.describer == "clip-greedy"
         return Interrogator(clip, greedy=greedy) if all("image" in example for example in trainset) else None
 
+    def _described(self, student: TemplateClassifier, reward: Reward, settings: SearchSettings) -> dict[str, Any]:
+        """Return what makes a search another one, beside its examples, as plain JSON."""
+        lm = self.lm or dspy.settings.lm
+        return {
+            **settings.model_dump(mode="json"),
+            "strategy": self.strategy if isinstance(self.strategy, dict) else _kind(self.strategy),
+            "reward": _kind(reward),
+            "classes": written(reward.class_names),
+            "clip": student.clip.fingerprint,
+            "lm": lm and lm.model,
+            "describer": self.describer if self.describer in (None, *DESCRIBERS) else _kind(self.describer),
+            "task": self.task,
+        }
+
     def _settings_for(self, student: TemplateClassifier) -> SearchSettings:
         """Start from the student's template, unless another was given."""
         if "initial_template" in self.settings.model_fields_set:
@@ -245,6 +266,30 @@ class IPO(Teleprompter):
                 f"compile in dspy.context(lm=…), or leave strategy= out."
             )
         return strategy
+
+
+def _log(folder: Path) -> Journal:
+    """Open a journal; what it says to those at the command line is said to those in Python."""
+    try:
+        return Journal(folder)
+    except InputError as error:
+        said = re.sub("`ipo optimize --resume .*?`", "the same compile", str(error))
+        raise InputError(said.replace("the run directory", "log_dir").replace("--out", "log_dir")) from error
+
+
+def _check_same_search(journal: Journal, about: dict[str, Any]) -> None:
+    """Refuse the journal of another search; one that was just begun is told which it belongs to."""
+    about = redacted(about)
+    before = journal.find("compile")
+    if before is None:
+        journal.append("compile", **about)
+        return
+    other = next((key for key, value in about.items() if before.get(key) != value), None)
+    if other:
+        raise InputError(
+            f"{journal.path.parent} holds another search, with another {other}; choose another log_dir, or compile "
+            "with what it was begun with."
+        )
 
 
 def _check_student(student: Any) -> None:

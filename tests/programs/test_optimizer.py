@@ -445,6 +445,25 @@ def test_a_killed_compile_goes_on_from_its_log(reward: ClipReward, sets: Any, tm
         assert [e | {"seconds": 0} for e in events] == [e | {"seconds": 0} for e in expected]
 
 
+def test_a_log_is_of_one_search(reward: ClipReward, sets: Any, tmp_path: Path) -> None:
+    def compile_(*, trainset: Any = sets["trainset"], valset: Any = sets["valset"], **changes: Any) -> None:
+        ipo = make(reward, by_twos()[:1], log_dir=tmp_path / "log", **changes)[0]
+        ipo.compile(student(reward), trainset=trainset, valset=valset)
+
+    compile_()
+    compile_()  # what is finished is the same search
+    before = (tmp_path / "log" / "journal.jsonl").read_bytes()
+    relabelled = [sets["trainset"][0].copy(label=sets["trainset"][1].label), *sets["trainset"][1:]]
+    for changed in ({"trainset": relabelled}, {"valset": None}, {"seed": 1}, {"task": "pets"}, {"describer": "clip"}):
+        said = f"log holds another search, with another {next(iter(changed))}; choose another log_dir"
+        with pytest.raises(InputError, match=said):
+            compile_(**changed)
+    assert (tmp_path / "log" / "journal.jsonl").read_bytes() == before
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot write log_dir .*file: File exists; choose another log_dir\.$"):
+        IPO(reward=reward, strategy=["a <CLASS>"], log_dir=tmp_path / "file").compile(student(reward), **sets)
+
+
 def test_the_describer_sees_the_training_pictures_once(reward: ClipReward, sets: Any) -> None:
     calls: list[dict[str, Any]] = []
 
@@ -554,7 +573,8 @@ def test_any_reward_that_fits_is_searched_with(held_back: bool, clip: Clip, tmp_
     assert program.search.steps[1].rejected == (Rejection("no slot", "it has no slot"),)
     # Numbers are recorded as numbers.
     events = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
-    assert events[0]["scores"][0]["hits"] == [0.75] * 5 + [0.25] * 5
+    scored = next(event for event in events if event["type"] == "scores")
+    assert scored["scores"][0]["hits"] == [0.75] * 5 + [0.25] * 5
     with pytest.raises(InputError, match="'the <CLASS>' cannot be used: it begins with the"):
         make(reward, steps, initial_template="the <CLASS>")[0].compile(student_of(clip), trainset=train)
 
