@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from ipo.experiments.data.sources.folder import of_a_program
 from ipo.metrics.arrays import Floats
 from ipo.metrics.decoding import ENDINGS, Background
 from ipo.metrics.errors import InputError
@@ -23,9 +24,12 @@ Row = tuple[Path, Floats | InputError]
 
 
 def find_pictures(folder: Path) -> Iterator[Path]:
-    """Find the pictures below a folder, sorted within each, without listing all before the first."""
+    """Find the pictures below a folder, sorted within each, without listing all before the first.
+
+    Hidden folders and those of other programs are passed over, as in a labelled folder.
+    """
     for place, folders, names in os.walk(folder):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not of_a_program(name))  # os.walk continues with these
         for name in sorted(names):
             if Path(name).suffix.lower() in ENDINGS and not name.startswith("."):
                 yield Path(place, name)

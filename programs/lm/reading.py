@@ -6,7 +6,10 @@ hard (they repair JSON, look for brackets, evaluate literals) and fail in many w
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import dspy
@@ -69,13 +72,31 @@ def _bounded(
 
 
 def items_of(answer: str) -> list[str]:
-    """Return the items of a numbered or bulleted list that are templates, of an answer that has no other list.
+    """Return the templates of an answer that lists them in another form: as JSON, or in numbered or bulleted lines.
 
+    >>> items_of('{"prompts": [{"text": "a sketch of a <CLASS>.", "score": 0.4}, null, "a print of a [class]"]}')
+    ['a sketch of a <CLASS>.', 'a print of a [class]']
     >>> items_of("Here are two:\\n1. a sketch of a <CLASS>.\\n2. I like this one.\\n- a print of a [class]")
     ['1. a sketch of a <CLASS>.', '- a print of a [class]']
     """
-    lines = answer[-MAX_FIELD_CHARACTERS:].splitlines() if len(answer) <= MAX_CHARACTERS else []
-    return [line for line in lines if LIST_MARKER.match(line) and SLOT in normalise(line)]
+    if len(answer) > MAX_CHARACTERS:
+        return []
+    answer = answer[-MAX_FIELD_CHARACTERS:]
+    found = _json_list(answer) or [line for line in answer.splitlines() if LIST_MARKER.match(line)]
+    return [text for text in found if SLOT in normalise(text)]
+
+
+def _json_list(answer: str) -> list[str]:
+    """Return the texts of the first list in JSON, of objects their first text."""
+    start = re.search(r'\[\s*["{]', answer)
+    if start is None:
+        return []
+    try:
+        items, _ = json.JSONDecoder().raw_decode(answer, start.start())
+    except (ValueError, RecursionError):
+        return []
+    found = [item if isinstance(item, dict) else {"": item} for item in items]
+    return [text for item in found for text in islice((one for one in item.values() if isinstance(one, str)), 1)]
 
 
 def whole_characters(value: Any) -> Any:

@@ -173,12 +173,25 @@ def test_one_useless_answer_costs_one_question(run: Run, server: OpenAIServer, o
     assert ["JSON object" in asked.text for asked in server.asked] == [False, True, False]
 
 
-@pytest.mark.parametrize("sign", ["1.", "2)", "-", "*"])
-def test_a_list_of_lines_is_read(run: Run, server: OpenAIServer, out: Path, sign: str) -> None:
-    def lines(asked: Asked) -> Reply:
-        return Reply("Here are some:\n" + "\n".join(f"{sign} {template}" for template in templates(asked)))
+def in_lines(found: list[str]) -> str:
+    return "Here are some:\n" + "\n".join(f"{number}. {one}" for number, one in enumerate(found, 1))
 
-    server.behave = lines
+
+FORMS: dict[str, Callable[[list[str]], str]] = {
+    "lines": in_lines,
+    "lines in the field": lambda found: "[[ ## templates ## ]]\n" + in_lines(found),
+    "JSON": lambda found: json.dumps({"templates": found}),
+    "JSON in a fence": lambda found: f"```json\n{json.dumps(found)}\n```",
+    "objects": lambda found: json.dumps([{"template": one, "why": "it is plain"} for one in found]),
+    "beside other things": lambda found: f"[[ ## templates ## ]]\n{json.dumps([*found, None, 5])}",
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_list_in_another_form_is_read(
+    run: Run, server: OpenAIServer, out: Path, form: Callable[[list[str]], str]
+) -> None:
+    server.behave = lambda asked: Reply(form(templates(asked)))
     assert run().code == 0
     assert len(scored(out)) == 7
     assert len(server.asked) == 2

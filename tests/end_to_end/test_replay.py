@@ -39,12 +39,12 @@ def replay(
 
 @pytest.fixture(scope="module")
 def recorded(running_server: OpenAIServer, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with a multimodal describer, a rate limit, and answers that needed a second question."""
+    """A run with a multimodal describer, and answers that needed a second question."""
     from ipo.experiments.cli.app import main
 
     folder = tmp_path_factory.mktemp("recorded")
     server = running_server.fresh()
-    server.script.extend([good, good, Reply("I would rather not."), Reply("No."), good])
+    server.script.extend([good, good, Reply("I would rather not."), good])
     server.script.append(lambda asked: Reply(listed(asked, [*templates(asked, 2), "no slot"])))
     words = arguments(
         *(pictures, server, "--out", str(folder / "run"), "--describer=openai/vision-model"),
@@ -54,7 +54,7 @@ def recorded(running_server: OpenAIServer, pictures: Path, tmp_path_factory: pyt
         patch.setenv("OPENAI_API_KEY", KEY)
         patch.setenv("IPO_CACHE_DIR", str(folder / "cache"))
         assert main(words) == 0
-    assert len(server.asked) >= 7
+    assert len(server.asked) == 6
     return folder / "run"
 
 

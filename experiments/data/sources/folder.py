@@ -90,14 +90,14 @@ def _folders(folder: Path, root: Path, stray: list[str]) -> list[Path]:
         raise _unreadable(error) from error
     found = []
     for entry in entries:
-        if entry.is_dir() and not _of_a_program(entry.name):
+        if entry.is_dir() and not of_a_program(entry.name):
             found.append(entry)
         else:
             stray.append(entry.relative_to(root).as_posix())
     return found
 
 
-def _of_a_program(name: str) -> bool:
+def of_a_program(name: str) -> bool:
     """Whether a folder is hidden, or where a program keeps thumbnails and notes: `__MACOSX`, Synology's `@eaDir`."""
     return name.startswith((".", "__")) or name == "@eaDir"
 
@@ -109,8 +109,8 @@ def _files(folder: Path, root: Path, stray: list[str]) -> Iterator[Path]:
         raise _unreadable(error) from error
 
     for top, folders, files in os.walk(folder, onerror=fail):
-        stray.extend(Path(top, name).relative_to(root).as_posix() for name in sorted(folders) if _of_a_program(name))
-        folders[:] = sorted(name for name in folders if not _of_a_program(name))  # os.walk continues with these
+        stray.extend(Path(top, name).relative_to(root).as_posix() for name in sorted(folders) if of_a_program(name))
+        folders[:] = sorted(name for name in folders if not of_a_program(name))  # os.walk continues with these
         yield from (Path(top, name) for name in sorted(files))
 
 

@@ -99,7 +99,7 @@ def test_pictures_to_test_on_alone_are_one_sentence(
     pictures: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sealed = replace(load_data(f"folder:{pictures}", seed=0), train=(), val=())  # as the shifted ImageNets are
-    monkeypatch.setattr("ipo.experiments.data.load_data", lambda spec, seed: sealed)
+    monkeypatch.setattr("ipo.experiments.data.load_data", lambda spec, **how: sealed)
     shown = check(capfd, pictures, "--clip", "embedded")
     assert shown.code == 0
     assert "whether words can help was not looked at: " in shown.err and "test pictures only" in shown.err

@@ -134,6 +134,8 @@ def test_a_folder_without_pictures_is_said(saved: Path, pictures: list[Path], tm
     (tmp_path / "bare").mkdir()
     (tmp_path / "bare" / "notes.txt").write_text("no picture")
     (tmp_path / "bare" / ".hidden.png").write_text("no picture")
+    (tmp_path / "bare" / "@eaDir").mkdir()
+    (tmp_path / "bare" / "@eaDir" / "thumbnail.webp").write_bytes(pictures[0].read_bytes())
     assert predict(saved, [tmp_path / "bare"], "table") == 2
     assert f"no pictures in {tmp_path / 'bare'}" in capsys.readouterr().err
     assert predict(saved, [tmp_path / "bare", pictures[0]], "table") == 1
