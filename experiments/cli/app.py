@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -64,7 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     command = typer.main.get_command(app)
     try:
-        code = command.main(args=words, prog_name="ipo", standalone_mode=False)
+        with _stopped_as_from_the_keyboard():
+            code = command.main(args=words, prog_name="ipo", standalone_mode=False)
     except Exception as error:
         failed = explain(error)
         if failed is None:
@@ -74,6 +79,19 @@ def main(arguments: list[str] | None = None) -> int:
         kept = "what was done is kept: resume with the same command" if words[0] in RESUMED else "repeat the command"
         return fail(f"interrupted; {kept}.", INTERRUPTED)
     return int(code or 0)
+
+
+@contextmanager
+def _stopped_as_from_the_keyboard() -> Iterator[None]:
+    """Have SIGTERM, which schedulers send, end the command as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

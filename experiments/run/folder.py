@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ipo.experiments.run.config import CONFIG_FILE, RunConfig, build, load_config
 from ipo.metrics.errors import InputError
 from ipo.programs.lm.ledger import limit_of
+from ipo.programs.record.journal import LOCK
 
 if TYPE_CHECKING:
     from ipo.experiments.run.result import RunResult
@@ -31,6 +32,11 @@ def stored_config(folder: Path) -> RunConfig:
         InputError: there is none.
     """
     if not (folder / CONFIG_FILE).exists():
+        if (folder / LOCK).exists():
+            raise InputError(
+                f"the run in {folder} has not begun to search: another process is about to, or repeat the command that "
+                "began it."
+            )
         raise InputError(f"{folder} holds no run to resume: it has no {CONFIG_FILE}.")
     return load_config(folder / CONFIG_FILE)
 

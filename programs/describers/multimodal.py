@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Collection, Sequence
+import logging
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import dspy
+from dspy.utils.exceptions import LMRateLimitError
 
 from ipo.metrics.errors import InputError
 from ipo.metrics.nearest import did_you_mean
@@ -50,7 +53,8 @@ class ImageDescriber(dspy.Module):
     """Describes pictures one by one with a multimodal language model, as the paper does for its captions.
 
     A picture is sent as an RGB PNG whose long side has 224 to 512 pixels; the classes are never shown. A picture that
-    fails is left out and named; it is an error only when all fail. Four pictures are sent at a time.
+    fails is left out and named; it is an error only when all fail. Four pictures are sent at a time, and one by one
+    those that a server refused for coming too fast.
 
     Args:
         lm: the model to ask; the one of `dspy.context` when None.
@@ -124,15 +128,25 @@ class ImageDescriber(dspy.Module):
                 disable_progress_bar=True,
                 timeout=0,
             )
-            results, failures, errors = parallel([(self.describe, example) for example in examples])
-        causes = [explain(error) for error in errors]
+            with _silent("dspy.utils.parallelizer"):  # it logs what `failed` says
+                results, failures, errors = parallel([(self.describe, example) for example in examples])
+            # Failures come in the order in which they happened, which is not that of the pictures.
+            cause_of = {id(one): explain(error) for one, error in zip(failures, errors, strict=True)}
+            for place, example in enumerate(examples):
+                if not isinstance(cause_of.get(id(example)), LMRateLimitError):
+                    continue
+                try:  # four at a time were too many
+                    results[place] = self.describe(**example.inputs())
+                except dspy.LMError as error:
+                    cause_of[id(example)] = explain(error)
+                    break
+                del cause_of[id(example)]
+        causes = list(cause_of.values())
         for cause in causes:
             if isinstance(cause, BudgetReached):
                 raise cause
         if causes and not any(results):
             raise causes[0]
-        # Failures come in the order in which they happened, which is not that of the pictures.
-        cause_of = {id(example): cause for example, cause in zip(failures, causes, strict=True)}
         failed = [
             (picture.name, redact(" ".join(f"{type(reason).__name__}: {reason}".split()))[:300])
             for picture, example in zip(pictures, examples, strict=True)
@@ -141,6 +155,17 @@ class ImageDescriber(dspy.Module):
         longest = self._question.max_characters
         descriptions = [" ".join(str(one.description).split())[:longest] for one in results if one is not None]
         return dspy.Prediction(descriptions=descriptions, failed=failed)
+
+
+@contextmanager
+def _silent(library: str) -> Iterator[None]:
+    logger = logging.getLogger(library)
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def data_uri(picture: Picture) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,6 +168,9 @@ def _litellm_engine(name: str, api_base: str | None) -> Any:
 
 def _check_provider(name: str, api_base: str | None) -> None:
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else litellm downloads its price list
+    level = os.environ.get("LITELLM_LOG", "INFO")
+    if not isinstance(logging.getLevelName(level.upper()), int):  # litellm could not be imported
+        raise InputError(f"LITELLM_LOG={level!r} is no level of logging; write DEBUG, INFO or ERROR, or leave it out.")
     import litellm
 
     litellm.suppress_debug_info = True  # it prints a feedback banner to stdout on errors

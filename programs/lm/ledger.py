@@ -154,8 +154,12 @@ class Ledger:
         self.check_time()
         if self.limit_tokens is not None and self.tokens + tokens > self.limit_tokens:
             raise BudgetReached(
-                f"the next call could pass the limit of {self.limit_tokens:,} tokens ({self.tokens:,} used)"
+                f"the next call could pass the limit of {self.limit_tokens:,} tokens ({self.tokens:,} used, and it may "
+                f"take {tokens:,})"
             )
         spent = self.usd
         if self.limit_usd is not None and spent is not None and spent + (usd or 0.0) > self.limit_usd:
-            raise BudgetReached(f"the next call could pass the limit of ${self.limit_usd:g} (${spent:.4f} spent)")
+            raise BudgetReached(
+                f"the next call could pass the limit of ${self.limit_usd:g} (${spent:.4f} spent, and it may cost "
+                f"${usd or 0.0:.4f})"
+            )

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.request import getproxies
 
 import httpx
 from dspy.clients._http import retry_after_seconds
@@ -148,6 +149,8 @@ def _after_failure(error: Exception, exchange: _Exchange, request: Request) -> R
         if error.retry_after is None:
             error.retry_after = exchange.retry_after
         error.message = _ADVICE.sub("", str(error)).strip(" \n,-")
+        if exchange.status is None and {"http", "https", "all"} & getproxies().keys():
+            error.message += " (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names a proxy; NO_PROXY=HOST goes around it)"
         error.args = (error.message,)
     raise error
 

@@ -25,6 +25,8 @@ from ipo.metrics.errors import InputError
 from ipo.programs.record.redaction import redacted
 
 FILE_NAME = "journal.jsonl"
+LOCK = ".lock"
+"""Of a run directory: one process works in it."""
 
 _CHECKSUM = re.compile(rb', "crc": "([0-9a-f]{8})"\}$')
 """How a line ends: the CRC-32 of the line without this field."""
@@ -57,7 +59,7 @@ class Journal:
 
     def __init__(self, folder: Path, started: float | None = None) -> None:
         self.path = folder / FILE_NAME
-        self._lock = filelock.FileLock(folder / ".lock", timeout=0)
+        self._lock = filelock.FileLock(folder / LOCK, timeout=0)
         self._mutex = threading.Lock()
         self._started = time.monotonic() if started is None else started
         try:

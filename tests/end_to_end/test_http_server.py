@@ -135,6 +135,24 @@ def test_a_server_that_is_not_there_is_one_sentence(
     assert "--resume" in ended.sentence
 
 
+def test_a_proxy_that_is_not_there_is_named(run: Run, quick: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    ended = run("lm_api_base=http://127.0.0.1:9/v1")
+    assert ended.code == 1
+    assert "names a proxy; NO_PROXY=HOST goes around it" in ended.sentence
+
+
+@pytest.mark.parametrize("level", ["", "LOUD"])
+def test_a_level_that_litellm_cannot_read_is_one_sentence(
+    run: Run, server: OpenAIServer, monkeypatch: pytest.MonkeyPatch, level: str
+) -> None:
+    monkeypatch.setenv("LITELLM_LOG", level)
+    ended = run()
+    assert ended.code == 2
+    assert f"LITELLM_LOG={level!r}" in ended.sentence
+    assert not server.asked
+
+
 def test_a_cut_off_answer_loses_only_its_last_template(run: Run, server: OpenAIServer, out: Path) -> None:
     cut = '[[ ## templates ## ]]\n["a drawing of a <CLASS>.", "a print of a <CLASS>.", "a pale pho <CLASS'
     server.script.append(Reply(cut, finish="length"))

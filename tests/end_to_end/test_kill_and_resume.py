@@ -224,21 +224,27 @@ def test_killed_while_loading_the_same_command_starts_again(bench: Bench, plain:
     process.join()
     (out / "config.yaml").unlink(missing_ok=True)  # as if killed before it: between the lock and the first line
     (out / "journal.jsonl").write_bytes(b"")
+    assert bench.run(["optimize", "--resume", str(out)], "early-resumed") == 2
+    assert "repeat the command that began it" in _sentence(bench.log("early-resumed"))
     assert bench.run(words_for(plain, out), "early") == 0, bench.log("early").read_text()
     assert result(out) == result(plain.folder)
 
 
-@pytest.mark.parametrize("describes", [False, True], ids=["proposing", "describing"])
-def test_interrupted_from_the_keyboard_it_says_how_to_go_on(
-    bench: Bench, plain: Whole, describing: Whole, describes: bool
+@pytest.mark.parametrize(
+    ("describes", "how"),
+    [(False, signal.SIGINT), (True, signal.SIGINT), (False, signal.SIGTERM)],
+    ids=["proposing", "describing", "by a scheduler"],
+)
+def test_interrupted_it_says_how_to_go_on(
+    bench: Bench, plain: Whole, describing: Whole, describes: bool, how: signal.Signals
 ) -> None:
-    whole, name = (describing, "interrupted-1") if describes else (plain, "interrupted-0")
+    whole, name = describing if describes else plain, f"interrupted-{describes}-{how}"
     out, asking, go = bench.folder / name, threading.Event(), threading.Event()
     bench.server.fresh().behave = moody
     bench.server.on_request = lambda asked: (asking.set(), go.wait(3))  # type: ignore[func-returns-value]
     process = bench.start(words_for(whole, out), name)
     assert asking.wait(60)
-    os.kill(process.pid or 0, signal.SIGINT)
+    os.kill(process.pid or 0, how)
     process.join(60)
     go.set()
     assert process.exitcode == 130, bench.log(name).read_text()

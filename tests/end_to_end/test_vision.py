@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,6 +119,27 @@ def test_a_picture_that_fails_is_left_out(describe: Callable[..., Ended], server
     assert check_whole(out)["lm"]["describer"]["calls"] == PICTURES - 1
     assert "was not described: " in ended.err
     assert "this picture is not wanted" in ended.err
+
+
+def test_pictures_that_came_too_fast_are_asked_about_one_by_one(
+    describe: Callable[..., Ended], server: OpenAIServer, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipo.programs.lm.attempts.RETRIES", 0)
+    there: set[int] = set()
+
+    def busy(asked: Asked) -> Reply:
+        others = bool(there - {asked.number})
+        time.sleep(0.2)
+        there.discard(asked.number)
+        return error(429, "one at a time") if asked.pictures and others else good(asked)
+
+    server.on_request = lambda asked: there.add(asked.number)
+    server.behave = busy
+    ended = describe("steps=1")
+    assert ended.code == 0
+    assert len(with_pictures(server)) > PICTURES, "some came too fast"
+    assert check_whole(out)["lm"]["describer"]["calls"] == PICTURES
+    assert "not described" not in ended.err and "parallelizer" not in ended.err
 
 
 def test_a_picture_that_failed_stays_left_out_when_the_run_goes_on(

@@ -89,7 +89,7 @@ def _draw(figure: Any, theme: Theme, points: Sequence[Point], title: str, words:
     if max(one.gain for one in points) < high / 3:  # one wide interval would press all others flat
         high = 3 * max(1.0, *(one.gain for one in points))
     low = max(low, -high)
-    margin = 0.04 * (high - low)
+    margin = 0.04 * (high - low) or 1.0
     axes.set_ylim(low - margin, high + margin)
     for cluster in _clusters(points):
         places = _side_by_side(cluster)
