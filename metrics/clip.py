@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -251,7 +252,11 @@ def _check_known(architecture: str, tag: str) -> None:
 
     models = open_clip.list_models()
     if architecture not in models:
-        near = nearest(architecture, ["embedded"], cutoff=0.7) or nearest(architecture, models, n=3, cutoff=0.4)
+        near = (
+            [f"{ours}/openai"]  # as OpenAI spells it, such as ViT-L/14@336px
+            if (ours := re.sub("[/@]", "-", f"{architecture}/{tag}").removesuffix("px")) in models
+            else nearest(architecture, ["embedded"], cutoff=0.7) or nearest(architecture, models, n=3, cutoff=0.4)
+        )
         hint = (
             f"did you mean {', '.join(near)}?"
             if near
@@ -260,8 +265,8 @@ def _check_known(architecture: str, tag: str) -> None:
         raise InputError(f"there is no CLIP named {architecture!r}; {hint}")
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if not tag:
-        known = f"with one of: {', '.join(tags)}" if tags else "with the path of a weights file"
-        raise InputError(f"say which weights of {architecture} to load, as {architecture}/TAG {known}.")
+        known = f"such as {architecture}/{tags[0]}; it has: {', '.join(tags)}" if tags else f"as {architecture}/PATH"
+        raise InputError(f"say which weights of {architecture} to load, {known}.")
     if tag not in tags and not Path(tag).is_file():
         near = nearest(tag, tags, cutoff=0.5)
         hint = f"did you mean {near[0]}? It" if near else "it"

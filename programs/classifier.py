@@ -27,6 +27,7 @@ from ipo.metrics.pictures import Picture
 from ipo.metrics.printable import printable
 from ipo.metrics.reward import EncodedPictures, class_embeddings, logits_of
 from ipo.metrics.template import ANCHOR, check
+from ipo.programs.record.journal import FILE_NAME
 from ipo.programs.saved_program import RANGE, WITH_OFFSETS, WITH_SYNONYMS, in_range, read_program
 
 Weighted = tuple[str, float]
@@ -251,7 +252,14 @@ class TemplateClassifier(dspy.Module, Parameter):
         if os.path.isdir(path):  # noqa: PTH112 - pathlib raises where a name is too long
             path = Path(path, "program.json")
             if not path.exists():
+                if path.with_name(FILE_NAME).exists():
+                    raise InputError(
+                        f"the run in {path.parent} has no program.json yet; resume it with "
+                        f"`ipo optimize --resume {path.parent}`."
+                    )
                 raise InputError(f"{path.parent} has no program.json; name a finished run, or a saved program.")
+        elif not os.path.lexists(path):
+            raise InputError(f"there is no run or file {path}; name a run directory, or its program.json.")
         state = read_json(Path(path), "the program", "name a run or its program.json")
         if inside := _classifier_in(state):
             raise InputError(

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
         with _stopped_as_from_the_keyboard():
             code = command.main(args=words, prog_name="ipo", standalone_mode=False)
     except Exception as error:
-        failed = explain(error)
+        failed = explain(error, _named(command, words))
         if failed is None:
             raise
         return failed
@@ -92,6 +92,17 @@ def _stopped_as_from_the_keyboard() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _named(command: Any, words: list[str]) -> str:
+    """Return the command that words begin with, such as `ipo data check`."""
+    path = "ipo"
+    for word in words:
+        command = getattr(command, "commands", {}).get(word)
+        if command is None:
+            break
+        path += f" {word}"
+    return path
 
 
 if __name__ == "__main__":

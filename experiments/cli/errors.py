@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import sys
 from typing import Any
 
@@ -16,8 +17,8 @@ class Interrupted(Exception):
     """Ctrl-C; `str(error)` says how to go on, with the words to type."""
 
 
-def explain(error: Exception) -> int | None:
-    """Print what went wrong; return the exit code, or None for a bug, of which nothing is printed."""
+def explain(error: Exception, command: str = "ipo") -> int | None:
+    """Print what went wrong with a command; return the exit code, or None for a bug, of which nothing is printed."""
     if isinstance(error, InputError):
         return fail(str(error), 2)
     if (full := _full(error)) is not None:
@@ -28,7 +29,7 @@ def explain(error: Exception) -> int | None:
     if isinstance(error, Interrupted):
         return fail(str(error), INTERRUPTED)
     if hasattr(error, "show") and hasattr(error, "exit_code"):  # click's own: a wrong flag or a missing argument
-        return _usage_error(error)
+        return _usage_error(error, command)
     if type(error).__name__ == "Abort":
         return fail("interrupted.", INTERRUPTED)
     message = _failure(error)
@@ -52,18 +53,32 @@ def fail(message: str, code: int) -> int:
     return code
 
 
-def _usage_error(error: Any) -> int:
+def _usage_error(error: Any, command: str) -> int:
     """Format a wrong flag or a missing argument in our form; a command without arguments answers with its help."""
-    if type(error).__name__ == "NoArgsIsHelpError":
+    kind = type(error).__name__
+    if kind == "NoArgsIsHelpError":
         error.show()
     else:
-        path = error.ctx.command_path if getattr(error, "ctx", None) else "ipo"
-        reason = " ".join(error.format_message().split()).rstrip(". ")
-        if path == "ipo" and type(error).__name__ == "NoSuchOption":
-            reason += "; options stand after the command, as in `ipo optimize --quiet`"
+        path = error.ctx.command_path if getattr(error, "ctx", None) else command
+        reason = _number(error) or " ".join(error.format_message().split()).rstrip(". ")
+        if path == "ipo" and kind == "NoSuchOption":
+            reason = reason.partition(" (")[0] + "; options stand after the command, as in `ipo optimize --quiet`"
+        if kind == "MissingParameter" and (example := re.search(r"\bipo .*", error.ctx.command.epilog or "")):
+            reason += f"; for example `{example[0]}`"
         see = " See" if reason.endswith("?") else "; see"
         fail(f"{reason[:1].lower()}{reason[1:]}{see} `{path} --help`.", error.exit_code)
     return int(error.exit_code)
+
+
+def _number(error: Any) -> str | None:
+    """Say of a flag that takes a number what it takes; None for any other error."""
+    wanted = re.search(r"valid (integer|float|number)", str(getattr(error, "message", "")))
+    if wanted is None or type(error).__name__ != "BadParameter" or error.param is None:
+        return None
+    from ipo.experiments.run.config import example_of
+
+    flag, kind = error.param.opts[0], "a whole number" if "integer" in wanted[0] else "a number"
+    return f"{flag} is {kind}, such as {flag} {example_of(error.param.name)}"
 
 
 def _failure(error: Exception) -> str | None:

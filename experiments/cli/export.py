@@ -10,6 +10,7 @@ import typer
 
 from ipo.experiments.cli.options import Program, examples
 from ipo.metrics.errors import InputError
+from ipo.metrics.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from ipo.experiments.export import Target
@@ -48,7 +49,7 @@ def _target(to: str, dataset: str | None, hf_model: str | None) -> Target:
     from ipo.experiments.export.hf import HuggingFace
 
     if to not in TARGETS:
-        raise InputError(f"there is no target {to!r}; it can be {', '.join(TARGETS)}.")
+        raise InputError(f"there is no target {to!r}{did_you_mean(to, TARGETS)}; it can be {', '.join(TARGETS)}.")
     for name, value, only in (("--dataset", dataset, "clip_benchmark"), ("--hf-model", hf_model, "hf")):
         if value is not None and to != only:
             raise InputError(f"{name} is for --to {only}, not {to}; leave it out.")

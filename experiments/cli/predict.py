@@ -19,7 +19,7 @@ from ipo.metrics.printable import printable
 if TYPE_CHECKING:
     from ipo.metrics.arrays import Floats
 
-EXAMPLES = examples("ipo predict runs/RUN holiday/ cat.jpg --format csv > labels.csv")
+EXAMPLES = examples("ipo predict runs/RUN holiday/", "ipo predict runs/RUN holiday/ cat.jpg --format csv > labels.csv")
 
 
 def predict(

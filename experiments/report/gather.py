@@ -126,6 +126,9 @@ def read_run(folder: Path) -> Run:
     """
     if not os.path.isdir(folder):  # noqa: PTH112 - pathlib raises where a name is too long
         raise InputError(f"{folder} is not a run directory: there is no such folder.")
+    if not (folder / FILE_NAME).exists() and any(folder.glob(f"*/{FILE_NAME}")):
+        every = f"{shlex.quote(str(folder))}/*"
+        raise InputError(f"{folder} is not a run directory but holds some; name them, as in `ipo report {every}`.")
     events = read(folder)
     if not (folder / "result.json").is_file():
         raise InputError(

@@ -25,6 +25,11 @@ FREE_KEYS = frozenset({"budget_usd", "budget_tokens", "max_minutes", "track", "d
 """What may change when a run is resumed: a run that a budget stopped resumes under a larger one, or elsewhere."""
 ASK_NO_MODEL = frozenset({"clip", "clip-greedy", "none"})
 """Describers that need no language model."""
+_NUMBERS = {
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type"), "a number"),
+}
+"""What pydantic calls the errors of a value that is no number."""
 
 CHOSEN: dict[str, Registry] = {"strategy": STRATEGIES, "reward": REWARDS}
 """Keys whose value is a name with settings of its own, written `strategy=NAME strategy.KEY=VALUE`."""
@@ -231,7 +236,24 @@ def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConf
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
-        raise input_error(error, where) from error
+        raise _no_number(error, where) or input_error(error, where) from error
+
+
+def _no_number(error: ValidationError, where: str) -> InputError | None:
+    """Say that a setting takes a number, where that is what is wrong first."""
+    first = error.errors()[0]
+    key, kind = first["loc"][0] if first["loc"] else "", _NUMBERS.get(first["type"])
+    if kind is None:
+        return None
+    example = f"{key}={example_of(key)}" if where == "the command line" else example_of(key)
+    given = "nothing" if first["input"] is None else repr(first["input"])[:200]
+    return InputError(f"{key} in {where} is {kind}, such as {example} (given: {given}).")
+
+
+def example_of(key: Any) -> Any:
+    """Return a number that a setting can be: its default, where it has one."""
+    field = RunConfig.model_fields.get(key)
+    return 12 if field is None or field.default is None else field.default
 
 
 def _of_run(start: str) -> dict[str, Any]:

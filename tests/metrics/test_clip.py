@@ -379,7 +379,8 @@ def test_a_damaged_model_is_refused_and_never_random(
     ("name", "message"),
     [
         ("ViT-B-33/openai", r"no CLIP named 'ViT-B-33'; did you mean ViT-B-32"),
-        ("ViT-B-32", r"as ViT-B-32/TAG with one of: openai"),
+        ("ViT-B-32", r"to load, such as ViT-B-32/openai; it has: openai, "),
+        ("ViT-L/14@336px", r"did you mean ViT-L-14-336/openai\?"),
         ("ViT-B-32/openia", r"no weights 'openia'; did you mean openai"),
         ("", "no CLIP named ''"),
     ],

@@ -199,7 +199,7 @@ def test_a_name_too_long_is_no_picture(saved: Path, pictures: list[Path], capsys
     assert len(out.splitlines()) == 2
     assert "File name too long" in err
     assert predict(Path("x" * 300), pictures, "csv") == 2
-    assert f"cannot read the program {'x' * 300}: File name too long" in capsys.readouterr().err
+    assert f"there is no run or file {'x' * 300}; name a run" in capsys.readouterr().err
 
 
 def test_an_unknown_format_is_refused_before_anything_is_loaded(capsys: Capture) -> None:

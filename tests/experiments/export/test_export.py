@@ -256,6 +256,7 @@ def test_the_text_in_the_open_clip_file_can_be_followed(
     ("to", "out", "more", "message"),
     [
         ("onnx", "out", [], "no target 'onnx'; it can be open_clip, clip_benchmark, hf, npz"),
+        ("openclip", "out", [], r"no target 'openclip' \(did you mean open_clip\?\); it can be"),
         ("txt", "run", [], "run already exists"),
         ("txt", "gone/out", [], "there is no folder gone"),
         ("txt", "out", ["--pictures", "gone.png"], "cannot read the picture gone.png"),

@@ -41,4 +41,7 @@ def test_a_bad_run_leaves_nothing(finished: Path, tmp_path: Path, capsys: pytest
 
 def test_no_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report"]) == 2
-    assert capsys.readouterr().err == "ipo: missing argument 'RUN…'; see `ipo report --help`.\n"
+    assert (
+        capsys.readouterr().err
+        == "ipo: missing argument 'RUN…'; for example `ipo report runs/RUN`; see `ipo report --help`.\n"
+    )
