@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -321,6 +322,20 @@ def read_yaml(file: Path) -> dict[str, Any]:
     return content
 
 
+def _without_spaces(words: Sequence[str], at: int) -> str:
+    """Return the setting that a person meant by a word and its neighbours, else some setting.
+
+    >>> _without_spaces(["steps", "=", "3"], 0), _without_spaces(["steps=", "3"], 1), _without_spaces(["more"], 0)
+    ('steps=3', 'steps=3', 'steps=50')
+    """
+    if at and words[at - 1].endswith("="):
+        return shlex.quote(words[at - 1] + words[at])
+    key = words[at].lstrip("-")
+    value = next((word.lstrip("=") for word in words[at + 1 :] if word.strip("=")), "")
+    known = key.partition(".")[0] in RunConfig.model_fields
+    return shlex.quote(f"{key}={value}") if known and value and "=" not in value else "steps=50"
+
+
 def read_words(words: Sequence[str]) -> dict[str, Any]:
     """Read `key=value` words, the values as YAML; those of text settings stay text.
 
@@ -328,7 +343,7 @@ def read_words(words: Sequence[str]) -> dict[str, Any]:
         InputError: a word has another form.
     """
     values: dict[str, Any] = {}
-    for word in words:
+    for at, word in enumerate(words):
         key, equals, text = word.removeprefix("--").partition("=")
         if word.startswith("--") and not equals:
             near = nearest(key.replace("-", "_"), RunConfig.model_fields, cutoff=0.0)[0]
@@ -338,7 +353,9 @@ def read_words(words: Sequence[str]) -> dict[str, Any]:
         if not equals or not key:
             if Path(word).is_dir():
                 raise InputError(f"{word!r} is a folder; did you mean folder:{word}?")
-            raise InputError(f"cannot read {word!r}; settings are written key=value, such as steps=50.")
+            raise InputError(
+                f"cannot read {word!r}; settings are written key=value, such as {_without_spaces(words, at)}."
+            )
         try:
             value = parsing.parse_yaml(text, key)
         except InputError:

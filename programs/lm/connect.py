@@ -15,6 +15,7 @@ import dspy
 
 from ipo.metrics.cache import cache_dir
 from ipo.metrics.errors import InputError
+from ipo.metrics.nearest import did_you_mean
 from ipo.programs.lm.keys import check_key
 from ipo.programs.lm.recording import Price, Recorder
 from ipo.programs.lm.replies import ReplyCache, open_reply_cache
@@ -23,6 +24,11 @@ from ipo.programs.record.redaction import check_address
 
 REPLAY = "replay/"
 """Stands before the folder of a recorded run that answers."""
+WITHOUT_PROVIDER = {
+    "optimizer": ("local", "replay/RUN", "none"),
+    "describer": ("replay/RUN", "clip", "clip-greedy", "none"),
+}
+"""The names beside litellm's that a role can have."""
 TIMEOUT_SECONDS = 120.0
 """For one whole reply; with a time limit, less is left near its end."""
 
@@ -107,7 +113,7 @@ def find_backend(name: str, *, role: str, api_base: str | None = None, seed: int
 
         engine, model = local_lm(name)
         return Backend(model, engine, _free, small=True)
-    engine = _litellm_engine(name, api_base)
+    engine = _litellm_engine(name, api_base, role)
     cache = _Seeded(open_reply_cache(cache_dir() / "replies"), {"seed": seed, "api_base": api_base})
     return Backend(name, engine, _litellm_price(name), small=False, cache=cache)
 
@@ -122,7 +128,7 @@ def named(name: str, *, role: str, api_base: str | None = None) -> Backend:
         return find_backend(name, role=role)
     if is_local(name):
         return Backend(name, None, _free, small=True)
-    _check_provider(name, api_base)
+    _check_provider(name, api_base, role)
     return Backend(name, None, _litellm_price(name), small=False)
 
 
@@ -151,11 +157,11 @@ def _free(tokens_in: int, tokens_out: int) -> float:
     return 0.0
 
 
-def _litellm_engine(name: str, api_base: str | None) -> Any:
+def _litellm_engine(name: str, api_base: str | None, role: str) -> Any:
     if api_base:
         check_address(api_base)
     check_key(name)
-    _check_provider(name, api_base)
+    _check_provider(name, api_base, role)
     import litellm
 
     from ipo.programs.lm.transport import HttpEngine
@@ -166,7 +172,7 @@ def _litellm_engine(name: str, api_base: str | None) -> Any:
     return HttpEngine(TIMEOUT_SECONDS, api_base)
 
 
-def _check_provider(name: str, api_base: str | None) -> None:
+def _check_provider(name: str, api_base: str | None, role: str) -> None:
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else litellm downloads its price list
     level = os.environ.get("LITELLM_LOG", "INFO")
     if not isinstance(logging.getLevelName(level.upper()), int):  # litellm could not be imported
@@ -178,8 +184,10 @@ def _check_provider(name: str, api_base: str | None) -> None:
     try:
         litellm.get_llm_provider(name, api_base=api_base)
     except litellm.exceptions.BadRequestError as error:
+        hint, others = did_you_mean(name, WITHOUT_PROVIDER[role]), ", ".join(WITHOUT_PROVIDER[role])
         raise InputError(
-            f"litellm knows no provider for {name!r}; a name reads PROVIDER/MODEL, such as openai/gpt-4o-mini."
+            f"litellm knows no provider for {name!r}{hint}; a name reads PROVIDER/MODEL, such as openai/gpt-4o-mini, "
+            f"or is one of {others}."
         ) from error
 
 
