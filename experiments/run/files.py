@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -55,7 +56,9 @@ def write_bytes(file: Path, content: bytes) -> None:
             partial.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise InputError(f"cannot write {file}: {error.strerror}; make room or choose another --out.") from error
+        run = shlex.quote(str(file.parent))
+        on = f", then `ipo optimize --resume {run}`," if file.with_name("journal.jsonl").exists() else ""
+        raise InputError(f"cannot write {file}: {error.strerror}; make room{on} or choose another --out.") from error
 
 
 def digest(file: Path) -> str | None:

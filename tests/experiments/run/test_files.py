@@ -81,6 +81,9 @@ def test_a_failed_write_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(InputError, match=r"cannot write .*result\.json: No space left on device; make room"):
         write_text(tmp_path / "result.json", "new")
     assert (tmp_path / "result.json").read_text() == "old"
+    (tmp_path / "journal.jsonl").touch()
+    with pytest.raises(InputError, match=r"make room, then `ipo optimize --resume .*`, or choose another --out\.$"):
+        write_text(tmp_path / "result.json", "new")
 
 
 def test_a_folder_that_is_gone_is_one_sentence(tmp_path: Path) -> None:
