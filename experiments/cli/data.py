@@ -75,6 +75,9 @@ def check(
             file=sys.stderr,
         )
     if report.ok:
+        if clip and loaded is None:
+            print(f"the command below is for the CLIP that ships with ipo, as {clip} could not be loaded")
+            clip = "embedded"
         _say_next(spec, data, clip)
     return 0 if report.ok else 1
 

@@ -56,6 +56,9 @@ def test_without_weights_the_rest_of_the_check_stands(
     assert "all pictures can be used" in shown.out and "fingerprint" in shown.out
     assert not any(said in shown.out for said in SAID)
     assert "nor whether words can help; cannot load the CLIP 'ViT-B-32/openai': no network." in shown.err
+    *_, why, following = shown.out.splitlines()
+    assert why.endswith("the CLIP that ships with ipo, as ViT-B-32/openai could not be loaded")
+    assert " --clip embedded" in following
     assert check(capfd, pictures, "--clip", "ViT-B-32/opena1").code == 2  # that one no network would bring
 
 
