@@ -71,9 +71,27 @@ def summary(result: RunResult, folder: Path) -> str:
         f"  {tried}; {asked}",
         f"  run directory: {folder}   (journal.jsonl holds every request and reply)",
         f"  read: {folder / 'report.html'}",
+        *_instead(result, folder),
         f"  next: ipo predict {quoted} PICTURES, or ipo export {quoted} --to {_target(folder)}",
     ]
     return "\n".join(lines)
+
+
+def _instead(result: RunResult, folder: Path) -> list[str]:
+    """Say what is better than to use a template that is not shown to be one; nothing where that is another CLIP."""
+    file, weak = folder / CONFIG_FILE, result.baselines and result.baselines.weak
+    gained = any(result.scores[part].difference.outcome == "gain" for part in ("test", "new") if part in result.scores)
+    if gained or weak or not file.is_file():
+        return []
+    config = load_config(file)
+    more = [f"shots={2 * config.shots}"]
+    if config.selection == "held-back":
+        more.append(f"selection_shots={2 * max(1, config.selection_shots)}")
+    again = shlex.join(["ipo", "optimize", str(file), *more])
+    return [
+        f"  advice: stay with the initial template, {result.initial_template}",
+        f"          or search with more labelled pictures, if each class has so many: {again}",
+    ]
 
 
 def _is_replay(folder: Path) -> bool:

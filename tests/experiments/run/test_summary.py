@@ -11,6 +11,7 @@ import pytest
 
 from ipo.experiments.run.baselines import Baselines
 from ipo.experiments.run.config import load_config
+from ipo.experiments.run.files import write_text
 from ipo.experiments.run.result import load_result
 from ipo.experiments.run.summary import answer, summary
 
@@ -31,6 +32,28 @@ def test_the_export_named_can_hold_the_program(held: dict[str, Any], to: str, tm
     file = folder / "program.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | held))
     assert summary(load_result(folder), folder).endswith(f"ipo export {folder} --to {to}")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "selection", "advice"),
+    [
+        ("gain", "held-back", ""),
+        ("loss", "held-back", "shots=4 selection_shots=2"),
+        ("same templates", "search", "shots=4"),
+    ],
+)
+def test_what_is_better_than_a_template_without_a_gain_is_said_first(
+    outcome: Any, selection: str, advice: str, tmp_path: Path
+) -> None:
+    result, file = load_result(RECORDED), tmp_path / "config.yaml"
+    write_text(file, load_config(RECORDED / "config.yaml").model_copy(update={"selection": selection}).to_yaml())
+    test = result.scores["test"]
+    found = test.model_copy(update={"difference": test.difference.model_copy(update={"outcome": outcome})})
+    lines = summary(result.model_copy(update={"scores": {"test": found}}), tmp_path).splitlines()
+    *_, stay, search, following = lines
+    assert following.startswith("  next: ipo predict ")
+    assert (stay == f"  advice: stay with the initial template, {result.initial_template}") == bool(advice)
+    assert search.endswith(f": ipo optimize {file} {advice}") == bool(advice)
 
 
 @pytest.mark.parametrize(("weak", "first"), [("near guessing", "warning"), ("far below the class mean", "template")])
