@@ -6,6 +6,7 @@ import asyncio
 import io
 import os
 import re
+import shlex
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -255,7 +256,7 @@ class TemplateClassifier(dspy.Module, Parameter):
                 if path.with_name(FILE_NAME).exists():
                     raise InputError(
                         f"the run in {path.parent} has no program.json yet; resume it with "
-                        f"`ipo optimize --resume {path.parent}`."
+                        f"`ipo optimize --resume {shlex.quote(str(path.parent))}`."
                     )
                 raise InputError(f"{path.parent} has no program.json; name a finished run, or a saved program.")
         elif not os.path.lexists(path):

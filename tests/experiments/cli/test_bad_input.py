@@ -58,6 +58,8 @@ def place(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("done").mkdir()
     Path("done/config.yaml").write_text(load_config(None, [*FEW], data="folder:good", lm=LM[1]).to_yaml())
     Path("done/journal.jsonl").write_text('{"type": "start", "seconds": 0.1}\n')
+    Path("my run").mkdir()
+    Path("my run/journal.jsonl").touch()
     Path("latin.txt").write_bytes("une <CLASS> carrée".encode("latin-1"))
     Path("blank.txt").write_text("\n \n")
     Path("slotless.txt").write_text("a <CLASS>\na photo\n")
@@ -170,6 +172,7 @@ OTHERS: list[tuple[list[str], str]] = [
     (["predict", "gone", "good"], "there is no run or file gone; name a run directory, or its program.json."),
     (["predict", "done", "good"], "done has no program.json yet; resume it with `ipo optimize --resume done`."),
     (["export", "done", "--to", "npz", "--out", "x.npz"], "yet; resume it with `ipo optimize --resume done`."),
+    (["predict", "my run", "good"], "resume it with `ipo optimize --resume 'my run'`."),
     (["predict", "bare", "good"], "bare has no program.json; name a finished run"),
     (["report", "."], ". is not a run directory but holds some; name them, as in `ipo report ./*`."),
     (["predict", "bad.yaml", "good"], "the program bad.yaml is not JSON"),
