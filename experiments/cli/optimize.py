@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -123,7 +124,8 @@ def optimize(
     else:
         told = result.headroom and result.headroom.verdict in ui.on_terminal and sys.stdout.isatty()
         shown = result.model_copy(update={"headroom": None}) if told else result
-        print(answer(result) if quiet else summary(shown, folder))
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        print(answer(result) if quiet else summary(shown, folder, width))
     if result.stopped:
         key, limit = larger_limit(config, result.stopped, result)
         again = shlex.join(["ipo", "optimize", "--resume", str(folder), f"--{key.replace('_', '-')}", limit])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import textwrap
 from pathlib import Path
 
 from ipo.experiments.report.gather import Program
@@ -18,9 +19,8 @@ from ipo.programs.lm.connect import REPLAY
 def answer(result: RunResult) -> str:
     """Return the template in a line of its own, then what it is worth: all that a quiet run prints."""
     known = result.baselines
-    general = [line.strip() for line in _general(result)]
     warning = [known.warning] if known and known.warning else []
-    return "\n".join([*_told(result), result.verdict, *general, *warning])
+    return "\n".join([*_told(result), result.verdict, *_general(result), *warning])
 
 
 def _told(result: RunResult) -> list[str]:
@@ -30,33 +30,27 @@ def _told(result: RunResult) -> list[str]:
     return [f"{member.weight:g} x {member.template}" for member in result.templates]
 
 
-def summary(result: RunResult, folder: Path) -> str:
-    """Format a result for a person: the template, what it gains where, how sure that is, what to do next."""
+def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
+    """Format a result for a person: the template, what it gains where, how sure that is, what to do next.
+
+    Args:
+        result: of a finished run.
+        folder: its directory.
+        width: of the terminal; longer sentences are wrapped at words, and nothing is where there is none.
+    """
     quoted = shlex.quote(str(folder))
     found_on = "search and selection" if "selection" in result.scores else "search"
     unit, measure = result.reward.unit, result.reward.measure
-    rows: dict[str, Comparison] = {f"{part}": score for part, score in result.scores.items()}
-    rows |= {f"test, {name}": score for name, score in result.other_measures.items()}
-    width = max(10, *map(len, rows))
     known = result.baselines
     told = [*(f"  {template}" for template in _told(result)), ""]
-    warning = [f"  {known.warning}", ""] if known and known.warning else []
+    warning = [_prose(known.warning, width), ""] if known and known.warning else []
     near_guessing = known and known.weak == "near guessing"
-    lines = ["", *(warning + told if near_guessing else told + warning)]
-    lines.append(f"  {unit:{width}} {'n':>6}  {'initial':>22}  {'optimised':>22}  {'difference':>24}")
-    lines += [f"  {part:{width}} {_row(score)}" for part, score in rows.items()]
+    lines = ["", *(warning + told if near_guessing else told + warning), *_table(result)]
     if h := result.harmonic_mean:
         lines.append(f"  harmonic mean of test and new: {100 * h.initial:.2f} → {100 * h.optimised:.2f}")
     lines += [
-        f"  {measure} in percent with 95 % intervals; the template was found on {found_on} {unit} only",
+        _prose(f"{measure} in percent with 95 % intervals; the template was found on {found_on} {unit} only", width),
         "",
-        "  " + result.verdict,
-        *_general(result),
-        *([f"  {known.words}"] if known else []),
-        *([f"  {result.ensemble.words}"] if result.ensemble else []),
-        *([f"  {result.offsets.words}"] if result.offsets else []),
-        *([f"  {result.started.words}"] if result.started else []),
-        *([f"  Before the search: {result.headroom.verdict}"] if result.headroom else []),
     ]
     scored = result.templates_scored
     tried = f"{scored} template{'s' * (scored != 1)} in {result.seconds['total']:.0f} s"
@@ -67,30 +61,69 @@ def summary(result: RunResult, folder: Path) -> str:
     if used:
         calls = "recorded calls" if _is_replay(folder) else "calls"
         asked = f"{used.name}: {used.calls} {calls}, {used.tokens_in + used.tokens_out:,} tokens, {money(used.usd)}"
+    sentences = [
+        result.verdict,
+        *_general(result),
+        *([known.words] if known else []),
+        *([result.ensemble.words] if result.ensemble else []),
+        *([result.offsets.words] if result.offsets else []),
+        *([result.started.words] if result.started else []),
+        *([f"Before the search: {result.headroom.verdict}"] if result.headroom else []),
+        f"{tried}; {asked}",
+        f"run directory: {folder}   (journal.jsonl holds every request and reply)",
+        f"read: {folder / 'report.html'}",
+    ]
+    lines += [_prose(sentence, width) for sentence in sentences]
     lines += [
-        f"  {tried}; {asked}",
-        f"  run directory: {folder}   (journal.jsonl holds every request and reply)",
-        f"  read: {folder / 'report.html'}",
-        *_instead(result, folder),
-        f"  next: ipo predict {quoted} PICTURES, or ipo export {quoted} --to {_target(folder)}",
+        *_instead(result, folder, width),
+        _command("  next: ", f"ipo predict {quoted}", "PICTURES", width),
+        _command("    or: ", f"ipo export {quoted}", f"--to {_target(folder)}", width),
     ]
     return "\n".join(lines)
 
 
-def _instead(result: RunResult, folder: Path) -> list[str]:
+def _instead(result: RunResult, folder: Path, width: int | None) -> list[str]:
     """Say what is better than to use a template that is not shown to be one; nothing where that is another CLIP."""
     file, weak = folder / CONFIG_FILE, result.baselines and result.baselines.weak
     gained = any(result.scores[part].difference.outcome == "gain" for part in ("test", "new") if part in result.scores)
     if gained or weak or not file.is_file():
         return []
     config = load_config(file)
-    more = [f"shots={2 * config.shots}"]
+    more = f"shots={2 * config.shots}"
     if config.selection == "held-back":
-        more.append(f"selection_shots={2 * max(1, config.selection_shots)}")
-    again = shlex.join(["ipo", "optimize", str(file), *more])
+        more += f" selection_shots={2 * max(1, config.selection_shots)}"
+    stay = f"advice: stay with the initial template, {result.initial_template}"
+    search = "or search with more labelled pictures, if each class has so many:"
+    again = _command("          ", f"ipo optimize {shlex.quote(str(file))}", more, width)
+    return [_prose(stay, width), _prose(f"        {search}", width), again]
+
+
+def _prose(text: str, width: int | None) -> str:
+    """Indent a sentence, and wrap it between words where it is longer than a line."""
+    if width is None:
+        return f"  {text}"
+    indented = textwrap.TextWrapper(
+        width, initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
+    return indented.fill(text)
+
+
+def _command(label: str, start: str, rest: str, width: int | None) -> str:
+    """Return a command to copy in one line, or in two that a shell takes as one."""
+    line = f"{label}{start} {rest}"
+    return line if width is None or len(line) <= width else f"{label}{start} \\\n{' ' * len(label)}  {rest}"
+
+
+def _table(result: RunResult) -> list[str]:
+    """Return the scores as lines of no more than 80 characters."""
+    named: dict[str, Comparison] = {f"{part}": score for part, score in result.scores.items()}
+    named |= {f"test, {name}": score for name, score in result.other_measures.items()}
+    rows = [(result.reward.unit, "n", "initial", "optimised", "difference")]
+    rows += [(name, *_cells(score)) for name, score in named.items()]
+    name, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
     return [
-        f"  advice: stay with the initial template, {result.initial_template}",
-        f"          or search with more labelled pictures, if each class has so many: {again}",
+        f"  {row[0]:{name}} " + "  ".join(f"{cell:>{width}}" for cell, width in zip(row[1:], widths, strict=True))
+        for row in rows
     ]
 
 
@@ -111,17 +144,16 @@ def _target(folder: Path) -> str:
 def _general(result: RunResult) -> list[str]:
     general = result.scores["test"].like_these
     base = " (the base ones)" if "new" in result.scores else ""
-    return [f"  For {general.covers}{base}: {general.numbers}."] if general else []
+    return [f"For {general.covers}{base}: {general.numbers}."] if general else []
 
 
-def _row(score: Comparison) -> str:
+def _cells(score: Comparison) -> tuple[str, str, str, str]:
     gain = score.difference
-    return (
-        f"{score.initial.n:6,}  {_percent(score.initial):>22}  {_percent(score.optimised):>22}  "
-        f"{100 * gain.mean:+7.2f} [{100 * gain.ci95[0]:+.2f}, {100 * gain.ci95[1]:+.2f}]"
-    )
+    difference = f"{100 * gain.mean:+.2f} [{100 * gain.ci95[0]:+.2f}, {100 * gain.ci95[1]:+.2f}]"
+    return f"{score.initial.n:,}", _percent(score.initial), _percent(score.optimised), difference
 
 
 def _percent(score: Measured) -> str:
+    """Format a score and the ends of its interval in whole percent; the report has these to a tenth."""
     low, high = score.ci95
-    return f"{100 * score.value:6.2f} [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{100 * score.value:.2f} [{100 * low:.0f}, {100 * high:.0f}]"

@@ -86,3 +86,25 @@ def test_the_calls_of_a_replay_are_said_to_be_recorded(tmp_path: Path) -> None:
     assert lm in config
     (tmp_path / "config.yaml").write_text(config.replace(lm, "lm: replay/runs/other\n"))
     assert f"{result.lm.optimizer.calls} recorded calls, " in summary(result, tmp_path)
+
+
+def test_a_terminal_of_80_columns_breaks_no_word_and_no_command() -> None:
+    result = load_result(RECORDED)
+    folder = Path("runs/a-folder-whose-name-is-as-long-as-can-be")
+    wide, narrow = summary(result, folder), summary(result, folder, 80)
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert narrow.replace("\\\n", "").split() == wide.split(), "the words are the same"
+    assert narrow.splitlines()[-2:] == [f"    or: ipo export {folder} \\", "          --to open_clip --out DIR"]
+    long = [line for line in wide.splitlines() if len(line) > 80]
+    assert any(line.startswith(f"  {result.verdict}") for line in long), "in a file a sentence is a line"
+
+
+def test_the_table_of_a_large_test_fits_80_columns() -> None:
+    result = load_result(RECORDED)
+    test = result.scores["test"]
+    large = {side: getattr(test, side).model_copy(update={"n": 50_000}) for side in ("initial", "optimised")}
+    scores = {**result.scores, "test": test.model_copy(update=large)}
+    lines = summary(result.model_copy(update={"scores": scores}), RECORDED).splitlines()
+    header = next(i for i, line in enumerate(lines) if line.endswith("difference"))
+    rows = lines[header : header + 1 + len(scores)]
+    assert {len(row) for row in rows} == {len(rows[0])} and len(rows[0]) <= 80
