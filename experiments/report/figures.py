@@ -65,7 +65,7 @@ def save_search_png(search: SearchRecord, file: Path, reward: RewardNames = CLAS
     def draw(figure: Any, theme: Theme) -> None:
         _search(figure, theme, search, reward)
         shown = search.chosen if len(search.chosen) <= 90 else search.chosen[:89] + "…"
-        title = figure.axes[0].set_title(f"selected: {shown}", fontsize=10, loc="left")
+        title = figure.axes[0].set_title(f"chosen: {shown}", fontsize=10, loc="left")
         title.set_parse_math(False)  # a template is text: its dollar signs are no formula
         figure.axes[1].set_xlabel(f"step, on {search.n} search {reward.unit}")
 

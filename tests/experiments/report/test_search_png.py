@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops
 
+from ipo.experiments.report.drawing import LIGHT
 from ipo.experiments.report.figures import save_search_png
 from ipo.experiments.report.gather import read_run
 from ipo.experiments.report.search import Candidate, SearchRecord, StepRecord
@@ -60,6 +61,16 @@ def test_the_chosen_template_stands_above_it_as_it_is_written(tmp_path: Path) ->
     differ = ImageChops.difference(plain.convert("RGB"), formula.convert("RGB")).getbbox()
     assert differ is not None, "the dollar signs are missing"
     assert differ[3] < plain.size[1] / 4, "more than the title differs"
+
+
+def test_its_title_and_its_legend_say_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    monkeypatch.setattr("ipo.experiments.report.figures.drawn", lambda draw, *_, **__: draw(figure, LIGHT) or b"")
+    save_search_png(search("a sketch of a <CLASS>."), tmp_path / "search.png")
+    assert figure.axes[0].get_title("left") == "chosen: a sketch of a <CLASS>."
+    assert "chosen" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_a_search_without_candidates_is_a_picture_too(tmp_path: Path) -> None:
