@@ -51,7 +51,7 @@ def run_page(run: Run) -> str:
         curve=curve(run.search),
         search_alt=figures.search_alt(run),
         optimism_plot=None if run.kept_initial else figures.optimism_plot(run),
-        layers=layers(words.template, words.changes) if words else [],
+        layers=layers(words.template, words.changes, words.n) if words else [],
     )
 
 

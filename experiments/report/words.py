@@ -17,20 +17,22 @@ STRONG, MIDDLE = 0.05, 0.02
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of a template; `change` is what happens without it, None for what was not removed on its own."""
+    """A piece of a template; `change` is what happens without it on `n` units, None for what was not removed alone."""
 
     text: str
     change: WordChange | None = None
+    n: int = 0
 
     @property
     def tone(self) -> str:
-        """The class that colours it: it helps where the value falls without it."""
+        """The class that colours it: it helps where the value falls without it, by more than one unit is worth."""
         if self.change is None:
             return ""
         change = self.change.value.change
         strength = 3 if abs(change) >= STRONG else 2 if abs(change) >= MIDDLE else 1
-        side = "help" if change < 0 else "harm" if change > 0 else "same"
-        return f"{side}-{strength}" + (" clear" if self.change.significant else "")
+        side = "help" if change < 0 else "harm"
+        tone = "same-1" if self.n * abs(change) < 1.5 else f"{side}-{strength}"
+        return tone + (" clear" if self.change.significant else "")
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class Edit:
     text: str
 
 
-def layers(template: str, changes: Sequence[WordChange]) -> list[list[Piece]]:
-    """Draw those changes on the template that are removals with a valid span.
+def layers(template: str, changes: Sequence[WordChange], n: int) -> list[list[Piece]]:
+    """Draw those changes on the template that are removals with a valid span, measured on n units.
 
     Returns:
         Lines of pieces. Every line spells the whole template; spans that overlap are on different lines, short ones
@@ -59,15 +61,15 @@ def layers(template: str, changes: Sequence[WordChange]) -> list[list[Piece]]:
         if (line := next(free, None)) is None:
             lines.append(line := [])
         line.append(span)
-    return [_pieces(template, sorted(line, key=lambda span: span[0])) for line in lines]
+    return [_pieces(template, sorted(line, key=lambda span: span[0]), n) for line in lines]
 
 
-def _pieces(template: str, spans: Sequence[tuple[int, int, WordChange]]) -> list[Piece]:
+def _pieces(template: str, spans: Sequence[tuple[int, int, WordChange]], n: int) -> list[Piece]:
     pieces, at = [], 0
     for start, end, change in spans:
         if at < start:
             pieces.append(Piece(template[at:start]))
-        pieces.append(Piece(template[start:end], change))
+        pieces.append(Piece(template[start:end], change, n))
         at = end
     if at < len(template):
         pieces.append(Piece(template[at:]))

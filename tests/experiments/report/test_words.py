@@ -19,7 +19,7 @@ def removal(start: int, end: int, accuracy: float = -0.01, **more: Any) -> WordC
 
 
 def test_words_come_first_and_phrases_below() -> None:
-    lines = layers(TEMPLATE, [removal(0, 11), removal(2, 5), removal(6, 11), removal(0, 1)])
+    lines = layers(TEMPLATE, [removal(0, 11), removal(2, 5), removal(6, 11), removal(0, 1)], 10_000)
     assert [[piece.text for piece in line if piece.change] for line in lines] == [
         ["a", "dim", "photo"],
         ["a dim photo"],
@@ -28,18 +28,18 @@ def test_words_come_first_and_phrases_below() -> None:
 
 def test_every_line_spells_the_template() -> None:
     spans = [(0, 11), (2, 5), (4, 20), (6, 11), (0, len(TEMPLATE))]
-    lines = layers(TEMPLATE, [removal(*span) for span in spans])
+    lines = layers(TEMPLATE, [removal(*span) for span in spans], 10_000)
     assert all("".join(piece.text for piece in line) == TEMPLATE for line in lines)
     assert sum(piece.change is not None for line in lines for piece in line) == len(spans)
 
 
 @pytest.mark.parametrize("span", [(-1, 3), (3, 3), (5, 2), (0, 999), None])
 def test_a_span_outside_the_template_is_not_drawn(span: tuple[int, int] | None) -> None:
-    assert layers(TEMPLATE, [removal(0, 1, span=span)]) == []
+    assert layers(TEMPLATE, [removal(0, 1, span=span)], 10_000) == []
 
 
 def test_other_kinds_are_not_drawn() -> None:
-    assert layers(TEMPLATE, [removal(0, 1, kind="move"), removal(0, 1, kind="placebo")]) == []
+    assert layers(TEMPLATE, [removal(0, 1, kind="move"), removal(0, 1, kind="placebo")], 10_000) == []
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,15 @@ def test_other_kinds_are_not_drawn() -> None:
     ],
 )
 def test_a_word_helps_where_accuracy_falls_without_it(accuracy: float, significant: bool, tone: str) -> None:
-    ((piece, *_),) = layers(TEMPLATE, [removal(0, 1, accuracy, significant=significant)])
+    ((piece, *_),) = layers(TEMPLATE, [removal(0, 1, accuracy, significant=significant)], 10_000)
+    assert piece.tone == tone
+
+
+@pytest.mark.parametrize(
+    ("units", "tone"), [(0, "same-1"), (-1, "same-1"), (1, "same-1"), (-2, "help-3"), (2, "harm-3")]
+)
+def test_one_picture_of_a_few_colours_no_word(units: int, tone: str) -> None:
+    ((piece, *_),) = layers(TEMPLATE, [removal(0, 1, units / 12)], 12)
     assert piece.tone == tone
 
 
