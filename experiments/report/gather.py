@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from ipo.experiments.explain.model import Analysis, load_analysis
 from ipo.experiments.report.search import SearchRecord, follow
-from ipo.experiments.run.comparison import verdict
+from ipo.experiments.run.comparison import seen_before, verdict
 from ipo.experiments.run.config import CHOSEN, RunConfig, build, load_config
 from ipo.experiments.run.environment import Environment
 from ipo.experiments.run.files import read_model
@@ -74,17 +74,23 @@ class Run:
 
     @property
     def verdict(self) -> str:
-        """The result's verdict without its numbers, which the page shows on cards below."""
+        """The result's verdict without its numbers, which the page shows on cards below, and without `seen_before`."""
         found = self.result
         return verdict(
             found.scores["test"],
             found.reward.unit,
-            found.sealed.opened,
+            1,
             new=found.scores.get("new"),
-            chain=found.started.opened if found.started else 1,
             untried=found.ended if found.templates_scored == 1 else None,
             numbers=False,
         )
+
+    @property
+    def seen_before(self) -> str | None:
+        """What the verdict says of other runs that opened the sealed test."""
+        found = self.result
+        chain = found.started.opened if found.started else 1
+        return seen_before(found.scores["test"], found.reward.unit, found.sealed.opened, chain)
 
     @property
     def command(self) -> str:

@@ -133,15 +133,21 @@ def verdict(
         shown = {"gain": "a gain", "loss": "a loss"}.get(new.difference.outcome, "neither a gain nor a loss is shown")
         size = f", {new.difference.numbers}" if numbers else ""
         words += f" On {new.optimised.n:,} {unit} of new classes: {shown}{size}."
+    seen = seen_before(test, unit, opened, chain)
+    return f"{words} {seen}" if seen else words
+
+
+def seen_before(test: Comparison, unit: str, opened: int, chain: int = 1) -> str | None:
+    """Say that other runs opened the sealed units, with the arguments of `verdict`; None where there is no need to."""
     if chain > 1:
         beside = f", and {opened} in this folder," if opened > chain else ","
-        words += (
-            f" The test is no first look: {chain} runs of this chain, this one included{beside} have opened the same "
+        return (
+            f"The test is no first look: {chain} runs of this chain, this one included{beside} have opened the same "
             f"sealed {unit}, and what they showed may be why the search went on."
         )
-    elif opened > 1 and found.outcome == "gain":
-        words += (
-            f" {opened} runs in this folder opened these {unit} or some of them: the best of several looks better "
-            "than it is."
+    if opened > 1 and test.difference.outcome == "gain":
+        return (
+            f"{opened} runs in this folder were tested on these {unit} or some of them: do not pick the best of them "
+            "by this test."
         )
-    return words
+    return None

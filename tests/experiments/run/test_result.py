@@ -232,7 +232,8 @@ def test_runs_of_a_chain_and_of_a_folder_are_told_in_one_sentence() -> None:
 
 def test_a_gain_says_how_often_the_sealed_units_were_opened() -> None:
     found = comparison(score([0] * 50), score([1] * 50, "another <CLASS>"))
-    assert "opened" not in verdict(found, "pictures", 1)
+    assert "in this folder" not in verdict(found, "pictures", 1)
     assert verdict(found, "pictures", 4).endswith(
-        " 4 runs in this folder opened these pictures or some of them: the best of several looks better than it is."
+        " 4 runs in this folder were tested on these pictures or some of them: "
+        "do not pick the best of them by this test."
     )
