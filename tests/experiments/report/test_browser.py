@@ -221,10 +221,26 @@ def test_no_rule_of_accessibility_is_broken(show: Open, analysed: Path) -> None:
             assert found.violations_count == 0, found.generate_report()
 
 
-def test_paper_shows_what_is_folded_but_not_the_messages(show: Open, analysed: Path) -> None:
+def test_paper_shows_what_is_open_on_screen(show: Open, analysed: Path) -> None:
     page = show(run_page(read_run(analysed)))
     page.emulate_media(media="print")
-    assert page.evaluate("document.querySelector('.step ul').getBoundingClientRect().height") > 0
-    assert page.evaluate("document.querySelector('.talk').checkVisibility({contentVisibilityAuto: true})") is False
-    assert not page.is_visible(".messages > summary >> nth=0"), "the replies are in the list of what was scored"
-    assert page.is_visible(".on-paper")
+    shown = "one => one.checkVisibility({contentVisibilityAuto: true})"
+    assert page.eval_on_selector_all("details > :not(summary)", f"all => all.filter({shown}).length") == 0
+    page.evaluate("document.querySelectorAll('.all, .steps, .step').forEach(one => { one.open = true })")
+    assert page.eval_on_selector(".step ul", shown)
+    assert not page.eval_on_selector(".talk", shown)
+
+
+def test_a_phone_shows_the_gain_of_every_run(show: Open, analysed: Path) -> None:
+    run = read_run(analysed)
+    page = show(compare_page([run, run]), width=390)
+    right = "all => Math.max(...all.map(one => one.getBoundingClientRect().right))"
+    assert page.eval_on_selector_all("#runs .scroll >> nth=0 >> tr > :nth-child(2)", right) <= 390
+    assert page.inner_text("#runs thead th >> nth=1") == "gain, points"
+
+
+@pytest.mark.parametrize(("width", "both"), [(390, False), (1280, True)])
+def test_a_matrix_that_is_left_out_is_told(show: Open, analysed: Path, width: int, both: bool) -> None:
+    page = show(run_page(read_run(analysed)), width=width)
+    assert page.is_visible(".heats figure >> nth=1") is both
+    assert page.is_visible("text=are shown on wider screens") is not both

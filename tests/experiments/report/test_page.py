@@ -23,6 +23,7 @@ from ipo.experiments.report.gather import read_run
 from ipo.experiments.report.page import notebook_part
 from ipo.experiments.run.config import load_config
 from ipo.programs.selection import SEARCHED
+from ipo.programs.strategies.compose import WORD
 from support.report_files import ACTS_IF_NOT_SHOWN, change_json
 
 ANCHORS = ("content", "answer", "pictures", "search", "words", "classes", "optimism", "reproduce")
@@ -137,6 +138,9 @@ def test_what_was_looked_at_on_the_pictures_that_chose_is_a_description(analysed
     change_json(analysed / "analysis.json", lambda found: {**found, "words": {**found["words"], "part": "selection"}})
     described = run_page(read_run(analysed))
     section = text(described)[text(described).index("What each word does") : text(described).index("Where it gains")]
+    assert (
+        "Measured on 6 selection pictures, of which one is 16.7 points." in section[: section.index("phrase by phrase")]
+    )
     assert "on 6 selection pictures, which chose the template" in section
     assert "A description, not a test" in section
     for claim in ("told from chance", "95 % intervals", "−12.3 [", "not bounded", "p = "):
@@ -434,17 +438,39 @@ def test_what_a_step_was_shown_and_looked_at_is_told(run_folder: Path) -> None:
         {"template": "shown <CLASS>", "value": 0.5, "loss": None},
         {"template": "hid <CLASS>", "value": None, "loss": None},
     ]
-    best = [{"template": "seen <CLASS>", "value": 0.75, "loss": 1.5}]
+    best = [{"template": "seen <CLASS>", "value": 1.0, "loss": 1.5}]
     events = [
         {"type": "shown", "step": 0, "rows": rows},
         {"type": "looked", "step": 0, "count": 1234, "digest": "d", "best": best},
         {"type": "shown", "step": 1, "rows": []},
     ]
     journal.write_text(journal.read_text() + "".join(json.dumps({**event, "seconds": 1}) + "\n" for event in events))
-    page = text(run_page(read_run(run_folder)))
+    run = read_run(run_folder)
+    page = text(run_page(run))
     assert "accuracy 50.0 %, shown <CLASS> hid <CLASS>" in page
-    assert "Looked at 1,234 templates without proposing them seen <CLASS> 75.0 %, loss 1.500" in page
+    assert "Looked at 1,234 templates without proposing them seen <CLASS> 100.0 %, loss 1.500" in page
     assert "of the history None: the run hides it." in page
+    assert "the longer is preferred" not in page
+    composed = replace(run, config=load_config(None, ["data=folder:pets", "lm=openai/test-model", "strategy=compose"]))
+    assert WORD == 0.005
+    assert "the longer is preferred only where it has half a point more" in text(run_page(composed))
+
+
+def test_other_runs_that_were_tested_on_the_same_are_told_below_the_headline(run_folder: Path) -> None:
+    def opened(result: dict[str, Any]) -> dict[str, Any]:
+        result["scores"]["test"]["difference"]["outcome"] = "gain"
+        return {**result, "sealed": {**result["sealed"], "opened": 3}}
+
+    change_json(run_folder / "result.json", opened)
+    page = run_page(read_run(run_folder))
+    assert '<p class="verdict">A gain on pictures that the search never saw.</p>' in page
+    assert "<p>3 runs in this folder were tested on these pictures or some of them: do not pick the best" in page
+
+
+def test_cost_and_time_are_no_sum(run_folder: Path) -> None:
+    change_json(run_folder / "result.json", lambda result: {**result, "lm": {"optimizer": None, "describer": None}})
+    page = run_page(read_run(run_folder))
+    assert re.search(r'<dd>\$0, <span class="together">\d+ s</span></dd>', page)
 
 
 def test_why_it_ended_is_said_where_it_is_known(run_folder: Path) -> None:
