@@ -307,7 +307,7 @@ def test_the_repr_says_templates_classes_and_clip(clip: Clip) -> None:
             '{"class_names": "ab", "clip": {"name": "x", "fingerprint": ""}}',
             "class_names: input should be a valid list",
         ),
-        (None, "No such file"),
+        (None, "there is no run or file"),
         ("", "the program .* is not JSON .*; name a run or its program.json"),
         ("[]", "not a saved program"),
         ("[" * 100_000, "is not JSON .it is nested too deep"),
