@@ -18,6 +18,7 @@ PAGES = {
     "suite-base-to-new": "new-classes.md",
     "main-job": "results.md",
     "retrieval": "other-tasks-results.md",
+    "segmentation": "other-tasks-results.md",
 }
 
 
