@@ -223,6 +223,7 @@ def test_killed_while_loading_the_same_command_starts_again(bench: Bench, plain:
     process.kill()
     process.join()
     (out / "config.yaml").unlink(missing_ok=True)  # as if killed before it: between the lock and the first line
+    (out / ".lock").touch()
     (out / "journal.jsonl").write_bytes(b"")
     assert bench.run(["optimize", "--resume", str(out)], "early-resumed") == 2
     assert "repeat the command that began it" in _sentence(bench.log("early-resumed"))
