@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import shlex
@@ -29,6 +28,7 @@ from ipo.metrics.errors import InputError
 from ipo.metrics.printable import printable
 from ipo.metrics.verdict import Verdict
 from ipo.programs.classifier import TemplateClassifier
+from ipo.programs.lm.silence import silent
 from ipo.programs.search import NothingUsable
 
 CALL = "the call of ipo.optimize"
@@ -140,7 +140,7 @@ def optimize(
         for line in about_preset(config):
             ui.say(line)
         ensure_local_weights([config], quiet=quiet)
-        with _libraries_silent(), showing_warnings(ui):
+        with silent("dspy", "LiteLLM"), showing_warnings(ui):  # what they log is raised as an exception, too
             result = pipeline.optimize(config, folder, ui, resume=resume is not None, shrink_shots=True)
     if result.stopped:
         key, limit = larger_limit(config, result.stopped, result)
@@ -167,17 +167,3 @@ def _messages_in_python(places: list[str | Path]) -> Iterator[None]:
 def _as_argument(flag: re.Match[str]) -> str:
     name = flag[1].replace("-", "_")
     return f"{name}=" if name in (*RunConfig.model_fields, "out", "resume") else flag[0]
-
-
-@contextmanager
-def _libraries_silent() -> Iterator[None]:
-    """Keep DSPy and LiteLLM from logging what we get as an exception too, without what a server echoes."""
-    loggers = [logging.getLogger(name) for name in ("dspy", "LiteLLM")]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ipo.metrics.errors import InputError
+from ipo.programs.record.journal import FILE_NAME as JOURNAL
 
 Form = TypeVar("Form", bound=BaseModel)
 Migrations = Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]
@@ -57,7 +58,7 @@ def write_bytes(file: Path, content: bytes) -> None:
             raise
     except OSError as error:
         run = shlex.quote(str(file.parent))
-        on = f", then `ipo optimize --resume {run}`," if file.with_name("journal.jsonl").exists() else ""
+        on = f", then `ipo optimize --resume {run}`," if file.with_name(JOURNAL).exists() else ""
         raise InputError(f"cannot write {file}: {error.strerror}; make room{on} or choose another --out.") from error
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-import logging
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import dspy
@@ -18,6 +16,7 @@ from ipo.metrics.pictures import Picture
 from ipo.programs.lm.connect import explain
 from ipo.programs.lm.ledger import BudgetReached
 from ipo.programs.lm.reading import BoundedChatAdapter
+from ipo.programs.lm.silence import silent
 from ipo.programs.record.redaction import redact
 from ipo.signatures.describe import DescribeImage
 from ipo.signatures.describe_code import DescribeAsInTheCode
@@ -128,7 +127,7 @@ class ImageDescriber(dspy.Module):
                 disable_progress_bar=True,
                 timeout=0,
             )
-            with _silent("dspy.utils.parallelizer"):  # it logs what `failed` says
+            with silent("dspy.utils.parallelizer"):  # it logs what `failed` says
                 results, failures, errors = parallel([(self.describe, example) for example in examples])
             # Failures come in the order in which they happened, which is not that of the pictures.
             cause_of = {id(one): explain(error) for one, error in zip(failures, errors, strict=True)}
@@ -155,17 +154,6 @@ class ImageDescriber(dspy.Module):
         longest = self._question.max_characters
         descriptions = [" ".join(str(one.description).split())[:longest] for one in results if one is not None]
         return dspy.Prediction(descriptions=descriptions, failed=failed)
-
-
-@contextmanager
-def _silent(library: str) -> Iterator[None]:
-    logger = logging.getLogger(library)
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def data_uri(picture: Picture) -> str:
