@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -108,26 +108,45 @@ class Reward(Protocol):
         ...
 
 
-@runtime_checkable
 class Screening(Protocol):
-    """A reward that scores many templates faster together, where the last bits do not matter."""
+    """A reward that scores many templates faster together, where the last bits do not matter; see `agrees`."""
 
     def screen(self, templates: Sequence[str], units: Any, /) -> list[Score]:
         """Score templates, in the order given; the same list gives the same scores."""
         ...
 
 
-@runtime_checkable
 class Ensembling(Protocol):
-    """A reward that can also score several templates together."""
-
-    def score(self, templates: Sequence[str], units: Any, /) -> list[Score]:
-        """See `Reward`."""
-        ...
+    """A reward that can also score several templates together; see `agrees`."""
 
     def score_together(self, templates: Sequence[str], units: Any, /) -> Score:
         """Score an ensemble of equally weighted templates; the same list gives the same score."""
         ...
+
+
+def agrees(reward: object, method: str) -> bool:
+    """Whether a reward has another way to score that says what its `score` says; see `screen`, `score_together`.
+
+    `score` decides. Whoever overrides it inherits the other ways of the parent, which still say what the parent's
+    `score` said; so a way counts only where no class below the one that defines it has a `score` of its own.
+
+    >>> class Harsher(ClipReward):
+    ...     def score(self, templates, pictures):
+    ...         return super().score(templates, pictures)
+    >>> agrees(object.__new__(ClipReward), "screen"), agrees(object.__new__(Harsher), "screen")
+    (True, False)
+    """
+    named = [vars(reward) if hasattr(reward, "__dict__") else {}, *map(vars, type(reward).__mro__)]
+
+    def place(name: str) -> int:
+        return next((place for place, own in enumerate(named) if name in own), len(named))
+
+    return place(method) < len(named) and place(method) <= place("score")
+
+
+def scores_accuracy(reward: object) -> bool:
+    """Whether a reward is plain accuracy: `ClipReward` itself, for a subclass may measure anything."""
+    return type(reward) is ClipReward and "score" not in vars(reward)
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from ipo.metrics.arrays import Doubles
-from ipo.metrics.reward import Ensembling, Reward, Score, Units
-from ipo.programs.selection import POOLED, Table, best_first, chosen_without, gain_of, measured_without
+from ipo.metrics.errors import InputError
+from ipo.metrics.reward import Ensembling, Reward, Score, Units, agrees
+from ipo.programs.selection import (
+    POOLED,
+    Table,
+    best_first,
+    check_possible,
+    chosen_without,
+    gain_of,
+    measured_without,
+)
 
 if TYPE_CHECKING:
     from ipo.programs.record.score_keeper import ScoreKeeper
@@ -48,6 +57,26 @@ class Ensembled:
     kept: bool
     gain: float
     standard_error: float | None
+
+
+def check_ensemble(size: int, reward: Reward, missing: str | None = None) -> None:
+    """Refuse an ensemble that the reward cannot score, or for which no pictures are held back.
+
+    Args:
+        size: templates together; 1 is no ensemble.
+        reward: of the search.
+        missing: see `check_possible`.
+
+    Raises:
+        InputError: says what to leave out or to set.
+    """
+    if size > 1 and not agrees(reward, "score_together"):
+        raise InputError(
+            f"ensemble={size} needs a reward that scores several templates together, and score() of "
+            f"{type(reward).__name__} takes single ones; leave it out."
+        )
+    if size > 1:
+        check_possible(f"ensemble={size}", "ensemble=1", None, missing)
 
 
 def settle(
@@ -120,6 +149,5 @@ def cross_fitted_ensemble(
 def scored_as_one(reward: Reward, members: Sequence[str], units: Any) -> Score:
     """Score one template, or several together."""
     if len(members) > 1:
-        assert isinstance(reward, Ensembling)
-        return reward.score_together(members, units)
+        return cast(Ensembling, reward).score_together(members, units)
     return reward.score(members, units)[0]

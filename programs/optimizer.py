@@ -19,19 +19,18 @@ from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError, input_error
 from ipo.metrics.nearest import did_you_mean
 from ipo.metrics.printable import printable
-from ipo.metrics.reward import ClipReward, Ensembling, Reward
+from ipo.metrics.reward import ClipReward, Reward
 from ipo.programs import settings as published
 from ipo.programs.classifier import TemplateClassifier
 from ipo.programs.describers.interrogator import Interrogator
 from ipo.programs.describers.recorded import describe
-from ipo.programs.ensemble import settle
+from ipo.programs.ensemble import check_ensemble, settle
 from ipo.programs.examples import check_apart, digest, with_pictures
 from ipo.programs.lm.connect import is_local
 from ipo.programs.record.journal import Journal
 from ipo.programs.record.redaction import redacted
 from ipo.programs.record.score_keeper import ScoreKeeper
 from ipo.programs.search import SearchResult, Step, search
-from ipo.programs.selection import check_possible
 from ipo.programs.settings import SearchSettings
 from ipo.programs.strategies import STRATEGIES
 from ipo.programs.strategies.base import Expected, Models, Strategy
@@ -175,9 +174,7 @@ class IPO(Teleprompter):
         try:
             record = ScoreKeeper(self.journal or owned, reward)
             size, chooses = settings.ensemble, bool(valset) and settings.selection == "held-back"
-            if size > 1:
-                misfit = None if isinstance(reward, Ensembling) else type(reward).__name__
-                check_possible(f"ensemble={size}", "ensemble=1", misfit, None if chooses else "a valset")
+            check_ensemble(size, reward, None if chooses else "a valset")
             searched, others = with_pictures(trainset), with_pictures(valset or ())
             if not searched:
                 raise InputError("there are no examples to search on.")

@@ -22,7 +22,7 @@ from ipo.experiments.run.prepare import labelled_contents
 from ipo.experiments.tasks.base import Encoded, Task
 from ipo.metrics.clip import Clip
 from ipo.metrics.features import FeatureStore
-from ipo.metrics.reward import Reward, Score
+from ipo.metrics.reward import Reward, Score, agrees
 from ipo.programs.record.score_keeper import units_of
 
 
@@ -65,8 +65,8 @@ def score(fitted: Fitted, reward: Reward, encoded: Encoded) -> Score:
     if isinstance(fitted, FittedLogits):
         units = encoded.units
         return classifying(reward).score_logits("", fitted.logits(reward.class_names), units)  # type: ignore[arg-type]
-    by_embeddings = getattr(reward, "score_embeddings", None)
-    if by_embeddings is not None and isinstance(fitted, FittedEmbeddings):
+    if isinstance(fitted, FittedEmbeddings) and agrees(reward, "score_embeddings"):
+        by_embeddings = reward.score_embeddings  # type: ignore[attr-defined]
         found: Score = by_embeddings("", fitted.class_embeddings(reward.class_names), encoded.units)
         return found
     if fitted.templates is None or len(fitted.templates) > 1:

@@ -15,7 +15,7 @@ import numpy as np
 from ipo.experiments.run.comparison import Measured, measured
 from ipo.experiments.run.files import Content
 from ipo.metrics.headroom import SLIGHT
-from ipo.metrics.reward import ClipReward, EncodedPictures, class_embeddings, class_means
+from ipo.metrics.reward import ClipReward, EncodedPictures, class_embeddings, class_means, scores_accuracy
 from ipo.metrics.template import imagenet_templates
 from ipo.metrics.verdict import Rounded, share
 
@@ -53,9 +53,9 @@ class Baselines(Content):
 
 
 def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baselines | None:
-    """Measure them on the test pictures as they are, without offsets; None for a reward without classes."""
+    """Measure them on the test pictures as they are, without offsets; None where the reward is not plain accuracy."""
     test = parts["test"]
-    if not isinstance(test.units, EncodedPictures):
+    if not isinstance(test.units, EncodedPictures) or not scores_accuracy(prepared.reward):
         return None
     reward = prepared.plan.task.reward(prepared.clip, test.class_names, prepared.store)
     assert isinstance(reward, ClipReward)
@@ -84,6 +84,16 @@ def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baseline
         warning="",
     )
     return in_words(found, best)
+
+
+def left_out(prepared: Prepared) -> str:
+    """Say that nothing is known without a search, where pictures are classified and another measure decides."""
+    if not isinstance(prepared.search.units, EncodedPictures) or scores_accuracy(prepared.reward):
+        return ""
+    return (
+        "Left out: guessing, class means, CLIP's 80 templates and whether words can help are known for plain accuracy, "
+        f"and {type(prepared.reward).__name__} is a reward of its own."
+    )
 
 
 def how_weak(

@@ -21,7 +21,7 @@ from ipo.metrics.arrays import Floats
 from ipo.metrics.clip import Clip
 from ipo.metrics.features import FeatureStore, Progress
 from ipo.metrics.headroom import Headroom, headroom
-from ipo.metrics.reward import ClipReward
+from ipo.metrics.reward import scores_accuracy
 from ipo.metrics.text_tower import encode_templates
 from ipo.programs.describers.interrogator import PhraseBank
 
@@ -46,8 +46,8 @@ class Looked(NamedTuple):
 
 
 def of_run(prepared: Prepared) -> Headroom | None:
-    """Look at the search and selection pictures of a run; None where the reward is no classification."""
-    if not isinstance(prepared.reward, ClipReward):
+    """Look at the search and selection pictures of a run; None where the reward is not plain accuracy."""
+    if not scores_accuracy(prepared.reward):
         return None
     parts = [part for part in (prepared.search, prepared.selection) if part]
     items = [item for part in parts for item in part.items]

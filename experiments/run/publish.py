@@ -16,7 +16,7 @@ from ipo.experiments.report import write_report
 from ipo.experiments.report.figures import save_search_png
 from ipo.experiments.report.page import FILE_NAME as PAGE
 from ipo.experiments.report.search import follow
-from ipo.experiments.run.baselines import baselines
+from ipo.experiments.run.baselines import baselines, left_out
 from ipo.experiments.run.comparison import Comparison, RewardNames, compare, verdict
 from ipo.experiments.run.earlier import Earlier, identity_of, started
 from ipo.experiments.run.ensemble import what_it_adds
@@ -248,6 +248,7 @@ def _result(
         seed=config.seed,
         headroom=room,
         baselines=baselines(prepared, parts),
+        left_out=left_out(prepared),
         started=before,
     )
 

@@ -124,6 +124,7 @@ class RunResult(Content):
         seconds: of the run: `total`, and its parts.
         headroom: what was seen before the search; None for other rewards, and in older runs.
         baselines: what the test pictures get without a search; None for other rewards, and in older runs.
+        left_out: what is not said of this run for its reward's sake, in words; empty where nothing is.
         started: the run that this one started from; None for a run that began anew.
     """
 
@@ -154,6 +155,7 @@ class RunResult(Content):
     seed: int
     headroom: Headroom | None = None
     baselines: Baselines | None = None
+    left_out: str = ""
     started: Started | None = None
 
 

@@ -18,7 +18,7 @@ from ipo.experiments.run.tracking import Tracker
 from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError
 from ipo.programs.describers.recorded import describe
-from ipo.programs.ensemble import Ensembled
+from ipo.programs.ensemble import Ensembled, check_ensemble
 from ipo.programs.lm.connect import recorded_events
 from ipo.programs.lm.ledger import Ledger
 from ipo.programs.lm.recording import Recorder
@@ -50,6 +50,7 @@ def search_in(prepared: Prepared, journal: Journal, ui: Ui, tracker: Tracker | N
         dspy.LMError: the language model cannot be reached; the run can be resumed.
     """
     config, planned, drawn = prepared.config, prepared.plan, prepared.plan.drawn
+    check_ensemble(config.ensemble, prepared.reward)
     pictures = fingerprint(prepared, drawn.search, drawn.selection)
     _check_same_run(journal, pictures, prepared.clip)
     comments = "".join(f"# {line}\n" for line in about_preset(config))

@@ -65,6 +65,7 @@ def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
         result.verdict,
         *_general(result),
         *([known.words] if known else []),
+        *([result.left_out] if result.left_out else []),
         *([result.ensemble.words] if result.ensemble else []),
         *([result.offsets.words] if result.offsets else []),
         *([result.started.words] if result.started else []),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from ipo.metrics.errors import InputError
-from ipo.metrics.reward import Reward, Score, Screening, Units
+from ipo.metrics.reward import Reward, Score, Screening, Units, agrees
 from ipo.programs.admission import Rejection
 from ipo.programs.record.journal import Event, Journal
 from ipo.programs.strategies.base import Shown
@@ -69,8 +69,10 @@ class ScoreKeeper:
 
     def look(self, step: int, templates: Sequence[str], units: Units) -> list[Score]:
         """Score templates that are not proposed; the record holds their digest, their number and the best few."""
-        scoring = self._reward.screen if isinstance(self._reward, Screening) else self._reward.score
-        scores = self._checked(scoring(templates, units), templates, units)
+        if agrees(self._reward, "screen"):
+            scores = self._checked(cast(Screening, self._reward).screen(templates, units), templates, units)
+        else:
+            scores = self.again(templates, units)
         best = sorted(scores, key=lambda score: score.rank, reverse=True)[:BEST_LOOKED_AT]
         self.note(
             "looked",

@@ -106,6 +106,36 @@ def test_one_of_many_scores_as_alone(reward: ClipReward, clip: Clip) -> None:
     assert reward.score([], given) == []
 
 
+def test_screening_gives_each_template_its_own_score_in_order(
+    reward: ClipReward, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against texts that are encoded one by one, over several parts and with lengths that mix in a batch."""
+    monkeypatch.setattr("ipo.metrics.text_tower.TOGETHER", 9)  # three templates of three classes a part
+    words = [
+        "red",
+        "blue",
+        "very old and rather long",
+        "dark",
+        "dog's",
+        "tiny",
+        "blurry black and white",
+        "upside-down",
+    ]
+    templates = [f"a {word} <CLASS>{'.' * (i % 3)}" for i, word in enumerate(words)] + ["<CLASS> beside a <CLASS>"]
+    given = pictures(clip, [0, 1, 2, 2, 0])
+    screened = reward.screen(templates, given)
+    assert [score.template for score in screened] == templates
+    for template, score in zip(templates, screened, strict=True):
+        rows = np.concatenate(
+            [clip.encode_texts([template.replace("<CLASS>", name)]) for name in ("cat", "dog", "hot dog")]
+        )
+        chances = special.log_softmax(clip.logit_scale * (given.features @ rows.T).astype(np.float64), axis=1)
+        np.testing.assert_allclose(score.losses, -chances[np.arange(5), given.labels], atol=1e-4)
+        assert score.predictions.tolist() == chances.argmax(axis=1).tolist()
+        assert score.hits.tolist() == (score.predictions == given.labels).tolist()
+    assert len({tuple(np.round(score.losses, 3)) for score in screened}) == len(templates), "a swap would show"
+
+
 def test_an_ensemble_of_one_is_that_one(reward: ClipReward, clip: Clip) -> None:
     given = pictures(clip, [0, 1, 2])
     alone, ensemble = reward.score(["a <CLASS>"], given)[0], ensemble_score(reward, [("a <CLASS>", 3.0)], given)

@@ -611,7 +611,7 @@ def test_an_ensemble_that_is_worth_it_is_the_program(
     with pytest.raises(InputError, match="ensemble=2 is taken only where held-back pictures show that it helps"):
         ipo.compile(student(reward), trainset=sets["trainset"])
     ipo, _ = make(Wordiness(), by_twos(), ensemble=2)
-    with pytest.raises(InputError, match="ensemble=2 is for classes that compete, and not for Wordiness"):
+    with pytest.raises(InputError, match=r"ensemble=2 needs a reward that .* score\(\) of Wordiness takes single ones"):
         ipo.compile(student(reward), **sets)
 
 

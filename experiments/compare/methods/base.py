@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ipo.metrics.template import check
 
@@ -195,11 +195,11 @@ def classifying(reward: Reward) -> ClipReward:
     Raises:
         Absent: it cannot, or measures something else.
     """
-    from ipo.metrics.reward import ClipReward
+    from ipo.metrics.reward import ClipReward, scores_accuracy
 
-    if type(reward) is not ClipReward:
+    if not scores_accuracy(reward):
         raise Absent("it classifies pictures, and this reward asks for something else")
-    return reward
+    return cast(ClipReward, reward)
 
 
 @dataclass(frozen=True)

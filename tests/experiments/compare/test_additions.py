@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -85,6 +87,19 @@ class Misses(Classification):
         return Reversed(clip, class_names, store, also_fit)
 
 
+class Losing(Misses):
+    """The same measure by an own `score`, which only says what single templates get."""
+
+    def reward(
+        self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
+    ) -> ClipReward:
+        class Missed(ClipReward):
+            def score(self, templates: Sequence[str], pictures: Any) -> list[Any]:
+                return [replace(s, hits=~s.hits, value=1 - s.value) for s in super().score(templates, pictures)]
+
+        return Missed(clip, class_names, store, also_fit)
+
+
 @pytest.fixture()
 def table(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -103,7 +118,7 @@ def table(
         assert ended.code == 0, ended.err
         content = json.loads(ended.out)
         assert content["measure"] == measure
-        return {row["method"]: row["scores"]["test"]["value"] for row in content["rows"]}
+        return {row["method"]: row["scores"]["test"]["value"] for row in content["rows"] if "test" in row["scores"]}
 
     return run
 
@@ -157,3 +172,45 @@ def test_a_reward_is_its_class_and_its_line(
     assert misses["anchor"] < plain["anchor"], "the picture's own class is the least likely to look the least alike"
     (text,) = Path("runs").rglob("table.md")
     assert "few-shot, miss rate over specimens" in text.read_text()
+
+
+def test_an_own_score_decides_in_every_row_and_what_it_does_not_score_is_absent(
+    table: Callable[..., dict[str, float]], register: Callable[..., None]
+) -> None:
+    register(REWARDS, "ipo.experiments.tasks", Losing)
+    rows = ["anchor", "ensemble-80", "best-of-80", "class-mean", "phrases"]
+    plain = table(rows)
+    Path("runs").rename("before")
+    misses = table(rows, "miss rate", reward="toy")
+    assert misses["anchor"] == pytest.approx(100 - plain["anchor"], abs=1e-3)
+    assert misses["phrases"] > misses["anchor"], "the search looks at what it is scored with"
+    assert set(plain) - set(misses) == {"ensemble-80", "class-mean"}, "one template is not all that these are"
+    (text,) = Path("runs").rglob("table.md")
+    assert "this reward scores single templates only" in text.read_text()
+
+
+def test_a_run_says_what_it_leaves_out_for_its_own_reward(
+    tmp_path: Path,
+    cache: Path,
+    register: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    register(REWARDS, "ipo.experiments.tasks", Losing)
+    monkeypatch.chdir(tmp_path)
+    pictures = copy_pictures(tmp_path / "pictures")
+    words = [f"--data=folder:{pictures}", "--lm=none", "reward=toy", "shots=2", "selection_shots=1", "steps=2"]
+    ended = ipo(capfd, "optimize", *words, "--out=run")
+    assert ended.code == 0, ended.err
+    left_out = (
+        "Left out: guessing, class means, CLIP's 80 templates and whether words can help are known for plain accuracy, "
+        "and Missed is a reward of its own."
+    )
+    found = json.loads(Path("run/result.json").read_text())
+    assert (found["left_out"], found["baselines"], found["headroom"]) == (left_out, None, None)
+    assert left_out in " ".join(ended.out.split())
+    page = " ".join(unescape(Path("run/report.html").read_text()).split())
+    assert left_out in page
+    assert found["scores"]["search"]["optimised"]["value"] >= found["scores"]["search"]["initial"]["value"]
+    ended = ipo(capfd, "optimize", *words, "--out=other", "ensemble=3")
+    assert ended.code == 2 and "ensemble=3" in ended.sentence

@@ -139,6 +139,7 @@ def test_schema_1_is_read_with_every_number(name: str) -> None:
         "looked_at": 0,
         "headroom": None,
         "baselines": None,
+        "left_out": "",
         "started": None,
     }
 
