@@ -121,10 +121,12 @@ def test_what_is_proposed_is_short_and_of_words_that_were_looked_at() -> None:
     assert not [rejection for step in found.steps for rejection in step.rejected]
 
 
-def test_two_phrases_of_the_bank_about_the_same_thing_do_not_stand_together() -> None:
+def test_two_phrases_of_the_bank_about_the_same_thing_do_not_stand_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(WORTH, "hazy", 0.15)  # of one group with "dark", and worth more than all others beside it
     reward = Worded()
-    run(Compose(), reward)
-    assert "a dark photo of a <CLASS>, upside down." in reward.scored
+    found = run(Compose(), reward)
+    assert found.choice.template == "a dark photo of a <CLASS>, upside down."
+    assert "a hazy photo of a <CLASS>." in reward.scored
     about = {phrase.text: phrase.group for phrase in PhraseBank.load().phrases}
     for template in reward.scored:
         groups = [about[part.text] for part in Wording.of(template).parts if part.text in about]  # type: ignore[union-attr]
