@@ -195,7 +195,8 @@ def choose(table: Table) -> int:
 def shortest(table: Table, best: int) -> int:
     """Return the row of the shortest candidate that is not clearly worse than the best one; of equal ones the better.
 
-    Clearly worse is what scores less by more than one standard error of the difference on these units.
+    Clearly worse is what scores less by more than one standard error of the difference on these units. What scores no
+    more than the initial template is not taken, however short: nothing speaks for it.
     """
     values = table.hits.mean(axis=1)
 
@@ -203,7 +204,8 @@ def shortest(table: Table, best: int) -> int:
         difference = table.hits[best] - table.hits[row]
         return float(difference.mean()) <= math.sqrt(table.sampling.these(difference).value)
 
-    rows = sorted(range(1, len(values)), key=lambda row: (table.words[row], -values[row], row != best))
+    better = np.flatnonzero(values > values[0]).tolist()
+    rows = sorted(better, key=lambda row: (table.words[row], -values[row], row != best))
     return next(row for row in rows if row == best or is_as_good(row))
 
 

@@ -326,3 +326,20 @@ def test_the_shortest_of_the_equally_good_is_taken() -> None:
     without = Table.of("search", [score(names[i], rows[i]) for i in range(4)], INDEPENDENT)
     assert shortest(without, 1) == 2  # not clearly worse; the shortest of all is, by 20 units
     assert shortest(without, 3) == 3
+
+
+def test_what_only_equals_the_initial_template_is_not_taken_for_being_short() -> None:
+    n = 100
+    initial, equal = np.arange(n) < 40, (np.arange(n) >= 7) & (np.arange(n) < 47)
+    best = (np.arange(n) < 20) | (np.arange(n) >= 68)  # 12 ahead of both, on ten draws of ten units that swing widely
+    better = equal | (np.arange(n) == 99)
+    draws = [("part", unit // 10) for unit in range(n)]
+
+    def table(short: Any) -> Table:
+        hits = np.stack([initial, best, short]).astype(np.float64)
+        return Table(hits, np.ones_like(hits), np.array([5, 6, 1]), None, draws)
+
+    difference = table(equal).hits[1] - table(equal).hits[2]
+    assert difference.mean() < math.sqrt(table(equal).sampling.these(difference).value), "within one standard error"
+    assert shortest(table(equal), 1) == 1
+    assert shortest(table(better), 1) == 2
