@@ -41,9 +41,12 @@ def stamp_of(path: str, facts: os.stat_result) -> str | None:
     return f"{path}|{facts.st_ino}|{facts.st_size}|{facts.st_mtime_ns}|{facts.st_ctime_ns}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Picture:
     """A picture that is read only when its pixels are needed.
+
+    As text it is `<picture>`: what prints examples, as DSPy's optimizers do in their prompts, would else tell a
+    language model the file's path, and with it the class.
 
     Attributes:
         name: its name in messages: its path, or "row 12 of data.parquet".
@@ -57,6 +60,9 @@ class Picture:
     read: Callable[[], bytes]
     stamp: str | None = None
     background: Background = AS_VIEWED
+
+    def __repr__(self) -> str:
+        return "<picture>"
 
     @classmethod
     def from_path(cls, path: Path) -> Picture:

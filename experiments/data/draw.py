@@ -52,14 +52,18 @@ class Draw:
         """Return one part as DSPy examples.
 
         Each has `image`, `label` (the class name), `class_index` (two classes of ImageNet share a name) and `group`
-        (the base picture).
+        (the base picture, by number: its name, often a path, is not for prompts that hold examples).
         """
         import dspy
 
         items: tuple[Item, ...] = getattr(self, part)
+        numbers = {name: i for i, name in enumerate(dict.fromkeys(item.group for item in items))}
         return [
             dspy.Example(
-                image=item.picture, label=self.class_names[item.label], class_index=item.label, group=item.group
+                image=item.picture,
+                label=self.class_names[item.label],
+                class_index=item.label,
+                group=f"{part} {numbers[item.group]}",
             ).with_inputs("image")
             for item in items
         ]

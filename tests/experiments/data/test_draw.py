@@ -1,10 +1,16 @@
 import random
 from dataclasses import replace
+from pathlib import Path
 
+import dspy
 import pytest
+from dspy.propose.dataset_summary_generator import create_dataset_summary
 
 from ipo.experiments.data import Shots, draw, fitting, fresh
+from ipo.experiments.data.load import load_data
 from ipo.metrics.errors import InputError
+from ipo.metrics.pictures import Picture
+from support.runs import copy_pictures
 
 
 def names(items):
@@ -237,3 +243,22 @@ def test_variants_stay_together_among_fresh_pictures(sealed):
     groups = [item.group for item in found]
     assert {groups.count(group) for group in groups} == {2}
     assert len(set(groups)) == 3 * 4
+
+
+def test_a_prompt_that_holds_examples_does_not_hold_paths(tmp_path, scripted):
+    """As DSPy's optimizers print them: MIPROv2 sends the training set's `repr` and demonstrations as text."""
+    pictures = copy_pictures(tmp_path / "sorted by hand")
+    drawn = draw(load_data(f"folder:{pictures}", seed=0), 2, 1, 0)
+    examples = drawn.examples("search")
+    lm, engine = scripted(
+        *["[[ ## observations ## ]]\nCOMPLETE\n[[ ## summary ## ]]\npictures\n[[ ## completed ## ]]"] * 4
+    )
+    with dspy.context(lm=lm):
+        create_dataset_summary(examples, 5, lm)
+    asked = " ".join(str(request) for request in engine.requests)
+    assert engine.requests and "<picture>" in asked
+    found = drawn.search[0].picture
+    for text in (asked, repr(examples), str(found), f"{found!r} {found}", repr(Picture.from_bytes("cat.png", b""))):
+        assert "sorted by hand" not in text and not any(Path(name).name in text for name in names(drawn.search))
+    groups = [example.group for part in ("search", "selection", "test") for example in drawn.examples(part)]
+    assert len(set(groups)) == len({item.group for item in (*drawn.search, *drawn.selection, *drawn.test)})
