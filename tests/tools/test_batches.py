@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -11,9 +12,11 @@ import pytest
 
 from ipo.experiments.embedded.operations import GEOMETRIC, OPERATIONS
 from tools.embedded import batches
-from tools.embedded.batches import WORDS, BatchMaker, Mix
+from tools.embedded.batches import RECIPES, WORDS, BatchMaker, Mix
+from tools.embedded.captions import compose
 from tools.embedded.drawings import Picture, Pixels
 from tools.embedded.splits import split
+from tools.embedded.vocabulary import WORDS as WORDS_OF
 
 Drawn = tuple[list[Picture], Pixels]
 
@@ -74,6 +77,27 @@ def test_a_crossed_batch_has_each_concept_plain_with_either_operation_and_with_b
 @pytest.mark.parametrize("mix", [batches.PICTURES, WORDS])
 def test_shares_leave_room_for_batches_of_one_set(mix: Mix) -> None:
     assert mix.crossed + mix.mixed + mix.clean < 1 and sum(mix.counts) == pytest.approx(1)
+
+
+def test_a_plain_recipe_mixes_all_batches_and_seldom_names_an_operation(
+    drawn: Drawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[frozenset[str], float]] = []
+    monkeypatch.setattr(batches, "compose", lambda *args: given.append((args[2], args[-1])) or args[1])
+    makes = maker(drawn, mix=RECIPES["plain"])
+    for _ in range(100):
+        makes.next(1)
+    assert {said for _, said in given} == {0.35}
+    assert 0.4 < np.mean([not operations for operations, _ in given]) < 0.6, "half of the pictures are as they are"
+    by_batch = [frozenset(operations for operations, _ in given[i : i + 4]) for i in range(0, len(given), 4)]
+    assert np.mean([len(sets) == 1 for sets in by_batch]) < 0.2, "no batch shares a shift but by chance"
+
+
+def test_an_operation_is_named_as_often_as_is_asked() -> None:
+    rng, words = random.Random(0), [*WORDS_OF["noise"].adjectives, *WORDS_OF["noise"].nouns, *WORDS_OF["noise"].tails]
+    for said in (0.35, 0.97):
+        texts = [compose(rng, "zebra", frozenset({"noise"}), "icon", "white", "animals", (), said) for _ in range(400)]
+        assert np.mean([any(word in text for word in words) for text in texts]) == pytest.approx(said, abs=0.07)
 
 
 def test_other_words_come_now_and_then(drawn: Drawn) -> None:

@@ -22,6 +22,7 @@ class Run:
     out: Path
     seeds: tuple[int, ...]
     steps: int
+    recipe: str = "shipped"
 
     def fetch(self) -> None:
         """npm packages into ``work/npm``, drawings into ``work/raster.npy``."""
@@ -40,12 +41,13 @@ class Run:
 
     def train(self) -> None:
         """Both towers: a checkpoint and a log a seed into ``work/seeds``; the best one into ``out``."""
+        from tools.embedded.batches import RECIPES
         from tools.embedded.choose import choose
         from tools.embedded.train import make_tokenizer, train
 
         data = self._data()
         for seed in self.seeds:
-            train(*data, seed, self.steps, self.work / "seeds")
+            train(*data, seed, self.steps, self.work / "seeds", RECIPES[self.recipe])
         choose(self.work / "seeds", self.seeds, *data, make_tokenizer(data[0]), self.out / "model")
 
     def language(self) -> None:
@@ -116,13 +118,16 @@ def main() -> None:
     parser.add_argument("--stage", choices=STAGES, action="append", help="default: all, in order")
     parser.add_argument("--seed", type=int, action="append", help="of the trainings; may be repeated; default: 0, 1, 2")
     parser.add_argument("--steps", type=int, default=1800, help="a few make a smoke run; default: %(default)s")
+    parser.add_argument(
+        "--recipe", choices=("shipped", "plain"), default="shipped", help="of the stage train: what captions say"
+    )
     arguments = parser.parse_args()
     # Before torch is imported: spinning threads starve a machine that is shared.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import torch
 
     torch.set_num_threads(1)
-    run = Run(arguments.work, arguments.out, tuple(arguments.seed or (0, 1, 2)), arguments.steps)
+    run = Run(arguments.work, arguments.out, tuple(arguments.seed or (0, 1, 2)), arguments.steps, arguments.recipe)
     for stage in arguments.stage or STAGES:
         STAGES[stage](run)
 

@@ -9,8 +9,8 @@ from tools.embedded.vocabulary import BACKGROUND_TAILS, FILLERS, GENERIC_NOUNS, 
 UNKNOWN: Final = "\x00"
 """A word of no language, such as a file's number; see ``tokens``."""
 SAID: Final = 0.97
-"""How often an operation is named. Below 1, so that silence proves nothing; near 1, so
-that a plain caption mostly means a plain picture and naming the shift pays off."""
+"""How often an operation is named, unless a caller wants another share. Below 1, so that silence proves nothing; near
+1, so that a plain caption mostly means a plain picture and naming the shift pays off."""
 _STYLE_SAID: Final = 0.35
 _SEEN_THROUGH_NEGATIVE: Final = {"white": "black", "black": "white", "gray": "gray"}
 
@@ -23,10 +23,12 @@ def compose(
     background: str,
     group: str,
     others: Sequence[str] = (),
+    said: float = SAID,
 ) -> str:
     """One caption in lower case, e.g. ``"a blurry photo of a cat in negative colors."``.
 
-    ``others`` are words that say nothing of the picture; now and then a caption holds some, as templates do.
+    ``others`` are words that say nothing of the picture; now and then a caption holds some, as templates do. ``said``
+    is the chance that an operation is named.
     """
     before: list[str] = []
     nouns: list[str] = []
@@ -43,7 +45,7 @@ def compose(
             after.append(rng.choice(words.tails))
 
     for operation in rng.sample(sorted(operations), len(operations)):
-        if rng.random() > SAID:
+        if rng.random() > said:
             continue
         say(WORDS[operation], 0.38, 0.66)
         if rng.random() < 0.2:  # people repeat themselves, and so do long templates

@@ -17,7 +17,7 @@ from open_clip.model import CustomTextCLIP
 from torch import Tensor
 
 from ipo.experiments.embedded.operations import SIDE
-from tools.embedded.batches import BatchMaker
+from tools.embedded.batches import PICTURES, BatchMaker, Mix
 from tools.embedded.domains import DOMAINS, draw
 from tools.embedded.drawings import Picture, Pixels, as_floats, names
 from tools.embedded.model import build, encode_texts, normalise
@@ -64,13 +64,15 @@ def make_tokenizer(pictures: list[Picture]) -> CompactTokenizer:
     return CompactTokenizer(names(pictures))
 
 
-def train(pictures: list[Picture], pixels: Pixels, split: Split, seed: int, steps: int, folder: Path) -> None:
+def train(
+    pictures: list[Picture], pixels: Pixels, split: Split, seed: int, steps: int, folder: Path, mix: Mix = PICTURES
+) -> None:
     """Writes ``seed-N.pt`` (weights) and ``seed-N.jsonl`` (log) into ``folder``."""
     torch.manual_seed(seed)
     tokenizer = make_tokenizer(pictures)
     # Channels last halves the time of bf16 convolutions on CPU.
     model = build(tokenizer).to(memory_format=torch.channels_last)
-    batches = BatchMaker(pictures, pixels, split.clip, seed)
+    batches = BatchMaker(pictures, pixels, split.clip, seed, mix)
     held_out = validation(pictures, pixels, split)
     optimizer = optimizer_of(model)
     folder.mkdir(parents=True, exist_ok=True)
