@@ -12,6 +12,7 @@ import open_clip
 import torch
 from common import alternate, arguments, report
 
+from ipo.metrics.clip_config import without_remote_code
 from ipo.metrics.template import SLOT, fill
 from ipo.metrics.text_tower import encode_templates, text_path
 from ipo.metrics.text_trie import Trie
@@ -125,7 +126,8 @@ def tower(options: argparse.Namespace) -> tuple[Any, Any, list[str]]:
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     logging.disable(logging.WARNING)  # "no pretrained weights": random ones are intended
-    model = open_clip.create_model("ViT-S-32-alt" if options.small else options.model).eval()
+    with without_remote_code():
+        model = open_clip.create_model("ViT-S-32-alt" if options.small else options.model).eval()
     count, names = 8 if options.small else options.classes, open_clip.IMAGENET_CLASSNAMES
     return model, open_clip.SimpleTokenizer(context_length=model.context_length), names[:: len(names) // count][:count]
 

@@ -16,6 +16,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ipo.metrics.arrays import Floats
+from ipo.metrics.clip_config import check_config, tokenizer_arguments, without_remote_code
 from ipo.metrics.device import AUTO, find_device
 from ipo.metrics.errors import InputError
 from ipo.metrics.hub import announce
@@ -164,8 +165,9 @@ def load_clip(name: str, device: str = AUTO, precision: Precision = "fp32") -> C
         precision: "fp16" is open_clip's: float16 but for the layer norms. A CPU can do it, several times slower.
 
     Raises:
-        InputError: unknown model or tag (the nearest are named), a device that is not here, or weights that cannot be
-            loaded. Weights are never replaced by random ones.
+        InputError: unknown model or tag (the nearest are named), a device that is not here, a model that brings code or
+            says more than `clip_config` lets it, or weights that cannot be loaded. Weights are never replaced by random
+            ones.
     """
     import open_clip
 
@@ -188,14 +190,33 @@ def load_clip(name: str, device: str = AUTO, precision: Precision = "fp32") -> C
         raise InputError(f"cannot load the CLIP {name!r}: {error}") from error
     from safetensors import SafetensorError
 
-    wrong = (RuntimeError, ValueError, KeyError, TypeError, OSError, EOFError, ImportError, SafetensorError)
+    wrong = (
+        RuntimeError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OSError,
+        EOFError,
+        ImportError,
+        SafetensorError,
+    )
     try:
-        with _silent_log():
+        with _silent_log(), without_remote_code():
+            config = open_clip.get_model_config(architecture)
+            check_config(config, _config_of(architecture))
             model, preprocess = open_clip.create_model_from_pretrained(
                 architecture, device=device, precision=precision, **arguments
             )
-            tokenizer = open_clip.get_tokenizer(architecture)
-    except (*wrong, UnpicklingError) as error:
+            tokenizer = open_clip.get_tokenizer(architecture, **tokenizer_arguments(config))
+    except InputError as error:
+        raise InputError(f"cannot load the CLIP {name!r}: {error}") from error
+    except (*wrong, SafetensorError, UnpicklingError) as error:
+        if "trust_remote_code" in str(error):
+            raise InputError(
+                f"cannot load the CLIP {name!r}: its text model or tokenizer comes with Python code, which is never "
+                "run; name another CLIP."
+            ) from error
         raise InputError(f"cannot load the CLIP {name!r}: {_why(error)}; check its name, files or network.") from error
     return Clip(name, model, preprocess, tokenizer, device, precision)
 
@@ -222,6 +243,15 @@ def check_name(name: str) -> None:
     if name != "embedded" and not name.startswith(("hf-hub:", "local-dir:")):
         architecture, _, tag = name.partition("/")
         _check_known(architecture, tag)
+
+
+def _config_of(architecture: str) -> str:
+    """Say where the configuration of a CLIP is read from."""
+    if architecture.startswith("local-dir:"):
+        return os.path.join(architecture.removeprefix("local-dir:"), "open_clip_config.json")  # noqa: PTH118
+    if architecture.startswith("hf-hub:"):
+        return f"open_clip_config.json of {architecture.removeprefix('hf-hub:')}"
+    return f"open_clip's configuration of {architecture}"
 
 
 def _why(error: Exception) -> str:

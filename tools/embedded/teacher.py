@@ -53,8 +53,8 @@ def encode(folder: Path, texts: Sequence[str]) -> npt.NDArray[np.float16]:
     """Sentence embeddings as the model's card defines them, the mean over tokens: float16 (n, 384), unit rows."""
     from transformers import AutoModel, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    model = AutoModel.from_pretrained(folder, local_files_only=True, trust_remote_code=False).eval()
     found = np.empty((len(texts), WIDTH), np.float16)
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # alike in length, so that little is padding
     # Half the time, and each row turns by less than a degree.

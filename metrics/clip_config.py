@@ -1,0 +1,114 @@
+"""What the configuration of a CLIP may say, and that none brings code along.
+
+An `open_clip_config.json` may be a stranger's, and open_clip hands its tables on as arguments: one in
+`tokenizer_kwargs` had transformers run Python of its author. What is not on the lists here is refused, not dropped: a
+CLIP without it would be another one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+from ipo.metrics.errors import InputError
+
+_TOP = frozenset(
+    {
+        *("embed_dim", "vision_cfg", "text_cfg", "multimodal_cfg", "quick_gelu", "custom_text", "output_dict"),
+        *("init_logit_scale", "init_logit_bias", "nonscalar_logit_scale"),
+    }
+)
+_ARGUMENTS = {
+    "tokenizer_kwargs": frozenset(
+        {"clean", "strip_sep_token", "language", "reduction_mask", "additional_special_tokens"}
+    ),
+    "norm_kwargs": frozenset({"eps", "elementwise_affine", "bias"}),
+    "act_kwargs": frozenset({"approximate"}),
+}
+"""The tables that open_clip spreads out as arguments, and what may stand in them."""
+_NAMES = ("timm_model_name", "hf_model_name", "hf_tokenizer_name")
+
+_loading = threading.Lock()
+
+
+def check_config(config: Any, where: str) -> None:
+    """Refuse a configuration that gives open_clip more than the shape of a model and its tokenizer.
+
+    Args:
+        config: what `open_clip.get_model_config` returned.
+        where: what it was read from, for messages.
+
+    Raises:
+        InputError: names the key.
+    """
+    from open_clip.coca_model import MultimodalCfg
+    from open_clip.model import CLIPTextCfg, CLIPVisionCfg
+
+    def refuse(key: str, why: str) -> None:
+        raise InputError(f"{where} sets {key}, {why}; remove it there, or name another CLIP.")
+
+    _is_table(config, "model_cfg", where)
+    for key in set(config) - _TOP:
+        refuse(key, "which no CLIP of open_clip has")
+    for section, form in (("vision_cfg", CLIPVisionCfg), ("text_cfg", CLIPTextCfg), ("multimodal_cfg", MultimodalCfg)):
+        if section not in config:
+            continue
+        _is_table(config[section], section, where)
+        known = {field.name for field in fields(form)}
+        for key, value in config[section].items():
+            name = f"{section}.{key}"
+            if key not in known:
+                refuse(name, "which no CLIP of open_clip has")
+            if key in _ARGUMENTS and value is not None:
+                _is_table(value, name, where)
+                for argument, given in value.items():
+                    if argument not in _ARGUMENTS[key]:
+                        allowed = ", ".join(sorted(_ARGUMENTS[key]))
+                        refuse(f"{name}.{argument}", f"which is not read from a file (only {allowed} are)")
+                    if isinstance(given, dict):
+                        refuse(f"{name}.{argument}", "which is a table where a value is due")
+            elif isinstance(value, dict):
+                refuse(name, "which is a table where a value is due")
+            if key in _NAMES and value is not None and not isinstance(value, str):
+                refuse(name, "which is no name")
+            if key == "timm_model_name" and ":" in str(value):  # timm would read arguments from that place, too
+                refuse(f"{name}={value[:80]!r}", "and a picture tower is named as timm lists it")
+
+
+def tokenizer_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `open_clip.get_tokenizer` needs besides the name; a tokenizer of its own takes no such argument."""
+    return {"trust_remote_code": False} if config.get("text_cfg", {}).get("hf_tokenizer_name") else {}
+
+
+@contextmanager
+def without_remote_code() -> Iterator[None]:
+    """Load models inside: the text towers of transformers that open_clip makes run nobody's code, and ask nobody.
+
+    open_clip names no `trust_remote_code` there, and transformers then asks on the terminal. One thread at a time.
+    """
+    from open_clip import hf_model
+
+    with _loading:
+        if hf_model.transformers is None:
+            yield
+            return
+        before = {name: getattr(hf_model, name) for name in ("AutoConfig", "AutoModel")}
+        for name, auto in before.items():
+            makers = {maker: getattr(auto, maker, None) for maker in ("from_pretrained", "from_config")}
+            safe = {maker: partial(make, trust_remote_code=False) for maker, make in makers.items() if make}
+            setattr(hf_model, name, SimpleNamespace(**safe))
+        try:
+            yield
+        finally:
+            for name, auto in before.items():
+                setattr(hf_model, name, auto)
+
+
+def _is_table(value: Any, what: str, where: str) -> None:
+    if not isinstance(value, dict):
+        raise InputError(f"{where} has {what} that is no table of keys and values; restore it, or name another CLIP.")
