@@ -169,7 +169,7 @@ def _litellm_engine(name: str, api_base: str | None, role: str) -> Any:
     missing = [] if api_base else litellm.validate_environment(name)["missing_keys"]
     if missing:
         raise InputError(f"the language model {name} needs {' and '.join(missing)} in the environment.")
-    return HttpEngine(TIMEOUT_SECONDS, api_base)
+    return HttpEngine(TIMEOUT_SECONDS, api_base, "describer_api_base" if role == "describer" else "lm_api_base")
 
 
 def _check_provider(name: str, api_base: str | None, role: str) -> None:

@@ -45,6 +45,8 @@ class _Exchange:
     body: bytearray = field(default_factory=bytearray)
     problem: str = "its connection broke before the end of the reply"
     is_whole: bool = False
+    elsewhere: tuple[httpx.URL, httpx.URL] | None = None
+    """What was asked, and the address of another server that it was to be sent on to."""
 
 
 _exchange: contextvars.ContextVar[_Exchange | None] = contextvars.ContextVar("_exchange", default=None)
@@ -64,6 +66,11 @@ def _send_bounded(transport: httpx.HTTPTransport, request: httpx.Request) -> htt
     exchange.status, exchange.is_whole = response.status_code, False
     exchange.retry_after = retry_after_seconds(response.headers.get("retry-after"))
     exchange.body.clear()
+    target = _redirected(request, response)
+    if target is not None and _origin(target) != _origin(request.url):
+        response.close()
+        exchange.elsewhere = request.url, target
+        raise httpx.RequestError("redirected to another server", request=request)
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         response.close()
         exchange.problem = "its reply is compressed, which was not asked for"
@@ -79,6 +86,22 @@ def _send_bounded(transport: httpx.HTTPTransport, request: httpx.Request) -> htt
 # litellm keeps a client for each provider and takes a transport for few of them. This is what all of them send with;
 # requests that are not asked through `HttpEngine` pass through as they are.
 httpx.HTTPTransport.handle_request = _send_bounded  # type: ignore[assignment,method-assign]
+
+
+def _redirected(request: httpx.Request, response: httpx.Response) -> httpx.URL | None:
+    """Return where a reply sends the question on to. Httpx would take along the keys that other headers hold."""
+    where = response.headers.get("location")
+    if where is None or not 300 <= response.status_code < 400:
+        return None
+    try:
+        return request.url.join(where)
+    except (httpx.InvalidURL, ValueError):
+        return None  # httpx refuses it, too
+
+
+def _origin(url: httpx.URL) -> str:
+    """Return scheme, host and port, the usual port left out."""
+    return str(url.copy_with(path="/", query=None, fragment=None, userinfo=b"")).rstrip("/")
 
 
 class _BoundedStream(httpx.SyncByteStream):
@@ -103,12 +126,20 @@ class _BoundedStream(httpx.SyncByteStream):
 
 
 class HttpEngine:
-    """A DSPy engine: one attempt through litellm, never a retry. `timeout`: seconds for one whole reply."""
+    """A DSPy engine: one attempt through litellm, never a retry.
 
-    def __init__(self, timeout: float, api_base: str | None = None) -> None:
+    Args:
+        timeout: seconds for one whole reply.
+        api_base: the address of the server; the provider's where None.
+        setting: what the address is called where users type it.
+    """
+
+    def __init__(self, timeout: float, api_base: str | None = None, setting: str = "lm_api_base") -> None:
         from dspy.clients.engines.litellm_engine import LiteLLMEngine
 
         self.timeout = timeout
+        self._api_base = api_base
+        self._setting = setting
         # litellm serialises replies that break its own types, and pydantic would show their content.
         warnings.filterwarnings("ignore", "Pydantic serializer warnings", UserWarning)
         self._inner = LiteLLMEngine(model_type="chat", timeout=timeout, **({"api_base": api_base} if api_base else {}))
@@ -125,10 +156,27 @@ class HttpEngine:
         try:
             response: Response = self._inner.complete(request)
         except Exception as error:
+            if exchange.elsewhere is not None:
+                raise InvalidRequestError(self._sent_on(*exchange.elsewhere)) from error
             return _after_failure(error, exchange, request)
         finally:
             _exchange.set(None)
         return response
+
+    def _sent_on(self, asked: httpx.URL, target: httpx.URL) -> str:
+        """Say that a server wanted the question sent elsewhere, and what to type if that is where it belongs."""
+        base = _origin(target)
+        own = (self._api_base or "").rstrip("/")
+        if (
+            own
+            and str(asked).startswith(own)
+            and target.path.endswith(rest := str(asked)[len(own) :].partition("?")[0])
+        ):
+            base += target.path[: len(target.path) - len(rest)]
+        return (
+            f"the server at {_origin(asked)} redirects to another one, {_origin(target)}, which was sent nothing; if you "
+            f"trust that one, start with {self._setting}={base}"
+        )
 
 
 def _after_failure(error: Exception, exchange: _Exchange, request: Request) -> Response:
