@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ipo.experiments.data.dataset import PARTS, DataSet, Item, Part, in_threads
 from ipo.metrics.errors import InputError
+from ipo.metrics.whole_file import replacing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -100,12 +101,10 @@ def save(sheet: Sheet, path: Path) -> None:
     """
     if path.suffix.lower() != ".png":
         raise InputError(f"a contact sheet is a PNG and {path} does not end in .png; choose another --out.")
-    part = path.with_name(f".{path.name}.part")
     try:
-        sheet.image.save(part, "PNG")
-        part.replace(path)
+        with replacing(path) as file:
+            sheet.image.save(file, "PNG")
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise InputError(f"cannot write {path}: {error.strerror or error}; choose another --out.") from error
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ipo.experiments.export.clip_benchmark import ClipBenchmark
 from ipo.experiments.export.hf import HuggingFace
@@ -16,6 +16,7 @@ from ipo.experiments.export.target import NotChecked, Reference, Target
 from ipo.experiments.export.txt import Txt
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import Picture
+from ipo.metrics.whole_file import flush_tree
 from ipo.programs.classifier import TemplateClassifier
 
 TARGETS: dict[str, Callable[[], Target]] = {
@@ -52,21 +53,19 @@ def export(program: TemplateClassifier, target: Target, place: Path, pictures: S
         raise InputError(f"there is no folder {place.parent} to write {place.name} in; make it, or name another --out.")
     if reason := target.refusal(program):
         raise InputError(f"this program cannot be exported in this form: {reason}.")
-    beside = place.with_name(f".part-{os.getpid()}-{place.name}")
     try:
-        target.write(program, beside)
-        try:
-            verdict = f"checked, {target.check(Reference.of(program, pictures), beside)}"
-        except NotChecked as why:
-            verdict = f"not checked: {why}"
-        beside.rename(place)
+        # A new folder under a random name: nobody can have put a link where the target writes.
+        with TemporaryDirectory(dir=place.parent, prefix=".part-") as scratch:
+            beside = Path(scratch, place.name)
+            target.write(program, beside)
+            try:
+                verdict = f"checked, {target.check(Reference.of(program, pictures), beside)}"
+            except NotChecked as why:
+                verdict = f"not checked: {why}"
+            flush_tree(beside)
+            beside.rename(place)
     except OSError as error:
         raise InputError(
             f"cannot write {place}: {error.strerror or error}; make room or name another --out."
         ) from error
-    finally:
-        if os.path.isdir(beside):  # noqa: PTH112
-            shutil.rmtree(beside, ignore_errors=True)
-        elif os.path.lexists(beside):
-            beside.unlink()
     return verdict

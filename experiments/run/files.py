@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ipo.metrics.errors import InputError
+from ipo.metrics.whole_file import write_whole
 from ipo.programs.record.journal import FILE_NAME as JOURNAL
 
 Form = TypeVar("Form", bound=BaseModel)
@@ -48,14 +49,8 @@ def write_bytes(file: Path, content: bytes) -> None:
     Raises:
         InputError: the disk is full or the folder cannot be written.
     """
-    partial = file.with_name(file.name + ".part")
     try:
-        try:
-            partial.write_bytes(content)
-            partial.replace(file)
-        except OSError:
-            partial.unlink(missing_ok=True)
-            raise
+        write_whole(file, content)
     except OSError as error:
         run = shlex.quote(str(file.parent))
         on = f", then `ipo optimize --resume {run}`," if file.with_name(JOURNAL).exists() else ""

@@ -29,6 +29,7 @@ from dspy.lm15 import (
 from ipo.metrics.cache import cache_dir
 from ipo.metrics.errors import InputError
 from ipo.metrics.pictures import stamp_of
+from ipo.metrics.whole_file import write_whole
 from ipo.programs.lm import weights
 from ipo.programs.lm.server import call, generate, import_runtime, start_server
 
@@ -258,7 +259,5 @@ def _file_hash(path: Path) -> str:
     if key is None:
         return digest
     store.parent.mkdir(parents=True, exist_ok=True)
-    temporary = store.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps({**known, key: digest}, indent=1), encoding="utf-8")
-    temporary.replace(store)
+    write_whole(store, json.dumps({**known, key: digest}, indent=1).encode())
     return digest

@@ -174,8 +174,8 @@ class HttpEngine:
         ):
             base += target.path[: len(target.path) - len(rest)]
         return (
-            f"the server at {_origin(asked)} redirects to another one, {_origin(target)}, which was sent nothing; if you "
-            f"trust that one, start with {self._setting}={base}"
+            f"the server at {_origin(asked)} redirects to another one, {_origin(target)}, which was sent nothing; if "
+            f"you trust that one, start with {self._setting}={base}"
         )
 
 

