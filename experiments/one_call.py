@@ -29,6 +29,7 @@ from ipo.metrics.printable import printable
 from ipo.metrics.verdict import Verdict
 from ipo.programs.classifier import TemplateClassifier
 from ipo.programs.lm.silence import silent
+from ipo.programs.record.resuming import resume_command
 from ipo.programs.search import NothingUsable
 
 CALL = "the call of ipo.optimize"
@@ -42,6 +43,8 @@ INSTEAD = {
     "list of templates or a strategy of your own goes to IPO(strategy=…) (docs/strategies.md)",
 }
 """What to give where people give the object itself: a run is its configuration, which a file holds."""
+_RESUME = re.compile(r"`(ipo optimize --resume [^`]+)`")
+_ADDRESS = re.compile(r"`('?(?:lm|describer)_api_base=[^`]+)`")
 _FLAG = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)")
 
 
@@ -133,7 +136,8 @@ def optimize(
             config = stored_config(folder)
             again = "".join(f", {key}={value!r}" for key, value in given.items() if key != "start_from")
             instead = f"ipo.optimize(start_from={str(folder)!r}{again})"
-            config = resumed(folder, config, build(given, CALL), CALL, instead) if given else config
+            typed = [f"{key}={value}" for key, value in given.items() if isinstance(value, (str, int, float))]
+            config = resumed(folder, config, build(given, CALL), CALL, instead, typed)
         check_name(config.clip)
         find_device(config.device)  # a wrong one is refused before anything is fetched
         ui = Ui(config.steps, quiet=quiet)
@@ -144,7 +148,7 @@ def optimize(
             result = pipeline.optimize(config, folder, ui, resume=resume is not None, shrink_shots=True)
     if result.stopped:
         key, limit = larger_limit(config, result.stopped, result)
-        again = f"ipo.optimize(resume={str(folder)!r}, {key}={limit})"
+        again = _as_call(resume_command(folder, config.model_dump(), f"{key}={limit}"))
         ui.warn(f"stopped early: {result.stopped}; resume with a larger limit: {again}")
     return Outcome(folder.absolute(), result)
 
@@ -156,12 +160,28 @@ def _messages_in_python(places: list[str | Path]) -> Iterator[None]:
         yield
     except (InputError, NothingUsable) as error:
         said = str(error)
+        said = _RESUME.sub(lambda found: f"`{_as_call(found[1])}`", said)
+        said = _ADDRESS.sub(lambda found: f"`{_in_python(shlex.split(found[1])[0])}`", said)
         for place in map(str, places):
             for written in {place, shlex.quote(place)}:
-                said = said.replace(f"`ipo optimize --resume {written}`", f"`ipo.optimize(resume={place!r})`")
                 said = said.replace(f"--resume {written}", f"resume={place!r}")
         error.args = (_FLAG.sub(_as_argument, said),)
         raise
+
+
+def _as_call(command: str) -> str:
+    """Return the call that does what a command to resume does.
+
+    >>> _as_call("ipo optimize --resume 'my run' steps=3 lm_api_base=http://localhost:1/v1")
+    "ipo.optimize(resume='my run', steps=3, lm_api_base='http://localhost:1/v1')"
+    """
+    folder, *words = shlex.split(command)[3:]
+    return f"ipo.optimize({', '.join([f'resume={folder!r}', *map(_in_python, words)])})"
+
+
+def _in_python(word: str) -> str:
+    key, _, value = word.partition("=")
+    return f"{key}={value}" if re.fullmatch(r"-?[0-9.]+|True|False", value) else f"{key}={value!r}"
 
 
 def _as_argument(flag: re.Match[str]) -> str:

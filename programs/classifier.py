@@ -6,7 +6,6 @@ import asyncio
 import io
 import os
 import re
-import shlex
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -29,6 +28,7 @@ from ipo.metrics.printable import printable
 from ipo.metrics.reward import EncodedPictures, class_embeddings, logits_of
 from ipo.metrics.template import ANCHOR, check
 from ipo.programs.record.journal import FILE_NAME
+from ipo.programs.record.resuming import resume_command
 from ipo.programs.saved_program import RANGE, WITH_OFFSETS, WITH_SYNONYMS, in_range, read_program
 
 Weighted = tuple[str, float]
@@ -256,7 +256,7 @@ class TemplateClassifier(dspy.Module, Parameter):
                 if path.with_name(FILE_NAME).exists():
                     raise InputError(
                         f"the run in {path.parent} has no program.json yet; resume it with "
-                        f"`ipo optimize --resume {shlex.quote(str(path.parent))}`."
+                        f"`{resume_command(path.parent)}`."
                     )
                 raise InputError(f"{path.parent} has no program.json; name a finished run, or a saved program.")
         elif not os.path.lexists(path):

@@ -94,7 +94,8 @@ def _failure(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, LMError):
         reason = redact(" ".join(str(error).split()))[:400]
-        return f"the language model failed ({type(error).__name__}: {reason}); what was done is kept: use --resume."
+        again = getattr(error, "resume_with", "use --resume")
+        return f"the language model failed ({type(error).__name__}: {reason}); what was done is kept: {again}"
     if isinstance(error, AdapterParseError):
         answer = redact(" ".join(str(error.lm_response or "").split()))[:200]
         return f"the language model's answer cannot be read ({answer!r}); try another model with --lm or --describer."

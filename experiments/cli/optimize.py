@@ -63,6 +63,7 @@ def optimize(
     from ipo.experiments.run.files import check_writable
     from ipo.experiments.run.folder import default_folder, larger_limit
     from ipo.programs.lm.keys import check_key
+    from ipo.programs.record.resuming import resume_command
 
     for library in ("dspy", "LiteLLM"):  # we get it as an exception too, without what a server echoes
         logging.getLogger(library).setLevel(logging.CRITICAL)
@@ -106,6 +107,8 @@ def optimize(
         return 0
     find_device(config.device)  # a wrong one is refused before anything is fetched
     ensure_local_weights([config], quiet=quiet)
+    from dspy.utils.exceptions import LMError
+
     from ipo.experiments.run import pipeline
     from ipo.experiments.run.config import CONFIG_FILE
     from ipo.experiments.run.files import content_of
@@ -117,8 +120,11 @@ def optimize(
     except KeyboardInterrupt:
         if not (folder / CONFIG_FILE).exists():
             raise Interrupted("interrupted before the search began; nothing is kept: repeat the command.") from None
-        again = f"ipo optimize --resume {shlex.quote(str(folder))}"
+        again = resume_command(folder, config.model_dump())
         raise Interrupted(f"interrupted; what was done is kept in {folder}: {again}") from None
+    except LMError as error:
+        error.resume_with = resume_command(folder, config.model_dump())
+        raise
     if as_json:
         print(json.dumps(content_of(result), indent=2, ensure_ascii=False))
     else:
@@ -128,7 +134,7 @@ def optimize(
         print(answer(result) if quiet else summary(shown, folder, width))
     if result.stopped:
         key, limit = larger_limit(config, result.stopped, result)
-        again = shlex.join(["ipo", "optimize", "--resume", str(folder), f"--{key.replace('_', '-')}", limit])
+        again = resume_command(folder, config.model_dump(), f"--{key.replace('_', '-')}", limit)
         ui.warn(f"stopped early: {result.stopped}; resume with a larger limit: {again}")
         return 3
     return 0
@@ -151,12 +157,10 @@ def _configure(words: Sequence[str], flags: dict[str, Any], resume: Path | None)
     if resume is None:
         return load_config(file, rest, **flags)
     stored = stored_config(resume)
-    if not (file or rest or any(value is not None for value in flags.values())):
-        return stored
     new = {key: value for key, value in flags.items() if value is not None and key != "start_from"}
     again = [*words, *(f"{key}={value}" for key, value in new.items())]
     instead = f"`{shlex.join(['ipo', 'optimize', '--from', str(resume), *again])}`"
-    return resumed(resume, stored, load_config(file, rest, **flags), "the command line", instead)
+    return resumed(resume, stored, load_config(file, rest, **flags), "the command line", instead, again)
 
 
 def _take_data(words: Sequence[str], flag: str | None) -> tuple[list[str], str | None]:

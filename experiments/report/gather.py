@@ -20,6 +20,7 @@ from ipo.experiments.run.files import read_model
 from ipo.experiments.run.result import RunResult, load_result
 from ipo.metrics.errors import InputError
 from ipo.programs.record.journal import FILE_NAME, read
+from ipo.programs.record.resuming import resume_command
 
 
 class Program(BaseModel):
@@ -137,9 +138,7 @@ def read_run(folder: Path) -> Run:
         raise InputError(f"{folder} is not a run directory but holds some; name them, as in `ipo report {every}`.")
     events = read(folder)
     if not (folder / "result.json").is_file():
-        raise InputError(
-            f"the run in {folder} has no result.json yet; resume it with `ipo optimize --resume {folder}`."
-        )
+        raise InputError(f"the run in {folder} has no result.json yet; resume it with `{resume_command(folder)}`.")
     config = load_config(folder / "config.yaml")
     result = load_result(folder)
     if "test" not in result.scores:

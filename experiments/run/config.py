@@ -18,10 +18,10 @@ from ipo.metrics.errors import InputError, input_error
 from ipo.metrics.nearest import did_you_mean, nearest
 from ipo.metrics.registry import Registry
 from ipo.programs.record.redaction import check_address
+from ipo.programs.record.resuming import CONFIG_FILE as CONFIG_FILE
 from ipo.programs.settings import SearchSettings, moved_to_strategy, preset
 from ipo.programs.strategies import STRATEGIES
 
-CONFIG_FILE = "config.yaml"
 FREE_KEYS = frozenset({"budget_usd", "budget_tokens", "max_minutes", "track", "device"})
 """What may change when a run is resumed: a run that a budget stopped resumes under a larger one, or elsewhere."""
 ASK_NO_MODEL = frozenset({"clip", "clip-greedy", "none"})
@@ -230,7 +230,7 @@ def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConf
             near = nearest(key, RunConfig.model_fields, cutoff=0.0)[0]
             raise InputError(f"unknown key {key!r} in {where}; did you mean {near!r}?")
     if not whole:
-        below = _of_run(start) if isinstance(start := values.get("start_from"), str) else {}
+        below = _of_run(start, values) if isinstance(start := values.get("start_from"), str) else {}
         if (name := values.get("preset", "default")) in ("paper", "code"):
             below = overlaid(below, {**preset(name), "describer_question": name})
         values = overlaid(below, values)
@@ -257,12 +257,25 @@ def example_of(key: Any) -> Any:
     return 12 if field is None or field.default is None else field.default
 
 
-def _of_run(start: str) -> dict[str, Any]:
-    """Return the settings of a run to start from."""
+def _of_run(start: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a run to start from, without addresses.
+
+    Raises:
+        InputError: there is none, or it asked a model at an address which is now asked again, and none is given.
+    """
     file = Path(start) / CONFIG_FILE
     if not start or not file.is_file():
         raise InputError(f"{start or 'it'} is no run to start from: it has no {CONFIG_FILE}; give a run directory.")
-    return load_config(file).model_dump(exclude={"start_from"})
+    settings = load_config(file).model_dump(exclude={"start_from"})
+    for role in ("lm", "describer"):
+        address, name = settings.pop(f"{role}_api_base"), settings[role]
+        asked = name not in ASK_NO_MODEL | {"local"} and not name.startswith(("local/", "replay/"))
+        if address and asked and not {role, f"{role}_api_base"} & given.keys():
+            raise InputError(
+                f"the run in {start} asked {name} at {address}, and an address is never taken from a run directory; if "
+                f"you trust that server, add `{shlex.quote(f'{role}_api_base={address}')}`, else name another {role}."
+            )
+    return settings
 
 
 def nested(values: dict[str, Any], *, note: bool = True) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from ipo.experiments.run.files import Content
 from ipo.metrics.errors import InputError, input_error
 from ipo.metrics.template import key, problem
 from ipo.programs.record.journal import FILE_NAME, Event, Journal, read
+from ipo.programs.record.resuming import resume_command
 
 if TYPE_CHECKING:
     from ipo.experiments.data import Item
@@ -254,7 +255,7 @@ def _sealed(folder: Path) -> str:
     if not (folder / RESULT).is_file():
         raise InputError(
             f"the run in {folder} has opened its test and not written its result; resume it with "
-            f"`ipo optimize --resume {folder}` before another run starts from it."
+            f"`{resume_command(folder)}` before another run starts from it."
         )
     return load_result(folder).sealed.digest
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ipo.metrics.errors import InputError
 from ipo.metrics.whole_file import write_whole
 from ipo.programs.record.journal import FILE_NAME as JOURNAL
+from ipo.programs.record.resuming import resume_command
 
 Form = TypeVar("Form", bound=BaseModel)
 Migrations = Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]
@@ -52,8 +52,7 @@ def write_bytes(file: Path, content: bytes) -> None:
     try:
         write_whole(file, content)
     except OSError as error:
-        run = shlex.quote(str(file.parent))
-        on = f", then `ipo optimize --resume {run}`," if file.with_name(JOURNAL).exists() else ""
+        on = f", then `{resume_command(file.parent)}`," if file.with_name(JOURNAL).exists() else ""
         raise InputError(f"cannot write {file}: {error.strerror}; make room{on} or choose another --out.") from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from ipo.experiments.run.config import CONFIG_FILE, RunConfig, build, load_confi
 from ipo.metrics.errors import InputError
 from ipo.programs.lm.ledger import limit_of
 from ipo.programs.record.journal import LOCK
+from ipo.programs.record.resuming import ADDRESSES, resume_command
 
 if TYPE_CHECKING:
     from ipo.experiments.run.result import RunResult
@@ -41,8 +43,12 @@ def stored_config(folder: Path) -> RunConfig:
     return load_config(folder / CONFIG_FILE)
 
 
-def resumed(folder: Path, stored: RunConfig, given: RunConfig, where: str, instead: str) -> RunConfig:
+def resumed(
+    folder: Path, stored: RunConfig, given: RunConfig, where: str, instead: str, typed: Sequence[str] = ()
+) -> RunConfig:
     """Lay what was explicitly given over the configuration of the run to resume; only `FREE_KEYS` may differ.
+
+    The address of a language model has to be given again, and be the same: it is never taken from a run directory.
 
     Args:
         folder: of the run.
@@ -50,17 +56,26 @@ def resumed(folder: Path, stored: RunConfig, given: RunConfig, where: str, inste
         given: what is asked for now.
         where: where that was given, for messages.
         instead: what starts a new run from this one with what is given there.
+        typed: what is given now, as words of the command line.
 
     Raises:
-        InputError: another setting differs.
+        InputError: another setting differs, or an address is not given.
     """
     explicit = given.model_dump(include=set(given.model_fields_set))
+    missing = {key: address for key in ADDRESSES if (address := getattr(stored, key)) and key not in explicit}
+    if missing:
+        again = resume_command(folder, missing, *typed)
+        raise InputError(
+            f"the run in {folder} asks a language model at {' and '.join(dict.fromkeys(missing.values()))}, and an "
+            f"address is never taken from a run directory; if you trust that server, type it: `{again}`."
+        )
     wanted = build({**stored.model_dump(), **explicit}, where=where, whole=True)
     key = "start_from" if wanted.start_from != stored.start_from else wanted.differs_from(stored)
     if key:
+        rather = "give that one" if key in ADDRESSES and getattr(stored, key) else "leave it out"
         raise InputError(
             f"the run in {folder} has {key}={getattr(stored, key)!r} and {getattr(wanted, key)!r} was asked for; "
-            f"leave it out, or start a new run from its templates: {instead}."
+            f"{rather}, or start a new run from its templates: {instead}."
         )
     return wanted
 

@@ -25,6 +25,7 @@ from ipo.experiments.run.tracking import tracking
 from ipo.metrics.errors import InputError
 from ipo.programs.lm.connect import REPLAY
 from ipo.programs.record.journal import FILE_NAME, Journal, read
+from ipo.programs.record.resuming import resume_command
 
 
 def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False, shrink_shots: bool = False) -> RunResult:
@@ -43,7 +44,9 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False, s
     """
     started = time.monotonic()
     quoted = shlex.quote(str(folder))
-    taken = InputError(f"{folder} already holds a run; resume it with --resume {quoted}, or choose another --out.")
+    taken = InputError(
+        f"{folder} already holds a run; resume it with `{resume_command(folder)}`, or choose another --out."
+    )
     if not resume and _holds_events(folder):
         raise taken
     if resume and (before := finished(folder, ui)):
@@ -83,7 +86,7 @@ def _announce(prepared: Prepared, journal: Journal, ui: Ui) -> None:
         f"searching {how} on {len(drawn.search)} pictures of {len(drawn.class_names)} classes; "
         f"{len(drawn.selection)} more choose the winner, {len(drawn.test) + len(drawn.new_test)} stay sealed"
     )
-    ui.say(f"if it is interrupted: ipo optimize --resume {shlex.quote(str(journal.path.parent))}")
+    ui.say(f"if it is interrupted: {resume_command(journal.path.parent, config.model_dump())}")
 
 
 def _holds_events(folder: Path) -> bool:

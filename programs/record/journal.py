@@ -24,6 +24,7 @@ import filelock
 
 from ipo.metrics.errors import InputError
 from ipo.programs.record.redaction import redacted
+from ipo.programs.record.resuming import resume_command
 
 FILE_NAME = "journal.jsonl"
 LOCK = ".lock"
@@ -113,7 +114,7 @@ class Journal:
                     raise
             except OSError as error:
                 raise InputError(
-                    f"cannot write {self.path}: {error.strerror}; make room, then --resume {self.path.parent}."
+                    f"cannot write {self.path}: {error.strerror}; make room, then `{resume_command(self.path.parent)}`."
                 ) from error
         return event
 
@@ -228,10 +229,10 @@ def _damaged(path: Path, number: int, line: bytes) -> str:
         spent = [float(found[1]) if found and _number(found[1]) else None for found in cost]
         tokens = f"{spent[0] + spent[1]:,.0f} tokens" if spent[0] is not None and spent[1] is not None else "its tokens"
         again = f"its reply is paid for again ({tokens}{'' if spent[2] is None else f', ${spent[2]:.4f}'})"
-    file, folder = shlex.quote(str(path)), shlex.quote(str(path.parent))
+    file = shlex.quote(str(path))
     return (
         f"{path} is damaged in line {number}; restore the file from a copy, or remove the line with "
-        f"`sed -i {number}d {file}` and resume with `ipo optimize --resume {folder}`, where {again}."
+        f"`sed -i {number}d {file}` and resume with `{resume_command(path.parent)}`, where {again}."
     )
 
 

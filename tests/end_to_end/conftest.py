@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from support.openai_server import OpenAIServer, running
-from support.runs import KEY, Ended, arguments, copy_pictures, ipo
+from support.runs import KEY, Ended, arguments, copy_pictures, ipo, resuming
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def run(
 @pytest.fixture()
 def resume(run: Callable[..., Ended], capfd: pytest.CaptureFixture[str], out: Path) -> Callable[..., Ended]:
     """Resume the run."""
-    return lambda *words: ipo(capfd, "optimize", "--resume", str(out), *words)
+    return lambda *words: ipo(capfd, *resuming(out), *words)
 
 
 @pytest.fixture()

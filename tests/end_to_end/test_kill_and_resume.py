@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 
+from ipo.programs.record.resuming import resume_command
 from support.killing import ForkServer
 from support.openai_server import Asked, OpenAIServer, Reply, good, listed, running, templates
-from support.runs import KEY, Ended, arguments, copy_pictures, events, ipo, program, result, scored
+from support.runs import KEY, Ended, arguments, copy_pictures, events, ipo, program, result, resuming, scored
 
 RUNS = 6
 KILLS_EACH = 2
@@ -171,7 +172,7 @@ def check_resumed(bench: Bench, whole: Whole, out: Path, under_way: int) -> None
 
 def words_for(whole: Whole, out: Path) -> list[str]:
     """Return the words that start a run like the whole one, or resume it."""
-    return ["optimize", "--resume", str(out)] if (out / "config.yaml").exists() else [*whole.words, "--out", str(out)]
+    return resuming(out) if (out / "config.yaml").exists() else [*whole.words, "--out", str(out)]
 
 
 def answered(folder: Path) -> set[str]:
@@ -225,7 +226,7 @@ def test_killed_while_loading_the_same_command_starts_again(bench: Bench, plain:
     (out / "config.yaml").unlink(missing_ok=True)  # as if killed before it: between the lock and the first line
     (out / ".lock").touch()
     (out / "journal.jsonl").write_bytes(b"")
-    assert bench.run(["optimize", "--resume", str(out)], "early-resumed") == 2
+    assert bench.run(resuming(out), "early-resumed") == 2
     assert "repeat the command that began it" in _sentence(bench.log("early-resumed"))
     assert bench.run(words_for(plain, out), "early") == 0, bench.log("early").read_text()
     assert result(out) == result(plain.folder)
@@ -249,7 +250,7 @@ def test_interrupted_it_says_how_to_go_on(
     process.join(60)
     go.set()
     assert process.exitcode == 130, bench.log(name).read_text()
-    assert f"what was done is kept in {out}: ipo optimize --resume {out}" in _sentence(bench.log(name))
+    assert f"what was done is kept in {out}: {resume_command(out)}" in _sentence(bench.log(name))
     assert bench.run(words_for(whole, out), name) == 0
     assert result(out) == result(whole.folder)
 
@@ -262,7 +263,7 @@ def test_a_second_process_is_refused_and_the_first_goes_on(bench: Bench, plain: 
     first = bench.start(words_for(plain, out), "double")
     while not words:
         time.sleep(0.01)
-    assert bench.run(["optimize", "--resume", str(out)], "second") == 2
+    assert bench.run(resuming(out), "second") == 2
     assert bench.run([*plain.words, "--out", str(out)], "third") == 2
     go.set()
     first.join(60)
@@ -288,7 +289,7 @@ def here(cache: Path, light: None, monkeypatch: pytest.MonkeyPatch, capfd: pytes
 def test_a_finished_run_is_resumed_without_a_request(bench: Bench, plain: Whole, here: Any) -> None:
     bench.server.fresh()
     before = result(plain.folder), program(plain.folder)
-    assert here("optimize", "--resume", str(plain.folder)).code == 0
+    assert here(*resuming(plain.folder)).code == 0
     assert (result(plain.folder), program(plain.folder)) == before
     assert not bench.server.asked
     assert len(events(plain.folder, "test")) == 1, "the sealed pictures were opened once"
@@ -298,7 +299,7 @@ def test_a_finished_run_is_resumed_without_a_request(bench: Bench, plain: Whole,
     ("word", "key"), [("steps=9", "steps"), ("--seed=3", "seed"), ("temperature=0.5", "temperature")]
 )
 def test_another_configuration_is_refused_by_name(bench: Bench, plain: Whole, here: Any, word: str, key: str) -> None:
-    ended = here("optimize", "--resume", str(plain.folder), word)
+    ended = here(*resuming(plain.folder), word)
     assert ended.code == 2
     assert f" {key}=" in ended.sentence
 
@@ -313,7 +314,7 @@ def test_a_changed_picture_is_refused(bench: Bench, plain: Whole, here: Any, tmp
     try:
         for path in victim:
             path.write_bytes(data[0] if path is not victim[0] else data[1])
-        ended = here("optimize", "--resume", str(unfinished))
+        ended = here(*resuming(unfinished))
     finally:
         for path, content in zip(victim, data, strict=True):
             path.write_bytes(content)
@@ -329,7 +330,7 @@ def test_a_torn_last_line_is_dropped(bench: Bench, plain: Whole, here: Any, tmp_
     lines = (plain.folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
     last = max(i for i, line in enumerate(lines) if b'"type": "lm"' in line)
     (out / "journal.jsonl").write_bytes(b"".join(lines[:last]) + lines[last][: len(lines[last]) // 2])
-    assert here("optimize", "--resume", str(out)).code == 0
+    assert here(*resuming(out)).code == 0
     assert result(out) == result(plain.folder)
     assert len(bench.server.asked) == 1, "only the torn reply is asked for again"
 
@@ -338,12 +339,12 @@ def test_a_damaged_line_is_named(plain: Whole, here: Any, tmp_path: Path) -> Non
     (tmp_path / "config.yaml").write_bytes((plain.folder / "config.yaml").read_bytes())
     lines = (plain.folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "journal.jsonl").write_bytes(b"".join([lines[0], b'{"type": \n', *lines[1:]]))
-    ended = here("optimize", "--resume", str(tmp_path))
+    ended = here(*resuming(tmp_path))
     assert ended.code == 2
     assert "damaged in line 2" in ended.sentence
 
 
 def test_a_folder_without_a_run_is_refused(here: Any, tmp_path: Path) -> None:
-    ended = here("optimize", "--resume", str(tmp_path))
+    ended = here(*resuming(tmp_path))
     assert ended.code == 2
     assert "holds no run to resume" in ended.sentence

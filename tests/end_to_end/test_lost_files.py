@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from support.openai_server import OpenAIServer, running
-from support.runs import KEY, Ended, arguments, copy_pictures, events, ipo, program, result
+from support.runs import KEY, Ended, arguments, copy_pictures, events, ipo, program, result, resuming
 
 MADE = ("analysis.json", "environment.json", "program.json", "result.json", "search.png", "report.html")
 
@@ -76,13 +76,13 @@ def test_what_is_missing_or_damaged_of_a_finished_run_is_made_again(
         data = bytearray(file.read_bytes())
         data[len(data) // 2] ^= 1
         file.write_bytes(data if harm == "a flipped letter" else data[: len(data) // 2])
-    ended = run("optimize", "--resume", str(finished))
+    ended = run(*resuming(finished))
     assert ended.code == 0 and name in ended.err
     assert (result(finished), program(finished)) == expected
     again = {made: (finished / made).read_bytes() for made in MADE}
     assert all(again[made] == then[made] for made in ("search.png", "program.json", "analysis.json"))
     assert len(server.asked) == asked, "nothing is asked again"
-    (said,) = run("optimize", "--resume", str(finished)).err.splitlines()
+    (said,) = run(*resuming(finished)).err.splitlines()
     assert said.startswith("the run had finished, and this is its result; "), "now nothing is missing"
 
 
@@ -90,7 +90,7 @@ def test_a_result_of_nonsense_is_made_again(run: Run, finished: Path) -> None:
     expected = result(finished)
     for nonsense in (b"\xff", b"[" * 100_000, b"{}", b'{"schema": 2}'):
         (finished / "result.json").write_bytes(nonsense)
-        assert run("optimize", "--resume", str(finished)).code == 0
+        assert run(*resuming(finished)).code == 0
         assert result(finished) == expected
 
 
@@ -100,7 +100,7 @@ def test_a_damaged_reply_is_refused_in_a_replay_and_in_a_resumed_run(run: Run, f
     place = next(i for i, line in enumerate(lines) if b'"type": "lm"' in line)
     lines[place] = lines[place].replace(b"<CLASS>", b"<CLASs>", 1)
     journal.write_bytes(b"".join(lines))
-    for words in (["--resume", str(finished)], ["--lm", f"replay/{finished}", "--out", str(tmp_path / "again")]):
+    for words in (resuming(finished)[1:], ["--lm", f"replay/{finished}", "--out", str(tmp_path / "again")]):
         ended = run("optimize", *words)
         assert ended.code == 2
         assert f"damaged in line {place + 1}; " in ended.sentence and "paid for again" in ended.sentence
@@ -172,7 +172,7 @@ def test_a_disk_that_is_full_at_any_write_is_one_sentence_and_the_run_can_be_res
         assert ended.code == 2, (full_at, name)
         assert "No space left on device" in ended.sentence and "make room" in ended.sentence, (full_at, name)
         assert not list(out.glob("*.part")), (full_at, name)
-        words = ["optimize", "--quiet", "--resume", str(out)] if (out / "config.yaml").exists() else begin(out)
+        words = [*resuming(out), "--quiet"] if (out / "config.yaml").exists() else begin(out)
         assert run(*words).code == 0, (full_at, name)
         expected, found = result(finished), result(out)
         del expected["lm"], found["lm"]  # this run's replies came from the cache

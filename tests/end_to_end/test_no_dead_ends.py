@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support.runs import copy_pictures, ipo
+from support.runs import copy_pictures, ipo, resuming
 
 LIST = ("--lm=none", "strategy=list", "strategy.file=list.txt", "describer=none")
 
@@ -46,7 +46,7 @@ def test_shots_that_nobody_set_shrink_and_say_so(here: Path, capfd: pytest.Captu
     assert "run directory: short" in short.err and "ipo optimize --resume short" in short.err
     kept = yaml.safe_load((here / "short" / "config.yaml").read_text(encoding="utf-8"))
     assert (kept["shots"], kept["selection_shots"]) == (2, 1)
-    again = ipo(capfd, "optimize", "--resume", "short")
+    again = ipo(capfd, *resuming(Path("short")))
     assert again.code == 0
     assert (
         "the run had finished, and this is its result; a new run that goes on: ipo optimize --from short" in again.err

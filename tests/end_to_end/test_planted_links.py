@@ -20,7 +20,7 @@ from ipo.metrics.pictures import Picture
 from ipo.programs.classifier import TemplateClassifier
 from ipo.programs.record.journal import Journal, last, read
 from support.openai_server import OpenAIServer
-from support.runs import Ended, ipo
+from support.runs import Ended, ipo, resuming
 
 Run = Callable[..., Ended]
 MINE = "export PATH  # not to be changed, and without an end of the line"
@@ -80,7 +80,7 @@ def test_a_run_whose_journal_is_a_link_is_not_resumed(
 ) -> None:
     assert run("steps=1").code == 0
     plant(out, mine, "journal.jsonl")
-    ended = ipo(capfd, "optimize", "--resume", str(out))
+    ended = ipo(capfd, *resuming(out))
     assert ended.code == 2
     assert "journal.jsonl is a symbolic link" in ended.sentence
     assert mine.read_text() == MINE

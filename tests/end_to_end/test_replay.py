@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import pytest
 
 from support.openai_server import OpenAIServer, Reply, good, listed, templates
-from support.runs import KEY, Ended, arguments, check_whole, events, ipo, program, result, scored
+from support.runs import KEY, Ended, arguments, check_whole, events, ipo, program, result, resuming, scored
 
 Replay = Callable[..., Ended]
 
@@ -104,7 +104,7 @@ def test_a_replay_can_be_replayed_and_resumed(
     replay: Replay, recorded: Path, out: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert replay(recorded).code == 0
-    assert ipo(capfd, "optimize", "--resume", str(out)).code == 0
+    assert ipo(capfd, *resuming(out)).code == 0
     assert result(out) == result(recorded)
     again = tmp_path / "again"
     assert replay(out, "--out", str(again)).code == 0

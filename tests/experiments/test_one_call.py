@@ -87,7 +87,7 @@ def test_it_resumes(server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> 
         ipo.InputError, match=r"and 3 was asked for; .*: ipo.optimize\(start_from='stopped', steps=3\)\."
     ):
         ipo.optimize(resume="stopped", steps=3)
-    with pytest.raises(ipo.InputError, match=r"holds a run; resume it with resume=.whole., or .* out="):
+    with pytest.raises(ipo.InputError, match=r"holds a run; resume it with `ipo.optimize.resume=.whole..`, or .* out="):
         ipo.optimize("folder:pets", **SMALL, out="whole")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from ipo.experiments.cli.app import main
 from ipo.experiments.embedded import PICTURES_DIR
 from ipo.metrics.template import key, problem
+from ipo.programs.record.resuming import resume_command
 from support.openai_server import OpenAIServer
 
 CLASSES = ("cat", "car", "bus", "key", "book", "fish")
@@ -68,6 +70,11 @@ def arguments(
         ),
         *more,
     ]
+
+
+def resuming(folder: Path) -> list[str]:
+    """Return the words that resume a run, with the address that it has to be told again."""
+    return shlex.split(resume_command(folder))[1:]
 
 
 @dataclass(frozen=True)
@@ -157,7 +164,7 @@ def check_it_can_be_done_again(capfd: pytest.CaptureFixture[str], folder: Path, 
     for left in (3, len(lines) - 2):  # killed in the search, and before the result
         (folder / "journal.jsonl").write_bytes(b"".join(lines[:left]))
         (folder / "result.json").unlink()
-        resumed = ipo(capfd, "optimize", "--resume", str(folder))
+        resumed = ipo(capfd, *resuming(folder))
         assert resumed.code == 0, resumed.err
         assert comparable(folder) == first
     anew = ipo(capfd, "optimize", str(folder / "config.yaml"), "--out", str(again))

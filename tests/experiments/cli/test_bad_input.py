@@ -139,7 +139,10 @@ OPTIMIZE: list[tuple[list[str], str]] = [
     (["--resume", "done", "--seed", "7"], "has seed=0 and 7 was asked for"),
     (["--resume", "done", "shots=2"], "start a new run from its templates: `ipo optimize --from done shots=2`."),
     (["--resume", "done", "--out", "new"], "leave --out away"),
-    (["--out", "done", "--data", "folder:good", *FEW], "done already holds a run; resume it with --resume done"),
+    (
+        ["--out", "done", "--data", "folder:good", *FEW],
+        "a run; resume it with `ipo optimize --resume done`, or",
+    ),
     (["--out", "file/below", "--data", "folder:good", *FEW], "file is a file; choose another --out"),
     (["--out", "file", "--data", "folder:good", *FEW], "file is a file; choose another --out"),
     (["--out", "/proc/ipo", "--data", "folder:good", *FEW, "--quiet"], "/proc"),

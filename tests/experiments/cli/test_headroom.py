@@ -13,7 +13,7 @@ from ipo.experiments.run import headroom as module
 from ipo.experiments.run.result import load_result
 from ipo.metrics.errors import InputError
 from support.openai_server import OpenAIServer, running
-from support.runs import KEY, Ended, arguments, copy_pictures, ipo, result, scored
+from support.runs import KEY, Ended, arguments, copy_pictures, ipo, result, resuming, scored
 
 Capture = pytest.CaptureFixture[str]
 SAID = ("Words are likely to help: ", "Little to gain from words: ", "This CLIP is near guessing", "Cannot tell with ")
@@ -158,7 +158,7 @@ def test_on_a_terminal_it_is_not_said_again(
     shown = ipo(capfd, *arguments(pictures, server, f"--out={out}"))
     room = load_result(out).headroom
     assert room is not None and room.verdict in shown.err and room.verdict not in " ".join(shown.out.split())
-    again = ipo(capfd, "optimize", "--resume", str(out)).out  # wrapped at words
+    again = ipo(capfd, *resuming(out)).out  # wrapped at words
     assert room.verdict in " ".join(again.split())
 
 

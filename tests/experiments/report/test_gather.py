@@ -31,7 +31,10 @@ def test_a_folder_of_something_else(tmp_path: Path) -> None:
 
 def test_a_run_that_is_not_done_is_to_be_resumed(run_folder: Path) -> None:
     (run_folder / "result.json").unlink()
-    with pytest.raises(InputError, match=rf"no result\.json yet; resume it with `ipo optimize --resume {run_folder}`"):
+    with pytest.raises(
+        InputError,
+        match=rf"no result\.json yet; resume it with `ipo optimize --resume {run_folder} lm_api_base=http:[^ ]*`",
+    ):
         read_run(run_folder)
 
 
