@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 
 from ipo.metrics.reward import Score
 from ipo.metrics.template import key, normalise
-from ipo.programs.strategies.base import Refuse
+from ipo.programs.strategies.base import REFUSALS_SHOWN, Refuse
 
 logger = logging.getLogger(__name__)
 
 LONGEST_REJECTION = 300
 """Characters kept of a refused text."""
-REFUSALS_SHOWN = 10
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import inspect
 import logging
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -24,9 +25,11 @@ from ipo.programs import settings as published
 from ipo.programs.classifier import TemplateClassifier
 from ipo.programs.describers.interrogator import Interrogator
 from ipo.programs.describers.recorded import describe
+from ipo.programs.describers.shortening import fitted
 from ipo.programs.ensemble import check_ensemble, settle
 from ipo.programs.examples import check_apart, digest, with_pictures
 from ipo.programs.lm.connect import is_local
+from ipo.programs.lm.window import Room, room_in, window_of
 from ipo.programs.record.journal import Journal
 from ipo.programs.record.redaction import redacted
 from ipo.programs.record.score_keeper import ScoreKeeper
@@ -63,6 +66,8 @@ class IPO(Teleprompter):
         describer: an `ImageDescriber`, an `Interrogator` or a callable of your own (docs/dspy.md); `"clip"` and
             `"clip-greedy"` are the `Interrogator` with the student's CLIP, where the examples have pictures; None (or
             `"none"`) describes nothing, as the paper does at 16 shots.
+        lm_context: the tokens that `lm` takes, prompt and reply together, where litellm does not know them: descriptions
+            are shortened to fit. Where they are not known, nothing is.
         task: one sentence on what the pictures are, shown to the language models.
         log_dir: where the journal is kept; a killed `compile` with the same arguments resumes from it,
             and one with others is refused.
@@ -98,6 +103,7 @@ class IPO(Teleprompter):
         lm: dspy.LM | None = None,
         strategy: Strategy | dict[str, Any] | Sequence[str] | str = STRATEGIES.default,
         describer: dspy.Module | Literal["clip", "clip-greedy", "none"] | None = "clip",
+        lm_context: int | None = None,
         task: str = "pictures to be classified",
         log_dir: str | Path | None = None,
         journal: Journal | None = None,
@@ -125,6 +131,7 @@ class IPO(Teleprompter):
         self.strategy = _strategy(_moved(strategy, changes))
         self.settings = _settings(settings, changes)
         self.describer = describer
+        self.lm_context = lm_context
         self.task = task
         self.log_dir = log_dir
         self.journal = journal
@@ -160,7 +167,8 @@ class IPO(Teleprompter):
         Raises:
             InputError: the student is no `TemplateClassifier`, or has several templates and no `initial_template` was
                 given; bad examples, or examples in both sets; a bad initial template; a reward or strategy that gives
-                something else than it should; a `log_dir` that holds another search.
+                something else than it should; a `log_dir` that holds another search; questions that do not fit into what
+                the language model takes.
             NothingUsable: none of the first five steps gave a usable template; a shorter search keeps the initial one.
             dspy.LMError: the language model cannot be reached; everything before that is in the journal.
         """
@@ -170,6 +178,7 @@ class IPO(Teleprompter):
         strategy = self._strategy_with(self.lm or dspy.settings.lm)
         if not strategy.asks_lm:
             strategy.forecast(Expected(settings, self.task))  # refuses settings that it cannot work with
+        room = self._room(strategy, settings)
         owned = _log(Path(self.log_dir)) if self.journal is None and self.log_dir is not None else None
         try:
             record = ScoreKeeper(self.journal or owned, reward)
@@ -191,7 +200,7 @@ class IPO(Teleprompter):
                 pictures = [example.image for example in searched]
                 found = describe(describer, pictures, units.labels, reward.class_names, self.task, record)
                 progress.info("How the pictures look: %s", printable(" | ".join(found)))
-                return found
+                return fitted(found, room, record, progress.info)
 
             def on_step(step: Step) -> None:
                 progress.info("%s", printable(_told(step, settings.steps)))
@@ -216,6 +225,17 @@ class IPO(Teleprompter):
                 owned.close()
         progress.info("The search ended: %s. Chosen: %s", result.ended, printable(" + ".join(result.choice.templates)))
         return _compiled(student, result)
+
+    def _room(self, strategy: Strategy, settings: SearchSettings) -> Room | None:
+        """Return what questions leave for descriptions; None where nothing bounds them."""
+        lm = self.lm or dspy.settings.lm
+        if lm is None or not strategy.asks_lm:
+            return None
+        limits = (lm.kwargs.get(name) for name in ("max_tokens", "max_completion_tokens"))
+        expected = Expected(settings, self.task)
+        if reply := next((limit for limit in limits if isinstance(limit, int)), None):
+            expected = replace(expected, reply_tokens=reply)
+        return room_in(window_of(lm.model, self.lm_context), strategy, expected)
 
     def _describer(self, clip: Clip, trainset: Sequence[dspy.Example]) -> Any:
         """Return what describes the search pictures; None where nothing does, or there are none."""

@@ -184,6 +184,8 @@ def _forecast_text(forecast: dict[str, Any]) -> str:
         for role in ("optimizer", "describer")
         if (part := forecast[role])
     ]
+    if lines and forecast["context"]:
+        lines.append(forecast["context"]["told"])
     start = forecast["start_from"]
     taken = [f"{start['templates']:,} templates of {start['run']} are scored first; that asks nothing"] if start else []
     if not lines:

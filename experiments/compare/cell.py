@@ -67,6 +67,7 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
         `templates` (None for what is no text), `scores` (test set → see `evaluate`), `gaps` (test set → why it has no
         score), `search` and `selection` (`value, loss, n`), `choice`, `budget`, and `picture_ids` (test set → a digest
         of its pictures, in order, with their labels: equal for two cells that can be compared picture by picture).
+        `shortened` only where descriptions did not fit into a question: what was done to them, in words.
 
     Raises:
         InputError: the cell cannot be done, or the folder holds another one.
@@ -197,6 +198,7 @@ def _content(cell: Cell, task: Task, fitted: Fitted | None = None) -> dict[str, 
         "choice": fitted.choice if fitted else None,
         "budget": asdict(fitted.budget) if fitted else None,
         "picture_ids": {},
+        **({"shortened": fitted.shortened} if fitted and fitted.shortened else {}),
     }
 
 

@@ -17,12 +17,13 @@ def forecast(found: Sequence[Entry]) -> dict[str, Any]:
     """Add up what every cell would ask; cells that are finished ask nothing. No picture is opened, nothing fetched.
 
     Returns:
-        `rows` (label → `cells, finished, calls, tokens, usd, seconds`), and `cells, calls, tokens, usd, minutes` of all
-        together; `assumed`, the official sizes of data sets that are not on this machine. `usd` is None where a price
+        `rows` (label → `cells, finished, calls, tokens, usd, seconds, context`), and `cells, calls, tokens, usd, minutes` of all
+        together; `assumed`, the official sizes of data sets that are not on this machine; `context`, what would be done
+        to descriptions that do not fit into a question, and whose questions nothing bounds. `usd` is None where a price
         is not known. Replies that rows share through the cache count for each.
 
     Raises:
-        InputError: there can be no such language model.
+        InputError: there can be no such language model, or it cannot take the questions of a row.
     """
     labels = dict.fromkeys(entry.label for entry in found)
     rows = {label: _row([entry for entry in found if entry.label == label]) for label in labels}
@@ -32,6 +33,7 @@ def forecast(found: Sequence[Entry]) -> dict[str, Any]:
         "calls": sum(row["calls"] for row in rows.values()),
         "tokens": sum(row["tokens"] for row in rows.values()),
         "usd": total_usd(row["usd"] for row in rows.values()),
+        "context": [line for row in rows.values() for line in row["context"]],
         "assumed": assumed_sizes(found),
         "minutes": round(sum(row["seconds"] for row in rows.values()) / 60, 1),
     }
@@ -40,12 +42,16 @@ def forecast(found: Sequence[Entry]) -> dict[str, Any]:
 def _row(found: Sequence[Entry]) -> dict[str, Any]:
     left = [entry for entry in found if not (entry.folder / FILE_NAME).is_file()]
     known: dict[str, dict[str, Any]] = {}
+    told: dict[str, list[str]] = {}
     expected = []
     for cell, config in ((entry.cell, run_config(entry.cell)) for entry in left):
         if config is None:
             continue
         if cell.data not in known:  # the seed changes the pictures drawn, not their number
             known[cell.data] = estimate(plan(config, ready=False))
+            context = known[cell.data]["context"]
+            if context and (context["cut"] or context["tokens"] is None):
+                told.setdefault(context["told"], []).append(cell.data)
         expected.append(known[cell.data])
     roles = [role for one in expected for role in (one["optimizer"], one["describer"]) if role]
     return {
@@ -55,6 +61,7 @@ def _row(found: Sequence[Entry]) -> dict[str, Any]:
         "tokens": sum(role["tokens_in"] + role["tokens_out"] for role in roles),
         "usd": total_usd([0.0, *(one["usd"] for one in expected)]),
         "seconds": sum(one["seconds"] for one in expected),
+        "context": [f"{found[0].label} on {', '.join(data)}: {what}" for what, data in told.items()],
     }
 
 
@@ -71,6 +78,7 @@ def forecast_text(forecast: dict[str, Any]) -> str:
         f"{money(forecast['usd'])}, about {forecast['minutes']:,} minutes of waiting for language models one after "
         "another; encoding pictures and texts comes on top. Nothing was asked yet."
     )
+    lines += [f"{line}." for line in forecast["context"]]
     if forecast["assumed"]:
         lines.append(f"not on this machine, so their official sizes are assumed: {'; '.join(forecast['assumed'])}.")
     return "\n".join(lines)

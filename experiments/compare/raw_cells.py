@@ -90,6 +90,7 @@ class Record(Content):
     selection: Summary | None = None
     choice: dict[Text, Text | bool | Count | Number | None] | None = None
     budget: dict[Text, Count | Number | None] | None = None
+    shortened: Text | None = None
 
 
 class RawCells(Content):
@@ -211,7 +212,7 @@ def _record(entry: Entry, outcome: dict[str, Any] | str, tests: dict[str, tuple[
         place, _ = tests.setdefault(units.model_dump_json(), (len(tests), units))
         own = {name: score[name] for name in ("value", "loss", "hits", "values") if name in score}
         scores[side] = Tested(test=place, **own)
-    same = ("absent", "measure", "unit", "templates", "search", "selection", "choice", "budget")
+    same = ("absent", "measure", "unit", "templates", "search", "selection", "choice", "budget", "shortened")
     gaps = outcome.get("gaps", {})
     return Record(**about, scores=scores, gaps=gaps, **{name: outcome.get(name) for name in same})
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ipo.programs.describers.shortening import recorded
 from ipo.programs.record.journal import Event
 
 MOST_LOOKED = 5
@@ -86,6 +87,7 @@ class SearchRecord:
         finalists: what was scored on the `finalists_n` selection units: the initial template, then the others, best
             search score first.
         descriptions, undescribed: of the pictures; which could not be described and why.
+        shortened: what was done to descriptions that did not fit into a question, in words.
         describing: what the describer was asked.
         unfinished: questions whose answers were never scored, because the search was stopped.
     """
@@ -99,6 +101,7 @@ class SearchRecord:
     finalists_n: int = 0
     descriptions: list[str] = field(default_factory=list)
     undescribed: list[tuple[str, str]] = field(default_factory=list)
+    shortened: str = ""
     describing: list[Question] = field(default_factory=list)
     unfinished: list[Question] = field(default_factory=list)
 
@@ -131,6 +134,7 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
         if event["type"] == "scores" and event["kind"] == "earlier" and not search.taken_over:
             search.taken_over = [_candidate(score, False, chosen) for score in event["scores"]]
             best = search.start
+    search.shortened = str(recorded(events) or "")
     questions: list[Question] = []
     errors: list[str] = []
     done: set[int] = set()

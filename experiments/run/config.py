@@ -76,6 +76,12 @@ class JobSettings(BaseModel):
         "local", description="local, local/small|base|large, local/PATH.gguf, a litellm name, replay/RUN, none"
     )
     lm_api_base: str | None = Field(None, description="address of an OpenAI-compatible server for lm")
+    lm_context: int | None = Field(
+        None,
+        ge=1,
+        description="tokens that lm takes, prompt and reply together: descriptions are shortened to fit; unset: what "
+        "litellm knows",
+    )
     temperature: float = Field(1.0, gt=0, le=2, description="of the optimizer LLM")
     max_tokens: int = Field(1024, ge=16, description="longest reply of a language model, in tokens")
     describer: str = Field(

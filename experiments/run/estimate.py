@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,31 +31,59 @@ def estimate(planned: Plan) -> dict[str, Any]:
     Returns:
         `optimizer` and `describer`, each with `name, calls, tokens_in, tokens_out, usd, seconds`, or None when not
         used; `usd` is None where the price is not known. `usd` and `seconds` of waiting for both together.
+        `context` of the optimizer with its `tokens`, `room` for descriptions, and `told`, what that means for them in
+        words; None when none is asked, and for a local one. `tokens` and `room` are None where they are not known.
         `start_from` with the `run` that it starts from and how many `templates` that has, or None.
 
     Raises:
-        InputError: there is no run to start from.
+        InputError: there is no run to start from, or questions do not fit into the language model's context.
     """
     roles = {"optimizer": _optimizer(planned), "describer": _describer(planned)}
     usd = total_usd(role["usd"] for role in roles.values() if role)
     seconds = sum(role["seconds"] for role in roles.values() if role)
     start = read_earlier(Path(planned.config.start_from)) if planned.config.start_from else None
     taken = {"run": planned.config.start_from, "templates": len(start.templates)} if start else None
-    return {**roles, "usd": usd, "seconds": seconds, "start_from": taken}
+    return {**roles, "usd": usd, "seconds": seconds, "context": _context(planned), "start_from": taken}
 
 
 def _optimizer(planned: Plan) -> dict[str, Any] | None:
     if planned.optimizer is None:
         return None
+    config = planned.config
+    number, longest = _descriptions(planned)
+    expected = Expected(config.search, planned.data.task, max(0, number * (longest + 1) - 1), config.max_tokens)
+    asked = planned.strategy().forecast(expected)
+    if room := planned.room():  # no question has more
+        most = asked.calls * (room.window.tokens - config.max_tokens)
+        asked = replace(asked, tokens_in=min(asked.tokens_in, most))
+    return _forecast(planned.optimizer, asked)
+
+
+def _descriptions(planned: Plan) -> tuple[int, int]:
+    """Return how many descriptions there are, and the characters of one, at most."""
     from ipo.programs.describers.multimodal import QUESTIONS
 
     config = planned.config
-    pictures = min(config.described_pictures, len(planned.drawn.search))
-    characters = max(0, pictures * (QUESTIONS[config.describer_question].max_characters + 1) - 1)
     if config.describer in ASK_NO_MODEL:
-        characters = 0 if config.describer == "none" else DESCRIPTION_BY_CLIP
-    expected = Expected(config.search, planned.data.task, characters, config.max_tokens)
-    return _forecast(planned.optimizer, planned.strategy().forecast(expected))
+        return (0, 0) if config.describer == "none" else (1, DESCRIPTION_BY_CLIP)
+    number = min(config.described_pictures, len(planned.drawn.search))
+    return number, QUESTIONS[config.describer_question].max_characters
+
+
+def _context(planned: Plan) -> dict[str, Any] | None:
+    """Say what the optimizer takes, and what that means for descriptions."""
+    from ipo.programs.describers.shortening import expected
+
+    if planned.optimizer is None or planned.optimizer.small:
+        return None
+    model, room = planned.optimizer.model, planned.room()
+    if room is None:
+        told = f"how much {model} takes is not known, and descriptions are not shortened to fit; set it as in "
+        return {"tokens": None, "room": None, "told": told + "lm_context=8192", "cut": False}
+    takes = f"{model} takes {room.window.tokens:,} tokens, of which descriptions get {room.tokens:,}"
+    found = expected(room, *_descriptions(planned))
+    told = f"{takes}; if they are as long as they may be, {found.what}" if found else f"{takes}: all fit as they are"
+    return {"tokens": room.window.tokens, "room": room.tokens, "told": told, "cut": found is not None}
 
 
 def _describer(planned: Plan) -> dict[str, Any] | None:
@@ -78,7 +106,9 @@ def _describer(planned: Plan) -> dict[str, Any] | None:
 def _forecast(backend: Backend, expected: Forecast) -> dict[str, Any]:
     return {
         "name": backend.model,
-        **asdict(expected),
+        "calls": expected.calls,
+        "tokens_in": expected.tokens_in,
+        "tokens_out": expected.tokens_out,
         "usd": backend.price(expected.tokens_in, expected.tokens_out),
         "seconds": round(expected.calls * (LOCAL_SECONDS if backend.small else REMOTE_SECONDS)),
     }

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ipo.experiments.data import DataSet, Draw
     from ipo.experiments.tasks.base import Task
     from ipo.programs.lm.connect import Backend
+    from ipo.programs.lm.window import Room
 
 SPLIT_SEED = 0
 """Cuts data without parts of its own: runs that differ in their seed are tested on the same pictures."""
@@ -54,6 +55,20 @@ class Plan:
         strategy: Strategy = STRATEGIES.build(self.config.strategy, Models(lm, small, self.config.asks_lm))
         return strategy
 
+    def room(self) -> Room | None:
+        """Return what the questions to the language model leave for descriptions; None where nothing bounds them.
+
+        Raises:
+            InputError: the longest question does not fit even without any.
+        """
+        from ipo.programs.lm.window import room_in, window_of
+
+        if self.optimizer is None:
+            return None
+        window = window_of(self.optimizer.model, self.config.lm_context)
+        expected = Expected(self.config.search, self.data.task, reply_tokens=self.config.max_tokens)
+        return room_in(window, self.strategy(), expected)
+
 
 def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | None = None) -> Plan:
     """Find the pictures and the language models of a run.
@@ -86,6 +101,7 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     planned = Plan(config, data, draw_for(data, config), optimizer, describer)
     if optimizer is None:
         planned.strategy().forecast(Expected(config.search, data.task))  # refuses settings that it cannot work with
+    planned.room()  # refuses questions that no reply can come to
     return planned
 
 

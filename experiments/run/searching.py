@@ -18,6 +18,7 @@ from ipo.experiments.run.tracking import Tracker
 from ipo.metrics.clip import Clip
 from ipo.metrics.errors import InputError
 from ipo.programs.describers.recorded import describe
+from ipo.programs.describers.shortening import fitted
 from ipo.programs.ensemble import Ensembled, check_ensemble
 from ipo.programs.lm.connect import recorded_events
 from ipo.programs.lm.ledger import Ledger
@@ -110,6 +111,7 @@ def _recorder(config: RunConfig, journal: Journal, ledger: Ledger) -> Recorder:
 
 def _describing(prepared: Prepared, recorder: Recorder, record: ScoreKeeper, ui: Ui) -> Callable[[], list[str]] | None:
     config, planned, encoded = prepared.config, prepared.plan, prepared.search
+    room = planned.room()  # before anything is paid
     describer: Any
     if by_clip := config.describer in ("clip", "clip-greedy"):
         from ipo.programs.describers.interrogator import Interrogator
@@ -130,7 +132,8 @@ def _describing(prepared: Prepared, recorder: Recorder, record: ScoreKeeper, ui:
     def described() -> list[str]:
         by = "the CLIP" if by_clip else config.describer
         ui.say(f"describing the search pictures with {by}")
-        return describe(describer, encoded.pictures, encoded.units.labels, names, task, record)
+        found = describe(describer, encoded.pictures, encoded.units.labels, names, task, record)
+        return fitted(found, room, record, ui.say)
 
     return described
 

@@ -7,7 +7,7 @@ nothing else. A control, such as shuffled scores, changes only `look`, so that w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Refuse = Callable[[str], str | None]
 """Says why a template cannot be used, or None."""
+REFUSALS_SHOWN = 10
+"""Refused templates that a question repeats, at most."""
 
 
 @dataclass(frozen=True)
@@ -117,11 +119,21 @@ class Desk(Protocol):
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a whole search would ask of a language model: its usual number of calls, and the most tokens of them all."""
+    """What a whole search would ask of a language model: its usual number of calls, and the most tokens of them all.
+
+    Attributes:
+        longest: the most tokens of one question, as `Expected.count` counts; when it is not given, the mean of
+            `tokens_in`.
+    """
 
     calls: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
+    longest: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.longest and self.calls:
+            object.__setattr__(self, "longest", -(-self.tokens_in // self.calls))
 
 
 @dataclass(frozen=True)
@@ -132,12 +144,18 @@ class Expected:
         settings, task: of the search.
         description_characters: the length of all descriptions together.
         reply_tokens: the longest reply that a language model is asked for.
+        count: the tokens of a text; a token for each byte, which no tokenizer exceeds, where there is no better.
     """
 
     settings: SearchSettings
     task: str
     description_characters: int = 0
     reply_tokens: int = 1024
+    count: Callable[[str], int] = lambda text: len(text.encode("utf-8", "replace"))
+
+    def counted_by(self, count: Callable[[str], int]) -> Expected:
+        """Return the same with another way to count tokens."""
+        return replace(self, count=count)
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,11 @@ class Feedback(Control):
         return replace(self.inner.look(state), findings=findings(state))
 
     def forecast(self, expected: Expected) -> Forecast:
-        """Estimate as `history` does, with three lines more in each question; a character has at most four bytes."""
+        """Estimate as `history` does, with three lines more in each question; a character has at most four bytes,
+        and hardly more than one token."""
         found = self.inner.forecast(expected)
-        return replace(found, tokens_in=found.tokens_in + found.calls * 3 * 4 * LONGEST_FINDING)
+        longest = found.longest + 3 * LONGEST_FINDING
+        return replace(found, tokens_in=found.tokens_in + found.calls * 3 * 4 * LONGEST_FINDING, longest=longest)
 
 
 class Worth(NamedTuple):

@@ -7,6 +7,7 @@ paper's order (Du, Sun and Snoek, NeurIPS 2024).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
@@ -14,6 +15,7 @@ from pydantic import BaseModel
 from ipo.metrics.template import MAX_CHARACTERS, SLOT
 from ipo.programs.strategies.asking import HistorySettings, ShowsHistory, call, excerpt, was_cut_off, why_unreadable
 from ipo.programs.strategies.base import (
+    REFUSALS_SHOWN,
     Desk,
     Expected,
     Forecast,
@@ -24,7 +26,10 @@ from ipo.programs.strategies.base import (
 )
 from ipo.programs.strategies.small_model import SmallModelStrategy
 
-LONGEST_TEMPLATE = SLOT.ljust(MAX_CHARACTERS, "x")
+LONGEST_TEMPLATE = (SLOT + " ox" * MAX_CHARACTERS)[:MAX_CHARACTERS]
+"""In short words, each a token: it has some 100, and what a CLIP can read has 77 of its own."""
+LONGEST_REASON = " ox" * 40
+"""Why a template was refused."""
 
 
 class HistoryStrategy(ShowsHistory):
@@ -88,21 +93,27 @@ class HistoryStrategy(ShowsHistory):
     def forecast(self, expected: Expected) -> Forecast:
         """Count one call a step, or one a template, each with a full history of templates as long as they may be.
 
-        Tokens are bounded, not guessed: a byte-level tokenizer makes at most one of each byte.
+        Tokens are bounded, not guessed: a byte-level tokenizer makes at most one of each byte. The longest question is
+        the second of a step, with twice as many refused templates as were wanted, or in the form for JSON.
         """
         import dspy
 
         from ipo.signatures.propose import ProposeTemplates
+
+        def texts(adapter: dspy.Adapter, refused: Sequence[str] = ()) -> list[str]:
+            inputs = propose_inputs(shown, each, refused)
+            return [str(message["content"]) for message in adapter.format(ProposeTemplates, [], inputs)]
 
         settings = expected.settings
         rows = [ShownTemplate(LONGEST_TEMPLATE, 0.5, 1.0)] * self.settings.size
         shown = Shown(expected.task, descriptions=["x" * expected.description_characters], templates=rows)
         each = 1 if self.settings.one_by_one else settings.candidates_per_step
         calls = settings.steps * settings.candidates_per_step // each
-        inputs = propose_inputs(shown, each)
-        messages = dspy.ChatAdapter().format(ProposeTemplates, [], inputs)
-        prompt = sum(len(str(message["content"]).encode()) for message in messages)
-        return Forecast(calls, calls * prompt, calls * expected.reply_tokens)
+        prompt = sum(len(text.encode()) for text in texts(dspy.ChatAdapter()))
+        refused = [] if self.settings.one_by_one else [f"{LONGEST_TEMPLATE} ({LONGEST_REASON})"] * min(REFUSALS_SHOWN, 2 * each)
+        forms = [texts(adapter, refused) for adapter in (dspy.ChatAdapter(), dspy.JSONAdapter())]
+        longest = max(sum(map(expected.count, form)) for form in forms)
+        return Forecast(calls, calls * prompt, calls * expected.reply_tokens, longest)
 
 
 def propose_inputs(shown: Shown, count: int, refused: Any = ()) -> dict[str, Any]:

@@ -87,11 +87,13 @@ class Fitted:
         templates: the weighted templates; None for what is no text.
         choice: how the winner was chosen, as in `result.json`; None where nothing was chosen.
         budget: what it took.
+        shortened: what was done to descriptions that did not fit into a question, in words.
     """
 
     templates: tuple[Weighted, ...] | None
     choice: dict[str, Any] | None
     budget: Budget
+    shortened: str = ""
 
 
 class FittedEmbeddings(Fitted, ABC):
@@ -210,6 +212,7 @@ class Templates(FittedEmbeddings):
     templates: tuple[Weighted, ...]
     choice: dict[str, Any] | None = None
     budget: Budget = NOTHING
+    shortened: str = ""
 
     def class_embeddings(self, class_names: Sequence[str]) -> Floats:
         """Return the weighted mean of the templates' class embeddings; see `FittedEmbeddings`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ipo.experiments.compare.methods.base import Budget, Job, Method, Templates, labels_of_a_search
@@ -102,6 +103,7 @@ class LanguageModelSearch(Method):
         from ipo.experiments.run.plan import Plan, backends, draw_for
         from ipo.experiments.run.prepare import prepare
         from ipo.experiments.run.searching import search_in
+        from ipo.programs.describers.shortening import recorded
         from ipo.programs.record.journal import Journal, read
 
         config, folder, ui = self.search_config(job.config, job.settings), job.folder / "run", Ui(0, quiet=True)
@@ -111,7 +113,9 @@ class LanguageModelSearch(Method):
         prepared = prepare(Plan(config, data, draw_for(data, config), optimizer, describer), ui, job.clip)
         with closing(Journal(folder)) as journal:
             found = search_in(prepared, journal, ui).result
-        return winner(job, found, _budget(found, read(folder), {"optimizer": optimizer, "describer": describer}))
+        events = read(folder)
+        budget = _budget(found, events, {"optimizer": optimizer, "describer": describer})
+        return replace(winner(job, found, budget), shortened=str(recorded(events) or ""))
 
 
 def winner(job: Job, found: SearchResult, budget: Budget) -> Templates:

@@ -93,5 +93,16 @@ def _unlike(grid: Grid, published: Sequence[PublishedRow]) -> Iterator[str]:
             yield f"{row}: {cell['remark']}."
         if cell.get("differs"):
             yield f"{row} is not in everything as published: {cell['differs']}."
+    if told := _shortened(grid):
+        yield f"Descriptions of pictures that did not fit into a question, seed by seed: {told}."
     if len(grid.seeds) == 1:
         yield "One seed: what the search owes to luck is in no interval."
+
+
+def _shortened(grid: Grid) -> str:
+    """Say which rows showed their language model shorter or fewer descriptions than there are."""
+    found = {
+        f"{row} on {data}": "; ".join(dict.fromkeys(str(cell["shortened"]) for cell in runs.cells if cell.get("shortened")))
+        for (data, row), runs in grid.runs.items()
+    }
+    return "; ".join(f"{where}, {what}" for where, what in found.items() if what)

@@ -357,6 +357,7 @@ def test_a_dry_run_fetches_no_weights(
     assert (ended.code, ended.err) == (0, "")
     rows = json.loads(ended.out)["rows"]
     assert rows["no-history"] | {"tokens": 0} == {
+        "context": [],
         "cells": 2,
         "finished": 0,
         "calls": 2 * 13,
