@@ -30,6 +30,7 @@ EVENTS = (
     "lm",
     "lm_error",
     "descriptions",
+    "shortened",
     "test",
     "new",
     "offsets",

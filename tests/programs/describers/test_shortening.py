@@ -1,0 +1,112 @@
+"""Descriptions that do not fit: which are kept, where they are cut, and what is left as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ipo.metrics.reward import ClipReward
+from ipo.programs.describers.shortening import FEWEST, Shortened, fitted, shorten
+from ipo.programs.lm.window import Room, Window, window_of
+from ipo.programs.record.score_keeper import ScoreKeeper
+
+WORDS = st.sampled_from(["red", "bus.", "extraordinarily", "of", "\n", "明亮", "x" * 60, "ends!", "...", "naïve,"])
+TEXTS = st.lists(st.lists(WORDS, min_size=1, max_size=120).map(" ".join), max_size=40)
+
+
+def _exactly(text: str) -> int:
+    window = window_of("openai/gpt-3.5-turbo")
+    assert window is not None
+    return window.count(text)
+
+
+def _by_bytes(text: str) -> int:
+    window = window_of("openai/unheard-of", 100)
+    assert window is not None
+    return window.count(text)
+
+
+COUNTS = st.sampled_from([_exactly, _by_bytes])
+
+
+@settings(max_examples=150, deadline=None)
+@given(texts=TEXTS, room=st.integers(0, 3000), count=COUNTS)
+def test_whatever_is_shown_fits_in_its_order_and_is_the_start_of_a_description(
+    texts: list[str], room: int, count: Callable[[str], int]
+) -> None:
+    shown, level = shorten(texts, room, count)
+    assert count("\n".join(shown)) <= room
+    places = [place * len(texts) // len(shown) for place in range(len(shown))] if shown else []
+    assert len(set(places)) == len(shown), "evenly over the pictures, none twice"
+    for place, text in zip(places, shown, strict=True):
+        assert texts[place].startswith(text)
+        assert text == texts[place] or count(text) <= level
+    assert shorten(texts, room, count) == (shown, level)
+    if count("\n".join(texts)) <= room:
+        assert (shown, level) == (texts, 0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(texts=TEXTS, room=st.integers(0, 3000))
+def test_none_is_left_out_while_all_fit_at_the_fewest_tokens(texts: list[str], room: int) -> None:
+    shown, _ = shorten(texts, room, _by_bytes)
+    fewest = sum(min(FEWEST, sum(map(_by_bytes, text.split(" "))) + len(text)) + 1 for text in texts)
+    assert fewest > room or len(shown) == len(texts)
+
+
+def test_short_ones_stay_whole_and_longer_ones_share_what_they_leave() -> None:
+    short, long = "A red bus.", "It stands in a street of a town " * 40
+    shown, level = shorten([long, short, long], 300, _exactly)
+    assert shown[1] == short
+    assert shown[0] == shown[2] and level > 300 / 3, "more than a third each: the short one leaves some"
+    assert 290 < _exactly("\n".join(shown)) <= 300
+
+
+def test_a_cut_comes_at_the_end_of_a_sentence_where_that_keeps_half_else_at_a_word() -> None:
+    sentences = "The light is soft. " * 60
+    assert shorten([sentences] * 2, 100, _exactly)[0][0].endswith("The light is soft.")
+    early = "Red. " + "and a street of stones " * 60
+    assert shorten([early] * 2, 100, _exactly)[0][0].endswith(("and", "a", "street", "of", "stones"))
+    assert len(shorten([early] * 2, 100, _exactly)[0][0]) > 100
+
+
+def test_too_many_are_sampled_evenly_and_keep_their_fewest_tokens() -> None:
+    texts = [f"Number {number} shows a street of a town in the evening " + "with light " * 100 for number in range(500)]
+    shown, level = shorten(texts, 8_000, _exactly)
+    numbers = [int(text.split()[1]) for text in shown]
+    gaps = {after - before for before, after in zip(numbers, numbers[1:], strict=False)}
+    assert level >= FEWEST and 150 < len(shown) < 200
+    assert gaps <= {2, 3} and numbers[0] == 0 and numbers[-1] > 490
+
+
+def test_it_is_said_and_recorded_once_and_a_resumed_search_keeps_its_room(clip: object, tmp_path: object) -> None:
+    from pathlib import Path
+
+    from ipo.programs.record.journal import Journal, read
+
+    assert isinstance(tmp_path, Path)
+    texts, said = ["a street of a town " * 60] * 5, []
+    for room in (400, 300):  # what litellm knows may change between two sessions
+        journal = Journal(tmp_path)
+        record = ScoreKeeper(journal, ClipReward(clip, ["cat", "dog"]))  # type: ignore[arg-type]
+        shown = fitted(texts, Room(Window("openai/some", 1000, _exactly), room), record, said.append)
+        assert shown == shorten(texts, 400, _exactly)[0]
+        journal.close()
+    assert len([event for event in read(tmp_path) if event["type"] == "shortened"]) == 1
+    assert said == ["of 5 descriptions all are shown, cut to 79 tokens each: openai/some takes 1,000 tokens"] * 2
+
+
+def test_what_fits_or_is_not_bounded_is_not_spoken_of(clip: object) -> None:
+    record = ScoreKeeper(None, ClipReward(clip, ["cat", "dog"]))  # type: ignore[arg-type]
+    for room in (None, Room(Window("openai/some", 1000, _exactly), 400)):
+        assert fitted(["soft  light, "], room, record, pytest.fail) == ["soft  light, "]
+
+
+def test_it_is_told_in_words() -> None:
+    assert str(Shortened("m", 16385, 9000, 500, 219, 40)) == (
+        "of 500 descriptions 219, spread evenly, are shown, cut to 40 tokens each: m takes 16,385 tokens"
+    )
+    assert str(Shortened("m", 2000, 3, 5, 0, 0)) == "of 5 descriptions none is shown: m takes 2,000 tokens"
