@@ -66,8 +66,8 @@ class IPO(Teleprompter):
         describer: an `ImageDescriber`, an `Interrogator` or a callable of your own (docs/dspy.md); `"clip"` and
             `"clip-greedy"` are the `Interrogator` with the student's CLIP, where the examples have pictures; None (or
             `"none"`) describes nothing, as the paper does at 16 shots.
-        lm_context: the tokens that `lm` takes, prompt and reply together, where litellm does not know them: descriptions
-            are shortened to fit. Where they are not known, nothing is.
+        lm_context: the tokens that `lm` takes, prompt and reply together, where litellm does not know them:
+            descriptions are shortened to fit. Where they are not known, nothing is.
         task: one sentence on what the pictures are, shown to the language models.
         log_dir: where the journal is kept; a killed `compile` with the same arguments resumes from it,
             and one with others is refused.
@@ -167,8 +167,8 @@ class IPO(Teleprompter):
         Raises:
             InputError: the student is no `TemplateClassifier`, or has several templates and no `initial_template` was
                 given; bad examples, or examples in both sets; a bad initial template; a reward or strategy that gives
-                something else than it should; a `log_dir` that holds another search; questions that do not fit into what
-                the language model takes.
+                something else than it should; a `log_dir` that holds another search; questions that do not fit into
+                what the language model takes.
             NothingUsable: none of the first five steps gave a usable template; a shorter search keeps the initial one.
             dspy.LMError: the language model cannot be reached; everything before that is in the journal.
         """
@@ -228,7 +228,7 @@ class IPO(Teleprompter):
 
     def _room(self, strategy: Strategy, settings: SearchSettings) -> Room | None:
         """Return what questions leave for descriptions; None where nothing bounds them."""
-        lm = self.lm or dspy.settings.lm
+        lm = getattr(strategy, "lm", None) or self.lm or dspy.settings.lm
         if lm is None or not strategy.asks_lm:
             return None
         limits = (lm.kwargs.get(name) for name in ("max_tokens", "max_completion_tokens"))

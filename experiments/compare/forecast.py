@@ -17,8 +17,8 @@ def forecast(found: Sequence[Entry]) -> dict[str, Any]:
     """Add up what every cell would ask; cells that are finished ask nothing. No picture is opened, nothing fetched.
 
     Returns:
-        `rows` (label → `cells, finished, calls, tokens, usd, seconds, context`), and `cells, calls, tokens, usd, minutes` of all
-        together; `assumed`, the official sizes of data sets that are not on this machine; `context`, what would be done
+        `rows` (label → `cells, finished, calls, tokens, usd, seconds, context`), and `cells, calls, tokens, usd,
+        minutes` of all together; `assumed`, the official sizes of data sets that are not on this machine; `context`, what would be done
         to descriptions that do not fit into a question, and whose questions nothing bounds. `usd` is None where a price
         is not known. Replies that rows share through the cache count for each.
 

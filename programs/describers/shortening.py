@@ -1,8 +1,8 @@
 """Descriptions that do not fit into a question together: each is cut, and if that is not enough they are sampled.
 
 Short ones stay whole. The longer ones are cut to the largest number of tokens, the same for all, with which all fit: at
-the end of a sentence if that keeps half of it, else at a word. None is cut to fewer than `FEWEST`: before that, some are
-left out, evenly over the order of the pictures, and so over the classes. What fits is not touched.
+the end of a sentence if that keeps half of that number, else at a word. None is cut to fewer than `FEWEST`: before
+that, some are left out, evenly over the order of the pictures, and so over the classes. What fits is not touched.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def expected(room: Room, number: int, longest: int) -> Shortened | None:
     return _shortened(room, number, shown, room.tokens // shown - 1 if shown else FEWEST)
 
 
-def fitted(descriptions: Sequence[str], room: Room | None, record: ScoreKeeper, say: Callable[[str], None]) -> list[str]:
+def fitted(
+    descriptions: Sequence[str], room: Room | None, record: ScoreKeeper, say: Callable[[str], None]
+) -> list[str]:
     """Return the descriptions as every question of a search shows them; say and record what was done to them.
 
     A search that is resumed keeps the room that it began with.

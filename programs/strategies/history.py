@@ -110,7 +110,8 @@ class HistoryStrategy(ShowsHistory):
         each = 1 if self.settings.one_by_one else settings.candidates_per_step
         calls = settings.steps * settings.candidates_per_step // each
         prompt = sum(len(text.encode()) for text in texts(dspy.ChatAdapter()))
-        refused = [] if self.settings.one_by_one else [f"{LONGEST_TEMPLATE} ({LONGEST_REASON})"] * min(REFUSALS_SHOWN, 2 * each)
+        refusals = 0 if self.settings.one_by_one else min(REFUSALS_SHOWN, 2 * each)
+        refused = [f"{LONGEST_TEMPLATE} ({LONGEST_REASON})"] * refusals
         forms = [texts(adapter, refused) for adapter in (dspy.ChatAdapter(), dspy.JSONAdapter())]
         longest = max(sum(map(expected.count, form)) for form in forms)
         return Forecast(calls, calls * prompt, calls * expected.reply_tokens, longest)

@@ -29,6 +29,7 @@ from ipo.programs.admission import Rejection
 from ipo.programs.classifier import TemplateClassifier
 from ipo.programs.describers.interrogator import Interrogator
 from ipo.programs.lm.ledger import BudgetReached
+from ipo.programs.lm.window import window_of
 from ipo.programs.optimizer import IPO
 from ipo.programs.record.journal import read
 from ipo.programs.search import MAX_EMPTY_STEPS, NothingUsable, Step
@@ -503,6 +504,44 @@ def test_what_is_no_describer_is_one_sentence(describer: Any, said: str, reward:
     with pytest.raises(InputError, match=f"^the describer {said}: a describer is called with pictures=, labels="):
         ipo.compile(student(reward), **sets)
     assert not strategy.shown
+
+
+class Wordy(dspy.Module):  # type: ignore[misc]
+    """Describes each picture at length, and counts how often it is asked."""
+
+    calls = 0
+
+    def forward(self, pictures: Sequence[Picture], **_: Any) -> dspy.Prediction:
+        self.calls += 1
+        told = [f"Picture {number} shows a street. " + "The light is soft. " * 1_000 for number in range(len(pictures))]
+        return dspy.Prediction(descriptions=told, failed=[])
+
+
+def test_descriptions_fit_into_what_the_language_model_takes(reward: ClipReward, sets: Any, tmp_path: Path) -> None:
+    window = window_of("openai/gpt-3.5-turbo")
+    assert window is not None
+    lm, shown = dspy.LM("openai/gpt-3.5-turbo", max_tokens=1_000), []
+    for given in ({}, {"lm_context": 8_000}):
+        ipo, strategy = make(reward, by_twos()[:2], describer=Wordy(), lm=lm, log_dir=tmp_path / str(given), **given)
+        program: Any = ipo.compile(student(reward), **sets)
+        first, second = (list(one.descriptions) for one in strategy.shown)
+        assert first == second == list(program.search.descriptions), "every step is shown the same"
+        assert [text[:10] for text in first] == [f"Picture {number} "[:10] for number in range(len(first))]
+        shown.append(window.count("\n".join(first)))
+    assert 14_000 < shown[0] <= 15_385 and 6_000 < shown[1] <= 7_000
+    unbounded, strategy = make(reward, by_twos()[:1], describer=Wordy(), lm=dspy.LM("openai/my-model"))
+    unbounded.compile(student(reward), **sets)
+    assert window.count("\n".join(strategy.shown[0].descriptions)) > 40_000
+
+
+def test_a_language_model_that_takes_too_little_is_refused_before_a_picture_is_described(
+    reward: ClipReward, sets: Any
+) -> None:
+    describer = Wordy()
+    ipo = IPO(reward=reward, lm=dspy.LM("openai/my-model"), lm_context=1_000, strategy="history", describer=describer)
+    with pytest.raises(InputError, match="openai/my-model takes 1,000 tokens"):
+        ipo.compile(student(reward), **sets)
+    assert describer.calls == 0
 
 
 def test_dspy_callbacks_see_the_compile(reward: ClipReward, sets: Any) -> None:

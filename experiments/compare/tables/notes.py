@@ -101,8 +101,8 @@ def _unlike(grid: Grid, published: Sequence[PublishedRow]) -> Iterator[str]:
 
 def _shortened(grid: Grid) -> str:
     """Say which rows showed their language model shorter or fewer descriptions than there are."""
-    found = {
-        f"{row} on {data}": "; ".join(dict.fromkeys(str(cell["shortened"]) for cell in runs.cells if cell.get("shortened")))
-        for (data, row), runs in grid.runs.items()
-    }
-    return "; ".join(f"{where}, {what}" for where, what in found.items() if what)
+    told = []
+    for (data, row), runs in grid.runs.items():
+        seeds = dict.fromkeys(str(cell["shortened"]) for cell in runs.cells if cell.get("shortened"))
+        told += [f"{row} on {data}, {'; '.join(seeds)}"] if seeds else []
+    return "; ".join(told)
