@@ -18,9 +18,9 @@ def forecast(found: Sequence[Entry]) -> dict[str, Any]:
 
     Returns:
         `rows` (label → `cells, finished, calls, tokens, usd, seconds, context`), and `cells, calls, tokens, usd,
-        minutes` of all together; `assumed`, the official sizes of data sets that are not on this machine; `context`, what would be done
-        to descriptions that do not fit into a question, and whose questions nothing bounds. `usd` is None where a price
-        is not known. Replies that rows share through the cache count for each.
+        minutes` of all together; `assumed`, the official sizes of data sets that are not on this machine; `context`,
+        what would be done to descriptions that do not fit into a question, and whose questions nothing bounds. `usd` is
+        None where a price is not known. Replies that rows share through the cache count for each.
 
     Raises:
         InputError: there can be no such language model, or it cannot take the questions of a row.

@@ -1,4 +1,4 @@
-"""A job like the paper's main table on SUN397, with a server that refuses what its model cannot take, as OpenAI does."""
+"""A job like the paper's main table on SUN397; the server refuses what its model cannot take, as OpenAI does."""
 
 from __future__ import annotations
 
@@ -27,7 +27,19 @@ PUBLISHED = ("ipo-paper", "ipo-code")
 PLACES = ("abbey", "bakery", "canyon", "dam", "harbor", "hotel", "lake", "market", "palace", "tower")
 LOOKS = ("old", "new", "wide", "low", "tall", "quiet", "busy", "green", "dusty", "wet")
 WHERE = ("inland", "uptown", "downtown", "coastal")
-WORDS = "a red stone wall stands in the evening light near some people and a narrow street of a town with trees".split()
+WORDS = (
+    "a",
+    "red",
+    "stone wall",
+    "stands",
+    "in the evening",
+    "light",
+    "near",
+    "some people",
+    "and",
+    "trees",
+    "of a town",
+)
 
 
 @pytest.fixture(scope="module")

@@ -105,3 +105,11 @@ def test_answers_that_were_never_scored_are_kept_apart(run_folder: Path) -> None
     search = read_run(run_folder).search
     assert [step.number for step in search.steps] == [1]
     assert len(search.unfinished) == 1
+
+
+def test_what_was_done_to_descriptions_that_did_not_fit_is_told(run_folder: Path) -> None:
+    assert read_run(run_folder).search.shortened == ""
+    about = {"model": "openai/m", "takes": 2000, "room": 900, "of": 30, "shown": 21, "tokens": 40}
+    assert added(run_folder, {"type": "shortened", **about}).shortened == (
+        "of 30 descriptions 21, spread evenly, are shown, cut to 40 tokens each: openai/m takes 2,000 tokens"
+    )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from ipo.experiments.run.config import load_config
 from ipo.experiments.run.estimate import estimate
 from ipo.experiments.run.plan import Plan
+from ipo.metrics.errors import InputError
 from ipo.programs.lm.connect import Backend
 
 
@@ -88,7 +90,7 @@ def test_a_larger_job_costs_more(word: str) -> None:
 
 def test_a_search_without_a_language_model_costs_nothing() -> None:
     found = estimate(planned(["lm=none", "strategy=list", "strategy.file=mine.txt"], None))
-    assert found == {"optimizer": None, "describer": None, "usd": 0, "seconds": 0, "start_from": None}
+    assert found == {"optimizer": None, "describer": None, "usd": 0, "seconds": 0, "context": None, "start_from": None}
 
 
 def test_a_control_costs_what_it_shows() -> None:
@@ -97,3 +99,20 @@ def test_a_control_costs_what_it_shows() -> None:
     )
     assert none["calls"] == whole["calls"]
     assert none["tokens_in"] < whole["tokens_in"]
+
+
+def test_no_question_costs_more_than_the_model_takes_and_what_is_cut_is_told() -> None:
+    words = ["strategy=history", "steps=7", "describer=openai/x", "describer_question=paper"]
+    free, bound = (estimate(planned([*words, *more], backend(), backend())) for more in ([], ["lm_context=9000"]))
+    assert free["context"]["tokens"] is None and "lm_context=8192" in free["context"]["told"]
+    assert bound["optimizer"]["tokens_in"] == 7 * (9000 - 1024) < free["optimizer"]["tokens_in"]
+    assert bound["context"]["tokens"] == 9000 and bound["context"]["cut"]
+    assert re.search(r"takes 9,000 tokens, .* of 10 descriptions all are shown, cut to \d+ ", bound["context"]["told"])
+    roomy = estimate(planned([*words, "lm_context=100000"], backend(), backend()))
+    assert roomy["optimizer"] == free["optimizer"] and not roomy["context"]["cut"]
+    assert estimate(planned(words, backend(small=True), backend()))["context"] is None
+
+
+def test_a_question_that_the_model_cannot_take_is_refused() -> None:
+    with pytest.raises(InputError, match="model takes 1,500 tokens"):
+        estimate(planned(["strategy=history", "lm_context=1500"], backend()))

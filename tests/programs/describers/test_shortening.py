@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -77,7 +78,7 @@ def test_too_many_are_sampled_evenly_and_keep_their_fewest_tokens() -> None:
     texts = [f"Number {number} shows a street of a town in the evening " + "with light " * 100 for number in range(500)]
     shown, level = shorten(texts, 8_000, _exactly)
     numbers = [int(text.split()[1]) for text in shown]
-    gaps = {after - before for before, after in zip(numbers, numbers[1:], strict=False)}
+    gaps = {after - before for before, after in pairwise(numbers)}
     assert level >= FEWEST and 150 < len(shown) < 200
     assert gaps <= {2, 3} and numbers[0] == 0 and numbers[-1] > 490
 
