@@ -57,7 +57,7 @@ def benchmark(
 
     from ipo.experiments.compare.documents import documents, outcomes_of, table_of, write_documents
     from ipo.experiments.compare.forecast import forecast, forecast_text
-    from ipo.experiments.compare.grid import check_grid, check_models, entries, searches
+    from ipo.experiments.compare.grid import check_grid, check_models, check_windows, entries, searches
     from ipo.experiments.compare.grid_file import load_grid
     from ipo.experiments.compare.raw_cells import ENDING, check_kept, keep
     from ipo.experiments.compare.runner import print_progress, reason, run_all
@@ -88,6 +88,7 @@ def benchmark(
     configs = searches(found)
     ensure_local_weights(configs, quiet=quiet)
     check_models(configs, budget_usd)
+    check_windows(found)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         lock = FileLock(folder / "grid.lock", timeout=0).acquire()

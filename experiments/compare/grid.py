@@ -17,7 +17,7 @@ from ipo.experiments.compare.runner import Item
 from ipo.experiments.data import load_data
 from ipo.experiments.data.benchmarks.assumed import absent, assumed, sizes
 from ipo.experiments.run.config import RunConfig, dotted, nested, overlaid
-from ipo.experiments.run.plan import SPLIT_SEED, backends, draw_for
+from ipo.experiments.run.plan import SPLIT_SEED, backends, draw_for, room_of
 from ipo.metrics.clip import check_name
 from ipo.metrics.errors import InputError
 
@@ -128,6 +128,21 @@ def check_models(configs: Sequence[RunConfig], budget_usd: float | None) -> None
             raise InputError(
                 f"the price of {backend.model} is not known, so --budget-usd cannot be kept; leave it out."
             )
+
+
+def check_windows(found: Sequence[Entry]) -> None:
+    """Refuse rows whose questions a language model cannot take, before the first of them is paid.
+
+    Raises:
+        InputError: names the row.
+    """
+    for entry in {entry.label: entry for entry in found}.values():  # seeds and pictures change nothing of it
+        if config := run_config(entry.cell):
+            optimizer, _ = backends(config, ready=False)
+            try:
+                room_of(config, optimizer, config.task or "")
+            except InputError as error:
+                raise InputError(f"the row {entry.label}: {error}") from error
 
 
 def _check_folders(found: Sequence[Entry]) -> None:

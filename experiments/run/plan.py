@@ -51,9 +51,7 @@ class Plan:
 
     def strategy(self, lm: dspy.LM | None = None) -> Strategy:
         """Make the strategy; without a language model it can forecast what it would ask, and no more."""
-        small = self.optimizer is not None and self.optimizer.small
-        strategy: Strategy = STRATEGIES.build(self.config.strategy, Models(lm, small, self.config.asks_lm))
-        return strategy
+        return _strategy(self.config, self.optimizer, lm)
 
     def room(self) -> Room | None:
         """Return what the questions to the language model leave for descriptions; None where nothing bounds them.
@@ -61,13 +59,7 @@ class Plan:
         Raises:
             InputError: the longest question does not fit even without any.
         """
-        from ipo.programs.lm.window import room_in, window_of
-
-        if self.optimizer is None:
-            return None
-        window = window_of(self.optimizer.model, self.config.lm_context)
-        expected = Expected(self.config.search, self.data.task, reply_tokens=self.config.max_tokens)
-        return room_in(window, self.strategy(), expected)
+        return room_of(self.config, self.optimizer, self.data.task)
 
 
 def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | None = None) -> Plan:
@@ -132,6 +124,22 @@ def with_shots_that_fit(data: DataSet, config: RunConfig, say: Callable[[str], N
     return config.model_copy(update=smaller)
 
 
+def room_of(config: RunConfig, optimizer: Backend | None, task: str) -> Room | None:
+    """Return what the questions of a search leave for descriptions; see `Plan.room`.
+
+    Args:
+        config: of the search.
+        optimizer: the language model that is asked; None where none is.
+        task: the sentence on what the pictures are.
+    """
+    from ipo.programs.lm.window import room_in, window_of
+
+    if optimizer is None:
+        return None
+    expected = Expected(config.search, task, reply_tokens=config.max_tokens)
+    return room_in(window_of(optimizer.model, config.lm_context), _strategy(config, optimizer), expected)
+
+
 def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, Backend | None]:
     """Find the language models of the strategy and of the describer; see `plan`."""
     from ipo.programs.lm.connect import find_backend, named
@@ -151,6 +159,12 @@ def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, 
                 f"the price of {backend.model} is not known, so --budget-usd cannot be kept; use --budget-tokens."
             )
     return optimizer, describer
+
+
+def _strategy(config: RunConfig, optimizer: Backend | None, lm: dspy.LM | None = None) -> Strategy:
+    small = optimizer is not None and optimizer.small
+    strategy: Strategy = STRATEGIES.build(config.strategy, Models(lm, small, config.asks_lm))
+    return strategy
 
 
 def draw_for(data: DataSet, config: RunConfig) -> Draw:
