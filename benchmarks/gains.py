@@ -1,15 +1,17 @@
-"""What each row of raw cells gains, with intervals that know what its sets share: the numbers of the README's table.
+"""What the rows of raw cells gain, with intervals that know what their sets share: the tables of the README and pages.
 
 Sets such as `embedded:upside-down+blur` share four geometric operations and all their pictures, so that they are no
-independent sample. Each mean is given its interval with the sets as independent, and clustered by what stands before
-the +: the residuals of a cluster are summed before they are squared (Liang & Zeger 1986), scaled by G/(G - 1) for G
-clusters, with G - 1 degrees of freedom. The wider of the two counts. Looks are all templates that were scored on
-labelled pictures: those proposed, those looked at, and the phrases that the describer `clip` ranks by them.
+independent sample. Each mean gets the wider of two 95 % intervals: that of the command's own table, with the sets as
+independent, and that clustered by what stands before the +, where residuals are summed within a cluster before they
+are squared (Liang & Zeger 1986), scaled by G/(G - 1) for G clusters, with G - 1 degrees of freedom. Looks are templates
+that were scored on labelled pictures: those proposed, those looked at, and the phrases that the describer `clip` ranks.
 """
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,45 @@ import numpy as np
 from common import arguments
 from scipy import stats
 
-from ipo.experiments.compare.methods import METHODS
+from ipo.experiments.compare.documents import documents, table_of
+from ipo.experiments.compare.methods import METHODS, SUBJECT
 from ipo.experiments.compare.raw_cells import unpack
 from ipo.experiments.run.config import build, nested
-from ipo.metrics.arrays import Doubles
 
+PHRASES = 300
+"""Of the bank, those that fit our CLIP and name no class of the suite."""
 DOCS = Path(__file__).parents[1] / "docs"
+COLUMNS = {
+    "plain CLIP": ("plain-clip",),
+    "former text tower": ("former-text-tower",),
+    "our CLIP": ("suite-held-out",),
+    "our CLIP, main job": ("main-job",),
+}
+"""Columns of the README's table, and the raw cells that they are made of; of two rows of a name the first is taken."""
+ROWS = {
+    "`ipo optimize --lm none`: words of the bank put together": ("phrases", "ipo-default, no language model"),
+    "`ipo optimize`: and words of a 0.5B model": ("ipo-default",),
+    "best of 1,400 random pairs of the bank's phrases": ("random-pairs-many",),
+    "best single phrase of the bank": ("bank",),
+    "best of 60 random pairs": ("random-pairs",),
+    "best of CLIP's 80 templates": ("best-of-80",),
+    "0.5B model, no history, 60 proposals": ("no-history",),
+    "0.5B model, history of 12 without losses, 60 proposals": ("history",),
+    "no words: mean of six unlabelled pictures a class taken off": ("centred",),
+    "no words: nearest mean of six labelled pictures a class": ("class-mean",),
+}
+"""Rows of that table, each by what it is, and what cells call it."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row: accuracy in percent; gains over the anchor and over the default in points, with interval."""
+
+    accuracy: float
+    over_anchor: str
+    over_default: str
+    labels: int
+    looks: float
 
 
 def main() -> None:
@@ -30,60 +65,99 @@ def main() -> None:
     options = arguments(
         __doc__,
         cells={"type": Path, "default": DOCS / "suite-held-out.json.gz", "help": "raw cells of a grid"},
-        over={"default": "anchor", "help": "the row that the others are compared with"},
+        readme={"action": "store_true", "help": "the README's table instead, of the cells in docs/"},
     )
-    grid, found, outcomes = unpack(options.cells)
-    hits: dict[str, dict[tuple[str, int], Doubles]] = defaultdict(dict)
-    looks: dict[str, list[int]] = defaultdict(list)
-    labels: dict[str, int] = {}
+    print("\n".join(readme() if options.readme or options.small else of_cells(options.cells)))
+
+
+def of_cells(file: Path) -> list[str]:
+    """Return the lines of a table of all rows of a file of cells."""
+    rows = rows_of(file)
+    subject = next(name for name in rows if name.startswith(SUBJECT))
+    lines = [f"| row | accuracy | over anchor | over {subject} | labels a class | looks |", "| --- " * 6 + "|"]
+    for name, row in rows.items():
+        gains = f"{row.over_anchor or '–'} | {row.over_default or '–'}"
+        lines.append(f"| `{name}` | {row.accuracy:.1f} | {gains} | {row.labels} | {row.looks:,.0f} |")
+    return lines
+
+
+def readme() -> list[str]:
+    """Return the lines of the README's table."""
+    found = {
+        column: {name: row for file in reversed(files) for name, row in rows_of(DOCS / f"{file}.json.gz").items()}
+        for column, files in COLUMNS.items()
+    }
+    heads = [f"{column} ({rows['anchor'].accuracy:.1f} %)" for column, rows in found.items()]
+    lines = [f"| | {' | '.join(heads)} | labels a class | looks |", "| --- " * (len(heads) + 3) + "|"]
+    for title, names in ROWS.items():
+        own = [next((rows[name] for name in names if name in rows), None) for rows in found.values()]
+        (labels,), looks = {row.labels for row in own if row}, max(row.looks for row in own if row)
+        cells = [row.over_anchor if row else "not run" for row in own]
+        lines.append(f"| {title} | {' | '.join(cells)} | {labels} | {looks:,.0f} |")
+    return lines
+
+
+def rows_of(file: Path) -> dict[str, Row]:
+    """Read the rows of a file of cells that have a value in all its sets.
+
+    A default that asked no language model has a name of its own here.
+    """
+    grid, found, outcomes = unpack(file)
+    table = table_of(grid, found, outcomes)
+    assert table is not None
+    content = json.loads(documents(grid, table)["table.json"])
+    scope = "average" if len(grid.data) > 1 else grid.data[0]
+    values, looks, labels, asked = defaultdict(dict), defaultdict(list), {}, {}
+    banks = [one["budget"]["looked_at"] for e, one in zip(found, outcomes, strict=True) if e.cell.method == "bank"]
+    phrases = banks[0] if banks else PHRASES
     for entry, outcome in zip(found, outcomes, strict=True):
-        if isinstance(outcome, str) or "test" not in outcome["scores"]:
-            continue
-        score, budget = outcome["scores"]["test"], outcome["budget"]
-        values = [int(hit) for hit in score["hits"]] if score.get("hits") else score["values"]
-        hits[entry.label][entry.cell.data, entry.cell.seed] = np.array(values, dtype=np.float64)
-        method, config = METHODS[entry.cell.method], build(nested(dict(entry.cell.settings)), where=str(options.cells))
-        described = method.uses_lm and config.asks_lm and config.describer in ("clip", "clip-greedy")
-        looks[entry.label].append(budget["proposals"] + budget["looked_at"] + described * _phrases(outcomes))
-        labels[entry.label] = method.labelled_per_class(config)
-    sets = grid.data[: 4 if options.small else None]
-    print(f"| row | accuracy | over {options.over}, points: sets independent | clustered | labels a class | looks |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for row, own in hits.items():
-        if not all((name, seed) in own for name in sets for seed in grid.seeds):
-            continue
-        accuracy = 100 * float(np.mean([own[name, seed].mean() for name in sets for seed in grid.seeds]))
-        gains = _gains(own, hits[options.over], sets, grid.seeds)
-        alone, clustered = (_interval(gains, of) for of in (list(sets), [name.partition("+")[0] for name in sets]))
-        print(f"| {row} | {accuracy:.1f} | {alone} | {clustered} | {labels[row]} | {round(np.mean(looks[row])):,} |")
+        method, config = METHODS[entry.cell.method], build(nested(dict(entry.cell.settings)), where=str(file))
+        asks = method.uses_lm and config.asks_lm
+        values[entry.label][entry.cell.data, entry.cell.seed] = outcome["scores"]["test"]["value"]
+        described = asks and config.describer == "clip"
+        looks[entry.label].append(outcome["budget"]["proposals"] + outcome["budget"]["looked_at"] + described * phrases)
+        labels[entry.label], asked[entry.label] = method.labelled_per_class(config), asks
+    gains = {(one["method"], one["other"]): one for one in content["gains"] if one["scope"] == scope}
+
+    def gain(row: str, other: str) -> str:
+        one, sign = (gains[row, other], 1) if (row, other) in gains else (gains.get((other, row)), -1)
+        if one is None:
+            return ""
+        ends = one["like_these"] if scope == "average" else one
+        each = [
+            100 * np.mean([values[row][name, seed] - values[other][name, seed] for seed in grid.seeds])
+            for name in grid.data
+        ]
+        half = max((ends["high"] - ends["low"]) / 2, _clustered(each, [name.partition("+")[0] for name in grid.data]))
+        mean = sign * one["gain"]
+        return f"{mean:+.1f} [{mean - half:.1f}, {mean + half:.1f}]"
+
+    def name_of(row: str) -> str:
+        return "ipo-default, no language model" if row == SUBJECT and not asked[row] else row
+
+    return {
+        name_of(one["method"]): Row(
+            one["scores"]["test"]["value"],
+            gain(one["method"], "anchor"),
+            gain(one["method"], SUBJECT),
+            labels[one["method"]],
+            float(np.mean(looks[one["method"]])),
+        )
+        for one in content["rows"]
+        if one["scope"] == scope and "test" in one["scores"]
+    }
 
 
-def _phrases(outcomes: Any) -> int:
-    """Return how many phrases the bank has for these classes: what the row `bank` looked at."""
-    found = [
-        one["budget"]["looked_at"] for one in outcomes if isinstance(one, dict) and one["cell"]["method"] == "bank"
-    ]
-    return found[0] if found else 0
-
-
-def _gains(ours: dict[Any, Doubles], theirs: dict[Any, Doubles], sets: list[str], seeds: list[int]) -> Doubles:
-    """Return the gain in each set, mean over seeds, in points: (sets,)."""
-    return np.array(
-        [100 * np.mean([(ours[name, seed] - theirs[name, seed]).mean() for seed in seeds]) for name in sets]
-    )
-
-
-def _interval(gains: Doubles, clusters: list[str]) -> str:
-    """Format the mean with its 95 % interval; units of a cluster are not independent."""
-    residuals: dict[str, float] = defaultdict(float)
-    for gain, cluster in zip(gains - gains.mean(), clusters, strict=True):
-        residuals[cluster] += gain
-    count = len(residuals)
+def _clustered(each: list[Any], clusters: list[str]) -> float:
+    """Return half of the interval of a mean over sets, of which those of a cluster are not independent; 0 for one."""
+    sums: dict[str, float] = defaultdict(float)
+    for value, cluster in zip(each, clusters, strict=True):
+        sums[cluster] += value - np.mean(each)
+    count = len(sums)
     if count < 2:
-        return f"{gains.mean():+.1f}"
-    error = np.sqrt(count / (count - 1) * sum(value**2 for value in residuals.values())) / len(gains)
-    half = float(stats.t.ppf(0.975, count - 1)) * error
-    return f"{gains.mean():+.1f} [{gains.mean() - half:.1f}, {gains.mean() + half:.1f}]"
+        return 0.0
+    error = np.sqrt(count / (count - 1) * sum(value**2 for value in sums.values())) / len(each)
+    return float(stats.t.ppf(0.975, count - 1)) * float(error)
 
 
 if __name__ == "__main__":
