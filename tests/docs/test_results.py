@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from ipo.experiments.compare.documents import documents, table_of
 from ipo.experiments.compare.raw_cells import unpack
 
 DOCS = Path(__file__).parents[2] / "docs"
+sys.path.insert(0, str(DOCS.parent / "benchmarks"))  # a benchmark is a script beside `common.py`
 
+import gains  # noqa: E402
 
 PAGES = {
     "suite": "results.md",
@@ -31,3 +34,22 @@ def test_the_tables_are_those_of_the_cells(name: str) -> None:
     assert text.removeprefix("### ") in (DOCS / PAGES[name]).read_text("utf-8")
     if name == "suite":
         assert documents(grid, table)["gain.svg"] == (DOCS / "gain.svg").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", ["plain-clip", "former-text-tower"])
+def test_the_tables_of_other_clips_are_those_of_their_cells(name: str) -> None:
+    assert "\n".join(gains.of_cells(DOCS / f"{name}.json.gz")) in (DOCS / "plain-clip.md").read_text("utf-8")
+
+
+def test_the_readmes_table_is_that_of_the_cells_and_short() -> None:
+    lines = gains.readme()
+    assert "\n".join(lines) in (DOCS.parent / "README.md").read_text("utf-8")
+    assert len(lines) <= 2 + 10
+
+
+def test_an_interval_knows_what_sets_share() -> None:
+    assert gains._clustered([1.0, 3.0], ["a", "b"]) == pytest.approx(12.706, abs=1e-3)  # t(1) · sd / sqrt(2)
+    alike = [1.0, 1.0, 3.0, 3.0]
+    assert gains._clustered(alike, ["a", "a", "b", "b"]) == pytest.approx(12.706, abs=1e-3), "two facts, told twice"
+    assert gains._clustered(alike, list("abcd")) == pytest.approx(3.182 * 2 / 12**0.5, abs=1e-3)
+    assert gains._clustered([2.0], ["a"]) == 0
