@@ -146,7 +146,8 @@ def agrees(reward: object, method: str) -> bool:
 
 def scores_accuracy(reward: object) -> bool:
     """Whether a reward is plain accuracy: `ClipReward` itself, for a subclass may measure anything."""
-    return type(reward) is ClipReward and "score" not in vars(reward)
+    own = {"score", "score_embeddings", "score_logits", "encode", "examples"}
+    return type(reward) is ClipReward and own.isdisjoint(vars(reward))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ipo.experiments.explain.word_effects import Looked, rounded, word_effects
 from ipo.experiments.run.comparison import CLASSIFICATION, RewardNames
 from ipo.experiments.run.result import PartName
 from ipo.metrics.pictures import Picture
-from ipo.metrics.reward import Reward, Score
+from ipo.metrics.reward import Reward, Score, scores_accuracy
 from ipo.metrics.sampling import Sampling
 
 Sealed = Literal["test", "new"]
@@ -117,7 +117,7 @@ def analyse(
         words_missing=words_missing,
         classes=tuple(row for name, part in sealed.items() for row in class_rows(name, part)),
         confusions=confusions(list(sealed.values())),
-        flips=flips(list(sealed.values())),
+        flips=flips(list(sealed.values()), scores_accuracy(reward)),
         matrix=matrix(sealed["test"]) if "test" in sealed else None,
         sample=shown,
     )
@@ -205,8 +205,13 @@ def sample(part: Compared) -> tuple[Shown, ...]:
     )
 
 
-def flips(parts: Sequence[Labelled]) -> Flips:
-    """Return pictures that were wrong and are right now (gained), the other way round (lost), and still wrong."""
+def flips(parts: Sequence[Labelled], known: bool = True) -> Flips:
+    """Return pictures that were wrong and are right now (gained), the other way round (lost), and still wrong.
+
+    Args:
+        parts: sealed parts.
+        known: whether their losses are cross-entropies, which tell the probability of the true class.
+    """
 
     def where(before: bool, after: bool) -> list[tuple[Labelled, int]]:
         found = [(p, (p.right(p.initial) == before) & (p.right(p.optimised) == after)) for p in parts]
@@ -214,16 +219,16 @@ def flips(parts: Sequence[Labelled]) -> Flips:
 
     gained, lost, wrong = where(False, True), where(True, False), where(False, False)
     return Flips(
-        gained=_shown(gained),
-        lost=_shown(lost),
-        wrong=_shown(wrong),
+        gained=_shown(gained, known),
+        lost=_shown(lost, known),
+        wrong=_shown(wrong, known),
         gained_total=len(gained),
         lost_total=len(lost),
         wrong_total=len(wrong),
     )
 
 
-def _shown(flipped: Sequence[tuple[Labelled, int]]) -> tuple[Flip, ...]:
+def _shown(flipped: Sequence[tuple[Labelled, int]], known: bool) -> tuple[Flip, ...]:
     """Choose few of many: one a class as far as that goes, and then evenly over the classes."""
     seen: Counter[str] = Counter()
     turns: defaultdict[int, list[tuple[Labelled, int]]] = defaultdict(list)
@@ -235,10 +240,10 @@ def _shown(flipped: Sequence[tuple[Labelled, int]]) -> tuple[Flip, ...]:
     for candidates in turns.values():  # which are in order: a class's second flip comes after its first
         room = min(MOST_FLIPS - len(chosen), len(candidates))
         chosen += [candidates[j * len(candidates) // room] for j in range(room)]
-    return tuple(_flip(part, i) for part, i in chosen)
+    return tuple(_flip(part, i, known) for part, i in chosen)
 
 
-def _flip(part: Labelled, i: int) -> Flip:
+def _flip(part: Labelled, i: int, known: bool) -> Flip:
     item, names = part.items[i], part.class_names
     return Flip(
         picture=short_name(item.picture.name),
@@ -246,8 +251,8 @@ def _flip(part: Labelled, i: int) -> Flip:
         before=names[part.initial.predictions[i]],
         after=names[part.optimised.predictions[i]],
         thumbnail=thumbnail(item.picture),
-        true_before=np.exp(-part.initial.losses[i]),  # a loss is the cross-entropy of the true class
-        true_after=np.exp(-part.optimised.losses[i]),
+        true_before=np.exp(-part.initial.losses[i]) if known else None,
+        true_after=np.exp(-part.optimised.losses[i]) if known else None,
     )
 
 

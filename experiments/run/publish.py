@@ -149,7 +149,7 @@ def publish(
     if searched.settled and searched.settled.kept:
         program.offsets = searched.settled.kept.settled(prepared.clip, program.class_embeddings())
     program.background = prepared.plan.drawn.search[0].picture.background
-    if prepared.selection and prepared.selection.labels is not None:
+    if prepared.selection and _are_pictures(prepared.selection):
         program.calibrate(cast("EncodedPictures", prepared.selection.units))
     metadata = {"dependency_versions": get_dependency_versions()}  # what `program.load` of DSPy compares
     write_json(folder / PROGRAM, program.dump_state() | {"metadata": metadata})
@@ -159,6 +159,11 @@ def publish(
     tracker.finish(result, folder)
     finish(journal, result)
     return result
+
+
+def _are_pictures(part: Encoded) -> bool:
+    """Whether units are the pictures with their classes; those of a reward of one's own may be anything."""
+    return isinstance(part.units, EncodedPictures) and part.units.labels.tolist() == [i.label for i in part.items]
 
 
 def _explained(parts: dict[AnyPart, Compared], reward: Reward, members: Sequence[str]) -> dict[AnyPart, Compared]:

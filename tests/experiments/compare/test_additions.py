@@ -24,6 +24,7 @@ from ipo.metrics.clip import Clip
 from ipo.metrics.features import FeatureStore
 from ipo.metrics.registry import Registry
 from ipo.metrics.reward import ClipReward
+from ipo.programs.classifier import TemplateClassifier
 from ipo.programs.strategies import STRATEGIES
 from ipo.programs.strategies.base import Desk, Expected, Forecast, Models, SearchState, Shown
 from support.runs import copy_pictures, ipo
@@ -189,9 +190,48 @@ def test_an_own_score_decides_in_every_row_and_what_it_does_not_score_is_absent(
     assert "this reward scores single templates only" in text.read_text()
 
 
+class Merged(Classification):
+    """A reward whose units have other labels than the pictures have."""
+
+    def reward(
+        self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
+    ) -> ClipReward:
+        class Coarse(ClipReward):
+            def encode(self, pictures: Any, labels: Any, groups: Any = None, progress: Any = None) -> Any:
+                return super().encode(pictures, [label // 2 * 2 for label in labels], groups, progress)
+
+        return Coarse(clip, class_names, store, also_fit)
+
+
+@pytest.fixture()
+def calibrated(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """On how many pictures probabilities were fitted, each time."""
+    told: list[int] = []
+    monkeypatch.setattr(TemplateClassifier, "calibrate", lambda self, pictures: told.append(len(pictures)))
+    return told
+
+
+def test_units_that_are_not_the_pictures_fit_no_probabilities(
+    tmp_path: Path,
+    cache: Path,
+    calibrated: list[int],
+    register: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    register(REWARDS, "ipo.experiments.tasks", Merged)
+    monkeypatch.chdir(tmp_path)
+    words = [f"--data=folder:{copy_pictures(tmp_path / 'pictures')}", "--lm=none", "reward=toy", "shots=2", "steps=1"]
+    ended = ipo(capfd, "optimize", *words, "selection_shots=1", "--out=run")
+    assert ended.code == 0, ended.err
+    assert calibrated == []
+    assert "Coarse is a reward of its own" in " ".join(ended.out.split())
+
+
 def test_a_run_says_what_it_leaves_out_for_its_own_reward(
     tmp_path: Path,
     cache: Path,
+    calibrated: list[int],
     register: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -212,5 +252,9 @@ def test_a_run_says_what_it_leaves_out_for_its_own_reward(
     page = " ".join(unescape(Path("run/report.html").read_text()).split())
     assert left_out in page
     assert found["scores"]["search"]["optimised"]["value"] >= found["scores"]["search"]["initial"]["value"]
+    flips = json.loads(Path("run/analysis.json").read_text())["flips"]
+    shown = [flip for kind in ("gained", "lost", "wrong") for flip in flips[kind]]
+    assert shown and all(flip["true_before"] is flip["true_after"] is None for flip in shown), "its loss tells none"
+    assert calibrated == [6], "its units are the pictures, on which probabilities can be fitted"
     ended = ipo(capfd, "optimize", *words, "--out=other", "ensemble=3")
     assert ended.code == 2 and "ensemble=3" in ended.sentence
