@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 
 LONGEST_REJECTION = 300
 """Characters kept of a refused text."""
+LONGEST_REFUSAL = 140
+"""Bytes of a refused text and its reason that a question repeats: no tokenizer makes more tokens of them, and the
+questions of a search are known to fit before the first is asked."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Desk:
     @property
     def refusals(self) -> list[str]:
         """The last refused templates of this step, each with the reason in brackets."""
-        return [f"{rejection.template} ({rejection.reason})" for rejection in self.rejected[-REFUSALS_SHOWN:]]
+        return [_refusal(rejection) for rejection in self.rejected[-REFUSALS_SHOWN:]]
 
     def admit(self, text: object, *, extra: Refuse | None = None, as_it_is: bool = False) -> str | None:
         """Accept a template, or return why not.
@@ -103,3 +106,13 @@ class Desk:
     def finish(self, reason: str) -> None:
         """End the search after this step, and say why."""
         self.finished = reason
+
+
+def _refusal(rejection: Rejection) -> str:
+    """Return a refused text with the reason in brackets; of a long one the beginning, which is enough to know it by."""
+    reason = f" ({rejection.reason})".encode()[: LONGEST_REFUSAL // 2].decode(errors="ignore")
+    whole = f"{rejection.template} ({rejection.reason})"
+    if len(whole.encode(errors="replace")) <= LONGEST_REFUSAL:
+        return whole
+    left = LONGEST_REFUSAL - len(reason.encode()) - len("…".encode())
+    return rejection.template.encode(errors="replace")[:left].decode(errors="ignore") + "…" + reason

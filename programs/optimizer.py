@@ -131,6 +131,8 @@ class IPO(Teleprompter):
         self.strategy = _strategy(_moved(strategy, changes))
         self.settings = _settings(settings, changes)
         self.describer = describer
+        if lm_context is not None and (type(lm_context) is not int or lm_context < 1):
+            raise InputError(f"lm_context is a number of tokens, such as 8192, and not {lm_context!r}.")
         self.lm_context = lm_context
         self.task = task
         self.log_dir = log_dir
@@ -256,6 +258,7 @@ class IPO(Teleprompter):
             "classes": written(reward.class_names),
             "clip": student.clip.fingerprint,
             "lm": lm and lm.model,
+            "lm_context": self.lm_context,
             "describer": self.describer if self.describer in (None, *DESCRIBERS) else _kind(self.describer),
             "task": self.task,
         }

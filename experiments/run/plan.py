@@ -137,7 +137,9 @@ def room_of(config: RunConfig, optimizer: Backend | None, task: str) -> Room | N
     if optimizer is None:
         return None
     expected = Expected(config.search, task, reply_tokens=config.max_tokens)
-    return room_in(window_of(optimizer.model, config.lm_context), _strategy(config, optimizer), expected)
+    described = config.describer not in ASK_NO_MODEL
+    window = window_of(optimizer.model, config.lm_context)
+    return room_in(window, _strategy(config, optimizer), expected, described=described)
 
 
 def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, Backend | None]:

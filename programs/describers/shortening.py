@@ -14,11 +14,9 @@ from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import Any
 
-from ipo.programs.lm.window import Room
+from ipo.programs.lm.window import FEWEST, Room, window_of
 from ipo.programs.record.score_keeper import ScoreKeeper
 
-FEWEST = 40
-"""Tokens that a description keeps: about the length of the published ones, of which 500 would have some 19,500."""
 _PIECE = re.compile(r"\s*\S{1,24}|\s+$")
 """A word with the spaces before it. What has no spaces, such as Chinese, is cut after so many characters."""
 _SENTENCE_END = re.compile(r"[.!?。！？][\"'”’)\]]*$")
@@ -74,15 +72,19 @@ def fitted(
 ) -> list[str]:
     """Return the descriptions as every question of a search shows them; say and record what was done to them.
 
-    A search that is resumed keeps the room that it began with.
+    A search that is resumed keeps the room that it began with, whatever is known of the language model now.
     """
+    if before := record.find("shortened"):
+        same = room is not None and room.window.model == before["model"]
+        window = room.window if room and same else window_of(before["model"], before["takes"])
+        room = Room(window, before["room"]) if window else None
+    elif record.find("shown"):  # a step was asked about with the descriptions whole
+        room = None
     if room is None:
         return list(descriptions)
-    before = record.find("shortened")
-    tokens = before["room"] if before else room.tokens
-    shown, level = shorten(descriptions, tokens, room.window.count)
+    shown, level = shorten(descriptions, room.tokens, room.window.count)
     if shown != list(descriptions):
-        found = _shortened(Room(room.window, tokens), len(descriptions), len(shown), level)
+        found = _shortened(room, len(descriptions), len(shown), level)
         record.note("shortened", **asdict(found))
         say(str(found))
     return shown

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,13 +18,17 @@ if TYPE_CHECKING:
     from ipo.programs.strategies.base import Expected, Strategy
 
 BYTES_PER_TOKEN = 2
-"""For a model whose tokenizer is not here. English prose has 4 to 5 bytes a token with the tokenizers in use; names,
-digits and brackets have 3, and a small vocabulary makes more of all: with 2, a question that was counted fits."""
+"""Of English letters and spaces, for a model whose tokenizer is not here; of all else every byte counts as a token.
+English prose has 4 to 5 bytes a token with the tokenizers in use, and names 3. Other scripts, digits and signs have
+hardly more than one; only letters in no order, such as base64, can have more tokens than are counted."""
+FEWEST = 40
+"""Tokens that a description keeps: about the length of the published ones, of which 500 would have some 19,500."""
 SHIPPED = ("cl100k_base", "o200k_base")
 """The tokenizers of OpenAI's chat models. litellm ships both as files; others would be downloaded."""
 AROUND = 200
 """Tokens kept for what stands around the texts of a question: roles, a schema for JSON, borders of texts."""
 
+_PLAIN = re.compile(rb"[A-Za-z ]")
 SHORTEST_REPLY = 128
 """Tokens in which a step's templates can be answered at all."""
 
@@ -72,30 +77,32 @@ def window_of(model: str, given: int | None = None) -> Window | None:
     return None if tokens is None else Window(model, tokens, _counting(model))
 
 
-def room_in(window: Window | None, strategy: Strategy, expected: Expected) -> Room | None:
+def room_in(window: Window | None, strategy: Strategy, expected: Expected, *, described: bool = False) -> Room | None:
     """Return what the longest question of a strategy and its reply leave of a window; None without one.
 
     Args:
         window: see `window_of`.
         strategy: its `forecast` says how long its longest question is.
         expected: of the search, without descriptions.
+        described: whether descriptions are paid for, so that one at least has to fit.
 
     Raises:
-        InputError: nothing is left: the question does not fit even without a description.
+        InputError: nothing is left: the question does not fit even without a description, or without a paid one.
     """
     if window is None:
         return None
     longest = strategy.forecast(expected.counted_by(window.count)).longest
-    for_reply = window.tokens - longest - AROUND
-    left = for_reply - expected.reply_tokens
-    if left < 0:
+    least = FEWEST + 1 if described else 0
+    for_reply = window.tokens - longest - AROUND - least
+    if for_reply < expected.reply_tokens:
         shorter = f", or write max_tokens={for_reply}" if for_reply >= SHORTEST_REPLY else ""
+        without = "with one description" if described else "without any description"
         raise InputError(
             f"{window.model} takes {window.tokens:,} tokens, and the longest question of this search has "
-            f"{longest + AROUND:,} without any description, beside {expected.reply_tokens:,} for the reply; name a "
+            f"{longest + AROUND + least:,} {without}, beside {expected.reply_tokens:,} for the reply; name a "
             f"model that takes more (--lm){shorter}, or, if it takes more, write lm_context=NUMBER."
         )
-    return Room(window, left)
+    return Room(window, for_reply - expected.reply_tokens + least)
 
 
 def _known(model: str) -> int | None:
@@ -111,6 +118,12 @@ def _known(model: str) -> int | None:
     return tokens if isinstance(tokens, int) and tokens > 0 else None
 
 
+def _counted(text: str) -> int:
+    data = text.encode("utf-8", "replace")
+    plain = len(_PLAIN.findall(data))
+    return math.ceil(plain / BYTES_PER_TOKEN) + len(data) - plain
+
+
 def _counting(model: str) -> Callable[[str], int]:
     import litellm
     import tiktoken
@@ -120,7 +133,7 @@ def _counting(model: str) -> Callable[[str], int]:
     except KeyError:
         name = ""
     if name not in SHIPPED:
-        return lambda text: math.ceil(len(text.encode("utf-8", "replace")) / BYTES_PER_TOKEN)
+        return _counted
     litellm.encode(model="gpt-3.5-turbo", text="")  # now tiktoken reads litellm's files, and downloads nothing
     encoding = tiktoken.get_encoding(name)
     return lambda text: len(encoding.encode_ordinary(text))

@@ -542,6 +542,9 @@ def test_a_language_model_that_takes_too_little_is_refused_before_a_picture_is_d
     with pytest.raises(InputError, match="openai/my-model takes 1,000 tokens"):
         ipo.compile(student(reward), **sets)
     assert describer.calls == 0
+    for wrong in ("8000", 0, -5, True, 8000.5):
+        with pytest.raises(InputError, match=f"lm_context is a number of tokens, such as 8192, and not {wrong!r}"):
+            IPO(reward=reward, lm_context=wrong)
 
 
 def test_dspy_callbacks_see_the_compile(reward: ClipReward, sets: Any) -> None:

@@ -13,6 +13,7 @@ from ipo.metrics.reward import ClipReward
 from ipo.programs.describers.shortening import FEWEST, Shortened, fitted, shorten
 from ipo.programs.lm.window import Room, Window, window_of
 from ipo.programs.record.score_keeper import ScoreKeeper
+from ipo.programs.strategies.base import Shown
 
 WORDS = st.sampled_from(["red", "bus.", "extraordinarily", "of", "\n", "明亮", "x" * 60, "ends!", "...", "naïve,"])
 TEXTS = st.lists(st.lists(WORDS, min_size=1, max_size=120).map(" ".join), max_size=40)
@@ -98,6 +99,25 @@ def test_it_is_said_and_recorded_once_and_a_resumed_search_keeps_its_room(clip: 
         journal.close()
     assert len([event for event in read(tmp_path) if event["type"] == "shortened"]) == 1
     assert said == ["of 5 descriptions all are shown, cut to 79 tokens each: openai/some takes 1,000 tokens"] * 2
+
+
+@pytest.mark.parametrize("first", [None, 400])
+def test_a_search_that_is_resumed_shows_what_it_began_with(clip: object, tmp_path: object, first: int | None) -> None:
+    from pathlib import Path
+
+    from ipo.programs.record.journal import Journal
+
+    assert isinstance(tmp_path, Path)
+    window, texts = window_of("openai/gpt-3.5-turbo"), ["a street of a town " * 60] * 5
+    assert window is not None
+    shown = []
+    for room in (first, 400 if first is None else None):  # a window that is given, or known, in one session only
+        journal = Journal(tmp_path)
+        record = ScoreKeeper(journal, ClipReward(clip, ["cat", "dog"]))  # type: ignore[arg-type]
+        shown.append(fitted(texts, room and Room(window, room), record, lambda line: None))  # type: ignore[arg-type]
+        record.shown(0, Shown("pictures"))
+        journal.close()
+    assert shown[0] == shown[1] == (texts if first is None else shorten(texts, 400, _exactly)[0])
 
 
 def test_what_fits_or_is_not_bounded_is_not_spoken_of(clip: object) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from ipo.metrics.errors import InputError
-from ipo.programs.lm.window import room_in, window_of
+from ipo.programs.admission import LONGEST_REFUSAL, Desk
+from ipo.programs.lm.window import FEWEST, room_in, window_of
 from ipo.programs.settings import SearchSettings
 from ipo.programs.strategies import STRATEGIES
 from ipo.programs.strategies.base import Expected, Models
 from ipo.programs.strategies.given import GivenTemplates
+from ipo.programs.strategies.history import LONGEST_REASON, LONGEST_TEMPLATE
 
 
 @pytest.fixture(autouse=True)
@@ -34,12 +36,62 @@ def test_a_model_that_litellm_knows_is_counted_by_its_tokenizer(model: str, toke
     assert window.count("a photo of a street.") == words
 
 
-def test_a_model_that_nobody_knows_has_no_window_but_a_given_one_and_half_its_bytes() -> None:
+def test_a_model_that_nobody_knows_has_no_window_but_a_given_one_and_counts_bytes() -> None:
     for model in ("openai/my-model", "ollama_chat/minicpm-v", "hosted_vllm/llama-3"):
         assert window_of(model) is None
     window = window_of("hosted_vllm/llama-3", 8_192)
     assert window is not None and window.tokens == 8_192
-    assert window.count("a street") == 4 and window.count("é") == 1
+    assert window.count("a street") == 4 and window.count("é") == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A street of a town, with 12 red buses (2024)." * 5,
+        "አንድ ቀይ አውቶቡስ በመንገድ ላይ ቆሟል። " * 20,
+        "明亮的街道上有一辆红色的公共汽车。" * 20,
+        "\N{DESERT ISLAND}\N{OCTOPUS}\N{BUS}" * 40,
+        "!?#(){}[]<>|~^_`" * 30,
+        "1234567890" * 30,
+    ],
+)
+def test_what_is_counted_without_a_tokenizer_is_no_fewer_than_one_makes(text: str) -> None:
+    unknown, known = window_of("openai/unheard-of", 100), window_of("openai/gpt-3.5-turbo")
+    assert unknown is not None and known is not None
+    assert unknown.count(text) >= known.count(text)
+
+
+@pytest.mark.parametrize("text", ["明" * 400, "\ud800" * 300, "x" * 300, "አ" * 300, "a photo of a street"])
+@pytest.mark.parametrize("reason", ["it has no <CLASS> slot", "it names the class " + "好" * 200])
+def test_a_refused_text_is_repeated_in_few_tokens(text: str, reason: str) -> None:
+    desk = Desk(lambda template: reason, count=1, seed=0, looking=list)
+    desk.admit(text)
+    (told,) = desk.refusals
+    window = window_of("openai/gpt-3.5-turbo")
+    assert window is not None
+    longest = window.count(f"{LONGEST_TEMPLATE} ({LONGEST_REASON})")
+    assert max(window.count(told), len(told.encode(errors="replace"))) <= LONGEST_REFUSAL <= longest
+    if len(f"{text} ({reason})") < 100:
+        assert told == f"{text} ({reason})"
+
+
+def test_a_paid_description_has_to_fit() -> None:
+    window = window_of("openai/gpt-3.5-turbo", 4_096)
+    strategy, fits = STRATEGIES.build({"name": "history", "size": 4}, Models()), None
+    for reply in range(3_000, 0, -20):
+        expected = Expected(SearchSettings(), "pets", reply_tokens=reply)
+        try:
+            room = room_in(window, strategy, expected, described=True)
+        except InputError:
+            continue
+        fits = room
+        break
+    assert fits is not None and FEWEST + 1 <= fits.tokens < FEWEST + 1 + 20
+    with pytest.raises(InputError, match="with one description") as raised:
+        room_in(window, strategy, Expected(SearchSettings(), "pets", reply_tokens=reply + 20), described=True)
+    told = int(re.findall(r"max_tokens=(\d+)", str(raised.value))[0])
+    again = room_in(window, strategy, Expected(SearchSettings(), "pets", reply_tokens=told), described=True)
+    assert again is not None and again.tokens == FEWEST + 1
 
 
 def test_what_is_given_counts_more_than_what_is_known_and_local_models_are_not_bounded() -> None:
