@@ -19,7 +19,7 @@ from common import alternate, arguments, report
 from PIL import Image
 
 from ipo.metrics.clip import Clip
-from ipo.metrics.clip_config import tokenizer_arguments, without_remote_code
+from ipo.metrics.clip_config import without_remote_code
 from ipo.metrics.features import FeatureStore
 from ipo.metrics.reward import ClipReward, EncodedPictures
 from ipo.metrics.template import fill
@@ -47,8 +47,7 @@ def main() -> None:
     name = "ViT-S-32-alt" if options.small else options.model
     with without_remote_code():
         model, _, preprocess = open_clip.create_model_and_transforms(name)
-        extra = tokenizer_arguments(open_clip.get_model_config(name) or {})
-        clip = Clip(name, model, preprocess, open_clip.get_tokenizer(name, **extra))
+        clip = Clip(name, model, preprocess, open_clip.get_tokenizer(name))
     classes, shots, measured = (4, 2, 2) if options.small else (50, 16, options.pictures)
     names = open_clip.IMAGENET_CLASSNAMES[:: 1000 // classes][:classes]
     total = classes * shots

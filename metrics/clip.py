@@ -16,7 +16,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ipo.metrics.arrays import Floats
-from ipo.metrics.clip_config import check_config, tokenizer_arguments, without_remote_code
+from ipo.metrics.clip_config import check_config, without_remote_code
 from ipo.metrics.device import AUTO, find_device
 from ipo.metrics.errors import InputError
 from ipo.metrics.hub import announce
@@ -196,6 +196,7 @@ def load_clip(name: str, device: str = AUTO, precision: Precision = "fp32") -> C
         KeyError,
         TypeError,
         AttributeError,
+        AssertionError,
         OSError,
         EOFError,
         ImportError,
@@ -203,12 +204,11 @@ def load_clip(name: str, device: str = AUTO, precision: Precision = "fp32") -> C
     )
     try:
         with _silent_log(), without_remote_code():
-            config = open_clip.get_model_config(architecture)
-            check_config(config, _config_of(architecture))
+            check_config(open_clip.get_model_config(architecture), _config_of(architecture))
             model, preprocess = open_clip.create_model_from_pretrained(
                 architecture, device=device, precision=precision, **arguments
             )
-            tokenizer = open_clip.get_tokenizer(architecture, **tokenizer_arguments(config))
+            tokenizer = open_clip.get_tokenizer(architecture)
     except InputError as error:
         raise InputError(f"cannot load the CLIP {name!r}: {error}") from error
     except (*wrong, SafetensorError, UnpicklingError) as error:

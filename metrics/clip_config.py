@@ -8,10 +8,9 @@ CLIP without it would be another one.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
-from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -80,33 +79,33 @@ def check_config(config: Any, where: str) -> None:
                 refuse(f"{name}={value[:80]!r}", "and a picture tower is named as timm lists it")
 
 
-def tokenizer_arguments(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `open_clip.get_tokenizer` needs besides the name; a tokenizer of its own takes no such argument."""
-    return {"trust_remote_code": False} if config.get("text_cfg", {}).get("hf_tokenizer_name") else {}
-
-
 @contextmanager
 def without_remote_code() -> Iterator[None]:
-    """Load models inside: the text towers of transformers that open_clip makes run nobody's code, and ask nobody.
+    """Load models and tokenizers inside: those of transformers that open_clip makes run nobody's code, and ask nobody.
 
-    open_clip names no `trust_remote_code` there, and transformers then asks on the terminal. One thread at a time.
+    open_clip names no `trust_remote_code`, and transformers then asks on the terminal; a configuration could name it.
+    It is set here whatever a file says, for a file may change after it was checked. One thread at a time.
     """
-    from open_clip import hf_model
+    from open_clip import factory, hf_model
+
+    def safe(maker: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *values, **named: maker(*values, **{**named, "trust_remote_code": False})
+
+    def safe_class(auto: Any) -> SimpleNamespace:
+        makers = {name: getattr(auto, name, None) for name in ("from_pretrained", "from_config")}
+        return SimpleNamespace(**{name: safe(maker) for name, maker in makers.items() if maker})
 
     with _loading:
-        if hf_model.transformers is None:
-            yield
-            return
-        before = {name: getattr(hf_model, name) for name in ("AutoConfig", "AutoModel")}
-        for name, auto in before.items():
-            makers = {maker: getattr(auto, maker, None) for maker in ("from_pretrained", "from_config")}
-            safe = {maker: partial(make, trust_remote_code=False) for maker, make in makers.items() if make}
-            setattr(hf_model, name, SimpleNamespace(**safe))
+        before: list[tuple[Any, str, Any]] = [(factory, "HFTokenizer", factory.HFTokenizer)]
+        if hf_model.transformers is not None:
+            before += [(hf_model, name, getattr(hf_model, name)) for name in ("AutoConfig", "AutoModel")]
+        for module, name, thing in before:
+            setattr(module, name, safe(thing) if name == "HFTokenizer" else safe_class(thing))
         try:
             yield
         finally:
-            for name, auto in before.items():
-                setattr(hf_model, name, auto)
+            for module, name, thing in before:
+                setattr(module, name, thing)
 
 
 def _is_table(value: Any, what: str, where: str) -> None:

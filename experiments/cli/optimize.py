@@ -155,12 +155,13 @@ def _configure(words: Sequence[str], flags: dict[str, Any], resume: Path | None)
         raise InputError(f"there is no configuration {first!r}{near}; give a YAML file or one of: {known}.")
     rest = list(words[1:] if file else words)
     if resume is None:
-        return load_config(file, rest, **flags)
+        return load_config(file, rest, to_run=True, **flags)
     stored = stored_config(resume)
     new = {key: value for key, value in flags.items() if value is not None and key != "start_from"}
     again = [*words, *(f"{key}={value}" for key, value in new.items())]
     instead = f"`{shlex.join(['ipo', 'optimize', '--from', str(resume), *again])}`"
-    return resumed(resume, stored, load_config(file, rest, **flags), "the command line", instead, again)
+    given = load_config(file, rest, to_run=True, **flags)
+    return resumed(resume, stored, given, "the command line", instead, again)
 
 
 def _take_data(words: Sequence[str], flag: str | None) -> tuple[list[str], str | None]:

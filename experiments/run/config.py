@@ -195,11 +195,12 @@ def is_begun(config: RunConfig, folder: Path, instead: str = "another folder") -
     return True
 
 
-def load_config(file: Path | None, words: Sequence[str] = (), **flags: Any) -> RunConfig:
+def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = False, **flags: Any) -> RunConfig:
     """Fill the configuration.
 
     Args:
         file: a YAML file of keys and values, or None.
+        to_run: whether a new run is begun with it: then no address is taken from the file of a run directory.
         words: `key=value`, the value read as YAML.
         flags: values from the command line; None means not given. They win.
 
@@ -212,8 +213,12 @@ def load_config(file: Path | None, words: Sequence[str] = (), **flags: Any) -> R
     ours = file is not None and file.name == CONFIG_FILE and file.with_name("journal.jsonl").exists()
     if ours:
         values.setdefault("background", AS_STORED)  # how pictures were read before there was this key
-    where = str(file) if file else "the command line"
-    return build(overlaid(nested(values, note=not ours), nested(given)), where, whole=ours)
+    where, given = str(file) if file else "the command line", nested(given)
+    values = nested(values, note=not ours)
+    if ours and to_run:
+        assert file is not None
+        values = _without_addresses(values, given, file.parent)
+    return build(overlaid(values, given), where, whole=ours)
 
 
 def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConfig:
@@ -272,16 +277,26 @@ def _of_run(start: str, given: dict[str, Any]) -> dict[str, Any]:
     file = Path(start) / CONFIG_FILE
     if not start or not file.is_file():
         raise InputError(f"{start or 'it'} is no run to start from: it has no {CONFIG_FILE}; give a run directory.")
-    settings = load_config(file).model_dump(exclude={"start_from"})
+    return _without_addresses(load_config(file).model_dump(exclude={"start_from"}), given, Path(start))
+
+
+def _without_addresses(settings: dict[str, Any], given: dict[str, Any], run: Path) -> dict[str, Any]:
+    """Return the settings of a run without the addresses of language models.
+
+    Raises:
+        InputError: it asked a model at an address which is now asked again, and none is given.
+    """
+    kept = dict(settings)
+    replayed = str(given.get("lm", kept.get("lm"))).startswith("replay/")  # then nobody is asked, in either role
     for role in ("lm", "describer"):
-        address, name = settings.pop(f"{role}_api_base"), settings[role]
+        address, name = kept.pop(f"{role}_api_base", None), str(kept.get(role, RunConfig.model_fields[role].default))
         asked = name not in ASK_NO_MODEL | {"local"} and not name.startswith(("local/", "replay/"))
-        if address and asked and not {role, f"{role}_api_base"} & given.keys():
+        if address and asked and not replayed and not {role, f"{role}_api_base"} & given.keys():
             raise InputError(
-                f"the run in {start} asked {name} at {address}, and an address is never taken from a run directory; if "
+                f"the run in {run} asked {name} at {address}, and an address is never taken from a run directory; if "
                 f"you trust that server, add `{shlex.quote(f'{role}_api_base={address}')}`, else name another {role}."
             )
-    return settings
+    return kept
 
 
 def nested(values: dict[str, Any], *, note: bool = True) -> dict[str, Any]:

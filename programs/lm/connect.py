@@ -173,6 +173,12 @@ def _litellm_engine(name: str, api_base: str | None, role: str) -> Any:
 
 
 def _check_provider(name: str, api_base: str | None, role: str) -> None:
+    setting = "describer_api_base" if role == "describer" else "lm_api_base"
+    if "://" in name:  # some providers would ask there, and an address is the user's to type
+        raise InputError(
+            f"the name of a language model holds no address, and {name[:80]!r} does; write the address beside it, as "
+            f"{setting}=http://HOST/v1."
+        )
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else litellm downloads its price list
     level = os.environ.get("LITELLM_LOG", "INFO")
     if not isinstance(logging.getLevelName(level.upper()), int):  # litellm could not be imported

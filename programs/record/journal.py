@@ -73,6 +73,12 @@ class Journal:
             end = _end_of_lines(self.path, data)  # only now is it known to be a journal, which may be repaired
             # Unbuffered: a buffer that cannot be written would fail again at the end.
             self._file = open(self.path, "ab", buffering=0, opener=_no_link)  # noqa: SIM115
+            if os.fstat(self._file.fileno()).st_nlink > 1:
+                self._file.close()
+                raise InputError(
+                    f"{self.path} has a second name elsewhere (a hard link), and what is written would stand there, "
+                    "too; put a copy in its place."
+                )
             if end < len(data):
                 self._file.truncate(end)
         except filelock.Timeout as error:

@@ -50,6 +50,36 @@ def test_a_settings_file_may_hold_it_too(
     assert ipo(capfd, "optimize", str(tmp_path / "mine.yaml"), "--resume", str(stopped)).code == 0
 
 
+def test_the_settings_file_of_a_run_brings_no_address(
+    stopped: Path, server: OpenAIServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["optimize", str(stopped / "config.yaml"), f"--out={tmp_path / 'new'}", "budget_tokens=null"]
+    ended = ipo(capfd, *words)
+    assert ended.code == 2 and NEVER in ended.sentence
+    assert not server.asked and not (tmp_path / "new").exists()
+    assert ipo(capfd, *words, *shlex.split(ended.sentence.split("`")[1])).code == 0
+    assert server.asked
+    ended = ipo(capfd, "optimize", str(stopped / "config.yaml"), "--resume", str(stopped), "budget_tokens=100000")
+    assert ended.code == 2 and NEVER in ended.sentence
+
+
+@pytest.mark.parametrize("role", ["lm", "describer"])
+@pytest.mark.parametrize("provider", ["oobabooga", "openai", "huggingface"])
+def test_an_address_in_the_name_of_a_model_is_refused(
+    stopped: Path, server: OpenAIServer, capfd: pytest.CaptureFixture[str], role: str, provider: str
+) -> None:
+    config = stopped / "config.yaml"
+    lines = [line for line in config.read_text().splitlines() if not line.startswith((f"{role}:", "lm_api_base:"))]
+    config.write_text("\n".join([*lines, f"{role}: {provider}/{server.base}"]))
+    for words in (["--resume", str(stopped)], ["--from", str(stopped), "--dry-run"]):
+        ended = ipo(capfd, "optimize", *words)
+        assert ended.code == 2
+        assert (
+            "the name of a language model holds no address" in ended.sentence and f"{role}_api_base=" in ended.sentence
+        )
+    assert not server.asked
+
+
 def test_another_address_is_refused(stopped: Path, server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> None:
     with running() as other:
         for address in (other.base, "null"):

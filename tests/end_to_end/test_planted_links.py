@@ -86,6 +86,20 @@ def test_a_run_whose_journal_is_a_link_is_not_resumed(
     assert mine.read_text() == MINE
 
 
+def test_a_journal_with_a_second_name_is_not_written(tmp_path: Path) -> None:
+    Journal(tmp_path / "other").append("start")
+    file = tmp_path / "run" / "journal.jsonl"
+    file.parent.mkdir()
+    os.link(tmp_path / "other" / "journal.jsonl", file)
+    with file.open("ab") as torn:
+        torn.write(b'{"type": "torn')
+    before = file.read_bytes()
+    with pytest.raises(InputError, match="has a second name elsewhere"):
+        Journal(file.parent)
+    assert file.read_bytes() == before
+    assert read(file.parent), "it can be read"
+
+
 def test_what_is_no_regular_file_is_no_journal(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "journal.jsonl")
     for opened in (Journal, read):

@@ -117,6 +117,33 @@ def test_no_code_of_a_model_is_run(strange: tuple[str, Path, str], monkeypatch: 
     assert not mark.exists()
 
 
+def test_a_file_that_changes_after_it_was_checked_runs_nothing_either(
+    strange: tuple[str, Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, mark, _ = strange
+    monkeypatch.setattr("ipo.metrics.clip.check_config", lambda config, where: None)
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question was asked"))
+    with pytest.raises(InputError, match="comes with Python code, which is never run"):
+        load_clip(name, "cpu")
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [("text_cfg", "tokenizer_kwargs", {"clean": "__import__"}), ("vision_cfg", "timm_pool", "__import__")],
+)
+def test_a_value_that_open_clip_does_not_know_is_one_sentence(
+    section: str, key: str, value: Any, tmp_path: Path
+) -> None:
+    config = tiny()
+    config[section][key] = value
+    if key == "timm_pool":
+        config[section]["timm_model_name"] = "resnet10t"
+    saved(tmp_path, config)
+    with pytest.raises(InputError, match="cannot load the CLIP"):
+        load_clip(f"local-dir:{tmp_path}", "cpu")
+
+
 def test_predict_with_a_strangers_program_runs_nothing_and_asks_nothing_on_a_terminal(
     strange: tuple[str, Path, str], clip: Clip, tmp_path: Path
 ) -> None:
