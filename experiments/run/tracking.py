@@ -28,6 +28,7 @@ from ipo.experiments.run.numbers import summary_of
 from ipo.experiments.run.result import RunResult
 from ipo.metrics.errors import InputError
 from ipo.programs.lm.ledger import Ledger
+from ipo.programs.record.journal import FILE_NAME as JOURNAL
 from ipo.programs.record.redaction import redacted
 from ipo.programs.search import Step
 
@@ -65,6 +66,16 @@ def tracking(config: RunConfig, folder: Path, ui: Ui) -> Iterator[Tracker]:
     tracker.close(failed=False)
 
 
+def _refuse_settings(folder: Path) -> None:
+    """Refuse a run directory with W&B settings: W&B would read them there, and send the user's key where they say."""
+    for place in {folder.absolute(), Path.cwd()}:
+        settings = place / "wandb" / "settings"
+        if (place / JOURNAL).exists() and os.path.lexists(settings):
+            raise InputError(
+                f"{settings} could send your W&B key to another server, and no run makes such a file; remove it."
+            )
+
+
 class WandbTracker(Tracker):
     """Logs to Weights & Biases: settings, steps, templates, pictures that flipped, and the program as an artifact.
 
@@ -72,7 +83,7 @@ class WandbTracker(Tracker):
     far the sessions logged that ended in order. A killed one leaves an incomplete record, which is made again.
 
     Raises:
-        InputError: W&B is not installed.
+        InputError: W&B is not installed, or the run directory has W&B settings of its own.
     """
 
     def __init__(self, config: RunConfig, folder: Path, ui: Ui) -> None:
@@ -83,6 +94,7 @@ class WandbTracker(Tracker):
         self._wandb = wandb
         self._ui = ui
         self._file = folder / FILE_NAME
+        _refuse_settings(folder)
         self._known = _read(self._file)
         self._rows: list[list[Any]] = []
         self._discard_torn()

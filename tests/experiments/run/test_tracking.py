@@ -248,3 +248,21 @@ def test_the_summary_has_the_names_that_metrics_may_use() -> None:
     priceless = Used(name="x", calls=1, cached=0, usd=None, tokens_in=7, tokens_out=3)
     unknown = RESULT.model_copy(update={"lm": LanguageModels(optimizer=priceless, describer=None)})
     assert "usd" not in summary_of(unknown)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_run_directory_says_nothing_of_where_its_log_goes(
+    ui: Ui, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inside: bool
+) -> None:
+    """W&B reads `wandb/settings` where it works; a stranger's would name the server that gets the key."""
+    folder = tmp_path / "run"
+    (folder / "wandb").mkdir(parents=True)
+    (folder / "journal.jsonl").touch()
+    (folder / "wandb" / "settings").write_text("[default]\nbase_url = http://127.0.0.1:1\n")
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    monkeypatch.chdir(folder if inside else tmp_path)
+    with (
+        pytest.raises(InputError, match="settings could send your W&B key to another server"),
+        tracking(RunConfig(track="wandb"), folder if not inside else tmp_path / "other", ui),
+    ):
+        pass
