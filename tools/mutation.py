@@ -126,8 +126,9 @@ def copy_checkout(folder: Path) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(name, folder / name)
     (folder / "site" / "ipo").mkdir(parents=True)
-    for package in ("signatures", "programs", "metrics", "experiments"):
-        (folder / "site" / "ipo" / package).symlink_to(folder / package)
+    folders = [folder / package for package in ("signatures", "programs", "metrics", "experiments")]
+    for place in (*folders, *(folder / "package").iterdir()):  # without its `__init__.py` the installed `ipo` would win
+        (folder / "site" / "ipo" / place.name).symlink_to(place)
 
 
 def passes(folder: Path, tests: Sequence[str], seconds: float, first: bool = False) -> bool:
