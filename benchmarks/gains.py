@@ -28,7 +28,7 @@ PHRASES = 300
 """Of the bank, those that fit our CLIP and name no class of the suite."""
 DOCS = Path(__file__).parents[1] / "docs"
 COLUMNS = {
-    "plain CLIP": ("plain-clip",),
+    "plain CLIP": ("plain-clip", "plain-clip-lm"),
     "former text tower": ("former-text-tower",),
     "our CLIP": ("suite-held-out",),
     "our CLIP, main job": ("main-job",),

@@ -36,7 +36,7 @@ def test_the_tables_are_those_of_the_cells(name: str) -> None:
         assert documents(grid, table)["gain.svg"] == (DOCS / "gain.svg").read_text("utf-8")
 
 
-@pytest.mark.parametrize("name", ["plain-clip", "former-text-tower"])
+@pytest.mark.parametrize("name", ["plain-clip", "plain-clip-lm", "former-text-tower"])
 def test_the_tables_of_other_clips_are_those_of_their_cells(name: str) -> None:
     assert "\n".join(gains.of_cells(DOCS / f"{name}.json.gz")) in (DOCS / "plain-clip.md").read_text("utf-8")
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipo.metrics.reward import ClipReward
-from ipo.programs.describers.shortening import FEWEST, Shortened, fitted, shorten
+from ipo.programs.describers.shortening import FEWEST, Shortened, expected, fitted, shorten
 from ipo.programs.lm.window import Room, Window, window_of
 from ipo.programs.record.score_keeper import ScoreKeeper
 from ipo.programs.strategies.base import Shown
@@ -124,6 +124,16 @@ def test_what_fits_or_is_not_bounded_is_not_spoken_of(clip: object) -> None:
     record = ScoreKeeper(None, ClipReward(clip, ["cat", "dog"]))  # type: ignore[arg-type]
     for room in (None, Room(Window("openai/some", 1000, _exactly), 400)):
         assert fitted(["soft  light, "], room, record, pytest.fail) == ["soft  light, "]
+
+
+def test_before_anything_is_described_the_longest_descriptions_are_expected() -> None:
+    def room(tokens: int) -> Room:
+        return Room(Window("m", 1000, _exactly), tokens)
+
+    assert expected(room(410), 10, 40) is None, "ten with a line break each just fit"
+    assert expected(room(409), 10, 40) == Shortened("m", 1000, 409, 10, 9, 44)
+    assert expected(room(800), 10, 500) == Shortened("m", 1000, 800, 10, 10, 79)
+    assert expected(room(40), 10, 500) == Shortened("m", 1000, 40, 10, 0, FEWEST)
 
 
 def test_it_is_told_in_words() -> None:
