@@ -27,7 +27,7 @@ from ipo.metrics.reward import ClipReward
 from ipo.programs.classifier import TemplateClassifier
 from ipo.programs.strategies import STRATEGIES
 from ipo.programs.strategies.base import Desk, Expected, Forecast, Models, SearchState, Shown
-from support.runs import copy_pictures, ipo
+from support.runs import Ended, copy_pictures, ipo
 
 NEGATIVE = "a photographic negative of a <CLASS>."
 
@@ -211,36 +211,41 @@ def calibrated(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return told
 
 
-def test_units_that_are_not_the_pictures_fit_no_probabilities(
+@pytest.fixture()
+def optimise(
     tmp_path: Path,
     cache: Path,
-    calibrated: list[int],
     register: Callable[..., None],
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-) -> None:
-    register(REWARDS, "ipo.experiments.tasks", Merged)
+) -> Callable[..., Ended]:
+    """Run `ipo optimize` with a reward of one's own."""
     monkeypatch.chdir(tmp_path)
-    words = [f"--data=folder:{copy_pictures(tmp_path / 'pictures')}", "--lm=none", "reward=toy", "shots=2", "steps=1"]
-    ended = ipo(capfd, "optimize", *words, "selection_shots=1", "--out=run")
+    pictures = copy_pictures(tmp_path / "pictures")
+
+    def run(task: type, *words: str) -> Ended:
+        register(REWARDS, "ipo.experiments.tasks", task)
+        shared = [f"--data=folder:{pictures}", "--lm=none", "reward=toy", "shots=2", "selection_shots=1", "steps=2"]
+        return ipo(capfd, "optimize", *shared, "--out=run", *words)
+
+    return run
+
+
+def test_units_that_are_not_the_pictures_fit_no_probabilities(
+    optimise: Callable[..., Ended], calibrated: list[int]
+) -> None:
+    ended = optimise(Merged)
     assert ended.code == 0, ended.err
     assert calibrated == []
     assert "Coarse is a reward of its own" in " ".join(ended.out.split())
 
 
 def test_a_run_says_what_it_leaves_out_for_its_own_reward(
-    tmp_path: Path,
-    cache: Path,
-    calibrated: list[int],
-    register: Callable[..., None],
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    optimise: Callable[..., Ended], calibrated: list[int]
 ) -> None:
-    register(REWARDS, "ipo.experiments.tasks", Losing)
-    monkeypatch.chdir(tmp_path)
-    pictures = copy_pictures(tmp_path / "pictures")
-    words = [f"--data=folder:{pictures}", "--lm=none", "reward=toy", "shots=2", "selection_shots=1", "steps=2"]
-    ended = ipo(capfd, "optimize", *words, "--out=run")
+    ended = optimise(Losing, "ensemble=3")
+    assert ended.code == 2 and "ensemble=3" in ended.sentence
+    ended = optimise(Losing)
     assert ended.code == 0, ended.err
     left_out = (
         "Left out: guessing, class means, CLIP's 80 templates and whether words can help are known for plain accuracy, "
@@ -249,12 +254,9 @@ def test_a_run_says_what_it_leaves_out_for_its_own_reward(
     found = json.loads(Path("run/result.json").read_text())
     assert (found["left_out"], found["baselines"], found["headroom"]) == (left_out, None, None)
     assert left_out in " ".join(ended.out.split())
-    page = " ".join(unescape(Path("run/report.html").read_text()).split())
-    assert left_out in page
+    assert left_out in " ".join(unescape(Path("run/report.html").read_text()).split())
     assert found["scores"]["search"]["optimised"]["value"] >= found["scores"]["search"]["initial"]["value"]
     flips = json.loads(Path("run/analysis.json").read_text())["flips"]
     shown = [flip for kind in ("gained", "lost", "wrong") for flip in flips[kind]]
     assert shown and all(flip["true_before"] is flip["true_after"] is None for flip in shown), "its loss tells none"
     assert calibrated == [6], "its units are the pictures, on which probabilities can be fitted"
-    ended = ipo(capfd, "optimize", *words, "--out=other", "ensemble=3")
-    assert ended.code == 2 and "ensemble=3" in ended.sentence
