@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing in the tests may depend on a model hub
 
 
+@pytest.hookimpl(optionalhook=True)  # the soak runs without xdist
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than cores: a third of the time tests wait, for limits, servers and processes of their own."""
     return (os.cpu_count() or 1) + 1
