@@ -201,6 +201,7 @@ def load_clip(name: str, device: str = AUTO, precision: Precision = "fp32") -> C
         EOFError,
         ImportError,
         SafetensorError,
+        UnpicklingError,
     )
     try:
         with _silent_log(), without_remote_code():
@@ -211,7 +212,7 @@ def load_clip(name: str, device: str = AUTO, precision: Precision = "fp32") -> C
             tokenizer = open_clip.get_tokenizer(architecture)
     except InputError as error:
         raise InputError(f"cannot load the CLIP {name!r}: {error}") from error
-    except (*wrong, SafetensorError, UnpicklingError) as error:
+    except wrong as error:
         if "trust_remote_code" in str(error):
             raise InputError(
                 f"cannot load the CLIP {name!r}: its text model or tokenizer comes with Python code, which is never "

@@ -110,9 +110,17 @@ class Desk:
 
 def _refusal(rejection: Rejection) -> str:
     """Return a refused text with the reason in brackets; of a long one the beginning, which is enough to know it by."""
-    reason = f" ({rejection.reason})".encode()[: LONGEST_REFUSAL // 2].decode(errors="ignore")
-    whole = f"{rejection.template} ({rejection.reason})"
-    if len(whole.encode(errors="replace")) <= LONGEST_REFUSAL:
-        return whole
-    left = LONGEST_REFUSAL - len(reason.encode()) - len("…".encode())
-    return rejection.template.encode(errors="replace")[:left].decode(errors="ignore") + "…" + reason
+    text, reason = rejection.template, f" ({rejection.reason})"
+    if _size(text + reason) <= LONGEST_REFUSAL:
+        return text + reason
+    reason = _beginning(reason, LONGEST_REFUSAL // 2)
+    return _beginning(text, LONGEST_REFUSAL - _size("…" + reason)) + "…" + reason
+
+
+def _size(text: str) -> int:
+    return len(text.encode(errors="replace"))
+
+
+def _beginning(text: str, most: int) -> str:
+    """Return what fits into so many bytes; half characters, which have none, become question marks."""
+    return text.encode(errors="replace")[:most].decode(errors="ignore")

@@ -70,13 +70,14 @@ def check_ensemble(size: int, reward: Reward, missing: str | None = None) -> Non
     Raises:
         InputError: says what to leave out or to set.
     """
-    if size > 1 and not agrees(reward, "score_together"):
+    if size == 1:
+        return
+    if not agrees(reward, "score_together"):
         raise InputError(
             f"ensemble={size} needs a reward that scores several templates together, and score() of "
             f"{type(reward).__name__} takes single ones; leave it out."
         )
-    if size > 1:
-        check_possible(f"ensemble={size}", "ensemble=1", None, missing)
+    check_possible(f"ensemble={size}", "ensemble=1", None, missing)
 
 
 def settle(

@@ -53,7 +53,7 @@ def _optimizer(planned: Plan) -> dict[str, Any] | None:
     number, longest = _descriptions(planned)
     expected = Expected(config.search, planned.data.task, max(0, number * (longest + 1) - 1), config.max_tokens)
     asked = planned.strategy().forecast(expected)
-    if room := planned.room():  # no question has more
+    if room := planned.room:  # no question has more
         most = asked.calls * (room.window.tokens - config.max_tokens)
         asked = replace(asked, tokens_in=min(asked.tokens_in, most))
     return _forecast(planned.optimizer, asked)
@@ -76,7 +76,7 @@ def _context(planned: Plan) -> dict[str, Any] | None:
 
     if planned.optimizer is None or planned.optimizer.small:
         return None
-    model, room = planned.optimizer.model, planned.room()
+    model, room = planned.optimizer.model, planned.room
     if room is None:
         told = f"how much {model} takes is not known, and descriptions are not shortened to fit; set it as in "
         return {"tokens": None, "room": None, "told": told + "lm_context=8192", "cut": False}

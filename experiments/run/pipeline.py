@@ -44,11 +44,8 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False, s
     """
     started = time.monotonic()
     quoted = shlex.quote(str(folder))
-    taken = InputError(
-        f"{folder} already holds a run; resume it with `{resume_command(folder)}`, or choose another --out."
-    )
     if not resume and _holds_events(folder):
-        raise taken
+        raise _taken(folder)
     if resume and (before := finished(folder, ui)):
         ui.say(f"the run had finished, and this is its result; a new run that goes on: ipo optimize --from {quoted}")
         return before
@@ -60,7 +57,7 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False, s
     prepared = prepare(planned, ui)
     with closing(Journal(folder, started)) as journal:
         if not resume and journal.events:  # another process was quicker between the first look and the lock
-            raise taken
+            raise _taken(folder)
         with tracking(prepared.config, folder, ui) as tracker:
             _announce(prepared, journal, ui)
             ui.say("looking whether words can help")
@@ -87,6 +84,12 @@ def _announce(prepared: Prepared, journal: Journal, ui: Ui) -> None:
         f"{len(drawn.selection)} more choose the winner, {len(drawn.test) + len(drawn.new_test)} stay sealed"
     )
     ui.say(f"if it is interrupted: {resume_command(journal.path.parent, config.model_dump())}")
+
+
+def _taken(folder: Path) -> InputError:
+    return InputError(
+        f"{folder} already holds a run; resume it with `{resume_command(folder)}`, or choose another --out."
+    )
 
 
 def _holds_events(folder: Path) -> bool:

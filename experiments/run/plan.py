@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from ipo.experiments.run.config import ASK_NO_MODEL, RunConfig
@@ -53,8 +54,9 @@ class Plan:
         """Make the strategy; without a language model it can forecast what it would ask, and no more."""
         return _strategy(self.config, self.optimizer, lm)
 
+    @cached_property
     def room(self) -> Room | None:
-        """Return what the questions to the language model leave for descriptions; None where nothing bounds them.
+        """What the questions to the language model leave for descriptions; None where nothing bounds them.
 
         Raises:
             InputError: the longest question does not fit even without any.
@@ -93,7 +95,7 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     planned = Plan(config, data, draw_for(data, config), optimizer, describer)
     if optimizer is None:
         planned.strategy().forecast(Expected(config.search, data.task))  # refuses settings that it cannot work with
-    planned.room()  # refuses questions that no reply can come to
+    _ = planned.room  # refuses questions that no reply can come to
     return planned
 
 

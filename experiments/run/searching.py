@@ -111,7 +111,7 @@ def _recorder(config: RunConfig, journal: Journal, ledger: Ledger) -> Recorder:
 
 def _describing(prepared: Prepared, recorder: Recorder, record: ScoreKeeper, ui: Ui) -> Callable[[], list[str]] | None:
     config, planned, encoded = prepared.config, prepared.plan, prepared.search
-    room = planned.room()  # before anything is paid
+    room = planned.room  # before anything is paid
     describer: Any
     if by_clip := config.describer in ("clip", "clip-greedy"):
         from ipo.programs.describers.interrogator import Interrogator

@@ -169,15 +169,19 @@ def _litellm_engine(name: str, api_base: str | None, role: str) -> Any:
     missing = [] if api_base else litellm.validate_environment(name)["missing_keys"]
     if missing:
         raise InputError(f"the language model {name} needs {' and '.join(missing)} in the environment.")
-    return HttpEngine(TIMEOUT_SECONDS, api_base, "describer_api_base" if role == "describer" else "lm_api_base")
+    return HttpEngine(TIMEOUT_SECONDS, api_base, _address_of(role))
+
+
+def _address_of(role: str) -> str:
+    """Return the setting that holds the address of a role's server."""
+    return "describer_api_base" if role == "describer" else "lm_api_base"
 
 
 def _check_provider(name: str, api_base: str | None, role: str) -> None:
-    setting = "describer_api_base" if role == "describer" else "lm_api_base"
     if "://" in name:  # some providers would ask there, and an address is the user's to type
         raise InputError(
             f"the name of a language model holds no address, and {name[:80]!r} does; write the address beside it, as "
-            f"{setting}=http://HOST/v1."
+            f"{_address_of(role)}=http://HOST/v1."
         )
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else litellm downloads its price list
     level = os.environ.get("LITELLM_LOG", "INFO")

@@ -9,7 +9,7 @@ import math
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ipo.metrics.errors import InputError
@@ -91,7 +91,7 @@ def room_in(window: Window | None, strategy: Strategy, expected: Expected, *, de
     """
     if window is None:
         return None
-    longest = strategy.forecast(expected.counted_by(window.count)).longest
+    longest = strategy.forecast(replace(expected, count=window.count)).longest
     least = FEWEST + 1 if described else 0
     for_reply = window.tokens - longest - AROUND - least
     if for_reply < expected.reply_tokens:

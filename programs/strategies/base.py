@@ -7,7 +7,7 @@ nothing else. A control, such as shuffled scores, changes only `look`, so that w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel
@@ -152,10 +152,6 @@ class Expected:
     description_characters: int = 0
     reply_tokens: int = 1024
     count: Callable[[str], int] = lambda text: len(text.encode("utf-8", "replace"))
-
-    def counted_by(self, count: Callable[[str], int]) -> Expected:
-        """Return the same with another way to count tokens."""
-        return replace(self, count=count)
 
 
 @dataclass(frozen=True)
