@@ -1,4 +1,4 @@
-"""How the winner is chosen: rules compared by simulation; the shipped one is `ipo.programs.selection` itself.
+"""How the winner is chosen: rules compared by simulation; the shipped one is `ipo_prompts.programs.selection` itself.
 
 The model. A template labels a picture rightly with the probability p, averaged over classes and pictures: 0.4 for the
 initial template, 0.4 plus its true gain for a candidate. Pictures differ in difficulty, for all templates alike: a
@@ -18,9 +18,9 @@ from common import arguments
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from ipo.metrics.reward import Score
-from ipo.programs.history import PromptHistory, ScoredTemplate
-from ipo.programs.selection import HeldBack, choose_winner
+from ipo_prompts.metrics.reward import Score
+from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
+from ipo_prompts.programs.selection import HeldBack, choose_winner
 
 INITIAL, SHARED, OF_CLASS = 0.4, 0.85, 0.3
 DESIGNS = {"4 + 2 × 68": (68, 4, 2), "16 + 4 × 10": (10, 16, 4), "1 + 1 × 51": (51, 1, 1)} | {

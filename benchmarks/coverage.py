@@ -14,10 +14,10 @@ from common import arguments
 from paired_hits import Cell, Model
 from scipy import special
 
-from ipo.experiments.compare.tables.quantities import MEAN, MEAN_OF_H, H, difference
-from ipo.metrics.evidence import ALPHA, Effect, effect_of
-from ipo.metrics.sampling import Variance
-from ipo.metrics.verdict import judge
+from ipo_prompts.experiments.compare.tables.quantities import MEAN, MEAN_OF_H, H, difference
+from ipo_prompts.metrics.evidence import ALPHA, Effect, effect_of
+from ipo_prompts.metrics.sampling import Variance
+from ipo_prompts.metrics.verdict import judge
 
 COMPARISONS = (1, 3, 8)
 MOST = 8_000

@@ -8,7 +8,7 @@ import open_clip
 import torch
 from common import arguments, memory, memory_from_here, report
 
-from ipo.metrics.text_tower import encode_ensemble, text_path
+from ipo_prompts.metrics.text_tower import encode_ensemble, text_path
 
 
 def main() -> None:

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 from common import alternate, arguments, report
 
-from ipo.experiments.data import load_data
-from ipo.metrics.clip import load_clip
-from ipo.metrics.decoding import AS_STORED
-from ipo.metrics.features import BATCH, STAMPS, FeatureStore
-from ipo.metrics.pictures import Picture
-from ipo.metrics.vector_file import VectorFile, checksum
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.metrics.clip import load_clip
+from ipo_prompts.metrics.decoding import AS_STORED
+from ipo_prompts.metrics.features import BATCH, STAMPS, FeatureStore
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.vector_file import VectorFile, checksum
 
 
 def main() -> None:

@@ -19,10 +19,10 @@ import numpy as np
 from common import arguments
 from scipy import stats
 
-from ipo.experiments.compare.documents import documents, table_of
-from ipo.experiments.compare.methods import METHODS, SUBJECT
-from ipo.experiments.compare.raw_cells import unpack
-from ipo.experiments.run.config import build, nested
+from ipo_prompts.experiments.compare.documents import documents, table_of
+from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT
+from ipo_prompts.experiments.compare.raw_cells import unpack
+from ipo_prompts.experiments.run.config import build, nested
 
 PHRASES = 300
 """Of the bank, those that fit our CLIP and name no class of the suite."""

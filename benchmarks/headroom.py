@@ -19,18 +19,18 @@ from common import arguments, report
 from PIL import Image
 from scipy import stats
 
-from ipo.experiments.compare.raw_cells import unpack
-from ipo.experiments.data import Item, draw, load_data
-from ipo.experiments.embedded.operations import OPERATIONS, render, seed_of
-from ipo.experiments.run.config import load_config
-from ipo.experiments.run.headroom import few, look, of_data
-from ipo.metrics.arrays import Doubles, Floats
-from ipo.metrics.clip import Clip, load_clip, unit
-from ipo.metrics.headroom import Headroom
-from ipo.metrics.reward import losses_of
-from ipo.metrics.template import ANCHOR, imagenet_templates
-from ipo.metrics.text_tower import encode_templates
-from ipo.programs.describers.interrogator import PhraseBank
+from ipo_prompts.experiments.compare.raw_cells import unpack
+from ipo_prompts.experiments.data import Item, draw, load_data
+from ipo_prompts.experiments.embedded.operations import OPERATIONS, render, seed_of
+from ipo_prompts.experiments.run.config import load_config
+from ipo_prompts.experiments.run.headroom import few, look, of_data
+from ipo_prompts.metrics.arrays import Doubles, Floats
+from ipo_prompts.metrics.clip import Clip, load_clip, unit
+from ipo_prompts.metrics.headroom import Headroom
+from ipo_prompts.metrics.reward import losses_of
+from ipo_prompts.metrics.template import ANCHOR, imagenet_templates
+from ipo_prompts.metrics.text_tower import encode_templates
+from ipo_prompts.programs.describers.interrogator import PhraseBank
 
 GAINS = ("best phrase", "best of 80", "mean subtracted")
 

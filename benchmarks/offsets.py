@@ -19,16 +19,16 @@ from typing import Any
 import numpy as np
 from common import arguments
 
-from ipo.experiments.data import Item
-from ipo.experiments.run.config import load_config
-from ipo.experiments.run.live_view import Ui
-from ipo.experiments.run.plan import SPLIT_SEED, plan
-from ipo.experiments.run.prepare import Prepared, encode, prepare
-from ipo.experiments.run.searching import Searched, search_in
-from ipo.metrics.clip import Clip, load_clip
-from ipo.metrics.offsets import Fitted, fitted
-from ipo.metrics.template import ANCHOR, imagenet_templates
-from ipo.programs.record.journal import Journal
+from ipo_prompts.experiments.data import Item
+from ipo_prompts.experiments.run.config import load_config
+from ipo_prompts.experiments.run.live_view import Ui
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, plan
+from ipo_prompts.experiments.run.prepare import Prepared, encode, prepare
+from ipo_prompts.experiments.run.searching import Searched, search_in
+from ipo_prompts.metrics.clip import Clip, load_clip
+from ipo_prompts.metrics.offsets import Fitted, fitted
+from ipo_prompts.metrics.template import ANCHOR, imagenet_templates
+from ipo_prompts.programs.record.journal import Journal
 
 COLUMNS = (
     *("anchor", "+ mean", "+ prior", "best of 80", "+ mean ", "+ prior ", "run, mean", "kept", "run, prior", "kept "),

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, special
 
-from ipo.experiments.compare.tables.quantities import MEAN, MEAN_OF_H, H, value
-from ipo.experiments.compare.tables.runs import Runs
-from ipo.metrics.sampling import Sampling
+from ipo_prompts.experiments.compare.tables.quantities import MEAN, MEAN_OF_H, H, value
+from ipo_prompts.experiments.compare.tables.runs import Runs
+from ipo_prompts.metrics.sampling import Sampling
 
 SAME_PICTURE = 0.7
 """Share of what is a picture's that its variants have in common."""

@@ -11,12 +11,12 @@ import numpy.typing as npt
 import torch
 from common import alternate, arguments, report
 
-from ipo.experiments.data import load_data
-from ipo.experiments.embedded import MODEL_DIR
-from ipo.metrics.arrays import Floats
-from ipo.metrics.clip import Clip, load_clip
-from ipo.metrics.reward import logits_of
-from ipo.metrics.text_tower import encode_templates
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.embedded import MODEL_DIR
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.clip import Clip, load_clip
+from ipo_prompts.metrics.reward import logits_of
+from ipo_prompts.metrics.text_tower import encode_templates
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from common import alternate, arguments, report
 
 EMPTY = [sys.executable, "-c", "pass"]
-IPO = [sys.executable, "-c", "import sys; from ipo.experiments.cli.app import main; sys.exit(main())"]
+IPO = [sys.executable, "-c", "import sys; from ipo_prompts.experiments.cli.app import main; sys.exit(main())"]
 HEAVY = ("torch", "dspy", "litellm", "datasets", "wandb", "open_clip", "scipy", "numpy")
 """Modules that help and listings do not need."""
 

@@ -18,11 +18,11 @@ import torch
 from common import alternate, arguments, report
 from PIL import Image
 
-from ipo.metrics.clip import Clip
-from ipo.metrics.clip_config import without_remote_code
-from ipo.metrics.features import FeatureStore
-from ipo.metrics.reward import ClipReward, EncodedPictures
-from ipo.metrics.template import fill
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.clip_config import without_remote_code
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.reward import ClipReward, EncodedPictures
+from ipo_prompts.metrics.template import fill
 
 CANDIDATES = (
     "a photo of a <CLASS>, seen from above.",

@@ -12,10 +12,10 @@ import open_clip
 import torch
 from common import alternate, arguments, report
 
-from ipo.metrics.clip_config import without_remote_code
-from ipo.metrics.template import SLOT, fill
-from ipo.metrics.text_tower import encode_templates, text_path
-from ipo.metrics.text_trie import Trie
+from ipo_prompts.metrics.clip_config import without_remote_code
+from ipo_prompts.metrics.template import SLOT, fill
+from ipo_prompts.metrics.text_tower import encode_templates, text_path
+from ipo_prompts.metrics.text_trie import Trie
 
 TEMPLATES = (  # 24 of 3 to 20 words; the slot first, in the middle, last
     "<CLASS> on white.",

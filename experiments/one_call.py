@@ -12,25 +12,25 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ipo.experiments.report.gather import read_run
-from ipo.experiments.report.page import FILE_NAME, notebook_part
-from ipo.experiments.run import pipeline
-from ipo.experiments.run.config import CHOSEN, RunConfig, build
-from ipo.experiments.run.folder import default_folder, larger_limit, resumed, stored_config
-from ipo.experiments.run.live_view import Ui, showing_warnings
-from ipo.experiments.run.local_weights import ensure_local_weights
-from ipo.experiments.run.published_settings import about_preset
-from ipo.experiments.run.result import RunResult
-from ipo.experiments.run.summary import summary
-from ipo.metrics.clip import check_name
-from ipo.metrics.device import find_device
-from ipo.metrics.errors import InputError
-from ipo.metrics.printable import printable
-from ipo.metrics.verdict import Verdict
-from ipo.programs.classifier import TemplateClassifier
-from ipo.programs.lm.silence import silent
-from ipo.programs.record.resuming import resume_command
-from ipo.programs.search import NothingUsable
+from ipo_prompts.experiments.report.gather import read_run
+from ipo_prompts.experiments.report.page import FILE_NAME, notebook_part
+from ipo_prompts.experiments.run import pipeline
+from ipo_prompts.experiments.run.config import CHOSEN, RunConfig, build
+from ipo_prompts.experiments.run.folder import default_folder, larger_limit, resumed, stored_config
+from ipo_prompts.experiments.run.live_view import Ui, showing_warnings
+from ipo_prompts.experiments.run.local_weights import ensure_local_weights
+from ipo_prompts.experiments.run.published_settings import about_preset
+from ipo_prompts.experiments.run.result import RunResult
+from ipo_prompts.experiments.run.summary import summary
+from ipo_prompts.metrics.clip import check_name
+from ipo_prompts.metrics.device import find_device
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.printable import printable
+from ipo_prompts.metrics.verdict import Verdict
+from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.lm.silence import silent
+from ipo_prompts.programs.record.resuming import resume_command
+from ipo_prompts.programs.search import NothingUsable
 
 CALL = "the call of ipo.optimize"
 INSTEAD = {

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ipo.metrics.evidence import ALPHA, Crossed, half_width, joint_variance, over_seeds, spread
-from ipo.metrics.sampling import Sampling, Variance
-from ipo.metrics.statistics import Interval, t_quantile, values_of, wilson
+from ipo_prompts.metrics.evidence import ALPHA, Crossed, half_width, joint_variance, over_seeds, spread
+from ipo_prompts.metrics.sampling import Sampling, Variance
+from ipo_prompts.metrics.statistics import Interval, t_quantile, values_of, wilson
 
 
 def score_interval(contributions: ArrayLike, sampling: Sampling, level: float = 1 - ALPHA) -> Interval:

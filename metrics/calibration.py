@@ -7,8 +7,8 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ipo.metrics.arrays import Floats
-from ipo.metrics.statistics import standard_error
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.statistics import standard_error
 
 FEWEST = 20
 """Pictures below which no temperature is fitted: one picture more or less would move it by a quarter."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from ipo.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError
 
 
 class ClassName(str):

@@ -15,14 +15,14 @@ from importlib.resources import files
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from ipo.metrics.arrays import Floats
-from ipo.metrics.clip_config import check_config, without_remote_code
-from ipo.metrics.device import AUTO, find_device
-from ipo.metrics.errors import InputError
-from ipo.metrics.hub import announce
-from ipo.metrics.nearest import nearest
-from ipo.metrics.pictures import Picture
-from ipo.metrics.word_tokens import reading_words_once
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.clip_config import check_config, without_remote_code
+from ipo_prompts.metrics.device import AUTO, find_device
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.hub import announce
+from ipo_prompts.metrics.nearest import nearest
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.word_tokens import reading_words_once
 
 if TYPE_CHECKING:
     import torch
@@ -126,7 +126,7 @@ class Clip:
         Returns:
             float32 (len(texts), D), unit rows.
         """
-        from ipo.metrics.text_tower import encode_texts
+        from ipo_prompts.metrics.text_tower import encode_texts
 
         with self.timed("text"):
             return encode_texts(self.model, self.tokenizer, texts)
@@ -174,7 +174,7 @@ def load_clip(name: str, device: str = AUTO, precision: Precision = "fp32") -> C
     device = find_device(device)
     arguments: dict[str, Any] = {}
     if name == "embedded":
-        architecture = f"local-dir:{files('ipo.experiments.embedded') / 'model'}"
+        architecture = f"local-dir:{files('ipo_prompts.experiments.embedded') / 'model'}"
     elif name.startswith(("hf-hub:", "local-dir:")):
         architecture = name
     else:

@@ -14,7 +14,7 @@ from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any
 
-from ipo.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError
 
 _TOP = frozenset(
     {

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal, cast
 
-from ipo.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipo.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError
 
 AUTO = "auto"
 

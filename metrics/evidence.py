@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from ipo.metrics.arrays import Doubles
-from ipo.metrics.power import detectable
-from ipo.metrics.sampling import Sampling, Variance, combine
-from ipo.metrics.statistics import values_of
+from ipo_prompts.metrics.arrays import Doubles
+from ipo_prompts.metrics.power import detectable
+from ipo_prompts.metrics.sampling import Sampling, Variance, combine
+from ipo_prompts.metrics.statistics import values_of
 
 ALPHA = 0.05
 """The largest corrected p that counts as evidence; the intervals here are of 1 - ALPHA."""

@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from ipo.metrics.accuracy import score_interval
-from ipo.metrics.arrays import Doubles, Floats
-from ipo.metrics.evidence import Crossed, paired_effect
-from ipo.metrics.sampling import Numbers, Sampling
-from ipo.metrics.statistics import mean_interval
-from ipo.metrics.verdict import Ends, Rounded, points, share
+from ipo_prompts.metrics.accuracy import score_interval
+from ipo_prompts.metrics.arrays import Doubles, Floats
+from ipo_prompts.metrics.evidence import Crossed, paired_effect
+from ipo_prompts.metrics.sampling import Numbers, Sampling
+from ipo_prompts.metrics.statistics import mean_interval
+from ipo_prompts.metrics.verdict import Ends, Rounded, points, share
 
 FOLDS = 5
 """Parts of the pictures that each measure the phrase chosen on the others; as where a winner is chosen."""
@@ -242,7 +242,7 @@ def cross_fitted_gains(scored: Scored, truth: Numbers) -> Doubles | None:
 
 def _score(features: Floats, truth: Numbers, embeddings: Floats, logit_scale: float) -> tuple[Scored, Numbers]:
     """Score every template; return the first one's guesses too."""
-    from ipo.metrics.reward import losses_of
+    from ipo_prompts.metrics.reward import losses_of
 
     guesses, losses = [], []
     for rows in embeddings:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from ipo.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError
 
 T = TypeVar("T")
 SECONDS = 5.0

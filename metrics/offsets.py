@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
-from ipo.metrics.arrays import Floats
-from ipo.metrics.errors import InputError
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
-    from ipo.metrics.clip import Clip
+    from ipo_prompts.metrics.clip import Clip
 
 Kind = Literal["mean", "prior"]
 

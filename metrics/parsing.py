@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from ipo.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError
 
 YAML_BYTES = 2**18
 """Settings are a few kilobytes, and PyYAML reads some 100 kB a second."""

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ipo.metrics.arrays import Floats
-from ipo.metrics.clip import Clip, unit
-from ipo.metrics.errors import InputError
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.clip import Clip, unit
+from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ipo.metrics.decoding import AS_STORED, AS_VIEWED, Background, decode, megapixels
-from ipo.metrics.errors import InputError
+from ipo_prompts.metrics.decoding import AS_STORED, AS_VIEWED, Background, decode, megapixels
+from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special
 
-from ipo.metrics.arrays import Doubles
-from ipo.metrics.sampling import Variance
+from ipo_prompts.metrics.arrays import Doubles
+from ipo_prompts.metrics.sampling import Variance
 
 POWER = 0.8
 """How often a difference is found that is called detectable: four times in five."""

@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from ipo.metrics.errors import InputError, input_error
-from ipo.metrics.nearest import did_you_mean, nearest
+from ipo_prompts.metrics.errors import InputError, input_error
+from ipo_prompts.metrics.nearest import did_you_mean, nearest
 
 NamedChoice = dict[str, Any]
 """`name`, and the settings that belong to it."""

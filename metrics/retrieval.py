@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ipo.metrics.arrays import Floats
-from ipo.metrics.class_names import refuse_synonyms
-from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError
-from ipo.metrics.features import FeatureStore
-from ipo.metrics.reward import Score, check_fields, groups_of, indices, logits_of
-from ipo.metrics.template import problem, too_long
-from ipo.metrics.text_tower import encode_templates
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.class_names import refuse_synonyms
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.reward import Score, check_fields, groups_of, indices, logits_of
+from ipo_prompts.metrics.template import problem, too_long
+from ipo_prompts.metrics.text_tower import encode_templates
 
 BLOCK = 1024
 """Queries per matrix product: memory is that of (BLOCK, pictures) logits, whatever the number of captions."""

@@ -12,15 +12,15 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ipo.metrics.arrays import Doubles, Floats
-from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError
-from ipo.metrics.features import FeatureStore, Progress
-from ipo.metrics.offsets import Offsets
-from ipo.metrics.pictures import Picture
-from ipo.metrics.template import problem, too_long
-from ipo.metrics.text_store import TextStore
-from ipo.metrics.text_tower import encode_ensemble, encode_templates, parts
+from ipo_prompts.metrics.arrays import Doubles, Floats
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.features import FeatureStore, Progress
+from ipo_prompts.metrics.offsets import Offsets
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.template import problem, too_long
+from ipo_prompts.metrics.text_store import TextStore
+from ipo_prompts.metrics.text_tower import encode_ensemble, encode_templates, parts
 
 BLOCK = 1024
 """Pictures per matrix product: few enough that the logits stay in the processor's cache."""

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ipo.metrics.arrays import Doubles
+from ipo_prompts.metrics.arrays import Doubles
 
 Numbers = NDArray[np.int64]
 """The number of a class or a base picture, one per unit, counted from 0 with none left out."""

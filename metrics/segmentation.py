@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ipo.metrics.arrays import Floats
-from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError
-from ipo.metrics.patches import check_tower, encode_tokens, encode_windows, interpolation
-from ipo.metrics.pictures import Picture
-from ipo.metrics.reward import Score, check_fields, groups_of, logits_of, losses_of
-from ipo.metrics.template import problem, too_long
-from ipo.metrics.text_tower import encode_templates
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.patches import check_tower, encode_tokens, encode_windows, interpolation
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.reward import Score, check_fields, groups_of, logits_of, losses_of
+from ipo_prompts.metrics.template import problem, too_long
+from ipo_prompts.metrics.text_tower import encode_templates
 
 Counts = npt.NDArray[np.int64]
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from ipo.metrics.arrays import Doubles
-from ipo.metrics.sampling import Sampling
+from ipo_prompts.metrics.arrays import Doubles
+from ipo_prompts.metrics.sampling import Sampling
 
 
 class Interval(NamedTuple):

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from ipo.metrics.class_names import every_name, names_of
-from ipo.metrics.errors import InputError
-from ipo.metrics.printable import invisible
+from ipo_prompts.metrics.class_names import every_name, names_of
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.printable import invisible
 
 SLOT = "<CLASS>"
 ANCHOR = "a photo of a <CLASS>."

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as functional
 from torch import nn
 
-from ipo.metrics.text_trie import Chunk, Ints
+from ipo_prompts.metrics.text_trie import Chunk, Ints
 
 
 class TextPass:

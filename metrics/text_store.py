@@ -15,11 +15,11 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
-from ipo.metrics.arrays import Floats
-from ipo.metrics.class_names import written
-from ipo.metrics.clip import Clip
-from ipo.metrics.text_tower import encode_templates
-from ipo.metrics.vector_file import VectorFile
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.class_names import written
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.text_tower import encode_templates
+from ipo_prompts.metrics.vector_file import VectorFile
 
 IN_MEMORY = 256 * 2**20
 """Bytes of embeddings kept in memory."""

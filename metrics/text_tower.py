@@ -22,11 +22,11 @@ import torch
 import torch.nn.functional as functional
 from torch import nn
 
-from ipo.metrics.arrays import Floats
-from ipo.metrics.class_names import every_name, have_synonyms, names_of
-from ipo.metrics.template import fill
-from ipo.metrics.text_pass import TextPass
-from ipo.metrics.text_trie import Ints, Trie
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.class_names import every_name, have_synonyms, names_of
+from ipo_prompts.metrics.template import fill
+from ipo_prompts.metrics.text_pass import TextPass
+from ipo_prompts.metrics.text_trie import Ints, Trie
 
 TEXT_BATCH = 256
 """Texts per forward pass: enough to keep the cores busy, small enough for a laptop's memory."""

@@ -19,8 +19,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from ipo.metrics.arrays import Floats
-from ipo.metrics.errors import InputError
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.errors import InputError
 
 PAGE = 2**15
 """Bytes of a page: a vector of 512 numbers fills half of SQLite's usual one and would leave the other half empty."""

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Protocol, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from ipo.metrics.evidence import ALPHA, SAME, Effect, holm
+from ipo_prompts.metrics.evidence import ALPHA, SAME, Effect, holm
 
 Rounded = Annotated[float, AfterValidator(lambda value: round(float(value), 6) + 0.0)]
 """Six decimals: far below any interval, far above what differs between processors; never -0."""

@@ -1,16 +1,16 @@
 """Prompt templates for CLIP that people can read: a language model writes them, a frozen CLIP scores them.
 
-    import ipo
+    import ipo_prompts as ipo
 
     result = ipo.optimize("folder:pets", clip="ViT-B-16/openai", lm="openai/gpt-4o-mini")
     result.classifier(image="cat.jpg").label
 
 - `optimize`: what the command `ipo optimize` does, in one call; it returns an `Outcome`.
-- `TemplateClassifier`, `IPO`: the DSPy program and the DSPy optimizer behind it, see `ipo.programs`.
+- `TemplateClassifier`, `IPO`: the DSPy program and the DSPy optimizer behind it, see `ipo_prompts.programs`.
 - `InputError`: what can be fixed by the caller; its text is one sentence that says how.
 
-Nothing is imported before it is used: DSPy and torch take seconds. This folder is installed as the package `ipo`
-itself, the folders beside it below it; see `setup.py`.
+Nothing is imported before it is used: DSPy and torch take seconds. This folder is installed as the package
+`ipo_prompts` itself, the folders beside it below it; see `setup.py`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from ipo.metrics.threads import wait_briefly
+from ipo_prompts.metrics.threads import wait_briefly
 
 if TYPE_CHECKING:
-    from ipo.experiments.one_call import Outcome, optimize
-    from ipo.metrics.errors import InputError
-    from ipo.programs.classifier import TemplateClassifier
-    from ipo.programs.optimizer import IPO
+    from ipo_prompts.experiments.one_call import Outcome, optimize
+    from ipo_prompts.metrics.errors import InputError
+    from ipo_prompts.programs.classifier import TemplateClassifier
+    from ipo_prompts.programs.optimizer import IPO
 
 _HOMES = {
     "IPO": "programs.optimizer",
@@ -43,8 +43,8 @@ wait_briefly()
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used."""
     if name not in _HOMES:
-        raise AttributeError(f"module 'ipo' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"ipo.{_HOMES[name]}"), name)
+        raise AttributeError(f"module 'ipo_prompts' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"ipo_prompts.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

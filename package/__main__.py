@@ -1,8 +1,8 @@
-"""`python -m ipo`: the command line."""
+"""`python -m ipo_prompts`: the command line."""
 
 import sys
 
-from ipo.experiments.cli.app import main
+from ipo_prompts.experiments.cli.app import main
 
 if __name__ == "__main__":
     sys.exit(main())

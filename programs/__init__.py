@@ -6,18 +6,18 @@
 - `ImageDescriber`, `Interrogator`: say how pictures look, with and without a multimodal language model.
 - `PromptHistory`, `ScoredTemplate`: the templates tried so far, with their scores.
 
-A strategy finds new templates: see `ipo.programs.strategies`.
+A strategy finds new templates: see `ipo_prompts.programs.strategies`.
 
 Source: Du, Sun and Snoek, "IPO: Interpretable Prompt Optimization for Vision-Language Models", NeurIPS 2024
 (arXiv:2410.15397). Values and accuracies are fractions in [0, 1], losses mean cross-entropies in nats. Bad input raises
-`ipo.metrics.errors.InputError`, a language model that cannot be reached `dspy.LMError`.
+`ipo_prompts.metrics.errors.InputError`, a language model that cannot be reached `dspy.LMError`.
 
 From pictures to a saved program (the key of the language model is read from the environment):
 
 >>> import dspy
->>> from ipo.experiments.data import draw, load_data
->>> from ipo.metrics.clip import load_clip
->>> from ipo.programs import IPO, TemplateClassifier
+>>> from ipo_prompts.experiments.data import draw, load_data
+>>> from ipo_prompts.metrics.clip import load_clip
+>>> from ipo_prompts.programs import IPO, TemplateClassifier
 >>> clip = load_clip("embedded")
 >>> data = draw(load_data("embedded", seed=0), shots=1, selection_shots=1, seed=0)
 >>> student = TemplateClassifier(clip, data.class_names)
@@ -38,13 +38,13 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ipo.programs.classifier import TemplateClassifier
-    from ipo.programs.describers.interrogator import Interrogator
-    from ipo.programs.describers.multimodal import ImageDescriber
-    from ipo.programs.history import PromptHistory, ScoredTemplate
-    from ipo.programs.optimizer import IPO
-    from ipo.programs.search import SearchResult
-    from ipo.programs.settings import SearchSettings
+    from ipo_prompts.programs.classifier import TemplateClassifier
+    from ipo_prompts.programs.describers.interrogator import Interrogator
+    from ipo_prompts.programs.describers.multimodal import ImageDescriber
+    from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
+    from ipo_prompts.programs.optimizer import IPO
+    from ipo_prompts.programs.search import SearchResult
+    from ipo_prompts.programs.settings import SearchSettings
 
 _HOMES = {
     "IPO": "optimizer",
@@ -78,8 +78,10 @@ def __getattr__(name: str) -> Any:
     """Import a class when it is first used: DSPy and torch take seconds, and the command line must not wait."""
     if name in _RENAMED:
         home, attribute = _RENAMED[name]
-        logging.getLogger(__name__).warning("ipo.programs.%s is now ipo.programs.%s.%s.", name, home, attribute)
-        return getattr(importlib.import_module(f"ipo.programs.{home}"), attribute)
+        logging.getLogger(__name__).warning(
+            "ipo_prompts.programs.%s is now ipo_prompts.programs.%s.%s.", name, home, attribute
+        )
+        return getattr(importlib.import_module(f"ipo_prompts.programs.{home}"), attribute)
     if name not in _HOMES:
-        raise AttributeError(f"module 'ipo.programs' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"ipo.programs.{_HOMES[name]}"), name)
+        raise AttributeError(f"module 'ipo_prompts.programs' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"ipo_prompts.programs.{_HOMES[name]}"), name)

@@ -10,9 +10,9 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ipo.metrics.reward import Score
-from ipo.metrics.template import key, normalise
-from ipo.programs.strategies.base import REFUSALS_SHOWN, Refuse
+from ipo_prompts.metrics.reward import Score
+from ipo_prompts.metrics.template import key, normalise
+from ipo_prompts.programs.strategies.base import REFUSALS_SHOWN, Refuse
 
 logger = logging.getLogger(__name__)
 

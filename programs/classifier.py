@@ -14,22 +14,22 @@ from typing import Any
 import dspy
 from dspy.predict.parameter import Parameter
 
-from ipo.metrics.arrays import Floats
-from ipo.metrics.calibration import fit_temperature, softmax
-from ipo.metrics.class_names import have_synonyms, names_of, usable, written
-from ipo.metrics.clip import Clip, load_clip
-from ipo.metrics.decoding import AS_VIEWED, Background, to_rgb
-from ipo.metrics.device import AUTO
-from ipo.metrics.errors import InputError
-from ipo.metrics.offsets import Saved, from_state, state_of
-from ipo.metrics.parsing import read_json
-from ipo.metrics.pictures import Picture
-from ipo.metrics.printable import printable
-from ipo.metrics.reward import EncodedPictures, class_embeddings, logits_of
-from ipo.metrics.template import ANCHOR, check
-from ipo.programs.record.journal import FILE_NAME
-from ipo.programs.record.resuming import resume_command
-from ipo.programs.saved_program import RANGE, WITH_OFFSETS, WITH_SYNONYMS, in_range, read_program
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.calibration import fit_temperature, softmax
+from ipo_prompts.metrics.class_names import have_synonyms, names_of, usable, written
+from ipo_prompts.metrics.clip import Clip, load_clip
+from ipo_prompts.metrics.decoding import AS_VIEWED, Background, to_rgb
+from ipo_prompts.metrics.device import AUTO
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.offsets import Saved, from_state, state_of
+from ipo_prompts.metrics.parsing import read_json
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.printable import printable
+from ipo_prompts.metrics.reward import EncodedPictures, class_embeddings, logits_of
+from ipo_prompts.metrics.template import ANCHOR, check
+from ipo_prompts.programs.record.journal import FILE_NAME
+from ipo_prompts.programs.record.resuming import resume_command
+from ipo_prompts.programs.saved_program import RANGE, WITH_OFFSETS, WITH_SYNONYMS, in_range, read_program
 
 Weighted = tuple[str, float]
 """A template and its weight in the ensemble, > 0."""

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ipo.metrics.arrays import Doubles
-from ipo.metrics.errors import InputError
-from ipo.metrics.reward import Ensembling, Reward, Score, Units, agrees
-from ipo.programs.selection import (
+from ipo_prompts.metrics.arrays import Doubles
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.reward import Ensembling, Reward, Score, Units, agrees
+from ipo_prompts.programs.selection import (
     POOLED,
     Table,
     best_first,
@@ -31,8 +31,8 @@ from ipo.programs.selection import (
 )
 
 if TYPE_CHECKING:
-    from ipo.programs.record.score_keeper import ScoreKeeper
-    from ipo.programs.search import SearchResult
+    from ipo_prompts.programs.record.score_keeper import ScoreKeeper
+    from ipo_prompts.programs.search import SearchResult
 
 ALIKE = 1e-4
 """Templates whose losses differ nowhere by more are one to the CLIP, which has read the same words of both."""

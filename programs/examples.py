@@ -9,10 +9,10 @@ from typing import Any
 
 import dspy
 
-from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError
-from ipo.metrics.features import FeatureStore
-from ipo.programs.classifier import to_picture
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.programs.classifier import to_picture
 
 
 def with_pictures(given: Sequence[Any]) -> list[dspy.Example]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ipo.metrics.reward import Score
-from ipo.metrics.template import key
+from ipo_prompts.metrics.reward import Score
+from ipo_prompts.metrics.template import key
 
 
 @dataclass(frozen=True)

@@ -15,30 +15,30 @@ import dspy
 from dspy.teleprompt import Teleprompter
 from pydantic import ValidationError
 
-from ipo.metrics.class_names import written
-from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError, input_error
-from ipo.metrics.nearest import did_you_mean
-from ipo.metrics.printable import printable
-from ipo.metrics.reward import ClipReward, Reward
-from ipo.programs import settings as published
-from ipo.programs.classifier import TemplateClassifier
-from ipo.programs.describers.interrogator import Interrogator
-from ipo.programs.describers.recorded import describe
-from ipo.programs.describers.shortening import fitted
-from ipo.programs.ensemble import check_ensemble, settle
-from ipo.programs.examples import check_apart, digest, with_pictures
-from ipo.programs.lm.connect import is_local
-from ipo.programs.lm.window import Room, room_in, window_of
-from ipo.programs.record.journal import Journal
-from ipo.programs.record.redaction import redacted
-from ipo.programs.record.score_keeper import ScoreKeeper
-from ipo.programs.search import SearchResult, Step, search
-from ipo.programs.settings import SearchSettings
-from ipo.programs.strategies import STRATEGIES
-from ipo.programs.strategies.base import Expected, Models, Strategy
-from ipo.programs.strategies.given import GivenTemplates
-from ipo.programs.strategies.small_model import SmallModelStrategy
+from ipo_prompts.metrics.class_names import written
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError, input_error
+from ipo_prompts.metrics.nearest import did_you_mean
+from ipo_prompts.metrics.printable import printable
+from ipo_prompts.metrics.reward import ClipReward, Reward
+from ipo_prompts.programs import settings as published
+from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.describers.interrogator import Interrogator
+from ipo_prompts.programs.describers.recorded import describe
+from ipo_prompts.programs.describers.shortening import fitted
+from ipo_prompts.programs.ensemble import check_ensemble, settle
+from ipo_prompts.programs.examples import check_apart, digest, with_pictures
+from ipo_prompts.programs.lm.connect import is_local
+from ipo_prompts.programs.lm.window import Room, room_in, window_of
+from ipo_prompts.programs.record.journal import Journal
+from ipo_prompts.programs.record.redaction import redacted
+from ipo_prompts.programs.record.score_keeper import ScoreKeeper
+from ipo_prompts.programs.search import SearchResult, Step, search
+from ipo_prompts.programs.settings import SearchSettings
+from ipo_prompts.programs.strategies import STRATEGIES
+from ipo_prompts.programs.strategies.base import Expected, Models, Strategy
+from ipo_prompts.programs.strategies.given import GivenTemplates
+from ipo_prompts.programs.strategies.small_model import SmallModelStrategy
 
 # Below DSPy's own logger, so that the progress of `compile` is shown as that of its optimizers, and silenced with it.
 progress = logging.getLogger("dspy.teleprompt.ipo")
@@ -80,8 +80,8 @@ class IPO(Teleprompter):
         InputError: no such strategy or setting, a value of the wrong kind, or a `metric`, which a reward stands for.
 
     Example:
-        >>> from ipo.experiments.data import draw, load_data
-        >>> from ipo.metrics.clip import load_clip
+        >>> from ipo_prompts.experiments.data import draw, load_data
+        >>> from ipo_prompts.metrics.clip import load_clip
         >>> clip = load_clip("embedded")
         >>> data = draw(load_data("embedded", seed=0), shots=1, selection_shots=1, seed=0)
         >>> student = TemplateClassifier(clip, data.class_names)

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from ipo.metrics.class_names import named, usable
-from ipo.metrics.decoding import AS_STORED, Background
-from ipo.metrics.errors import InputError
+from ipo_prompts.metrics.class_names import named, usable
+from ipo_prompts.metrics.decoding import AS_STORED, Background
+from ipo_prompts.metrics.errors import InputError
 
 WITH_OFFSETS, WITH_SYNONYMS = 2, 3
 """Formats of a saved program; the latter may have offsets too. One with neither has no number: every version reads it.

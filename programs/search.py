@@ -13,19 +13,19 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ipo.metrics.accuracy import score_interval
-from ipo.metrics.errors import InputError
-from ipo.metrics.reward import Reward, Score, Units
-from ipo.metrics.sampling import Sampling
-from ipo.metrics.statistics import Interval
-from ipo.metrics.threads import one_for_numpy
-from ipo.programs.admission import Desk, Rejection
-from ipo.programs.history import PromptHistory, ScoredTemplate
-from ipo.programs.lm.ledger import BudgetReached
-from ipo.programs.record.score_keeper import ScoreKeeper
-from ipo.programs.selection import Choice, HeldBack, choose_winner
-from ipo.programs.settings import SearchSettings
-from ipo.programs.strategies.base import SearchState, Shown, Strategy
+from ipo_prompts.metrics.accuracy import score_interval
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.reward import Reward, Score, Units
+from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.metrics.statistics import Interval
+from ipo_prompts.metrics.threads import one_for_numpy
+from ipo_prompts.programs.admission import Desk, Rejection
+from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
+from ipo_prompts.programs.lm.ledger import BudgetReached
+from ipo_prompts.programs.record.score_keeper import ScoreKeeper
+from ipo_prompts.programs.selection import Choice, HeldBack, choose_winner
+from ipo_prompts.programs.settings import SearchSettings
+from ipo_prompts.programs.strategies.base import SearchState, Shown, Strategy
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,10 +102,10 @@ class SearchResult:
         taken_over: how many templates of the history come from an earlier search.
 
     Example:
-        >>> from ipo.experiments.data import draw, load_data
-        >>> from ipo.metrics.clip import load_clip
-        >>> from ipo.metrics.reward import ClipReward
-        >>> from ipo.programs.strategies.given import GivenTemplates
+        >>> from ipo_prompts.experiments.data import draw, load_data
+        >>> from ipo_prompts.metrics.clip import load_clip
+        >>> from ipo_prompts.metrics.reward import ClipReward
+        >>> from ipo_prompts.programs.strategies.given import GivenTemplates
         >>> data = draw(load_data("embedded", seed=0), shots=1, selection_shots=0, seed=0)
         >>> reward = ClipReward(load_clip("embedded"), data.class_names)
         >>> mine = GivenTemplates(["a negative of a <CLASS>.", "a <CLASS>."])

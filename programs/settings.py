@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ipo.metrics.errors import InputError
-from ipo.metrics.template import ANCHOR, problem
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.template import ANCHOR, problem
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from ipo.metrics.template import SLOT
+from ipo_prompts.metrics.template import SLOT
 
 LONGEST = 20
 """Words of a template, the slot is one of them; longer ones tire a reader."""

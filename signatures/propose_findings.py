@@ -2,7 +2,7 @@
 
 import dspy
 
-from ipo.signatures.propose import ProposeTemplates
+from ipo_prompts.signatures.propose import ProposeTemplates
 
 
 class ProposeFromFindings(ProposeTemplates):

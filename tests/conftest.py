@@ -23,7 +23,7 @@ def pytest_xdist_auto_num_workers() -> int:
 @pytest.fixture(scope="session", autouse=True)
 def shared_models() -> Iterator[Path]:
     """Local weights stay in the user's cache: they are large, and checked by hash."""
-    from ipo.programs.lm.weights import models_dir
+    from ipo_prompts.programs.lm.weights import models_dir
 
     yield models_dir()
 
@@ -42,7 +42,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_models: Path) 
 @pytest.fixture(scope="session")
 def clip() -> Any:
     """The embedded CLIP."""
-    from ipo.metrics.clip import load_clip
+    from ipo_prompts.metrics.clip import load_clip
 
     return load_clip("embedded")
 
@@ -50,7 +50,7 @@ def clip() -> Any:
 @pytest.fixture(scope="session")
 def small_weights() -> None:
     """The smallest local language model; fetched once (98 MB) when it is not here."""
-    from ipo.programs.lm import weights
+    from ipo_prompts.programs.lm import weights
 
     if weights.find("small") is None:
         weights.pull("small")

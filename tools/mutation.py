@@ -120,15 +120,15 @@ def _for_types_only(node: Any) -> bool:
 
 
 def copy_checkout(folder: Path) -> None:
-    """Copy what git would keep, and make it importable as `ipo`."""
+    """Copy what git would keep, and make it importable as `ipo_prompts`."""
     listed = subprocess.run(["git", "ls-files", "-zco", "--exclude-standard"], capture_output=True, check=True).stdout
     for name in filter(os.path.isfile, listed.decode().split("\0")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(name, folder / name)
-    (folder / "site" / "ipo").mkdir(parents=True)
+    (folder / "site" / "ipo_prompts").mkdir(parents=True)
     folders = [folder / package for package in ("signatures", "programs", "metrics", "experiments")]
-    for place in (*folders, *(folder / "package").iterdir()):  # without its `__init__.py` the installed `ipo` would win
-        (folder / "site" / "ipo" / place.name).symlink_to(place)
+    for place in (*folders, *(folder / "package").iterdir()):  # without its `__init__.py` the installed one would win
+        (folder / "site" / "ipo_prompts" / place.name).symlink_to(place)
 
 
 def passes(folder: Path, tests: Sequence[str], seconds: float, first: bool = False) -> bool:
@@ -157,7 +157,9 @@ def _pytest(folder: Path, tests: Sequence[str], first: bool) -> int:
     sys.dont_write_bytecode = not first
     options = ["-xq", "-p", "no:cacheprovider", "--hypothesis-seed=0", f"--basetemp={folder / 'tmp'}"]
     status = int(pytest.main([*options, "-o", "addopts=--import-mode=importlib", *tests]))
-    files = [module.__file__ for name, module in sys.modules.items() if name.startswith("ipo.") and module.__file__]
+    files = [
+        module.__file__ for name, module in sys.modules.items() if name.startswith("ipo_prompts.") and module.__file__
+    ]
     return status or any(not file.startswith(str(folder)) for file in files)
 
 

@@ -12,9 +12,20 @@ from typing import Annotated, Any
 
 import typer
 
-from ipo.experiments.cli import benchmark, data, doctor, evaluate, export, models, optimize, predict, report, sweep
-from ipo.experiments.cli.errors import INTERRUPTED, explain, fail
-from ipo.experiments.cli.options import WORDS, WithSettings
+from ipo_prompts.experiments.cli import (
+    benchmark,
+    data,
+    doctor,
+    evaluate,
+    export,
+    models,
+    optimize,
+    predict,
+    report,
+    sweep,
+)
+from ipo_prompts.experiments.cli.errors import INTERRUPTED, explain, fail
+from ipo_prompts.experiments.cli.options import WORDS, WithSettings
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 

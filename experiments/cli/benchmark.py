@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ipo.experiments.cli import options
-from ipo.experiments.cli.paper_templates import NAME, paper_templates
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.cli import options
+from ipo_prompts.experiments.cli.paper_templates import NAME, paper_templates
+from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
-    from ipo.experiments.compare.tables import Table
+    from ipo_prompts.experiments.compare.tables import Table
 
 EXAMPLES = options.examples(
     "ipo benchmark paper-templates data=eurosat",
@@ -55,16 +55,16 @@ def benchmark(
     """
     from filelock import FileLock, Timeout
 
-    from ipo.experiments.compare.documents import documents, outcomes_of, table_of, write_documents
-    from ipo.experiments.compare.forecast import forecast, forecast_text
-    from ipo.experiments.compare.grid import check_grid, check_models, check_windows, entries, searches
-    from ipo.experiments.compare.grid_file import load_grid
-    from ipo.experiments.compare.raw_cells import ENDING, check_kept, keep
-    from ipo.experiments.compare.runner import print_progress, reason, run_all
-    from ipo.experiments.executors import make_executor
-    from ipo.experiments.executors.base import Failure
-    from ipo.experiments.run.files import check_writable, write_text
-    from ipo.experiments.run.local_weights import ensure_local_weights
+    from ipo_prompts.experiments.compare.documents import documents, outcomes_of, table_of, write_documents
+    from ipo_prompts.experiments.compare.forecast import forecast, forecast_text
+    from ipo_prompts.experiments.compare.grid import check_grid, check_models, check_windows, entries, searches
+    from ipo_prompts.experiments.compare.grid_file import load_grid
+    from ipo_prompts.experiments.compare.raw_cells import ENDING, check_kept, keep
+    from ipo_prompts.experiments.compare.runner import print_progress, reason, run_all
+    from ipo_prompts.experiments.executors import make_executor
+    from ipo_prompts.experiments.executors.base import Failure
+    from ipo_prompts.experiments.run.files import check_writable, write_text
+    from ipo_prompts.experiments.run.local_weights import ensure_local_weights
 
     folder = out or Path("runs") / Path(grid).stem
     if grid == NAME:
@@ -126,8 +126,8 @@ def benchmark(
 
 def _print(table: Table, texts: dict[str, str], as_json: bool, where: str) -> None:
     """Print a table: on a terminal what it says, fitted, and where the whole table is; else the whole of it."""
-    from ipo.experiments.compare.tables import answer
-    from ipo.experiments.compare.terminal import terminal
+    from ipo_prompts.experiments.compare.tables import answer
+    from ipo_prompts.experiments.compare.terminal import terminal
 
     console = None if as_json else terminal()
     if console is None:
@@ -139,9 +139,9 @@ def _print(table: Table, texts: dict[str, str], as_json: bool, where: str) -> No
 
 def _tables_of_file(file: Path, out: Path | None, as_json: bool) -> int:
     """Make the tables of a file of cells, and write them where `out` says."""
-    from ipo.experiments.compare.documents import documents, table_of, write_documents
-    from ipo.experiments.compare.raw_cells import unpack
-    from ipo.experiments.run.files import check_writable
+    from ipo_prompts.experiments.compare.documents import documents, table_of, write_documents
+    from ipo_prompts.experiments.compare.raw_cells import unpack
+    from ipo_prompts.experiments.run.files import check_writable
 
     config, found, outcomes = unpack(file)
     table = table_of(config, found, outcomes)

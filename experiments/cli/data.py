@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ipo.experiments.cli.options import DATA, Part, one_of
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.cli.options import DATA, Part, one_of
+from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
-    from ipo.experiments.data import DataSet
-    from ipo.metrics.clip import Clip
+    from ipo_prompts.experiments.data import DataSet
+    from ipo_prompts.metrics.clip import Clip
 
 data_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List, check and preview data sets.")
 
@@ -27,8 +27,8 @@ Seed = Annotated[int, typer.Option(help="for data without parts of its own")]
 @data_app.command("list")
 def list_() -> None:
     """List the registered data sets, their official sizes, and which of them are below the root."""
-    from ipo.experiments.data.benchmarks.registry import REGISTRY, ROOT_VARIABLE
-    from ipo.experiments.data.benchmarks.roots import default_root, state
+    from ipo_prompts.experiments.data.benchmarks.registry import REGISTRY, ROOT_VARIABLE
+    from ipo_prompts.experiments.data.benchmarks.roots import default_root, state
 
     root = default_root()
     head = ["name", "title", "classes", "train", "val", "test", "here", "hand-written template"]
@@ -54,8 +54,8 @@ def check(
     seed: Seed = 0,
 ) -> int:
     """Read every picture; count them, name the unreadable and the empty, find the same picture in two parts."""
-    from ipo.experiments.data import check as check_data
-    from ipo.experiments.data import load_data
+    from ipo_prompts.experiments.data import check as check_data
+    from ipo_prompts.experiments.data import load_data
 
     data = load_data(spec, seed=seed, whole=False)
     loaded, missing = _load(clip) if clip else (None, "--clip NAME does that")
@@ -84,7 +84,7 @@ def check(
 
 def _load(name: str) -> tuple[Clip | None, str]:
     """Load a CLIP, or say why it cannot be; a name that no CLIP has is refused."""
-    from ipo.metrics.clip import check_name, load_clip
+    from ipo_prompts.metrics.clip import check_name, load_clip
 
     check_name(name)
     try:
@@ -95,7 +95,7 @@ def _load(name: str) -> tuple[Clip | None, str]:
 
 def _compare(data: DataSet, clip: Clip) -> None:
     """Print which class names and which pictures of different parts the CLIP cannot tell apart."""
-    from ipo.experiments.data.alike import alike
+    from ipo_prompts.experiments.data.alike import alike
 
     try:
         lines = list(alike(data, clip, _Progress("encoded")).lines())
@@ -108,8 +108,8 @@ def _compare(data: DataSet, clip: Clip) -> None:
 
 def _look(spec: str, data: DataSet, clip: Clip) -> None:
     """Print whether words can be expected to help."""
-    from ipo.experiments.run.config import RunConfig
-    from ipo.experiments.run.headroom import of_data
+    from ipo_prompts.experiments.run.config import RunConfig
+    from ipo_prompts.experiments.run.headroom import of_data
 
     try:
         seen = of_data(data, clip, RunConfig(data=spec, clip=clip.name), _Progress("encoded"))
@@ -127,8 +127,8 @@ def _look(spec: str, data: DataSet, clip: Clip) -> None:
 
 def _say_next(spec: str, data: DataSet, clip: str | None) -> None:
     """Print the command that runs on these pictures, or why none can."""
-    from ipo.experiments.run.config import RunConfig
-    from ipo.experiments.run.plan import draw_for, with_shots_that_fit
+    from ipo_prompts.experiments.run.config import RunConfig
+    from ipo_prompts.experiments.run.plan import draw_for, with_shots_that_fit
 
     clip = clip or ("embedded" if spec.startswith("embedded") else "ViT-B-16/openai")
     config = with_shots_that_fit(data, RunConfig(data=spec, clip=clip))
@@ -150,9 +150,9 @@ def preview(
     seed: Seed = 0,
 ) -> None:
     """Draw a few pictures of each class on one sheet; of many classes, some, evenly spaced."""
-    from ipo.experiments.data import load_data
-    from ipo.experiments.data.dataset import PARTS
-    from ipo.experiments.data.preview import contact_sheet, save
+    from ipo_prompts.experiments.data import load_data
+    from ipo_prompts.experiments.data.dataset import PARTS
+    from ipo_prompts.experiments.data.preview import contact_sheet, save
 
     chosen = one_of("part", part, PARTS)
     data = load_data(spec, seed=seed, whole=False)

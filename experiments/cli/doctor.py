@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ipo.experiments.cli.options import Clip, Data, Describer, Json, Lm
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.cli.options import Clip, Data, Describer, Json, Lm
+from ipo_prompts.metrics.errors import InputError
 
 KEYS = [f"{name}_API_KEY" for name in ("OPENAI", "ANTHROPIC", "GEMINI", "MISTRAL", "OPENROUTER", "WANDB")]
 
@@ -27,15 +27,15 @@ def doctor(
     as_json: Json = False,
 ) -> int:
     """Say what is installed, which models and keys are there, what a run would do and cost."""
-    from ipo.experiments.run.config import load_config
-    from ipo.experiments.run.environment import PACKAGES
-    from ipo.experiments.run.estimate import estimate
-    from ipo.experiments.run.live_view import Ui
-    from ipo.experiments.run.plan import plan
-    from ipo.experiments.run.prepare import prepare
-    from ipo.metrics.cache import cache_dir
-    from ipo.metrics.text_tower import text_path
-    from ipo.programs.lm import weights
+    from ipo_prompts.experiments.run.config import load_config
+    from ipo_prompts.experiments.run.environment import PACKAGES
+    from ipo_prompts.experiments.run.estimate import estimate
+    from ipo_prompts.experiments.run.live_view import Ui
+    from ipo_prompts.experiments.run.plan import plan
+    from ipo_prompts.experiments.run.prepare import prepare
+    from ipo_prompts.metrics.cache import cache_dir
+    from ipo_prompts.metrics.text_tower import text_path
+    from ipo_prompts.programs.lm import weights
 
     findings: dict[str, Any] = {
         "python": sys.version.split()[0],
@@ -70,7 +70,7 @@ def _version(package: str) -> str:
 
 
 def _text(findings: dict[str, Any]) -> str:
-    from ipo.experiments.run.live_view import money
+    from ipo_prompts.experiments.run.live_view import money
 
     lines = []
     for name, value in findings.items():

@@ -7,8 +7,8 @@ import re
 import sys
 from typing import Any
 
-from ipo.metrics.errors import InputError
-from ipo.metrics.printable import printable
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.printable import printable
 
 INTERRUPTED = 130
 
@@ -75,7 +75,7 @@ def _number(error: Any) -> str | None:
     wanted = re.search(r"valid (integer|float|number)", str(getattr(error, "message", "")))
     if wanted is None or type(error).__name__ != "BadParameter" or error.param is None:
         return None
-    from ipo.experiments.run.config import example_of
+    from ipo_prompts.experiments.run.config import example_of
 
     flag, kind = error.param.opts[0], "a whole number" if "integer" in wanted[0] else "a number"
     return f"{flag} is {kind}, such as {flag} {example_of(error.param.name)}"
@@ -87,8 +87,8 @@ def _failure(error: Exception) -> str | None:
         return None
     from dspy.utils.exceptions import AdapterParseError, LMError
 
-    from ipo.programs.record.redaction import redact
-    from ipo.programs.search import NothingUsable
+    from ipo_prompts.programs.record.redaction import redact
+    from ipo_prompts.programs.search import NothingUsable
 
     if isinstance(error, NothingUsable):
         return str(error)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ipo.experiments.cli.options import Clip, Data, Device, Json, Part, Seed, examples, one_of
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.cli.options import Clip, Data, Device, Json, Part, Seed, examples, one_of
+from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
-    from ipo.experiments.run.comparison import Comparison
+    from ipo_prompts.experiments.run.comparison import Comparison
 
 EXAMPLES = examples("ipo evaluate --template 'a photo of a <CLASS>.' --template 'a sketch of a <CLASS>.'")
 
@@ -29,14 +29,14 @@ def evaluate(
     as_json: Json = False,
 ) -> int:
     """Score templates on a data set; later ones are compared with the first."""
-    from ipo.experiments.data import load_data
-    from ipo.experiments.data.dataset import PARTS
-    from ipo.experiments.run.comparison import compare
-    from ipo.experiments.run.live_view import Ui
-    from ipo.metrics.clip import load_clip
-    from ipo.metrics.reward import ClipReward
-    from ipo.metrics.sampling import Sampling
-    from ipo.metrics.template import check, read_templates
+    from ipo_prompts.experiments.data import load_data
+    from ipo_prompts.experiments.data.dataset import PARTS
+    from ipo_prompts.experiments.run.comparison import compare
+    from ipo_prompts.experiments.run.live_view import Ui
+    from ipo_prompts.metrics.clip import load_clip
+    from ipo_prompts.metrics.reward import ClipReward
+    from ipo_prompts.metrics.sampling import Sampling
+    from ipo_prompts.metrics.template import check, read_templates
 
     wanted = [*(template or []), *(read_templates(templates_file) if templates_file else ())]
     if not wanted:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ipo.experiments.cli.options import Program, examples
-from ipo.metrics.errors import InputError
-from ipo.metrics.nearest import did_you_mean
+from ipo_prompts.experiments.cli.options import Program, examples
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.nearest import did_you_mean
 
 if TYPE_CHECKING:
-    from ipo.experiments.export import Target
-    from ipo.metrics.pictures import Picture
+    from ipo_prompts.experiments.export import Target
+    from ipo_prompts.metrics.pictures import Picture
 
 EXAMPLES = examples("ipo export runs/RUN --to open_clip --out pets-open_clip")
 
@@ -34,8 +34,8 @@ def export(
     ] = None,
 ) -> int:
     """Carry an optimised program into another tool, and check it there by that tool's own library."""
-    from ipo.experiments.export import export
-    from ipo.programs.classifier import TemplateClassifier
+    from ipo_prompts.experiments.export import export
+    from ipo_prompts.programs.classifier import TemplateClassifier
 
     target = _target(to, dataset, hf_model)
     verdict = export(TemplateClassifier.from_file(program), target, out, _pictures(pictures))
@@ -44,9 +44,9 @@ def export(
 
 
 def _target(to: str, dataset: str | None, hf_model: str | None) -> Target:
-    from ipo.experiments.export import TARGETS
-    from ipo.experiments.export.clip_benchmark import ClipBenchmark
-    from ipo.experiments.export.hf import HuggingFace
+    from ipo_prompts.experiments.export import TARGETS
+    from ipo_prompts.experiments.export.clip_benchmark import ClipBenchmark
+    from ipo_prompts.experiments.export.hf import HuggingFace
 
     if to not in TARGETS:
         raise InputError(f"there is no target {to!r}{did_you_mean(to, TARGETS)}; it can be {', '.join(TARGETS)}.")
@@ -60,9 +60,9 @@ def _target(to: str, dataset: str | None, hf_model: str | None) -> Target:
 
 def _pictures(folder: Path | None) -> list[Picture]:
     """Find the pictures of a folder, or the search pictures that ship with us: test pictures stay sealed."""
-    from ipo.experiments.data import load_data
-    from ipo.experiments.run.labelling import find_pictures
-    from ipo.metrics.pictures import Picture
+    from ipo_prompts.experiments.data import load_data
+    from ipo_prompts.experiments.run.labelling import find_pictures
+    from ipo_prompts.metrics.pictures import Picture
 
     if folder is None:
         found = [item.picture for item in load_data("embedded", seed=0).train]

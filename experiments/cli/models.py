@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ipo.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError
 
 models_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The weights of the local language models.")
 
@@ -16,7 +16,7 @@ Name = Annotated[str, typer.Argument(help="small, base or large")]
 @models_app.command("list")
 def list_() -> None:
     """List the models, their size and licence, and which are here."""
-    from ipo.programs.lm import weights
+    from ipo_prompts.programs.lm import weights
 
     for model, found in weights.listing():
         state = "here" if found else "not here"
@@ -26,7 +26,7 @@ def list_() -> None:
 @models_app.command()
 def pull(name: Name) -> None:
     """Fetch the weights and check their hash."""
-    from ipo.experiments.run.local_weights import pull_with_progress
+    from ipo_prompts.experiments.run.local_weights import pull_with_progress
 
     print(pull_with_progress(name))
 
@@ -34,7 +34,7 @@ def pull(name: Name) -> None:
 @models_app.command()
 def path(name: Name) -> None:
     """Print where the weights lie."""
-    from ipo.programs.lm import weights
+    from ipo_prompts.programs.lm import weights
 
     found = weights.find(name)
     if found is None:
@@ -45,6 +45,6 @@ def path(name: Name) -> None:
 @models_app.command()
 def remove(name: Name) -> None:
     """Delete the weights."""
-    from ipo.programs.lm import weights
+    from ipo_prompts.programs.lm import weights
 
     weights.remove(name)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ipo.experiments.cli.errors import Interrupted
-from ipo.experiments.cli.options import Clip, Data, Describer, DryRun, Json, Lm, Quiet, Seed, examples
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.cli.errors import Interrupted
+from ipo_prompts.experiments.cli.options import Clip, Data, Describer, DryRun, Json, Lm, Quiet, Seed, examples
+from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
-    from ipo.experiments.run.config import RunConfig
+    from ipo_prompts.experiments.run.config import RunConfig
 
 EXAMPLES = examples(
     "ipo optimize",
@@ -60,10 +60,10 @@ def optimize(
     quiet: Quiet = False,
 ) -> int:
     """Search a better template, choose the winner with held-back pictures, test it once on sealed ones."""
-    from ipo.experiments.run.files import check_writable
-    from ipo.experiments.run.folder import default_folder, larger_limit
-    from ipo.programs.lm.keys import check_key
-    from ipo.programs.record.resuming import resume_command
+    from ipo_prompts.experiments.run.files import check_writable
+    from ipo_prompts.experiments.run.folder import default_folder, larger_limit
+    from ipo_prompts.programs.lm.keys import check_key
+    from ipo_prompts.programs.record.resuming import resume_command
 
     for library in ("dspy", "LiteLLM"):  # we get it as an exception too, without what a server echoes
         logging.getLogger(library).setLevel(logging.CRITICAL)
@@ -88,19 +88,19 @@ def optimize(
             check_key(name)
         if not resume:
             check_writable(folder)
-    from ipo.experiments.run.live_view import Ui, showing_warnings
-    from ipo.experiments.run.local_weights import ensure_local_weights
-    from ipo.experiments.run.published_settings import about_preset
-    from ipo.metrics.clip import check_name
-    from ipo.metrics.device import find_device
+    from ipo_prompts.experiments.run.live_view import Ui, showing_warnings
+    from ipo_prompts.experiments.run.local_weights import ensure_local_weights
+    from ipo_prompts.experiments.run.published_settings import about_preset
+    from ipo_prompts.metrics.clip import check_name
+    from ipo_prompts.metrics.device import find_device
 
     check_name(config.clip)
     ui = Ui(config.steps, quiet=quiet)
     for line in about_preset(config):
         ui.say(line)
     if dry_run:
-        from ipo.experiments.run.estimate import estimate
-        from ipo.experiments.run.plan import plan
+        from ipo_prompts.experiments.run.estimate import estimate
+        from ipo_prompts.experiments.run.plan import plan
 
         forecast = estimate(plan(config, ready=False, say=ui.say))
         print(json.dumps(forecast, indent=2) if as_json else _forecast_text(forecast))
@@ -109,10 +109,10 @@ def optimize(
     ensure_local_weights([config], quiet=quiet)
     from dspy.utils.exceptions import LMError
 
-    from ipo.experiments.run import pipeline
-    from ipo.experiments.run.config import CONFIG_FILE
-    from ipo.experiments.run.files import content_of
-    from ipo.experiments.run.summary import answer, summary
+    from ipo_prompts.experiments.run import pipeline
+    from ipo_prompts.experiments.run.config import CONFIG_FILE
+    from ipo_prompts.experiments.run.files import content_of
+    from ipo_prompts.experiments.run.summary import answer, summary
 
     try:
         with showing_warnings(ui):
@@ -141,10 +141,10 @@ def optimize(
 
 
 def _configure(words: Sequence[str], flags: dict[str, Any], resume: Path | None) -> RunConfig:
-    from ipo.experiments.run.config import load_config
-    from ipo.experiments.run.folder import resumed, stored_config
-    from ipo.experiments.run.published_settings import shipped_config, shipped_configs
-    from ipo.metrics.nearest import did_you_mean
+    from ipo_prompts.experiments.run.config import load_config
+    from ipo_prompts.experiments.run.folder import resumed, stored_config
+    from ipo_prompts.experiments.run.published_settings import shipped_config, shipped_configs
+    from ipo_prompts.metrics.nearest import did_you_mean
 
     words, flags["data"] = _take_data(words, flags["data"])
     first = words[0] if words else ""
@@ -166,7 +166,7 @@ def _configure(words: Sequence[str], flags: dict[str, Any], resume: Path | None)
 
 def _take_data(words: Sequence[str], flag: str | None) -> tuple[list[str], str | None]:
     """Return the words without the one that names data, such as `folder:pets`, and what it names."""
-    from ipo.experiments.data.load import names_data
+    from ipo_prompts.experiments.data.load import names_data
 
     named = [word for word in words if names_data(word)]
     if flag is not None:
@@ -177,7 +177,7 @@ def _take_data(words: Sequence[str], flag: str | None) -> tuple[list[str], str |
 
 
 def _forecast_text(forecast: dict[str, Any]) -> str:
-    from ipo.experiments.run.live_view import money
+    from ipo_prompts.experiments.run.live_view import money
 
     lines = [
         f"{role}: {part['name']}, about {part['calls']:,} calls if each answer can be used, of at most "

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from typer.core import TyperCommand
 
-from ipo.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError
 
 Name = TypeVar("Name", bound=str)
 
@@ -63,7 +63,7 @@ class WithSettings(TyperCommand):
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write the settings, then the examples."""
-        from ipo.experiments.run.settings import settings
+        from ipo_prompts.experiments.run.settings import settings
 
         rows = [
             (one.name if one.default is None else f"{one.name}={one.default}", one.description) for one in settings()

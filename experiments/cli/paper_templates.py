@@ -26,12 +26,12 @@ def paper_templates(words: Sequence[str], folder: Path, *, dry_run: bool, as_jso
     Raises:
         InputError: see `request` and `compare_all`.
     """
-    from ipo.experiments.compare.documents import write_documents
-    from ipo.experiments.compare.printed.agree import all_agree, answer
-    from ipo.experiments.compare.printed.check import Request, compare_all, request, to_stderr
-    from ipo.experiments.compare.printed.forms import documents, summary
-    from ipo.experiments.compare.terminal import line, print_table, terminal
-    from ipo.experiments.run.files import check_writable
+    from ipo_prompts.experiments.compare.documents import write_documents
+    from ipo_prompts.experiments.compare.printed.agree import all_agree, answer
+    from ipo_prompts.experiments.compare.printed.check import Request, compare_all, request, to_stderr
+    from ipo_prompts.experiments.compare.printed.forms import documents, summary
+    from ipo_prompts.experiments.compare.terminal import line, print_table, terminal
+    from ipo_prompts.experiments.run.files import check_writable
 
     asked: Request = request(words)
     if dry_run:

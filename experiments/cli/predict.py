@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ipo.experiments.cli.options import Device, Program, examples, one_of
-from ipo.metrics.errors import InputError
-from ipo.metrics.printable import printable
+from ipo_prompts.experiments.cli.options import Device, Program, examples, one_of
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.printable import printable
 
 if TYPE_CHECKING:
-    from ipo.metrics.arrays import Floats
+    from ipo_prompts.metrics.arrays import Floats
 
 EXAMPLES = examples("ipo predict runs/RUN holiday/", "ipo predict runs/RUN holiday/ cat.jpg --format csv > labels.csv")
 
@@ -29,8 +29,8 @@ def predict(
     device: Device = "auto",
 ) -> int:
     """Label pictures with an optimised program."""
-    from ipo.experiments.run.labelling import find_pictures, label_files
-    from ipo.programs.classifier import TemplateClassifier
+    from ipo_prompts.experiments.run.labelling import find_pictures, label_files
+    from ipo_prompts.programs.classifier import TemplateClassifier
 
     one_of("format", format_, ("table", "csv", "jsonl"))
     classifier = TemplateClassifier.from_file(program, device=device)

@@ -1,6 +1,6 @@
 """The reference of the command line, as Markdown, from the commands and the configuration themselves.
 
-python -m ipo.experiments.cli.reference > docs/command-line.md
+python -m ipo_prompts.experiments.cli.reference > docs/command-line.md
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from typing import Any
 
 import typer
 
-from ipo.experiments.cli.app import app
-from ipo.experiments.run.config import FREE_KEYS, build, dotted
-from ipo.experiments.run.settings import settings
+from ipo_prompts.experiments.cli.app import app
+from ipo_prompts.experiments.run.config import FREE_KEYS, build, dotted
+from ipo_prompts.experiments.run.settings import settings
 
 HEAD = """# Command line
 
 Every command and every setting. This page is generated from the code; after a change of either, make it anew:
 
 ```sh
-python -m ipo.experiments.cli.reference > docs/command-line.md
+python -m ipo_prompts.experiments.cli.reference > docs/command-line.md
 ```
 
 Results go to stdout, progress and messages to stderr. Exit codes: 0 done, 1 something failed, 2 bad input (one sentence

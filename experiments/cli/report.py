@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ipo.experiments.cli.options import examples
+from ipo_prompts.experiments.cli.options import examples
 
 EXAMPLES = examples("ipo report runs/RUN", "ipo report sweep/seed-0 sweep/seed-1 sweep/seed-2 --out sweep.html")
 
@@ -20,10 +20,10 @@ def report(
     ] = None,
 ) -> int:
     """Make the page that a person reads: one run explained from answer to command, or several side by side."""
-    from ipo.experiments.report import compare_page, run_page
-    from ipo.experiments.report.gather import read_run
-    from ipo.experiments.report.page import FILE_NAME
-    from ipo.experiments.run.files import write_text
+    from ipo_prompts.experiments.report import compare_page, run_page
+    from ipo_prompts.experiments.report.gather import read_run
+    from ipo_prompts.experiments.report.page import FILE_NAME
+    from ipo_prompts.experiments.run.files import write_text
 
     gathered = [read_run(folder) for folder in runs]
     file = out or (runs[0] if len(runs) == 1 else Path()) / FILE_NAME

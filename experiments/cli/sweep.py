@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ipo.experiments.cli import options
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.cli import options
+from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
-    from ipo.experiments.compare.sweep_file import Sweep
-    from ipo.experiments.compare.sweep_runs import SweepRun
-    from ipo.experiments.executors.base import Executor
+    from ipo_prompts.experiments.compare.sweep_file import Sweep
+    from ipo_prompts.experiments.compare.sweep_runs import SweepRun
+    from ipo_prompts.experiments.executors.base import Executor
 
 EXAMPLES = options.examples(
     "ipo sweep history --executor pool:2",
@@ -45,13 +45,13 @@ def sweep(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be run and what it would cost")] = False,
 ) -> int:
     """Run a Weights & Biases sweep: with a key its server's agents, without one the same search on this machine."""
-    from ipo.experiments.compare.runner import print_progress, run_all
-    from ipo.experiments.compare.sweep_file import read_sweep
-    from ipo.experiments.compare.sweep_runs import plan_runs, table
-    from ipo.experiments.compare.terminal import print_table
-    from ipo.experiments.executors import make_executor
-    from ipo.experiments.executors.base import Failure
-    from ipo.experiments.run.local_weights import ensure_local_weights
+    from ipo_prompts.experiments.compare.runner import print_progress, run_all
+    from ipo_prompts.experiments.compare.sweep_file import read_sweep
+    from ipo_prompts.experiments.compare.sweep_runs import plan_runs, table
+    from ipo_prompts.experiments.compare.terminal import print_table
+    from ipo_prompts.experiments.executors import make_executor
+    from ipo_prompts.experiments.executors.base import Failure
+    from ipo_prompts.experiments.run.local_weights import ensure_local_weights
 
     workers = make_executor(executor)
     if count is not None and count < 1:
@@ -85,14 +85,14 @@ def sweep(
 
 
 def _online() -> bool:
-    from ipo.experiments.run.tracking import has_key
+    from ipo_prompts.experiments.run.tracking import has_key
 
     return has_key() and os.environ.get("WANDB_MODE", "online") == "online"
 
 
 def _check_values(sweep: Sweep) -> None:
     """Check each value that a server could hand out, alone, before there is a sweep that would fail run by run."""
-    from ipo.experiments.compare.sweep_file import configure
+    from ipo_prompts.experiments.compare.sweep_file import configure
 
     for name, how in sweep.parameters.items():
         for value in how.get("values", [how[end] for end in ("value", "min", "max") if end in how]):
@@ -107,8 +107,8 @@ def _create(sweep: Sweep) -> str:
     """
     import wandb
 
-    from ipo.experiments.run.tracking import PROJECT
-    from ipo.programs.record.redaction import redact, redacted
+    from ipo_prompts.experiments.run.tracking import PROJECT
+    from ipo_prompts.programs.record.redaction import redact, redacted
 
     # The server keeps a sweep's command and values, and hands them to every agent.
     if redacted(sweep.content) != sweep.content or re.search(r"://[^/\s@'\"]+@", str(sweep.content)):
@@ -143,8 +143,8 @@ def _join(target: str, words: Sequence[str], count: int | None, workers: Executo
 
 def _agents(sweep_id: str, count: int | None, workers: Executor) -> int:
     """Run W&B's own agents in processes of their own until the sweep ends; they share it."""
-    from ipo.experiments.executors.base import Here
-    from ipo.experiments.executors.pool import Pool
+    from ipo_prompts.experiments.executors.base import Here
+    from ipo_prompts.experiments.executors.pool import Pool
 
     if not isinstance(workers, (Here, Pool)):
         raise InputError("a sweep with a server is shared by machines: run `ipo sweep ENTITY/PROJECT/ID` on each.")
@@ -186,10 +186,10 @@ def shares(count: int | None, agents: int) -> list[int | None]:
 
 def _forecast(planned: Sequence[SweepRun]) -> str:
     """Say what would be run and what it would cost; nothing is asked, no picture is opened."""
-    from ipo.experiments.run.estimate import estimate
-    from ipo.experiments.run.live_view import money
-    from ipo.experiments.run.plan import plan
-    from ipo.programs.lm.ledger import total_usd
+    from ipo_prompts.experiments.run.estimate import estimate
+    from ipo_prompts.experiments.run.live_view import money
+    from ipo_prompts.experiments.run.plan import plan
+    from ipo_prompts.programs.lm.ledger import total_usd
 
     lines, usd = [], []
     for run in planned:

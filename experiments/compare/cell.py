@@ -9,21 +9,21 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ipo.experiments.compare.evaluation import TestSet, carried_over, evaluate, picture_ids, score, summary
-from ipo.experiments.compare.methods import METHODS, Absent, Fitted, Job
-from ipo.experiments.compare.protocols import CROSS_CLIP, NAMES, laid_out
-from ipo.experiments.run.comparison import CLASSIFICATION
-from ipo.experiments.run.config import RunConfig, build, dotted, nested
-from ipo.experiments.run.files import check_writable, write_text
-from ipo.experiments.run.live_view import Ui
-from ipo.experiments.run.plan import Plan
-from ipo.experiments.run.prepare import Prepared, prepare
-from ipo.experiments.run.result import renamed
-from ipo.experiments.tasks.base import Task
-from ipo.metrics.clip import Clip, load_clip
-from ipo.metrics.errors import InputError
-from ipo.metrics.features import FeatureStore
-from ipo.metrics.nearest import did_you_mean
+from ipo_prompts.experiments.compare.evaluation import TestSet, carried_over, evaluate, picture_ids, score, summary
+from ipo_prompts.experiments.compare.methods import METHODS, Absent, Fitted, Job
+from ipo_prompts.experiments.compare.protocols import CROSS_CLIP, NAMES, laid_out
+from ipo_prompts.experiments.run.comparison import CLASSIFICATION
+from ipo_prompts.experiments.run.config import RunConfig, build, dotted, nested
+from ipo_prompts.experiments.run.files import check_writable, write_text
+from ipo_prompts.experiments.run.live_view import Ui
+from ipo_prompts.experiments.run.plan import Plan
+from ipo_prompts.experiments.run.prepare import Prepared, prepare
+from ipo_prompts.experiments.run.result import renamed
+from ipo_prompts.experiments.tasks.base import Task
+from ipo_prompts.metrics.clip import Clip, load_clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.nearest import did_you_mean
 
 SCHEMA = 3
 FILE_NAME = "cell.json"

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ipo.experiments.compare.cell import shared_config
-from ipo.experiments.compare.grid import Entry
-from ipo.experiments.compare.grid_file import GridConfig
-from ipo.experiments.compare.methods import METHODS
-from ipo.experiments.compare.published import ablations_of, published_rows, section
-from ipo.experiments.compare.raw_cells import without_places
-from ipo.experiments.compare.runner import reason
-from ipo.experiments.compare.tables import Table, build_table, details, gain_plot, to_csv, to_json, to_markdown
-from ipo.experiments.compare.text_table import plain
-from ipo.experiments.executors.base import Failure
-from ipo.experiments.run.files import write_text
+from ipo_prompts.experiments.compare.cell import shared_config
+from ipo_prompts.experiments.compare.grid import Entry
+from ipo_prompts.experiments.compare.grid_file import GridConfig
+from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.experiments.compare.published import ablations_of, published_rows, section
+from ipo_prompts.experiments.compare.raw_cells import without_places
+from ipo_prompts.experiments.compare.runner import reason
+from ipo_prompts.experiments.compare.tables import Table, build_table, details, gain_plot, to_csv, to_json, to_markdown
+from ipo_prompts.experiments.compare.text_table import plain
+from ipo_prompts.experiments.executors.base import Failure
+from ipo_prompts.experiments.run.files import write_text
 
 
 def outcomes_of(contents: Sequence[dict[str, Any] | Failure | None]) -> list[dict[str, Any] | str]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ipo.experiments.compare.methods.base import (
+from ipo_prompts.experiments.compare.methods.base import (
     Absent,
     Fitted,
     FittedEmbeddings,
@@ -16,14 +16,14 @@ from ipo.experiments.compare.methods.base import (
     Templates,
     classifying,
 )
-from ipo.experiments.data import DataSet, Item
-from ipo.experiments.run.plan import SPLIT_SEED
-from ipo.experiments.run.prepare import labelled_contents
-from ipo.experiments.tasks.base import Encoded, Task
-from ipo.metrics.clip import Clip
-from ipo.metrics.features import FeatureStore
-from ipo.metrics.reward import Reward, Score, agrees
-from ipo.programs.record.score_keeper import units_of
+from ipo_prompts.experiments.data import DataSet, Item
+from ipo_prompts.experiments.run.plan import SPLIT_SEED
+from ipo_prompts.experiments.run.prepare import labelled_contents
+from ipo_prompts.experiments.tasks.base import Encoded, Task
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.reward import Reward, Score, agrees
+from ipo_prompts.programs.record.score_keeper import units_of
 
 
 @dataclass(frozen=True)

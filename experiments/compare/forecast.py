@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ipo.experiments.compare.cell import FILE_NAME, run_config
-from ipo.experiments.compare.grid import Entry, assumed_sizes
-from ipo.experiments.run.estimate import estimate
-from ipo.experiments.run.live_view import money
-from ipo.experiments.run.plan import plan
-from ipo.programs.lm.ledger import total_usd
+from ipo_prompts.experiments.compare.cell import FILE_NAME, run_config
+from ipo_prompts.experiments.compare.grid import Entry, assumed_sizes
+from ipo_prompts.experiments.run.estimate import estimate
+from ipo_prompts.experiments.run.live_view import money
+from ipo_prompts.experiments.run.plan import plan
+from ipo_prompts.programs.lm.ledger import total_usd
 
 
 def forecast(found: Sequence[Entry]) -> dict[str, Any]:

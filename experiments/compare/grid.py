@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ipo.experiments.compare import cell as cells
-from ipo.experiments.compare.cell import Cell, run_config, shared_config
-from ipo.experiments.compare.grid_file import GridConfig
-from ipo.experiments.compare.methods import METHODS
-from ipo.experiments.compare.protocols import laid_out
-from ipo.experiments.compare.runner import Item
-from ipo.experiments.data import load_data
-from ipo.experiments.data.benchmarks.assumed import absent, assumed, sizes
-from ipo.experiments.run.config import RunConfig, dotted, nested, overlaid
-from ipo.experiments.run.plan import SPLIT_SEED, backends, draw_for, room_of
-from ipo.metrics.clip import check_name
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.compare import cell as cells
+from ipo_prompts.experiments.compare.cell import Cell, run_config, shared_config
+from ipo_prompts.experiments.compare.grid_file import GridConfig
+from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.experiments.compare.protocols import laid_out
+from ipo_prompts.experiments.compare.runner import Item
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.data.benchmarks.assumed import absent, assumed, sizes
+from ipo_prompts.experiments.run.config import RunConfig, dotted, nested, overlaid
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, backends, draw_for, room_of
+from ipo_prompts.metrics.clip import check_name
+from ipo_prompts.metrics.errors import InputError
 
 CELLS = "cells"
 LONGEST_NAME = 100

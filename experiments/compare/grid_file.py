@@ -10,14 +10,14 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ipo.experiments.compare.published import ablated_settings
-from ipo.experiments.compare.setting_names import setting_names, todays_names
-from ipo.experiments.embedded.shifts import expanded
-from ipo.experiments.run.config import dotted, nested, overlaid, read_words, read_yaml
-from ipo.metrics.errors import InputError
-from ipo.metrics.nearest import did_you_mean
+from ipo_prompts.experiments.compare.published import ablated_settings
+from ipo_prompts.experiments.compare.setting_names import setting_names, todays_names
+from ipo_prompts.experiments.embedded.shifts import expanded
+from ipo_prompts.experiments.run.config import dotted, nested, overlaid, read_words, read_yaml
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.nearest import did_you_mean
 
-CONFIGS = files("ipo.experiments.compare") / "configs"
+CONFIGS = files("ipo_prompts.experiments.compare") / "configs"
 MOST = 1_000
 """Data sets, targets, rows and seeds of a grid; a typing error is no week of work."""
 
@@ -98,7 +98,7 @@ class GridConfig(BaseModel):
     @field_validator("methods")
     @classmethod
     def _known_methods(cls, rows: list[Variant]) -> list[Variant]:
-        from ipo.experiments.compare.methods import METHODS
+        from ipo_prompts.experiments.compare.methods import METHODS
 
         for row in rows:
             if row.method not in METHODS:

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ipo.experiments.compare.evaluation import TestSet
-from ipo.experiments.data import DataSet, Draw, load_data
-from ipo.experiments.run.config import RunConfig
-from ipo.experiments.run.plan import SPLIT_SEED, draw_for
-from ipo.metrics.clip import check_name
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.compare.evaluation import TestSet
+from ipo_prompts.experiments.data import DataSet, Draw, load_data
+from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, draw_for
+from ipo_prompts.metrics.clip import check_name
+from ipo_prompts.metrics.errors import InputError
 
 Protocol = Callable[[DataSet, Sequence[DataSet], RunConfig], tuple[Draw, list[TestSet]]]
 """From the data sets and the settings to the pictures drawn and the test sets. No picture is opened.

@@ -10,11 +10,11 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field, ValidationError, field_validator
 
-from ipo.experiments.compare.text_table import code, text_table
-from ipo.experiments.run.config import read_yaml
-from ipo.experiments.run.files import Content
-from ipo.metrics.errors import InputError
-from ipo.metrics.template import SLOT, problem
+from ipo_prompts.experiments.compare.text_table import code, text_table
+from ipo_prompts.experiments.run.config import read_yaml
+from ipo_prompts.experiments.run.files import Content
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.template import SLOT, problem
 
 Values = dict[str, float]
 """Column → percent."""

@@ -18,12 +18,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from ipo.experiments.compare import cell as cells
-from ipo.experiments.compare.grid import Entry, entries
-from ipo.experiments.compare.grid_file import GridConfig
-from ipo.experiments.run.files import Content, content_of, write_bytes
-from ipo.metrics.errors import InputError
-from ipo.metrics.parsing import read_json
+from ipo_prompts.experiments.compare import cell as cells
+from ipo_prompts.experiments.compare.grid import Entry, entries
+from ipo_prompts.experiments.compare.grid_file import GridConfig
+from ipo_prompts.experiments.run.files import Content, content_of, write_bytes
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.parsing import read_json
 
 FILE_NAME = "cells.json.gz"
 ENDING = ".json.gz"

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from ipo.experiments.executors.base import Executor, Failure
-from ipo.experiments.run.files import write_text
-from ipo.metrics.errors import InputError
-from ipo.programs.lm.ledger import total_usd
+from ipo_prompts.experiments.executors.base import Executor, Failure
+from ipo_prompts.experiments.run.files import write_text
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.programs.lm.ledger import total_usd
 
 FAILURE_FILE_NAME = "failure.txt"
 """The traceback of a job's last failure."""
@@ -162,7 +162,7 @@ def paid_for(item: Item[Any]) -> float | None:
 
     Replies from the cache cost nothing here.
     """
-    from ipo.programs.record.journal import FILE_NAME, read
+    from ipo_prompts.programs.record.journal import FILE_NAME, read
 
     try:
         events = read(item.record) if (item.record / FILE_NAME).is_file() else []
@@ -173,7 +173,7 @@ def paid_for(item: Item[Any]) -> float | None:
 
 def print_progress(progress: Progress[C]) -> None:
     """Print on stderr that a job has ended, what all jobs have cost, and how long the rest takes."""
-    from ipo.experiments.run.live_view import money
+    from ipo_prompts.experiments.run.live_view import money
 
     content = progress.content
     said = f"failed: {reason(content)}" if isinstance(content, Failure) else progress.item.said(content)
@@ -189,7 +189,7 @@ def reason(failure: Failure) -> str:
 
 def _note_failure(item: Item[Any], content: object) -> None:
     """Keep a failure's traceback with its job, until the job is done."""
-    from ipo.programs.record.redaction import redact
+    from ipo_prompts.programs.record.redaction import redact
 
     file = item.folder / FAILURE_FILE_NAME
     if isinstance(content, Failure) and content.trace:

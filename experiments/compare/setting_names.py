@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ipo.experiments.run.config import CHOSEN, dotted, nested
-from ipo.experiments.run.settings import settings
+from ipo_prompts.experiments.run.config import CHOSEN, dotted, nested
+from ipo_prompts.experiments.run.settings import settings
 
 
 def setting_names() -> list[str]:

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ipo.experiments.compare.setting_names import todays_names
-from ipo.experiments.compare.sweep_parameters import checked, drawn, grid_values
-from ipo.experiments.run.config import RunConfig, build, nested, overlaid, read_words, read_yaml
-from ipo.experiments.run.numbers import NUMBERS
-from ipo.metrics.errors import InputError
-from ipo.metrics.nearest import did_you_mean
+from ipo_prompts.experiments.compare.setting_names import todays_names
+from ipo_prompts.experiments.compare.sweep_parameters import checked, drawn, grid_values
+from ipo_prompts.experiments.run.config import RunConfig, build, nested, overlaid, read_words, read_yaml
+from ipo_prompts.experiments.run.numbers import NUMBERS
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.nearest import did_you_mean
 
 SWEEPS_DIR = Path(__file__).parent / "sweeps"
 COMMAND = ["ipo", "optimize", "track=wandb", "${args_no_hyphens}"]

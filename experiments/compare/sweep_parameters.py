@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ipo.experiments.compare.setting_names import setting_names, todays_names
-from ipo.metrics.errors import InputError
-from ipo.metrics.nearest import did_you_mean
+from ipo_prompts.experiments.compare.setting_names import setting_names, todays_names
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.nearest import did_you_mean
 
 DISTRIBUTIONS: dict[str, Callable[[random.Random, dict[str, float]], float]] = {
     "uniform": lambda rng, p: rng.uniform(p["min"], p["max"]),

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipo.experiments.compare.runner import Item, reason
-from ipo.experiments.compare.sweep_file import Sweep, configure, runs
-from ipo.experiments.compare.text_table import plain
-from ipo.experiments.executors.base import Failure
-from ipo.experiments.run.config import RunConfig, is_begun
-from ipo.experiments.run.numbers import summary_of
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.compare.runner import Item, reason
+from ipo_prompts.experiments.compare.sweep_file import Sweep, configure, runs
+from ipo_prompts.experiments.compare.text_table import plain
+from ipo_prompts.experiments.executors.base import Failure
+from ipo_prompts.experiments.run.config import RunConfig, is_begun
+from ipo_prompts.experiments.run.numbers import summary_of
+from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
-    from ipo.experiments.run.result import RunResult
+    from ipo_prompts.experiments.run.result import RunResult
 
 LONGEST_NAME = 60
 GROUP_VARIABLE = "WANDB_RUN_GROUP"
@@ -52,8 +52,8 @@ class SweepRun(Item["RunResult"]):
 
     def finished(self) -> RunResult | None:
         """Read the finished run; None for a damaged one too, since `run` says what is wrong with it."""
-        from ipo.experiments.run.live_view import Ui
-        from ipo.experiments.run.pipeline import finished
+        from ipo_prompts.experiments.run.live_view import Ui
+        from ipo_prompts.experiments.run.pipeline import finished
 
         with suppress(InputError):
             return finished(self.folder, Ui(self.config.steps, quiet=True))
@@ -65,8 +65,8 @@ class SweepRun(Item["RunResult"]):
         Raises:
             InputError: see `optimize`.
         """
-        from ipo.experiments.run.live_view import Ui
-        from ipo.experiments.run.pipeline import optimize
+        from ipo_prompts.experiments.run.live_view import Ui
+        from ipo_prompts.experiments.run.pipeline import optimize
 
         begun = is_begun(self.config, self.folder, instead="another --out")
         with ExitStack() as after:
@@ -107,7 +107,7 @@ def table(
     Returns:
         The head, the rows, and where only the seed was swept, what their mean is; else an empty text.
     """
-    from ipo.experiments.run.live_view import money
+    from ipo_prompts.experiments.run.live_view import money
 
     metric = sweep.metric[0] if sweep.metric else None
     extra = [metric] if metric and metric != "test/gain" else []
@@ -130,7 +130,7 @@ def table(
 
 def over_seeds(results: Sequence[RunResult]) -> str:
     """Format the mean over runs that differ in their seed alone; the result of one run may be luck."""
-    from ipo.metrics.statistics import mean_over_seeds
+    from ipo_prompts.metrics.statistics import mean_over_seeds
 
     gains = mean_over_seeds([100 * result.scores["test"].difference.mean for result in results])
     search = statistics.fmean(100 * result.scores["search"].difference.mean for result in results)

@@ -12,8 +12,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from ipo.experiments.compare.text_table import text_table
-from ipo.metrics.printable import printable
+from ipo_prompts.experiments.compare.text_table import text_table
+from ipo_prompts.metrics.printable import printable
 
 BETWEEN = 2
 """Blanks between two columns."""

@@ -4,10 +4,10 @@
 >>> run = draw(data, shots=4, selection_shots=4, seed=0, classes="base")  # doctest: +SKIP
 """
 
-from ipo.experiments.data.check import Report, check
-from ipo.experiments.data.dataset import DataSet, Item, default_task
-from ipo.experiments.data.draw import Draw, Shots, draw, fitting, fresh, too_few
-from ipo.experiments.data.load import load_data
+from ipo_prompts.experiments.data.check import Report, check
+from ipo_prompts.experiments.data.dataset import DataSet, Item, default_task
+from ipo_prompts.experiments.data.draw import Draw, Shots, draw, fitting, fresh, too_few
+from ipo_prompts.experiments.data.load import load_data
 
 __all__ = [
     "DataSet",

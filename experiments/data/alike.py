@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import yaml
 
-from ipo.experiments.data.dataset import PARTS, DataSet
-from ipo.experiments.data.names import NAMES_FILE
-from ipo.metrics.clip import Clip
-from ipo.metrics.features import FeatureStore, Progress
-from ipo.metrics.printable import printable
-from ipo.metrics.template import ANCHOR
-from ipo.metrics.text_tower import encode_templates
+from ipo_prompts.experiments.data.dataset import PARTS, DataSet
+from ipo_prompts.experiments.data.names import NAMES_FILE
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.features import FeatureStore, Progress
+from ipo_prompts.metrics.printable import printable
+from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.metrics.text_tower import encode_templates
 
 PIECES = 4
 """A word in so many pieces is seldom one that the CLIP has learnt: most words of English are one piece or two."""

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ipo.experiments.data.dataset import PARTS, DataSet, Item, Part, default_task
-from ipo.experiments.data.split import cut, settle_parts
-from ipo.metrics.class_names import as_read, tidy
-from ipo.metrics.errors import InputError
-from ipo.metrics.pictures import Picture
-from ipo.metrics.printable import invisible
-from ipo.metrics.template import SLOT
+from ipo_prompts.experiments.data.dataset import PARTS, DataSet, Item, Part, default_task
+from ipo_prompts.experiments.data.split import cut, settle_parts
+from ipo_prompts.metrics.class_names import as_read, tidy
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.printable import invisible
+from ipo_prompts.metrics.template import SLOT
 
 
 @dataclass(frozen=True)

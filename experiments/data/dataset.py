@@ -12,10 +12,10 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import Literal, TypeVar
 
-from ipo.metrics.class_names import written
-from ipo.metrics.decoding import Background
-from ipo.metrics.errors import InputError
-from ipo.metrics.pictures import Picture
+from ipo_prompts.metrics.class_names import written
+from ipo_prompts.metrics.decoding import Background
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.pictures import Picture
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")

@@ -16,9 +16,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ipo.experiments.data.dataset import DataSet, Item, base_count
-from ipo.metrics.errors import InputError
-from ipo.metrics.printable import several
+from ipo_prompts.experiments.data.dataset import DataSet, Item, base_count
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.printable import several
 
 if TYPE_CHECKING:
     import dspy

@@ -6,18 +6,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ipo.experiments.data.assemble import Gathered, assemble
-from ipo.experiments.data.benchmarks import coop_split, imagenet
-from ipo.experiments.data.benchmarks import hub as hub_copies
-from ipo.experiments.data.benchmarks.found import Found, finish
-from ipo.experiments.data.benchmarks.registry import REGISTRY, Registered, Rule
-from ipo.experiments.data.benchmarks.roots import find_folder
-from ipo.experiments.data.dataset import DataSet
-from ipo.experiments.data.names import NAMES_FILE, with_names
-from ipo.experiments.data.sources import folder, hub, shipped, table
-from ipo.metrics.decoding import AS_STORED, AS_VIEWED, Background
-from ipo.metrics.errors import InputError
-from ipo.metrics.nearest import did_you_mean
+from ipo_prompts.experiments.data.assemble import Gathered, assemble
+from ipo_prompts.experiments.data.benchmarks import coop_split, imagenet
+from ipo_prompts.experiments.data.benchmarks import hub as hub_copies
+from ipo_prompts.experiments.data.benchmarks.found import Found, finish
+from ipo_prompts.experiments.data.benchmarks.registry import REGISTRY, Registered, Rule
+from ipo_prompts.experiments.data.benchmarks.roots import find_folder
+from ipo_prompts.experiments.data.dataset import DataSet
+from ipo_prompts.experiments.data.names import NAMES_FILE, with_names
+from ipo_prompts.experiments.data.sources import folder, hub, shipped, table
+from ipo_prompts.metrics.decoding import AS_STORED, AS_VIEWED, Background
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.nearest import did_you_mean
 
 SOURCES: dict[str, Callable[[str], Gathered]] = {
     "embedded": shipped.gather,
@@ -65,7 +65,7 @@ def load_data(
     >>> load_data("foldr:pictures", seed=0)
     Traceback (most recent call last):
     ...
-    ipo.metrics.errors.InputError: unknown data 'foldr:pictures' (did you mean folder?); use embedded[:NAME or \
+    ipo_prompts.metrics.errors.InputError: unknown data 'foldr:pictures' (did you mean folder?); use embedded[:NAME or \
 :OP+OP], folder:PATH, csv:PATH, parquet:PATH, hf:NAME[:CONFIG] or a name of `ipo data list`.
     """
     kind, _, rest = spec.strip().partition(":")

@@ -14,12 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ipo.experiments.data.dataset import DataSet, default_task
-from ipo.metrics.class_names import as_read, every_name, named, tidy
-from ipo.metrics.errors import InputError
-from ipo.metrics.nearest import did_you_mean
-from ipo.metrics.parsing import read_yaml
-from ipo.metrics.template import SLOT, problem
+from ipo_prompts.experiments.data.dataset import DataSet, default_task
+from ipo_prompts.metrics.class_names import as_read, every_name, named, tidy
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.nearest import did_you_mean
+from ipo_prompts.metrics.parsing import read_yaml
+from ipo_prompts.metrics.template import SLOT, problem
 
 NAMES_FILE = "classes.yaml"
 MAX_CHARACTERS = 100

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ipo.experiments.data.dataset import PARTS, DataSet, Item, Part, in_threads
-from ipo.metrics.errors import InputError
-from ipo.metrics.whole_file import replacing
+from ipo_prompts.experiments.data.dataset import PARTS, DataSet, Item, Part, in_threads
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.whole_file import replacing
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -17,9 +17,9 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Mapping
 
-from ipo.experiments.data.dataset import Part
-from ipo.metrics.errors import InputError
-from ipo.metrics.printable import several
+from ipo_prompts.experiments.data.dataset import Part
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.printable import several
 
 _NAMES: Mapping[Part, tuple[str, ...]] = {
     "train": ("train", "training"),

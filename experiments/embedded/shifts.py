@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from ipo.experiments import embedded
-from ipo.experiments.embedded.operations import OPERATIONS, SIDE, render, seed_of
-from ipo.metrics.errors import InputError
-from ipo.metrics.nearest import did_you_mean
-from ipo.metrics.pictures import Picture
+from ipo_prompts.experiments import embedded
+from ipo_prompts.experiments.embedded.operations import OPERATIONS, SIDE, render, seed_of
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.nearest import did_you_mean
+from ipo_prompts.metrics.pictures import Picture
 
 SEED: Final = 0
 """Of every set: a picture is as dark or as noisy in all sets that darken it or add noise, so sets differ in their

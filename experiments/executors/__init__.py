@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from ipo.experiments.executors.base import Executor, Here
-from ipo.experiments.executors.pool import Pool
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.executors.base import Executor, Here
+from ipo_prompts.experiments.executors.pool import Pool
+from ipo_prompts.metrics.errors import InputError
 
 
 def make_executor(spec: str, threads: int | None = None) -> Executor:
@@ -32,7 +32,7 @@ def make_executor(spec: str, threads: int | None = None) -> Executor:
             import ray  # noqa: F401
         except ImportError as error:
             raise InputError("this executor needs Ray: pip install 'ipo-prompts[ray]'.") from error
-        from ipo.experiments.executors.ray import Ray
+        from ipo_prompts.experiments.executors.ray import Ray
 
         return Ray(rest or None, threads or 1)
     raise InputError(f"there is no executor {spec!r}; there are here, pool:N, ray and ray:ADDRESS.")

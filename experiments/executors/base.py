@@ -17,8 +17,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from ipo.metrics.errors import InputError
-from ipo.metrics.printable import printable
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.printable import printable
 
 RETRIES = 2
 """An item whose worker died is tried again this often."""
@@ -46,7 +46,7 @@ class Failure:
     @property
     def line(self) -> str:
         """The message in one line, without secrets that a server may have echoed, at most 300 characters."""
-        from ipo.programs.record.redaction import redact
+        from ipo_prompts.programs.record.redaction import redact
 
         return printable(redact(" ".join(self.message.split()))[:300])
 

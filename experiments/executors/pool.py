@@ -12,7 +12,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from ipo.experiments.executors.base import RETRIES, Executor, Failure, I, Outcomes, R, attempt, computing_with
+from ipo_prompts.experiments.executors.base import RETRIES, Executor, Failure, I, Outcomes, R, attempt, computing_with
 
 
 class Pool(Executor):

@@ -9,8 +9,8 @@ from typing import Any
 
 import ray
 
-from ipo.experiments.executors.base import RETRIES, Executor, Failure, I, Outcomes, R, attempt, computing_with
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.executors.base import RETRIES, Executor, Failure, I, Outcomes, R, attempt, computing_with
+from ipo_prompts.metrics.errors import InputError
 
 
 class Ray(Executor):

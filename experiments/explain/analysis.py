@@ -13,14 +13,14 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ipo.experiments.data import Item
-from ipo.experiments.explain.model import Analysis, ClassGain, Confusion, Confusions, Flip, Flips, Matrix, Shown
-from ipo.experiments.explain.word_effects import Looked, rounded, word_effects
-from ipo.experiments.run.comparison import CLASSIFICATION, RewardNames
-from ipo.experiments.run.result import PartName
-from ipo.metrics.pictures import Picture
-from ipo.metrics.reward import Reward, Score, scores_accuracy
-from ipo.metrics.sampling import Sampling
+from ipo_prompts.experiments.data import Item
+from ipo_prompts.experiments.explain.model import Analysis, ClassGain, Confusion, Confusions, Flip, Flips, Matrix, Shown
+from ipo_prompts.experiments.explain.word_effects import Looked, rounded, word_effects
+from ipo_prompts.experiments.run.comparison import CLASSIFICATION, RewardNames
+from ipo_prompts.experiments.run.result import PartName
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.reward import Reward, Score, scores_accuracy
+from ipo_prompts.metrics.sampling import Sampling
 
 Sealed = Literal["test", "new"]
 AnyPart = PartName | Literal["fresh"]

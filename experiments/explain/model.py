@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ipo.experiments.run.files import Content, read_model
-from ipo.experiments.run.result import renamed
-from ipo.metrics.verdict import Ends, Rounded
+from ipo_prompts.experiments.run.files import Content, read_model
+from ipo_prompts.experiments.run.result import renamed
+from ipo_prompts.metrics.verdict import Ends, Rounded
 
 FILE_NAME = "analysis.json"
 Thumbnail = Annotated[str, Field(pattern=r"^data:image/(jpeg|png|webp);base64,[A-Za-z0-9+/]+={0,2}$")]

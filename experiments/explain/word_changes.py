@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ipo.metrics.template import SLOT
+from ipo_prompts.metrics.template import SLOT
 
 MOST_TEMPLATES = 150
 """Changed templates at most; a sentence of 12 words makes about 50."""

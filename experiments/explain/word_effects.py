@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ipo.experiments.explain.model import Shift, Skipped, WordChange, Words
-from ipo.experiments.explain.word_changes import Change, changes, tidy
-from ipo.experiments.run.comparison import CLASSIFICATION, RewardNames
-from ipo.metrics.evidence import ALPHA, holm, paired_difference
-from ipo.metrics.reward import Reward, Score
-from ipo.metrics.sampling import Sampling
-from ipo.metrics.statistics import mean_interval
+from ipo_prompts.experiments.explain.model import Shift, Skipped, WordChange, Words
+from ipo_prompts.experiments.explain.word_changes import Change, changes, tidy
+from ipo_prompts.experiments.run.comparison import CLASSIFICATION, RewardNames
+from ipo_prompts.metrics.evidence import ALPHA, holm, paired_difference
+from ipo_prompts.metrics.reward import Reward, Score
+from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.metrics.statistics import mean_interval
 
 if TYPE_CHECKING:
-    from ipo.metrics.clip import Clip
+    from ipo_prompts.metrics.clip import Clip
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ An export is written to a temporary path, loaded by the target's own library, co
 pictures, and only then moved to its place.
 """
 
-from ipo.experiments.export.loaded_back import TARGETS, export
-from ipo.experiments.export.target import Differs, NotChecked, Reference, Target
+from ipo_prompts.experiments.export.loaded_back import TARGETS, export
+from ipo_prompts.experiments.export.target import Differs, NotChecked, Reference, Target
 
 __all__ = ["TARGETS", "Differs", "NotChecked", "Reference", "Target", "export"]

@@ -8,7 +8,7 @@ from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 
-from ipo.experiments.export.target import (
+from ipo_prompts.experiments.export.target import (
     NotChecked,
     Reference,
     no_place_for_offsets,
@@ -16,8 +16,8 @@ from ipo.experiments.export.target import (
     spoken,
     unequal_weights,
 )
-from ipo.metrics.template import SLOT
-from ipo.programs.classifier import TemplateClassifier
+from ipo_prompts.metrics.template import SLOT
+from ipo_prompts.programs.classifier import TemplateClassifier
 
 TEMPLATES_FILE = "templates.json"
 NAMES_FILE = "classnames.json"

@@ -10,9 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from ipo.experiments.export.target import NotChecked, Reference, no_place_for_offsets, no_place_for_synonyms, spoken
-from ipo.metrics.template import SLOT
-from ipo.programs.classifier import TemplateClassifier
+from ipo_prompts.experiments.export.target import (
+    NotChecked,
+    Reference,
+    no_place_for_offsets,
+    no_place_for_synonyms,
+    spoken,
+)
+from ipo_prompts.metrics.template import SLOT
+from ipo_prompts.programs.classifier import TemplateClassifier
 
 TASK = "zero-shot-image-classification"
 MODELS = {

@@ -7,17 +7,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ipo.experiments.export.clip_benchmark import ClipBenchmark
-from ipo.experiments.export.hf import HuggingFace
-from ipo.experiments.export.npz import Npz
-from ipo.experiments.export.open_clip import OpenClip
-from ipo.experiments.export.program_json import ProgramJson
-from ipo.experiments.export.target import NotChecked, Reference, Target
-from ipo.experiments.export.txt import Txt
-from ipo.metrics.errors import InputError
-from ipo.metrics.pictures import Picture
-from ipo.metrics.whole_file import flush_tree
-from ipo.programs.classifier import TemplateClassifier
+from ipo_prompts.experiments.export.clip_benchmark import ClipBenchmark
+from ipo_prompts.experiments.export.hf import HuggingFace
+from ipo_prompts.experiments.export.npz import Npz
+from ipo_prompts.experiments.export.open_clip import OpenClip
+from ipo_prompts.experiments.export.program_json import ProgramJson
+from ipo_prompts.experiments.export.target import NotChecked, Reference, Target
+from ipo_prompts.experiments.export.txt import Txt
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.whole_file import flush_tree
+from ipo_prompts.programs.classifier import TemplateClassifier
 
 TARGETS: dict[str, Callable[[], Target]] = {
     "open_clip": OpenClip,

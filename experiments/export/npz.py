@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ipo.experiments.export.target import Differs, Reference
-from ipo.metrics.calibration import softmax
-from ipo.programs.classifier import TemplateClassifier
+from ipo_prompts.experiments.export.target import Differs, Reference
+from ipo_prompts.metrics.calibration import softmax
+from ipo_prompts.programs.classifier import TemplateClassifier
 
 
 class Npz:

@@ -8,9 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ipo.experiments.export.target import Reference, no_place_for_offsets, no_place_for_synonyms, unequal_weights
-from ipo.metrics.template import SLOT
-from ipo.programs.classifier import TemplateClassifier
+from ipo_prompts.experiments.export.target import (
+    Reference,
+    no_place_for_offsets,
+    no_place_for_synonyms,
+    unequal_weights,
+)
+from ipo_prompts.metrics.template import SLOT
+from ipo_prompts.programs.classifier import TemplateClassifier
 
 TEMPLATES_FILE = "zero_shot_templates.py"
 MATRIX_FILE = "classifier.safetensors"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ipo.experiments.export.target import Differs, Reference
-from ipo.metrics.errors import InputError
-from ipo.programs.classifier import TemplateClassifier
+from ipo_prompts.experiments.export.target import Differs, Reference
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.programs.classifier import TemplateClassifier
 
 
 class ProgramJson:

@@ -10,12 +10,12 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ipo.metrics.arrays import Floats
-from ipo.metrics.calibration import softmax
-from ipo.metrics.class_names import have_synonyms
-from ipo.metrics.errors import InputError
-from ipo.metrics.pictures import Picture
-from ipo.programs.classifier import TemplateClassifier
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.calibration import softmax
+from ipo_prompts.metrics.class_names import have_synonyms
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.programs.classifier import TemplateClassifier
 
 TOLERANCE = 1e-4
 """Largest difference of a component of a unit class embedding: a hundred times float32's error, and far below what one

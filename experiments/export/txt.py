@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ipo.experiments.export.target import Differs, Reference, no_place_for_offsets, unequal_weights
-from ipo.metrics.template import read_templates
-from ipo.programs.classifier import TemplateClassifier
+from ipo_prompts.experiments.export.target import Differs, Reference, no_place_for_offsets, unequal_weights
+from ipo_prompts.metrics.template import read_templates
+from ipo_prompts.programs.classifier import TemplateClassifier
 
 
 class Txt:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ipo.experiments.report.gather import Run
+from ipo_prompts.experiments.report.gather import Run
 
 
 class Cell(NamedTuple):

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ipo.experiments.report.search import Candidate, SearchRecord
+from ipo_prompts.experiments.report.search import Candidate, SearchRecord
 
 WIDTH, HEIGHT = 760, 270
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 12, 70

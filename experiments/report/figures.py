@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ipo.experiments.report.drawing import DARK, LIGHT, Drawing, Theme, drawn
-from ipo.experiments.report.formatting import capital
-from ipo.experiments.report.gather import Run
-from ipo.experiments.report.search import SearchRecord
-from ipo.experiments.run.comparison import CLASSIFICATION, RewardNames
-from ipo.experiments.run.files import write_bytes
-from ipo.metrics.verdict import Verdict
+from ipo_prompts.experiments.report.drawing import DARK, LIGHT, Drawing, Theme, drawn
+from ipo_prompts.experiments.report.formatting import capital
+from ipo_prompts.experiments.report.gather import Run
+from ipo_prompts.experiments.report.search import SearchRecord
+from ipo_prompts.experiments.run.comparison import CLASSIFICATION, RewardNames
+from ipo_prompts.experiments.run.files import write_bytes
+from ipo_prompts.metrics.verdict import Verdict
 
 TITLES = {"search": "search", "selection": "selection", "test": "sealed test", "new": "new classes"}
 """What the sets of pictures are called, in the order in which they are opened."""

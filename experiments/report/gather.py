@@ -11,16 +11,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ipo.experiments.explain.model import Analysis, load_analysis
-from ipo.experiments.report.search import SearchRecord, follow
-from ipo.experiments.run.comparison import seen_before, verdict
-from ipo.experiments.run.config import CHOSEN, RunConfig, build, load_config
-from ipo.experiments.run.environment import Environment
-from ipo.experiments.run.files import read_model
-from ipo.experiments.run.result import RunResult, load_result
-from ipo.metrics.errors import InputError
-from ipo.programs.record.journal import FILE_NAME, read
-from ipo.programs.record.resuming import resume_command
+from ipo_prompts.experiments.explain.model import Analysis, load_analysis
+from ipo_prompts.experiments.report.search import SearchRecord, follow
+from ipo_prompts.experiments.run.comparison import seen_before, verdict
+from ipo_prompts.experiments.run.config import CHOSEN, RunConfig, build, load_config
+from ipo_prompts.experiments.run.environment import Environment
+from ipo_prompts.experiments.run.files import read_model
+from ipo_prompts.experiments.run.result import RunResult, load_result
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.programs.record.journal import FILE_NAME, read
+from ipo_prompts.programs.record.resuming import resume_command
 
 
 class Program(BaseModel):

@@ -13,14 +13,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ipo.experiments.report import figures, formatting
-from ipo.experiments.report.crossed import crossed
-from ipo.experiments.report.curve import curve
-from ipo.experiments.report.gather import Run, read_run
-from ipo.experiments.report.words import edits, layers
-from ipo.experiments.run.comparison import RewardNames
-from ipo.experiments.run.files import write_text
-from ipo.experiments.run.live_view import money
+from ipo_prompts.experiments.report import figures, formatting
+from ipo_prompts.experiments.report.crossed import crossed
+from ipo_prompts.experiments.report.curve import curve
+from ipo_prompts.experiments.report.gather import Run, read_run
+from ipo_prompts.experiments.report.words import edits, layers
+from ipo_prompts.experiments.run.comparison import RewardNames
+from ipo_prompts.experiments.run.files import write_text
+from ipo_prompts.experiments.run.live_view import money
 
 FILE_NAME = "report.html"
 _HERE = Path(__file__).parent
@@ -66,7 +66,7 @@ def notebook_part(run: Run) -> str:
 
 def compare_page(runs: Sequence[Run]) -> str:
     """Return the page that lays several runs side by side, in the order given."""
-    from ipo.metrics.statistics import mean_over_seeds
+    from ipo_prompts.metrics.statistics import mean_over_seeds
 
     configs = [run.config.model_dump() for run in runs]
     differing = [key for key in configs[0] if any(config[key] != configs[0][key] for config in configs)]

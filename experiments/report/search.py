@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ipo.programs.describers.shortening import recorded
-from ipo.programs.record.journal import Event
+from ipo_prompts.programs.describers.shortening import recorded
+from ipo_prompts.programs.record.journal import Event
 
 MOST_LOOKED = 5
 """Templates shown of those that a step only looked at."""

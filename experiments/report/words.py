@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ipo.experiments.explain.model import WordChange
-from ipo.metrics.template import SLOT
+from ipo_prompts.experiments.explain.model import WordChange
+from ipo_prompts.metrics.template import SLOT
 
 STRONG, MIDDLE = 0.05, 0.02
 """Changes of the value from which a word is coloured strongly and less strongly."""

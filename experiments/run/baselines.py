@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ipo.experiments.run.comparison import Measured, measured
-from ipo.experiments.run.files import Content
-from ipo.metrics.headroom import SLIGHT
-from ipo.metrics.reward import ClipReward, EncodedPictures, class_embeddings, class_means, scores_accuracy
-from ipo.metrics.template import imagenet_templates
-from ipo.metrics.verdict import Rounded, share
+from ipo_prompts.experiments.run.comparison import Measured, measured
+from ipo_prompts.experiments.run.files import Content
+from ipo_prompts.metrics.headroom import SLIGHT
+from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, class_embeddings, class_means, scores_accuracy
+from ipo_prompts.metrics.template import imagenet_templates
+from ipo_prompts.metrics.verdict import Rounded, share
 
 if TYPE_CHECKING:
-    from ipo.experiments.explain.analysis import AnyPart, Compared
-    from ipo.experiments.run.prepare import Prepared
-    from ipo.metrics.arrays import Floats
+    from ipo_prompts.experiments.explain.analysis import AnyPart, Compared
+    from ipo_prompts.experiments.run.prepare import Prepared
+    from ipo_prompts.metrics.arrays import Floats
 
 FAR = 0.2
 """A class mean that is better by this is far better than the best template."""

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from ipo.experiments.run.files import Content
-from ipo.metrics.accuracy import score_interval
-from ipo.metrics.evidence import SAME, Scopes, paired_difference
-from ipo.metrics.sampling import Sampling
-from ipo.metrics.verdict import Ends, Rounded, Verdict, judge, no_test
+from ipo_prompts.experiments.run.files import Content
+from ipo_prompts.metrics.accuracy import score_interval
+from ipo_prompts.metrics.evidence import SAME, Scopes, paired_difference
+from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.metrics.verdict import Ends, Rounded, Verdict, judge, no_test
 
 if TYPE_CHECKING:
-    from ipo.metrics.reward import Score
+    from ipo_prompts.metrics.reward import Score
 
 Label = Annotated[str, Field(pattern=r"^[\w@ .,%/+()-]{1,40}$")]
 """A short name, which may stand in a plot as it is."""

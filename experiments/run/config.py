@@ -10,17 +10,17 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from ipo.experiments.tasks import REWARDS
-from ipo.metrics import parsing
-from ipo.metrics.decoding import AS_STORED, Background
-from ipo.metrics.device import AUTO
-from ipo.metrics.errors import InputError, input_error
-from ipo.metrics.nearest import did_you_mean, nearest
-from ipo.metrics.registry import Registry
-from ipo.programs.record.redaction import check_address
-from ipo.programs.record.resuming import CONFIG_FILE as CONFIG_FILE
-from ipo.programs.settings import SearchSettings, moved_to_strategy, preset
-from ipo.programs.strategies import STRATEGIES
+from ipo_prompts.experiments.tasks import REWARDS
+from ipo_prompts.metrics import parsing
+from ipo_prompts.metrics.decoding import AS_STORED, Background
+from ipo_prompts.metrics.device import AUTO
+from ipo_prompts.metrics.errors import InputError, input_error
+from ipo_prompts.metrics.nearest import did_you_mean, nearest
+from ipo_prompts.metrics.registry import Registry
+from ipo_prompts.programs.record.redaction import check_address
+from ipo_prompts.programs.record.resuming import CONFIG_FILE as CONFIG_FILE
+from ipo_prompts.programs.settings import SearchSettings, moved_to_strategy, preset
+from ipo_prompts.programs.strategies import STRATEGIES
 
 FREE_KEYS = frozenset({"budget_usd", "budget_tokens", "max_minutes", "track", "device"})
 """What may change when a run is resumed: a run that a budget stopped resumes under a larger one, or elsewhere."""
@@ -132,7 +132,7 @@ class RunConfig(SearchSettings, JobSettings):
     @field_validator("data")
     @classmethod
     def _under_one_name(cls, spec: str) -> str:
-        from ipo.experiments.embedded.shifts import canonical  # the renderer takes a while to import
+        from ipo_prompts.experiments.embedded.shifts import canonical  # the renderer takes a while to import
 
         return canonical(spec)
 

@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationError
 
-from ipo.experiments.run.config import CONFIG_FILE, RunConfig, load_config
-from ipo.experiments.run.files import Content
-from ipo.metrics.errors import InputError, input_error
-from ipo.metrics.template import key, problem
-from ipo.programs.record.journal import FILE_NAME, Event, Journal, read
-from ipo.programs.record.resuming import resume_command
+from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig, load_config
+from ipo_prompts.experiments.run.files import Content
+from ipo_prompts.metrics.errors import InputError, input_error
+from ipo_prompts.metrics.template import key, problem
+from ipo_prompts.programs.record.journal import FILE_NAME, Event, Journal, read
+from ipo_prompts.programs.record.resuming import resume_command
 
 if TYPE_CHECKING:
-    from ipo.experiments.data import Item
-    from ipo.experiments.run.prepare import Prepared
-    from ipo.programs.history import PromptHistory
+    from ipo_prompts.experiments.data import Item
+    from ipo_prompts.experiments.run.prepare import Prepared
+    from ipo_prompts.programs.history import PromptHistory
 
 EVENT = "earlier"
 MOST = 5_000
@@ -146,7 +146,7 @@ def taken_over(prepared: Prepared, journal: Journal) -> Earlier | None:
 
 def recorded(config: RunConfig, events: Sequence[Event]) -> Earlier | None:
     """Return what a run to resume, or one to replay, started from; None where its record has nothing of it."""
-    from ipo.programs.lm.connect import recorded_events  # brings DSPy
+    from ipo_prompts.programs.lm.connect import recorded_events  # brings DSPy
 
     own = next((event for event in reversed(events) if event["type"] == EVENT), None)
     if own is not None:
@@ -215,8 +215,8 @@ def differing(earlier: Earlier, history: PromptHistory) -> int:
 
 def _searched(earlier: Earlier, prepared: Prepared) -> tuple[str, ...] | None:
     """Draw the search pictures of the earlier run again; None where the data are others, or no longer the same."""
-    from ipo.experiments.run.plan import draw_for
-    from ipo.experiments.run.prepare import digest_of
+    from ipo_prompts.experiments.run.plan import draw_for
+    from ipo_prompts.experiments.run.prepare import digest_of
 
     config = load_config(Path(earlier.run) / CONFIG_FILE)
     if earlier.searched is None or (config.data, config.background) != (
@@ -249,8 +249,8 @@ def _valid(values: Mapping[str, float], file: Path) -> dict[str, float]:
 
 def _sealed(folder: Path) -> str:
     """Return the digest of the sealed pictures that a run opened."""
-    from ipo.experiments.run.result import FILE_NAME as RESULT
-    from ipo.experiments.run.result import load_result
+    from ipo_prompts.experiments.run.result import FILE_NAME as RESULT
+    from ipo_prompts.experiments.run.result import load_result
 
     if not (folder / RESULT).is_file():
         raise InputError(

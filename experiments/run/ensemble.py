@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ipo.experiments.run.files import Content
-from ipo.experiments.run.offsets import SEALED, Effect, SealedPart, effect, under
-from ipo.metrics.verdict import Rounded, points, share
-from ipo.programs.ensemble import scored_as_one, settle
+from ipo_prompts.experiments.run.files import Content
+from ipo_prompts.experiments.run.offsets import SEALED, Effect, SealedPart, effect, under
+from ipo_prompts.metrics.verdict import Rounded, points, share
+from ipo_prompts.programs.ensemble import scored_as_one, settle
 
 if TYPE_CHECKING:
-    from ipo.experiments.explain.analysis import AnyPart, Compared
-    from ipo.experiments.run.prepare import Prepared
-    from ipo.metrics.offsets import Fitted
-    from ipo.programs.ensemble import Ensembled
-    from ipo.programs.record.score_keeper import ScoreKeeper
-    from ipo.programs.search import SearchResult
+    from ipo_prompts.experiments.explain.analysis import AnyPart, Compared
+    from ipo_prompts.experiments.run.prepare import Prepared
+    from ipo_prompts.metrics.offsets import Fitted
+    from ipo_prompts.programs.ensemble import Ensembled
+    from ipo_prompts.programs.record.score_keeper import ScoreKeeper
+    from ipo_prompts.programs.search import SearchResult
 
 
 class EnsembleFound(Content):

@@ -7,10 +7,10 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from ipo.experiments.run.files import Content
+from ipo_prompts.experiments.run.files import Content
 
 if TYPE_CHECKING:
-    from ipo.metrics.clip import Clip
+    from ipo_prompts.metrics.clip import Clip
 
 PACKAGES = ("dspy", "litellm", "torch", "open_clip_torch", "datasets", "numpy", "pillow", "scipy", "xllamacpp")
 
@@ -40,7 +40,7 @@ def environment(clip: Clip) -> Environment:
     """Return what this machine runs."""
     import torch
 
-    from ipo.metrics.text_tower import text_path
+    from ipo_prompts.metrics.text_tower import text_path
 
     versions = {}
     for package in PACKAGES:

@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipo.experiments.run.config import ASK_NO_MODEL
-from ipo.experiments.run.earlier import read_earlier
-from ipo.experiments.run.plan import Plan
-from ipo.programs.lm.ledger import total_usd
-from ipo.programs.strategies.base import Expected, Forecast
+from ipo_prompts.experiments.run.config import ASK_NO_MODEL
+from ipo_prompts.experiments.run.earlier import read_earlier
+from ipo_prompts.experiments.run.plan import Plan
+from ipo_prompts.programs.lm.ledger import total_usd
+from ipo_prompts.programs.strategies.base import Expected, Forecast
 
 if TYPE_CHECKING:
-    from ipo.programs.lm.connect import Backend
+    from ipo_prompts.programs.lm.connect import Backend
 
 DESCRIPTION_BY_CLIP = 400
 """Characters of what the CLIP says of all pictures together, at most."""
@@ -61,7 +61,7 @@ def _optimizer(planned: Plan) -> dict[str, Any] | None:
 
 def _descriptions(planned: Plan) -> tuple[int, int]:
     """Return how many descriptions there are, and the characters of one, at most."""
-    from ipo.programs.describers.multimodal import QUESTIONS
+    from ipo_prompts.programs.describers.multimodal import QUESTIONS
 
     config = planned.config
     if config.describer in ASK_NO_MODEL:
@@ -72,7 +72,7 @@ def _descriptions(planned: Plan) -> tuple[int, int]:
 
 def _context(planned: Plan) -> dict[str, Any] | None:
     """Say what the optimizer takes, and what that means for descriptions."""
-    from ipo.programs.describers.shortening import expected
+    from ipo_prompts.programs.describers.shortening import expected
 
     if planned.optimizer is None or planned.optimizer.small:
         return None
@@ -89,8 +89,8 @@ def _context(planned: Plan) -> dict[str, Any] | None:
 def _describer(planned: Plan) -> dict[str, Any] | None:
     import dspy
 
-    from ipo.programs.describers.multimodal import QUESTIONS
-    from ipo.programs.lm.bounds import TOKENS_PER_PICTURE
+    from ipo_prompts.programs.describers.multimodal import QUESTIONS
+    from ipo_prompts.programs.lm.bounds import TOKENS_PER_PICTURE
 
     if planned.describer is None:
         return None

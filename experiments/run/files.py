@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ipo.metrics.errors import InputError
-from ipo.metrics.whole_file import write_whole
-from ipo.programs.record.journal import FILE_NAME as JOURNAL
-from ipo.programs.record.resuming import resume_command
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.whole_file import write_whole
+from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
+from ipo_prompts.programs.record.resuming import resume_command
 
 Form = TypeVar("Form", bound=BaseModel)
 Migrations = Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]

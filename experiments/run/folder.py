@@ -10,14 +10,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ipo.experiments.run.config import CONFIG_FILE, RunConfig, build, load_config
-from ipo.metrics.errors import InputError
-from ipo.programs.lm.ledger import limit_of
-from ipo.programs.record.journal import LOCK
-from ipo.programs.record.resuming import ADDRESSES, resume_command
+from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig, build, load_config
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.programs.lm.ledger import limit_of
+from ipo_prompts.programs.record.journal import LOCK
+from ipo_prompts.programs.record.resuming import ADDRESSES, resume_command
 
 if TYPE_CHECKING:
-    from ipo.experiments.run.result import RunResult
+    from ipo_prompts.experiments.run.result import RunResult
 
 
 def default_folder(config: RunConfig) -> Path:

@@ -12,18 +12,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ipo.experiments.data import DataSet, Item
-from ipo.experiments.run.config import RunConfig
-from ipo.experiments.run.plan import draw_for, with_shots_that_fit
-from ipo.experiments.run.prepare import Prepared
-from ipo.experiments.tasks.base import features_of
-from ipo.metrics.arrays import Floats
-from ipo.metrics.clip import Clip
-from ipo.metrics.features import FeatureStore, Progress
-from ipo.metrics.headroom import Headroom, headroom
-from ipo.metrics.reward import scores_accuracy
-from ipo.metrics.text_tower import encode_templates
-from ipo.programs.describers.interrogator import PhraseBank
+from ipo_prompts.experiments.data import DataSet, Item
+from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.plan import draw_for, with_shots_that_fit
+from ipo_prompts.experiments.run.prepare import Prepared
+from ipo_prompts.experiments.tasks.base import features_of
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.features import FeatureStore, Progress
+from ipo_prompts.metrics.headroom import Headroom, headroom
+from ipo_prompts.metrics.reward import scores_accuracy
+from ipo_prompts.metrics.text_tower import encode_templates
+from ipo_prompts.programs.describers.interrogator import PhraseBank
 
 PICTURES = 120
 """At most, one of each base picture."""

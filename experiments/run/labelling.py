@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from ipo.experiments.data.sources.folder import of_a_program
-from ipo.metrics.arrays import Floats
-from ipo.metrics.decoding import ENDINGS, Background
-from ipo.metrics.errors import InputError
-from ipo.metrics.pictures import Picture
-from ipo.programs.classifier import TemplateClassifier
+from ipo_prompts.experiments.data.sources.folder import of_a_program
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.decoding import ENDINGS, Background
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.programs.classifier import TemplateClassifier
 
 BATCH = 32
 """Pictures encoded at once; as many again are read ahead, so that memory does not grow with their number."""

@@ -17,11 +17,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from ipo.metrics.statistics import Interval
-from ipo.programs.history import ScoredTemplate
-from ipo.programs.lm.ledger import Ledger
-from ipo.programs.lm.waiting import Wait
-from ipo.programs.search import Step
+from ipo_prompts.metrics.statistics import Interval
+from ipo_prompts.programs.history import ScoredTemplate
+from ipo_prompts.programs.lm.ledger import Ledger
+from ipo_prompts.programs.lm.waiting import Wait
+from ipo_prompts.programs.search import Step
 
 FIRST_WAIT_SECONDS = 10
 """A plain line says what is waited for after so many seconds, and again each time that twice as many have passed."""
@@ -202,7 +202,7 @@ def showing_warnings(ui: Ui) -> Iterator[None]:
 
     handler = logging.Handler(logging.WARNING)
     handler.emit = show  # type: ignore[method-assign]
-    logger = logging.getLogger("ipo")
+    logger = logging.getLogger("ipo_prompts")
     logger.addHandler(handler)
     logger.propagate = False
     try:

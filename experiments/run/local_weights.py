@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.text import Text
 
-from ipo.metrics.errors import InputError
-from ipo.programs.lm import weights
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.programs.lm import weights
 
 if TYPE_CHECKING:
-    from ipo.experiments.run.config import RunConfig
+    from ipo_prompts.experiments.run.config import RunConfig
 
 
 def pull_with_progress(name: str, *, quiet: bool = False) -> Path:
@@ -49,8 +49,8 @@ def ensure_local_weights(configs: Iterable[RunConfig], *, quiet: bool = False) -
     Raises:
         InputError: the person said no, or the weights cannot be fetched.
     """
-    from ipo.programs.lm.connect import is_local
-    from ipo.programs.lm.local import wanted_weights
+    from ipo_prompts.programs.lm.connect import is_local
+    from ipo_prompts.programs.lm.local import wanted_weights
 
     for name in sorted({config.lm for config in configs if config.asks_lm and is_local(config.lm)}):
         wanted = wanted_weights(name)

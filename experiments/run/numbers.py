@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ipo.experiments.run.result import RunResult
+    from ipo_prompts.experiments.run.result import RunResult
 
 SCORES = ("accuracy_initial", "accuracy", "gain", "gain_low", "gain_high")
 PARTS = ("search", "selection", "test", "new")

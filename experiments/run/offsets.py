@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from ipo.experiments.run.comparison import Measured, measured
-from ipo.experiments.run.files import Content
-from ipo.experiments.tasks.base import features_of
-from ipo.metrics.evidence import paired_difference
-from ipo.metrics.offsets import Fitted, Kind, fitted
-from ipo.metrics.reward import EncodedPictures
-from ipo.metrics.verdict import Ends, Rounded, points, share
-from ipo.programs.ensemble import scored_as_one
-from ipo.programs.selection import Table, best_first, cross_fitted_difference, pooled_choice
+from ipo_prompts.experiments.run.comparison import Measured, measured
+from ipo_prompts.experiments.run.files import Content
+from ipo_prompts.experiments.tasks.base import features_of
+from ipo_prompts.metrics.evidence import paired_difference
+from ipo_prompts.metrics.offsets import Fitted, Kind, fitted
+from ipo_prompts.metrics.reward import EncodedPictures
+from ipo_prompts.metrics.verdict import Ends, Rounded, points, share
+from ipo_prompts.programs.ensemble import scored_as_one
+from ipo_prompts.programs.selection import Table, best_first, cross_fitted_difference, pooled_choice
 
 if TYPE_CHECKING:
-    from ipo.experiments.explain.analysis import AnyPart, Compared
-    from ipo.experiments.run.prepare import Prepared
-    from ipo.metrics.reward import Score
-    from ipo.programs.record.score_keeper import ScoreKeeper
-    from ipo.programs.search import SearchResult
+    from ipo_prompts.experiments.explain.analysis import AnyPart, Compared
+    from ipo_prompts.experiments.run.prepare import Prepared
+    from ipo_prompts.metrics.reward import Score
+    from ipo_prompts.programs.record.score_keeper import ScoreKeeper
+    from ipo_prompts.programs.search import SearchResult
 
 BESIDE = -1
 """The step of what is scored beside the search: before the first, so that no reader of a journal takes it for one."""

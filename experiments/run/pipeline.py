@@ -10,22 +10,22 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from ipo.experiments.report.gather import read_run
-from ipo.experiments.run.config import RunConfig
-from ipo.experiments.run.earlier import read_earlier, recorded
-from ipo.experiments.run.files import check_writable, digest
-from ipo.experiments.run.headroom import of_run
-from ipo.experiments.run.live_view import Ui
-from ipo.experiments.run.plan import plan
-from ipo.experiments.run.prepare import Prepared, prepare
-from ipo.experiments.run.publish import MADE_OF_FILES, evaluate, finish, publish
-from ipo.experiments.run.result import RunResult
-from ipo.experiments.run.searching import search_in
-from ipo.experiments.run.tracking import tracking
-from ipo.metrics.errors import InputError
-from ipo.programs.lm.connect import REPLAY
-from ipo.programs.record.journal import FILE_NAME, Journal, read
-from ipo.programs.record.resuming import resume_command
+from ipo_prompts.experiments.report.gather import read_run
+from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.earlier import read_earlier, recorded
+from ipo_prompts.experiments.run.files import check_writable, digest
+from ipo_prompts.experiments.run.headroom import of_run
+from ipo_prompts.experiments.run.live_view import Ui
+from ipo_prompts.experiments.run.plan import plan
+from ipo_prompts.experiments.run.prepare import Prepared, prepare
+from ipo_prompts.experiments.run.publish import MADE_OF_FILES, evaluate, finish, publish
+from ipo_prompts.experiments.run.result import RunResult
+from ipo_prompts.experiments.run.searching import search_in
+from ipo_prompts.experiments.run.tracking import tracking
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.programs.lm.connect import REPLAY
+from ipo_prompts.programs.record.journal import FILE_NAME, Journal, read
+from ipo_prompts.programs.record.resuming import resume_command
 
 
 def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False, shrink_shots: bool = False) -> RunResult:

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from ipo.experiments.run.config import ASK_NO_MODEL, RunConfig
-from ipo.experiments.tasks import REWARDS
-from ipo.metrics.errors import InputError
-from ipo.programs.selection import check_possible
-from ipo.programs.strategies import STRATEGIES
-from ipo.programs.strategies.base import Expected, Models, Strategy
+from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
+from ipo_prompts.experiments.tasks import REWARDS
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.programs.selection import check_possible
+from ipo_prompts.programs.strategies import STRATEGIES
+from ipo_prompts.programs.strategies.base import Expected, Models, Strategy
 
 if TYPE_CHECKING:
     import dspy
 
-    from ipo.experiments.data import DataSet, Draw
-    from ipo.experiments.tasks.base import Task
-    from ipo.programs.lm.connect import Backend
-    from ipo.programs.lm.window import Room
+    from ipo_prompts.experiments.data import DataSet, Draw
+    from ipo_prompts.experiments.tasks.base import Task
+    from ipo_prompts.programs.lm.connect import Backend
+    from ipo_prompts.programs.lm.window import Room
 
 SPLIT_SEED = 0
 """Cuts data without parts of its own: runs that differ in their seed are tested on the same pictures."""
@@ -77,8 +77,8 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     Raises:
         InputError: what is wrong with the configuration, the data or the names of the models.
     """
-    from ipo.experiments.data import load_data
-    from ipo.experiments.data.benchmarks.assumed import absent, assumed, sizes
+    from ipo_prompts.experiments.data import load_data
+    from ipo_prompts.experiments.data.benchmarks.assumed import absent, assumed, sizes
 
     _check_held_back(config)
     optimizer, describer = backends(config, ready=ready)
@@ -108,8 +108,8 @@ def with_shots_that_fit(data: DataSet, config: RunConfig, say: Callable[[str], N
     Raises:
         InputError: too few classes, for which no shots fit.
     """
-    from ipo.experiments.data import Shots, fitting, too_few
-    from ipo.experiments.data.draw import kept_labels
+    from ipo_prompts.experiments.data import Shots, fitting, too_few
+    from ipo_prompts.experiments.data.draw import kept_labels
 
     kept = kept_labels(data, _classes(config))
     wanted = Shots(config.shots, 0 if config.selection == "search" else config.selection_shots)
@@ -134,7 +134,7 @@ def room_of(config: RunConfig, optimizer: Backend | None, task: str) -> Room | N
         optimizer: the language model that is asked; None where none is.
         task: the sentence on what the pictures are.
     """
-    from ipo.programs.lm.window import room_in, window_of
+    from ipo_prompts.programs.lm.window import room_in, window_of
 
     if optimizer is None:
         return None
@@ -146,7 +146,7 @@ def room_of(config: RunConfig, optimizer: Backend | None, task: str) -> Room | N
 
 def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, Backend | None]:
     """Find the language models of the strategy and of the describer; see `plan`."""
-    from ipo.programs.lm.connect import find_backend, named
+    from ipo_prompts.programs.lm.connect import find_backend, named
 
     def find(name: str, role: str, api_base: str | None) -> Backend:
         if not ready:
@@ -177,7 +177,7 @@ def draw_for(data: DataSet, config: RunConfig) -> Draw:
     Raises:
         InputError: too few classes or pictures.
     """
-    from ipo.experiments.data import draw
+    from ipo_prompts.experiments.data import draw
 
     shots = 0 if config.selection == "search" else config.selection_shots
     return draw(data, config.shots, shots, config.seed, _classes(config), config.search_pictures)

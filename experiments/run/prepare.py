@@ -9,17 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ipo.experiments.data import Draw, Item, load_data
-from ipo.experiments.data.check import transparency_note
-from ipo.experiments.run.config import RunConfig
-from ipo.experiments.run.live_view import Ui
-from ipo.experiments.run.plan import SPLIT_SEED, Plan
-from ipo.experiments.tasks.base import Encoded
-from ipo.metrics.class_names import written
-from ipo.metrics.clip import Clip, load_clip
-from ipo.metrics.features import FeatureStore
-from ipo.metrics.reward import Reward
-from ipo.metrics.template import check
+from ipo_prompts.experiments.data import Draw, Item, load_data
+from ipo_prompts.experiments.data.check import transparency_note
+from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.live_view import Ui
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan
+from ipo_prompts.experiments.tasks.base import Encoded
+from ipo_prompts.metrics.class_names import written
+from ipo_prompts.metrics.clip import Clip, load_clip
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.reward import Reward
+from ipo_prompts.metrics.template import check
 
 
 @dataclass(frozen=True)

@@ -9,25 +9,25 @@ from typing import Literal, cast
 
 from dspy.utils.saving import get_dependency_versions
 
-from ipo.experiments.data import Item, fresh
-from ipo.experiments.explain.analysis import AnyPart, Compared, analyse
-from ipo.experiments.explain.word_effects import token_counter
-from ipo.experiments.report import write_report
-from ipo.experiments.report.figures import save_search_png
-from ipo.experiments.report.page import FILE_NAME as PAGE
-from ipo.experiments.report.search import follow
-from ipo.experiments.run.baselines import baselines, left_out
-from ipo.experiments.run.comparison import Comparison, RewardNames, compare, verdict
-from ipo.experiments.run.earlier import Earlier, identity_of, started
-from ipo.experiments.run.ensemble import what_it_adds
-from ipo.experiments.run.environment import environment
-from ipo.experiments.run.files import digest, write_json
-from ipo.experiments.run.live_view import Ui
-from ipo.experiments.run.offsets import under, what_they_add
-from ipo.experiments.run.plan import SPLIT_SEED, Plan
-from ipo.experiments.run.prepare import Prepared, encode, fingerprint
-from ipo.experiments.run.result import FILE_NAME as RESULT
-from ipo.experiments.run.result import (
+from ipo_prompts.experiments.data import Item, fresh
+from ipo_prompts.experiments.explain.analysis import AnyPart, Compared, analyse
+from ipo_prompts.experiments.explain.word_effects import token_counter
+from ipo_prompts.experiments.report import write_report
+from ipo_prompts.experiments.report.figures import save_search_png
+from ipo_prompts.experiments.report.page import FILE_NAME as PAGE
+from ipo_prompts.experiments.report.search import follow
+from ipo_prompts.experiments.run.baselines import baselines, left_out
+from ipo_prompts.experiments.run.comparison import Comparison, RewardNames, compare, verdict
+from ipo_prompts.experiments.run.earlier import Earlier, identity_of, started
+from ipo_prompts.experiments.run.ensemble import what_it_adds
+from ipo_prompts.experiments.run.environment import environment
+from ipo_prompts.experiments.run.files import digest, write_json
+from ipo_prompts.experiments.run.live_view import Ui
+from ipo_prompts.experiments.run.offsets import under, what_they_add
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan
+from ipo_prompts.experiments.run.prepare import Prepared, encode, fingerprint
+from ipo_prompts.experiments.run.result import FILE_NAME as RESULT
+from ipo_prompts.experiments.run.result import (
     Data,
     Fingerprinted,
     Harmonic,
@@ -41,17 +41,17 @@ from ipo.experiments.run.result import (
     used,
     write_result,
 )
-from ipo.experiments.run.searching import Searched
-from ipo.experiments.run.tracking import Tracker
-from ipo.experiments.tasks.base import Encoded
-from ipo.metrics.errors import InputError
-from ipo.metrics.headroom import Headroom
-from ipo.metrics.reward import EncodedPictures, Reward
-from ipo.metrics.statistics import harmonic_mean
-from ipo.programs.classifier import TemplateClassifier
-from ipo.programs.ensemble import scored_as_one
-from ipo.programs.record.journal import Journal, last, read
-from ipo.programs.record.score_keeper import units_of
+from ipo_prompts.experiments.run.searching import Searched
+from ipo_prompts.experiments.run.tracking import Tracker
+from ipo_prompts.experiments.tasks.base import Encoded
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.headroom import Headroom
+from ipo_prompts.metrics.reward import EncodedPictures, Reward
+from ipo_prompts.metrics.statistics import harmonic_mean
+from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.ensemble import scored_as_one
+from ipo_prompts.programs.record.journal import Journal, last, read
+from ipo_prompts.programs.record.score_keeper import units_of
 
 ANALYSIS, ENVIRONMENT, PROGRAM, PLOT = "analysis.json", "environment.json", "program.json", "search.png"
 MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT)

@@ -8,12 +8,12 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from ipo.experiments.run.config import ASK_NO_MODEL, RunConfig, dotted
-from ipo.experiments.tasks import REWARDS
-from ipo.metrics.template import ANCHOR
-from ipo.programs.settings import preset
+from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig, dotted
+from ipo_prompts.experiments.tasks import REWARDS
+from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.programs.settings import preset
 
-CONFIGS = files("ipo.experiments.run") / "configs"
+CONFIGS = files("ipo_prompts.experiments.run") / "configs"
 PUBLISHED_CLIP = ("ViT-B-16/openai", "ViT-B-16-quickgelu/openai")
 """What all published rows were made with, by both of its names."""
 OPTIMIZER, DESCRIBER = "GPT-3.5-turbo", "MiniCPM-V-2"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from ipo.experiments.run.baselines import Baselines
-from ipo.experiments.run.comparison import (
+from ipo_prompts.experiments.run.baselines import Baselines
+from ipo_prompts.experiments.run.comparison import (
     CLASSIFICATION,
     FLATTERED,
     SEALED,
@@ -16,17 +16,17 @@ from ipo.experiments.run.comparison import (
     RewardNames,
     verdict,
 )
-from ipo.experiments.run.earlier import Started
-from ipo.experiments.run.ensemble import EnsembleFound
-from ipo.experiments.run.files import Content, read_model, write_json
-from ipo.experiments.run.offsets import OffsetsFound
-from ipo.metrics.evidence import ALPHA, CLASSES_LIKE_THESE
-from ipo.metrics.headroom import Headroom
-from ipo.metrics.verdict import Rounded
+from ipo_prompts.experiments.run.earlier import Started
+from ipo_prompts.experiments.run.ensemble import EnsembleFound
+from ipo_prompts.experiments.run.files import Content, read_model, write_json
+from ipo_prompts.experiments.run.offsets import OffsetsFound
+from ipo_prompts.metrics.evidence import ALPHA, CLASSES_LIKE_THESE
+from ipo_prompts.metrics.headroom import Headroom
+from ipo_prompts.metrics.verdict import Rounded
 
 if TYPE_CHECKING:
-    from ipo.programs.lm.ledger import Usage
-    from ipo.programs.selection import Choice
+    from ipo_prompts.programs.lm.ledger import Usage
+    from ipo_prompts.programs.selection import Choice
 
 FILE_NAME = "result.json"
 PartName = Literal["search", "selection", "test", "new"]

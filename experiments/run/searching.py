@@ -6,27 +6,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ipo.experiments.run.config import CONFIG_FILE, RunConfig
-from ipo.experiments.run.earlier import Earlier, differing, identity_of, taken_over
-from ipo.experiments.run.ensemble import settle_ensemble
-from ipo.experiments.run.files import write_text
-from ipo.experiments.run.live_view import Ui
-from ipo.experiments.run.offsets import Settled, asked_for, settle, under
-from ipo.experiments.run.prepare import Prepared, fingerprint
-from ipo.experiments.run.published_settings import about_preset
-from ipo.experiments.run.tracking import Tracker
-from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError
-from ipo.programs.describers.recorded import describe
-from ipo.programs.describers.shortening import fitted
-from ipo.programs.ensemble import Ensembled, check_ensemble
-from ipo.programs.lm.connect import recorded_events
-from ipo.programs.lm.ledger import Ledger
-from ipo.programs.lm.recording import Recorder
-from ipo.programs.record.journal import Journal
-from ipo.programs.record.score_keeper import ScoreKeeper
-from ipo.programs.search import Earlier as LeftBehind
-from ipo.programs.search import SearchResult, Step, search
+from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig
+from ipo_prompts.experiments.run.earlier import Earlier, differing, identity_of, taken_over
+from ipo_prompts.experiments.run.ensemble import settle_ensemble
+from ipo_prompts.experiments.run.files import write_text
+from ipo_prompts.experiments.run.live_view import Ui
+from ipo_prompts.experiments.run.offsets import Settled, asked_for, settle, under
+from ipo_prompts.experiments.run.prepare import Prepared, fingerprint
+from ipo_prompts.experiments.run.published_settings import about_preset
+from ipo_prompts.experiments.run.tracking import Tracker
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.programs.describers.recorded import describe
+from ipo_prompts.programs.describers.shortening import fitted
+from ipo_prompts.programs.ensemble import Ensembled, check_ensemble
+from ipo_prompts.programs.lm.connect import recorded_events
+from ipo_prompts.programs.lm.ledger import Ledger
+from ipo_prompts.programs.lm.recording import Recorder
+from ipo_prompts.programs.record.journal import Journal
+from ipo_prompts.programs.record.score_keeper import ScoreKeeper
+from ipo_prompts.programs.search import Earlier as LeftBehind
+from ipo_prompts.programs.search import SearchResult, Step, search
 
 
 @dataclass(frozen=True)
@@ -114,11 +114,11 @@ def _describing(prepared: Prepared, recorder: Recorder, record: ScoreKeeper, ui:
     room = planned.room  # before anything is paid
     describer: Any
     if by_clip := config.describer in ("clip", "clip-greedy"):
-        from ipo.programs.describers.interrogator import Interrogator
+        from ipo_prompts.programs.describers.interrogator import Interrogator
 
         describer = Interrogator(prepared.clip, greedy=config.describer == "clip-greedy")
     elif planned.describer is not None:
-        from ipo.programs.describers.multimodal import QUESTIONS, ImageDescriber
+        from ipo_prompts.programs.describers.multimodal import QUESTIONS, ImageDescriber
 
         question = config.describer_question
         connection = planned.describer.connect(

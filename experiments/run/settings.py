@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
-from ipo.experiments.run.config import CHOSEN, RunConfig
+from ipo_prompts.experiments.run.config import CHOSEN, RunConfig
 
 
 class Setting(NamedTuple):

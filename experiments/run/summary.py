@@ -6,14 +6,14 @@ import shlex
 import textwrap
 from pathlib import Path
 
-from ipo.experiments.report.gather import Program
-from ipo.experiments.run.comparison import Comparison, Measured
-from ipo.experiments.run.config import CONFIG_FILE, load_config
-from ipo.experiments.run.files import read_model
-from ipo.experiments.run.live_view import money
-from ipo.experiments.run.result import RunResult
-from ipo.metrics.errors import InputError
-from ipo.programs.lm.connect import REPLAY
+from ipo_prompts.experiments.report.gather import Program
+from ipo_prompts.experiments.run.comparison import Comparison, Measured
+from ipo_prompts.experiments.run.config import CONFIG_FILE, load_config
+from ipo_prompts.experiments.run.files import read_model
+from ipo_prompts.experiments.run.live_view import money
+from ipo_prompts.experiments.run.result import RunResult
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.programs.lm.connect import REPLAY
 
 
 def answer(result: RunResult) -> str:

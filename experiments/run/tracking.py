@@ -20,17 +20,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ipo.experiments.explain.model import load_analysis
-from ipo.experiments.run.config import RunConfig
-from ipo.experiments.run.files import write_json
-from ipo.experiments.run.live_view import Ui
-from ipo.experiments.run.numbers import summary_of
-from ipo.experiments.run.result import RunResult
-from ipo.metrics.errors import InputError
-from ipo.programs.lm.ledger import Ledger
-from ipo.programs.record.journal import FILE_NAME as JOURNAL
-from ipo.programs.record.redaction import redacted
-from ipo.programs.search import Step
+from ipo_prompts.experiments.explain.model import load_analysis
+from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.files import write_json
+from ipo_prompts.experiments.run.live_view import Ui
+from ipo_prompts.experiments.run.numbers import summary_of
+from ipo_prompts.experiments.run.result import RunResult
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.programs.lm.ledger import Ledger
+from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
+from ipo_prompts.programs.record.redaction import redacted
+from ipo_prompts.programs.search import Step
 
 PROJECT = "ipo"
 FILE_NAME = "wandb.json"

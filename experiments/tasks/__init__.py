@@ -3,7 +3,7 @@
 What one has to be: `base.py`. Nothing is imported before it is asked for.
 """
 
-from ipo.metrics.registry import Registry
+from ipo_prompts.metrics.registry import Registry
 
 REWARDS = Registry(
     "reward",

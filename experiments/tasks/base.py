@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 from pydantic import BaseModel
 
-from ipo.metrics.registry import NoSettings
+from ipo_prompts.metrics.registry import NoSettings
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ipo.experiments.data import Item
-    from ipo.metrics.arrays import Floats
-    from ipo.metrics.clip import Clip
-    from ipo.metrics.features import FeatureStore, Progress
-    from ipo.metrics.pictures import Picture
-    from ipo.metrics.reward import EncodedPictures, Reward, Units
-    from ipo.metrics.sampling import Sampling
+    from ipo_prompts.experiments.data import Item
+    from ipo_prompts.metrics.arrays import Floats
+    from ipo_prompts.metrics.clip import Clip
+    from ipo_prompts.metrics.features import FeatureStore, Progress
+    from ipo_prompts.metrics.pictures import Picture
+    from ipo_prompts.metrics.reward import EncodedPictures, Reward, Units
+    from ipo_prompts.metrics.sampling import Sampling
 
 
 class Encoded(NamedTuple):
@@ -40,7 +40,7 @@ class Encoded(NamedTuple):
 
     def sampling(self, n: int) -> Sampling:
         """Return how the n units of a score on them were drawn."""
-        from ipo.metrics.sampling import Sampling
+        from ipo_prompts.metrics.sampling import Sampling
 
         return Sampling.of(n, None if self.labels is None else self.labels.tolist(), self.units.groups)
 

@@ -1,6 +1,6 @@
 """How the scenes, the window and the number of steps were chosen: on pictures of the search part alone.
 
-    python -m ipo.experiments.tasks.choices OUT windows retrieval segmentation
+    python -m ipo_prompts.experiments.tasks.choices OUT windows retrieval segmentation
 
 The selection and test pictures of the examples are not opened here.
 """
@@ -22,12 +22,12 @@ SEEDS = (0, 1)
 
 def windows() -> None:
     """Print the anchor's mean IoU for scenes with smaller and larger parts and for smaller and larger windows."""
-    from ipo.experiments.data import load_data
-    from ipo.experiments.run.plan import SPLIT_SEED
-    from ipo.experiments.tasks.scenes import compose
-    from ipo.metrics.clip import load_clip
-    from ipo.metrics.segmentation import SegmentationReward
-    from ipo.metrics.template import ANCHOR
+    from ipo_prompts.experiments.data import load_data
+    from ipo_prompts.experiments.run.plan import SPLIT_SEED
+    from ipo_prompts.experiments.tasks.scenes import compose
+    from ipo_prompts.metrics.clip import load_clip
+    from ipo_prompts.metrics.segmentation import SegmentationReward
+    from ipo_prompts.metrics.template import ANCHOR
 
     data, clip = load_data("embedded", seed=SPLIT_SEED), load_clip("embedded")
     print("least part, window: mean IoU of the anchor, one number for each way to compose the scenes")
@@ -44,12 +44,12 @@ def windows() -> None:
 
 def steps(folder: Path, name: str) -> None:
     """Search with one half of the search pictures; print what the best template so far is worth on the other half."""
-    from ipo.experiments.run.config import load_config
-    from ipo.experiments.run.live_view import Ui
-    from ipo.experiments.run.plan import plan
-    from ipo.experiments.run.prepare import encode, prepare
-    from ipo.experiments.run.searching import search_in
-    from ipo.programs.record.journal import Journal
+    from ipo_prompts.experiments.run.config import load_config
+    from ipo_prompts.experiments.run.live_view import Ui
+    from ipo_prompts.experiments.run.plan import plan
+    from ipo_prompts.experiments.run.prepare import encode, prepare
+    from ipo_prompts.experiments.run.searching import search_in
+    from ipo_prompts.programs.record.journal import Journal
 
     words = [f"reward={name}", "shots=2", "selection_shots=0", f"steps={STEPS}", "patience=null"]
     for seed in SEEDS:

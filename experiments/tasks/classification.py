@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ipo.experiments.tasks.base import Encoded, Task
+from ipo_prompts.experiments.tasks.base import Encoded, Task
 
 if TYPE_CHECKING:
-    from ipo.experiments.data import Item
-    from ipo.metrics.clip import Clip
-    from ipo.metrics.features import FeatureStore, Progress
-    from ipo.metrics.reward import ClipReward
+    from ipo_prompts.experiments.data import Item
+    from ipo_prompts.metrics.clip import Clip
+    from ipo_prompts.metrics.features import FeatureStore, Progress
+    from ipo_prompts.metrics.reward import ClipReward
 
 
 class Classification(Task):
@@ -24,7 +24,7 @@ class Classification(Task):
         self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
     ) -> ClipReward:
         """See `Task`."""
-        from ipo.metrics.reward import ClipReward
+        from ipo_prompts.metrics.reward import ClipReward
 
         return ClipReward(clip, class_names, store, also_fit)
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from ipo.experiments.tasks.base import Encoded, Task
+from ipo_prompts.experiments.tasks.base import Encoded, Task
 
 if TYPE_CHECKING:
-    from ipo.experiments.data import Item
-    from ipo.metrics.clip import Clip
-    from ipo.metrics.features import FeatureStore, Progress
-    from ipo.metrics.retrieval import RetrievalReward
-    from ipo.metrics.reward import Reward
+    from ipo_prompts.experiments.data import Item
+    from ipo_prompts.metrics.clip import Clip
+    from ipo_prompts.metrics.features import FeatureStore, Progress
+    from ipo_prompts.metrics.retrieval import RetrievalReward
+    from ipo_prompts.metrics.reward import Reward
 
 ALSO = 5
 """The sealed test is scored with recall@5 as well."""
@@ -44,7 +44,7 @@ class Retrieval(Task):
         self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
     ) -> RetrievalReward:
         """See `Task`."""
-        from ipo.metrics.retrieval import RetrievalReward
+        from ipo_prompts.metrics.retrieval import RetrievalReward
 
         return RetrievalReward(clip, class_names, k=self.k, store=store, also_fit=also_fit)
 

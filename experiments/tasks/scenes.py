@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ipo.metrics.pictures import Picture
+from ipo_prompts.metrics.pictures import Picture
 
 if TYPE_CHECKING:
     import dspy
 
-    from ipo.experiments.data import Item
+    from ipo_prompts.experiments.data import Item
 
 SIDE = 96
 """Pixels of a scene; the embedded pictures have 48."""

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from ipo.experiments.tasks.base import Encoded, Task
+from ipo_prompts.experiments.tasks.base import Encoded, Task
 
 if TYPE_CHECKING:
-    from ipo.experiments.data import Item
-    from ipo.metrics.clip import Clip
-    from ipo.metrics.features import FeatureStore, Progress
-    from ipo.metrics.segmentation import SegmentationReward
+    from ipo_prompts.experiments.data import Item
+    from ipo_prompts.metrics.clip import Clip
+    from ipo_prompts.metrics.features import FeatureStore, Progress
+    from ipo_prompts.metrics.segmentation import SegmentationReward
 
 
 class SegmentationSettings(BaseModel, extra="forbid", frozen=True):
@@ -40,14 +40,14 @@ class Segmentation(Task):
         self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
     ) -> SegmentationReward:
         """See `Task`."""
-        from ipo.metrics.segmentation import SegmentationReward
+        from ipo_prompts.metrics.segmentation import SegmentationReward
 
         return SegmentationReward(clip, class_names, window=self.window, also_fit=also_fit)
 
     def encode(self, reward: Any, items: Sequence[Item], *, seed: int, progress: Progress | None = None) -> Encoded:
         """See `Task`; a unit is a scene."""
-        from ipo.experiments.tasks.scenes import compose
-        from ipo.metrics.errors import InputError
+        from ipo_prompts.experiments.tasks.scenes import compose
+        from ipo_prompts.metrics.errors import InputError
 
         scenes = compose(items, seed)
         if not scenes:

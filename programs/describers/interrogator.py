@@ -20,10 +20,10 @@ import numpy.typing as npt
 import yaml
 from scipy import special
 
-from ipo.metrics.arrays import Floats
-from ipo.metrics.pictures import Picture
-from ipo.metrics.template import SLOT, TokenCounter, names_class, too_long
-from ipo.programs.wording import Wording
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.template import SLOT, TokenCounter, names_class, too_long
+from ipo_prompts.programs.wording import Wording
 
 Gains = npt.NDArray[np.float64]
 
@@ -124,8 +124,8 @@ class Interrogator(dspy.Module):
         InputError: when called: a picture cannot be decoded.
 
     Example:
-        >>> from ipo.experiments.data import draw, load_data
-        >>> from ipo.metrics.clip import load_clip
+        >>> from ipo_prompts.experiments.data import draw, load_data
+        >>> from ipo_prompts.metrics.clip import load_clip
         >>> data = draw(load_data("embedded", seed=0), shots=1, selection_shots=0, seed=0)
         >>> told = Interrogator(load_clip("embedded"))(
         ...     pictures=[item.picture for item in data.search],
@@ -223,7 +223,7 @@ class Interrogator(dspy.Module):
         tried = present[np.linspace(0, len(present) - 1, min(len(present), MAX_CLASSES)).round().astype(int)]
         kept = np.isin(labels, tried)
         truth, seen = np.searchsorted(tried, labels[kept]), features[kept]
-        from ipo.metrics.text_tower import encode_classes  # brings torch
+        from ipo_prompts.metrics.text_tower import encode_classes  # brings torch
 
         rows = encode_classes(self.clip.encode_texts, templates, [class_names[i] for i in tried])
         values = []

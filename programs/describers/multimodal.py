@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import dspy
 from dspy.utils.exceptions import LMRateLimitError
 
-from ipo.metrics.errors import InputError
-from ipo.metrics.nearest import did_you_mean
-from ipo.metrics.pictures import Picture
-from ipo.programs.lm.connect import explain
-from ipo.programs.lm.ledger import BudgetReached
-from ipo.programs.lm.reading import BoundedChatAdapter
-from ipo.programs.lm.silence import silent
-from ipo.programs.record.redaction import redact
-from ipo.signatures.describe import DescribeImage
-from ipo.signatures.describe_code import DescribeAsInTheCode
-from ipo.signatures.describe_paper import DescribeAsInThePaper
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.nearest import did_you_mean
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.programs.lm.connect import explain
+from ipo_prompts.programs.lm.ledger import BudgetReached
+from ipo_prompts.programs.lm.reading import BoundedChatAdapter
+from ipo_prompts.programs.lm.silence import silent
+from ipo_prompts.programs.record.redaction import redact
+from ipo_prompts.signatures.describe import DescribeImage
+from ipo_prompts.signatures.describe_code import DescribeAsInTheCode
+from ipo_prompts.signatures.describe_paper import DescribeAsInThePaper
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -11,9 +11,9 @@ import dspy
 import numpy as np
 import numpy.typing as npt
 
-from ipo.metrics.errors import InputError
-from ipo.metrics.pictures import Picture
-from ipo.programs.record.score_keeper import ScoreKeeper
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 
 logger = logging.getLogger(__name__)
 

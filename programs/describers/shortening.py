@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import Any
 
-from ipo.programs.lm.window import FEWEST, Room, window_of
-from ipo.programs.record.score_keeper import ScoreKeeper
+from ipo_prompts.programs.lm.window import FEWEST, Room, window_of
+from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 
 _PIECE = re.compile(r"\s*\S{1,24}|\s+$")
 """A word with the spaces before it. What has no spaces, such as Chinese, is cut after so many characters."""

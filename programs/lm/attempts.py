@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from dspy.lm15 import LM15Error, RateLimitError, ServerError, TimeoutError, TransportError
 
-from ipo.programs.lm import waiting
-from ipo.programs.lm.ledger import Ledger
-from ipo.programs.lm.transport import LostReply
+from ipo_prompts.programs.lm import waiting
+from ipo_prompts.programs.lm.ledger import Ledger
+from ipo_prompts.programs.lm.transport import LostReply
 
 T = TypeVar("T")
 

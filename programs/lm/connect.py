@@ -13,14 +13,14 @@ from typing import Any
 
 import dspy
 
-from ipo.metrics.cache import cache_dir
-from ipo.metrics.errors import InputError
-from ipo.metrics.nearest import did_you_mean
-from ipo.programs.lm.keys import check_key
-from ipo.programs.lm.recording import Price, Recorder
-from ipo.programs.lm.replies import ReplyCache, open_reply_cache
-from ipo.programs.record.journal import Event, read
-from ipo.programs.record.redaction import check_address
+from ipo_prompts.metrics.cache import cache_dir
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.nearest import did_you_mean
+from ipo_prompts.programs.lm.keys import check_key
+from ipo_prompts.programs.lm.recording import Price, Recorder
+from ipo_prompts.programs.lm.replies import ReplyCache, open_reply_cache
+from ipo_prompts.programs.record.journal import Event, read
+from ipo_prompts.programs.record.redaction import check_address
 
 REPLAY = "replay/"
 """Stands before the folder of a recorded run that answers."""
@@ -109,7 +109,7 @@ def find_backend(name: str, *, role: str, api_base: str | None = None, seed: int
         model = _replayed_model(Path(name.removeprefix(REPLAY)), role)
         return Backend(model, None, _free, small=is_local(model))
     if is_local(name):
-        from ipo.programs.lm.local import local_lm
+        from ipo_prompts.programs.lm.local import local_lm
 
         engine, model = local_lm(name)
         return Backend(model, engine, _free, small=True)
@@ -164,7 +164,7 @@ def _litellm_engine(name: str, api_base: str | None, role: str) -> Any:
     _check_provider(name, api_base, role)
     import litellm
 
-    from ipo.programs.lm.transport import HttpEngine
+    from ipo_prompts.programs.lm.transport import HttpEngine
 
     missing = [] if api_base else litellm.validate_environment(name)["missing_keys"]
     if missing:
@@ -230,7 +230,7 @@ class _Seeded:
 
 def explain(error: BaseException) -> BaseException:
     """Return the error to show: our own that DSPy has wrapped if there is one, else the given one."""
-    from ipo.programs.lm.ledger import BudgetReached
+    from ipo_prompts.programs.lm.ledger import BudgetReached
 
     seen: BaseException | None = error
     while seen is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ipo.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError
 
 
 def check_key(name: str) -> None:

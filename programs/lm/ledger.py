@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from ipo.programs.lm.waiting import Wait
+from ipo_prompts.programs.lm.waiting import Wait
 
 
 class BudgetReached(Exception):

@@ -26,12 +26,12 @@ from dspy.lm15 import (
     Usage,
 )
 
-from ipo.metrics.cache import cache_dir
-from ipo.metrics.errors import InputError
-from ipo.metrics.pictures import stamp_of
-from ipo.metrics.whole_file import write_whole
-from ipo.programs.lm import weights
-from ipo.programs.lm.server import call, generate, import_runtime, start_server
+from ipo_prompts.metrics.cache import cache_dir
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.pictures import stamp_of
+from ipo_prompts.metrics.whole_file import write_whole
+from ipo_prompts.programs.lm import weights
+from ipo_prompts.programs.lm.server import call, generate, import_runtime, start_server
 
 LOCAL_ORDER = ("base", "small")
 """The bare name `local` means the first of these that is installed."""

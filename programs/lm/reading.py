@@ -14,7 +14,7 @@ from typing import Any
 
 import dspy
 
-from ipo.metrics.template import LIST_MARKER, SLOT, normalise
+from ipo_prompts.metrics.template import LIST_MARKER, SLOT, normalise
 
 MAX_CHARACTERS = 65_536
 """Of a whole answer; what stands before the fields, such as a model's reasoning, takes no time to skip."""

@@ -18,14 +18,14 @@ from typing import Any, Protocol
 from dspy._vendor.lm15.serde import request_to_dict, response_from_dict, response_to_dict
 from dspy.lm15 import Request, Response
 
-from ipo.metrics.errors import InputError
-from ipo.programs.lm.attempts import MAYBE_BILLED, RETRIED, Attempts
-from ipo.programs.lm.bounds import DEFAULT_MAX_TOKENS, bound_tokens, without_pictures
-from ipo.programs.lm.ledger import Ledger, Usage
-from ipo.programs.lm.reading import whole_characters
-from ipo.programs.lm.replies import ReplyCache, by_request
-from ipo.programs.record.journal import Event, Journal
-from ipo.programs.record.redaction import redact
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.programs.lm.attempts import MAYBE_BILLED, RETRIED, Attempts
+from ipo_prompts.programs.lm.bounds import DEFAULT_MAX_TOKENS, bound_tokens, without_pictures
+from ipo_prompts.programs.lm.ledger import Ledger, Usage
+from ipo_prompts.programs.lm.reading import whole_characters
+from ipo_prompts.programs.lm.replies import ReplyCache, by_request
+from ipo_prompts.programs.record.journal import Event, Journal
+from ipo_prompts.programs.record.redaction import redact
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from dspy._vendor.lm15.serde import response_from_dict
 
-from ipo.metrics.errors import InputError
-from ipo.programs.record.journal import Event
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.programs.record.journal import Event
 
 
 class ReplyCache(Protocol):

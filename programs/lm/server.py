@@ -7,8 +7,8 @@ from typing import Any
 
 from dspy.lm15 import ContextLengthError, InvalidRequestError, ServerError, TimeoutError
 
-from ipo.metrics.errors import InputError
-from ipo.programs.lm.waiting import given_up
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.programs.lm.waiting import given_up
 
 FIRST_ANSWER_SECONDS = 60
 """How long a loaded model may take to say that it is ready; this takes milliseconds, even on a busy machine."""

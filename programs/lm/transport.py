@@ -20,7 +20,7 @@ import httpx
 from dspy.clients._http import retry_after_seconds
 from dspy.lm15 import InvalidRequestError, LM15Error, Message, Request, Response, ServerError, TimeoutError, Usage
 
-from ipo.programs.lm.waiting import given_up
+from ipo_prompts.programs.lm.waiting import given_up
 
 MAX_REPLY_BYTES = 1 << 20
 """Of a whole HTTP reply; 200 times a reply of 1,024 tokens."""

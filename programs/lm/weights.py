@@ -24,10 +24,10 @@ from typing import BinaryIO, NamedTuple
 
 from filelock import FileLock
 
-from ipo.metrics.cache import cache_dir
-from ipo.metrics.errors import InputError
-from ipo.metrics.hub import within
-from ipo.metrics.whole_file import replacing
+from ipo_prompts.metrics.cache import cache_dir
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.hub import within
+from ipo_prompts.metrics.whole_file import replacing
 
 Report = Callable[[str, int, int], None]
 """Called while a pull runs, with what is being fetched, the bytes done and the bytes in all."""

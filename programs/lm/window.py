@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ipo.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
-    from ipo.programs.strategies.base import Expected, Strategy
+    from ipo_prompts.programs.strategies.base import Expected, Strategy
 
 BYTES_PER_TOKEN = 2
 """Of English letters and spaces, for a model whose tokenizer is not here; of all else every byte counts as a token.

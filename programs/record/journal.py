@@ -22,9 +22,9 @@ from typing import Any
 
 import filelock
 
-from ipo.metrics.errors import InputError
-from ipo.programs.record.redaction import redacted
-from ipo.programs.record.resuming import resume_command
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.programs.record.redaction import redacted
+from ipo_prompts.programs.record.resuming import resume_command
 
 FILE_NAME = "journal.jsonl"
 LOCK = ".lock"

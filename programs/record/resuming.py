@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ipo.metrics.errors import InputError
-from ipo.metrics.parsing import read_yaml
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.parsing import read_yaml
 
 CONFIG_FILE = "config.yaml"
 """Of a run directory: all settings."""

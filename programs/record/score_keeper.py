@@ -9,11 +9,11 @@ from typing import Any, cast
 
 import numpy as np
 
-from ipo.metrics.errors import InputError
-from ipo.metrics.reward import Reward, Score, Screening, Units, agrees
-from ipo.programs.admission import Rejection
-from ipo.programs.record.journal import Event, Journal
-from ipo.programs.strategies.base import Shown
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.reward import Reward, Score, Screening, Units, agrees
+from ipo_prompts.programs.admission import Rejection
+from ipo_prompts.programs.record.journal import Event, Journal
+from ipo_prompts.programs.strategies.base import Shown
 
 AT_ONCE = 256
 """Templates that are scored in one call of the reward."""

@@ -3,7 +3,7 @@
 A new strategy needs its file and its line below. Its file is imported when the strategy is first used.
 """
 
-from ipo.metrics.registry import Registry
+from ipo_prompts.metrics.registry import Registry
 
 STRATEGIES = Registry(
     "strategy",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from ipo.programs.strategies.base import SearchState, Shown, ShownTemplate
+from ipo_prompts.programs.strategies.base import SearchState, Shown, ShownTemplate
 
 if TYPE_CHECKING:
     import dspy
@@ -51,7 +51,7 @@ class ShowsHistory:
         """
         import dspy
 
-        from ipo.programs.lm.reading import BoundedChatAdapter, BoundedJSONAdapter
+        from ipo_prompts.programs.lm.reading import BoundedChatAdapter, BoundedJSONAdapter
 
         if dspy.settings.adapter is None and "adapter" not in context:
             chat = BoundedChatAdapter(use_json_adapter_fallback=False)
@@ -64,7 +64,7 @@ def call(predict: Any, inputs: dict[str, Any], config: dict[str, Any]) -> Any:
     """Ask a DSPy module; if it fails, raise the error that DSPy has wrapped."""
     import dspy
 
-    from ipo.programs.lm.connect import explain
+    from ipo_prompts.programs.lm.connect import explain
 
     try:
         return predict(**inputs, config=config)
@@ -76,7 +76,7 @@ def call(predict: Any, inputs: dict[str, Any], config: dict[str, Any]) -> Any:
 
 def excerpt(error: Any) -> str:
     """Return, on one line, an answer that could not be read; the next question may show it."""
-    from ipo.programs.lm.reading import whole_characters
+    from ipo_prompts.programs.lm.reading import whole_characters
 
     answer = getattr(error, "lm_response", "")
     return str(whole_characters(" ".join(answer.split()))) if isinstance(answer, str) else ""

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel
 
-from ipo.programs.settings import SearchSettings
+from ipo_prompts.programs.settings import SearchSettings
 
 if TYPE_CHECKING:
     import dspy
     import numpy as np
     import numpy.typing as npt
 
-    from ipo.metrics.reward import Score
-    from ipo.programs.history import PromptHistory
+    from ipo_prompts.metrics.reward import Score
+    from ipo_prompts.programs.history import PromptHistory
 
 Refuse = Callable[[str], str | None]
 """Says why a template cannot be used, or None."""

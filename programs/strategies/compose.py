@@ -18,18 +18,18 @@ from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, Field
 
-from ipo.metrics.errors import InputError
-from ipo.metrics.registry import NoSettings
-from ipo.metrics.template import key, names_class
-from ipo.programs.strategies.base import Desk, Expected, Forecast, Models, SearchState, Shown, Strategy
-from ipo.programs.strategies.english import unknown_words
-from ipo.programs.strategies.feedback import Feedback, FeedbackSettings
-from ipo.programs.strategies.no_history import NoHistory
-from ipo.programs.wording import Part, Wording
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.registry import NoSettings
+from ipo_prompts.metrics.template import key, names_class
+from ipo_prompts.programs.strategies.base import Desk, Expected, Forecast, Models, SearchState, Shown, Strategy
+from ipo_prompts.programs.strategies.english import unknown_words
+from ipo_prompts.programs.strategies.feedback import Feedback, FeedbackSettings
+from ipo_prompts.programs.strategies.no_history import NoHistory
+from ipo_prompts.programs.wording import Part, Wording
 
 if TYPE_CHECKING:
-    from ipo.metrics.reward import Score
-    from ipo.programs.history import PromptHistory
+    from ipo_prompts.metrics.reward import Score
+    from ipo_prompts.programs.history import PromptHistory
 
 WORD = 0.005
 """What a word must add to the value, a fraction. From 0 to 1 point a word the winners' test accuracy was the same, and
@@ -231,7 +231,7 @@ def worth(score: Score) -> tuple[float, float]:
 
 def _phrases(class_names: Sequence[str]) -> dict[Part, str]:
     """Return the phrases of the bank that name no class, each with what it is about."""
-    from ipo.programs.describers.interrogator import PhraseBank
+    from ipo_prompts.programs.describers.interrogator import PhraseBank
 
     found: dict[Part, str] = {}
     for phrase in PhraseBank.load().usable(class_names):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ipo.programs.strategies.base import Desk, Expected, Forecast, Shown, Strategy
+from ipo_prompts.programs.strategies.base import Desk, Expected, Forecast, Shown, Strategy
 
 
 class Control:

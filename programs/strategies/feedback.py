@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from pydantic import BaseModel, Field
 
-from ipo.programs.strategies.asking import HistorySettings
-from ipo.programs.strategies.base import Expected, Forecast, Models, SearchState, Shown, Strategy
-from ipo.programs.strategies.control import Control
-from ipo.programs.strategies.history import HistoryStrategy
-from ipo.programs.wording import Part, Wording
+from ipo_prompts.programs.strategies.asking import HistorySettings
+from ipo_prompts.programs.strategies.base import Expected, Forecast, Models, SearchState, Shown, Strategy
+from ipo_prompts.programs.strategies.control import Control
+from ipo_prompts.programs.strategies.history import HistoryStrategy
+from ipo_prompts.programs.wording import Part, Wording
 
 if TYPE_CHECKING:
-    from ipo.programs.history import PromptHistory
+    from ipo_prompts.programs.history import PromptHistory
 
 HELPFUL, HARMFUL, CONFUSED = 6, 3, 4
 """Parts that helped, parts that did not, and pairs of classes: how many are told."""

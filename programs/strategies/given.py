@@ -10,9 +10,9 @@ from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
-from ipo.metrics.errors import InputError
-from ipo.metrics.template import read_templates
-from ipo.programs.strategies.base import (
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.template import read_templates
+from ipo_prompts.programs.strategies.base import (
     Desk,
     Expected,
     Forecast,

@@ -12,9 +12,16 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from ipo.metrics.template import MAX_CHARACTERS, SLOT
-from ipo.programs.strategies.asking import HistorySettings, ShowsHistory, call, excerpt, was_cut_off, why_unreadable
-from ipo.programs.strategies.base import (
+from ipo_prompts.metrics.template import MAX_CHARACTERS, SLOT
+from ipo_prompts.programs.strategies.asking import (
+    HistorySettings,
+    ShowsHistory,
+    call,
+    excerpt,
+    was_cut_off,
+    why_unreadable,
+)
+from ipo_prompts.programs.strategies.base import (
     REFUSALS_SHOWN,
     Desk,
     Expected,
@@ -24,7 +31,7 @@ from ipo.programs.strategies.base import (
     ShownTemplate,
     Strategy,
 )
-from ipo.programs.strategies.small_model import SmallModelStrategy
+from ipo_prompts.programs.strategies.small_model import SmallModelStrategy
 
 LONGEST_TEMPLATE = (SLOT + " ox" * MAX_CHARACTERS)[:MAX_CHARACTERS]
 """In short words, each a token: it has some 100, and what a CLIP can read has 77 of its own."""
@@ -41,8 +48,8 @@ class HistoryStrategy(ShowsHistory):
 
     Example:
         >>> import dspy
-        >>> from ipo.metrics.template import problem
-        >>> from ipo.programs.admission import Desk
+        >>> from ipo_prompts.metrics.template import problem
+        >>> from ipo_prompts.programs.admission import Desk
         >>> desk = Desk(problem, count=2, seed=0, looking=list)
         >>> strategy = HistoryStrategy(dspy.LM("openai/gpt-4o-mini", temperature=1.0), size=20)
         >>> strategy.ask(Shown("pictures of pets", templates=[ShownTemplate("a photo of a <CLASS>.", 0.5, 1.0)]), desk)
@@ -63,9 +70,9 @@ class HistoryStrategy(ShowsHistory):
         """Ask once, and again with the reasons if answers were refused or unreadable; or once for each template."""
         import dspy
 
-        from ipo.programs.lm.reading import items_of
-        from ipo.signatures.propose import ProposeTemplates
-        from ipo.signatures.propose_findings import ProposeFromFindings
+        from ipo_prompts.programs.lm.reading import items_of
+        from ipo_prompts.signatures.propose import ProposeTemplates
+        from ipo_prompts.signatures.propose_findings import ProposeFromFindings
 
         propose = dspy.Predict(ProposeFromFindings if shown.findings else ProposeTemplates)
         alone, as_json = self.settings.one_by_one, False
@@ -98,7 +105,7 @@ class HistoryStrategy(ShowsHistory):
         """
         import dspy
 
-        from ipo.signatures.propose import ProposeTemplates
+        from ipo_prompts.signatures.propose import ProposeTemplates
 
         def texts(adapter: dspy.Adapter, refused: Sequence[str] = ()) -> list[str]:
             inputs = propose_inputs(shown, each, refused)
@@ -119,7 +126,7 @@ class HistoryStrategy(ShowsHistory):
 
 def propose_inputs(shown: Shown, count: int, refused: Any = ()) -> dict[str, Any]:
     """Return the inputs of `ProposeTemplates`, or of `ProposeFromFindings` where there are some."""
-    from ipo.signatures.propose import history_line
+    from ipo_prompts.signatures.propose import history_line
 
     inputs = {
         "task": shown.task,

@@ -7,11 +7,11 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from ipo.metrics.registry import NoSettings
-from ipo.programs.strategies.asking import HistorySettings
-from ipo.programs.strategies.base import Models, SearchState, Shown, Strategy
-from ipo.programs.strategies.control import Control
-from ipo.programs.strategies.history import HistoryStrategy
+from ipo_prompts.metrics.registry import NoSettings
+from ipo_prompts.programs.strategies.asking import HistorySettings
+from ipo_prompts.programs.strategies.base import Models, SearchState, Shown, Strategy
+from ipo_prompts.programs.strategies.control import Control
+from ipo_prompts.programs.strategies.history import HistoryStrategy
 
 
 class NoHistory(Control):

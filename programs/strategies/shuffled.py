@@ -12,11 +12,11 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from ipo.programs.strategies.asking import HistorySettings
-from ipo.programs.strategies.base import Models, SearchState, Shown, Strategy
-from ipo.programs.strategies.control import Control
-from ipo.programs.strategies.feedback import Feedback, FeedbackSettings
-from ipo.programs.strategies.history import HistoryStrategy
+from ipo_prompts.programs.strategies.asking import HistorySettings
+from ipo_prompts.programs.strategies.base import Models, SearchState, Shown, Strategy
+from ipo_prompts.programs.strategies.control import Control
+from ipo_prompts.programs.strategies.feedback import Feedback, FeedbackSettings
+from ipo_prompts.programs.strategies.history import HistoryStrategy
 
 
 class Shuffled(Control):

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel
 
-from ipo.metrics.class_names import every_name
-from ipo.programs.strategies.asking import HistorySettings, ShowsHistory, call, excerpt
-from ipo.programs.strategies.base import Desk, Expected, Forecast, Models, Shown, Strategy
+from ipo_prompts.metrics.class_names import every_name
+from ipo_prompts.programs.strategies.asking import HistorySettings, ShowsHistory, call, excerpt
+from ipo_prompts.programs.strategies.base import Desk, Expected, Forecast, Models, Shown, Strategy
 
 if TYPE_CHECKING:
-    from ipo.programs.strategies.base import Refuse
+    from ipo_prompts.programs.strategies.base import Refuse
 
 TRIES_EACH = 3
 """The model is asked at most this often for each template that is wanted."""
@@ -36,9 +36,9 @@ class SmallModelStrategy(ShowsHistory):
 
     Example:
         >>> import dspy
-        >>> from ipo.metrics.template import problem
-        >>> from ipo.programs.admission import Desk
-        >>> from ipo.programs.lm.local import local_lm
+        >>> from ipo_prompts.metrics.template import problem
+        >>> from ipo_prompts.programs.admission import Desk
+        >>> from ipo_prompts.programs.lm.local import local_lm
         >>> engine, name = local_lm("local/small")
         >>> strategy = SmallModelStrategy(dspy.LM(name, engine=engine, temperature=1.0, cache=False))
         >>> desk = Desk(problem, count=1, seed=0, looking=list)
@@ -60,8 +60,8 @@ class SmallModelStrategy(ShowsHistory):
         """Ask for one template after another, until there are enough or the tries are used up."""
         import dspy
 
-        from ipo.programs.strategies.small_text import SmallModelAdapter, quality_problem, words_to_ban
-        from ipo.signatures.propose_one import ProposeTemplate, short_line
+        from ipo_prompts.programs.strategies.small_text import SmallModelAdapter, quality_problem, words_to_ban
+        from ipo_prompts.signatures.propose_one import ProposeTemplate, short_line
 
         propose = dspy.Predict(ProposeTemplate)
         inputs = {

@@ -10,10 +10,10 @@ from typing import Any
 import dspy
 from dspy.lm15 import Config, Message, Request
 
-from ipo.metrics.class_names import every_name
-from ipo.metrics.template import SLOT
-from ipo.programs.wording import content_words
-from ipo.signatures.propose_one import (
+from ipo_prompts.metrics.class_names import every_name
+from ipo_prompts.metrics.template import SLOT
+from ipo_prompts.programs.wording import content_words
+from ipo_prompts.signatures.propose_one import (
     EXAMPLE_ANSWER,
     EXAMPLE_DESCRIPTIONS,
     EXAMPLE_HISTORY,

@@ -13,7 +13,7 @@ from support.pages import DOCS, follow
 def test_the_page_can_be_followed(desk: Path, server: OpenAIServer, capsys: pytest.CaptureFixture[str]) -> None:
     import numpy as np
 
-    from ipo.metrics.template import problem
+    from ipo_prompts.metrics.template import problem
 
     page, _ = follow(DOCS / "dspy.md")
     program, data = page["program"], page["data"]

@@ -21,7 +21,7 @@ def with_examples() -> list[str]:
     """Name the modules that hold examples to run, found without importing any."""
     files = [file for package in PACKAGES for file in sorted((ROOT / package).rglob("*.py"))]
     found = [file for file in files if _RUNS.search(file.read_text(encoding="utf-8"))]
-    names = [".".join(("ipo", *file.relative_to(ROOT).with_suffix("").parts)) for file in found]
+    names = [".".join(("ipo_prompts", *file.relative_to(ROOT).with_suffix("").parts)) for file in found]
     return [name.removesuffix(".__init__") for name in names]
 
 
@@ -33,9 +33,9 @@ def test_the_examples_run(name: str, desk: Path, server: OpenAIServer, small_wei
 
 
 def test_every_public_class_of_programs_has_an_example_and_none_is_skipped() -> None:
-    import ipo.programs
+    import ipo_prompts.programs
 
-    told = {name: getattr(ipo.programs, name).__doc__ for name in ipo.programs.__all__}
+    told = {name: getattr(ipo_prompts.programs, name).__doc__ for name in ipo_prompts.programs.__all__}
     assert {name: (">>> " in text, "+SKIP" in text) for name, text in told.items()} == dict.fromkeys(
         told, (True, False)
     )

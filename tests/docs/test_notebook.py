@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from ipo.experiments.run.result import load_result
+from ipo_prompts.experiments.run.result import load_result
 from support.pages import DOCS, SECONDS
 
 NOTEBOOK = DOCS / "notebook.ipynb"

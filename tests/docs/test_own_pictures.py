@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ipo.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.embedded import PICTURES_DIR
 from support.openai_server import Asked, OpenAIServer
 from support.pages import DOCS, Outcome, follow
 from support.runs import KEY, events

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ipo.experiments.compare.documents import documents, table_of
-from ipo.experiments.compare.raw_cells import unpack
+from ipo_prompts.experiments.compare.documents import documents, table_of
+from ipo_prompts.experiments.compare.raw_cells import unpack
 
 DOCS = Path(__file__).parents[2] / "docs"
 sys.path.insert(0, str(DOCS.parent / "benchmarks"))  # a benchmark is a script beside `common.py`

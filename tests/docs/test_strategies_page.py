@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ipo.programs.search import SearchResult
-from ipo.programs.strategies import STRATEGIES
+from ipo_prompts.programs.search import SearchResult
+from ipo_prompts.programs.strategies import STRATEGIES
 
 PAGE = Path(__file__).parents[2] / "docs" / "strategies.md"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ipo.experiments.compare.sweep_file import SWEEPS_DIR
+from ipo_prompts.experiments.compare.sweep_file import SWEEPS_DIR
 from support.pages import DOCS, follow
 from support.wandb_files import recorded, segments
 from support.warm import command

@@ -37,8 +37,8 @@ def out(tmp_path: Path) -> Path:
 @pytest.fixture()
 def light(monkeypatch: pytest.MonkeyPatch, clip: Any) -> None:
     """Leave away what takes half of a small run's time and has no part in faults: loading CLIP again, the plot."""
-    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda *_: clip)
-    monkeypatch.setattr("ipo.experiments.run.publish.save_search_png", lambda *args: None)
+    monkeypatch.setattr("ipo_prompts.experiments.run.prepare.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.publish.save_search_png", lambda *args: None)
 
 
 @pytest.fixture()
@@ -70,14 +70,14 @@ def resume(run: Callable[..., Ended], capfd: pytest.CaptureFixture[str], out: Pa
 def quick(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Do not wait between two attempts; return how long each wait would have been."""
     waits: list[float] = []
-    monkeypatch.setattr("ipo.programs.lm.waiting.pause", lambda seconds, tell: waits.append(seconds))
+    monkeypatch.setattr("ipo_prompts.programs.lm.waiting.pause", lambda seconds, tell: waits.append(seconds))
     return waits
 
 
 @pytest.fixture()
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long each wait for a language model took, in seconds: for an answer, or before another attempt."""
-    from ipo.programs.lm import waiting
+    from ipo_prompts.programs.lm import waiting
 
     found: list[float] = []
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-import ipo as package
-from ipo.programs.record.resuming import resume_command
+import ipo_prompts as package
+from ipo_prompts.programs.record.resuming import resume_command
 from support.openai_server import OpenAIServer, running
 from support.runs import Ended, events, ipo, result
 

@@ -19,9 +19,9 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.compare import cell
-from ipo.experiments.embedded import PICTURES_DIR
-from ipo.metrics.pictures import Picture
+from ipo_prompts.experiments.compare import cell
+from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.metrics.pictures import Picture
 from support.killing import ForkServer
 from support.openai_server import Asked, OpenAIServer, Reply, error, good, running
 from support.runs import KEY, Ended, events, ipo

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ipo.programs.lm.bounds import bound_tokens
+from ipo_prompts.programs.lm.bounds import bound_tokens
 from support.openai_server import OpenAIServer, Reply, error, good, listed, templates
 from support.runs import KEY, Ended, arguments, check_whole, events, program, result, scored
 
@@ -20,7 +20,7 @@ SMALL = ("--steps=4", "max_tokens=200")
 @pytest.fixture(scope="module")
 def unlimited(running_server: OpenAIServer, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run without limits, of the priced model."""
-    from ipo.experiments.cli.app import main
+    from ipo_prompts.experiments.cli.app import main
 
     folder = tmp_path_factory.mktemp("unlimited")
     words = arguments(pictures, running_server.fresh(), "--out", str(folder / "run"), *SMALL, lm=PRICED)
@@ -181,8 +181,8 @@ def test_a_question_that_was_not_answered_in_time_is_booked_and_stays_booked(
     quick: list[float],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ipo.programs.lm.connect.TIMEOUT_SECONDS", 1.0)
-    monkeypatch.setattr("ipo.programs.lm.attempts.RETRIES", 0)
+    monkeypatch.setattr("ipo_prompts.programs.lm.connect.TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr("ipo_prompts.programs.lm.attempts.RETRIES", 0)
     server.script.extend([good, Reply("too late", wait=4)])
     ended = run("max_tokens=200", lm=PRICED)
     assert ended.code == 1

@@ -24,7 +24,7 @@ SLOW = {
 @pytest.fixture(autouse=True)
 def never_tired(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the time limit ends the attempts."""
-    monkeypatch.setattr("ipo.programs.lm.attempts.RETRIES", 1000)
+    monkeypatch.setattr("ipo_prompts.programs.lm.attempts.RETRIES", 1000)
 
 
 @pytest.mark.parametrize("slow", SLOW.values(), ids=SLOW)
@@ -37,7 +37,7 @@ def test_a_wait_ends_with_the_time_limit(
     monkeypatch: pytest.MonkeyPatch,
     slow: Callable[[Asked], Reply],
 ) -> None:
-    monkeypatch.setattr("ipo.experiments.run.live_view.FIRST_WAIT_SECONDS", 1)
+    monkeypatch.setattr("ipo_prompts.experiments.run.live_view.FIRST_WAIT_SECONDS", 1)
     server.script.append(good)
     server.behave = slow
     ended = run("--max-minutes", "0.2")
@@ -60,7 +60,7 @@ def test_a_wait_ends_with_the_time_limit(
 def test_without_a_limit_a_reply_that_never_ends_is_given_up(
     run: Run, server: OpenAIServer, out: Path, quick: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ipo.programs.lm.connect.TIMEOUT_SECONDS", 2.0)
+    monkeypatch.setattr("ipo_prompts.programs.lm.connect.TIMEOUT_SECONDS", 2.0)
     server.script.append(lambda asked: Reply(listed(asked, templates(asked)), drip=0.5))
     assert run().code == 0
     check_whole(out)

@@ -40,7 +40,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture()
 def run(clip: Any, kept: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.prepare.load_clip", lambda *_: clip)
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("IPO_CACHE_DIR", str(kept))
     return lambda *words: ipo(capfd, *words)
@@ -184,8 +184,8 @@ def test_a_disk_that_is_full_at_any_write_is_one_sentence_and_the_run_can_be_res
 
 @pytest.mark.parametrize("what", ["features", "class embeddings"])
 def test_a_disk_that_is_full_for_a_store_is_one_sentence(what: str, clip: Any, tmp_path: Path) -> None:
-    from ipo.metrics.errors import InputError
-    from ipo.metrics.vector_file import VectorFile
+    from ipo_prompts.metrics.errors import InputError
+    from ipo_prompts.metrics.vector_file import VectorFile
 
     file = VectorFile(tmp_path / "store.sqlite")
     file.use(lambda database: None)

@@ -14,7 +14,16 @@ def finished(
     tmp_path_factory: pytest.TempPathFactory, small_weights: None
 ) -> tuple[subprocess.CompletedProcess[str], Path]:
     folder = tmp_path_factory.mktemp("run") / "run"
-    command = [sys.executable, "-m", "ipo.experiments.cli.app", "optimize", "--lm", "local/small", "--steps", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "ipo_prompts.experiments.cli.app",
+        "optimize",
+        "--lm",
+        "local/small",
+        "--steps",
+        "2",
+    ]
     done = subprocess.run([*command, "--out", str(folder), "candidates_per_step=3"], capture_output=True, text=True)
     return done, folder
 
@@ -69,13 +78,13 @@ def test_what_the_model_saw_and_said_is_in_the_journal(finished: tuple[Any, Path
 
 
 def test_the_program_labels_pictures(finished: tuple[Any, Path]) -> None:
-    from ipo.experiments.embedded import PICTURES_DIR
+    from ipo_prompts.experiments.embedded import PICTURES_DIR
 
     picture = next((PICTURES_DIR / "a").rglob("*.webp"))
     command = [
         sys.executable,
         "-m",
-        "ipo.experiments.cli.app",
+        "ipo_prompts.experiments.cli.app",
         "predict",
         str(finished[1]),
         str(picture),

@@ -25,7 +25,7 @@ def echo(asked: Asked) -> Reply:
 @pytest.fixture(autouse=True)
 def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     """What would go to the screen as log lines is caught by pytest; more of it than the command shows."""
-    caplog.set_level(logging.INFO, "ipo")
+    caplog.set_level(logging.INFO, "ipo_prompts")
     return caplog
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from ipo.experiments.cli.app import main
-from ipo.experiments.explain.analysis import thumbnail
-from ipo.metrics.pictures import Picture
-from ipo.programs.describers.multimodal import data_uri
+from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.explain.analysis import thumbnail
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.programs.describers.multimodal import data_uri
 
 
 @pytest.fixture

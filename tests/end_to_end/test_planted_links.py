@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ipo.experiments.data.preview import Sheet, save
-from ipo.experiments.export.loaded_back import export
-from ipo.experiments.export.txt import Txt
-from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError
-from ipo.metrics.pictures import Picture
-from ipo.programs.classifier import TemplateClassifier
-from ipo.programs.record.journal import Journal, last, read
+from ipo_prompts.experiments.data.preview import Sheet, save
+from ipo_prompts.experiments.export.loaded_back import export
+from ipo_prompts.experiments.export.txt import Txt
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.record.journal import Journal, last, read
 from support.openai_server import OpenAIServer
 from support.runs import Ended, ipo, resuming
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.embedded import PICTURES_DIR
-from ipo.experiments.run.config import load_config
-from ipo.experiments.run.result import load_result
+from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.run.config import load_config
+from ipo_prompts.experiments.run.result import load_result
 from support.runs import KEY, events, ipo, program, resuming
 
 RECORDED = Path(__file__).parents[1] / "recorded"

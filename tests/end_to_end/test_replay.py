@@ -40,7 +40,7 @@ def replay(
 @pytest.fixture(scope="module")
 def recorded(running_server: OpenAIServer, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with a multimodal describer, and answers that needed a second question."""
-    from ipo.experiments.cli.app import main
+    from ipo_prompts.experiments.cli.app import main
 
     folder = tmp_path_factory.mktemp("recorded")
     server = running_server.fresh()

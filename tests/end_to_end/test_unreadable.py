@@ -159,7 +159,7 @@ def test_a_reply_that_is_lost_on_its_way_is_asked_for_again_and_counted(
 def test_such_replies_for_ever_are_one_sentence(
     run: Run, server: OpenAIServer, quick: list[float], broken: Reply, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ipo.programs.lm.attempts.RETRIES", 1)
+    monkeypatch.setattr("ipo_prompts.programs.lm.attempts.RETRIES", 1)
     server.behave = broken if callable(broken) else lambda asked: broken
     ended = run()
     assert ended.code == 1

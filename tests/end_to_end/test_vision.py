@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from ipo.programs.describers.multimodal import QUESTIONS
+from ipo_prompts.programs.describers.multimodal import QUESTIONS
 from support.openai_server import Asked, OpenAIServer, Reply, description, error, good
 from support.runs import Ended, check_whole, events, result, scored
 
@@ -124,7 +124,7 @@ def test_a_picture_that_fails_is_left_out(describe: Callable[..., Ended], server
 def test_pictures_that_came_too_fast_are_asked_about_one_by_one(
     describe: Callable[..., Ended], server: OpenAIServer, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ipo.programs.lm.attempts.RETRIES", 0)
+    monkeypatch.setattr("ipo_prompts.programs.lm.attempts.RETRIES", 0)
     there: set[int] = set()
 
     def busy(asked: Asked) -> Reply:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-import ipo
-from ipo.experiments.report.gather import read_run
+import ipo_prompts as ipo
+from ipo_prompts.experiments.report.gather import read_run
 from support import runs
 from support.openai_server import OpenAIServer, running
 

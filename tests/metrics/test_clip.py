@@ -16,15 +16,15 @@ import torch.nn.functional as functional
 from PIL import Image
 from safetensors.torch import save_file
 
-from ipo.experiments.cli.app import main
-from ipo.experiments.data import load_data
-from ipo.metrics.clip import Clip, check_name, load_clip
-from ipo.metrics.device import find_device
-from ipo.metrics.errors import InputError
-from ipo.metrics.features import FeatureStore
-from ipo.metrics.pictures import Picture
-from ipo.metrics.reward import ClipReward, EncodedPictures
-from ipo.metrics.template import fill
+from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.metrics.clip import Clip, check_name, load_clip
+from ipo_prompts.metrics.device import find_device
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.reward import ClipReward, EncodedPictures
+from ipo_prompts.metrics.template import fill
 from support.ensembles import ensemble_score
 
 TEMPLATES = (
@@ -164,7 +164,7 @@ def direct() -> Callable[[Sample, Sequence[str]], list[Direct]]:
 
 
 def open_clip_folder() -> Path:
-    from ipo.experiments.embedded import MODEL_DIR
+    from ipo_prompts.experiments.embedded import MODEL_DIR
 
     return MODEL_DIR
 
@@ -256,8 +256,8 @@ def test_batch_size_and_order_change_nothing(
     templates = usable(ClipReward(clip, sample.names))
     reward, pictures = encoded(clip, sample, tmp_path / "usual")
     usual = reward.score(templates, pictures)
-    monkeypatch.setattr("ipo.metrics.text_tower.TEXT_BATCH", 7)
-    monkeypatch.setattr("ipo.metrics.features.BATCH", 5)
+    monkeypatch.setattr("ipo_prompts.metrics.text_tower.TEXT_BATCH", 7)
+    monkeypatch.setattr("ipo_prompts.metrics.features.BATCH", 5)
     order = np.random.default_rng(0).permutation(len(sample.files))
     shuffled = Sample(
         sample.where, sample.names, tuple(sample.files[i] for i in order), tuple(sample.labels[i] for i in order)

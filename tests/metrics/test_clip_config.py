@@ -17,10 +17,10 @@ import torch
 from open_clip import factory
 from safetensors.torch import save_file
 
-from ipo.metrics.clip import Clip, load_clip
-from ipo.metrics.clip_config import check_config
-from ipo.metrics.errors import InputError
-from ipo.programs.classifier import TemplateClassifier
+from ipo_prompts.metrics.clip import Clip, load_clip
+from ipo_prompts.metrics.clip_config import check_config
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.programs.classifier import TemplateClassifier
 
 CODE = """
 import pathlib
@@ -121,7 +121,7 @@ def test_a_file_that_changes_after_it_was_checked_runs_nothing_either(
     strange: tuple[str, Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, mark, _ = strange
-    monkeypatch.setattr("ipo.metrics.clip.check_config", lambda config, where: None)
+    monkeypatch.setattr("ipo_prompts.metrics.clip.check_config", lambda config, where: None)
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question was asked"))
     with pytest.raises(InputError, match="comes with Python code, which is never run"):
         load_clip(name, "cpu")
@@ -164,7 +164,7 @@ def test_predict_with_a_strangers_program_runs_nothing_and_asks_nothing_on_a_ter
 def on_a_terminal(*words: str) -> tuple[int, str]:
     """Run `ipo` with a terminal for everything; anybody who asks there is answered yes."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "ipo", *words]
+    command = [sys.executable, "-m", "ipo_prompts", *words]
     process = subprocess.Popen(
         command, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "COLUMNS": "500"}
     )

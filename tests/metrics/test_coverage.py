@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ipo.metrics.accuracy import score_interval
-from ipo.metrics.evidence import Crossed, over_data_sets, paired_effect, spread
-from ipo.metrics.sampling import Sampling
-from ipo.metrics.statistics import mean_interval
+from ipo_prompts.metrics.accuracy import score_interval
+from ipo_prompts.metrics.evidence import Crossed, over_data_sets, paired_effect, spread
+from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.metrics.statistics import mean_interval
 
 
 def test_an_accuracy_interval_with_variants_covers_as_it_says():

@@ -15,11 +15,11 @@ import torch
 import torchvision
 from PIL import Image
 
-from ipo.metrics.clip import Clip
-from ipo.metrics.decoding import ENDINGS, FORMATS, decode, decode_and_look, is_transparent
-from ipo.metrics.errors import InputError
-from ipo.metrics.features import FeatureStore
-from ipo.metrics.pictures import Picture, read_file
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.decoding import ENDINGS, FORMATS, decode, decode_and_look, is_transparent
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.pictures import Picture, read_file
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -271,5 +271,5 @@ def test_the_feature_cache_tells_backgrounds_apart(clip: Clip, tmp_path: Path) -
 
 
 def test_decoding_imports_no_decoder_before_it_is_needed() -> None:
-    code = "import sys, ipo.metrics.pictures; print('PIL' in sys.modules)"
+    code = "import sys, ipo_prompts.metrics.pictures; print('PIL' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from ipo.metrics.accuracy import accuracy_interval, score_interval
-from ipo.metrics.evidence import SAME, Crossed, Effect, Spread, effect_of, over_data_sets, paired_effect, spread
-from ipo.metrics.sampling import Sampling, Variance, combine
-from ipo.metrics.statistics import wilson
+from ipo_prompts.metrics.accuracy import accuracy_interval, score_interval
+from ipo_prompts.metrics.evidence import SAME, Crossed, Effect, Spread, effect_of, over_data_sets, paired_effect, spread
+from ipo_prompts.metrics.sampling import Sampling, Variance, combine
+from ipo_prompts.metrics.statistics import wilson
 
 CLASSES = [c for c in range(20) for _ in range(5)]
 BY_CLASS = Sampling.of(100, CLASSES)

@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ipo.metrics import features
-from ipo.metrics import pictures as picture_files
-from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError
-from ipo.metrics.features import FeatureStore
-from ipo.metrics.pictures import Picture
+from ipo_prompts.metrics import features
+from ipo_prompts.metrics import pictures as picture_files
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.pictures import Picture
 from support import soak
 
 Files = list[Path]
@@ -218,10 +218,10 @@ def test_a_run_that_was_interrupted_gives_the_same_bits(
 FILL = """
 import os, sys, time
 from pathlib import Path
-from ipo.metrics import features
-from ipo.metrics import pictures as picture_files
-from ipo.metrics.clip import load_clip
-from ipo.metrics.pictures import Picture
+from ipo_prompts.metrics import features
+from ipo_prompts.metrics import pictures as picture_files
+from ipo_prompts.metrics.clip import load_clip
+from ipo_prompts.metrics.pictures import Picture
 features.BATCH = 6
 folder, store, die_at = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 clip = load_clip("embedded", "cpu")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo.metrics.headroom import (
+from ipo_prompts.metrics.headroom import (
     Figure,
     Scored,
     cross_fitted_gains,

@@ -12,8 +12,8 @@ import pytest
 from huggingface_hub import constants
 from huggingface_hub.errors import HFValidationError
 
-from ipo.metrics import hub
-from ipo.metrics.errors import InputError
+from ipo_prompts.metrics import hub
+from ipo_prompts.metrics.errors import InputError
 
 SIZE = 598_501_024
 

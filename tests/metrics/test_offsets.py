@@ -7,13 +7,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ipo.experiments.data import load_data
-from ipo.metrics.calibration import softmax
-from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError
-from ipo.metrics.features import FeatureStore
-from ipo.metrics.offsets import MeanOffsets, PriorOffsets, UniformPrior, fitted, from_state, state_of, uniform_offsets
-from ipo.metrics.reward import ClipReward, EncodedPictures, logits_of
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.metrics.calibration import softmax
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.offsets import (
+    MeanOffsets,
+    PriorOffsets,
+    UniformPrior,
+    fitted,
+    from_state,
+    state_of,
+    uniform_offsets,
+)
+from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, logits_of
 
 ANCHOR = "a photo of a <CLASS>."
 

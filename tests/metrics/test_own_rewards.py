@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo.experiments.data import Draw, draw, load_data
-from ipo.experiments.tasks import REWARDS
-from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError
-from ipo.metrics.offsets import fitted
-from ipo.metrics.reward import ClipReward, EncodedPictures, Score, agrees, scores_accuracy
-from ipo.metrics.template import imagenet_templates
-from ipo.programs import IPO, TemplateClassifier
-from ipo.programs.describers.interrogator import PhraseBank
-from ipo.programs.record.score_keeper import ScoreKeeper
+from ipo_prompts.experiments.data import Draw, draw, load_data
+from ipo_prompts.experiments.tasks import REWARDS
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.offsets import fitted
+from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, Score, agrees, scores_accuracy
+from ipo_prompts.metrics.template import imagenet_templates
+from ipo_prompts.programs import IPO, TemplateClassifier
+from ipo_prompts.programs.describers.interrogator import PhraseBank
+from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 
 PAGE = Path(__file__).parents[2] / "docs" / "your-own-reward.md"
 

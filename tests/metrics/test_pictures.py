@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ipo.metrics import pictures
-from ipo.metrics.errors import InputError
-from ipo.metrics.pictures import Picture
+from ipo_prompts.metrics import pictures
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.pictures import Picture
 
 
 def file_with(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:

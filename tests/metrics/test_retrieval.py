@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ipo.experiments.data import load_data
-from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError
-from ipo.metrics.features import FeatureStore
-from ipo.metrics.pictures import Picture
-from ipo.metrics.retrieval import Gallery, RetrievalReward
-from ipo.metrics.template import fill
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.retrieval import Gallery, RetrievalReward
+from ipo_prompts.metrics.template import fill
 
 TEMPLATES = ["a photo of a <CLASS>.", "a negative of <CLASS>", "<CLASS>"]
 
@@ -39,7 +39,7 @@ def plain(color: str) -> Picture:
 def test_recall_and_loss_equal_a_loop(
     k: int, block: int, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ipo.metrics.retrieval.BLOCK", block)
+    monkeypatch.setattr("ipo_prompts.metrics.retrieval.BLOCK", block)
     names, examples = pairs(10)
     reward = RetrievalReward(clip, names, k=k, store=FeatureStore(clip, tmp_path))
     gallery = reward.examples(examples)

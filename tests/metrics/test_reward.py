@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from scipy import special
 
-from ipo.experiments.data import Item, load_data
-from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError
-from ipo.metrics.features import FeatureStore
-from ipo.metrics.reward import ClipReward, EncodedPictures, Score, clip_accuracy, logits_of
+from ipo_prompts.experiments.data import Item, load_data
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, Score, clip_accuracy, logits_of
 from support.ensembles import ensemble_score
 
 
@@ -110,7 +110,7 @@ def test_screening_gives_each_template_its_own_score_in_order(
     reward: ClipReward, clip: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Against texts that are encoded one by one, over several parts and with lengths that mix in a batch."""
-    monkeypatch.setattr("ipo.metrics.text_tower.TOGETHER", 9)  # three templates of three classes a part
+    monkeypatch.setattr("ipo_prompts.metrics.text_tower.TOGETHER", 9)  # three templates of three classes a part
     words = [
         "red",
         "blue",
@@ -186,9 +186,9 @@ def test_clip_accuracy_is_one_or_nothing(label: Any, accuracy: float) -> None:
 
 
 def test_every_reward_answers_alike(clip: Clip) -> None:
-    from ipo.metrics.retrieval import RetrievalReward
-    from ipo.metrics.reward import Reward
-    from ipo.metrics.segmentation import SegmentationReward
+    from ipo_prompts.metrics.retrieval import RetrievalReward
+    from ipo_prompts.metrics.reward import Reward
+    from ipo_prompts.metrics.segmentation import SegmentationReward
 
     rewards: list[Reward] = [
         ClipReward(clip, ["cat"]),

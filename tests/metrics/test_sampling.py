@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipo.metrics.sampling import Sampling, Variance, combine
+from ipo_prompts.metrics.sampling import Sampling, Variance, combine
 
 
 def test_pictures_alone_have_the_variance_of_a_mean():

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError
-from ipo.metrics.patches import encode_windows, interpolation
-from ipo.metrics.pictures import Picture
-from ipo.metrics.segmentation import Scene, Scenes, SegmentationReward, mean_iou
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.patches import encode_windows, interpolation
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.segmentation import Scene, Scenes, SegmentationReward, mean_iou
 
 rng = np.random.default_rng(0)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ipo.metrics.sampling import Sampling
-from ipo.metrics.statistics import Interval, harmonic_mean, mean_interval, mean_over_seeds, standard_error
+from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.metrics.statistics import Interval, harmonic_mean, mean_interval, mean_over_seeds, standard_error
 
 
 def test_ungrouped_mean_interval_is_scipys_t_interval():

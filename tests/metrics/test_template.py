@@ -1,7 +1,7 @@
 import pytest
 
-from ipo.metrics.errors import InputError
-from ipo.metrics.template import check, fill, key, normalise, problem, too_long
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.template import check, fill, key, normalise, problem, too_long
 
 
 class Words:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ipo.metrics import text_store
-from ipo.metrics.clip import Clip
-from ipo.metrics.text_store import TextStore
-from ipo.metrics.text_tower import encode_templates
+from ipo_prompts.metrics import text_store
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.text_store import TextStore
+from ipo_prompts.metrics.text_tower import encode_templates
 
 TEMPLATES = ["a photo of a <CLASS>.", "<CLASS> in the dark", "one small <CLASS>, and its <CLASS>"]
 NAMES = ["anchor", "hot_dog", "bus", "violin", "tent"]

@@ -17,13 +17,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from ipo.metrics import text_tower, text_trie
-from ipo.metrics.clip import Clip, load_clip
-from ipo.metrics.reward import class_embeddings
-from ipo.metrics.template import SLOT, fill
-from ipo.metrics.text_pass import TextPass
-from ipo.metrics.text_tower import encode_ensemble, encode_templates, encode_texts, text_path
-from ipo.metrics.text_trie import Trie
+from ipo_prompts.metrics import text_tower, text_trie
+from ipo_prompts.metrics.clip import Clip, load_clip
+from ipo_prompts.metrics.reward import class_embeddings
+from ipo_prompts.metrics.template import SLOT, fill
+from ipo_prompts.metrics.text_pass import TextPass
+from ipo_prompts.metrics.text_tower import encode_ensemble, encode_templates, encode_texts, text_path
+from ipo_prompts.metrics.text_trie import Trie
 
 TOLERANCE = 1e-5
 TINY_VISION = {"image_size": 32, "patch_size": 16, "width": 64, "layers": 1, "head_width": 32}

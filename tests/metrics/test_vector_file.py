@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo.metrics import vector_file
-from ipo.metrics.errors import InputError
-from ipo.metrics.vector_file import VectorFile
+from ipo_prompts.metrics import vector_file
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.vector_file import VectorFile
 
 
 @pytest.fixture

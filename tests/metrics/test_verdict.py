@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipo.metrics.evidence import SAME, Effect, effect_of, holm
-from ipo.metrics.sampling import Variance
-from ipo.metrics.verdict import format_p, judge, no_test, points
+from ipo_prompts.metrics.evidence import SAME, Effect, effect_of, holm
+from ipo_prompts.metrics.sampling import Variance
+from ipo_prompts.metrics.verdict import format_p, judge, no_test, points
 
 
 def test_holm_by_hand():

@@ -1,4 +1,4 @@
-"""`ipo` itself: what it offers, that importing it is light, and that it is installed with what lies below it."""
+"""`ipo_prompts` itself: what it offers, that importing it is light, that it is installed with what lies below it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import ipo
+import ipo_prompts as ipo
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "dspy", "litellm", "datasets", "open_clip", "PIL.Image", "matplotlib", "scipy", "numpy", "pydantic")
@@ -27,28 +27,31 @@ def python(*words: str, cwd: Path | None = None, first: Path | None = None) -> s
 def test_every_public_name_is_there() -> None:
     assert {name: getattr(ipo, name).__name__ for name in ipo.__all__} == {name: name for name in ipo.__all__}
     assert set(ipo.__all__) <= set(dir(ipo))
-    with pytest.raises(AttributeError, match="module 'ipo' has no attribute 'optimise'"):
+    with pytest.raises(AttributeError, match="module 'ipo_prompts' has no attribute 'optimise'"):
         ipo.optimise  # noqa: B018
 
 
 def test_importing_it_loads_nothing_heavy() -> None:
-    script = "import json, sys, ipo; ipo.InputError; print(json.dumps([m for m in sys.argv[1:] if m in sys.modules]))"
+    script = "import json, sys, ipo_prompts as i; i.InputError; print(json.dumps([*{*sys.argv[1:]} & {*sys.modules}]))"
     assert json.loads(python("-c", script, *HEAVY).stdout) == []
 
 
 def test_it_is_the_command_line_too() -> None:
-    assert "Usage: ipo [OPTIONS] COMMAND" in python("-m", "ipo", "--help").stdout
+    assert "Usage: ipo [OPTIONS] COMMAND" in python("-m", "ipo_prompts", "--help").stdout
 
 
 def test_it_is_installed_with_what_lies_below_it(tmp_path: Path) -> None:
     built = tmp_path / "lib"
     words = ("-q", "egg_info", "--egg-base", str(tmp_path), "build_py", "--build-lib", str(built))
     python("setup.py", *words, cwd=ROOT)
-    assert {path.name for path in (built / "ipo").iterdir()} == {
+    assert {path.name for path in (built / "ipo_prompts").iterdir()} == {
         *("__init__.py", "__main__.py", "py.typed"),
         *("signatures", "programs", "metrics", "experiments"),
     }
-    assert (built / "ipo/experiments/report/notebook.html.j2").is_file()
-    script = "import ipo, ipo.metrics.errors as e; print(ipo.__file__, e.__file__, ipo.InputError is e.InputError)"
+    assert (built / "ipo_prompts/experiments/report/notebook.html.j2").is_file()
+    script = (
+        "import ipo_prompts as i, ipo_prompts.metrics.errors as e; "
+        "print(i.__file__, e.__file__, i.InputError is e.InputError)"
+    )
     found = python("-c", script, cwd=tmp_path, first=built).stdout.split()
-    assert found == [str(built / "ipo/__init__.py"), str(built / "ipo/metrics/errors.py"), "True"]
+    assert found == [str(built / "ipo_prompts/__init__.py"), str(built / "ipo_prompts/metrics/errors.py"), "True"]

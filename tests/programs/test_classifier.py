@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ipo.experiments.data import load_data
-from ipo.metrics.calibration import cross_entropies
-from ipo.metrics.class_names import ClassName
-from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError
-from ipo.metrics.features import FeatureStore
-from ipo.metrics.pictures import Picture
-from ipo.metrics.reward import ClipReward, EncodedPictures, clip_accuracy, logits_of
-from ipo.programs.classifier import TemplateClassifier, to_picture
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.metrics.calibration import cross_entropies
+from ipo_prompts.metrics.class_names import ClassName
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, clip_accuracy, logits_of
+from ipo_prompts.programs.classifier import TemplateClassifier, to_picture
 from support.ensembles import ensemble_score
 
 NAMES = ("cat", "dog", "ice_cream")

@@ -17,26 +17,26 @@ import pytest
 from dspy.utils import DummyLM
 from dspy.utils.callback import BaseCallback
 
-from ipo.experiments.data import DataSet, Item, draw, load_data
-from ipo.experiments.run.config import RunConfig
-from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError
-from ipo.metrics.features import FeatureStore
-from ipo.metrics.pictures import Picture
-from ipo.metrics.reward import ClipReward, Reward, Score, clip_accuracy
-from ipo.metrics.template import ANCHOR
-from ipo.programs.admission import Rejection
-from ipo.programs.classifier import TemplateClassifier
-from ipo.programs.describers.interrogator import Interrogator
-from ipo.programs.lm.ledger import BudgetReached
-from ipo.programs.lm.window import window_of
-from ipo.programs.optimizer import IPO
-from ipo.programs.record.journal import read
-from ipo.programs.search import MAX_EMPTY_STEPS, NothingUsable, Step
-from ipo.programs.selection import BEST_SEARCHED, POOLED, SEARCHED
-from ipo.programs.strategies.asking import HistorySettings
-from ipo.programs.strategies.base import Desk, Expected, Forecast, Models, SearchState, Shown, Strategy
-from ipo.programs.strategies.history import HistoryStrategy
+from ipo_prompts.experiments.data import DataSet, Item, draw, load_data
+from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.reward import ClipReward, Reward, Score, clip_accuracy
+from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.programs.admission import Rejection
+from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.describers.interrogator import Interrogator
+from ipo_prompts.programs.lm.ledger import BudgetReached
+from ipo_prompts.programs.lm.window import window_of
+from ipo_prompts.programs.optimizer import IPO
+from ipo_prompts.programs.record.journal import read
+from ipo_prompts.programs.search import MAX_EMPTY_STEPS, NothingUsable, Step
+from ipo_prompts.programs.selection import BEST_SEARCHED, POOLED, SEARCHED
+from ipo_prompts.programs.strategies.asking import HistorySettings
+from ipo_prompts.programs.strategies.base import Desk, Expected, Forecast, Models, SearchState, Shown, Strategy
+from ipo_prompts.programs.strategies.history import HistoryStrategy
 
 WORDS = ("drawing", "blurry", "the", "pixel art", "a dark", "many", "icon", "cartoon", "old", "toy", "painted", "one")
 TEMPLATES = [f"{word} <CLASS>." for word in WORDS]
@@ -326,7 +326,7 @@ def test_names_of_version_0_1_are_understood_with_a_note(reward: ClipReward, cap
         for old in ({"history_scores": "shuffled"}, {"history_size": 0})
     ]
     assert names == ["shuffled", "no-history"]
-    from ipo.programs import TemplateProposer
+    from ipo_prompts.programs import TemplateProposer
 
     assert isinstance(TemplateProposer(lm), HistoryStrategy)
 
@@ -644,7 +644,7 @@ def student_of(clip: Clip) -> TemplateClassifier:
 def test_an_ensemble_that_is_worth_it_is_the_program(
     reward: ClipReward, sets: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ipo.programs.ensemble.cross_fitted_ensemble", lambda *of: ((0.1, 0.05), (0.2, 0.1)))
+    monkeypatch.setattr("ipo_prompts.programs.ensemble.cross_fitted_ensemble", lambda *of: ((0.1, 0.05), (0.2, 0.1)))
     ipo, _ = make(reward, by_twos(), ensemble=2)
     program = ipo.compile(student(reward), **sets)
     found: Any = program

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo.experiments.data import load_data
-from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError
-from ipo.metrics.offsets import MeanOffsets, PriorOffsets
-from ipo.metrics.pictures import Picture
-from ipo.programs.classifier import IN_WEIGHTS, TemplateClassifier
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.offsets import MeanOffsets, PriorOffsets
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.programs.classifier import IN_WEIGHTS, TemplateClassifier
 
 NAMES = ("cat", "dog", "fish")
 ENSEMBLE = [("a sketch of a <CLASS>.", 2.0), ("a photo of a <CLASS>.", 0.5)]

@@ -14,20 +14,37 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from ipo.metrics.accuracy import score_interval
-from ipo.metrics.errors import InputError
-from ipo.metrics.reward import Score
-from ipo.metrics.sampling import Sampling
-from ipo.metrics.statistics import mean_interval
-from ipo.metrics.template import ANCHOR
-from ipo.programs.lm.ledger import BudgetReached
-from ipo.programs.record.journal import Journal
-from ipo.programs.record.score_keeper import AT_ONCE, ScoreKeeper
-from ipo.programs.search import LOOKED_AT_ONCE, MAX_EMPTY_STEPS, Earlier, NothingUsable, SearchResult, Step, search
-from ipo.programs.settings import SearchSettings
-from ipo.programs.strategies.asking import HistorySettings
-from ipo.programs.strategies.base import Desk, Expected, Forecast, Models, SearchState, Shown, ShownTemplate, Strategy
-from ipo.programs.strategies.given import GivenTemplates
+from ipo_prompts.metrics.accuracy import score_interval
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.reward import Score
+from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.metrics.statistics import mean_interval
+from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.programs.lm.ledger import BudgetReached
+from ipo_prompts.programs.record.journal import Journal
+from ipo_prompts.programs.record.score_keeper import AT_ONCE, ScoreKeeper
+from ipo_prompts.programs.search import (
+    LOOKED_AT_ONCE,
+    MAX_EMPTY_STEPS,
+    Earlier,
+    NothingUsable,
+    SearchResult,
+    Step,
+    search,
+)
+from ipo_prompts.programs.settings import SearchSettings
+from ipo_prompts.programs.strategies.asking import HistorySettings
+from ipo_prompts.programs.strategies.base import (
+    Desk,
+    Expected,
+    Forecast,
+    Models,
+    SearchState,
+    Shown,
+    ShownTemplate,
+    Strategy,
+)
+from ipo_prompts.programs.strategies.given import GivenTemplates
 
 N = 20
 
@@ -341,7 +358,7 @@ def test_an_initial_template_that_the_reward_refuses_is_bad_input() -> None:
 
 
 def test_the_log_counts_steps_from_one_and_says_percent(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("INFO", logger="ipo"):
+    with caplog.at_level("INFO", logger="ipo_prompts"):
         run(TableReward(search={"good <CLASS>": 12}), admitting([["good <CLASS>"], ["no slot"]]), settings={"steps": 2})
     assert "step 0: 1 new, best 5.00 % 'a photo of a <CLASS>.'" in caplog.text
     assert "step 1: 1 new, best 60.00 % 'good <CLASS>'" in caplog.text

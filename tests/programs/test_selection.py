@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo.metrics.reward import Score
-from ipo.metrics.sampling import Sampling
-from ipo.programs.history import PromptHistory, ScoredTemplate
-from ipo.programs.selection import (
+from ipo_prompts.metrics.reward import Score
+from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
+from ipo_prompts.programs.selection import (
     BEST_SEARCHED,
     FOLDS,
     POOLED,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ipo.programs.describers.interrogator import PhraseBank
-from ipo.programs.strategies.english import unknown_words
-from ipo.programs.wording import Part, Wording
+from ipo_prompts.programs.describers.interrogator import PhraseBank
+from ipo_prompts.programs.strategies.english import unknown_words
+from ipo_prompts.programs.wording import Part, Wording
 
 
 def test_every_phrase_of_the_bank_comes_apart_and_together_again() -> None:

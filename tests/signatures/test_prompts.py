@@ -8,13 +8,13 @@ from pathlib import Path
 import dspy
 import pytest
 
-from ipo.programs.strategies.small_text import SmallModelAdapter
-from ipo.signatures.describe import DescribeImage
-from ipo.signatures.describe_code import DescribeAsInTheCode
-from ipo.signatures.describe_paper import DescribeAsInThePaper
-from ipo.signatures.propose import ProposeTemplates, history_line
-from ipo.signatures.propose_findings import ProposeFromFindings
-from ipo.signatures.propose_one import ProposeTemplate, short_line
+from ipo_prompts.programs.strategies.small_text import SmallModelAdapter
+from ipo_prompts.signatures.describe import DescribeImage
+from ipo_prompts.signatures.describe_code import DescribeAsInTheCode
+from ipo_prompts.signatures.describe_paper import DescribeAsInThePaper
+from ipo_prompts.signatures.propose import ProposeTemplates, history_line
+from ipo_prompts.signatures.propose_findings import ProposeFromFindings
+from ipo_prompts.signatures.propose_one import ProposeTemplate, short_line
 
 HERE = Path(__file__).parent
 ROWS = [("a photo of a <CLASS>.", 0.30, 1.5), ("a sketch of a <CLASS>.", 0.425, 1.25)]

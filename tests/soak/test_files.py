@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ipo.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.embedded import PICTURES_DIR
 from support import soak
 from support.runs import Ended, ipo
 
@@ -117,7 +117,7 @@ def put(folder: Path, what: str, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory, clip: object) -> Path:
-    from ipo.programs.classifier import TemplateClassifier
+    from ipo_prompts.programs.classifier import TemplateClassifier
 
     file = tmp_path_factory.mktemp("program") / "program.json"
     TemplateClassifier(clip, ("cat", "car", "bus"), "a photo of a <CLASS>.").save(str(file))  # type: ignore[arg-type]

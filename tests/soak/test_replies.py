@@ -12,14 +12,14 @@ import hypothesis.strategies as st
 import pytest
 from soak.oracle import Oracle
 
-from ipo.experiments.data import draw, load_data
-from ipo.metrics.features import FeatureStore
-from ipo.metrics.reward import ClipReward
-from ipo.programs.search import search
-from ipo.programs.settings import SearchSettings
-from ipo.programs.strategies.asking import HistorySettings
-from ipo.programs.strategies.base import Models
-from ipo.programs.strategies.history import HistoryStrategy
+from ipo_prompts.experiments.data import draw, load_data
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.reward import ClipReward
+from ipo_prompts.programs.search import search
+from ipo_prompts.programs.settings import SearchSettings
+from ipo_prompts.programs.strategies.asking import HistorySettings
+from ipo_prompts.programs.strategies.base import Models
+from ipo_prompts.programs.strategies.history import HistoryStrategy
 from support import soak
 
 SECONDS = 60

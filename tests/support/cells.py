@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ipo.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError
 
 
 def cell(item: dict[str, Any]) -> Any:

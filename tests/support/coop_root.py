@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
 
-from ipo.experiments.data.benchmarks.registry import REGISTRY, Registered
-from ipo.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.data.benchmarks.registry import REGISTRY, Registered
+from ipo_prompts.experiments.embedded import PICTURES_DIR
 
 SIZES = {"train": 5, "val": 2, "test": 3}
 """Pictures of a class."""

@@ -21,7 +21,7 @@ PRELOAD = (
     "litellm",
     "scipy.stats",
     "matplotlib.pyplot",
-    "ipo.experiments.run.pipeline",
+    "ipo_prompts.experiments.run.pipeline",
 )
 
 
@@ -54,7 +54,7 @@ def _child(words: list[str], log: str, environment: dict[str, str]) -> None:
         os.dup2(file.fileno(), 2)
     # Tests that are started in the background inherit an ignored SIGINT; a person's shell does not hand that on.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    from ipo.experiments.cli.app import main
+    from ipo_prompts.experiments.cli.app import main
 
     code = main(words)
     sys.stdout.flush()

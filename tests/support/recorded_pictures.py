@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ipo.experiments.data import DataSet
-from ipo.experiments.data.dataset import PARTS, Part
-from ipo.metrics.pictures import Picture
+from ipo_prompts.experiments.data import DataSet
+from ipo_prompts.experiments.data.dataset import PARTS, Part
+from ipo_prompts.metrics.pictures import Picture
 
 Opened = list[tuple[Part, str]]
 """Part and name of each picture that was opened, in that order."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ipo.experiments.run.comparison import Comparison, Measured
-from ipo.experiments.run.result import RunResult, load_result
-from ipo.metrics.evidence import Effect
-from ipo.metrics.sampling import Variance
-from ipo.metrics.verdict import judge
+from ipo_prompts.experiments.run.comparison import Comparison, Measured
+from ipo_prompts.experiments.run.result import RunResult, load_result
+from ipo_prompts.metrics.evidence import Effect
+from ipo_prompts.metrics.sampling import Variance
+from ipo_prompts.metrics.verdict import judge
 
 RECORDED = Path(__file__).parents[1] / "recorded"
 

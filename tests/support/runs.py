@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.cli.app import main
-from ipo.experiments.embedded import PICTURES_DIR
-from ipo.metrics.template import key, problem
-from ipo.programs.record.resuming import resume_command
+from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.metrics.template import key, problem
+from ipo_prompts.programs.record.resuming import resume_command
 from support.openai_server import OpenAIServer
 
 CLASSES = ("cat", "car", "bus", "key", "book", "fish")

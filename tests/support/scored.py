@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ipo.metrics.reward import Score
-from ipo.programs.history import ScoredTemplate
+from ipo_prompts.metrics.reward import Score
+from ipo_prompts.programs.history import ScoredTemplate
 
 
 def scored(

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ipo.experiments.compare.tables import Table
-from ipo.experiments.compare.tables.quantities import ColumnScore
-from ipo.experiments.compare.tables.table import MethodGain
+from ipo_prompts.experiments.compare.tables import Table
+from ipo_prompts.experiments.compare.tables.quantities import ColumnScore
+from ipo_prompts.experiments.compare.tables.table import MethodGain
 
 CLASSES, PER_CLASS = 12, 10
 SKILLS = {"anchor": 0.0, "hand-written": 0.1, "ensemble-80": 0.2, "phrases": 0.2, "ipo-default": 1.5}

@@ -88,7 +88,7 @@ def _child(asked: dict[str, Any], out: str, err: str) -> None:
     for number, name in ((1, out), (2, err)):
         with Path(name).open("a") as file:
             os.dup2(file.fileno(), number)
-    from ipo.experiments.cli.app import main
+    from ipo_prompts.experiments.cli.app import main
 
     code = main(asked["words"])
     sys.stdout.flush()

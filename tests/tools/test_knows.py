@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import yaml
 
-from ipo.experiments.embedded import MODEL_DIR
-from ipo.metrics.arrays import Floats
-from ipo.metrics.template import ANCHOR, problem
+from ipo_prompts.experiments.embedded import MODEL_DIR
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.template import ANCHOR, problem
 from tools.embedded import knows
 from tools.embedded.measure import Part, Shipped
 from tools.embedded.suite import PAIRS

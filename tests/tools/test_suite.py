@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.embedded import SUITE_FILE
-from ipo.experiments.embedded.shifts import name_of
+from ipo_prompts.experiments.embedded import SUITE_FILE
+from ipo_prompts.experiments.embedded.shifts import name_of
 from tools.embedded.__main__ import OUT, main
 from tools.embedded.suite import KNOWN, LEAST, PAIRS, RULE, chosen, half, measure
 

@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from ipo.experiments.embedded import MODEL_DIR
-from ipo.experiments.embedded.shifts import name_of
-from ipo.metrics.clip import load_clip
-from ipo.metrics.statistics import standard_error
+from ipo_prompts.experiments.embedded import MODEL_DIR
+from ipo_prompts.experiments.embedded.shifts import name_of
+from ipo_prompts.metrics.clip import load_clip
+from ipo_prompts.metrics.statistics import standard_error
 from tools.embedded import __main__ as command
 from tools.embedded import card, choose, english, measure, pictures
 from tools.embedded.concepts import list_strangers, read_emojis

@@ -10,8 +10,8 @@ import pytest
 import torch
 from open_clip.tokenizer import SimpleTokenizer
 
-from ipo.experiments.embedded import MODEL_DIR
-from ipo.experiments.embedded.operations import BACKGROUNDS, OPERATIONS
+from ipo_prompts.experiments.embedded import MODEL_DIR
+from ipo_prompts.experiments.embedded.operations import BACKGROUNDS, OPERATIONS
 from tools.embedded.captions import UNKNOWN, article, compose
 from tools.embedded.templates import ANCHOR, templates
 from tools.embedded.tokens import CONTEXT, STOCK_SIZE, CompactTokenizer

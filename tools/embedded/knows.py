@@ -15,11 +15,11 @@ from typing import Any, Final
 import numpy as np
 import yaml
 
-from ipo.experiments.embedded import CLEAN
-from ipo.experiments.embedded.shifts import name_of
-from ipo.metrics.pictures import Picture
-from ipo.metrics.statistics import standard_error
-from ipo.metrics.template import ANCHOR, SLOT
+from ipo_prompts.experiments.embedded import CLEAN
+from ipo_prompts.experiments.embedded.shifts import name_of
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.statistics import standard_error
+from ipo_prompts.metrics.template import ANCHOR, SLOT
 from tools.embedded import raster, words
 from tools.embedded.captions import article
 from tools.embedded.concepts import list_strangers, read_emojis

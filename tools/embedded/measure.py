@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
 
-from ipo.experiments.embedded import CLEAN
-from ipo.experiments.embedded.shifts import shifted
-from ipo.metrics.arrays import Floats
-from ipo.metrics.clip import load_clip
-from ipo.metrics.pictures import Picture
+from ipo_prompts.experiments.embedded import CLEAN
+from ipo_prompts.experiments.embedded.shifts import shifted
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.clip import load_clip
+from ipo_prompts.metrics.pictures import Picture
 
 Hits = npt.NDArray[np.float64]
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ipo.experiments.embedded.operations import GEOMETRIC, OPERATIONS
-from ipo.experiments.embedded.shifts import SUITES, name_of
-from ipo.metrics.template import ANCHOR
+from ipo_prompts.experiments.embedded.operations import GEOMETRIC, OPERATIONS
+from ipo_prompts.experiments.embedded.shifts import SUITES, name_of
+from ipo_prompts.metrics.template import ANCHOR
 from tools.embedded.measure import Shipped, hits
 
 Pair = tuple[str, str]

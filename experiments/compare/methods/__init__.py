@@ -15,15 +15,15 @@ Labelled pictures are the other budget, which each table shows as well. What cho
 (`ipo-paper`, `ipo-code`, `coop`) sees none of them, as published; `coop-same-labels` is trained on them.
 """
 
-from ipo.experiments.compare.methods.base import Absent, Budget, Fitted, Job, Method
-from ipo.experiments.compare.methods.coop import CoOp
-from ipo.experiments.compare.methods.fixed import Fixed, hand_written
-from ipo.experiments.compare.methods.linear_probe import LinearProbe
-from ipo.experiments.compare.methods.pictures import Centred, ClassMean
-from ipo.experiments.compare.methods.pools import MANY, BestOf, random_pairs, single_phrases
-from ipo.experiments.compare.methods.search import LanguageModelSearch
-from ipo.experiments.compare.methods.waffle import Waffle
-from ipo.metrics.template import ANCHOR, SLOT, imagenet_templates
+from ipo_prompts.experiments.compare.methods.base import Absent, Budget, Fitted, Job, Method
+from ipo_prompts.experiments.compare.methods.coop import CoOp
+from ipo_prompts.experiments.compare.methods.fixed import Fixed, hand_written
+from ipo_prompts.experiments.compare.methods.linear_probe import LinearProbe
+from ipo_prompts.experiments.compare.methods.pictures import Centred, ClassMean
+from ipo_prompts.experiments.compare.methods.pools import MANY, BestOf, random_pairs, single_phrases
+from ipo_prompts.experiments.compare.methods.search import LanguageModelSearch
+from ipo_prompts.experiments.compare.methods.waffle import Waffle
+from ipo_prompts.metrics.template import ANCHOR, SLOT, imagenet_templates
 
 METHODS: dict[str, Method] = {
     "anchor": Fixed("the anchor", lambda job: [ANCHOR]),

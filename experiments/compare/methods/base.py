@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ipo.metrics.template import check
+from ipo_prompts.metrics.template import check
 
 if TYPE_CHECKING:
-    from ipo.experiments.run.config import RunConfig
-    from ipo.experiments.run.prepare import Prepared
-    from ipo.metrics.arrays import Floats
-    from ipo.metrics.clip import Clip
-    from ipo.metrics.reward import ClipReward, Reward
+    from ipo_prompts.experiments.run.config import RunConfig
+    from ipo_prompts.experiments.run.prepare import Prepared
+    from ipo_prompts.metrics.arrays import Floats
+    from ipo_prompts.metrics.clip import Clip
+    from ipo_prompts.metrics.reward import ClipReward, Reward
 
 Weighted = tuple[str, float]
 Logits = Callable[["Floats"], "Floats"]
@@ -197,7 +197,7 @@ def classifying(reward: Reward) -> ClipReward:
     Raises:
         Absent: it cannot, or measures something else.
     """
-    from ipo.metrics.reward import ClipReward, scores_accuracy
+    from ipo_prompts.metrics.reward import ClipReward, scores_accuracy
 
     if not scores_accuracy(reward):
         raise Absent("it classifies pictures, and this reward asks for something else")
@@ -216,7 +216,7 @@ class Templates(FittedEmbeddings):
 
     def class_embeddings(self, class_names: Sequence[str]) -> Floats:
         """Return the weighted mean of the templates' class embeddings; see `FittedEmbeddings`."""
-        from ipo.metrics.reward import class_embeddings
+        from ipo_prompts.metrics.reward import class_embeddings
 
         for template, _ in self.templates:
             check(template, class_names, self.clip)

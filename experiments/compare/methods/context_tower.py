@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as functional
 from torch import nn
 
-from ipo.metrics.class_names import refuse_synonyms
-from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError
-from ipo.metrics.template import check, fill
-from ipo.metrics.text_pass import TextPass
-from ipo.metrics.text_tower import text_path
+from ipo_prompts.metrics.class_names import refuse_synonyms
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.template import check, fill
+from ipo_prompts.metrics.text_pass import TextPass
+from ipo_prompts.metrics.text_tower import text_path
 
 TEMPLATE = "a photo of a <CLASS>."
 

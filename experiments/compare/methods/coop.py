@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ipo.experiments.compare.methods.base import (
+from ipo_prompts.experiments.compare.methods.base import (
     NOTHING,
     Budget,
     FittedEmbeddings,
@@ -16,15 +16,15 @@ from ipo.experiments.compare.methods.base import (
     Weighted,
     labels_of_a_search,
 )
-from ipo.experiments.executors.base import computing_with
+from ipo_prompts.experiments.executors.base import computing_with
 
 if TYPE_CHECKING:
     import torch
 
-    from ipo.experiments.compare.methods.context_tower import ContextTower
-    from ipo.experiments.data import Item
-    from ipo.experiments.run.config import RunConfig
-    from ipo.metrics.arrays import Floats
+    from ipo_prompts.experiments.compare.methods.context_tower import ContextTower
+    from ipo_prompts.experiments.data import Item
+    from ipo_prompts.experiments.run.config import RunConfig
+    from ipo_prompts.metrics.arrays import Floats
 
 BATCH = 32
 RATE = 0.002
@@ -73,7 +73,7 @@ class CoOp(Method):
         Raises:
             InputError: vectors cannot be put into this CLIP's text tower.
         """
-        from ipo.experiments.compare.methods.context_tower import ContextTower
+        from ipo_prompts.experiments.compare.methods.context_tower import ContextTower
 
         tower = ContextTower(job.clip)
         drawn = job.prepared.plan.drawn

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ipo.experiments.compare.methods.base import Absent, Job, Method, Templates
+from ipo_prompts.experiments.compare.methods.base import Absent, Job, Method, Templates
 
 if TYPE_CHECKING:
-    from ipo.experiments.run.config import RunConfig
+    from ipo_prompts.experiments.run.config import RunConfig
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ipo.experiments.compare.methods.base import (
+from ipo_prompts.experiments.compare.methods.base import (
     FittedLogits,
     Job,
     Logits,
@@ -14,12 +14,12 @@ from ipo.experiments.compare.methods.base import (
     Templates,
     labels_of_a_search,
 )
-from ipo.experiments.compare.methods.pictures import Labelled, check_every_class, places, searched_and_selected
-from ipo.metrics.template import ANCHOR
+from ipo_prompts.experiments.compare.methods.pictures import Labelled, check_every_class, places, searched_and_selected
+from ipo_prompts.metrics.template import ANCHOR
 
 if TYPE_CHECKING:
-    from ipo.experiments.run.config import RunConfig
-    from ipo.metrics.arrays import Doubles
+    from ipo_prompts.experiments.run.config import RunConfig
+    from ipo_prompts.metrics.arrays import Doubles
 
 EPOCHS = 300
 MOMENTUM = 0.9

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ipo.experiments.compare.methods.base import (
+from ipo_prompts.experiments.compare.methods.base import (
     Absent,
     FittedLogits,
     Job,
@@ -16,16 +16,16 @@ from ipo.experiments.compare.methods.base import (
     classifying,
     labels_of_a_search,
 )
-from ipo.metrics.offsets import MeanOffsets
-from ipo.metrics.template import ANCHOR
+from ipo_prompts.metrics.offsets import MeanOffsets
+from ipo_prompts.metrics.template import ANCHOR
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ipo.experiments.run.config import RunConfig
-    from ipo.metrics.arrays import Doubles, Floats
-    from ipo.metrics.clip import Clip
+    from ipo_prompts.experiments.run.config import RunConfig
+    from ipo_prompts.metrics.arrays import Doubles, Floats
+    from ipo_prompts.metrics.clip import Clip
 
 
 class Centred(Method):
@@ -43,7 +43,7 @@ class Centred(Method):
 
     def fit(self, job: Job) -> CentredAnchor:
         """Take the mean of the pictures' features."""
-        from ipo.experiments.tasks.base import features_of
+        from ipo_prompts.experiments.tasks.base import features_of
 
         classifying(job.prepared.reward)
         return CentredAnchor(
@@ -60,7 +60,7 @@ class CentredAnchor(FittedLogits):
 
     def logits(self, class_names: Sequence[str]) -> Logits:
         """See `FittedLogits`; any classes."""
-        from ipo.metrics.reward import logits_of
+        from ipo_prompts.metrics.reward import logits_of
 
         classes = Templates(self.clip, ((ANCHOR, 1.0),)).class_embeddings(class_names)
         offsets = self.offsets.of(self.clip, classes)
@@ -78,7 +78,7 @@ class ClassMean(Method):
 
     def fit(self, job: Job) -> NearestMean:
         """Average the unit features of each class's pictures."""
-        from ipo.metrics.reward import class_means
+        from ipo_prompts.metrics.reward import class_means
 
         pictures = seen(job)
         check_every_class(pictures, job)
@@ -96,7 +96,7 @@ class NearestMean(FittedLogits):
 
     def logits(self, class_names: Sequence[str]) -> Logits:
         """See `FittedLogits`; only these classes, or some of them."""
-        from ipo.metrics.reward import logits_of
+        from ipo_prompts.metrics.reward import logits_of
 
         means = self.means[places(class_names, self.class_names)]
         return lambda features: logits_of(self.clip, features, means)

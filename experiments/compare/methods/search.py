@@ -7,16 +7,16 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ipo.experiments.compare.methods.base import Budget, Job, Method, Templates, labels_of_a_search
-from ipo.experiments.run.config import RunConfig, build, is_begun, nested
-from ipo.experiments.run.published_settings import differences
-from ipo.programs.lm.ledger import total_usd
-from ipo.programs.strategies import STRATEGIES
+from ipo_prompts.experiments.compare.methods.base import Budget, Job, Method, Templates, labels_of_a_search
+from ipo_prompts.experiments.run.config import RunConfig, build, is_begun, nested
+from ipo_prompts.experiments.run.published_settings import differences
+from ipo_prompts.programs.lm.ledger import total_usd
+from ipo_prompts.programs.strategies import STRATEGIES
 
 if TYPE_CHECKING:
-    from ipo.programs.lm.connect import Backend
-    from ipo.programs.record.journal import Event
-    from ipo.programs.search import SearchResult
+    from ipo_prompts.programs.lm.connect import Backend
+    from ipo_prompts.programs.record.journal import Event
+    from ipo_prompts.programs.search import SearchResult
 
 
 OTHERWISE = {
@@ -99,12 +99,12 @@ class LanguageModelSearch(Method):
             InputError: see `search_in`, or the folder holds a search of another configuration.
             NothingUsable, dspy.LMError: see `search_in`.
         """
-        from ipo.experiments.run.live_view import Ui
-        from ipo.experiments.run.plan import Plan, backends, draw_for
-        from ipo.experiments.run.prepare import prepare
-        from ipo.experiments.run.searching import search_in
-        from ipo.programs.describers.shortening import recorded
-        from ipo.programs.record.journal import Journal, read
+        from ipo_prompts.experiments.run.live_view import Ui
+        from ipo_prompts.experiments.run.plan import Plan, backends, draw_for
+        from ipo_prompts.experiments.run.prepare import prepare
+        from ipo_prompts.experiments.run.searching import search_in
+        from ipo_prompts.programs.describers.shortening import recorded
+        from ipo_prompts.programs.record.journal import Journal, read
 
         config, folder, ui = self.search_config(job.config, job.settings), job.folder / "run", Ui(0, quiet=True)
         is_begun(config, folder)
@@ -120,7 +120,7 @@ class LanguageModelSearch(Method):
 
 def winner(job: Job, found: SearchResult, budget: Budget) -> Templates:
     """Return the winner of a search as what a method has learnt."""
-    from ipo.experiments.run.result import chosen
+    from ipo_prompts.experiments.run.result import chosen
 
     templates = tuple((template, 1.0) for template in found.choice.templates)
     return Templates(job.clip, templates, chosen(found.choice).model_dump(), budget)

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
-from ipo.experiments.compare.methods.base import Job, Method, Templates
-from ipo.metrics.template import check
+from ipo_prompts.experiments.compare.methods.base import Job, Method, Templates
+from ipo_prompts.metrics.template import check
 
 if TYPE_CHECKING:
-    from ipo.experiments.run.config import RunConfig
-    from ipo.metrics.arrays import Floats
+    from ipo_prompts.experiments.run.config import RunConfig
+    from ipo_prompts.metrics.arrays import Floats
 
 PAIRS = 15
 """Pairs of random words and random characters, as in the paper: 30 templates."""
@@ -65,7 +65,7 @@ class AveragedSimilarities(Templates):
 
     def class_embeddings(self, class_names: Sequence[str]) -> Floats:
         """Return the mean of unit embeddings as it is, shorter than 1: a product with it is the mean similarity."""
-        from ipo.metrics.text_tower import encode_templates
+        from ipo_prompts.metrics.text_tower import encode_templates
 
         templates = [template for template, _ in self.templates]
         for template in templates:

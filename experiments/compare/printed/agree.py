@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ipo.experiments.compare.printed.measure import Measured
-from ipo.experiments.compare.published import TemplateRow, TemplateTable, contradictions
-from ipo.experiments.compare.text_table import code, plain
-from ipo.experiments.data.dataset import DIFFERENT
-from ipo.metrics.statistics import harmonic_mean
+from ipo_prompts.experiments.compare.printed.measure import Measured
+from ipo_prompts.experiments.compare.published import TemplateRow, TemplateTable, contradictions
+from ipo_prompts.experiments.compare.text_table import code, plain
+from ipo_prompts.experiments.data.dataset import DIFFERENT
+from ipo_prompts.metrics.statistics import harmonic_mean
 
 POINTS = 0.15
 """Two numbers agree when they are one picture or so many points apart, whichever is more: other machines and roundings

@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from ipo.experiments.compare.printed.agree import Compared, compare
-from ipo.experiments.compare.printed.measure import Measured, halves_of, measure
-from ipo.experiments.compare.published import TemplateTable, data_key, library, read_library
-from ipo.experiments.data import DataSet, Draw, load_data
-from ipo.experiments.run.config import read_words
-from ipo.experiments.run.plan import SPLIT_SEED
-from ipo.experiments.run.published_settings import PUBLISHED_CLIP
-from ipo.metrics.clip import Precision, check_name, load_clip
-from ipo.metrics.errors import InputError
-from ipo.metrics.nearest import did_you_mean
+from ipo_prompts.experiments.compare.printed.agree import Compared, compare
+from ipo_prompts.experiments.compare.printed.measure import Measured, halves_of, measure
+from ipo_prompts.experiments.compare.published import TemplateTable, data_key, library, read_library
+from ipo_prompts.experiments.data import DataSet, Draw, load_data
+from ipo_prompts.experiments.run.config import read_words
+from ipo_prompts.experiments.run.plan import SPLIT_SEED
+from ipo_prompts.experiments.run.published_settings import PUBLISHED_CLIP
+from ipo_prompts.metrics.clip import Precision, check_name, load_clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.nearest import did_you_mean
 
 if TYPE_CHECKING:
-    from ipo.metrics.features import Progress
+    from ipo_prompts.metrics.features import Progress
 
 KEYS = ("table", "data", "clip", "precision")
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)

@@ -8,9 +8,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ipo.experiments.compare.printed.agree import POINTS, Compared, Row, all_agree, answer
-from ipo.experiments.compare.text_table import code, plain, text_table
-from ipo.experiments.data.dataset import DIFFERENT
+from ipo_prompts.experiments.compare.printed.agree import POINTS, Compared, Row, all_agree, answer
+from ipo_prompts.experiments.compare.text_table import code, plain, text_table
+from ipo_prompts.experiments.data.dataset import DIFFERENT
 
 TITLE = "Printed templates, measured again"
 

@@ -8,13 +8,13 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from ipo.experiments.compare.tables.entries import EMPTY, Marks, gain_of, label, p_of
-from ipo.experiments.compare.tables.markdown import heading
-from ipo.experiments.compare.tables.over_data_sets import compared, gains_in, rivals
-from ipo.experiments.compare.tables.quantities import ColumnScore
-from ipo.experiments.compare.tables.table import Row, Scope, Table
-from ipo.experiments.compare.terminal import fitted, line
-from ipo.metrics.verdict import Verdict
+from ipo_prompts.experiments.compare.tables.entries import EMPTY, Marks, gain_of, label, p_of
+from ipo_prompts.experiments.compare.tables.markdown import heading
+from ipo_prompts.experiments.compare.tables.over_data_sets import compared, gains_in, rivals
+from ipo_prompts.experiments.compare.tables.quantities import ColumnScore
+from ipo_prompts.experiments.compare.tables.table import Row, Scope, Table
+from ipo_prompts.experiments.compare.terminal import fitted, line
+from ipo_prompts.metrics.verdict import Verdict
 
 STYLES = {"gain": "green", "loss": "red"}
 

@@ -7,11 +7,11 @@ from itertools import product
 from statistics import fmean
 from typing import Any
 
-from ipo.experiments.compare.methods import METHODS, SUBJECT
-from ipo.experiments.compare.published import PublishedRow, data_key, library
-from ipo.experiments.compare.tables.cells import read_grid
-from ipo.experiments.compare.tables.notes import notes
-from ipo.experiments.compare.tables.quantities import (
+from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT
+from ipo_prompts.experiments.compare.published import PublishedRow, data_key, library
+from ipo_prompts.experiments.compare.tables.cells import read_grid
+from ipo_prompts.experiments.compare.tables.notes import notes
+from ipo_prompts.experiments.compare.tables.quantities import (
     MEAN,
     MEAN_OF_H,
     MEAN_WITHOUT_EUROSAT,
@@ -21,11 +21,11 @@ from ipo.experiments.compare.tables.quantities import (
     score,
     targets,
 )
-from ipo.experiments.compare.tables.runs import CellContent, Grid, Runs, align
-from ipo.experiments.compare.tables.table import MethodGain, Row, Scope, SearchCost, Table
-from ipo.experiments.compare.tables.verdicts import opponents, verdicts
-from ipo.metrics.errors import InputError
-from ipo.metrics.verdict import judge
+from ipo_prompts.experiments.compare.tables.runs import CellContent, Grid, Runs, align
+from ipo_prompts.experiments.compare.tables.table import MethodGain, Row, Scope, SearchCost, Table
+from ipo_prompts.experiments.compare.tables.verdicts import opponents, verdicts
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.verdict import judge
 
 REFERENCES = ("anchor", "hand-written", "ensemble-80")
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ipo.experiments.compare.tables.runs import CellContent, Grid, Runs
-from ipo.metrics.arrays import Doubles
-from ipo.metrics.errors import InputError
-from ipo.metrics.sampling import Sampling
+from ipo_prompts.experiments.compare.tables.runs import CellContent, Grid, Runs
+from ipo_prompts.metrics.arrays import Doubles
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.sampling import Sampling
 
 SCHEMA = 3
 Key = tuple[str, str, int]

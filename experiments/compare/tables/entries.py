@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from string import ascii_lowercase
 from typing import NamedTuple
 
-from ipo.experiments.compare.published import data_key
-from ipo.experiments.compare.tables.table import Scope, Table
-from ipo.experiments.compare.text_table import plain, text_table
-from ipo.metrics.verdict import Verdict, format_p, points
+from ipo_prompts.experiments.compare.published import data_key
+from ipo_prompts.experiments.compare.tables.table import Scope, Table
+from ipo_prompts.experiments.compare.text_table import plain, text_table
+from ipo_prompts.metrics.verdict import Verdict, format_p, points
 
 EMPTY = "–"
 

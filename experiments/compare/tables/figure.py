@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ipo.experiments.compare.methods import SUBJECT
-from ipo.experiments.compare.tables.table import Table
-from ipo.metrics.printable import printable
+from ipo_prompts.experiments.compare.methods import SUBJECT
+from ipo_prompts.experiments.compare.tables.table import Table
+from ipo_prompts.metrics.printable import printable
 
 if TYPE_CHECKING:
-    from ipo.experiments.report.drawing import Theme
+    from ipo_prompts.experiments.report.drawing import Theme
 
 LONGEST = 40
 """Characters of a method's name in the picture."""
@@ -40,7 +40,7 @@ def gain_plot(table: Table) -> str | None:
 
     Of several data sets it shows the means and the intervals for data sets like these; of one, for these classes.
     """
-    from ipo.experiments.report.drawing import DARK, LIGHT, drawn
+    from ipo_prompts.experiments.report.drawing import DARK, LIGHT, drawn
 
     scope = (*table.averages, *table.scopes)[0]
     searches = {search.method: search for search in table.searches if search.scope == scope.name}

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ipo.experiments.compare.tables.entries import EMPTY, Marks, aligned, label, published_of, verdict_of
-from ipo.experiments.compare.tables.over_data_sets import by_data_set, gains_of_the_subject, means_over_data_sets
-from ipo.experiments.compare.tables.quantities import ColumnScore
-from ipo.experiments.compare.tables.table import Row, Scope, Table
-from ipo.experiments.compare.text_table import plain
-from ipo.metrics.verdict import points
+from ipo_prompts.experiments.compare.tables.entries import EMPTY, Marks, aligned, label, published_of, verdict_of
+from ipo_prompts.experiments.compare.tables.over_data_sets import (
+    by_data_set,
+    gains_of_the_subject,
+    means_over_data_sets,
+)
+from ipo_prompts.experiments.compare.tables.quantities import ColumnScore
+from ipo_prompts.experiments.compare.tables.table import Row, Scope, Table
+from ipo_prompts.experiments.compare.text_table import plain
+from ipo_prompts.metrics.verdict import points
 
 
 def to_markdown(table: Table) -> str:

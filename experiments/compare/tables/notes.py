@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ipo.experiments.compare.methods import SUBJECT
-from ipo.experiments.compare.published import PublishedRow
-from ipo.experiments.compare.tables.quantities import MEAN_OF_H, H
-from ipo.experiments.compare.tables.runs import Grid
-from ipo.experiments.compare.tables.table import Scope
-from ipo.experiments.run.published_settings import PUBLISHED_CLIP
+from ipo_prompts.experiments.compare.methods import SUBJECT
+from ipo_prompts.experiments.compare.published import PublishedRow
+from ipo_prompts.experiments.compare.tables.quantities import MEAN_OF_H, H
+from ipo_prompts.experiments.compare.tables.runs import Grid
+from ipo_prompts.experiments.compare.tables.table import Scope
+from ipo_prompts.experiments.run.published_settings import PUBLISHED_CLIP
 
 
 def notes(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from ipo.experiments.compare.methods import SUBJECT
-from ipo.experiments.compare.tables.entries import EMPTY, Marks, aligned, label, published_of, star, verdict_of
-from ipo.experiments.compare.tables.quantities import MEAN_OF_H
-from ipo.experiments.compare.tables.table import MethodGain, Row, Scope, Table
-from ipo.metrics.verdict import Verdict
+from ipo_prompts.experiments.compare.methods import SUBJECT
+from ipo_prompts.experiments.compare.tables.entries import EMPTY, Marks, aligned, label, published_of, star, verdict_of
+from ipo_prompts.experiments.compare.tables.quantities import MEAN_OF_H
+from ipo_prompts.experiments.compare.tables.table import MethodGain, Row, Scope, Table
+from ipo_prompts.metrics.verdict import Verdict
 
 
 def means_over_data_sets(table: Table, scope: Scope, marks: Marks) -> Iterator[str]:

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ipo.experiments.compare.published import data_key
-from ipo.experiments.compare.tables.runs import Runs, align
-from ipo.metrics.accuracy import accuracy_interval
-from ipo.metrics.evidence import SAME, Crossed, Scopes, Spread, effect_of, over_data_sets, paired_effect, spread
-from ipo.metrics.statistics import harmonic_mean
+from ipo_prompts.experiments.compare.published import data_key
+from ipo_prompts.experiments.compare.tables.runs import Runs, align
+from ipo_prompts.metrics.accuracy import accuracy_interval
+from ipo_prompts.metrics.evidence import SAME, Crossed, Scopes, Spread, effect_of, over_data_sets, paired_effect, spread
+from ipo_prompts.metrics.statistics import harmonic_mean
 
 H = "H"
 MEAN_OF_H = "mean of H"

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from ipo.experiments.compare.tables.quantities import ColumnScore
-from ipo.experiments.compare.tables.table import MethodGain, SearchCost, Table
-from ipo.metrics.verdict import Verdict
+from ipo_prompts.experiments.compare.tables.quantities import ColumnScore
+from ipo_prompts.experiments.compare.tables.table import MethodGain, SearchCost, Table
+from ipo_prompts.metrics.verdict import Verdict
 
 SCHEMA = 2
 _ABOUT = ("protocol", "data", "split", "method", "origin", "column", "measure", "unit", "seeds", "labelled_per_class")

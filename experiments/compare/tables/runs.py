@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ipo.experiments.compare.methods import METHODS
-from ipo.metrics.arrays import Doubles
-from ipo.metrics.sampling import Sampling
+from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.metrics.arrays import Doubles
+from ipo_prompts.metrics.sampling import Sampling
 
 CellContent = Mapping[str, Any]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ipo.experiments.compare.published import PublishedRow
-from ipo.experiments.compare.tables.quantities import ColumnScore
-from ipo.metrics.verdict import Verdict
+from ipo_prompts.experiments.compare.published import PublishedRow
+from ipo_prompts.experiments.compare.tables.quantities import ColumnScore
+from ipo_prompts.metrics.verdict import Verdict
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ipo.experiments.compare.methods import METHODS, SUBJECT
-from ipo.experiments.compare.tables.runs import Grid
-from ipo.experiments.compare.tables.table import MethodGain, Scope
+from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT
+from ipo_prompts.experiments.compare.tables.runs import Grid
+from ipo_prompts.experiments.compare.tables.table import MethodGain, Scope
 
 
 def opponents() -> list[str]:

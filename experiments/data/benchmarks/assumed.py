@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 
-from ipo.experiments.data.benchmarks.registry import REGISTRY, Registered
-from ipo.experiments.data.benchmarks.roots import default_root, state
-from ipo.experiments.data.dataset import OFFICIAL, DataSet, Item
-from ipo.metrics.errors import InputError
-from ipo.metrics.pictures import Picture
+from ipo_prompts.experiments.data.benchmarks.registry import REGISTRY, Registered
+from ipo_prompts.experiments.data.benchmarks.roots import default_root, state
+from ipo_prompts.experiments.data.dataset import OFFICIAL, DataSet, Item
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.pictures import Picture
 
 MOST = 40_000
 """Pictures in each part, spread evenly over the classes: no forecast draws as many, and a million takes a while."""

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ipo.experiments.data.benchmarks.found import Found
-from ipo.experiments.data.benchmarks.registry import Registered
-from ipo.experiments.data.benchmarks.roots import LAYOUT, SPLITS, PictureFolder
-from ipo.experiments.data.dataset import PARTS, Item, Part
-from ipo.experiments.data.sources.labels import numbered_names
-from ipo.metrics.errors import InputError
-from ipo.metrics.parsing import read_json
+from ipo_prompts.experiments.data.benchmarks.found import Found
+from ipo_prompts.experiments.data.benchmarks.registry import Registered
+from ipo_prompts.experiments.data.benchmarks.roots import LAYOUT, SPLITS, PictureFolder
+from ipo_prompts.experiments.data.dataset import PARTS, Item, Part
+from ipo_prompts.experiments.data.sources.labels import numbered_names
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.parsing import read_json
 
 
 class Entry(NamedTuple):

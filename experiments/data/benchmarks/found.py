@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ipo.experiments.data.assemble import labels_of
-from ipo.experiments.data.benchmarks.registry import Registered
-from ipo.experiments.data.dataset import DIFFERENT, OFFICIAL, PARTS, DataSet, Item, Part
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.data.assemble import labels_of
+from ipo_prompts.experiments.data.benchmarks.registry import Registered
+from ipo_prompts.experiments.data.dataset import DIFFERENT, OFFICIAL, PARTS, DataSet, Item, Part
+from ipo_prompts.metrics.errors import InputError
 
 
 @dataclass(frozen=True)

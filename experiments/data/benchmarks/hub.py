@@ -12,17 +12,17 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from ipo.experiments.data.assemble import Gathered, assemble
-from ipo.experiments.data.benchmarks import coop_split, imagenet
-from ipo.experiments.data.benchmarks.found import Found, finish
-from ipo.experiments.data.benchmarks.registry import ROOT_VARIABLE, Registered
-from ipo.experiments.data.benchmarks.roots import default_root
-from ipo.experiments.data.dataset import DIFFERENT, PARTS, DataSet, Item, Part
-from ipo.experiments.data.sources import hub
-from ipo.experiments.data.sources.columns import find_columns
-from ipo.experiments.data.sources.hub_names import benchmark_name
-from ipo.metrics.errors import InputError
-from ipo.metrics.pictures import Picture
+from ipo_prompts.experiments.data.assemble import Gathered, assemble
+from ipo_prompts.experiments.data.benchmarks import coop_split, imagenet
+from ipo_prompts.experiments.data.benchmarks.found import Found, finish
+from ipo_prompts.experiments.data.benchmarks.registry import ROOT_VARIABLE, Registered
+from ipo_prompts.experiments.data.benchmarks.roots import default_root
+from ipo_prompts.experiments.data.dataset import DIFFERENT, PARTS, DataSet, Item, Part
+from ipo_prompts.experiments.data.sources import hub
+from ipo_prompts.experiments.data.sources.columns import find_columns
+from ipo_prompts.experiments.data.sources.hub_names import benchmark_name
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.pictures import Picture
 
 
 def load(entry: Registered, given: str, seed: int, task: str | None) -> DataSet:

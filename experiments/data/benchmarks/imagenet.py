@@ -12,12 +12,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ipo.experiments.data.benchmarks.found import Found
-from ipo.experiments.data.benchmarks.registry import Registered
-from ipo.experiments.data.benchmarks.roots import LAYOUT, PictureFolder
-from ipo.experiments.data.dataset import Item, Part
-from ipo.metrics.decoding import ENDINGS
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.data.benchmarks.found import Found
+from ipo_prompts.experiments.data.benchmarks.registry import Registered
+from ipo_prompts.experiments.data.benchmarks.roots import LAYOUT, PictureFolder
+from ipo_prompts.experiments.data.dataset import Item, Part
+from ipo_prompts.metrics.decoding import ENDINGS
+from ipo_prompts.metrics.errors import InputError
 
 WNID = re.compile(r"n\d{8}")
 

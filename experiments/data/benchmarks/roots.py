@@ -6,10 +6,10 @@ import os
 from functools import partial
 from pathlib import Path
 
-from ipo.experiments.data.benchmarks.registry import ROOT_VARIABLE, Registered
-from ipo.metrics.decoding import AS_STORED
-from ipo.metrics.errors import InputError
-from ipo.metrics.pictures import Picture, read_file, stamp_of
+from ipo_prompts.experiments.data.benchmarks.registry import ROOT_VARIABLE, Registered
+from ipo_prompts.metrics.decoding import AS_STORED
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.pictures import Picture, read_file, stamp_of
 
 LAYOUT = "github.com/KaiyangZhou/CoOp, DATASETS.md, has the layout and the sources"
 SPLITS = "github.com/linzhiqiu/cross_modal_adaptation, folder splits (MIT)"

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ipo.experiments.data.sources.labels import NAME_COLUMN
-from ipo.experiments.data.sources.table import IMAGE_COLUMNS
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.data.sources.labels import NAME_COLUMN
+from ipo_prompts.experiments.data.sources.table import IMAGE_COLUMNS
+from ipo_prompts.metrics.errors import InputError
 
 _IMAGE_NAMES = ("image", "img")
 _LABEL_NAMES = ("label", "labels", "class", NAME_COLUMN)

@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ipo.experiments.data.assemble import Gathered, Row, row_of_file
-from ipo.experiments.data.dataset import Part
-from ipo.experiments.data.names import NAMES_FILE, read_names
-from ipo.experiments.data.split import part_named
-from ipo.metrics.decoding import ENDINGS
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.data.assemble import Gathered, Row, row_of_file
+from ipo_prompts.experiments.data.dataset import Part
+from ipo_prompts.experiments.data.names import NAMES_FILE, read_names
+from ipo_prompts.experiments.data.split import part_named
+from ipo_prompts.metrics.decoding import ENDINGS
+from ipo_prompts.metrics.errors import InputError
 
 
 def gather(rest: str) -> Gathered:

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ipo.experiments.data.assemble import Gathered, Row
-from ipo.experiments.data.dataset import Part
-from ipo.experiments.data.sources.columns import Columns, find_columns
-from ipo.experiments.data.sources.labels import NAME_COLUMN, numbered_names, refuse_numbers
-from ipo.experiments.data.split import part_in_cell, part_named
-from ipo.metrics.errors import InputError
-from ipo.metrics.hub import SECONDS, reach
-from ipo.metrics.pictures import Picture, read_file, stamp_of
+from ipo_prompts.experiments.data.assemble import Gathered, Row
+from ipo_prompts.experiments.data.dataset import Part
+from ipo_prompts.experiments.data.sources.columns import Columns, find_columns
+from ipo_prompts.experiments.data.sources.labels import NAME_COLUMN, numbered_names, refuse_numbers
+from ipo_prompts.experiments.data.split import part_in_cell, part_named
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.hub import SECONDS, reach
+from ipo_prompts.metrics.pictures import Picture, read_file, stamp_of
 
 
 def gather_parquet(rest: str) -> Gathered:

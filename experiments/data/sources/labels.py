@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from ipo.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError
 
 NAME_COLUMN = "class_name"
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ipo.experiments import embedded
-from ipo.experiments.data.assemble import Gathered, Row
-from ipo.experiments.data.dataset import PARTS
-from ipo.metrics.errors import InputError
-from ipo.metrics.pictures import Picture
+from ipo_prompts.experiments import embedded
+from ipo_prompts.experiments.data.assemble import Gathered, Row
+from ipo_prompts.experiments.data.dataset import PARTS
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.pictures import Picture
 
 _SCHEMA = 1
 
@@ -23,7 +23,7 @@ def gather(rest: str) -> Gathered:
     Raises:
         InputError: no such domain or operation, a suite of many data sets, or the installation lacks the files.
     """
-    from ipo.experiments.embedded import shifts  # which loads numpy
+    from ipo_prompts.experiments.embedded import shifts  # which loads numpy
 
     name = rest or embedded.DOMAINS[0]
     operations: tuple[str, ...] = ()

@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ipo.experiments.data.assemble import Gathered, Row, row_of_file
-from ipo.experiments.data.sources.labels import NAME_COLUMN, numbered_names, refuse_numbers
-from ipo.experiments.data.split import part_in_cell
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.data.assemble import Gathered, Row, row_of_file
+from ipo_prompts.experiments.data.sources.labels import NAME_COLUMN, numbered_names, refuse_numbers
+from ipo_prompts.experiments.data.split import part_in_cell
+from ipo_prompts.metrics.errors import InputError
 
 IMAGE_COLUMNS = ("image", "path", "file_name")
 _OPTIONAL = (NAME_COLUMN, "split", "group")

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from ipo.experiments.cli.app import main
-from ipo.experiments.data import load_data
-from ipo.experiments.embedded import MODEL_DIR
-from ipo.experiments.run.config import load_config
-from ipo.metrics.errors import InputError
-from ipo.programs.record.journal import Journal
+from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.embedded import MODEL_DIR
+from ipo_prompts.experiments.run.config import load_config
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.programs.record.journal import Journal
 
 LM = ("--lm", "openai/gpt-4o-mini")
 """A language model that can be named without weights; nothing is asked of it."""
@@ -264,7 +264,7 @@ def test_no_room_is_found_before_pictures_are_opened(
     def never(*_: Any, **__: Any) -> Any:
         raise AssertionError("a picture was opened")
 
-    monkeypatch.setattr("ipo.metrics.pictures.Picture.bytes", never)
+    monkeypatch.setattr("ipo_prompts.metrics.pictures.Picture.bytes", never)
     assert main(["optimize", *LM, "--out", out, "--data", "folder:good", *FEW]) == 2
     assert "choose another --out" in capsys.readouterr().err
 
@@ -281,13 +281,13 @@ def test_an_interrupt_says_what_is_kept(
     command: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for reads in ("run.config.load_config", "compare.grid_file.load_grid"):
-        monkeypatch.setattr(f"ipo.experiments.{reads}", raising(KeyboardInterrupt()))
+        monkeypatch.setattr(f"ipo_prompts.experiments.{reads}", raising(KeyboardInterrupt()))
     assert main(command) == 130
     assert capsys.readouterr().err.splitlines()[-1] == f"ipo: {message}"
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ipo.experiments.run.config.load_config", raising(ValueError("a bug")))
+    monkeypatch.setattr("ipo_prompts.experiments.run.config.load_config", raising(ValueError("a bug")))
     with pytest.raises(ValueError, match="a bug"):
         main(["doctor"])
 

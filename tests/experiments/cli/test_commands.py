@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ipo.experiments.cli.app import main
-from ipo.metrics.clip import Clip
+from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.metrics.clip import Clip
 
 Capture = pytest.CaptureFixture[str]
 NAMES = ("cat", "dog", "ice_cream")
@@ -32,8 +32,8 @@ def folder(tmp_path: Path, cache: Path) -> Path:
 @pytest.fixture(autouse=True)
 def loaded_once(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     """The embedded CLIP is loaded once for all tests here; what loading does is told in test_clip.py."""
-    monkeypatch.setattr("ipo.metrics.clip.load_clip", lambda *_: clip)
-    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.metrics.clip.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.prepare.load_clip", lambda *_: clip)
 
 
 # --- evaluate
@@ -179,11 +179,11 @@ def test_a_dry_run_opens_no_picture_loads_no_model_and_needs_no_key(
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.setenv("IPO_CACHE_DIR", str(folder / "no weights are here"))
     for opening in (
-        "ipo.metrics.pictures.Picture.bytes",
-        "ipo.metrics.pictures.Picture.image",
-        "ipo.programs.lm.local.LocalEngine.load",
-        "ipo.programs.lm.local.LocalEngine.complete",
-        "ipo.programs.lm.weights.pull",
+        "ipo_prompts.metrics.pictures.Picture.bytes",
+        "ipo_prompts.metrics.pictures.Picture.image",
+        "ipo_prompts.programs.lm.local.LocalEngine.load",
+        "ipo_prompts.programs.lm.local.LocalEngine.complete",
+        "ipo_prompts.programs.lm.weights.pull",
         "open_clip.create_model_from_pretrained",
     ):
         monkeypatch.setattr(opening, never)

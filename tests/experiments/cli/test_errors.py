@@ -7,8 +7,8 @@ import errno
 import pytest
 from dspy.utils.exceptions import LMError
 
-from ipo.experiments.cli.errors import explain
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.cli.errors import explain
+from ipo_prompts.metrics.errors import InputError
 
 
 def test_a_full_disk_behind_another_error_is_told(capsys: pytest.CaptureFixture[str]) -> None:

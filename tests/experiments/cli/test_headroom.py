@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.data import load_data
-from ipo.experiments.run import headroom as module
-from ipo.experiments.run.result import load_result
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.run import headroom as module
+from ipo_prompts.experiments.run.result import load_result
+from ipo_prompts.metrics.errors import InputError
 from support.openai_server import OpenAIServer, running
 from support.runs import KEY, Ended, arguments, copy_pictures, ipo, result, resuming, scored
 
@@ -21,8 +21,8 @@ SAID = ("Words are likely to help: ", "Little to gain from words: ", "This CLIP 
 
 @pytest.fixture()
 def pictures(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, clip: Any) -> Path:
-    monkeypatch.setattr("ipo.metrics.clip.load_clip", lambda *_: clip)
-    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.metrics.clip.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.prepare.load_clip", lambda *_: clip)
     return copy_pictures(tmp_path / "my pictures")
 
 
@@ -50,7 +50,7 @@ def test_without_weights_the_rest_of_the_check_stands(
     def offline(name: str) -> Any:
         raise InputError(f"cannot load the CLIP {name!r}: no network.")
 
-    monkeypatch.setattr("ipo.metrics.clip.load_clip", offline)
+    monkeypatch.setattr("ipo_prompts.metrics.clip.load_clip", offline)
     shown = check(capfd, pictures, "--clip", "ViT-B-32/openai")
     assert shown.code == 0
     assert "all pictures can be used" in shown.out and "fingerprint" in shown.out
@@ -91,7 +91,7 @@ def test_a_look_that_fails_is_said_and_the_rest_stands(
     def broken(*_: Any) -> Any:
         raise InputError("cannot read cat.png: it is gone.")
 
-    monkeypatch.setattr("ipo.experiments.data.alike.alike", broken)
+    monkeypatch.setattr("ipo_prompts.experiments.data.alike.alike", broken)
     shown = check(capfd, pictures, "--clip", "embedded")
     assert shown.code == 0
     assert "what the CLIP cannot tell apart was not looked at: cannot read cat.png: it is gone." in shown.err
@@ -102,7 +102,7 @@ def test_pictures_to_test_on_alone_are_one_sentence(
     pictures: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sealed = replace(load_data(f"folder:{pictures}", seed=0), train=(), val=())  # as the shifted ImageNets are
-    monkeypatch.setattr("ipo.experiments.data.load_data", lambda spec, **how: sealed)
+    monkeypatch.setattr("ipo_prompts.experiments.data.load_data", lambda spec, **how: sealed)
     shown = check(capfd, pictures, "--clip", "embedded")
     assert shown.code == 0
     assert "whether words can help was not looked at: " in shown.err and "test pictures only" in shown.err
@@ -137,7 +137,7 @@ def test_a_run_says_it_before_it_asks_keeps_it_and_does_the_same_without_it(
     place = page.index(f"Before the search, on {room.pictures} of its pictures: ")
     assert page.index('id="answer-title"') < place < page.index('id="search-title"')
 
-    monkeypatch.setattr("ipo.experiments.run.pipeline.of_run", lambda prepared: None)
+    monkeypatch.setattr("ipo_prompts.experiments.run.pipeline.of_run", lambda prepared: None)
     quiet = ipo(capfd, *arguments(pictures, server, f"--out={without}", "-q"))
     before, after = result(out), result(without)
     template, verdict, *about = quiet.out.splitlines()
@@ -152,7 +152,7 @@ def test_a_run_says_it_before_it_asks_keeps_it_and_does_the_same_without_it(
 def test_on_a_terminal_it_is_not_said_again(
     pictures: Path, server: OpenAIServer, capfd: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ipo.experiments.run.live_view.Console.is_terminal", True)
+    monkeypatch.setattr("ipo_prompts.experiments.run.live_view.Console.is_terminal", True)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     out = tmp_path / "run"
     shown = ipo(capfd, *arguments(pictures, server, f"--out={out}"))

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ipo.experiments.cli.app import main
-from ipo.experiments.data import load_data
-from ipo.experiments.run.labelling import BATCH, label_files
-from ipo.metrics.clip import Clip
-from ipo.metrics.pictures import Picture
-from ipo.programs.classifier import TemplateClassifier
+from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.run.labelling import BATCH, label_files
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.programs.classifier import TemplateClassifier
 
 Capture = pytest.CaptureFixture[str]
 
@@ -33,7 +33,7 @@ def program(clip: Clip) -> TemplateClassifier:
 @pytest.fixture()
 def saved(program: TemplateClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run; the CLIP that it names is the one loaded already."""
-    monkeypatch.setattr("ipo.programs.classifier.load_clip", lambda *_: program.clip)
+    monkeypatch.setattr("ipo_prompts.programs.classifier.load_clip", lambda *_: program.clip)
     program.temperature = 2.0
     program.save(str(tmp_path / "program.json"))
     return tmp_path / "program.json"

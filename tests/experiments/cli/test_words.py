@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import typer
 
-from ipo.experiments.cli import optimize
-from ipo.experiments.cli.app import main
-from ipo.experiments.run.config import RunConfig, load_config
+from ipo_prompts.experiments.cli import optimize
+from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.run.config import RunConfig, load_config
 
 HEAVY = ("torch", "dspy", "litellm", "datasets", "wandb", "open_clip", "PIL.Image", "matplotlib", "scipy", "numpy")
 
@@ -34,7 +34,7 @@ def configured(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
 
     complete = optimize._configure
     monkeypatch.setattr(optimize, "_configure", configure)
-    monkeypatch.setattr("ipo.metrics.clip.check_name", stop)
+    monkeypatch.setattr("ipo_prompts.metrics.clip.check_name", stop)
     return seen
 
 
@@ -132,7 +132,7 @@ def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_missing_key_is_told_before_anything_heavy_is_loaded(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     script = (
-        "import json, sys\nfrom ipo.experiments.cli.app import main\n"
+        "import json, sys\nfrom ipo_prompts.experiments.cli.app import main\n"
         "code = main(['optimize', '--lm', 'openai/gpt-4o-mini', '--clip', 'ViT-B-16/openai'])\n"
         "print(json.dumps([code, [m for m in sys.argv[1:] if m in sys.modules]]), file=sys.stderr)"
     )
@@ -144,7 +144,7 @@ def test_a_missing_key_is_told_before_anything_heavy_is_loaded(cache: Path, monk
 
 def test_help_and_the_list_of_models_load_nothing_heavy(cache: Path) -> None:
     script = (
-        "import json, sys\nfrom ipo.experiments.cli.app import main\n"
+        "import json, sys\nfrom ipo_prompts.experiments.cli.app import main\n"
         "codes = [main(['--help']), main(['optimize', '--help']), main(['models', 'list'])]\n"
         "print(json.dumps([codes, [m for m in sys.argv[1:] if m in sys.modules]]), file=sys.stderr)"
     )

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.compare.methods import Job
-from ipo.experiments.data import draw, load_data
-from ipo.experiments.run.config import build
-from ipo.experiments.run.live_view import Ui
-from ipo.experiments.run.plan import Plan
-from ipo.experiments.run.prepare import prepare
-from ipo.metrics.clip import Clip
+from ipo_prompts.experiments.compare.methods import Job
+from ipo_prompts.experiments.data import draw, load_data
+from ipo_prompts.experiments.run.config import build
+from ipo_prompts.experiments.run.live_view import Ui
+from ipo_prompts.experiments.run.plan import Plan
+from ipo_prompts.experiments.run.prepare import prepare
+from ipo_prompts.metrics.clip import Clip
 
 
 @pytest.fixture()

@@ -15,18 +15,18 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from ipo.experiments.compare.methods import METHODS
-from ipo.experiments.compare.methods.base import Job, Method, Templates
-from ipo.experiments.run.config import RunConfig
-from ipo.experiments.tasks import REWARDS
-from ipo.experiments.tasks.classification import Classification
-from ipo.metrics.clip import Clip
-from ipo.metrics.features import FeatureStore
-from ipo.metrics.registry import Registry
-from ipo.metrics.reward import ClipReward
-from ipo.programs.classifier import TemplateClassifier
-from ipo.programs.strategies import STRATEGIES
-from ipo.programs.strategies.base import Desk, Expected, Forecast, Models, SearchState, Shown
+from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.experiments.compare.methods.base import Job, Method, Templates
+from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.tasks import REWARDS
+from ipo_prompts.experiments.tasks.classification import Classification
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.registry import Registry
+from ipo_prompts.metrics.reward import ClipReward
+from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.strategies import STRATEGIES
+from ipo_prompts.programs.strategies.base import Desk, Expected, Forecast, Models, SearchState, Shown
 from support.runs import Ended, copy_pictures, ipo
 
 NEGATIVE = "a photographic negative of a <CLASS>."
@@ -148,7 +148,7 @@ def test_a_method_is_its_class_and_its_line(
 def test_a_strategy_is_its_class_and_its_line(
     table: Callable[..., dict[str, float]], register: Callable[..., None]
 ) -> None:
-    register(STRATEGIES, "ipo.programs.strategies", Repeating)
+    register(STRATEGIES, "ipo_prompts.programs.strategies", Repeating)
     rows = [
         {"label": "mine", "method": "ipo-default", "settings": {"strategy": "toy"}},
         {"label": "negatives", "method": "ipo-default", "settings": {"strategy": "toy", "strategy.word": "negative"}},
@@ -166,7 +166,7 @@ def test_a_strategy_is_its_class_and_its_line(
 def test_a_reward_is_its_class_and_its_line(
     table: Callable[..., dict[str, float]], register: Callable[..., None]
 ) -> None:
-    register(REWARDS, "ipo.experiments.tasks", Misses)
+    register(REWARDS, "ipo_prompts.experiments.tasks", Misses)
     plain = table(["anchor", "ensemble-80", "best-of-80"])
     Path("runs").rename("before")
     misses = table(["anchor", "ensemble-80", "best-of-80"], "miss rate", reward="toy")
@@ -178,7 +178,7 @@ def test_a_reward_is_its_class_and_its_line(
 def test_an_own_score_decides_in_every_row_and_what_it_does_not_score_is_absent(
     table: Callable[..., dict[str, float]], register: Callable[..., None]
 ) -> None:
-    register(REWARDS, "ipo.experiments.tasks", Losing)
+    register(REWARDS, "ipo_prompts.experiments.tasks", Losing)
     rows = ["anchor", "ensemble-80", "best-of-80", "class-mean", "phrases"]
     plain = table(rows)
     Path("runs").rename("before")
@@ -224,7 +224,7 @@ def optimise(
     pictures = copy_pictures(tmp_path / "pictures")
 
     def run(task: type, *words: str) -> Ended:
-        register(REWARDS, "ipo.experiments.tasks", task)
+        register(REWARDS, "ipo_prompts.experiments.tasks", task)
         shared = [f"--data=folder:{pictures}", "--lm=none", "reward=toy", "shots=2", "selection_shots=1", "steps=2"]
         return ipo(capfd, "optimize", *shared, "--out=run", *words)
 

@@ -11,20 +11,20 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.compare import cell as cells_of
-from ipo.experiments.compare.cell import Cell, run_cell, run_config, shared_config
-from ipo.experiments.compare.methods import METHODS
-from ipo.experiments.compare.protocols import NAMES
-from ipo.experiments.data import draw, load_data
-from ipo.experiments.embedded import PICTURES_DIR
-from ipo.experiments.run.config import dotted
-from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError
-from ipo.metrics.pictures import Picture
-from ipo.metrics.reward import ClipReward
-from ipo.metrics.template import ANCHOR
-from ipo.programs.lm.connect import Backend
-from ipo.programs.record.journal import read
+from ipo_prompts.experiments.compare import cell as cells_of
+from ipo_prompts.experiments.compare.cell import Cell, run_cell, run_config, shared_config
+from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.experiments.compare.protocols import NAMES
+from ipo_prompts.experiments.data import draw, load_data
+from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.run.config import dotted
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.reward import ClipReward
+from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.programs.lm.connect import Backend
+from ipo_prompts.programs.record.journal import read
 from support.runs import ipo
 
 SETTINGS = {
@@ -85,7 +85,7 @@ def language_model(
     def make(*script: str | BaseException, cache: Any = None) -> Any:
         _, engine = scripted(*(script or [as_list(*reply) for reply in REPLIES]))
         backend = Backend("scripted/model", engine, lambda i, o: (i + 2 * o) / 1e6, small=False, cache=cache)
-        monkeypatch.setattr("ipo.programs.lm.connect.find_backend", lambda *_, **__: backend)
+        monkeypatch.setattr("ipo_prompts.programs.lm.connect.find_backend", lambda *_, **__: backend)
         return engine
 
     return make

@@ -9,14 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ipo.experiments.compare.cell import Cell, run_cell
-from ipo.experiments.compare.grid_file import load_grid
-from ipo.experiments.compare.tables.build import build_table
-from ipo.experiments.data import load_data
-from ipo.experiments.embedded import MODEL_DIR
-from ipo.metrics.clip import load_clip
-from ipo.metrics.errors import InputError
-from ipo.metrics.reward import ClipReward
+from ipo_prompts.experiments.compare.cell import Cell, run_cell
+from ipo_prompts.experiments.compare.grid_file import load_grid
+from ipo_prompts.experiments.compare.tables.build import build_table
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.embedded import MODEL_DIR
+from ipo_prompts.metrics.clip import load_clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.reward import ClipReward
 
 DATA = "embedded:small+faded"
 FEW = {"shots": 1, "selection_shots": 1, "lm": "none", "describer": "none", "steps": 1, "strategy.looks": 20}

@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 import yaml
 
-from ipo.experiments.compare.cell import run_config, shared_config
-from ipo.experiments.compare.documents import outcomes_of, table_of
-from ipo.experiments.compare.grid import Entry, check_grid, entries
-from ipo.experiments.compare.grid_file import load_grid, shipped
-from ipo.experiments.compare.methods import METHODS
-from ipo.experiments.compare.protocols import CROSS_CLIP, NAMES
-from ipo.experiments.compare.published import ablated_settings, library
-from ipo.experiments.data.benchmarks.registry import REGISTRY
-from ipo.experiments.data.load import SOURCES
-from ipo.experiments.embedded.shifts import suite
-from ipo.experiments.executors.base import Failure
-from ipo.experiments.run.config import CHOSEN, dotted
+from ipo_prompts.experiments.compare.cell import run_config, shared_config
+from ipo_prompts.experiments.compare.documents import outcomes_of, table_of
+from ipo_prompts.experiments.compare.grid import Entry, check_grid, entries
+from ipo_prompts.experiments.compare.grid_file import load_grid, shipped
+from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.experiments.compare.protocols import CROSS_CLIP, NAMES
+from ipo_prompts.experiments.compare.published import ablated_settings, library
+from ipo_prompts.experiments.data.benchmarks.registry import REGISTRY
+from ipo_prompts.experiments.data.load import SOURCES
+from ipo_prompts.experiments.embedded.shifts import suite
+from ipo_prompts.experiments.executors.base import Failure
+from ipo_prompts.experiments.run.config import CHOSEN, dotted
 from support.coop_root import make_root
 from support.runs import KEY, Ended, ipo
 

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo.experiments.compare.methods import METHODS, SUBJECT, Absent, Budget, Job
-from ipo.experiments.compare.methods.coop import CoOp, _published_epochs, learning_rates
-from ipo.experiments.compare.methods.waffle import Shape, shape
-from ipo.experiments.run.config import build
-from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError
-from ipo.metrics.reward import ClipReward
-from ipo.metrics.template import ANCHOR, SLOT, imagenet_templates, problem
-from ipo.metrics.text_tower import encode_templates
-from ipo.programs.selection import POOLED
+from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT, Absent, Budget, Job
+from ipo_prompts.experiments.compare.methods.coop import CoOp, _published_epochs, learning_rates
+from ipo_prompts.experiments.compare.methods.waffle import Shape, shape
+from ipo_prompts.experiments.run.config import build
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.reward import ClipReward
+from ipo_prompts.metrics.template import ANCHOR, SLOT, imagenet_templates, problem
+from ipo_prompts.metrics.text_tower import encode_templates
+from ipo_prompts.programs.selection import POOLED
 
 NAMES = ["cat", "birthday cake", "hot_dog"]
 
@@ -59,9 +59,9 @@ def test_every_method_knows_itself() -> None:
 
 
 def test_the_registry_is_light() -> None:
-    code = "import sys, ipo.experiments.compare.methods; print(*sys.modules)"
+    code = "import sys, ipo_prompts.experiments.compare.methods; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert "ipo.experiments.compare.methods.coop" in loaded
+    assert "ipo_prompts.experiments.compare.methods.coop" in loaded
     assert not {"torch", "dspy", "open_clip", "litellm", "datasets"} & set(loaded)
 
 

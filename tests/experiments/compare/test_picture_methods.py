@@ -12,15 +12,15 @@ import torch
 import torch.nn.functional as functional
 from torch import nn
 
-from ipo.experiments.compare.evaluation import score
-from ipo.experiments.compare.methods import METHODS, Absent, Job, linear_probe
-from ipo.experiments.compare.methods.base import FittedLogits
-from ipo.experiments.compare.methods.linear_probe import learn
-from ipo.experiments.compare.methods.pictures import Labelled
-from ipo.metrics.clip import Clip
-from ipo.metrics.reward import ClipReward, EncodedPictures
-from ipo.metrics.template import ANCHOR
-from ipo.metrics.text_tower import encode_templates
+from ipo_prompts.experiments.compare.evaluation import score
+from ipo_prompts.experiments.compare.methods import METHODS, Absent, Job, linear_probe
+from ipo_prompts.experiments.compare.methods.base import FittedLogits
+from ipo_prompts.experiments.compare.methods.linear_probe import learn
+from ipo_prompts.experiments.compare.methods.pictures import Labelled
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.reward import ClipReward, EncodedPictures
+from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.metrics.text_tower import encode_templates
 
 NAMES = ("centred", "class-mean", "lp++")
 

@@ -8,13 +8,22 @@ from dataclasses import replace
 
 import pytest
 
-from ipo.experiments.compare.methods import METHODS, Budget, Job
-from ipo.experiments.compare.methods.pools import AFTER, BEFORE, MANY, NOUN, BestOf, joined, phrases, random_pairs
-from ipo.experiments.run.config import build
-from ipo.metrics.clip import Clip
-from ipo.metrics.reward import ClipReward
-from ipo.metrics.template import SLOT, problem
-from ipo.programs.describers.interrogator import PhraseBank
+from ipo_prompts.experiments.compare.methods import METHODS, Budget, Job
+from ipo_prompts.experiments.compare.methods.pools import (
+    AFTER,
+    BEFORE,
+    MANY,
+    NOUN,
+    BestOf,
+    joined,
+    phrases,
+    random_pairs,
+)
+from ipo_prompts.experiments.run.config import build
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.reward import ClipReward
+from ipo_prompts.metrics.template import SLOT, problem
+from ipo_prompts.programs.describers.interrogator import PhraseBank
 
 READABLE = re.compile(r"an? [a-z0-9 ,-]+ of a <CLASS>(, [a-z0-9 -]+){0,2}\.")
 

@@ -7,10 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from ipo.experiments.compare import published
-from ipo.experiments.compare.published import ablated_settings, ablations_of, data_key, library, published_rows, section
-from ipo.experiments.data.benchmarks.registry import REGISTRY
-from ipo.metrics.statistics import harmonic_mean
+from ipo_prompts.experiments.compare import published
+from ipo_prompts.experiments.compare.published import (
+    ablated_settings,
+    ablations_of,
+    data_key,
+    library,
+    published_rows,
+    section,
+)
+from ipo_prompts.experiments.data.benchmarks.registry import REGISTRY
+from ipo_prompts.metrics.statistics import harmonic_mean
 
 TABLES = [table for table in library().tables if table.protocol == "base-to-new"]
 ELEVEN = list(library().tables[0].rows)

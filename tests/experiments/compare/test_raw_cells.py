@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import yaml
 
-from ipo.experiments.compare.documents import documents, outcomes_of, table_of
-from ipo.experiments.compare.grid import entries
-from ipo.experiments.compare.grid_file import load_grid
-from ipo.experiments.compare.raw_cells import is_local, pack, unpack
-from ipo.experiments.executors.base import Failure
+from ipo_prompts.experiments.compare.documents import documents, outcomes_of, table_of
+from ipo_prompts.experiments.compare.grid import entries
+from ipo_prompts.experiments.compare.grid_file import load_grid
+from ipo_prompts.experiments.compare.raw_cells import is_local, pack, unpack
+from ipo_prompts.experiments.executors.base import Failure
 from support.runs import KEY, Ended, ipo
 from support.scored_cells import make_cell
 
@@ -147,7 +147,7 @@ def test_a_file_needs_no_clip_no_language_model_no_cache_and_no_folder_of_cells(
     monkeypatch.setenv("IPO_CACHE_DIR", "no-cache")
     monkeypatch.delenv("OPENAI_API_KEY")
     code = (
-        "import sys; from ipo.experiments.cli.app import main; code = main(sys.argv[1:]); "
+        "import sys; from ipo_prompts.experiments.cli.app import main; code = main(sys.argv[1:]); "
         "assert not {'open_clip', 'dspy', 'litellm', 'datasets'} & {*sys.modules}; sys.exit(code)"
     )
     ended = subprocess.run(

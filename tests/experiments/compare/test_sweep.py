@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 import yaml
 
-from ipo.experiments.cli import sweep as command
-from ipo.experiments.cli.app import main
-from ipo.experiments.compare.sweep_file import Sweep, configure, read_sweep
-from ipo.experiments.compare.sweep_runs import SweepRun, over_seeds, table
-from ipo.experiments.executors.base import Failure
-from ipo.experiments.run.result import RunResult
-from ipo.metrics.clip import Clip
+from ipo_prompts.experiments.cli import sweep as command
+from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.compare.sweep_file import Sweep, configure, read_sweep
+from ipo_prompts.experiments.compare.sweep_runs import SweepRun, over_seeds, table
+from ipo_prompts.experiments.executors.base import Failure
+from ipo_prompts.experiments.run.result import RunResult
+from ipo_prompts.metrics.clip import Clip
 from support import warm
 from support.results import compared
 from support.runs import copy_pictures, ipo
@@ -47,9 +47,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def replies(tmp_path_factory: pytest.TempPathFactory, pictures: Path, small_weights: None) -> str:
     """The small local model's replies of one run, with which the others are fast."""
-    from ipo.experiments.run.config import load_config
-    from ipo.experiments.run.live_view import Ui
-    from ipo.experiments.run.pipeline import optimize
+    from ipo_prompts.experiments.run.config import load_config
+    from ipo_prompts.experiments.run.live_view import Ui
+    from ipo_prompts.experiments.run.pipeline import optimize
 
     folder = tmp_path_factory.mktemp("recorded") / "run"
     optimize(
@@ -68,7 +68,7 @@ def test_a_sweep_of_six_runs_is_recorded_offline_and_goes_on(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.prepare.load_clip", lambda *_: clip)
     file = sweep_file(
         tmp_path,
         method="grid",
@@ -285,7 +285,7 @@ def test_a_server_that_cannot_be_reached_is_one_sentence(tmp_path: Path) -> None
     server = WandbServer([])
     server.close()
     environment = {**alone(server), "WANDB_HTTP_TIMEOUT": "1"}
-    words = [sys.executable, "-m", "ipo.experiments.cli.app", "sweep", str(file)]
+    words = [sys.executable, "-m", "ipo_prompts.experiments.cli.app", "sweep", str(file)]
     ended = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 2, ended.stderr
     assert "cannot be created in Weights & Biases" in ended.stderr.splitlines()[-1]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.compare.sweep_file import SWEEPS_DIR, configure, read_sweep, runs
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.compare.sweep_file import SWEEPS_DIR, configure, read_sweep, runs
+from ipo_prompts.metrics.errors import InputError
 from support.runs import ipo
 from support.sweeps import sweep_file
 
@@ -146,7 +146,7 @@ def test_shipped_sweeps_can_be_run_and_never_choose_by_the_test(file: Path) -> N
 def test_an_agents_command_line_is_one_that_ipo_reads() -> None:
     from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
-    from ipo.experiments.run.config import load_config
+    from ipo_prompts.experiments.run.config import load_config
 
     settings = {"seed": 1, "patience": None, "lm": "openai/gpt-4o-mini", "strategy.size": 5}
     old = {"pin_initial": False, "floor": 0.25}

@@ -2,10 +2,10 @@
 
 import pytest
 
-from ipo.experiments.compare.tables import build_table, details, to_markdown
-from ipo.experiments.compare.tables.cells import read_grid
-from ipo.experiments.compare.tables.runs import align
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.compare.tables import build_table, details, to_markdown
+from ipo_prompts.experiments.compare.tables.cells import read_grid
+from ipo_prompts.experiments.compare.tables.runs import align
+from ipo_prompts.metrics.errors import InputError
 from support.scored_cells import gain_of, make_cells
 
 

@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from ipo.experiments.compare.published import published_rows
-from ipo.experiments.compare.tables import build_table, to_csv, to_json, to_markdown
+from ipo_prompts.experiments.compare.published import published_rows
+from ipo_prompts.experiments.compare.tables import build_table, to_csv, to_json, to_markdown
 from support.scored_cells import make_cell, make_cells, score_of
 
 

@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from ipo.experiments.compare.tables import build_table, details, gain_plot, to_json, to_markdown
-from ipo.experiments.compare.tables.figure import _apart
+from ipo_prompts.experiments.compare.tables import build_table, details, gain_plot, to_json, to_markdown
+from ipo_prompts.experiments.compare.tables.figure import _apart
 from support.scored_cells import SKILLS, gain_of, make_cells, score_of
 
 DATA = ("a1", "a2", "a3", "a4", "a5")

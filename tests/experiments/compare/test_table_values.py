@@ -7,8 +7,8 @@ import json
 import pytest
 from scipy import stats
 
-from ipo.experiments.compare.published import published_rows
-from ipo.experiments.compare.tables import build_table, to_csv, to_json, to_markdown
+from ipo_prompts.experiments.compare.published import published_rows
+from ipo_prompts.experiments.compare.tables import build_table, to_csv, to_json, to_markdown
 from support.scored_cells import gain_of, make_cell, score_of
 
 IOU = {"anchor": [[0.1, 0.2, 0.3, 0.4]], "ipo-default": [[0.3, 0.3, 0.5, 0.7]]}

@@ -2,10 +2,10 @@
 
 import copy
 
-from ipo.experiments.compare.methods import METHODS
-from ipo.experiments.compare.methods.base import Job, Method, Templates
-from ipo.experiments.compare.tables import build_table, to_markdown
-from ipo.experiments.run.config import RunConfig
+from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.experiments.compare.methods.base import Job, Method, Templates
+from ipo_prompts.experiments.compare.tables import build_table, to_markdown
+from ipo_prompts.experiments.run.config import RunConfig
 from support.scored_cells import SKILLS, gain_of, make_cells
 
 

@@ -5,12 +5,12 @@ import copy
 import numpy as np
 import pytest
 
-from ipo.experiments.compare.published import published_rows
-from ipo.experiments.compare.tables import build_table, details, to_markdown
-from ipo.metrics.accuracy import score_interval
-from ipo.metrics.evidence import Crossed, paired_effect
-from ipo.metrics.sampling import Sampling
-from ipo.metrics.statistics import harmonic_mean
+from ipo_prompts.experiments.compare.published import published_rows
+from ipo_prompts.experiments.compare.tables import build_table, details, to_markdown
+from ipo_prompts.metrics.accuracy import score_interval
+from ipo_prompts.metrics.evidence import Crossed, paired_effect
+from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.metrics.statistics import harmonic_mean
 from support.scored_cells import CLASSES, PER_CLASS, SKILLS, gain_of, make_cell, make_cells, score_of
 
 

@@ -16,8 +16,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from ipo.experiments.compare.tables import answer, build_table
-from ipo.experiments.compare.terminal import fitted
+from ipo_prompts.experiments.compare.tables import answer, build_table
+from ipo_prompts.experiments.compare.terminal import fitted
 from support.scored_cells import SKILLS, gain_of, make_cells
 
 CELLS = Path(__file__).parents[3] / "docs" / "main-job.json.gz"
@@ -60,7 +60,7 @@ def on_a_terminal(width: int, *words: str) -> str:
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
     environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     run = subprocess.Popen(
-        [sys.executable, "-m", "ipo", *words],
+        [sys.executable, "-m", "ipo_prompts", *words],
         stdin=subprocess.DEVNULL,
         stdout=theirs,
         stderr=subprocess.PIPE,
@@ -86,7 +86,7 @@ def test_the_command_shows_the_answer_on_a_terminal_and_all_of_it_to_a_pipe(tmp_
     assert "| --- |" not in seen and "IPO is not shown to beat its control" in " ".join(seen.split())
     assert "out/table.md" in "".join(seen.split()) and "the whole table:" in seen
     piped = subprocess.run(
-        [sys.executable, "-m", "ipo", "benchmark", str(CELLS)],
+        [sys.executable, "-m", "ipo_prompts", "benchmark", str(CELLS)],
         capture_output=True,
         check=True,
         env={**os.environ, "FORCE_COLOR": "1"},

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ipo.experiments.data import DataSet, Item
-from ipo.metrics.pictures import Picture
+from ipo_prompts.experiments.data import DataSet, Item
+from ipo_prompts.metrics.pictures import Picture
 
 Encode = Callable[[int], bytes]
 Folder = Callable[..., Path]

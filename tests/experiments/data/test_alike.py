@@ -5,8 +5,8 @@ import re
 
 from PIL import Image
 
-from ipo.experiments.cli.data import check
-from ipo.experiments.data import load_data
+from ipo_prompts.experiments.cli.data import check
+from ipo_prompts.experiments.data import load_data
 
 
 def test_check_names_equal_classes_cut_names_and_copies_of_two_parts(cache, tmp_path, capsys):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ipo.experiments.cli.app import main
-from ipo.experiments.data import check, load_data
-from ipo.experiments.data.check import transparency_note
-from ipo.metrics.pictures import Picture
+from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.data import check, load_data
+from ipo_prompts.experiments.data.check import transparency_note
+from ipo_prompts.metrics.pictures import Picture
 
 
 def saved(image, kind, **options):

@@ -5,12 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from ipo.experiments.data import DataSet, Item, default_task, load_data
-from ipo.metrics.pictures import Picture
+from ipo_prompts.experiments.data import DataSet, Item, default_task, load_data
+from ipo_prompts.metrics.pictures import Picture
 
 
 def test_importing_loads_nothing_heavy():
-    code = "import sys, ipo.experiments.data; print(*{'torch','datasets','dspy','PIL','numpy'} & set(sys.modules))"
+    code = (
+        "import sys, ipo_prompts.experiments.data; print(*{'torch','datasets','dspy','PIL','numpy'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 

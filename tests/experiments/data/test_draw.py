@@ -6,10 +6,10 @@ import dspy
 import pytest
 from dspy.propose.dataset_summary_generator import create_dataset_summary
 
-from ipo.experiments.data import Shots, draw, fitting, fresh
-from ipo.experiments.data.load import load_data
-from ipo.metrics.errors import InputError
-from ipo.metrics.pictures import Picture
+from ipo_prompts.experiments.data import Shots, draw, fitting, fresh
+from ipo_prompts.experiments.data.load import load_data
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.pictures import Picture
 from support.runs import copy_pictures
 
 

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from ipo.experiments import embedded
-from ipo.experiments.data import check, load_data
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments import embedded
+from ipo_prompts.experiments.data import check, load_data
+from ipo_prompts.metrics.errors import InputError
 
 
 @pytest.mark.parametrize(

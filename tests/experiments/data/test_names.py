@@ -5,14 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from ipo.experiments.data import load_data
-from ipo.experiments.export import TARGETS, export
-from ipo.metrics.class_names import named, names_of
-from ipo.metrics.errors import InputError
-from ipo.metrics.reward import class_embeddings
-from ipo.metrics.template import ANCHOR, names_class
-from ipo.metrics.text_tower import encode_templates
-from ipo.programs.classifier import NAMES_IN_WEIGHTS, TemplateClassifier
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.export import TARGETS, export
+from ipo_prompts.metrics.class_names import named, names_of
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.reward import class_embeddings
+from ipo_prompts.metrics.template import ANCHOR, names_class
+from ipo_prompts.metrics.text_tower import encode_templates
+from ipo_prompts.programs.classifier import NAMES_IN_WEIGHTS, TemplateClassifier
 
 SIGN = named(["dog", "puppy"])
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ipo.experiments.cli.app import main
-from ipo.experiments.data import load_data
-from ipo.experiments.data.preview import COLUMNS, ROWS, contact_sheet
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.data.preview import COLUMNS, ROWS, contact_sheet
+from ipo_prompts.metrics.errors import InputError
 
 
 def test_all_classes_and_their_pictures_are_on_the_sheet(folder):

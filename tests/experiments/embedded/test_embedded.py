@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ipo.experiments.embedded import DOMAINS, MODEL_DIR, PICTURES_DIR, SPLIT_FILE
+from ipo_prompts.experiments.embedded import DOMAINS, MODEL_DIR, PICTURES_DIR, SPLIT_FILE
 
 PARTS = ("train", "val", "test")
 ANCHOR = "a photo of a <CLASS>."

@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ipo.experiments import embedded
-from ipo.experiments.compare.evaluation import picture_ids
-from ipo.experiments.compare.raw_cells import unpack
-from ipo.experiments.data import load_data
-from ipo.experiments.embedded import operations
-from ipo.experiments.embedded.operations import OPERATIONS
-from ipo.experiments.embedded.shifts import SUITES, canonical, expanded, name_of, operations_of, suite
-from ipo.experiments.run.config import load_config
-from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError
-from ipo.metrics.features import FeatureStore
+from ipo_prompts.experiments import embedded
+from ipo_prompts.experiments.compare.evaluation import picture_ids
+from ipo_prompts.experiments.compare.raw_cells import unpack
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.embedded import operations
+from ipo_prompts.experiments.embedded.operations import OPERATIONS
+from ipo_prompts.experiments.embedded.shifts import SUITES, canonical, expanded, name_of, operations_of, suite
+from ipo_prompts.experiments.run.config import load_config
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.features import FeatureStore
 from support.pages import DOCS
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.executors import make_executor
-from ipo.experiments.executors.base import DIED, Executor, Failure
-from ipo.experiments.executors.ray import Ray
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.executors import make_executor
+from ipo_prompts.experiments.executors.base import DIED, Executor, Failure
+from ipo_prompts.experiments.executors.ray import Ray
+from ipo_prompts.metrics.errors import InputError
 from support.cells import cell, sums, threads
 
 
@@ -142,7 +142,7 @@ def test_an_interrupt_stops_all_workers(tmp_path: Path) -> None:
     code = (
         "import sys; sys.path[:0] = sys.argv[3:]\n"
         "from pathlib import Path\n"
-        "from ipo.experiments.executors import make_executor\n"
+        "from ipo_prompts.experiments.executors import make_executor\n"
         "from support.cells import pid\n"
         "if __name__ == '__main__':\n"
         "    try:\n"

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ipo.experiments.data import Item, draw, fresh, load_data
-from ipo.experiments.explain.analysis import (
+from ipo_prompts.experiments.data import Item, draw, fresh, load_data
+from ipo_prompts.experiments.explain.analysis import (
     MOST_CONFUSIONS,
     MOST_FLIPS,
     AnyPart,
@@ -26,16 +26,16 @@ from ipo.experiments.explain.analysis import (
     short_name,
     thumbnail,
 )
-from ipo.experiments.explain.model import load_analysis
-from ipo.experiments.explain.word_effects import token_counter
-from ipo.experiments.run.comparison import RewardNames
-from ipo.experiments.run.files import content_of, write_json
-from ipo.metrics.clip import Clip
-from ipo.metrics.features import FeatureStore
-from ipo.metrics.pictures import Picture
-from ipo.metrics.reward import ClipReward, EncodedPictures, Score
-from ipo.metrics.sampling import Sampling
-from ipo.metrics.template import ANCHOR
+from ipo_prompts.experiments.explain.model import load_analysis
+from ipo_prompts.experiments.explain.word_effects import token_counter
+from ipo_prompts.experiments.run.comparison import RewardNames
+from ipo_prompts.experiments.run.files import content_of, write_json
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, Score
+from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.metrics.template import ANCHOR
 
 RECORDED = Path(__file__).parents[2] / "recorded"
 NEGATIVE = "an x-ray of a <CLASS> with neon colors, in dim light."

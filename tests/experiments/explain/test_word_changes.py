@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipo.experiments.explain.word_changes import MOST_TEMPLATES, NEUTRAL, PLACEBOS, Change, changes, tidy
-from ipo.metrics.clip import Clip
-from ipo.metrics.template import SLOT
+from ipo_prompts.experiments.explain.word_changes import MOST_TEMPLATES, NEUTRAL, PLACEBOS, Change, changes, tidy
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.template import SLOT
 
 UNCLEAN = re.compile(r"  |^\s|\s$| [,;!?]|^[,;:.!?]|[,;:]\s*(?:[,;:!?]|\.(?!\w))|[,;:]$|\(\)|\[\]|\( | \)")
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ipo.experiments.data import draw, load_data
-from ipo.experiments.explain.word_effects import Looked, token_counter, word_effects
-from ipo.experiments.run.files import content_of
-from ipo.metrics.clip import Clip
-from ipo.metrics.evidence import holm
-from ipo.metrics.reward import ClipReward, EncodedPictures, Score
-from ipo.metrics.sampling import Sampling
+from ipo_prompts.experiments.data import draw, load_data
+from ipo_prompts.experiments.explain.word_effects import Looked, token_counter, word_effects
+from ipo_prompts.experiments.run.files import content_of
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.evidence import holm
+from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, Score
+from ipo_prompts.metrics.sampling import Sampling
 
 X_RAY = "an x-ray of a <CLASS> with neon colors, in dim light."
 
@@ -51,7 +51,7 @@ def test_the_words_that_name_the_shift_matter_and_others_do_not(pictures: Any) -
 
 def test_every_number_is_that_of_the_template_beside_it(pictures: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "ipo.experiments.explain.word_changes.NEUTRAL", ("thing", "dark", "photo")
+        "ipo_prompts.experiments.explain.word_changes.NEUTRAL", ("thing", "dark", "photo")
     )  # this CLIP tells them apart
     reward, encoded, _ = pictures
     found = effects(pictures, X_RAY)
@@ -77,7 +77,7 @@ def test_every_number_is_that_of_the_template_beside_it(pictures: Any, monkeypat
 
 
 def test_wordings_that_the_clip_cannot_tell_apart_count_once(pictures: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ipo.experiments.explain.word_changes.NEUTRAL", ("thing", "Thing", "THING"))
+    monkeypatch.setattr("ipo_prompts.experiments.explain.word_changes.NEUTRAL", ("thing", "Thing", "THING"))
     found = effects(pictures, "a photo of a <CLASS>.")
     assert [row["wordings"] for row in found["changes"] if row["kind"] == "placebo"] == [["thing"]] * 4
     assert "wordings" not in found["note"]

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ipo.experiments.explain.word_effects import Looked, word_effects
-from ipo.metrics.arrays import Doubles
-from ipo.metrics.reward import Score
-from ipo.metrics.sampling import Sampling
+from ipo_prompts.experiments.explain.word_effects import Looked, word_effects
+from ipo_prompts.metrics.arrays import Doubles
+from ipo_prompts.metrics.reward import Score
+from ipo_prompts.metrics.sampling import Sampling
 
 CLASSES, CANDIDATES = 34, 40
 TEMPLATE = "one two three four five six seven, eight nine ten eleven twelve thirteen fourteen <CLASS>."

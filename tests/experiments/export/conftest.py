@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from ipo.experiments.data import load_data
-from ipo.metrics.clip import Clip, load_clip
-from ipo.metrics.pictures import Picture
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.metrics.clip import Clip, load_clip
+from ipo_prompts.metrics.pictures import Picture
 
 SIZE, WIDTH, LAYERS, DIM = 32, 64, 2, 32
 MEAN, STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]

@@ -15,17 +15,17 @@ import safetensors.torch
 import torch
 from safetensors import safe_open
 
-from ipo.experiments.cli.app import main
-from ipo.experiments.export import TARGETS, Differs, Reference, export
-from ipo.experiments.export.clip_benchmark import ClipBenchmark
-from ipo.experiments.export.hf import HuggingFace
-from ipo.experiments.export.npz import Npz
-from ipo.experiments.export.open_clip import OpenClip
-from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError
-from ipo.metrics.offsets import MeanOffsets, PriorOffsets
-from ipo.metrics.pictures import Picture
-from ipo.programs.classifier import TemplateClassifier
+from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.export import TARGETS, Differs, Reference, export
+from ipo_prompts.experiments.export.clip_benchmark import ClipBenchmark
+from ipo_prompts.experiments.export.hf import HuggingFace
+from ipo_prompts.experiments.export.npz import Npz
+from ipo_prompts.experiments.export.open_clip import OpenClip
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.offsets import MeanOffsets, PriorOffsets
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.programs.classifier import TemplateClassifier
 
 NAMES = ("cat", "ice_cream", "fish", '{x} "q" %d \\')
 ODD = "a {weird} \"quoted\" '<CLASS>' {0} {} {c} 9% \\ of <CLASS>, ☃"

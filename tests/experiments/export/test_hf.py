@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.export import Differs, export
-from ipo.experiments.export.hf import HuggingFace
-from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError
-from ipo.metrics.pictures import Picture
-from ipo.programs.classifier import TemplateClassifier
+from ipo_prompts.experiments.export import Differs, export
+from ipo_prompts.experiments.export.hf import HuggingFace
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.programs.classifier import TemplateClassifier
 
 NAMES = ("cat", "ice_cream", "dog", "horse", '{x} "q" %d', "pizza", "robot", "tree")
 PLAIN = "a photo of a <CLASS>."

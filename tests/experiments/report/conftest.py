@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ipo.experiments.cli.app import main
-from ipo.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.embedded import PICTURES_DIR
 from support.openai_server import Asked, Reply, listed, running, templates
 from support.report_files import HOSTILE, analysis, change_json, poisoned
 from support.runs import KEY
@@ -28,7 +28,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
         server.behave = _answer
         patch.setenv("OPENAI_API_KEY", KEY)
         patch.setenv("IPO_CACHE_DIR", str(folder / "cache"))
-        patch.setattr("ipo.experiments.run.prepare.load_clip", lambda *_: clip)
+        patch.setattr("ipo_prompts.experiments.run.prepare.load_clip", lambda *_: clip)
         for name in sorted((PICTURES_DIR / "a").iterdir())[:16]:
             shutil.copytree(name, folder / "pictures" / name.name)
         settings = (

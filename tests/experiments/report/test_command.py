@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ipo.experiments.cli.app import main
+from ipo_prompts.experiments.cli.app import main
 
 
 def test_one_run_has_its_page_beside_its_files(analysed: Path, capsys: pytest.CaptureFixture[str]) -> None:

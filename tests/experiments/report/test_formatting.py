@@ -7,7 +7,7 @@ import math
 import pytest
 from markupsafe import Markup
 
-from ipo.experiments.report import formatting
+from ipo_prompts.experiments.report import formatting
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.report.gather import read_run
-from ipo.experiments.run.summary import summary
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.report.gather import read_run
+from ipo_prompts.experiments.run.summary import summary
+from ipo_prompts.metrics.errors import InputError
 from support.report_files import change_json
 
 

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo.experiments.compare.tables import build_table, to_json, to_markdown
-from ipo.experiments.report import figures, formatting
-from ipo.experiments.report.gather import read_run
-from ipo.experiments.report.page import run_page
-from ipo.experiments.run.comparison import compare, verdict
-from ipo.experiments.run.result import RunResult
-from ipo.experiments.run.summary import summary
-from ipo.metrics.reward import Score
-from ipo.metrics.sampling import Sampling
+from ipo_prompts.experiments.compare.tables import build_table, to_json, to_markdown
+from ipo_prompts.experiments.report import figures, formatting
+from ipo_prompts.experiments.report.gather import read_run
+from ipo_prompts.experiments.report.page import run_page
+from ipo_prompts.experiments.run.comparison import compare, verdict
+from ipo_prompts.experiments.run.result import RunResult
+from ipo_prompts.experiments.run.summary import summary
+from ipo_prompts.metrics.reward import Score
+from ipo_prompts.metrics.sampling import Sampling
 from support.scored_cells import gain_of, make_cell
 
 BEGINNING = {"gain": "A gain on", "loss": "A loss on", "not shown": "No evidence of a gain on"}

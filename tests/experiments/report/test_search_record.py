@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ipo.experiments.report.gather import read_run
-from ipo.experiments.report.search import SearchRecord, ShownRow
+from ipo_prompts.experiments.report.gather import read_run
+from ipo_prompts.experiments.report.search import SearchRecord, ShownRow
 from support.runs import events, rejected, scored
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ipo.experiments.run.baselines import Baselines, how_weak, in_words, means_of_classes
-from ipo.experiments.run.comparison import Measured
-from ipo.metrics.reward import EncodedPictures
+from ipo_prompts.experiments.run.baselines import Baselines, how_weak, in_words, means_of_classes
+from ipo_prompts.experiments.run.comparison import Measured
+from ipo_prompts.metrics.reward import EncodedPictures
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from ipo.experiments.run.config import RunConfig, load_config
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.run.config import RunConfig, load_config
+from ipo_prompts.metrics.errors import InputError
 
 
 def test_defaults_need_nothing() -> None:

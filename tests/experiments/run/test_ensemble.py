@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo.experiments.embedded import PICTURES_DIR
-from ipo.experiments.report.crossed import crossed
-from ipo.experiments.report.gather import read_run
-from ipo.experiments.run.config import load_config
-from ipo.experiments.run.plan import plan
-from ipo.experiments.run.result import load_result
-from ipo.metrics.clip import Clip
-from ipo.programs.classifier import TemplateClassifier
+from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.report.crossed import crossed
+from ipo_prompts.experiments.report.gather import read_run
+from ipo_prompts.experiments.run.config import load_config
+from ipo_prompts.experiments.run.plan import plan
+from ipo_prompts.experiments.run.result import load_result
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.programs.classifier import TemplateClassifier
 from support.runs import Ended, check_it_can_be_done_again, comparable, ipo
 
 LISTED = ["an x-ray of a <CLASS>.", "a negative of a <CLASS>.", "a <CLASS>.", "a blurry photo of a small <CLASS>."]
@@ -37,7 +37,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(
     cache: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], pictures: Path
 ) -> Any:
-    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.prepare.load_clip", lambda *_: clip)
 
     def start(*more: str) -> Ended:
         listed = f"strategy.file={pictures.parent / 'templates.txt'}"
@@ -51,7 +51,7 @@ def run(
 def worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """So few pictures decide either way: here the decision is given, the rest is real."""
     decided = (0.1, 0.05), (0.2, 0.06)
-    monkeypatch.setattr("ipo.programs.ensemble.cross_fitted_ensemble", lambda *of: decided)
+    monkeypatch.setattr("ipo_prompts.programs.ensemble.cross_fitted_ensemble", lambda *of: decided)
 
 
 @pytest.mark.usefixtures("worth_it")
@@ -106,7 +106,7 @@ def test_a_run_that_takes_one_says_so_and_resumes_and_replays_to_the_same(
 
 @pytest.mark.usefixtures("worth_it")
 def test_one_with_offsets_is_scored_with_them(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ipo.experiments.run.offsets.cross_fitted_difference", lambda ours, theirs: (0.1, 0.05))
+    monkeypatch.setattr("ipo_prompts.experiments.run.offsets.cross_fitted_difference", lambda ours, theirs: (0.1, 0.05))
     folder = tmp_path / "run"
     ended = run("offsets=mean", "classes=base-to-new", "--out", str(folder))
     assert ended.code == 0, ended.err
@@ -121,7 +121,7 @@ def test_one_with_offsets_is_scored_with_them(run: Any, tmp_path: Path, monkeypa
 
 
 def test_one_that_is_not_worth_it_is_not_taken(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ipo.programs.ensemble.cross_fitted_ensemble", lambda *of: ((0.04, 0.05), (0.2, 0.06)))
+    monkeypatch.setattr("ipo_prompts.programs.ensemble.cross_fitted_ensemble", lambda *of: ((0.04, 0.05), (0.2, 0.06)))
     with_, without = tmp_path / "with", tmp_path / "without"
     ended = run("--out", str(with_))
     assert ended.code == 0, ended.err

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.run.config import load_config
-from ipo.experiments.run.estimate import estimate
-from ipo.experiments.run.plan import Plan
-from ipo.metrics.errors import InputError
-from ipo.programs.lm.connect import Backend
+from ipo_prompts.experiments.run.config import load_config
+from ipo_prompts.experiments.run.estimate import estimate
+from ipo_prompts.experiments.run.plan import Plan
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.programs.lm.connect import Backend
 
 
 def price(tokens_in: int, tokens_out: int) -> float | None:

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import pytest
 from pydantic import Field
 
-from ipo.experiments.run.files import Content, read_model, write_json, write_text
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.run.files import Content, read_model, write_json, write_text
+from ipo_prompts.metrics.errors import InputError
 
 
 class Form(Content):

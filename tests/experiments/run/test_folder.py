@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.run.config import RunConfig
-from ipo.experiments.run.folder import larger_limit
-from ipo.experiments.run.result import load_result
-from ipo.programs.lm.ledger import BudgetReached, Ledger
+from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.folder import larger_limit
+from ipo_prompts.experiments.run.result import load_result
+from ipo_prompts.programs.lm.ledger import BudgetReached, Ledger
 
 RECORDED = Path(__file__).parents[2] / "recorded" / "local-shuffled"
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.cli.app import main
-from ipo.experiments.data import draw, fresh, load_data
-from ipo.experiments.embedded import PICTURES_DIR
-from ipo.metrics.clip import Clip
+from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.data import draw, fresh, load_data
+from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.metrics.clip import Clip
 
 Run = Callable[..., Path]
 
@@ -34,7 +34,7 @@ def pictures(tmp_path: Path) -> Path:
 @pytest.fixture()
 def run(pictures: Path, tmp_path: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a job without a language model; returns its folder."""
-    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.prepare.load_clip", lambda *_: clip)
     templates = tmp_path / "templates.txt"
     templates.write_text("an x-ray of a <CLASS>, a negative.\n")
 

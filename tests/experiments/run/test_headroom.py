@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo.experiments.data import DataSet, Item, draw, load_data
-from ipo.experiments.embedded import PICTURES_DIR
-from ipo.experiments.run import headroom as module
-from ipo.experiments.run.config import RunConfig
-from ipo.experiments.run.headroom import CLASSES, PICTURES, TEXTS, few, look, of_data
-from ipo.metrics.errors import InputError
-from ipo.metrics.pictures import Picture
+from ipo_prompts.experiments.data import DataSet, Item, draw, load_data
+from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.run import headroom as module
+from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.headroom import CLASSES, PICTURES, TEXTS, few, look, of_data
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.pictures import Picture
 
 pytestmark = pytest.mark.usefixtures("cache")
 Folder = Callable[..., DataSet]

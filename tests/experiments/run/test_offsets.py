@@ -11,23 +11,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo.experiments.compare.grid_file import load_grid
-from ipo.experiments.embedded import PICTURES_DIR
-from ipo.experiments.run.config import load_config
-from ipo.experiments.run.offsets import asked_for, settle, under, what_they_add
-from ipo.experiments.run.plan import plan
-from ipo.experiments.run.result import load_result
-from ipo.experiments.tasks.base import Encoded
-from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError
-from ipo.metrics.features import FeatureStore
-from ipo.metrics.reward import ClipReward, EncodedPictures
-from ipo.programs.classifier import TemplateClassifier
-from ipo.programs.record.journal import Journal, read
-from ipo.programs.record.score_keeper import ScoreKeeper
-from ipo.programs.search import search
-from ipo.programs.settings import SearchSettings
-from ipo.programs.strategies.given import GivenTemplates
+from ipo_prompts.experiments.compare.grid_file import load_grid
+from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.run.config import load_config
+from ipo_prompts.experiments.run.offsets import asked_for, settle, under, what_they_add
+from ipo_prompts.experiments.run.plan import plan
+from ipo_prompts.experiments.run.result import load_result
+from ipo_prompts.experiments.tasks.base import Encoded
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.reward import ClipReward, EncodedPictures
+from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.record.journal import Journal, read
+from ipo_prompts.programs.record.score_keeper import ScoreKeeper
+from ipo_prompts.programs.search import search
+from ipo_prompts.programs.settings import SearchSettings
+from ipo_prompts.programs.strategies.given import GivenTemplates
 from support.runs import Ended, check_it_can_be_done_again, ipo
 
 NAMES = ("cat", "apple", "bus", "key", "book", "fish")
@@ -122,7 +122,7 @@ def run(cache: Path, light: None, capfd: pytest.CaptureFixture[str], pictures: P
 
 @pytest.fixture()
 def light(monkeypatch: pytest.MonkeyPatch, clip: Clip) -> None:
-    monkeypatch.setattr("ipo.experiments.run.prepare.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.prepare.load_clip", lambda *_: clip)
 
 
 @pytest.mark.parametrize("kind", ["mean", "prior"])
@@ -130,7 +130,7 @@ def test_a_run_with_them_resumes_and_replays_to_the_same(
     kind: str, run: Any, clip: Clip, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
     # So few pictures decide either way: here the decision is given, the rest is real.
-    monkeypatch.setattr("ipo.experiments.run.offsets.cross_fitted_difference", lambda ours, theirs: (0.1, 0.05))
+    monkeypatch.setattr("ipo_prompts.experiments.run.offsets.cross_fitted_difference", lambda ours, theirs: (0.1, 0.05))
     folder = tmp_path / "run"
     ended = run(f"offsets={kind}", "--out", str(folder))
     assert ended.code == 0, ended.err
@@ -152,7 +152,7 @@ def test_a_run_with_them_resumes_and_replays_to_the_same(
 def test_the_program_labels_pictures_as_the_sealed_test_did(
     kind: str, run: Any, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ipo.experiments.run.offsets.cross_fitted_difference", lambda ours, theirs: (0.1, 0.05))
+    monkeypatch.setattr("ipo_prompts.experiments.run.offsets.cross_fitted_difference", lambda ours, theirs: (0.1, 0.05))
     folder = tmp_path / "run"
     assert run(f"offsets={kind}", "--out", str(folder)).code == 0
     drawn = plan(load_config(folder / "config.yaml")).drawn

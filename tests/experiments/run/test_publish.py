@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ipo.experiments.data import draw, load_data
-from ipo.experiments.run import publish
-from ipo.metrics.clip import Clip
-from ipo.metrics.features import FeatureStore
-from ipo.programs.record.journal import Journal
+from ipo_prompts.experiments.data import draw, load_data
+from ipo_prompts.experiments.run import publish
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.programs.record.journal import Journal
 
 
 @pytest.fixture

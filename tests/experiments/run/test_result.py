@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ipo.experiments.run.comparison import Comparison, RewardNames, compare, verdict
-from ipo.experiments.run.files import content_of
-from ipo.experiments.run.result import chosen, load_result, used, write_result
-from ipo.metrics.errors import InputError
-from ipo.metrics.reward import Score
-from ipo.metrics.sampling import Sampling
-from ipo.programs.lm.ledger import Usage
-from ipo.programs.selection import Choice
+from ipo_prompts.experiments.run.comparison import Comparison, RewardNames, compare, verdict
+from ipo_prompts.experiments.run.files import content_of
+from ipo_prompts.experiments.run.result import chosen, load_result, used, write_result
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.reward import Score
+from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.programs.lm.ledger import Usage
+from ipo_prompts.programs.selection import Choice
 from support.report_files import change_json
 
 RECORDED = Path(__file__).parents[2] / "recorded"

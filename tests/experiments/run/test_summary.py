@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.run.baselines import Baselines
-from ipo.experiments.run.config import load_config
-from ipo.experiments.run.files import write_text
-from ipo.experiments.run.result import load_result
-from ipo.experiments.run.summary import answer, summary
+from ipo_prompts.experiments.run.baselines import Baselines
+from ipo_prompts.experiments.run.config import load_config
+from ipo_prompts.experiments.run.files import write_text
+from ipo_prompts.experiments.run.result import load_result
+from ipo_prompts.experiments.run.summary import answer, summary
 
 RECORDED = Path(__file__).parents[2] / "recorded" / "local-shuffled"
 

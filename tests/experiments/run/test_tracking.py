@@ -17,18 +17,18 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from ipo.experiments.run import tracking as module
-from ipo.experiments.run.config import RunConfig
-from ipo.experiments.run.live_view import Ui
-from ipo.experiments.run.numbers import NUMBERS, SCORES, summary_of
-from ipo.experiments.run.result import LanguageModels, Used
-from ipo.experiments.run.tracking import Tracker, has_key, tracking
-from ipo.metrics.accuracy import score_interval
-from ipo.metrics.errors import InputError
-from ipo.metrics.sampling import Sampling
-from ipo.programs.admission import Rejection
-from ipo.programs.lm.ledger import Ledger
-from ipo.programs.search import Step
+from ipo_prompts.experiments.run import tracking as module
+from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.live_view import Ui
+from ipo_prompts.experiments.run.numbers import NUMBERS, SCORES, summary_of
+from ipo_prompts.experiments.run.result import LanguageModels, Used
+from ipo_prompts.experiments.run.tracking import Tracker, has_key, tracking
+from ipo_prompts.metrics.accuracy import score_interval
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.programs.admission import Rejection
+from ipo_prompts.programs.lm.ledger import Ledger
+from ipo_prompts.programs.search import Step
 from support.results import compared, made_result
 from support.scored import scored
 from support.wandb_files import recorded, segments, table

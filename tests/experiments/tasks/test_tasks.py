@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo.experiments.compare.cell import Cell, run_cell
-from ipo.experiments.compare.grid import entries
-from ipo.experiments.compare.grid_file import load_grid
-from ipo.experiments.compare.methods import METHODS
-from ipo.experiments.data import load_data
-from ipo.experiments.run.config import load_config
-from ipo.experiments.run.live_view import Ui
-from ipo.experiments.run.plan import Plan, plan
-from ipo.experiments.run.prepare import encode, prepare
-from ipo.experiments.tasks.scenes import LEAST, SIDE, compose
-from ipo.metrics.clip import Clip
-from ipo.programs.lm import connect
-from ipo.programs.lm.connect import Backend
+from ipo_prompts.experiments.compare.cell import Cell, run_cell
+from ipo_prompts.experiments.compare.grid import entries
+from ipo_prompts.experiments.compare.grid_file import load_grid
+from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.run.config import load_config
+from ipo_prompts.experiments.run.live_view import Ui
+from ipo_prompts.experiments.run.plan import Plan, plan
+from ipo_prompts.experiments.run.prepare import encode, prepare
+from ipo_prompts.experiments.tasks.scenes import LEAST, SIDE, compose
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.programs.lm import connect
+from ipo_prompts.programs.lm.connect import Backend
 from support.runs import copy_pictures
 
 TASKS = {"retrieval": ("recall@1", "queries"), "segmentation": ("mean IoU", "scenes")}
@@ -99,7 +99,7 @@ def test_every_method_has_a_value_or_a_reason(
     as_list: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ipo.experiments.compare.cell.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.compare.cell.load_clip", lambda *_: clip)
     pictures = copy_pictures(tmp_path / "pictures")
     settings = {"reward": task, "describer": "none", "shots": 2, "selection_shots": 1, "steps": 1}
     ids = []
@@ -134,7 +134,7 @@ def test_its_grid_has_a_row_for_each_control(task: str) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_command_of_the_last_version_names_todays(task: str) -> None:
-    words = [sys.executable, "-m", f"ipo.experiments.tasks.{task}", "runs/x", "--seeds", "10", "--controls"]
+    words = [sys.executable, "-m", f"ipo_prompts.experiments.tasks.{task}", "runs/x", "--seeds", "10", "--controls"]
     ended = subprocess.run(words, capture_output=True, text=True)
     assert ended.returncode == 1 and ended.stdout == ""
     assert ended.stderr == f"this is now: ipo benchmark {task} seeds=10 (docs/other-tasks.md)\n"

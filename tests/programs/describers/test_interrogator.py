@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ipo.experiments.data import draw, load_data
-from ipo.metrics.clip import load_clip
-from ipo.metrics.pictures import Picture
-from ipo.metrics.template import SLOT, fill, problem
-from ipo.programs.describers import interrogator
-from ipo.programs.describers.interrogator import NOTHING, Interrogator, PhraseBank
+from ipo_prompts.experiments.data import draw, load_data
+from ipo_prompts.metrics.clip import load_clip
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.template import SLOT, fill, problem
+from ipo_prompts.programs.describers import interrogator
+from ipo_prompts.programs.describers.interrogator import NOTHING, Interrogator, PhraseBank
 
 IGNORED = {"a", "an", "in", "of", "on", "at", "the", "with", "picture"}
 CLASSES = ["cat", "dog", "teapot", "fir_tree", "lamp"]

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipo.metrics.reward import ClipReward
-from ipo.programs.describers.shortening import FEWEST, Shortened, expected, fitted, shorten
-from ipo.programs.lm.window import Room, Window, window_of
-from ipo.programs.record.score_keeper import ScoreKeeper
-from ipo.programs.strategies.base import Shown
+from ipo_prompts.metrics.reward import ClipReward
+from ipo_prompts.programs.describers.shortening import FEWEST, Shortened, expected, fitted, shorten
+from ipo_prompts.programs.lm.window import Room, Window, window_of
+from ipo_prompts.programs.record.score_keeper import ScoreKeeper
+from ipo_prompts.programs.strategies.base import Shown
 
 WORDS = st.sampled_from(["red", "bus.", "extraordinarily", "of", "\n", "明亮", "x" * 60, "ends!", "...", "naïve,"])
 TEXTS = st.lists(st.lists(WORDS, min_size=1, max_size=120).map(" ".join), max_size=40)
@@ -87,7 +87,7 @@ def test_too_many_are_sampled_evenly_and_keep_their_fewest_tokens() -> None:
 def test_it_is_said_and_recorded_once_and_a_resumed_search_keeps_its_room(clip: object, tmp_path: object) -> None:
     from pathlib import Path
 
-    from ipo.programs.record.journal import Journal, read
+    from ipo_prompts.programs.record.journal import Journal, read
 
     assert isinstance(tmp_path, Path)
     texts, said = ["a street of a town " * 60] * 5, []
@@ -105,7 +105,7 @@ def test_it_is_said_and_recorded_once_and_a_resumed_search_keeps_its_room(clip: 
 def test_a_search_that_is_resumed_shows_what_it_began_with(clip: object, tmp_path: object, first: int | None) -> None:
     from pathlib import Path
 
-    from ipo.programs.record.journal import Journal
+    from ipo_prompts.programs.record.journal import Journal
 
     assert isinstance(tmp_path, Path)
     window, texts = window_of("openai/gpt-3.5-turbo"), ["a street of a town " * 60] * 5

@@ -23,10 +23,10 @@ from dspy.lm15 import (
 )
 from dspy.lm15 import TimeoutError as GivenUp
 
-from ipo.metrics.errors import InputError
-from ipo.programs.lm import weights
-from ipo.programs.lm.local import LocalEngine, local_lm
-from ipo.programs.lm.waiting import NoAnswer, answer_within
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.programs.lm import weights
+from ipo_prompts.programs.lm.local import LocalEngine, local_lm
+from ipo_prompts.programs.lm.waiting import NoAnswer, answer_within
 
 pytest.importorskip("xllamacpp")
 
@@ -227,7 +227,7 @@ def test_an_own_file_is_named_by_its_hash_which_is_kept(tmp_path: Path, monkeypa
     own.write_bytes(b"abc")
     assert local_lm(f"local/{own}")[1] == "local/my.model@ba7816bf8f01"
     assert not (tmp_path / "cache").exists()  # the file is too young for a stamp to be trusted
-    monkeypatch.setattr("ipo.metrics.pictures.YOUNG", 0)
+    monkeypatch.setattr("ipo_prompts.metrics.pictures.YOUNG", 0)
     for _ in range(2):
         engine, model = local_lm(f"local/{own}")
         assert (engine.path, model) == (own, "local/my.model@ba7816bf8f01")

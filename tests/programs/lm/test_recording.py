@@ -5,12 +5,12 @@ import dspy
 import pytest
 from dspy.lm15 import RateLimitError
 
-from ipo.metrics.errors import InputError
-from ipo.programs.lm.connect import explain
-from ipo.programs.lm.ledger import BudgetReached, Ledger
-from ipo.programs.lm.recording import Recorder
-from ipo.programs.lm.replies import open_reply_cache
-from ipo.programs.record.journal import Journal, read
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.programs.lm.connect import explain
+from ipo_prompts.programs.lm.ledger import BudgetReached, Ledger
+from ipo_prompts.programs.lm.recording import Recorder
+from ipo_prompts.programs.lm.replies import open_reply_cache
+from ipo_prompts.programs.record.journal import Journal, read
 
 
 def two_cents(tokens_in: int, tokens_out: int) -> float:

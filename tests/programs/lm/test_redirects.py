@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from dspy.lm15 import Config, InvalidRequestError, Message, Request
 
-from ipo.programs.lm.connect import find_backend
-from ipo.programs.lm.transport import MAX_REQUESTS
+from ipo_prompts.programs.lm.connect import find_backend
+from ipo_prompts.programs.lm.transport import MAX_REQUESTS
 from support.openai_server import OpenAIServer, Reply, good, running
 
 KEY = "sk-a-key-of-the-tests-0123456789"

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from ipo.metrics.errors import InputError
-from ipo.programs.lm import server, weights
-from ipo.programs.lm.local import LocalEngine
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.programs.lm import server, weights
+from ipo_prompts.programs.lm.local import LocalEngine
 
 pytest.importorskip("xllamacpp")
 
@@ -29,8 +29,8 @@ if hasattr(os, "sched_setaffinity"):
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[os.getpid() % len(cores)]})
 from dspy.lm15 import Config, Message, Request
-from ipo.programs.lm.local import LocalEngine
-from ipo.programs.lm.server import import_runtime
+from ipo_prompts.programs.lm.local import LocalEngine
+from ipo_prompts.programs.lm.server import import_runtime
 from pathlib import Path
 
 engine = LocalEngine(Path(sys.argv[1]), context=512)

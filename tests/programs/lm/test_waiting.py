@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from ipo.programs.lm import waiting
-from ipo.programs.lm.ledger import BudgetReached, Ledger
-from ipo.programs.lm.waiting import NoAnswer, Wait, answer_within, given_up, pause
+from ipo_prompts.programs.lm import waiting
+from ipo_prompts.programs.lm.ledger import BudgetReached, Ledger
+from ipo_prompts.programs.lm.waiting import NoAnswer, Wait, answer_within, given_up, pause
 
 
 def quiet(seconds: float) -> None:

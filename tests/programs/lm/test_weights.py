@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from ipo.metrics.errors import InputError
-from ipo.programs.lm import weights
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.programs.lm import weights
 
 CONTENT = os.urandom(50_000)
 TINY = weights.ModelFile(

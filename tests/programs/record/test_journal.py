@@ -9,8 +9,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from ipo.metrics.errors import InputError
-from ipo.programs.record.journal import Journal, read
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.programs.record.journal import Journal, read
 
 
 def test_events_come_back(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_damage_in_the_middle_is_an_error_that_names_the_line(tmp_path: Path) ->
 def test_second_process_is_refused(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     code = (
-        "import sys; from pathlib import Path; from ipo.programs.record.journal import Journal\n"
+        "import sys; from pathlib import Path; from ipo_prompts.programs.record.journal import Journal\n"
         "try: Journal(Path(sys.argv[1]))\n"
         "except ValueError as e: print(e)"
     )

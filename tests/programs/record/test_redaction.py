@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
-from ipo.metrics.errors import InputError
-from ipo.programs.record.redaction import check_address, redact, redacted
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.programs.record.redaction import check_address, redact, redacted
 
 KEY = 'sk-test+0/9"é-abcdef012345'
 

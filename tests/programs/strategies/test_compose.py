@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from ipo.experiments.data import draw, load_data
-from ipo.metrics.clip import Clip
-from ipo.metrics.errors import InputError
-from ipo.metrics.registry import NoSettings
-from ipo.metrics.reward import ClipReward, Score
-from ipo.metrics.template import SLOT, problem
-from ipo.programs.admission import Desk
-from ipo.programs.describers.interrogator import PhraseBank
-from ipo.programs.search import Earlier, SearchResult, Step, search
-from ipo.programs.settings import SearchSettings
-from ipo.programs.strategies import STRATEGIES
-from ipo.programs.strategies.base import Expected, Forecast, Models, SearchState, Shown, Strategy
-from ipo.programs.strategies.compose import FEWEST, WORD, Compose, ComposeSettings, worth
-from ipo.programs.wording import LONGEST, Wording
+from ipo_prompts.experiments.data import draw, load_data
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.registry import NoSettings
+from ipo_prompts.metrics.reward import ClipReward, Score
+from ipo_prompts.metrics.template import SLOT, problem
+from ipo_prompts.programs.admission import Desk
+from ipo_prompts.programs.describers.interrogator import PhraseBank
+from ipo_prompts.programs.search import Earlier, SearchResult, Step, search
+from ipo_prompts.programs.settings import SearchSettings
+from ipo_prompts.programs.strategies import STRATEGIES
+from ipo_prompts.programs.strategies.base import Expected, Forecast, Models, SearchState, Shown, Strategy
+from ipo_prompts.programs.strategies.compose import FEWEST, WORD, Compose, ComposeSettings, worth
+from ipo_prompts.programs.wording import LONGEST, Wording
 
 ANCHOR = "a photo of a <CLASS>."
 WORTH = {"dark": 0.2, "upside down": 0.1, "torn": 0.001, "in fog": -0.1}

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo.metrics.errors import InputError
-from ipo.metrics.reward import Score
-from ipo.metrics.template import ANCHOR
-from ipo.programs.history import PromptHistory, ScoredTemplate
-from ipo.programs.settings import SearchSettings
-from ipo.programs.strategies import STRATEGIES
-from ipo.programs.strategies.asking import HistorySettings
-from ipo.programs.strategies.base import Expected, Forecast, Models, SearchState
-from ipo.programs.strategies.given import GivenTemplates
-from ipo.programs.strategies.history import HistoryStrategy
-from ipo.programs.strategies.no_history import NoHistory
-from ipo.programs.strategies.shuffled import Shuffled
-from ipo.programs.strategies.small_model import SmallModelStrategy
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.reward import Score
+from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
+from ipo_prompts.programs.settings import SearchSettings
+from ipo_prompts.programs.strategies import STRATEGIES
+from ipo_prompts.programs.strategies.asking import HistorySettings
+from ipo_prompts.programs.strategies.base import Expected, Forecast, Models, SearchState
+from ipo_prompts.programs.strategies.given import GivenTemplates
+from ipo_prompts.programs.strategies.history import HistoryStrategy
+from ipo_prompts.programs.strategies.no_history import NoHistory
+from ipo_prompts.programs.strategies.shuffled import Shuffled
+from ipo_prompts.programs.strategies.small_model import SmallModelStrategy
 
 
 def state(entries: int = 12, seed: int = 3) -> SearchState:

@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ipo.metrics.reward import Score
-from ipo.programs.history import PromptHistory, ScoredTemplate
-from ipo.programs.settings import SearchSettings
-from ipo.programs.strategies import STRATEGIES
-from ipo.programs.strategies.base import Expected, Models, SearchState, Shown
-from ipo.programs.strategies.feedback import LONGEST_FINDING, confused, findings, worth_of_parts
-from ipo.programs.strategies.history import propose_inputs
-from ipo.programs.strategies.small_text import SmallModelAdapter
-from ipo.signatures.propose_one import ProposeTemplate
+from ipo_prompts.metrics.reward import Score
+from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
+from ipo_prompts.programs.settings import SearchSettings
+from ipo_prompts.programs.strategies import STRATEGIES
+from ipo_prompts.programs.strategies.base import Expected, Models, SearchState, Shown
+from ipo_prompts.programs.strategies.feedback import LONGEST_FINDING, confused, findings, worth_of_parts
+from ipo_prompts.programs.strategies.history import propose_inputs
+from ipo_prompts.programs.strategies.small_text import SmallModelAdapter
+from ipo_prompts.signatures.propose_one import ProposeTemplate
 
 WORTH = {"dark": 0.2, "upside down": 0.1, "in a kitchen": 0.0, "torn": -0.1}
 LABELS = np.arange(100) % 4

@@ -9,11 +9,11 @@ import dspy
 import pytest
 from dspy.lm15 import AuthError
 
-from ipo.metrics.template import problem
-from ipo.programs.admission import Desk
-from ipo.programs.settings import SearchSettings
-from ipo.programs.strategies.base import Expected, Shown, ShownTemplate
-from ipo.programs.strategies.history import HistoryStrategy
+from ipo_prompts.metrics.template import problem
+from ipo_prompts.programs.admission import Desk
+from ipo_prompts.programs.settings import SearchSettings
+from ipo_prompts.programs.strategies.base import Expected, Shown, ShownTemplate
+from ipo_prompts.programs.strategies.history import HistoryStrategy
 
 Make = Callable[..., tuple[Any, Any]]
 AsList = Callable[..., str]

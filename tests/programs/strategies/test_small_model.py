@@ -8,13 +8,13 @@ import dspy
 import pytest
 from dspy.lm15 import Message, Request, Response, Usage
 
-from ipo.metrics.template import key, problem
-from ipo.programs.lm import weights
-from ipo.programs.lm.local import LocalEngine
-from ipo.programs.strategies import small_text
-from ipo.programs.strategies.small_text import SmallModelAdapter, quality_problem, words_to_ban
-from ipo.signatures import propose_one
-from ipo.signatures.propose_one import ProposeTemplate, short_line
+from ipo_prompts.metrics.template import key, problem
+from ipo_prompts.programs.lm import weights
+from ipo_prompts.programs.lm.local import LocalEngine
+from ipo_prompts.programs.strategies import small_text
+from ipo_prompts.programs.strategies.small_text import SmallModelAdapter, quality_problem, words_to_ban
+from ipo_prompts.signatures import propose_one
+from ipo_prompts.signatures.propose_one import ProposeTemplate, short_line
 
 ROWS = [
     ("a <CLASS> in the wild.", 0.2875),

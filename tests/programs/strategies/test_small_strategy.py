@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from ipo.metrics.template import problem
-from ipo.programs.admission import Desk
-from ipo.programs.settings import SearchSettings
-from ipo.programs.strategies.base import Expected, Shown, ShownTemplate
-from ipo.programs.strategies.small_model import TRIES_EACH, SmallModelStrategy
-from ipo.programs.strategies.small_text import words_to_ban
+from ipo_prompts.metrics.template import problem
+from ipo_prompts.programs.admission import Desk
+from ipo_prompts.programs.settings import SearchSettings
+from ipo_prompts.programs.strategies.base import Expected, Shown, ShownTemplate
+from ipo_prompts.programs.strategies.small_model import TRIES_EACH, SmallModelStrategy
+from ipo_prompts.programs.strategies.small_text import words_to_ban
 
 Make = Callable[..., tuple[Any, Any]]
 ROWS = [ShownTemplate("a photo of a <CLASS>.", 0.3, 1.0), ShownTemplate("a wild sketch of a <CLASS>.", 0.4, 0.9)]

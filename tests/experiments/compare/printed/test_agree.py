@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.compare.printed.agree import Compared, all_agree, answer, best_precision, compare
-from ipo.experiments.compare.printed.measure import Measured
-from ipo.experiments.compare.published import TemplateRow, TemplateTable
+from ipo_prompts.experiments.compare.printed.agree import Compared, all_agree, answer, best_precision, compare
+from ipo_prompts.experiments.compare.printed.measure import Measured
+from ipo_prompts.experiments.compare.published import TemplateRow, TemplateTable
 
 PLAIN = "a photo of a <CLASS>."
 CAPITAL = "A photo of a <CLASS>."

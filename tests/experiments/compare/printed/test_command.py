@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.data.benchmarks.registry import ROOT_VARIABLE
-from ipo.metrics.clip import Clip
-from ipo.metrics.pictures import Picture
+from ipo_prompts.experiments.data.benchmarks.registry import ROOT_VARIABLE
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.pictures import Picture
 from support.coop_root import make_root
 from support.runs import Ended, ipo
 

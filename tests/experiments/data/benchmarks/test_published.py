@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from ipo.experiments.data import DataSet, Item, draw, load_data
-from ipo.experiments.data.benchmarks.registry import REGISTRY
-from ipo.metrics.pictures import Picture
-from ipo.metrics.template import fill
+from ipo_prompts.experiments.data import DataSet, Item, draw, load_data
+from ipo_prompts.experiments.data.benchmarks.registry import REGISTRY
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.template import fill
 
 PUBLISHED: dict[str, Any] = json.loads((Path(__file__).parent / "fixtures" / "published.json").read_text())
 DRAWN = [name for name, facts in PUBLISHED.items() if "draws" in facts]

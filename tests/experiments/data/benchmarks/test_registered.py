@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from ipo.experiments.cli.app import main
-from ipo.experiments.data import check, draw, load_data
-from ipo.experiments.data.benchmarks.registry import REGISTRY
-from ipo.experiments.data.load import load_registered
-from ipo.metrics.errors import InputError
-from ipo.metrics.template import ANCHOR, problem
+from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.data import check, draw, load_data
+from ipo_prompts.experiments.data.benchmarks.registry import REGISTRY
+from ipo_prompts.experiments.data.load import load_registered
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.template import ANCHOR, problem
 from support.coop_root import CLASSES, SIZES, WNID_NAMES, make_root
 from support.recorded_pictures import opened_files, recorded
 
@@ -326,7 +326,7 @@ def test_the_list_says_what_is_missing(own_root, monkeypatch, capsys):
 
 def test_listing_loads_nothing_heavy():
     code = (
-        "import sys; from ipo.experiments.cli.app import main; main(['data', 'list']); "
+        "import sys; from ipo_prompts.experiments.cli.app import main; main(['data', 'list']); "
         "print(*{'torch','dspy','litellm',"
         "'datasets','wandb','open_clip','PIL.Image','numpy','scipy'} & set(sys.modules))"
     )

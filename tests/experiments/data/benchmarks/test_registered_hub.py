@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ipo.experiments.data import check, draw, load_data
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.data import check, draw, load_data
+from ipo_prompts.metrics.errors import InputError
 from support.coop_root import CLASSES, WNID_NAMES, WNIDS, make_root
 
 datasets = pytest.importorskip("datasets")
@@ -152,7 +152,7 @@ def test_copies_that_cannot_be_used_or_reached_say_why():
 
 
 def test_names_of_the_hub_are_respelled():
-    from ipo.experiments.data.sources.hub_names import benchmark_name
+    from ipo_prompts.experiments.data.sources.hub_names import benchmark_name
 
     spelled = {
         "PermanentCrop": "Permanent Crop Land",

@@ -3,8 +3,8 @@ import unicodedata
 
 import pytest
 
-from ipo.experiments.data import load_data
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.metrics.errors import InputError
 
 
 def test_class_folders_are_cut_into_half_a_fifth_and_the_rest(folder):

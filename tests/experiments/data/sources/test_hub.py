@@ -4,11 +4,11 @@ import sys
 
 import pytest
 
-from ipo.experiments.data import check, load_data
-from ipo.experiments.data.sources.columns import Columns
-from ipo.experiments.data.sources.hub import cell_pictures
-from ipo.metrics import pictures
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.data import check, load_data
+from ipo_prompts.experiments.data.sources.columns import Columns
+from ipo_prompts.experiments.data.sources.hub import cell_pictures
+from ipo_prompts.metrics import pictures
+from ipo_prompts.metrics.errors import InputError
 
 datasets = pytest.importorskip("datasets")
 
@@ -231,11 +231,11 @@ def test_an_unknown_configuration_names_the_known_ones(folder):
 
 
 def test_the_hub_offline_fails_with_one_clear_sentence(tmp_path):
-    code = "from ipo.experiments.data import load_data; load_data('hf:nobody/nothing', seed=0)"
+    code = "from ipo_prompts.experiments.data import load_data; load_data('hf:nobody/nothing', seed=0)"
     env = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
     said = done.stderr.strip().splitlines()[-1]
     assert said.startswith(
-        "ipo.metrics.errors.InputError: cannot load the Hugging Face data set nobody/nothing (HF_HUB_O"
+        "ipo_prompts.metrics.errors.InputError: cannot load the Hugging Face data set nobody/nothing (HF_HUB_O"
     )
     assert "use folder:, csv: or parquet:" in said

@@ -1,7 +1,7 @@
 import pytest
 
-from ipo.experiments.data import load_data
-from ipo.metrics.errors import InputError
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.metrics.errors import InputError
 
 
 @pytest.fixture
