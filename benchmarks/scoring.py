@@ -38,7 +38,7 @@ def main() -> None:
             # `score` is this after the text tower, which does not see the pictures.
             seconds = alternate(
                 repeats,
-                score=lambda pictures=pictures: reward.score_embeddings("", classes, pictures),
+                score=lambda pictures=pictures: reward.score_embeddings([""], [classes], pictures),
                 matmul=lambda pictures=pictures: pictures.features @ classes.T,
             )
             scored[count], multiplied[count] = seconds["score"], seconds["matmul"]

@@ -13,13 +13,16 @@ from ipo_prompts.metrics.sampling import Sampling, Variance
 from ipo_prompts.metrics.statistics import Interval, t_quantile, values_of, wilson
 
 
-def score_interval(contributions: ArrayLike, sampling: Sampling, level: float = 1 - ALPHA) -> Interval:
+def score_interval(
+    contributions: ArrayLike, sampling: Sampling, level: float = 1 - ALPHA, bounds: tuple[float, float] = (0.0, 1.0)
+) -> Interval:
     """Interval of one score on n units under one seed, for the classes as given.
 
     Args:
-        contributions: (n,), of each unit. Right or wrong (bool): Wilson's interval; else t, within [0, 1].
+        contributions: (n,), of each unit. Right or wrong (bool): Wilson's interval; else t, within the bounds.
         sampling: how the units were drawn.
         level: coverage, in (0, 1).
+        bounds: of the score, see `reward.Scale`.
 
     >>> low, high = score_interval([True] * 8 + [False] * 2, Sampling(10))
     >>> f"{low:.3f} to {high:.3f}"
@@ -33,9 +36,9 @@ def score_interval(contributions: ArrayLike, sampling: Sampling, level: float = 
     assert found is not None
     mean, variance = found.mean, found.units
     if not math.isfinite(variance.value):
-        return Interval(0.0, 1.0)
+        return Interval(*bounds)
     half = t_quantile(variance.degrees, level) * math.sqrt(variance.value)
-    return Interval(max(0.0, mean - half), min(1.0, mean + half))
+    return Interval(max(bounds[0], mean - half), min(bounds[1], mean + half))
 
 
 def accuracy_interval(part: Crossed, level: float = 1 - ALPHA) -> Interval:

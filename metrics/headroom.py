@@ -12,7 +12,7 @@ pictures the third alone ranked the shifts by what words gain on other pictures 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from ipo_prompts.metrics.accuracy import score_interval
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.evidence import Crossed, paired_effect
+from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, Score
 from ipo_prompts.metrics.sampling import Numbers, Sampling
 from ipo_prompts.metrics.statistics import mean_interval
 from ipo_prompts.metrics.verdict import Ends, Rounded, points, share
@@ -33,7 +34,8 @@ SLIGHT = 0.2
 """Agreement beyond chance, (accuracy - guessing) / (1 - guessing), up to which it is *slight*: Landis & Koch (1977)."""
 
 Outcome = Literal["likely", "little", "near guessing", "cannot tell"]
-Hits = npt.NDArray[np.bool_]
+Hits = npt.NDArray[Any]
+"""What each picture contributes: bool where it is right or wrong."""
 
 
 class Figure(BaseModel):
@@ -116,48 +118,45 @@ class Headroom(BaseModel):
         )
 
 
-class Scored(NamedTuple):
-    """Templates on the same n pictures: whether each is right, bool (T, n), and its loss, (T, n)."""
-
-    hits: Hits
-    losses: Doubles
-
-
 def headroom(
-    features: Floats, labels: Sequence[int], embeddings: Floats, logit_scale: float, of_classes: int | None = None
+    reward: ClipReward, scores: Sequence[Score], pictures: EncodedPictures, of_classes: int | None = None
 ) -> Headroom:
     """Look at labelled pictures before a search.
 
     Args:
-        features: float32 (n, D), unit rows, of n base pictures.
-        labels: n, in 0 … C - 1; of two classes at least.
-        embeddings: float32 (1 + T, C, D), unit rows: class embeddings of the initial template, then of T phrases.
-        logit_scale: see `Clip`.
+        reward: what judges them; its values are fractions.
+        scores: of the initial template, then of T phrases, on these pictures.
+        pictures: n base pictures of C classes, two at least.
         of_classes: how many classes there are, when these are some of them.
     """
-    truth = np.asarray(labels, dtype=np.int64)
+    truth, initial = pictures.labels, scores[0]
+    classes = len(reward.names_in(pictures))
     sampling = Sampling.of(len(truth), truth.tolist())
-    scored, guesses = _score(features, truth, embeddings, logit_scale)
-    near, gains = nearest_class_mean(features, truth), cross_fitted_gains(scored, truth)
-    initial = _accuracy(scored.hits[0], sampling)
-    class_mean = None if near is None else _accuracy(near, sampling)
-    difference = None if near is None else _difference(near.astype(np.float64) - scored.hits[0], sampling)
+    near, gains = nearest_class_mean(reward, pictures), cross_fitted_gains(scores, truth)
+    class_mean = None if near is None else _value(near, sampling)
+    difference = None if near is None else _difference(near - initial.hits.astype(np.float64), sampling)
     words = None if gains is None else _difference(gains, sampling)
-    guessing = float(np.bincount(truth).max() / len(truth))
-    classes = embeddings.shape[1]
+    guessing = guessed(reward, pictures)
     return Headroom(
-        outcome=judge(guessing, initial, class_mean, difference, words),
+        outcome=judge(guessing, _value(initial.hits, sampling), class_mean, difference, words),
         pictures=len(truth),
         classes=classes,
         of_classes=of_classes or classes,
-        phrases=len(embeddings) - 1,
+        phrases=len(scores) - 1,
         guessing=guessing,
-        guessed=guessed_classes(guesses, truth, classes),
-        initial=initial,
+        guessed=guessed_classes(initial.predictions, truth, classes),
+        initial=_value(initial.hits, sampling),
         class_mean=class_mean,
         difference=difference,
         words=words,
     )
+
+
+def guessed(reward: ClipReward, pictures: EncodedPictures) -> float:
+    """Return the value of always naming the class with the most of some labelled pictures."""
+    always = np.zeros((len(pictures), len(reward.names_in(pictures))), dtype=np.float32)
+    always[:, np.bincount(pictures.labels).argmax()] = 1
+    return reward.judge(always, pictures).score("").value
 
 
 def judge(
@@ -205,51 +204,41 @@ def guessed_classes(guesses: Sequence[int] | Numbers, truth: Sequence[int] | Num
     return Figure(value=1 / same, ci95=(1 / min(1.0, same + half), 1 / max(1 / classes, same - half)))
 
 
-def nearest_class_mean(features: Floats, truth: Numbers) -> Hits | None:
-    """Say of each picture whether the nearest mean, by cosine, is that of the others of its class: bool (n,).
+def nearest_class_mean(reward: ClipReward, pictures: EncodedPictures) -> Hits | None:
+    """Return what each picture contributes where the nearest mean, by cosine, of the others' classes names it: (n,).
 
-    Being of one picture fewer, that mean is a little noisier, and the accuracy a little low. None where a class has one
+    Being of one picture fewer, that mean is a little noisier, and the value a little low. None where a class has one
     picture.
     """
+    features, truth = pictures.features, pictures.labels
     names, place, sizes = np.unique(truth, return_inverse=True, return_counts=True)
-    if sizes.min() < 2:
+    if len(names) < len(reward.names_in(pictures)) or sizes.min() < 2:
         return None
     sums = np.stack([features[truth == name].sum(axis=0) for name in names])
     cosines = features @ _unit(sums).T
     cosines[np.arange(len(truth)), place] = (features * _unit(sums[place] - features)).sum(axis=1)
-    hits: Hits = cosines.argmax(axis=1) == place
-    return hits
+    return np.asarray(reward.judge(np.float32(reward.clip.logit_scale) * cosines, pictures).hits)
 
 
-def cross_fitted_gains(scored: Scored, truth: Numbers) -> Doubles | None:
-    """Return what the best row after the first gains over the first on each picture: (n,), in -1 … 1.
+def cross_fitted_gains(scores: Sequence[Score], truth: Numbers) -> Doubles | None:
+    """Return what the best score after the first gains over the first on each picture: (n,).
 
-    Pictures are dealt into folds, one class after the other; a fold measures the row that is best on the others (most
-    hits, then least loss), so that none is taken for good because it is the luckiest. None where there is no such row.
+    Pictures are dealt into folds, one class after the other; a fold measures the template that is best on the others
+    (highest value, then least loss), so that none is taken for good because it is the luckiest. None where there is no
+    such template.
     """
-    if len(scored.hits) < 2 or len(truth) < FOLDS:
+    if len(scores) < 2 or len(truth) < FOLDS:
         return None
     fold = np.empty(len(truth), dtype=np.int64)
     fold[np.argsort(truth, kind="stable")] = np.arange(len(truth)) % FOLDS
+    values, all_losses = np.stack([score.hits for score in scores]), np.stack([score.losses for score in scores])
     gains = np.zeros(len(truth))
     for k in range(FOLDS):
         held = fold == k
-        hits, losses = scored.hits[1:, ~held].mean(axis=1), scored.losses[1:, ~held].mean(axis=1)
+        hits, losses = values[1:, ~held].mean(axis=1), all_losses[1:, ~held].mean(axis=1)
         best = 1 + int(np.lexsort((losses, -hits))[0])
-        gains[held] = scored.hits[best, held].astype(np.float64) - scored.hits[0, held]
+        gains[held] = values[best, held].astype(np.float64) - values[0, held]
     return gains
-
-
-def _score(features: Floats, truth: Numbers, embeddings: Floats, logit_scale: float) -> tuple[Scored, Numbers]:
-    """Score every template; return the first one's guesses too."""
-    from ipo_prompts.metrics.reward import losses_of
-
-    guesses, losses = [], []
-    for rows in embeddings:
-        logits = np.float32(logit_scale) * (features @ rows.T)
-        guesses.append(logits.argmax(axis=1))
-        losses.append(losses_of(logits, truth))
-    return Scored(np.stack(guesses) == truth, np.stack(losses)), guesses[0]
 
 
 def _unit(rows: Floats) -> Floats:
@@ -257,7 +246,7 @@ def _unit(rows: Floats) -> Floats:
     return np.asarray(rows / np.where(norms > 0, norms, 1), dtype=np.float32)
 
 
-def _accuracy(hits: Hits, sampling: Sampling) -> Figure:
+def _value(hits: Hits, sampling: Sampling) -> Figure:
     low, high = score_interval(hits, sampling)
     return Figure(value=hits.mean(), ci95=(low, high))
 

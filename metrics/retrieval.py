@@ -5,8 +5,8 @@ Only text → picture. For the other direction, picture → text, use `ClipRewar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,7 @@ from ipo_prompts.metrics.class_names import refuse_synonyms
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.reward import Score, check_fields, groups_of, indices, logits_of
-from ipo_prompts.metrics.template import problem, too_long
-from ipo_prompts.metrics.text_tower import encode_templates
+from ipo_prompts.metrics.reward import EmbeddingReward, Judged, check_fields, groups_of, indices, logits_of
 
 BLOCK = 1024
 """Queries per matrix product: memory is that of (BLOCK, pictures) logits, whatever the number of captions."""
@@ -46,8 +44,21 @@ class Gallery:
     def __len__(self) -> int:
         return len(self.queries)
 
+    @property
+    def classes(self) -> npt.NDArray[np.int64]:
+        """The captions that templates are filled with; see `EmbeddingReward.names_in`."""
+        return self.queries
 
-class RetrievalReward:
+    def part(self, queries: Sequence[int]) -> Gallery:
+        """Return some of the queries, by their places, with the same pictures to search in."""
+        chosen = np.asarray(queries, dtype=np.int64)
+        pairs = [(new, picture) for new, old in enumerate(chosen) for query, picture in self.matches if query == old]
+        groups = None if self.groups is None else tuple(self.groups[i] for i in chosen)
+        matches = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+        return replace(self, queries=self.queries[chosen], matches=matches, groups=groups)
+
+
+class RetrievalReward(EmbeddingReward):
     """Scores templates by recall@k: the share of captions that find a picture of theirs among the first k.
 
     The slot of the template holds the caption (`a negative of <CLASS>`). The unit of a score is a query, that is a
@@ -88,18 +99,8 @@ class RetrievalReward:
         if k < 1:
             raise InputError(f"recall@{k} has no meaning; k must be at least 1.")
         refuse_synonyms(captions, "a retrieval asks with one text a caption")
-        self.clip = clip
-        self.class_names = tuple(dict.fromkeys(captions))
+        super().__init__(clip, tuple(dict.fromkeys(captions)), store, also_fit)
         self.k = k
-        self.store = store or FeatureStore(clip)
-        self._to_fit = (*self.class_names, *also_fit)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> RetrievalReward:
-        return self
-
-    def problem(self, template: str) -> str | None:
-        """Say why a template cannot be scored, or None; see `template.problem` and `template.too_long`."""
-        return problem(template) or too_long(template, self._to_fit, self.clip)
 
     def examples(self, examples: Sequence[Any]) -> Gallery:
         """Make a gallery of examples with `image` (a `Picture`), `caption`, and `group` where they are not independent.
@@ -127,20 +128,11 @@ class RetrievalReward:
         groups = groups_of(examples)
         return Gallery(features, queries, matches, labels, tuple(groups[i] for i in asked) if groups else None)
 
-    def score(self, templates: Sequence[str], gallery: Gallery) -> list[Score]:
-        """Score many templates at once; the same template and gallery give the same bits."""
-        if not templates:
-            return []
-        captions = [self.class_names[i] for i in gallery.queries]
-        with self.clip.timed("text"):
-            embeddings = encode_templates(self.clip.model, self.clip.tokenizer, templates, captions)
-        return [self._score(t, e, gallery) for t, e in zip(templates, embeddings, strict=True)]
+    def measure(self, classes: Sequence[Floats], units: Gallery) -> Iterable[Judged]:
+        """See `EmbeddingReward`; one row for each query."""
+        return (self._judge(texts, units) for texts in classes)
 
-    def score_embeddings(self, name: str, captions: Floats, gallery: Gallery) -> Score:
-        """Score embeddings of all captions, float32 (C, D) with unit rows; `name` is the template of the result."""
-        return self._score(name, captions[gallery.queries], gallery)
-
-    def _score(self, template: str, texts: Floats, gallery: Gallery) -> Score:
+    def _judge(self, texts: Floats, gallery: Gallery) -> Judged:
         q, n = len(gallery), len(gallery.features)
         hits = np.empty(q, dtype=bool)
         losses = np.empty(q, dtype=np.float64)
@@ -157,4 +149,4 @@ class RetrievalReward:
             losses[block] = np.log(weights.sum(axis=1)) - np.log(np.where(right, weights, 0.0).sum(axis=1))
             first[block] = logits.argmax(axis=1)
         losses = np.maximum(losses, 0.0)
-        return Score(template, float(hits.mean()), float(losses.mean()), hits, losses, first)
+        return Judged(hits, losses, first)

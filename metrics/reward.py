@@ -1,13 +1,16 @@
-"""Rewards score templates on pictures. Here: the interface of every reward, and the reward for classification.
+"""Rewards score templates on pictures. Here: what every reward is, and the reward for classification.
 
-Each other task has its own `Reward`: see `retrieval.py`, `segmentation.py` and `docs/your-own-reward.md`.
+A reward that compares pictures with class embeddings has one hook, `measure`: class embeddings in, what each unit
+contributes out. All that is scored goes through it: what a search looks at, what it proposes, ensembles, baselines and
+headroom. Each other kind of task has its own: see `retrieval.py`, `segmentation.py` and `docs/your-own-reward.md`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,19 +30,51 @@ BLOCK = 1024
 
 
 @dataclass(frozen=True)
+class Scale:
+    """In what numbers the values of a reward are; higher is always better.
+
+    Attributes:
+        low, high: no value lies outside; what a single unit contributes may.
+        word: what a word more in a template must add to the value, for a search that adds words.
+        percent: whether people are told hundredths, as of an accuracy; else the numbers as they are.
+
+    >>> Scale().told(0.523), Scale(low=float("-inf"), percent=False).told(-1.25)
+    ('52.30 %', '-1.25')
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+    word: float = 0.005
+    percent: bool = True
+
+    def __post_init__(self) -> None:
+        if not (self.low < self.high and self.word >= 0):
+            raise InputError(f"a scale needs low < high and a word that costs nothing or something, not {self}.")
+
+    def told(self, value: float) -> str:
+        """Return a value as people read it."""
+        return f"{100 * value:.2f} %" if self.percent else f"{value:.4g}"
+
+
+FRACTION = Scale()
+"""Shares of right answers: accuracies, recalls, intersections over unions."""
+
+
+@dataclass(frozen=True)
 class Score:
     """The score of a template on n units: pictures to classify, queries of a retrieval, scenes to segment.
 
     Attributes:
         template: the template; for an ensemble its members joined by " + ".
-        value: what is maximised, a fraction in [0, 1]. For classification the accuracy: pictures whose highest logit
+        value: what is maximised, on the reward's scale. For classification the accuracy: pictures whose highest logit
             is the true class; ties go to the lowest label.
-        loss: breaks ties and is shown beside the value, ≥ 0; here always a mean cross-entropy in nats.
+        loss: breaks ties and is shown beside the value, lower is better; for classification the mean cross-entropy in
+            nats.
         hits: (n,), what each unit contributes; their mean is the value, so that two templates can be compared unit
-            by unit. bool where a unit is right or wrong; else float64, and a single one may lie outside [0, 1].
+            by unit. bool where a unit is right or wrong; else float64, and a single one may lie outside the scale.
         losses: float64 (n,), the loss of each unit.
-        predictions: int64 (n,), the predicted label, for a query the first picture; empty where a unit has no one
-            answer.
+        predictions: int64 (n,), the predicted class of the units' own, for a query the first picture; empty where a
+            unit has no one answer.
     """
 
     template: str
@@ -65,6 +100,51 @@ class Score:
         return "".join("1" if hit else "0" for hit in self.hits)
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What one set of class embeddings is worth on n units, unit by unit.
+
+    Attributes:
+        hits: (n,), what each unit contributes; the value is their mean. Of a measure that is no mean over units:
+            `pseudo_values`.
+        losses: (n,), lower is better; None where nothing breaks ties.
+        predictions: as in `Score`; None where a unit has no one answer.
+    """
+
+    hits: npt.NDArray[Any]
+    losses: npt.NDArray[Any] | None = None
+    predictions: npt.NDArray[np.int64] | None = None
+
+    def score(self, name: str) -> Score:
+        """Return it as the score of a template."""
+        hits = np.asarray(self.hits)
+        if hits.dtype != bool:
+            hits = hits.astype(np.float64)
+        losses = np.zeros(len(hits)) if self.losses is None else np.asarray(self.losses, dtype=np.float64)
+        predictions = np.zeros(0, dtype=np.int64) if self.predictions is None else self.predictions
+        return Score(name, float(hits.mean()), float(losses.mean()), hits, losses, predictions)
+
+
+def pseudo_values(value_of: Callable[[npt.NDArray[np.int64]], float], n: int) -> Doubles:
+    """Return what each unit contributes to a measure that is no mean over units: float64 (n,), their mean the value.
+
+    They are the jackknife's (Tukey 1958), moved by one number for all, so that their mean is the value itself and the
+    standard error of a mean over them is the measure's, to first order in 1/n. It takes n + 1 evaluations.
+
+    Args:
+        value_of: the measure on some of the units, by their numbers.
+        n: how many units there are; two at least.
+
+    >>> pseudo_values(lambda units: float(np.median(units)), 3).round(2).tolist()
+    [0.0, 1.0, 2.0]
+    """
+    everything = np.arange(n)
+    value = value_of(everything)
+    without = np.array([value_of(np.delete(everything, i)) for i in range(n)], dtype=np.float64)
+    pseudo: Doubles = value + (n - 1) * (without.mean() - without)
+    return pseudo
+
+
 class Units(Protocol):
     """What templates are scored on, in the form that the reward needs, with what a search must know of it."""
 
@@ -80,7 +160,7 @@ class Units(Protocol):
 
 
 class Reward(Protocol):
-    """Scores templates: all that the `IPO` optimizer needs to know of a task.
+    """Scores templates: all that a search needs to know of a task. It may have a `scale`; without, see `FRACTION`.
 
     The same template on the same units must give the same score: a resumed run scores again instead of reading
     old scores back.
@@ -108,70 +188,23 @@ class Reward(Protocol):
         ...
 
 
-class Screening(Protocol):
-    """A reward that scores many templates faster together, where the last bits do not matter; see `agrees`."""
+def scale_of(reward: object) -> Scale:
+    """Return the scale of a reward; fractions where it names none.
 
-    def screen(self, templates: Sequence[str], units: Any, /) -> list[Score]:
-        """Score templates, in the order given; the same list gives the same scores."""
-        ...
-
-
-class Ensembling(Protocol):
-    """A reward that can also score several templates together; see `agrees`."""
-
-    def score_together(self, templates: Sequence[str], units: Any, /) -> Score:
-        """Score an ensemble of equally weighted templates; the same list gives the same score."""
-        ...
-
-
-def agrees(reward: object, method: str) -> bool:
-    """Whether a reward has another way to score that says what its `score` says; see `screen`, `score_together`.
-
-    `score` decides. Whoever overrides it inherits the other ways of the parent, which still say what the parent's
-    `score` said; so a way counts only where no class below the one that defines it has a `score` of its own.
-
-    >>> class Harsher(ClipReward):
-    ...     def score(self, templates, pictures):
-    ...         return super().score(templates, pictures)
-    >>> agrees(object.__new__(ClipReward), "screen"), agrees(object.__new__(Harsher), "screen")
-    (True, False)
+    Raises:
+        InputError: its `scale` is none.
     """
-    named = [vars(reward) if hasattr(reward, "__dict__") else {}, *map(vars, type(reward).__mro__)]
-
-    def place(name: str) -> int:
-        return next((place for place, own in enumerate(named) if name in own), len(named))
-
-    return place(method) < len(named) and place(method) <= place("score")
+    scale = getattr(reward, "scale", FRACTION)
+    if not isinstance(scale, Scale):
+        raise InputError(f"scale of the reward {type(reward).__name__} is {type(scale).__name__} and no Scale.")
+    return scale
 
 
-def scores_accuracy(reward: object) -> bool:
-    """Whether a reward is plain accuracy: `ClipReward` itself, for a subclass may measure anything."""
-    own = {"score", "score_embeddings", "score_logits", "encode", "examples"}
-    return type(reward) is ClipReward and own.isdisjoint(vars(reward))
+class EmbeddingReward(ABC):
+    """A reward that compares class embeddings of a CLIP with something of the pictures. `measure` is its hook.
 
-
-@dataclass(frozen=True)
-class EncodedPictures:
-    """Pictures in the form that the reward needs.
-
-    Attributes:
-        features: float32 (n, D), unit rows.
-        labels: int64 (n,), indices into the class names.
-        groups: length n, the base picture of each picture; None when all pictures are independent.
-        offsets: what is added to the logits of each class; None adds nothing.
-    """
-
-    features: Floats
-    labels: npt.NDArray[np.int64]
-    groups: tuple[str, ...] | None = None
-    offsets: Offsets | None = None
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
-class ClipReward:
-    """Scores templates with a frozen CLIP for a fixed set of classes.
+    Whoever overrides `score` instead has said all: then it alone scores, one template after the other, and what needs
+    class embeddings (ensembles, baselines, headroom) is refused or left out, by name. See `by_embeddings`.
 
     Args:
         clip: the encoder.
@@ -179,13 +212,9 @@ class ClipReward:
         store: keeps picture features, and class embeddings beside them; in the user's cache when None.
         also_fit: names of classes that are only used later (the new classes); templates must be short enough for them
             too. They are used for nothing else.
-
-    Example:
-        >>> reward = ClipReward(clip, ["cat", "dog"])  # doctest: +SKIP
-        >>> pictures = reward.encode([Picture.from_path(Path("cat.png"))], [0])  # doctest: +SKIP
-        >>> reward.score(["a photo of a <CLASS>."], pictures)[0].value  # doctest: +SKIP
-        1.0
     """
+
+    scale: Scale = FRACTION
 
     def __init__(
         self,
@@ -200,28 +229,190 @@ class ClipReward:
         self.store = store or FeatureStore(clip)
         self.texts = TextStore(clip, self.store.path.with_suffix(".texts.sqlite"))
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> ClipReward:
+    def __deepcopy__(self, memo: dict[int, Any]) -> EmbeddingReward:
         return self
+
+    @abstractmethod
+    def examples(self, examples: Sequence[Any]) -> Any:
+        """Check DSPy examples and encode them once; see `Reward`."""
+
+    @abstractmethod
+    def measure(self, classes: Sequence[Floats], units: Any) -> Iterable[Judged]:
+        """Judge many candidates: the class embeddings of each, float32 (C, D), unit rows, in the order of `names_in`.
+
+        The same embeddings on the same units must give the same numbers, whatever is judged beside them.
+        """
+
+    def names_in(self, units: Any) -> Sequence[str]:
+        """Return the texts that fill the slot for these units, which may be fewer than the reward's."""
+        classes = getattr(units, "classes", None)
+        return self.class_names if classes is None else [self.class_names[i] for i in classes]
 
     def problem(self, template: str) -> str | None:
         """Say why a template cannot be scored, or None; see `template.problem` and `template.too_long`."""
         return problem(template) or too_long(template, self._to_fit, self.clip)
 
+    def score(self, templates: Sequence[str], units: Any) -> list[Score]:
+        """Score templates encoded one by one: the same template and units give the same bits."""
+        return self.score_embeddings(templates, self.texts.encode(templates, self.names_in(units)), units)
+
+    def look(self, templates: Sequence[str], units: Any) -> list[Score]:
+        """Score templates encoded together, which shares what they share; the last bits depend on the others."""
+        names, found = self.names_in(units), list[Score]()
+        for part in parts(templates, names):
+            with self.clip.timed("text"):
+                embeddings = encode_templates(self.clip.model, self.clip.tokenizer, part, names)
+            found += self.score_embeddings(part, list(embeddings), units)
+        return found
+
+    def score_together(self, templates: Sequence[str], units: Any) -> Score:
+        """Score the mean of templates, as a `TemplateClassifier` has it; with one, as in `score`."""
+        with self.clip.timed("text"):
+            weighted = [(template, 1.0) for template in templates]
+            embeddings = class_embeddings(self.clip, weighted, self.names_in(units))
+        return self.score_embeddings([" + ".join(templates)], [embeddings], units)[0]
+
+    def score_embeddings(self, names: Sequence[str], classes: Sequence[Floats], units: Any) -> list[Score]:
+        """Score class embeddings, each float32 (C, D) with unit rows; `names` are the templates of the results.
+
+        Raises:
+            InputError: an own `measure` gave something else than it should.
+        """
+        judged = list(self.measure(classes, units))
+        if len(judged) != len(names) or not all(isinstance(one, Judged) for one in judged):
+            kinds = ", ".join(sorted({type(one).__name__ for one in judged})) or "nothing"
+            raise InputError(
+                f"measure() of the reward {type(self).__name__} gave {kinds} ({len(judged)}) for {len(names)} sets of "
+                "class embeddings; it gives one Judged for each."
+            )
+        return [one.score(name) for name, one in zip(names, judged, strict=True)]
+
+
+def by_embeddings(reward: object) -> EmbeddingReward | None:
+    """Return a reward as one that scores class embeddings; None where a `score` of its own decides.
+
+    >>> class Harsher(ClipReward):
+    ...     def score(self, templates, pictures):
+    ...         return super().score(templates, pictures)
+    >>> by_embeddings(object.__new__(Harsher)) is None
+    True
+    """
+    ways = ("score", "look", "score_together")
+    if not isinstance(reward, EmbeddingReward) or not vars(reward).keys().isdisjoint(ways):
+        return None
+    own = any(getattr(type(reward), way) is not getattr(EmbeddingReward, way) for way in ways)
+    return None if own else reward
+
+
+@dataclass(frozen=True)
+class EncodedPictures:
+    """Pictures in the form that the reward needs.
+
+    Attributes:
+        features: float32 (n, D), unit rows.
+        labels: int64 (n,), indices into the class names; where a picture shows several classes, bool (n, C) in `shown`
+            instead, and neither where they are not known.
+        groups: length n, the base picture of each picture; None when all pictures are independent.
+        offsets: what is added to the logits of each class; None adds nothing.
+        shown: bool (n, C), which classes a picture shows.
+        classes: numbers of the classes that compete, in the order of the labels; None for all of the reward.
+    """
+
+    features: Floats
+    labels: Any
+    groups: tuple[str, ...] | None = None
+    offsets: Offsets | None = None
+    shown: npt.NDArray[np.bool_] | None = None
+    classes: tuple[int, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def part(self, pictures: Sequence[int], classes: Sequence[int] | None = None) -> EncodedPictures:
+        """Return some of the pictures, and with `classes` those alone: a smaller problem of its own.
+
+        Args:
+            pictures: their numbers.
+            classes: numbers among the classes that compete here; labels then count these.
+
+        Raises:
+            InputError: a picture has the label of a class that is left out.
+        """
+        chosen = np.asarray(pictures, dtype=np.int64)
+        labels = None if self.labels is None else self.labels[chosen]
+        shown = None if self.shown is None else self.shown[chosen]
+        kept = self.classes
+        if classes is not None:
+            place = {int(number): i for i, number in enumerate(classes)}
+            if labels is not None:
+                for label in set(labels.tolist()) - set(place):
+                    raise InputError(f"a picture of the class number {label} is in a part without that class.")
+                labels = np.array([place[int(label)] for label in labels], dtype=np.int64)
+            shown = None if shown is None else shown[:, list(place)]
+            kept = tuple(place if self.classes is None else (self.classes[i] for i in place))
+        groups = None if self.groups is None else tuple(self.groups[i] for i in chosen)
+        return replace(self, features=self.features[chosen], labels=labels, groups=groups, shown=shown, classes=kept)
+
+
+class ClipReward(EmbeddingReward):
+    """Scores templates with a frozen CLIP for a fixed set of classes: accuracy, or what a subclass's `judge` says.
+
+    Attributes:
+        takes: what the `label` of an example is: the name of its class, a list of names, or nothing.
+
+    Example:
+        >>> reward = ClipReward(clip, ["cat", "dog"])  # doctest: +SKIP
+        >>> pictures = reward.encode([Picture.from_path(Path("cat.png"))], [0])  # doctest: +SKIP
+        >>> reward.score(["a photo of a <CLASS>."], pictures)[0].value  # doctest: +SKIP
+        1.0
+    """
+
+    takes: ClassVar[Literal["one label", "several labels", "no label"]] = "one label"
+
+    def judge(self, logits: Floats, pictures: EncodedPictures) -> Judged:
+        """Judge one classifier by its logits, float32 (n, C): here which pictures it names rightly.
+
+        A measure of one's own overrides this, or takes what this says and changes it.
+        """
+        predictions = logits.argmax(axis=1)  # the first of equals: ties go to the lowest label
+        return Judged(predictions == pictures.labels, losses_of(logits, pictures.labels), predictions)
+
+    def measure(self, classes: Sequence[Floats], units: EncodedPictures) -> Iterable[Judged]:
+        """See `EmbeddingReward`."""
+        for rows in classes:
+            offsets = units.offsets.of(self.clip, rows) if units.offsets else None
+
+            def logits_for(features: Floats, rows: Floats = rows, offsets: Floats | None = offsets) -> Floats:
+                return logits_of(self.clip, features, rows, offsets)
+
+            yield self._judged(_in_blocks(logits_for, units.features), units)
+
     def examples(self, examples: Sequence[Any]) -> EncodedPictures:
-        """Encode examples with `image` (a `Picture`), `label` (a class name) and `group` where pictures are variants.
+        """Encode examples with `image` (a `Picture`), `label` (see `takes`) and `group` where pictures are variants.
 
         Of several classes with the name of the label, as ImageNet has them, `class_index` tells which.
 
         Raises:
             InputError: an example lacks one of them, or has another label.
         """
+        pictures, groups = [example.get("image") for example in examples], groups_of(examples)
+        if self.takes == "no label":
+            check_fields(examples, image="an image")
+            return EncodedPictures(self.store.encode(pictures), None, tuple(groups) if groups else None)
+        if self.takes == "several labels":
+            check_fields(examples, image="an image", label="a label (a list of class names)")
+            shown = np.zeros((len(examples), len(self.class_names)), dtype=bool)
+            for row, example in zip(shown, examples, strict=True):
+                names = [example.label] if isinstance(example.label, str) else list(example.label)
+                row[indices(names, self.class_names, "label", "class names")] = True
+            return EncodedPictures(self.store.encode(pictures), None, tuple(groups) if groups else None, shown=shown)
         check_fields(examples, image="an image", label="a label (the class name)")
         labels = indices([example.label for example in examples], self.class_names, "label", "class names")
         for i, example in enumerate(examples):
             index = example.get("class_index")
             if index in range(len(self.class_names)) and self.class_names[index] == example.label:
                 labels[i] = index
-        return self.encode([example.image for example in examples], labels, groups_of(examples))
+        return self.encode(pictures, labels, groups)
 
     def encode(
         self,
@@ -234,42 +425,28 @@ class ClipReward:
         features = self.store.encode(pictures, progress)
         return EncodedPictures(features, np.asarray(labels, dtype=np.int64), tuple(groups) if groups else None)
 
-    def score(self, templates: Sequence[str], pictures: EncodedPictures) -> list[Score]:
-        """Score many templates at once; the same template and pictures give the same bits."""
-        embeddings = self.texts.encode(templates, self.class_names)
-        return [self.score_embeddings(t, e, pictures) for t, e in zip(templates, embeddings, strict=True)]
-
-    def screen(self, templates: Sequence[str], pictures: EncodedPictures) -> list[Score]:
-        """Score templates encoded together, which shares what they share; the last bits depend on the others."""
-        found: list[Score] = []
-        for part in parts(templates, self.class_names):
-            with self.clip.timed("text"):
-                embeddings = encode_templates(self.clip.model, self.clip.tokenizer, part, self.class_names)
-            found += [self.score_embeddings(t, e, pictures) for t, e in zip(part, embeddings, strict=True)]
-        return found
-
-    def score_together(self, templates: Sequence[str], pictures: EncodedPictures) -> Score:
-        """Score the mean of templates, as a `TemplateClassifier` has it; with one, as in `score`."""
-        with self.clip.timed("text"):
-            embeddings = class_embeddings(self.clip, [(template, 1.0) for template in templates], self.class_names)
-        return self.score_embeddings(" + ".join(templates), embeddings, pictures)
-
-    def score_embeddings(self, name: str, classes: Floats, pictures: EncodedPictures) -> Score:
-        """Score class embeddings, float32 (C, D) with unit rows; `name` is the template of the result."""
-        offsets = pictures.offsets.of(self.clip, classes) if pictures.offsets else None
-        return self.score_logits(name, lambda features: logits_of(self.clip, features, classes, offsets), pictures)
-
     def score_logits(self, name: str, logits_for: Callable[[Floats], Floats], pictures: EncodedPictures) -> Score:
-        """Score a classifier, from features, float32 (n, D), to logits, float32 (n, C); `name` as above."""
-        predictions = np.empty(len(pictures), dtype=np.int64)
-        losses = np.empty(len(pictures), dtype=np.float64)
-        for start in range(0, len(pictures), BLOCK):
-            block = slice(start, start + BLOCK)
-            logits = logits_for(pictures.features[block])  # (block, C)
-            losses[block] = losses_of(logits, pictures.labels[block])
-            predictions[block] = logits.argmax(axis=1)  # the first of equals: ties go to the lowest label
-        hits = predictions == pictures.labels
-        return Score(name, float(hits.mean()), float(losses.mean()), hits, losses, predictions)
+        """Score a classifier without class embeddings, from features, float32 (n, D), to logits, float32 (n, C)."""
+        return self._judged(_in_blocks(logits_for, pictures.features), pictures).score(name)
+
+    def _judged(self, logits: Floats, pictures: EncodedPictures) -> Judged:
+        """Judge; where a picture has one label it has one answer too, whether the measure speaks of it or not."""
+        judged = self.judge(logits, pictures)
+        named = pictures.labels is None or not isinstance(judged, Judged) or judged.predictions is not None
+        return judged if named else replace(judged, predictions=logits.argmax(axis=1))
+
+
+def scores_accuracy(reward: object) -> bool:
+    """Whether a reward is plain accuracy, whose losses are cross-entropies: `ClipReward` without a hook of its own."""
+    own = ("judge", "measure", "score_embeddings", "examples", "encode")
+    if not isinstance(reward, ClipReward) or by_embeddings(reward) is None or not vars(reward).keys().isdisjoint(own):
+        return False
+    return all(getattr(type(reward), name) is getattr(ClipReward, name) for name in own)
+
+
+def _in_blocks(logits_for: Callable[[Floats], Floats], features: Floats) -> Floats:
+    blocks = [logits_for(features[start : start + BLOCK]) for start in range(0, len(features), BLOCK)]
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
 def check_fields(examples: Sequence[Any], **fields: str) -> None:
@@ -325,9 +502,13 @@ def logits_of(clip: Clip, features: Floats, classes: Floats, offsets: Floats | N
 
 def losses_of(logits: Floats, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Return the cross-entropy of softmax(logits) for each row: float64 (n,), nats, ≥ 0."""
-    highest = logits.max(axis=1)
-    log_sum = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1, dtype=np.float64))
-    losses: npt.NDArray[np.float64] = np.maximum(log_sum - logits[np.arange(len(labels)), labels], 0.0)
+    losses = np.empty(len(labels), dtype=np.float64)
+    for start in range(0, len(labels), BLOCK):
+        block = logits[start : start + BLOCK]
+        true = block[np.arange(len(block)), labels[start : start + BLOCK]]
+        highest = block.max(axis=1)
+        log_sum = highest + np.log(np.exp(block - highest[:, None]).sum(axis=1, dtype=np.float64))
+        losses[start : start + BLOCK] = np.maximum(log_sum - true, 0.0)
     return losses
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,10 @@ import numpy.typing as npt
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.patches import check_tower, encode_tokens, encode_windows, interpolation
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.reward import Score, check_fields, groups_of, logits_of, losses_of
-from ipo_prompts.metrics.template import problem, too_long
-from ipo_prompts.metrics.text_tower import encode_templates
+from ipo_prompts.metrics.reward import EmbeddingReward, Judged, check_fields, groups_of, logits_of, losses_of
 
 Counts = npt.NDArray[np.int64]
 
@@ -49,17 +48,29 @@ class Scenes:
         scenes: the pictures.
         groups: one name per scene, equal for scenes that are not independent; None when all are.
         labels: None: a scene has no single class.
+        classes: numbers of the classes that compete, in the order of the masks' numbers; None for all.
     """
 
     scenes: tuple[Scene, ...]
     groups: tuple[str, ...] | None = None
     labels: None = None
+    classes: tuple[int, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.scenes)
 
+    def part(self, scenes: Sequence[int], classes: Sequence[int] | None = None) -> Scenes:
+        """Return some of the scenes, and with `classes` those alone: pixels of the others do not count."""
+        chosen, kept = [self.scenes[i] for i in scenes], self.classes
+        if classes is not None:
+            number = {old: new for new, old in enumerate(classes)}
+            chosen = [replace(one, mask=_renumbered(one.mask, number)) for one in chosen]
+            kept = tuple(number if self.classes is None else (self.classes[i] for i in number))
+        groups = None if self.groups is None else tuple(self.groups[i] for i in scenes)
+        return Scenes(tuple(chosen), groups, classes=kept)
 
-class SegmentationReward:
+
+class SegmentationReward(EmbeddingReward):
     """Scores templates by the mean intersection over union (IoU) of the classes that occur in the scenes.
 
     Logits are computed for each place (patch or window) and interpolated bilinearly to the pixels of the mask; the
@@ -76,6 +87,7 @@ class SegmentationReward:
         class_names: the classes that compete, in the order of the masks' numbers.
         window: side in pixels of the windows that slide over a picture; None for the patch tokens of a plain vision
             transformer. Windows work with every tower; each costs as much as a whole picture.
+        store: keeps class embeddings; in the user's cache when None.
         also_fit: names of classes that are only used later; templates must be short enough for them too.
 
     Raises:
@@ -89,21 +101,18 @@ class SegmentationReward:
     """
 
     def __init__(
-        self, clip: Clip, class_names: Sequence[str], *, window: int | None = None, also_fit: Sequence[str] = ()
+        self,
+        clip: Clip,
+        class_names: Sequence[str],
+        *,
+        window: int | None = None,
+        store: FeatureStore | None = None,
+        also_fit: Sequence[str] = (),
     ) -> None:
         if window is None:
             check_tower(clip)
-        self.clip = clip
-        self.class_names = tuple(class_names)
+        super().__init__(clip, class_names, store, also_fit)
         self.window = window
-        self._to_fit = (*class_names, *also_fit)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> SegmentationReward:
-        return self
-
-    def problem(self, template: str) -> str | None:
-        """Say why a template cannot be scored, or None; see `template.problem` and `template.too_long`."""
-        return problem(template) or too_long(template, self._to_fit, self.clip)
 
     def examples(self, examples: Sequence[Any]) -> Scenes:
         """Encode examples with `image` (a `Picture`), `mask`, and `group` where scenes are not independent.
@@ -143,17 +152,12 @@ class SegmentationReward:
             encoded.features, interpolation(encoded.y, image.height), interpolation(encoded.x, image.width), mask
         )
 
-    def score(self, templates: Sequence[str], scenes: Scenes) -> list[Score]:
-        """Score many templates; the same template and scenes give the same bits."""
-        if not templates:
-            return []
-        with self.clip.timed("text"):
-            embeddings = encode_templates(self.clip.model, self.clip.tokenizer, templates, self.class_names)
-        return [self.score_embeddings(t, e, scenes) for t, e in zip(templates, embeddings, strict=True)]
+    def measure(self, classes: Sequence[Floats], units: Scenes) -> Iterable[Judged]:
+        """See `EmbeddingReward`."""
+        return (self._judge(rows, units) for rows in classes)
 
-    def score_embeddings(self, name: str, classes: Floats, scenes: Scenes) -> Score:
-        """Score class embeddings, float32 (C, D) with unit rows; `name` is the template of the result."""
-        count = len(self.class_names)
+    def _judge(self, classes: Floats, scenes: Scenes) -> Judged:
+        count = len(classes)
         both, either, there = (np.zeros((len(scenes), count), dtype=np.int64) for _ in range(3))
         losses = np.empty(len(scenes), dtype=np.float64)
         for i, scene in enumerate(scenes.scenes):
@@ -164,8 +168,8 @@ class SegmentationReward:
             both[i] = np.bincount(truth[predicted == truth], minlength=count)
             either[i] = there[i] + np.bincount(predicted, minlength=count) - both[i]
             losses[i] = losses_of(logits, truth).mean()
-        mean, values = mean_iou(both, either, there)
-        return Score(name, mean, float(losses.mean()), values, losses)
+        _, values = mean_iou(both, either, there)
+        return Judged(values, losses)
 
     def _pixels(self, scene: Scene, classes: Floats) -> Floats:
         h, w, _ = scene.features.shape
@@ -173,6 +177,13 @@ class SegmentationReward:
         tall = (scene.rows @ logits).reshape(len(scene.rows), w, -1)  # (H, w, C)
         pixels: Floats = (scene.columns @ tall)[scene.mask != NOT_COUNTED]
         return pixels
+
+
+def _renumbered(mask: Counts, number: dict[int, int]) -> Counts:
+    found = np.full(mask.shape, NOT_COUNTED, dtype=np.int64)
+    for old, new in number.items():
+        found[mask == old] = new
+    return found
 
 
 def mean_iou(both: Counts, either: Counts, there: Counts) -> tuple[float, npt.NDArray[np.float64]]:

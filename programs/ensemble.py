@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ipo_prompts.metrics.arrays import Doubles
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.reward import Ensembling, Reward, Score, Units, agrees
+from ipo_prompts.metrics.reward import Reward, Score, Units, by_embeddings
 from ipo_prompts.programs.selection import (
     POOLED,
     Table,
@@ -72,7 +72,7 @@ def check_ensemble(size: int, reward: Reward, missing: str | None = None) -> Non
     """
     if size == 1:
         return
-    if not agrees(reward, "score_together"):
+    if by_embeddings(reward) is None:
         raise InputError(
             f"ensemble={size} needs a reward that scores several templates together, and score() of "
             f"{type(reward).__name__} takes single ones; leave it out."
@@ -148,7 +148,9 @@ def cross_fitted_ensemble(
 
 
 def scored_as_one(reward: Reward, members: Sequence[str], units: Any) -> Score:
-    """Score one template, or several together."""
-    if len(members) > 1:
-        return cast(Ensembling, reward).score_together(members, units)
-    return reward.score(members, units)[0]
+    """Score one template, or several together, which `check_ensemble` has found possible."""
+    together = by_embeddings(reward)
+    if len(members) > 1 and together:
+        return together.score_together(members, units)
+    (score,) = reward.score(members, units)
+    return score

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.metrics.accuracy import score_interval
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.reward import Reward, Score, Units
+from ipo_prompts.metrics.reward import Reward, Scale, Score, Units, scale_of
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.statistics import Interval
 from ipo_prompts.metrics.threads import one_for_numpy
@@ -302,10 +302,10 @@ class _Run:
     def _remember(
         self, number: int, scored: tuple[ScoredTemplate, ...], rejected: tuple[Rejection, ...], looked_at: int
     ) -> None:
-        best = self.history.best
-        step = Step(number, scored, rejected, best, _interval(best.score, self.units), looked_at)
+        best, scale = self.history.best, scale_of(self.reward)
+        step = Step(number, scored, rejected, best, _interval(best.score, self.units, scale), looked_at)
         self.steps.append(step)
-        logger.info("step %d: %d new, best %.2f %% %r", number + 1, len(scored), 100 * best.value, best.template)
+        logger.info("step %d: %d new, best %s %r", number + 1, len(scored), scale.told(best.value), best.template)
         self.on_step(step)
 
     def _give_up(self, empty: int, rejected: Sequence[Rejection]) -> str:
@@ -333,9 +333,9 @@ def _read_only(labels: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64] | 
     return labels
 
 
-def _interval(score: Score, units: Units) -> Interval:
+def _interval(score: Score, units: Units, scale: Scale) -> Interval:
     labels = None if units.labels is None else units.labels.tolist()
-    return score_interval(score.hits, Sampling.of(score.n, labels, units.groups))
+    return score_interval(score.hits, Sampling.of(score.n, labels, units.groups), bounds=(scale.low, scale.high))
 
 
 def _step_seed(seed: int, step: int) -> int:

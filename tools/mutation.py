@@ -154,6 +154,7 @@ def _pytest(folder: Path, tests: Sequence[str], first: bool) -> int:
     os.dup2(said, 2)
     os.environ["IPO_CACHE_DIR"] = tempfile.mkdtemp(dir=folder)  # what a mutant keeps, no other may find
     sys.path.insert(0, str(folder / "site"))
+    os.environ["PYTHONPATH"] = str(folder / "site")  # for tests that start a Python
     sys.dont_write_bytecode = not first
     options = ["-xq", "-p", "no:cacheprovider", "--hypothesis-seed=0", f"--basetemp={folder / 'tmp'}"]
     status = int(pytest.main([*options, "-o", "addopts=--import-mode=importlib", *tests]))

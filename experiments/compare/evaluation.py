@@ -22,7 +22,7 @@ from ipo_prompts.experiments.run.prepare import labelled_contents
 from ipo_prompts.experiments.tasks.base import Encoded, Task
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.reward import Reward, Score, agrees
+from ipo_prompts.metrics.reward import Reward, Score, by_embeddings
 from ipo_prompts.programs.record.score_keeper import units_of
 
 
@@ -65,10 +65,9 @@ def score(fitted: Fitted, reward: Reward, encoded: Encoded) -> Score:
     if isinstance(fitted, FittedLogits):
         units = encoded.units
         return classifying(reward).score_logits("", fitted.logits(reward.class_names), units)  # type: ignore[arg-type]
-    if isinstance(fitted, FittedEmbeddings) and agrees(reward, "score_embeddings"):
-        by_embeddings = reward.score_embeddings  # type: ignore[attr-defined]
-        found: Score = by_embeddings("", fitted.class_embeddings(reward.class_names), encoded.units)
-        return found
+    if isinstance(fitted, FittedEmbeddings) and (hook := by_embeddings(reward)):
+        classes = fitted.class_embeddings(hook.names_in(encoded.units))
+        return hook.score_embeddings([""], [classes], encoded.units)[0]
     if fitted.templates is None or len(fitted.templates) > 1:
         raise Absent("this reward scores single templates only")
     return reward.score([fitted.templates[0][0]], encoded.units)[0]

@@ -14,8 +14,15 @@ import numpy as np
 
 from ipo_prompts.experiments.run.comparison import Measured, measured
 from ipo_prompts.experiments.run.files import Content
-from ipo_prompts.metrics.headroom import SLIGHT
-from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, class_embeddings, class_means, scores_accuracy
+from ipo_prompts.metrics.headroom import SLIGHT, guessed
+from ipo_prompts.metrics.reward import (
+    ClipReward,
+    EncodedPictures,
+    by_embeddings,
+    class_embeddings,
+    class_means,
+    scores_accuracy,
+)
 from ipo_prompts.metrics.template import imagenet_templates
 from ipo_prompts.metrics.verdict import Rounded, share
 
@@ -34,7 +41,7 @@ class Baselines(Content):
     """What the sealed test pictures get without a search.
 
     Attributes:
-        guessing: the accuracy of always naming the class with the most of them.
+        guessing: the value of always naming the class with the most of them.
         class_mean: the nearest mean of the search and selection pictures of a class; None where a class has none.
         labelled: how many of these pictures a class has on average.
         ensemble: CLIP's 80 templates as one classifier; None where they are too many texts.
@@ -53,16 +60,18 @@ class Baselines(Content):
 
 
 def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baselines | None:
-    """Measure them on the test pictures as they are, without offsets; None where the reward is not plain accuracy."""
+    """Measure them on the test pictures as they are, without offsets; None where no labelled pictures are classified
+    by class embeddings.
+    """
     test = parts["test"]
-    if not isinstance(test.units, EncodedPictures) or not scores_accuracy(prepared.reward):
+    made = prepared.plan.task.reward(prepared.clip, test.class_names, prepared.store)
+    reward = by_embeddings(made)
+    if not isinstance(test.units, EncodedPictures) or test.units.labels is None or not isinstance(reward, ClipReward):
         return None
-    reward = prepared.plan.task.reward(prepared.clip, test.class_names, prepared.store)
-    assert isinstance(reward, ClipReward)
     pictures = replace(test.units, offsets=None)
 
     def scored(name: str, classes: Floats) -> Measured:
-        return measured(reward.score_embeddings(name, classes, pictures), test.sampling)
+        return measured(reward.score_embeddings([name], [classes], pictures)[0], test.sampling)
 
     shown = [part.units for part in (prepared.search, prepared.selection) if part]
     means = means_of_classes([units for units in shown if isinstance(units, EncodedPictures)], len(test.class_names))
@@ -70,10 +79,10 @@ def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baseline
     ensemble = None
     if len(weighted := [(template, 1.0) for template in imagenet_templates()]) * len(test.class_names) <= MOST_TEXTS:
         ensemble = scored("ensemble", class_embeddings(prepared.clip, weighted, test.class_names))
-    guessing = float(np.bincount(pictures.labels).max() / len(pictures))
+    guessing = guessed(reward, pictures)
     labelled = sum(len(units.labels) for units in shown if units.labels is not None) / len(test.class_names)
     best = max(test.initial.value, test.optimised.value)
-    weak = how_weak(best, guessing, class_mean.value if class_mean else None)
+    weak = how_weak(best, guessing, class_mean.value if class_mean else None) if scores_accuracy(reward) else None
     found = Baselines(
         guessing=guessing,
         class_mean=class_mean,
@@ -87,12 +96,12 @@ def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baseline
 
 
 def left_out(prepared: Prepared) -> str:
-    """Say that nothing is known without a search, where pictures are classified and another measure decides."""
-    if not isinstance(prepared.search.units, EncodedPictures) or scores_accuracy(prepared.reward):
+    """Say that nothing is known without a search, where pictures are classified and `score` is the reward's own."""
+    if not isinstance(prepared.search.units, EncodedPictures) or by_embeddings(prepared.reward):
         return ""
     return (
-        "Left out: guessing, class means, CLIP's 80 templates and whether words can help are known for plain accuracy, "
-        f"and {type(prepared.reward).__name__} is a reward of its own."
+        "Left out: guessing, class means, CLIP's 80 templates and whether words can help need class embeddings, and "
+        f"score() of {type(prepared.reward).__name__} takes templates alone."
     )
 
 

@@ -17,12 +17,10 @@ from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.plan import draw_for, with_shots_that_fit
 from ipo_prompts.experiments.run.prepare import Prepared
 from ipo_prompts.experiments.tasks.base import features_of
-from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.features import FeatureStore, Progress
+from ipo_prompts.metrics.features import Progress
 from ipo_prompts.metrics.headroom import Headroom, headroom
-from ipo_prompts.metrics.reward import scores_accuracy
-from ipo_prompts.metrics.text_tower import encode_templates
+from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, by_embeddings
 from ipo_prompts.programs.describers.interrogator import PhraseBank
 
 PICTURES = 120
@@ -46,14 +44,18 @@ class Looked(NamedTuple):
 
 
 def of_run(prepared: Prepared) -> Headroom | None:
-    """Look at the search and selection pictures of a run; None where the reward is not plain accuracy."""
-    if not scores_accuracy(prepared.reward):
-        return None
+    """Look at the search and selection pictures of a run; None where no labelled pictures are classified by class
+    embeddings.
+    """
+    reward = by_embeddings(prepared.reward)
     parts = [part for part in (prepared.search, prepared.selection) if part]
     items = [item for part in parts for item in part.items]
+    labels = [label for part in parts for label in (() if part.units.labels is None else part.units.labels.tolist())]
+    if not isinstance(reward, ClipReward) or len(labels) != len(items):
+        return None
     chosen = few(items)
-    features = features_of(*parts)[chosen]
-    return look(prepared.clip, prepared.config.initial_template, prepared.reward.class_names, items, chosen, features)
+    seen = EncodedPictures(features_of(*parts)[chosen], np.array([labels[i] for i in chosen], dtype=np.int64))
+    return look(reward, prepared.config.initial_template, seen)
 
 
 def of_data(data: DataSet, clip: Clip, config: RunConfig, progress: Progress | None = None) -> Looked:
@@ -66,9 +68,10 @@ def of_data(data: DataSet, clip: Clip, config: RunConfig, progress: Progress | N
     drawn = draw_for(data, config)
     items = [*drawn.search, *drawn.selection]
     chosen = few(items)
-    features = FeatureStore(clip).encode([items[i].picture for i in chosen], progress)
+    reward = ClipReward(clip, drawn.class_names)
+    seen = reward.encode([items[i].picture for i in chosen], [items[i].label for i in chosen], progress=progress)
     searched = sum(place < len(drawn.search) for place in chosen)
-    found = look(clip, config.initial_template, drawn.class_names, items, chosen, features)
+    found = look(reward, config.initial_template, seen)
     return Looked(found, config, searched, len(chosen) - searched)
 
 
@@ -88,24 +91,14 @@ def few(items: Sequence[Item]) -> list[int]:
     return sorted(places[turn % len(places)] for turn, places in variants)
 
 
-def look(
-    clip: Clip,
-    template: str,
-    class_names: Sequence[str],
-    items: Sequence[Item],
-    chosen: Sequence[int],
-    features: Floats,
-) -> Headroom | None:
-    """Measure the pictures chosen, of which `features` are; None where they are of one class."""
-    seen = [items[i] for i in chosen]
-    labels = sorted({item.label for item in seen})
+def look(reward: ClipReward, template: str, seen: EncodedPictures) -> Headroom | None:
+    """Measure labelled pictures, among whose classes alone they are told apart; None where they are of one class."""
+    labels = np.unique(seen.labels).tolist()
     if len(labels) < 2:
         return None
-    names = [class_names[label] for label in labels]
-    phrases = PhraseBank.load().usable(names, clip)
+    pictures = seen.part(range(len(seen)), labels)
+    names = reward.names_in(pictures)
+    phrases = PhraseBank.load().usable(names, reward.clip)
     spread = np.linspace(0, len(phrases) - 1, min(len(phrases), TEXTS // len(labels))).round().astype(int)
     templates = [template, *(phrases[i].template for i in spread.tolist())]
-    with clip.timed("text"):
-        embeddings = encode_templates(clip.model, clip.tokenizer, templates, names)
-    truth = [labels.index(item.label) for item in seen]
-    return headroom(features, truth, embeddings, clip.logit_scale, len(class_names))
+    return headroom(reward, reward.look(templates, pictures), pictures, len(reward.class_names))

@@ -42,7 +42,7 @@ class Segmentation(Task):
         """See `Task`."""
         from ipo_prompts.metrics.segmentation import SegmentationReward
 
-        return SegmentationReward(clip, class_names, window=self.window, also_fit=also_fit)
+        return SegmentationReward(clip, class_names, window=self.window, store=store, also_fit=also_fit)
 
     def encode(self, reward: Any, items: Sequence[Item], *, seed: int, progress: Progress | None = None) -> Encoded:
         """See `Task`; a unit is a scene."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.reward import Reward, Score, Screening, Units, agrees
+from ipo_prompts.metrics.reward import Reward, Scale, Score, Units, by_embeddings, scale_of
 from ipo_prompts.programs.admission import Rejection
 from ipo_prompts.programs.record.journal import Event, Journal
 from ipo_prompts.programs.strategies.base import Shown
@@ -20,7 +20,7 @@ AT_ONCE = 256
 BEST_LOOKED_AT = 5
 """Scores recorded of each chunk that `look` scores: the best ones."""
 ROUNDING = 1e-5
-"""How far a value may be from the mean of its hits, and from [0, 1]: sums in float32 are no better."""
+"""How far a value may be from the mean of its hits, and from its scale: sums in float32 are no better."""
 
 
 class ScoreKeeper:
@@ -37,6 +37,7 @@ class ScoreKeeper:
     def __init__(self, journal: Journal | None, reward: Reward) -> None:
         self._journal = journal
         self._reward = reward
+        self._scale = scale_of(reward)
 
     def score(
         self,
@@ -69,8 +70,8 @@ class ScoreKeeper:
 
     def look(self, step: int, templates: Sequence[str], units: Units) -> list[Score]:
         """Score templates that are not proposed; the record holds their digest, their number and the best few."""
-        if agrees(self._reward, "screen"):
-            scores = self._checked(cast(Screening, self._reward).screen(templates, units), templates, units)
+        if together := by_embeddings(self._reward):
+            scores = self._checked(together.look(templates, units), templates, units)
         else:
             scores = self.again(templates, units)
         best = sorted(scores, key=lambda score: score.rank, reverse=True)[:BEST_LOOKED_AT]
@@ -110,7 +111,7 @@ class ScoreKeeper:
             raise InputError(f"{name} gave {len(scores)} scores for {len(templates)} templates; give one for each.")
         size = None if units.groups is None else len(units.groups)
         for score, template in zip(scores, templates, strict=True):
-            wrong = _wrong(score, template, size)
+            wrong = _wrong(score, template, size, self._scale)
             if wrong:
                 raise InputError(f"{name} gave the template {template!r} {wrong}; see docs/your-own-reward.md.")
             for array in (score.hits, score.losses, score.predictions):
@@ -119,7 +120,7 @@ class ScoreKeeper:
         return list(scores)
 
 
-def _wrong(score: Any, template: str, size: int | None) -> str | None:
+def _wrong(score: Any, template: str, size: int | None, scale: Scale) -> str | None:
     """Say what is wrong with the score of a template on `size` units, or None."""
     if not isinstance(score, Score):
         return f"{type(score).__name__} and no Score"
@@ -132,9 +133,12 @@ def _wrong(score: Any, template: str, size: int | None) -> str | None:
         if len(array) != (score.n if size is None else size):
             return f"{len(array)} {name} where there are {score.n if size is None else size} units"
     mean = float(np.mean(score.hits, dtype=np.float64)) if score.n else float("nan")
-    if not -ROUNDING <= score.value <= 1 + ROUNDING:  # NaN, too
-        return f"the value {score.value}, which is not in [0, 1]"
-    if not abs(mean - score.value) <= ROUNDING:
+    if not scale.low - ROUNDING <= score.value <= scale.high + ROUNDING or not np.isfinite(score.value):  # NaN, too
+        return (
+            f"the value {score.value}, which is not in [{scale.low:g}, {scale.high:g}]; a reward with other numbers "
+            "has a scale = Scale(low=…, high=…)"
+        )
+    if not abs(mean - score.value) <= ROUNDING * max(1.0, abs(score.value)):
         return f"the value {score.value:.6g} and hits with the mean {mean:.6g}; they must be the same"
     if not np.isfinite(score.loss) or not np.isfinite(np.sum(score.losses)):
         return f"the loss {score.loss} or such losses; every loss must be a finite number"

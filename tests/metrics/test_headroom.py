@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.headroom import (
     Figure,
-    Scored,
+    Headroom,
     cross_fitted_gains,
     guessed_classes,
     headroom,
     judge,
     nearest_class_mean,
 )
+from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, Judged, Score
 
 
 def at(*degrees: float) -> Any:
     angles = np.radians(degrees)
     return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+def reward(classes: int, logit_scale: float = 100.0) -> ClipReward:
+    """The reward without a CLIP: only its scale and the number of classes count here."""
+    made = object.__new__(ClipReward)
+    made.clip = cast(Clip, SimpleNamespace(logit_scale=np.float32(logit_scale), logit_bias=0.0))
+    made.class_names = tuple(f"class {i}" for i in range(classes))
+    return made
+
+
+def scored(hits: Any, losses: Any) -> list[Score]:
+    return [Judged(h, loss).score("") for h, loss in zip(hits, losses, strict=True)]
 
 
 def figure(value: float, low: float, high: float) -> Figure:
@@ -58,13 +73,14 @@ def test_few_pictures_do_not_look_like_few_classes() -> None:
 
 def test_a_picture_is_not_part_of_its_own_class_mean() -> None:
     """The picture at 40 degrees is 40 from the other one of its class and 26 from the other mean, at 66."""
-    found = nearest_class_mean(at(0, 40, 52, 80), np.array([0, 0, 1, 1]))
+    found = nearest_class_mean(reward(2), EncodedPictures(at(0, 40, 52, 80), np.array([0, 0, 1, 1])))
     assert found is not None
     assert found.tolist() == [True, False, True, True]
 
 
 def test_a_class_of_one_picture_has_no_mean_of_the_others() -> None:
-    assert nearest_class_mean(at(0, 10, 90), np.array([0, 0, 1])) is None
+    pictures = EncodedPictures(at(0, 10, 90), np.array([0, 0, 1]))
+    assert nearest_class_mean(reward(2), pictures) is None
 
 
 def test_the_luckiest_of_many_phrases_gains_nothing() -> None:
@@ -73,18 +89,18 @@ def test_the_luckiest_of_many_phrases_gains_nothing() -> None:
     truth = np.repeat(np.arange(20), 3)
     lucky, fitted = [], []
     for _ in range(40):
-        scored = Scored(rng.random((101, 60)) < 0.5, rng.random((101, 60)))
-        gains = cross_fitted_gains(scored, truth)
+        scores = scored(rng.random((101, 60)) < 0.5, rng.random((101, 60)))
+        gains = cross_fitted_gains(scores, truth)
         assert gains is not None
         fitted.append(gains.mean())
-        lucky.append((scored.hits[1:].mean(axis=1) - scored.hits[0].mean()).max())
+        lucky.append(max(score.value for score in scores[1:]) - scores[0].value)
     assert np.mean(lucky) > 0.1
     assert abs(np.mean(fitted)) < 0.05
 
 
 def test_a_phrase_that_helps_gains_what_it_gains() -> None:
     hits = np.array([[1, 0, 0, 0, 0, 0, 1, 0, 0, 0], [1, 1, 1, 1, 1, 0, 0, 0, 0, 1], [0] * 10], dtype=bool)
-    gains = cross_fitted_gains(Scored(hits, np.ones((3, 10))), np.array([0] * 5 + [1] * 5))
+    gains = cross_fitted_gains(scored(hits, np.ones((3, 10))), np.array([0] * 5 + [1] * 5))
     assert gains is not None
     assert gains.tolist() == [0, 1, 1, 1, 1, 0, -1, 0, 0, 1]
 
@@ -93,7 +109,7 @@ def test_least_loss_decides_between_phrases_of_equal_hits() -> None:
     hits = np.array([[0] * 5, [1] * 5, [1] * 5], dtype=bool)
     hits[1, 0] = hits[2, 4] = False
     losses = np.stack([np.ones(5), np.full(5, 2.0), np.full(5, 0.5)])
-    gains = cross_fitted_gains(Scored(hits, losses), np.zeros(5, dtype=np.int64))
+    gains = cross_fitted_gains(scored(hits, losses), np.zeros(5, dtype=np.int64))
     assert gains is not None
     # The fold of the first picture sees the second row better (4 of 4 against 3); those in between break the tie.
     assert gains.tolist() == [0, 1, 1, 1, 0]
@@ -101,7 +117,7 @@ def test_least_loss_decides_between_phrases_of_equal_hits() -> None:
 
 @pytest.mark.parametrize("hits", [np.zeros((1, 9), bool), np.zeros((3, 4), bool)])
 def test_without_phrases_or_pictures_no_gain_is_told(hits: Any) -> None:
-    assert cross_fitted_gains(Scored(hits, np.zeros(hits.shape)), np.zeros(hits.shape[1], dtype=np.int64)) is None
+    assert cross_fitted_gains(scored(hits, np.zeros(hits.shape)), np.zeros(hits.shape[1], dtype=np.int64)) is None
 
 
 GOOD, BAD = figure(0.6, 0.5, 0.7), figure(0.1, 0.05, 0.15)
@@ -126,11 +142,17 @@ def test_the_verdict(expected: str, initial: Figure, class_mean: Any, difference
     assert judge(0.02, initial, class_mean, difference, words) == expected
 
 
+def looked(features: Any, labels: list[int], templates: list[Any], scale: float, of_classes: int = 2) -> Headroom:
+    judges, pictures = reward(2, scale), EncodedPictures(features, np.array(labels))
+    scores = judges.score_embeddings([""] * len(templates), templates, pictures)
+    return headroom(judges, scores, pictures, of_classes)
+
+
 def test_all_of_it_on_vectors() -> None:
     """Two classes, 12 pictures each; the initial template calls all of them the first, the phrase tells them apart."""
     rng = np.random.default_rng(2)
     features = at(*rng.normal(0, 5, 12), *rng.normal(60, 5, 12))
-    found = headroom(features, [0] * 12 + [1] * 12, np.stack([at(30, 150), at(0, 60)]), 100.0, of_classes=9)
+    found = looked(features, [0] * 12 + [1] * 12, [at(30, 150), at(0, 60)], 100.0, of_classes=9)
     assert (found.outcome, found.pictures, found.classes, found.of_classes, found.phrases) == ("likely", 24, 2, 9, 1)
     assert (found.guessing, found.guessed.value, found.initial.value) == (0.5, 1.0, 0.5)
     assert found.class_mean and found.difference and found.words
@@ -146,7 +168,7 @@ def test_all_of_it_on_vectors() -> None:
 def test_the_edges_still_end_in_a_sentence_and_finite_numbers(labels: list[int]) -> None:
     features = at(*(10 * label + place for place, label in enumerate(labels)))
     for templates in ([at(0, 90)], [at(0, 90), at(90, 0), at(5, 5)]):
-        found = headroom(features, labels, np.stack(templates), 10.0)
+        found = looked(features, labels, templates, 10.0)
         numbers = [part for part in (found.guessed, found.initial, found.class_mean, found.words) if part]
         assert all(np.isfinite([one.value, *one.ci95]).all() for one in numbers)
         assert found.guessing == pytest.approx(max(labels.count(0), labels.count(1)) / len(labels), abs=1e-6)

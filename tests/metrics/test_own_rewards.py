@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dspy
 import numpy as np
 import pytest
 
@@ -16,7 +17,17 @@ from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.offsets import fitted
-from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, Score, agrees, scores_accuracy
+from ipo_prompts.metrics.reward import (
+    ClipReward,
+    EncodedPictures,
+    Judged,
+    Scale,
+    Score,
+    by_embeddings,
+    losses_of,
+    pseudo_values,
+    scores_accuracy,
+)
 from ipo_prompts.metrics.template import imagenet_templates
 from ipo_prompts.programs import IPO, TemplateClassifier
 from ipo_prompts.programs.describers.interrogator import PhraseBank
@@ -36,19 +47,48 @@ class Missed(ClipReward):
 
 
 class Softer(ClipReward):
-    """Another measure for whatever is scored: the probability of the right class."""
+    """Another measure of whatever is scored: the probability of the right class."""
 
-    def score_embeddings(self, name: str, classes: Any, pictures: EncodedPictures) -> Score:
-        score = super().score_embeddings(name, classes, pictures)
-        hits = np.exp(-score.losses)
-        return replace(score, hits=hits, value=float(hits.mean()))
+    def judge(self, logits: Any, pictures: EncodedPictures) -> Judged:
+        plain = super().judge(logits, pictures)
+        return replace(plain, hits=np.exp(-plain.losses))
 
 
-class WithOwnScreen(Missed):
-    """Whoever overrides both answers for both."""
+class Doubtful(ClipReward):
+    """No labels: how sure the CLIP is, in nats, none of them above 0."""
 
-    def screen(self, templates: Sequence[str], pictures: EncodedPictures) -> list[Score]:
-        return self.score(templates, pictures)
+    takes = "no label"
+    scale = Scale(low=-10, high=0, word=0.01, percent=False)
+
+    def judge(self, logits: Any, pictures: EncodedPictures) -> Judged:
+        assert pictures.labels is None and pictures.shown is None
+        return Judged(-losses_of(logits, logits.argmax(axis=1)))
+
+
+class AveragePrecision(ClipReward):
+    """Several labels a picture, and no mean over pictures: the mean over classes of the average precision."""
+
+    takes = "several labels"
+
+    def judge(self, logits: Any, pictures: EncodedPictures) -> Judged:
+        shown = pictures.shown
+        assert shown is not None
+
+        def mean_precision(units: Any) -> float:
+            order = np.argsort(-logits[units], axis=0, kind="stable")
+            right = np.take_along_axis(shown[units], order, axis=0)
+            precision = right.cumsum(axis=0) / np.arange(1, len(units) + 1)[:, None]
+            there = right.any(axis=0)
+            return float(((precision * right).sum(axis=0)[there] / right.sum(axis=0)[there]).mean())
+
+        return Judged(pseudo_values(mean_precision, len(logits)))
+
+
+class WithOwnLook(ClipReward):
+    """What only changes how the search looks would look otherwise than it scores: it is not asked."""
+
+    def look(self, templates: Sequence[str], units: EncodedPictures) -> list[Score]:
+        return [replace(score, value=0.0, hits=score.hits & False) for score in super().look(templates, units)]
 
 
 class Halved:
@@ -95,8 +135,10 @@ def of_the_page(clip: Clip, names: Sequence[str]) -> Any:
 OWN: dict[str, Callable[[Clip, Sequence[str]], Any]] = {
     "the page's": of_the_page,
     "missed": Missed,
-    "by embeddings": Softer,
-    "own screen": WithOwnScreen,
+    "by logits": Softer,
+    "no labels": Doubtful,
+    "several labels": AveragePrecision,
+    "own look": WithOwnLook,
     "mixed in": Mixed,
     "wrapped": lambda clip, names: Wrapped(ClipReward(clip, names)),
     "patched": patched,
@@ -120,6 +162,14 @@ def lopsided(drawn: Draw) -> list[Any]:
     return [e for i, e in enumerate(drawn.examples("search")) if e.label not in rare or i % 3 == 0]
 
 
+def told(reward: Any, example: Any) -> Any:
+    """Return an example with what the reward takes as its label."""
+    takes = getattr(reward, "takes", "one label")
+    if takes == "one label":
+        return example
+    return dspy.Example(image=example.image, **({} if takes == "no label" else {"label": [example.label]}))
+
+
 def check_looks_are_scores(reward: Any, units: Any, templates: list[str]) -> list[Score]:
     looked, scored = ScoreKeeper(None, reward).look(0, templates, units), reward.score(templates, units)
     assert [score.template for score in looked] == [score.template for score in scored] == templates
@@ -137,10 +187,12 @@ def test_an_own_reward_is_looked_at_with_what_it_is_scored_with(
     name: str, clip: Clip, cache: Path, drawn: Draw, templates: list[str]
 ) -> None:
     reward, plain = OWN[name](clip, drawn.class_names), ClipReward(clip, drawn.class_names)
-    units = reward.examples(lopsided(drawn))
+    units = reward.examples([told(reward, e) for e in lopsided(drawn)])
     looked = check_looks_are_scores(reward, units, templates)
-    others = plain.screen(templates, units)
-    assert any(abs(own.value - other.value) > 1e-3 for own, other in zip(looked, others, strict=True))
+    others = plain.look(templates, plain.examples(lopsided(drawn)))
+    assert name == "own look" or any(
+        abs(own.value - other.value) > 1e-3 for own, other in zip(looked, others, strict=True)
+    )
 
 
 @pytest.mark.parametrize(
@@ -164,22 +216,77 @@ def test_a_shipped_reward_is_looked_at_with_what_it_is_scored_with(
     check_looks_are_scores(reward, units, templates if task == "classification" else templates[::6])
 
 
-def test_another_way_to_score_counts_only_below_the_score_that_decides(clip: Clip, cache: Path) -> None:
-    expected = {
-        "the page's": (False, False, False),
-        "missed": (False, False, False),
-        "by embeddings": (True, True, False),
-        "own screen": (True, False, False),
-        "mixed in": (False, False, False),
-        "wrapped": (False, False, False),
-        "patched": (False, False, False),
-    }
-    for name, make in OWN.items():
-        reward = make(clip, ["cat", "dog"])
-        found = agrees(reward, "screen"), agrees(reward, "score_together"), scores_accuracy(reward)
-        assert found == expected[name], name
-    plain = ClipReward(clip, ["cat", "dog"])
-    assert agrees(plain, "screen") and agrees(plain, "score_embeddings") and scores_accuracy(plain)
+def test_a_reward_scores_embeddings_where_no_score_of_its_own_decides(clip: Clip, cache: Path) -> None:
+    through = {name: by_embeddings(make(clip, ["cat", "dog"])) is not None for name, make in OWN.items()}
+    assert [name for name, hook in through.items() if hook] == [
+        "the page's",
+        "by logits",
+        "no labels",
+        "several labels",
+    ]
+    assert not any(scores_accuracy(make(clip, ["cat", "dog"])) for make in OWN.values())
+    assert scores_accuracy(ClipReward(clip, ["cat", "dog"]))
+
+
+@pytest.mark.parametrize("name", ["the page's", "by logits", "no labels", "several labels", "missed"])
+def test_a_part_is_looked_at_with_what_it_is_scored_with(
+    name: str, clip: Clip, cache: Path, drawn: Draw, templates: list[str]
+) -> None:
+    """A part of the pictures and of the classes is what a reward of those classes makes of those pictures."""
+    reward, kept = OWN[name](clip, drawn.class_names), list(range(0, len(drawn.class_names), 3))[::-1]
+    given = lopsided(drawn)
+    names = [drawn.class_names[i] for i in kept]
+    units = reward.examples([told(reward, e) for e in given])
+    chosen = [i for i, e in enumerate(given) if e.label in names]
+    part = units.part(chosen, kept)
+    looked = check_looks_are_scores(reward, part, templates[::8])
+    smaller = OWN[name](clip, names)
+    alone = smaller.score(templates[::8], smaller.examples([told(smaller, given[i]) for i in chosen]))
+    for one, other in zip(looked, alone, strict=True):
+        np.testing.assert_allclose(one.hits, other.hits, atol=1e-5)
+        assert one.predictions.tolist() == other.predictions.tolist()
+    some = units.part(chosen[::2])
+    assert len(check_looks_are_scores(reward, some, templates[:3])[0].hits) == len(chosen[::2])
+
+
+def test_a_part_without_the_class_of_a_picture_is_refused(clip: Clip, cache: Path, drawn: Draw) -> None:
+    units = ClipReward(clip, drawn.class_names).examples(lopsided(drawn)[:2])
+    with pytest.raises(InputError, match="a picture of the class number"):
+        units.part([0, 1], [len(drawn.class_names) - 1])
+
+
+@pytest.mark.parametrize("name", ["no labels", "several labels"])
+def test_a_search_without_a_label_a_picture_goes_up(name: str, clip: Clip, cache: Path, drawn: Draw) -> None:
+    """The values are no fractions there, and no accuracy here: looks, choice and ensemble go by them alike."""
+    reward = OWN[name](clip, drawn.class_names)
+    sets = ([told(reward, e) for e in drawn.examples(part)] for part in ("search", "selection"))
+    program = IPO(reward=reward, describer="none", steps=2, ensemble=3).compile(
+        TemplateClassifier(clip, drawn.class_names), trainset=next(sets), valset=next(sets)
+    )
+    found = program.search
+    assert found.looked_at > 200
+    assert found.history.best.value > found.history.initial.value
+    assert reward.scale.low <= found.steps[-1].interval.low <= found.history.best.value <= reward.scale.high
+
+
+def test_values_off_the_scale_are_refused(clip: Clip, cache: Path, drawn: Draw) -> None:
+    class Unbounded(Doubtful):
+        scale = Scale()
+
+    reward = Unbounded(clip, drawn.class_names)
+    units = reward.examples([told(reward, e) for e in drawn.examples("search")])
+    with pytest.raises(InputError, match=r"which is not in \[0, 1\]; a reward with other numbers has a scale"):
+        ScoreKeeper(None, reward).look(0, ["a photo of a <CLASS>."], units)
+
+
+def test_a_hook_that_gives_something_else_is_named(clip: Clip, cache: Path, drawn: Draw) -> None:
+    class Wrong(ClipReward):
+        def judge(self, logits: Any, pictures: EncodedPictures) -> Any:
+            return logits.argmax(axis=1) == pictures.labels
+
+    reward = Wrong(clip, drawn.class_names)
+    with pytest.raises(InputError, match=r"measure\(\) of the reward Wrong gave ndarray \(1\) for 1 sets"):
+        reward.score(["a <CLASS>"], reward.examples(drawn.examples("search")))
 
 
 def test_a_search_for_misses_finds_them(clip: Clip, cache: Path, drawn: Draw) -> None:
@@ -196,7 +303,7 @@ def test_a_search_for_misses_finds_them(clip: Clip, cache: Path, drawn: Draw) ->
     assert score.value >= 0.85
 
 
-@pytest.mark.parametrize("make", [Missed, of_the_page])
+@pytest.mark.parametrize("make", [Missed, Mixed])
 def test_templates_are_not_put_together_by_another_measure(
     make: Callable[..., Any], clip: Clip, cache: Path, drawn: Draw
 ) -> None:

@@ -106,7 +106,7 @@ def test_one_of_many_scores_as_alone(reward: ClipReward, clip: Clip) -> None:
     assert reward.score([], given) == []
 
 
-def test_screening_gives_each_template_its_own_score_in_order(
+def test_looking_gives_each_template_its_own_score_in_order(
     reward: ClipReward, clip: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Against texts that are encoded one by one, over several parts and with lengths that mix in a batch."""
@@ -123,7 +123,7 @@ def test_screening_gives_each_template_its_own_score_in_order(
     ]
     templates = [f"a {word} <CLASS>{'.' * (i % 3)}" for i, word in enumerate(words)] + ["<CLASS> beside a <CLASS>"]
     given = pictures(clip, [0, 1, 2, 2, 0])
-    screened = reward.screen(templates, given)
+    screened = reward.look(templates, given)
     assert [score.template for score in screened] == templates
     for template, score in zip(templates, screened, strict=True):
         rows = np.concatenate(
@@ -148,7 +148,7 @@ def test_an_ensemble_is_the_weighted_mean_of_class_embeddings_made_unit(reward: 
     mean = 3 * clip.encode_texts(["a cat", "a dog", "a hot dog"]) + clip.encode_texts(
         ["many cat", "many dog", "many hot dog"]
     )
-    expected = reward.score_embeddings("mean", mean / np.linalg.norm(mean, axis=1, keepdims=True), given)
+    expected = reward.score_embeddings(["mean"], [mean / np.linalg.norm(mean, axis=1, keepdims=True)], given)[0]
     np.testing.assert_allclose(ensemble.losses, expected.losses, atol=1e-4)
 
 

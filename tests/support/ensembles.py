@@ -9,4 +9,5 @@ from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, Score, class
 
 def ensemble_score(reward: ClipReward, weighted: Sequence[tuple[str, float]], pictures: EncodedPictures) -> Score:
     """Score the weighted mean of class embeddings."""
-    return reward.score_embeddings("ensemble", class_embeddings(reward.clip, weighted, reward.class_names), pictures)
+    embeddings = class_embeddings(reward.clip, weighted, reward.class_names)
+    return reward.score_embeddings(["ensemble"], [embeddings], pictures)[0]

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.metrics.template import check
 
@@ -192,16 +192,16 @@ class Absent(Exception):
 
 
 def classifying(reward: Reward) -> ClipReward:
-    """Return a reward that can score any classifier of pictures.
+    """Return a reward that can score any classifier of pictures, by its own measure.
 
     Raises:
-        Absent: it cannot, or measures something else.
+        Absent: it cannot.
     """
-    from ipo_prompts.metrics.reward import ClipReward, scores_accuracy
+    from ipo_prompts.metrics.reward import ClipReward, by_embeddings
 
-    if not scores_accuracy(reward):
+    if not isinstance(reward, ClipReward) or by_embeddings(reward) is None:
         raise Absent("it classifies pictures, and this reward asks for something else")
-    return cast(ClipReward, reward)
+    return reward
 
 
 @dataclass(frozen=True)

@@ -82,8 +82,8 @@ class Misses(Classification):
         self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
     ) -> ClipReward:
         class Reversed(ClipReward):
-            def score_embeddings(self, name: str, classes: Any, pictures: Any) -> Any:
-                return super().score_embeddings(name, -classes, pictures)
+            def measure(self, classes: Any, units: Any) -> Any:
+                return super().measure([-rows for rows in classes], units)
 
         return Reversed(clip, class_names, store, also_fit)
 
@@ -237,7 +237,7 @@ def test_units_that_are_not_the_pictures_fit_no_probabilities(
     ended = optimise(Merged)
     assert ended.code == 0, ended.err
     assert calibrated == []
-    assert "Coarse is a reward of its own" in " ".join(ended.out.split())
+    assert "Known without a search, on the same test pictures: guessing " in " ".join(ended.out.split())
 
 
 def test_a_run_says_what_it_leaves_out_for_its_own_reward(
@@ -248,8 +248,8 @@ def test_a_run_says_what_it_leaves_out_for_its_own_reward(
     ended = optimise(Losing)
     assert ended.code == 0, ended.err
     left_out = (
-        "Left out: guessing, class means, CLIP's 80 templates and whether words can help are known for plain accuracy, "
-        "and Missed is a reward of its own."
+        "Left out: guessing, class means, CLIP's 80 templates and whether words can help need class embeddings, and "
+        "score() of Missed takes templates alone."
     )
     found = json.loads(Path("run/result.json").read_text())
     assert (found["left_out"], found["baselines"], found["headroom"]) == (left_out, None, None)

@@ -199,7 +199,7 @@ def test_coop_learns_and_leaves_the_clip_as_it_is(clip: Clip, job: Callable[...,
     start, end = (CoOp(epochs).fit(given) for epochs in (0, 100))
     pictures = encoded(given, "search")
     losses = [
-        given.prepared.reward.score_embeddings("", fitted.class_embeddings(given.class_names), pictures).loss
+        given.prepared.reward.score_embeddings([""], [fitted.class_embeddings(given.class_names)], pictures)[0].loss
         for fitted in (start, end)
     ]
     assert losses[1] < losses[0] - 0.005

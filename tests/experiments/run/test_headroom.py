@@ -19,6 +19,7 @@ from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.headroom import CLASSES, PICTURES, TEXTS, few, look, of_data
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.reward import ClipReward, EncodedPictures
 
 pytestmark = pytest.mark.usefixtures("cache")
 Folder = Callable[..., DataSet]
@@ -70,7 +71,8 @@ def test_noise_is_near_guessing(clip: Any) -> None:
     chosen = few(items)
     features = np.random.default_rng(0).standard_normal((len(chosen), clip.width)).astype(np.float32)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
-    found = look(clip, "a photo of a <CLASS>.", drawn.class_names, items, chosen, features)
+    seen = EncodedPictures(features, np.array([items[i].label for i in chosen]))
+    found = look(ClipReward(clip, drawn.class_names), "a photo of a <CLASS>.", seen)
     assert found is not None
     assert found.outcome == "near guessing"
 
@@ -137,4 +139,5 @@ def test_one_variant_of_each_base_picture() -> None:
 
 
 def test_pictures_of_one_class_are_left_out(clip: Any) -> None:
-    assert module.look(clip, "a <CLASS>", ["cat", "dog"], items(3), [0, 1, 2], np.zeros((3, 128), np.float32)) is None
+    seen = EncodedPictures(np.zeros((3, 128), np.float32), np.zeros(3, np.int64))
+    assert module.look(ClipReward(clip, ["cat", "dog"]), "a <CLASS>", seen) is None
