@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import FILE_NAME, notebook_part
@@ -31,6 +31,11 @@ from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.lm.silence import silent
 from ipo_prompts.programs.record.resuming import resume_command
 from ipo_prompts.programs.search import NothingUsable
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ipo_prompts.experiments.run.keywords import RunKeywords
 
 CALL = "the call of ipo.optimize"
 INSTEAD = {
@@ -96,7 +101,7 @@ def optimize(
     resume: str | Path | None = None,
     start_from: str | Path | None = None,
     quiet: bool = False,
-    **settings: Any,
+    **settings: Unpack[RunKeywords],
 ) -> Outcome:
     """Search a better template, choose the winner with held-back pictures, test it once on sealed ones.
 
@@ -122,7 +127,7 @@ def optimize(
             raise InputError(f"{name}= is a folder, a text or a path, not {place!r}.")
     if resume is not None and out is not None:
         raise InputError("resume= works in its own directory; leave out= away.")
-    given = settings if data is None else {"data": data, **settings}
+    given: dict[str, Any] = {**settings} if data is None else {"data": data, **settings}
     for name, instead in INSTEAD.items():
         if not isinstance(given.get(name, ""), (str, dict, type(None)) if name in CHOSEN else (str, type(None))):
             raise InputError(f"{name}= of ipo.optimize takes no {type(given[name]).__name__} but {instead}.")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import dspy
 from dspy.teleprompt import Teleprompter
@@ -39,6 +39,11 @@ from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Models, Strategy
 from ipo_prompts.programs.strategies.given import GivenTemplates
 from ipo_prompts.programs.strategies.small_model import SmallModelStrategy
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ipo_prompts.programs.settings import SearchKeywords
 
 # Below DSPy's own logger, so that the progress of `compile` is shown as that of its optimizers, and silenced with it.
 progress = logging.getLogger("dspy.teleprompt.ipo")
@@ -109,9 +114,10 @@ class IPO(Teleprompter):
         journal: Journal | None = None,
         on_step: Callable[[Step], None] | None = None,
         settings: SearchSettings | None = None,
-        **changes: Any,
+        **keywords: Unpack[SearchKeywords],
     ) -> None:
         super().__init__()
+        changes: dict[str, Any] = {**keywords}
         if "metric" in changes:
             raise InputError(f"IPO takes reward= and no metric=: {NO_METRIC}")
         if reward is not None:
@@ -389,7 +395,7 @@ def _with_template(student: TemplateClassifier, template: str) -> TemplateClassi
 def _settings(given: SearchSettings | None, changes: dict[str, Any]) -> SearchSettings:
     unknown = next((name for name in changes if name not in SearchSettings.model_fields), None)
     if unknown is not None:
-        own = [name for name in inspect.signature(IPO).parameters if name != "changes"]
+        own = [name for name in inspect.signature(IPO).parameters if name != "keywords"]
         known = [*own, *SearchSettings.model_fields]
         raise InputError(
             f"IPO has no setting {unknown!r}{did_you_mean(unknown, known)}; there are: {', '.join(known)}."
