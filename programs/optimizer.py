@@ -19,6 +19,7 @@ from ipo_prompts.metrics.class_names import written
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError, input_error
 from ipo_prompts.metrics.nearest import did_you_mean
+from ipo_prompts.metrics.own_class import own_name
 from ipo_prompts.metrics.printable import printable
 from ipo_prompts.metrics.reward import ClipReward, Reward
 from ipo_prompts.programs import settings as published
@@ -354,6 +355,8 @@ def _check_members(what: str, thing: Any, members: Sequence[str], page: str) -> 
 def _strategy(given: Any) -> Strategy | dict[str, Any]:
     """Check a strategy, or the choice of one: that is not made before the language model is known."""
     if isinstance(given, dict):
+        if name := own_name(given):
+            raise InputError(f"strategy= of IPO takes a strategy, not its name {name!r}; import it and make one.")
         return STRATEGIES.complete(given)
     if isinstance(given, (list, tuple)):
         return GivenTemplates(given)
