@@ -16,6 +16,7 @@ import ipo_prompts as package
 from ipo_prompts.experiments.compare.grid_file import load_grid
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.run.config import load_config
+from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.record.resuming import resume_command
@@ -115,6 +116,47 @@ class Asks(Words):
     asks_lm = needs_lm = True
 """
 
+PAIRS = """
+from dataclasses import dataclass
+
+import numpy as np
+
+from ipo_prompts.metrics.reward import Score
+from ipo_prompts.metrics.template import problem
+from ipo_prompts.metrics.text_tower import encode_templates
+
+
+@dataclass
+class Units:
+    features: np.ndarray
+    classes: list[int]
+    groups: None = None
+    labels: None = None
+
+
+class Pairs:
+    unit = "pairs"
+
+    def __init__(self, clip, class_names, store):
+        self.clip, self.class_names, self.store = clip, class_names, store
+
+    def problem(self, template):
+        return problem(template)
+
+    def examples(self, examples):
+        return Units(self.store.encode([e.image for e in examples]), [e.class_index for e in examples])
+
+    def score(self, templates, units):
+        return [self._scored(template, units) for template in templates]
+
+    def _scored(self, template, units):
+        classes = encode_templates(self.clip.model, self.clip.tokenizer, [template], self.class_names)[0]
+        near = units.features @ classes.T
+        n = len(near) // 2
+        hits = np.array([near[i, units.classes[i]] > near[i + n, units.classes[i]] for i in range(n)])
+        return Score(template, float(hits.mean()), 0.0, hits, np.zeros(n))
+"""
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Path]:
@@ -207,6 +249,17 @@ def test_in_a_grid_and_only_where_a_person_wrote_it(
     again = ["benchmark", "table/grid.yaml", "--out", "again", "--quiet"]
     assert "code is only run where a person types its name" in ipo(capfd, *again).sentence
     assert not imported()
+
+
+def test_a_reward_of_other_units_that_is_no_clip_reward(capfd: pytest.CaptureFixture[str], folder: Path) -> None:
+    (folder / "pairs.py").write_text(PAIRS)
+    ended = optimize(capfd, "reward=pairs:Pairs", "strategy=waves:Words")
+    assert ended.code == 0, ended.err
+    found = result(folder / "run")
+    assert found["reward"] == {"name": "pairs:Pairs", "measure": "Pairs", "unit": "pairs"}
+    assert found["scores"]["search"]["initial"]["n"] == len(CLASSES) // 2
+    assert "on pairs that the search never saw" in ended.out or "the initial template stays" in ended.out
+    assert (folder / "run" / "report.html").is_file()
 
 
 # --- what is wrong with it
@@ -372,6 +425,11 @@ def test_a_run_that_somebody_made_up(folder: Path, run: Path, capfd: pytest.Capt
     ):
         ipo(capfd, *words)
         assert not imported(), words
+    stored = load_config(run / "config.yaml").model_copy(update={"lm": "local"})
+    for found in (lambda: stored.asks_lm, lambda: REWARDS.build(stored.reward), lambda: plan(stored)):
+        with pytest.raises(InputError, match="code is only run where a person types its name"):
+            found()  # nor does any other way from a stored configuration to the code
+    assert not imported()
 
 
 def test_the_grid_file_in_the_folder_of_a_grid(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
