@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import FILE_NAME, notebook_part
 from ipo_prompts.experiments.run import pipeline
-from ipo_prompts.experiments.run.config import CHOSEN, RunConfig, build
+from ipo_prompts.experiments.run.config import CHOSEN, RunConfig, allow, build
 from ipo_prompts.experiments.run.folder import default_folder, larger_limit, resumed, stored_config
 from ipo_prompts.experiments.run.live_view import Ui, showing_warnings
 from ipo_prompts.experiments.run.local_weights import ensure_local_weights
@@ -32,19 +32,26 @@ from ipo_prompts.programs.lm.silence import silent
 from ipo_prompts.programs.record.resuming import resume_command
 from ipo_prompts.programs.search import NothingUsable
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ipo_prompts.experiments.run.keywords import RunKeywords
+
 CALL = "the call of ipo.optimize"
 INSTEAD = {
     "data": "a text, such as data='folder:pets' or 'csv:pets.csv'",
     "clip": "a name, such as clip='ViT-B-16/openai'; a loaded CLIP goes to TemplateClassifier (docs/dspy.md)",
     "lm": "a name, such as lm='openai/gpt-4o-mini'; a dspy.LM goes to IPO(lm=…) (docs/dspy.md)",
     "describer": "a name, such as describer='clip'; one of your own goes to IPO(describer=…) (docs/dspy.md)",
-    "reward": "a name, such as reward='retrieval'; one of your own goes to IPO(reward=…) (docs/your-own-reward.md)",
-    "strategy": "a name, or one with its settings, such as strategy={'name': 'list', 'file': 'templates.txt'}; a "
-    "list of templates or a strategy of your own goes to IPO(strategy=…) (docs/strategies.md)",
+    "reward": "a name, such as reward='retrieval' or, of your own, reward='module:Class'; an object goes to "
+    "IPO(reward=…) (docs/your-own-reward.md)",
+    "strategy": "a name, or one with its settings, such as strategy={'name': 'list', 'file': 'templates.txt'}, or, "
+    "of your own, strategy='module:Class'; a list of templates or an object goes to IPO(strategy=…) "
+    "(docs/strategies.md)",
 }
 """What to give where people give the object itself: a run is its configuration, which a file holds."""
 _RESUME = re.compile(r"`(ipo optimize --resume [^`]+)`")
-_ADDRESS = re.compile(r"`('?(?:lm|describer)_api_base=[^`]+)`")
+_TYPED = re.compile(r"`('?(?:lm_api_base|describer_api_base|reward|strategy)=[^`]+)`")
 _FLAG = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)")
 
 
@@ -96,7 +103,7 @@ def optimize(
     resume: str | Path | None = None,
     start_from: str | Path | None = None,
     quiet: bool = False,
-    **settings: Any,
+    **settings: Unpack[RunKeywords],
 ) -> Outcome:
     """Search a better template, choose the winner with held-back pictures, test it once on sealed ones.
 
@@ -122,11 +129,12 @@ def optimize(
             raise InputError(f"{name}= is a folder, a text or a path, not {place!r}.")
     if resume is not None and out is not None:
         raise InputError("resume= works in its own directory; leave out= away.")
-    given = settings if data is None else {"data": data, **settings}
+    given: dict[str, Any] = {**settings} if data is None else {"data": data, **settings}
     for name, instead in INSTEAD.items():
         if not isinstance(given.get(name, ""), (str, dict, type(None)) if name in CHOSEN else (str, type(None))):
             raise InputError(f"{name}= of ipo.optimize takes no {type(given[name]).__name__} but {instead}.")
     given = given if start_from is None else {**given, "start_from": str(start_from)}
+    allow(given)
     with _messages_in_python([place for place in (out, resume, start_from) if place is not None]):
         if resume is None:
             config = build(given, CALL)
@@ -161,7 +169,7 @@ def _messages_in_python(places: list[str | Path]) -> Iterator[None]:
     except (InputError, NothingUsable) as error:
         said = str(error)
         said = _RESUME.sub(lambda found: f"`{_as_call(found[1])}`", said)
-        said = _ADDRESS.sub(lambda found: f"`{_in_python(shlex.split(found[1])[0])}`", said)
+        said = _TYPED.sub(lambda found: f"`{', '.join(map(_in_python, shlex.split(found[1])))}`", said)
         for place in map(str, places):
             for written in {place, shlex.quote(place)}:
                 said = said.replace(f"--resume {written}", f"resume={place!r}")

@@ -1,6 +1,7 @@
 """Things that are chosen by name and have settings of their own: strategies and rewards.
 
-A choice is written `{"name": "history", "size": 8}`, on the command line `strategy=history strategy.size=8`.
+A choice is written `{"name": "history", "size": 8}`, on the command line `strategy=history strategy.size=8`. The
+name of a class of the user's own is `module:Class`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from ipo_prompts.metrics.errors import InputError, input_error
 from ipo_prompts.metrics.nearest import did_you_mean, nearest
+from ipo_prompts.metrics.own_class import as_given, is_own, load, own_name
 
 NamedChoice = dict[str, Any]
 """`name`, and the settings that belong to it."""
@@ -28,28 +30,59 @@ class Registry:
         package: the package of the files.
         homes: name → `file:Class`.
         default: the name when none is given.
+        own: `file:function` that makes of a class of the user's own what is found by its name.
     """
 
-    def __init__(self, key: str, package: str, homes: Mapping[str, str], default: str) -> None:
+    def __init__(self, key: str, package: str, homes: Mapping[str, str], default: str, own: str) -> None:
         self.key = key
         self.default = default
         self._package = package
         self._homes = dict(homes)
+        self._own = own
+        self._allowed: set[str] = set()
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names."""
         return iter(self._homes)
 
+    def allow(self, choice: object) -> None:
+        """Let `find` import a class of the user's own; only for what a person typed, and never for what a run holds."""
+        if name := own_name(choice):
+            self._allowed.add(name)
+
     def find(self, name: object) -> Any:
         """Return the class of a name.
 
         Raises:
-            InputError: there is no such name; the nearest is named.
+            InputError: there is no such name; the nearest is named. Or a class of the user's own cannot be used, or was
+                not allowed.
         """
+        if is_own(name):
+            return self._find_own(str(name))
         if not isinstance(name, str) or name not in self._homes:
             hint = did_you_mean(str(name), self)
             raise InputError(f"there is no {self.key} {name!r}{hint}; there are: {', '.join(self)}.")
-        file, _, attribute = self._homes[name].partition(":")
+        return self._import(self._homes[name])
+
+    def check_allowed(self, choice: object) -> None:
+        """Refuse a class of the user's own that nobody typed.
+
+        Raises:
+            InputError: see `allow`.
+        """
+        if (name := own_name(choice)) and name not in self._allowed:
+            raise InputError(
+                f"{self.key}={name} is code, and code is only run where a person types its name; if you trust it, add "
+                f"`{self.key}={name}` to `ipo optimize` or `ipo benchmark`."
+            )
+
+    def _find_own(self, name: str) -> Any:
+        self.check_allowed(name)
+        what = f"{self.key}={name}"
+        return self._import(self._own)(load(name, what), what)
+
+    def _import(self, home: str) -> Any:
+        file, _, attribute = home.partition(":")
         return getattr(importlib.import_module(f"{self._package}.{file}"), attribute)
 
     def settings(self, choice: NamedChoice) -> Any:
@@ -76,11 +109,15 @@ class Registry:
     def complete(self, choice: object) -> NamedChoice:
         """Return a choice with all its settings as plain values; a bare name is a choice too.
 
+        A class of the user's own is not imported: its settings stay as they are given, and `settings` checks them.
+
         Raises:
             InputError: see `settings`.
         """
         if not isinstance(choice, dict):
             choice = {"name": choice}
+        if name := own_name(choice):
+            return as_given({**choice, "name": name}, f"{self.key}={name}")
         return {"name": self._name(choice), **self.settings(choice).model_dump(mode="json")}
 
     def build(self, choice: NamedChoice, *context: Any) -> Any:
@@ -109,3 +146,15 @@ class Registry:
 
 class NoSettings(BaseModel, extra="forbid", frozen=True):
     """For a class without settings."""
+
+
+def settings_of(made: type, what: str) -> type[BaseModel]:
+    """Return the pydantic model `Settings` of a class of the user's own; without one it has no settings.
+
+    Raises:
+        InputError: its `Settings` is something else.
+    """
+    form = getattr(made, "Settings", NoSettings)
+    if not (isinstance(form, type) and issubclass(form, BaseModel)):
+        raise InputError(f"Settings of {what} is no pydantic model; see docs/strategies.md.")
+    return form

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import dspy
 from dspy.teleprompt import Teleprompter
@@ -19,6 +19,7 @@ from ipo_prompts.metrics.class_names import written
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError, input_error
 from ipo_prompts.metrics.nearest import did_you_mean
+from ipo_prompts.metrics.own_class import own_name
 from ipo_prompts.metrics.printable import printable
 from ipo_prompts.metrics.reward import ClipReward, Reward
 from ipo_prompts.programs import settings as published
@@ -39,6 +40,11 @@ from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Models, Strategy
 from ipo_prompts.programs.strategies.given import GivenTemplates
 from ipo_prompts.programs.strategies.small_model import SmallModelStrategy
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ipo_prompts.programs.settings import SearchKeywords
 
 # Below DSPy's own logger, so that the progress of `compile` is shown as that of its optimizers, and silenced with it.
 progress = logging.getLogger("dspy.teleprompt.ipo")
@@ -109,9 +115,10 @@ class IPO(Teleprompter):
         journal: Journal | None = None,
         on_step: Callable[[Step], None] | None = None,
         settings: SearchSettings | None = None,
-        **changes: Any,
+        **keywords: Unpack[SearchKeywords],
     ) -> None:
         super().__init__()
+        changes: dict[str, Any] = {**keywords}
         if "metric" in changes:
             raise InputError(f"IPO takes reward= and no metric=: {NO_METRIC}")
         if reward is not None:
@@ -348,6 +355,8 @@ def _check_members(what: str, thing: Any, members: Sequence[str], page: str) -> 
 def _strategy(given: Any) -> Strategy | dict[str, Any]:
     """Check a strategy, or the choice of one: that is not made before the language model is known."""
     if isinstance(given, dict):
+        if name := own_name(given):
+            raise InputError(f"strategy= of IPO takes a strategy, not its name {name!r}; import it and make one.")
         return STRATEGIES.complete(given)
     if isinstance(given, (list, tuple)):
         return GivenTemplates(given)
@@ -389,7 +398,7 @@ def _with_template(student: TemplateClassifier, template: str) -> TemplateClassi
 def _settings(given: SearchSettings | None, changes: dict[str, Any]) -> SearchSettings:
     unknown = next((name for name in changes if name not in SearchSettings.model_fields), None)
     if unknown is not None:
-        own = [name for name in inspect.signature(IPO).parameters if name != "changes"]
+        own = [name for name in inspect.signature(IPO).parameters if name != "keywords"]
         known = [*own, *SearchSettings.model_fields]
         raise InputError(
             f"IPO has no setting {unknown!r}{did_you_mean(unknown, known)}; there are: {', '.join(known)}."

@@ -6,7 +6,7 @@ Settings that only one strategy needs are defined by that strategy; see `strateg
 from __future__ import annotations
 
 import logging
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -53,6 +53,19 @@ class SearchSettings(BaseModel):
         if reason:
             raise ValueError(f"{template!r} cannot be used: {reason}")
         return template
+
+
+class SearchKeywords(TypedDict, total=False):
+    """The fields of `SearchSettings` as keywords, which editors complete and type checkers check."""
+
+    steps: int
+    candidates_per_step: int
+    initial_template: str
+    selection: Literal["held-back", "search"]
+    ensemble: int
+    patience: int | None
+    looks: int
+    seed: int
 
 
 PRESETS: dict[str, dict[str, Any]] = {

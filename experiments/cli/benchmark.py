@@ -58,7 +58,7 @@ def benchmark(
     from ipo_prompts.experiments.compare.documents import documents, outcomes_of, table_of, write_documents
     from ipo_prompts.experiments.compare.forecast import forecast, forecast_text
     from ipo_prompts.experiments.compare.grid import check_grid, check_models, check_windows, entries, searches
-    from ipo_prompts.experiments.compare.grid_file import load_grid
+    from ipo_prompts.experiments.compare.grid_file import GRID_FILE, load_grid
     from ipo_prompts.experiments.compare.raw_cells import ENDING, check_kept, keep
     from ipo_prompts.experiments.compare.runner import print_progress, reason, run_all
     from ipo_prompts.experiments.executors import make_executor
@@ -98,7 +98,7 @@ def benchmark(
         ) from error
     with lock:
         before = [entry.finished() for entry in found]
-        write_text(folder / "grid.yaml", config.to_yaml())
+        write_text(folder / GRID_FILE, config.to_yaml())
         contents, stopped = run_all(
             found, before, workers, (lambda progress: None) if quiet else print_progress, budget_usd
         )

@@ -45,7 +45,7 @@ def doctor(
         "keys": {name: "set" if os.environ.get(name) else "not set" for name in KEYS},
     }
     try:
-        config = load_config(None, words or [], lm=lm, clip=clip, describer=describer, data=data)
+        config = load_config(None, words or [], to_run=True, lm=lm, clip=clip, describer=describer, data=data)
         planned = plan(config, say=lambda line: print(line, file=sys.stderr))
         prepared = prepare(planned, Ui(config.steps, quiet=True))
         findings |= {

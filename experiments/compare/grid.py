@@ -10,7 +10,7 @@ from typing import Any
 
 from ipo_prompts.experiments.compare import cell as cells
 from ipo_prompts.experiments.compare.cell import Cell, run_config, shared_config
-from ipo_prompts.experiments.compare.grid_file import GridConfig
+from ipo_prompts.experiments.compare.grid_file import CELLS, GridConfig
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.protocols import laid_out
 from ipo_prompts.experiments.compare.runner import Item
@@ -21,7 +21,6 @@ from ipo_prompts.experiments.run.plan import SPLIT_SEED, backends, draw_for, roo
 from ipo_prompts.metrics.clip import check_name
 from ipo_prompts.metrics.errors import InputError
 
-CELLS = "cells"
 LONGEST_NAME = 100
 """Characters of a folder's name; file systems allow 255 bytes."""
 

@@ -13,11 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ipo_prompts.experiments.compare.published import ablated_settings
 from ipo_prompts.experiments.compare.setting_names import setting_names, todays_names
 from ipo_prompts.experiments.embedded.shifts import expanded
-from ipo_prompts.experiments.run.config import dotted, nested, overlaid, read_words, read_yaml
+from ipo_prompts.experiments.run.config import CHOSEN, allow, dotted, nested, overlaid, read_words, read_yaml
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.nearest import did_you_mean
 
 CONFIGS = files("ipo_prompts.experiments.compare") / "configs"
+GRID_FILE, CELLS = "grid.yaml", "cells"
+"""What the folder of a grid holds: its whole grid file, and its cells."""
 MOST = 1_000
 """Data sets, targets, rows and seeds of a grid; a typing error is no week of work."""
 
@@ -145,13 +147,23 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
         words: `key=value`: a key of the grid, else a setting that all methods share.
 
     Raises:
-        InputError: no such file or grid, an unknown key (the nearest is named), a value of the wrong kind.
+        InputError: no such file or grid, an unknown key (the nearest is named), a value of the wrong kind; or the file
+            of a grid that was begun names a class of the user's own, which the words do not.
     """
-    values = _with_words(read_yaml(_file(name)), words)
+    file = _file(name)
+    values = _with_words(read_yaml(file), words)
     try:
-        return GridConfig.model_validate(values)
+        grid = GridConfig.model_validate(values)
     except ValidationError as error:
         raise InputError(_worded(error, name)) from error
+    allow(nested(read_words(words), note=False))
+    ours = file.name == GRID_FILE and (file.parent / CELLS).is_dir()
+    for settings in (nested(one, note=False) for one in (grid.settings, *(row.settings for row in grid.methods))):
+        if not ours:  # a person wrote it
+            allow(settings)
+        for key, registry in CHOSEN.items():
+            registry.check_allowed(settings.get(key))
+    return grid
 
 
 def _file(name: str) -> Path:

@@ -20,7 +20,7 @@ from ipo_prompts.experiments.run.files import read_model
 from ipo_prompts.experiments.run.result import RunResult, load_result
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.record.journal import FILE_NAME, read
-from ipo_prompts.programs.record.resuming import resume_command
+from ipo_prompts.programs.record.resuming import resume_command, to_type
 
 
 class Program(BaseModel):
@@ -109,9 +109,10 @@ class Run:
     def command_to_replay(self) -> str:
         """The command that makes it again from its recorded replies, in a new directory."""
         again = f"{self.folder}-again"
-        return shlex.join(
-            ["ipo", "optimize", str(self.folder / "config.yaml"), "--lm", f"replay/{self.folder}", "--out", again]
-        )
+        chosen = self.config.model_dump(include=set(CHOSEN))
+        typed = [f"{key}={name}" for key, name in to_type(chosen).items()]
+        config = str(self.folder / "config.yaml")
+        return shlex.join(["ipo", "optimize", config, *typed, "--lm", f"replay/{self.folder}", "--out", again])
 
 
 def _settings(key: str, value: Any) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from ipo_prompts.experiments.run.files import Content
+from ipo_prompts.experiments.tasks.base import LABEL
 from ipo_prompts.metrics.accuracy import score_interval
 from ipo_prompts.metrics.evidence import SAME, Scopes, paired_difference
 from ipo_prompts.metrics.sampling import Sampling
@@ -16,14 +17,13 @@ from ipo_prompts.metrics.verdict import Ends, Rounded, Verdict, judge, no_test
 if TYPE_CHECKING:
     from ipo_prompts.metrics.reward import Score
 
-Label = Annotated[str, Field(pattern=r"^[\w@ .,%/+()-]{1,40}$")]
-"""A short name, which may stand in a plot as it is."""
+Label = Annotated[str, Field(pattern=LABEL)]
 
 
 class RewardNames(Content):
     """What was maximised: the reward, the name of its measure, and what its n counts, in the plural."""
 
-    name: Label = "classification"
+    name: str = Field("classification", pattern=r"^[\w.:-]{1,100}$")
     measure: Label = "accuracy"
     unit: Label = "pictures"
 

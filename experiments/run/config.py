@@ -16,8 +16,10 @@ from ipo_prompts.metrics.decoding import AS_STORED, Background
 from ipo_prompts.metrics.device import AUTO
 from ipo_prompts.metrics.errors import InputError, input_error
 from ipo_prompts.metrics.nearest import did_you_mean, nearest
+from ipo_prompts.metrics.own_class import is_own, own_name
 from ipo_prompts.metrics.registry import Registry
 from ipo_prompts.programs.record.redaction import check_address
+from ipo_prompts.programs.record.resuming import CHOICES, why_typed
 from ipo_prompts.programs.record.resuming import CONFIG_FILE as CONFIG_FILE
 from ipo_prompts.programs.settings import SearchSettings, moved_to_strategy, preset
 from ipo_prompts.programs.strategies import STRATEGIES
@@ -65,12 +67,14 @@ class JobSettings(BaseModel):
     reward: dict[str, Any] = Field(
         {"name": REWARDS.default},
         validate_default=True,
-        description=f"what is maximised: {', '.join(REWARDS)}; reward.KEY=VALUE sets it up",
+        description=f"what is maximised: {', '.join(REWARDS)}, or MODULE:CLASS of your own; reward.KEY=VALUE sets "
+        "it up",
     )
     strategy: dict[str, Any] = Field(
         {"name": STRATEGIES.default},
         validate_default=True,
-        description=f"how new templates are found: {', '.join(STRATEGIES)}; strategy.KEY=VALUE sets it up",
+        description=f"how new templates are found: {', '.join(STRATEGIES)}, or MODULE:CLASS of your own; "
+        "strategy.KEY=VALUE sets it up",
     )
     lm: str = Field(
         "local", description="local, local/small|base|large, local/PATH.gguf, a litellm name, replay/RUN, none"
@@ -152,13 +156,22 @@ class RunConfig(SearchSettings, JobSettings):
 
     @model_validator(mode="after")
     def _has_a_language_model(self) -> RunConfig:
+        if not is_own(self.strategy["name"]):  # that is imported when the run begins
+            self.check_lm()
+        return self
+
+    def check_lm(self) -> None:
+        """Refuse a strategy that has to ask a language model where there is none.
+
+        Raises:
+            InputError: says what to name.
+        """
         if self.lm == "none" and STRATEGIES.find(self.strategy["name"]).needs_lm:
             without = ", ".join(name for name in STRATEGIES if not STRATEGIES.find(name).needs_lm)
             raise InputError(
                 f"the strategy {self.strategy['name']!r} asks a language model and lm=none names none; name one with "
                 f"--lm, or choose strategy={without}."
             )
-        return self
 
     @property
     def search(self) -> SearchSettings:
@@ -200,7 +213,8 @@ def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = 
 
     Args:
         file: a YAML file of keys and values, or None.
-        to_run: whether a new run is begun with it: then no address is taken from the file of a run directory.
+        to_run: whether a run is begun with it: then no address and no class of the user's own is taken from the file of
+            a run directory, and such classes may be imported.
         words: `key=value`, the value read as YAML.
         flags: values from the command line; None means not given. They win.
 
@@ -217,8 +231,11 @@ def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = 
     values = nested(values, note=not ours)
     if ours and to_run:
         assert file is not None
-        values = _without_addresses(values, given, file.parent)
-    return build(overlaid(values, given), where, whole=ours)
+        values = _to_take_over(values, given, file.parent)
+    values = overlaid(values, given)
+    if to_run:
+        allow(values)
+    return build(values, where, whole=ours)
 
 
 def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConfig:
@@ -269,24 +286,29 @@ def example_of(key: Any) -> Any:
 
 
 def _of_run(start: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of a run to start from, without addresses.
+    """Return the settings of a run to start from, see `_to_take_over`.
 
     Raises:
-        InputError: there is none, or it asked a model at an address which is now asked again, and none is given.
+        InputError: there is none, or something has to be typed.
     """
     file = Path(start) / CONFIG_FILE
     if not start or not file.is_file():
         raise InputError(f"{start or 'it'} is no run to start from: it has no {CONFIG_FILE}; give a run directory.")
-    return _without_addresses(load_config(file).model_dump(exclude={"start_from"}), given, Path(start))
+    return _to_take_over(load_config(file).model_dump(exclude={"start_from"}), given, Path(start))
 
 
-def _without_addresses(settings: dict[str, Any], given: dict[str, Any], run: Path) -> dict[str, Any]:
-    """Return the settings of a run without the addresses of language models.
+def _to_take_over(settings: dict[str, Any], given: dict[str, Any], run: Path) -> dict[str, Any]:
+    """Return the settings of a run that another may take over: without the addresses of language models.
 
     Raises:
-        InputError: it asked a model at an address which is now asked again, and none is given.
+        InputError: it asked a model at an address which is now asked again, and none is given; or it chose a class of
+            the user's own, and no name is given.
     """
     kept = dict(settings)
+    code = {key: name for key in CHOICES if (name := own_name(kept.get(key))) and "name" not in given.get(key, {})}
+    if code:
+        words = shlex.join(f"{key}={name}" for key, name in code.items())
+        raise InputError(f"the run in {run} {why_typed(code)}, add `{words}`, else name another {' and '.join(code)}.")
     replayed = str(given.get("lm", kept.get("lm"))).startswith("replay/")  # then nobody is asked, in either role
     for role in ("lm", "describer"):
         address, name = kept.pop(f"{role}_api_base", None), str(kept.get(role, RunConfig.model_fields[role].default))
@@ -297,6 +319,12 @@ def _without_addresses(settings: dict[str, Any], given: dict[str, Any], run: Pat
                 f"you trust that server, add `{shlex.quote(f'{role}_api_base={address}')}`, else name another {role}."
             )
     return kept
+
+
+def allow(values: dict[str, Any]) -> None:
+    """Let the classes of the user's own be imported that a person typed; see `Registry.allow`."""
+    for key, registry in CHOSEN.items():
+        registry.allow(values.get(key))
 
 
 def nested(values: dict[str, Any], *, note: bool = True) -> dict[str, Any]:

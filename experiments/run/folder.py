@@ -10,11 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig, build, load_config
+from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig, build, load_config, overlaid
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm.ledger import limit_of
 from ipo_prompts.programs.record.journal import LOCK
-from ipo_prompts.programs.record.resuming import ADDRESSES, resume_command
+from ipo_prompts.programs.record.resuming import resume_command, to_type, why_typed
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.run.result import RunResult
@@ -48,7 +48,8 @@ def resumed(
 ) -> RunConfig:
     """Lay what was explicitly given over the configuration of the run to resume; only `FREE_KEYS` may differ.
 
-    The address of a language model has to be given again, and be the same: it is never taken from a run directory.
+    The address of a language model and the name of a class of the user's own have to be given again, and be the same:
+    they are never taken from a run directory.
 
     Args:
         folder: of the run.
@@ -59,20 +60,18 @@ def resumed(
         typed: what is given now, as words of the command line.
 
     Raises:
-        InputError: another setting differs, or an address is not given.
+        InputError: another setting differs, or an address or such a name is not given.
     """
     explicit = given.model_dump(include=set(given.model_fields_set))
-    missing = {key: address for key in ADDRESSES if (address := getattr(stored, key)) and key not in explicit}
+    needed = to_type(stored.model_dump())
+    missing = {key: value for key, value in needed.items() if key not in explicit}
     if missing:
         again = resume_command(folder, missing, *typed)
-        raise InputError(
-            f"the run in {folder} asks a language model at {' and '.join(dict.fromkeys(missing.values()))}, and an "
-            f"address is never taken from a run directory; if you trust that server, type it: `{again}`."
-        )
-    wanted = build({**stored.model_dump(), **explicit}, where=where, whole=True)
+        raise InputError(f"the run in {folder} {why_typed(missing)}, type it: `{again}`.")
+    wanted = build(overlaid(stored.model_dump(), explicit), where=where, whole=True)
     key = "start_from" if wanted.start_from != stored.start_from else wanted.differs_from(stored)
     if key:
-        rather = "give that one" if key in ADDRESSES and getattr(stored, key) else "leave it out"
+        rather = "give that one" if key in needed else "leave it out"
         raise InputError(
             f"the run in {folder} has {key}={getattr(stored, key)!r} and {getattr(wanted, key)!r} was asked for; "
             f"{rather}, or start a new run from its templates: {instead}."

@@ -81,6 +81,7 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     from ipo_prompts.experiments.data.benchmarks.assumed import absent, assumed, sizes
 
     _check_held_back(config)
+    REWARDS.settings(config.reward)  # of a class of the user's own, which is imported here
     optimizer, describer = backends(config, ready=ready)
     if not ready and (entry := absent(config.data)):
         data = assumed(entry, config.task)
@@ -147,6 +148,8 @@ def room_of(config: RunConfig, optimizer: Backend | None, task: str) -> Room | N
 def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, Backend | None]:
     """Find the language models of the strategy and of the describer; see `plan`."""
     from ipo_prompts.programs.lm.connect import find_backend, named
+
+    config.check_lm()
 
     def find(name: str, role: str, api_base: str | None) -> Backend:
         if not ready:

@@ -14,6 +14,7 @@ from ipo_prompts.experiments.run.live_view import money
 from ipo_prompts.experiments.run.result import RunResult
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm.connect import REPLAY
+from ipo_prompts.programs.record.resuming import to_type
 
 
 def answer(result: RunResult) -> str:
@@ -90,7 +91,8 @@ def _instead(result: RunResult, folder: Path, width: int | None) -> list[str]:
     if gained or weak or not file.is_file():
         return []
     config = load_config(file)
-    more = f"shots={2 * config.shots}"
+    typed = [shlex.quote(f"{key}={value}") for key, value in to_type(config.model_dump()).items()]
+    more = " ".join([*typed, f"shots={2 * config.shots}"])
     if config.selection == "held-back":
         more += f" selection_shots={2 * max(1, config.selection_shots)}"
     stay = f"advice: stay with the initial template, {result.initial_template}"

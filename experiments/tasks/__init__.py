@@ -14,4 +14,5 @@ REWARDS = Registry(
         "segmentation": "segmentation:Segmentation",
     },
     default="classification",
+    own="own:own_reward",
 )

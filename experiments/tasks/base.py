@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from ipo_prompts.metrics.reward import EncodedPictures, Reward, Units
     from ipo_prompts.metrics.sampling import Sampling
 
+LABEL = r"^[\w@ .,%/+()-]{1,40}$"
+"""What a measure and its units may be called: it may stand in a plot as it is."""
+
 
 class Encoded(NamedTuple):
     """One part of the pictures (search, selection, test, new), as a reward needs it.

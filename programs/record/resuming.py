@@ -1,6 +1,7 @@
-"""The command that resumes a run, and what it has to hold: an address is never taken from a run directory.
+"""The command that resumes a run, and what it has to hold: no address and no code is ever taken from a run directory.
 
-Whoever sends a run would else choose the server that gets the key and the pictures of whoever resumes it.
+Whoever sends a run would else choose the server that gets the key and the pictures of whoever resumes it, or the code
+that runs there.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.own_class import own_name
 from ipo_prompts.metrics.parsing import read_yaml
 
 CONFIG_FILE = "config.yaml"
 """Of a run directory: all settings."""
 ADDRESSES = ("lm_api_base", "describer_api_base")
 """The settings that say where a language model is asked."""
+CHOICES = ("reward", "strategy")
+"""The settings that may name a class of the user's own."""
 
 
 def resume_command(folder: Path, settings: Mapping[str, Any] | None = None, *words: str) -> str:
@@ -24,12 +28,30 @@ def resume_command(folder: Path, settings: Mapping[str, Any] | None = None, *wor
 
     Args:
         folder: the run directory.
-        settings: of the run; by default those in the folder, without addresses where they cannot be read.
+        settings: of the run; by default those in the folder, without what has to be typed where they cannot be read.
         words: what else to type.
     """
     known = _stored(folder) if settings is None else settings
-    typed = [f"{key}={known[key]}" for key in ADDRESSES if isinstance(known.get(key), str)]
+    typed = [f"{key}={value}" for key, value in to_type(known).items()]
     return shlex.join(["ipo", "optimize", "--resume", str(folder), *words, *typed])
+
+
+def to_type(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings that a person has to type: addresses, and the names of classes of their own."""
+    found = {key: settings[key] for key in ADDRESSES if isinstance(settings.get(key), str)}
+    return found | {key: name for key in CHOICES if (name := own_name(settings.get(key)))}
+
+
+def why_typed(missing: Mapping[str, str]) -> str:
+    """Say what a run does that has to be typed, and when to do so, in part of a sentence that begins with the run."""
+    servers = " and ".join(dict.fromkeys(value for key, value in missing.items() if key in ADDRESSES))
+    code = " and ".join(value for key, value in missing.items() if key in CHOICES)
+    asks, runs = f"asks a language model at {servers}", f"runs the code of {code}"
+    if not code:
+        return f"{asks}, and an address is never taken from a run directory; if you trust that server"
+    if not servers:
+        return f"{runs}, and code is never run because a run directory names it; if you trust that code"
+    return f"{asks} and {runs}, and neither is ever taken from a run directory; if you trust both"
 
 
 def _stored(folder: Path) -> Mapping[str, Any]:

@@ -18,4 +18,5 @@ STRATEGIES = Registry(
         "list": "given:GivenTemplates",
     },
     default="compose",
+    own="own:OwnStrategy",
 )

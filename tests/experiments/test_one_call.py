@@ -101,7 +101,10 @@ def test_it_resumes(server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> 
             {"strategy": ["a <CLASS>"]},
             "takes no list but a name, or one with its settings, such as strategy={",
         ),
-        ({"reward": len}, "one of your own goes to IPO(reward=…) (docs/your-own-reward.md)."),
+        (
+            {"reward": len},
+            "or, of your own, reward='module:Class'; an object goes to IPO(reward=…) (docs/your-own-reward.md).",
+        ),
         (
             {"lm": object()},
             "lm= of ipo.optimize takes no object but a name, such as lm='openai/gpt-4o-mini'; a",

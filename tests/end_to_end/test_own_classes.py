@@ -1,0 +1,458 @@
+"""`reward=module:Class` and `strategy=module:Class`: classes of the user's own, and who may have them imported."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ipo_prompts as package
+from ipo_prompts.experiments.compare.grid_file import load_grid
+from ipo_prompts.experiments.report.gather import read_run
+from ipo_prompts.experiments.run.config import load_config
+from ipo_prompts.experiments.run.plan import plan
+from ipo_prompts.experiments.tasks import REWARDS
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.programs.record.resuming import resume_command
+from ipo_prompts.programs.strategies import STRATEGIES
+from support.runs import CLASSES, copy_pictures, ipo, result
+
+SMALL = ["lm=none", "describer=none", "shots=1", "selection_shots=1", "steps=2", "candidates_per_step=2"]
+REWARD = """
+from pathlib import Path
+
+Path("imported").write_text("reward")
+
+from dataclasses import replace
+
+from pydantic import BaseModel
+
+from ipo_prompts.metrics.reward import ClipReward
+
+
+class Harsh(ClipReward):
+    measure = "harsh accuracy"
+
+    class Settings(BaseModel):
+        factor: float = 0.5
+
+    def __init__(self, *positional, factor, **named):
+        super().__init__(*positional, **named)
+        self.factor = factor
+
+    def score(self, templates, pictures):
+        return [
+            replace(score, value=self.factor * score.value, hits=self.factor * score.hits)
+            for score in super().score(templates, pictures)
+        ]
+
+
+class Plain(ClipReward):
+    pass
+
+
+class NoReward:
+    pass
+
+
+class BadSettings(ClipReward):
+    Settings = 3
+
+
+class LongMeasure(ClipReward):
+    measure = "<b>" * 20
+
+
+class Breaks(ClipReward):
+    def __init__(self, *positional, **named):
+        raise RuntimeError("no weights")
+
+
+class Other(ClipReward):
+    def __init__(self, clip, class_names):
+        pass
+
+
+def function():
+    pass
+"""
+STRATEGY = """
+from pathlib import Path
+
+Path("imported").write_text("strategy")
+
+from pydantic import BaseModel, Field
+
+from ipo_prompts.programs.strategies.base import Forecast, Shown
+
+
+class Words:
+    asks_lm = needs_lm = False
+
+    class Settings(BaseModel):
+        word: str = Field("dark", description="what is put before the class")
+
+    def __init__(self, word):
+        self.word = word
+
+    def look(self, state):
+        return Shown(state.task)
+
+    def ask(self, shown, desk):
+        desk.admit(f"a {self.word} photo of a <CLASS>.")
+        desk.admit(f"the {self.word} <CLASS>.")
+
+    def forecast(self, expected):
+        return Forecast()
+
+
+class Asks(Words):
+    asks_lm = needs_lm = True
+"""
+
+PAIRS = """
+from dataclasses import dataclass
+
+import numpy as np
+
+from ipo_prompts.metrics.reward import Score
+from ipo_prompts.metrics.template import problem
+from ipo_prompts.metrics.text_tower import encode_templates
+
+
+@dataclass
+class Units:
+    features: np.ndarray
+    classes: list[int]
+    groups: None = None
+    labels: None = None
+
+
+class Pairs:
+    unit = "pairs"
+
+    def __init__(self, clip, class_names, store):
+        self.clip, self.class_names, self.store = clip, class_names, store
+
+    def problem(self, template):
+        return problem(template)
+
+    def examples(self, examples):
+        return Units(self.store.encode([e.image for e in examples]), [e.class_index for e in examples])
+
+    def score(self, templates, units):
+        return [self._scored(template, units) for template in templates]
+
+    def _scored(self, template, units):
+        classes = encode_templates(self.clip.model, self.clip.tokenizer, [template], self.class_names)[0]
+        near = units.features @ classes.T
+        n = len(near) // 2
+        hits = np.array([near[i, units.classes[i]] > near[i + n, units.classes[i]] for i in range(n)])
+        return Score(template, float(hits.mean()), 0.0, hits, np.zeros(n))
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Path]:
+    """A folder to work in, with pictures and two files of one's own that tell when they are imported."""
+    copy_pictures(tmp_path / "pets")
+    (tmp_path / "mine.py").write_text(REWARD)
+    (tmp_path / "waves.py").write_text(STRATEGY)
+    monkeypatch.chdir(tmp_path)
+    before = set(sys.modules)
+    as_in_a_new_process(monkeypatch)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+def as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget what was typed, what was imported, and that it was."""
+    for registry in (REWARDS, STRATEGIES):
+        monkeypatch.setattr(registry, "_allowed", set())
+    for name in ("mine", "waves", "evil"):
+        sys.modules.pop(name, None)
+    Path("imported").unlink(missing_ok=True)
+
+
+def imported() -> bool:
+    return Path("imported").exists()
+
+
+def optimize(capfd: pytest.CaptureFixture[str], *words: str, out: str = "run") -> Any:
+    return ipo(capfd, "optimize", "folder:pets", *SMALL, *words, "--out", out)
+
+
+# --- what works
+
+
+def test_both_from_the_command_line_with_settings(capfd: pytest.CaptureFixture[str], folder: Path) -> None:
+    path = list(sys.path)
+    ended = optimize(
+        capfd, "reward=mine:Harsh", "reward.factor=0.25", "strategy=waves:Words", "strategy.word=bright", "--json"
+    )
+    assert ended.code == 0, ended.err
+    found = result(folder / "run")
+    assert found["reward"] == {"name": "mine:Harsh", "measure": "harsh accuracy", "unit": "pictures"}
+    assert found["strategy"]["name"] == "waves:Words"
+    assert all(part["optimised"]["value"] <= 0.25 for part in found["scores"].values())
+    assert "bright" in (folder / "run" / "journal.jsonl").read_text()
+    assert "factor: 0.25" in (folder / "run" / "config.yaml").read_text()
+    assert "harsh accuracy" in (folder / "run" / "report.html").read_text()
+    assert sys.path == path
+
+
+def test_from_python_from_a_settings_file_and_the_words_of_a_class_without_any(
+    capfd: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    settings = dict(word.split("=") for word in SMALL[:2])
+    outcome = package.optimize(
+        "folder:pets",
+        **settings,  # type: ignore[arg-type]
+        shots=1,
+        selection_shots=1,
+        steps=1,
+        reward="mine:Plain",
+        strategy={"name": "waves:Words", "word": "old"},
+        out="call",
+        quiet=True,
+    )
+    assert outcome.result.reward.model_dump() == {"name": "mine:Plain", "measure": "Plain", "unit": "pictures"}
+    (folder / "my.yaml").write_text("reward: mine:Plain\nstrategy: {name: waves:Words, word: old}\nsteps: 1\n")
+    assert ipo(capfd, "optimize", "my.yaml", "folder:pets", *SMALL[:4], "--out", "file").code == 0
+    assert result(folder / "file")["scores"] == result(folder / "call")["scores"]
+    with pytest.raises(InputError, match=r"reward= of ipo.optimize takes no object but .*reward='module:Class'"):
+        package.optimize(reward=object())  # type: ignore[arg-type]
+
+
+def test_in_a_grid_and_only_where_a_person_wrote_it(
+    capfd: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "grid.yaml").write_text(
+        "title: mine\nprotocol: few-shot\ndata: ['folder:pets']\nmethods:\n- anchor\n- {label: waves, method: "
+        "ipo-default, settings: {strategy: 'waves:Words'}}\nseeds: 1\n"
+        "settings: {reward: 'mine:Harsh', shots: 1, selection_shots: 1, lm: none, describer: none, steps: 1}\n"
+    )
+    ended = ipo(capfd, "benchmark", "grid.yaml", "--out", "table", "--quiet")
+    assert ended.code == 0, ended.err
+    assert imported()
+    (cell,) = (folder / "table" / "cells").glob("*/waves/seed-0/cell.json")
+    assert '"measure": "harsh accuracy"' in cell.read_text()
+    as_in_a_new_process(monkeypatch)
+    again = ["benchmark", "table/grid.yaml", "--out", "again", "--quiet"]
+    assert "code is only run where a person types its name" in ipo(capfd, *again).sentence
+    assert not imported()
+
+
+def test_a_reward_of_other_units_that_is_no_clip_reward(capfd: pytest.CaptureFixture[str], folder: Path) -> None:
+    (folder / "pairs.py").write_text(PAIRS)
+    ended = optimize(capfd, "reward=pairs:Pairs", "strategy=waves:Words")
+    assert ended.code == 0, ended.err
+    found = result(folder / "run")
+    assert found["reward"] == {"name": "pairs:Pairs", "measure": "Pairs", "unit": "pairs"}
+    assert found["scores"]["search"]["initial"]["n"] == len(CLASSES) // 2
+    assert "on pairs that the search never saw" in ended.out or "the initial template stays" in ended.out
+    assert (folder / "run" / "report.html").is_file()
+
+
+# --- what is wrong with it
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        (
+            "reward=nothing:Mine",
+            "there is no module 'nothing' for reward=nothing:Mine: neither in the current folder, ",
+        ),
+        ("reward=mine:Hash", "mine.py has no class 'Hash' (did you mean Harsh?)"),
+        ("reward=mine:function", "reward=mine:function is a function and no class"),
+        ("reward=mine:NoReward", "reward=mine:NoReward has no problem, examples, score; see docs/your-own-reward.md"),
+        ("reward=mine:BadSettings", "Settings of reward=mine:BadSettings is no pydantic model"),
+        ("reward=mine:LongMeasure", "measure of reward=mine:LongMeasure is "),
+        ("reward=mine:Breaks", "mine.py, line 48: RuntimeError: no weights."),
+        ("reward=mine:Other", "reward=mine:Other cannot be used: TypeError: "),
+        ("strategy=mine:Plain", "strategy=mine:Plain has no asks_lm, needs_lm, look, ask, forecast; see docs/strat"),
+        ("strategy=waves:Asks", "the strategy 'waves:Asks' asks a language model and lm=none names none"),
+        ("reward=broken:Mine", "broken.py, line 2: ZeroDivisionError: division by zero."),
+        ("reward=unreadable:Mine", "unreadable.py, line 1: SyntaxError: "),
+        ("reward=needs:Mine", "needs.py, line 1: ModuleNotFoundError: No module named 'not_installed'."),
+        ("reward=leaves:Mine", "leaves.py, line 2: SystemExit: 3."),
+        ("reward=mine/x:Mine", "there is no reward 'mine/x:Mine'"),
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence(
+    capfd: pytest.CaptureFixture[str], folder: Path, word: str, told: str
+) -> None:
+    (folder / "broken.py").write_text("def f():\n    1 / 0\nf()\n")
+    (folder / "unreadable.py").write_text("class (\n")
+    (folder / "needs.py").write_text("import not_installed\n")
+    (folder / "leaves.py").write_text("import sys\nsys.exit(3)\n")
+    ended = optimize(capfd, word)
+    assert ended.code == 2
+    assert told in ended.sentence
+    assert str(folder) not in sys.path
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["reward=mine:Harsh", "reward.facter=1"], "no setting 'facter'; did you mean reward.factor?"),
+        (["reward=mine:Harsh", "reward.factor=much"], "reward.factor"),
+        (["reward=mine:Plain", "reward.power=1"], "no setting 'power'; it has none."),
+    ],
+)
+def test_wrong_settings(capfd: pytest.CaptureFixture[str], words: list[str], told: str) -> None:
+    ended = optimize(capfd, *words)
+    assert ended.code == 2
+    assert told in ended.sentence
+
+
+def test_a_setting_that_no_file_holds() -> None:
+    with pytest.raises(InputError, match="the setting 'word' of strategy=waves:Words is no text"):
+        package.optimize(strategy={"name": "waves:Words", "word": object()})
+
+
+# --- who may say it
+
+
+@pytest.fixture()
+def run(capfd: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run with both, as a stranger may send one: with the code beside it."""
+    assert optimize(capfd, "reward=mine:Harsh", "reward.factor=0.25", "strategy=waves:Words").code == 0
+    shutil.copy("mine.py", "run/mine.py")
+    shutil.copy("waves.py", "run/waves.py")
+    as_in_a_new_process(monkeypatch)
+    return folder / "run"
+
+
+def test_resuming_asks_for_the_names_and_then_uses_them(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (run / "result.json").unlink()  # so the search is followed again
+    ended = ipo(capfd, "optimize", "--resume", "run", "max_minutes=5")
+    assert ended.code == 2
+    assert (
+        "runs the code of mine:Harsh and waves:Words, and code is never run because a run directory" in ended.sentence
+    )
+    words = shlex.split(ended.sentence.split("`")[1])[1:]
+    assert words == ["optimize", "--resume", "run", "max_minutes=5", "reward=mine:Harsh", "strategy=waves:Words"]
+    assert ipo(capfd, *words[:-1]).code == 2  # one of two is not enough
+    assert ipo(capfd, *words[:3], "reward.factor=0.25", words[-1]).code == 2  # nor is a setting of it
+    assert not imported()
+    other = ipo(capfd, *words[:-2], "reward=mine:Plain", words[-1])
+    assert other.code == 2 and "give that one" in other.sentence
+    assert ipo(capfd, *words, "reward.factor=0.5").code == 2
+    assert not imported()
+    assert ipo(capfd, *words).code == 0
+    assert imported()
+    assert shlex.split(resume_command(run))[-2:] == words[-2:]
+
+
+def test_so_it_is_in_python(run: Path) -> None:
+    with pytest.raises(InputError, match=r"`ipo.optimize\(resume='run', max_minutes=5, reward='mine:Harsh', strategy="):
+        package.optimize(resume="run", max_minutes=5, quiet=True)
+    with pytest.raises(InputError, match="add `reward='mine:Harsh', strategy='waves:Words'`, else"):
+        package.optimize(start_from="run", quiet=True)
+    assert not imported()
+
+
+def test_a_new_run_from_it(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    begin = ["optimize", "--from", "run", "--out", "next", "max_minutes=5"]
+    for more in ([], ["reward=classification"], ["reward.factor=0.25", "strategy.word=old"]):
+        ended = ipo(capfd, *begin, *more)
+        assert ended.code == 2
+        assert "code is never run because a run directory names it" in ended.sentence
+    assert not imported() and not Path("next").exists()
+    assert ipo(capfd, *begin, "reward=mine:Harsh", "strategy=waves:Words").code == 0
+    assert "factor: 0.25" in Path("next/config.yaml").read_text()
+
+
+def test_its_settings_as_a_file(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    words = ["optimize", "run/config.yaml", "max_minutes=5", "--out", "again"]
+    ended = ipo(capfd, *words)
+    assert ended.code == 2 and "add `reward=mine:Harsh strategy=waves:Words`" in ended.sentence
+    assert ipo(capfd, *words, "reward.factor=0.25").code == 2
+    assert not imported()
+    assert ipo(capfd, *words, "reward=mine:Harsh", "strategy=waves:Words").code == 0
+
+
+def test_what_only_reads_a_run_imports_nothing(
+    capfd: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert optimize(capfd, "reward=mine:Harsh", "strategy=waves:Words").code == 0
+    replay = shlex.split(read_run(folder / "run").command_to_replay)[1:]
+    for name in ("mine", "waves"):
+        shutil.copy(f"{name}.py", "run")
+        (folder / "run" / f"{name}.py").write_text("raise SystemExit\n")
+    (folder / "run" / "report.html").unlink()
+    as_in_a_new_process(monkeypatch)
+    picture = next((folder / "pets" / CLASSES[0]).iterdir())
+    for words in (
+        ["report", "run"],
+        ["predict", "run", str(picture)],
+        ["export", "run", "--to", "npz", "--out", "weights.npz"],
+    ):
+        ended = ipo(capfd, *words)
+        assert ended.code == 0, (words, ended.err)
+        assert not imported(), words
+    assert ipo(capfd, *replay).code == 0  # the command of the page says the names
+    assert imported()
+
+
+def test_a_run_that_somebody_made_up(folder: Path, run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A name in each place of a run directory, and the code in the current folder too."""
+    for place in (folder, run):
+        (place / "evil.py").write_text('open("imported", "w").close()\n')
+    for file in ("config.yaml", "journal.jsonl"):
+        text = (run / file).read_text()
+        (run / file).write_text(text.replace("mine:Harsh", "evil:Evil").replace("waves:Words", "evil:Wave"))
+    for words in (
+        ["optimize", "--resume", "run", "max_minutes=5"],
+        ["optimize", "--from", "run", "--out", "next"],
+        ["optimize", "--from", "run", "--out", "next", "--dry-run"],
+        ["optimize", "run/config.yaml", "--out", "next"],
+        ["optimize", "run/config.yaml", "--resume", "run"],
+        ["optimize", "--resume", "run", "reward=mine:Harsh", "strategy=waves:Words"],
+        ["report", "run"],
+        ["predict", "run", "pets"],
+        ["export", "run", "--to", "npz", "--out", "weights.npz"],
+    ):
+        ipo(capfd, *words)
+        assert not imported(), words
+    stored = load_config(run / "config.yaml").model_copy(update={"lm": "local"})
+    for found in (lambda: stored.asks_lm, lambda: REWARDS.build(stored.reward), lambda: plan(stored)):
+        with pytest.raises(InputError, match="code is only run where a person types its name"):
+            found()  # nor does any other way from a stored configuration to the code
+    assert not imported()
+
+
+def test_the_grid_file_in_the_folder_of_a_grid(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (folder / "table" / "cells").mkdir(parents=True)
+    (folder / "table" / "grid.yaml").write_text(
+        "title: t\nprotocol: few-shot\ndata: ['folder:pets']\nmethods: [anchor]\nseeds: 1\n"
+        "settings: {reward.name: 'mine:Plain'}\n"
+    )
+    ended = ipo(capfd, "benchmark", "table/grid.yaml", "--out", "next")
+    assert ended.code == 2 and "code is only run where a person types its name" in ended.sentence
+    assert not imported()
+    load_grid("table/grid.yaml", ["reward=mine:Plain"])
+    with pytest.raises(InputError, match="takes a strategy, not its name"):
+        package.IPO(strategy="waves:Words")
+
+
+def test_help_is_not_slower(folder: Path) -> None:
+    """Neither reading a configuration nor help imports the file, whatever that imports."""
+    (folder / "slow.py").write_text('import torch\nopen("imported", "w").close()\n')
+    for words in (["--help"], ["optimize", "reward=slow:Slow", "--help"], ["optimize", "--help"]):
+        start = "import sys; from ipo_prompts.experiments.cli.app import main"
+        code = f"{start}; main({words!r}); print('torch' in sys.modules)"
+        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert told.stdout.splitlines()[-1] == "False"
+    assert load_config(None, ["reward=slow:Slow", "reward.a=1"], to_run=True).reward == {"name": "slow:Slow", "a": 1}
+    assert not imported()
