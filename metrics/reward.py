@@ -329,8 +329,3 @@ def losses_of(logits: Floats, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.f
     log_sum = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1, dtype=np.float64))
     losses: npt.NDArray[np.float64] = np.maximum(log_sum - logits[np.arange(len(labels)), labels], 0.0)
     return losses
-
-
-def clip_accuracy(example: Any, prediction: Any, trace: Any = None) -> float:
-    """Per-example metric for `dspy.Evaluate`: 1.0 when the predicted label is the example's, else 0.0."""
-    return float(prediction.label == example.label)

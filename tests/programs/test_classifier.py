@@ -23,8 +23,10 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, clip_accuracy, logits_of
-from ipo_prompts.programs.classifier import TemplateClassifier, to_picture
+from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, logits_of
+from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.given_pictures import to_picture
+from ipo_prompts.programs.templates_for_dspy import clip_accuracy
 from support.ensembles import ensemble_score
 
 NAMES = ("cat", "dog", "ice_cream")

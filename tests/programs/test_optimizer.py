@@ -23,7 +23,7 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.reward import ClipReward, Reward, Score, clip_accuracy
+from ipo_prompts.metrics.reward import ClipReward, Reward, Score
 from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.programs.admission import Rejection
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -37,6 +37,7 @@ from ipo_prompts.programs.selection import BEST_SEARCHED, POOLED, SEARCHED
 from ipo_prompts.programs.strategies.asking import HistorySettings
 from ipo_prompts.programs.strategies.base import Desk, Expected, Forecast, Models, SearchState, Shown, Strategy
 from ipo_prompts.programs.strategies.history import HistoryStrategy
+from ipo_prompts.programs.templates_for_dspy import clip_accuracy
 
 WORDS = ("drawing", "blurry", "the", "pixel art", "a dark", "many", "icon", "cartoon", "old", "toy", "painted", "one")
 TEMPLATES = [f"{word} <CLASS>." for word in WORDS]
