@@ -34,8 +34,6 @@ BAD = [
 ]
 BAD = [*BAD, *(f"Look at the picture number {i}, then name it." for i in range(24 - len(BAD)))]
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:dspy|optuna|gepa")
-
 
 class Explained(dspy.Module):  # type: ignore[misc]
     """A classifier, and a predictor that a language model answers."""

@@ -26,6 +26,15 @@ PLANTED = "a negative of a <CLASS>."
 USELESS = "Think step by step, and answer with the name of what you see."
 
 
+def filled_in(prompt: str, answer: str) -> str:
+    """Give one answer in each field that DSPy's adapter asks for, in its format."""
+    outputs = prompt.split("Your output fields are:")[-1].split("All interactions")[0]
+    names = re.findall(r"\d\. `(\w+)`", outputs)
+    if "[[ ## completed ## ]]" not in prompt:
+        return json.dumps(dict.fromkeys(names, answer))
+    return "\n\n".join([*(f"[[ ## {name} ## ]]\n{answer}" for name in names), "[[ ## completed ## ]]"])
+
+
 class Writer:
     """Answers what is told that instructions are templates with the next proposal, and anything else with none."""
 
@@ -44,14 +53,10 @@ class Writer:
         if "a template for CLIP" in prompt:
             answer = self.proposals[self.told % len(self.proposals)]
             self.told += 1
-        outputs = prompt.split("Your output fields are:")[-1].split("All interactions")[0]
-        names = re.findall(r"\d\. `(\w+)`", outputs)
-        chat = "[[ ## completed ## ]]" in prompt
-        text = "\n\n".join(f"[[ ## {name} ## ]]\n{answer}" for name in names) + "\n\n[[ ## completed ## ]]"
         return Response(
             id=None,
             model="writer",
-            message=Message.assistant(text if chat else json.dumps(dict.fromkeys(names, answer))),
+            message=Message.assistant(filled_in(prompt, answer)),
             finish_reason="stop",
             usage=Usage(input_tokens=100, output_tokens=20),
         )
