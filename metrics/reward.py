@@ -510,8 +510,3 @@ def losses_of(logits: Floats, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.f
         log_sum = highest + np.log(np.exp(block - highest[:, None]).sum(axis=1, dtype=np.float64))
         losses[start : start + BLOCK] = np.maximum(log_sum - true, 0.0)
     return losses
-
-
-def clip_accuracy(example: Any, prediction: Any, trace: Any = None) -> float:
-    """Per-example metric for `dspy.Evaluate`: 1.0 when the predicted label is the example's, else 0.0."""
-    return float(prediction.label == example.label)

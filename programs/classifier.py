@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import os
-import re
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 import dspy
-from dspy.predict.parameter import Parameter
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.calibration import fit_temperature, softmax
 from ipo_prompts.metrics.class_names import have_synonyms, names_of, usable, written
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.decoding import AS_VIEWED, Background, to_rgb
+from ipo_prompts.metrics.decoding import Background
 from ipo_prompts.metrics.device import AUTO
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.offsets import Saved, from_state, state_of
@@ -26,13 +24,20 @@ from ipo_prompts.metrics.parsing import read_json
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.printable import printable
 from ipo_prompts.metrics.reward import EncodedPictures, class_embeddings, logits_of
-from ipo_prompts.metrics.template import ANCHOR, check
+from ipo_prompts.metrics.template import ANCHOR, check, problem, too_long
+from ipo_prompts.programs.given_pictures import KeptFeatures
 from ipo_prompts.programs.record.journal import FILE_NAME
 from ipo_prompts.programs.record.resuming import resume_command
-from ipo_prompts.programs.saved_program import RANGE, WITH_OFFSETS, WITH_SYNONYMS, in_range, read_program
-
-Weighted = tuple[str, float]
-"""A template and its weight in the ensemble, > 0."""
+from ipo_prompts.programs.saved_program import (
+    RANGE,
+    WITH_OFFSETS,
+    WITH_SYNONYMS,
+    State,
+    Weighted,
+    in_range,
+    read_program,
+)
+from ipo_prompts.programs.templates_for_dspy import signature_of, template_in
 
 SHOWN_CLASSES = 5
 """Class names in the `repr`."""
@@ -44,10 +49,29 @@ NAMES_IN_WEIGHTS = "in weights: a program with synonyms of classes, which needs 
 """As `IN_WEIGHTS`, for a program with synonyms."""
 
 
-class TemplateClassifier(dspy.Module, Parameter):
+Value = TypeVar("Value")
+
+
+class _Part(Generic[Value]):
+    """A field of the program's `State`, read and assigned as an attribute."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, program: TemplateClassifier, owner: type | None = None) -> Value:
+        return cast("Value", getattr(program.state, self.name))
+
+    def __set__(self, program: TemplateClassifier, value: Value) -> None:
+        changed: dict[str, Any] = {self.name: value}
+        program.state = replace(program.state, **changed)
+
+
+class TemplateClassifier(dspy.Predict):
     """Classifies a picture by comparing it with one sentence per class.
 
-    It is a `Parameter` as `dspy.Predict` is, so that a program that holds it saves and loads it.
+    It is a `dspy.Predict` that asks no language model: `signature.instructions` is its template, which DSPy's
+    optimizers change as they change any instructions (docs/dspy.md). Where they assign instructions without a template
+    that can be used, each picture is answered with no label and the `problem`, until others are assigned.
 
     Args:
         clip: the frozen encoder.
@@ -55,6 +79,9 @@ class TemplateClassifier(dspy.Module, Parameter):
         templates: one template, or several with weights: then the class embedding is their weighted mean.
 
     Attributes:
+        state: all of the following, as one object.
+        class_names: the classes, in label order.
+        templates: each with its weight.
         temperature: what logits are divided by before they become probabilities, > 0; see `calibrate`.
         offsets: what is added to the logits; None, the default, adds nothing. See `metrics/offsets.py`.
         background: how the pixels of the pictures given to it are read; a `Picture` says that itself.
@@ -77,18 +104,21 @@ class TemplateClassifier(dspy.Module, Parameter):
         ('a sketch of a <CLASS>.', True)
     """
 
-    lm: Any = None
-    """Not asked. DSPy's `set_lm` and `get_lm` expect it of every parameter that is a module."""
+    class_names = _Part[tuple[str, ...]]()
+    templates = _Part[tuple[Weighted, ...]]()
+    temperature = _Part[float]()
+    offsets = _Part[Saved | None]()
+    background = _Part[Background]()
 
     def __init__(self, clip: Clip, class_names: Sequence[str], templates: str | Sequence[Weighted] = ANCHOR) -> None:
-        super().__init__()
         if isinstance(clip, str):
             raise InputError(f"a classifier takes a loaded CLIP; write load_clip({clip!r}) instead of its name.")
         self.clip = clip
-        self.class_names = usable(class_names)
-        self.background: Background = AS_VIEWED
-        self._embeddings: tuple[object, Floats] | None = None
-        self.set_templates(templates)
+        names = usable(class_names)
+        self.state = State(names, _weighted(templates, names, clip))
+        self._features = KeptFeatures(clip)
+        self._embeddings: tuple[object, object, Floats] | None = None
+        super().__init__(self.signature)
 
     def set_templates(self, templates: str | Sequence[Weighted]) -> None:
         """Replace the templates; the temperature becomes 1 and offsets go: they were fitted to the former templates.
@@ -96,20 +126,49 @@ class TemplateClassifier(dspy.Module, Parameter):
         Raises:
             InputError: see the class.
         """
-        self.templates = _weighted(templates, self.class_names, self.clip)
-        self.temperature = 1.0
-        self.offsets: Saved | None = None
+        templates = _weighted(templates, self.class_names, self.clip)
+        self.state = State(self.class_names, templates, background=self.background)
+        self._embeddings = None
 
-    def reset(self) -> None:
-        """Keep the templates; part of DSPy's contract.
+    @property
+    def signature(self) -> Any:
+        """What DSPy's optimizers read and assign: `image -> label`, with the template as instructions.
 
-        Its optimizers reset a copy of a program before they begin, and a `dspy.Predict` keeps its instructions then.
+        Assigned instructions replace the templates by the last of their lines with a slot (see `template_in`). The
+        same template changes nothing: an ensemble keeps its other members, its weights and what was fitted.
         """
+        return signature_of(self.template)
+
+    @signature.setter
+    def signature(self, signature: Any) -> None:
+        template = template_in(signature.instructions)
+        if signature.instructions == self.signature.instructions or template == self.template:
+            return
+        reason = problem(template) or too_long(template, self.class_names, self.clip)
+        if reason is None:
+            self.set_templates(template)
+        else:
+            refused = (signature.instructions, f"the template cannot be used: {reason}")
+            self.state = State(self.class_names, (), background=self.background, refused=refused)
+
+    @property
+    def demos(self) -> list[Any]:
+        """None, ever: a template has no examples. Assigned ones are dropped with a warning."""
+        return []
+
+    @demos.setter
+    def demos(self, demos: Sequence[Any]) -> None:
+        if demos:
+            warnings.warn(
+                "a TemplateClassifier takes no demos, which have no meaning for a template: they are dropped; use an "
+                "optimizer of instructions (docs/dspy.md).",
+                stacklevel=2,
+            )
 
     def __repr__(self) -> str:
         names = ", ".join(self.class_names[:SHOWN_CLASSES])
         more = f", … ({len(self.class_names)} in all)" if len(self.class_names) > SHOWN_CLASSES else ""
-        templates = repr(self.template) if len(self.templates) == 1 else repr(list(self.templates))
+        templates = repr(list(self.templates)) if len(self.templates) > 1 else repr(self.template)
         return printable(f"TemplateClassifier({templates}, classes: {names}{more}, CLIP: {self.clip.name})")
 
     def calibrate(self, pictures: EncodedPictures) -> float:
@@ -126,26 +185,55 @@ class TemplateClassifier(dspy.Module, Parameter):
 
     @property
     def template(self) -> str:
-        """The template with the highest weight."""
-        return max(self.templates, key=lambda member: member[1])[0]
+        """The template with the highest weight; or the text that cannot be used as one."""
+        refused = self.state.refused
+        return refused[0] if refused else max(self.templates, key=lambda member: member[1])[0]
 
-    def forward(self, image: Any) -> dspy.Prediction:
+    def __call__(self, image: Any, **kwargs: Any) -> dspy.Prediction:
+        """Classify one picture, see `forward`; `dspy.Predict` would take no positional argument."""
+        return super().__call__(image=image, **kwargs)
+
+    async def acall(self, image: Any, **kwargs: Any) -> dspy.Prediction:
+        """Classify one picture, see `aforward`."""
+        return await super().acall(image=image, **kwargs)
+
+    def forward(self, image: Any, **kwargs: Any) -> dspy.Prediction:
         """Classify one picture.
 
         Args:
             image: a path, encoded bytes, a PIL image, a `Picture` or a `dspy.Image` that holds its data.
+            **kwargs: not used; what DSPy may give any `dspy.Predict`.
 
         Returns:
             `label`: the class name; `scores`: probability of each class name, softmax of logits / temperature. Classes
-            with one name have one score, the sum of theirs.
+            with one name have one score, the sum of theirs. Where instructions were assigned that cannot be used, the
+            label is None, there are no scores, and `problem` says why.
         """
-        probabilities = self.probabilities([to_picture(image, self.background)])[0]
-        scores = dict.fromkeys(self.class_names, 0.0)
-        for name, probability in zip(self.class_names, probabilities, strict=True):
-            scores[name] += float(probability)
-        return dspy.Prediction(label=self.class_names[int(probabilities.argmax())], scores=scores)
+        if self.state.refused:  # said and not raised: a proposal of an optimizer that is of no use must not end it
+            problem = self.state.refused[1]
+            self._trace(label=None, problem=problem)
+            return dspy.Prediction(label=None, scores={}, problem=problem)
+        probabilities = softmax(self.logits(self._features.of(image, self.background)), self.temperature)[0]
+        names = self.class_names
+        scores = dict(zip(names, probabilities.tolist(), strict=True))
+        if len(scores) < len(names):
+            scores = {name: float(sum(probabilities[[one == name for one in names]])) for name in scores}
+        label = names[int(probabilities.argmax())]
+        self._trace(label=label)
+        return dspy.Prediction(label=label, scores=scores)
 
-    async def aforward(self, image: Any) -> dspy.Prediction:
+    def _trace(self, **answer: Any) -> None:
+        """Tell DSPy's optimizers what was answered.
+
+        They show it to language models: neither the picture, whose path may name its class, nor a score for each class.
+        """
+        trace, most = dspy.settings.trace, dspy.settings.max_trace_size
+        if trace is not None and most > 0:
+            if len(trace) >= most:
+                trace.pop(0)
+            trace.append((self, {"image": "<picture>"}, dspy.Prediction(**answer)))
+
+    async def aforward(self, image: Any, **kwargs: Any) -> dspy.Prediction:
         """Classify one picture as `forward` does, in a thread: what DSPy's `acall` awaits."""
         # Of the class: DSPy warns when a program's own `forward` is touched outside of a call, and this is one.
         return await asyncio.to_thread(type(self).forward, self, image)
@@ -171,14 +259,29 @@ class TemplateClassifier(dspy.Module, Parameter):
         return self.offsets.of(self.clip, self.class_embeddings()) if self.offsets else None
 
     def class_embeddings(self) -> Floats:
-        """Return what a picture is compared with: float32 (C, D), unit rows, in the order of the classes."""
-        state = (self.templates, written(self.class_names))
-        if self._embeddings is None or self._embeddings[0] != state:
-            self._embeddings = (state, class_embeddings(self.clip, self.templates, self.class_names))
-        return self._embeddings[1]
+        """Return what a picture is compared with: float32 (C, D), unit rows, in the order of the classes.
+
+        Raises:
+            InputError: there is no template that can be used.
+        """
+        state = self.state
+        if state.refused:
+            raise InputError(self._no_template(state.refused))
+        with self._features.lock:
+            known = self._embeddings
+            if known is None or known[0] is not state.templates or known[1] is not state.class_names:
+                made = class_embeddings(self.clip, state.templates, state.class_names)
+                known = self._embeddings = (state.templates, state.class_names, made)
+            return known[2]
 
     def dump_state(self, json_mode: bool = True) -> dict[str, Any]:
-        """Return templates, classes, temperature, offsets and the encoder's name, beside DSPy's own; plain JSON."""
+        """Return templates, classes, temperature, offsets and the encoder's name; plain JSON.
+
+        Raises:
+            InputError: there is no template that can be used.
+        """
+        if self.state.refused:
+            raise InputError(self._no_template(self.state.refused))
         state = {name: part.dump_state(json_mode=json_mode) for name, part in self._parts()}
         state |= {
             "templates": [{"template": template, "weight": weight} for template, weight in self.templates],
@@ -229,10 +332,15 @@ class TemplateClassifier(dspy.Module, Parameter):
                 f"{str(lost)!r}): it answers as when it was saved; to use yours, optimise again with them.",
                 stacklevel=2,
             )
-        self.class_names, self.templates, self.offsets = classes, templates, offsets
-        self.temperature, self.background = float(saved.temperature), saved.background
+        self.state = State(classes, templates, float(saved.temperature), offsets, saved.background)
         for name, part in self._parts():
             part.load_state(state[name], **kwargs)
+
+    @staticmethod
+    def _no_template(refused: tuple[str, str]) -> str:
+        """Say that there is nothing to classify with, or to save."""
+        text, problem = refused
+        return f"{problem} ({printable(text[:80])!r} was assigned as instructions); assign others, or set_templates(…)."
 
     def _parts(self) -> list[tuple[str, Any]]:
         """Return what a subclass may hold of DSPy's: its parameters but itself, by name."""
@@ -306,36 +414,4 @@ def _other_classes(saved: tuple[str, ...], given: tuple[str, ...]) -> str:
     return (
         f"this program was saved with other classes: it {' and '.join(parts)}; load it into a classifier of the "
         "same classes, or optimise again."
-    )
-
-
-def to_picture(image: Any, background: Background = AS_VIEWED) -> Picture:
-    """Read a picture from any form in which DSPy users have it; a `Picture` is returned as it is.
-
-    Raises:
-        InputError: it is none of them, or an address: a text, or a `dspy.Image` that points to the network.
-    """
-    if isinstance(image, Picture):
-        return image
-    if isinstance(image, dspy.Image):
-        import base64
-
-        head, _, data = image.url.partition(";base64,")
-        if not head.startswith("data:"):
-            raise InputError(f"the picture {image.url[:80]} is a web address; load it first (dspy.Image.from_url).")
-        return Picture.from_bytes("given as a dspy.Image", base64.b64decode(data)).on(background)
-    if isinstance(image, str) and re.match("data:|https?://", image):
-        shown = image if len(image) <= 80 else f"{image[:40]}…"
-        how = "dspy.Image(url=…)" if image.startswith("data:") else "dspy.Image.from_url(…)"
-        raise InputError(f"the picture {shown} is an address and no file; give {how} of it.")
-    if isinstance(image, (str, Path)):
-        return Picture.from_path(Path(image)).on(background)
-    if isinstance(image, bytes):
-        return Picture.from_bytes("given as bytes", image).on(background)
-    if hasattr(image, "save") and hasattr(image, "convert"):  # a PIL image
-        buffer = io.BytesIO()
-        to_rgb(image, "the picture given as a PIL image", background).save(buffer, format="PNG")
-        return Picture.from_bytes("given as a PIL image", buffer.getvalue()).on(background)
-    raise InputError(
-        f"cannot take a picture from {type(image).__name__}; give a path, bytes, a PIL image or a dspy.Image."
     )

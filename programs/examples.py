@@ -12,7 +12,7 @@ import dspy
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.programs.classifier import to_picture
+from ipo_prompts.programs.given_pictures import to_picture
 
 
 def with_pictures(given: Sequence[Any]) -> list[dspy.Example]:

@@ -1,15 +1,14 @@
-"""IPO as a DSPy optimizer (teleprompter) that compiles a `TemplateClassifier`. The search itself is in `search.py`."""
+"""IPO as a DSPy optimizer (teleprompter) of a `TemplateClassifier`. The search itself is in `search.py`."""
 
 from __future__ import annotations
 
-import copy
 import inspect
 import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import dspy
 from dspy.teleprompt import Teleprompter
@@ -49,6 +48,9 @@ if TYPE_CHECKING:
 # Below DSPy's own logger, so that the progress of `compile` is shown as that of its optimizers, and silenced with it.
 progress = logging.getLogger("dspy.teleprompt.ipo")
 logger = logging.getLogger(__name__)
+
+Program = TypeVar("Program", bound=dspy.Module)
+"""A `TemplateClassifier`, or a larger program with one inside."""
 
 DESCRIBERS = ("clip", "clip-greedy", "none")
 """Describers with a name: they need no language model."""
@@ -150,18 +152,18 @@ class IPO(Teleprompter):
 
     def compile(
         self,
-        student: TemplateClassifier,
+        student: Program,
         *,
         trainset: Sequence[dspy.Example],
         teacher: Any = None,
         valset: Sequence[dspy.Example] | None = None,
         **kwargs: Any,
-    ) -> TemplateClassifier:
+    ) -> Program:
         """Search for templates on `trainset`, choose the winner on `valset`.
 
         Args:
-            student: the program; it is copied, never changed. The search starts from its template, unless an
-                `initial_template` was given.
+            student: a `TemplateClassifier`, or a program that holds one; it is copied, never changed. The search starts
+                from its template, unless an `initial_template` was given.
             trainset: examples as the reward takes them; for `ClipReward` with `image` and `label` (a class name), and
                 `group` where pictures are variants.
             teacher: not used; part of DSPy's contract.
@@ -174,14 +176,14 @@ class IPO(Teleprompter):
             `SearchResult`.
 
         Raises:
-            InputError: the student is no `TemplateClassifier`, or has several templates and no `initial_template` was
-                given; bad examples, or examples in both sets; a bad initial template; a reward or strategy that gives
-                something else than it should; a `log_dir` that holds another search; questions that do not fit into
-                what the language model takes.
+            InputError: the student neither is nor holds one `TemplateClassifier`, or that has several templates and no
+                `initial_template` was given; bad examples, or examples in both sets; a bad initial template; a reward
+                or strategy that gives something else than it should; a `log_dir` that holds another search; questions
+                that do not fit into what the language model takes.
             NothingUsable: none of the first five steps gave a usable template; a shorter search keeps the initial one.
             dspy.LMError: the language model cannot be reached; everything before that is in the journal.
         """
-        _check_student(student)
+        program, (_, student) = student, classifier_in(student)
         reward = self.reward or ClipReward(student.clip, student.class_names)
         settings = self._settings_for(student)
         strategy = self._strategy_with(self.lm or dspy.settings.lm)
@@ -233,7 +235,7 @@ class IPO(Teleprompter):
             if owned:
                 owned.close()
         progress.info("The search ended: %s. Chosen: %s", result.ended, printable(" + ".join(result.choice.templates)))
-        return _compiled(student, result)
+        return _compiled(program, result)
 
     def _room(self, strategy: Strategy, settings: SearchSettings) -> Room | None:
         """Return what questions leave for descriptions; None where nothing bounds them."""
@@ -319,16 +321,27 @@ def _check_same_search(journal: Journal, about: dict[str, Any]) -> None:
         )
 
 
-def _check_student(student: Any) -> None:
-    if isinstance(student, TemplateClassifier):
-        return
-    parts = student.named_parameters() if isinstance(student, dspy.Module) else []
-    inside = next((name for name, part in parts if isinstance(part, TemplateClassifier)), None)
-    if inside:
-        how = f"compile the one inside: program.{inside} = ipo.compile(program.{inside}, trainset=…)"
-    else:
-        how = "give TemplateClassifier(clip, class_names)"
-    raise InputError(f"IPO optimises the template of a TemplateClassifier, not {_kind(student)}; {how}.")
+def classifier_in(program: Any) -> tuple[str, TemplateClassifier]:
+    """Return the classifier that a program is or holds, with its name among the program's predictors.
+
+    Raises:
+        InputError: there is none, or there are several.
+    """
+    if isinstance(program, TemplateClassifier):
+        return "self", program
+    parts = program.named_predictors() if isinstance(program, dspy.Module) else []
+    found = [(name, part) for name, part in parts if isinstance(part, TemplateClassifier)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        name = found[0][0]
+        raise InputError(
+            f"IPO optimises one template at a time, and {_kind(program)} has the classifiers "
+            f"{' and '.join(name for name, _ in found)}; compile each by itself, as in "
+            f"program.{name} = ipo.compile(program.{name}, trainset=…)."
+        )
+    how = "give TemplateClassifier(clip, class_names), or a program that holds one"
+    raise InputError(f"IPO optimises the template of a TemplateClassifier, not {_kind(program)}; {how}.")
 
 
 def _kind(thing: Any) -> str:
@@ -373,25 +386,26 @@ def _told(step: Step, steps: int) -> str:
     return f"Step {step.number + 1}/{steps}: {new}; best so far: {best}"
 
 
-def _compiled(student: TemplateClassifier, result: SearchResult) -> TemplateClassifier:
-    plain: Any = copy.copy(student)
-    for name in ("candidate_programs", "trial_logs", "search"):  # of an earlier compile: each copy would hold them
-        vars(plain).pop(name, None)
-    program: Any = plain.deepcopy()
-    program.set_templates([(template, 1.0) for template in result.choice.templates])
+def _compiled(student: Program, result: SearchResult) -> Program:
+    plain: Any = student.deepcopy()
+    parts: tuple[Any, ...] = (plain, classifier_in(plain)[1])
+    for part in parts:
+        for name in ("candidate_programs", "trial_logs", "search"):  # of an earlier compile: each copy would hold them
+            vars(part).pop(name, None)
+    program: Any = _with_templates(plain, result.choice.templates)
     program.candidate_programs = [
-        {"score": 100 * entry.value, "program": _with_template(plain, entry.template), "loss": entry.loss}
+        {"score": 100 * entry.value, "program": _with_templates(plain, [entry.template]), "loss": entry.loss}
         for entry in result.history.ranked()
     ]
     program.trial_logs = {step.number: step.record() for step in result.steps}
     program.search = result
     program._compiled = True
-    return cast("TemplateClassifier", program)
+    return cast("Program", program)
 
 
-def _with_template(student: TemplateClassifier, template: str) -> TemplateClassifier:
-    program = cast("TemplateClassifier", student.deepcopy())
-    program.set_templates(template)
+def _with_templates(student: Program, templates: Sequence[str]) -> Program:
+    program = cast("Program", student.deepcopy())
+    classifier_in(program)[1].set_templates([(template, 1.0) for template in templates])
     return program
 
 

@@ -1,15 +1,20 @@
-"""The state of a saved `TemplateClassifier`, read and checked as a whole before anything of it is used."""
+"""The state of a `TemplateClassifier`; a saved one is read and checked as a whole before anything of it is used."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from ipo_prompts.metrics.class_names import named, usable
-from ipo_prompts.metrics.decoding import AS_STORED, Background
+from ipo_prompts.metrics.decoding import AS_STORED, AS_VIEWED, Background
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.offsets import Saved
+
+Weighted = tuple[str, float]
+"""A template and its weight in the ensemble, > 0."""
 
 WITH_OFFSETS, WITH_SYNONYMS = 2, 3
 """Formats of a saved program; the latter may have offsets too. One with neither has no number: every version reads it.
@@ -17,6 +22,23 @@ WITH_OFFSETS, WITH_SYNONYMS = 2, 3
 OWN_KEYS = {WITH_OFFSETS: ("weights", "offsets"), WITH_SYNONYMS: ("weights", "synonyms")}
 RANGE = (1e-6, 1e6)
 """Of temperatures and weights: wider than any that are fitted, far from where float32 ends."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What a program is beside its CLIP; replaced as a whole, so that new templates leave nothing fitted to others.
+
+    Attributes:
+        class_names, templates, temperature, offsets, background: see `TemplateClassifier`.
+        refused: a text that was assigned as instructions and why it cannot be used; there are no templates then.
+    """
+
+    class_names: tuple[str, ...]
+    templates: tuple[Weighted, ...]
+    temperature: float = 1.0
+    offsets: Saved | None = None
+    background: Background = AS_VIEWED
+    refused: tuple[str, str] | None = None
 
 
 class _Clip(BaseModel):

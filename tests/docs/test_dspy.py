@@ -42,6 +42,10 @@ def test_the_page_can_be_followed(desk: Path, server: OpenAIServer, capsys: pyte
     assert page["told"].label in data.class_names
     assert page["told"].answer == "In a house."
     assert page["again"].classify.templates == program.templates
+    # DSPy's own optimizers: each found a template that can be used, of those that it was told to write.
+    for name in ("by_copro", "by_gepa", "by_mipro"):
+        assert problem(page[name].template) is None
+        assert page[name].template != page["ANCHOR"]
     # gepa: every template that it kept can be used, it returned the best on the selection pictures, and left no files.
     found = page["found"]
     assert found.total_metric_calls >= 600
@@ -54,4 +58,4 @@ def test_the_page_can_be_followed(desk: Path, server: OpenAIServer, capsys: pyte
     assert found.best_candidate["template"] == kept[found.best_idx]
     assert found.val_aggregate_scores[found.best_idx] == max(found.val_aggregate_scores)
     assert sorted(path.name for path in desk.iterdir()) == ["explain.json", "gepa.json", "program.json", "runs"]
-    assert capsys.readouterr().out.count("n = 272") == 2
+    assert capsys.readouterr().out.count("n = 272") == 5

@@ -15,7 +15,7 @@ from ipo_prompts.experiments.data import Item, load_data
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, Score, clip_accuracy, logits_of
+from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, Score, logits_of
 from support.ensembles import ensemble_score
 
 
@@ -178,11 +178,6 @@ def test_copies_share_the_reward(reward: ClipReward) -> None:
     import copy
 
     assert copy.deepcopy([reward])[0] is reward
-
-
-@pytest.mark.parametrize(("label", "accuracy"), [("cat", 1.0), ("dog", 0.0)])
-def test_clip_accuracy_is_one_or_nothing(label: Any, accuracy: float) -> None:
-    assert clip_accuracy(SimpleNamespace(label="cat"), SimpleNamespace(label=label)) == accuracy
 
 
 def test_every_reward_answers_alike(clip: Clip) -> None:

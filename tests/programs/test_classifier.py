@@ -22,9 +22,13 @@ from ipo_prompts.metrics.class_names import ClassName
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.offsets import PriorOffsets
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, clip_accuracy, logits_of
-from ipo_prompts.programs.classifier import TemplateClassifier, to_picture
+from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, logits_of
+from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.given_pictures import to_picture
+from ipo_prompts.programs.saved_program import State
+from ipo_prompts.programs.templates_for_dspy import clip_accuracy
 from support.ensembles import ensemble_score
 
 NAMES = ("cat", "dog", "ice_cream")
@@ -470,6 +474,118 @@ def test_dspy_evaluate_gives_the_rewards_accuracy(clip: Clip, tmp_path: Path) ->
     np.testing.assert_allclose(
         -np.log(probabilities[np.arange(len(items)), pictures.labels]), expected.losses, rtol=1e-3, atol=1e-4
     )
+
+
+def evaluated(program: TemplateClassifier, threads: int, count: int = 40) -> Any:
+    data = load_data("embedded", seed=0)
+    devset = [dspy.Example(image=i.picture, label=data.class_names[i.label], group=i.group) for i in data.test[:count]]
+    devset = [example.with_inputs("image", "group") for example in devset]  # more than it needs, as `Predict` takes it
+    return dspy.Evaluate(devset=devset, metric=clip_accuracy, num_threads=threads)(program)
+
+
+def test_threads_batches_and_copies_answer_alike_and_encode_each_picture_once(clip: Clip) -> None:
+    data = load_data("embedded", seed=0)
+    program = TemplateClassifier(clip, data.class_names)
+    one = evaluated(program, 1)
+    spent = clip.seconds["image"]
+    assert [answer.scores for _, answer, _ in evaluated(program, 8).results] == [a.scores for _, a, _ in one.results]
+    examples = [dspy.Example(image=item.picture).with_inputs("image") for item in data.test[:5]]
+    batch = program.batch(examples, num_threads=2, disable_progress_bar=True)
+    assert [answer.label for answer in batch] == [answer.label for _, answer, _ in one.results[:5]]
+    other = program.deepcopy()
+    other.signature = other.signature.with_instructions("a dark <CLASS>.")
+    assert evaluated(other, 8).score != one.score
+    assert clip.seconds["image"] == spent
+
+
+@pytest.mark.parametrize("form", [str, Picture.from_path, as_dspy_image])
+def test_a_picture_is_encoded_once(form: Callable[[Path], Any], clip: Clip, file: Path) -> None:
+    program, given = TemplateClassifier(clip, NAMES), form(file)
+    program(given)
+    spent = clip.seconds["image"]
+    program.set_templates("a dark <CLASS>.")
+    program(image=given)
+    assert clip.seconds["image"] == spent
+    program.background = "as-is"  # other pixels, of a file or a `dspy.Image`; a `Picture` says itself how it is read
+    program(image=given)
+    assert (clip.seconds["image"] == spent) == isinstance(given, Picture)
+
+
+def test_a_file_that_was_just_written_is_read_again(clip: Clip, tmp_path: Path) -> None:
+    program = TemplateClassifier(clip, NAMES)
+    scores = []
+    for colour in ("red", "blue"):
+        Image.new("RGB", (48, 48), colour).save(tmp_path / "drawn.png")
+        scores.append(program(image=tmp_path / "drawn.png").scores)
+    assert scores[0] != scores[1]
+
+
+# --- the template as instructions
+
+
+def assign(program: TemplateClassifier, instructions: str) -> None:
+    program.signature = program.signature.with_instructions(instructions)
+
+
+def test_the_template_is_the_instructions(clip: Clip, file: Path) -> None:
+    program = TemplateClassifier(clip, NAMES)
+    assert [name for name, _ in program.named_predictors()] == ["self"]
+    assert (list(program.signature.input_fields), list(program.signature.output_fields)) == (["image"], ["label"])
+    assert program.signature.instructions == "a photo of a <CLASS>."
+    assign(program, 'Find the class.\n1. **A dark [class name].**\n2. "a blurry <CLASS>"\nThen say why.')
+    assert program.templates == (("a blurry <CLASS>", 1.0),)
+    assert program(file).scores == TemplateClassifier(clip, NAMES, "a blurry <CLASS>")(file).scores
+
+
+def test_an_equal_signature_keeps_all_that_was_fitted(clip: Clip) -> None:
+    program = TemplateClassifier(clip, NAMES, ENSEMBLE)
+    program.temperature, program.offsets = 2.0, PriorOffsets(np.zeros(3, dtype=np.float32))
+    before = program.state
+    for same in (program.template, f" '{program.template}'\n"):
+        assign(program, same)
+        assert program.state is before
+    assign(program, "a dark <CLASS>.")
+    assert program.state == State(NAMES, (("a dark <CLASS>.", 1.0),))
+
+
+def test_an_unusable_template_is_answered_and_never_raised(clip: Clip, file: Path) -> None:
+    program = TemplateClassifier(clip, NAMES, ENSEMBLE)
+    assign(program, "Name what you see.")
+    with dspy.context(trace=[]):
+        answer = program(image=file)
+        seen = dspy.settings.trace
+    problem = "the template cannot be used: it has no <CLASS> slot"
+    assert answer.toDict() == {"label": None, "scores": {}, "problem": problem}
+    assert [(inputs, outputs.toDict()) for _, inputs, outputs in seen] == [
+        ({"image": "<picture>"}, {"label": None, "problem": problem})
+    ]
+    assert (program.signature.instructions, program.templates) == ("Name what you see.", ())
+    assert "TemplateClassifier('Name what you see.'" in repr(program)
+    result = evaluated(program, 8)
+    assert (result.score, len(result.results)) == (0.0, 40)  # and `Evaluate` ends after ten errors
+    for use in (program.class_embeddings, program.dump_state):
+        with pytest.raises(InputError, match="assign others, or set_templates"):
+            use()
+    assign(program, "a dark <CLASS>.")
+    assert program(image=file).label in NAMES
+
+
+def test_demos_are_dropped_with_a_sentence(clip: Clip) -> None:
+    program = TemplateClassifier(clip, NAMES)
+    program.demos = []
+    with pytest.warns(UserWarning, match="takes no demos, which have no meaning for a template") as caught:
+        program.demos = [dspy.Example(label="cat")]
+    assert (len(caught), program.demos) == (1, [])
+
+
+def test_the_trace_holds_no_picture_and_no_scores(clip: Clip, file: Path) -> None:
+    program = TemplateClassifier(clip, NAMES)
+    with dspy.context(trace=[], max_trace_size=2):
+        labels = [program(image=file).label for _ in range(3)]
+        asyncio.run(program.acall(file))
+        assert [(one is program, inputs, outputs.toDict()) for one, inputs, outputs in dspy.settings.trace] == [
+            (True, {"image": "<picture>"}, {"label": labels[0]})
+        ] * 2
 
 
 def test_an_ensemble_predicts_what_the_reward_scores(clip: Clip, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.reward import ClipReward, Reward, Score, clip_accuracy
+from ipo_prompts.metrics.reward import ClipReward, Reward, Score
 from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.programs.admission import Rejection
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -37,6 +37,7 @@ from ipo_prompts.programs.selection import BEST_SEARCHED, POOLED, SEARCHED
 from ipo_prompts.programs.strategies.asking import HistorySettings
 from ipo_prompts.programs.strategies.base import Desk, Expected, Forecast, Models, SearchState, Shown, Strategy
 from ipo_prompts.programs.strategies.history import HistoryStrategy
+from ipo_prompts.programs.templates_for_dspy import clip_accuracy
 
 WORDS = ("drawing", "blurry", "the", "pixel art", "a dark", "many", "icon", "cartoon", "old", "toy", "painted", "one")
 TEMPLATES = [f"{word} <CLASS>." for word in WORDS]
@@ -76,11 +77,15 @@ class Scripted:
 
 
 class Holder(dspy.Module):  # type: ignore[misc]
-    """A program with a classifier inside."""
+    """A program with classifiers inside, and what a language model answers."""
 
-    def __init__(self, clip: Clip) -> None:
+    def __init__(self, *classifiers: TemplateClassifier) -> None:
         super().__init__()
-        self.classify = TemplateClassifier(clip, ["cat", "dog"])
+        self.explain = dspy.Predict("label -> answer")
+        self.parts = list(classifiers)
+
+    def forward(self, image: Any) -> dspy.Prediction:
+        return self.parts[0](image=image)
 
 
 def by_twos(templates: Sequence[str] = TEMPLATES) -> list[Sequence[str]]:
@@ -273,13 +278,36 @@ def test_a_metric_is_explained() -> None:
         (lambda clip: dspy.Predict("question -> answer"), "not Predict; give TemplateClassifier"),
         (lambda clip: TemplateClassifier, "not the class TemplateClassifier; give TemplateClassifier"),
         (lambda clip: None, "not NoneType; give TemplateClassifier"),
-        (Holder, "not Holder; compile the one inside: program.classify = ipo.compile.program.classify, trainset=…."),
+        (lambda clip: Holder(), "not Holder; give TemplateClassifier.clip, class_names., or a program that holds one"),
     ],
     ids=["predict", "class", "none", "holder"],
 )
 def test_another_module_is_refused(student: Any, message: str, clip: Clip, reward: ClipReward, sets: Any) -> None:
     with pytest.raises(InputError, match=f"IPO optimises the template of a TemplateClassifier, {message}"):
         make(reward, by_twos())[0].compile(student(clip), **sets)
+
+
+def test_the_classifier_inside_a_larger_program_is_optimised(reward: ClipReward, sets: Any) -> None:
+    ipo = IPO(reward=reward, strategy=LISTED, describer=None)
+    alone: Any = ipo.compile(student(reward), **sets)
+    whole = Holder(alone)
+    found: Any = ipo.compile(whole, **sets)
+    assert (type(found), found.parts[0].templates) == (Holder, alone.templates)
+    assert whole.parts[0] is alone is not found.parts[0]
+    assert [entry["program"].parts[0].template for entry in found.candidate_programs] == [
+        entry["program"].template for entry in alone.candidate_programs
+    ]
+    assert not hasattr(found.parts[0], "candidate_programs")  # of the earlier compile
+    assert found(image=sets["valset"][0].image).label == alone(image=sets["valset"][0].image).label
+
+
+def test_several_classifiers_are_compiled_one_by_one(reward: ClipReward, sets: Any) -> None:
+    with pytest.raises(InputError) as caught:
+        IPO(reward=reward, strategy=LISTED).compile(Holder(student(reward), student(reward)), **sets)
+    assert str(caught.value) == (
+        "IPO optimises one template at a time, and Holder has the classifiers parts[0] and parts[1]; compile each by "
+        "itself, as in program.parts[0] = ipo.compile(program.parts[0], trainset=…)."
+    )
 
 
 def test_what_is_left_out_is_what_the_command_line_uses(clip: Clip, reward: ClipReward, sets: Any) -> None:
