@@ -23,7 +23,7 @@ from ipo_prompts.metrics.features import FeatureStore, Progress
 from ipo_prompts.metrics.headroom import Headroom, headroom
 from ipo_prompts.metrics.reward import scores_accuracy
 from ipo_prompts.metrics.text_tower import encode_templates
-from ipo_prompts.programs.describers.interrogator import PhraseBank
+from ipo_prompts.programs.phrases import PhraseBank
 
 PICTURES = 120
 """At most, one of each base picture."""

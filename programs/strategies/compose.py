@@ -231,7 +231,7 @@ def worth(score: Score) -> tuple[float, float]:
 
 def _phrases(class_names: Sequence[str]) -> dict[Part, str]:
     """Return the phrases of the bank that name no class, each with what it is about."""
-    from ipo_prompts.programs.describers.interrogator import PhraseBank
+    from ipo_prompts.programs.phrases import PhraseBank
 
     found: dict[Part, str] = {}
     for phrase in PhraseBank.load().usable(class_names):

@@ -19,7 +19,7 @@ from ipo_prompts.metrics.offsets import fitted
 from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, Score, agrees, scores_accuracy
 from ipo_prompts.metrics.template import imagenet_templates
 from ipo_prompts.programs import IPO, TemplateClassifier
-from ipo_prompts.programs.describers.interrogator import PhraseBank
+from ipo_prompts.programs.phrases import PhraseBank
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 
 PAGE = Path(__file__).parents[2] / "docs" / "your-own-reward.md"

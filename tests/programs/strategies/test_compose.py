@@ -17,7 +17,7 @@ from ipo_prompts.metrics.registry import NoSettings
 from ipo_prompts.metrics.reward import ClipReward, Score
 from ipo_prompts.metrics.template import SLOT, problem
 from ipo_prompts.programs.admission import Desk
-from ipo_prompts.programs.describers.interrogator import PhraseBank
+from ipo_prompts.programs.phrases import PhraseBank
 from ipo_prompts.programs.search import Earlier, SearchResult, Step, search
 from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES
