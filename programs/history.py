@@ -97,8 +97,8 @@ class PromptHistory:
         """Add a template; return False, and change nothing, when it is known already."""
         return self._entries.setdefault(key(scored.template), scored) is scored
 
-    def __contains__(self, template: str) -> bool:
-        return key(template) in self._entries
+    def __contains__(self, template: object) -> bool:
+        return isinstance(template, str) and key(template) in self._entries
 
     def __len__(self) -> int:
         return len(self._entries)
