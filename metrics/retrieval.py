@@ -128,7 +128,7 @@ class RetrievalReward(EmbeddingReward):
         groups = groups_of(examples)
         return Gallery(features, queries, matches, labels, tuple(groups[i] for i in asked) if groups else None)
 
-    def measure(self, classes: Sequence[Floats], units: Gallery) -> Iterable[Judged]:
+    def judge_embeddings(self, classes: Sequence[Floats], units: Gallery) -> Iterable[Judged]:
         """See `EmbeddingReward`; one row for each query."""
         return (self._judge(texts, units) for texts in classes)
 

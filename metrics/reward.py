@@ -1,8 +1,8 @@
 """Rewards score templates on pictures. Here: what every reward is, and the reward for classification.
 
-A reward that compares pictures with class embeddings has one hook, `measure`: class embeddings in, what each unit
-contributes out. All that is scored goes through it: what a search looks at, what it proposes, ensembles, baselines and
-headroom. Each other kind of task has its own: see `retrieval.py`, `segmentation.py` and `docs/your-own-reward.md`.
+A reward that compares pictures with class embeddings has one hook, `judge_embeddings`: class embeddings in, what each
+unit contributes out. All that is scored goes through it: what a search looks at, what it proposes, ensembles, baselines
+and headroom. Each other kind of task has its own: see `retrieval.py`, `segmentation.py` and `docs/your-own-reward.md`.
 """
 
 from __future__ import annotations
@@ -21,43 +21,13 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore, Progress
 from ipo_prompts.metrics.offsets import Offsets
 from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.scale import FRACTION, Scale
 from ipo_prompts.metrics.template import problem, too_long
 from ipo_prompts.metrics.text_store import TextStore
 from ipo_prompts.metrics.text_tower import encode_ensemble, encode_templates, parts
 
 BLOCK = 1024
 """Pictures per matrix product: few enough that the logits stay in the processor's cache."""
-
-
-@dataclass(frozen=True)
-class Scale:
-    """In what numbers the values of a reward are; higher is always better.
-
-    Attributes:
-        low, high: no value lies outside; what a single unit contributes may.
-        word: what a word more in a template must add to the value, for a search that adds words.
-        percent: whether people are told hundredths, as of an accuracy; else the numbers as they are.
-
-    >>> Scale().told(0.523), Scale(low=float("-inf"), percent=False).told(-1.25)
-    ('52.30 %', '-1.25')
-    """
-
-    low: float = 0.0
-    high: float = 1.0
-    word: float = 0.005
-    percent: bool = True
-
-    def __post_init__(self) -> None:
-        if not (self.low < self.high and self.word >= 0):
-            raise InputError(f"a scale needs low < high and a word that costs nothing or something, not {self}.")
-
-    def told(self, value: float) -> str:
-        """Return a value as people read it."""
-        return f"{100 * value:.2f} %" if self.percent else f"{value:.4g}"
-
-
-FRACTION = Scale()
-"""Shares of right answers: accuracies, recalls, intersections over unions."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +171,7 @@ def scale_of(reward: object) -> Scale:
 
 
 class EmbeddingReward(ABC):
-    """A reward that compares class embeddings of a CLIP with something of the pictures. `measure` is its hook.
+    """A reward that compares class embeddings of a CLIP with something of the pictures. Its hook is `judge_embeddings`.
 
     Whoever overrides `score` instead has said all: then it alone scores, one template after the other, and what needs
     class embeddings (ensembles, baselines, headroom) is refused or left out, by name. See `by_embeddings`.
@@ -237,7 +207,7 @@ class EmbeddingReward(ABC):
         """Check DSPy examples and encode them once; see `Reward`."""
 
     @abstractmethod
-    def measure(self, classes: Sequence[Floats], units: Any) -> Iterable[Judged]:
+    def judge_embeddings(self, classes: Sequence[Floats], units: Any) -> Iterable[Judged]:
         """Judge many candidates: the class embeddings of each, float32 (C, D), unit rows, in the order of `names_in`.
 
         The same embeddings on the same units must give the same numbers, whatever is judged beside them.
@@ -276,14 +246,14 @@ class EmbeddingReward(ABC):
         """Score class embeddings, each float32 (C, D) with unit rows; `names` are the templates of the results.
 
         Raises:
-            InputError: an own `measure` gave something else than it should.
+            InputError: its own `judge_embeddings` gave something else than it should.
         """
-        judged = list(self.measure(classes, units))
+        judged = list(self.judge_embeddings(classes, units))
         if len(judged) != len(names) or not all(isinstance(one, Judged) for one in judged):
             kinds = ", ".join(sorted({type(one).__name__ for one in judged})) or "nothing"
             raise InputError(
-                f"measure() of the reward {type(self).__name__} gave {kinds} ({len(judged)}) for {len(names)} sets of "
-                "class embeddings; it gives one Judged for each."
+                f"judge_embeddings() of the reward {type(self).__name__} gave {kinds} ({len(judged)}) for {len(names)} "
+                "sets of class embeddings; it gives one Judged for each."
             )
         return [one.score(name) for name, one in zip(names, judged, strict=True)]
 
@@ -377,7 +347,7 @@ class ClipReward(EmbeddingReward):
         predictions = logits.argmax(axis=1)  # the first of equals: ties go to the lowest label
         return Judged(predictions == pictures.labels, losses_of(logits, pictures.labels), predictions)
 
-    def measure(self, classes: Sequence[Floats], units: EncodedPictures) -> Iterable[Judged]:
+    def judge_embeddings(self, classes: Sequence[Floats], units: EncodedPictures) -> Iterable[Judged]:
         """See `EmbeddingReward`."""
         for rows in classes:
             offsets = units.offsets.of(self.clip, rows) if units.offsets else None
@@ -438,7 +408,7 @@ class ClipReward(EmbeddingReward):
 
 def scores_accuracy(reward: object) -> bool:
     """Whether a reward is plain accuracy, whose losses are cross-entropies: `ClipReward` without a hook of its own."""
-    own = ("judge", "measure", "score_embeddings", "examples", "encode")
+    own = ("judge", "judge_embeddings", "score_embeddings", "examples", "encode")
     if not isinstance(reward, ClipReward) or by_embeddings(reward) is None or not vars(reward).keys().isdisjoint(own):
         return False
     return all(getattr(type(reward), name) is getattr(ClipReward, name) for name in own)

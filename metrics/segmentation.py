@@ -152,7 +152,7 @@ class SegmentationReward(EmbeddingReward):
             encoded.features, interpolation(encoded.y, image.height), interpolation(encoded.x, image.width), mask
         )
 
-    def measure(self, classes: Sequence[Floats], units: Scenes) -> Iterable[Judged]:
+    def judge_embeddings(self, classes: Sequence[Floats], units: Scenes) -> Iterable[Judged]:
         """See `EmbeddingReward`."""
         return (self._judge(rows, units) for rows in classes)
 

@@ -7,15 +7,18 @@ is wrong, it is refused with a reason. Only templates that are admitted here are
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.template import key, normalise
-from ipo_prompts.programs.strategies.base import REFUSALS_SHOWN, Refuse
 
 logger = logging.getLogger(__name__)
 
+Refuse = Callable[[str], str | None]
+"""Says why a template cannot be used, or None."""
+REFUSALS_SHOWN = 10
+"""Refused templates that a question repeats, at most."""
 LONGEST_REJECTION = 300
 """Characters kept of a refused text."""
 LONGEST_REFUSAL = 140
@@ -33,22 +36,22 @@ class Rejection:
 
 @dataclass
 class Desk:
-    """Where a strategy hands in templates; `strategies.base.Desk` is the part that it may use.
+    """Where a strategy hands in templates.
 
     Attributes:
-        known: says why a template cannot be scored (invalid, or known already), or None.
+        problem: says why a template cannot be scored, or None.
         count: how many templates are wanted.
-        seed: of the step.
-        looking: scores templates on the search units; records them and keeps the limits.
+        tried: the templates that were proposed before: none is a second time.
+        looking: scores templates on the search units, records them with their origin, and keeps the limits.
         accepted: the accepted templates, in order.
         rejected: the refused ones, with the reasons.
         finished: why the search ends after this step, or None.
     """
 
-    known: Refuse
+    problem: Refuse
     count: int
-    seed: int
-    looking: Callable[[Sequence[str]], list[Score]]
+    tried: Container[str] = ()
+    looking: Callable[[Sequence[str], str], list[Score]] = lambda templates, around: []
     accepted: list[str] = field(default_factory=list)
     rejected: list[Rejection] = field(default_factory=list)
     finished: str | None = None
@@ -72,7 +75,9 @@ class Desk:
             as_it_is: for a template from a person: quotes, list markers and slot variants stay.
         """
         template = (text if as_it_is else normalise(text)) if isinstance(text, str) else repr(text)
-        reason = self.known(template) or (extra(template) if extra else None)
+        reason = "it is already known" if template in self.tried else self.problem(template)
+        if reason is None and extra:
+            reason = extra(template)
         if reason is None and key(template) in {key(other) for other in self.accepted}:
             reason = "it repeats another answer"
         if reason is None and self.missing <= 0:
@@ -88,20 +93,24 @@ class Desk:
         self.rejected.append(Rejection(text[:LONGEST_REJECTION], reason))
         logger.info("refused %r: %s", self.rejected[-1].template, reason)
 
-    def look_at(self, templates: Sequence[str]) -> list[Score]:
+    def look_at(self, templates: Sequence[str], *, around: str = "") -> list[Score]:
         """Score templates on the search units without proposing them: they do not enter the history.
 
         Templates that cannot be scored are left out, and so are those beyond the search's limit on looks; the scores of
-        the others keep the order given.
+        the others keep the order given. Later steps know them all (`Known.looked`).
+
+        Args:
+            templates: any number.
+            around: the template whose neighbourhood they are from, if there is one.
 
         Raises:
             BudgetReached: the time is used up; scores made before that are recorded.
         """
-        return self.looking(templates)
+        return self.looking(templates, around)
 
     def beside(self, count: int) -> Desk:
         """Return a desk that admits `count` templates for the strategy's own use; what it refuses is recorded here."""
-        return Desk(self.known, count, self.seed, self.looking, rejected=self.rejected)
+        return Desk(self.problem, count, self.tried, self.looking, rejected=self.rejected)
 
     def finish(self, reason: str) -> None:
         """End the search after this step, and say why."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.template import key
+
+if TYPE_CHECKING:
+    from ipo_prompts.metrics.reward import Score
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class ScoredTemplate:
 
     Example:
         >>> import numpy as np
+        >>> from ipo_prompts.metrics.reward import Score
         >>> hits = np.array([True, False, False, True])
         >>> entry = ScoredTemplate(Score("a sketch of a <CLASS>.", 0.5, 1.25, hits, 2.0 - hits), step=0, source="list")
         >>> entry.value, entry.n, entry.rank
@@ -97,8 +100,8 @@ class PromptHistory:
         """Add a template; return False, and change nothing, when it is known already."""
         return self._entries.setdefault(key(scored.template), scored) is scored
 
-    def __contains__(self, template: str) -> bool:
-        return key(template) in self._entries
+    def __contains__(self, template: object) -> bool:
+        return isinstance(template, str) and key(template) in self._entries
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -36,7 +36,7 @@ from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.search import SearchResult, Step, search
 from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES
-from ipo_prompts.programs.strategies.base import Expected, Models, Strategy
+from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, asks_lm, forecast_of, needs_lm
 from ipo_prompts.programs.strategies.given import GivenTemplates
 from ipo_prompts.programs.strategies.small_model import SmallModelStrategy
 
@@ -187,8 +187,8 @@ class IPO(Teleprompter):
         reward = self.reward or ClipReward(student.clip, student.class_names)
         settings = self._settings_for(student)
         strategy = self._strategy_with(self.lm or dspy.settings.lm)
-        if not strategy.asks_lm:
-            strategy.forecast(Expected(settings, self.task))  # refuses settings that it cannot work with
+        if not asks_lm(strategy):
+            forecast_of(strategy, Expected(settings, self.task))  # refuses settings that it cannot work with
         room = self._room(strategy, settings)
         owned = _log(Path(self.log_dir)) if self.journal is None and self.log_dir is not None else None
         try:
@@ -240,7 +240,7 @@ class IPO(Teleprompter):
     def _room(self, strategy: Strategy, settings: SearchSettings) -> Room | None:
         """Return what questions leave for descriptions; None where nothing bounds them."""
         lm = getattr(strategy, "lm", None) or self.lm or dspy.settings.lm
-        if lm is None or not strategy.asks_lm:
+        if lm is None or not asks_lm(strategy):
             return None
         limits = (lm.kwargs.get(name) for name in ("max_tokens", "max_completion_tokens"))
         expected = Expected(settings, self.task)
@@ -289,7 +289,7 @@ class IPO(Teleprompter):
             return self.strategy
         models = Models(self.lm, small=lm is not None and is_local(lm.model), given=lm is not None)
         strategy: Strategy = STRATEGIES.build(self.strategy, models)
-        if strategy.needs_lm and lm is None:
+        if needs_lm(strategy) and lm is None:
             raise InputError(
                 f"the strategy {self.strategy['name']!r} asks a language model and there is none; give IPO(lm=…), "
                 f"compile in dspy.context(lm=…), or leave strategy= out."
@@ -373,7 +373,7 @@ def _strategy(given: Any) -> Strategy | dict[str, Any]:
         return STRATEGIES.complete(given)
     if isinstance(given, (list, tuple)):
         return GivenTemplates(given)
-    _check_members("strategy", given, ("asks_lm", "needs_lm", "look", "ask", "forecast"), "strategies")
+    _check_members("strategy", given, ("ask",), "strategies")
     return cast("Strategy", given)
 
 

@@ -10,13 +10,14 @@ import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.metrics.accuracy import score_interval
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.reward import Reward, Scale, Score, Units, scale_of
+from ipo_prompts.metrics.reward import Reward, Score, Units, scale_of
 from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.metrics.statistics import Interval
 from ipo_prompts.metrics.threads import one_for_numpy
 from ipo_prompts.programs.admission import Desk, Rejection
@@ -25,7 +26,7 @@ from ipo_prompts.programs.lm.ledger import BudgetReached
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.selection import Choice, HeldBack, choose_winner
 from ipo_prompts.programs.settings import SearchSettings
-from ipo_prompts.programs.strategies.base import SearchState, Shown, Strategy
+from ipo_prompts.programs.strategies.base import Known, Looked, Strategy, asks_lm, close, may_know, needs_lm
 
 if TYPE_CHECKING:
     import numpy as np
@@ -176,8 +177,8 @@ def search(
     run = _Run(settings, reward, strategy, search_units, record, task, check_limits, on_step, earlier or Earlier())
     stopped = None
     with one_for_numpy():
-        run.begin()
         try:
+            run.begin()
             run.descriptions = tuple(describe()) if describe else ()
             ended = run.loop()
         except BudgetReached as reached:
@@ -185,6 +186,8 @@ def search(
             logger.warning(
                 "stopped: %s; choosing the winner of %d templates", stopped, len(run.history), extra={"progress": True}
             )
+        finally:
+            close(strategy)
         choice = choose_winner(settings.selection, run.history, search_units, run.held_back(selection_units))
     taken_over = len(run.steps[0].scored) - 1
     return SearchResult(tuple(run.steps), choice, run.history, run.descriptions, ended, stopped, taken_over)
@@ -204,9 +207,12 @@ class _Run:
     on_step: Callable[[Step], None]
     earlier: Earlier
     descriptions: tuple[str, ...] = ()
-    looked_at: int = 0
+    looked: list[Looked] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     history: PromptHistory = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.problem = cache(self.reward.problem)  # a template that does not fit is met again and again
 
     def begin(self) -> None:
         """Score the initial template, and those of an earlier search."""
@@ -225,23 +231,14 @@ class _Run:
         """Do the steps; return why they ended."""
         empty = since_better = 0
         for number in range(self.settings.steps):
-            before, looked_before = self.history.best, self.looked_at
+            before, looked_before = self.history.best, len(self.looked)
             # 1. Ask. All candidates of a step see the same history, so they do not see each other's scores.
-            state = self._state(number)
-            shown = self.strategy.look(state)
-            if not isinstance(shown, Shown):
-                raise InputError(
-                    f"look() of the strategy {type(self.strategy).__name__} gave {type(shown).__name__} and no Shown; "
-                    "docs/strategies.md has an example."
-                )
-            self.record.shown(number, shown)
-            desk = Desk(self._known, state.count, state.seed, partial(self._look_at, number))
-            answer: object = self.strategy.ask(shown, desk)  # type: ignore[func-returns-value]
-            if answer is not None:  # a list, or a generator, whose templates would be lost
-                raise InputError(
-                    f"ask() of the strategy {type(self.strategy).__name__} gave {type(answer).__name__}, and it "
-                    "returns nothing: it hands each template to desk.admit; docs/strategies.md has an example."
-                )
+            known = self._known(number)
+            self.record.given(number, known.digest)
+            desk = Desk(self.problem, known.count, self.history, partial(self._look_at, number))
+            reached = self._ask(known, desk)
+            if reached and not desk.accepted:
+                raise reached
             # 2. Score what was admitted; on disk before it is used.
             scores = self.record.score(number, desk.accepted, self.units, desk.rejected)
             source = _source(self.strategy)
@@ -249,7 +246,9 @@ class _Run:
             # 3. Remember.
             for entry in scored:
                 self.history.add(entry)
-            self._remember(number, scored, tuple(desk.rejected), self.looked_at - looked_before)
+            self._remember(number, scored, tuple(desk.rejected), len(self.looked) - looked_before)
+            if reached:  # a resumed search asks this step again, and may get more
+                raise reached
             # 4. Stop when the strategy has finished, or when nothing usable or better is found.
             empty = 0 if scored else empty + 1
             since_better = 0 if self.history.best is not before else since_better + 1
@@ -272,31 +271,54 @@ class _Run:
         score = partial(self.record.score, self.settings.steps, units=units, kind="selection")
         return HeldBack(units, score)
 
-    def _state(self, number: int) -> SearchState:
-        return SearchState(
+    def _known(self, number: int) -> Known:
+        """Return what the strategy may know before a step."""
+        known: object = may_know(self.strategy, self._all(number))
+        if not isinstance(known, Known):
+            raise InputError(
+                f"may_know() of the strategy {type(self.strategy).__name__} gave {type(known).__name__} and no Known; "
+                "docs/strategies.md has an example."
+            )
+        return known
+
+    def _ask(self, known: Known, desk: Desk) -> BudgetReached | None:
+        """Ask; return the limit that was reached, so that what was admitted before it is not lost."""
+        try:
+            answer: object = self.strategy.ask(known, desk)  # type: ignore[func-returns-value]
+        except BudgetReached as reached:
+            return reached
+        if answer is not None:  # a list, or a generator, whose templates would be lost
+            raise InputError(
+                f"ask() of the strategy {type(self.strategy).__name__} gave {type(answer).__name__}, and it "
+                "returns nothing: it hands each template to desk.admit; docs/strategies.md has an example."
+            )
+        return None
+
+    def _all(self, number: int) -> Known:
+        return Known(
             task=self.task,
+            history=self.history,
             class_names=self.reward.class_names,
             descriptions=self.descriptions,
             labels=_read_only(self.units.labels),
             step=number,
             seed=_step_seed(self.settings.seed, self.earlier.steps + number),
             count=self.settings.candidates_per_step,
-            history=self.history,
+            looked=tuple(self.looked),
+            scale=scale_of(self.reward),
         )
 
-    def _known(self, template: str) -> str | None:
-        return "it is already known" if template in self.history else self.reward.problem(template)
-
-    def _look_at(self, number: int, templates: Sequence[str]) -> list[Score]:
+    def _look_at(self, number: int, templates: Sequence[str], around: str) -> list[Score]:
         """Score and record in chunks, checking the limits before each; see `Desk.look_at`."""
-        usable = [template for template in templates if self.reward.problem(template) is None]
-        usable = usable[: self.settings.looks - self.looked_at]
+        usable = [template for template in templates if self.problem(template) is None]
+        usable = usable[: self.settings.looks - len(self.looked)]
         scores: list[Score] = []
         for start in range(0, len(usable), LOOKED_AT_ONCE):
             self.check_limits()
             chunk = usable[start : start + LOOKED_AT_ONCE]
-            scores += self.record.look(number, chunk, self.units)
-            self.looked_at += len(chunk)
+            found = self.record.look(number, chunk, self.units, around)
+            self.looked += [Looked(score.template, score.value, score.loss, number, around) for score in found]
+            scores += found
         return scores
 
     def _remember(
@@ -310,7 +332,7 @@ class _Run:
 
     def _give_up(self, empty: int, rejected: Sequence[Rejection]) -> str:
         """Return why the search ends early; a search that found no candidate at all fails instead."""
-        asked = self.strategy.asks_lm
+        asked = asks_lm(self.strategy)
         who = "language model" if asked else "strategy"
         reason = f"the {who} gave no usable template in {empty} steps in a row ({_reasons(rejected)})"
         if len(self.history) == 1:
@@ -320,9 +342,9 @@ class _Run:
 
 
 def _source(strategy: Strategy) -> str:
-    if strategy.needs_lm:
+    if needs_lm(strategy):
         return "language model"
-    return "composition" if strategy.asks_lm else "no language model"
+    return "composition" if asks_lm(strategy) else "no language model"
 
 
 def _read_only(labels: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64] | None:

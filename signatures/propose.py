@@ -1,6 +1,13 @@
 """The question for the optimizer LLM: which templates could score higher? The parts come in the order of the paper."""
 
+from typing import Any
+
 import dspy
+
+from ipo_prompts.metrics.scale import FRACTION, Scale
+
+ACCURACY = "Accuracy runs from 0 to 100 percent, higher is better; loss is never negative"
+"""What a question says of the scores, where they are shares of right answers."""
 
 
 class ProposeTemplates(dspy.Signature):
@@ -20,10 +27,18 @@ class ProposeTemplates(dspy.Signature):
     templates: list[str] = dspy.OutputField(desc="exactly `count` new templates")
 
 
-def history_line(template: str, value: float | None, loss: float | None) -> str:
-    """Return the line of the scored history that a language model reads; `value` is a fraction, shown as percent.
+def on_scale(question: Any, scale: Scale) -> Any:
+    """Return a signature that speaks of values as they are on a scale; of percent as it stands."""
+    said = question.instructions.replace("\n", " ")
+    return question if scale.percent else question.with_instructions(said.replace(ACCURACY, "A value is better higher"))
+
+
+def history_line(template: str, value: float | None, loss: float | None, scale: Scale = FRACTION) -> str:
+    """Return the line of the scored history that a language model reads.
 
     >>> history_line("a sketch of a <CLASS>.", 0.625, 1.25)
     'accuracy 62.50 %, loss 1.2500: a sketch of a <CLASS>.'
     """
-    return template if value is None else f"accuracy {100 * value:.2f} %, loss {loss:.4f}: {template}"
+    if value is None:
+        return template
+    return f"{'accuracy' if scale.percent else 'value'} {scale.told(value)}, loss {loss:.4f}: {template}"

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import dspy
 
+from ipo_prompts.metrics.scale import FRACTION, Scale
+
 SYSTEM = "You write short image caption templates for the CLIP classifier. You answer with one template."
 TASK = "Task: {task}"
 DESCRIPTIONS = "What some of the images look like:"
@@ -47,15 +49,17 @@ class ProposeTemplate(dspy.Signature):
     template: str = dspy.OutputField(desc="one new template")
 
 
-def short_line(template: str, value: float | None) -> str:
-    """Return a line of the scored history; `value` is a fraction, shown as percent.
+def short_line(template: str, value: float | None, scale: Scale = FRACTION) -> str:
+    """Return a line of the scored history.
 
     Percent are rounded to two decimals and then to one: recorded requests are found by their text.
 
     >>> short_line("a photo of a <CLASS>.", 0.3125)
     '31.2  a photo of a <CLASS>.'
     """
-    return template if value is None else f"{float(f'{100 * value:.2f}'):.1f}  {template}"
+    if value is None:
+        return template
+    return f"{float(f'{100 * value:.2f}'):.1f}  {template}" if scale.percent else f"{scale.told(value)}  {template}"
 
 
 def question(

@@ -1,9 +1,9 @@
-"""A search as its journal records it: what was shown, asked, answered, scored and refused in every step."""
+"""A search as its journal records it: what was asked, answered, looked at, scored and refused in every step."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,15 +23,6 @@ class Candidate:
     loss: float
     better: bool
     chosen: bool
-
-
-@dataclass(frozen=True)
-class ShownRow:
-    """A template that the language model was shown; None for what was kept from it."""
-
-    template: str
-    value: float | None
-    loss: float | None
 
 
 @dataclass(frozen=True)
@@ -59,13 +50,11 @@ class StepRecord:
     """One step, counted from 1.
 
     Attributes:
-        shown: the history that the language model saw, in its order; None where the journal does not have it.
         looked: how many templates it looked at without proposing them, and the best of them.
         best: the best so far.
     """
 
     number: int
-    shown: list[ShownRow] | None
     looked: int
     looked_best: list[Candidate]
     best: Candidate
@@ -118,15 +107,12 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
         KeyError: an event lacks what it should hold.
     """
     searched = {event["step"]: event for event in events if event["type"] == "scores" and event["kind"] == "search"}
-    shown = {
-        event["step"]: [ShownRow(row["template"], row["value"], row["loss"]) for row in event["rows"]]
-        for event in events
-        if event["type"] == "shown"
-    }
-    looked: dict[int, dict[str, Event]] = {}  # a resumed run may have looked at the same chunk again
+    looked: dict[int, dict[str, Candidate]] = {}
     for event in events:
         if event["type"] == "looked":
-            looked.setdefault(event["step"], {})[event["digest"]] = event
+            of_step = looked.setdefault(event["step"], {})
+            for template, value, loss in event["rows"]:
+                of_step[template] = Candidate(template, value, loss, False, False)
     first = searched[-1]["scores"][0]
     search = SearchRecord(_candidate(first, False, chosen), first["n"], chosen)
     best = search.initial
@@ -137,7 +123,6 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
     search.shortened = str(recorded(events) or "")
     questions: list[Question] = []
     errors: list[str] = []
-    done: set[int] = set()
     for event in events:
         kind = event["type"]
         if kind == "lm" and event["role"] == "describer":
@@ -152,13 +137,14 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
         elif kind == "scores" and event["kind"] == "selection":
             search.finalists = [_candidate(score, False, chosen) for score in event["scores"]]
             search.finalists_n = event["scores"][0]["n"]
-        elif kind == "scores" and event["step"] >= 0 and event["step"] not in done:
+        elif kind == "scores" and event["step"] >= 0 and event is searched[event["step"]]:
+            # The last of its step: one that a limit stopped was scored before, too.
             number = event["step"]
-            done.add(number)
-            seen = _looked(looked.get(number, {}).values())
-            step = StepRecord(number + 1, shown.get(number), *seen, best, questions, errors, event["rejected"])
+            seen = list(looked.get(number, {}).values())
+            best_seen = sorted(seen, key=lambda one: (-one.value, one.loss))[:MOST_LOOKED]
+            step = StepRecord(number + 1, len(seen), best_seen, best, questions, errors, event["rejected"])
             questions, errors = [], []
-            for score in searched[number]["scores"]:
+            for score in event["scores"]:
                 better = (score["accuracy"], -score["loss"]) > (best.value, -best.loss)
                 step.candidates.append(_candidate(score, better, chosen))
                 best = step.candidates[-1] if better else best
@@ -170,14 +156,6 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
 
 def _candidate(score: dict[str, Any], better: bool, chosen: str) -> Candidate:
     return Candidate(score["template"], score["accuracy"], score["loss"], better, score["template"] == chosen)
-
-
-def _looked(chunks: Collection[Event]) -> tuple[int, list[Candidate]]:
-    """Add up what a step looked at."""
-    rows = {row["template"]: row for chunk in chunks for row in chunk["best"]}
-    best = sorted(rows.values(), key=lambda row: (-row["value"], row["loss"]))[:MOST_LOOKED]
-    found = [Candidate(row["template"], row["value"], row["loss"], False, False) for row in best]
-    return sum(chunk["count"] for chunk in chunks), found
 
 
 def _question(event: Event) -> Question:

@@ -23,6 +23,7 @@ from ipo_prompts.programs.record.resuming import CHOICES, why_typed
 from ipo_prompts.programs.record.resuming import CONFIG_FILE as CONFIG_FILE
 from ipo_prompts.programs.settings import SearchSettings, moved_to_strategy, preset
 from ipo_prompts.programs.strategies import STRATEGIES
+from ipo_prompts.programs.strategies.base import asks_lm, needs_lm
 
 FREE_KEYS = frozenset({"budget_usd", "budget_tokens", "max_minutes", "track", "device"})
 """What may change when a run is resumed: a run that a budget stopped resumes under a larger one, or elsewhere."""
@@ -166,8 +167,8 @@ class RunConfig(SearchSettings, JobSettings):
         Raises:
             InputError: says what to name.
         """
-        if self.lm == "none" and STRATEGIES.find(self.strategy["name"]).needs_lm:
-            without = ", ".join(name for name in STRATEGIES if not STRATEGIES.find(name).needs_lm)
+        if self.lm == "none" and needs_lm(STRATEGIES.find(self.strategy["name"])):
+            without = ", ".join(name for name in STRATEGIES if not needs_lm(STRATEGIES.find(name)))
             raise InputError(
                 f"the strategy {self.strategy['name']!r} asks a language model and lm=none names none; name one with "
                 f"--lm, or choose strategy={without}."
@@ -181,7 +182,7 @@ class RunConfig(SearchSettings, JobSettings):
     @property
     def asks_lm(self) -> bool:
         """Whether the search asks a language model."""
-        return self.lm != "none" and bool(STRATEGIES.find(self.strategy["name"]).asks_lm)
+        return self.lm != "none" and asks_lm(STRATEGIES.find(self.strategy["name"]))
 
     def to_yaml(self) -> str:
         """Return the complete configuration as YAML."""

@@ -10,7 +10,7 @@ from ipo_prompts.experiments.run.config import ASK_NO_MODEL
 from ipo_prompts.experiments.run.earlier import read_earlier
 from ipo_prompts.experiments.run.plan import Plan
 from ipo_prompts.programs.lm.ledger import total_usd
-from ipo_prompts.programs.strategies.base import Expected, Forecast
+from ipo_prompts.programs.strategies.base import Expected, Forecast, forecast_of
 
 if TYPE_CHECKING:
     from ipo_prompts.programs.lm.connect import Backend
@@ -52,7 +52,7 @@ def _optimizer(planned: Plan) -> dict[str, Any] | None:
     config = planned.config
     number, longest = _descriptions(planned)
     expected = Expected(config.search, planned.data.task, max(0, number * (longest + 1) - 1), config.max_tokens)
-    asked = planned.strategy().forecast(expected)
+    asked = forecast_of(planned.strategy(), expected)
     if room := planned.room:  # no question has more
         most = asked.calls * (room.window.tokens - config.max_tokens)
         asked = replace(asked, tokens_in=min(asked.tokens_in, most))

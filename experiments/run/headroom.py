@@ -21,7 +21,7 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import Progress
 from ipo_prompts.metrics.headroom import Headroom, headroom
 from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, by_embeddings
-from ipo_prompts.programs.describers.interrogator import PhraseBank
+from ipo_prompts.programs.phrases import PhraseBank
 
 PICTURES = 120
 """At most, one of each base picture."""

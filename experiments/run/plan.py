@@ -12,7 +12,7 @@ from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.selection import check_possible
 from ipo_prompts.programs.strategies import STRATEGIES
-from ipo_prompts.programs.strategies.base import Expected, Models, Strategy
+from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, forecast_of
 
 if TYPE_CHECKING:
     import dspy
@@ -95,7 +95,7 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
         config = with_shots_that_fit(data, config, say)
     planned = Plan(config, data, draw_for(data, config), optimizer, describer)
     if optimizer is None:
-        planned.strategy().forecast(Expected(config.search, data.task))  # refuses settings that it cannot work with
+        forecast_of(planned.strategy(), Expected(config.search, data.task))  # refuses settings that it cannot work with
     _ = planned.room  # refuses questions that no reply can come to
     return planned
 

@@ -1,28 +1,26 @@
 """The describer that needs no multimodal model: the frozen CLIP itself says what pictures look like.
 
-Each phrase of a bank (`attributes.yaml`) is tried: does a prompt with it ("a line drawing of a <CLASS>.") fit the
+Each phrase of a bank (`programs/phrases.yaml`) is tried: does a prompt with it ("a line drawing of a <CLASS>.") fit the
 pictures and their classes better than the bare prompt ("a picture of a <CLASS>.")? The phrases that do so over all
 pictures are joined into one line. This asks no language model, costs no tokens, and names no class.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache, reduce
-from pathlib import Path
+from functools import reduce
 from typing import Any, Protocol
 
 import dspy
 import numpy as np
 import numpy.typing as npt
-import yaml
 from scipy import special
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.template import SLOT, TokenCounter, names_class, too_long
+from ipo_prompts.metrics.template import SLOT, TokenCounter, too_long
+from ipo_prompts.programs.phrases import Phrase, PhraseBank
 from ipo_prompts.programs.wording import Wording
 
 Gains = npt.NDArray[np.float64]
@@ -50,54 +48,6 @@ class Encoder(TokenCounter, Protocol):
     def encode_pictures(self, pictures: Sequence[Picture]) -> Floats:
         """Return float32 (len(pictures), D), unit rows."""
         ...
-
-
-@dataclass(frozen=True)
-class Phrase:
-    """One way pictures can look: its words, their group (what they are about), the form (a template with PHRASE)."""
-
-    text: str
-    group: str
-    form: str
-
-    @property
-    def template(self) -> str:
-        """The template that names this look.
-
-        >>> Phrase("etching", "medium", "a PHRASE of a <CLASS>.").template
-        'an etching of a <CLASS>.'
-        """
-        return re.sub(r"\ba (?=[aeiou]|x-ray)", "an ", self.form.replace("PHRASE", self.text))
-
-
-@dataclass(frozen=True)
-class PhraseBank:
-    """Phrases and the bare template that they are compared with."""
-
-    phrases: tuple[Phrase, ...]
-    bare: str
-
-    @classmethod
-    @cache
-    def load(cls, path: Path | None = None) -> PhraseBank:
-        """Read a bank once; the one that ships with the package when `path` is None."""
-        text = (path or Path(__file__).with_name("attributes.yaml")).read_text(encoding="utf-8")
-        content: dict[str, Any] = yaml.safe_load(text)
-        return cls(
-            tuple(
-                Phrase(words, group["name"], group["form"]) for group in content["groups"] for words in group["phrases"]
-            ),
-            content["bare"],
-        )
-
-    def usable(self, class_names: Sequence[str], tokens: TokenCounter | None = None) -> tuple[Phrase, ...]:
-        """Leave out the phrases that name a class and, where tokens count, those that do not fit the context."""
-        return tuple(
-            phrase
-            for phrase in self.phrases
-            if not any(names_class(phrase.text, name) for name in class_names)
-            and (tokens is None or too_long(phrase.template, class_names or [""], tokens) is None)
-        )
 
 
 class Interrogator(dspy.Module):

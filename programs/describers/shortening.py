@@ -78,7 +78,7 @@ def fitted(
         same = room is not None and room.window.model == before["model"]
         window = room.window if room and same else window_of(before["model"], before["takes"])
         room = Room(window, before["room"]) if window else None
-    elif record.find("shown"):  # a step was asked about with the descriptions whole
+    elif record.find("given"):  # a step was asked about with the descriptions whole
         room = None
     if room is None:
         return list(descriptions)

@@ -10,12 +10,9 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from ipo_prompts.metrics.errors import InputError
-
-if TYPE_CHECKING:
-    from ipo_prompts.programs.strategies.base import Expected, Strategy
+from ipo_prompts.programs.strategies.base import Expected, Strategy, forecast_of
 
 BYTES_PER_TOKEN = 2
 """Of English letters and spaces, for a model whose tokenizer is not here; of all else every byte counts as a token.
@@ -91,7 +88,7 @@ def room_in(window: Window | None, strategy: Strategy, expected: Expected, *, de
     """
     if window is None:
         return None
-    longest = strategy.forecast(replace(expected, count=window.count)).longest
+    longest = forecast_of(strategy, replace(expected, count=window.count)).longest
     least = FEWEST + 1 if described else 0
     for_reply = window.tokens - longest - AROUND - least
     if for_reply < expected.reply_tokens:

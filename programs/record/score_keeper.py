@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.reward import Reward, Scale, Score, Units, by_embeddings, scale_of
+from ipo_prompts.metrics.reward import Reward, Score, Units, by_embeddings, scale_of
+from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.programs.admission import Rejection
 from ipo_prompts.programs.record.journal import Event, Journal
-from ipo_prompts.programs.strategies.base import Shown
+
+logger = logging.getLogger(__name__)
 
 AT_ONCE = 256
 """Templates that are scored in one call of the reward."""
-BEST_LOOKED_AT = 5
-"""Scores recorded of each chunk that `look` scores: the best ones."""
 ROUNDING = 1e-5
 """How far a value may be from the mean of its hits, and from its scale: sums in float32 are no better."""
 
@@ -68,26 +68,25 @@ class ScoreKeeper:
         parts = [templates[start : start + AT_ONCE] for start in range(0, len(templates), AT_ONCE)]
         return [score for part in parts for score in self._checked(self._reward.score(part, units), part, units)]
 
-    def look(self, step: int, templates: Sequence[str], units: Units) -> list[Score]:
-        """Score templates that are not proposed; the record holds their digest, their number and the best few."""
+    def look(self, step: int, templates: Sequence[str], units: Units, around: str = "") -> list[Score]:
+        """Score templates that are not proposed; the record holds each with its value and loss, to six decimals.
+
+        `around` is the template whose neighbourhood they are from, or "".
+        """
         if together := by_embeddings(self._reward):
             scores = self._checked(together.look(templates, units), templates, units)
         else:
             scores = self.again(templates, units)
-        best = sorted(scores, key=lambda score: score.rank, reverse=True)[:BEST_LOOKED_AT]
-        self.note(
-            "looked",
-            step=step,
-            count=len(templates),
-            digest=hashlib.sha256("\n".join(templates).encode()).hexdigest()[:32],
-            best=[{"template": s.template, "value": s.value, "loss": s.loss} for s in best],
-        )
+        rows = [[score.template, round(score.value, 6), round(score.loss, 6)] for score in scores]
+        self.note("looked", step=step, around=around, rows=rows)
         return scores
 
-    def shown(self, step: int, shown: Shown) -> None:
-        """Record what a step may know, before anything is asked."""
-        taught = {"findings": list(shown.findings)} if shown.findings else {}
-        self.note("shown", step=step, rows=[asdict(row) for row in shown.templates], **taught)
+    def given(self, step: int, digest: str) -> None:
+        """Record the digest of what a step may know, before anything is asked."""
+        before = self._journal and self._journal.find("given", step=step)
+        if before and before["digest"] != digest:
+            logger.warning("step %d does not know what it knew before it was interrupted; it is asked anew", step + 1)
+        self.note("given", step=step, digest=digest)
 
     def find(self, type_: str) -> Event | None:
         """Return the latest event of a type from earlier sessions."""

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from ipo_prompts.programs.strategies.base import SearchState, Shown, ShownTemplate
-
 if TYPE_CHECKING:
     import dspy
+
+    from ipo_prompts.programs.history import ScoredTemplate
+    from ipo_prompts.programs.strategies.base import Known
 
 
 class HistorySettings(BaseModel, extra="forbid", frozen=True):
@@ -35,13 +36,10 @@ class ShowsHistory:
         self.settings = settings or HistorySettings(**fields)
         self.lm = lm
 
-    def look(self, state: SearchState) -> Shown:
-        """Show the best templates, worst first."""
-        chosen = state.history.view(
-            self.settings.size, pin_initial=self.settings.pin_initial, floor=self.settings.floor
-        )
-        rows = [ShownTemplate(entry.template, entry.value, entry.loss) for entry in chosen]
-        return Shown(state.task, state.class_names, state.descriptions, rows)
+    def chosen(self, known: Known) -> list[ScoredTemplate]:
+        """Return the templates that a question shows: the best, worst first."""
+        shown = self.settings
+        return known.history.view(shown.size, pin_initial=shown.pin_initial, floor=shown.floor or float("-inf"))
 
     @contextmanager
     def asking(self, *, as_json: bool = False, **context: Any) -> Iterator[None]:

@@ -1,17 +1,18 @@
 """What a strategy is: a way to find new templates. The loop of `programs/search.py` does all the rest.
 
-A strategy has two halves. `look` selects what `ask` may know of the search so far; `ask` finds new templates and knows
-nothing else. A control, such as shuffled scores, changes only `look`, so that what it hides cannot leak.
+A strategy needs one method: `ask` is given all that may be known, and hands in new templates. A control, such as
+shuffled scores, is a function that changes what may be known, and nothing else: what it hides cannot leak.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from pydantic import BaseModel
-
+from ipo_prompts.metrics.scale import FRACTION, Scale
 from ipo_prompts.programs.settings import SearchSettings
 
 if TYPE_CHECKING:
@@ -19,102 +20,71 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ipo_prompts.metrics.reward import Score
+    from ipo_prompts.programs.admission import Desk
     from ipo_prompts.programs.history import PromptHistory
 
-Refuse = Callable[[str], str | None]
-"""Says why a template cannot be used, or None."""
-REFUSALS_SHOWN = 10
-"""Refused templates that a question repeats, at most."""
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A template that was scored on the search units without being proposed, see `Desk.look_at`.
+
+    Attributes:
+        value, loss: what is maximised, on the reward's scale; the mean loss.
+        step: the step that looked at it.
+        around: the template whose neighbourhood it is from, or "".
+    """
+
+    template: str
+    value: float
+    loss: float
+    step: int
+    around: str = ""
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """See `Score.rank`."""
+        return (self.value, -self.loss)
 
 
 @dataclass(frozen=True)
-class SearchState:
-    """All that is known before a step.
+class Known:
+    """All that may be known before a step.
 
     Attributes:
         task: one sentence on what the pictures are.
+        history: every template tried, with its `Score`.
         class_names: what fills the slot.
         descriptions: what a few of the pictures look like.
-        labels: int64, the class of each search picture; None where a reward has no labels.
+        labels: int64, the class of each search picture, read-only; None where a reward has no labels.
         step: from 0.
         seed: of this step.
         count: how many templates are wanted.
-        history: every template tried, with its `Score`.
+        looked: every template looked at so far, in order.
+        findings: what the history teaches, a few lines of text; a strategy's own, see `feedback.taught`.
+        scale: the numbers that values are in.
     """
 
     task: str
-    class_names: Sequence[str]
-    descriptions: Sequence[str]
-    labels: npt.NDArray[np.int64] | None
-    step: int
-    seed: int
-    count: int
     history: PromptHistory
-
-
-@dataclass(frozen=True)
-class ShownTemplate:
-    """One row of what is shown: value a fraction in [0, 1], loss ≥ 0; None where they are hidden."""
-
-    template: str
-    value: float | None = None
-    loss: float | None = None
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What `ask` may know. The journal records its rows before anything is asked.
-
-    Attributes:
-        task, class_names, descriptions: as in `SearchState`.
-        templates: rows of the history, worst first, best last.
-        findings: what the history teaches, a few lines of text.
-    """
-
-    task: str
     class_names: Sequence[str] = ()
     descriptions: Sequence[str] = ()
-    templates: Sequence[ShownTemplate] = ()
+    labels: npt.NDArray[np.int64] | None = None
+    step: int = 0
+    seed: int = 0
+    count: int = 1
+    looked: Sequence[Looked] = ()
     findings: Sequence[str] = ()
-
-
-class Desk(Protocol):
-    """The loop's side of a step, handed to `ask`; see `programs.admission.Desk`."""
-
-    count: int
-    seed: int
-    accepted: list[str]
+    scale: Scale = FRACTION
 
     @property
-    def missing(self) -> int:
-        """How many templates are still wanted."""
-        ...
-
-    @property
-    def refusals(self) -> Sequence[str]:
-        """The last refused templates of this step, each with the reason in brackets."""
-        ...
-
-    def admit(self, text: object, *, extra: Refuse | None = None, as_it_is: bool = False) -> str | None:
-        """Accept a template, or return why not."""
-        ...
-
-    def refuse(self, text: str, reason: str) -> None:
-        """Record an answer that holds no template."""
-        ...
-
-    def look_at(self, templates: Sequence[str]) -> list[Score]:
-        """Score templates on the search units without proposing them; those invalid or over the limit are left out."""
-        ...
-
-    def beside(self, count: int) -> Desk:
-        """Return a desk that admits `count` templates for this strategy's own use: they are not proposed."""
-        ...
-
-    def finish(self, reason: str) -> None:
-        """End the search after this step, and say why."""
-        ...
+    def digest(self) -> str:
+        """32 hexadecimal digits that are others where anything else is known; scores count to six decimals."""
+        tried = [(one.template, round(one.value, 6), round(one.loss, 6), one.step, one.source) for one in self.history]
+        looked = [(one.template, round(one.value, 6), round(one.loss, 6), one.step, one.around) for one in self.looked]
+        labels = None if self.labels is None else self.labels.tolist()
+        about = (self.task, [*self.class_names], [*self.descriptions], labels, self.step, self.seed, self.count)
+        text = json.dumps((about, tried, looked, [*self.findings]))
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
@@ -170,32 +140,24 @@ class Models:
 
 
 class Strategy(Protocol):
-    """A way to find new templates. One file each, one line in `strategies/__init__.py`.
+    """A way to find new templates. Any object with `ask` is one; the functions below read the other members.
 
-    Attributes:
-        asks_lm: whether it asks a language model where there is one.
-        needs_lm: whether it cannot do without.
-        Settings: its own settings; on the command line `strategy.KEY=VALUE`.
+    Attributes that it may have:
+        asks_lm: whether it asks a language model where there is one; False.
+        needs_lm: whether it cannot do without; False.
+        forecast: `forecast(expected)` estimates what a whole search would ask, without asking or loading a model, and
+            raises `InputError` where the search cannot be done with these settings; nothing.
+        may_know: `may_know(known)` returns what `ask` is given in place of `known`; all.
+        close: called when the search has ended, however it ended.
+        Settings, build: with a name in `strategies/__init__.py`: a pydantic model of its own settings, on the command
+            line `strategy.KEY=VALUE`; `build(settings, models)` makes it from them, without asking or loading a model.
     """
 
-    asks_lm: ClassVar[bool]
-    needs_lm: ClassVar[bool]
-    Settings: ClassVar[type[BaseModel]]
-
-    @classmethod
-    def build(cls, settings: Any, models: Models) -> Strategy:
-        """Make it from its own settings; no model is asked or loaded."""
-        ...
-
-    def look(self, state: SearchState) -> Shown:
-        """Select what `ask` may know of the search so far."""
-        ...
-
-    def ask(self, shown: Shown, desk: Desk) -> None:
+    def ask(self, known: Known, desk: Desk) -> None:
         """Find up to `desk.count` new templates and hand each to `desk.admit`; return nothing.
 
-        The same `shown` and `desk.seed` must give the same templates: a resumed search asks again, and finds recorded
-        replies by their request. Limit work by counts, never by seconds.
+        The same `known` must give the same templates: a resumed search asks again, and finds recorded replies by their
+        request. Limit work by counts, never by seconds.
 
         Raises:
             dspy.LMError: the language model could not be reached or refused the request.
@@ -203,10 +165,66 @@ class Strategy(Protocol):
         """
         ...
 
-    def forecast(self, expected: Expected) -> Forecast:
-        """Estimate what a whole search would ask; no model is asked or loaded.
 
-        Raises:
-            InputError: the search cannot be done with these settings.
-        """
-        ...
+def asks_lm(strategy: Any) -> bool:
+    """Whether a strategy, or one of such a class, asks a language model where there is one."""
+    return bool(getattr(strategy, "asks_lm", False))
+
+
+def needs_lm(strategy: Any) -> bool:
+    """Whether a strategy, or one of such a class, cannot do without a language model."""
+    return bool(getattr(strategy, "needs_lm", False))
+
+
+def forecast_of(strategy: Any, expected: Expected) -> Forecast:
+    """Return what a strategy expects to ask in a whole search; nothing where it does not say.
+
+    Raises:
+        InputError: the search cannot be done with these settings.
+    """
+    forecast: Callable[[Expected], Forecast] | None = getattr(strategy, "forecast", None)
+    return forecast(expected) if forecast else Forecast()
+
+
+def may_know(strategy: Any, known: Known) -> Known:
+    """Return what a strategy may know of all that is known."""
+    change: Callable[[Known], Known] | None = getattr(strategy, "may_know", None)
+    return change(known) if change else known
+
+
+def close(strategy: Any) -> None:
+    """Tell a strategy that its search has ended."""
+    if ended := getattr(strategy, "close", None):
+        ended()
+
+
+class Knowing:
+    """Asks as another strategy does, which may know only what a function leaves: a control.
+
+    Args:
+        inner: the other strategy.
+        change: makes what it may know from what is known.
+    """
+
+    asks_lm = True
+    needs_lm = True
+
+    def __init__(self, inner: Strategy, change: Callable[[Known], Known]) -> None:
+        self.inner = inner
+        self.change = change
+
+    def may_know(self, known: Known) -> Known:
+        """Change what is known; `inner` may change that again."""
+        return may_know(self.inner, self.change(known))
+
+    def ask(self, known: Known, desk: Desk) -> None:
+        """Ask as the other strategy, of what `may_know` gave."""
+        self.inner.ask(known, desk)
+
+    def forecast(self, expected: Expected) -> Forecast:
+        """Estimate as the other strategy."""
+        return forecast_of(self.inner, expected)
+
+    def close(self) -> None:
+        """Close the other strategy."""
+        close(self.inner)

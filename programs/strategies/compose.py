@@ -5,35 +5,45 @@ more than a history of scores. So the language model is asked without any histor
 (`programs/wording.py`), and their parts are tried in new company together with the phrases of the describer's bank.
 Each step looks at the best composition so far with every promising part added to it, and with each of its own taken
 out: some phrases help only beside another ("lying on its side" beside "faded"), and filler helps beside none. Every
-word has to earn its place: of two compositions the longer must score higher by `WORD` for each word that it has more.
+word has to earn its place: of two compositions the longer must score higher by `Scale.word` for each word that it has
+more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
-from itertools import islice
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, ClassVar
-from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, Field
 
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.registry import NoSettings
 from ipo_prompts.metrics.template import key, names_class
-from ipo_prompts.programs.strategies.base import Desk, Expected, Forecast, Models, SearchState, Shown, Strategy
+from ipo_prompts.programs.phrases import PhraseBank
+from ipo_prompts.programs.strategies.base import (
+    Expected,
+    Forecast,
+    Known,
+    Looked,
+    Models,
+    Strategy,
+    close,
+    forecast_of,
+    may_know,
+)
+from ipo_prompts.programs.strategies.controls import NoHistory
 from ipo_prompts.programs.strategies.english import unknown_words
 from ipo_prompts.programs.strategies.feedback import Feedback, FeedbackSettings
-from ipo_prompts.programs.strategies.no_history import NoHistory
 from ipo_prompts.programs.wording import Part, Wording
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.reward import Score
-    from ipo_prompts.programs.history import PromptHistory
+    from ipo_prompts.programs.admission import Desk
+    from ipo_prompts.programs.history import ScoredTemplate
 
-WORD = 0.005
-"""What a word must add to the value, a fraction. From 0 to 1 point a word the winners' test accuracy was the same, and
-their length fell from 14 to 9 words (`docs/strategies.md`)."""
 PARTS = 60
 """Parts that are tried beside a composition, those that score best alone."""
 SENTENCES = 7_000
@@ -68,7 +78,6 @@ class Compose:
     def __init__(self, settings: ComposeSettings | None = None, writer: Strategy | None = None) -> None:
         self.settings = settings or ComposeSettings()
         self._writer = writer if self.settings.words else None
-        self._pools: WeakKeyDictionary[PromptHistory, _Pool] = WeakKeyDictionary()  # of the searches that go on
 
     @classmethod
     def build(cls, settings: ComposeSettings, models: Models) -> Strategy:
@@ -85,35 +94,17 @@ class Compose:
             return cls(settings, Feedback.build(FeedbackSettings(), models))
         return cls(settings, NoHistory.build(NoSettings(), models))
 
-    def look(self, state: SearchState) -> Shown:
-        """Show neither templates nor scores, unless feedback is wanted.
-
-        A new search begins with what an earlier one left, if there was one.
-        """
-        if state.step == 0:
-            pool = self._pools[state.history] = _Pool(state.history.initial.score, bank=self.settings.bank)
-            for entry in state.history:
-                if entry is not state.history.initial:
-                    pool.take(entry.score)
-        pool = self._pools[state.history]
-        pool.proposed = {key(entry.template) for entry in state.history}
-        if self._writer is not None and self.settings.feedback:
-            shown = self._writer.look(state)
-        else:
-            shown = Shown(state.task, state.class_names, state.descriptions)
-        return _Shown(**{field.name: getattr(shown, field.name) for field in fields(Shown)}, pool=pool)
-
-    def ask(self, shown: Shown, desk: Desk) -> None:
+    def ask(self, known: Known, desk: Desk) -> None:
         """Take in new words, look at compositions, and propose the best."""
-        assert isinstance(shown, _Shown)
-        pool, most = shown.pool, min(self.settings.looks, max(FEWEST, SENTENCES // max(1, len(shown.class_names))))
-        if pool.bank:
-            pool.bank = False
-            pool.groups = _phrases(shown.class_names)
-            pool.look_at(desk, map(pool.start.plus, _thinned(list(pool.groups), BANK_STEPS * most)))
-        pool.look_at(desk, self._written(shown, desk, pool))
+        most = min(self.settings.looks, max(FEWEST, SENTENCES // max(1, len(known.class_names))))
+        pool = _Pool(known, most, bank=self.settings.bank)
+        if known.step == 0:
+            pool.look_at(desk, _BANK)
+        for template in self._written(known, desk):
+            if template not in pool:
+                pool.look_at(desk, template)
         while most > 0 and (best := pool.next()) is not None:
-            most -= pool.look_at(desk, pool.around(best), most)
+            most -= pool.look_at(desk, best, most)
         for template in pool.ranked():
             if desk.missing <= 0:
                 return
@@ -126,113 +117,162 @@ class Compose:
         if self._writer is None:
             return Forecast()
         fewer = expected.settings.model_copy(update={"candidates_per_step": self.settings.words})
-        return self._writer.forecast(replace(expected, settings=fewer))
+        return forecast_of(self._writer, replace(expected, settings=fewer))
 
-    def _written(self, shown: Shown, desk: Desk, pool: _Pool) -> list[Wording]:
-        """Ask for templates; return them in parts, with each part alone, and without each part."""
+    def close(self) -> None:
+        """Close the strategy that is asked for the words."""
+        close(self._writer)
+
+    def _written(self, known: Known, desk: Desk) -> list[str]:
+        """Ask for templates, which are not proposed."""
         if self._writer is None:
             return []
         beside = desk.beside(self.settings.words)
-        self._writer.ask(shown, beside)
-        given = [shown.task, *shown.descriptions, *shown.class_names]
-        found = []
-        for template in beside.accepted:
-            wording = Wording.of(template)
-            if wording is None:
-                continue
-            fit = [
-                part
-                for part in wording.parts
-                if not unknown_words(part.text, given) and not any(names_class(part.text, c) for c in shown.class_names)
-            ]
-            alone = [pool.start.plus(part) for part in fit]
-            found += [*alone, *([wording, *wording.less()] if len(fit) == len(wording.parts) else [])]
-        return found
+        self._writer.ask(may_know(self._writer, known), beside)
+        return beside.accepted
+
+
+_BANK = ""
+"""What the phrases of the bank are looked at around: no template."""
 
 
 class _Pool:
-    """The compositions looked at so far.
+    """The compositions looked at so far, made anew for each step from what is known.
+
+    The parts of a composition cannot be read from its text ("a dark line drawing": one part or two?). They follow from
+    where it was met: around which other composition, or in which template of the writer.
+
+    Args:
+        known: what is known.
+        most: how many compositions each step looks at.
+        bank: whether the phrases of the bank are used.
 
     Attributes:
         start: what single parts are added to: the initial template where it can be taken apart.
         parts: each with the rank of the composition that has it alone, or the lowest where there is none.
-        proposed: keys of the templates that are in the history.
         groups: of the bank's phrases, what each is about; no two of one group stand together ("dark", "bright").
-        bank: whether the phrases of the bank are still to be looked at.
     """
 
-    def __init__(self, initial: Score, bank: bool) -> None:
+    def __init__(self, known: Known, most: int, *, bank: bool) -> None:
+        initial = known.history.initial
         wording = Wording.of(initial.template)
         self.start = wording if wording and key(str(wording)) == key(initial.template) else Wording("photo")
-        self.bank = bank
+        self.groups = _phrases(tuple(known.class_names)) if bank else {}
         self.parts: dict[Part, tuple[float, float]] = {}
-        self.proposed: set[str] = set()
-        self.groups: dict[Part, str] = {}
-        self._scores: dict[str, Score] = {}
+        self._bank = _thinned(list(self.groups), BANK_STEPS * most)
+        self._known = known
         self._wordings: dict[str, Wording] = {}
+        self._worth: dict[str, tuple[float, float]] = {}
         self._expanded: set[str] = set()
+        self._take([entry for entry in known.history if entry.step < 0 and entry is not initial], {})
+        steps = {step: list(looked) for step, looked in groupby(known.looked, key=lambda one: one.step)}
+        for step in range(known.step):
+            self._follow(steps.get(step, []), most)
 
-    def look_at(self, desk: Desk, wordings: Iterable[Wording], most: int | None = None) -> int:
-        """Score the readable new ones, at most so many; return how many."""
-        readable = {str(one): one for one in wordings if one.is_readable and str(one) not in self._wordings}
-        new = dict(islice(readable.items(), most))
-        self._wordings |= new
-        for score in desk.look_at(list(new)):
-            self._keep(score, new[score.template])
-        return len(new)
+    def __contains__(self, template: str) -> bool:
+        return template in self._wordings
 
-    def take(self, score: Score) -> None:
-        """Take in a template of an earlier search, where it is a composition."""
-        wording = Wording.of(score.template)
-        if wording is not None and wording.is_readable and str(wording) == score.template:
-            self._wordings[score.template] = wording
-            self._keep(score, wording)
+    def look_at(self, desk: Desk, around: str, most: int | None = None) -> int:
+        """Score the readable new ones around a template, at most so many; return how many."""
+        wordings = {str(one): one for one in self._near(around) if one.is_readable}
+        new = (one for one in wordings if one not in self._wordings and desk.problem(one) is None)
+        looked = list(islice(new, most))
+        self._take(desk.look_at(looked, around=around), wordings)
+        return len(looked)
 
-    def _keep(self, score: Score, wording: Wording) -> None:
-        self._scores[score.template] = score
-        for part in wording.parts:
-            rank = score.rank if len(wording.parts) == len(self.start.parts) + 1 else (0.0, float("-inf"))
-            self.parts[part] = max(rank, self.parts.get(part, rank))
-
-    def next(self) -> Wording | None:
+    def next(self) -> str | None:
         """Return the best composition that was not returned before; None when there is none left."""
         template = next((one for one in self._ordered() if one not in self._expanded), None)
-        if template is None:
-            return None
-        self._expanded.add(template)
-        return self._wordings[template]
+        if template is not None:
+            self._expanded.add(template)
+        return template
 
-    def around(self, wording: Wording) -> list[Wording]:
+    def ranked(self) -> list[str]:
+        """Return the compositions that were not proposed, best first."""
+        proposed = {key(entry.template) for entry in self._known.history}
+        return [template for template in self._ordered() if key(template) not in proposed]
+
+    def _near(self, template: str) -> list[Wording]:
+        """Return the neighbourhood of a composition, of a template of the writer, or of none: the bank."""
+        if template == _BANK:
+            return [self.start.plus(part) for part in self._bank]
+        if template in self._wordings:
+            return self._around(self._wordings[template])
+        return self._said(template)
+
+    def _around(self, wording: Wording) -> list[Wording]:
         """Return it without each of its parts, and with each of the most promising others."""
-        promising = sorted(self.parts, key=lambda part: self.parts[part], reverse=True)
+        promising = sorted(self.parts, key=self.parts.__getitem__, reverse=True)
         said = {self.groups.get(part, part) for part in wording.parts}
         others = [part for part in promising[:PARTS] if self.groups.get(part, part) not in said]
         return [*wording.less(), *map(wording.plus, others)]
 
-    def ranked(self) -> list[str]:
-        """Return the compositions that were not proposed, best first."""
-        return [template for template in self._ordered() if key(template) not in self.proposed]
+    def _said(self, template: str) -> list[Wording]:
+        """Return each fit part of a written template alone; if all are fit also the whole, and without each part."""
+        wording, names = Wording.of(template), self._known.class_names
+        if wording is None:
+            return []
+        given = [self._known.task, *self._known.descriptions, *names]
+        fit = [
+            part
+            for part in wording.parts
+            if not unknown_words(part.text, given) and not any(names_class(part.text, name) for name in names)
+        ]
+        whole = [wording, *wording.less()] if len(fit) == len(wording.parts) else []
+        return [*map(self.start.plus, fit), *whole]
+
+    def _follow(self, looked: Sequence[Looked], most: int) -> None:
+        """Take in what an earlier step looked at, in order."""
+        for around, group in groupby(looked, key=lambda one: one.around):
+            scores = list(group)
+            if around not in self:  # the bank, or a template of the writer, which may itself be the next composition
+                near = {str(one): one for one in self._near(around)}
+                self._take([score for score in scores if score.template in near], near)
+                scores = [score for score in scores if score.template not in near]
+            if scores and around in self:
+                # The best comes first: those better than this one had no neighbour that was new.
+                ordered = self._ordered()
+                self._expanded.update(ordered[: ordered.index(around) + 1])
+                most -= len(scores)
+                self._take(scores, {str(one): one for one in self._near(around)})
+        if most > 0:  # none was left
+            self._expanded.update(self._wordings)
+
+    def _take(self, scores: Iterable[Score | ScoredTemplate | Looked], wordings: Mapping[str, Wording]) -> None:
+        """Take in scores of compositions; `wordings` of those whose text does not say it."""
+        for score in scores:
+            wording = wordings.get(score.template) or _composition(score.template)
+            if wording is None:
+                continue
+            self._wordings[score.template] = wording
+            self._worth[score.template] = worth(score, self._known.scale.word)
+            parts = wording.parts
+            for part in parts:
+                rank = score.rank if len(parts) == len(self.start.parts) + 1 else (float("-inf"), float("-inf"))
+                self.parts[part] = max(rank, self.parts.get(part, rank))
 
     def _ordered(self) -> list[str]:
-        return sorted(self._scores, key=lambda template: worth(self._scores[template]), reverse=True)
+        return sorted(self._worth, key=self._worth.__getitem__, reverse=True)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Shown(Shown):
-    """What the writer may know, and the compositions looked at in this search."""
+def worth(score: Score | ScoredTemplate | Looked, word: float) -> tuple[float, float]:
+    """Return what compositions are ordered by, higher is better: the value less its words, then the lower loss.
 
-    pool: _Pool
-
-
-def worth(score: Score) -> tuple[float, float]:
-    """Return what compositions are ordered by, higher is better: the value less the words, then the lower loss."""
-    return (score.value - WORD * len(score.template.split()), -score.loss)
+    From 0 to 1 point a word the winners' test accuracy was the same, and their length fell from 14 to 9 words
+    (`docs/strategies.md`).
+    """
+    return (score.value - word * len(score.template.split()), -score.loss)
 
 
-def _phrases(class_names: Sequence[str]) -> dict[Part, str]:
+def _composition(template: str) -> Wording | None:
+    """Take apart what may be no composition."""
+    wording = Wording.of(template)
+    return wording if wording and wording.is_readable and str(wording) == template else None
+
+
+@lru_cache(maxsize=8)
+def _phrases(class_names: tuple[str, ...]) -> Mapping[Part, str]:
     """Return the phrases of the bank that name no class, each with what it is about."""
-    from ipo_prompts.programs.describers.interrogator import PhraseBank
-
     found: dict[Part, str] = {}
     for phrase in PhraseBank.load().usable(class_names):
         wording = Wording.of(phrase.template)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from pydantic import BaseModel, Field
 
+from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.programs.strategies.asking import HistorySettings
-from ipo_prompts.programs.strategies.base import Expected, Forecast, Models, SearchState, Shown, Strategy
-from ipo_prompts.programs.strategies.control import Control
+from ipo_prompts.programs.strategies.base import Expected, Forecast, Knowing, Known, Models, Strategy
 from ipo_prompts.programs.strategies.history import HistoryStrategy
 from ipo_prompts.programs.wording import Part, Wording
 
@@ -38,7 +38,7 @@ class FeedbackSettings(HistorySettings):
     size: int = Field(4, ge=0, description="scored templates that the language model sees; 0 for none")
 
 
-class Feedback(Control):
+class Feedback(Knowing):
     """Asks as `history` does, with few templates and what all of them taught."""
 
     Settings: ClassVar[type[BaseModel]] = FeedbackSettings
@@ -46,18 +46,19 @@ class Feedback(Control):
     @classmethod
     def build(cls, settings: FeedbackSettings, models: Models) -> Strategy:
         """See `Strategy`."""
-        return cls(HistoryStrategy.build(settings, models))
-
-    def look(self, state: SearchState) -> Shown:
-        """Add the findings."""
-        return replace(self.inner.look(state), findings=findings(state))
+        return cls(HistoryStrategy.build(settings, models), taught)
 
     def forecast(self, expected: Expected) -> Forecast:
         """Estimate as `history` does, with three lines more in each question; a character has at most four bytes,
         and hardly more than one token."""
-        found = self.inner.forecast(expected)
+        found = super().forecast(expected)
         longest = found.longest + 3 * LONGEST_FINDING
         return replace(found, tokens_in=found.tokens_in + found.calls * 3 * 4 * LONGEST_FINDING, longest=longest)
+
+
+def taught(known: Known) -> Known:
+    """Add the findings to what is known."""
+    return replace(known, findings=findings(known))
 
 
 class Worth(NamedTuple):
@@ -68,17 +69,17 @@ class Worth(NamedTuple):
     templates: int
 
 
-def findings(state: SearchState) -> list[str]:
+def findings(known: Known) -> list[str]:
     """Return what the history teaches, at most three lines of text."""
-    parts = worth_of_parts(state.history)
+    parts = worth_of_parts(known.history)
     helpful = [one for one in parts if one.gain > 0][:HELPFUL]
     harmful = [one for one in reversed(parts) if one.gain <= 0][:HARMFUL]
     lines = []
     if helpful:
-        lines.append(f"Words that helped, with the points they added: {_told(helpful)}")
+        lines.append(f"Words that helped, with the points they added: {_told(helpful, known.scale)}")
     if harmful:
-        lines.append(f"Words that did not help: {_told(harmful)}")
-    if pairs := confused(state):
+        lines.append(f"Words that did not help: {_told(harmful, known.scale)}")
+    if pairs := confused(known):
         told = [f"{true} taken for {taken} ({count} times)" for (true, taken), count in pairs]
         lines.append(f"What the best template still confuses: {', '.join(told)}")
     return [line[:LONGEST_FINDING] for line in lines]
@@ -91,28 +92,28 @@ def worth_of_parts(history: PromptHistory) -> list[Worth]:
     """
     import numpy as np
 
-    known = [(wording, entry.value) for entry in history if (wording := Wording.of(entry.template))]
+    tried = [(wording, entry.value) for entry in history if (wording := Wording.of(entry.template))]
     start = Wording.of(history.initial.template)
-    counts = Counter(part for wording, _ in known for part in wording.parts)
+    counts = Counter(part for wording, _ in tried for part in wording.parts)
     parts = [part for part in counts if start is None or part not in start.parts]
     if not parts:
         return []
-    has = np.array([[part in wording.parts for part in parts] for wording, _ in known], dtype=np.float64)  # (n, parts)
-    gains = np.array([value for _, value in known]) - history.initial.value
+    has = np.array([[part in wording.parts for part in parts] for wording, _ in tried], dtype=np.float64)  # (n, parts)
+    gains = np.array([value for _, value in tried]) - history.initial.value
     worth = np.linalg.solve(has.T @ has + RIDGE * np.eye(len(parts)), has.T @ gains)
     found = [Worth(part, float(gain), counts[part]) for part, gain in zip(parts, worth, strict=True)]
     return sorted(found, key=lambda one: -one.gain)
 
 
-def confused(state: SearchState) -> list[tuple[tuple[str, str], int]]:
+def confused(known: Known) -> list[tuple[tuple[str, str], int]]:
     """Return the pairs (true class, predicted class) that the best template confuses most, with how often."""
-    predictions = state.history.best.score.predictions
-    if state.labels is None or len(predictions) != len(state.labels):
+    predictions = known.history.best.score.predictions
+    if known.labels is None or len(predictions) != len(known.labels):
         return []
-    names = state.class_names
-    wrong = [(names[t], names[p]) for t, p in zip(state.labels, predictions, strict=True) if t != p]
+    names = known.class_names
+    wrong = [(names[t], names[p]) for t, p in zip(known.labels, predictions, strict=True) if t != p]
     return Counter(wrong).most_common(CONFUSED)
 
 
-def _told(parts: Sequence[Worth]) -> str:
-    return ", ".join(f'"{one.part.text}" {100 * one.gain:+.1f}' for one in parts)
+def _told(parts: Sequence[Worth], scale: Scale) -> str:
+    return ", ".join(f'"{one.part.text}" {scale.gained(one.gain)}' for one in parts)

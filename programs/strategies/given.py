@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, Field
 
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import read_templates
-from ipo_prompts.programs.strategies.base import (
-    Desk,
-    Expected,
-    Forecast,
-    Models,
-    SearchState,
-    Shown,
-    Strategy,
-)
+from ipo_prompts.programs.strategies.base import Expected, Forecast, Known, Models, Strategy
+
+if TYPE_CHECKING:
+    from ipo_prompts.programs.admission import Desk
 
 
 class GivenSettings(BaseModel, extra="forbid", frozen=True):
     """Where the templates come from."""
 
     file: Path = Field(description="a text file, one template a line")
-
-
-@dataclass(frozen=True)
-class _Shown(Shown):
-    """Nothing of the search, and where the list goes on."""
-
-    start: int = 0
 
 
 class GivenTemplates:
@@ -43,8 +30,6 @@ class GivenTemplates:
         templates: taken as they are; those that cannot be scored are refused with a reason.
     """
 
-    asks_lm: ClassVar[bool] = False
-    needs_lm: ClassVar[bool] = False
     Settings: ClassVar[type[BaseModel]] = GivenSettings
 
     def __init__(self, templates: Sequence[str]) -> None:
@@ -59,15 +44,10 @@ class GivenTemplates:
         """
         return cls(read_templates(settings.file))
 
-    def look(self, state: SearchState) -> Shown:
-        """Show nothing; the list goes on after the last template of the step before, which was filled."""
-        before = [entry.template for entry in state.history if entry.step == state.step - 1 >= 0]
-        start = self._templates.index(before[-1]) + 1 if before else 0
-        return _Shown(state.task, state.class_names, start=start)
-
-    def ask(self, shown: Shown, desk: Desk) -> None:
-        """Propose the next templates of the list."""
-        position = shown.start if isinstance(shown, _Shown) else 0
+    def ask(self, known: Known, desk: Desk) -> None:
+        """Propose the templates that follow the last one of the step before, which was filled."""
+        before = [entry.template for entry in known.history if entry.step == known.step - 1 >= 0]
+        position = self._templates.index(before[-1]) + 1 if before else 0
         while desk.missing > 0 and position < len(self._templates):
             desk.admit(self._templates[position], as_it_is=True)
             position += 1

@@ -8,11 +8,12 @@ paper's order (Du, Sun and Snoek, NeurIPS 2024).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel
 
 from ipo_prompts.metrics.template import MAX_CHARACTERS, SLOT
+from ipo_prompts.programs.admission import REFUSALS_SHOWN
 from ipo_prompts.programs.strategies.asking import (
     HistorySettings,
     ShowsHistory,
@@ -21,17 +22,11 @@ from ipo_prompts.programs.strategies.asking import (
     was_cut_off,
     why_unreadable,
 )
-from ipo_prompts.programs.strategies.base import (
-    REFUSALS_SHOWN,
-    Desk,
-    Expected,
-    Forecast,
-    Models,
-    Shown,
-    ShownTemplate,
-    Strategy,
-)
+from ipo_prompts.programs.strategies.base import Expected, Forecast, Known, Models, Strategy
 from ipo_prompts.programs.strategies.small_model import SmallModelStrategy
+
+if TYPE_CHECKING:
+    from ipo_prompts.programs.admission import Desk
 
 LONGEST_TEMPLATE = (SLOT + " ox" * MAX_CHARACTERS)[:MAX_CHARACTERS]
 """In short words, each a token: it has some 100, and what a CLIP can read has 77 of its own."""
@@ -48,11 +43,15 @@ class HistoryStrategy(ShowsHistory):
 
     Example:
         >>> import dspy
+        >>> import numpy as np
+        >>> from ipo_prompts.metrics.reward import Score
         >>> from ipo_prompts.metrics.template import problem
         >>> from ipo_prompts.programs.admission import Desk
-        >>> desk = Desk(problem, count=2, seed=0, looking=list)
+        >>> from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
+        >>> start = Score("a photo of a <CLASS>.", 0.5, 1.0, np.array([True, False]), np.array([0.5, 1.5]))
+        >>> desk = Desk(problem, count=2)
         >>> strategy = HistoryStrategy(dspy.LM("openai/gpt-4o-mini", temperature=1.0), size=20)
-        >>> strategy.ask(Shown("pictures of pets", templates=[ShownTemplate("a photo of a <CLASS>.", 0.5, 1.0)]), desk)
+        >>> strategy.ask(Known("pictures of pets", PromptHistory(ScoredTemplate(start, -1, "initial"))), desk)
         >>> [problem(template) for template in desk.accepted]
         [None, None]
     """
@@ -66,20 +65,23 @@ class HistoryStrategy(ShowsHistory):
         """See `Strategy`; a small model is asked by `SmallModelStrategy`."""
         return (SmallModelStrategy if models.small else HistoryStrategy)(models.lm, settings)
 
-    def ask(self, shown: Shown, desk: Desk) -> None:
+    def ask(self, known: Known, desk: Desk) -> None:
         """Ask once, and again with the reasons if answers were refused or unreadable; or once for each template."""
         import dspy
 
         from ipo_prompts.programs.lm.reading import items_of
-        from ipo_prompts.signatures.propose import ProposeTemplates
+        from ipo_prompts.signatures.propose import ProposeTemplates, history_line, on_scale
         from ipo_prompts.signatures.propose_findings import ProposeFromFindings
 
-        propose = dspy.Predict(ProposeFromFindings if shown.findings else ProposeTemplates)
+        question = ProposeFromFindings if known.findings else ProposeTemplates
+        propose = dspy.Predict(on_scale(question, known.scale))
+        lines = [history_line(entry.template, entry.value, entry.loss, known.scale) for entry in self.chosen(known)]
         alone, as_json = self.settings.one_by_one, False
         for attempt in range(desk.count if alone else 2):
-            inputs = propose_inputs(shown, 1) if alone else propose_inputs(shown, desk.missing, desk.refusals)
+            wanted, refused = (1, ()) if alone else (desk.missing, desk.refusals)
+            inputs = propose_inputs(known.task, known.descriptions, lines, wanted, refused, known.findings)
             # A fresh rollout id: the same question again would be answered from a cache.
-            config = {"rollout_id": desk.seed * 2 + attempt}
+            config = {"rollout_id": known.seed * 2 + attempt}
             with self.asking(as_json=as_json):
                 try:
                     templates = call(propose, inputs, config).templates
@@ -105,15 +107,15 @@ class HistoryStrategy(ShowsHistory):
         """
         import dspy
 
-        from ipo_prompts.signatures.propose import ProposeTemplates
+        from ipo_prompts.signatures.propose import ProposeTemplates, history_line
 
         def texts(adapter: dspy.Adapter, refused: Sequence[str] = ()) -> list[str]:
-            inputs = propose_inputs(shown, each, refused)
+            inputs = propose_inputs(expected.task, descriptions, lines, each, refused)
             return [str(message["content"]) for message in adapter.format(ProposeTemplates, [], inputs)]
 
         settings = expected.settings
-        rows = [ShownTemplate(LONGEST_TEMPLATE, 0.5, 1.0)] * self.settings.size
-        shown = Shown(expected.task, descriptions=["x" * expected.description_characters], templates=rows)
+        lines = [history_line(LONGEST_TEMPLATE, 0.5, 1.0)] * self.settings.size
+        descriptions = ["x" * expected.description_characters]
         each = 1 if self.settings.one_by_one else settings.candidates_per_step
         calls = settings.steps * settings.candidates_per_step // each
         prompt = sum(len(text.encode()) for text in texts(dspy.ChatAdapter()))
@@ -124,15 +126,22 @@ class HistoryStrategy(ShowsHistory):
         return Forecast(calls, calls * prompt, calls * expected.reply_tokens, longest)
 
 
-def propose_inputs(shown: Shown, count: int, refused: Any = ()) -> dict[str, Any]:
-    """Return the inputs of `ProposeTemplates`, or of `ProposeFromFindings` where there are some."""
-    from ipo_prompts.signatures.propose import history_line
-
+def propose_inputs(
+    task: str,
+    descriptions: Sequence[str],
+    lines: Sequence[str],
+    count: int,
+    refused: Sequence[str] = (),
+    findings: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Return the inputs of `ProposeTemplates`, or of `ProposeFromFindings` where there are some; `lines`: the history,
+    see `signatures.propose.history_line`.
+    """
     inputs = {
-        "task": shown.task,
-        "image_descriptions": "\n".join(shown.descriptions),
-        "scored_templates": "\n".join(history_line(row.template, row.value, row.loss) for row in shown.templates),
+        "task": task,
+        "image_descriptions": "\n".join(descriptions),
+        "scored_templates": "\n".join(lines),
         "refused_templates": "\n".join(refused),
         "count": count,
     }
-    return inputs | ({"findings": "\n".join(shown.findings)} if shown.findings else {})
+    return inputs | ({"findings": "\n".join(findings)} if findings else {})

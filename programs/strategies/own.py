@@ -8,9 +8,9 @@ from pydantic import BaseModel
 
 from ipo_prompts.metrics.own_class import blaming, check_members
 from ipo_prompts.metrics.registry import settings_of
-from ipo_prompts.programs.strategies.base import Models, Strategy
+from ipo_prompts.programs.strategies.base import Models, Strategy, asks_lm, needs_lm
 
-MEMBERS = ("asks_lm", "needs_lm", "look", "ask", "forecast")
+MEMBERS = ("ask",)
 """What a class has to have; without `build` it is made with its settings as keywords."""
 
 
@@ -28,7 +28,7 @@ class OwnStrategy:
     def __init__(self, made: type, what: str) -> None:
         check_members(made, MEMBERS, what, "strategies")
         self.Settings = settings_of(made, what)
-        self.asks_lm, self.needs_lm = bool(made.asks_lm), bool(made.needs_lm)  # type: ignore[attr-defined]
+        self.asks_lm, self.needs_lm = asks_lm(made), needs_lm(made)
         self._made, self._what = made, what
 
     def build(self, settings: BaseModel, models: Models) -> Strategy:

@@ -13,10 +13,10 @@ from pydantic import BaseModel
 
 from ipo_prompts.metrics.class_names import every_name
 from ipo_prompts.programs.strategies.asking import HistorySettings, ShowsHistory, call, excerpt
-from ipo_prompts.programs.strategies.base import Desk, Expected, Forecast, Models, Shown, Strategy
+from ipo_prompts.programs.strategies.base import Expected, Forecast, Known, Models, Strategy
 
 if TYPE_CHECKING:
-    from ipo_prompts.programs.strategies.base import Refuse
+    from ipo_prompts.programs.admission import Desk, Refuse
 
 TRIES_EACH = 3
 """The model is asked at most this often for each template that is wanted."""
@@ -36,13 +36,17 @@ class SmallModelStrategy(ShowsHistory):
 
     Example:
         >>> import dspy
+        >>> import numpy as np
+        >>> from ipo_prompts.metrics.reward import Score
         >>> from ipo_prompts.metrics.template import problem
         >>> from ipo_prompts.programs.admission import Desk
+        >>> from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
         >>> from ipo_prompts.programs.lm.local import local_lm
         >>> engine, name = local_lm("local/small")
         >>> strategy = SmallModelStrategy(dspy.LM(name, engine=engine, temperature=1.0, cache=False))
-        >>> desk = Desk(problem, count=1, seed=0, looking=list)
-        >>> strategy.ask(Shown("pictures of pets"), desk)
+        >>> start = Score("a photo of a <CLASS>.", 0.5, 1.0, np.array([True, False]), np.array([0.5, 1.5]))
+        >>> desk = Desk(problem, count=1)
+        >>> strategy.ask(Known("pictures of pets", PromptHistory(ScoredTemplate(start, -1, "initial"))), desk)
         >>> [problem(template) for template in desk.accepted]
         [None]
     """
@@ -56,7 +60,7 @@ class SmallModelStrategy(ShowsHistory):
         """See `Strategy`."""
         return cls(models.lm, settings)
 
-    def ask(self, shown: Shown, desk: Desk) -> None:
+    def ask(self, known: Known, desk: Desk) -> None:
         """Ask for one template after another, until there are enough or the tries are used up."""
         import dspy
 
@@ -64,23 +68,24 @@ class SmallModelStrategy(ShowsHistory):
         from ipo_prompts.signatures.propose_one import ProposeTemplate, short_line
 
         propose = dspy.Predict(ProposeTemplate)
+        shown = self.chosen(known)
         inputs = {
-            "task": shown.task,
-            "image_descriptions": "\n".join(shown.descriptions).splitlines(),
-            "scored_templates": [short_line(row.template, row.value) for row in shown.templates],
-            "findings": list(shown.findings),
+            "task": known.task,
+            "image_descriptions": "\n".join(known.descriptions).splitlines(),
+            "scored_templates": [short_line(entry.template, entry.value, known.scale) for entry in shown],
+            "findings": list(known.findings),
         }
-        known = [row.template for row in shown.templates]
+        used = [entry.template for entry in shown]
         # Words of longer names are not banned: "black bear" must not ban "black", which may describe the pictures.
-        one_word = [name for name in every_name(shown.class_names) if " " not in name.replace("_", " ")]
-        extra: Refuse = lambda template: quality_problem(template, shown.class_names)  # noqa: E731
-        rng = random.Random(desk.seed)
+        one_word = [name for name in every_name(known.class_names) if " " not in name.replace("_", " ")]
+        extra: Refuse = lambda template: quality_problem(template, known.class_names)  # noqa: E731
+        rng = random.Random(known.seed)
         with self.asking(adapter=SmallModelAdapter()):
             for attempt in range(TRIES_EACH * desk.count):
                 config: dict[str, Any] = {
                     "seed": rng.getrandbits(31),
-                    "rollout_id": desk.seed * 100 + attempt,
-                    "logit_bias": words_to_ban(known, desk.accepted, rng, always=one_word),
+                    "rollout_id": known.seed * 100 + attempt,
+                    "logit_bias": words_to_ban(used, desk.accepted, rng, always=one_word),
                 }
                 try:
                     text = call(propose, inputs, config).template

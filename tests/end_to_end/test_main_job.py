@@ -72,7 +72,7 @@ def test_what_the_model_saw_and_said_is_in_the_journal(finished: tuple[Any, Path
     replies = [event for event in events if event["type"] == "lm"]
     last = replies[-1]["request"]["messages"][-1]["parts"][0]["text"]
     assert "What some of the images look like" in last and "<CLASS>" in last
-    assert sum(event["count"] for event in events if event["type"] == "looked") > 500
+    assert sum(len(event["rows"]) for event in events if event["type"] == "looked") > 500
     scored = [s["template"] for e in events if e["type"] == "scores" and e["kind"] == "search" for s in e["scores"]]
     assert len(scored) == len({template.casefold() for template in scored})
 

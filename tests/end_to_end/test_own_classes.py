@@ -89,27 +89,17 @@ Path("imported").write_text("strategy")
 
 from pydantic import BaseModel, Field
 
-from ipo_prompts.programs.strategies.base import Forecast, Shown
-
 
 class Words:
-    asks_lm = needs_lm = False
-
     class Settings(BaseModel):
         word: str = Field("dark", description="what is put before the class")
 
     def __init__(self, word):
         self.word = word
 
-    def look(self, state):
-        return Shown(state.task)
-
-    def ask(self, shown, desk):
+    def ask(self, known, desk):
         desk.admit(f"a {self.word} photo of a <CLASS>.")
         desk.admit(f"the {self.word} <CLASS>.")
-
-    def forecast(self, expected):
-        return Forecast()
 
 
 class Asks(Words):
@@ -279,7 +269,7 @@ def test_a_reward_of_other_units_that_is_no_clip_reward(capfd: pytest.CaptureFix
         ("reward=mine:LongMeasure", "measure of reward=mine:LongMeasure is "),
         ("reward=mine:Breaks", "mine.py, line 48: RuntimeError: no weights."),
         ("reward=mine:Other", "reward=mine:Other cannot be used: TypeError: "),
-        ("strategy=mine:Plain", "strategy=mine:Plain has no asks_lm, needs_lm, look, ask, forecast; see docs/strat"),
+        ("strategy=mine:Plain", "strategy=mine:Plain has no ask; see docs/strategies.md"),
         ("strategy=waves:Asks", "the strategy 'waves:Asks' asks a language model and lm=none names none"),
         ("reward=broken:Mine", "broken.py, line 2: ZeroDivisionError: division by zero."),
         ("reward=unreadable:Mine", "unreadable.py, line 1: SyntaxError: "),

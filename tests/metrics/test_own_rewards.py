@@ -21,16 +21,16 @@ from ipo_prompts.metrics.reward import (
     ClipReward,
     EncodedPictures,
     Judged,
-    Scale,
     Score,
     by_embeddings,
     losses_of,
     pseudo_values,
     scores_accuracy,
 )
+from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.metrics.template import imagenet_templates
 from ipo_prompts.programs import IPO, TemplateClassifier
-from ipo_prompts.programs.describers.interrogator import PhraseBank
+from ipo_prompts.programs.phrases import PhraseBank
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 
 PAGE = Path(__file__).parents[2] / "docs" / "your-own-reward.md"
@@ -269,6 +269,22 @@ def test_a_search_without_a_label_a_picture_goes_up(name: str, clip: Clip, cache
     assert reward.scale.low <= found.steps[-1].interval.low <= found.history.best.value <= reward.scale.high
 
 
+def test_what_a_word_costs_is_on_the_scale_of_the_reward(clip: Clip, cache: Path, drawn: Draw) -> None:
+    """A word that has to bring a hundred times more than anything brings is not added."""
+
+    class Dear(Doubtful):
+        scale = Scale(low=-10, high=0, word=100, percent=False)
+
+    chosen = []
+    for kind in (Doubtful, Dear):
+        reward = kind(clip, drawn.class_names)
+        search = [told(reward, e) for e in drawn.examples("search")]
+        ipo = IPO(reward=reward, describer="none", steps=2, selection="search")
+        found = ipo.compile(TemplateClassifier(clip, drawn.class_names), trainset=search).search
+        chosen.append(max(len(entry.template.split()) for entry in found.history))
+    assert chosen[0] > chosen[1]
+
+
 def test_values_off_the_scale_are_refused(clip: Clip, cache: Path, drawn: Draw) -> None:
     class Unbounded(Doubtful):
         scale = Scale()
@@ -285,7 +301,7 @@ def test_a_hook_that_gives_something_else_is_named(clip: Clip, cache: Path, draw
             return logits.argmax(axis=1) == pictures.labels
 
     reward = Wrong(clip, drawn.class_names)
-    with pytest.raises(InputError, match=r"measure\(\) of the reward Wrong gave ndarray \(1\) for 1 sets"):
+    with pytest.raises(InputError, match=r"judge_embeddings\(\) of the reward Wrong gave ndarray \(1\) for 1 sets"):
         reward.score(["a <CLASS>"], reward.examples(drawn.examples("search")))
 
 

@@ -25,17 +25,17 @@ from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import ClipReward, Reward, Score
 from ipo_prompts.metrics.template import ANCHOR
-from ipo_prompts.programs.admission import Rejection
+from ipo_prompts.programs.admission import Desk, Rejection
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.describers.interrogator import Interrogator
+from ipo_prompts.programs.history import ScoredTemplate
 from ipo_prompts.programs.lm.ledger import BudgetReached
 from ipo_prompts.programs.lm.window import window_of
 from ipo_prompts.programs.optimizer import IPO
 from ipo_prompts.programs.record.journal import read
 from ipo_prompts.programs.search import MAX_EMPTY_STEPS, NothingUsable, Step
 from ipo_prompts.programs.selection import BEST_SEARCHED, POOLED, SEARCHED
-from ipo_prompts.programs.strategies.asking import HistorySettings
-from ipo_prompts.programs.strategies.base import Desk, Expected, Forecast, Models, SearchState, Shown, Strategy
+from ipo_prompts.programs.strategies.base import Known
 from ipo_prompts.programs.strategies.history import HistoryStrategy
 from ipo_prompts.programs.templates_for_dspy import clip_accuracy
 
@@ -44,36 +44,25 @@ TEMPLATES = [f"{word} <CLASS>." for word in WORDS]
 
 
 class Scripted:
-    """A strategy that proposes queued templates, and keeps what it was shown."""
+    """A strategy that proposes queued templates, and keeps what it knew and would have shown a language model."""
 
     asks_lm = needs_lm = True
-    Settings = HistorySettings
 
     def __init__(self, steps: Iterable[Sequence[str] | BaseException], **shown: Any) -> None:
         self.steps = list(steps)
-        self.shown: list[Shown] = []
-        self.seeds: list[int] = []
+        self.known: list[Known] = []
+        self.shown: list[list[ScoredTemplate]] = []
         self._history = HistoryStrategy(**shown)
 
-    @classmethod
-    def build(cls, settings: Any, models: Models) -> Strategy:
-        raise AssertionError("it is made by hand")
-
-    def look(self, state: SearchState) -> Shown:
-        return self._history.look(state)
-
-    def ask(self, shown: Shown, desk: Desk) -> None:
-        self.shown.append(shown)
-        self.seeds.append(desk.seed)
+    def ask(self, known: Known, desk: Desk) -> None:
+        self.known.append(known)
+        self.shown.append(self._history.chosen(known))
         number = len(self.shown) - 1
         given = self.steps[number] if number < len(self.steps) else []
         if isinstance(given, BaseException):
             raise given
         for template in given:
             desk.admit(template)
-
-    def forecast(self, expected: Expected) -> Forecast:
-        return Forecast()
 
 
 class Holder(dspy.Module):  # type: ignore[misc]
@@ -178,18 +167,18 @@ def test_candidates_of_a_step_do_not_see_each_others_scores(reward: ClipReward, 
     ipo, strategy = make(reward, by_twos(), size=100)
     ipo.compile(student(reward), **sets)
     for number, shown in enumerate(strategy.shown):
-        seen = {row.template for row in shown.templates}
+        seen = {entry.template for entry in shown}
         assert seen == {ANCHOR, *TEMPLATES[: 2 * number]}
 
 
 def test_the_history_is_worst_first_and_keeps_the_initial_template(reward: ClipReward, sets: Any) -> None:
     ipo, strategy = make(reward, by_twos(), size=3)
     ipo.compile(student(reward), **sets)
-    rows = strategy.shown[-1].templates
-    assert len(rows) == 3
-    values = [row.value for row in rows]
+    shown = strategy.shown[-1]
+    assert len(shown) == 3
+    values = [entry.value for entry in shown]
     assert values == sorted(values)
-    assert ANCHOR in [row.template for row in rows]
+    assert ANCHOR in [entry.template for entry in shown]
 
 
 def test_the_initial_template_and_known_ones_are_not_scored_twice(reward: ClipReward, sets: Any) -> None:
@@ -231,7 +220,7 @@ def test_seeds_reach_the_proposer_and_zero_is_a_seed(reward: ClipReward, sets: A
     def seeds(seed: int) -> list[int]:
         ipo, proposer = make(reward, by_twos()[:3], seed=seed)
         ipo.compile(student(reward), **sets)
-        return proposer.seeds
+        return [known.seed for known in proposer.known]
 
     assert IPO(reward=reward, strategy=Scripted([])).settings.seed == 0
     assert seeds(0) == seeds(0)
@@ -322,7 +311,7 @@ def test_what_is_left_out_is_what_the_command_line_uses(clip: Clip, reward: Clip
     described, _ = make(reward, by_twos()[:1], describer=Interrogator(clip))
     expected: Any = described.compile(student(reward), **sets)
     assert left_out.trial_logs == expected.trial_logs
-    assert asked.shown[0].descriptions == tuple(expected.search.descriptions) != ()
+    assert asked.known[0].descriptions == tuple(expected.search.descriptions) != ()
 
 
 def test_the_compile_reports_its_progress_as_dspys_optimizers_do(
@@ -505,7 +494,7 @@ def test_the_describer_sees_the_training_pictures_once(reward: ClipReward, sets:
     ipo.compile(student(reward), **sets)
     assert len(calls) == 1
     assert len(calls[0]["pictures"]) == len(calls[0]["labels"]) == len(sets["trainset"])
-    assert all(shown.descriptions == ("grey and small",) for shown in proposer.shown)
+    assert all(known.descriptions == ("grey and small",) for known in proposer.known)
 
 
 class Narrow(dspy.Module):  # type: ignore[misc]
@@ -552,14 +541,14 @@ def test_descriptions_fit_into_what_the_language_model_takes(reward: ClipReward,
     for given in ({}, {"lm_context": 8_000}):
         ipo, strategy = make(reward, by_twos()[:2], describer=Wordy(), lm=lm, log_dir=tmp_path / str(given), **given)
         program: Any = ipo.compile(student(reward), **sets)
-        first, second = (list(one.descriptions) for one in strategy.shown)
+        first, second = (list(one.descriptions) for one in strategy.known)
         assert first == second == list(program.search.descriptions), "every step is shown the same"
         assert [text[:10] for text in first] == [f"Picture {number} "[:10] for number in range(len(first))]
         shown.append(window.count("\n".join(first)))
     assert 14_000 < shown[0] <= 15_385 and 6_000 < shown[1] <= 7_000
     unbounded, strategy = make(reward, by_twos()[:1], describer=Wordy(), lm=dspy.LM("openai/my-model"))
     unbounded.compile(student(reward), **sets)
-    assert window.count("\n".join(strategy.shown[0].descriptions)) > 40_000
+    assert window.count("\n".join(strategy.known[0].descriptions)) > 40_000
 
 
 def test_a_language_model_that_takes_too_little_is_refused_before_a_picture_is_described(
@@ -694,9 +683,9 @@ LISTED = ["a dark <CLASS>.", "a blue <CLASS>."]
         ({"lm": "openai/x"}, r"lm= takes a dspy.LM, not the text 'openai/x'; write lm=dspy.LM\("),
         ({"describer": "clipp"}, "describer= takes 'clip', 'clip-greedy', 'none', an ImageDescriber or an Interrog"),
         ({"describer": Interrogator}, "not the class Interrogator"),
-        ({"strategy": None}, "the strategy has no asks_lm, needs_lm, look, ask, forecast, and is NoneType"),
+        ({"strategy": None}, "the strategy has no ask, and is NoneType"),
         ({"strategy": Scripted}, "strategy= takes an object, not the class Scripted; make one of it"),
-        ({"strategy": SimpleNamespace(look=1, ask=2)}, "the strategy has no asks_lm, needs_lm, forecast, and is"),
+        ({"strategy": SimpleNamespace(forecast=1)}, "the strategy has no ask, and is SimpleNamespace"),
         ({"reward": clip_accuracy}, "reward= takes a reward, and a function is none: a metric judges one answer"),
         ({"reward": object()}, "the reward has no class_names, problem, examples, score, and is object"),
         ({"reward": ClipReward}, "reward= takes an object, not the class ClipReward"),
@@ -779,11 +768,11 @@ def test_no_example_stands_in_both_sets(reward: ClipReward, sets: Any, tmp_path:
 
 def test_a_strategy_hands_its_templates_over_and_returns_none(reward: ClipReward, sets: Any) -> None:
     class Returns(Scripted):
-        def ask(self, shown: Shown, desk: Desk) -> Any:
+        def ask(self, known: Known, desk: Desk) -> Any:
             return ["a grey <CLASS>."]
 
     class Yields(Scripted):
-        def ask(self, shown: Shown, desk: Desk) -> Any:
+        def ask(self, known: Known, desk: Desk) -> Any:
             yield "a grey <CLASS>."
 
     for strategy, given in ((Returns([]), "Returns gave list"), (Yields([]), "Yields gave generator")):

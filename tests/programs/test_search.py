@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.statistics import mean_interval
 from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.programs.admission import Desk
+from ipo_prompts.programs.history import PromptHistory
 from ipo_prompts.programs.lm.ledger import BudgetReached
 from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.record.score_keeper import AT_ONCE, ScoreKeeper
@@ -33,17 +35,7 @@ from ipo_prompts.programs.search import (
     search,
 )
 from ipo_prompts.programs.settings import SearchSettings
-from ipo_prompts.programs.strategies.asking import HistorySettings
-from ipo_prompts.programs.strategies.base import (
-    Desk,
-    Expected,
-    Forecast,
-    Models,
-    SearchState,
-    Shown,
-    ShownTemplate,
-    Strategy,
-)
+from ipo_prompts.programs.strategies.base import Knowing, Known, Looked, Strategy
 from ipo_prompts.programs.strategies.given import GivenTemplates
 
 N = 20
@@ -83,39 +75,31 @@ class TableReward:
         return Score(template, float(hits.mean()), float(losses.mean()), hits, losses)
 
 
-Ask = Callable[[Shown, Desk, int], None]
+Ask = Callable[[Known, Desk, int], None]
 
 
 class Doing:
     """A strategy that calls a function, and keeps the arguments."""
 
     asks_lm = needs_lm = True
-    Settings = HistorySettings
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
-        self.states: list[SearchState] = []
+        self.known: list[Known] = []
         self.desks: list[Desk] = []
+        self.closed = 0
 
-    @classmethod
-    def build(cls, settings: Any, models: Models) -> Strategy:
-        raise AssertionError("it is made by hand")
-
-    def look(self, state: SearchState) -> Shown:
-        self.states.append(state)
-        rows = [ShownTemplate(entry.template, entry.value, entry.loss) for entry in state.history]
-        return Shown(state.task, state.class_names, state.descriptions, rows)
-
-    def ask(self, shown: Shown, desk: Desk) -> None:
+    def ask(self, known: Known, desk: Desk) -> None:
+        self.known.append(known)
         self.desks.append(desk)
-        self._ask(shown, desk, len(self.desks) - 1)
+        self._ask(known, desk, len(self.desks) - 1)
 
-    def forecast(self, expected: Expected) -> Forecast:
-        return Forecast()
+    def close(self) -> None:
+        self.closed += 1
 
 
 def admitting(steps: Sequence[Iterable[str]]) -> Doing:
-    def ask(shown: Shown, desk: Desk, number: int) -> None:
+    def ask(known: Known, desk: Desk, number: int) -> None:
         for template in steps[number] if number < len(steps) else ():
             desk.admit(template)
 
@@ -209,25 +193,25 @@ def test_a_strategy_is_told_everything_and_each_step_has_its_own_seed() -> None:
     units = Units("search", labels=np.arange(N))
     settings = SearchSettings(steps=3, seed=5, candidates_per_step=2)
     search(settings, reward, strategy, units, task="pets", describe=lambda: ["soft light"])
-    state = strategy.states[1]
-    assert (state.task, tuple(state.class_names), state.descriptions) == ("pets", ("cat", "dog"), ("soft light",))
-    assert (state.step, state.count, strategy.desks[1].count) == (1, 2, 2)
-    assert np.shares_memory(state.labels, units.labels) and units.labels.flags.writeable
+    known = strategy.known[1]
+    assert (known.task, tuple(known.class_names), known.descriptions) == ("pets", ("cat", "dog"), ("soft light",))
+    assert (known.step, known.count, strategy.desks[1].count) == (1, 2, 2)
+    assert np.shares_memory(known.labels, units.labels) and units.labels.flags.writeable
     with pytest.raises(ValueError, match="read-only"):
-        state.labels[0] = 99  # type: ignore[index]
+        known.labels[0] = 99  # type: ignore[index]
     with pytest.raises(ValueError, match="read-only"):
-        state.history.initial.score.hits[0] = True
-    entry = state.history.best
+        known.history.initial.score.hits[0] = True
+    entry = known.history.best
     assert entry.template == "good <CLASS>" and entry.score.hits.tolist() == [True] * 12 + [False] * 8
-    seeds = [state.seed for state in strategy.states]
+    seeds = [known.seed for known in strategy.known]
     expected = [int.from_bytes(hashlib.sha256(f"5|{step}".encode()).digest()[:4], "big") >> 1 for step in range(3)]
-    assert seeds == expected == [desk.seed for desk in strategy.desks]
+    assert seeds == expected
 
 
 def test_the_desk_takes_in_only_what_is_valid_new_and_wanted() -> None:
     answers: list[str | None] = []
 
-    def ask(shown: Shown, desk: Desk, number: int) -> None:
+    def ask(known: Known, desk: Desk, number: int) -> None:
         for text in (
             "1. good <CLASS>",
             "no slot",
@@ -319,7 +303,7 @@ def test_one_useful_step_resets_the_count_of_empty_ones() -> None:
 def test_numpy_leaves_the_cores_to_the_models() -> None:
     threads = set()
 
-    def ask(shown: Shown, desk: Desk, wanted: int) -> None:
+    def ask(known: Known, desk: Desk, wanted: int) -> None:
         threads.update(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
         desk.admit("good <CLASS>")
 
@@ -329,7 +313,7 @@ def test_numpy_leaves_the_cores_to_the_models() -> None:
 
 
 def test_a_budget_ends_with_what_there_is() -> None:
-    def ask(shown: Shown, desk: Desk, number: int) -> None:
+    def ask(known: Known, desk: Desk, number: int) -> None:
         if number == 1:
             raise BudgetReached("no more")
         desk.admit("good <CLASS>")
@@ -338,6 +322,31 @@ def test_a_budget_ends_with_what_there_is() -> None:
     found = run(reward, Doing(ask))
     assert (found.stopped, found.ended, found.choice.template) == ("no more", "no more", "good <CLASS>")
     assert found.proposed == 1
+
+
+def test_what_was_admitted_before_a_budget_was_reached_is_scored_and_a_larger_one_goes_on(tmp_path: Path) -> None:
+    def searched(folder: Path, budget: int) -> tuple[SearchResult, list[str]]:
+        def ask(known: Known, desk: Desk, number: int) -> None:
+            for i in range(2):
+                if 2 * number + i == budget:
+                    raise BudgetReached("no more")
+                desk.admit(f"template {2 * number + i} <CLASS>")
+
+        reward = TableReward(search={"template 2 <CLASS>": 12}, selection={"template 2 <CLASS>": 12})
+        with closing(Journal(folder)) as journal:
+            found = run(reward, Doing(ask), record=ScoreKeeper(journal, reward))
+            given = [event["digest"] for event in journal.events if event["type"] == "given"]
+        return found, given
+
+    whole, _ = searched(tmp_path / "whole", 99)
+    stopped, _ = searched(tmp_path / "stopped", 3)
+    assert (stopped.stopped, stopped.proposed, stopped.choice.template) == ("no more", 3, "template 2 <CLASS>")
+    assert [len(step.scored) for step in stopped.steps] == [1, 2, 1]
+    resumed, before = searched(tmp_path / "stopped", 99)
+    assert [step.record() for step in resumed.steps] == [step.record() for step in whole.steps]
+    assert (resumed.choice, resumed.stopped) == (whole.choice, None)
+    _, again = searched(tmp_path / "stopped", 99)
+    assert len(before) == 2 and again[:2] == before and len({*again}) == len(again) == 3
 
 
 def test_a_budget_that_describing_uses_up_leaves_the_initial_template() -> None:
@@ -378,7 +387,7 @@ def test_steps_are_told_as_they_end() -> None:
 def looking(chunks: Sequence[Sequence[str]], then: Sequence[str] = ()) -> tuple[Doing, list[list[Score]]]:
     seen: list[list[Score]] = []
 
-    def ask(shown: Shown, desk: Desk, number: int) -> None:
+    def ask(known: Known, desk: Desk, number: int) -> None:
         if number < len(chunks):
             seen.append(desk.look_at(chunks[number]))
         for template in then:
@@ -400,9 +409,8 @@ def test_looking_scores_on_the_search_units_alone_and_leaves_the_history(tmp_pat
     events = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
     assert events[0]["scores"][0]["hits"] == "1" + 19 * "0"
     (looked,) = [event for event in events if event["type"] == "looked"]
-    assert looked["count"] == 2 and looked["step"] == 0
-    assert [row["template"] for row in looked["best"]] == ["best <CLASS>", "fair <CLASS>"]
-    assert looked["digest"] == hashlib.sha256(b"fair <CLASS>\nbest <CLASS>").hexdigest()[:32]
+    assert (looked["step"], looked["around"]) == (0, "")
+    assert looked["rows"] == [["fair <CLASS>", 9 / N, 1.145], ["best <CLASS>", 15 / N, 0.575]]
 
 
 def test_looks_are_limited_by_a_count_over_the_whole_search() -> None:
@@ -429,25 +437,65 @@ def test_limits_are_checked_between_chunks_and_what_was_looked_at_is_on_record(t
     journal.close()
     assert (found.stopped, seen, len(checks)) == ("the time is up", [], 3)
     events = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
-    assert [event["count"] for event in events if event["type"] == "looked"] == [LOOKED_AT_ONCE] * 2
+    assert [len(event["rows"]) for event in events if event["type"] == "looked"] == [LOOKED_AT_ONCE] * 2
 
 
-def test_what_was_shown_is_on_record_before_anything_is_asked(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
-    shown_then: list[list[dict[str, Any]]] = []
-
-    def ask(shown: Shown, desk: Desk, number: int) -> None:
-        events = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
-        shown_then.append([event for event in events if event["type"] == "shown"])
+def test_later_steps_know_what_was_looked_at_and_around_what() -> None:
+    def ask(known: Known, desk: Desk, number: int) -> None:
+        desk.look_at([f"near {number} <CLASS>", "no slot"], around="a <CLASS>" if number else "")
         desk.admit(f"number {number} <CLASS>")
 
-    reward = TableReward()
-    run(reward, Doing(ask), settings={"steps": 2}, record=ScoreKeeper(journal, reward))
+    strategy = Doing(ask)
+    run(TableReward(search={"near 0 <CLASS>": 9}), strategy)
+    assert [len(known.looked) for known in strategy.known] == [0, 1, 2]
+    assert strategy.known[2].looked == (
+        Looked("near 0 <CLASS>", 9 / N, pytest.approx(1.145), 0),
+        Looked("near 1 <CLASS>", 1 / N, pytest.approx(1.905), 1, "a <CLASS>"),
+    )
+
+
+def test_a_digest_of_what_was_given_is_on_record_before_anything_is_asked(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+
+    def ask(known: Known, desk: Desk, number: int) -> None:
+        events = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
+        given = [event for event in events if event["type"] == "given"]
+        assert [event["step"] for event in given] == list(range(number + 1))
+        assert given[-1]["digest"] == known.digest
+        desk.admit(f"number {number} <CLASS>")
+
+    class Blind(Doing):
+        def may_know(self, known: Known) -> Known:
+            return replace(known, task="", labels=None)
+
+    reward, strategy = TableReward(), Blind(ask)
+    run(reward, strategy, settings={"steps": 2}, record=ScoreKeeper(journal, reward))
     journal.close()
-    assert [len(events) for events in shown_then] == [1, 2]
-    rows = shown_then[1][1]["rows"]
-    assert [row["template"] for row in rows] == [ANCHOR, "number 0 <CLASS>"]
-    assert rows[0]["value"] == 1 / N and rows[0]["loss"] == pytest.approx((0.1 + 19 * 2.0) / N)
+    assert [known.task for known in strategy.known] == ["", ""]
+
+
+def test_a_digest_tells_whatever_is_known() -> None:
+    strategy = looking([["x <CLASS>"]], then=["other <CLASS>"])[0]
+    run(TableReward(), strategy, settings={"steps": 2})
+    first, known = strategy.known
+    changes: list[dict[str, Any]] = [
+        {"task": "pets"},
+        {"class_names": ("dog", "cat")},
+        {"descriptions": ("soft light",)},
+        {"labels": np.zeros(N, dtype=np.int64)},
+        {"step": 0},
+        {"seed": 1},
+        {"count": 9},
+        {"history": PromptHistory(known.history.initial)},
+        {"looked": ()},
+        {"looked": (replace(known.looked[0], value=0.5),)},
+        {"looked": (replace(known.looked[0], around="a <CLASS>"),)},
+        {"findings": ("dark helps",)},
+    ]
+    digests = [known.digest, *(replace(known, **change).digest for change in changes)]
+    assert len({*digests, first.digest}) == len(changes) + 2
+    near = replace(known.looked[0], loss=known.looked[0].loss + 1e-9)
+    assert replace(known, looked=(near,)).digest == known.digest, "the last bits of another machine are no difference"
 
 
 def test_a_resumed_search_writes_nothing_twice_and_ends_the_same(tmp_path: Path) -> None:
@@ -469,12 +517,20 @@ def test_a_resumed_search_writes_nothing_twice_and_ends_the_same(tmp_path: Path)
     assert again.choice == first.choice
 
 
+def test_a_resumed_search_that_knows_something_else_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for value in (5, 5, 6):
+        reward = TableReward(search={"step 0 <CLASS>": value})
+        with closing(Journal(tmp_path)) as journal:
+            run(reward, admitting([["step 0 <CLASS>"], ["step 1 <CLASS>"]]), record=ScoreKeeper(journal, reward))
+        assert ("step 2 does not know what it knew" in caplog.text) == (value == 6)
+
+
 def test_a_search_that_goes_on_from_another_is_as_one_that_never_ended() -> None:
     """Its steps see the same history with the same seeds, and its winner is of all templates."""
     table = {f"template {i} of a <CLASS>.": (7 * i) % 13 + 2 for i in range(12)}
 
-    def ask(shown: Shown, desk: Desk, step: int) -> None:
-        for template in list(table)[len(shown.templates) - 1 :][:3]:
+    def ask(known: Known, desk: Desk, step: int) -> None:
+        for template in list(table)[len(known.history) - 1 :][:3]:
             desk.admit(template, as_it_is=True)
 
     def searched(steps: int, earlier: Earlier | None = None) -> tuple[SearchResult, Doing]:
@@ -487,7 +543,7 @@ def test_a_search_that_goes_on_from_another_is_as_one_that_never_ended() -> None
     left = [entry.template for entry in half.history]
     rest, later = searched(2, Earlier(tuple(left), 2))
     assert [entry.template for entry in rest.history] == [entry.template for entry in whole.history]
-    assert [state.seed for state in later.states] == [state.seed for state in at_once.states[2:]]
+    assert [known.seed for known in later.known] == [known.seed for known in at_once.known[2:]]
     assert rest.choice == whole.choice
     assert (rest.taken_over, rest.proposed) == (len(left) - 1, 6)
     assert rest.steps[0].scored[0].source == "initial"
@@ -516,11 +572,41 @@ def test_a_strategy_without_a_language_model_is_not_told_to_try_another() -> Non
         run(TableReward(), strategy, settings={"steps": 5})
 
 
-def test_a_look_that_gives_nothing_is_one_sentence() -> None:
-    strategy = admitting([])
-    strategy.look = lambda state: None  # type: ignore[assignment, method-assign, return-value]
-    with pytest.raises(InputError, match=r"look\(\) of the strategy Doing gave NoneType and no Shown"):
-        run(TableReward(), strategy)
+def test_what_may_be_known_is_known_or_one_sentence() -> None:
+    class Nothing(Doing):
+        def may_know(self, known: Known) -> None:
+            return None
+
+    with pytest.raises(InputError, match=r"may_know\(\) of the strategy Nothing gave NoneType and no Known"):
+        run(TableReward(), Nothing(lambda known, desk, number: None))
+
+
+def test_an_object_that_can_only_ask_is_a_strategy() -> None:
+    class Asks:
+        def ask(self, known: Known, desk: Desk) -> None:
+            desk.admit(f"number {known.step} <CLASS>")
+
+    found = run(TableReward(), Asks(), settings={"steps": 2})
+    assert [(entry.template, entry.source) for entry in found.history][1:] == [
+        ("number 0 <CLASS>", "no language model"),
+        ("number 1 <CLASS>", "no language model"),
+    ]
+
+
+def test_a_strategy_is_closed_once_however_the_search_ends() -> None:
+    def failing(error: Exception) -> Doing:
+        def ask(known: Known, desk: Desk, number: int) -> None:
+            raise error
+
+        return Doing(ask)
+
+    for strategy in (failing(BudgetReached("no more")), failing(RuntimeError("gone"))):
+        with suppress(RuntimeError):
+            run(TableReward(), strategy)
+        assert strategy.closed == 1
+    whole = admitting([["a <CLASS>"]])
+    run(TableReward(), Knowing(whole, lambda known: known))
+    assert whole.closed == 1
 
 
 def test_searches_that_share_a_list_do_not_share_their_place_in_it() -> None:

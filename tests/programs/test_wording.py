@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ipo_prompts.programs.describers.interrogator import PhraseBank
+from ipo_prompts.programs.phrases import PhraseBank
 from ipo_prompts.programs.strategies.english import unknown_words
 from ipo_prompts.programs.wording import Part, Wording
 

@@ -25,7 +25,7 @@ EVENTS = (
     "start",
     "earlier",
     "scores",
-    "shown",
+    "given",
     "looked",
     "lm",
     "lm_error",

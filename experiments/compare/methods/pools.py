@@ -13,7 +13,7 @@ from ipo_prompts.experiments.compare.methods.search import winner
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.run.config import RunConfig
-    from ipo_prompts.programs.describers.interrogator import Phrase
+    from ipo_prompts.programs.phrases import Phrase
 
 MANY = 1_400
 """About as many as the bank's single phrases (some 300), CLIP's 80 templates and 1,000 random pairs are together."""
@@ -59,7 +59,7 @@ class BestOf(Method):
 
 def phrases(job: Job) -> tuple[Phrase, ...]:
     """Return the phrases of the describer's bank that name no class and fit the encoder."""
-    from ipo_prompts.programs.describers.interrogator import PhraseBank
+    from ipo_prompts.programs.phrases import PhraseBank
 
     return PhraseBank.load().usable(job.class_names, job.clip)
 
@@ -82,13 +82,13 @@ def random_pairs(job: Job) -> list[str]:
 def joined(first: Phrase, second: Phrase) -> str | None:
     """Join two phrases to a template that can be read; None for two kinds of picture, of which only one can be.
 
-    >>> from ipo_prompts.programs.describers.interrogator import Phrase
+    >>> from ipo_prompts.programs.phrases import Phrase
     >>> joined(Phrase("x-ray image", "imaging", NOUN), Phrase("blurry", "focus", BEFORE))
     'a blurry x-ray image of a <CLASS>.'
     >>> joined(Phrase("in fog", "weather", AFTER), Phrase("overexposed", "tone", BEFORE))
     'an overexposed picture of a <CLASS>, in fog.'
     """
-    from ipo_prompts.programs.describers.interrogator import Phrase
+    from ipo_prompts.programs.phrases import Phrase
 
     nouns, adjectives, tails = ([one.text for one in (first, second) if one.form == f] for f in (NOUN, BEFORE, AFTER))
     if len(nouns) > 1:

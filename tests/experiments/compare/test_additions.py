@@ -9,7 +9,7 @@ from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import yaml
@@ -24,9 +24,10 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.registry import Registry
 from ipo_prompts.metrics.reward import ClipReward
+from ipo_prompts.programs.admission import Desk
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.strategies import STRATEGIES
-from ipo_prompts.programs.strategies.base import Desk, Expected, Forecast, Models, SearchState, Shown
+from ipo_prompts.programs.strategies.base import Known, Models
 from support.runs import Ended, copy_pictures, ipo
 
 NEGATIVE = "a photographic negative of a <CLASS>."
@@ -51,9 +52,6 @@ class Repeating:
     class Settings(BaseModel, extra="forbid", frozen=True):
         word: str = "plain"
 
-    asks_lm: ClassVar[bool] = False
-    needs_lm: ClassVar[bool] = False
-
     def __init__(self, word: str) -> None:
         self.word = word
 
@@ -61,15 +59,9 @@ class Repeating:
     def build(cls, settings: Any, models: Models) -> Repeating:
         return cls(settings.word)
 
-    def look(self, state: SearchState) -> Shown:
-        return Shown(state.task)
-
-    def ask(self, shown: Shown, desk: Desk) -> None:
+    def ask(self, known: Known, desk: Desk) -> None:
         desk.admit(f"a {self.word} of a <CLASS>.")
         desk.finish("it knows one template")
-
-    def forecast(self, expected: Expected) -> Forecast:
-        return Forecast()
 
 
 class Misses(Classification):
@@ -82,8 +74,8 @@ class Misses(Classification):
         self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
     ) -> ClipReward:
         class Reversed(ClipReward):
-            def measure(self, classes: Any, units: Any) -> Any:
-                return super().measure([-rows for rows in classes], units)
+            def judge_embeddings(self, classes: Any, units: Any) -> Any:
+                return super().judge_embeddings([-rows for rows in classes], units)
 
         return Reversed(clip, class_names, store, also_fit)
 

@@ -22,8 +22,8 @@ from ipo_prompts.experiments.report.figures import search_plot
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import notebook_part
 from ipo_prompts.experiments.run.config import load_config
+from ipo_prompts.metrics.scale import FRACTION
 from ipo_prompts.programs.selection import SEARCHED
-from ipo_prompts.programs.strategies.compose import WORD
 from support.report_files import ACTS_IF_NOT_SHOWN, change_json
 
 ANCHORS = ("content", "answer", "pictures", "search", "words", "classes", "optimism", "reproduce")
@@ -432,27 +432,17 @@ def test_another_reward_has_its_own_words(analysed: Path) -> None:
     assert "accuracy" not in search_plot(run).alt.lower()
 
 
-def test_what_a_step_was_shown_and_looked_at_is_told(run_folder: Path) -> None:
+def test_what_a_step_looked_at_is_told(run_folder: Path) -> None:
     journal = run_folder / "journal.jsonl"
-    rows = [
-        {"template": "shown <CLASS>", "value": 0.5, "loss": None},
-        {"template": "hid <CLASS>", "value": None, "loss": None},
-    ]
-    best = [{"template": "seen <CLASS>", "value": 1.0, "loss": 1.5}]
-    events = [
-        {"type": "shown", "step": 0, "rows": rows},
-        {"type": "looked", "step": 0, "count": 1234, "digest": "d", "best": best},
-        {"type": "shown", "step": 1, "rows": []},
-    ]
-    journal.write_text(journal.read_text() + "".join(json.dumps({**event, "seconds": 1}) + "\n" for event in events))
+    rows = [["seen <CLASS>", 1.0, 1.5], *([f"number {i} <CLASS>", 0.001, 2.0] for i in range(1233))]
+    event = {"type": "looked", "step": 0, "around": "", "rows": rows, "seconds": 1}
+    journal.write_text(journal.read_text() + json.dumps(event) + "\n")
     run = read_run(run_folder)
     page = text(run_page(run))
-    assert "accuracy 50.0 %, shown <CLASS> hid <CLASS>" in page
     assert "Looked at 1,234 templates without proposing them seen <CLASS> 100.0 %, loss 1.500" in page
-    assert "of the history None: the run hides it." in page
     assert "the longer is preferred" not in page
     composed = replace(run, config=load_config(None, ["data=folder:pets", "lm=openai/test-model", "strategy=compose"]))
-    assert WORD == 0.005
+    assert FRACTION.word == 0.005
     assert "the longer is preferred only where it has half a point more" in text(run_page(composed))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ipo_prompts.experiments.report.gather import read_run
-from ipo_prompts.experiments.report.search import SearchRecord, ShownRow
+from ipo_prompts.experiments.report.search import SearchRecord
 from support.runs import events, rejected, scored
 
 
@@ -20,61 +20,35 @@ def test_every_template_is_told_with_the_step_that_scored_it(finished: Path) -> 
 
 
 def added(folder: Path, *more: dict[str, Any]) -> SearchRecord:
-    """Follow the run with these events before its first question, and without those that say what was shown."""
+    """Follow the run with these events before its first question."""
     journal = folder / "journal.jsonl"
-    lines = [line for line in journal.read_text().splitlines(keepends=True) if '"type": "shown"' not in line]
+    lines = journal.read_text().splitlines(keepends=True)
     first = next(i for i, line in enumerate(lines) if '"type": "lm"' in line)
     lines[first:first] = [json.dumps({**event, "seconds": 0.5}) + "\n" for event in more]
     journal.write_text("".join(lines))
     return read_run(folder).search
 
 
-def test_what_was_shown_is_what_the_journal_says_and_nothing_is_rebuilt(run_folder: Path) -> None:
-    rows: list[dict[str, Any]] = [
-        {"template": "a <CLASS>", "value": 0.25, "loss": 1.5},
-        {"template": "the <CLASS>", "value": None, "loss": None},
-    ]
-    search = added(
-        run_folder,
-        {"type": "shown", "step": 0, "rows": []},
-        {"type": "shown", "step": 1, "rows": rows[:1]},
-        {"type": "shown", "step": 1, "rows": rows},  # asked again by a resumed run
-    )
-    assert [step.shown for step in search.steps] == [
-        [],
-        [ShownRow("a <CLASS>", 0.25, 1.5), ShownRow("the <CLASS>", None, None)],
-    ]
-
-
-def test_what_was_shown_is_the_history_of_the_step(finished: Path) -> None:
-    first, second = read_run(finished).search.steps
-    assert first.shown is not None and second.shown is not None
-    assert [row.template for row in first.shown] == ["a photo of a <CLASS>."]
-    assert {row.template for row in second.shown} == {
-        "a photo of a <CLASS>.",
-        *(candidate.template for candidate in first.candidates),
-    }
-    assert [row.value for row in second.shown] == sorted(row.value or 0.0 for row in second.shown)
-
-
-def test_a_journal_that_does_not_say_what_was_shown_is_followed(recorded: Path) -> None:
-    search = read_run(recorded).search
-    assert search.steps
-    assert {step.shown for step in search.steps} == {None}
-
-
 def test_what_was_only_looked_at_is_added_up_and_is_no_candidate(run_folder: Path) -> None:
-    def looked(digest: str, count: int, *values: float) -> dict[str, Any]:
-        best = [{"template": f"{value} <CLASS>", "value": value, "loss": 1.0} for value in values]
-        return {"type": "looked", "step": 0, "count": count, "digest": digest, "best": best}
+    def looked(*values: float) -> dict[str, Any]:
+        rows = [[f"{value} <CLASS>", value, 1.0] for value in values]
+        return {"type": "looked", "step": 0, "around": "", "rows": rows}
 
     before = read_run(run_folder).search
-    chunks = looked("a", 100, 0.9, 0.8, 0.3), looked("b", 20, 0.85, 0.2, 0.1), looked("a", 100, 0.9, 0.8, 0.3)
-    search = added(run_folder, *chunks)
-    assert [step.looked for step in search.steps] == [120, 0]
+    search = added(run_folder, looked(0.9, 0.8, 0.3), looked(0.85, 0.2, 0.1), looked(0.9, 0.8, 0.3))
+    assert [step.looked for step in search.steps] == [6, 0]
     assert [one.value for one in search.steps[0].looked_best] == [0.9, 0.85, 0.8, 0.3, 0.2]
     assert [step.candidates for step in search.steps] == [step.candidates for step in before.steps]
     assert [step.best for step in search.steps] == [step.best for step in before.steps]
+
+
+def test_a_step_that_a_limit_stopped_and_a_larger_one_finished_is_told_once(run_folder: Path) -> None:
+    before = read_run(run_folder).search
+    first = next(event for event in events(run_folder, "scores") if event["step"] == 0)
+    first.pop("crc")
+    search = added(run_folder, {**first, "scores": first["scores"][:1]})
+    assert [step.candidates for step in search.steps] == [step.candidates for step in before.steps]
+    assert [step.questions for step in search.steps] == [step.questions for step in before.steps]
 
 
 def test_questions_and_replies_are_the_recorded_ones(finished: Path) -> None:

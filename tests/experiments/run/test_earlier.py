@@ -76,7 +76,7 @@ def test_a_killed_one_is_resumed_and_replayed_without_the_first(run: Run, first:
     for file in Path("killed").iterdir():
         if file.name not in ("config.yaml", "journal.jsonl"):
             file.unlink()
-    Path("killed/journal.jsonl").write_bytes(b"".join(lines[: kinds.index("shown") + 1]))
+    Path("killed/journal.jsonl").write_bytes(b"".join(lines[: kinds.index("given") + 1]))
     first.rename("away")
     ended = run("--resume", "killed")
     assert ended.code == 0, ended.err

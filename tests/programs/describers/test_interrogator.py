@@ -12,9 +12,10 @@ import pytest
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.template import SLOT, fill, problem
+from ipo_prompts.metrics.template import fill
 from ipo_prompts.programs.describers import interrogator
-from ipo_prompts.programs.describers.interrogator import NOTHING, Interrogator, PhraseBank
+from ipo_prompts.programs.describers.interrogator import NOTHING, Interrogator
+from ipo_prompts.programs.phrases import PhraseBank
 
 IGNORED = {"a", "an", "in", "of", "on", "at", "the", "with", "picture"}
 CLASSES = ["cat", "dog", "teapot", "fir_tree", "lamp"]
@@ -174,26 +175,6 @@ def test_many_classes_are_thinned_to_a_bounded_number_of_texts(drawings, monkeyp
 def test_no_picture_gives_no_description():
     found = Interrogator(BagOfWords())(pictures=[], labels=[], class_names=CLASSES)
     assert (found.descriptions, found.phrases) == ([], [])
-
-
-def test_every_phrase_makes_a_valid_template():
-    templates = [phrase.template for phrase in PhraseBank.load().phrases]
-    assert [t for t in templates if problem(t) or t.count(SLOT) != 1 or "PHRASE" in t] == []
-
-
-def test_the_bank_is_broad_and_has_no_phrase_twice():
-    texts = [phrase.text for phrase in PhraseBank.load().phrases]
-    assert len(texts) == len(set(texts))
-    assert 150 <= len(texts) <= 320
-    assert len({phrase.group for phrase in PhraseBank.load().phrases}) >= 12
-
-
-@pytest.mark.parametrize(
-    ("text", "start"), [("etching", "an etching"), ("x-ray image", "an x-ray"), ("photo", "a photo")]
-)
-def test_the_article_fits_the_phrase(text, start):
-    template = next(phrase.template for phrase in PhraseBank.load().phrases if phrase.text == text)
-    assert template.startswith(start)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from ipo_prompts.metrics.reward import ClipReward
 from ipo_prompts.programs.describers.shortening import FEWEST, Shortened, expected, fitted, shorten
 from ipo_prompts.programs.lm.window import Room, Window, window_of
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
-from ipo_prompts.programs.strategies.base import Shown
 
 WORDS = st.sampled_from(["red", "bus.", "extraordinarily", "of", "\n", "明亮", "x" * 60, "ends!", "...", "naïve,"])
 TEXTS = st.lists(st.lists(WORDS, min_size=1, max_size=120).map(" ".join), max_size=40)
@@ -115,7 +114,7 @@ def test_a_search_that_is_resumed_shows_what_it_began_with(clip: object, tmp_pat
         journal = Journal(tmp_path)
         record = ScoreKeeper(journal, ClipReward(clip, ["cat", "dog"]))  # type: ignore[arg-type]
         shown.append(fitted(texts, room and Room(window, room), record, lambda line: None))  # type: ignore[arg-type]
-        record.shown(0, Shown("pictures"))
+        record.given(0, "digest")
         journal.close()
     assert shown[0] == shown[1] == (texts if first is None else shorten(texts, 400, _exactly)[0])
 

@@ -66,7 +66,7 @@ def test_what_is_counted_without_a_tokenizer_is_no_fewer_than_one_makes(text: st
     "reason", ["it has no <CLASS> slot", "it names the class " + "好" * 200, "half: " + "\ud83d" * 90]
 )
 def test_a_refused_text_is_repeated_in_few_tokens(text: str, reason: str) -> None:
-    desk = Desk(lambda template: reason, count=1, seed=0, looking=list)
+    desk = Desk(lambda template: reason, count=1)
     desk.admit(text)
     (told,) = desk.refusals
     window = window_of("openai/gpt-3.5-turbo")

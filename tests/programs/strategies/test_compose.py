@@ -2,58 +2,51 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import BaseModel
 
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.registry import NoSettings
 from ipo_prompts.metrics.reward import ClipReward, Score
+from ipo_prompts.metrics.scale import FRACTION
 from ipo_prompts.metrics.template import SLOT, problem
 from ipo_prompts.programs.admission import Desk
-from ipo_prompts.programs.describers.interrogator import PhraseBank
+from ipo_prompts.programs.phrases import PhraseBank
 from ipo_prompts.programs.search import Earlier, SearchResult, Step, search
 from ipo_prompts.programs.settings import SearchSettings
-from ipo_prompts.programs.strategies import STRATEGIES
-from ipo_prompts.programs.strategies.base import Expected, Forecast, Models, SearchState, Shown, Strategy
-from ipo_prompts.programs.strategies.compose import FEWEST, WORD, Compose, ComposeSettings, worth
+from ipo_prompts.programs.strategies import STRATEGIES, compose
+from ipo_prompts.programs.strategies.base import Expected, Forecast, Known, Models
+from ipo_prompts.programs.strategies.compose import FEWEST, Compose, ComposeSettings, worth
 from ipo_prompts.programs.wording import LONGEST, Wording
 
 ANCHOR = "a photo of a <CLASS>."
 WORTH = {"dark": 0.2, "upside down": 0.1, "torn": 0.001, "in fog": -0.1}
 
+WORD = FRACTION.word
+
 
 class Writer:
     """Gives the templates of a list, as a language model would."""
 
-    asks_lm: ClassVar[bool] = True
-    needs_lm: ClassVar[bool] = True
-    Settings: ClassVar[type[BaseModel]] = NoSettings
-
     def __init__(self, templates: Sequence[str]) -> None:
         self.left = list(templates)
-        self.shown: list[Shown] = []
+        self.closed = False
 
-    @classmethod
-    def build(cls, settings: Any, models: Models) -> Strategy:
-        raise NotImplementedError
-
-    def look(self, state: SearchState) -> Shown:
-        raise NotImplementedError
-
-    def ask(self, shown: Shown, desk: Desk) -> None:  # type: ignore[override,unused-ignore]
-        self.shown.append(shown)
+    def ask(self, known: Known, desk: Desk) -> None:
         while self.left and desk.missing > 0:
             desk.admit(self.left.pop(0))
 
     def forecast(self, expected: Expected) -> Forecast:
         return Forecast(calls=expected.settings.steps * expected.settings.candidates_per_step)
+
+    def close(self) -> None:
+        self.closed = True
 
 
 class Worded:
@@ -92,7 +85,7 @@ def test_parts_that_help_are_put_together_and_the_others_left_out() -> None:
     found = run(Compose(ComposeSettings(bank=False), writer))
     assert found.choice.template == "a dark photo of a <CLASS>, upside down."
     assert found.history.best.template == "a dark, torn photo of a <CLASS>, upside down."
-    assert all(not shown.templates for shown in writer.shown)
+    assert writer.closed
 
 
 def test_a_word_has_to_earn_its_place() -> None:
@@ -100,8 +93,8 @@ def test_a_word_has_to_earn_its_place() -> None:
         return Score(template, value, 1.0, np.ones(1, dtype=bool), np.ones(1))
 
     short, long = scored("a dark <CLASS>.", 0.5), scored("a dark, old <CLASS>.", 0.5 + WORD / 2)
-    assert worth(short) > worth(long)
-    assert worth(short) < worth(scored("a dark, old <CLASS>.", 0.5 + 2 * WORD))
+    assert worth(short, WORD) > worth(long, WORD)
+    assert worth(short, WORD) < worth(scored("a dark, old <CLASS>.", 0.5 + 2 * WORD), WORD)
 
 
 def test_words_that_nobody_can_read_and_classes_are_not_used() -> None:
@@ -197,6 +190,74 @@ def test_a_search_that_starts_from_another_composes_with_its_templates() -> None
     assert more, "the best of the earlier search is tried with other parts"
     assert found.looked_at > 60, "the phrases of the bank are looked at all the same"
     assert best not in [entry.template for entry in found.steps[1].scored]
+
+
+class Odd(Worded):
+    """A reward whose words are worth what chance says, and that refuses some templates; scores may tie."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.seed = seed
+
+    def problem(self, template: str) -> str | None:
+        refused = template not in STARTS and self._chance(template) < 0.1
+        return problem(template) or ("it is refused" if refused else None)
+
+    def _score(self, template: str) -> Score:
+        value = 0.5 + sum(self._chance(word) - 0.6 for word in template.rstrip(".").split()) / 50
+        hits = np.arange(200) < round(200 * value)
+        loss = 1.0 if self.seed % 2 else self._chance(template)
+        return Score(template, float(hits.mean()), loss, hits, np.full(200, loss))
+
+    def _chance(self, text: str) -> float:
+        return random.Random(f"{self.seed} {text}").random()
+
+
+STARTS = [ANCHOR, "a dark photo of a <CLASS>, a type of pet.", "odd: <CLASS>"]
+WRITTEN = [
+    "a line drawing of a dark <CLASS>, at night.",
+    "a photo of a <CLASS>, underwater.",
+    "a sad photo of a <CLASS>.",
+    "a dark line drawing of a <CLASS>.",
+    "a torn, old woodcut of a <CLASS>, in fog.",
+    "a torn photo of a <CLASS>, onitsceiling.",
+    "a blurry picture of a red <CLASS>, in the rain.",
+    "a photo of a <CLASS>, in the rain, at night.",
+]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_pool_made_anew_for_each_step_is_the_one_that_went_on(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Kept(compose._Pool):
+        """The pool of the first step, which lives on."""
+
+        def __new__(cls, *args: Any, **more: Any) -> Any:
+            if not kept:
+                kept.append(super().__new__(cls))
+            return kept[0]
+
+        def __init__(self, known: Known, *args: Any, **more: Any) -> None:
+            if known.step == 0:
+                super().__init__(known, *args, **more)
+            self._known = known
+
+    def found() -> tuple[SearchResult, list[str]]:
+        chance = random.Random(seed)
+        bank = seed % 4 != 3
+        settings = ComposeSettings(looks=chance.choice([7, 40]), bank=bank)
+        writer = Writer(chance.sample(WRITTEN, len(WRITTEN))) if seed % 4 else None
+        start = STARTS[seed % 3]
+        before = Earlier(("a grey photo of a <CLASS>, in fog.", "a <CLASS> that is no composition"), 2)
+        reward = Odd(seed)
+        more = SearchSettings(steps=6, initial_template=start, patience=None)
+        return search(more, reward, Compose(settings, writer), reward.examples([]), earlier=before), reward.scored
+
+    kept: list[Any] = []
+    anew, scored = found()
+    monkeypatch.setattr(compose, "_Pool", Kept)
+    once, then = found()
+    assert kept and scored == then
+    assert [step.record() for step in anew.steps] == [step.record() for step in once.steps]
 
 
 def test_searches_that_share_it_do_not_share_what_they_looked_at() -> None:

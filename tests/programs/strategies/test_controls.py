@@ -1,8 +1,9 @@
-"""The registry of strategies, and the controls: each changes what is shown, and nothing else."""
+"""The registry of strategies, and the controls: each changes what is known, and nothing else."""
 
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,25 @@ from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
 from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES
-from ipo_prompts.programs.strategies.asking import HistorySettings
-from ipo_prompts.programs.strategies.base import Expected, Forecast, Models, SearchState
+from ipo_prompts.programs.strategies.base import (
+    Expected,
+    Forecast,
+    Knowing,
+    Known,
+    Looked,
+    Models,
+    asks_lm,
+    forecast_of,
+    may_know,
+    needs_lm,
+)
+from ipo_prompts.programs.strategies.controls import no_history, shuffled
 from ipo_prompts.programs.strategies.given import GivenTemplates
 from ipo_prompts.programs.strategies.history import HistoryStrategy
-from ipo_prompts.programs.strategies.no_history import NoHistory
-from ipo_prompts.programs.strategies.shuffled import Shuffled
 from ipo_prompts.programs.strategies.small_model import SmallModelStrategy
 
 
-def state(entries: int = 12, seed: int = 3) -> SearchState:
+def known(entries: int = 12, seed: int = 3) -> Known:
     def scored(template: str, value: float, step: int) -> ScoredTemplate:
         hits = np.arange(100) < round(100 * value)
         return ScoredTemplate(Score(template, value, 1 - value, hits, 1.0 - hits), step, "test")
@@ -32,61 +42,101 @@ def state(entries: int = 12, seed: int = 3) -> SearchState:
     history = PromptHistory(scored(ANCHOR, 0.3, -1))
     for i in range(entries):
         history.add(scored(f"number {i} <CLASS>", (i + 1) / 20, i))
-    return SearchState("pets", ("cat",), ("soft light",), None, entries, seed, 2, history)
+    looked = tuple(Looked(f"looked {i} <CLASS>", i / 20, 1 - i / 20, i % 3, ANCHOR) for i in range(12))
+    labels = np.arange(100) % 10
+    return Known("pets", history, ("cat",), ("soft light",), labels, entries, seed, 2, looked, ("dark helps",))
+
+
+def rows(known: Known, **settings: Any) -> list[tuple[str, float, float]]:
+    shown = HistoryStrategy(**settings).chosen(known)
+    return [(entry.template, entry.value, entry.loss) for entry in shown]
 
 
 def test_the_history_shows_the_best_worst_first_with_the_initial_template_pinned() -> None:
-    shown = HistoryStrategy(size=4).look(state())
-    assert [row.template for row in shown.templates] == [ANCHOR, *(f"number {i} <CLASS>" for i in (9, 10, 11))]
-    assert [row.value for row in shown.templates] == [0.3, 0.5, 0.55, 0.6]
-    assert [row.loss for row in shown.templates] == pytest.approx([0.7, 0.5, 0.45, 0.4])
-    loose = HistoryStrategy(size=12, pin_initial=False, floor=0.4).look(state())
-    assert [row.value for row in loose.templates] == [0.4, 0.45, 0.5, 0.55, 0.6]
-    assert (shown.task, shown.descriptions, shown.class_names) == ("pets", ("soft light",), ("cat",))
+    shown = rows(known(), size=4)
+    assert [template for template, _, _ in shown] == [ANCHOR, *(f"number {i} <CLASS>" for i in (9, 10, 11))]
+    assert [value for _, value, _ in shown] == [0.3, 0.5, 0.55, 0.6]
+    assert [loss for _, _, loss in shown] == pytest.approx([0.7, 0.5, 0.45, 0.4])
+    loose = rows(known(), size=12, pin_initial=False, floor=0.4)
+    assert [value for _, value, _ in loose] == [0.4, 0.45, 0.5, 0.55, 0.6]
 
 
-@pytest.mark.parametrize("small", [False, True])
-def test_without_history_nothing_of_it_is_shown(small: bool) -> None:
-    strategy = NoHistory.build(STRATEGIES.settings({"name": "no-history"}), Models(small=small))
-    shown = strategy.look(state())
-    assert shown.templates == ()
-    assert (shown.task, shown.descriptions) == ("pets", ("soft light",))
+def test_without_history_only_the_initial_template_is_known_and_none_is_shown() -> None:
+    given = known()
+    left = no_history(given)
+    assert [entry.template for entry in left.history] == [ANCHOR]
+    assert (left.looked, left.findings) == ((), ())
+    assert (left.task, left.descriptions, left.seed, left.labels) == ("pets", ("soft light",), 3, given.labels)
+    for small in (False, True):
+        strategy = STRATEGIES.build({"name": "no-history"}, Models(small=small))
+        assert strategy.inner.chosen(may_know(strategy, given)) == []
 
 
 def test_shuffled_scores_keep_templates_and_numbers_and_part_them() -> None:
-    honest = HistoryStrategy(size=100).look(state()).templates
-    control = Shuffled.build(HistorySettings(size=100), Models()).look(state()).templates
-    assert sorted(row.template for row in control) == sorted(row.template for row in honest)
-    assert sorted((row.value, row.loss) for row in control) == sorted((row.value, row.loss) for row in honest)
-    true = {row.template: row.value for row in honest}
-    assert sum(true[row.template] != row.value for row in control) > 6
+    honest, control = rows(known(), size=100), rows(shuffled(known()), size=100)
+    assert sorted(row[0] for row in control) == sorted(row[0] for row in honest)
+    assert sorted(row[1:] for row in control) == sorted(row[1:] for row in honest)
+    true = {template: value for template, value, _ in honest}
+    assert sum(true[template] != value for template, value, _ in control) > 6
     # They are sorted by the score they are shown with: their order gives nothing away.
-    assert [row.value for row in control] == sorted(row.value for row in control)
+    assert [value for _, value, _ in control] == sorted(value for _, value, _ in control)
+
+
+def test_what_was_looked_at_and_labels_are_shuffled_too_and_findings_forgotten() -> None:
+    given, left = known(), shuffled(known())
+    assert [(one.template, one.step, one.around) for one in left.looked] == [
+        (one.template, one.step, one.around) for one in given.looked
+    ]
+    assert {one.rank for one in left.looked} == {one.rank for one in given.looked}
+    assert sum(one != other for one, other in zip(left.looked, given.looked, strict=True)) > 6
+    assert left.labels is not None and given.labels is not None
+    assert sorted(left.labels) == sorted(given.labels) and (left.labels != given.labels).sum() > 60
+    assert not left.labels.flags.writeable and left.findings == ()
 
 
 def test_shuffling_comes_before_the_best_are_picked() -> None:
     """Otherwise the choice would reveal which templates are good, whatever their scores."""
     picked = set()
     for seed in range(40):
-        rows = Shuffled.build(HistorySettings(size=3), Models()).look(state(seed=seed)).templates
-        assert max(row.value for row in rows) == 0.6  # the best score is shown …
-        picked |= {row.template for row in rows}
+        shown = rows(shuffled(known(seed=seed)), size=3)
+        assert max(value for _, value, _ in shown) == 0.6  # the best score is shown …
+        picked |= {template for template, _, _ in shown}
     assert len(picked) == 13  # … beside any template
 
 
 def test_shuffling_is_drawn_from_the_steps_seed_alone() -> None:
-    strategy = Shuffled.build(HistorySettings(size=5), Models())
-    first = strategy.look(state(seed=1))
+    first = shuffled(known(seed=1)).digest
     random.seed(99)
-    assert strategy.look(state(seed=1)) == first
-    assert strategy.look(state(seed=2)) != first
+    assert shuffled(known(seed=1)).digest == first
+    assert rows(shuffled(known(seed=1)), size=5) != rows(shuffled(known(seed=2)), size=5)
 
 
-def test_the_true_history_is_never_changed() -> None:
-    given = state()
-    before = list(given.history)
-    Shuffled.build(HistorySettings(), Models()).look(given)
-    assert list(given.history) == before
+def test_what_is_known_is_never_changed() -> None:
+    given = known()
+    before, digest = list(given.history), given.digest
+    for change in (shuffled, no_history):
+        change(given)
+    assert list(given.history) == before and given.digest == digest
+
+
+def test_a_control_of_a_control_changes_what_is_left() -> None:
+    seen: list[Known] = []
+
+    class Asks:
+        def ask(self, known: Known, desk: Any) -> None:
+            seen.append(known)
+
+    def first(known: Known) -> Known:
+        return replace(known, task="first")
+
+    def then(known: Known) -> Known:
+        return replace(known, task=known.task + ", then")
+
+    strategy = Knowing(Knowing(Asks(), then), first)
+    left = may_know(strategy, known())
+    strategy.ask(left, None)  # type: ignore[arg-type]
+    assert seen == [left] and left.task == "first, then"
+    assert strategy.forecast(Expected(SearchSettings(), "pets")) == Forecast()
 
 
 def test_small_models_are_asked_in_their_own_way_by_every_strategy() -> None:
@@ -98,7 +148,7 @@ def test_small_models_are_asked_in_their_own_way_by_every_strategy() -> None:
 
 
 def test_every_strategy_says_what_it_is() -> None:
-    flags = {name: (STRATEGIES.find(name).asks_lm, STRATEGIES.find(name).needs_lm) for name in STRATEGIES}
+    flags = {name: (asks_lm(STRATEGIES.find(name)), needs_lm(STRATEGIES.find(name))) for name in STRATEGIES}
     assert flags == {
         "compose": (True, False),
         "history": (True, True),
@@ -151,7 +201,7 @@ def test_what_a_strategy_has_not_is_one_sentence(choice: Any, message: str) -> N
 
 def test_a_list_that_is_longer_than_the_search_is_refused_with_the_words_to_type() -> None:
     settings = SearchSettings(steps=3, candidates_per_step=2)
-    assert GivenTemplates(["a <CLASS>"] * 6).forecast(Expected(settings, "pets")) == Forecast()
+    assert forecast_of(GivenTemplates(["a <CLASS>"] * 6), Expected(settings, "pets")) == Forecast()
     with pytest.raises(InputError, match=r"the list has 7 templates and steps=3 of 2 try 6 of them; write steps=4\."):
         GivenTemplates(["a <CLASS>"] * 7).forecast(Expected(settings, "pets"))
 

@@ -11,7 +11,7 @@ from ipo_prompts.metrics.reward import Score
 from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
 from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES
-from ipo_prompts.programs.strategies.base import Expected, Models, SearchState, Shown
+from ipo_prompts.programs.strategies.base import Expected, Known, Models, may_know
 from ipo_prompts.programs.strategies.feedback import LONGEST_FINDING, confused, findings, worth_of_parts
 from ipo_prompts.programs.strategies.history import propose_inputs
 from ipo_prompts.programs.strategies.small_text import SmallModelAdapter
@@ -28,11 +28,11 @@ def entry(template: str, step: int = 0) -> ScoredTemplate:
     return ScoredTemplate(Score(template, value, 1 - value, hits, 1.0 - hits, predictions), step, "test")
 
 
-def state(*templates: str, seed: int = 0) -> SearchState:
+def known(*templates: str, seed: int = 0) -> Known:
     history = PromptHistory(entry("a photo of a <CLASS>.", -1))
     for template in templates:
         history.add(entry(template))
-    return SearchState("pets", ("cat", "dog", "bus", "sofa"), ("soft light",), LABELS, 1, seed, 2, history)
+    return Known("pets", history, ("cat", "dog", "bus", "sofa"), ("soft light",), LABELS, 1, seed, 2)
 
 
 TRIED = [
@@ -46,21 +46,21 @@ TRIED = [
 
 
 def test_words_are_told_apart_from_their_company() -> None:
-    worth = {one.part.text: one for one in worth_of_parts(state(*TRIED).history)}
+    worth = {one.part.text: one for one in worth_of_parts(known(*TRIED).history)}
     assert set(worth) == set(WORTH)
     assert worth["dark"].gain > worth["upside down"].gain > worth["in a kitchen"].gain > worth["torn"].gain
     assert 0.1 < worth["dark"].gain < 0.2 and worth["dark"].templates == 3  # less than the truth: the penalty
-    assert worth_of_parts(state().history) == []
+    assert worth_of_parts(known().history) == []
 
 
 def test_a_word_tried_once_gets_half_the_credit() -> None:
-    (only,) = worth_of_parts(state("a dark photo of a <CLASS>.").history)
+    (only,) = worth_of_parts(known("a dark photo of a <CLASS>.").history)
     assert only.gain == pytest.approx(0.1)
 
 
 def test_classes_that_the_best_template_confuses_are_told_most_often_first() -> None:
-    now = state(*TRIED)
-    worse = state("a torn photo of a <CLASS>.", *TRIED[:1])
+    now = known(*TRIED)
+    worse = known("a torn photo of a <CLASS>.", *TRIED[:1])
     # The best one has 60 hits: ten pictures of each class are wrong.
     told = {("cat", "dog"): 10, ("dog", "cat"): 10, ("bus", "cat"): 10, ("sofa", "cat"): 10}
     assert dict(confused(now)) == dict(confused(worse)) == told
@@ -68,38 +68,38 @@ def test_classes_that_the_best_template_confuses_are_told_most_often_first() -> 
 
 
 def test_what_is_told_is_short_and_in_words() -> None:
-    told = findings(state(*TRIED))
+    told = findings(known(*TRIED))
     assert [line.split(":")[0] for line in told] == [
         "Words that helped, with the points they added",
         "Words that did not help",
         "What the best template still confuses",
     ]
     assert '"dark" +1' in told[0] and '"torn" -' in told[1] and "cat taken for dog" in told[2]
-    many = state(*(f"a {'very ' * 30}odd{i} photo of a <CLASS>." for i in range(9)))
+    many = known(*(f"a {'very ' * 30}odd{i} photo of a <CLASS>." for i in range(9)))
     assert max(map(len, findings(many))) <= LONGEST_FINDING
-    only = findings(replace(state(), labels=None))
+    only = findings(replace(known(), labels=None))
     assert only == []
 
 
 def test_its_control_tells_neither_words_nor_classes() -> None:
-    honest = STRATEGIES.build({"name": "feedback"}, Models()).look(state(*TRIED))
+    honest = may_know(STRATEGIES.build({"name": "feedback"}, Models()), known(*TRIED))
     control = STRATEGIES.build({"name": "shuffled-feedback"}, Models())
-    assert len(honest.templates) == len(control.look(state(*TRIED)).templates) == 4
+    assert len(control.inner.inner.chosen(honest)) == 4
     best, pairs = set(), set()
     for seed in range(30):
-        shown = control.look(state(*TRIED, seed=seed))
-        assert len(shown.findings) >= 1
-        best.add(shown.findings[0].split('"')[1])
-        pairs.add(shown.findings[-1])
+        left = may_know(control, known(*TRIED, seed=seed))
+        assert len(left.findings) >= 1
+        best.add(left.findings[0].split('"')[1])
+        pairs.add(left.findings[-1])
     assert len(best) > 2 and len(pairs) > 10
     assert honest.findings[-1] not in pairs
 
 
 def test_models_of_both_kinds_read_it() -> None:
-    shown = Shown("pets", findings=["Words that helped: dark +1.0"])
-    assert propose_inputs(shown, 2)["findings"] == "Words that helped: dark +1.0"
-    assert "findings" not in propose_inputs(Shown("pets"), 2)
-    inputs = {"task": "pets", "image_descriptions": [], "scored_templates": [], "findings": list(shown.findings)}
+    told = ["Words that helped: dark +1.0"]
+    assert propose_inputs("pets", (), (), 2, findings=told)["findings"] == "Words that helped: dark +1.0"
+    assert "findings" not in propose_inputs("pets", (), (), 2)
+    inputs = {"task": "pets", "image_descriptions": [], "scored_templates": [], "findings": told}
     asked = SmallModelAdapter().format(ProposeTemplate, [], inputs)[-1]["content"]
     assert "have taught:\n- Words that helped: dark +1.0\n" in asked
     assert "taught" not in SmallModelAdapter().format(ProposeTemplate, [], inputs | {"findings": []})[-1]["content"]

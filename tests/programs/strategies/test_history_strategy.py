@@ -12,20 +12,20 @@ from dspy.lm15 import AuthError
 from ipo_prompts.metrics.template import problem
 from ipo_prompts.programs.admission import Desk
 from ipo_prompts.programs.settings import SearchSettings
-from ipo_prompts.programs.strategies.base import Expected, Shown, ShownTemplate
+from ipo_prompts.programs.strategies.base import Expected, Known
 from ipo_prompts.programs.strategies.history import HistoryStrategy
+from support.scored import history
 
 Make = Callable[..., tuple[Any, Any]]
 AsList = Callable[..., str]
 
 
-def ask(lm: Any, count: int = 2, known: tuple[str, ...] = (), **settings: Any) -> Desk:
-    def refuse(template: str) -> str | None:
-        return "it is already known" if template in known else problem(template)
+START = history({"a photo of a <CLASS>.": 0.3})
 
-    desk = Desk(refuse, count, seed=0, looking=lambda templates: [])
-    rows = [ShownTemplate("a photo of a <CLASS>.", 0.3, 1.0)]
-    HistoryStrategy(lm, **settings).ask(Shown("pictures of pets", descriptions=["soft light"], templates=rows), desk)
+
+def ask(lm: Any, count: int = 2, known: tuple[str, ...] = (), **settings: Any) -> Desk:
+    desk = Desk(problem, count, known)
+    HistoryStrategy(lm, **settings).ask(Known("pictures of pets", START, descriptions=["soft light"]), desk)
     return desk
 
 
@@ -150,11 +150,8 @@ def test_a_forecast_counts_a_call_a_step_and_bounds_its_tokens() -> None:
 
 def test_a_forecast_is_no_less_than_what_is_sent(scripted: Make, as_list: AsList) -> None:
     lm, engine = scripted(as_list("a sketch of a <CLASS>.", "a drawing of a <CLASS>."))
-    rows = [
-        ShownTemplate(f"a {word} of a <CLASS>, seen from afar \U0001f600\U0001f600.", 0.3, 1.0) for word in "abcdefgh"
-    ]
-    desk = Desk(problem, 2, seed=0, looking=lambda templates: [])
-    HistoryStrategy(lm).ask(Shown("pictures of pets", templates=rows), desk)
+    tried = history({f"a {word} of a <CLASS>, seen from afar \U0001f600\U0001f600.": 0.3 for word in "abcdefgh"})
+    HistoryStrategy(lm).ask(Known("pictures of pets", tried), Desk(problem, 2))
     sent = sum(len(part.text.encode()) for message in engine.requests[0].messages for part in message.parts)
     settings = SearchSettings(steps=1, candidates_per_step=2)
     assert HistoryStrategy(size=8).forecast(Expected(settings, "pictures of pets")).tokens_in >= sent
@@ -168,8 +165,8 @@ def test_each_step_and_each_try_has_an_answer_of_its_own_in_dspys_cache(scripted
         dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=True)
         lm.cache = True
         for seed in (2, 3, 2):
-            desk = Desk(problem, 1, seed=seed, looking=lambda templates: [])
-            HistoryStrategy(lm).ask(Shown("pictures of pets"), desk)
+            desk = Desk(problem, 1)
+            HistoryStrategy(lm).ask(Known("pictures of pets", START, seed=seed), desk)
     finally:
         dspy.cache = before
     assert len(engine.requests) == 4  # the third search is the first again

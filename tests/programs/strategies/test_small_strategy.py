@@ -11,17 +11,19 @@ import pytest
 from ipo_prompts.metrics.template import problem
 from ipo_prompts.programs.admission import Desk
 from ipo_prompts.programs.settings import SearchSettings
-from ipo_prompts.programs.strategies.base import Expected, Shown, ShownTemplate
+from ipo_prompts.programs.strategies.base import Expected, Known
 from ipo_prompts.programs.strategies.small_model import TRIES_EACH, SmallModelStrategy
 from ipo_prompts.programs.strategies.small_text import words_to_ban
+from support.scored import history
 
 Make = Callable[..., tuple[Any, Any]]
-ROWS = [ShownTemplate("a photo of a <CLASS>.", 0.3, 1.0), ShownTemplate("a wild sketch of a <CLASS>.", 0.4, 0.9)]
+HISTORY = history({"a photo of a <CLASS>.": 0.3, "a wild sketch of a <CLASS>.": 0.4})
 
 
 def ask(lm: Any, count: int = 2, seed: int = 7, class_names: tuple[str, ...] = ("cat", "black bear")) -> Desk:
-    desk = Desk(problem, count, seed=seed, looking=lambda templates: [])
-    SmallModelStrategy(lm).ask(Shown("pictures of pets", class_names, ["soft light\nand grey"], ROWS), desk)
+    desk = Desk(problem, count)
+    known = Known("pictures of pets", HISTORY, class_names, ["soft light\nand grey"], seed=seed)
+    SmallModelStrategy(lm).ask(known, desk)
     return desk
 
 
@@ -59,7 +61,7 @@ def test_seeds_and_bans_of_a_step_follow_from_its_seed(scripted: Make) -> None:
     lm, engine = scripted("a dark <CLASS> at night.", "an old <CLASS> on paper.")
     ask(lm, seed=11)
     rng = random.Random(11)
-    known, accepted = [row.template for row in ROWS], ["a dark <CLASS> at night."]
+    known, accepted = [entry.template for entry in HISTORY], ["a dark <CLASS> at night."]
     for request, before in zip(engine.requests, ([], accepted), strict=True):
         seed = rng.getrandbits(31)
         bans = words_to_ban(known, before, rng, always=["cat"])  # of longer names the words may describe

@@ -1,0 +1,42 @@
+"""The numbers that a reward counts in, which whoever compares or tells its values has to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ipo_prompts.metrics.errors import InputError
+
+
+@dataclass(frozen=True)
+class Scale:
+    """In what numbers the values of a reward are; higher is always better.
+
+    Attributes:
+        low, high: no value lies outside; what a single unit contributes may.
+        word: what a word more in a template must add to the value, for a search that adds words.
+        percent: whether people are told hundredths, as of an accuracy; else the numbers as they are.
+
+    >>> Scale().told(0.523), Scale(low=float("-inf"), percent=False).told(-1.25)
+    ('52.30 %', '-1.25')
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+    word: float = 0.005
+    percent: bool = True
+
+    def __post_init__(self) -> None:
+        if not (self.low < self.high and self.word >= 0):
+            raise InputError(f"a scale needs low < high and a word that costs nothing or something, not {self}.")
+
+    def told(self, value: float) -> str:
+        """Return a value as people read it."""
+        return f"{100 * value:.2f} %" if self.percent else f"{value:.4g}"
+
+    def gained(self, difference: float) -> str:
+        """Return a difference of two values as people read it, signed; hundredths are points."""
+        return f"{100 * difference:+.1f}" if self.percent else f"{difference:+.4g}"
+
+
+FRACTION = Scale()
+"""Shares of right answers: accuracies, recalls, intersections over unions."""

@@ -1,0 +1,37 @@
+"""The bank of phrases that ships with us."""
+
+from __future__ import annotations
+
+import pytest
+
+from ipo_prompts.metrics.template import SLOT, problem
+from ipo_prompts.programs.phrases import PhraseBank
+
+
+def test_every_phrase_makes_a_valid_template() -> None:
+    templates = [phrase.template for phrase in PhraseBank.load().phrases]
+    assert [t for t in templates if problem(t) or t.count(SLOT) != 1 or "PHRASE" in t] == []
+
+
+def test_the_bank_is_broad_and_has_no_phrase_twice() -> None:
+    texts = [phrase.text for phrase in PhraseBank.load().phrases]
+    assert len(texts) == len(set(texts))
+    assert 150 <= len(texts) <= 320
+    assert len({phrase.group for phrase in PhraseBank.load().phrases}) >= 12
+
+
+@pytest.mark.parametrize(
+    ("text", "start"), [("etching", "an etching"), ("x-ray image", "an x-ray"), ("photo", "a photo")]
+)
+def test_the_article_fits_the_phrase(text: str, start: str) -> None:
+    template = next(phrase.template for phrase in PhraseBank.load().phrases if phrase.text == text)
+    assert template.startswith(start)
+
+
+def test_phrases_that_name_a_class_are_not_usable() -> None:
+    bank = PhraseBank.load()
+    left = bank.usable(["cat", "drawing", "sunset"])
+    names = {phrase.text for phrase in bank.phrases} - {phrase.text for phrase in left}
+    assert {"line drawing", "at sunset"} <= names
+    assert all("drawing" in text or "sunset" in text for text in names)
+    assert bank.usable([]) == bank.phrases
