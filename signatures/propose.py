@@ -20,10 +20,10 @@ class ProposeTemplates(dspy.Signature):
     templates: list[str] = dspy.OutputField(desc="exactly `count` new templates")
 
 
-def history_line(template: str, value: float | None, loss: float | None) -> str:
+def history_line(template: str, value: float, loss: float) -> str:
     """Return the line of the scored history that a language model reads; `value` is a fraction, shown as percent.
 
     >>> history_line("a sketch of a <CLASS>.", 0.625, 1.25)
     'accuracy 62.50 %, loss 1.2500: a sketch of a <CLASS>.'
     """
-    return template if value is None else f"accuracy {100 * value:.2f} %, loss {loss:.4f}: {template}"
+    return f"accuracy {100 * value:.2f} %, loss {loss:.4f}: {template}"

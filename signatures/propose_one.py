@@ -47,7 +47,7 @@ class ProposeTemplate(dspy.Signature):
     template: str = dspy.OutputField(desc="one new template")
 
 
-def short_line(template: str, value: float | None) -> str:
+def short_line(template: str, value: float) -> str:
     """Return a line of the scored history; `value` is a fraction, shown as percent.
 
     Percent are rounded to two decimals and then to one: recorded requests are found by their text.
@@ -55,7 +55,7 @@ def short_line(template: str, value: float | None) -> str:
     >>> short_line("a photo of a <CLASS>.", 0.3125)
     '31.2  a photo of a <CLASS>.'
     """
-    return template if value is None else f"{float(f'{100 * value:.2f}'):.1f}  {template}"
+    return f"{float(f'{100 * value:.2f}'):.1f}  {template}"
 
 
 def question(
