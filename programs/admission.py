@@ -9,9 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.template import key, normalise
+
+if TYPE_CHECKING:
+    from ipo_prompts.metrics.reward import Score
 
 logger = logging.getLogger(__name__)
 

@@ -77,6 +77,7 @@ class PromptHistory:
     """Every template of a search, once. Spellings that differ in case, spaces or end punctuation are one template.
 
     Example:
+        >>> from ipo_prompts.metrics.reward import Score
         >>> import numpy as np
         >>> def scored(template, hits, step):
         ...     score = Score(template, sum(hits) / len(hits), 1.0, np.array(hits, dtype=bool), np.ones(len(hits)))

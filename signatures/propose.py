@@ -30,15 +30,13 @@ class ProposeTemplates(dspy.Signature):
 def on_scale(question: Any, scale: Scale) -> Any:
     """Return a signature that speaks of values as they are on a scale; of percent as it stands."""
     said = question.instructions.replace("\n", " ")
-    return question if scale.percent else question.with_instructions(said.replace(ACCURACY, "A value is better higher"))
+    return question if scale.percent else question.with_instructions(said.replace(ACCURACY, "A higher value is better"))
 
 
-def history_line(template: str, value: float | None, loss: float | None, scale: Scale = FRACTION) -> str:
+def history_line(template: str, value: float, loss: float, scale: Scale = FRACTION) -> str:
     """Return the line of the scored history that a language model reads.
 
     >>> history_line("a sketch of a <CLASS>.", 0.625, 1.25)
     'accuracy 62.50 %, loss 1.2500: a sketch of a <CLASS>.'
     """
-    if value is None:
-        return template
     return f"{'accuracy' if scale.percent else 'value'} {scale.told(value)}, loss {loss:.4f}: {template}"

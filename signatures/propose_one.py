@@ -49,7 +49,7 @@ class ProposeTemplate(dspy.Signature):
     template: str = dspy.OutputField(desc="one new template")
 
 
-def short_line(template: str, value: float | None, scale: Scale = FRACTION) -> str:
+def short_line(template: str, value: float, scale: Scale = FRACTION) -> str:
     """Return a line of the scored history.
 
     Percent are rounded to two decimals and then to one: recorded requests are found by their text.
@@ -57,8 +57,6 @@ def short_line(template: str, value: float | None, scale: Scale = FRACTION) -> s
     >>> short_line("a photo of a <CLASS>.", 0.3125)
     '31.2  a photo of a <CLASS>.'
     """
-    if value is None:
-        return template
     return f"{float(f'{100 * value:.2f}'):.1f}  {template}" if scale.percent else f"{scale.told(value)}  {template}"
 
 

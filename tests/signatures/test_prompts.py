@@ -70,9 +70,8 @@ def test_parts_come_in_the_papers_order() -> None:
     assert places == sorted(places)
 
 
-def test_history_lines_hide_what_is_hidden_and_show_percent() -> None:
+def test_history_lines_show_percent() -> None:
     assert history_line("a <CLASS>", 0.12345, 2.71828) == "accuracy 12.35 %, loss 2.7183: a <CLASS>"
-    assert history_line("a <CLASS>", None, None) == short_line("a <CLASS>", None) == "a <CLASS>"
     assert short_line("a <CLASS>", 0.5625) == "56.2  a <CLASS>"
 
 
