@@ -100,12 +100,6 @@ def test_it_replays_to_the_same_templates_and_scores(
         assert new_program == near(old_program | {"background": "as-is"})  # as pictures were read then
 
 
-@pytest.mark.parametrize(("name", "strategy"), STRATEGIES.items())
-def test_its_configuration_says_in_new_words_what_it_said(name: str, strategy: dict[str, Any], caplog: Any) -> None:
-    assert load_config(RECORDED / name / "config.yaml").strategy == strategy
-    assert caplog.text == ""  # nobody typed the old words
-
-
 @pytest.fixture(params=["api-code", "api-paper-base-to-new"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A recorded run that may be changed."""

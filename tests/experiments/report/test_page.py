@@ -296,7 +296,7 @@ def test_the_command_makes_the_same_configuration(run_folder: Path) -> None:
     assert (ipo, optimize) == ("ipo", "optimize")
     assert load_config(None, words) == run.config
     assert "shots=1" in words
-    assert not any(word.startswith(("history_size=", "preset=")) for word in words), "a default is repeated"
+    assert not any(word.startswith(("strategy.size=", "preset=")) for word in words), "a default is repeated"
 
 
 def test_the_command_to_replay_finds_the_same(
