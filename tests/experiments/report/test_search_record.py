@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.search import SearchRecord, ShownRow
-from support.runs import events, rejected, scored
+from support.runs import events, lines_of, rejected, scored
 
 
 def test_every_template_is_told_with_the_step_that_scored_it(finished: Path) -> None:
@@ -24,7 +23,7 @@ def added(folder: Path, *more: dict[str, Any]) -> SearchRecord:
     journal = folder / "journal.jsonl"
     lines = [line for line in journal.read_text().splitlines(keepends=True) if '"type": "shown"' not in line]
     first = next(i for i, line in enumerate(lines) if '"type": "lm"' in line)
-    lines[first:first] = [json.dumps({**event, "seconds": 0.5}) + "\n" for event in more]
+    lines[first:first] = [lines_of({**event, "seconds": 0.5}) for event in more]
     journal.write_text("".join(lines))
     return read_run(folder).search
 
@@ -55,12 +54,6 @@ def test_what_was_shown_is_the_history_of_the_step(finished: Path) -> None:
         *(candidate.template for candidate in first.candidates),
     }
     assert [row.value for row in second.shown] == sorted(row.value or 0.0 for row in second.shown)
-
-
-def test_a_journal_that_does_not_say_what_was_shown_is_followed(recorded: Path) -> None:
-    search = read_run(recorded).search
-    assert search.steps
-    assert {step.shown for step in search.steps} == {None}
 
 
 def test_what_was_only_looked_at_is_added_up_and_is_no_candidate(run_folder: Path) -> None:
