@@ -33,8 +33,6 @@ _DAMAGED = re.compile("not a database|malformed|no such column|has no column|col
 """What SQLite says of a file that is not ours: no database, a broken one, one in which our SQL has no meaning."""
 
 _SCHEMA = """
-DROP TABLE IF EXISTS features; -- of versions whose checksums did not cover the key
-DROP TABLE IF EXISTS seen;
 CREATE TABLE IF NOT EXISTS vectors (content TEXT PRIMARY KEY, vector BLOB NOT NULL, crc INTEGER NOT NULL);
 """
 

@@ -34,7 +34,6 @@ True
 from __future__ import annotations
 
 import importlib
-import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -56,11 +55,6 @@ _HOMES = {
     "SearchSettings": "settings",
     "TemplateClassifier": "classifier",
 }
-_RENAMED = {
-    "TemplateProposer": ("strategies.history", "HistoryStrategy"),
-    "SmallModelProposer": ("strategies.small_model", "SmallModelStrategy"),
-}
-"""Names of version 0.1, accepted for one more version."""
 
 __all__ = [
     "IPO",
@@ -76,12 +70,6 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a class when it is first used: DSPy and torch take seconds, and the command line must not wait."""
-    if name in _RENAMED:
-        home, attribute = _RENAMED[name]
-        logging.getLogger(__name__).warning(
-            "ipo_prompts.programs.%s is now ipo_prompts.programs.%s.%s.", name, home, attribute
-        )
-        return getattr(importlib.import_module(f"ipo_prompts.programs.{home}"), attribute)
     if name not in _HOMES:
         raise AttributeError(f"module 'ipo_prompts.programs' has no attribute {name!r}")
     return getattr(importlib.import_module(f"ipo_prompts.programs.{_HOMES[name]}"), name)

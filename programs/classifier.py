@@ -29,9 +29,8 @@ from ipo_prompts.programs.given_pictures import KeptFeatures
 from ipo_prompts.programs.record.journal import FILE_NAME
 from ipo_prompts.programs.record.resuming import resume_command
 from ipo_prompts.programs.saved_program import (
+    FORMAT,
     RANGE,
-    WITH_OFFSETS,
-    WITH_SYNONYMS,
     State,
     Weighted,
     in_range,
@@ -41,12 +40,6 @@ from ipo_prompts.programs.templates_for_dspy import signature_of, template_in
 
 SHOWN_CLASSES = 5
 """Class names in the `repr`."""
-
-IN_WEIGHTS = "in weights: a program with offsets, which needs a newer version of ipo"
-"""Stands for each weight in a program with offsets. Older versions ignore keys that they do not know, and would leave
-the offsets out without a word; that a weight is no number stops all of them, and they print it."""
-NAMES_IN_WEIGHTS = "in weights: a program with synonyms of classes, which needs a newer version of ipo"
-"""As `IN_WEIGHTS`, for a program with synonyms."""
 
 
 Value = TypeVar("Value")
@@ -283,24 +276,16 @@ class TemplateClassifier(dspy.Predict):
         if self.state.refused:
             raise InputError(self._no_template(self.state.refused))
         state = {name: part.dump_state(json_mode=json_mode) for name, part in self._parts()}
-        state |= {
+        return state | {
+            "format": FORMAT,
             "templates": [{"template": template, "weight": weight} for template, weight in self.templates],
             "class_names": [str(name) for name in self.class_names],
+            "synonyms": [list(names_of(name)[1:]) for name in self.class_names],
             "temperature": self.temperature,
+            "offsets": state_of(self.offsets) if self.offsets else None,
             "background": self.background,
             "clip": {"name": self.clip.name, "fingerprint": self.clip.fingerprint},
         }
-        several = have_synonyms(self.class_names)
-        if self.offsets is None and not several:
-            return state
-        instead = NAMES_IN_WEIGHTS if several else IN_WEIGHTS
-        state["templates"] = [{"template": template, "weight": instead} for template, _ in self.templates]
-        state["weights"] = [weight for _, weight in self.templates]
-        if self.offsets:
-            state["offsets"] = state_of(self.offsets)
-        if several:
-            state["synonyms"] = [list(names_of(name)[1:]) for name in self.class_names]
-        return state | {"format": WITH_SYNONYMS if several else WITH_OFFSETS}
 
     def load_state(self, state: dict[str, Any], **kwargs: Any) -> None:
         """Become the program that was saved: its templates, synonyms, temperature, offsets and background.
@@ -309,8 +294,8 @@ class TemplateClassifier(dspy.Predict):
         calibrated without them.
 
         Raises:
-            InputError: the state belongs to another encoder or to other classes, where its templates may not help, or a
-                newer version wrote it, or a part of it is missing or cannot be used. Then nothing of it is taken.
+            InputError: the state belongs to another encoder or to other classes, where its templates may not help, or
+                another version wrote it, or a part of it is missing or cannot be used. Then nothing of it is taken.
         """
         saved = read_program(state, "the given state")
         if saved.clip.fingerprint != self.clip.fingerprint:
@@ -320,7 +305,7 @@ class TemplateClassifier(dspy.Predict):
             )
         if (classes := saved.classes) != self.class_names:
             raise InputError(_other_classes(classes, self.class_names))
-        offsets = from_state(saved.offsets, self.clip.width, len(classes)) if saved.has_offsets else None
+        offsets = from_state(saved.offsets, self.clip.width, len(classes)) if saved.offsets is not None else None
         templates = _weighted(saved.weighted, classes, self.clip)
         missing = next((name for name, _ in self._parts() if name not in state), None)
         if missing:

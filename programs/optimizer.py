@@ -21,7 +21,6 @@ from ipo_prompts.metrics.nearest import did_you_mean
 from ipo_prompts.metrics.own_class import own_name
 from ipo_prompts.metrics.printable import printable
 from ipo_prompts.metrics.reward import ClipReward, Reward
-from ipo_prompts.programs import settings as published
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.describers.interrogator import Interrogator
 from ipo_prompts.programs.describers.recorded import describe
@@ -34,11 +33,10 @@ from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.record.redaction import redacted
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.search import SearchResult, Step, search
-from ipo_prompts.programs.settings import SearchSettings
+from ipo_prompts.programs.settings import SearchSettings, preset
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, asks_lm, forecast_of, needs_lm
 from ipo_prompts.programs.strategies.given import GivenTemplates
-from ipo_prompts.programs.strategies.small_model import SmallModelStrategy
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -47,7 +45,6 @@ if TYPE_CHECKING:
 
 # Below DSPy's own logger, so that the progress of `compile` is shown as that of its optimizers, and silenced with it.
 progress = logging.getLogger("dspy.teleprompt.ipo")
-logger = logging.getLogger(__name__)
 
 Program = TypeVar("Program", bound=dspy.Module)
 """A `TemplateClassifier`, or a larger program with one inside."""
@@ -137,7 +134,7 @@ class IPO(Teleprompter):
             )
         self.reward = reward
         self.lm = lm
-        self.strategy = _strategy(_moved(strategy, changes))
+        self.strategy = _strategy(strategy)
         self.settings = _settings(settings, changes)
         self.describer = describer
         if lm_context is not None and (type(lm_context) is not int or lm_context < 1):
@@ -148,7 +145,7 @@ class IPO(Teleprompter):
         self.journal = journal
         self.on_step = on_step
 
-    preset = staticmethod(published.preset)
+    preset = staticmethod(preset)
 
     def compile(
         self,
@@ -367,7 +364,7 @@ def _check_members(what: str, thing: Any, members: Sequence[str], page: str) -> 
 
 def _strategy(given: Any) -> Strategy | dict[str, Any]:
     """Check a strategy, or the choice of one: that is not made before the language model is known."""
-    if isinstance(given, dict):
+    if isinstance(given, (dict, str)):
         if name := own_name(given):
             raise InputError(f"strategy= of IPO takes a strategy, not its name {name!r}; import it and make one.")
         return STRATEGIES.complete(given)
@@ -421,23 +418,3 @@ def _settings(given: SearchSettings | None, changes: dict[str, Any]) -> SearchSe
         return SearchSettings(**{**(given.model_dump(exclude_unset=True) if given else {}), **changes})
     except ValidationError as error:
         raise input_error(error, "the settings of IPO") from error
-
-
-def _moved(strategy: Any, changes: dict[str, Any]) -> Any:
-    """Return the strategy as a choice with its name, or as it was given.
-
-    For one more version, take in what is the strategy's now: `proposer=`, `history_size=` and the like.
-    """
-    proposer = changes.pop("proposer", None)
-    if proposer is not None:
-        logger.warning("IPO(proposer=…) is now lm=, or strategy= for your own strategy; the next version removes it.")
-        strategy = proposer
-    if isinstance(strategy, str):
-        strategy = {"name": strategy}
-    old = published.moved_to_strategy(changes)
-    if not old:
-        return strategy
-    if isinstance(strategy, dict):
-        return {**strategy, **old}
-    models = Models(getattr(strategy, "lm", None), isinstance(strategy, SmallModelStrategy))
-    return STRATEGIES.build(old, models)

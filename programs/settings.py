@@ -5,15 +5,12 @@ Settings that only one strategy needs are defined by that strategy; see `strateg
 
 from __future__ import annotations
 
-import logging
 from typing import Any, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import ANCHOR, problem
-
-logger = logging.getLogger(__name__)
 
 
 class SearchSettings(BaseModel):
@@ -98,28 +95,3 @@ def preset(name: str) -> dict[str, Any]:
     if name not in PRESETS:
         raise InputError(f"there is no preset {name!r}; there are: {', '.join(PRESETS)}.")
     return dict(PRESETS[name])
-
-
-_MOVED = {"history_size": "size", "pin_initial": "pin_initial", "floor": "floor"}
-
-
-def moved_to_strategy(values: dict[str, Any], *, note: bool = True) -> dict[str, Any]:
-    """Remove the strategy's settings in the form of version 0.1 from `values`; return them in today's form.
-
-    Args:
-        values: changed in place.
-        note: whether to log how they are written now.
-    """
-    old = {key: values.pop(key) for key in (*_MOVED, "history_scores") if key in values}
-    if not old:
-        return {}
-    found: dict[str, Any] = {_MOVED[key]: value for key, value in old.items() if key in _MOVED}
-    if old.get("history_scores") == "shuffled":
-        found["name"] = "shuffled"
-    elif found.get("size") == 0:
-        found = {"name": "no-history"}
-    found.setdefault("name", "history")
-    if note:
-        words = [f"strategy{'' if key == 'name' else f'.{key}'}={value}" for key, value in found.items()]
-        logger.warning("%s: now written %s.", ", ".join(old), " ".join(words) or "strategy=history")
-    return found

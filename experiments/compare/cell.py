@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,20 +11,18 @@ from typing import Any
 from ipo_prompts.experiments.compare.evaluation import TestSet, carried_over, evaluate, picture_ids, score, summary
 from ipo_prompts.experiments.compare.methods import METHODS, Absent, Fitted, Job
 from ipo_prompts.experiments.compare.protocols import CROSS_CLIP, NAMES, laid_out
-from ipo_prompts.experiments.run.comparison import CLASSIFICATION
 from ipo_prompts.experiments.run.config import RunConfig, allow, build, dotted, nested
 from ipo_prompts.experiments.run.files import check_writable, write_text
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import Plan
 from ipo_prompts.experiments.run.prepare import Prepared, prepare
-from ipo_prompts.experiments.run.result import renamed
 from ipo_prompts.experiments.tasks.base import Task
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.nearest import did_you_mean
 
-SCHEMA = 3
+SCHEMA = 1
 FILE_NAME = "cell.json"
 """Its bytes are the same whenever the cell is done."""
 
@@ -76,7 +73,7 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
     before = finished(cell, folder)
     if before:
         return before
-    allow(nested(dict(cell.settings), note=False))  # `load_grid` has refused what nobody typed; here is a worker
+    allow(nested(dict(cell.settings)))  # `load_grid` has refused what nobody typed; here is a worker
     config, method = shared_config(cell), METHODS[cell.method]
     check_writable(folder)
     source, drawn, tests = laid_out(cell.protocol, cell.data, cell.targets, config)
@@ -119,7 +116,7 @@ def _tested(fitted: Fitted, test: TestSet, prepared: Prepared) -> dict[str, Any]
 
 
 def finished(cell: Cell, folder: Path) -> dict[str, Any] | None:
-    """Read a finished cell, also of an older schema; None when there is none.
+    """Read a finished cell, None when there is none.
 
     Raises:
         InputError: it is damaged, or another cell.
@@ -129,14 +126,16 @@ def finished(cell: Cell, folder: Path) -> dict[str, Any] | None:
         return None
     try:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        content = _from_1(content) if content["schema"] == 1 else content
-        content = _from_2(content) if content["schema"] == 2 else content
-        schema, found = content["schema"], content["cell"]
-        for key in _KEYS:
+        schema = content["schema"]
+        for key in _KEYS if schema == SCHEMA else ():
             content[key]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"cannot read the cell in {file}: {error}; delete the file to do the cell again.") from error
-    if schema != SCHEMA or found != json.loads(json.dumps(cell.record())):
+    if schema != SCHEMA:
+        raise InputError(
+            f"the cell in {file} was written by another version of ipo; delete the file to do the cell again."
+        )
+    if content["cell"] != json.loads(json.dumps(cell.record())):
         raise InputError(f"{folder} holds another cell; choose another folder.")
     return content
 
@@ -150,7 +149,7 @@ def shared_config(cell: Cell) -> RunConfig:
     for what, name, known in (("protocol", cell.protocol, NAMES), ("method", cell.method, METHODS)):
         if name not in known:
             raise InputError(f"there is no {what} {name!r}{did_you_mean(name, known)}; there are: {', '.join(known)}.")
-    settings = nested(dict(cell.settings), note=False)
+    settings = nested(dict(cell.settings))
     for key in settings:
         if key in SET_BY_THE_CELL:
             raise InputError(f"{key} is set by the cell and its method; leave it out of the settings.")
@@ -178,8 +177,8 @@ def _clip(name: str, device: str) -> Clip:
 
 
 def _settings(values: dict[str, Any]) -> dict[str, Any]:
-    """Return settings as a cell's file has them: sorted, with dots, under their current names."""
-    return dict(sorted(dotted(nested(values, note=False)).items()))
+    """Return settings as a cell's file has them: sorted, with dots."""
+    return dict(sorted(dotted(nested(values)).items()))
 
 
 def _content(cell: Cell, task: Task, fitted: Fitted | None = None) -> dict[str, Any]:
@@ -203,28 +202,7 @@ def _content(cell: Cell, task: Task, fitted: Fitted | None = None) -> dict[str, 
     }
 
 
-_KEYS = ("absent", "templates", "scores", "search", "selection", "choice", "budget", "picture_ids", "measure", "unit")
-
-
-def _from_1(old: Mapping[str, Any]) -> dict[str, Any]:
-    """Make schema 2 of schema 1, which had accuracies of pictures only, and other names of settings."""
-
-    parts = {part: old[part] and renamed(old[part], "accuracy", "value") for part in ("search", "selection")}
-    return {
-        **old,
-        "schema": 2,
-        "cell": {**old["cell"], "settings": _settings(old["cell"]["settings"])},
-        "measure": CLASSIFICATION.measure,
-        "unit": CLASSIFICATION.unit,
-        "scores": {name: renamed(score, "accuracy", "value") for name, score in old["scores"].items()},
-        **parts,
-    }
-
-
-def _from_2(old: Mapping[str, Any]) -> dict[str, Any]:
-    """Make schema 3 of schema 2, which said what is clustered (variants, else classes) and not which it is.
-
-    Its clusters stay clusters: intervals are then rather too wide than too narrow.
-    """
-    scores = {name: {**renamed(score, "groups", "draws"), "labels": None} for name, score in old["scores"].items()}
-    return {**old, "schema": SCHEMA, "scores": scores}
+_KEYS = (
+    *("cell", "measure", "unit", "absent", "templates", "scores", "gaps", "search", "selection", "choice", "budget"),
+    "picture_ids",
+)

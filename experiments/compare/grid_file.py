@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ipo_prompts.experiments.compare.published import ablated_settings
-from ipo_prompts.experiments.compare.setting_names import setting_names, todays_names
+from ipo_prompts.experiments.compare.setting_names import setting_names
 from ipo_prompts.experiments.embedded.shifts import expanded
 from ipo_prompts.experiments.run.config import CHOSEN, allow, dotted, nested, overlaid, read_words, read_yaml
 from ipo_prompts.metrics.errors import InputError
@@ -156,9 +156,9 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
         grid = GridConfig.model_validate(values)
     except ValidationError as error:
         raise InputError(_worded(error, name)) from error
-    allow(nested(read_words(words), note=False))
+    allow(nested(read_words(words)))
     ours = file.name == GRID_FILE and (file.parent / CELLS).is_dir()
-    for settings in (nested(one, note=False) for one in (grid.settings, *(row.settings for row in grid.methods))):
+    for settings in (nested(one) for one in (grid.settings, *(row.settings for row in grid.methods))):
         if not ours:  # a person wrote it
             allow(settings)
         for key, registry in CHOSEN.items():
@@ -180,7 +180,7 @@ def _file(name: str) -> Path:
 def _with_words(values: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
     given = read_words(words)
     known = [*GridConfig.model_fields, *setting_names()]
-    strange = next((key for key in given if not todays_names(key) & {*known}), None)
+    strange = next((key for key in given if key not in known), None)
     if strange is not None:
         raise InputError(
             f"unknown key {strange!r}{did_you_mean(strange, known)}; give a key of the grid or a setting of a run."

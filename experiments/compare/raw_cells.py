@@ -98,7 +98,6 @@ class RawCells(Content):
 
     schema_: Literal[1] = Field(1, alias="schema")
     ipo: Text
-    cell_schema: int
     grid: GridConfig
     tests: list[TestUnits]
     cells: list[Record]
@@ -122,9 +121,7 @@ def pack(grid: GridConfig, found: Sequence[Entry], outcomes: Sequence[dict[str, 
     tests: dict[str, tuple[int, TestUnits]] = {}
     records = [_record(entry, outcome, tests) for entry, outcome in zip(found, outcomes, strict=True)]
     raw = RawCells(
-        schema_=1,
         ipo=version("ipo-prompts"),
-        cell_schema=cells.SCHEMA,
         grid=grid,
         tests=[units for _, units in tests.values()],
         cells=records,
@@ -142,8 +139,8 @@ def unpack(file: Path) -> tuple[GridConfig, list[Entry], list[dict[str, Any] | s
         InputError: it cannot be read, is too large, damaged, or of another version.
     """
     content = read_json(file, _WHAT, _FIX)
-    if isinstance(content, dict) and content.get("schema") == 1 and content.get("cell_schema") != cells.SCHEMA:
-        raise InputError(f"{file} has cells of another version of ipo, {content.get('ipo')!r}; read it with that one.")
+    if isinstance(content, dict) and content.get("schema", cells.SCHEMA) != cells.SCHEMA:
+        raise InputError(f"{file} was written by another version of ipo; read it with that one, or {_FIX}.")
     try:
         raw = RawCells.model_validate(content)
     except ValidationError as error:
@@ -212,9 +209,8 @@ def _record(entry: Entry, outcome: dict[str, Any] | str, tests: dict[str, tuple[
         place, _ = tests.setdefault(units.model_dump_json(), (len(tests), units))
         own = {name: score[name] for name in ("value", "loss", "hits", "values") if name in score}
         scores[side] = Tested(test=place, **own)
-    same = ("absent", "measure", "unit", "templates", "search", "selection", "choice", "budget", "shortened")
-    gaps = outcome.get("gaps", {})
-    return Record(**about, scores=scores, gaps=gaps, **{name: outcome.get(name) for name in same})
+    same = ("absent", "measure", "unit", "templates", "gaps", "search", "selection", "choice", "budget", "shortened")
+    return Record(**about, scores=scores, **{name: outcome.get(name) for name in same})
 
 
 def _outcome(entry: Entry, record: Record, tests: Sequence[TestUnits]) -> dict[str, Any] | str:

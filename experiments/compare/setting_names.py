@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from ipo_prompts.experiments.run.config import CHOSEN, dotted, nested
+from ipo_prompts.experiments.run.config import CHOSEN
 from ipo_prompts.experiments.run.settings import settings
 
 
 def setting_names() -> list[str]:
     """Return the names of all settings, those of strategies and rewards with dots."""
     return [*(setting.name for setting in settings()), *(f"{key}.name" for key in CHOSEN)]
-
-
-def todays_names(*names: str) -> set[str]:
-    """Return names as given, and as they are written today."""
-    return {*names, *dotted(nested(dict.fromkeys(names, ""), note=False))}

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ipo_prompts.experiments.compare.setting_names import todays_names
 from ipo_prompts.experiments.compare.sweep_parameters import checked, drawn, grid_values
-from ipo_prompts.experiments.run.config import RunConfig, build, nested, overlaid, read_words, read_yaml
+from ipo_prompts.experiments.run.config import RunConfig, build, dotted, nested, overlaid, read_words, read_yaml
 from ipo_prompts.experiments.run.numbers import NUMBERS
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.nearest import did_you_mean
@@ -88,14 +87,14 @@ def read_sweep(file: Path, words: Sequence[str] = ()) -> Sweep:
     if not isinstance(content.get("parameters"), dict) or not content["parameters"]:
         raise InputError(f"{file} has no parameters to sweep.")
     parameters = {name: checked(name, how, file) for name, how in _flat(content["parameters"], file).items()}
-    nested({name: how.get("value", "…") for name, how in parameters.items()})  # notes old names once
     command = COMMAND if content.get("command") in (None, []) else content["command"]
     if not isinstance(command, list):
         raise InputError(f"command in {file} is not a list of words.")
     command = [str(word) for word in command]
     fixed = _fixed_words(command, content.get("program"), file)
     keys = [word.removeprefix("--").partition("=")[0] for word in words if "=" in word]
-    twice = next((name for name in parameters if todays_names(name) & todays_names(*keys)), None)
+    set_here = dotted(nested(dict.fromkeys(keys, "")))  # `strategy` and `strategy.name` are one setting
+    twice = next((name for name in parameters if dotted(nested({name: ""})).keys() & set_here), None)
     if twice:
         raise InputError(f"{twice} is swept in {file}; take it from the command line or from the file.")
     cap = content.get("run_cap")
@@ -145,7 +144,7 @@ def configure(sweep: Sweep, settings: dict[str, Any]) -> RunConfig:
     Raises:
         InputError: an unknown setting, or a value of the wrong kind.
     """
-    return build(overlaid(sweep.given, nested(settings, note=False)), where="the sweep")
+    return build(overlaid(sweep.given, nested(settings)), where="the sweep")
 
 
 def _given(words: list[str]) -> dict[str, Any]:

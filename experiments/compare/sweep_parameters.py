@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ipo_prompts.experiments.compare.setting_names import setting_names, todays_names
+from ipo_prompts.experiments.compare.setting_names import setting_names
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.nearest import did_you_mean
 
@@ -38,7 +38,7 @@ def checked(name: str, how: dict[str, Any], file: Path) -> dict[str, Any]:
         InputError: no such setting, or values or a distribution that cannot be drawn from.
     """
     known = setting_names()
-    if not todays_names(name) & {*known}:
+    if name not in known:
         raise InputError(f"unknown setting {name!r} is swept in {file}{did_you_mean(name, known)}.")
     if "value" in how:
         return how

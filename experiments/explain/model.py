@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from ipo_prompts.experiments.run.files import Content, read_model
-from ipo_prompts.experiments.run.result import renamed
 from ipo_prompts.metrics.verdict import Ends, Rounded
 
 FILE_NAME = "analysis.json"
@@ -61,11 +60,11 @@ class Words(Content):
 
     Attributes:
         part: `fresh`, units that neither searched nor chose; or `selection`, those that chose the template, where the
-            changes are a description: earlier versions tested them there all the same.
+            changes are a description.
         note: how the numbers came about and what they can show.
     """
 
-    part: str
+    part: Literal["fresh", "selection"]
     n: int
     template: str
     value: float
@@ -108,7 +107,7 @@ class Flip(Content):
 
     Attributes:
         true_before, true_after: the probability of its true class under both templates, if it is that of the softmax
-            over the classes; None in analyses of older versions.
+            over the classes, else None.
     """
 
     picture: str
@@ -116,8 +115,8 @@ class Flip(Content):
     before: str
     after: str
     thumbnail: Thumbnail
-    true_before: Rounded | None = None
-    true_after: Rounded | None = None
+    true_before: Rounded | None
+    true_after: Rounded | None
 
 
 class Flips(Content):
@@ -128,7 +127,7 @@ class Flips(Content):
     wrong: tuple[Flip, ...] = ()
     gained_total: int
     lost_total: int
-    wrong_total: int = 0
+    wrong_total: int
 
 
 class Shown(Content):
@@ -160,12 +159,11 @@ class Analysis(Content):
     Attributes:
         words: what each word does; None where it was not measured, with the reason in `words_missing`.
         sample: search pictures of a few classes; empty where a unit is not one picture.
-        matrix: None in analyses of older versions.
-        classes, confusions, flips: of the sealed parts; empty where the reward has no labels or predictions, with the
-            reason in `classes_missing`.
+        classes, confusions, flips, matrix: of the sealed parts; empty where the reward has no labels or predictions,
+            with the reason in `classes_missing`.
     """
 
-    version: Literal[2] = Field(default=2, alias="schema")
+    version: Literal[1] = Field(default=1, alias="schema")
     words: Words | None
     words_missing: str | None = None
     classes: tuple[ClassGain, ...] = ()
@@ -177,22 +175,10 @@ class Analysis(Content):
 
 
 def load_analysis(place: Path) -> Analysis:
-    """Read the analysis of a run directory, or a file; older schemas are migrated.
+    """Read the analysis of a run directory, or a file.
 
     Raises:
         InputError: it cannot be read, or is no analysis.
     """
     file = place / FILE_NAME if place.is_dir() else place
-    return read_model(Analysis, file, {1: _from_1}, fix="remove it, the report does without")
-
-
-def _from_1(old: dict[str, Any]) -> dict[str, Any]:
-    """Make schema 2 of schema 1, in which values were accuracies and wordings stood under `with`."""
-    words, flips = old["words"], old.get("flips")
-    if words:
-        changes = [renamed(renamed(change, "accuracy", "value"), "with", "wordings") for change in words["changes"]]
-        words = {**renamed(words, "accuracy", "value"), "changes": changes}
-    if flips:
-        named = {kind: [renamed(flip, "class", "class_name") for flip in flips[kind]] for kind in ("gained", "lost")}
-        flips = {**flips, **named}
-    return {**old, "schema": 2, "words": words, "flips": flips}
+    return read_model(Analysis, file, fix="remove it, the report does without")

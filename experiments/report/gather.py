@@ -27,8 +27,8 @@ class Program(BaseModel):
     """What report and summary need of `program.json`, which is the classifier's."""
 
     class_names: list[str]
-    synonyms: list[list[str]] | None = None
-    offsets: dict[str, Any] | None = None
+    synonyms: list[list[str]]
+    offsets: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Run:
         name: its last two parts, which distinguish the runs of a sweep.
         config, result, environment, program: its files.
         search: what the journal records.
-        analysis: None for runs made before there was one.
+        analysis: None where its file is missing.
     """
 
     folder: Path

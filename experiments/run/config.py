@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_va
 
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics import parsing
-from ipo_prompts.metrics.decoding import AS_STORED, Background
+from ipo_prompts.metrics.decoding import Background
 from ipo_prompts.metrics.device import AUTO
 from ipo_prompts.metrics.errors import InputError, input_error
 from ipo_prompts.metrics.nearest import did_you_mean, nearest
@@ -21,7 +21,7 @@ from ipo_prompts.metrics.registry import Registry
 from ipo_prompts.programs.record.redaction import check_address
 from ipo_prompts.programs.record.resuming import CHOICES, why_typed
 from ipo_prompts.programs.record.resuming import CONFIG_FILE as CONFIG_FILE
-from ipo_prompts.programs.settings import SearchSettings, moved_to_strategy, preset
+from ipo_prompts.programs.settings import SearchSettings, preset
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import asks_lm, needs_lm
 
@@ -224,12 +224,8 @@ def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = 
     """
     values = read_yaml(file) if file else {}
     given = {**read_words(words), **{key: value for key, value in flags.items() if value is not None}}
-    # The file in a run directory was written by us: nobody needs a note on how its keys are called now.
     ours = file is not None and file.name == CONFIG_FILE and file.with_name("journal.jsonl").exists()
-    if ours:
-        values.setdefault("background", AS_STORED)  # how pictures were read before there was this key
-    where, given = str(file) if file else "the command line", nested(given)
-    values = nested(values, note=not ours)
+    where, values, given = str(file) if file else "the command line", nested(values), nested(given)
     if ours and to_run:
         assert file is not None
         values = _to_take_over(values, given, file.parent)
@@ -242,8 +238,7 @@ def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = 
 def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConfig:
     """Check values and lay them over their preset, and over the settings of the run that they start from.
 
-    With `whole`, they are those of a run: a setting that is not among them did not exist when it was made, and no
-    preset spoke of it.
+    With `whole`, they are those of a run, with what its preset and the run that it started from gave.
 
     Raises:
         InputError: see `load_config`.
@@ -328,18 +323,16 @@ def allow(values: dict[str, Any]) -> None:
         registry.allow(values.get(key))
 
 
-def nested(values: dict[str, Any], *, note: bool = True) -> dict[str, Any]:
-    """Gather `strategy.size` and the like under their key, and keys of version 0.1 where they belong now.
+def nested(values: dict[str, Any]) -> dict[str, Any]:
+    """Gather `strategy.size` and the like under their key.
 
     >>> nested({"strategy": "shuffled", "strategy.size": 8, "steps": 3})
     {'steps': 3, 'strategy': {'name': 'shuffled', 'size': 8}}
     """
     plain = {key: value for key, value in values.items() if key.partition(".")[0] not in CHOSEN}
-    moved = moved_to_strategy(plain, note=note)
     for key in CHOSEN:
         whole = values.get(key)
         choice = dict(whole) if isinstance(whole, dict) else {} if whole is None else {"name": whole}
-        choice |= moved if key == "strategy" else {}
         prefix = f"{key}."
         choice |= {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
         if choice:

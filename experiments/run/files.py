@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
@@ -17,8 +17,6 @@ from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.resuming import resume_command
 
 Form = TypeVar("Form", bound=BaseModel)
-Migrations = Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]
-"""Schema version → what makes the next version of such a content."""
 
 
 class Content(BaseModel):
@@ -64,15 +62,11 @@ def digest(file: Path) -> str | None:
         return None
 
 
-def read_model(
-    form: type[Form], file: Path, migrations: Migrations | None = None, fix: str = "restore it, or start a new run"
-) -> Form:
-    """Read a JSON file as a model; a content of an older schema is migrated version by version.
-
-    In the message, `fix` is what helps against a damaged file.
+def read_model(form: type[Form], file: Path, fix: str = "restore it, or start a new run") -> Form:
+    """Read a JSON file as a model; in the message, `fix` is what helps against a damaged file.
 
     Raises:
-        InputError: the file cannot be read, is no JSON, or is not of this form.
+        InputError: the file cannot be read, is no JSON, is not of this form, or another version of ipo wrote it.
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
@@ -81,18 +75,14 @@ def read_model(
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file} is not valid JSON ({error}); {fix}.") from error
     try:
-        while migrations and isinstance(content, dict) and content.get("schema") in migrations:
-            content = migrations[content["schema"]](content)
         return form.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "it"
-        wrong = f"{where}: {first['msg'].lower()}"
-    except KeyError as error:
-        wrong = f"{error.args[0]}: field required"
-    except (AttributeError, TypeError) as error:
-        wrong = str(error)
-    raise InputError(f"{file} is not of the form that this version reads ({wrong}); {fix}.")
+        wrong = "was written by another version of ipo"
+        if where != "schema":
+            wrong = f"is not of the form that this version reads ({where}: {first['msg'].lower()})"
+        raise InputError(f"{file} {wrong}; {fix}.") from error
 
 
 def check_writable(folder: Path) -> None:

@@ -112,9 +112,7 @@ def finished(folder: Path, ui: Ui) -> RunResult | None:
     except InputError as error:
         ui.say(f"a file of the finished run is made again: {error}")
         return None
-    digests = events[-1].get("files") or {}  # none in runs of older versions
-    wrong = [name for name, then in digests.items() if digest(folder / name) != then]
-    wrong += [name for name in MADE_OF_FILES if name not in digests and not (folder / name).is_file()]
+    wrong = [name for name, then in events[-1]["files"].items() if digest(folder / name) != then]
     if wrong:
         ui.say(f"lost, damaged or changed since the run finished, and made again: {', '.join(wrong)}")
     if set(wrong) - set(MADE_OF_FILES):

@@ -269,14 +269,14 @@ def _sealed(prepared: Prepared, journal: Journal) -> Sealed:
 
     The record has the pictures one by one, for runs that seal a part of them: on base classes, with other labels.
     """
-    folder, sealed = journal.path.parent.absolute(), sealed_digest(prepared)
+    folder = journal.path.parent.absolute()
     known = journal.find("opened")
     if known is None:
         pictures = _sealed_pictures(prepared)
-        beside = [file for file in folder.parent.glob(f"*/{RESULT}") if file.parent != folder]
-        runs = 1 + sum(_opened_some(file, sealed, pictures) for file in beside)
+        beside = [file.parent for file in folder.parent.glob(f"*/{RESULT}") if file.parent != folder]
+        runs = 1 + sum(_opened_some(run, pictures) for run in beside)
         known = journal.append("opened", runs=runs, pictures=sorted(pictures))
-    return Sealed(digest=sealed, opened=int(known["runs"]))
+    return Sealed(digest=sealed_digest(prepared), opened=int(known["runs"]))
 
 
 def _sealed_pictures(prepared: Prepared) -> set[str]:
@@ -285,12 +285,10 @@ def _sealed_pictures(prepared: Prepared) -> set[str]:
     return {content[:DIGITS] for content in prepared.store.contents([item.picture for item in sealed])}
 
 
-def _opened_some(result: Path, sealed: str, pictures: set[str]) -> bool:
-    """Whether a run opened some sealed pictures; of an older one only the digest of all of them is known."""
-    opened = last(result.parent, "opened")
-    if opened and "pictures" in opened:
-        return not pictures.isdisjoint(opened["pictures"])
-    return sealed.encode() in result.read_bytes()
+def _opened_some(run: Path, pictures: set[str]) -> bool:
+    """Whether a run opened some sealed pictures."""
+    opened = last(run, "opened")
+    return opened is not None and not pictures.isdisjoint(opened["pictures"])
 
 
 def _harmonic(scores: dict[PartName, Comparison]) -> Harmonic | None:

@@ -141,7 +141,7 @@ def _target(folder: Path) -> str:
         program = read_model(Program, folder / "program.json")
     except InputError:  # the folder was moved since
         return "open_clip --out DIR"
-    return "npz --out FILE.npz" if program.synonyms or program.offsets else "open_clip --out DIR"
+    return "npz --out FILE.npz" if any(program.synonyms) or program.offsets else "open_clip --out DIR"
 
 
 def _general(result: RunResult) -> list[str]:

@@ -61,7 +61,3 @@ class Retrieval(Task):
         if self.k == ALSO:
             return {}
         return {f"recall@{ALSO}": Retrieval(ALSO).reward(clip, class_names, store)}
-
-
-if __name__ == "__main__":
-    raise SystemExit("this is now: ipo benchmark retrieval seeds=10 (docs/other-tasks.md)")

@@ -56,7 +56,3 @@ class Segmentation(Task):
             )
         units = reward.examples(scenes)
         return Encoded(units, [scene.image for scene in scenes], (), None)
-
-
-if __name__ == "__main__":
-    raise SystemExit("this is now: ipo benchmark segmentation seeds=10 (docs/other-tasks.md)")

@@ -51,7 +51,7 @@ def describe(
     # Pictures that could not be described are not tried again when the run resumes: another description would be
     # another question to the optimizer, and all that was answered would be asked again.
     earlier = record.find("descriptions")
-    given_up = [list(pair) for pair in earlier.get("failed", ())] if earlier else []
+    given_up = [list(pair) for pair in earlier["failed"]] if earlier else []
     question: dict[str, Any] = {
         "pictures": list(pictures),
         "labels": None if labels is None else labels.tolist(),

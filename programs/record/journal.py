@@ -2,7 +2,7 @@
 
 `journal.jsonl` holds one JSON object a line. A killed run resumes from it: recorded replies are used again, scores are
 made again. An incomplete last line, left by a kill in the middle of a write, is cut off. Each line ends with a checksum
-of what stands before it; lines of older versions have none. A damaged line is never skipped: it may have been paid for.
+of what stands before it. A damaged line is never skipped: it may have been paid for.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Journal:
             InputError: the disk is full or gone. What was written before stays readable.
         """
         event: Event = {"type": type_, **redacted(content), "seconds": round(time.monotonic() - self._started, 3)}
-        line = _line(event)
+        line = line_of(event)
         with self._mutex:
             try:
                 end = self._file.seek(0, os.SEEK_END)
@@ -137,6 +137,13 @@ class Journal:
             self._file.close()
         finally:
             self._lock.release()
+
+
+def line_of(event: Event) -> bytes:
+    """Return the line of an event, its checksum and its end included."""
+    # Half a character (a lone surrogate) has no UTF-8; its escape is what JSON has for it.
+    body = json.dumps(event, ensure_ascii=False).encode(errors="backslashreplace")
+    return body[:-1] + f', "crc": "{zlib.crc32(body):08x}"}}\n'.encode()
 
 
 def read(folder: Path) -> list[Event]:
@@ -207,20 +214,14 @@ def _end_of_lines(path: Path, data: bytes) -> int:
     return end
 
 
-def _line(event: Event) -> bytes:
-    """Return the line of an event, its checksum included."""
-    # Half a character (a lone surrogate) has no UTF-8; its escape is what JSON has for it.
-    body = json.dumps(event, ensure_ascii=False).encode(errors="backslashreplace")
-    return body[:-1] + f', "crc": "{zlib.crc32(body):08x}"}}\n'.encode()
-
-
 def _event(line: bytes) -> Event:
     """Return the event of a line; raise a ValueError, KeyError or TypeError where it is damaged."""
     found = _CHECKSUM.search(line)
-    if found:
-        line = line[: found.start()] + b"}"
-        if zlib.crc32(line) != int(found[1], 16):
-            raise ValueError("wrong checksum")
+    if not found:
+        raise ValueError("no checksum")
+    line = line[: found.start()] + b"}"
+    if zlib.crc32(line) != int(found[1], 16):
+        raise ValueError("wrong checksum")
     event: Event = json.loads(line)
     if not isinstance(event["type"], str) or not isinstance(event["seconds"], (int, float)):
         raise TypeError("no event")

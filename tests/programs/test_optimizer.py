@@ -332,22 +332,6 @@ def test_the_compile_reports_its_progress_as_dspys_optimizers_do(
     assert capfd.readouterr().err == ""
 
 
-def test_names_of_version_0_1_are_understood_with_a_note(reward: ClipReward, caplog: Any) -> None:
-    lm = dspy.LM("openai/none")
-    old = IPO(reward=reward, proposer=HistoryStrategy(lm), history_size=7, pin_initial=False)
-    strategy = cast("HistoryStrategy", old.strategy)
-    assert (strategy.settings.size, strategy.settings.pin_initial, strategy.lm) == (7, False, lm)
-    assert "proposer=…" in caplog.text and "strategy.size=7" in caplog.text
-    names = [
-        cast("dict[str, Any]", IPO(**old).strategy)["name"]
-        for old in ({"history_scores": "shuffled"}, {"history_size": 0})
-    ]
-    assert names == ["shuffled", "no-history"]
-    from ipo_prompts.programs import TemplateProposer
-
-    assert isinstance(TemplateProposer(lm), HistoryStrategy)
-
-
 def test_the_winner_is_the_best_on_both_sets_and_only_the_held_back_one_measures_it(
     reward: ClipReward, sets: Any
 ) -> None:

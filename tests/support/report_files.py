@@ -55,7 +55,7 @@ def analysis(template: str) -> dict[str, Any]:
     flip = {"picture": "cat/01.webp", "class_name": "cat", "before": "car", "after": "cat", "thumbnail": PIXEL}
     flip = {**flip, "true_before": 0.12, "true_after": 0.57}
     return {
-        "schema": 2,
+        "schema": 1,
         "words": {
             "part": "fresh",
             "n": 6,

@@ -15,6 +15,7 @@ import pytest
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.metrics.template import key, problem
+from ipo_prompts.programs.record.journal import line_of
 from ipo_prompts.programs.record.resuming import resume_command
 from support.openai_server import OpenAIServer
 
@@ -111,6 +112,11 @@ def events(folder: Path, *types: str) -> list[dict[str, Any]]:
     found = [json.loads(line) for line in lines if line.endswith(b"\n")]
     assert all(event["type"] in EVENTS for event in found)
     return [event for event in found if not types or event["type"] in types]
+
+
+def lines_of(*events: dict[str, Any]) -> str:
+    """Return the lines of a journal with these events, which may be as `events` returned them."""
+    return b"".join(line_of({key: event[key] for key in event if key != "crc"}) for event in events).decode()
 
 
 def result(folder: Path) -> Any:

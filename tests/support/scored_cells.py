@@ -48,13 +48,14 @@ def make_cell(
     """Make the content of a `cell.json`; the higher the skill, the more pictures are right."""
     searched = method not in ("anchor", "hand-written", "ensemble-80")
     return {
-        "schema": 3,
+        "schema": 1,
         "cell": {"protocol": protocol, "data": data, "method": method, "seed": seed, "targets": [], "settings": {}},
         "measure": "accuracy",
         "unit": "pictures",
         "absent": None,
         "templates": [{"template": f"{method} {seed} of a <CLASS>.", "weight": 1.0}],
         "scores": {side: _side(data, side, method, seed if searched else 0, skill) for side in sides},
+        "gaps": {},
         "search": {"value": 0.9, "loss": 1.0, "n": 48} if searched else None,
         "selection": None,
         "choice": None,

@@ -14,7 +14,6 @@ from ipo_prompts.metrics.arrays import Doubles
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.sampling import Sampling
 
-SCHEMA = 3
 Key = tuple[str, str, int]
 """Data, method, seed."""
 
@@ -35,8 +34,6 @@ def read_grid(cells: Sequence[CellContent], data_order: Sequence[str], method_or
     for cell in cells:
         about = cell["cell"]
         key = str(about["data"]), str(about["method"]), int(about["seed"])
-        if not cell.get("absent") and cell.get("schema") != SCHEMA:
-            raise InputError(f"the cell {_name(key)} has schema {cell.get('schema')!r}; this table reads {SCHEMA}.")
         if key in by_key:
             raise InputError(f"the cell {_name(key)} is there twice; keep one of the two.")
         by_key[key] = cell

@@ -14,7 +14,6 @@ from ipo_prompts.experiments.compare.tables.quantities import ColumnScore
 from ipo_prompts.experiments.compare.tables.table import MethodGain, SearchCost, Table
 from ipo_prompts.metrics.verdict import Verdict
 
-SCHEMA = 2
 _ABOUT = ("protocol", "data", "split", "method", "origin", "column", "measure", "unit", "seeds", "labelled_per_class")
 _SCORE = [field.name for field in fields(ColumnScore)]
 _GAIN = ("gain", "low", "high", "p", "p_corrected", "comparisons", "outcome")
@@ -23,9 +22,9 @@ _NOT_IN_PERCENT = {"p", "p_corrected", "proposals", "looked_at", "calls", "token
 
 
 def to_json(table: Table) -> str:
-    """Return everything as JSON, schema 2; percent and points."""
+    """Return everything as JSON; percent and points."""
     content = {
-        "schema": SCHEMA,
+        "schema": 1,
         **vars(table),
         "scopes": [vars(scope) for scope in table.scopes],
         "rows": [

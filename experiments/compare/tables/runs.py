@@ -55,7 +55,7 @@ class Runs:
     @cached_property
     def gaps(self) -> dict[str, str]:
         """Side → why the method has no score there, where others may have one."""
-        return {side: why for cell in self.cells for side, why in (cell.get("gaps") or {}).items()}
+        return {side: why for cell in self.cells for side, why in cell["gaps"].items()}
 
     def counts_hits(self, side: str) -> bool:
         """Whether the units of a side are right or wrong."""

@@ -17,6 +17,7 @@ from ipo_prompts.experiments.embedded import MODEL_DIR
 from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.record.journal import Journal
+from support.runs import lines_of
 
 LM = ("--lm", "openai/gpt-4o-mini")
 """A language model that can be named without weights; nothing is asked of it."""
@@ -57,7 +58,7 @@ def place(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("torn.yaml").write_text("a: [\n")
     Path("done").mkdir()
     Path("done/config.yaml").write_text(load_config(None, [*FEW], data="folder:good", lm=LM[1]).to_yaml())
-    Path("done/journal.jsonl").write_text('{"type": "start", "seconds": 0.1}\n')
+    Path("done/journal.jsonl").write_text(lines_of({"type": "start", "seconds": 0.1}))
     Path("my run").mkdir()
     Path("my run/journal.jsonl").touch()
     Path("latin.txt").write_bytes("une <CLASS> carrée".encode("latin-1"))

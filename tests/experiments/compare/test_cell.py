@@ -17,7 +17,6 @@ from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.protocols import NAMES
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.embedded import PICTURES_DIR
-from ipo_prompts.experiments.run.config import dotted
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
@@ -292,31 +291,6 @@ def test_a_finished_cell_is_read_back_and_another_one_refused(
             run_cell(cell(six), tmp_path)
 
 
-def test_a_cell_of_schema_1_is_finished(tmp_path: Path) -> None:
-    """A real one of version 0.1, its scores cut to eight pictures each."""
-    file = Path(__file__).parent / "fixtures" / "cell-schema-1.json"
-    old = json.loads(file.read_text())
-    settings = {**old["cell"]["settings"], "history_size": 5, "history_scores": "shuffled"}
-    for given in (old["cell"]["settings"], settings):
-        old = json.loads(file.read_text())
-        written = {**old, "cell": {**old["cell"], "settings": given}}
-        (tmp_path / "cell.json").write_text(json.dumps(written))
-        this = Cell("base-to-new", "embedded", "no-history", 0, settings=tuple(given.items()))
-        content = run_cell(this, tmp_path)
-        assert (content["schema"], content["measure"], content["unit"]) == (3, "accuracy", "pictures")
-        assert content["cell"] == this.record()
-        for exam, score in old["scores"].items():
-            clusters = {"draws": score.pop("groups"), "labels": None}
-            assert content["scores"][exam] == {"value": score.pop("accuracy"), **clusters, **score}
-        assert content["search"]["value"] == old["search"]["accuracy"]
-        assert content["selection"]["value"] == old["selection"]["accuracy"]
-        for key in ("absent", "templates", "choice", "budget", "picture_ids"):
-            assert content[key] == old[key]
-    today = {**old["cell"]["settings"], "strategy": {"name": "shuffled", "size": 5}}
-    same = Cell("base-to-new", "embedded", "no-history", 0, settings=tuple(dotted(today).items()))
-    assert run_cell(same, tmp_path) == content, "the names of its settings have changed, the settings have not"
-
-
 def test_a_run_of_another_configuration_is_not_taken_for_this_cells(
     six: str, tmp_path: Path, language_model: Callable[..., Any]
 ) -> None:
@@ -390,10 +364,10 @@ def test_searches_differ_in_what_they_are_and_in_nothing_else(method: str, own: 
 
 
 def test_a_setting_of_the_grid_wins_over_a_preset_but_not_over_what_makes_a_control() -> None:
-    for settings in ({"history_size": 5}, {"strategy": "history", "strategy.size": 5}):  # the first: version 0.1
-        configs = {method: run_config(cell("embedded", method, **settings)) for method in SEARCHES}
-        sizes = {method: config and config.strategy.get("size") for method, config in configs.items()}
-        assert sizes == {**dict.fromkeys(SEARCHES, 5), "no-history": None}
+    settings = {"strategy": "history", "strategy.size": 5}
+    configs = {method: run_config(cell("embedded", method, **settings)) for method in SEARCHES}
+    sizes = {method: config and config.strategy.get("size") for method, config in configs.items()}
+    assert sizes == {**dict.fromkeys(SEARCHES, 5), "no-history": None}
     assert run_config(cell("embedded", "coop")) is None
 
 

@@ -242,9 +242,8 @@ def _without_cells(content: Any) -> Any:
     [
         (lambda content: [], "is damaged (it: "),
         (lambda content: {}, "is damaged (ipo: field required)"),
-        (_set("schema", 2), "is damaged (schema: "),
+        (_set("schema", 2), "was written by another version of ipo"),
         (_set("more", 1), "is damaged (more: "),
-        (_set("cell_schema", 99), "has cells of another version of ipo"),
         (_without_cells, "it has 17 cells, its grid another number"),
         (_set("grid", "seeds", [1, 3]), "is damaged (cell 9: it is not ('embedded:a', 'anchor', 3))"),
         (_set("grid", "seeds", 10**9), "is damaged"),

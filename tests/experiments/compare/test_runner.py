@@ -14,7 +14,7 @@ from ipo_prompts.experiments.compare.runner import TIME_FILE_NAME, Item, Progres
 from ipo_prompts.experiments.executors import make_executor
 from ipo_prompts.experiments.executors.base import Failure, Here
 from ipo_prompts.metrics.errors import InputError
-from support.runs import KEY
+from support.runs import KEY, lines_of
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Job(Item[str]):
     def run(self) -> str:
         self.folder.mkdir(exist_ok=True)
         reply = {"type": "lm", "seconds": 0.0, "usd": self.usd}
-        (self.folder / "journal.jsonl").write_text(f"{json.dumps(reply)}\n")
+        (self.folder / "journal.jsonl").write_text(lines_of(reply))
         if self.fails and not (self.folder.parent / "repaired").exists():
             raise {"bug": RuntimeError(f"the key {KEY} broke"), "input": InputError("give more.")}[self.fails]
         (self.folder / "done").write_text(self.label)

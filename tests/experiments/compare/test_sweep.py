@@ -237,7 +237,7 @@ def test_a_sweep_with_a_server_is_created_and_two_agents_share_its_runs(
 ) -> None:
     import wandb
 
-    server = WandbServer([{"patience": 1, "strategy.floor": 0.25}, {"patience": None, "floor": 0.5}])
+    server = WandbServer([{"patience": 1, "strategy.floor": 0.25}, {"patience": None, "strategy.floor": 0.5}])
     parameters = {"patience": {"values": [1, None]}, "strategy": {"parameters": {"floor": {"min": 0.0, "max": 1.0}}}}
     metric = {"name": "selection/gain", "goal": "maximize"}
     file = sweep_file(tmp_path, method="bayes", metric=metric, parameters=parameters)

@@ -44,7 +44,7 @@ def test_a_random_search_is_the_same_each_time_and_a_longer_one_begins_with_the_
             }
         },
         "lm": {"values": ["local/small", "local/base"], "probabilities": [0.1, 0.9]},
-        "floor": {"distribution": "normal", "mu": 0.5, "sigma": 0.01},
+        "strategy.floor": {"distribution": "normal", "mu": 0.5, "sigma": 0.01},
     }
     sweep = read_sweep(sweep_file(tmp_path, method="random", run_cap=400, parameters=parameters))
     found = runs(sweep)
@@ -59,7 +59,7 @@ def test_a_random_search_is_the_same_each_time_and_a_longer_one_begins_with_the_
     assert 0.8 < sum(one["lm"] == "local/base" for one in found) / 400 < 0.98
     # half of a logarithmic draw from 1 to 100 lies below 10
     assert 0.4 < sum(one["candidates_per_step"] < 10 for one in found) / 400 < 0.6
-    assert abs(sum(one["floor"] for one in found) / 400 - 0.5) < 0.005
+    assert abs(sum(one["strategy.floor"] for one in found) / 400 - 0.5) < 0.005
 
 
 @pytest.mark.parametrize(
@@ -81,12 +81,12 @@ def test_a_random_search_is_the_same_each_time_and_a_longer_one_begins_with_the_
         ({"method": "grid", "parameters": {"seed": 1}}, "needs value, values or a distribution"),
         ({"method": "grid", "parameters": {"seed": {"values": []}}}, "no list of values"),
         ({"method": "grid", "parameters": {"seed": {"values": [1], "probabilities": [2]}}}, "sum 1"),
-        ({"method": "random", "parameters": {"floor": {"distribution": "beta"}}}, "the distribution 'beta'"),
+        ({"method": "random", "parameters": {"strategy.floor": {"distribution": "beta"}}}, "the distribution 'beta'"),
         (
-            {"method": "random", "parameters": {"floor": {"distribution": "uniform", "min": 0}}},
+            {"method": "random", "parameters": {"strategy.floor": {"distribution": "uniform", "min": 0}}},
             "needs a number for max",
         ),
-        ({"method": "random", "parameters": {"floor": {"min": 0.5, "max": 0.1}}}, "min above its max"),
+        ({"method": "random", "parameters": {"strategy.floor": {"min": 0.5, "max": 0.1}}}, "min above its max"),
         (
             {"method": "grid", "parameters": {"seed": {"values": [1]}}, "metric": {"name": "test/gian"}},
             "did you mean test/gain",
@@ -110,7 +110,11 @@ def test_a_wrong_file_is_one_sentence(content: dict[str, Any], said: str, tmp_pa
     [
         ({"method": "bayes", "parameters": {"seed": {"values": [1]}}}, [], "bayes needs the server"),
         ({"method": "random", "parameters": {"seed": {"values": [1]}}}, [], "--count N"),
-        ({"method": "grid", "parameters": {"floor": {"min": 0.0, "max": 0.5}}}, [], "a grid needs values for floor"),
+        (
+            {"method": "grid", "parameters": {"strategy.floor": {"min": 0.0, "max": 0.5}}},
+            [],
+            "a grid needs values for strategy.floor",
+        ),
         ({"method": "grid", "parameters": {"seed": {"values": [1]}}}, ["seed=3"], "seed is swept"),
         ({"method": "grid", "parameters": {"seed": {"values": [1]}}}, ["sed=3"], "did you mean 'seed'"),
         ({"method": "grid", "parameters": {"steps": {"values": [1, 0]}}}, [], "steps in the sweep is wrong"),
@@ -148,17 +152,19 @@ def test_an_agents_command_line_is_one_that_ipo_reads() -> None:
 
     from ipo_prompts.experiments.run.config import load_config
 
-    settings = {"seed": 1, "patience": None, "lm": "openai/gpt-4o-mini", "strategy.size": 5}
-    old = {"pin_initial": False, "floor": 0.25}
+    settings = {"seed": 1, "patience": None, "lm": "openai/gpt-4o-mini", "strategy": "history"}
+    shown = {"strategy.size": 5, "strategy.floor": 0.25}
     sweep = read_sweep(Path("history"), ["shots=2"])
-    made = create_sweep_command_args({"args": {name: {"value": value} for name, value in {**settings, **old}.items()}})
+    made = create_sweep_command_args(
+        {"args": {name: {"value": value} for name, value in {**settings, **shown}.items()}}
+    )
     words: list[str] = []
     for word in sweep.content["command"]:
         words += made[word[2:-1]] if word.startswith("${") else [word]
     assert words[:2] == ["ipo", "optimize"]
     config = load_config(None, words[2:])
     assert {name: getattr(config, name) for name in list(settings)[:3]} == dict(list(settings.items())[:3])
-    assert config.strategy == {"name": "history", "size": 5, **old, "one_by_one": False}
+    assert config.strategy == {"name": "history", "size": 5, "pin_initial": True, "floor": 0.25, "one_by_one": False}
     assert (config.track, config.shots) == ("wandb", 2)
 
 
@@ -193,23 +199,10 @@ def test_the_program_of_a_command_is_ipo_where_the_file_names_none(tmp_path: Pat
     assert read_sweep(file).given == {"shots": 2}
 
 
-def test_names_of_the_last_version_are_swept_with_one_note(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    parameters = {"history_size": {"values": [0, 5]}, "seed": {"values": [0, 1]}}
-    sweep = read_sweep(sweep_file(tmp_path, method="grid", parameters=parameters))
-    found = [configure(sweep, settings).strategy for settings in runs(sweep)]
-    assert found[0] == found[1] == {"name": "no-history"}
-    assert (
-        found[2] == found[3] == {"name": "history", "size": 5, "pin_initial": True, "floor": 0.0, "one_by_one": False}
-    )
-    assert [record.message for record in caplog.records] == [
-        "history_size: now written strategy.size=… strategy=history."
-    ]
-
-
-@pytest.mark.parametrize("words", [["history_size=3"], ["strategy.size=3"], ["--strategy.size=3"]])
+@pytest.mark.parametrize("words", [["strategy=shuffled"], ["strategy.name=shuffled"], ["--strategy=shuffled"]])
 def test_one_setting_under_two_names_is_one_setting(tmp_path: Path, words: list[str]) -> None:
-    for name in ("strategy.size", "history_size"):
-        file = sweep_file(tmp_path, method="grid", parameters={name: {"values": [1, 2]}})
+    for name in ("strategy", "strategy.name"):
+        file = sweep_file(tmp_path, method="grid", parameters={name: {"values": ["history", "compose"]}})
         with pytest.raises(InputError, match=f"{name} is swept"):
             read_sweep(file, words)
 

@@ -91,10 +91,6 @@ def _no_number(cells):
     score["values"] = [float("nan")] * score["n"]
 
 
-def _schema(cells):
-    cells[0]["schema"] = 4
-
-
 def _all_absent(cells):
     cells[:] = [{"cell": cell["cell"], "absent": "failed"} for cell in cells]
 
@@ -113,7 +109,6 @@ def _all_absent(cells):
         (_two_protocols, "cannot hold the protocols base-to-new and few-shot"),
         (_two_measures, "cannot hold the measures accuracy and mean IoU"),
         (_no_number, "anchor / seed 0 is damaged: its values are not 120 numbers"),
-        (_schema, "has schema 4; this table reads 3"),
         (_all_absent, "no cell of this table has scores"),
         (list.clear, "there are no cells"),
     ],

@@ -12,7 +12,7 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import class_embeddings
 from ipo_prompts.metrics.template import ANCHOR, names_class
 from ipo_prompts.metrics.text_tower import encode_templates
-from ipo_prompts.programs.classifier import NAMES_IN_WEIGHTS, TemplateClassifier
+from ipo_prompts.programs.classifier import TemplateClassifier
 
 SIGN = named(["dog", "puppy"])
 
@@ -81,17 +81,13 @@ def test_templates_name_no_synonym():
     assert not names_class("a cat", SIGN)
 
 
-def test_a_program_keeps_synonyms_and_versions_without_them_refuse_it(clip, tmp_path):
+def test_a_program_keeps_synonyms(clip, tmp_path):
     program = TemplateClassifier(clip, ["cat", SIGN])
     program.save(str(tmp_path / "program.json"))
     again = TemplateClassifier.from_file(tmp_path / "program.json", clip)
     assert names_of(again.class_names[1]) == ("dog", "puppy")
     assert (again.class_embeddings() == program.class_embeddings()).all()
-    state = json.loads((tmp_path / "program.json").read_text())
-    assert state["templates"][0]["weight"] == NAMES_IN_WEIGHTS
-    with pytest.raises(ValueError, match=NAMES_IN_WEIGHTS):
-        float(state["templates"][0]["weight"])  # what versions before synonyms do first
-    assert "format" not in TemplateClassifier(clip, ["cat", "dog"]).dump_state()
+    assert json.loads((tmp_path / "program.json").read_text())["synonyms"] == [[], ["puppy"]]
 
 
 @pytest.mark.parametrize("target", ["npz", "program.json", "open_clip", "clip_benchmark", "hf"])

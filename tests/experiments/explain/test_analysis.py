@@ -113,25 +113,6 @@ def test_what_is_written_is_what_is_read(job: Job, tmp_path: Path) -> None:
     assert load_analysis(tmp_path) == load_analysis(tmp_path / "analysis.json") == analysis
 
 
-@pytest.mark.parametrize("name", ["api-paper-base-to-new", "local-shuffled"])
-def test_schema_1_is_read_with_every_number(name: str) -> None:
-    file = RECORDED / name / "analysis.json"
-    old, new = json.loads(file.read_text()), content_of(load_analysis(file))
-    assert (old.pop("schema"), new.pop("schema")) == (1, 2)
-    assert new["words_missing"] == old.get("words_missing")
-    changes = [((found["words"] or {}).get("changes", [])) for found in (old, new)]
-    assert bool(changes[0]) == (name == "local-shuffled")
-    for before, after in zip(*changes, strict=True):
-        assert after["value"] == before["accuracy"] and after["loss"] == before["loss"]
-        assert after["wordings"] == before.get("with", [])
-        assert [after[key] for key in ("template", "p", "significant")] == [
-            before[key] for key in ("template", "p", "significant")
-        ]
-    assert (new["classes"], new["confusions"]) == (old["classes"], old["confusions"])
-    assert new["flips"]["gained_total"] == old["flips"]["gained_total"]
-    assert [flip["class_name"] for flip in new["flips"]["lost"]] == [flip["class"] for flip in old["flips"]["lost"]]
-
-
 @pytest.mark.parametrize("missing", ["labels", "predictions", "items"])
 def test_without_labels_predictions_or_pictures_words_are_all_there_is(job: Job, missing: str) -> None:
     def without(part: Compared) -> Compared:

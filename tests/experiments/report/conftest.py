@@ -13,9 +13,10 @@ import yaml
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.programs.record.journal import read
 from support.openai_server import Asked, Reply, listed, running, templates
 from support.report_files import HOSTILE, analysis, change_json, poisoned
-from support.runs import KEY
+from support.runs import KEY, lines_of
 
 RECORDED = Path(__file__).parents[2] / "recorded"
 
@@ -51,7 +52,7 @@ def _answer(asked: Asked) -> Reply:
 
 @pytest.fixture(params=["api-paper-base-to-new", "local-shuffled"])
 def recorded(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A run that the version of schema 1 made, its thumbnails replaced by one pixel."""
+    """A recorded run, its thumbnails replaced by one pixel."""
     folder = tmp_path / "run"
     shutil.copytree(RECORDED / request.param, folder)
     return folder
@@ -80,8 +81,7 @@ def hostile(analysed: Path) -> Path:
     for name in ("result.json", "environment.json", "program.json", "analysis.json"):
         change_json(analysed / name, poisoned)
     journal = analysed / "journal.jsonl"
-    events = [poisoned(json.loads(line)) for line in journal.read_text().splitlines()]
-    journal.write_text("".join(json.dumps(event) + "\n" for event in events))
+    journal.write_text(lines_of(*(poisoned(event) for event in read(analysed))))
     config = yaml.safe_load((analysed / "config.yaml").read_text())
     (analysed / "config.yaml").write_text(yaml.safe_dump(config | {"task": HOSTILE, "data": HOSTILE, "lm": HOSTILE}))
     return analysed

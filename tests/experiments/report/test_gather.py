@@ -12,6 +12,7 @@ from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.run.summary import summary
 from ipo_prompts.metrics.errors import InputError
 from support.report_files import change_json
+from support.runs import lines_of
 
 
 def test_no_folder(tmp_path: Path) -> None:
@@ -43,21 +44,20 @@ def test_a_run_that_is_not_done_is_to_be_resumed(run_folder: Path) -> None:
     [
         ("result.json", '{"schema": 1,', "result.json is not valid JSON .*; restore it, or start a new run"),
         ("result.json", "[]", "not of the form that this version reads"),
-        ("result.json", '{"schema": 1}', r"not of the form .*\(scores: field required\)"),
+        ("result.json", '{"schema": 1}', r"not of the form .*\(verdict: field required\)"),
         ("result.json", '{"schema": 1, "scores": 3}', "not of the form"),
         ("result.json", '{"schema": 1, "scores": {"test": 3}}', "not of the form"),
-        ("result.json", '{"schema": [1]}', "not of the form"),
-        ("result.json", '{"schema": 3}', r"not of the form .*\(verdict: field required\)"),
-        ("result.json", '{"schema": 4}', r"not of the form .*\(schema: input should be 3\)"),
+        ("result.json", '{"schema": [1]}', "was written by another version of ipo"),
+        ("result.json", '{"schema": 2}', "result.json was written by another version of ipo; restore it, or start"),
         ("program.json", "{}", r"program.json is not of the form .*\(class_names: field required\)"),
         ("environment.json", None, "cannot read .*environment.json"),
         ("config.yaml", None, "cannot read the configuration"),
         ("journal.jsonl", '{"type": "scores"\n', "damaged in line 1"),
-        ("journal.jsonl", '{"type": "lm", "seconds": 1}\n', "not as this version writes it"),
+        ("journal.jsonl", lines_of({"type": "lm", "seconds": 1}), "not as this version writes it"),
         ("analysis.json", "{", "analysis.json is not valid JSON .*; remove it, the report does without"),
         ("analysis.json", '{"schema": 1}', r"\(words: field required\); remove it"),
         ("analysis.json", '{"schema": 1, "words": {"changes": 3}}', "not of the form .*; remove it"),
-        ("analysis.json", '{"schema": 2}', r"\(words: field required\); remove it"),
+        ("analysis.json", '{"schema": 2}', "was written by another version of ipo; remove it"),
         ("result.json", "\udcff", "result.json is not valid JSON"),
     ],
 )

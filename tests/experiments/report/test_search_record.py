@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.search import SearchRecord
-from support.runs import events, rejected, scored
+from support.runs import events, lines_of, rejected, scored
 
 
 def test_every_template_is_told_with_the_step_that_scored_it(finished: Path) -> None:
@@ -24,7 +23,7 @@ def added(folder: Path, *more: dict[str, Any]) -> SearchRecord:
     journal = folder / "journal.jsonl"
     lines = journal.read_text().splitlines(keepends=True)
     first = next(i for i, line in enumerate(lines) if '"type": "lm"' in line)
-    lines[first:first] = [json.dumps({**event, "seconds": 0.5}) + "\n" for event in more]
+    lines[first:first] = [lines_of({**event, "seconds": 0.5}) for event in more]
     journal.write_text("".join(lines))
     return read_run(folder).search
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from ipo_prompts.experiments.run.config import RunConfig, load_config
+from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.metrics.errors import InputError
 
 
@@ -38,18 +38,6 @@ def test_a_preset_asks_the_describer_its_own_question() -> None:
     asked = {name: load_config(None, [f"preset={name}"]).describer_question for name in ("default", "paper", "code")}
     assert asked == {"default": "default", "paper": "paper", "code": "code"}
     assert load_config(None, ["preset=paper", "describer_question=default"]).describer_question == "default"
-
-
-def test_a_run_from_before_a_setting_is_not_changed_by_its_preset(tmp_path: Path) -> None:
-    """What its file does not name did not exist: a resumed run must ask what it asked before."""
-    lines = load_config(None, ["preset=code"]).to_yaml().splitlines(keepends=True)
-    file = tmp_path / "config.yaml"
-    file.write_text("".join(line for line in lines if "describer_question" not in line and "one_by_one" not in line))
-    assert load_config(file).describer_question == "code"
-    (tmp_path / "journal.jsonl").touch()
-    stored = load_config(file)
-    assert stored.describer_question == "default" and not stored.strategy["one_by_one"]
-    assert (stored.steps, stored.strategy["size"]) == (100, 30)
 
 
 def test_a_preset_can_be_changed_in_one_value() -> None:
@@ -104,13 +92,3 @@ def test_limits_and_the_device_may_change_on_resume_and_nothing_else() -> None:
     config = load_config(None)
     assert load_config(None, ["budget_usd=1", "device=cuda:1"]).differs_from(config) is None
     assert load_config(None, ["seed=1"]).differs_from(config) == "seed"
-
-
-def test_a_run_from_before_there_were_backgrounds_goes_on_as_it_began(tmp_path: Path) -> None:
-    file = tmp_path / "config.yaml"
-    file.write_text("steps: 3\n")
-    assert load_config(file).background == "white"
-    (tmp_path / "journal.jsonl").touch()
-    assert load_config(file).background == "as-is"
-    file.write_text(RunConfig().to_yaml())
-    assert load_config(file).background == "white"

@@ -14,7 +14,7 @@ import ipo_prompts as package
 from ipo_prompts.experiments.run.earlier import read_earlier
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import key
-from support.runs import Ended, copy_pictures, events, ipo, result
+from support.runs import Ended, copy_pictures, events, ipo, lines_of, result
 
 Run = Callable[..., Ended]
 SMALL = ("lm=none", "describer=none", "steps=2", "candidates_per_step=3", "shots=1", "selection_shots=1", "looks=60")
@@ -88,11 +88,10 @@ def test_an_edited_record_changes_no_score(run: Run, first: Path) -> None:
     file, edited = first / "journal.jsonl", []
     for line in file.read_text().splitlines():
         event = json.loads(line)
-        event.pop("crc")
         for score in event.get("scores", ()):
             score["accuracy"] = 0.99
-        edited.append(json.dumps(event))
-    file.write_text("\n".join(edited) + "\n")
+        edited.append(event)
+    file.write_text(lines_of(*edited))
     ended = run("--from", "first", "--out", "third")
     assert ended.code == 0
     assert "are not those that its templates have now" in ended.err
@@ -115,14 +114,13 @@ def test_what_cannot_be_started_from_is_one_sentence(run: Run, first: Path, dama
     file = first / "journal.jsonl"
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     for event in lines:
-        event.pop("crc")
         if event["type"] == "scores" and damage == "a number":
             event["scores"][0]["accuracy"] = float("nan")
         if event["type"] == "scores" and damage == "no table":
             event["scores"] = 3
     if damage == "no scores":
         lines = [event for event in lines if event["type"] == "start"]
-    file.write_text("".join(json.dumps(event) + "\n" for event in lines))
+    file.write_text(lines_of(*lines))
     names = {"no config.yaml": "config.yaml", "no journal": "journal.jsonl", "no result": "result.json"}
     if damage in names:
         (first / names[damage]).unlink()
@@ -137,7 +135,7 @@ def test_templates_that_are_none_are_left_out(run: Run, first: Path) -> None:
     with file.open("a") as journal:
         odd = [{"template": text, "accuracy": 0.5} for text in ("no slot", "a\u200b <CLASS>", "a sound <CLASS>")]
         event = {"type": "scores", "kind": "search", "step": 9, "scores": odd, "rejected": [], "seconds": 1.0}
-        journal.write(json.dumps(event) + "\n")
+        journal.write(lines_of(event))
     found = read_earlier(first).templates
     assert "a sound <CLASS>" in found and "no slot" not in found and "a\u200b <CLASS>" not in found
 

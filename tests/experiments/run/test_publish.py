@@ -60,17 +60,3 @@ def test_runs_that_opened_some_of_the_pictures_count(store: FeatureStore, pictur
     assert opened(runs / "halves", store, pictures / "one", "base") == 2
     (pictures / "one" / "a").rename(pictures / "one" / "renamed")
     assert opened(runs / "renamed", store, pictures / "one") == 3
-
-
-def test_a_run_of_an_older_version_counts_by_the_digest_of_all(
-    store: FeatureStore, pictures: Path, tmp_path: Path
-) -> None:
-    runs = tmp_path / "runs"
-    for name in ("same", "without a record"):
-        opened(runs / name, store, pictures / "one")
-        (runs / name / "journal.jsonl").write_text(
-            '{"type": "opened", "runs": 1, "seconds": 1.0}\n{"type": "lm", bad\n'
-        )
-    (runs / "without a record" / "journal.jsonl").unlink()
-    assert opened(runs / "new", store, pictures / "one") == 3
-    assert opened(runs / "halves", store, pictures / "one", "base") == 2  # "new" alone

@@ -18,8 +18,7 @@ from ipo_prompts.programs.lm.ledger import Usage
 from ipo_prompts.programs.selection import Choice
 from support.report_files import change_json
 
-RECORDED = Path(__file__).parents[2] / "recorded"
-OLD = RECORDED / "api-paper-base-to-new"
+RECORDED = Path(__file__).parents[2] / "recorded" / "api-paper-base-to-new"
 
 
 def score(hits: list[int] | list[float], template: str = "a <CLASS>", loss: float = 0.1234567891) -> Score:
@@ -110,46 +109,12 @@ def test_what_is_not_known_of_the_choice_is_none(known: Any, kept: Any) -> None:
     assert (found.how, found.kept_initial, found.gain, found.standard_error) == ("search pictures", False, *kept)
 
 
-@pytest.mark.parametrize("name", ["api-paper-base-to-new", "local-shuffled"])
-def test_schema_1_is_read_with_every_number(name: str) -> None:
-    old = json.loads((RECORDED / name / "result.json").read_text())
-    new = content_of(load_result(RECORDED / name))
-    assert (old.pop("schema"), new.pop("schema")) == (1, 3)
-    for part, scores in old.pop("scores").items():
-        found, before = new["scores"].pop(part), scores["difference"]
-        after, tested = found["difference"], part in ("test", "new")
-        assert (after["mean"], after["ci95"]) == (before["mean"], before["ci95"])
-        assert (after["p"], after["p_corrected"]) == ((before["p"], before["p"]) if tested else (None, None))
-        assert after["covers"] == "classes like these"
-        for side in ("initial", "optimised"):
-            assert found[side].pop("value") == scores[side].pop("accuracy")
-            assert found[side] == scores[side]
-    assert new.pop("scores") == {}
-    assert {key: new.pop(key) for key in old} == old
-    assert new.pop("verdict")
-    assert new == {
-        "reward": {"name": "classification", "measure": "accuracy", "unit": "pictures"},
-        "strategy": {"name": "history", "settings": {}},
-        "sealed": {"digest": "", "opened": 1},
-        "other_measures": {},
-        "ensemble": None,
-        "offsets": None,
-        "ended": "",
-        "proposed": old["templates_scored"] - 1,
-        "looked_at": 0,
-        "headroom": None,
-        "baselines": None,
-        "left_out": "",
-        "started": None,
-    }
-
-
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
-    result = load_result(OLD).model_copy(
+    result = load_result(RECORDED).model_copy(
         update={
             "reward": RewardNames(name="retrieval", measure="recall@1", unit="queries"),
-            "other_measures": {"recall@5": load_result(OLD).scores["test"]},
-            "lm": load_result(OLD).lm.model_copy(update={"optimizer": None}),
+            "other_measures": {"recall@5": load_result(RECORDED).scores["test"]},
+            "lm": load_result(RECORDED).lm.model_copy(update={"optimizer": None}),
             "looked_at": 7,
         }
     )
@@ -160,16 +125,24 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "wrong"),
     [
-        (lambda old: {**old, "surprise": 1}, r"surprise: extra inputs are not permitted"),
-        (lambda old: {**old, "scores": {**old["scores"], "odd": old["scores"]["test"]}}, r"scores\.odd"),
-        (lambda old: {**old, "seed": "x"}, "seed: "),
-        (lambda old: {**old, "reward": {"measure": "$x$ <b>"}}, r"reward\.measure: string should match pattern"),
+        (lambda it: {**it, "surprise": 1}, r"surprise: extra inputs are not permitted"),
+        (lambda it: {**it, "scores": {**it["scores"], "odd": it["scores"]["test"]}}, r"scores\.odd"),
+        (lambda it: {**it, "seed": "x"}, "seed: "),
+        (lambda it: {key: it[key] for key in it if key != "headroom"}, "headroom: field required"),
+        (lambda it: {**it, "reward": {"measure": "$x$ <b>"}}, r"reward\.measure: string should match pattern"),
     ],
 )
 def test_a_foreign_result_is_one_sentence(tmp_path: Path, change: Any, wrong: str) -> None:
-    (tmp_path / "result.json").write_text((OLD / "result.json").read_text())
+    (tmp_path / "result.json").write_text((RECORDED / "result.json").read_text())
     change_json(tmp_path / "result.json", change)
     with pytest.raises(InputError, match=rf"result\.json is not of the form .*\({wrong}.*restore it, or start a new"):
+        load_result(tmp_path)
+
+
+def test_a_result_of_another_version_is_said_to_be_one(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text((RECORDED / "result.json").read_text())
+    change_json(tmp_path / "result.json", lambda it: {**it, "schema": 2})
+    with pytest.raises(InputError, match=r"result\.json was written by another version of ipo; restore it, or start a"):
         load_result(tmp_path)
 
 

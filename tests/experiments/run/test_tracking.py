@@ -83,11 +83,14 @@ def finish(tracker: Tracker, folder: Path) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (8, 6), "red").save(buffer, "PNG")
     good = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-    flip = {"picture": "1.png", "class_name": "cat", "before": "dog", "after": "cat"}
+    flip = {"picture": "1.png", "class_name": "cat", "before": "dog", "after": "cat"} | dict.fromkeys(
+        ("true_before", "true_after")
+    )
     bad = {**flip, "thumbnail": "data:image/png;base64,AAAA"}
     shown = {**flip, "thumbnail": good}
-    flips = {"gained": [shown, bad], "lost": [{**shown, "after": "bus"}], "gained_total": 2, "lost_total": 1}
-    (folder / "analysis.json").write_text(json.dumps({"schema": 2, "words": None, "flips": flips}))
+    flips = {"gained": [shown, bad], "lost": [{**shown, "after": "bus"}]}
+    flips |= {"gained_total": 2, "lost_total": 1, "wrong_total": 0}
+    (folder / "analysis.json").write_text(json.dumps({"schema": 1, "words": None, "flips": flips}))
     tracker.finish(RESULT, folder)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,11 +128,3 @@ def test_its_grid_has_a_row_for_each_control(task: str) -> None:
     assert {dict(entry.cell.settings)["reward.name"] for entry in found} == {task}
     described = {entry.label: dict(entry.cell.settings).get("describer") for entry in found}
     assert described == {**dict.fromkeys(described, None), "no description": "none"}
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_the_command_of_the_last_version_names_todays(task: str) -> None:
-    words = [sys.executable, "-m", f"ipo_prompts.experiments.tasks.{task}", "runs/x", "--seeds", "10", "--controls"]
-    ended = subprocess.run(words, capture_output=True, text=True)
-    assert ended.returncode == 1 and ended.stdout == ""
-    assert ended.stderr == f"this is now: ipo benchmark {task} seeds=10 (docs/other-tasks.md)\n"

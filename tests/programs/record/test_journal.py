@@ -1,5 +1,4 @@
 import errno
-import json
 import os
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import pytest
 
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.record.journal import Journal, read
+from support.runs import lines_of
 
 
 def test_events_come_back(tmp_path: Path) -> None:
@@ -39,9 +39,8 @@ def test_torn_last_line_is_cut_off_and_writing_goes_on(tmp_path: Path) -> None:
 
 
 def test_damage_in_the_middle_is_an_error_that_names_the_line(tmp_path: Path) -> None:
-    (tmp_path / "journal.jsonl").write_text(
-        '{"type": "start", "seconds": 0}\nnot json\n{"type": "end", "seconds": 1}\n'
-    )
+    start, end = ({"type": kind, "seconds": 0} for kind in ("start", "end"))
+    (tmp_path / "journal.jsonl").write_text(lines_of(start) + "not json\n" + lines_of(end))
     with pytest.raises(InputError, match="line 2"):
         Journal(tmp_path)
 
@@ -92,19 +91,17 @@ def test_full_disk_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize("old", ["a photo", "tokens_out", "0.012", '"crc": "'])
 def test_a_flipped_letter_is_found_and_what_it_costs_is_said(tmp_path: Path, old: str) -> None:
     journal = Journal(tmp_path)
-    journal.append("start", config="of at least eighty characters, so that what is looked for is in the next line")
+    journal.append("start", config="a line before it")
     journal.append("lm", reply={"text": "a photo of a <CLASS>."}, tokens_in=1000, tokens_out=234, usd=0.0120)
     journal.append("end")
     journal.close()
-    place = journal.path.read_bytes().index(old.encode(), 80) + 1
+    whole = journal.path.read_bytes()
+    place = whole.index(old.encode(), whole.index(b"\n")) + 1
     for bit in range(7):
-        data = bytearray(journal.path.read_bytes())
+        data = bytearray(whole)
         data[place] ^= 1 << bit
         (tmp_path / "other").mkdir(exist_ok=True)
         (tmp_path / "other" / "journal.jsonl").write_bytes(data)
-        if "crc" in old:  # the field's name: the rest is right, and read as of a version without checksums
-            assert read(tmp_path / "other")[1]["tokens_in"] == 1000
-            continue
         with pytest.raises(InputError, match=r"damaged in line 2; .*sed -i 2d .* reply is paid for again \(") as caught:
             read(tmp_path / "other")
         if old == "a photo":
@@ -122,9 +119,15 @@ def test_a_line_of_scores_costs_nothing(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-@pytest.mark.parametrize("line", ['{"type": 3, "seconds": 1}', '{"type": "end", "seconds": "1"}', "[]", "[" * 100_000])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(lines_of({"type": 3, "seconds": 1}), lines_of({"type": "end", "seconds": "1"})),
+        *('{"type": "end", "seconds": 1}\n', "[]\n", "[" * 100_000 + "\n"),
+    ],
+)
 def test_what_is_no_event_is_damage(tmp_path: Path, line: str) -> None:
-    (tmp_path / "journal.jsonl").write_text(line + "\n")
+    (tmp_path / "journal.jsonl").write_text(line)
     with pytest.raises(InputError, match="damaged in line 1"):
         read(tmp_path)
 
@@ -139,8 +142,7 @@ def test_secrets_of_the_environment_are_blanked(tmp_path: Path, monkeypatch: pyt
 
 def test_wall_time_adds_up_over_sessions(tmp_path: Path) -> None:
     lines = [("start", 1.0), ("scores", 5.0), ("start", 2.0), ("scores", 3.5)]
-    text = "".join(json.dumps({"type": t, "seconds": s}) + "\n" for t, s in lines)
-    (tmp_path / "journal.jsonl").write_text(text)
+    (tmp_path / "journal.jsonl").write_text(lines_of(*({"type": t, "seconds": s} for t, s in lines)))
     journal = Journal(tmp_path)
     assert journal.seconds_before == pytest.approx(8.5)
     journal.close()
