@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -322,6 +322,11 @@ class EncodedPictures:
             kept = tuple(place if self.classes is None else (self.classes[i] for i in place))
         groups = None if self.groups is None else tuple(self.groups[i] for i in chosen)
         return replace(self, features=self.features[chosen], labels=labels, groups=groups, shown=shown, classes=kept)
+
+
+def features_of(*parts: Units | None) -> Floats:
+    """Return the features of encoded pictures, part after part: float32 (n, D), unit rows."""
+    return np.concatenate([cast(EncodedPictures, part).features for part in parts if part is not None])
 
 
 class ClipReward(EmbeddingReward):

@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import dspy
 from dspy.teleprompt import Teleprompter
-from pydantic import ValidationError
 
 from ipo_prompts.metrics.class_names import written
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.errors import InputError, input_error
-from ipo_prompts.metrics.nearest import did_you_mean
-from ipo_prompts.metrics.own_class import own_name
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.printable import printable
-from ipo_prompts.metrics.reward import ClipReward, Reward
+from ipo_prompts.metrics.reward import ClipReward, Reward, scale_of
+from ipo_prompts.metrics.scale import Scale
+from ipo_prompts.programs.arguments import DESCRIBERS, as_earlier, as_settings, as_strategy, check_arguments, kind
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.describers.interrogator import Interrogator
-from ipo_prompts.programs.describers.recorded import describe
-from ipo_prompts.programs.describers.shortening import fitted
-from ipo_prompts.programs.ensemble import check_ensemble, settle
+from ipo_prompts.programs.compiled import Program, classifier_in, compiled
+from ipo_prompts.programs.describers.recorded import Describing, by_clip
+from ipo_prompts.programs.ensemble import check_ensemble
 from ipo_prompts.programs.examples import check_apart, digest, with_pictures
-from ipo_prompts.programs.lm.connect import is_local
-from ipo_prompts.programs.lm.window import Room, room_in, window_of
+from ipo_prompts.programs.lm.connect import Backend, asking, find_backend, model_in, recorded_events
+from ipo_prompts.programs.lm.ledger import Ledger
+from ipo_prompts.programs.lm.recording import Recorder
+from ipo_prompts.programs.lm.window import room_in, window_of
+from ipo_prompts.programs.offsets import check_offsets
 from ipo_prompts.programs.record.journal import Journal
-from ipo_prompts.programs.record.redaction import redacted
-from ipo_prompts.programs.record.score_keeper import ScoreKeeper
-from ipo_prompts.programs.search import SearchResult, Step, search
-from ipo_prompts.programs.settings import SearchSettings, preset
+from ipo_prompts.programs.record.resuming import begin
+from ipo_prompts.programs.running import Job, run
+from ipo_prompts.programs.search import Step
+from ipo_prompts.programs.settings import LIMITS, SearchSettings, preset
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, asks_lm, forecast_of, needs_lm
-from ipo_prompts.programs.strategies.given import GivenTemplates
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -45,16 +44,6 @@ if TYPE_CHECKING:
 
 # Below DSPy's own logger, so that the progress of `compile` is shown as that of its optimizers, and silenced with it.
 progress = logging.getLogger("dspy.teleprompt.ipo")
-
-Program = TypeVar("Program", bound=dspy.Module)
-"""A `TemplateClassifier`, or a larger program with one inside."""
-
-DESCRIBERS = ("clip", "clip-greedy", "none")
-"""Describers with a name: they need no language model."""
-NO_METRIC = (
-    "a metric judges one answer, a reward scores a template on all pictures at once; leave it out for accuracy, or "
-    "write your own as docs/your-own-reward.md shows."
-)
 
 
 class IPO(Teleprompter):
@@ -65,7 +54,8 @@ class IPO(Teleprompter):
     Args:
         reward: scores templates with the frozen CLIP: a `ClipReward`, or any other `Reward`; None is the accuracy
             of the student's CLIP on its classes.
-        lm: the optimizer LLM; when None, the one of the `dspy.context` in which `compile` is called.
+        lm: the optimizer LLM, or its name as `ipo optimize --lm` takes it; when None, the one of the `dspy.context` in
+            which `compile` is called. What it answers is in the journal before it is looked at.
         strategy: how new templates are found: a name of `strategies.STRATEGIES`, a dictionary with its `name` and its
             settings, a list of templates to try, or a `Strategy` of your own.
         describer: an `ImageDescriber`, an `Interrogator` or a callable of your own (docs/dspy.md); `"clip"` and
@@ -74,12 +64,13 @@ class IPO(Teleprompter):
         lm_context: the tokens that `lm` takes, prompt and reply together, where litellm does not know them:
             descriptions are shortened to fit. Where they are not known, nothing is.
         task: one sentence on what the pictures are, shown to the language models.
-        log_dir: where the journal is kept; a killed `compile` with the same arguments resumes from it,
-            and one with others is refused.
+        earlier: a compiled program, or its `search`: its templates are candidates from the start.
+        log_dir: where the journal is kept; a `compile` that was killed, or stopped by a limit, resumes from it with the
+            same arguments (and a larger limit), and one with others is refused.
         journal: an open journal instead of `log_dir`.
         on_step: called after each step.
-        settings: of the search; single ones may be given as keywords, such as `steps=50`. Without `initial_template`
-            the search starts from the student's template.
+        settings: of the search; single ones may be given as keywords, such as `steps=50` or `budget_usd=1.5`: a limit
+            ends the search with the best so far. Without `initial_template` it starts from the student's template.
 
     Raises:
         InputError: no such strategy or setting, a value of the wrong kind, or a `metric`, which a reward stands for.
@@ -105,11 +96,12 @@ class IPO(Teleprompter):
         self,
         *,
         reward: Reward | None = None,
-        lm: dspy.LM | None = None,
+        lm: dspy.BaseLM | str | None = None,
         strategy: Strategy | dict[str, Any] | Sequence[str] | str = STRATEGIES.default,
         describer: dspy.Module | Literal["clip", "clip-greedy", "none"] | None = "clip",
         lm_context: int | None = None,
         task: str = "pictures to be classified",
+        earlier: Any = None,
         log_dir: str | Path | None = None,
         journal: Journal | None = None,
         on_step: Callable[[Step], None] | None = None,
@@ -117,33 +109,12 @@ class IPO(Teleprompter):
         **keywords: Unpack[SearchKeywords],
     ) -> None:
         super().__init__()
-        changes: dict[str, Any] = {**keywords}
-        if "metric" in changes:
-            raise InputError(f"IPO takes reward= and no metric=: {NO_METRIC}")
-        if reward is not None:
-            _check_members("reward", reward, ("class_names", "problem", "examples", "score"), "your-own-reward")
-        if not isinstance(lm, (dspy.BaseLM, type(None))):
-            raise InputError(
-                f"lm= takes a dspy.LM, not {_kind(lm)}; write lm=dspy.LM('openai/gpt-4o-mini', temperature=1.0), or "
-                "leave it out for the one of the context, if there is one."
-            )
-        if not (describer is None or describer in DESCRIBERS or (callable(describer) and not _is_class(describer))):
-            raise InputError(
-                f"describer= takes {', '.join(map(repr, DESCRIBERS))}, an ImageDescriber or an Interrogator, not "
-                f"{_kind(describer)}."
-            )
-        self.reward = reward
-        self.lm = lm
-        self.strategy = _strategy(strategy)
-        self.settings = _settings(settings, changes)
-        self.describer = describer
-        if lm_context is not None and (type(lm_context) is not int or lm_context < 1):
-            raise InputError(f"lm_context is a number of tokens, such as 8192, and not {lm_context!r}.")
-        self.lm_context = lm_context
-        self.task = task
-        self.log_dir = log_dir
-        self.journal = journal
-        self.on_step = on_step
+        check_arguments(reward, lm, describer, lm_context)
+        self.reward, self.lm, self.lm_context, self.describer = reward, lm, lm_context, describer
+        self.strategy = as_strategy(strategy)
+        self.settings = as_settings(IPO, settings, {**keywords})
+        self.earlier = as_earlier(earlier)
+        self.task, self.log_dir, self.journal, self.on_step = task, log_dir, journal, on_step
 
     preset = staticmethod(preset)
 
@@ -169,8 +140,8 @@ class IPO(Teleprompter):
 
         Returns:
             A copy of the student with the chosen template (several where an `ensemble` is worth it),
-            `candidate_programs` (best search score first), `trial_logs` (step → what happened), and `search`, the
-            `SearchResult`.
+            `candidate_programs` (best search score first), `trial_logs` (step → what happened), `search`, the
+            `SearchResult` (its `stopped` names the limit that was reached), and `usage`, what language models used.
 
         Raises:
             InputError: the student neither is nor holds one `TemplateClassifier`, or that has several templates and no
@@ -183,90 +154,109 @@ class IPO(Teleprompter):
         program, (_, student) = student, classifier_in(student)
         reward = self.reward or ClipReward(student.clip, student.class_names)
         settings = self._settings_for(student)
-        strategy = self._strategy_with(self.lm or dspy.settings.lm)
-        if not asks_lm(strategy):
-            forecast_of(strategy, Expected(settings, self.task))  # refuses settings that it cannot work with
-        room = self._room(strategy, settings)
+        lm = self._backend()
+        strategy = self._strategy_for(lm, None)
+        expected = Expected(settings, self.task)
+        if lm and isinstance(reply := lm.options.get("max_tokens"), int):
+            expected = replace(expected, reply_tokens=reply)
+        asks = lm if asks_lm(strategy) else None
+        if asks is None:
+            forecast_of(strategy, expected)  # refuses settings that it cannot work with
+        room = room_in(window_of(asks.model, self.lm_context), strategy, expected) if asks else None
+        missing = None if valset and settings.selection == "held-back" else "a valset"
+        check_ensemble(settings.ensemble, reward, missing)
+        if settings.offsets != "none":
+            check_offsets(settings.offsets, reward, missing)
+        searched, others = with_pictures(trainset), with_pictures(valset or ())
+        if not searched:
+            raise InputError("there are no examples to search on.")
+        check_apart(searched, others, student.clip)
         owned = _log(Path(self.log_dir)) if self.journal is None and self.log_dir is not None else None
+        journal = self.journal or owned
         try:
-            record = ScoreKeeper(self.journal or owned, reward)
-            size, chooses = settings.ensemble, bool(valset) and settings.selection == "held-back"
-            check_ensemble(size, reward, None if chooses else "a valset")
-            searched, others = with_pictures(trainset), with_pictures(valset or ())
-            if not searched:
-                raise InputError("there are no examples to search on.")
-            check_apart(searched, others, student.clip)
-            if owned:
+            if journal:
                 sets = {"trainset": digest(searched, student.clip), "valset": digest(others, student.clip)}
-                _check_same_search(owned, {**self._described(student, reward, settings), **sets})
-            units = reward.examples(searched)
-            held_back = reward.examples(others) if others else None
-            describer = self._describer(student.clip, trainset)
-            progress.info("Searching on %d examples; %d more choose the winner.", len(trainset), len(valset or ()))
-
-            def describe_pictures() -> list[str]:
-                pictures = [example.image for example in searched]
-                found = describe(describer, pictures, units.labels, reward.class_names, self.task, record)
-                progress.info("How the pictures look: %s", printable(" | ".join(found)))
-                return fitted(found, room, record, progress.info)
-
-            def on_step(step: Step) -> None:
-                progress.info("%s", printable(_told(step, settings.steps)))
-                if self.on_step:
-                    self.on_step(step)
-
-            result = search(
+                begin(journal, {**self._identity(student, reward, settings, lm), **sets})
+            progress.info("Searching on %d examples; %d more choose the winner.", len(searched), len(others))
+            replies = recorded_events(self.lm) if isinstance(self.lm, str) else None
+            job = Job(
                 settings,
                 reward,
-                strategy,
-                units,
-                held_back,
-                record=record,
+                reward.examples(searched),
+                reward.examples(others) if others else None,
+                strategy=lambda recorded: self._strategy_for(lm, recorded),
+                lm=lm,
                 task=self.task,
-                describe=describe_pictures if describer else None,
-                on_step=on_step,
+                describing=self._describing(student.clip, searched, lm),
+                room=room,
+                earlier=self.earlier,
+                replies=replies or (),
+                replay=replies is not None,
             )
-            if size > 1 and held_back is not None:
-                result, _ = settle(size, result, reward, units, held_back, record)
+            found = run(job, journal, on_step=self._on_step(settings.steps, scale_of(reward)), say=progress.info)
         finally:
             if owned:
                 owned.close()
-        progress.info("The search ended: %s. Chosen: %s", result.ended, printable(" + ".join(result.choice.templates)))
-        return _compiled(program, result)
+        choice = printable(" + ".join(found.result.choice.templates))
+        progress.info("The search ended: %s. Chosen: %s", found.result.ended, choice)
+        return compiled(program, found, scale_of(reward))
 
-    def _room(self, strategy: Strategy, settings: SearchSettings) -> Room | None:
-        """Return what questions leave for descriptions; None where nothing bounds them."""
-        lm = getattr(strategy, "lm", None) or self.lm or dspy.settings.lm
-        if lm is None or not asks_lm(strategy):
+    def _backend(self) -> Backend | None:
+        """Return the language model to ask: that of the strategy, the one given, or the one of the context."""
+        lm = model_in(self.strategy) or self.lm or dspy.settings.lm
+        if isinstance(lm, str):
+            return find_backend(lm, role="optimizer", seed=self.settings.seed)
+        found = Backend.of(lm, self.settings.seed) if lm else None
+        if found and self.settings.budget_usd is not None and found.price(1, 1) is None:
+            raise InputError(
+                f"the price of {found.model} is not known, so budget_usd cannot be kept; use budget_tokens."
+            )
+        return found
+
+    def _strategy_for(self, lm: Backend | None, recorded: dspy.LM | None) -> Strategy:
+        """Return the strategy for a language model, before or after what it is asked is recorded."""
+        if not isinstance(self.strategy, dict):
+            return asking(self.strategy, recorded) if recorded else self.strategy
+        models = Models(recorded, small=lm is not None and lm.small, given=lm is not None)
+        strategy: Strategy = STRATEGIES.build(self.strategy, models)
+        if needs_lm(strategy) and lm is None:
+            raise InputError(
+                f"the strategy {self.strategy['name']!r} asks a language model and there is none; give IPO(lm=…), "
+                f"compile in dspy.context(lm=…), or leave strategy= out."
+            )
+        return strategy
+
+    def _describing(self, clip: Clip, searched: Sequence[dspy.Example], lm: Backend | None) -> Describing | None:
+        """Say how the search pictures are described; None where nothing does it, or where there are none."""
+        pictures = [example.image for example in searched if "image" in example]
+        if self.describer in (None, "none") or (self.describer in DESCRIBERS and len(pictures) < len(searched)):
             return None
-        limits = (lm.kwargs.get(name) for name in ("max_tokens", "max_completion_tokens"))
-        expected = Expected(settings, self.task)
-        if reply := next((limit for limit in limits if isinstance(limit, int)), None):
-            expected = replace(expected, reply_tokens=reply)
-        return room_in(window_of(lm.model, self.lm_context), strategy, expected)
+        if self.describer in DESCRIBERS:
+            return by_clip(clip, str(self.describer), pictures)
+        own = self.describer
+        asked = Backend.of(its, self.settings.seed) if (its := model_in(own)) else lm
 
-    def _describer(self, clip: Clip, trainset: Sequence[dspy.Example]) -> Any:
-        """Return what describes the search pictures; None where nothing does, or there are none."""
-        if self.describer == "none":
-            return None
-        if self.describer not in DESCRIBERS:
-            return self.describer
-        greedy = self.describer == "clip-greedy"
-        return Interrogator(clip, greedy=greedy) if all("image" in example for example in trainset) else None
+        def recorded(recorder: Recorder) -> tuple[Any, dspy.LM | None]:
+            model = asked.connect(recorder, "describer", None, None) if asked else None
+            return (asking(own, model) if model else own), model
 
-    def _described(self, student: TemplateClassifier, reward: Reward, settings: SearchSettings) -> dict[str, Any]:
+        return Describing(kind(own), pictures, recorded)
+
+    def _identity(
+        self, student: TemplateClassifier, reward: Reward, settings: SearchSettings, lm: Backend | None
+    ) -> dict[str, Any]:
         """Return what makes a search another one, beside its examples, as plain JSON."""
-        lm = self.lm or dspy.settings.lm
         return {
-            **settings.model_dump(mode="json"),
-            "strategy": self.strategy if isinstance(self.strategy, dict) else _kind(self.strategy),
-            "reward": _kind(reward),
+            **settings.model_dump(mode="json", exclude=set(LIMITS)),
+            "strategy": self.strategy if isinstance(self.strategy, dict) else kind(self.strategy),
+            "reward": kind(reward),
             "classes": written(reward.class_names),
             "clip": student.clip.fingerprint,
             "lm": lm and lm.model,
             "lm_context": self.lm_context,
-            "describer": self.describer if self.describer in (None, *DESCRIBERS) else _kind(self.describer),
+            "describer": self.describer if self.describer in (None, *DESCRIBERS) else kind(self.describer),
             "task": self.task,
+            "earlier": self.earlier and [self.earlier.steps, *self.earlier.templates],
         }
 
     def _settings_for(self, student: TemplateClassifier) -> SearchSettings:
@@ -280,18 +270,16 @@ class IPO(Teleprompter):
             )
         return self.settings.model_copy(update={"initial_template": student.template})
 
-    def _strategy_with(self, lm: Any) -> Strategy:
-        """Return the strategy; one that is chosen by name is made anew for this language model."""
-        if not isinstance(self.strategy, dict):
-            return self.strategy
-        models = Models(self.lm, small=lm is not None and is_local(lm.model), given=lm is not None)
-        strategy: Strategy = STRATEGIES.build(self.strategy, models)
-        if needs_lm(strategy) and lm is None:
-            raise InputError(
-                f"the strategy {self.strategy['name']!r} asks a language model and there is none; give IPO(lm=…), "
-                f"compile in dspy.context(lm=…), or leave strategy= out."
-            )
-        return strategy
+    def _on_step(self, steps: int, scale: Scale) -> Callable[[Step, Ledger], None]:
+        def told(step: Step, ledger: Ledger) -> None:
+            best = f"{scale.told(step.best.value)} {step.best.template}"
+            new = f"{len(step.scored)} new, {len(step.rejected)} refused"
+            said = f"Step {step.number + 1}/{steps}: {new}; best so far: {best}"
+            progress.info("%s", printable(f"Initial template: {best}" if step.number < 0 else said))
+            if self.on_step:
+                self.on_step(step)
+
+        return told
 
 
 def _log(folder: Path) -> Journal:
@@ -301,120 +289,3 @@ def _log(folder: Path) -> Journal:
     except InputError as error:
         said = re.sub("`ipo optimize --resume .*?`", "the same compile", str(error))
         raise InputError(said.replace("the run directory", "log_dir").replace("--out", "log_dir")) from error
-
-
-def _check_same_search(journal: Journal, about: dict[str, Any]) -> None:
-    """Refuse the journal of another search; one that was just begun is told which it belongs to."""
-    about = redacted(about)
-    before = journal.find("compile")
-    if before is None:
-        journal.append("compile", **about)
-        return
-    other = next((key for key, value in about.items() if before.get(key) != value), None)
-    if other:
-        raise InputError(
-            f"{journal.path.parent} holds another search, with another {other}; choose another log_dir, or compile "
-            "with what it was begun with."
-        )
-
-
-def classifier_in(program: Any) -> tuple[str, TemplateClassifier]:
-    """Return the classifier that a program is or holds, with its name among the program's predictors.
-
-    Raises:
-        InputError: there is none, or there are several.
-    """
-    if isinstance(program, TemplateClassifier):
-        return "self", program
-    parts = program.named_predictors() if isinstance(program, dspy.Module) else []
-    found = [(name, part) for name, part in parts if isinstance(part, TemplateClassifier)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        name = found[0][0]
-        raise InputError(
-            f"IPO optimises one template at a time, and {_kind(program)} has the classifiers "
-            f"{' and '.join(name for name, _ in found)}; compile each by itself, as in "
-            f"program.{name} = ipo.compile(program.{name}, trainset=…)."
-        )
-    how = "give TemplateClassifier(clip, class_names), or a program that holds one"
-    raise InputError(f"IPO optimises the template of a TemplateClassifier, not {_kind(program)}; {how}.")
-
-
-def _kind(thing: Any) -> str:
-    if isinstance(thing, str):
-        return f"the text {thing!r}"
-    return f"the class {thing.__name__}" if _is_class(thing) else type(thing).__name__
-
-
-def _is_class(thing: Any) -> bool:
-    return isinstance(thing, type)
-
-
-def _check_members(what: str, thing: Any, members: Sequence[str], page: str) -> None:
-    """Refuse something that lacks a member, or is the class and no object of it."""
-    if _is_class(thing):
-        raise InputError(f"{what}= takes an object, not {_kind(thing)}; make one of it.")
-    missing = [name for name in members if not hasattr(thing, name)]
-    if missing and what == "reward" and callable(thing):
-        raise InputError(f"reward= takes a reward, and a function is none: {NO_METRIC}")
-    if missing:
-        raise InputError(f"the {what} has no {', '.join(missing)}, and is {_kind(thing)}; see docs/{page}.md.")
-
-
-def _strategy(given: Any) -> Strategy | dict[str, Any]:
-    """Check a strategy, or the choice of one: that is not made before the language model is known."""
-    if isinstance(given, (dict, str)):
-        if name := own_name(given):
-            raise InputError(f"strategy= of IPO takes a strategy, not its name {name!r}; import it and make one.")
-        return STRATEGIES.complete(given)
-    if isinstance(given, (list, tuple)):
-        return GivenTemplates(given)
-    _check_members("strategy", given, ("ask",), "strategies")
-    return cast("Strategy", given)
-
-
-def _told(step: Step, steps: int) -> str:
-    """Say what happened in one step."""
-    best = f"{100 * step.best.value:.2f} % {step.best.template}"
-    if step.number < 0:
-        return f"Initial template: {best}"
-    new = f"{len(step.scored)} new, {len(step.rejected)} refused"
-    return f"Step {step.number + 1}/{steps}: {new}; best so far: {best}"
-
-
-def _compiled(student: Program, result: SearchResult) -> Program:
-    plain: Any = student.deepcopy()
-    parts: tuple[Any, ...] = (plain, classifier_in(plain)[1])
-    for part in parts:
-        for name in ("candidate_programs", "trial_logs", "search"):  # of an earlier compile: each copy would hold them
-            vars(part).pop(name, None)
-    program: Any = _with_templates(plain, result.choice.templates)
-    program.candidate_programs = [
-        {"score": 100 * entry.value, "program": _with_templates(plain, [entry.template]), "loss": entry.loss}
-        for entry in result.history.ranked()
-    ]
-    program.trial_logs = {step.number: step.record() for step in result.steps}
-    program.search = result
-    program._compiled = True
-    return cast("Program", program)
-
-
-def _with_templates(student: Program, templates: Sequence[str]) -> Program:
-    program = cast("Program", student.deepcopy())
-    classifier_in(program)[1].set_templates([(template, 1.0) for template in templates])
-    return program
-
-
-def _settings(given: SearchSettings | None, changes: dict[str, Any]) -> SearchSettings:
-    unknown = next((name for name in changes if name not in SearchSettings.model_fields), None)
-    if unknown is not None:
-        own = [name for name in inspect.signature(IPO).parameters if name != "keywords"]
-        known = [*own, *SearchSettings.model_fields]
-        raise InputError(
-            f"IPO has no setting {unknown!r}{did_you_mean(unknown, known)}; there are: {', '.join(known)}."
-        )
-    try:
-        return SearchSettings(**{**(given.model_dump(exclude_unset=True) if given else {}), **changes})
-    except ValidationError as error:
-        raise input_error(error, "the settings of IPO") from error

@@ -22,7 +22,7 @@ from ipo_prompts.metrics.statistics import Interval
 from ipo_prompts.metrics.threads import one_for_numpy
 from ipo_prompts.programs.admission import Desk, Rejection
 from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
-from ipo_prompts.programs.lm.ledger import BudgetReached
+from ipo_prompts.programs.lm.ledger import BudgetReached, explain
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.selection import Choice, HeldBack, choose_winner
 from ipo_prompts.programs.settings import SearchSettings
@@ -55,6 +55,12 @@ class Earlier:
 
     templates: tuple[str, ...] = ()
     steps: int = 0
+
+    @classmethod
+    def of(cls, found: SearchResult) -> Earlier:
+        """Return what a search goes on from that begins where another one ended."""
+        templates = tuple(entry.template for entry in found.history if entry is not found.history.initial)
+        return cls(templates, found.steps_before + len(found.steps) - 1)
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,7 @@ class SearchResult:
         ended: why it ended, in words.
         stopped: the limit that stopped it, or None; a stopped search can be resumed under a larger limit.
         taken_over: how many templates of the history come from an earlier search.
+        steps_before: how many steps that one and those before it did.
 
     Example:
         >>> from ipo_prompts.experiments.data import draw, load_data
@@ -122,6 +129,7 @@ class SearchResult:
     ended: str
     stopped: str | None
     taken_over: int = 0
+    steps_before: int = 0
 
     @property
     def proposed(self) -> int:
@@ -181,7 +189,10 @@ def search(
             run.begin()
             run.descriptions = tuple(describe()) if describe else ()
             ended = run.loop()
-        except BudgetReached as reached:
+        except Exception as error:
+            reached = explain(error)  # DSPy wraps what arises below it
+            if not isinstance(reached, BudgetReached):
+                raise
             stopped = ended = str(reached)
             logger.warning(
                 "stopped: %s; choosing the winner of %d templates", stopped, len(run.history), extra={"progress": True}
@@ -190,7 +201,8 @@ def search(
             close(strategy)
         choice = choose_winner(settings.selection, run.history, search_units, run.held_back(selection_units))
     taken_over = len(run.steps[0].scored) - 1
-    return SearchResult(tuple(run.steps), choice, run.history, run.descriptions, ended, stopped, taken_over)
+    before = run.earlier.steps
+    return SearchResult(tuple(run.steps), choice, run.history, run.descriptions, ended, stopped, taken_over, before)
 
 
 @dataclass
@@ -285,8 +297,10 @@ class _Run:
         """Ask; return the limit that was reached, so that what was admitted before it is not lost."""
         try:
             answer: object = self.strategy.ask(known, desk)  # type: ignore[func-returns-value]
-        except BudgetReached as reached:
-            return reached
+        except Exception as error:
+            if isinstance(reached := explain(error), BudgetReached):
+                return reached
+            raise
         if answer is not None:  # a list, or a generator, whose templates would be lost
             raise InputError(
                 f"ask() of the strategy {type(self.strategy).__name__} gave {type(answer).__name__}, and it "

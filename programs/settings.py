@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import ANCHOR, problem
 
+LIMITS = frozenset({"budget_usd", "budget_tokens", "max_minutes"})
+"""Settings that may change when a search is resumed: one that a limit stopped goes on under a larger one."""
+
 
 class SearchSettings(BaseModel):
     """How long a search lasts, where it starts, and how its winner is chosen; the same for every strategy.
@@ -42,6 +45,14 @@ class SearchSettings(BaseModel):
         5000, ge=0, description="templates that a strategy may look at on the search pictures without proposing them"
     )
     seed: int = Field(0, ge=0, description="of the pictures drawn and of the language model")
+    offsets: Literal["none", "mean", "prior"] = Field(
+        "none",
+        description="what is added to the score of each class, from pictures without labels: less their mean feature, "
+        "or until all classes are predicted equally often; kept only if it is worth it on held-back pictures",
+    )
+    budget_usd: float | None = Field(None, gt=0, description="stop before this many US dollars are spent")
+    budget_tokens: int | None = Field(None, gt=0, description="stop before this many tokens are used")
+    max_minutes: float | None = Field(None, gt=0, description="stop after this many minutes")
 
     @field_validator("initial_template")
     @classmethod
@@ -63,6 +74,10 @@ class SearchKeywords(TypedDict, total=False):
     patience: int | None
     looks: int
     seed: int
+    offsets: Literal["none", "mean", "prior"]
+    budget_usd: float | None
+    budget_tokens: int | None
+    max_minutes: float | None
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -73,7 +73,7 @@ def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baseline
     def scored(name: str, classes: Floats) -> Measured:
         return measured(reward.score_embeddings([name], [classes], pictures)[0], test.sampling)
 
-    shown = [part.units for part in (prepared.search, prepared.selection) if part]
+    shown = prepared.shown
     means = means_of_classes([units for units in shown if isinstance(units, EncodedPictures)], len(test.class_names))
     class_mean = None if means is None else scored("class mean", means)
     ensemble = None

@@ -21,11 +21,11 @@ from ipo_prompts.metrics.registry import Registry
 from ipo_prompts.programs.record.redaction import check_address
 from ipo_prompts.programs.record.resuming import CHOICES, why_typed
 from ipo_prompts.programs.record.resuming import CONFIG_FILE as CONFIG_FILE
-from ipo_prompts.programs.settings import SearchSettings, preset
+from ipo_prompts.programs.settings import LIMITS, SearchSettings, preset
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import asks_lm, needs_lm
 
-FREE_KEYS = frozenset({"budget_usd", "budget_tokens", "max_minutes", "track", "device"})
+FREE_KEYS = LIMITS | {"track", "device"}
 """What may change when a run is resumed: a run that a budget stopped resumes under a larger one, or elsewhere."""
 ASK_NO_MODEL = frozenset({"clip", "clip-greedy", "none"})
 """Describers that need no language model."""
@@ -108,17 +108,9 @@ class JobSettings(BaseModel):
     classes: Literal["all", "base-to-new"] = Field(
         "all", description="base-to-new: search on the first half of the classes, test on both halves"
     )
-    offsets: Literal["none", "mean", "prior"] = Field(
-        "none",
-        description="what is added to the score of each class, from pictures without labels: less their mean feature, "
-        "or until all classes are predicted equally often; kept only if it is worth it on held-back pictures",
-    )
     also_fit: list[str] = Field(
         [], description="data sets that a template will meet later: it must be short enough for their class names too"
     )
-    budget_usd: float | None = Field(None, gt=0, description="stop before this many US dollars are spent")
-    budget_tokens: int | None = Field(None, gt=0, description="stop before this many tokens are used")
-    max_minutes: float | None = Field(None, gt=0, description="stop after this many minutes")
     start_from: str | None = Field(
         None,
         description="a run whose templates are candidates from the start; settings that are not given are that run's",

@@ -10,17 +10,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ipo_prompts.experiments.run.files import Content
-from ipo_prompts.experiments.run.offsets import SEALED, Effect, SealedPart, effect, under
+from ipo_prompts.experiments.run.offsets import SEALED, Effect, SealedPart, effect
 from ipo_prompts.metrics.verdict import Rounded, points, share
-from ipo_prompts.programs.ensemble import scored_as_one, settle
+from ipo_prompts.programs.ensemble import scored_as_one
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.explain.analysis import AnyPart, Compared
     from ipo_prompts.experiments.run.prepare import Prepared
-    from ipo_prompts.metrics.offsets import Fitted
     from ipo_prompts.programs.ensemble import Ensembled
-    from ipo_prompts.programs.record.score_keeper import ScoreKeeper
-    from ipo_prompts.programs.search import SearchResult
 
 
 class EnsembleFound(Content):
@@ -43,15 +40,6 @@ class EnsembleFound(Content):
     standard_error: Rounded | None
     sealed: dict[SealedPart, Effect]
     words: str
-
-
-def settle_ensemble(
-    prepared: Prepared, offsets: Fitted | None, found: SearchResult, record: ScoreKeeper
-) -> tuple[SearchResult, Ensembled]:
-    """Take the best templates of a search together if that is worth it, scored with the offsets that are kept."""
-    assert prepared.selection is not None
-    units = under(prepared.search.units, offsets), under(prepared.selection.units, offsets)
-    return settle(prepared.config.ensemble, found, prepared.reward, *units, record)
 
 
 def what_it_adds(

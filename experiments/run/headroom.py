@@ -16,11 +16,10 @@ from ipo_prompts.experiments.data import DataSet, Item
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.plan import draw_for, with_shots_that_fit
 from ipo_prompts.experiments.run.prepare import Prepared
-from ipo_prompts.experiments.tasks.base import features_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import Progress
 from ipo_prompts.metrics.headroom import Headroom, headroom
-from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, by_embeddings
+from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, by_embeddings, features_of
 from ipo_prompts.programs.phrases import PhraseBank
 
 PICTURES = 120
@@ -48,13 +47,12 @@ def of_run(prepared: Prepared) -> Headroom | None:
     embeddings.
     """
     reward = by_embeddings(prepared.reward)
-    parts = [part for part in (prepared.search, prepared.selection) if part]
-    items = [item for part in parts for item in part.items]
-    labels = [label for part in parts for label in (() if part.units.labels is None else part.units.labels.tolist())]
+    items = [item for part in (prepared.search, prepared.selection) if part for item in part.items]
+    labels = [label for units in prepared.shown if units.labels is not None for label in units.labels.tolist()]
     if not isinstance(reward, ClipReward) or len(labels) != len(items):
         return None
     chosen = few(items)
-    seen = EncodedPictures(features_of(*parts)[chosen], np.array([labels[i] for i in chosen], dtype=np.int64))
+    seen = EncodedPictures(features_of(*prepared.shown)[chosen], np.array(labels, dtype=np.int64)[chosen])
     return look(reward, prepared.config.initial_template, seen)
 
 

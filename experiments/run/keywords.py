@@ -32,9 +32,5 @@ class RunKeywords(SearchKeywords, total=False):
     selection_shots: int
     search_pictures: int | None
     classes: Literal["all", "base-to-new"]
-    offsets: Literal["none", "mean", "prior"]
     also_fit: list[str]
-    budget_usd: float | None
-    budget_tokens: int | None
-    max_minutes: float | None
     track: Literal["none", "wandb"]

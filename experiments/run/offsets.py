@@ -7,32 +7,25 @@ without. What offsets add is said beside it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from ipo_prompts.experiments.run.comparison import Measured, measured
 from ipo_prompts.experiments.run.files import Content
-from ipo_prompts.experiments.tasks.base import features_of
 from ipo_prompts.metrics.evidence import paired_difference
-from ipo_prompts.metrics.offsets import Fitted, Kind, fitted
-from ipo_prompts.metrics.reward import EncodedPictures
+from ipo_prompts.metrics.offsets import Kind, fitted
+from ipo_prompts.metrics.reward import EncodedPictures, features_of
 from ipo_prompts.metrics.verdict import Ends, Rounded, points, share
 from ipo_prompts.programs.ensemble import scored_as_one
-from ipo_prompts.programs.selection import Table, best_first, cross_fitted_difference, pooled_choice
+from ipo_prompts.programs.offsets import Settled
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.explain.analysis import AnyPart, Compared
     from ipo_prompts.experiments.run.prepare import Prepared
     from ipo_prompts.metrics.reward import Score
-    from ipo_prompts.programs.record.score_keeper import ScoreKeeper
-    from ipo_prompts.programs.search import SearchResult
 
-BESIDE = -1
-"""The step of what is scored beside the search: before the first, so that no reader of a journal takes it for one."""
-Way = tuple[Sequence["Score"], Sequence["Score"]]
-"""Scores of all templates on the search and on the selection pictures: the initial one, then the others, best first."""
 WHAT = "(no labels, no words)"
 SealedPart = Literal["test", "new"]
 SEALED: tuple[SealedPart, ...] = ("test", "new")
@@ -74,66 +67,6 @@ class OffsetsFound(Content):
     words: str
 
 
-@dataclass(frozen=True)
-class Settled:
-    """Whether the offsets that were asked for are kept; see `OffsetsFound`."""
-
-    kept: Fitted | None
-    gain: float
-    standard_error: float | None
-
-
-def asked_for(prepared: Prepared) -> Fitted | None:
-    """Fit the offsets that the configuration asks for."""
-    kind = prepared.config.offsets
-    return None if kind == "none" else fitted(kind, features_of(prepared.search, prepared.selection))
-
-
-def under(units: Any, offsets: Fitted | None) -> Any:
-    """Return units that are scored with these offsets."""
-    return replace(units, offsets=offsets) if offsets else units
-
-
-def settle(
-    prepared: Prepared, found: SearchResult, offsets: Fitted, record: ScoreKeeper
-) -> tuple[SearchResult, Settled]:
-    """Choose among the templates of a search with and without offsets, and keep what is worth it.
-
-    Both ways choose by the rule of `selection.py`, and are compared on each fold of the selection pictures by what
-    they choose without it; there the offsets are those of the search pictures alone. They stay if their gain exceeds
-    its standard error.
-
-    Returns:
-        The search with the choice of the way that is kept, and what decided.
-    """
-    assert prepared.selection is not None
-    initial = found.history.initial
-    templates = [initial.template, *(one.template for one in found.history.ranked() if one is not initial)]
-    units = prepared.search.units, prepared.selection.units
-
-    def scored(how: Fitted | None, name: str) -> Way:
-        parts = (
-            record.score(BESIDE, templates, under(of, how), kind=f"{part} {name}")
-            for part, of in zip(("search", "selection"), units, strict=True)
-        )
-        return best_first(*parts)
-
-    def tables(way: Way) -> tuple[Table, Table]:
-        return Table.of("search", way[0], units[0]), Table.of("selection", way[1], units[1])
-
-    # Balanced pictures flatter offsets that are fitted on them: what is measured on is left out of the fit.
-    fair = scored(
-        fitted(offsets.kind, features_of(prepared.search)), f"with {offsets.kind} offsets of the search pictures"
-    )
-    way = scored(None, "without offsets")
-    gain, error = cross_fitted_difference(tables(fair), tables(way))
-    kept = error is not None and gain > error
-    record.note("offsets", kind=offsets.kind, kept=kept, gain=gain, standard_error=error)
-    if kept:
-        way = scored(offsets, f"with {offsets.kind} offsets")
-    return replace(found, choice=pooled_choice(*way, *units)), Settled(offsets if kept else None, gain, error)
-
-
 def what_they_add(
     prepared: Prepared, settled: Settled | None, members: Sequence[str], parts: Mapping[AnyPart, Compared]
 ) -> OffsetsFound | None:
@@ -148,7 +81,7 @@ def what_they_add(
         return None
     kind: Kind = "mean" if prepared.config.offsets == "none" else prepared.config.offsets
     kept = settled.kept if settled else None
-    other = None if kept else fitted(kind, features_of(prepared.search, prepared.selection))
+    other = None if kept else fitted(kind, features_of(*prepared.shown))
     sealed: dict[SealedPart, Added] = {}
     for name in SEALED:
         if part := parts.get(name):

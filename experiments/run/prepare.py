@@ -18,7 +18,7 @@ from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.metrics.class_names import written
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.reward import Reward
+from ipo_prompts.metrics.reward import Reward, Units
 from ipo_prompts.metrics.template import check
 
 
@@ -46,6 +46,11 @@ class Prepared:
     def config(self) -> RunConfig:
         """The configuration."""
         return self.plan.config
+
+    @property
+    def shown(self) -> list[Units]:
+        """What searches and chooses: all that is not sealed."""
+        return [part.units for part in (self.search, self.selection) if part]
 
 
 def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:

@@ -23,7 +23,7 @@ from ipo_prompts.experiments.run.ensemble import what_it_adds
 from ipo_prompts.experiments.run.environment import environment
 from ipo_prompts.experiments.run.files import digest, write_json
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.offsets import under, what_they_add
+from ipo_prompts.experiments.run.offsets import what_they_add
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan
 from ipo_prompts.experiments.run.prepare import Prepared, encode, fingerprint
 from ipo_prompts.experiments.run.result import FILE_NAME as RESULT
@@ -50,6 +50,7 @@ from ipo_prompts.metrics.reward import EncodedPictures, Reward
 from ipo_prompts.metrics.statistics import harmonic_mean
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.ensemble import scored_as_one
+from ipo_prompts.programs.offsets import under
 from ipo_prompts.programs.record.journal import Journal, last, read
 from ipo_prompts.programs.record.score_keeper import units_of
 

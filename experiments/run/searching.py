@@ -1,45 +1,33 @@
-"""The search of a job in its run directory: what was paid for and measured is in the journal before it is used."""
+"""The search of a job in its run directory: a configuration and encoded pictures become a `Job`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig
 from ipo_prompts.experiments.run.earlier import Earlier, differing, identity_of, taken_over
-from ipo_prompts.experiments.run.ensemble import settle_ensemble
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.offsets import Settled, asked_for, settle, under
 from ipo_prompts.experiments.run.prepare import Prepared, fingerprint
 from ipo_prompts.experiments.run.published_settings import about_preset
 from ipo_prompts.experiments.run.tracking import Tracker
-from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.describers.recorded import describe
-from ipo_prompts.programs.describers.shortening import fitted
-from ipo_prompts.programs.ensemble import Ensembled, check_ensemble
+from ipo_prompts.programs import running, search
+from ipo_prompts.programs.describers.recorded import Describing, by_clip
+from ipo_prompts.programs.ensemble import check_ensemble
 from ipo_prompts.programs.lm.connect import recorded_events
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
-from ipo_prompts.programs.record.journal import Journal
-from ipo_prompts.programs.record.score_keeper import ScoreKeeper
-from ipo_prompts.programs.search import Earlier as LeftBehind
-from ipo_prompts.programs.search import SearchResult, Step, search
+from ipo_prompts.programs.record.journal import Event, Journal
+from ipo_prompts.programs.record.resuming import begin, check_same
+from ipo_prompts.programs.running import Job
+from ipo_prompts.programs.search import Step
 
 
 @dataclass(frozen=True)
-class Searched:
-    """A search that is over, what it used, whether offsets are kept, what it started from, and whether an ensemble is
-    taken; each None where that was not asked for.
-    """
+class Searched(running.Searched):
+    """A search that is over, and the run that it started from; None where it began anew."""
 
-    result: SearchResult
-    ledger: Ledger
-    settled: Settled | None = None
     earlier: Earlier | None = None
-    ensembled: Ensembled | None = None
 
 
 def search_in(prepared: Prepared, journal: Journal, ui: Ui, tracker: Tracker | None = None) -> Searched:
@@ -53,94 +41,61 @@ def search_in(prepared: Prepared, journal: Journal, ui: Ui, tracker: Tracker | N
     config, planned, drawn = prepared.config, prepared.plan, prepared.plan.drawn
     check_ensemble(config.ensemble, prepared.reward)
     pictures = fingerprint(prepared, drawn.search, drawn.selection)
-    _check_same_run(journal, pictures, prepared.clip)
+    identity = {"pictures": pictures, "clip": prepared.clip.fingerprint}
+    check_same(journal, identity)
     comments = "".join(f"# {line}\n" for line in about_preset(config))
     write_text(journal.path.parent / CONFIG_FILE, comments + config.to_yaml())
-    journal.append("start", config=config.model_dump(), pictures=pictures, clip=prepared.clip.fingerprint)
+    begin(journal, identity, config=config.model_dump())
     earlier = taken_over(prepared, journal)
-    ledger = Ledger(
-        limit_usd=config.budget_usd,
-        limit_tokens=config.budget_tokens,
-        limit_seconds=None if config.max_minutes is None else 60 * config.max_minutes,
-        elapsed_before=journal.seconds,
-    )
-    recorder = _recorder(config, journal, ledger)
-    record = ScoreKeeper(journal, prepared.reward)
-    connected = planned.optimizer and planned.optimizer.connect(
-        recorder, role="optimizer", temperature=config.temperature, max_tokens=config.max_tokens
+    replies, replay = _replies(config)
+    job = Job(
+        config.search,
+        prepared.reward,
+        prepared.search.units,
+        prepared.selection.units if prepared.selection else None,
+        strategy=planned.strategy,
+        lm=planned.optimizer,
+        temperature=config.temperature,
+        max_tokens=config.max_tokens,
+        task=planned.data.task,
+        describing=_describing(prepared),
+        room=planned.room,
+        earlier=search.Earlier(tuple(earlier.templates), earlier.steps) if earlier else None,
+        replies=replies,
+        replay=replay,
     )
 
-    def on_step(step: Step) -> None:
+    def on_step(step: Step, ledger: Ledger) -> None:
         ui.step(step)
         if tracker:
             tracker.step(step, ledger)
 
-    offsets = asked_for(prepared)
-    searching = offsets if offsets and offsets.kind == "mean" else None  # others would be fitted for each template
-    with ui.search(ledger):
-        result = search(
-            config.search,
-            prepared.reward,
-            planned.strategy(connected.lm if connected else None),
-            under(prepared.search.units, searching),
-            under(prepared.selection.units, searching) if prepared.selection else None,
-            record=record,
-            task=planned.data.task,
-            describe=_describing(prepared, recorder, record, ui),
-            check_limits=ledger.check_time,
-            on_step=on_step,
-            earlier=LeftBehind(tuple(earlier.templates), earlier.steps) if earlier else None,
-        )
+    found = running.run(job, journal, on_step=on_step, say=ui.say, showing=ui.search)
     same = earlier and earlier.identity == identity_of(config, pictures, prepared.clip.fingerprint)
-    if earlier and same and (other := differing(earlier, result.history)):
+    if earlier and same and (other := differing(earlier, found.result.history)):
         ui.warn(f"{other:,} scores that {earlier.run} recorded are not those that its templates have now; those count")
-    settled = ensembled = None
-    if offsets is not None:
-        result, settled = settle(prepared, result, offsets, record)
-    if config.ensemble > 1:
-        result, ensembled = settle_ensemble(prepared, settled.kept if settled else None, result, record)
-    return Searched(result, ledger, settled, earlier, ensembled)
+    return Searched(**vars(found), earlier=earlier)
 
 
-def _recorder(config: RunConfig, journal: Journal, ledger: Ledger) -> Recorder:
-    # With a replayed optimizer nothing new may be asked; with a replayed describer alone the optimizer may ask.
+def _replies(config: RunConfig) -> tuple[list[Event], bool]:
+    """Return what recorded runs answer; with a replayed describer alone the optimizer may still ask."""
     replies = recorded_events(config.lm)
     described = [event for event in recorded_events(config.describer) or () if event.get("role") == "describer"]
-    return Recorder(journal, ledger, [*(replies or ()), *described], replay=replies is not None)
+    return [*(replies or ()), *described], replies is not None
 
 
-def _describing(prepared: Prepared, recorder: Recorder, record: ScoreKeeper, ui: Ui) -> Callable[[], list[str]] | None:
-    config, planned, encoded = prepared.config, prepared.plan, prepared.search
-    room = planned.room  # before anything is paid
-    describer: Any
-    if by_clip := config.describer in ("clip", "clip-greedy"):
-        from ipo_prompts.programs.describers.interrogator import Interrogator
-
-        describer = Interrogator(prepared.clip, greedy=config.describer == "clip-greedy")
-    elif planned.describer is not None:
-        from ipo_prompts.programs.describers.multimodal import QUESTIONS, ImageDescriber
-
-        question = config.describer_question
-        connection = planned.describer.connect(
-            recorder, role="describer", temperature=config.temperature, max_tokens=QUESTIONS[question].max_tokens
-        )
-        describer = ImageDescriber(connection.lm, limit=config.described_pictures, question=question)
-    else:
+def _describing(prepared: Prepared) -> Describing | None:
+    config, asked, pictures = prepared.config, prepared.plan.describer, prepared.search.pictures
+    if config.describer in ("clip", "clip-greedy"):
+        return by_clip(prepared.clip, config.describer, pictures)
+    if asked is None:
         return None
-    names, task = prepared.reward.class_names, planned.data.task
+    from ipo_prompts.programs.describers.multimodal import QUESTIONS, ImageDescriber
 
-    def described() -> list[str]:
-        by = "the CLIP" if by_clip else config.describer
-        ui.say(f"describing the search pictures with {by}")
-        found = describe(describer, encoded.pictures, encoded.units.labels, names, task, record)
-        return fitted(found, room, record, ui.say)
+    question = config.describer_question
 
-    return described
+    def recorded(recorder: Recorder) -> tuple[ImageDescriber, None]:
+        lm = asked.connect(recorder, "describer", config.temperature, QUESTIONS[question].max_tokens)
+        return ImageDescriber(lm, limit=config.described_pictures, question=question), None
 
-
-def _check_same_run(journal: Journal, pictures: str, clip: Clip) -> None:
-    start = journal.find("start")
-    if start and start.get("pictures") != pictures:
-        raise InputError(f"the pictures of the run in {journal.path.parent} have changed since; start a new run.")
-    if start and start.get("clip") != clip.fingerprint:
-        raise InputError(f"the CLIP of the run in {journal.path.parent} has changed since; start a new run.")
+    return Describing(config.describer, pictures, recorded)

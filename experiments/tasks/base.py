@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel
 
@@ -15,11 +15,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ipo_prompts.experiments.data import Item
-    from ipo_prompts.metrics.arrays import Floats
     from ipo_prompts.metrics.clip import Clip
     from ipo_prompts.metrics.features import FeatureStore, Progress
     from ipo_prompts.metrics.pictures import Picture
-    from ipo_prompts.metrics.reward import EncodedPictures, Reward, Units
+    from ipo_prompts.metrics.reward import Reward, Units
     from ipo_prompts.metrics.sampling import Sampling
 
 LABEL = r"^[\w@ .,%/+()-]{1,40}$"
@@ -46,13 +45,6 @@ class Encoded(NamedTuple):
         from ipo_prompts.metrics.sampling import Sampling
 
         return Sampling.of(n, None if self.labels is None else self.labels.tolist(), self.units.groups)
-
-
-def features_of(*parts: Encoded | None) -> Floats:
-    """Return the features of classified pictures, part after part: float32 (n, D), unit rows."""
-    import numpy as np
-
-    return np.concatenate([cast("EncodedPictures", part.units).features for part in parts if part])
 
 
 class Task(ABC):

@@ -13,8 +13,7 @@ from dspy.utils.exceptions import LMRateLimitError
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.nearest import did_you_mean
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.programs.lm.connect import explain
-from ipo_prompts.programs.lm.ledger import BudgetReached
+from ipo_prompts.programs.lm.ledger import BudgetReached, explain
 from ipo_prompts.programs.lm.reading import BoundedChatAdapter
 from ipo_prompts.programs.lm.silence import silent
 from ipo_prompts.programs.record.redaction import redact

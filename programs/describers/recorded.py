@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import dspy
 import numpy as np
 import numpy.typing as npt
 
+from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.programs.describers.interrogator import Interrogator
+from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 
 logger = logging.getLogger(__name__)
@@ -21,6 +25,27 @@ CONTRACT = (
     "a describer is called with pictures=, labels=, class_names= and task=, and returns "
     "dspy.Prediction(descriptions=[…]), a list of texts; docs/dspy.md has an example."
 )
+
+
+@dataclass(frozen=True)
+class Describing:
+    """How the search pictures are described.
+
+    Attributes:
+        by: who does it, in words.
+        pictures: what is shown.
+        describer: makes the describer, see `describe`, from a recorder of what is asked, with the
+            language model that is asked where it holds none.
+    """
+
+    by: str
+    pictures: Sequence[Picture]
+    describer: Callable[[Recorder], tuple[Any, dspy.LM | None]]
+
+
+def by_clip(clip: Clip, name: str, pictures: Sequence[Picture]) -> Describing:
+    """Have the CLIP itself describe pictures, at once (`clip`) or phrase by phrase (`clip-greedy`)."""
+    return Describing("the CLIP", pictures, lambda recorder: (Interrogator(clip, greedy=name == "clip-greedy"), None))
 
 
 def describe(

@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import dspy
+from dspy.clients.backend_selection import CLIENT_KEYS
+from dspy.lm15 import LM15Error, Request, Response
 
 from ipo_prompts.metrics.cache import cache_dir
 from ipo_prompts.metrics.errors import InputError
@@ -34,19 +38,6 @@ TIMEOUT_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
-class Connection:
-    """A language model that is ready to be asked.
-
-    Attributes:
-        lm: for `dspy.context(lm=…)`.
-        small: whether it is best asked for one template at a time, under a grammar.
-    """
-
-    lm: dspy.LM
-    small: bool
-
-
-@dataclass(frozen=True)
 class Backend:
     """A language model that was found; what can be checked before a run begins has been checked.
 
@@ -54,8 +45,9 @@ class Backend:
         model: its name in requests and results; a local one carries the hash of its weights.
         engine: answers requests; None when a recorded run answers them.
         price: of its tokens.
-        small: see `Connection`.
-        cache: replies of earlier runs; None for a model that costs nothing.
+        small: whether it is best asked for one template at a time, under a grammar.
+        cache: replies of earlier runs; None for a model that costs nothing, or that is not ours.
+        options: what it is asked with, whatever the role would be asked with.
     """
 
     model: str
@@ -63,6 +55,21 @@ class Backend:
     price: Price
     small: bool
     cache: ReplyCache | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, lm: dspy.BaseLM, seed: int = 0) -> Backend:
+        """Return a language model that a user has made, to be asked as it stands.
+
+        Where it uses DSPy's cache, so do its recorded answers, which are then known to cost nothing; see `find_backend`
+        for the seed.
+        """
+        options = {key: value for key, value in lm.kwargs.items() if key not in CLIENT_KEYS | {"rollout_id"}}
+        limit = options.pop("max_completion_tokens", None)  # as DSPy calls it for models that reason
+        options |= {} if limit is None else {"max_tokens": limit}
+        small = is_local(lm.model)
+        cache = _Seeded(dspy.cache, {"lm": lm.model, "seed": seed}) if lm.cache else None
+        return cls(lm.model, _Asks(lm), _free if small else _litellm_price(lm.model), small, cache, options)
 
     @property
     def loads(self) -> bool:
@@ -78,18 +85,18 @@ class Backend:
         if self.loads:
             self.engine.load()
 
-    def connect(self, recorder: Recorder, *, role: str, temperature: float, max_tokens: int) -> Connection:
-        """Prepare it for one role (`optimizer` or `describer`) of a run."""
+    def connect(self, recorder: Recorder, role: str, temperature: float | None, max_tokens: int | None) -> dspy.LM:
+        """Return it ready to be asked in one role (`optimizer` or `describer`) of a run, for `dspy.context(lm=…)`."""
         engine = recorder.wrap(self.engine, role=role, name=self.model, price=self.price, cache=self.cache)
-        lm = dspy.LM(
+        # The small models' adapter asks for one line.
+        options = {"temperature": temperature, "max_tokens": None if self.small else max_tokens, **self.options}
+        return dspy.LM(
             self.model,
             engine=engine,
-            temperature=temperature,
-            max_tokens=None if self.small else max_tokens,  # the small models' adapter asks for one line
             cache=False,  # the journal and our own cache keep replies; DSPy's would bypass the journal
             num_retries=0,  # `RecordedEngine` tries again, up to the deadline
+            **options,
         )
-        return Connection(lm, self.small)
 
 
 def find_backend(name: str, *, role: str, api_base: str | None = None, seed: int = 0) -> Backend:
@@ -214,6 +221,38 @@ def _litellm_price(name: str) -> Price:
     return price
 
 
+def model_in(thing: Any) -> dspy.BaseLM | None:
+    """Return the language model that a strategy or a describer holds, itself or in the strategy that it hands on to."""
+    held = list(getattr(thing, "__dict__", {}).values())
+    inner = (model_in(value) for value in held if hasattr(value, "ask"))
+    return next((value for value in held if isinstance(value, dspy.BaseLM)), None) or next(filter(None, inner), None)
+
+
+def asking(thing: Any, lm: dspy.BaseLM) -> Any:
+    """Return a copy of what `model_in` looks into that asks another language model."""
+    copied = copy.copy(thing)
+    for name, value in list(getattr(thing, "__dict__", {}).items()):
+        if isinstance(value, dspy.BaseLM) or (hasattr(value, "ask") and model_in(value)):
+            setattr(copied, name, lm if isinstance(value, dspy.BaseLM) else asking(value, lm))
+    return copied
+
+
+class _Asks:
+    """The engine that is another language model: a request goes through it as it is."""
+
+    def __init__(self, lm: dspy.BaseLM) -> None:
+        self._lm = lm.copy(cache=False)  # an answer from DSPy's cache would be booked as paid
+        self._lm.history = lm.history
+        self.supports_response_schema = bool(getattr(lm, "supports_response_schema", False))
+        self.supported_params = tuple(getattr(lm, "supported_params", ()))
+
+    def complete(self, request: Request) -> Response:
+        try:
+            return self._lm(request)
+        except dspy.LMError as error:  # told by its kind, not by DSPy's name for it
+            raise (error.__cause__ if isinstance(error.__cause__, LM15Error) else error) from None
+
+
 class _Seeded:
     """A reply cache with entries of one seed and server: other seeds must draw their own replies."""
 
@@ -226,15 +265,3 @@ class _Seeded:
 
     def put(self, request: dict[str, Any], value: Any) -> None:
         self._cache.put({**request, **self._scope}, value)
-
-
-def explain(error: BaseException) -> BaseException:
-    """Return the error to show: our own that DSPy has wrapped if there is one, else the given one."""
-    from ipo_prompts.programs.lm.ledger import BudgetReached
-
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, (BudgetReached, InputError)):
-            return seen
-        seen = seen.__cause__
-    return error

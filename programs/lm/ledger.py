@@ -8,11 +8,22 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm.waiting import Wait
 
 
 class BudgetReached(Exception):
     """The next call could pass a limit. The run ends with what it has found so far."""
+
+
+def explain(error: BaseException) -> BaseException:
+    """Return the error to show: our own that DSPy has wrapped if there is one, else the given one."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, (BudgetReached, InputError)):
+            return seen
+        seen = seen.__cause__
+    return error
 
 
 def limit_of(reached: str) -> str:

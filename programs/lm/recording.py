@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from dspy._vendor.lm15.serde import request_to_dict, response_from_dict, response_to_dict
@@ -50,7 +50,7 @@ class Recorder:
     """What all engines of a run share: the journal, the ledger, the replies that are already known.
 
     Args:
-        journal: where replies are recorded.
+        journal: where replies are recorded; None records nothing, and only the limits are kept.
         ledger: where their cost is added; its limits are checked before each call.
         replies: events of another run to answer from.
         replay: whether a request without a reply in them is an error, never a call; by default so when they are given.
@@ -58,7 +58,7 @@ class Recorder:
 
     def __init__(
         self,
-        journal: Journal,
+        journal: Journal | None,
         ledger: Ledger,
         replies: Iterable[Event] | None = None,
         *,
@@ -69,9 +69,20 @@ class Recorder:
         self.replay = replies is not None if replay is None else replay
         self._asked: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._ours = by_request(journal.events)
+        self._ours = by_request(self.events)
         theirs = by_request(replies or ())
         self._known = {**theirs, **self._ours}
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """Return what the journal held before this session."""
+        return self.journal.events if self.journal else ()
+
+    def append(self, type_: str, **content: Any) -> Event:
+        """Write an event; return it as it is written."""
+        if self.journal:
+            return self.journal.append(type_, **content)
+        return {"type": type_, **content}
 
     def wrap(
         self, engine: Engine | None, *, role: str, name: str, price: Price, cache: ReplyCache | None = None
@@ -79,7 +90,7 @@ class Recorder:
         """Return an engine that records, for one role (`optimizer` or `describer`)."""
         usage = self.ledger.roles.setdefault(role, Usage(name))
         wrapped = RecordedEngine(self, engine, role, usage, price, cache)
-        for event in self.journal.events:  # what earlier sessions lost is spent
+        for event in self.events:  # what earlier sessions lost is spent
             if event["type"] == "lm_error" and event["role"] == role:
                 wrapped._book_lost(event)
         return wrapped
@@ -127,7 +138,7 @@ class RecordedEngine:
                 recorder._asked[key] += 1
                 self._book(event)
                 if (key, index) not in recorder._ours:
-                    recorder.journal.append("lm", **{k: v for k, v in event.items() if k not in ("type", "seconds")})
+                    recorder.append("lm", **{k: v for k, v in event.items() if k not in ("type", "seconds")})
                 return response_from_dict(event["reply"])
         if recorder.replay or self._engine is None:
             raise InputError(
@@ -172,7 +183,7 @@ class RecordedEngine:
             # Another thread may have asked the same in the meantime; each answer keeps its own place.
             index, _ = recorder._take(key)
             recorder._asked[key] += 1
-            event = recorder.journal.append(
+            event = recorder.append(
                 "lm",
                 role=self._role,
                 key=key,
@@ -204,7 +215,7 @@ class RecordedEngine:
             )
         reason = f"{type(error).__name__}: {error}"
         with self._recorder._lock:
-            event = self._recorder.journal.append("lm_error", role=self._role, key=key, error=reason, **booked)
+            event = self._recorder.append("lm_error", role=self._role, key=key, error=reason, **booked)
             self._book_lost(event)
 
     def _warn_of_bounds(self) -> None:

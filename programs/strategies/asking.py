@@ -62,7 +62,7 @@ def call(predict: Any, inputs: dict[str, Any], config: dict[str, Any]) -> Any:
     """Ask a DSPy module; if it fails, raise the error that DSPy has wrapped."""
     import dspy
 
-    from ipo_prompts.programs.lm.connect import explain
+    from ipo_prompts.programs.lm.ledger import explain
 
     try:
         return predict(**inputs, config=config)

@@ -44,9 +44,9 @@ def near(value: Any) -> Any:
 
 def searched(folder: Path) -> dict[Any, dict[str, Any]]:
     """Return what a journal says of the search and the test, without the clock, once where a session said it again."""
-    found = events(folder, "descriptions", "shown", "scores", "test", "new", "opened")
+    found = events(folder, "descriptions", "given", "looked", "scores", "test", "new", "opened")
     facts = [{key: value for key, value in event.items() if key not in ("seconds", "crc")} for event in found]
-    return {(fact["type"], fact.get("kind"), fact.get("step")): fact for fact in facts}
+    return {(fact["type"], fact.get("kind"), fact.get("step"), str(fact.get("rows"))): fact for fact in facts}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -457,7 +457,7 @@ def test_a_log_is_of_one_search(reward: ClipReward, sets: Any, tmp_path: Path) -
     before = (tmp_path / "log" / "journal.jsonl").read_bytes()
     relabelled = [sets["trainset"][0].copy(label=sets["trainset"][1].label), *sets["trainset"][1:]]
     for changed in ({"trainset": relabelled}, {"valset": None}, {"seed": 1}, {"task": "pets"}, {"describer": "clip"}):
-        said = f"log holds another search, with another {next(iter(changed))}; choose another log_dir"
+        said = f"log holds another search: its {next(iter(changed))} differs; begin a new one elsewhere"
         with pytest.raises(InputError, match=said):
             compile_(**changed)
     assert (tmp_path / "log" / "journal.jsonl").read_bytes() == before
@@ -664,7 +664,7 @@ LISTED = ["a dark <CLASS>.", "a blue <CLASS>."]
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"lm": "openai/x"}, r"lm= takes a dspy.LM, not the text 'openai/x'; write lm=dspy.LM\("),
+        ({"lm": 5}, r"lm= takes a dspy.LM or a name as on the command line, not int; write lm=dspy.LM\("),
         ({"describer": "clipp"}, "describer= takes 'clip', 'clip-greedy', 'none', an ImageDescriber or an Interrog"),
         ({"describer": Interrogator}, "not the class Interrogator"),
         ({"strategy": None}, "the strategy has no ask, and is NoneType"),

@@ -43,12 +43,10 @@ class Centred(Method):
 
     def fit(self, job: Job) -> CentredAnchor:
         """Take the mean of the pictures' features."""
-        from ipo_prompts.experiments.tasks.base import features_of
+        from ipo_prompts.metrics.reward import features_of
 
         classifying(job.prepared.reward)
-        return CentredAnchor(
-            job.clip, MeanOffsets.from_pictures(features_of(job.prepared.search, job.prepared.selection))
-        )
+        return CentredAnchor(job.clip, MeanOffsets.from_pictures(features_of(*job.prepared.shown)))
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def test_a_run_that_takes_one_says_so_and_resumes_and_replays_to_the_same(
 
 @pytest.mark.usefixtures("worth_it")
 def test_one_with_offsets_is_scored_with_them(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ipo_prompts.experiments.run.offsets.cross_fitted_difference", lambda ours, theirs: (0.1, 0.05))
+    monkeypatch.setattr("ipo_prompts.programs.offsets.cross_fitted_difference", lambda ours, theirs: (0.1, 0.05))
     folder = tmp_path / "run"
     ended = run("offsets=mean", "classes=base-to-new", "--out", str(folder))
     assert ended.code == 0, ended.err

@@ -14,18 +14,19 @@ import pytest
 from ipo_prompts.experiments.compare.grid_file import load_grid
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.run.config import load_config
-from ipo_prompts.experiments.run.offsets import asked_for, settle, under, what_they_add
+from ipo_prompts.experiments.run.offsets import what_they_add
 from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.experiments.run.result import load_result
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.offsets import Kind
 from ipo_prompts.metrics.reward import ClipReward, EncodedPictures
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.record.journal import Journal, read
-from ipo_prompts.programs.record.score_keeper import ScoreKeeper
-from ipo_prompts.programs.search import search
+from ipo_prompts.programs.running import Job
+from ipo_prompts.programs.running import run as run_job
 from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies.given import GivenTemplates
 from support.runs import Ended, check_it_can_be_done_again, ipo
@@ -47,21 +48,16 @@ def made_up(clip: Clip, towards: float, counts: list[int], seed: int, noise: flo
 
 
 def settled(
-    clip: Clip, kind: str, towards: float, counts: list[int], folder: Path, noise: float = 0.04
+    clip: Clip, kind: Kind, towards: float, counts: list[int], folder: Path, noise: float = 0.04
 ) -> tuple[Any, Any, list[Any]]:
     reward = ClipReward(clip, NAMES, FeatureStore(clip, folder))
     search_part, selection = (made_up(clip, towards, counts, seed, noise) for seed in (1, 2))
-    config = SimpleNamespace(offsets=kind)
-    prepared: Any = SimpleNamespace(clip=clip, reward=reward, search=search_part, selection=selection, config=config)
-    offsets = asked_for(prepared)
-    assert offsets is not None
-    units = [under(part.units, offsets if kind == "mean" else None) for part in (search_part, selection)]
+    settings = SearchSettings(steps=1, offsets=kind)
+    units = search_part.units, selection.units
     journal = Journal(folder / "run")
-    record = ScoreKeeper(journal, reward)
-    found = search(SearchSettings(steps=1), reward, GivenTemplates(TEMPLATES), *units, record=record)
-    result, worth = settle(prepared, found, offsets, record)
+    found = run_job(Job(settings, reward, *units, strategy=lambda lm: GivenTemplates(TEMPLATES)), journal)
     journal.close()
-    return result, worth, read(folder / "run")
+    return found.result, found.settled, read(folder / "run")
 
 
 @pytest.mark.parametrize("kind", ["mean", "prior"])
@@ -86,8 +82,9 @@ def test_they_are_left_off_where_they_do_harm_on_held_back_pictures(kind: str, c
     assert decided["kept"] is False
     reward = ClipReward(clip, NAMES, FeatureStore(clip, tmp_path))
     parts = made_up(clip, 0.0, counts, 1, noise=0.1), made_up(clip, 0.0, counts, 2, noise=0.1)
-    plain = search(SearchSettings(steps=1), reward, GivenTemplates(TEMPLATES), *(part.units for part in parts))
-    assert result.choice == plain.choice  # what a run without them would have chosen of these templates
+    units = (part.units for part in parts)
+    plain = run_job(Job(SearchSettings(steps=1), reward, *units, strategy=lambda lm: GivenTemplates(TEMPLATES)))
+    assert result.choice == plain.result.choice  # what a run without them would have chosen of these templates
 
 
 def test_no_other_reward_has_a_line_on_them() -> None:
@@ -130,7 +127,7 @@ def test_a_run_with_them_resumes_and_replays_to_the_same(
     kind: str, run: Any, clip: Clip, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
     # So few pictures decide either way: here the decision is given, the rest is real.
-    monkeypatch.setattr("ipo_prompts.experiments.run.offsets.cross_fitted_difference", lambda ours, theirs: (0.1, 0.05))
+    monkeypatch.setattr("ipo_prompts.programs.offsets.cross_fitted_difference", lambda ours, theirs: (0.1, 0.05))
     folder = tmp_path / "run"
     ended = run(f"offsets={kind}", "--out", str(folder))
     assert ended.code == 0, ended.err
@@ -152,7 +149,7 @@ def test_a_run_with_them_resumes_and_replays_to_the_same(
 def test_the_program_labels_pictures_as_the_sealed_test_did(
     kind: str, run: Any, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ipo_prompts.experiments.run.offsets.cross_fitted_difference", lambda ours, theirs: (0.1, 0.05))
+    monkeypatch.setattr("ipo_prompts.programs.offsets.cross_fitted_difference", lambda ours, theirs: (0.1, 0.05))
     folder = tmp_path / "run"
     assert run(f"offsets={kind}", "--out", str(folder)).code == 0
     drawn = plan(load_config(folder / "config.yaml")).drawn
@@ -178,7 +175,7 @@ def test_a_run_without_them_says_what_they_would_add(classes: str, run: Any, tmp
     assert (added.template.without, added.initial.without) == (scores.optimised, scores.initial)
     difference = added.template.with_.value - added.template.without.value
     assert added.template.difference == pytest.approx(difference, abs=2e-6)
-    assert "offsets" not in json.loads((folder / "program.json").read_text())
+    assert json.loads((folder / "program.json").read_text())["offsets"] is None
 
 
 @pytest.mark.parametrize(

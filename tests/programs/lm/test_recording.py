@@ -6,8 +6,7 @@ import pytest
 from dspy.lm15 import RateLimitError
 
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.lm.connect import explain
-from ipo_prompts.programs.lm.ledger import BudgetReached, Ledger
+from ipo_prompts.programs.lm.ledger import BudgetReached, Ledger, explain
 from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.lm.replies import open_reply_cache
 from ipo_prompts.programs.record.journal import Journal, read

@@ -1,0 +1,138 @@
+"""One search from beginning to end: where describer, recorder, ledger, search, offsets and ensemble meet.
+
+`IPO.compile`, `ipo optimize`, `ipo.optimize` and the cells of a grid fill in a `Job` and hand it to `run`: what one of
+them can, all of them can, and the same job leaves the same journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import dspy
+
+from ipo_prompts.metrics.offsets import fitted
+from ipo_prompts.metrics.reward import Reward, Units, features_of
+from ipo_prompts.programs.describers.recorded import Describing, describe
+from ipo_prompts.programs.describers.shortening import fitted as shortened
+from ipo_prompts.programs.ensemble import Ensembled, settle
+from ipo_prompts.programs.lm.connect import Backend
+from ipo_prompts.programs.lm.ledger import Ledger
+from ipo_prompts.programs.lm.recording import Recorder
+from ipo_prompts.programs.lm.window import Room
+from ipo_prompts.programs.offsets import Settled, settle_offsets, under
+from ipo_prompts.programs.record.journal import Event, Journal
+from ipo_prompts.programs.record.score_keeper import ScoreKeeper
+from ipo_prompts.programs.search import Earlier, SearchResult, Step, search
+from ipo_prompts.programs.settings import SearchSettings
+from ipo_prompts.programs.strategies.base import Strategy
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a search needs.
+
+    Attributes:
+        settings, reward, units, held_back, task, earlier: see `search`.
+        strategy: makes the strategy with the language model that it asks; None where it asks none.
+        lm: that language model, before what it is asked is recorded.
+        temperature, max_tokens: what it is asked with, where it does not say so itself.
+        describing: None where nothing is described.
+        room: what questions leave for descriptions; None where nothing bounds them.
+        replies: events of another run that answer in the place of language models.
+        replay: whether what they do not answer is refused; else the language models answer it.
+    """
+
+    settings: SearchSettings
+    reward: Reward
+    units: Units
+    held_back: Units | None
+    strategy: Callable[[dspy.LM | None], Strategy]
+    lm: Backend | None = None
+    temperature: float | None = 1.0
+    max_tokens: int | None = 1024
+    task: str = "pictures to be classified"
+    describing: Describing | None = None
+    room: Room | None = None
+    earlier: Earlier | None = None
+    replies: Sequence[Event] = ()
+    replay: bool = False
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A search that is over, what it used, whether offsets are kept, and whether an ensemble is taken; the latter two
+    None where that was not asked for.
+    """
+
+    result: SearchResult
+    ledger: Ledger
+    settled: Settled | None = None
+    ensembled: Ensembled | None = None
+
+
+def run(
+    job: Job,
+    journal: Journal | None = None,
+    *,
+    on_step: Callable[[Step, Ledger], None] = lambda step, ledger: None,
+    say: Callable[[str], None] = lambda line: None,
+    showing: Callable[[Ledger], AbstractContextManager[Any]] = lambda ledger: nullcontext(),
+) -> Searched:
+    """Search, choose, and settle what was asked for beside.
+
+    Args:
+        job: what to do.
+        journal: where what was paid for and measured is written before it is used; what it holds is not asked again.
+        on_step: called after each step.
+        say: told what is done, in lines.
+        showing: entered with the ledger while the search goes on.
+
+    Raises:
+        InputError, NothingUsable, dspy.LMError: see `search`; the search can be resumed.
+    """
+    limits, kind = job.settings, job.settings.offsets
+    ledger = Ledger(
+        limit_usd=limits.budget_usd,
+        limit_tokens=limits.budget_tokens,
+        limit_seconds=None if limits.max_minutes is None else 60 * limits.max_minutes,
+        elapsed_before=journal.seconds if journal else 0.0,
+    )
+    recorder = Recorder(journal, ledger, job.replies, replay=job.replay)
+    record = ScoreKeeper(journal, job.reward)
+    lm = job.lm.connect(recorder, "optimizer", job.temperature, job.max_tokens) if job.lm else None
+    offsets = None if kind == "none" else fitted(kind, features_of(job.units, job.held_back))
+    searching = offsets if kind == "mean" else None  # others would be fitted for each template
+
+    def described() -> list[str]:
+        assert job.describing is not None
+        say(f"describing the search pictures with {job.describing.by}")
+        describer, asked = job.describing.describer(recorder)
+        shown = job.describing.pictures, job.units.labels, job.reward.class_names
+        with dspy.context(**({"lm": asked} if asked else {})):
+            return shortened(describe(describer, *shown, job.task, record), job.room, record, say)
+
+    with showing(ledger), dspy.context(**({"lm": lm} if lm else {})):
+        result = search(
+            job.settings,
+            job.reward,
+            job.strategy(lm),
+            under(job.units, searching),
+            None if job.held_back is None else under(job.held_back, searching),
+            record=record,
+            task=job.task,
+            describe=described if job.describing else None,
+            check_limits=ledger.check_time,
+            on_step=lambda step: on_step(step, ledger),
+            earlier=job.earlier,
+        )
+    settled = ensembled = None
+    if offsets is not None and job.held_back is not None:
+        result, settled = settle_offsets(result, offsets, job.units, job.held_back, record)
+    if job.settings.ensemble > 1 and job.held_back is not None:
+        kept = settled.kept if settled else None
+        units = under(job.units, kept), under(job.held_back, kept)
+        result, ensembled = settle(job.settings.ensemble, result, job.reward, *units, record)
+    return Searched(result, ledger, settled, ensembled)

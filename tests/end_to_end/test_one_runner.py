@@ -1,0 +1,95 @@
+"""The command and the DSPy optimizer are the same program: the same job leaves the same journal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import dspy
+import pytest
+
+from ipo_prompts.experiments.data import draw, load_data
+from ipo_prompts.experiments.run.config import load_config
+from ipo_prompts.experiments.run.plan import SPLIT_SEED
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.programs import IPO, TemplateClassifier
+from ipo_prompts.programs.lm.connect import recorded_events
+from ipo_prompts.programs.record.journal import read
+from support.runs import ipo, program
+
+RECORDED = Path(__file__).parents[1] / "recorded"
+PUBLISHED = {"opened", "test", "end"}
+"""What the command writes when the search is over."""
+
+
+def told(folder: Path) -> list[dict[str, Any]]:
+    """Return the events of a search, without clock, checksum, and what makes it this run."""
+    found = [event for event in read(folder) if event["type"] not in PUBLISHED]
+    assert found[0]["type"] == "start"
+    return [{key: value for key, value in event.items() if key not in ("seconds", "crc")} for event in found[1:]]
+
+
+def compiled(folder: Path, clip: Clip, words: dict[str, Any]) -> Any:
+    """Compile what the configuration of a run says."""
+    config = load_config(folder / "config.yaml")
+    data = load_data(config.data, seed=SPLIT_SEED, background=config.background)
+    drawn = draw(data, config.shots, config.selection_shots, config.seed)
+    settings = config.search.model_copy(update=words.pop("settings", {}))
+    made = IPO(strategy=config.strategy, describer=config.describer, task=data.task, settings=settings, **words)
+    sets = {"trainset": drawn.examples("search"), "valset": drawn.examples("selection") or None}
+    return made.compile(TemplateClassifier(clip, drawn.class_names), **sets)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("local-history", {}),
+        ("local-no-history", {}),
+        ("local-shuffled", {}),
+        ("api-cross-validated", {}),
+        ("local-history", {"offsets": "prior", "ensemble": 3}),
+    ],
+)
+def test_the_same_job_leaves_the_same_journal(
+    name: str, changes: dict[str, Any], clip: Clip, cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    recorded, run, log = RECORDED / name, tmp_path / "run", tmp_path / "log"
+    words = [f"{key}={value}" for key, value in changes.items()]
+    ended = ipo(
+        capfd, "optimize", str(recorded / "config.yaml"), "--lm", f"replay/{recorded}", "--out", str(run), *words
+    )
+    assert ended.code == 0, ended.err
+    found = compiled(recorded, clip, {"lm": f"replay/{recorded}", "log_dir": log, "settings": changes})
+    assert told(log) == told(run)
+    saved = program(run)
+    state = found.dump_state()
+    assert [state[key] for key in ("templates", "offsets", "clip")] == [
+        saved[key] for key in ("templates", "offsets", "clip")
+    ]
+    assert len([event for event in told(log) if event["type"] == "lm"]) == found.usage["optimizer"].calls > 0
+
+
+def test_a_language_model_of_ones_own_is_recorded_like_any_other(clip: Clip, cache: Path, tmp_path: Path) -> None:
+    """The engine answers with what was recorded; the log is that of the replay, and a second compile asks nothing."""
+    recorded, asked = RECORDED / "api-cross-validated", list[Any]()
+    replies = [event for event in recorded_events(f"replay/{recorded}") or () if event["type"] == "lm"]
+
+    class Answers:
+        def complete(self, request: Any) -> Any:
+            from dspy._vendor.lm15.serde import response_from_dict
+
+            asked.append(request)
+            return response_from_dict(replies[len(asked) - 1]["reply"])
+
+    def own() -> dspy.LM:
+        return dspy.LM("openai/test-model", engine=Answers(), temperature=1.0, max_tokens=1024, num_retries=0)
+
+    found = [compiled(recorded, clip, {"lm": own(), "log_dir": tmp_path / "own"}) for _ in range(2)]
+    assert len(asked) == len(replies)
+    assert [one.template for one in found] == [found[0].template] * 2
+    compiled(recorded, clip, {"lm": f"replay/{recorded}", "log_dir": tmp_path / "replayed"})
+    own_told, replayed = told(tmp_path / "own"), told(tmp_path / "replayed")
+    for event in (*own_told, *replayed):
+        for key in ("waited", "usd"):  # the clock, and the price of a model without a price list
+            event.pop(key, None)
+    assert own_told == replayed
