@@ -70,10 +70,14 @@ def reach(ask: Callable[[], T], what: str, advice: str = "check the network") ->
     except HfHubHTTPError:
         return None
     except Exception as error:  # what there is below HTTP has no common class
-        reason = " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
         raise InputError(
-            f"{what} is not on this machine and the Hugging Face hub does not answer ({reason}); {advice}."
+            f"{what} is not on this machine and the Hugging Face hub does not answer ({reason(error)}); {advice}."
         ) from error
+
+
+def reason(error: Exception) -> str:
+    """Return what an error of the hub's client says, on one line of at most 200 characters."""
+    return " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
 
 
 def within(seconds: float, call: Callable[[], T]) -> T:

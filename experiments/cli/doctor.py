@@ -41,7 +41,7 @@ def doctor(
         "python": sys.version.split()[0],
         "packages": {name: _version(name) for name in PACKAGES},
         "cache": str(cache_dir()),
-        "local models": {known.model.name: "here" if known.path else "not here" for known in weights.listing()},
+        "local models": {name: "here" if weights.find(name) else "not here" for name in weights.MODELS},
         "keys": {name: "set" if os.environ.get(name) else "not set" for name in KEYS},
     }
     try:

@@ -15,12 +15,13 @@ Name = Annotated[str, typer.Argument(help="small, base or large")]
 
 @models_app.command("list")
 def list_() -> None:
-    """List the models, their size and licence, and which are here."""
+    """List the models: size, licence, whether they are here, and from where."""
     from ipo_prompts.programs.lm import weights
 
-    for model, found in weights.listing():
-        state = "here" if found else "not here"
-        print(f"{model.name:6} {model.size_bytes / 1e6:7.0f} MB  {model.licence:11} {state:9} {model.title}")
+    for name, model in weights.MODELS.items():
+        state = "here" if weights.find(name) else "not here"
+        source = f", from {found}" if (found := weights.source(name)) else ""
+        print(f"{name:6} {model.size_bytes / 1e6:7.0f} MB  {model.licence:11} {state:9} {model.title}{source}")
 
 
 @models_app.command()

@@ -27,6 +27,8 @@ def pull_with_progress(name: str, *, quiet: bool = False) -> Path:
     """
     model = weights.model(name)
     console = Console(stderr=True, highlight=False, quiet=quiet)
+    if path := weights.find(name):
+        return path
     console.print(f"fetching {model.title}, {model.size_bytes / 1e6:.0f} MB, licence {model.licence}")
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
@@ -40,7 +42,9 @@ def pull_with_progress(name: str, *, quiet: bool = False) -> Path:
                 console.print(Text(f"fetching {what}"))
                 said = what
 
-        return weights.pull(name, report)
+        path = weights.pull(name, report)
+    console.print(f"fetched {model.size_bytes / 1e6:.0f} MB from {weights.source(name)}")
+    return path
 
 
 def ensure_local_weights(configs: Iterable[RunConfig], *, quiet: bool = False) -> None:

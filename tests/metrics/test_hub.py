@@ -14,6 +14,7 @@ from huggingface_hub.errors import HFValidationError
 
 from ipo_prompts.metrics import hub
 from ipo_prompts.metrics.errors import InputError
+from support.hub import point_to
 
 SIZE = 598_501_024
 
@@ -40,19 +41,13 @@ class Hub(BaseHTTPRequestHandler):
 silence = threading.Event()
 
 
-def _point_to(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, address)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "ENDPOINT", address)
-
-
 @pytest.fixture(autouse=True)
 def online(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     silence.clear()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    _point_to(f"http://127.0.0.1:{server.server_port}", monkeypatch)
+    point_to(f"http://127.0.0.1:{server.server_port}", monkeypatch)
     yield
     silence.set()
     server.shutdown()
@@ -84,7 +79,7 @@ def test_a_hub_that_does_not_answer_ends_in_a_sentence(monkeypatch: pytest.Monke
     with pytest.raises(InputError, match=r"it is not on this machine and the Hugging Face hub does not answer \("):
         hub.announce("the CLIP X", "silent/repo", ["there.bin"])
     assert time.monotonic() - started < 5
-    _point_to("http://127.0.0.1:1", monkeypatch)
+    point_to("http://127.0.0.1:1", monkeypatch)
     with pytest.raises(InputError, match=r"does not answer .*; check the network"):
         hub.announce("the CLIP X", "open/repo", ["there.bin"])
 
