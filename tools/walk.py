@@ -1,0 +1,98 @@
+"""How often the way of one call returns to a file that it had left: what `python -m tools.size --walk` adds.
+
+`ipo optimize`, small and without a language model, runs until it has made `STAYS` stays since `START` was called. A
+stay is a maximal run of calls within one file of the package; calls of other libraries leave no file. A reader goes
+through a loop once, so what a line calls is skipped when the line called it before, with all below it. Skipped are also
+other threads and what runs while a module is imported.
+
+Each stay that is not the first in its file is a return. The way returns from a call, or by another call: the former are
+the price of any call, and the latter show what is told in several visits.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+import tempfile
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stdout, suppress
+from importlib import import_module
+from multiprocessing import get_context
+from pathlib import Path
+from types import FrameType
+
+WALKED = "optimize embedded:a --clip embedded --lm none describer=none steps=1 --quiet"
+START = ("experiments/run/pipeline.py", "optimize")
+STAYS = 110
+
+
+def package_of(folder: Path) -> str:
+    """Return the name of the package that the folders of a checkout are installed below."""
+    found = re.search(r'"(\w+)": "package"', (folder / "setup.py").read_text(encoding="utf-8"))
+    return found[1] if found else sys.exit("setup.py does not say what the folder `package` is installed as.")
+
+
+def walk(folder: Path) -> str:
+    """Return in Markdown what is counted of the checkout in a folder."""
+    package = package_of(folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        site, folder = Path(temporary).resolve(), folder.resolve()
+        (site / package).mkdir()
+        for place in (*(each for each in folder.iterdir() if each.is_dir()), *(folder / "package").iterdir()):
+            (site / package / place.name).symlink_to(place)
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            stays = pool.submit(follow, site, package).result()
+    if not stays:
+        sys.exit(f"`ipo {WALKED}` calls no {START[1]} of {START[0]}.")
+    visits = Counter(name for name, _ in stays)
+    returns, back = len(stays) - len(visits), sum(back for _, back in stays)
+    most = ", ".join(f"{name} {count}" for name, count in visits.most_common(8))
+    return (
+        f"\n**The first {len(stays)} stays of the call of `{START[1]}` in {START[0]}: {len(visits)} files, "
+        f"{returns} returns.** From a call: {back}; by another call: {returns - back}. Most often: {most}"
+    )
+
+
+class _Enough(BaseException):
+    """Ends the run; nothing may take it for an error."""
+
+
+def follow(site: Path, package: str) -> list[tuple[str, bool]]:
+    """Run the command; in a process of its own, as it leaves imports and settings behind.
+
+    Returns:
+        Each stay in order: its file, and whether the way came back to it from a call.
+    """
+    inside, followed, stays = list[FrameType](), set[tuple[object, ...]](), list[tuple[str, bool]]()
+    skipped = 0
+
+    def seen(frame: FrameType, event: str, _: object) -> None:
+        nonlocal skipped
+        code = frame.f_code
+        if event not in ("call", "return") or not code.co_filename.startswith(f"{site / package}{os.sep}"):
+            return
+        call = (inside[-1].f_code, inside[-1].f_lineno, code) if inside else ()
+        if skipped or code.co_name == "<module>" or (event == "call" and call in followed):
+            skipped += 1 if event == "call" else -1
+        elif inside or (code.co_filename, code.co_name) == (str(site / package / START[0]), START[1]):
+            followed.add(call)
+            inside.append(frame) if event == "call" else inside.pop()
+            if not inside or (len(stays) == STAYS and stays[-1][0] != _file(inside[-1])):
+                raise _Enough
+            if not stays or stays[-1][0] != _file(inside[-1]):
+                stays.append((_file(inside[-1]), event == "return"))
+
+    def _file(frame: FrameType) -> str:
+        return Path(frame.f_code.co_filename).relative_to(site / package).as_posix()
+
+    sys.path.insert(0, str(site))
+    os.environ.update(IPO_CACHE_DIR=str(site / "cache"), HF_HUB_OFFLINE="1", LITELLM_LOCAL_MODEL_COST_MAP="True")
+    with redirect_stdout(io.StringIO()), suppress(_Enough):
+        command = import_module(f"{package}.experiments.cli.app").main
+        sys.setprofile(seen)
+        command([*WALKED.split(), "--out", str(site / "run")])
+    sys.setprofile(None)
+    return stays
