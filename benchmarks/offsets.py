@@ -24,7 +24,7 @@ from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, plan
 from ipo_prompts.experiments.run.prepare import Prepared, encode, prepare
-from ipo_prompts.experiments.run.searching import Searched, search_in
+from ipo_prompts.experiments.run.searching import SearchedRun, search_in
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.offsets import Fitted, fitted
 from ipo_prompts.metrics.template import ANCHOR, imagenet_templates
@@ -89,7 +89,7 @@ def config(name: str, folder: Path, *more: str) -> Any:
     return load_config(None, [f"data=embedded:{name}", "lm=none", "describer=none", *listed, *more])
 
 
-def searched(name: str, clip: Clip, folder: Path, *more: str) -> tuple[Prepared, Searched]:
+def searched(name: str, clip: Clip, folder: Path, *more: str) -> tuple[Prepared, SearchedRun]:
     """Search in a folder of its own."""
     prepared = prepare(plan(config(name, folder, *more)), QUIET, clip)
     with closing(Journal(folder / "-".join((name, *more)))) as journal:

@@ -29,8 +29,7 @@ from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.lm.window import room_in, window_of
 from ipo_prompts.programs.offsets import check_offsets
-from ipo_prompts.programs.record.journal import Journal
-from ipo_prompts.programs.record.resuming import begin
+from ipo_prompts.programs.record.journal import Journal, begin
 from ipo_prompts.programs.running import Job, run
 from ipo_prompts.programs.search import Step
 from ipo_prompts.programs.settings import LIMITS, SearchSettings, preset

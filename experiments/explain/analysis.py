@@ -8,7 +8,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +16,11 @@ import numpy.typing as npt
 from ipo_prompts.experiments.data import Item
 from ipo_prompts.experiments.explain.model import Analysis, ClassGain, Confusion, Confusions, Flip, Flips, Matrix, Shown
 from ipo_prompts.experiments.explain.word_effects import Looked, rounded, word_effects
-from ipo_prompts.experiments.run.comparison import CLASSIFICATION, RewardNames
-from ipo_prompts.experiments.run.result import PartName
+from ipo_prompts.experiments.run.comparison import CLASSIFICATION, AnyPart, Compared, RewardNames
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import Reward, Score, scores_accuracy
-from ipo_prompts.metrics.sampling import Sampling
 
 Sealed = Literal["test", "new"]
-AnyPart = PartName | Literal["fresh"]
-"""A part of the pictures; `fresh` ones neither searched nor chose, and are there for the words of the template."""
 MOST_CONFUSIONS = 12
 MOST_FLIPS = 12
 """Pictures shown of each kind; with some fifty thumbnails the file stays well below 400 kB."""
@@ -40,33 +36,6 @@ _UNSELECTED = (
     "and selection_shots of at least 1 to see it."
 )
 _UNLABELLED = "The {name} reward does not say which class it took each of the {unit} for, so no classes are compared."
-
-
-@dataclass(frozen=True)
-class Compared:
-    """The initial and the chosen template on one part of the data, n units.
-
-    Attributes:
-        items: the n labelled pictures; empty where units are not single pictures.
-        units: what the reward made of them.
-        labels: int64 (n,), the true label of each unit; None where it has none.
-        class_names: the classes that competed, in label order.
-        sampling: how the units were drawn.
-        initial, optimised: the scores of the initial and of the chosen template.
-    """
-
-    items: Sequence[Item]
-    units: Any
-    labels: npt.NDArray[np.int64] | None
-    class_names: Sequence[str]
-    sampling: Sampling
-    initial: Score
-    optimised: Score
-
-    @property
-    def pair(self) -> tuple[Score, Score, Sampling]:
-        """Both scores, and how their units were drawn."""
-        return self.initial, self.optimised, self.sampling
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from ipo_prompts.metrics.template import imagenet_templates
 from ipo_prompts.metrics.verdict import Rounded, share
 
 if TYPE_CHECKING:
-    from ipo_prompts.experiments.explain.analysis import AnyPart, Compared
+    from ipo_prompts.experiments.run.comparison import AnyPart, Compared
     from ipo_prompts.experiments.run.prepare import Prepared
     from ipo_prompts.metrics.arrays import Floats
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -15,6 +16,10 @@ from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.verdict import Ends, Rounded, Verdict, judge, no_test
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from ipo_prompts.experiments.data import Item
     from ipo_prompts.metrics.reward import Score
 
 Label = Annotated[str, Field(pattern=LABEL)]
@@ -29,6 +34,11 @@ class RewardNames(Content):
 
 
 CLASSIFICATION = RewardNames()
+
+
+PartName = Literal["search", "selection", "test", "new"]
+AnyPart = PartName | Literal["fresh"]
+"""A part of the pictures; `fresh` ones neither searched nor chose, and are there for the words of the template."""
 
 
 class Measured(Content):
@@ -52,6 +62,33 @@ class Comparison(Content):
     optimised: Measured
     difference: Verdict
     like_these: Verdict | None = None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The initial and the chosen template on one part of the data, n units.
+
+    Attributes:
+        items: the n labelled pictures; empty where units are not single pictures.
+        units: what the reward made of them.
+        labels: int64 (n,), the true label of each unit; None where it has none.
+        class_names: the classes that competed, in label order.
+        sampling: how the units were drawn.
+        initial, optimised: the scores of the initial and of the chosen template.
+    """
+
+    items: Sequence[Item]
+    units: Any
+    labels: npt.NDArray[np.int64] | None
+    class_names: Sequence[str]
+    sampling: Sampling
+    initial: Score
+    optimised: Score
+
+    @property
+    def pair(self) -> tuple[Score, Score, Sampling]:
+        """Both scores, and how their units were drawn."""
+        return self.initial, self.optimised, self.sampling
 
 
 Pair = tuple["Score", "Score", Sampling]

@@ -20,6 +20,8 @@ from pydantic import Field, ValidationError
 
 from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig, load_config
 from ipo_prompts.experiments.run.files import Content
+from ipo_prompts.experiments.run.result import FILE_NAME as RESULT
+from ipo_prompts.experiments.run.result import Started, load_result
 from ipo_prompts.metrics.errors import InputError, input_error
 from ipo_prompts.metrics.template import key, problem
 from ipo_prompts.programs.record.journal import FILE_NAME, Event, Journal, read
@@ -60,27 +62,6 @@ class Earlier(Content):
     identity: dict[str, Any]
     searched: tuple[str, ...] | None
     chain: tuple[Opened, ...]
-
-
-class Started(Content):
-    """The `started` entry of `result.json`.
-
-    Attributes:
-        run: the directory of the run that this one started from.
-        templates, refused: how many of its templates are candidates; how many cannot be scored here.
-        same_pictures: whether they were found on the same search pictures, with the same CLIP and reward.
-        chose: how many pictures that choose the winner were searched on before; None where it cannot be known.
-        opened: how many runs of this chain have opened these sealed pictures, this one included.
-        words: that in words, but for `opened`, of which the verdict speaks.
-    """
-
-    run: str
-    templates: int
-    refused: int
-    same_pictures: bool
-    chose: int | None
-    opened: int
-    words: str
 
 
 def read_earlier(folder: Path) -> Earlier:
@@ -249,8 +230,6 @@ def _valid(values: Mapping[str, float], file: Path) -> dict[str, float]:
 
 def _sealed(folder: Path) -> str:
     """Return the digest of the sealed pictures that a run opened."""
-    from ipo_prompts.experiments.run.result import FILE_NAME as RESULT
-    from ipo_prompts.experiments.run.result import load_result
 
     if not (folder / RESULT).is_file():
         raise InputError(

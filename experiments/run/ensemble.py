@@ -15,7 +15,7 @@ from ipo_prompts.metrics.verdict import Rounded, points, share
 from ipo_prompts.programs.ensemble import scored_as_one
 
 if TYPE_CHECKING:
-    from ipo_prompts.experiments.explain.analysis import AnyPart, Compared
+    from ipo_prompts.experiments.run.comparison import AnyPart, Compared
     from ipo_prompts.experiments.run.prepare import Prepared
     from ipo_prompts.programs.ensemble import Ensembled
 

@@ -22,7 +22,7 @@ from ipo_prompts.programs.ensemble import scored_as_one
 from ipo_prompts.programs.offsets import Settled
 
 if TYPE_CHECKING:
-    from ipo_prompts.experiments.explain.analysis import AnyPart, Compared
+    from ipo_prompts.experiments.run.comparison import AnyPart, Compared
     from ipo_prompts.experiments.run.prepare import Prepared
     from ipo_prompts.metrics.reward import Score
 

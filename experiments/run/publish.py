@@ -10,14 +10,22 @@ from typing import Literal, cast
 from dspy.utils.saving import get_dependency_versions
 
 from ipo_prompts.experiments.data import Item, fresh
-from ipo_prompts.experiments.explain.analysis import AnyPart, Compared, analyse
+from ipo_prompts.experiments.explain.analysis import analyse
 from ipo_prompts.experiments.explain.word_effects import token_counter
 from ipo_prompts.experiments.report import write_report
 from ipo_prompts.experiments.report.figures import save_search_png
 from ipo_prompts.experiments.report.page import FILE_NAME as PAGE
 from ipo_prompts.experiments.report.search import follow
 from ipo_prompts.experiments.run.baselines import baselines, left_out
-from ipo_prompts.experiments.run.comparison import Comparison, RewardNames, compare, verdict
+from ipo_prompts.experiments.run.comparison import (
+    AnyPart,
+    Compared,
+    Comparison,
+    PartName,
+    RewardNames,
+    compare,
+    verdict,
+)
 from ipo_prompts.experiments.run.earlier import Earlier, identity_of, started
 from ipo_prompts.experiments.run.ensemble import what_it_adds
 from ipo_prompts.experiments.run.environment import environment
@@ -33,7 +41,6 @@ from ipo_prompts.experiments.run.result import (
     Harmonic,
     LanguageModels,
     Member,
-    PartName,
     RunResult,
     Sealed,
     StrategyUsed,
@@ -41,7 +48,7 @@ from ipo_prompts.experiments.run.result import (
     used,
     write_result,
 )
-from ipo_prompts.experiments.run.searching import Searched
+from ipo_prompts.experiments.run.searching import SearchedRun
 from ipo_prompts.experiments.run.tracking import Tracker
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.metrics.errors import InputError
@@ -63,7 +70,7 @@ DIGITS = 12
 
 
 def evaluate(
-    prepared: Prepared, searched: Searched, journal: Journal, ui: Ui
+    prepared: Prepared, searched: SearchedRun, journal: Journal, ui: Ui
 ) -> tuple[dict[AnyPart, Compared], dict[str, Compared]]:
     """Score the initial and the chosen template everywhere; the sealed pictures are opened here and nowhere else.
 
@@ -132,7 +139,7 @@ def _seen_before(prepared: Prepared, sealed: Sequence[Item], earlier: Earlier | 
 
 def publish(
     prepared: Prepared,
-    searched: Searched,
+    searched: SearchedRun,
     parts: dict[AnyPart, Compared],
     others: dict[str, Compared],
     journal: Journal,
@@ -199,7 +206,7 @@ def names_of(planned: Plan) -> RewardNames:
 
 def _result(
     prepared: Prepared,
-    searched: Searched,
+    searched: SearchedRun,
     parts: dict[AnyPart, Compared],
     others: dict[str, Compared],
     sealed: Sealed,
@@ -302,7 +309,7 @@ def _harmonic(scores: dict[PartName, Comparison]) -> Harmonic | None:
     )
 
 
-def _seconds(prepared: Prepared, searched: Searched, elapsed: float) -> dict[str, float]:
+def _seconds(prepared: Prepared, searched: SearchedRun, elapsed: float) -> dict[str, float]:
     waited = prepared.lm_seconds + sum(usage.seconds for usage in searched.ledger.roles.values())
     spent = {"lm": waited, **prepared.clip.seconds}
     total = max(elapsed, sum(spent.values()))

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from ipo_prompts.experiments.run.baselines import Baselines
-from ipo_prompts.experiments.run.comparison import Comparison, RewardNames
-from ipo_prompts.experiments.run.earlier import Started
+from ipo_prompts.experiments.run.comparison import Comparison, PartName, RewardNames
 from ipo_prompts.experiments.run.ensemble import EnsembleFound
 from ipo_prompts.experiments.run.files import Content, read_model, write_json
 from ipo_prompts.experiments.run.offsets import OffsetsFound
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from ipo_prompts.programs.selection import Choice
 
 FILE_NAME = "result.json"
-PartName = Literal["search", "selection", "test", "new"]
 
 
 class Sealed(Content):
@@ -95,6 +93,27 @@ class Harmonic(Content):
 
     initial: Rounded
     optimised: Rounded
+
+
+class Started(Content):
+    """The `started` entry of `result.json`.
+
+    Attributes:
+        run: the directory of the run that this one started from.
+        templates, refused: how many of its templates are candidates; how many cannot be scored here.
+        same_pictures: whether they were found on the same search pictures, with the same CLIP and reward.
+        chose: how many pictures that choose the winner were searched on before; None where it cannot be known.
+        opened: how many runs of this chain have opened these sealed pictures, this one included.
+        words: that in words, but for `opened`, of which the verdict speaks.
+    """
+
+    run: str
+    templates: int
+    refused: int
+    same_pictures: bool
+    chose: int | None
+    opened: int
+    words: str
 
 
 class RunResult(Content):

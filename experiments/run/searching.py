@@ -17,20 +17,19 @@ from ipo_prompts.programs.ensemble import check_ensemble
 from ipo_prompts.programs.lm.connect import recorded_events
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
-from ipo_prompts.programs.record.journal import Event, Journal
-from ipo_prompts.programs.record.resuming import begin, check_same
+from ipo_prompts.programs.record.journal import Event, Journal, begin, check_same
 from ipo_prompts.programs.running import Job
 from ipo_prompts.programs.search import Step
 
 
 @dataclass(frozen=True)
-class Searched(running.Searched):
+class SearchedRun(running.Searched):
     """A search that is over, and the run that it started from; None where it began anew."""
 
     earlier: Earlier | None = None
 
 
-def search_in(prepared: Prepared, journal: Journal, ui: Ui, tracker: Tracker | None = None) -> Searched:
+def search_in(prepared: Prepared, journal: Journal, ui: Ui, tracker: Tracker | None = None) -> SearchedRun:
     """Search in the run directory that the journal lies in, or resume what was begun there.
 
     Raises:
@@ -74,7 +73,7 @@ def search_in(prepared: Prepared, journal: Journal, ui: Ui, tracker: Tracker | N
     same = earlier and earlier.identity == identity_of(config, pictures, prepared.clip.fingerprint)
     if earlier and same and (other := differing(earlier, found.result.history)):
         ui.warn(f"{other:,} scores that {earlier.run} recorded are not those that its templates have now; those count")
-    return Searched(**vars(found), earlier=earlier)
+    return SearchedRun(**vars(found), earlier=earlier)
 
 
 def _replies(config: RunConfig) -> tuple[list[Event], bool]:

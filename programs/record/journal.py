@@ -15,7 +15,7 @@ import stat
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -256,3 +256,32 @@ def _segment_ends(events: list[Event]) -> Iterator[Event]:
     for i, event in enumerate(events):
         if i + 1 == len(events) or events[i + 1]["type"] == "start":
             yield event
+
+
+def check_same(journal: Journal, identity: Mapping[str, Any]) -> None:
+    """Refuse the journal of another search.
+
+    Raises:
+        InputError: it names what is another.
+    """
+    before = journal.find("start")
+    if before is None:
+        return
+    other = next((key for key, value in redacted(dict(identity)).items() if before.get(key) != value), None)
+    if other:
+        differs = "differ" if other.endswith("s") else "differs"
+        raise InputError(
+            f"{journal.path.parent} holds another search: its {other} {differs}; begin a new one elsewhere, or go "
+            "on with what it was begun with."
+        )
+
+
+def begin(journal: Journal, identity: Mapping[str, Any], **about: Any) -> None:
+    """Write the first event, where it is not there: what makes the search another one, and what else is known of it.
+
+    Raises:
+        InputError: the journal is that of another search.
+    """
+    check_same(journal, identity)
+    if not journal.find("start", **about, **identity):
+        journal.append("start", **about, **identity)

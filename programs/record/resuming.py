@@ -1,4 +1,4 @@
-"""Whether a search is the one that was begun, and the command that resumes it.
+"""The command that resumes a run, and what it has to hold.
 
 No address and no code is ever taken from a run directory: whoever sends a run would else choose the server that gets
 the key and the pictures of whoever resumes it, or the code that runs there.
@@ -9,15 +9,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.own_class import own_name
 from ipo_prompts.metrics.parsing import read_yaml
-from ipo_prompts.programs.record.redaction import redacted
-
-if TYPE_CHECKING:
-    from ipo_prompts.programs.record.journal import Journal
 
 CONFIG_FILE = "config.yaml"
 """Of a run directory: all settings."""
@@ -64,32 +60,3 @@ def _stored(folder: Path) -> Mapping[str, Any]:
     except InputError:
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def check_same(journal: Journal, identity: Mapping[str, Any]) -> None:
-    """Refuse the journal of another search.
-
-    Raises:
-        InputError: it names what is another.
-    """
-    before = journal.find("start")
-    if before is None:
-        return
-    other = next((key for key, value in redacted(dict(identity)).items() if before.get(key) != value), None)
-    if other:
-        differs = "differ" if other.endswith("s") else "differs"
-        raise InputError(
-            f"{journal.path.parent} holds another search: its {other} {differs}; begin a new one elsewhere, or go "
-            "on with what it was begun with."
-        )
-
-
-def begin(journal: Journal, identity: Mapping[str, Any], **about: Any) -> None:
-    """Write the first event, where it is not there: what makes the search another one, and what else is known of it.
-
-    Raises:
-        InputError: the journal is that of another search.
-    """
-    check_same(journal, identity)
-    if not journal.find("start", **about, **identity):
-        journal.append("start", **about, **identity)
