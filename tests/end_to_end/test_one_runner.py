@@ -82,7 +82,7 @@ def test_a_language_model_of_ones_own_is_recorded_like_any_other(clip: Clip, cac
             return response_from_dict(replies[len(asked) - 1]["reply"])
 
     def own() -> dspy.LM:
-        return dspy.LM("openai/test-model", engine=Answers(), temperature=1.0, max_tokens=1024, num_retries=0)
+        return dspy.LM("openai/test-model", engine=Answers(), temperature=1.0, max_tokens=1024, cache=False)
 
     found = [compiled(recorded, clip, {"lm": own(), "log_dir": tmp_path / "own"}) for _ in range(2)]
     assert len(asked) == len(replies)
