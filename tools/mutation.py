@@ -46,7 +46,30 @@ STRATEGIES = (
     "tests/programs/strategies/test_small_strategy.py",
 )
 EVIDENCE = ("tests/metrics/test_evidence.py", "tests/metrics/test_verdict.py", "tests/metrics/test_coverage.py")
+OPTIMIZER = ("tests/programs/test_optimizer.py",)
+CLASSIFIER = ("tests/programs/test_classifier.py", "tests/programs/test_program_offsets.py")
 GUARDS = {
+    "programs/optimizer.py": OPTIMIZER,
+    "programs/arguments.py": OPTIMIZER,
+    "programs/compiled.py": OPTIMIZER,
+    "programs/examples.py": OPTIMIZER,
+    "programs/settings.py": OPTIMIZER,
+    "programs/running.py": ("tests/programs/test_running.py", *OPTIMIZER, "tests/end_to_end/test_one_runner.py"),
+    "programs/offsets.py": ("tests/experiments/run/test_offsets.py", "tests/programs/test_running.py"),
+    "programs/classifier.py": CLASSIFIER,
+    "programs/saved_program.py": CLASSIFIER,
+    "programs/given_pictures.py": CLASSIFIER,
+    "programs/templates_for_dspy.py": ("tests/programs/test_dspy_optimizers.py", *CLASSIFIER),
+    "programs/phrases.py": ("tests/programs/test_phrases.py",),
+    "programs/describers/interrogator.py": ("tests/programs/describers/test_interrogator.py",),
+    "programs/describers/multimodal.py": OPTIMIZER,
+    "programs/describers/recorded.py": OPTIMIZER,
+    "programs/record/journal.py": ("tests/programs/record/test_journal.py", *OPTIMIZER),
+    "programs/record/redaction.py": ("tests/programs/record/test_redaction.py",),
+    "programs/record/resuming.py": ("tests/end_to_end/test_own_classes.py",),
+    "programs/strategies/english.py": ("tests/programs/strategies/test_compose.py",),
+    "programs/strategies/small_text.py": (*STRATEGIES, "tests/programs/strategies/test_small_model.py"),
+    "programs/strategies/own.py": ("tests/end_to_end/test_own_classes.py",),
     "programs/search.py": ("tests/programs/test_search.py",),
     "programs/admission.py": ("tests/programs/test_search.py",),
     "programs/selection.py": ("tests/programs/test_selection.py", "tests/programs/test_search.py"),
