@@ -31,7 +31,11 @@ class Scale:
 
     @property
     def fractions(self) -> bool:
-        """Whether percent, points and intervals between 0 and 1 are right for it."""
+        """Whether percent, points and intervals between 0 and 1 are right for it.
+
+        >>> Scale().fractions, Scale(low=-1).fractions, Scale(percent=False).fractions
+        (True, False, False)
+        """
         return self.percent and self.low >= 0 and self.high <= 1
 
     def told(self, value: float) -> str:

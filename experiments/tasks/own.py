@@ -1,4 +1,4 @@
-"""A reward class of the user's own, on labelled pictures: `reward=module:Class`."""
+"""A plain reward class, on labelled pictures: one of the user's own, `reward=module:Class`, or a listed one."""
 
 from __future__ import annotations
 
