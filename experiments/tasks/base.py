@@ -37,9 +37,9 @@ def check_fractions(scale: Scale, what: str) -> None:
     """
     if not scale.fractions:
         raise InputError(
-            f"{what} has values from {scale.low:g} to {scale.high:g}, and runs and tables tell fractions, in percent; "
-            "search with it in Python, IPO(reward=…).compile(…), or let it return values from 0 to 1; see "
-            "docs/your-own-reward.md."
+            f"the scale of {what} is from {scale.low:g} to {scale.high:g} with percent={scale.percent}, and runs and "
+            "tables tell values from 0 to 1 in percent; search with it in Python, IPO(reward=…).compile(…), or let it "
+            "count so; see docs/your-own-reward.md."
         )
 
 
