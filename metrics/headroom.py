@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from ipo_prompts.metrics.accuracy import score_interval
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.evidence import Crossed, paired_effect
-from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, Score
+from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, Score, scores_accuracy
 from ipo_prompts.metrics.sampling import Numbers, Sampling
 from ipo_prompts.metrics.statistics import mean_interval
 from ipo_prompts.metrics.verdict import Ends, Rounded, points, share
@@ -55,9 +55,9 @@ class Headroom(BaseModel):
         pictures, classes: what was looked at; the classes compete among themselves alone.
         of_classes: how many classes there are.
         phrases: that were tried.
-        guessing: the accuracy of always guessing the class with the most of these pictures.
+        guessing: the value of always guessing the class with the most of these pictures.
         guessed: see `guessed_classes`.
-        initial: accuracy of the initial template.
+        initial: value of the initial template.
         class_mean: that of the nearest class mean; None where a class has one base picture.
         difference: the latter minus the former, picture by picture.
         words: what the best phrase gains over the initial template; None where it could not be measured.
@@ -112,8 +112,7 @@ class Headroom(BaseModel):
             )
         return (
             f"guesses: as if {spread:.1f} [{low:.1f}, {high:.1f}] of {self.classes} classes were guessed equally often",
-            f"accuracy among {few} classes: initial template {share(self.initial)}, {compared}; "
-            f"guessing {self.guessing:.1%}",
+            f"among {few} classes: initial template {share(self.initial)}, {compared}; guessing {self.guessing:.1%}",
             f"words: best of {self.phrases} phrases, chosen on other pictures, {_gain(self.words)}",
         )
 
@@ -137,8 +136,9 @@ def headroom(
     difference = None if near is None else _difference(near - initial.hits.astype(np.float64), sampling)
     words = None if gains is None else _difference(gains, sampling)
     guessing = guessed(reward, pictures)
+    chance = guessing if scores_accuracy(reward) else None
     return Headroom(
-        outcome=judge(guessing, _value(initial.hits, sampling), class_mean, difference, words),
+        outcome=judge(chance, _value(initial.hits, sampling), class_mean, difference, words),
         pictures=len(truth),
         classes=classes,
         of_classes=of_classes or classes,
@@ -160,11 +160,14 @@ def guessed(reward: ClipReward, pictures: EncodedPictures) -> float:
 
 
 def judge(
-    guessing: float, initial: Figure, class_mean: Figure | None, difference: Figure | None, words: Figure | None
+    guessing: float | None, initial: Figure, class_mean: Figure | None, difference: Figure | None, words: Figure | None
 ) -> Outcome:
-    """Say what the figures show; an interval that holds 0 shows nothing, and "little" needs two figures to say so."""
+    """Say what the figures show; an interval that holds 0 shows nothing, and "little" needs two figures to say so.
+
+    `guessing` is None where the figures are no accuracies: guessing may be perfect by another measure, as calibration.
+    """
     highest = max(figure.ci95[1] for figure in (initial, class_mean) if figure)
-    if (highest - guessing) / (1 - guessing) < SLIGHT:
+    if guessing is not None and (highest - guessing) / (1 - guessing) < SLIGHT:
         return "near guessing"
     if words and words.ci95[0] > 0:
         return "likely"

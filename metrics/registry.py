@@ -23,14 +23,14 @@ NamedChoice = dict[str, Any]
 class Registry:
     """Names and their classes; a class is imported when it is first used.
 
-    A class has `Settings`, a pydantic model of its settings, and `build(settings, …)`.
+    A class has `Settings`, a pydantic model of its settings, and `build(settings, …)`; to any other, `own` gives them.
 
     Args:
         key: what the choice is called in a configuration, such as `strategy`.
         package: the package of the files.
         homes: name → `file:Class`.
         default: the name when none is given.
-        own: `file:function` that makes of a class of the user's own what is found by its name.
+        own: `file:function` that makes of a plain class, listed or of the user's own, what is found by its name.
     """
 
     def __init__(self, key: str, package: str, homes: Mapping[str, str], default: str, own: str) -> None:
@@ -57,12 +57,18 @@ class Registry:
             InputError: there is no such name; the nearest is named. Or a class of the user's own cannot be used, or was
                 not allowed.
         """
+        what = f"{self.key}={name}"
         if is_own(name):
-            return self._find_own(str(name))
-        if not isinstance(name, str) or name not in self._homes:
+            self.check_allowed(name)
+            made: Any = load(str(name), what)
+        elif isinstance(name, str) and name in self._homes:
+            made = self._import(self._homes[name])
+            if hasattr(made, "Settings") and hasattr(made, "build"):
+                return made
+        else:
             hint = did_you_mean(str(name), self)
             raise InputError(f"there is no {self.key} {name!r}{hint}; there are: {', '.join(self)}.")
-        return self._import(self._homes[name])
+        return self._import(self._own)(made, what)
 
     def check_allowed(self, choice: object) -> None:
         """Refuse a class of the user's own that nobody typed.
@@ -75,11 +81,6 @@ class Registry:
                 f"{self.key}={name} is code, and code is only run where a person types its name; if you trust it, add "
                 f"`{self.key}={name}` to `ipo optimize` or `ipo benchmark`."
             )
-
-    def _find_own(self, name: str) -> Any:
-        self.check_allowed(name)
-        what = f"{self.key}={name}"
-        return self._import(self._own)(load(name, what), what)
 
     def _import(self, home: str) -> Any:
         file, _, attribute = home.partition(":")
@@ -156,5 +157,5 @@ def settings_of(made: type, what: str) -> type[BaseModel]:
     """
     form = getattr(made, "Settings", NoSettings)
     if not (isinstance(form, type) and issubclass(form, BaseModel)):
-        raise InputError(f"Settings of {what} is no pydantic model; see docs/strategies.md.")
+        raise InputError(f"Settings of {what} is no pydantic model; derive it from pydantic.BaseModel.")
     return form

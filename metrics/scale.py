@@ -29,6 +29,15 @@ class Scale:
         if not (self.low < self.high and self.word >= 0):
             raise InputError(f"a scale needs low < high and a word that costs nothing or something, not {self}.")
 
+    @property
+    def fractions(self) -> bool:
+        """Whether percent, points and intervals between 0 and 1 are right for it.
+
+        >>> Scale().fractions, Scale(low=-1).fractions, Scale(percent=False).fractions
+        (True, False, False)
+        """
+        return self.percent and self.low >= 0 and self.high <= 1
+
     def told(self, value: float) -> str:
         """Return a value as people read it."""
         return f"{100 * value:.2f} %" if self.percent else f"{value:.4g}"

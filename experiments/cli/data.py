@@ -26,9 +26,10 @@ Seed = Annotated[int, typer.Option(help="for data without parts of its own")]
 
 @data_app.command("list")
 def list_() -> None:
-    """List the registered data sets, their official sizes, and which of them are below the root."""
+    """List the registered data sets, their official sizes, which of them are below the root, and what else is read."""
     from ipo_prompts.experiments.data.benchmarks.registry import REGISTRY, ROOT_VARIABLE
     from ipo_prompts.experiments.data.benchmarks.roots import default_root, state
+    from ipo_prompts.experiments.data.sources import FORMS
 
     root = default_root()
     head = ["name", "title", "classes", "train", "val", "test", "here", "hand-written template"]
@@ -41,7 +42,7 @@ def list_() -> None:
         cells = [f"{cell:{side}{width}}" for cell, side, width in zip(row, "<<>>>><<", widths, strict=True)]
         print("  ".join(cells).rstrip())
     place = f"root: {root}" if root else f"{ROOT_VARIABLE} is not set; it names the folder that holds these data sets"
-    print(f"{place}, in the CoOp layout", file=sys.stderr)
+    print(f"{place}, in the CoOp layout\nother data: {FORMS}", file=sys.stderr)
 
 
 @data_app.command(epilog="Example:  ipo data check folder:pets --clip ViT-B-16/openai")

@@ -13,7 +13,7 @@ from ipo_prompts.metrics.errors import InputError
 
 Name = TypeVar("Name", bound=str)
 
-DATA = "embedded[:NAME or :OP+OP], folder:PATH, csv:PATH, parquet:PATH, hf:NAME, or a name of `ipo data list`"
+DATA = "folder:PATH, csv:PATH, hf:NAME, or what else `ipo data list` names"
 
 Data = Annotated[str | None, typer.Option(help=DATA, metavar="SPEC")]
 Clip = Annotated[str | None, typer.Option(help="embedded, ViT-B-16/openai, hf-hub:…", metavar="SPEC")]
@@ -59,14 +59,27 @@ def one_of(what: str, name: str, known: Sequence[Name]) -> Name:
 
 
 class WithSettings(TyperCommand):
-    """Lists every setting below the flags, from the configuration itself, so that the help cannot go stale."""
+    """Lists every setting below the flags, from the configuration itself, so that the help cannot go stale.
+
+    Of strategies and rewards it lists the settings of those that are typed, else of the default ones: their files may
+    import anything, which help does not wait for.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Keep the words for the help, which answers before they are read."""
+        ctx.meta[WithSettings.__name__] = [*args]
+        return super().parse_args(ctx, args)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write the settings, then the examples."""
+        from ipo_prompts.experiments.run.config import CHOSEN
         from ipo_prompts.experiments.run.settings import settings
 
+        typed = dict(word.lstrip("-").split("=", 1) for word in ctx.meta.get(WithSettings.__name__, ()) if "=" in word)
+        chosen = [typed.get(key, registry.default) for key, registry in CHOSEN.items()]
         rows = [
-            (one.name if one.default is None else f"{one.name}={one.default}", one.description) for one in settings()
+            (one.name if one.default is None else f"{one.name}={one.default}", one.description)
+            for one in settings(chosen)
         ]
         with formatter.section("Settings, in CONFIG.yaml or as key=value, with their defaults"):
             formatter.write_dl(rows)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ipo_prompts.experiments.data.assemble import Gathered, assemble
+from ipo_prompts.experiments.data.assemble import assemble
 from ipo_prompts.experiments.data.benchmarks import coop_split, imagenet
 from ipo_prompts.experiments.data.benchmarks import hub as hub_copies
 from ipo_prompts.experiments.data.benchmarks.found import Found, finish
@@ -14,19 +14,10 @@ from ipo_prompts.experiments.data.benchmarks.registry import REGISTRY, Registere
 from ipo_prompts.experiments.data.benchmarks.roots import find_folder
 from ipo_prompts.experiments.data.dataset import DataSet
 from ipo_prompts.experiments.data.names import NAMES_FILE, with_names
-from ipo_prompts.experiments.data.sources import folder, hub, shipped, table
+from ipo_prompts.experiments.data.sources import FORMS, SOURCES
 from ipo_prompts.metrics.decoding import AS_STORED, AS_VIEWED, Background
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.nearest import did_you_mean
-
-SOURCES: dict[str, Callable[[str], Gathered]] = {
-    "embedded": shipped.gather,
-    "folder": folder.gather,
-    "csv": table.gather,
-    "parquet": hub.gather_parquet,
-    "hf": hub.gather_hf,
-}
-"""What stands before the first colon of a spec → what reads the rest; the names of `REGISTRY` come on top."""
 
 _READERS: Mapping[Rule, Callable[[Registered, Path], Found]] = {
     "split": coop_split.read_split,
@@ -66,7 +57,7 @@ def load_data(
     Traceback (most recent call last):
     ...
     ipo_prompts.metrics.errors.InputError: unknown data 'foldr:pictures' (did you mean folder?); use embedded[:NAME or \
-:OP+OP], folder:PATH, csv:PATH, parquet:PATH, hf:NAME[:CONFIG] or a name of `ipo data list`.
+:OP+OP], folder:PATH, csv:PATH, parquet:PATH, hf:NAME[:CONFIG] or a registered name of `ipo data list`.
     """
     kind, _, rest = spec.strip().partition(":")
     if kind in REGISTRY:
@@ -74,10 +65,9 @@ def load_data(
         return with_names(data, class_names, "class_names") if class_names else data
     if kind not in SOURCES:
         raise InputError(
-            f"unknown data {spec!r}{_hint(spec, kind)}; use embedded[:NAME or :OP+OP], folder:PATH, csv:PATH, "
-            "parquet:PATH, hf:NAME[:CONFIG] or a name of `ipo data list`."
+            f"unknown data {spec!r}{_hint(spec, kind)}; use {FORMS} or a registered name of `ipo data list`."
         )
-    gathered = SOURCES[kind](rest.strip())
+    gathered = SOURCES[kind].gather(rest.strip())
     for fault in (row.fault for row in gathered.rows if row.fault and whole):
         raise fault
     data = assemble(gathered, seed, task).on(background)
@@ -93,7 +83,7 @@ def names_data(word: str) -> bool:
     (True, True, False, False)
     """
     kind, colon, _ = word.strip().partition(":")
-    return kind in REGISTRY or (kind in SOURCES and (bool(colon) or kind == "embedded"))
+    return kind in REGISTRY or (kind in SOURCES and (bool(colon) or not SOURCES[kind].form.startswith(f"{kind}:")))
 
 
 def load_registered(entry: Registered, rest: str, seed: int, task: str | None) -> DataSet:

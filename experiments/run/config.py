@@ -45,9 +45,7 @@ class JobSettings(BaseModel):
     preset: Literal["default", "paper", "code"] = Field(
         "default", description="settings to start from: ours, the paper's, or those of the paper's code"
     )
-    data: str = Field(
-        "embedded", description="embedded[:NAME or :OP+OP], folder:, csv:, parquet:, hf:, or a name of `ipo data list`"
-    )
+    data: str = Field("embedded", description="folder:PATH, csv:PATH, hf:NAME, or what else `ipo data list` names")
     task: str | None = Field(
         None, description="one sentence on what the pictures are; worded from the classes if unset"
     )
@@ -69,13 +67,13 @@ class JobSettings(BaseModel):
         {"name": REWARDS.default},
         validate_default=True,
         description=f"what is maximised: {', '.join(REWARDS)}, or MODULE:CLASS of your own; reward.KEY=VALUE sets "
-        "it up",
+        "it up, `ipo optimize reward=NAME --help` lists the keys",
     )
     strategy: dict[str, Any] = Field(
         {"name": STRATEGIES.default},
         validate_default=True,
         description=f"how new templates are found: {', '.join(STRATEGIES)}, or MODULE:CLASS of your own; "
-        "strategy.KEY=VALUE sets it up",
+        "strategy.KEY=VALUE sets it up, `ipo optimize strategy=NAME --help` lists the keys",
     )
     lm: str = Field(
         "local", description="local, local/small|base|large, local/PATH.gguf, a litellm name, replay/RUN, none"

@@ -14,11 +14,11 @@ from ipo_prompts.experiments.data.check import transparency_note
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan
-from ipo_prompts.experiments.tasks.base import Encoded
+from ipo_prompts.experiments.tasks.base import Encoded, check_fractions
 from ipo_prompts.metrics.class_names import written
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.reward import Reward, Units
+from ipo_prompts.metrics.reward import Reward, Units, scale_of
 from ipo_prompts.metrics.template import check
 
 
@@ -69,6 +69,7 @@ def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
     others = [name for spec in config.also_fit for name in load_data(spec, seed=SPLIT_SEED).class_names]
     met_later = (*drawn.new_class_names, *others)
     reward = planned.task.reward(clip, drawn.class_names, store, met_later)
+    check_fractions(scale_of(reward), f"reward={config.reward['name']}")
     check(config.initial_template, (*drawn.class_names, *met_later), clip)
     note = transparency_note([item.picture for item in drawn.search], "search pictures")
     if note:

@@ -171,7 +171,8 @@ def publish(
 
 def _are_pictures(part: Encoded) -> bool:
     """Whether units are the pictures with their classes; those of a reward of one's own may be anything."""
-    return isinstance(part.units, EncodedPictures) and part.units.labels.tolist() == [i.label for i in part.items]
+    labels = part.units.labels if isinstance(part.units, EncodedPictures) else None
+    return labels is not None and labels.tolist() == [item.label for item in part.items]
 
 
 def _explained(parts: dict[AnyPart, Compared], reward: Reward, members: Sequence[str]) -> dict[AnyPart, Compared]:

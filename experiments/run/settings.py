@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from ipo_prompts.experiments.run.config import CHOSEN, RunConfig
@@ -16,8 +17,12 @@ class Setting(NamedTuple):
     allowed: tuple[str, ...] = ()
 
 
-def settings() -> list[Setting]:
-    """Return every setting in order; those of strategies and rewards follow the key that names them."""
+def settings(chosen: Collection[str] | None = None) -> list[Setting]:
+    """Return every setting in order; those of strategies and rewards follow the key that names them.
+
+    Args:
+        chosen: the strategies and rewards whose own settings are wanted, no other is imported; None for all.
+    """
     rows: list[Setting] = []
     for name, field in RunConfig.model_fields.items():
         registry = CHOSEN.get(name)
@@ -25,7 +30,7 @@ def settings() -> list[Setting]:
         default = registry.default if registry else field.default
         rows.append(Setting(name, default, field.description or "", allowed))
         own: dict[str, tuple[Any, list[str]]] = {}
-        for choice in registry or ():
+        for choice in (one for one in registry or () if chosen is None or one in chosen):
             for key, one in registry.find(choice).Settings.model_fields.items() if registry else ():
                 own.setdefault(key, (one, []))[1].append(choice)
         for key, (one, choices) in own.items():

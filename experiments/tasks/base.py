@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel
 
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.registry import NoSettings
 
 if TYPE_CHECKING:
@@ -20,9 +21,26 @@ if TYPE_CHECKING:
     from ipo_prompts.metrics.pictures import Picture
     from ipo_prompts.metrics.reward import Reward, Units
     from ipo_prompts.metrics.sampling import Sampling
+    from ipo_prompts.metrics.scale import Scale
 
 LABEL = r"^[\w@ .,%/+()-]{1,40}$"
 """What a measure and its units may be called: it may stand in a plot as it is."""
+
+
+def check_fractions(scale: Scale, what: str) -> None:
+    """Refuse a reward whose values are no fractions; `what` asks for it: `reward=mine:Mine`.
+
+    Verdicts, pages and tables of runs are in percent and points, with intervals between 0 and 1.
+
+    Raises:
+        InputError: says how it is used in Python.
+    """
+    if not scale.fractions:
+        raise InputError(
+            f"the scale of {what} is from {scale.low:g} to {scale.high:g} with percent={scale.percent}, and runs and "
+            "tables tell values from 0 to 1 in percent; search with it in Python, IPO(reward=…).compile(…), or let it "
+            "count so; see docs/your-own-reward.md."
+        )
 
 
 class Encoded(NamedTuple):

@@ -1,4 +1,4 @@
-"""A reward class of the user's own, on labelled pictures: `reward=module:Class`."""
+"""A plain reward class, on labelled pictures: one of the user's own, `reward=module:Class`, or a listed one."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from ipo_prompts.experiments.tasks.base import LABEL, Encoded, Task
+from ipo_prompts.experiments.tasks.base import LABEL, Encoded, Task, check_fractions
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.own_class import blaming, check_members
 from ipo_prompts.metrics.registry import settings_of
+from ipo_prompts.metrics.scale import Scale
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.data import Item
@@ -67,9 +68,11 @@ def own_reward(made: type, what: str) -> type[Task]:
     The class may say what it is called: `measure`, else its own name, and `unit`, else `pictures`.
 
     Raises:
-        InputError: it lacks something, or one of these words cannot stand in a table.
+        InputError: it lacks something, one of these words cannot stand in a table, or its values are no fractions.
     """
     check_members(made, MEMBERS, what, "your-own-reward")
+    if isinstance(scale := getattr(made, "scale", None), Scale):  # else the object says it, and `prepare` asks that
+        check_fractions(scale, what)
     words = {"measure": getattr(made, "measure", made.__name__), "unit": getattr(made, "unit", "pictures")}
     for key, word in words.items():
         if not (isinstance(word, str) and re.fullmatch(LABEL, word)):

@@ -1,4 +1,4 @@
-"""A strategy class of the user's own, as the registry finds it: `strategy=module:Class`."""
+"""A plain strategy class, as the registry finds it: one of the user's own, `strategy=module:Class`, or a listed one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MEMBERS = ("ask",)
 
 
 class OwnStrategy:
-    """A class that is found by `module:Class`.
+    """A class that is found by a name or by `module:Class`.
 
     Args:
         made: the class.

@@ -33,7 +33,10 @@ from dataclasses import replace
 
 from pydantic import BaseModel
 
-from ipo_prompts.metrics.reward import ClipReward
+import numpy as np
+
+from ipo_prompts.metrics.reward import ClipReward, Judged
+from ipo_prompts.metrics.scale import Scale
 
 
 class Harsh(ClipReward):
@@ -67,6 +70,23 @@ class BadSettings(ClipReward):
 
 class LongMeasure(ClipReward):
     measure = "<b>" * 20
+
+
+class Likely(ClipReward):
+    scale = Scale(low=-50, high=0, percent=False)
+
+
+class LikelyLater(ClipReward):
+    scale = property(lambda reward: Likely.scale)
+
+
+class Calibrated(ClipReward):
+    takes = "several labels"
+
+    def judge(self, logits, pictures):
+        sure = np.exp(logits - logits.max(axis=1, keepdims=True))
+        told = np.abs(sure / sure.sum(axis=1, keepdims=True) - pictures.shown).mean()
+        return Judged(np.full(len(logits), 1 - told))
 
 
 class Breaks(ClipReward):
@@ -104,6 +124,18 @@ class Words:
 
 class Asks(Words):
     asks_lm = needs_lm = True
+"""
+
+FIRST = """
+import numpy as np
+
+from ipo_prompts.metrics.reward import ClipReward, Judged
+
+
+class TopThree(ClipReward):
+    def judge(self, logits, pictures):
+        true = logits[np.arange(len(logits)), pictures.labels]
+        return Judged((logits > true[:, None]).sum(axis=1) < 3)  # ties count as right
 """
 
 PAIRS = """
@@ -252,6 +284,20 @@ def test_a_reward_of_other_units_that_is_no_clip_reward(capfd: pytest.CaptureFix
     assert (folder / "run" / "report.html").is_file()
 
 
+def test_a_measure_that_guessing_is_good_at_is_not_called_near_guessing(
+    capfd: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    """And a reward that takes several labels a picture can be used on data with one, without that outlook."""
+    (folder / "first.py").write_text(FIRST)
+    ended = optimize(capfd, "reward=first:TopThree", "strategy=waves:Words")
+    assert ended.code == 0, ended.err
+    room = result(folder / "run")["headroom"]
+    assert room["guessing"] == 1 and room["outcome"] != "near guessing"
+    ended = optimize(capfd, "reward=mine:Calibrated", "strategy=waves:Words", out="several")
+    assert ended.code == 0, ended.err
+    assert result(folder / "several")["headroom"] is None
+
+
 # --- what is wrong with it
 
 
@@ -267,7 +313,9 @@ def test_a_reward_of_other_units_that_is_no_clip_reward(capfd: pytest.CaptureFix
         ("reward=mine:NoReward", "reward=mine:NoReward has no problem, examples, score; see docs/your-own-reward.md"),
         ("reward=mine:BadSettings", "Settings of reward=mine:BadSettings is no pydantic model"),
         ("reward=mine:LongMeasure", "measure of reward=mine:LongMeasure is "),
-        ("reward=mine:Breaks", "mine.py, line 48: RuntimeError: no weights."),
+        ("reward=mine:Likely", "the scale of reward=mine:Likely is from -50 to 0 with percent=False, and runs and"),
+        ("reward=mine:LikelyLater", "the scale of reward=mine:LikelyLater is from -50 to 0 with percent=False"),
+        ("reward=mine:Breaks", "mine.py, line 68: RuntimeError: no weights."),
         ("reward=mine:Other", "reward=mine:Other cannot be used: TypeError: "),
         ("strategy=mine:Plain", "strategy=mine:Plain has no ask; see docs/strategies.md"),
         ("strategy=waves:Asks", "the strategy 'waves:Asks' asks a language model and lm=none names none"),

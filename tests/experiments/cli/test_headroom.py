@@ -39,7 +39,7 @@ def test_data_check_ends_with_a_verdict_and_the_command_to_type(pictures: Path, 
     assert looked == (
         "looked at 12 pictures that a run searches on and 6 that choose its winner; no test picture was scored"
     )
-    assert guesses.startswith("  guesses: ") and accuracy.startswith("  accuracy among 6 classes: ")
+    assert guesses.startswith("  guesses: ") and accuracy.startswith("  among 6 classes: ")
     assert words.startswith("  words: best of ")
     assert following == (f"next: ipo optimize 'folder:{pictures}' --clip embedded shots=2 selection_shots=1")
 

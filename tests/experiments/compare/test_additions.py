@@ -1,8 +1,9 @@
-"""What a new method, strategy or reward needs to be in a table: its class and its line in a registry, and no more."""
+"""What a new method, strategy, reward or data source needs to be in a table: its file and its line, and no more."""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,34 +17,20 @@ import yaml
 from pydantic import BaseModel
 
 from ipo_prompts.experiments.compare.methods import METHODS
-from ipo_prompts.experiments.compare.methods.base import Job, Method, Templates
-from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.data.sources import SOURCES, Source
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.experiments.tasks.classification import Classification
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.registry import Registry
-from ipo_prompts.metrics.reward import ClipReward
+from ipo_prompts.metrics.reward import ClipReward, Judged
 from ipo_prompts.programs.admission import Desk
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Known, Models
 from support.runs import Ended, copy_pictures, ipo
 
-NEGATIVE = "a photographic negative of a <CLASS>."
-
-
-class Negative(Method):
-    """A method."""
-
-    label = "the negative"
-    depends_on_seed = False
-
-    def labelled_per_class(self, config: RunConfig) -> int:
-        return 0
-
-    def fit(self, job: Job) -> Templates:
-        return Templates(job.clip, ((NEGATIVE, 1.0),))
+PAGE = Path(__file__).parents[3] / "CONTRIBUTING.md"
 
 
 class Repeating:
@@ -62,6 +49,22 @@ class Repeating:
     def ask(self, known: Known, desk: Desk) -> None:
         desk.admit(f"a {self.word} of a <CLASS>.")
         desk.finish("it knows one template")
+
+
+class Plain:
+    """A strategy as one of a user's own is: without settings."""
+
+    def ask(self, known: Known, desk: Desk) -> None:
+        desk.admit("a negative of a <CLASS>.")
+
+
+class Halved(ClipReward):
+    """A reward as one of a user's own is."""
+
+    measure = "half the accuracy"
+
+    def judge(self, logits: Any, pictures: Any) -> Judged:
+        return Judged(super().judge(logits, pictures).hits / 2)
 
 
 class Misses(Classification):
@@ -102,9 +105,9 @@ def table(
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     pictures = copy_pictures(tmp_path / "pictures")
 
-    def run(methods: list[Any], measure: str = "accuracy", **settings: Any) -> dict[str, float]:
+    def run(methods: list[Any], measure: str = "accuracy", data: str = "folder", **settings: Any) -> dict[str, float]:
         shared = {"lm": "openai/gpt-4o-mini", "describer": "none", "shots": 1, "selection_shots": 1, "steps": 2}
-        grid = {"title": "t", "protocol": "few-shot", "data": [f"folder:{pictures}"], "methods": methods, "seeds": 1}
+        grid = {"title": "t", "protocol": "few-shot", "data": [f"{data}:{pictures}"], "methods": methods, "seeds": 1}
         Path("toy.yaml").write_text(yaml.safe_dump({**grid, "settings": {**shared, **settings}}))
         assert ipo(capfd, "benchmark", "toy.yaml", "--dry-run").code == 0
         ended = ipo(capfd, "benchmark", "toy.yaml", "--json")
@@ -129,12 +132,49 @@ def register(monkeypatch: pytest.MonkeyPatch) -> Callable[[Registry, str, type],
     return add
 
 
-def test_a_method_is_its_class_and_its_line(
+def test_the_method_and_the_source_of_the_page_are_a_file_and_a_line_each(
     table: Callable[..., dict[str, float]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(METHODS, "negative", Negative())
-    values = table(["anchor", "negative", {"label": "given words", "method": "given"}], initial_template=NEGATIVE)
-    assert values["negative"] == values["given words"] != values["anchor"]
+    text = PAGE.read_text(encoding="utf-8")
+    method, source = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert max(len(block.splitlines()) for block in (method, source)) <= 40
+    made, read = ModuleType("adjective"), ModuleType("flat")
+    exec(method, made.__dict__)
+    exec(source, read.__dict__)
+    monkeypatch.setitem(sys.modules, "ipo_prompts.experiments.data.sources.flat", read)
+    assert '`"one-adjective": OneAdjective()`' in text and '`"flat": Source("flat:gather", "flat:PATH")`' in text
+    monkeypatch.setitem(METHODS, "one-adjective", made.OneAdjective())
+    monkeypatch.setitem(SOURCES, "flat", Source("flat:gather", "flat:PATH"))
+    for file in Path("pictures").glob("*/*"):
+        file.rename(file.parent.parent / f"{file.parent.name}__{file.name}")
+    for folder in [one for one in Path("pictures").iterdir() if one.is_dir()]:
+        folder.rmdir()
+    values = table(["anchor", "one-adjective"], data="flat")
+    assert values.keys() == {"anchor", "one-adjective"}
+    (cell,) = Path("runs").rglob("one-adjective/*/cell.json")
+    assert json.loads(cell.read_text())["budget"]["looked_at"] == 4
+
+
+def test_a_plain_strategy_and_a_plain_reward_are_listed_as_they_are(
+    table: Callable[..., dict[str, float]], register: Callable[..., None]
+) -> None:
+    register(STRATEGIES, "ipo_prompts.programs.strategies", Plain)
+    register(REWARDS, "ipo_prompts.experiments.tasks", Halved)
+    mine = {"label": "mine", "method": "ipo-default", "settings": {"strategy": "toy"}}
+    values = table(["anchor", mine], "half the accuracy", reward="toy")
+    assert values.keys() == {"anchor", "mine"} and max(values.values()) <= 50
+
+
+def test_help_imports_no_listed_file(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """Whatever such files import, help does not wait for it: here they are not even there."""
+    for registry in (STRATEGIES, REWARDS):
+        monkeypatch.setitem(registry._homes, "toy", "absent:Toy")
+    monkeypatch.setitem(SOURCES, "toy", Source("absent:gather", "toy:PATH"))
+    for words in (["--help"], ["optimize", "--help"], ["data", "list"], ["benchmark", "--help"]):
+        assert ipo(capfd, *words).code == 0
+    told = ipo(capfd, "optimize", "--strategy=history", "reward=retrieval", "--help").out
+    assert "strategy.size=12" in told and "reward.k=1" in told and "strategy.words" not in told
+    assert "strategy.words=2" in ipo(capfd, "optimize", "--help").out
 
 
 def test_a_strategy_is_its_class_and_its_line(
