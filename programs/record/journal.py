@@ -45,6 +45,7 @@ class Journal:
 
     Attributes:
         events: those that the record held when it was opened, oldest first.
+        written: whether there are more by now.
 
     Raises:
         InputError: the folder cannot be written, another process holds it, or the record is damaged.
@@ -63,6 +64,7 @@ class Journal:
         self.path = folder / FILE_NAME
         self._lock = filelock.FileLock(folder / LOCK, timeout=0)
         self._mutex = threading.Lock()
+        self.written = False
         self._started = time.monotonic() if started is None else started
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -108,6 +110,7 @@ class Journal:
         event: Event = {"type": type_, **redacted(content), "seconds": round(time.monotonic() - self._started, 3)}
         line = line_of(event)
         with self._mutex:
+            self.written = True
             try:
                 end = self._file.seek(0, os.SEEK_END)
                 try:
@@ -118,6 +121,8 @@ class Journal:
                 except OSError:
                     self._file.truncate(end)
                     raise
+            except ValueError as error:
+                raise InputError(f"{self.path} was closed; open the journal again.") from error
             except OSError as error:
                 raise InputError(
                     f"cannot write {self.path}: {error.strerror}; make room, then `{resume_command(self.path.parent)}`."

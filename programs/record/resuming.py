@@ -75,6 +75,11 @@ def check_same(journal: Journal, identity: Mapping[str, Any]) -> None:
     before = journal.find("start")
     if before is None:
         return
+    if not identity.keys() <= before.keys():
+        raise InputError(
+            f"{journal.path.parent} holds a search that was begun otherwise, by `ipo optimize` or by IPO.compile; go "
+            "on with it that way, or begin a new one elsewhere."
+        )
     other = next((key for key, value in redacted(dict(identity)).items() if before.get(key) != value), None)
     if other:
         differs = "differ" if other.endswith("s") else "differs"
@@ -85,11 +90,15 @@ def check_same(journal: Journal, identity: Mapping[str, Any]) -> None:
 
 
 def begin(journal: Journal, identity: Mapping[str, Any], **about: Any) -> None:
-    """Write the first event, where it is not there: what makes the search another one, and what else is known of it.
+    """Write the first event of a session: what makes the search another one, and what else is known of it.
 
     Raises:
-        InputError: the journal is that of another search.
+        InputError: the journal is that of another search, or was written to since it was opened.
     """
     check_same(journal, identity)
-    if not journal.find("start", **about, **identity):
-        journal.append("start", **about, **identity)
+    if journal.written:
+        raise InputError(
+            f"the journal in {journal.path.parent} was written to since it was opened; close it, and open it again for "
+            "another search."
+        )
+    journal.append("start", **about, **identity)
