@@ -102,7 +102,9 @@ def as_earlier(given: Any) -> Earlier | None:
     """
     found = getattr(given, "search", given)
     if not isinstance(found, (SearchResult, type(None))):
-        raise InputError(f"earlier= takes a program that IPO compiled, or its search, not {kind(given)}.")
+        raise InputError(
+            f"earlier= takes what IPO.compile returned, or its search, not {kind(given)}; a saved program has none."
+        )
     return None if found is None else Earlier.of(found)
 
 

@@ -24,7 +24,7 @@ from ipo_prompts.programs.compiled import Program, classifier_in, compiled
 from ipo_prompts.programs.describers.recorded import Describing, by_clip
 from ipo_prompts.programs.ensemble import check_ensemble
 from ipo_prompts.programs.examples import check_apart, digest, with_pictures
-from ipo_prompts.programs.lm.connect import Backend, asking, find_backend, model_in, recorded_events
+from ipo_prompts.programs.lm.connect import Backend, asking, find_backend, models_in, recorded_events
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.lm.window import room_in, window_of
@@ -113,6 +113,8 @@ class IPO(Teleprompter):
         self.strategy = as_strategy(strategy)
         self.settings = as_settings(IPO, settings, {**keywords})
         self.earlier = as_earlier(earlier)
+        if journal is not None and log_dir is not None:
+            raise InputError("IPO takes log_dir= or an open journal=, not both; leave one of them out.")
         self.task, self.log_dir, self.journal, self.on_step = task, log_dir, journal, on_step
 
     preset = staticmethod(preset)
@@ -153,7 +155,9 @@ class IPO(Teleprompter):
         program, (_, student) = student, classifier_in(student)
         reward = self.reward or ClipReward(student.clip, student.class_names)
         settings = self._settings_for(student)
-        lm = self._backend()
+        context = self._backend()
+        held = models_in(self.strategy)
+        lm = Backend.of(held[0], settings.seed) if held else context
         strategy = self._strategy_for(lm, None)
         expected = Expected(settings, self.task)
         if lm and isinstance(reply := lm.options.get("max_tokens"), int):
@@ -184,9 +188,9 @@ class IPO(Teleprompter):
                 reward.examples(searched),
                 reward.examples(others) if others else None,
                 strategy=lambda recorded: self._strategy_for(lm, recorded),
-                lm=lm,
+                lm=context,
                 task=self.task,
-                describing=self._describing(student.clip, searched, lm),
+                describing=self._describing(student.clip, searched, context),
                 room=room,
                 earlier=self.earlier,
                 replies=replies or (),
@@ -201,21 +205,16 @@ class IPO(Teleprompter):
         return compiled(program, found, scale_of(reward))
 
     def _backend(self) -> Backend | None:
-        """Return the language model to ask: that of the strategy, the one given, or the one of the context."""
-        lm = model_in(self.strategy) or self.lm or dspy.settings.lm
+        """Return the language model that is asked where a strategy or describer holds none."""
+        lm = dspy.settings.lm if self.lm is None else self.lm
         if isinstance(lm, str):
-            return find_backend(lm, role="optimizer", seed=self.settings.seed)
-        found = Backend.of(lm, self.settings.seed) if lm else None
-        if found and self.settings.budget_usd is not None and found.price(1, 1) is None:
-            raise InputError(
-                f"the price of {found.model} is not known, so budget_usd cannot be kept; use budget_tokens."
-            )
-        return found
+            return None if lm == "none" else find_backend(lm, role="optimizer", seed=self.settings.seed)
+        return Backend.of(lm, self.settings.seed) if lm else None
 
     def _strategy_for(self, lm: Backend | None, recorded: dspy.LM | None) -> Strategy:
         """Return the strategy for a language model, before or after what it is asked is recorded."""
         if not isinstance(self.strategy, dict):
-            return asking(self.strategy, recorded) if recorded else self.strategy
+            return self.strategy
         models = Models(recorded, small=lm is not None and lm.small, given=lm is not None)
         strategy: Strategy = STRATEGIES.build(self.strategy, models)
         if needs_lm(strategy) and lm is None:
@@ -233,11 +232,19 @@ class IPO(Teleprompter):
         if self.describer in DESCRIBERS:
             return by_clip(clip, str(self.describer), pictures)
         own = self.describer
-        asked = Backend.of(its, self.settings.seed) if (its := model_in(own)) else lm
+        predictors = own.predictors() if isinstance(own, dspy.Module) else []
+        asks = any(not isinstance(one, TemplateClassifier) for one in predictors)
+        if asks and lm is None and not models_in(own):
+            raise InputError(
+                f"the describer {kind(own)} asks a language model and there is none; give it one, or IPO(lm=…), or "
+                "compile in dspy.context(lm=…)."
+            )
 
         def recorded(recorder: Recorder) -> tuple[Any, dspy.LM | None]:
-            model = asked.connect(recorder, "describer", None, None) if asked else None
-            return (asking(own, model) if model else own), model
+            def connect(its: dspy.BaseLM) -> dspy.LM:
+                return Backend.of(its, self.settings.seed).connect(recorder, "describer", None, None)
+
+            return asking(own, connect), lm and lm.connect(recorder, "describer", None, None)
 
         return Describing(kind(own), pictures, recorded)
 
@@ -247,13 +254,13 @@ class IPO(Teleprompter):
         """Return what makes a search another one, beside its examples, as plain JSON."""
         return {
             **settings.model_dump(mode="json", exclude=set(LIMITS)),
-            "strategy": self.strategy if isinstance(self.strategy, dict) else kind(self.strategy),
+            "strategy": self.strategy if isinstance(self.strategy, dict) else _named(self.strategy),
             "reward": kind(reward),
             "classes": written(reward.class_names),
             "clip": student.clip.fingerprint,
             "lm": lm and lm.model,
             "lm_context": self.lm_context,
-            "describer": self.describer if self.describer in (None, *DESCRIBERS) else kind(self.describer),
+            "describer": _named(self.describer),
             "task": self.task,
             "earlier": self.earlier and [self.earlier.steps, *self.earlier.templates],
         }
@@ -279,6 +286,13 @@ class IPO(Teleprompter):
                 self.on_step(step)
 
         return told
+
+
+def _named(thing: Any) -> str | None:
+    """Name a strategy or a describer, with the language models that it holds."""
+    if thing is None or isinstance(thing, str):
+        return thing
+    return " with ".join([kind(thing), *(lm.model for lm in models_in(thing))])
 
 
 def _log(folder: Path) -> Journal:

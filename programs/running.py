@@ -18,7 +18,7 @@ from ipo_prompts.metrics.reward import Reward, Units, features_of
 from ipo_prompts.programs.describers.recorded import Describing, describe
 from ipo_prompts.programs.describers.shortening import fitted as shortened
 from ipo_prompts.programs.ensemble import Ensembled, settle
-from ipo_prompts.programs.lm.connect import Backend
+from ipo_prompts.programs.lm.connect import Backend, asking
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.lm.window import Room
@@ -36,7 +36,8 @@ class Job:
 
     Attributes:
         settings, reward, units, held_back, task, earlier: see `search`.
-        strategy: makes the strategy with the language model that it asks; None where it asks none.
+        strategy: makes the strategy with the language model that it asks; None where it asks none. Language models that
+            it holds itself are recorded, too.
         lm: that language model, before what it is asked is recorded.
         temperature, max_tokens: what it is asked with, where it does not say so itself.
         describing: None where nothing is described.
@@ -103,6 +104,11 @@ def run(
     recorder = Recorder(journal, ledger, job.replies, replay=job.replay)
     record = ScoreKeeper(journal, job.reward)
     lm = job.lm.connect(recorder, "optimizer", job.temperature, job.max_tokens) if job.lm else None
+
+    def recorded(own: dspy.BaseLM) -> dspy.BaseLM:
+        return own if own is lm else Backend.of(own, limits.seed).connect(recorder, "optimizer", None, None)
+
+    strategy = asking(job.strategy(lm), recorded)
     offsets = None if kind == "none" else fitted(kind, features_of(job.units, job.held_back))
     searching = offsets if kind == "mean" else None  # others would be fitted for each template
 
@@ -111,20 +117,21 @@ def run(
         say(f"describing the search pictures with {job.describing.by}")
         describer, asked = job.describing.describer(recorder)
         shown = job.describing.pictures, job.units.labels, job.reward.class_names
-        with dspy.context(**({"lm": asked} if asked else {})):
+        with dspy.context(lm=asked or dspy.settings.lm):
             return shortened(describe(describer, *shown, job.task, record), job.room, record, say)
 
-    with showing(ledger), dspy.context(**({"lm": lm} if lm else {})):
+    with showing(ledger), dspy.context(lm=lm):  # None too: nothing else is asked
         result = search(
             job.settings,
             job.reward,
-            job.strategy(lm),
+            strategy,
             under(job.units, searching),
             None if job.held_back is None else under(job.held_back, searching),
             record=record,
             task=job.task,
             describe=described if job.describing else None,
             check_limits=ledger.check_time,
+            limit=lambda: ledger.reached,
             on_step=lambda step: on_step(step, ledger),
             earlier=job.earlier,
         )

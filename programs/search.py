@@ -153,6 +153,7 @@ def search(
     task: str = "pictures to be classified",
     describe: Callable[[], Sequence[str]] | None = None,
     check_limits: Callable[[], None] = lambda: None,
+    limit: Callable[[], BudgetReached | None] = lambda: None,
     on_step: Callable[[Step], None] | None = None,
     earlier: Earlier | None = None,
 ) -> SearchResult:
@@ -169,6 +170,7 @@ def search(
         task: one sentence on what the pictures are.
         describe: says what a few pictures look like; may ask a language model.
         check_limits: raises `BudgetReached` when the time is used up.
+        limit: the limit that a question was refused for: what fails after that is its consequence.
         on_step: called after each step.
         earlier: an earlier search that this one goes on from.
 
@@ -182,7 +184,8 @@ def search(
         raise InputError(f"the template {settings.initial_template!r} cannot be used: {reason}.")
     record = record or ScoreKeeper(None, reward)
     on_step = on_step or (lambda step: None)
-    run = _Run(settings, reward, strategy, search_units, record, task, check_limits, on_step, earlier or Earlier())
+    limits = check_limits, limit
+    run = _Run(settings, reward, strategy, search_units, record, task, *limits, on_step, earlier or Earlier())
     stopped = None
     with one_for_numpy():
         try:
@@ -190,8 +193,7 @@ def search(
             run.descriptions = tuple(describe()) if describe else ()
             ended = run.loop()
         except Exception as error:
-            reached = explain(error)  # DSPy wraps what arises below it
-            if not isinstance(reached, BudgetReached):
+            if not (reached := run.limit_behind(error)):
                 raise
             stopped = ended = str(reached)
             logger.warning(
@@ -216,6 +218,7 @@ class _Run:
     record: ScoreKeeper
     task: str
     check_limits: Callable[[], None]
+    limit: Callable[[], BudgetReached | None]
     on_step: Callable[[Step], None]
     earlier: Earlier
     descriptions: tuple[str, ...] = ()
@@ -244,6 +247,7 @@ class _Run:
         empty = since_better = 0
         for number in range(self.settings.steps):
             before, looked_before = self.history.best, len(self.looked)
+            self._check_limits(number)
             # 1. Ask. All candidates of a step see the same history, so they do not see each other's scores.
             known = self._known(number)
             self.record.given(number, known.digest)
@@ -283,6 +287,11 @@ class _Run:
         score = partial(self.record.score, self.settings.steps, units=units, kind="selection")
         return HeldBack(units, score)
 
+    def limit_behind(self, error: Exception) -> BudgetReached | None:
+        """Return the limit that made something fail; DSPy wraps what arises below it, and other programs replace it."""
+        reached = explain(error)
+        return reached if isinstance(reached, BudgetReached) else self.limit()
+
     def _known(self, number: int) -> Known:
         """Return what the strategy may know before a step."""
         known: object = may_know(self.strategy, self._all(number))
@@ -298,7 +307,7 @@ class _Run:
         try:
             answer: object = self.strategy.ask(known, desk)  # type: ignore[func-returns-value]
         except Exception as error:
-            if isinstance(reached := explain(error), BudgetReached):
+            if reached := self.limit_behind(error):
                 return reached
             raise
         if answer is not None:  # a list, or a generator, whose templates would be lost
@@ -328,12 +337,17 @@ class _Run:
         usable = usable[: self.settings.looks - len(self.looked)]
         scores: list[Score] = []
         for start in range(0, len(usable), LOOKED_AT_ONCE):
-            self.check_limits()
+            self._check_limits(number)
             chunk = usable[start : start + LOOKED_AT_ONCE]
             found = self.record.look(number, chunk, self.units, around)
             self.looked += [Looked(score.template, score.value, score.loss, number, around) for score in found]
             scores += found
         return scores
+
+    def _check_limits(self, number: int) -> None:
+        """Stop where the time is up, but for what an earlier session did: it is done again, and then the step after."""
+        if not self.record.done(number):
+            self.check_limits()
 
     def _remember(
         self, number: int, scored: tuple[ScoredTemplate, ...], rejected: tuple[Rejection, ...], looked_at: int

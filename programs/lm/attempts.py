@@ -32,11 +32,13 @@ class Attempts:
     Args:
         ledger: whose time limit ends every wait, and which shows what is waited for.
         name: of the language model.
+        retries: how many more there may be.
     """
 
-    def __init__(self, ledger: Ledger, name: str) -> None:
+    def __init__(self, ledger: Ledger, name: str, retries: int = RETRIES) -> None:
         self._ledger = ledger
         self._name = name
+        self._retries = retries
         self._failed = 0
         self._started = time.monotonic()
 
@@ -65,7 +67,7 @@ class Attempts:
         """
         self._ledger.check_time()
         self._failed += 1
-        if self._failed > RETRIES:
+        if self._failed > self._retries:
             raise error
         hint = getattr(error, "retry_after", None)
         seconds = min(2.0 ** (self._failed - 1), LONGEST_PAUSE_SECONDS) if hint is None else max(0.0, float(hint))

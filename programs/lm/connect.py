@@ -8,20 +8,21 @@ from __future__ import annotations
 import copy
 import logging
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import dspy
 from dspy.clients.backend_selection import CLIENT_KEYS
-from dspy.lm15 import LM15Error, Request, Response
+from dspy.lm15 import LM15Error, Request, Response, request_from_openai_chat
 
 from ipo_prompts.metrics.cache import cache_dir
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.nearest import did_you_mean
+from ipo_prompts.programs.lm.attempts import QUESTION_SECONDS
 from ipo_prompts.programs.lm.keys import check_key
-from ipo_prompts.programs.lm.recording import Price, Recorder
+from ipo_prompts.programs.lm.recording import ABILITIES, Price, Recorder
 from ipo_prompts.programs.lm.replies import ReplyCache, open_reply_cache
 from ipo_prompts.programs.record.journal import Event, read
 from ipo_prompts.programs.record.redaction import check_address
@@ -48,6 +49,7 @@ class Backend:
         small: whether it is best asked for one template at a time, under a grammar.
         cache: replies of earlier runs; None for a model that costs nothing, or that is not ours.
         options: what it is asked with, whatever the role would be asked with.
+        own: the language model of a user that this one is, whose history and callbacks see what is asked.
     """
 
     model: str
@@ -56,6 +58,7 @@ class Backend:
     small: bool
     cache: ReplyCache | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    own: dspy.BaseLM | None = None
 
     @classmethod
     def of(cls, lm: dspy.BaseLM, seed: int = 0) -> Backend:
@@ -63,13 +66,21 @@ class Backend:
 
         Where it uses DSPy's cache, so do its recorded answers, which are then known to cost nothing; see `find_backend`
         for the seed.
+
+        Raises:
+            InputError: it completes texts, and is asked no questions.
         """
+        if lm.model_type == "text":
+            raise InputError(f"{lm.model} has model_type='text' and completes texts; give one that is asked questions.")
         options = {key: value for key, value in lm.kwargs.items() if key not in CLIENT_KEYS | {"rollout_id"}}
-        limit = options.pop("max_completion_tokens", None)  # as DSPy calls it for models that reason
-        options |= {} if limit is None else {"max_tokens": limit}
+        if "max_completion_tokens" in options:  # as DSPy calls it for models that reason
+            options["max_tokens"] = options.pop("max_completion_tokens")
+        options, others = _carried(options)
         small = is_local(lm.model)
-        cache = _Seeded(dspy.cache, {"lm": lm.model, "seed": seed}) if lm.cache else None
-        return cls(lm.model, _Asks(lm), _free if small else _litellm_price(lm.model), small, cache, options)
+        scope = {"lm": lm.model, "seed": seed, "others": others}
+        cache = _Seeded(dspy.cache, scope) if _uses_cache(lm) else None
+        price = _free if small else _litellm_price(lm.model)
+        return cls(lm.model, _Asks(lm, others), price, small, cache, options, lm)
 
     @property
     def loads(self) -> bool:
@@ -86,17 +97,29 @@ class Backend:
             self.engine.load()
 
     def connect(self, recorder: Recorder, role: str, temperature: float | None, max_tokens: int | None) -> dspy.LM:
-        """Return it ready to be asked in one role (`optimizer` or `describer`) of a run, for `dspy.context(lm=…)`."""
+        """Return it ready to be asked in one role (`optimizer` or `describer`) of a run, for `dspy.context(lm=…)`.
+
+        Raises:
+            InputError: dollars are limited and its price is not known.
+        """
+        if recorder.ledger.limit_usd is not None and self.price(1, 1) is None:
+            raise InputError(
+                f"the price of {self.model} is not known, so budget_usd cannot be kept; use budget_tokens."
+            )
         engine = recorder.wrap(self.engine, role=role, name=self.model, price=self.price, cache=self.cache)
         # The small models' adapter asks for one line.
         options = {"temperature": temperature, "max_tokens": None if self.small else max_tokens, **self.options}
-        return dspy.LM(
+        connected = dspy.LM(
             self.model,
             engine=engine,
             cache=False,  # the journal and our own cache keep replies; DSPy's would bypass the journal
             num_retries=0,  # `RecordedEngine` tries again, up to the deadline
+            callbacks=self.own.callbacks if self.own else None,
             **options,
         )
+        if self.own:
+            connected.history = self.own.history
+        return connected
 
 
 def find_backend(name: str, *, role: str, api_base: str | None = None, seed: int = 0) -> Backend:
@@ -190,14 +213,7 @@ def _check_provider(name: str, api_base: str | None, role: str) -> None:
             f"the name of a language model holds no address, and {name[:80]!r} does; write the address beside it, as "
             f"{_address_of(role)}=http://HOST/v1."
         )
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else litellm downloads its price list
-    level = os.environ.get("LITELLM_LOG", "INFO")
-    if not isinstance(logging.getLevelName(level.upper()), int):  # litellm could not be imported
-        raise InputError(f"LITELLM_LOG={level!r} is no level of logging; write DEBUG, INFO or ERROR, or leave it out.")
-    import litellm
-
-    litellm.suppress_debug_info = True  # it prints a feedback banner to stdout on errors
-    litellm.telemetry = False
+    litellm = _litellm()
     try:
         litellm.get_llm_provider(name, api_base=api_base)
     except litellm.exceptions.BadRequestError as error:
@@ -208,10 +224,21 @@ def _check_provider(name: str, api_base: str | None, role: str) -> None:
         ) from error
 
 
+def _litellm() -> Any:
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else litellm downloads its price list
+    level = os.environ.get("LITELLM_LOG", "INFO")
+    if not isinstance(logging.getLevelName(level.upper()), int):  # litellm could not be imported
+        raise InputError(f"LITELLM_LOG={level!r} is no level of logging; write DEBUG, INFO or ERROR, or leave it out.")
+    import litellm
+
+    litellm.suppress_debug_info = True  # it prints a feedback banner to stdout on errors
+    litellm.telemetry = False
+    return litellm
+
+
 def _litellm_price(name: str) -> Price:
     def price(tokens_in: int, tokens_out: int) -> float | None:
-        import litellm
-
+        litellm = _litellm()
         try:
             cost_in, cost_out = litellm.cost_per_token(name, prompt_tokens=tokens_in, completion_tokens=tokens_out)
         except Exception:  # litellm raises a bare Exception for a model that is not in its price list
@@ -221,34 +248,104 @@ def _litellm_price(name: str) -> Price:
     return price
 
 
-def model_in(thing: Any) -> dspy.BaseLM | None:
-    """Return the language model that a strategy or a describer holds, itself or in the strategy that it hands on to."""
-    held = list(getattr(thing, "__dict__", {}).values())
-    inner = (model_in(value) for value in held if hasattr(value, "ask"))
-    return next((value for value in held if isinstance(value, dspy.BaseLM)), None) or next(filter(None, inner), None)
+def models_in(thing: Any) -> list[dspy.BaseLM]:
+    """Return the language models that a strategy or a describer holds, itself or in its parts, each once."""
+    found: dict[int, dspy.BaseLM] = {}
+    waiting, seen = [thing], set[int]()
+    while waiting:
+        part = waiting.pop(0)
+        if isinstance(part, dspy.BaseLM):
+            found.setdefault(id(part), part)
+        elif id(part) not in seen:
+            seen.add(id(part))
+            waiting += _parts(part, outermost=part is thing).values()
+    return list(found.values())
 
 
-def asking(thing: Any, lm: dspy.BaseLM) -> Any:
-    """Return a copy of what `model_in` looks into that asks another language model."""
-    copied = copy.copy(thing)
-    for name, value in list(getattr(thing, "__dict__", {}).items()):
-        if isinstance(value, dspy.BaseLM) or (hasattr(value, "ask") and model_in(value)):
-            setattr(copied, name, lm if isinstance(value, dspy.BaseLM) else asking(value, lm))
-    return copied
+def asking(thing: Any, other: Callable[[dspy.BaseLM], dspy.BaseLM]) -> Any:
+    """Return a strategy or a describer that asks other language models than those in `models_in`; it is copied."""
+    models: dict[int, dspy.BaseLM] = {id(lm): other(lm) for lm in models_in(thing)}
+    copies: dict[int, Any] = {}
+
+    def changed(part: Any) -> Any:
+        if isinstance(part, dspy.BaseLM):
+            return models[id(part)]
+        if id(part) in copies or not models_in(part):
+            return copies.get(id(part), part)
+        if isinstance(part, (list, tuple)):
+            copies[id(part)] = type(part)([changed(one) for one in part])
+        elif isinstance(part, dict):
+            copies[id(part)] = {key: changed(one) for key, one in part.items()}
+        else:
+            copies[id(part)] = copied = copy.copy(part)
+            vars(copied).update({name: changed(one) for name, one in vars(part).items()})
+        return copies[id(part)]
+
+    return changed(thing)
+
+
+def _parts(thing: Any, *, outermost: bool) -> Mapping[Any, Any]:
+    """Return what may hold a language model in a strategy or a describer."""
+    if isinstance(thing, dict):
+        return thing
+    if isinstance(thing, (list, tuple)):
+        return dict(enumerate(thing))
+    known = outermost or isinstance(thing, dspy.Module) or hasattr(thing, "ask")
+    return vars(thing) if known and hasattr(thing, "__dict__") and not isinstance(thing, type) else {}
+
+
+def _carried(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split the options of a language model in those that a request of DSPy has a place for, and the server's own."""
+    carried, others = {}, {}
+    question = {"model": "any", "messages": [{"role": "user", "content": "?"}]}
+    for name, value in options.items():
+        try:
+            if value is not None and name not in ("n", "prompt_cache"):  # DSPy's own
+                request_from_openai_chat({**question, name: value})
+            carried[name] = value
+        except (LM15Error, TypeError, ValueError):
+            others[name] = value
+    return carried, others
+
+
+def _uses_cache(lm: dspy.BaseLM) -> bool:
+    """Whether DSPy keeps its replies: never those of `DummyLM`, or of a class with a `forward` of its own."""
+    return bool(lm.cache and isinstance(lm, dspy.LM) and type(lm).forward is dspy.LM.forward)
 
 
 class _Asks:
-    """The engine that is another language model: a request goes through it as it is."""
+    """The engine that is another language model: a request goes through it as it is.
 
-    def __init__(self, lm: dspy.BaseLM) -> None:
-        self._lm = lm.copy(cache=False)  # an answer from DSPy's cache would be booked as paid
-        self._lm.history = lm.history
-        self.supports_response_schema = bool(getattr(lm, "supports_response_schema", False))
-        self.supported_params = tuple(getattr(lm, "supported_params", ()))
+    What DSPy notes of a question (history, callbacks, usage) it notes of the one above, once.
+
+    Args:
+        lm: of a user.
+        others: its options for the server that DSPy's requests have no place for; DSPy has litellm send those.
+    """
+
+    def __init__(self, lm: dspy.BaseLM, others: Mapping[str, Any]) -> None:
+        self.retries = lm.num_retries
+        self._others = dict(others)
+        # An answer from DSPy's cache would be booked as paid, and a retry of its own would not be booked at all.
+        self._lm = lm.copy(cache=False, num_retries=0, callbacks=[])
+        # The clients that DSPy makes give up by themselves, if a server does not send a byte every now and then.
+        own = getattr(lm, "engine", None)
+        if others and own == "auto":
+            self._lm = self._lm.copy(engine="litellm")
+        self.timeout = QUESTION_SECONDS if isinstance(own, str) else getattr(own, "timeout", None)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ABILITIES:  # looked up where an adapter asks, as litellm's list of models is large
+            return getattr(self._lm, name, False)
+        raise AttributeError(name)
 
     def complete(self, request: Request) -> Response:
+        if self._others:
+            extensions = {**(request.config.extensions or {}), **self._others}
+            request = replace(request, config=replace(request.config, extensions=extensions))
         try:
-            return self._lm(request)
+            with dspy.context(disable_history=True, callbacks=[], usage_tracker=None):
+                return self._lm(request)
         except dspy.LMError as error:  # told by its kind, not by DSPy's name for it
             raise (error.__cause__ if isinstance(error.__cause__, LM15Error) else error) from None
 

@@ -83,6 +83,7 @@ class Ledger:
         limit_tokens: tokens in and out over all roles.
         limit_seconds: wall time of the run, earlier sessions included.
         elapsed_before: seconds that earlier sessions took.
+        reached: the limit that a question was refused for, which a program around it may not hand on; None so far.
         on_wait: told what a language model keeps waiting for, twice a second and by several threads; None at the end.
     """
 
@@ -91,6 +92,7 @@ class Ledger:
     limit_seconds: float | None = None
     elapsed_before: float = 0.0
     roles: dict[str, Usage] = field(default_factory=dict)
+    reached: BudgetReached | None = None
     on_wait: Callable[[Wait | None], None] = lambda wait: None
     _started: float = field(default_factory=time.monotonic)
     _under_way: list[tuple[int, float]] = field(default_factory=list)

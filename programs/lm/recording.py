@@ -19,15 +19,18 @@ from dspy._vendor.lm15.serde import request_to_dict, response_from_dict, respons
 from dspy.lm15 import Request, Response
 
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.lm.attempts import MAYBE_BILLED, RETRIED, Attempts
+from ipo_prompts.programs.lm.attempts import MAYBE_BILLED, RETRIED, RETRIES, Attempts
 from ipo_prompts.programs.lm.bounds import DEFAULT_MAX_TOKENS, bound_tokens, without_pictures
-from ipo_prompts.programs.lm.ledger import Ledger, Usage
+from ipo_prompts.programs.lm.ledger import BudgetReached, Ledger, Usage
 from ipo_prompts.programs.lm.reading import whole_characters
 from ipo_prompts.programs.lm.replies import ReplyCache, by_request
 from ipo_prompts.programs.record.journal import Event, Journal
 from ipo_prompts.programs.record.redaction import redact
 
 logger = logging.getLogger(__name__)
+
+ABILITIES = ("supports_function_calling", "supports_reasoning", "supports_response_schema", "supported_params")
+"""What DSPy's adapters look up at an engine."""
 
 
 class Engine(Protocol):
@@ -88,9 +91,10 @@ class Recorder:
         self, engine: Engine | None, *, role: str, name: str, price: Price, cache: ReplyCache | None = None
     ) -> RecordedEngine:
         """Return an engine that records, for one role (`optimizer` or `describer`)."""
+        known = role in self.ledger.roles  # a role may have several language models
         usage = self.ledger.roles.setdefault(role, Usage(name))
-        wrapped = RecordedEngine(self, engine, role, usage, price, cache)
-        for event in self.events:  # what earlier sessions lost is spent
+        wrapped = RecordedEngine(self, engine, role, name, usage, price, cache)
+        for event in () if known else self.events:  # what earlier sessions lost is spent
             if event["type"] == "lm_error" and event["role"] == role:
                 wrapped._book_lost(event)
         return wrapped
@@ -108,18 +112,28 @@ class RecordedEngine:
     """
 
     def __init__(
-        self, recorder: Recorder, engine: Engine | None, role: str, usage: Usage, price: Price, cache: ReplyCache | None
+        self,
+        recorder: Recorder,
+        engine: Engine | None,
+        role: str,
+        name: str,
+        usage: Usage,
+        price: Price,
+        cache: ReplyCache | None,
     ) -> None:
         self._recorder = recorder
         self._engine = engine
         self._role = role
+        self._name = name
         self._usage = usage
         self._price = price
         self._cache = cache
         self._has_warned = False
-        # Read by DSPy's adapters.
-        self.supports_response_schema = bool(getattr(engine, "supports_response_schema", False))
-        self.supported_params = tuple(getattr(engine, "supported_params", ()))
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ABILITIES:
+            return getattr(self._engine, name, False)
+        raise AttributeError(name)
 
     def complete(self, request: Request) -> Response:
         """Answer one request, if need be after several attempts; DSPy retries nothing.
@@ -146,13 +160,17 @@ class RecordedEngine:
                 "configuration, or name a language model with --lm."
             )
         most = (bound_tokens(body), request.config.max_tokens or DEFAULT_MAX_TOKENS)
-        attempts = Attempts(recorder.ledger, self._usage.name)
-        while True:
-            try:
-                with recorder.ledger.reserve(tokens=sum(most), usd=self._price(*most)):
-                    return self._ask(request, body, key, index, most, attempts)
-            except RETRIED as error:
-                attempts.wait_after(error)
+        attempts = Attempts(recorder.ledger, self._name, getattr(self._engine, "retries", RETRIES))
+        try:
+            while True:
+                try:
+                    with recorder.ledger.reserve(tokens=sum(most), usd=self._price(*most)):
+                        return self._ask(request, body, key, index, most, attempts)
+                except RETRIED as error:
+                    attempts.wait_after(error)
+        except BudgetReached as reached:
+            recorder.ledger.reached = reached
+            raise
 
     def _ask(
         self,
@@ -211,7 +229,7 @@ class RecordedEngine:
             booked = {"tokens_in": most[0], "tokens_out": most[1], "usd": usd}
             logger.warning(
                 "a question to %s was lost (%s) and may be billed: its bound of %s tokens is counted",
-                *(self._usage.name, redact(str(error))[:200], f"{sum(most):,}"),
+                *(self._name, redact(str(error))[:200], f"{sum(most):,}"),
             )
         reason = f"{type(error).__name__}: {error}"
         with self._recorder._lock:
@@ -223,7 +241,7 @@ class RecordedEngine:
             self._has_warned = True
             logger.warning(
                 "%s does not say how many tokens its answers used: the most that each can have used is counted",
-                self._usage.name,
+                self._name,
             )
 
     def _book(self, event: Event) -> None:

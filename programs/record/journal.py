@@ -45,6 +45,7 @@ class Journal:
 
     Attributes:
         events: those that the record held when it was opened, oldest first.
+        written: whether there are more by now.
 
     Raises:
         InputError: the folder cannot be written, another process holds it, or the record is damaged.
@@ -63,6 +64,7 @@ class Journal:
         self.path = folder / FILE_NAME
         self._lock = filelock.FileLock(folder / LOCK, timeout=0)
         self._mutex = threading.Lock()
+        self.written = False
         self._started = time.monotonic() if started is None else started
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -108,6 +110,7 @@ class Journal:
         event: Event = {"type": type_, **redacted(content), "seconds": round(time.monotonic() - self._started, 3)}
         line = line_of(event)
         with self._mutex:
+            self.written = True
             try:
                 end = self._file.seek(0, os.SEEK_END)
                 try:
@@ -118,6 +121,8 @@ class Journal:
                 except OSError:
                     self._file.truncate(end)
                     raise
+            except ValueError as error:
+                raise InputError(f"{self.path} was closed; open the journal again.") from error
             except OSError as error:
                 raise InputError(
                     f"cannot write {self.path}: {error.strerror}; make room, then `{resume_command(self.path.parent)}`."
@@ -267,6 +272,11 @@ def check_same(journal: Journal, identity: Mapping[str, Any]) -> None:
     before = journal.find("start")
     if before is None:
         return
+    if not identity.keys() <= before.keys():
+        raise InputError(
+            f"{journal.path.parent} holds a search that was begun otherwise, by `ipo optimize` or by IPO.compile; go "
+            "on with it that way, or begin a new one elsewhere."
+        )
     other = next((key for key, value in redacted(dict(identity)).items() if before.get(key) != value), None)
     if other:
         differs = "differ" if other.endswith("s") else "differs"
@@ -277,11 +287,15 @@ def check_same(journal: Journal, identity: Mapping[str, Any]) -> None:
 
 
 def begin(journal: Journal, identity: Mapping[str, Any], **about: Any) -> None:
-    """Write the first event, where it is not there: what makes the search another one, and what else is known of it.
+    """Write the first event of a session: what makes the search another one, and what else is known of it.
 
     Raises:
-        InputError: the journal is that of another search.
+        InputError: the journal is that of another search, or was written to since it was opened.
     """
     check_same(journal, identity)
-    if not journal.find("start", **about, **identity):
-        journal.append("start", **about, **identity)
+    if journal.written:
+        raise InputError(
+            f"the journal in {journal.path.parent} was written to since it was opened; close it, and open it again for "
+            "another search."
+        )
+    journal.append("start", **about, **identity)

@@ -57,5 +57,5 @@ def test_the_page_can_be_followed(desk: Path, server: OpenAIServer, capsys: pyte
     assert found.val_aggregate_scores == pytest.approx(means, abs=1e-5)
     assert found.best_candidate["template"] == kept[found.best_idx]
     assert found.val_aggregate_scores[found.best_idx] == max(found.val_aggregate_scores)
-    assert sorted(path.name for path in desk.iterdir()) == ["explain.json", "gepa.json", "program.json", "runs"]
+    assert sorted(path.name for path in desk.iterdir()) == ["explain.json", "gepa.json", "logs", "program.json", "runs"]
     assert capsys.readouterr().out.count("n = 272") == 5

@@ -18,15 +18,16 @@ from ipo_prompts.programs.record.journal import read
 from support.runs import ipo, program
 
 RECORDED = Path(__file__).parents[1] / "recorded"
-PUBLISHED = {"opened", "test", "end"}
-"""What the command writes when the search is over."""
+PUBLISHED = {"start", "opened", "test", "end"}
+"""Beside the search: the beginning of each session, and what the command writes at the end."""
 
 
 def told(folder: Path) -> list[dict[str, Any]]:
     """Return the events of a search, without clock, checksum, and what makes it this run."""
-    found = [event for event in read(folder) if event["type"] not in PUBLISHED]
-    assert found[0]["type"] == "start"
-    return [{key: value for key, value in event.items() if key not in ("seconds", "crc")} for event in found[1:]]
+    events = read(folder)
+    assert events[0]["type"] == "start"
+    found = [event for event in events if event["type"] not in PUBLISHED]
+    return [{key: value for key, value in event.items() if key not in ("seconds", "crc")} for event in found]
 
 
 def compiled(folder: Path, clip: Clip, words: dict[str, Any]) -> Any:
@@ -82,7 +83,8 @@ def test_a_language_model_of_ones_own_is_recorded_like_any_other(clip: Clip, cac
             return response_from_dict(replies[len(asked) - 1]["reply"])
 
     def own() -> dspy.LM:
-        return dspy.LM("openai/test-model", engine=Answers(), temperature=1.0, max_tokens=1024, cache=False)
+        options: dict[str, Any] = {"temperature": 1.0, "max_tokens": 1024, "num_retries": 0, "cache": False}
+        return dspy.LM("openai/test-model", engine=Answers(), **options)
 
     found = [compiled(recorded, clip, {"lm": own(), "log_dir": tmp_path / "own"}) for _ in range(2)]
     assert len(asked) == len(replies)

@@ -429,13 +429,13 @@ def test_limits_are_checked_between_chunks_and_what_was_looked_at_is_on_record(t
 
     def check() -> None:
         checks.append(1)
-        if len(checks) == 3:
+        if len(checks) == 4:  # one before the step
             raise BudgetReached("the time is up")
 
     reward, journal = TableReward(), Journal(tmp_path)
     found = run(reward, strategy, record=ScoreKeeper(journal, reward), check_limits=check)
     journal.close()
-    assert (found.stopped, seen, len(checks)) == ("the time is up", [], 3)
+    assert (found.stopped, seen, len(checks)) == ("the time is up", [], 4)
     events = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
     assert [len(event["rows"]) for event in events if event["type"] == "looked"] == [LOOKED_AT_ONCE] * 2
 
