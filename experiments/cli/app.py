@@ -22,15 +22,11 @@ from ipo_prompts.experiments.cli import (
     optimize,
     predict,
     report,
-    sweep,
 )
 from ipo_prompts.experiments.cli.errors import INTERRUPTED, explain, fail
 from ipo_prompts.experiments.cli.options import WORDS, WithSettings
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-
-RESUMED = ("benchmark", "sweep")
-"""Commands that go on where they were interrupted when they are given again; `optimize` says itself how."""
 
 app = typer.Typer(
     name="ipo",
@@ -64,7 +60,6 @@ app.command(epilog=predict.EXAMPLES)(predict.predict)
 app.command(epilog=benchmark.EXAMPLES, context_settings=WORDS)(benchmark.benchmark)
 app.command(epilog=report.EXAMPLES)(report.report)
 app.command(epilog=export.EXAMPLES)(export.export)
-app.command(epilog=sweep.EXAMPLES, context_settings=WORDS)(sweep.sweep)
 app.command()(doctor.doctor)
 app.add_typer(data.data_app, name="data")
 app.add_typer(models.models_app, name="models")
@@ -86,8 +81,9 @@ def main(arguments: list[str] | None = None) -> int:
         if failed is None:
             raise
         return failed
-    if code == INTERRUPTED:  # typer catches Ctrl-C without a message
-        kept = "what was done is kept: resume with the same command" if words[0] in RESUMED else "repeat the command"
+    if code == INTERRUPTED:  # typer catches Ctrl-C without a message; `optimize` says itself how to go on
+        resumed = words[0] == "benchmark"
+        kept = "what was done is kept: resume with the same command" if resumed else "repeat the command"
         return fail(f"interrupted; {kept}.", INTERRUPTED)
     return int(code or 0)
 

@@ -14,6 +14,7 @@ from ipo_prompts.experiments.cli.paper_templates import NAME, paper_templates
 from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
+    from ipo_prompts.experiments.compare.grid_file import GridConfig
     from ipo_prompts.experiments.compare.tables import Table
 
 EXAMPLES = options.examples(
@@ -22,6 +23,7 @@ EXAMPLES = options.examples(
     "ipo benchmark embedded --executor pool:2",
     "ipo benchmark main-1-shot lm=openai/gpt-4o-mini --budget-usd 20",
     "ipo benchmark my-grid.yaml seeds=5",
+    "ipo benchmark my-sweep.yaml count=20",
     "ipo benchmark runs/embedded/cells.json.gz",
 )
 
@@ -30,7 +32,8 @@ def benchmark(
     grid: Annotated[
         str,
         typer.Argument(
-            help="a grid file, the name of a shipped grid, a cells.json.gz, or paper-templates", metavar="GRID[.yaml]"
+            help="a grid or sweep file, the name of a shipped grid, a cells.json.gz, or paper-templates",
+            metavar="GRID[.yaml]",
         ),
     ],
     words: Annotated[
@@ -47,6 +50,9 @@ def benchmark(
 
     All cells are also written as one file, `cells.json.gz`. Given that file, the command makes the same tables of it
     alone, without data, CLIP or language model. With --out it writes them, over no other files.
+
+    A grid can also be a sweep file of Weights & Biases, of method grid or random: each combination of its parameters is
+    a row. count=N makes N rows of it, draw_seed=N draws others.
 
     `paper-templates` is no grid but a test of your data, splits and CLIP: it measures the templates that the paper
     prints, beside the printed numbers, without a language model. The exit code is 1 when a row that decides does not
@@ -108,7 +114,7 @@ def benchmark(
             texts = documents(config, table)
             write_documents(texts, folder)
             why_not = keep(folder, config, found, outcomes)
-            _print(table, texts, as_json, f"the whole table: {folder}/table.md")
+            _print(config, table, texts, as_json, f"the whole table: {folder}/table.md")
             if not quiet:
                 print(f"{folder}/{', '.join(texts)}; each cell in {folder}/cells{why_not}", file=sys.stderr)
         failed = [
@@ -124,16 +130,20 @@ def benchmark(
         return 1 if failed else 0
 
 
-def _print(table: Table, texts: dict[str, str], as_json: bool, where: str) -> None:
+def _print(grid: GridConfig, table: Table, texts: dict[str, str], as_json: bool, where: str) -> None:
     """Print a table: on a terminal what it says, fitted, and where the whole table is; else the whole of it."""
+    from ipo_prompts.experiments.compare.documents import settings_compared
     from ipo_prompts.experiments.compare.tables import answer
-    from ipo_prompts.experiments.compare.terminal import terminal
+    from ipo_prompts.experiments.compare.terminal import fitted, line, terminal
 
     console = None if as_json else terminal()
     if console is None:
-        print(texts["table.json" if as_json else "table.md"], end="")
+        names = ["table.json"] if as_json else ["table.md", "settings.md"]
+        print("\n".join(texts[name] for name in names if name in texts), end="")
         return
-    for part in [*answer(table, console.width), "", where]:
+    compared = settings_compared(grid, table)
+    more = [part for about, (head, *rows) in compared for part in ("", line(about), fitted(head, rows, console.width))]
+    for part in [*answer(table, console.width), *more, "", where]:
         console.print(part, markup=False)
 
 
@@ -156,7 +166,7 @@ def _tables_of_file(file: Path, out: Path | None, as_json: bool) -> int:
         out.mkdir(parents=True, exist_ok=True)
         write_documents(texts, out)
     whole = "with --out DIR, or through a pipe to another program" if out is None else f"{out}/table.md"
-    _print(table, texts, as_json, f"the whole table: {whole}")
+    _print(config, table, texts, as_json, f"the whole table: {whole}")
     if out is not None:
         print(f"{out}/{', '.join(texts)}", file=sys.stderr)
     return 0

@@ -9,7 +9,7 @@ import typer
 
 from ipo_prompts.experiments.cli.options import examples
 
-EXAMPLES = examples("ipo report runs/RUN", "ipo report sweep/seed-0 sweep/seed-1 sweep/seed-2 --out sweep.html")
+EXAMPLES = examples("ipo report runs/RUN", "ipo report runs/ONE runs/OTHER --out both.html")
 
 
 def report(

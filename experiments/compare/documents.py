@@ -15,6 +15,8 @@ from ipo_prompts.experiments.compare.published import ablations_of, published_ro
 from ipo_prompts.experiments.compare.raw_cells import without_places
 from ipo_prompts.experiments.compare.runner import reason
 from ipo_prompts.experiments.compare.tables import Table, build_table, details, gain_plot, to_csv, to_json, to_markdown
+from ipo_prompts.experiments.compare.tables.by_settings import by_settings
+from ipo_prompts.experiments.compare.tables.entries import aligned
 from ipo_prompts.experiments.compare.text_table import plain
 from ipo_prompts.experiments.executors.base import Failure
 from ipo_prompts.experiments.run.files import write_text
@@ -57,6 +59,12 @@ def table_of(grid: GridConfig, found: Sequence[Entry], outcomes: Sequence[dict[s
     return build_table(cells, grid.reference, published_rows(grid.protocol, shots, grid.data))
 
 
+def settings_compared(grid: GridConfig, table: Table) -> list[tuple[str, list[list[str]]]]:
+    """Return what the settings of rows that are more than a method did; see `by_settings`."""
+    own = {row.label: {"method": row.method, **row.settings} for row in grid.methods if row.label != row.method}
+    return by_settings(table, own)
+
+
 def documents(grid: GridConfig, table: Table) -> dict[str, str]:
     """Return the files of a table, by name: the same texts for the same cells."""
     ablations = ablations_of(grid.published, grid.data)
@@ -67,6 +75,13 @@ def documents(grid: GridConfig, table: Table) -> dict[str, str]:
         "table.csv": to_csv(table),
         "table.json": json.dumps(content, indent=1, ensure_ascii=False) + "\n",
     }
+    compared = settings_compared(grid, table)
+    if compared:
+        blocks = [
+            f"### {plain(grid.title)}, by settings",
+            *(part for about, lines in compared for part in (about, aligned(lines))),
+        ]
+        texts["settings.md"] = "\n\n".join(blocks) + "\n"
     if table.averages:
         texts["data-sets.md"] = title + details(table)
     picture = gain_plot(table)

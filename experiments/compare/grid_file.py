@@ -1,4 +1,4 @@
-"""Grid files: protocol, data sets, rows, seeds, and the settings that all rows share."""
+"""Grid files: protocol, data sets, rows, seeds, and the settings that all rows share. A sweep file is one, too."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ipo_prompts.experiments.compare.published import ablated_settings
-from ipo_prompts.experiments.compare.setting_names import setting_names
+from ipo_prompts.experiments.compare.sweep_file import MOST, grid_of
 from ipo_prompts.experiments.embedded.shifts import expanded
 from ipo_prompts.experiments.run.config import CHOSEN, allow, dotted, nested, overlaid, read_words, read_yaml
+from ipo_prompts.experiments.run.settings import settings as settings_of_a_run
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.nearest import did_you_mean
 
 CONFIGS = files("ipo_prompts.experiments.compare") / "configs"
 GRID_FILE, CELLS = "grid.yaml", "cells"
 """What the folder of a grid holds: its whole grid file, and its cells."""
-MOST = 1_000
-"""Data sets, targets, rows and seeds of a grid; a typing error is no week of work."""
 
 
 class Variant(BaseModel):
@@ -140,18 +139,21 @@ def shipped() -> list[str]:
 
 
 def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
-    """Read a grid.
+    """Read a grid, or a sweep as a grid.
 
     Args:
         name: a YAML file, or the name of a shipped grid.
-        words: `key=value`: a key of the grid, else a setting that all methods share.
+        words: `key=value`: a key of the grid, else a setting that all methods share; of a sweep see `grid_of` too.
 
     Raises:
         InputError: no such file or grid, an unknown key (the nearest is named), a value of the wrong kind; or the file
             of a grid that was begun names a class of the user's own, which the words do not.
     """
     file = _file(name)
-    values = _with_words(read_yaml(file), words)
+    values = read_yaml(file)
+    if "parameters" in values:
+        values, words = grid_of(values, file, words)
+    values = _with_words(values, words)
     try:
         grid = GridConfig.model_validate(values)
     except ValidationError as error:
@@ -179,7 +181,7 @@ def _file(name: str) -> Path:
 
 def _with_words(values: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
     given = read_words(words)
-    known = [*GridConfig.model_fields, *setting_names()]
+    known = [*GridConfig.model_fields, *(one.name for one in settings_of_a_run()), *(f"{key}.name" for key in CHOSEN)]
     strange = next((key for key in given if key not in known), None)
     if strange is not None:
         raise InputError(

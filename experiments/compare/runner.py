@@ -1,6 +1,6 @@
 """Many jobs on an executor: finished ones are read back, others resume; failures and the budget are tracked.
 
-Cells of a grid and runs of a sweep are such jobs. Each has a folder of its own, so that its result depends
+Cells of a grid are such jobs. Each has a folder of its own, so that its result depends
 neither on the order of the jobs, nor on the executor, nor on how often they were resumed.
 """
 

@@ -1,195 +1,235 @@
-"""A Weights & Biases sweep file: read, checked, and turned into runs without W&B's server.
+"""A sweep file of Weights & Biases as a grid: every combination of its parameters is a row of one table.
 
-The format is W&B's (https://docs.wandb.ai/models/sweeps/sweep-config-keys): `method`, `parameters` with `value`,
-`values` or a `distribution`, nested or dotted names, `command`. What is swept are the settings of `ipo optimize`.
+The format is W&B's (https://docs.wandb.ai/models/sweeps/sweep-config-keys), so that with a key `wandb sweep` and
+`wandb agent` run the same file as it is. What is swept are settings of `ipo optimize`.
 """
 
 from __future__ import annotations
 
 import itertools
-import random
+import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from ipo_prompts.experiments.compare.sweep_parameters import checked, drawn, grid_values
-from ipo_prompts.experiments.run.config import RunConfig, build, dotted, nested, overlaid, read_words, read_yaml
-from ipo_prompts.experiments.run.numbers import NUMBERS
-from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.nearest import did_you_mean
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-SWEEPS_DIR = Path(__file__).parent / "sweeps"
-COMMAND = ["ipo", "optimize", "track=wandb", "${args_no_hyphens}"]
-"""What an agent runs when the file names no command."""
+from ipo_prompts.experiments.run.config import dotted, nested, overlaid, read_words, read_yaml
+from ipo_prompts.metrics.errors import InputError, input_error
 
-_KEYS = (
-    *("method", "parameters", "metric", "name", "description", "project", "entity", "program", "command"),
-    *("run_cap", "early_terminate"),
-)
-_ARGS = re.compile(r"\$\{args(_\w+)?\}")
-_STARTS = ("${env}", "/usr/bin/env", "${program}", "ipo")
+MOST = 1_000
+"""Data sets, targets, rows and seeds of a grid; a typing error is no week of work."""
+OURS = ("count", "draw_seed")
+"""Words of the command line that are about the sweep itself."""
+METHODS = {"default": "ipo-default", "paper": "ipo-paper", "code": "ipo-code"}
+"""The method that searches as a preset says."""
+SHARED = ("clip", "background", "class_names", "reward.name", "classes")
+"""What decides how well a given template does, and so is the same for all rows that are held against one."""
+METRIC = {"name": "selection/gain", "goal": "maximize"}
+
+_DRAWN: dict[str, tuple[tuple[str, str], Callable[[np.random.Generator, float, float], float]]] = {
+    "uniform": (("min", "max"), lambda rng, low, high: rng.uniform(low, high)),
+    "int_uniform": (("min", "max"), lambda rng, low, high: float(rng.integers(math.ceil(low), math.floor(high) + 1))),
+    "log_uniform": (("min", "max"), lambda rng, low, high: math.exp(rng.uniform(low, high))),
+    "log_uniform_values": (("min", "max"), lambda rng, low, high: math.exp(rng.uniform(math.log(low), math.log(high)))),
+    "normal": (("mu", "sigma"), lambda rng, mean, deviation: rng.normal(mean, deviation)),
+    "log_normal": (("mu", "sigma"), lambda rng, mean, deviation: rng.lognormal(mean, deviation)),
+    "beta": (("a", "b"), lambda rng, a, b: rng.beta(a, b)),
+}
+"""Distribution → the numbers that it has, and how it is drawn; `q_` before its name rounds to steps of q."""
 
 
-@dataclass(frozen=True)
-class Sweep:
-    """A checked sweep file.
+class Parameter(BaseModel):
+    """What a sweep file says of one setting, or of a group of them."""
 
-    Attributes:
-        name: of the sweep; the file's stem when it has none.
-        method: `grid`, `random` or `bayes`.
-        parameters: dotted setting → `{"value": …}`, `{"values": […]}` or a distribution.
-        given: settings of every run: those that the command fixes, then those of the command line.
-        metric: which number of a run's summary counts, and whether more of it is better; None without one.
-        run_cap: most runs; None for no limit.
-        content: the file as it was, with `command` filled in: what a server is sent.
-    """
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    name: str
-    method: str
-    parameters: dict[str, dict[str, Any]]
-    given: dict[str, Any]
-    metric: tuple[str, bool] | None
-    run_cap: int | None
-    content: dict[str, Any]
+    value: Any = None
+    values: list[Any] | None = Field(None, min_length=1)
+    probabilities: list[float] | None = None
+    distribution: str | None = None
+    min: int | float | None = None
+    max: int | float | None = None
+    mu: float = 0.0
+    sigma: float = 1.0
+    a: float | None = None
+    b: float | None = None
+    q: float = 1.0
+    parameters: dict[str, Parameter] | None = None
 
     @property
-    def swept(self) -> list[str]:
-        """The settings that differ between runs."""
-        return [name for name, how in self.parameters.items() if "value" not in how]
+    def is_fixed(self) -> bool:
+        """Whether every run has the same value."""
+        return "value" in self.model_fields_set
+
+    @property
+    def kind(self) -> str:
+        """The distribution: W&B takes whole numbers where both ends are whole."""
+        whole = isinstance(self.min, int) and isinstance(self.max, int)
+        return self.distribution or ("int_uniform" if whole else "uniform")
+
+    def all(self) -> Sequence[Any]:
+        """Return every value, in order; empty where there is no list of them."""
+        if self.values is not None or self.kind != "int_uniform" or self.min is None or self.max is None:
+            return self.values or ()
+        return range(math.ceil(self.min), math.floor(self.max) + 1)
+
+    def draw(self, rng: np.random.Generator) -> Any:
+        """Draw a value, of a continuum with six digits.
+
+        Raises:
+            ValueError, ArithmeticError: it cannot be drawn; says why.
+        """
+        if self.values is not None:
+            return self.values[rng.choice(len(self.values), p=self.probabilities)]
+        kind, rounded = self.kind.removeprefix("q_"), self.kind.startswith("q_")
+        if kind not in _DRAWN:
+            raise ValueError(f"there is no distribution {self.kind!r}; there are: {', '.join(_DRAWN)}")
+        names, drawn = _DRAWN[kind]
+        if lacking := [name for name in names if getattr(self, name) is None]:
+            raise ValueError(f"it needs {' and '.join(lacking)}")
+        value = drawn(rng, *(getattr(self, name) for name in names))
+        value = round(value / self.q) * self.q if rounded else value
+        whole = self.q.is_integer() if rounded else kind == "int_uniform"
+        return round(value) if whole else float(f"{value:.6g}")
 
 
-def read_sweep(file: Path, words: Sequence[str] = ()) -> Sweep:
-    """Read a sweep file.
+class SweepFile(BaseModel):
+    """The keys of W&B that a table can follow, and our words."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    method: Literal["grid", "random"]
+    parameters: dict[str, Parameter] = Field(min_length=1)
+    command: list[str] = ["ipo", "optimize", "${args_no_hyphens}"]
+    program: Literal["ipo"] | None = None
+    run_cap: int | None = Field(None, ge=1)
+    metric: dict[str, Any] = METRIC
+    name: str | None = None
+    description: Any = None
+    project: Any = None
+    entity: Any = None
+    count: int | None = Field(None, ge=1)
+    draw_seed: int = Field(0, ge=0)
+
+
+def grid_of(content: dict[str, Any], file: Path, words: Sequence[str] = ()) -> tuple[dict[str, Any], list[str]]:
+    """Return what a grid file of the same runs would hold.
+
+    A random search with a larger count begins with the same rows, so that it goes on in the same folder. Seeds and data
+    sets are not drawn: each row is done for all of them.
 
     Args:
-        file: a YAML file, or the bare name of one that ships with us (`history`).
-        words: `key=value` settings for every run.
+        content: of the sweep file.
+        file: its path, for messages and the title.
+        words: of the command line. `count` is how many rows there are at most, `draw_seed` draws others.
+
+    Returns:
+        The keys of the grid, and the words that are left for it.
 
     Raises:
-        InputError: unreadable, not a sweep, a setting that does not exist (the nearest is named), a value or
-            distribution that does not fit, or a command that is not `ipo optimize`.
+        InputError: the file is not one, a parameter cannot be listed or drawn, something that only the server of W&B
+            can do, or a word sets what is swept.
     """
-    if not file.exists():
-        shipped = {path.stem: path for path in sorted(SWEEPS_DIR.glob("*.yaml"))}
-        if str(file) not in shipped:
-            names = ", ".join(shipped)
-            raise InputError(f"cannot read the sweep {file}: there is no such file; shipped ones: {names}.")
-        file = shipped[str(file)]
-    content = read_yaml(file)
-    for key in content:
-        if key not in _KEYS:
-            raise InputError(f"unknown key {key!r} in {file}{did_you_mean(key, _KEYS)}.")
-    method = content.get("method")
-    if method not in ("grid", "random", "bayes"):
-        raise InputError(f"method in {file} is {method!r}; it can be grid, random or bayes.")
-    if not isinstance(content.get("parameters"), dict) or not content["parameters"]:
-        raise InputError(f"{file} has no parameters to sweep.")
-    parameters = {name: checked(name, how, file) for name, how in _flat(content["parameters"], file).items()}
-    command = COMMAND if content.get("command") in (None, []) else content["command"]
-    if not isinstance(command, list):
-        raise InputError(f"command in {file} is not a list of words.")
-    command = [str(word) for word in command]
-    fixed = _fixed_words(command, content.get("program"), file)
-    keys = [word.removeprefix("--").partition("=")[0] for word in words if "=" in word]
-    set_here = dotted(nested(dict.fromkeys(keys, "")))  # `strategy` and `strategy.name` are one setting
-    twice = next((name for name in parameters if dotted(nested({name: ""})).keys() & set_here), None)
-    if twice:
-        raise InputError(f"{twice} is swept in {file}; take it from the command line or from the file.")
-    cap = content.get("run_cap")
-    if cap is not None and (not isinstance(cap, int) or isinstance(cap, bool) or cap < 1):
-        raise InputError(f"run_cap in {file} is {cap!r}; it is how many runs there are at most.")
-    return Sweep(
-        name=str(content.get("name") or file.stem),
-        method=method,
-        parameters=parameters,
-        given=_given([*fixed, *words]),
-        metric=_metric(content, file),
-        run_cap=cap,
-        content={**content, "command": [*command, *words]},
+    given = read_words(words)
+    sweep = _checked({**content, **{key: given[key] for key in OURS if key in given}}, file)
+    parameters = dict(_flat(sweep.parameters))
+    left = [word for word in words if word.removeprefix("--").partition("=")[0] not in OURS]
+    set_here = dotted(nested(read_words(left)))
+    fixed = overlaid(
+        nested(_of_command(sweep.command, file)), nested({n: p.value for n, p in parameters.items() if p.is_fixed})
     )
+    swept = {name: how for name, how in parameters.items() if not how.is_fixed}
+    for name in swept:
+        (full,) = dotted(nested({name: ""}))  # `strategy` and `strategy.name` are one setting
+        if full in set_here:
+            raise InputError(f"{name} is swept in {file}; take it from the command line or from the file.")
+        if full in SHARED:
+            raise InputError(
+                f"{name} is swept in {file}, and the rows of a table share it, since it changes what they are held "
+                f"against; fix it, and run the file once for each {name}."
+            )
+    preset = fixed.pop("preset", "default")
+    protocol = "base-to-new" if fixed.pop("classes", "all") == "base-to-new" else "few-shot"
+    fixed.pop("track", None)
+    data, seeds = (_each(name, swept, fixed, default, file) for name, default in (("data", "embedded"), ("seed", 0)))
+    limits = [limit for limit in (sweep.count, sweep.run_cap) if limit is not None]
+    if sweep.method == "random" and not limits:
+        raise InputError("a random search does not end by itself; say how many rows: count=N, or run_cap in the file.")
+    combinations = _product(swept, file) if sweep.method == "grid" else _draws(swept, sweep.draw_seed, file)
+    rows = {}
+    for one in itertools.islice(combinations, min([*limits, MOST + 1])):
+        label = ", ".join(f"{name}={value}" for name, value in one.items())
+        method = one.pop("preset", preset)
+        method = METHODS.get(method, method)
+        rows[label] = {"label": label or method, "method": method, "settings": one}
+    grid = {"title": sweep.name or file.stem, "protocol": protocol, "data": data, "seeds": seeds}
+    return {**grid, "methods": ["anchor", *rows.values()], "settings": dotted(fixed)}, left
 
 
-def runs(sweep: Sweep, count: int | None = None) -> list[dict[str, Any]]:
-    """Return the settings of each run, in a fixed order: of a grid all, of a random search the first `count`.
-
-    A random search with a larger count begins with the same runs, so it continues a smaller one.
-
-    Raises:
-        InputError: a bayes search, a random search without count, or a grid over a continuous parameter.
-    """
-    if sweep.method == "bayes":
+def _checked(content: dict[str, Any], file: Path) -> SweepFile:
+    if content.get("method") == "bayes" or "early_terminate" in content:
         raise InputError(
-            "method bayes needs the server of Weights & Biases: set WANDB_API_KEY, or take method random or grid."
+            f"the method bayes and early_terminate of {file} need the server of Weights & Biases (`wandb sweep`), "
+            "which knows other runs; here a sweep has the method grid or random and stops no run early."
         )
-    limits = [limit for limit in (count, sweep.run_cap) if limit is not None]
-    if sweep.method == "grid":
-        choices = [[(name, value) for value in grid_values(name, how)] for name, how in sweep.parameters.items()]
-        grid = [dict(chosen) for chosen in itertools.product(*choices)]
-        return grid[: min(limits, default=None)]
-    if not limits:
+    try:
+        sweep = SweepFile.model_validate(content)
+    except ValidationError as error:
+        raise input_error(error, str(file)) from error
+    if sweep.metric != METRIC:
         raise InputError(
-            "a random search does not end by itself; say how many runs: --count N, or run_cap in the file."
+            f"the metric in {file} is not selection/gain with the goal maximize, by which rows are compared here: test "
+            "pictures that were used to choose cannot test the choice."
         )
-    return [
-        {name: drawn(name, random.Random(f"{name} {number}"), how) for name, how in sweep.parameters.items()}
-        for number in range(min(limits))
-    ]
+    return sweep
 
 
-def configure(sweep: Sweep, settings: dict[str, Any]) -> RunConfig:
-    """Return the configuration of one run, the same as an agent's command line gives.
-
-    Raises:
-        InputError: an unknown setting, or a value of the wrong kind.
-    """
-    return build(overlaid(sweep.given, nested(settings)), where="the sweep")
+def _flat(parameters: dict[str, Parameter], above: str = "") -> Iterator[tuple[str, Parameter]]:
+    """Yield parameters under dotted names."""
+    for name, how in parameters.items():
+        yield from [(above + name, how)] if how.parameters is None else _flat(how.parameters, f"{above}{name}.")
 
 
-def _given(words: list[str]) -> dict[str, Any]:
-    file = Path(words[0]) if words and re.search(r"\.ya?ml$", words[0]) else None
-    values = nested(read_yaml(file)) if file else {}
-    return overlaid(values, nested(read_words(words[1:] if file else words)))
-
-
-def _flat(parameters: dict[Any, Any], file: Path, above: str = "") -> dict[str, dict[str, Any]]:
-    """Give nested parameters dotted names."""
-    flat: dict[str, dict[str, Any]] = {}
-    for key, how in parameters.items():
-        name = f"{above}{key}"
-        if not isinstance(how, dict):
-            raise InputError(f"the parameter {name} in {file} needs value, values or a distribution.")
-        flat |= _flat(how["parameters"], file, f"{name}.") if isinstance(how.get("parameters"), dict) else {name: how}
-    return flat
-
-
-def _fixed_words(command: list[str], program: Any, file: Path) -> list[str]:
-    """Return the settings that a command fixes; W&B itself runs other programs than `ipo optimize`."""
-    start, rest = command, []
-    if "optimize" in command:
-        place = command.index("optimize")
-        start, rest = [word for word in command[:place] if word not in _STARTS], command[place + 1 :]
-    if start or program not in (None, "ipo"):
+def _of_command(command: list[str], file: Path) -> dict[str, Any]:
+    """Return the settings that a command fixes."""
+    rest = command[command.index("optimize") + 1 :] if "optimize" in command else []
+    words = [word for word in rest if not re.fullmatch(r"\$\{args(_\w+)?\}", word)]
+    if words == rest:
         raise InputError(
-            f"{file} runs another program; `ipo sweep` runs `ipo optimize` (leave program and command out), "
-            "everything else is for `wandb sweep`."
+            f"the command in {file} is not of the form [ipo, optimize, …, ${{args_no_hyphens}}]; leave it out, or "
+            "take `wandb sweep`, which runs other programs too."
         )
-    fixed = [word for word in rest if not _ARGS.fullmatch(word)]
-    if fixed == rest:
-        raise InputError(f"the command in {file} passes no parameters on: it lacks ${{args_no_hyphens}}.")
-    return fixed
+    below = read_yaml(Path(words.pop(0))) if words and words[0].endswith((".yaml", ".yml")) else {}
+    return overlaid(nested(below), nested(read_words(words)))
 
 
-def _metric(content: dict[str, Any], file: Path) -> tuple[str, bool] | None:
-    metric = content.get("metric")
-    if metric is None:
-        return None
-    name, goal = (metric.get("name"), metric.get("goal", "minimize")) if isinstance(metric, dict) else (metric, "")
-    if goal not in ("minimize", "maximize"):
-        raise InputError(f"metric in {file} needs a name, and a goal that is minimize or maximize.")
-    if name not in NUMBERS:
-        raise InputError(
-            f"the metric {name!r} in {file} is no number of a run's summary{did_you_mean(str(name), NUMBERS)}."
-        )
-    return str(name), goal == "maximize"
+def _each(name: str, swept: dict[str, Parameter], fixed: dict[str, Any], default: Any, file: Path) -> list[Any]:
+    """Take a setting that each row is done for all values of out of the others; return these values."""
+    return _values(name, swept.pop(name), file) if name in swept else [fixed.pop(name, default)]
+
+
+def _values(name: str, how: Parameter, file: Path) -> list[Any]:
+    values = list(itertools.islice(how.all(), MOST + 1))  # one too many is refused as the grid that it makes
+    if not values:
+        raise InputError(f"{name} in {file} needs a list of values, or whole numbers from min to max.")
+    return values
+
+
+def _product(swept: dict[str, Parameter], file: Path) -> Iterator[dict[str, Any]]:
+    for chosen in itertools.product(*(_values(name, how, file) for name, how in swept.items())):
+        yield dict(zip(swept, chosen, strict=True))
+
+
+def _draws(swept: dict[str, Parameter], seed: int, file: Path) -> Iterator[dict[str, Any]]:
+    for number in itertools.count():
+        rng, drawn = np.random.default_rng([seed, number]), {}
+        for name, how in swept.items():
+            try:
+                drawn[name] = how.draw(rng)
+            except (ValueError, ArithmeticError) as error:
+                why, _, _ = str(error).partition(". ")  # numpy adds where to read about it
+                raise InputError(f"the parameter {name} in {file} cannot be drawn: {why}.") from error
+        yield drawn

@@ -37,7 +37,7 @@ class Run:
 
     Attributes:
         folder: the run directory, as it was given.
-        name: its last two parts, which distinguish the runs of a sweep.
+        name: its last two parts, which tell runs apart.
         config, result, environment, program: its files.
         search: what the journal records.
         analysis: None where its file is missing.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -184,18 +184,18 @@ class RunConfig(SearchSettings, JobSettings):
         return next((key for key in mine if key not in FREE_KEYS and mine[key] != theirs[key]), None)
 
 
-def is_begun(config: RunConfig, folder: Path, instead: str = "another folder") -> bool:
+def is_begun(config: RunConfig, folder: Path) -> bool:
     """Whether a run directory holds a run of this configuration, to resume.
 
     Raises:
-        InputError: it holds a run of another one; `instead` is what to choose.
+        InputError: it holds a run of another one.
     """
     file = folder / CONFIG_FILE
     if not file.exists():
         return False
     key = config.differs_from(load_config(file))
     if key:
-        raise InputError(f"{folder} holds a run with another {key}; choose {instead}.")
+        raise InputError(f"{folder} holds a run with another {key}; choose another folder.")
     return True
 
 
@@ -410,5 +410,7 @@ def read_words(words: Sequence[str]) -> dict[str, Any]:
         field = RunConfig.model_fields.get(key)
         is_text = field is not None and (field.annotation is str or str in get_args(field.annotation))
         # Agents of a W&B sweep word null as Python does.
-        values[key] = None if text == "None" else text if is_text and value is not None else value
+        holds = get_origin(field.annotation) if field else None  # agents write nested parameters as a table
+        whole = value is None or (holds in (dict, list) and isinstance(value, holds))
+        values[key] = None if text == "None" else text if is_text and not whole else value
     return values

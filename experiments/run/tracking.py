@@ -24,7 +24,6 @@ from ipo_prompts.experiments.explain.model import load_analysis
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import write_json
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.numbers import summary_of
 from ipo_prompts.experiments.run.result import RunResult
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm.ledger import Ledger
@@ -38,6 +37,8 @@ INIT_SECONDS = 30.0
 """After that the run is logged offline."""
 FINISH_SECONDS = 120.0
 """What is not uploaded by then can be with `wandb sync`."""
+SCORES = ("accuracy_initial", "accuracy", "gain", "gain_low", "gain_high")
+"""What a run's summary has of each part of the pictures, as in `selection/gain`."""
 _USER_IN_ADDRESS = re.compile(r"(?<=://)[^/\s@]+@")
 
 
@@ -64,6 +65,23 @@ def tracking(config: RunConfig, folder: Path, ui: Ui) -> Iterator[Tracker]:
         tracker.close(failed=True)
         raise
     tracker.close(failed=False)
+
+
+def summary_of(result: RunResult) -> dict[str, Any]:
+    """Return the numbers of a result under flat names, which the metric of a sweep can be, and its template."""
+    numbers: dict[str, Any] = {}
+    for part, score in result.scores.items():
+        gain = score.difference
+        values = (score.initial.value, score.optimised.value, gain.mean, *gain.ci95)
+        numbers |= {f"{part}/{name}": value for name, value in zip(SCORES, values, strict=True)}
+    used = [usage for usage in (result.lm.optimizer, result.lm.describer) if usage]
+    prices = [usage.usd for usage in used]
+    if None not in prices:
+        numbers["usd"] = sum(prices)
+    numbers["tokens"] = sum(usage.tokens_in + usage.tokens_out for usage in used)
+    numbers["seconds"] = result.seconds["total"]
+    numbers["templates_scored"] = result.templates_scored
+    return {**numbers, "template": result.template, "initial_template": result.initial_template}
 
 
 def _refuse_settings(folder: Path) -> None:

@@ -35,7 +35,7 @@ def test_every_command_is_there_with_all_its_flags(capfd: pytest.CaptureFixture[
         flags = set(re.findall(r"^  (?:-\w, )?(--[a-z-]+)", help_text, re.M)) - {"--help"}
         assert {flag for flag in flags if f"| `{flag}" not in sections[path]} == set()
     assert seen == set(sections)
-    assert {"optimize", "benchmark", "sweep", "report", "export", "data list", "models pull"} <= seen
+    assert {"optimize", "benchmark", "report", "export", "data list", "models pull"} <= seen
 
 
 def test_every_setting_is_there_with_its_default_and_the_published_ones() -> None:

@@ -64,6 +64,8 @@ class WandbServer:
             self.sweep = variables
             sweep = {"name": SWEEP, "project": place}
             return {"upsertSweep": {"sweep": sweep, "configValidationWarnings": []}}
+        if name == "CreateRunFiles":
+            return {"createRunFiles": {"runID": "r", "uploadHeaders": [], "files": []}}
         if name == "CreateAgent":
             return {"createAgent": {"agent": {"id": "agent"}}}
         if name == "Heartbeat":

@@ -213,6 +213,7 @@ def _search(scope: Scope, method: str, groups: Mapping[str, Sequence[Runs]], ref
         test=on_test(group),
         optimism=optimism,
         usd=_mean_over(group, "budget", "usd"),
+        gain_held_back=_mean_over(group, "choice", "gain"),
         **{name: _mean_over(group, "budget", name) or 0.0 for name in counts},
     )
 

@@ -73,7 +73,8 @@ class SearchCost:
     `search`, `selection`, `test` are the values of the final templates on pictures of the classes searched on, None
     where none were drawn; a method that learns nothing from them is scored on them too. `optimism` is the gain over the
     reference on the search pictures minus that on the test pictures: both gains are paired, so that easier pictures do
-    not look like over-fitting. `usd` is None where a price is unknown.
+    not look like over-fitting. `usd` is None where a price is unknown. `gain_held_back` is what the choice gained over
+    the search's initial template on held-back pictures, see `Choice`; None where none were.
     """
 
     scope: str
@@ -88,6 +89,7 @@ class SearchCost:
     tokens_in: float
     tokens_out: float
     usd: float | None
+    gain_held_back: float | None
 
 
 @dataclass(frozen=True)

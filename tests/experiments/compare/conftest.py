@@ -1,4 +1,4 @@
-"""What tests of methods share, and those of sweeps."""
+"""What tests of methods share, and those with Weights & Biases."""
 
 from __future__ import annotations
 

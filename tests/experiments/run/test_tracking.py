@@ -20,9 +20,8 @@ from rich.console import Console
 from ipo_prompts.experiments.run import tracking as module
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.numbers import NUMBERS, SCORES, summary_of
 from ipo_prompts.experiments.run.result import LanguageModels, Used
-from ipo_prompts.experiments.run.tracking import Tracker, has_key, tracking
+from ipo_prompts.experiments.run.tracking import SCORES, Tracker, has_key, summary_of, tracking
 from ipo_prompts.metrics.accuracy import score_interval
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.sampling import Sampling
@@ -246,8 +245,8 @@ def test_a_key_is_found_without_the_network(tmp_path: Path, monkeypatch: pytest.
 
 def test_the_summary_has_the_names_that_metrics_may_use() -> None:
     numbers = summary_of(RESULT)
-    assert set(numbers) - {"template", "initial_template"} < set(NUMBERS)
-    assert set(NUMBERS) - set(numbers) == {f"{part}/{name}" for part in ("selection", "new") for name in SCORES}
+    totals = {"template", "initial_template", "usd", "tokens", "seconds", "templates_scored"}
+    assert set(numbers) == totals | {f"{part}/{name}" for part in RESULT.scores for name in SCORES}
     priceless = Used(name="x", calls=1, cached=0, usd=None, tokens_in=7, tokens_out=3)
     unknown = RESULT.model_copy(update={"lm": LanguageModels(optimizer=priceless, describer=None)})
     assert "usd" not in summary_of(unknown)
