@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ipo_prompts.experiments.run.config import dotted, nested, overlaid, read_words, read_yaml
+from ipo_prompts.experiments.run.config import dotted, nested, overlaid, read_words
 from ipo_prompts.metrics.errors import InputError, input_error
 
 MOST = 1_000
@@ -25,7 +25,7 @@ OURS = ("count", "draw_seed")
 """Words of the command line that are about the sweep itself."""
 METHODS = {"default": "ipo-default", "paper": "ipo-paper", "code": "ipo-code"}
 """The method that searches as a preset says."""
-SHARED = ("clip", "background", "class_names", "reward.name", "classes")
+SHARED = ("clip", "background", "class_names", "reward", "classes")
 """What decides how well a given template does, and so is the same for all rows that are held against one."""
 METRIC = {"name": "selection/gain", "goal": "maximize"}
 
@@ -118,8 +118,8 @@ class SweepFile(BaseModel):
 def grid_of(content: dict[str, Any], file: Path, words: Sequence[str] = ()) -> tuple[dict[str, Any], list[str]]:
     """Return what a grid file of the same runs would hold.
 
-    A random search with a larger count begins with the same rows, so that it goes on in the same folder. Seeds and data
-    sets are not drawn: each row is done for all of them.
+    A random search with a larger count begins with the same rows, so that it goes on in the same folder; what is drawn
+    twice is one row. Seeds and data sets are not drawn: each row is done for all of them.
 
     Args:
         content: of the sweep file.
@@ -146,7 +146,7 @@ def grid_of(content: dict[str, Any], file: Path, words: Sequence[str] = ()) -> t
         (full,) = dotted(nested({name: ""}))  # `strategy` and `strategy.name` are one setting
         if full in set_here:
             raise InputError(f"{name} is swept in {file}; take it from the command line or from the file.")
-        if full in SHARED:
+        if full.partition(".")[0] in SHARED:
             raise InputError(
                 f"{name} is swept in {file}, and the rows of a table share it, since it changes what they are held "
                 f"against; fix it, and run the file once for each {name}."
@@ -179,7 +179,7 @@ def _checked(content: dict[str, Any], file: Path) -> SweepFile:
         sweep = SweepFile.model_validate(content)
     except ValidationError as error:
         raise input_error(error, str(file)) from error
-    if sweep.metric != METRIC:
+    if not METRIC.items() <= sweep.metric.items():
         raise InputError(
             f"the metric in {file} is not selection/gain with the goal maximize, by which rows are compared here: test "
             "pictures that were used to choose cannot test the choice."
@@ -202,8 +202,7 @@ def _of_command(command: list[str], file: Path) -> dict[str, Any]:
             f"the command in {file} is not of the form [ipo, optimize, …, ${{args_no_hyphens}}]; leave it out, or "
             "take `wandb sweep`, which runs other programs too."
         )
-    below = read_yaml(Path(words.pop(0))) if words and words[0].endswith((".yaml", ".yml")) else {}
-    return overlaid(nested(below), nested(read_words(words)))
+    return nested(read_words(words))  # a file among them is refused: it may be one of a run, whose code nobody typed
 
 
 def _each(name: str, swept: dict[str, Parameter], fixed: dict[str, Any], default: Any, file: Path) -> list[Any]:
