@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import dspy
@@ -12,6 +14,8 @@ from pydantic import ValidationError
 from ipo_prompts.metrics.errors import InputError, input_error
 from ipo_prompts.metrics.nearest import did_you_mean
 from ipo_prompts.metrics.own_class import own_name
+from ipo_prompts.programs.lm.connect import models_in
+from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.search import Earlier, SearchResult
 from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES
@@ -106,6 +110,22 @@ def as_earlier(given: Any) -> Earlier | None:
             f"earlier= takes what IPO.compile returned, or its search, not {kind(given)}; a saved program has none."
         )
     return None if found is None else Earlier.of(found)
+
+
+def named(thing: Any) -> str | None:
+    """Name a strategy or a describer, with the language models that it holds."""
+    if thing is None or isinstance(thing, str):
+        return thing
+    return " with ".join([kind(thing), *(lm.model for lm in models_in(thing))])
+
+
+def open_log(folder: Path) -> Journal:
+    """Open a journal; what it says to those at the command line is said to those in Python."""
+    try:
+        return Journal(folder)
+    except InputError as error:
+        said = re.sub("`ipo optimize --resume .*?`", "the same compile", str(error))
+        raise InputError(said.replace("the run directory", "log_dir").replace("--out", "log_dir")) from error
 
 
 def _check_members(what: str, thing: Any, members: Sequence[str], page: str) -> None:

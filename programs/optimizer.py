@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,16 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.printable import printable
 from ipo_prompts.metrics.reward import ClipReward, Reward, scale_of
 from ipo_prompts.metrics.scale import Scale
-from ipo_prompts.programs.arguments import DESCRIBERS, as_earlier, as_settings, as_strategy, check_arguments, kind
+from ipo_prompts.programs.arguments import (
+    DESCRIBERS,
+    as_earlier,
+    as_settings,
+    as_strategy,
+    check_arguments,
+    kind,
+    named,
+    open_log,
+)
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.compiled import Program, classifier_in, compiled
 from ipo_prompts.programs.describers.recorded import Describing, by_clip
@@ -174,7 +182,7 @@ class IPO(Teleprompter):
         if not searched:
             raise InputError("there are no examples to search on.")
         check_apart(searched, others, student.clip)
-        owned = _log(Path(self.log_dir)) if self.journal is None and self.log_dir is not None else None
+        owned = open_log(Path(self.log_dir)) if self.journal is None and self.log_dir is not None else None
         journal = self.journal or owned
         try:
             if journal:
@@ -254,13 +262,13 @@ class IPO(Teleprompter):
         """Return what makes a search another one, beside its examples, as plain JSON."""
         return {
             **settings.model_dump(mode="json", exclude=set(LIMITS)),
-            "strategy": self.strategy if isinstance(self.strategy, dict) else _named(self.strategy),
+            "strategy": self.strategy if isinstance(self.strategy, dict) else named(self.strategy),
             "reward": kind(reward),
             "classes": written(reward.class_names),
             "clip": student.clip.fingerprint,
             "lm": lm and lm.model,
             "lm_context": self.lm_context,
-            "describer": _named(self.describer),
+            "describer": named(self.describer),
             "task": self.task,
             "earlier": self.earlier and [self.earlier.steps, *self.earlier.templates],
         }
@@ -286,19 +294,3 @@ class IPO(Teleprompter):
                 self.on_step(step)
 
         return told
-
-
-def _named(thing: Any) -> str | None:
-    """Name a strategy or a describer, with the language models that it holds."""
-    if thing is None or isinstance(thing, str):
-        return thing
-    return " with ".join([kind(thing), *(lm.model for lm in models_in(thing))])
-
-
-def _log(folder: Path) -> Journal:
-    """Open a journal; what it says to those at the command line is said to those in Python."""
-    try:
-        return Journal(folder)
-    except InputError as error:
-        said = re.sub("`ipo optimize --resume .*?`", "the same compile", str(error))
-        raise InputError(said.replace("the run directory", "log_dir").replace("--out", "log_dir")) from error
