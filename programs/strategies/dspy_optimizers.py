@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel, Field
 
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.template import key
 from ipo_prompts.programs.strategies.base import Expected, Forecast, Known, Models, Strategy
 
 if TYPE_CHECKING:
     import dspy
 
+    from ipo_prompts.metrics.reward import Score
     from ipo_prompts.programs.admission import Desk
 
 IN_VAIN = 10

@@ -317,6 +317,12 @@ class Guessing(Values):
         ]
 
 
+def test_they_are_listed_without_loading_dspy() -> None:
+    code = "import sys, ipo_prompts.programs.strategies.dspy_optimizers; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "dspy", "gepa", "litellm"} & set(loaded)
+
+
 def test_one_strategy_may_search_twice(found: Callable[..., SearchResult]) -> None:
     strategy = Gepa()
     first, again = [found(strategy, Writer(*PROPOSALS)) for _ in range(2)]
