@@ -46,7 +46,9 @@ class Desk:
         count: how many templates are wanted.
         tried: the templates that were proposed before: none is a second time.
         looking: scores templates on the search units, records them with their origin, and keeps the limits.
+        scoring: scores one that is proposed, and does the same.
         accepted: the accepted templates, in order.
+        scored: those of them that were scored at once.
         rejected: the refused ones, with the reasons.
         finished: why the search ends after this step, or None.
     """
@@ -55,7 +57,9 @@ class Desk:
     count: int
     tried: Container[str] = ()
     looking: Callable[[Sequence[str], str], list[Score]] = lambda templates, around: []
+    scoring: Callable[[str], Score] | None = None
     accepted: list[str] = field(default_factory=list)
+    scored: dict[str, Score] = field(default_factory=dict)
     rejected: list[Rejection] = field(default_factory=list)
     finished: str | None = None
 
@@ -90,6 +94,21 @@ class Desk:
         else:
             self.refuse(template, reason)
         return reason
+
+    def score(self, text: str) -> Score | str:
+        """Accept a template and score it at once, or return why not: for what goes on from the score within a step.
+
+        It is a proposal as any other, counted and remembered once.
+
+        Raises:
+            BudgetReached: the time is used up; what was accepted is scored all the same.
+        """
+        assert self.scoring is not None, "only the desk of a search scores"
+        if reason := self.admit(text):
+            return reason
+        template = self.accepted[-1]
+        self.scored[template] = self.scoring(template)
+        return self.scored[template]
 
     def refuse(self, text: str, reason: str) -> None:
         """Record an answer that holds no template."""

@@ -251,12 +251,13 @@ class _Run:
             # 1. Ask. All candidates of a step see the same history, so they do not see each other's scores.
             known = self._known(number)
             self.record.given(number, known.digest)
-            desk = Desk(self.problem, known.count, self.history, partial(self._look_at, number))
+            looking, scoring = partial(self._look_at, number), partial(self._score_at_once, number)
+            desk = Desk(self.problem, known.count, self.history, looking, scoring)
             reached = self._ask(known, desk)
             if reached and not desk.accepted:
                 raise reached
             # 2. Score what was admitted; on disk before it is used.
-            scores = self.record.score(number, desk.accepted, self.units, desk.rejected)
+            scores = self.record.score(number, desk.accepted, self.units, desk.rejected, known=desk.scored)
             source = _source(self.strategy)
             scored = tuple(ScoredTemplate(score, number, source) for score in scores)
             # 3. Remember.
@@ -348,6 +349,11 @@ class _Run:
         """Stop where the time is up, but for what an earlier session did: it is done again, and then the step after."""
         if not self.record.done(number):
             self.check_limits()
+
+    def _score_at_once(self, number: int, template: str) -> Score:
+        """Score and record a proposal before its step is over; see `Desk.score`."""
+        self._check_limits(number)
+        return self.record.propose(number, template, self.units)
 
     def _remember(
         self, number: int, scored: tuple[ScoredTemplate, ...], rejected: tuple[Rejection, ...], looked_at: int

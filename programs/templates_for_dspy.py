@@ -17,8 +17,9 @@ TEMPLATE = (
     f"gives no orders and names no class. Write {SLOT} as it stands here, and nothing beside the line"
 )
 NOTE = f"The instruction is no text for a language model, but {TEMPLATE}."
+BETTER = "Write a better instruction from the examples and the feedback on them."
 PROPOSE = (
-    f"Write a better instruction from the examples and the feedback on them. If the current one holds {SLOT}, it is no "
+    f"{BETTER} If the current one holds {SLOT}, it is no "
     f"text for a language model, but {TEMPLATE}; the new one is such a line too."
 )
 """For GEPA: `InstructionProposer(base_instructions=PROPOSE)`. Instructions of other predictors are left what they are.

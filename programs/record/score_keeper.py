@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -46,9 +46,16 @@ class ScoreKeeper:
         units: Units,
         rejected: Sequence[Rejection] = (),
         kind: str = "search",
+        known: Mapping[str, Score] | None = None,
     ) -> list[Score]:
-        """Score the templates of a step on `search` or `selection` units, those of an `earlier` run on the former."""
-        scores = self.again(templates, units)
+        """Score the templates of a step on `search` or `selection` units, those of an `earlier` run on the former.
+
+        `known` are scores on these units that `propose` has given.
+        """
+        made = dict(known or {})
+        new = [template for template in templates if template not in made]
+        made |= {score.template: score for score in self.again(new, units)}
+        scores = [made[template] for template in templates]
         self.note(
             "scores",
             kind=kind,
@@ -80,6 +87,12 @@ class ScoreKeeper:
         rows = [[score.template, round(score.value, 6), round(score.loss, 6)] for score in scores]
         self.note("looked", step=step, around=around, rows=rows)
         return scores
+
+    def propose(self, step: int, template: str, units: Units) -> Score:
+        """Score one template before its step is over; the record holds its value and loss, to six decimals."""
+        (score,) = self.again([template], units)
+        self.note("proposed", step=step, row=[template, round(score.value, 6), round(score.loss, 6)])
+        return score
 
     def given(self, step: int, digest: str) -> None:
         """Record the digest of what a step may know, before anything is asked."""

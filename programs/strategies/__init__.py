@@ -12,6 +12,8 @@ STRATEGIES = Registry(
         "compose": "compose:Compose",
         "history": "history:HistoryStrategy",
         "feedback": "feedback:Feedback",
+        "gepa": "dspy_optimizers:Gepa",
+        "copro": "dspy_optimizers:Copro",
         "no-history": "controls:NoHistory",
         "shuffled": "controls:Shuffled",
         "shuffled-feedback": "controls:ShuffledFeedback",

@@ -11,8 +11,6 @@ from support.pages import DOCS, follow
 
 
 def test_the_page_can_be_followed(desk: Path, server: OpenAIServer, capsys: pytest.CaptureFixture[str]) -> None:
-    import numpy as np
-
     from ipo_prompts.metrics.template import problem
 
     page, _ = follow(DOCS / "dspy.md")
@@ -46,16 +44,7 @@ def test_the_page_can_be_followed(desk: Path, server: OpenAIServer, capsys: pyte
     for name in ("by_copro", "by_gepa", "by_mipro"):
         assert problem(page[name].template) is None
         assert page[name].template != page["ANCHOR"]
-    # gepa: every template that it kept can be used, it returned the best on the selection pictures, and left no files.
-    found = page["found"]
-    assert found.total_metric_calls >= 600
-    assert len(found.candidates) > 1
-    kept = [candidate["template"] for candidate in found.candidates]
-    assert [problem(template) for template in kept] == [None] * len(kept)
-    selection = page["reward"].score(kept, page["reward"].examples(page["valset"]))
-    means = [np.exp(-score.losses).mean() for score in selection]
-    assert found.val_aggregate_scores == pytest.approx(means, abs=1e-5)
-    assert found.best_candidate["template"] == kept[found.best_idx]
-    assert found.val_aggregate_scores[found.best_idx] == max(found.val_aggregate_scores)
-    assert sorted(path.name for path in desk.iterdir()) == ["explain.json", "gepa.json", "logs", "program.json", "runs"]
-    assert capsys.readouterr().out.count("n = 272") == 5
+    # As strategies: as many templates as asked for, none only looked at.
+    assert (page["name"], page["found"].search.proposed, page["found"].search.looked_at) == ("copro", 8, 0)
+    assert sorted(path.name for path in desk.iterdir()) == ["explain.json", "logs", "program.json", "runs"]
+    assert capsys.readouterr().out.count("n = 272") == 6

@@ -413,6 +413,44 @@ def test_looking_scores_on_the_search_units_alone_and_leaves_the_history(tmp_pat
     assert looked["rows"] == [["fair <CLASS>", 9 / N, 1.145], ["best <CLASS>", 15 / N, 0.575]]
 
 
+def test_a_proposal_may_be_scored_at_once_and_is_scored_recorded_and_counted_once(tmp_path: Path) -> None:
+    told: list[object] = []
+
+    def ask(known: Known, desk: Desk, number: int) -> None:
+        told.extend(desk.score(text) for text in ("1. fair <CLASS>", "no slot", "fair <CLASS>"))
+        desk.admit("later <CLASS>")
+
+    reward = TableReward(search={"fair <CLASS>": 9})
+    with closing(Journal(tmp_path)) as journal:
+        found = run(reward, Doing(ask), settings={"steps": 1}, record=ScoreKeeper(journal, reward))
+    assert isinstance(told[0], Score) and (told[0].template, told[0].value) == ("fair <CLASS>", 9 / N)
+    assert told[1:] == ["it has no slot", "it repeats another answer"]
+    assert (found.proposed, found.looked_at) == (2, 0)
+    assert reward.asked.count(("search", "fair <CLASS>")) == 1
+    events = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
+    (early,) = [event for event in events if event["type"] == "proposed"]
+    (step,) = [event for event in events if event["type"] == "scores" and event["step"] == 0]
+    assert (early["step"], early["row"]) == (0, ["fair <CLASS>", 9 / N, 1.145])
+    assert events.index(early) < events.index(step)
+    assert [row["template"] for row in step["scores"]] == ["fair <CLASS>", "later <CLASS>"]
+
+
+def test_a_limit_that_is_reached_before_a_score_loses_no_proposal() -> None:
+    def ask(known: Known, desk: Desk, number: int) -> None:
+        desk.score("one <CLASS>")
+        desk.score("two <CLASS>")
+
+    checks: list[int] = []
+
+    def check() -> None:
+        checks.append(1)
+        if len(checks) == 2:
+            raise BudgetReached("the time is up")
+
+    found = run(TableReward(), Doing(ask), check_limits=check)
+    assert (found.stopped, found.proposed) == ("the time is up", 2)
+
+
 def test_looks_are_limited_by_a_count_over_the_whole_search() -> None:
     first, second = [[f"{word} {i} <CLASS>" for i in range(6)] for word in ("one", "two")]
     strategy, seen = looking([first, second], then=["other <CLASS>"])

@@ -28,6 +28,7 @@ EVENTS = (
     "scores",
     "given",
     "looked",
+    "proposed",
     "lm",
     "lm_error",
     "descriptions",

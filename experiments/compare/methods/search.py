@@ -35,6 +35,7 @@ class LanguageModelSearch(Method):
         published: the preset whose way to search is taken: `default`, `paper` or `code`.
         strategy: the strategy that makes this method what it is; the preset's, or the grid's, when None.
         lm: "none" for a search that asks no language model; the grid's when None.
+        is_opponent: whether IPO is held against it; its controls are, its own variants are not.
     """
 
     def __init__(
@@ -44,11 +45,12 @@ class LanguageModelSearch(Method):
         published: str = "default",
         strategy: str | None = None,
         lm: str | None = None,
+        is_opponent: bool = False,
     ) -> None:
         self.uses_lm = lm != "none"
         self.label = label
         self.shows = shows
-        self.is_opponent = bool(shows)  # IPO is held against its controls, not against its own variants
+        self.is_opponent = is_opponent or self.is_control
         self._preset = published
         self._strategy = strategy
         self._lm = lm

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT, Absent, Budget, Job
+from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT, Absent, Budget, Job, LanguageModelSearch
 from ipo_prompts.experiments.compare.methods.coop import CoOp, _published_epochs, learning_rates
 from ipo_prompts.experiments.compare.methods.waffle import Shape, shape
 from ipo_prompts.experiments.run.config import build
@@ -39,7 +39,7 @@ def test_every_method_knows_itself() -> None:
     shared = build({"shots": 4, "selection_shots": 2}, where="the test")
     pools = ("best-of-80", "bank", "random-pairs", "random-pairs-many")
     held_back = (*pools, "class-mean", "lp++", "coop-same-labels", "phrases", "no-history", "shuffled", "history")
-    held_back = (*held_back, "ipo-default")
+    held_back = (*held_back, "gepa", "copro", "ipo-default")
     saw = {**dict.fromkeys(held_back, 6), "coop": 4, "ipo-paper": 4, "ipo-code": 4}
     assert {name: seen for name, method in METHODS.items() if (seen := method.labelled_per_class(shared))} == saw
     on_search = build({"shots": 4, "selection_shots": 2, "selection": "search"}, where="the test")
@@ -53,6 +53,9 @@ def test_every_method_knows_itself() -> None:
         "no-history",
         "history",
     }
+    searches = {name for name, method in METHODS.items() if isinstance(method, LanguageModelSearch)}
+    opponents = {name for name in searches if METHODS[name].is_opponent}
+    assert opponents == {"phrases", "no-history", "history", "gepa", "copro"}
     for name in fixed:
         assert not METHODS[name].uses_lm
     assert SUBJECT in METHODS

@@ -1,0 +1,383 @@
+"""COPRO and GEPA as strategies: what they hand in is counted once, recorded, resumed, and their thread always ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dspy
+import numpy as np
+import pytest
+from dspy.lm15 import AuthError
+
+from ipo_prompts.experiments.data import Draw, draw, load_data
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.reward import Score
+from ipo_prompts.metrics.template import ANCHOR, problem
+from ipo_prompts.programs import IPO, TemplateClassifier
+from ipo_prompts.programs.search import SearchResult, search
+from ipo_prompts.programs.settings import SearchSettings
+from ipo_prompts.programs.strategies import STRATEGIES
+from ipo_prompts.programs.strategies import running_optimizers as running
+from ipo_prompts.programs.strategies.base import Expected, Models
+from ipo_prompts.programs.strategies.dspy_optimizers import IN_VAIN, ROUNDS_IN_VAIN, Copro, Gepa
+from support import template_lm
+from support.openai_server import LOOKS, MEDIA, Asked, Reply
+from support.openai_server import running as running_server
+from support.runs import CLASSES, KEY, copy_pictures, events, ipo
+from support.template_lm import PLANTED, USELESS, Writer, filled_in, language_model
+
+BOTH = ("copro", "gepa")
+POOL = [f"a {look} {medium} of a <CLASS>." for look in LOOKS for medium in MEDIA]
+PROPOSALS = (ANCHOR, *POOL[:4], PLANTED, *POOL[5:40])
+"""The first is known already; the planted one is the fifth that is new."""
+BUDGET = {"copro": 4000, "gepa": 4700}
+"""Tokens that end a search in the middle: what may be used counts, and much less is."""
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    yield
+    assert not [thread for thread in threading.enumerate() if thread.name == "optimizer"]
+
+
+@pytest.fixture(scope="module")
+def data() -> Draw:
+    return draw(load_data("embedded:a", seed=0), shots=1, selection_shots=1, seed=0)
+
+
+@pytest.fixture()
+def found(clip: Clip, data: Draw) -> Callable[..., SearchResult]:
+    """Search with one of them and a writer, or another language model."""
+
+    def compile_(name: Any, writer: Any, **more: Any) -> SearchResult:
+        lm = language_model(writer).copy(max_tokens=1024) if hasattr(writer, "complete") else writer
+        ipo = IPO(lm=lm, strategy=name, **{"steps": 2, "candidates_per_step": 4, "describer": None, **more})
+        student = TemplateClassifier(clip, data.class_names)
+        program = ipo.compile(student, trainset=data.examples("search"), valset=data.examples("selection"))
+        result: SearchResult = program.search
+        return result
+
+    return compile_
+
+
+def told(result: SearchResult) -> list[tuple[str, float, int]]:
+    return [(entry.template, entry.value, entry.step) for entry in result.history]
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_a_planted_template_is_found_and_each_proposal_counts_once(
+    name: str, found: Callable[..., SearchResult], data: Draw, tmp_path: Path
+) -> None:
+    writer = Writer(*PROPOSALS)
+    result = found(name, writer, log_dir=tmp_path)
+    assert result.choice.template == PLANTED
+    assert (result.proposed, result.looked_at, result.ended) == (8, 0, "all 2 steps were done")
+    assert [len(step.scored) for step in result.steps] == [1, 4, 4]
+    assert [entry.template for entry in result.history] == [ANCHOR, *PROPOSALS[1:9]]
+    assert {entry.source for entry in result.history} == {"initial", "language model"}
+    assert len(writer.asked) == 9
+    folders = {str(Path(item.picture.name).parent) for item in data.search}
+    private = (*folders, "webp", "pictures/", "search 0", "scores")
+    assert not [part for text in writer.asked for part in private if part in text]
+    assert max(map(len, writer.asked)) < 5000
+    # Each is on record before its score is used, and once with its step.
+    early = [event["row"][0] for event in events(tmp_path, "proposed")]
+    steps = [event for event in events(tmp_path, "scores") if event["kind"] == "search"]
+    assert early == [row["template"] for event in steps[1:] for row in event["scores"]] == [*PROPOSALS[1:9]]
+
+
+def test_gepa_learns_from_what_a_template_took_pictures_for(found: Callable[..., SearchResult], data: Draw) -> None:
+    writer = Writer(*PROPOSALS)
+    found({"name": "gepa", "minibatch": 68}, writer)
+    first, later = writer.asked[0], writer.asked[-1]
+    assert first.count("was taken for") == 43 and first.count("was recognised.") == 25
+    assert ANCHOR in first and f"\n{PLANTED}\n" in later, "it goes on from the better one"
+
+
+def test_copro_learns_from_the_values_of_the_round_before(found: Callable[..., SearchResult]) -> None:
+    writer = Writer(*PROPOSALS)
+    result = found({"name": "copro", "breadth": 6}, writer)
+    assert len(writer.asked) == 5 + 6, "a round of six, of which the first has the initial template too"
+    assert "Resulting Score" not in writer.asked[4]
+    form = r'Instruction #\d: ([^"]*?\.).*?Resulting Score #\d: ([\d.]+)'
+    attempts = re.findall(form, writer.asked[5], re.DOTALL)
+    values = {entry.template: round(100 * entry.value, 2) for entry in result.history}
+    assert [values[template] for template, _ in attempts] == [float(value) for _, value in attempts]
+    assert len(attempts) == 6 and sorted(attempts, key=lambda row: float(row[1])) == attempts
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_its_own_journal_answers_it(name: str, found: Callable[..., SearchResult], tmp_path: Path) -> None:
+    first, again = Writer(*PROPOSALS), Writer(*PROPOSALS)
+    whole = found(name, first, log_dir=tmp_path / "log")
+    before = (tmp_path / "log" / "journal.jsonl").read_bytes()
+    assert told(found(name, again, log_dir=tmp_path / "log")) == told(whole)
+    assert again.asked == [] and (tmp_path / "log" / "journal.jsonl").read_bytes() == before
+    replayed = found(name, f"replay/{tmp_path / 'log'}", log_dir=tmp_path / "other")
+    assert told(replayed) == told(whole)
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_a_stopped_step_is_finished_by_the_resumed_search(
+    name: str, found: Callable[..., SearchResult], tmp_path: Path
+) -> None:
+    settings = {"name": name, **({"breadth": 2} if name == "copro" else {})}
+    whole = found(settings, first := Writer(*PROPOSALS))
+    stopped = found(settings, writer := Writer(*PROPOSALS), log_dir=tmp_path, budget_tokens=BUDGET[name])
+    assert stopped.stopped and "tokens" in stopped.stopped
+    assert 1 < len(stopped.history) < 9 and len(stopped.history) % 4 != 1, "in the middle of a step"
+    assert told(found(settings, writer, log_dir=tmp_path)) == told(whole)
+    assert len(writer.asked) == len(first.asked)
+
+
+SCRIPT = """
+import os, signal, sys
+from dspy.lm15 import AuthError
+from ipo_prompts.experiments.data import draw, load_data
+from ipo_prompts.metrics.clip import load_clip
+from ipo_prompts.programs import IPO, TemplateClassifier
+from support.template_lm import Writer, language_model
+
+log, names, modes = sys.argv[1], sys.argv[2].split(","), sys.argv[3].split(",")
+data = draw(load_data("embedded:a", seed=0), shots=1, selection_shots=1, seed=0)
+student = TemplateClassifier(load_clip("embedded"), data.class_names)
+
+class Bad(Writer):
+    def complete(self, request):
+        if len(self.asked) == 5:
+            if mode == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if mode == "interrupt":
+                os.kill(os.getpid(), signal.SIGINT)
+            if mode == "error":
+                raise AuthError("no such key")
+        return super().complete(request)
+
+for name, mode in [(name, mode) for name in names for mode in modes]:
+    ipo = IPO(lm=language_model(Bad(*%r)).copy(max_tokens=1024), strategy=name,
+              steps=2, candidates_per_step=4, describer=None, log_dir=log or None,
+              budget_tokens=(3000 if name == "copro" else 4700) if mode == "budget" else None)
+    try:
+        found = ipo.compile(student, trainset=data.examples("search"), valset=data.examples("selection"))
+        print("found", found.template, found.search.stopped)
+    except BaseException as error:
+        print(type(error).__name__)
+"""
+
+
+def in_a_process(*words: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(Path(template_lm.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT % (PROPOSALS,), *words],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+
+
+def test_the_process_ends_however_the_search_does(cache: Path) -> None:
+    done = in_a_process("", ",".join(BOTH), "error,budget,whole,interrupt")
+    assert done.returncode == 0, done.stderr[-2000:]
+    said = [line for line in done.stdout.splitlines() if line.startswith(("found", "LM", "Key"))]
+    for first, second, *others in (said[:4], said[4:]):
+        assert first.startswith("LM") and "tokens" in second, done.stdout
+        assert others == [f"found {PLANTED} None", "KeyboardInterrupt"]
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_a_killed_search_goes_on(name: str, found: Callable[..., SearchResult], cache: Path, tmp_path: Path) -> None:
+    assert in_a_process(str(tmp_path), name, "kill").returncode == -signal.SIGKILL
+    writer = Writer(*PROPOSALS)
+    writer.told = 5  # what was answered before
+    assert told(found(name, writer, log_dir=tmp_path)) == told(found(name, Writer(*PROPOSALS)))
+    assert len(writer.asked) == 4
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_bad_proposals_end_nothing_but_only_bad_ones_do(name: str, found: Callable[..., SearchResult]) -> None:
+    bad = ["", USELESS, "=<CLASS>", "a <CLASS>\u202e", "x" * 400 + "<CLASS>", "\n\n", f"{'word ' * 55}<CLASS>"]
+    result = found(name, Writer(*bad, *PROPOSALS))
+    refused = {"gepa": 5, "copro": 6}[name]  # an empty answer is no proposal to GEPA
+    assert (result.proposed, len(result.steps[1].rejected)) == (8, refused)
+    only = Writer(*bad)
+    result = found(name, only)
+    questions = {"gepa": IN_VAIN, "copro": ROUNDS_IN_VAIN * 10}[name]
+    assert result.ended == f"{STRATEGIES.find(name).name} wrote no new template in {questions} questions"
+    assert (len(only.asked), result.choice.template) == (questions, ANCHOR)
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_an_answer_in_no_form_is_read_for_its_template(name: str, found: Callable[..., SearchResult]) -> None:
+    class Plain(Writer):
+        def complete(self, request: Any) -> Any:
+            from dspy.lm15 import Message, Response, Usage
+
+            self.asked.append("")
+            text = f"I would say:\n- **{POOL[len(self.asked)]}**\nThat is my answer."
+            usage = Usage(input_tokens=1, output_tokens=1)
+            return Response(id=None, model="writer", message=Message.assistant(text), finish_reason="stop", usage=usage)
+
+    result = found(name, Plain())
+    assert [entry.template for entry in result.history][1:] == POOL[1:9]
+
+
+def test_gepa_that_finds_no_mistake_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Perfect(Values):
+        def score(self, templates: Any, units: Any) -> list[Score]:
+            return [Score(t, 1.0, 0.0, np.ones(4, bool), np.zeros(4), np.zeros(4, np.int64)) for t in templates]
+
+    units = Units()
+    units.labels = np.zeros(4, np.int64)
+    result = search(SearchSettings(steps=2), Perfect(), Gepa(language_model(writer := Writer())), units)
+    assert (result.ended, writer.asked) == ("GEPA has ended", [])
+
+
+class Units:
+    """Four units, without labels."""
+
+    groups = None
+    labels: Any = None
+
+
+class Values:
+    """A reward of values alone, on a scale of fractions."""
+
+    class_names = ("cat", "dog")
+
+    def problem(self, template: str) -> str | None:
+        return problem(template)
+
+    def examples(self, examples: Any) -> Units:
+        return Units()
+
+    def score(self, templates: Any, units: Any) -> list[Score]:
+        right = [3 if template == PLANTED else 1 for template in templates]
+        return [Score(t, n / 4, 1.0, np.arange(4) < n, np.ones(4)) for t, n in zip(templates, right, strict=True)]
+
+
+def test_copro_needs_values_alone_and_gepa_says_that_it_needs_more() -> None:
+    settings = SearchSettings(steps=2, candidates_per_step=3)
+    result = search(settings, Values(), Copro(language_model(Writer(*PROPOSALS))), Units())
+    assert (result.choice.template, result.proposed) == (PLANTED, 6)
+    with pytest.raises(InputError, match=r"^strategy=gepa learns .* choose strategy=copro, .* or another strategy\.$"):
+        search(settings, Values(), Gepa(language_model(Writer())), Units())
+
+
+def test_copro_searches_long() -> None:
+    """By itself it ends after some 140 candidates: Python can copy no more of its signatures."""
+    templates = [f"{template[:-1]} {place}." for template in POOL for place in ("outdoors", "indoors")]
+    settings = SearchSettings(steps=20, candidates_per_step=10, patience=None)
+    result = search(settings, Values(), Copro(language_model(Writer(*templates))), Units())
+    assert (result.proposed, result.ended) == (200, "all 20 steps were done")
+
+
+def test_an_error_of_the_optimizer_comes_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(running, "run_copro", broken)
+    strategy = Copro(language_model(Writer()))
+    with pytest.raises(ZeroDivisionError):
+        search(SearchSettings(), Values(), strategy, Units())
+
+
+def test_an_error_of_the_language_model_comes_up_as_it_is() -> None:
+    class Refusing:
+        def complete(self, request: Any) -> Any:
+            raise AuthError("no such key")
+
+    for strategy in (Copro, Gepa):
+        units = Units()
+        units.labels = np.zeros(4, np.int64)
+        asked = strategy(language_model(Refusing()))  # type: ignore[arg-type]
+        with pytest.raises(dspy.LMError, match="no such key"):
+            search(SearchSettings(), Guessing(), asked, units)
+
+
+class Guessing(Values):
+    """The same, with predictions."""
+
+    def score(self, templates: Any, units: Any) -> list[Score]:
+        return [
+            Score(one.template, one.value, one.loss, one.hits, one.losses, 1 - one.hits.astype(np.int64))
+            for one in super().score(templates, units)
+        ]
+
+
+def test_they_are_listed_without_loading_dspy() -> None:
+    code = "import sys, ipo_prompts.programs.strategies.dspy_optimizers; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "dspy", "gepa", "litellm"} & set(loaded)
+
+
+def test_one_strategy_may_search_twice(found: Callable[..., SearchResult]) -> None:
+    strategy = Gepa()
+    first, again = [found(strategy, Writer(*PROPOSALS)) for _ in range(2)]
+    assert told(first) == told(again)
+
+
+def test_questions_to_a_small_model_differ_by_a_seed_alone() -> None:
+    """It answers the same request with the same reply, and COPRO asks the same ten times."""
+    requests: list[Any] = []
+
+    class Kept(Writer):
+        def complete(self, request: Any) -> Any:
+            requests.append(request)
+            return super().complete(request)
+
+    for _ in range(2):
+        strategy = Copro.build(Copro.Settings(), Models(language_model(Kept(*PROPOSALS)), small=True))
+        search(SearchSettings(steps=1, candidates_per_step=3), Values(), strategy, Units())
+    first, again = requests[:9], requests[9:]
+    assert [request.config.seed for request in first] == [request.config.seed for request in again]
+    assert len({request.config.seed for request in first}) == 9
+    assert len({str(request.messages) for request in first}) == 1
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_the_forecast_bounds_what_is_asked(name: str, found: Callable[..., SearchResult]) -> None:
+    writer = Writer(*POOL)
+    found(name, writer, steps=4)
+    settings = SearchSettings(steps=4, candidates_per_step=4)
+    strategy = STRATEGIES.build({"name": name}, Models())
+    forecast = strategy.forecast(Expected(settings, "pets", reply_tokens=100))
+    assert forecast.calls == len(writer.asked) == {"gepa": 16, "copro": 19}[name]
+    assert forecast.longest >= max(len(text) for text in writer.asked)
+    assert (forecast.tokens_in, forecast.tokens_out) == (forecast.calls * forecast.longest, forecast.calls * 100)
+
+
+def writes(asked: Asked) -> Reply:
+    rng = random.Random(json.dumps(asked.body["messages"]) + str(asked.number))
+    return Reply(filled_in(asked.text, f"a {rng.choice(LOOKS)} {rng.choice(LOOKS)} {rng.choice(MEDIA)} of a <CLASS>."))
+
+
+def test_a_grid_with_both_rows(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pictures, grid, out = copy_pictures(tmp_path / "pictures"), tmp_path / "grid.yaml", tmp_path / "out"
+    grid.write_text("title: Optimizers\nprotocol: few-shot\nsettings: {describer: none, clip: embedded}\n")
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with running_server() as server:
+        server.behave = writes
+        words = [f"data=folder:{pictures}", "methods=anchor,gepa,copro", "seeds=1", "lm=openai/test-model"]
+        sizes = ["shots=2", "selection_shots=1", "steps=2", "candidates_per_step=3", f"lm_api_base={server.base}"]
+        ended = ipo(capfd, "benchmark", str(grid), f"--out={out}", *words, *sizes)
+        assert ended.code == 0, ended.err
+        assert not [asked for asked in server.asked if "webp" in asked.text or "pictures/" in asked.text]
+        assert any(f"A picture of {CLASSES[0]} was" in asked.text for asked in server.asked)
+    cells = [json.loads(file.read_text()) for file in out.rglob("cell.json")]
+    budgets = {cell["cell"]["method"]: (cell["budget"]["proposals"], cell["budget"]["looked_at"]) for cell in cells}
+    assert budgets == {"anchor": (0, 0), **dict.fromkeys(BOTH, (6, 0))}
