@@ -11,9 +11,9 @@ import torch
 from common import alternate, arguments, report
 
 from ipo_prompts.experiments.data import load_data
+from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.reward import ClipReward
 from ipo_prompts.programs import TemplateClassifier
 from ipo_prompts.programs.templates_for_dspy import clip_accuracy
 

@@ -25,9 +25,9 @@ from ipo_prompts.experiments.embedded.operations import OPERATIONS, render, seed
 from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.experiments.run.headroom import few, look, of_data
 from ipo_prompts.metrics.arrays import Doubles, Floats
+from ipo_prompts.metrics.classification import losses_of
 from ipo_prompts.metrics.clip import Clip, load_clip, unit
 from ipo_prompts.metrics.headroom import Headroom
-from ipo_prompts.metrics.reward import losses_of
 from ipo_prompts.metrics.template import ANCHOR, imagenet_templates
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.phrases import PhraseBank

@@ -14,8 +14,8 @@ from common import alternate, arguments, report
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded import MODEL_DIR
 from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.classification import logits_of
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.reward import logits_of
 from ipo_prompts.metrics.text_tower import encode_templates
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from common import alternate, arguments, report
 
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.reward import ClipReward, EncodedPictures
 
 
 def main() -> None:

@@ -18,10 +18,10 @@ import torch
 from common import alternate, arguments, report
 from PIL import Image
 
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.clip_config import without_remote_code
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.reward import ClipReward, EncodedPictures
 from ipo_prompts.metrics.template import fill
 
 CANDIDATES = (

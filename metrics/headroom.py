@@ -20,8 +20,9 @@ from pydantic import BaseModel, ConfigDict
 
 from ipo_prompts.metrics.accuracy import score_interval
 from ipo_prompts.metrics.arrays import Doubles, Floats
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, scores_accuracy
 from ipo_prompts.metrics.evidence import Crossed, paired_effect
-from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, Score, scores_accuracy
+from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Numbers, Sampling
 from ipo_prompts.metrics.statistics import mean_interval
 from ipo_prompts.metrics.verdict import Ends, Rounded, points, share

@@ -1,4 +1,4 @@
-"""Rewards score templates on pictures. Here: what every reward is, and the reward for classification.
+"""Rewards score templates on pictures. Here: what every reward is, and the hook of those that use class embeddings.
 
 A reward that compares pictures with class embeddings has one hook, `judge_embeddings`: class embeddings in, what each
 unit contributes out. All that is scored goes through it: what a search looks at, what it proposes, ensembles, baselines
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, Protocol, cast
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,16 +18,11 @@ import numpy.typing as npt
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.features import FeatureStore, Progress
-from ipo_prompts.metrics.offsets import Offsets
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.scale import FRACTION, Scale
 from ipo_prompts.metrics.template import problem, too_long
 from ipo_prompts.metrics.text_store import TextStore
 from ipo_prompts.metrics.text_tower import encode_ensemble, encode_templates, parts
-
-BLOCK = 1024
-"""Pictures per matrix product: few enough that the logits stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -261,6 +256,7 @@ class EmbeddingReward(ABC):
 def by_embeddings(reward: object) -> EmbeddingReward | None:
     """Return a reward as one that scores class embeddings; None where a `score` of its own decides.
 
+    >>> from ipo_prompts.metrics.classification import ClipReward
     >>> class Harsher(ClipReward):
     ...     def score(self, templates, pictures):
     ...         return super().score(templates, pictures)
@@ -272,156 +268,6 @@ def by_embeddings(reward: object) -> EmbeddingReward | None:
         return None
     own = any(getattr(type(reward), way) is not getattr(EmbeddingReward, way) for way in ways)
     return None if own else reward
-
-
-@dataclass(frozen=True)
-class EncodedPictures:
-    """Pictures in the form that the reward needs.
-
-    Attributes:
-        features: float32 (n, D), unit rows.
-        labels: int64 (n,), indices into the class names; where a picture shows several classes, bool (n, C) in `shown`
-            instead, and neither where they are not known.
-        groups: length n, the base picture of each picture; None when all pictures are independent.
-        offsets: what is added to the logits of each class; None adds nothing.
-        shown: bool (n, C), which classes a picture shows.
-        classes: numbers of the classes that compete, in the order of the labels; None for all of the reward.
-    """
-
-    features: Floats
-    labels: Any
-    groups: tuple[str, ...] | None = None
-    offsets: Offsets | None = None
-    shown: npt.NDArray[np.bool_] | None = None
-    classes: tuple[int, ...] | None = None
-
-    def __len__(self) -> int:
-        return len(self.features)
-
-    def part(self, pictures: Sequence[int], classes: Sequence[int] | None = None) -> EncodedPictures:
-        """Return some of the pictures, and with `classes` those alone: a smaller problem of its own.
-
-        Args:
-            pictures: their numbers.
-            classes: numbers among the classes that compete here; labels then count these.
-
-        Raises:
-            InputError: a picture has the label of a class that is left out.
-        """
-        chosen = np.asarray(pictures, dtype=np.int64)
-        labels = None if self.labels is None else self.labels[chosen]
-        shown = None if self.shown is None else self.shown[chosen]
-        kept = self.classes
-        if classes is not None:
-            place = {int(number): i for i, number in enumerate(classes)}
-            if labels is not None:
-                for label in set(labels.tolist()) - set(place):
-                    raise InputError(f"a picture of the class number {label} is in a part without that class.")
-                labels = np.array([place[int(label)] for label in labels], dtype=np.int64)
-            shown = None if shown is None else shown[:, list(place)]
-            kept = tuple(place if self.classes is None else (self.classes[i] for i in place))
-        groups = None if self.groups is None else tuple(self.groups[i] for i in chosen)
-        return replace(self, features=self.features[chosen], labels=labels, groups=groups, shown=shown, classes=kept)
-
-
-def features_of(*parts: Units | None) -> Floats:
-    """Return the features of encoded pictures, part after part: float32 (n, D), unit rows."""
-    return np.concatenate([cast(EncodedPictures, part).features for part in parts if part is not None])
-
-
-class ClipReward(EmbeddingReward):
-    """Scores templates with a frozen CLIP for a fixed set of classes: accuracy, or what a subclass's `judge` says.
-
-    Attributes:
-        takes: what the `label` of an example is: the name of its class, a list of names, or nothing.
-
-    Example:
-        >>> reward = ClipReward(clip, ["cat", "dog"])  # doctest: +SKIP
-        >>> pictures = reward.encode([Picture.from_path(Path("cat.png"))], [0])  # doctest: +SKIP
-        >>> reward.score(["a photo of a <CLASS>."], pictures)[0].value  # doctest: +SKIP
-        1.0
-    """
-
-    takes: ClassVar[Literal["one label", "several labels", "no label"]] = "one label"
-
-    def judge(self, logits: Floats, pictures: EncodedPictures) -> Judged:
-        """Judge one classifier by its logits, float32 (n, C): here which pictures it names rightly.
-
-        A measure of one's own overrides this, or takes what this says and changes it.
-        """
-        predictions = logits.argmax(axis=1)  # the first of equals: ties go to the lowest label
-        return Judged(predictions == pictures.labels, losses_of(logits, pictures.labels), predictions)
-
-    def judge_embeddings(self, classes: Sequence[Floats], units: EncodedPictures) -> Iterable[Judged]:
-        """See `EmbeddingReward`."""
-        for rows in classes:
-            offsets = units.offsets.of(self.clip, rows) if units.offsets else None
-
-            def logits_for(features: Floats, rows: Floats = rows, offsets: Floats | None = offsets) -> Floats:
-                return logits_of(self.clip, features, rows, offsets)
-
-            yield self._judged(_in_blocks(logits_for, units.features), units)
-
-    def examples(self, examples: Sequence[Any]) -> EncodedPictures:
-        """Encode examples with `image` (a `Picture`), `label` (see `takes`) and `group` where pictures are variants.
-
-        Of several classes with the name of the label, as ImageNet has them, `class_index` tells which.
-
-        Raises:
-            InputError: an example lacks one of them, or has another label.
-        """
-        pictures, groups = [example.get("image") for example in examples], groups_of(examples)
-        if self.takes == "no label":
-            check_fields(examples, image="an image")
-            return EncodedPictures(self.store.encode(pictures), None, tuple(groups) if groups else None)
-        if self.takes == "several labels":
-            check_fields(examples, image="an image", label="a label (a list of class names)")
-            shown = np.zeros((len(examples), len(self.class_names)), dtype=bool)
-            for row, example in zip(shown, examples, strict=True):
-                names = [example.label] if isinstance(example.label, str) else list(example.label)
-                row[indices(names, self.class_names, "label", "class names")] = True
-            return EncodedPictures(self.store.encode(pictures), None, tuple(groups) if groups else None, shown=shown)
-        check_fields(examples, image="an image", label="a label (the class name)")
-        labels = indices([example.label for example in examples], self.class_names, "label", "class names")
-        for i, example in enumerate(examples):
-            index = example.get("class_index")
-            if index in range(len(self.class_names)) and self.class_names[index] == example.label:
-                labels[i] = index
-        return self.encode(pictures, labels, groups)
-
-    def encode(
-        self,
-        pictures: Sequence[Picture],
-        labels: Sequence[int],
-        groups: Sequence[str] | None = None,
-        progress: Progress | None = None,
-    ) -> EncodedPictures:
-        """Encode labelled pictures once, for any number of `score` calls."""
-        features = self.store.encode(pictures, progress)
-        return EncodedPictures(features, np.asarray(labels, dtype=np.int64), tuple(groups) if groups else None)
-
-    def score_logits(self, name: str, logits_for: Callable[[Floats], Floats], pictures: EncodedPictures) -> Score:
-        """Score a classifier without class embeddings, from features, float32 (n, D), to logits, float32 (n, C)."""
-        return self._judged(_in_blocks(logits_for, pictures.features), pictures).score(name)
-
-    def _judged(self, logits: Floats, pictures: EncodedPictures) -> Judged:
-        """Judge; where a picture has one label it has one answer too, whether the measure speaks of it or not."""
-        judged = self.judge(logits, pictures)
-        named = pictures.labels is None or not isinstance(judged, Judged) or judged.predictions is not None
-        return judged if named else replace(judged, predictions=logits.argmax(axis=1))
-
-
-def scores_accuracy(reward: object) -> bool:
-    """Whether a reward is plain accuracy, whose losses are cross-entropies: `ClipReward` without a hook of its own."""
-    own = ("judge", "judge_embeddings", "score_embeddings", "examples", "encode")
-    if not isinstance(reward, ClipReward) or by_embeddings(reward) is None or not vars(reward).keys().isdisjoint(own):
-        return False
-    return all(getattr(type(reward), name) is getattr(ClipReward, name) for name in own)
-
-
-def _in_blocks(logits_for: Callable[[Floats], Floats], features: Floats) -> Floats:
-    blocks = [logits_for(features[start : start + BLOCK]) for start in range(0, len(features), BLOCK)]
-    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
 def check_fields(examples: Sequence[Any], **fields: str) -> None:
@@ -460,28 +306,3 @@ def class_embeddings(clip: Clip, weighted: Sequence[tuple[str, float]], class_na
         first: Floats = encode_templates(clip.model, clip.tokenizer, [weighted[0][0]], class_names)[0]
         return first
     return encode_ensemble(clip.model, clip.tokenizer, weighted, class_names)
-
-
-def class_means(features: Floats | Doubles, labels: npt.NDArray[np.int64], classes: int) -> Floats:
-    """Return the unit mean feature of each class: float32 (C, D). Every class needs a picture."""
-    sums = np.stack([features[labels == label].sum(axis=0, dtype=np.float64) for label in range(classes)])
-    means: Floats = (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32)
-    return means
-
-
-def logits_of(clip: Clip, features: Floats, classes: Floats, offsets: Floats | None = None) -> Floats:
-    """Return logit scale · cosine + logit bias: float32 (n, C); `offsets`, float32 (C,), are added."""
-    logits: Floats = clip.logit_scale * (features @ classes.T) + np.float32(clip.logit_bias)
-    return logits if offsets is None else logits + offsets
-
-
-def losses_of(logits: Floats, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Return the cross-entropy of softmax(logits) for each row: float64 (n,), nats, ≥ 0."""
-    losses = np.empty(len(labels), dtype=np.float64)
-    for start in range(0, len(labels), BLOCK):
-        block = logits[start : start + BLOCK]
-        true = block[np.arange(len(block)), labels[start : start + BLOCK]]
-        highest = block.max(axis=1)
-        log_sum = highest + np.log(np.exp(block - highest[:, None]).sum(axis=1, dtype=np.float64))
-        losses[start : start + BLOCK] = np.maximum(log_sum - true, 0.0)
-    return losses

@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.classification import logits_of, losses_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.patches import check_tower, encode_tokens, encode_windows, interpolation
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.reward import EmbeddingReward, Judged, check_fields, groups_of, logits_of, losses_of
+from ipo_prompts.metrics.reward import EmbeddingReward, Judged, check_fields, groups_of
 
 Counts = npt.NDArray[np.int64]
 

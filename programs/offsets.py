@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ipo_prompts.metrics.classification import ClipReward, features_of
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.offsets import Fitted, Kind, fitted
-from ipo_prompts.metrics.reward import ClipReward, Reward, Score, Units, by_embeddings, features_of
+from ipo_prompts.metrics.reward import Reward, Score, Units, by_embeddings
 from ipo_prompts.programs.selection import Table, best_first, check_possible, cross_fitted_difference, pooled_choice
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ import dspy
 from dspy.teleprompt import Teleprompter
 
 from ipo_prompts.metrics.class_names import written
+from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.printable import printable
-from ipo_prompts.metrics.reward import ClipReward, Reward, scale_of
+from ipo_prompts.metrics.reward import Reward, scale_of
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.programs.arguments import (
     DESCRIBERS,

@@ -13,8 +13,9 @@ from typing import Any
 
 import dspy
 
+from ipo_prompts.metrics.classification import features_of
 from ipo_prompts.metrics.offsets import fitted
-from ipo_prompts.metrics.reward import Reward, Units, features_of
+from ipo_prompts.metrics.reward import Reward, Units
 from ipo_prompts.programs.describers.recorded import Describing, describe
 from ipo_prompts.programs.describers.shortening import fitted as shortened
 from ipo_prompts.programs.ensemble import Ensembled, settle

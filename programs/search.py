@@ -112,7 +112,7 @@ class SearchResult:
     Example:
         >>> from ipo_prompts.experiments.data import draw, load_data
         >>> from ipo_prompts.metrics.clip import load_clip
-        >>> from ipo_prompts.metrics.reward import ClipReward
+        >>> from ipo_prompts.metrics.classification import ClipReward
         >>> from ipo_prompts.programs.strategies.given import GivenTemplates
         >>> data = draw(load_data("embedded", seed=0), shots=1, selection_shots=0, seed=0)
         >>> reward = ClipReward(load_clip("embedded"), data.class_names)

@@ -67,6 +67,8 @@ GUARDS = {
     "programs/record/journal.py": ("tests/programs/record/test_journal.py", *OPTIMIZER),
     "programs/record/redaction.py": ("tests/programs/record/test_redaction.py",),
     "programs/record/resuming.py": ("tests/end_to_end/test_own_classes.py",),
+    "programs/strategies/dspy_optimizers.py": ("tests/programs/strategies/test_dspy_optimizers_as_strategies.py",),
+    "programs/strategies/running_optimizers.py": ("tests/programs/strategies/test_dspy_optimizers_as_strategies.py",),
     "programs/strategies/english.py": ("tests/programs/strategies/test_compose.py",),
     "programs/strategies/small_text.py": (*STRATEGIES, "tests/programs/strategies/test_small_model.py"),
     "programs/strategies/own.py": ("tests/end_to_end/test_own_classes.py",),
@@ -88,6 +90,11 @@ GUARDS = {
     "programs/lm/window.py": ("tests/programs/lm/test_window.py",),
     "programs/describers/shortening.py": ("tests/programs/describers/test_shortening.py",),
     "metrics/reward.py": (
+        "tests/metrics/test_reward.py",
+        "tests/metrics/test_offsets.py",
+        "tests/metrics/test_own_rewards.py",
+    ),
+    "metrics/classification.py": (
         "tests/metrics/test_reward.py",
         "tests/metrics/test_offsets.py",
         "tests/metrics/test_own_rewards.py",

@@ -33,8 +33,8 @@ def evaluate(
     from ipo_prompts.experiments.data.dataset import PARTS
     from ipo_prompts.experiments.run.comparison import compare
     from ipo_prompts.experiments.run.live_view import Ui
+    from ipo_prompts.metrics.classification import ClipReward
     from ipo_prompts.metrics.clip import load_clip
-    from ipo_prompts.metrics.reward import ClipReward
     from ipo_prompts.metrics.sampling import Sampling
     from ipo_prompts.metrics.template import check, read_templates
 

@@ -14,15 +14,9 @@ import numpy as np
 
 from ipo_prompts.experiments.run.comparison import Measured, measured
 from ipo_prompts.experiments.run.files import Content
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, class_means, scores_accuracy
 from ipo_prompts.metrics.headroom import SLIGHT, guessed
-from ipo_prompts.metrics.reward import (
-    ClipReward,
-    EncodedPictures,
-    by_embeddings,
-    class_embeddings,
-    class_means,
-    scores_accuracy,
-)
+from ipo_prompts.metrics.reward import by_embeddings, class_embeddings
 from ipo_prompts.metrics.template import imagenet_templates
 from ipo_prompts.metrics.verdict import Rounded, share
 

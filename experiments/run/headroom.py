@@ -16,10 +16,11 @@ from ipo_prompts.experiments.data import DataSet, Item
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.plan import draw_for, with_shots_that_fit
 from ipo_prompts.experiments.run.prepare import Prepared
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, features_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import Progress
 from ipo_prompts.metrics.headroom import Headroom, headroom
-from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, by_embeddings, features_of
+from ipo_prompts.metrics.reward import by_embeddings
 from ipo_prompts.programs.phrases import PhraseBank
 
 PICTURES = 120

@@ -14,9 +14,9 @@ from pydantic import Field
 
 from ipo_prompts.experiments.run.comparison import Measured, measured
 from ipo_prompts.experiments.run.files import Content
+from ipo_prompts.metrics.classification import EncodedPictures, features_of
 from ipo_prompts.metrics.evidence import paired_difference
 from ipo_prompts.metrics.offsets import Kind, fitted
-from ipo_prompts.metrics.reward import EncodedPictures, features_of
 from ipo_prompts.metrics.verdict import Ends, Rounded, points, share
 from ipo_prompts.programs.ensemble import scored_as_one
 from ipo_prompts.programs.offsets import Settled

@@ -51,9 +51,10 @@ from ipo_prompts.experiments.run.result import (
 from ipo_prompts.experiments.run.searching import SearchedRun
 from ipo_prompts.experiments.run.tracking import Tracker
 from ipo_prompts.experiments.tasks.base import Encoded
+from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.headroom import Headroom
-from ipo_prompts.metrics.reward import EncodedPictures, Reward
+from ipo_prompts.metrics.reward import Reward
 from ipo_prompts.metrics.statistics import harmonic_mean
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.ensemble import scored_as_one

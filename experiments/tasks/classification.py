@@ -9,9 +9,9 @@ from ipo_prompts.experiments.tasks.base import Encoded, Task
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.data import Item
+    from ipo_prompts.metrics.classification import ClipReward
     from ipo_prompts.metrics.clip import Clip
     from ipo_prompts.metrics.features import FeatureStore, Progress
-    from ipo_prompts.metrics.reward import ClipReward
 
 
 class Classification(Task):
@@ -24,7 +24,7 @@ class Classification(Task):
         self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
     ) -> ClipReward:
         """See `Task`."""
-        from ipo_prompts.metrics.reward import ClipReward
+        from ipo_prompts.metrics.classification import ClipReward
 
         return ClipReward(clip, class_names, store, also_fit)
 

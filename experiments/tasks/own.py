@@ -46,7 +46,7 @@ class OwnReward(Task):
         """See `Task`; what a unit is, `reward.examples` decides. It is a picture where `unit` says so."""
         import dspy
 
-        from ipo_prompts.metrics.reward import ClipReward
+        from ipo_prompts.metrics.classification import ClipReward
 
         pictures = [item.picture for item in items]
         if isinstance(reward, ClipReward):

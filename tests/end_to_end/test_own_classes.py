@@ -35,7 +35,8 @@ from pydantic import BaseModel
 
 import numpy as np
 
-from ipo_prompts.metrics.reward import ClipReward, Judged
+from ipo_prompts.metrics.classification import ClipReward
+from ipo_prompts.metrics.reward import Judged
 from ipo_prompts.metrics.scale import Scale
 
 
@@ -129,7 +130,8 @@ class Asks(Words):
 FIRST = """
 import numpy as np
 
-from ipo_prompts.metrics.reward import ClipReward, Judged
+from ipo_prompts.metrics.classification import ClipReward
+from ipo_prompts.metrics.reward import Judged
 
 
 class TopThree(ClipReward):

@@ -19,12 +19,12 @@ from safetensors.torch import save_file
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import load_data
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip, check_name, load_clip
 from ipo_prompts.metrics.device import find_device
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.reward import ClipReward, EncodedPictures
 from ipo_prompts.metrics.template import fill
 from support.ensembles import ensemble_score
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.headroom import (
     Figure,
@@ -18,7 +19,7 @@ from ipo_prompts.metrics.headroom import (
     judge,
     nearest_class_mean,
 )
-from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, Judged, Score
+from ipo_prompts.metrics.reward import Judged, Score
 
 
 def at(*degrees: float) -> Any:

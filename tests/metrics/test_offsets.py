@@ -9,6 +9,7 @@ import pytest
 
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.calibration import softmax
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, logits_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
@@ -21,7 +22,6 @@ from ipo_prompts.metrics.offsets import (
     state_of,
     uniform_offsets,
 )
-from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, logits_of
 
 ANCHOR = "a photo of a <CLASS>."
 

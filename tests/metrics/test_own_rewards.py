@@ -14,19 +14,11 @@ import pytest
 
 from ipo_prompts.experiments.data import Draw, draw, load_data
 from ipo_prompts.experiments.tasks import REWARDS
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, losses_of, scores_accuracy
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.offsets import fitted
-from ipo_prompts.metrics.reward import (
-    ClipReward,
-    EncodedPictures,
-    Judged,
-    Score,
-    by_embeddings,
-    losses_of,
-    pseudo_values,
-    scores_accuracy,
-)
+from ipo_prompts.metrics.reward import Judged, Score, by_embeddings, pseudo_values
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.metrics.template import imagenet_templates
 from ipo_prompts.programs import IPO, TemplateClassifier

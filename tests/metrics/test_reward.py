@@ -12,10 +12,11 @@ import pytest
 from scipy import special
 
 from ipo_prompts.experiments.data import Item, load_data
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, logits_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, Score, logits_of
+from ipo_prompts.metrics.reward import Score
 from support.ensembles import ensemble_score
 
 

@@ -19,12 +19,12 @@ from PIL import Image
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.calibration import cross_entropies
 from ipo_prompts.metrics.class_names import ClassName
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, logits_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.offsets import PriorOffsets
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, logits_of
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.given_pictures import to_picture
 from ipo_prompts.programs.saved_program import State

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.reward import ClipReward, EncodedPictures
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.ensemble import ALIKE, Rows, best_rows, cross_fitted_ensemble, settle
 from ipo_prompts.programs.record.journal import Journal, read

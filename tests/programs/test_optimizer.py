@@ -19,11 +19,12 @@ from dspy.utils.callback import BaseCallback
 
 from ipo_prompts.experiments.data import DataSet, Item, draw, load_data
 from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.reward import ClipReward, Reward, Score
+from ipo_prompts.metrics.reward import Reward, Score
 from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.programs.admission import Desk, Rejection
 from ipo_prompts.programs.classifier import TemplateClassifier

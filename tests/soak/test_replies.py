@@ -13,8 +13,8 @@ import pytest
 from soak.oracle import Oracle
 
 from ipo_prompts.experiments.data import draw, load_data
+from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.reward import ClipReward
 from ipo_prompts.programs.search import search
 from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies.asking import HistorySettings

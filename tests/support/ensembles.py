@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, Score, class_embeddings
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
+from ipo_prompts.metrics.reward import Score, class_embeddings
 
 
 def ensemble_score(reward: ClipReward, weighted: Sequence[tuple[str, float]], pictures: EncodedPictures) -> Score:

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from ipo_prompts.experiments.run.config import RunConfig
     from ipo_prompts.experiments.run.prepare import Prepared
     from ipo_prompts.metrics.arrays import Floats
+    from ipo_prompts.metrics.classification import ClipReward
     from ipo_prompts.metrics.clip import Clip
-    from ipo_prompts.metrics.reward import ClipReward, Reward
+    from ipo_prompts.metrics.reward import Reward
 
 Weighted = tuple[str, float]
 Logits = Callable[["Floats"], "Floats"]
@@ -197,7 +198,8 @@ def classifying(reward: Reward) -> ClipReward:
     Raises:
         Absent: it cannot.
     """
-    from ipo_prompts.metrics.reward import ClipReward, by_embeddings
+    from ipo_prompts.metrics.classification import ClipReward
+    from ipo_prompts.metrics.reward import by_embeddings
 
     if not isinstance(reward, ClipReward) or by_embeddings(reward) is None:
         raise Absent("it classifies pictures, and this reward asks for something else")

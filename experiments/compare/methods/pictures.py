@@ -43,7 +43,7 @@ class Centred(Method):
 
     def fit(self, job: Job) -> CentredAnchor:
         """Take the mean of the pictures' features."""
-        from ipo_prompts.metrics.reward import features_of
+        from ipo_prompts.metrics.classification import features_of
 
         classifying(job.prepared.reward)
         return CentredAnchor(job.clip, MeanOffsets.from_pictures(features_of(*job.prepared.shown)))
@@ -58,7 +58,7 @@ class CentredAnchor(FittedLogits):
 
     def logits(self, class_names: Sequence[str]) -> Logits:
         """See `FittedLogits`; any classes."""
-        from ipo_prompts.metrics.reward import logits_of
+        from ipo_prompts.metrics.classification import logits_of
 
         classes = Templates(self.clip, ((ANCHOR, 1.0),)).class_embeddings(class_names)
         offsets = self.offsets.of(self.clip, classes)
@@ -76,7 +76,7 @@ class ClassMean(Method):
 
     def fit(self, job: Job) -> NearestMean:
         """Average the unit features of each class's pictures."""
-        from ipo_prompts.metrics.reward import class_means
+        from ipo_prompts.metrics.classification import class_means
 
         pictures = seen(job)
         check_every_class(pictures, job)
@@ -94,7 +94,7 @@ class NearestMean(FittedLogits):
 
     def logits(self, class_names: Sequence[str]) -> Logits:
         """See `FittedLogits`; only these classes, or some of them."""
-        from ipo_prompts.metrics.reward import logits_of
+        from ipo_prompts.metrics.classification import logits_of
 
         means = self.means[places(class_names, self.class_names)]
         return lambda features: logits_of(self.clip, features, means)

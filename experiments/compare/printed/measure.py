@@ -12,9 +12,9 @@ import numpy.typing as npt
 from ipo_prompts.experiments.data import DataSet, Draw, draw
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
 from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.classification import BLOCK, ClipReward, EncodedPictures, logits_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore, Progress
-from ipo_prompts.metrics.reward import BLOCK, ClipReward, EncodedPictures, logits_of
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,11 @@ from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.data.sources import SOURCES, Source
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.experiments.tasks.classification import Classification
+from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.registry import Registry
-from ipo_prompts.metrics.reward import ClipReward, Judged
+from ipo_prompts.metrics.reward import Judged
 from ipo_prompts.programs.admission import Desk
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.strategies import STRATEGIES

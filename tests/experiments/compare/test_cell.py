@@ -17,10 +17,10 @@ from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.protocols import NAMES
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.reward import ClipReward
 from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.programs.lm.connect import Backend
 from ipo_prompts.programs.record.journal import read

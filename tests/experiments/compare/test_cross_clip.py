@@ -14,9 +14,9 @@ from ipo_prompts.experiments.compare.grid_file import load_grid
 from ipo_prompts.experiments.compare.tables.build import build_table
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded import MODEL_DIR
+from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.reward import ClipReward
 
 DATA = "embedded:small+faded"
 FEW = {"shots": 1, "selection_shots": 1, "lm": "none", "describer": "none", "steps": 1, "strategy.looks": 20}

@@ -16,9 +16,9 @@ from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT, Absent, Bu
 from ipo_prompts.experiments.compare.methods.coop import CoOp, _published_epochs, learning_rates
 from ipo_prompts.experiments.compare.methods.waffle import Shape, shape
 from ipo_prompts.experiments.run.config import build
+from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.reward import ClipReward
 from ipo_prompts.metrics.template import ANCHOR, SLOT, imagenet_templates, problem
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.selection import POOLED

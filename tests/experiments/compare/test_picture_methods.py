@@ -17,8 +17,8 @@ from ipo_prompts.experiments.compare.methods import METHODS, Absent, Job, linear
 from ipo_prompts.experiments.compare.methods.base import FittedLogits
 from ipo_prompts.experiments.compare.methods.linear_probe import learn
 from ipo_prompts.experiments.compare.methods.pictures import Labelled
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.reward import ClipReward, EncodedPictures
 from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.metrics.text_tower import encode_templates
 

@@ -20,8 +20,8 @@ from ipo_prompts.experiments.compare.methods.pools import (
     random_pairs,
 )
 from ipo_prompts.experiments.run.config import build
+from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.reward import ClipReward
 from ipo_prompts.metrics.template import SLOT, problem
 from ipo_prompts.programs.phrases import PhraseBank
 

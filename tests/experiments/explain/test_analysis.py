@@ -30,10 +30,11 @@ from ipo_prompts.experiments.explain.model import load_analysis
 from ipo_prompts.experiments.explain.word_effects import token_counter
 from ipo_prompts.experiments.run.comparison import RewardNames
 from ipo_prompts.experiments.run.files import content_of, write_json
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, Score
+from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.template import ANCHOR
 

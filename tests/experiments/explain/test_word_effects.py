@@ -11,9 +11,10 @@ from scipy import stats
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.explain.word_effects import Looked, token_counter, word_effects
 from ipo_prompts.experiments.run.files import content_of
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.evidence import holm
-from ipo_prompts.metrics.reward import ClipReward, EncodedPictures, Score
+from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Sampling
 
 X_RAY = "an x-ray of a <CLASS> with neon colors, in dim light."

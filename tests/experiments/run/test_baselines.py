@@ -7,7 +7,7 @@ import pytest
 
 from ipo_prompts.experiments.run.baselines import Baselines, how_weak, in_words, means_of_classes
 from ipo_prompts.experiments.run.comparison import Measured
-from ipo_prompts.metrics.reward import EncodedPictures
+from ipo_prompts.metrics.classification import EncodedPictures
 
 
 @pytest.mark.parametrize(

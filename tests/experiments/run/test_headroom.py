@@ -17,9 +17,9 @@ from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.run import headroom as module
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.headroom import CLASSES, PICTURES, TEXTS, few, look, of_data
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.reward import ClipReward, EncodedPictures
 
 pytestmark = pytest.mark.usefixtures("cache")
 Folder = Callable[..., DataSet]

@@ -18,11 +18,11 @@ from ipo_prompts.experiments.run.offsets import what_they_add
 from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.experiments.run.result import load_result
 from ipo_prompts.experiments.tasks.base import Encoded
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.offsets import Kind
-from ipo_prompts.metrics.reward import ClipReward, EncodedPictures
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.record.journal import Journal, read
 from ipo_prompts.programs.running import Job

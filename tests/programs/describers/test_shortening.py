@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipo_prompts.metrics.reward import ClipReward
+from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.programs.describers.shortening import FEWEST, Shortened, expected, fitted, shorten
 from ipo_prompts.programs.lm.window import Room, Window, window_of
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper

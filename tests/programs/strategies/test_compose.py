@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.data import draw, load_data
+from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.reward import ClipReward, Score
+from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.scale import FRACTION
 from ipo_prompts.metrics.template import SLOT, problem
 from ipo_prompts.programs.admission import Desk

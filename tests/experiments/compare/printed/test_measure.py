@@ -14,8 +14,8 @@ from torch.nn.functional import normalize
 from ipo_prompts.experiments.compare.printed.measure import count_right, halves_of, measure
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded import MODEL_DIR
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.reward import ClipReward, EncodedPictures
 from ipo_prompts.metrics.template import fill
 
 TEMPLATES = ["a photo of a <CLASS>.", "<CLASS>.", "a dark sketch of the <CLASS> in winter."]
