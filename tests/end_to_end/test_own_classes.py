@@ -317,7 +317,7 @@ def test_a_measure_that_guessing_is_good_at_is_not_called_near_guessing(
         ("reward=mine:LongMeasure", "measure of reward=mine:LongMeasure is "),
         ("reward=mine:Likely", "the scale of reward=mine:Likely is from -50 to 0 with percent=False, and runs and"),
         ("reward=mine:LikelyLater", "the scale of reward=mine:LikelyLater is from -50 to 0 with percent=False"),
-        ("reward=mine:Breaks", "mine.py, line 68: RuntimeError: no weights."),
+        ("reward=mine:Breaks", "mine.py, line 69: RuntimeError: no weights."),
         ("reward=mine:Other", "reward=mine:Other cannot be used: TypeError: "),
         ("strategy=mine:Plain", "strategy=mine:Plain has no ask; see docs/strategies.md"),
         ("strategy=waves:Asks", "the strategy 'waves:Asks' asks a language model and lm=none names none"),
