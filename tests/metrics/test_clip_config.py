@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import pty
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
+from select import select
 from typing import Any
 
 import open_clip
@@ -21,6 +20,7 @@ from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.clip_config import check_config
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.classifier import TemplateClassifier
+from support.killing import ForkServer
 
 CODE = """
 import pathlib
@@ -164,23 +164,16 @@ def test_predict_with_a_strangers_program_runs_nothing_and_asks_nothing_on_a_ter
 def on_a_terminal(*words: str) -> tuple[int, str]:
     """Run `ipo` with a terminal for everything; anybody who asks there is answered yes."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "ipo_prompts", *words]
-    process = subprocess.Popen(
-        command, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "COLUMNS": "500"}
-    )
-    os.close(theirs)
     os.write(ours, b"y\n" * 5)
+    process = ForkServer().start(list(words), Path(os.ttyname(theirs)), COLUMNS="500")
     shown = b""
-    while True:
-        try:
-            part = os.read(ours, 1 << 16)
-        except OSError:  # the other end is closed
-            break
-        if not part:
-            break
-        shown += part
+    while select([ours], [], [], 0.05)[0] or process.is_alive():
+        if select([ours], [], [], 0)[0]:
+            shown += os.read(ours, 1 << 16)
+    os.close(theirs)
     os.close(ours)
-    return process.wait(), shown.decode(errors="replace")
+    assert process.exitcode is not None
+    return process.exitcode, shown.decode(errors="replace")
 
 
 @pytest.mark.parametrize("name", open_clip.list_models())

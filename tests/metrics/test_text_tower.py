@@ -123,10 +123,10 @@ TEMPLATE = st.lists(PART, min_size=2, max_size=4).map(SLOT.join)
 
 
 @fast
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(templates=st.lists(TEMPLATE, min_size=1, max_size=4))
 def test_any_template_equals_open_clip(tower: str, templates: list[str]) -> None:
-    assert_equal_to_open_clip(FAST[tower](), templates, NAMES[:4])
+    assert_equal_to_open_clip(FAST[tower](), templates, NAMES[1:4])
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -22,7 +22,7 @@ from ipo_prompts.metrics.threads import SPINS
 @pytest.mark.skipif(sys.platform != "linux", reason="GNU's OpenMP is Linux's")
 def test_openmp_is_told_before_anything_loads_it(given: dict[str, str], expected: list[str]) -> None:
     names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
-    script = f"import sys, ipo, os; print(*map(os.environ.get, {names}), 'torch' in sys.modules)"
+    script = f"import sys, ipo_prompts, os; print(*map(os.environ.get, {names}), 'torch' in sys.modules)"
     environment = {name: value for name, value in os.environ.items() if name not in names} | given
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
     assert ended.stdout.split() == [*expected, "False"]

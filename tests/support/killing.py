@@ -33,7 +33,7 @@ class ForkServer:
         self._context.set_forkserver_preload(list(PRELOAD))
 
     def start(self, words: list[str], log: Path, **environment: str) -> BaseProcess:
-        """Start `ipo WORDS`; what it prints goes to `log`."""
+        """Start `ipo WORDS`; what it prints goes to `log`, which it also reads from if that is a terminal."""
         process = self._context.Process(target=_child, args=(words, str(log), {**os.environ, **environment}))
         process.start()
         return process
@@ -49,9 +49,12 @@ class ForkServer:
 def _child(words: list[str], log: str, environment: dict[str, str]) -> None:
     os.environ.clear()
     os.environ.update(environment)
-    with Path(log).open("a") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+    file = os.open(log, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    if os.isatty(file):
+        os.dup2(file, 0)
+        sys.stdin = os.fdopen(0, closefd=False)  # multiprocessing has closed the one that was there
     # Tests that are started in the background inherit an ignored SIGINT; a person's shell does not hand that on.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     from ipo_prompts.experiments.cli.app import main
