@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, a core for each
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing in the tests may depend on a model hub
+_dspys_own = tempfile.TemporaryDirectory(prefix="dspy-of-tests-", ignore_cleanup_errors=True)
+os.environ["DSPY_CACHEDIR"] = _dspys_own.name  # else the second run of the tests gets the replies of the first
 
 
 @pytest.hookimpl(optionalhook=True)  # the soak runs without xdist

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.programs.lm.replies import open_reply_cache
 from support.openai_server import OpenAIServer, running
 from support.runs import KEY, Ended, arguments, copy_pictures, ipo, resuming
 
@@ -32,6 +35,28 @@ def server(running_server: OpenAIServer) -> OpenAIServer:
 @pytest.fixture()
 def out(tmp_path: Path) -> Path:
     return tmp_path / "run"
+
+
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
+    """The cache as a run leaves it, with the features of its pictures and texts, and no replies."""
+    folder = tmp_path_factory.mktemp("first-run")
+    with running() as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENAI_API_KEY", KEY)
+        patch.setenv("IPO_CACHE_DIR", str(folder / "cache"))
+        patch.setattr("ipo_prompts.experiments.run.prepare.load_clip", lambda *_: clip)
+        words = arguments(copy_pictures(folder / "pictures"), server, "--quiet", f"--out={folder / 'run'}")
+        assert main(words) == 0
+    shutil.rmtree(folder / "cache" / "replies")
+    open_reply_cache(folder / "cache" / "replies").disk_cache.close()
+    return folder / "cache"
+
+
+@pytest.fixture()
+def cache(cache: Path, first_run: Path) -> Path:
+    """A cache of the test's own in which nothing has to be encoded again; that is tested in tests/metrics."""
+    shutil.copytree(first_run, cache, dirs_exist_ok=True)
+    return cache
 
 
 @pytest.fixture()

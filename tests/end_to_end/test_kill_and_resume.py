@@ -22,7 +22,8 @@ from support.killing import ForkServer
 from support.openai_server import Asked, OpenAIServer, Reply, good, listed, running, templates
 from support.runs import KEY, Ended, arguments, copy_pictures, events, ipo, program, result, resuming, scored
 
-RUNS = 6
+RUNS = 3
+"""One of each whole run; `tests/soak/test_kills.py` kills more, and in each phase."""
 KILLS_EACH = 2
 DESCRIBED = 3
 """Pictures that the describer is asked about, all at once: so many requests may be under way at a kill."""

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 from end_to_end.conftest import (  # noqa: F401
+    cache,
+    first_run,
     light,
     out,
     pictures,
