@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from ipo_prompts.experiments.compare.methods.linear_probe import learn
 from ipo_prompts.experiments.compare.methods.pictures import Labelled
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.reward import Judged, Score
 from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.metrics.text_tower import encode_templates
 
@@ -161,7 +162,17 @@ def test_classes_without_pictures_are_gaps_and_no_guesses(name: str, job: Callab
 @pytest.mark.parametrize("name", NAMES)
 def test_rewards_that_measure_something_else_have_no_such_row(name: str, job: Callable[..., Job], clip: Clip) -> None:
     class Other(ClipReward):
-        """Measures something else."""
+        """Scores templates alone, by a measure of its own."""
+
+        def score(self, templates: Sequence[str], units: Any) -> list[Score]:
+            return super().score(templates, units)
+
+    class Missed(ClipReward):
+        """Judges any classifier, by a measure of its own: what is named wrongly."""
+
+        def judge(self, logits: Any, pictures: EncodedPictures) -> Judged:
+            plain = super().judge(logits, pictures)
+            return replace(plain, hits=~plain.hits)
 
     given = job()
     other = Other(clip, given.class_names)
@@ -169,3 +180,6 @@ def test_rewards_that_measure_something_else_have_no_such_row(name: str, job: Ca
         METHODS[name].fit(replace(given, prepared=replace(given.prepared, reward=other)))
     with pytest.raises(Absent, match="it classifies pictures"):
         score(fitted(name, given), other, given.prepared.search)
+    rewards = ClipReward(clip, given.class_names), Missed(clip, given.class_names)
+    plain, missed = (score(fitted(name, given), one, given.prepared.search) for one in rewards)
+    assert missed.hits.tolist() == (~plain.hits).tolist()
