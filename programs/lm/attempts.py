@@ -32,13 +32,13 @@ class Attempts:
     Args:
         ledger: whose time limit ends every wait, and which shows what is waited for.
         name: of the language model.
-        retries: how many more there may be.
+        retries: how many more there may be; `RETRIES` when None.
     """
 
-    def __init__(self, ledger: Ledger, name: str, retries: int = RETRIES) -> None:
+    def __init__(self, ledger: Ledger, name: str, retries: int | None = None) -> None:
         self._ledger = ledger
         self._name = name
-        self._retries = retries
+        self._retries = RETRIES if retries is None else retries
         self._failed = 0
         self._started = time.monotonic()
 

@@ -19,7 +19,7 @@ from dspy._vendor.lm15.serde import request_to_dict, response_from_dict, respons
 from dspy.lm15 import Request, Response
 
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.lm.attempts import MAYBE_BILLED, RETRIED, RETRIES, Attempts
+from ipo_prompts.programs.lm.attempts import MAYBE_BILLED, RETRIED, Attempts
 from ipo_prompts.programs.lm.bounds import DEFAULT_MAX_TOKENS, bound_tokens, without_pictures
 from ipo_prompts.programs.lm.ledger import BudgetReached, Ledger, Usage
 from ipo_prompts.programs.lm.reading import whole_characters
@@ -160,7 +160,7 @@ class RecordedEngine:
                 "configuration, or name a language model with --lm."
             )
         most = (bound_tokens(body), request.config.max_tokens or DEFAULT_MAX_TOKENS)
-        attempts = Attempts(recorder.ledger, self._name, getattr(self._engine, "retries", RETRIES))
+        attempts = Attempts(recorder.ledger, self._name, getattr(self._engine, "retries", None))
         try:
             while True:
                 try:

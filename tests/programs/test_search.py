@@ -444,7 +444,7 @@ def test_a_limit_that_is_reached_before_a_score_loses_no_proposal() -> None:
 
     def check() -> None:
         checks.append(1)
-        if len(checks) == 2:
+        if len(checks) == 3:  # before the step, and before each score
             raise BudgetReached("the time is up")
 
     found = run(TableReward(), Doing(ask), check_limits=check)

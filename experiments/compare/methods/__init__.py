@@ -64,7 +64,7 @@ METHODS: dict[str, Method] = {
     "history": LanguageModelSearch(
         "proposals from a history of scores", "trying parts together beats a history of scores", strategy="history"
     ),
-    "gepa": LanguageModelSearch("GEPA", strategy="gepa", is_opponent=True),
+    "gepa": LanguageModelSearch("GEPA", strategy="gepa", is_opponent=True, needs_labels=True),
     "copro": LanguageModelSearch("COPRO", strategy="copro", is_opponent=True),
     "ipo-paper": LanguageModelSearch("IPO with the paper's settings", published="paper"),
     "ipo-code": LanguageModelSearch("IPO with the settings of the paper's code", published="code"),

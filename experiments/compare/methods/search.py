@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ipo_prompts.experiments.compare.methods.base import Budget, Job, Method, Templates, labels_of_a_search
+from ipo_prompts.experiments.compare.methods.base import Absent, Budget, Job, Method, Templates, labels_of_a_search
 from ipo_prompts.experiments.run.config import RunConfig, build, is_begun, nested
 from ipo_prompts.experiments.run.published_settings import differences
 from ipo_prompts.programs.lm.ledger import total_usd
@@ -36,6 +36,7 @@ class LanguageModelSearch(Method):
         strategy: the strategy that makes this method what it is; the preset's, or the grid's, when None.
         lm: "none" for a search that asks no language model; the grid's when None.
         is_opponent: whether IPO is held against it; its controls are, its own variants are not.
+        needs_labels: whether it has nothing for a reward whose units have no labels.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class LanguageModelSearch(Method):
         strategy: str | None = None,
         lm: str | None = None,
         is_opponent: bool = False,
+        needs_labels: bool = False,
     ) -> None:
         self.uses_lm = lm != "none"
         self.label = label
@@ -54,6 +56,7 @@ class LanguageModelSearch(Method):
         self._preset = published
         self._strategy = strategy
         self._lm = lm
+        self._needs_labels = needs_labels
 
     def run_config(self, shared: RunConfig, settings: Mapping[str, Any] | None = None) -> RunConfig | None:
         """Return the configuration of a search that asks a language model; see `Method`."""
@@ -98,6 +101,7 @@ class LanguageModelSearch(Method):
         """Search in the job's folder, or resume what was begun there.
 
         Raises:
+            Absent: it learns from labels, and the reward's units have none.
             InputError: see `search_in`, or the folder holds a search of another configuration.
             NothingUsable, dspy.LMError: see `search_in`.
         """
@@ -108,6 +112,8 @@ class LanguageModelSearch(Method):
         from ipo_prompts.programs.describers.shortening import recorded
         from ipo_prompts.programs.record.journal import Journal, read
 
+        if self._needs_labels and job.prepared.search.labels is None:
+            raise Absent("it learns from which picture was taken for which class, and this reward does not say it")
         config, folder, ui = self.search_config(job.config, job.settings), job.folder / "run", Ui(0, quiet=True)
         is_begun(config, folder)
         optimizer, describer = backends(config)
