@@ -57,7 +57,7 @@ def main() -> None:
                 repeats,
                 evaluate=by_dspy,
                 reward=lambda pictures=pictures: reward.score([next(new)], pictures),
-                unkept=lambda pictures=pictures: reward.screen([next(new)], pictures),
+                unkept=lambda pictures=pictures: reward.look([next(new)], pictures),
             )
             ratios[str(count)] = round(found["evaluate"] / found["reward"], 2)
             unkept[str(count)] = round(found["evaluate"] / found["unkept"], 2)

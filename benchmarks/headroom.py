@@ -25,7 +25,7 @@ from ipo_prompts.experiments.embedded.operations import OPERATIONS, render, seed
 from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.experiments.run.headroom import few, look, of_data
 from ipo_prompts.metrics.arrays import Doubles, Floats
-from ipo_prompts.metrics.classification import losses_of
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, losses_of
 from ipo_prompts.metrics.clip import Clip, load_clip, unit
 from ipo_prompts.metrics.headroom import Headroom
 from ipo_prompts.metrics.template import ANCHOR, imagenet_templates
@@ -58,7 +58,8 @@ def main() -> None:
     for operations in sets:
         features = _encode(clip, [*few_shot, *drawn.test], operations)
         chosen = few(few_shot)
-        room = look(clip, ANCHOR, names, few_shot, chosen, features[chosen])
+        seen = EncodedPictures(features[chosen], np.array([few_shot[i].label for i in chosen], dtype=np.int64))
+        room = look(ClipReward(clip, names), ANCHOR, seen)
         assert room is not None
         rooms.append(room)
         gains.append(_gains(clip, features, [*few_shot, *drawn.test], len(drawn.search), len(few_shot), texts))
