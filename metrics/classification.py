@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
@@ -71,8 +72,8 @@ class EncodedPictures:
         if classes is not None:
             place = {int(number): i for i, number in enumerate(classes)}
             if labels is not None:
-                for label in set(labels.tolist()) - set(place):
-                    raise InputError(f"a picture of the class number {label} is in a part without that class.")
+                if missing := set(labels.tolist()) - set(place):
+                    raise InputError(f"a picture of the class number {min(missing)} is in a part without that class.")
                 labels = np.array([place[int(label)] for label in labels], dtype=np.int64)
             shown = None if shown is None else shown[:, list(place)]
             kept = tuple(place if self.classes is None else (self.classes[i] for i in place))
@@ -112,10 +113,7 @@ class ClipReward(EmbeddingReward):
         """See `EmbeddingReward`."""
         for rows in classes:
             offsets = units.offsets.of(self.clip, rows) if units.offsets else None
-
-            def logits_for(features: Floats, rows: Floats = rows, offsets: Floats | None = offsets) -> Floats:
-                return logits_of(self.clip, features, rows, offsets)
-
+            logits_for = partial(logits_of, self.clip, classes=rows, offsets=offsets)
             yield self._judged(_in_blocks(logits_for, units.features), units)
 
     def examples(self, examples: Sequence[Any]) -> EncodedPictures:

@@ -35,10 +35,9 @@ from ipo_prompts.programs.lm.bounds import bound_tokens
 from ipo_prompts.programs.lm.connect import REPLAY
 from ipo_prompts.programs.lm.recording import RecordedEngine
 from ipo_prompts.programs.record.journal import FILE_NAME, Event, line_of, read
+from ipo_prompts.programs.settings import LIMITS
 
 RECORDED = Path(__file__).parents[1] / "tests" / "recorded"
-LIMITS = ("budget_usd", "budget_tokens", "max_minutes")
-"""Settings that a session of a run may have had otherwise than the next."""
 PIXEL = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAA"
     "AABJRU5ErkJggg=="

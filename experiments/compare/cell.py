@@ -21,13 +21,14 @@ from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.nearest import did_you_mean
+from ipo_prompts.programs.settings import LIMITS
 
 SCHEMA = 1
 FILE_NAME = "cell.json"
 """Its bytes are the same whenever the cell is done."""
 
 SET_BY_THE_CELL = ("data", "classes", "seed", "also_fit", "preset", "patience")
-LIMITS = ("budget_usd", "budget_tokens", "max_minutes", "start_from")
+OF_NO_CELL = LIMITS | {"start_from"}
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def shared_config(cell: Cell) -> RunConfig:
     for key in settings:
         if key in SET_BY_THE_CELL:
             raise InputError(f"{key} is set by the cell and its method; leave it out of the settings.")
-        if key in LIMITS:
+        if key in OF_NO_CELL:
             raise InputError(f"{key} would give methods different budgets; set steps and candidates_per_step instead.")
     classes = "base-to-new" if cell.protocol == "base-to-new" else "all"
     to_fit = [] if cell.protocol == CROSS_CLIP else list(cell.targets)

@@ -72,7 +72,7 @@ class Backend:
         """
         if lm.model_type == "text":
             raise InputError(f"{lm.model} has model_type='text' and completes texts; give one that is asked questions.")
-        options = {key: value for key, value in lm.kwargs.items() if key not in CLIENT_KEYS | {"rollout_id"}}
+        options = options_of(lm)
         if "max_completion_tokens" in options:  # as DSPy calls it for models that reason
             options["max_tokens"] = options.pop("max_completion_tokens")
         options, others = _carried(options)
@@ -246,6 +246,11 @@ def _litellm_price(name: str) -> Price:
         return float(cost_in + cost_out)
 
     return price
+
+
+def options_of(lm: dspy.BaseLM) -> dict[str, Any]:
+    """Return what a language model asks with, without what connects it to its server."""
+    return {name: value for name, value in lm.kwargs.items() if name not in CLIENT_KEYS | {"rollout_id"}}
 
 
 def models_in(thing: Any) -> list[dspy.BaseLM]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextvars
 import random
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from queue import SimpleQueue
@@ -101,7 +102,7 @@ class _Thread:
             self._said.put(("failed", error))
 
 
-class _Optimizer:
+class _Optimizer(ABC):
     """What both have in common.
 
     Args:
@@ -128,9 +129,9 @@ class _Optimizer:
         """See `Strategy`."""
         return cls(models.lm, settings, models.small)
 
+    @abstractmethod
     def optimize(self, known: Known, worth: Callable[[str], Score | str]) -> None:
         """Run the optimizer in its thread; `worth` gives the score of what it wrote, or why it cannot be used."""
-        raise NotImplementedError
 
     def in_vain(self) -> int:
         """Return how many questions in a row may bring no new template."""

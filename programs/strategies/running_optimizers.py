@@ -11,7 +11,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import dspy
-from dspy.clients.backend_selection import CLIENT_KEYS
 from dspy.lm15 import Request, Response
 from dspy.teleprompt import copro_optimizer
 from dspy.teleprompt.gepa import InstructionProposer
@@ -19,6 +18,7 @@ from gepa.api import optimize
 from gepa.core.adapter import EvaluationBatch
 
 from ipo_prompts.metrics.reward import Score
+from ipo_prompts.programs.lm.connect import options_of
 from ipo_prompts.programs.lm.reading import BoundedChatAdapter
 from ipo_prompts.programs.lm.silence import silent
 from ipo_prompts.programs.strategies.base import Known
@@ -72,7 +72,7 @@ class _HandsOn:
 def handing_on(lm: dspy.LM, complete: Callable[[Request], Response]) -> dspy.LM:
     """Return a language model that makes the requests of another one, and has them answered by `complete`."""
     made = dspy.LM(lm.model, engine=_HandsOn(complete), cache=False, num_retries=0)
-    made.kwargs = {name: value for name, value in lm.kwargs.items() if name not in CLIENT_KEYS | {"rollout_id"}}
+    made.kwargs = options_of(lm)
     return made
 
 

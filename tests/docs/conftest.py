@@ -43,17 +43,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIServer]:
 @pytest.fixture()
 def desk(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder to work in; nothing is remembered from elsewhere, by us or by DSPy."""
-    import dspy
-    from dspy.clients.cache import Cache
+    from support.dspy_cache import forget
 
-    remembered = Cache(
-        enable_disk_cache=False,
-        enable_memory_cache=True,
-        disk_cache_dir=str(cache),
-        disk_size_limit_bytes=0,
-        memory_max_entries=10_000,
-    )
-    monkeypatch.setitem(vars(dspy), "cache", remembered)  # reading the attribute would build the one on disk
+    forget(monkeypatch, cache)
     folder = tmp_path / "desk"
     folder.mkdir()
     monkeypatch.chdir(folder)

@@ -26,6 +26,7 @@ from ipo_prompts.programs.record.journal import Journal, line_of, read
 from ipo_prompts.programs.strategies.base import Knowing, Known
 from ipo_prompts.programs.strategies.compose import Compose
 from ipo_prompts.programs.strategies.history import HistoryStrategy
+from support.dspy_cache import forget
 from support.openai_server import Asked, OpenAIServer, Reply, error, good, running
 from support.template_lm import filled_in
 
@@ -49,15 +50,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenAIServer]:
 @pytest.fixture(autouse=True)
 def remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cache:
     """A cache of DSPy that remembers nothing of other tests."""
-    made = Cache(
-        enable_disk_cache=False,
-        enable_memory_cache=True,
-        disk_cache_dir=str(tmp_path),
-        disk_size_limit_bytes=0,
-        memory_max_entries=10_000,
-    )
-    monkeypatch.setitem(vars(dspy), "cache", made)  # reading the attribute would build the one on disk
-    return made
+    return forget(monkeypatch, tmp_path)
 
 
 @pytest.fixture()
