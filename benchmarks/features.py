@@ -14,10 +14,9 @@ from common import alternate, arguments, report
 
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.clip import load_clip
-from ipo_prompts.metrics.decoding import AS_STORED
 from ipo_prompts.metrics.features import BATCH, STAMPS, FeatureStore
-from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.vector_file import VectorFile, checksum
+from ipo_prompts.metrics.pictures import AS_STORED, Picture
+from ipo_prompts.metrics.store import VectorFile, checksum
 
 
 def main() -> None:

@@ -14,8 +14,8 @@ from common import alternate, arguments, report
 
 from ipo_prompts.metrics.clip_config import without_remote_code
 from ipo_prompts.metrics.template import SLOT, fill
+from ipo_prompts.metrics.text_pass import Trie
 from ipo_prompts.metrics.text_tower import encode_templates, text_path
-from ipo_prompts.metrics.text_trie import Trie
 
 TEMPLATES = (  # 24 of 3 to 20 words; the slot first, in the middle, last
     "<CLASS> on white.",

@@ -24,11 +24,9 @@ from ipo_prompts.experiments.run.result import RunResult
 from ipo_prompts.experiments.run.summary import summary
 from ipo_prompts.metrics.clip import check_name
 from ipo_prompts.metrics.device import find_device
-from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.printable import printable
+from ipo_prompts.metrics.errors import InputError, printable, silent
 from ipo_prompts.metrics.verdict import Verdict
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.lm.silence import silent
 from ipo_prompts.programs.record.resuming import resume_command
 from ipo_prompts.programs.search import NothingUsable
 

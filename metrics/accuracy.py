@@ -22,7 +22,7 @@ def score_interval(
         contributions: (n,), of each unit. Right or wrong (bool): Wilson's interval; else t, within the bounds.
         sampling: how the units were drawn.
         level: coverage, in (0, 1).
-        bounds: of the score, see `reward.Scale`.
+        bounds: of the score, see `scale.Scale`.
 
     >>> low, high = score_interval([True] * 8 + [False] * 2, Sampling(10))
     >>> f"{low:.3f} to {high:.3f}"

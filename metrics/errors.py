@@ -1,4 +1,4 @@
-"""The error that is meant for a person.
+"""What is said to people: errors in one sentence, the nearest known name, others' text made safe to print.
 
 Everything a user can fix is raised as `InputError`: one sentence that says what was found, where, and how to fix it.
 The command line prints it and ends with exit code 2. Any other exception is a bug and keeps its traceback.
@@ -6,6 +6,11 @@ The command line prints it and ends with exit code 2. Any other exception is a b
 
 from __future__ import annotations
 
+import difflib
+import logging
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,3 +32,107 @@ def input_error(error: ValidationError, where: str, prefix: str = "") -> InputEr
     given = repr(first["input"])
     shown = given if len(given) <= 200 else f"{given[:200]} …"
     return InputError(f"{prefix}{key} in {where} is wrong: {message[:1].lower()}{message[1:]} (given: {shown}).")
+
+
+# The nearest known name, for messages.
+
+
+def nearest(name: str, known: Iterable[str], n: int = 1, cutoff: float = 0.6) -> list[str]:
+    """Return up to `n` known names that begin with `name`, hold it as a word, or are like it, the closest first.
+
+    Case does not matter.
+
+    Args:
+        name: as a person wrote it.
+        known: what it could have been.
+        n: how many at most.
+        cutoff: how alike they must be, from 0 (anything) to 1 (the same).
+
+    >>> nearest("Foldr", ["folder", "csv"])
+    ['folder']
+    >>> nearest("hist", ["list", "history"])
+    ['history']
+    >>> nearest("template", ["temperature", "initial_template"])
+    ['initial_template']
+    """
+    folded, written = {word.casefold(): word for word in known}, name.casefold()
+    begun = [word for word in folded if len(written) > 2 and word.startswith(written)]
+    within = [word for word in folded if len(written) > 2 and written in word.split("_")]
+    close = difflib.get_close_matches(written, list(folded), n=n, cutoff=cutoff)
+    return [folded[word] for word in dict.fromkeys([*sorted(begun, key=len), *within, *close])][:n]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return " (did you mean …?)" for the closest known name, or nothing.
+
+    >>> did_you_mean("foldr", ["folder", "csv"])
+    ' (did you mean folder?)'
+    """
+    close = nearest(name, known)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+# Make text of others, such as file names and servers' errors, safe to print.
+
+
+_IGNORED = (
+    (0x00AD, 0x00AD), (0x034F, 0x034F), (0x061C, 0x061C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180B, 0x180F),
+    (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x3164, 0x3164), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF),
+    (0xFFA0, 0xFFA0), (0xFFF0, 0xFFF8), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF),
+)  # fmt: skip
+"""Default_Ignorable_Code_Point of Unicode 17, DerivedCoreProperties.txt: what is shown as nothing."""
+_BLANK = frozenset("\u2800\U0001d159\U00013441\U00013442")
+"""Characters that are drawn empty: the Braille pattern without dots, the null notehead, blanks of hieroglyphs."""
+
+
+def invisible(text: str) -> str | None:
+    """Return the first character that nobody sees, or that steers the rest: a control, filler or blank; or None.
+
+    Spaces are none of them.
+
+    >>> invisible("a photo"), invisible("a\\u3164b") == "\\u3164"
+    (None, True)
+    """
+    return next((one for one in text if _is_invisible(one)), None)
+
+
+def _is_invisible(one: str) -> bool:
+    if one in _BLANK or unicodedata.category(one) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
+        return True
+    return not one.isascii() and any(first <= ord(one) <= last for first, last in _IGNORED)
+
+
+def several(texts: Sequence[str], most: int = 5) -> str:
+    """List the first texts, and say how many more there are.
+
+    >>> several(["cat", "dog", "bus"]), several(["cat", "dog", "bus"], most=1)
+    ('cat, dog, bus', 'cat and 2 more')
+    """
+    rest = len(texts) - most
+    return ", ".join(texts[:most]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def printable(text: str) -> str:
+    """Escape characters that would move a terminal's cursor or turn a line's direction.
+
+    >>> printable("a\\x1b[2Jb")
+    'a\\\\x1b[2Jb'
+    """
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+# Keeping libraries from logging what is raised or reported anyway, without what a server echoes.
+
+
+@contextmanager
+def silent(*libraries: str) -> Iterator[None]:
+    """Let these loggers say nothing below CRITICAL for the length of a block; then they have their own levels again."""
+    loggers = [logging.getLogger(name) for name in libraries]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.cache import cache_dir
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.files import cache_dir
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.vector_file import VectorFile, checksum
+from ipo_prompts.metrics.store import VectorFile, checksum
 
 BATCH = 32
 """Pictures per forward pass and per commit; always so many, the last padded: see `FeatureStore.encode`."""

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ipo_prompts.metrics.class_names import every_name, names_of
-from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.printable import invisible
+from ipo_prompts.metrics.errors import InputError, invisible
 
 SLOT = "<CLASS>"
 ANCHOR = "a photo of a <CLASS>."

@@ -1,12 +1,12 @@
 """Templates × class names → class embeddings: every template is encoded here.
 
 Two paths give the same result. The fast path is for open_clip's causal text towers: a template costs only its own
-words, because nothing is padded and shared beginnings are encoded once (`text_trie.py`, `text_pass.py`). Every other
+words, because nothing is padded and shared beginnings are encoded once (`text_pass.py`). Every other
 tower uses the model's own `encode_text`. The structure of a model decides its path, and the fast path is compared with
 `encode_text` before it is first used.
 
 Nothing is kept between calls: a search encodes new templates nearly every time. Callers that need the same embeddings
-again (a classifier, `text_store.py`) keep them.
+again (a classifier, `store.py`) keep them.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from torch import nn
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.class_names import every_name, have_synonyms, names_of
 from ipo_prompts.metrics.template import fill
-from ipo_prompts.metrics.text_pass import TextPass
-from ipo_prompts.metrics.text_trie import Ints, Trie
+from ipo_prompts.metrics.text_pass import Ints, TextPass, Trie
 
 TEXT_BATCH = 256
 """Texts per forward pass: enough to keep the cores busy, small enough for a laptop's memory."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from ipo_prompts.metrics.threads import wait_briefly
+from ipo_prompts.metrics.device import wait_briefly
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.one_call import Outcome, optimize

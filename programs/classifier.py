@@ -17,13 +17,11 @@ from ipo_prompts.metrics.calibration import fit_temperature, softmax
 from ipo_prompts.metrics.class_names import have_synonyms, names_of, usable, written
 from ipo_prompts.metrics.classification import EncodedPictures, logits_of
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.decoding import Background
 from ipo_prompts.metrics.device import AUTO
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, printable
+from ipo_prompts.metrics.files import read_json
 from ipo_prompts.metrics.offsets import Saved, from_state, state_of
-from ipo_prompts.metrics.parsing import read_json
-from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.printable import printable
+from ipo_prompts.metrics.pictures import Background, Picture
 from ipo_prompts.metrics.reward import class_embeddings
 from ipo_prompts.metrics.template import ANCHOR, check, problem, too_long
 from ipo_prompts.programs.given_pictures import KeptFeatures

@@ -15,9 +15,8 @@ import dspy
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.decoding import AS_VIEWED, Background, to_rgb
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.pictures import AS_VIEWED, Background, Picture, to_rgb
 
 FILES = 65_536
 """Files whose features are kept: 200 MB at a width of 768."""

@@ -14,25 +14,28 @@ from dspy.teleprompt import Teleprompter
 from ipo_prompts.metrics.class_names import written
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.printable import printable
+from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.reward import Reward, scale_of
 from ipo_prompts.metrics.scale import Scale
-from ipo_prompts.programs.arguments import (
+from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.compiling import (
     DESCRIBERS,
+    Program,
     as_earlier,
     as_settings,
     as_strategy,
+    check_apart,
     check_arguments,
+    classifier_in,
+    compiled,
+    digest,
     kind,
     named,
     open_log,
+    with_pictures,
 )
-from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.compiled import Program, classifier_in, compiled
 from ipo_prompts.programs.describers.recorded import Describing, by_clip
 from ipo_prompts.programs.ensemble import check_ensemble
-from ipo_prompts.programs.examples import check_apart, digest, with_pictures
 from ipo_prompts.programs.lm.connect import Backend, asking, find_backend, models_in, recorded_events
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder

@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from ipo_prompts.metrics.class_names import named, usable
-from ipo_prompts.metrics.decoding import AS_VIEWED, Background
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.offsets import Saved
+from ipo_prompts.metrics.pictures import AS_VIEWED, Background
 
 Weighted = tuple[str, float]
 """A template and its weight in the ensemble, > 0."""

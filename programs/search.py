@@ -14,12 +14,12 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.metrics.accuracy import score_interval
+from ipo_prompts.metrics.device import one_for_numpy
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Reward, Score, Units, scale_of
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.metrics.statistics import Interval
-from ipo_prompts.metrics.threads import one_for_numpy
 from ipo_prompts.programs.admission import Desk, Rejection
 from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
 from ipo_prompts.programs.lm.ledger import BudgetReached, explain

@@ -7,10 +7,16 @@ the *details* "upside down" and "in fog". Parts of different templates make new 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ipo_prompts.metrics.template import SLOT
+
+if TYPE_CHECKING:
+    from spellchecker import SpellChecker
+
 
 LONGEST = 20
 """Words of a template, the slot is one of them; longer ones tire a reader."""
@@ -147,3 +153,29 @@ def _without(items: tuple[str, ...], place: int) -> tuple[str, ...]:
 
 def _article(words: str) -> str:
     return "an" if re.match(r"[aeiou]|x-ray", words, re.I) and not re.match(r"(?:uni|one|us[ei])", words, re.I) else "a"
+
+
+# Which words are English: a small language model joins and breaks words ("onitsceiling"), which nobody can read.
+
+
+def unknown_words(text: str, given: Iterable[str] = ()) -> list[str]:
+    """Return the words of a text that are neither in an English word list nor in the texts `given`, such as the task.
+
+    Words with letters beyond a to z are not judged.
+
+    >>> unknown_words("a grainy view onitsceiling of a Borzoi", ["pictures of dogs, such as Borzoi"])
+    ['onitsceiling']
+    """
+    known = set(_words(" ".join(given)))
+    return [word for word in _words(text) if word.isascii() and word not in known and word not in _english()]
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+", text.lower().replace("_", " "))
+
+
+@cache
+def _english() -> SpellChecker:
+    from spellchecker import SpellChecker
+
+    return SpellChecker(language="en")

@@ -1,1 +1,1 @@
-"""What is asked of a language model, as DSPy signatures: one file per question. All prompt text lives here."""
+"""What is asked of a language model, as DSPy signatures: of describers in one file, for proposals in two."""

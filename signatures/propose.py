@@ -1,4 +1,6 @@
-"""The question for the optimizer LLM: which templates could score higher? The parts come in the order of the paper."""
+"""The questions for the optimizer LLM: which templates could score higher? The parts come in the order of the paper."""
+
+from __future__ import annotations
 
 from typing import Any
 
@@ -40,3 +42,19 @@ def history_line(template: str, value: float, loss: float, scale: Scale = FRACTI
     'accuracy 62.50 %, loss 1.2500: a sketch of a <CLASS>.'
     """
     return f"{'accuracy' if scale.percent else 'value'} {scale.told(value)}, loss {loss:.4f}: {template}"
+
+
+# The question for the optimizer LLM that also says what the templates so far have taught.
+
+
+class ProposeFromFindings(ProposeTemplates):
+    """Write new prompt templates for CLIP, which classifies a picture by comparing it with one sentence per class.
+
+    `<CLASS>` stands for the class name. Accuracy runs from 0 to 100 percent, higher is better; loss is never negative,
+    lower is better. Keep the words that helped, leave out those that did not, and add new ones that describe these
+    pictures or keep apart the classes that are confused, without naming a class. Each template is different from every
+    listed one and from each other, one line, concise, generally applicable to these pictures, with `<CLASS>` exactly
+    once and no other markup.
+    """
+
+    findings: str = dspy.InputField(desc="what the templates tried so far have taught, one finding per line")

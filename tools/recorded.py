@@ -31,8 +31,8 @@ from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.pipeline import optimize
 from ipo_prompts.experiments.run.published_settings import about_preset
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.lm.bounds import bound_tokens
 from ipo_prompts.programs.lm.connect import REPLAY
+from ipo_prompts.programs.lm.ledger import bound_tokens
 from ipo_prompts.programs.lm.recording import RecordedEngine
 from ipo_prompts.programs.record.journal import FILE_NAME, Event, line_of, read
 from ipo_prompts.programs.settings import LIMITS

@@ -33,7 +33,7 @@ def doctor(
     from ipo_prompts.experiments.run.live_view import Ui
     from ipo_prompts.experiments.run.plan import plan
     from ipo_prompts.experiments.run.prepare import prepare
-    from ipo_prompts.metrics.cache import cache_dir
+    from ipo_prompts.metrics.files import cache_dir
     from ipo_prompts.metrics.text_tower import text_path
     from ipo_prompts.programs.lm import weights
 

@@ -7,8 +7,7 @@ import re
 import sys
 from typing import Any
 
-from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.printable import printable
+from ipo_prompts.metrics.errors import InputError, printable
 
 INTERRUPTED = 130
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ipo_prompts.experiments.cli.options import Program, examples
-from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.nearest import did_you_mean
+from ipo_prompts.metrics.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.export import Target

@@ -144,7 +144,7 @@ def _configure(words: Sequence[str], flags: dict[str, Any], resume: Path | None)
     from ipo_prompts.experiments.run.config import load_config
     from ipo_prompts.experiments.run.folder import resumed, stored_config
     from ipo_prompts.experiments.run.published_settings import shipped_config, shipped_configs
-    from ipo_prompts.metrics.nearest import did_you_mean
+    from ipo_prompts.metrics.errors import did_you_mean
 
     words, flags["data"] = _take_data(words, flags["data"])
     first = words[0] if words else ""

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ipo_prompts.experiments.cli.options import Device, Program, examples, one_of
-from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.printable import printable
+from ipo_prompts.metrics.errors import InputError, printable
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.arrays import Floats

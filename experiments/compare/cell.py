@@ -18,9 +18,8 @@ from ipo_prompts.experiments.run.plan import Plan
 from ipo_prompts.experiments.run.prepare import Prepared, prepare
 from ipo_prompts.experiments.tasks.base import Task
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.nearest import did_you_mean
 from ipo_prompts.programs.settings import LIMITS
 
 SCHEMA = 1

@@ -15,8 +15,7 @@ from ipo_prompts.experiments.compare.sweep_file import MOST, grid_of
 from ipo_prompts.experiments.embedded.shifts import expanded
 from ipo_prompts.experiments.run.config import CHOSEN, allow, dotted, nested, overlaid, read_words, read_yaml
 from ipo_prompts.experiments.run.settings import settings as settings_of_a_run
-from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.nearest import did_you_mean
+from ipo_prompts.metrics.errors import InputError, did_you_mean
 
 CONFIGS = files("ipo_prompts.experiments.compare") / "configs"
 GRID_FILE, CELLS = "grid.yaml", "cells"

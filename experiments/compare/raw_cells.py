@@ -23,7 +23,7 @@ from ipo_prompts.experiments.compare.grid import Entry, entries
 from ipo_prompts.experiments.compare.grid_file import GridConfig
 from ipo_prompts.experiments.run.files import Content, content_of, write_bytes
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.parsing import read_json
+from ipo_prompts.metrics.files import read_json
 
 FILE_NAME = "cells.json.gz"
 ENDING = ".json.gz"

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ipo_prompts.experiments.compare.text_table import text_table
-from ipo_prompts.metrics.printable import printable
+from ipo_prompts.metrics.errors import printable
 
 BETWEEN = 2
 """Blanks between two columns."""

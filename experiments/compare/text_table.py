@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from ipo_prompts.metrics.printable import printable
+from ipo_prompts.metrics.errors import printable
 
 
 def text_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -15,8 +15,8 @@ import yaml
 from ipo_prompts.experiments.data.dataset import PARTS, DataSet
 from ipo_prompts.experiments.data.names import NAMES_FILE
 from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import printable
 from ipo_prompts.metrics.features import FeatureStore, Progress
-from ipo_prompts.metrics.printable import printable
 from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.metrics.text_tower import encode_templates
 

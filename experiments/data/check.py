@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from ipo_prompts.experiments.data.dataset import OWN, PARTS, DataSet, Item, Part, in_threads, unreadable_content
-from ipo_prompts.metrics.decoding import AS_VIEWED, Background, decode_and_look, is_transparent
-from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.printable import printable
+from ipo_prompts.metrics.errors import InputError, printable
+from ipo_prompts.metrics.pictures import AS_VIEWED, Background, Picture, decode_and_look, is_transparent
 from ipo_prompts.metrics.template import ANCHOR, TokenCounter, too_long
 
 _SHOWN = 10

@@ -13,9 +13,8 @@ from pathlib import PurePath
 from typing import Literal, TypeVar
 
 from ipo_prompts.metrics.class_names import written
-from ipo_prompts.metrics.decoding import Background
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.pictures import Background, Picture
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")

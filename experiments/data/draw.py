@@ -17,8 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ipo_prompts.experiments.data.dataset import DataSet, Item, base_count
-from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.printable import several
+from ipo_prompts.metrics.errors import InputError, several
 
 if TYPE_CHECKING:
     import dspy

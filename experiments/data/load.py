@@ -15,9 +15,8 @@ from ipo_prompts.experiments.data.benchmarks.roots import find_folder
 from ipo_prompts.experiments.data.dataset import DataSet
 from ipo_prompts.experiments.data.names import NAMES_FILE, with_names
 from ipo_prompts.experiments.data.sources import FORMS, SOURCES
-from ipo_prompts.metrics.decoding import AS_STORED, AS_VIEWED, Background
-from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.nearest import did_you_mean
+from ipo_prompts.metrics.errors import InputError, did_you_mean
+from ipo_prompts.metrics.pictures import AS_STORED, AS_VIEWED, Background
 
 _READERS: Mapping[Rule, Callable[[Registered, Path], Found]] = {
     "split": coop_split.read_split,

@@ -16,9 +16,8 @@ from typing import Any
 
 from ipo_prompts.experiments.data.dataset import DataSet, default_task
 from ipo_prompts.metrics.class_names import as_read, every_name, named, tidy
-from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.nearest import did_you_mean
-from ipo_prompts.metrics.parsing import read_yaml
+from ipo_prompts.metrics.errors import InputError, did_you_mean
+from ipo_prompts.metrics.files import read_yaml
 from ipo_prompts.metrics.template import SLOT, problem
 
 NAMES_FILE = "classes.yaml"

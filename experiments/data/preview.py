@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ipo_prompts.experiments.data.dataset import PARTS, DataSet, Item, Part, in_threads
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.whole_file import replacing
+from ipo_prompts.metrics.files import replacing
 
 if TYPE_CHECKING:
     from PIL.Image import Image

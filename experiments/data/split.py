@@ -18,8 +18,7 @@ import random
 from collections.abc import Collection, Mapping
 
 from ipo_prompts.experiments.data.dataset import Part
-from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.printable import several
+from ipo_prompts.metrics.errors import InputError, several
 
 _NAMES: Mapping[Part, tuple[str, ...]] = {
     "train": ("train", "training"),

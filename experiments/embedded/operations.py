@@ -17,8 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.nearest import did_you_mean
+from ipo_prompts.metrics.errors import InputError, did_you_mean
 
 Image = npt.NDArray[np.float32]
 _Operation = Callable[[Image, np.random.Generator], Image]

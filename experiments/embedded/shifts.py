@@ -15,8 +15,7 @@ import numpy as np
 
 from ipo_prompts.experiments import embedded
 from ipo_prompts.experiments.embedded.operations import OPERATIONS, SIDE, render, seed_of
-from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.nearest import did_you_mean
+from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.pictures import Picture
 
 SEED: Final = 0

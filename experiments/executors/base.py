@@ -17,8 +17,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.printable import printable
+from ipo_prompts.metrics.errors import InputError, printable
 
 RETRIES = 2
 """An item whose worker died is tried again this often."""

@@ -15,8 +15,8 @@ from ipo_prompts.experiments.export.program_json import ProgramJson
 from ipo_prompts.experiments.export.target import NotChecked, Reference, Target
 from ipo_prompts.experiments.export.txt import Txt
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.files import flush_tree
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.whole_file import flush_tree
 from ipo_prompts.programs.classifier import TemplateClassifier
 
 TARGETS: dict[str, Callable[[], Target]] = {

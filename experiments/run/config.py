@@ -11,13 +11,11 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from ipo_prompts.experiments.tasks import REWARDS
-from ipo_prompts.metrics import parsing
-from ipo_prompts.metrics.decoding import Background
+from ipo_prompts.metrics import files
 from ipo_prompts.metrics.device import AUTO
-from ipo_prompts.metrics.errors import InputError, input_error
-from ipo_prompts.metrics.nearest import did_you_mean, nearest
-from ipo_prompts.metrics.own_class import is_own, own_name
-from ipo_prompts.metrics.registry import Registry
+from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error, nearest
+from ipo_prompts.metrics.pictures import Background
+from ipo_prompts.metrics.registry import Registry, is_own, own_name
 from ipo_prompts.programs.record.redaction import check_address
 from ipo_prompts.programs.record.resuming import CHOICES, why_typed
 from ipo_prompts.programs.record.resuming import CONFIG_FILE as CONFIG_FILE
@@ -360,7 +358,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
     Raises:
         InputError: it cannot be read, or holds something else.
     """
-    content = parsing.read_yaml(file, "the configuration")
+    content = files.read_yaml(file, "the configuration")
     if content is None:
         return {}
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
@@ -403,7 +401,7 @@ def read_words(words: Sequence[str]) -> dict[str, Any]:
                 f"cannot read {word!r}; settings are written key=value, such as {_without_spaces(words, at)}."
             )
         try:
-            value = parsing.parse_yaml(text, key)
+            value = files.parse_yaml(text, key)
         except InputError:
             value = text
         # In a text field, `a photo: <CLASS>` or `no` is text and not a table or a truth value.

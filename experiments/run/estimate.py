@@ -90,7 +90,7 @@ def _describer(planned: Plan) -> dict[str, Any] | None:
     import dspy
 
     from ipo_prompts.programs.describers.multimodal import QUESTIONS
-    from ipo_prompts.programs.lm.bounds import TOKENS_PER_PICTURE
+    from ipo_prompts.programs.lm.ledger import TOKENS_PER_PICTURE
 
     if planned.describer is None:
         return None

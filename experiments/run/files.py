@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.whole_file import write_whole
+from ipo_prompts.metrics.files import write_whole
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.resuming import resume_command
 

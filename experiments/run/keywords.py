@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from ipo_prompts.metrics.decoding import Background
+from ipo_prompts.metrics.pictures import Background
 from ipo_prompts.programs.settings import SearchKeywords
 
 

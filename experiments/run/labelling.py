@@ -10,9 +10,8 @@ from pathlib import Path
 
 from ipo_prompts.experiments.data.sources.folder import of_a_program
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.decoding import ENDINGS, Background
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.pictures import ENDINGS, Background, Picture
 from ipo_prompts.programs.classifier import TemplateClassifier
 
 BATCH = 32

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ipo_prompts.experiments.tasks.base import LABEL, Encoded, Task, check_fractions
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.own_class import blaming, check_members
-from ipo_prompts.metrics.registry import settings_of
+from ipo_prompts.metrics.registry import blaming, check_members, settings_of
 from ipo_prompts.metrics.scale import Scale
 
 if TYPE_CHECKING:

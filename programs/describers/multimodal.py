@@ -10,16 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import dspy
 from dspy.utils.exceptions import LMRateLimitError
 
-from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.nearest import did_you_mean
+from ipo_prompts.metrics.errors import InputError, did_you_mean, silent
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.lm.ledger import BudgetReached, explain
-from ipo_prompts.programs.lm.reading import BoundedChatAdapter
-from ipo_prompts.programs.lm.silence import silent
+from ipo_prompts.programs.lm.replies import BoundedChatAdapter
 from ipo_prompts.programs.record.redaction import redact
-from ipo_prompts.signatures.describe import DescribeImage
-from ipo_prompts.signatures.describe_code import DescribeAsInTheCode
-from ipo_prompts.signatures.describe_paper import DescribeAsInThePaper
+from ipo_prompts.signatures.describe import DescribeAsInTheCode, DescribeAsInThePaper, DescribeImage
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -17,9 +17,8 @@ import dspy
 from dspy.clients.backend_selection import CLIENT_KEYS
 from dspy.lm15 import LM15Error, Request, Response, request_from_openai_chat
 
-from ipo_prompts.metrics.cache import cache_dir
-from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.nearest import did_you_mean
+from ipo_prompts.metrics.errors import InputError, did_you_mean
+from ipo_prompts.metrics.files import cache_dir
 from ipo_prompts.programs.lm.attempts import QUESTION_SECONDS
 from ipo_prompts.programs.lm.keys import check_key
 from ipo_prompts.programs.lm.recording import ABILITIES, Price, Recorder

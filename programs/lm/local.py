@@ -26,10 +26,9 @@ from dspy.lm15 import (
     Usage,
 )
 
-from ipo_prompts.metrics.cache import cache_dir
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.files import cache_dir, write_whole
 from ipo_prompts.metrics.pictures import stamp_of
-from ipo_prompts.metrics.whole_file import write_whole
 from ipo_prompts.programs.lm import weights
 from ipo_prompts.programs.lm.server import call, generate, import_runtime, start_server
 

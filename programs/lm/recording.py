@@ -20,10 +20,15 @@ from dspy.lm15 import Request, Response
 
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm.attempts import MAYBE_BILLED, RETRIED, Attempts
-from ipo_prompts.programs.lm.bounds import DEFAULT_MAX_TOKENS, bound_tokens, without_pictures
-from ipo_prompts.programs.lm.ledger import BudgetReached, Ledger, Usage
-from ipo_prompts.programs.lm.reading import whole_characters
-from ipo_prompts.programs.lm.replies import ReplyCache, by_request
+from ipo_prompts.programs.lm.ledger import (
+    DEFAULT_MAX_TOKENS,
+    BudgetReached,
+    Ledger,
+    Usage,
+    bound_tokens,
+    without_pictures,
+)
+from ipo_prompts.programs.lm.replies import ReplyCache, by_request, whole_characters
 from ipo_prompts.programs.record.journal import Event, Journal
 from ipo_prompts.programs.record.redaction import redact
 

@@ -1,15 +1,20 @@
-"""Replies that were paid for before: those of a journal, and the cache of all runs."""
+"""Replies: those that were paid for before, in a journal or the cache of all runs; and how an answer is read."""
 
 from __future__ import annotations
 
+import json
+import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
+import dspy
 from dspy._vendor.lm15.serde import response_from_dict
 
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.template import LIST_MARKER, SLOT, normalise
 from ipo_prompts.programs.record.journal import Event
 
 
@@ -87,3 +92,107 @@ def _unusable(folder: Path | str, error: Exception) -> InputError:
         f"cannot use the replies that were paid for before ({folder}: {error}); make room, or remove the folder if it "
         "is damaged: then they are paid for again."
     )
+
+
+# Reading an answer: DSPy's chat adapter, with bounds, so that no answer can stop a run or keep it busy.
+#
+# An answer that cannot be read is an `AdapterParseError`, whatever it was that DSPy's parsers stumbled over: they try
+# hard (they repair JSON, look for brackets, evaluate literals) and fail in many ways on text that was made to fail.
+
+
+MAX_CHARACTERS = 65_536
+"""Of a whole answer; what stands before the fields, such as a model's reasoning, takes no time to skip."""
+MAX_FIELD_CHARACTERS = 16_384
+"""Of the fields. `json_repair` takes time that grows with the square: 2 s for the worst 16 kB that were tried, a
+minute for 64 kB. Forty templates of the greatest length are 12,000 characters."""
+
+_FIRST_FIELD = "[[ ## "
+
+
+class BoundedChatAdapter(dspy.ChatAdapter):  # type: ignore[misc,unused-ignore]
+    """DSPy's default adapter, bounded; its second try as JSON, a question of its own, is too."""
+
+    def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:
+        """Read the fields of an answer.
+
+        Raises:
+            dspy.AdapterParseError: it cannot be read.
+        """
+        start = completion.find(_FIRST_FIELD)
+        size = len(completion) - start if start >= 0 else 0
+        return _bounded(super().parse, "ChatAdapter", signature, completion, size)
+
+    def _make_json_adapter_fallback(self) -> dspy.Adapter:
+        return BoundedJSONAdapter()
+
+
+class BoundedJSONAdapter(dspy.JSONAdapter):  # type: ignore[misc,unused-ignore]
+    """DSPy's adapter for answers in JSON, bounded."""
+
+    def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:
+        """See `BoundedChatAdapter.parse`."""
+        return _bounded(super().parse, "JSONAdapter", signature, completion, len(completion))
+
+
+def _bounded(
+    parse: Callable[[type[dspy.Signature], str], dict[str, Any]],
+    name: str,
+    signature: type[dspy.Signature],
+    completion: str,
+    size: int,
+) -> dict[str, Any]:
+    problem, cause = f"The answer is too long to be read: {len(completion):,} characters.", None
+    if len(completion) <= MAX_CHARACTERS and size <= MAX_FIELD_CHARACTERS:
+        try:
+            fields: dict[str, Any] = whole_characters(parse(signature, completion))
+            return fields
+        except dspy.AdapterParseError:
+            raise
+        except Exception as error:  # nothing of ours is called in there: it is the answer that cannot be read
+            problem, cause = f"The answer cannot be read ({type(error).__name__}).", error
+    raise dspy.AdapterParseError(
+        adapter_name=name, signature=signature, lm_response=completion[:1000], message=problem
+    ) from cause
+
+
+def items_of(answer: str) -> list[str]:
+    """Return the templates of an answer that lists them in another form: as JSON, or in numbered or bulleted lines.
+
+    >>> items_of('{"prompts": [{"text": "a sketch of a <CLASS>.", "score": 0.4}, null, "a print of a [class]"]}')
+    ['a sketch of a <CLASS>.', 'a print of a [class]']
+    >>> items_of("Here are two:\\n1. a sketch of a <CLASS>.\\n2. I like this one.\\n- a print of a [class]")
+    ['1. a sketch of a <CLASS>.', '- a print of a [class]']
+    """
+    if len(answer) > MAX_CHARACTERS:
+        return []
+    answer = answer[-MAX_FIELD_CHARACTERS:]
+    found = _json_list(answer) or [line for line in answer.splitlines() if LIST_MARKER.match(line)]
+    return [text for text in found if SLOT in normalise(text)]
+
+
+def _json_list(answer: str) -> list[str]:
+    """Return the texts of the first list in JSON, of objects their first text."""
+    start = re.search(r'\[\s*["{]', answer)
+    if start is None:
+        return []
+    try:
+        items, _ = json.JSONDecoder().raw_decode(answer, start.start())
+    except (ValueError, RecursionError):
+        return []
+    found = [item if isinstance(item, dict) else {"": item} for item in items]
+    return [text for item in found for text in islice((one for one in item.values() if isinstance(one, str)), 1)]
+
+
+def whole_characters(value: Any) -> Any:
+    r"""Join the halves of characters that came as two escapes; a half alone becomes U+FFFD.
+
+    >>> whole_characters(["\ud83d\ude00", "\ud83d"])
+    ['😀', '\ufffd']
+    """
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if isinstance(value, dict):
+        return {whole_characters(name): whole_characters(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [whole_characters(item) for item in value]
+    return value

@@ -22,11 +22,9 @@ from typing import BinaryIO
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from ipo_prompts.metrics.cache import cache_dir
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.files import cache_dir, read_yaml, replacing, write_whole
 from ipo_prompts.metrics.hub import reason, within
-from ipo_prompts.metrics.parsing import read_yaml
-from ipo_prompts.metrics.whole_file import replacing, write_whole
 
 Report = Callable[[str, int, int], None]
 """Called while a pull runs, with what is being fetched, the bytes done and the bytes in all."""

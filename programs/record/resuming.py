@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.own_class import own_name
-from ipo_prompts.metrics.parsing import read_yaml
+from ipo_prompts.metrics.files import read_yaml
+from ipo_prompts.metrics.registry import own_name
 
 CONFIG_FILE = "config.yaml"
 """Of a run directory: all settings."""

@@ -49,7 +49,7 @@ class ShowsHistory:
         """
         import dspy
 
-        from ipo_prompts.programs.lm.reading import BoundedChatAdapter, BoundedJSONAdapter
+        from ipo_prompts.programs.lm.replies import BoundedChatAdapter, BoundedJSONAdapter
 
         if dspy.settings.adapter is None and "adapter" not in context:
             chat = BoundedChatAdapter(use_json_adapter_fallback=False)
@@ -74,7 +74,7 @@ def call(predict: Any, inputs: dict[str, Any], config: dict[str, Any]) -> Any:
 
 def excerpt(error: Any) -> str:
     """Return, on one line, an answer that could not be read; the next question may show it."""
-    from ipo_prompts.programs.lm.reading import whole_characters
+    from ipo_prompts.programs.lm.replies import whole_characters
 
     answer = getattr(error, "lm_response", "")
     return str(whole_characters(" ".join(answer.split()))) if isinstance(answer, str) else ""

@@ -35,9 +35,8 @@ from ipo_prompts.programs.strategies.base import (
     may_know,
 )
 from ipo_prompts.programs.strategies.controls import NoHistory
-from ipo_prompts.programs.strategies.english import unknown_words
 from ipo_prompts.programs.strategies.feedback import Feedback, FeedbackSettings
-from ipo_prompts.programs.wording import Part, Wording
+from ipo_prompts.programs.wording import Part, Wording, unknown_words
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.reward import Score

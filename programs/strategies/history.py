@@ -69,9 +69,8 @@ class HistoryStrategy(ShowsHistory):
         """Ask once, and again with the reasons if answers were refused or unreadable; or once for each template."""
         import dspy
 
-        from ipo_prompts.programs.lm.reading import items_of
-        from ipo_prompts.signatures.propose import ProposeTemplates, history_line, on_scale
-        from ipo_prompts.signatures.propose_findings import ProposeFromFindings
+        from ipo_prompts.programs.lm.replies import items_of
+        from ipo_prompts.signatures.propose import ProposeFromFindings, ProposeTemplates, history_line, on_scale
 
         question = ProposeFromFindings if known.findings else ProposeTemplates
         propose = dspy.Predict(on_scale(question, known.scale))

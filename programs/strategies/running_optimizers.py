@@ -17,10 +17,10 @@ from dspy.teleprompt.gepa import InstructionProposer
 from gepa.api import optimize
 from gepa.core.adapter import EvaluationBatch
 
+from ipo_prompts.metrics.errors import silent
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.programs.lm.connect import options_of
-from ipo_prompts.programs.lm.reading import BoundedChatAdapter
-from ipo_prompts.programs.lm.silence import silent
+from ipo_prompts.programs.lm.replies import BoundedChatAdapter
 from ipo_prompts.programs.strategies.base import Known
 from ipo_prompts.programs.templates_for_dspy import (
     BETTER,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.programs.lm.bounds import bound_tokens
+from ipo_prompts.programs.lm.ledger import bound_tokens
 from support.openai_server import OpenAIServer, Reply, error, good, listed, templates
 from support.runs import KEY, Ended, arguments, check_whole, events, program, result, scored
 

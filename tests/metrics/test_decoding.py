@@ -16,10 +16,9 @@ import torchvision
 from PIL import Image
 
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.decoding import ENDINGS, FORMATS, decode, decode_and_look, is_transparent
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.pictures import Picture, read_file
+from ipo_prompts.metrics.pictures import ENDINGS, FORMATS, Picture, decode, decode_and_look, is_transparent, read_file
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:

@@ -7,7 +7,7 @@ import pytest
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.parsing import YAML_BYTES, parse_yaml, read_json, read_yaml
+from ipo_prompts.metrics.files import YAML_BYTES, parse_yaml, read_json, read_yaml
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{new}: &{new} [{','.join(f'*{old}' for _ in range(9))}]\n"

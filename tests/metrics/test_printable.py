@@ -6,7 +6,7 @@ import unicodedata
 import pytest
 import regex
 
-from ipo_prompts.metrics.printable import invisible, printable
+from ipo_prompts.metrics.errors import invisible, printable
 
 
 def test_what_unicode_calls_ignorable_is_invisible() -> None:

@@ -12,9 +12,8 @@ from PIL import Image
 
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.patches import encode_windows, interpolation
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.segmentation import Scene, Scenes, SegmentationReward, mean_iou
+from ipo_prompts.metrics.segmentation import Scene, Scenes, SegmentationReward, encode_windows, interpolation, mean_iou
 
 rng = np.random.default_rng(0)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ipo_prompts.metrics import text_store
+from ipo_prompts.metrics import store as text_store
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.text_store import TextStore
+from ipo_prompts.metrics.store import TextStore
 from ipo_prompts.metrics.text_tower import encode_templates
 
 TEMPLATES = ["a photo of a <CLASS>.", "<CLASS> in the dark", "one small <CLASS>, and its <CLASS>"]

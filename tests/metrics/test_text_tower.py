@@ -17,13 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from ipo_prompts.metrics import text_tower, text_trie
+from ipo_prompts.metrics import text_pass, text_tower
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.reward import class_embeddings
 from ipo_prompts.metrics.template import SLOT, fill
-from ipo_prompts.metrics.text_pass import TextPass
+from ipo_prompts.metrics.text_pass import TextPass, Trie
 from ipo_prompts.metrics.text_tower import encode_ensemble, encode_templates, encode_texts, text_path
-from ipo_prompts.metrics.text_trie import Trie
 
 TOLERANCE = 1e-5
 TINY_VISION = {"image_size": 32, "patch_size": 16, "width": 64, "layers": 1, "head_width": 32}
@@ -215,7 +214,7 @@ def test_the_cuts_between_passes_do_not_matter(
     clip: Clip, nodes: int, tile: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(text_tower, "NODES", {"cpu": nodes})
-    monkeypatch.setattr(text_trie, "TILE", tile)
+    monkeypatch.setattr(text_pass, "TILE", tile)
     monkeypatch.setattr(text_tower, "TEXT_BATCH", 7)
     assert_equal_to_open_clip(clip.model, TEMPLATES[:5], NAMES[:5])
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from ipo_prompts.metrics.threads import SPINS
+from ipo_prompts.metrics.device import SPINS
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_openmp_is_told_before_anything_loads_it(given: dict[str, str], expected
 SCRIPT = """
 import numpy, torch
 from threadpoolctl import threadpool_info
-from ipo_prompts.metrics.threads import one_for_numpy
+from ipo_prompts.metrics.device import one_for_numpy
 
 def threads(api):
     return {library["num_threads"] for library in threadpool_info() if library["user_api"] == api}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ipo_prompts.metrics.whole_file import replacing, write_whole
+from ipo_prompts.metrics.files import replacing, write_whole
 
 
 def test_a_link_is_replaced_and_its_target_stays(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import open_clip
 import pytest
 
-from ipo_prompts.metrics.word_tokens import reading_words_once
+from ipo_prompts.metrics.clip import reading_words_once
 
 ASCII = [chr(code) for code in range(32, 127)]
 ODD = [*"éßœ…“”’ﬁ＜\u00a0\u200b\u0301\t\n\r\x1b\x00🙂漢", "&amp;", "&lt", "<start_of_text>", "<end_of_text>", "Ã©"]

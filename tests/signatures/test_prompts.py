@@ -8,12 +8,9 @@ from pathlib import Path
 import dspy
 import pytest
 
-from ipo_prompts.programs.strategies.small_text import SmallModelAdapter
-from ipo_prompts.signatures.describe import DescribeImage
-from ipo_prompts.signatures.describe_code import DescribeAsInTheCode
-from ipo_prompts.signatures.describe_paper import DescribeAsInThePaper
-from ipo_prompts.signatures.propose import ProposeTemplates, history_line
-from ipo_prompts.signatures.propose_findings import ProposeFromFindings
+from ipo_prompts.programs.strategies.small_model import SmallModelAdapter
+from ipo_prompts.signatures.describe import DescribeAsInTheCode, DescribeAsInThePaper, DescribeImage
+from ipo_prompts.signatures.propose import ProposeFromFindings, ProposeTemplates, history_line
 from ipo_prompts.signatures.propose_one import ProposeTemplate, short_line
 
 HERE = Path(__file__).parent

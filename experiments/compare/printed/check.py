@@ -16,8 +16,7 @@ from ipo_prompts.experiments.run.config import read_words
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
 from ipo_prompts.experiments.run.published_settings import PUBLISHED_CLIP
 from ipo_prompts.metrics.clip import Precision, check_name, load_clip
-from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.nearest import did_you_mean
+from ipo_prompts.metrics.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.features import Progress

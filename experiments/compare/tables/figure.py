@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.experiments.compare.methods import SUBJECT
 from ipo_prompts.experiments.compare.tables.table import Table
-from ipo_prompts.metrics.printable import printable
+from ipo_prompts.metrics.errors import printable
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.report.drawing import Theme

@@ -12,7 +12,7 @@ from ipo_prompts.experiments.data.benchmarks.roots import LAYOUT, SPLITS, Pictur
 from ipo_prompts.experiments.data.dataset import PARTS, Item, Part
 from ipo_prompts.experiments.data.sources.labels import numbered_names
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.parsing import read_json
+from ipo_prompts.metrics.files import read_json
 
 
 class Entry(NamedTuple):

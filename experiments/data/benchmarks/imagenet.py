@@ -16,8 +16,8 @@ from ipo_prompts.experiments.data.benchmarks.found import Found
 from ipo_prompts.experiments.data.benchmarks.registry import Registered
 from ipo_prompts.experiments.data.benchmarks.roots import LAYOUT, PictureFolder
 from ipo_prompts.experiments.data.dataset import Item, Part
-from ipo_prompts.metrics.decoding import ENDINGS
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.pictures import ENDINGS
 
 WNID = re.compile(r"n\d{8}")
 

@@ -7,9 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from ipo_prompts.experiments.data.benchmarks.registry import ROOT_VARIABLE, Registered
-from ipo_prompts.metrics.decoding import AS_STORED
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.pictures import Picture, read_file, stamp_of
+from ipo_prompts.metrics.pictures import AS_STORED, Picture, read_file, stamp_of
 
 LAYOUT = "github.com/KaiyangZhou/CoOp, DATASETS.md, has the layout and the sources"
 SPLITS = "github.com/linzhiqiu/cross_modal_adaptation, folder splits (MIT)"

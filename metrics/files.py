@@ -1,19 +1,87 @@
-"""YAML and JSON that somebody hands us: bounded in size, and every failure in one sentence.
-
-What is read can be written again. Else a number of 5,000 digits or half a character would fail wherever it is told.
-"""
+"""Files: written whole or not at all, read within bounds, and the folder of what is kept between runs."""
 
 from __future__ import annotations
 
 import gzip
 import json
+import os
+import secrets
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 
 from ipo_prompts.metrics.errors import InputError
+
+# Files that are written whole or not at all.
+#
+# The content goes to a new file beside the target, under a random name: a folder may be a stranger's, and a name that
+# can be guessed can be a link to somebody's own file. The rename then replaces whatever has the target's name: of a
+# link the link, never what it points to.
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; nothing is left of the new content.
+    """
+    with replacing(file) as opened:
+        opened.write(content)
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[BinaryIO]:
+    """Open a new file that takes the name of `file` when the block ends, on the disk by then; if it fails, it is gone.
+
+    Raises:
+        OSError: see `write_whole`.
+    """
+    partial = file.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with partial.open("x+b") as opened:  # x: nothing is opened that is there already, and no link is followed
+            yield opened
+            opened.flush()
+            os.fsync(opened.fileno())
+        partial.replace(file)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def flush_tree(place: Path) -> None:
+    """Have a file, or all files of a folder, on the disk; links are not followed.
+
+    Raises:
+        OSError: it cannot be.
+    """
+    files = [place] if place.is_file() else [found for found in place.rglob("*") if found.is_file()]
+    for file in files:
+        descriptor = os.open(file, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+# The folder of everything that is kept between runs: weights, features, paid replies.
+
+
+def cache_dir() -> Path:
+    """Return the folder: `IPO_CACHE_DIR`, else the user's cache folder. It may not exist yet."""
+    import platformdirs
+
+    chosen = os.environ.get("IPO_CACHE_DIR")
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("ipo", appauthor=False))
+
+
+# YAML and JSON that somebody hands us: bounded in size, and every failure in one sentence.
+#
+# What is read can be written again. Else a number of 5,000 digits or half a character would fail wherever it is told.
+
 
 YAML_BYTES = 2**18
 """Settings are a few kilobytes, and PyYAML reads some 100 kB a second."""

@@ -1,0 +1,278 @@
+"""What a `compile` takes and gives back: its arguments, its examples, and the program with what a search found."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import dspy
+from pydantic import ValidationError
+
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.registry import own_name
+from ipo_prompts.metrics.scale import Scale
+from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.given_pictures import to_picture
+from ipo_prompts.programs.lm.connect import models_in
+from ipo_prompts.programs.record.journal import Journal
+from ipo_prompts.programs.running import Searched
+from ipo_prompts.programs.search import Earlier, SearchResult
+from ipo_prompts.programs.settings import SearchSettings
+from ipo_prompts.programs.strategies import STRATEGIES
+from ipo_prompts.programs.strategies.base import Strategy
+from ipo_prompts.programs.strategies.given import GivenTemplates
+
+# What `IPO(…)` takes: each argument is checked when it is given, and what is wrong is said in one sentence.
+
+
+DESCRIBERS = ("clip", "clip-greedy", "none")
+"""Describers with a name: they need no language model."""
+NO_METRIC = (
+    "a metric judges one answer, a reward scores a template on all pictures at once; leave it out for accuracy, or "
+    "write your own as docs/your-own-reward.md shows."
+)
+
+
+def kind(thing: Any) -> str:
+    """Return what something is, for messages."""
+    if isinstance(thing, str):
+        return f"the text {thing!r}"
+    return f"the class {thing.__name__}" if isinstance(thing, type) else type(thing).__name__
+
+
+def check_arguments(reward: Any, lm: Any, describer: Any, lm_context: Any) -> None:
+    """Refuse what is no reward, language model, describer or number of tokens.
+
+    Raises:
+        InputError: says what to give.
+    """
+    if reward is not None:
+        _check_members("reward", reward, ("class_names", "problem", "examples", "score"), "your-own-reward")
+    if not isinstance(lm, (dspy.BaseLM, str, type(None))):
+        raise InputError(
+            f"lm= takes a dspy.LM or a name as on the command line, not {kind(lm)}; write "
+            "lm=dspy.LM('openai/gpt-4o-mini', temperature=1.0), or leave it out for the one of the context, if there "
+            "is one."
+        )
+    own = callable(describer) and not isinstance(describer, type)
+    if not (describer is None or describer in DESCRIBERS or own):
+        raise InputError(
+            f"describer= takes {', '.join(map(repr, DESCRIBERS))}, an ImageDescriber or an Interrogator, not "
+            f"{kind(describer)}."
+        )
+    if lm_context is not None and (type(lm_context) is not int or lm_context < 1):
+        raise InputError(f"lm_context is a number of tokens, such as 8192, and not {lm_context!r}.")
+
+
+def as_strategy(given: Any) -> Strategy | dict[str, Any]:
+    """Return a strategy, or the choice of one: that is not made before the language model is known.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if isinstance(given, (dict, str)):
+        if name := own_name(given):
+            raise InputError(f"strategy= of IPO takes a strategy, not its name {name!r}; import it and make one.")
+        return STRATEGIES.complete(given)
+    if isinstance(given, (list, tuple)):
+        return GivenTemplates(given)
+    _check_members("strategy", given, ("ask",), "strategies")
+    return cast("Strategy", given)
+
+
+def as_settings(taker: type, given: SearchSettings | None, changes: dict[str, Any]) -> SearchSettings:
+    """Return the settings of a search with changes; `taker` has arguments of its own, for messages.
+
+    Raises:
+        InputError: a change is no setting (the nearest is named), or has a value of the wrong kind.
+    """
+    if "metric" in changes:
+        raise InputError(f"IPO takes reward= and no metric=: {NO_METRIC}")
+    unknown = next((name for name in changes if name not in SearchSettings.model_fields), None)
+    if unknown is not None:
+        own = [name for name in inspect.signature(taker).parameters if name != "keywords"]
+        known = [*own, *SearchSettings.model_fields]
+        raise InputError(
+            f"IPO has no setting {unknown!r}{did_you_mean(unknown, known)}; there are: {', '.join(known)}."
+        )
+    try:
+        return SearchSettings(**{**(given.model_dump(exclude_unset=True) if given else {}), **changes})
+    except ValidationError as error:
+        raise input_error(error, "the settings of IPO") from error
+
+
+def as_earlier(given: Any) -> Earlier | None:
+    """Return what a search goes on from: a compiled program, or its search; None for nothing.
+
+    Raises:
+        InputError: it is neither.
+    """
+    found = getattr(given, "search", given)
+    if not isinstance(found, (SearchResult, type(None))):
+        raise InputError(
+            f"earlier= takes what IPO.compile returned, or its search, not {kind(given)}; a saved program has none."
+        )
+    return None if found is None else Earlier.of(found)
+
+
+def named(thing: Any) -> str | None:
+    """Name a strategy or a describer, with the language models that it holds."""
+    if thing is None or isinstance(thing, str):
+        return thing
+    return " with ".join([kind(thing), *(lm.model for lm in models_in(thing))])
+
+
+def open_log(folder: Path) -> Journal:
+    """Open a journal; what it says to those at the command line is said to those in Python."""
+    try:
+        return Journal(folder)
+    except InputError as error:
+        said = re.sub("`ipo optimize --resume .*?`", "the same compile", str(error))
+        raise InputError(said.replace("the run directory", "log_dir").replace("--out", "log_dir")) from error
+
+
+def _check_members(what: str, thing: Any, members: Sequence[str], page: str) -> None:
+    """Refuse something that lacks a member, or is the class and no object of it."""
+    if isinstance(thing, type):
+        raise InputError(f"{what}= takes an object, not {kind(thing)}; make one of it.")
+    missing = [name for name in members if not hasattr(thing, name)]
+    if missing and what == "reward" and callable(thing):
+        raise InputError(f"reward= takes a reward, and a function is none: {NO_METRIC}")
+    if missing:
+        raise InputError(f"the {what} has no {', '.join(missing)}, and is {kind(thing)}; see docs/{page}.md.")
+
+
+# The examples of a `compile`: read alike in any form, told apart by what they hold, and never in both sets.
+
+
+def with_pictures(given: Sequence[Any]) -> list[dspy.Example]:
+    """Return copies of examples whose `image`, where they have one, is a `Picture`.
+
+    Raises:
+        InputError: something else than a `dspy.Example`, or an image of an unknown kind.
+    """
+    other = next((example for example in given if not isinstance(example, dspy.Example)), None)
+    if other is not None:
+        kind = f"the class {other.__name__}" if isinstance(other, type) else type(other).__name__
+        raise InputError(f"trainset and valset hold dspy.Example(image=…, label=…), not {kind}.")
+    return [e.copy(image=to_picture(e.image)) if "image" in e else e for e in given]
+
+
+def check_apart(trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example], clip: Clip) -> None:
+    """Refuse examples that stand in both sets: what was searched on cannot measure what the search gained.
+
+    An example with an `image` is its picture, whatever else it holds; any other is all that it holds.
+
+    Raises:
+        InputError: it says how many do.
+    """
+    searched = set(_identities(trainset, clip))
+    both = sum(identity in searched for identity in _identities(valset, clip))
+    if both:
+        raise InputError(
+            f"{both} of the {len(valset)} examples in valset stand in trainset too; give each picture to one of them, "
+            "as what was searched on cannot measure the gain, or leave valset= out."
+        )
+
+
+def digest(examples: Sequence[dspy.Example], clip: Clip) -> str:
+    """Return what tells sets of examples apart, in another process too: SHA-256 of all that they hold, in order."""
+    pairs = zip(_pictures(examples, clip), examples, strict=True)
+    texts = [f"{picture} {_held(example, opaque=_kind)}" for picture, example in pairs]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
+def _identities(examples: Sequence[dspy.Example], clip: Clip) -> list[str]:
+    pairs = zip(_pictures(examples, clip), examples, strict=True)
+    return [picture or _held(example, opaque=id) for picture, example in pairs]
+
+
+def _pictures(examples: Sequence[dspy.Example], clip: Clip) -> list[str | None]:
+    """Return the digest of each example's picture; None where it has none."""
+    # The store hashes each file once: the reward's own look at the same pictures comes after and finds it there.
+    contents = iter(FeatureStore(clip).contents([example.image for example in examples if "image" in example]))
+    return [next(contents).partition("|")[0] if "image" in example else None for example in examples]
+
+
+def _held(example: dspy.Example, opaque: Callable[[Any], object]) -> str:
+    """Return what an example holds as text; `opaque` stands for each value that has none."""
+
+    def plain(value: Any) -> object:
+        return value.tolist() if hasattr(value, "tolist") else opaque(value)
+
+    return json.dumps(dict(example.items()), default=plain, skipkeys=True, sort_keys=True)
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
+
+
+# A program with a classifier inside: which one is optimised, and the copy that has what a search found.
+
+
+Program = TypeVar("Program", bound=dspy.Module)
+"""A `TemplateClassifier`, or a larger program with one inside."""
+LEFT = ("candidate_programs", "trial_logs", "search", "usage")
+"""What a compile leaves on its program, beside templates."""
+
+
+def classifier_in(program: Any) -> tuple[str, TemplateClassifier]:
+    """Return the classifier that a program is or holds, with its name among the program's predictors.
+
+    Raises:
+        InputError: there is none, or there are several.
+    """
+    if isinstance(program, TemplateClassifier):
+        return "self", program
+    parts = program.named_predictors() if isinstance(program, dspy.Module) else []
+    found = [(name, part) for name, part in parts if isinstance(part, TemplateClassifier)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        name = found[0][0]
+        raise InputError(
+            f"IPO optimises one template at a time, and {kind(program)} has the classifiers "
+            f"{' and '.join(name for name, _ in found)}; compile each by itself, as in "
+            f"program.{name} = ipo.compile(program.{name}, trainset=…)."
+        )
+    how = "give TemplateClassifier(clip, class_names), or a program that holds one"
+    raise InputError(f"IPO optimises the template of a TemplateClassifier, not {kind(program)}; {how}.")
+
+
+def compiled(student: Program, found: Searched, scale: Scale) -> Program:
+    """Return a copy of a program with the choice of a search; DSPy's own attributes say what was tried."""
+    plain: Any = student.deepcopy()
+    parts: tuple[Any, ...] = (plain, classifier_in(plain)[1])
+    for part in parts:  # each copy would hold what an earlier compile left
+        for name in LEFT:
+            vars(part).pop(name, None)
+    result = found.result
+    program: Any = _with_templates(plain, result.choice.templates)
+    if found.settled and found.settled.kept:
+        classifier = classifier_in(program)[1]
+        classifier.offsets = found.settled.kept.settled(classifier.clip, classifier.class_embeddings())
+    program.candidate_programs = [
+        {
+            "score": 100 * entry.value if scale.percent else entry.value,
+            "program": _with_templates(plain, [entry.template]),
+            "loss": entry.loss,
+        }
+        for entry in result.history.ranked()
+    ]
+    program.trial_logs = {step.number: step.record() for step in result.steps}
+    program.search, program.usage = result, found.ledger.roles
+    program._compiled = True
+    return cast("Program", program)
+
+
+def _with_templates(student: Program, templates: Sequence[str]) -> Program:
+    program = cast("Program", student.deepcopy())
+    classifier_in(program)[1].set_templates([(template, 1.0) for template in templates])
+    return program
