@@ -4,13 +4,14 @@ The model. A template labels a picture rightly with the probability p, averaged 
 initial template, 0.4 plus its true gain for a candidate. Pictures differ in difficulty, for all templates alike: a
 picture is right where z < Phi^-1(p), z = sqrt(0.85) (sqrt(0.3) class + sqrt(0.7) picture) + sqrt(0.15) own, all of them
 standard normal. The hits of two templates then correlate by about 0.65; in recorded runs of the embedded CLIP the
-median was 0.56 to 0.74. The loss, which breaks ties, is max(0, 1 - margin) of the margin Phi^-1(p) - z. True gains are
-for the classes as drawn. Candidates do not depend on the search pictures here; those of a real search do.
+median was 0.56 to 0.74. The loss, which breaks ties, is max(0, 1 - margin) of the margin Phi^-1(p) - z; the logarithm
+of the right class's place is what is missing to the first, max(0, -margin). True gains are for the classes as drawn.
+Candidates do not depend on the search pictures here; those of a real search do.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -135,7 +136,19 @@ def ten_finalists(drawn: Drawn) -> Chosen:
 
 def shipped(drawn: Drawn) -> Chosen:
     """What a search does."""
-    on_search, on_selection = scores(drawn, drawn.searched), scores(drawn, ~drawn.searched)
+    return chosen(scores(drawn, drawn.searched), scores(drawn, ~drawn.searched), drawn)
+
+
+def by_hits(drawn: Drawn) -> Chosen:
+    """The same where only hits are known, as for a measure of one's own."""
+    parts = (
+        [replace(score, places=None) for score in scores(drawn, units)] for units in (drawn.searched, ~drawn.searched)
+    )
+    return chosen(*parts, drawn)
+
+
+def chosen(on_search: list[Score], on_selection: list[Score], drawn: Drawn) -> Chosen:
+    """Choose as a search does."""
     history = PromptHistory(ScoredTemplate(on_search[0], -1, "initial"))
     for score in on_search[1:]:
         history.add(ScoredTemplate(score, 0, "simulated"))
@@ -150,8 +163,11 @@ def shipped(drawn: Drawn) -> Chosen:
 def scores(drawn: Drawn, units: NDArray[np.bool_]) -> list[Score]:
     """Return the scores of all templates on some pictures."""
     hits, losses = drawn.hits[:, units], drawn.losses[:, units]
-    pairs: Any = enumerate(zip(hits, losses, strict=True))
-    return [Score(f"number {i} <CLASS>", float(h.mean()), float(x.mean()), h, x) for i, (h, x) in pairs]
+    places = np.exp(np.maximum(0, losses - 1))
+    rows: Any = enumerate(zip(hits, losses, places, strict=True))
+    return [
+        Score(f"number {i} <CLASS>", float(h.mean()), float(x.mean()), h, x, places=place) for i, (h, x, place) in rows
+    ]
 
 
 def number(template: str) -> int:
@@ -163,6 +179,7 @@ RULES = {
     "highest on search": highest_on_search,
     "ten finalists": ten_finalists,
     "highest on both": highest_on_both,
+    "by hits": by_hits,
     "shipped": shipped,
 }
 SMALL = [(design, kind, 10) for design in DESIGNS for kind in CANDIDATES]

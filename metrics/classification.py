@@ -161,6 +161,8 @@ class ClipReward(EmbeddingReward):
     def _judged(self, logits: Floats, pictures: EncodedPictures) -> Judged:
         """Judge; where a picture has one label it has one answer too, whether the measure speaks of it or not."""
         judged = self.judge(logits, pictures)
+        if pictures.labels is not None and scores_accuracy(self):
+            judged = replace(judged, places=places_of(logits, pictures.labels))
         named = pictures.labels is None or not isinstance(judged, Judged) or judged.predictions is not None
         return judged if named else replace(judged, predictions=logits.argmax(axis=1))
 
@@ -189,6 +191,12 @@ def logits_of(clip: Clip, features: Floats, classes: Floats, offsets: Floats | N
     """Return logit scale · cosine + logit bias: float32 (n, C); `offsets`, float32 (C,), are added."""
     logits: Floats = clip.logit_scale * (features @ classes.T) + np.float32(clip.logit_bias)
     return logits if offsets is None else logits + offsets
+
+
+def places_of(logits: Floats, labels: npt.NDArray[np.int64]) -> Doubles:
+    """Return the place of the right class when all are ordered by their logits: float64 (n,), 1 for the highest."""
+    true = logits[np.arange(len(labels)), labels]
+    return 1.0 + np.count_nonzero(logits > true[:, None], axis=1)
 
 
 def losses_of(logits: Floats, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

@@ -40,6 +40,8 @@ class Score:
         losses: float64 (n,), the loss of each unit.
         predictions: int64 (n,), the predicted class of the units' own, for a query the first picture; empty where a
             unit has no one answer.
+        places: float64 (n,), the place of each unit's own class when all are ordered by their logits, 1 for the
+            highest; None where the measure is another than accuracy.
     """
 
     template: str
@@ -48,6 +50,7 @@ class Score:
     hits: npt.NDArray[Any]
     losses: npt.NDArray[np.float64]
     predictions: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    places: Doubles | None = None
 
     @property
     def n(self) -> int:
@@ -74,11 +77,13 @@ class Judged:
             `pseudo_values`.
         losses: (n,), lower is better; None where nothing breaks ties.
         predictions: as in `Score`; None where a unit has no one answer.
+        places: as in `Score`, of which a measure of one's own says nothing.
     """
 
     hits: npt.NDArray[Any]
     losses: npt.NDArray[Any] | None = None
     predictions: npt.NDArray[np.int64] | None = None
+    places: Doubles | None = None
 
     def score(self, name: str) -> Score:
         """Return it as the score of a template."""
@@ -87,7 +92,7 @@ class Judged:
             hits = hits.astype(np.float64)
         losses = np.zeros(len(hits)) if self.losses is None else np.asarray(self.losses, dtype=np.float64)
         predictions = np.zeros(0, dtype=np.int64) if self.predictions is None else self.predictions
-        return Score(name, float(hits.mean()), float(losses.mean()), hits, losses, predictions)
+        return Score(name, float(hits.mean()), float(losses.mean()), hits, losses, predictions, self.places)
 
 
 def pseudo_values(value_of: Callable[[npt.NDArray[np.int64]], float], n: int) -> Doubles:

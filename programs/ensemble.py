@@ -1,7 +1,7 @@
 """The best templates of a search together, where that earns more than the one template.
 
 The class embedding of an ensemble is the mean of its members' unit rows, made unit again. Its members are the templates
-with the most hits on search and selection units together, equally weighted: where the ensemble selection of Caruana,
+that are best on search and selection units together, equally weighted: where the ensemble selection of Caruana,
 Niculescu-Mizil, Crew & Ksikes (2004) starts. More fitting than that would need more pictures than a run has.
 
 Whether they are taken is decided as all else is (`selection.py`): each fold of the selection units measures the
@@ -122,9 +122,9 @@ def settle(
 
 
 def best_rows(table: Table, size: int) -> Rows:
-    """Return the rows of the best templates that differ: most hits first, then the lower loss."""
+    """Return the rows of the best templates that differ, best first, as `choose` compares them."""
     taken: list[int] = []
-    for row in np.lexsort((table.losses.mean(axis=1), -table.hits.mean(axis=1))).tolist():
+    for row in np.lexsort((table.losses.mean(axis=1), -table.evidence.mean(axis=1))).tolist():
         if len(taken) == size:
             break
         if all(np.abs(table.losses[row] - table.losses[one]).max() > ALIKE for one in taken):

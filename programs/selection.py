@@ -10,6 +10,11 @@ make them, the best is no better than their mean. Its gain is shrunk towards tha
 1973; Morris 1983). It replaces the initial template if what is left exceeds one standard error of the mean candidate's
 gain: the luck of the initial template on these pictures, which all candidates share and none can average out.
 
+What is compared is not who names more pictures rightly, where the measure is accuracy, but how far down the right class
+stands when the classes are ordered by their logits: the mean of minus the logarithm of its place. It tells second from
+last, so that few pictures say more; and a template that only makes a CLIP less sure of everything gains nothing by it,
+as it would in a loss, for an order has no scale.
+
 Then the shortest of the equally good is taken: of all candidates that are within one standard error of the best, the
 one with the fewest words (the one-standard-error rule: Breiman, Friedman, Olshen & Stone 1984, section 3.4.3).
 `docs/statistics.md` shows what this gains over other rules; `benchmarks/choice.py` makes that table.
@@ -81,6 +86,7 @@ class Table:
     Attributes:
         hits: (1 + T, n), what each unit contributes.
         losses: (1 + T, n), they break ties.
+        evidence: (1 + T, n), what is compared to choose: minus the logarithm of the right class's place, or the hits.
         words: (1 + T,), how many each template has.
         classes: the class of each unit; None where a unit has no one class.
         draws: the draw of each unit, equal for variants of one base picture.
@@ -88,6 +94,7 @@ class Table:
 
     hits: Doubles
     losses: Doubles
+    evidence: Doubles
     words: NDArray[np.int64]
     classes: Sequence[Hashable] | None
     draws: Sequence[Hashable]
@@ -97,22 +104,25 @@ class Table:
         """Stack the scores on one part of the units; parts of different names share no draw."""
         hits = np.stack([score.hits for score in scores]).astype(np.float64)
         losses = np.stack([score.losses for score in scores])
+        places = [score.places for score in scores if score.places is not None]
+        evidence = -np.log(np.stack(places)) if len(places) == len(scores) else hits
         n = hits.shape[1]
         labels = None if units.labels is None or len(units.labels) != n else units.labels.tolist()
         words = np.array([len(score.template.split()) for score in scores])
-        return cls(hits, losses, words, labels, [(part, name) for name in units.groups or range(n)])
+        return cls(hits, losses, evidence, words, labels, [(part, name) for name in units.groups or range(n)])
 
     def take(self, units: NDArray[np.bool_]) -> Table:
         """Return the table of some units, a mask (n,)."""
         chosen = np.flatnonzero(units).tolist()
         classes = None if self.classes is None else [self.classes[i] for i in chosen]
-        return Table(self.hits[:, chosen], self.losses[:, chosen], self.words, classes, [self.draws[i] for i in chosen])
+        parts = (rows[:, chosen] for rows in (self.hits, self.losses, self.evidence))
+        return Table(*parts, self.words, classes, [self.draws[i] for i in chosen])
 
     def pooled(self, other: Table) -> Table:
         """Return the table of both sets of units, of the same templates."""
         classes = None if self.classes is None or other.classes is None else [*self.classes, *other.classes]
-        hits, losses = np.hstack([self.hits, other.hits]), np.hstack([self.losses, other.losses])
-        return Table(hits, losses, self.words, classes, [*self.draws, *other.draws])
+        both = ((self.hits, other.hits), (self.losses, other.losses), (self.evidence, other.evidence))
+        return Table(*map(np.hstack, both), self.words, classes, [*self.draws, *other.draws])
 
     @cached_property
     def sampling(self) -> Sampling:
@@ -184,24 +194,24 @@ def pooled_choice(
 
 def choose(table: Table) -> int:
     """Return the row of the winner: 0 where the initial template stays."""
-    if len(table.hits) == 1:
+    if len(table.evidence) == 1:
         return 0
-    values, losses = table.hits[1:].mean(axis=1), table.losses[1:].mean(axis=1)
+    values, losses = table.evidence[1:].mean(axis=1), table.losses[1:].mean(axis=1)
     best = int(np.lexsort((losses, -values))[0])  # of equal ones the first, which is the better one on the search units
-    gain, error = shrunken_gain(table.hits[1:] - table.hits[0], best, table.sampling)
+    gain, error = shrunken_gain(table.evidence[1:] - table.evidence[0], best, table.sampling)
     return shortest(table, best + 1) if gain > 0 and gain > error else 0
 
 
 def shortest(table: Table, best: int) -> int:
     """Return the row of the shortest candidate that is not clearly worse than the best one; of equal ones the better.
 
-    Clearly worse is what scores less by more than one standard error of the difference on these units. What scores no
-    more than the initial template is not taken, however short: nothing speaks for it.
+    Clearly worse is what is worse by more than one standard error of the difference on these units. What is no better
+    than the initial template is not taken, however short: nothing speaks for it.
     """
-    values = table.hits.mean(axis=1)
+    values = table.evidence.mean(axis=1)
 
     def is_as_good(row: int) -> bool:
-        difference = table.hits[best] - table.hits[row]
+        difference = table.evidence[best] - table.evidence[row]
         return float(difference.mean()) <= math.sqrt(table.sampling.these(difference).value)
 
     better = np.flatnonzero(values > values[0]).tolist()
@@ -218,7 +228,7 @@ def shrunken_gain(differences: Doubles, best: int, sampling: Sampling) -> tuple[
     limited translation): one good candidate among many poor ones is not taken for one of them.
 
     Args:
-        differences: (T, n), hits of each candidate minus those of the initial template.
+        differences: (T, n), what each candidate gains over the initial template on each unit.
         best: the candidate.
         sampling: of the n units.
     """

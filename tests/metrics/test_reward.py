@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,11 +12,13 @@ import pytest
 from scipy import special
 
 from ipo_prompts.experiments.data import Item, load_data
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, logits_of
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, logits_of, places_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.reward import Score
+from ipo_prompts.metrics.reward import Judged, Score
+from ipo_prompts.metrics.template import ANCHOR
 from support.ensembles import ensemble_score
 
 
@@ -66,6 +68,26 @@ def test_logits_are_scaled_cosines_plus_the_bias() -> None:
     found = logits_of(model, rows, classes)
     np.testing.assert_allclose(found, [[-2.5, 7.5, -12.5], [5.5, 3.5, -8.5]], rtol=1e-6)
     assert found.dtype == np.float32
+
+
+def test_the_place_of_the_right_class_is_counted_from_the_highest_logit() -> None:
+    logits = np.array([[3, 1, 2], [3, 1, 2], [3, 1, 2], [5, 5, 5]], dtype=np.float32)
+    labels = np.array([0, 2, 1, 2])
+    assert places_of(logits, labels).tolist() == [1, 2, 3, 1]
+    assert places_of(logits / 7 - 2, labels).tolist() == [1, 2, 3, 1]  # an order has no scale
+
+
+def test_places_are_those_of_accuracy_alone(reward: ClipReward, clip: Clip) -> None:
+    class Missed(ClipReward):
+        def judge(self, logits: Floats, units: EncodedPictures) -> Judged:
+            judged = super().judge(logits, units)
+            return replace(judged, hits=~judged.hits)
+
+    units = pictures(clip, [0, 1, 2, 1])
+    (found,) = reward.score([ANCHOR], units)
+    assert found.places is not None
+    assert ((found.places == 1) == found.hits).all()
+    assert Missed(clip, reward.class_names, reward.store).score([ANCHOR], units)[0].places is None
 
 
 def test_a_record_of_hits_is_ones_and_noughts() -> None:

@@ -30,7 +30,7 @@ def table(hits: list[Any], losses: list[float] | None = None) -> Table:
     rows = np.array(hits, dtype=np.float64)
     lost = np.ones_like(rows) * np.array(losses or [1 + row / 10 for row in range(len(rows))])[:, None]
     n = rows.shape[1]
-    return Table(rows, lost, np.full(len(rows), 4), None, [("part", unit) for unit in range(n)])
+    return Table(rows, lost, rows, np.full(len(rows), 4), None, [("part", unit) for unit in range(n)])
 
 
 def steadily(right: int) -> Any:
