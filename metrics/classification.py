@@ -196,7 +196,8 @@ def logits_of(clip: Clip, features: Floats, classes: Floats, offsets: Floats | N
 def places_of(logits: Floats, labels: npt.NDArray[np.int64]) -> Doubles:
     """Return the place of the right class when all are ordered by their logits: float64 (n,), 1 for the highest."""
     true = logits[np.arange(len(labels)), labels]
-    return 1.0 + np.count_nonzero(logits > true[:, None], axis=1)
+    places: Doubles = 1.0 + np.count_nonzero(logits > true[:, None], axis=1)
+    return places
 
 
 def losses_of(logits: Floats, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

@@ -115,14 +115,15 @@ class Table:
         """Return the table of some units, a mask (n,)."""
         chosen = np.flatnonzero(units).tolist()
         classes = None if self.classes is None else [self.classes[i] for i in chosen]
-        parts = (rows[:, chosen] for rows in (self.hits, self.losses, self.evidence))
-        return Table(*parts, self.words, classes, [self.draws[i] for i in chosen])
+        hits, losses, evidence = (rows[:, chosen] for rows in (self.hits, self.losses, self.evidence))
+        return Table(hits, losses, evidence, self.words, classes, [self.draws[i] for i in chosen])
 
     def pooled(self, other: Table) -> Table:
         """Return the table of both sets of units, of the same templates."""
         classes = None if self.classes is None or other.classes is None else [*self.classes, *other.classes]
         both = ((self.hits, other.hits), (self.losses, other.losses), (self.evidence, other.evidence))
-        return Table(*map(np.hstack, both), self.words, classes, [*self.draws, *other.draws])
+        hits, losses, evidence = map(np.hstack, both)
+        return Table(hits, losses, evidence, self.words, classes, [*self.draws, *other.draws])
 
     @cached_property
     def sampling(self) -> Sampling:
