@@ -14,8 +14,8 @@ from ipo_prompts.experiments.cli.paper_templates import NAME, paper_templates
 from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
-    from ipo_prompts.experiments.compare.grid_file import GridConfig
-    from ipo_prompts.experiments.compare.tables import Table
+    from ipo_prompts.experiments.compare.grid import GridConfig
+    from ipo_prompts.experiments.compare.tables.table import Table
 
 EXAMPLES = options.examples(
     "ipo benchmark paper-templates data=eurosat",
@@ -62,11 +62,19 @@ def benchmark(
     from filelock import FileLock, Timeout
 
     from ipo_prompts.experiments.compare.documents import documents, outcomes_of, table_of, write_documents
-    from ipo_prompts.experiments.compare.forecast import forecast, forecast_text
-    from ipo_prompts.experiments.compare.grid import check_grid, check_models, check_windows, entries, searches
-    from ipo_prompts.experiments.compare.grid_file import GRID_FILE, load_grid
+    from ipo_prompts.experiments.compare.grid import GRID_FILE, entries, load_grid
     from ipo_prompts.experiments.compare.raw_cells import ENDING, check_kept, keep
-    from ipo_prompts.experiments.compare.runner import print_progress, reason, run_all
+    from ipo_prompts.experiments.compare.runner import (
+        check_grid,
+        check_models,
+        check_windows,
+        forecast,
+        forecast_text,
+        print_progress,
+        reason,
+        run_all,
+        searches,
+    )
     from ipo_prompts.experiments.executors import make_executor
     from ipo_prompts.experiments.executors.base import Failure
     from ipo_prompts.experiments.run.files import check_writable, write_text
@@ -133,8 +141,8 @@ def benchmark(
 def _print(grid: GridConfig, table: Table, texts: dict[str, str], as_json: bool, where: str) -> None:
     """Print a table: on a terminal what it says, fitted, and where the whole table is; else the whole of it."""
     from ipo_prompts.experiments.compare.documents import settings_compared
-    from ipo_prompts.experiments.compare.tables import answer
-    from ipo_prompts.experiments.compare.terminal import fitted, line, terminal
+    from ipo_prompts.experiments.compare.layout import fitted, line, terminal
+    from ipo_prompts.experiments.compare.tables.markdown import on_terminal
 
     console = None if as_json else terminal()
     if console is None:
@@ -143,7 +151,7 @@ def _print(grid: GridConfig, table: Table, texts: dict[str, str], as_json: bool,
         return
     compared = settings_compared(grid, table)
     more = [part for about, (head, *rows) in compared for part in ("", line(about), fitted(head, rows, console.width))]
-    for part in [*answer(table, console.width), *more, "", where]:
+    for part in [*on_terminal(table, console.width), *more, "", where]:
         console.print(part, markup=False)
 
 
