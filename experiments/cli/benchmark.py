@@ -68,10 +68,10 @@ def benchmark(
         check_grid,
         check_models,
         check_windows,
+        failure_line,
         forecast,
         forecast_text,
         print_progress,
-        reason,
         run_all,
         searches,
     )
@@ -129,7 +129,7 @@ def benchmark(
             (entry, content) for entry, content in zip(found, contents, strict=True) if isinstance(content, Failure)
         ]
         for entry, failure in failed:
-            print(f"ipo: {entry.name} failed ({reason(failure)})", file=sys.stderr)
+            print(f"ipo: {entry.name} failed ({failure_line(failure)})", file=sys.stderr)
         if failed:
             print("the same command does the failed cells again.", file=sys.stderr)
         if stopped:
@@ -141,7 +141,7 @@ def benchmark(
 def _print(grid: GridConfig, table: Table, texts: dict[str, str], as_json: bool, where: str) -> None:
     """Print a table: on a terminal what it says, fitted, and where the whole table is; else the whole of it."""
     from ipo_prompts.experiments.compare.documents import settings_compared
-    from ipo_prompts.experiments.compare.layout import fitted, line, terminal
+    from ipo_prompts.experiments.compare.layout import fitted_table, line, terminal
     from ipo_prompts.experiments.compare.tables.markdown import on_terminal
 
     console = None if as_json else terminal()
@@ -150,7 +150,9 @@ def _print(grid: GridConfig, table: Table, texts: dict[str, str], as_json: bool,
         print("\n".join(texts[name] for name in names if name in texts), end="")
         return
     compared = settings_compared(grid, table)
-    more = [part for about, (head, *rows) in compared for part in ("", line(about), fitted(head, rows, console.width))]
+    more = [
+        part for about, (head, *rows) in compared for part in ("", line(about), fitted_table(head, rows, console.width))
+    ]
     for part in [*on_terminal(table, console.width), *more, "", where]:
         console.print(part, markup=False)
 

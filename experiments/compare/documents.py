@@ -18,7 +18,7 @@ from ipo_prompts.experiments.compare.layout import plain
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.published import ablations_of, published_rows, section
 from ipo_prompts.experiments.compare.raw_cells import without_places
-from ipo_prompts.experiments.compare.runner import reason
+from ipo_prompts.experiments.compare.runner import failure_line
 from ipo_prompts.experiments.compare.tables.build import COUNTS, build_table
 from ipo_prompts.experiments.compare.tables.figure import gain_plot
 from ipo_prompts.experiments.compare.tables.markdown import EMPTY, aligned, details, to_markdown, verdict_of
@@ -44,7 +44,7 @@ def outcomes_of(contents: Sequence[dict[str, Any] | Failure | None]) -> list[dic
     """Put in the place of each cell that failed or was not run why it is a gap."""
 
     def why(content: Failure | None) -> str:
-        return "not run yet" if content is None else without_places(f"failed: {reason(content)}")
+        return "not run yet" if content is None else without_places(f"failed: {failure_line(content)}")
 
     return [content if isinstance(content, dict) else why(content) for content in contents]
 
@@ -84,7 +84,7 @@ def documents(grid: GridConfig, table: Table) -> dict[str, str]:
     title = f"## {plain(grid.title)}\n\n"
     texts = {
         "table.md": "".join([title + to_markdown(table), *map(section, ablations)]),
-        "table.csv": tidy(table).to_csv(index=False, lineterminator="\n"),
+        "table.csv": to_frame(table).to_csv(index=False, lineterminator="\n"),
         "table.json": json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
     }
     if compared := settings_compared(grid, table):
@@ -135,7 +135,7 @@ def to_json(table: Table) -> dict[str, Any]:
     }
 
 
-def tidy(table: Table) -> pandas.DataFrame:
+def to_frame(table: Table) -> pandas.DataFrame:
     """Return the numbers of a table as a frame, a row for each data set or average, method and column.
 
     Rows with a name in `over` are differences: what the method has over that one, in points, with the corrected p of

@@ -63,7 +63,7 @@ def line(text: str, style: str = "") -> Text:
     return Text(printable(" ".join(text.split())), style=style)
 
 
-def fitted(head: Sequence[str], rows: Iterable[Sequence[str | Text]], width: int) -> Group:
+def fitted_table(head: Sequence[str], rows: Iterable[Sequence[str | Text]], width: int) -> Group:
     """Return a table of at most `width` characters, whose columns are given by importance, the most important first."""
     cells = [[line(one) if isinstance(one, str) else one for one in row] for row in rows]
     needs = [max(map(cell_len, [name, *(row[at].plain for row in cells)])) for at, name in enumerate(head)]
@@ -81,7 +81,7 @@ def fitted(head: Sequence[str], rows: Iterable[Sequence[str | Text]], width: int
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table: fitted on a terminal, else as Markdown; cells are made safe as for `text_table`."""
     if console := terminal():
-        console.print(fitted(head, rows, console.width))
+        console.print(fitted_table(head, rows, console.width))
     else:
         print(text_table(head, rows))
 

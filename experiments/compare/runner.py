@@ -294,13 +294,13 @@ def paid_for(entry: GridCell) -> float | None:
 def print_progress(progress: Progress) -> None:
     """Print on stderr that a cell has ended, what all cells have cost, and how long the rest takes."""
     content = progress.content
-    said = f"failed: {reason(content)}" if isinstance(content, Failure) else progress.entry.said(content)
+    said = f"failed: {failure_line(content)}" if isinstance(content, Failure) else progress.entry.said(content)
     left = f", about {_clock(progress.left)} left" if progress.left else ""
     line = f"{progress.done}/{progress.total}  {progress.entry.name}: {said}  ({money(progress.usd)}{left})"
     print(line, file=sys.stderr, flush=True)
 
 
-def reason(failure: Failure) -> str:
+def failure_line(failure: Failure) -> str:
     """Format a failure in one line; any but bad input begins with its kind."""
     return failure.line if failure.kind == "InputError" else f"{failure.kind}: {failure.line}".removesuffix(": ")
 

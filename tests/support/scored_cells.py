@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ipo_prompts.experiments.compare.documents import tidy
+from ipo_prompts.experiments.compare.documents import to_frame
 from ipo_prompts.experiments.compare.documents import to_json as json_of
 from ipo_prompts.experiments.compare.tables.table import ColumnScore, MethodGain, Table
 
@@ -92,7 +92,7 @@ def gain_of(table: Table, scope: str, method: str, other: str, column: str) -> M
 
 def to_csv(table: Table) -> str:
     """Return the tidy numbers of a table as CSV."""
-    return str(tidy(table).to_csv(index=False))
+    return str(to_frame(table).to_csv(index=False))
 
 
 def to_json(table: Table) -> str:

@@ -16,7 +16,7 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from ipo_prompts.experiments.compare.layout import fitted, line, plain, text_table
+from ipo_prompts.experiments.compare.layout import fitted_table, line, plain, text_table
 from ipo_prompts.experiments.compare.methods import SUBJECT
 from ipo_prompts.experiments.compare.published import data_key
 from ipo_prompts.experiments.compare.tables.build import COUNTS
@@ -86,7 +86,7 @@ def on_terminal(table: Table, width: int) -> Iterator[RenderableType]:
         yield ""
         yield line(means if scope.is_average else label(scope), "bold")
         head, *rows = ([lines[place] for place in _by_importance(table)] for lines in overview(table, scope, marks))
-        yield fitted([str(name) for name in head], [[_coloured(entry) for entry in row] for row in rows], width)
+        yield fitted_table([str(name) for name in head], [[_coloured(entry) for entry in row] for row in rows], width)
     for reason, mark in marks.reasons.items():
         yield line(f"{mark} {reason}")
     yield line("[95 % interval]; * a gain or loss that is shown, by p corrected for (so many) comparisons", "dim")

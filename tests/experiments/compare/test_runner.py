@@ -12,7 +12,7 @@ import pytest
 
 from ipo_prompts.experiments.compare.cell import Cell
 from ipo_prompts.experiments.compare.grid import GridCell
-from ipo_prompts.experiments.compare.runner import TIME_FILE_NAME, Progress, print_progress, reason, run_all
+from ipo_prompts.experiments.compare.runner import TIME_FILE_NAME, Progress, failure_line, print_progress, run_all
 from ipo_prompts.experiments.executors import make_executor
 from ipo_prompts.experiments.executors.base import Failure, Here
 from ipo_prompts.metrics.errors import InputError
@@ -114,9 +114,9 @@ def test_a_failures_trace_stays_until_the_job_is_done(tmp_path: Path, monkeypatc
 
 
 def test_a_failure_is_one_line_that_names_what_is_no_sentence() -> None:
-    assert reason(Failure("InputError", "give\nmore.")) == "give more."
-    assert reason(Failure("LMError", "no luck")) == "LMError: no luck"
-    assert reason(Failure("KeyError", "")) == "KeyError"
+    assert failure_line(Failure("InputError", "give\nmore.")) == "give more."
+    assert failure_line(Failure("LMError", "no luck")) == "LMError: no luck"
+    assert failure_line(Failure("KeyError", "")) == "KeyError"
 
 
 def test_a_budget_ends_the_session_and_a_larger_one_resumes_it(tmp_path: Path) -> None:
