@@ -14,7 +14,7 @@ from common import arguments
 from paired_hits import Cell, Model
 from scipy import special
 
-from ipo_prompts.experiments.compare.tables.quantities import MEAN, MEAN_OF_H, H, difference
+from ipo_prompts.experiments.compare.tables.table import MEAN, MEAN_OF_H, H, difference
 from ipo_prompts.metrics.evidence import ALPHA, Effect, effect_of
 from ipo_prompts.metrics.sampling import Variance
 from ipo_prompts.metrics.verdict import judge
@@ -161,7 +161,7 @@ def _effects(model: Model, gain: float, runs: int) -> Iterator[tuple[Effect, flo
         for ours, theirs in zip(*model.draw(thresholds, min(at_once, runs - start)), strict=True):
             found = difference(model.cell.column, model.runs(ours, "ours"), model.runs(theirs, "theirs"))
             assert found is not None
-            effect = found.scopes.like_these if model.cell.like_these else found.scopes.these
+            effect = found[0].like_these if model.cell.like_these else found[0].these
             assert effect is not None
             yield effect, float((ours != theirs).sum() / len(ours))
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, special
 
-from ipo_prompts.experiments.compare.tables.quantities import MEAN, MEAN_OF_H, H, value
 from ipo_prompts.experiments.compare.tables.runs import Runs
+from ipo_prompts.experiments.compare.tables.table import MEAN, MEAN_OF_H, H, value
 from ipo_prompts.metrics.sampling import Sampling
 
 SAME_PICTURE = 0.7

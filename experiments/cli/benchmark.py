@@ -14,8 +14,8 @@ from ipo_prompts.experiments.cli.paper_templates import NAME, paper_templates
 from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
-    from ipo_prompts.experiments.compare.grid_file import GridConfig
-    from ipo_prompts.experiments.compare.tables import Table
+    from ipo_prompts.experiments.compare.grid import GridConfig
+    from ipo_prompts.experiments.compare.tables.table import Table
 
 EXAMPLES = options.examples(
     "ipo benchmark paper-templates data=eurosat",
@@ -62,11 +62,19 @@ def benchmark(
     from filelock import FileLock, Timeout
 
     from ipo_prompts.experiments.compare.documents import documents, outcomes_of, table_of, write_documents
-    from ipo_prompts.experiments.compare.forecast import forecast, forecast_text
-    from ipo_prompts.experiments.compare.grid import check_grid, check_models, check_windows, entries, searches
-    from ipo_prompts.experiments.compare.grid_file import GRID_FILE, load_grid
+    from ipo_prompts.experiments.compare.grid import GRID_FILE, entries, load_grid
     from ipo_prompts.experiments.compare.raw_cells import ENDING, check_kept, keep
-    from ipo_prompts.experiments.compare.runner import print_progress, reason, run_all
+    from ipo_prompts.experiments.compare.runner import (
+        check_grid,
+        check_models,
+        check_windows,
+        failure_line,
+        forecast,
+        forecast_text,
+        print_progress,
+        run_all,
+        searches,
+    )
     from ipo_prompts.experiments.executors import make_executor
     from ipo_prompts.experiments.executors.base import Failure
     from ipo_prompts.experiments.run.files import check_writable, write_text
@@ -121,7 +129,7 @@ def benchmark(
             (entry, content) for entry, content in zip(found, contents, strict=True) if isinstance(content, Failure)
         ]
         for entry, failure in failed:
-            print(f"ipo: {entry.name} failed ({reason(failure)})", file=sys.stderr)
+            print(f"ipo: {entry.name} failed ({failure_line(failure)})", file=sys.stderr)
         if failed:
             print("the same command does the failed cells again.", file=sys.stderr)
         if stopped:
@@ -133,8 +141,8 @@ def benchmark(
 def _print(grid: GridConfig, table: Table, texts: dict[str, str], as_json: bool, where: str) -> None:
     """Print a table: on a terminal what it says, fitted, and where the whole table is; else the whole of it."""
     from ipo_prompts.experiments.compare.documents import settings_compared
-    from ipo_prompts.experiments.compare.tables import answer
-    from ipo_prompts.experiments.compare.terminal import fitted, line, terminal
+    from ipo_prompts.experiments.compare.layout import fitted_table, line, terminal
+    from ipo_prompts.experiments.compare.tables.markdown import on_terminal
 
     console = None if as_json else terminal()
     if console is None:
@@ -142,8 +150,10 @@ def _print(grid: GridConfig, table: Table, texts: dict[str, str], as_json: bool,
         print("\n".join(texts[name] for name in names if name in texts), end="")
         return
     compared = settings_compared(grid, table)
-    more = [part for about, (head, *rows) in compared for part in ("", line(about), fitted(head, rows, console.width))]
-    for part in [*answer(table, console.width), *more, "", where]:
+    more = [
+        part for about, (head, *rows) in compared for part in ("", line(about), fitted_table(head, rows, console.width))
+    ]
+    for part in [*on_terminal(table, console.width), *more, "", where]:
         console.print(part, markup=False)
 
 

@@ -27,10 +27,14 @@ def paper_templates(words: Sequence[str], folder: Path, *, dry_run: bool, as_jso
         InputError: see `request` and `compare_all`.
     """
     from ipo_prompts.experiments.compare.documents import write_documents
-    from ipo_prompts.experiments.compare.printed.agree import all_agree, answer
-    from ipo_prompts.experiments.compare.printed.check import Request, compare_all, request, to_stderr
-    from ipo_prompts.experiments.compare.printed.forms import documents, summary
-    from ipo_prompts.experiments.compare.terminal import line, print_table, terminal
+    from ipo_prompts.experiments.compare.layout import line, print_table, terminal
+    from ipo_prompts.experiments.compare.printed import Request, compare_all, request, to_stderr
+    from ipo_prompts.experiments.compare.printed_table import (
+        agreeing_rows,
+        all_agree,
+        answer_of_print,
+        printed_documents,
+    )
     from ipo_prompts.experiments.run.files import check_writable
 
     asked: Request = request(words)
@@ -55,14 +59,14 @@ def paper_templates(words: Sequence[str], folder: Path, *, dry_run: bool, as_jso
     check_writable(folder)
     found = compare_all(asked, (lambda _: None) if quiet else to_stderr)
     folder.mkdir(parents=True, exist_ok=True)
-    texts = documents(found, asked.absent, asked.precisions, asked.notes)
+    texts = printed_documents(found, asked.absent, asked.precisions, asked.notes)
     write_documents(texts, folder)
     console = None if as_json else terminal()
     if console is None:
         print(texts["table.json" if as_json else "table.md"], end="")
     else:
-        console.print(line(answer(found, list(asked.absent)), "bold"))
-        print_table(*summary(found, asked.precisions))
+        console.print(line(answer_of_print(found, list(asked.absent)), "bold"))
+        print_table(*agreeing_rows(found, asked.precisions))
         console.print(line(f"every printed row beside the measured one: {folder}/table.md"))
     if not quiet:
         print(f"{folder}/table.md, table.csv, table.json", file=sys.stderr)

@@ -8,9 +8,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ipo_prompts.experiments.compare.evaluation import TestSet, carried_over, evaluate, picture_ids, score, summary
-from ipo_prompts.experiments.compare.methods import METHODS, Absent, Fitted, Job
-from ipo_prompts.experiments.compare.protocols import CROSS_CLIP, NAMES, laid_out
+from ipo_prompts.experiments.compare.methods import METHODS, Absent, Fitted, Lesson
+from ipo_prompts.experiments.compare.protocols import (
+    CROSS_CLIP,
+    NAMES,
+    TestSet,
+    carried_over,
+    laid_out,
+    picture_ids,
+    score_of,
+    tested,
+    totals,
+)
 from ipo_prompts.experiments.run.config import RunConfig, allow, build, dotted, nested
 from ipo_prompts.experiments.run.files import check_writable, write_text
 from ipo_prompts.experiments.run.live_view import Ui
@@ -53,7 +62,8 @@ class Cell:
 
     def record(self) -> dict[str, Any]:
         """Return the cell as JSON holds it; neither the order nor the spelling of its settings counts."""
-        return {**asdict(self), "targets": list(self.targets), "settings": _settings(dict(self.settings))}
+        settings = dict(sorted(dotted(nested(dict(self.settings))).items()))
+        return {**asdict(self), "targets": list(self.targets), "settings": settings}
 
 
 def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
@@ -61,7 +71,7 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
 
     Returns:
         What `cell.json` holds: `schema, cell, measure, unit, absent` (why there is nothing to run, or None),
-        `templates` (None for what is no text), `scores` (test set → see `evaluate`), `gaps` (test set → why it has no
+        `templates` (None for what is no text), `scores` (test set → see `tested`), `gaps` (test set → why it has no
         score), `search` and `selection` (`value, loss, n`), `choice`, `budget`, and `picture_ids` (test set → a digest
         of its pictures, in order, with their labels: equal for two cells that can be compared picture by picture).
         `shortened` only where descriptions did not fit into a question: what was done to them, in words.
@@ -70,52 +80,61 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
         InputError: the cell cannot be done, or the folder holds another one.
         NothingUsable, dspy.LMError: see `search_in`; the cell can be resumed.
     """
-    before = finished(cell, folder)
+    before = read_cell(cell, folder)
     if before:
         return before
     allow(nested(dict(cell.settings)))  # `load_grid` has refused what nobody typed; here is a worker
     config, method = shared_config(cell), METHODS[cell.method]
     check_writable(folder)
     source, drawn, tests = laid_out(cell.protocol, cell.data, cell.targets, config)
-    # 1. Learn. The test pictures are out of reach: they are in nothing that the job holds.
+    # 1. Learn. The test pictures are out of reach: they are in nothing that the method is given.
     sealed = Plan(config, replace(source, test=()), replace(drawn, test=(), new_test=()), None, None)
     prepared = prepare(sealed, Ui(0, quiet=True), _clip(config.clip, config.device))
     folder.mkdir(parents=True, exist_ok=True)
+    content = _content(cell, sealed.task)
     try:
-        fitted = method.fit(Job(prepared, dict(cell.settings), source.hand_written, folder))
+        fitted = method.fit(Lesson(prepared, dict(cell.settings), source.hand_written, folder))
         # 2. Only then evaluate.
-        content = _content(cell, sealed.task, fitted)
-        for part, encoded in (("search", prepared.search), ("selection", prepared.selection)):
-            if encoded:
-                content[part] = summary(score(fitted, prepared.reward, encoded))
-        for test in tests:
-            try:
-                content["scores"][test.name] = _tested(fitted, test, prepared)
-            except Absent as reason:
-                content["gaps"][test.name] = str(reason)
-            else:
-                content["picture_ids"][test.name] = picture_ids(prepared.store, test.items)
-        if not content["scores"]:
-            raise Absent("; ".join(dict.fromkeys(content["gaps"].values())))
+        content = _evaluated(_content(cell, sealed.task, fitted), fitted, tests, prepared)
     except Absent as reason:
-        content = {**_content(cell, sealed.task), "absent": str(reason)}
+        content["absent"] = str(reason)
     write_text(folder / FILE_NAME, json.dumps(content, ensure_ascii=False) + "\n")
     return content
 
 
+def _evaluated(content: dict[str, Any], fitted: Fitted, tests: list[TestSet], prepared: Prepared) -> dict[str, Any]:
+    """Fill in the scores.
+
+    Raises:
+        Absent: there is no score on any test set.
+    """
+    for part, encoded in (("search", prepared.search), ("selection", prepared.selection)):
+        if encoded:
+            content[part] = totals(score_of(fitted, prepared.reward, encoded))
+    for test in tests:
+        try:
+            content["scores"][test.name] = _tested(fitted, test, prepared)
+            content["picture_ids"][test.name] = picture_ids(prepared.store, test.items)
+        except Absent as reason:
+            content["gaps"][test.name] = str(reason)
+    if not content["scores"]:
+        raise Absent("; ".join(dict.fromkeys(content["gaps"].values())))
+    return content
+
+
 def _tested(fitted: Fitted, test: TestSet, prepared: Prepared) -> dict[str, Any]:
-    """Open the test pictures and score, with the CLIP of the test set; see `evaluate` and `carried_over`."""
+    """Open the test pictures and score, with the CLIP of the test set; see `tested` and `carried_over`."""
     clip, task = prepared.clip, prepared.plan.task
     other = _clip(test.clip, prepared.config.device) if test.clip else clip
     if other.fingerprint == clip.fingerprint:
-        return evaluate(fitted, test, task, clip, prepared.store)
+        return tested(fitted, test, task, clip, prepared.store)
     try:
-        return evaluate(carried_over(fitted, other), test, task, other, FeatureStore(other))
+        return tested(carried_over(fitted, other), test, task, other, FeatureStore(other))
     except InputError as error:  # what fits into one CLIP's context may be too long for another's
         raise Absent(str(error).rstrip(".")) from error
 
 
-def finished(cell: Cell, folder: Path) -> dict[str, Any] | None:
+def read_cell(cell: Cell, folder: Path) -> dict[str, Any] | None:
     """Read a finished cell, None when there is none.
 
     Raises:
@@ -126,15 +145,16 @@ def finished(cell: Cell, folder: Path) -> dict[str, Any] | None:
         return None
     try:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        schema = content["schema"]
-        for key in _KEYS if schema == SCHEMA else ():
+        if content["schema"] != SCHEMA:
+            raise InputError(
+                f"the cell in {file} was written by another version of ipo; delete the file to do the cell again."
+            )
+        for key in _content(cell):
             content[key]
+    except InputError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"cannot read the cell in {file}: {error}; delete the file to do the cell again.") from error
-    if schema != SCHEMA:
-        raise InputError(
-            f"the cell in {file} was written by another version of ipo; delete the file to do the cell again."
-        )
     if content["cell"] != json.loads(json.dumps(cell.record())):
         raise InputError(f"{folder} holds another cell; choose another folder.")
     return content
@@ -176,19 +196,14 @@ def _clip(name: str, device: str) -> Clip:
     return load_clip(name, device)
 
 
-def _settings(values: dict[str, Any]) -> dict[str, Any]:
-    """Return settings as a cell's file has them: sorted, with dots."""
-    return dict(sorted(dotted(nested(values)).items()))
-
-
-def _content(cell: Cell, task: Task, fitted: Fitted | None = None) -> dict[str, Any]:
+def _content(cell: Cell, task: Task | None = None, fitted: Fitted | None = None) -> dict[str, Any]:
     """Return a cell's file before its scores."""
     templates = fitted.templates if fitted else None
     return {
         "schema": SCHEMA,
         "cell": cell.record(),
-        "measure": task.measure,
-        "unit": task.unit,
+        "measure": task and task.measure,
+        "unit": task and task.unit,
         "absent": None,
         "templates": None if templates is None else [{"template": t, "weight": w} for t, w in templates],
         "scores": {},
@@ -200,9 +215,3 @@ def _content(cell: Cell, task: Task, fitted: Fitted | None = None) -> dict[str, 
         "picture_ids": {},
         **({"shortened": fitted.shortened} if fitted and fitted.shortened else {}),
     }
-
-
-_KEYS = (
-    *("cell", "measure", "unit", "absent", "templates", "scores", "gaps", "search", "selection", "choice", "budget"),
-    "picture_ids",
-)

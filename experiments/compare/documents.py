@@ -1,37 +1,55 @@
-"""From the cells of a grid to its table, with what was published beside and below it, in three forms."""
+"""From the cells of a grid to its table, and the files of a table: Markdown, CSV, JSON and a picture.
+
+In CSV and JSON values are percent and points, rounded so that the same cells give the same bytes.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.experiments.compare.cell import shared_config
-from ipo_prompts.experiments.compare.grid import Entry
-from ipo_prompts.experiments.compare.grid_file import GridConfig
+from ipo_prompts.experiments.compare.grid import GridCell, GridConfig
+from ipo_prompts.experiments.compare.layout import plain
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.published import ablations_of, published_rows, section
 from ipo_prompts.experiments.compare.raw_cells import without_places
-from ipo_prompts.experiments.compare.runner import reason
-from ipo_prompts.experiments.compare.tables import Table, build_table, details, gain_plot, to_csv, to_json, to_markdown
-from ipo_prompts.experiments.compare.tables.by_settings import by_settings
-from ipo_prompts.experiments.compare.tables.entries import aligned
-from ipo_prompts.experiments.compare.text_table import plain
+from ipo_prompts.experiments.compare.runner import failure_line
+from ipo_prompts.experiments.compare.tables.build import COUNTS, build_table
+from ipo_prompts.experiments.compare.tables.figure import gain_plot
+from ipo_prompts.experiments.compare.tables.markdown import EMPTY, aligned, details, to_markdown, verdict_of
+from ipo_prompts.experiments.compare.tables.table import ColumnScore, Table
 from ipo_prompts.experiments.executors.base import Failure
 from ipo_prompts.experiments.run.files import write_text
+from ipo_prompts.metrics.verdict import Verdict, points
+
+if TYPE_CHECKING:
+    import pandas
+
+ABOUT = ("protocol", "data", "split", "method", "over", "origin", "column", "measure", "unit", "seeds")
+SCORE = [field.name for field in fields(ColumnScore)]
+GAIN = ["p", "p_corrected", "comparisons", "outcome"]
+SEARCH = ["search", "selection", "test", "optimism", *COUNTS, "usd", "gain_held_back"]
+NOT_IN_PERCENT = {"p", "p_corrected", "usd", *COUNTS}
+SHOWN = 8
+"""Numbers of one setting that each get a line; of more the rank correlation with the gain is told."""
+HELD_BACK = "gain on held-back pictures"
 
 
 def outcomes_of(contents: Sequence[dict[str, Any] | Failure | None]) -> list[dict[str, Any] | str]:
     """Put in the place of each cell that failed or was not run why it is a gap."""
 
     def why(content: Failure | None) -> str:
-        return "not run yet" if content is None else without_places(f"failed: {reason(content)}")
+        return "not run yet" if content is None else without_places(f"failed: {failure_line(content)}")
 
     return [content if isinstance(content, dict) else why(content) for content in contents]
 
 
-def table_of(grid: GridConfig, found: Sequence[Entry], outcomes: Sequence[dict[str, Any] | str]) -> Table | None:
+def table_of(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dict[str, Any] | str]) -> Table | None:
     """Make the table of the grid's entries and their cells; a text in the place of a cell is why it is a gap.
 
     Returns:
@@ -59,29 +77,19 @@ def table_of(grid: GridConfig, found: Sequence[Entry], outcomes: Sequence[dict[s
     return build_table(cells, grid.reference, published_rows(grid.protocol, shots, grid.data))
 
 
-def settings_compared(grid: GridConfig, table: Table) -> list[tuple[str, list[list[str]]]]:
-    """Return what the settings of rows that are more than a method did; see `by_settings`."""
-    own = {row.label: {"method": row.method, **row.settings} for row in grid.methods if row.label != row.method}
-    return by_settings(table, own)
-
-
 def documents(grid: GridConfig, table: Table) -> dict[str, str]:
     """Return the files of a table, by name: the same texts for the same cells."""
     ablations = ablations_of(grid.published, grid.data)
-    content = {"title": grid.title, **json.loads(to_json(table)), "ablations": [one.model_dump() for one in ablations]}
+    content = {"title": grid.title, **to_json(table), "ablations": [one.model_dump() for one in ablations]}
     title = f"## {plain(grid.title)}\n\n"
     texts = {
         "table.md": "".join([title + to_markdown(table), *map(section, ablations)]),
-        "table.csv": to_csv(table),
-        "table.json": json.dumps(content, indent=1, ensure_ascii=False) + "\n",
+        "table.csv": to_frame(table).to_csv(index=False, lineterminator="\n"),
+        "table.json": json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
     }
-    compared = settings_compared(grid, table)
-    if compared:
-        blocks = [
-            f"### {plain(grid.title)}, by settings",
-            *(part for about, lines in compared for part in (about, aligned(lines))),
-        ]
-        texts["settings.md"] = "\n\n".join(blocks) + "\n"
+    if compared := settings_compared(grid, table):
+        blocks = [part for about, lines in compared for part in (about, aligned(lines))]
+        texts["settings.md"] = "\n\n".join([f"### {plain(grid.title)}, by settings", *blocks]) + "\n"
     if table.averages:
         texts["data-sets.md"] = title + details(table)
     picture = gain_plot(table)
@@ -92,3 +100,142 @@ def write_documents(texts: dict[str, str], folder: Path) -> None:
     """Write the files, each whole or not at all."""
     for name, text in texts.items():
         write_text(folder / name, text)
+
+
+def to_json(table: Table) -> dict[str, Any]:
+    """Return everything of a table as JSON values."""
+    gains = [
+        {
+            **dict(zip(("scope", "method", "other", "column"), key, strict=True)),
+            "seeds": gain.seeds,
+            **_verdict(gain.verdict),
+            "like_these": gain.like_these and _verdict(gain.like_these),
+        }
+        for key, gain in table.gains.items()
+    ]
+    rows = [
+        {
+            "scope": scope,
+            "method": method,
+            **vars(row),
+            "scores": {column: score and _rounded(vars(score)) for column, score in row.scores.items()},
+        }
+        for (scope, method), row in table.rows.items()
+    ]
+    return {
+        "schema": 1,
+        **{name: part for name, part in vars(table).items() if name != "references"},
+        "scopes": [vars(scope) for scope in table.scopes],
+        "rows": rows,
+        "gains": gains,
+        "searches": [
+            {"scope": scope, "method": method, **_rounded(s)} for (scope, method), s in table.searches.items()
+        ],
+        "published": [row._asdict() for row in table.published],
+    }
+
+
+def to_frame(table: Table) -> pandas.DataFrame:
+    """Return the numbers of a table as a frame, a row for each data set or average, method and column.
+
+    Rows with a name in `over` are differences: what the method has over that one, in points, with the corrected p of
+    the verdict for these classes and data sets. What has none is the value, in percent, with what the search cost.
+    """
+    from pandas import DataFrame
+
+    records: list[dict[str, Any]] = []
+    splits = {scope.name: scope.split for scope in table.scopes}
+    for (scope, method), row in table.rows.items():
+        of_row = {"origin": "ours", "data": scope, "split": splits[scope], "method": method, "remark": row.absent}
+        search = _rounded(table.searches.get((scope, method), {}))
+        for column in table.columns:
+            if (found := row.scores.get(column)) or not row.scores:
+                numbers = _rounded(vars(found)) if found else {}
+                records.append({**search, **of_row, "column": column, "seeds": row.seeds, **numbers})
+    for (scope, method, other, column), gain in table.gains.items():
+        numbers = _verdict(gain.verdict)  # as the interval of a row's own score: for the classes and data sets as given
+        of_gain = {"origin": "ours", "data": scope, "split": splits[scope], "method": method, "over": other}
+        records.append({**of_gain, "column": column, "seeds": gain.seeds, **numbers, "value": numbers["gain"]})
+    for record in records:
+        record["labelled_per_class"] = table.rows[record["data"], record["method"]].labelled_per_class
+    for one in table.published:
+        about = {"data": one.data or "average", "split": "official", "method": one.label, "origin": "published"}
+        remark = " ".join(filter(None, [one.source + ".", one.note]))
+        records += [{**about, "column": name, "value": x, "remark": remark} for name, x in one.values.items()]
+    shared = {"protocol": table.protocol, "measure": table.measure, "unit": table.unit}
+    written = [{name: _safe(value) for name, value in {**shared, **one}.items()} for one in records]
+    columns = [*ABOUT, "labelled_per_class", *SCORE, *GAIN, *SEARCH, "remark"]
+    return DataFrame(written, columns=columns, dtype=object)
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    """The numbers of a verdict; `detectable` is None where nothing was compared or could be shown."""
+    numbers = verdict.model_dump(exclude={"mean", "ci95", "detectable"})
+    low, high = verdict.ci95
+    detectable = verdict.detectable or None
+    return _rounded({"gain": verdict.mean, "low": low, "high": high, "detectable": detectable, **numbers})
+
+
+def _rounded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Fractions as percent with four decimals, far below any interval, other floats with six; no number is None."""
+
+    def rounded(name: str, value: float) -> float | None:
+        if not math.isfinite(value):
+            return None
+        return round(value, 6) if name in NOT_IN_PERCENT else round(100 * value, 4) + 0.0
+
+    return {name: rounded(name, value) if isinstance(value, float) else value for name, value in values.items()}
+
+
+def _safe(value: Any) -> Any:
+    """Return a user's text as one that no spreadsheet takes for a formula."""
+    if not isinstance(value, str):
+        return value
+    text = " ".join(value.split())
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def settings_compared(grid: GridConfig, table: Table) -> list[tuple[str, list[list[str]]]]:
+    """Return what the settings of rows that are more than a method did; see `by_settings`."""
+    own = {row.label: {"method": row.method, **row.settings} for row in grid.methods if row.label != row.method}
+    return by_settings(table, own)
+
+
+def by_settings(table: Table, own: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[list[str]]]]:
+    """Tell what settings did by held-back pictures: the sealed test chooses no setting.
+
+    Args:
+        table: any table.
+        own: label → what is set in the rows to compare, by name.
+
+    Returns:
+        Two tables, each as what it is and its lines, the head first; none where no rows can be compared so.
+    """
+    from pandas import Series
+
+    scope = (table.averages or table.scopes)[0]
+    found = {row: search["gain_held_back"] for (name, row), search in table.searches.items() if name == scope.name}
+    gains = Series({row: gain for row, gain in found.items() if row in own and gain is not None}, dtype=float)
+    names = dict.fromkeys(name for row in gains.index for name in own[row])
+    settings = {name: [own[row].get(name, EMPTY) for row in gains.index] for name in names}
+    varied = {name: values for name, values in settings.items() if len(set(map(str, values))) > 1}
+    if not varied:
+        return []
+    rows = [["row", HELD_BACK, f"gain in {table.headline} over {table.reference}"]]
+    for row, gain in gains.sort_values(ascending=False, kind="stable").items():
+        over = table.over(scope, row, table.reference)
+        rows.append([row, points(gain), verdict_of(over.verdict if over else None)])
+    effects = [["setting", "value", "rows", HELD_BACK]]
+    for name, values in varied.items():
+        numbers = len(set(values)) > SHOWN if all(isinstance(value, (int, float)) for value in values) else False
+        if numbers:
+            rank = Series(values, gains.index, dtype=float).corr(gains, method="spearman")
+            told = f"rank correlation {rank:+.2f}"
+            effects.append([name, f"{min(values)} to {max(values)}", str(len(gains)), told])
+            continue
+        for value, group in gains.groupby([str(value) for value in values], sort=False):
+            effects.append([name, str(value), str(len(group)), points(group.mean())])
+    return [
+        ("Rows by what their searches gained on held-back pictures, by which to choose; the test only confirms:", rows),
+        ("What each setting did, the mean over the rows that have it:", effects),
+    ]

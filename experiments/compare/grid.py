@@ -1,34 +1,214 @@
-"""A grid of experiments: protocol × data sets × methods × seeds, cell by cell; `runner.py` runs the cells."""
+"""A grid: protocol × data sets × methods × seeds, from its file to its cells. A sweep file is one, too."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ipo_prompts.experiments.compare import cell as cells
-from ipo_prompts.experiments.compare.cell import Cell, run_config, shared_config
-from ipo_prompts.experiments.compare.grid_file import CELLS, GridConfig
-from ipo_prompts.experiments.compare.methods import METHODS
-from ipo_prompts.experiments.compare.protocols import laid_out
-from ipo_prompts.experiments.compare.runner import Item
-from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.data.benchmarks.assumed import absent, assumed, sizes
-from ipo_prompts.experiments.run.config import RunConfig, dotted, nested, overlaid
-from ipo_prompts.experiments.run.plan import SPLIT_SEED, backends, draw_for, room_of
-from ipo_prompts.metrics.clip import check_name
-from ipo_prompts.metrics.errors import InputError
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from ipo_prompts.experiments.compare import cell as cells
+from ipo_prompts.experiments.compare.cell import Cell
+from ipo_prompts.experiments.compare.published import ablated_settings
+from ipo_prompts.experiments.compare.sweep_file import MOST, grid_of
+from ipo_prompts.experiments.embedded.shifts import expanded
+from ipo_prompts.experiments.run.config import CHOSEN, allow, dotted, nested, overlaid, read_words, read_yaml
+from ipo_prompts.experiments.run.files import Content
+from ipo_prompts.experiments.run.settings import settings as settings_of_a_run
+from ipo_prompts.metrics.errors import InputError, did_you_mean
+
+CONFIGS = files("ipo_prompts.experiments.compare") / "configs"
+GRID_FILE, CELLS = "grid.yaml", "cells"
+"""What the folder of a grid holds: its whole grid file, and its cells."""
 LONGEST_NAME = 100
 """Characters of a folder's name; file systems allow 255 bytes."""
 
 
-@dataclass(frozen=True)
-class Entry(Item[dict[str, Any]]):
-    """A cell with the row it belongs to. It is finished when its folder holds `cell.json`."""
+class Variant(Content):
+    """A row of the table: a method, and its own settings besides the grid's."""
 
+    label: str = Field(min_length=1)
+    method: str
+    settings: dict[str, Any] = Field({})
+
+
+class GridConfig(Content):
+    """What a grid file holds; unknown keys are errors. `published` names an ablation to print below the table."""
+
+    title: str
+    protocol: str
+    data: list[str] = Field(min_length=1, max_length=MOST)
+    targets: list[str] = Field([], max_length=MOST)
+    methods: list[Variant] = Field(min_length=1, max_length=MOST)
+    seeds: list[int] = Field(min_length=1, max_length=MOST)
+    reference: str = "anchor"
+    published: str | None = None
+    settings: dict[str, Any] = Field({})
+
+    @field_validator("data", "targets", mode="before")
+    @classmethod
+    def _listed(cls, names: Any) -> Any:
+        """Names may be written `one,two` on the command line."""
+        return [name.strip() for name in names.split(",")] if isinstance(names, str) else names
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _named(cls, methods: Any) -> Any:
+        """A bare name is a method as it is."""
+        if not isinstance(listed := cls._listed(methods), list):
+            return listed
+        return [{"label": entry, "method": entry} if isinstance(entry, str) else entry for entry in listed]
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _counted(cls, seeds: Any) -> Any:
+        """A number N stands for the seeds 0 … N-1."""
+        if not isinstance(seeds, int) or isinstance(seeds, bool):
+            return cls._listed(seeds)
+        return list(range(min(seeds, MOST + 1)))  # one too many is refused as the list that it stands for
+
+    @field_validator("data", "targets")
+    @classmethod
+    def _spelled_out(cls, specs: list[str]) -> list[str]:
+        """A suite stands for its data sets, and a set of operations has one name."""
+        return [one for spec in specs for one in expanded(spec)]
+
+    @field_validator("data", "targets", "seeds", "methods")
+    @classmethod
+    def _once(cls, entries: list[Any]) -> list[Any]:
+        """A cell that is there twice would be done twice at once, in one folder."""
+        names = [entry.label if isinstance(entry, Variant) else entry for entry in entries]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"{twice!r} is there twice; leave one out, or give a row another label")
+        return entries
+
+    @field_validator("published")
+    @classmethod
+    def _known_ablation(cls, setting: str | None) -> str | None:
+        known = ablated_settings()
+        if setting is not None and setting not in known:
+            raise ValueError(
+                f"no ablation of {setting!r} was published{did_you_mean(setting, known)}; there are: {', '.join(known)}"
+            )
+        return setting
+
+    @model_validator(mode="after")
+    def _has_reference(self) -> GridConfig:
+        labels = [variant.label for variant in self.methods]
+        if self.reference not in labels:
+            raise ValueError(
+                f"the reference {self.reference!r} is no row{did_you_mean(self.reference, labels)}; add it to the "
+                f"methods, or write reference={labels[0]} (it can be {', '.join(labels)})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _compares_text(self) -> GridConfig:
+        given = [self.settings, *(variant.settings for variant in self.methods)]
+        asked = next((one["offsets"] for one in given if one.get("offsets", "none") != "none"), None)
+        if asked is not None:
+            raise ValueError(
+                f"offsets={asked} is a setting of single runs, and a table compares templates alone; leave it out, or "
+                f"run `ipo optimize offsets={asked}`"
+            )
+        return self
+
+    def to_yaml(self) -> str:
+        """Return the complete grid as YAML."""
+        return yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)
+
+
+def shipped() -> list[str]:
+    """Return the names of the shipped grids."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in CONFIGS.iterdir())
+
+
+def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
+    """Read a grid, or a sweep as a grid.
+
+    Args:
+        name: a YAML file, or the name of a shipped grid.
+        words: `key=value`: a key of the grid, else a setting that all methods share; of a sweep see `grid_of` too.
+
+    Raises:
+        InputError: no such file or grid, an unknown key (the nearest is named), a value of the wrong kind; or the file
+            of a grid that was begun names a class of the user's own, which the words do not.
+    """
+    file = _file(name)
+    values = read_yaml(file)
+    if "parameters" in values:
+        values, words = grid_of(values, file, words)
+    values = _with_words(values, words)
+    try:
+        grid = GridConfig.model_validate(values)
+    except ValidationError as error:
+        raise InputError(_worded(error, name)) from error
+    allow(nested(read_words(words)))
+    ours = file.name == GRID_FILE and (file.parent / CELLS).is_dir()
+    for settings in (nested(one) for one in (grid.settings, *(row.settings for row in grid.methods))):
+        if not ours:  # a person wrote it
+            allow(settings)
+        for key, registry in CHOSEN.items():
+            registry.check_allowed(settings.get(key))
+    return grid
+
+
+def _file(name: str) -> Path:
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        return path
+    if name not in shipped():
+        known = [*shipped(), "paper-templates"]  # the one name of `ipo benchmark` that is no grid
+        near = did_you_mean(name, known)
+        raise InputError(f"there is no grid {name!r}{near}; give a YAML file or one of: {', '.join(known)}.")
+    return Path(str(CONFIGS / f"{name}.yaml"))
+
+
+def _with_words(values: dict[str, Any], words: Sequence[str]) -> dict[str, Any]:
+    given = read_words(words)
+    known = [*GridConfig.model_fields, *(one.name for one in settings_of_a_run()), *(f"{key}.name" for key in CHOSEN)]
+    strange = next((key for key in given if key not in known), None)
+    if strange is not None:
+        raise InputError(
+            f"unknown key {strange!r}{did_you_mean(strange, known)}; give a key of the grid or a setting of a run."
+        )
+    values = {**values, **{key: value for key, value in given.items() if key in GridConfig.model_fields}}
+    shared = {key: value for key, value in given.items() if key not in GridConfig.model_fields}
+    settings = values.get("settings", {})
+    if shared and isinstance(settings, dict) and all(isinstance(key, str) for key in settings):
+        values["settings"] = dotted(overlaid(nested(settings), nested(shared)))
+    return values
+
+
+def _worded(error: ValidationError, name: str) -> str:
+    # A misspelt key first: it is missing, too.
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    *parents, key = first["loc"] or ("the grid",)
+    if first["type"] == "extra_forbidden":
+        known = Variant.model_fields if parents else GridConfig.model_fields
+        return f"unknown key {str(key)!r} in {name}{did_you_mean(str(key), known)}."
+    message = first["msg"].removeprefix("Value error, ").removesuffix(".")
+    where = ".".join(str(part) for part in (*parents, key))
+    return f"{where} in {name} is wrong: {message[:1].lower()}{message[1:]}."
+
+
+@dataclass(frozen=True)
+class GridCell:
+    """A cell with the row it belongs to. Picklable: this is what an executor is handed.
+
+    Attributes:
+        label: of its row; the cells of a row take about equally long.
+        folder: where it is done; it is finished when this holds `cell.json`.
+    """
+
+    label: str
+    folder: Path
     cell: Cell
 
     @property
@@ -38,15 +218,15 @@ class Entry(Item[dict[str, Any]]):
 
     @property
     def record(self) -> Path:
-        """The run directory of its search."""
+        """The run directory of its search, which may not be there."""
         return self.folder / "run"
 
     def finished(self) -> dict[str, Any] | None:
-        """Read the cell of an earlier session; see `cell.finished`."""
-        return cells.finished(self.cell, self.folder)
+        """Read the cell of an earlier session; see `read_cell`."""
+        return cells.read_cell(self.cell, self.folder)
 
     def run(self) -> dict[str, Any]:
-        """Do the cell; see `run_cell`."""
+        """Do the cell, or resume it; see `run_cell`."""
         return cells.run_cell(self.cell, self.folder)
 
     def said(self, content: dict[str, Any]) -> str:
@@ -55,13 +235,13 @@ class Entry(Item[dict[str, Any]]):
         return content["absent"] or ", ".join(values)
 
 
-def entries(grid: GridConfig, folder: Path) -> list[Entry]:
+def entries(grid: GridConfig, folder: Path) -> list[GridCell]:
     """Return the grid's cells in the order they are done: seed by seed, so that one stopped early has whole seeds."""
     shared = nested(grid.settings)
     settings = {row.label: dotted(overlaid(shared, nested(row.settings))).items() for row in grid.methods}
     targets = tuple(grid.targets)
     return [
-        Entry(
+        GridCell(
             row.label,
             folder / CELLS / _slug(data) / _slug(row.label) / f"seed-{seed}",
             Cell(grid.protocol, data, row.method, seed, targets, tuple(sorted(settings[row.label]))),
@@ -70,93 +250,6 @@ def entries(grid: GridConfig, folder: Path) -> list[Entry]:
         for data in grid.data
         for row in grid.methods
     ]
-
-
-def check_grid(found: Sequence[Entry], *, ready: bool = True) -> None:
-    """Refuse a grid that cannot be run, before its first cell: names, settings, folders, data sets.
-
-    No picture is opened and no model loaded.
-
-    Args:
-        found: the cells.
-        ready: the data sets must be there; else those that are registered and absent are assumed to be as published.
-
-    Raises:
-        InputError: what is wrong, in one sentence.
-    """
-    kinds: dict[Any, tuple[Cell, RunConfig]] = {}
-    for cell in (entry.cell for entry in found):
-        shared = shared_config(cell)
-        METHODS[cell.method].run_config(shared, dict(cell.settings))  # refuses what that method cannot have
-        kind = (cell.data, cell.targets, shared.clip, shared.shots, shared.selection_shots)  # a seed draws no fewer
-        kinds.setdefault(kind, (cell, shared))
-    _check_folders(found)
-    for name in sorted({shared.clip for _, shared in kinds.values()}):
-        check_name(name)
-    for cell, shared in kinds.values():
-        if not ready and any(map(absent, (cell.data, *cell.targets))):
-            gone = absent(cell.data)
-            draw_for(assumed(gone) if gone else load_data(cell.data, seed=SPLIT_SEED), shared)
-            continue
-        laid_out(cell.protocol, cell.data, cell.targets, shared)
-
-
-def assumed_sizes(found: Sequence[Entry]) -> list[str]:
-    """Word the sizes of the data sets that are not on this machine, see `check_grid`."""
-    specs = dict.fromkeys(spec for entry in found for spec in (entry.cell.data, *entry.cell.targets))
-    return [sizes(entry) for spec in specs if (entry := absent(spec))]
-
-
-def searches(found: Sequence[Entry]) -> list[RunConfig]:
-    """Return the configurations of the cells' searches, one for each set of language models."""
-    configs = [config for entry in found if (config := run_config(entry.cell))]
-    models = [(c.asks_lm, c.lm, c.lm_api_base, c.describer, c.describer_api_base) for c in configs]
-    return list(dict(zip(models, configs, strict=True)).values())
-
-
-def check_models(configs: Sequence[RunConfig], budget_usd: float | None) -> None:
-    """Refuse searches whose language models cannot be asked, or not within a budget. Nothing is asked of them yet.
-
-    Raises:
-        InputError: an unknown model, a missing key or weights, or a budget in dollars where a price is not known.
-    """
-    if budget_usd is not None and budget_usd <= 0:
-        raise InputError(f"--budget-usd must be above 0, not {budget_usd:g}.")
-    for backend in (backend for config in configs for backend in backends(config) if backend):
-        if budget_usd is not None and backend.price(1, 1) is None:
-            raise InputError(
-                f"the price of {backend.model} is not known, so --budget-usd cannot be kept; leave it out."
-            )
-
-
-def check_windows(found: Sequence[Entry]) -> None:
-    """Refuse rows whose questions a language model cannot take, before the first of them is paid.
-
-    Raises:
-        InputError: names the row.
-    """
-    for entry in {entry.label: entry for entry in found}.values():  # seeds and pictures change nothing of it
-        if config := run_config(entry.cell):
-            optimizer, _ = backends(config, ready=False)
-            try:
-                room_of(config, optimizer, config.task or "")
-            except InputError as error:
-                raise InputError(f"the row {entry.label}: {error}") from error
-
-
-def _check_folders(found: Sequence[Entry]) -> None:
-    owners: dict[Path, Entry] = {}
-    for entry in found:
-        if entry.label in METHODS and entry.label != entry.cell.method:
-            raise InputError(
-                f"the row {entry.label!r} has the method {entry.cell.method!r}; name no row after another method."
-            )
-        other = owners.setdefault(Path(str(entry.folder).casefold()), entry)
-        if other is not entry:
-            what, first, second = "rows", other.label, entry.label
-            if first == second:
-                what, first, second = "data sets", other.cell.data, entry.cell.data
-            raise InputError(f"the {what} {first!r} and {second!r} would share a folder; rename one.")
 
 
 def _slug(name: str) -> str:

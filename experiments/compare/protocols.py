@@ -1,4 +1,4 @@
-"""The protocols of the field: the classes a method learns from, and the sealed test pictures it is tested on.
+"""The protocols of the field: the classes a method learns from, and the sealed test pictures it is scored on.
 
 - base-to-new: learn the first half of the classes; test each half against its own classes (Zhou et al., 2022).
 - few-shot: learn and test all classes.
@@ -9,84 +9,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from ipo_prompts.experiments.compare.evaluation import TestSet
-from ipo_prompts.experiments.data import DataSet, Draw, load_data
+from ipo_prompts.experiments.compare.methods.base import (
+    Absent,
+    Fitted,
+    FittedEmbeddings,
+    FittedLogits,
+    Templates,
+    classifying,
+)
+from ipo_prompts.experiments.data import DataSet, Draw, Item, load_data
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, draw_for
-from ipo_prompts.metrics.clip import check_name
+from ipo_prompts.experiments.run.prepare import labelled_contents
+from ipo_prompts.experiments.tasks.base import Encoded, Task
+from ipo_prompts.metrics.clip import Clip, check_name
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.reward import Reward, Score, by_embeddings
+from ipo_prompts.programs.record.score_keeper import units_of
 
-Protocol = Callable[[DataSet, Sequence[DataSet], RunConfig], tuple[Draw, list[TestSet]]]
-"""From the data sets and the settings to the pictures drawn and the test sets. No picture is opened.
-
-Raises:
-    InputError: too few classes or pictures, targets that the protocol does not take or that are missing, two data sets
-        of one name, or a class of a target that a shift of the source cannot have.
-"""
-
-
-def base_to_new(source: DataSet, targets: Sequence[DataSet], config: RunConfig) -> tuple[Draw, list[TestSet]]:
-    """Learn the base classes; test sets `base` and `new`, each against its own classes."""
-    _no_targets(targets, "base-to-new")
-    drawn = draw_for(source, config)
-    return drawn, [
-        TestSet("base", drawn.test, drawn.class_names, source),
-        TestSet("new", drawn.new_test, drawn.new_class_names, source),
-    ]
+CROSS_CLIP, DOMAINS = "cross-clip", "domain-generalization"
+ALONE = ("base-to-new", "few-shot")
+NAMES = ("base-to-new", "cross-dataset", DOMAINS, "few-shot", CROSS_CLIP)
 
 
-def few_shot(source: DataSet, targets: Sequence[DataSet], config: RunConfig) -> tuple[Draw, list[TestSet]]:
-    """Learn all classes; test set `test`."""
-    _no_targets(targets, "few-shot")
-    drawn = draw_for(source, config)
-    return drawn, [TestSet("test", drawn.test, drawn.class_names, source)]
+@dataclass(frozen=True)
+class TestSet:
+    """Sealed test pictures and the classes that compete on them.
 
+    Attributes:
+        name: of its scores in the cell.
+        items: the pictures, labelled from 0 within `class_names`.
+        class_names: in label order.
+        data: the data set they come from.
+        clip: the CLIP that is tested with, where it is not the one of the cell.
+    """
 
-def cross_dataset(source: DataSet, targets: Sequence[DataSet], config: RunConfig) -> tuple[Draw, list[TestSet]]:
-    """Learn all classes of the source; test sets `source` and one for each target, with the target's own classes."""
-    if not targets:
-        raise InputError("cross-dataset and domain-generalization test on other data sets; name them as targets.")
-    drawn = draw_for(source, config)
-    names = [source.name, "source", *(target.name for target in targets)]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(f"two data sets are called {twice!r}; source and targets must be different data sets.")
-    others = [TestSet(target.name, target.test, target.class_names, target) for target in targets]
-    return drawn, [TestSet("source", drawn.test, drawn.class_names, source), *others]
-
-
-def domain_generalization(source: DataSet, targets: Sequence[DataSet], config: RunConfig) -> tuple[Draw, list[TestSet]]:
-    """As `cross_dataset`, where the targets' classes are the source's or some of them (ImageNet-A and -R have 200)."""
-    known = {name.replace("_", " ").casefold() for name in source.class_names}
-    for target in targets:
-        strange = next((name for name in target.class_names if name.replace("_", " ").casefold() not in known), None)
-        if strange is not None:
-            raise InputError(
-                f"domain-generalization needs classes of {source.name}, and {target.name} has the class {strange!r}; "
-                "use cross-dataset for other classes."
-            )
-    return cross_dataset(source, targets, config)
-
-
-def cross_clip(source: DataSet, clips: Sequence[str], config: RunConfig) -> tuple[Draw, list[TestSet]]:
-    """Learn all classes of the source; a test set for each CLIP, with the same pictures and classes."""
-    if not clips:
-        raise InputError("cross-clip tests templates with other CLIPs; name the CLIPs as targets.")
-    drawn = draw_for(source, config)
-    return drawn, [TestSet(name, drawn.test, drawn.class_names, source, clip=name) for name in clips]
-
-
-PROTOCOLS: dict[str, Protocol] = {
-    "base-to-new": base_to_new,
-    "cross-dataset": cross_dataset,
-    "domain-generalization": domain_generalization,
-    "few-shot": few_shot,
-}
-"""Those that test on data sets."""
-CROSS_CLIP = "cross-clip"
-NAMES = (*PROTOCOLS, CROSS_CLIP)
+    name: str
+    items: tuple[Item, ...]
+    class_names: tuple[str, ...]
+    data: DataSet
+    clip: str | None = None
 
 
 def laid_out(
@@ -94,20 +63,115 @@ def laid_out(
 ) -> tuple[DataSet, Draw, list[TestSet]]:
     """Load the data sets of a cell; return the source, the pictures drawn and the test sets. No picture is opened.
 
+    Test sets are `base` and `new`, or `test`, or `source` and one for each target, or one for each CLIP.
+
     Raises:
-        InputError: see `Protocol`; or a data set that is not there, or a CLIP that cannot be.
+        InputError: a data set that is not there, or a CLIP that cannot be; too few classes or pictures, targets that
+            the protocol does not take or that are missing, two data sets of one name, or a class of a target that a
+            shift of the source cannot have.
     """
     source = load_data(
         data, seed=SPLIT_SEED, task=config.task, background=config.background, class_names=config.class_names
     )
+    others = _targets(protocol, source, targets, config)
+    drawn = draw_for(source, config)
+    test = TestSet("test", drawn.test, drawn.class_names, source)
+    if protocol == "base-to-new":
+        new = TestSet("new", drawn.new_test, drawn.new_class_names, source)
+        return source, drawn, [replace(test, name="base"), new]
+    if protocol == CROSS_CLIP:
+        return source, drawn, [replace(test, name=name, clip=name) for name in targets]
+    tests = [TestSet(other.name, other.test, other.class_names, other) for other in others]
+    return source, drawn, [replace(test, name="source"), *tests] if targets else [test]
+
+
+def _targets(protocol: str, source: DataSet, targets: Sequence[str], config: RunConfig) -> list[DataSet]:
+    """Load the data sets that a protocol tests on besides the source; see `laid_out`."""
+    if protocol in ALONE and targets:
+        raise InputError(f"{protocol} tests on the data set that it learns from; leave the targets out.")
     if protocol == CROSS_CLIP:
         for name in targets:
             check_name(name)
-        return source, *cross_clip(source, targets, config)
+        if not targets:
+            raise InputError("cross-clip tests templates with other CLIPs; name the CLIPs as targets.")
+        return []
+    if protocol not in ALONE and not targets:
+        raise InputError("cross-dataset and domain-generalization test on other data sets; name them as targets.")
     others = [load_data(spec, seed=SPLIT_SEED, background=config.background) for spec in targets]
-    return source, *PROTOCOLS[protocol](source, others, config)
+    known = {name.replace("_", " ").casefold() for name in source.class_names}
+    for other in others if protocol == DOMAINS else ():  # ImageNet-A and -R have 200 of its 1,000 classes
+        strange = next((name for name in other.class_names if name.replace("_", " ").casefold() not in known), None)
+        if strange is not None:
+            raise InputError(
+                f"domain-generalization needs classes of {source.name}, and {other.name} has the class {strange!r}; "
+                "use cross-dataset for other classes."
+            )
+    names = [source.name, "source", *(other.name for other in others)]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if others and twice is not None:
+        raise InputError(f"two data sets are called {twice!r}; source and targets must be different data sets.")
+    return others
 
 
-def _no_targets(targets: Sequence[DataSet], protocol: str) -> None:
-    if targets:
-        raise InputError(f"{protocol} tests on the data set that it learns from; leave the targets out.")
+def carried_over(fitted: Fitted, clip: Clip) -> Fitted:
+    """Return the templates that a method has learnt with one CLIP, for another.
+
+    Raises:
+        Absent: it has learnt something else, which means nothing to another CLIP.
+    """
+    if not isinstance(fitted, Templates):
+        raise Absent("it is no text alone, and only text can be carried over to another CLIP")
+    return replace(fitted, clip=clip)
+
+
+def score_of(fitted: Fitted, reward: Reward, encoded: Encoded) -> Score:
+    """Score what a method has learnt on units of the reward's classes.
+
+    Raises:
+        Absent: the reward takes single templates and it is none; or it has no answer for these classes.
+    """
+    if isinstance(fitted, FittedLogits):
+        units = encoded.units
+        return classifying(reward).score_logits("", fitted.logits(reward.class_names), units)  # type: ignore[arg-type]
+    if isinstance(fitted, FittedEmbeddings) and (hook := by_embeddings(reward)):
+        classes = fitted.class_embeddings(hook.names_in(encoded.units))
+        return hook.score_embeddings([""], [classes], encoded.units)[0]
+    if fitted.templates is None or len(fitted.templates) > 1:
+        raise Absent("this reward scores single templates only")
+    return reward.score([fitted.templates[0][0]], encoded.units)[0]
+
+
+def totals(score: Score) -> dict[str, Any]:
+    """Return `value`, `loss` and `n`, rounded as in `result.json`."""
+    return {"value": round(score.value, 6), "loss": round(score.loss, 6), "n": score.n}
+
+
+def tested(fitted: Fitted, test: TestSet, task: Task, clip: Clip, store: FeatureStore) -> dict[str, Any]:
+    """Open the test pictures and score.
+
+    Raises:
+        Absent: see `score_of`.
+
+    Returns:
+        `value`, `loss` and `n`; `classes`, how many compete; `hits`, a `0` or `1` a unit, or `values`, a number a unit;
+        `labels`, the class of each unit, and `draws`, a number a unit, equal for variants of one picture, each None
+        where there are none; `split`, see `DataSet.split`.
+    """
+    reward = task.reward(clip, test.class_names, store)
+    encoded = task.encode(reward, test.items, seed=SPLIT_SEED)
+    found = score_of(fitted, reward, encoded)
+    drawn = encoded.sampling(found.n)
+    units = units_of(found)
+    return {
+        **totals(found),
+        "classes": len(test.class_names),
+        ("hits" if isinstance(units, str) else "values"): units,
+        "labels": None if drawn.classes is None else drawn.classes.tolist(),
+        "draws": None if drawn.draws is None else drawn.draws.tolist(),
+        "split": test.data.split,
+    }
+
+
+def picture_ids(store: FeatureStore, items: Sequence[Item]) -> str:
+    """Return a digest of pictures, by content, with their labels, in their order."""
+    return hashlib.sha256(json.dumps(labelled_contents(store, items)).encode()).hexdigest()

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field, ValidationError, field_validator
 
-from ipo_prompts.experiments.compare.text_table import code, text_table
+from ipo_prompts.experiments.compare.layout import code, text_table
 from ipo_prompts.experiments.run.config import read_yaml
 from ipo_prompts.experiments.run.files import Content
 from ipo_prompts.metrics.errors import InputError

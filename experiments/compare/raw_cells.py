@@ -19,8 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from ipo_prompts.experiments.compare import cell as cells
-from ipo_prompts.experiments.compare.grid import Entry, entries
-from ipo_prompts.experiments.compare.grid_file import GridConfig
+from ipo_prompts.experiments.compare.grid import GridCell, GridConfig, entries
 from ipo_prompts.experiments.run.files import Content, content_of, write_bytes
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import read_json
@@ -33,6 +32,7 @@ Count = Annotated[int, Field(ge=0, lt=2**53, strict=True)]
 Number = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
 Label = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 Text = Annotated[str, Field(max_length=10_000)]
+Numbers = dict[Text, Count | Number | None]
 
 
 class TestUnits(Content):
@@ -58,23 +58,8 @@ class Tested(Content):
     values: list[Number] | None = None
 
 
-class Weighted(Content):
-    """A template of an ensemble, or the only one."""
-
-    template: Text
-    weight: Number
-
-
-class Summary(Content):
-    """See `evaluation.summary`."""
-
-    value: Number
-    loss: Number
-    n: Count
-
-
-class Record(Content):
-    """One cell; without a result where `gap` says why."""
+class PackedCell(Content):
+    """One cell, with the parts of `run_cell` under their names; without a result where `gap` says why."""
 
     data: Text
     row: Text
@@ -83,13 +68,13 @@ class Record(Content):
     absent: Text | None = None
     measure: Text | None = None
     unit: Text | None = None
-    templates: list[Weighted] | None = None
+    templates: list[dict[Text, Text | Number]] | None = None
     scores: dict[Text, Tested] = Field({}, max_length=1_000)
     gaps: dict[Text, Text] = Field({}, max_length=1_000)
-    search: Summary | None = None
-    selection: Summary | None = None
+    search: Numbers | None = None
+    selection: Numbers | None = None
     choice: dict[Text, Text | bool | Count | Number | None] | None = None
-    budget: dict[Text, Count | Number | None] | None = None
+    budget: Numbers | None = None
     shortened: Text | None = None
 
 
@@ -100,10 +85,10 @@ class RawCells(Content):
     ipo: Text
     grid: GridConfig
     tests: list[TestUnits]
-    cells: list[Record]
+    cells: list[PackedCell]
 
 
-def pack(grid: GridConfig, found: Sequence[Entry], outcomes: Sequence[dict[str, Any] | str]) -> bytes:
+def pack(grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dict[str, Any] | str]) -> bytes:
     """Return the content of the file.
 
     Args:
@@ -115,7 +100,7 @@ def pack(grid: GridConfig, found: Sequence[Entry], outcomes: Sequence[dict[str, 
         InputError: the grid names a place on this machine.
     """
     grid = _without_addresses(grid)
-    place = next(filter(is_local, _words(grid)), None)
+    place = next(filter(names_a_place, _words(grid)), None)
     if place is not None:
         raise InputError(f"{place!r} is a place on this machine; write it as a relative path.")
     tests: dict[str, tuple[int, TestUnits]] = {}
@@ -130,7 +115,7 @@ def pack(grid: GridConfig, found: Sequence[Entry], outcomes: Sequence[dict[str, 
     return gzip.compress(text.encode(), 9, mtime=0)
 
 
-def unpack(file: Path) -> tuple[GridConfig, list[Entry], list[dict[str, Any] | str]]:
+def unpack(file: Path) -> tuple[GridConfig, list[GridCell], list[dict[str, Any] | str]]:
     """Read such a file, from wherever it comes; return what `pack` was given.
 
     The entries have folders beside the file, which need not be there.
@@ -178,7 +163,7 @@ def check_kept(folder: Path) -> None:
             )
 
 
-def keep(folder: Path, grid: GridConfig, found: Sequence[Entry], outcomes: Sequence[dict[str, Any] | str]) -> str:
+def keep(folder: Path, grid: GridConfig, found: Sequence[GridCell], outcomes: Sequence[dict[str, Any] | str]) -> str:
     """Write the file into a grid's folder; return what to say of it after the names of the other files."""
     try:
         content = pack(grid, found, outcomes)
@@ -197,23 +182,22 @@ def without_places(text: str) -> str:
     return re.sub(r"(?<![\w./])/(?!/)(?:[^\s/'\"]+/)+", "…/", text)
 
 
-def _record(entry: Entry, outcome: dict[str, Any] | str, tests: dict[str, tuple[int, TestUnits]]) -> Record:
+def _record(entry: GridCell, outcome: dict[str, Any] | str, tests: dict[str, tuple[int, TestUnits]]) -> PackedCell:
     """Pack a cell; test pictures that are met for the first time join `tests`."""
     about = {"data": entry.cell.data, "row": entry.label, "seed": entry.cell.seed}
     if isinstance(outcome, str):
-        return Record(**about, gap=outcome)
+        return PackedCell(**about, gap=outcome)
     scores = {}
     for side, score in outcome["scores"].items():
         shared = {name: score[name] for name in ("n", "classes", "split", "labels", "draws")}
         units = TestUnits(data=entry.cell.data, side=side, picture_ids=outcome["picture_ids"][side], **shared)
         place, _ = tests.setdefault(units.model_dump_json(), (len(tests), units))
-        own = {name: score[name] for name in ("value", "loss", "hits", "values") if name in score}
-        scores[side] = Tested(test=place, **own)
-    same = ("absent", "measure", "unit", "templates", "gaps", "search", "selection", "choice", "budget", "shortened")
-    return Record(**about, scores=scores, **{name: outcome.get(name) for name in same})
+        scores[side] = {"test": place, **{name: one for name, one in score.items() if name in Tested.model_fields}}
+    kept = {name: one for name, one in outcome.items() if name in PackedCell.model_fields}
+    return PackedCell(**about, **{**kept, "scores": scores})
 
 
-def _outcome(entry: Entry, record: Record, tests: Sequence[TestUnits]) -> dict[str, Any] | str:
+def _outcome(entry: GridCell, record: PackedCell, tests: Sequence[TestUnits]) -> dict[str, Any] | str:
     """Unpack a cell, the opposite of `_record`."""
     if record.gap is not None:
         return record.gap
@@ -229,7 +213,7 @@ def _outcome(entry: Entry, record: Record, tests: Sequence[TestUnits]) -> dict[s
     return {"schema": cells.SCHEMA, "cell": entry.cell.record(), **own, "scores": scores, "picture_ids": picture_ids}
 
 
-def _damage(record: Record, tests: Sequence[TestUnits]) -> str:
+def _damage(record: PackedCell, tests: Sequence[TestUnits]) -> str:
     """Say what is wrong with a cell beyond its form; empty if nothing."""
     if record.gap is None and record.absent is None and not (record.scores and record.measure and record.unit):
         return "it has neither scores nor a reason"
@@ -258,6 +242,6 @@ def _words(grid: GridConfig) -> Iterator[str]:
         yield from (str(value) for key, value in settings.items() if key != "initial_template")
 
 
-def is_local(word: str) -> bool:
+def names_a_place(word: str) -> bool:
     """Whether a specification names an absolute path, or one of a home."""
     return re.search(r"(^|[:=,'\"]|^replay/)(/(?!/)|~|[A-Za-z]:\\)", word) is not None

@@ -1,78 +1,201 @@
-"""Many jobs on an executor: finished ones are read back, others resume; failures and the budget are tracked.
+"""Running a grid: what is checked and forecast before its first cell, and its cells on an executor.
 
-Cells of a grid are such jobs. Each has a folder of its own, so that its result depends
-neither on the order of the jobs, nor on the executor, nor on how often they were resumed.
+Finished cells are read back, others resume; failures and the budget are tracked. Each cell has a folder of its own, so
+that its result depends neither on the order of the cells, nor on the executor, nor on how often they were resumed.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import statistics
 import sys
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from statistics import fmean
+from typing import Any
 
+from ipo_prompts.experiments.compare.cell import FILE_NAME, Cell, run_config, shared_config
+from ipo_prompts.experiments.compare.grid import GridCell
+from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.experiments.compare.protocols import laid_out
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.data.benchmarks.assumed import absent, assumed, sizes
 from ipo_prompts.experiments.executors.base import Executor, Failure
+from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.estimate import estimate
 from ipo_prompts.experiments.run.files import write_text
+from ipo_prompts.experiments.run.live_view import money
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, backends, draw_for, plan, room_of
+from ipo_prompts.metrics.clip import check_name
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm.ledger import total_usd
 
 FAILURE_FILE_NAME = "failure.txt"
-"""The traceback of a job's last failure."""
+"""The traceback of a cell's last failure."""
 TIME_FILE_NAME = "seconds.json"
-"""How long a job took in its last session. A file of its own, since no result may depend on it."""
-
-C = TypeVar("C")
+"""How long a cell took in its last session. A file of its own, since no result may depend on it."""
 
 
-@dataclass(frozen=True)
-class Item(ABC, Generic[C]):
-    """One job. Picklable: this is what an executor is handed.
+def check_grid(found: Sequence[GridCell], *, ready: bool = True) -> None:
+    """Refuse a grid that cannot be run, before its first cell: names, settings, folders, data sets.
 
-    Attributes:
-        label: of its row; the jobs of a row take about equally long.
-        folder: where it is done.
+    No picture is opened and no model loaded.
+
+    Args:
+        found: the cells.
+        ready: the data sets must be there; else those that are registered and absent are assumed to be as published.
+
+    Raises:
+        InputError: what is wrong, in one sentence.
     """
+    kinds: dict[Any, tuple[Cell, RunConfig]] = {}
+    for cell in (entry.cell for entry in found):
+        shared = shared_config(cell)
+        METHODS[cell.method].run_config(shared, dict(cell.settings))  # refuses what that method cannot have
+        kind = (cell.data, cell.targets, shared.clip, shared.shots, shared.selection_shots)  # a seed draws no fewer
+        kinds.setdefault(kind, (cell, shared))
+    _check_folders(found)
+    for name in sorted({shared.clip for _, shared in kinds.values()}):
+        check_name(name)
+    for cell, shared in kinds.values():
+        if ready or not any(map(absent, (cell.data, *cell.targets))):
+            laid_out(cell.protocol, cell.data, cell.targets, shared)
+        else:
+            gone = absent(cell.data)
+            draw_for(assumed(gone) if gone else load_data(cell.data, seed=SPLIT_SEED), shared)
 
-    label: str
-    folder: Path
 
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """Its name in messages."""
+def searches(found: Sequence[GridCell]) -> list[RunConfig]:
+    """Return the configurations of the cells' searches, one for each set of language models."""
+    configs = [config for entry in found if (config := run_config(entry.cell))]
+    models = [(c.asks_lm, c.lm, c.lm_api_base, c.describer, c.describer_api_base) for c in configs]
+    return list(dict(zip(models, configs, strict=True)).values())
 
-    @property
-    @abstractmethod
-    def record(self) -> Path:
-        """The folder of the journal that holds its replies, which may not be there."""
 
-    @abstractmethod
-    def finished(self) -> C | None:
-        """Return the result of an earlier session; None when there is something left to do."""
+def check_models(configs: Sequence[RunConfig], budget_usd: float | None) -> None:
+    """Refuse searches whose language models cannot be asked, or not within a budget. Nothing is asked of them yet.
 
-    @abstractmethod
-    def run(self) -> C:
-        """Do the job, or resume it."""
+    Raises:
+        InputError: an unknown model, a missing key or weights, or a budget in dollars where a price is not known.
+    """
+    if budget_usd is not None and budget_usd <= 0:
+        raise InputError(f"--budget-usd must be above 0, not {budget_usd:g}.")
+    for backend in (backend for config in configs for backend in backends(config) if backend):
+        if budget_usd is not None and backend.price(1, 1) is None:
+            raise InputError(
+                f"the price of {backend.model} is not known, so --budget-usd cannot be kept; leave it out."
+            )
 
-    @abstractmethod
-    def said(self, content: C) -> str:
-        """Format the result as a part of a line."""
+
+def check_windows(found: Sequence[GridCell]) -> None:
+    """Refuse rows whose questions a language model cannot take, before the first of them is paid.
+
+    Raises:
+        InputError: names the row.
+    """
+    for entry in {entry.label: entry for entry in found}.values():  # seeds and pictures change nothing of it
+        if config := run_config(entry.cell):
+            optimizer, _ = backends(config, ready=False)
+            try:
+                room_of(config, optimizer, config.task or "")
+            except InputError as error:
+                raise InputError(f"the row {entry.label}: {error}") from error
+
+
+def _check_folders(found: Sequence[GridCell]) -> None:
+    owners: dict[Path, GridCell] = {}
+    for entry in found:
+        if entry.label in METHODS and entry.label != entry.cell.method:
+            raise InputError(
+                f"the row {entry.label!r} has the method {entry.cell.method!r}; name no row after another method."
+            )
+        other = owners.setdefault(Path(str(entry.folder).casefold()), entry)
+        if other is not entry:
+            what, first, second = "rows", other.label, entry.label
+            if first == second:
+                what, first, second = "data sets", other.cell.data, entry.cell.data
+            raise InputError(f"the {what} {first!r} and {second!r} would share a folder; rename one.")
+
+
+def forecast(found: Sequence[GridCell]) -> dict[str, Any]:
+    """Add up what every cell would ask; cells that are finished ask nothing. No picture is opened, nothing fetched.
+
+    Returns:
+        `rows` (label → `cells, finished, calls, tokens, usd, seconds, context`), and `cells, calls, tokens, usd,
+        minutes` of all together; `assumed`, the official sizes of data sets that are not on this machine; `context`,
+        what would be done to descriptions that do not fit into a question, and whose questions nothing bounds. `usd` is
+        None where a price is not known. Replies that rows share through the cache count for each.
+
+    Raises:
+        InputError: there can be no such language model, or it cannot take the questions of a row.
+    """
+    labels = dict.fromkeys(entry.label for entry in found)
+    rows = {label: _row([entry for entry in found if entry.label == label]) for label in labels}
+    specs = dict.fromkeys(spec for entry in found for spec in (entry.cell.data, *entry.cell.targets))
+    return {
+        "rows": rows,
+        "cells": len(found),
+        "calls": sum(row["calls"] for row in rows.values()),
+        "tokens": sum(row["tokens"] for row in rows.values()),
+        "usd": total_usd(row["usd"] for row in rows.values()),
+        "context": [line for row in rows.values() for line in row["context"]],
+        "assumed": [sizes(gone) for spec in specs if (gone := absent(spec))],
+        "minutes": round(sum(row["seconds"] for row in rows.values()) / 60, 1),
+    }
+
+
+def _row(found: Sequence[GridCell]) -> dict[str, Any]:
+    left = [entry for entry in found if not (entry.folder / FILE_NAME).is_file()]
+    known: dict[str, dict[str, Any]] = {}
+    for entry in left:
+        if entry.cell.data not in known and (config := run_config(entry.cell)):
+            known[entry.cell.data] = estimate(plan(config, ready=False))  # a seed changes no number of pictures
+    told: dict[str, list[str]] = {}
+    for data, one in known.items():
+        if (context := one["context"]) and (context["cut"] or context["tokens"] is None):
+            told.setdefault(context["told"], []).append(data)
+    expected = [known[entry.cell.data] for entry in left if entry.cell.data in known]
+    roles = [role for one in expected for role in (one["optimizer"], one["describer"]) if role]
+    return {
+        "cells": len(found),
+        "finished": len(found) - len(left),
+        "calls": sum(role["calls"] for role in roles),
+        "tokens": sum(role["tokens_in"] + role["tokens_out"] for role in roles),
+        "usd": total_usd([0.0, *(one["usd"] for one in expected)]),
+        "seconds": sum(one["seconds"] for one in expected),
+        "context": [f"{found[0].label} on {', '.join(data)}: {what}" for what, data in told.items()],
+    }
+
+
+def forecast_text(forecast: dict[str, Any]) -> str:
+    """Format a forecast as text."""
+    lines = [f"{'row':24} {'cells':>6} {'done':>6} {'calls':>9} {'tokens':>12}  price"]
+    for label, row in forecast["rows"].items():
+        lines.append(
+            f"{label[:24]:24} {row['cells']:6,} {row['finished']:6,} {row['calls']:9,} {row['tokens']:12,}  "
+            f"{money(row['usd'])}"
+        )
+    lines.append(
+        f"together: {forecast['cells']:,} cells, {forecast['calls']:,} calls, {forecast['tokens']:,} tokens, "
+        f"{money(forecast['usd'])}, about {forecast['minutes']:,} minutes of waiting for language models one after "
+        "another; encoding pictures and texts comes on top. Nothing was asked yet."
+    )
+    lines += [f"{line}." for line in forecast["context"]]
+    if forecast["assumed"]:
+        lines.append(f"not on this machine, so their official sizes are assumed: {'; '.join(forecast['assumed'])}.")
+    return "\n".join(lines)
 
 
 @dataclass(frozen=True)
-class Progress(Generic[C]):
-    """The state after a job.
+class Progress:
+    """The state after a cell.
 
     Attributes:
-        done, total: jobs; those of earlier sessions count as done.
-        item: the job that was just finished.
+        done, total: cells; those of earlier sessions count as done.
+        entry: the one that was just finished.
         content: its result, or a `Failure`.
         usd: what was paid, in all sessions; None when a price is not known.
         left: seconds that the rest takes on one worker, at the pace of each row so far; None before anything is known.
@@ -80,8 +203,8 @@ class Progress(Generic[C]):
 
     done: int
     total: int
-    item: Item[C]
-    content: C | Failure
+    entry: GridCell
+    content: dict[str, Any] | Failure
     usd: float | None
     left: float | None
 
@@ -91,126 +214,124 @@ class _Spent(Exception):
 
 
 def run_all(
-    items: Sequence[Item[C]],
-    before: Sequence[C | None],
+    found: Sequence[GridCell],
+    before: Sequence[dict[str, Any] | None],
     executor: Executor,
-    on_progress: Callable[[Progress[C]], None],
+    on_progress: Callable[[Progress], None],
     budget_usd: float | None = None,
-) -> tuple[list[C | Failure | None], str | None]:
-    """Do the jobs that are not finished; one that fails does not stop the others.
+) -> tuple[list[dict[str, Any] | Failure | None], str | None]:
+    """Do the cells that are not finished; one that fails does not stop the others.
 
     Args:
-        items: the jobs.
-        before: the result of each from an earlier session; see `Item.finished`.
+        found: the cells.
+        before: the result of each from an earlier session; see `GridCell.finished`.
         executor: where they are done.
-        on_progress: called after each job that was not finished before.
-        budget_usd: the session ends once so much was paid, failed jobs included. A job under way elsewhere is cut off
+        on_progress: called after each cell that was not finished before.
+        budget_usd: the session ends once so much was paid, failed cells included. A cell under way elsewhere is cut off
             and can be resumed.
 
     Returns:
-        The result of each job, a `Failure`, or None where it was not done, in the order of the jobs; and how the budget
-        ended the session, or None.
+        The result of each cell, a `Failure`, or None where it was not done, in their order; and how the budget ended
+        the session, or None.
 
     Raises:
         InputError: there is a budget, and what was paid cannot be read.
     """
-    contents: list[C | Failure | None] = list(before)
+    contents: list[dict[str, Any] | Failure | None] = list(before)
     waiting = [place for place, content in enumerate(before) if content is None]
-    paid = [paid_for(item) for item in items]
-
-    def where(done: bool) -> list[Item[C]]:
-        return [item for item, content in zip(items, contents, strict=True) if (content is not None) == done]
+    paid = [paid_for(entry) for entry in found]
 
     def stop_if_spent() -> None:
-        usd, left = total_usd(paid), where(done=False)
+        usd, left = total_usd(paid), contents.count(None)
         if budget_usd is None:
             return
         if usd is None:
             raise InputError("a journal cannot be read, so --budget-usd cannot be kept; leave it out to see which.")
         if usd >= budget_usd and left:
-            raise _Spent(f"${usd:.4f} of ${budget_usd:.4f} spent, {len(left)} of {len(items)} are left")
+            raise _Spent(f"${usd:.4f} of ${budget_usd:.4f} spent, {left} of {len(found)} are left")
 
-    def on_done(index: int, content: C | Failure) -> None:
+    def on_done(index: int, content: dict[str, Any] | Failure) -> None:
         place = waiting[index]
-        contents[place], paid[place] = content, paid_for(items[place])
-        _note_failure(items[place], content)
-        done, left = where(done=True), where(done=False)
-        on_progress(Progress(len(done), len(items), items[place], content, total_usd(paid), _seconds(done, left)))
+        contents[place], paid[place] = content, paid_for(found[place])
+        _note_failure(found[place], content)
+        done = len(found) - contents.count(None)
+        on_progress(Progress(done, len(found), found[place], content, total_usd(paid), _seconds(found, contents)))
         stop_if_spent()
 
     try:
         stop_if_spent()
-        executor.run(do, [items[place] for place in waiting], on_done)
+        executor.run(do, [found[place] for place in waiting], on_done)
     except _Spent as spent:
         return contents, str(spent)
     return contents, None
 
 
-def do(item: Item[C]) -> C:
-    """Do one job; importable by name, so that any process can."""
+def do(entry: GridCell) -> dict[str, Any]:
+    """Do one cell; importable by name, so that any process can."""
     for library in ("dspy", "LiteLLM"):  # what they log of a failure is in its message
         logging.getLogger(library).setLevel(logging.CRITICAL)
     started = time.monotonic()
-    content = item.run()
+    content = entry.run()
     seconds = {"schema": 1, "seconds": round(time.monotonic() - started, 1)}
-    write_text(item.folder / TIME_FILE_NAME, json.dumps(seconds) + "\n")
+    write_text(entry.folder / TIME_FILE_NAME, json.dumps(seconds) + "\n")
     return content
 
 
-def paid_for(item: Item[Any]) -> float | None:
-    """Return the US dollars that a job's replies have cost so far, in all sessions; None when that is not known.
+def paid_for(entry: GridCell) -> float | None:
+    """Return the US dollars that a cell's replies have cost so far, in all sessions; None when that is not known.
 
     Replies from the cache cost nothing here.
     """
     from ipo_prompts.programs.record.journal import FILE_NAME, read
 
     try:
-        events = read(item.record) if (item.record / FILE_NAME).is_file() else []
-    except InputError:  # the job itself reports it, and no other stops
+        events = read(entry.record) if (entry.record / FILE_NAME).is_file() else []
+    except InputError:  # the cell itself reports it, and no other stops
         return None
     return total_usd(event["usd"] for event in events if event["type"] == "lm")
 
 
-def print_progress(progress: Progress[C]) -> None:
-    """Print on stderr that a job has ended, what all jobs have cost, and how long the rest takes."""
-    from ipo_prompts.experiments.run.live_view import money
-
+def print_progress(progress: Progress) -> None:
+    """Print on stderr that a cell has ended, what all cells have cost, and how long the rest takes."""
     content = progress.content
-    said = f"failed: {reason(content)}" if isinstance(content, Failure) else progress.item.said(content)
+    said = f"failed: {failure_line(content)}" if isinstance(content, Failure) else progress.entry.said(content)
     left = f", about {_clock(progress.left)} left" if progress.left else ""
-    line = f"{progress.done}/{progress.total}  {progress.item.name}: {said}  ({money(progress.usd)}{left})"
+    line = f"{progress.done}/{progress.total}  {progress.entry.name}: {said}  ({money(progress.usd)}{left})"
     print(line, file=sys.stderr, flush=True)
 
 
-def reason(failure: Failure) -> str:
+def failure_line(failure: Failure) -> str:
     """Format a failure in one line; any but bad input begins with its kind."""
     return failure.line if failure.kind == "InputError" else f"{failure.kind}: {failure.line}".removesuffix(": ")
 
 
-def _note_failure(item: Item[Any], content: object) -> None:
-    """Keep a failure's traceback with its job, until the job is done."""
+def _note_failure(entry: GridCell, content: object) -> None:
+    """Keep a failure's traceback with its cell, until the cell is done."""
     from ipo_prompts.programs.record.redaction import redact
 
-    file = item.folder / FAILURE_FILE_NAME
+    file = entry.folder / FAILURE_FILE_NAME
     if isinstance(content, Failure) and content.trace:
-        item.folder.mkdir(parents=True, exist_ok=True)
+        entry.folder.mkdir(parents=True, exist_ok=True)
         write_text(file, redact(content.trace))
     else:
         file.unlink(missing_ok=True)
 
 
-def _seconds(done: Iterable[Item[Any]], left: Sequence[Item[Any]]) -> float | None:
-    """Forecast the waiting jobs: each takes as long as those of its row so far, or of all rows where it has none."""
+def _seconds(found: Sequence[GridCell], contents: Iterable[object]) -> float | None:
+    """Forecast the waiting cells: each takes as long as those of its row so far, or of all rows where it has none."""
     took: dict[str, list[float]] = {}
-    for item in done:
-        with suppress(OSError, ValueError, KeyError, TypeError):  # no job fails for a forecast
-            content = json.loads((item.folder / TIME_FILE_NAME).read_text(encoding="utf-8"))
-            took.setdefault(item.label, []).append(float(content["seconds"]))
+    waiting = []
+    for entry, content in zip(found, contents, strict=True):
+        if content is None:
+            waiting.append(entry.label)
+            continue
+        with suppress(OSError, ValueError, KeyError, TypeError):  # no cell fails for a forecast
+            seconds = json.loads((entry.folder / TIME_FILE_NAME).read_text(encoding="utf-8"))["seconds"]
+            took.setdefault(entry.label, []).append(float(seconds))
     if not took:
         return None
-    means = {label: statistics.fmean(values) for label, values in took.items()}
-    usual = statistics.fmean(means.values())
-    return sum(means.get(item.label, usual) for item in left)
+    means = {label: fmean(values) for label, values in took.items()}
+    return sum(means.get(label, fmean(means.values())) for label in waiting)
 
 
 def _clock(seconds: float) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ipo_prompts.experiments.compare.grid_file import load_grid, shipped
+from ipo_prompts.experiments.compare.grid import load_grid, shipped
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.published import library
 from ipo_prompts.experiments.data.benchmarks.registry import REGISTRY, ROOT_VARIABLE

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import ipo_prompts as package
-from ipo_prompts.experiments.compare.grid_file import load_grid
+from ipo_prompts.experiments.compare.grid import load_grid
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.experiments.run.plan import plan

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ipo_prompts.experiments.compare.tables import Table
-from ipo_prompts.experiments.compare.tables.quantities import ColumnScore
-from ipo_prompts.experiments.compare.tables.table import MethodGain
+from ipo_prompts.experiments.compare.documents import to_frame
+from ipo_prompts.experiments.compare.documents import to_json as json_of
+from ipo_prompts.experiments.compare.tables.table import ColumnScore, MethodGain, Table
 
 CLASSES, PER_CLASS = 12, 10
 SKILLS = {"anchor": 0.0, "hand-written": 0.1, "ensemble-80": 0.2, "phrases": 0.2, "ipo-default": 1.5}
@@ -81,10 +82,19 @@ def make_cells(
 
 def score_of(table: Table, scope: str, method: str, column: str) -> ColumnScore | None:
     """Return what stands in a row and column."""
-    return next(row for row in table.rows if (row.scope, row.method) == (scope, method)).scores[column]
+    return table.rows[scope, method].scores[column]
 
 
 def gain_of(table: Table, scope: str, method: str, other: str, column: str) -> MethodGain:
     """Return the comparison of two methods in a column."""
-    key = (scope, method, other, column)
-    return next(gain for gain in table.gains if (gain.scope, gain.method, gain.other, gain.column) == key)
+    return table.gains[scope, method, other, column]
+
+
+def to_csv(table: Table) -> str:
+    """Return the tidy numbers of a table as CSV."""
+    return str(to_frame(table).to_csv(index=False))
+
+
+def to_json(table: Table) -> str:
+    """Return all of a table as JSON."""
+    return json.dumps(json_of(table), ensure_ascii=False, allow_nan=False)

@@ -2,7 +2,7 @@
 
 All have one interface: `fit` sees a few pictures, what it returns classifies any classes. See `base.py`.
 
-The methods that ask a language model have the same budget: as many steps, candidates a step and retries as the job
+The methods that ask a language model have the same budget: as many steps, candidates a step and retries as the lesson
 says, and no early stop. They score equally many templates unless a model runs out of new ones; what they used of the
 retries depends on the replies, and each table shows the calls. `ipo-paper` and `ipo-code` differ from `ipo-default` in
 what the published settings say of history, pinning, floor, requests, descriptions and selection. Their published steps
@@ -16,24 +16,30 @@ Labelled pictures are the other budget, which each table shows as well. What cho
 (`ipo-paper`, `ipo-code`, `coop`) sees none of them, as published; `coop-same-labels` is trained on them.
 """
 
-from ipo_prompts.experiments.compare.methods.base import Absent, Budget, Fitted, Job, Method
+from ipo_prompts.experiments.compare.methods.base import Absent, Budget, Fitted, Lesson, Method
 from ipo_prompts.experiments.compare.methods.coop import CoOp
-from ipo_prompts.experiments.compare.methods.fixed import Fixed, hand_written
+from ipo_prompts.experiments.compare.methods.given import (
+    MANY,
+    BestOf,
+    Fixed,
+    hand_written,
+    random_pairs,
+    single_phrases,
+)
 from ipo_prompts.experiments.compare.methods.linear_probe import LinearProbe
 from ipo_prompts.experiments.compare.methods.pictures import Centred, ClassMean
-from ipo_prompts.experiments.compare.methods.pools import MANY, BestOf, random_pairs, single_phrases
 from ipo_prompts.experiments.compare.methods.search import LanguageModelSearch
 from ipo_prompts.experiments.compare.methods.waffle import Waffle
 from ipo_prompts.metrics.template import ANCHOR, SLOT, imagenet_templates
 
 METHODS: dict[str, Method] = {
-    "anchor": Fixed("the anchor", lambda job: [ANCHOR]),
-    "class-name": Fixed("the bare class name", lambda job: [SLOT], is_opponent=False),
+    "anchor": Fixed("the anchor", lambda lesson: [ANCHOR]),
+    "class-name": Fixed("the bare class name", lambda lesson: [SLOT], is_opponent=False),
     # To compare wordings, as when words are taken out one by one.
-    "given": Fixed("the given template", lambda job: [job.config.initial_template], is_opponent=False),
+    "given": Fixed("the given template", lambda lesson: [lesson.config.initial_template], is_opponent=False),
     "hand-written": Fixed("the hand-written template", hand_written),
-    "ensemble-80": Fixed("the ensemble of 80 templates", lambda job: imagenet_templates()),
-    "best-of-80": BestOf("the best of the 80 templates", lambda job: imagenet_templates()),
+    "ensemble-80": Fixed("the ensemble of 80 templates", lambda lesson: imagenet_templates()),
+    "best-of-80": BestOf("the best of the 80 templates", lambda lesson: imagenet_templates()),
     "bank": BestOf("the best phrase of the describer's bank", single_phrases),
     "random-pairs": BestOf(
         "the best of as many random pairs of phrases",
@@ -75,4 +81,4 @@ METHODS: dict[str, Method] = {
 SUBJECT = "ipo-default"
 """The method that verdicts are about."""
 
-__all__ = ["METHODS", "SUBJECT", "Absent", "Budget", "Fitted", "Job", "LanguageModelSearch", "Method"]
+__all__ = ["METHODS", "SUBJECT", "Absent", "Budget", "Fitted", "LanguageModelSearch", "Lesson", "Method"]

@@ -24,7 +24,7 @@ Logits = Callable[["Floats"], "Floats"]
 
 
 @dataclass(frozen=True)
-class Job:
+class Lesson:
     """What a method may learn from.
 
     Attributes:
@@ -91,9 +91,9 @@ class Fitted:
         shortened: what was done to descriptions that did not fit into a question, in words.
     """
 
-    templates: tuple[Weighted, ...] | None
-    choice: dict[str, Any] | None
-    budget: Budget
+    templates: tuple[Weighted, ...] | None = None
+    choice: dict[str, Any] | None = None
+    budget: Budget = NOTHING
     shortened: str = ""
 
 
@@ -109,20 +109,15 @@ class FittedEmbeddings(Fitted, ABC):
         """
 
 
-class FittedLogits(Fitted, ABC):
-    """Any other classifier of pictures. No text alone can stand for it, so that `templates` is None."""
+@dataclass(frozen=True)
+class FittedLogits(Fitted):
+    """Any other classifier of pictures. No text alone can stand for it, so that `templates` is None.
 
-    templates = None
-    choice = None
-    budget = NOTHING
+    Attributes:
+        logits: from class names to their classifier; raises `Absent`, with the reason, where it cannot classify them.
+    """
 
-    @abstractmethod
-    def logits(self, class_names: Sequence[str]) -> Logits:
-        """Return the classifier for some classes.
-
-        Raises:
-            Absent: it cannot classify them; `str(error)` says why.
-        """
+    logits: Callable[[Sequence[str]], Logits]
 
 
 def labels_of_a_search(config: RunConfig) -> int:
@@ -138,6 +133,8 @@ class Method(ABC):
         depends_on_seed: whether another seed can give another result; else one run stands for all seeds.
         uses_lm: whether it asks a language model, and so needs one and costs money.
         shows: of a control, what is shown by beating it, as a clause: "the history helps". Else empty.
+        uses_labels: whether it sees as many labelled pictures as a search, else none.
+        unlike: where it is not as it was published, as a clause for the notes of a table; empty for nowhere.
         is_opponent: whether verdicts hold IPO against it. Variants of IPO, and wordings that just have a row, are none.
         remark: what a reader of its row has to know, as a sentence without its full stop; empty for nothing.
     """
@@ -145,6 +142,8 @@ class Method(ABC):
     label: str
     depends_on_seed: bool = True
     uses_lm: bool = False
+    uses_labels: bool = True
+    unlike: str = ""
     shows: str = ""
     is_opponent: bool = True
     remark: str = ""
@@ -154,17 +153,13 @@ class Method(ABC):
         """Whether it is IPO without one of its parts."""
         return bool(self.shows)
 
-    @abstractmethod
     def labelled_per_class(self, config: RunConfig) -> int:
         """Return how many labelled pictures of each class it sees under the settings that all methods share."""
+        return labels_of_a_search(config) if self.uses_labels else 0
 
     def differs(self, config: RunConfig) -> str:
-        """Return where it is not as it was published, as a clause for the notes of a table; empty if nowhere.
-
-        Args:
-            config: the settings that all methods of the row share.
-        """
-        return ""
+        """Return `unlike`, or what that is under the settings that all methods of the row share."""
+        return self.unlike
 
     def run_config(self, shared: RunConfig, settings: Mapping[str, Any] | None = None) -> RunConfig | None:
         """Return the configuration of the search that it makes with a language model; None when it makes none.
@@ -179,12 +174,12 @@ class Method(ABC):
         return None
 
     @abstractmethod
-    def fit(self, job: Job) -> Fitted:
-        """Learn from the job's pictures; the same job gives the same result.
+    def fit(self, lesson: Lesson) -> Fitted:
+        """Learn from the lesson's pictures; the same lesson gives the same result.
 
         Raises:
             Absent: the method does not exist for this data set.
-            InputError: what is wrong with the job.
+            InputError: what is wrong with the lesson.
         """
 
 

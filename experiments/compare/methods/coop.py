@@ -5,26 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ipo_prompts.experiments.compare.methods.base import (
-    NOTHING,
-    Budget,
     FittedEmbeddings,
-    Job,
+    Lesson,
     Method,
-    Weighted,
     labels_of_a_search,
 )
 from ipo_prompts.experiments.executors.base import computing_with
+from ipo_prompts.metrics.class_names import refuse_synonyms
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.template import check, fill
 
 if TYPE_CHECKING:
     import torch
 
-    from ipo_prompts.experiments.compare.methods.context_tower import ContextTower
     from ipo_prompts.experiments.data import Item
     from ipo_prompts.experiments.run.config import RunConfig
     from ipo_prompts.metrics.arrays import Floats
+    from ipo_prompts.metrics.clip import Clip
 
 BATCH = 32
 RATE = 0.002
@@ -51,6 +51,11 @@ class CoOp(Method):
             CoOp chooses nothing (the last epoch counts) and leaves them unused otherwise, as its published rows do.
     """
 
+    unlike = (
+        "a picture is encoded once, with the clean transform that all methods see, where the published runs crop and "
+        "flip it at random in every epoch; arithmetic is in 32 bits, where theirs is in 16"
+    )
+
     def __init__(self, epochs: int | None = None, *, same_labels: bool = False) -> None:
         self.label = "CoOp trained on the selection pictures, too" if same_labels else "CoOp (learned context)"
         self._epochs = epochs
@@ -60,34 +65,27 @@ class CoOp(Method):
         """Return the pictures that it is trained on."""
         return labels_of_a_search(config) if self._same_labels else config.shots
 
-    def differs(self, config: RunConfig) -> str:
-        """See `Method`."""
-        return (
-            "a picture is encoded once, with the clean transform that all methods see, where the published runs crop "
-            "and flip it at random in every epoch; arithmetic is in 32 bits, where theirs is in 16"
-        )
-
-    def fit(self, job: Job) -> LearnedContext:
+    def fit(self, lesson: Lesson) -> LearnedContext:
         """Train.
 
         Raises:
             InputError: vectors cannot be put into this CLIP's text tower.
         """
-        from ipo_prompts.experiments.compare.methods.context_tower import ContextTower
+        from ipo_prompts.experiments.compare.methods.coop import ContextTower
 
-        tower = ContextTower(job.clip)
-        drawn = job.prepared.plan.drawn
+        tower = ContextTower(lesson.clip)
+        drawn = lesson.prepared.plan.drawn
         items = (*drawn.search, *drawn.selection) if self._same_labels else drawn.search
         # On one thread: a sum's rounding depends on how it is split, and training lets roundings grow.
         with computing_with(1):
-            return LearnedContext(tower, self._learn(tower, job, items))
+            return LearnedContext(tower, self._learn(tower, lesson, items))
 
-    def _learn(self, tower: ContextTower, job: Job, items: Sequence[Item]) -> torch.Tensor:
+    def _learn(self, tower: ContextTower, lesson: Lesson, items: Sequence[Item]) -> torch.Tensor:
         import torch
-        import torch.nn.functional as functional
+        from torch.nn.functional import cross_entropy
 
-        config, tokens = job.config, tower.tokens(job.class_names)
-        features = job.prepared.store.encode([item.picture for item in items])
+        config, tokens = lesson.config, tower.tokens(lesson.class_names)
+        features = lesson.prepared.store.encode([item.picture for item in items])
         pictures = torch.from_numpy(features).to(tokens.device)
         labels = torch.tensor([item.label for item in items], device=tokens.device)
         shots = self.labelled_per_class(config)
@@ -99,9 +97,9 @@ class CoOp(Method):
             optimizer.param_groups[0]["lr"] = rate
             order = torch.randperm(len(labels), generator=shuffle).to(tokens.device)
             for batch in torch.split(order, BATCH)[: batches_of_an_epoch(len(labels))]:
-                logits = job.clip.logit_scale * pictures[batch] @ tower.encode(context, tokens).T
+                logits = lesson.clip.logit_scale * pictures[batch] @ tower.encode(context, tokens).T
                 optimizer.zero_grad()
-                functional.cross_entropy(logits, labels[batch]).backward()  # type: ignore[no-untyped-call]
+                cross_entropy(logits, labels[batch]).backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
         return context.detach()
 
@@ -117,9 +115,6 @@ class LearnedContext(FittedEmbeddings):
 
     tower: ContextTower
     context: torch.Tensor
-    templates: tuple[Weighted, ...] | None = None
-    choice: dict[str, Any] | None = None
-    budget: Budget = NOTHING
 
     def class_embeddings(self, class_names: Sequence[str]) -> Floats:
         """Encode the vectors with each class name; see `FittedEmbeddings`."""
@@ -157,3 +152,77 @@ def _published_epochs(data: str, shots: int) -> int:
     if shots == 1 or data.partition(":")[0] == "imagenet":
         return 50
     return 100 if shots <= 4 else 200
+
+
+TEMPLATE = "a photo of a <CLASS>."
+
+
+class ContextTower:
+    """Encodes `V1 … VM CLASS.`: the template `a photo of a <CLASS>.` with its words before the class replaced.
+
+    Args:
+        clip: the frozen encoder; its text tower has to be open_clip's causal one, which is checked as the fast text
+            path is.
+
+    Attributes:
+        words: float32 (M, width), the embeddings of the words that are replaced.
+
+    Raises:
+        InputError: the tower has another structure.
+    """
+
+    def __init__(self, clip: Clip) -> None:
+        from ipo_prompts.metrics.text_pass import TextPass
+        from ipo_prompts.metrics.text_tower import text_path
+
+        path = text_path(clip.model)
+        if not path.startswith("fast"):
+            raise InputError(
+                f"coop cannot put learned vectors into the text tower of {clip.name} ({path.removeprefix('plain: ')}); "
+                "leave coop out for this CLIP."
+            )
+        self._clip = clip
+        self._pass = TextPass(clip.model)
+        self._tower = self._pass.tower
+        self._replaced = clip.count(TEMPLATE.partition("<CLASS>")[0].strip()) - 2  # without start and end
+        ids = self.tokens(["dog"])[0, 1 : 1 + self._replaced]
+        self.words: torch.Tensor = self._tower.token_embedding(ids).detach().float()
+
+    def tokens(self, class_names: Sequence[str]) -> torch.Tensor:
+        """Return the tokens of the filled template, cut after the longest text: int64 (C, L).
+
+        Raises:
+            InputError: a class name is too long for the context.
+        """
+        refuse_synonyms(class_names, "coop learns with one name a class")
+        check(TEMPLATE, class_names, self._clip)
+        rows: torch.Tensor = self._clip.tokenizer([fill(TEMPLATE, name) for name in class_names])
+        return rows[:, : int(self._pass.lengths(rows).max())].to(self._pass.device)
+
+    def encode(self, context: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Encode texts with `context` in the place of the words; differentiable in `context`.
+
+        Args:
+            context: (M, width).
+            tokens: int64 (C, L), as `tokens` returns them.
+
+        Returns:
+            float32 (C, D), unit rows.
+        """
+        import torch
+        from torch import nn
+        from torch.nn.functional import normalize
+
+        tower, length = self._tower, tokens.shape[1]
+        dtype = tower.transformer.get_cast_dtype()
+        x = tower.token_embedding(tokens).to(dtype)
+        learned = context.to(dtype).expand(len(tokens), -1, -1)
+        x = torch.cat([x[:, :1], learned, x[:, 1 + self._replaced :]], dim=1)
+        x = x + tower.positional_embedding[:length].to(dtype)
+        x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length].to(dtype))
+        ends = torch.from_numpy(self._pass.lengths(tokens.cpu())).to(x.device) - 1
+        x = tower.ln_final(x[torch.arange(len(x), device=x.device), ends])
+        projection = tower.text_projection
+        if projection is not None:
+            x = projection(x) if isinstance(projection, nn.Module) else x @ projection
+        return normalize(x.float(), dim=-1)

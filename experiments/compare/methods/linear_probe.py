@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ipo_prompts.experiments.compare.methods.base import (
     FittedLogits,
-    Job,
+    Lesson,
     Logits,
     Method,
     Templates,
     labels_of_a_search,
 )
-from ipo_prompts.experiments.compare.methods.pictures import Labelled, check_every_class, places, searched_and_selected
+from ipo_prompts.experiments.compare.methods.pictures import (
+    LabelledFeatures,
+    check_every_class,
+    places,
+    searched_and_selected,
+)
 from ipo_prompts.metrics.template import ANCHOR
 
 if TYPE_CHECKING:
@@ -40,10 +44,6 @@ class LinearProbe(Method):
 
     label = "LP++ (linear probe with text)"
 
-    def labelled_per_class(self, config: RunConfig) -> int:
-        """Return those of a search."""
-        return labels_of_a_search(config)
-
     def differs(self, config: RunConfig) -> str:
         """See `Method`."""
         which = "selection_shots pictures of each class choose the epoch, where theirs are as many as it learns from"
@@ -55,30 +55,22 @@ class LinearProbe(Method):
             "at 0, where theirs start at random; arithmetic is in 64 bits, where theirs is in 16"
         )
 
-    def fit(self, job: Job) -> Probe:
+    def fit(self, lesson: Lesson) -> FittedLogits:
         """Train on the search pictures, choose the epoch on the selection pictures."""
-        (learnt_from, chosen_on), names = searched_and_selected(job), job.class_names
-        check_every_class(learnt_from, job)
-        texts = Templates(job.clip, ((job.hand_written or ANCHOR, 1.0),)).class_embeddings(names).astype("float64")
-        return Probe(tuple(names), *learn(learnt_from, texts, chosen_on))
+        (learnt_from, chosen_on), names = searched_and_selected(lesson), lesson.class_names
+        check_every_class(learnt_from, lesson)
+        words = Templates(lesson.clip, ((lesson.hand_written or ANCHOR, 1.0),))
+        learnt = learn(learnt_from, words.class_embeddings(names).astype("float64"), chosen_on)
+
+        def logits(class_names: Sequence[str]) -> Logits:
+            found = places(class_names, names)
+            weights, biases = (one[found] for one in learnt)
+            return lambda features: (features @ weights.T + biases).astype("float32")
+
+        return FittedLogits(logits)
 
 
-@dataclass(frozen=True)
-class Probe(FittedLogits):
-    """A linear classifier of some classes: weights, float64 (C, D), texts blended in, and biases, float64 (C,)."""
-
-    class_names: tuple[str, ...]
-    weights: Doubles
-    biases: Doubles
-
-    def logits(self, class_names: Sequence[str]) -> Logits:
-        """See `FittedLogits`; only these classes, or some of them."""
-        found = places(class_names, self.class_names)
-        weights, biases = self.weights[found], self.biases[found]
-        return lambda features: (features @ weights.T + biases).astype("float32")
-
-
-def learn(pictures: Labelled, texts: Doubles, chosen_on: Labelled) -> tuple[Doubles, Doubles]:
+def learn(pictures: LabelledFeatures, texts: Doubles, chosen_on: LabelledFeatures) -> tuple[Doubles, Doubles]:
     """Train LP++.
 
     Args:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ipo_prompts.experiments.compare.methods.base import (
     Absent,
     FittedLogits,
-    Job,
+    Lesson,
     Logits,
     Method,
     Templates,
     classifying,
-    labels_of_a_search,
 )
 from ipo_prompts.metrics.offsets import MeanOffsets
 from ipo_prompts.metrics.template import ANCHOR
@@ -23,9 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ipo_prompts.experiments.run.config import RunConfig
-    from ipo_prompts.metrics.arrays import Doubles, Floats
-    from ipo_prompts.metrics.clip import Clip
+    from ipo_prompts.experiments.tasks.base import Encoded
+    from ipo_prompts.metrics.arrays import Doubles
 
 
 class Centred(Method):
@@ -36,33 +33,21 @@ class Centred(Method):
         "each class's mean score over the search and selection pictures is taken off the anchor's scores; no label is "
         "used, but there are equally many of these pictures in each class, which helps it"
     )
+    uses_labels = False
 
-    def labelled_per_class(self, config: RunConfig) -> int:
-        """Return 0: labels are not used."""
-        return 0
-
-    def fit(self, job: Job) -> CentredAnchor:
+    def fit(self, lesson: Lesson) -> FittedLogits:
         """Take the mean of the pictures' features."""
-        from ipo_prompts.metrics.classification import features_of
+        from ipo_prompts.metrics.classification import features_of, logits_of
 
-        classifying(job.prepared.reward)
-        return CentredAnchor(job.clip, MeanOffsets.from_pictures(features_of(*job.prepared.shown)))
+        classifying(lesson.prepared.reward)
+        mean = MeanOffsets.from_pictures(features_of(*lesson.prepared.shown))
 
+        def logits(class_names: Sequence[str]) -> Logits:
+            classes = Templates(lesson.clip, ((ANCHOR, 1.0),)).class_embeddings(class_names)
+            offsets = mean.of(lesson.clip, classes)
+            return lambda features: logits_of(lesson.clip, features, classes, offsets)
 
-@dataclass(frozen=True)
-class CentredAnchor(FittedLogits):
-    """The anchor with the mean of some features to take off."""
-
-    clip: Clip
-    offsets: MeanOffsets
-
-    def logits(self, class_names: Sequence[str]) -> Logits:
-        """See `FittedLogits`; any classes."""
-        from ipo_prompts.metrics.classification import logits_of
-
-        classes = Templates(self.clip, ((ANCHOR, 1.0),)).class_embeddings(class_names)
-        offsets = self.offsets.of(self.clip, classes)
-        return lambda features: logits_of(self.clip, features, classes, offsets)
+        return FittedLogits(logits)
 
 
 class ClassMean(Method):
@@ -70,77 +55,61 @@ class ClassMean(Method):
 
     label = "the nearest class mean"
 
-    def labelled_per_class(self, config: RunConfig) -> int:
-        """Return those of a search."""
-        return labels_of_a_search(config)
-
-    def fit(self, job: Job) -> NearestMean:
+    def fit(self, lesson: Lesson) -> FittedLogits:
         """Average the unit features of each class's pictures."""
-        from ipo_prompts.metrics.classification import class_means
+        from ipo_prompts.metrics.classification import class_means, logits_of
 
-        pictures = seen(job)
-        check_every_class(pictures, job)
-        means = class_means(*pictures, len(job.class_names))
-        return NearestMean(job.clip, tuple(job.class_names), means)
+        pictures = seen(lesson)
+        check_every_class(pictures, lesson)
+        means = class_means(*pictures, len(lesson.class_names))
 
+        def logits(class_names: Sequence[str]) -> Logits:
+            classes = means[places(class_names, lesson.class_names)]
+            return lambda features: logits_of(lesson.clip, features, classes)
 
-@dataclass(frozen=True)
-class NearestMean(FittedLogits):
-    """Unit class means, float32 (C, D), of some classes."""
-
-    clip: Clip
-    class_names: tuple[str, ...]
-    means: Floats
-
-    def logits(self, class_names: Sequence[str]) -> Logits:
-        """See `FittedLogits`; only these classes, or some of them."""
-        from ipo_prompts.metrics.classification import logits_of
-
-        means = self.means[places(class_names, self.class_names)]
-        return lambda features: logits_of(self.clip, features, means)
+        return FittedLogits(logits)
 
 
-class Labelled(NamedTuple):
+class LabelledFeatures(NamedTuple):
     """Unit features, float64 (n, D), with labels, int64 (n,)."""
 
     features: Doubles
     labels: npt.NDArray[np.int64]
 
 
-def searched_and_selected(job: Job) -> tuple[Labelled, Labelled]:
+def searched_and_selected(lesson: Lesson) -> tuple[LabelledFeatures, LabelledFeatures]:
     """Return the search and the selection pictures; none of the latter where nothing is held back.
 
     Raises:
-        Absent: the job's reward does not ask for the class of a picture.
+        Absent: the lesson's reward does not ask for the class of a picture.
     """
     import numpy as np
 
-    classifying(job.prepared.reward)
-    parts = []
-    for part in (job.prepared.search, job.prepared.selection):
-        units: Any = part.units if part else None
-        width, none = job.clip.width, np.zeros(0, dtype=np.int64)
-        parts.append(
-            Labelled(units.features.astype(np.float64), units.labels) if part else Labelled(np.zeros((0, width)), none)
-        )
-    return parts[0], parts[1]
+    classifying(lesson.prepared.reward)
+    none = LabelledFeatures(np.zeros((0, lesson.clip.width)), np.zeros(0, dtype=np.int64))
+
+    def of(part: Encoded | None) -> LabelledFeatures:
+        units: Any = part and part.units
+        return LabelledFeatures(units.features.astype(np.float64), units.labels) if part else none
+
+    return of(lesson.prepared.search), of(lesson.prepared.selection)
 
 
-def seen(job: Job) -> Labelled:
+def seen(lesson: Lesson) -> LabelledFeatures:
     """Return the search and selection pictures together; see `searched_and_selected`."""
     import numpy as np
 
-    parts = searched_and_selected(job)
-    return Labelled(np.concatenate([one.features for one in parts]), np.concatenate([one.labels for one in parts]))
+    features, labels = zip(*searched_and_selected(lesson), strict=True)
+    return LabelledFeatures(np.concatenate(features), np.concatenate(labels))
 
 
-def check_every_class(pictures: Labelled, job: Job) -> None:
-    """Refuse pictures that leave a class of the job out.
+def check_every_class(pictures: LabelledFeatures, lesson: Lesson) -> None:
+    """Refuse pictures that leave a class of the lesson out.
 
     Raises:
         Absent: they do.
     """
-    if len(set(pictures.labels.tolist())) < len(job.class_names):
+    if len(set(pictures.labels.tolist())) < len(lesson.class_names):
         raise Absent("a class has no picture that it could learn from")
 
 

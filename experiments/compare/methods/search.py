@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ipo_prompts.experiments.compare.methods.base import Absent, Budget, Job, Method, Templates, labels_of_a_search
+from ipo_prompts.experiments.compare.methods.base import Absent, Budget, Lesson, Method, Templates, labels_of_a_search
 from ipo_prompts.experiments.run.config import RunConfig, build, is_begun, nested
 from ipo_prompts.experiments.run.published_settings import differences
 from ipo_prompts.programs.lm.ledger import total_usd
@@ -97,8 +97,8 @@ class LanguageModelSearch(Method):
         values = f"{', '.join(found)}, with the published value in brackets; " if found else ""
         return values + OTHERWISE[self._preset]
 
-    def fit(self, job: Job) -> Templates:
-        """Search in the job's folder, or resume what was begun there.
+    def fit(self, lesson: Lesson) -> Templates:
+        """Search in the lesson's folder, or resume what was begun there.
 
         Raises:
             Absent: it learns from labels, and the reward's units have none.
@@ -112,26 +112,30 @@ class LanguageModelSearch(Method):
         from ipo_prompts.programs.describers.shortening import recorded
         from ipo_prompts.programs.record.journal import Journal, read
 
-        if self._needs_labels and job.prepared.search.labels is None:
+        if self._needs_labels and lesson.prepared.search.labels is None:
             raise Absent("it learns from which picture was taken for which class, and this reward does not say it")
-        config, folder, ui = self.search_config(job.config, job.settings), job.folder / "run", Ui(0, quiet=True)
+        config, folder, ui = (
+            self.search_config(lesson.config, lesson.settings),
+            lesson.folder / "run",
+            Ui(0, quiet=True),
+        )
         is_begun(config, folder)
         optimizer, describer = backends(config)
-        data = job.prepared.plan.data
-        prepared = prepare(Plan(config, data, draw_for(data, config), optimizer, describer), ui, job.clip)
+        data = lesson.prepared.plan.data
+        prepared = prepare(Plan(config, data, draw_for(data, config), optimizer, describer), ui, lesson.clip)
         with closing(Journal(folder)) as journal:
             found = search_in(prepared, journal, ui).result
         events = read(folder)
         budget = _budget(found, events, {"optimizer": optimizer, "describer": describer})
-        return replace(winner(job, found, budget), shortened=str(recorded(events) or ""))
+        return replace(winner(lesson, found, budget), shortened=str(recorded(events) or ""))
 
 
-def winner(job: Job, found: SearchResult, budget: Budget) -> Templates:
+def winner(lesson: Lesson, found: SearchResult, budget: Budget) -> Templates:
     """Return the winner of a search as what a method has learnt."""
     from ipo_prompts.experiments.run.result import chosen
 
     templates = tuple((template, 1.0) for template in found.choice.templates)
-    return Templates(job.clip, templates, chosen(found.choice).model_dump(), budget)
+    return Templates(lesson.clip, templates, chosen(found.choice).model_dump(), budget)
 
 
 def _budget(found: SearchResult, events: list[Event], backends: dict[str, Backend | None]) -> Budget:

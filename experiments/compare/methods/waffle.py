@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
-from ipo_prompts.experiments.compare.methods.base import Job, Method, Templates
+from ipo_prompts.experiments.compare.methods.base import Lesson, Method, Templates
 from ipo_prompts.metrics.template import check
 
 if TYPE_CHECKING:
-    from ipo_prompts.experiments.run.config import RunConfig
     from ipo_prompts.metrics.arrays import Floats
 
 PAIRS = 15
@@ -33,30 +32,26 @@ class Waffle(Method):
     """
 
     label = "Waffle (random words)"
+    uses_labels = False
+    unlike = (
+        "random words come from CLIP's own vocabulary and random characters are letters, digits and six signs, where "
+        "the published code has a word list of its own and takes the characters that GPT-3's descriptions of the data "
+        "set are made of"
+    )
 
-    def labelled_per_class(self, config: RunConfig) -> int:
-        """Return 0: no picture is looked at."""
-        return 0
-
-    def differs(self, config: RunConfig) -> str:
-        """See `Method`."""
-        return (
-            "random words come from CLIP's own vocabulary and random characters are letters, digits and six signs, "
-            "where the published code has a word list of its own and takes the characters that GPT-3's descriptions of "
-            "the data set are made of"
-        )
-
-    def fit(self, job: Job) -> AveragedSimilarities:
-        """Draw the noise with the job's seed."""
-        rng = random.Random(f"waffle {job.config.seed}")
-        noise = shape(job.class_names)
+    def fit(self, lesson: Lesson) -> AveragedSimilarities:
+        """Draw the noise with the lesson's seed."""
+        rng = random.Random(f"waffle {lesson.config.seed}")
+        noise = shape(lesson.class_names)
         vocabulary = _vocabulary()
         noises = []
         for _ in range(PAIRS):
             noises.append(" ".join(rng.choice(vocabulary)[: noise.word_length] for _ in range(noise.words)))
             chunks = ("".join(rng.choices(CHARACTERS, k=noise.chunk_length)) for _ in range(noise.chunks))
             noises.append(", ".join(chunks))
-        return AveragedSimilarities(job.clip, tuple((f"A photo of a <CLASS>, {joined(one)}.", 1.0) for one in noises))
+        return AveragedSimilarities(
+            lesson.clip, tuple((f"A photo of a <CLASS>, {clause(one)}.", 1.0) for one in noises)
+        )
 
 
 @dataclass(frozen=True)
@@ -108,10 +103,10 @@ def shape(class_names: Sequence[str]) -> Shape:
     )
 
 
-def joined(noise: str) -> str:
+def clause(noise: str) -> str:
     """Join noise to a class name as the published code joins descriptions, by how they begin.
 
-    >>> joined("azure"), joined("canoe"), joined("river")
+    >>> clause("azure"), clause("canoe"), clause("river")
     ('which is azure', 'which canoe', 'which has river')
     """
     if noise.startswith(("a", "used")):

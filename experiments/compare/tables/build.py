@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from statistics import fmean
 from typing import Any
 
 from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT
 from ipo_prompts.experiments.compare.published import PublishedRow, data_key, library
-from ipo_prompts.experiments.compare.tables.cells import read_grid
-from ipo_prompts.experiments.compare.tables.notes import notes
-from ipo_prompts.experiments.compare.tables.quantities import (
+from ipo_prompts.experiments.compare.tables.runs import CellContent, Grid, Runs, align, read_grid
+from ipo_prompts.experiments.compare.tables.sentences import notes, opponents, verdicts
+from ipo_prompts.experiments.compare.tables.table import (
     MEAN,
     MEAN_OF_H,
     MEAN_WITHOUT_EUROSAT,
     MEANS,
     H,
+    MethodGain,
+    Scope,
+    Table,
+    TableRow,
+    column_score,
     difference,
-    score,
     targets,
 )
-from ipo_prompts.experiments.compare.tables.runs import CellContent, Grid, Runs, align
-from ipo_prompts.experiments.compare.tables.table import MethodGain, Row, Scope, SearchCost, Table
-from ipo_prompts.experiments.compare.tables.verdicts import opponents, verdicts
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.verdict import judge
 
 REFERENCES = ("anchor", "hand-written", "ensemble-80")
+COUNTS = ("proposals", "looked_at", "calls", "tokens_in", "tokens_out")
 
 
 def build_table(
     cells: Sequence[CellContent], reference: str = "anchor", published: Sequence[PublishedRow] = ()
 ) -> Table:
-    """Make the table of one protocol.
+    """Make the table of one protocol; all that is made of it has the same bytes for the same cells.
 
     Args:
         cells: contents of `cell.json` files, in any order; those that could not be made hold their reason as `absent`.
@@ -49,16 +52,7 @@ def build_table(
     references = tuple(dict.fromkeys((reference, *REFERENCES)))
     published = published if grid.measure == "accuracy" else ()
     columns, headline = _columns(grid)
-    scopes = _scopes(grid, columns)
-    rows: list[Row] = []
-    gains: list[MethodGain] = []
-    searches: list[SearchCost] = []
-    for scope in scopes:
-        groups = _groups(grid, scope)
-        rows += [_row(grid, scope, method, columns, groups.get(method)) for method in grid.methods]
-        gains += _gains(scope, groups, columns, references, grid.methods if len(grid.data) > 1 else ())
-        searches += [_search(scope, method, groups, reference) for method in groups]
-    return Table(
+    table = Table(
         protocol=grid.protocol,
         measure=grid.measure,
         unit=grid.unit,
@@ -67,14 +61,21 @@ def build_table(
         columns=columns,
         headline=headline,
         seeds=grid.seeds,
-        scopes=scopes,
-        rows=tuple(rows),
-        gains=tuple(gains),
-        searches=tuple(searches),
-        verdicts=tuple(verdicts(grid, scopes, headline, gains, reference)),
-        notes=tuple(notes(grid, scopes, columns, published)),
+        scopes=_scopes(grid, columns),
+        rows={},
+        gains={},
+        searches={},
+        verdicts=(),
+        notes=(),
         published=tuple(published),
     )
+    for scope in table.scopes:
+        groups = _groups(grid, scope)
+        for method in grid.methods:
+            table.rows[scope.name, method] = _row(grid, scope, method, columns, groups.get(method))
+        table.gains.update(_gains(scope, groups, columns, references, grid.methods if len(grid.data) > 1 else ()))
+        table.searches.update({(scope.name, method): _search(method, groups, reference) for method in groups})
+    return replace(table, verdicts=tuple(verdicts(table)), notes=tuple(notes(grid, table)))
 
 
 def _usual_order(cells: Sequence[CellContent]) -> list[str]:
@@ -133,18 +134,21 @@ def _applies(column: str, scope: Scope, group: Sequence[Runs]) -> bool:
     return bool(targets(column, group[0]))
 
 
-def _row(grid: Grid, scope: Scope, method: str, columns: Sequence[str], group: Sequence[Runs] | None) -> Row:
+def _row(grid: Grid, scope: Scope, method: str, columns: Sequence[str], group: Sequence[Runs] | None) -> TableRow:
     if group is None:
-        return Row(scope.name, method, 0, _why_absent(grid, scope, method), {})
-    scores = {column: score(column, group) if _applies(column, scope, group) else None for column in columns}
-    seeds = min(len(runs.seeds) for runs in group)
+        return TableRow(0, _why_absent(grid, scope, method), {})
+    scores = {column: column_score(column, group) if _applies(column, scope, group) else None for column in columns}
     partly = [reason for data in scope.data for reason in grid.absent.get((data, method), ())]
     saw = {cell.get("labelled_per_class") for runs in group for cell in runs.cells}
-    labelled = saw.pop() if len(saw) == 1 else None
     why = {side: reason for runs in group for side, reason in runs.gaps.items()}
     missing = [column for column in columns if why and scores[column] is None]
-    gaps = {column: why.get(column) or "; ".join(dict.fromkeys(why.values())) for column in missing}
-    return Row(scope.name, method, seeds, "; ".join(dict.fromkeys(partly)), scores, labelled, gaps)
+    return TableRow(
+        seeds=min(len(runs.seeds) for runs in group),
+        absent="; ".join(dict.fromkeys(partly)),
+        scores=scores,
+        labelled_per_class=saw.pop() if len(saw) == 1 else None,
+        gaps={column: why.get(column) or "; ".join(dict.fromkeys(why.values())) for column in missing},
+    )
 
 
 def _why_absent(grid: Grid, scope: Scope, method: str) -> str:
@@ -164,7 +168,7 @@ def _gains(
     columns: Sequence[str],
     references: Sequence[str],
     shown: Sequence[str],
-) -> Iterator[MethodGain]:
+) -> Iterator[tuple[tuple[str, str, str, str], MethodGain]]:
     """Compare each method with the references, ours with its opponents and all that is `shown` beside it, too.
 
     Holm's family is one method and column.
@@ -181,41 +185,38 @@ def _gains(
             and (compared := difference(column, groups[method], groups[other]))
         }
         name = f"comparisons of {method} in this row and column"
-        here = judge({other: compared.scopes.these for other, compared in family.items()}, name)
-        general = {other: compared.scopes.like_these for other, compared in family.items()}
+        here = judge({other: effects.these for other, (effects, _) in family.items()}, name)
+        general = {other: effects.like_these for other, (effects, _) in family.items()}
         like_these = judge({other: effect for other, effect in general.items() if effect}, name)
-        for other, compared in family.items():
-            yield MethodGain(scope.name, method, other, column, here[other], like_these.get(other), compared.seeds)
+        for other, (_, seeds) in family.items():
+            yield (scope.name, method, other, column), MethodGain(here[other], like_these.get(other), seeds)
 
 
-def _search(scope: Scope, method: str, groups: Mapping[str, Sequence[Runs]], reference: str) -> SearchCost:
+def _search(method: str, groups: Mapping[str, Sequence[Runs]], reference: str) -> dict[str, float | None]:
+    """Return what a search cost and how much better it looked; see `Table.searches`."""
     group = groups[method]
     searched_on = next(side for side in ("base", "test", "source", *group[0].values) if side in group[0].values)
-    pairs = [align(ours, theirs) for ours, theirs in zip(group, groups.get(reference, ()), strict=False)]
-    # A fixed method's run stands for any seed on the test pictures alone: each seed has search pictures of its own.
-    found = [pair for pair in pairs if pair and all(one.ran_with_its_seeds() for one in pair)]
 
     def on_test(group: Sequence[Runs]) -> float:
         return fmean(runs.means[searched_on] for runs in group)
 
-    optimism = None
-    if len(found) == len(group):
-        ours, theirs = ([pair[place] for pair in found] for place in (0, 1))
-        on_search = [_mean_over(one, "search", "value") for one in (ours, theirs)]
-        if on_search[0] is not None and on_search[1] is not None:
-            optimism = on_search[0] - on_search[1] - (on_test(ours) - on_test(theirs))
-    counts = ("proposals", "looked_at", "calls", "tokens_in", "tokens_out")
-    return SearchCost(
-        scope=scope.name,
-        method=method,
-        search=_mean_over(group, "search", "value"),
-        selection=_mean_over(group, "selection", "value"),
-        test=on_test(group),
-        optimism=optimism,
-        usd=_mean_over(group, "budget", "usd"),
-        gain_held_back=_mean_over(group, "choice", "gain"),
-        **{name: _mean_over(group, "budget", name) or 0.0 for name in counts},
-    )
+    def looked_better(group: Sequence[Runs]) -> float | None:
+        on_search = _mean_over(group, "search", "value")
+        return None if on_search is None else on_search - on_test(group)
+
+    pairs = [align(ours, theirs) for ours, theirs in zip(group, groups.get(reference, ()), strict=False)]
+    # A fixed method's run stands for any seed on the test pictures alone: each seed has search pictures of its own.
+    found = [pair for pair in pairs if pair and all(one.ran_with_its_seeds() for one in pair)]
+    both = [looked_better(one) for one in zip(*found, strict=True)] if len(found) == len(group) else [None]
+    return {
+        "search": _mean_over(group, "search", "value"),
+        "selection": _mean_over(group, "selection", "value"),
+        "test": on_test(group),
+        "optimism": None if None in both else both[0] - both[1],  # type: ignore[operator]
+        **{name: _mean_over(group, "budget", name) or 0.0 for name in COUNTS},
+        "usd": _mean_over(group, "budget", "usd"),
+        "gain_held_back": _mean_over(group, "choice", "gain"),
+    }
 
 
 def _mean_over(group: Sequence[Runs], part: str, name: str) -> float | None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ipo_prompts.experiments.compare.methods import SUBJECT
 from ipo_prompts.experiments.compare.tables.table import Table
@@ -19,8 +18,7 @@ LONGEST = 40
 WIDTH, HEIGHT = 10.0, 6.0
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(NamedTuple):
     """A method: templates that it scored besides the initial one, and its gain with interval in points."""
 
     method: str
@@ -43,14 +41,12 @@ def gain_plot(table: Table) -> str | None:
     from ipo_prompts.experiments.report.drawing import DARK, LIGHT, drawn
 
     scope = (*table.averages, *table.scopes)[0]
-    searches = {search.method: search for search in table.searches if search.scope == scope.name}
     points, covers = [], ""
-    for gain in table.gains:
-        if (gain.scope, gain.column, gain.other) == (scope.name, table.headline, table.reference):
-            verdict = (gain.like_these if scope.is_average else None) or gain.verdict
-            search = searches[gain.method]
+    for method in table.methods:
+        if gain := table.over(scope, method, table.reference):
+            verdict, search = gain.for_scope(scope), table.searches[scope.name, method]
             ends = (100 * end for end in (verdict.mean, *verdict.ci95))
-            points.append(Point(gain.method, search.proposals + search.looked_at, *ends))
+            points.append(Point(method, (search["proposals"] or 0) + (search["looked_at"] or 0), *ends))
             covers = verdict.covers if verdict.outcome != "same templates" else covers
     if not points:
         return None

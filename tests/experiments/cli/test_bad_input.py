@@ -281,7 +281,7 @@ def test_no_room_is_found_before_pictures_are_opened(
 def test_an_interrupt_says_what_is_kept(
     command: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for reads in ("run.config.load_config", "compare.grid_file.load_grid"):
+    for reads in ("run.config.load_config", "compare.grid.load_grid"):
         monkeypatch.setattr(f"ipo_prompts.experiments.{reads}", raising(KeyboardInterrupt()))
     assert main(command) == 130
     assert capsys.readouterr().err.splitlines()[-1] == f"ipo: {message}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.compare.methods import Job
+from ipo_prompts.experiments.compare.methods import Lesson
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.run.config import build
 from ipo_prompts.experiments.run.live_view import Ui
@@ -26,10 +26,10 @@ def without_wandb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture()
-def job(clip: Clip, cache: Path, tmp_path: Path) -> Callable[..., Job]:
-    """Make a job on a few classes of the embedded pictures."""
+def lesson(clip: Clip, cache: Path, tmp_path: Path) -> Callable[..., Lesson]:
+    """Make a lesson on a few classes of the embedded pictures."""
 
-    def make(data: str = "embedded:a", classes: int = 12, hand_written: str | None = None, **settings: Any) -> Job:
+    def make(data: str = "embedded:a", classes: int = 12, hand_written: str | None = None, **settings: Any) -> Lesson:
         config = build({"data": data, "shots": 2, "selection_shots": 1, **settings}, where="the test")
         whole = load_data(config.data, seed=config.seed)
         few = replace(
@@ -40,6 +40,6 @@ def job(clip: Clip, cache: Path, tmp_path: Path) -> Callable[..., Job]:
         drawn = draw(few, config.shots, config.selection_shots if config.selection == "held-back" else 0, config.seed)
         sealed = replace(drawn, test=(), new_test=())
         prepared = prepare(Plan(config, replace(few, test=()), sealed, None, None), Ui(0, quiet=True), clip)
-        return Job(prepared, settings, hand_written, tmp_path)
+        return Lesson(prepared, settings, hand_written, tmp_path)
 
     return make

@@ -12,11 +12,11 @@ import yaml
 
 from ipo_prompts.experiments.compare.cell import run_config, shared_config
 from ipo_prompts.experiments.compare.documents import outcomes_of, table_of
-from ipo_prompts.experiments.compare.grid import Entry, check_grid, entries
-from ipo_prompts.experiments.compare.grid_file import load_grid, shipped
+from ipo_prompts.experiments.compare.grid import GridCell, entries, load_grid, shipped
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.protocols import CROSS_CLIP, NAMES
 from ipo_prompts.experiments.compare.published import ablated_settings, library
+from ipo_prompts.experiments.compare.runner import check_grid
 from ipo_prompts.experiments.data.benchmarks.registry import REGISTRY
 from ipo_prompts.experiments.data.sources import SOURCES
 from ipo_prompts.experiments.embedded.shifts import suite
@@ -299,7 +299,7 @@ def test_a_long_name_makes_a_folder_that_file_systems_take(small: Callable[..., 
 
 
 @pytest.fixture()
-def found(small: Callable[..., str]) -> list[Entry]:
+def found(small: Callable[..., str]) -> list[GridCell]:
     return entries(load_grid(small(), ["seeds=2"]), Path("out"))
 
 
@@ -338,7 +338,7 @@ def test_words_are_taken_out_as_in_the_paper() -> None:
     assert {one.settings.get("initial_template") or rows[one.method] for one in methods} == printed
 
 
-def test_no_table_is_made_of_cells_without_scores(small: Callable[..., str], found: list[Entry]) -> None:
+def test_no_table_is_made_of_cells_without_scores(small: Callable[..., str], found: list[GridCell]) -> None:
     grid = load_grid(small(), ["seeds=2"])
     assert table_of(grid, found, outcomes_of([Failure("LMError", "no luck"), None, None, None])) is None
 

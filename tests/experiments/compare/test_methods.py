@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT, Absent, Budget, Job, LanguageModelSearch
+from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT, Absent, Budget, LanguageModelSearch, Lesson
 from ipo_prompts.experiments.compare.methods.coop import CoOp, _published_epochs, learning_rates
 from ipo_prompts.experiments.compare.methods.waffle import Shape, shape
 from ipo_prompts.experiments.run.config import build
@@ -26,13 +26,13 @@ from ipo_prompts.programs.selection import POOLED
 NAMES = ["cat", "birthday cake", "hot_dog"]
 
 
-def encoded(job: Job, part: str) -> Any:
-    return getattr(job.prepared, part).units
+def encoded(lesson: Lesson, part: str) -> Any:
+    return getattr(lesson.prepared, part).units
 
 
-def rewarded(job: Job, clip: Clip, class_names: Sequence[str]) -> Job:
-    """Give a job another CLIP or other classes."""
-    return replace(job, prepared=replace(job.prepared, clip=clip, reward=ClipReward(clip, class_names)))
+def rewarded(lesson: Lesson, clip: Clip, class_names: Sequence[str]) -> Lesson:
+    """Give a lesson another CLIP or other classes."""
+    return replace(lesson, prepared=replace(lesson.prepared, clip=clip, reward=ClipReward(clip, class_names)))
 
 
 def test_every_method_knows_itself() -> None:
@@ -68,31 +68,31 @@ def test_the_registry_is_light() -> None:
     assert not {"torch", "dspy", "open_clip", "litellm", "datasets"} & set(loaded)
 
 
-def test_one_template_is_to_the_bit_what_the_reward_scores(clip: Clip, job: Callable[..., Job]) -> None:
+def test_one_template_is_to_the_bit_what_the_reward_scores(clip: Clip, lesson: Callable[..., Lesson]) -> None:
     for name, template in (("anchor", ANCHOR), ("class-name", SLOT)):
-        fitted = METHODS[name].fit(job())
+        fitted = METHODS[name].fit(lesson())
         assert fitted.templates == ((template, 1.0),)
         ours = fitted.class_embeddings(NAMES)
         assert np.array_equal(ours, encode_templates(clip.model, clip.tokenizer, [template], NAMES)[0])
 
 
-def test_hand_written_takes_the_data_sets_own_template_and_no_other(job: Callable[..., Job]) -> None:
+def test_hand_written_takes_the_data_sets_own_template_and_no_other(lesson: Callable[..., Lesson]) -> None:
     own = "a photo of a <CLASS>, a type of pet."
-    assert METHODS["hand-written"].fit(job(hand_written=own)).templates == ((own, 1.0),)
+    assert METHODS["hand-written"].fit(lesson(hand_written=own)).templates == ((own, 1.0),)
     with pytest.raises(Absent, match="no hand-written template exists"):
-        METHODS["hand-written"].fit(job())
+        METHODS["hand-written"].fit(lesson())
 
 
-def test_ensemble_80_is_open_clips_zero_shot_classifier(clip: Clip, job: Callable[..., Job]) -> None:
+def test_ensemble_80_is_open_clips_zero_shot_classifier(clip: Clip, lesson: Callable[..., Lesson]) -> None:
     from open_clip import OPENAI_IMAGENET_TEMPLATES, build_zero_shot_classifier
 
     theirs = build_zero_shot_classifier(clip.model, clip.tokenizer, NAMES[:2], OPENAI_IMAGENET_TEMPLATES)
-    ours = METHODS["ensemble-80"].fit(job()).class_embeddings(NAMES[:2])
+    ours = METHODS["ensemble-80"].fit(lesson()).class_embeddings(NAMES[:2])
     assert np.abs(ours - theirs.numpy().T).max() < 1e-5
 
 
-def test_best_of_80_is_the_best_of_them_on_the_search_pictures(job: Callable[..., Job]) -> None:
-    given = job(selection="search")
+def test_best_of_80_is_the_best_of_them_on_the_search_pictures(lesson: Callable[..., Lesson]) -> None:
+    given = lesson(selection="search")
     fitted = METHODS["best-of-80"].fit(given)
     scores = given.prepared.reward.score(imagenet_templates(), encoded(given, "search"))
     best = max(scores, key=lambda score: (score.value, -score.loss))
@@ -101,8 +101,8 @@ def test_best_of_80_is_the_best_of_them_on_the_search_pictures(job: Callable[...
     assert fitted.budget == Budget(looked_at=79)  # the anchor is one of the 80, and where the search starts
 
 
-def test_best_of_80_is_chosen_on_search_and_selection_pictures_as_a_search_is(job: Callable[..., Job]) -> None:
-    given = job("embedded:b", initial_template="a cat, a dog, a horse and an apple without a <CLASS>.")
+def test_best_of_80_is_chosen_on_search_and_selection_pictures_as_a_search_is(lesson: Callable[..., Lesson]) -> None:
+    given = lesson("embedded:b", initial_template="a cat, a dog, a horse and an apple without a <CLASS>.")
     chosen = METHODS["best-of-80"].fit(given)
     assert chosen.choice is not None and chosen.choice["how"] == POOLED
     ((template, _),) = chosen.templates or ()
@@ -111,13 +111,13 @@ def test_best_of_80_is_chosen_on_search_and_selection_pictures_as_a_search_is(jo
     hits = {one.template: int(one.hits.sum() + other.hits.sum()) for one, other in zip(*scores, strict=True)}
     assert hits[template] == max(hits.values()) > hits[tried[0]]
     assert abs(chosen.choice["gain"]) < 1 and chosen.choice["standard_error"] > 0  # of 12 pictures: it says little
-    kept = METHODS["best-of-80"].fit(job("embedded:b", initial_template=template))  # nothing gains on the best one
+    kept = METHODS["best-of-80"].fit(lesson("embedded:b", initial_template=template))  # nothing gains on the best one
     assert kept.choice is not None and kept.choice["kept_initial"]
     assert kept.templates == ((template, 1.0),)
 
 
-def test_waffle_is_noise_that_depends_on_the_seed_alone(job: Callable[..., Job]) -> None:
-    first, again, other = (METHODS["waffle"].fit(job(seed=seed)).templates for seed in (1, 1, 2))
+def test_waffle_is_noise_that_depends_on_the_seed_alone(lesson: Callable[..., Lesson]) -> None:
+    first, again, other = (METHODS["waffle"].fit(lesson(seed=seed)).templates for seed in (1, 1, 2))
     assert first == again
     assert first != other
     assert first is not None and len(set(first)) == 30
@@ -139,9 +139,9 @@ def noise_of(template: str) -> str:
     return rest
 
 
-def test_waffles_noise_has_the_published_shape(job: Callable[..., Job], clip: Clip) -> None:
+def test_waffles_noise_has_the_published_shape(lesson: Callable[..., Lesson], clip: Clip) -> None:
     """Two words on average of 5.25 letters; the longest have 6: two chunks of 3, and one character more in each."""
-    given = rewarded(job(), clip, ["grizzly_bears", "polar bear"])
+    given = rewarded(lesson(), clip, ["grizzly_bears", "polar bear"])
     noises = [noise_of(template) for template, _ in METHODS["waffle"].fit(given).templates or ()]
     for words, characters in zip(noises[::2], noises[1::2], strict=True):
         assert len(words.split()) == 2 and all(len(word) <= 5 for word in words.split())
@@ -154,8 +154,8 @@ def test_waffles_chunks_are_counted_apart_from_its_words() -> None:
     assert shape(["a"]) == Shape(words=1, word_length=1, chunks=1, chunk_length=2)
 
 
-def test_waffle_averages_similarities(job: Callable[..., Job], clip: Clip) -> None:
-    given = job()
+def test_waffle_averages_similarities(lesson: Callable[..., Lesson], clip: Clip) -> None:
+    given = lesson()
     fitted = METHODS["waffle"].fit(given)
     templates = [template for template, _ in fitted.templates or ()]
     one_by_one = encode_templates(clip.model, clip.tokenizer, templates, given.class_names)
@@ -166,13 +166,13 @@ def test_waffle_averages_similarities(job: Callable[..., Job], clip: Clip) -> No
     assert np.linalg.norm(ours, axis=1).max() < 0.999, "the mean embedding is not made longer again"
 
 
-def test_coop_before_the_first_epoch_is_the_template_that_it_starts_from(clip: Clip, job: Callable[..., Job]) -> None:
-    ours = CoOp(epochs=0).fit(job()).class_embeddings(NAMES)
+def test_coop_before_the_first_epoch_is_the_template_it_starts_from(clip: Clip, lesson: Callable[..., Lesson]) -> None:
+    ours = CoOp(epochs=0).fit(lesson()).class_embeddings(NAMES)
     theirs = encode_templates(clip.model, clip.tokenizer, [ANCHOR], NAMES)[0]
     assert np.abs(ours - theirs).max() < 1e-5
 
 
-def test_coop_starts_from_the_template_in_openais_form_of_the_model_too(job: Callable[..., Job]) -> None:
+def test_coop_starts_from_the_template_in_openais_form_of_the_model_too(lesson: Callable[..., Lesson]) -> None:
     """There the text tower is the model itself; it has no weights here, which does not matter for the comparison."""
     from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 
@@ -182,7 +182,7 @@ def test_coop_starts_from_the_template_in_openais_form_of_the_model_too(job: Cal
         text_cfg=CLIPTextCfg(context_length=20, width=32, heads=2, layers=2),
         quick_gelu=True,
     )
-    given = job()
+    given = lesson()
     other = Clip("openai's form", model, given.clip.preprocess, _short(given.clip.tokenizer, 20))
     learned = CoOp(epochs=0).fit(rewarded(given, other, given.class_names))
     theirs = encode_templates(other.model, other.tokenizer, [ANCHOR], NAMES)[0]
@@ -196,8 +196,8 @@ def _short(tokenizer: Any, length: int) -> Any:
     return short
 
 
-def test_coop_learns_and_leaves_the_clip_as_it_is(clip: Clip, job: Callable[..., Job]) -> None:
-    given = job()
+def test_coop_learns_and_leaves_the_clip_as_it_is(clip: Clip, lesson: Callable[..., Lesson]) -> None:
+    given = lesson()
     before = encode_templates(clip.model, clip.tokenizer, [ANCHOR], NAMES)
     start, end = (CoOp(epochs).fit(given) for epochs in (0, 100))
     pictures = encoded(given, "search")
@@ -211,10 +211,10 @@ def test_coop_learns_and_leaves_the_clip_as_it_is(clip: Clip, job: Callable[...,
     assert all(weight.grad is None and not weight.requires_grad for weight in clip.model.parameters())
 
 
-def test_coop_does_not_depend_on_the_number_of_threads(job: Callable[..., Job]) -> None:
+def test_coop_does_not_depend_on_the_number_of_threads(lesson: Callable[..., Lesson]) -> None:
     import torch
 
-    given, threads = job(), torch.get_num_threads()
+    given, threads = lesson(), torch.get_num_threads()
     found = []
     try:
         for number in (1, 2):
@@ -226,8 +226,8 @@ def test_coop_does_not_depend_on_the_number_of_threads(job: Callable[..., Job]) 
     assert torch.equal(*found)
 
 
-def test_coop_with_the_same_labels_trains_on_what_chooses_the_others_winner(job: Callable[..., Job]) -> None:
-    given = job()
+def test_coop_with_the_same_labels_trains_on_what_chooses_the_others_winner(lesson: Callable[..., Lesson]) -> None:
+    given = lesson()
     drawn = given.prepared.plan.drawn
     together = replace(drawn, search=(*drawn.search, *drawn.selection), selection=())
     pooled = replace(given, prepared=replace(given.prepared, plan=replace(given.prepared.plan, drawn=together)))
@@ -236,7 +236,7 @@ def test_coop_with_the_same_labels_trains_on_what_chooses_the_others_winner(job:
     assert not same.equal(CoOp(3).fit(given).context)
 
 
-def test_coop_says_which_towers_it_cannot_enter(job: Callable[..., Job]) -> None:
+def test_coop_says_which_towers_it_cannot_enter(lesson: Callable[..., Lesson]) -> None:
     from open_clip.model import CLIPTextCfg, CLIPVisionCfg, CustomTextCLIP
 
     model = CustomTextCLIP(
@@ -244,7 +244,7 @@ def test_coop_says_which_towers_it_cannot_enter(job: Callable[..., Job]) -> None
         vision_cfg=CLIPVisionCfg(layers=1, width=32, head_width=16, image_size=48, patch_size=16),
         text_cfg=CLIPTextCfg(context_length=20, width=32, heads=2, layers=1, no_causal_mask=True),
     )
-    given = job()
+    given = lesson()
     other = Clip("two-way", model, given.clip.preprocess, _short(given.clip.tokenizer, 20))
     with pytest.raises(InputError, match=r"text tower of two-way \(its attention is not causal\); leave coop out"):
         CoOp().fit(rewarded(given, other, given.class_names))
@@ -262,7 +262,7 @@ def test_coops_learning_rates_are_dassls() -> None:
 
 @pytest.mark.parametrize(("classes", "shots", "steps"), [(5, 1, 1), (12, 2, 1), (12, 4, 1), (16, 4, 2), (18, 4, 2)])
 def test_coop_leaves_out_the_rest_of_the_pictures_as_dassl_does(
-    classes: int, shots: int, steps: int, job: Callable[..., Job]
+    classes: int, shots: int, steps: int, lesson: Callable[..., Lesson]
 ) -> None:
     """In steps of 32: 5 and 24 pictures make one smaller step, 48 one and 64 two, and of 72 eight are left out."""
     from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -270,7 +270,7 @@ def test_coop_leaves_out_the_rest_of_the_pictures_as_dassl_does(
     rates: list[float] = []
     hook = register_optimizer_step_post_hook(lambda optimizer, *_: rates.append(optimizer.param_groups[0]["lr"]))
     try:
-        CoOp(epochs=2).fit(job(classes=classes, shots=shots))
+        CoOp(epochs=2).fit(lesson(classes=classes, shots=shots))
     finally:
         hook.remove()
     assert rates == [1e-5] * steps + [0.002] * steps

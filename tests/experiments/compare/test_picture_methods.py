@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as functional
 from torch import nn
 
-from ipo_prompts.experiments.compare.evaluation import score
-from ipo_prompts.experiments.compare.methods import METHODS, Absent, Job, linear_probe
+from ipo_prompts.experiments.compare.methods import METHODS, Absent, Lesson, linear_probe
 from ipo_prompts.experiments.compare.methods.base import FittedLogits
 from ipo_prompts.experiments.compare.methods.linear_probe import learn
-from ipo_prompts.experiments.compare.methods.pictures import Labelled
+from ipo_prompts.experiments.compare.methods.pictures import LabelledFeatures
+from ipo_prompts.experiments.compare.protocols import score_of
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.reward import Judged, Score
@@ -26,33 +26,33 @@ from ipo_prompts.metrics.text_tower import encode_templates
 NAMES = ("centred", "class-mean", "lp++")
 
 
-def units(job: Job, *parts: str) -> tuple[Any, Any]:
+def units(lesson: Lesson, *parts: str) -> tuple[Any, Any]:
     """Return features and labels."""
-    found = [getattr(job.prepared, part).units for part in parts]
+    found = [getattr(lesson.prepared, part).units for part in parts]
     return np.concatenate([one.features for one in found]), np.concatenate([one.labels for one in found])
 
 
-def fitted(name: str, job: Job) -> FittedLogits:
-    found = METHODS[name].fit(job)
+def fitted(name: str, lesson: Lesson) -> FittedLogits:
+    found = METHODS[name].fit(lesson)
     assert isinstance(found, FittedLogits)
     assert found.templates is None and found.budget.looked_at == found.budget.proposals == 0
     return found
 
 
-def relabelled(job: Job, labels: Any, *parts: str) -> Job:
+def relabelled(lesson: Lesson, labels: Any, *parts: str) -> Lesson:
     """Give the pictures of some parts other labels."""
     changed = {}
     for part in parts:
-        old = getattr(job.prepared, part)
+        old = getattr(lesson.prepared, part)
         changed[part] = old._replace(units=replace(old.units, labels=labels(old.units.labels)))
-    return replace(job, prepared=replace(job.prepared, **changed))
+    return replace(lesson, prepared=replace(lesson.prepared, **changed))
 
 
 @pytest.mark.parametrize(("selection", "parts"), [("held-back", ("search", "selection")), ("search", ("search",))])
 def test_centred_takes_the_mean_of_the_pictures_off_and_uses_no_label(
-    selection: str, parts: tuple[str, ...], job: Callable[..., Job], clip: Clip
+    selection: str, parts: tuple[str, ...], lesson: Callable[..., Lesson], clip: Clip
 ) -> None:
-    given = job(selection=selection)
+    given = lesson(selection=selection)
     features, _ = units(given, *parts)
     for names in (list(given.class_names), ["zebra", "hot_dog"]):  # classes that it saw, and others
         texts = encode_templates(clip.model, clip.tokenizer, [ANCHOR], names)[0]
@@ -66,22 +66,22 @@ def test_centred_takes_the_mean_of_the_pictures_off_and_uses_no_label(
 
 @pytest.mark.parametrize(("selection", "parts"), [("held-back", ("search", "selection")), ("search", ("search",))])
 def test_class_means_are_the_mean_pictures(
-    selection: str, parts: tuple[str, ...], job: Callable[..., Job], clip: Clip
+    selection: str, parts: tuple[str, ...], lesson: Callable[..., Lesson], clip: Clip
 ) -> None:
-    given = job(selection=selection, seed=3)
+    given = lesson(selection=selection, seed=3)
     features, labels = units(given, *parts)
     means = np.array([features[labels == label].mean(axis=0) for label in range(len(given.class_names))])
     cosines = features @ means.T / np.linalg.norm(means, axis=1)
     found = fitted("class-mean", given)
     assert np.abs(found.logits(given.class_names)(features) - clip.logit_scale * cosines).max() < 1e-3
-    assert score(found, given.prepared.reward, given.prepared.search).value > 0.5, "its own pictures"
+    assert score_of(found, given.prepared.reward, given.prepared.search).value > 0.5, "its own pictures"
     some = [given.class_names[5].replace(" ", "_").upper(), given.class_names[2]]
     assert np.abs(found.logits(some)(features) - clip.logit_scale * cosines[:, [5, 2]]).max() < 1e-3
 
 
-def test_the_probe_is_what_torch_learns(job: Callable[..., Job], clip: Clip) -> None:
+def test_the_probe_is_what_torch_learns(lesson: Callable[..., Lesson], clip: Clip) -> None:
     """Independent of ours: gradients by autograd, steps by torch's SGD, blending as the published code has it."""
-    given = job(shots=3)
+    given = lesson(shots=3)
     features, labels = (torch.from_numpy(one) for one in units(given, "search"))
     held, truth = (torch.from_numpy(one) for one in units(given, "selection"))
     features, held = features.double(), held.double()
@@ -113,17 +113,17 @@ def test_the_probe_is_what_torch_learns(job: Callable[..., Job], clip: Clip) -> 
 
 
 def test_without_selection_pictures_the_probes_last_epoch_counts(
-    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+    lesson: Callable[..., Lesson], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = job()
+    given = lesson()
     rows, labels = units(given, "search")
-    pictures, texts = Labelled(rows.astype(np.float64), labels), np.eye(12, rows.shape[1])
-    last, _ = learn(pictures, texts, Labelled(np.zeros((0, rows.shape[1])), np.zeros(0, dtype=np.int64)))
+    pictures, texts = LabelledFeatures(rows.astype(np.float64), labels), np.eye(12, rows.shape[1])
+    last, _ = learn(pictures, texts, LabelledFeatures(np.zeros((0, rows.shape[1])), np.zeros(0, dtype=np.int64)))
     with monkeypatch.context() as short:
         short.setattr(linear_probe, "EPOCHS", 1)
-        first, _ = learn(pictures, texts, Labelled(np.zeros((0, rows.shape[1])), np.zeros(0, dtype=np.int64)))
+        first, _ = learn(pictures, texts, LabelledFeatures(np.zeros((0, rows.shape[1])), np.zeros(0, dtype=np.int64)))
     assert not np.array_equal(last, first)
-    alone = job(selection="search")
+    alone = lesson(selection="search")
     features, _ = units(alone, "search")
     ours, theirs = (fitted("lp++", one).logits(given.class_names)(features) for one in (given, alone))
     assert not np.array_equal(ours, theirs)
@@ -132,24 +132,24 @@ def test_without_selection_pictures_the_probes_last_epoch_counts(
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("settings", [{"shots": 1, "selection_shots": 1}, {"shots": 1, "selection": "search"}])
 def test_one_shot_is_enough_and_the_same_job_gives_the_same(
-    name: str, settings: dict[str, Any], job: Callable[..., Job]
+    name: str, settings: dict[str, Any], lesson: Callable[..., Lesson]
 ) -> None:
-    given = job(**settings)
-    first, again = (score(fitted(name, given), given.prepared.reward, given.prepared.search) for _ in range(2))
+    given = lesson(**settings)
+    first, again = (score_of(fitted(name, given), given.prepared.reward, given.prepared.search) for _ in range(2))
     assert np.array_equal(first.predictions, again.predictions) and np.array_equal(first.losses, again.losses)
     assert np.isfinite(first.losses).all() and first.value > 1 / 12
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_has_learnt_from_pictures_beats_chance_on_others(name: str, job: Callable[..., Job]) -> None:
-    given = job()
-    others = job(seed=4).prepared.search
-    assert score(fitted(name, given), given.prepared.reward, others).value > 2 / 12
+def test_what_has_learnt_from_pictures_beats_chance_on_others(name: str, lesson: Callable[..., Lesson]) -> None:
+    given = lesson()
+    others = lesson(seed=4).prepared.search
+    assert score_of(fitted(name, given), given.prepared.reward, others).value > 2 / 12
 
 
 @pytest.mark.parametrize("name", NAMES[1:])
-def test_classes_without_pictures_are_gaps_and_no_guesses(name: str, job: Callable[..., Job]) -> None:
-    given = job()
+def test_classes_without_pictures_are_gaps_and_no_guesses(name: str, lesson: Callable[..., Lesson]) -> None:
+    given = lesson()
     with pytest.raises(Absent, match="it knows only the classes that it has seen pictures of"):
         fitted(name, given).logits([*given.class_names[:3], "unheard of"])
     search = given.prepared.search
@@ -160,7 +160,7 @@ def test_classes_without_pictures_are_gaps_and_no_guesses(name: str, job: Callab
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_rewards_that_measure_something_else_have_no_such_row(name: str, job: Callable[..., Job], clip: Clip) -> None:
+def test_rewards_of_another_measure_have_no_such_row(name: str, lesson: Callable[..., Lesson], clip: Clip) -> None:
     class Other(ClipReward):
         """Scores templates alone, by a measure of its own."""
 
@@ -174,12 +174,12 @@ def test_rewards_that_measure_something_else_have_no_such_row(name: str, job: Ca
             plain = super().judge(logits, pictures)
             return replace(plain, hits=~plain.hits)
 
-    given = job()
+    given = lesson()
     other = Other(clip, given.class_names)
     with pytest.raises(Absent, match="it classifies pictures, and this reward asks for something else"):
         METHODS[name].fit(replace(given, prepared=replace(given.prepared, reward=other)))
     with pytest.raises(Absent, match="it classifies pictures"):
-        score(fitted(name, given), other, given.prepared.search)
+        score_of(fitted(name, given), other, given.prepared.search)
     rewards = ClipReward(clip, given.class_names), Missed(clip, given.class_names)
-    plain, missed = (score(fitted(name, given), one, given.prepared.search) for one in rewards)
+    plain, missed = (score_of(fitted(name, given), one, given.prepared.search) for one in rewards)
     assert missed.hits.tolist() == (~plain.hits).tolist()

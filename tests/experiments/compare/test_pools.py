@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from ipo_prompts.experiments.compare.methods import METHODS, Budget, Job
-from ipo_prompts.experiments.compare.methods.pools import (
+from ipo_prompts.experiments.compare.methods import METHODS, Budget, Lesson
+from ipo_prompts.experiments.compare.methods.given import (
     AFTER,
     BEFORE,
     MANY,
     NOUN,
     BestOf,
-    joined,
+    one_template,
     phrases,
     random_pairs,
 )
@@ -28,8 +28,8 @@ from ipo_prompts.programs.phrases import PhraseBank
 READABLE = re.compile(r"an? [a-z0-9 ,-]+ of a <CLASS>(, [a-z0-9 -]+){0,2}\.")
 
 
-def test_the_bank_is_its_phrases_as_the_describer_tries_them(job: Callable[..., Job]) -> None:
-    given = job(selection="search")
+def test_the_bank_is_its_phrases_as_the_describer_tries_them(lesson: Callable[..., Lesson]) -> None:
+    given = lesson(selection="search")
     fitted = METHODS["bank"].fit(given)
     tried = [phrase.template for phrase in PhraseBank.load().usable(given.class_names, given.clip)]
     assert len(tried) > 250
@@ -39,8 +39,8 @@ def test_the_bank_is_its_phrases_as_the_describer_tries_them(job: Callable[..., 
     assert fitted.budget == Budget(looked_at=len(tried) - 1)  # the anchor is one of them, and where the search starts
 
 
-def test_pairs_are_two_phrases_of_different_groups_in_one_readable_template(job: Callable[..., Job]) -> None:
-    given = job()
+def test_pairs_are_two_phrases_of_different_groups_in_one_readable_template(lesson: Callable[..., Lesson]) -> None:
+    given = lesson()
     pairs = random_pairs(given)
     assert len(pairs) == len(set(pairs)) > 20 * MANY
     for template in pairs[:2_000]:
@@ -57,41 +57,41 @@ def test_phrases_stand_where_their_form_has_them() -> None:
     assert {phrase.form for phrase in bank.phrases} == {NOUN, BEFORE, AFTER}
     known = {phrase.text: phrase for phrase in bank.phrases}
     assert len(known) == len(bank.phrases), "else two pairs could make one template"
-    assert joined(known["x-ray image"], known["noisy"]) == "a noisy x-ray image of a <CLASS>."
-    assert joined(known["tilted"], known["etching"]) == "an etching of a <CLASS>, tilted."
-    assert joined(known["dark"], known["blurry"]) == "a dark, blurry picture of a <CLASS>."
-    assert joined(known["tilted"], known["in fog"]) == "a picture of a <CLASS>, tilted, in fog."
-    assert joined(known["etching"], known["x-ray image"]) is None
+    assert one_template(known["x-ray image"], known["noisy"]) == "a noisy x-ray image of a <CLASS>."
+    assert one_template(known["tilted"], known["etching"]) == "an etching of a <CLASS>, tilted."
+    assert one_template(known["dark"], known["blurry"]) == "a dark, blurry picture of a <CLASS>."
+    assert one_template(known["tilted"], known["in fog"]) == "a picture of a <CLASS>, tilted, in fog."
+    assert one_template(known["etching"], known["x-ray image"]) is None
 
 
-def test_pairs_depend_on_the_seed_alone(job: Callable[..., Job]) -> None:
-    assert random_pairs(job(seed=1)) == random_pairs(job(seed=1)) == random_pairs(job("embedded:b", seed=1))
-    assert random_pairs(job(seed=1))[:20] != random_pairs(job(seed=2))[:20]
-    first, again = (METHODS["random-pairs"].fit(job(seed=1, steps=2, candidates_per_step=4)) for _ in range(2))
+def test_pairs_depend_on_the_seed_alone(lesson: Callable[..., Lesson]) -> None:
+    assert random_pairs(lesson(seed=1)) == random_pairs(lesson(seed=1)) == random_pairs(lesson("embedded:b", seed=1))
+    assert random_pairs(lesson(seed=1))[:20] != random_pairs(lesson(seed=2))[:20]
+    first, again = (METHODS["random-pairs"].fit(lesson(seed=1, steps=2, candidates_per_step=4)) for _ in range(2))
     assert first == again
 
 
 @pytest.mark.parametrize(("steps", "candidates"), [(2, 3), (4, 5)])
 def test_as_many_pairs_are_looked_at_as_templates_are_asked_for(
-    steps: int, candidates: int, job: Callable[..., Job]
+    steps: int, candidates: int, lesson: Callable[..., Lesson]
 ) -> None:
-    given = job(steps=steps, candidates_per_step=candidates)
+    given = lesson(steps=steps, candidates_per_step=candidates)
     fitted = METHODS["random-pairs"].fit(given)
     assert fitted.budget == Budget(looked_at=steps * candidates)
     ((template, _),) = fitted.templates or ()
     assert template in [given.config.initial_template, *random_pairs(given)[: steps * candidates]]
 
 
-def test_many_pairs_are_a_number_that_no_setting_changes(job: Callable[..., Job]) -> None:
+def test_many_pairs_are_a_number_that_no_setting_changes(lesson: Callable[..., Lesson]) -> None:
     many = METHODS["random-pairs-many"]
     assert isinstance(many, BestOf) and many.count is not None
     assert many.count(build({"steps": 1, "candidates_per_step": 1}, where="the test")) == MANY == 1_400
-    assert many.fit(job(classes=2)).budget == Budget(looked_at=MANY)
+    assert many.fit(lesson(classes=2)).budget == Budget(looked_at=MANY)
 
 
-def test_pairs_that_do_not_fit_are_replaced(job: Callable[..., Job], clip: Clip) -> None:
+def test_pairs_that_do_not_fit_are_replaced(lesson: Callable[..., Lesson], clip: Clip) -> None:
     """The long class comes later only, so that no phrase of the bank is left out for it."""
-    given = job(steps=2, candidates_per_step=10, classes=4)
+    given = lesson(steps=2, candidates_per_step=10, classes=4)
     long = " ".join("a" * (clip.context_length - 11))
     reward = ClipReward(clip, given.class_names, also_fit=[long])
     given = replace(given, prepared=replace(given.prepared, reward=reward))

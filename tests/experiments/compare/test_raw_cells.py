@@ -15,9 +15,8 @@ import pytest
 import yaml
 
 from ipo_prompts.experiments.compare.documents import documents, outcomes_of, table_of
-from ipo_prompts.experiments.compare.grid import entries
-from ipo_prompts.experiments.compare.grid_file import load_grid
-from ipo_prompts.experiments.compare.raw_cells import is_local, pack, unpack
+from ipo_prompts.experiments.compare.grid import entries, load_grid
+from ipo_prompts.experiments.compare.raw_cells import names_a_place, pack, unpack
 from ipo_prompts.experiments.executors.base import Failure
 from support.runs import KEY, Ended, ipo
 from support.scored_cells import make_cell
@@ -186,8 +185,10 @@ def test_a_data_set_at_a_place_of_this_machine_has_no_file(
     settings = {**GRID["settings"], "initial_template": "the /~<CLASS>/"}
     assert run(made(settle, settings=settings)).err.endswith("all in cells.json.gz\n"), "a template is no place"
     local = ["folder:/home/me/birds", "csv:~/list.csv", "/x", "replay//runs/a", "C:\\birds", "csv:a=/b/c"]
-    assert [word for word in local if not is_local(word)] == []
-    assert not any(map(is_local, ["folder:birds/all", "hf:me/birds", "embedded:a+b", "openai/gpt", "https://x.org/a"]))
+    assert [word for word in local if not names_a_place(word)] == []
+    assert not any(
+        map(names_a_place, ["folder:birds/all", "hf:me/birds", "embedded:a+b", "openai/gpt", "https://x.org/a"])
+    )
 
 
 def test_cells_that_are_nowhere_else_are_not_written_over(made: Made, run: Callable[..., Ended]) -> None:

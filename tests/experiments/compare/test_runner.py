@@ -10,17 +10,22 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.compare.runner import TIME_FILE_NAME, Item, Progress, print_progress, reason, run_all
+from ipo_prompts.experiments.compare.cell import Cell
+from ipo_prompts.experiments.compare.grid import GridCell
+from ipo_prompts.experiments.compare.runner import TIME_FILE_NAME, Progress, failure_line, print_progress, run_all
 from ipo_prompts.experiments.executors import make_executor
 from ipo_prompts.experiments.executors.base import Failure, Here
 from ipo_prompts.metrics.errors import InputError
 from support.runs import KEY, lines_of
 
+CELL = Cell("few-shot", "embedded", "anchor", 0)
+
 
 @dataclass(frozen=True)
-class Job(Item[str]):
+class Job(GridCell):
     """Leaves a file; `fails` is a kind of failure until the file `repaired` lies above it, `usd` what it costs."""
 
+    cell: Cell = CELL
     fails: str = ""
     usd: float = 0.0
 
@@ -50,7 +55,7 @@ class Job(Item[str]):
 
 
 def session(
-    items: Sequence[Job], told: list[Progress[str]], executor: str = "here", usd: float | None = None
+    items: Sequence[Job], told: list[Progress], executor: str = "here", usd: float | None = None
 ) -> tuple[list[Any], str | None]:
     return run_all(items, [item.finished() for item in items], make_executor(executor), told.append, usd)
 
@@ -60,10 +65,10 @@ def test_only_what_is_not_finished_is_done(tmp_path: Path, executor: str) -> Non
     items = [Job(name, tmp_path / name) for name in "abc"]
     items[1].run()
     before = (items[1].folder / "done").stat().st_mtime_ns
-    told: list[Progress[str]] = []
+    told: list[Progress] = []
     assert session(items, told, executor) == (["a", "b", "c"], None)
     assert [(progress.done, progress.total) for progress in told] == [(2, 3), (3, 3)]
-    assert {progress.item for progress in told} == {items[0], items[2]}
+    assert {progress.entry for progress in told} == {items[0], items[2]}
     assert (items[1].folder / "done").stat().st_mtime_ns == before
     assert json.loads((items[0].folder / TIME_FILE_NAME).read_text())["seconds"] >= 0
 
@@ -81,7 +86,7 @@ def test_what_is_left_is_forecast_at_each_rows_own_pace(tmp_path: Path, monkeypa
     clock = [0.0]
     monkeypatch.setattr(Job, "run", timed)
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    told: list[Progress[str]] = []
+    told: list[Progress] = []
     session(items, told)
     assert [progress.left for progress in told] == [3, 11, 10, 0]
 
@@ -90,7 +95,7 @@ def test_a_damaged_record_of_time_stops_nothing(tmp_path: Path) -> None:
     items = [Job(name, tmp_path / name) for name in "ab"]
     items[0].run()
     (items[0].folder / TIME_FILE_NAME).write_text("")
-    told: list[Progress[str]] = []
+    told: list[Progress] = []
     assert session(items, told)[0] == ["a", "b"]
     assert [progress.left for progress in told] == [0]
 
@@ -109,14 +114,14 @@ def test_a_failures_trace_stays_until_the_job_is_done(tmp_path: Path, monkeypatc
 
 
 def test_a_failure_is_one_line_that_names_what_is_no_sentence() -> None:
-    assert reason(Failure("InputError", "give\nmore.")) == "give more."
-    assert reason(Failure("LMError", "no luck")) == "LMError: no luck"
-    assert reason(Failure("KeyError", "")) == "KeyError"
+    assert failure_line(Failure("InputError", "give\nmore.")) == "give more."
+    assert failure_line(Failure("LMError", "no luck")) == "LMError: no luck"
+    assert failure_line(Failure("KeyError", "")) == "KeyError"
 
 
 def test_a_budget_ends_the_session_and_a_larger_one_resumes_it(tmp_path: Path) -> None:
     items = [Job(name, tmp_path / name, usd=0.5, fails="bug" if name == "b" else "") for name in "abcd"]
-    told: list[Progress[str]] = []
+    told: list[Progress] = []
     contents, stopped = session(items, told, usd=1.0)
     assert contents[0] == "a" and isinstance(contents[1], Failure), "what failed has cost, too"
     assert contents[2:] == [None, None]
@@ -134,7 +139,7 @@ def test_a_journal_that_cannot_be_read_stops_no_other_job_but_no_budget_can_be_k
     (items[0].folder / "journal.jsonl").write_text("{\n{\n")
     with pytest.raises(InputError, match="--budget-usd cannot be kept; leave it out"):
         session(items, [], usd=1.0)
-    told: list[Progress[str]] = []
+    told: list[Progress] = []
     assert session(items, told)[0] == ["a", "b"]
     assert [progress.usd for progress in told] == [None]
 

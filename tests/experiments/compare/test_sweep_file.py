@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
-from ipo_prompts.experiments.compare.grid_file import GridConfig, load_grid
-from ipo_prompts.experiments.compare.tables import build_table
-from ipo_prompts.experiments.compare.tables.by_settings import GAIN, by_settings
+from ipo_prompts.experiments.compare.documents import HELD_BACK, by_settings
+from ipo_prompts.experiments.compare.grid import GridConfig, load_grid
+from ipo_prompts.experiments.compare.tables.build import build_table
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.strategies import STRATEGIES
 from support.runs import copy_pictures, ipo
@@ -216,7 +216,7 @@ def test_rows_are_in_the_order_of_held_back_pictures_whatever_the_test_says() ->
         cell["choice"] = {"gain": held_back.get(cell["cell"]["method"])}
     own = {name: {"size": int(name.partition("=")[2]), "lm": "x"} for name in held_back}
     (_, (head, *listed)), (_, (_, *effects)) = by_settings(build_table(cells), own)
-    assert head[1] == GAIN
+    assert head[1] == HELD_BACK
     assert [line[:2] for line in listed] == [["size=5", "+4.00"], ["size=10", "+2.00"], ["size=0", "+1.00"]]
     assert effects == [["size", "0", "1", "+1.00"], ["size", "5", "1", "+4.00"], ["size", "10", "1", "+2.00"]]
     assert not by_settings(build_table(cells), {"size=0": own["size=0"]}), "one row compares nothing"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from ipo_prompts.experiments.compare.tables import build_table, details, to_markdown
-from ipo_prompts.experiments.compare.tables.cells import read_grid
-from ipo_prompts.experiments.compare.tables.runs import align
+from ipo_prompts.experiments.compare.tables.build import build_table
+from ipo_prompts.experiments.compare.tables.markdown import details, to_markdown
+from ipo_prompts.experiments.compare.tables.runs import align, read_grid
 from ipo_prompts.metrics.errors import InputError
 from support.scored_cells import gain_of, make_cells
 
@@ -20,7 +20,7 @@ def test_absent_cells_are_marked_with_their_reason():
     failed = next(cell for cell in cells if cell["cell"]["method"] == "phrases" and cell["cell"]["seed"] == 2)
     cells[cells.index(failed)] = {"cell": failed["cell"], "absent": "failed: the server | hung up"}
     table = build_table(cells)
-    rows = {(row.scope, row.method): row for row in table.rows}
+    rows = table.rows
     assert rows["embedded:a", "hand-written"].absent == "no hand-written template exists"
     assert rows["average", "hand-written"].absent == "no hand-written template exists (embedded:a)"
     assert rows["embedded:a", "phrases"].seeds == 2

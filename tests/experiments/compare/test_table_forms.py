@@ -8,8 +8,9 @@ import random
 import pytest
 
 from ipo_prompts.experiments.compare.published import published_rows
-from ipo_prompts.experiments.compare.tables import build_table, to_csv, to_json, to_markdown
-from support.scored_cells import make_cell, make_cells, score_of
+from ipo_prompts.experiments.compare.tables.build import build_table
+from ipo_prompts.experiments.compare.tables.markdown import to_markdown
+from support.scored_cells import gain_of, make_cell, make_cells, score_of, to_csv, to_json
 
 
 def test_the_order_of_the_cells_does_not_matter():
@@ -44,8 +45,9 @@ def test_published_numbers_stand_beside_ours_with_their_source():
 def test_csv_is_tidy_and_json_is_versioned():
     table = build_table(make_cells(("dtd", "embedded:a")), published=published_rows("base-to-new", 1, ["dtd"]))
     rows = list(csv.DictReader(io.StringIO(to_csv(table))))
-    ours = [row for row in rows if row["origin"] == "ours"]
-    keys = [(row["data"], row["method"], row["column"]) for row in ours]
+    ours = [row for row in rows if row["origin"] == "ours" and not row["over"]]
+    keys_of = ("data", "method", "column")
+    keys = [tuple(row[key] for key in keys_of) for row in ours]
     assert len(set(keys)) == len(keys) == 2 * 5 * 3 + 5 * 4
     found = next(row for row in ours if (row["data"], row["method"], row["column"]) == ("dtd", "ipo-default", "base"))
     score = score_of(table, "dtd", "ipo-default", "base")
@@ -57,6 +59,12 @@ def test_csv_is_tidy_and_json_is_versioned():
         "IPO",
         *("CoOp", "CoCoOp", "MaPLe", "PromptSRC", "CoPrompt"),
     }
+    (over,) = [
+        row for row in rows if (row["over"], *(row[key] for key in keys_of)) == ("anchor", "dtd", "phrases", "H")
+    ]
+    gain = gain_of(table, "dtd", "phrases", "anchor", "H").verdict
+    assert float(over["value"]) == pytest.approx(100 * gain.mean, abs=1e-4)
+    assert (float(over["p_corrected"]), over["outcome"]) == (gain.p_corrected, gain.outcome)
     content = json.loads(to_json(table))
     assert content["schema"] == 1 and content["verdicts"] == list(table.verdicts)
 

@@ -8,8 +8,9 @@ import pytest
 from scipy import stats
 
 from ipo_prompts.experiments.compare.published import published_rows
-from ipo_prompts.experiments.compare.tables import build_table, to_csv, to_json, to_markdown
-from support.scored_cells import gain_of, make_cell, score_of
+from ipo_prompts.experiments.compare.tables.build import build_table
+from ipo_prompts.experiments.compare.tables.markdown import to_markdown
+from support.scored_cells import gain_of, make_cell, score_of, to_csv, to_json
 
 IOU = {"anchor": [[0.1, 0.2, 0.3, 0.4]], "ipo-default": [[0.3, 0.3, 0.5, 0.7]]}
 
@@ -74,4 +75,4 @@ def test_measure_and_unit_are_named_in_every_form():
     assert {(row["measure"], row["unit"]) for row in csv.DictReader(io.StringIO(to_csv(table)))} == {
         ("mean IoU", "scenes")
     }
-    assert {search.search for search in table.searches} == {0.8}
+    assert {search["search"] for search in table.searches.values()} == {0.8}

@@ -3,8 +3,9 @@
 import copy
 
 from ipo_prompts.experiments.compare.methods import METHODS
-from ipo_prompts.experiments.compare.methods.base import Job, Method, Templates
-from ipo_prompts.experiments.compare.tables import build_table, to_markdown
+from ipo_prompts.experiments.compare.methods.base import Lesson, Method, Templates
+from ipo_prompts.experiments.compare.tables.build import build_table
+from ipo_prompts.experiments.compare.tables.markdown import to_markdown
 from ipo_prompts.experiments.run.config import RunConfig
 from support.scored_cells import SKILLS, gain_of, make_cells
 
@@ -67,7 +68,7 @@ def test_the_same_templates_under_other_class_names_are_compared():
 def test_an_ablation_without_ipo_compares_each_row_with_the_reference():
     cells = make_cells(("embedded:a",), skills={"n = 10": 0.6, "n = 5": 0.5, "n = 0": 0.0})
     table = build_table(cells, reference="n = 0")
-    assert [row.method for row in table.rows] == ["n = 0", "n = 5", "n = 10"]
+    assert table.methods == ["n = 0", "n = 5", "n = 10"]
     assert [sentence.partition(" ")[2][3:].split(" shows")[0] for sentence in table.verdicts] == ["“n = 5”", "“n = 10”"]
 
 
@@ -86,14 +87,14 @@ class _Toy(Method):
     def labelled_per_class(self, config: RunConfig) -> int:
         return config.shots
 
-    def fit(self, job: Job) -> Templates:
-        return Templates(job.clip, (("a toy <CLASS>", 1.0),))
+    def fit(self, lesson: Lesson) -> Templates:
+        return Templates(lesson.clip, (("a toy <CLASS>", 1.0),))
 
 
 def test_a_new_method_is_in_table_and_verdicts_by_its_line_in_the_registry(monkeypatch):
     monkeypatch.setitem(METHODS, "toy", _Toy())
     table = build_table(make_cells(("embedded:a",), {"toy": 0.0, **SKILLS}))
-    assert [row.method for row in table.rows][-1] == "toy"
+    assert table.methods[-1] == "toy"
     assert any("IPO shows a gain over the toy of +" in sentence for sentence in table.verdicts)
     assert gain_of(table, "embedded:a", "toy", "anchor", "H").verdict.comparisons == 3
 

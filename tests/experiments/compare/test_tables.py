@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.compare.published import published_rows
-from ipo_prompts.experiments.compare.tables import build_table, details, to_markdown
+from ipo_prompts.experiments.compare.tables.build import build_table
+from ipo_prompts.experiments.compare.tables.markdown import details, to_markdown
 from ipo_prompts.metrics.accuracy import score_interval
 from ipo_prompts.metrics.evidence import Crossed, paired_effect
 from ipo_prompts.metrics.sampling import Sampling
@@ -83,13 +84,13 @@ def test_names_of_methods_do_not_carry_the_result():
 
 def test_p_is_corrected_for_the_comparisons_of_the_method_in_the_row():
     table = build_table(make_cells(("embedded:a",)))
-    family = [gain for gain in table.gains if (gain.method, gain.column) == ("ipo-default", "H")]
-    assert {gain.other for gain in family} == {"anchor", "hand-written", "ensemble-80", "phrases"}
-    assert {gain.verdict.comparisons for gain in family} == {4}
-    smallest = min((gain.verdict for gain in family), key=lambda verdict: verdict.p)
+    family = {key[2]: gain for key, gain in table.gains.items() if (key[1], key[3]) == ("ipo-default", "H")}
+    assert {*family} == {"anchor", "hand-written", "ensemble-80", "phrases"}
+    assert {gain.verdict.comparisons for gain in family.values()} == {4}
+    smallest = min((gain.verdict for gain in family.values()), key=lambda verdict: verdict.p)
     assert smallest.p_corrected == pytest.approx(min(1.0, 4 * smallest.p), abs=1e-5)
     assert smallest.family == "comparisons of ipo-default in this row and column"
-    assert {gain.verdict.comparisons for gain in table.gains if gain.method == "phrases"} == {3}
+    assert {gain.verdict.comparisons for key, gain in table.gains.items() if key[1] == "phrases"} == {3}
 
 
 def test_with_and_without_eurosat():
@@ -122,10 +123,10 @@ def test_cross_dataset_has_a_column_per_target_and_their_mean():
 
 def test_costs_are_means_per_run():
     cells = make_cells(("embedded:a",))
-    found = next(one for one in build_table(cells).searches if one.method == "ipo-default")
-    assert (found.calls, found.tokens_in, found.usd) == (8, 900, pytest.approx(0.01))
+    found = build_table(cells).searches["embedded:a", "ipo-default"]
+    assert (found["calls"], found["tokens_in"], found["usd"]) == (8, 900, pytest.approx(0.01))
     cells[-1]["budget"]["usd"] = None
-    assert next(one for one in build_table(cells).searches if one.method == "ipo-default").usd is None
+    assert build_table(cells).searches["embedded:a", "ipo-default"]["usd"] is None
 
 
 def test_what_was_looked_at_is_told_apart_from_what_was_proposed():
@@ -134,10 +135,10 @@ def test_what_was_looked_at_is_told_apart_from_what_was_proposed():
     for cell in cells:
         if cell["cell"]["method"] == "ipo-default":
             cell["budget"]["looked_at"] = 300 + cell["cell"]["seed"]
-    found = {one.method: one for one in build_table(cells).searches}
+    found = {method: search for (_, method), search in build_table(cells).searches.items()}
     mean = np.mean([300 + cell["cell"]["seed"] for cell in cells if cell["cell"]["method"] == "ipo-default"])
-    assert (found["ipo-default"].looked_at, found["ipo-default"].proposals) == (mean, 40)
-    assert found["phrases"].looked_at == 0
+    assert (found["ipo-default"]["looked_at"], found["ipo-default"]["proposals"]) == (mean, 40)
+    assert found["phrases"]["looked_at"] == 0
     head = next(line for line in to_markdown(build_table(cells)).splitlines() if "proposals" in line)
     assert [cell.strip() for cell in head.split("|")][7:10] == ["proposals", "looked at", "calls"]
     assert any(note.startswith("Proposals are") for note in build_table(cells).notes)
@@ -151,11 +152,11 @@ def test_a_method_that_cannot_be_tested_everywhere_has_its_values_and_gaps_with_
             cell["gaps"] = {"new": "no pictures of these were seen"}
     table = build_table(cells)
     for scope in ("embedded:a", "average"):
-        row = next(row for row in table.rows if (row.scope, row.method) == (scope, "class-mean"))
+        row = table.rows[scope, "class-mean"]
         assert row.scores["base"].value > 0 and row.scores["new"] is row.scores["H"] is None
         assert set(row.gaps) >= {"new", "H"} and set(row.gaps.values()) == {"no pictures of these were seen"}
         assert gain_of(table, scope, "class-mean", "anchor", "base").verdict.outcome == "gain"
-        assert not any(gain.column != "base" for gain in table.gains if "class-mean" in (gain.method, gain.other))
+        assert not any(column != "base" for _, *both, column in table.gains if "class-mean" in both)
     line = next(line for line in details(table).splitlines() if "embedded:a | class-mean " in line and "[" in line)
     assert [cell.strip() for cell in line.split("|")][4:7] == ["– (1)", "– (1)", "– (1)"]
     assert "- (1) no pictures of these were seen" in details(table)
@@ -168,7 +169,7 @@ def test_a_mean_over_fewer_targets_than_the_others_is_not_made():
         if cell["cell"]["method"] == "class-mean":
             del cell["scores"]["dtd"]
             cell["gaps"] = {"dtd": "no pictures of these were seen"}
-    row = next(row for row in build_table(cells).rows if row.method == "class-mean")
+    row = build_table(cells).rows["imagenet", "class-mean"]
     assert row.scores["ucf101"] and row.scores["mean"] is None and set(row.gaps) == {"dtd", "mean"}
 
 
@@ -182,11 +183,11 @@ def test_optimism_is_the_gain_on_search_minus_the_gain_on_test():
     for cell in cells:
         cell["search"] = {"value": 0.95 if cell["cell"]["method"] == "ipo-default" else 0.25, "loss": 1.0, "n": 48}
     table = build_table(cells)
-    found = {one.method: one for one in table.searches}
+    found = {method: search for (_, method), search in table.searches.items()}
     on_test = gain_of(table, "embedded:a", "ipo-default", "anchor", "base").verdict.mean
-    assert found["ipo-default"].optimism == pytest.approx(0.7 - on_test)
-    assert found["ipo-default"].test == pytest.approx(score_of(table, "embedded:a", "ipo-default", "base").value)
-    assert found["anchor"].optimism == pytest.approx(0.0)
+    assert found["ipo-default"]["optimism"] == pytest.approx(0.7 - on_test)
+    assert found["ipo-default"]["test"] == pytest.approx(score_of(table, "embedded:a", "ipo-default", "base").value)
+    assert found["anchor"]["optimism"] == pytest.approx(0.0)
 
 
 def test_optimism_is_paired_on_the_search_pictures_of_each_seed():
@@ -195,6 +196,6 @@ def test_optimism_is_paired_on_the_search_pictures_of_each_seed():
     for cell in cells:
         cell["search"] = {"value": 0.5, "loss": 1.0, "n": 48}
     whole, partly = build_table(cells), build_table([cell for cell in cells if cell["cell"] != cells[1]["cell"]])
-    assert [search.optimism is None for search in whole.searches] == [False, False]
-    assert [search.optimism is None for search in partly.searches] == [False, True]
+    assert [search["optimism"] is None for search in whole.searches.values()] == [False, False]
+    assert [search["optimism"] is None for search in partly.searches.values()] == [False, True]
     assert gain_of(partly, "embedded:a", "ipo-default", "anchor", "H").seeds == 3

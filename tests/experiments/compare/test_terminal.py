@@ -16,8 +16,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from ipo_prompts.experiments.compare.tables import answer, build_table
-from ipo_prompts.experiments.compare.terminal import fitted
+from ipo_prompts.experiments.compare.layout import fitted_table
+from ipo_prompts.experiments.compare.tables.build import build_table
+from ipo_prompts.experiments.compare.tables.markdown import on_terminal
 from support.scored_cells import SKILLS, gain_of, make_cells
 
 CELLS = Path(__file__).parents[3] / "docs" / "main-job.json.gz"
@@ -35,7 +36,7 @@ def shown(*parts: object, width: int) -> str:
 @pytest.mark.parametrize("data", [DATA, DATA[:1]])
 def test_no_line_is_wider_than_the_terminal_and_gains_come_before_counts(data: tuple[str, ...], width: int) -> None:
     table = build_table(make_cells(data, {**SKILLS, "history": 0.4}))
-    text = shown(*answer(table, width), width=width)
+    text = shown(*on_terminal(table, width), width=width)
     assert max(map(cell_len, text.splitlines())) <= width
     if width < 80:
         assert "without over anchor, " in text
@@ -50,7 +51,7 @@ def test_no_line_is_wider_than_the_terminal_and_gains_come_before_counts(data: t
 
 
 def test_others_text_is_neither_markup_nor_a_command_to_the_terminal() -> None:
-    text = shown(fitted(["method", "gain"], [["[red]a[/red]\x1b[2J", "1"]], 80), width=80)
+    text = shown(fitted_table(["method", "gain"], [["[red]a[/red]\x1b[2J", "1"]], 80), width=80)
     assert "[red]a[/red]\\x1b[2J" in text
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments import embedded
-from ipo_prompts.experiments.compare.evaluation import picture_ids
+from ipo_prompts.experiments.compare.protocols import picture_ids
 from ipo_prompts.experiments.compare.raw_cells import unpack
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded import operations

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.compare.tables import build_table, to_json, to_markdown
+from ipo_prompts.experiments.compare.tables.build import build_table
+from ipo_prompts.experiments.compare.tables.markdown import to_markdown
 from ipo_prompts.experiments.report import figures, formatting
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import run_page
@@ -21,7 +22,7 @@ from ipo_prompts.experiments.run.result import RunResult
 from ipo_prompts.experiments.run.summary import summary
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Sampling
-from support.scored_cells import gain_of, make_cell
+from support.scored_cells import gain_of, make_cell, to_json
 
 BEGINNING = {"gain": "A gain on", "loss": "A loss on", "not shown": "No evidence of a gain on"}
 RECORDED = Path(__file__).parents[2] / "recorded" / "local-shuffled"

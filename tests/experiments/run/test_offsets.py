@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.compare.grid_file import load_grid
+from ipo_prompts.experiments.compare.grid import load_grid
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.experiments.run.offsets import what_they_add

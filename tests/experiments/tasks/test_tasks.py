@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.compare.cell import Cell, run_cell
-from ipo_prompts.experiments.compare.grid import entries
-from ipo_prompts.experiments.compare.grid_file import load_grid
+from ipo_prompts.experiments.compare.grid import entries, load_grid
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.run.config import load_config

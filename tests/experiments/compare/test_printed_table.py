@@ -6,8 +6,14 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.compare.printed.agree import Compared, all_agree, answer, best_precision, compare
-from ipo_prompts.experiments.compare.printed.measure import Measured
+from ipo_prompts.experiments.compare.printed_table import (
+    PrintedTable,
+    TemplateHits,
+    all_agree,
+    answer_of_print,
+    beside_print,
+    best_precision,
+)
 from ipo_prompts.experiments.compare.published import TemplateRow, TemplateTable
 
 PLAIN = "a photo of a <CLASS>."
@@ -18,14 +24,14 @@ def row(base: float, new: float, template: str = PLAIN, **more: Any) -> Template
     return TemplateRow(template=template, base=base, new=new, H=2 * base * new / (base + new), **more)
 
 
-def compared(*rows: TemplateRow, sizes: tuple[int, int] = (1000, 1000), data: str = "d", **hits: Any) -> Compared:
+def compared(*rows: TemplateRow, sizes: tuple[int, int] = (1000, 1000), data: str = "d", **hits: Any) -> PrintedTable:
     """Rows beside hits by precision, each a template's pair or pairs by template."""
     table = TemplateTable(data=data, source="s", checked=True, rows=rows)
     measured = {
-        name: Measured(found if isinstance(found, dict) else {one.template: found for one in rows}, {})
+        name: TemplateHits(found if isinstance(found, dict) else {one.template: found for one in rows}, {})
         for name, found in hits.items()
     }
-    return compare(table, "official", sizes, measured)
+    return beside_print(table, "official", sizes, measured)
 
 
 @pytest.mark.parametrize(
@@ -65,12 +71,12 @@ def test_the_precision_with_more_agreement_counts_for_all_data_sets() -> None:
     others = [compared(row(50, 50), data=name, fp32=(400, 500), fp16=(500, 500)) for name in "yz"]
     found = [first, *others]
     assert best_precision(found) == "fp16"
-    assert answer(found, []) == (
+    assert answer_of_print(found, []) == (
         "2 of 3 rows that decide agree in fp16, 1 in fp32. "
         f"x: 0 of 1 agree, off by up to -10.00 points (base, `{PLAIN}`)."
     )
     assert not all_agree(found)
-    assert answer([first], []) == (
+    assert answer_of_print([first], []) == (
         "1 of 1 rows that decide agree in fp32, 0 in fp16: data, split, CLIP and precision are right."
     )
 
@@ -80,19 +86,19 @@ def test_rows_that_do_not_decide_change_no_answer() -> None:
     assert (found.count(), found.count(decides=False)) == (1, 1)
     assert found.agreeing("fp32", decides=False) == 0
     assert all_agree([found])
-    assert "1 of 1 rows that decide agree" in answer([found], [])
+    assert "1 of 1 rows that decide agree" in answer_of_print([found], [])
     none = compared(row(10, 10, decides=False), fp32=(500, 500))
-    assert answer([none], ["dtd"]) == (
+    assert answer_of_print([none], ["dtd"]) == (
         "None of these rows can decide whether data, split and CLIP are right. Not measured: dtd."
     )
 
 
 def test_a_row_that_cannot_be_measured_does_not_agree() -> None:
     table = TemplateTable(data="d", source="s", checked=True, rows=(row(50, 50),))
-    found = compare(table, "official", (10, 10), {"fp32": Measured({}, {PLAIN: "it is too long"})})
+    found = beside_print(table, "official", (10, 10), {"fp32": TemplateHits({}, {PLAIN: "it is too long"})})
     assert found.rows[0].remarks == ("not measured: it is too long",)
     assert not all_agree([found])
-    assert "d: 0 of 1 agree, the others cannot be measured" in answer([found], [])
+    assert "d: 0 of 1 agree, the others cannot be measured" in answer_of_print([found], [])
 
 
 def test_contradictions_stand_beside_their_rows() -> None:

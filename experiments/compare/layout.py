@@ -1,8 +1,12 @@
-"""Tables on a terminal: the first columns that fit its width, and a line that names those left out."""
+"""Rows of text as a table: Markdown that can be read unrendered, or as many of its columns as fit a terminal.
+
+Both make text of others safe to stand in them.
+"""
 
 from __future__ import annotations
 
 import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
@@ -12,13 +16,41 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from ipo_prompts.experiments.compare.text_table import text_table
 from ipo_prompts.metrics.errors import printable
 
 BETWEEN = 2
-"""Blanks between two columns."""
+"""Blanks between two columns of a terminal."""
 LEAST = 2
 """So many columns are shown on the narrowest terminal; long cells are folded there."""
+
+
+def text_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table whose columns are as wide as their widest cell; `plain` or `code` makes cells safe.
+
+    >>> print(text_table(["seed", "gain"], [["0", "+1.25"]]))
+    | seed | gain  |
+    | ---- | ----- |
+    | 0    | +1.25 |
+    """
+    lines = [head, *rows]
+    widths = [max(3, *(_width(line[place]) for line in lines)) for place in range(len(head))]
+    lines.insert(1, ["-" * width for width in widths])
+    padded = ([cell + " " * (wide - _width(cell)) for cell, wide in zip(line, widths, strict=True)] for line in lines)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in padded)
+
+
+def plain(text: str) -> str:
+    """Return one line that cannot break out of its cell, load a picture, or move a terminal's cursor.
+
+    Names come from users and file names, reasons from servers' errors.
+    """
+    line = printable(" ".join(text.split()))
+    return line.replace("|", "\\|").replace("](", "]\\(").replace("<", "&lt;").replace("&lt; ", "< ")
+
+
+def code(text: str) -> str:
+    """Return one line that is shown letter by letter, such as a template with its slot."""
+    return f"`{printable(' '.join(text.split())).replace('|', chr(92) + '|')}`"
 
 
 def terminal() -> Console | None:
@@ -31,7 +63,7 @@ def line(text: str, style: str = "") -> Text:
     return Text(printable(" ".join(text.split())), style=style)
 
 
-def fitted(head: Sequence[str], rows: Iterable[Sequence[str | Text]], width: int) -> Group:
+def fitted_table(head: Sequence[str], rows: Iterable[Sequence[str | Text]], width: int) -> Group:
     """Return a table of at most `width` characters, whose columns are given by importance, the most important first."""
     cells = [[line(one) if isinstance(one, str) else one for one in row] for row in rows]
     needs = [max(map(cell_len, [name, *(row[at].plain for row in cells)])) for at, name in enumerate(head)]
@@ -48,8 +80,11 @@ def fitted(head: Sequence[str], rows: Iterable[Sequence[str | Text]], width: int
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table: fitted on a terminal, else as Markdown; cells are made safe as for `text_table`."""
-    console = terminal()
-    if console is None:
-        print(text_table(head, rows))
+    if console := terminal():
+        console.print(fitted_table(head, rows, console.width))
     else:
-        console.print(fitted(head, rows, console.width))
+        print(text_table(head, rows))
+
+
+def _width(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text)
