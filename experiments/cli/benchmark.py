@@ -68,7 +68,7 @@ def benchmark(
     from ipo_prompts.experiments.compare.raw_cells import ENDING, check_kept, keep
     from ipo_prompts.experiments.compare.runner import print_progress, reason, run_all
     from ipo_prompts.experiments.executors import make_executor
-    from ipo_prompts.experiments.executors.base import Failure
+    from ipo_prompts.experiments.executors.local import Failure
     from ipo_prompts.experiments.run.files import check_writable, write_text
     from ipo_prompts.experiments.run.local_weights import ensure_local_weights
 

@@ -18,7 +18,7 @@ from ipo_prompts.experiments.compare.tables import Table, build_table, details, 
 from ipo_prompts.experiments.compare.tables.by_settings import by_settings
 from ipo_prompts.experiments.compare.tables.entries import aligned
 from ipo_prompts.experiments.compare.text_table import plain
-from ipo_prompts.experiments.executors.base import Failure
+from ipo_prompts.experiments.executors.local import Failure
 from ipo_prompts.experiments.run.files import write_text
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from ipo_prompts.experiments.executors.base import Executor, Failure
+from ipo_prompts.experiments.executors.local import Executor, Failure
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm.ledger import total_usd

@@ -1,4 +1,4 @@
-"""Items of work on a Ray cluster; see `base.py`."""
+"""Items of work on a Ray cluster; see `local.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import ray
 
-from ipo_prompts.experiments.executors.base import RETRIES, Executor, Failure, I, Outcomes, R, attempt, computing_with
+from ipo_prompts.experiments.executors.local import RETRIES, Executor, Failure, I, Outcomes, R, attempt, computing_with
 from ipo_prompts.metrics.errors import InputError
 
 

@@ -8,14 +8,7 @@ from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 
-from ipo_prompts.experiments.export.target import (
-    NotChecked,
-    Reference,
-    no_place_for_offsets,
-    no_place_for_synonyms,
-    spoken,
-    unequal_weights,
-)
+from ipo_prompts.experiments.export.target import NotChecked, Reference, no_place, spoken
 from ipo_prompts.metrics.template import SLOT
 from ipo_prompts.programs.classifier import TemplateClassifier
 
@@ -39,11 +32,7 @@ class ClipBenchmark:
 
     def refusal(self, program: TemplateClassifier) -> str | None:
         """CLIP_benchmark's classifier is a plain mean over templates."""
-        if unequal_weights(program):
-            return "CLIP_benchmark weighs all templates alike and these have weights; take npz"
-        if reason := no_place_for_synonyms(program, "CLIP_benchmark"):
-            return reason
-        return no_place_for_offsets(program, "CLIP_benchmark")
+        return no_place(program, "CLIP_benchmark", "weights", "synonyms", "offsets")
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
         """Write the folder."""

@@ -10,13 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ipo_prompts.experiments.export.target import (
-    NotChecked,
-    Reference,
-    no_place_for_offsets,
-    no_place_for_synonyms,
-    spoken,
-)
+from ipo_prompts.experiments.export.target import NotChecked, Reference, no_place, spoken
 from ipo_prompts.metrics.template import SLOT
 from ipo_prompts.programs.classifier import TemplateClassifier
 
@@ -65,9 +59,7 @@ class HuggingFace:
                 f"it is not known what the CLIP {program.clip.name!r} is called in Hugging Face's format; name its hub "
                 "id or folder with --hf-model"
             )
-        if reason := no_place_for_synonyms(program, "the pipeline of Hugging Face"):
-            return reason
-        return no_place_for_offsets(program, "the pipeline of Hugging Face")
+        return no_place(program, "the pipeline of Hugging Face", "synonyms", "offsets")
 
     def _model(self, program: TemplateClassifier) -> str | None:
         name = program.clip.name

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from ipo_prompts.experiments.data.preview import Sheet, save
-from ipo_prompts.experiments.export.loaded_back import export
-from ipo_prompts.experiments.export.txt import Txt
+from ipo_prompts.experiments.export import export
+from ipo_prompts.experiments.export.plain import Txt
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture

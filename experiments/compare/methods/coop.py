@@ -16,7 +16,7 @@ from ipo_prompts.experiments.compare.methods.base import (
     Weighted,
     labels_of_a_search,
 )
-from ipo_prompts.experiments.executors.base import computing_with
+from ipo_prompts.experiments.executors.local import computing_with
 
 if TYPE_CHECKING:
     import torch

@@ -18,7 +18,7 @@ from ipo_prompts.experiments.compare.documents import documents, outcomes_of, ta
 from ipo_prompts.experiments.compare.grid import entries
 from ipo_prompts.experiments.compare.grid_file import load_grid
 from ipo_prompts.experiments.compare.raw_cells import is_local, pack, unpack
-from ipo_prompts.experiments.executors.base import Failure
+from ipo_prompts.experiments.executors.local import Failure
 from support.runs import KEY, Ended, ipo
 from support.scored_cells import make_cell
 

@@ -12,7 +12,7 @@ import pytest
 
 from ipo_prompts.experiments.compare.runner import TIME_FILE_NAME, Item, Progress, print_progress, reason, run_all
 from ipo_prompts.experiments.executors import make_executor
-from ipo_prompts.experiments.executors.base import Failure, Here
+from ipo_prompts.experiments.executors.local import Failure, Here
 from ipo_prompts.metrics.errors import InputError
 from support.runs import KEY, lines_of
 

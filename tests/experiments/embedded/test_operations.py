@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.embedded.operations import OPERATIONS, SIDE, Image, render, seed_of
+from ipo_prompts.experiments.embedded.shifts import OPERATIONS, SIDE, Image, render, seed_of
 from ipo_prompts.metrics.errors import InputError
 
 RANDOM = {"dark", "bright", "blur", "noise"}
@@ -103,5 +103,5 @@ def test_seeds_are_a_picture_s_own() -> None:
 
 
 def test_importing_it_loads_no_torch() -> None:
-    code = "import sys, ipo_prompts.experiments.embedded.operations; sys.exit('torch' in sys.modules)"
+    code = "import sys, ipo_prompts.experiments.embedded.shifts; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

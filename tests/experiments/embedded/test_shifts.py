@@ -16,9 +16,16 @@ from ipo_prompts.experiments import embedded
 from ipo_prompts.experiments.compare.evaluation import picture_ids
 from ipo_prompts.experiments.compare.raw_cells import unpack
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.embedded import operations
-from ipo_prompts.experiments.embedded.operations import OPERATIONS
-from ipo_prompts.experiments.embedded.shifts import SUITES, canonical, expanded, name_of, operations_of, suite
+from ipo_prompts.experiments.embedded import shifts
+from ipo_prompts.experiments.embedded.shifts import (
+    OPERATIONS,
+    SUITES,
+    canonical,
+    expanded,
+    name_of,
+    operations_of,
+    suite,
+)
 from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
@@ -71,7 +78,7 @@ def test_the_cache_knows_a_rendered_picture_by_its_bytes(clip, tmp_path: Path, m
     again = FeatureStore(clip, tmp_path)
     assert np.array_equal(again.encode(pictures), before) and again.encoded == 0
     # Another renderer: the same files on disk, other pixels.
-    monkeypatch.setitem(operations._PIXELWISE, "dark", lambda image, rng: image)
+    monkeypatch.setitem(shifts._PIXELWISE, "dark", lambda image, rng: image)
     assert not np.array_equal(again.encode(pictures), before) and again.encoded == 4
 
 
