@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ipo_prompts.experiments.cli.options import DATA, Part, one_of
+from ipo_prompts.experiments.cli.common import DATA, Part, one_of
 from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ Seed = Annotated[int, typer.Option(help="for data without parts of its own")]
 @data_app.command("list")
 def list_() -> None:
     """List the registered data sets, their official sizes, which of them are below the root, and what else is read."""
-    from ipo_prompts.experiments.data.benchmarks.registry import REGISTRY, ROOT_VARIABLE
-    from ipo_prompts.experiments.data.benchmarks.roots import default_root, state
+    from ipo_prompts.experiments.data.benchmarks import REGISTRY, ROOT_VARIABLE, default_root, state
     from ipo_prompts.experiments.data.sources import FORMS
 
     root = default_root()
@@ -99,7 +98,7 @@ def _compare(data: DataSet, clip: Clip) -> None:
     from ipo_prompts.experiments.data.alike import alike
 
     try:
-        lines = list(alike(data, clip, _Progress("encoded")).lines())
+        lines = alike(data, clip, _Progress("encoded"))
     except InputError as error:
         print(f"what the CLIP cannot tell apart was not looked at: {error}", file=sys.stderr)
         return

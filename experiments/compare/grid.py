@@ -15,7 +15,7 @@ from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.protocols import laid_out
 from ipo_prompts.experiments.compare.runner import Item
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.data.benchmarks.assumed import absent, assumed, sizes
+from ipo_prompts.experiments.data.benchmarks import absent, assumed, sizes
 from ipo_prompts.experiments.run.config import RunConfig, dotted, nested, overlaid
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, backends, draw_for, room_of
 from ipo_prompts.metrics.clip import check_name

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ipo_prompts.experiments.data.dataset import PARTS, DataSet, Item, Part, default_task
-from ipo_prompts.experiments.data.split import cut, settle_parts
+from ipo_prompts.experiments.data.draw import cut, settle_parts
 from ipo_prompts.metrics.class_names import as_read, tidy
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
@@ -88,13 +88,7 @@ def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
         group = _group(row)
         parts[place[group]].append(Item(row.picture, labels[row.class_name], group))
     clean = tuple(tidy(name) for name in names)
-    for part in PARTS:
-        missing = sorted(set(range(len(names))) - {item.label for item in parts[part]})
-        if missing:
-            raise InputError(
-                f"the class {clean[missing[0]]!r} has no pictures in the {part} part of {where}"
-                f"{_and_others(len(missing))}; every class needs pictures in each part."
-            )
+    check_parts(parts, clean, where)
     return DataSet(
         name=source.name,
         class_names=clean,
@@ -105,6 +99,23 @@ def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
         variants=len(place) < len(source.rows),
         stray=source.stray,
     )
+
+
+def check_parts(
+    parts: Mapping[Part, Sequence[Item]], names: Sequence[str], where: str, needed: Sequence[Part] = PARTS
+) -> None:
+    """Check that each part that is needed has pictures of every class.
+
+    Raises:
+        InputError: names the first class and part without.
+    """
+    for part in needed:
+        missing = sorted(set(range(len(names))) - {item.label for item in parts[part]})
+        if missing:
+            raise InputError(
+                f"the class {names[missing[0]]!r} (label {missing[0]}) has no pictures in the {part} part of {where} "
+                f"({len(missing)} of {len(names)} classes have none); every class needs pictures in each part."
+            )
 
 
 def labels_of(names: tuple[str, ...], where: str) -> dict[str, int]:
@@ -167,8 +178,8 @@ def _places(source: Gathered, labels: dict[str, int], names: tuple[str, ...], se
         gap = sorted(set(range(len(names))) - set(groups))
         if gap:
             raise InputError(
-                f"{source.where} has no pictures of the class {names[gap[0]]!r} (label {gap[0]})"
-                f"{_and_others(len(gap))}; labels must run from 0 without gaps."
+                f"{source.where} has no pictures of the class {names[gap[0]]!r} (label {gap[0]}) "
+                f"({len(gap)} of {len(names)} classes have none); labels must run from 0 without gaps."
             )
         return cut(groups, names, seed, source.where, test=True)
     places = {_group(row): served[row.part] for row in source.rows if row.part}
@@ -179,7 +190,3 @@ def _places(source: Gathered, labels: dict[str, int], names: tuple[str, ...], se
 
 def _group(row: Row) -> str:
     return row.key if row.group is None else row.group
-
-
-def _and_others(count: int) -> str:
-    return "" if count == 1 else f" (nor of {count - 1} more)"

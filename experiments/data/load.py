@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ipo_prompts.experiments.data.assemble import assemble
-from ipo_prompts.experiments.data.benchmarks import coop_split, imagenet
+from ipo_prompts.experiments.data.benchmarks import REGISTRY, Registered, find_folder, finish
 from ipo_prompts.experiments.data.benchmarks import hub as hub_copies
-from ipo_prompts.experiments.data.benchmarks.found import Found, finish
-from ipo_prompts.experiments.data.benchmarks.registry import REGISTRY, Registered, Rule
-from ipo_prompts.experiments.data.benchmarks.roots import find_folder
-from ipo_prompts.experiments.data.dataset import DataSet
-from ipo_prompts.experiments.data.names import NAMES_FILE, with_names
+from ipo_prompts.experiments.data.benchmarks.local import READERS
+from ipo_prompts.experiments.data.dataset import NAMES_FILE, DataSet, with_names
 from ipo_prompts.experiments.data.sources import FORMS, SOURCES
 from ipo_prompts.metrics.decoding import AS_STORED, AS_VIEWED, Background
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.nearest import did_you_mean
-
-_READERS: Mapping[Rule, Callable[[Registered, Path], Found]] = {
-    "split": coop_split.read_split,
-    "variants": coop_split.read_variants,
-    "imagenet": imagenet.read_imagenet,
-    "wnids": imagenet.read_wnids,
-    "numbers": imagenet.read_numbers,
-}
 
 
 def load_data(
@@ -90,7 +79,7 @@ def load_registered(entry: Registered, rest: str, seed: int, task: str | None) -
     """Load a registered data set; `rest` is what stands behind its name, see `load_data`."""
     if rest == "hf" or rest.startswith("hf:"):
         return hub_copies.load(entry, rest[3:], seed, task).on(AS_STORED)
-    return finish(entry, _READERS[entry.rule](entry, find_folder(entry, rest)), task)
+    return finish(entry, READERS[entry.rule](entry, find_folder(entry, rest)), task)
 
 
 def _hint(spec: str, kind: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ipo_prompts.experiments.data.dataset import PARTS, DataSet, Item, Part, in_threads
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.printable import printable
 from ipo_prompts.metrics.whole_file import replacing
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def contact_sheet(data: DataSet, part: Part) -> Sheet:
     shown = f"{len(rows)} of {len(data.class_names)} classes" if len(rows) < len(data.class_names) else "all classes"
 
     def write(x: int, y: int, text: str, room: int, colour: str = _INK) -> None:
-        draw.text((x, y), _fitted(_printable(text), room, font.getlength), fill=colour, font=font)
+        draw.text((x, y), _fitted(printable(text), room, font.getlength), fill=colour, font=font)
 
     write(_GAP, 6, f"{data.name}, {part}: {shown}, {count} pictures", width - 2 * _GAP)
     unreadable = []
@@ -124,11 +124,6 @@ def _spread(values: Sequence[_T], count: int) -> list[_T]:
     if len(values) <= count:
         return list(values)
     return [values[i * (len(values) - 1) // (count - 1)] for i in range(count)]
-
-
-def _printable(text: str) -> str:
-    """Replace control characters, which could break a line or reverse its direction."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c)[0] in "CZ" and c != " " else c for c in text)
 
 
 def _fitted(text: str, room: int, measure: Callable[[str], float]) -> str:

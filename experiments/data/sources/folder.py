@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ipo_prompts.experiments.data.assemble import Gathered, Row, row_of_file
-from ipo_prompts.experiments.data.dataset import Part
-from ipo_prompts.experiments.data.names import NAMES_FILE, read_names
-from ipo_prompts.experiments.data.split import part_named
+from ipo_prompts.experiments.data.dataset import NAMES_FILE, Part, read_names
+from ipo_prompts.experiments.data.draw import part_named
 from ipo_prompts.metrics.decoding import ENDINGS
 from ipo_prompts.metrics.errors import InputError
 

@@ -7,7 +7,7 @@ import errno
 import pytest
 from dspy.utils.exceptions import LMError
 
-from ipo_prompts.experiments.cli.errors import explain
+from ipo_prompts.experiments.cli.common import explain
 from ipo_prompts.metrics.errors import InputError
 
 

@@ -17,7 +17,7 @@ from ipo_prompts.experiments.compare.grid_file import load_grid, shipped
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.protocols import CROSS_CLIP, NAMES
 from ipo_prompts.experiments.compare.published import ablated_settings, library
-from ipo_prompts.experiments.data.benchmarks.registry import REGISTRY
+from ipo_prompts.experiments.data.benchmarks import REGISTRY
 from ipo_prompts.experiments.data.sources import SOURCES
 from ipo_prompts.experiments.embedded.shifts import suite
 from ipo_prompts.experiments.executors.local import Failure

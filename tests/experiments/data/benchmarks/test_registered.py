@@ -13,7 +13,7 @@ import pytest
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import check, draw, load_data
-from ipo_prompts.experiments.data.benchmarks.registry import REGISTRY
+from ipo_prompts.experiments.data.benchmarks import REGISTRY
 from ipo_prompts.experiments.data.load import load_registered
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import ANCHOR, problem

@@ -5,8 +5,7 @@ import sys
 import pytest
 
 from ipo_prompts.experiments.data import check, load_data
-from ipo_prompts.experiments.data.sources.columns import Columns
-from ipo_prompts.experiments.data.sources.hub import cell_pictures
+from ipo_prompts.experiments.data.sources.hub import Columns, cell_pictures
 from ipo_prompts.metrics import pictures
 from ipo_prompts.metrics.errors import InputError
 
