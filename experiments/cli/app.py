@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from ipo_prompts.experiments.cli import benchmark, data, installation, optimize, results
-from ipo_prompts.experiments.cli.common import INTERRUPTED, WORDS, WithSettings, explain, fail
+from ipo_prompts.experiments.cli.common import INTERRUPTED, WORDS, WithSettings, fail, tell_error
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         with _stopped_as_from_the_keyboard():
             code = command.main(args=words, prog_name="ipo", standalone_mode=False)
     except Exception as error:
-        failed = explain(error, _named(command, words))
+        failed = tell_error(error, _named(command, words))
         if failed is None:
             raise
         return failed

@@ -106,7 +106,7 @@ class Interrupted(Exception):
     """Ctrl-C; `str(error)` says how to go on, with the words to type."""
 
 
-def explain(error: Exception, command: str = "ipo") -> int | None:
+def tell_error(error: Exception, command: str = "ipo") -> int | None:
     """Print what went wrong with a command; return the exit code, or None for a bug, of which nothing is printed."""
     if isinstance(error, InputError):
         return fail(str(error), 2)

@@ -6,6 +6,8 @@ import re
 import shlex
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,8 +56,7 @@ def check(
     seed: Seed = 0,
 ) -> int:
     """Read every picture; count them, name the unreadable and the empty, find the same picture in two parts."""
-    from ipo_prompts.experiments.data import check as check_data
-    from ipo_prompts.experiments.data import load_data
+    from ipo_prompts.experiments.data import check_data, load_data
 
     data = load_data(spec, seed=seed, whole=False)
     loaded, missing = _load(clip) if clip else (None, "--clip NAME does that")
@@ -67,7 +68,6 @@ def check(
             f"class names were not checked against a tokenizer, nor whether words can help; {missing}", file=sys.stderr
         )
     elif report.ok:
-        _compare(data, loaded)
         _look(spec, data, loaded)
     else:
         print(
@@ -93,36 +93,32 @@ def _load(name: str) -> tuple[Clip | None, str]:
         return None, str(error)
 
 
-def _compare(data: DataSet, clip: Clip) -> None:
-    """Print which class names and which pictures of different parts the CLIP cannot tell apart."""
-    from ipo_prompts.experiments.data.alike import alike
-
-    try:
-        lines = alike(data, clip, _Progress("encoded"))
-    except InputError as error:
-        print(f"what the CLIP cannot tell apart was not looked at: {error}", file=sys.stderr)
-        return
-    if lines:
-        print("\n" + "\n".join(lines))
-
-
 def _look(spec: str, data: DataSet, clip: Clip) -> None:
-    """Print whether words can be expected to help."""
+    """Print what the CLIP cannot tell apart, and whether words can be expected to help."""
+    from ipo_prompts.experiments.data.alike import alike
     from ipo_prompts.experiments.run.config import RunConfig
     from ipo_prompts.experiments.run.headroom import of_data
 
-    try:
+    with _or_why_not("what the CLIP cannot tell apart"):
+        if lines := alike(data, clip, _Progress("encoded")):
+            print("\n" + "\n".join(lines))
+    with _or_why_not("whether words can help"):
         seen = of_data(data, clip, RunConfig(data=spec, clip=clip.name), _Progress("encoded"))
+        if seen.headroom is None:
+            raise InputError("there is one class")
+        others = f" and {seen.held_back} that choose its winner" if seen.held_back else ""
+        print(f"\n{seen.headroom.verdict}")
+        print(f"looked at {seen.searched} pictures that a run searches on{others}; no test picture was scored")
+        print("\n".join(f"  {line}" for line in seen.headroom.lines))
+
+
+@contextmanager
+def _or_why_not(what: str) -> Iterator[None]:
+    """Print why something was not looked at; the rest of the check stands."""
+    try:
+        yield
     except InputError as error:
-        print(f"whether words can help was not looked at: {error}", file=sys.stderr)
-        return
-    if seen.headroom is None:
-        print("whether words can help was not looked at: there is one class", file=sys.stderr)
-        return
-    others = f" and {seen.held_back} that choose its winner" if seen.held_back else ""
-    print(f"\n{seen.headroom.verdict}")
-    print(f"looked at {seen.searched} pictures that a run searches on{others}; no test picture was scored")
-    print("\n".join(f"  {line}" for line in seen.headroom.lines))
+        print(f"{what} was not looked at: {error}", file=sys.stderr)
 
 
 def _say_next(spec: str, data: DataSet, clip: str | None) -> None:

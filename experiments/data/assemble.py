@@ -18,7 +18,7 @@ from ipo_prompts.metrics.template import SLOT
 
 
 @dataclass(frozen=True)
-class Row:
+class SourceRow:
     """One picture of a source.
 
     Attributes:
@@ -40,13 +40,13 @@ class Row:
 
 def row_of_file(
     path: Path, class_name: str, key: str, part: Part | None, group: str | None = None, *, said: str = ""
-) -> Row:
+) -> SourceRow:
     """Return the row of a picture in a file, which may not be there; `said` begins what is said of one that is not."""
     try:
-        return Row(Picture.from_path(path), class_name, key, part, group)
+        return SourceRow(Picture.from_path(path), class_name, key, part, group)
     except InputError as error:
         fault = InputError(f"{said}{error}")
-        return Row(Picture.absent(path, fault), class_name, key, part, group, fault)
+        return SourceRow(Picture.absent(path, fault), class_name, key, part, group, fault)
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Gathered:
 
     name: str
     where: str
-    rows: list[Row]
+    rows: list[SourceRow]
     class_names: tuple[str, ...] | None = None
     stray: tuple[str, ...] = ()
     names: Mapping[Any, Any] | None = None
@@ -150,7 +150,7 @@ def labels_of(names: tuple[str, ...], where: str) -> dict[str, int]:
 
 
 def _whole_groups(source: Gathered) -> None:
-    first: dict[str, Row] = {}
+    first: dict[str, SourceRow] = {}
     for row in source.rows:
         known = first.setdefault(_group(row), row)
         if known is row:
@@ -188,5 +188,5 @@ def _places(source: Gathered, labels: dict[str, int], names: tuple[str, ...], se
     return places
 
 
-def _group(row: Row) -> str:
+def _group(row: SourceRow) -> str:
     return row.key if row.group is None else row.group

@@ -33,7 +33,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Report:
+class Checked:
     """What was found.
 
     Attributes:
@@ -70,20 +70,14 @@ class Report:
         """Whether nothing stops a run: all pictures are readable, no class name is cut."""
         return not (self.unreadable or self.cut_names)
 
-    @property
-    def imbalance(self) -> float:
-        """Pictures of the largest class for each one of the smallest."""
-        sizes = [sum(counts) for counts in self.counts.values()]
-        return max(sizes) / min(sizes)
-
     def text(self) -> str:
         """Return plain text for a terminal; characters that would move its cursor are spelled out."""
         return "\n".join(map(printable, _lines(self)))
 
 
-def check(
+def check_data(
     data: DataSet, tokens: TokenCounter | None = None, progress: Callable[[int, int], None] | None = None
-) -> Report:
+) -> Checked:
     """Read and decode every picture with a few threads; a bad one is reported and the rest are still read.
 
     Args:
@@ -109,7 +103,7 @@ def check(
         else:
             places.setdefault(look.content, []).append(Place(item.picture.name, part, class_name))
     cuts = {name: too_long(ANCHOR, [name], tokens) for name in data.class_names} if tokens else {}
-    return Report(
+    return Checked(
         name=data.name,
         split=data.split,
         counts={name: (train, val, test) for name, (train, val, test) in counts.items()},
@@ -185,14 +179,15 @@ def _look(row: tuple[Part, Item]) -> _Look:
     return _Look(content, None, clear is not None, empty)
 
 
-def _lines(report: Report) -> Iterator[str]:
+def _lines(report: Checked) -> Iterator[str]:
     totals = [sum(counts) for counts in zip(*report.counts.values(), strict=True)]
     total = sum(totals)
     variants = "" if report.base_pictures == total else f" of {report.base_pictures} base pictures"
     yield f"{report.name}: {len(report.counts)} classes, {total} pictures{variants}"
     if report.split != OWN:
         yield f"split: {report.split}"
-    yield f"largest class : smallest class = {report.imbalance:.1f} : 1"
+    sizes = [sum(counts) for counts in report.counts.values()]
+    yield f"largest class : smallest class = {max(sizes) / min(sizes):.1f} : 1"
     yield ""
     width = max(len(name) for name in ("class", *report.counts))
     yield f"{'class':<{width}}  " + "  ".join(f"{part:>7}" for part in PARTS)

@@ -266,6 +266,18 @@ def part_named(name: str) -> Part | None:
     return next((part for part, names in _NAMES.items() if name.strip().casefold() in names), None)
 
 
+def parts_named(names: Iterable[str], where: str, what: str) -> dict[str, Part]:
+    """Return name → part of those folders or splits that name one.
+
+    Raises:
+        InputError: two name the same; `what` they are, for the message.
+    """
+    found = {name: part for name in names if (part := part_named(name))}
+    if len(set(found.values())) < len(found):
+        raise InputError(f"{where} has two {what} for one part ({', '.join(found)}); join them.")
+    return found
+
+
 def part_in_cell(cell: str, at: str) -> Part | None:
     """Return the part that the column `split` of a table says; None where the cell is empty.
 

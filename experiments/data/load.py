@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ipo_prompts.experiments.data.assemble import assemble
-from ipo_prompts.experiments.data.benchmarks import REGISTRY, Registered, find_folder, finish
-from ipo_prompts.experiments.data.benchmarks import hub as hub_copies
+from ipo_prompts.experiments.data.benchmarks import REGISTRY, Registered, find_folder, official_data
+from ipo_prompts.experiments.data.benchmarks.hub import load_copy
 from ipo_prompts.experiments.data.benchmarks.local import READERS
 from ipo_prompts.experiments.data.dataset import NAMES_FILE, DataSet, with_names
 from ipo_prompts.experiments.data.sources import FORMS, SOURCES
@@ -78,8 +78,8 @@ def names_data(word: str) -> bool:
 def load_registered(entry: Registered, rest: str, seed: int, task: str | None) -> DataSet:
     """Load a registered data set; `rest` is what stands behind its name, see `load_data`."""
     if rest == "hf" or rest.startswith("hf:"):
-        return hub_copies.load(entry, rest[3:], seed, task).on(AS_STORED)
-    return finish(entry, READERS[entry.rule](entry, find_folder(entry, rest)), task)
+        return load_copy(entry, rest[3:], seed, task).on(AS_STORED)
+    return official_data(entry, READERS[entry.rule](entry, find_folder(entry, rest)), task)
 
 
 def _hint(spec: str, kind: str) -> str:

@@ -62,8 +62,7 @@ def contact_sheet(data: DataSet, part: Part) -> Sheet:
         raise InputError(f"{data.name} has no {part} pictures; choose another part with --part {' or '.join(there)}.")
     labels = _spread(sorted(by_label), ROWS)
     rows = [(label, _spread(by_label[label], COLUMNS)) for label in labels]
-    thumbs = in_threads(_thumb, [item for _, items in rows for item in items])
-    count, unseen = len(thumbs), iter(thumbs)
+    count = sum(len(items) for _, items in rows)
 
     width = _NAME + max(4, *(len(items) for _, items in rows)) * (_CELL + _GAP)
     sheet = Image.new("RGB", (width, _HEAD + len(rows) * (_CELL + _GAP)), _PAPER)
@@ -81,15 +80,14 @@ def contact_sheet(data: DataSet, part: Part) -> Sheet:
         top = _HEAD + i * (_CELL + _GAP)
         write(_GAP, top + _CELL // 2 - 18, data.class_names[label].replace("_", " "), _NAME - 2 * _GAP)
         write(_GAP, top + _CELL // 2 + 2, f"{len(by_label[label])} in {part}", _NAME - 2 * _GAP, "gray")
-        for column in range(len(items)):
+        for column, thumb in enumerate(in_threads(_thumb, items)):
             left = _NAME + column * (_CELL + _GAP)
-            thumb = next(unseen)
             if isinstance(thumb, str):
                 unreadable.append(thumb)
                 draw.rectangle((left, top, left + _CELL, top + _CELL), outline=_FAULT)
                 write(left + 8, top + _CELL // 2 - 8, "unreadable", _CELL, _FAULT)
             else:
-                sheet.paste(thumb, (left + (_CELL - thumb.width) // 2, top + (_CELL - thumb.height) // 2))
+                sheet.paste(thumb, (left, top))
     return Sheet(sheet, len(rows), count, tuple(unreadable))
 
 
@@ -116,7 +114,7 @@ def _thumb(item: Item) -> Image | str:
         image = item.picture.image()
     except InputError as error:
         return str(error)
-    return ImageOps.contain(image, (_CELL, _CELL))
+    return ImageOps.pad(image, (_CELL, _CELL), color=_PAPER)
 
 
 def _spread(values: Sequence[_T], count: int) -> list[_T]:

@@ -144,7 +144,7 @@ def state(entry: Registered, root: Path | None) -> str:
 
 
 @dataclass(frozen=True)
-class Found:
+class LabelledParts:
     """What a reader found.
 
     Attributes:
@@ -160,7 +160,7 @@ class Found:
     stray: tuple[str, ...] = ()
 
 
-def finish(entry: Registered, found: Found, task: str | None, name: str | None = None) -> DataSet:
+def official_data(entry: Registered, found: LabelledParts, task: str | None, name: str | None = None) -> DataSet:
     """Check what was found against the registry and build the data set.
 
     Raises:
@@ -184,7 +184,7 @@ def finish(entry: Registered, found: Found, task: str | None, name: str | None =
     )
 
 
-def _split(entry: Registered, found: Found) -> str:
+def _split(entry: Registered, found: LabelledParts) -> str:
     """Recognise the official split by its counts: another rule, or fewer pictures, give other counts."""
     reasons = []
     if len(found.class_names) != entry.classes:

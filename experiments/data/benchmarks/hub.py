@@ -13,14 +13,21 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ipo_prompts.experiments.data.assemble import assemble
-from ipo_prompts.experiments.data.benchmarks import ROOT_VARIABLE, Found, Registered, default_root, finish, local
+from ipo_prompts.experiments.data.benchmarks import (
+    ROOT_VARIABLE,
+    LabelledParts,
+    Registered,
+    default_root,
+    local,
+    official_data,
+)
 from ipo_prompts.experiments.data.dataset import DIFFERENT, PARTS, DataSet, Item, Part
 from ipo_prompts.experiments.data.sources import hub
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
 
 
-def load(entry: Registered, given: str, seed: int, task: str | None) -> DataSet:
+def load_copy(entry: Registered, given: str, seed: int, task: str | None) -> DataSet:
     """Load the hub's copy.
 
     Args:
@@ -43,10 +50,10 @@ def load(entry: Registered, given: str, seed: int, task: str | None) -> DataSet:
     splits = hub.load_splits(where, advice, source)
     name = f"{entry.name}:hf"
     if entry.twins:
-        return finish(entry, _by_wnid(entry, splits, where), task, name)
+        return official_data(entry, _by_wnid(entry, splits, where), task, name)
     found, reason = _by_file_name(entry, splits, where)
     if found:
-        return finish(entry, found, task, name)
+        return official_data(entry, found, task, name)
     read = hub.gather(name, where, splits)
     rows = [replace(row, class_name=entry.hub.spelled(row.class_name)) for row in read.rows]
     names = tuple(map(entry.hub.spelled, read.class_names)) if read.class_names else None
@@ -57,7 +64,7 @@ def load(entry: Registered, given: str, seed: int, task: str | None) -> DataSet:
     return replace(data, hand_written=entry.hand_written, split=f"{DIFFERENT}the parts of {source}, because {reason}")
 
 
-def _by_file_name(entry: Registered, splits: Mapping[str, Any], where: str) -> tuple[Found | None, str]:
+def _by_file_name(entry: Registered, splits: Mapping[str, Any], where: str) -> tuple[LabelledParts | None, str]:
     """Return the hub's pictures in the order and parts of the split file, or why that is impossible."""
     if entry.split_file is None:
         return None, f"the lists that split {entry.title} are used with a local root only"
@@ -77,7 +84,7 @@ def _by_file_name(entry: Registered, splits: Mapping[str, Any], where: str) -> t
     parts: dict[Part, list[Item]] = {
         part: [Item(pictures[_stem(row.path)], row.label, row.path) for row in split[part]] for part in PARTS
     }
-    return Found(f"{where} in the parts of {file}", local.split_names(split, file), parts), ""
+    return LabelledParts(f"{where} in the parts of {file}", local.split_names(split, file), parts), ""
 
 
 def _named_pictures(entry: Registered, splits: Mapping[str, Any], where: str) -> Iterator[tuple[str, Picture]]:
@@ -103,7 +110,7 @@ def _stem(name: str) -> str:
     return PurePosixPath(name).stem
 
 
-def _by_wnid(entry: Registered, splits: Mapping[str, Any], where: str) -> Found:
+def _by_wnid(entry: Registered, splits: Mapping[str, Any], where: str) -> LabelledParts:
     """Read ImageNet or a shifted version of it: a row's class is a WordNet id, its name is CLIP's."""
     root = default_root()
     if root is None:
@@ -124,7 +131,7 @@ def _by_wnid(entry: Registered, splits: Mapping[str, Any], where: str) -> Found:
         pictures = hub.cell_pictures(splits[split], columns, f"{split} of {entry.name}:hf")
         for i, (wnid, picture) in enumerate(zip(wnids[split], pictures, strict=True)):
             parts[kept].append(Item(picture, labels[wnid], f"row {i:07d} of {split}"))
-    return Found(where, local.named(present, names, where), parts, stray)
+    return LabelledParts(where, local.clip_names(present, names, where), parts, stray)
 
 
 def _wnids(table: Any, label: str, names: Mapping[str, str], where: str) -> list[str]:

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ipo_prompts.experiments.data.benchmarks import LAYOUT, Found, Registered, Rule
+from ipo_prompts.experiments.data.benchmarks import LAYOUT, LabelledParts, Registered, Rule
 from ipo_prompts.experiments.data.dataset import PARTS, Item, Part
 from ipo_prompts.experiments.data.sources.table import numbered_names
 from ipo_prompts.metrics.decoding import AS_STORED, ENDINGS
@@ -28,7 +28,7 @@ SPLITS = "github.com/linzhiqiu/cross_modal_adaptation, folder splits (MIT)"
 WNID = re.compile(r"n\d{8}")
 
 
-class Entry(NamedTuple):
+class SplitEntry(NamedTuple):
     """One line of a split: a picture's path below the picture folder, its label, its class's name."""
 
     path: str
@@ -36,10 +36,10 @@ class Entry(NamedTuple):
     name: str
 
 
-Split = dict[Part, list[Entry]]
+Split = dict[Part, list[SplitEntry]]
 
 
-def read_split(entry: Registered, folder: Path) -> Found:
+def read_split(entry: Registered, folder: Path) -> LabelledParts:
     """Read a data set that has a split file, in the order of the file: the few-shot draw depends on it.
 
     Raises:
@@ -67,14 +67,14 @@ def parse_split(file: Path) -> Split:
     return _once({part: list(_entries(content[part], part, where)) for part in PARTS}, where)
 
 
-def _entries(rows: list[Any], part: Part, where: str) -> Iterator[Entry]:
+def _entries(rows: list[Any], part: Part, where: str) -> Iterator[SplitEntry]:
     for i, row in enumerate(rows):
         match row:
             case [str(path), int(label), str(name)] if not isinstance(label, bool):
                 # A split may name pictures inside the picture folder only.
                 if path.startswith("/") or ".." in path.split("/"):
                     raise InputError(f"entry {i} of {part} in {where} has the path {path!r}, outside the data set.")
-                yield Entry(path, label, name)
+                yield SplitEntry(path, label, name)
             case _:
                 raise InputError(
                     f"entry {i} of {part} in {where} is {str(row)[:80]}, not [path, label, class name]; fix it."
@@ -101,7 +101,7 @@ def split_names(split: Split, file: Path) -> tuple[str, ...]:
     return numbered_names((entry[1:] for part in PARTS for entry in split[part]), f"the split file {file}")
 
 
-def read_variants(entry: Registered, folder: Path) -> Found:
+def read_variants(entry: Registered, folder: Path) -> LabelledParts:
     """Read FGVC-Aircraft: `variants.txt` orders the classes, `images_variant_PART.txt` has `NUMBER VARIANT` lines.
 
     Raises:
@@ -118,7 +118,7 @@ def read_variants(entry: Registered, folder: Path) -> Found:
                 raise InputError(
                     f"line {number} of {file} has the variant {name!r}, which is not in variants.txt; fix it."
                 )
-            split[part].append(Entry(f"{stem}.jpg", labels[name], name))
+            split[part].append(SplitEntry(f"{stem}.jpg", labels[name], name))
     _once(split, f"the list images_variant_PART.txt in {folder}")
     return _found(split, names, folder / "images_variant_PART.txt", folder / entry.pictures)
 
@@ -136,7 +136,7 @@ def _lines(file: Path, entry: Registered) -> Iterator[tuple[int, str]]:
     yield from ((number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip())
 
 
-def _found(split: Split, names: tuple[str, ...], file: Path, pictures: Path) -> Found:
+def _found(split: Split, names: tuple[str, ...], file: Path, pictures: Path) -> LabelledParts:
     folder = PictureFolder(pictures)
     parts: dict[Part, list[Item]] = {part: [] for part in PARTS}
     absent: list[str] = []
@@ -152,10 +152,10 @@ def _found(split: Split, names: tuple[str, ...], file: Path, pictures: Path) -> 
             f"{file} names the picture {absent[0]!r}, which is not in {pictures} (absent: {len(absent)} of {total}); "
             "put the pictures there."
         )
-    return Found(str(file), names, parts)
+    return LabelledParts(str(file), names, parts)
 
 
-def read_folders(entry: Registered, folder: Path) -> Found:
+def read_folders(entry: Registered, folder: Path) -> LabelledParts:
     """Read class folders named by WordNet id, whose sorted order the labels are, or by label ("0" to "999").
 
     Those of ImageNet lie in `train` and `val`; those of the others are all for testing.
@@ -183,10 +183,10 @@ def read_folders(entry: Registered, folder: Path) -> Found:
     for part, top in tops.items():
         # To stat a million training files takes minutes on a network disk, and a run uses a few of them.
         parts[part] = list(_items(pictures, top, folders, stray, look=part == "test"))
-    return Found(str(pictures), named(folders, names, str(pictures)), parts, tuple(stray))
+    return LabelledParts(str(pictures), clip_names(folders, names, str(pictures)), parts, tuple(stray))
 
 
-READERS: Mapping[Rule, Callable[[Registered, Path], Found]] = {
+READERS: Mapping[Rule, Callable[[Registered, Path], LabelledParts]] = {
     "split": read_split,
     "variants": read_variants,
     "imagenet": read_folders,
@@ -216,7 +216,7 @@ def class_names(entry: Registered, folder: Path) -> dict[str, str]:
     return dict(sorted(names.items()))
 
 
-def named(folders: Iterable[str], names: Mapping[str, str], where: str) -> tuple[str, ...]:
+def clip_names(folders: Iterable[str], names: Mapping[str, str], where: str) -> tuple[str, ...]:
     """Return the class names of class folders, or of WordNet ids.
 
     Raises:
@@ -245,7 +245,7 @@ def _items(pictures: Path, top: Path, folders: list[str], stray: list[str], *, l
     make = PictureFolder(pictures)
     for label, folder in enumerate(top / folder for folder in folders):
         inside = folder.relative_to(pictures).as_posix()
-        # A class that is missing in this part is reported by `finish`.
+        # A class that is missing in this part is reported by `official_data`.
         for file in sorted(os.listdir(folder) if folder.is_dir() else ()):  # noqa: PTH208
             key = f"{inside}/{file}"
             if file.startswith(".") or Path(file).suffix.lower() not in ENDINGS:

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ipo_prompts.experiments.data.assemble import Gathered, Row
+from ipo_prompts.experiments.data.assemble import Gathered, SourceRow
 from ipo_prompts.experiments.data.dataset import Part
-from ipo_prompts.experiments.data.draw import part_in_cell, part_named
+from ipo_prompts.experiments.data.draw import part_in_cell, part_named, parts_named
 from ipo_prompts.experiments.data.sources.table import IMAGE_COLUMNS, NAME_COLUMN, numbered_names, refuse_numbers
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.hub import SECONDS, reach
@@ -115,7 +115,7 @@ def gather(name: str, where: str, splits: Mapping[str, Any], *, beside: Path | N
     """
     columns = find_columns(next(iter(splits.values())).features, where, paths=beside is not None)
     chosen, stray = choose_splits(splits, columns, where)
-    rows: list[Row] = []
+    rows: list[SourceRow] = []
     pairs: list[tuple[object, str]] = []
     for split, part in chosen.items():
         table = splits[split]
@@ -125,7 +125,7 @@ def gather(name: str, where: str, splits: Mapping[str, Any], *, beside: Path | N
         groups, cells = (_texts(table, column, used=beside is not None) for column in ("group", "split"))
         for i, picture in enumerate(cell_pictures(table, columns, f"{split} of {name}", beside)):
             own = _part(cells[i], part if len(chosen) > 1 else None, f"row {i} of {at}")
-            rows.append(Row(picture, spelled[i], f"row {i:07d} of {split}", own, groups[i] or None))
+            rows.append(SourceRow(picture, spelled[i], f"row {i:07d} of {split}", own, groups[i] or None))
     if columns.named:
         return Gathered(name, where, rows, numbered_names(pairs, where), stray)
     if columns.names is None:
@@ -226,18 +226,14 @@ def _none(what: str, features: Mapping[str, Any], where: str) -> InputError:
 
 def choose_splits(
     splits: Mapping[str, Any], columns: Columns, where: str
-) -> tuple[dict[str, Part | None], tuple[str, ...]]:
+) -> tuple[Mapping[str, Part | None], tuple[str, ...]]:
     """Return the splits to use, each with its part, and those left out: unknown names, hidden labels."""
     labelled = [split for split, table in splits.items() if len(table) and not _hidden(table, columns)]
     if not labelled:
         raise InputError(f"{where} has no labelled pictures; its splits are: {', '.join(splits) or 'none'}.")
-    chosen: dict[str, Part | None] = {split: part_named(split) for split in labelled if part_named(split)}
-    if not chosen and len(labelled) > 1:
+    chosen: Mapping[str, Part | None] = parts_named(labelled, where, "splits") or {labelled[0]: None}
+    if None in chosen.values() and len(labelled) > 1:
         raise InputError(f"{where} has the splits {', '.join(splits)}, none of them called train, validation or test.")
-    if not chosen:
-        chosen = {labelled[0]: None}
-    if len(set(chosen.values())) < len(chosen):
-        raise InputError(f"{where} has two splits for one part ({', '.join(chosen)}); join them.")
     return chosen, tuple(f"split {split}" for split in splits if split not in chosen)
 
 

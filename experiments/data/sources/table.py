@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from ipo_prompts.experiments.data.assemble import Gathered, Row, row_of_file
+from ipo_prompts.experiments.data.assemble import Gathered, SourceRow, row_of_file
 from ipo_prompts.experiments.data.draw import part_in_cell
 from ipo_prompts.metrics.errors import InputError
 
@@ -35,7 +35,7 @@ def gather(rest: str) -> Gathered:
         raise InputError("csv: needs a path, for example csv:pictures/labels.csv.")
     path = Path(rest).expanduser()
     where = f"the table {path}"
-    rows: list[Row] = []
+    rows: list[SourceRow] = []
     pairs: list[tuple[object, str]] = []
     seen: dict[str, int] = {}
     for number, cells in _cells(path, where):

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.data import check, load_data
+from ipo_prompts.experiments.data import check_data, load_data
 from ipo_prompts.experiments.data.check import transparency_note
 from ipo_prompts.metrics.pictures import Picture
 
@@ -51,7 +51,7 @@ def test_odd_but_good_pictures_are_readable_as_rgb(folder, name):
     root = folder({"cat": 3, "dog": 3})
     (root / "cat" / name).write_bytes(GOOD[name]())
     data = load_data(f"folder:{root}", seed=0)
-    report = check(data)
+    report = check_data(data)
     assert report.ok, report.text()
     item = next(i for _, i in data.items() if i.group == f"cat/{name}")
     assert item.picture.image().mode == "RGB"
@@ -63,13 +63,13 @@ def test_bad_pictures_are_named_and_the_rest_go_on(folder):
         (root / "dog" / name).write_bytes(make())
     data = load_data(f"folder:{root}", seed=0)
     (root / "cat" / "001.png").unlink()
-    report = check(data)
+    report = check_data(data)
     assert not report.ok
     assert set(report.unreadable) == {str(root / "dog" / name) for name in BAD} | {str(root / "cat" / "001.png")}
     for name, (_, reason) in BAD.items():
         assert reason in report.unreadable[str(root / "dog" / name)]
     assert [sum(counts) for counts in report.counts.values()] == [3, 6]
-    assert report.imbalance == 2.0
+    assert "largest class : smallest class = 2.0 : 1" in report.text()
     assert "unreadable pictures, at which a run that opens them stops: 4" in report.text()
 
 
@@ -97,7 +97,7 @@ def test_the_same_picture_in_two_parts_or_two_classes(folder):
     (root / "test/dog/001.png").write_bytes((root / "train/dog/000.png").read_bytes())
     (root / "val/dog/001.png").write_bytes((root / "val/cat/001.png").read_bytes())
     (root / "val/cat/copy.png").write_bytes((root / "val/cat/000.png").read_bytes())  # same part and class: harmless
-    report = check(load_data(f"folder:{root}", seed=0))
+    report = check_data(load_data(f"folder:{root}", seed=0))
     found = [{(p.part, p.class_name) for p in same} for same in report.duplicates]
     assert found == [{("train", "dog"), ("test", "dog")}, {("val", "cat"), ("val", "dog")}]
     assert "same picture in two parts or classes, which a run uses all the same: 2" in report.text()
@@ -118,7 +118,7 @@ class Letters:
 
 def test_names_that_the_tokenizer_would_cut(folder):
     long = "a very long name of a thing"
-    report = check(load_data(f"folder:{folder({'cat': 3, long: 3})}", seed=0), Letters())
+    report = check_data(load_data(f"folder:{folder({'cat': 3, long: 3})}", seed=0), Letters())
     assert list(report.cut_names) == [long]
     assert not report.ok
     assert "more than the 30 that fit" in report.text()
@@ -127,7 +127,7 @@ def test_names_that_the_tokenizer_would_cut(folder):
 def test_the_text_of_a_clean_report(folder):
     root = folder({"cat": 10, "hot dog": 5})
     (root / "notes.txt").write_text("x")
-    assert check(load_data(f"folder:{root}", seed=0)).text().splitlines() == [
+    assert check_data(load_data(f"folder:{root}", seed=0)).text().splitlines() == [
         "folder:pictures: 2 classes, 15 pictures",
         "largest class : smallest class = 2.0 : 1",
         "",
@@ -146,7 +146,7 @@ def test_the_text_of_a_clean_report(folder):
 def test_names_cannot_move_the_terminals_cursor(folder):
     root = folder({"cat": 3, "dog": 3})
     (root / "cat" / "a\x1b[2Jb.jpg").write_bytes(b"")
-    text = check(load_data(f"folder:{root}", seed=0)).text()
+    text = check_data(load_data(f"folder:{root}", seed=0)).text()
     assert "\x1b" not in text and "a\\x1b[2Jb.jpg" in text
 
 
@@ -167,7 +167,7 @@ def test_transparent_and_empty_pictures_are_named_and_can_be_used(folder):
     ghost.putpixel((1, 1), (0, 0, 0, 0))
     ghost.save(root / "dog" / "white on white.png")
     data = load_data(f"folder:{root}", seed=0)
-    report = check(data)
+    report = check_data(data)
     assert report.ok
     text = report.text()
     assert "pictures with little to see, which a run uses all the same: 3" in text
@@ -178,7 +178,7 @@ def test_transparent_and_empty_pictures_are_named_and_can_be_used(folder):
         "3 of 10 pictures are transparent; they are read on white, as viewers show them "
         "(background=as-is reads what lies beneath, as published numbers do)"
     ) in text
-    as_stored = check(data.on("as-is"))
+    as_stored = check_data(data.on("as-is"))
     assert "are transparent" not in as_stored.text()
     assert "white on white" not in as_stored.text()
 
@@ -193,7 +193,7 @@ def test_the_report_names_the_data_by_its_fingerprint_and_reads_each_file_once(f
     opened = []
     read = Picture.bytes
     monkeypatch.setattr(Picture, "bytes", lambda self: (opened.append(self.name), read(self))[1])
-    assert check(data).fingerprint == expected
+    assert check_data(data).fingerprint == expected
     assert len(opened) == len(set(opened)) == 8
 
 

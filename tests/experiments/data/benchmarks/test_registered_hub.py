@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ipo_prompts.experiments.data import check, draw, load_data
+from ipo_prompts.experiments.data import check_data, draw, load_data
 from ipo_prompts.experiments.data.benchmarks import REGISTRY
 from ipo_prompts.metrics.errors import InputError
 from support.coop_root import CLASSES, WNID_NAMES, WNIDS, make_root
@@ -84,7 +84,7 @@ def test_without_file_names_it_is_a_different_split(eurosat):
     assert data.hand_written == "a centered satellite photo of <CLASS>."
     assert data.task.startswith("satellite pictures")
     assert data.val  # cut from train
-    assert check(data).ok
+    assert check_data(data).ok
 
 
 def test_a_copy_that_lacks_pictures_is_a_different_split(eurosat):
