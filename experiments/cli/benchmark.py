@@ -87,10 +87,7 @@ def benchmark(
     check_grid(found, ready=not dry_run)
     if dry_run:
         expected = forecast(found)
-        if as_json:
-            common.print_json(expected)
-        else:
-            print(forecast_text(expected))
+        common.show(expected, forecast_text, as_json)
         return 0
     check_writable(folder)
     check_kept(folder)

@@ -9,7 +9,7 @@ import errno
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -20,6 +20,7 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.printable import printable
 
 Name = TypeVar("Name", bound=str)
+Content = TypeVar("Content")
 
 DATA = "folder:PATH, csv:PATH, hf:NAME, or what else `ipo data list` names"
 
@@ -72,6 +73,14 @@ def print_json(content: Any) -> None:
     """Print a document for other programs; what is no UTF-8, as a file name may be, is written as an escape."""
     text = json.dumps(content, indent=2, ensure_ascii=False)
     print(text.encode("utf-8", "backslashreplace").decode())
+
+
+def show(content: Content, text: Callable[[Content], str], as_json: bool) -> None:
+    """Print a document: in JSON, or for a person as `text` tells it."""
+    if as_json:
+        print_json(content)
+    else:
+        print(text(content))
 
 
 class WithSettings(TyperCommand):

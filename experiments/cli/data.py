@@ -147,14 +147,14 @@ def preview(
 ) -> None:
     """Draw a few pictures of each class on one sheet; of many classes, some, evenly spaced."""
     from ipo_prompts.experiments.data import load_data
+    from ipo_prompts.experiments.data.check import contact_sheet, save_sheet
     from ipo_prompts.experiments.data.dataset import PARTS
-    from ipo_prompts.experiments.data.preview import contact_sheet, save
 
     chosen = one_of("part", part, PARTS)
     data = load_data(spec, seed=seed, whole=False)
     path = out or Path(f"preview-{re.sub(r'[^A-Za-z0-9_.-]+', '-', data.name)}.png")
     sheet = contact_sheet(data, chosen)
-    save(sheet, path)
+    save_sheet(sheet, path)
     for reason in sheet.unreadable:
         print(f"not drawn: {reason}", file=sys.stderr)
     print(f"{path}: {sheet.pictures} {chosen} pictures of {sheet.classes} of {len(data.class_names)} classes")

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ipo_prompts.experiments.cli.common import Clip, Data, Describer, Json, Lm, print_json
+from ipo_prompts.experiments.cli.common import Clip, Data, Describer, Json, Lm, show
 from ipo_prompts.metrics.errors import InputError
 
 KEYS = [f"{name}_API_KEY" for name in ("OPENAI", "ANTHROPIC", "GEMINI", "MISTRAL", "OPENROUTER", "WANDB")]
@@ -64,10 +64,7 @@ def doctor(
         }
     except InputError as error:
         findings["problem"] = str(error)
-    if as_json:
-        print_json(findings)
-    else:
-        print(_text(findings))
+    show(findings, _text, as_json)
     return 1 if findings["problem"] else 0
 
 

@@ -25,6 +25,7 @@ from ipo_prompts.experiments.cli.common import (
     Seed,
     examples,
     print_json,
+    show,
 )
 from ipo_prompts.metrics.errors import InputError
 
@@ -113,10 +114,7 @@ def optimize(
         from ipo_prompts.experiments.run.plan import plan
 
         forecast = estimate(plan(config, ready=False, say=ui.say))
-        if as_json:
-            print_json(forecast)
-        else:
-            print(_forecast_text(forecast))
+        show(forecast, _forecast_text, as_json)
         return 0
     find_device(config.device)  # a wrong one is refused before anything is fetched
     ensure_local_weights([config], quiet=quiet)

@@ -21,8 +21,9 @@ from ipo_prompts.experiments.cli.common import (
     Program,
     Seed,
     examples,
+    fail,
     one_of,
-    print_json,
+    show,
 )
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.nearest import did_you_mean
@@ -30,7 +31,6 @@ from ipo_prompts.metrics.printable import printable
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.export import Target
-    from ipo_prompts.experiments.run.comparison import Comparison
     from ipo_prompts.metrics.arrays import Floats
     from ipo_prompts.metrics.pictures import Picture
 
@@ -80,27 +80,24 @@ def evaluate(
     how = Sampling.of(len(items), [item.label for item in items], [item.group for item in items])
     pairs = {str(i): (scores[0], score, how) for i, score in enumerate(scores)}
     compared = compare(pairs, sealed=pairs, family="with the first template")
-    rows = [{"template": score.template, **_row(compared[str(i)])} for i, score in enumerate(scores)]
-    if as_json:
-        about = {"data": drawn.name, "part": part, "clip": encoder.name, "fingerprint": encoder.fingerprint}
-        print_json({"schema": 2, **about, "templates": rows})
-    else:
-        print(_table(rows))
+    rows = [
+        {
+            "template": score.template,
+            "accuracy": one.optimised.value,
+            "loss": one.optimised.loss,
+            "n": one.optimised.n,
+            "ci95": list(one.optimised.ci95),
+            "difference_to_first": one.difference.model_dump(mode="json"),
+        }
+        for score, one in zip(scores, (compared[key] for key in pairs), strict=True)
+    ]
+    about = {"data": drawn.name, "part": part, "clip": encoder.name, "fingerprint": encoder.fingerprint}
+    show({"schema": 2, **about, "templates": rows}, _table, as_json)
     return 0
 
 
-def _row(compared: Comparison) -> dict[str, Any]:
-    score = compared.optimised
-    return {
-        "accuracy": score.value,
-        "loss": score.loss,
-        "n": score.n,
-        "ci95": list(score.ci95),
-        "difference_to_first": compared.difference.model_dump(mode="json"),
-    }
-
-
-def _table(rows: Sequence[dict[str, Any]]) -> str:
+def _table(content: dict[str, Any]) -> str:
+    rows = content["templates"]
     lines = [f"{'accuracy':>8}  {'95 % interval':>15}  {'loss':>7}  {'n':>6}  {'to the first':>24}  template"]
     for row in rows:
         low, high = row["ci95"]
@@ -129,7 +126,7 @@ def predict(
     if len(bare) == len(pictures):
         raise InputError(f"there are no pictures in {', '.join(map(str, bare))}.")
     for path in bare:
-        _complain(InputError(f"there are no pictures in {path}."))
+        fail(f"there are no pictures in {path}.", 1)
     failed = len(bare)
     try:
         if format_ == "csv":
@@ -138,10 +135,10 @@ def predict(
             csv.writer(sys.stdout).writerow(["picture", "label", "probability"])
         files = (file for path in pictures for file in (find_pictures(path) if os.path.isdir(path) else [path]))  # noqa: PTH112
         for file, outcome in label_files(classifier, files):
-            _show(format_, classifier.class_names, file, outcome)
+            _write_row(format_, classifier.class_names, file, outcome)
             if isinstance(outcome, InputError):
                 failed += 1
-                _complain(outcome)
+                fail(str(outcome), 1)
     except BrokenPipeError:  # the reader has enough rows, as `head` has
         _drop_output()
     except OSError as error:
@@ -155,7 +152,7 @@ def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the last flush would fail again
 
 
-def _show(format_: str, class_names: Sequence[str], file: Path, outcome: Floats | InputError) -> None:
+def _write_row(format_: str, class_names: Sequence[str], file: Path, outcome: Floats | InputError) -> None:
     """Write a row at once. File names are not escaped: a CSV is data, not a sheet with formulas."""
     row: dict[str, object] = {"picture": str(file)}
     if isinstance(outcome, InputError):
@@ -175,10 +172,6 @@ def _show(format_: str, class_names: Sequence[str], file: Path, outcome: Floats 
         # A name that is not UTF-8 is one that JSON has only as an escape.
         print(text if text.isprintable() else json.dumps(row))
     sys.stdout.flush()
-
-
-def _complain(error: InputError) -> None:
-    print(f"ipo: {printable(str(error))}", file=sys.stderr)
 
 
 def report(

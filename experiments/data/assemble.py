@@ -59,7 +59,7 @@ class Gathered:
         rows: in an order that is the same on every machine.
         class_names: in label order; None sorts the names that the rows have.
         stray: what was left out.
-        names: what the source says its classes are called; see names.py.
+        names: what the source says its classes are called; see dataset.py.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Gathered:
 
 
 def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
-    """Check the rows, cut what is not split (split.py has the rule) and build the data set.
+    """Check the rows, cut what is not split (draw.py has the rule) and build the data set.
 
     Raises:
         InputError: no pictures, class names that read the same, a class or group that fits no part.

@@ -80,7 +80,7 @@ class DataSet:
         stray: what the source holds besides pictures and was left out.
         hand_written: the template that the field uses for these pictures; None when there is none.
         split: where the parts come from: "official" (a benchmark's published split), "own" (the source's, or cut by
-            split.py), or "different: " and why a benchmark's pictures are not in its published split.
+            draw.py), or "different: " and why a benchmark's pictures are not in its published split.
         renamed_from: in label order, what the source calls the classes, where they were given other names; else empty.
     """
 

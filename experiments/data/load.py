@@ -32,11 +32,11 @@ def load_data(
         spec: `embedded`, `embedded:NAME`, `embedded:OP+OP`, `folder:PATH`, `csv:PATH`, `parquet:PATH`,
             `hf:NAME[:CONFIG]`, or a registered name: `eurosat` (below `IPO_DATA_ROOT`), `eurosat:PATH_OF_ROOT`,
             `eurosat:hf`, or `eurosat:hf:ID` for another copy on the hub or on this machine.
-        seed: cuts the parts that the source lacks (split.py); without effect when it has train, val and test.
+        seed: cuts the parts that the source lacks (draw.py); without effect when it has train, val and test.
         task: what the pictures are, for the language model; None takes the registered task, or makes one from a few
             class names.
         background: how the pixels are read; registered data are read as stored, as their published numbers were.
-        class_names: class → its name in prompts, or a list of that and synonyms (names.py); instead of `classes.yaml`.
+        class_names: class → its name in prompts, or a list of that and synonyms; instead of `classes.yaml`.
         whole: a file that a folder or a table names and that is not there is an error; else reading it will be.
 
     Raises:

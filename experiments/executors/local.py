@@ -140,11 +140,11 @@ def computing_with(count: int | None, *, torch: bool = True) -> Iterator[None]:
             loaded.set_num_threads(torch_before)
 
 
+@dataclass
 class Here(Executor):
     """One item after another in this process."""
 
-    def __init__(self, threads: int | None = None) -> None:
-        self.threads = threads
+    threads: int | None = None
 
     def _outcomes(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
         with computing_with(self.threads):
@@ -152,15 +152,15 @@ class Here(Executor):
                 yield index, attempt(function, item)
 
 
+@dataclass
 class Pool(Executor):
     """Processes of their own, each with one item at a time, so that it is known which item a dead worker was at.
 
     They are spawned, not forked: a fork of a process in which torch has started threads can hang.
     """
 
-    def __init__(self, workers: int, threads: int) -> None:
-        self.workers = workers
-        self.threads: int = threads
+    workers: int
+    threads: int
 
     def _outcomes(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
         waiting = deque((index, 1) for index in range(len(items)))

@@ -20,8 +20,6 @@ def gather(rest: str) -> Gathered:
         InputError: the folder is missing, unreadable, mixes the two layouts, or has an empty class folder, or
             its `classes.yaml` cannot be read.
     """
-    if not rest:
-        raise InputError("folder: needs a path, for example folder:pictures/animals.")
     root = Path(rest).expanduser()
     where = f"the folder {root}"
     try:

@@ -38,8 +38,6 @@ def gather_parquet(rest: str) -> Gathered:
     Raises:
         InputError: the path is missing or unreadable, a column cannot be found, or a row has an unknown split.
     """
-    if not rest:
-        raise InputError("parquet: needs a path, for example parquet:pictures/train.parquet.")
     path = Path(rest).expanduser()
     where = f"the parquet data {path}"
     splits = load_splits(where, "check that these are parquet files", "parquet", data_files=_files(path, where))
@@ -53,8 +51,6 @@ def gather_hf(rest: str) -> Gathered:
         InputError: it cannot be reached or loaded, or a column cannot be found.
     """
     name, _, config = rest.partition(":")
-    if not name:
-        raise InputError("hf: needs the name of a data set on the Hugging Face hub, for example hf:tanganke/dtd.")
     where = f"the Hugging Face data set {rest}"
     advice = "check the name, the configuration (hf:NAME:CONFIG) and the network, or use folder:, csv: or parquet:"
     splits = load_splits(where, advice, name, *([config] if config else []))

@@ -31,8 +31,6 @@ def gather(rest: str) -> Gathered:
     Raises:
         InputError: names the missing column, or the wrong row (row 1 is the header, as in a spreadsheet).
     """
-    if not rest:
-        raise InputError("csv: needs a path, for example csv:pictures/labels.csv.")
     path = Path(rest).expanduser()
     where = f"the table {path}"
     rows: list[SourceRow] = []

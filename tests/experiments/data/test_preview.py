@@ -10,7 +10,7 @@ from PIL import Image
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.data.preview import COLUMNS, ROWS, contact_sheet
+from ipo_prompts.experiments.data.check import COLUMNS, ROWS, contact_sheet
 from ipo_prompts.metrics.errors import InputError
 
 

@@ -1,4 +1,4 @@
-"""What each operation on pictures does; sets of them: one name each, rendered alike anywhere, and the suite's halves."""
+"""What each operation on pictures does; sets of them: one name each, rendered alike anywhere; the suite's halves."""
 
 from __future__ import annotations
 
