@@ -134,7 +134,7 @@ def draw(
 
 
 def _sample(items: Iterable[Item], shots: int, rng: random.Random, kept: Collection[int]) -> list[Item]:
-    """Draw from each class, in order of first appearance: what the stream gives depends on both."""
+    """Draw base pictures of each class, in the order of first appearance, which decides what the stream gives."""
     drawn: list[Item] = []
     for label, groups in _by_class(items).items():
         pictures = list(groups.values())

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ipo_prompts.experiments.export.target import NotChecked, Reference, no_place, spoken
+from ipo_prompts.experiments.export.target import NotChecked, Reference, formatted, no_place, spoken
 from ipo_prompts.metrics.template import SLOT
 from ipo_prompts.programs.classifier import TemplateClassifier
 
@@ -73,7 +73,7 @@ class HuggingFace:
             "task": TASK,
             "model": self._model(program),
             "candidate_labels": spoken(program.class_names),
-            "hypothesis_template": _formatted(program.template),
+            "hypothesis_template": formatted(program.template, "{}" if program.template.count(SLOT) == 1 else "{0}"),
             "open_clip": {"name": program.clip.name, "fingerprint": program.clip.fingerprint},
             "note": "pipeline(task, model=model)(picture, candidate_labels=…, hypothesis_template=…). The model is the "
             f"one that open_clip calls {program.clip.name}. Its scores are not calibrated: this program divides logits "
@@ -120,8 +120,3 @@ def _pipeline(transformers: Any, task: str, model: str, device: str) -> Any:
         raise NotChecked(f"transformers cannot load {model} ({reason}); check its name, files or network") from error
     finally:
         logging.disable(before)
-
-
-def _formatted(template: str) -> str:
-    slot = "{}" if template.count(SLOT) == 1 else "{0}"
-    return template.replace("{", "{{").replace("}", "}}").replace(SLOT, slot)

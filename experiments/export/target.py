@@ -20,6 +20,7 @@ from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.class_names import have_synonyms
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.template import SLOT
 from ipo_prompts.metrics.whole_file import flush_tree
 from ipo_prompts.programs.classifier import TemplateClassifier
 
@@ -182,6 +183,11 @@ def no_place(program: TemplateClassifier, form: str, *kinds: Literal["weights", 
         "offsets": "has no place for this program's offsets; take npz or program.json, or optimise with offsets=none",
     }
     return next((f"{form} {reasons[kind]}" for kind in kinds if has[kind]), None)
+
+
+def formatted(template: str, slot: str) -> str:
+    """Return a template for libraries that fill it with `str.format`: their slot, and its braces doubled."""
+    return template.replace("{", "{{").replace("}", "}}").replace(SLOT, slot)
 
 
 def spoken(class_names: Sequence[str]) -> list[str]:
