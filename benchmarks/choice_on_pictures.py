@@ -17,7 +17,7 @@ import numpy as np
 from common import arguments
 from numpy.typing import NDArray
 
-from ipo_prompts.experiments.compare.methods.pools import joined
+from ipo_prompts.experiments.compare.methods.given import joined
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.classification import losses_of, places_of

@@ -21,7 +21,7 @@ from scipy import stats
 
 from ipo_prompts.experiments.compare.raw_cells import unpack
 from ipo_prompts.experiments.data import Item, draw, load_data
-from ipo_prompts.experiments.embedded.operations import OPERATIONS, render, seed_of
+from ipo_prompts.experiments.embedded.shifts import OPERATIONS, render, seed_of
 from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.experiments.run.headroom import few, look, of_data
 from ipo_prompts.metrics.arrays import Doubles, Floats

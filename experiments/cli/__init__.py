@@ -1,1 +1,1 @@
-"""The commands of `ipo`, one file each: its options, its help and what it does."""
+"""The commands of `ipo`: their options, their help and what they do. `app.py` puts them together."""

@@ -12,19 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ipo_prompts.experiments.cli import (
-    benchmark,
-    data,
-    doctor,
-    evaluate,
-    export,
-    models,
-    optimize,
-    predict,
-    report,
-)
-from ipo_prompts.experiments.cli.errors import INTERRUPTED, explain, fail
-from ipo_prompts.experiments.cli.options import WORDS, WithSettings
+from ipo_prompts.experiments.cli import benchmark, data, installation, optimize, results
+from ipo_prompts.experiments.cli.common import INTERRUPTED, WORDS, WithSettings, fail, tell_error
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
@@ -55,14 +44,14 @@ def _ipo(
 
 
 app.command(epilog=optimize.EXAMPLES, context_settings=WORDS, cls=WithSettings)(optimize.optimize)
-app.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
-app.command(epilog=predict.EXAMPLES)(predict.predict)
+app.command(epilog=results.EVALUATE)(results.evaluate)
+app.command(epilog=results.PREDICT)(results.predict)
 app.command(epilog=benchmark.EXAMPLES, context_settings=WORDS)(benchmark.benchmark)
-app.command(epilog=report.EXAMPLES)(report.report)
-app.command(epilog=export.EXAMPLES)(export.export)
-app.command()(doctor.doctor)
+app.command(epilog=results.REPORT)(results.report)
+app.command(epilog=results.EXPORT)(results.export)
+app.command()(installation.doctor)
 app.add_typer(data.data_app, name="data")
-app.add_typer(models.models_app, name="models")
+app.add_typer(installation.models_app, name="models")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -77,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         with _stopped_as_from_the_keyboard():
             code = command.main(args=words, prog_name="ipo", standalone_mode=False)
     except Exception as error:
-        failed = explain(error, _named(command, words))
+        failed = tell_error(error, _named(command, words))
         if failed is None:
             raise
         return failed

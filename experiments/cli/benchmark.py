@@ -1,23 +1,23 @@
-"""`ipo benchmark`: a grid of experiments to a table with intervals and verdicts."""
+"""`ipo benchmark`: a grid of experiments to a table with intervals and verdicts, or printed templates measured here."""
 
 from __future__ import annotations
 
-import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ipo_prompts.experiments.cli import options
-from ipo_prompts.experiments.cli.paper_templates import NAME, paper_templates
+from ipo_prompts.experiments.cli import common
 from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.compare.grid import GridConfig
     from ipo_prompts.experiments.compare.tables.table import Table
 
-EXAMPLES = options.examples(
+PAPER_TEMPLATES = "paper-templates"
+EXAMPLES = common.examples(
     "ipo benchmark paper-templates data=eurosat",
     "ipo benchmark embedded --dry-run",
     "ipo benchmark embedded --executor pool:2",
@@ -40,11 +40,11 @@ def benchmark(
         list[str] | None, typer.Argument(metavar="[key=value …]", help="keys of the grid, or settings of all methods")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="where the cells go; default runs/GRID", metavar="DIR")] = None,
-    executor: options.Executor = "here",
+    executor: common.Executor = "here",
     budget_usd: Annotated[float | None, typer.Option(help="stop once the cells have cost so many US dollars")] = None,
-    dry_run: options.DryRun = False,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
+    dry_run: common.DryRun = False,
+    as_json: common.Json = False,
+    quiet: common.Quiet = False,
 ) -> int:
     """Run a grid of protocol, data sets, methods and seeds to a table; the same command resumes a killed one.
 
@@ -76,15 +76,15 @@ def benchmark(
         searches,
     )
     from ipo_prompts.experiments.executors import make_executor
-    from ipo_prompts.experiments.executors.base import Failure
+    from ipo_prompts.experiments.executors.local import Failure
     from ipo_prompts.experiments.run.files import check_writable, write_text
     from ipo_prompts.experiments.run.local_weights import ensure_local_weights
 
     folder = out or Path("runs") / Path(grid).stem
-    if grid == NAME:
+    if grid == PAPER_TEMPLATES:
         if executor != "here" or budget_usd is not None:
-            raise InputError(f"{NAME} works here and costs nothing; leave --executor and --budget-usd out.")
-        return paper_templates(words or [], folder, dry_run=dry_run, as_json=as_json, quiet=quiet)
+            raise InputError(f"{PAPER_TEMPLATES} works here and costs nothing; leave --executor and --budget-usd out.")
+        return _paper_templates(words or [], folder, dry_run=dry_run, as_json=as_json, quiet=quiet)
     if grid.endswith(ENDING):
         if words or executor != "here" or budget_usd is not None or dry_run:
             raise InputError(f"the cells of {grid} are done; give it no settings, executor, budget or --dry-run.")
@@ -95,7 +95,7 @@ def benchmark(
     check_grid(found, ready=not dry_run)
     if dry_run:
         expected = forecast(found)
-        print(json.dumps(expected, indent=2) if as_json else forecast_text(expected))
+        common.show(expected, forecast_text, as_json)
         return 0
     check_writable(folder)
     check_kept(folder)
@@ -180,3 +180,66 @@ def _tables_of_file(file: Path, out: Path | None, as_json: bool) -> int:
     if out is not None:
         print(f"{out}/{', '.join(texts)}", file=sys.stderr)
     return 0
+
+
+def _paper_templates(words: Sequence[str], folder: Path, *, dry_run: bool, as_json: bool, quiet: bool) -> int:
+    """Measure printed templates and write them beside print.
+
+    Args:
+        words: see `request`.
+        folder: of `table.md`, `table.csv` and `table.json`.
+        dry_run: only list what would be measured.
+        as_json: print JSON instead of Markdown.
+        quiet: no progress, and nothing of the files.
+
+    Returns:
+        The exit code: 0 when all rows that decide agree on the data sets that are here, 1 when one does not.
+
+    Raises:
+        InputError: see `request` and `compare_all`.
+    """
+    from ipo_prompts.experiments.compare.documents import write_documents
+    from ipo_prompts.experiments.compare.layout import line, print_table, terminal
+    from ipo_prompts.experiments.compare.printed import Request, compare_all, request, to_stderr
+    from ipo_prompts.experiments.compare.printed_table import (
+        agreeing_rows,
+        all_agree,
+        answer_of_print,
+        printed_documents,
+    )
+    from ipo_prompts.experiments.run.files import check_writable
+
+    asked: Request = request(words)
+    if dry_run:
+        rows = [
+            {
+                "data": one.table.data,
+                "pictures": sum(one.sizes),
+                "templates": len(one.templates),
+                "split": one.data.split,
+            }
+            for one in asked.found
+        ]
+        if as_json:
+            common.print_json({"data": rows, "absent": asked.absent, "usd": 0})
+            return 0
+        print_table(list(rows[0]), [[str(value) for value in row.values()] for row in rows])
+        for name, why in asked.absent.items():
+            print(f"not here: {name}. {why}")
+        print(f"each picture is encoded once in {' and once in '.join(asked.precisions)}; nothing is asked or paid")
+        return 0
+    check_writable(folder)
+    found = compare_all(asked, (lambda _: None) if quiet else to_stderr)
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = printed_documents(found, asked.absent, asked.precisions, asked.notes)
+    write_documents(texts, folder)
+    console = None if as_json else terminal()
+    if console is None:
+        print(texts["table.json" if as_json else "table.md"], end="")
+    else:
+        console.print(line(answer_of_print(found, list(asked.absent)), "bold"))
+        print_table(*agreeing_rows(found, asked.precisions))
+        console.print(line(f"every printed row beside the measured one: {folder}/table.md"))
+    if not quiet:
+        print(f"{folder}/table.md, table.csv, table.json", file=sys.stderr)
+    return 0 if all_agree(found) else 1

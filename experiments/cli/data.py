@@ -6,12 +6,14 @@ import re
 import shlex
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ipo_prompts.experiments.cli.options import DATA, Part, one_of
+from ipo_prompts.experiments.cli.common import DATA, Part, one_of
 from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,8 +29,7 @@ Seed = Annotated[int, typer.Option(help="for data without parts of its own")]
 @data_app.command("list")
 def list_() -> None:
     """List the registered data sets, their official sizes, which of them are below the root, and what else is read."""
-    from ipo_prompts.experiments.data.benchmarks.registry import REGISTRY, ROOT_VARIABLE
-    from ipo_prompts.experiments.data.benchmarks.roots import default_root, state
+    from ipo_prompts.experiments.data.benchmarks import REGISTRY, ROOT_VARIABLE, default_root, state
     from ipo_prompts.experiments.data.sources import FORMS
 
     root = default_root()
@@ -55,8 +56,7 @@ def check(
     seed: Seed = 0,
 ) -> int:
     """Read every picture; count them, name the unreadable and the empty, find the same picture in two parts."""
-    from ipo_prompts.experiments.data import check as check_data
-    from ipo_prompts.experiments.data import load_data
+    from ipo_prompts.experiments.data import check_data, load_data
 
     data = load_data(spec, seed=seed, whole=False)
     loaded, missing = _load(clip) if clip else (None, "--clip NAME does that")
@@ -68,7 +68,6 @@ def check(
             f"class names were not checked against a tokenizer, nor whether words can help; {missing}", file=sys.stderr
         )
     elif report.ok:
-        _compare(data, loaded)
         _look(spec, data, loaded)
     else:
         print(
@@ -94,36 +93,32 @@ def _load(name: str) -> tuple[Clip | None, str]:
         return None, str(error)
 
 
-def _compare(data: DataSet, clip: Clip) -> None:
-    """Print which class names and which pictures of different parts the CLIP cannot tell apart."""
-    from ipo_prompts.experiments.data.alike import alike
-
-    try:
-        lines = list(alike(data, clip, _Progress("encoded")).lines())
-    except InputError as error:
-        print(f"what the CLIP cannot tell apart was not looked at: {error}", file=sys.stderr)
-        return
-    if lines:
-        print("\n" + "\n".join(lines))
-
-
 def _look(spec: str, data: DataSet, clip: Clip) -> None:
-    """Print whether words can be expected to help."""
+    """Print what the CLIP cannot tell apart, and whether words can be expected to help."""
+    from ipo_prompts.experiments.data.alike import alike
     from ipo_prompts.experiments.run.config import RunConfig
     from ipo_prompts.experiments.run.headroom import of_data
 
-    try:
+    with _or_why_not("what the CLIP cannot tell apart"):
+        if lines := alike(data, clip, _Progress("encoded")):
+            print("\n" + "\n".join(lines))
+    with _or_why_not("whether words can help"):
         seen = of_data(data, clip, RunConfig(data=spec, clip=clip.name), _Progress("encoded"))
+        if seen.headroom is None:
+            raise InputError("there is one class")
+        others = f" and {seen.held_back} that choose its winner" if seen.held_back else ""
+        print(f"\n{seen.headroom.verdict}")
+        print(f"looked at {seen.searched} pictures that a run searches on{others}; no test picture was scored")
+        print("\n".join(f"  {line}" for line in seen.headroom.lines))
+
+
+@contextmanager
+def _or_why_not(what: str) -> Iterator[None]:
+    """Print why something was not looked at; the rest of the check stands."""
+    try:
+        yield
     except InputError as error:
-        print(f"whether words can help was not looked at: {error}", file=sys.stderr)
-        return
-    if seen.headroom is None:
-        print("whether words can help was not looked at: there is one class", file=sys.stderr)
-        return
-    others = f" and {seen.held_back} that choose its winner" if seen.held_back else ""
-    print(f"\n{seen.headroom.verdict}")
-    print(f"looked at {seen.searched} pictures that a run searches on{others}; no test picture was scored")
-    print("\n".join(f"  {line}" for line in seen.headroom.lines))
+        print(f"{what} was not looked at: {error}", file=sys.stderr)
 
 
 def _say_next(spec: str, data: DataSet, clip: str | None) -> None:
@@ -152,14 +147,14 @@ def preview(
 ) -> None:
     """Draw a few pictures of each class on one sheet; of many classes, some, evenly spaced."""
     from ipo_prompts.experiments.data import load_data
+    from ipo_prompts.experiments.data.check import contact_sheet, save_sheet
     from ipo_prompts.experiments.data.dataset import PARTS
-    from ipo_prompts.experiments.data.preview import contact_sheet, save
 
     chosen = one_of("part", part, PARTS)
     data = load_data(spec, seed=seed, whole=False)
     path = out or Path(f"preview-{re.sub(r'[^A-Za-z0-9_.-]+', '-', data.name)}.png")
     sheet = contact_sheet(data, chosen)
-    save(sheet, path)
+    save_sheet(sheet, path)
     for reason in sheet.unreadable:
         print(f"not drawn: {reason}", file=sys.stderr)
     print(f"{path}: {sheet.pictures} {chosen} pictures of {sheet.classes} of {len(data.class_names)} classes")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import shlex
@@ -14,8 +13,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ipo_prompts.experiments.cli.errors import Interrupted
-from ipo_prompts.experiments.cli.options import Clip, Data, Describer, DryRun, Json, Lm, Quiet, Seed, examples
+from ipo_prompts.experiments.cli.common import (
+    Clip,
+    Data,
+    Describer,
+    DryRun,
+    Interrupted,
+    Json,
+    Lm,
+    Quiet,
+    Seed,
+    examples,
+    print_json,
+    show,
+)
 from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
@@ -103,7 +114,7 @@ def optimize(
         from ipo_prompts.experiments.run.plan import plan
 
         forecast = estimate(plan(config, ready=False, say=ui.say))
-        print(json.dumps(forecast, indent=2) if as_json else _forecast_text(forecast))
+        show(forecast, _forecast_text, as_json)
         return 0
     find_device(config.device)  # a wrong one is refused before anything is fetched
     ensure_local_weights([config], quiet=quiet)
@@ -126,7 +137,7 @@ def optimize(
         error.resume_with = resume_command(folder, config.model_dump())
         raise
     if as_json:
-        print(json.dumps(content_of(result), indent=2, ensure_ascii=False))
+        print_json(content_of(result))
     else:
         told = result.headroom and result.headroom.verdict in ui.on_terminal and sys.stdout.isatty()
         shown = result.model_copy(update={"headroom": None}) if told else result

@@ -23,7 +23,7 @@ from ipo_prompts.experiments.compare.tables.build import COUNTS, build_table
 from ipo_prompts.experiments.compare.tables.figure import gain_plot
 from ipo_prompts.experiments.compare.tables.markdown import EMPTY, aligned, details, to_markdown, verdict_of
 from ipo_prompts.experiments.compare.tables.table import ColumnScore, Table
-from ipo_prompts.experiments.executors.base import Failure
+from ipo_prompts.experiments.executors.local import Failure
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.metrics.verdict import Verdict, points
 

@@ -22,8 +22,8 @@ from ipo_prompts.experiments.compare.grid import GridCell
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.protocols import laid_out
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.data.benchmarks.assumed import absent, assumed, sizes
-from ipo_prompts.experiments.executors.base import Executor, Failure
+from ipo_prompts.experiments.data.benchmarks import absent, assumed, sizes
+from ipo_prompts.experiments.executors.local import Executor, Failure
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.estimate import estimate
 from ipo_prompts.experiments.run.files import write_text

@@ -4,18 +4,18 @@
 >>> run = draw(data, shots=4, selection_shots=4, seed=0, classes="base")  # doctest: +SKIP
 """
 
-from ipo_prompts.experiments.data.check import Report, check
+from ipo_prompts.experiments.data.check import Checked, check_data
 from ipo_prompts.experiments.data.dataset import DataSet, Item, default_task
 from ipo_prompts.experiments.data.draw import Draw, Shots, draw, fitting, fresh, too_few
 from ipo_prompts.experiments.data.load import load_data
 
 __all__ = [
+    "Checked",
     "DataSet",
     "Draw",
     "Item",
-    "Report",
     "Shots",
-    "check",
+    "check_data",
     "default_task",
     "draw",
     "fitting",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ipo_prompts.experiments.data.dataset import PARTS, DataSet, Item, Part, default_task
-from ipo_prompts.experiments.data.split import cut, settle_parts
+from ipo_prompts.experiments.data.draw import cut, settle_parts
 from ipo_prompts.metrics.class_names import as_read, tidy
 from ipo_prompts.metrics.errors import InputError, invisible
 from ipo_prompts.metrics.pictures import Picture
@@ -17,7 +17,7 @@ from ipo_prompts.metrics.template import SLOT
 
 
 @dataclass(frozen=True)
-class Row:
+class SourceRow:
     """One picture of a source.
 
     Attributes:
@@ -39,13 +39,13 @@ class Row:
 
 def row_of_file(
     path: Path, class_name: str, key: str, part: Part | None, group: str | None = None, *, said: str = ""
-) -> Row:
+) -> SourceRow:
     """Return the row of a picture in a file, which may not be there; `said` begins what is said of one that is not."""
     try:
-        return Row(Picture.from_path(path), class_name, key, part, group)
+        return SourceRow(Picture.from_path(path), class_name, key, part, group)
     except InputError as error:
         fault = InputError(f"{said}{error}")
-        return Row(Picture.absent(path, fault), class_name, key, part, group, fault)
+        return SourceRow(Picture.absent(path, fault), class_name, key, part, group, fault)
 
 
 @dataclass(frozen=True)
@@ -58,19 +58,19 @@ class Gathered:
         rows: in an order that is the same on every machine.
         class_names: in label order; None sorts the names that the rows have.
         stray: what was left out.
-        names: what the source says its classes are called; see names.py.
+        names: what the source says its classes are called; see dataset.py.
     """
 
     name: str
     where: str
-    rows: list[Row]
+    rows: list[SourceRow]
     class_names: tuple[str, ...] | None = None
     stray: tuple[str, ...] = ()
     names: Mapping[Any, Any] | None = None
 
 
 def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
-    """Check the rows, cut what is not split (split.py has the rule) and build the data set.
+    """Check the rows, cut what is not split (draw.py has the rule) and build the data set.
 
     Raises:
         InputError: no pictures, class names that read the same, a class or group that fits no part.
@@ -87,13 +87,7 @@ def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
         group = _group(row)
         parts[place[group]].append(Item(row.picture, labels[row.class_name], group))
     clean = tuple(tidy(name) for name in names)
-    for part in PARTS:
-        missing = sorted(set(range(len(names))) - {item.label for item in parts[part]})
-        if missing:
-            raise InputError(
-                f"the class {clean[missing[0]]!r} has no pictures in the {part} part of {where}"
-                f"{_and_others(len(missing))}; every class needs pictures in each part."
-            )
+    check_parts(parts, clean, where)
     return DataSet(
         name=source.name,
         class_names=clean,
@@ -104,6 +98,23 @@ def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
         variants=len(place) < len(source.rows),
         stray=source.stray,
     )
+
+
+def check_parts(
+    parts: Mapping[Part, Sequence[Item]], names: Sequence[str], where: str, needed: Sequence[Part] = PARTS
+) -> None:
+    """Check that each part that is needed has pictures of every class.
+
+    Raises:
+        InputError: names the first class and part without.
+    """
+    for part in needed:
+        missing = sorted(set(range(len(names))) - {item.label for item in parts[part]})
+        if missing:
+            raise InputError(
+                f"the class {names[missing[0]]!r} (label {missing[0]}) has no pictures in the {part} part of {where} "
+                f"({len(missing)} of {len(names)} classes have none); every class needs pictures in each part."
+            )
 
 
 def labels_of(names: tuple[str, ...], where: str) -> dict[str, int]:
@@ -138,7 +149,7 @@ def labels_of(names: tuple[str, ...], where: str) -> dict[str, int]:
 
 
 def _whole_groups(source: Gathered) -> None:
-    first: dict[str, Row] = {}
+    first: dict[str, SourceRow] = {}
     for row in source.rows:
         known = first.setdefault(_group(row), row)
         if known is row:
@@ -166,8 +177,8 @@ def _places(source: Gathered, labels: dict[str, int], names: tuple[str, ...], se
         gap = sorted(set(range(len(names))) - set(groups))
         if gap:
             raise InputError(
-                f"{source.where} has no pictures of the class {names[gap[0]]!r} (label {gap[0]})"
-                f"{_and_others(len(gap))}; labels must run from 0 without gaps."
+                f"{source.where} has no pictures of the class {names[gap[0]]!r} (label {gap[0]}) "
+                f"({len(gap)} of {len(names)} classes have none); labels must run from 0 without gaps."
             )
         return cut(groups, names, seed, source.where, test=True)
     places = {_group(row): served[row.part] for row in source.rows if row.part}
@@ -176,9 +187,5 @@ def _places(source: Gathered, labels: dict[str, int], names: tuple[str, ...], se
     return places
 
 
-def _group(row: Row) -> str:
+def _group(row: SourceRow) -> str:
     return row.key if row.group is None else row.group
-
-
-def _and_others(count: int) -> str:
-    return "" if count == 1 else f" (nor of {count - 1} more)"

@@ -1,4 +1,4 @@
-"""Looks at every picture of a data set before a run does: `ipo data check`."""
+"""Looks at a data set before a run does: `ipo data check` at every picture, `ipo data preview` at a sheet of a few."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from ipo_prompts.experiments.data.dataset import OWN, PARTS, DataSet, Item, Part, in_threads, unreadable_content
 from ipo_prompts.metrics.errors import InputError, printable
+from ipo_prompts.metrics.files import replacing
 from ipo_prompts.metrics.pictures import AS_VIEWED, Background, Picture, decode_and_look, is_transparent
 from ipo_prompts.metrics.template import ANCHOR, TokenCounter, too_long
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _SHOWN = 10
 _BATCH = 2048
@@ -19,6 +24,17 @@ _MOSTLY = 0.98
 """A picture of which more is see-through is named: a thin drawing has less."""
 _NOTED = 1000
 """Pictures that a run looks at for its note on transparency."""
+ROWS = 24
+"""Classes on a contact sheet; of more, as many are shown, evenly spaced."""
+COLUMNS = 8
+"""Pictures of a class."""
+
+_CELL = 112
+_GAP = 4
+_NAME = 220
+_HEAD = 30
+_PAPER, _INK, _FAULT = "white", "black", "#c03030"
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -31,7 +47,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Report:
+class Checked:
     """What was found.
 
     Attributes:
@@ -68,20 +84,14 @@ class Report:
         """Whether nothing stops a run: all pictures are readable, no class name is cut."""
         return not (self.unreadable or self.cut_names)
 
-    @property
-    def imbalance(self) -> float:
-        """Pictures of the largest class for each one of the smallest."""
-        sizes = [sum(counts) for counts in self.counts.values()]
-        return max(sizes) / min(sizes)
-
     def text(self) -> str:
         """Return plain text for a terminal; characters that would move its cursor are spelled out."""
         return "\n".join(map(printable, _lines(self)))
 
 
-def check(
+def check_data(
     data: DataSet, tokens: TokenCounter | None = None, progress: Callable[[int, int], None] | None = None
-) -> Report:
+) -> Checked:
     """Read and decode every picture with a few threads; a bad one is reported and the rest are still read.
 
     Args:
@@ -107,7 +117,7 @@ def check(
         else:
             places.setdefault(look.content, []).append(Place(item.picture.name, part, class_name))
     cuts = {name: too_long(ANCHOR, [name], tokens) for name in data.class_names} if tokens else {}
-    return Report(
+    return Checked(
         name=data.name,
         split=data.split,
         counts={name: (train, val, test) for name, (train, val, test) in counts.items()},
@@ -183,14 +193,15 @@ def _look(row: tuple[Part, Item]) -> _Look:
     return _Look(content, None, clear is not None, empty)
 
 
-def _lines(report: Report) -> Iterator[str]:
+def _lines(report: Checked) -> Iterator[str]:
     totals = [sum(counts) for counts in zip(*report.counts.values(), strict=True)]
     total = sum(totals)
     variants = "" if report.base_pictures == total else f" of {report.base_pictures} base pictures"
     yield f"{report.name}: {len(report.counts)} classes, {total} pictures{variants}"
     if report.split != OWN:
         yield f"split: {report.split}"
-    yield f"largest class : smallest class = {report.imbalance:.1f} : 1"
+    sizes = [sum(counts) for counts in report.counts.values()]
+    yield f"largest class : smallest class = {max(sizes) / min(sizes):.1f} : 1"
     yield ""
     width = max(len(name) for name in ("class", *report.counts))
     yield f"{'class':<{width}}  " + "  ".join(f"{part:>7}" for part in PARTS)
@@ -224,3 +235,109 @@ def _section(title: str, lines: list[str]) -> Iterator[str]:
     yield from (f"  {line}" for line in lines[:_SHOWN])
     if len(lines) > _SHOWN:
         yield f"  and {len(lines) - _SHOWN} more"
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A contact sheet.
+
+    Attributes:
+        image: RGB.
+        classes: how many of the data set's classes are on it.
+        pictures: how many pictures.
+        unreadable: the sentence for each picture that could not be drawn.
+    """
+
+    image: Image
+    classes: int
+    pictures: int
+    unreadable: tuple[str, ...]
+
+
+def contact_sheet(data: DataSet, part: Part) -> Sheet:
+    """Draw one part; the same data give the same sheet, nothing is random.
+
+    Raises:
+        InputError: the part has no pictures.
+    """
+    import matplotlib
+    from PIL import Image, ImageDraw, ImageFont
+
+    by_label: dict[int, list[Item]] = {}
+    for item in data.part(part):
+        by_label.setdefault(item.label, []).append(item)
+    if not by_label:
+        there = [known for known in PARTS if data.part(known)]
+        raise InputError(f"{data.name} has no {part} pictures; choose another part with --part {' or '.join(there)}.")
+    labels = _spread(sorted(by_label), ROWS)
+    rows = [(label, _spread(by_label[label], COLUMNS)) for label in labels]
+    count = sum(len(items) for _, items in rows)
+
+    width = _NAME + max(4, *(len(items) for _, items in rows)) * (_CELL + _GAP)
+    sheet = Image.new("RGB", (width, _HEAD + len(rows) * (_CELL + _GAP)), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    # Pillow's own font has no accents.
+    font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 14)
+    shown = f"{len(rows)} of {len(data.class_names)} classes" if len(rows) < len(data.class_names) else "all classes"
+
+    def write(x: int, y: int, text: str, room: int, colour: str = _INK) -> None:
+        draw.text((x, y), _fitted(printable(text), room, font.getlength), fill=colour, font=font)
+
+    write(_GAP, 6, f"{data.name}, {part}: {shown}, {count} pictures", width - 2 * _GAP)
+    unreadable = []
+    for i, (label, items) in enumerate(rows):
+        top = _HEAD + i * (_CELL + _GAP)
+        write(_GAP, top + _CELL // 2 - 18, data.class_names[label].replace("_", " "), _NAME - 2 * _GAP)
+        write(_GAP, top + _CELL // 2 + 2, f"{len(by_label[label])} in {part}", _NAME - 2 * _GAP, "gray")
+        for column, thumb in enumerate(in_threads(_thumb, items)):
+            left = _NAME + column * (_CELL + _GAP)
+            if isinstance(thumb, str):
+                unreadable.append(thumb)
+                draw.rectangle((left, top, left + _CELL, top + _CELL), outline=_FAULT)
+                write(left + 8, top + _CELL // 2 - 8, "unreadable", _CELL, _FAULT)
+            else:
+                sheet.paste(thumb, (left, top))
+    return Sheet(sheet, len(rows), count, tuple(unreadable))
+
+
+def save_sheet(sheet: Sheet, path: Path) -> None:
+    """Write the PNG, whole or not at all.
+
+    Raises:
+        InputError: the path does not end in .png, or cannot be written.
+    """
+    if path.suffix.lower() != ".png":
+        raise InputError(f"a contact sheet is a PNG and {path} does not end in .png; choose another --out.")
+    try:
+        with replacing(path) as file:
+            sheet.image.save(file, "PNG")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}; choose another --out.") from error
+
+
+def _thumb(item: Item) -> Image | str:
+    """Return the picture at the size of a cell, or the sentence that says why there is none."""
+    from PIL import ImageOps
+
+    try:
+        image = item.picture.image()
+    except InputError as error:
+        return str(error)
+    return ImageOps.pad(image, (_CELL, _CELL), color=_PAPER)
+
+
+def _spread(values: Sequence[_T], count: int) -> list[_T]:
+    """Take `count` values, evenly spaced from the first to the last."""
+    if len(values) <= count:
+        return list(values)
+    return [values[i * (len(values) - 1) // (count - 1)] for i in range(count)]
+
+
+def _fitted(text: str, room: int, measure: Callable[[str], float]) -> str:
+    """Cut a text that is too wide."""
+    if measure(text) <= room:
+        return text
+    text = text[:200]
+    while text and measure(f"{text}…") > room:
+        text = text[:-1]
+    return f"{text}…"

@@ -1,30 +1,46 @@
 """Which pictures a run may see: a few to search, a few to select, the sealed test pictures, and some that are left.
 
-The draw is the few-shot rule of the benchmark, and without variants it gives the very same pictures: from one random
-stream, K base pictures of each class of train, the classes in order of first appearance, then the selection pictures of
-val. It draws over all classes and cuts to the base classes afterwards; the other order would give other pictures.
-Without a val part (ImageNet), the selection pictures come from those of train that the search did not draw.
+**The draw** is the few-shot rule of the benchmark, and without variants it gives the very same pictures: from one
+random stream, K base pictures of each class of train, the classes in order of first appearance, then the selection
+pictures of val. It draws over all classes and cuts to the base classes afterwards; the other order would give other
+pictures. Without a val part (ImageNet), the selection pictures come from those of train that the search did not draw.
 
 A shot is a base picture with all its variants. They are not independent: four variants are one shot seen four times,
 so drawing single items would report more shots than there are.
+
+**The parts** of a source that has none of its own are cut class by class, over base pictures too, so that none is in
+two parts:
+
+- no split: half to test, a fifth to val, the rest (about 30 %) to train; at least one group in each. Few-shot search
+  needs few training pictures and a report needs many test pictures.
+- train and test only: a fifth of train becomes val.
+- train and val only, or a test part without labels: val is the test part, as in ImageNet, and a fifth of train
+  becomes val.
+
+Groups are sorted by their key, then shuffled by `random.Random(seed)`, the classes in label order. The same pictures
+and seed give the same parts on every machine. This is never the published split of a benchmark.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ipo_prompts.experiments.data.dataset import DataSet, Item, base_count
+from ipo_prompts.experiments.data.dataset import DataSet, Item, Part, base_count
 from ipo_prompts.metrics.errors import InputError, several
 
 if TYPE_CHECKING:
     import dspy
 
-
 FRESH = 500
 """Fresh base pictures, unless there are more classes: encoding them takes less time than the sealed test does."""
+_NAMES: Mapping[Part, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
 
 
 @dataclass(frozen=True)
@@ -116,6 +132,39 @@ def draw(
     )
 
 
+def _sample(items: Iterable[Item], shots: int, rng: random.Random, kept: Collection[int]) -> list[Item]:
+    """Draw base pictures of each class, in the order of first appearance, which decides what the stream gives."""
+    drawn: list[Item] = []
+    for label, groups in _by_class(items).items():
+        pictures = list(groups.values())
+        if len(pictures) < shots and label not in kept:
+            continue  # the rule takes all of a short class without using the stream; this class is cut away below
+        for variants in rng.sample(pictures, shots):
+            drawn.extend(variants)
+    return drawn
+
+
+def _by_class(items: Iterable[Item]) -> dict[int, dict[str, list[Item]]]:
+    """Return label → base picture → its variants, all in order of first appearance."""
+    found: dict[int, dict[str, list[Item]]] = {}
+    for item in items:
+        found.setdefault(item.label, {}).setdefault(item.group, []).append(item)
+    return found
+
+
+def _fewer(items: tuple[Item, ...], at_most: int | None, rng: random.Random) -> tuple[Item, ...]:
+    # From a stream of its own: methods with and without selection pictures then search on the same ones.
+    groups = list(dict.fromkeys(item.group for item in items))
+    if at_most is None or at_most >= len(groups):
+        return items
+    chosen = set(rng.sample(groups, at_most))
+    return tuple(item for item in items if item.group in chosen)
+
+
+def _cut(items: Collection[Item], labels: range) -> tuple[Item, ...]:
+    return tuple(replace(item, label=item.label - labels.start) for item in items if item.label in labels)
+
+
 def fresh(data: DataSet, drawn: Draw, seed: int) -> tuple[Item, ...]:
     """Draw pictures of train and val that neither searched nor chose, of the classes that were searched on.
 
@@ -132,14 +181,13 @@ def fresh(data: DataSet, drawn: Draw, seed: int) -> tuple[Item, ...]:
     """
     taken = {item.group for item in (*drawn.search, *drawn.selection)}
     classes = range(len(drawn.class_names))
-    left: dict[int, dict[str, list[Item]]] = {label: {} for label in classes}
-    for item in (*data.train, *data.val):
-        if item.label in classes and item.group not in taken:
-            left[item.label].setdefault(item.group, []).append(item)
+    unseen = (item for item in (*data.train, *data.val) if item.label in classes and item.group not in taken)
     most = max(1, FRESH // len(classes))
     rng = random.Random(f"{seed} fresh")
     found = [
-        variants for groups in left.values() for variants in rng.sample(list(groups.values()), min(most, len(groups)))
+        variants
+        for _, groups in sorted(_by_class(unseen).items())
+        for variants in rng.sample(list(groups.values()), min(most, len(groups)))
     ]
     return tuple(item for variants in found for item in variants) if len(found) >= len(classes) else ()
 
@@ -181,53 +229,112 @@ def fitting(data: DataSet, wanted: Shots, labels: Sequence[int]) -> Shots:
 
 def _base_pictures(data: DataSet) -> list[Shots]:
     """Count the base pictures of each class that can be searched on, and those of val."""
-    groups: list[tuple[set[str], set[str]]] = [(set(), set()) for _ in data.class_names]
-    for place, items in enumerate((data.train, data.val)):
-        for item in items:
-            groups[item.label][place].add(item.group)
-    return [Shots(len(train), len(val)) for train, val in groups]
+    train, val = _by_class(data.train), _by_class(data.val)
+    return [Shots(len(train.get(label, ())), len(val.get(label, ()))) for label in range(len(data.class_names))]
 
 
 def too_few(data: DataSet, wanted: Shots, labels: Sequence[int]) -> str | None:
     """Say which of some classes have too few base pictures, and how many they have; None where all have enough."""
+
+    def enough(has: Shots) -> bool:
+        if not data.val:
+            return has.search >= sum(wanted)
+        return has.search >= wanted.search and has.selection >= wanted.selection
+
     has = _base_pictures(data)
-    if data.val:
-        short = [label for label in labels if any(n < asked for n, asked in zip(has[label], wanted, strict=True))]
-        found = {label: f"{has[label].search} in train and {has[label].selection} in val" for label in short}
-    else:
-        short = [label for label in labels if has[label].search < sum(wanted)]
-        found = {label: f"{has[label].search} in train" for label in short}
+    short = [label for label in labels if not enough(has[label])]
     if not short:
         return None
-    named = several([f"{data.class_names[label]!r} has {found[label]}" for label in short])
+    named = [
+        f"{data.class_names[label]!r} has {has[label].search} in train"
+        + (f" and {has[label].selection} in val" if data.val else "")
+        for label in short
+    ]
     return (
         f"{len(short)} of {len(labels)} classes of {data.name} {'has' if len(short) == 1 else 'have'} too few "
-        f"{'base ' if data.variants else ''}pictures to search and choose with ({wanted}): {named}"
+        f"{'base ' if data.variants else ''}pictures to search and choose with ({wanted}): {several(named)}"
     )
 
 
-def _sample(items: Iterable[Item], shots: int, rng: random.Random, kept: Collection[int]) -> list[Item]:
-    by_label: dict[int, dict[str, list[Item]]] = {}
-    for item in items:
-        by_label.setdefault(item.label, {}).setdefault(item.group, []).append(item)
-    drawn: list[Item] = []
-    for label, groups in by_label.items():
-        pictures = list(groups.values())
-        if len(pictures) < shots and label not in kept:
-            continue  # the rule takes all of a short class without using the stream; this class is cut away below
-        for variants in rng.sample(pictures, shots):
-            drawn.extend(variants)
-    return drawn
+def part_named(name: str) -> Part | None:
+    """Return the part that a folder, a split or a cell names, or None.
+
+    >>> part_named("Validation"), part_named("cat")
+    ('val', None)
+    """
+    return next((part for part, names in _NAMES.items() if name.strip().casefold() in names), None)
 
 
-def _fewer(items: tuple[Item, ...], at_most: int | None, rng: random.Random) -> tuple[Item, ...]:
-    # From a stream of its own: methods with and without selection pictures then search on the same ones.
-    groups = list(dict.fromkeys(item.group for item in items))
-    if at_most is None or at_most >= len(groups):
-        return items
-    chosen = set(rng.sample(groups, at_most))
-    return tuple(item for item in items if item.group in chosen)
+def parts_named(names: Iterable[str], where: str, what: str) -> dict[str, Part]:
+    """Return name → part of those folders or splits that name one.
+
+    Raises:
+        InputError: two name the same; `what` they are, for the message.
+    """
+    found = {name: part for name in names if (part := part_named(name))}
+    if len(set(found.values())) < len(found):
+        raise InputError(f"{where} has two {what} for one part ({', '.join(found)}); join them.")
+    return found
 
 
-def _cut(items: Collection[Item], labels: range) -> tuple[Item, ...]:
-    return tuple(replace(item, label=item.label - labels.start) for item in items if item.label in labels)
+def part_in_cell(cell: str, at: str) -> Part | None:
+    """Return the part that the column `split` of a table says; None where the cell is empty.
+
+    Raises:
+        InputError: it names no part; `at` is the row in the message.
+    """
+    part = part_named(cell)
+    if cell.strip() and part is None:
+        raise InputError(f"{at} has the split {cell.strip()!r}; write train, val or test.")
+    return part
+
+
+def settle_parts(parts: Collection[Part], where: str) -> dict[Part, Part] | None:
+    """Return what each part of the source is used as, or None when the source is not split (one part at most).
+
+    Raises:
+        InputError: val and test without train.
+    """
+    if len(parts) <= 1:
+        return None
+    if "train" not in parts:
+        raise InputError(f"{where} has val and test pictures but none to train on; add a train part.")
+    if "test" not in parts:
+        return {"train": "train", "val": "test"}
+    return {part: part for part in parts}
+
+
+def cut(
+    groups: Mapping[int, set[str]], names: tuple[str, ...], seed: int, where: str, *, test: bool
+) -> dict[str, Part]:
+    """Cut each class into parts.
+
+    Args:
+        groups: label → group keys.
+        names: the class names, for messages.
+        seed: of the shuffle.
+        where: the source's name in messages.
+        test: whether to cut a test part too, or train and val only.
+
+    Raises:
+        InputError: a class has fewer base pictures than there are parts.
+    """
+    parts: dict[str, Part] = {}
+    rng = random.Random(seed)
+    needed, kinds = (3, "train, val and test") if test else (2, "train and val")
+    short = [label for label in sorted(groups) if len(groups[label]) < needed]
+    if short:
+        named = several([f"{names[label]!r} has {len(groups[label])}" for label in short])
+        raise InputError(
+            f"{len(short)} of {len(groups)} classes in {where} {'has' if len(short) == 1 else 'have'} too few base "
+            f"pictures: {kinds} need at least {needed}, and {named}; add pictures or take "
+            f"{'the class' if len(short) == 1 else 'these classes'} out."
+        )
+    for label in sorted(groups):
+        keys = sorted(groups[label])
+        n = len(keys)
+        rng.shuffle(keys)
+        n_test, n_val = max(1, n // 2) if test else 0, max(1, n // 5)
+        for i, key in enumerate(keys):
+            parts[key] = "test" if i < n_test else "val" if i < n_test + n_val else "train"
+    return parts

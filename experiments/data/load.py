@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ipo_prompts.experiments.data.assemble import assemble
-from ipo_prompts.experiments.data.benchmarks import coop_split, imagenet
-from ipo_prompts.experiments.data.benchmarks import hub as hub_copies
-from ipo_prompts.experiments.data.benchmarks.found import Found, finish
-from ipo_prompts.experiments.data.benchmarks.registry import REGISTRY, Registered, Rule
-from ipo_prompts.experiments.data.benchmarks.roots import find_folder
-from ipo_prompts.experiments.data.dataset import DataSet
-from ipo_prompts.experiments.data.names import NAMES_FILE, with_names
+from ipo_prompts.experiments.data.benchmarks import REGISTRY, Registered, find_folder, official_data
+from ipo_prompts.experiments.data.benchmarks.hub import load_copy
+from ipo_prompts.experiments.data.benchmarks.local import READERS
+from ipo_prompts.experiments.data.dataset import NAMES_FILE, DataSet, with_names
 from ipo_prompts.experiments.data.sources import FORMS, SOURCES
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.pictures import AS_STORED, AS_VIEWED, Background
-
-_READERS: Mapping[Rule, Callable[[Registered, Path], Found]] = {
-    "split": coop_split.read_split,
-    "variants": coop_split.read_variants,
-    "imagenet": imagenet.read_imagenet,
-    "wnids": imagenet.read_wnids,
-    "numbers": imagenet.read_numbers,
-}
 
 
 def load_data(
@@ -42,11 +31,11 @@ def load_data(
         spec: `embedded`, `embedded:NAME`, `embedded:OP+OP`, `folder:PATH`, `csv:PATH`, `parquet:PATH`,
             `hf:NAME[:CONFIG]`, or a registered name: `eurosat` (below `IPO_DATA_ROOT`), `eurosat:PATH_OF_ROOT`,
             `eurosat:hf`, or `eurosat:hf:ID` for another copy on the hub or on this machine.
-        seed: cuts the parts that the source lacks (split.py); without effect when it has train, val and test.
+        seed: cuts the parts that the source lacks (draw.py); without effect when it has train, val and test.
         task: what the pictures are, for the language model; None takes the registered task, or makes one from a few
             class names.
         background: how the pixels are read; registered data are read as stored, as their published numbers were.
-        class_names: class → its name in prompts, or a list of that and synonyms (names.py); instead of `classes.yaml`.
+        class_names: class → its name in prompts, or a list of that and synonyms; instead of `classes.yaml`.
         whole: a file that a folder or a table names and that is not there is an error; else reading it will be.
 
     Raises:
@@ -88,8 +77,8 @@ def names_data(word: str) -> bool:
 def load_registered(entry: Registered, rest: str, seed: int, task: str | None) -> DataSet:
     """Load a registered data set; `rest` is what stands behind its name, see `load_data`."""
     if rest == "hf" or rest.startswith("hf:"):
-        return hub_copies.load(entry, rest[3:], seed, task).on(AS_STORED)
-    return finish(entry, _READERS[entry.rule](entry, find_folder(entry, rest)), task)
+        return load_copy(entry, rest[3:], seed, task).on(AS_STORED)
+    return official_data(entry, READERS[entry.rule](entry, find_folder(entry, rest)), task)
 
 
 def _hint(spec: str, kind: str) -> str:

@@ -2,7 +2,7 @@
 
 The domains have opaque names on purpose: describer and LLM must find the words
 from the pictures, so no path may give them away. ``tools/embedded`` in a checkout
-rebuilds these files; ``operations`` renders pictures and ``shifts`` names sets of them.
+rebuilds these files; ``shifts`` renders pictures and names sets of them.
 Importing this package costs nothing.
 """
 

@@ -1,29 +1,164 @@
-"""Sets of shifted pictures by name, `embedded:OP+OP`, and the suite of them that methods are compared on.
+"""Picture operations, which shift a domain of pictures and which captions describe, and named sets of shifted pictures.
 
-A set is the clean pictures that ship with IPO, rendered with operations of `operations.py` when they are read.
+A set, `embedded:OP+OP`, is the clean pictures that ship with IPO, rendered with operations when they are read. The
+suite is those sets that methods are compared on.
+
+The same picture, operations and seed give the same pixels, whatever else is rendered and in whatever order.
+
+The shipped pictures and the training pictures of the CLIP were rendered by revision 8a2c5d8, with one random generator
+for a whole batch. This renderer has the same operations but draws other moves, so it does not reproduce them.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import random
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
 
 from ipo_prompts.experiments import embedded
-from ipo_prompts.experiments.embedded.operations import OPERATIONS, SIDE, render, seed_of
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.pictures import Picture
 
+Image = npt.NDArray[np.float32]
+_Operation = Callable[[Image, np.random.Generator], Image]
+
+SIDE: Final = 48
 SEED: Final = 0
 """Of every set: a picture is as dark or as noisy in all sets that darken it or add noise, so sets differ in their
 operations only."""
 SUITES: Final = {"suite": "open", "suite-held-out": "held out"}
 """What stands for a half of the suite in the `data` of a grid → that half."""
 _PREFIX: Final = "embedded:"
+BACKGROUNDS: Final[dict[str, tuple[float, float, float]]] = {
+    "white": (1.0, 1.0, 1.0),
+    "black": (0.0, 0.0, 0.0),
+    "gray": (0.5, 0.5, 0.5),
+    "red": (0.85, 0.2, 0.2),
+    "green": (0.25, 0.65, 0.3),
+    "blue": (0.2, 0.4, 0.85),
+    "yellow": (0.95, 0.85, 0.3),
+    "orange": (0.95, 0.6, 0.2),
+    "purple": (0.55, 0.3, 0.7),
+    "pink": (0.97, 0.7, 0.8),
+    "brown": (0.5, 0.35, 0.2),
+}
+
+
+def render(
+    rgba: Image, operations: Collection[str], seed: int, background: str = "white", jitter: float = 1.0
+) -> Image:
+    """Move a picture a little, lay it on paper and shift it.
+
+    Args:
+        rgba: float32 (side, side, 4) in [0, 1], straight alpha.
+        operations: names out of `OPERATIONS`. They are applied in that order, whatever the order here.
+        seed: 0 or more; decides the move, and how strong an operation is.
+        background: the paper's colour, out of `BACKGROUNDS`.
+        jitter: scales the random move; with 0 the drawing lies as it is, without the little paper around it.
+
+    Returns:
+        float32 (48, 48, 3) in [0, 1].
+
+    Raises:
+        InputError: there is no such operation or background.
+    """
+    for kind, wanted, known in (("operation", operations, OPERATIONS), ("background", [background], BACKGROUNDS)):
+        for name in wanted:
+            if name not in known:
+                hint = did_you_mean(name, known)
+                raise InputError(f"there is no {kind} {name!r} of pictures{hint}; there are: {', '.join(known)}.")
+    rng = np.random.default_rng(seed)
+    alpha = rgba[..., 3:]
+    # Premultiplied, else transparent black bleeds into the outline.
+    moved = _moved(np.concatenate([rgba[..., :3] * alpha, alpha], axis=2), operations, rng, jitter)
+    image = moved[..., :3] + np.array(BACKGROUNDS[background], np.float32) * (1 - moved[..., 3:])
+    for name, operation in _PIXELWISE.items():
+        if name in operations:
+            image = operation(image, rng)
+    return np.clip(image, 0, 1).astype(np.float32)
+
+
+def seed_of(name: str, seed: int) -> int:
+    """Return the seed of the picture called `name` in a set with a seed; its position in the set does not matter."""
+    return random.Random(f"{seed}/{name}").getrandbits(63)
+
+
+def _moved(image: Image, operations: Collection[str], rng: np.random.Generator, jitter: float) -> Image:
+    """Turn, scale and shift all channels; (side, side, channels) to (48, 48, channels), 0 outside."""
+    angle, scale, down, right = rng.uniform(-1, 1, 4) * jitter * (0.2, 0.12, 0.1, 0.1)
+    turn = angle + math.pi * ("upside down" in operations) + math.pi / 2 * ("sideways" in operations)
+    zoom = (1.03 + scale if jitter else 1) * (0.6 if "zoom" in operations else 1) * (2 if "small" in operations else 1)
+    side = len(image)
+    # Maps a place in the result to its place in `image`, both counted from the centre.
+    matrix = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]]) * zoom * side / SIDE
+    centre = (side - 1) / 2 + np.array([down, right]) * side / 2
+    offset = centre - matrix @ np.full(2, (SIDE - 1) / 2)
+    channels = [
+        ndimage.affine_transform(channel, matrix, offset, (SIDE, SIDE), order=1, mode="grid-constant")
+        for channel in np.moveaxis(image, 2, 0)
+    ]
+    return np.stack(channels, axis=2)
+
+
+def _gray(image: Image) -> Image:
+    red, green, blue = (image[..., [channel]] for channel in range(3))
+    # No product of matrices: its last bits differ between processors, and with them the pictures.
+    brightness = np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
+    return np.repeat(brightness, 3, axis=2)
+
+
+def _edges(image: Image) -> Image:
+    """Dark outlines on white paper, from the gradient of the brightness."""
+    gray = _gray(image)
+    across, down = (ndimage.sobel(gray[..., 0], axis, mode="nearest") for axis in (1, 0))
+    outlines: Image = 1 - np.clip(0.6 * np.hypot(across, down), 0, 1)
+    return np.repeat(outlines[..., None], 3, axis=2)
+
+
+def _bright(image: Image, rng: np.random.Generator) -> Image:
+    strength = 0.2 * rng.random()
+    return 0.45 + strength + (0.6 - strength) * image
+
+
+def _blur(image: Image, rng: np.random.Generator) -> Image:
+    sigma = rng.uniform(1.4, 2.2)
+    blurred: Image = ndimage.gaussian_filter(image, sigma, mode="nearest", radius=math.ceil(2.5 * sigma), axes=(0, 1))
+    return blurred
+
+
+def _pixel(image: Image) -> Image:
+    blocks: Image = image.reshape(SIDE // 4, 4, SIDE // 4, 4, 3).mean((1, 3))
+    return blocks.repeat(4, axis=0).repeat(4, axis=1)
+
+
+def _noise(image: Image, rng: np.random.Generator) -> Image:
+    return image + rng.uniform(0.1, 0.2) * rng.standard_normal((SIDE, SIDE, 1), np.float32)
+
+
+# In the order in which they are applied: geometry first, sensor faults last.
+_PIXELWISE: Final[dict[str, _Operation]] = {
+    "gray": lambda image, rng: _gray(image),
+    "sepia": lambda image, rng: _gray(image) * np.array([1.0, 0.84, 0.62], np.float32),
+    "hue": lambda image, rng: np.roll(image, 1, axis=2),
+    "faded": lambda image, rng: 0.62 + 0.3 * (image - 0.5),
+    "edge": lambda image, rng: _edges(image),
+    "negative": lambda image, rng: 1 - image,
+    "dark": lambda image, rng: image * rng.uniform(0.2, 0.4),
+    "bright": _bright,
+    "blur": _blur,
+    "pixel": lambda image, rng: _pixel(image),
+    "noise": _noise,
+}
+GEOMETRIC: Final = ("upside down", "sideways", "zoom", "small")
+OPERATIONS: Final = (*GEOMETRIC, *_PIXELWISE)
 
 
 def operations_of(name: str) -> tuple[str, ...]:
@@ -81,26 +216,15 @@ def canonical(spec: str) -> str:
 
 
 def expanded(spec: str) -> list[str]:
-    """Return the data sets that a spec in a grid stands for: those of a half of the suite, or the canonical one.
-
-    Raises:
-        InputError: the installation lacks the suite.
-    """
+    """Return the data sets that a spec in a grid stands for: those of a half of the suite, or the canonical one."""
     half = spec.strip().removeprefix(_PREFIX)
     return suite(half) if spec.strip() == f"{_PREFIX}{half}" and half in SUITES else [canonical(spec)]
 
 
 def suite(half: str) -> list[str]:
-    """Return the specs of one half of the suite, a key of `SUITES`; `suite.json` states the rule that chose them.
-
-    Raises:
-        InputError: the installation lacks the file.
-    """
-    try:
-        table: dict[str, Any] = json.loads(embedded.SUITE_FILE.read_text(encoding="utf-8"))
-        return [_PREFIX + one["name"] for one in table["sets"] if one["half"] == SUITES[half]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"the suite of embedded pictures cannot be read ({error}); reinstall ipo-prompts.") from error
+    """Return the specs of one half of the suite, a key of `SUITES`; `suite.json` states the rule that chose them."""
+    table = json.loads(embedded.SUITE_FILE.read_text(encoding="utf-8"))
+    return [_PREFIX + one["name"] for one in table["sets"] if one["half"] == SUITES[half]]
 
 
 def shifted(clean: Picture, key: str, operations: Collection[str]) -> Picture:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ipo_prompts.experiments.executors.base import Executor, Here
-from ipo_prompts.experiments.executors.pool import Pool
+from ipo_prompts.experiments.executors.local import Executor, Here, Pool
 from ipo_prompts.metrics.errors import InputError
 
 

@@ -1,24 +1,25 @@
-"""Items of work on a Ray cluster; see `base.py`."""
+"""Items of work on a Ray cluster; see `local.py`."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import ray
 
-from ipo_prompts.experiments.executors.base import RETRIES, Executor, Failure, I, Outcomes, R, attempt, computing_with
+from ipo_prompts.experiments.executors.local import RETRIES, Executor, Failure, I, Outcomes, R, attempt, computing_with
 from ipo_prompts.metrics.errors import InputError
 
 
+@dataclass
 class Ray(Executor):
     """Plain tasks on a Ray cluster; retries and places are Ray's. Every node needs this package and the data."""
 
-    def __init__(self, address: str | None, threads: int) -> None:
-        self.address = address
-        self.threads: int = threads
+    address: str | None
+    threads: int
 
     def _outcomes(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
         """See `Executor.run`.

@@ -1,10 +1,25 @@
-"""Exports a program for the tool where it will run, one file a target.
+"""Exports a program for the tool where it will run, one file a library.
 
 An export is written to a temporary path, loaded by the target's own library, compared with the program on real
 pictures, and only then moved to its place.
 """
 
-from ipo_prompts.experiments.export.loaded_back import TARGETS, export
-from ipo_prompts.experiments.export.target import Differs, NotChecked, Reference, Target
+from collections.abc import Callable
+
+from ipo_prompts.experiments.export.clip_benchmark import ClipBenchmark
+from ipo_prompts.experiments.export.hf import HuggingFace
+from ipo_prompts.experiments.export.open_clip import OpenClip
+from ipo_prompts.experiments.export.plain import Npz, ProgramJson, Txt
+from ipo_prompts.experiments.export.target import Differs, NotChecked, Reference, Target, export
 
 __all__ = ["TARGETS", "Differs", "NotChecked", "Reference", "Target", "export"]
+
+TARGETS: dict[str, Callable[[], Target]] = {
+    "open_clip": OpenClip,
+    "clip_benchmark": ClipBenchmark,
+    "hf": HuggingFace,
+    "npz": Npz,
+    "txt": Txt,
+    "program.json": ProgramJson,
+}
+"""Name on the command line → the target with its defaults."""

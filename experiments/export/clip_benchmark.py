@@ -8,15 +8,7 @@ from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 
-from ipo_prompts.experiments.export.target import (
-    NotChecked,
-    Reference,
-    no_place_for_offsets,
-    no_place_for_synonyms,
-    spoken,
-    unequal_weights,
-)
-from ipo_prompts.metrics.template import SLOT
+from ipo_prompts.experiments.export.target import NotChecked, Reference, formatted, no_place, spoken
 from ipo_prompts.programs.classifier import TemplateClassifier
 
 TEMPLATES_FILE = "templates.json"
@@ -39,16 +31,12 @@ class ClipBenchmark:
 
     def refusal(self, program: TemplateClassifier) -> str | None:
         """CLIP_benchmark's classifier is a plain mean over templates."""
-        if unequal_weights(program):
-            return "CLIP_benchmark weighs all templates alike and these have weights; take npz"
-        if reason := no_place_for_synonyms(program, "CLIP_benchmark"):
-            return reason
-        return no_place_for_offsets(program, "CLIP_benchmark")
+        return no_place(program, "CLIP_benchmark", "weights", "synonyms", "offsets")
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
         """Write the folder."""
         place.mkdir()
-        templates = [_formatted(template) for template, _ in program.templates]
+        templates = [formatted(template, "{c}") for template, _ in program.templates]
         for file, texts in ((TEMPLATES_FILE, templates), (NAMES_FILE, spoken(program.class_names))):
             (place / file).write_text(json.dumps({self.dataset: texts}, indent=2) + "\n", encoding="ascii")
 
@@ -74,7 +62,3 @@ class ClipBenchmark:
             logits, _ = run_classification(clip.model, classifier, [(pictures, nothing)], clip.device, amp=False)
         embeddings = reference.same_classes(classifier.T.float().cpu().numpy())
         return f"with CLIP_benchmark: {reference.same_labels(logits.argmax(dim=1).numpy())}, {embeddings}"
-
-
-def _formatted(template: str) -> str:
-    return template.replace("{", "{{").replace("}", "}}").replace(SLOT, "{c}")

@@ -10,13 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ipo_prompts.experiments.export.target import (
-    NotChecked,
-    Reference,
-    no_place_for_offsets,
-    no_place_for_synonyms,
-    spoken,
-)
+from ipo_prompts.experiments.export.target import NotChecked, Reference, formatted, no_place, spoken
 from ipo_prompts.metrics.template import SLOT
 from ipo_prompts.programs.classifier import TemplateClassifier
 
@@ -65,9 +59,7 @@ class HuggingFace:
                 f"it is not known what the CLIP {program.clip.name!r} is called in Hugging Face's format; name its hub "
                 "id or folder with --hf-model"
             )
-        if reason := no_place_for_synonyms(program, "the pipeline of Hugging Face"):
-            return reason
-        return no_place_for_offsets(program, "the pipeline of Hugging Face")
+        return no_place(program, "the pipeline of Hugging Face", "synonyms", "offsets")
 
     def _model(self, program: TemplateClassifier) -> str | None:
         name = program.clip.name
@@ -81,7 +73,7 @@ class HuggingFace:
             "task": TASK,
             "model": self._model(program),
             "candidate_labels": spoken(program.class_names),
-            "hypothesis_template": _formatted(program.template),
+            "hypothesis_template": formatted(program.template, "{}" if program.template.count(SLOT) == 1 else "{0}"),
             "open_clip": {"name": program.clip.name, "fingerprint": program.clip.fingerprint},
             "note": "pipeline(task, model=model)(picture, candidate_labels=…, hypothesis_template=…). The model is the "
             f"one that open_clip calls {program.clip.name}. Its scores are not calibrated: this program divides logits "
@@ -128,8 +120,3 @@ def _pipeline(transformers: Any, task: str, model: str, device: str) -> Any:
         raise NotChecked(f"transformers cannot load {model} ({reason}); check its name, files or network") from error
     finally:
         logging.disable(before)
-
-
-def _formatted(template: str) -> str:
-    slot = "{}" if template.count(SLOT) == 1 else "{0}"
-    return template.replace("{", "{{").replace("}", "}}").replace(SLOT, slot)

@@ -8,12 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ipo_prompts.experiments.export.target import (
-    Reference,
-    no_place_for_offsets,
-    no_place_for_synonyms,
-    unequal_weights,
-)
+from ipo_prompts.experiments.export.target import Reference, no_place
 from ipo_prompts.metrics.template import SLOT
 from ipo_prompts.programs.classifier import TemplateClassifier
 
@@ -64,11 +59,11 @@ class OpenClip:
 
     def refusal(self, program: TemplateClassifier) -> str | None:
         """The classifier of open_clip is a plain mean over templates."""
-        if unequal_weights(program):
-            return "build_zero_shot_classifier of open_clip weighs all templates alike and these have weights; take npz"
-        if reason := no_place_for_synonyms(program, "the file of templates for open_clip"):
-            return reason
-        return no_place_for_offsets(program, "the matrix of open_clip")
+        return (
+            no_place(program, "build_zero_shot_classifier of open_clip", "weights")
+            or no_place(program, "the file of templates for open_clip", "synonyms")
+            or no_place(program, "the matrix of open_clip", "offsets")
+        )
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
         """Write the folder."""

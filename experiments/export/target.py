@@ -1,11 +1,16 @@
-"""What a target must do, and what its library is compared with: the program itself on a few dozen pictures."""
+"""What every export does: refuse, write to a temporary path, load back and compare, move to its place.
+
+A target's library is compared with the program itself on a few dozen pictures.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from tempfile import TemporaryDirectory
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +19,9 @@ from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.class_names import have_synonyms
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.files import flush_tree
 from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.template import SLOT
 from ipo_prompts.programs.classifier import TemplateClassifier
 
 TOLERANCE = 1e-4
@@ -56,6 +63,47 @@ class Target(Protocol):
             NotChecked: the library, or something that it needs, is missing.
         """
         ...
+
+
+def export(program: TemplateClassifier, target: Target, place: Path, pictures: Sequence[Picture]) -> str:
+    """Write a program for a target and load it back.
+
+    Args:
+        program: what to export.
+        target: in which form.
+        place: a path that does not exist yet, in a folder that does.
+        pictures: what the loaded export is compared on; their labels do not matter.
+
+    Returns:
+        What was checked, or "not checked" and why, to show.
+
+    Raises:
+        InputError: the place is taken, the target cannot express the program, or the loaded export gives other results
+            (`Differs`). Nothing is left at the place then.
+    """
+    # For a name that is too long, os.path answers False; pathlib raises.
+    if os.path.lexists(place):
+        raise InputError(f"{place} already exists; name another --out.")
+    if not os.path.isdir(place.parent):  # noqa: PTH112
+        raise InputError(f"there is no folder {place.parent} to write {place.name} in; make it, or name another --out.")
+    if reason := target.refusal(program):
+        raise InputError(f"this program cannot be exported in this form: {reason}.")
+    try:
+        # A new folder under a random name: nobody can have put a link where the target writes.
+        with TemporaryDirectory(dir=place.parent, prefix=".part-") as scratch:
+            beside = Path(scratch, place.name)
+            target.write(program, beside)
+            try:
+                verdict = f"checked, {target.check(Reference.of(program, pictures), beside)}"
+            except NotChecked as why:
+                verdict = f"not checked: {why}"
+            flush_tree(beside)
+            beside.rename(place)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {place}: {error.strerror or error}; make room or name another --out."
+        ) from error
+    return verdict
 
 
 @dataclass(frozen=True)
@@ -122,23 +170,24 @@ class Reference:
         return f"same label on {len(theirs)} of {len(theirs)} pictures{sample}"
 
 
-def unequal_weights(program: TemplateClassifier) -> bool:
-    """Whether templates have different weights, which a plain mean cannot express."""
-    return len({weight for _, weight in program.templates}) > 1
+def no_place(program: TemplateClassifier, form: str, *kinds: Literal["weights", "synonyms", "offsets"]) -> str | None:
+    """Return the first of some kinds that the program has and a form of export has no place for, or None."""
+    has = {
+        "weights": len({weight for _, weight in program.templates}) > 1,
+        "synonyms": have_synonyms(program.class_names),
+        "offsets": program.offsets is not None,
+    }
+    reasons = {
+        "weights": "weighs all templates alike and these have weights; take npz",
+        "synonyms": "has one name a class and classes of this program have synonyms; take npz or program.json",
+        "offsets": "has no place for this program's offsets; take npz or program.json, or optimise with offsets=none",
+    }
+    return next((f"{form} {reasons[kind]}" for kind in kinds if has[kind]), None)
 
 
-def no_place_for_synonyms(program: TemplateClassifier, form: str) -> str | None:
-    """Return why a form of export that has one name a class refuses this program, or None."""
-    if not have_synonyms(program.class_names):
-        return None
-    return f"{form} has one name a class and classes of this program have synonyms; take npz or program.json"
-
-
-def no_place_for_offsets(program: TemplateClassifier, form: str) -> str | None:
-    """Return why a form of export that has no place for offsets refuses this program, or None."""
-    if program.offsets is None:
-        return None
-    return f"{form} has no place for this program's offsets; take npz or program.json, or optimise with offsets=none"
+def formatted(template: str, slot: str) -> str:
+    """Return a template for libraries that fill it with `str.format`: their slot, and its braces doubled."""
+    return template.replace("{", "{{").replace("}", "}}").replace(SLOT, slot)
 
 
 def spoken(class_names: Sequence[str]) -> list[str]:

@@ -78,7 +78,7 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
         InputError: what is wrong with the configuration, the data or the names of the models.
     """
     from ipo_prompts.experiments.data import load_data
-    from ipo_prompts.experiments.data.benchmarks.assumed import absent, assumed, sizes
+    from ipo_prompts.experiments.data.benchmarks import absent, assumed, sizes
 
     _check_held_back(config)
     REWARDS.settings(config.reward)  # of a class of the user's own, which is imported here

@@ -6,18 +6,16 @@ import re
 
 import pytest
 
-from ipo_prompts.experiments.cli.reference import reference
 from ipo_prompts.experiments.run.config import CHOSEN, RunConfig
 from support.pages import DOCS
 from support.runs import ipo
+from tools.command_line import reference
 
 PAGE = (DOCS / "command-line.md").read_text(encoding="utf-8")
 
 
 def test_the_page_is_not_stale() -> None:
-    assert reference().rstrip() == PAGE.rstrip(), (
-        "run: python -m ipo_prompts.experiments.cli.reference > docs/command-line.md"
-    )
+    assert reference().rstrip() == PAGE.rstrip(), "run: python -m tools.command_line > docs/command-line.md"
 
 
 def test_every_command_is_there_with_all_its_flags(capfd: pytest.CaptureFixture[str]) -> None:

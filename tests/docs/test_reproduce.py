@@ -13,7 +13,7 @@ from PIL import Image
 from ipo_prompts.experiments.compare.grid import load_grid, shipped
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.published import library
-from ipo_prompts.experiments.data.benchmarks.registry import REGISTRY, ROOT_VARIABLE
+from ipo_prompts.experiments.data.benchmarks import REGISTRY, ROOT_VARIABLE
 from support.coop_root import make_root
 from support.pages import DOCS, blocks, follow
 from support.runs import KEY

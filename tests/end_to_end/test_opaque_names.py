@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.embedded.operations import OPERATIONS
-from ipo_prompts.experiments.embedded.shifts import name_of
+from ipo_prompts.experiments.embedded.shifts import OPERATIONS, name_of
 from support import openai_server
 from support.openai_server import Asked, OpenAIServer
 from support.runs import Ended, events

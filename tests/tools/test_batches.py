@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.embedded.operations import GEOMETRIC, OPERATIONS
+from ipo_prompts.experiments.embedded.shifts import GEOMETRIC, OPERATIONS
 from tools.embedded import batches
 from tools.embedded.batches import RECIPES, WORDS, BatchMaker, Mix
 from tools.embedded.captions import compose

@@ -11,7 +11,7 @@ import torch
 from open_clip.tokenizer import SimpleTokenizer
 
 from ipo_prompts.experiments.embedded import MODEL_DIR
-from ipo_prompts.experiments.embedded.operations import BACKGROUNDS, OPERATIONS
+from ipo_prompts.experiments.embedded.shifts import BACKGROUNDS, OPERATIONS
 from tools.embedded.captions import UNKNOWN, article, compose
 from tools.embedded.templates import ANCHOR, templates
 from tools.embedded.tokens import CONTEXT, STOCK_SIZE, CompactTokenizer

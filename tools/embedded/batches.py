@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from ipo_prompts.experiments.embedded.operations import BACKGROUNDS, GEOMETRIC, OPERATIONS, Image, render
+from ipo_prompts.experiments.embedded.shifts import BACKGROUNDS, GEOMETRIC, OPERATIONS, Image, render
 from tools.embedded.captions import SAID, compose
 from tools.embedded.drawings import Picture, Pixels, as_floats, by_concept, group_name
 

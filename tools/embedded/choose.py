@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import torch
 
-from ipo_prompts.experiments.embedded.operations import SIDE
+from ipo_prompts.experiments.embedded.shifts import SIDE
 from tools.embedded.drawings import Picture, Pixels
 from tools.embedded.model import build, export
 from tools.embedded.splits import Split

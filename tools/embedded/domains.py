@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from ipo_prompts.experiments.embedded.operations import render, seed_of
+from ipo_prompts.experiments.embedded.shifts import render, seed_of
 from tools.embedded.drawings import Pixels, as_floats
 
 SEED: Final = 11

@@ -11,7 +11,7 @@ import torch
 from open_clip.model import CustomTextCLIP
 from safetensors.torch import save_file
 
-from ipo_prompts.experiments.embedded.operations import SIDE
+from ipo_prompts.experiments.embedded.shifts import SIDE
 from tools.embedded.tokens import CONTEXT, STOCK_SIZE, CompactTokenizer
 
 EMBEDDING: Final = 128

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
-from ipo_prompts.experiments.embedded.operations import BACKGROUNDS, OPERATIONS
+from ipo_prompts.experiments.embedded.shifts import BACKGROUNDS, OPERATIONS
 from tools.embedded.captions import UNKNOWN, compose
 from tools.embedded.vocabulary import STYLES
 

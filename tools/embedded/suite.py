@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ipo_prompts.experiments.embedded.operations import GEOMETRIC, OPERATIONS
-from ipo_prompts.experiments.embedded.shifts import SUITES, name_of
+from ipo_prompts.experiments.embedded.shifts import GEOMETRIC, OPERATIONS, SUITES, name_of
 from ipo_prompts.metrics.template import ANCHOR
 from tools.embedded.measure import Shipped, hits
 

@@ -16,7 +16,7 @@ import torch.nn.functional as nnf
 from open_clip.model import CustomTextCLIP
 from torch import Tensor
 
-from ipo_prompts.experiments.embedded.operations import SIDE
+from ipo_prompts.experiments.embedded.shifts import SIDE
 from tools.embedded.batches import PICTURES, BatchMaker, Mix
 from tools.embedded.domains import DOMAINS, draw
 from tools.embedded.drawings import Picture, Pixels, as_floats, names

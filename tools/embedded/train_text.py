@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ipo_prompts.experiments.embedded.operations import SIDE
+from ipo_prompts.experiments.embedded.shifts import SIDE
 from tools.embedded.batches import WORDS, BatchMaker
 from tools.embedded.drawings import Picture, Pixels
 from tools.embedded.english import English

@@ -13,7 +13,7 @@ from ipo_prompts.experiments.compare.methods.base import (
     Method,
     labels_of_a_search,
 )
-from ipo_prompts.experiments.executors.base import computing_with
+from ipo_prompts.experiments.executors.local import computing_with
 from ipo_prompts.metrics.class_names import refuse_synonyms
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import check, fill

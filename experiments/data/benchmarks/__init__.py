@@ -1,1 +1,227 @@
-"""The paper's data sets, by name."""
+"""The paper's data sets, listed in `registry.yaml`: eleven to search on, four shifted ImageNets to test on.
+
+The layout is that of CoOp (github.com/KaiyangZhou/CoOp, DATASETS.md): one root with a folder a data set, and in it the
+pictures and `split_zhou_NAME.json`. The templates are those of its zero-shot classifier. Sizes were counted in the
+published split and index files (github.com/linzhiqiu/cross_modal_adaptation, MIT); those of ImageNet and its shifted
+versions are the published ones.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import TypeAdapter
+
+from ipo_prompts.experiments.data.assemble import check_parts, labels_of
+from ipo_prompts.experiments.data.dataset import DIFFERENT, OFFICIAL, PARTS, DataSet, Item, Part
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.pictures import Picture
+
+LAYOUT = "github.com/KaiyangZhou/CoOp, DATASETS.md, has the layout and the sources"
+MOST = 40_000
+"""Pictures in each part of an `assumed` data set: no forecast draws as many, and a million takes a while."""
+ROOT_VARIABLE = "IPO_DATA_ROOT"
+
+Rule = Literal["split", "variants", "imagenet", "wnids", "numbers"]
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A copy on the Hugging Face hub. None of them ships the benchmark's split.
+
+    Attributes:
+        id: as `hf:` takes it.
+        key: the column that names a picture's file; None takes the path that the image column stores.
+        caveat: what a user must know.
+        usable: whether its rows are the benchmark's pictures.
+        spelling: pattern of a class name in the copy → the benchmark's own name; a split file has the latter already.
+    """
+
+    id: str
+    caveat: str
+    key: str | None = None
+    usable: bool = True
+    spelling: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def spelled(self, name: str) -> str:
+        """Return a class name of the copy as the benchmark spells it.
+
+        >>> REGISTRY["eurosat"].hub.spelled("SeaLake"), REGISTRY["sun397"].hub.spelled("/i/ice_skating_rink/indoor")
+        ('Sea or Lake', 'indoor ice_skating_rink')
+        """
+        matches = ((re.fullmatch(pattern, name), own) for pattern, own in self.spelling.items())
+        return next((match.expand(own) for match, own in matches if match), name)
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One registered data set.
+
+    Attributes:
+        name: as in `--data eurosat`.
+        title: its name in tables.
+        task: for the language model; it names no class of the new half.
+        hand_written: CoOp's template.
+        folder: below the root.
+        pictures: the folder of the pictures, below `folder`; the paths of the split file start there.
+        rule: where parts and labels come from. "split": a split file; "variants": the lists of FGVC-Aircraft;
+            "imagenet": train and val folders of WordNet ids, val being the test part; "wnids" and "numbers": folders of
+            WordNet ids or of label numbers, all for testing.
+        classes: how many.
+        sizes: pictures in train, val and test of the official split.
+        hub: its copy on the Hugging Face hub.
+        split_file: for the rule "split".
+    """
+
+    name: str
+    title: str
+    task: str
+    hand_written: str
+    folder: str
+    pictures: str
+    rule: Rule
+    classes: int
+    sizes: tuple[int, int, int]
+    hub: Hub
+    split_file: str | None = None
+
+    @property
+    def twins(self) -> bool:
+        """Whether two classes may share a name: CLIP's list for ImageNet has "missile" and "sunglasses" twice."""
+        return self.rule in ("imagenet", "wnids", "numbers")
+
+
+_LISTED = yaml.safe_load(Path(__file__).with_name("registry.yaml").read_text(encoding="utf-8"))
+REGISTRY: Mapping[str, Registered] = TypeAdapter(dict[str, Registered]).validate_python(
+    {name: {"name": name, **fields} for name, fields in _LISTED.items()}
+)
+"""Name → data set, in the order of the paper's tables."""
+
+
+def default_root() -> Path | None:
+    """Return the root that the environment names, or None."""
+    value = os.environ.get(ROOT_VARIABLE, "").strip()
+    return Path(value).expanduser() if value else None
+
+
+def find_folder(entry: Registered, given: str) -> Path:
+    """Return the data set's folder below the root.
+
+    Args:
+        entry: the data set.
+        given: the root as the spec names it; "" takes the environment's.
+
+    Raises:
+        InputError: no root is named, or the folder is not there.
+    """
+    root = Path(given).expanduser() if given else default_root()
+    if root is None:
+        raise InputError(
+            f"{entry.name} is read from a root folder in the CoOp layout and {ROOT_VARIABLE} is not set; set it to the "
+            f"folder that holds {entry.folder}/, or write {entry.name}:PATH_OF_ROOT or {entry.name}:hf."
+        )
+    folder = root / entry.folder
+    if not folder.is_dir():
+        raise InputError(f"there is no folder {folder}, where {entry.title} is expected; {LAYOUT}.")
+    return folder
+
+
+def state(entry: Registered, root: Path | None) -> str:
+    """Return whether the data set can be read from a root: "yes", or what is missing."""
+    if root is None or not (root / entry.folder).is_dir():
+        return "no"
+    folder = root / entry.folder
+    if entry.split_file and not (folder / entry.split_file).is_file():
+        return "no split file"
+    return "yes" if (folder / entry.pictures).is_dir() else "no pictures"
+
+
+@dataclass(frozen=True)
+class LabelledParts:
+    """What a reader found.
+
+    Attributes:
+        where: the source's name in messages.
+        class_names: in label order.
+        parts: the pictures of each part; a part that the data set does not have is empty.
+        stray: what was left out.
+    """
+
+    where: str
+    class_names: tuple[str, ...]
+    parts: dict[Part, list[Item]]
+    stray: tuple[str, ...] = ()
+
+
+def official_data(entry: Registered, found: LabelledParts, task: str | None, name: str | None = None) -> DataSet:
+    """Check what was found against the registry and build the data set.
+
+    Raises:
+        InputError: class names that read the same, or a class without pictures in a part.
+    """
+    if not entry.twins:
+        labels_of(found.class_names, found.where)
+    there = [part for part, official in zip(PARTS, entry.sizes, strict=True) if official]
+    check_parts(found.parts, found.class_names, found.where, there)
+    return DataSet(
+        name=name or entry.name,
+        class_names=found.class_names,
+        task=task or entry.task,
+        train=tuple(found.parts["train"]),
+        val=tuple(found.parts["val"]),
+        test=tuple(found.parts["test"]),
+        variants=False,
+        stray=found.stray,
+        hand_written=entry.hand_written,
+        split=_split(entry, found),
+    )
+
+
+def _split(entry: Registered, found: LabelledParts) -> str:
+    """Recognise the official split by its counts: another rule, or fewer pictures, give other counts."""
+    reasons = []
+    if len(found.class_names) != entry.classes:
+        reasons.append(f"{len(found.class_names)} classes where the official split has {entry.classes}")
+    for part, official in zip(PARTS, entry.sizes, strict=True):
+        if len(found.parts[part]) != official:
+            reasons.append(f"{len(found.parts[part])} {part} pictures where the official split has {official}")
+    return DIFFERENT + "; ".join(reasons) if reasons else OFFICIAL
+
+
+def absent(spec: str) -> Registered | None:
+    """Return the registered data set that a spec names when it is not below the root, else None.
+
+    A spec that says where the data are is taken at its word.
+    """
+    entry = REGISTRY.get(spec.strip())
+    return entry if entry and state(entry, default_root()) != "yes" else None
+
+
+@cache
+def assumed(entry: Registered, task: str | None = None) -> DataSet:
+    """Return a data set with as many classes and pictures as the official one, spread evenly; none can be opened."""
+
+    def missing() -> bytes:
+        raise InputError(f"{entry.name} is not on this machine; only its official sizes are known.")
+
+    def part(name: str, size: int) -> tuple[Item, ...]:
+        each = min(MOST, size) // entry.classes
+        keys = ((f"{name}/{label}/{i}", label) for label in range(entry.classes) for i in range(each))
+        return tuple(Item(Picture(key, missing), label, key) for key, label in keys)
+
+    train, val, test = (part(name, size) for name, size in zip(PARTS, entry.sizes, strict=True))
+    names = tuple(f"class {label}" for label in range(entry.classes))
+    return DataSet(entry.name, names, task or entry.task, train, val, test, False, (), entry.hand_written, OFFICIAL)
+
+
+def sizes(entry: Registered) -> str:
+    """Word the sizes: "imagenet (1,000 classes; 1,281,167 train, 50,000 test pictures)"."""
+    parts = [f"{size:,} {part}" for part, size in zip(PARTS, entry.sizes, strict=True) if size]
+    return f"{entry.name} ({entry.classes:,} classes; {', '.join(parts)} pictures)"

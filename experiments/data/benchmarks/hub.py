@@ -12,20 +12,22 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from ipo_prompts.experiments.data.assemble import Gathered, assemble
-from ipo_prompts.experiments.data.benchmarks import coop_split, imagenet
-from ipo_prompts.experiments.data.benchmarks.found import Found, finish
-from ipo_prompts.experiments.data.benchmarks.registry import ROOT_VARIABLE, Registered
-from ipo_prompts.experiments.data.benchmarks.roots import default_root
+from ipo_prompts.experiments.data.assemble import assemble
+from ipo_prompts.experiments.data.benchmarks import (
+    ROOT_VARIABLE,
+    LabelledParts,
+    Registered,
+    default_root,
+    local,
+    official_data,
+)
 from ipo_prompts.experiments.data.dataset import DIFFERENT, PARTS, DataSet, Item, Part
 from ipo_prompts.experiments.data.sources import hub
-from ipo_prompts.experiments.data.sources.columns import find_columns
-from ipo_prompts.experiments.data.sources.hub_names import benchmark_name
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
 
 
-def load(entry: Registered, given: str, seed: int, task: str | None) -> DataSet:
+def load_copy(entry: Registered, given: str, seed: int, task: str | None) -> DataSet:
     """Load the hub's copy.
 
     Args:
@@ -48,18 +50,21 @@ def load(entry: Registered, given: str, seed: int, task: str | None) -> DataSet:
     splits = hub.load_splits(where, advice, source)
     name = f"{entry.name}:hf"
     if entry.twins:
-        return finish(entry, _by_wnid(entry, splits, where), task, name)
+        return official_data(entry, _by_wnid(entry, splits, where), task, name)
     found, reason = _by_file_name(entry, splits, where)
     if found:
-        return finish(entry, found, task, name)
-    data = assemble(_respelled(hub.gather(name, where, splits)), seed, task or entry.task)
+        return official_data(entry, found, task, name)
+    read = hub.gather(name, where, splits)
+    rows = [replace(row, class_name=entry.hub.spelled(row.class_name)) for row in read.rows]
+    names = tuple(map(entry.hub.spelled, read.class_names)) if read.class_names else None
+    data = assemble(replace(read, rows=rows, class_names=names), seed, task or entry.task)
     classes = len(data.class_names)
     if classes != entry.classes:
         reason += f"; {classes} classes where the official split has {entry.classes}"
     return replace(data, hand_written=entry.hand_written, split=f"{DIFFERENT}the parts of {source}, because {reason}")
 
 
-def _by_file_name(entry: Registered, splits: Mapping[str, Any], where: str) -> tuple[Found | None, str]:
+def _by_file_name(entry: Registered, splits: Mapping[str, Any], where: str) -> tuple[LabelledParts | None, str]:
     """Return the hub's pictures in the order and parts of the split file, or why that is impossible."""
     if entry.split_file is None:
         return None, f"the lists that split {entry.title} are used with a local root only"
@@ -67,7 +72,7 @@ def _by_file_name(entry: Registered, splits: Mapping[str, Any], where: str) -> t
     file = root / entry.folder / entry.split_file if root else None
     if file is None or not file.is_file():
         return None, f"there is no {entry.split_file} in {entry.folder}/ below {ROOT_VARIABLE}"
-    split = coop_split.parse_split(file)
+    split = local.parse_split(file)
     named = list(_named_pictures(entry, splits, where))
     pictures = dict(named)
     stems = [_stem(row.path) for part in PARTS for row in split[part]]
@@ -79,11 +84,11 @@ def _by_file_name(entry: Registered, splits: Mapping[str, Any], where: str) -> t
     parts: dict[Part, list[Item]] = {
         part: [Item(pictures[_stem(row.path)], row.label, row.path) for row in split[part]] for part in PARTS
     }
-    return Found(f"{where} in the parts of {file}", coop_split.split_names(split, file), parts), ""
+    return LabelledParts(f"{where} in the parts of {file}", local.split_names(split, file), parts), ""
 
 
 def _named_pictures(entry: Registered, splits: Mapping[str, Any], where: str) -> Iterator[tuple[str, Picture]]:
-    columns = find_columns(next(iter(splits.values())).features, where)
+    columns = hub.find_columns(next(iter(splits.values())).features, where)
     for split, table in splits.items():
         for name, picture in zip(
             _file_names(table, columns.image, entry.hub.key),
@@ -105,16 +110,7 @@ def _stem(name: str) -> str:
     return PurePosixPath(name).stem
 
 
-def _respelled(source: Gathered) -> Gathered:
-    names = source.class_names
-    return replace(
-        source,
-        rows=[replace(row, class_name=benchmark_name(row.class_name)) for row in source.rows],
-        class_names=tuple(map(benchmark_name, names)) if names else None,
-    )
-
-
-def _by_wnid(entry: Registered, splits: Mapping[str, Any], where: str) -> Found:
+def _by_wnid(entry: Registered, splits: Mapping[str, Any], where: str) -> LabelledParts:
     """Read ImageNet or a shifted version of it: a row's class is a WordNet id, its name is CLIP's."""
     root = default_root()
     if root is None:
@@ -122,26 +118,20 @@ def _by_wnid(entry: Registered, splits: Mapping[str, Any], where: str) -> Found:
             f"{entry.name}:hf needs CLIP's class names, from imagenet/classnames.txt below {ROOT_VARIABLE}, which is "
             "not set; set it to a root in the CoOp layout."
         )
-    names = imagenet.class_names(root / entry.folder)
-    columns = find_columns(next(iter(splits.values())).features, where)
+    names = local.class_names(entry, root / entry.folder)
+    columns = hub.find_columns(next(iter(splits.values())).features, where)
     chosen, stray = hub.choose_splits(splits, columns, where)
-    rows: list[tuple[Part, str, Picture, str]] = []
-    for split, part in chosen.items():
-        table = splits[split]
-        # The benchmark tests on ImageNet's validation pictures; the shifted versions are there to test on.
-        kept: Part = "train" if part == "train" and entry.rule == "imagenet" else "test"
-        wnids = _wnids(table, columns.label, names, where)
-        for i, picture in enumerate(hub.cell_pictures(table, columns, f"{split} of {entry.name}:hf")):
-            rows.append((kept, wnids[i], picture, f"row {i:07d} of {split}"))
-    present = sorted({wnid for _, wnid, _, _ in rows})
-    unknown = next((wnid for wnid in present if wnid not in names), None)
-    if unknown is not None:
-        raise InputError(f"{where} has the class {unknown}, which has no name in classnames.txt; add it.")
+    wnids = {split: _wnids(splits[split], columns.label, names, where) for split in chosen}
+    present = sorted(set().union(*wnids.values()))
     labels = {wnid: label for label, wnid in enumerate(present)}
     parts: dict[Part, list[Item]] = {part: [] for part in PARTS}
-    for part, wnid, picture, key in rows:
-        parts[part].append(Item(picture, labels[wnid], key))
-    return Found(where, tuple(names[wnid] for wnid in present), parts, stray)
+    for split, part in chosen.items():
+        # The benchmark tests on ImageNet's validation pictures; the shifted versions are there to test on.
+        kept: Part = "train" if part == "train" and entry.rule == "imagenet" else "test"
+        pictures = hub.cell_pictures(splits[split], columns, f"{split} of {entry.name}:hf")
+        for i, (wnid, picture) in enumerate(zip(wnids[split], pictures, strict=True)):
+            parts[kept].append(Item(picture, labels[wnid], f"row {i:07d} of {split}"))
+    return LabelledParts(where, local.clip_names(present, names, where), parts, stray)
 
 
 def _wnids(table: Any, label: str, names: Mapping[str, str], where: str) -> list[str]:
@@ -149,12 +139,12 @@ def _wnids(table: Any, label: str, names: Mapping[str, str], where: str) -> list
         return [str(value) for value in table["wnid"][:]]
     labels = table[label][:]
     spelled = getattr(table.features[label], "names", None)
-    if spelled and all(imagenet.WNID.fullmatch(name) for name in spelled):
+    if spelled and all(local.WNID.fullmatch(name) for name in spelled):
         return [spelled[number] for number in labels]
     if spelled and len(spelled) == len(names):  # ImageNet's own labels number the WordNet ids in sorted order
         order = list(names)
         return [order[number] for number in labels]
-    if labels and all(imagenet.WNID.fullmatch(str(value)) for value in labels):
+    if labels and all(local.WNID.fullmatch(str(value)) for value in labels):
         return [str(value) for value in labels]
     raise InputError(
         f"{where} does not give its classes by WordNet id, in a column wnid or as labels, and {len(names)} names "

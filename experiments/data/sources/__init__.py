@@ -9,20 +9,30 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ipo_prompts.experiments.data.assemble import Gathered
+from ipo_prompts.metrics.errors import InputError
 
 
 class Source(NamedTuple):
-    """Where a source is read, `file:function`, and how a person writes its data."""
+    """A kind of data.
+
+    Attributes:
+        home: where it is read, `file:function`.
+        form: how a person writes such data.
+        needs: what has to stand behind the colon, with an example; "" where nothing has to.
+    """
 
     home: str
     form: str
+    needs: str = ""
 
     def gather(self, rest: str) -> Gathered:
         """Read what `rest` names, which stands behind the colon.
 
         Raises:
-            InputError: what is wrong with it.
+            InputError: there is nothing, or what is wrong with it.
         """
+        if self.needs and not rest:
+            raise InputError(f"{self.form.partition(':')[0]}: needs {self.needs}.")
         file, _, function = self.home.partition(":")
         read: Callable[[str], Gathered] = getattr(importlib.import_module(f"{__name__}.{file}"), function)
         return read(rest)
@@ -30,10 +40,14 @@ class Source(NamedTuple):
 
 SOURCES = {
     "embedded": Source("shipped:gather", "embedded[:NAME or :OP+OP]"),
-    "folder": Source("folder:gather", "folder:PATH"),
-    "csv": Source("table:gather", "csv:PATH"),
-    "parquet": Source("hub:gather_parquet", "parquet:PATH"),
-    "hf": Source("hub:gather_hf", "hf:NAME[:CONFIG]"),
+    "folder": Source("folder:gather", "folder:PATH", "a path, for example folder:pictures/animals"),
+    "csv": Source("table:gather", "csv:PATH", "a path, for example csv:pictures/labels.csv"),
+    "parquet": Source("hub:gather_parquet", "parquet:PATH", "a path, for example parquet:pictures/train.parquet"),
+    "hf": Source(
+        "hub:gather_hf",
+        "hf:NAME[:CONFIG]",
+        "the name of a data set on the Hugging Face hub, for example hf:tanganke/dtd",
+    ),
 }
 """What stands before the first colon of a spec → what reads the rest; the names of `REGISTRY` come on top."""
 

@@ -6,10 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ipo_prompts.experiments.data.assemble import Gathered, Row, row_of_file
-from ipo_prompts.experiments.data.dataset import Part
-from ipo_prompts.experiments.data.names import NAMES_FILE, read_names
-from ipo_prompts.experiments.data.split import part_named
+from ipo_prompts.experiments.data.assemble import Gathered, SourceRow, row_of_file
+from ipo_prompts.experiments.data.dataset import NAMES_FILE, Part, read_names
+from ipo_prompts.experiments.data.draw import parts_named
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import ENDINGS
 
@@ -21,8 +20,6 @@ def gather(rest: str) -> Gathered:
         InputError: the folder is missing, unreadable, mixes the two layouts, or has an empty class folder, or
             its `classes.yaml` cannot be read.
     """
-    if not rest:
-        raise InputError("folder: needs a path, for example folder:pictures/animals.")
     root = Path(rest).expanduser()
     where = f"the folder {root}"
     try:
@@ -32,7 +29,7 @@ def gather(rest: str) -> Gathered:
     if problem:
         raise InputError(f"{where} {problem}; give the folder that holds the class folders.")
     stray: list[str] = []
-    rows: list[Row] = []
+    rows: list[SourceRow] = []
     tops = _folders(root, root, stray)
     for part, top in _layout(tops, where):
         folders = _folders(top, root, stray) if part else [top]
@@ -53,21 +50,17 @@ def gather(rest: str) -> Gathered:
 
 def _layout(tops: list[Path], where: str) -> Iterator[tuple[Part | None, Path]]:
     """Yield each folder with its part: "train" beside "bus" is a class (no part), "train" beside "test" is a split."""
-    parts = {top: part_named(top.name) for top in tops}
-    splits = [top.name for top, part in parts.items() if part]
-    others = [top.name for top, part in parts.items() if not part]
-    if splits and not others:
-        if len(set(parts.values())) < len(tops):
-            raise InputError(f"{where} has two folders for one part ({', '.join(splits)}); join them.")
-    elif others and len(splits) > 1:
+    parts = parts_named((top.name for top in tops), where, "folders")
+    others = [top.name for top in tops if top.name not in parts]
+    if others and len(parts) > 1:
         raise InputError(
-            f"{where} has split folders ({', '.join(splits)}) beside other folders ({', '.join(others[:3])}); "
+            f"{where} has split folders ({', '.join(parts)}) beside other folders ({', '.join(others[:3])}); "
             "keep only the split folders there, or only class folders."
         )
-    yield from ((None if others else part, top) for top, part in parts.items())
+    yield from ((None if others else parts[top.name], top) for top in tops)
 
 
-def _class_rows(folder: Path, root: Path, part: Part | None, stray: list[str]) -> list[Row]:
+def _class_rows(folder: Path, root: Path, part: Part | None, stray: list[str]) -> list[SourceRow]:
     rows = []
     for path in _files(folder, root, stray):
         key = path.relative_to(root).as_posix()

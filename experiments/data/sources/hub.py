@@ -16,14 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ipo_prompts.experiments.data.assemble import Gathered, Row
+from ipo_prompts.experiments.data.assemble import Gathered, SourceRow
 from ipo_prompts.experiments.data.dataset import Part
-from ipo_prompts.experiments.data.sources.columns import Columns, find_columns
-from ipo_prompts.experiments.data.sources.labels import NAME_COLUMN, numbered_names, refuse_numbers
-from ipo_prompts.experiments.data.split import part_in_cell, part_named
+from ipo_prompts.experiments.data.draw import part_in_cell, part_named, parts_named
+from ipo_prompts.experiments.data.sources.table import IMAGE_COLUMNS, NAME_COLUMN, numbered_names, refuse_numbers
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.hub import SECONDS, reach
 from ipo_prompts.metrics.pictures import Picture, read_file, stamp_of
+
+_IMAGE_NAMES = ("image", "img")
+_LABEL_NAMES = ("label", "labels", "class", NAME_COLUMN)
+_LABEL_TYPES = frozenset(["string", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))])
 
 
 def gather_parquet(rest: str) -> Gathered:
@@ -35,8 +38,6 @@ def gather_parquet(rest: str) -> Gathered:
     Raises:
         InputError: the path is missing or unreadable, a column cannot be found, or a row has an unknown split.
     """
-    if not rest:
-        raise InputError("parquet: needs a path, for example parquet:pictures/train.parquet.")
     path = Path(rest).expanduser()
     where = f"the parquet data {path}"
     splits = load_splits(where, "check that these are parquet files", "parquet", data_files=_files(path, where))
@@ -50,8 +51,6 @@ def gather_hf(rest: str) -> Gathered:
         InputError: it cannot be reached or loaded, or a column cannot be found.
     """
     name, _, config = rest.partition(":")
-    if not name:
-        raise InputError("hf: needs the name of a data set on the Hugging Face hub, for example hf:tanganke/dtd.")
     where = f"the Hugging Face data set {rest}"
     advice = "check the name, the configuration (hf:NAME:CONFIG) and the network, or use folder:, csv: or parquet:"
     splits = load_splits(where, advice, name, *([config] if config else []))
@@ -112,7 +111,7 @@ def gather(name: str, where: str, splits: Mapping[str, Any], *, beside: Path | N
     """
     columns = find_columns(next(iter(splits.values())).features, where, paths=beside is not None)
     chosen, stray = choose_splits(splits, columns, where)
-    rows: list[Row] = []
+    rows: list[SourceRow] = []
     pairs: list[tuple[object, str]] = []
     for split, part in chosen.items():
         table = splits[split]
@@ -122,7 +121,7 @@ def gather(name: str, where: str, splits: Mapping[str, Any], *, beside: Path | N
         groups, cells = (_texts(table, column, used=beside is not None) for column in ("group", "split"))
         for i, picture in enumerate(cell_pictures(table, columns, f"{split} of {name}", beside)):
             own = _part(cells[i], part if len(chosen) > 1 else None, f"row {i} of {at}")
-            rows.append(Row(picture, spelled[i], f"row {i:07d} of {split}", own, groups[i] or None))
+            rows.append(SourceRow(picture, spelled[i], f"row {i:07d} of {split}", own, groups[i] or None))
     if columns.named:
         return Gathered(name, where, rows, numbered_names(pairs, where), stray)
     if columns.names is None:
@@ -145,20 +144,92 @@ def _part(cell: str, of_file: Part | None, at: str) -> Part | None:
     return part or of_file
 
 
+@dataclass(frozen=True)
+class Columns:
+    """The columns that are read.
+
+    Attributes:
+        image: holds encoded pictures, or their paths.
+        label: holds class numbers or names.
+        names: the class names of a `ClassLabel`, in label order; None for other labels.
+        named: whether a column `class_name` holds the names of the numbers in `label`.
+    """
+
+    image: str
+    label: str
+    names: tuple[str, ...] | None = None
+    named: bool = False
+
+
+def find_columns(features: Mapping[str, Any], where: str, *, paths: bool = False) -> Columns:
+    """Find the columns; of several of one type, the one with a usual name is taken.
+
+    Args:
+        features: column → its type.
+        where: the table's name in messages.
+        paths: without a column of pictures, one of text that a `csv:` may have holds their paths.
+
+    Raises:
+        InputError: none or several fit; the message lists the columns.
+    """
+    from datasets import ClassLabel
+
+    pictures = [name for name, kind in features.items() if _is_image(name, kind)]
+    texts = [name for name in IMAGE_COLUMNS if _dtype(features.get(name)) in ("string", "large_string")]
+    if texts and not pictures and not paths:
+        raise InputError(f"the column {texts[0]} of {where} holds text, not pictures; take data with the pictures in.")
+    image = _pick(pictures or texts[:1], _IMAGE_NAMES, features, where, "image")
+    classes = [name for name, kind in features.items() if isinstance(kind, ClassLabel)]
+    if classes:
+        label = _pick(classes, _LABEL_NAMES, features, where, "label")
+        return Columns(image, label, tuple(features[label].names))
+    plain = [name for name in _LABEL_NAMES if _dtype(features.get(name)).removeprefix("large_") in _LABEL_TYPES]
+    if not plain:
+        raise _none("label", features, where)
+    label = plain[0]
+    numbers = "int" in _dtype(features[label])
+    return Columns(image, label, named=numbers and NAME_COLUMN in plain)
+
+
+def _dtype(kind: Any) -> str:
+    return str(getattr(kind, "dtype", ""))
+
+
+def _is_image(name: str, kind: Any) -> bool:
+    from datasets import Image
+
+    if isinstance(kind, Image):
+        return True
+    if isinstance(kind, Mapping):
+        return set(kind) == {"bytes", "path"}
+    return name in _IMAGE_NAMES and _dtype(kind) in ("binary", "large_binary")
+
+
+def _pick(found: list[str], usual: tuple[str, ...], features: Mapping[str, Any], where: str, what: str) -> str:
+    if not found:
+        raise _none(what, features, where)
+    best = found if len(found) == 1 else [name for name in usual if name in found]
+    if best:
+        return best[0]
+    raise InputError(
+        f"{where} has several {what} columns ({', '.join(found)}); keep one, or call the right one {what}."
+    )
+
+
+def _none(what: str, features: Mapping[str, Any], where: str) -> InputError:
+    return InputError(f"{where} has no {what} column; its columns are: {', '.join(features)}.")
+
+
 def choose_splits(
     splits: Mapping[str, Any], columns: Columns, where: str
-) -> tuple[dict[str, Part | None], tuple[str, ...]]:
+) -> tuple[Mapping[str, Part | None], tuple[str, ...]]:
     """Return the splits to use, each with its part, and those left out: unknown names, hidden labels."""
     labelled = [split for split, table in splits.items() if len(table) and not _hidden(table, columns)]
     if not labelled:
         raise InputError(f"{where} has no labelled pictures; its splits are: {', '.join(splits) or 'none'}.")
-    chosen: dict[str, Part | None] = {split: part_named(split) for split in labelled if part_named(split)}
-    if not chosen and len(labelled) > 1:
+    chosen: Mapping[str, Part | None] = parts_named(labelled, where, "splits") or {labelled[0]: None}
+    if None in chosen.values() and len(labelled) > 1:
         raise InputError(f"{where} has the splits {', '.join(splits)}, none of them called train, validation or test.")
-    if not chosen:
-        chosen = {labelled[0]: None}
-    if len(set(chosen.values())) < len(chosen):
-        raise InputError(f"{where} has two splits for one part ({', '.join(chosen)}); join them.")
     return chosen, tuple(f"split {split}" for split in splits if split not in chosen)
 
 

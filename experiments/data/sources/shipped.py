@@ -6,22 +6,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from ipo_prompts.experiments import embedded
-from ipo_prompts.experiments.data.assemble import Gathered, Row
+from ipo_prompts.experiments.data.assemble import Gathered, SourceRow
 from ipo_prompts.experiments.data.dataset import PARTS
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
-
-_SCHEMA = 1
 
 
 def gather(rest: str) -> Gathered:
     """Read the shipped split; no picture is opened or rendered.
 
     Raises:
-        InputError: no such domain or operation, a suite of many data sets, or the installation lacks the files.
+        InputError: no such domain or operation, or a suite of many data sets.
     """
     from ipo_prompts.experiments.embedded import shifts  # which loads numpy
 
@@ -36,29 +33,13 @@ def gather(rest: str) -> Gathered:
     if name not in embedded.DOMAINS:
         operations = shifts.operations_of(name)
         name = shifts.name_of(operations)
-    where = f"the embedded pictures {name!r}"
     folder = embedded.PICTURES_DIR / (embedded.CLEAN if operations else name)
-    split = _split(where)
-    names = tuple(split["classes"])
+    split = json.loads(embedded.SPLIT_FILE.read_text(encoding="utf-8"))
     rows = []
     for part in PARTS:
-        for path, label, class_name, base in split[part]:
-            if names[label] != class_name:
-                raise InputError(
-                    f"{where} call the label {label} {class_name!r} and {names[label]!r}; reinstall ipo-prompts."
-                )
+        for path, _, class_name, base in split[part]:
             picture = Picture.from_path(folder / path)
             if operations:
                 picture = shifts.shifted(picture, path, operations)
-            rows.append(Row(picture, class_name, path, part, base))
-    return Gathered(f"embedded:{name}", where, rows, names)
-
-
-def _split(where: str) -> dict[str, Any]:
-    try:
-        split: dict[str, Any] = json.loads(embedded.SPLIT_FILE.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{where} are not in this installation ({error}); reinstall ipo-prompts.") from error
-    if split.get("schema") != _SCHEMA:
-        raise InputError(f"{where} have the schema {split.get('schema')!r}, not {_SCHEMA}; reinstall ipo-prompts.")
-    return split
+            rows.append(SourceRow(picture, class_name, path, part, base))
+    return Gathered(f"embedded:{name}", f"the embedded pictures {name!r}", rows, tuple(split["classes"]))

@@ -1,18 +1,23 @@
-"""`csv:PATH`: one picture a row, with the columns image, label and, if wanted, class_name, split and group."""
+"""`csv:PATH`: one picture a row, with the columns image, label and, if wanted, class_name, split and group.
+
+A label is a class's name, or a number whose name is in another column; other tables read theirs with the same
+functions.
+"""
 
 from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from ipo_prompts.experiments.data.assemble import Gathered, Row, row_of_file
-from ipo_prompts.experiments.data.sources.labels import NAME_COLUMN, numbered_names, refuse_numbers
-from ipo_prompts.experiments.data.split import part_in_cell
+from ipo_prompts.experiments.data.assemble import Gathered, SourceRow, row_of_file
+from ipo_prompts.experiments.data.draw import part_in_cell
 from ipo_prompts.metrics.errors import InputError
 
 IMAGE_COLUMNS = ("image", "path", "file_name")
+NAME_COLUMN = "class_name"
 _OPTIONAL = (NAME_COLUMN, "split", "group")
 _MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
@@ -26,11 +31,9 @@ def gather(rest: str) -> Gathered:
     Raises:
         InputError: names the missing column, or the wrong row (row 1 is the header, as in a spreadsheet).
     """
-    if not rest:
-        raise InputError("csv: needs a path, for example csv:pictures/labels.csv.")
     path = Path(rest).expanduser()
     where = f"the table {path}"
-    rows: list[Row] = []
+    rows: list[SourceRow] = []
     pairs: list[tuple[object, str]] = []
     seen: dict[str, int] = {}
     for number, cells in _cells(path, where):
@@ -94,3 +97,55 @@ def _cells(path: Path, where: str) -> Iterator[tuple[int, dict[str, str]]]:
         raise InputError(f"cannot read {where}: {error.strerror}; check the path.") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{where} is not a CSV file in UTF-8 ({error}); save it as one.") from error
+
+
+def numbered_names(pairs: Iterable[tuple[object, str]], where: str) -> tuple[str, ...]:
+    """Return the class names in the order of their numbers.
+
+    Args:
+        pairs: label and class name of each row.
+        where: the table's name in messages.
+
+    Raises:
+        InputError: a label is not a whole number, labels have a gap, or a label has two names, or a name two labels.
+
+    >>> numbered_names([("1", "dog"), ("0", "cat"), ("1", "dog")], "the table")
+    ('cat', 'dog')
+    """
+    names: dict[int, str] = {}
+    for label, name in pairs:
+        if not is_number(label):
+            raise InputError(
+                f"{where} has the label {label!r} beside a column {NAME_COLUMN}, where labels are numbers from 0; "
+                f"number them or take the column {NAME_COLUMN} out."
+            )
+        known = names.setdefault(int(str(label)), name)
+        if known != name:
+            raise InputError(f"{where} calls the label {label} both {known!r} and {name!r}; give it one name.")
+    gaps = sorted(set(range(max(names, default=-1) + 1)) - set(names))
+    if gaps or min(names, default=0) < 0:
+        missing = gaps[0] if gaps else min(names)
+        raise InputError(f"the labels in {where} must run from 0 without gaps (see label {missing}); renumber them.")
+    ordered = tuple(names[number] for number in sorted(names))
+    twice = Counter(ordered).most_common(1)
+    if twice and twice[0][1] > 1:
+        raise InputError(f"{where} has two labels with the name {twice[0][0]!r}; rename one or join them.")
+    return ordered
+
+
+def refuse_numbers(labels: Sequence[object], where: str) -> None:
+    """Refuse labels that are all numbers: CLIP reads names.
+
+    Raises:
+        InputError: says which column to add.
+    """
+    if labels and all(is_number(label) for label in labels):
+        raise InputError(
+            f"the labels in {where} are numbers and CLIP reads names; "
+            f"add a column {NAME_COLUMN} or write names as labels."
+        )
+
+
+def is_number(label: object) -> bool:
+    """Whether a label is a whole number, as text or as a number."""
+    return str(label).strip().removeprefix("-").isdecimal()

@@ -17,10 +17,10 @@ from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.protocols import CROSS_CLIP, NAMES
 from ipo_prompts.experiments.compare.published import ablated_settings, library
 from ipo_prompts.experiments.compare.runner import check_grid
-from ipo_prompts.experiments.data.benchmarks.registry import REGISTRY
+from ipo_prompts.experiments.data.benchmarks import REGISTRY
 from ipo_prompts.experiments.data.sources import SOURCES
 from ipo_prompts.experiments.embedded.shifts import suite
-from ipo_prompts.experiments.executors.base import Failure
+from ipo_prompts.experiments.executors.local import Failure
 from ipo_prompts.experiments.run.config import CHOSEN, dotted
 from support.coop_root import make_root
 from support.runs import KEY, Ended, ipo

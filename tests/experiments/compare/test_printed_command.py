@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.data.benchmarks.registry import ROOT_VARIABLE
+from ipo_prompts.experiments.data.benchmarks import ROOT_VARIABLE
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.pictures import Picture
 from support.coop_root import make_root

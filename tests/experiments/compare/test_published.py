@@ -16,7 +16,7 @@ from ipo_prompts.experiments.compare.published import (
     published_rows,
     section,
 )
-from ipo_prompts.experiments.data.benchmarks.registry import REGISTRY
+from ipo_prompts.experiments.data.benchmarks import REGISTRY
 from ipo_prompts.metrics.statistics import harmonic_mean
 
 TABLES = [table for table in library().tables if table.protocol == "base-to-new"]

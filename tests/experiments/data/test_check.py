@@ -1,12 +1,18 @@
+"""What is looked at before a run: every picture, and a contact sheet."""
+
+from __future__ import annotations
+
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.data import check, load_data
-from ipo_prompts.experiments.data.check import transparency_note
+from ipo_prompts.experiments.data import check_data, load_data
+from ipo_prompts.experiments.data.check import COLUMNS, ROWS, contact_sheet, transparency_note
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
 
 
@@ -51,7 +57,7 @@ def test_odd_but_good_pictures_are_readable_as_rgb(folder, name):
     root = folder({"cat": 3, "dog": 3})
     (root / "cat" / name).write_bytes(GOOD[name]())
     data = load_data(f"folder:{root}", seed=0)
-    report = check(data)
+    report = check_data(data)
     assert report.ok, report.text()
     item = next(i for _, i in data.items() if i.group == f"cat/{name}")
     assert item.picture.image().mode == "RGB"
@@ -63,13 +69,13 @@ def test_bad_pictures_are_named_and_the_rest_go_on(folder):
         (root / "dog" / name).write_bytes(make())
     data = load_data(f"folder:{root}", seed=0)
     (root / "cat" / "001.png").unlink()
-    report = check(data)
+    report = check_data(data)
     assert not report.ok
     assert set(report.unreadable) == {str(root / "dog" / name) for name in BAD} | {str(root / "cat" / "001.png")}
     for name, (_, reason) in BAD.items():
         assert reason in report.unreadable[str(root / "dog" / name)]
     assert [sum(counts) for counts in report.counts.values()] == [3, 6]
-    assert report.imbalance == 2.0
+    assert "largest class : smallest class = 2.0 : 1" in report.text()
     assert "unreadable pictures, at which a run that opens them stops: 4" in report.text()
 
 
@@ -97,7 +103,7 @@ def test_the_same_picture_in_two_parts_or_two_classes(folder):
     (root / "test/dog/001.png").write_bytes((root / "train/dog/000.png").read_bytes())
     (root / "val/dog/001.png").write_bytes((root / "val/cat/001.png").read_bytes())
     (root / "val/cat/copy.png").write_bytes((root / "val/cat/000.png").read_bytes())  # same part and class: harmless
-    report = check(load_data(f"folder:{root}", seed=0))
+    report = check_data(load_data(f"folder:{root}", seed=0))
     found = [{(p.part, p.class_name) for p in same} for same in report.duplicates]
     assert found == [{("train", "dog"), ("test", "dog")}, {("val", "cat"), ("val", "dog")}]
     assert "same picture in two parts or classes, which a run uses all the same: 2" in report.text()
@@ -118,7 +124,7 @@ class Letters:
 
 def test_names_that_the_tokenizer_would_cut(folder):
     long = "a very long name of a thing"
-    report = check(load_data(f"folder:{folder({'cat': 3, long: 3})}", seed=0), Letters())
+    report = check_data(load_data(f"folder:{folder({'cat': 3, long: 3})}", seed=0), Letters())
     assert list(report.cut_names) == [long]
     assert not report.ok
     assert "more than the 30 that fit" in report.text()
@@ -127,7 +133,7 @@ def test_names_that_the_tokenizer_would_cut(folder):
 def test_the_text_of_a_clean_report(folder):
     root = folder({"cat": 10, "hot dog": 5})
     (root / "notes.txt").write_text("x")
-    assert check(load_data(f"folder:{root}", seed=0)).text().splitlines() == [
+    assert check_data(load_data(f"folder:{root}", seed=0)).text().splitlines() == [
         "folder:pictures: 2 classes, 15 pictures",
         "largest class : smallest class = 2.0 : 1",
         "",
@@ -146,7 +152,7 @@ def test_the_text_of_a_clean_report(folder):
 def test_names_cannot_move_the_terminals_cursor(folder):
     root = folder({"cat": 3, "dog": 3})
     (root / "cat" / "a\x1b[2Jb.jpg").write_bytes(b"")
-    text = check(load_data(f"folder:{root}", seed=0)).text()
+    text = check_data(load_data(f"folder:{root}", seed=0)).text()
     assert "\x1b" not in text and "a\\x1b[2Jb.jpg" in text
 
 
@@ -167,7 +173,7 @@ def test_transparent_and_empty_pictures_are_named_and_can_be_used(folder):
     ghost.putpixel((1, 1), (0, 0, 0, 0))
     ghost.save(root / "dog" / "white on white.png")
     data = load_data(f"folder:{root}", seed=0)
-    report = check(data)
+    report = check_data(data)
     assert report.ok
     text = report.text()
     assert "pictures with little to see, which a run uses all the same: 3" in text
@@ -178,7 +184,7 @@ def test_transparent_and_empty_pictures_are_named_and_can_be_used(folder):
         "3 of 10 pictures are transparent; they are read on white, as viewers show them "
         "(background=as-is reads what lies beneath, as published numbers do)"
     ) in text
-    as_stored = check(data.on("as-is"))
+    as_stored = check_data(data.on("as-is"))
     assert "are transparent" not in as_stored.text()
     assert "white on white" not in as_stored.text()
 
@@ -193,7 +199,7 @@ def test_the_report_names_the_data_by_its_fingerprint_and_reads_each_file_once(f
     opened = []
     read = Picture.bytes
     monkeypatch.setattr(Picture, "bytes", lambda self: (opened.append(self.name), read(self))[1])
-    assert check(data).fingerprint == expected
+    assert check_data(data).fingerprint == expected
     assert len(opened) == len(set(opened)) == 8
 
 
@@ -207,3 +213,86 @@ def test_the_note_of_a_run_counts_transparent_pictures(folder):
     assert note.startswith("1 of 8 search pictures is transparent; they are read on white")
     assert transparency_note([picture.on("as-is") for picture in pictures], "search pictures") is None
     assert transparency_note([p for p in pictures if "cutout" not in p.name], "search pictures") is None
+
+
+def test_all_classes_and_their_pictures_are_on_the_sheet(folder):
+    root = folder(
+        {f"train/{name}": 2 for name in "abc"} | {f"{p}/{name}": 1 for p in ("val", "test") for name in "abc"}
+    )
+    data = load_data(f"folder:{root}", seed=0)
+    sheet = contact_sheet(data, "train")
+    assert (sheet.classes, sheet.pictures, sheet.unreadable) == (3, 6, ())
+    colours = {tuple(colour) for colour in np.asarray(sheet.image).reshape(-1, 3)}
+    assert {item.picture.image().getpixel((2, 2)) for item in data.train} <= colours
+    assert not {item.picture.image().getpixel((2, 2)) for item in data.test} & colours
+
+
+def test_of_many_classes_and_pictures_the_same_sample_is_drawn_each_time(folder):
+    counts = {
+        f"{part}/{i:02d}": COLUMNS + 5 if part == "train" else 1 for part in ("train", "val", "test") for i in range(30)
+    }
+    data = load_data(f"folder:{folder(counts)}", seed=0)
+    one, other = contact_sheet(data, "train"), contact_sheet(data, "train")
+    assert (one.classes, one.pictures) == (ROWS, ROWS * COLUMNS)
+    assert one.image.tobytes() == other.image.tobytes()
+
+
+def test_names_are_drawn_whatever_they_hold(folder):
+    names = ("a <b>&amp; {x}", "line\nbreak \u202eturned", "猫 🐈", "x" * 200)
+    data = load_data(f"folder:{folder(dict.fromkeys(names, 3))}", seed=0)
+    plain = load_data(f"folder:{folder({f'n{i}': 3 for i in range(4)}, 'plain')}", seed=0)
+    assert contact_sheet(data, "train").image.size == contact_sheet(plain, "train").image.size
+
+
+def test_accents_are_drawn(folder):
+    def drawn(name: str) -> bytes:
+        data = load_data(f"folder:{folder({name: 3, 'dog': 3}, f'of {name}')}", seed=0)
+        return contact_sheet(data, "train").image.crop((0, 0, 220, 146)).tobytes()
+
+    assert drawn("caf\N{LATIN SMALL LETTER E WITH ACUTE}") != drawn("caf\N{LATIN SMALL LETTER E WITH GRAVE}")
+
+
+def test_unreadable_pictures_are_marked_and_the_rest_is_drawn(folder, tmp_path, capsys):
+    root = folder({f"{part}/{name}": 2 for part in ("train", "val", "test") for name in ("cat", "dog")})
+    (root / "train/cat/000.png").write_bytes(b"")
+    out = tmp_path / "sheet.png"
+    assert main(["data", "preview", f"folder:{root}", "--out", str(out)]) == 0
+    said = capsys.readouterr()
+    assert "not drawn: the picture" in said.err
+    assert said.out == f"{out}: 4 train pictures of 2 of 2 classes\n"
+    with Image.open(out) as image:
+        assert (image.format, image.mode) == ("PNG", "RGB")
+
+
+def test_the_default_file_is_named_after_the_data(folder, tmp_path, monkeypatch, capsys):
+    root = folder({"cat": 4, "dog": 4}, root="my pets")
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", "preview", f"folder:{root}", "--part", "test"]) == 0
+    assert capsys.readouterr().out.startswith("preview-folder-my-pets.png: 4 test pictures")
+    assert (tmp_path / "preview-folder-my-pets.png").exists()
+
+
+def test_what_cannot_be_drawn_or_written(folder, tmp_path, capsys):
+    root = folder({"cat": 4, "dog": 4})
+    for words, said in (
+        (["--part", "tests"], "there is no part 'tests'"),
+        (["--out", str(tmp_path / "sheet.jpg")], "does not end in .png"),
+        (["--out", str(tmp_path / "nowhere" / "sheet.png")], "cannot write"),
+    ):
+        assert main(["data", "preview", f"folder:{root}", *words]) == 2
+        assert said in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_part_without_pictures(sealed):
+    from dataclasses import replace
+
+    with pytest.raises(InputError, match="made has no train pictures; choose another part with --part test"):
+        contact_sheet(replace(sealed(4), train=(), val=()), "train")
+
+
+def test_saving_replaces_the_file_whole(folder, tmp_path: Path):
+    out = tmp_path / "sheet.png"
+    out.write_text("old")
+    assert main(["data", "preview", f"folder:{folder({'cat': 4, 'dog': 4})}", "--out", str(out)]) == 0
+    assert out.read_bytes().startswith(b"\x89PNG")

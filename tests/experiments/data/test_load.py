@@ -3,7 +3,7 @@ import json
 import pytest
 
 from ipo_prompts.experiments import embedded
-from ipo_prompts.experiments.data import check, load_data
+from ipo_prompts.experiments.data import check_data, load_data
 from ipo_prompts.metrics.errors import InputError
 
 
@@ -63,16 +63,12 @@ def test_the_embedded_pictures_keep_their_parts_labels_and_groups(shipped):
 @pytest.mark.parametrize("domain", embedded.DOMAINS)
 def test_the_pictures_that_ship_can_be_used(domain):
     data = load_data(f"embedded:{domain}", seed=0)
-    assert check(data).ok
+    assert check_data(data).ok
     parts = [{item.group for item in data.part(part)} for part in ("train", "val", "test")]
     assert sum(map(len, parts)) == len(set.union(*parts))
 
 
-def test_an_installation_without_the_pictures(shipped):
-    file, split = shipped
-    file.write_text(json.dumps(split | {"schema": 2}))
-    with pytest.raises(InputError, match="schema 2, not 1; reinstall"):
-        load_data("embedded", seed=0)
-    file.unlink()
-    with pytest.raises(InputError, match=r"are not in this installation .* reinstall"):
-        load_data("embedded", seed=0)
+def test_the_split_that_ships_names_each_label_once():
+    split = json.loads(embedded.SPLIT_FILE.read_text(encoding="utf-8"))
+    rows = [row for part in ("train", "val", "test") for row in split[part]]
+    assert {(label, name) for _, label, name, _ in rows} == set(enumerate(split["classes"]))

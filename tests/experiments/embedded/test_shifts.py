@@ -1,9 +1,8 @@
-"""Sets of shifted pictures: one name each, rendered alike wherever they are read, and the halves of the suite."""
+"""What each operation on pictures does; sets of them: one name each, rendered alike anywhere; the suite's halves."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import pickle
 import subprocess
 import sys
@@ -12,13 +11,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments import embedded
 from ipo_prompts.experiments.compare.protocols import picture_ids
 from ipo_prompts.experiments.compare.raw_cells import unpack
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.embedded import operations
-from ipo_prompts.experiments.embedded.operations import OPERATIONS
-from ipo_prompts.experiments.embedded.shifts import SUITES, canonical, expanded, name_of, operations_of, suite
+from ipo_prompts.experiments.embedded import shifts
+from ipo_prompts.experiments.embedded.shifts import (
+    OPERATIONS,
+    SIDE,
+    SUITES,
+    Image,
+    canonical,
+    expanded,
+    name_of,
+    operations_of,
+    render,
+    seed_of,
+    suite,
+)
 from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
@@ -71,7 +80,7 @@ def test_the_cache_knows_a_rendered_picture_by_its_bytes(clip, tmp_path: Path, m
     again = FeatureStore(clip, tmp_path)
     assert np.array_equal(again.encode(pictures), before) and again.encoded == 0
     # Another renderer: the same files on disk, other pixels.
-    monkeypatch.setitem(operations._PIXELWISE, "dark", lambda image, rng: image)
+    monkeypatch.setitem(shifts._PIXELWISE, "dark", lambda image, rng: image)
     assert not np.array_equal(again.encode(pictures), before) and again.encoded == 4
 
 
@@ -123,10 +132,97 @@ def test_the_halves_of_the_suite_are_sets_of_two_and_share_none() -> None:
         assert len(operations_of(spec.removeprefix("embedded:"))) == 2
 
 
-def test_an_installation_without_the_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "SUITE_FILE", tmp_path / "suite.json")
-    for text in (None, "{", json.dumps({"schema": 1})):
-        if text is not None:
-            embedded.SUITE_FILE.write_text(text)
-        with pytest.raises(InputError, match=r"suite of embedded pictures cannot be read .* reinstall"):
-            suite("suite")
+RANDOM = {"dark", "bright", "blur", "noise"}
+
+
+def drawing(seed: int = 0) -> Image:
+    """A coloured blot on transparent ground, not symmetric in any way."""
+    rgba = np.zeros((64, 64, 4), np.float32)
+    rgba[12:52, 20:44, :3] = np.random.default_rng(seed).uniform(0.1, 0.9, 3)
+    rgba[12:30, 20:30, :3] = 0.9, 0.1, 0.3
+    rgba[12:52, 20:44, 3] = 1
+    return rgba
+
+
+def plain(*operations: str, seed: int = 0, background: str = "white") -> Image:
+    return render(drawing(), operations, seed, background, jitter=0)
+
+
+def test_a_picture_is_the_same_alone_and_among_others_in_any_order() -> None:
+    jobs = [(drawing(n), [OPERATIONS[n], "noise"], 100 + n) for n in range(len(OPERATIONS))]
+    alone = [render(*job) for job in jobs]
+    backwards = [render(*job) for job in reversed(jobs)][::-1]
+    assert all(np.array_equal(one, other) for one, other in zip(alone, backwards, strict=True))
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_every_operation_shows_and_stays_in_range(operation: str) -> None:
+    image = plain(operation)
+    assert image.shape == (SIDE, SIDE, 3) and image.dtype == np.float32
+    assert image.min() >= 0 and image.max() <= 1
+    assert np.abs(image - plain()).max() > 0.1
+    assert np.array_equal(image, plain(operation, seed=1)) == (operation not in RANDOM)
+
+
+def test_the_seed_moves_the_picture_and_jitter_scales_the_move() -> None:
+    still = plain()
+    far = np.abs(render(drawing(), (), 1) - still).mean()
+    near = np.abs(render(drawing(), (), 1, jitter=0.1) - still).mean()
+    assert 0 < near < far
+    assert not np.array_equal(render(drawing(), (), 1), render(drawing(), (), 2))
+
+
+def test_turns_are_turns() -> None:
+    assert np.allclose(plain("upside down"), np.rot90(plain(), 2), atol=1e-4)
+    assert min(np.abs(plain("sideways") - np.rot90(plain(), k)).max() for k in (1, 3)) < 1e-4
+
+
+def test_scales_show_more_or_less_of_the_picture() -> None:
+    inked = {name: float((plain(*([name] if name else [])) < 0.99).any(2).mean()) for name in ("small", "", "zoom")}
+    assert inked["small"] < inked[""] / 3 and inked["zoom"] > inked[""] * 2
+
+
+def test_colours() -> None:
+    image = plain()
+    assert np.allclose(plain("negative"), 1 - image, atol=1e-6)
+    assert np.array_equal(plain("hue")[..., 0], image[..., 2])
+    assert np.ptp(plain("gray"), axis=2).max() < 1e-6
+    sepia = plain("sepia")
+    assert (sepia[..., 0] >= sepia[..., 1]).all() and (sepia[..., 1] >= sepia[..., 2]).all()
+    assert np.ptp(plain("faded")) < 0.5 * np.ptp(image)
+    assert plain("dark").mean() < 0.5 * image.mean() and plain("bright").min() > image.min() + 0.2
+
+
+def test_sharpness() -> None:
+    steepest = np.abs(np.diff(plain(), axis=0)).max()
+    assert np.abs(np.diff(plain("blur"), axis=0)).max() < 0.5 * steepest
+    blocks = plain("pixel").reshape(12, 4, 12, 4, 3)
+    assert np.ptp(blocks, axis=(1, 3)).max() == 0
+    edges = plain("edge")
+    assert edges[0, 0].min() > 0.99 and edges.min() < 0.5
+
+
+def test_paper_shows_where_nothing_is_drawn_and_operations_reach_it() -> None:
+    assert np.allclose(plain(background="black")[0, 0], 0)
+    assert np.allclose(plain("negative", background="black")[0, 0], 1)
+
+
+def test_operations_are_applied_in_their_own_order() -> None:
+    assert np.array_equal(plain("negative", "sepia"), plain("sepia", "negative"))
+
+
+def test_unknown_names_are_refused_with_the_nearest() -> None:
+    with pytest.raises(InputError, match=r"no operation 'negativ' of pictures \(did you mean negative\?\)"):
+        plain("negativ")
+    with pytest.raises(InputError, match="no background 'teal' of pictures; there are: white"):
+        plain(background="teal")
+
+
+def test_seeds_are_a_picture_s_own() -> None:
+    seeds = {seed_of(name, seed) for name in ("cat/01.webp", "cat/02.webp") for seed in (0, 1)}
+    assert len(seeds) == 4 and seed_of("cat/01.webp", 0) in seeds
+
+
+def test_importing_it_loads_no_torch() -> None:
+    code = "import sys, ipo_prompts.experiments.embedded.shifts; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

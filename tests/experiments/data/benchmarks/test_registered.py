@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.data import check, draw, load_data
-from ipo_prompts.experiments.data.benchmarks.registry import REGISTRY
+from ipo_prompts.experiments.data import check_data, draw, load_data
+from ipo_prompts.experiments.data.benchmarks import REGISTRY
 from ipo_prompts.experiments.data.load import load_registered
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import ANCHOR, problem
@@ -67,7 +67,7 @@ def test_split_files_and_lists_give_parts_labels_names_and_order(root, name):
     assert [len(data.part(part)) for part in SIZES] == [4 * size for size in SIZES.values()]
     assert (data.name, data.hand_written, data.task) == (name, REGISTRY[name].hand_written, REGISTRY[name].task)
     assert not data.variants
-    assert check(data).ok
+    assert check_data(data).ok
     if REGISTRY[name].rule == "split":
         file = root / REGISTRY[name].folder / REGISTRY[name].split_file
         for part, rows in json.loads(file.read_text()).items():
@@ -91,7 +91,7 @@ def test_imagenet_tests_on_val_and_selects_on_the_rest_of_train(root):
         draw(data, 3, 3, 1)
     with pytest.raises(InputError, match="has 5 in train"):
         draw(data, 6, 1, 1)
-    report = check(data)
+    report = check_data(data)
     assert report.ok
     assert list(report.counts) == ["tench", "missile (label 1)", "missile (label 2)", "sunglasses"]
     assert list(report.counts.values()) == [(5, 0, 3)] * 4
@@ -103,7 +103,7 @@ def test_shifted_imagenets_have_test_pictures_only(root, name):
     assert data.class_names == (tuple(f"thing {i}" for i in range(11)) if name == "imagenetv2" else WNID_NAMES)
     assert (data.train, data.val) == ((), ())
     assert [i.label for i in data.test] == [label for label in range(len(data.class_names)) for _ in range(3)]
-    assert check(data).ok
+    assert check_data(data).ok
     with pytest.raises(InputError, match=f"{name} has test pictures only, none to search with"):
         draw(data, 1, 1, 0)
 
@@ -125,7 +125,7 @@ def test_counts_decide_whether_a_split_is_the_official_one(root, monkeypatch):
         "8 val pictures where the official split has 5400; 12 test pictures where the official split has 8100"
     )
     assert data.split.startswith("different: ")
-    assert f"split: {data.split}" in check(data).text()
+    assert f"split: {data.split}" in check_data(data).text()
     small = replace(REGISTRY["eurosat"], classes=4, sizes=(20, 8, 12))
     official = load_registered(small, str(root), 0, None)
     assert official.split == "official"
@@ -285,7 +285,7 @@ def test_unreadable_and_odd_pictures_of_a_root(own_root):
     (own_root / "dtd/images/banded/train_002.jpg").write_bytes(b"")
     (own_root / "dtd/images/banded/train_003.jpg").write_text("words")
     data = load_data(f"dtd:{own_root}", seed=0)
-    report = check(data)
+    report = check_data(data)
     assert sorted(Path(name).name for name in report.unreadable) == ["train_002.jpg", "train_003.jpg"]
     # As stored, transparent or turned, as the published numbers were made; whatever a run's background is.
     for asked in ("white", "as-is"):

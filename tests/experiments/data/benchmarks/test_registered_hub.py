@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ipo_prompts.experiments.data import check, draw, load_data
+from ipo_prompts.experiments.data import check_data, draw, load_data
+from ipo_prompts.experiments.data.benchmarks import REGISTRY
 from ipo_prompts.metrics.errors import InputError
 from support.coop_root import CLASSES, WNID_NAMES, WNIDS, make_root
 
@@ -83,7 +84,7 @@ def test_without_file_names_it_is_a_different_split(eurosat):
     assert data.hand_written == "a centered satellite photo of <CLASS>."
     assert data.task.startswith("satellite pictures")
     assert data.val  # cut from train
-    assert check(data).ok
+    assert check_data(data).ok
 
 
 def test_a_copy_that_lacks_pictures_is_a_different_split(eurosat):
@@ -152,15 +153,14 @@ def test_copies_that_cannot_be_used_or_reached_say_why():
 
 
 def test_names_of_the_hub_are_respelled():
-    from ipo_prompts.experiments.data.sources.hub_names import benchmark_name
-
-    spelled = {
-        "PermanentCrop": "Permanent Crop Land",
-        "Faces": "face",
-        "Audi TTS Coupe 2012": "2012 Audi TTS Coupe",
-        "/a/abbey": "abbey",
-        "i/ice_skating_rink/outdoor": "outdoor ice_skating_rink",
-        "River": "River",
-        "2012 Acura RL Sedan": "2012 Acura RL Sedan",
-    }
-    assert {name: benchmark_name(name) for name in spelled} == spelled
+    spelled = [
+        ("eurosat", "PermanentCrop", "Permanent Crop Land"),
+        ("caltech101", "Faces", "face"),
+        ("stanford_cars", "Audi TTS Coupe 2012", "2012 Audi TTS Coupe"),
+        ("sun397", "/a/abbey", "abbey"),
+        ("sun397", "i/ice_skating_rink/outdoor", "outdoor ice_skating_rink"),
+        ("eurosat", "River", "River"),
+        ("stanford_cars", "2012 Acura RL Sedan", "2012 Acura RL Sedan"),
+    ]
+    for data, theirs, ours in spelled:
+        assert REGISTRY[data].hub.spelled(theirs) == ours

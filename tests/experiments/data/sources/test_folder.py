@@ -127,7 +127,7 @@ def test_folders_of_other_programs_are_left_out_at_every_depth(folder, kind):
             {"train/cat": 3, "train/dog": 1, "test/cat": 1, "test/dog": 1},
             "in the train part .*: train and val need at least 2, and 'dog' has 1;",
         ),
-        ({"train/cat": 3, "train/dog": 3, "test/cat": 1}, "'dog' has no pictures in the test part"),
+        ({"train/cat": 3, "train/dog": 3, "test/cat": 1}, r"'dog' \(label 1\) has no pictures in the test part"),
         ({"val/cat": 3, "val/dog": 3, "test/cat": 1}, "none to train on"),
         ({"val/cat": 3, "dev/cat": 3, "train/cat": 1}, r"two folders for one part \(dev, train, val\)"),
         ({"train": 3, "test": 3}, "the split folder .*test has no class folders"),

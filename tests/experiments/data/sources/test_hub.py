@@ -4,9 +4,8 @@ import sys
 
 import pytest
 
-from ipo_prompts.experiments.data import check, load_data
-from ipo_prompts.experiments.data.sources.columns import Columns
-from ipo_prompts.experiments.data.sources.hub import cell_pictures
+from ipo_prompts.experiments.data import check_data, load_data
+from ipo_prompts.experiments.data.sources.hub import Columns, cell_pictures
 from ipo_prompts.metrics import pictures
 from ipo_prompts.metrics.errors import InputError
 
@@ -52,7 +51,7 @@ def test_class_labels_keep_their_order_and_pictures_are_read_when_asked(write, m
     assert data.train[0].picture.stamp
     assert len({i.picture.stamp for _, i in data.items()}) == 10
     assert data.train[0].picture.name.startswith("row ")
-    assert check(data).ok
+    assert check_data(data).ok
 
 
 def test_pictures_in_files_beside_the_table_have_no_stamp(tmp_path, monkeypatch, encoded):
@@ -118,10 +117,10 @@ def test_paths_are_relative_to_the_table(folder, tmp_path, monkeypatch, struct):
     monkeypatch.chdir(tmp_path)
     for spec in ("parquet:pictures/table.parquet", "parquet:pictures"):
         data = load_data(spec, seed=0)
-        assert check(data).ok
+        assert check_data(data).ok
         assert data.class_names == ("cat", "dog")
     (root / "dog/001.png").unlink()
-    (reason,) = check(data).unreadable.values()
+    (reason,) = check_data(data).unreadable.values()
     assert "row 3 of rest" in reason and "pictures/dog/001.png: No such file" in reason
 
 
@@ -213,7 +212,7 @@ def test_a_parquet_file_that_is_missing_or_torn(tmp_path):
 def test_a_bad_picture_in_a_table_is_named_by_its_row(write, tmp_path, encoded):
     cells = [{"bytes": encoded(i) if i else b"", "path": None} for i in range(6)]
     path = write({"image": cells, "label": [0, 1] * 3}, {"image": datasets.Image(), **LABELS}, images=False)
-    assert list(check(load_data(f"parquet:{path}", seed=0)).unreadable) == ["row 0 of rest of parquet:made"]
+    assert list(check_data(load_data(f"parquet:{path}", seed=0)).unreadable) == ["row 0 of rest of parquet:made"]
 
 
 def test_hf_reads_a_local_data_set_whose_pictures_are_files(folder):
@@ -221,7 +220,7 @@ def test_hf_reads_a_local_data_set_whose_pictures_are_files(folder):
     data = load_data(f"hf:{root}", seed=0)
     assert data.class_names == ("cat", "dog")
     assert [len(data.train), len(data.val), len(data.test)] == [2, 2, 4]
-    assert check(data).ok
+    assert check_data(data).ok
 
 
 def test_an_unknown_configuration_names_the_known_ones(folder):

@@ -7,26 +7,26 @@ import errno
 import pytest
 from dspy.utils.exceptions import LMError
 
-from ipo_prompts.experiments.cli.errors import explain
+from ipo_prompts.experiments.cli.common import tell_error
 from ipo_prompts.metrics.errors import InputError
 
 
 def test_a_full_disk_behind_another_error_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     error = ValueError("a library's own")
     error.__cause__ = OSError(errno.ENOSPC, "No space left on device", "result.json")
-    assert explain(error) == 2
+    assert tell_error(error) == 2
     assert "cannot write result.json: No space left on device" in capsys.readouterr().err
 
 
 def test_errors_that_cause_each_other_are_followed_once(capsys: pytest.CaptureFixture[str]) -> None:
     first, second = ValueError("one"), ValueError("two")
     first.__cause__, second.__cause__ = second, first
-    assert explain(first) is None
-    assert explain(InputError("fix it.")) == 2
+    assert tell_error(first) is None
+    assert tell_error(InputError("fix it.")) == 2
     assert capsys.readouterr().err == "ipo: fix it.\n"
 
 
 def test_what_a_server_said_does_not_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
-    assert explain(LMError("no \x1b[2J\x1b]0;owned\x07\u202e")) == 1
+    assert tell_error(LMError("no \x1b[2J\x1b]0;owned\x07\u202e")) == 1
     told = capsys.readouterr().err
     assert "no \\x1b[2J" in told and told.rstrip("\n").isprintable()

@@ -1,4 +1,4 @@
-"""NumPy: all that a classifier needs besides the image tower, in one file without pickle."""
+"""One file for programs of your own: `npz` for NumPy, `txt` for `ipo evaluate`, `program.json` for `ipo predict`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from ipo_prompts.experiments.export.target import Differs, Reference
+from ipo_prompts.experiments.export.target import Differs, Reference, no_place
 from ipo_prompts.metrics.calibration import softmax
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.template import read_templates
 from ipo_prompts.programs.classifier import TemplateClassifier
 
 
 class Npz:
-    """An `.npz` file.
+    """An `.npz` file: all that a classifier needs besides the image tower, without pickle.
 
     class_embeddings float32 (C, D), unit rows, over all names of a class; class_names (C,), the first of each, and
     templates (T,), text; weights float64 (T,); logit_scale, logit_bias and temperature, numbers; clip and fingerprint,
@@ -63,3 +65,58 @@ class Npz:
             raise Differs(f"after loading, the probabilities differ by up to {largest:.1g}.")
         labels = reference.same_labels(probabilities.argmax(axis=1))
         return f"with NumPy {np.__version__}: {labels}, {embeddings}"
+
+
+class Txt:
+    """A UTF-8 file, one template a line, the slot written `<CLASS>`."""
+
+    def refusal(self, program: TemplateClassifier) -> str | None:
+        """A line holds no weight, and no space at either end."""
+        if len({weight for _, weight in program.templates}) > 1:
+            return "a list of templates holds no weights and these have some; take npz or program.json"
+        if any(template != template.strip() for template, _ in program.templates):
+            return "a template begins or ends with a space, which a list of templates does not keep"
+        return no_place(program, "a list of templates", "offsets")
+
+    def write(self, program: TemplateClassifier, place: Path) -> None:
+        """Write the file."""
+        place.write_text("".join(f"{template}\n" for template, _ in program.templates), encoding="utf-8", newline="\n")
+
+    def check(self, reference: Reference, place: Path) -> str:
+        """Read it as `ipo evaluate` does and classify with what is read."""
+        program = reference.program
+        read = read_templates(place)
+        if read != [template for template, _ in program.templates]:
+            raise Differs("after reading, the templates are not the same.")
+        again = TemplateClassifier(program.clip, program.class_names, [(template, 1.0) for template in read])
+        embeddings = reference.same_classes(again.class_embeddings())
+        labels = (reference.features @ again.class_embeddings().T).argmax(axis=1)
+        return f"as `ipo evaluate` reads it: {reference.same_labels(labels)}, {embeddings}"
+
+
+class ProgramJson:
+    """One JSON file with templates, weights, classes, temperature and the name of the CLIP."""
+
+    def refusal(self, program: TemplateClassifier) -> str | None:
+        """It holds any program."""
+        return None
+
+    def write(self, program: TemplateClassifier, place: Path) -> None:
+        """Write the file.
+
+        Raises:
+            InputError: DSPy would not load it by this name.
+        """
+        if place.suffix != ".json":
+            raise InputError("DSPy loads a program from a name that ends with .json; name such an --out.")
+        program.save(str(place))
+
+    def check(self, reference: Reference, place: Path) -> str:
+        """Load it with DSPy and classify the pictures from their pixels."""
+        program = reference.program
+        again = TemplateClassifier(program.clip, program.class_names)
+        again.load(str(place))
+        probabilities = again.probabilities(reference.pictures)
+        if not np.allclose(probabilities, reference.probabilities, atol=1e-5):
+            raise Differs("after loading, the probabilities are not the same.")
+        return f"with DSPy: {reference.same_labels(probabilities.argmax(axis=1))}, probabilities equal"

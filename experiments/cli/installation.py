@@ -1,8 +1,10 @@
-"""`ipo doctor`: what is here, what can be reached, what a run would do and cost."""
+"""`ipo doctor` says what is here, what can be reached, what a run would do and cost.
+
+`ipo models` looks after the weights of the local language models; other commands fetch them here when they are missing.
+"""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -10,10 +12,14 @@ from typing import Annotated, Any
 
 import typer
 
-from ipo_prompts.experiments.cli.options import Clip, Data, Describer, Json, Lm
+from ipo_prompts.experiments.cli.common import Clip, Data, Describer, Json, Lm, show
 from ipo_prompts.metrics.errors import InputError
 
 KEYS = [f"{name}_API_KEY" for name in ("OPENAI", "ANTHROPIC", "GEMINI", "MISTRAL", "OPENROUTER", "WANDB")]
+
+models_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The weights of the local language models.")
+
+Name = Annotated[str, typer.Argument(help="small, base or large")]
 
 
 def doctor(
@@ -58,7 +64,7 @@ def doctor(
         }
     except InputError as error:
         findings["problem"] = str(error)
-    print(json.dumps(findings, indent=2) if as_json else _text(findings))
+    show(findings, _text, as_json)
     return 1 if findings["problem"] else 0
 
 
@@ -86,3 +92,41 @@ def _text(findings: dict[str, Any]) -> str:
             lines.append(f"{name:13} {value}")
     lines.append(f"problem       {findings['problem']}" if findings["problem"] else "this job would run.")
     return "\n".join(lines)
+
+
+@models_app.command("list")
+def list_() -> None:
+    """List the models: size, licence, whether they are here, and from where."""
+    from ipo_prompts.programs.lm import weights
+
+    for name, model in weights.MODELS.items():
+        state = "here" if weights.find(name) else "not here"
+        source = f", from {found}" if (found := weights.source(name)) else ""
+        print(f"{name:6} {model.size_bytes / 1e6:7.0f} MB  {model.licence:11} {state:9} {model.title}{source}")
+
+
+@models_app.command()
+def pull(name: Name) -> None:
+    """Fetch the weights and check their hash."""
+    from ipo_prompts.experiments.run.local_weights import pull_with_progress
+
+    print(pull_with_progress(name))
+
+
+@models_app.command()
+def path(name: Name) -> None:
+    """Print where the weights lie."""
+    from ipo_prompts.programs.lm import weights
+
+    found = weights.find(name)
+    if found is None:
+        raise InputError(f"the weights of {name} are not here; fetch them with `ipo models pull {name}`.")
+    print(found)
+
+
+@models_app.command()
+def remove(name: Name) -> None:
+    """Delete the weights."""
+    from ipo_prompts.programs.lm import weights
+
+    weights.remove(name)

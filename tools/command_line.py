@@ -1,6 +1,6 @@
 """The reference of the command line, as Markdown, from the commands and the configuration themselves.
 
-python -m ipo_prompts.experiments.cli.reference > docs/command-line.md
+python -m tools.command_line > docs/command-line.md
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HEAD = """# Command line
 Every command and every setting. This page is generated from the code; after a change of either, make it anew:
 
 ```sh
-python -m ipo_prompts.experiments.cli.reference > docs/command-line.md
+python -m tools.command_line > docs/command-line.md
 ```
 
 Results go to stdout, progress and messages to stderr. Exit codes: 0 done, 1 something failed, 2 bad input (one sentence

@@ -1,0 +1,199 @@
+"""What the commands share: options, help, documents in JSON, and errors.
+
+An expected error is one sentence on stderr and an exit code; any other is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from typer.core import TyperCommand
+
+from ipo_prompts.metrics.errors import InputError, printable
+
+Name = TypeVar("Name", bound=str)
+Content = TypeVar("Content")
+
+DATA = "folder:PATH, csv:PATH, hf:NAME, or what else `ipo data list` names"
+
+Data = Annotated[str | None, typer.Option(help=DATA, metavar="SPEC")]
+Clip = Annotated[str | None, typer.Option(help="embedded, ViT-B-16/openai, hf-hub:…", metavar="SPEC")]
+Device = Annotated[str, typer.Option(help="where the CLIP runs: auto, cpu, cuda, cuda:1, mps", metavar="NAME")]
+Lm = Annotated[str | None, typer.Option(help="local, openai/gpt-4o-mini, …, replay/RUN_DIR", metavar="NAME")]
+Describer = Annotated[
+    str | None, typer.Option(help="clip, none, or a multimodal model such as openai/gpt-4o-mini", metavar="NAME")
+]
+Seed = Annotated[int | None, typer.Option(help="of the pictures drawn and of the language model")]
+Part = Annotated[str, typer.Option(help="which pictures: train, val or test")]
+Program = Annotated[Path, typer.Argument(help="a run directory or its program.json")]
+Executor = Annotated[str, typer.Option(help="here, pool:N, ray, ray:ADDRESS", metavar="SPEC")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be asked and what it would cost")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print the answer alone, and no progress")]
+
+INTERRUPTED = 130
+"""Exit code."""
+WORDS = {"ignore_unknown_options": True}
+"""Context settings of a command that takes `key=value` words: `--key=value` is one of them."""
+
+
+def examples(*lines: str) -> str:
+    r"""Format what stands below a command's options.
+
+    >>> examples("ipo optimize")
+    'Example:  ipo optimize'
+    >>> examples("ipo optimize", "ipo optimize my.yaml")
+    '\x08\nExamples:\n  ipo optimize\n  ipo optimize my.yaml'
+    """
+    # A line with \b alone keeps the line breaks of what follows.
+    return f"Example:  {lines[0]}" if len(lines) == 1 else "\n  ".join(["\b\nExamples:", *lines])
+
+
+def one_of(what: str, name: str, known: Sequence[Name]) -> Name:
+    """Return the known name.
+
+    Raises:
+        InputError: it is another one.
+    """
+    for one in known:
+        if one == name:
+            return one
+    raise InputError(f"there is no {what} {name!r}; it can be {', '.join(known[:-1])} or {known[-1]}.")
+
+
+def print_json(content: Any) -> None:
+    """Print a document for other programs; what is no UTF-8, as a file name may be, is written as an escape."""
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    print(text.encode("utf-8", "backslashreplace").decode())
+
+
+def show(content: Content, text: Callable[[Content], str], as_json: bool) -> None:
+    """Print a document: in JSON, or for a person as `text` tells it."""
+    if as_json:
+        print_json(content)
+    else:
+        print(text(content))
+
+
+class WithSettings(TyperCommand):
+    """Lists every setting below the flags, from the configuration itself, so that the help cannot go stale.
+
+    Of strategies and rewards it lists the settings of those that are typed, else of the default ones: their files may
+    import anything, which help does not wait for.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Keep the words for the help, which answers before they are read."""
+        ctx.meta[WithSettings.__name__] = [*args]
+        return super().parse_args(ctx, args)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the settings, then the examples."""
+        from ipo_prompts.experiments.run.config import CHOSEN
+        from ipo_prompts.experiments.run.settings import settings
+
+        typed = dict(word.lstrip("-").split("=", 1) for word in ctx.meta.get(WithSettings.__name__, ()) if "=" in word)
+        chosen = [typed.get(key, registry.default) for key, registry in CHOSEN.items()]
+        rows = [
+            (one.name if one.default is None else f"{one.name}={one.default}", one.description)
+            for one in settings(chosen)
+        ]
+        with formatter.section("Settings, in CONFIG.yaml or as key=value, with their defaults"):
+            formatter.write_dl(rows)
+        super().format_epilog(ctx, formatter)
+
+
+class Interrupted(Exception):
+    """Ctrl-C; `str(error)` says how to go on, with the words to type."""
+
+
+def tell_error(error: Exception, command: str = "ipo") -> int | None:
+    """Print what went wrong with a command; return the exit code, or None for a bug, of which nothing is printed."""
+    if isinstance(error, InputError):
+        return fail(str(error), 2)
+    if (full := _full(error)) is not None:
+        where = f"cannot write {full.filename}" if full.filename else "cannot write"
+        return fail(f"{where}: {full.strerror}; make room, then repeat the command or --resume the run.", 2)
+    if isinstance(error, PermissionError):
+        return fail(f"cannot get at {error.filename}: {error.strerror}; change its permissions or name another.", 2)
+    if isinstance(error, Interrupted):
+        return fail(str(error), INTERRUPTED)
+    if hasattr(error, "show") and hasattr(error, "exit_code"):  # click's own: a wrong flag or a missing argument
+        return _usage_error(error, command)
+    if type(error).__name__ == "Abort":
+        return fail("interrupted.", INTERRUPTED)
+    message = _failure(error)
+    return None if message is None else fail(message, 1)
+
+
+def _full(error: BaseException | None) -> OSError | None:
+    """Return the error of a full or read-only disk that is behind another, such as a library's own."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # an error that was raised from itself is its own cause
+        seen.add(id(error))
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def fail(message: str, code: int) -> int:
+    """Print one sentence; return the code. It may quote a server or a file name, which must not move the cursor."""
+    print(f"ipo: {printable(' '.join(message.split()))}", file=sys.stderr)
+    return code
+
+
+def _usage_error(error: Any, command: str) -> int:
+    """Format a wrong flag or a missing argument in our form; a command without arguments answers with its help."""
+    kind = type(error).__name__
+    if kind == "NoArgsIsHelpError":
+        error.show()
+    else:
+        path = error.ctx.command_path if getattr(error, "ctx", None) else command
+        reason = _number(error) or " ".join(error.format_message().split()).rstrip(". ")
+        if path == "ipo" and kind == "NoSuchOption":
+            reason = reason.partition(" (")[0] + "; options stand after the command, as in `ipo optimize --quiet`"
+        if kind == "MissingParameter" and (example := re.search(r"\bipo .*", error.ctx.command.epilog or "")):
+            reason += f"; for example `{example[0]}`"
+        see = " See" if reason.endswith("?") else "; see"
+        fail(f"{reason[:1].lower()}{reason[1:]}{see} `{path} --help`.", error.exit_code)
+    return int(error.exit_code)
+
+
+def _number(error: Any) -> str | None:
+    """Say of a flag that takes a number what it takes; None for any other error."""
+    wanted = re.search(r"valid (integer|float|number)", str(getattr(error, "message", "")))
+    if wanted is None or type(error).__name__ != "BadParameter" or error.param is None:
+        return None
+    from ipo_prompts.experiments.run.config import example_of
+
+    flag, kind = error.param.opts[0], "a whole number" if "integer" in wanted[0] else "a number"
+    return f"{flag} is {kind}, such as {flag} {example_of(error.param.name)}"
+
+
+def _failure(error: Exception) -> str | None:
+    """Format the failures that are expected but not the user's to fix: the language model's."""
+    if "dspy" not in sys.modules:
+        return None
+    from dspy.utils.exceptions import AdapterParseError, LMError
+
+    from ipo_prompts.programs.record.redaction import redact
+    from ipo_prompts.programs.search import NothingUsable
+
+    if isinstance(error, NothingUsable):
+        return str(error)
+    if isinstance(error, LMError):
+        reason = redact(" ".join(str(error).split()))[:400]
+        again = getattr(error, "resume_with", "use --resume")
+        return f"the language model failed ({type(error).__name__}: {reason}); what was done is kept: {again}"
+    if isinstance(error, AdapterParseError):
+        answer = redact(" ".join(str(error.lm_response or "").split()))[:200]
+        return f"the language model's answer cannot be read ({answer!r}); try another model with --lm or --describer."
+    return None

@@ -1,0 +1,247 @@
+"""What is done with templates and runs: `ipo evaluate`, `ipo predict`, `ipo report` and `ipo export`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ipo_prompts.experiments.cli.common import (
+    Clip,
+    Data,
+    Device,
+    Json,
+    Part,
+    Program,
+    Seed,
+    examples,
+    fail,
+    one_of,
+    show,
+)
+from ipo_prompts.metrics.errors import InputError, did_you_mean, printable
+
+if TYPE_CHECKING:
+    from ipo_prompts.experiments.export import Target
+    from ipo_prompts.metrics.arrays import Floats
+    from ipo_prompts.metrics.pictures import Picture
+
+EVALUATE = examples("ipo evaluate --template 'a photo of a <CLASS>.' --template 'a sketch of a <CLASS>.'")
+PREDICT = examples("ipo predict runs/RUN holiday/", "ipo predict runs/RUN holiday/ cat.jpg --format csv > labels.csv")
+REPORT = examples("ipo report runs/RUN", "ipo report runs/ONE runs/OTHER --out both.html")
+EXPORT = examples("ipo export runs/RUN --to open_clip --out pets-open_clip")
+
+
+def evaluate(
+    template: Annotated[list[str] | None, typer.Option(help="a template; may be given several times")] = None,
+    templates_file: Annotated[Path | None, typer.Option(help="a text file, one template a line")] = None,
+    data: Data = None,
+    clip: Clip = None,
+    device: Device = "auto",
+    part: Part = "test",
+    seed: Seed = None,
+    as_json: Json = False,
+) -> int:
+    """Score templates on a data set; later ones are compared with the first."""
+    from ipo_prompts.experiments.data import load_data
+    from ipo_prompts.experiments.data.dataset import PARTS
+    from ipo_prompts.experiments.run.comparison import compare
+    from ipo_prompts.experiments.run.live_view import Ui
+    from ipo_prompts.metrics.classification import ClipReward
+    from ipo_prompts.metrics.clip import load_clip
+    from ipo_prompts.metrics.sampling import Sampling
+    from ipo_prompts.metrics.template import check, read_templates
+
+    wanted = [*(template or []), *(read_templates(templates_file) if templates_file else ())]
+    if not wanted:
+        raise InputError("give at least one template, with --template or --templates-file.")
+    chosen = one_of("part", part, PARTS)
+    drawn = load_data(data or "embedded", seed=seed or 0)
+    items = drawn.part(chosen)
+    if not items:
+        raise InputError(f"{drawn.name} has no {part} pictures.")
+    encoder = load_clip(clip or "embedded", device)
+    for one in wanted:
+        check(one, drawn.class_names, encoder)
+    reward = ClipReward(encoder, drawn.class_names)
+    ui = Ui(0, quiet=as_json)
+    pictures = reward.encode(
+        [item.picture for item in items], [item.label for item in items], progress=ui.pictures(part)
+    )
+    scores = reward.score(wanted, pictures)
+    how = Sampling.of(len(items), [item.label for item in items], [item.group for item in items])
+    pairs = {str(i): (scores[0], score, how) for i, score in enumerate(scores)}
+    compared = compare(pairs, sealed=pairs, family="with the first template")
+    rows = [
+        {
+            "template": score.template,
+            "accuracy": one.optimised.value,
+            "loss": one.optimised.loss,
+            "n": one.optimised.n,
+            "ci95": list(one.optimised.ci95),
+            "difference_to_first": one.difference.model_dump(mode="json"),
+        }
+        for score, one in zip(scores, (compared[key] for key in pairs), strict=True)
+    ]
+    about = {"data": drawn.name, "part": part, "clip": encoder.name, "fingerprint": encoder.fingerprint}
+    show({"schema": 2, **about, "templates": rows}, _table, as_json)
+    return 0
+
+
+def _table(content: dict[str, Any]) -> str:
+    rows = content["templates"]
+    lines = [f"{'accuracy':>8}  {'95 % interval':>15}  {'loss':>7}  {'n':>6}  {'to the first':>24}  template"]
+    for row in rows:
+        low, high = row["ci95"]
+        gain = row["difference_to_first"]
+        difference = f"{100 * gain['mean']:+.2f} [{100 * gain['ci95'][0]:+.2f}, {100 * gain['ci95'][1]:+.2f}]"
+        lines.append(
+            f"{100 * row['accuracy']:8.2f}  {f'[{100 * low:.2f}, {100 * high:.2f}]':>15}  {row['loss']:7.4f}  "
+            f"{row['n']:6,}  {difference if row is not rows[0] else '':>24}  {row['template']}"
+        )
+    return "\n".join(lines)
+
+
+def predict(
+    program: Program,
+    pictures: Annotated[list[Path], typer.Argument(help="pictures, or folders of them")],
+    format_: Annotated[str, typer.Option("--format", help="table, csv or jsonl")] = "table",
+    device: Device = "auto",
+) -> int:
+    """Label pictures with an optimised program."""
+    from ipo_prompts.experiments.run.labelling import find_pictures, label_files
+    from ipo_prompts.programs.classifier import TemplateClassifier
+
+    one_of("format", format_, ("table", "csv", "jsonl"))
+    classifier = TemplateClassifier.from_file(program, device=device)
+    bare = [path for path in pictures if os.path.isdir(path) and next(find_pictures(path), None) is None]  # noqa: PTH112
+    if len(bare) == len(pictures):
+        raise InputError(f"there are no pictures in {', '.join(map(str, bare))}.")
+    for path in bare:
+        fail(f"there are no pictures in {path}.", 1)
+    failed = len(bare)
+    try:
+        if format_ == "csv":
+            if hasattr(sys.stdout, "reconfigure"):
+                sys.stdout.reconfigure(errors="surrogateescape")  # a name that is not UTF-8 is written as it is on disk
+            csv.writer(sys.stdout).writerow(["picture", "label", "probability"])
+        files = (file for path in pictures for file in (find_pictures(path) if os.path.isdir(path) else [path]))  # noqa: PTH112
+        for file, outcome in label_files(classifier, files):
+            _write_row(format_, classifier.class_names, file, outcome)
+            if isinstance(outcome, InputError):
+                failed += 1
+                fail(str(outcome), 1)
+    except BrokenPipeError:  # the reader has enough rows, as `head` has
+        _drop_output()
+    except OSError as error:
+        _drop_output()
+        raise InputError(f"cannot write the labels: {error.strerror}; make room, or write them elsewhere.") from error
+    gone = any(not os.path.lexists(path) for path in pictures)  # a name that was typed, not a file that is damaged
+    return 2 if gone else 1 if failed else 0
+
+
+def _drop_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the last flush would fail again
+
+
+def _write_row(format_: str, class_names: Sequence[str], file: Path, outcome: Floats | InputError) -> None:
+    """Write a row at once. File names are not escaped: a CSV is data, not a sheet with formulas."""
+    row: dict[str, object] = {"picture": str(file)}
+    if isinstance(outcome, InputError):
+        row["error"] = str(outcome)
+        if format_ != "jsonl":
+            return
+    else:
+        best = int(outcome.argmax())
+        label, probability = class_names[best], float(outcome[best])
+        row |= {"label": label, "scores": {name: float(p) for name, p in zip(class_names, outcome, strict=True)}}
+        if format_ == "csv":
+            csv.writer(sys.stdout).writerow([str(file), label, f"{probability:.4f}"])
+        elif format_ == "table":
+            print(f"{probability:7.2%}  {printable(label):24}  {printable(str(file))}")
+    if format_ == "jsonl":
+        text = json.dumps(row, ensure_ascii=False)
+        # A name that is not UTF-8 is one that JSON has only as an escape.
+        print(text if text.isprintable() else json.dumps(row))
+    sys.stdout.flush()
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="run directories", metavar="RUN…")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="the file; default RUN/report.html, for several runs report.html", metavar="FILE"),
+    ] = None,
+) -> int:
+    """Make the page that a person reads: one run explained from answer to command, or several side by side."""
+    from ipo_prompts.experiments.report import compare_page, run_page
+    from ipo_prompts.experiments.report.gather import read_run
+    from ipo_prompts.experiments.report.page import FILE_NAME
+    from ipo_prompts.experiments.run.files import write_text
+
+    gathered = [read_run(folder) for folder in runs]
+    file = out or (runs[0] if len(runs) == 1 else Path()) / FILE_NAME
+    write_text(file, run_page(gathered[0]) if len(runs) == 1 else compare_page(gathered))
+    print(file)
+    return 0
+
+
+def export(
+    program: Program,
+    to: Annotated[str, typer.Option(help="open_clip, clip_benchmark, hf, npz, txt or program.json", metavar="TARGET")],
+    out: Annotated[Path, typer.Option(help="where to; must not exist yet", metavar="PATH")],
+    pictures: Annotated[
+        Path | None, typer.Option(help="pictures to compare on; default some that ship with us", metavar="PATH")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="clip_benchmark: its name of the data set; default wds/ipo", metavar="NAME")
+    ] = None,
+    hf_model: Annotated[
+        str | None, typer.Option(help="hf: hub id or folder of the same CLIP in its format", metavar="ID")
+    ] = None,
+) -> int:
+    """Carry an optimised program into another tool, and check it there by that tool's own library."""
+    from ipo_prompts.experiments.export import export
+    from ipo_prompts.programs.classifier import TemplateClassifier
+
+    target = _target(to, dataset, hf_model)
+    verdict = export(TemplateClassifier.from_file(program), target, out, _pictures(pictures))
+    print(f"wrote {out} for {to}; {verdict}")
+    return 0
+
+
+def _target(to: str, dataset: str | None, hf_model: str | None) -> Target:
+    from ipo_prompts.experiments.export import TARGETS
+    from ipo_prompts.experiments.export.clip_benchmark import ClipBenchmark
+    from ipo_prompts.experiments.export.hf import HuggingFace
+
+    if to not in TARGETS:
+        raise InputError(f"there is no target {to!r}{did_you_mean(to, TARGETS)}; it can be {', '.join(TARGETS)}.")
+    for name, value, only in (("--dataset", dataset, "clip_benchmark"), ("--hf-model", hf_model, "hf")):
+        if value is not None and to != only:
+            raise InputError(f"{name} is for --to {only}, not {to}; leave it out.")
+    if dataset is not None:
+        return ClipBenchmark(dataset)
+    return HuggingFace(hf_model) if hf_model is not None else TARGETS[to]()
+
+
+def _pictures(folder: Path | None) -> list[Picture]:
+    """Find the pictures of a folder, or the search pictures that ship with us: test pictures stay sealed."""
+    from ipo_prompts.experiments.data import load_data
+    from ipo_prompts.experiments.run.labelling import find_pictures
+    from ipo_prompts.metrics.pictures import Picture
+
+    if folder is None:
+        found = [item.picture for item in load_data("embedded", seed=0).train]
+    else:
+        files = find_pictures(folder) if os.path.isdir(folder) else [folder]  # noqa: PTH112
+        found = [Picture.from_path(file) for file in files]
+    if not found:
+        raise InputError(f"there are no pictures in {folder}; name another folder with --pictures, or leave it out.")
+    return found

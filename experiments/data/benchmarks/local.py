@@ -1,0 +1,277 @@
+"""Registered data sets below a root: how their parts and labels are written there.
+
+- CoOp's `split_zhou_NAME.json`, and the lists of FGVC-Aircraft, name each picture.
+- ImageNet and its shifted versions have one folder a class, and CLIP's class names in `classnames.txt`. The benchmark
+  uses ImageNet's val folder as the test part, so `val` is empty and the draw takes the selection pictures from those of
+  train that the search did not draw. Files are sorted within a class. CoOp takes them as the disk lists them, so its
+  few-shot pictures of ImageNet cannot be drawn again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ipo_prompts.experiments.data.benchmarks import LAYOUT, LabelledParts, Registered, Rule
+from ipo_prompts.experiments.data.dataset import PARTS, Item, Part
+from ipo_prompts.experiments.data.sources.table import numbered_names
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.files import read_json
+from ipo_prompts.metrics.pictures import AS_STORED, ENDINGS, Picture, read_file, stamp_of
+
+SPLITS = "github.com/linzhiqiu/cross_modal_adaptation, folder splits (MIT)"
+WNID = re.compile(r"n\d{8}")
+
+
+class SplitEntry(NamedTuple):
+    """One line of a split: a picture's path below the picture folder, its label, its class's name."""
+
+    path: str
+    label: int
+    name: str
+
+
+Split = dict[Part, list[SplitEntry]]
+
+
+def read_split(entry: Registered, folder: Path) -> LabelledParts:
+    """Read a data set that has a split file, in the order of the file: the few-shot draw depends on it.
+
+    Raises:
+        InputError: the file is missing or is not a split, or a picture that it names is missing.
+    """
+    file = folder / str(entry.split_file)
+    split = parse_split(file)
+    return _found(split, split_names(split, file), file, folder / entry.pictures)
+
+
+def parse_split(file: Path) -> Split:
+    """Read a split file: `{"train": [[path, label, class name], …], "val": …, "test": …}`.
+
+    Raises:
+        InputError: it is missing or malformed.
+    """
+    where = f"the split file {file}"
+    if not file.exists():
+        raise InputError(
+            f"{where} is missing; take it from {SPLITS}, because a new split would not be the official one."
+        )
+    content = read_json(file, "the split file", f"take it from {SPLITS}")
+    if not isinstance(content, dict) or not all(isinstance(content.get(part), list) for part in PARTS):
+        raise InputError(f"{where} is not an object with the lists train, val and test; take it from {SPLITS}.")
+    return _once({part: list(_entries(content[part], part, where)) for part in PARTS}, where)
+
+
+def _entries(rows: list[Any], part: Part, where: str) -> Iterator[SplitEntry]:
+    for i, row in enumerate(rows):
+        match row:
+            case [str(path), int(label), str(name)] if not isinstance(label, bool):
+                # A split may name pictures inside the picture folder only.
+                if path.startswith("/") or ".." in path.split("/"):
+                    raise InputError(f"entry {i} of {part} in {where} has the path {path!r}, outside the data set.")
+                yield SplitEntry(path, label, name)
+            case _:
+                raise InputError(
+                    f"entry {i} of {part} in {where} is {str(row)[:80]}, not [path, label, class name]; fix it."
+                )
+
+
+def _once(split: Split, where: str) -> Split:
+    """Return the split; refuse one that names a picture twice."""
+    seen: dict[str, Part] = {}
+    for part in PARTS:
+        for path, _, _ in split[part]:
+            if path in seen:
+                raise InputError(f"{where} names {path!r} twice, in {seen[path]} and in {part}; keep one of them.")
+            seen[path] = part
+    return split
+
+
+def split_names(split: Split, file: Path) -> tuple[str, ...]:
+    """Return the class names of a split in label order.
+
+    Raises:
+        InputError: labels with a gap, a label with two names, a name with two labels.
+    """
+    return numbered_names((entry[1:] for part in PARTS for entry in split[part]), f"the split file {file}")
+
+
+def read_variants(entry: Registered, folder: Path) -> LabelledParts:
+    """Read FGVC-Aircraft: `variants.txt` orders the classes, `images_variant_PART.txt` has `NUMBER VARIANT` lines.
+
+    Raises:
+        InputError: a list is missing, or names an unknown variant or a missing picture.
+    """
+    names = tuple(line for _, line in _lines(folder / "variants.txt", entry))
+    labels = {name: label for label, name in enumerate(names)}
+    split: Split = {part: [] for part in PARTS}
+    for part in PARTS:
+        file = folder / f"images_variant_{part}.txt"
+        for number, line in _lines(file, entry):
+            stem, _, name = line.partition(" ")
+            if name not in labels:
+                raise InputError(
+                    f"line {number} of {file} has the variant {name!r}, which is not in variants.txt; fix it."
+                )
+            split[part].append(SplitEntry(f"{stem}.jpg", labels[name], name))
+    _once(split, f"the list images_variant_PART.txt in {folder}")
+    return _found(split, names, folder / "images_variant_PART.txt", folder / entry.pictures)
+
+
+def _lines(file: Path, entry: Registered) -> Iterator[tuple[int, str]]:
+    """Yield the lines that are not blank, each with its number from 1."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(
+            f"cannot read {file}, a part of {entry.title}'s own split: {error.strerror}; {LAYOUT}."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not UTF-8 text ({error}); take it from the source again.") from error
+    yield from ((number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip())
+
+
+def _found(split: Split, names: tuple[str, ...], file: Path, pictures: Path) -> LabelledParts:
+    folder = PictureFolder(pictures)
+    parts: dict[Part, list[Item]] = {part: [] for part in PARTS}
+    absent: list[str] = []
+    for part in PARTS:
+        for path, label, _ in split[part]:
+            try:
+                parts[part].append(Item(folder.picture(path), label, path))
+            except OSError:
+                absent.append(path)
+    if absent:
+        total = sum(len(split[part]) for part in PARTS)
+        raise InputError(
+            f"{file} names the picture {absent[0]!r}, which is not in {pictures} (absent: {len(absent)} of {total}); "
+            "put the pictures there."
+        )
+    return LabelledParts(str(file), names, parts)
+
+
+def read_folders(entry: Registered, folder: Path) -> LabelledParts:
+    """Read class folders named by WordNet id, whose sorted order the labels are, or by label ("0" to "999").
+
+    Those of ImageNet lie in `train` and `val`; those of the others are all for testing.
+
+    Raises:
+        InputError: a folder or `classnames.txt` is missing, a folder has no name there, or labels that are numbers do
+            not run from 0 to one less than the names.
+    """
+    pictures = folder / entry.pictures
+    tops: dict[Part, Path] = {"test": pictures}
+    if entry.rule == "imagenet":
+        tops = {"train": pictures / "train", "test": pictures / "val"}
+    names = class_names(entry, folder)
+    folders = sorted(set().union(*map(_class_folders, tops.values())))
+    if entry.rule == "numbers":
+        names = {str(label): name for label, name in enumerate(names.values())}
+        if odd := sorted(set(folders) ^ set(names)):
+            raise InputError(
+                f"the class folders of {pictures} must be 0 to {len(names) - 1}, one for each name in classnames.txt "
+                f"(see {odd[0]})."
+            )
+        folders = list(names)
+    stray: list[str] = []
+    parts: dict[Part, list[Item]] = {part: [] for part in PARTS}
+    for part, top in tops.items():
+        # To stat a million training files takes minutes on a network disk, and a run uses a few of them.
+        parts[part] = list(_items(pictures, top, folders, stray, look=part == "test"))
+    return LabelledParts(str(pictures), clip_names(folders, names, str(pictures)), parts, tuple(stray))
+
+
+READERS: Mapping[Rule, Callable[[Registered, Path], LabelledParts]] = {
+    "split": read_split,
+    "variants": read_variants,
+    "imagenet": read_folders,
+    "wnids": read_folders,
+    "numbers": read_folders,
+}
+
+
+def class_names(entry: Registered, folder: Path) -> dict[str, str]:
+    """Read `classnames.txt`, lines `WNID NAME`, of the folder or of `imagenet` beside it: WordNet id → CLIP's name.
+
+    Raises:
+        InputError: the file is missing, or a line is not of that form.
+    """
+    files = [folder / "classnames.txt", folder.parent / "imagenet" / "classnames.txt"]
+    file = next((file for file in files if file.is_file()), None)
+    if file is None:
+        raise InputError(f"there is no {files[0]}, which pairs WordNet ids with CLIP's class names; {LAYOUT}.")
+    names: dict[str, str] = {}
+    for number, line in _lines(file, entry):
+        wnid, _, name = line.partition(" ")
+        if not WNID.fullmatch(wnid) or not name.strip() or wnid in names:
+            raise InputError(
+                f"line {number} of {file} is {line[:60]!r}, not a new WordNet id and a class name; fix it."
+            )
+        names[wnid] = name.strip()
+    return dict(sorted(names.items()))
+
+
+def clip_names(folders: Iterable[str], names: Mapping[str, str], where: str) -> tuple[str, ...]:
+    """Return the class names of class folders, or of WordNet ids.
+
+    Raises:
+        InputError: one has no name in `classnames.txt`.
+    """
+    found = [(folder, names.get(folder)) for folder in folders]
+    unknown = next((folder for folder, name in found if name is None), None)
+    if unknown is not None:
+        raise InputError(f"the class folder {unknown} of {where} has no name in classnames.txt; add it or remove it.")
+    return tuple(str(name) for _, name in found)
+
+
+def _class_folders(top: Path) -> set[str]:
+    try:
+        with os.scandir(top) as entries:
+            folders = {e.name for e in entries if not e.name.startswith(".") and e.is_dir()}
+    except OSError as error:
+        raise InputError(f"cannot read the folder {top}: {error.strerror}; {LAYOUT}.") from error
+    if not folders:
+        raise InputError(f"{top} has no class folders; {LAYOUT}.")
+    return folders
+
+
+def _items(pictures: Path, top: Path, folders: list[str], stray: list[str], *, look: bool) -> Iterator[Item]:
+    """Yield the pictures of each class, sorted; `look` stats the files, so that their features can be kept."""
+    make = PictureFolder(pictures)
+    for label, folder in enumerate(top / folder for folder in folders):
+        inside = folder.relative_to(pictures).as_posix()
+        # A class that is missing in this part is reported by `official_data`.
+        for file in sorted(os.listdir(folder) if folder.is_dir() else ()):  # noqa: PTH208
+            key = f"{inside}/{file}"
+            if file.startswith(".") or Path(file).suffix.lower() not in ENDINGS:
+                stray.append(key)
+                continue
+            try:
+                yield Item(make.picture(key, look=look), label, key)
+            except OSError as error:  # a link that leads nowhere
+                raise InputError(f"cannot read the picture {pictures / key}: {error.strerror}; remove it.") from error
+
+
+class PictureFolder:
+    """Makes the pictures below one folder, whose path is resolved once: there may be a million.
+
+    They are read as stored, as the published numbers on them were.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = str(folder)
+        self._real = os.path.realpath(folder)
+
+    def picture(self, key: str, *, look: bool = True) -> Picture:
+        """Return the picture with the relative path `key`; one that a listing has shown need not be looked at.
+
+        Raises:
+            OSError: there is none.
+        """
+        path = f"{self._folder}/{key}"
+        stamp = stamp_of(f"{self._real}/{key}", os.stat(path)) if look else None  # noqa: PTH116
+        return Picture(path, partial(read_file, path), stamp, AS_STORED)
