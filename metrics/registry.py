@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from ipo_prompts.metrics.errors import InputError, input_error
+from ipo_prompts.metrics.errors import InputError, input_error, setting
 from ipo_prompts.metrics.nearest import did_you_mean, nearest
 from ipo_prompts.metrics.own_class import as_given, is_own, load, own_name
 
@@ -79,7 +79,7 @@ class Registry:
         if (name := own_name(choice)) and name not in self._allowed:
             raise InputError(
                 f"{self.key}={name} is code, and code is only run where a person types its name; if you trust it, add "
-                f"`{self.key}={name}` to `ipo optimize` or `ipo benchmark`."
+                f"`{setting(self.key, name)}` to `ipo optimize` or `ipo benchmark`."
             )
 
     def _import(self, home: str) -> Any:

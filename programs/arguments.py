@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +10,7 @@ from typing import Any, cast
 import dspy
 from pydantic import ValidationError
 
-from ipo_prompts.metrics.errors import InputError, input_error
+from ipo_prompts.metrics.errors import InputError, input_error, speaking_to
 from ipo_prompts.metrics.nearest import did_you_mean
 from ipo_prompts.metrics.own_class import own_name
 from ipo_prompts.programs.lm.connect import models_in
@@ -120,12 +119,9 @@ def named(thing: Any) -> str | None:
 
 
 def open_log(folder: Path) -> Journal:
-    """Open a journal; what it says to those at the command line is said to those in Python."""
-    try:
+    """Open a journal; what it says is said to those in Python."""
+    with speaking_to("compile"):
         return Journal(folder)
-    except InputError as error:
-        said = re.sub("`ipo optimize --resume .*?`", "the same compile", str(error))
-        raise InputError(said.replace("the run directory", "log_dir").replace("--out", "log_dir")) from error
 
 
 def _check_members(what: str, thing: Any, members: Sequence[str], page: str) -> None:

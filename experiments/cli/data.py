@@ -109,8 +109,8 @@ def _compare(data: DataSet, clip: Clip) -> None:
 
 def _look(spec: str, data: DataSet, clip: Clip) -> None:
     """Print whether words can be expected to help."""
+    from ipo_prompts.experiments.run.beforehand import of_data
     from ipo_prompts.experiments.run.config import RunConfig
-    from ipo_prompts.experiments.run.headroom import of_data
 
     try:
         seen = of_data(data, clip, RunConfig(data=spec, clip=clip.name), _Progress("encoded"))

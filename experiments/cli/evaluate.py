@@ -13,7 +13,7 @@ from ipo_prompts.experiments.cli.options import Clip, Data, Device, Json, Part, 
 from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
-    from ipo_prompts.experiments.run.comparison import Comparison
+    from ipo_prompts.experiments.run.result import Comparison
 
 EXAMPLES = examples("ipo evaluate --template 'a photo of a <CLASS>.' --template 'a sketch of a <CLASS>.'")
 

@@ -27,7 +27,7 @@ def list_() -> None:
 @models_app.command()
 def pull(name: Name) -> None:
     """Fetch the weights and check their hash."""
-    from ipo_prompts.experiments.run.local_weights import pull_with_progress
+    from ipo_prompts.experiments.run.live_view import pull_with_progress
 
     print(pull_with_progress(name))
 

@@ -17,8 +17,7 @@ from ipo_prompts.experiments.compare.methods.base import (
     classifying,
 )
 from ipo_prompts.experiments.data import DataSet, Item
-from ipo_prompts.experiments.run.plan import SPLIT_SEED
-from ipo_prompts.experiments.run.prepare import labelled_contents
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, labelled_contents
 from ipo_prompts.experiments.tasks.base import Encoded, Task
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore

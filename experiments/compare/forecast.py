@@ -7,7 +7,7 @@ from typing import Any
 
 from ipo_prompts.experiments.compare.cell import FILE_NAME, run_config
 from ipo_prompts.experiments.compare.grid import Entry, assumed_sizes
-from ipo_prompts.experiments.run.estimate import estimate
+from ipo_prompts.experiments.run.beforehand import estimate
 from ipo_prompts.experiments.run.live_view import money
 from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.programs.lm.ledger import total_usd

@@ -23,7 +23,7 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from ipo_prompts.metrics.cache import cache_dir
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.metrics.hub import reason, within
 from ipo_prompts.metrics.parsing import read_yaml
 from ipo_prompts.metrics.whole_file import replacing, write_whole
@@ -193,7 +193,7 @@ def _fetch(name: str, folder: Path, report: Report) -> Path:
             return (Path(scratch) / wanted.file).replace(folder / wanted.file)
     raise InputError(
         f"the model {name!r} could not be fetched: {'; '.join(reasons)}; type `ipo models pull {name}` where one of "
-        "these can be reached, or name weights of your own, `--lm local/FILE.gguf`."
+        f"these can be reached, or name weights of your own, `{flag('lm', 'local/FILE.gguf')}`."
     )
 
 

@@ -14,7 +14,7 @@ from ipo_prompts.experiments.compare.published import TemplateTable, data_key, l
 from ipo_prompts.experiments.data import DataSet, Draw, load_data
 from ipo_prompts.experiments.run.config import read_words
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
-from ipo_prompts.experiments.run.published_settings import PUBLISHED_CLIP
+from ipo_prompts.experiments.run.settings import PUBLISHED_CLIP
 from ipo_prompts.metrics.clip import Precision, check_name, load_clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.nearest import did_you_mean

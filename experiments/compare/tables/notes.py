@@ -9,7 +9,7 @@ from ipo_prompts.experiments.compare.published import PublishedRow
 from ipo_prompts.experiments.compare.tables.quantities import MEAN_OF_H, H
 from ipo_prompts.experiments.compare.tables.runs import Grid
 from ipo_prompts.experiments.compare.tables.table import Scope
-from ipo_prompts.experiments.run.published_settings import PUBLISHED_CLIP
+from ipo_prompts.experiments.run.settings import PUBLISHED_CLIP
 
 
 def notes(

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from ipo_prompts.experiments.data import Item, draw, fresh, load_data
-from ipo_prompts.experiments.explain.analysis import (
+from ipo_prompts.experiments.report.analysis import load_analysis
+from ipo_prompts.experiments.report.explain import (
     MOST_CONFUSIONS,
     MOST_FLIPS,
     AnyPart,
@@ -26,10 +27,9 @@ from ipo_prompts.experiments.explain.analysis import (
     short_name,
     thumbnail,
 )
-from ipo_prompts.experiments.explain.model import load_analysis
-from ipo_prompts.experiments.explain.word_effects import token_counter
-from ipo_prompts.experiments.run.comparison import RewardNames
+from ipo_prompts.experiments.report.words import token_counter
 from ipo_prompts.experiments.run.files import content_of, write_json
+from ipo_prompts.experiments.run.result import RewardNames
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from ipo_prompts.experiments.explain.word_effects import Looked, word_effects
+from ipo_prompts.experiments.report.words import Looked, word_effects
 from ipo_prompts.metrics.arrays import Doubles
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Sampling

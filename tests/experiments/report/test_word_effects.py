@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from ipo_prompts.experiments.data import draw, load_data
-from ipo_prompts.experiments.explain.word_effects import Looked, token_counter, word_effects
+from ipo_prompts.experiments.report.words import Looked, token_counter, word_effects
 from ipo_prompts.experiments.run.files import content_of
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
@@ -52,7 +52,7 @@ def test_the_words_that_name_the_shift_matter_and_others_do_not(pictures: Any) -
 
 def test_every_number_is_that_of_the_template_beside_it(pictures: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "ipo_prompts.experiments.explain.word_changes.NEUTRAL", ("thing", "dark", "photo")
+        "ipo_prompts.experiments.report.words.NEUTRAL", ("thing", "dark", "photo")
     )  # this CLIP tells them apart
     reward, encoded, _ = pictures
     found = effects(pictures, X_RAY)
@@ -78,7 +78,7 @@ def test_every_number_is_that_of_the_template_beside_it(pictures: Any, monkeypat
 
 
 def test_wordings_that_the_clip_cannot_tell_apart_count_once(pictures: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ipo_prompts.experiments.explain.word_changes.NEUTRAL", ("thing", "Thing", "THING"))
+    monkeypatch.setattr("ipo_prompts.experiments.report.words.NEUTRAL", ("thing", "Thing", "THING"))
     found = effects(pictures, "a photo of a <CLASS>.")
     assert [row["wordings"] for row in found["changes"] if row["kind"] == "placebo"] == [["thing"]] * 4
     assert "wordings" not in found["note"]

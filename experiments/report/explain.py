@@ -14,9 +14,19 @@ import numpy as np
 import numpy.typing as npt
 
 from ipo_prompts.experiments.data import Item
-from ipo_prompts.experiments.explain.model import Analysis, ClassGain, Confusion, Confusions, Flip, Flips, Matrix, Shown
-from ipo_prompts.experiments.explain.word_effects import Looked, rounded, word_effects
-from ipo_prompts.experiments.run.comparison import CLASSIFICATION, AnyPart, Compared, RewardNames
+from ipo_prompts.experiments.report.analysis import (
+    Analysis,
+    ClassGain,
+    Confusion,
+    Confusions,
+    Flip,
+    Flips,
+    Matrix,
+    Shown,
+)
+from ipo_prompts.experiments.report.words import Looked, rounded, word_effects
+from ipo_prompts.experiments.run.comparison import Compared
+from ipo_prompts.experiments.run.result import CLASSIFICATION, AnyPart, RewardNames
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import Reward, Score
