@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.experiments.pipeline import run_job, stopped_early
 from ipo_prompts.experiments.report.gather import Program, read_run
-from ipo_prompts.experiments.report.page import FILE_NAME, notebook_part
+from ipo_prompts.experiments.report.page import PAGE, notebook_part
 from ipo_prompts.experiments.run.config import CHOSEN, CONFIG_FILE, allow, build, load_config
 from ipo_prompts.experiments.run.files import default_folder, read_model, resumed, stored_config
 from ipo_prompts.experiments.run.live_view import money, view
@@ -73,7 +73,7 @@ class Outcome:
 
     def report(self) -> Path:
         """Return where the report page lies; it needs no network."""
-        return self.folder / FILE_NAME
+        return self.folder / PAGE
 
     def __repr__(self) -> str:
         return printable(f"<Outcome {self.template!r}: {self.result.verdict} {self.folder}>")

@@ -17,10 +17,11 @@ from dspy.utils.saving import get_dependency_versions
 
 from ipo_prompts.experiments.data import Item, fresh
 from ipo_prompts.experiments.report import write_report
+from ipo_prompts.experiments.report.analysis import ANALYSIS
 from ipo_prompts.experiments.report.drawing import save_search_png
 from ipo_prompts.experiments.report.explain import analyse
 from ipo_prompts.experiments.report.gather import follow, read_run
-from ipo_prompts.experiments.report.page import FILE_NAME as PAGE
+from ipo_prompts.experiments.report.page import PAGE
 from ipo_prompts.experiments.report.words import token_counter
 from ipo_prompts.experiments.run.beforehand import of_run
 from ipo_prompts.experiments.run.comparison import (
@@ -55,7 +56,7 @@ from ipo_prompts.experiments.run.result import (
     write_result,
 )
 from ipo_prompts.experiments.run.searching import (
-    Earlier,
+    EarlierRun,
     SearchedRun,
     identity_of,
     read_earlier,
@@ -76,7 +77,8 @@ from ipo_prompts.programs.ensemble import scored_as_one
 from ipo_prompts.programs.lm.connect import REPLAY
 from ipo_prompts.programs.lm.silence import silent
 from ipo_prompts.programs.offsets import under
-from ipo_prompts.programs.record.journal import FILE_NAME, Journal, last, read
+from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
+from ipo_prompts.programs.record.journal import Journal, last, read
 from ipo_prompts.programs.record.resuming import resume_command, resumed_by
 from ipo_prompts.programs.record.score_keeper import units_of
 
@@ -167,7 +169,7 @@ def _taken(folder: Path) -> InputError:
 
 def _holds_events(folder: Path) -> bool:
     """Whether there is a run to resume; one that was killed before its first line has left nothing."""
-    file = folder / FILE_NAME
+    file = folder / JOURNAL
     return file.is_file() and file.stat().st_size > 0
 
 
@@ -196,7 +198,7 @@ def finished(folder: Path, ui: Ui) -> RunResult | None:
     return result
 
 
-ANALYSIS, ENVIRONMENT, PROGRAM, PLOT = "analysis.json", "environment.json", "program.json", "search.png"
+ENVIRONMENT, PROGRAM, PLOT = "environment.json", "program.json", "search.png"
 MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT)
 MADE_OF_FILES = (PLOT, PAGE)
 """Files that need no pictures and no CLIP."""
@@ -258,7 +260,7 @@ def evaluate(
     return parts, others
 
 
-def _seen_before(prepared: Prepared, sealed: Sequence[Item], earlier: Earlier | None) -> str | None:
+def _seen_before(prepared: Prepared, sealed: Sequence[Item], earlier: EarlierRun | None) -> str | None:
     """Say how many sealed pictures searched or chose too, byte for byte, here or before; None where none did."""
     drawn, store = prepared.plan.drawn, prepared.store
     seen = set(store.contents([item.picture for item in (*drawn.search, *drawn.selection)]))

@@ -19,7 +19,8 @@ from ipo_prompts.experiments.run.files import Environment, read_model
 from ipo_prompts.experiments.run.result import RunResult, load_result
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.describers.shortening import recorded
-from ipo_prompts.programs.record.journal import FILE_NAME, Event, read
+from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
+from ipo_prompts.programs.record.journal import Event, read
 from ipo_prompts.programs.record.resuming import resumed_by, to_type
 
 
@@ -134,7 +135,7 @@ def read_run(folder: Path) -> Run:
     """
     if not os.path.isdir(folder):  # noqa: PTH112 - pathlib raises where a name is too long
         raise InputError(f"{folder} is not a run directory: there is no such folder.")
-    if not (folder / FILE_NAME).exists() and any(folder.glob(f"*/{FILE_NAME}")):
+    if not (folder / JOURNAL).exists() and any(folder.glob(f"*/{JOURNAL}")):
         every = f"{shlex.quote(str(folder))}/*"
         raise InputError(f"{folder} is not a run directory but holds some; name them, as in `ipo report {every}`.")
     events = read(folder)
@@ -148,7 +149,7 @@ def read_run(folder: Path) -> Run:
         search = follow(events, result.template)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
-        raise InputError(f"{folder / FILE_NAME} is not as this version writes it: {what}; start a new run.") from error
+        raise InputError(f"{folder / JOURNAL} is not as this version writes it: {what}; start a new run.") from error
     return Run(
         folder=folder,
         name="/".join(folder.absolute().parts[-2:]),
@@ -185,7 +186,7 @@ class Message:
 
 
 @dataclass(frozen=True)
-class Question:
+class Asked:
     """One request to a language model and its reply."""
 
     messages: tuple[Message, ...]
@@ -209,7 +210,7 @@ class StepRecord:
     looked: int
     looked_best: list[Candidate]
     best: Candidate
-    questions: list[Question] = field(default_factory=list)
+    questions: list[Asked] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     rejected: list[dict[str, str]] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
@@ -242,8 +243,8 @@ class SearchRecord:
     descriptions: list[str] = field(default_factory=list)
     undescribed: list[tuple[str, str]] = field(default_factory=list)
     shortened: str = ""
-    describing: list[Question] = field(default_factory=list)
-    unfinished: list[Question] = field(default_factory=list)
+    describing: list[Asked] = field(default_factory=list)
+    unfinished: list[Asked] = field(default_factory=list)
 
     @property
     def start(self) -> Candidate:
@@ -272,7 +273,7 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
             search.taken_over = [_candidate(score, False, chosen) for score in event["scores"]]
             best = search.start
     search.shortened = str(recorded(events) or "")
-    questions: list[Question] = []
+    questions: list[Asked] = []
     errors: list[str] = []
     for event in events:
         kind = event["type"]
@@ -309,7 +310,7 @@ def _candidate(score: dict[str, Any], better: bool, chosen: str) -> Candidate:
     return Candidate(score["template"], score["accuracy"], score["loss"], better, score["template"] == chosen)
 
 
-def _question(event: Event) -> Question:
+def _question(event: Event) -> Asked:
     request = event["request"]
     messages = [Message("system", _text(request["system"]))] if request.get("system") else []
     messages += [Message(message["role"], _text(message["parts"])) for message in request["messages"]]
@@ -317,7 +318,7 @@ def _question(event: Event) -> Question:
     plain = {k: v for k, v in (request.get("config") or {}).items() if isinstance(v, (int, float, str))}
     settings = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in plain.items())
     reply, tokens = _text(event["reply"]["message"]["parts"]), event["tokens_in"] + event["tokens_out"]
-    return Question(tuple(messages), settings, reply, tokens, event["cached"], event["waited"])
+    return Asked(tuple(messages), settings, reply, tokens, event["cached"], event["waited"])
 
 
 def _text(parts: Any) -> str:

@@ -36,7 +36,7 @@ from ipo_prompts.experiments.run.live_view import money
 from ipo_prompts.experiments.run.result import RewardNames
 from ipo_prompts.metrics.template import SLOT
 
-FILE_NAME = "report.html"
+PAGE = "report.html"
 _HERE = Path(__file__).parent
 
 
@@ -46,7 +46,7 @@ def write_report(folder: Path) -> Path:
     Raises:
         InputError: see `read_run`; or the folder cannot be written.
     """
-    file = folder / FILE_NAME
+    file = folder / PAGE
     write_text(file, run_page(read_run(folder)))
     return file
 
@@ -155,7 +155,7 @@ def _environment() -> Any:
     return environment
 
 
-class Cell(NamedTuple):
+class InARun(NamedTuple):
     """A template in a run: on its sealed test, or on its search units alone, which flatter what was found on them."""
 
     value: float
@@ -163,7 +163,7 @@ class Cell(NamedTuple):
     chosen: bool
 
 
-def crossed(runs: Sequence[Run]) -> list[tuple[str, list[Cell | None]]]:
+def crossed(runs: Sequence[Run]) -> list[tuple[str, list[InARun | None]]]:
     """Return the initial and the chosen templates of all runs, each with its cell in every run, None where it has none.
 
     Initial templates come first, then the chosen ones in the order of the runs.
@@ -172,16 +172,16 @@ def crossed(runs: Sequence[Run]) -> list[tuple[str, list[Cell | None]]]:
     return [(template, [_cell(run, template) for run in runs]) for template in dict.fromkeys((*firsts, *chosen))]
 
 
-def _cell(run: Run, template: str) -> Cell | None:
+def _cell(run: Run, template: str) -> InARun | None:
     result = run.result
     alone = (result.template,) if len(result.templates) == 1 else ()  # no member of an ensemble was tested alone
     if template in (*alone, result.initial_template):
         score = result.scores["test"]
         side = score.optimised if template in alone else score.initial
-        return Cell(side.value, True, template in alone)
+        return InARun(side.value, True, template in alone)
     search = run.search
     scored = (one for many in (search.taken_over, *(step.candidates for step in search.steps)) for one in many)
-    return next((Cell(one.value, False, False) for one in scored if one.template == template), None)
+    return next((InARun(one.value, False, False) for one in scored if one.template == template), None)
 
 
 STRONG, MIDDLE = 0.05, 0.02

@@ -19,24 +19,22 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from ipo_prompts.experiments.report.analysis import Shift, Skipped, WordChange, Words
 from ipo_prompts.experiments.run.result import CLASSIFICATION, RewardNames
+from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.evidence import ALPHA, holm, paired_difference
 from ipo_prompts.metrics.reward import Reward, Score
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.statistics import mean_interval
 from ipo_prompts.metrics.template import SLOT
 
-if TYPE_CHECKING:
-    from ipo_prompts.metrics.clip import Clip
-
 
 @dataclass(frozen=True)
-class Looked:
+class Basis:
     """The chosen template on the n units on which its words are looked at, never sealed ones.
 
     Attributes:
@@ -53,7 +51,7 @@ class Looked:
 
 
 def word_effects(
-    reward: Reward, looked: Looked, tokens: Callable[[str], int], names: RewardNames = CLASSIFICATION
+    reward: Reward, looked: Basis, tokens: Callable[[str], int], names: RewardNames = CLASSIFICATION
 ) -> Words:
     """Say what each word does. All changed templates are scored in one call, about 50 of them.
 
@@ -147,7 +145,7 @@ def _described(row: WordChange) -> WordChange:
     return row.model_copy(update=bare)
 
 
-def _note(rows: Sequence[WordChange], looked: Looked, classes: int, names: RewardNames) -> str:
+def _note(rows: Sequence[WordChange], looked: Basis, classes: int, names: RewardNames) -> str:
     wordings = max((len(row.wordings) for row in rows), default=0)
     placebos = (
         "A placebo puts as many neutral words in a word's place as it has tokens, so that length and places stay"

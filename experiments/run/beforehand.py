@@ -137,7 +137,7 @@ TEXTS = 3000
 """Phrases times classes at most; the phrases are spread over the bank."""
 
 
-class Looked(NamedTuple):
+class Seen(NamedTuple):
     """What was seen in a data set (None: all pictures are of one class), and by which job.
 
     `config` has as many shots as the smallest class allows; of the pictures looked at, it would search on `searched`
@@ -164,7 +164,7 @@ def of_run(prepared: Prepared) -> Headroom | None:
     return look(reward, prepared.config.initial_template, seen)
 
 
-def of_data(data: DataSet, clip: Clip, config: RunConfig, progress: Progress | None = None) -> Looked:
+def of_data(data: DataSet, clip: Clip, config: RunConfig, progress: Progress | None = None) -> Seen:
     """Look at pictures that a run would draw from train and val; only those looked at are encoded.
 
     Raises:
@@ -178,7 +178,7 @@ def of_data(data: DataSet, clip: Clip, config: RunConfig, progress: Progress | N
     seen = reward.encode([items[i].picture for i in chosen], [items[i].label for i in chosen], progress=progress)
     searched = sum(place < len(drawn.search) for place in chosen)
     found = look(reward, config.initial_template, seen)
-    return Looked(found, config, searched, len(chosen) - searched)
+    return Seen(found, config, searched, len(chosen) - searched)
 
 
 def few(items: Sequence[Item]) -> list[int]:

@@ -13,41 +13,36 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
+from ipo_prompts.experiments.data import Item
+from ipo_prompts.experiments.run.plan import Prepared
 from ipo_prompts.experiments.run.result import (
     Added,
     AnyPart,
     Baselines,
     Comparison,
-    Effect,
     EnsembleFound,
     Measured,
     OffsetsFound,
     SealedPart,
+    WithAndWithout,
 )
 from ipo_prompts.metrics.accuracy import score_interval
+from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, class_means, features_of, scores_accuracy
 from ipo_prompts.metrics.evidence import SAME, Scopes, paired_difference
 from ipo_prompts.metrics.headroom import SLIGHT, guessed
 from ipo_prompts.metrics.offsets import Kind, fitted
-from ipo_prompts.metrics.reward import by_embeddings, class_embeddings
+from ipo_prompts.metrics.reward import Score, by_embeddings, class_embeddings
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.template import imagenet_templates
 from ipo_prompts.metrics.verdict import judge, no_test, points, share
-from ipo_prompts.programs.ensemble import scored_as_one
+from ipo_prompts.programs.ensemble import Ensembled, scored_as_one
 from ipo_prompts.programs.offsets import Settled
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from ipo_prompts.experiments.data import Item
-    from ipo_prompts.experiments.run.plan import Prepared
-    from ipo_prompts.metrics.arrays import Floats
-    from ipo_prompts.metrics.reward import Score
-    from ipo_prompts.programs.ensemble import Ensembled
 
 FLATTERED = "these units shaped the template or chose it"
 SEALED = "on sealed units in this run"
@@ -316,10 +311,10 @@ def what_they_add(
     )
 
 
-def effect(without: Score, with_: Score, part: Compared) -> Effect:
+def effect(without: Score, with_: Score, part: Compared) -> WithAndWithout:
     """Compare two scores on one part of the pictures."""
     difference = paired_difference(without.hits, with_.hits, part.sampling).these
-    return Effect(
+    return WithAndWithout(
         without=measured(without, part.sampling),
         with_=measured(with_, part.sampling),
         difference=difference.mean,
@@ -362,7 +357,7 @@ def what_it_adds(
     """
     if ensembled is None:
         return None
-    kept, sealed = ensembled.kept, dict[SealedPart, Effect]()
+    kept, sealed = ensembled.kept, dict[SealedPart, WithAndWithout]()
     other = (ensembled.one,) if kept else ensembled.members
     for name in SEALED_PARTS:
         if part := parts.get(name):
@@ -387,16 +382,16 @@ def _ensemble_in_words(found: EnsembleFound, asked: int) -> str:
     )
 
 
-def _both(added: Effect) -> str:
+def _both(added: WithAndWithout) -> str:
     return (
         f"they have {share(added.with_)}, the one template {share(added.without)}, a difference of {_difference(added)}"
     )
 
 
-def _together(added: Effect) -> str:
+def _together(added: WithAndWithout) -> str:
     return f"they would have {share(added.with_)}, a difference of {_difference(added)}"
 
 
-def _difference(added: Effect) -> str:
+def _difference(added: WithAndWithout) -> str:
     low, high = added.ci95
     return f"{points(added.difference)} points [{points(low)}, {points(high)}], n = {added.with_.n:,}"

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console, Group
@@ -21,6 +20,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeE
 from rich.table import Table
 from rich.text import Text
 
+from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.settings import about_preset
 from ipo_prompts.metrics.clip import check_name
 from ipo_prompts.metrics.errors import InputError, flag
@@ -30,9 +30,6 @@ from ipo_prompts.programs.lm import weights
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.waiting import Wait
 from ipo_prompts.programs.search import Step
-
-if TYPE_CHECKING:
-    from ipo_prompts.experiments.run.config import RunConfig
 
 FIRST_WAIT_SECONDS = 10
 """A plain line says what is waited for after so many seconds, and again each time that twice as many have passed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -13,9 +13,7 @@ from ipo_prompts.metrics.headroom import Headroom
 from ipo_prompts.metrics.offsets import Kind
 from ipo_prompts.metrics.verdict import Ends, Rounded, Verdict
 from ipo_prompts.programs.lm.ledger import Limit, Usage
-
-if TYPE_CHECKING:
-    from ipo_prompts.programs.selection import Choice
+from ipo_prompts.programs.selection import Choice
 
 RESULT = "result.json"
 
@@ -88,7 +86,7 @@ class Baselines(Content):
 SealedPart = Literal["test", "new"]
 
 
-class Effect(Content):
+class WithAndWithout(Content):
     """Scores without and with something on the same units; the difference is with minus without, no test."""
 
     without: Measured
@@ -100,8 +98,8 @@ class Effect(Content):
 class Added(Content):
     """What offsets add to each template on one part of the sealed pictures."""
 
-    initial: Effect
-    template: Effect
+    initial: WithAndWithout
+    template: WithAndWithout
 
 
 class OffsetsFound(Content):
@@ -142,7 +140,7 @@ class EnsembleFound(Content):
     kept: bool
     gain: Rounded
     standard_error: Rounded | None
-    sealed: dict[SealedPart, Effect]
+    sealed: dict[SealedPart, WithAndWithout]
     words: str
 
 

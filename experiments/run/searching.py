@@ -15,10 +15,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field, ValidationError
 
+from ipo_prompts.experiments.data import Item
 from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig, load_config
 from ipo_prompts.experiments.run.files import Content, write_text
 from ipo_prompts.experiments.run.live_view import Ui
@@ -30,6 +31,7 @@ from ipo_prompts.metrics.template import key, problem
 from ipo_prompts.programs import running, search
 from ipo_prompts.programs.describers.recorded import Describing, by_clip
 from ipo_prompts.programs.ensemble import check_ensemble
+from ipo_prompts.programs.history import PromptHistory
 from ipo_prompts.programs.lm.connect import recorded_events
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
@@ -38,16 +40,12 @@ from ipo_prompts.programs.record.resuming import resumed_by
 from ipo_prompts.programs.running import Job
 from ipo_prompts.programs.search import Step
 
-if TYPE_CHECKING:
-    from ipo_prompts.experiments.data import Item
-    from ipo_prompts.programs.history import PromptHistory
-
 
 @dataclass(frozen=True)
 class SearchedRun(running.Searched):
     """A search that is over, and the run that it started from; None where it began anew."""
 
-    earlier: Earlier | None = None
+    earlier: EarlierRun | None = None
 
 
 def search_in(
@@ -136,7 +134,7 @@ class Opened(Content):
     sealed: str
 
 
-class Earlier(Content):
+class EarlierRun(Content):
     """What an earlier run left, as the journal of the new one holds it.
 
     Attributes:
@@ -156,7 +154,7 @@ class Earlier(Content):
     chain: tuple[Opened, ...]
 
 
-def read_earlier(folder: Path) -> Earlier:
+def read_earlier(folder: Path) -> EarlierRun:
     """Read a run to start from; the pictures that it searched on are not looked for.
 
     Raises:
@@ -179,7 +177,7 @@ def read_earlier(folder: Path) -> Earlier:
     templates = _valid(values, file)
     if not templates:
         raise InputError(f"the run in {folder} has scored no template yet, so there is nothing to start from.")
-    return Earlier(
+    return EarlierRun(
         run=str(folder.absolute()),
         templates=templates,
         steps=done + (before.steps if before else 0),
@@ -197,7 +195,7 @@ def identity_of(config: RunConfig, pictures: str, clip: str) -> dict[str, Any]:
     return {"pictures": pictures, "clip": clip, "reward": config.reward, "offsets": config.offsets}
 
 
-def taken_over(prepared: Prepared, journal: Journal) -> Earlier | None:
+def taken_over(prepared: Prepared, journal: Journal) -> EarlierRun | None:
     """Return what a run starts from, recorded in its journal; None where it starts from nothing.
 
     A run that is resumed or replayed has it in its record; another one reads it.
@@ -217,7 +215,7 @@ def taken_over(prepared: Prepared, journal: Journal) -> Earlier | None:
     return _checked(journal.append(EVENT, **known.model_dump(mode="json")), journal.path)
 
 
-def recorded(config: RunConfig, events: Sequence[Event]) -> Earlier | None:
+def recorded(config: RunConfig, events: Sequence[Event]) -> EarlierRun | None:
     """Return what a run to resume, or one to replay, started from; None where its record has nothing of it."""
     from ipo_prompts.programs.lm.connect import recorded_events  # brings DSPy
 
@@ -233,7 +231,7 @@ def recorded(config: RunConfig, events: Sequence[Event]) -> Earlier | None:
 
 
 def started(
-    earlier: Earlier, prepared: Prepared, identity: Mapping[str, Any], history: PromptHistory, sealed: str
+    earlier: EarlierRun, prepared: Prepared, identity: Mapping[str, Any], history: PromptHistory, sealed: str
 ) -> Started:
     """Say what was taken over, and what that means for the choice and the test.
 
@@ -271,7 +269,7 @@ def started(
     )
 
 
-def among(earlier: Earlier, prepared: Prepared, items: Sequence[Item]) -> int | None:
+def among(earlier: EarlierRun, prepared: Prepared, items: Sequence[Item]) -> int | None:
     """Count the pictures of a part that the chain searched on, byte for byte; None where that cannot be known."""
     if earlier.searched is None:
         return None
@@ -279,14 +277,14 @@ def among(earlier: Earlier, prepared: Prepared, items: Sequence[Item]) -> int | 
     return sum(content in before for content in prepared.store.contents([item.picture for item in items]))
 
 
-def differing(earlier: Earlier, history: PromptHistory) -> int:
+def differing(earlier: EarlierRun, history: PromptHistory) -> int:
     """Count the templates whose value now is not the recorded one."""
     return sum(
         earlier.templates[entry.template] != entry.value for entry in history if entry.template in earlier.templates
     )
 
 
-def _searched(earlier: Earlier, prepared: Prepared) -> tuple[str, ...] | None:
+def _searched(earlier: EarlierRun, prepared: Prepared) -> tuple[str, ...] | None:
     """Draw the search pictures of the earlier run again; None where the data are others, or no longer the same."""
     from ipo_prompts.experiments.run.plan import digest_of, draw_for
 
@@ -330,8 +328,8 @@ def _sealed(folder: Path) -> str:
     return load_result(folder).sealed.digest
 
 
-def _checked(event: Event, file: Path) -> Earlier:
+def _checked(event: Event, file: Path) -> EarlierRun:
     try:
-        return Earlier.model_validate({name: event.get(name) for name in Earlier.model_fields})
+        return EarlierRun.model_validate({name: event.get(name) for name in EarlierRun.model_fields})
     except ValidationError as error:
         raise input_error(error, f"what {file} says of the run that it started from") from error

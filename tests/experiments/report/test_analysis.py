@@ -19,7 +19,7 @@ from ipo_prompts.experiments.report.explain import (
     MOST_FLIPS,
     AnyPart,
     Compared,
-    Labelled,
+    LabelledPart,
     analyse,
     class_rows,
     confusions,
@@ -85,7 +85,7 @@ def found(job: Job) -> dict[str, Any]:
     return job.analysed(NEGATIVE)
 
 
-def made(labels: Sequence[int], before: Sequence[int], after: Sequence[int], names: Sequence[str]) -> Labelled:
+def made(labels: Sequence[int], before: Sequence[int], after: Sequence[int], names: Sequence[str]) -> LabelledPart:
     """Two templates' predictions, given outright: what is counted from them can be worked out by hand."""
     truth = np.asarray(labels, dtype=np.int64)
     png = io.BytesIO()
@@ -97,7 +97,7 @@ def made(labels: Sequence[int], before: Sequence[int], after: Sequence[int], nam
     for predictions in (np.asarray(before), np.asarray(after)):
         hits = predictions == truth
         scores.append(Score("a <CLASS>", float(hits.mean()), 1.0, hits, np.where(hits, 0.5, 1.5), predictions))
-    return Labelled(items, None, truth, names, None, *scores)
+    return LabelledPart(items, None, truth, names, None, *scores)
 
 
 def test_the_file_is_whole_small_and_the_same_each_time(job: Job, found: dict[str, Any]) -> None:
