@@ -223,9 +223,8 @@ def evaluate(
     def compared(encoded: Encoded, reward: Reward) -> Compared:
         units = under(encoded.units, settled.kept) if settled else encoded.units
         initial, optimised = (scored_as_one(reward, side, units) for side in sides)
-        names = reward.class_names
         how = encoded.sampling(initial.n)
-        return Compared(encoded.items, units, encoded.labels, names, how, initial, optimised)
+        return Compared(encoded.items, units, encoded.labels, reward, how, initial, optimised)
 
     parts: dict[AnyPart, Compared] = {"search": compared(prepared.search, prepared.reward)}
     if prepared.selection:

@@ -82,8 +82,7 @@ def save_search_png(search: SearchRecord, file: Path, reward: RewardNames = CLAS
 def _search(figure: Any, theme: Theme, search: SearchRecord, reward: RewardNames) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    found = [(0, candidate) for candidate in search.taken_over]
-    found += [(step.number, candidate) for step in search.steps for candidate in step.candidates]
+    found = search.scored
     bests = [search.start, *(step.best for step in search.steps)]
     chosen = [(step, candidate) for step, candidate in found if candidate.chosen]
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
@@ -265,8 +264,7 @@ class Curve:
 
 def curve(search: SearchRecord) -> Curve:
     """Place every template of a search; the better of two that stand on one another lies above."""
-    found = [(0, candidate) for candidate in search.taken_over]
-    found += [(step.number, candidate) for step in search.steps for candidate in step.candidates]
+    found = search.scored
     percents = [100 * candidate.value for candidate in (search.initial, *(one for _, one in found))]
     size = _size(max(percents) - min(percents))
     low = max(0, size * math.floor(min(percents) / size))

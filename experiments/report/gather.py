@@ -251,6 +251,13 @@ class SearchRecord:
         """The best template before the first step."""
         return max([self.initial, *self.taken_over], key=lambda one: (one.value, -one.loss))
 
+    @property
+    def scored(self) -> list[tuple[int, Candidate]]:
+        """Every template that was scored, with its step; 0 is before the first one."""
+        return [(0, one) for one in self.taken_over] + [
+            (each.number, one) for each in self.steps for one in each.candidates
+        ]
+
 
 def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
     """Follow the events of one run whose search has ended, oldest first; `chosen` is the template that was selected.

@@ -179,9 +179,8 @@ def _cell(run: Run, template: str) -> InARun | None:
         score = result.scores["test"]
         side = score.optimised if template in alone else score.initial
         return InARun(side.value, True, template in alone)
-    search = run.search
-    scored = (one for many in (search.taken_over, *(step.candidates for step in search.steps)) for one in many)
-    return next((InARun(one.value, False, False) for one in scored if one.template == template), None)
+    scored = (one for _, one in run.search.scored if one.template == template)
+    return next((InARun(one.value, False, False) for one in scored), None)
 
 
 STRONG, MIDDLE = 0.05, 0.02

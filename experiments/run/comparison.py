@@ -37,7 +37,7 @@ from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, clas
 from ipo_prompts.metrics.evidence import SAME, Scopes, paired_difference
 from ipo_prompts.metrics.headroom import SLIGHT, guessed
 from ipo_prompts.metrics.offsets import Kind, fitted
-from ipo_prompts.metrics.reward import Score, by_embeddings, class_embeddings
+from ipo_prompts.metrics.reward import Reward, Score, by_embeddings, class_embeddings
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.template import imagenet_templates
 from ipo_prompts.metrics.verdict import judge, no_test, points, share
@@ -62,7 +62,7 @@ class Compared:
         items: the n labelled pictures; empty where units are not single pictures.
         units: what the reward made of them.
         labels: int64 (n,), the true label of each unit; None where it has none.
-        class_names: the classes that competed, in label order.
+        reward: what scored them, with the classes that competed.
         sampling: how the units were drawn.
         initial, optimised: the scores of the initial and of the chosen template.
     """
@@ -70,10 +70,15 @@ class Compared:
     items: Sequence[Item]
     units: Any
     labels: npt.NDArray[np.int64] | None
-    class_names: Sequence[str]
+    reward: Reward
     sampling: Sampling
     initial: Score
     optimised: Score
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The classes that competed, in label order."""
+        return self.reward.class_names
 
     @property
     def pair(self) -> tuple[Score, Score, Sampling]:
@@ -183,8 +188,7 @@ def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baseline
     by class embeddings.
     """
     test = parts["test"]
-    made = prepared.plan.task.reward(prepared.clip, test.class_names, prepared.store)
-    reward = by_embeddings(made)
+    reward = by_embeddings(test.reward)
     if not isinstance(test.units, EncodedPictures) or test.units.labels is None or not isinstance(reward, ClipReward):
         return None
     pictures = replace(test.units, offsets=None)
@@ -297,9 +301,8 @@ def what_they_add(
     sealed: dict[SealedPart, Added] = {}
     for name in SEALED_PARTS:
         if part := parts.get(name):
-            reward = prepared.plan.task.reward(prepared.clip, part.class_names, prepared.store)
             units = replace(part.units, offsets=other)
-            again = [scored_as_one(reward, names, units) for names in ([part.initial.template], members)]
+            again = [scored_as_one(part.reward, names, units) for names in ([part.initial.template], members)]
             pairs = zip((part.initial, part.optimised), again, strict=True)
             initial, template = (effect(*(pair if other else pair[::-1]), part) for pair in pairs)
             sealed[name] = Added(initial=initial, template=template)
@@ -361,8 +364,7 @@ def what_it_adds(
     other = (ensembled.one,) if kept else ensembled.members
     for name in SEALED_PARTS:
         if part := parts.get(name):
-            reward = prepared.plan.task.reward(prepared.clip, part.class_names, prepared.store)
-            scores = scored_as_one(reward, other, part.units), part.optimised
+            scores = scored_as_one(part.reward, other, part.units), part.optimised
             sealed[name] = effect(*(scores if kept else scores[::-1]), part)
     found = EnsembleFound(**vars(ensembled), sealed=sealed, words="")
     return found.model_copy(update={"words": _ensemble_in_words(found, prepared.config.ensemble)})

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ class Job:
         pictures = reward.encode([item.picture for item in items], [item.label for item in items])
         scores = reward.score([initial, template], pictures)
         drawn = Sampling.of(len(items), [item.label for item in items], [item.group for item in items])
-        return Compared(items, pictures, pictures.labels, reward.class_names, drawn, *scores)
+        return Compared(items, pictures, pictures.labels, reward, drawn, *scores)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,9 @@ def made(labels: Sequence[int], before: Sequence[int], after: Sequence[int], nam
     for predictions in (np.asarray(before), np.asarray(after)):
         hits = predictions == truth
         scores.append(Score("a <CLASS>", float(hits.mean()), 1.0, hits, np.where(hits, 0.5, 1.5), predictions))
-    return LabelledPart(items, None, truth, names, None, *scores)
+    reward: Any = SimpleNamespace(class_names=names)
+    sampling: Any = None
+    return LabelledPart(items, None, truth, reward, sampling, *scores)
 
 
 def test_the_file_is_whole_small_and_the_same_each_time(job: Job, found: dict[str, Any]) -> None:
