@@ -1,39 +1,32 @@
-"""`ipo.optimize(…)`: the command `ipo optimize` as one call from Python, with a result that a notebook can show."""
+"""`ipo.optimize(…)`: the command `ipo optimize` as one call from Python; its result, in words and in a notebook."""
 
 from __future__ import annotations
 
 import os
-import re
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
+import textwrap
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipo_prompts.experiments.report.gather import read_run
-from ipo_prompts.experiments.report.page import FILE_NAME, notebook_part
-from ipo_prompts.experiments.run import pipeline
-from ipo_prompts.experiments.run.config import CHOSEN, RunConfig, allow, build
-from ipo_prompts.experiments.run.folder import default_folder, larger_limit, resumed, stored_config
-from ipo_prompts.experiments.run.live_view import Ui, showing_warnings
-from ipo_prompts.experiments.run.local_weights import ensure_local_weights
-from ipo_prompts.experiments.run.published_settings import about_preset
-from ipo_prompts.experiments.run.result import RunResult
-from ipo_prompts.experiments.run.summary import summary
-from ipo_prompts.metrics.clip import check_name
-from ipo_prompts.metrics.device import find_device
-from ipo_prompts.metrics.errors import InputError, printable, silent
+from ipo_prompts.experiments.pipeline import run_job, stopped_early
+from ipo_prompts.experiments.report.gather import Program, read_run
+from ipo_prompts.experiments.report.page import PAGE, notebook_part
+from ipo_prompts.experiments.run.config import CHOSEN, CONFIG_FILE, allow, build, load_config
+from ipo_prompts.experiments.run.files import default_folder, read_model, resumed, stored_config
+from ipo_prompts.experiments.run.live_view import money, view
+from ipo_prompts.experiments.run.result import Comparison, Measured, RunResult
+from ipo_prompts.metrics.errors import InputError, printable, setting, speaking_to
 from ipo_prompts.metrics.verdict import Verdict
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.record.resuming import resume_command
-from ipo_prompts.programs.search import NothingUsable
+from ipo_prompts.programs.lm.connect import REPLAY
+from ipo_prompts.programs.record.resuming import to_type
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ipo_prompts.experiments.run.keywords import RunKeywords
+    from ipo_prompts.experiments.run.settings import RunKeywords
 
 CALL = "the call of ipo.optimize"
 INSTEAD = {
@@ -48,9 +41,6 @@ INSTEAD = {
     "(docs/strategies.md)",
 }
 """What to give where people give the object itself: a run is its configuration, which a file holds."""
-_RESUME = re.compile(r"`(ipo optimize --resume [^`]+)`")
-_TYPED = re.compile(r"`('?(?:lm_api_base|describer_api_base|reward|strategy)=[^`]+)`")
-_FLAG = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)")
 
 
 @dataclass(frozen=True, repr=False)
@@ -82,7 +72,7 @@ class Outcome:
 
     def report(self) -> Path:
         """Return where the report page lies; it needs no network."""
-        return self.folder / FILE_NAME
+        return self.folder / PAGE
 
     def __repr__(self) -> str:
         return printable(f"<Outcome {self.template!r}: {self.result.verdict} {self.folder}>")
@@ -133,7 +123,7 @@ def optimize(
             raise InputError(f"{name}= of ipo.optimize takes no {type(given[name]).__name__} but {instead}.")
     given = given if start_from is None else {**given, "start_from": str(start_from)}
     allow(given)
-    with _messages_in_python([place for place in (out, resume, start_from) if place is not None]):
+    with speaking_to("ipo.optimize"):
         if resume is None:
             config = build(given, CALL)
             folder = default_folder(config) if out is None else Path(out)
@@ -142,54 +132,155 @@ def optimize(
             config = stored_config(folder)
             again = "".join(f", {key}={value!r}" for key, value in given.items() if key != "start_from")
             instead = f"ipo.optimize(start_from={str(folder)!r}{again})"
-            typed = [f"{key}={value}" for key, value in given.items() if isinstance(value, (str, int, float))]
+            typed = [setting(key, value) for key, value in given.items() if isinstance(value, (str, int, float))]
             config = resumed(folder, config, build(given, CALL), CALL, instead, typed)
-        check_name(config.clip)
-        find_device(config.device)  # a wrong one is refused before anything is fetched
-        ui = Ui(config.steps, quiet=quiet)
-        for line in about_preset(config):
-            ui.say(line)
-        ensure_local_weights([config], quiet=quiet)
-        with silent("dspy", "LiteLLM"), showing_warnings(ui):  # what they log is raised as an exception, too
-            result = pipeline.optimize(config, folder, ui, resume=resume is not None, shrink_shots=True)
-    if result.stopped:
-        key, limit = larger_limit(config, result.stopped, result)
-        again = _as_call(resume_command(folder, config.model_dump(), f"{key}={limit}"))
-        ui.warn(f"stopped early: {result.stopped}; resume with a larger limit: {again}")
+        ui = view(config, quiet=quiet)
+        result = run_job(config, folder, ui, resume=resume is not None)
+        if result.stopped:
+            ui.warn(stopped_early(config, folder, result))
     return Outcome(folder.absolute(), result)
 
 
-@contextmanager
-def _messages_in_python(places: list[str | Path]) -> Iterator[None]:
-    """Have messages for the command line say what to write in Python: `resume=…` for `--resume …`."""
-    try:
-        yield
-    except (InputError, NothingUsable) as error:
-        said = str(error)
-        said = _RESUME.sub(lambda found: f"`{_as_call(found[1])}`", said)
-        said = _TYPED.sub(lambda found: f"`{', '.join(map(_in_python, shlex.split(found[1])))}`", said)
-        for place in map(str, places):
-            for written in {place, shlex.quote(place)}:
-                said = said.replace(f"--resume {written}", f"resume={place!r}")
-        error.args = (_FLAG.sub(_as_argument, said),)
-        raise
+def answer(result: RunResult) -> str:
+    """Return the template in a line of its own, then what it is worth: all that a quiet run prints."""
+    known = result.baselines
+    warning = [known.warning] if known and known.warning else []
+    return "\n".join([*_told(result), result.verdict, *_general(result), *warning])
 
 
-def _as_call(command: str) -> str:
-    """Return the call that does what a command to resume does.
+def _told(result: RunResult) -> list[str]:
+    """Return the template; of an ensemble all, with their weights."""
+    if len(result.templates) == 1:
+        return [result.template]
+    return [f"{member.weight:g} x {member.template}" for member in result.templates]
 
-    >>> _as_call("ipo optimize --resume 'my run' steps=3 lm_api_base=http://localhost:1/v1")
-    "ipo.optimize(resume='my run', steps=3, lm_api_base='http://localhost:1/v1')"
+
+def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
+    """Format a result for a person: the template, what it gains where, how sure that is, what to do next.
+
+    Args:
+        result: of a finished run.
+        folder: its directory.
+        width: of the terminal; longer sentences are wrapped at words, and nothing is where there is none.
     """
-    folder, *words = shlex.split(command)[3:]
-    return f"ipo.optimize({', '.join([f'resume={folder!r}', *map(_in_python, words)])})"
+    quoted = shlex.quote(str(folder))
+    found_on = "search and selection" if "selection" in result.scores else "search"
+    unit, measure = result.reward.unit, result.reward.measure
+    known = result.baselines
+    told = [*(f"  {template}" for template in _told(result)), ""]
+    warning = [_prose(known.warning, width), ""] if known and known.warning else []
+    near_guessing = known and known.weak == "near guessing"
+    lines = ["", *(warning + told if near_guessing else told + warning), *_table(result)]
+    if h := result.harmonic_mean:
+        lines.append(f"  harmonic mean of test and new: {100 * h.initial:.2f} → {100 * h.optimised:.2f}")
+    lines += [
+        _prose(f"{measure} in percent with 95 % intervals; the template was found on {found_on} {unit} only", width),
+        "",
+    ]
+    scored = result.templates_scored
+    tried = f"{scored} template{'s' * (scored != 1)} in {result.seconds['total']:.0f} s"
+    if result.looked_at:
+        tried += f", {result.looked_at:,} more looked at"
+    used = result.lm.optimizer
+    asked = "no language model"
+    if used:
+        calls = "recorded calls" if _is_replay(folder) else "calls"
+        asked = f"{used.name}: {used.calls} {calls}, {used.tokens_in + used.tokens_out:,} tokens, {money(used.usd)}"
+    sentences = [
+        result.verdict,
+        *_general(result),
+        *([known.words] if known else []),
+        *([result.left_out] if result.left_out else []),
+        *([result.ensemble.words] if result.ensemble else []),
+        *([result.offsets.words] if result.offsets else []),
+        *([result.started.words] if result.started else []),
+        *([f"Before the search: {result.headroom.verdict}"] if result.headroom else []),
+        f"{tried}; {asked}",
+        f"run directory: {folder}   (journal.jsonl holds every request and reply)",
+        f"read: {folder / 'report.html'}",
+    ]
+    lines += [_prose(sentence, width) for sentence in sentences]
+    lines += [
+        *_instead(result, folder, width),
+        _command("  next: ", f"ipo predict {quoted}", "PICTURES", width),
+        _command("    or: ", f"ipo export {quoted}", f"--to {_target(folder)}", width),
+    ]
+    return "\n".join(lines)
 
 
-def _in_python(word: str) -> str:
-    key, _, value = word.partition("=")
-    return f"{key}={value}" if re.fullmatch(r"-?[0-9.]+|True|False", value) else f"{key}={value!r}"
+def _instead(result: RunResult, folder: Path, width: int | None) -> list[str]:
+    """Say what is better than to use a template that is not shown to be one; nothing where that is another CLIP."""
+    file, weak = folder / CONFIG_FILE, result.baselines and result.baselines.weak
+    gained = any(result.scores[part].difference.outcome == "gain" for part in ("test", "new") if part in result.scores)
+    if gained or weak or not file.is_file():
+        return []
+    config = load_config(file)
+    typed = [shlex.quote(f"{key}={value}") for key, value in to_type(config.model_dump()).items()]
+    more = " ".join([*typed, f"shots={2 * config.shots}"])
+    if config.selection == "held-back":
+        more += f" selection_shots={2 * max(1, config.selection_shots)}"
+    stay = f"advice: stay with the initial template, {result.initial_template}"
+    search = "or search with more labelled pictures, if each class has so many:"
+    again = _command("          ", f"ipo optimize {shlex.quote(str(file))}", more, width)
+    return [_prose(stay, width), _prose(f"        {search}", width), again]
 
 
-def _as_argument(flag: re.Match[str]) -> str:
-    name = flag[1].replace("-", "_")
-    return f"{name}=" if name in (*RunConfig.model_fields, "out", "resume") else flag[0]
+def _prose(text: str, width: int | None) -> str:
+    """Indent a sentence, and wrap it between words where it is longer than a line."""
+    if width is None:
+        return f"  {text}"
+    indented = textwrap.TextWrapper(
+        width, initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
+    return indented.fill(text)
+
+
+def _command(label: str, start: str, rest: str, width: int | None) -> str:
+    """Return a command to copy in one line, or in two that a shell takes as one."""
+    line = f"{label}{start} {rest}"
+    return line if width is None or len(line) <= width else f"{label}{start} \\\n{' ' * len(label)}  {rest}"
+
+
+def _table(result: RunResult) -> list[str]:
+    """Return the scores as lines of no more than 80 characters."""
+    named: dict[str, Comparison] = {f"{part}": score for part, score in result.scores.items()}
+    named |= {f"test, {name}": score for name, score in result.other_measures.items()}
+    rows = [(result.reward.unit, "n", "initial", "optimised", "difference")]
+    rows += [(name, *_cells(score)) for name, score in named.items()]
+    name, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
+    return [
+        f"  {row[0]:{name}} " + "  ".join(f"{cell:>{width}}" for cell, width in zip(row[1:], widths, strict=True))
+        for row in rows
+    ]
+
+
+def _is_replay(folder: Path) -> bool:
+    file = folder / CONFIG_FILE
+    return file.is_file() and load_config(file).lm.startswith(REPLAY)
+
+
+def _target(folder: Path) -> str:
+    """Return the arguments of an export that can hold the program; open_clip has no place for synonyms and offsets."""
+    try:
+        program = read_model(Program, folder / "program.json")
+    except InputError:  # the folder was moved since
+        return "open_clip --out DIR"
+    return "npz --out FILE.npz" if any(program.synonyms) or program.offsets else "open_clip --out DIR"
+
+
+def _general(result: RunResult) -> list[str]:
+    general = result.scores["test"].like_these
+    base = " (the base ones)" if "new" in result.scores else ""
+    return [f"For {general.covers}{base}: {general.numbers}."] if general else []
+
+
+def _cells(score: Comparison) -> tuple[str, str, str, str]:
+    gain = score.difference
+    difference = f"{100 * gain.mean:+.2f} [{100 * gain.ci95[0]:+.2f}, {100 * gain.ci95[1]:+.2f}]"
+    return f"{score.initial.n:,}", _percent(score.initial), _percent(score.optimised), difference
+
+
+def _percent(score: Measured) -> str:
+    """Format a score and the ends of its interval in whole percent; the report has these to a tenth."""
+    low, high = score.ci95
+    return f"{100 * score.value:.2f} [{100 * low:.0f}, {100 * high:.0f}]"

@@ -2,19 +2,64 @@
 
 Everything a user can fix is raised as `InputError`: one sentence that says what was found, where, and how to fix it.
 The command line prints it and ends with exit code 2. Any other exception is a bug and keeps its traceback.
+
+A sentence names options as whoever reads it writes them: `flag` knows how.
 """
 
 from __future__ import annotations
 
 import difflib
 import logging
+import shlex
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+
+
+Listener = Literal["command line", "ipo.optimize", "compile"]
+"""Who reads what is said: what options and commands are called."""
+_listener: ContextVar[Listener] = ContextVar("listener", default="command line")
+
+
+@contextmanager
+def speaking_to(listener: Listener) -> Iterator[None]:
+    """Word what is said while the block runs for a listener; threads that it starts speak to the command line."""
+    before = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(before)
+
+
+def listener() -> Listener:
+    """Return who is spoken to; outside of `speaking_to` it is the command line."""
+    return _listener.get()
+
+
+def flag(name: str, value: object = None) -> str:
+    """Name an option, alone or with a value, as the listener writes it.
+
+    >>> with speaking_to("ipo.optimize"):
+    ...     flag("budget_usd"), flag("lm", "none")
+    ('budget_usd=', "lm='none'")
+    >>> flag("budget_usd"), flag("lm", "none")
+    ('--budget-usd', '--lm none')
+    """
+    if listener() == "compile" and name == "out":
+        return "log_dir"
+    if listener() != "command line":
+        return f"{name}={'' if value is None else repr(value)}"
+    return f"--{name.replace('_', '-')}{'' if value is None else f' {value}'}"
+
+
+def setting(name: str, value: Any) -> str:
+    """Write a setting as the listener types it: a word of a shell, or an argument."""
+    return shlex.quote(f"{name}={value}") if listener() == "command line" else f"{name}={value!r}"
 
 
 class InputError(ValueError):

@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 
-from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error, nearest
+from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error, nearest, setting
 
 # A class of the user's own, chosen by the name `module:Class`, and imported from the current folder.
 #
@@ -200,7 +200,7 @@ class Registry:
         if (name := own_name(choice)) and name not in self._allowed:
             raise InputError(
                 f"{self.key}={name} is code, and code is only run where a person types its name; if you trust it, add "
-                f"`{self.key}={name}` to `ipo optimize` or `ipo benchmark`."
+                f"`{setting(self.key, name)}` to `ipo optimize` or `ipo benchmark`."
             )
 
     def _import(self, home: str) -> Any:

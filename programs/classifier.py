@@ -26,7 +26,7 @@ from ipo_prompts.metrics.reward import class_embeddings
 from ipo_prompts.metrics.template import ANCHOR, check, problem, too_long
 from ipo_prompts.programs.given_pictures import KeptFeatures
 from ipo_prompts.programs.record.journal import FILE_NAME
-from ipo_prompts.programs.record.resuming import resume_command
+from ipo_prompts.programs.record.resuming import resumed_by
 from ipo_prompts.programs.saved_program import (
     FORMAT,
     RANGE,
@@ -347,8 +347,7 @@ class TemplateClassifier(dspy.Predict):
             if not path.exists():
                 if path.with_name(FILE_NAME).exists():
                     raise InputError(
-                        f"the run in {path.parent} has no program.json yet; resume it with "
-                        f"`{resume_command(path.parent)}`."
+                        f"the run in {path.parent} has no program.json yet; resume it with {resumed_by(path.parent)}."
                     )
                 raise InputError(f"{path.parent} has no program.json; name a finished run, or a saved program.")
         elif not os.path.lexists(path):

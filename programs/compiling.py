@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -14,7 +13,7 @@ import dspy
 from pydantic import ValidationError
 
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error
+from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error, speaking_to
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.registry import own_name
 from ipo_prompts.metrics.scale import Scale
@@ -130,12 +129,9 @@ def named(thing: Any) -> str | None:
 
 
 def open_log(folder: Path) -> Journal:
-    """Open a journal; what it says to those at the command line is said to those in Python."""
-    try:
+    """Open a journal; what it says is said to those in Python."""
+    with speaking_to("compile"):
         return Journal(folder)
-    except InputError as error:
-        said = re.sub("`ipo optimize --resume .*?`", "the same compile", str(error))
-        raise InputError(said.replace("the run directory", "log_dir").replace("--out", "log_dir")) from error
 
 
 def _check_members(what: str, thing: Any, members: Sequence[str], page: str) -> None:

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.metrics.accuracy import score_interval
 from ipo_prompts.metrics.device import one_for_numpy
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.metrics.reward import Reward, Score, Units, scale_of
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.metrics.statistics import Interval
 from ipo_prompts.programs.admission import Desk, Rejection
 from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
-from ipo_prompts.programs.lm.ledger import BudgetReached, explain
+from ipo_prompts.programs.lm.ledger import BudgetReached, Limit, explain
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.selection import Choice, HeldBack, choose_winner
 from ipo_prompts.programs.settings import SearchSettings
@@ -108,6 +108,7 @@ class SearchResult:
         stopped: the limit that stopped it, or None; a stopped search can be resumed under a larger limit.
         taken_over: how many templates of the history come from an earlier search.
         steps_before: how many steps that one and those before it did.
+        limit: the setting of the limit that stopped it, or None.
 
     Example:
         >>> from ipo_prompts.experiments.data import draw, load_data
@@ -130,6 +131,7 @@ class SearchResult:
     stopped: str | None
     taken_over: int = 0
     steps_before: int = 0
+    limit: Limit | None = None
 
     @property
     def proposed(self) -> int:
@@ -186,7 +188,7 @@ def search(
     on_step = on_step or (lambda step: None)
     limits = check_limits, limit
     run = _Run(settings, reward, strategy, search_units, record, task, *limits, on_step, earlier or Earlier())
-    stopped = None
+    stopped = stopping = None
     with one_for_numpy():
         try:
             run.begin()
@@ -195,7 +197,7 @@ def search(
         except Exception as error:
             if not (reached := run.limit_behind(error)):
                 raise
-            stopped = ended = str(reached)
+            stopped, stopping = (ended := str(reached)), reached.limit
             logger.warning(
                 "stopped: %s; choosing the winner of %d templates", stopped, len(run.history), extra={"progress": True}
             )
@@ -203,8 +205,17 @@ def search(
             close(strategy)
         choice = choose_winner(settings.selection, run.history, search_units, run.held_back(selection_units))
     taken_over = len(run.steps[0].scored) - 1
-    before = run.earlier.steps
-    return SearchResult(tuple(run.steps), choice, run.history, run.descriptions, ended, stopped, taken_over, before)
+    return SearchResult(
+        tuple(run.steps),
+        choice,
+        run.history,
+        run.descriptions,
+        ended,
+        stopped,
+        taken_over,
+        run.earlier.steps,
+        stopping,
+    )
 
 
 @dataclass
@@ -370,7 +381,8 @@ class _Run:
         who = "language model" if asked else "strategy"
         reason = f"the {who} gave no usable template in {empty} steps in a row ({_reasons(rejected)})"
         if len(self.history) == 1:
-            raise NothingUsable(f"{reason}{'; try another model with --lm' if asked else ''}.")
+            another = f"; try another model with {flag('lm')}" if asked else ""
+            raise NothingUsable(f"{reason}{another}.")
         logger.warning("ended early: %s; what was found before is kept", reason)
         return reason
 

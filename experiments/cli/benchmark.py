@@ -78,7 +78,7 @@ def benchmark(
     from ipo_prompts.experiments.executors import make_executor
     from ipo_prompts.experiments.executors.local import Failure
     from ipo_prompts.experiments.run.files import check_writable, write_text
-    from ipo_prompts.experiments.run.local_weights import ensure_local_weights
+    from ipo_prompts.experiments.run.live_view import ensure_local_weights
 
     folder = out or Path("runs") / Path(grid).stem
     if grid == PAPER_TEMPLATES:

@@ -33,12 +33,11 @@ def doctor(
     as_json: Json = False,
 ) -> int:
     """Say what is installed, which models and keys are there, what a run would do and cost."""
+    from ipo_prompts.experiments.run.beforehand import estimate
     from ipo_prompts.experiments.run.config import load_config
-    from ipo_prompts.experiments.run.environment import PACKAGES
-    from ipo_prompts.experiments.run.estimate import estimate
+    from ipo_prompts.experiments.run.files import PACKAGES
     from ipo_prompts.experiments.run.live_view import Ui
-    from ipo_prompts.experiments.run.plan import plan
-    from ipo_prompts.experiments.run.prepare import prepare
+    from ipo_prompts.experiments.run.plan import plan, prepare
     from ipo_prompts.metrics.files import cache_dir
     from ipo_prompts.metrics.text_tower import text_path
     from ipo_prompts.programs.lm import weights
@@ -108,7 +107,7 @@ def list_() -> None:
 @models_app.command()
 def pull(name: Name) -> None:
     """Fetch the weights and check their hash."""
-    from ipo_prompts.experiments.run.local_weights import pull_with_progress
+    from ipo_prompts.experiments.run.live_view import pull_with_progress
 
     print(pull_with_progress(name))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import shlex
 import shutil
@@ -71,13 +70,10 @@ def optimize(
     quiet: Quiet = False,
 ) -> int:
     """Search a better template, choose the winner with held-back pictures, test it once on sealed ones."""
-    from ipo_prompts.experiments.run.files import check_writable
-    from ipo_prompts.experiments.run.folder import default_folder, larger_limit
+    from ipo_prompts.experiments.run.files import check_writable, default_folder
     from ipo_prompts.programs.lm.keys import check_key
     from ipo_prompts.programs.record.resuming import resume_command
 
-    for library in ("dspy", "LiteLLM"):  # we get it as an exception too, without what a server echoes
-        logging.getLogger(library).setLevel(logging.CRITICAL)
     if resume and out:
         raise InputError("--resume works in its own directory; leave --out away.")
     flags = {
@@ -99,35 +95,25 @@ def optimize(
             check_key(name)
         if not resume:
             check_writable(folder)
-    from ipo_prompts.experiments.run.live_view import Ui, showing_warnings
-    from ipo_prompts.experiments.run.local_weights import ensure_local_weights
-    from ipo_prompts.experiments.run.published_settings import about_preset
-    from ipo_prompts.metrics.clip import check_name
-    from ipo_prompts.metrics.device import find_device
+    from ipo_prompts.experiments.run.live_view import view
 
-    check_name(config.clip)
-    ui = Ui(config.steps, quiet=quiet)
-    for line in about_preset(config):
-        ui.say(line)
+    ui = view(config, quiet=quiet)
     if dry_run:
-        from ipo_prompts.experiments.run.estimate import estimate
+        from ipo_prompts.experiments.run.beforehand import estimate
         from ipo_prompts.experiments.run.plan import plan
 
         forecast = estimate(plan(config, ready=False, say=ui.say))
         show(forecast, _forecast_text, as_json)
         return 0
-    find_device(config.device)  # a wrong one is refused before anything is fetched
-    ensure_local_weights([config], quiet=quiet)
     from dspy.utils.exceptions import LMError
 
-    from ipo_prompts.experiments.run import pipeline
+    from ipo_prompts.experiments.one_call import answer, summary
+    from ipo_prompts.experiments.pipeline import run_job, stopped_early
     from ipo_prompts.experiments.run.config import CONFIG_FILE
     from ipo_prompts.experiments.run.files import content_of
-    from ipo_prompts.experiments.run.summary import answer, summary
 
     try:
-        with showing_warnings(ui):
-            result = pipeline.optimize(config, folder, ui, resume=resume is not None, shrink_shots=True)
+        result = run_job(config, folder, ui, resume=resume is not None)
     except KeyboardInterrupt:
         if not (folder / CONFIG_FILE).exists():
             raise Interrupted("interrupted before the search began; nothing is kept: repeat the command.") from None
@@ -144,17 +130,15 @@ def optimize(
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         print(answer(result) if quiet else summary(shown, folder, width))
     if result.stopped:
-        key, limit = larger_limit(config, result.stopped, result)
-        again = resume_command(folder, config.model_dump(), f"--{key.replace('_', '-')}", limit)
-        ui.warn(f"stopped early: {result.stopped}; resume with a larger limit: {again}")
+        ui.warn(stopped_early(config, folder, result))
         return 3
     return 0
 
 
 def _configure(words: Sequence[str], flags: dict[str, Any], resume: Path | None) -> RunConfig:
     from ipo_prompts.experiments.run.config import load_config
-    from ipo_prompts.experiments.run.folder import resumed, stored_config
-    from ipo_prompts.experiments.run.published_settings import shipped_config, shipped_configs
+    from ipo_prompts.experiments.run.files import resumed, stored_config
+    from ipo_prompts.experiments.run.settings import shipped_config, shipped_configs
     from ipo_prompts.metrics.errors import did_you_mean
 
     words, flags["data"] = _take_data(words, flags["data"])

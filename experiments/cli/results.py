@@ -182,11 +182,11 @@ def report(
     """Make the page that a person reads: one run explained from answer to command, or several side by side."""
     from ipo_prompts.experiments.report import compare_page, run_page
     from ipo_prompts.experiments.report.gather import read_run
-    from ipo_prompts.experiments.report.page import FILE_NAME
+    from ipo_prompts.experiments.report.page import PAGE
     from ipo_prompts.experiments.run.files import write_text
 
     gathered = [read_run(folder) for folder in runs]
-    file = out or (runs[0] if len(runs) == 1 else Path()) / FILE_NAME
+    file = out or (runs[0] if len(runs) == 1 else Path()) / PAGE
     write_text(file, run_page(gathered[0]) if len(runs) == 1 else compare_page(gathered))
     print(file)
     return 0

@@ -23,8 +23,7 @@ from ipo_prompts.experiments.compare.protocols import (
 from ipo_prompts.experiments.run.config import RunConfig, allow, build, dotted, nested
 from ipo_prompts.experiments.run.files import check_writable, write_text
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.plan import Plan
-from ipo_prompts.experiments.run.prepare import Prepared, prepare
+from ipo_prompts.experiments.run.plan import Plan, Prepared, prepare
 from ipo_prompts.experiments.tasks.base import Task
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.errors import InputError, did_you_mean

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +19,15 @@ from ipo_prompts.experiments.compare.published import TemplateTable, data_key, l
 from ipo_prompts.experiments.data import DataSet, Draw, draw, load_data
 from ipo_prompts.experiments.run.config import read_words
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
-from ipo_prompts.experiments.run.published_settings import PUBLISHED_CLIP
+from ipo_prompts.experiments.run.settings import PUBLISHED_CLIP
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import BLOCK, ClipReward, EncodedPictures, logits_of
 from ipo_prompts.metrics.clip import Clip, Precision, check_name, load_clip
 from ipo_prompts.metrics.errors import InputError, did_you_mean
-from ipo_prompts.metrics.features import FeatureStore, Progress
+from ipo_prompts.metrics.features import FeatureStore
+
+if TYPE_CHECKING:
+    from ipo_prompts.metrics.features import Progress
 
 KEYS = ("table", "data", "clip", "precision")
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)

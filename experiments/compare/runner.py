@@ -24,8 +24,8 @@ from ipo_prompts.experiments.compare.protocols import laid_out
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.data.benchmarks import absent, assumed, sizes
 from ipo_prompts.experiments.executors.local import Executor, Failure
+from ipo_prompts.experiments.run.beforehand import estimate
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.estimate import estimate
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.live_view import money
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, backends, draw_for, plan, room_of

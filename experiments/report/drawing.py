@@ -1,11 +1,177 @@
-"""How a plot is drawn: its colours on light and on dark pages, and its style. The same plot gives the same bytes."""
+"""The plots of a run, of numbers alone: text that a language model wrote never enters them.
+
+On its report the search is a drawing of the page itself, whose dots a pointer that rests on them explains. The others
+are embedded as pictures, SVG for light and for dark pages as data addresses: the page's security policy forbids the
+style attributes that SVG plots are full of, and inside a picture they are harmless. `search.png` is the search with the
+chosen template above it. The same plot gives the same bytes.
+"""
 
 from __future__ import annotations
 
+import base64
 import io
-from collections.abc import Callable
+import math
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ipo_prompts.experiments.report.gather import Candidate, Run, SearchRecord
+from ipo_prompts.experiments.run.files import write_bytes
+from ipo_prompts.experiments.run.result import CLASSIFICATION, RewardNames
+from ipo_prompts.metrics.verdict import Verdict
+
+TITLES = {"search": "search", "selection": "selection", "test": "sealed test", "new": "new classes"}
+"""What the sets of pictures are called, in the order in which they are opened."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One plot for both kinds of page, and what it shows in words."""
+
+    light: str
+    dark: str
+    width: int
+    height: int
+    alt: str
+
+
+def search_plot(run: Run) -> Plot:
+    """Draw value and loss of every candidate by step, the best so far, and the initial template."""
+    search, reward = run.search, run.result.reward
+    return _plot(lambda figure, theme: _search(figure, theme, search, reward), 8.0, 5.4, search_alt(run))
+
+
+def search_alt(run: Run) -> str:
+    """Say what a drawing of the search shows."""
+    search, reward = run.search, run.result.reward
+    best = search.steps[-1].best if search.steps else search.start
+    return (
+        f"{capital(reward.measure)} and loss of {sum(len(step.candidates) for step in search.steps)} templates on "
+        f"{search.n} search {reward.unit} over {len(search.steps)} steps. "
+        f"The initial template has {100 * search.initial.value:.1f} percent, the best one "
+        f"{100 * best.value:.1f} percent. The table of all templates has every value."
+    )
+
+
+def capital(text: str) -> str:
+    """Begin a text with a capital, unless it has some of its own, as mIoU has."""
+    return text[:1].upper() + text[1:] if text.islower() else text
+
+
+def save_search_png(search: SearchRecord, file: Path, reward: RewardNames = CLASSIFICATION) -> None:
+    """Write the plot of a search as a picture file, with the chosen template above it.
+
+    Raises:
+        InputError: the disk is full or the folder cannot be written.
+    """
+
+    def draw(figure: Any, theme: Theme) -> None:
+        _search(figure, theme, search, reward)
+        shown = search.chosen if len(search.chosen) <= 90 else search.chosen[:89] + "…"
+        title = figure.axes[0].set_title(f"chosen: {shown}", fontsize=10, loc="left")
+        title.set_parse_math(False)  # a template is text: its dollar signs are no formula
+        figure.axes[1].set_xlabel(f"step, on {search.n} search {reward.unit}")
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # boxes stand for what the font does not have
+        write_bytes(file, drawn(draw, 9.0, 6.0, LIGHT, format="png", dpi=130))
+
+
+def _search(figure: Any, theme: Theme, search: SearchRecord, reward: RewardNames) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    found = search.scored
+    bests = [search.start, *(step.best for step in search.steps)]
+    chosen = [(step, candidate) for step, candidate in found if candidate.chosen]
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    for axes, value, factor in ((above, "value", 100), (below, "loss", 1)):
+        axes.scatter(
+            [step for step, _ in found],
+            [factor * getattr(candidate, value) for _, candidate in found],
+            s=18,
+            alpha=0.75,
+            linewidths=0,
+            color=theme.candidate,
+            label="a template",
+        )
+        axes.plot(
+            range(len(bests)),
+            [factor * getattr(best, value) for best in bests],
+            drawstyle="steps-post",
+            color=theme.best,
+            linewidth=1.6,
+            label=f"the best so far, by {reward.measure}",
+        )
+        axes.axhline(
+            factor * getattr(search.initial, value),
+            color=theme.faint,
+            linestyle="--",
+            linewidth=1.2,
+            label="the initial template",
+        )
+        axes.scatter(
+            [step for step, _ in chosen],
+            [factor * getattr(candidate, value) for _, candidate in chosen],
+            s=120,
+            facecolors="none",
+            linewidths=1.8,
+            edgecolors=theme.chosen,
+            label="chosen" if chosen else None,
+        )
+    low, high = above.get_ylim()
+    above.set_ylim(max(low, -0.9), min(high, 100.9))  # around equal values there would be room for impossible ones
+    above.set_ylabel(f"{reward.measure}, percent")
+    below.set_ylabel("loss, nats")
+    below.set_xlabel("step")
+    below.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(*above.get_legend_handles_labels(), loc="outside upper left", ncols=2)
+
+
+def optimism_plot(run: Run) -> Plot:
+    """Draw the gain with its interval on search, selection and test pictures, in the order in which they are opened."""
+    parts = [(name, run.result.scores[name]) for name in TITLES if name in run.result.scores]
+    labels = [f"{TITLES[name]}\n(n = {score.optimised.n:,})" for name, score in parts]
+    gains = [score.difference for _, score in parts]
+    alt = "Gain in percentage points with 95 percent intervals. " + " ".join(
+        f"{TITLES[name]}: {100 * gain.mean:+.1f} [{100 * gain.ci95[0]:+.1f}, {100 * gain.ci95[1]:+.1f}]."
+        for (name, _), gain in zip(parts, gains, strict=True)
+    )
+    return _plot(lambda figure, theme: _gains(figure, theme, labels, gains), 8.0, 0.7 + 0.62 * len(parts), alt)
+
+
+def comparison_plot(runs: Sequence[Run]) -> Plot:
+    """Draw the gain on the sealed test of several runs, numbered as in the table."""
+    gains = [run.result.scores["test"].difference for run in runs]
+    labels = [str(i) for i in range(1, len(runs) + 1)]
+    alt = f"Gain on the sealed test with 95 percent intervals for {len(runs)} runs; the table has every value."
+    return _plot(lambda figure, theme: _gains(figure, theme, labels, gains), 8.0, 0.8 + 0.34 * len(runs), alt)
+
+
+def _gains(figure: Any, theme: Theme, labels: Sequence[str], gains: Sequence[Verdict]) -> None:
+    axes = figure.subplots()
+    for i, gain in enumerate(gains):
+        ends = [100 * end for end in gain.ci95]
+        axes.plot(ends, [i, i], color=theme.candidate, linewidth=2.4, solid_capstyle="butt")
+        axes.scatter([100 * gain.mean], [i], s=44, color=theme.chosen, zorder=3)
+    axes.axvline(0, color=theme.faint, linestyle="--", linewidth=1.2)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.set_xlabel("gain, percentage points, with 95 % interval")
+
+
+def _plot(draw: Drawing, width: float, height: float, alt: str) -> Plot:
+    light, dark = (_svg(draw, width, height, theme) for theme in (LIGHT, DARK))
+    return Plot(light, dark, round(96 * width), round(96 * height), alt)
+
+
+def _svg(draw: Drawing, width: float, height: float, theme: Theme) -> str:
+    """Return the plot as a data address."""
+    plain = {"Date": None, "Creator": None}
+    content = drawn(draw, width, height, theme, format="svg", transparent=True, metadata=plain)
+    return "data:image/svg+xml;base64," + base64.b64encode(content).decode()
+
 
 Drawing = Callable[[Any, "Theme"], None]
 
@@ -54,3 +220,79 @@ def drawn(draw: Drawing, width: float, height: float, theme: Theme, **file: Any)
         draw(figure, theme)
         figure.savefig(written, **file)
     return written.getvalue()
+
+
+WIDTH, HEIGHT = 760, 270
+LEFT, RIGHT, TOP, BOTTOM = 62, 14, 12, 70
+"""Room for the numbers of the axes, which are larger on a phone."""
+MOST_TICKS = 10
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A template at its place; `step` 0 is before the first one."""
+
+    x: float
+    y: float
+    step: int
+    candidate: Candidate
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A number beside an axis."""
+
+    at: float
+    number: int
+
+
+@dataclass(frozen=True)
+class Curve:
+    """All templates by step and value; `best` is the path of the best so far, `initial` how high the initial one is."""
+
+    width: ClassVar[int] = WIDTH
+    height: ClassVar[int] = HEIGHT
+    left: ClassVar[int] = LEFT
+    right: ClassVar[int] = RIGHT
+    bottom: ClassVar[int] = BOTTOM
+    dots: tuple[Dot, ...]
+    best: str
+    initial: float
+    steps: tuple[Tick, ...]
+    values: tuple[Tick, ...]
+
+
+def curve(search: SearchRecord) -> Curve:
+    """Place every template of a search; the better of two that stand on one another lies above."""
+    found = search.scored
+    percents = [100 * candidate.value for candidate in (search.initial, *(one for _, one in found))]
+    size = _size(max(percents) - min(percents))
+    low = max(0, size * math.floor(min(percents) / size))
+    high = min(100, size * math.ceil(max(percents) / size))  # around equal values there is room for none but these
+    if low == high:
+        low, high = max(0, low - size), min(100, high + size)
+    last = max(1, len(search.steps))
+
+    def across(step: int) -> float:
+        return round(LEFT + 8 + (WIDTH - LEFT - RIGHT - 16) * step / last, 1)
+
+    def up(value: float) -> float:
+        return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (100 * value - low) / (high - low), 1)
+
+    dots = [Dot(across(step), up(one.value), step, one) for step, one in found]
+    path = f"M{across(0)} {up(search.start.value)}"
+    for step in search.steps:
+        path += f"H{across(step.number)}V{up(step.best.value)}"
+    every = max(1, math.ceil(last / MOST_TICKS))
+    return Curve(
+        dots=tuple(sorted(dots, key=lambda dot: (dot.candidate.chosen, dot.candidate.value))),
+        best=path,
+        initial=up(search.initial.value),
+        steps=tuple(Tick(across(step), step) for step in range(0, last + 1, every)),
+        values=tuple(Tick(up(number / 100), number) for number in range(low, high + 1, size)),
+    )
+
+
+def _size(span: float) -> int:
+    """Choose the distance of the numbers of an axis, in percent, so that there are few."""
+    return next(size for size in (1, 2, 5, 10, 20, 50) if span <= 5 * size)

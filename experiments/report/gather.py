@@ -1,26 +1,27 @@
-"""Read a run directory: every file checked, every failure one sentence."""
+"""Read a run directory: every file checked, every failure one sentence; the search as its journal records it."""
 
 from __future__ import annotations
 
 import json
 import os
 import shlex
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from ipo_prompts.experiments.explain.model import Analysis, load_analysis
-from ipo_prompts.experiments.report.search import SearchRecord, follow
+from ipo_prompts.experiments.report.analysis import Analysis, load_analysis
 from ipo_prompts.experiments.run.comparison import seen_before, verdict
 from ipo_prompts.experiments.run.config import CHOSEN, RunConfig, build, load_config
-from ipo_prompts.experiments.run.environment import Environment
-from ipo_prompts.experiments.run.files import read_model
+from ipo_prompts.experiments.run.files import Environment, read_model
 from ipo_prompts.experiments.run.result import RunResult, load_result
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.record.journal import FILE_NAME, read
-from ipo_prompts.programs.record.resuming import resume_command, to_type
+from ipo_prompts.programs.describers.shortening import recorded
+from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
+from ipo_prompts.programs.record.journal import Event, read
+from ipo_prompts.programs.record.resuming import resumed_by, to_type
 
 
 class Program(BaseModel):
@@ -134,12 +135,12 @@ def read_run(folder: Path) -> Run:
     """
     if not os.path.isdir(folder):  # noqa: PTH112 - pathlib raises where a name is too long
         raise InputError(f"{folder} is not a run directory: there is no such folder.")
-    if not (folder / FILE_NAME).exists() and any(folder.glob(f"*/{FILE_NAME}")):
+    if not (folder / JOURNAL).exists() and any(folder.glob(f"*/{JOURNAL}")):
         every = f"{shlex.quote(str(folder))}/*"
         raise InputError(f"{folder} is not a run directory but holds some; name them, as in `ipo report {every}`.")
     events = read(folder)
     if not (folder / "result.json").is_file():
-        raise InputError(f"the run in {folder} has no result.json yet; resume it with `{resume_command(folder)}`.")
+        raise InputError(f"the run in {folder} has no result.json yet; resume it with {resumed_by(folder)}.")
     config = load_config(folder / "config.yaml")
     result = load_result(folder)
     if "test" not in result.scores:
@@ -148,7 +149,7 @@ def read_run(folder: Path) -> Run:
         search = follow(events, result.template)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
-        raise InputError(f"{folder / FILE_NAME} is not as this version writes it: {what}; start a new run.") from error
+        raise InputError(f"{folder / JOURNAL} is not as this version writes it: {what}; start a new run.") from error
     return Run(
         folder=folder,
         name="/".join(folder.absolute().parts[-2:]),
@@ -159,3 +160,184 @@ def read_run(folder: Path) -> Run:
         search=search,
         analysis=load_analysis(folder) if (folder / "analysis.json").exists() else None,
     )
+
+
+MOST_LOOKED = 5
+"""Templates shown of those that a step only looked at."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A scored template; value is a fraction. `better`: better than all before it."""
+
+    template: str
+    value: float
+    loss: float
+    better: bool
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message of a request: its role and its text."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request to a language model and its reply."""
+
+    messages: tuple[Message, ...]
+    settings: str
+    reply: str
+    tokens: int
+    cached: bool
+    waited: float
+
+
+@dataclass
+class StepRecord:
+    """One step, counted from 1.
+
+    Attributes:
+        looked: how many templates it looked at without proposing them, and the best of them.
+        best: the best so far.
+    """
+
+    number: int
+    looked: int
+    looked_best: list[Candidate]
+    best: Candidate
+    questions: list[Asked] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    rejected: list[dict[str, str]] = field(default_factory=list)
+    candidates: list[Candidate] = field(default_factory=list)
+
+
+@dataclass
+class SearchRecord:
+    """A whole search.
+
+    Attributes:
+        initial: the template that it started from, on `n` search units.
+        taken_over: the templates of an earlier run, which were there before the first step.
+        chosen: the template that was selected.
+        steps: in order.
+        finalists: what was scored on the `finalists_n` selection units: the initial template, then the others, best
+            search score first.
+        descriptions, undescribed: of the pictures; which could not be described and why.
+        shortened: what was done to descriptions that did not fit into a question, in words.
+        describing: what the describer was asked.
+        unfinished: questions whose answers were never scored, because the search was stopped.
+    """
+
+    initial: Candidate
+    n: int
+    chosen: str
+    taken_over: list[Candidate] = field(default_factory=list)
+    steps: list[StepRecord] = field(default_factory=list)
+    finalists: list[Candidate] = field(default_factory=list)
+    finalists_n: int = 0
+    descriptions: list[str] = field(default_factory=list)
+    undescribed: list[tuple[str, str]] = field(default_factory=list)
+    shortened: str = ""
+    describing: list[Asked] = field(default_factory=list)
+    unfinished: list[Asked] = field(default_factory=list)
+
+    @property
+    def start(self) -> Candidate:
+        """The best template before the first step."""
+        return max([self.initial, *self.taken_over], key=lambda one: (one.value, -one.loss))
+
+    @property
+    def scored(self) -> list[tuple[int, Candidate]]:
+        """Every template that was scored, with its step; 0 is before the first one."""
+        return [(0, one) for one in self.taken_over] + [
+            (each.number, one) for each in self.steps for one in each.candidates
+        ]
+
+
+def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
+    """Follow the events of one run whose search has ended, oldest first; `chosen` is the template that was selected.
+
+    Raises:
+        KeyError: an event lacks what it should hold.
+    """
+    searched = {event["step"]: event for event in events if event["type"] == "scores" and event["kind"] == "search"}
+    looked: dict[int, dict[str, Candidate]] = {}
+    for event in events:
+        if event["type"] == "looked":
+            of_step = looked.setdefault(event["step"], {})
+            for template, value, loss in event["rows"]:
+                of_step[template] = Candidate(template, value, loss, False, False)
+    first = searched[-1]["scores"][0]
+    search = SearchRecord(_candidate(first, False, chosen), first["n"], chosen)
+    best = search.initial
+    for event in events:
+        if event["type"] == "scores" and event["kind"] == "earlier" and not search.taken_over:
+            search.taken_over = [_candidate(score, False, chosen) for score in event["scores"]]
+            best = search.start
+    search.shortened = str(recorded(events) or "")
+    questions: list[Asked] = []
+    errors: list[str] = []
+    for event in events:
+        kind = event["type"]
+        if kind == "lm" and event["role"] == "describer":
+            search.describing.append(_question(event))
+        elif kind == "lm":
+            questions.append(_question(event))
+        elif kind == "lm_error":
+            errors.append(event["error"])
+        elif kind == "descriptions":
+            search.descriptions = event["descriptions"]
+            search.undescribed = [(name, reason) for name, reason in event["failed"]]
+        elif kind == "scores" and event["kind"] == "selection":
+            search.finalists = [_candidate(score, False, chosen) for score in event["scores"]]
+            search.finalists_n = event["scores"][0]["n"]
+        elif kind == "scores" and event["step"] >= 0 and event is searched[event["step"]]:
+            # The last of its step: one that a limit stopped was scored before, too.
+            number = event["step"]
+            seen = list(looked.get(number, {}).values())
+            best_seen = sorted(seen, key=lambda one: (-one.value, one.loss))[:MOST_LOOKED]
+            step = StepRecord(number + 1, len(seen), best_seen, best, questions, errors, event["rejected"])
+            questions, errors = [], []
+            for score in event["scores"]:
+                better = (score["accuracy"], -score["loss"]) > (best.value, -best.loss)
+                step.candidates.append(_candidate(score, better, chosen))
+                best = step.candidates[-1] if better else best
+            step.best = best
+            search.steps.append(step)
+    search.unfinished = questions
+    return search
+
+
+def _candidate(score: dict[str, Any], better: bool, chosen: str) -> Candidate:
+    return Candidate(score["template"], score["accuracy"], score["loss"], better, score["template"] == chosen)
+
+
+def _question(event: Event) -> Asked:
+    request = event["request"]
+    messages = [Message("system", _text(request["system"]))] if request.get("system") else []
+    messages += [Message(message["role"], _text(message["parts"])) for message in request["messages"]]
+    # Grammars and word biases are long and the same every time; the journal has them.
+    plain = {k: v for k, v in (request.get("config") or {}).items() if isinstance(v, (int, float, str))}
+    settings = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in plain.items())
+    reply, tokens = _text(event["reply"]["message"]["parts"]), event["tokens_in"] + event["tokens_out"]
+    return Asked(tuple(messages), settings, reply, tokens, event["cached"], event["waited"])
+
+
+def _text(parts: Any) -> str:
+    """Format what a message holds; a picture is in the journal as its digest only."""
+    if isinstance(parts, str):
+        return parts
+    words = []
+    for part in parts:
+        if part.get("type") == "text":
+            words.append(part["text"])
+        elif part.get("type") == "image":
+            words.append(f"[a picture, SHA-256 of its base64 form {part.get('sha256_of_base64', 'unknown')}]")
+        else:
+            words.append(json.dumps(part, ensure_ascii=False))
+    return "\n".join(words)

@@ -7,22 +7,36 @@ pictures, and nothing else. There is no script, so there is none to be attacked.
 from __future__ import annotations
 
 import base64
+import difflib
 import hashlib
-from collections.abc import Sequence
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-from ipo_prompts.experiments.report import figures, formatting
-from ipo_prompts.experiments.report.crossed import crossed
-from ipo_prompts.experiments.report.curve import curve
+from markupsafe import Markup
+
+from ipo_prompts.experiments.report.analysis import WordChange
+from ipo_prompts.experiments.report.drawing import (
+    TITLES,
+    capital,
+    comparison_plot,
+    curve,
+    optimism_plot,
+    search_alt,
+    search_plot,
+)
 from ipo_prompts.experiments.report.gather import Run, read_run
-from ipo_prompts.experiments.report.words import edits, layers
-from ipo_prompts.experiments.run.comparison import RewardNames
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.live_view import money
+from ipo_prompts.experiments.run.result import RewardNames
+from ipo_prompts.metrics.template import SLOT
 
-FILE_NAME = "report.html"
+PAGE = "report.html"
 _HERE = Path(__file__).parent
 
 
@@ -32,7 +46,7 @@ def write_report(folder: Path) -> Path:
     Raises:
         InputError: see `read_run`; or the folder cannot be written.
     """
-    file = folder / FILE_NAME
+    file = folder / PAGE
     write_text(file, run_page(read_run(folder)))
     return file
 
@@ -49,8 +63,8 @@ def run_page(run: Run) -> str:
         headline=run.headline,
         weak=run.weak,
         curve=curve(run.search),
-        search_alt=figures.search_alt(run),
-        optimism_plot=None if run.kept_initial else figures.optimism_plot(run),
+        search_alt=search_alt(run),
+        optimism_plot=None if run.kept_initial else optimism_plot(run),
         layers=layers(words.template, words.changes, words.n) if words else [],
     )
 
@@ -61,7 +75,7 @@ def notebook_part(run: Run) -> str:
     Without a style sheet or a script of its own, which notebooks do not let through.
     """
     template = _environment().get_template("notebook.html.j2")
-    return str(template.render(run=run, reward=run.result.reward, plot=figures.search_plot(run)))
+    return str(template.render(run=run, reward=run.result.reward, plot=search_plot(run)))
 
 
 def compare_page(runs: Sequence[Run]) -> str:
@@ -78,7 +92,7 @@ def compare_page(runs: Sequence[Run]) -> str:
         reward=_shared_reward(runs),
         title=f"{len(runs)} runs side by side · IPO report",
         verdicts=[run.result.verdict for run in runs],
-        plot=figures.comparison_plot(runs),
+        plot=comparison_plot(runs),
         configs=configs,
         differing=differing,
         crossed=crossed(runs),
@@ -116,26 +130,223 @@ def _environment() -> Any:
         loader=FileSystemLoader(_HERE),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=formatting.visible,
+        finalize=visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     filters = (
-        formatting.capital,
-        formatting.percent,
-        formatting.percents,
-        formatting.whole_percent,
-        formatting.points,
-        formatting.interval,
-        formatting.nats,
-        formatting.nats_change,
-        formatting.nats_interval,
-        formatting.p_value,
-        formatting.unbroken,
-        formatting.duration,
+        capital,
+        percent,
+        percents,
+        whole_percent,
+        points,
+        interval,
+        nats,
+        nats_change,
+        nats_interval,
+        p_value,
+        unbroken,
+        duration,
         money,
     )
     environment.filters.update({one.__name__: one for one in filters})
     environment.filters["own_style"] = Markup  # for our own style sheet alone, whose hash is in the policy
-    environment.globals.update(edits=edits, part_titles=figures.TITLES)
+    environment.globals.update(edits=edits, part_titles=TITLES)
     return environment
+
+
+class InARun(NamedTuple):
+    """A template in a run: on its sealed test, or on its search units alone, which flatter what was found on them."""
+
+    value: float
+    sealed: bool
+    chosen: bool
+
+
+def crossed(runs: Sequence[Run]) -> list[tuple[str, list[InARun | None]]]:
+    """Return the initial and the chosen templates of all runs, each with its cell in every run, None where it has none.
+
+    Initial templates come first, then the chosen ones in the order of the runs.
+    """
+    firsts, chosen = [run.result.initial_template for run in runs], [run.result.template for run in runs]
+    return [(template, [_cell(run, template) for run in runs]) for template in dict.fromkeys((*firsts, *chosen))]
+
+
+def _cell(run: Run, template: str) -> InARun | None:
+    result = run.result
+    alone = (result.template,) if len(result.templates) == 1 else ()  # no member of an ensemble was tested alone
+    if template in (*alone, result.initial_template):
+        score = result.scores["test"]
+        side = score.optimised if template in alone else score.initial
+        return InARun(side.value, True, template in alone)
+    scored = (one for _, one in run.search.scored if one.template == template)
+    return next((InARun(one.value, False, False) for one in scored), None)
+
+
+STRONG, MIDDLE = 0.05, 0.02
+"""Changes of the value from which a word is coloured strongly and less strongly."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of a template; `change` is what happens without it on `n` units, None for what was not removed alone."""
+
+    text: str
+    change: WordChange | None = None
+    n: int = 0
+
+    @property
+    def tone(self) -> str:
+        """The class that colours it: it helps where the value falls without it, by more than one unit is worth."""
+        if self.change is None:
+            return ""
+        change = self.change.value.change
+        strength = 3 if abs(change) >= STRONG else 2 if abs(change) >= MIDDLE else 1
+        side = "help" if change < 0 else "harm"
+        tone = "same-1" if self.n * abs(change) < 1.5 else f"{side}-{strength}"
+        return tone + (" clear" if self.change.significant else "")
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A run of text that two templates share, or that only one of them has."""
+
+    kind: Literal["same", "removed", "added"]
+    text: str
+
+
+def layers(template: str, changes: Sequence[WordChange], n: int) -> list[list[Piece]]:
+    """Draw those changes on the template that are removals with a valid span, measured on n units.
+
+    Returns:
+        Lines of pieces. Every line spells the whole template; spans that overlap are on different lines, short ones
+        first, so that the first line shows the words and the others show phrases.
+    """
+    spans = [
+        (change.span[0], change.span[1], change)
+        for change in changes
+        if change.kind == "remove" and change.span and 0 <= change.span[0] < change.span[1] <= len(template)
+    ]
+    lines: list[list[tuple[int, int, WordChange]]] = []
+    for span in sorted(spans, key=lambda span: (span[1] - span[0], span[0])):
+        free = (line for line in lines if all(span[1] <= other[0] or other[1] <= span[0] for other in line))
+        if (line := next(free, None)) is None:
+            lines.append(line := [])
+        line.append(span)
+    return [_pieces(template, sorted(line, key=lambda span: span[0]), n) for line in lines]
+
+
+def _pieces(template: str, spans: Sequence[tuple[int, int, WordChange]], n: int) -> list[Piece]:
+    pieces, at = [], 0
+    for start, end, change in spans:
+        if at < start:
+            pieces.append(Piece(template[at:start]))
+        pieces.append(Piece(template[start:end], change, n))
+        at = end
+    if at < len(template):
+        pieces.append(Piece(template[at:]))
+    return pieces
+
+
+def edits(before: str, after: str) -> list[Edit]:
+    """Say how one template becomes another, word by word."""
+    old, new = (re.findall(rf"{re.escape(SLOT)}|\w+|\s+|[^\w\s]", text) for text in (before, after))
+    found: list[Edit] = []
+    for kind, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if kind == "equal":
+            found.append(Edit("same", "".join(old[i:j])))
+            continue
+        if i < j:
+            found.append(Edit("removed", "".join(old[i:j])))
+        if k < m:
+            found.append(Edit("added", "".join(new[k:m])))
+    return found
+
+
+_SHOWN_AS_THEY_ARE = "\n\t"
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Unicode categories of what has no form of its own: controls, bidirectional marks, half pairs, line separators."""
+
+
+def visible(value: Any) -> Any:
+    """Replace every character that would act instead of being seen by its number, such as `[U+202E]`.
+
+    Jinja calls it on everything that the page prints, before escaping, so that no text can turn the line around it,
+    hide in it, or fail to be written.
+    """
+    if not isinstance(value, str) or isinstance(value, Markup) or (value.isascii() and value.isprintable()):
+        return value
+    return "".join(
+        f"[U+{ord(char):04X}]" if unicodedata.category(char) in _HIDDEN and char not in _SHOWN_AS_THEY_ARE else char
+        for char in value
+    )
+
+
+def number(value: float, decimals: int, *, sign: bool = False) -> str:
+    """Format a number with a real minus sign; what is not finite is unknown."""
+    if not math.isfinite(value):
+        return "unknown"
+    text = f"{value:{'+' if sign else ''},.{decimals}f}"
+    if float(text.replace(",", "")) == 0:  # no "-0.0", and no sign before nothing
+        text = text.lstrip("+-")
+    return text.replace("-", "−")
+
+
+def percent(fraction: float) -> str:
+    """Format a value."""
+    return f"{number(100 * fraction, 1)}\N{NO-BREAK SPACE}%"
+
+
+def whole_percent(fraction: float) -> str:
+    """Format a probability."""
+    return f"{number(100 * fraction, 0)}\N{NO-BREAK SPACE}%"
+
+
+def points(fraction: float) -> str:
+    """Format a difference of values, in percentage points, without the unit."""
+    return number(100 * fraction, 1, sign=True)
+
+
+def nats(value: float) -> str:
+    """Format a loss."""
+    return number(value, 3)
+
+
+def nats_change(value: float) -> str:
+    """Format a difference of losses."""
+    return number(value, 3, sign=True)
+
+
+def percents(ends: tuple[float, float]) -> str:
+    """Format the interval of a value."""
+    return f"[{number(100 * ends[0], 1)},\N{NO-BREAK SPACE}{number(100 * ends[1], 1)}]"
+
+
+def interval(ends: tuple[float, float] | None, shown: Callable[[float], str] = points) -> str:
+    """Format the interval of a difference, of values unless `shown` formats another number."""
+    return "not bounded" if ends is None else f"[{shown(ends[0])},\N{NO-BREAK SPACE}{shown(ends[1])}]"
+
+
+def nats_interval(ends: tuple[float, float] | None) -> str:
+    """Format the interval of a difference of losses."""
+    return interval(ends, nats_change)
+
+
+def unbroken(text: str) -> str:
+    """Keep a p-value, a percentage, an interval and a number of points on one line each."""
+    spaced = r"(?<=\bp) (?=[=<])|(?<=[=<]) (?=\d)|(?<=\d) (?=%|points\b)|(?<=\d,) (?=[+-]?[\d.]+\])"
+    return re.sub(spaced, "\N{NO-BREAK SPACE}", text)
+
+
+def p_value(p: float) -> str:
+    """Format a p-value with its relation, `= 0.0123` or `< 0.0001`."""
+    return "< 0.0001" if p < 0.0001 else f"= {p:.4f}" if math.isfinite(p) else "unknown"
+
+
+def duration(seconds: float) -> str:
+    """Format a time."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

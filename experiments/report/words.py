@@ -1,91 +1,309 @@
-"""What each word does, laid out for reading: the template cut at its words, and changed templates beside it."""
+"""What each word of the chosen template does: how value and loss change when it goes, is neutral, or moves.
+
+Words are what spaces separate, without the punctuation around them. Phrases are found by two rules: commas and the like
+part a sentence, and a preposition begins a new phrase. Readers can apply both by eye, unlike a parser's trees.
+
+Readable is not the same as explanatory: a fluent sentence may win through its length or the place of the class name.
+Removing a word shortens the sentence and shifts what follows; a placebo, neutral words of as many tokens, does neither.
+A word matters where both hurt. (Single-word removal: table of word effects in Du, Sun & Snoek 2024; placebos are ours.)
+
+Changes are tested on fresh pictures, which neither searched nor chose. On those that chose the template its value is
+too high, so that every change looks harmful: without fresh ones the numbers there are given, and called a description.
+Cross-fitting would not help. The template that other pictures choose is another one, with other words; and to keep only
+the folds in which it is the same would choose again.
+"""
 
 from __future__ import annotations
 
-import difflib
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from ipo_prompts.experiments.explain.model import WordChange
+import numpy as np
+
+from ipo_prompts.experiments.report.analysis import Shift, Skipped, WordChange, Words
+from ipo_prompts.experiments.run.result import CLASSIFICATION, RewardNames
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.evidence import ALPHA, holm, paired_difference
+from ipo_prompts.metrics.reward import Reward, Score
+from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.metrics.statistics import mean_interval
 from ipo_prompts.metrics.template import SLOT
 
-STRONG, MIDDLE = 0.05, 0.02
-"""Changes of the value from which a word is coloured strongly and less strongly."""
-
 
 @dataclass(frozen=True)
-class Piece:
-    """A piece of a template; `change` is what happens without it on `n` units, None for what was not removed alone."""
+class Basis:
+    """The chosen template on the n units on which its words are looked at, never sealed ones.
 
-    text: str
-    change: WordChange | None = None
-    n: int = 0
-
-    @property
-    def tone(self) -> str:
-        """The class that colours it: it helps where the value falls without it, by more than one unit is worth."""
-        if self.change is None:
-            return ""
-        change = self.change.value.change
-        strength = 3 if abs(change) >= STRONG else 2 if abs(change) >= MIDDLE else 1
-        side = "help" if change < 0 else "harm"
-        tone = "same-1" if self.n * abs(change) < 1.5 else f"{side}-{strength}"
-        return tone + (" clear" if self.change.significant else "")
-
-
-@dataclass(frozen=True)
-class Edit:
-    """A run of text that two templates share, or that only one of them has."""
-
-    kind: Literal["same", "removed", "added"]
-    text: str
-
-
-def layers(template: str, changes: Sequence[WordChange], n: int) -> list[list[Piece]]:
-    """Draw those changes on the template that are removals with a valid span, measured on n units.
-
-    Returns:
-        Lines of pieces. Every line spells the whole template; spans that overlap are on different lines, short ones
-        first, so that the first line shows the words and the others show phrases.
+    Attributes:
+        part: `fresh`, or `selection` where they chose the template.
+        units: what the reward made of them.
+        chosen: the score of the chosen template, in their order.
+        sampling: how they were drawn.
     """
-    spans = [
-        (change.span[0], change.span[1], change)
-        for change in changes
-        if change.kind == "remove" and change.span and 0 <= change.span[0] < change.span[1] <= len(template)
-    ]
-    lines: list[list[tuple[int, int, WordChange]]] = []
-    for span in sorted(spans, key=lambda span: (span[1] - span[0], span[0])):
-        free = (line for line in lines if all(span[1] <= other[0] or other[1] <= span[0] for other in line))
-        if (line := next(free, None)) is None:
-            lines.append(line := [])
-        line.append(span)
-    return [_pieces(template, sorted(line, key=lambda span: span[0]), n) for line in lines]
+
+    part: Literal["fresh", "selection"]
+    units: Any
+    chosen: Score
+    sampling: Sampling
 
 
-def _pieces(template: str, spans: Sequence[tuple[int, int, WordChange]], n: int) -> list[Piece]:
-    pieces, at = [], 0
-    for start, end, change in spans:
-        if at < start:
-            pieces.append(Piece(template[at:start]))
-        pieces.append(Piece(template[start:end], change, n))
-        at = end
-    if at < len(template):
-        pieces.append(Piece(template[at:]))
-    return pieces
+def word_effects(
+    reward: Reward, looked: Basis, tokens: Callable[[str], int], names: RewardNames = CLASSIFICATION
+) -> Words:
+    """Say what each word does. All changed templates are scored in one call, about 50 of them.
+
+    Args:
+        reward: what was maximised.
+        looked: what the words are looked at on.
+        tokens: how many tokens a word has; see `token_counter`.
+        names: what the measure and the units are called.
+    """
+    chosen = looked.chosen
+    proposed = changes(chosen.template, tokens)
+    problems: dict[str, str | None] = {}
+    for template in (template for change in proposed for template in change.templates):
+        if template not in problems:
+            same = template == tidy(chosen.template)
+            problems[template] = "it is the template itself" if same else reward.problem(template)
+    usable = [template for template, reason in problems.items() if reason is None]
+    scores = dict(zip(usable, reward.score(usable, looked.units), strict=True))
+
+    found = [row for change in proposed if (row := _row(change, chosen, scores, looked.sampling))]
+    if looked.part == "fresh":
+        corrected = holm([p for _, p in found])
+        rows = [
+            row.model_copy(update={"p": rounded(p), "significant": p < ALPHA})
+            for (row, _), p in zip(found, corrected, strict=True)
+        ]
+    else:
+        rows = [_described(row) for row, _ in found]
+    return Words(
+        part=looked.part,
+        n=chosen.n,
+        template=chosen.template,
+        value=rounded(chosen.value),
+        loss=rounded(chosen.loss),
+        changes=tuple(rows),
+        skipped=tuple(Skipped(template=template, reason=reason) for template, reason in problems.items() if reason),
+        note=_note(rows, looked, len(reward.class_names), names),
+    )
 
 
-def edits(before: str, after: str) -> list[Edit]:
-    """Say how one template becomes another, word by word."""
-    old, new = (re.findall(rf"{re.escape(SLOT)}|\w+|\s+|[^\w\s]", text) for text in (before, after))
-    found: list[Edit] = []
-    for kind, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if kind == "equal":
-            found.append(Edit("same", "".join(old[i:j])))
-            continue
-        if i < j:
-            found.append(Edit("removed", "".join(old[i:j])))
-        if k < m:
-            found.append(Edit("added", "".join(new[k:m])))
-    return found
+def token_counter(clip: Clip) -> Callable[[str], int]:
+    """Return what counts the tokens of a word, without those that begin and end a text."""
+    empty = clip.count("")
+    return lambda word: clip.count(word) - empty
+
+
+def rounded(value: float) -> float:
+    """Keep six decimals, as `result.json` does, and no negative zero."""
+    return round(float(value), 6) + 0.0
+
+
+def _row(
+    change: Change, chosen: Score, scores: dict[str, Score], sampling: Sampling
+) -> tuple[WordChange, float] | None:
+    """Compare one change with the chosen template, with its own p; None when nothing of it could be scored."""
+    pairs: list[tuple[Score, str]] = []
+    for template, detail in zip(change.templates, change.details, strict=True):
+        score = scores.get(template)
+        # A CLIP of few words reads some wordings alike; they are one measurement and not several.
+        if score and not any(np.allclose(score.losses, other.losses, atol=1e-4) for other, _ in pairs):
+            pairs.append((score, detail))
+    if not pairs:
+        return None
+    found = [score for score, _ in pairs]
+    hits = np.mean([score.hits for score in found], axis=0)
+    losses = np.mean([score.losses for score in found], axis=0)
+    value = paired_difference(chosen.hits, hits, sampling).these
+    loss = losses - chosen.losses
+    row = WordChange(
+        kind=change.kind,
+        span=change.span,
+        text=change.text,
+        template=found[0].template,
+        wordings=tuple(detail for _, detail in pairs) if change.kind == "placebo" else (),
+        to=pairs[0][1] if change.kind == "move" else None,
+        value=_shift(value.mean, value.low, value.high),
+        loss=_shift(float(loss.mean()), *mean_interval(loss, sampling)),
+        significant=False,
+    )
+    return row, value.p
+
+
+def _shift(change: float, low: float, high: float) -> Shift:
+    bounded = math.isfinite(low) and math.isfinite(high)
+    return Shift(change=rounded(change), ci95=(rounded(low), rounded(high)) if bounded else None)
+
+
+def _described(row: WordChange) -> WordChange:
+    """Leave out what would be an inference from pictures that chose the template."""
+    bare = {name: shift.model_copy(update={"ci95": None}) for name, shift in (("value", row.value), ("loss", row.loss))}
+    return row.model_copy(update=bare)
+
+
+def _note(rows: Sequence[WordChange], looked: Basis, classes: int, names: RewardNames) -> str:
+    wordings = max((len(row.wordings) for row in rows), default=0)
+    placebos = (
+        "A placebo puts as many neutral words in a word's place as it has tokens, so that length and places stay"
+        + (f"; its numbers are the mean over up to {wordings} wordings." if wordings > 1 else ".")
+        if wordings
+        else "There are no placebos: the template has no words for them, or too many."
+    )
+    count = f"{len(rows)} change{'' if len(rows) == 1 else 's'}"
+    number = f"{count} looked at on {looked.chosen.n} {looked.part} {names.unit}"
+    if looked.part == "selection":
+        return (
+            f"{number}, which chose the template: no other training pictures could be used. This describes how it came "
+            f"to win on them. They chose it for its {names.measure}, so that changes look worse here than they are: "
+            f"none is tested; the loss is touched less by that. With more training pictures, or fewer shots, changes "
+            f"are tested on {names.unit} that chose nothing. {placebos}"
+        )
+    there = classes if looked.sampling.classes is None else int(looked.sampling.classes.max()) + 1
+    of = "" if there == classes else f" of {there} of the {classes} classes"
+    return (
+        f"{number}{of}, training or validation pictures that neither searched for the template nor chose it. Told from "
+        f"chance means p < {ALPHA} after Holm's correction over all changes in {names.measure}; the intervals are not "
+        f"corrected. {placebos}"
+    )
+
+
+MOST_TEMPLATES = 150
+"""Changed templates at most; a sentence of 12 words makes about 50."""
+PLACEBOS = 3
+"""Neutral wordings that stand in for a word; their mean counts, since no single word is neutral to every CLIP."""
+NEUTRAL = ("thing", "some", "such", "any", "one", "that")
+"""Words that say nothing about a picture; each is one token of CLIP's vocabulary."""
+
+_OUTER = re.escape(".,;:!?…()[]{}\"'“”‘’«»„–—-")
+_WORD = re.compile(rf"[^\s{_OUTER}](?:\S*[^\s{_OUTER}])?")
+_PREPOSITION = re.compile(
+    r"about|above|across|against|along|amid|among|around|as|at|behind|below|beneath|beside|between|beyond|by|during|"
+    r"for|from|in|inside|into|like|near|of|off|on|onto|out|outside|over|past|through|to|toward|towards|under|"
+    r"underneath|upon|via|with|within|without",
+    re.IGNORECASE,
+)
+_BREAK = re.compile("[,;:.!?…–—]")
+_SPACE_BEFORE = re.compile(r" +(?=[,;:!?…)\]}”»]|\.(?!\w))")
+_SPACE_AFTER = re.compile(r"(?<=[(\[{“«„]) +")
+_EMPTY_PAIR = re.compile(r"\(\)|\[\]|\{\}|“”|‘’|«»|„“|\"\"")
+_REPEATED = re.compile(r"[,;:]+(?=[,;:.!?])")
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change to a template.
+
+    Attributes:
+        kind: `remove` (a word or a phrase), `placebo` (neutral words in place of a word) or `move` (of the slot).
+        span: what is changed, character offsets in the template.
+        text: the characters of the span.
+        templates: the changed template; for a placebo one a wording.
+        details: what was put there, one entry a template: neutral words, or `first` and `last` place; "" for a removal.
+    """
+
+    kind: Literal["remove", "placebo", "move"]
+    span: Span
+    text: str
+    templates: Sequence[str]
+    details: Sequence[str]
+
+
+def changes(template: str, tokens: Callable[[str], int]) -> list[Change]:
+    """Make every change that is worth a look: each word and phrase removed, the slot moved, each word neutral.
+
+    Removals come first. Placebos get what `MOST_TEMPLATES` leaves, the same number for every word. Some results may not
+    be valid templates (without the slot there is none), which the reward checks.
+
+    Args:
+        template: a valid template.
+        tokens: how many tokens a word has, so that a placebo keeps the length and the places of all other words.
+    """
+    words = [match.span() for match in _WORD.finditer(template)]
+    phrases = [span for span in _phrases(template, words) if span not in words]
+    moves = _moves(template, words)
+    removals = [*words, *phrases][: MOST_TEMPLATES - len(moves)]
+    found = [Change("remove", span, template[slice(*span)], [_without(template, span)], [""]) for span in removals]
+    replaceable = [span for span in words if SLOT not in template[slice(*span)]]
+    wordings = min(PLACEBOS, (MOST_TEMPLATES - len(found) - len(moves)) // max(1, len(replaceable)))
+    if wordings:
+        found += [_placebo(template, span, tokens, wordings) for span in replaceable]
+    return found + moves
+
+
+def tidy(text: str) -> str:
+    """Repair what a missing word leaves behind: spaces, empty brackets, commas with nothing before or after them.
+
+    >>> tidy(" , a photo  (), of a <CLASS> ,.")
+    'a photo, of a <CLASS>.'
+    """
+    before = None
+    while text != before:
+        before = text
+        text = " ".join(text.split())
+        text = _SPACE_AFTER.sub("", _SPACE_BEFORE.sub("", text))
+        text = _REPEATED.sub("", _EMPTY_PAIR.sub("", text))
+        text = text.lstrip(" ,;:.!?…–—-").rstrip(" ,;:–—-")
+    return text
+
+
+def _phrases(template: str, words: list[Span]) -> list[Span]:
+    """Return the parts between commas and the pieces that prepositions begin, but never the whole sentence."""
+    parts, pieces = [0], [0]
+    for i in range(1, len(words)):
+        if _BREAK.search(template[words[i - 1][1] : words[i][0]]):
+            parts.append(i)
+            pieces.append(i)
+        elif _PREPOSITION.fullmatch(template[slice(*words[i])]):
+            pieces.append(i)
+    spans = {
+        (words[first][0], words[following - 1][1])
+        for starts in (parts, pieces)
+        if len(starts) > 1
+        for first, following in zip(starts, [*starts[1:], len(words)], strict=True)
+    }
+    return sorted(spans)
+
+
+def _without(template: str, span: Span) -> str:
+    left, right = template[: span[0]], template[span[1] :]
+    # Punctuation that hugged the word hugs its neighbour now: '("negative image")' becomes '("image")'.
+    if not right[:1].isspace():
+        left = left.rstrip()
+    if left and not left[-1].isspace():
+        right = right.lstrip()
+    return tidy(left + right)
+
+
+def _placebo(template: str, span: Span, tokens: Callable[[str], int], wordings: int) -> Change:
+    word = template[slice(*span)]
+    neutral = [each for each in NEUTRAL if each != word.casefold()]
+    length = max(1, tokens(word))
+    details = [" ".join(neutral[(k + i) % len(neutral)] for i in range(length)) for k in range(wordings)]
+    templates = [template[: span[0]] + detail + template[span[1] :] for detail in details]
+    return Change("placebo", span, word, templates, details)
+
+
+def _moves(template: str, words: list[Span]) -> list[Change]:
+    """Move the slot, with the article before it, to both ends; all other words keep their order.
+
+    Where the slot stands in several places there is no one place to change.
+    """
+    if template.count(SLOT) != 1:
+        return []
+    place = next(i for i, span in enumerate(words) if SLOT in template[slice(*span)])
+    start, end = words[place]
+    if place and template[slice(*words[place - 1])].casefold() in ("a", "an", "the"):
+        start = words[place - 1][0]
+    slot = template[start:end]
+    body = template.rstrip(" .!?…")
+    rest, ending = _without(body, (start, end)), template[len(body) :]
+    # Where it stands there already, a comma beside it must not go either: that would be another change.
+    first = f"{slot} {rest}{ending}" if start > words[0][0] else template
+    last = f"{rest} {slot}{ending}" if end < words[-1][1] else template
+    return [Change("move", (start, end), slot, [tidy(to)], [where]) for to, where in ((first, "first"), (last, "last"))]

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_va
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics import files
 from ipo_prompts.metrics.device import AUTO
-from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error, nearest
+from ipo_prompts.metrics.errors import InputError, did_you_mean, flag, input_error, listener, nearest, setting
 from ipo_prompts.metrics.pictures import Background
 from ipo_prompts.metrics.registry import Registry, is_own, own_name
 from ipo_prompts.programs.record.redaction import check_address
@@ -159,7 +159,7 @@ class RunConfig(SearchSettings, JobSettings):
             without = ", ".join(name for name in STRATEGIES if not needs_lm(STRATEGIES.find(name)))
             raise InputError(
                 f"the strategy {self.strategy['name']!r} asks a language model and lm=none names none; name one with "
-                f"--lm, or choose strategy={without}."
+                f"{flag('lm')}, or choose strategy={without}."
             )
 
     @property
@@ -291,7 +291,7 @@ def _to_take_over(settings: dict[str, Any], given: dict[str, Any], run: Path) ->
     kept = dict(settings)
     code = {key: name for key in CHOICES if (name := own_name(kept.get(key))) and "name" not in given.get(key, {})}
     if code:
-        words = shlex.join(f"{key}={name}" for key, name in code.items())
+        words = (", " if listener() == "ipo.optimize" else " ").join(setting(key, name) for key, name in code.items())
         raise InputError(f"the run in {run} {why_typed(code)}, add `{words}`, else name another {' and '.join(code)}.")
     replayed = str(given.get("lm", kept.get("lm"))).startswith("replay/")  # then nobody is asked, in either role
     for role in ("lm", "describer"):
@@ -300,7 +300,7 @@ def _to_take_over(settings: dict[str, Any], given: dict[str, Any], run: Path) ->
         if address and asked and not replayed and not {role, f"{role}_api_base"} & given.keys():
             raise InputError(
                 f"the run in {run} asked {name} at {address}, and an address is never taken from a run directory; if "
-                f"you trust that server, add `{shlex.quote(f'{role}_api_base={address}')}`, else name another {role}."
+                f"you trust that server, add `{setting(role + '_api_base', address)}`, else name another {role}."
             )
     return kept
 

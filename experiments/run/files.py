@@ -1,20 +1,31 @@
-"""The files of a run directory: written whole or not at all, read with every failure in one sentence."""
+"""The directory of a run: which one it is; its files, written whole or not at all, every failure in one sentence."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+import os
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig, build, load_config, overlaid
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.metrics.files import write_whole
+from ipo_prompts.programs.lm.ledger import Limit
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
-from ipo_prompts.programs.record.resuming import resume_command
+from ipo_prompts.programs.record.journal import LOCK
+from ipo_prompts.programs.record.resuming import resumed_by, to_type, why_typed
 
 Form = TypeVar("Form", bound=BaseModel)
 
@@ -50,8 +61,10 @@ def write_bytes(file: Path, content: bytes) -> None:
     try:
         write_whole(file, content)
     except OSError as error:
-        on = f", then `{resume_command(file.parent)}`," if file.with_name(JOURNAL).exists() else ""
-        raise InputError(f"cannot write {file}: {error.strerror}; make room{on} or choose another --out.") from error
+        on = f", then {resumed_by(file.parent)}," if file.with_name(JOURNAL).exists() else ""
+        raise InputError(
+            f"cannot write {file}: {error.strerror}; make room{on} or choose another {flag('out')}."
+        ) from error
 
 
 def digest(file: Path) -> str | None:
@@ -97,4 +110,117 @@ def check_writable(folder: Path) -> None:
             return
     except OSError as error:
         why = f"{there} is a file" if there and there.is_file() else f"{there} cannot be written"
-        raise InputError(f"cannot make the run directory {folder}: {why}; choose another --out.") from error
+        raise InputError(f"cannot make the run directory {folder}: {why}; choose another {flag('out')}.") from error
+
+
+PACKAGES = ("dspy", "litellm", "torch", "open_clip_torch", "datasets", "numpy", "pillow", "scipy", "xllamacpp")
+
+
+class ClipUsed(Content):
+    """The encoder; `context_length` in tokens."""
+
+    name: str
+    fingerprint: str
+    context_length: int
+
+
+class Environment(Content):
+    """The content of `environment.json`."""
+
+    python: str
+    platform: str
+    machine: str
+    threads: int
+    device: str
+    packages: dict[str, str]
+    clip: ClipUsed
+    text_path: str
+
+
+def environment(clip: Clip) -> Environment:
+    """Return what this machine runs."""
+    import torch
+
+    from ipo_prompts.metrics.text_tower import text_path
+
+    versions = {}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    return Environment(
+        python=platform.python_version(),
+        platform=platform.platform(),
+        machine=platform.machine(),
+        threads=torch.get_num_threads(),
+        device=clip.device,
+        packages=versions,
+        clip=ClipUsed(name=clip.name, fingerprint=clip.fingerprint, context_length=clip.context_length),
+        text_path=text_path(clip.model),
+    )
+
+
+def default_folder(config: RunConfig) -> Path:
+    """Return `runs/DATE-NAME`, the name being that of the data."""
+    name = re.sub(r"[^A-Za-z0-9]+", "-", config.data.split("/")[-1]).strip("-").lower() or "run"
+    agent = os.environ.get("WANDB_RUN_ID")  # agents of a sweep start runs within one second of each other
+    return Path("runs") / "-".join(part for part in (f"{datetime.now():%Y%m%d-%H%M%S}", name, agent) if part)
+
+
+def stored_config(folder: Path) -> RunConfig:
+    """Return the configuration of a run to resume.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not (folder / CONFIG_FILE).exists():
+        if (folder / LOCK).exists():
+            raise InputError(
+                f"the run in {folder} has not begun to search: another process is about to, or repeat the command that "
+                "began it."
+            )
+        raise InputError(f"{folder} holds no run to resume: it has no {CONFIG_FILE}.")
+    return load_config(folder / CONFIG_FILE)
+
+
+def resumed(
+    folder: Path, stored: RunConfig, given: RunConfig, where: str, instead: str, typed: Sequence[str] = ()
+) -> RunConfig:
+    """Lay what was explicitly given over the configuration of the run to resume; only `FREE_KEYS` may differ.
+
+    The address of a language model and the name of a class of the user's own have to be given again, and be the same:
+    they are never taken from a run directory.
+
+    Args:
+        folder: of the run.
+        stored: its configuration.
+        given: what is asked for now.
+        where: where that was given, for messages.
+        instead: what starts a new run from this one with what is given there.
+        typed: what is given now, as words of the command line or arguments.
+
+    Raises:
+        InputError: another setting differs, or an address or such a name is not given.
+    """
+    explicit = given.model_dump(include=set(given.model_fields_set))
+    needed = to_type(stored.model_dump())
+    missing = {key: value for key, value in needed.items() if key not in explicit}
+    if missing:
+        again = resumed_by(folder, missing, *typed)
+        raise InputError(f"the run in {folder} {why_typed(missing)}, type it: {again}.")
+    wanted = build(overlaid(stored.model_dump(), explicit), where=where, whole=True)
+    key = "start_from" if wanted.start_from != stored.start_from else wanted.differs_from(stored)
+    if key:
+        rather = "give that one" if key in needed else "leave it out"
+        raise InputError(
+            f"the run in {folder} has {key}={getattr(stored, key)!r} and {getattr(wanted, key)!r} was asked for; "
+            f"{rather}, or start a new run from its templates: {instead}."
+        )
+    return wanted
+
+
+def larger_limit(config: RunConfig, key: Limit, seconds: float) -> float:
+    """Return a value of the limit that stopped a run after so many seconds to resume under: twice what is used up."""
+    limit: float = getattr(config, key)
+    if key == "max_minutes":  # what came after the search counts too
+        limit = math.ceil(10 * max(limit, seconds / 60)) / 10
+    return 2 * limit

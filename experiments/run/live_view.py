@@ -1,24 +1,32 @@
 """What a person sees during a run: a live view in a terminal, plain lines elsewhere, nothing when quiet.
 
-Everything goes to stderr; stdout belongs to results.
+Everything goes to stderr; stdout belongs to results. The weights of a local language model are fetched before it.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import typer
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
 from rich.table import Table
 from rich.text import Text
 
+from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.settings import about_preset
+from ipo_prompts.metrics.clip import check_name
+from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.metrics.statistics import Interval
 from ipo_prompts.programs.history import ScoredTemplate
+from ipo_prompts.programs.lm import weights
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.waiting import Wait
 from ipo_prompts.programs.search import Step
@@ -40,7 +48,7 @@ class Ui:
     def __init__(self, steps: int, *, quiet: bool = False, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False)
         self._steps = steps
-        self._quiet = quiet
+        self.quiet = quiet
         self.on_terminal: set[str] = set()
         self._live = self.console.is_terminal and not quiet
         self._ledger: Ledger | None = None
@@ -64,7 +72,7 @@ class Ui:
 
     def say(self, text: str) -> None:
         """Show one line."""
-        if not self._quiet:
+        if not self.quiet:
             self.console.print(Text(text), soft_wrap=True)
             if self.console.is_terminal:
                 self.on_terminal.add(text)
@@ -114,7 +122,7 @@ class Ui:
 
     def step(self, step: Step) -> None:
         """Show a finished step; the callback of `IPO`."""
-        if self._quiet or self._ledger is None:
+        if self.quiet or self._ledger is None:
             return
         done = step.number + 1
         self._ends.append(time.monotonic())
@@ -190,6 +198,19 @@ class Ui:
         return Group(self._progress, table)
 
 
+def view(config: RunConfig, *, quiet: bool) -> Ui:
+    """Return what shows a run, with its first lines shown.
+
+    Raises:
+        InputError: there is no CLIP of that name.
+    """
+    check_name(config.clip)
+    ui = Ui(config.steps, quiet=quiet)
+    for line in about_preset(config):
+        ui.say(line)
+    return ui
+
+
 @contextmanager
 def showing_warnings(ui: Ui) -> Iterator[None]:
     """Show what the programs warn of as plain lines of the view, and nowhere else, while the block runs.
@@ -215,3 +236,54 @@ def showing_warnings(ui: Ui) -> Iterator[None]:
 def _between(interval: Interval) -> str:
     """Format the ends of an accuracy's interval, in percent."""
     return f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+
+
+def pull_with_progress(name: str, *, quiet: bool = False) -> Path:
+    """Fetch the weights of a local model; they are checked against a pinned SHA-256. Quiet shows no progress.
+
+    Raises:
+        InputError: no network, no room, or other bytes than expected.
+    """
+    model = weights.model(name)
+    console = Console(stderr=True, highlight=False, quiet=quiet)
+    if path := weights.find(name):
+        return path
+    console.print(f"fetching {model.title}, {model.size_bytes / 1e6:.0f} MB, licence {model.licence}")
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("weights", total=model.size_bytes)
+        said = ""
+
+        def report(what: str, done: int, total: int) -> None:
+            nonlocal said
+            progress.update(task, description=what, completed=done, total=total)
+            if progress.disable and what != said:
+                console.print(Text(f"fetching {what}"))
+                said = what
+
+        path = weights.pull(name, report)
+    console.print(f"fetched {model.size_bytes / 1e6:.0f} MB from {weights.source(name)}")
+    return path
+
+
+def ensure_local_weights(configs: Iterable[RunConfig], *, quiet: bool = False) -> None:
+    """Fetch what searches with `--lm local…` need when it is missing; in a terminal, ask first.
+
+    Raises:
+        InputError: the person said no, or the weights cannot be fetched.
+    """
+    from ipo_prompts.programs.lm.connect import is_local
+    from ipo_prompts.programs.lm.local import wanted_weights
+
+    for name in sorted({config.lm for config in configs if config.asks_lm and is_local(config.lm)}):
+        wanted = wanted_weights(name)
+        if wanted is None or weights.find(wanted):
+            continue
+        model = weights.model(wanted)
+        size = f"{model.size_bytes / 1e6:.0f} MB, {model.licence}"
+        question = f"The local language model {model.title} ({size}) is not here. Fetch it?"
+        if sys.stdin.isatty() and not typer.confirm(question, default=True, err=True):
+            raise InputError(
+                f"without weights there is no local model; `ipo models pull {wanted}`, or name another {flag('lm')}."
+            )
+        pull_with_progress(wanted, quiet=quiet)

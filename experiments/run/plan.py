@@ -1,15 +1,27 @@
-"""What a run would use: its pictures are found and its language models named; nothing is opened or loaded."""
+"""A job made ready: what it would use is found and named (`plan`), then encoded and loaded (`prepare`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Literal
 
+from ipo_prompts.experiments.data import Draw, Item, load_data
+from ipo_prompts.experiments.data.check import transparency_note
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
+from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.tasks import REWARDS
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.experiments.tasks.base import Encoded, check_fractions
+from ipo_prompts.metrics.class_names import written
+from ipo_prompts.metrics.clip import Clip, load_clip
+from ipo_prompts.metrics.errors import InputError, flag
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.reward import Reward, Units, scale_of
+from ipo_prompts.metrics.template import check
 from ipo_prompts.programs.selection import check_possible
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, forecast_of
@@ -17,7 +29,7 @@ from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, for
 if TYPE_CHECKING:
     import dspy
 
-    from ipo_prompts.experiments.data import DataSet, Draw
+    from ipo_prompts.experiments.data import DataSet
     from ipo_prompts.experiments.tasks.base import Task
     from ipo_prompts.programs.lm.connect import Backend
     from ipo_prompts.programs.lm.window import Room
@@ -163,7 +175,8 @@ def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, 
     for backend in (optimizer, describer):
         if config.budget_usd is not None and backend and backend.price(1, 1) is None:
             raise InputError(
-                f"the price of {backend.model} is not known, so --budget-usd cannot be kept; use --budget-tokens."
+                f"the price of {backend.model} is not known, so {flag('budget_usd')} cannot be kept; use "
+                f"{flag('budget_tokens')}."
             )
     return optimizer, describer
 
@@ -203,3 +216,90 @@ def _check_held_back(config: RunConfig) -> None:
             check_possible(asked, off, misfit, None if held_back else "selection_shots=1 or more")
     if config.offsets == "prior" and config.classes == "base-to-new":
         raise InputError("offsets=prior is one number for each class of the search; for new classes set offsets=mean.")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan whose pictures of search and selection are encoded and whose models are loaded; nothing sealed is here.
+
+    Attributes:
+        plan: what was planned.
+        clip, store: the frozen encoder and its features.
+        reward: with the classes to search for.
+        search, selection: what is scored on; no selection when nothing is held back.
+        lm_seconds: how long language models in this process took to load.
+    """
+
+    plan: Plan
+    clip: Clip
+    store: FeatureStore
+    reward: Reward
+    search: Encoded
+    selection: Encoded | None
+    lm_seconds: float
+
+    @property
+    def config(self) -> RunConfig:
+        """The configuration."""
+        return self.plan.config
+
+    @property
+    def shown(self) -> list[Units]:
+        """What searches and chooses: all that is not sealed."""
+        return [part.units for part in (self.search, self.selection) if part]
+
+
+def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
+    """Load and check everything that a search needs; write nothing but features to the cache.
+
+    A `clip` that is loaded already can be given.
+
+    Raises:
+        InputError: what is wrong with the pictures or the models.
+    """
+    config, drawn = planned.config, planned.drawn
+    if clip is None:
+        ui.say(f"loading the CLIP {config.clip}")
+        clip = load_clip(config.clip, config.device)
+    store = FeatureStore(clip)
+    others = [name for spec in config.also_fit for name in load_data(spec, seed=SPLIT_SEED).class_names]
+    met_later = (*drawn.new_class_names, *others)
+    reward = planned.task.reward(clip, drawn.class_names, store, met_later)
+    check_fractions(scale_of(reward), f"reward={config.reward['name']}")
+    check(config.initial_template, (*drawn.class_names, *met_later), clip)
+    note = transparency_note([item.picture for item in drawn.search], "search pictures")
+    if note:
+        ui.say(note)
+    encoding = partial(encode, planned, reward, ui=ui, seed=config.seed)
+    searched = encoding(drawn.search, "search")
+    selection = encoding(drawn.selection, "selection") if drawn.selection else None
+    started = time.monotonic()
+    for backend in (planned.optimizer, planned.describer):
+        if backend:
+            if backend.loads:
+                ui.say(f"loading the language model {backend.model}")
+            backend.load()
+    return Prepared(planned, clip, store, reward, searched, selection, time.monotonic() - started)
+
+
+def encode(planned: Plan, reward: Reward, items: Sequence[Item], what: str, *, ui: Ui, seed: int) -> Encoded:
+    """Encode the pictures of one part and show the progress; `what` is the name of the part."""
+    return planned.task.encode(reward, items, seed=seed, progress=ui.pictures(what))
+
+
+def labelled_contents(store: FeatureStore, items: Sequence[Item]) -> list[tuple[str, int]]:
+    """Return the digest of each picture's bytes with its label, in order."""
+    contents = store.contents([item.picture for item in items])
+    return [(content, item.label) for content, item in zip(contents, items, strict=True)]
+
+
+def fingerprint(prepared: Prepared, *parts: Sequence[Item]) -> str:
+    """Return a digest of the classes and of the pictures used, part by part: bytes and labels, not paths."""
+    return digest_of(prepared.store, prepared.plan.drawn, *parts)
+
+
+def digest_of(store: FeatureStore, drawn: Draw, *parts: Sequence[Item]) -> str:
+    """Return the digest of what was drawn, see `fingerprint`."""
+    used = [labelled_contents(store, items) for items in parts]
+    names = [written(drawn.class_names), written(drawn.new_class_names)]
+    return hashlib.sha256(json.dumps([names, used]).encode()).hexdigest()

@@ -1,25 +1,147 @@
-"""`result.json`: what a run found. The models here are what is written and what is read."""
+"""`result.json`: what a run found. The models here are what is written and what is read; `comparison.py` fills them."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ipo_prompts.experiments.run.baselines import Baselines
-from ipo_prompts.experiments.run.comparison import Comparison, PartName, RewardNames
-from ipo_prompts.experiments.run.ensemble import EnsembleFound
 from ipo_prompts.experiments.run.files import Content, read_model, write_json
-from ipo_prompts.experiments.run.offsets import OffsetsFound
+from ipo_prompts.experiments.tasks.base import LABEL
 from ipo_prompts.metrics.headroom import Headroom
-from ipo_prompts.metrics.verdict import Rounded
+from ipo_prompts.metrics.offsets import Kind
+from ipo_prompts.metrics.verdict import Ends, Rounded, Verdict
+from ipo_prompts.programs.lm.ledger import Limit, Usage
+from ipo_prompts.programs.selection import Choice
 
-if TYPE_CHECKING:
-    from ipo_prompts.programs.lm.ledger import Usage
-    from ipo_prompts.programs.selection import Choice
+RESULT = "result.json"
 
-FILE_NAME = "result.json"
+Label = Annotated[str, Field(pattern=LABEL)]
+
+
+class RewardNames(Content):
+    """What was maximised: the reward, the name of its measure, and what its n counts, in the plural."""
+
+    name: str = Field("classification", pattern=r"^[\w.:-]{1,100}$")
+    measure: Label = "accuracy"
+    unit: Label = "pictures"
+
+
+CLASSIFICATION = RewardNames()
+
+
+PartName = Literal["search", "selection", "test", "new"]
+
+
+AnyPart = PartName | Literal["fresh"]
+"""A part of the pictures; `fresh` ones neither searched nor chose, and are there for the words of the template."""
+
+
+class Measured(Content):
+    """One template on one set of n units; `value` is a fraction, the loss of a classification is in nats."""
+
+    value: Rounded
+    loss: Rounded
+    n: int
+    ci95: Ends
+
+
+class Comparison(Content):
+    """Both templates on one set of units.
+
+    Attributes:
+        difference: optimised minus initial, with its verdict, for the classes as given.
+        like_these: the same for classes like these; None where units have no classes, or too few.
+    """
+
+    initial: Measured
+    optimised: Measured
+    difference: Verdict
+    like_these: Verdict | None = None
+
+
+class Baselines(Content):
+    """What the sealed test pictures get without a search.
+
+    Attributes:
+        guessing: the value of always naming the class with the most of them.
+        class_mean: the nearest mean of the search and selection pictures of a class; None where a class has none.
+        labelled: how many of these pictures a class has on average.
+        ensemble: CLIP's 80 templates as one classifier; None where they are too many texts.
+        weak: what makes any template a poor answer; None where nothing does.
+        words: all of it in words, and what is likely to help; everything that speaks of them prints these.
+        warning: what `weak` means, in one short sentence; empty where it is None.
+    """
+
+    guessing: Rounded
+    class_mean: Measured | None
+    labelled: Rounded
+    ensemble: Measured | None
+    weak: Literal["near guessing", "far below the class mean"] | None
+    words: str
+    warning: str
+
+
+SealedPart = Literal["test", "new"]
+
+
+class WithAndWithout(Content):
+    """Scores without and with something on the same units; the difference is with minus without, no test."""
+
+    without: Measured
+    with_: Measured = Field(alias="with")
+    difference: Rounded
+    ci95: Ends
+
+
+class Added(Content):
+    """What offsets add to each template on one part of the sealed pictures."""
+
+    initial: WithAndWithout
+    template: WithAndWithout
+
+
+class OffsetsFound(Content):
+    """What offsets add, and whether the run has them.
+
+    Attributes:
+        kind: those asked for; `mean` where none were.
+        kept: whether the program has them; then the scores of the run are with them, else without.
+        gain: what choosing with them gained over choosing without on selection pictures left out of the choice; None
+            where they were not asked for. They are kept where it exceeds its standard error.
+        sealed: what they add, by the part of the sealed pictures.
+        words: all that in words; everything that speaks of it prints that.
+    """
+
+    kind: Kind
+    kept: bool
+    gain: Rounded | None
+    standard_error: Rounded | None
+    sealed: dict[SealedPart, Added]
+    words: str
+
+
+class EnsembleFound(Content):
+    """What an ensemble adds to the one template, and whether the run has it.
+
+    Attributes:
+        members: its templates, equally weighted, best first.
+        one: the template that is chosen alone.
+        kept: whether it is taken; then the scores of the run are the ensemble's, else the one template's.
+        gain: what choosing it gained over choosing one template, on selection pictures left out of the choice; it is
+            kept where that exceeds its standard error.
+        sealed: the one template and the ensemble, by the part of the sealed pictures.
+        words: all that in words; everything that speaks of it prints that.
+    """
+
+    members: tuple[str, ...]
+    one: str
+    kept: bool
+    gain: Rounded
+    standard_error: Rounded | None
+    sealed: dict[SealedPart, WithAndWithout]
+    words: str
 
 
 class Sealed(Content):
@@ -128,7 +250,8 @@ class RunResult(Content):
         ensemble: what several templates together add; None where that was not asked for.
         offsets: what they add beside the words; None for other rewards.
         ended: why the search ended, in words.
-        stopped: the limit that ended it early, or None.
+        stopped: the limit that ended it early, in words, or None.
+        limit: the setting of that limit. It is not written: a stopped run is resumed, and tells it again.
         proposed: templates that were proposed and scored; `templates_scored` counts the initial one as well.
         looked_at: templates that were looked at without being proposed.
         seconds: of the run: `total`, and its parts.
@@ -156,6 +279,7 @@ class RunResult(Content):
     selection: Chosen
     ended: str
     stopped: str | None
+    limit: Limit | None = Field(None, exclude=True)
     steps: int
     proposed: int
     templates_scored: int
@@ -171,7 +295,7 @@ class RunResult(Content):
 
 def write_result(folder: Path, result: RunResult) -> None:
     """Write `result.json`; see `write_bytes`."""
-    write_json(folder / FILE_NAME, result)
+    write_json(folder / RESULT, result)
 
 
 def load_result(place: Path) -> RunResult:
@@ -180,7 +304,7 @@ def load_result(place: Path) -> RunResult:
     Raises:
         InputError: it cannot be read, or is no result.
     """
-    return read_model(RunResult, place / FILE_NAME if place.is_dir() else place)
+    return read_model(RunResult, place / RESULT if place.is_dir() else place)
 
 
 def chosen(choice: Choice) -> Chosen:

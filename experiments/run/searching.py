@@ -1,23 +1,42 @@
-"""The search of a job in its run directory: a configuration and encoded pictures become a `Job`."""
+"""The search of a job in its run directory, and what it takes over from an earlier run: templates, and what they saw.
+
+The earlier run is only read. Its templates are scored again, as those of a resumed run are: that is exact, asks nobody,
+and an edited record cannot change a result. What was read is in the new run's journal before it is used, so that the
+new run can be resumed and replayed without the earlier one.
+
+Templates were shaped by the pictures that they were found on, and a run whose test has been seen may be why another one
+was started. So the pictures that any run of the chain searched on are known by their digests, and its runs by the
+sealed pictures that they opened.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig
-from ipo_prompts.experiments.run.earlier import Earlier, differing, identity_of, taken_over
-from ipo_prompts.experiments.run.files import write_text
+from pydantic import Field, ValidationError
+
+from ipo_prompts.experiments.data import Item
+from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig, load_config
+from ipo_prompts.experiments.run.files import Content, write_text
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.prepare import Prepared, fingerprint
-from ipo_prompts.experiments.run.published_settings import about_preset
-from ipo_prompts.experiments.run.tracking import Tracker
+from ipo_prompts.experiments.run.plan import Prepared, fingerprint
+from ipo_prompts.experiments.run.result import RESULT, Started, load_result
+from ipo_prompts.experiments.run.settings import about_preset
+from ipo_prompts.metrics.errors import InputError, input_error
+from ipo_prompts.metrics.template import key, problem
 from ipo_prompts.programs import running, search
 from ipo_prompts.programs.describers.recorded import Describing, by_clip
 from ipo_prompts.programs.ensemble import check_ensemble
+from ipo_prompts.programs.history import PromptHistory
 from ipo_prompts.programs.lm.connect import recorded_events
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
-from ipo_prompts.programs.record.journal import Event, Journal, begin, check_same
+from ipo_prompts.programs.record.journal import FILE_NAME, Event, Journal, begin, check_same, read
+from ipo_prompts.programs.record.resuming import resumed_by
 from ipo_prompts.programs.running import Job
 from ipo_prompts.programs.search import Step
 
@@ -26,11 +45,15 @@ from ipo_prompts.programs.search import Step
 class SearchedRun(running.Searched):
     """A search that is over, and the run that it started from; None where it began anew."""
 
-    earlier: Earlier | None = None
+    earlier: EarlierRun | None = None
 
 
-def search_in(prepared: Prepared, journal: Journal, ui: Ui, tracker: Tracker | None = None) -> SearchedRun:
+def search_in(
+    prepared: Prepared, journal: Journal, ui: Ui, track: Callable[[Step, Ledger], None] = lambda step, ledger: None
+) -> SearchedRun:
     """Search in the run directory that the journal lies in, or resume what was begun there.
+
+    `track` is called after each step.
 
     Raises:
         InputError: the directory holds a run of other pictures or another CLIP.
@@ -66,8 +89,7 @@ def search_in(prepared: Prepared, journal: Journal, ui: Ui, tracker: Tracker | N
 
     def on_step(step: Step, ledger: Ledger) -> None:
         ui.step(step)
-        if tracker:
-            tracker.step(step, ledger)
+        track(step, ledger)
 
     found = running.run(job, journal, on_step=on_step, say=ui.say, showing=ui.search)
     same = earlier and earlier.identity == identity_of(config, pictures, prepared.clip.fingerprint)
@@ -98,3 +120,216 @@ def _describing(prepared: Prepared) -> Describing | None:
         return ImageDescriber(lm, limit=config.described_pictures, question=question), None
 
     return Describing(config.describer, pictures, recorded)
+
+
+EVENT = "earlier"
+MOST = 5_000
+"""Templates that are taken over at most, those that scored best; of a default run there are some sixty."""
+
+
+class Opened(Content):
+    """A run of the chain, and the digest of the sealed pictures that it opened; empty where it opened none."""
+
+    run: str
+    sealed: str
+
+
+class EarlierRun(Content):
+    """What an earlier run left, as the journal of the new one holds it.
+
+    Attributes:
+        run: its directory.
+        templates: each with the value that it was recorded with.
+        steps: how many it and those before it did.
+        identity: what its scores were made with; those of equal identity are equal.
+        searched: digests of the pictures that it and those before it searched on; None where they cannot be known.
+        chain: the runs that led to it and itself, the latest last.
+    """
+
+    run: str
+    templates: dict[str, float]
+    steps: int = Field(ge=0)
+    identity: dict[str, Any]
+    searched: tuple[str, ...] | None
+    chain: tuple[Opened, ...]
+
+
+def read_earlier(folder: Path) -> EarlierRun:
+    """Read a run to start from; the pictures that it searched on are not looked for.
+
+    Raises:
+        InputError: not a run, one without templates or without the end of its test, or a file that cannot be read.
+    """
+    events, config = read(folder), load_config(folder / CONFIG_FILE)
+    file = folder / FILE_NAME
+    try:
+        start = next(event for event in reversed(events) if event["type"] == "start")
+        before = next((_checked(event, file) for event in reversed(events) if event["type"] == EVENT), None)
+        found = [event for event in events if event["type"] == "scores" and event["kind"] in ("search", EVENT)]
+        identity = identity_of(config, start["pictures"], start["clip"])
+        values = {str(one["template"]): float(one["accuracy"]) for event in found for one in event["scores"]}
+        done = len({event["step"] for event in found if event["step"] >= 0})
+    except StopIteration:
+        raise InputError(f"the run in {folder} was never begun, so there is nothing to start from.") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{file} is not as this version writes it ({error!r}); start from another run.") from error
+    opened = any(event["type"] in ("test", "new") for event in events)
+    templates = _valid(values, file)
+    if not templates:
+        raise InputError(f"the run in {folder} has scored no template yet, so there is nothing to start from.")
+    return EarlierRun(
+        run=str(folder.absolute()),
+        templates=templates,
+        steps=done + (before.steps if before else 0),
+        identity=identity,
+        searched=before.searched if before else (),
+        chain=(
+            *(before.chain if before else ()),
+            Opened(run=str(folder.absolute()), sealed=_sealed(folder) if opened else ""),
+        ),
+    )
+
+
+def identity_of(config: RunConfig, pictures: str, clip: str) -> dict[str, Any]:
+    """Return what decides the scores of a template: search and selection pictures, CLIP, reward, offsets."""
+    return {"pictures": pictures, "clip": clip, "reward": config.reward, "offsets": config.offsets}
+
+
+def taken_over(prepared: Prepared, journal: Journal) -> EarlierRun | None:
+    """Return what a run starts from, recorded in its journal; None where it starts from nothing.
+
+    A run that is resumed or replayed has it in its record; another one reads it.
+
+    Raises:
+        InputError: see `read_earlier`.
+    """
+    config = prepared.config
+    if config.start_from is None:
+        return None
+    known = recorded(config, journal.events)
+    if known is None:
+        known = read_earlier(Path(config.start_from))
+        known = known.model_copy(update={"searched": _searched(known, prepared)})
+    elif journal.find(EVENT):
+        return known
+    return _checked(journal.append(EVENT, **known.model_dump(mode="json")), journal.path)
+
+
+def recorded(config: RunConfig, events: Sequence[Event]) -> EarlierRun | None:
+    """Return what a run to resume, or one to replay, started from; None where its record has nothing of it."""
+    from ipo_prompts.programs.lm.connect import recorded_events  # brings DSPy
+
+    own = next((event for event in reversed(events) if event["type"] == EVENT), None)
+    if own is not None:
+        return _checked(own, Path(FILE_NAME))
+    start = Path(config.start_from or "").parts
+    for event in reversed(recorded_events(config.lm) or ()):
+        # The replayed run may be the one to start from, whose own start was another.
+        if event["type"] == EVENT and Path(str(event.get("run"))).parts[-len(start) :] == start:
+            return _checked(event, Path(config.lm))
+    return None
+
+
+def started(
+    earlier: EarlierRun, prepared: Prepared, identity: Mapping[str, Any], history: PromptHistory, sealed: str
+) -> Started:
+    """Say what was taken over, and what that means for the choice and the test.
+
+    Args:
+        earlier: what the run started from.
+        prepared: the run.
+        identity: see `identity_of`.
+        history: of its search.
+        sealed: the digest of its sealed pictures.
+    """
+    taken = sum(entry.source == "earlier run" for entry in history)
+    fresh = [template for template in earlier.templates if key(template) != key(prepared.config.initial_template)]
+    opened = 1 + sum(link.sealed == sealed for link in earlier.chain)
+    chose = among(earlier, prepared, prepared.plan.drawn.selection)
+    same = earlier.identity == identity
+    unit = prepared.plan.task.unit
+    words = [
+        f"Started from {earlier.run}: {taken:,} of its templates are candidates, scored again "
+        + (f"on the same search {unit}." if same else f"on the search {unit} of this run.")
+    ]
+    if chose:
+        words.append(
+            f"Some of them were found on {chose:,} of the pictures that now choose, which flatters the choice."
+        )
+    elif chose is None:
+        words.append("Whether they were found on pictures that now choose or test cannot be told.")
+    return Started(
+        run=earlier.run,
+        templates=taken,
+        refused=len(fresh) - taken,
+        same_pictures=same,
+        chose=chose,
+        opened=opened,
+        words=" ".join(words),
+    )
+
+
+def among(earlier: EarlierRun, prepared: Prepared, items: Sequence[Item]) -> int | None:
+    """Count the pictures of a part that the chain searched on, byte for byte; None where that cannot be known."""
+    if earlier.searched is None:
+        return None
+    before = set(earlier.searched)
+    return sum(content in before for content in prepared.store.contents([item.picture for item in items]))
+
+
+def differing(earlier: EarlierRun, history: PromptHistory) -> int:
+    """Count the templates whose value now is not the recorded one."""
+    return sum(
+        earlier.templates[entry.template] != entry.value for entry in history if entry.template in earlier.templates
+    )
+
+
+def _searched(earlier: EarlierRun, prepared: Prepared) -> tuple[str, ...] | None:
+    """Draw the search pictures of the earlier run again; None where the data are others, or no longer the same."""
+    from ipo_prompts.experiments.run.plan import digest_of, draw_for
+
+    config = load_config(Path(earlier.run) / CONFIG_FILE)
+    if earlier.searched is None or (config.data, config.background) != (
+        prepared.config.data,
+        prepared.config.background,
+    ):
+        return None
+    try:
+        drawn = draw_for(prepared.plan.data, config)
+        pictures = digest_of(prepared.store, drawn, drawn.search, drawn.selection)
+    except InputError:
+        return None
+    if pictures != earlier.identity["pictures"]:
+        return None
+    contents = prepared.store.contents([item.picture for item in drawn.search])
+    return tuple(sorted({*earlier.searched, *contents}))
+
+
+def _valid(values: Mapping[str, float], file: Path) -> dict[str, float]:
+    """Return the usable templates of a record, once each, the best ones where there are too many."""
+    found: dict[str, tuple[str, float]] = {}
+    for template, value in values.items():
+        if not math.isfinite(value):
+            raise InputError(f"{file} has the score {value} for {template[:80]!r}; start from another run.")
+        if problem(template) is None:
+            found.setdefault(key(template), (template, value))
+    best = set(sorted(found, key=lambda name: found[name][1], reverse=True)[:MOST])
+    return dict(pair for name, pair in found.items() if name in best)
+
+
+def _sealed(folder: Path) -> str:
+    """Return the digest of the sealed pictures that a run opened."""
+
+    if not (folder / RESULT).is_file():
+        raise InputError(
+            f"the run in {folder} has opened its test and not written its result; resume it with "
+            f"{resumed_by(folder)} before another run starts from it."
+        )
+    return load_result(folder).sealed.digest
+
+
+def _checked(event: Event, file: Path) -> EarlierRun:
+    try:
+        return EarlierRun.model_validate({name: event.get(name) for name in EarlierRun.model_fields})
+    except ValidationError as error:
+        raise input_error(error, f"what {file} says of the run that it started from") from error

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from dspy.lm15 import LM15Error, RateLimitError, ServerError, TimeoutError, TransportError
 
+from ipo_prompts.metrics.errors import flag
 from ipo_prompts.programs.lm import waiting
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.transport import LostReply
@@ -74,7 +75,7 @@ class Attempts:
         why = "after an error" if hint is None else f"the server asked for {seconds:,.0f} s"
         left = self._ledger.seconds_left()
         if left is None and time.monotonic() - self._started + seconds > QUESTION_SECONDS:
-            error.message = f"{error.message} ({why}; --max-minutes allows longer waits)"
+            error.message = f"{error.message} ({why}; {flag('max_minutes')} allows longer waits)"
             error.args = (error.message,)
             raise error
         limited = left is not None and left < seconds

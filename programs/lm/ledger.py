@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm.waiting import Wait
@@ -49,8 +49,20 @@ def without_pictures(body: Any) -> Any:
     return body
 
 
+Limit = Literal["budget_usd", "budget_tokens", "max_minutes"]
+"""The settings that stop a run."""
+
+
 class BudgetReached(Exception):
-    """The next call could pass a limit. The run ends with what it has found so far."""
+    """The next call could pass a limit. The run ends with what it has found so far.
+
+    Attributes:
+        limit: the setting of the limit.
+    """
+
+    def __init__(self, said: str, limit: Limit = "max_minutes") -> None:
+        super().__init__(said)
+        self.limit = limit
 
 
 def explain(error: BaseException) -> BaseException:
@@ -61,11 +73,6 @@ def explain(error: BaseException) -> BaseException:
             return seen
         seen = seen.__cause__
     return error
-
-
-def limit_of(reached: str) -> str:
-    """Return the setting of the limit that a `BudgetReached` speaks of; results keep its sentence alone."""
-    return "max_minutes" if "minutes" in reached else "budget_tokens" if "tokens" in reached else "budget_usd"
 
 
 def total_usd(prices: Iterable[float | None]) -> float | None:
@@ -205,11 +212,13 @@ class Ledger:
         if self.limit_tokens is not None and self.tokens + tokens > self.limit_tokens:
             raise BudgetReached(
                 f"the next call could pass the limit of {self.limit_tokens:,} tokens ({self.tokens:,} used, and it may "
-                f"take {tokens:,})"
+                f"take {tokens:,})",
+                "budget_tokens",
             )
         spent = self.usd
         if self.limit_usd is not None and spent is not None and spent + (usd or 0.0) > self.limit_usd:
             raise BudgetReached(
                 f"the next call could pass the limit of ${self.limit_usd:g} (${spent:.4f} spent, and it may cost "
-                f"${usd or 0.0:.4f})"
+                f"${usd or 0.0:.4f})",
+                "budget_usd",
             )

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from dspy._vendor.lm15.serde import request_to_dict, response_from_dict, response_to_dict
 from dspy.lm15 import Request, Response
 
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.programs.lm.attempts import MAYBE_BILLED, RETRIED, Attempts
 from ipo_prompts.programs.lm.ledger import (
     DEFAULT_MAX_TOKENS,
@@ -162,7 +162,7 @@ class RecordedEngine:
         if recorder.replay or self._engine is None:
             raise InputError(
                 f"the recorded run has no reply to this request of the {self._role}; replay it with the same "
-                "configuration, or name a language model with --lm."
+                f"configuration, or name a language model with {flag('lm')}."
             )
         most = (bound_tokens(body), request.config.max_tokens or DEFAULT_MAX_TOKENS)
         attempts = Attempts(recorder.ledger, self._name, getattr(self._engine, "retries", None))

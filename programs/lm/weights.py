@@ -22,7 +22,7 @@ from typing import BinaryIO
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.metrics.files import cache_dir, read_yaml, replacing, write_whole
 from ipo_prompts.metrics.hub import reason, within
 
@@ -191,7 +191,7 @@ def _fetch(name: str, folder: Path, report: Report) -> Path:
             return (Path(scratch) / wanted.file).replace(folder / wanted.file)
     raise InputError(
         f"the model {name!r} could not be fetched: {'; '.join(reasons)}; type `ipo models pull {name}` where one of "
-        "these can be reached, or name weights of your own, `--lm local/FILE.gguf`."
+        f"these can be reached, or name weights of your own, `{flag('lm', 'local/FILE.gguf')}`."
     )
 
 

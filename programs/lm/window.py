@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.programs.strategies.base import Expected, Strategy, forecast_of
 
 BYTES_PER_TOKEN = 2
@@ -97,7 +97,7 @@ def room_in(window: Window | None, strategy: Strategy, expected: Expected, *, de
         raise InputError(
             f"{window.model} takes {window.tokens:,} tokens, and the longest question of this search has "
             f"{longest + AROUND + least:,} {without}, beside {expected.reply_tokens:,} for the reply; name a "
-            f"model that takes more (--lm){shorter}, or, if it takes more, write lm_context=NUMBER."
+            f"model that takes more ({flag('lm')}){shorter}, or, if it takes more, write lm_context=NUMBER."
         )
     return Room(window, for_reply - expected.reply_tokens + least)
 

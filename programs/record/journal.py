@@ -22,9 +22,9 @@ from typing import Any
 
 import filelock
 
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, flag, listener
 from ipo_prompts.programs.record.redaction import redacted
-from ipo_prompts.programs.record.resuming import resume_command
+from ipo_prompts.programs.record.resuming import resumed_by
 
 FILE_NAME = "journal.jsonl"
 LOCK = ".lock"
@@ -85,11 +85,12 @@ class Journal:
                 self._file.truncate(end)
         except filelock.Timeout as error:
             raise InputError(
-                f"another process is working in {folder}; wait for it, or choose another --out."
+                f"another process is working in {folder}; wait for it, or choose another {flag('out')}."
             ) from error
         except OSError as error:
+            place = "log_dir" if listener() == "compile" else "the run directory"
             raise InputError(
-                f"cannot write the run directory {folder}: {error.strerror}; choose another --out."
+                f"cannot write {place} {folder}: {error.strerror}; choose another {flag('out')}."
             ) from error
         self.seconds_before: float = sum(event["seconds"] for event in _segment_ends(self.events))
 
@@ -125,7 +126,7 @@ class Journal:
                 raise InputError(f"{self.path} was closed; open the journal again.") from error
             except OSError as error:
                 raise InputError(
-                    f"cannot write {self.path}: {error.strerror}; make room, then `{resume_command(self.path.parent)}`."
+                    f"cannot write {self.path}: {error.strerror}; make room, then {resumed_by(self.path.parent)}."
                 ) from error
         return event
 
@@ -244,7 +245,7 @@ def _damaged(path: Path, number: int, line: bytes) -> str:
     file = shlex.quote(str(path))
     return (
         f"{path} is damaged in line {number}; restore the file from a copy, or remove the line with "
-        f"`sed -i {number}d {file}` and resume with `{resume_command(path.parent)}`, where {again}."
+        f"`sed -i {number}d {file}` and resume with {resumed_by(path.parent)}, where {again}."
     )
 
 

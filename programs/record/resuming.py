@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, listener, setting, speaking_to  # noqa: F401 - the last is for the example
 from ipo_prompts.metrics.files import read_yaml
 from ipo_prompts.metrics.registry import own_name
 
@@ -24,16 +24,28 @@ CHOICES = ("reward", "strategy")
 
 
 def resume_command(folder: Path, settings: Mapping[str, Any] | None = None, *words: str) -> str:
-    """Return the command that resumes a run, quoted for a shell.
+    """Return the command that resumes a run, quoted for a shell; for who called `ipo.optimize`, the call.
 
     Args:
         folder: the run directory.
         settings: of the run; by default those in the folder, without what has to be typed where they cannot be read.
-        words: what else to type.
+        words: what else to type, such as `steps=3`.
+
+    >>> with speaking_to("ipo.optimize"):
+    ...     resume_command(Path("my run"), {"lm_api_base": "http://localhost:1/v1"}, "steps=3")
+    "ipo.optimize(resume='my run', steps=3, lm_api_base='http://localhost:1/v1')"
     """
-    known = _stored(folder) if settings is None else settings
-    typed = [f"{key}={value}" for key, value in to_type(known).items()]
+    known = to_type(_stored(folder) if settings is None else settings)
+    if listener() == "ipo.optimize":
+        given = [setting("resume", str(folder)), *words, *(setting(key, value) for key, value in known.items())]
+        return f"ipo.optimize({', '.join(given)})"
+    typed = [f"{key}={value}" for key, value in known.items()]
     return shlex.join(["ipo", "optimize", "--resume", str(folder), *words, *typed])
+
+
+def resumed_by(folder: Path, settings: Mapping[str, Any] | None = None, *words: str) -> str:
+    """Return what resumes a run, as part of a sentence; see `resume_command`."""
+    return "the same compile" if listener() == "compile" else f"`{resume_command(folder, settings, *words)}`"
 
 
 def to_type(settings: Mapping[str, Any]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, Field
 
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.metrics.registry import NoSettings
 from ipo_prompts.metrics.template import key, names_class
 from ipo_prompts.programs.phrases import PhraseBank
@@ -86,7 +86,7 @@ class Compose:
             InputError: there is neither a language model nor a bank.
         """
         if not settings.bank and not (models.given and settings.words):
-            raise InputError("strategy.bank=false needs a language model for its words; name one with --lm.")
+            raise InputError(f"strategy.bank=false needs a language model for its words; name one with {flag('lm')}.")
         if not models.given:
             return cls(settings)
         if settings.feedback:

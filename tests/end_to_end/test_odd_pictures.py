@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.explain.analysis import thumbnail
+from ipo_prompts.experiments.report.explain import thumbnail
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.describers.multimodal import data_uri
 

@@ -21,7 +21,7 @@ PRELOAD = (
     "litellm",
     "scipy.stats",
     "matplotlib.pyplot",
-    "ipo_prompts.experiments.run.pipeline",
+    "ipo_prompts.experiments.pipeline",
 )
 
 

@@ -12,7 +12,7 @@ from ipo_prompts.metrics.template import check
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.run.config import RunConfig
-    from ipo_prompts.experiments.run.prepare import Prepared
+    from ipo_prompts.experiments.run.plan import Prepared
     from ipo_prompts.metrics.arrays import Floats
     from ipo_prompts.metrics.classification import ClipReward
     from ipo_prompts.metrics.clip import Clip

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.experiments.compare.methods.base import Absent, Budget, Lesson, Method, Templates, labels_of_a_search
 from ipo_prompts.experiments.run.config import RunConfig, build, is_begun, nested
-from ipo_prompts.experiments.run.published_settings import differences
+from ipo_prompts.experiments.run.settings import differences
 from ipo_prompts.programs.lm.ledger import total_usd
 from ipo_prompts.programs.strategies import STRATEGIES
 
@@ -106,8 +106,7 @@ class LanguageModelSearch(Method):
             NothingUsable, dspy.LMError: see `search_in`.
         """
         from ipo_prompts.experiments.run.live_view import Ui
-        from ipo_prompts.experiments.run.plan import Plan, backends, draw_for
-        from ipo_prompts.experiments.run.prepare import prepare
+        from ipo_prompts.experiments.run.plan import Plan, backends, draw_for, prepare
         from ipo_prompts.experiments.run.searching import search_in
         from ipo_prompts.programs.describers.shortening import recorded
         from ipo_prompts.programs.record.journal import Journal, read

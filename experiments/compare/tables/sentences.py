@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT
 from ipo_prompts.experiments.compare.tables.runs import Grid
 from ipo_prompts.experiments.compare.tables.table import MEAN_OF_H, H, MethodGain, Table
-from ipo_prompts.experiments.run.published_settings import PUBLISHED_CLIP
+from ipo_prompts.experiments.run.settings import PUBLISHED_CLIP
 
 
 def opponents() -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.run import headroom as module
+from ipo_prompts.experiments.run import beforehand as module
 from ipo_prompts.experiments.run.result import load_result
 from ipo_prompts.metrics.errors import InputError
 from support.openai_server import OpenAIServer, running
@@ -22,7 +22,7 @@ SAID = ("Words are likely to help: ", "Little to gain from words: ", "This CLIP 
 @pytest.fixture()
 def pictures(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, clip: Any) -> Path:
     monkeypatch.setattr("ipo_prompts.metrics.clip.load_clip", lambda *_: clip)
-    monkeypatch.setattr("ipo_prompts.experiments.run.prepare.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.plan.load_clip", lambda *_: clip)
     return copy_pictures(tmp_path / "my pictures")
 
 
@@ -137,7 +137,7 @@ def test_a_run_says_it_before_it_asks_keeps_it_and_does_the_same_without_it(
     place = page.index(f"Before the search, on {room.pictures} of its pictures: ")
     assert page.index('id="answer-title"') < place < page.index('id="search-title"')
 
-    monkeypatch.setattr("ipo_prompts.experiments.run.pipeline.of_run", lambda prepared: None)
+    monkeypatch.setattr("ipo_prompts.experiments.pipeline.of_run", lambda prepared: None)
     quiet = ipo(capfd, *arguments(pictures, server, f"--out={without}", "-q"))
     before, after = result(out), result(without)
     template, verdict, *about = quiet.out.splitlines()

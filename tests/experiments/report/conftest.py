@@ -29,7 +29,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
         server.behave = _answer
         patch.setenv("OPENAI_API_KEY", KEY)
         patch.setenv("IPO_CACHE_DIR", str(folder / "cache"))
-        patch.setattr("ipo_prompts.experiments.run.prepare.load_clip", lambda *_: clip)
+        patch.setattr("ipo_prompts.experiments.run.plan.load_clip", lambda *_: clip)
         for name in sorted((PICTURES_DIR / "a").iterdir())[:16]:
             shutil.copytree(name, folder / "pictures" / name.name)
         settings = (

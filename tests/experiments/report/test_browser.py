@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.explain.analysis import MOST_IN_MATRIX
 from ipo_prompts.experiments.report import compare_page, run_page
+from ipo_prompts.experiments.report.explain import MOST_IN_MATRIX
 from ipo_prompts.experiments.report.gather import read_run
-from ipo_prompts.experiments.run.comparison import Comparison
+from ipo_prompts.experiments.run.result import Comparison
 from support.report_files import ACTS_IF_NOT_SHOWN, HOSTILE, change_json
 
 SECTIONS = ["answer", "pictures", "search", "words", "classes", "optimism", "reproduce"]

@@ -7,7 +7,7 @@ import math
 import pytest
 from markupsafe import Markup
 
-from ipo_prompts.experiments.report import formatting
+from ipo_prompts.experiments.report import page
 
 
 @pytest.mark.parametrize(
@@ -25,29 +25,29 @@ from ipo_prompts.experiments.report import formatting
     ],
 )
 def test_what_would_act_is_shown_by_number(given: object, shown: object) -> None:
-    assert formatting.visible(given) == shown
+    assert page.visible(given) == shown
 
 
 def test_markup_of_our_own_is_left_alone() -> None:
-    assert formatting.visible(Markup("<b>\u200b</b>")) == Markup("<b>\u200b</b>")
+    assert page.visible(Markup("<b>\u200b</b>")) == Markup("<b>\u200b</b>")
 
 
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
-        (formatting.points(0.1397), "+14.0"),
-        (formatting.points(-0.05), "−5.0"),
-        (formatting.points(-0.0001), "0.0"),
-        (formatting.percent(0.53309), "53.3\N{NO-BREAK SPACE}%"),
-        (formatting.percent(math.nan), "unknown\N{NO-BREAK SPACE}%"),
-        (formatting.interval((-0.01, math.inf)), "[−1.0,\N{NO-BREAK SPACE}unknown]"),
-        (formatting.interval(None), "not bounded"),
-        (formatting.nats_change(-1.23456), "−1.235"),
-        (formatting.p_value(0.00001), "< 0.0001"),
-        (formatting.p_value(0.5), "= 0.5000"),
-        (formatting.duration(59.4), "59 s"),
-        (formatting.duration(323), "5 min 23 s"),
-        (formatting.duration(7260), "2 h 1 min"),
+        (page.points(0.1397), "+14.0"),
+        (page.points(-0.05), "−5.0"),
+        (page.points(-0.0001), "0.0"),
+        (page.percent(0.53309), "53.3\N{NO-BREAK SPACE}%"),
+        (page.percent(math.nan), "unknown\N{NO-BREAK SPACE}%"),
+        (page.interval((-0.01, math.inf)), "[−1.0,\N{NO-BREAK SPACE}unknown]"),
+        (page.interval(None), "not bounded"),
+        (page.nats_change(-1.23456), "−1.235"),
+        (page.p_value(0.00001), "< 0.0001"),
+        (page.p_value(0.5), "= 0.5000"),
+        (page.duration(59.4), "59 s"),
+        (page.duration(323), "5 min 23 s"),
+        (page.duration(7260), "2 h 1 min"),
     ],
 )
 def test_numbers(shown: str, expected: str) -> None:
@@ -56,7 +56,7 @@ def test_numbers(shown: str, expected: str) -> None:
 
 def test_what_belongs_together_stays_on_one_line() -> None:
     said = "A gain: +4.26 points [-1.97, +9.56], p < 0.01, of 48.4 % in 3 runs, p = 0.3."
-    shown = formatting.unbroken(said)
+    shown = page.unbroken(said)
     assert shown.replace("\N{NO-BREAK SPACE}", "_") == (
         "A gain: +4.26_points [-1.97,_+9.56], p_<_0.01, of 48.4_% in 3 runs, p_=_0.3."
     )

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from ipo_prompts.experiments.one_call import summary
 from ipo_prompts.experiments.report.gather import read_run
-from ipo_prompts.experiments.run.summary import summary
 from ipo_prompts.metrics.errors import InputError
 from support.report_files import change_json
 from support.runs import lines_of

@@ -14,12 +14,12 @@ import pytest
 
 from ipo_prompts.experiments.compare.tables.build import build_table
 from ipo_prompts.experiments.compare.tables.markdown import to_markdown
-from ipo_prompts.experiments.report import figures, formatting
+from ipo_prompts.experiments.one_call import summary
+from ipo_prompts.experiments.report import drawing
 from ipo_prompts.experiments.report.gather import read_run
-from ipo_prompts.experiments.report.page import run_page
+from ipo_prompts.experiments.report.page import interval, p_value, points, run_page
 from ipo_prompts.experiments.run.comparison import compare, verdict
 from ipo_prompts.experiments.run.result import RunResult
-from ipo_prompts.experiments.run.summary import summary
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Sampling
 from support.scored_cells import gain_of, make_cell, to_json
@@ -47,7 +47,7 @@ def _cell(method: str, hits: list[int], labels: list[int]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("seed", range(50))
 def test_terminal_page_json_and_table_say_the_same(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "_svg", lambda *drawing: "data:image/svg+xml;base64,")  # only the words count here
+    monkeypatch.setattr(drawing, "_svg", lambda *drawing: "data:image/svg+xml;base64,")  # only the words count here
     labels, before, after = _random_hits(seed)
     n = len(labels)
     first, second = (
@@ -78,9 +78,9 @@ def test_terminal_page_json_and_table_say_the_same(seed: int, monkeypatch: pytes
     card = page[page.index("<dt>Gain on the sealed test</dt>") :].partition("</div>")[0]
     shown = re.sub("</?[a-z][^>]*>", "", card)
     if found.outcome != "same templates":
-        ends = formatting.interval(found.ci95).replace("\N{NO-BREAK SPACE}", " ")
-        assert f"{formatting.points(found.mean)} points\n{ends}, n = {n}," in shown
-        assert found.p_corrected is not None and f"p {formatting.p_value(found.p_corrected)}" in shown
+        ends = interval(found.ci95).replace("\N{NO-BREAK SPACE}", " ")
+        assert f"{points(found.mean)} points\n{ends}, n = {n}," in shown
+        assert found.p_corrected is not None and f"p {p_value(found.p_corrected)}" in shown
     assert ('class="main shown"' in page) == (found.outcome == "gain")
     read_back = RunResult.model_validate_json(result.model_dump_json(by_alias=True))
     assert (read_back.verdict, read_back.scores["test"].difference) == (said, found)

@@ -17,10 +17,9 @@ import pytest
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.report import compare_page, run_page, write_report
-from ipo_prompts.experiments.report.crossed import crossed
-from ipo_prompts.experiments.report.figures import search_plot
+from ipo_prompts.experiments.report.drawing import search_plot
 from ipo_prompts.experiments.report.gather import read_run
-from ipo_prompts.experiments.report.page import notebook_part
+from ipo_prompts.experiments.report.page import crossed, notebook_part
 from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.metrics.scale import FRACTION
 from ipo_prompts.programs.selection import SEARCHED
@@ -39,7 +38,7 @@ def drawn() -> None:
 def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the plots out elsewhere: they are most of the time that a page takes."""
     if "drawn" not in request.fixturenames:
-        monkeypatch.setattr("ipo_prompts.experiments.report.figures._svg", lambda *_: "data:image/svg+xml;base64,")
+        monkeypatch.setattr("ipo_prompts.experiments.report.drawing._svg", lambda *_: "data:image/svg+xml;base64,")
 
 
 def text(page: str) -> str:
@@ -303,7 +302,7 @@ def test_the_command_makes_the_same_configuration(run_folder: Path) -> None:
 def test_the_command_to_replay_finds_the_same(
     run_folder: Path, tmp_path: Path, clip: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ipo_prompts.experiments.run.prepare.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.plan.load_clip", lambda *_: clip)
     monkeypatch.setenv("IPO_CACHE_DIR", str(tmp_path / "cache"))
     run = read_run(run_folder)
     assert main([*shlex.split(run.command_to_replay)[1:], "--quiet"]) == 0

@@ -6,10 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops
 
-from ipo_prompts.experiments.report.drawing import LIGHT
-from ipo_prompts.experiments.report.figures import save_search_png
-from ipo_prompts.experiments.report.gather import read_run
-from ipo_prompts.experiments.report.search import Candidate, SearchRecord, StepRecord
+from ipo_prompts.experiments.report.drawing import LIGHT, save_search_png
+from ipo_prompts.experiments.report.gather import Candidate, SearchRecord, StepRecord, read_run
 from ipo_prompts.metrics.errors import InputError
 
 INITIAL = Candidate("a photo of a <CLASS>.", 0.25, 1.5, False, False)
@@ -68,7 +66,7 @@ def test_its_title_and_its_legend_say_chosen(monkeypatch: pytest.MonkeyPatch, tm
 
     figure = Figure()
     monkeypatch.setattr(
-        "ipo_prompts.experiments.report.figures.drawn", lambda draw, *_, **__: draw(figure, LIGHT) or b""
+        "ipo_prompts.experiments.report.drawing.drawn", lambda draw, *_, **__: draw(figure, LIGHT) or b""
     )
     save_search_png(search("a sketch of a <CLASS>."), tmp_path / "search.png")
     assert figure.axes[0].get_title("left") == "chosen: a sketch of a <CLASS>."

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ipo_prompts.experiments.report.gather import read_run
-from ipo_prompts.experiments.report.search import SearchRecord
+from ipo_prompts.experiments.report.gather import SearchRecord, read_run
 from support.runs import events, lines_of, rejected, scored
 
 

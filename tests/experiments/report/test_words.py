@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.explain.model import WordChange
-from ipo_prompts.experiments.report.words import Edit, edits, layers
+from ipo_prompts.experiments.report.analysis import WordChange
+from ipo_prompts.experiments.report.page import Edit, edits, layers
 
 TEMPLATE = "a dim photo of a <CLASS>."
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.run.baselines import Baselines, how_weak, in_words, means_of_classes
-from ipo_prompts.experiments.run.comparison import Measured
+from ipo_prompts.experiments.run.comparison import how_weak, in_words, means_of_classes
+from ipo_prompts.experiments.run.result import Baselines, Measured
 from ipo_prompts.metrics.classification import EncodedPictures
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import ipo_prompts as package
-from ipo_prompts.experiments.run.earlier import read_earlier
+from ipo_prompts.experiments.run.searching import read_earlier
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import key
 from support.runs import Ended, copy_pictures, events, ipo, lines_of, result
@@ -23,8 +23,8 @@ SMALL = ("lm=none", "describer=none", "steps=2", "candidates_per_step=3", "shots
 @pytest.fixture()
 def run(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any, clip: Any) -> Run:
     """Run the command in a folder of its own."""
-    monkeypatch.setattr("ipo_prompts.experiments.run.prepare.load_clip", lambda *_: clip)
-    monkeypatch.setattr("ipo_prompts.experiments.run.publish.save_search_png", lambda *args: None)
+    monkeypatch.setattr("ipo_prompts.experiments.run.plan.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.pipeline.save_search_png", lambda *args: None)
     monkeypatch.chdir(tmp_path)
     copy_pictures(Path("pictures"))
     return lambda *words: ipo(capfd, "optimize", *words)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.embedded import PICTURES_DIR
-from ipo_prompts.experiments.report.crossed import crossed
 from ipo_prompts.experiments.report.gather import read_run
+from ipo_prompts.experiments.report.page import crossed
 from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.experiments.run.result import load_result
@@ -37,7 +37,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(
     cache: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], pictures: Path
 ) -> Any:
-    monkeypatch.setattr("ipo_prompts.experiments.run.prepare.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.plan.load_clip", lambda *_: clip)
 
     def start(*more: str) -> Ended:
         listed = f"strategy.file={pictures.parent / 'templates.txt'}"

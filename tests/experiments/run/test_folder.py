@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.folder import larger_limit
-from ipo_prompts.experiments.run.result import load_result
+from ipo_prompts.experiments.run.files import larger_limit
 from ipo_prompts.programs.lm.ledger import BudgetReached, Ledger
-
-RECORDED = Path(__file__).parents[2] / "recorded" / "local-shuffled"
 
 
 @pytest.mark.parametrize(
     ("limit", "total", "larger"),
     [
-        ({"budget_usd": 0.25}, 9.0, ("budget_usd", "0.5")),
-        ({"budget_tokens": 500}, 9.0, ("budget_tokens", "1000")),
-        ({"max_minutes": 0.2}, 9.0, ("max_minutes", "0.4")),
-        ({"max_minutes": 0.2}, 60.0, ("max_minutes", "2.0")),
+        ({"budget_usd": 0.25}, 9.0, ("budget_usd", 0.5)),
+        ({"budget_tokens": 500}, 9.0, ("budget_tokens", 1000)),
+        ({"max_minutes": 0.2}, 9.0, ("max_minutes", 0.4)),
+        ({"max_minutes": 0.2}, 60.0, ("max_minutes", 2.0)),
     ],
 )
-def test_it_is_twice_what_is_used_up(limit: dict[str, Any], total: float, larger: tuple[str, str]) -> None:
+def test_it_is_twice_what_is_used_up(limit: dict[str, Any], total: float, larger: tuple[str, float]) -> None:
     config = RunConfig(**limit)
     seconds = None if config.max_minutes is None else 60 * config.max_minutes
     ledger = Ledger(config.budget_usd, config.budget_tokens, seconds, elapsed_before=60.0)
-    result = load_result(RECORDED).model_copy(update={"seconds": {"total": total}})
     with pytest.raises(BudgetReached) as reached:
         ledger.check_call(tokens=501, usd=1.0)
-    assert larger_limit(config, str(reached.value), result) == larger
+    key = reached.value.limit
+    assert (key, larger_limit(config, key, total)) == larger

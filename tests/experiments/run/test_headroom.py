@@ -14,9 +14,9 @@ import pytest
 
 from ipo_prompts.experiments.data import DataSet, Item, draw, load_data
 from ipo_prompts.experiments.embedded import PICTURES_DIR
-from ipo_prompts.experiments.run import headroom as module
+from ipo_prompts.experiments.run import beforehand as module
+from ipo_prompts.experiments.run.beforehand import CLASSES, PICTURES, TEXTS, few, look, of_data
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.headroom import CLASSES, PICTURES, TEXTS, few, look, of_data
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture

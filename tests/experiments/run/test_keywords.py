@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from ipo_prompts.experiments.run.config import CHOSEN, RunConfig
-from ipo_prompts.experiments.run.keywords import RunKeywords
+from ipo_prompts.experiments.run.settings import RunKeywords
 from ipo_prompts.programs.settings import SearchKeywords, SearchSettings
 
 NAMED = {"data", "start_from"}

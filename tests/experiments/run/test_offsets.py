@@ -13,8 +13,8 @@ import pytest
 
 from ipo_prompts.experiments.compare.grid import load_grid
 from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.run.comparison import what_they_add
 from ipo_prompts.experiments.run.config import load_config
-from ipo_prompts.experiments.run.offsets import what_they_add
 from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.experiments.run.result import load_result
 from ipo_prompts.experiments.tasks.base import Encoded
@@ -119,7 +119,7 @@ def run(cache: Path, light: None, capfd: pytest.CaptureFixture[str], pictures: P
 
 @pytest.fixture()
 def light(monkeypatch: pytest.MonkeyPatch, clip: Clip) -> None:
-    monkeypatch.setattr("ipo_prompts.experiments.run.prepare.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.plan.load_clip", lambda *_: clip)
 
 
 @pytest.mark.parametrize("kind", ["mean", "prior"])

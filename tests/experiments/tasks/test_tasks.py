@@ -15,9 +15,8 @@ from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.plan import Plan, plan
-from ipo_prompts.experiments.run.prepare import encode, prepare
-from ipo_prompts.experiments.tasks.scenes import LEAST, SIDE, compose
+from ipo_prompts.experiments.run.plan import Plan, encode, plan, prepare
+from ipo_prompts.experiments.tasks.segmentation import LEAST, SIDE, compose
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.programs.lm import connect
 from ipo_prompts.programs.lm.connect import Backend

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,13 @@ import pytest
 from PIL import Image
 
 from ipo_prompts.experiments.data import Item, draw, fresh, load_data
-from ipo_prompts.experiments.explain.analysis import (
+from ipo_prompts.experiments.report.analysis import load_analysis
+from ipo_prompts.experiments.report.explain import (
     MOST_CONFUSIONS,
     MOST_FLIPS,
     AnyPart,
     Compared,
-    Labelled,
+    LabelledPart,
     analyse,
     class_rows,
     confusions,
@@ -26,10 +28,9 @@ from ipo_prompts.experiments.explain.analysis import (
     short_name,
     thumbnail,
 )
-from ipo_prompts.experiments.explain.model import load_analysis
-from ipo_prompts.experiments.explain.word_effects import token_counter
-from ipo_prompts.experiments.run.comparison import RewardNames
+from ipo_prompts.experiments.report.words import token_counter
 from ipo_prompts.experiments.run.files import content_of, write_json
+from ipo_prompts.experiments.run.result import RewardNames
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
@@ -70,7 +71,7 @@ class Job:
         pictures = reward.encode([item.picture for item in items], [item.label for item in items])
         scores = reward.score([initial, template], pictures)
         drawn = Sampling.of(len(items), [item.label for item in items], [item.group for item in items])
-        return Compared(items, pictures, pictures.labels, reward.class_names, drawn, *scores)
+        return Compared(items, pictures, pictures.labels, reward, drawn, *scores)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,7 @@ def found(job: Job) -> dict[str, Any]:
     return job.analysed(NEGATIVE)
 
 
-def made(labels: Sequence[int], before: Sequence[int], after: Sequence[int], names: Sequence[str]) -> Labelled:
+def made(labels: Sequence[int], before: Sequence[int], after: Sequence[int], names: Sequence[str]) -> LabelledPart:
     """Two templates' predictions, given outright: what is counted from them can be worked out by hand."""
     truth = np.asarray(labels, dtype=np.int64)
     png = io.BytesIO()
@@ -97,7 +98,9 @@ def made(labels: Sequence[int], before: Sequence[int], after: Sequence[int], nam
     for predictions in (np.asarray(before), np.asarray(after)):
         hits = predictions == truth
         scores.append(Score("a <CLASS>", float(hits.mean()), 1.0, hits, np.where(hits, 0.5, 1.5), predictions))
-    return Labelled(items, None, truth, names, None, *scores)
+    reward: Any = SimpleNamespace(class_names=names)
+    sampling: Any = None
+    return LabelledPart(items, None, truth, reward, sampling, *scores)
 
 
 def test_the_file_is_whole_small_and_the_same_each_time(job: Job, found: dict[str, Any]) -> None:

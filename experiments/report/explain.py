@@ -8,20 +8,28 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ipo_prompts.experiments.data import Item
-from ipo_prompts.experiments.explain.model import Analysis, ClassGain, Confusion, Confusions, Flip, Flips, Matrix, Shown
-from ipo_prompts.experiments.explain.word_effects import Looked, rounded, word_effects
-from ipo_prompts.experiments.run.comparison import CLASSIFICATION, AnyPart, Compared, RewardNames
+from ipo_prompts.experiments.report.analysis import (
+    Analysis,
+    ClassGain,
+    Confusion,
+    Confusions,
+    Flip,
+    Flips,
+    Matrix,
+    Shown,
+)
+from ipo_prompts.experiments.report.words import Basis, rounded, word_effects
+from ipo_prompts.experiments.run.comparison import SEALED_PARTS, Compared
+from ipo_prompts.experiments.run.result import CLASSIFICATION, AnyPart, RewardNames, SealedPart
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import Reward, Score
 
-Sealed = Literal["test", "new"]
 MOST_CONFUSIONS = 12
 MOST_FLIPS = 12
 """Pictures shown of each kind; with some fifty thumbnails the file stays well below 400 kB."""
@@ -30,7 +38,6 @@ MOST_IN_MATRIX = 14
 """Classes whose names can be read beside a matrix."""
 THUMBNAIL = 96
 """Longest side in pixels."""
-_SEALED: tuple[Sealed, ...] = ("test", "new")
 _UNSELECTED = (
     "No training pictures were left and the run kept no selection {unit}; what words do is not measured on the {unit} "
     "that were searched on or on the sealed ones. Run with more training pictures, fewer shots, or selection=held-back "
@@ -40,7 +47,7 @@ _UNLABELLED = "The {name} reward does not say which class it took each of the {u
 
 
 @dataclass(frozen=True)
-class Labelled(Compared):
+class LabelledPart(Compared):
     """A part whose units are labelled pictures, each with one prediction."""
 
     labels: npt.NDArray[np.int64]
@@ -73,12 +80,12 @@ def analyse(
     words, words_missing = None, None
     for name in ("fresh", "selection"):
         if part := parts.get(name):
-            words = word_effects(reward, Looked(name, part.units, part.optimised, part.sampling), tokens, names)
+            words = word_effects(reward, Basis(name, part.units, part.optimised, part.sampling), tokens, names)
             break
     else:
         words_missing = _UNSELECTED.format(unit=names.unit)
     shown = sample(parts["search"]) if "search" in parts else ()
-    sealed = {name: part for name in _SEALED if name in parts and (part := _labelled(parts[name]))}
+    sealed = {name: part for name in SEALED_PARTS if name in parts and (part := _labelled(parts[name]))}
     if not sealed:
         missing = _UNLABELLED.format(name=names.name, unit=names.unit)
         return Analysis(words=words, words_missing=words_missing, sample=shown, classes_missing=missing)
@@ -93,13 +100,13 @@ def analyse(
     )
 
 
-def _labelled(part: Compared) -> Labelled | None:
+def _labelled(part: Compared) -> LabelledPart | None:
     """Return a part as labelled pictures, or None where something is missing for that."""
     counts = {part.initial.n, len(part.items), len(part.initial.predictions), len(part.optimised.predictions)}
-    return Labelled(**vars(part)) if part.labels is not None and len(counts) == 1 else None
+    return LabelledPart(**vars(part)) if part.labels is not None and len(counts) == 1 else None
 
 
-def class_rows(name: Sealed, part: Labelled) -> list[ClassGain]:
+def class_rows(name: SealedPart, part: LabelledPart) -> list[ClassGain]:
     """Return the value of each class that has pictures before and after, and how its mean loss changed."""
     rows = []
     for label in np.unique(part.labels):
@@ -118,7 +125,7 @@ def class_rows(name: Sealed, part: Labelled) -> list[ClassGain]:
     return rows
 
 
-def confusions(parts: Sequence[Labelled]) -> Confusions:
+def confusions(parts: Sequence[LabelledPart]) -> Confusions:
     """Return the pairs (true class, predicted class) whose count fell or rose most, largest change first."""
     before: Counter[tuple[str, str]] = Counter()
     after: Counter[tuple[str, str]] = Counter()
@@ -139,7 +146,7 @@ def confusions(parts: Sequence[Labelled]) -> Confusions:
     return Confusions(vanished=largest(-1), appeared=largest(1))
 
 
-def matrix(part: Labelled) -> Matrix:
+def matrix(part: LabelledPart) -> Matrix:
     """Count who is taken for whom; of many classes among those that the optimised template confuses most."""
     total = len(part.class_names)
     counts = []
@@ -175,7 +182,7 @@ def sample(part: Compared) -> tuple[Shown, ...]:
     )
 
 
-def flips(parts: Sequence[Labelled], known: bool = True) -> Flips:
+def flips(parts: Sequence[LabelledPart], known: bool = True) -> Flips:
     """Return pictures that were wrong and are right now (gained), the other way round (lost), and still wrong.
 
     Args:
@@ -183,7 +190,7 @@ def flips(parts: Sequence[Labelled], known: bool = True) -> Flips:
         known: whether their losses are cross-entropies, which tell the probability of the true class.
     """
 
-    def where(before: bool, after: bool) -> list[tuple[Labelled, int]]:
+    def where(before: bool, after: bool) -> list[tuple[LabelledPart, int]]:
         found = [(p, (p.right(p.initial) == before) & (p.right(p.optimised) == after)) for p in parts]
         return [(p, int(i)) for p, flipped in found for i in np.flatnonzero(flipped)]
 
@@ -198,22 +205,22 @@ def flips(parts: Sequence[Labelled], known: bool = True) -> Flips:
     )
 
 
-def _shown(flipped: Sequence[tuple[Labelled, int]], known: bool) -> tuple[Flip, ...]:
+def _shown(flipped: Sequence[tuple[LabelledPart, int]], known: bool) -> tuple[Flip, ...]:
     """Choose few of many: one a class as far as that goes, and then evenly over the classes."""
     seen: Counter[str] = Counter()
-    turns: defaultdict[int, list[tuple[Labelled, int]]] = defaultdict(list)
+    turns: defaultdict[int, list[tuple[LabelledPart, int]]] = defaultdict(list)
     for part, i in flipped:
         name = part.class_names[part.items[i].label]
         turns[seen[name]].append((part, i))
         seen[name] += 1
-    chosen: list[tuple[Labelled, int]] = []
+    chosen: list[tuple[LabelledPart, int]] = []
     for candidates in turns.values():  # which are in order: a class's second flip comes after its first
         room = min(MOST_FLIPS - len(chosen), len(candidates))
         chosen += [candidates[j * len(candidates) // room] for j in range(room)]
     return tuple(_flip(part, i, known) for part, i in chosen)
 
 
-def _flip(part: Labelled, i: int, known: bool) -> Flip:
+def _flip(part: LabelledPart, i: int, known: bool) -> Flip:
     item, names = part.items[i], part.class_names
     return Flip(
         picture=short_name(item.picture.name),

@@ -10,7 +10,7 @@ from pydantic import Field
 from ipo_prompts.experiments.run.files import Content, read_model
 from ipo_prompts.metrics.verdict import Ends, Rounded
 
-FILE_NAME = "analysis.json"
+ANALYSIS = "analysis.json"
 Thumbnail = Annotated[str, Field(pattern=r"^data:image/(jpeg|png|webp);base64,[A-Za-z0-9+/]+={0,2}$")]
 
 
@@ -180,5 +180,5 @@ def load_analysis(place: Path) -> Analysis:
     Raises:
         InputError: it cannot be read, or is no analysis.
     """
-    file = place / FILE_NAME if place.is_dir() else place
+    file = place / ANALYSIS if place.is_dir() else place
     return read_model(Analysis, file, fix="remove it, the report does without")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ipo_prompts.experiments import pipeline
 from ipo_prompts.experiments.data import draw, load_data
-from ipo_prompts.experiments.run import publish
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.programs.record.journal import Journal
@@ -38,7 +38,7 @@ def opened(folder: Path, store: FeatureStore, pictures: Path, classes: Literal["
     data = load_data(f"folder:{pictures}", seed=0)
     prepared: Any = SimpleNamespace(plan=SimpleNamespace(drawn=draw(data, 1, 1, 0, classes)), store=store)
     journal = Journal(folder)
-    sealed = publish._sealed(prepared, journal)
+    sealed = pipeline._sealed(prepared, journal)
     journal.close()
     (folder / "result.json").write_text(json.dumps({"sealed": sealed.model_dump()}))
     return sealed.opened

@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.run.baselines import Baselines
+from ipo_prompts.experiments.one_call import answer, summary
 from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.experiments.run.files import write_text
-from ipo_prompts.experiments.run.result import load_result
-from ipo_prompts.experiments.run.summary import answer, summary
+from ipo_prompts.experiments.run.result import Baselines, load_result
 
-RECORDED = Path(__file__).parents[2] / "recorded" / "local-shuffled"
+RECORDED = Path(__file__).parents[1] / "recorded" / "local-shuffled"
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ipo_prompts.experiments.explain.model import load_analysis
+from ipo_prompts.experiments.report.analysis import load_analysis
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import write_json
 from ipo_prompts.experiments.run.live_view import Ui

@@ -1,8 +1,14 @@
-"""What a search is worth on every part of the pictures, and the files of its run directory."""
+"""One job, from a plan to a run directory: prepare, search, evaluate once on the sealed pictures, publish.
+
+Cells of a grid use `prepare` and `search_in` alone: their protocol says what they are evaluated on.
+"""
 
 from __future__ import annotations
 
+import shlex
+import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast
@@ -10,37 +16,38 @@ from typing import Literal, cast
 from dspy.utils.saving import get_dependency_versions
 
 from ipo_prompts.experiments.data import Item, fresh
-from ipo_prompts.experiments.explain.analysis import analyse
-from ipo_prompts.experiments.explain.word_effects import token_counter
 from ipo_prompts.experiments.report import write_report
-from ipo_prompts.experiments.report.figures import save_search_png
-from ipo_prompts.experiments.report.page import FILE_NAME as PAGE
-from ipo_prompts.experiments.report.search import follow
-from ipo_prompts.experiments.run.baselines import baselines, left_out
+from ipo_prompts.experiments.report.analysis import ANALYSIS
+from ipo_prompts.experiments.report.drawing import save_search_png
+from ipo_prompts.experiments.report.explain import analyse
+from ipo_prompts.experiments.report.gather import follow, read_run
+from ipo_prompts.experiments.report.page import PAGE
+from ipo_prompts.experiments.report.words import token_counter
+from ipo_prompts.experiments.run.beforehand import of_run
 from ipo_prompts.experiments.run.comparison import (
-    AnyPart,
     Compared,
-    Comparison,
-    PartName,
-    RewardNames,
+    baselines,
     compare,
+    left_out,
     verdict,
+    what_it_adds,
+    what_they_add,
 )
-from ipo_prompts.experiments.run.earlier import Earlier, identity_of, started
-from ipo_prompts.experiments.run.ensemble import what_it_adds
-from ipo_prompts.experiments.run.environment import environment
-from ipo_prompts.experiments.run.files import digest, write_json
-from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.offsets import what_they_add
-from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan
-from ipo_prompts.experiments.run.prepare import Prepared, encode, fingerprint
-from ipo_prompts.experiments.run.result import FILE_NAME as RESULT
+from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.files import check_writable, digest, environment, larger_limit, write_json
+from ipo_prompts.experiments.run.live_view import Ui, ensure_local_weights, showing_warnings
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan, Prepared, encode, fingerprint, plan, prepare
 from ipo_prompts.experiments.run.result import (
+    RESULT,
+    AnyPart,
+    Comparison,
     Data,
     Fingerprinted,
     Harmonic,
     LanguageModels,
     Member,
+    PartName,
+    RewardNames,
     RunResult,
     Sealed,
     StrategyUsed,
@@ -48,21 +55,149 @@ from ipo_prompts.experiments.run.result import (
     used,
     write_result,
 )
-from ipo_prompts.experiments.run.searching import SearchedRun
-from ipo_prompts.experiments.run.tracking import Tracker
+from ipo_prompts.experiments.run.searching import (
+    EarlierRun,
+    SearchedRun,
+    identity_of,
+    read_earlier,
+    recorded,
+    search_in,
+    started,
+)
 from ipo_prompts.experiments.tasks.base import Encoded
+from ipo_prompts.experiments.tracking import Tracker, tracking
 from ipo_prompts.metrics.classification import EncodedPictures
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.device import find_device
+from ipo_prompts.metrics.errors import InputError, flag, silent
 from ipo_prompts.metrics.headroom import Headroom
 from ipo_prompts.metrics.reward import Reward
 from ipo_prompts.metrics.statistics import harmonic_mean
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.ensemble import scored_as_one
+from ipo_prompts.programs.lm.connect import REPLAY
 from ipo_prompts.programs.offsets import under
+from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import Journal, last, read
+from ipo_prompts.programs.record.resuming import resume_command, resumed_by
 from ipo_prompts.programs.record.score_keeper import units_of
 
-ANALYSIS, ENVIRONMENT, PROGRAM, PLOT = "analysis.json", "environment.json", "program.json", "search.png"
+
+def run_job(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResult:
+    """Run a job as `ipo optimize` and `ipo.optimize` do: what it lacks is fetched, what programs warn of is shown.
+
+    Raises:
+        InputError, NothingUsable, dspy.LMError: see `optimize`.
+    """
+    find_device(config.device)  # a wrong one is refused before anything is fetched
+    ensure_local_weights([config], quiet=ui.quiet)
+    with silent("dspy", "LiteLLM"), showing_warnings(ui):  # what they log is raised as an exception, too
+        return optimize(config, folder, ui, resume=resume, shrink_shots=True)
+
+
+def stopped_early(config: RunConfig, folder: Path, result: RunResult) -> str:
+    """Say which limit ended a run, and how it is resumed under a larger one."""
+    assert result.limit is not None
+    larger = flag(result.limit, larger_limit(config, result.limit, result.seconds["total"]))
+    again = resume_command(folder, config.model_dump(), *shlex.split(larger))
+    return f"stopped early: {result.stopped}; resume with a larger limit: {again}"
+
+
+def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False, shrink_shots: bool = False) -> RunResult:
+    """Run the main job in `folder`: search, choose, open the sealed test pictures once, write the result.
+
+    Args:
+        config: what to do.
+        folder: the run directory.
+        ui: what is shown.
+        resume: the run that is there is resumed; else a folder that holds one is refused.
+        shrink_shots: shots that nobody has set may shrink, see `plan`.
+
+    Raises:
+        InputError: bad input, or a run directory that does not fit.
+        NothingUsable, dspy.LMError: see `search_in`.
+    """
+    started = time.monotonic()
+    quoted = shlex.quote(str(folder))
+    if not resume and _holds_events(folder):
+        raise _taken(folder)
+    if resume and (before := finished(folder, ui)):
+        ui.say(f"the run had finished, and this is its result; a new run that goes on: ipo optimize --from {quoted}")
+        return before
+    check_writable(folder)
+    if config.start_from and recorded(config, read(folder) if _holds_events(folder) else ()) is None:
+        read_earlier(Path(config.start_from))  # refuses one that nothing can start from, before pictures are encoded
+    planned = plan(config, say=ui.say if shrink_shots else None)
+    ui.say(f"run directory: {folder}")
+    prepared = prepare(planned, ui)
+    with closing(Journal(folder, started)) as journal:
+        if not resume and journal.events:  # another process was quicker between the first look and the lock
+            raise _taken(folder)
+        with tracking(prepared.config, folder, ui) as tracker:
+            _announce(prepared, journal, ui)
+            ui.say("looking whether words can help")
+            room = of_run(prepared)
+            for line in (room.verdict, *room.lines) if room else ():
+                ui.say(line)
+            searched = search_in(prepared, journal, ui, tracker.step)
+            ui.say(f"opening the sealed test {prepared.plan.task.unit}")
+            parts, others = evaluate(prepared, searched, journal, ui)
+            ui.say("looking at what each word does")
+            return publish(prepared, searched, parts, others, journal, tracker, room)
+
+
+def _announce(prepared: Prepared, journal: Journal, ui: Ui) -> None:
+    drawn, optimizer, config = prepared.plan.drawn, prepared.plan.optimizer, prepared.config
+    how = f"with {optimizer.model}" if optimizer else f"without a language model (strategy {config.strategy['name']})"
+    if config.lm.startswith(REPLAY):
+        recorded = config.lm.removeprefix(REPLAY)
+        ui.say(f"replayed: all answers are those recorded in {recorded}; nothing is asked and nothing is paid")
+    if journal.events:
+        ui.say("resumed: what was recorded before is read back and shown again; nothing is asked twice")
+    ui.say(
+        f"searching {how} on {len(drawn.search)} pictures of {len(drawn.class_names)} classes; "
+        f"{len(drawn.selection)} more choose the winner, {len(drawn.test) + len(drawn.new_test)} stay sealed"
+    )
+    ui.say(f"if it is interrupted: {resume_command(journal.path.parent, config.model_dump())}")
+
+
+def _taken(folder: Path) -> InputError:
+    return InputError(
+        f"{folder} already holds a run; resume it with {resumed_by(folder)}, or choose another {flag('out')}."
+    )
+
+
+def _holds_events(folder: Path) -> bool:
+    """Whether there is a run to resume; one that was killed before its first line has left nothing."""
+    file = folder / JOURNAL
+    return file.is_file() and file.stat().st_size > 0
+
+
+def finished(folder: Path, ui: Ui) -> RunResult | None:
+    """Return what a run found that needed no more than it was given; nothing is left to resume.
+
+    A plot or a page that was lost or damaged since is made again of the other files. None where one of those is: then
+    the search is followed again, from the replies in the journal, and all of them are written again.
+    """
+    events = read(folder) if _holds_events(folder) else []
+    if not events or events[-1]["type"] != "end" or events[-1].get("stopped"):
+        return None
+    try:
+        result = read_run(folder).result
+    except InputError as error:
+        ui.say(f"a file of the finished run is made again: {error}")
+        return None
+    wrong = [name for name, then in events[-1]["files"].items() if digest(folder / name) != then]
+    if wrong:
+        ui.say(f"lost, damaged or changed since the run finished, and made again: {', '.join(wrong)}")
+    if set(wrong) - set(MADE_OF_FILES):
+        return None
+    if wrong:
+        with closing(Journal(folder, time.monotonic() - events[-1]["seconds"])) as journal:  # the clock goes on
+            finish(journal, result)
+    return result
+
+
+ENVIRONMENT, PROGRAM, PLOT = "environment.json", "program.json", "search.png"
 MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT)
 MADE_OF_FILES = (PLOT, PAGE)
 """Files that need no pictures and no CLIP."""
@@ -87,9 +222,8 @@ def evaluate(
     def compared(encoded: Encoded, reward: Reward) -> Compared:
         units = under(encoded.units, settled.kept) if settled else encoded.units
         initial, optimised = (scored_as_one(reward, side, units) for side in sides)
-        names = reward.class_names
         how = encoded.sampling(initial.n)
-        return Compared(encoded.items, units, encoded.labels, names, how, initial, optimised)
+        return Compared(encoded.items, units, encoded.labels, reward, how, initial, optimised)
 
     parts: dict[AnyPart, Compared] = {"search": compared(prepared.search, prepared.reward)}
     if prepared.selection:
@@ -124,7 +258,7 @@ def evaluate(
     return parts, others
 
 
-def _seen_before(prepared: Prepared, sealed: Sequence[Item], earlier: Earlier | None) -> str | None:
+def _seen_before(prepared: Prepared, sealed: Sequence[Item], earlier: EarlierRun | None) -> str | None:
     """Say how many sealed pictures searched or chose too, byte for byte, here or before; None where none did."""
     drawn, store = prepared.plan.drawn, prepared.store
     seen = set(store.contents([item.picture for item in (*drawn.search, *drawn.selection)]))
@@ -254,6 +388,7 @@ def _result(
         selection=chosen(found.choice),
         ended=found.ended,
         stopped=found.stopped,
+        limit=found.limit,
         steps=len(found.steps) - 1,
         proposed=found.proposed,
         templates_scored=len(found.history),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipo_prompts.experiments.explain.word_changes import MOST_TEMPLATES, NEUTRAL, PLACEBOS, Change, changes, tidy
+from ipo_prompts.experiments.report.words import MOST_TEMPLATES, NEUTRAL, PLACEBOS, Change, changes, tidy
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.template import SLOT
 

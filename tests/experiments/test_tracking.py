@@ -17,11 +17,11 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from ipo_prompts.experiments.run import tracking as module
+from ipo_prompts.experiments import tracking as module
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.result import LanguageModels, Used
-from ipo_prompts.experiments.run.tracking import SCORES, Tracker, has_key, summary_of, tracking
+from ipo_prompts.experiments.tracking import SCORES, Tracker, has_key, summary_of, tracking
 from ipo_prompts.metrics.accuracy import score_interval
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.sampling import Sampling

@@ -1,18 +1,31 @@
 """How the scenes, the window and the number of steps were chosen: on pictures of the search part alone.
 
-    python -m ipo_prompts.experiments.tasks.choices OUT windows retrieval segmentation
+    python benchmarks/tasks.py --out OUT --what windows retrieval segmentation
 
 The selection and test pictures of the examples are not opened here.
 """
 
 from __future__ import annotations
 
-import sys
+import tempfile
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from common import arguments
+
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.run.config import load_config
+from ipo_prompts.experiments.run.live_view import Ui
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, encode, plan, prepare
+from ipo_prompts.experiments.run.searching import search_in
+from ipo_prompts.experiments.tasks.segmentation import compose
+from ipo_prompts.metrics.clip import load_clip
+from ipo_prompts.metrics.segmentation import SegmentationReward
+from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.programs.record.journal import Journal
 
 LEAST, WINDOWS = (24, 36, 48), (32, 40, 48, 56)
 COMPOSED = (0, 1, 2)
@@ -20,19 +33,12 @@ STEPS = 6
 SEEDS = (0, 1)
 
 
-def windows() -> None:
+def windows(leasts: Sequence[int], sizes: Sequence[int]) -> None:
     """Print the anchor's mean IoU for scenes with smaller and larger parts and for smaller and larger windows."""
-    from ipo_prompts.experiments.data import load_data
-    from ipo_prompts.experiments.run.plan import SPLIT_SEED
-    from ipo_prompts.experiments.tasks.scenes import compose
-    from ipo_prompts.metrics.clip import load_clip
-    from ipo_prompts.metrics.segmentation import SegmentationReward
-    from ipo_prompts.metrics.template import ANCHOR
-
     data, clip = load_data("embedded", seed=SPLIT_SEED), load_clip("embedded")
     print("least part, window: mean IoU of the anchor, one number for each way to compose the scenes")
-    for least in LEAST:
-        for window in WINDOWS:
+    for least in leasts:
+        for window in sizes:
             reward = SegmentationReward(clip, data.class_names, window=window)
             found = [
                 reward.score([ANCHOR], reward.examples(compose(data.train, seed, least=least)))[0].value
@@ -42,18 +48,11 @@ def windows() -> None:
             print(f"{least}, {window}: {100 * np.mean(found):.2f} ({each})", flush=True)
 
 
-def steps(folder: Path, name: str) -> None:
+def steps(folder: Path, name: str, number: int, seeds: Sequence[int]) -> None:
     """Search with one half of the search pictures; print what the best template so far is worth on the other half."""
-    from ipo_prompts.experiments.run.config import load_config
-    from ipo_prompts.experiments.run.live_view import Ui
-    from ipo_prompts.experiments.run.plan import plan
-    from ipo_prompts.experiments.run.prepare import encode, prepare
-    from ipo_prompts.experiments.run.searching import search_in
-    from ipo_prompts.programs.record.journal import Journal
-
-    words = [f"reward={name}", "shots=2", "selection_shots=0", f"steps={STEPS}", "patience=null"]
-    for seed in SEEDS:
-        ui = Ui(STEPS, quiet=True)
+    words = [f"reward={name}", "shots=2", "selection_shots=0", f"steps={number}", "patience=null"]
+    for seed in seeds:
+        ui = Ui(number, quiet=True)
         planned = plan(load_config(None, [*words, f"seed={seed}"]))
         used = {item.group for item in planned.drawn.search}
         rest = [item for item in planned.data.train if item.group not in used]
@@ -66,6 +65,21 @@ def steps(folder: Path, name: str) -> None:
         print(f"{name}, seed {seed}, n = {scores[0].n}: anchor and best after each step {each}", flush=True)
 
 
+def main() -> None:
+    """Measure what is named; a small size is one of each."""
+    options = arguments(
+        __doc__,
+        what={"nargs": "*", "default": ["windows"], "help": "windows, retrieval, segmentation"},
+        out={"type": Path, "default": None, "help": "folder of the searches; default a temporary one"},
+    )
+    most = 1 if options.small else None
+    with tempfile.TemporaryDirectory() as scratch:
+        for word in options.what:
+            if word == "windows":
+                windows(LEAST[:most], WINDOWS[:most])
+            else:
+                steps(options.out or Path(scratch), word, most or STEPS, SEEDS[:most])
+
+
 if __name__ == "__main__":
-    for word in sys.argv[2:]:
-        windows() if word == "windows" else steps(Path(sys.argv[1]), word)
+    main()

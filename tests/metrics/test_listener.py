@@ -1,0 +1,31 @@
+"""Options and settings are called what whoever is spoken to writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ipo_prompts.metrics.errors import Listener, flag, listener, setting, speaking_to
+from ipo_prompts.programs.record.resuming import resume_command, resumed_by
+
+
+@pytest.mark.parametrize(
+    ("who", "out", "limit", "address", "again"),
+    [
+        ("command line", "--out", "--budget-tokens 2", "'lm_api_base=http://a b'", "`ipo optimize --resume 'my run'`"),
+        ("ipo.optimize", "out=", "budget_tokens=2", "lm_api_base='http://a b'", "`ipo.optimize(resume='my run')`"),
+        ("compile", "log_dir", "budget_tokens=2", "lm_api_base='http://a b'", "the same compile"),
+    ],
+)
+def test_what_is_said_is_worded_for_who_reads_it(who: Listener, out: str, limit: str, address: str, again: str) -> None:
+    with speaking_to(who):
+        assert (flag("out"), flag("budget_tokens", 2), setting("lm_api_base", "http://a b")) == (out, limit, address)
+        assert resumed_by(Path("my run")) == again
+    assert listener() == "command line"
+
+
+def test_a_call_to_resume_holds_what_has_to_be_typed() -> None:
+    with speaking_to("ipo.optimize"):
+        told = resume_command(Path("run"), {"lm_api_base": "http://localhost:1", "steps": 3}, "max_minutes=0.4")
+    assert told == "ipo.optimize(resume='run', max_minutes=0.4, lm_api_base='http://localhost:1')"
