@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,11 +14,18 @@ from scipy import special
 
 from ipo_prompts.experiments.data import Item, load_data
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, logits_of, places_of
+from ipo_prompts.metrics.classification import (
+    ClipReward,
+    EncodedPictures,
+    class_means,
+    features_of,
+    logits_of,
+    places_of,
+)
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.reward import Judged, Score
+from ipo_prompts.metrics.reward import EmbeddingReward, Judged, Score, pseudo_values
 from ipo_prompts.metrics.template import ANCHOR
 from support.ensembles import ensemble_score
 
@@ -88,6 +96,70 @@ def test_places_are_those_of_accuracy_alone(reward: ClipReward, clip: Clip) -> N
     assert found.places is not None
     assert ((found.places == 1) == found.hits).all()
     assert Missed(clip, reward.class_names, reward.store).score([ANCHOR], units)[0].places is None
+
+
+def test_pseudo_values_of_a_mean_are_the_values() -> None:
+    values = np.array([0.1, 0.5, 0.9, 0.2])
+    assert pseudo_values(lambda units: float(values[units].mean()), 4) == pytest.approx(values)
+
+
+def test_pseudo_values_by_hand() -> None:
+    """The highest of 1, 2, 4: 4 with all, 4, 4, 2 without each; 4 + 2 (10/3 - 4), twice, and 4 + 2 (10/3 - 2)."""
+    values = np.array([1.0, 2.0, 4.0])
+    found = pseudo_values(lambda units: float(values[units].max()), 3)
+    assert found == pytest.approx([8 / 3, 8 / 3, 20 / 3])
+
+
+def test_the_higher_value_ranks_first_then_the_lower_loss() -> None:
+    nothing = np.zeros(0)
+    scores = [
+        Score(name, value, loss, nothing, nothing) for name, value, loss in (("a", 1, 3), ("b", 2, 2), ("c", 2, 1))
+    ]
+    assert [score.template for score in sorted(scores, key=lambda score: score.rank)] == ["a", "b", "c"]
+
+
+def test_templates_together_are_scored_by_the_mean_of_their_embeddings(reward: ClipReward, clip: Clip) -> None:
+    units, both = pictures(clip, [0, 1, 2, 1]), [ANCHOR, "a dark drawing of a <CLASS>."]
+    rows = np.mean(
+        [clip.encode_texts([t.replace("<CLASS>", n) for n in ("cat", "dog", "hot dog")]) for t in both], axis=0
+    )
+    mean = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    found, (wanted,) = reward.score_together(both, units), reward.score_embeddings(["mean"], [mean], units)
+    assert found.template == " + ".join(both)
+    assert found.losses == pytest.approx(wanted.losses, abs=1e-5)
+
+
+def test_two_methods_make_a_reward() -> None:
+    assert EmbeddingReward.__abstractmethods__ == {"examples", "judge_embeddings"}
+
+
+@pytest.mark.parametrize("times", [0, 2])
+def test_a_hook_judges_each_candidate_once(times: int, reward: ClipReward, clip: Clip) -> None:
+    class Other(ClipReward):
+        def judge_embeddings(self, classes: Sequence[Floats], units: EncodedPictures) -> Iterable[Judged]:
+            return [*super().judge_embeddings(classes, units)] * times
+
+    with pytest.raises(InputError, match="it gives one Judged for each"):
+        Other(clip, reward.class_names, reward.store).score([ANCHOR], pictures(clip, [0, 1]))
+
+
+def test_a_measure_that_names_no_class_has_the_highest_logits(reward: ClipReward, clip: Clip) -> None:
+    class Other(ClipReward):
+        def judge(self, logits: Floats, units: EncodedPictures) -> Judged:
+            return Judged(logits[:, 0])
+
+    units = pictures(clip, [0, 1, 2, 1])
+    (plain,) = reward.score([ANCHOR], units)
+    (found,) = Other(clip, reward.class_names, reward.store).score([ANCHOR], units)
+    assert found.predictions.tolist() == plain.predictions.tolist()
+
+
+def test_the_mean_picture_of_each_class_has_the_length_one() -> None:
+    features = np.array([[1, 0], [0, 1], [0, -1], [0, -1]], dtype=np.float32)
+    means = class_means(features, np.array([0, 0, 1, 1]), 2)
+    assert means == pytest.approx(np.array([[0.5**0.5, 0.5**0.5], [0, -1]]))
+    parts = [EncodedPictures(features[:1], None), None, EncodedPictures(features[2:], None)]
+    assert features_of(*parts).tolist() == features[[0, 2, 3]].tolist()
 
 
 def test_a_record_of_hits_is_ones_and_noughts() -> None:
