@@ -75,7 +75,8 @@ GUARDS = {
     "programs/record/score_keeper.py": ("tests/programs/test_search.py",),
     "programs/strategies/asking.py": STRATEGIES,
     "programs/strategies/history.py": STRATEGIES,
-    "programs/strategies/small_model.py": (*STRATEGIES, "tests/programs/strategies/test_small_model.py"),
+    "programs/strategies/small_model.py": STRATEGIES,
+    "programs/strategies/small_text.py": (*STRATEGIES, "tests/programs/strategies/test_small_model.py"),
     "programs/strategies/base.py": (
         *STRATEGIES,
         "tests/programs/test_search.py",

@@ -14,18 +14,21 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig, build, load_config, overlaid
-from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.metrics.files import write_whole
 from ipo_prompts.programs.lm.ledger import Limit
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import LOCK
 from ipo_prompts.programs.record.resuming import resumed_by, to_type, why_typed
+
+if TYPE_CHECKING:
+    from ipo_prompts.metrics.clip import Clip
+
 
 Form = TypeVar("Form", bound=BaseModel)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import dspy
 import pytest
 
-from ipo_prompts.programs.strategies.small_model import SmallModelAdapter
+from ipo_prompts.programs.strategies.small_text import SmallModelAdapter
 from ipo_prompts.signatures.describe import DescribeAsInTheCode, DescribeAsInThePaper, DescribeImage
 from ipo_prompts.signatures.propose import ProposeFromFindings, ProposeTemplates, history_line
 from ipo_prompts.signatures.propose_one import ProposeTemplate, short_line

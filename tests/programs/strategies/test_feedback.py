@@ -14,7 +14,7 @@ from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Known, Models, may_know
 from ipo_prompts.programs.strategies.feedback import LONGEST_FINDING, confused, findings, worth_of_parts
 from ipo_prompts.programs.strategies.history import propose_inputs
-from ipo_prompts.programs.strategies.small_model import SmallModelAdapter
+from ipo_prompts.programs.strategies.small_text import SmallModelAdapter
 from ipo_prompts.signatures.propose_one import ProposeTemplate
 
 WORTH = {"dark": 0.2, "upside down": 0.1, "in a kitchen": 0.0, "torn": -0.1}

@@ -11,8 +11,8 @@ from dspy.lm15 import Message, Request, Response, Usage
 from ipo_prompts.metrics.template import key, problem
 from ipo_prompts.programs.lm import weights
 from ipo_prompts.programs.lm.local import LocalEngine
-from ipo_prompts.programs.strategies import small_model
-from ipo_prompts.programs.strategies.small_model import SmallModelAdapter, quality_problem, words_to_ban
+from ipo_prompts.programs.strategies import small_text
+from ipo_prompts.programs.strategies.small_text import SmallModelAdapter, quality_problem, words_to_ban
 from ipo_prompts.signatures import propose_one
 from ipo_prompts.signatures.propose_one import ProposeTemplate, short_line
 
@@ -127,7 +127,7 @@ def test_the_request_carries_grammar_seed_bans_and_sampling() -> None:
     config = engine.requests[0].config
     assert (config.seed, config.temperature, config.top_p, config.top_k, config.max_tokens) == (7, 0.5, 0.95, 50, 64)
     bias = [[" <", 1.5], ["<", 1.5], [" cat", -5.0]]
-    assert config.extensions == {"grammar": small_model.GRAMMAR, "min_p": 0.05, "logit_bias": bias}
+    assert config.extensions == {"grammar": small_text.GRAMMAR, "min_p": 0.05, "logit_bias": bias}
 
 
 def test_the_rollout_id_tells_cache_entries_apart(tmp_path: Any) -> None:
