@@ -6,21 +6,19 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import dspy
 from pydantic import ValidationError
 
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error, speaking_to
+from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.registry import own_name
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.given_pictures import to_picture
 from ipo_prompts.programs.lm.connect import models_in
-from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.running import Searched
 from ipo_prompts.programs.search import Earlier, SearchResult
 from ipo_prompts.programs.settings import SearchSettings
@@ -126,12 +124,6 @@ def named(thing: Any) -> str | None:
     if thing is None or isinstance(thing, str):
         return thing
     return " with ".join([kind(thing), *(lm.model for lm in models_in(thing))])
-
-
-def open_log(folder: Path) -> Journal:
-    """Open a journal; what it says is said to those in Python."""
-    with speaking_to("compile"):
-        return Journal(folder)
 
 
 def _check_members(what: str, thing: Any, members: Sequence[str], page: str) -> None:

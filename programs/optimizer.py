@@ -14,7 +14,7 @@ from dspy.teleprompt import Teleprompter
 from ipo_prompts.metrics.class_names import written
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.errors import InputError, printable
+from ipo_prompts.metrics.errors import InputError, printable, speaking_to
 from ipo_prompts.metrics.reward import Reward, scale_of
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -31,7 +31,6 @@ from ipo_prompts.programs.compiling import (
     digest,
     kind,
     named,
-    open_log,
     with_pictures,
 )
 from ipo_prompts.programs.describers.recorded import Describing, by_clip
@@ -131,6 +130,7 @@ class IPO(Teleprompter):
 
     preset = staticmethod(preset)
 
+    @speaking_to("compile")
     def compile(
         self,
         student: Program,
@@ -186,7 +186,7 @@ class IPO(Teleprompter):
         if not searched:
             raise InputError("there are no examples to search on.")
         check_apart(searched, others, student.clip)
-        owned = open_log(Path(self.log_dir)) if self.journal is None and self.log_dir is not None else None
+        owned = Journal(Path(self.log_dir)) if self.journal is None and self.log_dir is not None else None
         journal = self.journal or owned
         try:
             if journal:

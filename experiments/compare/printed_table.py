@@ -9,7 +9,7 @@ from typing import Any
 
 from ipo_prompts.experiments.compare.layout import code, plain, text_table
 from ipo_prompts.experiments.compare.published import TemplateRow, TemplateTable, contradictions
-from ipo_prompts.experiments.data.dataset import DIFFERENT
+from ipo_prompts.experiments.data.dataset import why_different
 from ipo_prompts.metrics.statistics import harmonic_mean
 
 POINTS = 0.15
@@ -169,7 +169,7 @@ def _contradictions(row: TemplateRow, rows: Sequence[TemplateRow]) -> Iterator[s
 def _wrong(one: PrintedTable, precision: str) -> str:
     rows = [row for row in one.rows if row.decides and not row.agrees(precision)]
     measured = [row for row in rows if precision in row.outcomes]
-    other = ", another split" if one.split.startswith(DIFFERENT) else ""
+    other = ", another split" if why_different(one.split) else ""
     text = f"{plain(one.table.data)}{other}: {one.agreeing(precision)} of {one.count()} agree"
     if not measured:
         return f"{text}, the others cannot be measured"
@@ -256,8 +256,8 @@ def _section(one: PrintedTable, precisions: Sequence[str]) -> str:
     about = [f"{base:,} + {new:,} test pictures, base + new classes. Printed: {plain(one.table.source)}."]
     about += ["Not checked against the source."] if not one.table.checked else []
     about += [plain(one.table.note)] if one.table.note else []
-    if one.split.startswith(DIFFERENT):
-        about.append(f"The split is another one ({plain(one.split.removeprefix(DIFFERENT))}): these need not agree.")
+    if why := why_different(one.split):
+        about.append(f"The split is another one ({plain(why)}): these need not agree.")
     return f"### {plain(one.table.data)}\n\n{' '.join(about)}\n\n{text_table(head, rows)}"
 
 

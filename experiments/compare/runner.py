@@ -84,10 +84,7 @@ def check_models(configs: Sequence[RunConfig], budget_usd: float | None) -> None
     if budget_usd is not None and budget_usd <= 0:
         raise InputError(f"--budget-usd must be above 0, not {budget_usd:g}.")
     for backend in (backend for config in configs for backend in backends(config) if backend):
-        if budget_usd is not None and backend.price(1, 1) is None:
-            raise InputError(
-                f"the price of {backend.model} is not known, so --budget-usd cannot be kept; leave it out."
-            )
+        backend.check_price(budget_usd)
 
 
 def check_windows(found: Sequence[GridCell]) -> None:

@@ -33,6 +33,7 @@ PARTS: tuple[Part, ...] = ("train", "val", "test")
 OWN = "own"
 OFFICIAL = "official"
 DIFFERENT = "different: "
+"""How the parts of a data set are called: its own or drawn here, a benchmark's, or other ones, with the reason."""
 THREADS = 8
 """More gained nothing on a local disk."""
 NAMES_FILE = "classes.yaml"
@@ -43,6 +44,15 @@ MAX_NAMES = 20
 
 _Row = TypeVar("_Row")
 _Result = TypeVar("_Result")
+
+
+def why_different(split: str) -> str | None:
+    """Return why parts are not the official ones of their benchmark; None where they are, or there are none.
+
+    >>> why_different("different: 3 classes are missing"), why_different("official")
+    ('3 classes are missing', None)
+    """
+    return split.removeprefix(DIFFERENT) if split.startswith(DIFFERENT) else None
 
 
 @dataclass(frozen=True)

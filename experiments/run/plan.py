@@ -18,7 +18,7 @@ from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.experiments.tasks.base import Encoded, check_fractions
 from ipo_prompts.metrics.class_names import written
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.errors import InputError, flag
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.reward import Reward, Units, scale_of
 from ipo_prompts.metrics.template import check
@@ -173,11 +173,8 @@ def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, 
     if config.describer not in ASK_NO_MODEL:
         describer = find(config.describer, "describer", config.describer_api_base)
     for backend in (optimizer, describer):
-        if config.budget_usd is not None and backend and backend.price(1, 1) is None:
-            raise InputError(
-                f"the price of {backend.model} is not known, so {flag('budget_usd')} cannot be kept; use "
-                f"{flag('budget_tokens')}."
-            )
+        if backend:
+            backend.check_price(config.budget_usd)
     return optimizer, describer
 
 

@@ -17,7 +17,7 @@ import dspy
 from dspy.clients.backend_selection import CLIENT_KEYS
 from dspy.lm15 import LM15Error, Request, Response, request_from_openai_chat
 
-from ipo_prompts.metrics.errors import InputError, did_you_mean
+from ipo_prompts.metrics.errors import InputError, did_you_mean, flag
 from ipo_prompts.metrics.files import cache_dir
 from ipo_prompts.programs.lm.attempts import QUESTION_SECONDS
 from ipo_prompts.programs.lm.keys import check_key
@@ -95,16 +95,25 @@ class Backend:
         if self.loads:
             self.engine.load()
 
+    def check_price(self, budget_usd: float | None) -> None:
+        """Refuse a budget in dollars where the price of the model is not known.
+
+        Raises:
+            InputError: it is not.
+        """
+        if budget_usd is not None and self.price(1, 1) is None:
+            raise InputError(
+                f"the price of {self.model} is not known, so {flag('budget_usd')} cannot be kept; "
+                f"use {flag('budget_tokens')}."
+            )
+
     def connect(self, recorder: Recorder, role: str, temperature: float | None, max_tokens: int | None) -> dspy.LM:
         """Return it ready to be asked in one role (`optimizer` or `describer`) of a run, for `dspy.context(lm=…)`.
 
         Raises:
             InputError: dollars are limited and its price is not known.
         """
-        if recorder.ledger.limit_usd is not None and self.price(1, 1) is None:
-            raise InputError(
-                f"the price of {self.model} is not known, so budget_usd cannot be kept; use budget_tokens."
-            )
+        self.check_price(recorder.ledger.limit_usd)
         engine = recorder.wrap(self.engine, role=role, name=self.model, price=self.price, cache=self.cache)
         # The small models' adapter asks for one line.
         options = {"temperature": temperature, "max_tokens": None if self.small else max_tokens, **self.options}

@@ -179,7 +179,7 @@ def test_dollars_need_a_price_of_every_language_model(compiled: Compiled, lm: An
         {"lm": lm(), "strategy": Own(unknown)},
     ):
         with pytest.raises(
-            InputError, match=r"^the price of openai/my-model is not known, so budget_usd cannot be kept"
+            InputError, match=r"^the price of openai/my-model is not known, so budget_usd= cannot be kept"
         ):
             compiled(budget_usd=1.0, **words)
         assert not server.asked

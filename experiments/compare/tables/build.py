@@ -26,6 +26,7 @@ from ipo_prompts.experiments.compare.tables.table import (
     difference,
     targets,
 )
+from ipo_prompts.experiments.data.dataset import why_different
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.verdict import judge
 
@@ -109,7 +110,7 @@ def _scopes(grid: Grid, columns: Sequence[str]) -> tuple[Scope, ...]:
     scopes = []
     for name, data in named:
         splits = [grid.splits.get(one, "own") for one in data]
-        scopes.append(Scope(name, data, next((one for one in splits if one.startswith("different")), splits[0])))
+        scopes.append(Scope(name, data, next(filter(why_different, splits), splits[0])))
     return tuple(scopes)
 
 

@@ -21,6 +21,7 @@ from ipo_prompts.experiments.compare.methods import SUBJECT
 from ipo_prompts.experiments.compare.published import data_key
 from ipo_prompts.experiments.compare.tables.build import COUNTS
 from ipo_prompts.experiments.compare.tables.table import MEAN_OF_H, ColumnScore, MethodGain, Scope, Table
+from ipo_prompts.experiments.data.dataset import why_different
 from ipo_prompts.metrics.verdict import Verdict, format_p, points
 
 EMPTY = "–"
@@ -187,7 +188,7 @@ def _star(verdict: Verdict) -> str:
 
 def label(scope: Scope) -> str:
     """Name a scope; another split than the official one is marked."""
-    return scope.name + ("†" if scope.split.startswith("different") else "")
+    return scope.name + ("†" if why_different(scope.split) else "")
 
 
 def _value(score: ColumnScore | None, scope: Scope, with_interval: bool) -> str:

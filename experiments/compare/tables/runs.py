@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ipo_prompts.experiments.compare.methods import METHODS
+from ipo_prompts.experiments.data.dataset import DIFFERENT, why_different
 from ipo_prompts.metrics.arrays import Doubles
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.sampling import Sampling
@@ -171,12 +172,10 @@ def read_grid(cells: Sequence[CellContent], data_order: Sequence[str], method_or
 def _split(scores: Mapping[str, Any]) -> str:
     """The split of a row; where its columns are data sets of their own, each that differs is named."""
     splits = {side: str(score["split"]) for side, score in sorted(scores.items())}
-    different = {side: split for side, split in splits.items() if split.startswith("different")}
+    different = {side: why for side, split in splits.items() if (why := why_different(split))}
     if not different or len(set(splits.values())) == 1:
-        return next(iter(different.values() or splits.values()))
-    return "different: " + "; ".join(
-        f"{side}: {split.partition(':')[2].strip() or 'not the official one'}" for side, split in different.items()
-    )
+        return splits[next(iter(different or splits))]
+    return DIFFERENT + "; ".join(f"{side}: {why}" for side, why in different.items())
 
 
 def _runs(cells: Mapping[Key, CellContent]) -> Runs:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT
 from ipo_prompts.experiments.compare.tables.runs import Grid
 from ipo_prompts.experiments.compare.tables.table import MEAN_OF_H, H, MethodGain, Table
+from ipo_prompts.experiments.data.dataset import why_different
 from ipo_prompts.experiments.run.settings import PUBLISHED_CLIP
 
 
@@ -103,8 +104,7 @@ def notes(grid: Grid, table: Table) -> Iterator[str]:
             yield f"{method} has no value for {', '.join(missing)}."
     yield from _unlike(grid, table)
     for scope in table.scopes:
-        if scope.split.startswith("different") and not scope.is_average:
-            why = scope.split.partition(":")[2].strip() or "not the official one"
+        if (why := why_different(scope.split)) and not scope.is_average:
             yield f"† {scope.name}: different split ({why}); not comparable with published numbers."
 
 
