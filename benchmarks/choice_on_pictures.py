@@ -26,7 +26,7 @@ from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.phrases import PhraseBank
-from ipo_prompts.programs.selection import Table, choose
+from ipo_prompts.programs.selection import ScoreTable, choose
 
 SETS = ",embedded:".join(
     ["embedded:", "upside-down+sepia", "sideways+gray", "zoom+faded", "sideways+noise", "zoom+sepia"]
@@ -112,7 +112,7 @@ def one(found: Measured, classes: int, labels: int, seed: int, shuffled: bool) -
     gained = []
     for rule in RULES:
         draws = list(range(len(few)))
-        table = Table(
+        table = ScoreTable(
             hits[order], losses[order], compared[rule][order], found.words[rows][order], given.tolist(), draws
         )
         winner = order[choose(table)]

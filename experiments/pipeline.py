@@ -283,7 +283,7 @@ def publish(
 ) -> RunResult:
     """Write everything that a run directory holds beside its journal and configuration."""
     folder = journal.path.parent
-    names = names_of(prepared.plan)
+    names = names_from(prepared.plan)
     words = token_counter(prepared.clip)
     members = searched.result.choice.templates
     write_json(folder / ANALYSIS, analyse(_explained(parts, prepared.reward, members), prepared.reward, words, names))
@@ -334,7 +334,7 @@ def finish(journal: Journal, result: RunResult) -> None:
     journal.append("end", stopped=result.stopped, files=files)
 
 
-def names_of(planned: Plan) -> RewardNames:
+def names_from(planned: Plan) -> RewardNames:
     """Return what the reward of a plan is called."""
     task = planned.task
     return RewardNames(name=planned.config.reward["name"], measure=task.measure, unit=task.unit)
@@ -356,7 +356,7 @@ def _result(
     tested = set(named) - {"search", "selection"}
     compared = compare({name: part.pair for name, part in named.items()}, tested)
     scores = {name: compared[name] for name in parts if name != "fresh"}
-    names = names_of(prepared.plan)
+    names = names_from(prepared.plan)
     pictures = fingerprint(prepared, drawn.search, drawn.selection, drawn.test, drawn.new_test)
     settings = {key: value for key, value in config.strategy.items() if key != "name"}
     identity = identity_of(config, fingerprint(prepared, drawn.search, drawn.selection), prepared.clip.fingerprint)

@@ -139,7 +139,7 @@ def headroom(
     guessing = guessed(reward, pictures)
     chance = guessing if scores_accuracy(reward) else None
     return Headroom(
-        outcome=judge(chance, _value(initial.hits, sampling), class_mean, difference, words),
+        outcome=outlook(chance, _value(initial.hits, sampling), class_mean, difference, words),
         pictures=len(truth),
         classes=classes,
         of_classes=of_classes or classes,
@@ -160,7 +160,7 @@ def guessed(reward: ClipReward, pictures: EncodedPictures) -> float:
     return reward.judge(always, pictures).score("").value
 
 
-def judge(
+def outlook(
     guessing: float | None, initial: Figure, class_mean: Figure | None, difference: Figure | None, words: Figure | None
 ) -> Outcome:
     """Say what the figures show; an interval that holds 0 shows nothing, and "little" needs two figures to say so.

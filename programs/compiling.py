@@ -119,7 +119,7 @@ def as_earlier(given: Any) -> Earlier | None:
     return None if found is None else Earlier.of(found)
 
 
-def named(thing: Any) -> str | None:
+def name_of(thing: Any) -> str | None:
     """Name a strategy or a describer, with the language models that it holds."""
     if thing is None or isinstance(thing, str):
         return thing
@@ -170,7 +170,7 @@ def check_apart(trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example]
         )
 
 
-def digest(examples: Sequence[dspy.Example], clip: Clip) -> str:
+def examples_digest(examples: Sequence[dspy.Example], clip: Clip) -> str:
     """Return what tells sets of examples apart, in another process too: SHA-256 of all that they hold, in order."""
     pairs = zip(_pictures(examples, clip), examples, strict=True)
     texts = [f"{picture} {_held(example, opaque=_kind)}" for picture, example in pairs]

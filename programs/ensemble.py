@@ -22,7 +22,7 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Reward, Score, Units, by_embeddings
 from ipo_prompts.programs.selection import (
     POOLED,
-    Table,
+    ScoreTable,
     best_first,
     check_possible,
     chosen_without,
@@ -91,7 +91,7 @@ def settle(
     initial = found.history.initial
     templates = [initial.template, *(entry.template for entry in found.history.ranked() if entry is not initial)]
     searched, selected = best_first(record.again(templates, search_units), record.again(templates, selection_units))
-    tables = Table.of("search", searched, search_units), Table.of("selection", selected, selection_units)
+    tables = ScoreTable.of("search", searched, search_units), ScoreTable.of("selection", selected, selection_units)
     known: dict[Rows, Doubles] = {}
 
     def named(rows: Rows) -> tuple[str, ...]:
@@ -121,7 +121,7 @@ def settle(
     return replace(found, choice=choice), decided
 
 
-def best_rows(table: Table, size: int) -> Rows:
+def best_rows(table: ScoreTable, size: int) -> Rows:
     """Return the rows of the best templates that differ, best first, as `choose` compares them."""
     taken: list[int] = []
     for row in np.lexsort((table.losses.mean(axis=1), -table.evidence.mean(axis=1))).tolist():
@@ -133,7 +133,7 @@ def best_rows(table: Table, size: int) -> Rows:
 
 
 def cross_fitted_ensemble(
-    searched: Table, selection: Table, size: int, hits_of: Callable[[Rows], Doubles]
+    searched: ScoreTable, selection: ScoreTable, size: int, hits_of: Callable[[Rows], Doubles]
 ) -> tuple[tuple[float, float | None], tuple[float, float | None]]:
     """Return what choosing an ensemble gains over choosing one template, and over the initial one, each with its error.
 

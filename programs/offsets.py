@@ -10,7 +10,13 @@ from ipo_prompts.metrics.classification import ClipReward, features_of
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.offsets import Fitted, Kind, fitted
 from ipo_prompts.metrics.reward import Reward, Score, Units, by_embeddings
-from ipo_prompts.programs.selection import Table, best_first, check_possible, cross_fitted_difference, pooled_choice
+from ipo_prompts.programs.selection import (
+    ScoreTable,
+    best_first,
+    check_possible,
+    cross_fitted_difference,
+    pooled_choice,
+)
 
 if TYPE_CHECKING:
     from ipo_prompts.programs.record.score_keeper import ScoreKeeper
@@ -84,8 +90,8 @@ def settle_offsets(
         )
         return best_first(*parts)
 
-    def tables(way: Way) -> tuple[Table, Table]:
-        return Table.of("search", way[0], search_units), Table.of("selection", way[1], held_back)
+    def tables(way: Way) -> tuple[ScoreTable, ScoreTable]:
+        return ScoreTable.of("search", way[0], search_units), ScoreTable.of("selection", way[1], held_back)
 
     # Balanced pictures flatter offsets that are fitted on them: what is measured on is left out of the fit.
     searched = fitted(offsets.kind, features_of(search_units))

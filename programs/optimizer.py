@@ -28,9 +28,9 @@ from ipo_prompts.programs.compiling import (
     check_arguments,
     classifier_in,
     compiled,
-    digest,
+    examples_digest,
     kind,
-    named,
+    name_of,
     with_pictures,
 )
 from ipo_prompts.programs.describers.recorded import Describing, by_clip
@@ -190,7 +190,10 @@ class IPO(Teleprompter):
         journal = self.journal or owned
         try:
             if journal:
-                sets = {"trainset": digest(searched, student.clip), "valset": digest(others, student.clip)}
+                sets = {
+                    "trainset": examples_digest(searched, student.clip),
+                    "valset": examples_digest(others, student.clip),
+                }
                 begin(journal, {**self._identity(student, reward, settings, lm), **sets})
             progress.info("Searching on %d examples; %d more choose the winner.", len(searched), len(others))
             replies = recorded_events(self.lm) if isinstance(self.lm, str) else None
@@ -266,13 +269,13 @@ class IPO(Teleprompter):
         """Return what makes a search another one, beside its examples, as plain JSON."""
         return {
             **settings.model_dump(mode="json", exclude=set(LIMITS)),
-            "strategy": self.strategy if isinstance(self.strategy, dict) else named(self.strategy),
+            "strategy": self.strategy if isinstance(self.strategy, dict) else name_of(self.strategy),
             "reward": kind(reward),
             "classes": written(reward.class_names),
             "clip": student.clip.fingerprint,
             "lm": lm and lm.model,
             "lm_context": self.lm_context,
-            "describer": named(self.describer),
+            "describer": name_of(self.describer),
             "task": self.task,
             "earlier": self.earlier and [self.earlier.steps, *self.earlier.templates],
         }

@@ -17,7 +17,7 @@ from ipo_prompts.metrics.classification import features_of
 from ipo_prompts.metrics.offsets import fitted
 from ipo_prompts.metrics.reward import Reward, Units
 from ipo_prompts.programs.describers.recorded import Describing, describe
-from ipo_prompts.programs.describers.shortening import fitted as shortened
+from ipo_prompts.programs.describers.shortening import fitted_texts as shortened
 from ipo_prompts.programs.ensemble import Ensembled, settle
 from ipo_prompts.programs.lm.connect import Backend, asking
 from ipo_prompts.programs.lm.ledger import Ledger

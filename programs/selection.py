@@ -80,7 +80,7 @@ class HeldBack(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Table:
+class ScoreTable:
     """What the initial template (row 0) and T candidates scored on n units.
 
     Attributes:
@@ -100,7 +100,7 @@ class Table:
     draws: Sequence[Hashable]
 
     @classmethod
-    def of(cls, part: str, scores: Sequence[Score], units: Units) -> Table:
+    def of(cls, part: str, scores: Sequence[Score], units: Units) -> ScoreTable:
         """Stack the scores on one part of the units; parts of different names share no draw."""
         hits = np.stack([score.hits for score in scores]).astype(np.float64)
         losses = np.stack([score.losses for score in scores])
@@ -111,19 +111,19 @@ class Table:
         words = np.array([len(score.template.split()) for score in scores])
         return cls(hits, losses, evidence, words, labels, [(part, name) for name in units.groups or range(n)])
 
-    def take(self, units: NDArray[np.bool_]) -> Table:
+    def take(self, units: NDArray[np.bool_]) -> ScoreTable:
         """Return the table of some units, a mask (n,)."""
         chosen = np.flatnonzero(units).tolist()
         classes = None if self.classes is None else [self.classes[i] for i in chosen]
         hits, losses, evidence = (rows[:, chosen] for rows in (self.hits, self.losses, self.evidence))
-        return Table(hits, losses, evidence, self.words, classes, [self.draws[i] for i in chosen])
+        return ScoreTable(hits, losses, evidence, self.words, classes, [self.draws[i] for i in chosen])
 
-    def pooled(self, other: Table) -> Table:
+    def pooled(self, other: ScoreTable) -> ScoreTable:
         """Return the table of both sets of units, of the same templates."""
         classes = None if self.classes is None or other.classes is None else [*self.classes, *other.classes]
         both = ((self.hits, other.hits), (self.losses, other.losses), (self.evidence, other.evidence))
         hits, losses, evidence = map(np.hstack, both)
-        return Table(hits, losses, evidence, self.words, classes, [*self.draws, *other.draws])
+        return ScoreTable(hits, losses, evidence, self.words, classes, [*self.draws, *other.draws])
 
     @cached_property
     def sampling(self) -> Sampling:
@@ -164,7 +164,7 @@ def choose_winner(how: str, history: PromptHistory, search_units: Units, held_ba
     if how == "search":
         return Choice(best.template, best is initial, None, None, BEST_SEARCHED)
     entries = [initial, *(entry for entry in history.ranked() if entry is not initial)]
-    searched = Table.of("search", [entry.score for entry in entries], search_units)
+    searched = ScoreTable.of("search", [entry.score for entry in entries], search_units)
     if held_back is None:
         winner = choose(searched)
         return Choice(entries[winner].template, winner == 0, None, None, SEARCHED)
@@ -188,12 +188,12 @@ def pooled_choice(
         searched, selected: scores of the same templates on either: the initial one, then the others, best first.
         search_units, selection_units: what they were scored on.
     """
-    tables = Table.of("search", searched, search_units), Table.of("selection", selected, selection_units)
+    tables = ScoreTable.of("search", searched, search_units), ScoreTable.of("selection", selected, selection_units)
     winner = choose(tables[0].pooled(tables[1]))
     return Choice(searched[winner].template, winner == 0, *cross_fitted(*tables), POOLED)
 
 
-def choose(table: Table) -> int:
+def choose(table: ScoreTable) -> int:
     """Return the row of the winner: 0 where the initial template stays."""
     if len(table.evidence) == 1:
         return 0
@@ -203,7 +203,7 @@ def choose(table: Table) -> int:
     return shortest(table, best + 1) if gain > 0 and gain > error else 0
 
 
-def shortest(table: Table, best: int) -> int:
+def shortest(table: ScoreTable, best: int) -> int:
     """Return the row of the shortest candidate that is not clearly worse than the best one; of equal ones the better.
 
     Clearly worse is what is worse by more than one standard error of the difference on these units. What is no better
@@ -244,12 +244,14 @@ def shrunken_gain(differences: Doubles, best: int, sampling: Sampling) -> tuple[
     return float(mean.mean()) + kept, math.sqrt(sampling.these(mean).value)
 
 
-def cross_fitted(searched: Table, selection: Table) -> tuple[float, float | None]:
+def cross_fitted(searched: ScoreTable, selection: ScoreTable) -> tuple[float, float | None]:
     """Return the gain of the procedure over the initial template on the selection units, and its standard error."""
     return gain_of(chosen_without(searched, selection) - selection.hits[0], selection)
 
 
-def cross_fitted_difference(ours: tuple[Table, Table], theirs: tuple[Table, Table]) -> tuple[float, float | None]:
+def cross_fitted_difference(
+    ours: tuple[ScoreTable, ScoreTable], theirs: tuple[ScoreTable, ScoreTable]
+) -> tuple[float, float | None]:
     """Compare two ways to score: what choosing under ours gains over choosing under theirs, and its standard error.
 
     Args:
@@ -258,7 +260,7 @@ def cross_fitted_difference(ours: tuple[Table, Table], theirs: tuple[Table, Tabl
     return gain_of(chosen_without(*ours) - chosen_without(*theirs), ours[1])
 
 
-def chosen_without(searched: Table, selection: Table) -> Doubles:
+def chosen_without(searched: ScoreTable, selection: ScoreTable) -> Doubles:
     """Return what each selection unit contributes under a template that was chosen without it: float64 (n,).
 
     Each fold measures the template that is chosen on the search units and the other folds by the same rule.
@@ -266,7 +268,7 @@ def chosen_without(searched: Table, selection: Table) -> Doubles:
     return measured_without(searched, selection, lambda rest: selection.hits[choose(rest)])
 
 
-def measured_without(searched: Table, selection: Table, hits_of: Callable[[Table], Doubles]) -> Doubles:
+def measured_without(searched: ScoreTable, selection: ScoreTable, hits_of: Callable[[ScoreTable], Doubles]) -> Doubles:
     """Return what each selection unit contributes under what was chosen without it: float64 (n,).
 
     Args:
@@ -281,13 +283,13 @@ def measured_without(searched: Table, selection: Table, hits_of: Callable[[Table
     return found
 
 
-def gain_of(gained: Doubles, selection: Table) -> tuple[float, float | None]:
+def gain_of(gained: Doubles, selection: ScoreTable) -> tuple[float, float | None]:
     """Return the mean of what selection units gained, (n,), and its standard error for the classes as given."""
     error = math.sqrt(selection.sampling.these(gained).value)
     return float(gained.mean()), error if 0 < error < math.inf else None
 
 
-def folds(table: Table) -> NDArray[np.int64]:
+def folds(table: ScoreTable) -> NDArray[np.int64]:
     """Deal the draws of one class after the other into folds: (n,), the fold of each unit."""
     classes = table.classes or [None] * len(table.draws)
     of_draw = dict(zip(reversed(table.draws), reversed(classes), strict=True))  # the class of its first unit

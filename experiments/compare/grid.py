@@ -17,7 +17,7 @@ from ipo_prompts.experiments.compare.cell import Cell
 from ipo_prompts.experiments.compare.published import ablated_settings
 from ipo_prompts.experiments.compare.sweep_file import MOST, grid_of
 from ipo_prompts.experiments.embedded.shifts import expanded
-from ipo_prompts.experiments.run.config import CHOSEN, allow, dotted, nested, overlaid, read_words, read_yaml
+from ipo_prompts.experiments.run.config import CHOSEN, allow, dotted, nested, overlaid, read_settings, read_words
 from ipo_prompts.experiments.run.files import Content
 from ipo_prompts.experiments.run.settings import settings as settings_of_a_run
 from ipo_prompts.metrics.errors import InputError, did_you_mean
@@ -141,7 +141,7 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
             of a grid that was begun names a class of the user's own, which the words do not.
     """
     file = _file(name)
-    values = read_yaml(file)
+    values = read_settings(file)
     if "parameters" in values:
         values, words = grid_of(values, file, words)
     values = _with_words(values, words)

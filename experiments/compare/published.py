@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from pydantic import Field, ValidationError, field_validator
 
 from ipo_prompts.experiments.compare.layout import code, text_table
-from ipo_prompts.experiments.run.config import read_yaml
+from ipo_prompts.experiments.run.config import read_settings
 from ipo_prompts.experiments.run.files import Content
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import SLOT, problem
@@ -128,7 +128,7 @@ def read_library(file: Path) -> Library:
         InputError: it cannot be read, or is not of this form; what is wrong is named.
     """
     try:
-        return Library.model_validate(read_yaml(file))
+        return Library.model_validate(read_settings(file))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "it"

@@ -18,7 +18,7 @@ from ipo_prompts.experiments.run.config import CHOSEN, RunConfig, build, load_co
 from ipo_prompts.experiments.run.files import Environment, read_model
 from ipo_prompts.experiments.run.result import RunResult, load_result
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.describers.shortening import recorded
+from ipo_prompts.programs.describers.shortening import recorded_texts
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import Event, read
 from ipo_prompts.programs.record.resuming import resumed_by, to_type
@@ -279,7 +279,7 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
         if event["type"] == "scores" and event["kind"] == "earlier" and not search.taken_over:
             search.taken_over = [_candidate(score, False, chosen) for score in event["scores"]]
             best = search.start
-    search.shortened = str(recorded(events) or "")
+    search.shortened = str(recorded_texts(events) or "")
     questions: list[Asked] = []
     errors: list[str] = []
     for event in events:

@@ -66,7 +66,7 @@ def word_effects(
     problems: dict[str, str | None] = {}
     for template in (template for change in proposed for template in change.templates):
         if template not in problems:
-            same = template == tidy(chosen.template)
+            same = template == tidied(chosen.template)
             problems[template] = "it is the template itself" if same else reward.problem(template)
     usable = [template for template, reason in problems.items() if reason is None]
     scores = dict(zip(usable, reward.score(usable, looked.units), strict=True))
@@ -236,10 +236,10 @@ def changes(template: str, tokens: Callable[[str], int]) -> list[Change]:
     return found + moves
 
 
-def tidy(text: str) -> str:
+def tidied(text: str) -> str:
     """Repair what a missing word leaves behind: spaces, empty brackets, commas with nothing before or after them.
 
-    >>> tidy(" , a photo  (), of a <CLASS> ,.")
+    >>> tidied(" , a photo  (), of a <CLASS> ,.")
     'a photo, of a <CLASS>.'
     """
     before = None
@@ -277,7 +277,7 @@ def _without(template: str, span: Span) -> str:
         left = left.rstrip()
     if left and not left[-1].isspace():
         right = right.lstrip()
-    return tidy(left + right)
+    return tidied(left + right)
 
 
 def _placebo(template: str, span: Span, tokens: Callable[[str], int], wordings: int) -> Change:
@@ -306,4 +306,6 @@ def _moves(template: str, words: list[Span]) -> list[Change]:
     # Where it stands there already, a comma beside it must not go either: that would be another change.
     first = f"{slot} {rest}{ending}" if start > words[0][0] else template
     last = f"{rest} {slot}{ending}" if end < words[-1][1] else template
-    return [Change("move", (start, end), slot, [tidy(to)], [where]) for to, where in ((first, "first"), (last, "last"))]
+    return [
+        Change("move", (start, end), slot, [tidied(to)], [where]) for to, where in ((first, "first"), (last, "last"))
+    ]

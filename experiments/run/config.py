@@ -210,7 +210,7 @@ def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = 
     Raises:
         InputError: unreadable file, unknown key (the nearest known one is named), or a value of the wrong kind.
     """
-    values = read_yaml(file) if file else {}
+    values = read_settings(file) if file else {}
     given = {**read_words(words), **{key: value for key, value in flags.items() if value is not None}}
     ours = file is not None and file.name == CONFIG_FILE and file.with_name("journal.jsonl").exists()
     where, values, given = str(file) if file else "the command line", nested(values), nested(given)
@@ -352,7 +352,7 @@ def overlaid(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def read_yaml(file: Path) -> dict[str, Any]:
+def read_settings(file: Path) -> dict[str, Any]:
     """Read a YAML file of keys and values.
 
     Raises:

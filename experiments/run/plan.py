@@ -159,13 +159,13 @@ def room_of(config: RunConfig, optimizer: Backend | None, task: str) -> Room | N
 
 def backends(config: RunConfig, *, ready: bool = True) -> tuple[Backend | None, Backend | None]:
     """Find the language models of the strategy and of the describer; see `plan`."""
-    from ipo_prompts.programs.lm.connect import find_backend, named
+    from ipo_prompts.programs.lm.connect import backend_named, find_backend
 
     config.check_lm()
 
     def find(name: str, role: str, api_base: str | None) -> Backend:
         if not ready:
-            return named(name, role=role, api_base=api_base)
+            return backend_named(name, role=role, api_base=api_base)
         return find_backend(name, role=role, api_base=api_base, seed=config.seed)
 
     optimizer = find(config.lm, "optimizer", config.lm_api_base) if config.asks_lm else None

@@ -67,7 +67,7 @@ def expected(room: Room, number: int, longest: int) -> Shortened | None:
     return _shortened(room, number, shown, room.tokens // shown - 1 if shown else FEWEST)
 
 
-def fitted(
+def fitted_texts(
     descriptions: Sequence[str], room: Room | None, record: ScoreKeeper, say: Callable[[str], None]
 ) -> list[str]:
     """Return the descriptions as every question of a search shows them; say and record what was done to them.
@@ -90,7 +90,7 @@ def fitted(
     return shown
 
 
-def recorded(events: Sequence[dict[str, Any]]) -> Shortened | None:
+def recorded_texts(events: Sequence[dict[str, Any]]) -> Shortened | None:
     """Read what was done to the descriptions of a recorded search; None where nothing was."""
     event = next((event for event in reversed(events) if event["type"] == "shortened"), None)
     return event and Shortened(**{name: event[name] for name in Shortened.__dataclass_fields__})

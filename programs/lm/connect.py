@@ -156,7 +156,7 @@ def find_backend(name: str, *, role: str, api_base: str | None = None, seed: int
     return Backend(name, engine, _litellm_price(name), small=False, cache=cache)
 
 
-def named(name: str, *, role: str, api_base: str | None = None) -> Backend:
+def backend_named(name: str, *, role: str, api_base: str | None = None) -> Backend:
     """Return what is known of a language model by its name alone, for a forecast: no key, no weights, no network.
 
     Raises:

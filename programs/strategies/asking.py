@@ -58,7 +58,7 @@ class ShowsHistory:
             yield
 
 
-def call(predict: Any, inputs: dict[str, Any], config: dict[str, Any]) -> Any:
+def ask_lm(predict: Any, inputs: dict[str, Any], config: dict[str, Any]) -> Any:
     """Ask a DSPy module; if it fails, raise the error that DSPy has wrapped."""
     import dspy
 

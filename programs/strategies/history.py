@@ -17,7 +17,7 @@ from ipo_prompts.programs.admission import REFUSALS_SHOWN
 from ipo_prompts.programs.strategies.asking import (
     HistorySettings,
     ShowsHistory,
-    call,
+    ask_lm,
     excerpt,
     was_cut_off,
     why_unreadable,
@@ -83,7 +83,7 @@ class HistoryStrategy(ShowsHistory):
             config = {"rollout_id": known.seed * 2 + attempt}
             with self.asking(as_json=as_json):
                 try:
-                    templates = call(propose, inputs, config).templates
+                    templates = ask_lm(propose, inputs, config).templates
                 except dspy.AdapterParseError as error:
                     as_json = not alone
                     templates = items_of(str(error.lm_response or ""))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel
 
 from ipo_prompts.metrics.class_names import every_name
-from ipo_prompts.programs.strategies.asking import HistorySettings, ShowsHistory, call, excerpt
+from ipo_prompts.programs.strategies.asking import HistorySettings, ShowsHistory, ask_lm, excerpt
 from ipo_prompts.programs.strategies.base import Expected, Forecast, Known, Models, Strategy
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class SmallModelStrategy(ShowsHistory):
                     "logit_bias": words_to_ban(used, desk.accepted, rng, always=one_word),
                 }
                 try:
-                    text = call(propose, inputs, config).template
+                    text = ask_lm(propose, inputs, config).template
                 except dspy.AdapterParseError as error:
                     desk.refuse(excerpt(error), "the answer was not a template")
                     continue

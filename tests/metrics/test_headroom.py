@@ -16,8 +16,8 @@ from ipo_prompts.metrics.headroom import (
     cross_fitted_gains,
     guessed_classes,
     headroom,
-    judge,
     nearest_class_mean,
+    outlook,
 )
 from ipo_prompts.metrics.reward import Judged, Score
 
@@ -140,7 +140,7 @@ GOOD, BAD = figure(0.6, 0.5, 0.7), figure(0.1, 0.05, 0.15)
     ],
 )
 def test_the_verdict(expected: str, initial: Figure, class_mean: Any, difference: Any, words: Any) -> None:
-    assert judge(0.02, initial, class_mean, difference, words) == expected
+    assert outlook(0.02, initial, class_mean, difference, words) == expected
 
 
 def looked(features: Any, labels: list[int], templates: list[Any], scale: float, of_classes: int = 2) -> Headroom:

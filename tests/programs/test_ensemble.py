@@ -16,7 +16,7 @@ from ipo_prompts.programs.ensemble import ALIKE, Rows, best_rows, cross_fitted_e
 from ipo_prompts.programs.record.journal import Journal, read
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.search import search
-from ipo_prompts.programs.selection import POOLED, Table
+from ipo_prompts.programs.selection import POOLED, ScoreTable
 from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies.given import GivenTemplates
 
@@ -26,11 +26,11 @@ N = 5 * EACH
 FOLD, TURN = np.arange(N) % 5, np.arange(N) // 5
 
 
-def table(hits: list[Any], losses: list[float] | None = None) -> Table:
+def table(hits: list[Any], losses: list[float] | None = None) -> ScoreTable:
     rows = np.array(hits, dtype=np.float64)
     lost = np.ones_like(rows) * np.array(losses or [1 + row / 10 for row in range(len(rows))])[:, None]
     n = rows.shape[1]
-    return Table(rows, lost, rows, np.full(len(rows), 4), None, [("part", unit) for unit in range(n)])
+    return ScoreTable(rows, lost, rows, np.full(len(rows), 4), None, [("part", unit) for unit in range(n)])
 
 
 def steadily(right: int) -> Any:

@@ -20,7 +20,7 @@ from ipo_prompts.programs.selection import (
     SEARCHED,
     Choice,
     HeldBack,
-    Table,
+    ScoreTable,
     choose_winner,
     cross_fitted,
     cross_fitted_difference,
@@ -241,7 +241,7 @@ def test_what_a_fold_holds_does_not_change_the_choice_that_judges_it() -> None:
     units = Units(labels=np.arange(30) % 3)
     for _ in range(10):
         search, selection = ({name: rng.random(30) < 0.3 + 0.04 * i for i, name in enumerate(names)} for _ in range(2))
-        fold = folds(Table.of("selection", list(part(**selection).values()), units))
+        fold = folds(ScoreTable.of("selection", list(part(**selection).values()), units))
         gained = 0.0
         for k in range(FOLDS):
             rest = {name: row[fold != k] for name, row in selection.items()}
@@ -285,8 +285,8 @@ def test_the_reported_gain_is_not_flattered_where_all_templates_are_equal() -> N
 # Folds.
 
 
-def table(units: Units, n: int) -> Table:
-    return Table.of("selection", [score("initial", [0] * n)], units)
+def table(units: Units, n: int) -> ScoreTable:
+    return ScoreTable.of("selection", [score("initial", [0] * n)], units)
 
 
 @pytest.mark.parametrize(("per_class", "classes"), [(2, 68), (1, 19), (4, 10), (12, 3)])
@@ -324,13 +324,13 @@ def test_two_ways_to_score_are_compared_by_what_each_chooses_without_the_fold() 
     units = Units(labels=np.repeat(np.arange(10), 4))
     ours, alone = (
         tuple(
-            Table.of(of, [score(name, rng.random(40) < p) for name, p in rows.items()][:many], units)
+            ScoreTable.of(of, [score(name, rng.random(40) < p) for name, p in rows.items()][:many], units)
             for of in ("search", "selection")
         )
         for many in (3, 1)
     )
     initial = tuple(
-        Table.of(of, [score("initial", table.hits[0])], units)
+        ScoreTable.of(of, [score("initial", table.hits[0])], units)
         for of, table in zip(("search", "selection"), ours, strict=True)
     )
     assert cross_fitted_difference(ours, initial) == cross_fitted(*ours)
@@ -353,10 +353,10 @@ def test_the_shortest_of_the_equally_good_is_taken() -> None:
         "one <CLASS> two",
     ]
     rows = [np.zeros(n, dtype=bool), best, lucky, worse, best]
-    table = Table.of("search", [score(name, hits) for name, hits in zip(names, rows, strict=True)], INDEPENDENT)
+    table = ScoreTable.of("search", [score(name, hits) for name, hits in zip(names, rows, strict=True)], INDEPENDENT)
     assert shortest(table, 1) == 4  # as good, and shorter
     assert shortest(table.take(np.arange(n) >= 0), 1) == 4
-    without = Table.of("search", [score(names[i], rows[i]) for i in range(4)], INDEPENDENT)
+    without = ScoreTable.of("search", [score(names[i], rows[i]) for i in range(4)], INDEPENDENT)
     assert shortest(without, 1) == 2  # not clearly worse; the shortest of all is, by 20 units
     assert shortest(without, 3) == 3
 
@@ -368,9 +368,9 @@ def test_what_only_equals_the_initial_template_is_not_taken_for_being_short() ->
     better = equal | (np.arange(n) == 99)
     draws = [("part", unit // 10) for unit in range(n)]
 
-    def table(short: Any) -> Table:
+    def table(short: Any) -> ScoreTable:
         hits = np.stack([initial, best, short]).astype(np.float64)
-        return Table(hits, np.ones_like(hits), hits, np.array([5, 6, 1]), None, draws)
+        return ScoreTable(hits, np.ones_like(hits), hits, np.array([5, 6, 1]), None, draws)
 
     difference = table(equal).hits[1] - table(equal).hits[2]
     assert difference.mean() < math.sqrt(table(equal).sampling.these(difference).value), "within one standard error"

@@ -108,7 +108,7 @@ class LanguageModelSearch(Method):
         from ipo_prompts.experiments.run.live_view import Ui
         from ipo_prompts.experiments.run.plan import Plan, backends, draw_for, prepare
         from ipo_prompts.experiments.run.searching import search_in
-        from ipo_prompts.programs.describers.shortening import recorded
+        from ipo_prompts.programs.describers.shortening import recorded_texts
         from ipo_prompts.programs.record.journal import Journal, read
 
         if self._needs_labels and lesson.prepared.search.labels is None:
@@ -126,7 +126,7 @@ class LanguageModelSearch(Method):
             found = search_in(prepared, journal, ui).result
         events = read(folder)
         budget = _budget(found, events, {"optimizer": optimizer, "describer": describer})
-        return replace(winner(lesson, found, budget), shortened=str(recorded(events) or ""))
+        return replace(winner(lesson, found, budget), shortened=str(recorded_texts(events) or ""))
 
 
 def winner(lesson: Lesson, found: SearchResult, budget: Budget) -> Templates:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipo_prompts.experiments.report.words import MOST_TEMPLATES, NEUTRAL, PLACEBOS, Change, changes, tidy
+from ipo_prompts.experiments.report.words import MOST_TEMPLATES, NEUTRAL, PLACEBOS, Change, changes, tidied
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.template import SLOT
 
@@ -155,7 +155,7 @@ def test_whatever_the_template_what_is_left_is_clean(before: list[str], after: l
         assert len(change.templates) == len(change.details) > 0
         for changed in change.templates if change.kind != "placebo" else ():
             assert not UNCLEAN.search(changed)
-            assert tidy(changed) == changed
+            assert tidied(changed) == changed
             assert not Counter(re.findall(r"\w", changed)) - Counter(re.findall(r"\w", template))  # nothing is invented
         if change.kind == "move":
             assert change.templates[0].count(SLOT) == 1

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipo_prompts.metrics.classification import ClipReward
-from ipo_prompts.programs.describers.shortening import FEWEST, Shortened, expected, fitted, shorten
+from ipo_prompts.programs.describers.shortening import FEWEST, Shortened, expected, fitted_texts, shorten
 from ipo_prompts.programs.lm.window import Room, Window, window_of
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 
@@ -93,7 +93,7 @@ def test_it_is_said_and_recorded_once_and_a_resumed_search_keeps_its_room(clip: 
     for room in (400, 300):  # what litellm knows may change between two sessions
         journal = Journal(tmp_path)
         record = ScoreKeeper(journal, ClipReward(clip, ["cat", "dog"]))  # type: ignore[arg-type]
-        shown = fitted(texts, Room(Window("openai/some", 1000, _exactly), room), record, said.append)
+        shown = fitted_texts(texts, Room(Window("openai/some", 1000, _exactly), room), record, said.append)
         assert shown == shorten(texts, 400, _exactly)[0]
         journal.close()
     assert len([event for event in read(tmp_path) if event["type"] == "shortened"]) == 1
@@ -113,7 +113,7 @@ def test_a_search_that_is_resumed_shows_what_it_began_with(clip: object, tmp_pat
     for room in (first, 400 if first is None else None):  # a window that is given, or known, in one session only
         journal = Journal(tmp_path)
         record = ScoreKeeper(journal, ClipReward(clip, ["cat", "dog"]))  # type: ignore[arg-type]
-        shown.append(fitted(texts, room and Room(window, room), record, lambda line: None))  # type: ignore[arg-type]
+        shown.append(fitted_texts(texts, room and Room(window, room), record, lambda line: None))  # type: ignore[arg-type]
         record.given(0, "digest")
         journal.close()
     assert shown[0] == shown[1] == (texts if first is None else shorten(texts, 400, _exactly)[0])
@@ -122,7 +122,7 @@ def test_a_search_that_is_resumed_shows_what_it_began_with(clip: object, tmp_pat
 def test_what_fits_or_is_not_bounded_is_not_spoken_of(clip: object) -> None:
     record = ScoreKeeper(None, ClipReward(clip, ["cat", "dog"]))  # type: ignore[arg-type]
     for room in (None, Room(Window("openai/some", 1000, _exactly), 400)):
-        assert fitted(["soft  light, "], room, record, pytest.fail) == ["soft  light, "]
+        assert fitted_texts(["soft  light, "], room, record, pytest.fail) == ["soft  light, "]
 
 
 def test_before_anything_is_described_the_longest_descriptions_are_expected() -> None:
