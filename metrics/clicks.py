@@ -125,10 +125,11 @@ class Disagreements:
     def needed(self, wanted: float, decided: float = 1.0) -> int:
         """Return how many answers bring half the width down to `wanted`, or to what the rest would hardly narrow."""
         wanted = max(wanted, HARDLY * self.half_width(self.count, decided))
-        k = min(FIRST, self.count)
-        while k < self.count and self.half_width(k, decided) > wanted:
-            k += 1
-        return k
+        low, high = min(FIRST, self.count), self.count
+        while low < high:  # the more answers, the narrower
+            middle = (low + high) // 2
+            low, high = (low, middle) if self.half_width(middle, decided) <= wanted else (middle + 1, high)
+        return high
 
 
 def decided_after(decided: int, answers: int) -> float:

@@ -12,7 +12,7 @@ from ipo_prompts.experiments.cli.common import Device, examples
 from ipo_prompts.metrics.errors import InputError, printable
 
 if TYPE_CHECKING:
-    from ipo_prompts.experiments.clicks.drawing import Asked, Drawing, Named
+    from ipo_prompts.experiments.clicks.drawing import Drawing, Named, ToAsk
     from ipo_prompts.experiments.clicks.verifying import Said, Verified
     from ipo_prompts.experiments.data import Item
 
@@ -36,9 +36,9 @@ def label(
     device: Device = "auto",
 ) -> int:
     """Make a page that asks which of two templates is right, on pictures where they disagree."""
-    from ipo_prompts.experiments.clicks.drawing import DRAWING, draw, name_pictures
-    from ipo_prompts.experiments.clicks.page import PAGE, label_page
-    from ipo_prompts.experiments.clicks.pictures import of_run, of_two
+    from ipo_prompts.experiments.clicks.drawing import DRAWING, draw_questions, name_pictures
+    from ipo_prompts.experiments.clicks.pictures import programs_of_run, two_programs
+    from ipo_prompts.experiments.report.label_page import PAGE, label_page
     from ipo_prompts.experiments.run.files import check_writable, write_json, write_text
     from ipo_prompts.experiments.run.live_view import Ui
 
@@ -49,11 +49,13 @@ def label(
     folder = out or (programs[0] if len(programs) == 1 and programs[0].is_dir() else Path("labels"))
     check_writable(folder)
     question = (
-        of_two(programs[0], programs[1], data, device) if len(programs) == 2 else of_run(programs[0], data, device)
+        two_programs(programs[0], programs[1], data, device)
+        if len(programs) == 2
+        else programs_of_run(programs[0], data, device)
     )
     named = name_pictures(question.items, question.programs, Ui(0, quiet=False).pictures("unlabelled"))
     first, second = question.names
-    asked = draw(question.items, named, question.programs, data=question.data, first=first, second=second)
+    asked = draw_questions(question.items, named, question.programs, data=question.data, first=first, second=second)
     if question.left_out:
         print(f"{question.left_out:,} pictures searched or chose in this run and are left out")
     drawing = asked.drawing
@@ -87,7 +89,7 @@ def _nothing(drawing: Drawing) -> str:
     )
 
 
-def _as_before(folder: Path, asked: Asked, items: Sequence[Item], named: Named) -> Asked:
+def _as_before(folder: Path, asked: ToAsk, items: Sequence[Item], named: Named) -> ToAsk:
     """Return the drawing that is in the folder already, if it is of the same question.
 
     Raises:
@@ -122,7 +124,7 @@ def verify(
         looked,
         read_answers,
         read_drawing,
-        verify,
+        verdict_of,
     )
     from ipo_prompts.experiments.report import write_report
     from ipo_prompts.experiments.run.files import write_json
@@ -137,8 +139,8 @@ def verify(
     if data is not None:
         raise InputError("--data is for two other programs; leave it out, the page's own are known.")
     check_program(place, drawing)
-    verify(drawing, said)  # what is refused is no look
-    found = verify(looked(place, drawing, answers, len(said)), said)
+    verdict_of(drawing, said)  # what is refused is no look
+    found = verdict_of(looked(place, drawing, answers, len(said)), said)
     write_json(place / VERIFIED, found)
     print(printable(found.words))
     if (place / RESULT).is_file():
@@ -161,14 +163,14 @@ def _of_others(
         InputError: there are not two, no pictures, or the answers say nothing of them.
     """
     from ipo_prompts.experiments.clicks.drawing import name_pictures
-    from ipo_prompts.experiments.clicks.pictures import of_two
-    from ipo_prompts.experiments.clicks.verifying import looked, verify
+    from ipo_prompts.experiments.clicks.pictures import two_programs
+    from ipo_prompts.experiments.clicks.verifying import looked, verdict_of
 
     if len(others) != 2:
         raise InputError(
             f"a verdict is about two programs and there {'is' if len(others) == 1 else 'are'} {len(others)}."
         )
-    question = of_two(others[0], others[1], data, device)
+    question = two_programs(others[0], others[1], data, device)
     named = name_pictures(question.items, question.programs)
-    verify(drawing, said, (named, question.names))
-    return verify(looked(place, drawing, answers, len(said)), said, (named, question.names))
+    verdict_of(drawing, said, (named, question.names))
+    return verdict_of(looked(place, drawing, answers, len(said)), said, (named, question.names))

@@ -128,7 +128,7 @@ class Named(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Asked:
+class ToAsk:
     """A drawing, and the pictures of its page: one for each draw that is on it."""
 
     drawing: Drawing
@@ -176,9 +176,9 @@ def name_pictures(
     return Named(contents, groups, labels)
 
 
-def draw(
+def draw_questions(
     items: Sequence[Item], named: Named, programs: tuple[TemplateClassifier, TemplateClassifier], **about: str
-) -> Asked:
+) -> ToAsk:
     """Draw what is asked: of each draw with a disagreement one picture, in random order, under shuffled names.
 
     Args:
@@ -213,10 +213,10 @@ def draw(
         disagreements=tuple(Drawn(picture=named.contents[i], differing=of, size=size) for i, of, size in asked),
         showings=tuple(showings),
     )
-    return Asked(drawing, tuple(items[i].picture for i, _, _ in asked[:MOST]))
+    return ToAsk(drawing, tuple(items[i].picture for i, _, _ in asked[:MOST]))
 
 
-def again(before: Drawing, now: Asked, items: Sequence[Item], named: Named) -> Asked | None:
+def again(before: Drawing, now: ToAsk, items: Sequence[Item], named: Named) -> ToAsk | None:
     """Return an earlier drawing with its pictures, so that answers to its page stay good; None if it asked otherwise.
 
     Args:
@@ -237,7 +237,7 @@ def again(before: Drawing, now: Asked, items: Sequence[Item], named: Named) -> A
             showing.names if showing.straight else showing.names[::-1]
         ):
             return None
-    return Asked(before, tuple(items[i].picture for i in found[:MOST] if i is not None))
+    return ToAsk(before, tuple(items[i].picture for i in found[:MOST] if i is not None))
 
 
 def _order(count: int) -> list[int]:

@@ -22,7 +22,7 @@ from ipo_prompts.programs.classifier import TemplateClassifier
 Programs = tuple[TemplateClassifier, TemplateClassifier]
 
 
-class Question(NamedTuple):
+class TwoPrograms(NamedTuple):
     """Two programs, the first of which is compared with, their pictures, and what each is called.
 
     `left_out` counts pictures that searched or chose in the run, and so are not asked about.
@@ -35,7 +35,7 @@ class Question(NamedTuple):
     left_out: int = 0
 
 
-def of_run(run: Path, data: str | None, device: str = AUTO) -> Question:
+def programs_of_run(run: Path, data: str | None, device: str = AUTO) -> TwoPrograms:
     """Return the question of a run: its initial template against what it found, on its sealed test or on other data.
 
     Raises:
@@ -66,16 +66,16 @@ def of_run(run: Path, data: str | None, device: str = AUTO) -> Question:
                 f"the pictures of {config.data} are not those that {run} was tested on; restore them, or name others "
                 "with --data SPEC."
             )
-        return Question((initial, found), own.drawn.test, f"the sealed test of {result.data.name}", names)
+        return TwoPrograms((initial, found), own.drawn.test, f"the sealed test of {result.data.name}", names)
     given, name = pictures_of(data)
     seen = own.seen()
     kept = [item for item, content in zip(given, own.contents(given), strict=True) if content not in seen]
     if not kept:
         raise InputError(f"all pictures of {data} searched or chose in {run}, so they can show nothing; name others.")
-    return Question((initial, found), kept, name, names, len(given) - len(kept))
+    return TwoPrograms((initial, found), kept, name, names, len(given) - len(kept))
 
 
-def of_two(first: Path, second: Path, data: str | None, device: str = AUTO) -> Question:
+def two_programs(first: Path, second: Path, data: str | None, device: str = AUTO) -> TwoPrograms:
     """Return the question of any two programs of the same classes.
 
     Raises:
@@ -86,7 +86,7 @@ def of_two(first: Path, second: Path, data: str | None, device: str = AUTO) -> Q
     items, name = pictures_of(data)
     one = TemplateClassifier.from_file(first, device=device)
     other = TemplateClassifier.from_file(second, device=device)
-    return Question((one, other), items, name, (str(first), str(second)))
+    return TwoPrograms((one, other), items, name, (str(first), str(second)))
 
 
 def pictures_of(data: str) -> tuple[Sequence[Item], str]:

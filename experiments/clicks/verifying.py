@@ -45,7 +45,7 @@ class Answers(Content):
     answers: Annotated[tuple[Answer, ...], Field(min_length=1)]
 
 
-class Basis(Content):
+class RestsOn(Content):
     """What a verdict by clicks rests on.
 
     Attributes:
@@ -77,7 +77,7 @@ class Verified(Content):
         programs: what the first, which is compared with, and the second are called.
         verdict: the second's gain, for pictures like these.
         these: the gain on exactly these pictures, and its 95 % interval.
-        rests_on: see `Basis`.
+        rests_on: see `RestsOn`.
         words: all that in words; everything that speaks of it prints that.
     """
 
@@ -86,7 +86,7 @@ class Verified(Content):
     verdict: Verdict
     these: Rounded
     these_ci95: Ends
-    rests_on: Basis
+    rests_on: RestsOn
     words: str
 
 
@@ -172,7 +172,7 @@ def _said(showing: Showing, given: Answer, classes: int, file: Path) -> Said:
     return Said(given.answer, label)
 
 
-def verify(drawing: Drawing, said: Sequence[Said], others: tuple[Named, tuple[str, str]] | None = None) -> Verified:
+def verdict_of(drawing: Drawing, said: Sequence[Said], others: tuple[Named, tuple[str, str]] | None = None) -> Verified:
     """Make the verdict of answers.
 
     Args:
@@ -206,7 +206,7 @@ def verify(drawing: Drawing, said: Sequence[Said], others: tuple[Named, tuple[st
         verdict=verdict,
         these=found.these.mean,
         these_ci95=(found.these.low, found.these.high),
-        rests_on=Basis(
+        rests_on=RestsOn(
             data=drawing.data,
             pictures=drawing.pictures,
             disagreements=len(drawing.disagreements),

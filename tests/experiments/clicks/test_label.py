@@ -13,11 +13,15 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.clicks import page as pages
-from ipo_prompts.experiments.clicks.drawing import Asked, again, draw, name_pictures
-from ipo_prompts.experiments.clicks.page import PAGE, label_page
+from ipo_prompts.experiments.clicks.drawing import ToAsk, again, draw_questions, name_pictures
+from ipo_prompts.experiments.clicks.pictures import programs_of_run
 from ipo_prompts.experiments.clicks.verifying import read_drawing
 from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.report import label_page as pages
+from ipo_prompts.experiments.report.label_page import PAGE, label_page
+from ipo_prompts.experiments.run.config import load_config
+from ipo_prompts.experiments.run.plan import draw_for
+from ipo_prompts.metrics.offsets import MeanOffsets, PriorOffsets
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.classifier import TemplateClassifier
 
@@ -85,13 +89,15 @@ def test_variants_of_a_picture_are_asked_about_once(programs: Any) -> None:
     items = list(load_data("embedded:d", seed=0).test)
     items = [replace(item, group=f"scene {i // 2}") for i, item in enumerate(items)]
     named = name_pictures(items, programs)
-    asked = draw(items, named, programs, data="scenes", first="one", second="other")
+    asked = draw_questions(items, named, programs, data="scenes", first="one", second="other")
     apart = (named.labels[0] != named.labels[1]).reshape(-1, 2).sum(axis=1)
     assert asked.drawing.draws == len(items) // 2
     assert sorted(one.differing for one in asked.drawing.disagreements) == sorted(apart[apart > 0].tolist())
     assert {one.size for one in asked.drawing.disagreements} == {2}
     assert len(asked.pictures) == int((apart > 0).sum())
-    kept = again(asked.drawing, draw(items, named, programs, data="", first="one", second="other"), items, named)
+    kept = again(
+        asked.drawing, draw_questions(items, named, programs, data="", first="one", second="other"), items, named
+    )
     assert kept is not None and kept.drawing == asked.drawing and kept.pictures == asked.pictures
 
 
@@ -169,7 +175,7 @@ def test_a_thousand_photographs_fit(programs: Any, labelled: Path, tmp_path: Pat
     picture = Picture.from_path(tmp_path / "photo.jpg")
     monkeypatch.setattr(pages, "BYTES", pages.BYTES // 20)  # of 50
     drawing = read_drawing(labelled)
-    html = label_page(Asked(drawing, (picture,) * 50), 0.05)
+    html = label_page(ToAsk(drawing, (picture,) * 50), 0.05)
     assert 15e6 / 20 > len(html) > 15e6 / 60
     shown = re.findall(r'"(data:image/webp;base64,[^"]+)"', html)
     assert len(shown) == 50
@@ -178,3 +184,22 @@ def test_a_thousand_photographs_fit(programs: Any, labelled: Path, tmp_path: Pat
 def _said(capsys: Capture) -> str:
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ipo: ")]
     return line
+
+
+@pytest.mark.parametrize("kind", ["mean", "prior"])
+def test_both_programs_have_the_offsets_of_the_run(kind: str, run: Path, clip: Any) -> None:
+    found = TemplateClassifier.from_file(run)
+    found.offsets = MeanOffsets(np.full(clip.width, 0.01, np.float32)) if kind == "mean" else PriorOffsets(np.zeros(68))
+    found.save(str(run / "program.json"))
+    (initial, _), items, *_ = programs_of_run(run, None)
+    assert len(items) == 272
+    if kind == "mean":
+        assert initial.offsets is not None
+        np.testing.assert_allclose(initial.offsets.mean, found.offsets.mean)
+        return
+    # Its own: they make all classes equally frequent under the initial template on what searched and chose.
+    config = load_config(run / "config.yaml")
+    drawn = draw_for(load_data(config.data, seed=0, background=config.background), config)
+    shown = [item.picture for item in (*drawn.search, *drawn.selection)]
+    initial.temperature = 1.0
+    np.testing.assert_allclose(initial.probabilities(shown).mean(axis=0), 1 / 68, rtol=1e-3)

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.clicks.drawing import Asked, Drawing
-from ipo_prompts.experiments.clicks.page import PAGE, label_page
+from ipo_prompts.experiments.clicks.drawing import Drawing, ToAsk
 from ipo_prompts.experiments.clicks.verifying import load_verified, read_drawing
 from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.report.label_page import PAGE, label_page
 from support.clicks import truth
 from support.report_files import ACTS_IF_NOT_SHOWN, HOSTILE
 
@@ -177,7 +177,7 @@ def test_hostile_names_are_text(labelled: Path, show: Open, tmp_path: Path, comp
     names = tuple(f"{i} {HOSTILE}" for i in range(len(drawing.class_names)))
     drawing = drawing.model_copy(update={"class_names": names, "data": HOSTILE})
     picture = load_data("embedded", seed=0).test[0].picture
-    html = label_page(Asked(drawing, (picture,) * len(drawing.disagreements)), 0.05)
+    html = label_page(ToAsk(drawing, (picture,) * len(drawing.disagreements)), 0.05)
     assert not any(char in html for char in ACTS_IF_NOT_SHOWN)
     (tmp_path / "hostile.html").write_text(html, encoding="utf-8")
     page = show(tmp_path / "hostile.html")

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ipo_prompts.experiments.clicks.drawing import Asked, Drawing
+from ipo_prompts.experiments.clicks.drawing import Drawing, ToAsk
 from ipo_prompts.experiments.data.dataset import in_threads
 from ipo_prompts.experiments.report.page import policy, visible
 from ipo_prompts.metrics.clicks import FIRST, decided_after
@@ -32,7 +32,7 @@ TOLD = (30, 60, 120)
 _HERE = Path(__file__).parent
 
 
-def label_page(asked: Asked, half_width: float) -> str:
+def label_page(asked: ToAsk, half_width: float) -> str:
     """Return the page; it proposes as many answers as bring half the width of the interval down to `half_width`.
 
     Raises:
@@ -42,7 +42,7 @@ def label_page(asked: Asked, half_width: float) -> str:
     from markupsafe import Markup
 
     drawing, design = asked.drawing, asked.drawing.design
-    css = (_HERE.parent / "report" / "style.css").read_text("utf-8") + (_HERE / "label.css").read_text("utf-8")
+    css = (_HERE / "style.css").read_text("utf-8") + (_HERE / "label.css").read_text("utf-8")
     script = (_HERE / "label.js").read_text("utf-8")
     environment = Environment(
         loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, finalize=visible, trim_blocks=True
@@ -62,7 +62,7 @@ def label_page(asked: Asked, half_width: float) -> str:
     return str(page)
 
 
-def _content(asked: Asked, half_width: float) -> dict[str, Any]:
+def _content(asked: ToAsk, half_width: float) -> dict[str, Any]:
     """Return what the script works on. `needed`: answers by how many of the first ten decided between the two."""
     drawing, design = asked.drawing, asked.drawing.design
     each = min(LARGEST, max(SMALLEST, int(BYTES * 3 / 4) // max(1, len(asked.pictures)) - 32))
