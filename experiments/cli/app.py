@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ipo_prompts.experiments.cli import benchmark, data, installation, optimize, results
+from ipo_prompts.experiments.cli import benchmark, clicks, data, installation, optimize, results
 from ipo_prompts.experiments.cli.common import INTERRUPTED, WORDS, WithSettings, fail, tell_error
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
@@ -47,6 +47,8 @@ app.command(epilog=optimize.EXAMPLES, context_settings=WORDS, cls=WithSettings)(
 app.command(epilog=results.EVALUATE)(results.evaluate)
 app.command(epilog=results.PREDICT)(results.predict)
 app.command(epilog=benchmark.EXAMPLES, context_settings=WORDS)(benchmark.benchmark)
+app.command(epilog=clicks.LABEL)(clicks.label)
+app.command(epilog=clicks.VERIFY)(clicks.verify)
 app.command(epilog=results.REPORT)(results.report)
 app.command(epilog=results.EXPORT)(results.export)
 app.command()(installation.doctor)

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from ipo_prompts.experiments.clicks.verifying import Verified, load_verified
 from ipo_prompts.experiments.report.analysis import Analysis, load_analysis
 from ipo_prompts.experiments.run.comparison import seen_before, verdict
 from ipo_prompts.experiments.run.config import CHOSEN, RunConfig, build, load_config
@@ -42,6 +43,7 @@ class Run:
         config, result, environment, program: its files.
         search: what the journal records.
         analysis: None where its file is missing.
+        verified: what the answers to a page of its pictures showed; None where nothing was asked.
     """
 
     folder: Path
@@ -52,6 +54,7 @@ class Run:
     program: Program
     search: SearchRecord
     analysis: Analysis | None
+    verified: Verified | None
 
     @property
     def kept_initial(self) -> bool:
@@ -159,6 +162,7 @@ def read_run(folder: Path) -> Run:
         program=read_model(Program, folder / "program.json"),
         search=search,
         analysis=load_analysis(folder) if (folder / "analysis.json").exists() else None,
+        verified=load_verified(folder),
     )
 
 

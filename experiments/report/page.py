@@ -116,9 +116,17 @@ def _shared_reward(runs: Sequence[Run]) -> RewardNames:
 
 def _render(template: str, **content: Any) -> str:
     css = (_HERE / "style.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    return str(_environment().get_template(template).render(css=css, policy=policy, **content))
+    return str(_environment().get_template(template).render(css=css, policy=policy(css), **content))
+
+
+def policy(css: str, script: str = "") -> str:
+    """Return the security policy of a page with this style sheet, and this script alone."""
+    allowed = f"script-src {_source(script)}; " if script else ""
+    return f"default-src 'none'; img-src data:; style-src {_source(css)}; {allowed}base-uri 'none'; form-action 'none'"
+
+
+def _source(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 @lru_cache(maxsize=1)

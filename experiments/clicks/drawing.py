@@ -1,0 +1,253 @@
+"""Which pictures are asked about, in which order and under which names: `label.json`, which the page does not show.
+
+The page has an id for each showing and two names in an order that is shuffled anew. Which name is whose is here alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from ipo_prompts.experiments.data import Item
+from ipo_prompts.experiments.run.files import Content
+from ipo_prompts.metrics.class_names import written
+from ipo_prompts.metrics.clicks import Disagreements
+from ipo_prompts.metrics.errors import InputError, printable
+from ipo_prompts.metrics.features import FeatureStore, Progress
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.saved_program import SavedProgram
+
+DRAWING = "label.json"
+MOST = 1000
+"""Pictures of a page: more than anybody answers."""
+REPEATS = 10
+"""Pictures that come twice."""
+EVERY, LATER = 3, 9
+"""Every third new picture comes again, after so many others or at the end; so a rater who stops early has some, too."""
+SOONEST = 2
+DIGITS = 16
+"""Of a picture's digest: of a million hardly two begin alike."""
+
+
+class Side(Content):
+    """One of the two programs: what a person calls it, its templates, and a digest of all that decides its labels."""
+
+    name: str
+    templates: tuple[str, ...]
+    identity: str
+
+
+class Showing(Content):
+    """A picture as the page shows it.
+
+    Attributes:
+        id: in the page and in the answers.
+        draw: the number of its draw, in the order asked; a picture that comes again has that of before.
+        names: the numbers of the two classes, in the order shown.
+        straight: whether the name shown first is the first program's.
+    """
+
+    id: str = Field(pattern=r"^[0-9a-f]{12}$")
+    draw: NonNegativeInt
+    names: tuple[NonNegativeInt, NonNegativeInt]
+    straight: bool
+
+
+class Drawn(Content):
+    """A draw of which one picture is asked about.
+
+    Attributes:
+        picture: the beginning of its digest.
+        differing, size: how many pictures of the draw the two name differently, and how many it has.
+    """
+
+    picture: str
+    differing: PositiveInt
+    size: PositiveInt
+
+
+class Look(Content):
+    """One time that a verdict was asked for: the digest of the answers, and how many there were."""
+
+    answers: str
+    count: PositiveInt
+
+
+class Drawing(Content):
+    """The content of `label.json`.
+
+    Attributes:
+        id: the page's, which its answers repeat.
+        data: what the pictures are called.
+        pictures, draws: how many both programs have named; base pictures among them.
+        class_names: as JSON has them, a list for a class with synonyms.
+        programs: the first, which is compared with, and the second.
+        disagreements: all draws with one, in the order asked; the first `MOST` are on the page.
+        showings: the page, from first to last.
+        looks: at verdicts, each counted as a comparison.
+    """
+
+    version: Literal[1] = Field(default=1, alias="schema")
+    id: str = Field(pattern=r"^[0-9a-f]{16}$")
+    data: str
+    pictures: PositiveInt
+    draws: PositiveInt
+    class_names: tuple[str | tuple[str, ...], ...]
+    programs: tuple[Side, Side]
+    disagreements: tuple[Drawn, ...]
+    showings: tuple[Showing, ...]
+    looks: tuple[Look, ...] = ()
+
+    @property
+    def design(self) -> Disagreements:
+        """What the statistics need."""
+        differing = np.array([one.differing for one in self.disagreements], dtype=np.float64)
+        sizes = np.array([one.size for one in self.disagreements], dtype=np.float64)
+        return Disagreements(self.pictures, self.draws, differing, sizes)
+
+
+class Named(NamedTuple):
+    """Pictures under the two programs.
+
+    `contents` are their digests, `groups` their draws; `labels` int64 (2, N), numbers among the first's classes.
+    """
+
+    contents: Sequence[str]
+    groups: Sequence[str]
+    labels: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ToAsk:
+    """A drawing, and the pictures of its page: one for each draw that is on it."""
+
+    drawing: Drawing
+    pictures: tuple[Picture, ...]
+
+
+def side_of(program: TemplateClassifier, name: str) -> Side:
+    """Return what `label.json` says of a program."""
+    state = SavedProgram.model_validate(program.dump_state())
+    return Side(name=name, templates=tuple(one.template for one in state.templates), identity=identity(state))
+
+
+def identity(program: SavedProgram) -> str:
+    """Return a digest of all that decides the labels of a program; its temperature does not."""
+    state = program.model_dump(mode="json", include={"clip", "class_names", "synonyms", "templates", "offsets"})
+    state["clip"].pop("name")
+    return hashlib.sha256(json.dumps([state, program.background], sort_keys=True).encode()).hexdigest()
+
+
+def name_pictures(
+    items: Sequence[Item], programs: tuple[TemplateClassifier, TemplateClassifier], progress: Progress | None = None
+) -> Named:
+    """Have both programs name pictures, whose own labels are not looked at.
+
+    Raises:
+        InputError: the programs have other classes, or a picture cannot be read, which is named.
+    """
+    names = [list(map(str, program.class_names)) for program in programs]
+    if sorted(names[0]) != sorted(names[1]):
+        other = next(iter(set(names[0]) ^ set(names[1])), "one that a program has twice")
+        raise InputError(
+            f"the two programs have other classes ({printable(other)!r} is of one alone), so their labels cannot be "
+            "compared; name two programs of the same classes."
+        )
+    labels = np.empty((2, len(items)), dtype=np.int64)
+    contents: Sequence[str] = ()
+    for row, program in enumerate(programs):
+        store = FeatureStore(program.clip)
+        pictures = [item.picture.on(program.background) for item in items]
+        found = program.logits(store.encode(pictures, progress)).argmax(axis=1)
+        labels[row] = [names[0].index(names[row][label]) for label in found]  # of classes with one name, the first
+        contents = [one[:DIGITS] for one in store.contents(pictures)]
+    first: dict[str, str] = {}
+    groups = [first.setdefault(content, item.group) for content, item in zip(contents, items, strict=True)]
+    return Named(contents, groups, labels)
+
+
+def draw_questions(
+    items: Sequence[Item], named: Named, programs: tuple[TemplateClassifier, TemplateClassifier], **about: str
+) -> ToAsk:
+    """Draw what is asked: of each draw with a disagreement one picture, in random order, under shuffled names.
+
+    Args:
+        items: of `named`.
+        named: by both programs.
+        programs: the first and the second.
+        **about: `data`, and `first` and `second`, what a person calls the programs.
+    """
+    chance = random.Random(secrets.randbits(128))
+    members: dict[str, list[int]] = {}
+    for i, group in enumerate(named.groups):
+        members.setdefault(group, []).append(i)
+    apart = named.labels[0] != named.labels[1]
+    differing = [[i for i in of if apart[i]] for of in members.values()]
+    asked = [
+        (chance.choice(of), len(of), size) for of, size in zip(differing, map(len, members.values()), strict=True) if of
+    ]
+    chance.shuffle(asked)
+    showings = []
+    for number in _order(min(MOST, len(asked))):
+        first, second = (int(label) for label in named.labels[:, asked[number][0]])
+        straight = chance.random() < 0.5
+        pair = (first, second) if straight else (second, first)
+        showings.append(Showing(id=f"{chance.getrandbits(48):012x}", draw=number, names=pair, straight=straight))
+    drawing = Drawing(
+        id=f"{chance.getrandbits(64):016x}",
+        data=about["data"],
+        pictures=len(items),
+        draws=len(members),
+        class_names=tuple(tuple(one) if isinstance(one, list) else one for one in written(programs[0].class_names)),
+        programs=(side_of(programs[0], about["first"]), side_of(programs[1], about["second"])),
+        disagreements=tuple(Drawn(picture=named.contents[i], differing=of, size=size) for i, of, size in asked),
+        showings=tuple(showings),
+    )
+    return ToAsk(drawing, tuple(items[i].picture for i, _, _ in asked[:MOST]))
+
+
+def again(before: Drawing, now: ToAsk, items: Sequence[Item], named: Named) -> ToAsk | None:
+    """Return an earlier drawing with its pictures, so that answers to its page stay good; None if it asked otherwise.
+
+    Args:
+        before: what was drawn then.
+        now: what was drawn of the pictures and programs that are here.
+        items, named: of `now`.
+    """
+    asks = ("pictures", "draws", "class_names", "programs")
+    if any(getattr(before, name) != getattr(now.drawing, name) for name in asks):
+        return None
+    if len(before.disagreements) != len(now.drawing.disagreements):
+        return None
+    places = {content: i for i, content in enumerate(named.contents)}
+    found = [places.get(one.picture) for one in before.disagreements]
+    for showing in before.showings:
+        place = found[showing.draw]
+        if place is None or tuple(named.labels[:, place]) != (
+            showing.names if showing.straight else showing.names[::-1]
+        ):
+            return None
+    return ToAsk(before, tuple(items[i].picture for i in found[:MOST] if i is not None))
+
+
+def _order(count: int) -> list[int]:
+    """Return the numbers of the draws in the order shown, some of them twice.
+
+    >>> _order(4), len(_order(40))
+    ([0, 1, 2, 3, 0], 50)
+    """
+    again: dict[int, list[int]] = {}
+    for number in range(0, EVERY * REPEATS, EVERY):
+        if number + SOONEST < count:
+            again.setdefault(min(number + LATER, count - 1), []).append(number)
+    return [shown for number in range(count) for shown in (number, *again.get(number, ()))]

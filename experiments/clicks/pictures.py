@@ -1,0 +1,137 @@
+"""Whose pictures are labelled, and by which two programs: a run's sealed test, or any that are named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ipo_prompts.experiments.data import Item, load_data
+from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig, load_config
+from ipo_prompts.experiments.run.labelling import find_pictures
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, digest_of, draw_for
+from ipo_prompts.experiments.run.result import RESULT, load_result
+from ipo_prompts.metrics.device import AUTO
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.offsets import PriorOffsets, fitted
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.programs.classifier import TemplateClassifier
+
+Programs = tuple[TemplateClassifier, TemplateClassifier]
+
+
+class TwoPrograms(NamedTuple):
+    """Two programs, the first of which is compared with, their pictures, and what each is called.
+
+    `left_out` counts pictures that searched or chose in the run, and so are not asked about.
+    """
+
+    programs: Programs
+    items: Sequence[Item]
+    data: str
+    names: tuple[str, str]
+    left_out: int = 0
+
+
+def programs_of_run(run: Path, data: str | None, device: str = AUTO) -> TwoPrograms:
+    """Return the question of a run: its initial template against what it found, on its sealed test or on other data.
+
+    Raises:
+        InputError: it is no finished run of a classification, or its pictures are not those of then.
+    """
+    if not (run / RESULT).is_file():
+        raise InputError(
+            f"{run} is no finished run, and one program has nothing to disagree with; name a run directory, or two "
+            "programs and their pictures: ipo label ONE TWO --data SPEC."
+        )
+    result, config = load_result(run), load_config(run / CONFIG_FILE)
+    if result.reward.unit != "pictures":
+        raise InputError(
+            f"the run in {run} was made for {result.reward.unit}, and `ipo label` asks what single pictures show; name "
+            "a run of a classification."
+        )
+    found = TemplateClassifier.from_file(run, device=device)
+    initial = TemplateClassifier(found.clip, found.class_names, result.initial_template)
+    initial.background = found.background
+    own = _RunsPictures(run, config, FeatureStore(found.clip))
+    if found.offsets is not None:  # the gain is the words' alone: both have them
+        refitted = isinstance(found.offsets, PriorOffsets)
+        initial.offsets = own.offsets(initial) if refitted else found.offsets
+    names = ("the initial template", "the found template")
+    if data is None:
+        if result.sealed.digest != own.sealed:
+            raise InputError(
+                f"the pictures of {config.data} are not those that {run} was tested on; restore them, or name others "
+                "with --data SPEC."
+            )
+        return TwoPrograms((initial, found), own.drawn.test, f"the sealed test of {result.data.name}", names)
+    given, name = pictures_of(data)
+    seen = own.seen()
+    kept = [item for item, content in zip(given, own.contents(given), strict=True) if content not in seen]
+    if not kept:
+        raise InputError(f"all pictures of {data} searched or chose in {run}, so they can show nothing; name others.")
+    return TwoPrograms((initial, found), kept, name, names, len(given) - len(kept))
+
+
+def two_programs(first: Path, second: Path, data: str | None, device: str = AUTO) -> TwoPrograms:
+    """Return the question of any two programs of the same classes.
+
+    Raises:
+        InputError: there are no pictures, or a program cannot be loaded.
+    """
+    if data is None:
+        raise InputError("two programs need pictures that neither was searched on; name them with --data SPEC.")
+    items, name = pictures_of(data)
+    one = TemplateClassifier.from_file(first, device=device)
+    other = TemplateClassifier.from_file(second, device=device)
+    return TwoPrograms((one, other), items, name, (str(first), str(second)))
+
+
+def pictures_of(data: str) -> tuple[Sequence[Item], str]:
+    """Return the pictures below a folder, or the test pictures of a data set, and what they are called.
+
+    Raises:
+        InputError: there are none.
+    """
+    if os.path.isdir(data):  # noqa: PTH112 - pathlib raises where a name is too long
+        found = [Picture.from_path(file) for file in find_pictures(Path(data))]
+        if not found:
+            raise InputError(f"there are no pictures in {data}; name another folder with --data.")
+        return [Item(picture, -1, picture.name) for picture in found], Path(data).name
+    drawn = load_data(data, seed=SPLIT_SEED)
+    if not drawn.test:
+        raise InputError(f"{drawn.name} has no test pictures; name a folder of pictures with --data.")
+    return drawn.test, drawn.name
+
+
+class _RunsPictures:
+    """The pictures that a run drew, found again."""
+
+    def __init__(self, run: Path, config: RunConfig, store: FeatureStore) -> None:
+        self._store = store
+        self.data = load_data(
+            config.data, seed=SPLIT_SEED, task=config.task, background=config.background, class_names=config.class_names
+        )
+        self.drawn = draw_for(self.data, config)
+
+    @property
+    def sealed(self) -> str:
+        """The digest that `result.json` has of the sealed pictures."""
+        return digest_of(self._store, self.drawn, self.drawn.test, self.drawn.new_test)
+
+    def contents(self, items: Sequence[Item]) -> list[str]:
+        """Return the digests of the pictures' bytes, however these are read."""
+        return [one.partition("|")[0] for one in self._store.contents([item.picture for item in items])]
+
+    def seen(self) -> set[str]:
+        """Return the digests of what searched and chose."""
+        return set(self.contents([*self.drawn.search, *self.drawn.selection]))
+
+    def offsets(self, program: TemplateClassifier) -> PriorOffsets:
+        """Fit to a program what the run's offsets are for its own template."""
+        pictures = [item.picture for item in (*self.drawn.search, *self.drawn.selection)]
+        made = fitted("prior", self._store.encode(pictures)).settled(program.clip, program.class_embeddings())
+        assert isinstance(made, PriorOffsets)
+        return made

@@ -1,0 +1,292 @@
+"""What the answers to a page show: `verified.json`, with the verdict and what it rests on.
+
+Answers come from somebody's browser, or from anybody: they are read within bounds, and those of another page, that are
+cut, doubled or out of order are refused. The order is the point: k answers are a random sample only if they are the
+first k that were asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field, NonNegativeInt, ValidationError
+
+from ipo_prompts.experiments.clicks.drawing import DRAWING, Drawing, Look, Named, Showing, identity
+from ipo_prompts.experiments.run.files import Content, read_model, write_json
+from ipo_prompts.metrics.clicks import FIRST
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.files import read_json
+from ipo_prompts.metrics.verdict import Ends, Rounded, Verdict, judge, points
+from ipo_prompts.programs.saved_program import read_program
+
+VERIFIED = "verified.json"
+FAMILY = "looks at the answers to one page; those before the last count twice"
+"""Who looks, goes on and looks again has more chances: docs/labelling.md has how often something is found by chance."""
+FIX = "download the answers from the page again"
+
+
+class Answer(Content):
+    """What was said of one showing; `label` is the number of the class, where neither was right and it was named."""
+
+    picture: Annotated[str, Field(max_length=12)]
+    answer: Literal["first", "second", "both", "neither"]
+    label: NonNegativeInt | None = None
+
+
+class Answers(Content):
+    """The content of `answers.json`."""
+
+    version: Literal[1] = Field(alias="schema")
+    drawing: Annotated[str, Field(max_length=16)]
+    answers: Annotated[tuple[Answer, ...], Field(min_length=1)]
+
+
+class RestsOn(Content):
+    """What a verdict by clicks rests on.
+
+    Attributes:
+        data, pictures: what was named by both programs, and how many.
+        disagreements: on how many draws they disagree.
+        answers: how many of those were labelled; they are the first that were asked.
+        second, first, both, neither: what was said of them, by program.
+        repeated, otherwise: pictures that came twice, and how many of them were answered otherwise then.
+        looks: verdicts that were asked for on answers to this page, this one included.
+    """
+
+    data: str
+    pictures: int
+    disagreements: int
+    answers: int
+    second: int
+    first: int
+    both: int
+    neither: int
+    repeated: int
+    otherwise: int
+    looks: int
+
+
+class Verified(Content):
+    """The content of `verified.json`.
+
+    Attributes:
+        programs: what the first, which is compared with, and the second are called.
+        verdict: the second's gain, for pictures like these.
+        these: the gain on exactly these pictures, and its 95 % interval.
+        rests_on: see `RestsOn`.
+        words: all that in words; everything that speaks of it prints that.
+    """
+
+    version: Literal[1] = Field(default=1, alias="schema")
+    programs: tuple[str, str]
+    verdict: Verdict
+    these: Rounded
+    these_ci95: Ends
+    rests_on: RestsOn
+    words: str
+
+
+class Said(NamedTuple):
+    """An answer to a showing, by program: who was right (`second`, `first`, …), and the class where one is known."""
+
+    who: str
+    label: int | None
+
+    def agrees(self, other: Said) -> bool:
+        """Whether two answers of one picture are the same; a class that is not named contradicts none."""
+        return self.who == other.who and (None in (self.label, other.label) or self.label == other.label)
+
+
+def read_drawing(place: Path) -> Drawing:
+    """Read what a page asks, from the folder that it was made in.
+
+    Raises:
+        InputError: there is none; or the run there has other templates by now.
+    """
+    if not (place / DRAWING).is_file():
+        raise InputError(f"{place} has no {DRAWING}, so no page was made there; make one with `ipo label`.")
+    drawing = read_model(Drawing, place / DRAWING, "make the page again, in another folder")
+    known = range(len(drawing.disagreements)), range(len(drawing.class_names))
+    if any(one.draw not in known[0] or not {*one.names} <= {*known[1]} for one in drawing.showings):
+        raise InputError(f"{place / DRAWING} names what it does not have; make the page again, in another folder.")
+    return drawing
+
+
+def check_program(place: Path, drawing: Drawing) -> None:
+    """Refuse answers for a run whose program is not the one that they were asked about.
+
+    Raises:
+        InputError: says so.
+    """
+    file = place / "program.json"
+    if not file.is_file():
+        return
+    program = read_program(read_json(file, "the program", "restore it"), str(file))
+    if identity(program) != drawing.programs[1].identity:
+        raise InputError(
+            f"{file} is not the program that the page in {place} was drawn for, and its answers say nothing of others; "
+            "make a page for this one: ipo label RUN --out FOLDER."
+        )
+
+
+def read_answers(file: Path, drawing: Drawing) -> list[Said]:
+    """Read answers, each as it bears on the programs; those of repeated pictures are among them, in order.
+
+    Raises:
+        InputError: they are no answers, or those of another page, or doubled, cut, or not the first that were asked.
+    """
+    content = read_json(file, "the answers", FIX)
+    try:
+        given = Answers.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise InputError(f"{file} holds no answers of a page ({where}: {first['msg'].lower()}); {FIX}.") from error
+    if given.drawing != drawing.id:
+        raise InputError(f"{file} has the answers to another page; name the folder that this page was made in.")
+    seen: set[str] = set()
+    for number, one in enumerate(given.answers):
+        if one.picture in seen:
+            raise InputError(f"{file} answers {one.picture!r} twice, at {number + 1}; {FIX}.")
+        seen.add(one.picture)
+        if number >= len(drawing.showings) or one.picture != drawing.showings[number].id:
+            raise InputError(
+                f"answer {number + 1} of {file} is not of the picture that was shown then, and a sample with gaps is "
+                f"none; {FIX}."
+            )
+    shown = zip(drawing.showings, given.answers, strict=False)
+    return [_said(showing, one, len(drawing.class_names), file) for showing, one in shown]
+
+
+def _said(showing: Showing, given: Answer, classes: int, file: Path) -> Said:
+    if given.answer in ("first", "second"):
+        place = ("first", "second").index(given.answer)
+        return Said(given.answer if showing.straight else ("second", "first")[place], showing.names[place])
+    label = given.label if given.answer == "neither" else None
+    if label is not None and (label >= classes or label in showing.names):
+        raise InputError(f"{file} answers {given.picture!r} with a class that it cannot be ({label}); {FIX}.")
+    return Said(given.answer, label)
+
+
+def verdict_of(drawing: Drawing, said: Sequence[Said], others: tuple[Named, tuple[str, str]] | None = None) -> Verified:
+    """Make the verdict of answers.
+
+    Args:
+        drawing: of the page, with this look at it.
+        said: its answers.
+        others: labels of the same pictures by two other programs, and what these are called.
+
+    Raises:
+        InputError: too few answers, or `others` on which they say nothing.
+    """
+    first: dict[int, Said] = {}
+    again: list[bool] = []
+    for showing, one in zip(drawing.showings, said, strict=False):
+        if showing.draw in first:
+            again.append(one.agrees(first[showing.draw]))
+        else:
+            first[showing.draw] = one
+    fewest = min(FIRST, len(drawing.disagreements))
+    if len(first) < fewest:
+        raise InputError(f"{len(first)} answers are too few for a verdict; answer {fewest} pictures or more.")
+    answers = [first[number] for number in range(len(first))]
+    values = _values(drawing, answers, others[0]) if others else [_BY_PROGRAM[one.who] for one in answers]
+    found = drawing.design.gain(values)
+    looks = max(1, len(drawing.looks))
+    verdict = judge(dict.fromkeys(range(2 * looks - 1), found.new), FAMILY)[0]  # as if all of them had found this
+    counts = {who: sum(one.who == who for one in answers) for who in ("second", "first", "both", "neither")}
+    if others:
+        counts |= {"second": values.count(1), "first": values.count(-1), "both": 0, "neither": values.count(0)}
+    verified = Verified(
+        programs=others[1] if others else (drawing.programs[0].name, drawing.programs[1].name),
+        verdict=verdict,
+        these=found.these.mean,
+        these_ci95=(found.these.low, found.these.high),
+        rests_on=RestsOn(
+            data=drawing.data,
+            pictures=drawing.pictures,
+            disagreements=len(drawing.disagreements),
+            answers=len(answers),
+            **counts,
+            repeated=len(again),
+            otherwise=again.count(False),
+            looks=looks,
+        ),
+        words="",
+    )
+    return verified.model_copy(update={"words": _words(verified)})
+
+
+_BY_PROGRAM: Mapping[str, int] = {"second": 1, "first": -1, "both": 0, "neither": 0}
+
+
+def _values(drawing: Drawing, answers: Sequence[Said], named: Named) -> list[int]:
+    """Return what the labels say of two other programs, 1, -1 or 0, for each answer.
+
+    Raises:
+        InputError: a picture has no label, or these two disagree where the page did not ask.
+    """
+    refused = "and other programs need a label of each; verify those that the page was made for, or make another page"
+    if missing := sum(one.label is None for one in answers):
+        raise InputError(f"{missing} of {len(answers)} answers have no class, {refused}.")
+    apart = dict(zip(named.contents, named.labels.T.tolist(), strict=True))
+    known = {one.picture for one in drawing.disagreements}
+    elsewhere = {one for one, (first, second) in apart.items() if first != second} - known
+    if elsewhere or any(one.size > 1 for one in drawing.disagreements) or len(apart) != drawing.pictures:
+        what = f"{len(elsewhere):,} pictures on which these two disagree were not among those asked about"
+        if not elsewhere:
+            what = "the labels are not of these pictures one by one"
+        raise InputError(f"{what}; make a page for them: ipo label ONE TWO --data SPEC.")
+    found = []
+    for one, drawn in zip(answers, drawing.disagreements, strict=False):
+        first, second = apart[drawn.picture]
+        found.append(int(second == one.label) - int(first == one.label))
+    return found
+
+
+def _words(found: Verified) -> str:
+    verdict, basis = found.verdict, found.rests_on
+    first, second = found.programs
+    said = {
+        "gain": f"A gain on new pictures: {verdict.numbers}.",
+        "loss": f"A loss on new pictures: {verdict.numbers}. Keep {first}.",
+    }.get(verdict.outcome, f"No evidence of a gain on new pictures: {verdict.numbers}; {verdict.limit}.")
+    low, high = found.these_ci95
+    twice = "No picture came twice."
+    if basis.repeated:
+        twice = f"Of {basis.repeated} pictures that came twice, {basis.otherwise} got another answer."
+    return (
+        f"{said} Of these {basis.pictures:,} pictures: {points(found.these)} points "
+        f"[{points(low)}, {points(high)}]. It rests on {basis.answers:,} labels of the {basis.disagreements:,} "
+        f"{'disagreements' if basis.disagreements != 1 else 'disagreement'}: {second} was right in {basis.second:,}, "
+        f"{first} in {basis.first:,}, both in {basis.both:,}, neither in {basis.neither:,}. {twice}"
+    )
+
+
+def looked(place: Path, drawing: Drawing, file: Path, count: int) -> Drawing:
+    """Record a look at answers before it is told; the same answers again are no other look.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    content = read_json(file, "the answers", FIX)
+    look = Look(answers=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(), count=count)
+    if any(one.answers == look.answers for one in drawing.looks):
+        return drawing
+    drawing = drawing.model_copy(update={"looks": (*drawing.looks, look)})
+    write_json(place / DRAWING, drawing)
+    return drawing
+
+
+def load_verified(folder: Path) -> Verified | None:
+    """Return what was verified by clicks in a folder; None where nothing was.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    file = folder / VERIFIED
+    return read_model(Verified, file, "verify the answers again") if file.is_file() else None

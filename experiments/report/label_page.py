@@ -1,0 +1,103 @@
+"""`label.html`: pictures, two names each, and nothing that says whose name is whose.
+
+Like the report it is one file that asks for nothing else: its security policy allows one style sheet and one script,
+known by their hashes, and embedded pictures. What others wrote is data of the script, which sets it as text.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ipo_prompts.experiments.clicks.drawing import Drawing, ToAsk
+from ipo_prompts.experiments.data.dataset import in_threads
+from ipo_prompts.experiments.report.page import policy, visible
+from ipo_prompts.metrics.clicks import FIRST, decided_after
+from ipo_prompts.metrics.pictures import Picture
+
+PAGE = "label.html"
+BYTES = 14_000_000
+"""Of all pictures of a page, as text."""
+LARGEST, SMALLEST = 40_000, 1_000
+"""Bytes of one picture, before it is text."""
+SIZES = ((640, 80), (512, 75), (400, 70), (320, 65), (256, 55), (192, 45), (128, 30), (96, 20))
+"""Longest side in pixels and WebP quality, tried in turn until a picture is small enough."""
+TOLD = (30, 60, 120)
+"""Answers whose half widths stand on the page beforehand."""
+_HERE = Path(__file__).parent
+
+
+def label_page(asked: ToAsk, half_width: float) -> str:
+    """Return the page; it proposes as many answers as bring half the width of the interval down to `half_width`.
+
+    Raises:
+        InputError: a picture can no longer be read.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    drawing, design = asked.drawing, asked.drawing.design
+    css = (_HERE / "style.css").read_text("utf-8") + (_HERE / "label.css").read_text("utf-8")
+    script = (_HERE / "label.js").read_text("utf-8")
+    environment = Environment(
+        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, finalize=visible, trim_blocks=True
+    )
+    page = environment.get_template("label.html.j2").render(
+        css=Markup(css),
+        script=Markup(script),
+        policy=policy(css, script),
+        content=Markup(_in_script(_content(asked, half_width))),
+        drawing=drawing,
+        half_widths={k: 100 * design.half_width(k) for k in TOLD if k < design.count}
+        | ({design.count: 100 * design.half_width(design.count)} if design.count <= TOLD[-1] else {}),
+        needed=design.needed(half_width),
+        wanted=100 * half_width,
+        reached=design.half_width(design.needed(half_width)) <= half_width,
+    )
+    return str(page)
+
+
+def _content(asked: ToAsk, half_width: float) -> dict[str, Any]:
+    """Return what the script works on. `needed`: answers by how many of the first ten decided between the two."""
+    drawing, design = asked.drawing, asked.drawing.design
+    each = min(LARGEST, max(SMALLEST, int(BYTES * 3 / 4) // max(1, len(asked.pictures)) - 32))
+    return {
+        "drawing": drawing.id,
+        "classes": _names(drawing),
+        "showings": [[one.id, one.draw, *one.names] for one in drawing.showings],
+        "pictures": in_threads(partial(_shown, most=each), asked.pictures),
+        "first": FIRST,
+        "needed": [design.needed(half_width, decided_after(decided, FIRST)) for decided in range(FIRST + 1)],
+        "beforehand": design.needed(half_width),
+    }
+
+
+def _names(drawing: Drawing) -> list[list[str]]:
+    """Return all names of each class as they are shown: invisible characters by number, underscores as spaces."""
+    several: Sequence[Sequence[str]] = [[one] if isinstance(one, str) else one for one in drawing.class_names]
+    return [[str(visible(name.replace("_", " "))) for name in names] for names in several]
+
+
+def _in_script(content: Any) -> str:
+    """Write JSON that no text in it can end early, or begin a comment in."""
+    text = json.dumps(content, ensure_ascii=True, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _shown(picture: Picture, most: int) -> str:
+    """Return a picture of at most so many bytes as a data URL, without the metadata of the original."""
+    image = picture.image()
+    image.info.clear()
+    for side, quality in SIZES:
+        smaller = image.copy()
+        smaller.thumbnail((side, side))
+        buffer = io.BytesIO()
+        smaller.save(buffer, "WEBP", quality=quality)
+        if buffer.tell() <= most:
+            break
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

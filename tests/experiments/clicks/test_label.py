@@ -1,0 +1,205 @@
+"""`ipo label`: which pictures it asks about, and what its page does not tell."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.clicks.drawing import ToAsk, again, draw_questions, name_pictures
+from ipo_prompts.experiments.clicks.pictures import programs_of_run
+from ipo_prompts.experiments.clicks.verifying import read_drawing
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.report import label_page as pages
+from ipo_prompts.experiments.report.label_page import PAGE, label_page
+from ipo_prompts.experiments.run.config import load_config
+from ipo_prompts.experiments.run.plan import draw_for
+from ipo_prompts.metrics.offsets import MeanOffsets, PriorOffsets
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.programs.classifier import TemplateClassifier
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture()
+def programs(clip: Any) -> tuple[TemplateClassifier, TemplateClassifier]:
+    names = load_data("embedded", seed=0).class_names
+    one, other = (TemplateClassifier(clip, names, text) for text in ("a photo of a <CLASS>.", "a dark <CLASS>, faded."))
+    return one, other
+
+
+def test_it_asks_once_about_each_picture_on_which_they_disagree(labelled: Path) -> None:
+    drawing = read_drawing(labelled)
+    run = TemplateClassifier.from_file(labelled)
+    initial = TemplateClassifier(run.clip, run.class_names, "a photo of a <CLASS>.")
+    items = [replace(item, picture=item.picture.on("as-is")) for item in load_data("embedded:d", seed=0).test]
+    labels = [p.probabilities([item.picture for item in items]).argmax(axis=1) for p in (initial, run)]
+    assert drawing.pictures == len(items)
+    assert len(drawing.disagreements) == int((labels[0] != labels[1]).sum()) > 100
+    new = [showing for i, showing in enumerate(drawing.showings) if showing.draw not in _draws(drawing.showings[:i])]
+    assert [showing.draw for showing in new] == list(range(len(drawing.disagreements)))
+    pairs = Counter(tuple(one.names if one.straight else one.names[::-1]) for one in new)
+    apart = labels[0] != labels[1]
+    assert pairs == Counter(zip(labels[0][apart].tolist(), labels[1][apart].tolist(), strict=True))
+
+
+def _draws(showings: Any) -> set[int]:
+    return {showing.draw for showing in showings}
+
+
+def test_ten_come_twice_some_of_them_early(labelled: Path) -> None:
+    draws = [showing.draw for showing in read_drawing(labelled).showings]
+    assert sorted(Counter(draws).values())[-11:] == [1] + [2] * 10
+    assert len(draws[:30]) - len(set(draws[:30])) >= 5
+    twice = [draw for draw, count in Counter(draws).items() if count == 2]
+    assert min(draws[draws.index(one) + 1 :].index(one) for one in twice) >= 9
+
+
+def test_the_page_does_not_tell_whose_name_is_whose(labelled: Path) -> None:
+    html, drawing = (labelled / PAGE).read_text(), read_drawing(labelled)
+    result = json.loads((labelled / "result.json").read_text())
+    for told in (result["template"], result["initial_template"], "straight", ".webp", drawing.disagreements[0].picture):
+        assert told not in html
+    straight = sum(showing.straight for showing in drawing.showings)
+    assert 0.3 < straight / len(drawing.showings) < 0.7
+    data = json.loads(re.findall(r'id="data">(.*?)</script>', html)[0])
+    assert [(one[0], tuple(one[2:])) for one in data["showings"]] == [(one.id, one.names) for one in drawing.showings]
+    # Neither the order of the classes nor anything else of a showing says more than a coin.
+    first_is_lower = [one.names[0] < one.names[1] for one in drawing.showings if one.straight]
+    assert 0.25 < np.mean(first_is_lower) < 0.75
+
+
+def test_the_same_question_keeps_its_answers_good(labelled: Path, capsys: Capture) -> None:
+    before = (labelled / "label.json").read_bytes()
+    assert main(["label", str(labelled), "--half-width", "10"]) == 0
+    assert (labelled / "label.json").read_bytes() == before
+    assert main(["label", str(labelled), "--data", "embedded:b"]) == 2
+    assert "has the page of another question, whose answers would be lost; choose another --out" in _said(capsys)
+    assert (labelled / "label.json").read_bytes() == before
+
+
+def test_variants_of_a_picture_are_asked_about_once(programs: Any) -> None:
+    items = list(load_data("embedded:d", seed=0).test)
+    items = [replace(item, group=f"scene {i // 2}") for i, item in enumerate(items)]
+    named = name_pictures(items, programs)
+    asked = draw_questions(items, named, programs, data="scenes", first="one", second="other")
+    apart = (named.labels[0] != named.labels[1]).reshape(-1, 2).sum(axis=1)
+    assert asked.drawing.draws == len(items) // 2
+    assert sorted(one.differing for one in asked.drawing.disagreements) == sorted(apart[apart > 0].tolist())
+    assert {one.size for one in asked.drawing.disagreements} == {2}
+    assert len(asked.pictures) == int((apart > 0).sum())
+    kept = again(
+        asked.drawing, draw_questions(items, named, programs, data="", first="one", second="other"), items, named
+    )
+    assert kept is not None and kept.drawing == asked.drawing and kept.pictures == asked.pictures
+
+
+def test_a_picture_that_is_there_twice_is_one_draw(programs: Any, tmp_path: Path, capsys: Capture) -> None:
+    paths = []
+    for i, program in enumerate(programs):
+        paths.append(tmp_path / f"{i}.json")
+        program.save(str(paths[i]))
+    (tmp_path / "holiday").mkdir()
+    for i, item in enumerate(load_data("embedded:d", seed=0).test[:20]):
+        for copy in "ab":
+            (tmp_path / "holiday" / f"{i}{copy}.webp").write_bytes(item.picture.bytes())
+    words = ["label", *map(str, paths), "--data", str(tmp_path / "holiday"), "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+    drawing = read_drawing(tmp_path / "out")
+    assert (drawing.pictures, drawing.draws) == (40, 20)
+    assert {(one.differing, one.size) for one in drawing.disagreements} == {(2, 2)}
+    assert drawing.programs[0].name == str(paths[0])
+
+
+def test_what_searched_is_not_asked_about(run: Path, tmp_path: Path, capsys: Capture) -> None:
+    data = load_data("embedded:d", seed=0)
+    (tmp_path / "all").mkdir()
+    for i, (_, item) in enumerate(data.items()):
+        (tmp_path / "all" / f"{i:04d}.webp").write_bytes(item.picture.bytes())
+    assert main(["label", str(run), "--data", str(tmp_path / "all"), "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    count = int(re.findall(r"(\d+) pictures searched or chose", said)[0])
+    assert count >= 68 * 3  # two shots and one that chooses of each class
+    assert read_drawing(tmp_path / "out").pictures == sum(1 for _ in data.items()) - count
+
+
+def test_no_disagreement_is_said(programs: Any, tmp_path: Path, capsys: Capture) -> None:
+    programs[0].save(str(tmp_path / "one.json"))
+    words = ["label", str(tmp_path / "one.json"), str(tmp_path / "one.json"), "--data", "embedded:d"]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert "both name all 272 pictures" in said and "at most 1.1 % differently (95 %)" in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["gone"], "gone is no finished run, and one program has nothing to disagree with"),
+        (["{run}", "{run}"], "two programs need pictures that neither was searched on; name them with --data SPEC"),
+        (["{run}", "{run}", "{run}"], "there are 3 programs; name a run, or two programs"),
+        (["{run}", "--half-width", "0"], "--half-width is 0; it is a number of points from 0.1 to 50"),
+        (["{run}", "--data", "{run}"], "there are no pictures in"),
+        (["{run}", "{few}", "--data", "embedded:d"], "the two programs have other classes"),
+    ],
+)
+def test_what_cannot_be_asked(
+    words: list[str], told: str, run: Path, clip: Any, tmp_path: Path, capsys: Capture
+) -> None:
+    TemplateClassifier(clip, ["cat", "dog"]).save(str(tmp_path / "few.json"))
+    assert main(["label", *(word.format(run=run, few=tmp_path / "few.json") for word in words)]) == 2
+    assert told in _said(capsys)
+
+
+def test_a_run_whose_pictures_changed_is_refused(run: Path, capsys: Capture) -> None:
+    result = json.loads((run / "result.json").read_text())
+    result["sealed"]["digest"] = "0" * 64
+    (run / "result.json").write_text(json.dumps(result))
+    assert main(["label", str(run)]) == 2
+    assert "are not those that" in _said(capsys) and not (run / PAGE).exists()
+
+
+def test_a_thousand_photographs_fit(programs: Any, labelled: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    rng = np.random.default_rng(0)
+    from PIL import Image
+
+    noise = Image.fromarray(rng.integers(0, 255, (60, 80, 3), dtype=np.uint8)).resize((1600, 1200))
+    noise.save(tmp_path / "photo.jpg")
+    picture = Picture.from_path(tmp_path / "photo.jpg")
+    monkeypatch.setattr(pages, "BYTES", pages.BYTES // 20)  # of 50
+    drawing = read_drawing(labelled)
+    html = label_page(ToAsk(drawing, (picture,) * 50), 0.05)
+    assert 15e6 / 20 > len(html) > 15e6 / 60
+    shown = re.findall(r'"(data:image/webp;base64,[^"]+)"', html)
+    assert len(shown) == 50
+
+
+def _said(capsys: Capture) -> str:
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ipo: ")]
+    return line
+
+
+@pytest.mark.parametrize("kind", ["mean", "prior"])
+def test_both_programs_have_the_offsets_of_the_run(kind: str, run: Path, clip: Any) -> None:
+    found = TemplateClassifier.from_file(run)
+    found.offsets = MeanOffsets(np.full(clip.width, 0.01, np.float32)) if kind == "mean" else PriorOffsets(np.zeros(68))
+    found.save(str(run / "program.json"))
+    (initial, _), items, *_ = programs_of_run(run, None)
+    assert len(items) == 272
+    if kind == "mean":
+        assert initial.offsets is not None
+        np.testing.assert_allclose(initial.offsets.mean, found.offsets.mean)
+        return
+    # Its own: they make all classes equally frequent under the initial template on what searched and chose.
+    config = load_config(run / "config.yaml")
+    drawn = draw_for(load_data(config.data, seed=0, background=config.background), config)
+    shown = [item.picture for item in (*drawn.search, *drawn.selection)]
+    initial.temperature = 1.0
+    np.testing.assert_allclose(initial.probabilities(shown).mean(axis=0), 1 / 68, rtol=1e-3)
