@@ -143,7 +143,7 @@ def _say_next(spec: str, data: DataSet, clip: str | None, exclude: list[str]) ->
 
     clip = clip or ("embedded" if spec.startswith("embedded") else "ViT-B-16/openai")
     try:
-        refuse_codes(data, spec)
+        refuse_codes(data, spec, clip)
         told = choices(data, RunConfig(data=spec, clip=clip))
     except InputError as error:
         print(f"a run cannot search on it: {error}")

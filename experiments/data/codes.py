@@ -86,8 +86,8 @@ def unnamed_in(data: DataSet, named: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in data.class_names if is_code(name) and name not in named)
 
 
-def refuse_codes(data: DataSet, spec: str, clip: Clip | None = None) -> None:
-    """Refuse to search for classes that nobody has named; with a CLIP, the words nearest to their pictures are told.
+def refuse_codes(data: DataSet, spec: str, clip: Clip | str) -> None:
+    """Refuse to search for classes that nobody has named; with a CLIP, not its name, the nearest words are told.
 
     Raises:
         InputError: says what to type.
@@ -95,10 +95,10 @@ def refuse_codes(data: DataSet, spec: str, clip: Clip | None = None) -> None:
     if not (codes := data.unnamed):
         return
     told = [repr(name) for name in codes]
-    if clip:
+    if not isinstance(clip, str):
         near = nearest_words(data, codes[:SHOWN], clip)
         told = [f"{name!r} (nearest words: {', '.join(near[name])})" for name in codes[:SHOWN]] + told[SHOWN:]
-    clip_name = clip.name if clip else "CLIP"
+    clip_name = clip if isinstance(clip, str) else clip.name
     raise InputError(
         f"{len(codes)} of {len(data.class_names)} classes of {data.name} {'is' if len(codes) == 1 else 'are'} called "
         f"by a code, which no CLIP reads: {several(told)}; "

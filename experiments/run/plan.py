@@ -110,7 +110,7 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
             exclude=config.exclude,
         )
     if not ready:
-        refuse_codes(data, config.data)
+        refuse_codes(data, config.data, config.clip)
     drawn = draw_for(data, config)
     if not drawn.selection:
         _check_held_back(config, "data with a class of three pictures or more")
