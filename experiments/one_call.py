@@ -189,6 +189,8 @@ def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
     sentences = [
         result.verdict,
         *_general(result),
+        *(found.words for found in result.over_classes.values()),
+        *([result.data.untested_in_words] if result.data.untested else []),
         *([known.words] if known else []),
         *([result.left_out] if result.left_out else []),
         *([result.ensemble.words] if result.ensemble else []),
@@ -216,11 +218,14 @@ def _instead(result: RunResult, folder: Path, width: int | None) -> list[str]:
         return []
     config = load_config(file)
     typed = [shlex.quote(f"{key}={value}") for key, value in to_type(config.model_dump()).items()]
-    more = " ".join([*typed, f"shots={2 * config.shots}"])
+    twice = config.with_twice_the_shots()
+    more = " ".join([*typed, f"shots={twice.shots}"])
     if config.selection == "held-back":
-        more += f" selection_shots={2 * max(1, config.selection_shots)}"
+        more += f" selection_shots={twice.selection_shots}"
     stay = f"advice: stay with the initial template, {result.initial_template}"
-    search = "or search with more labelled pictures, if each class has so many:"
+    if not result.data.more:
+        return [_prose(stay, width), _prose("        or label more pictures: the run had all that there are", width)]
+    search = f"or search and choose with {result.data.more:,} more of the labelled {result.reward.unit}:"
     again = _command("          ", f"ipo optimize {shlex.quote(str(file))}", more, width)
     return [_prose(stay, width), _prose(f"        {search}", width), again]
 

@@ -29,6 +29,7 @@ from ipo_prompts.experiments.run.comparison import (
     baselines,
     compare,
     left_out,
+    over_classes,
     verdict,
     what_it_adds,
     what_they_add,
@@ -36,7 +37,16 @@ from ipo_prompts.experiments.run.comparison import (
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import check_writable, digest, environment, larger_limit, write_json
 from ipo_prompts.experiments.run.live_view import Ui, ensure_local_weights, showing_warnings
-from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan, Prepared, encode, fingerprint, plan, prepare
+from ipo_prompts.experiments.run.plan import (
+    SPLIT_SEED,
+    Plan,
+    Prepared,
+    encode,
+    fingerprint,
+    more_with_twice_the_shots,
+    plan,
+    prepare,
+)
 from ipo_prompts.experiments.run.result import (
     RESULT,
     AnyPart,
@@ -91,7 +101,7 @@ def run_job(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResu
     find_device(config.device)  # a wrong one is refused before anything is fetched
     ensure_local_weights([config], quiet=ui.quiet)
     with silent("dspy", "LiteLLM"), showing_warnings(ui):  # what they log is raised as an exception, too
-        return optimize(config, folder, ui, resume=resume, shrink_shots=True)
+        return optimize(config, folder, ui, resume=resume)
 
 
 def stopped_early(config: RunConfig, folder: Path, result: RunResult) -> str:
@@ -102,7 +112,7 @@ def stopped_early(config: RunConfig, folder: Path, result: RunResult) -> str:
     return f"stopped early: {result.stopped}; resume with a larger limit: {again}"
 
 
-def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False, shrink_shots: bool = False) -> RunResult:
+def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -> RunResult:
     """Run the main job in `folder`: search, choose, open the sealed test pictures once, write the result.
 
     Args:
@@ -110,7 +120,6 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False, s
         folder: the run directory.
         ui: what is shown.
         resume: the run that is there is resumed; else a folder that holds one is refused.
-        shrink_shots: shots that nobody has set may shrink, see `plan`.
 
     Raises:
         InputError: bad input, or a run directory that does not fit.
@@ -126,7 +135,7 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False, s
     check_writable(folder)
     if config.start_from and recorded(config, read(folder) if _holds_events(folder) else ()) is None:
         read_earlier(Path(config.start_from))  # refuses one that nothing can start from, before pictures are encoded
-    planned = plan(config, say=ui.say if shrink_shots else None)
+    planned = plan(config, say=ui.say)
     ui.say(f"run directory: {folder}")
     prepared = prepare(planned, ui)
     with closing(Journal(folder, started)) as journal:
@@ -357,6 +366,7 @@ def _result(
     compared = compare({name: part.pair for name, part in named.items()}, tested)
     scores = {name: compared[name] for name in parts if name != "fresh"}
     names = names_from(prepared.plan)
+    tested_classes = {item.label for item in drawn.test}
     pictures = fingerprint(prepared, drawn.search, drawn.selection, drawn.test, drawn.new_test)
     settings = {key: value for key, value in config.strategy.items() if key != "name"}
     identity = identity_of(config, fingerprint(prepared, drawn.search, drawn.selection), prepared.clip.fingerprint)
@@ -377,7 +387,13 @@ def _result(
         strategy=StrategyUsed(name=config.strategy["name"], settings=settings),
         clip=Fingerprinted(name=prepared.clip.name, fingerprint=prepared.clip.fingerprint),
         data=Data(
-            name=data.name, fingerprint=pictures, split=data.split, classes=len(data.class_names), shots=config.shots
+            name=data.name,
+            fingerprint=pictures,
+            split=data.split,
+            classes=len(data.class_names),
+            shots=config.shots,
+            more=more_with_twice_the_shots(prepared.plan),
+            untested=tuple(name for label, name in enumerate(drawn.class_names) if label not in tested_classes),
         ),
         scores=scores,
         sealed=sealed,
@@ -397,6 +413,7 @@ def _result(
         seconds=_seconds(prepared, searched, seconds),
         seed=config.seed,
         headroom=room,
+        over_classes=over_classes(parts),
         baselines=baselines(prepared, parts),
         left_out=left_out(prepared),
         started=before,

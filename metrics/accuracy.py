@@ -1,9 +1,10 @@
-"""The interval of one score: an accuracy or another mean over units, under one seed or several."""
+"""The interval of one score: an accuracy or another mean over units, or over classes, under one seed or several."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -61,3 +62,54 @@ def accuracy_interval(part: Crossed, level: float = 1 - ALPHA) -> Interval:
     if total < 1e-18 or p in (0.0, 1.0):
         return wilson(p, draws, t_quantile(units.degrees, level))
     return wilson(p, p * (1 - p) / total, half_width([units, seeds], 1 - level) / math.sqrt(total))
+
+
+class OverClasses(NamedTuple):
+    """A mean over classes of the same weight, and the two ends of its interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def class_mean_interval(contributions: ArrayLike, sampling: Sampling, level: float = 1 - ALPHA) -> OverClasses:
+    """Average what n units contribute over their classes, all alike, with Wilson's interval on the effective sample.
+
+    Where no class varies, each picture of a class of n_c counts as 1/n_c of a sample of its class.
+
+    Args:
+        contributions: (n,), of each unit, from 0 to 1.
+        sampling: how the units were drawn; each has one class.
+        level: coverage, in (0, 1).
+
+    >>> found = class_mean_interval([True] * 6 + [False] * 2, Sampling.of(8, classes=list("aaaaaabb")))
+    >>> found.mean
+    0.5
+    """
+    values = values_of(contributions)
+    means = sampling.class_means(values)
+    p, variance = float(means.mean()), sampling.over_classes(values)
+    if not math.isfinite(variance.value):
+        return OverClasses(p, 0.0, 1.0)
+    if variance.value < 1e-18 or p in (0.0, 1.0):
+        variance = sampling.over_classes(values, added=2.0)
+        n = max(1.0, len(means) ** 2 / float((1 / sampling.draws_of_classes).sum()))
+    else:
+        n = p * (1 - p) / variance.value
+    return OverClasses(p, *wilson(p, n, t_quantile(variance.degrees, level)))
+
+
+def difference_over_classes(before: ArrayLike, after: ArrayLike, sampling: Sampling) -> OverClasses:
+    """Average the difference of what two templates contribute over classes, all alike: after minus before, t.
+
+    Two draws of the typical size are added within classes, as `evidence.spread` adds them, so that pictures that agree
+    do not count as certainty.
+    """
+    values = values_of(after) - values_of(before)
+    differ = values[values != 0]
+    square = float((differ**2).mean()) if len(differ) else 1.0
+    mean, variance = float(sampling.class_means(values).mean()), sampling.over_classes(values, 2 * square)
+    if not math.isfinite(variance.value):
+        return OverClasses(mean, -1.0, 1.0)
+    half = t_quantile(variance.degrees, 1 - ALPHA) * math.sqrt(variance.value)
+    return OverClasses(mean, max(-1.0, mean - half), min(1.0, mean + half))

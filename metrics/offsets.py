@@ -11,7 +11,8 @@ of a template do is to undo that, and a line of arithmetic does that part withou
   adjustment (Zhu et al. 2023, arXiv 2310.08106) that assumes balanced classes.
 
 Both assume that the pictures show all classes about equally often, and can do harm where they do not, or where there
-is nothing to undo.
+is nothing to undo. Where it is known how many pictures each class has, and they differ, each class weighs the same: a
+picture of n of its class counts 1/n (`class_weights`). Of the labels that uses no more.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
-from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.sampling import Numbers
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.clip import Clip
@@ -59,9 +61,10 @@ class MeanOffsets:
     kind: ClassVar[Kind] = "mean"
 
     @classmethod
-    def from_pictures(cls, features: Floats) -> MeanOffsets:
-        """Take the mean of the features of n pictures, float32 (n, D), unit rows."""
-        return cls(features.mean(axis=0, dtype=np.float64).astype(np.float32))
+    def from_pictures(cls, features: Floats, weights: Doubles | None = None) -> MeanOffsets:
+        """Take the mean of the features of n pictures, float32 (n, D), unit rows; `weights` (n,) add up to 1."""
+        mean = features.mean(axis=0, dtype=np.float64) if weights is None else weights @ features
+        return cls(mean.astype(np.float32))
 
     def of(self, clip: Clip, classes: Floats) -> Floats:
         """See `Offsets`: -scale · μ·w of each class."""
@@ -92,14 +95,18 @@ class PriorOffsets:
 
 @dataclass(frozen=True, eq=False)
 class UniformPrior:
-    """Offsets that are found anew for every template: `features` are those of n pictures, float32 (n, D), unit rows."""
+    """Offsets that are found anew for every template: `features` are those of n pictures, float32 (n, D), unit rows.
+
+    `weights` (n,) add up to 1; None weighs all pictures alike.
+    """
 
     features: Floats
+    weights: Doubles | None = None
     kind: ClassVar[Kind] = "prior"
 
     def of(self, clip: Clip, classes: Floats) -> Floats:
         """See `Offsets` and `uniform_offsets`."""
-        return uniform_offsets(clip.logit_scale * (self.features @ classes.T))
+        return uniform_offsets(clip.logit_scale * (self.features @ classes.T), self.weights)
 
     def settled(self, clip: Clip, classes: Floats) -> PriorOffsets:
         """Return what a program keeps: the numbers of its template."""
@@ -112,12 +119,27 @@ Saved = MeanOffsets | PriorOffsets
 """What a program keeps."""
 
 
-def fitted(kind: Kind, features: Floats) -> Fitted:
-    """Fit offsets on pictures without labels: float32 (n, D), unit rows."""
-    return MeanOffsets.from_pictures(features) if kind == "mean" else UniformPrior(features)
+def fitted(kind: Kind, features: Floats, weights: Doubles | None = None) -> Fitted:
+    """Fit offsets on n pictures: float32 (n, D), unit rows; `weights` are those of `class_weights`."""
+    return MeanOffsets.from_pictures(features, weights) if kind == "mean" else UniformPrior(features, weights)
 
 
-def uniform_offsets(logits: Floats) -> Floats:
+def class_weights(labels: Numbers) -> Doubles | None:
+    """Return the weights of n pictures, int64 (n,), that give each class the same: float64 (n,), 1 together.
+
+    None where all classes have equally many, and nothing is to be weighed.
+
+    >>> class_weights(np.array([0, 0, 1])).tolist(), class_weights(np.array([0, 1]))
+    ([0.25, 0.25, 0.5], None)
+    """
+    _, own, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    if len(set(sizes.tolist())) < 2:
+        return None
+    weights: Doubles = 1 / (len(sizes) * sizes[own])
+    return weights
+
+
+def uniform_offsets(logits: Floats, weights: Doubles | None = None) -> Floats:
     """Find the offsets that make softmax(logits + offsets), averaged over the pictures, uniform: (n, C) → float32 (C,).
 
     It is the minimum of the convex mean log-sum-exp(logits + offsets) - mean(offsets), whose gradient is the mean
@@ -130,31 +152,35 @@ def uniform_offsets(logits: Floats) -> Floats:
     values = logits.astype(np.float64)
     n, count = values.shape
     offsets = np.zeros(count)
-    objective, mean, probabilities = _objective(values, offsets)
+    objective, mean, probabilities = _objective(values, offsets, weights)
     for _ in range(MOST_ROUNDS):
         if np.abs(count * mean - 1).max() <= TOLERANCE:
             break
-        curvature = np.diag(mean) - probabilities.T @ probabilities / n
+        weighed = probabilities if weights is None else probabilities * (n * weights)[:, None]
+        curvature = np.diag(mean) - probabilities.T @ weighed / n
         # One number for all classes changes nothing: the last term makes the matrix one that can be inverted.
         curvature += 1e-12 * np.eye(count) + 1 / count**2
         step = np.linalg.solve(curvature, 1 / count - mean)
         damped = (offsets + part * step for part in PARTS)
         fixed = offsets - np.log(count * np.maximum(mean, np.finfo(np.float64).tiny))
-        tried = next((one for one in damped if _objective(values, one)[0] < objective), fixed)
+        tried = next((one for one in damped if _objective(values, one, weights)[0] < objective), fixed)
         offsets = tried - tried.mean()
-        objective, mean, probabilities = _objective(values, offsets)
+        objective, mean, probabilities = _objective(values, offsets, weights)
     found: Floats = offsets.astype(np.float32)
     return found
 
 
-def _objective(logits: Any, offsets: Any) -> tuple[float, Any, Any]:
+def _objective(logits: Any, offsets: Any, weights: Any) -> tuple[float, Any, Any]:
     """Return the objective, the mean probability of each class (C,), and the probabilities (n, C)."""
     shifted = logits + offsets
     highest = shifted.max(axis=1, keepdims=True)
     exponents = np.exp(shifted - highest)
     sums = exponents.sum(axis=1, keepdims=True)
     probabilities = exponents / sums
-    return float((highest + np.log(sums)).mean() - offsets.mean()), probabilities.mean(axis=0), probabilities
+    logs = (highest + np.log(sums))[:, 0]
+    if weights is None:
+        return float(logs.mean() - offsets.mean()), probabilities.mean(axis=0), probabilities
+    return float(weights @ logs - offsets.mean()), weights @ probabilities, probabilities
 
 
 def state_of(offsets: Saved) -> dict[str, Any]:

@@ -110,6 +110,56 @@ class Sampling:
             return Variance(math.inf, 1.0)
         return _variance(np.array([sums @ sums]), np.array([len(sums)]), added, self.n)
 
+    def over_classes(self, values: Doubles, added: float = 0.0) -> Variance:
+        """Return the variance of the mean over classes of their means of (n,) values, for the classes as given.
+
+        A class of one draw tells nothing of how its pictures vary, which is not that they do not: it is given the
+        variance of a draw within the classes of several. Where no class has several, that over all draws.
+
+        Args:
+            values: one number a unit.
+            added: to the sum of squares of draws within classes, which all of them share; see `evidence.spread`.
+
+        Raises:
+            ValueError: units have no classes.
+        """
+        own, of = self._draw_means(values), self._class_of_draw
+        if len(own) < 2:
+            return Variance(math.inf, 1.0)
+        draws = self.draws_of_classes
+        if draws.max() == 1:
+            return Variance(
+                (float(((own - own.mean()) ** 2).sum()) + added) / (len(own) - 1) / len(own), len(own) - 1.0
+            )
+        squares = np.bincount(of, (own - self.class_means(values)[of]) ** 2) + added * draws / len(own)
+        told, degrees = draws > 1, float((draws - 1).sum())
+        found = [
+            Variance(square / (n - 1) / n, n - 1.0)
+            for square, n in zip(squares[told].tolist(), draws[told].tolist(), strict=True)
+        ]
+        if not told.all():
+            found.append(Variance(float((~told).sum() * squares[told].sum()) / degrees, degrees))
+        return combine(found, divisor=len(draws))
+
+    @property
+    def draws_of_classes(self) -> Numbers:
+        """How many draws each class has, (C,)."""
+        return np.bincount(self._class_of_draw)
+
+    def class_means(self, values: Doubles) -> Doubles:
+        """Return the mean of each class over its draws' means: float64 (C,).
+
+        Raises:
+            ValueError: units have no classes.
+        """
+        of = self._class_of_draw
+        return np.asarray(np.bincount(of, self._draw_means(values)) / self.draws_of_classes, dtype=np.float64)
+
+    def _draw_means(self, values: Doubles) -> Doubles:
+        if self.classes is None or not np.array_equal(self.classes, self._class_of_draw[self._draw]):
+            raise ValueError("a mean over classes needs units with one class each, and draws within a class.")
+        return np.asarray(self.draw_sums(values) / np.bincount(self._draw), dtype=np.float64)
+
     @property
     def size(self) -> int:
         """How many draws there are."""

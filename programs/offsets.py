@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ipo_prompts.metrics.classification import ClipReward, features_of
+from ipo_prompts.metrics.classification import ClipReward, fitted_on
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.offsets import Fitted, Kind, fitted
+from ipo_prompts.metrics.offsets import Fitted, Kind
 from ipo_prompts.metrics.reward import Reward, Score, Units, by_embeddings
 from ipo_prompts.programs.selection import (
     ScoreTable,
@@ -94,7 +94,7 @@ def settle_offsets(
         return ScoreTable.of("search", way[0], search_units), ScoreTable.of("selection", way[1], held_back)
 
     # Balanced pictures flatter offsets that are fitted on them: what is measured on is left out of the fit.
-    searched = fitted(offsets.kind, features_of(search_units))
+    searched = fitted_on(offsets.kind, search_units)
     fair = scored(searched, f"with {offsets.kind} offsets of the search pictures")
     way = scored(None, "without offsets")
     gain, error = cross_fitted_difference(tables(fair), tables(way))

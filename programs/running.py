@@ -13,8 +13,7 @@ from typing import Any
 
 import dspy
 
-from ipo_prompts.metrics.classification import features_of
-from ipo_prompts.metrics.offsets import fitted
+from ipo_prompts.metrics.classification import fitted_on
 from ipo_prompts.metrics.reward import Reward, Units
 from ipo_prompts.programs.describers.recorded import Describing, describe
 from ipo_prompts.programs.describers.shortening import fitted_texts as shortened
@@ -110,7 +109,7 @@ def run(
         return own if own is lm else Backend.of(own, limits.seed).connect(recorder, "optimizer", None, None)
 
     strategy = asking(job.strategy(lm), recorded)
-    offsets = None if kind == "none" else fitted(kind, features_of(job.units, job.held_back))
+    offsets = None if kind == "none" else fitted_on(kind, job.units, job.held_back)
     searching = offsets if kind == "mean" else None  # others would be fitted for each template
 
     def described() -> list[str]:

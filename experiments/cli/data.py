@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,11 +56,13 @@ def check(
         typer.Option(help="also check class names against this CLIP's tokenizer, and whether words can help it"),
     ] = None,
     seed: Seed = 0,
+    word: Annotated[str | None, typer.Argument(metavar="[exclude=[CLASS,…]]", help="classes to leave out")] = None,
 ) -> int:
     """Read every picture; count them, name the unreadable and the empty, find the same picture in two parts."""
     from ipo_prompts.experiments.data import check_data, load_data
 
-    data = load_data(spec, seed=seed, whole=False)
+    exclude = _excluded(word)
+    data = load_data(spec, seed=seed, exclude=exclude, whole=False)
     loaded, missing = _load(clip) if clip else (None, "--clip NAME does that")
     report = check_data(data, loaded, _Progress("read"))
     print(report.text())
@@ -78,7 +82,7 @@ def check(
         if clip and loaded is None:
             print(f"the command below is for the CLIP that ships with ipo, as {clip} could not be loaded")
             clip = "embedded"
-        _say_next(spec, data, clip)
+        _say_next(spec, data, clip, exclude)
     return 0 if report.ok else 1
 
 
@@ -121,21 +125,64 @@ def _or_why_not(what: str) -> Iterator[None]:
         print(f"{what} was not looked at: {error}", file=sys.stderr)
 
 
-def _say_next(spec: str, data: DataSet, clip: str | None) -> None:
+def _excluded(word: str | None) -> list[str]:
+    from ipo_prompts.experiments.run.config import load_config, read_words
+
+    if word is None:
+        return []
+    if set(read_words([word])) != {"exclude"}:
+        raise InputError(f"data check takes exclude='[CLASS, …]' besides the data, not {word!r}.")
+    return load_config(None, [word]).exclude
+
+
+def _say_next(spec: str, data: DataSet, clip: str | None, exclude: list[str]) -> None:
     """Print the command that runs on these pictures, or why none can."""
+    from ipo_prompts.experiments.data.codes import refuse_codes
     from ipo_prompts.experiments.run.config import RunConfig
-    from ipo_prompts.experiments.run.plan import draw_for, with_shots_that_fit
+    from ipo_prompts.experiments.run.plan import choices
 
     clip = clip or ("embedded" if spec.startswith("embedded") else "ViT-B-16/openai")
-    config = with_shots_that_fit(data, RunConfig(data=spec, clip=clip))
     try:
-        draw_for(data, config)
+        refuse_codes(data, spec, clip)
+        told = choices(data, RunConfig(data=spec, clip=clip))
     except InputError as error:
         print(f"a run cannot search on it: {error}")
         return
-    wanted = config.model_dump(include={"shots", "selection_shots"}, exclude_defaults=True)
-    shots = [f"{key}={value}" for key, value in wanted.items()]
-    print("next: " + shlex.join(["ipo", "optimize", spec, "--clip", clip, *shots]))
+    print("\n".join(told))
+    left_out = [f"exclude={json.dumps([str(name) for name in exclude], ensure_ascii=False)}"] if exclude else []
+    print("next: " + shlex.join(["ipo", "optimize", spec, "--clip", clip, *left_out]))
+
+
+@data_app.command(epilog="Example:  ipo data names folder:scans --clip ViT-B-16/openai")
+def names(
+    spec: Spec,
+    clip: Annotated[
+        str | None, typer.Option(help="also write the words that this CLIP finds nearest to the pictures")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="the file to write; default classes.yaml in the folder of pictures", metavar="FILE"),
+    ] = None,
+) -> None:
+    """Write a classes.yaml to edit: what each class is called, and a gap for those that are called by a code."""
+    from ipo_prompts.experiments.data import load_data
+    from ipo_prompts.experiments.data.codes import names_to_edit, nearest_words
+    from ipo_prompts.experiments.data.dataset import NAMES_FILE
+    from ipo_prompts.experiments.run.files import write_text
+    from ipo_prompts.metrics.clip import load_clip
+
+    data = load_data(spec, seed=0, whole=False)
+    kind, _, rest = spec.partition(":")
+    path = out or Path(rest if kind == "folder" else ".").expanduser() / NAMES_FILE
+    if path.exists():
+        raise InputError(f"{path} is there already; edit it, or choose another --out.")
+    near = nearest_words(data, data.unnamed, load_clip(clip)) if clip and data.unnamed else {}
+    text = names_to_edit(data, near)
+    write_text(path, text if kind == "folder" else "class_names:\n" + textwrap.indent(text, "  "))
+    gaps = len(data.unnamed)
+    print(f"{path}: {len(data.class_names)} classes, {gaps} without a name" + ("; write one for each" if gaps else ""))
+    if kind != "folder":
+        print(f"next: {shlex.join(['ipo', 'optimize', str(path), '--data', spec])}")
 
 
 @data_app.command(epilog="Example:  ipo data preview eurosat --out eurosat.png")

@@ -70,7 +70,12 @@ def laid_out(
             shift of the source cannot have.
     """
     source = load_data(
-        data, seed=SPLIT_SEED, task=config.task, background=config.background, class_names=config.class_names
+        data,
+        seed=SPLIT_SEED,
+        task=config.task,
+        background=config.background,
+        class_names=config.class_names,
+        exclude=config.exclude,
     )
     others = _targets(protocol, source, targets, config)
     drawn = draw_for(source, config)

@@ -6,7 +6,7 @@
 
 from ipo_prompts.experiments.data.check import Checked, check_data
 from ipo_prompts.experiments.data.dataset import DataSet, Item, default_task
-from ipo_prompts.experiments.data.draw import Draw, Shots, draw, fitting, fresh, too_few
+from ipo_prompts.experiments.data.draw import Draw, draw, fresh, untested
 from ipo_prompts.experiments.data.load import load_data
 
 __all__ = [
@@ -14,12 +14,10 @@ __all__ = [
     "DataSet",
     "Draw",
     "Item",
-    "Shots",
     "check_data",
     "default_task",
     "draw",
-    "fitting",
     "fresh",
     "load_data",
-    "too_few",
+    "untested",
 ]

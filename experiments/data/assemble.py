@@ -72,6 +72,8 @@ class Gathered:
 def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
     """Check the rows, cut what is not split (draw.py has the rule) and build the data set.
 
+    A class without pictures stays, for it may be left out (`load_data` refuses the others).
+
     Raises:
         InputError: no pictures, class names that read the same, a class or group that fits no part.
     """
@@ -81,13 +83,12 @@ def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
     names = source.class_names or tuple(sorted({row.class_name for row in source.rows}))
     labels = labels_of(names, where)
     _whole_groups(source)
-    place = _places(source, labels, names, seed)
+    place = _places(source, labels, seed)
     parts: dict[Part, list[Item]] = {part: [] for part in PARTS}
     for row in source.rows:
         group = _group(row)
         parts[place[group]].append(Item(row.picture, labels[row.class_name], group))
     clean = tuple(tidy(name) for name in names)
-    check_parts(parts, clean, where)
     return DataSet(
         name=source.name,
         class_names=clean,
@@ -162,7 +163,7 @@ def _whole_groups(source: Gathered) -> None:
                 )
 
 
-def _places(source: Gathered, labels: dict[str, int], names: tuple[str, ...], seed: int) -> dict[str, Part]:
+def _places(source: Gathered, labels: dict[str, int], seed: int) -> dict[str, Part]:
     """Return the part of each group."""
     given = {row.part for row in source.rows}
     if None in given and len(given) > 1:
@@ -174,16 +175,10 @@ def _places(source: Gathered, labels: dict[str, int], names: tuple[str, ...], se
         if served is None or row.part == "train":
             groups[labels[row.class_name]].add(_group(row))
     if served is None:
-        gap = sorted(set(range(len(names))) - set(groups))
-        if gap:
-            raise InputError(
-                f"{source.where} has no pictures of the class {names[gap[0]]!r} (label {gap[0]}) "
-                f"({len(gap)} of {len(names)} classes have none); labels must run from 0 without gaps."
-            )
-        return cut(groups, names, seed, source.where, test=True)
+        return cut(groups, seed, test=True)
     places = {_group(row): served[row.part] for row in source.rows if row.part}
     if "val" not in served.values():
-        places |= cut(groups, names, seed, f"the train part of {source.where}", test=False)
+        places |= cut(groups, seed, test=False)
     return places
 
 

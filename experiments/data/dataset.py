@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -41,6 +42,9 @@ MAX_CHARACTERS = 100
 """Of one name: a template has to fit beside it."""
 MAX_NAMES = 20
 """Of one class: each is one more text to encode for every template."""
+
+MOST_TYPED = 8
+"""Classes that a message writes out as words to type."""
 
 _Row = TypeVar("_Row")
 _Result = TypeVar("_Result")
@@ -89,6 +93,7 @@ class DataSet:
         hand_written: the template that the field uses for these pictures; None when there is none.
         split: where the parts come from: "official" (a benchmark's published split), "own" (the source's, or cut by
             draw.py), or "different: " and why a benchmark's pictures are not in its published split.
+        unnamed: the classes that are called by codes, and that nobody has named; a search refuses them (codes.py).
         renamed_from: in label order, what the source calls the classes, where they were given other names; else empty.
     """
 
@@ -102,6 +107,7 @@ class DataSet:
     stray: tuple[str, ...] = ()
     hand_written: str | None = None
     split: str = OWN
+    unnamed: tuple[str, ...] = ()
     renamed_from: tuple[str, ...] = ()
 
     def part(self, part: Part) -> tuple[Item, ...]:
@@ -180,6 +186,54 @@ def default_task(class_names: Sequence[str]) -> str:
     picks = shown if len(shown) <= 3 else [shown[0], shown[len(shown) // 2], shown[-1]]
     words = ", ".join(name.replace("_", " ") for name in picks)
     return f"pictures of {len(class_names)} kinds of things, such as {words}"
+
+
+def without(data: DataSet, excluded: Sequence[str]) -> DataSet:
+    """Return the data set without some classes; the pictures of the others stay in their parts.
+
+    Args:
+        data: the data set.
+        excluded: classes, as the source or as `classes.yaml` calls them.
+
+    Raises:
+        InputError: there is no such class, or fewer than two are left.
+    """
+    own = data.renamed_from or data.class_names
+    left_out = set()
+    for name in excluded:
+        found = {label for label, names in enumerate(zip(own, data.class_names, strict=True)) if tidy(name) in names}
+        if not found:
+            raise InputError(
+                f"exclude names the class {name!r}, which is not in the data{did_you_mean(name, own)}; write a class "
+                f"as the data do, such as {str(own[0])!r}, or remove it."
+            )
+        left_out |= found
+    kept = [label for label in range(len(own)) if label not in left_out]
+    if len(kept) < 2:
+        raise InputError(f"exclude leaves {len(kept)} of {len(own)} classes, and a classifier needs two; name fewer.")
+    place = {label: i for i, label in enumerate(kept)}
+
+    def of(items: tuple[Item, ...]) -> tuple[Item, ...]:
+        return tuple(replace(item, label=place[item.label]) for item in items if item.label in place)
+
+    names = tuple(data.class_names[label] for label in kept)
+    return replace(
+        data,
+        class_names=names,
+        task=default_task(names) if data.task == default_task(data.class_names) else data.task,
+        train=of(data.train),
+        val=of(data.val),
+        test=of(data.test),
+        unnamed=tuple(name for name in data.unnamed if name in names),
+        renamed_from=tuple(own[label] for label in kept) if data.renamed_from else (),
+    )
+
+
+def leaving_out(names: Sequence[str]) -> str:
+    """Return the words to type that leave classes out; of many, how they begin."""
+    if len(names) > MOST_TYPED:
+        return "exclude="
+    return shlex.quote(f"exclude={json.dumps([str(name) for name in names], ensure_ascii=False)}")
 
 
 def read_names(file: Path) -> Mapping[Any, Any]:

@@ -4,6 +4,7 @@
 random stream, K base pictures of each class of train, the classes in order of first appearance, then the selection
 pictures of val. It draws over all classes and cuts to the base classes afterwards; the other order would give other
 pictures. Without a val part (ImageNet), the selection pictures come from those of train that the search did not draw.
+K is the most that a class gives: of a class that has fewer all are taken, and the stream is left alone, as in CoOp.
 
 A shot is a base picture with all its variants. They are not independent: four variants are one shot seen four times,
 so drawing single items would report more shots than there are.
@@ -12,8 +13,9 @@ so drawing single items would report more shots than there are.
 two parts:
 
 - no split: half to test, a fifth to val, the rest (about 30 %) to train; at least one group in each. Few-shot search
-  needs few training pictures and a report needs many test pictures.
-- train and test only: a fifth of train becomes val.
+  needs few training pictures and a report needs many test pictures. Of two groups one is searched on and one tests;
+  one alone is searched on, and its class is untested: it competes in the test of the others.
+- train and test only: a fifth of train becomes val; one group alone stays in train.
 - train and val only, or a test part without labels: val is the test part, as in ImageNet, and a fifth of train
   becomes val.
 
@@ -26,9 +28,9 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
-from ipo_prompts.experiments.data.dataset import DataSet, Item, Part, base_count
+from ipo_prompts.experiments.data.dataset import DataSet, Item, Part, base_count, leaving_out
 from ipo_prompts.metrics.errors import InputError, several
 
 if TYPE_CHECKING:
@@ -96,15 +98,15 @@ def draw(
 
     Args:
         data: what to draw from.
-        shots: base pictures a class to search with, at least 1.
-        selection_shots: base pictures a class to select with; 0 for none. The benchmark takes min(shots, 4).
+        shots: base pictures a class to search with at most, at least 1.
+        selection_shots: base pictures a class to select with at most; 0 for none. The benchmark takes min(shots, 4).
         seed: of the draw.
         classes: "base" cuts to the first half of the labels, rounded up, and keeps the rest as new classes.
         at_most: search with at most so many of the base pictures drawn, whatever their classes; None for all.
 
     Raises:
-        InputError: a class that is kept has fewer base pictures than asked for, there are too few classes to cut, or
-            the data set has test pictures only.
+        InputError: a class that is kept has no picture to search with, there are too few classes to cut, or the data
+            set has test pictures only.
     """
     if shots < 1 or selection_shots < 0:
         raise InputError(f"shots must be at least 1 and selection shots at least 0, not {shots} and {selection_shots}.")
@@ -114,14 +116,13 @@ def draw(
         )
     kept = kept_labels(data, classes)
     new = range(len(kept), len(data.class_names))
-    wanted = Shots(shots, selection_shots)
-    if problem := too_few(data, wanted, kept):
-        raise InputError(f"{problem}; write {fitting(data, wanted, kept)}, which fits all of them, or add pictures.")
+    if missing := sorted(set(kept) - {item.label for item in data.train}):
+        raise InputError(_nothing_to_search(data, [data.class_names[label] for label in missing]))
     rng = random.Random(seed)
-    search = _sample(data.train, shots, rng, kept)
+    search = _sample(data.train, shots, rng, held_back=0 if data.val else min(1, selection_shots))
     taken = {item.group for item in search}
     rest = data.val or [item for item in data.train if item.group not in taken]
-    selection = _sample(rest, selection_shots, rng, kept)
+    selection = _sample(rest, selection_shots, rng)
     return Draw(
         search=_fewer(_cut(search, kept), at_most, random.Random(f"{seed} at most")),
         selection=_cut(selection, kept),
@@ -132,14 +133,28 @@ def draw(
     )
 
 
-def _sample(items: Iterable[Item], shots: int, rng: random.Random, kept: Collection[int]) -> list[Item]:
-    """Draw base pictures of each class, in the order of first appearance, which decides what the stream gives."""
+def _nothing_to_search(data: DataSet, names: Sequence[str]) -> str:
+    """Say which classes have no picture to search with, and how they are left out."""
+    return (
+        f"{len(names)} of {len(data.class_names)} classes of {data.name} {'has' if len(names) == 1 else 'have'} no "
+        f"picture in train to search with: {several([repr(str(name)) for name in names])}; add one of each, or leave "
+        f"them out with {leaving_out(names)}."
+    )
+
+
+def _sample(items: Iterable[Item], shots: int, rng: random.Random, held_back: int = 0) -> list[Item]:
+    """Draw base pictures of each class, in the order of first appearance, which decides what the stream gives.
+
+    A class of no more than `shots` leaves the last `held_back` of several to be drawn later.
+    """
     drawn: list[Item] = []
-    for label, groups in _by_class(items).items():
+    for groups in _by_class(items).values():
         pictures = list(groups.values())
-        if len(pictures) < shots and label not in kept:
-            continue  # the rule takes all of a short class without using the stream; this class is cut away below
-        for variants in rng.sample(pictures, shots):
+        if len(pictures) >= shots + held_back:
+            chosen = rng.sample(pictures, shots)
+        else:
+            chosen = pictures[: max(1, len(pictures) - held_back)]
+        for variants in chosen:
             drawn.extend(variants)
     return drawn
 
@@ -205,55 +220,10 @@ def kept_labels(data: DataSet, classes: Literal["all", "base"]) -> range:
     return kept
 
 
-class Shots(NamedTuple):
-    """Base pictures of each class to search and to select with."""
-
-    search: int
-    selection: int
-
-    def __str__(self) -> str:
-        """The words to type."""
-        return f"shots={self.search} selection_shots={self.selection}"
-
-
-def fitting(data: DataSet, wanted: Shots, labels: Sequence[int]) -> Shots:
-    """Return as many shots as each of some classes has pictures for, at most those wanted; some to select with."""
-    has = _base_pictures(data)
-    if data.val:
-        least = Shots(*(min(has[label][part] for label in labels) for part in range(2)))
-        return Shots(max(1, min(wanted.search, least.search)), min(wanted.selection, least.selection))
-    least_in_train = min(has[label].search for label in labels)
-    search = max(1, min(wanted.search, least_in_train - min(1, wanted.selection)))
-    return Shots(search, max(0, min(wanted.selection, least_in_train - search)))
-
-
-def _base_pictures(data: DataSet) -> list[Shots]:
-    """Count the base pictures of each class that can be searched on, and those of val."""
-    train, val = _by_class(data.train), _by_class(data.val)
-    return [Shots(len(train.get(label, ())), len(val.get(label, ()))) for label in range(len(data.class_names))]
-
-
-def too_few(data: DataSet, wanted: Shots, labels: Sequence[int]) -> str | None:
-    """Say which of some classes have too few base pictures, and how many they have; None where all have enough."""
-
-    def enough(has: Shots) -> bool:
-        if not data.val:
-            return has.search >= sum(wanted)
-        return has.search >= wanted.search and has.selection >= wanted.selection
-
-    has = _base_pictures(data)
-    short = [label for label in labels if not enough(has[label])]
-    if not short:
-        return None
-    named = [
-        f"{data.class_names[label]!r} has {has[label].search} in train"
-        + (f" and {has[label].selection} in val" if data.val else "")
-        for label in short
-    ]
-    return (
-        f"{len(short)} of {len(labels)} classes of {data.name} {'has' if len(short) == 1 else 'have'} too few "
-        f"{'base ' if data.variants else ''}pictures to search and choose with ({wanted}): {several(named)}"
-    )
+def untested(data: DataSet, classes: Literal["all", "base"] = "all") -> tuple[str, ...]:
+    """Return the classes of a search without a test picture, which compete all the same."""
+    tested = {item.label for item in data.test}
+    return tuple(data.class_names[label] for label in kept_labels(data, classes) if label not in tested)
 
 
 def part_named(name: str) -> Part | None:
@@ -304,37 +274,22 @@ def settle_parts(parts: Collection[Part], where: str) -> dict[Part, Part] | None
     return {part: part for part in parts}
 
 
-def cut(
-    groups: Mapping[int, set[str]], names: tuple[str, ...], seed: int, where: str, *, test: bool
-) -> dict[str, Part]:
-    """Cut each class into parts.
+def cut(groups: Mapping[int, set[str]], seed: int, *, test: bool) -> dict[str, Part]:
+    """Cut each class into parts; what a class of one or two groups gives is said above.
 
     Args:
         groups: label → group keys.
-        names: the class names, for messages.
         seed: of the shuffle.
-        where: the source's name in messages.
         test: whether to cut a test part too, or train and val only.
-
-    Raises:
-        InputError: a class has fewer base pictures than there are parts.
     """
     parts: dict[str, Part] = {}
     rng = random.Random(seed)
-    needed, kinds = (3, "train, val and test") if test else (2, "train and val")
-    short = [label for label in sorted(groups) if len(groups[label]) < needed]
-    if short:
-        named = several([f"{names[label]!r} has {len(groups[label])}" for label in short])
-        raise InputError(
-            f"{len(short)} of {len(groups)} classes in {where} {'has' if len(short) == 1 else 'have'} too few base "
-            f"pictures: {kinds} need at least {needed}, and {named}; add pictures or take "
-            f"{'the class' if len(short) == 1 else 'these classes'} out."
-        )
     for label in sorted(groups):
         keys = sorted(groups[label])
         n = len(keys)
         rng.shuffle(keys)
-        n_test, n_val = max(1, n // 2) if test else 0, max(1, n // 5)
+        n_test = n // 2 if test else 0
+        n_val = max(1, n // 5) if n > n_test + 1 else 0
         for i, key in enumerate(keys):
             parts[key] = "test" if i < n_test else "val" if i < n_test + n_val else "train"
     return parts

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ from ipo_prompts.experiments.data.assemble import assemble
 from ipo_prompts.experiments.data.benchmarks import REGISTRY, Registered, find_folder, official_data
 from ipo_prompts.experiments.data.benchmarks.hub import load_copy
 from ipo_prompts.experiments.data.benchmarks.local import READERS
-from ipo_prompts.experiments.data.dataset import NAMES_FILE, DataSet, with_names
+from ipo_prompts.experiments.data.codes import WHERE, known_codes, unnamed_in
+from ipo_prompts.experiments.data.dataset import NAMES_FILE, DataSet, leaving_out, with_names, without
 from ipo_prompts.experiments.data.sources import FORMS, SOURCES
-from ipo_prompts.metrics.errors import InputError, did_you_mean
+from ipo_prompts.metrics.class_names import tidy
+from ipo_prompts.metrics.errors import InputError, did_you_mean, several
 from ipo_prompts.metrics.pictures import AS_STORED, AS_VIEWED, Background
 
 
@@ -23,6 +26,7 @@ def load_data(
     task: str | None = None,
     background: Background = AS_VIEWED,
     class_names: Mapping[Any, Any] | None = None,
+    exclude: Sequence[str] = (),
     whole: bool = True,
 ) -> DataSet:
     """Load a data set; pictures are found, not opened.
@@ -36,6 +40,8 @@ def load_data(
             class names.
         background: how the pixels are read; registered data are read as stored, as their published numbers were.
         class_names: class → its name in prompts, or a list of that and synonyms; instead of `classes.yaml`.
+        exclude: classes that are left out, as the source or as `classes.yaml` calls them; the pictures of the others
+            stay in their parts.
         whole: a file that a folder or a table names and that is not there is an error; else reading it will be.
 
     Raises:
@@ -50,7 +56,8 @@ def load_data(
     kind, _, rest = spec.strip().partition(":")
     if kind in REGISTRY:
         data = load_registered(REGISTRY[kind], rest.strip(), seed, task)
-        return with_names(data, class_names, "class_names") if class_names else data
+        data = with_names(data, class_names, "class_names") if class_names else data
+        return without(data, exclude) if exclude else data
     if kind not in SOURCES:
         raise InputError(
             f"unknown data {spec!r}{_hint(spec, kind)}; use {FORMS} or a registered name of `ipo data list`."
@@ -59,9 +66,31 @@ def load_data(
     for fault in (row.fault for row in gathered.rows if row.fault and whole):
         raise fault
     data = assemble(gathered, seed, task).on(background)
-    if class_names:
-        return with_names(data, class_names, "class_names")
-    return with_names(data, gathered.names, f"{NAMES_FILE} in {gathered.where}") if gathered.names else data
+    data = _called(data, class_names or gathered.names or {}, "class_names" if class_names else gathered.where)
+    data = without(data, exclude) if exclude else data
+    if empty := sorted(set(range(len(data.class_names))) - {item.label for _, item in data.items()}):
+        names = [data.class_names[label] for label in empty]
+        raise InputError(
+            f"{len(names)} of {len(data.class_names)} classes of {gathered.where} "
+            f"{'has' if len(names) == 1 else 'have'} no pictures: {several([repr(str(name)) for name in names])}; add "
+            f"some, or leave them out with {leaving_out(names)}."
+        )
+    if not data.test:
+        raise InputError(
+            f"nothing of {gathered.where} is left to test with: the only picture of a class is searched on; add a "
+            "second one of some classes."
+        )
+    return data
+
+
+def _called(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
+    """Name the classes as somebody has said, and those with a number of WordNet as that says."""
+    named = {tidy(name) for name in names if isinstance(name, str)}
+    known = known_codes(data, named)
+    said = [WHERE] * bool(known) + [f"{NAMES_FILE} in {where}" if where != "class_names" else where] * bool(names)
+    if known or names:
+        data = with_names(data, {**known, **names}, " and ".join(reversed(said)))
+    return replace(data, unnamed=unnamed_in(data, named))
 
 
 def names_data(word: str) -> bool:

@@ -8,6 +8,7 @@ whole one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 
 from ipo_prompts.experiments.data import DataSet, Item
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
-from ipo_prompts.experiments.run.plan import Plan, Prepared, draw_for, with_shots_that_fit
+from ipo_prompts.experiments.run.plan import Plan, Prepared, draw_for
 from ipo_prompts.experiments.run.searching import read_earlier
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, features_of
 from ipo_prompts.metrics.clip import Clip
@@ -138,14 +139,12 @@ TEXTS = 3000
 
 
 class Seen(NamedTuple):
-    """What was seen in a data set (None: all pictures are of one class), and by which job.
+    """What was seen in a data set (None: all pictures are of one class).
 
-    `config` has as many shots as the smallest class allows; of the pictures looked at, it would search on `searched`
-    and choose the winner on `held_back`.
+    Of the pictures looked at, it would search on `searched` and choose the winner on `held_back`.
     """
 
     headroom: Headroom | None
-    config: RunConfig
     searched: int
     held_back: int
 
@@ -170,7 +169,6 @@ def of_data(data: DataSet, clip: Clip, config: RunConfig, progress: Progress | N
     Raises:
         InputError: there are too few pictures to draw any, or one cannot be read.
     """
-    config = with_shots_that_fit(data, config)
     drawn = draw_for(data, config)
     items = [*drawn.search, *drawn.selection]
     chosen = few(items)
@@ -178,15 +176,18 @@ def of_data(data: DataSet, clip: Clip, config: RunConfig, progress: Progress | N
     seen = reward.encode([items[i].picture for i in chosen], [items[i].label for i in chosen], progress=progress)
     searched = sum(place < len(drawn.search) for place in chosen)
     found = look(reward, config.initial_template, seen)
-    return Seen(found, config, searched, len(chosen) - searched)
+    return Seen(found, searched, len(chosen) - searched)
 
 
 def few(items: Sequence[Item]) -> list[int]:
     """Choose which of some pictures to look at: the first ones of classes that are spread over all.
 
-    One variant of a base picture, another one of the next.
+    One variant of a base picture, another one of the next. A class of one base picture is left out where two others
+    have more: nothing can be said of it that other pictures confirm.
     """
-    present = sorted({item.label for item in items})
+    sizes = Counter(label for label, _ in {(item.label, item.group) for item in items})
+    several = sorted(label for label, size in sizes.items() if size > 1)
+    present = several if len(several) > 1 else sorted(sizes)
     spread = np.linspace(0, len(present) - 1, min(len(present), CLASSES)).round().astype(int)
     groups: dict[int, dict[str, list[int]]] = {present[i]: {} for i in spread.tolist()}
     for place, item in enumerate(items):

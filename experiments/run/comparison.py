@@ -28,15 +28,16 @@ from ipo_prompts.experiments.run.result import (
     EnsembleFound,
     Measured,
     OffsetsFound,
+    OverClasses,
     SealedPart,
     WithAndWithout,
 )
-from ipo_prompts.metrics.accuracy import score_interval
+from ipo_prompts.metrics.accuracy import class_mean_interval, difference_over_classes, score_interval
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, class_means, features_of, scores_accuracy
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, class_means, fitted_on, scores_accuracy
 from ipo_prompts.metrics.evidence import SAME, Scopes, paired_difference
 from ipo_prompts.metrics.headroom import SLIGHT, guessed
-from ipo_prompts.metrics.offsets import Kind, fitted
+from ipo_prompts.metrics.offsets import Kind, class_weights
 from ipo_prompts.metrics.reward import Reward, Score, by_embeddings, class_embeddings
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.template import imagenet_templates
@@ -51,6 +52,7 @@ FAR = 0.2
 MOST_TEXTS = 8000
 """Templates times classes of the ensemble, which is left out where there are more: a minute with a ViT-B/16."""
 WHAT = "(no labels, no words)"
+WEIGHED = "(no words, and of the labels only that classes weigh the same)"
 SEALED_PARTS: tuple[SealedPart, ...] = ("test", "new")
 
 
@@ -218,6 +220,44 @@ def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baseline
     return in_words(found, best)
 
 
+def over_classes(parts: Mapping[AnyPart, Compared]) -> dict[SealedPart, OverClasses]:
+    """Average both templates over the classes of each sealed part whose classes differ in size by more than twice."""
+    found: dict[SealedPart, OverClasses] = {}
+    for name in SEALED_PARTS:
+        if (part := parts.get(name)) and (classes := part.sampling.classes) is not None:
+            sizes = np.bincount(classes)
+            if sizes.max() > 2 * sizes.min():
+                found[name] = _over_classes(part, len(sizes))
+    return found
+
+
+def _over_classes(part: Compared, classes: int) -> OverClasses:
+    initial, optimised = (class_mean_interval(score.hits, part.sampling) for score in (part.initial, part.optimised))
+    gained = difference_over_classes(part.initial.hits, part.optimised.hits, part.sampling)
+    single = part.sampling.singles
+    of_one = (
+        f", {single} of them with one picture, which {'are' if single > 1 else 'is'} taken to vary as the others do"
+    )
+    found = OverClasses(
+        classes=classes,
+        single=single,
+        initial=initial.mean,
+        initial_ci95=(initial.low, initial.high),
+        optimised=optimised.mean,
+        optimised_ci95=(optimised.low, optimised.high),
+        difference=gained.mean,
+        ci95=(gained.low, gained.high),
+        words="",
+    )
+    (low, high), (first, last) = found.optimised_ci95, found.ci95
+    words = (
+        f"Classes differ in size; each of the {classes} tested ones counting the same{of_one if single else ''}, the "
+        f"template has {100 * found.optimised:.1f} % [{100 * low:.1f}, {100 * high:.1f}], a difference of "
+        f"{points(found.difference)} points [{points(first)}, {points(last)}]."
+    )
+    return found.model_copy(update={"words": words})
+
+
 def left_out(prepared: Prepared) -> str:
     """Say that nothing is known without a search, where pictures are classified and `score` is the reward's own."""
     if not isinstance(prepared.search.units, EncodedPictures) or by_embeddings(prepared.reward):
@@ -297,7 +337,7 @@ def what_they_add(
         return None
     kind: Kind = "mean" if prepared.config.offsets == "none" else prepared.config.offsets
     kept = settled.kept if settled else None
-    other = None if kept else fitted(kind, features_of(*prepared.shown))
+    other = None if kept else fitted_on(kind, *prepared.shown)
     sealed: dict[SealedPart, Added] = {}
     for name in SEALED_PARTS:
         if part := parts.get(name):
@@ -308,9 +348,11 @@ def what_they_add(
             sealed[name] = Added(initial=initial, template=template)
     gain, error = (settled.gain, settled.standard_error) if settled else (None, None)
     found = OffsetsFound(kind=kind, kept=kept is not None, gain=gain, standard_error=error, sealed=sealed, words="")
+    labels = [units.labels for units in prepared.shown if units.labels is not None]
+    how = WEIGHED if labels and class_weights(np.concatenate(labels)) is not None else WHAT
     same = parts["test"].initial.template == parts["test"].optimised.template
     return found.model_copy(
-        update={"words": _offsets_in_words(found, same, "template" if len(members) == 1 else "templates")}
+        update={"words": _offsets_in_words(found, same, "template" if len(members) == 1 else "templates", how)}
     )
 
 
@@ -325,8 +367,8 @@ def effect(without: Score, with_: Score, part: Compared) -> WithAndWithout:
     )
 
 
-def _offsets_in_words(found: OffsetsFound, same: bool, what: str) -> str:
-    """Say what they add; `same`: the template is the initial one."""
+def _offsets_in_words(found: OffsetsFound, same: bool, what: str, how: str) -> str:
+    """Say what they add; `same`: the template is the initial one; `how` they are made."""
     would = "; on new classes ".join(_added(added, found.kept, same) for added in found.sealed.values())
     error = "" if found.standard_error is None else f" (standard error {100 * found.standard_error:.1f})"
     for_ = ""
@@ -334,11 +376,11 @@ def _offsets_in_words(found: OffsetsFound, same: bool, what: str) -> str:
         for_ = f"{points(found.gain)} points{error} on selection pictures left out of the choice"
     if found.kept:
         return (
-            f"Every score is with {found.kind} offsets {WHAT}, kept for {for_}; without them the same {what} would "
+            f"Every score is with {found.kind} offsets {how}, kept for {for_}; without them the same {what} would "
             f"have {would}."
         )
     asked = f" They were asked for and not kept, for {for_}." if for_ else ""
-    return f"With {found.kind} offsets {WHAT} the same {what} would have {would}.{asked}"
+    return f"With {found.kind} offsets {how} the same {what} would have {would}.{asked}"
 
 
 def _added(added: Added, kept: bool, same: bool) -> str:

@@ -52,6 +52,7 @@ class JobSettings(BaseModel):
         description="class → its name in prompts, or a list of that and synonyms; unset: what classes.yaml in the "
         "folder of pictures says",
     )
+    exclude: list[str] = Field([], description="classes that are left out, such as '[dog, n02084071]'")
     background: Background = Field(
         "white",
         description="white: transparent pictures are read on white and turned by their EXIF, as viewers show them; "
@@ -94,9 +95,9 @@ class JobSettings(BaseModel):
         "default", description="what a multimodal describer is asked: our question, the paper's, or its code's"
     )
     described_pictures: int = Field(16, ge=1, description="search pictures that a multimodal describer sees at most")
-    shots: int = Field(4, ge=1, description="base pictures per class that the search sees")
+    shots: int = Field(4, ge=1, description="base pictures per class that the search sees at most")
     selection_shots: int = Field(
-        2, ge=0, description="base pictures per class that are held back until the winner is chosen; 0: none"
+        2, ge=0, description="base pictures per class that are held back at most until the winner is chosen; 0: none"
     )
     search_pictures: int | None = Field(
         None, ge=2, description="score on so many of the base pictures drawn to search with; unset: all"
@@ -171,6 +172,11 @@ class RunConfig(SearchSettings, JobSettings):
     def asks_lm(self) -> bool:
         """Whether the search asks a language model."""
         return self.lm != "none" and asks_lm(STRATEGIES.find(self.strategy["name"]))
+
+    def with_twice_the_shots(self) -> RunConfig:
+        """Return the job with twice as many pictures of a class to search and choose with, where there are so many."""
+        twice = {"shots": 2 * self.shots, "selection_shots": 2 * max(1, self.selection_shots)}
+        return self.model_copy(update=twice)
 
     def to_yaml(self) -> str:
         """Return the complete configuration as YAML."""

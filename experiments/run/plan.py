@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING, Literal
 
 from ipo_prompts.experiments.data import Draw, Item, load_data
 from ipo_prompts.experiments.data.check import transparency_note
+from ipo_prompts.experiments.data.codes import refuse_codes
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.experiments.tasks.base import Encoded, check_fractions
 from ipo_prompts.metrics.class_names import written
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, several
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.reward import Reward, Units, scale_of
 from ipo_prompts.metrics.template import check
@@ -83,8 +85,7 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
         config: what to do.
         ready: the language models must be ready to be asked, with keys and weights, and the pictures there; else the
             names of both are enough for a forecast.
-        say: shots that nobody has set shrink to what every class has, and this is told so. Without it they do not:
-            jobs that are compared have equally many labelled pictures.
+        say: what is worth knowing is told so: which classes give fewer pictures than asked for, and which are untested.
 
     Raises:
         InputError: what is wrong with the configuration, the data or the names of the models.
@@ -92,7 +93,7 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     from ipo_prompts.experiments.data import load_data
     from ipo_prompts.experiments.data.benchmarks import absent, assumed, sizes
 
-    _check_held_back(config)
+    _check_held_back(config, None if held_back_shots(config) else "selection_shots=1 or more")
     REWARDS.settings(config.reward)  # of a class of the user's own, which is imported here
     optimizer, describer = backends(config, ready=ready)
     if not ready and (entry := absent(config.data)):
@@ -101,42 +102,84 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
             say(f"not on this machine, so its official sizes are assumed: {sizes(entry)}")
     else:
         data = load_data(
-            config.data, seed=SPLIT_SEED, task=config.task, background=config.background, class_names=config.class_names
+            config.data,
+            seed=SPLIT_SEED,
+            task=config.task,
+            background=config.background,
+            class_names=config.class_names,
+            exclude=config.exclude,
         )
-    if say:
-        config = with_shots_that_fit(data, config, say)
-    planned = Plan(config, data, draw_for(data, config), optimizer, describer)
+    if not ready:
+        refuse_codes(data, config.data, config.clip)
+    drawn = draw_for(data, config)
+    if not drawn.selection:
+        _check_held_back(config, "data with a class of three pictures or more")
+    if say and (note := about_short_classes(data, drawn, config)):
+        say(note)
+    planned = Plan(config, data, drawn, optimizer, describer)
     if optimizer is None:
         forecast_of(planned.strategy(), Expected(config.search, data.task))  # refuses settings that it cannot work with
     _ = planned.room  # refuses questions that no reply can come to
     return planned
 
 
-def with_shots_that_fit(data: DataSet, config: RunConfig, say: Callable[[str], None] = lambda line: None) -> RunConfig:
-    """Shrink the shots that nobody has set to what every class has pictures for, and say so.
+def about_short_classes(data: DataSet, drawn: Draw, config: RunConfig) -> str | None:
+    """Say which classes gave fewer pictures than asked for, and which are untested; None where there are none."""
+    from ipo_prompts.experiments.data.draw import untested
 
-    Returns:
-        The configuration, or one with smaller shots. Those that were set stay, though they may be too many.
+    asked = config.shots + held_back_shots(config)
+    groups = {(item.label, item.group) for item in (*drawn.search, *drawn.selection)}
+    gave = Counter(label for label, _ in groups)
+    short = [f"{name!r} has {gave[label]}" for label, name in enumerate(drawn.class_names) if gave[label] < asked]
+    told = []
+    if short:
+        told.append(
+            f"{len(short)} of {len(drawn.class_names)} classes have fewer pictures to search and choose with than "
+            f"shots={config.shots} selection_shots={held_back_shots(config)}: {several(short)}"
+        )
+    if names := [repr(str(name)) for name in untested(data, _classes(config))]:
+        told.append(f"{several(names)}: searched on and competing, but untested, for want of a second picture")
+    return "; ".join(told) or None
 
-    Raises:
-        InputError: too few classes, for which no shots fit.
+
+def more_with_twice_the_shots(planned: Plan) -> int:
+    """Count the base pictures that `RunConfig.with_twice_the_shots` would add."""
+
+    def used(drawn: Draw) -> int:
+        return len({item.group for item in (*drawn.search, *drawn.selection)})
+
+    return used(draw_for(planned.data, planned.config.with_twice_the_shots())) - used(planned.drawn)
+
+
+def choices(data: DataSet, config: RunConfig) -> list[str]:
+    """Return what a run would use under the shots as they are, under four times as many, and at most; and the untested.
+
+    Empty where all classes have enough, and are alike in size.
     """
-    from ipo_prompts.experiments.data import Shots, fitting, too_few
-    from ipo_prompts.experiments.data.draw import kept_labels
+    from ipo_prompts.experiments.data.draw import untested
 
-    kept = kept_labels(data, _classes(config))
-    wanted = Shots(config.shots, 0 if config.selection == "search" else config.selection_shots)
-    problem = too_few(data, wanted, kept)
-    if not data.train or problem is None:
-        return config
-    fit = fitting(data, wanted, kept)
-    smaller = {"shots": fit.search, "selection_shots": fit.selection}
-    smaller = {key: value for key, value in smaller.items() if key not in config.model_fields_set}
-    if not smaller:
-        return config
-    now = " ".join(f"{key}={value}" for key, value in smaller.items())
-    say(f"{problem}; {now} is used instead of the default")
-    return config.model_copy(update=smaller)
+    sizes = [Counter(label for label, _ in {(i.label, i.group) for i in part}) for part in (data.train, data.val)]
+    train, val = (max(part.values(), default=0) for part in sizes)
+    smallest = min(sizes[0][label] + sizes[1][label] for label in range(len(data.class_names)))
+    asked = config.shots, held_back_shots(config)
+    if smallest >= sum(asked) and train + val <= 2 * smallest:
+        return []
+    lines = ["a run takes no more pictures of a class than shots= and selection_shots= say, and all of a small class:"]
+    for shots, selection in dict.fromkeys([asked, (4 * asked[0], 4 * asked[1]), (train, val or asked[1])]):
+        drawn = draw_for(data, config.model_copy(update={"shots": shots, "selection_shots": selection}))
+        found = [len({item.group for item in part}) for part in (drawn.search, drawn.selection)]
+        lines.append(
+            f"  shots={shots} selection_shots={selection}: {found[0]:,} to search, {found[1]:,} to choose the winner"
+        )
+    if names := untested(data):
+        listed = several([repr(str(name)) for name in names])
+        lines.append(f"untested, for want of a second picture, and searched on all the same: {len(names)} ({listed})")
+    return lines
+
+
+def held_back_shots(config: RunConfig) -> int:
+    """Return how many base pictures of a class are held back at most."""
+    return 0 if config.selection == "search" else config.selection_shots
 
 
 def room_of(config: RunConfig, optimizer: Backend | None, task: str) -> Room | None:
@@ -192,25 +235,24 @@ def draw_for(data: DataSet, config: RunConfig) -> Draw:
     """
     from ipo_prompts.experiments.data import draw
 
-    shots = 0 if config.selection == "search" else config.selection_shots
-    return draw(data, config.shots, shots, config.seed, _classes(config), config.search_pictures)
+    return draw(data, config.shots, held_back_shots(config), config.seed, _classes(config), config.search_pictures)
 
 
 def _classes(config: RunConfig) -> Literal["base", "all"]:
     return "base" if config.classes == "base-to-new" else "all"
 
 
-def _check_held_back(config: RunConfig) -> None:
+def _check_held_back(config: RunConfig, missing: str | None) -> None:
     """Refuse offsets or an ensemble where nothing can have them, or nothing can show that they help.
 
     Raises:
         InputError: says what to set.
     """
-    name, held_back = config.reward["name"], config.selection == "held-back" and config.selection_shots > 0
+    name = config.reward["name"]
     for asked, off in ((f"offsets={config.offsets}", "offsets=none"), (f"ensemble={config.ensemble}", "ensemble=1")):
         if asked != off:
             misfit = None if name == "classification" else f"reward={name}"
-            check_possible(asked, off, misfit, None if held_back else "selection_shots=1 or more")
+            check_possible(asked, off, misfit, missing)
     if config.offsets == "prior" and config.classes == "base-to-new":
         raise InputError("offsets=prior is one number for each class of the search; for new classes set offsets=mean.")
 
@@ -258,6 +300,7 @@ def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
     if clip is None:
         ui.say(f"loading the CLIP {config.clip}")
         clip = load_clip(config.clip, config.device)
+    refuse_codes(planned.data, config.data, clip)
     store = FeatureStore(clip)
     others = [name for spec in config.also_fit for name in load_data(spec, seed=SPLIT_SEED).class_names]
     met_later = (*drawn.new_class_names, *others)

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ipo_prompts.experiments.run.files import Content, read_model, write_json
 from ipo_prompts.experiments.tasks.base import LABEL
+from ipo_prompts.metrics.errors import several
 from ipo_prompts.metrics.headroom import Headroom
 from ipo_prompts.metrics.offsets import Kind
 from ipo_prompts.metrics.verdict import Ends, Rounded, Verdict
@@ -61,6 +62,30 @@ class Comparison(Content):
     like_these: Verdict | None = None
 
 
+SealedPart = Literal["test", "new"]
+
+
+class OverClasses(Content):
+    """The mean over the classes of a part that are tested, each of the same weight, where they differ in size.
+
+    Attributes:
+        classes: how many have test pictures; `single` of them have one, whose variance is that within the others.
+        initial, optimised: of the two templates.
+        difference: optimised minus initial, no test; `ci95` its interval.
+        words: all that in words; everything that speaks of it prints that.
+    """
+
+    classes: int
+    single: int
+    initial: Rounded
+    initial_ci95: Ends
+    optimised: Rounded
+    optimised_ci95: Ends
+    difference: Rounded
+    ci95: Ends
+    words: str
+
+
 class Baselines(Content):
     """What the sealed test pictures get without a search.
 
@@ -81,9 +106,6 @@ class Baselines(Content):
     weak: Literal["near guessing", "far below the class mean"] | None
     words: str
     warning: str
-
-
-SealedPart = Literal["test", "new"]
 
 
 class WithAndWithout(Content):
@@ -196,11 +218,31 @@ class Fingerprinted(Content):
 
 
 class Data(Fingerprinted):
-    """The data set of a run."""
+    """The data set of a run.
+
+    Attributes:
+        split: see `DataSet.split`.
+        classes: how many there are.
+        shots: base pictures of a class that the search saw at most.
+        more: how many more base pictures a run with twice the shots would search and choose with.
+        untested: the classes of the search without a test picture, which competed.
+    """
 
     split: str
     classes: int
     shots: int
+    more: int
+    untested: tuple[str, ...]
+
+    @property
+    def untested_in_words(self) -> str:
+        """Say which classes are untested, and what that means; everything that speaks of it prints that."""
+        one = len(self.untested) == 1
+        return (
+            f"Untested, with no picture in the test: {several([repr(name) for name in self.untested])}. "
+            f"{'It' if one else 'They'} competed with the others, and nothing is known of how well "
+            f"{'its' if one else 'their'} pictures are named."
+        )
 
 
 class StrategyUsed(Content):
@@ -256,6 +298,8 @@ class RunResult(Content):
         looked_at: templates that were looked at without being proposed.
         seconds: of the run: `total`, and its parts.
         headroom: what was seen before the search; None for other rewards.
+        over_classes: the mean over classes of the sealed pictures, by part, where the largest class has more than twice
+            the pictures of the smallest.
         baselines: what the test pictures get without a search; None for other rewards.
         left_out: what is not said of this run for its reward's sake, in words; empty where nothing is.
         started: the run that this one started from; None for a run that began anew.
@@ -288,6 +332,7 @@ class RunResult(Content):
     seconds: dict[str, float]
     seed: int
     headroom: Headroom | None
+    over_classes: dict[SealedPart, OverClasses]
     baselines: Baselines | None
     left_out: str
     started: Started | None

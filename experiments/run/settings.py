@@ -55,6 +55,7 @@ class RunKeywords(SearchKeywords, total=False):
     preset: Literal["default", "paper", "code"]
     task: str | None
     class_names: dict[Any, Any] | None
+    exclude: list[str]
     background: Background
     clip: str
     device: str

@@ -9,7 +9,7 @@ import pytest
 
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.calibration import softmax
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, logits_of
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, fitted_on, logits_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
@@ -17,6 +17,7 @@ from ipo_prompts.metrics.offsets import (
     MeanOffsets,
     PriorOffsets,
     UniformPrior,
+    class_weights,
     fitted,
     from_state,
     state_of,
@@ -126,3 +127,36 @@ def test_other_states_are_refused(state: object) -> None:
         InputError, match="of the kind mean, with 128 numbers, or prior, with one for each of 2 classes"
     ):
         from_state(state, 128, 2)
+
+
+LOPSIDED = np.repeat(np.arange(3), [1, 3, 8])
+
+
+def test_weights_give_each_class_the_same() -> None:
+    weights = class_weights(LOPSIDED)
+    assert weights is not None
+    assert weights.tolist() == [1 / 3] + [1 / 9] * 3 + [1 / 24] * 8
+    assert class_weights(np.repeat(np.arange(3), 4)) is None
+
+
+def test_weighed_pictures_are_as_if_each_class_had_equally_many() -> None:
+    """Each picture as often as it takes for all classes to have 24."""
+    rng = np.random.default_rng(1)
+    logits = rng.standard_normal((12, 3)).astype(np.float32) * 3
+    times = np.array([24, 8, 3])[LOPSIDED]
+    weighed, repeated = uniform_offsets(logits, class_weights(LOPSIDED)), uniform_offsets(np.repeat(logits, times, 0))
+    assert np.abs(weighed - repeated).max() < 1e-4
+    assert np.abs(weighed - uniform_offsets(logits)).max() > 0.1, "this folder is lopsided enough to tell"
+    features = rng.standard_normal((12, 5)).astype(np.float32)
+    mean = MeanOffsets.from_pictures(features, class_weights(LOPSIDED)).mean
+    assert np.allclose(mean, np.repeat(features, times, 0).mean(axis=0), atol=1e-6)
+
+
+def test_offsets_of_encoded_pictures_weigh_classes_where_the_labels_are_known() -> None:
+    features = np.random.default_rng(2).standard_normal((12, 5)).astype(np.float32)
+    parts = EncodedPictures(features[:5], LOPSIDED[:5]), EncodedPictures(features[5:], LOPSIDED[5:])
+    found = fitted_on("mean", *parts, None)
+    assert isinstance(found, MeanOffsets)
+    assert np.array_equal(found.mean, MeanOffsets.from_pictures(features, class_weights(LOPSIDED)).mean)
+    plain = fitted_on("mean", parts[0], EncodedPictures(features[5:], None))
+    assert isinstance(plain, MeanOffsets) and np.array_equal(plain.mean, MeanOffsets.from_pictures(features).mean)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from ipo_prompts.experiments.data.assemble import assemble
+from ipo_prompts.experiments.data.assemble import assemble, check_parts
 from ipo_prompts.experiments.data.benchmarks import (
     ROOT_VARIABLE,
     LabelledParts,
@@ -58,6 +58,7 @@ def load_copy(entry: Registered, given: str, seed: int, task: str | None) -> Dat
     rows = [replace(row, class_name=entry.hub.spelled(row.class_name)) for row in read.rows]
     names = tuple(map(entry.hub.spelled, read.class_names)) if read.class_names else None
     data = assemble(replace(read, rows=rows, class_names=names), seed, task or entry.task)
+    check_parts({part: data.part(part) for part in PARTS}, data.class_names, where)
     classes = len(data.class_names)
     if classes != entry.classes:
         reason += f"; {classes} classes where the official split has {entry.classes}"

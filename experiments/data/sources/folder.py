@@ -17,8 +17,7 @@ def gather(rest: str) -> Gathered:
     """Read the layout of a folder; no picture is opened. What ends as no picture does, and pipes and devices, is stray.
 
     Raises:
-        InputError: the folder is missing, unreadable, mixes the two layouts, or has an empty class folder, or
-            its `classes.yaml` cannot be read.
+        InputError: the folder is missing, unreadable or mixes the two layouts, or its `classes.yaml` cannot be read.
     """
     root = Path(rest).expanduser()
     where = f"the folder {root}"
@@ -30,6 +29,7 @@ def gather(rest: str) -> Gathered:
         raise InputError(f"{where} {problem}; give the folder that holds the class folders.")
     stray: list[str] = []
     rows: list[SourceRow] = []
+    names: set[str] = set()
     tops = _folders(root, root, stray)
     for part, top in _layout(tops, where):
         folders = _folders(top, root, stray) if part else [top]
@@ -38,14 +38,15 @@ def gather(rest: str) -> Gathered:
                 f"the split folder {top} has no class folders; put the pictures of each class in a folder."
             )
         for folder in folders:
+            names.add(folder.name)
             rows.extend(_class_rows(folder, root, part, stray))
     if not tops and any(Path(name).suffix.lower() in ENDINGS for name in stray):
         raise InputError(f"{where} has pictures but no class folders; put the pictures of each class in a folder.")
-    names = None
+    called = None
     if NAMES_FILE in stray:
         stray.remove(NAMES_FILE)
-        names = read_names(root / NAMES_FILE)
-    return Gathered(f"folder:{root.resolve().name}", where, rows, stray=tuple(stray), names=names)
+        called = read_names(root / NAMES_FILE)
+    return Gathered(f"folder:{root.resolve().name}", where, rows, tuple(sorted(names)), tuple(stray), called)
 
 
 def _layout(tops: list[Path], where: str) -> Iterator[tuple[Part | None, Path]]:
@@ -70,8 +71,6 @@ def _class_rows(folder: Path, root: Path, part: Part | None, stray: list[str]) -
             rows.append(row_of_file(path, folder.name, key, part))
         else:
             stray.append(key)
-    if not rows:
-        raise InputError(f"the class folder {folder} has no pictures; put some there or remove it.")
     return rows
 
 

@@ -85,9 +85,8 @@ OPTIMIZE: list[tuple[list[str], str]] = [
     (["--data", "folder:bare"], "bare has no pictures"),
     (["--data", "folder:flat"], "has pictures but no class folders"),
     (["--data", "folder:one"], "one class only ('cat')"),
-    (["--data", "folder:hollow"], "hollow/dog has no pictures"),
-    (["--data", "folder:scant"], "train, val and test need at least 3, and 'cat' has 2; add pictures"),
-    (["--data", "folder:good", "shots=9"], "write shots=2 selection_shots=1, which fits all of them"),
+    (["--data", "folder:hollow"], "classes of the folder hollow has no pictures: 'dog'; add some"),
+    (["--data", "folder:scant", "exclude=[dgo]"], "exclude names the class 'dgo', which is not in the data"),
     (["--data", "folder:spoiled", *FEW], "is not a picture of a known format"),
     (["--data", "foldr:good"], "unknown data 'foldr:good' (did you mean folder?)"),
     (["--data", "good"], "did you mean folder:good?"),
@@ -181,7 +180,8 @@ OTHERS: list[tuple[list[str], str]] = [
     (["report", "."], ". is not a run directory but holds some; name them, as in `ipo report ./*`."),
     (["predict", "bad.yaml", "good"], "the program bad.yaml is not JSON"),
     (["predict", "done", "good", "--format", "xml"], "no format 'xml'; it can be table, csv or jsonl"),
-    (["data", "check", "folder:hollow"], "hollow/dog has no pictures"),
+    (["data", "check", "folder:hollow"], "classes of the folder hollow has no pictures: 'dog'; add some"),
+    (["data", "check", "folder:good", "shots=3"], "data check takes exclude='[CLASS, …]' besides the data"),
     (["data", "check", "folder:good", "--clip", "ViT-B-33/x"], "did you mean ViT-B-32"),
     (["data", "check", "folder:good", "--clip", "qqq"], "open_clip.list_models())'`."),
     (["data", "check"], "missing argument 'spec'; for example `ipo data check folder:pets --clip ViT-B-16/openai`"),
@@ -219,11 +219,11 @@ def test_bad_input_is_one_sentence(
     assert not [record for record in caplog.records if record.name in ("root", "open_clip")]
 
 
-def test_too_few_classes_are_refused_before_shots_shrink(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_few_classes_are_refused_before_small_ones(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["optimize", "--data", "folder:good", "--lm", "none", "classes=base-to-new"]) == 2
     said = capsys.readouterr().err
     assert "has 2 classes and base-to-new needs at least 4, two a half; use all classes." in said
-    assert "too few pictures" not in said
+    assert "fewer pictures" not in said
 
 
 @contextmanager

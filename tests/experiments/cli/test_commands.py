@@ -107,6 +107,23 @@ def test_data_check_says_what_faults_keep_it_from(folder: Path, capsys: Capture)
     assert "cannot tell apart was not looked at, nor whether words can help; repair the data first" in err
 
 
+def test_the_check_says_what_each_choice_would_use_of_a_lopsided_folder(tmp_path: Path, capsys: Capture) -> None:
+    data = tmp_path / "lopsided"
+    for name, count in (("cat", 60), ("bus", 1), ("fish", 2), ("gone", 0)):
+        (data / name).mkdir(parents=True)
+        for i in range(count):
+            Image.new("RGB", (4, 4), (4 * i, len(name), 0)).save(data / name / f"{i}.png")
+    assert main(["data", "check", f"folder:{data}"]) == 2
+    assert """with 'exclude=["gone"]'.""" in capsys.readouterr().err
+    assert main(["data", "check", f"folder:{data}", 'exclude=["gone"]']) == 0
+    out = capsys.readouterr().out
+    assert "  shots=4 selection_shots=2: 6 to search, 2 to choose the winner\n" in out
+    assert "  shots=16 selection_shots=8: 18 to search, 8 to choose the winner\n" in out
+    assert "  shots=18 selection_shots=12: 20 to search, 12 to choose the winner\n" in out
+    assert "untested, for want of a second picture, and searched on all the same: 1 ('bus')\n" in out
+    assert out.endswith("""--clip ViT-B-16/openai 'exclude=["gone"]'\n""")
+
+
 # --- doctor and --dry-run
 
 
@@ -124,16 +141,12 @@ def test_doctor_says_what_would_run_and_shows_no_key(folder: Path, key: str, cap
     found = json.loads(out)
     assert key not in out + err
     assert (found["keys"]["OPENAI_API_KEY"], found["keys"]["ANTHROPIC_API_KEY"]) == ("set", "not set")
-    # Two selection pictures a class are asked for by default and this folder has one, which would do.
     assert code == 0 and found["problem"] is None
-    assert "shots=2 selection_shots=1 is used instead of the default" in err
+    assert "have fewer pictures to search and choose with than shots=4 selection_shots=2: " in err
     assert set(found["packages"]) >= {"dspy", "torch"}
-    assert main(["doctor", *data, "shots=4"]) == 1
+    assert main(["doctor", *data, "exclude=[gone]"]) == 1
     shown = capsys.readouterr()
-    assert (
-        "problem  " in shown.out
-        and "too few pictures to search and choose with (shots=4 selection_shots=1): " in shown.out
-    )
+    assert "problem  " in shown.out and "exclude names the class 'gone'" in shown.out
 
 
 def test_doctor_is_content_with_a_job_that_would_run(key: str, cache: Path, capsys: Capture) -> None:

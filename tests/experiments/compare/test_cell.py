@@ -386,7 +386,6 @@ def test_a_cell_is_a_plain_value() -> None:
         ({"protocol": "few-shots"}, r"no protocol 'few-shots' \(did you mean few-shot\?\); there are: base-to-new"),
         ({"method": "ipo-defualt"}, r"no method 'ipo-defualt' \(did you mean ipo-default\?\)"),
         ({"protocol": "base-to-new", "data": "three"}, "has 3 classes and base-to-new needs at least 4"),
-        ({"shots": 99}, r"too few pictures to search and choose with \(shots=99 selection_shots="),
         ({"stps": 3}, "unknown key 'stps' in the settings of the grid; did you mean 'steps'"),
         ({"steps": 0}, "steps in the settings of the grid is wrong"),
         ({"classes": "all"}, "classes is set by the cell and its method"),

@@ -6,7 +6,9 @@ import dspy
 import pytest
 from dspy.propose.dataset_summary_generator import create_dataset_summary
 
-from ipo_prompts.experiments.data import Shots, draw, fitting, fresh
+from ipo_prompts.experiments.data import draw, fresh, untested
+from ipo_prompts.experiments.data.dataset import without
+from ipo_prompts.experiments.data.draw import cut
 from ipo_prompts.experiments.data.load import load_data
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
@@ -96,60 +98,88 @@ def test_nothing_is_opened(sealed):
         drawn.test[0].picture.bytes()
 
 
-def test_too_few_pictures_name_every_class_and_the_words_to_type(sealed):
-    data = sealed(8, per_class=6, variants=2)
-    few = replace(data, val=tuple(i for i in data.val if i.label != 1 or i.group.endswith("/0")))
+def sized(data, *sizes):
+    """Keep so many base pictures of each class in train and in val."""
+
+    def first(items, part):
+        return tuple(i for i in items if int(i.group.rpartition("/")[2]) < sizes[i.label][part])
+
+    return replace(data, train=first(data.train, 0), val=first(data.val, 1))
+
+
+def test_a_short_class_gives_all_and_leaves_the_stream_alone(sealed):
+    data = sealed(4, per_class=9, variants=2)
+    short = sized(data, (9, 9), (2, 1), (9, 9), (1, 0))
+    drawn, whole = draw(short, 5, 3, 7), draw(data, 5, 3, 7)
+    count = [
+        [len({i.group for i in part if i.label == label}) for label in range(4)]
+        for part in (drawn.search, drawn.selection)
+    ]
+    assert count == [[5, 2, 5, 1], [3, 1, 3, 0]]
+    # The first class is drawn before any short one; the third as if the second were not there.
+    assert [i for i in drawn.search if i.label == 0] == [i for i in whole.search if i.label == 0]
+    alone = replace(short, train=tuple(i for i in short.train if i.label in (0, 2)), class_names=data.class_names)
+    stream = random.Random(7)
+    for label in (0, 2):
+        groups = list(dict.fromkeys(i.group for i in alone.train if i.label == label))
+        assert names(i for i in drawn.search if i.label == label)[::2] == [f"{g}/0" for g in stream.sample(groups, 5)]
+
+
+def test_a_class_that_has_just_enough_is_drawn_by_the_stream(sealed):
+    """As in CoOp's rule, which samples all of it: the classes after it depend on that."""
+    data = sized(sealed(2, per_class=9), (4, 4), (9, 9))
+    stream = random.Random(1)
+    own = [stream.sample([f"train/{label}/{k}" for k in range(n)], 4) for label, n in ((0, 4), (1, 9))]
+    assert [i.group for i in draw(data, 4, 1, 1).search] == own[0] + own[1]
+
+
+def test_only_a_class_without_any_picture_to_search_with_is_refused(sealed):
+    data = sized(sealed(8), (6, 6), (0, 6), *[(1, 0)] * 6)
     with pytest.raises(InputError) as one:
-        draw(few, 4, 2, 0)
+        draw(data, 4, 2, 0)
     assert str(one.value) == (
-        "1 of 8 classes of made has too few base pictures to search and choose with (shots=4 selection_shots=2): "
-        "'class 1' has 6 in train and 1 in val; write shots=4 selection_shots=1, which fits all of them, "
-        "or add pictures."
+        "1 of 8 classes of made has no picture in train to search with: 'class 1'; add one of each, or leave them out "
+        """with 'exclude=["class 1"]'."""
     )
-    assert draw(few, 4, 1, 0).search
-    with pytest.raises(InputError, match="has too few pictures to search"):
-        draw(replace(few, variants=False), 4, 2, 0)
-    with pytest.raises(InputError, match=r"^8 of 8 classes .* 'class 4' has 6 in train and 6 in val and 3 more; write"):
-        draw(data, 7, 1, 0)
+    assert {i.label for i in draw(without(data, ["class 1"]), 4, 2, 0).search} == set(range(7))
+    assert draw(sized(sealed(8), (6, 6), *[(1, 0)] * 7), 400, 400, 0).search
 
 
-@pytest.mark.parametrize(
-    ("train", "val", "wanted", "fit"),
-    [
-        (6, 6, (7, 8), (6, 6)),
-        (6, 1, (4, 2), (4, 1)),
-        (6, 0, (4, 4), (4, 2)),
-        (2, 0, (4, 2), (1, 1)),
-        (1, 0, (4, 2), (1, 0)),
-    ],
-)
-def test_shots_that_fit_all_classes_can_be_drawn(sealed, train, val, wanted, fit):
-    data = sealed(4, per_class=6)
-
-    def first(items, count):
-        return tuple(item for item in items if int(item.group.rpartition("/")[2]) < count)
-
-    small = replace(data, train=first(data.train, train), val=first(data.val, val))
-    assert fitting(small, Shots(*wanted), range(4)) == fit
-    assert draw(small, *fit, 0).search
-    if sum(fit) < sum(wanted):
-        with pytest.raises(InputError, match=f"write shots={fit[0]} selection_shots={fit[1]}, which fits all of them"):
-            draw(small, *wanted, 0)
-
-
-def test_without_a_val_part_no_class_is_left_without_selection_pictures(sealed):
-    data = replace(sealed(3, per_class=6), val=())
-    short = replace(data, train=tuple(i for i in data.train if i.label != 2 or i.group[-1] in "0123"))
-    with pytest.raises(InputError, match="'class 2' has 4 in train; write shots=3 selection_shots=1"):
-        draw(short, 4, 1, 0)
+def test_without_a_val_part_a_small_class_leaves_one_picture_to_choose_with(sealed):
+    data = replace(sized(sealed(3), (6, 6), (2, 0), (1, 0)), val=())
+    drawn = draw(data, 4, 2, 0)
+    assert [[i.label for i in part].count(label) for part in (drawn.search, drawn.selection) for label in range(3)] == [
+        *(4, 1, 1),
+        *(2, 1, 0),
+    ]
+    assert not {i.group for i in drawn.search} & {i.group for i in drawn.selection}
+    assert [i.label for i in draw(data, 4, 0, 0).search].count(1) == 2
 
 
 def test_a_short_new_class_does_not_hinder_the_base_classes(sealed):
     data = sealed(4, per_class=6)
-    short = replace(data, train=tuple(i for i in data.train if i.label != 3 or i.group.endswith("/0")))
+    short = sized(data, *[(6, 6)] * 3, (0, 0))
     assert len(draw(short, 4, 4, 0, "base").search) == 8
-    with pytest.raises(InputError, match="'class 3' has 1 in train"):
+    with pytest.raises(InputError, match="'class 3'"):
         draw(short, 4, 4, 0, "all")
+
+
+def test_classes_without_a_test_picture_are_untested(sealed):
+    data = sealed(4)
+    some = replace(data, test=tuple(i for i in data.test if i.label not in (1, 3)))
+    assert untested(some) == ("class 1", "class 3") and untested(some, "base") == ("class 1",)
+    assert untested(data) == ()
+
+
+@pytest.mark.parametrize(
+    ("size", "parts"), [(1, (1, 0, 0)), (2, (1, 0, 1)), (3, (1, 1, 1)), (4, (1, 1, 2)), (10, (3, 2, 5))]
+)
+def test_a_small_class_is_cut_into_what_it_has(size, parts):
+    found = cut({0: {f"a{k}" for k in range(size)}, 1: {f"b{k}" for k in range(20)}}, 0, test=True)
+    own = [part for key, part in found.items() if key[0] == "a"]
+    assert tuple(own.count(part) for part in ("train", "val", "test")) == parts
+    kept = cut({0: {f"a{k}" for k in range(size)}}, 0, test=False)
+    assert list(kept.values()).count("val") == (0 if size == 1 else max(1, size // 5))
 
 
 @pytest.mark.parametrize(

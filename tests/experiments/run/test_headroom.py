@@ -56,7 +56,6 @@ def test_what_a_run_would_draw_is_looked_at_and_no_more(clip: Any) -> None:
     seen = of_data(closed, clip, config)
     assert seen.headroom is not None
     assert seen.headroom == of_data(data, clip, config).headroom
-    assert seen.config == config
     assert seen.headroom.pictures == seen.searched + seen.held_back == PICTURES
     assert (seen.headroom.classes, seen.headroom.of_classes) == (CLASSES, 68)
     assert seen.headroom.classes * seen.headroom.phrases <= TEXTS
@@ -95,14 +94,17 @@ def test_two_classes_and_few_pictures_end_in_a_sentence(clip: Any, folder: Folde
     assert (seen.headroom.classes, seen.headroom.guessing) == (2, 0.5)
     assert 1 <= seen.headroom.guessed.value <= 2
     assert seen.headroom.verdict.endswith(".")
-    assert (seen.config.shots, seen.config.selection_shots) == (3, 2)  # five of ten are sealed
+    assert (seen.searched, seen.held_back) == (6, 4)  # five of ten are sealed
 
 
-def test_the_smallest_class_says_how_many_shots(clip: Any, folder: Folder) -> None:
+def test_a_small_class_gives_what_it_has(clip: Any, folder: Folder) -> None:
     seen = of_data(folder(cat=10, bus=9, key=4), clip, RunConfig())
     assert seen.headroom is not None
-    assert (seen.config.shots, seen.config.selection_shots) == (1, 1)
-    assert seen.headroom.pictures == 6
+    assert (seen.searched, seen.held_back) == (3 + 4 + 1, 2 + 1 + 1)
+    assert seen.headroom.pictures == seen.searched + seen.held_back
+    with_one = of_data(folder(book=10, dog=9, apple=1), clip, RunConfig())
+    assert with_one.headroom is not None and with_one.headroom.words is not None
+    assert (with_one.headroom.classes, with_one.headroom.of_classes) == (5, 6)
     assert of_data(folder(fish=10, car=10), clip, RunConfig(shots=1, selection_shots=0)).headroom is not None
 
 

@@ -3,7 +3,7 @@ import unicodedata
 
 import pytest
 
-from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.data import load_data, untested
 from ipo_prompts.metrics.errors import InputError
 
 
@@ -109,11 +109,8 @@ def test_folders_of_other_programs_are_left_out_at_every_depth(folder, kind):
     [
         ({}, "has no pictures"),
         ({"cat": 5}, "has one class only ('cat')"),
-        ({"cat": 5, "dog": 0}, "dog has no pictures; put some there or remove it"),
-        (
-            {"cat": 5, "dog": 2},
-            "1 of 2 classes in .* has too few base pictures: train, val and test need at least 3, and 'dog' has 2;",
-        ),
+        ({"cat": 5, "dog": 0, "bus": 5}, "1 of 3 classes .* has no pictures: 'dog'; .* with 'exclude=\\[\"dog\"\\]'"),
+        ({"cat": 1, "dog": 1}, "is left to test with: the only picture of a class is searched on"),
         (
             {"cat": 3, "a <CLASS>": 3},
             "a class whose name 'a <CLASS>' has <CLASS> in it, which stands for",
@@ -123,11 +120,6 @@ def test_folders_of_other_programs_are_left_out_at_every_depth(folder, kind):
             {"train/cat": 3, "test/cat": 1, "labels/cat": 1},
             r"split folders \(test, train\) beside other folders \(labels",
         ),
-        (
-            {"train/cat": 3, "train/dog": 1, "test/cat": 1, "test/dog": 1},
-            "in the train part .*: train and val need at least 2, and 'dog' has 1;",
-        ),
-        ({"train/cat": 3, "train/dog": 3, "test/cat": 1}, r"'dog' \(label 1\) has no pictures in the test part"),
         ({"val/cat": 3, "val/dog": 3, "test/cat": 1}, "none to train on"),
         ({"val/cat": 3, "dev/cat": 3, "train/cat": 1}, r"two folders for one part \(dev, train, val\)"),
         ({"train": 3, "test": 3}, "the split folder .*test has no class folders"),
@@ -190,7 +182,31 @@ def test_a_background_is_of_every_picture_and_counts_in_the_fingerprint(folder):
     assert white.fingerprint != stored.fingerprint
 
 
-def test_classes_of_one_picture_are_counted_at_once(folder):
-    root = folder({"cat": 3, "dog": 1, "bus": 5, "cow": 1, "fox": 2})
-    with pytest.raises(InputError, match=r"need at least 3, and 'cow' has 1, 'dog' has 1, 'fox' has 2;"):
-        load_data(f"folder:{root}", seed=0)
+def test_classes_of_one_and_two_pictures_are_used_for_what_they_can_be(folder):
+    data = load_data(f"folder:{folder({'cat': 30, 'dog': 1, 'bus': 2})}", seed=0)
+    sizes = {part: [sum(i.label == c for i in data.part(part)) for c in range(3)] for part in ("train", "val", "test")}
+    assert sizes == {"train": [1, 9, 1], "val": [0, 6, 0], "test": [1, 15, 0]}
+    assert untested(data) == ("dog",)
+
+
+def test_small_classes_do_not_move_the_pictures_of_others(folder):
+    counts = {"cat": 12, "dog": 9}
+    plain = load_data(f"folder:{folder(counts, 'plain')}", seed=3)
+    more = load_data(f"folder:{folder(counts | {'elk': 1}, 'more')}", seed=3)
+    assert [(part, i.group) for part, i in plain.items()] == [
+        (part, i.group) for part, i in more.items() if i.label < 2
+    ]
+
+
+def test_a_class_that_is_left_out_leaves_the_others_as_they_are(folder):
+    root = folder({"bus": 5, "cat": 9, "dog": 0, "fox": 1})
+    data = load_data(f"folder:{root}", seed=1, exclude=["dog", "bus"])
+    assert data.class_names == ("cat", "fox") and data.task == "pictures of 2 kinds of things, such as cat, fox"
+    whole = load_data(f"folder:{root}", seed=1, exclude=["dog"])
+    assert [(p, i.group) for p, i in data.items()] == [(p, i.group) for p, i in whole.items() if i.label != 0]
+    (root / "classes.yaml").write_text("bus: [coach, omnibus]\ndog: puppy\n")
+    assert load_data(f"folder:{root}", seed=1, exclude=["coach", "dog"]).class_names == ("cat", "fox")
+    wrong = (["dgo"], "'dgo', which is not in the data .did you mean dog"), (["cat", "dog", "bus"], "leaves 1 of 4")
+    for excluded, message in wrong:
+        with pytest.raises(InputError, match=message):
+            load_data(f"folder:{root}", seed=1, exclude=excluded)

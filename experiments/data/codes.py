@@ -1,0 +1,149 @@
+"""Classes that are called by codes: those of WordNet (`n02084071`) get their names; others no CLIP can read.
+
+A number of WordNet is a set of synonyms, so its name is exact; the first of them is taken, and where two classes would
+have the same one, the next that is no other's, or the first with what it is a kind of: `crane wading bird`. Behind the
+number there may be anything, as in `n02085620-Chihuahua`.
+
+What is told by a number alone (`17`, `class_3`, `/m/0k4j`) is no name. A search refuses such classes: it would choose
+words around nothing. Whoever writes a name for each into `classes.yaml`, even the same one, is believed.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import yaml
+
+from ipo_prompts.experiments.data.dataset import NAMES_FILE, DataSet
+from ipo_prompts.experiments.data.nouns import Synset, common, synsets
+from ipo_prompts.metrics.class_names import as_read, written
+from ipo_prompts.metrics.errors import InputError, several
+from ipo_prompts.metrics.template import ANCHOR, too_long
+
+if TYPE_CHECKING:
+    from ipo_prompts.metrics.clip import Clip
+
+SHOWN = 5
+"""Classes whose nearest words a message tells."""
+NOUNS = 4000
+PICTURES = 4
+"""Of a class, that its nearest words are looked up for."""
+WORDS = 3
+WHERE = "the table of WordNet's numbers"
+_WORDNET = re.compile(r"n(\d{8})(?![0-9A-Za-z])")
+_NUMBERED = re.compile(
+    r"""[\W\d_]*\d[\W\d_]*                                                   # 17, 0_3, 2024-05-01
+    | (?:class|cls|category|cat|label|folder|group|type|kind|target|id|[cln])[\W_]*\d[\W\d_]*   # class_3, c12
+    | /?m[/._]0[0-9a-z_]+                                                    # /m/0k4j, of Open Images
+    | Q\d+                                                                   # Q144, of Wikidata
+    | (?=[a-z\-]*\d)(?=[\d\-]*[a-f])[0-9a-f\-]{8,}                           # digests, UUIDs
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def known_codes(data: DataSet, named: Iterable[str]) -> dict[str, str]:
+    """Return class → name of the classes that have a number of WordNet for a name and are not named otherwise."""
+    left = [name for name in data.class_names if name not in named]
+    numbered = {name: int(found[1]) for name in left if (found := _WORDNET.match(name))}
+    numbered = {name: number for name, number in numbered.items() if number in synsets()}
+    return _told_apart({name: synsets()[number] for name, number in numbered.items()})
+
+
+def _told_apart(found: Mapping[str, Synset]) -> dict[str, str]:
+    times = Counter(as_read(word.text) for synset in found.values() for word in synset.words)
+    firsts = Counter(as_read(synset.words[0].text) for synset in found.values())
+    return {
+        name: synset.words[0].text if firsts[as_read(synset.words[0].text)] == 1 else _own(synset, times)
+        for name, synset in found.items()
+    }
+
+
+def _own(synset: Synset, times: Mapping[str, int]) -> str:
+    """Return a word that no other class has, or the first with what it is a kind of."""
+    kind = [synsets()[above].words[0].text for above in synset.hypernyms[:1]]
+    own = (word.text for word in synset.words if times[as_read(word.text)] == 1)
+    return next(own, " ".join([synset.words[0].text, *kind]))
+
+
+def is_code(name: str) -> bool:
+    """Whether a class has a number or a code for a name.
+
+    >>> [is_code(name) for name in ("17", "class_3", "/m/0k4j", "n99999999", "d41d8cd9")]
+    [True, True, True, True, True]
+    >>> [is_code(name) for name in ("cat", "Boeing 737", "001.Black_footed_Albatross", "facade", "ウシ")]
+    [False, False, False, False, False]
+    """
+    return bool(_NUMBERED.fullmatch(name.strip()))
+
+
+def unnamed_in(data: DataSet, named: Iterable[str]) -> tuple[str, ...]:
+    """Return the classes that are called by codes, without those that somebody has named."""
+    return tuple(name for name in data.class_names if is_code(name) and name not in named)
+
+
+def refuse_codes(data: DataSet, spec: str, clip: Clip | str) -> None:
+    """Refuse to search for classes that nobody has named; with a CLIP, not its name, the nearest words are told.
+
+    Raises:
+        InputError: says what to type.
+    """
+    if not (codes := data.unnamed):
+        return
+    told = [repr(name) for name in codes]
+    if not isinstance(clip, str):
+        near = nearest_words(data, codes[:SHOWN], clip)
+        told = [f"{name!r} (nearest words: {', '.join(near[name])})" for name in codes[:SHOWN]] + told[SHOWN:]
+    clip_name = clip if isinstance(clip, str) else clip.name
+    raise InputError(
+        f"{len(codes)} of {len(data.class_names)} classes of {data.name} {'is' if len(codes) == 1 else 'are'} called "
+        f"by a code, which no CLIP reads: {several(told)}; "
+        f"`{shlex.join(['ipo', 'data', 'names', spec, '--clip', clip_name])}` writes a {NAMES_FILE} to fill in."
+    )
+
+
+def nearest_words(data: DataSet, names: Sequence[str], clip: Clip) -> dict[str, tuple[str, ...]]:
+    """Return the common nouns that a CLIP finds nearest to a few pictures of each class, the nearest first.
+
+    They are hints for a person: on the shipped pictures a classifier that took them for names was right half as often
+    as one with the names. What is near to all these classes says nothing of one, so that is taken off.
+
+    Raises:
+        InputError: a picture cannot be read.
+    """
+    import numpy as np
+
+    from ipo_prompts.metrics.classification import class_means
+    from ipo_prompts.metrics.features import FeatureStore
+    from ipo_prompts.metrics.text_tower import encode_templates
+
+    nouns = [noun for noun in common(NOUNS) if too_long(ANCHOR, [noun], clip) is None]
+    texts = encode_templates(clip.model, clip.tokenizer, [ANCHOR], nouns)[0]
+    labels, pictures = [], []
+    for place, name in enumerate(names):
+        own = [item.picture for item in data.train if data.class_names[item.label] == name][:PICTURES]
+        labels += [place] * len(own)
+        pictures += own
+    cosines = class_means(FeatureStore(clip).encode(pictures), np.array(labels, dtype=np.int64), len(names)) @ texts.T
+    if len(names) > 2:
+        cosines = cosines - cosines.mean(axis=0)
+    best = np.argsort(-cosines, axis=1, kind="stable")[:, :WORDS].tolist()
+    return {name: tuple(nouns[i] for i in row) for name, row in zip(names, best, strict=True)}
+
+
+def names_to_edit(data: DataSet, near: Mapping[str, Sequence[str]]) -> str:
+    """Return a `classes.yaml` with all classes as they are called; the value is left open of those called by codes."""
+    lines = ["# What the classes are called in prompts; synonyms are written [road sign, traffic sign]."]
+    for own, names in zip(data.renamed_from or data.class_names, written(data.class_names), strict=True):
+        value = None if own in data.unnamed else names
+        flow = None if isinstance(value, list) else False  # a list in one line, and no braces around the line
+        line = yaml.safe_dump({str(own): value}, allow_unicode=True, width=1000, default_flow_style=flow).strip()
+        if value is None:
+            line = line.removesuffix("null").strip()
+            line += f"  # nearest words: {', '.join(near[own])}" if own in near else "  # write a name"
+        lines.append(line)
+    return "\n".join(lines) + "\n"

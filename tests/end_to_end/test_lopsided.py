@@ -1,0 +1,86 @@
+"""A run on a folder as it comes: classes of one, two and many pictures, and one that is left out."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.report.gather import read_run
+from ipo_prompts.experiments.run.config import load_config
+from ipo_prompts.experiments.run.result import load_result
+from support.runs import Ended, ipo
+
+SIZES = {"cat": 1, "car": 2, "bus": 10, "key": 10, "book": 7}
+
+
+@pytest.fixture()
+def place(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, count in SIZES.items():
+        (tmp_path / "things" / name).mkdir(parents=True)
+        for picture in sorted((PICTURES_DIR / "a" / name).iterdir())[:count]:
+            shutil.copy(picture, tmp_path / "things" / name)
+    (tmp_path / "things" / "empty").mkdir()
+    (tmp_path / "templates.txt").write_text("a drawing of a <CLASS>.\nan icon of a <CLASS>.\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(capfd: pytest.CaptureFixture[str], *more: str) -> Ended:
+    job = ("optimize", "folder:things", "lm=none", "describer=none", "strategy=list", "strategy.file=templates.txt")
+    return ipo(capfd, *job, "--out=run", *more)
+
+
+def test_all_of_it_is_used_for_what_it_can_be(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    refused = run(capfd)
+    assert refused.code == 2 and """'empty'; add some, or leave them out with 'exclude=["empty"]'.""" in refused.err
+    ended = run(capfd, 'exclude=["empty"]', "offsets=mean")
+    assert ended.code == 0, ended.err
+    result = load_result(place / "run")
+    assert "searching without a language model (strategy list) on 11 pictures of 5 classes; 5 more choose" in ended.err
+    assert "'cat': searched on and competing, but untested, for want of a second picture" in ended.err
+    assert result.data.untested == ("cat",) and result.data.classes == 5
+    found = result.over_classes["test"]
+    assert (found.classes, found.single) == (4, 1), "the car has one test picture"
+    right = {row.name: row.optimised for row in read_run(place / "run").analysis.classes}
+    assert set(right) == {"car", "bus", "key", "book"}, "nothing is claimed of the cat"
+    assert found.optimised == pytest.approx(sum(right.values()) / 4, abs=1e-5)
+    page = (place / "run" / "report.html").read_text(encoding="utf-8")
+    for words in (found.words, result.data.untested_in_words):
+        assert f"  {words}\n" in ended.out
+    assert "each of the 4 tested ones counting the same" in page.replace("\u00a0", " ")
+    assert "Untested, with no picture in the test" in page
+    assert result.offsets is not None and "of the labels only that classes weigh the same" in result.offsets.words
+
+
+def test_the_command_that_doubles_the_shots_runs_and_uses_so_many_more(
+    place: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        run(capfd, "exclude=[empty]", "shots=1", "selection_shots=1", "initial_template=a photo of a <CLASS>.").code
+        == 0
+    )
+    more = load_result(place / "run").data.more
+    twice = load_config(place / "run" / "config.yaml").with_twice_the_shots()
+    again = run(
+        capfd, "exclude=[empty]", f"shots={twice.shots}", f"selection_shots={twice.selection_shots}", "--out=more"
+    )
+    assert again.code == 0
+    # cat 1 and car 1 are all that these have; each of the others has one more to search with, and to choose with
+    # where its val part has two.
+    assert more == 3 + 2
+    assert "on 8 pictures of 5 classes; 5 more choose the winner" in again.err
+
+
+def test_where_no_class_has_three_pictures_nothing_is_held_back(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for name in ("bus", "key", "book"):
+        for picture in sorted((place / "things" / name).iterdir())[2:]:
+            picture.unlink()
+    ended = run(capfd, "exclude=[empty]")
+    assert ended.code == 0 and "selection" not in load_result(place / "run").scores
+    refused = run(capfd, "exclude=[empty]", "offsets=mean", "--out=other")
+    assert refused.code == 2 and "and none are held back" in refused.err
+    assert load_data("folder:things", seed=0, exclude=["empty"]).val == ()

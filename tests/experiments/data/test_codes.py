@@ -1,0 +1,137 @@
+"""Classes that are called by codes: WordNet's numbers get their names, others are refused by a search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.data.codes import is_code, names_to_edit
+from ipo_prompts.experiments.data.nouns import common, irregular, synsets
+from ipo_prompts.metrics.errors import InputError
+from support.runs import copy_pictures
+
+CODES = {"n02084071": "dog", "n02123045": "tabby", "n03445924": "golfcart", "n07747607": "orange"}
+
+
+def test_the_nouns_say_what_is_said_of_a_dog() -> None:
+    dog = synsets()[2084071]
+    assert [word.text for word in dog.words] == ["dog", "domestic dog", "Canis familiaris"]
+    assert (dog.words[0].sense, dog.words[0].tagged) == (1, 42)
+    assert [synsets()[above].words[0].text for above in dog.hypernyms] == ["canine", "domestic animal"]
+    assert len(synsets()) == 82115
+    assert irregular()["mice"] == ("mouse",) and irregular()["oxen"] == ("ox",)
+
+
+def test_common_nouns_are_things_and_the_most_usual_come_first() -> None:
+    nouns = common(4000)
+    assert len(set(nouns)) == 4000 and {"dog", "tree", "house", "woman"} <= set(nouns[:1000])
+    assert not {"idea", "week", "thursday"} & set(nouns)
+
+
+def test_numbers_of_wordnet_get_their_names(folder) -> None:
+    data = load_data(f"folder:{folder(dict.fromkeys((*CODES, 'n02085620-Chihuahua', 'bus'), 3))}", seed=0)
+    called = dict(zip(data.renamed_from, data.class_names, strict=True))
+    assert called["n02084071"] == "dog" and called["n02123045"] == "tabby" and called["n03445924"] == "golfcart"
+    assert called["n07747607"] == "orange" and called["n02085620-Chihuahua"] == "Chihuahua" and called["bus"] == "bus"
+    assert data.unnamed == () and "n02" not in data.task
+
+
+def test_two_numbers_with_one_name_are_told_apart(folder) -> None:
+    root = folder({"n02012849": 3, "n03126707": 3, "n03710637": 3, "n03710721": 3})
+    assert load_data(f"folder:{root}", seed=0).class_names == (
+        "crane wading bird",
+        "crane lifting device",
+        "maillot tights",
+        "tank suit",
+    )
+
+
+def test_what_somebody_has_written_counts_more(folder) -> None:
+    root = folder({"n02084071": 3, "n02123045": 3})
+    (root / "classes.yaml").write_text("n02084071: [hound, dog]\n")
+    assert load_data(f"folder:{root}", seed=0).class_names == ("hound", "tabby")
+    assert load_data(f"folder:{root}", seed=0, class_names={"n02123045": "cat"}).class_names == ("dog", "cat")
+
+
+def test_a_name_and_the_number_of_the_same_are_one_class_too_many(folder) -> None:
+    with pytest.raises(InputError, match=r"WordNet's numbers calls both 'dog' and 'n02084071' 'dog'; .*join"):
+        load_data(f"folder:{folder({'dog': 3, 'n02084071': 3})}", seed=0)
+
+
+@pytest.mark.parametrize("name", ["17", "0_3", "class_3", "Category 12", "c12", "n99999999", "Q144", "9f86d081-884c"])
+def test_codes(name: str) -> None:
+    assert is_code(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "A320",
+        "Boeing 737-800",
+        "F16",
+        "mp3 player",
+        "7 up",
+        "café",
+        "ウシ",
+        "facade",
+        "acceded",
+        "Type R",
+        "001.Laysan",
+    ],
+)
+def test_names_with_numbers_in_them_are_names(name: str) -> None:
+    assert not is_code(name)
+
+
+def coded(tmp_path: Path) -> Path:
+    """Pictures of three classes; two folders are called by codes."""
+    root = copy_pictures(tmp_path / "scans")
+    for i, own in enumerate(sorted(root.iterdir())):
+        if i < 2:
+            own.rename(root / f"class_{i}")
+    return root
+
+
+def test_a_search_refuses_them_with_words_to_think_of_and_the_command(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = coded(tmp_path)
+    job = ["optimize", f"folder:{root}", "lm=none", "--out", str(tmp_path / "run")]
+    assert main([*job, "--dry-run"]) == 2
+    said = capsys.readouterr().err
+    assert "2 of 6 classes of folder:scans are called by a code, which no CLIP reads: 'class_0', 'class_1'; " in said
+    assert main(job) == 2
+    said = capsys.readouterr().err
+    assert "'class_0' (nearest words: " in said
+    assert f"`ipo data names folder:{root} --clip embedded` writes a classes.yaml to fill in." in said
+    assert main(["data", "names", f"folder:{root}", "--clip", "embedded"]) == 0
+    assert "classes.yaml: 6 classes, 2 without a name; write one for each" in capsys.readouterr().out
+    text = (root / "classes.yaml").read_text()
+    assert "class_0:  # nearest words: " in text
+    with pytest.raises(InputError, match="the class 'class_0' has an empty name; write one"):
+        load_data(f"folder:{root}", seed=0)
+    named = text.replace("class_0:", "class_0: coach").replace("class_1:", "class_1: class_1")
+    (root / "classes.yaml").write_text(named)
+    assert load_data(f"folder:{root}", seed=0).unnamed == (), "who writes a code for a name is believed"
+    assert main(["data", "names", f"folder:{root}"]) == 2
+    assert "is there already; edit it" in capsys.readouterr().err
+
+
+def test_the_file_to_edit_keeps_names_and_synonyms(folder) -> None:
+    root = folder({"17": 3, "n02084071": 3, "road_sign": 3})
+    (root / "classes.yaml").write_text("road_sign: [road sign, traffic sign]\n")
+    data = load_data(f"folder:{root}", seed=0)
+    text = names_to_edit(data, {"17": ("wolf", "fox")})
+    assert "'17':  # nearest words: wolf, fox" in text
+    assert yaml.safe_load(text) == {"17": None, "n02084071": "dog", "road_sign": ["road sign", "traffic sign"]}
+    (root / "classes.yaml").write_text(text.replace("'17':", "'17': wolf"))
+    assert load_data(f"folder:{root}", seed=0).class_names == ("wolf", "dog", "road sign")
+
+
+def test_the_check_says_what_a_search_would_refuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "check", f"folder:{coded(tmp_path)}"]) == 0
+    assert "a run cannot search on it: 2 of 6 classes of folder:scans are called by a code" in capsys.readouterr().out
