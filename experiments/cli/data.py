@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ipo_prompts.experiments.cli.common import DATA, Part, one_of
-from ipo_prompts.experiments.data.alike import alike
 from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
@@ -96,6 +95,7 @@ def _load(name: str) -> tuple[Clip | None, str]:
 
 def _look(spec: str, data: DataSet, clip: Clip) -> None:
     """Print what the CLIP cannot tell apart, and whether words can be expected to help."""
+    from ipo_prompts.experiments.data.alike import alike
     from ipo_prompts.experiments.run.beforehand import of_data
     from ipo_prompts.experiments.run.config import RunConfig
 

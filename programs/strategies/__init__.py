@@ -20,5 +20,5 @@ STRATEGIES = Registry(
         "list": "given:GivenTemplates",
     },
     default="compose",
-    own="own:OwnStrategy",
+    own="base:OwnStrategy",
 )
