@@ -80,6 +80,7 @@ from ipo_prompts.programs.record.journal import Journal, last, read
 from ipo_prompts.programs.record.redaction import SHORTEST, too_short
 from ipo_prompts.programs.record.resuming import resume_command, resumed_by
 from ipo_prompts.programs.record.score_keeper import units_of
+from ipo_prompts.programs.record.trust import outside
 
 
 def run_job(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResult:
@@ -128,6 +129,8 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False, s
     check_writable(folder)
     if config.start_from and recorded(config, read(folder) if holds_run(folder) else ()) is None:
         read_earlier(Path(config.start_from))  # refuses one that nothing can start from, before pictures are encoded
+    if beyond := _not_ours(config):
+        ui.say(f"uses what does not ship with ipo: {beyond}")
     planned = plan(config, say=ui.say if shrink_shots else None)
     ui.say(f"run directory: {folder}")
     prepared = prepare(planned, ui)
@@ -145,6 +148,16 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False, s
             parts, others = evaluate(prepared, searched, journal, ui)
             ui.say("looking at what each word does")
             return publish(prepared, searched, parts, others, journal, tracker, room)
+
+
+def _not_ours(config: RunConfig) -> str:
+    """Name the models and hosts that are loaded and asked beyond those that ship with ipo or open_clip lists."""
+    found = outside(config.model_dump()).items()
+    local = ("folder:", "csv:", "parquet:")
+    beyond = [
+        f"{key}={one}" for key, one in found if not one.startswith(local) and key not in ("strategy", "start_from")
+    ]
+    return ", ".join(beyond)
 
 
 def _announce(prepared: Prepared, journal: Journal, ui: Ui) -> None:

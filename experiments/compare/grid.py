@@ -154,13 +154,13 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
         raise InputError(_worded(error, name)) from error
     allow(nested(read_words(words)))
     ours = file.name == GRID_FILE and (file.parent / CELLS).is_dir()
-    if ours:
-        _refuse_foreign(grid, file, nested(read_words(words)))
     for settings in (nested(one) for one in (grid.settings, *(row.settings for row in grid.methods))):
         if not ours:  # a person wrote it
             allow(settings)
         for key, registry in CHOSEN.items():
             registry.check_allowed(settings.get(key))
+    if ours:
+        _refuse_foreign(grid, file, nested(read_words(words)))
     return grid
 
 

@@ -182,7 +182,8 @@ def stored_config(folder: Path) -> RunConfig:
 def holds_run(folder: Path) -> bool:
     """Whether there is a run to resume; one that was killed before its first whole line has left nothing."""
     try:
-        return b"\n" in read_bytes(folder / JOURNAL, MOST_BYTES)
+        file = folder / JOURNAL
+        return file.is_symlink() or b"\n" in read_bytes(file, MOST_BYTES)  # a link is refused by who reads it
     except (OSError, ValueError):
         return False
 

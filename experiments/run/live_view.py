@@ -29,7 +29,6 @@ from ipo_prompts.programs.history import ScoredTemplate
 from ipo_prompts.programs.lm import weights
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.waiting import Wait
-from ipo_prompts.programs.record.trust import outside
 from ipo_prompts.programs.search import Step
 
 FIRST_WAIT_SECONDS = 10
@@ -209,10 +208,6 @@ def view(config: RunConfig, *, quiet: bool) -> Ui:
     ui = Ui(config.steps, quiet=quiet)
     for line in about_preset(config):
         ui.say(line)
-    local = ("folder:", "csv:", "parquet:")
-    beyond = {key: one for key, one in outside(config.model_dump()).items() if not one.startswith(local)}
-    if beyond.keys() - {"strategy", "start_from", "track"}:
-        ui.say(f"uses what does not ship with ipo: {', '.join(f'{key}={one}' for key, one in beyond.items())}")
     return ui
 
 
