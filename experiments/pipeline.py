@@ -33,7 +33,7 @@ from ipo_prompts.experiments.run.comparison import (
     what_it_adds,
     what_they_add,
 )
-from ipo_prompts.experiments.run.config import RunConfig, differences
+from ipo_prompts.experiments.run.config import RunConfig, differs_in_file
 from ipo_prompts.experiments.run.files import check_writable, digest, environment, holds_run, larger_limit, write_json
 from ipo_prompts.experiments.run.live_view import Ui, ensure_local_weights, showing_warnings
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan, Prepared, encode, fingerprint, plan, prepare
@@ -124,7 +124,7 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False, s
     if resume and (before := finished(folder, ui)):
         ui.say(f"the run had finished, and this is its result; a new run that goes on: ipo optimize --from {quoted}")
         return before
-    if resume and (told := differences(folder, config)):
+    if resume and (told := differs_in_file(folder, config)):
         ui.warn(told)
     check_writable(folder)
     if config.start_from and recorded(config, read(folder) if holds_run(folder) else ()) is None:

@@ -215,7 +215,7 @@ def config_of(folder: Path) -> RunConfig:
     return build(start["config"], f"{folder / JOURNAL}", whole=True)
 
 
-def differences(folder: Path, config: RunConfig) -> str | None:
+def differs_in_file(folder: Path, config: RunConfig) -> str | None:
     """Say how the `config.yaml` of a run differs from its settings; None where it does not."""
     file, settings = folder / CONFIG_FILE, config.model_dump(mode="json")
     try:

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ipo_prompts.metrics.errors import listener, setting, speaking_to  # noqa: F401 - the last is for the example
+from ipo_prompts.metrics.errors import InputError, listener, setting, speaking_to  # noqa: F401 - the last is for the example
+from ipo_prompts.metrics.files import read_yaml
 from ipo_prompts.metrics.registry import own_name
 
 CONFIG_FILE = "config.yaml"
@@ -57,7 +58,8 @@ def why_typed(missing: Mapping[str, str]) -> str:
 
 
 def _stored(folder: Path) -> Mapping[str, Any]:
-    from ipo_prompts.programs.record.journal import last
-
-    config = (last(folder, "start") or {}).get("config")
-    return config if isinstance(config, dict) else {}
+    try:
+        content = read_yaml(folder / CONFIG_FILE, "the configuration")
+    except InputError:
+        return {}
+    return content if isinstance(content, dict) else {}
