@@ -22,6 +22,7 @@ from ipo_prompts.metrics.verdict import Verdict
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.lm.connect import REPLAY
 from ipo_prompts.programs.record.resuming import to_type
+from ipo_prompts.programs.record.trust import trusting
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -91,6 +92,7 @@ def optimize(
     resume: str | Path | None = None,
     start_from: str | Path | None = None,
     quiet: bool = False,
+    trust: bool = False,
     **settings: Unpack[RunKeywords],
 ) -> Outcome:
     """Search a better template, choose the winner with held-back pictures, test it once on sealed ones.
@@ -104,6 +106,7 @@ def optimize(
         start_from: the directory of a run whose templates a new one starts from; settings that are not given are that
             run's.
         quiet: show no progress, which else goes to stderr.
+        trust: use the CLIP, data, models and addresses that a run from elsewhere names; see `SECURITY.md`.
         **settings: by the names of the configuration: `clip`, `lm`, `steps`, `budget_usd`, …; those of a strategy or a
             reward as `strategy={"name": "history", "size": 8}`. `docs/command-line.md` lists them.
 
@@ -123,7 +126,7 @@ def optimize(
             raise InputError(f"{name}= of ipo.optimize takes no {type(given[name]).__name__} but {instead}.")
     given = given if start_from is None else {**given, "start_from": str(start_from)}
     allow(given)
-    with speaking_to("ipo.optimize"):
+    with speaking_to("ipo.optimize"), trusting(trust):
         if resume is None:
             config = build(given, CALL)
             folder = default_folder(config) if out is None else Path(out)

@@ -34,8 +34,8 @@ from ipo_prompts.experiments.run.comparison import (
     what_it_adds,
     what_they_add,
 )
-from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.files import check_writable, digest, environment, larger_limit, write_json
+from ipo_prompts.experiments.run.config import RunConfig, differs_in_file
+from ipo_prompts.experiments.run.files import check_writable, digest, environment, holds_run, larger_limit, write_json
 from ipo_prompts.experiments.run.live_view import Ui, ensure_local_weights, showing_warnings
 from ipo_prompts.experiments.run.plan import (
     SPLIT_SEED,
@@ -86,10 +86,11 @@ from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.ensemble import scored_as_one
 from ipo_prompts.programs.lm.connect import REPLAY
 from ipo_prompts.programs.offsets import under
-from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import Journal, last, read
+from ipo_prompts.programs.record.redaction import SHORTEST, too_short
 from ipo_prompts.programs.record.resuming import resume_command, resumed_by
 from ipo_prompts.programs.record.score_keeper import units_of
+from ipo_prompts.programs.record.trust import outside
 
 
 def run_job(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResult:
@@ -127,14 +128,18 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -
     """
     started = time.monotonic()
     quoted = shlex.quote(str(folder))
-    if not resume and _holds_events(folder):
+    if not resume and holds_run(folder):
         raise _taken(folder)
     if resume and (before := finished(folder, ui)):
         ui.say(f"the run had finished, and this is its result; a new run that goes on: ipo optimize --from {quoted}")
         return before
+    if resume and (told := differs_in_file(folder, config)):
+        ui.warn(told)
     check_writable(folder)
-    if config.start_from and recorded(config, read(folder) if _holds_events(folder) else ()) is None:
+    if config.start_from and recorded(config, read(folder) if holds_run(folder) else ()) is None:
         read_earlier(Path(config.start_from))  # refuses one that nothing can start from, before pictures are encoded
+    if beyond := _not_ours(config):
+        ui.say(f"uses what does not ship with ipo: {beyond}")
     planned = plan(config, say=ui.say)
     ui.say(f"run directory: {folder}")
     prepared = prepare(planned, ui)
@@ -154,6 +159,16 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -
             return publish(prepared, searched, parts, others, journal, tracker, room)
 
 
+def _not_ours(config: RunConfig) -> str:
+    """Name the models and hosts that are loaded and asked beyond those that ship with ipo or open_clip lists."""
+    found = outside(config.model_dump()).items()
+    local = ("folder:", "csv:", "parquet:")
+    beyond = [
+        f"{key}={one}" for key, one in found if not one.startswith(local) and key not in ("strategy", "start_from")
+    ]
+    return ", ".join(beyond)
+
+
 def _announce(prepared: Prepared, journal: Journal, ui: Ui) -> None:
     drawn, optimizer, config = prepared.plan.drawn, prepared.plan.optimizer, prepared.config
     how = f"with {optimizer.model}" if optimizer else f"without a language model (strategy {config.strategy['name']})"
@@ -166,6 +181,8 @@ def _announce(prepared: Prepared, journal: Journal, ui: Ui) -> None:
         f"searching {how} on {len(drawn.search)} pictures of {len(drawn.class_names)} classes; "
         f"{len(drawn.selection)} more choose the winner, {len(drawn.test) + len(drawn.new_test)} stay sealed"
     )
+    if short := too_short():
+        ui.say(f"{' and '.join(short)}: shorter than {SHORTEST} characters, so it is not blanked in what is written")
     ui.say(f"if it is interrupted: {resume_command(journal.path.parent, config.model_dump())}")
 
 
@@ -175,19 +192,13 @@ def _taken(folder: Path) -> InputError:
     )
 
 
-def _holds_events(folder: Path) -> bool:
-    """Whether there is a run to resume; one that was killed before its first line has left nothing."""
-    file = folder / JOURNAL
-    return file.is_file() and file.stat().st_size > 0
-
-
 def finished(folder: Path, ui: Ui) -> RunResult | None:
     """Return what a run found that needed no more than it was given; nothing is left to resume.
 
     A plot or a page that was lost or damaged since is made again of the other files. None where one of those is: then
     the search is followed again, from the replies in the journal, and all of them are written again.
     """
-    events = read(folder) if _holds_events(folder) else []
+    events = read(folder) if holds_run(folder) else []
     if not events or events[-1]["type"] != "end" or events[-1].get("stopped"):
         return None
     try:
@@ -195,7 +206,8 @@ def finished(folder: Path, ui: Ui) -> RunResult | None:
     except InputError as error:
         ui.say(f"a file of the finished run is made again: {error}")
         return None
-    wrong = [name for name, then in events[-1]["files"].items() if digest(folder / name) != then]
+    then = files if isinstance(files := events[-1].get("files"), dict) else {}
+    wrong = [name for name in (*MADE_BY_SEARCHING, *MADE_OF_FILES) if digest(folder / name) != then.get(name)]
     if wrong:
         ui.say(f"lost, damaged or changed since the run finished, and made again: {', '.join(wrong)}")
     if set(wrong) - set(MADE_OF_FILES):

@@ -26,6 +26,7 @@ from ipo_prompts.experiments.run.files import write_json
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.result import RunResult
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.files import read_bytes
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.redaction import redacted
@@ -267,7 +268,7 @@ def has_key() -> bool:
 def _read(file: Path) -> dict[str, Any]:
     """Return what was kept of the W&B run; a file that cannot be read starts a new one."""
     with suppress(OSError, ValueError):
-        known = json.loads(file.read_text(encoding="utf-8"))
+        known = json.loads(read_bytes(file, 10_000))
         if (
             isinstance(known, dict)
             and isinstance(known.get("id"), str)

@@ -17,7 +17,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.clip_config import check_config, without_remote_code
+from ipo_prompts.metrics.clip_config import check_config, names_in, without_remote_code
 from ipo_prompts.metrics.device import AUTO, find_device
 from ipo_prompts.metrics.errors import InputError, nearest
 from ipo_prompts.metrics.hub import announce
@@ -26,6 +26,8 @@ from ipo_prompts.metrics.pictures import Picture
 if TYPE_CHECKING:
     import torch
 
+
+logger = logging.getLogger(__name__)
 
 Precision = Literal["fp32", "fp16"]
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
@@ -204,8 +206,12 @@ def load_clip(name: str, device: str = AUTO, precision: Precision = "fp32") -> C
         UnpicklingError,
     )
     try:
+        with _silent_log():
+            config = open_clip.get_model_config(architecture)
+        check_config(config, _config_of(architecture))
+        if not arguments and name != "embedded" and (inside := names_in(config)):
+            logger.warning("the CLIP %s also loads %s", name, ", ".join(inside), extra={"progress": True})
         with _silent_log(), without_remote_code():
-            check_config(open_clip.get_model_config(architecture), _config_of(architecture))
             model, preprocess = open_clip.create_model_from_pretrained(
                 architecture, device=device, precision=precision, **arguments
             )

@@ -11,10 +11,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.files import read_json
 
 _TOP = frozenset(
     {
@@ -33,6 +35,22 @@ _ARGUMENTS = {
 _NAMES = ("timm_model_name", "hf_model_name", "hf_tokenizer_name")
 
 _loading = threading.Lock()
+
+
+def names_in(config: Any) -> list[str]:
+    """Return the models and tokenizers that a configuration names, which are loaded with the CLIP."""
+    sections = [config.get(section) for section in ("vision_cfg", "text_cfg")] if isinstance(config, dict) else []
+    tables = [section for section in sections if isinstance(section, dict)]
+    return [f"{key} {str(table[key])[:100]!r}" for table in tables for key in _NAMES if table.get(key)]
+
+
+def named_inside(folder: Path) -> list[str]:
+    """Return what the configuration in a CLIP's folder names, see `names_in`; nothing where it cannot be read."""
+    try:
+        config = read_json(folder / "open_clip_config.json", "the configuration", "name another CLIP")
+    except InputError:
+        return []
+    return names_in(config.get("model_cfg") if isinstance(config, dict) else None)
 
 
 def check_config(config: Any, where: str) -> None:

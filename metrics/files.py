@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import io
 import json
 import os
 import secrets
+import stat
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -46,10 +49,22 @@ def replacing(file: Path) -> Iterator[BinaryIO]:
             yield opened
             opened.flush()
             os.fsync(opened.fileno())
+        _flush_folder(file.parent)  # the new file has a name on the disk before it takes that of the old one
         partial.replace(file)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+    _flush_folder(file.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk; some systems cannot, and there nothing is done."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def flush_tree(place: Path) -> None:
@@ -136,10 +151,29 @@ def read_json(file: Path, what: str, fix: str) -> Any:
         raise InputError(f"{what} {file} is not JSON ({_reason(error)}); {fix}.") from error
 
 
+def read_bytes(file: Path, most: int) -> bytes:
+    """Return what a file begins with, `most` bytes at most; a pipe is not waited for, and a device not read.
+
+    Raises:
+        OSError: there is none, it cannot be read, or it is no regular file.
+        ValueError: there can be no such name.
+    """
+    with open(file, "rb", opener=_at_once) as opened:
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(file))
+        return opened.read(most)
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def _text(file: Path, what: str, most: int, form: str, fix: str = "save it as such") -> str:
     try:
-        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as opened:
-            content = opened.read(most + 1)
+        content = read_bytes(file, most + 1)
+        if file.suffix == ".gz":
+            with gzip.open(io.BytesIO(content)) as opened:
+                content = opened.read(most + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{what} {file} is not a whole gzip file ({error}); {fix}.") from error
     except (OSError, ValueError) as error:  # a ValueError: a NUL in the path

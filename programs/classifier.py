@@ -25,8 +25,9 @@ from ipo_prompts.metrics.pictures import Background, Picture
 from ipo_prompts.metrics.reward import class_embeddings
 from ipo_prompts.metrics.template import ANCHOR, check, problem, too_long
 from ipo_prompts.programs.given_pictures import KeptFeatures
-from ipo_prompts.programs.record.journal import FILE_NAME
+from ipo_prompts.programs.record.journal import FILE_NAME, last
 from ipo_prompts.programs.record.resuming import resumed_by
+from ipo_prompts.programs.record.trust import own_settings, refuse_foreign, trusting
 from ipo_prompts.programs.saved_program import (
     FORMAT,
     RANGE,
@@ -331,16 +332,19 @@ class TemplateClassifier(dspy.Predict):
         return [(name, part) for name, part in self.named_parameters() if part is not self]
 
     @classmethod
-    def from_file(cls, path: str | Path, clip: Clip | None = None, device: str = AUTO) -> TemplateClassifier:
+    def from_file(
+        cls, path: str | Path, clip: Clip | None = None, device: str = AUTO, *, trust: bool = False
+    ) -> TemplateClassifier:
         """Load a saved program, with the encoder that it names, on a device, unless one is given.
 
         Args:
             path: of the file, or of the run directory that holds it as `program.json`.
             clip: the encoder, if it is loaded already.
             device: where one that is not runs.
+            trust: load an encoder that open_clip does not list, and that no run which was begun here had.
 
         Raises:
-            InputError: the file is no saved program, or its encoder cannot be loaded.
+            InputError: the file is no saved program, its encoder cannot be loaded, or it needs `trust`.
         """
         if os.path.isdir(path):  # noqa: PTH112 - pathlib raises where a name is too long
             path = Path(path, "program.json")
@@ -359,6 +363,9 @@ class TemplateClassifier(dspy.Predict):
                 f"(program.load({str(path)!r})), which then has the classifier."
             )
         saved = read_program(state, str(path))
+        if clip is None:
+            with trusting(trust):
+                refuse_foreign({"clip": saved.clip.name}, own_settings(last(Path(path).parent, "start")), str(path))
         program = cls(clip or load_clip(saved.clip.name, device), saved.class_names)
         program.load_state(state)
         return program

@@ -35,6 +35,7 @@ from ipo_prompts.programs.lm.connect import REPLAY
 from ipo_prompts.programs.lm.ledger import bound_tokens
 from ipo_prompts.programs.lm.recording import RecordedEngine
 from ipo_prompts.programs.record.journal import FILE_NAME, Event, line_of, read
+from ipo_prompts.programs.record.trust import SEAL
 from ipo_prompts.programs.settings import LIMITS
 
 RECORDED = Path(__file__).parents[1] / "tests" / "recorded"
@@ -175,6 +176,7 @@ def _lines(
                 if event["type"] == "start":
                     limits = {name: event["config"][name] for name in LIMITS}
                     event["config"] = config.model_copy(update=limits).model_dump()
+                    event.pop(SEAL, None)  # nobody's, where it is shipped
                 yield line_of({**event, "seconds": seconds})
 
 

@@ -42,6 +42,7 @@ def benchmark(
     out: Annotated[Path | None, typer.Option(help="where the cells go; default runs/GRID", metavar="DIR")] = None,
     executor: common.Executor = "here",
     budget_usd: Annotated[float | None, typer.Option(help="stop once the cells have cost so many US dollars")] = None,
+    trust: common.Trust = False,
     dry_run: common.DryRun = False,
     as_json: common.Json = False,
     quiet: common.Quiet = False,
@@ -62,7 +63,7 @@ def benchmark(
     from filelock import FileLock, Timeout
 
     from ipo_prompts.experiments.compare.documents import documents, outcomes_of, table_of, write_documents
-    from ipo_prompts.experiments.compare.grid import GRID_FILE, entries, load_grid
+    from ipo_prompts.experiments.compare.grid import GRID_FILE, entries, load_grid, to_sealed_yaml
     from ipo_prompts.experiments.compare.raw_cells import ENDING, check_kept, keep
     from ipo_prompts.experiments.compare.runner import (
         check_grid,
@@ -79,6 +80,7 @@ def benchmark(
     from ipo_prompts.experiments.executors.local import Failure
     from ipo_prompts.experiments.run.files import check_writable, write_text
     from ipo_prompts.experiments.run.live_view import ensure_local_weights
+    from ipo_prompts.programs.record.trust import outside, trusting
 
     folder = out or Path("runs") / Path(grid).stem
     if grid == PAPER_TEMPLATES:
@@ -89,7 +91,8 @@ def benchmark(
         if words or executor != "here" or budget_usd is not None or dry_run:
             raise InputError(f"the cells of {grid} are done; give it no settings, executor, budget or --dry-run.")
         return _tables_of_file(Path(grid), out, as_json)
-    config = load_grid(grid, words or [])
+    with trusting(trust):
+        config = load_grid(grid, words or [])
     workers = make_executor(executor)
     found = entries(config, folder)
     check_grid(found, ready=not dry_run)
@@ -103,6 +106,9 @@ def benchmark(
     ensure_local_weights(configs, quiet=quiet)
     check_models(configs, budget_usd)
     check_windows(found)
+    beyond = {f"{key}={value}" for one in configs for key, value in outside(one.model_dump()).items()}
+    if beyond and not quiet:
+        print(f"uses what does not ship with ipo: {', '.join(sorted(beyond))}", file=sys.stderr)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         lock = FileLock(folder / "grid.lock", timeout=0).acquire()
@@ -112,7 +118,7 @@ def benchmark(
         ) from error
     with lock:
         before = [entry.finished() for entry in found]
-        write_text(folder / GRID_FILE, config.to_yaml())
+        write_text(folder / GRID_FILE, to_sealed_yaml(config))
         contents, stopped = run_all(
             found, before, workers, (lambda progress: None) if quiet else print_progress, budget_usd
         )

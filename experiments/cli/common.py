@@ -35,6 +35,7 @@ Part = Annotated[str, typer.Option(help="which pictures: train, val or test")]
 Program = Annotated[Path, typer.Argument(help="a run directory or its program.json")]
 Executor = Annotated[str, typer.Option(help="here, pool:N, ray, ray:ADDRESS", metavar="SPEC")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be asked and what it would cost")]
+Trust = Annotated[bool, typer.Option("--trust", help="load and ask what a run or program from elsewhere names")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print the answer alone, and no progress")]
 

@@ -22,6 +22,7 @@ from ipo_prompts.experiments.cli.common import (
     Lm,
     Quiet,
     Seed,
+    Trust,
     examples,
     print_json,
     show,
@@ -65,6 +66,7 @@ def optimize(
     budget_usd: Annotated[float | None, typer.Option(help="stop before this many US dollars are spent")] = None,
     budget_tokens: Annotated[int | None, typer.Option(help="stop before this many tokens are used")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="stop after this many minutes")] = None,
+    trust: Trust = False,
     dry_run: DryRun = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -73,6 +75,7 @@ def optimize(
     from ipo_prompts.experiments.run.files import check_writable, default_folder
     from ipo_prompts.programs.lm.keys import check_key
     from ipo_prompts.programs.record.resuming import resume_command
+    from ipo_prompts.programs.record.trust import trusting
 
     if resume and out:
         raise InputError("--resume works in its own directory; leave --out away.")
@@ -88,7 +91,8 @@ def optimize(
         "budget_tokens": budget_tokens,
         "max_minutes": max_minutes,
     }
-    config = _configure(words or [], flags, resume)
+    with trusting(trust):
+        config = _configure(words or [], flags, resume)
     folder = resume or out or default_folder(config)
     if not dry_run:  # what is refused at once, before anything heavy is imported
         for name in (config.lm if config.asks_lm else "none", config.describer):
@@ -109,13 +113,13 @@ def optimize(
 
     from ipo_prompts.experiments.one_call import answer, summary
     from ipo_prompts.experiments.pipeline import run_job, stopped_early
-    from ipo_prompts.experiments.run.config import CONFIG_FILE
     from ipo_prompts.experiments.run.files import content_of
+    from ipo_prompts.programs.record.journal import last
 
     try:
         result = run_job(config, folder, ui, resume=resume is not None)
     except KeyboardInterrupt:
-        if not (folder / CONFIG_FILE).exists():
+        if last(folder, "start") is None:
             raise Interrupted("interrupted before the search began; nothing is kept: repeat the command.") from None
         again = resume_command(folder, config.model_dump())
         raise Interrupted(f"interrupted; what was done is kept in {folder}: {again}") from None

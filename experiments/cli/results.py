@@ -20,6 +20,7 @@ from ipo_prompts.experiments.cli.common import (
     Part,
     Program,
     Seed,
+    Trust,
     examples,
     fail,
     one_of,
@@ -113,13 +114,14 @@ def predict(
     pictures: Annotated[list[Path], typer.Argument(help="pictures, or folders of them")],
     format_: Annotated[str, typer.Option("--format", help="table, csv or jsonl")] = "table",
     device: Device = "auto",
+    trust: Trust = False,
 ) -> int:
     """Label pictures with an optimised program."""
     from ipo_prompts.experiments.run.labelling import find_pictures, label_files
     from ipo_prompts.programs.classifier import TemplateClassifier
 
     one_of("format", format_, ("table", "csv", "jsonl"))
-    classifier = TemplateClassifier.from_file(program, device=device)
+    classifier = TemplateClassifier.from_file(program, device=device, trust=trust)
     bare = [path for path in pictures if os.path.isdir(path) and next(find_pictures(path), None) is None]  # noqa: PTH112
     if len(bare) == len(pictures):
         raise InputError(f"there are no pictures in {', '.join(map(str, bare))}.")
@@ -205,13 +207,14 @@ def export(
     hf_model: Annotated[
         str | None, typer.Option(help="hf: hub id or folder of the same CLIP in its format", metavar="ID")
     ] = None,
+    trust: Trust = False,
 ) -> int:
     """Carry an optimised program into another tool, and check it there by that tool's own library."""
     from ipo_prompts.experiments.export import export
     from ipo_prompts.programs.classifier import TemplateClassifier
 
     target = _target(to, dataset, hf_model)
-    verdict = export(TemplateClassifier.from_file(program), target, out, _pictures(pictures))
+    verdict = export(TemplateClassifier.from_file(program, trust=trust), target, out, _pictures(pictures))
     print(f"wrote {out} for {to}; {verdict}")
     return 0
 

@@ -28,6 +28,7 @@ from ipo_prompts.experiments.tasks.base import Task
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.files import JSON_BYTES, read_bytes
 from ipo_prompts.programs.settings import LIMITS
 
 SCHEMA = 1
@@ -143,7 +144,7 @@ def read_cell(cell: Cell, folder: Path) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(read_bytes(file, JSON_BYTES))
         if content["schema"] != SCHEMA:
             raise InputError(
                 f"the cell in {file} was written by another version of ipo; delete the file to do the cell again."

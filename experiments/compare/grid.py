@@ -21,9 +21,12 @@ from ipo_prompts.experiments.run.config import CHOSEN, allow, dotted, nested, ov
 from ipo_prompts.experiments.run.files import Content
 from ipo_prompts.experiments.run.settings import settings as settings_of_a_run
 from ipo_prompts.metrics.errors import InputError, did_you_mean
+from ipo_prompts.metrics.files import read_bytes
+from ipo_prompts.programs.record.trust import SEAL, own_settings, refuse_foreign, seal
 
 CONFIGS = files("ipo_prompts.experiments.compare") / "configs"
 GRID_FILE, CELLS = "grid.yaml", "cells"
+_SEALED = "# begun here, by its seal: "
 """What the folder of a grid holds: its whole grid file, and its cells."""
 LONGEST_NAME = 100
 """Characters of a folder's name; file systems allow 255 bytes."""
@@ -156,7 +159,33 @@ def load_grid(name: str, words: Sequence[str] = ()) -> GridConfig:
             allow(settings)
         for key, registry in CHOSEN.items():
             registry.check_allowed(settings.get(key))
+    if ours:
+        _refuse_foreign(grid, file, nested(read_words(words)))
     return grid
+
+
+def to_sealed_yaml(grid: GridConfig) -> str:
+    """Return what stands in the folder of a grid: the complete grid, with a seal that says that it was begun here."""
+    made = seal({"config": grid.model_dump(mode="json")})
+    return (f"{_SEALED}{made}\n" if made else "") + grid.to_yaml()
+
+
+def _refuse_foreign(grid: GridConfig, file: Path, typed: dict[str, Any]) -> None:
+    """Refuse what the file in the folder of a grid would have us load or ask, unless it was begun here or typed.
+
+    Raises:
+        InputError: see `refuse_foreign`.
+    """
+    first = read_bytes(file, 200).decode(errors="replace").partition("\n")[0]
+    stored = GridConfig.model_validate(read_settings(file)).model_dump(mode="json")
+    if own_settings({"config": stored, SEAL: first.removeprefix(_SEALED)}) is not None:
+        return
+    targets = [] if "targets" in typed else grid.targets
+    tested = [{"clip": one} for one in targets] if grid.protocol == "cross-clip" else [{"also_fit": targets}]
+    given = [nested(one) for one in (grid.settings, *(row.settings for row in grid.methods))]
+    for settings in ({"data": grid.data}, *tested, *given):
+        taken = {key: value for key, value in settings.items() if key not in typed}
+        refuse_foreign(taken, None, f"the grid in {file.parent}")
 
 
 def _file(name: str) -> Path:

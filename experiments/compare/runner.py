@@ -31,6 +31,7 @@ from ipo_prompts.experiments.run.live_view import money
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, backends, draw_for, plan, room_of
 from ipo_prompts.metrics.clip import check_name
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.files import read_bytes
 from ipo_prompts.programs.lm.ledger import total_usd
 
 FAILURE_FILE_NAME = "failure.txt"
@@ -323,7 +324,7 @@ def _seconds(found: Sequence[GridCell], contents: Iterable[object]) -> float | N
             waiting.append(entry.label)
             continue
         with suppress(OSError, ValueError, KeyError, TypeError):  # no cell fails for a forecast
-            seconds = json.loads((entry.folder / TIME_FILE_NAME).read_text(encoding="utf-8"))["seconds"]
+            seconds = json.loads(read_bytes(entry.folder / TIME_FILE_NAME, 1_000))["seconds"]
             took.setdefault(entry.label, []).append(float(seconds))
     if not took:
         return None

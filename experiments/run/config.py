@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +17,12 @@ from ipo_prompts.metrics.device import AUTO
 from ipo_prompts.metrics.errors import InputError, did_you_mean, flag, input_error, listener, nearest, setting
 from ipo_prompts.metrics.pictures import Background
 from ipo_prompts.metrics.registry import Registry, is_own, own_name
+from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
+from ipo_prompts.programs.record.journal import last, read
 from ipo_prompts.programs.record.redaction import check_address
 from ipo_prompts.programs.record.resuming import CHOICES, why_typed
 from ipo_prompts.programs.record.resuming import CONFIG_FILE as CONFIG_FILE
+from ipo_prompts.programs.record.trust import ADDRESSES, own_settings, refuse_foreign
 from ipo_prompts.programs.settings import LIMITS, SearchSettings, preset
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import asks_lm, needs_lm
@@ -203,6 +207,39 @@ def is_begun(config: RunConfig, folder: Path) -> bool:
     return True
 
 
+def config_of(folder: Path) -> RunConfig:
+    """Return the settings of a run, from the `start` of its journal's latest session: `config.yaml` is only an output.
+
+    Raises:
+        InputError: there is no run in the folder, it has not begun to search, or its record is damaged.
+    """
+    start = next((event for event in reversed(read(folder)) if event["type"] == "start"), None)
+    if start is None:
+        raise InputError(f"the run in {folder} was never begun, so there is nothing to resume or to start from.")
+    if not isinstance(start.get("config"), dict):
+        raise InputError(f"the journal in {folder} has no settings: `ipo optimize` did not begin it.")
+    return build(start["config"], f"{folder / JOURNAL}", whole=True)
+
+
+def differs_in_file(folder: Path, config: RunConfig) -> str | None:
+    """Say how the `config.yaml` of a run differs from its settings; None where it does not."""
+    file, settings = folder / CONFIG_FILE, config.model_dump(mode="json")
+    try:
+        stored = json.loads(json.dumps(read_settings(file), default=str))
+    except InputError as error:
+        return f"{str(error).rstrip('.')}; what the journal has of the settings counts"
+    other = [key for key in {**settings, **stored} if key not in FREE_KEYS and _differ(stored, settings, key)]
+    if not other:
+        return None
+    told = [f"{key}={stored[key]!r}"[:200] if key in stored else f"no {key}" for key in other[:3]]
+    more = f" and {len(other) - 3} more" if len(other) > 3 else ""
+    return f"{file} has {', '.join(told)}{more}, which this run has not; what its journal has of the settings counts"
+
+
+def _differ(stored: dict[str, Any], settings: dict[str, Any], key: str) -> bool:
+    return key not in stored or key not in settings or bool(stored[key] != settings[key])
+
+
 def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = False, **flags: Any) -> RunConfig:
     """Fill the configuration.
 
@@ -218,7 +255,7 @@ def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = 
     """
     values = read_settings(file) if file else {}
     given = {**read_words(words), **{key: value for key, value in flags.items() if value is not None}}
-    ours = file is not None and file.name == CONFIG_FILE and file.with_name("journal.jsonl").exists()
+    ours = file is not None and file.name == CONFIG_FILE and file.with_name(JOURNAL).exists()
     where, values, given = str(file) if file else "the command line", nested(values), nested(given)
     if ours and to_run:
         assert file is not None
@@ -252,6 +289,8 @@ def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConf
         if (name := values.get("preset", "default")) in ("paper", "code"):
             below = overlaid(below, {**preset(name), "describer_question": name})
         values = overlaid(below, values)
+    elif missing := [key for key in RunConfig.model_fields if key not in values]:
+        raise InputError(f"{where} is not whole: it has no {missing[0]}; restore it, or give the settings themselves.")
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
@@ -281,10 +320,9 @@ def _of_run(start: str, given: dict[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: there is none, or something has to be typed.
     """
-    file = Path(start) / CONFIG_FILE
-    if not start or not file.is_file():
-        raise InputError(f"{start or 'it'} is no run to start from: it has no {CONFIG_FILE}; give a run directory.")
-    return _to_take_over(load_config(file).model_dump(exclude={"start_from"}), given, Path(start))
+    if not start or not (Path(start) / JOURNAL).is_file():
+        raise InputError(f"{start or 'it'} is no run to start from: it has no {JOURNAL}; give a run directory.")
+    return _to_take_over(config_of(Path(start)).model_dump(exclude={"start_from"}), given, Path(start))
 
 
 def _to_take_over(settings: dict[str, Any], given: dict[str, Any], run: Path) -> dict[str, Any]:
@@ -301,13 +339,16 @@ def _to_take_over(settings: dict[str, Any], given: dict[str, Any], run: Path) ->
         raise InputError(f"the run in {run} {why_typed(code)}, add `{words}`, else name another {' and '.join(code)}.")
     replayed = str(given.get("lm", kept.get("lm"))).startswith("replay/")  # then nobody is asked, in either role
     for role in ("lm", "describer"):
-        address, name = kept.pop(f"{role}_api_base", None), str(kept.get(role, RunConfig.model_fields[role].default))
+        address, name = kept.get(f"{role}_api_base"), str(kept.get(role, RunConfig.model_fields[role].default))
         asked = name not in ASK_NO_MODEL | {"local"} and not name.startswith(("local/", "replay/"))
         if address and asked and not replayed and not {role, f"{role}_api_base"} & given.keys():
             raise InputError(
                 f"the run in {run} asked {name} at {address}, and an address is never taken from a run directory; if "
                 f"you trust that server, add `{setting(role + '_api_base', address)}`, else name another {role}."
             )
+    kept |= {key: None for key in ADDRESSES if key in kept}
+    taken = {key: value for key, value in kept.items() if key not in given}
+    refuse_foreign(taken, own_settings(last(run, "start")), f"the run in {run}")
     return kept
 
 

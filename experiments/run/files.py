@@ -8,6 +8,7 @@ import math
 import os
 import platform
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -18,13 +19,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig, build, load_config, overlaid
+from ipo_prompts.experiments.run.config import RunConfig, build, config_of, overlaid
 from ipo_prompts.metrics.errors import InputError, flag
-from ipo_prompts.metrics.files import write_whole
+from ipo_prompts.metrics.files import JSON_BYTES, read_bytes, read_json, write_whole
 from ipo_prompts.programs.lm.ledger import Limit
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
-from ipo_prompts.programs.record.journal import LOCK
+from ipo_prompts.programs.record.journal import LOCK, MOST_BYTES, last
 from ipo_prompts.programs.record.resuming import resumed_by, to_type, why_typed
+from ipo_prompts.programs.record.trust import own_settings, refuse_foreign, relative_places
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.clip import Clip
@@ -73,8 +75,8 @@ def write_bytes(file: Path, content: bytes) -> None:
 def digest(file: Path) -> str | None:
     """Return the SHA-256 of a file's content; None where there is no file to read."""
     try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError:
+        return hashlib.sha256(read_bytes(file, JSON_BYTES)).hexdigest()
+    except (OSError, ValueError):
         return None
 
 
@@ -84,12 +86,7 @@ def read_model(form: type[Form], file: Path, fix: str = "restore it, or start a 
     Raises:
         InputError: the file cannot be read, is no JSON, is not of this form, or another version of ipo wrote it.
     """
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror}; start a new run.") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file} is not valid JSON ({error}); {fix}.") from error
+    content = read_json(file, "the file", fix)
     try:
         return form.model_validate(content)
     except ValidationError as error:
@@ -175,14 +172,23 @@ def stored_config(folder: Path) -> RunConfig:
     Raises:
         InputError: there is none.
     """
-    if not (folder / CONFIG_FILE).exists():
+    if not holds_run(folder):
         if (folder / LOCK).exists():
             raise InputError(
                 f"the run in {folder} has not begun to search: another process is about to, or repeat the command that "
                 "began it."
             )
-        raise InputError(f"{folder} holds no run to resume: it has no {CONFIG_FILE}.")
-    return load_config(folder / CONFIG_FILE)
+        raise InputError(f"{folder} holds no run to resume: it has no {JOURNAL}.")
+    return config_of(folder)
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether there is a run to resume; one that was killed before its first whole line has left nothing."""
+    try:
+        file = folder / JOURNAL
+        return file.is_symlink() or b"\n" in read_bytes(file, MOST_BYTES)  # a link is refused by who reads it
+    except (OSError, ValueError):
+        return False
 
 
 def resumed(
@@ -190,8 +196,8 @@ def resumed(
 ) -> RunConfig:
     """Lay what was explicitly given over the configuration of the run to resume; only `FREE_KEYS` may differ.
 
-    The address of a language model and the name of a class of the user's own have to be given again, and be the same:
-    they are never taken from a run directory.
+    The name of a class of the user's own has to be given again, and be the same. It is never taken from a run
+    directory; what else is not taken from one that was begun elsewhere, `refuse_foreign` says.
 
     Args:
         folder: of the run.
@@ -202,7 +208,8 @@ def resumed(
         typed: what is given now, as words of the command line or arguments.
 
     Raises:
-        InputError: another setting differs, or an address or such a name is not given.
+        InputError: another setting differs, such a name is not given, the run is from elsewhere, or its pictures are
+            not here.
     """
     explicit = given.model_dump(include=set(given.model_fields_set))
     needed = to_type(stored.model_dump())
@@ -211,12 +218,22 @@ def resumed(
         again = resumed_by(folder, missing, *typed)
         raise InputError(f"the run in {folder} {why_typed(missing)}, type it: {again}.")
     wanted = build(overlaid(stored.model_dump(), explicit), where=where, whole=True)
+    start = last(folder, "start")
+    taken = {key: value for key, value in wanted.model_dump(mode="json").items() if key not in explicit}
+    refuse_foreign(taken, own_settings(start), f"the run in {folder}")
     key = "start_from" if wanted.start_from != stored.start_from else wanted.differs_from(stored)
     if key:
         rather = "give that one" if key in needed else "leave it out"
         raise InputError(
             f"the run in {folder} has {key}={getattr(stored, key)!r} and {getattr(wanted, key)!r} was asked for; "
             f"{rather}, or start a new run from its templates: {instead}."
+        )
+    began = (start or {}).get("began_in")
+    gone = next((place for place in relative_places(taken) if not os.path.exists(place)), None)  # noqa: PTH110
+    if gone and isinstance(began, str) and Path(began) != Path.cwd():
+        raise InputError(
+            f"the run in {folder} has data={wanted.data}, which is not here: it was begun in {began}; `cd "
+            f"{shlex.quote(began)}`, then resume it."
         )
     return wanted
 

@@ -12,6 +12,7 @@ sealed pictures that they opened.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from ipo_prompts.experiments.data import Item
-from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig, load_config
+from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig, config_of
 from ipo_prompts.experiments.run.files import Content, write_text
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import Prepared, fingerprint
@@ -37,6 +38,7 @@ from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.record.journal import FILE_NAME, Event, Journal, begin, check_same, read
 from ipo_prompts.programs.record.resuming import resumed_by
+from ipo_prompts.programs.record.trust import relative_places
 from ipo_prompts.programs.running import Job
 from ipo_prompts.programs.search import Step
 
@@ -65,9 +67,11 @@ def search_in(
     pictures = fingerprint(prepared, drawn.search, drawn.selection)
     identity = {"pictures": pictures, "clip": prepared.clip.fingerprint}
     check_same(journal, identity)
+    # Where it began, for who resumes it elsewhere; a run whose pictures lie at an absolute path tells nothing of it.
+    began = {"began_in": os.getcwd()} if relative_places(config.model_dump()) else {}  # noqa: PTH109
+    begin(journal, identity, config=config.model_dump(mode="json"), **began)
     comments = "".join(f"# {line}\n" for line in about_preset(config))
     write_text(journal.path.parent / CONFIG_FILE, comments + config.to_yaml())
-    begin(journal, identity, config=config.model_dump())
     earlier = taken_over(prepared, journal)
     replies, replay = _replies(config)
     job = Job(
@@ -160,7 +164,7 @@ def read_earlier(folder: Path) -> EarlierRun:
     Raises:
         InputError: not a run, one without templates or without the end of its test, or a file that cannot be read.
     """
-    events, config = read(folder), load_config(folder / CONFIG_FILE)
+    events, config = read(folder), config_of(folder)
     file = folder / FILE_NAME
     try:
         start = next(event for event in reversed(events) if event["type"] == "start")
@@ -288,7 +292,7 @@ def _searched(earlier: EarlierRun, prepared: Prepared) -> tuple[str, ...] | None
     """Draw the search pictures of the earlier run again; None where the data are others, or no longer the same."""
     from ipo_prompts.experiments.run.plan import digest_of, draw_for
 
-    config = load_config(Path(earlier.run) / CONFIG_FILE)
+    config = config_of(Path(earlier.run))
     if earlier.searched is None or (config.data, config.background) != (
         prepared.config.data,
         prepared.config.background,

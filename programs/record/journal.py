@@ -23,12 +23,15 @@ from typing import Any
 import filelock
 
 from ipo_prompts.metrics.errors import InputError, flag, listener
+from ipo_prompts.programs.record import trust
 from ipo_prompts.programs.record.redaction import redacted
 from ipo_prompts.programs.record.resuming import resumed_by
 
 FILE_NAME = "journal.jsonl"
 LOCK = ".lock"
 """Of a run directory: one process works in it."""
+MOST_BYTES = 2**28
+"""Of a journal; that of a run of days has some millions."""
 
 _CHECKSUM = re.compile(rb', "crc": "([0-9a-f]{8})"\}$')
 """How a line ends: the CRC-32 of the line without this field."""
@@ -167,7 +170,11 @@ def read(folder: Path) -> list[Event]:
 def last(folder: Path, type_: str) -> Event | None:
     """Return the latest whole event of one type in a run's record; other lines, though damaged, are passed over."""
     path, start = folder / FILE_NAME, json.dumps({"type": type_})[:-1].encode() + b","
-    for line in reversed(path.read_bytes().split(b"\n") if path.is_file() and not path.is_symlink() else ()):
+    try:
+        content = _content(path)
+    except (InputError, OSError):
+        return None
+    for line in reversed(content.split(b"\n")):
         if line.startswith(start):
             with suppress(ValueError, KeyError, TypeError, RecursionError):
                 return _event(line)
@@ -197,9 +204,12 @@ def _content(path: Path) -> bytes:
     _refuse_links(path)
     try:
         with open(path, "rb", opener=_no_link) as file:
-            return file.read()
+            content = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         return b""
+    if len(content) > MOST_BYTES:
+        raise InputError(f"{path} has more than {MOST_BYTES:,} bytes, as no record of a run has; name another run.")
+    return content
 
 
 def _events(path: Path, data: bytes) -> Iterator[Event]:
@@ -299,4 +309,5 @@ def begin(journal: Journal, identity: Mapping[str, Any], **about: Any) -> None:
             f"the journal in {journal.path.parent} was written to since it was opened; close it, and open it again for "
             "another search."
         )
-    journal.append("start", **about, **identity)
+    content = redacted({**about, **identity})
+    journal.append("start", **content, **({trust.SEAL: made} if (made := trust.seal(content)) else {}))

@@ -9,17 +9,83 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote, quote_plus, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from ipo_prompts.metrics.errors import InputError
 
-_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)S?$", re.IGNORECASE)
+SHORTEST = 8
+"""Characters of a secret: shorter ones are not blanked, since they are parts of ordinary words and numbers."""
+SECRET_NAME = re.compile(
+    r"KEY|TOKEN|SECRET|PASS|PWD|CREDENTIAL|JWT|BEARER|AUTH(?!OR(?!I))|COOKIE|DSN|WEBHOOK|HEADERS|LICENSE"
+    r"|CONNECTION_?STRING|PRIVATE",
+    re.IGNORECASE,
+)
+"""Of a variable of the environment that holds a secret."""
+_NO_SECRET = ("PWD", "OLDPWD")
+"""The folder that the shell is in, and was in."""
+_KNOWN = re.compile(
+    r"(?<![A-Za-z0-9])(?:"
+    r"(?:sk-|xai-|pplx-|csk-|nvapi-|glpat-|pypi-|gh[opusr]_|github_pat_|hf_|gsk_|r8_|fw_|npm_|tgp_v1_|dop_v1_|lsv2_pt_"
+    r"|[sr]k_live_|SG\.|ya29\.|dapi)(?=[A-Za-z_.-]*[0-9])[A-Za-z0-9_.-]{16,}"
+    r"|xox[abeoprs]-[A-Za-z0-9-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[A-Za-z0-9_-]{30,}"
+    r"|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}(?:\.[A-Za-z0-9_-]*)?"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?"
+    r")"
+)
+"""Keys as providers write them, which are blanked also where the environment has them not."""
+_DIGEST = re.compile(r"[0-9a-f]{64}|[0-9a-f]{12}")
 
 
 def redact(text: str) -> str:
-    """Blank out every secret that the environment holds, in case a server has echoed one, also where it is encoded."""
-    secrets = tuple(value for name, value in os.environ.items() if len(value) >= 8 and _SECRET_NAME.search(name))
-    return _pattern(secrets).sub("[redacted]", text) if secrets else text
+    """Blank out every secret that the environment holds, in case a server has echoed one, also where it is encoded.
+
+    What begins as the keys of a known provider do is blanked too.
+    """
+    secrets = _secrets(tuple(os.environ.items()))
+    if _DIGEST.fullmatch(text) and text not in secrets:  # ours; that it holds a short secret is chance
+        return text
+    return _KNOWN.sub("[redacted]", _pattern(secrets).sub("[redacted]", text) if secrets else text)
+
+
+def too_short() -> list[str]:
+    """Return the names of variables that hold a secret which is too short to be blanked."""
+    ends = re.compile(rf"(?:{SECRET_NAME.pattern})(WORD|WD|S)*(_\d+)?$", re.IGNORECASE)
+    found = [(name, value) for name, value in os.environ.items() if ends.search(name) and name not in _NO_SECRET]
+    return [name for name, value in found if 0 < len(value) < SHORTEST and value.lower() not in ("true", "false")]
+
+
+@lru_cache(maxsize=8)
+def _secrets(environment: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    """Return the secrets in the variables of an environment."""
+    found: dict[str, None] = {}
+    for name, value in environment:
+        if name in _NO_SECRET:
+            continue
+        found |= dict.fromkeys(_passwords(value))
+        if not SECRET_NAME.search(name) or os.path.exists(value):  # a file that holds one, or a socket  # noqa: PTH110
+            found |= dict.fromkeys([value] if _KNOWN.fullmatch(value) else [])
+            continue
+        found |= dict.fromkeys([value, value.strip(), *_parts(value)])
+    return tuple(secret for secret in found if len(secret) >= SHORTEST)
+
+
+def _passwords(value: str) -> Iterator[str]:
+    """Yield the passwords in the addresses of proxies, data bases and the like, as they stand there and decoded."""
+    for password in re.findall(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@]*?:([^\s/?#]*)@", value):
+        yield from (password, unquote(password))
+    if re.fullmatch(r"[^\s/:@]+:[^\s/]+@[^\s@]+", value):  # a proxy without its scheme
+        yield value.partition(":")[2].rpartition("@")[0]
+
+
+def _parts(value: str) -> Iterator[str]:
+    """Yield the secrets within a value: of a JSON table those under such a name, of headers what stands behind them."""
+    try:
+        table = json.loads(value)
+    except (ValueError, RecursionError):
+        table = None
+    if isinstance(table, dict):
+        yield from (str(item) for name, item in table.items() if isinstance(item, str) and SECRET_NAME.search(name))
+    yield from re.findall(r"(?=(?:authorization|bearer|basic|key|token)\W{1,3}([^\s,;\"']+))", value, re.IGNORECASE)
 
 
 def redacted(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """The command that resumes a run, and what it has to hold.
 
-No address and no code is ever taken from a run directory: whoever sends a run would else choose the server that gets
-the key and the pictures of whoever resumes it, or the code that runs there.
+No code is ever taken from a run directory, so the name of a class of the user's own is typed again. What else is taken
+from one that may be a stranger's: `trust.py`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from ipo_prompts.metrics.registry import own_name
 
 CONFIG_FILE = "config.yaml"
 """Of a run directory: all settings."""
-ADDRESSES = ("lm_api_base", "describer_api_base")
-"""The settings that say where a language model is asked."""
 CHOICES = ("reward", "strategy")
 """The settings that may name a class of the user's own."""
 
@@ -32,8 +30,8 @@ def resume_command(folder: Path, settings: Mapping[str, Any] | None = None, *wor
         words: what else to type, such as `steps=3`.
 
     >>> with speaking_to("ipo.optimize"):
-    ...     resume_command(Path("my run"), {"lm_api_base": "http://localhost:1/v1"}, "steps=3")
-    "ipo.optimize(resume='my run', steps=3, lm_api_base='http://localhost:1/v1')"
+    ...     resume_command(Path("my run"), {"reward": {"name": "mine:Harsh"}}, "steps=3")
+    "ipo.optimize(resume='my run', steps=3, reward='mine:Harsh')"
     """
     known = to_type(_stored(folder) if settings is None else settings)
     if listener() == "ipo.optimize":
@@ -49,21 +47,14 @@ def resumed_by(folder: Path, settings: Mapping[str, Any] | None = None, *words: 
 
 
 def to_type(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the settings that a person has to type: addresses, and the names of classes of their own."""
-    found = {key: settings[key] for key in ADDRESSES if isinstance(settings.get(key), str)}
-    return found | {key: name for key in CHOICES if (name := own_name(settings.get(key)))}
+    """Return the settings that a person has to type: the names of classes of their own."""
+    return {key: name for key in CHOICES if (name := own_name(settings.get(key)))}
 
 
 def why_typed(missing: Mapping[str, str]) -> str:
     """Say what a run does that has to be typed, and when to do so, in part of a sentence that begins with the run."""
-    servers = " and ".join(dict.fromkeys(value for key, value in missing.items() if key in ADDRESSES))
-    code = " and ".join(value for key, value in missing.items() if key in CHOICES)
-    asks, runs = f"asks a language model at {servers}", f"runs the code of {code}"
-    if not code:
-        return f"{asks}, and an address is never taken from a run directory; if you trust that server"
-    if not servers:
-        return f"{runs}, and code is never run because a run directory names it; if you trust that code"
-    return f"{asks} and {runs}, and neither is ever taken from a run directory; if you trust both"
+    code = " and ".join(missing.values())
+    return f"runs the code of {code}, and code is never run because a run directory names it; if you trust that code"
 
 
 def _stored(folder: Path) -> Mapping[str, Any]:

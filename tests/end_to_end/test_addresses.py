@@ -1,4 +1,4 @@
-"""The address of a language model is typed by whoever runs, and never taken from a run directory."""
+"""The address of a language model is typed, or that of a run which was begun here; never a stranger's."""
 
 from __future__ import annotations
 
@@ -9,115 +9,41 @@ from pathlib import Path
 import pytest
 
 import ipo_prompts as package
+from ipo_prompts.programs.record.journal import last
 from ipo_prompts.programs.record.resuming import resume_command
+from ipo_prompts.programs.record.trust import own_settings, seal, secret_file
 from support.openai_server import OpenAIServer, running
-from support.runs import Ended, events, ipo, result
+from support.runs import Ended, events, ipo, lines_of, result
 
 Run = Callable[..., Ended]
 NEVER = "an address is never taken from a run directory"
 
 
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IPO_STATE_DIR", str(tmp_path / "state"))
+
+
 @pytest.fixture()
-def stopped(run: Run, server: OpenAIServer, out: Path) -> Path:
-    """A run that ends before it is done, as a stranger may send one."""
+def own(run: Run, server: OpenAIServer, out: Path) -> Path:
+    """A run that ends before it is done."""
     assert run("budget_tokens=1").code == 3
     server.fresh()
     return out
 
 
-def typed(sentence: str) -> list[str]:
-    """The words of the command that a sentence tells to type, without `ipo`."""
-    return shlex.split(sentence.split("`")[1])[1:]
-
-
-def test_resume_asks_nobody_until_the_address_is_typed(
-    stopped: Path, server: OpenAIServer, capfd: pytest.CaptureFixture[str]
-) -> None:
-    ended = ipo(capfd, "optimize", "--resume", str(stopped), "--budget-tokens", "100000")
-    assert ended.code == 2
-    assert NEVER in ended.sentence and server.base in ended.sentence
-    assert not server.asked
-    words = typed(ended.sentence)
-    assert words == ["optimize", "--resume", str(stopped), "budget_tokens=100000", f"lm_api_base={server.base}"]
-    assert ipo(capfd, *words).code == 0
-    assert len(server.asked) == 2
+@pytest.fixture()
+def stopped(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same where it was not begun, as a stranger may send one."""
+    monkeypatch.setenv("IPO_STATE_DIR", str(tmp_path / "elsewhere"))
+    return own
 
 
 def test_a_settings_file_may_hold_it_too(
-    stopped: Path, server: OpenAIServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    own: Path, server: OpenAIServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "mine.yaml").write_text(f"lm_api_base: {server.base}\nbudget_tokens: 100000\n")
-    assert ipo(capfd, "optimize", str(tmp_path / "mine.yaml"), "--resume", str(stopped)).code == 0
-
-
-def test_the_settings_file_of_a_run_brings_no_address(
-    stopped: Path, server: OpenAIServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    words = ["optimize", str(stopped / "config.yaml"), f"--out={tmp_path / 'new'}", "budget_tokens=null"]
-    ended = ipo(capfd, *words)
-    assert ended.code == 2 and NEVER in ended.sentence
-    assert not server.asked and not (tmp_path / "new").exists()
-    assert ipo(capfd, *words, *shlex.split(ended.sentence.split("`")[1])).code == 0
-    assert server.asked
-    ended = ipo(capfd, "optimize", str(stopped / "config.yaml"), "--resume", str(stopped), "budget_tokens=100000")
-    assert ended.code == 2 and NEVER in ended.sentence
-
-
-@pytest.mark.parametrize("role", ["lm", "describer"])
-@pytest.mark.parametrize("provider", ["oobabooga", "openai", "huggingface"])
-def test_an_address_in_the_name_of_a_model_is_refused(
-    stopped: Path, server: OpenAIServer, capfd: pytest.CaptureFixture[str], role: str, provider: str
-) -> None:
-    config = stopped / "config.yaml"
-    lines = [line for line in config.read_text().splitlines() if not line.startswith((f"{role}:", "lm_api_base:"))]
-    config.write_text("\n".join([*lines, f"{role}: {provider}/{server.base}"]))
-    for words in (["--resume", str(stopped)], ["--from", str(stopped), "--dry-run"]):
-        ended = ipo(capfd, "optimize", *words)
-        assert ended.code == 2
-        assert (
-            "the name of a language model holds no address" in ended.sentence and f"{role}_api_base=" in ended.sentence
-        )
-    assert not server.asked
-
-
-def test_another_address_is_refused(stopped: Path, server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> None:
-    with running() as other:
-        for address in (other.base, "null"):
-            ended = ipo(capfd, "optimize", "--resume", str(stopped), f"lm_api_base={address}")
-            assert ended.code == 2
-            assert f"has lm_api_base={server.base!r}" in ended.sentence and "give that one" in ended.sentence
-        assert not other.asked
-    assert not server.asked
-
-
-def test_every_command_that_is_printed_works(
-    run: Run, server: OpenAIServer, out: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    ended = run("budget_tokens=1")
-    (line,) = [line for line in ended.err.splitlines() if "if it is interrupted: " in line]
-    shown = [line.partition("if it is interrupted: ")[2]]
-    shown += [line.partition("larger limit: ")[2] for line in ended.err.splitlines() if "larger limit: " in line]
-    assert shown[0] == resume_command(out)
-    assert len(shown) == 2
-    for command in shown:
-        assert ipo(capfd, *shlex.split(command)[1:]).code in (0, 3), command
-    (out / "result.json").unlink()
-    (out / "program.json").unlink()
-    for words in (["report", str(out)], ["predict", str(out), str(out)]):
-        ended = ipo(capfd, *words)
-        assert ended.code == 2
-        assert typed(ended.sentence) == shlex.split(resume_command(out))[1:]
-    assert ipo(capfd, *typed(ended.sentence)).code in (0, 3)
-    assert "already holds a run" in (taken := run().sentence)
-    assert f"lm_api_base={server.base}" in typed(taken)
-
-
-def test_a_failure_says_the_command_that_works(run: Run, server: OpenAIServer, out: Path, quick: list[float]) -> None:
-    from support.openai_server import error
-
-    server.behave = lambda asked: error(401, "no")
-    assert run().sentence.endswith(f"what was done is kept: {resume_command(out)}")
-    assert f"lm_api_base={server.base}" in resume_command(out)
+    assert ipo(capfd, "optimize", str(tmp_path / "mine.yaml"), "--resume", str(own)).code == 0
 
 
 def test_a_new_run_from_another_one_does_not_ask_where_that_one_asked(
@@ -146,25 +72,109 @@ def test_a_replay_needs_no_address(run: Run, server: OpenAIServer, out: Path, tm
     assert result(tmp_path / "again")["template"] == result(out)["template"]
 
 
+def test_a_run_that_was_begun_here_is_resumed_where_it_asked(
+    own: Path, server: OpenAIServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    moved = own.rename(tmp_path / "moved run")
+    (tmp_path / "config.yaml").write_text("lm_api_base: http://127.0.0.1:1\n")
+    assert resume_command(moved) == f"ipo optimize --resume '{moved}'"
+    assert ipo(capfd, "optimize", "--resume", str(moved), "budget_tokens=100000").code == 0
+    assert len(server.asked) == 2
+
+
+def test_resuming_a_strangers_run_asks_nobody_until_a_person_says_so(
+    stopped: Path, server: OpenAIServer, pictures: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["optimize", "--resume", str(stopped), "budget_tokens=100000"]
+    ended = ipo(capfd, *words)
+    assert ended.code == 2
+    shown = f"would use data=folder:{pictures}, lm=openai/test-model, lm_api_base={server.base}; nothing of this"
+    assert shown in ended.sentence and "add `--trust`" in ended.sentence
+    ended = ipo(capfd, *words, f"lm_api_base={server.base}", "lm=openai/test-model")
+    assert ended.code == 2 and f"would use data=folder:{pictures}; nothing" in ended.sentence
+    assert not server.asked
+    assert ipo(capfd, *words, "--trust").code == 0
+    assert len(server.asked) == 2
+
+
+def test_what_a_person_types_is_theirs(
+    stopped: Path, server: OpenAIServer, pictures: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    typed = [f"lm_api_base={server.base}", "lm=openai/test-model", f"data=folder:{pictures}"]
+    assert ipo(capfd, "optimize", "--resume", str(stopped), "budget_tokens=100000", *typed).code == 0
+    assert server.asked
+
+
+def test_another_address_is_refused(own: Path, server: OpenAIServer, capfd: pytest.CaptureFixture[str]) -> None:
+    with running() as other:
+        for address in (other.base, "null"):
+            ended = ipo(capfd, "optimize", "--resume", str(own), f"lm_api_base={address}")
+            assert ended.code == 2
+            assert f"has lm_api_base={server.base!r}" in ended.sentence and "leave it out" in ended.sentence
+        assert not other.asked
+    assert not server.asked
+
+
+@pytest.mark.parametrize("where", ["the journal", "the seal", "the secret"])
+def test_a_run_of_ones_own_that_came_back_changed(
+    own: Path, server: OpenAIServer, where: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    begun, *others = events(own)
+    if where == "the journal":
+        begun["config"]["lm_api_base"] = "http://127.0.0.1:1/v1"
+    elif where == "the seal":
+        begun["seal"] = "0" * 64
+    else:
+        secret_file().chmod(0o644)  # others may have read it
+    (own / "journal.jsonl").write_text(lines_of(begun, *others))
+    ended = ipo(capfd, "optimize", "--resume", str(own), "budget_tokens=100000")
+    assert ended.code == 2 and "was not begun here" in ended.sentence
+    assert not server.asked
+    secret_file().chmod(0o600)
+
+
+def test_the_secret_is_the_users_alone(own: Path) -> None:
+    assert secret_file().stat().st_mode & 0o777 == 0o600
+    secret_file().chmod(0o644)
+    assert own_settings(last(own, "start")) is None
+    assert seal({"a": 1}) and secret_file().stat().st_mode & 0o777 == 0o600
+    assert own_settings(last(own, "start")) is None, "another secret took the place of one that was read"
+
+
+def test_the_settings_file_of_a_run_brings_no_address(
+    own: Path, server: OpenAIServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["optimize", str(own / "config.yaml"), f"--out={tmp_path / 'new'}", "budget_tokens=null"]
+    ended = ipo(capfd, *words)
+    assert ended.code == 2 and NEVER in ended.sentence
+    assert not server.asked and not (tmp_path / "new").exists()
+    assert ipo(capfd, *words, *shlex.split(ended.sentence.split("`")[1])).code == 0
+    assert server.asked
+
+
+@pytest.mark.parametrize("role", ["lm", "describer"])
+def test_an_address_in_the_name_of_a_model_is_refused(
+    own: Path, server: OpenAIServer, capfd: pytest.CaptureFixture[str], role: str
+) -> None:
+    begun, *others = events(own)
+    begun["config"] |= {role: f"openai/{server.base}", "lm_api_base": None}
+    (own / "journal.jsonl").write_text(lines_of(begun, *others))
+    for words in (["--resume", str(own)], ["--from", str(own), "--dry-run"]):
+        ended = ipo(capfd, "optimize", *words, "--trust")
+        assert ended.code == 2
+        assert "the name of a language model holds no address" in ended.sentence
+    assert not server.asked
+
+
 def test_from_python(stopped: Path, server: OpenAIServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(package.InputError, match=NEVER) as caught:
+    with pytest.raises(package.InputError, match=r"was not begun here, and would use data=.*add `trust=True`"):
         package.optimize(resume=stopped, budget_tokens=100000, quiet=True)
-    call = f"`ipo.optimize(resume={str(stopped)!r}, budget_tokens=100000, lm_api_base={server.base!r})`"
-    assert call in str(caught.value)
     with pytest.raises(package.InputError, match=NEVER) as caught:
-        package.optimize(start_from=stopped, out=tmp_path / "b", quiet=True)
+        package.optimize(start_from=stopped, out=tmp_path / "b", trust=True, quiet=True)
     assert f"`lm_api_base={server.base!r}`" in str(caught.value)
     assert not server.asked
-    outcome = package.optimize(resume=stopped, budget_tokens=2, lm_api_base=server.base, quiet=False)
-    assert f"budget_tokens=4, lm_api_base={server.base!r})" in capfd.readouterr().err
+    outcome = package.optimize(resume=stopped, budget_tokens=2, trust=True, quiet=False)
+    assert f"resume={str(stopped)!r}, budget_tokens=4)" in capfd.readouterr().err
     assert outcome.result.stopped
-    package.optimize(resume=stopped, budget_tokens=100000, lm_api_base=server.base, quiet=True)
+    package.optimize(resume=stopped, budget_tokens=100000, quiet=True)  # now it is one's own
     assert len(events(stopped, "lm")) == 2
-
-
-def test_a_folder_with_a_space_and_no_settings(tmp_path: Path) -> None:
-    assert resume_command(tmp_path / "my run") == f"ipo optimize --resume '{tmp_path}/my run'"
-    (tmp_path / "config.yaml").write_text("lm_api_base: http://127.0.0.1:1/a b\n")
-    assert resume_command(tmp_path).endswith(" 'lm_api_base=http://127.0.0.1:1/a b'")
-    (tmp_path / "config.yaml").write_text("[")
-    assert resume_command(tmp_path) == f"ipo optimize --resume {tmp_path}"

@@ -20,7 +20,7 @@ import pytest
 from ipo_prompts.programs.record.resuming import resume_command
 from support.killing import ForkServer
 from support.openai_server import Asked, OpenAIServer, Reply, good, listed, running, templates
-from support.runs import KEY, Ended, arguments, copy_pictures, events, ipo, program, result, resuming, scored
+from support.runs import KEY, Ended, arguments, copy_pictures, events, ipo, is_begun, program, result, resuming, scored
 
 RUNS = 3
 """One of each whole run; `tests/soak/test_kills.py` kills more, and in each phase."""
@@ -173,7 +173,7 @@ def check_resumed(bench: Bench, whole: Whole, out: Path, under_way: int) -> None
 
 def words_for(whole: Whole, out: Path) -> list[str]:
     """Return the words that start a run like the whole one, or resume it."""
-    return resuming(out) if (out / "config.yaml").exists() else [*whole.words, "--out", str(out)]
+    return resuming(out) if is_begun(out) else [*whole.words, "--out", str(out)]
 
 
 def answered(folder: Path) -> set[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from support.openai_server import OpenAIServer, running
-from support.runs import KEY, Ended, arguments, copy_pictures, events, ipo, program, result, resuming
+from support.runs import KEY, Ended, arguments, copy_pictures, events, ipo, is_begun, program, result, resuming
 
 MADE = ("analysis.json", "environment.json", "program.json", "result.json", "search.png", "report.html")
 
@@ -172,7 +172,7 @@ def test_a_disk_that_is_full_at_any_write_is_one_sentence_and_the_run_can_be_res
         assert ended.code == 2, (full_at, name)
         assert "No space left on device" in ended.sentence and "make room" in ended.sentence, (full_at, name)
         assert not list(out.glob("*.part")), (full_at, name)
-        words = [*resuming(out), "--quiet"] if (out / "config.yaml").exists() else begin(out)
+        words = [*resuming(out), "--quiet"] if is_begun(out) else begin(out)
         assert run(*words).code == 0, (full_at, name)
         expected, found = result(finished), result(out)
         del expected["lm"], found["lm"]  # this run's replies came from the cache

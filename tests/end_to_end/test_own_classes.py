@@ -481,7 +481,7 @@ def test_the_grid_file_in_the_folder_of_a_grid(folder: Path, capfd: pytest.Captu
     ended = ipo(capfd, "benchmark", "table/grid.yaml", "--out", "next")
     assert ended.code == 2 and "code is only run where a person types its name" in ended.sentence
     assert not imported()
-    load_grid("table/grid.yaml", ["reward=mine:Plain"])
+    load_grid("table/grid.yaml", ["reward=mine:Plain", "data=folder:pets"])
     with pytest.raises(InputError, match="takes a strategy, not its name"):
         package.IPO(strategy="waves:Words")
 

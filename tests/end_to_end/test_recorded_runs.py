@@ -72,7 +72,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def test_a_finished_one_has_nothing_left_to_resume(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = (folder / "result.json").read_bytes()
-    ended = ipo(capfd, *resuming(folder))
+    ended = ipo(capfd, *resuming(folder), "--trust")
     assert ended.code == 0 and load_result(folder).template in ended.out
     assert (folder / "result.json").read_bytes() == before
 
@@ -88,7 +88,7 @@ def test_a_killed_one_resumes_without_asking_anything_again(
     last = max(i for i, line in enumerate(lines) if '"type": "lm"' in line)
     journal.write_text("".join(lines[: last + 1]))
     asked = len(events(folder, "lm"))
-    assert ipo(capfd, *resuming(folder)).code == 0  # its server is long gone
+    assert ipo(capfd, *resuming(folder), "--trust").code == 0  # its server is long gone
     assert len(events(folder, "lm")) == asked and not events(folder, "lm_error")
     assert load_result(folder).template == then.template
     assert (folder / "report.html").stat().st_size > 50_000

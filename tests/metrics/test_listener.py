@@ -27,5 +27,7 @@ def test_what_is_said_is_worded_for_who_reads_it(who: Listener, out: str, limit:
 
 def test_a_call_to_resume_holds_what_has_to_be_typed() -> None:
     with speaking_to("ipo.optimize"):
-        told = resume_command(Path("run"), {"lm_api_base": "http://localhost:1", "steps": 3}, "max_minutes=0.4")
-    assert told == "ipo.optimize(resume='run', max_minutes=0.4, lm_api_base='http://localhost:1')"
+        told = resume_command(
+            Path("run"), {"lm_api_base": "http://localhost:1", "reward": {"name": "mine:Waves"}}, "max_minutes=0.4"
+        )
+    assert told == "ipo.optimize(resume='run', max_minutes=0.4, reward='mine:Waves')"

@@ -27,6 +27,7 @@ PARTS = {
     "cache": [f"{FEATURES}::test_a_killed_process_and_others_at_once_leave_the_same_bits"],
     "files": ["tests/soak/test_files.py"],
     "secrets": ["tests/soak/test_secrets.py"],
+    "foreign": ["tests/soak/test_foreign.py"],
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.openai_server import OpenAIServer
-from support.runs import Ended, arguments, check_whole, events, ipo, resuming
+from support.runs import Ended, arguments, check_whole, events, ipo, is_begun, resuming
 
 KILOBYTES = (0, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 """That are left on it."""
@@ -45,9 +45,7 @@ def test_a_full_disk_is_one_sentence_and_the_run_can_be_resumed_when_there_is_ro
     assert ended.code in (0, 2)
     assert ended.code == 0 or ended.sentence
     filler.unlink()
-    words = (
-        resuming(out)[1:] if (out / "config.yaml").exists() else [*arguments(pictures, server)[1:], "--out", str(out)]
-    )
+    words = resuming(out)[1:] if is_begun(out) else [*arguments(pictures, server)[1:], "--out", str(out)]
     assert ipo(capfd, "optimize", *words).code == 0
     check_whole(out)
     replies = events(out, "lm")

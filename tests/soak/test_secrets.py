@@ -20,6 +20,34 @@ KEYS = {
     "WANDB_API_KEY": "0123456789abcdef" * 2 + "canary00",
     "HF_TOKEN": "hf_canaryCANARYcanary",
 }
+NAMES = (
+    *("AWS_BEARER_TOKEN_BEDROCK", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "SNOWFLAKE_JWT"),
+    *("GIGACHAT_CREDENTIALS", "VERTEX_CREDENTIALS", "OPENAI_API_KEY_2", "DB_PASSWD", "PGPASSWORD"),
+    *("MYSQL_PWD", "SMTP_PASS", "ANTHROPIC_AUTH_TOKEN", "AUTHORIZATION", "GITHUB_AUTH"),
+    *("SESSION_COOKIE", "SENTRY_DSN", "SLACK_WEBHOOK_URL", "OTEL_EXPORTER_OTLP_HEADERS"),
+    *("LITELLM_LICENSE", "AZURE_STORAGE_CONNECTION_STRING", "SSH_PRIVATE", "api_secret_value"),
+    *("KEYS_OF_TEAM", "MISTRAL_API_KEYS", "DATABRICKS_TOKEN", "WATSONX_APIKEY", "BASIC_AUTH"),
+    "CLIENT_SECRET",
+)
+"""Variables with a secret of no known form."""
+HELD = {
+    "HTTPS_PROXY": "http://someone:{}@127.0.0.1:9",
+    "DATABASE_URL": "postgres://me:{}@db/x",
+    "MY_SETTINGS_HEADERS": "authorization=Bearer {},x=1",
+    "SERVICE_CREDENTIALS": '{{"type": "account", "private_key": "{}"}}',
+}
+"""Variables with a secret within their value."""
+FORMS = {
+    "SOMETHING": "sk-ant-canary0123456789canary",
+    "ANOTHER": "ghp_canary0123456789canaryCANARY",
+    "A_THIRD": "AKIACANARY0123456789",
+    "A_FOURTH": "eyJcanary012345.eyJcanary6789.canarysignature",
+    "A_FIFTH": "xoxb-canary0123456789",
+}
+"""Variables of any name with a key as its provider writes it."""
+SECRETS = KEYS | {name: f"canary{n:02d}+/{n * 7919:06d}=" for n, name in enumerate(NAMES)}
+SECRETS |= {name: f"within{n:02d}canary{n * 7919:05d}" for n, name in enumerate(HELD)} | FORMS
+"""Forty kinds of credentials."""
 
 
 def encodings(key: str) -> dict[str, tuple[str, str]]:
@@ -50,7 +78,7 @@ def encodings(key: str) -> dict[str, tuple[str, str]]:
     return found
 
 
-HIDDEN = [sent for key in KEYS.values() for sent, _ in encodings(key).values()]
+HIDDEN = [sent for key in SECRETS.values() for sent, _ in encodings(key).values()]
 
 
 def told(asked: Asked) -> Reply:
@@ -68,8 +96,9 @@ def keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
         monkeypatch.delenv(f"WANDB_{name}", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("WANDB_MODE", "offline")
-    for name, key in KEYS.items():
-        monkeypatch.setenv(name, key)
+    for name, key in SECRETS.items():
+        monkeypatch.setenv(name, HELD[name].format(key) if name in HELD else key)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     yield
     if sys.modules.get("wandb"):
         sys.modules["wandb"].teardown()
@@ -107,8 +136,9 @@ def test_no_key_is_written_in_any_encoding(
     found = [
         (name, variable, how)
         for name, content in written.items()
-        for variable, key in KEYS.items()
+        for variable, key in SECRETS.items()
         for how, (_, part) in encodings(key).items()
         if part.encode() in content
     ]
     assert not found
+    assert len(SECRETS) == 40

@@ -76,8 +76,13 @@ def arguments(
 
 
 def resuming(folder: Path) -> list[str]:
-    """Return the words that resume a run, with the address that it has to be told again."""
+    """Return the words that resume a run."""
     return shlex.split(resume_command(folder))[1:]
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether there is a run to resume."""
+    return bool(events(folder, "start"))
 
 
 @dataclass(frozen=True)

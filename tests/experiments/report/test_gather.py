@@ -34,7 +34,7 @@ def test_a_run_that_is_not_done_is_to_be_resumed(run_folder: Path) -> None:
     (run_folder / "result.json").unlink()
     with pytest.raises(
         InputError,
-        match=rf"no result\.json yet; resume it with `ipo optimize --resume {run_folder} lm_api_base=http:[^ ]*`",
+        match=rf"no result\.json yet; resume it with `ipo optimize --resume {run_folder}`",
     ):
         read_run(run_folder)
 
@@ -42,7 +42,7 @@ def test_a_run_that_is_not_done_is_to_be_resumed(run_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("result.json", '{"schema": 1,', "result.json is not valid JSON .*; restore it, or start a new run"),
+        ("result.json", '{"schema": 1,', "result.json is not JSON .*; restore it, or start a new run"),
         ("result.json", "[]", "not of the form that this version reads"),
         ("result.json", '{"schema": 1}', r"not of the form .*\(verdict: field required\)"),
         ("result.json", '{"schema": 1, "scores": 3}', "not of the form"),
@@ -54,11 +54,11 @@ def test_a_run_that_is_not_done_is_to_be_resumed(run_folder: Path) -> None:
         ("config.yaml", None, "cannot read the configuration"),
         ("journal.jsonl", '{"type": "scores"\n', "damaged in line 1"),
         ("journal.jsonl", lines_of({"type": "lm", "seconds": 1}), "not as this version writes it"),
-        ("analysis.json", "{", "analysis.json is not valid JSON .*; remove it, the report does without"),
+        ("analysis.json", "{", "analysis.json is not JSON .*; remove it, the report does without"),
         ("analysis.json", '{"schema": 1}', r"\(words: field required\); remove it"),
         ("analysis.json", '{"schema": 1, "words": {"changes": 3}}', "not of the form .*; remove it"),
         ("analysis.json", '{"schema": 2}', "was written by another version of ipo; remove it"),
-        ("result.json", "\udcff", "result.json is not valid JSON"),
+        ("result.json", "\udcff", "result.json is not JSON in UTF-8"),
     ],
 )
 def test_a_broken_file_is_named(run_folder: Path, name: str, content: str | None, expected: str) -> None:

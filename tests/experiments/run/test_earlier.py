@@ -102,8 +102,7 @@ def test_an_edited_record_changes_no_score(run: Run, first: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        ("no config.yaml", "first is no run to start from: it has no config.yaml; give a run directory."),
-        ("no journal", "first is not a run directory: it has no journal.jsonl."),
+        ("no journal", "first is no run to start from: it has no journal.jsonl; give a run directory."),
         ("no result", "has opened its test and not written its result; resume it with"),
         ("no scores", "has scored no template yet"),
         ("a number", "has the score nan for"),
@@ -121,7 +120,7 @@ def test_what_cannot_be_started_from_is_one_sentence(run: Run, first: Path, dama
     if damage == "no scores":
         lines = [event for event in lines if event["type"] == "start"]
     file.write_text(lines_of(*lines))
-    names = {"no config.yaml": "config.yaml", "no journal": "journal.jsonl", "no result": "result.json"}
+    names = {"no journal": "journal.jsonl", "no result": "result.json"}
     if damage in names:
         (first / names[damage]).unlink()
     ended = run("--from", "first", "--out", "second")

@@ -1,0 +1,189 @@
+"""What is taken from a run, a program or cells that may be a stranger's: the one place that decides it.
+
+What a person types speaks for them, and so do files of settings and grids that they name. A file inside a run directory
+or a saved program does not: of it is used what ships with us or stands in open_clip's list; what the run itself was
+begun with, where it was begun here; and the rest only where the person says `--trust`. `SECURITY.md` has the reasons.
+
+That a run was begun here is told by a seal: an HMAC of its `start` event with a secret in the user's state folder.
+The class of a user's own, `module:Class`, is code and never taken from a run; see `Registry.allow`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+from ipo_prompts.metrics.clip_config import named_inside
+from ipo_prompts.metrics.errors import InputError, listener, setting
+
+SEAL = "seal"
+"""The field of a `start` event that tells whether it was written here."""
+_NOT_SEALED = (SEAL, "type", "seconds", "crc")
+_trusted: ContextVar[bool] = ContextVar("trusted", default=False)
+
+ADDRESSES = ("lm_api_base", "describer_api_base")
+"""The settings that say where a language model is asked."""
+_HERE = {
+    "lm": ("local", "none"),
+    "describer": ("clip", "clip-greedy", "none"),
+    "track": ("none",),
+    "start_from": (None,),
+    **dict.fromkeys(ADDRESSES, (None,)),
+}
+"""Settings that reach a host or a file, unless they have one of these values."""
+
+
+@contextmanager
+def trusting(said: bool) -> Iterator[None]:
+    """Take what a run from elsewhere names while the block runs, where the person has said so."""
+    before = _trusted.set(said)
+    try:
+        yield
+    finally:
+        _trusted.reset(before)
+
+
+def refuse_foreign(settings: Mapping[str, Any], own: Mapping[str, Any] | None, what: str) -> None:
+    """Refuse what a file from elsewhere would have us load, read or ask.
+
+    Args:
+        settings: that would be taken from it; those that a person typed are not among them.
+        own: the settings that it was begun with here; None where it was not begun here.
+        what: the file or folder, as the beginning of a sentence.
+
+    Raises:
+        InputError: it shows each setting that would be used.
+    """
+    found = {key: value for key, value in outside(settings).items() if own is None or own.get(key) != settings[key]}
+    if not found or _trusted.get():
+        return
+    shown = ", ".join(setting(key, value) + _with(value) for key, value in found.items())
+    say = "`--trust`" if listener() == "command line" else "`trust=True`"
+    raise InputError(
+        f"{what} was not begun here, and would use {shown}; nothing of this was loaded or asked; if you trust it, add "
+        f"{say}, else name another {' and '.join(found)}."
+    )
+
+
+def outside(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings that reach what does not ship with us: hosts, files, models beyond open_clip's list."""
+    found: dict[str, str] = {}
+    for key, value in settings.items():
+        values = value if isinstance(value, (list, tuple)) else [value]
+        if key in ("strategy", "reward"):
+            path = value.get("file") if isinstance(value, Mapping) else None
+            found |= {key: f"{value.get('name')} with {path}"} if path is not None else {}
+        elif key == "clip":
+            found |= {} if is_listed(str(value)) else {key: str(value)}
+        elif key in ("data", "also_fit"):
+            # A registered name alone is looked for where the user keeps such data, or at its pinned place.
+            strange = [str(one) for one in values if ":" in str(one) and not str(one).strip().startswith("embedded:")]
+            found |= {key: ",".join(strange)} if strange else {}
+        elif key in _HERE and value not in _HERE[key] and not _is_pinned(key, value):
+            found[key] = str(value)
+    return found
+
+
+def is_listed(clip: str) -> bool:
+    """Whether a CLIP ships with us or stands in open_clip's list of models and weights."""
+    if clip == "embedded":
+        return True
+    if clip.startswith(("hf-hub:", "local-dir:")):
+        return False
+    import open_clip
+
+    return tuple(clip.split("/", 1)) in open_clip.list_pretrained()
+
+
+def _is_pinned(key: str, value: Any) -> bool:
+    """Whether it is a local model whose weights are known by their digest."""
+    return key == "lm" and str(value) in ("local/small", "local/base", "local/large")
+
+
+def _with(value: str) -> str:
+    """Return what the configuration in a CLIP's folder names besides, in brackets."""
+    inside = named_inside(Path(value.removeprefix("local-dir:"))) if value.startswith("local-dir:") else []
+    return f" (with {', '.join(inside)})" if inside else ""
+
+
+# The seal.
+
+
+def seal(event: Mapping[str, Any]) -> str | None:
+    """Return the seal of a `start` event as it is written; None where no secret can be kept."""
+    secret = _secret() or _new_secret()
+    return _signed(event, secret) if secret else None
+
+
+def own_settings(start: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return the settings of a `start` event that was written here; None of any other."""
+    given, secret = (start or {}).get(SEAL), _secret()
+    if start is None or secret is None or not isinstance(given, str) or not given.isascii():
+        return None
+    config = start.get("config")
+    return config if hmac.compare_digest(given, _signed(start, secret)) and isinstance(config, dict) else None
+
+
+def _signed(event: Mapping[str, Any], secret: bytes) -> str:
+    content = json.loads(json.dumps({key: value for key, value in event.items() if key not in _NOT_SEALED}))
+    return hmac.new(secret, json.dumps(content, sort_keys=True).encode(), hashlib.sha256).hexdigest()
+
+
+def secret_file() -> Path:
+    """Return where the secret is: in `IPO_STATE_DIR`, else in the user's state folder. It may not exist yet."""
+    import platformdirs
+
+    chosen = os.environ.get("IPO_STATE_DIR")
+    return Path(chosen).expanduser() / "secret" if chosen else Path(platformdirs.user_state_dir("ipo", False), "secret")
+
+
+def _secret() -> bytes | None:
+    """Read the secret; None where there is none, or one that others may have read or put there."""
+    try:
+        descriptor = os.open(secret_file(), os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            return None
+        if os.name == "posix" and (stat.S_IMODE(about.st_mode) != 0o600 or about.st_uid != os.getuid()):
+            return None
+        found = file.read(65)
+    return found if len(found) == 64 else None
+
+
+def _new_secret() -> bytes | None:
+    """Make one; of two processes that do so at once, both use the first's."""
+    file = secret_file()
+    mine = file.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with os.fdopen(os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
+            opened.write(secrets.token_hex(32).encode())
+        try:
+            if file.is_symlink() or (file.exists() and _secret() is None):
+                mine.replace(file)  # what others could read is no secret any more
+            else:
+                with suppress(FileExistsError):
+                    os.link(mine, file)
+        finally:
+            mine.unlink(missing_ok=True)
+    except OSError:
+        return None
+    return _secret()
+
+
+def relative_places(settings: Mapping[str, Any]) -> Sequence[str]:
+    """Return the pictures of a run that lie at a path relative to where it began: its `data`, if that is one."""
+    kind, _, rest = str(settings.get("data")).partition(":")
+    return [rest] if kind in ("folder", "csv", "parquet") and not Path(rest).expanduser().is_absolute() else []

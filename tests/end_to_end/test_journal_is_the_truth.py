@@ -1,0 +1,103 @@
+"""`--resume` takes the settings from the journal: `config.yaml` is an output, whatever became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.openai_server import OpenAIServer
+from support.runs import Ended, copy_pictures, events, ipo, lines_of, resuming, scored
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture()
+def stopped(run: Run, server: OpenAIServer, out: Path) -> Path:
+    assert run("budget_tokens=1").code == 3
+    server.fresh()
+    return out
+
+
+def cut(text: str) -> str:
+    return text[: text.index("steps:")]
+
+
+CHANGES: dict[str, tuple[Callable[[str], str], str]] = {
+    "cut": (cut, "has no steps, no candidates_per_step, no initial_template and"),
+    "empty": (lambda text: "", "has no preset"),
+    "edited": (lambda text: text.replace("steps: 2", "steps: 9"), "has steps=9, which this run has not"),
+    "no YAML": (lambda text: "[", "is not valid YAML"),
+    "of another version": (lambda text: f"{text}\npace: 3\n", "has pace=3"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_became_of_config_yaml_changes_no_run(
+    stopped: Path, server: OpenAIServer, capfd: pytest.CaptureFixture[str], change: str
+) -> None:
+    changed, told = CHANGES[change]
+    before = (stopped / "config.yaml").read_text()
+    (stopped / "config.yaml").write_text(changed(before))
+    ended = ipo(capfd, *resuming(stopped), "budget_tokens=100000")
+    assert ended.code == 0
+    assert told in " ".join(ended.err.split())
+    assert len(server.asked) == 2, "as many as its two steps need"
+    assert (stopped / "config.yaml").read_text() == before.replace("budget_tokens: 1", "budget_tokens: 100000")
+    assert scored(stopped)
+
+
+def test_without_config_yaml_and_with_the_same_one(
+    stopped: Path, server: OpenAIServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ended = ipo(capfd, *resuming(stopped), "budget_tokens=2")
+    assert "journal has of the settings" not in ended.err
+    (stopped / "config.yaml").unlink()
+    ended = ipo(capfd, *resuming(stopped), "budget_tokens=100000")
+    assert ended.code == 0 and "cannot read the configuration" in ended.err
+    assert len(server.asked) == 2
+
+
+def test_half_the_settings_are_no_settings(
+    stopped: Path, server: OpenAIServer, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    begun, *others = events(stopped)
+    del begun["config"]["steps"]
+    (stopped / "journal.jsonl").write_text(lines_of(begun, *others))
+    for words in (["--resume", str(stopped)], ["--from", str(stopped), "--out", str(tmp_path / "new")]):
+        ended = ipo(capfd, "optimize", *words, "--trust")
+        assert ended.code == 2 and "journal.jsonl is not whole: it has no steps" in ended.sentence
+    (stopped / "config.yaml").write_text(cut((stopped / "config.yaml").read_text()))
+    ended = ipo(capfd, "optimize", str(stopped / "config.yaml"), f"lm_api_base={server.base}", "--trust")
+    assert ended.code == 2 and "config.yaml is not whole: it has no steps" in ended.sentence
+
+
+def test_a_run_that_a_kill_left_with_half_a_line_begins_anew(run: Run, out: Path, server: OpenAIServer) -> None:
+    out.mkdir()
+    (out / "journal.jsonl").write_text('{"type": "start", "con')
+    assert run("steps=1").code == 0
+
+
+def test_relative_pictures_are_looked_for_where_the_run_began(
+    run: Run, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my pets").mkdir()
+    copy_pictures(tmp_path / "my pets" / "pets")
+    monkeypatch.chdir(tmp_path / "my pets")
+    words = ["folder:pets", "lm=none", "strategy=compose", "describer=none", "shots=1", "selection_shots=1", "steps=1"]
+    assert ipo(capfd, "optimize", *words, "max_minutes=0.0001", "--out", "run").code == 3
+    monkeypatch.chdir(tmp_path)
+    again = ["optimize", "--resume", "my pets/run", "max_minutes=5"]
+    ended = ipo(capfd, *again)
+    assert ended.code == 2
+    assert f"it was begun in {tmp_path}/my pets; `cd '{tmp_path}/my pets'`, then resume it" in ended.sentence
+    copy_pictures(tmp_path / "pets")
+    assert ipo(capfd, *again).code == 0, "a project that was moved as a whole"
+
+
+def test_runs_that_lie_behind_a_link(run: Run, server: OpenAIServer, tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "runs").symlink_to(tmp_path / "scratch")
+    assert run("steps=1", "--out", str(tmp_path / "runs" / "one")).code == 0
+    assert (tmp_path / "scratch" / "one" / "report.html").is_file()
