@@ -25,7 +25,7 @@ def configured(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-not-a-real-key")
     seen: list[RunConfig] = []
 
-    def stop(name: str) -> None:
+    def stop(*_: Any, **__: Any) -> None:
         raise typer.Exit
 
     def configure(*given: Any) -> RunConfig:
@@ -34,7 +34,7 @@ def configured(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
 
     complete = optimize._configure
     monkeypatch.setattr(optimize, "_configure", configure)
-    monkeypatch.setattr("ipo_prompts.metrics.clip.check_name", stop)
+    monkeypatch.setattr("ipo_prompts.experiments.pipeline.run_job", stop)
     return seen
 
 
