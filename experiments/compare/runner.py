@@ -24,7 +24,6 @@ from ipo_prompts.experiments.compare.protocols import laid_out
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.data.benchmarks import absent, assumed, sizes
 from ipo_prompts.experiments.executors.local import Executor, Failure
-from ipo_prompts.experiments.run.beforehand import estimate
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.live_view import money
@@ -146,6 +145,8 @@ def forecast(found: Sequence[GridCell]) -> dict[str, Any]:
 
 
 def _row(found: Sequence[GridCell]) -> dict[str, Any]:
+    from ipo_prompts.experiments.run.beforehand import estimate
+
     left = [entry for entry in found if not (entry.folder / FILE_NAME).is_file()]
     known: dict[str, dict[str, Any]] = {}
     for entry in left:

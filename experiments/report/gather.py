@@ -8,11 +8,10 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from ipo_prompts.experiments.clicks.verifying import Verified, load_verified
 from ipo_prompts.experiments.report.analysis import Analysis, load_analysis
 from ipo_prompts.experiments.run.comparison import seen_before, verdict
 from ipo_prompts.experiments.run.config import CHOSEN, RunConfig, build, load_config
@@ -23,6 +22,9 @@ from ipo_prompts.programs.describers.shortening import recorded_texts
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import Event, read
 from ipo_prompts.programs.record.resuming import resumed_by, to_type
+
+if TYPE_CHECKING:
+    from ipo_prompts.experiments.clicks.verifying import Verified
 
 
 class Program(BaseModel):
@@ -136,6 +138,8 @@ def read_run(folder: Path) -> Run:
     Raises:
         InputError: not a run directory, a run without a result, or a file that cannot be read.
     """
+    from ipo_prompts.experiments.clicks.verifying import load_verified
+
     if not os.path.isdir(folder):  # noqa: PTH112 - pathlib raises where a name is too long
         raise InputError(f"{folder} is not a run directory: there is no such folder.")
     if not (folder / JOURNAL).exists() and any(folder.glob(f"*/{JOURNAL}")):

@@ -26,7 +26,7 @@ def change_json(file: Path, change: Any) -> None:
 def poisoned(value: Any) -> Any:
     """Replace every text that anybody else could have written."""
     if isinstance(value, str):
-        return HOSTILE + "\ud800"  # half of a pair, which JSON can hold and UTF-8 cannot
+        return HOSTILE
     if isinstance(value, dict):
         return {name: item if name in _STRUCTURE else poisoned(item) for name, item in value.items()}
     if isinstance(value, list):

@@ -17,6 +17,7 @@ from ipo_prompts.experiments.embedded import MODEL_DIR
 from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.record.journal import Journal
+from ipo_prompts.programs.record.trust import SEAL, seal
 from support.runs import lines_of
 
 LM = ("--lm", "openai/gpt-4o-mini")
@@ -57,8 +58,10 @@ def place(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("list.yaml").write_text("- 1\n")
     Path("torn.yaml").write_text("a: [\n")
     Path("done").mkdir()
-    Path("done/config.yaml").write_text(load_config(None, [*FEW], data="folder:good", lm=LM[1]).to_yaml())
-    Path("done/journal.jsonl").write_text(lines_of({"type": "start", "seconds": 0.1}))
+    config = load_config(None, [*FEW], data="folder:good", lm=LM[1])
+    Path("done/config.yaml").write_text(config.to_yaml())
+    start = {"type": "start", "seconds": 0.1, "config": config.model_dump(mode="json")}
+    Path("done/journal.jsonl").write_text(lines_of(start | {SEAL: seal(start)}))
     Path("my run").mkdir()
     Path("my run/journal.jsonl").touch()
     Path("latin.txt").write_bytes("une <CLASS> carrée".encode("latin-1"))

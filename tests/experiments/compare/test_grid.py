@@ -199,7 +199,6 @@ def test_a_file_that_is_no_grid_is_one_sentence(bad: Callable[..., str], name: s
         ("settings: {shots: many}", "shots in the settings of the grid is a whole number, such as 4 (given: 'many')"),
         ("settings: {seed: 1}", "seed is set by the cell and its method"),
         ("settings: {budget_usd: 1}", "budget_usd would give methods different budgets"),
-        ("settings: {shots: 100}", "pictures to search and choose with (shots=100 selection_shots="),
         ("settings: {clip: ViT-B-33/openai}", "no CLIP named 'ViT-B-33'; did you mean ViT-B-32"),
         (
             "methods: [anchor, {label: i, method: ipo-code, settings: {lm: nobody/x}}]",
