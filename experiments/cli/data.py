@@ -8,6 +8,7 @@ import shlex
 import sys
 import textwrap
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,6 +115,11 @@ def _look(spec: str, data: DataSet, clip: Clip) -> None:
         print(f"\n{seen.headroom.verdict}")
         print(f"looked at {seen.searched} pictures that a run searches on{others}; no test picture was scored")
         print("\n".join(f"  {line}" for line in seen.headroom.lines))
+        of_all = Counter(item.label for item in data.test)
+        most = f"{max(of_all.values(), default=0) / max(1, len(data.test)):.1%}"
+        # A run names the share of the test pictures, where classes differ in size: one word needs one number.
+        if of_all and most != f"{seen.headroom.guessing:.1%}":
+            print(f"  guessing gets {most} of the test pictures: that is what the result of a run is compared with")
 
 
 @contextmanager

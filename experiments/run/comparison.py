@@ -298,7 +298,7 @@ def in_words(found: Baselines, best: float) -> Baselines:
 
 
 def _words(found: Baselines, best: float) -> str:
-    told = [f"guessing {100 * found.guessing:.1f} %"]
+    told = [f"guessing, always the class with the most of them, {100 * found.guessing:.1f} %"]
     if found.class_mean:
         told.append(f"the nearest class mean of {found.labelled:.3g} pictures a class {share(found.class_mean)}")
     if found.ensemble:

@@ -337,6 +337,11 @@ class RunResult(Content):
     left_out: str
     started: Started | None
 
+    @property
+    def together(self) -> str | None:
+        """What the scores are of where several templates are taken: why they are, how sure that was, what it gave."""
+        return self.ensemble.words if self.ensemble and self.ensemble.kept else None
+
 
 def write_result(folder: Path, result: RunResult) -> None:
     """Write `result.json`; see `write_bytes`."""
