@@ -148,7 +148,8 @@ def answer(result: RunResult) -> str:
     """Return the template in a line of its own, then what it is worth: all that a quiet run prints."""
     known = result.baselines
     warning = [known.warning] if known and known.warning else []
-    return "\n".join([*_told(result), result.verdict, *_general(result), *warning])
+    together = [result.together] if result.together else []
+    return "\n".join([*_told(result), result.verdict, *_general(result), *together, *warning])
 
 
 def _told(result: RunResult) -> list[str]:

@@ -29,6 +29,7 @@ from ipo_prompts.experiments.run.comparison import (
     baselines,
     compare,
     left_out,
+    near_copies_in_words,
     over_classes,
     verdict,
     what_it_adds,
@@ -383,15 +384,17 @@ def _result(
     settings = {key: value for key, value in config.strategy.items() if key != "name"}
     identity = identity_of(config, fingerprint(prepared, drawn.search, drawn.selection), prepared.clip.fingerprint)
     before = searched.earlier and started(searched.earlier, prepared, identity, found.history, sealed.digest)
+    said = verdict(
+        scores["test"],
+        names.unit,
+        sealed.opened,
+        new=scores.get("new"),
+        chain=before.opened if before else 1,
+        untried=found.ended if len(found.history) == 1 else None,
+    )
+    near_copies = near_copies_in_words(parts["test"])
     return RunResult(
-        verdict=verdict(
-            scores["test"],
-            names.unit,
-            sealed.opened,
-            new=scores.get("new"),
-            chain=before.opened if before else 1,
-            untried=found.ended if len(found.history) == 1 else None,
-        ),
+        verdict=f"{said} {near_copies}".rstrip(),
         template=found.choice.template,
         templates=tuple(Member(template=template, weight=1.0) for template in found.choice.templates),
         initial_template=config.initial_template,
@@ -429,6 +432,7 @@ def _result(
         baselines=baselines(prepared, parts),
         left_out=left_out(prepared),
         started=before,
+        near_copies=near_copies,
     )
 
 

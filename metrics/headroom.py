@@ -113,7 +113,8 @@ class Headroom(BaseModel):
             )
         return (
             f"guesses: as if {spread:.1f} [{low:.1f}, {high:.1f}] of {self.classes} classes were guessed equally often",
-            f"among {few} classes: initial template {share(self.initial)}, {compared}; guessing {self.guessing:.1%}",
+            f"among {few} classes: initial template {share(self.initial)}, {compared}; guessing, always "
+            f"the class with the most of these pictures, {self.guessing:.1%}",
             f"words: best of {self.phrases} phrases, chosen on other pictures, {_gain(self.words)}",
         )
 

@@ -8,6 +8,7 @@ import shlex
 import sys
 import textwrap
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,11 +58,17 @@ def check(
     ] = None,
     seed: Seed = 0,
     word: Annotated[str | None, typer.Argument(metavar="[exclude=[CLASS,…]]", help="classes to leave out")] = None,
+    groups: Annotated[
+        Path | None,
+        typer.Option(help="also write a table (csv:) in which near copies share a group; needs --clip", metavar="FILE"),
+    ] = None,
 ) -> int:
     """Read every picture; count them, name the unreadable and the empty, find the same picture in two parts."""
     from ipo_prompts.experiments.data import check_data, load_data
 
     exclude = _excluded(word)
+    if groups:
+        _check_groups(groups, spec, clip)
     data = load_data(spec, seed=seed, exclude=exclude, whole=False)
     loaded, missing = _load(clip) if clip else (None, "--clip NAME does that")
     report = check_data(data, loaded, _Progress("read"))
@@ -73,6 +80,8 @@ def check(
         )
     elif report.ok:
         _look(spec, data, loaded)
+        if groups:
+            _write_groups(groups, spec, loaded)
     else:
         print(
             "what the CLIP cannot tell apart was not looked at, nor whether words can help; repair the data first",
@@ -114,6 +123,40 @@ def _look(spec: str, data: DataSet, clip: Clip) -> None:
         print(f"\n{seen.headroom.verdict}")
         print(f"looked at {seen.searched} pictures that a run searches on{others}; no test picture was scored")
         print("\n".join(f"  {line}" for line in seen.headroom.lines))
+        of_all = Counter(item.label for item in data.test)
+        most = f"{max(of_all.values(), default=0) / max(1, len(data.test)):.1%}"
+        # A run names the share of the test pictures, where classes differ in size: one word needs one number.
+        if of_all and most != f"{seen.headroom.guessing:.1%}":
+            print(f"  guessing gets {most} of the test pictures: that is what the result of a run is compared with")
+
+
+def _check_groups(file: Path, spec: str, clip: str | None) -> None:
+    """Refuse at once what would be refused after minutes."""
+    if clip is None:
+        raise InputError("--groups compares pictures as a CLIP sees them; name one, as in --clip ViT-B-16/openai.")
+    if spec.partition(":")[0] not in ("folder", "csv"):
+        raise InputError(f"--groups writes a table of files, which {spec} is not; it takes folder:PATH or csv:PATH.")
+    if file.exists():
+        raise InputError(f"{file} is there already; look at it, or choose another --groups.")
+
+
+def _write_groups(file: Path, spec: str, clip: Clip) -> None:
+    """Write the table and say what is in it; nothing else uses it."""
+    from ipo_prompts.experiments.data.near_copies import grouped_table
+    from ipo_prompts.experiments.data.sources import SOURCES
+    from ipo_prompts.experiments.run.files import write_text
+
+    kind, _, rest = spec.strip().partition(":")
+    source = SOURCES[kind].gather(rest.strip())
+    table, told = grouped_table(source, clip, _Progress("encoded"))
+    if not told:
+        print(f"\nno pictures look like near copies; {file} was not written")
+        return
+    write_text(file, table)
+    print(f"\n{told}: {file} proposes them as groups, and no run knows of it")
+    print(f"look at its column group, correct it, and search on it with --data {shlex.quote(f'csv:{file}')}")
+    if source.names:
+        print("a table has no classes.yaml: give the names of classes there as class_names='{CLASS: NAME}'")
 
 
 @contextmanager

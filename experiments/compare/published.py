@@ -33,12 +33,11 @@ class Published(Content):
     `note` is about all rows, `notes` about one data set or the average.
     """
 
-    protocol: Literal["base-to-new", "cross-dataset", "domain-generalization"]
+    protocol: Literal["base-to-new", "cross-dataset"]
     shots: int | None
     method: str
     label: str
     source: str
-    checked: bool
     note: str = ""
     notes: dict[str, str] = Field({})
     follows: Follows = Field({})
@@ -53,7 +52,6 @@ class Ablation(Content):
     setting: str
     where: str
     source: str
-    checked: bool
     note: str = ""
     follows: Follows = Field({})
     values: dict[str, Values]
@@ -111,7 +109,6 @@ class PublishedRow(NamedTuple):
     label: str
     values: Values
     source: str
-    checked: bool
     note: str
 
 
@@ -177,7 +174,7 @@ def published_rows(protocol: str, shots: int | None, data: Iterable[str]) -> lis
             key = "average" if name is None else data_key(name)
             note = [table.note, *contradictions(row, table.follows.get(key, {})), table.notes.get(key, "")]
             text = " ".join(filter(None, note))
-            rows.append(PublishedRow(name, table.method, table.label, row, table.source, table.checked, text))
+            rows.append(PublishedRow(name, table.method, table.label, row, table.source, text))
     return rows
 
 
@@ -215,7 +212,6 @@ def _as_ablation(table: TemplateTable) -> Ablation:
         setting=TEMPLATE,
         where=data_key(table.data),
         source=table.source,
-        checked=table.checked,
         note=table.note,
         follows={name: row.follows for name, row in rows.items() if row.follows},
         values={name: {"base": row.base, "new": row.new, "H": row.H} for name, row in rows.items()},
@@ -229,12 +225,11 @@ def section(ablation: Ablation) -> str:
         [code(name) if SLOT in name else name, *(f"{found[one]:.2f}" if one in found else "" for one in columns)]
         for name, found in ablation.values.items()
     ]
-    checked = "" if ablation.checked else " Not checked against the source."
     found = [
         f"{code(name) if SLOT in name else name}: {one}"
         for name, follows in ablation.follows.items()
         for one in contradictions(ablation.values[name], follows)
     ]
     notes = "".join(f" {note}" for note in (ablation.note, *found) if note)
-    source = f"Percent, {ablation.where}. Source: {ablation.source}.{checked}{notes}"
+    source = f"Percent, {ablation.where}. Source: {ablation.source}.{notes}"
     return f"\n### Published: {ablation.factor}\n\n{text_table([ablation.factor, *columns], rows)}\n\n{source}\n"

@@ -33,8 +33,10 @@ Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
 OWN = "own"
 OFFICIAL = "official"
+COUNTED = "official by its counts alone: the list of its pictures is not known here"
 DIFFERENT = "different: "
-"""How the parts of a data set are called: its own or drawn here, a benchmark's, or other ones, with the reason."""
+"""How the parts of a data set are called: its own or drawn here, a benchmark's, what has only the sizes of a
+benchmark's, or other ones, with the reason."""
 THREADS = 8
 """More gained nothing on a local disk."""
 NAMES_FILE = "classes.yaml"
@@ -91,8 +93,9 @@ class DataSet:
         variants: whether some groups hold several pictures.
         stray: what the source holds besides pictures and was left out.
         hand_written: the template that the field uses for these pictures; None when there is none.
-        split: where the parts come from: "official" (a benchmark's published split), "own" (the source's, or cut by
-            draw.py), or "different: " and why a benchmark's pictures are not in its published split.
+        split: where the parts come from: "official" (a benchmark's published split, picture by picture), `COUNTED`
+            (nobody can tell here), "own" (the source's, or cut by draw.py), or "different: " and why a benchmark's
+            pictures are not in its published split.
         unnamed: the classes that are called by codes, and that nobody has named; a search refuses them (codes.py).
         renamed_from: in label order, what the source calls the classes, where they were given other names; else empty.
     """

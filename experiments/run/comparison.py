@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ipo_prompts.experiments.data import Item
+from ipo_prompts.experiments.data.near_copies import MOST, near_copies
+from ipo_prompts.experiments.data.near_copies import in_words as copies_in_words
 from ipo_prompts.experiments.run.plan import Prepared
 from ipo_prompts.experiments.run.result import (
     Added,
@@ -35,6 +37,7 @@ from ipo_prompts.experiments.run.result import (
 from ipo_prompts.metrics.accuracy import class_mean_interval, difference_over_classes, score_interval
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, class_means, fitted_on, scores_accuracy
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.evidence import SAME, Scopes, paired_difference
 from ipo_prompts.metrics.headroom import SLIGHT, guessed
 from ipo_prompts.metrics.offsets import Kind, class_weights
@@ -258,6 +261,27 @@ def _over_classes(part: Compared, classes: int) -> OverClasses:
     return found.model_copy(update={"words": words})
 
 
+def near_copies_in_words(test: Compared) -> str:
+    """Say how many test pictures look like near copies, and the interval of the difference with these as one draw each.
+
+    Empty where none does, where there is no difference, or no one class a picture, and where there are many pictures.
+    """
+    units = test.units
+    if not isinstance(units, EncodedPictures) or units.labels is None or not 0 < len(test.items) <= MOST:
+        return ""
+    if len(test.items) != len(units) or test.initial.template == test.optimised.template:
+        return ""
+    try:
+        groups = near_copies(test.items, units.features)
+    except InputError:
+        return ""  # a file that is gone by now, whose features were read before, takes no result away
+    if not (told := copies_in_words(test.items, groups)):
+        return ""
+    sampling = Sampling.of(len(groups), units.labels.tolist(), groups)
+    found = paired_difference(test.initial.hits, test.optimised.hits, sampling).these
+    return f"{told}; grouped, the interval is [{points(found.low)}, {points(found.high)}]."
+
+
 def left_out(prepared: Prepared) -> str:
     """Say that nothing is known without a search, where pictures are classified and `score` is the reward's own."""
     if not isinstance(prepared.search.units, EncodedPictures) or by_embeddings(prepared.reward):
@@ -298,7 +322,7 @@ def in_words(found: Baselines, best: float) -> Baselines:
 
 
 def _words(found: Baselines, best: float) -> str:
-    told = [f"guessing {100 * found.guessing:.1f} %"]
+    told = [f"guessing, always the class with the most of them, {100 * found.guessing:.1f} %"]
     if found.class_mean:
         told.append(f"the nearest class mean of {found.labelled:.3g} pictures a class {share(found.class_mean)}")
     if found.ensemble:

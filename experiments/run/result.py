@@ -303,6 +303,8 @@ class RunResult(Content):
         baselines: what the test pictures get without a search; None for other rewards.
         left_out: what is not said of this run for its reward's sake, in words; empty where nothing is.
         started: the run that this one started from; None for a run that began anew.
+        near_copies: how many sealed pictures look like near copies, and the interval if these are one draw each; empty
+            where none does.
     """
 
     version: Literal[1] = Field(default=1, alias="schema")
@@ -336,6 +338,12 @@ class RunResult(Content):
     baselines: Baselines | None
     left_out: str
     started: Started | None
+    near_copies: str = ""
+
+    @property
+    def together(self) -> str | None:
+        """What the scores are of where several templates are taken: why they are, how sure that was, what it gave."""
+        return self.ensemble.words if self.ensemble and self.ensemble.kept else None
 
 
 def write_result(folder: Path, result: RunResult) -> None:

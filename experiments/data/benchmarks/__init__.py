@@ -3,11 +3,14 @@
 The layout is that of CoOp (github.com/KaiyangZhou/CoOp, DATASETS.md): one root with a folder a data set, and in it the
 pictures and `split_zhou_NAME.json`. The templates are those of its zero-shot classifier. Sizes were counted in the
 published split and index files (github.com/linzhiqiu/cross_modal_adaptation, MIT); those of ImageNet and its shifted
-versions are the published ones.
+versions are the published ones. The digests are those of the split files there, at revision ac9077e. FGVC-Aircraft and
+ImageNet with its shifted versions have none: what their lists hold could not be looked up.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -20,7 +23,7 @@ import yaml
 from pydantic import TypeAdapter
 
 from ipo_prompts.experiments.data.assemble import check_parts, labels_of
-from ipo_prompts.experiments.data.dataset import DIFFERENT, OFFICIAL, PARTS, DataSet, Item, Part
+from ipo_prompts.experiments.data.dataset import COUNTED, DIFFERENT, OFFICIAL, PARTS, DataSet, Item, Part
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
 
@@ -78,6 +81,7 @@ class Registered:
         sizes: pictures in train, val and test of the official split.
         hub: its copy on the Hugging Face hub.
         split_file: for the rule "split".
+        digest: of the official split, see `split_digest`; None where no list of its pictures is known here.
     """
 
     name: str
@@ -91,6 +95,7 @@ class Registered:
     sizes: tuple[int, int, int]
     hub: Hub
     split_file: str | None = None
+    digest: str | None = None
 
     @property
     def twins(self) -> bool:
@@ -185,14 +190,31 @@ def official_data(entry: Registered, found: LabelledParts, task: str | None, nam
 
 
 def _split(entry: Registered, found: LabelledParts) -> str:
-    """Recognise the official split by its counts: another rule, or fewer pictures, give other counts."""
+    """Recognise the official split: by its counts, and where its list is known by each picture, label and name."""
     reasons = []
     if len(found.class_names) != entry.classes:
         reasons.append(f"{len(found.class_names)} classes where the official split has {entry.classes}")
     for part, official in zip(PARTS, entry.sizes, strict=True):
         if len(found.parts[part]) != official:
             reasons.append(f"{len(found.parts[part])} {part} pictures where the official split has {official}")
-    return DIFFERENT + "; ".join(reasons) if reasons else OFFICIAL
+    if reasons:
+        return DIFFERENT + "; ".join(reasons)
+    if entry.digest is None:
+        return COUNTED
+    if split_digest(found) != entry.digest:
+        return f"{DIFFERENT}as many pictures as the official split has, but other ones, or with other class names"
+    return OFFICIAL
+
+
+def split_digest(found: LabelledParts) -> str:
+    """Return the Git id of the split file that CoOp's code writes for these parts.
+
+    So the ids of the published files, which Git shows, can be pinned, however a copy on disk is laid out.
+    """
+    names = found.class_names
+    rows = {part: [[item.group, item.label, names[item.label]] for item in found.parts[part]] for part in PARTS}
+    text = json.dumps(rows, indent=4, separators=(",", ": ")).encode()
+    return hashlib.sha1(b"blob %d\0" % len(text) + text, usedforsecurity=False).hexdigest()
 
 
 def absent(spec: str) -> Registered | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.run import beforehand as module
 from ipo_prompts.experiments.run.result import load_result
 from ipo_prompts.metrics.errors import InputError
@@ -33,7 +35,9 @@ def check(capfd: Capture, pictures: Path, *more: str) -> Ended:
 def test_data_check_ends_with_a_verdict_and_the_command_to_type(pictures: Path, capfd: Capture) -> None:
     shown = check(capfd, pictures, "--clip", "embedded")
     assert shown.code == 0
-    *report, verdict, looked, guesses, accuracy, words, following = shown.out.splitlines()
+    said, _, more = shown.out.partition("a run takes no more pictures of a class than ")
+    *report, verdict, looked, guesses, accuracy, words = said.splitlines()
+    assert "guessing gets" not in shown.out, "the classes are of one size"
     assert "all pictures can be used" in report
     assert verdict.startswith(SAID)
     assert looked == (
@@ -41,7 +45,24 @@ def test_data_check_ends_with_a_verdict_and_the_command_to_type(pictures: Path, 
     )
     assert guesses.startswith("  guesses: ") and accuracy.startswith("  among 6 classes: ")
     assert words.startswith("  words: best of ")
-    assert following == (f"next: ipo optimize 'folder:{pictures}' --clip embedded shots=2 selection_shots=1")
+    assert more.splitlines()[-1] == f"next: ipo optimize 'folder:{pictures}' --clip embedded"
+
+
+def test_guessing_is_the_same_number_in_the_check_and_in_the_run(
+    pictures: Path, capfd: Capture, tmp_path: Path
+) -> None:
+    for domain in "bc":  # four times the cats of any other class
+        for file in sorted((PICTURES_DIR / domain / "cat").iterdir())[:9]:
+            shutil.copy(file, pictures / "cat" / f"{domain}-{file.name}")
+    shown = check(capfd, pictures, "--clip", "embedded").out
+    (tmp_path / "listed.txt").write_text("a <CLASS>.\n")
+    words = ["lm=none", "describer=none", "strategy=list", f"strategy.file={tmp_path / 'listed.txt'}"]
+    ended = ipo(capfd, "optimize", f"--data=folder:{pictures}", "--clip=embedded", *words, "--out", str(tmp_path / "r"))
+    assert ended.code == 0, ended.err
+    found = load_result(tmp_path / "r")
+    assert found.baselines and found.headroom and found.baselines.guessing > 1.5 * found.headroom.guessing
+    assert f"  guessing gets {found.baselines.guessing:.1%} of the test pictures" in shown
+    assert f"always the class with the most of these pictures, {found.headroom.guessing:.1%}" in shown
 
 
 def test_without_weights_the_rest_of_the_check_stands(
@@ -56,8 +77,8 @@ def test_without_weights_the_rest_of_the_check_stands(
     assert "all pictures can be used" in shown.out and "fingerprint" in shown.out
     assert not any(said in shown.out for said in SAID)
     assert "nor whether words can help; cannot load the CLIP 'ViT-B-32/openai': no network." in shown.err
-    *_, why, following = shown.out.splitlines()
-    assert why.endswith("the CLIP that ships with ipo, as ViT-B-32/openai could not be loaded")
+    following = shown.out.splitlines()[-1]
+    assert "the CLIP that ships with ipo, as ViT-B-32/openai could not be loaded\n" in shown.out
     assert " --clip embedded" in following
     assert check(capfd, pictures, "--clip", "ViT-B-32/opena1").code == 2  # that one no network would bring
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.one_call import answer
 from ipo_prompts.experiments.report.gather import read_run
-from ipo_prompts.experiments.report.page import crossed
+from ipo_prompts.experiments.report.page import compare_page, crossed, notebook_part
 from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.experiments.run.result import load_result
@@ -80,6 +81,9 @@ def test_a_run_that_takes_one_says_so_and_resumes_and_replays_to_the_same(
     assert all(f"  1 x {member}\n" in ended.out for member in members)
     page = (folder / "report.html").read_text().replace("\xa0", " ")
     assert words in page
+    beside = compare_page([read_run(folder)] * 2).replace("\xa0", " ")
+    assert beside.count(words) == 2 and all(html.escape(member) in beside for member in members)
+    assert words in notebook_part(read_run(folder)).replace("\xa0", " ") and words in answer(found)
     assert all(f'1.0 × <code class="template"><bdi>{html.escape(member)}' in page for member in members)
     assert not read_run(folder).kept_initial
     cells = dict(crossed([read_run(folder)]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import pytest
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import check_data, draw, load_data
 from ipo_prompts.experiments.data.benchmarks import REGISTRY
+from ipo_prompts.experiments.data.dataset import COUNTED, why_different
 from ipo_prompts.experiments.data.load import load_registered
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import ANCHOR, problem
@@ -40,6 +42,7 @@ def own_root(tmp_path: Path) -> Path:
 
 
 SPLIT = [name for name, entry in REGISTRY.items() if entry.rule in ("split", "variants")]
+OTHER_PICTURES = "as many pictures as the official split has, but other ones, or with other class names"
 SHIFTED = [name for name, entry in REGISTRY.items() if entry.rule in ("wnids", "numbers")]
 
 
@@ -87,9 +90,9 @@ def test_imagenet_tests_on_val_and_selects_on_the_rest_of_train(root):
     assert len(selection) == 8
     assert not search & selection
     assert {g.split("/")[0] for g in selection} == {"train"}
-    assert [len(part) for part in (draw(data, 9, 2, 1).search, draw(data, 9, 2, 1).selection)] == [16, 4]
-    assert [len(part) for part in (draw(data, 3, 3, 1).search, draw(data, 3, 3, 1).selection)] == [12, 8]
-    assert [len(part) for part in (draw(data, 6, 1, 1).search, draw(data, 6, 1, 1).selection)] == [16, 4]
+    for shots, selection_shots, sizes in ((9, 2, [16, 4]), (6, 1, [16, 4]), (3, 3, [12, 8])):  # of what there is
+        drawn = draw(data, shots, selection_shots, 1)
+        assert [len(drawn.search), len(drawn.selection)] == sizes
     report = check_data(data)
     assert report.ok
     assert list(report.counts) == ["tench", "missile (label 1)", "missile (label 2)", "sunglasses"]
@@ -117,20 +120,54 @@ def test_class_names_of_a_shifted_imagenet_may_lie_beside_imagenet(own_root):
     assert load_data(f"imagenet_r:{own_root}", seed=0).class_names == WNID_NAMES
 
 
-def test_counts_decide_whether_a_split_is_the_official_one(root, monkeypatch):
+def test_other_counts_are_not_the_official_split(root):
     data = load_data("eurosat", seed=0)
     assert data.split == (
         "different: 4 classes where the official split has 10; 20 train pictures where the official split has 13500; "
         "8 val pictures where the official split has 5400; 12 test pictures where the official split has 8100"
     )
-    assert data.split.startswith("different: ")
     assert f"split: {data.split}" in check_data(data).text()
-    small = replace(REGISTRY["eurosat"], classes=4, sizes=(20, 8, 12))
-    official = load_registered(small, str(root), 0, None)
-    assert official.split == "official"
-    assert load_registered(replace(small, sizes=(20, 8, 13)), str(root), 0, None).split == (
+    small = replace(REGISTRY["eurosat"], classes=4, sizes=(20, 8, 13))
+    assert load_registered(small, str(root), 0, None).split == (
         "different: 12 test pictures where the official split has 13"
     )
+
+
+def test_where_no_list_of_the_pictures_is_known_the_counts_are_said_to_be_all(root):
+    small = replace(REGISTRY["fgvc_aircraft"], classes=4, sizes=(20, 8, 12))
+    data = load_registered(small, str(root), 0, None)
+    assert data.split == COUNTED and why_different(data.split) is None
+    assert f"split: {COUNTED}" in check_data(data).text()
+    assert [name for name, entry in REGISTRY.items() if entry.digest is None] == ["imagenet", "fgvc_aircraft", *SHIFTED]
+
+
+def _swap_two_of_a_class(split: dict) -> None:
+    split["train"][0], split["test"][0] = split["test"][0], split["train"][0]
+
+
+def _rename(split: dict) -> None:
+    for row in [row for rows in split.values() for row in rows if row[1] == 0]:
+        row[2] = "barred"
+
+
+def _reorder(split: dict) -> None:
+    split["train"][:2] = split["train"][1::-1]
+
+
+@pytest.mark.parametrize(
+    ("change", "official"), [(None, True), (_swap_two_of_a_class, False), (_rename, False), (_reorder, False)]
+)
+def test_the_published_split_is_known_by_every_picture_and_name(tmp_path, change, official):
+    published = Path(__file__).parent / "fixtures" / "split_zhou_DescribableTextures.json.xz"
+    split = json.loads(lzma.decompress(published.read_bytes()))
+    if change:
+        change(split)
+    for path, _, _ in (row for rows in split.values() for row in rows):
+        file = tmp_path / "dtd" / "images" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    (tmp_path / "dtd" / "split_zhou_DescribableTextures.json").write_text(json.dumps(split))
+    assert load_data(f"dtd:{tmp_path}", seed=0).split == ("official" if official else f"different: {OTHER_PICTURES}")
 
 
 def test_loading_and_drawing_open_no_picture(root):
