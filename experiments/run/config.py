@@ -119,6 +119,7 @@ class JobSettings(BaseModel):
     opened: int = Field(
         0,
         ge=0,
+        le=1_000_000,
         description="how often the sealed test pictures, or some of them, were opened elsewhere; runs in the same "
         "folder and those that this one starts from are counted without it",
     )

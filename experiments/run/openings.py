@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, ValidationError
 
@@ -21,6 +21,8 @@ from ipo_prompts.programs.record.journal import FILE_NAME, Event, Journal, last
 DIGITS = 12
 """Of a digest: of a million pictures hardly two begin alike."""
 EVENT = "opened"
+MOST = 1_000_000
+"""Openings elsewhere."""
 
 
 class Openings(Content):
@@ -35,7 +37,7 @@ class Openings(Content):
 
     this: str
     known: tuple[str, ...]
-    elsewhere: Annotated[int, Field(ge=0)]
+    elsewhere: Annotated[int, Field(ge=0, le=MOST)]
     pictures: tuple[str, ...]
 
     @property
@@ -57,7 +59,7 @@ def count(this: str, pictures: Set[str], elsewhere: int, journal: Journal, befor
     found = _checked(journal.find(EVENT, this=this))
     if found and found.elsewhere >= elsewhere:
         return found
-    own = {name_of(event["template"], event["hits"]) for event in journal.events if event["type"] == "test"}
+    own = {name_of(event.get("template"), event.get("hits")) for event in journal.events if event["type"] == "test"}
     others = [one for one in (*before, *_beside(journal.path.parent)) if not pictures.isdisjoint(one.pictures)]
     known = {this, *own}.union(*(one.known for one in others))
     found = Openings(
@@ -70,7 +72,7 @@ def count(this: str, pictures: Set[str], elsewhere: int, journal: Journal, befor
     return found
 
 
-def name_of(template: str, hits: Mapping[str, Any]) -> str:
+def name_of(template: object, hits: object) -> str:
     """Name an opening by its `test` event: the chosen template, and what both contributed on each unit."""
     return hashlib.sha256(json.dumps([template, hits], sort_keys=True).encode()).hexdigest()[:DIGITS]
 

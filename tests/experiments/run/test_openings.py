@@ -70,10 +70,15 @@ def test_what_was_said_of_elsewhere_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_record_that_is_odd_counts_for_nothing(tmp_path: Path) -> None:
-    with closing(Journal(tmp_path / "odd")) as journal:
-        journal.append("opened", pictures=3)
-    assert of_run(tmp_path / "odd") is None
+    whole = {"this": "x", "known": ["x"], "elsewhere": 0, "pictures": ["a"]}
+    for number, change in enumerate(({"pictures": 3}, {"known": [None]}, {"elsewhere": -1}, {"elsewhere": 10**30})):
+        with closing(Journal(tmp_path / str(number))) as journal:
+            journal.append("opened", **whole | change)
+        assert of_run(tmp_path / str(number)) is None
     assert opening(tmp_path / "run", "one").number == 1
+    with closing(Journal(tmp_path / "run")) as journal:
+        journal.append("test")
+    assert opening(tmp_path / "run", "two").number == 3
 
 
 @pytest.fixture()
