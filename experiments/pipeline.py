@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from dspy.utils.saving import get_dependency_versions
 
@@ -38,6 +38,7 @@ from ipo_prompts.experiments.run.comparison import (
 from ipo_prompts.experiments.run.config import RunConfig, differs_in_file
 from ipo_prompts.experiments.run.files import check_writable, digest, environment, holds_run, larger_limit, write_json
 from ipo_prompts.experiments.run.live_view import Ui, ensure_local_weights, showing_warnings
+from ipo_prompts.experiments.run.openings import DIGITS, count, name_of
 from ipo_prompts.experiments.run.plan import (
     SPLIT_SEED,
     Plan,
@@ -87,7 +88,7 @@ from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.ensemble import scored_as_one
 from ipo_prompts.programs.lm.connect import REPLAY
 from ipo_prompts.programs.offsets import under
-from ipo_prompts.programs.record.journal import Journal, last, read
+from ipo_prompts.programs.record.journal import Journal, read
 from ipo_prompts.programs.record.redaction import SHORTEST, too_short
 from ipo_prompts.programs.record.resuming import resume_command, resumed_by
 from ipo_prompts.programs.record.score_keeper import units_of
@@ -223,8 +224,6 @@ ENVIRONMENT, PROGRAM, PLOT = "environment.json", "program.json", "search.png"
 MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT)
 MADE_OF_FILES = (PLOT, PAGE)
 """Files that need no pictures and no CLIP."""
-DIGITS = 12
-"""Of a digest: of a million pictures hardly two begin alike."""
 
 
 def evaluate(
@@ -260,8 +259,7 @@ def evaluate(
             continue
         reward = planned.task.reward(prepared.clip, class_names, prepared.store)
         parts[name] = compared(encode(planned, reward, items, name, ui=ui, seed=SPLIT_SEED), reward)
-        hits = {score.template: units_of(score) for score in (parts[name].initial, parts[name].optimised)}
-        template = parts[name].optimised.template
+        template, hits = _found(parts[name])
         if not journal.find(name, template=template, hits=hits):
             journal.append(name, template=template, hits=hits)
         if note := _seen_before(prepared, items, searched.earlier):
@@ -319,7 +317,9 @@ def publish(
     metadata = {"dependency_versions": get_dependency_versions()}  # what `program.load` of DSPy compares
     write_json(folder / PROGRAM, program.dump_state() | {"metadata": metadata})
     write_json(folder / ENVIRONMENT, environment(prepared.clip))
-    result = _result(prepared, searched, parts, others, _sealed(prepared, journal), journal.seconds, room)
+    result = _result(
+        prepared, searched, parts, others, _sealed(prepared, searched, parts, journal), journal.seconds, room
+    )
     write_result(folder, result)
     tracker.finish(result, folder)
     finish(journal, result)
@@ -376,20 +376,20 @@ def _result(
     named: dict[str, Compared] = {str(name): part for name, part in parts.items() if name != "fresh"}
     named |= {f"other {name}": part for name, part in others.items()}
     tested = set(named) - {"search", "selection"}
-    compared = compare({name: part.pair for name, part in named.items()}, tested)
+    compared = compare({name: part.pair for name, part in named.items()}, tested, opening=sealed.opened)
     scores = {name: compared[name] for name in parts if name != "fresh"}
     names = names_from(prepared.plan)
     tested_classes = {item.label for item in drawn.test}
     pictures = fingerprint(prepared, drawn.search, drawn.selection, drawn.test, drawn.new_test)
     settings = {key: value for key, value in config.strategy.items() if key != "name"}
     identity = identity_of(config, fingerprint(prepared, drawn.search, drawn.selection), prepared.clip.fingerprint)
-    before = searched.earlier and started(searched.earlier, prepared, identity, found.history, sealed.digest)
+    before = searched.earlier and started(searched.earlier, prepared, identity, found.history)
     said = verdict(
         scores["test"],
         names.unit,
         sealed.opened,
         new=scores.get("new"),
-        chain=before.opened if before else 1,
+        elsewhere=sealed.elsewhere,
         untried=found.ended if len(found.history) == 1 else None,
     )
     near_copies = near_copies_in_words(parts["test"])
@@ -442,31 +442,22 @@ def sealed_digest(prepared: Prepared) -> str:
     return fingerprint(prepared, drawn.test, drawn.new_test)
 
 
-def _sealed(prepared: Prepared, journal: Journal) -> Sealed:
-    """Count the runs in this folder that opened sealed pictures of this one; the count stays when it is resumed.
+def _sealed(prepared: Prepared, searched: SearchedRun, parts: Mapping[AnyPart, Compared], journal: Journal) -> Sealed:
+    """Count this opening of the sealed pictures.
 
-    The record has the pictures one by one, for runs that seal a part of them: on base classes, with other labels.
+    They are counted one by one, for runs that seal a part of them: on base classes, with other labels.
     """
-    folder = journal.path.parent.absolute()
-    known = journal.find("opened")
-    if known is None:
-        pictures = _sealed_pictures(prepared)
-        beside = [file.parent for file in folder.parent.glob(f"*/{RESULT}") if file.parent != folder]
-        runs = 1 + sum(_opened_some(run, pictures) for run in beside)
-        known = journal.append("opened", runs=runs, pictures=sorted(pictures))
-    return Sealed(digest=sealed_digest(prepared), opened=int(known["runs"]))
+    drawn = prepared.plan.drawn
+    contents = prepared.store.contents([item.picture for item in (*drawn.test, *drawn.new_test)])
+    before = searched.earlier.opened if searched.earlier else ()
+    this, pictures = name_of(*_found(parts["test"])), {content[:DIGITS] for content in contents}
+    found = count(this, pictures, prepared.config.opened, journal, before)
+    return Sealed(digest=sealed_digest(prepared), opened=found.number, elsewhere=found.elsewhere)
 
 
-def _sealed_pictures(prepared: Prepared) -> set[str]:
-    """Return the beginning of the digest of each sealed picture's bytes, however they are read and labelled."""
-    sealed = (*prepared.plan.drawn.test, *prepared.plan.drawn.new_test)
-    return {content[:DIGITS] for content in prepared.store.contents([item.picture for item in sealed])}
-
-
-def _opened_some(run: Path, pictures: set[str]) -> bool:
-    """Whether a run opened some sealed pictures."""
-    opened = last(run, "opened")
-    return opened is not None and not pictures.isdisjoint(opened["pictures"])
+def _found(part: Compared) -> tuple[str, dict[str, Any]]:
+    """Return the chosen template, and what it and the initial one contributed on each unit."""
+    return part.optimised.template, {one.template: units_of(one) for one in (part.initial, part.optimised)}
 
 
 def _harmonic(scores: dict[PartName, Comparison]) -> Harmonic | None:

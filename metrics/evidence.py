@@ -75,14 +75,14 @@ class Effect(NamedTuple):
     joint: float = 0.0
     step: float = 0.0
 
-    def detectable(self, comparisons: int = 1) -> float:
+    def detectable(self, comparisons: float = 1) -> float:
         """Return the true difference that is found four times in five when p is corrected for so many comparisons.
 
         At the level ALPHA / comparisons, Bonferroni's, which Holm's never falls below; see `power.detectable`.
         """
         return detectable(self.variances, ALPHA / comparisons, self.joint, self.step)
 
-    def within(self, comparisons: int = 1) -> float:
+    def within(self, comparisons: float = 1) -> float:
         """Return the smallest margin within which the difference is shown to lie, either way.
 
         Two one-sided tests (Schuirmann 1987) at the level ALPHA / comparisons: a difference that is not shown is not

@@ -14,6 +14,8 @@ Rounded = Annotated[float, AfterValidator(lambda value: round(float(value), 6) +
 """Six decimals: far below any interval, far above what differs between processors; never -0."""
 Ends = tuple[Rounded, Rounded]
 """The two ends of a 95 % interval."""
+FOR_THE_FIRST = 0.85
+"""The share of ALPHA that is for the first opening of sealed units, which is mostly the only one."""
 Outcome = Literal["gain", "loss", "not shown", "same templates", "no test"]
 Name = TypeVar("Name", bound=Hashable)
 
@@ -27,8 +29,9 @@ class Verdict(BaseModel):
         mean: the difference.
         ci95: its 95 % interval, not corrected for the number of comparisons.
         p: two-sided, not corrected; None where there is no test.
-        p_corrected: Holm's, among `comparisons`.
+        p_corrected: Holm's, among `comparisons`, divided by what this opening may spend of the 5 %.
         comparisons: how many were made together; `family` says which.
+        opening: the how many-th look at these sealed units this is; None where looks are not counted.
         detectable: the true difference that would be shown four times in five, after the same correction; None where
             no difference could be.
         within: the margin within which the difference is shown to lie either way, after the same correction.
@@ -43,6 +46,7 @@ class Verdict(BaseModel):
     p: Rounded | None
     p_corrected: Rounded | None
     comparisons: int
+    opening: int | None = None
     family: str
     detectable: Rounded | None
     within: Rounded
@@ -55,8 +59,17 @@ class Verdict(BaseModel):
         size = f"{points(self.mean)} points [{points(low)}, {points(high)}]"
         if self.p_corrected is None:
             return size
-        corrected = f" after correction for {self.comparisons} comparisons" if self.comparisons > 1 else ""
-        return f"{size}, {format_p(self.p_corrected)}{corrected}"
+        return f"{size}, {format_p(self.p_corrected)}{self._corrected}"
+
+    @property
+    def _corrected(self) -> str:
+        """Say what p is corrected for; of what is kept for later openings only where the interval says otherwise."""
+        found = [f"{self.comparisons} comparisons"] if self.comparisons > 1 else []
+        if self.opening and self.opening > 1:
+            found.append(f"{self.opening} openings")
+        elif self.opening and (self.p or 0) <= ALPHA < (self.p_corrected or 0):
+            found.append("openings to come")
+        return f" after correction for {' and '.join(found)}" if found else ""
 
     def against(self, other: str) -> str:
         """Format it: "a gain over the anchor of +4.20 points …", after "A shows"."""
@@ -77,17 +90,31 @@ class Verdict(BaseModel):
         return f"{shown}, and this one is shown to be within ±{100 * self.within:.1f}"
 
 
-def judge(effects: Mapping[Name, Effect], family: str) -> dict[Name, Verdict]:
+def spends(opening: int | None) -> float:
+    """Return the share of ALPHA that the k-th opening of sealed units may spend: together all of it, however many.
+
+    So whoever opens the same units again and again and stops at the first claim makes a false one in 5 % at most.
+
+    >>> [round(spends(opening), 4) for opening in (None, 1, 2, 3, 20)]
+    [1.0, 0.85, 0.075, 0.025, 0.0004]
+    """
+    if opening is None:
+        return 1.0
+    return FOR_THE_FIRST if opening == 1 else (1 - FOR_THE_FIRST) / (opening * (opening - 1))
+
+
+def judge(effects: Mapping[Name, Effect], family: str, opening: int | None = None) -> dict[Name, Verdict]:
     """Make the verdicts of comparisons that are corrected together; those of equal templates test nothing.
 
     Args:
         effects: by any name.
         family: what they are, in words: "comparisons of IPO in this row".
+        opening: the how many-th look at sealed units this is; None for comparisons that nobody repeats until one shows.
     """
     tested = [name for name, effect in effects.items() if effect is not SAME]
     corrected = dict(zip(tested, holm([effects[name].p for name in tested]), strict=True))
     return {
-        name: _verdict(effect, corrected.get(name, 1.0), max(1, len(tested)), family)
+        name: _verdict(effect, corrected.get(name, 1.0), max(1, len(tested)), family, opening)
         for name, effect in effects.items()
     }
 
@@ -97,7 +124,12 @@ def no_test(effect: Effect, why: str) -> Verdict:
     return _verdict(effect, None, 1, why)
 
 
-def _verdict(effect: Effect, corrected: float | None, comparisons: int, family: str) -> Verdict:
+def _verdict(
+    effect: Effect, corrected: float | None, comparisons: int, family: str, opening: int | None = None
+) -> Verdict:
+    share = spends(opening)
+    if corrected is not None:
+        corrected = min(1.0, corrected / share)
     outcome: Outcome = "not shown"
     if effect is SAME:
         outcome = "same templates"
@@ -105,7 +137,7 @@ def _verdict(effect: Effect, corrected: float | None, comparisons: int, family: 
         outcome = "no test"
     elif corrected <= ALPHA and effect.mean:
         outcome = "gain" if effect.mean > 0 else "loss"
-    detectable = effect.detectable(comparisons)
+    detectable = effect.detectable(comparisons / share)
     return Verdict(
         outcome=outcome,
         mean=effect.mean,
@@ -113,9 +145,10 @@ def _verdict(effect: Effect, corrected: float | None, comparisons: int, family: 
         p=None if corrected is None else effect.p,
         p_corrected=corrected,
         comparisons=comparisons,
+        opening=opening,
         family=family,
         detectable=detectable if math.isfinite(detectable) else None,
-        within=effect.within(comparisons),
+        within=effect.within(comparisons / share),
         covers=effect.covers,
     )
 

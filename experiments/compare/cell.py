@@ -35,7 +35,7 @@ SCHEMA = 1
 FILE_NAME = "cell.json"
 """Its bytes are the same whenever the cell is done."""
 
-SET_BY_THE_CELL = ("data", "classes", "seed", "also_fit", "preset", "patience")
+SET_BY_THE_CELL = ("data", "classes", "seed", "also_fit", "preset", "patience", "opened")
 OF_NO_CELL = LIMITS | {"start_from"}
 
 

@@ -94,10 +94,9 @@ class Run:
 
     @property
     def seen_before(self) -> str | None:
-        """What the verdict says of other runs that opened the sealed test."""
+        """What the verdict says of other openings of the sealed test."""
         found = self.result
-        chain = found.started.opened if found.started else 1
-        return seen_before(found.scores["test"], found.reward.unit, found.sealed.opened, chain)
+        return seen_before(found.scores["test"], found.reward.unit, found.sealed.opened, found.sealed.elsewhere)
 
     @property
     def command(self) -> str:

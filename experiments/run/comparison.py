@@ -95,18 +95,22 @@ Pair = tuple["Score", "Score", Sampling]
 """The initial and the optimised template on the same units in the same order, and how the units were drawn."""
 
 
-def compare(pairs: Mapping[str, Pair], sealed: Collection[str], family: str = SEALED) -> dict[str, Comparison]:
+def compare(
+    pairs: Mapping[str, Pair], sealed: Collection[str], family: str = SEALED, opening: int | None = None
+) -> dict[str, Comparison]:
     """Compare two templates on several sets of units.
 
     Args:
         pairs: by the name of the set.
         sealed: the sets that neither searched nor chose; their comparisons are corrected together, the others are none.
         family: what these are called.
+        opening: the how many-th look at the sealed sets this is; None where looks are not counted.
     """
     scopes = {name: _scopes(*pair) for name, pair in pairs.items()}
     tested = {name: scopes[name] for name in pairs if name in sealed}
-    here = judge({name: scope.these for name, scope in tested.items()}, family)
-    general = judge({name: scope.like_these for name, scope in tested.items() if scope.like_these}, family)
+    here = judge({name: scope.these for name, scope in tested.items()}, family, opening)
+    wider = {name: scope.like_these for name, scope in tested.items() if scope.like_these}
+    general = judge(wider, family, opening)
     return {
         name: Comparison(
             initial=measured(initial, sampling),
@@ -135,7 +139,7 @@ def verdict(
     unit: str,
     opened: int,
     *,
-    chain: int = 1,
+    elsewhere: int = 0,
     new: Comparison | None = None,
     untried: str | None = None,
     numbers: bool = True,
@@ -145,9 +149,9 @@ def verdict(
     Args:
         test: the two templates on the sealed units.
         unit: what they are called, in the plural.
-        opened: how many runs in the folder opened them, or some of them.
+        opened: the how many-th opening of them, or of some of them, this is.
+        elsewhere: how many of the others `opened=N` says were made elsewhere.
         new: the same on classes that the search never saw; `test` is of base classes then.
-        chain: how many of those that this run started from did, itself included.
         untried: why the search ended before any template was tried; None where one was.
         numbers: with the differences; the report page has these on cards of their own.
     """
@@ -168,24 +172,19 @@ def verdict(
         shown = {"gain": "a gain", "loss": "a loss"}.get(new.difference.outcome, "neither a gain nor a loss is shown")
         size = f", {new.difference.numbers}" if numbers else ""
         words += f" On {new.optimised.n:,} {unit} of new classes: {shown}{size}."
-    seen = seen_before(test, unit, opened, chain)
+    seen = seen_before(test, unit, opened, elsewhere)
     return f"{words} {seen}" if seen else words
 
 
-def seen_before(test: Comparison, unit: str, opened: int, chain: int = 1) -> str | None:
-    """Say that other runs opened the sealed units, with the arguments of `verdict`; None where there is no need to."""
-    if chain > 1:
-        beside = f", and {opened} in this folder," if opened > chain else ","
-        return (
-            f"The test is no first look: {chain} runs of this chain, this one included{beside} have opened the same "
-            f"sealed {unit}, and what they showed may be why the search went on."
-        )
-    if opened > 1 and test.difference.outcome == "gain":
-        return (
-            f"{opened} runs in this folder were tested on these {unit} or some of them: do not pick the best of them "
-            "by this test."
-        )
-    return None
+def seen_before(test: Comparison, unit: str, opened: int, elsewhere: int = 0) -> str | None:
+    """Say that the sealed units were opened before, with the arguments of `verdict`; None where no p depends on it."""
+    if opened == 1 or test.difference.outcome == "same templates":
+        return None
+    where = f", {elsewhere} of them elsewhere" if elsewhere else ""
+    return (
+        f"The test is no first look: it is opening {opened} of these sealed {unit} or some of them{where}. What the "
+        "others showed may be why this one was made, so p is corrected for that."
+    )
 
 
 def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baselines | None:

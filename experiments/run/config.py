@@ -27,7 +27,7 @@ from ipo_prompts.programs.settings import LIMITS, SearchSettings, preset
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import asks_lm, needs_lm
 
-FREE_KEYS = LIMITS | {"track", "device"}
+FREE_KEYS = LIMITS | {"track", "device", "opened"}
 """What may change when a run is resumed: a run that a budget stopped resumes under a larger one, or elsewhere."""
 ASK_NO_MODEL = frozenset({"clip", "clip-greedy", "none"})
 """Describers that need no language model."""
@@ -115,6 +115,13 @@ class JobSettings(BaseModel):
     start_from: str | None = Field(
         None,
         description="a run whose templates are candidates from the start; settings that are not given are that run's",
+    )
+    opened: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="how often the sealed test pictures, or some of them, were opened elsewhere; runs in the same "
+        "folder and those that this one starts from are counted without it",
     )
     track: Literal["none", "wandb"] = Field("none", description="where else the run is logged: Weights & Biases")
 

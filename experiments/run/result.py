@@ -167,10 +167,17 @@ class EnsembleFound(Content):
 
 
 class Sealed(Content):
-    """The sealed units: a digest of them, and how many runs in this folder opened some of them, this one included."""
+    """The sealed units.
+
+    Attributes:
+        digest: of them and their labels.
+        opened: the how many-th opening of them, or of some of them, this was; p is corrected for it.
+        elsewhere: how many of these openings `opened=N` says were made elsewhere.
+    """
 
     digest: str
     opened: int
+    elsewhere: int
 
 
 class Chosen(Content):
@@ -267,8 +274,7 @@ class Started(Content):
         templates, refused: how many of its templates are candidates; how many cannot be scored here.
         same_pictures: whether they were found on the same search pictures, with the same CLIP and reward.
         chose: how many pictures that choose the winner were searched on before; None where it cannot be known.
-        opened: how many runs of this chain have opened these sealed pictures, this one included.
-        words: that in words, but for `opened`, of which the verdict speaks.
+        words: that in words.
     """
 
     run: str
@@ -276,7 +282,6 @@ class Started(Content):
     refused: int
     same_pictures: bool
     chose: int | None
-    opened: int
     words: str
 
 

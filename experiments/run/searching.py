@@ -5,8 +5,8 @@ and an edited record cannot change a result. What was read is in the new run's j
 new run can be resumed and replayed without the earlier one.
 
 Templates were shaped by the pictures that they were found on, and a run whose test has been seen may be why another one
-was started. So the pictures that any run of the chain searched on are known by their digests, and its runs by the
-sealed pictures that they opened.
+was started. So the pictures that any run of the chain searched on are known by their digests, and its openings of
+sealed pictures are counted.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from ipo_prompts.experiments.data import Item
 from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig, config_of
 from ipo_prompts.experiments.run.files import Content, write_text
 from ipo_prompts.experiments.run.live_view import Ui
+from ipo_prompts.experiments.run.openings import Openings, of_run
 from ipo_prompts.experiments.run.plan import Prepared, fingerprint
-from ipo_prompts.experiments.run.result import RESULT, Started, load_result
+from ipo_prompts.experiments.run.result import RESULT, Started
 from ipo_prompts.experiments.run.settings import about_preset
 from ipo_prompts.metrics.errors import InputError, input_error
 from ipo_prompts.metrics.template import key, problem
@@ -131,13 +132,6 @@ MOST = 5_000
 """Templates that are taken over at most, those that scored best; of a default run there are some sixty."""
 
 
-class Opened(Content):
-    """A run of the chain, and the digest of the sealed pictures that it opened; empty where it opened none."""
-
-    run: str
-    sealed: str
-
-
 class EarlierRun(Content):
     """What an earlier run left, as the journal of the new one holds it.
 
@@ -147,7 +141,7 @@ class EarlierRun(Content):
         steps: how many it and those before it did.
         identity: what its scores were made with; those of equal identity are equal.
         searched: digests of the pictures that it and those before it searched on; None where they cannot be known.
-        chain: the runs that led to it and itself, the latest last.
+        opened: what sealed pictures it and the runs that led to it opened; nothing of those that opened none.
     """
 
     run: str
@@ -155,7 +149,7 @@ class EarlierRun(Content):
     steps: int = Field(ge=0)
     identity: dict[str, Any]
     searched: tuple[str, ...] | None
-    chain: tuple[Opened, ...]
+    opened: tuple[Openings, ...]
 
 
 def read_earlier(folder: Path) -> EarlierRun:
@@ -177,7 +171,12 @@ def read_earlier(folder: Path) -> EarlierRun:
         raise InputError(f"the run in {folder} was never begun, so there is nothing to start from.") from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{file} is not as this version writes it ({error!r}); start from another run.") from error
-    opened = any(event["type"] in ("test", "new") for event in events)
+    if any(event["type"] == "test" for event in events) and not (folder / RESULT).is_file():
+        raise InputError(
+            f"the run in {folder} has opened its test and not written its result; resume it with "
+            f"{resumed_by(folder)} before another run starts from it."
+        )
+    own = of_run(folder)
     templates = _valid(values, file)
     if not templates:
         raise InputError(f"the run in {folder} has scored no template yet, so there is nothing to start from.")
@@ -187,10 +186,7 @@ def read_earlier(folder: Path) -> EarlierRun:
         steps=done + (before.steps if before else 0),
         identity=identity,
         searched=before.searched if before else (),
-        chain=(
-            *(before.chain if before else ()),
-            Opened(run=str(folder.absolute()), sealed=_sealed(folder) if opened else ""),
-        ),
+        opened=(*(before.opened if before else ()), *([own] if own else ())),
     )
 
 
@@ -234,9 +230,7 @@ def recorded(config: RunConfig, events: Sequence[Event]) -> EarlierRun | None:
     return None
 
 
-def started(
-    earlier: EarlierRun, prepared: Prepared, identity: Mapping[str, Any], history: PromptHistory, sealed: str
-) -> Started:
+def started(earlier: EarlierRun, prepared: Prepared, identity: Mapping[str, Any], history: PromptHistory) -> Started:
     """Say what was taken over, and what that means for the choice and the test.
 
     Args:
@@ -244,11 +238,9 @@ def started(
         prepared: the run.
         identity: see `identity_of`.
         history: of its search.
-        sealed: the digest of its sealed pictures.
     """
     taken = sum(entry.source == "earlier run" for entry in history)
     fresh = [template for template in earlier.templates if key(template) != key(prepared.config.initial_template)]
-    opened = 1 + sum(link.sealed == sealed for link in earlier.chain)
     chose = among(earlier, prepared, prepared.plan.drawn.selection)
     same = earlier.identity == identity
     unit = prepared.plan.task.unit
@@ -268,7 +260,6 @@ def started(
         refused=len(fresh) - taken,
         same_pictures=same,
         chose=chose,
-        opened=opened,
         words=" ".join(words),
     )
 
@@ -319,17 +310,6 @@ def _valid(values: Mapping[str, float], file: Path) -> dict[str, float]:
             found.setdefault(key(template), (template, value))
     best = set(sorted(found, key=lambda name: found[name][1], reverse=True)[:MOST])
     return dict(pair for name, pair in found.items() if name in best)
-
-
-def _sealed(folder: Path) -> str:
-    """Return the digest of the sealed pictures that a run opened."""
-
-    if not (folder / RESULT).is_file():
-        raise InputError(
-            f"the run in {folder} has opened its test and not written its result; resume it with "
-            f"{resumed_by(folder)} before another run starts from it."
-        )
-    return load_result(folder).sealed.digest
 
 
 def _checked(event: Event, file: Path) -> EarlierRun:

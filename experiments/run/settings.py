@@ -75,6 +75,7 @@ class RunKeywords(SearchKeywords, total=False):
     search_pictures: int | None
     classes: Literal["all", "base-to-new"]
     also_fit: list[str]
+    opened: int
     track: Literal["none", "wandb"]
 
 

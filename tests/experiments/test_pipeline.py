@@ -1,8 +1,8 @@
-"""How many runs of a folder opened the same sealed pictures, or some of them."""
+"""The how many-th opening of the same sealed pictures, or some of them, a run is."""
 
 from __future__ import annotations
 
-import json
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from ipo_prompts.experiments import pipeline
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.reward import Score
 from ipo_prompts.programs.record.journal import Journal
 
 
@@ -33,15 +34,20 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def opened(folder: Path, store: FeatureStore, pictures: Path, classes: Literal["all", "base"] = "all") -> int:
-    """Count the openings as a run in `folder` does at its end, and leave what it leaves."""
+def opened(
+    folder: Path, store: FeatureStore, pictures: Path, classes: Literal["all", "base"] = "all", template: str = ""
+) -> int:
+    """Count the openings as a run in `folder` does at its end, each with a template of its own if none is given."""
+    before, after = (
+        Score(one, 0.0, 0.0, np.zeros(4, dtype=bool), np.zeros(4)) for one in ("a", template or str(folder))
+    )
+    parts: Any = {"test": SimpleNamespace(initial=before, optimised=after)}
     data = load_data(f"folder:{pictures}", seed=0)
-    prepared: Any = SimpleNamespace(plan=SimpleNamespace(drawn=draw(data, 1, 1, 0, classes)), store=store)
-    journal = Journal(folder)
-    sealed = pipeline._sealed(prepared, journal)
-    journal.close()
-    (folder / "result.json").write_text(json.dumps({"sealed": sealed.model_dump()}))
-    return sealed.opened
+    plan = SimpleNamespace(drawn=draw(data, 1, 1, 0, classes))
+    prepared: Any = SimpleNamespace(plan=plan, store=store, config=SimpleNamespace(opened=0))
+    searched: Any = SimpleNamespace(earlier=None)
+    with closing(Journal(folder)) as journal:
+        return pipeline._sealed(prepared, searched, parts, journal).opened
 
 
 def test_openings_are_those_of_runs_beside_this_one_and_stay_when_it_is_resumed(
@@ -52,6 +58,7 @@ def test_openings_are_those_of_runs_beside_this_one_and_stay_when_it_is_resumed(
     assert opened(runs / "other", store, pictures / "other") == 1
     assert opened(runs / "second", store, pictures / "one") == 2
     assert opened(runs / "first", store, pictures / "one") == 1
+    assert opened(runs / "again", store, pictures / "one", template=str(runs / "second")) == 2, "it tests nothing new"
 
 
 def test_runs_that_opened_some_of_the_pictures_count(store: FeatureStore, pictures: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ipo_prompts.metrics.evidence import SAME, Effect, effect_of, holm
 from ipo_prompts.metrics.sampling import Variance
-from ipo_prompts.metrics.verdict import format_p, judge, no_test, points
+from ipo_prompts.metrics.verdict import format_p, judge, no_test, points, spends
 
 
 def test_holm_by_hand():
@@ -89,6 +89,35 @@ def test_equal_templates_are_no_comparison():
     assert (found["b"].outcome, found["b"].comparisons, found["b"].p_corrected) == ("gain", 1, 0.04)
     assert (found["a"].p_corrected, found["a"].detectable) == (1.0, 0.0)
     assert judge({"a": SAME}, "tests")["a"].comparisons == 1
+
+
+def test_all_openings_together_spend_five_hundredths():
+    """By hand: 0.15 / (k (k - 1)) = 0.15 (1 / (k - 1) - 1 / k), which add up to 0.15 (1 - 1 / n)."""
+    assert [spends(k) for k in (None, 1, 2, 3, 4)] == pytest.approx([1, 0.85, 0.075, 0.025, 0.0125])
+    assert sum(spends(k) for k in range(1, 1001)) == pytest.approx(1 - 0.15 / 1000)
+
+
+@pytest.mark.parametrize(("opening", "largest"), [(None, 0.05), (1, 0.0425), (2, 0.00375), (3, 0.00125)])
+def test_a_later_opening_needs_a_smaller_p(opening, largest):
+    def outcome(p):
+        return judge({"it": _effect(0.05, p)}, "tests", opening)["it"].outcome
+
+    assert (outcome(largest - 1e-9), outcome(largest + 1e-9)) == ("gain", "not shown")
+
+
+def test_openings_correct_beside_comparisons():
+    found = judge({"a": _effect(0.05, 1e-4), "b": _effect(0.05, 0.5)}, "tests", 3)["a"]
+    assert found.p_corrected == pytest.approx(2e-4 / 0.025)
+    assert found.numbers.endswith("p = 0.008 after correction for 2 comparisons and 3 openings")
+    assert found.detectable == pytest.approx(_effect(0.0, 1.0).detectable(80), abs=1e-6)
+    assert found.within == pytest.approx(_effect(0.05, 1.0).within(80), abs=1e-6)
+
+
+def test_a_first_opening_says_what_it_kept_where_that_decides():
+    close, clear = (judge({"it": _effect(0.05, p)}, "tests", 1)["it"] for p in (0.047, 0.01))
+    assert close.outcome == "not shown"
+    assert close.numbers.endswith("p = 0.055 after correction for openings to come")
+    assert clear.outcome == "gain" and clear.numbers.endswith("p = 0.012")
 
 
 def test_what_could_have_been_shown_counts_the_comparisons():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import shutil
 from dataclasses import dataclass
@@ -126,11 +125,13 @@ def lines_of(*events: dict[str, Any]) -> str:
 
 
 def result(folder: Path) -> Any:
-    """Return `result.json` without the times, and without how many runs beside it opened the same sealed pictures."""
+    """Return `result.json` without the times, and without what other openings of the same sealed pictures change."""
     content: dict[str, Any] = json.loads((folder / "result.json").read_text())
-    del content["seconds"]
-    del content["sealed"]["opened"]
-    content["verdict"] = re.sub(r", and \d+ in this folder,", ",", content["verdict"])
+    del content["seconds"], content["verdict"], content["sealed"]["opened"]
+    for scores in (*content["scores"].values(), *content["other_measures"].values()):
+        for verdict in filter(None, (scores["difference"], scores["like_these"])):
+            for name in ("outcome", "opening", "p_corrected", "detectable", "within"):
+                del verdict[name]
     return content
 
 

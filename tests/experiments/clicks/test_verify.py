@@ -30,7 +30,7 @@ def test_all_true_answers_find_what_labels_found(labelled: Path, capsys: Capture
     low, high = test["difference"]["ci95"]
     # Wider than with labels of all: it does not know that each class has as many pictures.
     assert 1 <= (found.verdict.ci95[1] - found.verdict.ci95[0]) / (high - low) < 1.25
-    assert (found.rests_on.answers, found.rests_on.repeated, found.rests_on.otherwise) == (172, 10, 0)
+    assert (found.rests_on.answers, found.rests_on.repeated, found.rests_on.otherwise) == (199, 10, 0)
     assert found.words in capsys.readouterr().out
     assert run_page(read_run(labelled)) == (labelled / "report.html").read_text()
     assert "Verified by clicks." in (labelled / "report.html").read_text()
@@ -44,13 +44,13 @@ def test_the_verdict_is_that_of_the_first_answers(labelled: Path) -> None:
     basis, draws = found.rests_on, [one.draw for one in drawing.showings[:40]]
     assert basis.answers == len(set(draws)) and basis.repeated == 40 - basis.answers
     values = [1] * basis.second + [-1] * basis.first + [0] * (basis.neither + basis.both)
-    gain = Disagreements.single(272, 172).gain(values)
+    gain = Disagreements.single(272, 199).gain(values)
     assert found.verdict.mean == pytest.approx(gain.new.mean, abs=1e-6)
     assert found.verdict.ci95 == pytest.approx((gain.new.low, gain.new.high), abs=1e-6)
     assert found.these_ci95 == pytest.approx((gain.these.low, gain.these.high), abs=1e-6)
     assert found.verdict.covers == "pictures like these"
     for said in (
-        f"{basis.answers} labels of the 172 disagreements",
+        f"{basis.answers} labels of the 199 disagreements",
         f"the found template was right in {basis.second}, the initial template in {basis.first}",
         "Of these 272 pictures:",
     ):
@@ -76,10 +76,10 @@ def test_answers_that_contradict_are_counted(labelled: Path) -> None:
     assert main(["verify", str(labelled), str(write_answers(labelled, rate))]) == 0
     found = load_verified(labelled)
     assert found is not None
-    assert (found.rests_on.neither, found.rests_on.repeated, found.rests_on.otherwise) == (172, 10, 5)
+    assert (found.rests_on.neither, found.rests_on.repeated, found.rests_on.otherwise) == (199, 10, 5)
     assert "Of 10 pictures that came twice, 5 got another answer." in found.words
     assert found.verdict.outcome == "not shown" and found.these == 0
-    assert len({one.draw for one in drawing.showings}) == 172
+    assert len({one.draw for one in drawing.showings}) == 199
 
 
 def test_looks_are_comparisons_and_the_same_answers_are_no_other_look(labelled: Path) -> None:

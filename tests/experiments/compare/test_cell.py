@@ -390,6 +390,7 @@ def test_a_cell_is_a_plain_value() -> None:
         ({"steps": 0}, "steps in the settings of the grid is wrong"),
         ({"classes": "all"}, "classes is set by the cell and its method"),
         ({"patience": 3}, "patience is set by the cell and its method"),
+        ({"opened": 1}, "opened is set by the cell and its method"),
         ({"budget_usd": 1}, "budget_usd would give methods different budgets"),
         ({"targets": ["embedded:b"]}, "few-shot tests on the data set that it learns from"),
         ({"protocol": "cross-dataset"}, "test on other data sets; name them as targets"),

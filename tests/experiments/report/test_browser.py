@@ -189,7 +189,7 @@ def test_a_step_and_its_messages_open_by_keyboard(show: Open, analysed: Path) ->
 
 def test_hostile_text_is_text(show: Open, hostile: Path, complaints: list[str]) -> None:
     html = run_page(read_run(hostile))
-    assert not any(char in html for char in (*ACTS_IF_NOT_SHOWN, "\ud800"))
+    assert not any(char in html for char in ACTS_IF_NOT_SHOWN)
     page = show(html)
     page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
     page.mouse.click(200, 200)
@@ -202,7 +202,7 @@ def test_hostile_text_is_text(show: Open, hostile: Path, complaints: list[str]) 
     shown = HOSTILE
     for char in ACTS_IF_NOT_SHOWN:
         shown = shown.replace(char, f"[U+{ord(char):04X}]")
-    assert page.inner_text("h1") == shown.strip() + "[U+D800]"
+    assert page.inner_text("h1") == shown.strip()
     for section in SECTIONS:
         assert shown.split("<CLASS>")[0] in page.inner_text(f"#{section}"), f"#{section} does not show the text"
     assert page.title().startswith("<script>alert(1)</script>")

@@ -456,12 +456,14 @@ def test_what_a_step_looked_at_is_told(run_folder: Path) -> None:
 def test_other_runs_that_were_tested_on_the_same_are_told_below_the_headline(run_folder: Path) -> None:
     def opened(result: dict[str, Any]) -> dict[str, Any]:
         result["scores"]["test"]["difference"]["outcome"] = "gain"
-        return {**result, "sealed": {**result["sealed"], "opened": 3}}
+        return {**result, "sealed": {**result["sealed"], "opened": 3, "elsewhere": 1}}
 
     change_json(run_folder / "result.json", opened)
     page = run_page(read_run(run_folder))
     assert '<p class="verdict">A gain on pictures that the search never saw.</p>' in page
-    assert "<p>3 runs in this folder were tested on these pictures or some of them: do not pick the best" in page
+    told = "is opening 3 of these sealed pictures or some of them, 1 of them elsewhere"
+    assert f"<p>The test is no first look: it {told}. What" in page
+    assert f" This {told}, and p is corrected for that.</p>" in page
 
 
 def test_cost_and_time_are_no_sum(run_folder: Path) -> None:

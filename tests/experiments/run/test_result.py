@@ -196,18 +196,23 @@ def test_a_template_that_stays_is_said_to_stay() -> None:
     assert untried == "No template was tried (the time limit of 0.1 minutes is reached): the initial template stays."
 
 
-def test_runs_of_a_chain_and_of_a_folder_are_told_in_one_sentence() -> None:
-    found = comparison(score([0] * 50), score([1] * 50, "another <CLASS>"))
-    told = verdict(found, "pictures", 5, chain=2)
-    assert told.count("opened") == 1
-    assert "2 runs of this chain, this one included, and 5 in this folder, have opened the same sealed pictures" in told
-    assert "this one included, have opened" in verdict(found, "pictures", 2, chain=2)
-
-
-def test_a_gain_says_how_often_the_sealed_units_were_opened() -> None:
-    found = comparison(score([0] * 50), score([1] * 50, "another <CLASS>"))
-    assert "in this folder" not in verdict(found, "pictures", 1)
+@pytest.mark.parametrize("after", [[1] * 50, [0] * 49 + [1]])
+def test_a_later_opening_is_told_whatever_it_shows(after: list[int]) -> None:
+    found = comparison(score([0] * 50), score(after, "another <CLASS>"))
+    assert "opening" not in verdict(found, "pictures", 1)
+    why = "What the others showed may be why this one was made, so p is corrected for that."
     assert verdict(found, "pictures", 4).endswith(
-        " 4 runs in this folder were tested on these pictures or some of them: "
-        "do not pick the best of them by this test."
+        f" The test is no first look: it is opening 4 of these sealed pictures or some of them. {why}"
     )
+    assert f"or some of them, 2 of them elsewhere. {why}" in verdict(found, "pictures", 4, elsewhere=2)
+
+
+def test_later_openings_correct_both_scopes_of_every_sealed_part() -> None:
+    """By hand: a fifth opening has 0.15 / 20 of the 5 %, so that p of each of two parts counts 2 · 20 / 0.15 times."""
+    before, after = score([0] * 400), score([1] * 15 + [0] * 385, "the <CLASS>")
+    pair = before, after, Sampling.of(400, [i % 20 for i in range(400)])
+    found = compare(dict.fromkeys(("search", "test", "new"), pair), ["test", "new"], opening=5)
+    for verdict_ in (found["test"].difference, found["new"].like_these):
+        assert verdict_ is not None and verdict_.p is not None and verdict_.opening == 5
+        assert verdict_.p_corrected == pytest.approx(verdict_.p * 2 * 20 / 0.15, abs=2e-4)
+    assert found["search"].difference.opening is None

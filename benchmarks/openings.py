@@ -1,0 +1,131 @@
+"""How often opening the same sealed pictures again and again claims by luck, and what the first opening pays for that.
+
+A simulation: templates are compared with the initial one on the same pictures, opening by opening, until one claims;
+each p is made by the code that makes the verdict. Nothing is timed.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from common import arguments
+from numpy.typing import NDArray
+from scipy import special
+
+from ipo_prompts.metrics.evidence import ALPHA, paired_difference
+from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.metrics.verdict import spends
+
+Floats = NDArray[np.float64]
+OPENINGS = 20
+LATER = (2, 5, 20)
+GAINS = (0.02, 0.03, 0.05, 0.08, 0.12)
+MOST, KEPT, LEAST = 0.055, 0.9, 0.2
+"""Goals: claims at most; the power that the first opening keeps, wherever there is so much without a correction."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Sealed pictures and the templates that are tried on them.
+
+    Attributes:
+        classes, pictures: so many classes of so many pictures each.
+        own: share of a picture's difficulty that is not common to all templates; small: they seldom differ.
+        alike: share of that which all but the initial template have in common.
+        follows: each template is a change of the one that was best on the test so far, which is chosen by the test.
+    """
+
+    classes: int
+    pictures: int
+    own: float = 0.3
+    alike: float = 0.0
+    follows: bool = False
+
+    def p_values(self, gains: Sequence[float], rng: np.random.Generator) -> list[float]:
+        """Draw pictures, compare a template of each true gain with the initial one, of accuracy 50 %, and return p."""
+        n = self.classes * self.pictures
+        how = Sampling.of(n, np.repeat(np.arange(self.classes), self.pictures))
+        common = math.sqrt(1 - self.own) * rng.standard_normal(n)
+        initial = common + math.sqrt(self.own) * rng.standard_normal(n) < 0
+        kept, best, highest = rng.standard_normal(n), rng.standard_normal(n), -math.inf
+        found = []
+        for gain in gains:
+            like, share = (best, 0.9) if self.follows else (kept, self.alike)
+            words = math.sqrt(share) * like + math.sqrt(1 - share) * rng.standard_normal(n)
+            hits = common + math.sqrt(self.own) * words < special.ndtri(0.5 + gain)
+            if hits.mean() > highest:
+                best, highest = words, float(hits.mean())
+            found.append(paired_difference(initial, hits, how).these.p)
+        return found
+
+
+CELLS = [
+    *(Cell(10, 20, alike=alike) for alike in (0.0, 0.9)),
+    *(Cell(68, 4, alike=alike) for alike in (0.0, 0.9)),
+    *(Cell(20, 50, own=own) for own in (0.03, 0.9)),
+    Cell(5, 10),
+]
+SPENT = np.array([spends(opening) for opening in range(1, OPENINGS + 1)]) * ALPHA
+
+
+def claims(cells: Sequence[Cell], runs: int, rng: np.random.Generator) -> int:
+    """Print how often any of twenty openings claims though no template is better; count missed goals."""
+    head("classes × pictures", "own", "alike", "any of 20 claims", "the first", "any of 20, without a correction")
+    slack = 4 * math.sqrt(ALPHA * (1 - ALPHA) / runs)
+    missed = 0
+    for cell in cells:
+        p = np.array([cell.p_values([0.0] * OPENINGS, rng) for _ in range(runs)])
+        shares = [(p <= SPENT).any(axis=1).mean(), (p[:, 0] <= SPENT[0]).mean(), (p <= ALPHA).any(axis=1).mean()]
+        alike = "changes of the best on the test" if cell.follows else f"{cell.alike:.0%}"
+        row(f"{cell.classes} × {cell.pictures}", f"{cell.own:.0%}", alike, *(f"{share:.1%}" for share in shares))
+        missed += not cell.follows and shares[0] > MOST + slack
+    return missed
+
+
+def power(cells: Sequence[Cell], runs: int, rng: np.random.Generator) -> int:
+    """Print how often a gain is shown without a correction, at the first and at later openings; count missed goals."""
+    later = (f"at opening {opening}" for opening in LATER)
+    head("classes × pictures", "own", "gain", "without a correction", "at the first opening", "of that", *later)
+    missed = 0
+    for cell in cells:
+        for gain in GAINS:
+            p = np.array([cell.p_values([gain], rng)[0] for _ in range(runs)])
+            today = float((p <= ALPHA).mean())
+            shown = [float((p <= spends(opening) * ALPHA).mean()) for opening in (1, *LATER)]
+            kept = shown[0] / today if today else 1.0
+            percent = [f"{share:.1%}" for share in (today, shown[0], kept, *shown[1:])]
+            row(f"{cell.classes} × {cell.pictures}", f"{cell.own:.0%}", f"{100 * gain:.0f}", *percent)
+            missed += today >= LEAST and kept < KEPT - 4 * math.sqrt(KEPT * (1 - KEPT) / (runs * today))
+    return missed
+
+
+def head(*names: str) -> None:
+    """Print the head of a table."""
+    print()
+    row(*names)
+    row(*["---"] * len(names))
+
+
+def row(*texts: str) -> None:
+    """Print a row of it."""
+    print(f"| {' | '.join(texts)} |", flush=True)
+
+
+def main() -> int:
+    """Simulate, print the tables, and tell whether a goal was missed."""
+    options = arguments(__doc__, runs={"type": int, "default": 2000}, seed={"type": int, "default": 0})
+    runs = 100 if options.small else options.runs
+    tried = CELLS[-1:] if options.small else [*CELLS, Cell(20, 50, follows=True)]
+    missed = claims(tried, runs, np.random.default_rng([options.seed, 0]))
+    once = [cell for cell in tried if not cell.alike and not cell.follows]
+    missed += power(once, runs, np.random.default_rng([options.seed, 1]))
+    print(f"\n{missed} goals are missed", file=sys.stderr)
+    return int(missed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

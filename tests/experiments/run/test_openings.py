@@ -1,0 +1,116 @@
+"""The how many-th opening of its sealed pictures a run is, wherever the others were made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipo_prompts.experiments.run.openings import Openings, count, name_of, of_run
+from ipo_prompts.programs.record.journal import Journal
+from support.runs import copy_pictures, ipo
+
+SMALL = ("lm=none", "describer=none", "steps=2", "candidates_per_step=3", "shots=1", "selection_shots=1", "looks=60")
+
+
+def opening(folder: Path, template: str, pictures: Collection[str] = "ab", elsewhere: int = 0, **more: Any) -> Openings:
+    """Open pictures as a run does, or as it does when it is resumed."""
+    with closing(Journal(folder)) as journal:
+        hits = {"initial": "01", template: "11"}
+        if not journal.find("test", template=template, hits=hits):
+            journal.append("test", template=template, hits=hits)
+        return count(name_of(template, hits), {*pictures}, elsewhere, journal, **more)
+
+
+def test_a_resumed_run_that_opens_with_another_template_opens_again(tmp_path: Path) -> None:
+    run, other = tmp_path / "run", tmp_path / "other"
+    assert opening(run, "one").number == 1
+    assert opening(other, "two").number == 2
+    assert opening(run, "one").number == 1, "it opened nothing new"
+    assert opening(run, "three").number == 3, "what was opened beside it in the meantime counts"
+    assert opening(run, "one").number == 1
+
+
+def test_a_test_that_was_killed_before_it_was_counted_counts(tmp_path: Path) -> None:
+    with closing(Journal(tmp_path / "run")) as journal:
+        journal.append("test", template="one", hits={"initial": "01", "one": "00"})
+    assert opening(tmp_path / "run", "two").number == 2
+
+
+def test_the_same_test_again_is_no_other_opening(tmp_path: Path) -> None:
+    assert opening(tmp_path / "run", "one").number == opening(tmp_path / "replayed", "one").number == 1
+    assert name_of("one", {"one": "11"}) != name_of("one", {"one": "10"}), "on another CLIP it is"
+
+
+def test_only_openings_of_some_of_the_pictures_count(tmp_path: Path) -> None:
+    opening(tmp_path / "run", "one", "ab")
+    assert opening(tmp_path / "others", "two", "cd").number == 1
+    assert opening(tmp_path / "some", "three", "bx").number == 2
+
+
+def test_openings_before_a_run_count_once_wherever_they_were_made(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    opening(here / "one", "one")
+    first = opening(here / "two", "two")
+    assert opening(there / "on", "three", before=[first]).number == 3
+    assert opening(here / "on", "three", before=[first]).number == 3, "not twice"
+
+
+def test_what_was_said_of_elsewhere_is_kept(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert opening(run, "one", elsewhere=4).number == 5
+    found = opening(tmp_path / "beside", "two")
+    assert (found.number, found.elsewhere) == (6, 4)
+    assert opening(run, "one").number == 5
+    assert opening(run, "one", elsewhere=7).number == 9, "another that was told when it was resumed"
+
+
+def test_a_record_that_is_odd_counts_for_nothing(tmp_path: Path) -> None:
+    whole = {"this": "x", "known": ["x"], "elsewhere": 0, "pictures": ["a"]}
+    for number, change in enumerate(({"pictures": 3}, {"known": [None]}, {"elsewhere": -1}, {"elsewhere": 10**30})):
+        with closing(Journal(tmp_path / str(number))) as journal:
+            journal.append("opened", **whole | change)
+        assert of_run(tmp_path / str(number)) is None
+    assert opening(tmp_path / "run", "one").number == 1
+    with closing(Journal(tmp_path / "run")) as journal:
+        journal.append("test")
+    assert opening(tmp_path / "run", "two").number == 3
+
+
+@pytest.fixture()
+def run(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any, clip: Any) -> Any:
+    """Run the command in a folder of its own; return what `result.json` says of the test."""
+    monkeypatch.setattr("ipo_prompts.experiments.run.plan.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.pipeline.save_search_png", lambda *args: None)
+    monkeypatch.chdir(tmp_path)
+    copy_pictures(Path("pictures"))
+
+    def run(folder: str, *words: str) -> Any:
+        ended = ipo(capfd, "optimize", *words)
+        assert ended.code in (0, 3), ended.err
+        found = json.loads((Path(folder) / "result.json").read_text())
+        assert found["verdict"] in ended.out
+        return found
+
+    return run
+
+
+def test_limits_chains_and_numbers_from_elsewhere_are_counted_and_told(run: Any) -> None:
+    stopped = run("a/run", "folder:pictures", *SMALL, "--max-minutes=0.0001", "--out=a/run")
+    assert (stopped["sealed"]["opened"], stopped["sealed"]["elsewhere"]) == (1, 0)
+    resumed = run("a/run", "--resume=a/run", "--max-minutes=60")
+    assert resumed["template"] != stopped["template"]
+    found = resumed["scores"]["test"]["difference"]
+    assert resumed["sealed"]["opened"] == found["opening"] == 2
+    assert found["p_corrected"] == pytest.approx(min(1, found["p"] / 0.075), abs=2e-5)
+    assert "it is opening 2 of these sealed pictures" in resumed["verdict"]
+
+    third = run("b/run", "--from=a/run", "--out=b/run", "opened=4")
+    other = third["template"] != resumed["template"]
+    assert (third["sealed"]["opened"], third["sealed"]["elsewhere"]) == (6 + other, 4)
+    assert "4 of them elsewhere" in third["verdict"]
+    assert run("c/run", "--from=b/run", "--out=c/run")["sealed"]["elsewhere"] == 4
