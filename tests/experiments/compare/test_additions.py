@@ -270,7 +270,7 @@ def test_units_that_are_not_the_pictures_fit_no_probabilities(
     ended = optimise(Merged)
     assert ended.code == 0, ended.err
     assert calibrated == []
-    assert "Known without a search, on the same test pictures: guessing " in " ".join(ended.out.split())
+    assert "Known without a search, on the same test pictures: guessing, always" in " ".join(ended.out.split())
 
 
 def test_a_run_says_what_it_leaves_out_for_its_own_reward(
