@@ -50,4 +50,4 @@ def test_it_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(os, "fsync", lambda descriptor: (done.append("fsync"), sync(descriptor)))
     monkeypatch.setattr(os, "replace", lambda *places: (done.append("rename"), replace(*places)))
     write_whole(tmp_path / "file", b"new")
-    assert done == ["fsync", "rename"]
+    assert done == ["fsync", "fsync", "rename", "fsync"], "the file, its folder, and the folder with the new name"
