@@ -17,7 +17,7 @@ import numpy as np
 from common import arguments
 from numpy.typing import NDArray
 
-from ipo_prompts.experiments.compare.methods.given import joined
+from ipo_prompts.experiments.compare.methods.given import one_template
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.classification import losses_of, places_of
@@ -82,7 +82,7 @@ def measure(spec: str, sets: list[str], pool: int) -> Iterator[Measured]:
         phrases = PhraseBank.load().usable(data.class_names, clip)
         pairs = [pair for pair in combinations(phrases, 2) if pair[0].group != pair[1].group]
         singles = [phrase.template for phrase in rng.sample(list(phrases), pool // 5)]
-        both = [template for pair in rng.sample(pairs, 2 * pool) if (template := joined(*pair))]
+        both = [template for pair in rng.sample(pairs, 2 * pool) if (template := one_template(*pair))]
         templates = [ANCHOR, *singles, *both[: pool - len(singles)]]
         features = FeatureStore(clip).encode([item.picture for item in items])
         texts = encode_templates(clip.model, clip.tokenizer, templates, data.class_names)
