@@ -260,10 +260,15 @@ def _over_classes(part: Compared, classes: int) -> OverClasses:
     return found.model_copy(update={"words": words})
 
 
+WIDER = 1.05
+"""So many times wider must an interval be with near copies as one draw, for people to be told."""
+
+
 def near_copies_in_words(test: Compared) -> str:
     """Say how many test pictures look like near copies, and the interval of the difference with these as one draw each.
 
-    Empty where none does, where there is no difference, or no one class a picture, and where there are many pictures.
+    Empty where that makes the interval hardly wider, as a pair among hundreds that only looks so; where there is no
+    difference, or no one class a picture; and where there are many pictures.
     """
     units = test.units
     if not isinstance(units, EncodedPictures) or units.labels is None or not 0 < len(test.items) <= MOST:
@@ -276,8 +281,11 @@ def near_copies_in_words(test: Compared) -> str:
         return ""  # a file that is gone by now, whose features were read before, takes no result away
     if not (told := copies_in_words(test.items, groups)):
         return ""
-    sampling = Sampling.of(len(groups), units.labels.tolist(), groups)
-    found = paired_difference(test.initial.hits, test.optimised.hits, sampling).these
+    both = (test.initial.hits, test.optimised.hits)
+    found = paired_difference(*both, Sampling.of(len(groups), units.labels.tolist(), groups)).these
+    plain = paired_difference(*both, test.sampling).these
+    if found.high - found.low < WIDER * (plain.high - plain.low):
+        return ""
     return f"{told}; grouped, the interval is [{points(found.low)}, {points(found.high)}]."
 
 
