@@ -73,3 +73,13 @@ def test_what_cannot_be() -> None:
     with pytest.raises(ValueError, match="6 answers and 5"):
         Disagreements.single(10, 5).gain([1] * 6)
     assert ADDED == 2
+
+
+def test_where_any_picture_speaks_for_several_all_answers_leave_something_open() -> None:
+    sizes = np.array([1.0, 2, 1])
+    assert Disagreements(20, 10, sizes, sizes).gain([1, 0, -1]).these.variances[0].value > 0
+
+
+def test_the_half_width_grows_with_how_many_pictures_an_answer_speaks_for() -> None:
+    two, four = (Disagreements(40, 10, np.full(5, number), np.full(5, 4.0)) for number in (2.0, 4.0))
+    assert four.half_width(4) == pytest.approx(2 * two.half_width(4))

@@ -401,3 +401,27 @@ def test_scores_that_do_not_vary_are_not_certain():
     hits = np.eye(3)[np.arange(30) % 3].T  # every picture right under one seed of three
     low, high = accuracy_interval(Crossed(hits, Sampling(30)))
     assert high - low > 0.3
+
+
+def test_what_seeds_and_units_do_jointly_is_the_least_that_either_scope_says() -> None:
+    values = np.array([[1.0] * 4 + [-1.0] * 4, [-1.0] * 4 + [1.0] * 4, [0.0] * 8])
+    parts = [Crossed(values, Sampling.of(8, [0] * 4 + [1] * 4))]
+    like_these, these = spread(parts, like_these=True), spread(parts)
+    assert like_these is not None and these is not None
+    assert like_these.joint == these.joint == 0
+
+
+def test_the_step_of_several_parts_is_the_largest() -> None:
+    few = Crossed(np.array([[1.0, 0, -1, 0]]), Sampling(4))
+    many = Crossed(np.array([[1.0, 0] * 20]), Sampling(40))
+    one, other = spread([few, many]), spread([many, few])
+    assert one is not None and other is not None
+    assert one.step == other.step
+
+
+def test_data_sets_like_these_have_the_joint_variance_of_these() -> None:
+    rng = np.random.default_rng(15)
+    spreads = [spread([Crossed(rng.normal(size=(40, 50)), Sampling(50))]) for _ in range(4)]
+    found = over_data_sets([one for one in spreads if one], 0.0, shared_seeds=True)
+    assert found.like_these is not None
+    assert found.like_these.joint == found.these.joint > 0

@@ -362,3 +362,8 @@ def test_examples_that_lack_something_are_refused(reward: ClipReward, fields: di
     for examples in ([dspy.Example(**fields), good], [good, dspy.Example(**fields)]):
         with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
             reward.examples(examples)
+
+
+def test_a_part_of_a_part_knows_its_classes() -> None:
+    pictures = EncodedPictures(np.zeros((3, 2), dtype=np.float32), np.array([0, 1, 2]), classes=(4, 7, 9))
+    assert pictures.part([1], [1, 2]).classes == (7, 9)

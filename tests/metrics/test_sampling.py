@@ -105,3 +105,7 @@ def test_satterthwaite_by_hand():
     assert combine([Variance(2.0, 4), Variance(1.0, 2)]) == pytest.approx((3.0, 9 / (4 / 4 + 1 / 2)))
     assert combine([Variance(2.0, 4), Variance(0.0, 2)]) == pytest.approx((2.0, 4))
     assert combine([Variance(2.0, 4), Variance(2.0, 4)], divisor=2) == pytest.approx((1.0, 8))
+
+
+def test_a_class_has_one_picture_where_all_of_it_are_variants_of_one() -> None:
+    assert Sampling.of(4, list("aabb"), ["p", "p", "q", "r"]).singles == 1

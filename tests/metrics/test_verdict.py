@@ -160,3 +160,8 @@ def test_points_in_words(value, worded):
 )
 def test_p_in_words(p, worded):
     assert format_p(p) == worded
+
+
+def test_a_corrected_p_is_at_most_one() -> None:
+    effect = Effect(0.0, -0.02, 0.02, 0.9, (Variance(1e-4, 1000),), "x")
+    assert judge({"it": effect}, "a family", 3)["it"].p_corrected == 1

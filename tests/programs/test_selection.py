@@ -21,6 +21,7 @@ from ipo_prompts.programs.selection import (
     Choice,
     HeldBack,
     ScoreTable,
+    best_first,
     choose_winner,
     cross_fitted,
     cross_fitted_difference,
@@ -376,3 +377,9 @@ def test_what_only_equals_the_initial_template_is_not_taken_for_being_short() ->
     assert difference.mean() < math.sqrt(table(equal).sampling.these(difference).value), "within one standard error"
     assert shortest(table(equal), 1) == 1
     assert shortest(table(better), 1) == 2
+
+
+def test_the_best_on_the_search_units_come_first() -> None:
+    searched = [score("i", [0, 0]), score("bad", [0, 0]), score("good", [1, 1])]
+    selected = [score("i", [0, 0]), score("bad", [1, 1]), score("good", [0, 0])]
+    assert [[one.template for one in part] for part in best_first(searched, selected)] == [["i", "good", "bad"]] * 2

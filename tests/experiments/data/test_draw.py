@@ -292,3 +292,8 @@ def test_a_prompt_that_holds_examples_does_not_hold_paths(tmp_path, scripted):
         assert "sorted by hand" not in text and not any(Path(name).name in text for name in names(drawn.search))
     groups = [example.group for part in ("search", "selection", "test") for example in drawn.examples(part)]
     assert len(set(groups)) == len({item.group for item in (*drawn.search, *drawn.selection, *drawn.test)})
+
+
+def test_parts_that_are_cut_do_not_depend_on_the_order_of_the_classes() -> None:
+    groups = {label: {f"{label}-{i}" for i in range(9)} for label in (0, 1)}
+    assert cut({1: groups[1], 0: groups[0]}, 0, test=True) == cut(groups, 0, test=True)

@@ -114,3 +114,8 @@ def test_limits_chains_and_numbers_from_elsewhere_are_counted_and_told(run: Any)
     assert (third["sealed"]["opened"], third["sealed"]["elsewhere"]) == (6 + other, 4)
     assert "4 of them elsewhere" in third["verdict"]
     assert run("c/run", "--from=b/run", "--out=c/run")["sealed"]["elsewhere"] == 4
+
+
+def test_a_run_before_that_opened_other_pictures_does_not_count(tmp_path: Path) -> None:
+    first = opening(tmp_path / "a" / "run", "one", "cd")
+    assert opening(tmp_path / "b" / "run", "two", "ab", before=[first]).number == 1
