@@ -138,6 +138,8 @@ def _check_groups(file: Path, spec: str, clip: str | None) -> None:
         raise InputError(f"--groups writes a table of files, which {spec} is not; it takes folder:PATH or csv:PATH.")
     if file.exists():
         raise InputError(f"{file} is there already; look at it, or choose another --groups.")
+    if not file.parent.is_dir():
+        raise InputError(f"cannot write {file}: there is no folder {file.parent}; choose another --groups.")
 
 
 def _write_groups(file: Path, spec: str, clip: Clip) -> None:

@@ -296,7 +296,7 @@ def _checked(value: Any, what: str, own: str) -> tuple[str, ...]:
     found: list[str] = []
     for text in texts:
         if text is None or (isinstance(text, str) and not as_read(text)):
-            raise InputError(f"{what} has an empty name; write one, or remove the line to keep {own!r}.")
+            raise InputError(f"{what} has an empty name; write one, or {own!r} again to keep that.")
         if isinstance(text, (dict, list)):
             raise InputError(f"{what} has a name that is no text; write {own}: [road sign, traffic sign].")
         if not isinstance(text, str):

@@ -34,8 +34,9 @@ ASK_NO_MODEL = frozenset({"clip", "clip-greedy", "none"})
 _NUMBERS = {
     **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "a whole number"),
     **dict.fromkeys(("float_parsing", "float_type"), "a number"),
+    "list_type": "a list",
 }
-"""What pydantic calls the errors of a value that is no number."""
+"""What pydantic calls the errors of a value that is no number, or no list."""
 
 CHOSEN: dict[str, Registry] = {"strategy": STRATEGIES, "reward": REWARDS}
 """Keys whose value is a name with settings of its own, written `strategy=NAME strategy.KEY=VALUE`."""
@@ -305,12 +306,14 @@ def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConf
 
 
 def _no_number(error: ValidationError, where: str) -> InputError | None:
-    """Say that a setting takes a number, where that is what is wrong first."""
+    """Say that a setting takes a number or a list, where that is what is wrong first."""
     first = error.errors()[0]
     key, kind = first["loc"][0] if first["loc"] else "", _NUMBERS.get(first["type"])
     if kind is None:
         return None
-    example = f"{key}={example_of(key)}" if where == "the command line" else example_of(key)
+    example = example_of(key) if kind != "a list" else f"[{str(first['input']).strip('[]')[:40]}]"
+    if where == "the command line":
+        example = f"{key}={shlex.quote(str(example))}"
     given = "nothing" if first["input"] is None else repr(first["input"])[:200]
     return InputError(f"{key} in {where} is {kind}, such as {example} (given: {given}).")
 

@@ -139,6 +139,7 @@ OPTIMIZE: list[tuple[list[str], str]] = [
     (["--lm", "openai/no-such-model", "--budget-usd", "1"], "price of openai/no-such-model is not known"),
     (["--resume", "gone"], "gone holds no run to resume"),
     (["--resume", "bare"], "bare holds no run to resume"),
+    (["exclude=lynx"], "exclude in the command line is a list, such as exclude='[lynx]' (given: 'lynx')."),
     (["--resume", "done", "--seed", "7"], "has seed=0 and 7 was asked for"),
     (["--resume", "done", "shots=2"], "start a new run from its templates: `ipo optimize --from done shots=2`."),
     (["--resume", "done", "--out", "new"], "leave --out away"),

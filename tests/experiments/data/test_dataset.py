@@ -112,7 +112,7 @@ def test_data_with_the_names_that_they_have_anyway_keep_their_fingerprint():
     [
         ("dgo: dog", r"names the class 'dgo', which is not in the data \(did you mean dog\?\); write a class as"),
         ("1: dog", "has the class 1, which YAML does not read as text; write '1': in quotes"),
-        ("dog: ''", "has an empty name; write one, or remove the line"),
+        ("dog: ''", "has an empty name; write one, or 'dog' again to keep that"),
         ("dog: []", "has 0 names; write 1 to 20"),
         ("dog: [dog, 7]", "has the name 7, which YAML does not read as text; write '7' in quotes"),
         ("dog: [dog, {a: b}]", r"has a name that is no text; write dog: \[road sign"),
