@@ -34,7 +34,7 @@ class Answer(Content):
 
     picture: Annotated[str, Field(max_length=12)]
     answer: Literal["first", "second", "both", "neither"]
-    label: NonNegativeInt | None = None
+    label: Annotated[NonNegativeInt, Field(strict=True)] | None = None
 
 
 class Answers(Content):

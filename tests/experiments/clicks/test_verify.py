@@ -115,6 +115,10 @@ REFUSED = {
         _change(lambda all_: all_["answers"][2].update(answer="neither", label=68)),
         "a class that it cannot be",
     ),
+    "truth for a class": (
+        _change(lambda all_: all_["answers"][2].update(answer="neither", label=True)),
+        "holds no answers of a page",
+    ),
     "other file": (lambda text: '{"template": "x"}', "holds no answers of a page"),
     "nothing": (_change(lambda all_: all_.update(answers=[])), "holds no answers of a page"),
     "too few": (_change(lambda all_: all_.update(answers=all_["answers"][:9])), "too few for a verdict; answer 10"),
