@@ -14,6 +14,7 @@ from ipo_prompts.experiments.clicks.drawing import Drawing, ToAsk
 from ipo_prompts.experiments.clicks.verifying import load_verified, read_drawing
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.report.label_page import PAGE, label_page
+from support.browser import opened
 from support.clicks import truth
 from support.report_files import ACTS_IF_NOT_SHOWN, HOSTILE
 
@@ -36,18 +37,7 @@ def show(browser: Any, complaints: list[str]) -> Iterator[Open]:
         width, height = SIZES[size]
         context = within or browser.new_context(viewport={"width": width, "height": height}, has_touch=size == "phone")
         contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.on(
-            "request",
-            lambda request: (
-                request.url.startswith(("file:", "data:", "blob:")) or complaints.append(f"request: {request.url}")
-            ),
-        )
-        page.goto(file.as_uri())
-        return page
+        return opened(context, file, complaints, ("file:", "data:", "blob:"))
 
     yield start
     for context in contexts:

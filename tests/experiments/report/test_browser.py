@@ -12,6 +12,7 @@ from ipo_prompts.experiments.report import compare_page, run_page
 from ipo_prompts.experiments.report.explain import MOST_IN_MATRIX
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.run.result import Comparison
+from support.browser import opened
 from support.report_files import ACTS_IF_NOT_SHOWN, HOSTILE, change_json
 
 SECTIONS = ["answer", "pictures", "search", "words", "classes", "optimism", "reproduce"]
@@ -35,16 +36,7 @@ def show(browser: Any, tmp_path: Path, complaints: list[str]) -> Iterator[Open]:
         file.write_text(html, encoding="utf-8")
         context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.on(
-            "request",
-            lambda request: request.url.startswith(("file:", "data:")) or complaints.append(f"request: {request.url}"),
-        )
-        page.goto(file.as_uri())
-        return page
+        return opened(context, file, complaints)
 
     yield start
     for context in contexts:
