@@ -66,6 +66,12 @@ class InputError(ValueError):
     """Bad input or configuration; `str(error)` is one sentence for the user."""
 
 
+def first_error(error: ValidationError, whole: str = "it") -> tuple[str, str]:
+    """Return where the first error is that pydantic found, `whole` where it is all of it, and what it says."""
+    first = error.errors()[0]
+    return ".".join(map(str, first["loc"])) or whole, first["msg"].lower()
+
+
 def input_error(error: ValidationError, where: str, prefix: str = "") -> InputError:
     """Format the first error that pydantic found: the key, where it is, and what was given."""
     first = error.errors()[0]

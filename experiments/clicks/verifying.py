@@ -18,7 +18,7 @@ from pydantic import Field, NonNegativeInt, ValidationError
 from ipo_prompts.experiments.clicks.drawing import DRAWING, Drawing, Look, Named, Showing, identity
 from ipo_prompts.experiments.run.files import Content, read_model, write_json
 from ipo_prompts.metrics.clicks import FIRST
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, first_error
 from ipo_prompts.metrics.files import read_json
 from ipo_prompts.metrics.verdict import Ends, Rounded, Verdict, judge, points
 from ipo_prompts.programs.saved_program import read_program
@@ -143,9 +143,8 @@ def read_answers(file: Path, drawing: Drawing) -> list[Said]:
     try:
         given = Answers.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise InputError(f"{file} holds no answers of a page ({where}: {first['msg'].lower()}); {FIX}.") from error
+        where, said = first_error(error, "the whole")
+        raise InputError(f"{file} holds no answers of a page ({where}: {said}); {FIX}.") from error
     if given.drawing != drawing.id:
         raise InputError(f"{file} has the answers to another page; name the folder that this page was made in.")
     seen: set[str] = set()

@@ -21,7 +21,7 @@ from pydantic import Field, ValidationError
 from ipo_prompts.experiments.compare import cell as cells
 from ipo_prompts.experiments.compare.grid import GridCell, GridConfig, entries
 from ipo_prompts.experiments.run.files import Content, content_of, write_bytes
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, first_error
 from ipo_prompts.metrics.files import read_json
 
 FILE_NAME = "cells.json.gz"
@@ -129,9 +129,8 @@ def unpack(file: Path) -> tuple[GridConfig, list[GridCell], list[dict[str, Any] 
     try:
         raw = RawCells.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "it"
-        raise InputError(f"{_WHAT} {file} is damaged ({where[:100]}: {first['msg'].lower()}); {_FIX}.") from error
+        where, said = first_error(error)
+        raise InputError(f"{_WHAT} {file} is damaged ({where[:100]}: {said}); {_FIX}.") from error
     grid = raw.grid
     if len(grid.data) * len(grid.methods) * len(grid.seeds) != len(raw.cells):
         raise InputError(f"{_WHAT} {file} is damaged (it has {len(raw.cells)} cells, its grid another number); {_FIX}.")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ipo_prompts.experiments.run.config import RunConfig, build, config_of, overlaid
-from ipo_prompts.metrics.errors import InputError, flag
+from ipo_prompts.metrics.errors import InputError, first_error, flag
 from ipo_prompts.metrics.files import JSON_BYTES, read_bytes, read_json, write_whole
 from ipo_prompts.programs.lm.ledger import Limit
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
@@ -90,11 +90,10 @@ def read_model(form: type[Form], file: Path, fix: str = "restore it, or start a 
     try:
         return form.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "it"
+        where, said = first_error(error)
         wrong = "was written by another version of ipo"
         if where != "schema":
-            wrong = f"is not of the form that this version reads ({where}: {first['msg'].lower()})"
+            wrong = f"is not of the form that this version reads ({where}: {said})"
         raise InputError(f"{file} {wrong}; {fix}.") from error
 
 
