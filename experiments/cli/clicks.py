@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ from ipo_prompts.metrics.errors import InputError, printable
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.clicks.drawing import Drawing, Named, ToAsk
+    from ipo_prompts.experiments.clicks.pictures import TwoPrograms
     from ipo_prompts.experiments.clicks.verifying import Said, Verified
     from ipo_prompts.experiments.data import Item
 
@@ -36,11 +38,10 @@ def label(
     device: Device = "auto",
 ) -> int:
     """Make a page that asks which of two templates is right, on pictures where they disagree."""
-    from ipo_prompts.experiments.clicks.drawing import DRAWING, draw_questions, name_pictures
+    from ipo_prompts.experiments.clicks.drawing import DRAWING, draw_questions
     from ipo_prompts.experiments.clicks.pictures import programs_of_run, two_programs
     from ipo_prompts.experiments.report.label_page import PAGE, label_page
     from ipo_prompts.experiments.run.files import check_writable, write_json, write_text
-    from ipo_prompts.experiments.run.live_view import Ui
 
     if len(programs) > 2:
         raise InputError(f"there are {len(programs)} programs; name a run, or two programs.")
@@ -53,7 +54,7 @@ def label(
         if len(programs) == 2
         else programs_of_run(programs[0], data, device)
     )
-    named = name_pictures(question.items, question.programs, Ui(0, quiet=False).pictures("unlabelled"))
+    question, named = _named(question)
     first, second = question.names
     asked = draw_questions(question.items, named, question.programs, data=question.data, first=first, second=second)
     if question.left_out:
@@ -73,6 +74,30 @@ def label(
         f"{folder} answers.json"
     )
     return 0
+
+
+def _named(question: TwoPrograms) -> tuple[TwoPrograms, Named]:
+    """Have both programs name the pictures; those that cannot be read are told and left out.
+
+    Raises:
+        InputError: none can be read, or the programs have other classes.
+    """
+    from ipo_prompts.experiments.clicks.drawing import name_pictures
+    from ipo_prompts.experiments.clicks.pictures import unreadable
+    from ipo_prompts.experiments.run.live_view import Ui
+
+    progress = Ui(0, quiet=False).pictures("unlabelled")
+    try:
+        return question, name_pictures(question.items, question.programs, progress)
+    except InputError:
+        faults = unreadable(question.items)
+        kept = [item for item, fault in zip(question.items, faults, strict=True) if fault is None]
+        if not kept or len(kept) == len(question.items):
+            raise
+    for fault in filter(None, faults):
+        print(f"left out: {printable(fault)}", file=sys.stderr)
+    question = question._replace(items=kept)
+    return question, name_pictures(kept, question.programs, progress)
 
 
 def _counted(drawing: Drawing) -> str:

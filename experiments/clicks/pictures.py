@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ipo_prompts.experiments.data import Item, load_data
+from ipo_prompts.experiments.data.dataset import in_threads
 from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig, load_config
 from ipo_prompts.experiments.run.labelling import find_pictures
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, digest_of, draw_for
@@ -104,6 +105,19 @@ def pictures_of(data: str) -> tuple[Sequence[Item], str]:
     if not drawn.test:
         raise InputError(f"{drawn.name} has no test pictures; name a folder of pictures with --data.")
     return drawn.test, drawn.name
+
+
+def unreadable(items: Sequence[Item]) -> list[str | None]:
+    """Return for each picture the sentence that says why it cannot be read, or None."""
+    return in_threads(_fault, items)
+
+
+def _fault(item: Item) -> str | None:
+    try:
+        item.picture.image()
+    except InputError as error:
+        return str(error)
+    return None
 
 
 class _RunsPictures:

@@ -110,8 +110,10 @@ def test_a_picture_that_is_there_twice_is_one_draw(programs: Any, tmp_path: Path
     for i, item in enumerate(load_data("embedded:d", seed=0).test[:20]):
         for copy in "ab":
             (tmp_path / "holiday" / f"{i}{copy}.webp").write_bytes(item.picture.bytes())
+    (tmp_path / "holiday" / "cut.webp").write_bytes(item.picture.bytes()[:40])
     words = ["label", *map(str, paths), "--data", str(tmp_path / "holiday"), "--out", str(tmp_path / "out")]
     assert main(words) == 0
+    assert re.search(r"left out: .*cut\.webp", capsys.readouterr().err)
     drawing = read_drawing(tmp_path / "out")
     assert (drawing.pictures, drawing.draws) == (40, 20)
     assert {(one.differing, one.size) for one in drawing.disagreements} == {(2, 2)}

@@ -133,5 +133,10 @@ def test_the_file_to_edit_keeps_names_and_synonyms(folder) -> None:
 
 
 def test_the_check_says_what_a_search_would_refuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["data", "check", f"folder:{coded(tmp_path)}"]) == 0
-    assert "a run cannot search on it: 2 of 6 classes of folder:scans are called by a code" in capsys.readouterr().out
+    root = coded(tmp_path)
+    for picture in sorted((root / "class_0").iterdir())[1:]:
+        picture.unlink()
+    assert main(["data", "check", f"folder:{root}"]) == 1
+    told = capsys.readouterr().out
+    assert "a run cannot search on it: 2 of 6 classes of folder:scans are called by a code" in told
+    assert "shots=4 selection_shots=2: 11 to search" in told, "what a run would use is told all the same"
