@@ -14,6 +14,7 @@ from typing import Any
 from ipo_prompts.metrics.errors import InputError, listener, setting, speaking_to  # noqa: F401 - the last is for the example
 from ipo_prompts.metrics.files import read_yaml
 from ipo_prompts.metrics.registry import own_name
+from ipo_prompts.programs.record.trust import must_be_said
 
 CONFIG_FILE = "config.yaml"
 """Of a run directory: all settings."""
@@ -33,11 +34,12 @@ def resume_command(folder: Path, settings: Mapping[str, Any] | None = None, *wor
     ...     resume_command(Path("my run"), {"reward": {"name": "mine:Harsh"}}, "steps=3")
     "ipo.optimize(resume='my run', steps=3, reward='mine:Harsh')"
     """
-    known = to_type(_stored(folder) if settings is None else settings)
+    stored = _stored(folder) if settings is None else settings
+    known, trusted = to_type(stored), must_be_said(stored)
     if listener() == "ipo.optimize":
         given = [setting("resume", str(folder)), *words, *(setting(key, value) for key, value in known.items())]
-        return f"ipo.optimize({', '.join(given)})"
-    typed = [f"{key}={value}" for key, value in known.items()]
+        return f"ipo.optimize({', '.join(given + ['trust=True'] * trusted)})"
+    typed = [f"{key}={value}" for key, value in known.items()] + ["--trust"] * trusted
     return shlex.join(["ipo", "optimize", "--resume", str(folder), *words, *typed])
 
 

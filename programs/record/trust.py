@@ -93,6 +93,11 @@ def outside(settings: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
+def must_be_said(settings: Mapping[str, Any]) -> bool:
+    """Whether a run begun here with these settings is resumed with `--trust` alone, as no secret can be kept here."""
+    return bool(outside(settings)) and (_secret() or _new_secret()) is None
+
+
 def is_listed(clip: str) -> bool:
     """Whether a CLIP ships with us or stands in open_clip's list of models and weights."""
     if clip == "embedded":

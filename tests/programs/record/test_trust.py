@@ -17,6 +17,7 @@ from ipo_prompts.metrics.errors import InputError, speaking_to
 from ipo_prompts.metrics.files import read_json
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.record.journal import Journal, begin, last
+from ipo_prompts.programs.record.resuming import resume_command
 from ipo_prompts.programs.record.trust import outside, own_settings, refuse_foreign, seal, secret_file, trusting
 
 MODEL = PICTURES_DIR.parent / "model"
@@ -173,3 +174,16 @@ def test_a_file_that_is_none_is_not_waited_for(tmp_path: Path) -> None:
     for name in ("pipe.json", "device.json"):
         with pytest.raises(InputError, match="it is no regular file"):
             read_json(tmp_path / name, "the program", "name another")
+
+
+def test_where_no_secret_can_be_kept_the_command_that_resumes_says_so(state: Path) -> None:
+    state.write_text("a file where the folder would be")
+    assert seal({"config": {}}) is None
+    told = resume_command(Path("runs/one"), {"clip": "embedded", "data": "folder:pets"})
+    assert told == "ipo optimize --resume runs/one --trust"
+    with speaking_to("ipo.optimize"):
+        assert resume_command(Path("x"), {"data": "folder:pets"}) == "ipo.optimize(resume='x', trust=True)"
+    assert "--trust" not in resume_command(Path("runs/one"), {"clip": "embedded", "data": "embedded:a", "lm": "local"})
+    state.unlink()
+    seal({"config": {}})
+    assert "--trust" not in resume_command(Path("runs/one"), {"clip": "embedded", "data": "folder:pets"})
