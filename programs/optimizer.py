@@ -230,7 +230,8 @@ class IPO(Teleprompter):
         """Return the strategy for a language model, before or after what it is asked is recorded."""
         if not isinstance(self.strategy, dict):
             return self.strategy
-        models = Models(recorded, small=lm is not None and lm.small, given=lm is not None)
+        small, bank = lm is not None and lm.small, self.settings.bank
+        models = Models(recorded, small=small, given=lm is not None, bank=bank)
         strategy: Strategy = STRATEGIES.build(self.strategy, models)
         if needs_lm(strategy) and lm is None:
             raise InputError(
@@ -245,7 +246,7 @@ class IPO(Teleprompter):
         if self.describer in (None, "none") or (self.describer in DESCRIBERS and len(pictures) < len(searched)):
             return None
         if self.describer in DESCRIBERS:
-            return by_clip(clip, str(self.describer), pictures)
+            return by_clip(clip, str(self.describer), pictures, self.settings.bank)
         own = self.describer
         predictors = own.predictors() if isinstance(own, dspy.Module) else []
         asks = any(not isinstance(one, TemplateClassifier) for one in predictors)

@@ -1,4 +1,9 @@
-"""A bank of phrases that say how pictures can look ("a line drawing of a <CLASS>."): `phrases.yaml`."""
+"""Banks of phrases that templates are made of without a language model.
+
+*shipped* says how pictures can look ("a line drawing of a <CLASS>."): `phrases.yaml`. *general* is the most frequent
+adjectives and nouns of English by a rule that looks at no picture and no CLIP, without the words that the embedded CLIP
+was taught for operations: `general.yaml`, made by `tools/general_bank.py`. *none* has no phrase.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from ipo_prompts.metrics.template import TokenCounter, names_class, too_long
+
+BankName = Literal["shipped", "general", "none"]
+_FILES = {"shipped": "phrases.yaml", "general": "general.yaml"}
 
 
 @dataclass(frozen=True)
@@ -41,10 +49,11 @@ class PhraseBank:
 
     @classmethod
     @cache
-    def load(cls, path: Path | None = None) -> PhraseBank:
-        """Read a bank once; the one that ships with the package when `path` is None."""
-        text = (path or Path(__file__).with_suffix(".yaml")).read_text(encoding="utf-8")
-        content: dict[str, Any] = yaml.safe_load(text)
+    def load(cls, name: BankName = "shipped") -> PhraseBank:
+        """Read a bank once."""
+        if name == "none":
+            return cls((), cls.load().bare)
+        content: dict[str, Any] = yaml.safe_load(Path(__file__).with_name(_FILES[name]).read_text(encoding="utf-8"))
         return cls(
             tuple(
                 Phrase(words, group["name"], group["form"]) for group in content["groups"] for words in group["phrases"]

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import ANCHOR, problem
+from ipo_prompts.programs.phrases import BankName
 
 LIMITS = frozenset({"budget_usd", "budget_tokens", "max_minutes"})
 """Settings that may change when a search is resumed: one that a limit stopped goes on under a larger one."""
@@ -44,6 +45,11 @@ class SearchSettings(BaseModel):
     looks: int = Field(
         5000, ge=0, description="templates that a strategy may look at on the search pictures without proposing them"
     )
+    bank: BankName = Field(
+        "shipped",
+        description="phrases that the strategy compose, the describers clip and clip-greedy and the rows of a grid "
+        "use: shipped, how pictures can look; general, the most frequent words of English; none",
+    )
     seed: int = Field(0, ge=0, description="of the pictures drawn and of the language model")
     offsets: Literal["none", "mean", "prior"] = Field(
         "none",
@@ -73,6 +79,7 @@ class SearchKeywords(TypedDict, total=False):
     ensemble: int
     patience: int | None
     looks: int
+    bank: BankName
     seed: int
     offsets: Literal["none", "mean", "prior"]
     budget_usd: float | None

@@ -9,7 +9,7 @@ Importing this package costs nothing.
 from pathlib import Path
 from typing import Final
 
-__all__ = ["CLEAN", "DOMAINS", "MODEL_DIR", "PICTURES_DIR", "SPLIT_FILE", "SUITE_FILE"]
+__all__ = ["CLEAN", "DOMAINS", "HELD_BACK", "HELD_BACK_FILE", "MODEL_DIR", "PICTURES_DIR", "SPLIT_FILE", "SUITE_FILE"]
 
 _HERE: Final = Path(__file__).resolve().parent
 
@@ -20,3 +20,7 @@ SUITE_FILE: Final[Path] = _HERE / "suite.json"
 DOMAINS: Final[tuple[str, ...]] = ("a", "b", "c", "d")
 CLEAN: Final = "b"
 """The domain without any operation."""
+HELD_BACK: Final = "held-back"
+"""Other clean pictures, of drawings that no CLIP of ours has met: the folder beside the domains."""
+HELD_BACK_FILE: Final[Path] = _HERE / "held-back.json"
+"""Their table, as `SPLIT_FILE` is that of the domains."""

@@ -1,7 +1,8 @@
 """Picture operations, which shift a domain of pictures and which captions describe, and named sets of shifted pictures.
 
-A set, `embedded:OP+OP`, is the clean pictures that ship with IPO, rendered with operations when they are read. The
-suite is those sets that methods are compared on.
+A set, `embedded:OP+OP`, is the clean pictures that ship with IPO, rendered with operations when they are read.
+`embedded:held-back/OP+OP@SEED` is another one: of other base pictures, with a seed of its own, by which its parts are
+drawn, too. The suite is those sets that methods are compared on; `claims.py` has those that claims are made on.
 
 The same picture, operations and seed give the same pixels, whatever else is rendered and in whatever order.
 
@@ -16,26 +17,29 @@ import math
 import random
 import re
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
 from ipo_prompts.experiments import embedded
+from ipo_prompts.experiments.embedded.untaught import UNTAUGHT
+from ipo_prompts.experiments.embedded.untaught import Image as Image
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.pictures import Picture
 
-Image = npt.NDArray[np.float32]
 _Operation = Callable[[Image, np.random.Generator], Image]
 
 SIDE: Final = 48
 SEED: Final = 0
-"""Of every set: a picture is as dark or as noisy in all sets that darken it or add noise, so sets differ in their
-operations only."""
+"""Of every set that names no other: a picture is as dark or as noisy in all sets that darken it or add noise, so sets
+differ in their operations only."""
 SUITES: Final = {"suite": "open", "suite-held-out": "held out"}
 """What stands for a half of the suite in the `data` of a grid → that half."""
+CLAIMS: Final = ("claims-taught", "claims-untaught", "claims-clean")
+"""What stands in a grid for the sets that claims are made on, by whether their operations were taught; see `claims`."""
 _PREFIX: Final = "embedded:"
 BACKGROUNDS: Final[dict[str, tuple[float, float, float]]] = {
     "white": (1.0, 1.0, 1.0),
@@ -59,7 +63,7 @@ def render(
 
     Args:
         rgba: float32 (side, side, 4) in [0, 1], straight alpha.
-        operations: names out of `OPERATIONS`. They are applied in that order, whatever the order here.
+        operations: names out of `ALL`. They are applied in that order, whatever the order here.
         seed: 0 or more; decides the move, and how strong an operation is.
         background: the paper's colour, out of `BACKGROUNDS`.
         jitter: scales the random move; with 0 the drawing lies as it is, without the little paper around it.
@@ -70,7 +74,7 @@ def render(
     Raises:
         InputError: there is no such operation or background.
     """
-    for kind, wanted, known in (("operation", operations, OPERATIONS), ("background", [background], BACKGROUNDS)):
+    for kind, wanted, known in (("operation", operations, ALL), ("background", [background], BACKGROUNDS)):
         for name in wanted:
             if name not in known:
                 hint = did_you_mean(name, known)
@@ -80,7 +84,7 @@ def render(
     # Premultiplied, else transparent black bleeds into the outline.
     moved = _moved(np.concatenate([rgba[..., :3] * alpha, alpha], axis=2), operations, rng, jitter)
     image = moved[..., :3] + np.array(BACKGROUNDS[background], np.float32) * (1 - moved[..., 3:])
-    for name, operation in _PIXELWISE.items():
+    for name, operation in (*_PIXELWISE.items(), *UNTAUGHT.items()):
         if name in operations:
             image = operation(image, rng)
     return np.clip(image, 0, 1).astype(np.float32)
@@ -159,10 +163,59 @@ _PIXELWISE: Final[dict[str, _Operation]] = {
 }
 GEOMETRIC: Final = ("upside down", "sideways", "zoom", "small")
 OPERATIONS: Final = (*GEOMETRIC, *_PIXELWISE)
+"""Those that captions name."""
+ALL: Final = (*OPERATIONS, *UNTAUGHT)
+_SET: Final = re.compile(r"(?:\s*([^/@]*?)\s*/)?([^/@]*)(?:@([0-9]{1,6}))?")
+
+
+@dataclass(frozen=True)
+class ShiftedSet:
+    """A set of rendered pictures.
+
+    Attributes:
+        operations: what is done to the clean pictures, out of `ALL`; none leaves them clean.
+        base: whose pictures these are: "" for those that ship in four domains, or `embedded.HELD_BACK`.
+        seed: of what is random in the operations; above 0 the parts are drawn by it, too.
+    """
+
+    operations: tuple[str, ...]
+    base: str = ""
+    seed: int = SEED
+
+    @property
+    def name(self) -> str:
+        """The one name of the set.
+
+        >>> ShiftedSet(("dark",), "held-back", 3).name, ShiftedSet((), seed=2).name
+        ('held-back/dark@3', 'clean@2')
+        """
+        base = f"{self.base}/" if self.base else ""
+        return f"{base}{name_of(self.operations) or CLEAN}" + (f"@{self.seed}" if self.seed else "")
+
+
+CLEAN: Final = "clean"
+"""What a set without operations is called."""
+
+
+def set_of(name: str) -> ShiftedSet:
+    """Return the set of a name.
+
+    Raises:
+        InputError: it is none.
+    """
+    found = _SET.fullmatch(name)
+    if found is None or (found[1] or "") not in ("", embedded.HELD_BACK):
+        raise InputError(
+            f"there are no pictures {_PREFIX}{name}; name operations joined by +, such as {_PREFIX}sideways+negative, "
+            f"behind other base pictures and before a seed if you like: {_PREFIX}{embedded.HELD_BACK}/swirl+rings@7."
+        )
+    base, operations, seed = found.groups()
+    is_clean = operations.strip() == CLEAN
+    return ShiftedSet(() if is_clean else operations_of(operations), base or "", int(seed or SEED))
 
 
 def operations_of(name: str) -> tuple[str, ...]:
-    """Return the operations that a set's name holds, in the order of `OPERATIONS`.
+    """Return the operations that a set's name holds, in the order of `ALL`.
 
     Args:
         name: operations joined by +, in any order; their words may be joined by hyphens.
@@ -174,8 +227,8 @@ def operations_of(name: str) -> tuple[str, ...]:
     True
     """
     parts = [re.sub(r"[\s_-]+", " ", part).strip() for part in name.split("+")]
-    names = [name_of([one]) for one in OPERATIONS]
-    strange = next((part for part in parts if part not in OPERATIONS), None)
+    names = [name_of([one]) for one in ALL]
+    strange = next((part for part in parts if part not in ALL), None)
     if strange is not None:
         # A single word may have been meant for a set of the shipped pictures.
         hint = did_you_mean(strange.replace(" ", "-"), names if len(parts) > 1 else [*embedded.DOMAINS, *names])
@@ -188,7 +241,7 @@ def operations_of(name: str) -> tuple[str, ...]:
     twice = next((part for part in parts if parts.count(part) > 1), None)
     if twice is not None:
         raise InputError(f"{_PREFIX}{name} has the operation {twice!r} twice; name it once.")
-    return tuple(one for one in OPERATIONS if one in parts)
+    return tuple(one for one in ALL if one in parts)
 
 
 def name_of(operations: Collection[str]) -> str:
@@ -197,7 +250,7 @@ def name_of(operations: Collection[str]) -> str:
     >>> name_of(["negative", "upside down"])
     'upside-down+negative'
     """
-    return "+".join(one.replace(" ", "-") for one in OPERATIONS if one in operations)
+    return "+".join(one.replace(" ", "-") for one in ALL if one in operations)
 
 
 def canonical(spec: str) -> str:
@@ -210,24 +263,47 @@ def canonical(spec: str) -> str:
     if f"{kind}{colon}" != _PREFIX:
         return spec
     try:
-        return _PREFIX + name_of(operations_of(rest))
+        return _PREFIX + set_of(rest).name
     except InputError:  # one of the shipped sets, or what the loading of the data set refuses in a sentence
         return spec
 
 
 def expanded(spec: str) -> list[str]:
-    """Return the data sets that a spec in a grid stands for: those of a half of the suite, or the canonical one."""
+    """Return the data sets that a spec in a grid stands for: those of a suite, or the canonical one."""
     half = spec.strip().removeprefix(_PREFIX)
-    return suite(half) if spec.strip() == f"{_PREFIX}{half}" and half in SUITES else [canonical(spec)]
+    is_suite = half in SUITES or half in CLAIMS
+    return suite(half) if spec.strip() == f"{_PREFIX}{half}" and is_suite else [canonical(spec)]
 
 
 def suite(half: str) -> list[str]:
-    """Return the specs of one half of the suite, a key of `SUITES`; `suite.json` states the rule that chose them."""
+    """Return the specs of one of `SUITES`, whose rule stands in `suite.json`, or of `CLAIMS`."""
+    if half in CLAIMS:
+        return [_PREFIX + one.name for one in claims(half)]
     table = json.loads(embedded.SUITE_FILE.read_text(encoding="utf-8"))
     return [_PREFIX + one["name"] for one in table["sets"] if one["half"] == SUITES[half]]
 
 
-def shifted(clean: Picture, key: str, operations: Collection[str]) -> Picture:
+def claims(kind: str) -> list[ShiftedSet]:
+    """Return the six sets of one of `CLAIMS`: each of its own seed, every other one of held-back base pictures.
+
+    The rule: an operation that moves the picture with one that changes its pixels. Of the taught ones the four moves
+    are taken in turn, each with the first of the held-out half of the suite that no earlier set has; of the untaught
+    ones, the first move with the first of the others, and so on, so that these six sets share no operation.
+    """
+    pairs: list[tuple[str, ...]] = [()] * 6
+    if kind == "claims-taught":
+        held_out = [operations_of(spec.removeprefix(_PREFIX)) for spec in suite("suite-held-out")]
+        for i in range(6):
+            said = {operation for pair in pairs for operation in pair} - {*GEOMETRIC}
+            pairs[i] = next(one for one in held_out if one[0] == GEOMETRIC[i % 4] and one[1] not in said)
+    elif kind == "claims-untaught":
+        names = tuple(UNTAUGHT)
+        pairs = list(zip(names[:6], names[6:], strict=True))
+    first = 1 + 10 * CLAIMS.index(kind)
+    return [ShiftedSet(pair, embedded.HELD_BACK if i % 2 else "", first + i) for i, pair in enumerate(pairs)]
+
+
+def shifted(clean: Picture, key: str, of: ShiftedSet) -> Picture:
     """Return a picture that is rendered each time it is read, which takes about half a millisecond.
 
     It has no stamp: what its bytes are depends on the renderer too, so caches read it to know. And it is a PPM: its
@@ -235,11 +311,10 @@ def shifted(clean: Picture, key: str, operations: Collection[str]) -> Picture:
 
     Args:
         clean: a shipped picture of 48 by 48 pixels, on white.
-        key: its path within its set, which decides what is random in the operations.
-        operations: out of `OPERATIONS`.
+        key: its path within its set, which decides what is random in the operations, with the set's seed.
+        of: the set.
     """
-    name = f"{key} of {_PREFIX}{name_of(operations)}"
-    return Picture(name, partial(_rendered, clean, operations, seed_of(key, SEED)))
+    return Picture(f"{key} of {_PREFIX}{of.name}", partial(_rendered, clean, of.operations, seed_of(key, of.seed)))
 
 
 def _rendered(clean: Picture, operations: Collection[str], seed: int) -> bytes:

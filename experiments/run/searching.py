@@ -113,7 +113,7 @@ def _replies(config: RunConfig) -> tuple[list[Event], bool]:
 def _describing(prepared: Prepared) -> Describing | None:
     config, asked, pictures = prepared.config, prepared.plan.describer, prepared.search.pictures
     if config.describer in ("clip", "clip-greedy"):
-        return by_clip(prepared.clip, config.describer, pictures)
+        return by_clip(prepared.clip, config.describer, pictures, config.bank)
     if asked is None:
         return None
     from ipo_prompts.programs.describers.multimodal import QUESTIONS, ImageDescriber

@@ -17,6 +17,7 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.describers.interrogator import Interrogator
 from ipo_prompts.programs.lm.recording import Recorder
+from ipo_prompts.programs.phrases import BankName, PhraseBank
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 
 logger = logging.getLogger(__name__)
@@ -43,9 +44,12 @@ class Describing:
     describer: Callable[[Recorder], tuple[Any, dspy.LM | None]]
 
 
-def by_clip(clip: Clip, name: str, pictures: Sequence[Picture]) -> Describing:
-    """Have the CLIP itself describe pictures, at once (`clip`) or phrase by phrase (`clip-greedy`)."""
-    return Describing("the CLIP", pictures, lambda recorder: (Interrogator(clip, greedy=name == "clip-greedy"), None))
+def by_clip(clip: Clip, name: str, pictures: Sequence[Picture], bank: BankName) -> Describing | None:
+    """Have the CLIP describe pictures, at once (`clip`) or phrase by phrase (`clip-greedy`); None without phrases."""
+    if bank == "none":
+        return None
+    describer = Interrogator(clip, PhraseBank.load(bank), greedy=name == "clip-greedy")
+    return Describing("the CLIP", pictures, lambda recorder: (describer, None))
 
 
 def describe(

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from ipo_prompts.metrics.registry import blaming, check_members, settings_of
 from ipo_prompts.metrics.scale import FRACTION, Scale
+from ipo_prompts.programs.phrases import BankName
 from ipo_prompts.programs.settings import SearchSettings
 
 if TYPE_CHECKING:
@@ -129,17 +130,19 @@ class Expected:
 
 @dataclass(frozen=True)
 class Models:
-    """The language model that a strategy is built with.
+    """What a strategy is built with: the language model, and the bank of phrases.
 
     Attributes:
         lm: for `dspy.context(lm=…)`; None asks the model of the context.
         small: whether it is best asked for one template at a time, under a grammar.
         given: whether there is one at all; without, a strategy that only `asks_lm` does with what it has.
+        bank: where phrases are taken from that no language model wrote.
     """
 
     lm: dspy.LM | None = None
     small: bool = False
     given: bool = True
+    bank: BankName = "shipped"
 
 
 class Strategy(Protocol):

@@ -2,7 +2,7 @@
 
 A composition that is only scored costs milliseconds where a proposal costs a request, and more candidates are worth
 more than a history of scores. So the language model is asked without any history, its templates are taken apart
-(`programs/wording.py`), and their parts are tried in new company together with the phrases of the describer's bank.
+(`programs/wording.py`), and their parts are tried in new company together with the phrases of the bank.
 Each step looks at the best composition so far with every promising part added to it, and with each of its own taken
 out: some phrases help only beside another ("lying on its side" beside "faded"), and filler helps beside none. Every
 word has to earn its place: of two compositions the longer must score higher by `Scale.word` for each word that it has
@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field
 from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.metrics.registry import NoSettings
 from ipo_prompts.metrics.template import key, names_class
-from ipo_prompts.programs.phrases import PhraseBank
+from ipo_prompts.programs.phrases import BankName, PhraseBank
 from ipo_prompts.programs.strategies.base import (
     Expected,
     Forecast,
@@ -54,10 +54,9 @@ BANK_STEPS = 4
 
 
 class ComposeSettings(BaseModel, extra="forbid", frozen=True):
-    """Where the words come from, and how many compositions are tried."""
+    """What a language model is asked for, and how many compositions are tried."""
 
     words: int = Field(2, ge=0, le=100, description="templates a step that the language model is asked for their words")
-    bank: bool = Field(True, description="also use the phrases of the describer's bank")
     feedback: bool = Field(False, description="the language model is told what its words were worth so far")
     looks: int = Field(100, ge=1, description="compositions that a step looks at; fewer with more than 70 classes")
 
@@ -68,14 +67,17 @@ class Compose:
     Args:
         settings: see `ComposeSettings`.
         writer: the strategy that is asked for templates; None takes all words from the bank.
+        bank: whose phrases are tried beside its words.
     """
 
     asks_lm: ClassVar[bool] = True
     needs_lm: ClassVar[bool] = False
     Settings: ClassVar[type[BaseModel]] = ComposeSettings
 
-    def __init__(self, settings: ComposeSettings | None = None, writer: Strategy | None = None) -> None:
-        self.settings = settings or ComposeSettings()
+    def __init__(
+        self, settings: ComposeSettings | None = None, writer: Strategy | None = None, bank: BankName = "shipped"
+    ) -> None:
+        self.settings, self.bank = settings or ComposeSettings(), bank
         self._writer = writer if self.settings.words else None
 
     @classmethod
@@ -85,18 +87,18 @@ class Compose:
         Raises:
             InputError: there is neither a language model nor a bank.
         """
-        if not settings.bank and not (models.given and settings.words):
-            raise InputError(f"strategy.bank=false needs a language model for its words; name one with {flag('lm')}.")
+        if models.bank == "none" and not (models.given and settings.words):
+            raise InputError(f"bank=none leaves no words without a language model; name one with {flag('lm')}.")
         if not models.given:
-            return cls(settings)
+            return cls(settings, bank=models.bank)
         if settings.feedback:
-            return cls(settings, Feedback.build(FeedbackSettings(), models))
-        return cls(settings, NoHistory.build(NoSettings(), models))
+            return cls(settings, Feedback.build(FeedbackSettings(), models), models.bank)
+        return cls(settings, NoHistory.build(NoSettings(), models), models.bank)
 
     def ask(self, known: Known, desk: Desk) -> None:
         """Take in new words, look at compositions, and propose the best."""
         most = min(self.settings.looks, max(FEWEST, SENTENCES // max(1, len(known.class_names))))
-        pool = _Pool(known, most, bank=self.settings.bank)
+        pool = _Pool(known, most, self.bank)
         if known.step == 0:
             pool.look_at(desk, _BANK)
         for template in self._written(known, desk):
@@ -144,7 +146,7 @@ class _Pool:
     Args:
         known: what is known.
         most: how many compositions each step looks at.
-        bank: whether the phrases of the bank are used.
+        bank: where phrases are taken from.
 
     Attributes:
         start: what single parts are added to: the initial template where it can be taken apart.
@@ -152,11 +154,11 @@ class _Pool:
         groups: of the bank's phrases, what each is about; no two of one group stand together ("dark", "bright").
     """
 
-    def __init__(self, known: Known, most: int, *, bank: bool) -> None:
+    def __init__(self, known: Known, most: int, bank: BankName) -> None:
         initial = known.history.initial
         wording = Wording.of(initial.template)
         self.start = wording if wording and key(str(wording)) == key(initial.template) else Wording("photo")
-        self.groups = _phrases(tuple(known.class_names)) if bank else {}
+        self.groups = _phrases(bank, tuple(known.class_names))
         self.parts: dict[Part, tuple[float, float]] = {}
         self._bank = _thinned(list(self.groups), BANK_STEPS * most)
         self._known = known
@@ -270,10 +272,10 @@ def _composition(template: str) -> Wording | None:
 
 
 @lru_cache(maxsize=8)
-def _phrases(class_names: tuple[str, ...]) -> Mapping[Part, str]:
-    """Return the phrases of the bank that name no class, each with what it is about."""
+def _phrases(bank: BankName, class_names: tuple[str, ...]) -> Mapping[Part, str]:
+    """Return the phrases of a bank that name no class, each with what it is about."""
     found: dict[Part, str] = {}
-    for phrase in PhraseBank.load().usable(class_names):
+    for phrase in PhraseBank.load(bank).usable(class_names):
         wording = Wording.of(phrase.template)
         for part in wording.parts if wording else ():
             found.setdefault(part, phrase.group)

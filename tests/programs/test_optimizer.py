@@ -33,6 +33,7 @@ from ipo_prompts.programs.history import ScoredTemplate
 from ipo_prompts.programs.lm.ledger import BudgetReached
 from ipo_prompts.programs.lm.window import window_of
 from ipo_prompts.programs.optimizer import IPO
+from ipo_prompts.programs.phrases import BankName, PhraseBank
 from ipo_prompts.programs.record.journal import read
 from ipo_prompts.programs.search import MAX_EMPTY_STEPS, NothingUsable, Step
 from ipo_prompts.programs.selection import BEST_SEARCHED, POOLED, SEARCHED
@@ -691,6 +692,17 @@ def test_a_list_and_the_names_of_describers_are_taken(reward: ClipReward, sets: 
 
     assert described("none") == described(None) == ()
     assert described("clip-greedy") == described(Interrogator(reward.clip, greedy=True)) != ()
+
+
+def test_the_describer_takes_its_words_from_the_bank_that_is_named(reward: ClipReward, sets: Any) -> None:
+    def described(bank: BankName) -> tuple[str, ...]:
+        program: Any = IPO(reward=reward, strategy=LISTED, describer="clip", bank=bank).compile(student(reward), **sets)
+        return cast("tuple[str, ...]", program.search.descriptions)
+
+    general = Interrogator(reward.clip, PhraseBank.load("general"))
+    own: Any = IPO(reward=reward, strategy=LISTED, describer=general).compile(student(reward), **sets)
+    assert described("general") == own.search.descriptions != described("shipped") != ()
+    assert described("none") == ()
 
 
 def test_the_model_is_that_of_the_context_of_the_compile(reward: ClipReward, sets: Any) -> None:

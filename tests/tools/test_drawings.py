@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tools.embedded import concepts, raster
+from tools.embedded import concepts, held_back, raster
 from tools.embedded.concepts import Concept, Emoji
 from tools.embedded.drawings import Picture, Pixels, as_floats, load, save
-from tools.embedded.duplicates import join
+from tools.embedded.duplicates import join, looks_like
 from tools.embedded.sources import ALLOWED_LICENCES, SOURCES, check_licence
 from tools.embedded.splits import PER_CLASS, split
 from tools.embedded.tint import tint
@@ -52,6 +52,19 @@ def test_classes_come_first_and_others_leave_out_what_is_no_plain_thing(tmp_path
     assert cat.slugs == ("cat", "cat-face", "black-cat") and cat.emojis[0].code == "1f000"
     by_name = {c.name: c.slugs for c in classes}
     assert "mouse" not in by_name["mouse"] and "bike" in by_name["bicycle"]
+
+
+def test_held_back_are_drawings_of_other_packages_unlike_each_other_and_those_that_were_met(drawn: Drawn) -> None:
+    cats = [row for row, picture in enumerate(drawn[0]) if picture.concept == "cat" and picture.kind == "emoji"]
+    met, pixels = [drawn[0][cats[0]]], drawn[1][cats[:1]]
+    new = [replace(drawn[0][row], base=f"pack-{number // 2}/cat") for number, row in enumerate([*cats, *cats])]
+    new_pixels = drawn[1][[*cats, *cats]]
+    rows = list(held_back._chosen(met, pixels, new, new_pixels))
+    assert len(rows) == sum(PER_CLASS.values()) == len({new[row].base for row in rows})
+    assert not {0, len(cats)} & {*rows}, "met"
+    alike = looks_like(new_pixels[rows], new_pixels[rows])
+    assert alike.sum() == len(rows), "each is like itself alone"
+    assert list(held_back._chosen(met, pixels, new[:16], new_pixels[:16])) == [], "eight packages are too few"
 
 
 def test_other_concepts_are_drawn_by_seed(tmp_path: Path, emoji_data: Emojis) -> None:

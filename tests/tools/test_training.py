@@ -178,6 +178,16 @@ def test_training_leaves_a_log_and_weights_and_moves_them(remade: tuple[Path, Pa
     assert not torch.equal(other["text.token_embedding.weight"], trained["text.token_embedding.weight"])
 
 
+def test_seeds_of_the_plain_recipe_are_all_kept_and_none_is_chosen(tmp_path: Path, remade: tuple[Path, Path]) -> None:
+    work, _ = remade
+    command.Run(work, tmp_path, (7, 8), 1, "plain").train()
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["plain-7", "plain-8"]
+    for seed in (7, 8):
+        trained = torch.load(work / "seeds" / f"seed-{seed}.pt", weights_only=True)
+        kept = load_file(tmp_path / f"plain-{seed}" / WEIGHTS)
+        assert torch.equal(kept["text.text_projection"], trained["text.text_projection"].half())
+
+
 def test_the_text_tower_is_trained_beside_an_image_tower_that_stays_as_it_is(remade: tuple[Path, Path]) -> None:
     work, out = remade
     both = load_file(work / "both.safetensors")

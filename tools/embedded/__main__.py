@@ -39,16 +39,29 @@ class Run:
 
         write(self.out, *self._data())
 
+    def held_back(self) -> None:
+        """Clean pictures of drawings that no CLIP has met, and their table, from packages of their own."""
+        from tools.embedded.held_back import write
+
+        write(self.out, self.work)
+
     def train(self) -> None:
-        """Both towers: a checkpoint and a log a seed into ``work/seeds``; the best one into ``out``."""
+        """Both towers: a checkpoint and a log a seed into ``work/seeds``; the best one into ``out``.
+
+        Of the plain recipe each seed goes to ``out/plain-SEED`` as it is: none is chosen by how a template scores.
+        """
         from tools.embedded.batches import RECIPES
-        from tools.embedded.choose import choose
+        from tools.embedded.choose import choose, export_seed
         from tools.embedded.train import make_tokenizer, train
 
-        data = self._data()
+        data, folder = self._data(), self.work / "seeds"
+        tokenizer = make_tokenizer(data[0])
         for seed in self.seeds:
-            train(*data, seed, self.steps, self.work / "seeds", RECIPES[self.recipe])
-        choose(self.work / "seeds", self.seeds, *data, make_tokenizer(data[0]), self.out / "model")
+            train(*data, seed, self.steps, folder, RECIPES[self.recipe])
+            if self.recipe == "plain":
+                export_seed(folder, seed, tokenizer, self.out / f"plain-{seed}")
+        if self.recipe != "plain":
+            choose(folder, self.seeds, *data, tokenizer, self.out / "model")
 
     def language(self) -> None:
         """The teacher, the word list and a text tower that has learnt from them, into ``work/english``."""
@@ -102,6 +115,7 @@ class Run:
 STAGES: Final[dict[str, Callable[[Run], None]]] = {
     "fetch": Run.fetch,
     "pictures": Run.pictures,
+    "held-back": Run.held_back,
     "train": Run.train,
     "language": Run.language,
     "words": Run.words,

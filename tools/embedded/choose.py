@@ -65,10 +65,16 @@ def choose(
         raise FileNotFoundError(f"no trained seed in {folder}; run the stage that trains first")
     rows = [{**row, "score": round(score(row), 4)} for row in rows]
     choice = Choice(int(max(rows, key=score)["seed"]), rows)
-    model.load_state_dict(torch.load(folder / f"seed-{choice.seed}.pt", weights_only=True))
-    export(model, tokenizer, out)
+    export_seed(folder, choice.seed, tokenizer, out)
     (folder / _CHOICE).write_text(json.dumps(asdict(choice)), "utf-8")
     return choice
+
+
+def export_seed(folder: Path, seed: int, tokenizer: CompactTokenizer, out: Path) -> None:
+    """Exports what was trained with a seed to ``out``."""
+    model = build(tokenizer)
+    model.load_state_dict(torch.load(folder / f"seed-{seed}.pt", weights_only=True))
+    export(model, tokenizer, out)
 
 
 def towers(folder: Path, out: Path) -> Choice:

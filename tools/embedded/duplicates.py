@@ -33,6 +33,12 @@ def join(pictures: list[Picture], pixels: Pixels) -> list[Picture]:
     return joined
 
 
+def looks_like(pixels: Pixels, others: Pixels) -> npt.NDArray[np.bool_]:
+    """Which of some drawings look like which others: (n, m)."""
+    one, other = _thumbnails(pixels), _thumbnails(others)
+    return np.array([np.abs(other - each).mean((1, 2, 3)) < _ALIKE for each in one])
+
+
 def _thumbnails(pixels: Pixels) -> npt.NDArray[np.float64]:
     """(n, 16, 16, 3) in [0, 1], on white."""
     alpha = pixels[..., 3:] / 255.0

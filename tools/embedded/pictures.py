@@ -13,7 +13,7 @@ from tools.embedded.concepts import slug
 from tools.embedded.domains import DOMAINS, draw
 from tools.embedded.drawings import Picture, Pixels
 from tools.embedded.pages import fill
-from tools.embedded.sources import EMOJI_DATA, EMOJI_DATA_VERSION, SOURCES
+from tools.embedded.sources import EMOJI_DATA, EMOJI_DATA_VERSION, HELD_BACK, SOURCES
 from tools.embedded.splits import Split
 
 SCHEMA: Final = 1
@@ -26,7 +26,8 @@ def write(out: Path, pictures: list[Picture], pixels: Pixels, split: Split) -> N
     away what only the picture may show.
     """
     folder = out / "pictures"
-    shutil.rmtree(folder, ignore_errors=True)
+    for domain in DOMAINS:  # the held-back ones are another stage
+        shutil.rmtree(folder / domain, ignore_errors=True)
     counts = dict.fromkeys(split.classes, 0)
     table: dict[str, list[Any]] = {part: [] for part in split.parts}
     paths: dict[str, int] = {}
@@ -43,7 +44,7 @@ def write(out: Path, pictures: list[Picture], pixels: Pixels, split: Split) -> N
             target = folder / domain / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(lossless(image))
-    (out / "split.json").write_text(_one_row_a_line(split.classes, table), "utf-8")
+    (out / "split.json").write_text(one_row_a_line(split.classes, table), "utf-8")
     (out / "NOTICE.md").write_text(notice({pictures[row].name.split("/")[0] for row in paths.values()}), "utf-8")
 
 
@@ -59,6 +60,7 @@ def notice(shipped: set[str]) -> str:
         teacher_version=teacher.VERSION,
         words=words.WORD_LIST,
         words_version=words.WORD_LIST_VERSION,
+        held_back=HELD_BACK,
     )
 
 
@@ -69,7 +71,7 @@ def lossless(image: Pixels) -> bytes:
     return buffer.getvalue()
 
 
-def _one_row_a_line(classes: tuple[str, ...], table: dict[str, list[Any]]) -> str:
+def one_row_a_line(classes: tuple[str, ...], table: dict[str, list[Any]]) -> str:
     """JSON that diffs well: one picture a line."""
     parts = [f' "schema": {SCHEMA}', f' "classes": {json.dumps(classes)}']
     parts += [f' "{part}": [\n  ' + ",\n  ".join(map(json.dumps, rows)) + "\n ]" for part, rows in table.items()]

@@ -25,13 +25,15 @@ _PATTERNS: Final = (
 )
 
 
-def rasterise(modules: Path, concepts: list[Concept] | None = None) -> tuple[list[Picture], Pixels]:
-    """All drawings of some concepts, by default those that the CLIP learns, in a fixed order.
+def rasterise(
+    modules: Path, concepts: list[Concept] | None = None, sources: tuple[Source, ...] | None = None
+) -> tuple[list[Picture], Pixels]:
+    """All drawings of some concepts, by default those that the CLIP learns from its packages, in a fixed order.
 
     Returns the pictures and a uint8 array (n, 64, 64, 4), straight alpha.
     """
     concepts = list_concepts(read_emojis(modules)) if concepts is None else concepts
-    packs = (Pack(modules, source) for source in SOURCES)
+    packs = (Pack(modules, source) for source in sources or SOURCES)
     drawn = [drawing for pack in packs for concept in concepts for drawing in pack.drawings(concept)]
     return [picture for picture, _ in drawn], np.stack([image for _, image in drawn])
 

@@ -1,6 +1,7 @@
 """Which icon packages the pictures come from, and under which licence.
 
-Every package of ``sources.csv`` allows redistribution with attribution. Two well-known
+What CLIPs are trained on is in ``sources.csv``; the held-back pictures come from the packages of ``held_back.csv``, of
+which no CLIP has met any. Every package allows redistribution with attribution. Two well-known
 sets are missing on purpose: OpenMoji and EmojiOne 1 are share-alike (CC-BY-SA).
 """
 
@@ -39,15 +40,16 @@ class Source:
         return self.package.split("/")[-1]
 
 
-def _read() -> tuple[Source, ...]:
-    with Path(__file__).with_name("sources.csv").open(encoding="utf-8", newline="") as file:
+def _read(name: str) -> tuple[Source, ...]:
+    with Path(__file__).with_name(name).open(encoding="utf-8", newline="") as file:
         return tuple(Source(**row) for row in csv.DictReader(file))
 
 
-SOURCES: Final = _read()
+SOURCES: Final = _read("sources.csv")
+HELD_BACK: Final = _read("held_back.csv")
 
 
-def fetch(folder: Path) -> None:
+def fetch(folder: Path, sources: tuple[Source, ...] = SOURCES) -> None:
     """Installs the pinned packages into ``folder/node_modules``.
 
     Raises:
@@ -55,14 +57,14 @@ def fetch(folder: Path) -> None:
         subprocess.CalledProcessError: the registry refused.
         ValueError: a package has a licence that is not on our list or not the one stated.
     """
-    refused = [s.package for s in SOURCES if s.licence not in ALLOWED_LICENCES]
+    refused = [s.package for s in sources if s.licence not in ALLOWED_LICENCES]
     if refused:
         raise ValueError(f"licence not allowed: {refused}; allowed are {sorted(ALLOWED_LICENCES)}")
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = [f"{s.package}@{s.version}" for s in SOURCES]
+    wanted = [f"{s.package}@{s.version}" for s in sources]
     command = ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--no-save", "--prefix", str(folder)]
     subprocess.run([*command, *wanted, f"{EMOJI_DATA}@{EMOJI_DATA_VERSION}"], check=True)
-    for source in SOURCES:
+    for source in sources:
         check_licence(folder / "node_modules" / source.package, source.licence)
 
 

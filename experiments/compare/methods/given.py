@@ -87,10 +87,16 @@ class BestOf(Method):
 
 
 def phrases(lesson: Lesson) -> tuple[Phrase, ...]:
-    """Return the phrases of the describer's bank that name no class and fit the encoder."""
+    """Return the phrases of the bank that name no class and fit the encoder.
+
+    Raises:
+        Absent: there is no bank.
+    """
     from ipo_prompts.programs.phrases import PhraseBank
 
-    return PhraseBank.load().usable(lesson.class_names, lesson.clip)
+    if lesson.config.bank == "none":
+        raise Absent("bank=none has no phrases")
+    return PhraseBank.load(lesson.config.bank).usable(lesson.class_names, lesson.clip)
 
 
 def single_phrases(lesson: Lesson) -> list[str]:

@@ -1,11 +1,16 @@
 """`embedded[:NAME]`: the pictures that ship with IPO; NAME is a domain, the first one by default, or operations.
 
 `embedded:OP+OP` is the clean domain rendered with these operations: same parts, classes and base pictures.
+`embedded:held-back/OP+OP` is the same of other base pictures, which no CLIP of ours has met, of fewer classes. With
+`@SEED` behind it a set has a seed of its own, which draws its parts, too. `clean` stands for no operation.
 """
 
 from __future__ import annotations
 
 import json
+import random
+from collections import defaultdict
+from typing import Any
 
 from ipo_prompts.experiments import embedded
 from ipo_prompts.experiments.data.assemble import Gathered, SourceRow
@@ -15,7 +20,7 @@ from ipo_prompts.metrics.pictures import Picture
 
 
 def gather(rest: str) -> Gathered:
-    """Read the shipped split; no picture is opened or rendered.
+    """Read a shipped table; no picture is opened or rendered.
 
     Raises:
         InputError: no such domain or operation, or a suite of many data sets.
@@ -23,23 +28,35 @@ def gather(rest: str) -> Gathered:
     from ipo_prompts.experiments.embedded import shifts  # which loads numpy
 
     name = rest or embedded.DOMAINS[0]
-    operations: tuple[str, ...] = ()
-    if name in shifts.SUITES:
+    if name in shifts.SUITES or name in shifts.CLAIMS:
         sets = shifts.suite(name)
         raise InputError(
             f"embedded:{name} stands for {len(sets)} data sets and is for the data of a grid, such as `ipo benchmark "
             f"suite`; name one of them here, such as {sets[0]}."
         )
-    if name not in embedded.DOMAINS:
-        operations = shifts.operations_of(name)
-        name = shifts.name_of(operations)
-    folder = embedded.PICTURES_DIR / (embedded.CLEAN if operations else name)
-    split = json.loads(embedded.SPLIT_FILE.read_text(encoding="utf-8"))
+    of = None if name in embedded.DOMAINS else shifts.set_of(name)
+    folder = name if of is None else of.base or embedded.CLEAN
+    name = name if of is None else of.name
+    file = embedded.HELD_BACK_FILE if folder == embedded.HELD_BACK else embedded.SPLIT_FILE
+    table = json.loads(file.read_text(encoding="utf-8"))
+    if of and of.seed:
+        _draw_parts(table, of.seed)
     rows = []
     for part in PARTS:
-        for path, _, class_name, base in split[part]:
-            picture = Picture.from_path(folder / path)
-            if operations:
-                picture = shifts.shifted(picture, path, operations)
+        for path, _, class_name, base in table[part]:
+            picture = Picture.from_path(embedded.PICTURES_DIR / folder / path)
+            if of:
+                picture = shifts.shifted(picture, path, of)
             rows.append(SourceRow(picture, class_name, path, part, base))
-    return Gathered(f"embedded:{name}", f"the embedded pictures {name!r}", rows, tuple(split["classes"]))
+    return Gathered(f"embedded:{name}", f"the embedded pictures {name!r}", rows, tuple(table["classes"]))
+
+
+def _draw_parts(table: dict[str, Any], seed: int) -> None:
+    """Deal the pictures of each class to the parts anew; each part keeps its number of them."""
+    by_class: dict[str, list[Any]] = defaultdict(list)
+    for row in (row for part in PARTS for row in table[part]):
+        by_class[row[2]].append(row)
+    for name, rows in by_class.items():
+        random.Random(f"{seed}/{name}").shuffle(rows)
+    for part in PARTS:
+        table[part] = [by_class[row[2]].pop() for row in table[part]]

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from ipo_prompts.experiments.compare.methods import METHODS, Budget, Lesson
+from ipo_prompts.experiments.compare.methods import METHODS, Absent, Budget, Lesson
 from ipo_prompts.experiments.compare.methods.given import (
     AFTER,
     BEFORE,
@@ -18,6 +18,7 @@ from ipo_prompts.experiments.compare.methods.given import (
     one_template,
     phrases,
     random_pairs,
+    single_phrases,
 )
 from ipo_prompts.experiments.run.config import build
 from ipo_prompts.metrics.classification import ClipReward
@@ -37,6 +38,14 @@ def test_the_bank_is_its_phrases_as_the_describer_tries_them(lesson: Callable[..
     best = max(scores, key=lambda score: score.rank)
     assert fitted.templates == ((best.template, 1.0),)
     assert fitted.budget == Budget(looked_at=len(tried) - 1)  # the anchor is one of them, and where the search starts
+
+
+def test_rows_take_their_phrases_from_the_bank_that_is_named(lesson: Callable[..., Lesson]) -> None:
+    given = lesson(bank="general")
+    assert single_phrases(given) == [phrase.template for phrase in PhraseBank.load("general").usable(given.class_names)]
+    assert "a possible, sudden picture of a <CLASS>." in random_pairs(given)
+    with pytest.raises(Absent, match="bank=none has no phrases"):
+        METHODS["bank"].fit(lesson(bank="none"))
 
 
 def test_pairs_are_two_phrases_of_different_groups_in_one_readable_template(lesson: Callable[..., Lesson]) -> None:

@@ -451,6 +451,10 @@ def test_what_a_step_looked_at_is_told(run_folder: Path) -> None:
     composed = replace(run, config=load_config(None, ["data=folder:pets", "lm=openai/test-model", "strategy=compose"]))
     assert FRACTION.word == 0.005
     assert "the longer is preferred only where it has half a point more" in text(run_page(composed))
+    assert "put together from phrases of the describer's bank and words of" in text(run_page(composed))
+    for bank, said in (("general", "from the most frequent words of English and words of"), ("none", "from words of")):
+        other = replace(composed, config=composed.config.model_copy(update={"bank": bank}))
+        assert f"templates were put together {said}" in text(run_page(other))
 
 
 def test_other_runs_that_were_tested_on_the_same_are_told_below_the_headline(run_folder: Path) -> None:

@@ -18,7 +18,7 @@ from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.scale import FRACTION
 from ipo_prompts.metrics.template import SLOT, problem
 from ipo_prompts.programs.admission import Desk
-from ipo_prompts.programs.phrases import PhraseBank
+from ipo_prompts.programs.phrases import BankName, PhraseBank
 from ipo_prompts.programs.search import Earlier, SearchResult, Step, search
 from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES, compose
@@ -83,7 +83,7 @@ def run(strategy: Compose, reward: Any = None, steps: int = 3, **settings: Any) 
 
 def test_parts_that_help_are_put_together_and_the_others_left_out() -> None:
     writer = Writer(["a dark photo of a <CLASS>, in fog.", "a torn photo of a <CLASS>, upside down."])
-    found = run(Compose(ComposeSettings(bank=False), writer))
+    found = run(Compose(None, writer, "none"))
     assert found.choice.template == "a dark photo of a <CLASS>, upside down."
     assert found.history.best.template == "a dark, torn photo of a <CLASS>, upside down."
     assert writer.closed
@@ -101,7 +101,7 @@ def test_a_word_has_to_earn_its_place() -> None:
 def test_words_that_nobody_can_read_and_classes_are_not_used() -> None:
     reward = Worded(["hot_dog", "cat"])
     told = ["a dark photo of a <CLASS>, onitsceiling.", "a photo of a <CLASS>, beside hot dogs.", "odd: <CLASS>"]
-    run(Compose(ComposeSettings(bank=False, words=3), Writer(told)), reward)
+    run(Compose(ComposeSettings(words=3), Writer(told), "none"), reward)
     assert "a dark photo of a <CLASS>." in reward.scored
     assert not [one for one in reward.scored if re.search("onitsceiling|hot dog|odd", one)]
 
@@ -125,6 +125,13 @@ def test_two_phrases_of_the_bank_about_the_same_thing_do_not_stand_together(monk
     for template in reward.scored:
         groups = [about[part.text] for part in Wording.of(template).parts if part.text in about]  # type: ignore[union-attr]
         assert len(set(groups)) == len(groups), template
+
+
+def test_the_words_are_those_of_the_bank_that_is_named() -> None:
+    reward = Worded()
+    run(STRATEGIES.build({"name": "compose", "looks": 80}, Models(given=False, bank="general")), reward, steps=1)
+    said = {part.text for one in reward.scored if (wording := Wording.of(one)) for part in wording.parts}
+    assert len(said) > 200 and said <= {phrase.text for phrase in PhraseBank.load("general").phrases}
 
 
 def test_single_parts_are_tried_beside_what_the_initial_template_says() -> None:
@@ -168,8 +175,8 @@ def test_it_is_built_with_or_without_a_language_model() -> None:
     asks = STRATEGIES.build({"name": "compose", "words": 3}, Models(small=True)).forecast(_expected())
     plain = STRATEGIES.build({"name": "no-history"}, Models(small=True)).forecast(_expected(candidates=3))
     assert asks == plain and asks.calls > 0
-    with pytest.raises(InputError, match=r"strategy\.bank=false needs a language model"):
-        STRATEGIES.build({"name": "compose", "bank": False}, Models(given=False))
+    with pytest.raises(InputError, match=r"bank=none leaves no words without a language model"):
+        STRATEGIES.build({"name": "compose"}, Models(given=False, bank="none"))
 
 
 def _expected(candidates: int = 5) -> Expected:
@@ -244,14 +251,14 @@ def test_a_pool_made_anew_for_each_step_is_the_one_that_went_on(seed: int, monke
 
     def found() -> tuple[SearchResult, list[str]]:
         chance = random.Random(seed)
-        bank = seed % 4 != 3
-        settings = ComposeSettings(looks=chance.choice([7, 40]), bank=bank)
+        bank: BankName = "none" if seed % 4 == 3 else "shipped"
+        settings = ComposeSettings(looks=chance.choice([7, 40]))
         writer = Writer(chance.sample(WRITTEN, len(WRITTEN))) if seed % 4 else None
         start = STARTS[seed % 3]
         before = Earlier(("a grey photo of a <CLASS>, in fog.", "a <CLASS> that is no composition"), 2)
         reward = Odd(seed)
         more = SearchSettings(steps=6, initial_template=start, patience=None)
-        return search(more, reward, Compose(settings, writer), reward.examples([]), earlier=before), reward.scored
+        return search(more, reward, Compose(settings, writer, bank), reward.examples([]), earlier=before), reward.scored
 
     kept: list[Any] = []
     anew, scored = found()

@@ -1,0 +1,158 @@
+"""Makes `programs/general.yaml`, a bank of phrases that knows no picture and no CLIP, from WordNet 3.0.
+
+    apt-get download wordnet-base && dpkg -x wordnet-base_*.deb wordnet
+    python -m tools.general_bank wordnet/usr/share/wordnet
+
+The rule: the adjectives and the nouns that were tagged most often in texts (the tags of all senses as that part of
+speech, ties by the alphabet), equally many of both, as many as the shipped bank has phrases together. Left out is
+
+- every word that stands in a caption for an operation, in any recipe of a CLIP of ours (`tools/embedded/words.yaml`),
+  every word with the same first five letters, and where one has fewer than five, its inflections, such as "darker";
+- what is no word of three letters a to z and more, a word that is taken as an adjective already, and by its first sense
+  what does not stand between "a" and "picture": numbers and quantities, and adjectives of predicates only ("afraid");
+- by its first sense, what is written with a capital ("American"), and nouns for a person: nobody says these of a
+  picture, and some insult.
+
+Adjectives stand before "picture" and nouns behind the class, as in the shipped bank. No two words of one group stand
+together in a template, so a group is what excludes itself most: adjectives that WordNet has as similar to one another
+or as opposites, nouns of one of its 25 topics. The same files give the same bytes.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple
+from pathlib import Path
+
+import yaml
+
+from ipo_prompts.programs.phrases import PhraseBank
+from tools.embedded.vocabulary import WORDS
+
+FILE = Path(__file__).parents[1] / "programs" / "general.yaml"
+FORMS = {"adj": "a PHRASE picture of a <CLASS>.", "noun": "a picture of a <CLASS>, PHRASE."}
+KINDS = {"1": "noun", "3": "adj", "5": "adj"}
+"""WordNet's number of a part of speech; 5 is an adjective that is similar to another one, its head."""
+PERSON = 18
+"""WordNet's number of the nouns for persons."""
+QUANTITIES = frozenset({"cardinal", "ordinal", "some", "many", "much", "more", "most"})
+"""Heads of the adjectives of number and quantity."""
+BEGINNING = 5
+INFLECTIONS = ("s", "es", "d", "ed", "er", "est", "r", "st", "ing", "ly", "y", "ish", "n", "en")
+_HEAD = """# Made by `tools/general_bank.py`, where the rule stands, of WordNet 3.0, whose licence is in
+# `experiments/data/NOTICE.md`; never edit it by hand.
+
+"""
+
+
+def main(folder: Path) -> None:
+    """Write the file."""
+    half = len(PhraseBank.load().phrases) // 2
+    counts, groups = tags(folder), {"adj": clusters(folder), "noun": topics(folder)}
+    taken: set[str] = set()
+    found: dict[tuple[str, str], list[str]] = {}
+    for kind, group_of in groups.items():
+        ranked = sorted(group_of, key=lambda word: (-counts[kind, word], word))
+        words = [word for word in ranked if is_fit(word) and word not in taken][:half]
+        taken |= {*words}
+        for word in words:
+            found.setdefault((kind, group_of[word]), []).append(word)
+    content = {
+        "bare": PhraseBank.load().bare,
+        "groups": [{"name": name, "form": FORMS[kind], "phrases": words} for (kind, name), words in found.items()],
+    }
+    FILE.write_text(_HEAD + yaml.safe_dump(content, sort_keys=False, width=110, default_flow_style=None), "utf-8")
+
+
+def captioned() -> set[str]:
+    """Return every word that stands in a caption for an operation, whatever the recipe."""
+    said = " ".join(one for words in WORDS.values() for place in astuple(words) for one in place)
+    return {*re.findall("[a-z]+", said)}
+
+
+def is_fit(word: str) -> bool:
+    """Whether a word can be in the bank, whatever its frequency."""
+    return bool(re.fullmatch("[a-z]{3,}", word)) and not any(is_near(word, said) for said in captioned())
+
+
+def is_near(word: str, said: str) -> bool:
+    """Whether two words are one, or forms of one.
+
+    >>> is_near("darker", "dark"), is_near("negation", "negative"), is_near("general", "grainy")
+    (True, True, False)
+    """
+    if min(len(word), len(said)) >= BEGINNING:
+        return word[:BEGINNING] == said[:BEGINNING]
+    short, long = sorted((word, said), key=len)
+    return len(short) > 2 and (short == long or (long.startswith(short) and long[len(short) :] in INFLECTIONS))
+
+
+def tags(folder: Path) -> Counter[tuple[str, str]]:
+    """Return how often each word was tagged as an adjective or a noun."""
+    found: Counter[tuple[str, str]] = Counter()
+    for key, _, count in (line.split() for line in _lines(folder / "cntlist.rev")):
+        word, sense = key.split("%")
+        if kind := KINDS.get(sense[0]):
+            found[kind, word] += int(count)
+    return found
+
+
+def topics(folder: Path) -> Mapping[str, str]:
+    """Return the topic of the first sense of each noun that may be said of a picture."""
+    files = {fields[0]: int(fields[1]) for fields in _synsets(folder, "noun")}
+    words = {fields[0]: spelled(fields) for fields in _synsets(folder, "noun")}
+    firsts = _firsts(folder, "noun")
+    return {word: f"topic {files[first]}" for word, first in firsts if files[first] != PERSON and word in words[first]}
+
+
+def clusters(folder: Path) -> Mapping[str, str]:
+    """Return the cluster of the first sense of each adjective that may stand before "picture", named by its head.
+
+    A head and its opposite are one cluster; a satellite is of its head's.
+    """
+    heads: dict[str, str] = {}
+    words: dict[str, list[str]] = {}
+    opposites: dict[str, str] = {}
+    for fields in _synsets(folder, "adj"):
+        number, _, kind, many, *rest = fields
+        words[number] = spelled(fields)
+        pointers = rest[2 * int(many, 16) + 1 :]
+        pairs = [(pointers[k], pointers[k + 1]) for k in range(0, len(pointers) - 3, 4)]
+        heads[number] = number if kind != "s" else next(other for sign, other in pairs if sign == "&")
+        opposites[number] = min([number, *(other for sign, other in pairs if sign == "!")])
+    names = {number: words[opposites[head]][0].partition("(")[0] for number, head in heads.items()}
+    return {
+        word: f"like {names[first]}"
+        for word, first in _firsts(folder, "adj")
+        if {word, f"{word}(a)"} & {*words[first]} and not QUANTITIES & {names[first], words[heads[first]][0]}
+    }
+
+
+def spelled(fields: Sequence[str]) -> list[str]:
+    """Return the words of a sense as they are written, with capitals, and marks such as (p): of predicates only."""
+    return [fields[4 + 2 * k] for k in range(int(fields[3], 16))]
+
+
+def _firsts(folder: Path, kind: str) -> Iterator[tuple[str, str]]:
+    """Yield each word with the number of its first sense."""
+    for line in _lines(folder / f"index.{kind}"):
+        if not line.startswith("  "):
+            word, _, senses, *rest = line.split()
+            yield word, rest[-int(senses)]
+
+
+def _synsets(folder: Path, kind: str) -> Iterator[list[str]]:
+    """Yield the fields of each sense, without its gloss."""
+    lines: Iterable[str] = _lines(folder / f"data.{kind}")
+    yield from (line.partition(" | ")[0].split() for line in lines if not line.startswith("  "))
+
+
+def _lines(file: Path) -> Iterator[str]:
+    yield from file.read_text(encoding="utf-8").splitlines()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
