@@ -113,11 +113,12 @@ def _forms(name: str) -> list[str]:
 
 @cache
 def _senses() -> Mapping[str, list[int]]:
-    """Return word → the numbers of its meanings, the most usual first, those of persons and places called so last."""
+    """Return word → the numbers of its meanings, the most usual first; of persons and places only where it has no other."""
     ranked: dict[str, list[tuple[bool, int, int]]] = {}
     for number, synset in synsets().items():
         for word in synset.words:
             ranked.setdefault(word.text.casefold(), []).append((word.text[0].isupper(), word.sense, number))
+    ranked = {word: [one for one in own if one[0] == min(own)[0]] for word, own in ranked.items()}
     return {word: [number for *_, number in sorted(own)] for word, own in ranked.items()}
 
 

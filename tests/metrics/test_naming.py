@@ -93,8 +93,9 @@ def test_a_class_of_one_base_picture_keeps_its_name() -> None:
 
 
 def test_two_classes_never_share_a_text() -> None:
+    """Though that would be the better guess where all names as given mislead."""
     logits = np.full((8, 3), -5.0)
-    logits[:4, 1], logits[4:, 0], logits[:, 2] = 3.0, 3.0, 60.0
+    logits[:4, 1], logits[4:, 0], logits[:, 2] = 60.0, 60.0, 5.0
     texts, pictures = pictures_of(logits, [0] * 4 + [1] * 4)
     chosen = choose(texts, [[0, 2], [1, 2]], pictures, seed=0)[0].tolist()
     assert sorted(chosen) != [2, 2]
