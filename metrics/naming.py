@@ -174,14 +174,15 @@ def choose(texts: Floats, candidates: Sequence[Sequence[int]], pictures: Labelle
     logits = pictures.features @ texts[chosen].T
     temperature = best_temperature(logits, pictures.labels)
     highest = logits.max(axis=1).astype(np.float64) / temperature
-    del logits
+    del logits  # of a thousand classes they fill memory
     own = [np.flatnonzero(pictures.labels == label) for label in range(len(candidates))]
     order = np.random.default_rng(seed)
 
     def scaled(rows: Numbers | Sequence[int]) -> Doubles:
         """Logits over the highest one: float64 (n, len(rows))."""
-        found = (pictures.features @ texts[np.asarray(rows)].T).astype(np.float64) / temperature
-        return np.minimum(found - highest[:, None], HIGHEST)
+        logits: Doubles = (pictures.features @ texts[np.asarray(rows)].T).astype(np.float64) / temperature
+        over: Doubles = np.minimum(logits - highest[:, None], HIGHEST)
+        return over
 
     for _ in range(ROUNDS):
         before, taken = chosen.copy(), set(chosen.tolist())

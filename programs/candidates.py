@@ -113,7 +113,7 @@ def _forms(name: str) -> list[str]:
 
 @cache
 def _senses() -> Mapping[str, list[int]]:
-    """Return word → the numbers of its meanings, the most usual first; of persons and places only where it has no other."""
+    """Return word → the numbers of its meanings, the most usual first; proper names only without others."""
     ranked: dict[str, list[tuple[bool, int, int]]] = {}
     for number, synset in synsets().items():
         for word in synset.words:
