@@ -18,6 +18,8 @@ from dspy.utils import DummyLM
 from dspy.utils.callback import BaseCallback
 
 from ipo_prompts.experiments.data import draw, load_data
+from ipo_prompts.metrics import naming
+from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs import IPO, ImageDescriber, TemplateClassifier
@@ -587,3 +589,24 @@ def test_offsets_that_are_kept_are_saved_and_loaded(
     assert program.offsets is not None and loaded.dump_state() == program.dump_state()
     monkeypatch.setattr("ipo_prompts.programs.offsets.cross_fitted_difference", lambda *of: (0.1, 0.2))
     assert compiled(strategy=["a dark <CLASS>."], offsets=kind).offsets is None
+
+
+def test_a_program_has_the_names_found_and_answers_with_those_of_its_examples(
+    compiled: Compiled, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(naming.Held, "opens", True)  # so few pictures decide either way
+    first = compiled(strategy=["a <CLASS>."])
+    names = first.class_names
+    program = compiled(strategy=["a <CLASS>."], names="search", name_candidates={names[0]: ["xylophone"]})
+    assert program.labels == names and first.named is None
+    assert program.named.candidates > 20 and program.class_names == program.named.class_names
+    program.rename(["aircraft", *names[1:]])
+    program.save(str(tmp_path / "saved.json"))
+    loaded, student = TemplateClassifier.from_file(tmp_path / "saved.json", clip), TemplateClassifier(clip, names)
+    student.load(str(tmp_path / "saved.json"))
+    for one in (loaded, student):
+        assert (one.labels, one.class_names[0]) == (names, "aircraft") and one.dump_state() == program.dump_state()
+    picture = load_data("embedded", seed=0).test[0].picture
+    assert set(loaded(image=picture).scores) == set(names)
+    with pytest.raises(InputError, match="is for the accuracy of pictures with one label each, and not for ClipReward"):
+        compiled(strategy=["a <CLASS>."], names="search", reward=ClipReward(clip, ["cat", "dog"]))
