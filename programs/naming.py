@@ -104,7 +104,7 @@ def find(
         reward: of the search, see `check_names`.
         templates: the chosen one, or the members of an ensemble.
         parts: what was searched on, and what was held back.
-        offsets: what is added to logits; `prior` ones are fitted to names, and left out while these are chosen.
+        offsets: what is added to logits; those of one number a class fit names, and are left out till there are some.
         record: of the run.
         lm: asked for names, too; None asks nobody.
         task: one sentence on what the pictures are.

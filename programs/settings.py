@@ -47,10 +47,11 @@ class SearchSettings(BaseModel):
         5000, ge=0, description="templates that a strategy may look at on the search pictures without proposing them"
     )
     seed: int = Field(0, ge=0, description="of the pictures drawn and of the language model")
-    offsets: Literal["none", "mean", "prior"] = Field(
+    offsets: Literal["none", "mean", "prior", "fitted"] = Field(
         "none",
-        description="what is added to the score of each class, from pictures without labels: less their mean feature, "
-        "or until all classes are predicted equally often; kept only if it is worth it on held-back pictures",
+        description="what is added to the score of each class: mean and prior are from pictures without labels, less "
+        "their mean feature, or until all classes are predicted equally often; fitted is what fits their labels best; "
+        "kept only if it is worth it on held-back pictures",
     )
     names: Literal["given", "search"] = Field(
         "given",
@@ -93,7 +94,7 @@ class SearchKeywords(TypedDict, total=False):
     patience: int | None
     looks: int
     seed: int
-    offsets: Literal["none", "mean", "prior"]
+    offsets: Literal["none", "mean", "prior", "fitted"]
     names: Literal["given", "search"]
     name_candidates: dict[str, list[str]] | None
     budget_usd: float | None

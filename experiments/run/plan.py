@@ -256,8 +256,10 @@ def _check_held_back(config: RunConfig, missing: str | None) -> None:
         if asked != off:
             misfit = None if name == "classification" else f"reward={name}"
             check_possible(asked, off, misfit, missing)
-    if config.offsets == "prior" and config.classes == "base-to-new":
-        raise InputError("offsets=prior is one number for each class of the search; for new classes set offsets=mean.")
+    if config.offsets in ("prior", "fitted") and config.classes == "base-to-new":
+        raise InputError(
+            f"offsets={config.offsets} is one number for each class of the search; for new classes set offsets=mean."
+        )
 
 
 @dataclass(frozen=True)
