@@ -16,6 +16,7 @@ from ipo_prompts.metrics.class_names import as_read, every_name, names_of, tidy
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.nouns import irregular, synsets
 from ipo_prompts.metrics.template import SLOT
+from ipo_prompts.programs.strategies.base import Forecast
 
 if TYPE_CHECKING:
     import dspy
@@ -179,6 +180,20 @@ def ask_for_names(
         for label, names in read_names(lines, {as_read(class_names[label]): label for label in batch}).items():
             found[label] = names
     return found
+
+
+def forecast_names(class_names: Sequence[str], task: str, reply_tokens: int) -> Forecast:
+    """Bound what asking for names takes: at most a token for each byte, and all classes in each question."""
+    from ipo_prompts.programs.lm.replies import BoundedChatAdapter
+    from ipo_prompts.signatures.names import ProposeNames
+
+    names = [str(name) for name in class_names]
+    calls = -(-len(names) // BATCH)
+    longest = "x" * max(map(len, names))
+    confusions = [f"{name} is taken for {longest} (99 of 99)" for name in names]
+    inputs = {"task": task, "classes": names, "confusions": confusions}
+    told = sum(len(str(one["content"]).encode()) for one in BoundedChatAdapter().format(ProposeNames, [], inputs))
+    return Forecast(calls, calls * told, calls * reply_tokens)
 
 
 def read_names(lines: Any, label_of: Mapping[str, int]) -> dict[int, list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import yaml
 
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded import PICTURES_DIR
-from ipo_prompts.experiments.run.config import load_config
+from ipo_prompts.experiments.run.beforehand import estimate, of_data
+from ipo_prompts.experiments.run.config import RunConfig, load_config
 from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.experiments.run.result import load_result
 from ipo_prompts.metrics.clip import Clip
@@ -98,6 +100,8 @@ def test_a_language_model_is_asked_once_for_a_batch_and_never_again(
     assert ended.code == 0, ended.err
     (asked,) = [one for one in server.asked if "confusions" in one.text]
     assert "zzyx is taken for" in asked.text
+    planned = plan(load_config(folder / "config.yaml"))
+    assert estimate(planned)["optimizer"]["calls"] == 1 + 1  # the one for names is foreseen
     (told,) = events(folder, "names")
     assert told["asked"] == 2 and told["renamed"]["zzyx"] == "horse"  # fish is another class
     asked_before, again = len(server.asked), tmp_path / "again"
@@ -105,6 +109,14 @@ def test_a_language_model_is_asked_once_for_a_batch_and_never_again(
     assert len(server.asked) == asked_before
     assert load_result(again).names == load_result(folder).names
     assert (again / "program.json").read_text() == (folder / "program.json").read_text()
+
+
+def test_the_check_of_data_says_when_it_looks_likely_to_pay(clip: Clip, pictures: Path) -> None:
+    bad = load_data(f"folder:{pictures}", seed=0)
+    named = {"zzyx": "horse", "Felis_catus": "cat", "motorbuses": "bus", "volumes": "book"}
+    assert "names=search looks worth it" in of_data(bad, clip, RunConfig()).names
+    right = replace(bad, class_names=tuple(named.get(name, name) for name in bad.class_names))
+    assert of_data(right, clip, RunConfig()).names == ""
 
 
 def test_new_classes_keep_their_names_and_nobody_takes_them(run: Any, tmp_path: Path) -> None:
