@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -610,3 +611,23 @@ def test_a_program_has_the_names_found_and_answers_with_those_of_its_examples(
     assert set(loaded(image=picture).scores) == set(names)
     with pytest.raises(InputError, match="is for the accuracy of pictures with one label each, and not for ClipReward"):
         compiled(strategy=["a <CLASS>."], names="search", reward=ClipReward(clip, ["cat", "dog"]))
+
+
+def test_a_language_model_is_asked_for_names_once_and_what_it_says_is_checked(
+    compiled: Compiled, lm: Any, server: OpenAIServer, tmp_path: Path
+) -> None:
+    def answers(asked: Asked) -> Reply:
+        if "confusions" not in asked.text:
+            return good(asked)
+        lines = json.dumps([f"{name}: <b>thing</b>, gizmo of {name}" for name in ("cat", "apple", "no class")])
+        return Reply(f"[[ ## lines ## ]]\n{lines}\n\n[[ ## completed ## ]]")
+
+    server.behave = answers
+    first = compiled(lm=lm(), steps=1, names="search", log_dir=tmp_path)
+    (asked,) = [one for one in server.asked if "confusions" in one.text]
+    assert "is taken for" in asked.text
+    (told,) = [event for event in read(tmp_path) if event["type"] == "names"]
+    assert told["asked"] == first.named.asked == 2
+    before = len(server.asked)
+    again = compiled(lm=lm(), steps=1, names="search", log_dir=tmp_path)
+    assert len(server.asked) == before and again.dump_state() == first.dump_state()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,7 @@ from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.experiments.run.result import load_result
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.programs.classifier import TemplateClassifier
-from support.openai_server import Asked, OpenAIServer, Reply, good, running
-from support.runs import Ended, check_it_can_be_done_again, events, ipo
+from support.runs import Ended, check_it_can_be_done_again, ipo
 
 BAD = {"cat": "Felis_catus", "bus": "motorbuses", "book": "volumes", "horse": "zzyx", "apple": "apple", "fish": "fish"}
 
@@ -32,12 +30,6 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for own, name in BAD.items():
         (folder / name).symlink_to(PICTURES_DIR / "b" / own)
     return folder
-
-
-@pytest.fixture()
-def server() -> Iterator[OpenAIServer]:
-    with running() as started:
-        yield started
 
 
 @pytest.fixture()
@@ -84,31 +76,13 @@ def test_badly_named_folders_get_names_that_the_clip_reads(
     check_it_can_be_done_again(capfd, folder, tmp_path / "again")
 
 
-def test_a_language_model_is_asked_once_for_a_batch_and_never_again(
-    run: Any, server: OpenAIServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
-) -> None:
-    def answers(asked: Asked) -> Reply:
-        if "confusions" not in asked.text:
-            return good(asked)
-        lines = '["zzyx: horse, <b>pony</b>, fish", "no such class: dog", "volumes"]'
-        return Reply(content=f"[[ ## lines ## ]]\n{lines}\n\n[[ ## completed ## ]]")
-
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-0123456789abcdef")
-    server.behave = answers
-    folder = tmp_path / "run"
-    ended = run("lm=openai/test-model", f"lm_api_base={server.base}", "strategy=history", "--out", str(folder))
-    assert ended.code == 0, ended.err
-    (asked,) = [one for one in server.asked if "confusions" in one.text]
-    assert "zzyx is taken for" in asked.text
-    planned = plan(load_config(folder / "config.yaml"))
-    assert estimate(planned)["optimizer"]["calls"] == 1 + 1  # the one for names is foreseen
-    (told,) = events(folder, "names")
-    assert told["asked"] == 2 and told["renamed"]["zzyx"] == "horse"  # fish is another class
-    asked_before, again = len(server.asked), tmp_path / "again"
-    assert run(f"lm=replay/{folder}", "strategy=history", "--out", str(again)).code == 0
-    assert len(server.asked) == asked_before
-    assert load_result(again).names == load_result(folder).names
-    assert (again / "program.json").read_text() == (folder / "program.json").read_text()
+def test_questions_for_names_are_forecast() -> None:
+    """One for twenty of the 68 classes, of a model that is large enough to be asked."""
+    calls = {}
+    for names in ("given", "search"):
+        planned = plan(RunConfig(lm="openai/gpt-4o-mini", describer="none", names=names), ready=False)
+        calls[names] = estimate(planned)["optimizer"]["calls"]
+    assert calls["search"] == calls["given"] + 4
 
 
 def test_the_check_of_data_says_when_it_looks_likely_to_pay(clip: Clip, pictures: Path) -> None:
