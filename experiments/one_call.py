@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ipo_prompts.experiments.data.dataset import NAMES_FILE
 from ipo_prompts.experiments.pipeline import run_job, stopped_early
 from ipo_prompts.experiments.report.gather import Program, read_run
 from ipo_prompts.experiments.report.page import PAGE, notebook_part
@@ -17,7 +18,7 @@ from ipo_prompts.experiments.run.config import CHOSEN, CONFIG_FILE, allow, build
 from ipo_prompts.experiments.run.files import default_folder, read_model, resumed, stored_config
 from ipo_prompts.experiments.run.live_view import money, view
 from ipo_prompts.experiments.run.result import Comparison, Measured, RunResult
-from ipo_prompts.metrics.errors import InputError, printable, setting, speaking_to
+from ipo_prompts.metrics.errors import InputError, printable, setting, several, speaking_to
 from ipo_prompts.metrics.verdict import Verdict
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.lm.connect import REPLAY
@@ -199,6 +200,8 @@ def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
         *([result.left_out] if result.left_out else []),
         *([result.ensemble.words] if result.ensemble else []),
         *([result.offsets.words] if result.offsets else []),
+        *([result.names.words] if result.names else []),
+        *(_renamed(result) if result.names else []),
         *([result.started.words] if result.started else []),
         *([f"Before the search: {result.headroom.verdict}"] if result.headroom else []),
         f"{tried}; {asked}",
@@ -275,6 +278,15 @@ def _target(folder: Path) -> str:
     except InputError:  # the folder was moved since
         return "open_clip --out DIR"
     return "npz --out FILE.npz" if any(program.synonyms) or program.offsets else "open_clip --out DIR"
+
+
+def _renamed(result: RunResult) -> list[str]:
+    """Say what the first renamed classes are called now."""
+    renamed = result.names.renamed if result.names else ()
+    if not renamed:
+        return []
+    told = [f"{one.given} → {one.found} ({one.hits:+d} pictures, {one.shown})" for one in renamed]
+    return [f"Names, each with what putting the old one back would lose: {several(told)}; see {NAMES_FILE}"]
 
 
 def _general(result: RunResult) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any, Literal, cast
 from dspy.utils.saving import get_dependency_versions
 
 from ipo_prompts.experiments.data import Item, fresh
+from ipo_prompts.experiments.data.dataset import NAMES_FILE
 from ipo_prompts.experiments.report import write_report
 from ipo_prompts.experiments.report.analysis import ANALYSIS
 from ipo_prompts.experiments.report.drawing import save_search_png
@@ -38,6 +39,7 @@ from ipo_prompts.experiments.run.comparison import (
 from ipo_prompts.experiments.run.config import RunConfig, differs_in_file
 from ipo_prompts.experiments.run.files import check_writable, digest, environment, holds_run, larger_limit, write_json
 from ipo_prompts.experiments.run.live_view import Ui, ensure_local_weights, showing_warnings
+from ipo_prompts.experiments.run.names import what_names_do, write_names
 from ipo_prompts.experiments.run.openings import DIGITS, count, name_of
 from ipo_prompts.experiments.run.plan import (
     SPLIT_SEED,
@@ -221,7 +223,7 @@ def finished(folder: Path, ui: Ui) -> RunResult | None:
 
 
 ENVIRONMENT, PROGRAM, PLOT = "environment.json", "program.json", "search.png"
-MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT)
+MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT, NAMES_FILE)
 MADE_OF_FILES = (PLOT, PAGE)
 """Files that need no pictures and no CLIP."""
 
@@ -240,18 +242,20 @@ def evaluate(
     members, settled = searched.result.choice.templates, searched.settled
     sides = [prepared.config.initial_template], members
 
+    ours = searched.named.reward if searched.named else prepared.reward
+
     def compared(encoded: Encoded, reward: Reward) -> Compared:
         units = under(encoded.units, settled.kept) if settled else encoded.units
         initial, optimised = (scored_as_one(reward, side, units) for side in sides)
         how = encoded.sampling(initial.n)
         return Compared(encoded.items, units, encoded.labels, reward, how, initial, optimised)
 
-    parts: dict[AnyPart, Compared] = {"search": compared(prepared.search, prepared.reward)}
+    parts: dict[AnyPart, Compared] = {"search": compared(prepared.search, ours)}
     if prepared.selection:
-        parts["selection"] = compared(prepared.selection, prepared.reward)
+        parts["selection"] = compared(prepared.selection, ours)
     others = {}
     sealed: tuple[tuple[Literal["test", "new"], Sequence[Item], Sequence[str]], ...] = (
-        ("test", drawn.test, drawn.class_names),
+        ("test", drawn.test, ours.class_names),
         ("new", drawn.new_test, drawn.new_class_names),
     )
     for name, items, class_names in sealed:
@@ -271,8 +275,8 @@ def evaluate(
     if left := fresh(planned.data, drawn, prepared.config.seed):
         try:
             unused = f"fresh (left over; each word is tested on these {planned.task.unit})"
-            encoded = encode(planned, prepared.reward, left, unused, ui=ui, seed=prepared.config.seed)
-            parts["fresh"] = compared(encoded, prepared.reward)
+            encoded = encode(planned, ours, left, unused, ui=ui, seed=prepared.config.seed)
+            parts["fresh"] = compared(encoded, ours)
         except InputError as error:
             ui.say(f"what each word does is not tested on fresh {planned.task.unit}: {error}")
     return parts, others
@@ -306,9 +310,11 @@ def publish(
     names = names_from(prepared.plan)
     words = token_counter(prepared.clip)
     members = searched.result.choice.templates
-    write_json(folder / ANALYSIS, analyse(_explained(parts, prepared.reward, members), prepared.reward, words, names))
+    reward = searched.named.reward if searched.named else prepared.reward
+    write_json(folder / ANALYSIS, analyse(_explained(parts, reward, members), reward, words, names))
+    write_names(folder, prepared.plan.data, searched.named)
     weighted = [(template, 1.0) for template in members]
-    program = TemplateClassifier(prepared.clip, prepared.reward.class_names, weighted)
+    program = TemplateClassifier(prepared.clip, reward.class_names, weighted)
     if searched.settled and searched.settled.kept:
         program.offsets = searched.settled.kept.settled(prepared.clip, program.class_embeddings())
     program.background = prepared.plan.drawn.search[0].picture.background
@@ -416,6 +422,7 @@ def _result(
         harmonic_mean=_harmonic(scores),
         ensemble=what_it_adds(prepared, searched.ensembled, parts),
         offsets=what_they_add(prepared, searched.settled, found.choice.templates, parts),
+        names=what_names_do(searched.named, found.choice.templates, parts),
         selection=chosen(found.choice),
         ended=found.ended,
         stopped=found.stopped,

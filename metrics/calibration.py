@@ -51,6 +51,13 @@ def fit_temperature(logits: Floats, labels: npt.NDArray[np.int64], groups: Seque
     """
     if len(labels) < FEWEST or bool((logits.argmax(axis=1) == labels).all()):
         return 1.0
+    temperature = best_temperature(logits, labels)
+    gains = cross_entropies(logits, labels) - cross_entropies(logits, labels, temperature)
+    return temperature if gains.mean() > standard_error(gains, groups) else 1.0
+
+
+def best_temperature(logits: Floats, labels: npt.NDArray[np.int64]) -> float:
+    """Return the temperature within `BOUNDS` under which the labels of any pictures are likeliest, to four decimals."""
     from scipy.optimize import minimize_scalar
 
     found = minimize_scalar(
@@ -59,6 +66,4 @@ def fit_temperature(logits: Floats, labels: npt.NDArray[np.int64], groups: Seque
         method="bounded",
         options={"xatol": 1e-4},
     )
-    temperature = round(float(np.exp(found.x)), 4)
-    gains = cross_entropies(logits, labels) - cross_entropies(logits, labels, temperature)
-    return temperature if gains.mean() > standard_error(gains, groups) else 1.0
+    return round(float(np.exp(found.x)), 4)

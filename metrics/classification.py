@@ -14,7 +14,7 @@ from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import Progress
-from ipo_prompts.metrics.offsets import Fitted, Kind, Offsets, class_weights, fitted
+from ipo_prompts.metrics.offsets import Fitted, Kind, Offsets, fitted
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import (
     EmbeddingReward,
@@ -90,8 +90,8 @@ def fitted_on(kind: Kind, *parts: Units | None) -> Fitted:
     """Fit offsets on encoded pictures, part after part; those with labels weigh each class the same."""
     given = [cast(EncodedPictures, part) for part in parts if part is not None]
     known = [part.labels for part in given if part.labels is not None]
-    weights = class_weights(np.concatenate(known)) if len(known) == len(given) else None
-    return fitted(kind, features_of(*given), weights)
+    labels = np.concatenate(known) if len(known) == len(given) else None
+    return fitted(kind, features_of(*given), labels)
 
 
 class ClipReward(EmbeddingReward):

@@ -1,4 +1,4 @@
-"""Offsets: a number added to each class's logit, made of pictures without their labels.
+"""Offsets: a number added to each class's logit, made of pictures, mostly without their labels.
 
 A CLIP that meets pictures unlike those it was trained on tends to guess a few classes too often. Part of what the words
 of a template do is to undo that, and a line of arithmetic does that part without words and without labels:
@@ -10,9 +10,12 @@ of a template do is to undo that, and a line of arithmetic does that part withou
   Bias correction by the predicted label distribution (Zhu et al. 2024, Frolic, arXiv 2410.19294), a form of logit
   adjustment (Zhu et al. 2023, arXiv 2310.08106) that assumes balanced classes.
 
-Both assume that the pictures show all classes about equally often, and can do harm where they do not, or where there
-is nothing to undo. Where it is known how many pictures each class has, and they differ, each class weighs the same: a
-picture of n of its class counts 1/n (`class_weights`). Of the labels that uses no more.
+- `fitted`: one number a class, and a temperature, under which the labels of the pictures are likeliest. It needs
+  labels, and is a rival of words and names. Given the temperature it is `prior` on logits divided by that.
+
+The first two assume that the pictures show all classes about equally often, and can do harm where they do not, or
+where there is nothing to undo. Where it is known how many pictures each class has, and they differ, each class weighs
+the same: a picture of n of its class counts 1/n (`class_weights`). Of the labels that uses no more.
 """
 
 from __future__ import annotations
@@ -24,19 +27,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 import numpy as np
 
 from ipo_prompts.metrics.arrays import Doubles, Floats
+from ipo_prompts.metrics.calibration import best_temperature
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.sampling import Numbers
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.clip import Clip
 
-Kind = Literal["mean", "prior"]
+Kind = Literal["mean", "prior", "fitted"]
 
 TOLERANCE = 1e-4
 """How far the mean probability of a class may be from uniform, relative to it."""
 MOST_ROUNDS = 200
 PARTS = (1.0, 0.5, 0.25, 0.125, 0.0625)
 """Of Newton's step, tried in turn until one goes down."""
+TURNS = 4
+"""Of the temperature and the offsets; more moved no number by a hundredth."""
 LARGEST = 1e6
 """Of a number in a saved program: far above any logit."""
 
@@ -113,14 +119,40 @@ class UniformPrior:
         return PriorOffsets(self.of(clip, classes))
 
 
-Fitted = MeanOffsets | UniformPrior
+@dataclass(frozen=True, eq=False)
+class LabelledOffsets:
+    """Offsets that are found anew for every template, for labels of the pictures, int64 (n,); see `UniformPrior`."""
+
+    features: Floats
+    labels: Numbers
+    kind: ClassVar[Kind] = "fitted"
+
+    def of(self, clip: Clip, classes: Floats) -> Floats:
+        """See `Offsets` and `labelled_offsets`."""
+        return labelled_offsets(clip.logit_scale * (self.features @ classes.T), self.labels)
+
+    def settled(self, clip: Clip, classes: Floats) -> PriorOffsets:
+        """Return what a program keeps: the numbers of its template."""
+        return PriorOffsets(self.of(clip, classes))
+
+
+Fitted = MeanOffsets | UniformPrior | LabelledOffsets
 """What is fitted on a run's pictures, and serves all its templates."""
 Saved = MeanOffsets | PriorOffsets
 """What a program keeps."""
 
 
-def fitted(kind: Kind, features: Floats, weights: Doubles | None = None) -> Fitted:
-    """Fit offsets on n pictures: float32 (n, D), unit rows; `weights` are those of `class_weights`."""
+def fitted(kind: Kind, features: Floats, labels: Numbers | None = None) -> Fitted:
+    """Fit offsets on n pictures: float32 (n, D), unit rows; those with `labels`, int64 (n,), weigh each class the same.
+
+    Raises:
+        InputError: labels are needed and there are none.
+    """
+    if kind == "fitted":
+        if labels is None:
+            raise InputError("offsets=fitted is fitted to labels, and these pictures have none; take offsets=mean.")
+        return LabelledOffsets(features, labels)
+    weights = None if labels is None else class_weights(labels)
     return MeanOffsets.from_pictures(features, weights) if kind == "mean" else UniformPrior(features, weights)
 
 
@@ -168,6 +200,19 @@ def uniform_offsets(logits: Floats, weights: Doubles | None = None) -> Floats:
         objective, mean, probabilities = _objective(values, offsets, weights)
     found: Floats = offsets.astype(np.float32)
     return found
+
+
+def labelled_offsets(logits: Floats, labels: Numbers) -> Floats:
+    """Find the offsets b for which softmax((logits + b) / t) fits labels, with the best t: (n, C) → float32 (C,).
+
+    Either is the best for the other, in turns. Each class weighs the same, however many pictures it has.
+    """
+    offsets = np.zeros(logits.shape[1], dtype=np.float32)
+    weights = class_weights(labels)
+    for _ in range(TURNS):
+        temperature = np.float32(best_temperature(logits + offsets, labels))
+        offsets = temperature * uniform_offsets(logits / temperature, weights)
+    return offsets
 
 
 def _objective(logits: Any, offsets: Any, weights: Any) -> tuple[float, Any, Any]:

@@ -7,10 +7,11 @@ and headroom. Each other kind of task has its own: see `retrieval.py`, `segmenta
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,9 @@ from ipo_prompts.metrics.scale import FRACTION, Scale
 from ipo_prompts.metrics.store import TextStore
 from ipo_prompts.metrics.template import problem, too_long
 from ipo_prompts.metrics.text_tower import encode_ensemble, encode_templates, parts
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True)
@@ -195,9 +199,15 @@ class EmbeddingReward(ABC):
     ) -> None:
         self.clip = clip
         self.class_names = tuple(class_names)
-        self._to_fit = (*class_names, *also_fit)
+        self.also_fit = tuple(also_fit)
         self.store = store or FeatureStore(clip)
         self.texts = TextStore(clip, self.store.path.with_suffix(".texts.sqlite"))
+
+    def renamed(self, class_names: Sequence[str]) -> Self:
+        """Return the same reward for the same classes under other names, in the same order."""
+        other = copy.copy(self)
+        other.class_names = tuple(class_names)
+        return other
 
     def __deepcopy__(self, memo: dict[int, Any]) -> EmbeddingReward:
         return self
@@ -220,7 +230,7 @@ class EmbeddingReward(ABC):
 
     def problem(self, template: str) -> str | None:
         """Say why a template cannot be scored, or None; see `template.problem` and `template.too_long`."""
-        return problem(template) or too_long(template, self._to_fit, self.clip)
+        return problem(template) or too_long(template, (*self.class_names, *self.also_fit), self.clip)
 
     def score(self, templates: Sequence[str], units: Any) -> list[Score]:
         """Score templates encoded one by one: the same template and units give the same bits."""

@@ -120,8 +120,27 @@ class TemplateClassifier(dspy.Predict):
             InputError: see the class.
         """
         templates = _weighted(templates, self.class_names, self.clip)
-        self.state = State(self.class_names, templates, background=self.background)
+        self.state = State(self.class_names, templates, background=self.background, labels=self.state.labels)
         self._embeddings = None
+
+    def rename(self, class_names: Sequence[str]) -> None:
+        """Give the classes other names in prompts, in the same order; answers keep the labels that they had.
+
+        The temperature becomes 1 and offsets go: they were fitted under the former names.
+
+        Raises:
+            InputError: they are not one for each class, or not usable.
+        """
+        names, labels = usable(class_names), self.labels
+        if len(names) != len(labels):
+            raise InputError(f"there are {len(labels)} classes and {len(names)} names; give one for each class.")
+        templates = _weighted(self.templates, names, self.clip)
+        self.state = State(names, templates, background=self.background, labels=() if names == labels else labels)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What answers call the classes: their names, or those that they had before `rename`."""
+        return self.state.labels or self.class_names
 
     @property
     def signature(self) -> Any:
@@ -142,7 +161,8 @@ class TemplateClassifier(dspy.Predict):
             self.set_templates(template)
         else:
             refused = (signature.instructions, f"the template cannot be used: {reason}")
-            self.state = State(self.class_names, (), background=self.background, refused=refused)
+            state, background = self.state, self.background
+            self.state = State(self.class_names, (), background=background, refused=refused, labels=state.labels)
 
     @property
     def demos(self) -> list[Any]:
@@ -198,16 +218,16 @@ class TemplateClassifier(dspy.Predict):
             **kwargs: not used; what DSPy may give any `dspy.Predict`.
 
         Returns:
-            `label`: the class name; `scores`: probability of each class name, softmax of logits / temperature. Classes
-            with one name have one score, the sum of theirs. Where instructions were assigned that cannot be used, the
-            label is None, there are no scores, and `problem` says why.
+            `label`: the class, one of `labels`; `scores`: probability of each of them, softmax of logits / temperature.
+            Classes with one name have one score, the sum of theirs. Where instructions were assigned that cannot be
+            used, the label is None, there are no scores, and `problem` says why.
         """
         if self.state.refused:  # said and not raised: a proposal of an optimizer that is of no use must not end it
             problem = self.state.refused[1]
             self._trace(label=None, problem=problem)
             return dspy.Prediction(label=None, scores={}, problem=problem)
         probabilities = softmax(self.logits(self._features.of(image, self.background)), self.temperature)[0]
-        names = self.class_names
+        names = self.labels
         scores = dict(zip(names, probabilities.tolist(), strict=True))
         if len(scores) < len(names):
             scores = {name: float(sum(probabilities[[one == name for one in names]])) for name in scores}
@@ -285,6 +305,7 @@ class TemplateClassifier(dspy.Predict):
             "offsets": state_of(self.offsets) if self.offsets else None,
             "background": self.background,
             "clip": {"name": self.clip.name, "fingerprint": self.clip.fingerprint},
+            **({"labels": list(self.state.labels)} if self.state.labels else {}),
         }
 
     def load_state(self, state: dict[str, Any], **kwargs: Any) -> None:
@@ -303,8 +324,9 @@ class TemplateClassifier(dspy.Predict):
                 f"this program was optimised for the CLIP {saved.clip.name} and the one loaded is {self.clip.name} "
                 "with other weights or another picture transform; load the same one, or optimise again."
             )
-        if (classes := saved.classes) != self.class_names:
-            raise InputError(_other_classes(classes, self.class_names))
+        classes, labels = saved.classes, tuple(saved.labels)
+        if (labels or classes) != self.labels:
+            raise InputError(_other_classes(labels or classes, self.labels))
         offsets = from_state(saved.offsets, self.clip.width, len(classes)) if saved.offsets is not None else None
         templates = _weighted(saved.weighted, classes, self.clip)
         missing = next((name for name, _ in self._parts() if name not in state), None)
@@ -317,7 +339,7 @@ class TemplateClassifier(dspy.Predict):
                 f"{str(lost)!r}): it answers as when it was saved; to use yours, optimise again with them.",
                 stacklevel=2,
             )
-        self.state = State(classes, templates, float(saved.temperature), offsets, saved.background)
+        self.state = State(classes, templates, float(saved.temperature), offsets, saved.background, labels=labels)
         for name, part in self._parts():
             part.load_state(state[name], **kwargs)
 
@@ -366,7 +388,7 @@ class TemplateClassifier(dspy.Predict):
         if clip is None:
             with trusting(trust):
                 refuse_foreign({"clip": saved.clip.name}, own_settings(last(Path(path).parent, "start")), str(path))
-        program = cls(clip or load_clip(saved.clip.name, device), saved.class_names)
+        program = cls(clip or load_clip(saved.clip.name, device), saved.labels or saved.class_names)
         program.load_state(state)
         return program
 

@@ -207,7 +207,7 @@ def _kind(value: Any) -> str:
 
 Program = TypeVar("Program", bound=dspy.Module)
 """A `TemplateClassifier`, or a larger program with one inside."""
-LEFT = ("candidate_programs", "trial_logs", "search", "usage")
+LEFT = ("candidate_programs", "trial_logs", "search", "usage", "named")
 """What a compile leaves on its program, beside templates."""
 
 
@@ -243,6 +243,8 @@ def compiled(student: Program, found: Searched, scale: Scale) -> Program:
             vars(part).pop(name, None)
     result = found.result
     program: Any = _with_templates(plain, result.choice.templates)
+    if found.named and found.named.renamed:
+        classifier_in(program)[1].rename(found.named.class_names)
     if found.settled and found.settled.kept:
         classifier = classifier_in(program)[1]
         classifier.offsets = found.settled.kept.settled(classifier.clip, classifier.class_embeddings())
@@ -255,7 +257,7 @@ def compiled(student: Program, found: Searched, scale: Scale) -> Program:
         for entry in result.history.ranked()
     ]
     program.trial_logs = {step.number: step.record() for step in result.steps}
-    program.search, program.usage = result, found.ledger.roles
+    program.search, program.usage, program.named = result, found.ledger.roles, found.named
     program._compiled = True
     return cast("Program", program)
 

@@ -39,6 +39,7 @@ from ipo_prompts.programs.lm.connect import Backend, asking, find_backend, model
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.lm.window import room_in, window_of
+from ipo_prompts.programs.naming import check_names
 from ipo_prompts.programs.offsets import check_offsets
 from ipo_prompts.programs.record.journal import Journal, begin
 from ipo_prompts.programs.running import Job, run
@@ -154,7 +155,8 @@ class IPO(Teleprompter):
         Returns:
             A copy of the student with the chosen template (several where an `ensemble` is worth it),
             `candidate_programs` (best search score first), `trial_logs` (step → what happened), `search`, the
-            `SearchResult` (its `stopped` names the limit that was reached), and `usage`, what language models used.
+            `SearchResult` (its `stopped` names the limit that was reached), `usage`, what language models used, and
+            `named`, what a search for names found: its prompts have those names, its answers the student's.
 
         Raises:
             InputError: the student neither is nor holds one `TemplateClassifier`, or that has several templates and no
@@ -182,6 +184,7 @@ class IPO(Teleprompter):
         check_ensemble(settings.ensemble, reward, missing)
         if settings.offsets != "none":
             check_offsets(settings.offsets, reward, missing)
+        check_names(settings, reward, student.class_names)
         searched, others = with_pictures(trainset), with_pictures(valset or ())
         if not searched:
             raise InputError("there are no examples to search on.")

@@ -22,6 +22,7 @@ from ipo_prompts.programs.lm.connect import Backend, asking
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.lm.window import Room
+from ipo_prompts.programs.naming import Named, find
 from ipo_prompts.programs.offsets import Settled, settle_offsets, under
 from ipo_prompts.programs.record.journal import Event, Journal
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
@@ -64,14 +65,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Searched:
-    """A search that is over, what it used, whether offsets are kept, and whether an ensemble is taken; the latter two
-    None where that was not asked for.
+    """A search that is over, what it used, whether offsets are kept, whether an ensemble is taken, and what
+    classes are called; the latter three None where that was not asked for.
     """
 
     result: SearchResult
     ledger: Ledger
     settled: Settled | None = None
     ensembled: Ensembled | None = None
+    named: Named | None = None
 
 
 def run(
@@ -142,4 +144,14 @@ def run(
         kept = settled.kept if settled else None
         units = under(job.units, kept), under(job.held_back, kept)
         result, ensembled = settle(job.settings.ensemble, result, job.reward, *units, record)
-    return Searched(result, ledger, settled, ensembled)
+    named = None
+    if job.settings.names == "search":
+        say("looking for names of the classes")
+        parts = [job.units, *([job.held_back] if job.held_back is not None else [])]
+        asked = None if job.lm is None or job.lm.small else lm  # one that small repeats what it is given
+        kept = settled.kept if settled else None
+        with showing(ledger):
+            named = find(
+                job.settings, job.reward, result.choice.templates, parts, kept, record, lm=asked, task=job.task
+            )
+    return Searched(result, ledger, settled, ensembled, named)

@@ -27,6 +27,7 @@ class State:
 
     Attributes:
         class_names, templates, temperature, offsets, background: see `TemplateClassifier`.
+        labels: what answers call the classes where prompts have other names; else empty.
         refused: a text that was assigned as instructions and why it cannot be used; there are no templates then.
     """
 
@@ -36,6 +37,7 @@ class State:
     offsets: Saved | None = None
     background: Background = AS_VIEWED
     refused: tuple[str, str] | None = None
+    labels: tuple[str, ...] = ()
 
 
 class _Clip(BaseModel):
@@ -60,11 +62,14 @@ class SavedProgram(BaseModel):
     temperature: Any
     background: Background
     offsets: Any
+    labels: list[str] = []
 
     @model_validator(mode="after")
     def _whole(self) -> SavedProgram:
         if len(self.synonyms) != len(self.class_names):
             raise ValueError(f"synonyms has {len(self.synonyms)} entries and there are {len(self.class_names)} classes")
+        if len(self.labels) not in (0, len(self.class_names)):
+            raise ValueError(f"labels has {len(self.labels)} entries and there are {len(self.class_names)} classes")
         if not in_range(self.temperature):
             raise InputError(
                 f"the temperature of a saved program is a number above 0, from {RANGE[0]:g} to {RANGE[1]:g}, "

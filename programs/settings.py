@@ -5,11 +5,13 @@ Settings that only one strategy needs are defined by that strategy; see `strateg
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.files import read_yaml
 from ipo_prompts.metrics.template import ANCHOR, problem
 from ipo_prompts.programs.phrases import BankName
 
@@ -51,14 +53,32 @@ class SearchSettings(BaseModel):
         "use: shipped, how pictures can look; general, the most frequent words of English; none",
     )
     seed: int = Field(0, ge=0, description="of the pictures drawn and of the language model")
-    offsets: Literal["none", "mean", "prior"] = Field(
+    offsets: Literal["none", "mean", "prior", "fitted"] = Field(
         "none",
-        description="what is added to the score of each class, from pictures without labels: less their mean feature, "
-        "or until all classes are predicted equally often; kept only if it is worth it on held-back pictures",
+        description="what is added to the score of each class: mean and prior are from pictures without labels, less "
+        "their mean feature, or until all classes are predicted equally often; fitted is what fits their labels best; "
+        "kept only if it is worth it on held-back pictures",
+    )
+    names: Literal["given", "search"] = Field(
+        "given",
+        description="search: other names of the classes are tried around the chosen template, from WordNet and from "
+        "lm where one is asked, and taken only if that is worth it on held-back pictures",
+    )
+    name_candidates: dict[str, list[str]] | None = Field(
+        None, description="with names=search: class → more names to try, or a YAML file with that"
     )
     budget_usd: float | None = Field(None, gt=0, description="stop before this many US dollars are spent")
     budget_tokens: int | None = Field(None, gt=0, description="stop before this many tokens are used")
     max_minutes: float | None = Field(None, gt=0, description="stop after this many minutes")
+
+    @field_validator("name_candidates", mode="before")
+    @classmethod
+    def _read(cls, given: Any) -> Any:
+        """Read a file, so that settings are whole without it."""
+        given = read_yaml(Path(given).expanduser(), "the file of names") if isinstance(given, (str, Path)) else given
+        if given is not None and not isinstance(given, dict):
+            raise ValueError("it is class → names, as in puppies: [puppy, dog]")
+        return {str(key): [own] if isinstance(own, str) else own for key, own in (given or {}).items()} or None
 
     @field_validator("initial_template")
     @classmethod
@@ -81,7 +101,9 @@ class SearchKeywords(TypedDict, total=False):
     looks: int
     bank: BankName
     seed: int
-    offsets: Literal["none", "mean", "prior"]
+    offsets: Literal["none", "mean", "prior", "fitted"]
+    names: Literal["given", "search"]
+    name_candidates: dict[str, list[str]] | None
     budget_usd: float | None
     budget_tokens: int | None
     max_minutes: float | None

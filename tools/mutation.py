@@ -100,6 +100,7 @@ GUARDS = {
         "tests/metrics/test_own_rewards.py",
     ),
     "metrics/offsets.py": ("tests/metrics/test_offsets.py",),
+    "metrics/naming.py": ("tests/metrics/test_naming.py",),
     "metrics/statistics.py": ("tests/metrics/test_statistics.py", "tests/metrics/test_evidence.py"),
     "metrics/sampling.py": ("tests/metrics/test_sampling.py", "tests/metrics/test_evidence.py"),
     "metrics/evidence.py": EVIDENCE,

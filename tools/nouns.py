@@ -1,9 +1,9 @@
-"""Makes `experiments/data/nouns.xz`, the nouns of WordNet 3.0, and its notice, from Debian's package `wordnet-base`.
+"""Makes `metrics/nouns.xz`, the nouns of WordNet 3.0, and its notice, from Debian's package `wordnet-base`.
 
     apt-get download wordnet-base && dpkg -x wordnet-base_*.deb wordnet
     python -m tools.nouns wordnet/usr/share/wordnet
 
-The same files give the same bytes. `experiments/data/nouns.py` reads the file and says what is in it.
+The same files give the same bytes. `metrics/nouns.py` reads the file and says what is in it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-DATA = Path(__file__).parents[1] / "experiments" / "data"
+DATA = Path(__file__).parents[1] / "metrics"
 UP = ("@", "@i")
 """Pointers to a hypernym: of a kind of thing, and of a thing with a name of its own."""
 _NOTICE = """# Notice

@@ -123,6 +123,8 @@ def _look(spec: str, data: DataSet, clip: Clip) -> None:
         print(f"\n{seen.headroom.verdict}")
         print(f"looked at {seen.searched} pictures that a run searches on{others}; no test picture was scored")
         print("\n".join(f"  {line}" for line in seen.headroom.lines))
+        if seen.names:
+            print(f"  {seen.names}")
         of_all = Counter(item.label for item in data.test)
         most = f"{max(of_all.values(), default=0) / max(1, len(data.test)):.1%}"
         # A run names the share of the test pictures, where classes differ in size: one word needs one number.

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from ipo_prompts.experiments.data import Item, load_data
 from ipo_prompts.experiments.data.dataset import in_threads
 from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig, load_config
@@ -16,7 +18,7 @@ from ipo_prompts.experiments.run.result import RESULT, load_result
 from ipo_prompts.metrics.device import AUTO
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.offsets import PriorOffsets, fitted
+from ipo_prompts.metrics.offsets import Kind, PriorOffsets, fitted
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.classifier import TemplateClassifier
 
@@ -129,6 +131,7 @@ class _RunsPictures:
             config.data, seed=SPLIT_SEED, task=config.task, background=config.background, class_names=config.class_names
         )
         self.drawn = draw_for(self.data, config)
+        self._kind: Kind = "prior" if config.offsets == "none" else config.offsets
 
     @property
     def sealed(self) -> str:
@@ -145,7 +148,9 @@ class _RunsPictures:
 
     def offsets(self, program: TemplateClassifier) -> PriorOffsets:
         """Fit to a program what the run's offsets are for its own template."""
-        pictures = [item.picture for item in (*self.drawn.search, *self.drawn.selection)]
-        made = fitted("prior", self._store.encode(pictures)).settled(program.clip, program.class_embeddings())
+        items, kind = (*self.drawn.search, *self.drawn.selection), self._kind
+        features = self._store.encode([item.picture for item in items])
+        labels = np.array([item.label for item in items], dtype=np.int64)
+        made = fitted(kind, features, labels).settled(program.clip, program.class_embeddings())
         assert isinstance(made, PriorOffsets)
         return made

@@ -114,11 +114,12 @@ class GridConfig(Content):
     @model_validator(mode="after")
     def _compares_text(self) -> GridConfig:
         given = [self.settings, *(variant.settings for variant in self.methods)]
-        asked = next((one["offsets"] for one in given if one.get("offsets", "none") != "none"), None)
+        off = {"offsets": "none", "names": "given"}
+        asked = next((f"{key}={one[key]}" for key in off for one in given if one.get(key, off[key]) != off[key]), None)
         if asked is not None:
             raise ValueError(
-                f"offsets={asked} is a setting of single runs, and a table compares templates alone; leave it out, or "
-                f"run `ipo optimize offsets={asked}`"
+                f"{asked} is a setting of single runs, and a table compares templates alone; leave it out, or "
+                f"run `ipo optimize {asked}`"
             )
         return self
 

@@ -243,18 +243,23 @@ def _classes(config: RunConfig) -> Literal["base", "all"]:
 
 
 def _check_held_back(config: RunConfig, missing: str | None) -> None:
-    """Refuse offsets or an ensemble where nothing can have them, or nothing can show that they help.
+    """Refuse offsets, an ensemble or a search for names where nothing can have them, or show that they help.
 
     Raises:
         InputError: says what to set.
     """
     name = config.reward["name"]
-    for asked, off in ((f"offsets={config.offsets}", "offsets=none"), (f"ensemble={config.ensemble}", "ensemble=1")):
+    asked_for = ((f"offsets={config.offsets}", "offsets=none"), (f"ensemble={config.ensemble}", "ensemble=1"))
+    if config.names == "search" and name != "classification":
+        raise InputError(f"names=search is for the accuracy of labelled pictures, and not for reward={name}.")
+    for asked, off in asked_for:
         if asked != off:
             misfit = None if name == "classification" else f"reward={name}"
             check_possible(asked, off, misfit, missing)
-    if config.offsets == "prior" and config.classes == "base-to-new":
-        raise InputError("offsets=prior is one number for each class of the search; for new classes set offsets=mean.")
+    if config.offsets in ("prior", "fitted") and config.classes == "base-to-new":
+        raise InputError(
+            f"offsets={config.offsets} is one number for each class of the search; for new classes set offsets=mean."
+        )
 
 
 @dataclass(frozen=True)

@@ -166,6 +166,69 @@ class EnsembleFound(Content):
     words: str
 
 
+class TwoByTwo(Content):
+    """Either template under the names given and under those found, on the sealed test pictures.
+
+    `difference` is what the names found add to the chosen template, no test; `ci95` its interval.
+    """
+
+    initial_given: Measured
+    template_given: Measured
+    initial_found: Measured
+    template_found: Measured
+    difference: Rounded
+    ci95: Ends
+
+
+class Renamed(Content):
+    """A class with another name, and what the old one alone would change if it were put back.
+
+    `hits` are the test pictures that the new name wins, `loss` what it changes of the mean loss (in nats, lower is
+    better); the tests of all names are corrected together.
+    """
+
+    given: str
+    found: str
+    hits: int
+    loss: Rounded
+    difference: Verdict
+
+    @property
+    def shown(self) -> str:
+        """Whether the sealed pictures show that the name is better."""
+        return {"gain": "shown", "loss": "shown to be worse"}.get(self.difference.outcome, "not shown")
+
+
+class NamesFound(Content):
+    """What classes are called after a search for names.
+
+    Attributes:
+        kept: whether any class has another name; then all scores of the run are under the names found.
+        renamed: those classes, in label order; of more than 200 the first.
+        candidates: how many other names were tried, `asked` of them from a language model.
+        gain, standard_error: what choosing names so gained on held-back pictures, a fraction.
+        loss, loss_error: the same in nats, higher is better; names are taken where it exceeds its standard error and
+            `gain` is above 0.
+        permuted: the gain where each class tries the candidates of another one.
+        temperature: what logits were divided by while names were chosen.
+        sealed: either template under either names; None where all classes keep theirs.
+        words: all that in words; everything that speaks of it prints that.
+    """
+
+    kept: bool
+    renamed: tuple[Renamed, ...]
+    candidates: int
+    asked: int
+    gain: Rounded
+    standard_error: Rounded
+    loss: Rounded
+    loss_error: Rounded
+    permuted: Rounded
+    temperature: Rounded
+    sealed: TwoByTwo | None
+    words: str
+
+
 class Sealed(Content):
     """The sealed units.
 
@@ -296,6 +359,7 @@ class RunResult(Content):
         other_measures: further measures of the sealed test, by name.
         ensemble: what several templates together add; None where that was not asked for.
         offsets: what they add beside the words; None for other rewards.
+        names: what classes are called after a search for names; None where none was asked for.
         ended: why the search ended, in words.
         stopped: the limit that ended it early, in words, or None.
         limit: the setting of that limit. It is not written: a stopped run is resumed, and tells it again.
@@ -327,6 +391,7 @@ class RunResult(Content):
     harmonic_mean: Harmonic | None
     ensemble: EnsembleFound | None
     offsets: OffsetsFound | None
+    names: NamesFound | None
     selection: Chosen
     ended: str
     stopped: str | None

@@ -37,6 +37,7 @@ from ipo_prompts.programs.history import PromptHistory
 from ipo_prompts.programs.lm.connect import recorded_events
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
+from ipo_prompts.programs.naming import check_names
 from ipo_prompts.programs.record.journal import FILE_NAME, Event, Journal, begin, check_same, read
 from ipo_prompts.programs.record.resuming import resumed_by
 from ipo_prompts.programs.record.trust import relative_places
@@ -65,6 +66,7 @@ def search_in(
     """
     config, planned, drawn = prepared.config, prepared.plan, prepared.plan.drawn
     check_ensemble(config.ensemble, prepared.reward)
+    check_names(config.search, prepared.reward)
     pictures = fingerprint(prepared, drawn.search, drawn.selection)
     identity = {"pictures": pictures, "clip": prepared.clip.fingerprint}
     check_same(journal, identity)

@@ -156,6 +156,7 @@ def _beside(config: RunConfig) -> dict[str, str]:
         "reward.name": (config.reward["name"] == REWARDS.default, REWARDS.default),
         "ensemble": (config.ensemble == 1, "1"),
         "offsets": (config.offsets == "none", "none"),
+        "names": (config.names == "given", "given"),
         "temperature": (config.preset == "paper" or config.temperature == 1, "1.0"),
     }
     return {key: published for key, (holds, published) in right.items() if not holds}

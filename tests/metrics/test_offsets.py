@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.metrics.calibration import softmax
+from ipo_prompts.metrics.calibration import cross_entropies, softmax
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, fitted_on, logits_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
@@ -20,6 +20,7 @@ from ipo_prompts.metrics.offsets import (
     class_weights,
     fitted,
     from_state,
+    labelled_offsets,
     state_of,
     uniform_offsets,
 )
@@ -160,3 +161,20 @@ def test_offsets_of_encoded_pictures_weigh_classes_where_the_labels_are_known() 
     assert np.array_equal(found.mean, MeanOffsets.from_pictures(features, class_weights(LOPSIDED)).mean)
     plain = fitted_on("mean", parts[0], EncodedPictures(features[5:], None))
     assert isinstance(plain, MeanOffsets) and np.array_equal(plain.mean, MeanOffsets.from_pictures(features).mean)
+
+
+def test_fitted_offsets_make_the_labels_likeliest(reward: ClipReward, pictures: EncodedPictures) -> None:
+    """No number of a class, moved either way, fits better, at the temperature that is then the best."""
+    logits = logits_of(reward.clip, pictures.features, reward.texts.encode([ANCHOR], reward.class_names)[0])
+    found = labelled_offsets(logits, pictures.labels)
+
+    def loss(offsets: np.ndarray) -> float:
+        return min(cross_entropies(logits + offsets, pictures.labels, t).mean() for t in np.geomspace(0.3, 3, 40))
+
+    best = loss(found)
+    assert best < loss(np.zeros(68)) and best < loss(uniform_offsets(logits))
+    for label in range(0, 68, 11):
+        for step in (-0.3, 0.3):
+            assert loss(found + step * (np.arange(68) == label)) > best - 1e-4
+    with pytest.raises(InputError, match="offsets=fitted is fitted to labels, and these pictures have none"):
+        fitted("fitted", pictures.features)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from dspy.utils import DummyLM
 from dspy.utils.callback import BaseCallback
 
 from ipo_prompts.experiments.data import draw, load_data
+from ipo_prompts.metrics import naming
+from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs import IPO, ImageDescriber, TemplateClassifier
@@ -576,7 +579,7 @@ def test_a_saved_program_is_no_earlier_search(compiled: Compiled, clip: Clip, tm
         IPO(earlier=TemplateClassifier.from_file(tmp_path / "saved.json", clip))
 
 
-@pytest.mark.parametrize("kind", ["mean", "prior"])
+@pytest.mark.parametrize("kind", ["mean", "prior", "fitted"])
 def test_offsets_that_are_kept_are_saved_and_loaded(
     kind: Any, compiled: Compiled, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -587,3 +590,44 @@ def test_offsets_that_are_kept_are_saved_and_loaded(
     assert program.offsets is not None and loaded.dump_state() == program.dump_state()
     monkeypatch.setattr("ipo_prompts.programs.offsets.cross_fitted_difference", lambda *of: (0.1, 0.2))
     assert compiled(strategy=["a dark <CLASS>."], offsets=kind).offsets is None
+
+
+def test_a_program_has_the_names_found_and_answers_with_those_of_its_examples(
+    compiled: Compiled, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(naming.Held, "opens", True)  # so few pictures decide either way
+    first = compiled(strategy=["a <CLASS>."])
+    names = first.class_names
+    program = compiled(strategy=["a <CLASS>."], names="search", name_candidates={names[0]: ["xylophone"]})
+    assert program.labels == names and first.named is None
+    assert program.named.candidates > 20 and program.class_names == program.named.class_names
+    program.rename(["aircraft", *names[1:]])
+    program.save(str(tmp_path / "saved.json"))
+    loaded, student = TemplateClassifier.from_file(tmp_path / "saved.json", clip), TemplateClassifier(clip, names)
+    student.load(str(tmp_path / "saved.json"))
+    for one in (loaded, student):
+        assert (one.labels, one.class_names[0]) == (names, "aircraft") and one.dump_state() == program.dump_state()
+    picture = load_data("embedded", seed=0).test[0].picture
+    assert set(loaded(image=picture).scores) == set(names)
+    with pytest.raises(InputError, match="is for the accuracy of pictures with one label each, and not for ClipReward"):
+        compiled(strategy=["a <CLASS>."], names="search", reward=ClipReward(clip, ["cat", "dog"]))
+
+
+def test_a_language_model_is_asked_for_names_once_and_what_it_says_is_checked(
+    compiled: Compiled, lm: Any, server: OpenAIServer, tmp_path: Path
+) -> None:
+    def answers(asked: Asked) -> Reply:
+        if "confusions" not in asked.text:
+            return good(asked)
+        lines = json.dumps([f"{name}: <b>thing</b>, gizmo of {name}" for name in ("cat", "apple", "no class")])
+        return Reply(f"[[ ## lines ## ]]\n{lines}\n\n[[ ## completed ## ]]")
+
+    server.behave = answers
+    first = compiled(lm=lm(), steps=1, names="search", log_dir=tmp_path)
+    (asked,) = [one for one in server.asked if "confusions" in one.text]
+    assert "is taken for" in asked.text
+    (told,) = [event for event in read(tmp_path) if event["type"] == "names"]
+    assert told["asked"] == first.named.asked == 2
+    before = len(server.asked)
+    again = compiled(lm=lm(), steps=1, names="search", log_dir=tmp_path)
+    assert len(server.asked) == before and again.dump_state() == first.dump_state()

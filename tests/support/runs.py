@@ -36,6 +36,7 @@ EVENTS = (
     "new",
     "offsets",
     "ensemble",
+    "names",
     "opened",
     "end",
 )

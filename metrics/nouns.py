@@ -86,4 +86,4 @@ def common(count: int) -> list[str]:
 
 @cache
 def _columns() -> list[str]:
-    return lzma.decompress((files("ipo_prompts.experiments.data") / "nouns.xz").read_bytes()).decode().split("\f")
+    return lzma.decompress((files("ipo_prompts.metrics") / "nouns.xz").read_bytes()).decode().split("\f")

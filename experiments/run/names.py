@@ -1,0 +1,134 @@
+"""What names found for the classes do on the sealed pictures, beside what the template does; and `classes.yaml`.
+
+Template and names are two changes. The verdict of a run is the template's alone, at the names that it ships with. Here
+both are taken apart: either template under either names, what the names add to the template, and for each name what
+putting the old one back would cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from ipo_prompts.experiments.data import DataSet
+from ipo_prompts.experiments.data.dataset import NAMES_FILE
+from ipo_prompts.experiments.run.comparison import Compared, measured
+from ipo_prompts.experiments.run.files import write_text
+from ipo_prompts.experiments.run.result import AnyPart, NamesFound, Renamed, TwoByTwo
+from ipo_prompts.metrics.class_names import written
+from ipo_prompts.metrics.evidence import paired_difference
+from ipo_prompts.metrics.reward import Score
+from ipo_prompts.metrics.verdict import judge, points, share
+from ipo_prompts.programs.ensemble import scored_as_one
+from ipo_prompts.programs.naming import Named
+
+EACH = "for each name, on sealed pictures"
+MOST = 200
+"""Names that are put back one by one: each is a text pass over all classes."""
+
+
+def what_names_do(named: Named | None, members: Sequence[str], parts: Mapping[AnyPart, Compared]) -> NamesFound | None:
+    """Measure names on the sealed test pictures; None where nobody asked for them.
+
+    Args:
+        named: what the search found.
+        members: the chosen template; several for an ensemble.
+        parts: with both templates under the names found.
+    """
+    if named is None:
+        return None
+    found, renamed = named.found, named.renamed
+    table = _two_by_two(named, members, parts["test"]) if renamed else None
+    result = NamesFound(
+        kept=bool(renamed),
+        renamed=_one_by_one(named, members, parts["test"]) if renamed else (),
+        candidates=named.candidates,
+        asked=named.asked,
+        gain=found.held.hits,
+        standard_error=found.held.hits_error,
+        loss=found.held.loss,
+        loss_error=found.held.loss_error,
+        permuted=found.permuted.hits,
+        temperature=found.temperature,
+        sealed=table,
+        words="",
+    )
+    return result.model_copy(update={"words": _in_words(result, len(named.given))})
+
+
+def _two_by_two(named: Named, members: Sequence[str], test: Compared) -> TwoByTwo:
+    before = named.reward.renamed(named.given)
+    initial, template = (scored_as_one(before, one, test.units) for one in ([test.initial.template], members))
+    difference = paired_difference(template.hits, test.optimised.hits, test.sampling).these
+    return TwoByTwo(
+        initial_given=measured(initial, test.sampling),
+        template_given=measured(template, test.sampling),
+        initial_found=measured(test.initial, test.sampling),
+        template_found=measured(test.optimised, test.sampling),
+        difference=difference.mean,
+        ci95=(difference.low, difference.high),
+    )
+
+
+def _one_by_one(named: Named, members: Sequence[str], test: Compared) -> tuple[Renamed, ...]:
+    """Put the old name of one class back at a time, and compare; the tests are corrected for their number."""
+    labels = named.renamed[:MOST]
+    without: dict[int, Score] = {}
+    for label in labels:
+        names = list(named.class_names)
+        names[label] = named.given[label]
+        without[label] = scored_as_one(named.reward.renamed(names), members, test.units)
+    effects = {
+        label: paired_difference(one.hits, test.optimised.hits, test.sampling).these for label, one in without.items()
+    }
+    verdicts = judge(effects, EACH)
+    return tuple(
+        Renamed(
+            given=str(named.given[label]),
+            found=str(named.class_names[label]),
+            hits=round(float(test.optimised.hits.sum()) - float(one.hits.sum())),
+            loss=test.optimised.loss - one.loss,
+            difference=verdicts[label],
+        )
+        for label, one in without.items()
+    )
+
+
+def _in_words(found: NamesFound, classes: int) -> str:
+    """Say what was found and what it adds; everything that speaks of it prints that."""
+    tried = f"{found.candidates:,} other names of the {classes} classes were tried around the template"
+    error = f" (standard error {100 * found.standard_error:.1f})"
+    held = f"{points(found.gain)} points{error} on pictures left out of the choice"
+    if not found.candidates:
+        return (
+            "No other names of the classes are known: WordNet has none of them. Write what you would try into a file, "
+            "as in `puppies: [puppy, dog]`, and give it as name_candidates=FILE."
+        )
+    if found.sealed is None:
+        return f"{tried}, and all classes keep their names: not shown to help, {held}."
+    table = found.sealed
+    low, high = table.ci95
+    several = f"{len(found.renamed)} classes have" if len(found.renamed) > 1 else "One class has"
+    return (
+        f"{tried}, and {several} another name, for {held}, where names of other classes gained "
+        f"{points(found.permuted)}. On the sealed test pictures the template has {share(table.template_found)} under "
+        f"these names and {share(table.template_given)} under those given, a difference of "
+        f"{points(table.difference)} points [{points(low)}, {points(high)}], n = {table.template_found.n:,}; the "
+        f"initial template has {share(table.initial_found)} and {share(table.initial_given)}. The verdict is the "
+        "template's alone, under the names found."
+    )
+
+
+def write_names(folder: Path, data: DataSet, named: Named | None) -> None:
+    """Write the `classes.yaml` of a run whose classes were renamed, for their folder; new classes keep their names."""
+    if named is None or not named.renamed:
+        return
+    called = {str(before): after for before, after in zip(named.given, named.class_names, strict=True)}
+    lines = ["# What a run found that the classes are best called; put it beside the folders of pictures."]
+    for own, name in zip(data.renamed_from or data.class_names, data.class_names, strict=True):
+        (value,) = written([called.get(str(name), name)])
+        line = yaml.safe_dump({str(own): value}, allow_unicode=True, width=1000, default_flow_style=None)
+        lines.append(line.strip().removeprefix("{").removesuffix("}") if isinstance(value, str) else line.strip())
+    write_text(folder / NAMES_FILE, "\n".join(lines) + "\n")

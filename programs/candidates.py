@@ -1,0 +1,233 @@
+"""What else a class may be called: by WordNet, by a language model, by whoever wrote it down.
+
+From WordNet come the singular, the other words of the four most usual meanings, and two words of what each of these is
+a kind of. A name that it has not is looked up by its last word. None of them says what the pictures show: that is for
+the pictures to say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ipo_prompts.metrics.class_names import as_read, every_name, names_of, tidy
+from ipo_prompts.metrics.errors import InputError, did_you_mean
+from ipo_prompts.metrics.nouns import irregular, synsets
+from ipo_prompts.metrics.template import SLOT
+from ipo_prompts.programs.strategies.base import Forecast
+
+if TYPE_CHECKING:
+    import dspy
+
+SENSES = 4
+ABOVE = 2
+"""Words of what a meaning is a kind of."""
+MOST = 24
+"""Candidates of a class: each is a text to encode."""
+LONGEST = 60
+"""Characters of a candidate."""
+BATCH = 20
+"""Classes in one question to a language model."""
+ASKED = 5
+"""Names of a class that are taken from its answer."""
+_LINE = re.compile(r"^\W*(?P<name>.+?)\s*[:=→–]\s*(?P<names>.+)$")
+_SUFFIXES = (
+    ("ies", "y"),
+    ("ves", "f"),
+    ("ves", "fe"),
+    ("ches", "ch"),
+    ("shes", "sh"),
+    ("ses", "s"),
+    ("xes", "x"),
+    ("zes", "z"),
+    ("men", "man"),
+    ("s", ""),
+)
+"""Of plurals, as WordNet's own rules have them."""
+
+
+def candidates_of(class_names: Sequence[str], more: Sequence[Sequence[str]] = ()) -> list[list[str]]:
+    """Return what else each class may be called, none of it the name of another class.
+
+    Args:
+        class_names: the classes; of one with synonyms all names are looked up, and each alone is a candidate.
+        more: further ones of each class, which come first.
+
+    >>> candidates_of(["puppies", "dog"])[0]
+    ['puppy', 'pup', 'whelp', 'domestic dog', 'young person', 'youth']
+    """
+    taken = {as_read(name) for name in every_name(class_names)}
+    found = []
+    for label, class_name in enumerate(class_names):
+        own = [*(more[label] if more else ())]
+        names = names_of(class_name)
+        own += names if len(names) > 1 else ()
+        own += [word for name in names for word in in_wordnet(name)]
+        mine = {as_read(name) for name in names} if len(names) > 1 else set()
+        once = {as_read(name): tidy(name) for name in reversed(own) if usable_name(name)}
+        wanted = dict.fromkeys(as_read(name) for name in own)
+        found.append([once[name] for name in wanted if name in once and name not in taken - mine][:MOST])
+    return found
+
+
+def usable_name(name: str) -> bool:
+    """Whether a text can stand for a class in a prompt.
+
+    >>> [usable_name(name) for name in ("tabby cat", "17", "a <CLASS>", "")]
+    [True, False, False, False]
+    """
+    plain = any(character.isalpha() for character in name) and name.isprintable()
+    return plain and len(name) <= LONGEST and SLOT not in name and not set("<>{}[]\\") & set(name)
+
+
+def in_wordnet(name: str) -> list[str]:
+    """Return the words that WordNet has for a name: its singular, its synonyms, what it is a kind of.
+
+    >>> in_wordnet("Tabby_Cats"), in_wordnet("xyzzy")
+    (['tabby cat', 'tabby', 'domestic cat', 'house cat'], [])
+    """
+    read = " ".join(re.sub(r"([a-z])([A-Z])", r"\1 \2", tidy(name).replace("_", " ").replace("-", " ")).split())
+    read = re.sub(r"^[\d\s.]+", "", read).casefold()  # 001.Black footed Albatross
+    forms = _forms(read)
+    if not forms and " " in read:
+        forms = _forms(read.rpartition(" ")[2])
+    found = [*forms]
+    meanings = [number for form in forms for number in _senses()[form][:SENSES]]
+    found += [word.text for number in meanings for word in synsets()[number].words]
+    for number in meanings:
+        for above in synsets()[number].hypernyms:
+            found += [word.text for word in synsets()[above].words[:ABOVE]]
+    return [word for word in dict.fromkeys(found) if word.casefold() != as_read(name)]
+
+
+def _forms(name: str) -> list[str]:
+    """Return the forms of a name that WordNet has: itself and its singulars."""
+    known = _senses()
+    ruled = [name[: -len(end)] + begin for end, begin in _SUFFIXES if name.endswith(end) and len(name) > len(end) + 1]
+    first, _, last = name.rpartition(" ")
+    ruled += [f"{first} {one}".strip() for one in irregular().get(last, ())]
+    common = (form for form in ruled if form in known and any(w.text == form for w in synsets()[known[form][0]].words))
+    return list(dict.fromkeys([*([name] if name in known else ()), *common]))
+
+
+@cache
+def _senses() -> Mapping[str, list[int]]:
+    """Return word → the numbers of its meanings, the most usual first; proper names only without others."""
+    ranked: dict[str, list[tuple[bool, int, int]]] = {}
+    for number, synset in synsets().items():
+        for word in synset.words:
+            ranked.setdefault(word.text.casefold(), []).append((word.text[0].isupper(), word.sense, number))
+    ranked = {word: [one for one in own if one[0] == min(own)[0]] for word, own in ranked.items()}
+    return {word: [number for *_, number in sorted(own)] for word, own in ranked.items()}
+
+
+def as_candidates(given: Any, class_names: Sequence[str]) -> list[list[str]]:
+    """Return the candidates of each class that somebody has written: class → names.
+
+    Raises:
+        InputError: a class that there is not, or a name that no prompt can have.
+    """
+    label = {as_read(name): place for place, name in enumerate(class_names)}
+    found: list[list[str]] = [[] for _ in class_names]
+    for name, names in (given or {}).items():
+        if (read := as_read(str(name))) not in label:
+            hint = did_you_mean(str(name), list(map(str, class_names)))
+            raise InputError(f"name_candidates has the class {name!r}, which is none of the classes{hint}.")
+        for one in names:
+            if not usable_name(one):
+                raise InputError(
+                    f"name_candidates has {one!r} for the class {name!r}; write words of at most {LONGEST} characters."
+                )
+        found[label[read]] = list(names)
+    return found
+
+
+def ask_for_names(
+    lm: dspy.LM, task: str, class_names: Sequence[str], confusions: Mapping[int, str], seed: int
+) -> list[list[str]]:
+    """Ask a language model what else classes are called; what cannot be read gives no candidates.
+
+    Args:
+        lm: records what it is asked.
+        task: one sentence on what the pictures are.
+        class_names: the classes.
+        confusions: label → what its pictures are mostly taken for, in words.
+        seed: of the question.
+
+    Raises:
+        BudgetReached: a limit of the run.
+        dspy.LMError: it cannot be reached.
+    """
+    import dspy
+
+    from ipo_prompts.programs.lm.replies import BoundedChatAdapter
+    from ipo_prompts.programs.strategies.asking import ask_lm
+    from ipo_prompts.signatures.names import ProposeNames
+
+    found: list[list[str]] = [[] for _ in class_names]
+    ask = dspy.Predict(ProposeNames)
+    for start in range(0, len(class_names), BATCH):
+        batch = range(start, min(start + BATCH, len(class_names)))
+        told = [confusions[label] for label in batch if label in confusions]
+        inputs = {"task": task, "classes": [str(class_names[label]) for label in batch], "confusions": told}
+        with dspy.context(lm=lm, adapter=BoundedChatAdapter(use_json_adapter_fallback=False)):
+            try:
+                lines = ask_lm(ask, inputs, {"rollout_id": seed}).lines
+            except dspy.AdapterParseError as error:
+                lines = str(error.lm_response or "").splitlines()
+        for label, names in read_names(lines, {as_read(class_names[label]): label for label in batch}).items():
+            found[label] = names
+    return found
+
+
+def forecast_names(class_names: Sequence[str], task: str, reply_tokens: int) -> Forecast:
+    """Bound what asking for names takes: at most a token for each byte, and all classes in each question."""
+    from ipo_prompts.programs.lm.replies import BoundedChatAdapter
+    from ipo_prompts.signatures.names import ProposeNames
+
+    names = [str(name) for name in class_names]
+    calls = -(-len(names) // BATCH)
+    longest = "x" * max(map(len, names))
+    confusions = [f"{name} is taken for {longest} (99 of 99)" for name in names]
+    inputs = {"task": task, "classes": names, "confusions": confusions}
+    told = sum(len(str(one["content"]).encode()) for one in BoundedChatAdapter().format(ProposeNames, [], inputs))
+    return Forecast(calls, calls * told, calls * reply_tokens)
+
+
+def read_names(lines: Any, label_of: Mapping[str, int]) -> dict[int, list[str]]:
+    """Read `class: name, name` lines; what names no class, or cannot stand in a prompt, is dropped.
+
+    >>> read_names(["- Pups: puppy, <b>dog</b>, young dog", "nothing", 3], {"pups": 0})
+    {0: ['puppy', 'young dog']}
+    """
+    found: dict[int, list[str]] = {}
+    for line in lines if isinstance(lines, list) else ():
+        match = _LINE.match(line) if isinstance(line, str) else None
+        if match and (label := label_of.get(as_read(match["name"].strip("`'\"*")))) is not None:
+            names = [tidy(name.strip("`'\"*. ")) for name in re.split(r"[,;/]", match["names"])]
+            found[label] = _first(names, usable_name)
+    return found
+
+
+def _first(names: Iterable[str], usable: Any) -> list[str]:
+    return [name for name in dict.fromkeys(names) if usable(name)][:ASKED]
+
+
+def confused(class_names: Sequence[str], labels: Collection[int], predictions: Collection[int]) -> dict[int, str]:
+    """Say of each class what its pictures are mostly taken for; nothing of classes that are mostly right.
+
+    >>> confused(["cat", "dog"], [0, 0, 1], [1, 1, 1])
+    {0: 'cat is taken for dog (2 of 2)'}
+    """
+    counts: dict[int, dict[int, int]] = {}
+    for label, predicted in zip(labels, predictions, strict=True):
+        own = counts.setdefault(int(label), {})
+        own[int(predicted)] = own.get(int(predicted), 0) + 1
+    said = {}
+    for label, own in counts.items():
+        most = max(own, key=lambda one: own[one])
+        if most != label:
+            said[label] = f"{class_names[label]} is taken for {class_names[most]} ({own[most]} of {sum(own.values())})"
+    return said

@@ -1,0 +1,120 @@
+"""A run that looks for names: from badly named folders to a classifier, its page and its `classes.yaml`."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.run.beforehand import estimate, of_data
+from ipo_prompts.experiments.run.config import RunConfig, load_config
+from ipo_prompts.experiments.run.plan import plan
+from ipo_prompts.experiments.run.result import load_result
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.programs.classifier import TemplateClassifier
+from support.runs import Ended, check_it_can_be_done_again, ipo
+
+BAD = {"cat": "Felis_catus", "bus": "motorbuses", "book": "volumes", "horse": "zzyx", "apple": "apple", "fish": "fish"}
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Links to all ten pictures of a class."""
+    folder = tmp_path_factory.mktemp("bad")
+    for own, name in BAD.items():
+        (folder / name).symlink_to(PICTURES_DIR / "b" / own)
+    return folder
+
+
+@pytest.fixture()
+def run(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, clip: Clip, capfd: pytest.CaptureFixture[str], pictures: Path
+) -> Any:
+    monkeypatch.setattr("ipo_prompts.experiments.run.plan.load_clip", lambda *_: clip)
+
+    def start(*more: str) -> Ended:
+        few = ("describer=none", "steps=1", "candidates_per_step=2", "looks=10", "names=search")
+        return ipo(capfd, "optimize", f"--data=folder:{pictures}", *few, *more)
+
+    return start
+
+
+def test_badly_named_folders_get_names_that_the_clip_reads(
+    run: Any, pictures: Path, clip: Clip, tmp_path: Path, capfd: Any
+) -> None:
+    (tmp_path / "more.yaml").write_text("zzyx: [horse]\n")
+    folder = tmp_path / "run"
+    ended = run("lm=none", f"name_candidates={tmp_path / 'more.yaml'}", "--out", str(folder))
+    assert ended.code == 0, ended.err
+    found = load_result(folder)
+    names = found.names
+    assert names is not None and names.kept and names.sealed is not None
+    called = {one.given: one.found for one in names.renamed}
+    assert called["zzyx"] == "horse" and "apple" not in called and called["motorbuses"] in ("bus", "autobus")
+    table, test = names.sealed, found.scores["test"]
+    assert (table.template_found, table.initial_found) == (test.optimised, test.initial)
+    assert table.difference == pytest.approx(table.template_found.value - table.template_given.value, abs=2e-6)
+    assert table.difference > 0
+    assert names.gain > names.permuted
+    assert f"  {names.words}\n" in ended.out
+    page = html.unescape((folder / "report.html").read_text()).replace("\xa0", " ")
+    assert names.words in page and "<td><bdi>horse</bdi></td>" in page
+    # What is handed out has the names, and predicts what the sealed test counted.
+    program = TemplateClassifier.from_file(folder / "program.json", clip)
+    drawn = plan(load_config(folder / "config.yaml")).drawn
+    predicted = program.probabilities([item.picture for item in drawn.test]).argmax(axis=1)
+    assert (predicted == [item.label for item in drawn.test]).mean() == pytest.approx(test.optimised.value, abs=1e-6)
+    assert set(called.values()) < set(program.class_names)
+    written = yaml.safe_load((folder / "classes.yaml").read_text())
+    assert load_data(f"folder:{pictures}", seed=0, class_names=written).class_names == program.class_names
+    check_it_can_be_done_again(capfd, folder, tmp_path / "again")
+
+
+def test_questions_for_names_are_forecast() -> None:
+    """One for twenty of the 68 classes, of a model that is large enough to be asked."""
+    calls = {}
+    for names in ("given", "search"):
+        planned = plan(RunConfig(lm="openai/gpt-4o-mini", describer="none", names=names), ready=False)
+        calls[names] = estimate(planned)["optimizer"]["calls"]
+    assert calls["search"] == calls["given"] + 4
+
+
+def test_the_check_of_data_says_when_it_looks_likely_to_pay(clip: Clip, pictures: Path) -> None:
+    bad = load_data(f"folder:{pictures}", seed=0)
+    named = {"zzyx": "horse", "Felis_catus": "cat", "motorbuses": "bus", "volumes": "book"}
+    assert "names=search looks worth it" in of_data(bad, clip, RunConfig()).names
+    right = replace(bad, class_names=tuple(named.get(name, name) for name in bad.class_names))
+    assert of_data(right, clip, RunConfig()).names == ""
+
+
+def test_new_classes_keep_their_names_and_nobody_takes_them(run: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    ended = run("lm=none", "classes=base-to-new", "name_candidates={Felis_catus: [motorbuses]}", "--out", str(folder))
+    assert ended.code == 0, ended.err
+    found = load_result(folder)
+    assert found.names is not None and all(one.found != "motorbuses" for one in found.names.renamed)
+    assert found.scores["new"].optimised.n > 0
+    if found.names.kept:
+        new = sorted(BAD.values())[3:]
+        assert all(name in yaml.safe_load((folder / "classes.yaml").read_text()) for name in new)
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["reward=retrieval"], "not for reward=retrieval"),
+        (["name_candidates={horses: [pony]}"], "has the class 'horses', which is none of the classes"),
+        (["name_candidates={fish: ['a <CLASS>']}"], "write words of at most 60 characters"),
+        (["name_candidates={fish: [carp]}", "names=given"], "names=given; set names=search"),
+    ],
+)
+def test_what_cannot_be_named_is_refused(more: list[str], sentence: str, run: Any, tmp_path: Path) -> None:
+    ended = run("lm=none", *more, "--out", str(tmp_path / "run"))
+    assert ended.code == 2
+    assert sentence in ended.sentence

@@ -1,0 +1,102 @@
+"""Names chosen by loss, against sums over all classes written out; and the gate, against labels that say nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ipo_prompts.metrics import naming
+from ipo_prompts.metrics.calibration import cross_entropies
+from ipo_prompts.metrics.naming import Labelled, choose, find_names
+from ipo_prompts.metrics.sampling import Numbers
+
+
+def pictures_of(logits: np.ndarray, labels: list[int]) -> tuple[np.ndarray, Labelled]:
+    """Texts that are axes, so that a picture's feature is its logit for each text."""
+    texts = np.eye(logits.shape[1], dtype=np.float32)
+    return texts, Labelled(logits.astype(np.float32), np.array(labels), list(range(len(labels))))
+
+
+def written_out(pictures: Labelled, chosen: Numbers, given: Numbers, temperature: float) -> float:
+    losses = cross_entropies(pictures.features[:, chosen], pictures.labels, temperature)
+    return float(losses.sum()) + naming.PRICE * int((chosen != given).sum())
+
+
+def test_no_other_name_of_one_class_has_a_lower_loss() -> None:
+    draw = np.random.default_rng(3)
+    candidates = [[label, *range(6 + 3 * label, 9 + 3 * label)] for label in range(6)]
+    labels = [label for label in range(6) for _ in range(4)]
+    logits = draw.normal(size=(24, 24))
+    for label, own in enumerate(candidates):
+        logits[4 * label : 4 * label + 4, own] += draw.uniform(0, 4, size=4)
+    texts, pictures = pictures_of(logits, labels)
+    given = np.arange(6)
+    chosen, temperature = choose(texts, candidates, pictures, seed=0)
+    assert (chosen != given).any()
+    best = written_out(pictures, chosen, given, temperature)
+    for label, own in enumerate(candidates):
+        for row in own:
+            other = chosen.copy()
+            other[label] = row
+            assert written_out(pictures, other, given, temperature) >= best - 1e-6
+
+
+@pytest.mark.parametrize(("gained", "leaves"), [(0.3, False), (2.0, True)])
+def test_a_name_is_left_for_more_than_a_nat(gained: float, leaves: bool) -> None:
+    """Four pictures of two classes, one of each on the wrong side, so that a temperature fits; text 2 lifts class 0."""
+    logits = np.array([[1.0, 0, 1], [0, 1, 0], [0, 1, 0], [1, 0, 1]])
+    labels = [0, 0, 1, 1]
+    texts, pictures = pictures_of(logits, labels)
+    temperature = choose(texts, [[0], [1]], pictures, seed=0)[1]
+    logits[:2, 2] += gained * temperature  # a class of two pictures: less than `gained` nats each
+    texts, pictures = pictures_of(logits, labels)
+    moved = written_out(pictures, np.array([2, 1]), np.array([0, 1]), temperature)
+    stayed = written_out(pictures, np.array([0, 1]), np.array([0, 1]), temperature)
+    assert (moved < stayed) == leaves
+    assert choose(texts, [[0, 2], [1]], pictures, seed=0)[0].tolist() == [2 if leaves else 0, 1]
+
+
+def renamed(labels: np.ndarray, seed: int) -> naming.Found:
+    """Find names where a candidate of each class is its true name, and the other one the given name, said vaguely."""
+    draw, classes = np.random.default_rng(seed), 12
+    truth = np.repeat(np.arange(classes), 6)
+    given = 3 * draw.normal(size=(72, classes))
+    right = 3 * draw.normal(size=(72, classes)) + 12 * (truth[:, None] == np.arange(classes))
+    texts, pictures = pictures_of(np.hstack([given, right, 0.1 * given]), labels.tolist())
+    return find_names(texts, [[c, c + classes, c + 2 * classes] for c in range(classes)], pictures)
+
+
+def test_what_pictures_speak_for_is_taken_and_another_class_has_no_use_for_it() -> None:
+    found = renamed(np.repeat(np.arange(12), 6), 0)
+    assert found.chosen.tolist() == list(range(12, 24))
+    assert found.held.hits > 0.8
+    assert found.permuted.hits < 0.1
+
+
+def test_the_temperature_keeps_the_gate_shut_on_labels_that_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    shuffled = [np.random.default_rng(seed).permutation(np.repeat(np.arange(12), 6)) for seed in range(6)]
+    found = [renamed(labels, seed) for seed, labels in enumerate(shuffled)]
+    assert not any(one.held.loss > one.held.loss_error or (one.chosen >= 12).any() for one in found)
+    monkeypatch.setattr(naming, "best_temperature", lambda logits, labels: 1.0)
+    raw = [renamed(labels, seed) for seed, labels in enumerate(shuffled)]
+    assert all(one.held.loss > 3 * one.held.loss_error for one in raw)  # the raw loss is taken in by vagueness
+
+
+def test_a_class_of_one_base_picture_keeps_its_name() -> None:
+    """However often it was turned into variants."""
+    logits = np.full((8, 3), -5.0)
+    logits[:4, 1], logits[:4, 2], logits[4:, 1] = 1.0, 40.0, 5.0
+    texts, pictures = pictures_of(logits, [0] * 4 + [1] * 4)
+    variants = pictures._replace(draws=[0] * 4 + [4, 5, 6, 7])
+    assert find_names(texts, [[0, 2], [1]], pictures).chosen.tolist() == [2, 1]
+    assert find_names(texts, [[0, 2], [1]], variants).chosen.tolist() == [0, 1]
+
+
+def test_two_classes_never_share_a_text() -> None:
+    """Though that would be the better guess where all names as given mislead."""
+    logits = np.full((8, 3), -5.0)
+    logits[:4, 1], logits[4:, 0], logits[:, 2] = 60.0, 60.0, 5.0
+    texts, pictures = pictures_of(logits, [0] * 4 + [1] * 4)
+    chosen = choose(texts, [[0, 2], [1, 2]], pictures, seed=0)[0].tolist()
+    assert sorted(chosen) != [2, 2]
+    assert 2 in chosen
