@@ -20,6 +20,7 @@ from ipo_prompts.experiments.data.unlabelled import (
     gather_pictures,
     is_list,
     named_pictures,
+    read_class_names,
     without_labels,
 )
 from ipo_prompts.metrics.class_names import tidy
@@ -33,7 +34,7 @@ def load_data(
     seed: int,
     task: str | None = None,
     background: Background = AS_VIEWED,
-    class_names: Names | None = None,
+    class_names: Names | str | None = None,
     labels: Literal["given", "none"] = "given",
     exclude: Sequence[str] = (),
     whole: bool = True,
@@ -65,16 +66,17 @@ def load_data(
 :OP+OP], folder:PATH, csv:PATH, parquet:PATH, hf:NAME[:CONFIG] or a registered name of `ipo data list`.
     """
     kind, _, rest = spec.strip().partition(":")
+    names = read_class_names(class_names) if isinstance(class_names, str) else class_names
     hidden = labels == "none"
-    found = gather_pictures(kind, rest.strip(), class_names, hidden=hidden) if kind in SOURCES else None
-    if found and class_names is not None:
+    found = gather_pictures(kind, rest.strip(), names, hidden=hidden) if kind in SOURCES else None
+    if found and names is not None:
         _check_files(found, whole)
-        data = named_pictures(found, class_names, task).on(background)
+        data = named_pictures(found, names, task).on(background)
         return without(data, exclude) if exclude else data
-    if is_list(class_names) and not hidden:
+    if is_list(names) and not hidden:
         raise both(f"{spec} comes with labels")
-    data = _labelled(spec, seed, task, background, class_names, exclude, whole)
-    return without_labels(data, class_names) if hidden else data
+    data = _labelled(spec, seed, task, background, names, exclude, whole)
+    return without_labels(data, names) if hidden else data
 
 
 def _labelled(

@@ -52,7 +52,7 @@ class JobSettings(BaseModel):
     task: str | None = Field(
         None, description="one sentence on what the pictures are; worded from the classes if unset"
     )
-    class_names: dict[Any, Any] | list[Any] | None = Field(
+    class_names: str | dict[Any, Any] | list[Any] | None = Field(
         None,
         description="class → its name in prompts, or a list of that and synonyms; unset: what classes.yaml in the "
         "folder of pictures says. A list, or a text file with one name a line: the pictures have no labels",
