@@ -18,6 +18,7 @@ from ipo_prompts.experiments.run.config import CHOSEN, CONFIG_FILE, allow, build
 from ipo_prompts.experiments.run.files import default_folder, read_model, resumed, stored_config
 from ipo_prompts.experiments.run.live_view import money, view
 from ipo_prompts.experiments.run.result import Comparison, Measured, RunResult
+from ipo_prompts.experiments.run.untested import commands_to_test
 from ipo_prompts.metrics.errors import InputError, printable, setting, several, speaking_to
 from ipo_prompts.metrics.verdict import Verdict
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -64,7 +65,16 @@ class Outcome:
 
     @property
     def gain(self) -> Verdict:
-        """The gain over the initial template on the sealed test: `mean` and `ci95`, fractions; `numbers`, in words."""
+        """The gain over the initial template on the sealed test: `mean` and `ci95`, fractions; `numbers`, in words.
+
+        Raises:
+            InputError: the run had no labels.
+        """
+        if self.result.untested:
+            raise InputError(
+                f"the run in {self.folder} has no gain, for it is not tested: no labels; `ipo label` and `ipo verify` "
+                "test it."
+            )
         return self.result.scores["test"].difference
 
     @cached_property
@@ -147,6 +157,8 @@ def optimize(
 
 def answer(result: RunResult) -> str:
     """Return the template in a line of its own, then what it is worth: all that a quiet run prints."""
+    if result.untested:
+        return "\n".join([*_told(result), result.verdict, result.untested.words])
     known = result.baselines
     warning = [known.warning] if known and known.warning else []
     together = [result.together] if result.together else []
@@ -168,6 +180,8 @@ def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
         folder: its directory.
         width: of the terminal; longer sentences are wrapped at words, and nothing is where there is none.
     """
+    if result.untested:
+        return _untested(result, folder, width)
     quoted = shlex.quote(str(folder))
     found_on = "search and selection" if "selection" in result.scores else "search"
     unit, measure = result.reward.unit, result.reward.measure
@@ -182,15 +196,6 @@ def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
         _prose(f"{measure} in percent with 95 % intervals; the template was found on {found_on} {unit} only", width),
         "",
     ]
-    scored = result.templates_scored
-    tried = f"{scored} template{'s' * (scored != 1)} in {result.seconds['total']:.0f} s"
-    if result.looked_at:
-        tried += f", {result.looked_at:,} more looked at"
-    used = result.lm.optimizer
-    asked = "no language model"
-    if used:
-        calls = "recorded calls" if _is_replay(folder) else "calls"
-        asked = f"{used.name}: {used.calls} {calls}, {used.tokens_in + used.tokens_out:,} tokens, {money(used.usd)}"
     sentences = [
         result.verdict,
         *_general(result),
@@ -204,7 +209,7 @@ def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
         *(_renamed(result) if result.names else []),
         *([result.started.words] if result.started else []),
         *([f"Before the search: {result.headroom.verdict}"] if result.headroom else []),
-        f"{tried}; {asked}",
+        _tried(result, folder),
         f"run directory: {folder}   (journal.jsonl holds every request and reply)",
         f"read: {folder / 'report.html'}",
     ]
@@ -215,6 +220,44 @@ def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
         _command("    or: ", f"ipo export {quoted}", f"--to {_target(folder)}", width),
     ]
     return "\n".join(lines)
+
+
+def _tried(result: RunResult, folder: Path) -> str:
+    scored = result.templates_scored
+    tried = f"{scored} template{'s' * (scored != 1)} in {result.seconds['total']:.0f} s"
+    if result.looked_at:
+        tried += f", {result.looked_at:,} more looked at"
+    used = result.lm.optimizer
+    asked = "no language model"
+    if used:
+        calls = "recorded calls" if _is_replay(folder) else "calls"
+        asked = f"{used.name}: {used.calls} {calls}, {used.tokens_in + used.tokens_out:,} tokens, {money(used.usd)}"
+    return f"{tried}; {asked}"
+
+
+def _untested(result: RunResult, folder: Path, width: int | None) -> str:
+    """Format the result of a run without labels; see `summary`."""
+    assert result.untested is not None
+    commands = commands_to_test(result, folder, load_config(folder / CONFIG_FILE).data)
+    quoted = shlex.quote(str(folder))
+    sentences = [
+        result.verdict,
+        result.untested.words,
+        *([result.started.words] if result.started else []),
+        _tried(result, folder),
+        f"run directory: {folder}   (labels.csv has what the template names every picture)",
+        f"read: {folder / PAGE}",
+    ]
+    return "\n".join(
+        [
+            "",
+            *(f"  {template}" for template in _told(result)),
+            "",
+            *(_prose(sentence, width) for sentence in sentences),
+            *(_command("  test: ", command, "", width).rstrip() for command in commands),
+            _command("  next: ", f"ipo predict {quoted}", "PICTURES", width),
+        ]
+    )
 
 
 def _instead(result: RunResult, folder: Path, width: int | None) -> list[str]:

@@ -65,6 +65,7 @@ from ipo_prompts.experiments.run.result import (
     RunResult,
     Sealed,
     StrategyUsed,
+    Untested,
     chosen,
     used,
     write_result,
@@ -78,13 +79,14 @@ from ipo_prompts.experiments.run.searching import (
     search_in,
     started,
 )
+from ipo_prompts.experiments.run.untested import LABELS, MEAN_OFF, PROGRAM, in_words, look
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.experiments.tracking import Tracker, tracking
 from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.device import find_device
 from ipo_prompts.metrics.errors import InputError, flag, silent
 from ipo_prompts.metrics.headroom import Headroom
-from ipo_prompts.metrics.reward import Reward
+from ipo_prompts.metrics.reward import Reward, scale_of
 from ipo_prompts.metrics.statistics import harmonic_mean
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.ensemble import scored_as_one
@@ -152,15 +154,19 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -
             raise _taken(folder)
         with tracking(prepared.config, folder, ui) as tracker:
             _announce(prepared, journal, ui)
-            ui.say("looking whether words can help")
+            ui.scale = scale_of(prepared.reward)
+            if planned.data.labelled:
+                ui.say("looking whether words can help")
             room = of_run(prepared)
             for line in (room.verdict, *room.lines) if room else ():
                 ui.say(line)
             searched = search_in(prepared, journal, ui, tracker.step)
+            if not planned.data.labelled:
+                return publish(prepared, searched, {}, {}, journal, tracker, ui)
             ui.say(f"opening the sealed test {prepared.plan.task.unit}")
             parts, others = evaluate(prepared, searched, journal, ui)
             ui.say("looking at what each word does")
-            return publish(prepared, searched, parts, others, journal, tracker, room)
+            return publish(prepared, searched, parts, others, journal, tracker, ui, room)
 
 
 def _not_ours(config: RunConfig) -> str:
@@ -181,10 +187,10 @@ def _announce(prepared: Prepared, journal: Journal, ui: Ui) -> None:
         ui.say(f"replayed: all answers are those recorded in {recorded}; nothing is asked and nothing is paid")
     if journal.events:
         ui.say("resumed: what was recorded before is read back and shown again; nothing is asked twice")
-    ui.say(
-        f"searching {how} on {len(drawn.search)} pictures of {len(drawn.class_names)} classes; "
-        f"{len(drawn.selection)} more choose the winner, {len(drawn.test) + len(drawn.new_test)} stay sealed"
-    )
+    rest = f"{len(drawn.selection)} more choose the winner, {len(drawn.test) + len(drawn.new_test)} stay sealed"
+    if not prepared.plan.data.labelled:
+        rest = "nobody knows their labels"
+    ui.say(f"searching {how} on {len(drawn.search)} pictures of {len(drawn.class_names)} classes; {rest}")
     if short := too_short():
         ui.say(f"{' and '.join(short)}: shorter than {SHORTEST} characters, so it is not blanked in what is written")
     ui.say(f"if it is interrupted: {resume_command(journal.path.parent, config.model_dump())}")
@@ -222,8 +228,8 @@ def finished(folder: Path, ui: Ui) -> RunResult | None:
     return result
 
 
-ENVIRONMENT, PROGRAM, PLOT = "environment.json", "program.json", "search.png"
-MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT, NAMES_FILE)
+ENVIRONMENT, PLOT = "environment.json", "search.png"
+MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT, NAMES_FILE, LABELS, MEAN_OFF)
 MADE_OF_FILES = (PLOT, PAGE)
 """Files that need no pictures and no CLIP."""
 
@@ -303,15 +309,17 @@ def publish(
     others: dict[str, Compared],
     journal: Journal,
     tracker: Tracker,
+    ui: Ui,
     room: Headroom | None = None,
 ) -> RunResult:
-    """Write everything that a run directory holds beside its journal and configuration."""
+    """Write everything that a run directory holds beside its journal and configuration; no `parts` without labels."""
     folder = journal.path.parent
     names = names_from(prepared.plan)
     words = token_counter(prepared.clip)
     members = searched.result.choice.templates
     reward = searched.named.reward if searched.named else prepared.reward
-    write_json(folder / ANALYSIS, analyse(_explained(parts, reward, members), reward, words, names))
+    if parts:
+        write_json(folder / ANALYSIS, analyse(_explained(parts, reward, members), reward, words, names))
     write_names(folder, prepared.plan.data, searched.named)
     weighted = [(template, 1.0) for template in members]
     program = TemplateClassifier(prepared.clip, reward.class_names, weighted)
@@ -323,9 +331,9 @@ def publish(
     metadata = {"dependency_versions": get_dependency_versions()}  # what `program.load` of DSPy compares
     write_json(folder / PROGRAM, program.dump_state() | {"metadata": metadata})
     write_json(folder / ENVIRONMENT, environment(prepared.clip))
-    result = _result(
-        prepared, searched, parts, others, _sealed(prepared, searched, parts, journal), journal.seconds, room
-    )
+    untested = None if parts else look(prepared, searched, program, folder, ui)
+    sealed = _sealed(prepared, searched, parts, journal)
+    result = _result(prepared, searched, parts, others, sealed, journal.seconds, room, untested)
     write_result(folder, result)
     tracker.finish(result, folder)
     finish(journal, result)
@@ -354,11 +362,13 @@ def _explained(parts: dict[AnyPart, Compared], reward: Reward, members: Sequence
 def finish(journal: Journal, result: RunResult) -> None:
     """Write what is made of the other files, the plot and the page, and end the journal."""
     folder = journal.path.parent
-    save_search_png(follow(read(folder), result.template), folder / PLOT, result.reward)
+    if not result.untested:
+        save_search_png(follow(read(folder), result.template), folder / PLOT, result.reward)
     write_report(folder)
     # The last line: a run that is killed before it writes what is missing when it resumes. The digests tell a resumed
     # one which of the files were lost or damaged since.
-    files = {name: digest(folder / name) for name in (*MADE_BY_SEARCHING, *MADE_OF_FILES)}
+    made = ((name, digest(folder / name)) for name in (*MADE_BY_SEARCHING, *MADE_OF_FILES))
+    files = {name: found for name, found in made if found}  # with labels or without, some are not made
     journal.append("end", stopped=result.stopped, files=files)
 
 
@@ -376,6 +386,7 @@ def _result(
     sealed: Sealed,
     seconds: float,
     room: Headroom | None,
+    untested: Untested | None,
 ) -> RunResult:
     config, data, drawn = prepared.config, prepared.plan.data, prepared.plan.drawn
     found, roles = searched.result, searched.ledger.roles
@@ -390,15 +401,19 @@ def _result(
     settings = {key: value for key, value in config.strategy.items() if key != "name"}
     identity = identity_of(config, fingerprint(prepared, drawn.search, drawn.selection), prepared.clip.fingerprint)
     before = searched.earlier and started(searched.earlier, prepared, identity, found.history)
-    said = verdict(
-        scores["test"],
-        names.unit,
-        sealed.opened,
-        new=scores.get("new"),
-        elsewhere=sealed.elsewhere,
-        untried=found.ended if len(found.history) == 1 else None,
+    said = (
+        in_words(untested, kept=found.choice.kept_initial)
+        if untested
+        else verdict(
+            scores["test"],
+            names.unit,
+            sealed.opened,
+            new=scores.get("new"),
+            elsewhere=sealed.elsewhere,
+            untried=found.ended if len(found.history) == 1 else None,
+        )
     )
-    near_copies = near_copies_in_words(parts["test"])
+    near_copies = "" if untested else near_copies_in_words(parts["test"])
     return RunResult(
         verdict=f"{said} {near_copies}".rstrip(),
         template=found.choice.template,
@@ -414,14 +429,16 @@ def _result(
             classes=len(data.class_names),
             shots=config.shots,
             more=more_with_twice_the_shots(prepared.plan),
-            untested=tuple(name for label, name in enumerate(drawn.class_names) if label not in tested_classes),
+            untested=()
+            if untested
+            else tuple(name for label, name in enumerate(drawn.class_names) if label not in tested_classes),
         ),
         scores=scores,
         sealed=sealed,
         other_measures={name: compared[f"other {name}"] for name in others},
         harmonic_mean=_harmonic(scores),
         ensemble=what_it_adds(prepared, searched.ensembled, parts),
-        offsets=what_they_add(prepared, searched.settled, found.choice.templates, parts),
+        offsets=None if untested else what_they_add(prepared, searched.settled, found.choice.templates, parts),
         names=what_names_do(searched.named, found.choice.templates, parts),
         selection=chosen(found.choice),
         ended=found.ended,
@@ -436,10 +453,11 @@ def _result(
         seed=config.seed,
         headroom=room,
         over_classes=over_classes(parts),
-        baselines=baselines(prepared, parts),
+        baselines=None if untested else baselines(prepared, parts),
         left_out=left_out(prepared),
         started=before,
         near_copies=near_copies,
+        untested=untested,
     )
 
 
@@ -450,10 +468,12 @@ def sealed_digest(prepared: Prepared) -> str:
 
 
 def _sealed(prepared: Prepared, searched: SearchedRun, parts: Mapping[AnyPart, Compared], journal: Journal) -> Sealed:
-    """Count this opening of the sealed pictures.
+    """Count this opening of the sealed pictures; without labels nothing is opened.
 
     They are counted one by one, for runs that seal a part of them: on base classes, with other labels.
     """
+    if not parts:
+        return Sealed(digest=sealed_digest(prepared), opened=0, elsewhere=0)
     drawn = prepared.plan.drawn
     contents = prepared.store.contents([item.picture for item in (*drawn.test, *drawn.new_test)])
     before = searched.earlier.opened if searched.earlier else ()

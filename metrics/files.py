@@ -118,7 +118,7 @@ def read_yaml(file: Path, what: str) -> Any:
     Raises:
         InputError: it cannot be read, is too large, or is not YAML.
     """
-    return parse_yaml(_text(file, what, YAML_BYTES, "YAML"), str(file))
+    return parse_yaml(read_text(file, what, YAML_BYTES, "YAML"), str(file))
 
 
 def parse_yaml(text: str, where: str) -> Any:
@@ -144,7 +144,7 @@ def read_json(file: Path, what: str, fix: str) -> Any:
     Raises:
         InputError: it cannot be read, is too large, or is not JSON.
     """
-    text = _text(file, what, JSON_BYTES, "JSON", fix)
+    text = read_text(file, what, JSON_BYTES, "JSON", fix)
     try:
         return _writable(json.loads(text))
     except Exception as error:
@@ -168,7 +168,12 @@ def _at_once(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _text(file: Path, what: str, most: int, form: str, fix: str = "save it as such") -> str:
+def read_text(file: Path, what: str, most: int, form: str, fix: str = "save it as such") -> str:
+    """Read a file of text, which may be packed; `what` and `form` are what it is and should be, in messages.
+
+    Raises:
+        InputError: it cannot be read, has more than `most` bytes, or is not UTF-8.
+    """
     try:
         content = read_bytes(file, most + 1)
         if file.suffix == ".gz":

@@ -15,6 +15,8 @@ class Scale:
         low, high: no value lies outside; what a single unit contributes may.
         word: what a word more in a template must add to the value, for a search that adds words.
         percent: whether people are told hundredths, as of an accuracy; else the numbers as they are.
+        lead: what a template must have over the initial one to replace it, whatever luck allows for: of a measure whose
+            lead may mean nothing for what is wanted.
 
     >>> Scale().told(0.523), Scale(low=float("-inf"), percent=False).told(-1.25)
     ('52.30 %', '-1.25')
@@ -24,10 +26,11 @@ class Scale:
     high: float = 1.0
     word: float = 0.005
     percent: bool = True
+    lead: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (self.low < self.high and self.word >= 0):
-            raise InputError(f"a scale needs low < high and a word that costs nothing or something, not {self}.")
+        if not (self.low < self.high and self.word >= 0 and self.lead >= 0):
+            raise InputError(f"a scale needs low < high, and a word and a lead that are 0 or more, not {self}.")
 
     @property
     def fractions(self) -> bool:

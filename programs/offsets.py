@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.metrics.classification import ClipReward, fitted_on
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.fit import Fit
 from ipo_prompts.metrics.offsets import Fitted, Kind
 from ipo_prompts.metrics.reward import Reward, Score, Units, by_embeddings
 from ipo_prompts.programs.selection import (
@@ -59,7 +60,8 @@ def check_offsets(kind: Kind, reward: Reward, missing: str | None = None) -> Non
             f"offsets={kind} needs a reward that adds them to the logits of its classes, as ClipReward does, and "
             f"{type(reward).__name__} has none; leave it out."
         )
-    check_possible(f"offsets={kind}", "offsets=none", None, missing)
+    misfit = "pictures without labels" if isinstance(reward, Fit) else None
+    check_possible(f"offsets={kind}", "offsets=none", misfit, missing)
 
 
 def under(units: Any, offsets: Fitted | None) -> Any:

@@ -17,6 +17,7 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError, printable, speaking_to
 from ipo_prompts.metrics.reward import Reward, scale_of
 from ipo_prompts.metrics.scale import Scale
+from ipo_prompts.programs.by_fit import fit_reward
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.compiling import (
     DESCRIBERS,
@@ -64,7 +65,8 @@ class IPO(Teleprompter):
 
     Args:
         reward: scores templates with the frozen CLIP: a `ClipReward`, or any other `Reward`; None is the accuracy
-            of the student's CLIP on its classes.
+            of the student's CLIP on its classes, or, where no example has a `label`, the fit, which is none
+            (`metrics/fit.py`).
         lm: the optimizer LLM, or its name as `ipo optimize --lm` takes it; when None, the one of the `dspy.context` in
             which `compile` is called. What it answers is in the journal before it is looked at.
         strategy: how new templates are found: a name of `strategies.STRATEGIES`, a dictionary with its `name` and its
@@ -147,7 +149,7 @@ class IPO(Teleprompter):
             student: a `TemplateClassifier`, or a program that holds one; it is copied, never changed. The search starts
                 from its template, unless an `initial_template` was given.
             trainset: examples as the reward takes them; for `ClipReward` with `image` and `label` (a class name), and
-                `group` where pictures are variants.
+                `group` where pictures are variants. None has a `label` where nobody knows them.
             teacher: not used; part of DSPy's contract.
             valset: held-back examples of the same form; none of them stands in `trainset`.
             **kwargs: not used; part of DSPy's contract.
@@ -167,7 +169,7 @@ class IPO(Teleprompter):
             dspy.LMError: the language model cannot be reached; everything before that is in the journal.
         """
         program, (_, student) = student, classifier_in(student)
-        reward = self.reward or ClipReward(student.clip, student.class_names)
+        reward = self.reward or self._reward_for(student, (*trainset, *(valset or ())))
         settings = self._settings_for(student)
         context = self._backend()
         held = models_in(self.strategy)
@@ -221,6 +223,22 @@ class IPO(Teleprompter):
         choice = printable(" + ".join(found.result.choice.templates))
         progress.info("The search ended: %s. Chosen: %s", found.result.ended, choice)
         return compiled(program, found, scale_of(reward))
+
+    def _reward_for(self, student: TemplateClassifier, examples: Sequence[Any]) -> Reward:
+        """Return the accuracy, or, where no example has a label, the fit.
+
+        Raises:
+            InputError: some have one and others not.
+        """
+        having = ["label" in example for example in examples if isinstance(example, dspy.Example)]
+        if any(having) or not having:
+            if not all(having):
+                raise InputError(
+                    f"{sum(having)} of {len(having)} examples have a label; give every one a label, or none, and leave "
+                    "those without out."
+                )
+            return ClipReward(student.clip, student.class_names)
+        return fit_reward(student.clip, student.class_names)
 
     def _backend(self) -> Backend | None:
         """Return the language model that is asked where a strategy or describer holds none."""

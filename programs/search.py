@@ -203,7 +203,8 @@ def search(
             )
         finally:
             close(strategy)
-        choice = choose_winner(settings.selection, run.history, search_units, run.held_back(selection_units))
+        held_back = run.held_back(selection_units)
+        choice = choose_winner(settings.selection, run.history, search_units, held_back, scale_of(reward).lead)
     taken_over = len(run.steps[0].scored) - 1
     return SearchResult(
         tuple(run.steps),

@@ -90,6 +90,7 @@ class ScoreTable:
         words: (1 + T,), how many each template has.
         classes: the class of each unit; None where a unit has no one class.
         draws: the draw of each unit, equal for variants of one base picture.
+        lead: what a candidate must have over the initial template, see `Scale`.
     """
 
     hits: Doubles
@@ -98,9 +99,10 @@ class ScoreTable:
     words: NDArray[np.int64]
     classes: Sequence[Hashable] | None
     draws: Sequence[Hashable]
+    lead: float = 0.0
 
     @classmethod
-    def of(cls, part: str, scores: Sequence[Score], units: Units) -> ScoreTable:
+    def of(cls, part: str, scores: Sequence[Score], units: Units, lead: float = 0.0) -> ScoreTable:
         """Stack the scores on one part of the units; parts of different names share no draw."""
         hits = np.stack([score.hits for score in scores]).astype(np.float64)
         losses = np.stack([score.losses for score in scores])
@@ -109,21 +111,21 @@ class ScoreTable:
         n = hits.shape[1]
         labels = None if units.labels is None or len(units.labels) != n else units.labels.tolist()
         words = np.array([len(score.template.split()) for score in scores])
-        return cls(hits, losses, evidence, words, labels, [(part, name) for name in units.groups or range(n)])
+        return cls(hits, losses, evidence, words, labels, [(part, name) for name in units.groups or range(n)], lead)
 
     def take(self, units: NDArray[np.bool_]) -> ScoreTable:
         """Return the table of some units, a mask (n,)."""
         chosen = np.flatnonzero(units).tolist()
         classes = None if self.classes is None else [self.classes[i] for i in chosen]
         hits, losses, evidence = (rows[:, chosen] for rows in (self.hits, self.losses, self.evidence))
-        return ScoreTable(hits, losses, evidence, self.words, classes, [self.draws[i] for i in chosen])
+        return ScoreTable(hits, losses, evidence, self.words, classes, [self.draws[i] for i in chosen], self.lead)
 
     def pooled(self, other: ScoreTable) -> ScoreTable:
         """Return the table of both sets of units, of the same templates."""
         classes = None if self.classes is None or other.classes is None else [*self.classes, *other.classes]
         both = ((self.hits, other.hits), (self.losses, other.losses), (self.evidence, other.evidence))
         hits, losses, evidence = map(np.hstack, both)
-        return ScoreTable(hits, losses, evidence, self.words, classes, [*self.draws, *other.draws])
+        return ScoreTable(hits, losses, evidence, self.words, classes, [*self.draws, *other.draws], self.lead)
 
     @cached_property
     def sampling(self) -> Sampling:
@@ -151,7 +153,9 @@ def check_possible(asked: str, off: str, misfit: str | None, missing: str | None
         )
 
 
-def choose_winner(how: str, history: PromptHistory, search_units: Units, held_back: HeldBack | None) -> Choice:
+def choose_winner(
+    how: str, history: PromptHistory, search_units: Units, held_back: HeldBack | None, lead: float = 0.0
+) -> Choice:
     """Choose among all templates of a search.
 
     Args:
@@ -159,17 +163,19 @@ def choose_winner(how: str, history: PromptHistory, search_units: Units, held_ba
         history: the templates that were tried, with their scores on the search units.
         search_units: what they were scored on.
         held_back: selection units; without them the search units choose, and no gain is reported.
+        lead: what the winner must have over the initial template, see `Scale`.
     """
     initial, best = history.initial, history.best
     if how == "search":
+        best = initial if lead and best.value - initial.value <= lead else best
         return Choice(best.template, best is initial, None, None, BEST_SEARCHED)
     entries = [initial, *(entry for entry in history.ranked() if entry is not initial)]
-    searched = ScoreTable.of("search", [entry.score for entry in entries], search_units)
+    searched = ScoreTable.of("search", [entry.score for entry in entries], search_units, lead)
     if held_back is None:
         winner = choose(searched)
         return Choice(entries[winner].template, winner == 0, None, None, SEARCHED)
     scores = held_back.score([entry.template for entry in entries])
-    return pooled_choice([entry.score for entry in entries], scores, search_units, held_back.units)
+    return pooled_choice([entry.score for entry in entries], scores, search_units, held_back.units, lead)
 
 
 def best_first(searched: Sequence[Score], selected: Sequence[Score]) -> tuple[tuple[Score, ...], tuple[Score, ...]]:
@@ -180,34 +186,42 @@ def best_first(searched: Sequence[Score], selected: Sequence[Score]) -> tuple[tu
 
 
 def pooled_choice(
-    searched: Sequence[Score], selected: Sequence[Score], search_units: Units, selection_units: Units
+    searched: Sequence[Score],
+    selected: Sequence[Score],
+    search_units: Units,
+    selection_units: Units,
+    lead: float = 0.0,
 ) -> Choice:
     """Choose on search and selection units together.
 
     Args:
         searched, selected: scores of the same templates on either: the initial one, then the others, best first.
         search_units, selection_units: what they were scored on.
+        lead: see `choose_winner`.
     """
-    tables = ScoreTable.of("search", searched, search_units), ScoreTable.of("selection", selected, selection_units)
+    tables = (
+        ScoreTable.of("search", searched, search_units, lead),
+        ScoreTable.of("selection", selected, selection_units, lead),
+    )
     winner = choose(tables[0].pooled(tables[1]))
     return Choice(searched[winner].template, winner == 0, *cross_fitted(*tables), POOLED)
 
 
 def choose(table: ScoreTable) -> int:
-    """Return the row of the winner: 0 where the initial template stays."""
+    """Return the row of the winner: 0 where the initial template stays, as it does within the table's `lead`."""
     if len(table.evidence) == 1:
         return 0
     values, losses = table.evidence[1:].mean(axis=1), table.losses[1:].mean(axis=1)
     best = int(np.lexsort((losses, -values))[0])  # of equal ones the first, which is the better one on the search units
     gain, error = shrunken_gain(table.evidence[1:] - table.evidence[0], best, table.sampling)
-    return shortest(table, best + 1) if gain > 0 and gain > error else 0
+    return shortest(table, best + 1) if gain > max(0, error, table.lead) else 0
 
 
 def shortest(table: ScoreTable, best: int) -> int:
     """Return the row of the shortest candidate that is not clearly worse than the best one; of equal ones the better.
 
-    Clearly worse is what is worse by more than one standard error of the difference on these units. What is no better
-    than the initial template is not taken, however short: nothing speaks for it.
+    Clearly worse is what is worse by more than one standard error of the difference on these units. What is not better
+    than the initial template by the `lead` is not taken, however short: nothing speaks for it.
     """
     values = table.evidence.mean(axis=1)
 
@@ -215,7 +229,7 @@ def shortest(table: ScoreTable, best: int) -> int:
         difference = table.evidence[best] - table.evidence[row]
         return float(difference.mean()) <= math.sqrt(table.sampling.these(difference).value)
 
-    better = np.flatnonzero(values > values[0]).tolist()
+    better = np.flatnonzero(values > values[0] + table.lead).tolist()
     rows = sorted(better, key=lambda row: (table.words[row], -values[row], row != best))
     return next(row for row in rows if row == best or is_as_good(row))
 

@@ -36,6 +36,10 @@ Program = Annotated[Path, typer.Argument(help="a run directory or its program.js
 Executor = Annotated[str, typer.Option(help="here, pool:N, ray, ray:ADDRESS", metavar="SPEC")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be asked and what it would cost")]
 Trust = Annotated[bool, typer.Option("--trust", help="load and ask what a run or program from elsewhere names")]
+DataWords = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[key=value …]", help="class_names=names.txt, labels=none, exclude='[CLASS, …]'"),
+]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document on stdout")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print the answer alone, and no progress")]
 
@@ -55,6 +59,21 @@ def examples(*lines: str) -> str:
     """
     # A line with \b alone keeps the line breaks of what follows.
     return f"Example:  {lines[0]}" if len(lines) == 1 else "\n  ".join(["\b\nExamples:", *lines])
+
+
+def about_data(words: Sequence[str] | None, command: str) -> dict[str, Any]:
+    """Return what `key=value` words say of data: `class_names`, `labels` and `exclude`, as `load_data` takes them.
+
+    Raises:
+        InputError: a word says something else; `command` takes it.
+    """
+    from ipo_prompts.experiments.run.config import load_config, read_words
+
+    known = ("class_names", "labels", "exclude")
+    if other := set(read_words(words or [])) - set(known):
+        raise InputError(f"{command} takes {'=, '.join(known)}= besides the data, not {min(other)}=.")
+    config = load_config(None, words or [])
+    return {key: getattr(config, key) for key in known}
 
 
 def one_of(what: str, name: str, known: Sequence[Name]) -> Name:

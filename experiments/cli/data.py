@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import sys
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ipo_prompts.experiments.cli.common import DATA, Part, one_of
+from ipo_prompts.experiments.cli.common import DATA, DataWords, Part, about_data, one_of
 from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def check(
         typer.Option(help="also check class names against this CLIP's tokenizer, and whether words can help it"),
     ] = None,
     seed: Seed = 0,
-    word: Annotated[str | None, typer.Argument(metavar="[exclude=[CLASS,…]]", help="classes to leave out")] = None,
+    words: DataWords = None,
     groups: Annotated[
         Path | None,
         typer.Option(help="also write a table (csv:) in which near copies share a group; needs --clip", metavar="FILE"),
@@ -66,10 +65,10 @@ def check(
     """Read every picture; count them, name the unreadable and the empty, find the same picture in two parts."""
     from ipo_prompts.experiments.data import check_data, load_data
 
-    exclude = _excluded(word)
+    about = about_data(words, "data check")
     if groups:
         _check_groups(groups, spec, clip)
-    data = load_data(spec, seed=seed, exclude=exclude, whole=False)
+    data = load_data(spec, seed=seed, whole=False, **about)
     loaded, missing = _load(clip) if clip else (None, "--clip NAME does that")
     report = check_data(data, loaded, _Progress("read"))
     print(report.text())
@@ -78,6 +77,8 @@ def check(
         print(
             f"class names were not checked against a tokenizer, nor whether words can help; {missing}", file=sys.stderr
         )
+    elif report.ok and not data.labelled:
+        print("what the CLIP cannot tell apart and whether words can help need labels: not looked at", file=sys.stderr)
     elif report.ok:
         _look(spec, data, loaded)
         if groups:
@@ -91,7 +92,7 @@ def check(
         if clip and loaded is None:
             print(f"the command below is for the CLIP that ships with ipo, as {clip} could not be loaded")
             clip = "embedded"
-        _say_next(spec, data, clip, exclude)
+        _say_next(spec, data, clip, words or [])
     return 0 if report.ok and not data.unnamed else 1  # a set with test pictures alone is none to search on, and sound
 
 
@@ -172,17 +173,7 @@ def _or_why_not(what: str) -> Iterator[None]:
         print(f"{what} was not looked at: {error}", file=sys.stderr)
 
 
-def _excluded(word: str | None) -> list[str]:
-    from ipo_prompts.experiments.run.config import load_config, read_words
-
-    if word is None:
-        return []
-    if set(read_words([word])) != {"exclude"}:
-        raise InputError(f"data check takes exclude='[CLASS, …]' besides the data, not {word!r}.")
-    return load_config(None, [word]).exclude
-
-
-def _say_next(spec: str, data: DataSet, clip: str | None, exclude: list[str]) -> None:
+def _say_next(spec: str, data: DataSet, clip: str | None, words: list[str]) -> None:
     """Print the command that runs on these pictures, or why none can."""
     from ipo_prompts.experiments.data.codes import refuse_codes
     from ipo_prompts.experiments.run.config import RunConfig
@@ -195,8 +186,7 @@ def _say_next(spec: str, data: DataSet, clip: str | None, exclude: list[str]) ->
     except InputError as error:
         print(f"a run cannot search on it: {error}")
         return
-    left_out = [f"exclude={json.dumps([str(name) for name in exclude], ensure_ascii=False)}"] if exclude else []
-    print("next: " + shlex.join(["ipo", "optimize", spec, "--clip", clip, *left_out]))
+    print("next: " + shlex.join(["ipo", "optimize", spec, "--clip", clip, *words]))
 
 
 @data_app.command(epilog="Example:  ipo data names folder:scans --clip ViT-B-16/openai")
@@ -234,6 +224,7 @@ def names(
 @data_app.command(epilog="Example:  ipo data preview eurosat --out eurosat.png")
 def preview(
     spec: Spec,
+    words: DataWords = None,
     out: Annotated[Path | None, typer.Option(help="the PNG to write; default preview-NAME.png", metavar="FILE")] = None,
     part: Part = "train",
     seed: Seed = 0,
@@ -244,13 +235,14 @@ def preview(
     from ipo_prompts.experiments.data.dataset import PARTS
 
     chosen = one_of("part", part, PARTS)
-    data = load_data(spec, seed=seed, whole=False)
+    data = load_data(spec, seed=seed, whole=False, **about_data(words, "data preview"))
     path = out or Path(f"preview-{re.sub(r'[^A-Za-z0-9_.-]+', '-', data.name)}.png")
     sheet = contact_sheet(data, chosen)
     save_sheet(sheet, path)
     for reason in sheet.unreadable:
         print(f"not drawn: {reason}", file=sys.stderr)
-    print(f"{path}: {sheet.pictures} {chosen} pictures of {sheet.classes} of {len(data.class_names)} classes")
+    of = f"of {sheet.classes} of {len(data.class_names)} classes" if data.labelled else "without labels"
+    print(f"{path}: {sheet.pictures} {chosen} pictures {of}")
 
 
 class _Progress:

@@ -15,12 +15,14 @@ import typer
 from ipo_prompts.experiments.cli.common import (
     Clip,
     Data,
+    DataWords,
     Device,
     Json,
     Part,
     Program,
     Seed,
     Trust,
+    about_data,
     examples,
     fail,
     one_of,
@@ -29,8 +31,11 @@ from ipo_prompts.experiments.cli.common import (
 from ipo_prompts.metrics.errors import InputError, did_you_mean, printable
 
 if TYPE_CHECKING:
+    from ipo_prompts.experiments.data import DataSet
     from ipo_prompts.experiments.export import Target
+    from ipo_prompts.experiments.run.live_view import Ui
     from ipo_prompts.metrics.arrays import Floats
+    from ipo_prompts.metrics.clip import Clip as LoadedClip
     from ipo_prompts.metrics.pictures import Picture
 
 EVALUATE = examples("ipo evaluate --template 'a photo of a <CLASS>.' --template 'a sketch of a <CLASS>.'")
@@ -40,6 +45,7 @@ EXPORT = examples("ipo export runs/RUN --to open_clip --out pets-open_clip")
 
 
 def evaluate(
+    words: DataWords = None,
     template: Annotated[list[str] | None, typer.Option(help="a template; may be given several times")] = None,
     templates_file: Annotated[Path | None, typer.Option(help="a text file, one template a line")] = None,
     data: Data = None,
@@ -63,15 +69,20 @@ def evaluate(
     if not wanted:
         raise InputError("give at least one template, with --template or --templates-file.")
     chosen = one_of("part", part, PARTS)
-    drawn = load_data(data or "embedded", seed=seed or 0)
-    items = drawn.part(chosen)
+    drawn = load_data(data or "embedded", seed=seed or 0, **about_data(words, "evaluate"))
+    items = drawn.part(chosen if drawn.labelled else "train")
     if not items:
         raise InputError(f"{drawn.name} has no {part} pictures.")
     encoder = load_clip(clip or "embedded", device)
     for one in wanted:
         check(one, drawn.class_names, encoder)
-    reward = ClipReward(encoder, drawn.class_names)
     ui = Ui(0, quiet=as_json)
+    about = {"data": drawn.name, "part": part, "clip": encoder.name, "fingerprint": encoder.fingerprint}
+    if not drawn.labelled:
+        rows = _fits(wanted, drawn, encoder, ui)
+        show({"schema": 2, **about, "part": "all", "templates": rows}, _table_of_fits, as_json)
+        return 0
+    reward = ClipReward(encoder, drawn.class_names)
     pictures = reward.encode(
         [item.picture for item in items], [item.label for item in items], progress=ui.pictures(part)
     )
@@ -90,9 +101,31 @@ def evaluate(
         }
         for score, one in zip(scores, (compared[key] for key in pairs), strict=True)
     ]
-    about = {"data": drawn.name, "part": part, "clip": encoder.name, "fingerprint": encoder.fingerprint}
     show({"schema": 2, **about, "templates": rows}, _table, as_json)
     return 0
+
+
+def _fits(templates: Sequence[str], data: DataSet, clip: LoadedClip, ui: Ui) -> list[dict[str, Any]]:
+    """Measure templates on pictures without labels: their fit, and how many pictures they name otherwise."""
+    from ipo_prompts.metrics.fit import Fit
+
+    reward = Fit(clip, data.class_names)
+    pictures = reward.encode([item.picture for item in data.train], progress=ui.pictures("all"))
+    scores = reward.score(templates, pictures)
+    renamed = [int((score.predictions != scores[0].predictions).sum()) for score in scores]
+    return [
+        {"template": score.template, "fit": score.value, "n": score.n, "named_otherwise_than_by_first": other}
+        for score, other in zip(scores, renamed, strict=True)
+    ]
+
+
+def _table_of_fits(content: dict[str, Any]) -> str:
+    lines = ["not tested: no labels; fit is in nats and no accuracy", f"{'fit':>8}  {'renamed':>8}  {'n':>6}  template"]
+    lines += [
+        f"{row['fit']:8.3f}  {row['named_otherwise_than_by_first']:8,}  {row['n']:6,}  {printable(row['template'])}"
+        for row in content["templates"]
+    ]
+    return "\n".join(lines)
 
 
 def _table(content: dict[str, Any]) -> str:

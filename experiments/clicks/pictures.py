@@ -10,11 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from ipo_prompts.experiments.data import Item, load_data
-from ipo_prompts.experiments.data.dataset import in_threads
+from ipo_prompts.experiments.data.assemble import group_of
+from ipo_prompts.experiments.data.dataset import UNLABELLED, in_threads
+from ipo_prompts.experiments.data.sources.table import gather, has_labels
 from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig, load_config
 from ipo_prompts.experiments.run.labelling import find_pictures
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, digest_of, draw_for
 from ipo_prompts.experiments.run.result import RESULT, load_result
+from ipo_prompts.experiments.run.untested import commands_to_test
 from ipo_prompts.metrics.device import AUTO
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
@@ -55,6 +58,11 @@ def programs_of_run(run: Path, data: str | None, device: str = AUTO) -> TwoProgr
             f"the run in {run} was made for {result.reward.unit}, and `ipo label` asks what single pictures show; name "
             "a run of a classification."
         )
+    if result.untested and result.template == result.initial_template:
+        raise InputError(
+            f"the run in {run} kept the initial template, which has nothing to disagree with; ask about its rival: "
+            f"{commands_to_test(result, run, config.data)[0]}."
+        )
     found = TemplateClassifier.from_file(run, device=device)
     initial = TemplateClassifier(found.clip, found.class_names, result.initial_template)
     initial.background = found.background
@@ -69,7 +77,8 @@ def programs_of_run(run: Path, data: str | None, device: str = AUTO) -> TwoProgr
                 f"the pictures of {config.data} are not those that {run} was tested on; restore them, or name others "
                 "with --data SPEC."
             )
-        return TwoPrograms((initial, found), own.drawn.test, f"the sealed test of {result.data.name}", names)
+        told = f"{result.data.name}, not searched on" if result.untested else f"the sealed test of {result.data.name}"
+        return TwoPrograms((initial, found), own.drawn.test, told, names)
     given, name = pictures_of(data)
     seen = own.seen()
     kept = [item for item, content in zip(given, own.contents(given), strict=True) if content not in seen]
@@ -102,7 +111,11 @@ def pictures_of(data: str) -> tuple[Sequence[Item], str]:
         found = [Picture.from_path(file) for file in find_pictures(Path(data))]
         if not found:
             raise InputError(f"there are no pictures in {data}; name another folder with --data.")
-        return [Item(picture, -1, picture.name) for picture in found], Path(data).name
+        return [Item(picture, UNLABELLED, picture.name) for picture in found], Path(data).name
+    kind, _, rest = data.partition(":")
+    if kind == "csv" and not has_labels(rest):
+        table = gather(rest, labelled=False)
+        return [Item(row.picture, UNLABELLED, group_of(row)) for row in table.rows], table.name
     drawn = load_data(data, seed=SPLIT_SEED)
     if not drawn.test:
         raise InputError(f"{drawn.name} has no test pictures; name a folder of pictures with --data.")
@@ -128,7 +141,13 @@ class _RunsPictures:
     def __init__(self, run: Path, config: RunConfig, store: FeatureStore) -> None:
         self._store = store
         self.data = load_data(
-            config.data, seed=SPLIT_SEED, task=config.task, background=config.background, class_names=config.class_names
+            config.data,
+            seed=SPLIT_SEED,
+            task=config.task,
+            background=config.background,
+            class_names=config.class_names,
+            labels=config.labels,
+            exclude=config.exclude,
         )
         self.drawn = draw_for(self.data, config)
         self._kind: Kind = "prior" if config.offsets == "none" else config.offsets

@@ -93,6 +93,8 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     content = _content(cell, sealed.task)
     try:
+        if config.labels == "none" and method.labelled_per_class(config):
+            raise Absent("it learns from labels, and labels=none hides them")
         fitted = method.fit(Lesson(prepared, dict(cell.settings), source.hand_written, folder))
         # 2. Only then evaluate.
         content = _evaluated(_content(cell, sealed.task, fitted), fitted, tests, prepared)

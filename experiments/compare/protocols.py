@@ -62,10 +62,13 @@ def laid_out(
 ) -> tuple[DataSet, Draw, list[TestSet]]:
     """Load the data sets of a cell; return the source, the pictures drawn and the test sets. No picture is opened.
 
+    `labels=none` hides labels from the search of a method alone.
+
     Test sets are `base` and `new`, or `test`, or `source` and one for each target, or one for each CLIP.
 
     Raises:
-        InputError: a data set that is not there, or a CLIP that cannot be; too few classes or pictures, targets that
+        InputError: a data set without labels, or that is not there, or a CLIP that cannot be; too few classes or
+            pictures, targets that
             the protocol does not take or that are missing, two data sets of one name, or a class of a target that a
             shift of the source cannot have.
     """
@@ -77,6 +80,11 @@ def laid_out(
         class_names=config.class_names,
         exclude=config.exclude,
     )
+    if not source.labelled:
+        raise InputError(
+            f"a grid compares what is tested, and nobody knows the labels of {source.name}; search on them with `ipo "
+            "optimize`, or give data with labels and labels=none, which hides them from the search alone."
+        )
     others = _targets(protocol, source, targets, config)
     drawn = draw_for(source, config)
     test = TestSet("test", drawn.test, drawn.class_names, source)

@@ -86,7 +86,7 @@ def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
     place = _places(source, labels, seed)
     parts: dict[Part, list[Item]] = {part: [] for part in PARTS}
     for row in source.rows:
-        group = _group(row)
+        group = group_of(row)
         parts[place[group]].append(Item(row.picture, labels[row.class_name], group))
     clean = tuple(tidy(name) for name in names)
     return DataSet(
@@ -152,14 +152,15 @@ def labels_of(names: tuple[str, ...], where: str) -> dict[str, int]:
 def _whole_groups(source: Gathered) -> None:
     first: dict[str, SourceRow] = {}
     for row in source.rows:
-        known = first.setdefault(_group(row), row)
+        known = first.setdefault(group_of(row), row)
         if known is row:
             continue
         for what, one, other in (("class", known.class_name, row.class_name), ("part", known.part, row.part)):
             if one != other:
                 raise InputError(
-                    f"the group {_group(row)!r} of {source.where} is in two {what}{'es' if what == 'class' else 's'}: "
-                    f"{known.key} is in {one!r} and {row.key} in {other!r}; variants of one picture belong together."
+                    f"the group {group_of(row)!r} of {source.where} is in two "
+                    f"{what}{'es' if what == 'class' else 's'}: {known.key} is in {one!r} and {row.key} in {other!r}; "
+                    "variants of one picture belong together."
                 )
 
 
@@ -173,14 +174,15 @@ def _places(source: Gathered, labels: dict[str, int], seed: int) -> dict[str, Pa
     groups: dict[int, set[str]] = defaultdict(set)
     for row in source.rows:
         if served is None or row.part == "train":
-            groups[labels[row.class_name]].add(_group(row))
+            groups[labels[row.class_name]].add(group_of(row))
     if served is None:
         return cut(groups, seed, test=True)
-    places = {_group(row): served[row.part] for row in source.rows if row.part}
+    places = {group_of(row): served[row.part] for row in source.rows if row.part}
     if "val" not in served.values():
         places |= cut(groups, seed, test=False)
     return places
 
 
-def _group(row: SourceRow) -> str:
+def group_of(row: SourceRow) -> str:
+    """Return the base picture of a row: its own where none is named."""
     return row.key if row.group is None else row.group

@@ -18,6 +18,8 @@ from ipo_prompts.metrics.template import ANCHOR, TokenCounter, too_long
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+NO_LABEL = "no label"
+"""Stands for the class of pictures whose labels nobody knows."""
 _SHOWN = 10
 _BATCH = 2048
 _MOSTLY = 0.98
@@ -52,9 +54,10 @@ class Checked:
 
     Attributes:
         name: of the data set.
+        classes: how many there are.
         split: see `DataSet.split`.
         counts: class name → pictures in train, val and test, in label order; two classes with one name (ImageNet has
-            such) get their labels added.
+            such) get their labels added. Without labels one row, `NO_LABEL`, whose pictures are all in train.
         base_pictures: how many pictures are left when variants count once.
         unreadable: picture name → the sentence that says why.
         duplicates: pictures with the same bytes that are in two parts or two classes.
@@ -67,6 +70,7 @@ class Checked:
     """
 
     name: str
+    classes: int
     split: str
     counts: dict[str, tuple[int, int, int]]
     base_pictures: int
@@ -105,7 +109,7 @@ def check_data(
         looks += in_threads(_look, rows[start : start + _BATCH])
         if progress:
             progress(len(looks), len(rows))
-    names = _told_apart(data.class_names)
+    names = _told_apart(data.class_names) if data.labelled else [NO_LABEL]
     counts = {name: [0, 0, 0] for name in names}
     unreadable: dict[str, str] = {}
     places: dict[str, list[Place]] = {}
@@ -119,6 +123,7 @@ def check_data(
     cuts = {name: too_long(ANCHOR, [name], tokens) for name in data.class_names} if tokens else {}
     return Checked(
         name=data.name,
+        classes=len(data.class_names),
         split=data.split,
         counts={name: (train, val, test) for name, (train, val, test) in counts.items()},
         base_pictures=len({item.group for _, item in rows}),
@@ -197,11 +202,12 @@ def _lines(report: Checked) -> Iterator[str]:
     totals = [sum(counts) for counts in zip(*report.counts.values(), strict=True)]
     total = sum(totals)
     variants = "" if report.base_pictures == total else f" of {report.base_pictures} base pictures"
-    yield f"{report.name}: {len(report.counts)} classes, {total} pictures{variants}"
+    yield f"{report.name}: {report.classes} classes, {total} pictures{variants}"
     if report.split != OWN:
         yield f"split: {report.split}"
     sizes = [sum(counts) for counts in report.counts.values()]
-    yield f"largest class : smallest class = {max(sizes) / min(sizes):.1f} : 1"
+    if NO_LABEL not in report.counts:
+        yield f"largest class : smallest class = {max(sizes) / min(sizes):.1f} : 1"
     yield ""
     width = max(len(name) for name in ("class", *report.counts))
     yield f"{'class':<{width}}  " + "  ".join(f"{part:>7}" for part in PARTS)
@@ -243,7 +249,7 @@ class Sheet:
 
     Attributes:
         image: RGB.
-        classes: how many of the data set's classes are on it.
+        classes: how many of the data set's classes are on it; none of pictures without labels.
         pictures: how many pictures.
         unreadable: the sentence for each picture that could not be drawn.
     """
@@ -264,8 +270,8 @@ def contact_sheet(data: DataSet, part: Part) -> Sheet:
     from PIL import Image, ImageDraw, ImageFont
 
     by_label: dict[int, list[Item]] = {}
-    for item in data.part(part):
-        by_label.setdefault(item.label, []).append(item)
+    for number, item in enumerate(data.part(part)):
+        by_label.setdefault(item.label if data.labelled else number % ROWS, []).append(item)
     if not by_label:
         there = [known for known in PARTS if data.part(known)]
         raise InputError(f"{data.name} has no {part} pictures; choose another part with --part {' or '.join(there)}.")
@@ -279,6 +285,7 @@ def contact_sheet(data: DataSet, part: Part) -> Sheet:
     # Pillow's own font has no accents.
     font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 14)
     shown = f"{len(rows)} of {len(data.class_names)} classes" if len(rows) < len(data.class_names) else "all classes"
+    shown = shown if data.labelled else NO_LABEL
 
     def write(x: int, y: int, text: str, room: int, colour: str = _INK) -> None:
         draw.text((x, y), _fitted(printable(text), room, font.getlength), fill=colour, font=font)
@@ -287,8 +294,9 @@ def contact_sheet(data: DataSet, part: Part) -> Sheet:
     unreadable = []
     for i, (label, items) in enumerate(rows):
         top = _HEAD + i * (_CELL + _GAP)
-        write(_GAP, top + _CELL // 2 - 18, data.class_names[label].replace("_", " "), _NAME - 2 * _GAP)
-        write(_GAP, top + _CELL // 2 + 2, f"{len(by_label[label])} in {part}", _NAME - 2 * _GAP, "gray")
+        if data.labelled:
+            write(_GAP, top + _CELL // 2 - 18, data.class_names[label].replace("_", " "), _NAME - 2 * _GAP)
+            write(_GAP, top + _CELL // 2 + 2, f"{len(by_label[label])} in {part}", _NAME - 2 * _GAP, "gray")
         for column, thumb in enumerate(in_threads(_thumb, items)):
             left = _NAME + column * (_CELL + _GAP)
             if isinstance(thumb, str):
@@ -297,7 +305,7 @@ def contact_sheet(data: DataSet, part: Part) -> Sheet:
                 write(left + 8, top + _CELL // 2 - 8, "unreadable", _CELL, _FAULT)
             else:
                 sheet.paste(thumb, (left, top))
-    return Sheet(sheet, len(rows), count, tuple(unreadable))
+    return Sheet(sheet, len(rows) if data.labelled else 0, count, tuple(unreadable))
 
 
 def save_sheet(sheet: Sheet, path: Path) -> None:

@@ -31,6 +31,8 @@ from ipo_prompts.metrics.template import SLOT, problem
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
+UNLABELLED = -1
+"""The label of a picture that has none."""
 OWN = "own"
 OFFICIAL = "official"
 COUNTED = "official by its counts alone: the list of its pictures is not known here"
@@ -67,7 +69,7 @@ class Item:
 
     Attributes:
         picture: read only when its pixels are needed.
-        label: index into the class names.
+        label: index into the class names; `UNLABELLED` where nobody knows.
         group: the base picture; the variants of one picture share it and stay in one part.
     """
 
@@ -98,6 +100,7 @@ class DataSet:
             pictures are not in its published split.
         unnamed: the classes that are called by codes, and that nobody has named; a search refuses them (codes.py).
         renamed_from: in label order, what the source calls the classes, where they were given other names; else empty.
+        labelled: whether the pictures have labels; without, all are in `train` (unlabelled.py).
     """
 
     name: str
@@ -112,6 +115,7 @@ class DataSet:
     split: str = OWN
     unnamed: tuple[str, ...] = ()
     renamed_from: tuple[str, ...] = ()
+    labelled: bool = True
 
     def part(self, part: Part) -> tuple[Item, ...]:
         """Return the items of one part."""
@@ -214,7 +218,7 @@ def without(data: DataSet, excluded: Sequence[str]) -> DataSet:
     kept = [label for label in range(len(own)) if label not in left_out]
     if len(kept) < 2:
         raise InputError(f"exclude leaves {len(kept)} of {len(own)} classes, and a classifier needs two; name fewer.")
-    place = {label: i for i, label in enumerate(kept)}
+    place = {UNLABELLED: UNLABELLED, **{label: i for i, label in enumerate(kept)}}
 
     def of(items: tuple[Item, ...]) -> tuple[Item, ...]:
         return tuple(replace(item, label=place[item.label]) for item in items if item.label in place)
@@ -274,7 +278,7 @@ def with_names(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
                 f"{where} names the class {key!r}, which is not in the data{did_you_mean(own, data.class_names)}; "
                 f"write a class as the data do, such as {data.class_names[0]!r}, or remove the line."
             )
-        given[own] = _checked(value, f"{where}: the class {key!r}", own)
+        given[own] = checked_names(value, f"{where}: the class {key!r}", own)
     classes = tuple(named(given.get(name, (name,))) for name in data.class_names)
     owner: dict[str, str] = {}
     for own, name in zip(data.class_names, classes, strict=True):
@@ -288,8 +292,12 @@ def with_names(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
     return replace(data, class_names=classes, task=task, renamed_from=data.class_names)
 
 
-def _checked(value: Any, what: str, own: str) -> tuple[str, ...]:
-    """Return the names of one class; `what` says whose they are."""
+def checked_names(value: Any, what: str, own: str) -> tuple[str, ...]:
+    """Return the names of one class; `what` says whose they are, `own` is what it is called without them.
+
+    Raises:
+        InputError: none or too many, or one that is no text, empty, too long, unusable or there twice.
+    """
     texts = value if isinstance(value, list) else [value]
     if not 1 <= len(texts) <= MAX_NAMES:
         raise InputError(f"{what} has {len(texts)} names; write 1 to {MAX_NAMES}, such as {own}: [road sign].")

@@ -19,6 +19,10 @@ two parts:
 - train and val only, or a test part without labels: val is the test part, as in ImageNet, and a fifth of train
   becomes val.
 
+**Without labels** (unlabelled.py) nothing is drawn class by class: a random sample of all base pictures is searched on,
+`SAMPLE` of them or half of what there is, unless `at_most` says how many. None is held back to select with, for nothing
+would measure the choice. The others stand in the place of the test: `ipo label` asks about them.
+
 Groups are sorted by their key, then shuffled by `random.Random(seed)`, the classes in label order. The same pictures
 and seed give the same parts on every machine. This is never the published split of a benchmark.
 """
@@ -28,14 +32,16 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from ipo_prompts.experiments.data.dataset import DataSet, Item, Part, base_count, leaving_out
+from ipo_prompts.experiments.data.dataset import UNLABELLED, DataSet, Item, Part, base_count, leaving_out
 from ipo_prompts.metrics.errors import InputError, several
 
 if TYPE_CHECKING:
     import dspy
 
+SAMPLE = 400
+"""Base pictures without labels that are searched on, if there are twice as many: 50 do nearly as well."""
 FRESH = 500
 """Fresh base pictures, unless there are more classes: encoding them takes less time than the sealed test does."""
 _NAMES: Mapping[Part, tuple[str, ...]] = {
@@ -68,18 +74,22 @@ class Draw:
     def examples(self, part: Literal["search", "selection", "test"]) -> list[dspy.Example]:
         """Return one part as DSPy examples.
 
-        Each has `image`, `label` (the class name), `class_index` (two classes of ImageNet share a name) and `group`
-        (the base picture, by number: its name, often a path, is not for prompts that hold examples).
+        Each has `image`, `group` and, where it has a label, `label` (the class name) and `class_index` (two classes of
+        ImageNet share a name). `group` is the base picture, by number: its name, often a path, is not for prompts
+        that hold examples.
         """
         import dspy
 
         items: tuple[Item, ...] = getattr(self, part)
         numbers = {name: i for i, name in enumerate(dict.fromkeys(item.group for item in items))}
+
+        def known(label: int) -> dict[str, Any]:
+            return {"label": self.class_names[label], "class_index": label}
+
         return [
             dspy.Example(
                 image=item.picture,
-                label=self.class_names[item.label],
-                class_index=item.label,
+                **({} if item.label == UNLABELLED else known(item.label)),
                 group=f"{part} {numbers[item.group]}",
             ).with_inputs("image")
             for item in items
@@ -106,8 +116,10 @@ def draw(
 
     Raises:
         InputError: a class that is kept has no picture to search with, there are too few classes to cut, or the data
-            set has test pictures only.
+            set has test pictures only; pictures without labels are too few, or are to be cut by class.
     """
+    if not data.labelled:
+        return _draw_unlabelled(data, seed, classes, at_most)
     if shots < 1 or selection_shots < 0:
         raise InputError(f"shots must be at least 1 and selection shots at least 0, not {shots} and {selection_shots}.")
     if not data.train:
@@ -130,6 +142,37 @@ def draw(
         new_test=_cut(data.test, new),
         class_names=tuple(data.class_names[label] for label in kept),
         new_class_names=tuple(data.class_names[label] for label in new),
+    )
+
+
+def _draw_unlabelled(data: DataSet, seed: int, classes: str, at_most: int | None) -> Draw:
+    """Draw a sample of all pictures to search on, and leave the others; see the head of this file."""
+    if classes == "base":
+        raise InputError(
+            f"base-to-new tests the pictures of each half of the classes, and those of {data.name} have no labels; "
+            "set classes=all."
+        )
+    groups = list(dict.fromkeys(item.group for item in data.train))
+    if len(groups) < 2:
+        raise InputError(f"{data.name} has one picture, and a search needs two at least; add some.")
+    most = min(at_most, len(groups) - 1) if at_most else min(SAMPLE, len(groups) // 2)
+    chosen = set(random.Random(f"{seed} unlabelled").sample(groups, most))
+    return Draw(
+        search=tuple(item for item in data.train if item.group in chosen),
+        selection=(),
+        test=tuple(item for item in data.train if item.group not in chosen),
+        new_test=(),
+        class_names=data.class_names,
+        new_class_names=(),
+    )
+
+
+def hidden(drawn: Draw) -> Draw:
+    """Return a draw whose pictures to search and to select are all searched on, and have no labels."""
+    return replace(
+        drawn,
+        search=tuple(replace(item, label=UNLABELLED) for item in (*drawn.search, *drawn.selection)),
+        selection=(),
     )
 
 
@@ -222,6 +265,8 @@ def kept_labels(data: DataSet, classes: Literal["all", "base"]) -> range:
 
 def untested(data: DataSet, classes: Literal["all", "base"] = "all") -> tuple[str, ...]:
     """Return the classes of a search without a test picture, which compete all the same."""
+    if not data.labelled:
+        return ()
     tested = {item.label for item in data.test}
     return tuple(data.class_names[label] for label in kept_labels(data, classes) if label not in tested)
 

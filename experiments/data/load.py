@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from ipo_prompts.experiments.data.assemble import assemble
+from ipo_prompts.experiments.data.assemble import Gathered, assemble
 from ipo_prompts.experiments.data.benchmarks import REGISTRY, Registered, find_folder, official_data
 from ipo_prompts.experiments.data.benchmarks.hub import load_copy
 from ipo_prompts.experiments.data.benchmarks.local import READERS
 from ipo_prompts.experiments.data.codes import WHERE, known_codes, unnamed_in
 from ipo_prompts.experiments.data.dataset import NAMES_FILE, DataSet, leaving_out, with_names, without
 from ipo_prompts.experiments.data.sources import FORMS, SOURCES
+from ipo_prompts.experiments.data.unlabelled import (
+    Names,
+    both,
+    gather_pictures,
+    is_list,
+    named_pictures,
+    read_class_names,
+    without_labels,
+)
 from ipo_prompts.metrics.class_names import tidy
 from ipo_prompts.metrics.errors import InputError, did_you_mean, several
 from ipo_prompts.metrics.pictures import AS_STORED, AS_VIEWED, Background
@@ -25,7 +34,8 @@ def load_data(
     seed: int,
     task: str | None = None,
     background: Background = AS_VIEWED,
-    class_names: Mapping[Any, Any] | None = None,
+    class_names: Names | str | None = None,
+    labels: Literal["given", "none"] = "given",
     exclude: Sequence[str] = (),
     whole: bool = True,
 ) -> DataSet:
@@ -39,7 +49,9 @@ def load_data(
         task: what the pictures are, for the language model; None takes the registered task, or makes one from a few
             class names.
         background: how the pixels are read; registered data are read as stored, as their published numbers were.
-        class_names: class → its name in prompts, or a list of that and synonyms; instead of `classes.yaml`.
+        class_names: class → its name in prompts, or a list of that and synonyms; instead of `classes.yaml`. A list of
+            names is for pictures without labels, see unlabelled.py.
+        labels: "none" takes away the labels that there are; nothing looks at them.
         exclude: classes that are left out, as the source or as `classes.yaml` calls them; the pictures of the others
             stay in their parts.
         whole: a file that a folder or a table names and that is not there is an error; else reading it will be.
@@ -54,6 +66,31 @@ def load_data(
 :OP+OP], folder:PATH, csv:PATH, parquet:PATH, hf:NAME[:CONFIG] or a registered name of `ipo data list`.
     """
     kind, _, rest = spec.strip().partition(":")
+    names = read_class_names(class_names) if isinstance(class_names, str) else class_names
+    hidden = labels == "none"
+    found = gather_pictures(kind, rest.strip(), names, hidden=hidden) if kind in SOURCES else None
+    if found and names is not None:
+        _check_files(found, whole)
+        data = named_pictures(found, names, task).on(background)
+        return without(data, exclude) if exclude else data
+    if is_list(names) and not hidden:
+        raise both(f"{spec} comes with labels")
+    data = _labelled(spec, seed, task, background, names, exclude, whole)
+    return without_labels(data, names) if hidden else data
+
+
+def _labelled(
+    spec: str,
+    seed: int,
+    task: str | None,
+    background: Background,
+    names: Names | None,
+    exclude: Sequence[str],
+    whole: bool,
+) -> DataSet:
+    """Load pictures with their labels; see `load_data`."""
+    class_names = names if isinstance(names, Mapping) else {}
+    kind, _, rest = spec.strip().partition(":")
     if kind in REGISTRY:
         data = load_registered(REGISTRY[kind], rest.strip(), seed, task)
         data = with_names(data, class_names, "class_names") if class_names else data
@@ -63,17 +100,16 @@ def load_data(
             f"unknown data {spec!r}{_hint(spec, kind)}; use {FORMS} or a registered name of `ipo data list`."
         )
     gathered = SOURCES[kind].gather(rest.strip())
-    for fault in (row.fault for row in gathered.rows if row.fault and whole):
-        raise fault
+    _check_files(gathered, whole)
     data = assemble(gathered, seed, task).on(background)
     data = _called(data, class_names or gathered.names or {}, "class_names" if class_names else gathered.where)
     data = without(data, exclude) if exclude else data
     if empty := sorted(set(range(len(data.class_names))) - {item.label for _, item in data.items()}):
-        names = [data.class_names[label] for label in empty]
+        told = [repr(str(data.class_names[label])) for label in empty]
         raise InputError(
-            f"{len(names)} of {len(data.class_names)} classes of {gathered.where} "
-            f"{'has' if len(names) == 1 else 'have'} no pictures: {several([repr(str(name)) for name in names])}; add "
-            f"some, or leave them out with {leaving_out(names)}."
+            f"{len(empty)} of {len(data.class_names)} classes of {gathered.where} "
+            f"{'has' if len(empty) == 1 else 'have'} no pictures: {several(told)}; add "
+            f"some, or leave them out with {leaving_out([data.class_names[label] for label in empty])}."
         )
     if not data.test:
         raise InputError(
@@ -81,6 +117,11 @@ def load_data(
             "second one of some classes."
         )
     return data
+
+
+def _check_files(gathered: Gathered, whole: bool) -> None:
+    for fault in (row.fault for row in gathered.rows if row.fault and whole):
+        raise fault
 
 
 def _called(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:

@@ -149,7 +149,7 @@ def read_run(folder: Path) -> Run:
         raise InputError(f"the run in {folder} has no result.json yet; resume it with {resumed_by(folder)}.")
     config = load_config(folder / "config.yaml")
     result = load_result(folder)
-    if "test" not in result.scores:
+    if "test" not in result.scores and result.untested is None:
         raise InputError(f"{folder / 'result.json'} has no scores of the test {result.reward.unit}; start a new run.")
     try:
         search = follow(events, result.template)

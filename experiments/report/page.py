@@ -34,6 +34,8 @@ from ipo_prompts.experiments.report.gather import Run, read_run
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.live_view import money
 from ipo_prompts.experiments.run.result import RewardNames
+from ipo_prompts.experiments.run.untested import commands_to_test
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import SLOT
 
 PAGE = "report.html"
@@ -53,6 +55,8 @@ def write_report(folder: Path) -> Path:
 
 def run_page(run: Run) -> str:
     """Return the page of one run."""
+    if run.result.untested:
+        return _untested_page(run)
     words = run.analysis.words if run.analysis else None
     return _render(
         "run.html.j2",
@@ -69,19 +73,50 @@ def run_page(run: Run) -> str:
     )
 
 
+MOST_SHOWN = 12
+"""Templates of a run without labels."""
+
+
+def _untested_page(run: Run) -> str:
+    """Return the page of a run without labels."""
+    scored = {one.template: one for one in (run.search.initial, *(one for _, one in run.search.scored))}
+    best = sorted(scored.values(), key=lambda one: -one.value)[:MOST_SHOWN]
+    return _render(
+        "untested.html.j2",
+        run=run,
+        reward=run.result.reward,
+        title=f"{run.result.template} · IPO report",
+        commands=commands_to_test(run.result, run.folder, run.config.data),
+        best=best if run.search.initial in best else [*best, run.search.initial],
+    )
+
+
 def notebook_part(run: Run) -> str:
     """Return what a notebook shows of a run: the answer, the search as a plot, a few pictures whose label changed.
 
     Without a style sheet or a script of its own, which notebooks do not let through.
     """
+    if run.result.untested:
+        commands = commands_to_test(run.result, run.folder, run.config.data)
+        template = _environment().get_template("untested_notebook.html.j2")
+        return str(template.render(run=run, commands=commands))
     template = _environment().get_template("notebook.html.j2")
     return str(template.render(run=run, reward=run.result.reward, plot=search_plot(run)))
 
 
 def compare_page(runs: Sequence[Run]) -> str:
-    """Return the page that lays several runs side by side, in the order given."""
+    """Return the page that lays several runs side by side, in the order given.
+
+    Raises:
+        InputError: one has no labels.
+    """
     from ipo_prompts.metrics.statistics import mean_over_seeds
 
+    if untested := next((run for run in runs if run.result.untested), None):
+        raise InputError(
+            f"the run in {untested.folder} has no labels, so there is nothing to compare it by; look at it alone, or "
+            "test it with `ipo label`."
+        )
     configs = [run.config.model_dump() for run in runs]
     differing = [key for key in configs[0] if any(config[key] != configs[0][key] for config in configs)]
     gains = [run.result.scores["test"].difference.mean for run in runs]

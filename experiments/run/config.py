@@ -52,10 +52,13 @@ class JobSettings(BaseModel):
     task: str | None = Field(
         None, description="one sentence on what the pictures are; worded from the classes if unset"
     )
-    class_names: dict[Any, Any] | None = Field(
+    class_names: str | dict[Any, Any] | list[Any] | None = Field(
         None,
         description="class → its name in prompts, or a list of that and synonyms; unset: what classes.yaml in the "
-        "folder of pictures says",
+        "folder of pictures says. A list, or a text file with one name a line: the pictures have no labels",
+    )
+    labels: Literal["given", "none"] = Field(
+        "given", description="none: the labels that there are are not looked at; see docs/no-labels.md"
     )
     exclude: list[str] = Field([], description="classes that are left out, such as '[dog, n02084071]'")
     background: Background = Field(
@@ -134,6 +137,15 @@ class RunConfig(SearchSettings, JobSettings):
     @classmethod
     def _complete(cls, choice: Any, info: ValidationInfo) -> Any:
         return CHOSEN[str(info.field_name)].complete(choice)
+
+    @field_validator("class_names", mode="before")
+    @classmethod
+    def _read(cls, names: Any) -> Any:
+        if not isinstance(names, str):
+            return names
+        from ipo_prompts.experiments.data.unlabelled import read_class_names
+
+        return read_class_names(names)
 
     @field_validator("data")
     @classmethod
@@ -297,6 +309,8 @@ def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConf
         if (name := values.get("preset", "default")) in ("paper", "code"):
             below = overlaid(below, {**preset(name), "describer_question": name})
         values = overlaid(below, values)
+    elif isinstance(values.get("class_names"), str):  # a run holds the names themselves: no file is read for a stranger
+        raise InputError(f"{where} names a file of class names, and a run holds the names; start a new run.")
     elif missing := [key for key in RunConfig.model_fields if key not in values]:
         raise InputError(f"{where} is not whole: it has no {missing[0]}; restore it, or give the settings themselves.")
     try:
@@ -465,7 +479,8 @@ def read_words(words: Sequence[str]) -> dict[str, Any]:
         field = RunConfig.model_fields.get(key)
         is_text = field is not None and (field.annotation is str or str in get_args(field.annotation))
         # Agents of a W&B sweep word null as Python does.
-        holds = get_origin(field.annotation) if field else None  # agents write nested parameters as a table
-        whole = value is None or (holds in (dict, list) and isinstance(value, holds))
+        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+        holds = {get_origin(kind) for kind in kinds}  # agents write nested parameters as a table
+        whole = value is None or (isinstance(value, (dict, list)) and type(value) in holds)
         values[key] = None if text == "None" else text if is_text and not whole else value
     return values

@@ -24,6 +24,7 @@ from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.settings import about_preset
 from ipo_prompts.metrics.clip import check_name
 from ipo_prompts.metrics.errors import InputError, flag
+from ipo_prompts.metrics.scale import FRACTION
 from ipo_prompts.metrics.statistics import Interval
 from ipo_prompts.programs.history import ScoredTemplate
 from ipo_prompts.programs.lm import weights
@@ -43,7 +44,10 @@ def money(usd: float | None) -> str:
 
 
 class Ui:
-    """The view of one run of at most `steps` steps, on stderr unless a console is given; quiet shows only warnings."""
+    """The view of one run of at most `steps` steps, on stderr unless a console is given; quiet shows only warnings.
+
+    `scale` is that of the values which are shown.
+    """
 
     def __init__(self, steps: int, *, quiet: bool = False, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False)
@@ -57,6 +61,7 @@ class Ui:
         self._scored = 0
         self._read: set[str] = set()
         self._initial: ScoredTemplate | None = None
+        self.scale = FRACTION
         self._rows: list[tuple[str, Text]] = []
         self._wait: Wait | None = None
         self._next_wait = FIRST_WAIT_SECONDS
@@ -142,24 +147,32 @@ class Ui:
             more = f" and {len(step.scored) - 1:,} of the earlier run, the best" if len(step.scored) > 1 else ""
             self.say(
                 f"step 0/{self._steps}: initial template{more}\n"
-                f"    {100 * step.best.value:6.2f} % {_between(step.interval)}  {step.best.template}"
+                f"    {self.scale.told(step.best.value):>8} {self._between(step.interval)}  {step.best.template}"
             )
         else:
-            best = f"best {100 * step.best.value:.2f} % {_between(step.interval)}"
+            best = f"best {self.scale.told(step.best.value)} {self._between(step.interval)}"
             left = [self._left(done)] if done < self._steps else []
             self.say(f"step {done}/{self._steps}: {', '.join([best, *self._counts(step), *self._spending(), *left])}")
             if step.scored:
                 new = max(step.scored, key=lambda entry: entry.rank)
-                self.say(f"    {100 * new.value:6.2f} %  {new.template}{'  (best so far)' if new is step.best else ''}")
+                mark = "  (best so far)" if new is step.best else ""
+                self.say(f"    {self.scale.told(new.value):>8}  {new.template}{mark}")
 
     def _best(self, step: Step) -> list[tuple[str, Text]]:
-        """Return the rows to watch: the best template, its accuracy, the gain over the initial one."""
+        """Return the rows to watch: the best template, its value, the gain over the initial one."""
         best = step.best
-        gain = 100 * (best.value - self._initial.value) if self._initial else 0.0
-        accuracy = Text(f"{100 * best.value:.2f} %", style="bold")
-        accuracy.append(f" {_between(step.interval)} on {best.n:,} search pictures, ", style="not bold")
-        accuracy.append(f"{gain:+.2f} points over the initial template", style="not bold")
-        return [("best", Text(best.template, style="bold green")), ("", accuracy)]
+        gain = best.value - self._initial.value if self._initial else 0.0
+        gained = f"{100 * gain:+.2f} points" if self.scale.percent else f"{self.scale.gained(gain)}"
+        value = Text(self.scale.told(best.value), style="bold")
+        value.append(f" {self._between(step.interval)} on {best.n:,} search pictures, ", style="not bold")
+        value.append(f"{gained} over the initial template", style="not bold")
+        return [("best", Text(best.template, style="bold green")), ("", value)]
+
+    def _between(self, interval: Interval) -> str:
+        """Format the ends of a value's interval."""
+        if not self.scale.percent:
+            return f"[{self.scale.told(interval.low)}, {self.scale.told(interval.high)}]"
+        return f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
     def _counts(self, step: Step) -> list[str]:
         assert self._ledger is not None
@@ -231,11 +244,6 @@ def showing_warnings(ui: Ui) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.propagate = True
-
-
-def _between(interval: Interval) -> str:
-    """Format the ends of an accuracy's interval, in percent."""
-    return f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
 def pull_with_progress(name: str, *, quiet: bool = False) -> Path:

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from ipo_prompts.programs.lm.connect import Backend
     from ipo_prompts.programs.lm.window import Room
 
+FIT = "fit"
+"""The reward of pictures without labels."""
+SAME = 1 - 1e-6
+"""Cosine of two class embeddings that differ by rounding alone."""
 SPLIT_SEED = 0
 """Cuts data without parts of its own: runs that differ in their seed are tested on the same pictures."""
 
@@ -107,20 +111,47 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
             task=config.task,
             background=config.background,
             class_names=config.class_names,
+            labels=config.labels,
             exclude=config.exclude,
         )
+    config = fitting(config, data)
     if not ready:
         refuse_codes(data, config.data, config.clip)
     drawn = draw_for(data, config)
     if not drawn.selection:
         _check_held_back(config, "data with a class of three pictures or more")
-    if say and (note := about_short_classes(data, drawn, config)):
+    note = about_short_classes(data, drawn, config) if data.labelled else about_sample(data, drawn)
+    if say and note:
         say(note)
     planned = Plan(config, data, drawn, optimizer, describer)
     if optimizer is None:
         forecast_of(planned.strategy(), Expected(config.search, data.task))  # refuses settings that it cannot work with
     _ = planned.room  # refuses questions that no reply can come to
     return planned
+
+
+def fitting(config: RunConfig, data: DataSet) -> RunConfig:
+    """Return the configuration of a run on these pictures: without labels its reward is `fit`, and with labels not.
+
+    Raises:
+        InputError: a setting needs labels that there are not, or the other way round.
+    """
+    name = config.reward["name"]
+    if data.labelled:
+        if name == FIT:
+            raise InputError(
+                f"reward={FIT} is for pictures without labels, and {data.name} has labels; set labels=none."
+            )
+        return config
+    if name not in (REWARDS.default, FIT):
+        raise InputError(f"reward={name} needs labels, and {data.name} has none; leave it out.")
+    for asked, off in ((f"offsets={config.offsets}", "offsets=none"), (f"ensemble={config.ensemble}", "ensemble=1")):
+        if asked != off:
+            raise InputError(
+                f"{asked} is taken only where labels show that it helps, and {data.name} has none; leave it out: what "
+                "the mean picture taken off changes is told either way."
+            )
+    return config.model_copy(update={"reward": REWARDS.complete(FIT)})
 
 
 def about_short_classes(data: DataSet, drawn: Draw, config: RunConfig) -> str | None:
@@ -142,6 +173,14 @@ def about_short_classes(data: DataSet, drawn: Draw, config: RunConfig) -> str | 
     return "; ".join(told) or None
 
 
+def about_sample(data: DataSet, drawn: Draw) -> str:
+    """Say how many pictures without labels are searched on, and what becomes of the others."""
+    return (
+        f"{data.name}: {len(data.train):,} pictures without labels; a random sample of {len(drawn.search):,} is "
+        f"searched on, all are predicted at the end, and `ipo label` asks about the other {len(drawn.test):,}"
+    )
+
+
 def more_with_twice_the_shots(planned: Plan) -> int:
     """Count the base pictures that `RunConfig.with_twice_the_shots` would add."""
 
@@ -158,6 +197,8 @@ def choices(data: DataSet, config: RunConfig) -> list[str]:
     """
     from ipo_prompts.experiments.data.draw import untested
 
+    if not data.labelled:
+        return [about_sample(data, draw_for(data, config))]
     sizes = [Counter(label for label, _ in {(i.label, i.group) for i in part}) for part in (data.train, data.val)]
     train, val = (max(part.values(), default=0) for part in sizes)
     smallest = min(sizes[0][label] + sizes[1][label] for label in range(len(data.class_names)))
@@ -310,7 +351,10 @@ def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
     others = [name for spec in config.also_fit for name in load_data(spec, seed=SPLIT_SEED).class_names]
     met_later = (*drawn.new_class_names, *others)
     reward = planned.task.reward(clip, drawn.class_names, store, met_later)
-    check_fractions(scale_of(reward), f"reward={config.reward['name']}")
+    if planned.data.labelled:
+        check_fractions(scale_of(reward), f"reward={config.reward['name']}")
+    else:
+        refuse_equal(clip, config.initial_template, drawn.class_names)
     check(config.initial_template, (*drawn.class_names, *met_later), clip)
     note = transparency_note([item.picture for item in drawn.search], "search pictures")
     if note:
@@ -325,6 +369,24 @@ def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
                 ui.say(f"loading the language model {backend.model}")
             backend.load()
     return Prepared(planned, clip, store, reward, searched, selection, time.monotonic() - started)
+
+
+def refuse_equal(clip: Clip, template: str, class_names: Sequence[str]) -> None:
+    """Refuse classes that a CLIP reads as one: without labels nothing else would tell.
+
+    Raises:
+        InputError: names the first two.
+    """
+    from ipo_prompts.metrics.reward import class_embeddings
+
+    rows = class_embeddings(clip, [(template, 1.0)], class_names)
+    for i, row in enumerate(rows[:-1]):
+        for j in (rows[i + 1 :] @ row > SAME).nonzero()[0].tolist():
+            first, second = str(class_names[i]), str(class_names[i + 1 + j])
+            raise InputError(
+                f"the CLIP reads the classes {first!r} and {second!r} as the same text, so that it cannot tell them "
+                "apart; rename one or join them."
+            )
 
 
 def encode(planned: Plan, reward: Reward, items: Sequence[Item], what: str, *, ui: Ui, seed: int) -> Encoded:

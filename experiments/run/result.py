@@ -229,6 +229,32 @@ class NamesFound(Content):
     words: str
 
 
+class Untested(Content):
+    """What a run without labels found, which nothing has tested.
+
+    Attributes:
+        pictures, searched: all of them, and how many of these were searched on.
+        lead: the chosen template's fit less the initial one's, in nats, words paid for; where that stays, the best
+            other one's.
+        needed: the lead from which the initial template is left.
+        spread: the standard deviation of fit over phrases of the bank, which price and lead are measured in.
+        changed: how many pictures the chosen template names otherwise than the initial one.
+        changed_by_mean: how many the initial template names otherwise with the mean picture taken off.
+        apart: how many the chosen template names otherwise than that.
+        words: the latter three in words; everything that speaks of them prints that.
+    """
+
+    pictures: int
+    searched: int
+    lead: Rounded
+    needed: Rounded
+    spread: Rounded
+    changed: int
+    changed_by_mean: int
+    apart: int
+    words: str
+
+
 class Sealed(Content):
     """The sealed units.
 
@@ -374,6 +400,7 @@ class RunResult(Content):
         started: the run that this one started from; None for a run that began anew.
         near_copies: how many sealed pictures look like near copies, and the interval if these are one draw each; empty
             where none does.
+        untested: what there is to say where nobody knows the labels; then no part of the pictures has scores.
     """
 
     version: Literal[1] = Field(default=1, alias="schema")
@@ -409,6 +436,7 @@ class RunResult(Content):
     left_out: str
     started: Started | None
     near_copies: str = ""
+    untested: Untested | None = None
 
     @property
     def together(self) -> str | None:

@@ -54,7 +54,8 @@ class RunKeywords(SearchKeywords, total=False):
 
     preset: Literal["default", "paper", "code"]
     task: str | None
-    class_names: dict[Any, Any] | None
+    class_names: str | dict[Any, Any] | list[Any] | None
+    labels: Literal["given", "none"]
     exclude: list[str]
     background: Background
     clip: str

@@ -12,6 +12,7 @@ REWARDS = Registry(
         "classification": "classification:Classification",
         "retrieval": "retrieval:Retrieval",
         "segmentation": "segmentation:Segmentation",
+        "fit": "fit:FitTask",
     },
     default="classification",
     own="own:own_reward",

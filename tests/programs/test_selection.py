@@ -57,6 +57,7 @@ def choose(
     units: Units = INDEPENDENT,
     held_back: Units = INDEPENDENT,
     how: str = "held-back",
+    lead: float = 0.0,
 ) -> Choice:
     """Choose among the scores of each part, the initial template's first."""
     initial, *others = search.values()
@@ -66,7 +67,7 @@ def choose(
     scored = None
     if selection is not None:
         scored = HeldBack(held_back, lambda templates: [selection[template] for template in templates])
-    return choose_winner(how, history, units, scored)
+    return choose_winner(how, history, units, scored, lead)
 
 
 def part(**hits: Hits) -> dict[str, Score]:
@@ -84,6 +85,21 @@ def test_a_gain_of_more_than_one_standard_error_is_taken() -> None:
 def test_a_gain_of_just_one_standard_error_keeps_the_initial_template() -> None:
     # Differences 1, 0, 0, 0: mean 1/4, variance of the mean (9/16 + 3/16) / 3 / 4 = 1/16.
     assert choose(part(initial=[0] * 4, other=[1, 0, 0, 0])) == Choice("initial", True, None, None, SEARCHED)
+
+
+@pytest.mark.parametrize("how", ["held-back", "search"])
+def test_within_the_lead_the_initial_template_stays_however_sure_the_gain(how: str) -> None:
+    both = part(initial=[1.0, 2.0, 3.0, 4.0], other=[1.5, 2.5, 3.5, 4.5])  # by 1/2 on every unit
+    assert not choose(both, how=how, lead=0.49).kept_initial
+    assert choose(both, how=how, lead=0.5).kept_initial
+    assert choose(both, both, how=how, lead=0.5).kept_initial
+
+
+def test_a_shorter_template_that_is_as_good_must_have_the_lead_too() -> None:
+    # They gain 1.5 and 1 on average; the difference 3, -1, 0, 0 has the mean 1/2 and the error sqrt(9 / 3 / 4) = 0.87.
+    hits = {"initial": [1.0, 2.0, 3.0, 4.0], "a b c": [3.0, 2.0, 6.0, 5.0], "a b": [0.0, 3.0, 6.0, 5.0]}
+    assert choose(part(**hits), lead=0.9).template == "a b"
+    assert choose(part(**hits), lead=1.1).template == "a b c"
 
 
 @pytest.mark.parametrize("other", [[0, 0, 0, 0], [1, 1, 1, 1]])

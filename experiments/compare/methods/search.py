@@ -87,7 +87,8 @@ class LanguageModelSearch(Method):
 
     def labelled_per_class(self, config: RunConfig) -> int:
         """Return those of a search with this method's way to choose."""
-        return labels_of_a_search(self.search_config(config))
+        search = self.search_config(config)
+        return 0 if search.labels == "none" else labels_of_a_search(search)
 
     def differs(self, config: RunConfig) -> str:
         """Return the settings that are not as published, and what no setting makes so; see `Method`."""
@@ -105,13 +106,16 @@ class LanguageModelSearch(Method):
             InputError: see `search_in`, or the folder holds a search of another configuration.
             NothingUsable, dspy.LMError: see `search_in`.
         """
+        from ipo_prompts.experiments.data.draw import hidden
+        from ipo_prompts.experiments.data.unlabelled import without_labels
         from ipo_prompts.experiments.run.live_view import Ui
-        from ipo_prompts.experiments.run.plan import Plan, backends, draw_for, prepare
+        from ipo_prompts.experiments.run.plan import Plan, backends, draw_for, fitting, prepare
         from ipo_prompts.experiments.run.searching import search_in
         from ipo_prompts.programs.describers.shortening import recorded_texts
         from ipo_prompts.programs.record.journal import Journal, read
 
-        if self._needs_labels and lesson.prepared.search.labels is None:
+        hides = lesson.config.labels == "none"
+        if self._needs_labels and (hides or lesson.prepared.search.labels is None):
             raise Absent("it learns from which picture was taken for which class, and this reward does not say it")
         config, folder, ui = (
             self.search_config(lesson.config, lesson.settings),
@@ -121,7 +125,11 @@ class LanguageModelSearch(Method):
         is_begun(config, folder)
         optimizer, describer = backends(config)
         data = lesson.prepared.plan.data
-        prepared = prepare(Plan(config, data, draw_for(data, config), optimizer, describer), ui, lesson.clip)
+        drawn = draw_for(data, config)
+        if hides:
+            data, drawn = without_labels(data, None), hidden(drawn)
+            config = fitting(config, data)
+        prepared = prepare(Plan(config, data, drawn, optimizer, describer), ui, lesson.clip)
         with closing(Journal(folder)) as journal:
             found = search_in(prepared, journal, ui).result
         events = read(folder)

@@ -19,14 +19,8 @@ def gather(rest: str) -> Gathered:
     Raises:
         InputError: the folder is missing, unreadable or mixes the two layouts, or its `classes.yaml` cannot be read.
     """
-    root = Path(rest).expanduser()
+    root = _root(rest, "the class folders")
     where = f"the folder {root}"
-    try:
-        problem = None if root.is_dir() else "is a file, not a folder" if root.exists() else "does not exist"
-    except OSError as error:  # a folder above it is locked
-        raise _unreadable(error) from error
-    if problem:
-        raise InputError(f"{where} {problem}; give the folder that holds the class folders.")
     stray: list[str] = []
     rows: list[SourceRow] = []
     names: set[str] = set()
@@ -40,13 +34,40 @@ def gather(rest: str) -> Gathered:
         for folder in folders:
             names.add(folder.name)
             rows.extend(_class_rows(folder, root, part, stray))
-    if not tops and any(Path(name).suffix.lower() in ENDINGS for name in stray):
-        raise InputError(f"{where} has pictures but no class folders; put the pictures of each class in a folder.")
     called = None
     if NAMES_FILE in stray:
         stray.remove(NAMES_FILE)
         called = read_names(root / NAMES_FILE)
     return Gathered(f"folder:{root.resolve().name}", where, rows, tuple(sorted(names)), tuple(stray), called)
+
+
+def is_flat(rest: str) -> bool:
+    """Whether a folder holds pictures, and no folder that could be a class."""
+    root = _root(rest, "the pictures")
+    stray: list[str] = []
+    return not _folders(root, root, stray) and any(Path(name).suffix.lower() in ENDINGS for name in stray)
+
+
+def gather_all(rest: str) -> Gathered:
+    """Find all pictures below a folder, whatever its folders are called; none is opened, no row has a class.
+
+    Raises:
+        InputError: the folder is missing or unreadable.
+    """
+    root, stray = _root(rest, "the pictures"), list[str]()
+    rows = _class_rows(root, root, None, stray, "")
+    return Gathered(f"folder:{root.resolve().name}", f"the folder {root}", rows, stray=tuple(stray))
+
+
+def _root(rest: str, holds: str) -> Path:
+    root = Path(rest).expanduser()
+    try:
+        problem = None if root.is_dir() else "is a file, not a folder" if root.exists() else "does not exist"
+    except OSError as error:  # a folder above it is locked
+        raise _unreadable(error) from error
+    if problem:
+        raise InputError(f"the folder {root} {problem}; give the folder that holds {holds}.")
+    return root
 
 
 def _layout(tops: list[Path], where: str) -> Iterator[tuple[Part | None, Path]]:
@@ -61,14 +82,16 @@ def _layout(tops: list[Path], where: str) -> Iterator[tuple[Part | None, Path]]:
     yield from ((None if others else parts[top.name], top) for top in tops)
 
 
-def _class_rows(folder: Path, root: Path, part: Part | None, stray: list[str]) -> list[SourceRow]:
+def _class_rows(
+    folder: Path, root: Path, part: Part | None, stray: list[str], called: str | None = None
+) -> list[SourceRow]:
     rows = []
     for path in _files(folder, root, stray):
         key = path.relative_to(root).as_posix()
         named = path.suffix.lower() in ENDINGS and not path.name.startswith(".")
         # A link to nothing is a picture that is missing.
         if named and (path.is_file() or not path.exists()):
-            rows.append(row_of_file(path, folder.name, key, part))
+            rows.append(row_of_file(path, folder.name if called is None else called, key, part))
         else:
             stray.append(key)
     return rows

@@ -22,8 +22,8 @@ _OPTIONAL = (NAME_COLUMN, "split", "group")
 _MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
-def gather(rest: str) -> Gathered:
-    """Read a table; no picture is opened.
+def gather(rest: str, *, labelled: bool = True) -> Gathered:
+    """Read a table; no picture is opened. Without `labelled`, labels and splits are passed over.
 
     Columns: `image` (or `path`, `file_name`), relative to the table; `label`, the class's name, or a number from 0 when
     a column `class_name` holds the name; `split`; `group`, the base picture that variants share.
@@ -36,20 +36,20 @@ def gather(rest: str) -> Gathered:
     rows: list[SourceRow] = []
     pairs: list[tuple[object, str]] = []
     seen: dict[str, int] = {}
-    for number, cells in _cells(path, where):
+    for number, cells in _cells(path, where, labelled):
         at = f"row {number} of {where}"
         image, split = cells["image"], cells.get("split", "")
         file = os.path.abspath(path.parent / image)  # noqa: PTH100 - "./a.png" is "a.png", and links stay links
         if file in seen:
             raise InputError(f"{at} names {image!r} again, after row {seen[file]}; keep one of them.")
         seen[file] = number
-        part = part_in_cell(split, at)
-        name = cells.get(NAME_COLUMN, cells["label"])
-        if NAME_COLUMN in cells:
+        part = part_in_cell(split, at) if labelled else None
+        name = cells.get(NAME_COLUMN, cells["label"]) if labelled else ""
+        if labelled and NAME_COLUMN in cells:
             pairs.append((cells["label"], name))
         said = f"{at} names the picture {image!r}, relative to the table: "
         rows.append(row_of_file(path.parent / image, name, image, part, cells.get("group") or None, said=said))
-    if not pairs:
+    if not pairs and labelled:
         refuse_numbers([row.class_name for row in rows], where)
     return Gathered(f"csv:{path.stem}", where, rows, numbered_names(pairs, where) if pairs else None)
 
@@ -61,12 +61,24 @@ def _no_column(wanted: Sequence[str], columns: Sequence[str], where: str) -> Inp
         hint = "; write their names in lower case."
     elif len(columns) == 1 and (mark := next((one for one in _MARKS if one in columns[0]), None)):
         hint = f"; separate them by commas, not by {_MARKS[mark]}."
+    elif wanted == ("label",):
+        hint = "; if the pictures have no labels, name the classes: class_names=names.txt."
     return InputError(
         f"{where} has no column {' or '.join(wanted)}; its columns are: {', '.join(columns) or 'none'}{hint}"
     )
 
 
-def _cells(path: Path, where: str) -> Iterator[tuple[int, dict[str, str]]]:
+def has_labels(rest: str) -> bool:
+    """Whether a table can be read and has a column of labels; what is wrong with others `gather` says."""
+    try:
+        with Path(rest).expanduser().open(encoding="utf-8-sig", newline="") as file:
+            header = [name.strip() for name in next(csv.reader(file), [])]
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return True
+    return "label" in header or not set(header) & set(IMAGE_COLUMNS)
+
+
+def _cells(path: Path, where: str, labelled: bool) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield row number and stripped cells; the image column is called "image" here, whatever its name."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -74,7 +86,8 @@ def _cells(path: Path, where: str) -> Iterator[tuple[int, dict[str, str]]]:
             columns = [name.strip() for name in reader.fieldnames or ()]
             reader.fieldnames = columns
             image = next((name for name in IMAGE_COLUMNS if name in columns), None)
-            for column, wanted in ((image, IMAGE_COLUMNS), ("label", ("label",))):
+            needed = ((image, IMAGE_COLUMNS), *((("label", ("label",)),) if labelled else ()))
+            for column, wanted in needed:
                 if column is None or column not in columns:
                     raise _no_column(wanted, columns, where)
             twice = next((name for name in (image, "label", *_OPTIONAL) if columns.count(str(name)) > 1), None)
@@ -87,7 +100,8 @@ def _cells(path: Path, where: str) -> Iterator[tuple[int, dict[str, str]]]:
                         f"row {number} of {where} has more or fewer cells than the header's {len(columns)}; "
                         "put cells with a comma in quotes."
                     )
-                used = {"image": str(image), **{name: name for name in ("label", *_OPTIONAL) if name in columns}}
+                others = ("label", *_OPTIONAL) if labelled else ("group",)
+                used = {"image": str(image), **{name: name for name in others if name in columns}}
                 cells = {name: row[column].strip() for name, column in used.items()}
                 blank = next((name for name in ("image", "label", NAME_COLUMN) if cells.get(name) == ""), None)
                 if blank:

@@ -185,7 +185,7 @@ OTHERS: list[tuple[list[str], str]] = [
     (["predict", "bad.yaml", "good"], "the program bad.yaml is not JSON"),
     (["predict", "done", "good", "--format", "xml"], "no format 'xml'; it can be table, csv or jsonl"),
     (["data", "check", "folder:hollow"], "classes of the folder hollow has no pictures: 'dog'; add some"),
-    (["data", "check", "folder:good", "shots=3"], "data check takes exclude='[CLASS, …]' besides the data"),
+    (["data", "check", "folder:good", "shots=3"], "data check takes class_names=, labels=, exclude= besides the data"),
     (["data", "check", "folder:good", "--clip", "ViT-B-33/x"], "did you mean ViT-B-32"),
     (["data", "check", "folder:good", "--clip", "qqq"], "open_clip.list_models())'`."),
     (["data", "check"], "missing argument 'spec'; for example `ipo data check folder:pets --clip ViT-B-16/openai`"),

@@ -92,6 +92,19 @@ def language_model(
     return make
 
 
+def test_hidden_labels_are_hidden_from_the_search_alone(cache: Path, tmp_path: Path) -> None:
+    settings = {"labels": "none", "lm": "none", "describer": "none", "strategy": {"name": "compose", "looks": 3}}
+    found = run_cell(cell("embedded:d", "ipo-default", **settings, steps=1), tmp_path / "found")
+    start = next(event for event in read(tmp_path / "found" / "run") if event["type"] == "start")
+    assert start["config"]["reward"]["name"] == "fit" and found["measure"] == "accuracy"
+    assert found["search"]["n"] == 68 and len(set(found["scores"]["test"]["labels"])) == 68
+    learns = run_cell(cell("embedded:d", "lp++", labels="none"), tmp_path / "learns")
+    assert learns["absent"] == "it learns from labels, and labels=none hides them"
+    assert METHODS["ipo-default"].labelled_per_class(shared_config(cell("embedded:d", **settings))) == 0
+    with pytest.raises(InputError, match="nobody knows the labels of folder:d"):
+        run_cell(cell(f"folder:{PICTURES_DIR / 'd'}", class_names=["one", "two"]), tmp_path / "none")
+
+
 def test_the_anchors_cell_agrees_with_ipo_evaluate(
     cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], clip: Clip
 ) -> None:

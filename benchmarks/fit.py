@@ -1,0 +1,69 @@
+"""Fit where labels are hidden: the best other template's lead, and what it gains where labels are looked at.
+
+For each set the default search without a language model, on the pictures that a run with labels searches and chooses
+with: the lead of the best other template in standard deviations of fit over the bank, its words paid for, whether the
+run takes one, and the accuracy on the test pictures of the initial template, of that best one, of what the run takes,
+and of the initial one with the mean picture taken off. Prints one table, in percent. It is what a threshold can be
+calibrated on; nothing in it is a verdict.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from common import arguments
+
+from ipo_prompts.experiments.data.draw import hidden
+from ipo_prompts.experiments.data.unlabelled import without_labels
+from ipo_prompts.experiments.run.config import load_config
+from ipo_prompts.experiments.run.live_view import Ui
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan, fitting, plan, prepare
+from ipo_prompts.experiments.run.searching import search_in
+from ipo_prompts.metrics.classification import ClipReward, fitted_on
+from ipo_prompts.metrics.clip import Clip, load_clip
+from ipo_prompts.metrics.fit import Fit
+from ipo_prompts.programs.record.journal import Journal
+
+SETS = ("a", "b", "c", "d", "upside-down+hue", "upside-down+edge", "upside-down+dark", "upside-down+blur")
+COLUMNS = ("set", "lead", "taken", "initial", "best other", "the run's", "initial, mean off", "the best other one")
+QUIET = Ui(1, quiet=True)
+
+
+def main() -> None:
+    """Measure and print."""
+    options = arguments(__doc__, sets={"default": ",".join(SETS), "help": "names after `embedded:`"})
+    clip = load_clip("embedded")
+    for row in (COLUMNS, ["---"] * len(COLUMNS)):
+        print("|", " | ".join(row), "|")
+    for name in ["b"] if options.small else options.sets.split(","):
+        words = ["steps=1", "strategy.looks=3", "shots=1"] if options.small else []
+        print("|", " | ".join(measure(name, clip, words)), "|", flush=True)
+
+
+def measure(name: str, clip: Clip, words: list[str]) -> list[str]:
+    """Return the text of each column."""
+    config = load_config(None, [f"data=embedded:{name}", "lm=none", *words])
+    planned = plan(config)
+    data = without_labels(planned.data, None)
+    prepared = prepare(Plan(fitting(config, data), data, hidden(planned.drawn), None, None), QUIET, clip)
+    with tempfile.TemporaryDirectory() as folder, closing(Journal(Path(folder))) as journal:
+        result = search_in(prepared, journal, QUIET).result
+    reward, initial = prepared.reward, result.history.initial
+    assert isinstance(reward, Fit)
+    best = max((one for one in result.history if one is not initial), key=lambda one: one.value)
+    accuracy = ClipReward(clip, planned.drawn.class_names)
+    test = planned.task.encode(accuracy, planned.drawn.test, seed=SPLIT_SEED).units
+    templates = [initial.template, best.template, result.choice.template]
+    values = [score.value for score in accuracy.score(templates, test)]
+    off = replace(test, offsets=fitted_on("mean", prepared.search.units))  # type: ignore[type-var]
+    values.append(accuracy.score(templates[:1], off)[0].value)
+    lead = (best.value - initial.value) / reward.spread
+    taken = "no" if result.choice.kept_initial else "yes"
+    return [name, f"{lead:.2f}", taken, *(f"{100 * value:.1f}" for value in values), best.template.replace("|", " ")]
+
+
+if __name__ == "__main__":
+    main()

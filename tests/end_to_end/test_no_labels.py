@@ -1,0 +1,168 @@
+"""A folder of pictures and a list of names: labels, and a verdict by clicks, without one label."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import dspy
+import pytest
+
+from ipo_prompts.experiments import one_call
+from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.clicks.pictures import programs_of_run
+from ipo_prompts.experiments.clicks.verifying import load_verified
+from ipo_prompts.experiments.data import draw, load_data
+from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.experiments.report import compare_page
+from ipo_prompts.experiments.report.gather import read_run
+from ipo_prompts.experiments.run.plan import refuse_equal
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.fit import Fit
+from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.optimizer import IPO
+from support.clicks import write_answers
+
+CLASSES = sorted(one.name for one in (PICTURES_DIR / "d").iterdir())[:20]
+NAMES = [name.replace("-", " ") for name in CLASSES]
+TEMPLATES = ["a halftone photocopy of a <CLASS>.", "a halftone of a <CLASS>.", "a sketch of a <CLASS>."]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
+    """A folder with `holiday`, whose file names say nothing, `templates.txt`, and a finished `run`."""
+    place = tmp_path_factory.mktemp("no-labels")
+    (place / "holiday" / "2024").mkdir(parents=True)
+    files = sorted(file for name in CLASSES for file in (PICTURES_DIR / "d" / name).iterdir())
+    for i, file in enumerate(files[::3]):
+        shutil.copy(file, place / "holiday" / ("2024" if i % 2 else "") / f"{i:03d}.webp")
+    (place / "names.txt").write_text("\n".join(NAMES))
+    (place / "templates.txt").write_text("\n".join(TEMPLATES))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ipo_prompts.experiments.run.plan.load_clip", lambda *_: clip)
+        words = ["--data", f"folder:{place / 'holiday'}", f"class_names={place / 'names.txt'}", "--quiet"]
+        strategy = ["strategy=list", f"strategy.file={place / 'templates.txt'}", "describer=none", "--lm", "none"]
+        assert main(["optimize", *words, *strategy, "--out", str(place / "run")]) == 0
+    return place
+
+
+@pytest.fixture(autouse=True)
+def _loaded_once(clip: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ipo_prompts.programs.classifier.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.plan.load_clip", lambda *_: clip)
+
+
+def test_the_run_says_that_nothing_is_tested(made: Path) -> None:
+    result = json.loads((made / "run" / "result.json").read_text())
+    found = result["untested"]
+    assert result["verdict"].startswith("Not tested: no labels. The template fits")
+    assert result["scores"] == {} and result["reward"]["name"] == "fit" and result["template"] in TEMPLATES
+    assert found["lead"] > found["needed"] == pytest.approx(found["spread"], abs=1e-6) and found["needed"] > 0
+    rows = list(csv.DictReader((made / "run" / "labels.csv").open()))
+    assert len(rows) == found["pictures"] and {row["label"] for row in rows} <= set(NAMES)
+    assert found["searched"] == found["pictures"] // 2
+    page = (made / "run" / "report.html").read_text()
+    told = one_call.summary(read_run(made / "run").result, made / "run")
+    for text in (page, told):
+        assert "ipo label" in text and "mean-off.json" in text and f"{found['changed_by_mean']:,}" in text
+        assert "accuracy" not in text.lower().replace("fit is in nats and no accuracy", "")
+    assert found["words"] in told and found["words"] in page
+
+
+def test_the_labels_and_the_rivals_are_those_of_the_programs(made: Path) -> None:
+    run, items = made / "run", load_data(f"folder:{made / 'holiday'}", seed=0, class_names=NAMES).train
+    found, rival = (TemplateClassifier.from_file(run / name) for name in ("program.json", "mean-off.json"))
+    features = Fit(found.clip, NAMES).store.encode([item.picture for item in items])
+    labels = found.logits(features).argmax(axis=1)
+    assert [row["label"] for row in csv.DictReader((run / "labels.csv").open())] == [NAMES[i] for i in labels]
+    apart = int((labels != rival.logits(features).argmax(axis=1)).sum())
+    assert json.loads((run / "result.json").read_text())["untested"]["apart"] == apart
+    assert rival.template == "a photo of a <CLASS>." and rival.offsets is not None and found.offsets is None
+
+
+def test_clicks_test_it(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Path(shutil.copytree(made / "run", tmp_path / "run"))
+    assert main(["label", str(run)]) == 0
+    asked = json.loads((run / "label.json").read_text())
+    assert asked["pictures"] == json.loads((run / "result.json").read_text())["untested"]["pictures"] // 2 + 1
+    answers = write_answers(run, lambda showing: {"answer": "first" if showing.straight else "second"})
+    capsys.readouterr()
+    assert main(["verify", str(run), str(answers)]) == 0
+    verified = load_verified(run)
+    assert verified is not None and verified.verdict.mean < 0  # the initial template was always right
+    assert "Verified by clicks." in (run / "report.html").read_text()
+    both = [str(run / "program.json"), str(run / "mean-off.json")]
+    assert main(["label", *both, "--data", str(made / "holiday"), "--out", str(tmp_path / "rival")]) == 0
+
+
+def test_it_is_resumed_and_made_again_without_the_file_of_names(made: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(made / "run", tmp_path / "run"))
+    before = (run / "result.json").read_bytes()
+    (run / "report.html").unlink()
+    assert main(["optimize", "--resume", str(run), "--quiet", "--trust"]) == 0
+    assert (run / "report.html").exists() and (run / "result.json").read_bytes() == before
+
+
+def test_what_needs_a_test_says_so(made: Path) -> None:
+    run = read_run(made / "run")
+    outcome = one_call.Outcome(made / "run", run.result)
+    with pytest.raises(InputError, match="no gain, for it is not tested: no labels; `ipo label`"):
+        _ = outcome.gain
+    assert "Not tested: no labels" in outcome._repr_html_() and "Not tested: no labels" in repr(outcome)
+    with pytest.raises(InputError, match="no labels, so there is nothing to compare it by"):
+        compare_page([run, run])
+
+
+def test_a_lead_that_is_small_keeps_the_initial_template(made: Path, tmp_path: Path) -> None:
+    found = one_call.optimize(
+        f"folder:{made / 'holiday'}",
+        class_names=NAMES,
+        lm="none",
+        describer="none",
+        strategy={"name": "list", "file": str(made / "templates.txt")},
+        initial_template=TEMPLATES[1],
+        out=tmp_path / "run",
+        quiet=True,
+    )
+    assert found.template == TEMPLATES[1] and "The initial template stays" in found.result.verdict
+    with pytest.raises(InputError, match=r"nothing to disagree with; ask about its rival: ipo label .*mean-off.json"):
+        programs_of_run(tmp_path / "run", None)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["class_names=[cat, dog]", "offsets=mean"], "offsets=mean is taken only where labels show that it helps"),
+        (["class_names=[cat, dog]", "ensemble=3"], "ensemble=3 is taken only where labels show"),
+        (["class_names=[cat, dog]", "reward=retrieval"], "reward=retrieval needs labels"),
+        (["class_names=[cat, dog]", "classes=base-to-new"], "set classes=all"),
+        (["class_names=[cat, dog]", f"exclude=[{NAMES[0]}]"], "exclude names the class"),
+        (["class_names=none.txt"], "cannot read the class names none.txt"),
+        (["data=embedded:b", "reward=fit"], "reward=fit is for pictures without labels, and embedded:b has labels"),
+    ],
+)
+def test_one_sentence(made: Path, tmp_path: Path, capsys: Any, words: list[str], message: str) -> None:
+    data = [] if words[0].startswith("data=") else [f"data=folder:{made / 'holiday'}"]
+    assert main(["optimize", *data, *words, "--lm", "none", "--out", str(tmp_path / "run"), "-q"]) == 2
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1
+
+
+def test_classes_that_a_clip_reads_as_one_are_refused(clip: Any) -> None:
+    refuse_equal(clip, "a photo of a <CLASS>.", ["cat", "dog", "cats"])
+    with pytest.raises(InputError, match="the CLIP reads the classes 'dog' and 'DOG' as the same text"):
+        refuse_equal(clip, "a photo of a <CLASS>.", ["cat", "dog", "DOG"])
+
+
+def test_compile_without_labels(clip: Any) -> None:
+    drawn = draw(load_data("embedded:d", seed=0, labels="none"), 1, 0, 0, at_most=30)
+    student = TemplateClassifier(clip, drawn.class_names)
+    ipo = IPO(strategy=TEMPLATES, describer="clip", steps=1)
+    examples = drawn.examples("search")
+    best = ipo.compile(student, trainset=examples)
+    assert best.template in TEMPLATES and best.search.descriptions
+    with pytest.raises(InputError, match="1 of 31 examples have a label; give every one a label, or none"):
+        ipo.compile(student, trainset=[*examples, dspy.Example(image=examples[0].image, label="cat")])
