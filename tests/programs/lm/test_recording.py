@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm.ledger import BudgetReached, Ledger, explain
 from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.lm.replies import open_reply_cache
+from ipo_prompts.programs.lm.transport import UnreadableReply
 from ipo_prompts.programs.record.journal import Journal, read
 
 
@@ -75,6 +77,35 @@ def test_errors_are_recorded_and_retried_by_dspy(tmp_path: Path, scripted: Any) 
     assert lm("q") == ["fine"]
     journal.close()
     assert [event["type"] for event in read(tmp_path)] == ["lm_error", "lm"]
+
+
+def test_what_is_no_answer_is_asked_for_once_and_counts_though_it_is_free(tmp_path: Path, scripted: Any) -> None:
+    _, engine = scripted(UnreadableReply("no chat completion"), "one")
+    journal = Journal(tmp_path)
+    lm, recorder = lm_of(engine, journal, price=lambda tokens_in, tokens_out: 0.0)
+    with pytest.raises(dspy.LMError, match="no chat completion"):
+        lm("question", max_tokens=50)
+    journal.close()
+    assert len(engine.requests) == 1
+    used = recorder.ledger.roles["optimizer"]
+    assert used.tokens_in >= len("question")
+    assert (used.tokens_out, used.usd) == (50, 0.0)
+    again = Recorder(Journal(tmp_path), Ledger())
+    again.wrap(engine, role="optimizer", name="m", price=two_cents)
+    assert again.ledger.tokens == recorder.ledger.tokens, "it stays counted"
+
+
+def test_nothing_is_asked_for_a_run_directory_that_is_gone(tmp_path: Path, scripted: Any) -> None:
+    _, engine = scripted("one", "two")
+    journal = Journal(tmp_path / "run")
+    lm, _ = lm_of(engine, journal)
+    assert lm("q") == ["one"]
+    shutil.rmtree(tmp_path / "run")
+    with pytest.raises(dspy.LMError) as caught:
+        lm("q")
+    assert "was moved or deleted" in str(explain(caught.value))
+    assert len(engine.requests) == 1
+    journal.close()
 
 
 def test_the_budget_stops_before_the_call_that_could_pass_it(tmp_path: Path, scripted: Any) -> None:
