@@ -153,7 +153,7 @@ class DataSet:
 
 def _content(picture: Picture) -> str:
     try:
-        return hashlib.sha256(picture.bytes()).hexdigest()
+        return picture.content()
     except InputError:
         return unreadable_content(picture)
 

@@ -197,9 +197,38 @@ def test_a_recorded_reply_of_another_form_is_one_sentence(tmp_path: Path, script
 
 
 def test_a_damaged_reply_cache_is_not_thrown_away(tmp_path: Path) -> None:
-    (tmp_path / "replies" / "000").mkdir(parents=True)
-    file = tmp_path / "replies" / "000" / "cache.db"
+    file = tmp_path / "replies.sqlite"
     file.write_bytes(b"no database" * 500)
     with pytest.raises(InputError, match="then they are paid for again"):
-        open_reply_cache(tmp_path / "replies")
+        open_reply_cache(tmp_path)
     assert file.read_bytes() == b"no database" * 500
+
+
+@pytest.mark.parametrize("harm", ["reply = replace(reply, 'one', 'two')", "crc = crc + 1", "reply = x'00'"])
+def test_an_edited_reply_is_not_believed(
+    harm: str, tmp_path: Path, scripted: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, engine = scripted("one", "another")
+    for run, expected in (("a", "one"), ("b", "another"), ("c", "another")):
+        cache, journal = open_reply_cache(tmp_path), Journal(tmp_path / run)
+        lm, _ = lm_of(engine, journal, cache=cache)
+        assert lm("q") == [expected]
+        journal.close()
+        if run == "a":
+            cache.use(lambda database: database.execute(f"UPDATE replies SET {harm}") and database.commit())
+    assert len(engine.requests) == 2
+    assert caplog.text.count("is not as it was written; it is asked for again") == 1
+
+
+def test_a_reply_that_cannot_be_kept_is_still_an_answer(
+    tmp_path: Path, scripted: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, engine = scripted("one")
+    cache, journal = open_reply_cache(tmp_path), Journal(tmp_path / "run")
+    cache.use(lambda database: database.execute("DROP TABLE replies"))
+    cache._schema = ""
+    cache.get = lambda request: None  # type: ignore[method-assign]
+    lm, _ = lm_of(engine, journal, cache=cache)
+    assert lm("q") == ["one"]
+    journal.close()
+    assert "a reply is not kept for other runs" in caplog.text
