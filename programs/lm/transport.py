@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextvars
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from urllib.request import getproxies
 
@@ -185,6 +185,25 @@ class HttpEngine:
             f"the server at {_origin(asked)} redirects to another one, {_origin(target)}, which was sent nothing; if "
             f"you trust that one, start with {self._setting}={base}"
         )
+
+
+def readable(ask: Callable[[], Response], request: Request) -> Response:
+    """Return what a language model of a user's own answers, read here where its client cannot.
+
+    Raises:
+        UnreadableReply, LostReply: as `HttpEngine.complete`.
+        Exception: what the client raised where no server accepted the request.
+    """
+    exchange = _Exchange()
+    _exchange.set(exchange)
+    try:
+        return ask()
+    except Exception as error:
+        if exchange.status is None or not 200 <= exchange.status < 300:
+            raise
+        return _after_failure(error, exchange, request)
+    finally:
+        _exchange.set(None)
 
 
 def _after_failure(error: Exception, exchange: _Exchange, request: Request) -> Response:

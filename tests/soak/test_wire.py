@@ -14,7 +14,7 @@ from typing import Any
 import dspy
 import pytest
 
-from ipo_prompts.programs.lm.connect import find_backend
+from ipo_prompts.programs.lm.connect import Backend, find_backend
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.record.journal import Journal
@@ -227,3 +227,23 @@ def test_a_whole_reply_is_asked_for_once_read_and_booked(
     elif way != "of 400 digits":
         assert used.tokens_in > 0
         assert 0 < used.tokens_out <= MOST_OUT
+
+
+@pytest.mark.parametrize(("kind", "way"), [("streamed", "told"), ("none", "HTML")])
+def test_so_is_one_to_a_language_model_of_a_users_own(
+    kind: str, way: str, serving: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipo_prompts.programs.lm.waiting.pause", lambda seconds, tell: None)
+    provider, server, ledger = PROVIDERS["openai"], serving.fresh(), Ledger()
+    reply, _ = reply_to(provider, kind, way)
+    server.behave = lambda asked: reply
+    own = dspy.LM(provider.model, engine="litellm", api_base=server.base, api_key="sk-0123456789", cache=False)
+    lm = Backend.of(own).connect(Recorder(None, ledger), "optimizer", 1.0, MOST_OUT)
+    if kind == "streamed":
+        assert lm("Say something.") == [TEXT]
+        assert ledger.tokens == TOKENS_IN + TOKENS_OUT
+    else:
+        with pytest.raises(dspy.LMError, match="no chat completion"):
+            lm("Say something.")
+        assert ledger.tokens > MOST_OUT
+    assert len(server.asked) == 1
