@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import textwrap
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from ipo_prompts.experiments.pipeline import run_job, stopped_early
 from ipo_prompts.experiments.report.gather import Program, read_run
 from ipo_prompts.experiments.report.page import PAGE, notebook_part
 from ipo_prompts.experiments.run.config import CHOSEN, CONFIG_FILE, allow, build, load_config
-from ipo_prompts.experiments.run.files import default_folder, read_model, resumed, stored_config
+from ipo_prompts.experiments.run.files import default_folder, read_model, reserved, resumed, stored_config
 from ipo_prompts.experiments.run.live_view import money, view
 from ipo_prompts.experiments.run.result import Comparison, Measured, RunResult
 from ipo_prompts.experiments.run.untested import commands_to_test
@@ -149,7 +150,8 @@ def optimize(
             typed = [setting(key, value) for key, value in given.items() if isinstance(value, (str, int, float))]
             config = resumed(folder, config, build(given, CALL), CALL, instead, typed)
         ui = view(config, quiet=quiet)
-        result = run_job(config, folder, ui, resume=resume is not None)
+        with reserved(folder) if resume is None and out is None else nullcontext(folder) as folder:
+            result = run_job(config, folder, ui, resume=resume is not None)
         if result.stopped:
             ui.warn(stopped_early(config, folder, result))
     return Outcome(folder.absolute(), result)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -14,10 +13,10 @@ import numpy as np
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import cache_dir
-from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.store import VectorFile, checksum
+from ipo_prompts.metrics.kept_file import checksum
+from ipo_prompts.metrics.pictures import Exchanged, Picture
+from ipo_prompts.metrics.store import VectorFile
 
 BATCH = 32
 """Pictures per forward pass and per commit; always so many, the last padded: see `FeatureStore.encode`."""
@@ -72,13 +71,14 @@ class FeatureStore:
         contents = list(missing)
         for start in range(0, len(contents), BATCH):
             group = contents[start : start + BATCH]
-            checked = [_Checked(pictures[missing[content][0]], content) for content in group]
             try:
-                fresh = self.clip.encode_pictures([one.picture for one in checked], batch=BATCH)
-            except InputError:
-                with database:  # a stamp that was wrong is not believed a second time
-                    wrong = [(one.stamp,) for one in checked if one.changed]
-                    database.executemany("DELETE FROM stamps WHERE stamp = ?", wrong)
+                fresh = self.clip.encode_pictures([pictures[missing[content][0]] for content in group], batch=BATCH)
+            except Exchanged as error:
+                with (
+                    suppress(sqlite3.OperationalError),
+                    database,
+                ):  # a stamp that was wrong is not believed a second time
+                    database.execute("DELETE FROM stamps WHERE stamp = ?", (error.stamp,))
                 raise
             self.encoded += len(group)
             for content, vector in zip(group, self._file.put(database, group, fresh), strict=True):
@@ -102,46 +102,30 @@ class FeatureStore:
 
     def _contents(self, database: sqlite3.Connection, pictures: Sequence[Picture]) -> list[str]:
         """Hash each picture's bytes; a file whose stamp is known is not opened again: see `pictures.stamp_of`."""
-        keys = [None if one.stamp is None else self._known(database, one.stamp) for one in pictures]
-        new = [picture for picture, key in zip(pictures, keys, strict=True) if key is None]
+        new = [
+            one for one in pictures if not one.is_known() and not (one.known is None and self._recall(database, one))
+        ]
         with ThreadPoolExecutor(max_workers=8) as pool:
-            hashes = list(pool.map(lambda picture: _sha256(picture.bytes()), new))
+            hashes = list(pool.map(Picture.content, new))
         stamped = [
-            (picture.stamp, key, checksum(picture.stamp, key.encode()))
-            for picture, key in zip(new, hashes, strict=True)
-            if picture.stamp
+            (picture.stamp, content, checksum(picture.stamp, content.encode()))
+            for picture, content in zip(new, hashes, strict=True)
+            if picture.stamp and not self._file.read_only
         ]
         with database:
             database.executemany("INSERT OR REPLACE INTO stamps VALUES (?, ?, ?)", stamped)
-        fresh = iter(hashes)
-        return [picture.key(key or next(fresh)) for picture, key in zip(pictures, keys, strict=True)]
+        return [picture.key(picture.known or picture.content()) for picture in pictures]
 
-    def _known(self, database: sqlite3.Connection, stamp: str) -> str | None:
-        row = database.execute("SELECT content, crc FROM stamps WHERE stamp = ?", (stamp,)).fetchone()
+    def _recall(self, database: sqlite3.Connection, picture: Picture) -> bool:
+        """Whether an earlier command knew the bytes that a picture had when it was found; they are then its first."""
+        if picture.stamp is None:
+            return False
+        row = database.execute("SELECT content, crc FROM stamps WHERE stamp = ?", (picture.stamp,)).fetchone()
         if row is None:
-            return None
+            return False
         content, crc = row
-        if not isinstance(content, str) or checksum(stamp, content.encode(errors="replace")) != crc:
+        if not isinstance(content, str) or checksum(picture.stamp, content.encode(errors="replace")) != crc:
             self._file.damaged += 1
-            return None
-        return content
-
-
-class _Checked:
-    """A picture whose bytes must still be those that were hashed: its features are kept under their digest."""
-
-    def __init__(self, picture: Picture, content: str) -> None:
-        self.stamp = picture.stamp
-        self.changed = False
-        self.picture = replace(picture, read=partial(self._read, picture, content.partition("|")[0]))
-
-    def _read(self, picture: Picture, content: str) -> bytes:
-        data = picture.bytes()
-        if _sha256(data) != content:
-            self.changed = True
-            raise InputError(f"the picture {picture.name} is not what was hashed before; start the command again.")
-        return data
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+            return False
+        picture.know(content, picture.stamp)
+        return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import re
@@ -10,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
@@ -201,6 +202,27 @@ def stamp_of(path: str, facts: os.stat_result) -> str | None:
     return f"{path}|{facts.st_ino}|{facts.st_size}|{facts.st_mtime_ns}|{facts.st_ctime_ns}"
 
 
+class Exchanged(InputError):
+    """A picture has other bytes than those that were read first; `stamp` is the one that it was known by."""
+
+    stamp: str | None = None
+
+
+@dataclass
+class _First:
+    """What a picture was when it was first read, or known from an earlier command; None before that.
+
+    Attributes:
+        content: the digest of its bytes.
+        stamp: of its file at a time when it had these bytes; None where that cannot be told.
+        read: whether this process has read it.
+    """
+
+    content: str | None = None
+    stamp: str | None = None
+    read: bool = False
+
+
 @dataclass(frozen=True, repr=False)
 class Picture:
     """A picture that is read only when its pixels are needed.
@@ -214,12 +236,18 @@ class Picture:
         stamp: a text that changes when the bytes may have changed, made without opening the picture; None where the
             bytes must be read to know.
         background: how its pixels are read.
+        place: the absolute path of its file, by which it is seen that it has changed; "" for one that has none of its
+            own.
+
+    Whoever reads it, and however often, reads the same bytes: see `bytes`.
     """
 
     name: str
     read: Callable[[], bytes]
     stamp: str | None = None
     background: Background = AS_VIEWED
+    place: str = ""
+    _first: _First = field(default_factory=_First, compare=False)
 
     def __repr__(self) -> str:
         return "<picture>"
@@ -239,7 +267,7 @@ class Picture:
             what = "a folder" if stat.S_ISDIR(facts.st_mode) else "a pipe, a socket or a device"
             raise InputError(f"cannot read the picture {path}: it is {what}, not a file.")
         whole = _spelled(os.path.abspath(path))  # noqa: PTH100 - four times faster
-        return cls(_spelled(path), partial(read_file, str(path)), stamp_of(whole, facts))
+        return cls(_spelled(path), partial(read_file, str(path)), stamp_of(whole, facts), place=whole)
 
     @classmethod
     def absent(cls, path: Path, fault: InputError) -> Picture:
@@ -263,12 +291,66 @@ class Picture:
         """Return the encoded bytes.
 
         Raises:
+            Exchanged: they are not those that were read first.
             InputError: names the picture that cannot be read.
         """
+        stamp = self._stamp_now()
         try:
-            return self.read()
+            data = self.read()
         except OSError as error:
             raise InputError(f"cannot read the picture {self.name}: {error.strerror or error}.") from error
+        # A file that has not changed by the end of reading it is not hashed again: that takes as long as a fiftieth of
+        # decoding it.
+        if not (self.place and self._first.read and self.is_known()):
+            self.know(hashlib.sha256(data).hexdigest(), stamp)
+            self._first.read = True
+        return data
+
+    def know(self, content: str, stamp: str | None) -> None:
+        """Take the digest of its bytes as that of the first ones, or compare it with theirs; see `_First`.
+
+        Raises:
+            Exchanged: it is another.
+        """
+        first = self._first
+        if first.content not in (None, content):
+            error = Exchanged(
+                f"the picture {self.name} was exchanged: it is not what was read before; put it back and repeat the "
+                "command, or begin anew with what is there now."
+            )
+            error.stamp = self.stamp
+            raise error
+        first.content, first.stamp = content, stamp
+
+    def content(self) -> str:
+        """Return the SHA-256 of the bytes, in hex; a file that has not changed since it was read is not read again.
+
+        Raises:
+            InputError: see `bytes`.
+        """
+        if not self.is_known():
+            self.bytes()
+        return self.known or ""
+
+    @property
+    def known(self) -> str | None:
+        """The SHA-256 of the bytes that were read first, in hex; None before that."""
+        return self._first.content
+
+    def is_known(self) -> bool:
+        """Whether its bytes are known, and its file has not changed since."""
+        first = self._first
+        if first.content is None or first.stamp is None:
+            return False
+        return not self.place or self._stamp_now() == first.stamp
+
+    def _stamp_now(self) -> str | None:
+        if not self.place:
+            return self.stamp
+        try:
+            return stamp_of(self.place, os.stat(self.place))  # noqa: PTH116 - twice as fast
+        except OSError:
+            return None
 
     def image(self) -> Image:
         """Decode to RGB, see `decode`.

@@ -7,13 +7,9 @@ import json
 import logging
 import re
 import sqlite3
-import time
-import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -21,21 +17,14 @@ from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.class_names import written
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.kept_file import KeptFile, Result, checksum
 from ipo_prompts.metrics.text_tower import encode_templates
 
 # Vectors on disk by key: encoding them is expensive, keeping them loses no bit.
 #
-# They are in one SQLite file. Several processes may write to it, a killed one leaves it whole, and it is mapped into
-# memory, so that a file of a million vectors opens without being read. Nothing in it is believed without its checksum,
-# and all of it can be made again: what is damaged is made again, with a warning that says so.
+# Nothing in the file is believed without its checksum, and all of it can be made again: what is damaged is made again,
+# with a warning that says so.
 
-
-PAGE = 2**15
-"""Bytes of a page: a vector of 512 numbers fills half of SQLite's usual one and would leave the other half empty."""
-WAIT = 60
-"""Seconds to wait for other processes that write."""
-MAPPED = 2**31
-"""The most bytes of the file that SQLite maps; beyond them it reads page by page."""
 
 _DAMAGED = re.compile("not a database|malformed|no such column|has no column|columns but")
 """What SQLite says of a file that is not ours: no database, a broken one, one in which our SQL has no meaning."""
@@ -44,11 +33,10 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS vectors (content TEXT PRIMARY KEY, vector BLOB NOT NULL, crc INTEGER NOT NULL);
 """
 
-Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
 
 
-class VectorFile:
+class VectorFile(KeptFile):
     """A file of float32 vectors, each with its checksum.
 
     Args:
@@ -57,10 +45,10 @@ class VectorFile:
     """
 
     def __init__(self, path: Path, schema: str = "") -> None:
-        self.path = path
+        super().__init__(path, _SCHEMA + schema)
         self.damaged = 0
         """Entries met since the last warning whose checksum was wrong."""
-        self._schema = _SCHEMA + schema
+        self._has_warned = False
 
     def use(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Return what `work` makes of the open file; it runs a second time, on an empty file, if this one is damaged.
@@ -70,8 +58,8 @@ class VectorFile:
         """
         try:
             return self._use(work)
-        except sqlite3.Error as error:
-            if not _DAMAGED.search(str(error)):
+        except (sqlite3.Error, OSError) as error:
+            if not _DAMAGED.search(str(error)) or self.read_only:
                 raise self._unusable(error) from error
             _log.warning(
                 "the store %s was damaged (%s); what it held is made again", self.path, error, extra={"progress": True}
@@ -84,16 +72,7 @@ class VectorFile:
             raise self._unusable(error) from error
 
     def _use(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise self._unusable(error) from error
-        with closing(sqlite3.connect(self.path, timeout=WAIT)) as database:
-            database.execute(f"PRAGMA page_size={PAGE}")  # must come first in a new file
-            _write_ahead(database)
-            database.execute(f"PRAGMA mmap_size={MAPPED}")
-            database.executescript(self._schema)
-            result = work(database)
+        result = super()._use(work)
         if self.damaged:
             _log.warning(
                 "%d damaged entries of the store %s were made again", self.damaged, self.path, extra={"progress": True}
@@ -124,7 +103,14 @@ class VectorFile:
         """Keep one vector per key, all or none of them; return what is kept.
 
         Where another process was first, its vector stays and is returned: all processes compute with the same bits.
+        Nothing is kept in a file that can only be read.
         """
+        if self.read_only:
+            if not self._has_warned:
+                self._has_warned = True
+                said = "the store %s cannot be written: what it lacks is made, and not kept"
+                _log.warning(said, self.path, extra={"progress": True})
+            return list(vectors)
         kept = []
         damaged = self.damaged  # counted when they were found
         with database:
@@ -138,24 +124,6 @@ class VectorFile:
                 kept.append(vector if there is None else there.reshape(vector.shape))
         self.damaged = damaged
         return kept
-
-
-def _write_ahead(database: sqlite3.Connection) -> None:
-    """Switch a file to write-ahead logging; SQLite itself does not wait for others that are about to do the same."""
-    until = time.monotonic() + WAIT
-    while True:
-        try:
-            database.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > until:
-                raise
-            time.sleep(0.01)
-
-
-def checksum(key: str, content: bytes) -> int:
-    """Return the CRC-32 of an entry, its key included."""
-    return zlib.crc32(content, zlib.crc32(key.encode()))
 
 
 # Class embeddings, computed once: those of a template with a list of class names, in memory and on disk.
@@ -211,7 +179,8 @@ class TextStore:
                 found = encode_templates(self.clip.model, self.clip.tokenizer, [template], class_names)[0]
             self.encoded += 1
             found = self._file.put(database, [key], [found])[0]
-            _bound(database)
+            if not self._file.read_only:
+                _bound(database)
         return self._remember(key, found)
 
     def _remember(self, key: str, embeddings: Floats) -> Floats:

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -72,7 +73,7 @@ def optimize(
     quiet: Quiet = False,
 ) -> int:
     """Search a better template, choose the winner with held-back pictures, test it once on sealed ones."""
-    from ipo_prompts.experiments.run.files import check_writable, default_folder
+    from ipo_prompts.experiments.run.files import check_writable, default_folder, reserved
     from ipo_prompts.programs.lm.keys import check_key
     from ipo_prompts.programs.record.resuming import resume_command
     from ipo_prompts.programs.record.trust import trusting
@@ -117,7 +118,8 @@ def optimize(
     from ipo_prompts.programs.record.journal import last
 
     try:
-        result = run_job(config, folder, ui, resume=resume is not None)
+        with nullcontext(folder) if resume or out else reserved(folder) as folder:
+            result = run_job(config, folder, ui, resume=resume is not None)
     except KeyboardInterrupt:
         if last(folder, "start") is None:
             raise Interrupted("interrupted before the search began; nothing is kept: repeat the command.") from None

@@ -279,7 +279,7 @@ def do(entry: GridCell) -> dict[str, Any]:
 def paid_for(entry: GridCell) -> float | None:
     """Return the US dollars that a cell's replies have cost so far, in all sessions; None when that is not known.
 
-    Replies from the cache cost nothing here.
+    Replies from the cache cost nothing here, and one that was lost the most that it can have cost.
     """
     from ipo_prompts.programs.record.journal import FILE_NAME, read
 
@@ -287,7 +287,7 @@ def paid_for(entry: GridCell) -> float | None:
         events = read(entry.record) if (entry.record / FILE_NAME).is_file() else []
     except InputError:  # the cell itself reports it, and no other stops
         return None
-    return total_usd(event["usd"] for event in events if event["type"] == "lm")
+    return total_usd(event["usd"] for event in events if event["type"] in ("lm", "lm_error") and "usd" in event)
 
 
 def print_progress(progress: Progress) -> None:

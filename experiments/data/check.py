@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -185,7 +184,7 @@ def _look(row: tuple[Part, Item]) -> _Look:
     content = unreadable_content(picture)
     try:
         data = picture.bytes()
-        content = hashlib.sha256(data).hexdigest()
+        content = picture.known or content
         image, clear = decode_and_look(data, picture.name, picture.background)
     except InputError as error:
         return _Look(content, fault=str(error))

@@ -157,7 +157,7 @@ class DataSet:
 
 def _content(picture: Picture) -> str:
     try:
-        return hashlib.sha256(picture.bytes()).hexdigest()
+        return picture.content()
     except InputError:
         return unreadable_content(picture)
 

@@ -9,8 +9,8 @@ import os
 import platform
 import re
 import shlex
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -159,10 +159,37 @@ def environment(clip: Clip) -> Environment:
 
 
 def default_folder(config: RunConfig) -> Path:
-    """Return `runs/DATE-NAME`, the name being that of the data."""
+    """Return `runs/DATE-NAME`, the name being that of the data; see `reserved`."""
     name = re.sub(r"[^A-Za-z0-9]+", "-", config.data.split("/")[-1]).strip("-").lower() or "run"
-    agent = os.environ.get("WANDB_RUN_ID")  # agents of a sweep start runs within one second of each other
-    return Path("runs") / "-".join(part for part in (f"{datetime.now():%Y%m%d-%H%M%S}", name, agent) if part)
+    return Path("runs") / f"{datetime.now():%Y%m%d-%H%M%S}-{name}"
+
+
+@contextmanager
+def reserved(folder: Path) -> Iterator[Path]:
+    """Make a default folder, under a name of its own where another run began in the same second.
+
+    It is gone again when the block fails before anything is in it.
+
+    >>> with reserved(Path("runs/20260101-120000-pets")) as one, reserved(Path("runs/20260101-120000-pets")) as other:
+    ...     one.name, other.name
+    ('20260101-120000-pets', '20260101-120000-pets-2')
+    """
+    number, made = 1, folder
+    while True:
+        try:
+            made.mkdir(parents=True)
+            break
+        except FileExistsError:
+            number += 1
+            made = folder.with_name(f"{folder.name}-{number}")
+        except OSError:  # `check_writable` says why
+            break
+    try:
+        yield made
+    except BaseException:
+        with suppress(OSError):  # it is not empty
+            made.rmdir()
+        raise
 
 
 def stored_config(folder: Path) -> RunConfig:

@@ -60,7 +60,7 @@ def search_in(
     `track` is called after each step.
 
     Raises:
-        InputError: the directory holds a run of other pictures or another CLIP.
+        InputError: the directory holds a run of other pictures or another CLIP, or a picture was exchanged meanwhile.
         NothingUsable: the strategy gave nothing to score.
         dspy.LMError: the language model cannot be reached; the run can be resumed.
     """
@@ -99,6 +99,7 @@ def search_in(
         track(step, ledger)
 
     found = running.run(job, journal, on_step=on_step, say=ui.say, showing=ui.search)
+    prepared.store.contents([item.picture for item in (*drawn.search, *drawn.selection)])  # refuses exchanged ones
     same = earlier and earlier.identity == identity_of(config, pictures, prepared.clip.fingerprint)
     if earlier and same and (other := differing(earlier, found.result.history)):
         ui.warn(f"{other:,} scores that {earlier.run} recorded are not those that its templates have now; those count")

@@ -11,7 +11,7 @@ from dspy.lm15 import LM15Error, RateLimitError, ServerError, TimeoutError, Tran
 from ipo_prompts.metrics.errors import flag
 from ipo_prompts.programs.lm import waiting
 from ipo_prompts.programs.lm.ledger import Ledger
-from ipo_prompts.programs.lm.transport import LostReply
+from ipo_prompts.programs.lm.transport import LostReply, UnreadableReply
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ QUESTION_SECONDS = 600.0
 """For one question with all its attempts and pauses, in a run without a time limit."""
 
 RETRIED = (RateLimitError, ServerError, TimeoutError, TransportError)
-MAYBE_BILLED = (LostReply, TimeoutError)
+MAYBE_BILLED = (LostReply, UnreadableReply, TimeoutError)
 """The server may have made the answer."""
 
 

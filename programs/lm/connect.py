@@ -346,6 +346,7 @@ class _Asks:
         if others and own == "auto":
             self._lm = self._lm.copy(engine="litellm")
         self.timeout = QUESTION_SECONDS if isinstance(own, str) else getattr(own, "timeout", None)
+        self._is_over_http = isinstance(own, str) and type(lm).forward is dspy.LM.forward
 
     def __getattr__(self, name: str) -> Any:
         if name in ABILITIES:  # looked up where an adapter asks, as litellm's list of models is large
@@ -356,6 +357,13 @@ class _Asks:
         if self._others:
             extensions = {**(request.config.extensions or {}), **self._others}
             request = replace(request, config=replace(request.config, extensions=extensions))
+        if not self._is_over_http:
+            return self._ask(request)
+        from ipo_prompts.programs.lm.transport import readable
+
+        return readable(lambda: self._ask(request), request)
+
+    def _ask(self, request: Request) -> Response:
         try:
             with dspy.context(disable_history=True, callbacks=[], usage_tracker=None):
                 return self._lm(request)

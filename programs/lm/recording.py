@@ -145,7 +145,7 @@ class RecordedEngine:
 
         Raises:
             BudgetReached: the call could pass a limit, or its answer did not come before the run's time was over.
-            InputError: in a replay, for a request that the recorded run never made.
+            InputError: in a replay, for a request that the recorded run never made; or the run directory is gone.
             dspy.lm15.LM15Error: the last attempt failed, or a failure is not worth another.
         """
         recorder = self._recorder
@@ -168,6 +168,8 @@ class RecordedEngine:
         attempts = Attempts(recorder.ledger, self._name, getattr(self._engine, "retries", None))
         try:
             while True:
+                if recorder.journal:  # before it is paid for
+                    recorder.journal.check_there()
                 try:
                     with recorder.ledger.reserve(tokens=sum(most), usd=self._price(*most)):
                         return self._ask(request, body, key, index, most, attempts)
@@ -229,11 +231,10 @@ class RecordedEngine:
     def _note_failure(self, error: Exception, key: str, most: tuple[int, int]) -> None:
         """Record a failed attempt. One that may have been answered may be billed: the most it can cost is booked."""
         booked: dict[str, Any] = {}
-        usd = self._price(*most)
-        if isinstance(error, MAYBE_BILLED) and usd != 0:
-            booked = {"tokens_in": most[0], "tokens_out": most[1], "usd": usd}
+        if isinstance(error, MAYBE_BILLED):
+            booked = {"tokens_in": most[0], "tokens_out": most[1], "usd": self._price(*most)}
             logger.warning(
-                "a question to %s was lost (%s) and may be billed: its bound of %s tokens is counted",
+                "an answer of %s was lost (%s) and may be billed: its bound of %s tokens is counted",
                 *(self._name, redact(str(error))[:200], f"{sum(most):,}"),
             )
         reason = f"{type(error).__name__}: {error}"

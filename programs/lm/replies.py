@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import re
 import sqlite3
 from collections.abc import Callable, Iterable
@@ -14,12 +16,15 @@ import dspy
 from dspy._vendor.lm15.serde import response_from_dict
 
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.kept_file import KeptFile, checksum
 from ipo_prompts.metrics.template import LIST_MARKER, SLOT, normalise
 from ipo_prompts.programs.record.journal import Event
 
+logger = logging.getLogger(__name__)
+
 
 class ReplyCache(Protocol):
-    """Replies of earlier runs; `dspy.clients.cache.Cache` is one."""
+    """Replies of earlier runs: `ReplyFile`, or DSPy's own where a user's language model keeps its replies there."""
 
     def get(self, request: dict[str, Any]) -> Any:
         """Return the stored reply or None."""
@@ -70,28 +75,71 @@ def _unknown(why: str) -> InputError:
     )
 
 
-def open_reply_cache(folder: Path) -> ReplyCache:
-    """Open the cache of paid replies: DSPy's disk cache, restricted to plain data.
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS replies (request TEXT PRIMARY KEY, reply TEXT NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+
+class ReplyFile(KeptFile):
+    """Paid replies of all runs, each with its checksum: one that is not as it was written is paid for again, and told.
+
+    Args:
+        path: the file.
 
     Raises:
-        InputError: it is damaged, or the disk is full.
+        InputError: it is damaged as a whole, or cannot be made. It is never thrown away: it was paid for.
     """
-    from dspy.clients.cache import Cache
 
-    try:
-        cache: ReplyCache = Cache(
-            enable_disk_cache=True, enable_memory_cache=False, disk_cache_dir=str(folder), restrict_pickle=True
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, _SCHEMA)
+        self.use(lambda database: None)
+
+    def get(self, request: dict[str, Any]) -> Any:
+        """Return the stored reply or None."""
+        key = _key(request)
+        row = self.use(
+            lambda database: database.execute("SELECT reply, crc FROM replies WHERE request = ?", (key,)).fetchone()
         )
-    except (sqlite3.Error, OSError) as error:
-        raise _unusable(folder, error) from error
-    return cache
+        if row is None:
+            return None
+        reply, crc = row
+        if isinstance(reply, str) and checksum(key, reply.encode(errors="replace")) == crc:
+            return json.loads(reply)
+        logger.warning("a reply in %s is not as it was written; it is asked for again", self.path)
+        return None
+
+    def put(self, request: dict[str, Any], value: Any) -> None:
+        """Store a reply, where that can be done: the run has it in its own record."""
+        key, reply = _key(request), json.dumps(value)
+        row = key, reply, checksum(key, reply.encode())
+
+        def store(database: sqlite3.Connection) -> None:
+            with database:
+                database.execute("INSERT OR REPLACE INTO replies VALUES (?, ?, ?)", row)
+
+        try:
+            self.use(store)
+        except InputError as error:
+            logger.warning("a reply is not kept for other runs: %s", error)
+
+    def _unusable(self, error: Exception) -> InputError:
+        return InputError(
+            f"cannot use the replies that were paid for before ({self.path}: {error}); make room, or remove the file "
+            "if it is damaged: then they are paid for again."
+        )
 
 
-def _unusable(folder: Path | str, error: Exception) -> InputError:
-    return InputError(
-        f"cannot use the replies that were paid for before ({folder}: {error}); make room, or remove the folder if it "
-        "is damaged: then they are paid for again."
-    )
+def _key(request: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+
+
+def open_reply_cache(folder: Path) -> ReplyFile:
+    """Open the cache of paid replies.
+
+    Raises:
+        InputError: see `ReplyFile`.
+    """
+    return ReplyFile(folder / "replies.sqlite")
 
 
 # Reading an answer: DSPy's chat adapter, with bounds, so that no answer can stop a run or keep it busy.

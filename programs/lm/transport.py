@@ -1,25 +1,24 @@
 """Language models over HTTP, through litellm: replies bounded in bytes, and read as far as they can be read.
 
 A server is not trusted: its reply may be endless, not JSON, or JSON that litellm cannot read. What may have been paid
-for is told apart from what was not: a chat completion that litellm cannot read is read here instead, and a reply that
-was lost on its way says so.
+for is told apart from what was not: what litellm cannot read is read in `reading.py` instead, what cannot be read there
+either is not asked for again, and a reply that was lost on its way says so.
 """
 
 from __future__ import annotations
 
 import contextvars
-import json
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.request import getproxies
 
 import httpx
 from dspy.clients._http import retry_after_seconds
-from dspy.lm15 import InvalidRequestError, LM15Error, Message, Request, Response, ServerError, TimeoutError, Usage
+from dspy.lm15 import InvalidRequestError, LM15Error, ProviderError, Request, Response, ServerError, TimeoutError
 
+from ipo_prompts.programs.lm.reading import read_completion
 from ipo_prompts.programs.lm.waiting import given_up
 
 MAX_REPLY_BYTES = 1 << 20
@@ -32,7 +31,11 @@ _ADVICE = re.compile(r"(To fix:|Traceback).*", re.DOTALL)
 
 
 class LostReply(ServerError):  # type: ignore[misc,unused-ignore]
-    """The server accepted the question, but its reply cannot be used; it may be billed."""
+    """The server accepted the question, but its reply was lost on its way; it may be billed."""
+
+
+class UnreadableReply(ProviderError):  # type: ignore[misc,unused-ignore]
+    """The server answered, but not with what can be read; it may be billed, and would be again if asked again."""
 
 
 @dataclass
@@ -43,7 +46,8 @@ class _Exchange:
     status: int | None = None
     retry_after: float | None = None
     body: bytearray = field(default_factory=bytearray)
-    problem: str = "its connection broke before the end of the reply"
+    unread: str | None = None
+    """Why a reply is not read, whole as it may be; None where it is."""
     is_whole: bool = False
     elsewhere: tuple[httpx.URL, httpx.URL] | None = None
     """What was asked, and the address of another server that it was to be sent on to."""
@@ -73,8 +77,8 @@ def _send_bounded(transport: httpx.HTTPTransport, request: httpx.Request) -> htt
         raise httpx.RequestError("redirected to another server", request=request)
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         response.close()
-        exchange.problem = "its reply is compressed, which was not asked for"
-        raise httpx.DecodingError(exchange.problem)
+        exchange.unread = "its reply is compressed, which was not asked for"
+        raise httpx.DecodingError(exchange.unread)
     return httpx.Response(
         response.status_code,
         headers=response.headers,
@@ -117,8 +121,8 @@ class _BoundedStream(httpx.SyncByteStream):
         for chunk in self._response.stream:  # type: ignore[union-attr]
             exchange.body += chunk
             if len(exchange.body) > MAX_REPLY_BYTES:
-                exchange.problem = f"its reply is longer than {MAX_REPLY_BYTES:,} bytes"
-                raise httpx.ReadError(exchange.problem)
+                exchange.unread = f"its reply is longer than {MAX_REPLY_BYTES:,} bytes"
+                raise httpx.ReadError(exchange.unread)
             if given_up():
                 raise httpx.ReadTimeout("nobody waits for the reply any more")
             yield chunk
@@ -151,7 +155,8 @@ class HttpEngine:
         """Answer one request.
 
         Raises:
-            LostReply: the server accepted the request, but what came back is no whole chat completion.
+            LostReply: the server accepted the request, but the connection broke before the end of its reply.
+            UnreadableReply: the server answered, but what came back is no chat completion.
             dspy.lm15.LM15Error: the server refused it, or cannot be reached.
         """
         exchange = _Exchange()
@@ -182,17 +187,40 @@ class HttpEngine:
         )
 
 
+def readable(ask: Callable[[], Response], request: Request) -> Response:
+    """Return what a language model of a user's own answers, read here where its client cannot.
+
+    Raises:
+        UnreadableReply, LostReply: as `HttpEngine.complete`.
+        Exception: what the client raised where no server accepted the request.
+    """
+    exchange = _Exchange()
+    _exchange.set(exchange)
+    try:
+        return ask()
+    except Exception as error:
+        if exchange.status is None or not 200 <= exchange.status < 300:
+            raise
+        return _after_failure(error, exchange, request)
+    finally:
+        _exchange.set(None)
+
+
 def _after_failure(error: Exception, exchange: _Exchange, request: Request) -> Response:
     """Read what litellm could not, or raise what is to be said about it."""
     if exchange.status is not None and 200 <= exchange.status < 300:
+        if exchange.unread:
+            raise UnreadableReply(f"the server accepted the question, but {exchange.unread}") from error
         if not exchange.is_whole:
             if isinstance(error, TimeoutError):
                 raise error
-            raise LostReply(f"the server accepted the question, but {exchange.problem}") from error
+            raise LostReply(
+                "the server accepted the question, but its connection broke before the end of the reply"
+            ) from error
         read = read_completion(bytes(exchange.body), request.model)
         if read is None:
             start = " ".join(exchange.body[:200].decode("utf-8", "replace").split())
-            raise LostReply(f"the server's reply is no chat completion: {start!r}") from error
+            raise UnreadableReply(f"the server's reply is no chat completion: {start!r}") from error
         return read
     if exchange.requests > MAX_REQUESTS:
         raise InvalidRequestError("the server redirects the question again and again; check its address") from error
@@ -204,33 +232,3 @@ def _after_failure(error: Exception, exchange: _Exchange, request: Request) -> R
             error.message += " (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names a proxy; NO_PROXY=HOST goes around it)"
         error.args = (error.message,)
     raise error
-
-
-def read_completion(body: bytes, model: str) -> Response | None:
-    """Read an OpenAI chat completion leniently; None when it is not one.
-
-    Of several choices the first is taken, of a text in parts their texts. A text that is no text is empty, and a usage
-    that is no usage is left out: the reply was paid for, and is worth what can be read of it.
-    """
-    try:
-        whole = json.loads(body)
-        choice = whole["choices"][0]
-        content = choice["message"]["content"]
-    except (ValueError, RecursionError, LookupError, TypeError):
-        return None
-    used = whole.get("usage")
-    counts = [used.get(name) if isinstance(used, dict) else None for name in ("prompt_tokens", "completion_tokens")]
-    tokens_in, tokens_out = (n if isinstance(n, int) and not isinstance(n, bool) and n >= 0 else None for n in counts)
-    return Response(
-        id=None,
-        model=model,
-        message=Message.assistant(_text_of(content)),
-        finish_reason="length" if choice.get("finish_reason") == "length" else "stop",
-        usage=Usage(input_tokens=tokens_in, output_tokens=tokens_out),
-    )
-
-
-def _text_of(content: Any) -> str:
-    if isinstance(content, list):
-        return "".join(_text_of(part.get("text")) for part in content if isinstance(part, dict))
-    return content if isinstance(content, str) else ""

@@ -109,7 +109,7 @@ class Journal:
             The event as it was written, without secrets: use this one, as a resumed run will.
 
         Raises:
-            InputError: the disk is full or gone. What was written before stays readable.
+            InputError: the disk is full or gone, or see `check_there`. What was written before stays readable.
         """
         event: Event = {"type": type_, **redacted(content), "seconds": round(time.monotonic() - self._started, 3)}
         line = line_of(event)
@@ -131,7 +131,24 @@ class Journal:
                 raise InputError(
                     f"cannot write {self.path}: {error.strerror}; make room, then {resumed_by(self.path.parent)}."
                 ) from error
+        self.check_there()  # only now: a directory that was moved takes what was paid for along
         return event
+
+    def check_there(self) -> None:
+        """Refuse to go on in a run directory that is no longer where it was.
+
+        Raises:
+            InputError: it was moved or deleted.
+        """
+        try:
+            there = os.path.samestat(self.path.lstat(), os.fstat(self._file.fileno()))
+        except OSError:
+            there = False
+        if not there:
+            raise InputError(
+                f"the run directory {self.path.parent} was moved or deleted while the run went on, so nothing more is "
+                f"asked; if it was moved, move it back and go on with {resumed_by(self.path.parent)}."
+            )
 
     def find(self, type_: str, **match: Any) -> Event | None:
         """Return the latest of `events` that has this type and whose fields equal `match`."""

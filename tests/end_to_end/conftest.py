@@ -48,7 +48,7 @@ def first_run(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
         words = arguments(copy_pictures(folder / "pictures"), server, "--quiet", f"--out={folder / 'run'}")
         assert main(words) == 0
     shutil.rmtree(folder / "cache" / "replies")
-    open_reply_cache(folder / "cache" / "replies").disk_cache.close()
+    open_reply_cache(folder / "cache" / "replies")
     return folder / "cache"
 
 

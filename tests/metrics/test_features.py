@@ -115,11 +115,40 @@ def test_a_picture_that_changes_after_it_was_hashed_is_refused_and_not_kept(
     pictures, _ = counted(files[:1])
     FeatureStore(clip, tmp_path).contents(pictures)
     Image.new("RGB", (32, 32), (1, 200, 3)).save(files[0])
-    with pytest.raises(InputError, match=r"00\.png is not what was hashed before"):  # under its old stamp
-        FeatureStore(clip, tmp_path).encode(pictures)
+    found_before = [replace(pictures[0], _first=picture_files._First())]  # under its old stamp
+    for picture in (*pictures, *found_before):
+        with pytest.raises(InputError, match=r"00\.png was exchanged"):
+            FeatureStore(clip, tmp_path).encode([picture])
     again = FeatureStore(clip, tmp_path)
-    again.encode(pictures)
+    again.encode([replace(picture, _first=picture_files._First()) for picture in found_before])
     assert again.encoded == 1
+
+
+@pytest.mark.parametrize("young", [0, picture_files.YOUNG])
+def test_an_exchanged_picture_is_refused_whoever_looks_at_it(
+    young: int, files: Files, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(picture_files, "YOUNG", young)  # with a stamp, and too young for one
+    store, pictures = FeatureStore(clip, tmp_path), counted(files[:2])[0]
+    first = store.contents(pictures)
+    data = files[1].read_bytes()
+    files[1].write_bytes(files[0].read_bytes())
+    viewed = pictures[1].on("as-is")
+    for look in (viewed.bytes, viewed.image, viewed.content, lambda: store.contents([viewed])):
+        with pytest.raises(InputError, match=r"01\.png was exchanged"):
+            look()
+    files[1].write_bytes(data)
+    assert store.contents(pictures) == first, "put back"
+
+
+def test_a_file_that_is_only_touched_is_read_once_more_and_then_known_again(
+    files: Files, clip: Clip, tmp_path: Path
+) -> None:
+    store, (pictures, opened) = FeatureStore(clip, tmp_path), counted(files[:1])
+    first = store.contents(pictures)
+    files[0].touch()
+    assert store.contents(pictures) == store.contents(pictures) == first
+    assert len(opened) == 2
 
 
 def test_the_same_bytes_under_another_name_are_known(files: Files, clip: Clip, tmp_path: Path) -> None:

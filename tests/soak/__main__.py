@@ -28,6 +28,7 @@ PARTS = {
     "files": ["tests/soak/test_files.py"],
     "secrets": ["tests/soak/test_secrets.py"],
     "foreign": ["tests/soak/test_foreign.py"],
+    "wire": ["tests/soak/test_wire.py"],
 }
 
 

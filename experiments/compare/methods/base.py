@@ -65,7 +65,7 @@ class Budget:
         looked_at: templates that were scored without being proposed: those of a list or of a bank of phrases, and what
             a strategy only looked at.
         calls: replies of language models, to the optimizer and the describer together.
-        tokens_in, tokens_out: tokens of these replies.
+        tokens_in, tokens_out: tokens of these replies, and the most that lost ones can have had.
         usd: what they cost in US dollars; None when a price is not known. Replies that the cache of earlier runs gave
             for nothing count in full: methods are compared by what they need.
     """

@@ -148,22 +148,28 @@ def winner(lesson: Lesson, found: SearchResult, budget: Budget) -> Templates:
 def _budget(found: SearchResult, events: list[Event], backends: dict[str, Backend | None]) -> Budget:
     """Count what the search used, whether its replies were made for it or came from the cache of earlier runs.
 
-    Methods of one seed share that cache, so that what each really paid depends on which of them ran first.
+    Methods of one seed share that cache, so that what each really paid depends on which of them ran first. A reply that
+    was lost counts with its bound, as one does whose server does not say what it used.
     """
-    tokens_in, tokens_out = [], []
+    calls, tokens_in, tokens_out = 0, 0, 0
     dollars: list[float | None] = []
     for event in events:
-        if event["type"] != "lm":
+        if event["type"] == "lm" and event["cached"]:
+            usage, backend = event["reply"].get("usage") or {}, backends[event["role"]]
+            spent = usage.get("input_tokens") or 0, usage.get("output_tokens") or 0
+            usd = backend.price(*spent) if backend else event["usd"]
+        elif event["type"] in ("lm", "lm_error") and "tokens_in" in event:
+            spent, usd = (event["tokens_in"], event["tokens_out"]), event["usd"]
+        else:
             continue
-        usage, backend = event["reply"].get("usage") or {}, backends[event["role"]]
-        tokens_in.append(usage.get("input_tokens") or 0)
-        tokens_out.append(usage.get("output_tokens") or 0)
-        dollars.append(backend.price(tokens_in[-1], tokens_out[-1]) if event["cached"] and backend else event["usd"])
+        calls += event["type"] == "lm"
+        tokens_in, tokens_out = tokens_in + spent[0], tokens_out + spent[1]
+        dollars.append(usd)
     return Budget(
         proposals=found.proposed,
         looked_at=found.looked_at,
-        calls=len(dollars),
-        tokens_in=sum(tokens_in),
-        tokens_out=sum(tokens_out),
+        calls=calls,
+        tokens_in=tokens_in,
+        tokens_out=tokens_out,
         usd=None if (usd := total_usd(dollars)) is None else round(usd, 6),
     )

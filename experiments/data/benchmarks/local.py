@@ -272,6 +272,6 @@ class PictureFolder:
         Raises:
             OSError: there is none.
         """
-        path = f"{self._folder}/{key}"
-        stamp = stamp_of(f"{self._real}/{key}", os.stat(path)) if look else None  # noqa: PTH116
-        return Picture(path, partial(read_file, path), stamp, AS_STORED)
+        path, place = f"{self._folder}/{key}", f"{self._real}/{key}"
+        stamp = stamp_of(place, os.stat(path)) if look else None  # noqa: PTH116
+        return Picture(path, partial(read_file, path), stamp, AS_STORED, place)

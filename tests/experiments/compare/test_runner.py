@@ -43,7 +43,7 @@ class Job(GridCell):
 
     def run(self) -> str:
         self.folder.mkdir(exist_ok=True)
-        reply = {"type": "lm", "seconds": 0.0, "usd": self.usd}
+        reply = {"type": "lm_error" if self.fails else "lm", "seconds": 0.0, "tokens_in": 1, "usd": self.usd}  # lost
         (self.folder / "journal.jsonl").write_text(lines_of(reply))
         if self.fails and not (self.folder.parent / "repaired").exists():
             raise {"bug": RuntimeError(f"the key {KEY} broke"), "input": InputError("give more.")}[self.fails]

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm.ledger import BudgetReached, Ledger, explain
 from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.lm.replies import open_reply_cache
+from ipo_prompts.programs.lm.transport import UnreadableReply
 from ipo_prompts.programs.record.journal import Journal, read
 
 
@@ -75,6 +77,35 @@ def test_errors_are_recorded_and_retried_by_dspy(tmp_path: Path, scripted: Any) 
     assert lm("q") == ["fine"]
     journal.close()
     assert [event["type"] for event in read(tmp_path)] == ["lm_error", "lm"]
+
+
+def test_what_is_no_answer_is_asked_for_once_and_counts_though_it_is_free(tmp_path: Path, scripted: Any) -> None:
+    _, engine = scripted(UnreadableReply("no chat completion"), "one")
+    journal = Journal(tmp_path)
+    lm, recorder = lm_of(engine, journal, price=lambda tokens_in, tokens_out: 0.0)
+    with pytest.raises(dspy.LMError, match="no chat completion"):
+        lm("question", max_tokens=50)
+    journal.close()
+    assert len(engine.requests) == 1
+    used = recorder.ledger.roles["optimizer"]
+    assert used.tokens_in >= len("question")
+    assert (used.tokens_out, used.usd) == (50, 0.0)
+    again = Recorder(Journal(tmp_path), Ledger())
+    again.wrap(engine, role="optimizer", name="m", price=two_cents)
+    assert again.ledger.tokens == recorder.ledger.tokens, "it stays counted"
+
+
+def test_nothing_is_asked_for_a_run_directory_that_is_gone(tmp_path: Path, scripted: Any) -> None:
+    _, engine = scripted("one", "two")
+    journal = Journal(tmp_path / "run")
+    lm, _ = lm_of(engine, journal)
+    assert lm("q") == ["one"]
+    shutil.rmtree(tmp_path / "run")
+    with pytest.raises(dspy.LMError) as caught:
+        lm("q")
+    assert "was moved or deleted" in str(explain(caught.value))
+    assert len(engine.requests) == 1
+    journal.close()
 
 
 def test_the_budget_stops_before_the_call_that_could_pass_it(tmp_path: Path, scripted: Any) -> None:
@@ -166,9 +197,38 @@ def test_a_recorded_reply_of_another_form_is_one_sentence(tmp_path: Path, script
 
 
 def test_a_damaged_reply_cache_is_not_thrown_away(tmp_path: Path) -> None:
-    (tmp_path / "replies" / "000").mkdir(parents=True)
-    file = tmp_path / "replies" / "000" / "cache.db"
+    file = tmp_path / "replies.sqlite"
     file.write_bytes(b"no database" * 500)
     with pytest.raises(InputError, match="then they are paid for again"):
-        open_reply_cache(tmp_path / "replies")
+        open_reply_cache(tmp_path)
     assert file.read_bytes() == b"no database" * 500
+
+
+@pytest.mark.parametrize("harm", ["reply = replace(reply, 'one', 'two')", "crc = crc + 1", "reply = x'00'"])
+def test_an_edited_reply_is_not_believed(
+    harm: str, tmp_path: Path, scripted: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, engine = scripted("one", "another")
+    for run, expected in (("a", "one"), ("b", "another"), ("c", "another")):
+        cache, journal = open_reply_cache(tmp_path), Journal(tmp_path / run)
+        lm, _ = lm_of(engine, journal, cache=cache)
+        assert lm("q") == [expected]
+        journal.close()
+        if run == "a":
+            cache.use(lambda database: database.execute(f"UPDATE replies SET {harm}") and database.commit())
+    assert len(engine.requests) == 2
+    assert caplog.text.count("is not as it was written; it is asked for again") == 1
+
+
+def test_a_reply_that_cannot_be_kept_is_still_an_answer(
+    tmp_path: Path, scripted: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, engine = scripted("one")
+    cache, journal = open_reply_cache(tmp_path), Journal(tmp_path / "run")
+    cache.use(lambda database: database.execute("DROP TABLE replies"))
+    cache._schema = ""
+    cache.get = lambda request: None  # type: ignore[method-assign]
+    lm, _ = lm_of(engine, journal, cache=cache)
+    assert lm("q") == ["one"]
+    journal.close()
+    assert "a reply is not kept for other runs" in caplog.text

@@ -146,3 +146,17 @@ def test_wall_time_adds_up_over_sessions(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     assert journal.seconds_before == pytest.approx(8.5)
     journal.close()
+
+
+def test_a_directory_that_was_moved_is_noticed_and_takes_along_what_was_written(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "run")
+    journal.append("start")
+    (tmp_path / "run").rename(tmp_path / "moved")
+    for again in range(2):
+        with pytest.raises(InputError, match=r"moved or deleted .* move it back and go on with"):
+            journal.append("scores", step=again)
+        (tmp_path / "run").mkdir(exist_ok=True)
+        (tmp_path / "run" / "journal.jsonl").touch()  # another one has its name
+    journal.close()
+    assert [event["type"] for event in read(tmp_path / "moved")] == ["start", "scores", "scores"]
+    assert not read(tmp_path / "run")

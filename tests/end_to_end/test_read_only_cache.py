@@ -1,0 +1,82 @@
+"""A complete cache that only somebody else may write: it is read, and what it lacks is made and not kept."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipo_prompts.experiments.embedded import PICTURES_DIR
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.store import TextStore
+from ipo_prompts.programs.lm.replies import open_reply_cache
+
+NOBODY = 65534
+TEMPLATE, CLASSES, QUESTION = "a photo of a <CLASS>.", ["cat", "car"], {"messages": ["q"], "index": 0}
+PICTURES = sorted((PICTURES_DIR / "a" / "cat").iterdir())[:4]
+CHILD = f"""
+import os, sys
+from pathlib import Path
+from ipo_prompts.metrics.clip import load_clip
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.store import TextStore
+from ipo_prompts.programs.lm.replies import open_reply_cache
+
+clip, folder = load_clip("embedded"), Path(sys.argv[1])
+pictures = [Picture.from_bytes(name, Path(name).read_bytes()) for name in sys.argv[2:]]
+if os.geteuid() == 0:
+    os.seteuid({NOBODY})  # root may write everywhere
+store = FeatureStore(clip, folder)
+texts = TextStore(clip, store.path.with_suffix(".texts.sqlite"))
+replies = open_reply_cache(folder)
+print(store.encode(pictures).tobytes().hex(), store.encoded)
+print(texts.encode([{TEMPLATE!r}], {CLASSES!r})[0].tobytes().hex(), texts.encoded)
+print(replies.get({QUESTION!r}))
+print(texts.encode(["a new <CLASS>."], {CLASSES!r})[0].shape, texts.encoded)
+replies.put({{"another": 1}}, "not kept")
+"""
+
+
+@pytest.fixture()
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:  # others may not enter the folders of pytest
+        yield Path(name)
+        Path(name).chmod(0o700)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs the permissions of POSIX")
+def test_a_complete_cache_that_somebody_else_made_is_read(clip: Clip, folder: Path) -> None:
+    store = FeatureStore(clip, folder)
+    texts = TextStore(clip, store.path.with_suffix(".texts.sqlite"))
+    features: Any = store.encode([Picture.from_path(file) for file in PICTURES])
+    classes = texts.encode([TEMPLATE], CLASSES)[0]
+    open_reply_cache(folder).put(QUESTION, "paid")
+    for file in folder.iterdir():
+        file.chmod(0o444)
+    folder.chmod(0o555)
+    before = files(folder)
+    command = [sys.executable, "-c", CHILD, str(folder), *map(str, PICTURES)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines() == [
+        f"{features.tobytes().hex()} 0",
+        f"{classes.tobytes().hex()} 0",
+        "paid",
+        f"{classes.shape} 1",
+    ]
+    assert "texts.sqlite cannot be written: what it lacks is made, and not kept" in ended.stderr
+    assert "a reply is not kept for other runs" in ended.stderr
+    assert files(folder) == before
