@@ -49,6 +49,7 @@ from ipo_prompts.experiments.run.plan import (
     plan,
     prepare,
 )
+from ipo_prompts.experiments.run.rejecting import calibrate
 from ipo_prompts.experiments.run.result import (
     RESULT,
     AnyPart,
@@ -158,7 +159,7 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -
             ui.say(f"opening the sealed test {prepared.plan.task.unit}")
             parts, others = evaluate(prepared, searched, journal, ui)
             ui.say("looking at what each word does")
-            return publish(prepared, searched, parts, others, journal, tracker, room)
+            return publish(prepared, searched, parts, others, journal, tracker, ui, room)
 
 
 def _not_ours(config: RunConfig) -> str:
@@ -299,6 +300,7 @@ def publish(
     others: dict[str, Compared],
     journal: Journal,
     tracker: Tracker,
+    ui: Ui,
     room: Headroom | None = None,
 ) -> RunResult:
     """Write everything that a run directory holds beside its journal and configuration."""
@@ -314,6 +316,10 @@ def publish(
     program.background = prepared.plan.drawn.search[0].picture.background
     if prepared.selection and _are_pictures(prepared.selection):
         program.calibrate(cast("EncodedPictures", prepared.selection.units))
+    labelled = [part for part in (prepared.search, prepared.selection) if part and _are_pictures(part)]
+    if labelled:
+        known = [cast("EncodedPictures", part.units) for part in labelled]
+        program.rejection = calibrate(program, known, prepared.plan.data.none, prepared.store, ui.say)
     metadata = {"dependency_versions": get_dependency_versions()}  # what `program.load` of DSPy compares
     write_json(folder / PROGRAM, program.dump_state() | {"metadata": metadata})
     write_json(folder / ENVIRONMENT, environment(prepared.clip))
