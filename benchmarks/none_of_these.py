@@ -5,6 +5,7 @@ Prints Markdown tables for the shipped pictures under pairs of operations:
 - scores: half of the classes are known, the others strangers, `--splits` times. The template is the best of the anchor
   and the bank by hits on six pictures of each known class; the other pictures test. Beside the margin as it ships stand
   variants of its words, and controls: random vectors, and the words turned by a random rotation.
+- estimates: the share of strangers below a line, as a run says it from its own classes, and as it is.
 - names that are too narrow: the classes are called by a kind of them, such as "hound" for a dog.
 - lines: all classes are known; the line is drawn through a few pictures of each class, for the initial template and for
   those that the same pictures chose, of the bank and by `compose`. The others test: the share that is rejected, how
@@ -30,7 +31,7 @@ from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.class_names import as_read
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.rejection import auroc, highest, line, share_below
+from ipo_prompts.metrics.rejection import auroc, calibrated, highest, line, share_below
 from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.phrases import PhraseBank
@@ -89,15 +90,17 @@ def main() -> None:
         sets={"default": SETS, "help": "operations of `embedded:`, with commas between"},
         splits={"type": int, "default": 6, "help": "of the classes into known ones and strangers"},
         draws={"type": int, "default": 20, "help": "of the pictures that a line is drawn through"},
-        steps={"type": int, "default": 4, "help": "of compose; 0 leaves it out"},
+        composed={"type": int, "default": 5, "help": "of these draws, those on which compose chooses"},
+        steps={"type": int, "default": 4, "help": "of compose"},
     )
     if options.small:
         options.sets, options.splits, options.draws, options.steps = "upside-down+sepia,sideways+gray", 1, 1, 1
     clip = load_clip(options.clip)
     beds = beds_of(clip, options.sets.split(","), 12 if options.small else None)
     scores(beds, options.splits)
+    estimates(beds, options.splits)
     narrow(beds, options.splits)
-    lines(beds[:4], options.draws, options.steps)
+    lines(beds[:4], options.draws, options.composed, options.steps)
     moved(beds[:4])
 
 
@@ -199,6 +202,35 @@ def kept(own: set[str]) -> Any:
     return np.array([as_read(word) not in own for word in common(COUNT)])
 
 
+# Estimates.
+
+
+def estimates(beds: Sequence[Bed], splits: int) -> None:
+    """Print which share of strangers lies below a line, and what leaving classes out says of it."""
+    print(
+        f"\nStrangers in % below the line for {SHARE:.0%}: as estimated with halves of the known left out, and found.\n"
+    )
+    header("set", "estimated", "found", "estimated, of a split", "found, of a split")
+    for bed in beds:
+        pairs = 100 * np.array([one_estimate(bed, split) for split in range(splits)])
+        ends = " | ".join(
+            f"{low:.0f} to {high:.0f}" for low, high in zip(pairs.min(axis=0), pairs.max(axis=0), strict=True)
+        )
+        print(f"| {bed.name} | {pairs[:, 0].mean():.1f} | {pairs[:, 1].mean():.1f} | {ends} |", flush=True)
+
+
+def one_estimate(bed: Bed, split: int) -> tuple[float, float]:
+    """Return the share of strangers that is estimated, and the one that is found."""
+    known, searched, _, strange = parted(bed, split)
+    best = bed.best(searched, known)
+    features, classes = bed.units.features, bed.texts[best][known]
+    others = bed.words(bed.templates[best])[kept(own_words([bed.names[i] for i in known]))]
+    labels = np.searchsorted(known, np.asarray(bed.units.labels)[searched])
+    told = calibrated("", (), features[searched], labels, None, classes, others)
+    margins = highest(features[strange], classes) - highest(features[strange], others)
+    return told.strangers_found(SHARE) or 0.0, float((margins < told.threshold(SHARE).margin).mean())
+
+
 # Names that are too narrow.
 
 
@@ -239,15 +271,16 @@ def narrower(names: Sequence[str]) -> tuple[str, ...]:
 # Lines.
 
 
-def lines(beds: Sequence[Bed], draws: int, steps: int) -> None:
+def lines(beds: Sequence[Bed], draws: int, composed: int, steps: int) -> None:
     """Print what lines reject of known pictures, over draws and sets."""
-    print(f"\nLines for {SHARE:.0%}, {draws} draws of each of {len(beds)} sets.\n")
+    print(f"\nLines for {SHARE:.0%}, {draws} draws of each of {len(beds)} sets; where compose chooses, {composed}.\n")
     header("template", "pictures", "promised, k/(n+1)", "rejected, mean", "most", "above the bound", "by chance")
     for a_class in (1, 2, SEARCHED):
         for how in ("initial", "best of the bank", "compose"):
-            if how == "compose" and (steps == 0 or a_class != 2):
+            if how == "compose" and (composed == 0 or a_class != 2):
                 continue
-            found = [one_line(bed, a_class, how, draw, steps) for bed in beds for draw in range(draws)]
+            times = range(min(draws, composed) if how == "compose" else draws)
+            found = [one_line(bed, a_class, how, draw, steps) for bed in beds for draw in times]
             rejected, above, chance = np.array([row[1:] for row in found]).T
             promised = found[0][0]
             print(
