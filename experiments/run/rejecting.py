@@ -81,7 +81,7 @@ def in_words(line: Threshold, found: float | None) -> str:
     about = (
         "how many strangers it finds was not estimated: the classes are too few"
         if found is None
-        else f"at best about {found:.0%} of strangers lie below it, by an estimate that leaves halves of the classes out"
+        else f"at best {found:.0%} of strangers lie below it, by an estimate that leaves halves of the classes out"
     )
     return (
         f"rejected is a margin below {line.margin:.4f}, which has place {line.k} among {line.n} known pictures: of new "
