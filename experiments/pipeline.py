@@ -51,6 +51,7 @@ from ipo_prompts.experiments.run.plan import (
     plan,
     prepare,
 )
+from ipo_prompts.experiments.run.rejecting import calibrate
 from ipo_prompts.experiments.run.result import (
     RESULT,
     AnyPart,
@@ -328,6 +329,10 @@ def publish(
     program.background = prepared.plan.drawn.search[0].picture.background
     if prepared.selection and _are_pictures(prepared.selection):
         program.calibrate(cast("EncodedPictures", prepared.selection.units))
+    labelled = [part for part in (prepared.search, prepared.selection) if part and _are_pictures(part)]
+    if parts and labelled:
+        known = [cast("EncodedPictures", part.units) for part in labelled]
+        program.rejection = calibrate(program, known, prepared.plan.data.none, prepared.store, ui.say)
     metadata = {"dependency_versions": get_dependency_versions()}  # what `program.load` of DSPy compares
     write_json(folder / PROGRAM, program.dump_state() | {"metadata": metadata})
     write_json(folder / ENVIRONMENT, environment(prepared.clip))

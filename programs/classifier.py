@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 import dspy
+import numpy as np
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.calibration import fit_temperature, softmax
 from ipo_prompts.metrics.class_names import have_synonyms, names_of, usable, written
-from ipo_prompts.metrics.classification import EncodedPictures, logits_of
+from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.device import AUTO
 from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.files import read_json
+from ipo_prompts.metrics.head import Head
 from ipo_prompts.metrics.offsets import Saved, from_state, state_of
 from ipo_prompts.metrics.pictures import Background, Picture
+from ipo_prompts.metrics.rejection import Calibrated
 from ipo_prompts.metrics.reward import class_embeddings
 from ipo_prompts.metrics.template import ANCHOR, check, problem, too_long
 from ipo_prompts.programs.given_pictures import KeptFeatures
@@ -78,6 +81,8 @@ class TemplateClassifier(dspy.Predict):
         temperature: what logits are divided by before they become probabilities, > 0; see `calibrate`.
         offsets: what is added to the logits; None, the default, adds nothing. See `metrics/offsets.py`.
         background: how the pixels of the pictures given to it are read; a `Picture` says that itself.
+        rejection: the margins of known pictures, by which others are told to be none of the classes; see
+            `metrics/rejection.py`. None, the default, tells of none.
 
     Raises:
         InputError: a template has no slot, or does not fit the encoder's context with these classes; or the classes or
@@ -102,6 +107,7 @@ class TemplateClassifier(dspy.Predict):
     temperature = _Part[float]()
     offsets = _Part[Saved | None]()
     background = _Part[Background]()
+    rejection = _Part[Calibrated | None]()
 
     def __init__(self, clip: Clip, class_names: Sequence[str], templates: str | Sequence[Weighted] = ANCHOR) -> None:
         if isinstance(clip, str):
@@ -114,7 +120,7 @@ class TemplateClassifier(dspy.Predict):
         super().__init__(self.signature)
 
     def set_templates(self, templates: str | Sequence[Weighted]) -> None:
-        """Replace the templates; the temperature becomes 1 and offsets go: they were fitted to the former templates.
+        """Replace the templates; the temperature becomes 1, offsets and margins go: they were fitted to the former.
 
         Raises:
             InputError: see the class.
@@ -257,11 +263,30 @@ class TemplateClassifier(dspy.Predict):
         Returns:
             float32 (n, C), rows that sum to 1.
         """
-        return softmax(self.logits(self.clip.encode_pictures(pictures)), self.temperature)
+        return self.head().probabilities(self.clip.encode_pictures(pictures))
 
     def logits(self, features: Floats) -> Floats:
         """Return the logits of pictures by their features, float32 (n, D) with unit rows: float32 (n, C)."""
-        return logits_of(self.clip, features, self.class_embeddings(), self.class_offsets())
+        return self.head().logits(features)
+
+    def head(self) -> Head:
+        """Return what it decides with, as one object.
+
+        Raises:
+            InputError: there is no template that can be used, or the offsets are for other classes.
+        """
+        classes, offsets = self.class_embeddings(), self.class_offsets()
+        bias = np.full(len(classes), self.clip.logit_bias, dtype=np.float32)
+        return Head(
+            class_names=self.class_names,
+            classes=classes,
+            scale=self.clip.logit_scale,
+            bias=bias if offsets is None else bias + offsets,
+            temperature=self.temperature,
+            fingerprint=self.clip.fingerprint,
+            background=self.background,
+            rejection=self.rejection,
+        )
 
     def class_offsets(self) -> Floats | None:
         """Return what is added to the logit of each class, float32 (C,); None without offsets.
@@ -304,12 +329,13 @@ class TemplateClassifier(dspy.Predict):
             "temperature": self.temperature,
             "offsets": state_of(self.offsets) if self.offsets else None,
             "background": self.background,
+            "rejection": self.rejection.model_dump(mode="json") if self.rejection else None,
             "clip": {"name": self.clip.name, "fingerprint": self.clip.fingerprint},
             **({"labels": list(self.state.labels)} if self.state.labels else {}),
         }
 
     def load_state(self, state: dict[str, Any], **kwargs: Any) -> None:
-        """Become the program that was saved: its templates, synonyms, temperature, offsets and background.
+        """Become the program that was saved: its templates, synonyms, temperature, offsets, margins and background.
 
         Synonyms that this program has and the saved one has not go, with a warning: what was saved was searched and
         calibrated without them.
@@ -339,7 +365,9 @@ class TemplateClassifier(dspy.Predict):
                 f"{str(lost)!r}): it answers as when it was saved; to use yours, optimise again with them.",
                 stacklevel=2,
             )
-        self.state = State(classes, templates, float(saved.temperature), offsets, saved.background, labels=labels)
+        self.state = State(
+            classes, templates, float(saved.temperature), offsets, saved.background, saved.rejection, labels=labels
+        )
         for name, part in self._parts():
             part.load_state(state[name], **kwargs)
 

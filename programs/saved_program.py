@@ -12,6 +12,7 @@ from ipo_prompts.metrics.class_names import named, usable
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.offsets import Saved
 from ipo_prompts.metrics.pictures import AS_VIEWED, Background
+from ipo_prompts.metrics.rejection import Calibrated
 
 Weighted = tuple[str, float]
 """A template and its weight in the ensemble, > 0."""
@@ -26,7 +27,7 @@ class State:
     """What a program is beside its CLIP; replaced as a whole, so that new templates leave nothing fitted to others.
 
     Attributes:
-        class_names, templates, temperature, offsets, background: see `TemplateClassifier`.
+        class_names, templates, temperature, offsets, background, rejection: see `TemplateClassifier`.
         labels: what answers call the classes where prompts have other names; else empty.
         refused: a text that was assigned as instructions and why it cannot be used; there are no templates then.
     """
@@ -36,6 +37,7 @@ class State:
     temperature: float = 1.0
     offsets: Saved | None = None
     background: Background = AS_VIEWED
+    rejection: Calibrated | None = None
     refused: tuple[str, str] | None = None
     labels: tuple[str, ...] = ()
 
@@ -63,6 +65,7 @@ class SavedProgram(BaseModel):
     background: Background
     offsets: Any
     labels: list[str] = []
+    rejection: Calibrated | None
 
     @model_validator(mode="after")
     def _whole(self) -> SavedProgram:

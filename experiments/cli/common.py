@@ -165,9 +165,14 @@ def _full(error: BaseException | None) -> OSError | None:
 
 
 def fail(message: str, code: int) -> int:
-    """Print one sentence; return the code. It may quote a server or a file name, which must not move the cursor."""
-    print(f"ipo: {printable(' '.join(message.split()))}", file=sys.stderr)
+    """Print one sentence; return the code."""
+    note(message)
     return code
+
+
+def note(message: str) -> None:
+    """Print a sentence beside the answer. It may quote a server or a file name, which must not move the cursor."""
+    print(f"ipo: {printable(' '.join(message.split()))}", file=sys.stderr)
 
 
 def _usage_error(error: Any, command: str) -> int:

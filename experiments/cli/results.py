@@ -6,7 +6,8 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +26,7 @@ from ipo_prompts.experiments.cli.common import (
     about_data,
     examples,
     fail,
+    note,
     one_of,
     show,
 )
@@ -33,13 +35,20 @@ from ipo_prompts.metrics.errors import InputError, did_you_mean, printable
 if TYPE_CHECKING:
     from ipo_prompts.experiments.data import DataSet
     from ipo_prompts.experiments.export import Target
+    from ipo_prompts.experiments.run.labelling import Answer
     from ipo_prompts.experiments.run.live_view import Ui
-    from ipo_prompts.metrics.arrays import Floats
     from ipo_prompts.metrics.clip import Clip as LoadedClip
+    from ipo_prompts.metrics.head import Head
     from ipo_prompts.metrics.pictures import Picture
+    from ipo_prompts.metrics.rejection import Threshold
+    from ipo_prompts.programs.classifier import TemplateClassifier
 
 EVALUATE = examples("ipo evaluate --template 'a photo of a <CLASS>.' --template 'a sketch of a <CLASS>.'")
-PREDICT = examples("ipo predict runs/RUN holiday/", "ipo predict runs/RUN holiday/ cat.jpg --format csv > labels.csv")
+PREDICT = examples(
+    "ipo predict runs/RUN holiday/",
+    "ipo predict runs/RUN holiday/ cat.jpg --format csv > labels.csv",
+    "ipo predict runs/RUN holiday/ --reject 0.05 --top 3",
+)
 REPORT = examples("ipo report runs/RUN", "ipo report runs/ONE runs/OTHER --out both.html")
 EXPORT = examples("ipo export runs/RUN --to open_clip --out pets-open_clip")
 
@@ -146,6 +155,11 @@ def predict(
     program: Program,
     pictures: Annotated[list[Path], typer.Argument(help="pictures, or folders of them")],
     format_: Annotated[str, typer.Option("--format", help="table, csv or jsonl")] = "table",
+    top: Annotated[int, typer.Option(help="how many classes are named, the most probable first", metavar="K")] = 1,
+    reject: Annotated[
+        float | None,
+        typer.Option(help="share of pictures of the classes that may be called none of these", metavar="SHARE"),
+    ] = None,
     device: Device = "auto",
     trust: Trust = False,
 ) -> int:
@@ -154,21 +168,25 @@ def predict(
     from ipo_prompts.programs.classifier import TemplateClassifier
 
     one_of("format", format_, ("table", "csv", "jsonl"))
+    if top < 1:
+        raise InputError(f"--top is how many classes are named, 1 or more, such as --top 3, not {top}.")
+    if reject is not None and not 0 < reject <= 0.5:
+        raise InputError(f"--reject is a share above 0 and at most 0.5, such as --reject 0.05, not {reject:g}.")
     classifier = TemplateClassifier.from_file(program, device=device, trust=trust)
     bare = [path for path in pictures if os.path.isdir(path) and next(find_pictures(path), None) is None]  # noqa: PTH112
     if len(bare) == len(pictures):
         raise InputError(f"there are no pictures in {', '.join(map(str, bare))}.")
+    head, line = _head(classifier, reject)
+    _tell_how_sure(program, classifier)
+    rows = _Rows(format_, classifier.class_names, min(top, len(classifier.class_names)), line)
     for path in bare:
         fail(f"there are no pictures in {path}.", 1)
     failed = len(bare)
     try:
-        if format_ == "csv":
-            if hasattr(sys.stdout, "reconfigure"):
-                sys.stdout.reconfigure(errors="surrogateescape")  # a name that is not UTF-8 is written as it is on disk
-            csv.writer(sys.stdout).writerow(["picture", "label", "probability"])
+        rows.begin()
         files = (file for path in pictures for file in (find_pictures(path) if os.path.isdir(path) else [path]))  # noqa: PTH112
-        for file, outcome in label_files(classifier, files):
-            _write_row(format_, classifier.class_names, file, outcome)
+        for file, outcome in label_files(classifier, files, head):
+            rows.write(file, outcome)
             if isinstance(outcome, InputError):
                 failed += 1
                 fail(str(outcome), 1)
@@ -181,30 +199,111 @@ def predict(
     return 2 if gone else 1 if failed else 0
 
 
+def _head(classifier: TemplateClassifier, reject: float | None) -> tuple[Head, Threshold | None]:
+    """Return what decides, and with `reject` the line below which a picture is none of the classes."""
+    if reject is None:
+        return classifier.head(), None
+    from ipo_prompts.experiments.run.rejecting import in_words, rejecting
+
+    head, margins = rejecting(classifier, note)
+    line = margins.threshold(reject)
+    note(in_words(line, margins.strangers_found(reject)))
+    return head, line
+
+
+def _tell_how_sure(program: Path, classifier: TemplateClassifier) -> None:
+    """Say what is known of how often labels and probabilities are right."""
+    from ipo_prompts.experiments.run.result import RESULT, load_result
+
+    if classifier.temperature == 1:
+        note("no temperature was fitted to held-back pictures: the probabilities order labels, no more.")
+    folder = program if os.path.isdir(program) else program.parent  # noqa: PTH112
+    if not os.path.exists(folder / RESULT):  # noqa: PTH110 - pathlib raises where a name is too long
+        return
+    try:
+        result = load_result(folder)
+    except InputError:
+        return  # it says nothing of labels, which need it not
+    members = {(member.template, member.weight) for member in result.templates}
+    if result.reward.measure == "accuracy" and members == set(classifier.templates):
+        sealed = result.scores["test"].optimised
+        low, high = sealed.ci95
+        note(
+            f"of the {sealed.n:,} sealed test pictures of its run this program labelled {sealed.value:.1%} right (95 % "
+            f"interval {low:.1%} to {high:.1%}); other pictures may be harder."
+        )
+
+
 def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the last flush would fail again
 
 
-def _write_row(format_: str, class_names: Sequence[str], file: Path, outcome: Floats | InputError) -> None:
-    """Write a row at once. File names are not escaped: a CSV is data, not a sheet with formulas."""
-    row: dict[str, object] = {"picture": str(file)}
-    if isinstance(outcome, InputError):
-        row["error"] = str(outcome)
-        if format_ != "jsonl":
+@dataclass(frozen=True)
+class _Rows:
+    """Writes each row at once. File names are not escaped: a CSV is data, not a sheet with formulas.
+
+    Attributes:
+        form: table, csv or jsonl.
+        class_names: of the classes.
+        top: how many are named.
+        line: below its margin a picture is rejected; None rejects none.
+    """
+
+    form: str
+    class_names: Sequence[str]
+    top: int
+    line: Threshold | None
+
+    def begin(self) -> None:
+        """Write the names of columns."""
+        if self.form == "csv":
+            if hasattr(sys.stdout, "reconfigure"):
+                sys.stdout.reconfigure(errors="surrogateescape")  # a name that is not UTF-8 is written as it is on disk
+            more = ["cosine", "margin", "rejected"] if self.line else []
+            others = [f"{what}_{place}" for place in range(2, self.top + 1) for what in ("label", "probability")]
+            csv.writer(sys.stdout).writerow(["picture", "label", "probability", *more, *others])
+
+    def write(self, file: Path, outcome: Answer | InputError) -> None:
+        """Write what is told of a picture; where nothing is, only JSON has a row."""
+        if isinstance(outcome, InputError):
+            if self.form == "jsonl":
+                self._json({"picture": str(file), "error": str(outcome)})
             return
-    else:
-        best = int(outcome.argmax())
-        label, probability = class_names[best], float(outcome[best])
-        row |= {"label": label, "scores": {name: float(p) for name, p in zip(class_names, outcome, strict=True)}}
-        if format_ == "csv":
-            csv.writer(sys.stdout).writerow([str(file), label, f"{probability:.4f}"])
-        elif format_ == "table":
-            print(f"{probability:7.2%}  {printable(label):24}  {printable(str(file))}")
-    if format_ == "jsonl":
+        order = (-outcome.probabilities).argsort(kind="stable")[: self.top]
+        best = [(self.class_names[i], float(outcome.probabilities[i])) for i in order]
+        rejected = self.line is not None and outcome.margin is not None and outcome.margin < self.line.margin
+        {"csv": self._csv, "jsonl": self._row, "table": self._table}[self.form](file, outcome, best, rejected)
+        sys.stdout.flush()
+
+    def _csv(self, file: Path, outcome: Answer, best: Sequence[tuple[str, float]], rejected: bool) -> None:
+        cells = [cell for label, probability in best for cell in (label, f"{probability:.4f}")]
+        more = [f"{outcome.cosine:.4f}", f"{outcome.margin:.4f}", str(rejected).lower()] if self.line else []
+        csv.writer(sys.stdout).writerow([str(file), *cells[:2], *more, *cells[2:]])
+
+    def _row(self, file: Path, outcome: Answer, best: Sequence[tuple[str, float]], rejected: bool) -> None:
+        pairs = zip(self.class_names, outcome.probabilities, strict=True)
+        row: dict[str, object] = {
+            "picture": str(file),
+            "label": best[0][0],
+            "scores": {name: float(p) for name, p in pairs},
+        }
+        if self.top > 1:
+            row["top"] = [label for label, _ in best]
+        if self.line:
+            row |= {"cosine": outcome.cosine, "margin": outcome.margin, "rejected": rejected}
+        self._json(row)
+
+    def _table(self, file: Path, outcome: Answer, best: Sequence[tuple[str, float]], rejected: bool) -> None:
+        label = f"none of these ({best[0][0]})" if rejected else best[0][0]
+        print(f"{best[0][1]:7.2%}  {printable(label):24}  {printable(str(file))}")
+        for label, probability in best[1:]:
+            print(f"{probability:7.2%}  {printable(label)}")
+
+    @staticmethod
+    def _json(row: Mapping[str, object]) -> None:
         text = json.dumps(row, ensure_ascii=False)
         # A name that is not UTF-8 is one that JSON has only as an escape.
-        print(text if text.isprintable() else json.dumps(row))
-    sys.stdout.flush()
+        print(text if text.isprintable() else json.dumps(row), flush=True)
 
 
 def report(

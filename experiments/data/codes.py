@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from ipo_prompts.experiments.data.dataset import NAMES_FILE, DataSet
+from ipo_prompts.experiments.data.dataset import NAMES_FILE, NONE, DataSet
 from ipo_prompts.metrics.class_names import as_read, written
 from ipo_prompts.metrics.errors import InputError, several
 from ipo_prompts.metrics.nouns import Synset, common, synsets
@@ -146,4 +146,8 @@ def names_to_edit(data: DataSet, near: Mapping[str, Sequence[str]]) -> str:
             line = line.removesuffix("null").strip()
             line += f"  # nearest words: {', '.join(near[own])}" if own in near else "  # write a name"
         lines.append(line)
+    if data.none:
+        lines.append(
+            yaml.safe_dump({NONE: list(data.none)}, allow_unicode=True, width=1000, default_flow_style=None).strip()
+        )
     return "\n".join(lines) + "\n"

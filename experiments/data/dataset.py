@@ -7,7 +7,8 @@ run:
     n02084071: dog
 
 The first name of a class stands in prompts and in what is shown; the others are synonyms. A class that is not listed
-keeps its own name. The order of the labels stays that of the source.
+keeps its own name. The order of the labels stays that of the source. A line `none: [hole, circle]` is of no class: it
+says what else pictures may show, for `ipo predict --reject`; but where there is a class `none`, it names that.
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ MAX_CHARACTERS = 100
 """Of one name: a template has to fit beside it."""
 MAX_NAMES = 20
 """Of one class: each is one more text to encode for every template."""
+NONE = "none"
+"""What stands in the place of a class for what is none of them."""
+MAX_STRANGERS = 1000
 
 MOST_TYPED = 8
 """Classes that a message writes out as words to type."""
@@ -101,6 +105,7 @@ class DataSet:
         unnamed: the classes that are called by codes, and that nobody has named; a search refuses them (codes.py).
         renamed_from: in label order, what the source calls the classes, where they were given other names; else empty.
         labelled: whether the pictures have labels; without, all are in `train` (unlabelled.py).
+        none: words for what pictures may show that is none of the classes.
     """
 
     name: str
@@ -116,6 +121,7 @@ class DataSet:
     unnamed: tuple[str, ...] = ()
     renamed_from: tuple[str, ...] = ()
     labelled: bool = True
+    none: tuple[str, ...] = ()
 
     def part(self, part: Part) -> tuple[Item, ...]:
         """Return the items of one part."""
@@ -267,12 +273,16 @@ def with_names(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
         InputError: an unknown class, a name that is no text, empty, too long or unusable, or that two classes share.
     """
     given: dict[str, tuple[str, ...]] = {}
+    none: tuple[str, ...] = ()
     for key, value in names.items():
         if not isinstance(key, str):
             raise InputError(
                 f"{where} has the class {key}, which YAML does not read as text; write '{key}': in quotes."
             )
         own = tidy(key)
+        if own == NONE and NONE not in data.class_names:
+            none = checked_names(value, f"{where}: {NONE}", own, MAX_STRANGERS)
+            continue
         if own not in data.class_names:
             raise InputError(
                 f"{where} names the class {key!r}, which is not in the data{did_you_mean(own, data.class_names)}; "
@@ -288,19 +298,24 @@ def with_names(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
                 raise InputError(
                     f"{where} calls both {other!r} and {own!r} {one!r}; take it from one of them, or join the classes."
                 )
+    if known := [word for word in none if as_read(word) in owner]:
+        raise InputError(
+            f"{where} says that {known[0]!r} is none of the classes, and {owner[as_read(known[0])]!r} is called so; "
+            "remove it from one of them."
+        )
     task = default_task(classes) if data.task == default_task(data.class_names) else data.task
-    return replace(data, class_names=classes, task=task, renamed_from=data.class_names)
+    return replace(data, class_names=classes, task=task, renamed_from=data.class_names, none=none)
 
 
-def checked_names(value: Any, what: str, own: str) -> tuple[str, ...]:
-    """Return the names of one class; `what` says whose they are, `own` is what it is called without them.
+def checked_names(value: Any, what: str, own: str, most: int = MAX_NAMES) -> tuple[str, ...]:
+    """Return the names of one class, or of none; `what` says whose they are, `own` is what it is called without them.
 
     Raises:
         InputError: none or too many, or one that is no text, empty, too long, unusable or there twice.
     """
     texts = value if isinstance(value, list) else [value]
-    if not 1 <= len(texts) <= MAX_NAMES:
-        raise InputError(f"{what} has {len(texts)} names; write 1 to {MAX_NAMES}, such as {own}: [road sign].")
+    if not 1 <= len(texts) <= most:
+        raise InputError(f"{what} has {len(texts)} names; write 1 to {most}, such as {own}: [road sign].")
     found: list[str] = []
     for text in texts:
         if text is None or (isinstance(text, str) and not as_read(text)):

@@ -110,7 +110,17 @@ def test_a_saved_program_holds_nothing_but_json(clip: Clip, tmp_path: Path) -> N
     TemplateClassifier(clip, NAMES).save(str(tmp_path / "program.json"))
     assert [f.name for f in tmp_path.iterdir()] == ["program.json"]
     text = (tmp_path / "program.json").read_text()
-    named = {"format", "templates", "class_names", "synonyms", "temperature", "offsets", "background", "clip"}
+    named = {
+        "format",
+        "templates",
+        "class_names",
+        "synonyms",
+        "temperature",
+        "offsets",
+        "rejection",
+        "background",
+        "clip",
+    }
     assert set(json.loads(text)) - {"metadata"} == named
     assert len(text) < 2000
 

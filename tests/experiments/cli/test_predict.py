@@ -18,11 +18,14 @@ import pytest
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.run.labelling import BATCH, label_files
+from ipo_prompts.experiments.run.rejecting import calibrate
+from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.classifier import TemplateClassifier
 
 Capture = pytest.CaptureFixture[str]
+RECORDED = Path(__file__).parents[2] / "recorded"
 
 
 @pytest.fixture()
@@ -205,3 +208,108 @@ def test_a_name_too_long_is_no_picture(saved: Path, pictures: list[Path], capsys
 def test_an_unknown_format_is_refused_before_anything_is_loaded(capsys: Capture) -> None:
     assert predict(Path("gone"), [Path("gone")], "xml") == 2
     assert "no format 'xml'; it can be table, csv or jsonl" in capsys.readouterr().err
+
+
+@pytest.fixture()
+def able(program: TemplateClassifier, saved: Path) -> Path:
+    """The same with the margins of the shipped pictures that search and choose, one hole known to be strange."""
+    reward = ClipReward(program.clip, program.class_names)
+    items = load_data("embedded", seed=0)
+    parts = [reward.encode([i.picture for i in part], [i.label for i in part]) for part in (items.train, items.val)]
+    program.rejection = calibrate(program, parts, ["hole"], reward.store, lambda line: None)
+    program.save(str(saved))
+    return saved
+
+
+def rejected(capsys: Capture, *words: str) -> tuple[int, list[dict[str, str]], str]:
+    """Run the command for a table; return its exit code, rows and standard error."""
+    code = main(["predict", *words, "--format", "csv"])
+    said = capsys.readouterr()
+    return code, list(csv.DictReader(io.StringIO(said.out))), said.err
+
+
+def test_none_of_these_is_what_lies_below_the_line(
+    program: TemplateClassifier, able: Path, pictures: list[Path], capsys: Capture
+) -> None:
+    code, rows, said = rejected(capsys, str(able), str(pictures[0].parent), "--reject", "0.2", "--top", "3")
+    others = ["cosine", "margin", "rejected", "label_2", "probability_2", "label_3", "probability_3"]
+    assert code == 0 and list(rows[0]) == ["picture", "label", "probability", *others]
+    assert program.rejection is not None
+    assert program.rejection.draws == 408
+    line = program.rejection.threshold(0.2)
+    assert line.k == 81 and {row["rejected"] for row in rows} == {"true", "false"}
+    assert all((float(row["margin"]) < line.margin) == (row["rejected"] == "true") for row in rows)
+    assert "which has place 81 among 408 known pictures" in said and "19.8% on average, at most 23." in said
+    assert "of strangers lie below it, by an estimate that leaves halves of the classes out" in said
+    features = program.clip.encode_pictures([Picture.from_path(pictures[0])])
+    assert float(rows[0]["cosine"]) == pytest.approx((features @ program.class_embeddings().T).max(), abs=1e-4)
+    chances = np.sort(program.head().probabilities(features)[0])[::-1]
+    shown = [float(rows[0][name]) for name in ("probability", "probability_2", "probability_3")]
+    assert shown == pytest.approx(chances[:3], abs=1e-4)
+    _, plain, _ = rejected(capsys, str(able), str(pictures[0]))
+    assert plain == [{name: rows[0][name] for name in ("picture", "label", "probability")}]
+
+
+def test_forms_say_what_is_rejected(able: Path, pictures: list[Path], capsys: Capture) -> None:
+    words = ["predict", str(able), *map(str, pictures[:20]), "--reject", "0.5", "--top", "2"]
+    assert main([*words, "--format", "jsonl"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {row["rejected"] for row in rows} == {True, False}
+    assert all(row["top"] == sorted(row["scores"], key=row["scores"].__getitem__)[:-3:-1] for row in rows)
+    assert main(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [f"none of these ({row['label']})" in line for row, line in zip(rows, lines[::2], strict=True)] == [
+        row["rejected"] for row in rows
+    ]
+    assert all(row["top"][1] in line for row, line in zip(rows, lines[1::2], strict=True))
+
+
+def test_margins_of_another_program_are_refused(
+    program: TemplateClassifier, able: Path, pictures: list[Path], capsys: Capture
+) -> None:
+    state = json.loads(able.read_text())
+    template = {"templates": [{"template": "a <CLASS>.", "weight": 1.0}]}
+    names = {"class_names": ["kitten", *state["class_names"][1:]]}
+    words = {"rejection": {**state["rejection"], "none": ["pit"]}}
+    for other in (template, names, words):
+        able.write_text(json.dumps({**state, **other}))
+        code, rows, said = rejected(capsys, str(able), str(pictures[0]), "--reject", "0.05")
+        assert code == 2 and not rows
+        assert "with another CLIP, template, class names, background or list of words" in said
+    able.write_text(json.dumps({**state, "rejection": {**state["rejection"], "margins": [1, 0]}}))
+    assert rejected(capsys, str(able), str(pictures[0]))[0] == 2
+    program.set_templates("a <CLASS>.")
+    assert program.rejection is None  # they were of the former template
+    able.write_text(json.dumps({**state, "rejection": None}))
+    assert "this program has no margins" in rejected(capsys, str(able), str(pictures[0]), "--reject", "0.05")[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--reject", "0"], "--reject is a share above 0 and at most 0.5, such as --reject 0.05, not 0."),
+        (["--reject", "5"], "such as --reject 0.05, not 5."),
+        (["--reject", "few"], "--reject is a number"),
+        (["--top", "0"], "--top is how many classes are named, 1 or more, such as --top 3, not 0."),
+    ],
+)
+def test_odd_numbers_are_refused_before_anything_is_loaded(words: list[str], said: str, capsys: Capture) -> None:
+    assert main(["predict", "gone", "gone", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_it_says_how_often_labels_were_right_and_when_probabilities_were_not_fitted(
+    program: TemplateClassifier, saved: Path, pictures: list[Path], capsys: Capture
+) -> None:
+    result = json.loads((RECORDED / "local-history" / "result.json").read_text())
+    saved.with_name("result.json").write_text(json.dumps(result))
+    assert rejected(capsys, str(saved), str(pictures[0]))[2] == ""  # of another template
+    program.set_templates(result["template"])
+    program.save(str(saved))
+    sealed = result["scores"]["test"]["optimised"]
+    _, _, said = rejected(capsys, str(saved.parent), str(pictures[0]))
+    assert said.splitlines()[0].startswith("ipo: no temperature was fitted to held-back pictures")
+    assert (
+        f"of the {sealed['n']} sealed test pictures of its run this program labelled {sealed['value']:.1%} right"
+        in said
+    )

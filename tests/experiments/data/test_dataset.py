@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.data import DataSet, Item, default_task, load_data
+from ipo_prompts.experiments.data.codes import names_to_edit
 from ipo_prompts.experiments.export import TARGETS, export
 from ipo_prompts.metrics.class_names import named, names_of
 from ipo_prompts.metrics.errors import InputError
@@ -100,6 +101,23 @@ def test_a_file_in_the_folder_names_classes_and_keeps_their_order(folder):
     assert len({plain.fingerprint, data.fingerprint, fewer.fingerprint}) == 3
 
 
+def test_a_line_of_the_file_says_what_is_none_of_the_classes(folder):
+    root = folder({"cat": 3, "dog": 3})
+    plain = load_data(f"folder:{root}", seed=0)
+    (root / "classes.yaml").write_text("none: [hole, empty box]\n")
+    data = load_data(f"folder:{root}", seed=0)
+    assert (data.none, plain.none) == (("hole", "empty box"), ())
+    assert (data.class_names, data.fingerprint) == (plain.class_names, plain.fingerprint)
+    assert "none: [hole, empty box]" in names_to_edit(data, {})
+
+
+def test_a_class_that_is_called_none_is_named_as_any_other(folder):
+    root = folder({"cat": 3, "none": 3})
+    (root / "classes.yaml").write_text("none: an empty street\n")
+    data = load_data(f"folder:{root}", seed=0)
+    assert (data.none, data.class_names) == ((), ("cat", "an empty street"))
+
+
 def test_data_with_the_names_that_they_have_anyway_keep_their_fingerprint():
     data = load_data("embedded", seed=0)
     same = load_data("embedded", seed=0, class_names={"cat": ["cat"], "dog": "dog"})
@@ -121,6 +139,8 @@ def test_data_with_the_names_that_they_have_anyway_keep_their_fingerprint():
         (f"dog: {'x' * 101}", "has a name of 101 characters, more than 100; shorten"),
         ("dog: a <CLASS>", "has the name 'a <CLASS>', and it has <CLASS>, which stands for the name in templates"),
         ("dog: <b>dog", "has the name '<b>dog', and it has markup"),
+        ("none: [hole, Dog]", "says that 'Dog' is none of the classes, and 'dog' is called so; remove it from one"),
+        ("none:", "none has an empty name"),
         ("- dog", "holds no table of classes; write a line for each"),
     ],
 )

@@ -1,0 +1,53 @@
+"""What a program decides with, as one object: numbers and names, for which neither templates nor texts are needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.calibration import softmax
+from ipo_prompts.metrics.pictures import Background
+from ipo_prompts.metrics.rejection import Calibrated, highest
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """One matrix and a bias above a CLIP's picture tower: several templates, synonyms and offsets are in them.
+
+    Attributes:
+        class_names: C, in label order.
+        classes: float32 (C, D), unit rows, what a picture is compared with.
+        scale: what cosines are multiplied by.
+        bias: float32 (C,), added to the logits: the CLIP's own and the offsets.
+        temperature: what logits are divided by before they become probabilities; 1.0 where none was fitted.
+        fingerprint: of the CLIP's weights and picture transform.
+        background: how the pixels of pictures are read.
+        rejection: the margins that lines are drawn through; None where none were taken.
+        others: float32 (V, D), unit rows, of what is none of the classes; None where that is not asked.
+    """
+
+    class_names: tuple[str, ...]
+    classes: Floats
+    scale: float
+    bias: Floats
+    temperature: float
+    fingerprint: str
+    background: Background
+    rejection: Calibrated | None = None
+    others: Floats | None = None
+
+    def logits(self, features: Floats) -> Floats:
+        """Return the logits of pictures by their features, float32 (n, D) with unit rows: float32 (n, C)."""
+        logits: Floats = self.scale * (features @ self.classes.T) + self.bias
+        return logits
+
+    def probabilities(self, features: Floats) -> Floats:
+        """Return float32 (n, C), rows that sum to 1: how sure a class is, if the picture shows one of them."""
+        return softmax(self.logits(features), self.temperature)
+
+    def margins(self, features: Floats) -> tuple[Floats, Floats | None]:
+        """Return the highest cosine with a class, float32 (n,), and its margin over that with others, if there are."""
+        cosines = highest(features, self.classes)
+        return cosines, None if self.others is None else np.asarray(cosines - highest(features, self.others))

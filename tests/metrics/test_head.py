@@ -1,0 +1,40 @@
+"""What a program decides with, as one matrix and a bias."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.metrics.calibration import softmax
+from ipo_prompts.metrics.class_names import named
+from ipo_prompts.metrics.classification import ClipReward
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.offsets import PriorOffsets
+from ipo_prompts.programs.classifier import TemplateClassifier
+
+NAMES = ["cat", named(["dog", "puppy"]), "bus"]
+
+
+def test_all_that_is_linear_is_one_matrix_and_a_bias(clip: Clip) -> None:
+    pictures = [item.picture for item in load_data("embedded", seed=0).test[:40]]
+    features = clip.encode_pictures(pictures)
+    program = TemplateClassifier(clip, NAMES, [("a dark <CLASS>.", 2.0), ("a <CLASS>.", 1.0)])
+    program.offsets = PriorOffsets(np.array([1, -2, 3], dtype=np.float32))
+    program.temperature = 2.0
+    head = program.head()
+    by_hand = (clip.logit_scale * features @ program.class_embeddings().T + [1, -2, 3]) / 2
+    np.testing.assert_allclose(head.probabilities(features), softmax(by_hand), atol=1e-5)
+    assert head.probabilities(features).tobytes() == program.probabilities(pictures).tobytes()
+    cosines, margins = head.margins(features)
+    np.testing.assert_allclose(cosines, (features @ head.classes.T).max(axis=1), atol=1e-6)
+    assert margins is None
+
+
+def test_the_logits_have_the_bits_that_the_search_saw(clip: Clip) -> None:
+    items = load_data("embedded", seed=0).test[:40]
+    reward = ClipReward(clip, NAMES)
+    units = reward.encode([item.picture for item in items], [0] * 40)
+    seen = reward.score(["a dark <CLASS>."], units)[0]
+    head = TemplateClassifier(clip, NAMES, "a dark <CLASS>.").head()
+    again = reward.score_logits("again", head.logits, units)
+    assert again.losses.tobytes() == seen.losses.tobytes()

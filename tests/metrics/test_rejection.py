@@ -1,0 +1,97 @@
+"""Margins and lines, by numbers worked by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.rejection import (
+    SHARES,
+    Calibrated,
+    auroc,
+    calibrated,
+    highest,
+    left_out,
+    line,
+    share_below,
+    sizes_of,
+)
+
+ONES = np.ones(99, dtype=np.int64)
+
+
+def known(n: int, **more: object) -> Calibrated:
+    return Calibrated(fingerprint="f", none=(), margins=tuple(i / 1000 for i in range(n)), **more)
+
+
+@pytest.mark.parametrize(("n", "share", "k"), [(19, 0.05, 1), (38, 0.05, 1), (39, 0.05, 2), (99, 0.29, 29)])
+def test_the_line_has_the_place_that_split_conformal_says(n: int, share: float, k: int) -> None:
+    found = known(n).threshold(share)
+    assert (found.k, found.n, found.margin) == (k, n, (k - 1) / 1000)
+    assert found.promise == k / (n + 1)
+
+
+def test_the_bound_is_that_of_the_beta_distribution() -> None:
+    # The lowest of n: the chance b of a lower one is exceeded with (1 - b)^n.
+    assert known(59).threshold(0.02).bound == pytest.approx(1 - 0.05 ** (1 / 59))
+    assert known(59).threshold(0.05).k == 3
+
+
+def test_equal_margins_are_never_rejected_beyond_the_promise() -> None:
+    margins = np.array([0.1] * 10 + [0.2] * 89)
+    assert line(margins, ONES, 0.05).margin == 0.1  # what equals the line is kept: none of the ten is below it
+    assert line(margins, ONES, 0.11).margin == 0.2  # the ten are below it, of eleven that may be
+    assert line(margins, ONES, 0.1).margin == 0.1
+
+
+def test_variants_of_a_picture_weigh_as_one_draw() -> None:
+    sizes = np.array([4, 4, 4, 4] + [1] * 18)  # four variants have the lowest margins
+    margins = np.arange(22) / 100
+    assert line(margins, sizes, 0.05) == line(np.r_[0.0, margins[4:]], ONES[:19], 0.05)
+    half = line(margins, sizes, 0.1)  # k = 2: below it lies one draw, which is all four
+    assert (half.k, half.n, half.margin) == (2, 19, 0.04)
+    assert sizes_of(["a", "b", "a", "c"], 4).tolist() == [2, 1, 2, 1]
+    assert sizes_of(None, 2).tolist() == [1, 1]
+
+
+def test_too_few_draws_are_refused() -> None:
+    with pytest.raises(InputError, match=r"with 18 independent pictures, too few .* it takes 19: add pictures"):
+        known(18).threshold(0.3)
+    with pytest.raises(InputError, match=r"to reject 0.01 of the known pictures takes 99 independent .* had 98"):
+        known(98).threshold(0.01)
+    assert known(99).threshold(0.01).k == 1
+    with pytest.raises(InputError, match="with 10 independent pictures"):  # twenty variants of ten
+        known(20, sizes=(2,) * 20).threshold(0.05)
+
+
+def test_what_is_read_is_checked() -> None:
+    for wrong in ({"margins": (0.2, 0.1)}, {"margins": (float("nan"),)}, {"sizes": (1,)}, {"found": (0.5,)}):
+        with pytest.raises(ValidationError):
+            Calibrated.model_validate({**known(3).model_dump(), **wrong})
+
+
+def test_the_margin_is_the_highest_cosine_less_that_of_others() -> None:
+    features = np.array([[1, 0, 0], [0.6, 0.8, 0], [0, 0, 1]], dtype=np.float32)
+    classes, others = np.eye(3, dtype=np.float32)[:2], np.eye(3, dtype=np.float32)[2:]
+    assert highest(features, classes).tolist() == pytest.approx([1, 0.8, 0])
+    found = calibrated("f", ["hole"], features, np.array([0, 1, 1]), ["a", "b", "b"], classes, others)
+    assert found.margins == pytest.approx((-1, 0.8, 1))
+    assert (found.sizes, found.draws, found.none) == ((2, 2, 1), 2, ("hole",))
+    assert (found.auroc, found.strangers_found(0.05)) == (None, None)  # of two classes none can be left out
+
+
+def test_auroc_and_shares_count_pairs() -> None:
+    assert auroc(np.array([3.0, 1.0]), np.array([2.0, 1.0, 0.0])) == pytest.approx((3 + 1.5) / 6)
+    assert share_below(np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.5])).tolist() == pytest.approx([0, 2 / 3])
+
+
+def test_leaving_classes_out_finds_strangers_where_they_are_far_from_the_others() -> None:
+    classes = np.eye(8, dtype=np.float32)
+    labels = np.repeat(np.arange(8), 5)
+    features, near = classes[labels], np.full((40, 8), 8**-0.5, dtype=np.float32)
+    area, found = left_out(features, labels, classes, np.zeros(40, dtype=np.float32))
+    assert (area, set(found), len(found)) == (1.0, {1.0}, len(SHARES))
+    area, found = left_out(near, labels, classes, np.zeros(40, dtype=np.float32))
+    assert (area, set(found)) == (0.5, {0.0})  # all pictures alike: nothing tells them apart
