@@ -15,7 +15,7 @@ from ipo_prompts.experiments.data.dataset import UNLABELLED, in_threads
 from ipo_prompts.experiments.data.sources.table import gather, has_labels
 from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig, load_config
 from ipo_prompts.experiments.run.labelling import find_pictures
-from ipo_prompts.experiments.run.plan import SPLIT_SEED, digest_of, draw_for
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, data_of, digest_of, draw_for
 from ipo_prompts.experiments.run.result import RESULT, load_result
 from ipo_prompts.experiments.run.untested import commands_to_test
 from ipo_prompts.metrics.device import AUTO
@@ -140,15 +140,7 @@ class _RunsPictures:
 
     def __init__(self, run: Path, config: RunConfig, store: FeatureStore) -> None:
         self._store = store
-        self.data = load_data(
-            config.data,
-            seed=SPLIT_SEED,
-            task=config.task,
-            background=config.background,
-            class_names=config.class_names,
-            labels=config.labels,
-            exclude=config.exclude,
-        )
+        self.data = data_of(config)
         self.drawn = draw_for(self.data, config)
         self._kind: Kind = "prior" if config.offsets == "none" else config.offsets
 

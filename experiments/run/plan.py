@@ -94,7 +94,6 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     Raises:
         InputError: what is wrong with the configuration, the data or the names of the models.
     """
-    from ipo_prompts.experiments.data import load_data
     from ipo_prompts.experiments.data.benchmarks import absent, assumed, sizes
 
     _check_held_back(config, None if held_back_shots(config) else "selection_shots=1 or more")
@@ -105,15 +104,7 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
         if say:
             say(f"not on this machine, so its official sizes are assumed: {sizes(entry)}")
     else:
-        data = load_data(
-            config.data,
-            seed=SPLIT_SEED,
-            task=config.task,
-            background=config.background,
-            class_names=config.class_names,
-            labels=config.labels,
-            exclude=config.exclude,
-        )
+        data = data_of(config)
     config = fitting(config, data)
     if not ready:
         refuse_codes(data, config.data, config.clip)
@@ -188,6 +179,23 @@ def more_with_twice_the_shots(planned: Plan) -> int:
         return len({item.group for item in (*drawn.search, *drawn.selection)})
 
     return used(draw_for(planned.data, planned.config.with_twice_the_shots())) - used(planned.drawn)
+
+
+def data_of(config: RunConfig) -> DataSet:
+    """Return the data set of a run, as its settings have it read.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    return load_data(
+        config.data,
+        seed=SPLIT_SEED,
+        task=config.task,
+        background=config.background,
+        class_names=config.class_names,
+        labels=config.labels,
+        exclude=config.exclude,
+    )
 
 
 def choices(data: DataSet, config: RunConfig) -> list[str]:
