@@ -168,13 +168,13 @@ def default_folder(config: RunConfig) -> Path:
 def reserved(folder: Path) -> Iterator[Path]:
     """Make a default folder, under a name of its own where another run began in the same second.
 
-    It is gone again when the block fails before anything is in it.
+    It is gone again when the block fails before anything is in it, and so is the one above where that was made for it.
 
     >>> with reserved(Path("runs/20260101-120000-pets")) as one, reserved(Path("runs/20260101-120000-pets")) as other:
     ...     one.name, other.name
     ('20260101-120000-pets', '20260101-120000-pets-2')
     """
-    number, made = 1, folder
+    number, made, first = 1, folder, not folder.parent.exists()
     while True:
         try:
             made.mkdir(parents=True)
@@ -189,6 +189,8 @@ def reserved(folder: Path) -> Iterator[Path]:
     except BaseException:
         with suppress(OSError):  # it is not empty
             made.rmdir()
+            if first:
+                made.parent.rmdir()
         raise
 
 
