@@ -12,20 +12,20 @@ import io
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from dspy.utils.saving import get_dependency_versions
 
 from ipo_prompts.experiments.run.files import write_json, write_text
-from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.plan import Prepared
 from ipo_prompts.experiments.run.result import RunResult, Untested
-from ipo_prompts.experiments.run.searching import SearchedRun
-from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.classification import fitted_on
-from ipo_prompts.metrics.fit import Fit
-from ipo_prompts.programs.classifier import TemplateClassifier
+
+if TYPE_CHECKING:  # a page that is written of a finished run loads no model
+    from ipo_prompts.experiments.run.live_view import Ui
+    from ipo_prompts.experiments.run.plan import Prepared
+    from ipo_prompts.experiments.run.searching import SearchedRun
+    from ipo_prompts.metrics.arrays import Floats
+    from ipo_prompts.programs.classifier import TemplateClassifier
 
 LABELS = "labels.csv"
 """Every picture with the class that the chosen template names."""
@@ -47,6 +47,12 @@ def look(prepared: Prepared, searched: SearchedRun, program: TemplateClassifier,
     Raises:
         InputError: a picture cannot be read.
     """
+    from dspy.utils.saving import get_dependency_versions
+
+    from ipo_prompts.metrics.classification import fitted_on
+    from ipo_prompts.metrics.fit import Fit
+    from ipo_prompts.programs.classifier import TemplateClassifier
+
     config, data, reward = prepared.config, prepared.plan.data, prepared.reward
     pictures = [item.picture for item in data.train]
     features = prepared.store.encode(pictures, ui.pictures("all"))

@@ -81,7 +81,8 @@ def test_the_cache_knows_a_rendered_picture_by_its_bytes(clip, tmp_path: Path, m
     assert np.array_equal(again.encode(pictures), before) and again.encoded == 0
     # Another renderer: the same files on disk, other pixels.
     monkeypatch.setitem(shifts._PIXELWISE, "dark", lambda image, rng: image)
-    assert not np.array_equal(again.encode(pictures), before) and again.encoded == 4
+    others = [item.picture for item in load_data("embedded:dark+sideways", seed=0).val[:4]]
+    assert not np.array_equal(again.encode(others), before) and again.encoded == 4
 
 
 def test_the_pictures_of_the_suite_are_those_of_its_recorded_cells_on_any_processor(clip: Clip, tmp_path: Path) -> None:
