@@ -139,12 +139,14 @@ REASONS = {
 }
 
 
+WHOLE = [kind for kind in BROKEN if kind != "cut off"]
+
+
 @pytest.mark.parametrize("lm", ["openai/gpt-4o-mini", "hosted_vllm/x"])
-@pytest.mark.parametrize("kind", BROKEN)
 def test_a_reply_that_is_lost_on_its_way_is_asked_for_again_and_counted(
-    run: Run, server: OpenAIServer, out: Path, quick: list[float], kind: str, lm: str
+    run: Run, server: OpenAIServer, out: Path, quick: list[float], lm: str
 ) -> None:
-    server.script.append(BROKEN[kind])
+    server.script.append(BROKEN["cut off"])
     ended = run("max_tokens=200", lm=lm)
     assert ended.code == 0, ended.err
     found = check_whole(out)["lm"]["optimizer"]
@@ -152,15 +154,30 @@ def test_a_reply_that_is_lost_on_its_way_is_asked_for_again_and_counted(
     (lost,) = events(out, "lm_error")
     assert lost["tokens_out"] == 200
     assert found["tokens_out"] == sum(event["tokens_out"] for event in events(out, "lm")) + 200
-    assert REASONS[kind] in lost["error"]
+    assert REASONS["cut off"] in lost["error"]
 
 
-@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
-def test_such_replies_for_ever_are_one_sentence(
-    run: Run, server: OpenAIServer, quick: list[float], broken: Reply, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("lm", ["openai/gpt-4o-mini", "hosted_vllm/x"])
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_whole_reply_that_is_none_is_asked_for_once_and_its_bound_is_booked(
+    run: Run, resume: Run, server: OpenAIServer, out: Path, quick: list[float], kind: str, lm: str
+) -> None:
+    server.script.append(BROKEN[kind])
+    ended = run("max_tokens=200", lm=lm)
+    assert ended.code == 1 and len(server.asked) == 1
+    assert "the server" in ended.sentence and "--resume" in ended.sentence
+    (lost,) = events(out, "lm_error")
+    assert lost["tokens_out"] == 200 and REASONS[kind] in lost["error"]
+    assert resume(f"lm_api_base={server.base}").code == 0
+    found = check_whole(out)["lm"]["optimizer"]
+    assert found["tokens_out"] == sum(event["tokens_out"] for event in events(out, "lm")) + 200
+
+
+def test_replies_that_break_for_ever_are_one_sentence(
+    run: Run, server: OpenAIServer, quick: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ipo_prompts.programs.lm.attempts.RETRIES", 1)
-    server.behave = broken if callable(broken) else lambda asked: broken
+    server.behave = BROKEN["cut off"]
     ended = run()
     assert ended.code == 1
     assert "the server" in ended.sentence
