@@ -50,7 +50,7 @@ def test_it_does_what_the_command_does(
     assert runs.program(Path("call")) == runs.program(Path("command"))
     assert Path("call/config.yaml").read_text() == Path("command/config.yaml").read_text()
     # Progress goes to stderr as there, and `print` says what is said there, but for the clock.
-    clock = re.compile(r" \(\d+ a minute\)|, \d+:\d+ left|in \d+ s")
+    clock = re.compile(r" \(\d+ a minute\)|, \d+:\d+ left|in [\d.]+ s")
     said, shown = (clock.sub("", err).splitlines() for err in (told.err.replace("command", "call"), captured.err))
     interrupted = shown.index("if it is interrupted: ipo.optimize(resume='call')")  # there it is a command
     assert said.pop(interrupted) == "if it is interrupted: ipo optimize --resume call"
