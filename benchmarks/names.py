@@ -1,0 +1,320 @@
+"""Other names of classes: how much of what bad names cost comes back, beside a fitted number a class, and controls.
+
+The 68 classes are called rightly (the names that the embedded CLIP was taught) or renamed by rule: a synonym of
+WordNet's, the plural, a word for a kind of the thing. For each set and draw six of ten pictures a class learn (or two
+of these six), four test. The template is the best of the anchor and the bank by hits, then loss, on all that learn,
+under the names as given; then names are searched as `names=search` does it. Rows, in points over the names as given:
+
+- names: as a run has it. offsets: a number for each class fitted to labels, kept where those of two thirds of the
+  pictures gain more than their standard error on the others. both: found names, and the numbers anew under these.
+- right names: a template found under the right names, what there is to gain.
+- permuted: each class chooses among the candidates of another, with the gate. shuffled: labels say nothing. raw loss:
+  they say nothing, logits are not divided by a temperature, and the loss alone opens the gate.
+
+Intervals are the wider of two: clustered by drawing, of which all sets and draws show variants, and over sets. Goals
+that are missed are printed, and make the exit code 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import numpy as np
+from common import arguments
+from none_of_these import narrower
+
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.metrics import naming
+from ipo_prompts.metrics.arrays import Doubles, Floats
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, fitted_on
+from ipo_prompts.metrics.clip import Clip, load_clip
+from ipo_prompts.metrics.nouns import synsets
+from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.metrics.statistics import t_quantile
+from ipo_prompts.metrics.template import ANCHOR, too_long
+from ipo_prompts.metrics.text_tower import encode_templates
+from ipo_prompts.programs.candidates import candidates_of
+from ipo_prompts.programs.phrases import PhraseBank
+
+SETS = "upside-down+hue,sideways+noise,zoom+edge,small+bright,sideways+dark,upside-down+faded"
+"""None of them was looked at when the rule was designed, or its place in a search."""
+LEARN, TEST = 6, 4
+WAYS = ("right", "synonyms", "plurals", "hyponyms")
+ROWS = ("names", "offsets", "both", "right names", "permuted")
+
+
+@dataclass
+class Called:
+    """The classes under names of one kind, with all templates encoded."""
+
+    names: tuple[str, ...]
+    texts: Floats
+    """float32 (templates, C, D)."""
+
+
+@dataclass
+class Bed:
+    """A CLIP, the templates, and the classes by what they are called."""
+
+    clip: Clip
+    templates: list[str]
+    called: dict[str, Called]
+
+
+class Drawn(NamedTuple):
+    """A set, how many of its classes, and the number of the draw."""
+
+    place: str
+    classes: int
+    draw: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one draw of one set says, with gains of each test picture by row."""
+
+    place: str
+    labels: tuple[int, ...]
+    pictures: tuple[str, ...]
+    gains: dict[str, Doubles]
+    given: float
+    opened: bool
+    permuted_opened: bool
+    shuffled_opened: bool
+    raw_opened: bool
+    raw: float
+    """What the control does to the accuracy on the test, which has its labels."""
+
+
+def main() -> None:
+    """Measure and print."""
+    options = arguments(
+        __doc__,
+        clip={"default": "embedded", "help": "as in ipo optimize"},
+        sets={"default": SETS, "help": "operations of `embedded:`, with commas between"},
+        draws={"type": int, "default": 3, "help": "of the pictures of 68 classes; twice as many of ten classes"},
+    )
+    sets, draws, small = options.sets.split(","), options.draws, options.small
+    if small:
+        sets, draws = ["noise+negative", "dark+blur"], 1
+    bed = bed_of(load_clip(options.clip), 8 if small else None)
+    missed = []
+    for classes in (68, 10):
+        cells: dict[tuple[str, int], list[Cell]] = {(way, shots): [] for shots in (6, 2) for way in WAYS}
+        for name in sets:
+            pictures, items = encoded(bed, name)
+            for draw in range(draws if classes == 68 else 2 * draws):
+                for (way, shots), found in cells.items():
+                    found.append(cell(bed, pictures, items, way, Drawn(name, classes, draw), shots))
+        for shots in (6, 2):
+            missed += told(classes, shots, {way: cells[way, shots] for way in WAYS})
+    for line in missed:
+        print(f"missed: {line}")
+    raise SystemExit(1 if missed and not small else 0)
+
+
+def bed_of(clip: Clip, most: int | None) -> Bed:
+    """Name the classes in all ways and encode all templates."""
+    right = load_data("embedded", seed=0).class_names
+    ways = dict(zip(WAYS, (right, synonyms(right), distinct(map(plural, right), right), narrower(right)), strict=True))
+    every = [name for names in ways.values() for name in names]
+    templates = [ANCHOR, *(phrase.template for phrase in PhraseBank.load().usable(every, clip))][:most]
+    for way in WAYS[1:]:
+        changed = sum(name not in right for name in ways[way])
+        print(f"{way}: {changed} of {len(right)} classes, such as {', '.join(ways[way][:6])}")
+    texts = {way: encode_templates(clip.model, clip.tokenizer, templates, names) for way, names in ways.items()}
+    return Bed(clip, templates, {way: Called(names, texts[way]) for way, names in ways.items()})
+
+
+def synonyms(names: Sequence[str]) -> tuple[str, ...]:
+    """Return another word for the first meaning of each name; itself where WordNet has none."""
+    meaning = {word.text: number for number, one in synsets().items() for word in one.words if word.sense == 1}
+    others = [[word.text for word in synsets()[meaning[name]].words] if name in meaning else [] for name in names]
+    return distinct((next((word for word in own if word not in names), "") for own in others), names)
+
+
+def plural(name: str) -> str:
+    """Return the plural by rule: right for most names, and what a folder may be called for all."""
+    if name.endswith("y") and name[-2] not in "aeiou":
+        return f"{name[:-1]}ies"
+    return name + ("es" if name.endswith(("s", "x", "ch", "sh")) else "s")
+
+
+def distinct(wanted: Any, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names wanted; the old ones where there is none, or another class has it."""
+    found: list[str] = []
+    for new, old in zip(wanted, names, strict=True):
+        found.append(new if new and new not in found and new not in names else old)
+    return tuple(found)
+
+
+def encoded(bed: Bed, name: str) -> tuple[EncodedPictures, list[Any]]:
+    """Return all pictures of a set."""
+    items = [item for _, item in load_data(f"embedded:{name}", seed=0).items()]
+    reward = ClipReward(bed.clip, bed.called["right"].names)
+    return reward.encode([one.picture for one in items], [one.label for one in items]), items
+
+
+def cell(bed: Bed, pictures: EncodedPictures, items: Sequence[Any], way: str, drawn: Drawn, shots: int) -> Cell:
+    """Measure all rows on one draw, which does not depend on what the classes are called or how many pictures learn."""
+    rng = np.random.default_rng([drawn.draw, drawn.classes])
+    own = np.sort(rng.permutation(len(bed.called[way].names))[: drawn.classes])
+    dealt = np.array([rng.permutation(np.flatnonzero(pictures.labels == label)) for label in own])
+    learn, test = pictures.part(dealt[:, :shots].ravel(), own), pictures.part(dealt[:, LEARN:].ravel(), own)
+    fits = shots - max(1, shots // 3)
+    fit, other = (pictures.part(dealt[:, of].ravel(), own) for of in (slice(fits), slice(fits, shots)))
+    rows: dict[str, Doubles] = {}
+    best = chosen(bed, way, own, learn)
+    texts, candidates = texts_of(bed, way, own, best)
+    count = len(own)
+    given, draws = texts[:count], [items[i].group for i in dealt[:, :shots].ravel()]
+    labelled = naming.Labelled(np.float32(bed.clip.logit_scale) * learn.features, learn.labels, draws)
+    before = hits(bed, given, test)
+    found = naming.find_names(texts, candidates, labelled)
+    permuted = naming.find_names(texts, naming.exchanged(candidates), labelled)
+    on = hits(bed, given, other, fit) - hits(bed, given, other)
+    kept = learn if on.mean() > np.sqrt(Sampling.of(len(on), other.labels.tolist()).these(on).value) else None
+    rows["names"] = hits(bed, texts[found.chosen], test)
+    rows["offsets"] = hits(bed, given, test, kept)
+    rows["both"] = hits(bed, texts[found.chosen], test, kept)
+    rows["right names"] = hits(bed, bed.called["right"].texts[chosen(bed, "right", own, learn)][own], test)
+    rows["permuted"] = hits(bed, texts[permuted.chosen], test)
+    mixed = labelled._replace(labels=rng.permutation(labelled.labels))
+    shuffled = naming.find_names(texts, candidates, mixed)
+    with patch.object(naming, "best_temperature", lambda *_: 1.0):
+        held = naming.find_names(texts, candidates, mixed).held
+        by_loss = held.loss > held.loss_error
+        raw = hits(bed, texts[naming.choose(texts, candidates, mixed, 0)[0]], test) - before
+    return Cell(
+        drawn.place,
+        tuple(own[test.labels].tolist()),
+        tuple(items[i].group for i in dealt[:, LEARN:].ravel()),
+        {row: 100 * (after - before) for row, after in rows.items()},
+        100 * float(before.mean()),
+        found.held.opens,
+        permuted.held.opens,
+        shuffled.held.opens,
+        by_loss,
+        100 * float(raw.mean()) if by_loss else 0.0,
+    )
+
+
+def chosen(bed: Bed, way: str, own: Any, learn: EncodedPictures) -> int:
+    """Return the number of the template with the most hits, then the lowest loss."""
+    reward = ClipReward(bed.clip, [bed.called[way].names[label] for label in own])
+    scores = reward.score_embeddings(bed.templates, list(bed.called[way].texts[:, own]), learn)
+    return max(range(len(scores)), key=lambda i: scores[i].rank)
+
+
+def texts_of(bed: Bed, way: str, own: Any, best: int) -> tuple[Floats, list[list[int]]]:
+    """Return the texts of some classes and of what else they may be called, and for each class its rows."""
+    called, template, clip = bed.called[way], bed.templates[best], bed.clip
+    names = [called.names[label] for label in own]
+    lists = [[name for name in more if too_long(template, [name], clip) is None] for more in candidates_of(names)]
+    words = list(dict.fromkeys(name for more in lists for name in more))
+    more = encode_templates(clip.model, clip.tokenizer, [template], words)[0]
+    row = {name: len(names) + place for place, name in enumerate(words)}
+    rows = [[label, *(row[name] for name in others)] for label, others in enumerate(lists)]
+    return np.concatenate([called.texts[best][own], more]), rows
+
+
+def hits(bed: Bed, classes: Floats, pictures: EncodedPictures, fitted: EncodedPictures | None = None) -> Doubles:
+    """Return the hits of pictures, (n,), with numbers of the classes that fit others' labels where there are some."""
+    logits = bed.clip.logit_scale * (pictures.features @ classes.T)
+    if fitted is not None:
+        logits = logits + fitted_on("fitted", fitted).of(bed.clip, classes)
+    right: Doubles = (logits.argmax(axis=1) == pictures.labels).astype(np.float64)
+    return right
+
+
+# What it says.
+
+
+def told(classes: int, shots: int, cells: dict[str, list[Cell]]) -> list[str]:
+    """Print the tables of all kinds of names, and return the goals that they miss."""
+    print(f"\n{classes} classes, {shots} pictures of each, {len(cells['right'])} cells a row.\n")
+    print("| called by | as given | " + " | ".join(ROWS[:4]) + " | back, of right names' gain | lowest of names |")
+    print("| --- " * 8 + "|")
+    for way, own in cells.items():
+        gains = " | ".join(_bounded(own, row) for row in ROWS[:4])
+        share = "–" if way == "right" else _share(own)
+        print(f"| {way} | {np.mean([one.given for one in own]):.1f} | {gains} | {share} | {_lowest(own):+.1f} |")
+    print("\n| called by | opened | permuted: opened | gain | shuffled: opened | raw loss: opened | gain |")
+    print("| --- " * 7 + "|")
+    for way, own in cells.items():
+        parts = [f"{sum(getattr(one, name) for one in own)} of {len(own)}" for name in OPENED]
+        raw = np.mean([one.raw for one in own])
+        print(
+            f"| {way} | {parts[0]} | {parts[1]} | {_bounded(own, 'permuted')} | {parts[2]} | {parts[3]} | {raw:+.1f} |",
+            flush=True,
+        )
+    return [f"{classes} classes, {shots} pictures: {line}" for line in _missed(classes, shots, cells)]
+
+
+OPENED = ("opened", "permuted_opened", "shuffled_opened", "raw_opened")
+
+
+def _missed(classes: int, shots: int, cells: dict[str, list[Cell]]) -> list[str]:
+    """Return what the goals of docs/class-names.md ask for and is not there."""
+    gain = {way: _mean(own, "names") for way, own in cells.items()}
+    harm, lowest = (-0.3, -1.5) if classes == 68 else (-0.3, -5.0)
+    goals = {
+        f"right names gain {gain['right']:+.2f}, {harm} was the goal": gain["right"] >= harm,
+        f"a cell of right names at {_lowest(cells['right']):+.2f}, {lowest} was the goal": _lowest(cells["right"])
+        >= lowest - 1e-9,
+        "the gate opens on shuffled labels": not any(one.shuffled_opened for own in cells.values() for one in own),
+    }
+    for way in WAYS[1:]:
+        back, other = gain[way] / _mean(cells[way], "right names"), _mean(cells[way], "permuted")
+        if classes == 68:
+            least = 0.7 if shots == 6 else 0.4
+            goals[f"{back:.0%} of the gain is back at {way}, {least:.0%} was the goal"] = back >= least
+            goals[f"permuted candidates do {other:+.2f} at {way}, less than 0.7 was the goal"] = abs(other) < 0.7
+        elif shots == 6:
+            goals[f"permuted candidates gain {other:+.2f} at {way}, half of {gain[way]:+.2f}"] = other < gain[way] / 2
+    if (classes, shots) == (68, 6):
+        lead = gain["hyponyms"] - _mean(cells["hyponyms"], "offsets")
+        goals[f"names lead offsets by {lead:+.1f} at hyponyms, 15 was the goal"] = lead > 15
+    return [goal for goal, reached in goals.items() if not reached]
+
+
+def _mean(cells: Sequence[Cell], row: str) -> float:
+    return float(np.mean([one.gains[row].mean() for one in cells]))
+
+
+def _lowest(cells: Sequence[Cell]) -> float:
+    return min(float(one.gains["names"].mean()) for one in cells)
+
+
+def _bounded(cells: Sequence[Cell], row: str) -> str:
+    mean, half = _mean(cells, row), _half(cells, [one.gains[row] for one in cells])
+    return f"{mean:+.1f} [{mean - half:+.1f}, {mean + half:+.1f}]"
+
+
+def _share(cells: Sequence[Cell]) -> str:
+    """Return the ratio of two means, its interval by the residuals that it leaves (Taylor's first term)."""
+    whole = _mean(cells, "right names")
+    share = _mean(cells, "names") / whole
+    half = _half(cells, [(one.gains["names"] - share * one.gains["right names"]) / whole for one in cells])
+    return f"{share:.0%} [{share - half:.0%}, {share + half:.0%}]"
+
+
+def _half(cells: Sequence[Cell], values: Sequence[Doubles]) -> float:
+    """Return half a 95 % interval of the mean: the wider of that by drawings and that by sets."""
+    every = np.concatenate(values)
+    labels = [label for one in cells for label in one.labels]
+    drawings = [name for one in cells for name in one.pictures]
+    found = Sampling.of(len(every), labels, drawings).these(every)
+    sets: dict[str, list[float]] = {}
+    for one, own in zip(cells, values, strict=True):
+        sets.setdefault(one.place, []).append(float(own.mean()))
+    means = [np.mean(own) for own in sets.values()]
+    by_set = t_quantile(len(means) - 1, 0.95) * float(np.std(means, ddof=1)) / np.sqrt(len(means))
+    return float(max(t_quantile(found.degrees, 0.95) * np.sqrt(found.value), by_set))
+
+
+if __name__ == "__main__":
+    main()
