@@ -107,8 +107,9 @@ def main() -> None:
         for name in sets:
             pictures, items = encoded(bed, name)
             for draw in range(draws if classes == 68 else 2 * draws):
-                for (way, shots), found in cells.items():
-                    found.append(cell(bed, pictures, items, way, Drawn(name, classes, draw), shots))
+                for shots in (6, 2):
+                    for way, found in cells_of(bed, pictures, items, Drawn(name, classes, draw), shots).items():
+                        cells[way, shots].append(found)
         for shots in (6, 2):
             missed += told(classes, shots, {way: cells[way, shots] for way in WAYS})
     for line in missed:
@@ -158,48 +159,64 @@ def encoded(bed: Bed, name: str) -> tuple[EncodedPictures, list[Any]]:
     return reward.encode([one.picture for one in items], [one.label for one in items]), items
 
 
-def cell(bed: Bed, pictures: EncodedPictures, items: Sequence[Any], way: str, drawn: Drawn, shots: int) -> Cell:
-    """Measure all rows on one draw, which does not depend on what the classes are called or how many pictures learn."""
+def cells_of(bed: Bed, pictures: EncodedPictures, items: Sequence[Any], drawn: Drawn, shots: int) -> dict[str, Cell]:
+    """Measure one draw, which is the same whatever the classes are called and however many pictures learn."""
     rng = np.random.default_rng([drawn.draw, drawn.classes])
-    own = np.sort(rng.permutation(len(bed.called[way].names))[: drawn.classes])
+    own = np.sort(rng.permutation(len(bed.called["right"].names))[: drawn.classes])
     dealt = np.array([rng.permutation(np.flatnonzero(pictures.labels == label)) for label in own])
-    learn, test = pictures.part(dealt[:, :shots].ravel(), own), pictures.part(dealt[:, LEARN:].ravel(), own)
     fits = shots - max(1, shots // 3)
-    fit, other = (pictures.part(dealt[:, of].ravel(), own) for of in (slice(fits), slice(fits, shots)))
-    rows: dict[str, Doubles] = {}
-    best = chosen(bed, way, own, learn)
-    texts, candidates = texts_of(bed, way, own, best)
-    count = len(own)
-    given, draws = texts[:count], [items[i].group for i in dealt[:, :shots].ravel()]
-    labelled = naming.Labelled(np.float32(bed.clip.logit_scale) * learn.features, learn.labels, draws)
+    learn, fit, other, test = (
+        pictures.part(dealt[:, of].ravel(), own)
+        for of in (slice(shots), slice(fits), slice(fits, shots), slice(LEARN, None))
+    )
+    mixed = rng.permutation(learn.labels)
+    best = bed.called["right"].texts[chosen(bed, "right", own, learn)][own]
+    groups = tuple(items[i].group for i in dealt[:, LEARN:].ravel())
+    labels = tuple(own[test.labels].tolist())
+    return {
+        way: Cell(drawn.place, labels, groups, *measured(bed, way, own, (learn, fit, other, test), mixed, best))
+        for way in WAYS
+    }
+
+
+def measured(bed: Bed, way: str, own: Any, parts: Sequence[EncodedPictures], mixed: Any, right: Floats) -> Any:
+    """Return what a cell holds of classes that are called in one way; see `Cell`.
+
+    Args:
+        bed: see there.
+        way: see `WAYS`.
+        own: the labels of the classes.
+        parts: what learns, what of it fits numbers and what judges them, and what tests.
+        mixed: the labels of what learns, shuffled.
+        right: the template found under the right names, float32 (C, D).
+    """
+    learn, fit, other, test = parts
+    texts, candidates = texts_of(bed, way, own, chosen(bed, way, own, learn))
+    given, swapped = texts[: len(own)], naming.exchanged(candidates)
+    every = np.arange(len(learn))
+    labelled = naming.Labelled(np.float32(bed.clip.logit_scale) * learn.features, learn.labels, every.tolist())
     before = hits(bed, given, test)
     found = naming.find_names(texts, candidates, labelled)
-    permuted = naming.find_names(texts, naming.exchanged(candidates), labelled)
+    others = naming.choose(texts, swapped, labelled, 0)[0] if found.permuted.opens else every[: len(own)]
     on = hits(bed, given, other, fit) - hits(bed, given, other)
     kept = learn if on.mean() > np.sqrt(Sampling.of(len(on), other.labels.tolist()).these(on).value) else None
-    rows["names"] = hits(bed, texts[found.chosen], test)
-    rows["offsets"] = hits(bed, given, test, kept)
-    rows["both"] = hits(bed, texts[found.chosen], test, kept)
-    rows["right names"] = hits(bed, bed.called["right"].texts[chosen(bed, "right", own, learn)][own], test)
-    rows["permuted"] = hits(bed, texts[permuted.chosen], test)
-    mixed = labelled._replace(labels=rng.permutation(labelled.labels))
-    shuffled = naming.find_names(texts, candidates, mixed)
+    rows = {
+        "names": hits(bed, texts[found.chosen], test),
+        "offsets": hits(bed, given, test, kept),
+        "both": hits(bed, texts[found.chosen], test, kept),
+        "right names": hits(bed, right, test),
+        "permuted": hits(bed, texts[others], test),
+    }
+    none = labelled._replace(labels=mixed)
+    shuffled = naming.cross_fitted(texts, candidates, none, every % 2, 0)
     with patch.object(naming, "best_temperature", lambda *_: 1.0):
-        held = naming.find_names(texts, candidates, mixed).held
-        by_loss = held.loss > held.loss_error
-        raw = hits(bed, texts[naming.choose(texts, candidates, mixed, 0)[0]], test) - before
-    return Cell(
-        drawn.place,
-        tuple(own[test.labels].tolist()),
-        tuple(items[i].group for i in dealt[:, LEARN:].ravel()),
-        {row: 100 * (after - before) for row, after in rows.items()},
-        100 * float(before.mean()),
-        found.held.opens,
-        permuted.held.opens,
-        shuffled.held.opens,
-        by_loss,
-        100 * float(raw.mean()) if by_loss else 0.0,
-    )
+        held = naming.cross_fitted(texts, candidates, none, every % 2, 0)
+        opened = held.loss > held.loss_error
+        raw = hits(bed, texts[naming.choose(texts, candidates, none, 0)[0]], test) if opened else before
+    gains = {row: 100 * (after - before) for row, after in rows.items()}
+    harm = 100 * float((raw - before).mean())
+    opens = found.held.opens, found.permuted.opens, shuffled.opens, opened
+    return gains, 100 * float(before.mean()), *opens, harm
 
 
 def chosen(bed: Bed, way: str, own: Any, learn: EncodedPictures) -> int:
