@@ -17,6 +17,7 @@ that are missed are printed, and make the exit code 1.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -112,6 +113,7 @@ def main() -> None:
                         cells[way, shots].append(found)
         for shots in (6, 2):
             missed += told(classes, shots, {way: cells[way, shots] for way in WAYS})
+    print("\n" + (scale(50, 4, 200) if small else scale(1000, 12, 16000)))
     for line in missed:
         print(f"missed: {line}")
     raise SystemExit(1 if missed and not small else 0)
@@ -245,6 +247,28 @@ def hits(bed: Bed, classes: Floats, pictures: EncodedPictures, fitted: EncodedPi
         logits = logits + fitted_on("fitted", fitted).of(bed.clip, classes)
     right: Doubles = (logits.argmax(axis=1) == pictures.labels).astype(np.float64)
     return right
+
+
+def scale(classes: int, names: int, pictures: int) -> str:
+    """Time a search for names on random features, in which the second name of each class is the one to find."""
+    rng, width = np.random.default_rng(0), 512
+
+    def unit(rows: Any) -> Floats:
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+    texts = unit(rng.normal(size=(classes * names, width)))
+    others = classes + (names - 1) * np.arange(classes)
+    labels = np.repeat(np.arange(classes), pictures // classes)
+    noise = rng.normal(size=(len(labels), width)) / np.sqrt(width)
+    shown = naming.Labelled(
+        100 * unit(0.06 * texts[labels] + 0.2 * texts[others[labels]] + noise), labels, range(len(labels))
+    )
+    own = [[label, *range(start, start + names - 1)] for label, start in enumerate(others.tolist())]
+    started = time.process_time()
+    found = naming.find_names(texts, own, shown)
+    right = int((found.chosen == others).sum())
+    spent = f"{time.process_time() - started:.1f} seconds of a processor"
+    return f"{classes:,} classes, {names} names of each, {len(labels):,} pictures: {right:,} found in {spent}"
 
 
 # What it says.
