@@ -1,8 +1,8 @@
 """What else a class may be called: by WordNet, by a language model, by whoever wrote it down.
 
 From WordNet come the singular, the other words of the four most usual meanings, and two words of what each of these is
-a kind of. A name that it has not is looked up by its last word. None of them says what the pictures show: that is for
-the pictures to say.
+a kind of. A name that it has not is looked up by its last words and its first. None of them says what the pictures
+show: that is for the pictures to say.
 """
 
 from __future__ import annotations
@@ -88,18 +88,38 @@ def in_wordnet(name: str) -> list[str]:
     >>> in_wordnet("Tabby_Cats"), in_wordnet("xyzzy")
     (['tabby cat', 'tabby', 'domestic cat', 'house cat'], [])
     """
-    read = " ".join(re.sub(r"([a-z])([A-Z])", r"\1 \2", tidy(name).replace("_", " ").replace("-", " ")).split())
-    read = re.sub(r"^[\d\s.]+", "", read).casefold()  # 001.Black footed Albatross
-    forms = _forms(read)
-    if not forms and " " in read:
-        forms = _forms(read.rpartition(" ")[2])
-    found = [*forms]
+    forms = _known_forms(name)
     meanings = [number for form in forms for number in _senses()[form][:SENSES]]
-    found += [word.text for number in meanings for word in synsets()[number].words]
+    found = [*forms, *(word.text for number in meanings for word in synsets()[number].words)]
     for number in meanings:
         for above in synsets()[number].hypernyms:
             found += [word.text for word in synsets()[above].words[:ABOVE]]
     return [word for word in dict.fromkeys(found) if word.casefold() != as_read(name)]
+
+
+def has_words(name: str) -> bool:
+    """Whether WordNet has a name, or a word at its end or its beginning.
+
+    >>> [has_words(name) for name in ("Tabby_Cats", "BOOKS_v2", "Toyota 17", "xyzzy")]
+    [True, True, True, False]
+    """
+    return bool(_known_forms(name))
+
+
+def _known_forms(name: str) -> list[str]:
+    """Return the forms of a name as folders have them: of all of it, else of as much as is known of its end and start.
+
+    A number is no word of a name (`001.Black_footed_Albatross`, `house-2`), and the last word of several mostly says
+    what the thing is, but in `books_final`.
+    """
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", tidy(name))
+    words = [word for word in re.split(r"[\s_\-.]+", parted.casefold()) if not word.isdigit()]
+    if whole := _forms(" ".join(words)) or _forms("-".join(words)):
+        return whole
+    ends = (words[start:] for start in range(1, len(words)))
+    starts = (words[:end] for end in range(len(words) - 1, 0, -1))
+    found = [next((forms for part in parts if (forms := _forms(" ".join(part)))), []) for parts in (ends, starts)]
+    return list(dict.fromkeys(form for forms in found for form in forms))
 
 
 def _forms(name: str) -> list[str]:

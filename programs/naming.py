@@ -44,6 +44,7 @@ class Named:
         given: the names before.
         found: why; its rows count the classes first.
         candidates: how many other names were tried.
+        alone: the classes for which no other name is known, as they are called.
         asked: how many of them a language model gave.
     """
 
@@ -51,6 +52,7 @@ class Named:
     given: tuple[str, ...]
     found: Found
     candidates: int
+    alone: tuple[str, ...]
     asked: int
 
     @property
@@ -138,7 +140,8 @@ def find(
     every = np.concatenate([embeddings, class_embeddings(ours.clip, weighted, texts)]) if texts else embeddings
     found = find_names(every, rows, pictures, settings.seed)
     names = tuple((*given, *texts)[row] for row in found.chosen.tolist())
-    named = Named(ours.renamed(names), given, found, len(texts), asked)
+    alone = tuple(str(name) for name, own in zip(given, lists, strict=True) if not own)
+    named = Named(ours.renamed(names), given, found, len(texts), alone, asked)
     record.note(
         "names",
         renamed={str(given[label]): names[label] for label in named.renamed},

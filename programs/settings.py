@@ -73,7 +73,7 @@ class SearchSettings(BaseModel):
 
     @field_validator("name_candidates", mode="before")
     @classmethod
-    def _read(cls, given: Any) -> Any:
+    def _candidates(cls, given: Any) -> Any:
         """Read a file, so that settings are whole without it."""
         given = read_yaml(Path(given).expanduser(), "the file of names") if isinstance(given, (str, Path)) else given
         if given is not None and not isinstance(given, dict):

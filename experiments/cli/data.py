@@ -80,7 +80,8 @@ def check(
     elif report.ok and not data.labelled:
         print("what the CLIP cannot tell apart and whether words can help need labels: not looked at", file=sys.stderr)
     elif report.ok:
-        _look(spec, data, loaded)
+        if _look(spec, data, loaded) and not any(word.startswith("names=") for word in words or []):
+            words = [*(words or []), "names=search"]
         if groups:
             _write_groups(groups, spec, loaded)
     else:
@@ -107,8 +108,8 @@ def _load(name: str) -> tuple[Clip | None, str]:
         return None, str(error)
 
 
-def _look(spec: str, data: DataSet, clip: Clip) -> None:
-    """Print what the CLIP cannot tell apart, and whether words can be expected to help."""
+def _look(spec: str, data: DataSet, clip: Clip) -> bool:
+    """Print what the CLIP cannot tell apart, and whether words can help; return whether other names look worth it."""
     from ipo_prompts.experiments.data.alike import alike
     from ipo_prompts.experiments.run.beforehand import of_data
     from ipo_prompts.experiments.run.config import RunConfig
@@ -124,13 +125,16 @@ def _look(spec: str, data: DataSet, clip: Clip) -> None:
         print(f"\n{seen.headroom.verdict}")
         print(f"looked at {seen.searched} pictures that a run searches on{others}; no test picture was scored")
         print("\n".join(f"  {line}" for line in seen.headroom.lines))
-        if seen.names:
+        worth = bool(seen.names) and not data.unnamed  # codes are named first
+        if worth:
             print(f"  {seen.names}")
         of_all = Counter(item.label for item in data.test)
         most = f"{max(of_all.values(), default=0) / max(1, len(data.test)):.1%}"
         # A run names the share of the test pictures, where classes differ in size: one word needs one number.
         if of_all and most != f"{seen.headroom.guessing:.1%}":
             print(f"  guessing gets {most} of the test pictures: that is what the result of a run is compared with")
+        return worth
+    return False
 
 
 def _check_groups(file: Path, spec: str, clip: str | None) -> None:

@@ -12,11 +12,13 @@ import numpy as np
 import yaml
 
 from ipo_prompts.experiments.data.dataset import NAMES_FILE, PARTS, DataSet
+from ipo_prompts.metrics.class_names import names_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import printable
 from ipo_prompts.metrics.features import FeatureStore, Progress
 from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.metrics.text_tower import encode_templates
+from ipo_prompts.programs.candidates import has_words
 
 PIECES = 4
 """A word in so many pieces is seldom one that the CLIP has learnt: most words of English are one piece or two."""
@@ -51,6 +53,12 @@ def _names_alike(data: DataSet, clip: Clip) -> Iterator[str]:
         yield f"class names with a word that the tokenizer cuts to {PIECES} pieces or more: {len(cuts)}"
         yield from (f"  {names[label]}: {cut}" for label, cut in cuts[:_SHOWN])
         yield f"  a name that CLIP has met may do better; write it {_renaming(data, cuts[0][0], 'NAME')}"
+    told = {*data.unnamed, *(names[label] for label, _ in cuts)}
+    unknown = [i for i, name in enumerate(names) if name not in told and not any(map(has_words, names_of(name)))]
+    if unknown:
+        yield f"class names without an English word: {len(unknown)}"
+        yield from (f"  {names[label]}" for label in unknown[:_SHOWN])
+        yield f"  names=search knows no others; write one that CLIP has met {_renaming(data, unknown[0], 'NAME')}"
     texts = encode_templates(clip.model, clip.tokenizer, [ANCHOR], names)[0]
     pairs = _pairs(texts, np.arange(len(names)))
     if pairs:

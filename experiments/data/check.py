@@ -61,6 +61,7 @@ class Checked:
         unreadable: picture name → the sentence that says why.
         duplicates: pictures with the same bytes that are in two parts or two classes.
         cut_names: class name → why the tokenizer would cut it, in the plainest template.
+        called: what the source calls a class → its name in prompts, where that is another one.
         stray: what the source holds besides pictures.
         transparent: how many pictures have pixels that are not opaque.
         empty: picture name → what little there is to see: it is of one colour, or nearly all of it is see-through.
@@ -76,6 +77,7 @@ class Checked:
     unreadable: dict[str, str]
     duplicates: tuple[tuple[Place, ...], ...]
     cut_names: dict[str, str]
+    called: dict[str, str]
     stray: tuple[str, ...]
     transparent: int
     empty: dict[str, str]
@@ -129,6 +131,9 @@ def check_data(
         unreadable=unreadable,
         duplicates=tuple(tuple(same) for same in places.values() if len({(p.part, p.class_name) for p in same}) > 1),
         cut_names={name: reason for name, reason in cuts.items() if reason},
+        called={
+            own: str(name) for own, name in zip(data.renamed_from, data.class_names, strict=False) if own != str(name)
+        },
         stray=data.stray,
         transparent=sum(look.transparent for look in looks),
         empty={item.picture.name: look.empty for (_, item), look in zip(rows, looks, strict=True) if look.empty},
@@ -217,6 +222,8 @@ def _lines(report: Checked) -> Iterator[str]:
     yield from _section("same picture in two parts or classes, which a run uses all the same", same)
     cut = list(report.cut_names.values())
     yield from _section("class names that the tokenizer would cut, which a run refuses", cut)
+    called = [f"{own} = {name}" for own, name in report.called.items()]
+    yield from _section("classes that have another name in prompts than in the data", called)
     yield from _section("pictures with little to see, which a run uses all the same", list(report.empty.values()))
     yield from _section("left out, not pictures", list(report.stray))
     note = None if report.background != AS_VIEWED else _note(report.transparent, total, "pictures")

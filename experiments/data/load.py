@@ -128,10 +128,11 @@ def _called(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
     """Name the classes as somebody has said, and those with a number of WordNet as that says."""
     named = {tidy(name) for name in names if isinstance(name, str)}
     known = known_codes(data, named)
+    unnamed = unnamed_in(data, {*named, *known})  # before: who calls a class by a code is believed
     said = [WHERE] * bool(known) + [f"{NAMES_FILE} in {where}" if where != "class_names" else where] * bool(names)
     if known or names:
         data = with_names(data, {**known, **names}, " and ".join(reversed(said)))
-    return replace(data, unnamed=unnamed_in(data, named))
+    return replace(data, unnamed=unnamed)
 
 
 def names_data(word: str) -> bool:

@@ -203,7 +203,8 @@ def worth_a_search(reward: ClipReward, template: str, seen: EncodedPictures) -> 
     told = [f"{named.given[label]} → {named.class_names[label]}" for label in named.renamed]
     return (
         f"names=search looks worth it: names that half of these pictures chose gain {points(held.hits)} points "
-        f"(standard error {100 * held.hits_error:.1f}) on the other half, such as {several(told)}"
+        f"(standard error {100 * held.hits_error:.1f}) on the other half, where names of other classes gain "
+        f"{points(named.found.permuted.hits)}, such as {several(told)}"
     )
 
 

@@ -18,6 +18,7 @@ from ipo_prompts.experiments.run.comparison import Compared, measured
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.result import AnyPart, NamesFound, Renamed, TwoByTwo
 from ipo_prompts.metrics.class_names import written
+from ipo_prompts.metrics.errors import several
 from ipo_prompts.metrics.evidence import paired_difference
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.verdict import judge, points, share
@@ -55,7 +56,7 @@ def what_names_do(named: Named | None, members: Sequence[str], parts: Mapping[An
         sealed=table,
         words="",
     )
-    return result.model_copy(update={"words": _in_words(result, len(named.given))})
+    return result.model_copy(update={"words": _in_words(result, named)})
 
 
 def _two_by_two(named: Named, members: Sequence[str], test: Compared) -> TwoByTwo:
@@ -96,29 +97,35 @@ def _one_by_one(named: Named, members: Sequence[str], test: Compared) -> tuple[R
     )
 
 
-def _in_words(found: NamesFound, classes: int) -> str:
+def _in_words(found: NamesFound, named: Named) -> str:
     """Say what was found and what it adds; everything that speaks of it prints that."""
-    tried = f"{found.candidates:,} other names of the {classes} classes were tried around the template"
+    if not found.candidates:
+        return f"No other names of the classes are known. {_to_type(named.given)}"
+    tried = f"{found.candidates:,} other names of the {len(named.given)} classes were tried around the template"
     error = f" (standard error {100 * found.standard_error:.1f})"
     held = f"{points(found.gain)} points{error} on pictures left out of the choice"
-    if not found.candidates:
-        return (
-            "No other names of the classes are known: WordNet has none of them. Write what you would try into a file, "
-            "as in `puppies: [puppy, dog]`, and give it as name_candidates=FILE."
-        )
+    more = ""
+    if named.alone:
+        more = f" None is known for {several([repr(name) for name in named.alone])}. {_to_type(named.alone)}"
     if found.sealed is None:
-        return f"{tried}, and all classes keep their names: not shown to help, {held}."
+        return f"{tried}, and all classes keep their names: not shown to help, {held}.{more}"
     table = found.sealed
     low, high = table.ci95
-    several = f"{len(found.renamed)} classes have" if len(found.renamed) > 1 else "One class has"
+    have = f"{len(found.renamed)} classes have" if len(found.renamed) > 1 else "one class has"
     return (
-        f"{tried}, and {several} another name, for {held}, where names of other classes gained "
+        f"{tried}, and {have} another name, for {held}, where names of other classes gained "
         f"{points(found.permuted)}. On the sealed test pictures the template has {share(table.template_found)} under "
         f"these names and {share(table.template_given)} under those given, a difference of "
         f"{points(table.difference)} points [{points(low)}, {points(high)}], n = {table.template_found.n:,}; the "
         f"initial template has {share(table.initial_found)} and {share(table.initial_given)}. The verdict is the "
-        "template's alone, under the names found."
+        f"template's alone, under the names found.{more}"
     )
+
+
+def _to_type(names: Sequence[str]) -> str:
+    """Say where a name is typed, with the line for the first of some classes."""
+    line = yaml.safe_dump({str(names[0]): "…"}, allow_unicode=True, width=1000).strip().removesuffix("…")
+    return f"Write what you would try into a file, as in `{line}[NAME, NAME]`, and give it as name_candidates=FILE."
 
 
 def write_names(folder: Path, data: DataSet, named: Named | None) -> None:

@@ -11,16 +11,18 @@ import pytest
 import yaml
 
 from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.data.alike import alike
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.run.beforehand import estimate, of_data
 from ipo_prompts.experiments.run.config import RunConfig, load_config
 from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.experiments.run.result import load_result
 from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.programs.candidates import in_wordnet
 from ipo_prompts.programs.classifier import TemplateClassifier
 from support.runs import Ended, check_it_can_be_done_again, ipo
 
-BAD = {"cat": "Felis_catus", "bus": "motorbuses", "book": "volumes", "horse": "zzyx", "apple": "apple", "fish": "fish"}
+BAD = {"cat": "Felis_catus", "bus": "motorbuses", "book": "volumes", "horse": "zzyx", "apple": "apple", "fish": "kala"}
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +64,7 @@ def test_badly_named_folders_get_names_that_the_clip_reads(
     assert table.difference == pytest.approx(table.template_found.value - table.template_given.value, abs=2e-6)
     assert table.difference > 0
     assert names.gain > names.permuted
+    assert "None is known for 'kala'. Write" in names.words and "`kala: [NAME, NAME]`" in names.words
     assert f"  {names.words}\n" in ended.out
     page = html.unescape((folder / "report.html").read_text()).replace("\xa0", " ")
     assert names.words in page and "<td><bdi>horse</bdi></td>" in page
@@ -87,10 +90,25 @@ def test_questions_for_names_are_forecast() -> None:
 
 def test_the_check_of_data_says_when_it_looks_likely_to_pay(clip: Clip, pictures: Path) -> None:
     bad = load_data(f"folder:{pictures}", seed=0)
-    named = {"zzyx": "horse", "Felis_catus": "cat", "motorbuses": "bus", "volumes": "book"}
+    named = {"zzyx": "horse", "Felis_catus": "cat", "motorbuses": "bus", "volumes": "book", "kala": "fish"}
     assert "names=search looks worth it" in of_data(bad, clip, RunConfig()).names
     right = replace(bad, class_names=tuple(named.get(name, name) for name in bad.class_names))
     assert of_data(right, clip, RunConfig()).names == ""
+
+
+def test_names_that_say_nothing_are_told_with_where_to_type_one(clip: Clip, pictures: Path) -> None:
+    lines = alike(load_data(f"folder:{pictures}", seed=0), clip)
+    place = lines.index("class names without an English word: 2")
+    assert lines[place + 1 : place + 3] == ["  kala", "  zzyx"]
+    assert lines[place + 3].endswith("in classes.yaml, such as kala: NAME")
+
+
+@pytest.mark.parametrize(
+    ("folder", "known"),
+    [("001.Birds_of_Europe", "bird"), ("Keys_2", "key"), ("DoubleDecker", "bus"), ("books_final", "volume")],
+)
+def test_a_folder_is_read_as_people_write_it(folder: str, known: str) -> None:
+    assert known in in_wordnet(folder) and "deuce" not in in_wordnet(folder)
 
 
 def test_new_classes_keep_their_names_and_nobody_takes_them(run: Any, tmp_path: Path) -> None:
@@ -110,8 +128,8 @@ def test_new_classes_keep_their_names_and_nobody_takes_them(run: Any, tmp_path: 
     [
         (["reward=retrieval"], "not for reward=retrieval"),
         (["name_candidates={horses: [pony]}"], "has the class 'horses', which is none of the classes"),
-        (["name_candidates={fish: ['a <CLASS>']}"], "write words of at most 60 characters"),
-        (["name_candidates={fish: [carp]}", "names=given"], "names=given; set names=search"),
+        (["name_candidates={kala: ['a <CLASS>']}"], "write words of at most 60 characters"),
+        (["name_candidates={kala: [carp]}", "names=given"], "names=given; set names=search"),
     ],
 )
 def test_what_cannot_be_named_is_refused(more: list[str], sentence: str, run: Any, tmp_path: Path) -> None:

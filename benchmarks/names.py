@@ -1,0 +1,361 @@
+"""Other names of classes: how much of what bad names cost comes back, beside a fitted number a class, and controls.
+
+The 68 classes are called rightly (the names that the embedded CLIP was taught) or renamed by rule: a synonym of
+WordNet's, the plural, a word for a kind of the thing. For each set and draw six of ten pictures a class learn (or two
+of these six), four test. The template is the best of the anchor and the bank by hits, then loss, on all that learn,
+under the names as given; then names are searched as `names=search` does it. Rows, in points over the names as given:
+
+- names: as a run has it. offsets: a number for each class fitted to labels, kept where those of two thirds of the
+  pictures gain more than their standard error on the others. both: found names, and the numbers anew under these.
+- right names: a template found under the right names, what there is to gain.
+- permuted: each class chooses among the candidates of another, with the gate. shuffled: labels say nothing. raw loss:
+  they say nothing, logits are not divided by a temperature, and the loss alone opens the gate.
+
+Intervals are the wider of two: clustered by drawing, of which all sets and draws show variants, and over sets. Goals
+that are missed are printed, and make the exit code 1.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import numpy as np
+from common import arguments
+from none_of_these import narrower
+
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.metrics import naming
+from ipo_prompts.metrics.arrays import Doubles, Floats
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, fitted_on
+from ipo_prompts.metrics.clip import Clip, load_clip
+from ipo_prompts.metrics.nouns import synsets
+from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.metrics.statistics import t_quantile
+from ipo_prompts.metrics.template import ANCHOR, too_long
+from ipo_prompts.metrics.text_tower import encode_templates
+from ipo_prompts.programs.candidates import candidates_of
+from ipo_prompts.programs.phrases import PhraseBank
+
+SETS = "upside-down+hue,sideways+noise,zoom+edge,small+bright,sideways+dark,upside-down+faded"
+"""None of them was looked at when the rule was designed, or its place in a search."""
+LEARN, TEST = 6, 4
+WAYS = ("right", "synonyms", "plurals", "hyponyms")
+ROWS = ("names", "offsets", "both", "right names", "permuted")
+
+
+@dataclass
+class Called:
+    """The classes under names of one kind, with all templates encoded."""
+
+    names: tuple[str, ...]
+    texts: Floats
+    """float32 (templates, C, D)."""
+
+
+@dataclass
+class Bed:
+    """A CLIP, the templates, and the classes by what they are called."""
+
+    clip: Clip
+    templates: list[str]
+    called: dict[str, Called]
+
+
+class Drawn(NamedTuple):
+    """A set, how many of its classes, and the number of the draw."""
+
+    place: str
+    classes: int
+    draw: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one draw of one set says, with gains of each test picture by row."""
+
+    place: str
+    labels: tuple[int, ...]
+    pictures: tuple[str, ...]
+    gains: dict[str, Doubles]
+    given: float
+    opened: bool
+    permuted_opened: bool
+    shuffled_opened: bool
+    raw_opened: bool
+    raw: float
+    """What the control does to the accuracy on the test, which has its labels."""
+
+
+def main() -> None:
+    """Measure and print."""
+    options = arguments(
+        __doc__,
+        clip={"default": "embedded", "help": "as in ipo optimize"},
+        sets={"default": SETS, "help": "operations of `embedded:`, with commas between"},
+        draws={"type": int, "default": 3, "help": "of the pictures of 68 classes; twice as many of ten classes"},
+    )
+    sets, draws, small = options.sets.split(","), options.draws, options.small
+    if small:
+        sets, draws = ["noise+negative", "dark+blur"], 1
+    bed = bed_of(load_clip(options.clip), 8 if small else None)
+    missed = []
+    for classes in (68, 10):
+        cells: dict[tuple[str, int], list[Cell]] = {(way, shots): [] for shots in (6, 2) for way in WAYS}
+        for name in sets:
+            pictures, items = encoded(bed, name)
+            for draw in range(draws if classes == 68 else 2 * draws):
+                for shots in (6, 2):
+                    for way, found in cells_of(bed, pictures, items, Drawn(name, classes, draw), shots).items():
+                        cells[way, shots].append(found)
+        for shots in (6, 2):
+            missed += told(classes, shots, {way: cells[way, shots] for way in WAYS})
+    print("\n" + (scale(50, 4, 200) if small else scale(1000, 12, 16000)))
+    for line in missed:
+        print(f"missed: {line}")
+    raise SystemExit(1 if missed and not small else 0)
+
+
+def bed_of(clip: Clip, most: int | None) -> Bed:
+    """Name the classes in all ways and encode all templates."""
+    right = load_data("embedded", seed=0).class_names
+    ways = dict(zip(WAYS, (right, synonyms(right), distinct(map(plural, right), right), narrower(right)), strict=True))
+    every = [name for names in ways.values() for name in names]
+    templates = [ANCHOR, *(phrase.template for phrase in PhraseBank.load().usable(every, clip))][:most]
+    for way in WAYS[1:]:
+        changed = sum(name not in right for name in ways[way])
+        print(f"{way}: {changed} of {len(right)} classes, such as {', '.join(ways[way][:6])}")
+    texts = {way: encode_templates(clip.model, clip.tokenizer, templates, names) for way, names in ways.items()}
+    return Bed(clip, templates, {way: Called(names, texts[way]) for way, names in ways.items()})
+
+
+def synonyms(names: Sequence[str]) -> tuple[str, ...]:
+    """Return another word for the first meaning of each name; itself where WordNet has none."""
+    meaning = {word.text: number for number, one in synsets().items() for word in one.words if word.sense == 1}
+    others = [[word.text for word in synsets()[meaning[name]].words] if name in meaning else [] for name in names]
+    return distinct((next((word for word in own if word not in names), "") for own in others), names)
+
+
+def plural(name: str) -> str:
+    """Return the plural by rule: right for most names, and what a folder may be called for all."""
+    if name.endswith("y") and name[-2] not in "aeiou":
+        return f"{name[:-1]}ies"
+    return name + ("es" if name.endswith(("s", "x", "ch", "sh")) else "s")
+
+
+def distinct(wanted: Any, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names wanted; the old ones where there is none, or another class has it."""
+    found: list[str] = []
+    for new, old in zip(wanted, names, strict=True):
+        found.append(new if new and new not in found and new not in names else old)
+    return tuple(found)
+
+
+def encoded(bed: Bed, name: str) -> tuple[EncodedPictures, list[Any]]:
+    """Return all pictures of a set."""
+    items = [item for _, item in load_data(f"embedded:{name}", seed=0).items()]
+    reward = ClipReward(bed.clip, bed.called["right"].names)
+    return reward.encode([one.picture for one in items], [one.label for one in items]), items
+
+
+def cells_of(bed: Bed, pictures: EncodedPictures, items: Sequence[Any], drawn: Drawn, shots: int) -> dict[str, Cell]:
+    """Measure one draw, which is the same whatever the classes are called and however many pictures learn."""
+    rng = np.random.default_rng([drawn.draw, drawn.classes])
+    own = np.sort(rng.permutation(len(bed.called["right"].names))[: drawn.classes])
+    dealt = np.array([rng.permutation(np.flatnonzero(pictures.labels == label)) for label in own])
+    fits = shots - max(1, shots // 3)
+    learn, fit, other, test = (
+        pictures.part(dealt[:, of].ravel(), own)
+        for of in (slice(shots), slice(fits), slice(fits, shots), slice(LEARN, None))
+    )
+    mixed = rng.permutation(learn.labels)
+    best = bed.called["right"].texts[chosen(bed, "right", own, learn)][own]
+    groups = tuple(items[i].group for i in dealt[:, LEARN:].ravel())
+    labels = tuple(own[test.labels].tolist())
+    return {
+        way: Cell(drawn.place, labels, groups, *measured(bed, way, own, (learn, fit, other, test), mixed, best))
+        for way in WAYS
+    }
+
+
+def measured(bed: Bed, way: str, own: Any, parts: Sequence[EncodedPictures], mixed: Any, right: Floats) -> Any:
+    """Return what a cell holds of classes that are called in one way; see `Cell`.
+
+    Args:
+        bed: see there.
+        way: see `WAYS`.
+        own: the labels of the classes.
+        parts: what learns, what of it fits numbers and what judges them, and what tests.
+        mixed: the labels of what learns, shuffled.
+        right: the template found under the right names, float32 (C, D).
+    """
+    learn, fit, other, test = parts
+    texts, candidates = texts_of(bed, way, own, chosen(bed, way, own, learn))
+    given, swapped = texts[: len(own)], naming.exchanged(candidates)
+    every = np.arange(len(learn))
+    labelled = naming.Labelled(np.float32(bed.clip.logit_scale) * learn.features, learn.labels, every.tolist())
+    before = hits(bed, given, test)
+    found = naming.find_names(texts, candidates, labelled)
+    others = naming.choose(texts, swapped, labelled, 0)[0] if found.permuted.opens else every[: len(own)]
+    on = hits(bed, given, other, fit) - hits(bed, given, other)
+    kept = learn if on.mean() > np.sqrt(Sampling.of(len(on), other.labels.tolist()).these(on).value) else None
+    rows = {
+        "names": hits(bed, texts[found.chosen], test),
+        "offsets": hits(bed, given, test, kept),
+        "both": hits(bed, texts[found.chosen], test, kept),
+        "right names": hits(bed, right, test),
+        "permuted": hits(bed, texts[others], test),
+    }
+    none = labelled._replace(labels=mixed)
+    shuffled = naming.cross_fitted(texts, candidates, none, every % 2, 0)
+    with patch.object(naming, "best_temperature", lambda *_: 1.0):
+        held = naming.cross_fitted(texts, candidates, none, every % 2, 0)
+        opened = held.loss > held.loss_error
+        raw = hits(bed, texts[naming.choose(texts, candidates, none, 0)[0]], test) if opened else before
+    gains = {row: 100 * (after - before) for row, after in rows.items()}
+    harm = 100 * float((raw - before).mean())
+    opens = found.held.opens, found.permuted.opens, shuffled.opens, opened
+    return gains, 100 * float(before.mean()), *opens, harm
+
+
+def chosen(bed: Bed, way: str, own: Any, learn: EncodedPictures) -> int:
+    """Return the number of the template with the most hits, then the lowest loss."""
+    reward = ClipReward(bed.clip, [bed.called[way].names[label] for label in own])
+    scores = reward.score_embeddings(bed.templates, list(bed.called[way].texts[:, own]), learn)
+    return max(range(len(scores)), key=lambda i: scores[i].rank)
+
+
+def texts_of(bed: Bed, way: str, own: Any, best: int) -> tuple[Floats, list[list[int]]]:
+    """Return the texts of some classes and of what else they may be called, and for each class its rows."""
+    called, template, clip = bed.called[way], bed.templates[best], bed.clip
+    names = [called.names[label] for label in own]
+    lists = [[name for name in more if too_long(template, [name], clip) is None] for more in candidates_of(names)]
+    words = list(dict.fromkeys(name for more in lists for name in more))
+    more = encode_templates(clip.model, clip.tokenizer, [template], words)[0]
+    row = {name: len(names) + place for place, name in enumerate(words)}
+    rows = [[label, *(row[name] for name in others)] for label, others in enumerate(lists)]
+    return np.concatenate([called.texts[best][own], more]), rows
+
+
+def hits(bed: Bed, classes: Floats, pictures: EncodedPictures, fitted: EncodedPictures | None = None) -> Doubles:
+    """Return the hits of pictures, (n,), with numbers of the classes that fit others' labels where there are some."""
+    logits = bed.clip.logit_scale * (pictures.features @ classes.T)
+    if fitted is not None:
+        logits = logits + fitted_on("fitted", fitted).of(bed.clip, classes)
+    right: Doubles = (logits.argmax(axis=1) == pictures.labels).astype(np.float64)
+    return right
+
+
+def scale(classes: int, names: int, pictures: int) -> str:
+    """Time a search for names on random features, in which the second name of each class is the one to find."""
+    rng, width = np.random.default_rng(0), 512
+
+    def unit(rows: Any) -> Floats:
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+    texts = unit(rng.normal(size=(classes * names, width)))
+    others = classes + (names - 1) * np.arange(classes)
+    labels = np.repeat(np.arange(classes), pictures // classes)
+    noise = rng.normal(size=(len(labels), width)) / np.sqrt(width)
+    shown = naming.Labelled(
+        100 * unit(0.06 * texts[labels] + 0.2 * texts[others[labels]] + noise), labels, range(len(labels))
+    )
+    own = [[label, *range(start, start + names - 1)] for label, start in enumerate(others.tolist())]
+    started = time.process_time()
+    found = naming.find_names(texts, own, shown)
+    right = int((found.chosen == others).sum())
+    spent = f"{time.process_time() - started:.1f} seconds of a processor"
+    return f"{classes:,} classes, {names} names of each, {len(labels):,} pictures: {right:,} found in {spent}"
+
+
+# What it says.
+
+
+def told(classes: int, shots: int, cells: dict[str, list[Cell]]) -> list[str]:
+    """Print the tables of all kinds of names, and return the goals that they miss."""
+    print(f"\n{classes} classes, {shots} pictures of each, {len(cells['right'])} cells a row.\n")
+    print("| called by | as given | " + " | ".join(ROWS[:4]) + " | back, of right names' gain | lowest of names |")
+    print("| --- " * 8 + "|")
+    for way, own in cells.items():
+        gains = " | ".join(_bounded(own, row) for row in ROWS[:4])
+        share = "–" if way == "right" else _share(own)
+        print(f"| {way} | {np.mean([one.given for one in own]):.1f} | {gains} | {share} | {_lowest(own):+.1f} |")
+    print("\n| called by | opened | permuted: opened | gain | shuffled: opened | raw loss: opened | gain |")
+    print("| --- " * 7 + "|")
+    for way, own in cells.items():
+        parts = [f"{sum(getattr(one, name) for one in own)} of {len(own)}" for name in OPENED]
+        raw = np.mean([one.raw for one in own])
+        print(
+            f"| {way} | {parts[0]} | {parts[1]} | {_bounded(own, 'permuted')} | {parts[2]} | {parts[3]} | {raw:+.1f} |",
+            flush=True,
+        )
+    return [f"{classes} classes, {shots} pictures: {line}" for line in _missed(classes, shots, cells)]
+
+
+OPENED = ("opened", "permuted_opened", "shuffled_opened", "raw_opened")
+
+
+def _missed(classes: int, shots: int, cells: dict[str, list[Cell]]) -> list[str]:
+    """Return what the goals of docs/class-names.md ask for and is not there."""
+    gain = {way: _mean(own, "names") for way, own in cells.items()}
+    harm, lowest = (-0.3, -1.5) if classes == 68 else (-0.3, -5.0)
+    goals = {
+        f"right names gain {gain['right']:+.2f}, {harm} was the goal": gain["right"] >= harm,
+        f"a cell of right names at {_lowest(cells['right']):+.2f}, {lowest} was the goal": _lowest(cells["right"])
+        >= lowest - 1e-9,
+        "the gate opens on shuffled labels": not any(one.shuffled_opened for own in cells.values() for one in own),
+    }
+    for way in WAYS[1:]:
+        back, other = gain[way] / _mean(cells[way], "right names"), _mean(cells[way], "permuted")
+        if classes == 68:
+            least = 0.7 if shots == 6 else 0.4
+            goals[f"{back:.0%} of the gain is back at {way}, {least:.0%} was the goal"] = back >= least
+            goals[f"permuted candidates do {other:+.2f} at {way}, less than 0.7 was the goal"] = abs(other) < 0.7
+        elif shots == 6:
+            goals[f"permuted candidates gain {other:+.2f} at {way}, half of {gain[way]:+.2f}"] = other < gain[way] / 2
+    if (classes, shots) == (68, 6):
+        lead = gain["hyponyms"] - _mean(cells["hyponyms"], "offsets")
+        goals[f"names lead offsets by {lead:+.1f} at hyponyms, 15 was the goal"] = lead > 15
+    return [goal for goal, reached in goals.items() if not reached]
+
+
+def _mean(cells: Sequence[Cell], row: str) -> float:
+    return float(np.mean([one.gains[row].mean() for one in cells]))
+
+
+def _lowest(cells: Sequence[Cell]) -> float:
+    return min(float(one.gains["names"].mean()) for one in cells)
+
+
+def _bounded(cells: Sequence[Cell], row: str) -> str:
+    mean, half = _mean(cells, row), _half(cells, [one.gains[row] for one in cells])
+    return f"{mean:+.1f} [{mean - half:+.1f}, {mean + half:+.1f}]"
+
+
+def _share(cells: Sequence[Cell]) -> str:
+    """Return the ratio of two means, its interval by the residuals that it leaves (Taylor's first term)."""
+    whole = _mean(cells, "right names")
+    share = _mean(cells, "names") / whole
+    half = _half(cells, [(one.gains["names"] - share * one.gains["right names"]) / whole for one in cells])
+    return f"{share:.0%} [{share - half:.0%}, {share + half:.0%}]"
+
+
+def _half(cells: Sequence[Cell], values: Sequence[Doubles]) -> float:
+    """Return half a 95 % interval of the mean: the wider of that by drawings and that by sets."""
+    every = np.concatenate(values)
+    labels = [label for one in cells for label in one.labels]
+    drawings = [name for one in cells for name in one.pictures]
+    found = Sampling.of(len(every), labels, drawings).these(every)
+    sets: dict[str, list[float]] = {}
+    for one, own in zip(cells, values, strict=True):
+        sets.setdefault(one.place, []).append(float(own.mean()))
+    means = [np.mean(own) for own in sets.values()]
+    by_set = t_quantile(len(means) - 1, 0.95) * float(np.std(means, ddof=1)) / np.sqrt(len(means))
+    return float(max(t_quantile(found.degrees, 0.95) * np.sqrt(found.value), by_set))
+
+
+if __name__ == "__main__":
+    main()
