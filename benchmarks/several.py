@@ -3,8 +3,8 @@
 Prints Markdown tables:
 
 - gains: pictures of one to three drawings side by side, of the shipped ones under an operation, at most one of a class.
-  Drawings of train and val make those that search and choose; drawings of test make the sealed ones, so that none is
-  in both. The initial template and the one that `compose` found, by ranking precision and by mAP.
+  Drawings of train make those that are searched on, of val those that choose, of test the sealed ones. The
+  initial template and the one that `compose` found, by ranking precision and by mAP.
 - coverage: scores of simulated pictures; how often the 95 % interval of the difference in mAP holds that of 200,000
   pictures.
 """
@@ -58,10 +58,9 @@ def gain(clip_name: str, spec: str, classes: int, counts: tuple[int, int, int], 
     clip = load_clip(clip_name)
     data = load_data(spec if spec == "embedded" else f"embedded:{spec}", seed=0)
     names = data.class_names[:classes]
-    seen = [item for item in (*data.train, *data.val) if item.label < classes]
-    sealed = [item for item in data.test if item.label < classes]
+    seen, chosen, sealed = ([one for one in part if one.label < classes] for part in (data.train, data.val, data.test))
     rng = np.random.default_rng(seed)
-    search, held_back = composed(seen, counts[0], names, rng), composed(seen, counts[1], names, rng)
+    search, held_back = composed(seen, counts[0], names, rng), composed(chosen, counts[1], names, rng)
     reward = SeveralLabels(clip, names)
     program = IPO(reward=reward, lm="none", describer="none", steps=steps, seed=seed).compile(
         TemplateClassifier(clip, names), trainset=search, valset=held_back
