@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import numpy as np
 from dspy.utils.saving import get_dependency_versions
 
 from ipo_prompts.experiments.data import Item, fresh
@@ -83,11 +84,12 @@ from ipo_prompts.experiments.run.searching import (
 from ipo_prompts.experiments.run.untested import LABELS, MEAN_OFF, PROGRAM, in_words, look
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.experiments.tracking import Tracker, tracking
-from ipo_prompts.metrics.classification import EncodedPictures
+from ipo_prompts.metrics.classification import EncodedPictures, features_of
 from ipo_prompts.metrics.device import find_device
 from ipo_prompts.metrics.errors import InputError, flag, silent
 from ipo_prompts.metrics.headroom import Headroom
 from ipo_prompts.metrics.reward import Reward, scale_of
+from ipo_prompts.metrics.several import SeveralLabels, Sureness, fit_sureness, is_sigmoid, native
 from ipo_prompts.metrics.statistics import harmonic_mean
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.ensemble import scored_as_one
@@ -333,6 +335,8 @@ def publish(
     if parts and labelled:
         known = [cast("EncodedPictures", part.units) for part in labelled]
         program.rejection = calibrate(program, known, prepared.plan.data.none, prepared.store, ui.say)
+    if isinstance(reward, SeveralLabels):
+        program.sureness = _sureness(program, cast("Sequence[EncodedPictures]", prepared.shown))
     metadata = {"dependency_versions": get_dependency_versions()}  # what `program.load` of DSPy compares
     write_json(folder / PROGRAM, program.dump_state() | {"metadata": metadata})
     write_json(folder / ENVIRONMENT, environment(prepared.clip))
@@ -343,6 +347,14 @@ def publish(
     tracker.finish(result, folder)
     finish(journal, result)
     return result
+
+
+def _sureness(program: TemplateClassifier, shown: Sequence[EncodedPictures]) -> Sureness:
+    """Return how sure each class is by itself: what the CLIP says, or what fits all pictures that are not sealed."""
+    if is_sigmoid(program.clip):
+        return native(len(program.class_names))
+    known = [one.shown for one in shown if one.shown is not None]
+    return fit_sureness(program.logits(features_of(*shown)), np.concatenate(known))
 
 
 def _are_pictures(part: Encoded) -> bool:

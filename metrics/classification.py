@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.features import Progress
+from ipo_prompts.metrics.features import Progress, as_features
 from ipo_prompts.metrics.offsets import Fitted, Kind, Offsets, fitted
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import (
@@ -127,29 +127,39 @@ class ClipReward(EmbeddingReward):
     def examples(self, examples: Sequence[Any]) -> EncodedPictures:
         """Encode examples with `image` (a `Picture`), `label` (see `takes`) and `group` where pictures are variants.
 
-        Of several classes with the name of the label, as ImageNet has them, `class_index` tells which.
+        Of several classes with the name of the label, as ImageNet has them, `class_index` tells which. Who has the
+        features of pictures and not the pictures gives `features` (D,) instead of `image`, for all of them.
 
         Raises:
             InputError: an example lacks one of them, or has another label.
         """
-        pictures, groups = [example.get("image") for example in examples], groups_of(examples)
+        groups, given = groups_of(examples), _fields(examples)
         if self.takes == "no label":
-            check_fields(examples, image="an image")
-            return EncodedPictures(self.store.encode(pictures), None, tuple(groups) if groups else None)
+            check_fields(examples, **given)
+            return EncodedPictures(self._features(examples), None, tuple(groups) if groups else None)
         if self.takes == "several labels":
-            check_fields(examples, image="an image", label="a label (a list of class names)")
+            check_fields(examples, **given, label="a label (a list of class names)")
             shown = np.zeros((len(examples), len(self.class_names)), dtype=bool)
             for row, example in zip(shown, examples, strict=True):
                 names = [example.label] if isinstance(example.label, str) else list(example.label)
                 row[indices(names, self.class_names, "label", "class names")] = True
-            return EncodedPictures(self.store.encode(pictures), None, tuple(groups) if groups else None, shown=shown)
-        check_fields(examples, image="an image", label="a label (the class name)")
+            return EncodedPictures(self._features(examples), None, tuple(groups) if groups else None, shown=shown)
+        check_fields(examples, **given, label="a label (the class name)")
         labels = indices([example.label for example in examples], self.class_names, "label", "class names")
         for i, example in enumerate(examples):
             index = example.get("class_index")
             if index in range(len(self.class_names)) and self.class_names[index] == example.label:
                 labels[i] = index
-        return self.encode(pictures, labels, groups)
+        if "features" not in given:
+            return self.encode([example.image for example in examples], labels, groups)
+        numbers = np.asarray(labels, dtype=np.int64)
+        return EncodedPictures(self._features(examples), numbers, tuple(groups) if groups else None)
+
+    def _features(self, examples: Sequence[Any]) -> Floats:
+        """Return the features of examples, which have them or are encoded."""
+        if "features" in _fields(examples):
+            return as_features([example.features for example in examples], self.clip.width, "the examples")
+        return self.store.encode([example.image for example in examples])
 
     def encode(
         self,
@@ -173,6 +183,13 @@ class ClipReward(EmbeddingReward):
             judged = replace(judged, places=places_of(logits, pictures.labels))
         named = pictures.labels is None or not isinstance(judged, Judged) or judged.predictions is not None
         return judged if named else replace(judged, predictions=logits.argmax(axis=1))
+
+
+def _fields(examples: Sequence[Any]) -> dict[str, str]:
+    """Return what examples are told by, pictures or their features, as `check_fields` takes it."""
+    if examples and "features" in examples[0]:
+        return {"features": "features, as the first one has"}
+    return {"image": "an image"}
 
 
 def scores_accuracy(reward: object) -> bool:

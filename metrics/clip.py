@@ -107,7 +107,7 @@ class Clip:
     def __reduce__(self) -> NoReturn:
         raise InputError(
             "a CLIP is not pickled, nor a program that holds one; write program.save('program.json'), and "
-            "TemplateClassifier.from_file('program.json') to load it."
+            "TemplateClassifier.from_file('program.json') to load it; an IPOClassifier takes the name, clip=…, instead."
         )
 
     def count(self, text: str) -> int:

@@ -8,11 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import cache_dir
 from ipo_prompts.metrics.kept_file import checksum
 from ipo_prompts.metrics.pictures import Exchanged, Picture
@@ -129,3 +131,30 @@ class FeatureStore:
             return False
         picture.know(content, picture.stamp)
         return True
+
+
+def as_features(given: Any, width: int, what: str) -> Floats:
+    """Return numbers as features: float32 (n, width), each row made a unit row; `what` they are, for messages.
+
+    Raises:
+        InputError: another shape, a number that is none, or a row of zeros.
+
+    >>> as_features([[3, 4]], 2, "X").tolist() == [[np.float32(0.6), np.float32(0.8)]]
+    True
+    """
+    try:
+        rows = np.asarray(given, dtype=np.float32)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{what} has rows that are no lists of {width} numbers each.") from error
+    if rows.ndim != 2 or rows.shape[1] != width:
+        raise InputError(
+            f"{what} has the shape {rows.shape}, and features of this CLIP are (n, {width}); give those, or pictures "
+            "as paths or PIL images."
+        )
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    if not np.isfinite(lengths).all() or not lengths.all():
+        wrong = int(np.flatnonzero(~np.isfinite(lengths[:, 0]) | (lengths[:, 0] == 0))[0])
+        raise InputError(f"{what} has a row that is all zeros or not finite, the row {wrong}; leave it out.")
+    # A unit row stays as it is, to the last bit: what the CLIP gave and what a store kept are then the same.
+    unit: Floats = np.where(np.abs(lengths - 1) < 1e-6, rows, rows / lengths).astype(np.float32)
+    return unit

@@ -10,6 +10,7 @@ from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.pictures import Background
 from ipo_prompts.metrics.rejection import Calibrated, highest
+from ipo_prompts.metrics.several import Sureness
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +26,8 @@ class Head:
         fingerprint: of the CLIP's weights and picture transform.
         background: how the pixels of pictures are read.
         rejection: the margins that lines are drawn through; None where none were taken.
+        sureness: makes a probability of each class by itself, where a picture may show several; None where the classes
+            compete.
         others: float32 (V, D), unit rows, of what is none of the classes; None where that is not asked.
     """
 
@@ -37,6 +40,7 @@ class Head:
     background: Background
     rejection: Calibrated | None = None
     others: Floats | None = None
+    sureness: Sureness | None = None
 
     def logits(self, features: Floats) -> Floats:
         """Return the logits of pictures by their features, float32 (n, D) with unit rows: float32 (n, C)."""
@@ -44,7 +48,12 @@ class Head:
         return logits
 
     def probabilities(self, features: Floats) -> Floats:
-        """Return float32 (n, C), rows that sum to 1: how sure a class is, if the picture shows one of them."""
+        """Return float32 (n, C), rows that sum to 1: how sure a class is, if the picture shows one of them.
+
+        With `sureness` each class is by itself, and rows sum to nothing in particular.
+        """
+        if self.sureness:
+            return self.sureness.probabilities(self.logits(features))
         return softmax(self.logits(features), self.temperature)
 
     def margins(self, features: Floats) -> tuple[Floats, Floats | None]:

@@ -7,6 +7,7 @@
 
 - `optimize`: what the command `ipo optimize` does, in one call; it returns an `Outcome`.
 - `TemplateClassifier`, `IPO`: the DSPy program and the DSPy optimizer behind it, see `ipo_prompts.programs`.
+- `IPOClassifier`: the same as an estimator of scikit-learn, which is an extra.
 - `InputError`: what can be fixed by the caller; its text is one sentence that says how.
 
 Nothing is imported before it is used: DSPy and torch take seconds. This folder is installed as the package
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from ipo_prompts.metrics.device import wait_briefly
 
 if TYPE_CHECKING:
+    from ipo_prompts.experiments.estimator import IPOClassifier as IPOClassifier
     from ipo_prompts.experiments.one_call import Outcome, optimize
     from ipo_prompts.metrics.errors import InputError
     from ipo_prompts.programs.classifier import TemplateClassifier
@@ -28,12 +30,14 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "IPO": "programs.optimizer",
+    "IPOClassifier": "experiments.estimator",
     "InputError": "metrics.errors",
     "Outcome": "experiments.one_call",
     "TemplateClassifier": "programs.classifier",
     "optimize": "experiments.one_call",
 }
 
+# Without `IPOClassifier`: `from ipo_prompts import *` needs no extra.
 __all__ = ["IPO", "InputError", "Outcome", "TemplateClassifier", "optimize"]
 
 
@@ -48,4 +52,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_HOMES})

@@ -26,6 +26,7 @@ from ipo_prompts.metrics.offsets import Saved, from_state, state_of
 from ipo_prompts.metrics.pictures import Background, Picture
 from ipo_prompts.metrics.rejection import Calibrated
 from ipo_prompts.metrics.reward import class_embeddings
+from ipo_prompts.metrics.several import Sureness, native
 from ipo_prompts.metrics.template import ANCHOR, check, problem, too_long
 from ipo_prompts.programs.given_pictures import KeptFeatures
 from ipo_prompts.programs.record.journal import FILE_NAME, last
@@ -83,6 +84,8 @@ class TemplateClassifier(dspy.Predict):
         background: how the pixels of the pictures given to it are read; a `Picture` says that itself.
         rejection: the margins of known pictures, by which others are told to be none of the classes; see
             `metrics/rejection.py`. None, the default, tells of none.
+        sureness: how sure each class is by itself, for pictures that may show several; see `metrics/several.py`. None,
+            the default, says that they show one.
 
     Raises:
         InputError: a template has no slot, or does not fit the encoder's context with these classes; or the classes or
@@ -108,6 +111,7 @@ class TemplateClassifier(dspy.Predict):
     offsets = _Part[Saved | None]()
     background = _Part[Background]()
     rejection = _Part[Calibrated | None]()
+    sureness = _Part[Sureness | None]()
 
     def __init__(self, clip: Clip, class_names: Sequence[str], templates: str | Sequence[Weighted] = ANCHOR) -> None:
         if isinstance(clip, str):
@@ -288,6 +292,22 @@ class TemplateClassifier(dspy.Predict):
             rejection=self.rejection,
         )
 
+    def each_by_itself(self) -> Head:
+        """Return what it decides with where a picture may show several of the classes.
+
+        Raises:
+            InputError: nothing says how sure a class is by itself.
+        """
+        sureness = self.sureness
+        if sureness is None and self.clip.logit_bias:  # trained with sigmoids: it says so itself
+            sureness = native(len(self.class_names))
+        if sureness is None:
+            raise InputError(
+                "this program was made for pictures that show one class, and says of none by itself how probable it "
+                "is; optimise with labels=several."
+            )
+        return replace(self.head(), sureness=sureness)
+
     def class_offsets(self) -> Floats | None:
         """Return what is added to the logit of each class, float32 (C,); None without offsets.
 
@@ -332,6 +352,7 @@ class TemplateClassifier(dspy.Predict):
             "rejection": self.rejection.model_dump(mode="json") if self.rejection else None,
             "clip": {"name": self.clip.name, "fingerprint": self.clip.fingerprint},
             **({"labels": list(self.state.labels)} if self.state.labels else {}),
+            **({"sureness": self.sureness.model_dump(mode="json")} if self.sureness else {}),
         }
 
     def load_state(self, state: dict[str, Any], **kwargs: Any) -> None:
@@ -366,7 +387,14 @@ class TemplateClassifier(dspy.Predict):
                 stacklevel=2,
             )
         self.state = State(
-            classes, templates, float(saved.temperature), offsets, saved.background, saved.rejection, labels=labels
+            classes,
+            templates,
+            float(saved.temperature),
+            offsets,
+            saved.background,
+            saved.rejection,
+            labels=labels,
+            sureness=saved.sureness,
         )
         for name, part in self._parts():
             part.load_state(state[name], **kwargs)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 import dspy
+import numpy as np
 from pydantic import ValidationError
 
 from ipo_prompts.metrics.clip import Clip
@@ -193,6 +194,8 @@ def _held(example: dspy.Example, opaque: Callable[[Any], object]) -> str:
     """Return what an example holds as text; `opaque` stands for each value that has none."""
 
     def plain(value: Any) -> object:
+        if isinstance(value, np.ndarray):  # features and masks: many numbers
+            return [str(value.dtype), value.shape, hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()]
         return value.tolist() if hasattr(value, "tolist") else opaque(value)
 
     return json.dumps(dict(example.items()), default=plain, skipkeys=True, sort_keys=True)

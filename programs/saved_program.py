@@ -13,6 +13,7 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.offsets import Saved
 from ipo_prompts.metrics.pictures import AS_VIEWED, Background
 from ipo_prompts.metrics.rejection import Calibrated
+from ipo_prompts.metrics.several import Sureness
 
 Weighted = tuple[str, float]
 """A template and its weight in the ensemble, > 0."""
@@ -28,6 +29,7 @@ class State:
 
     Attributes:
         class_names, templates, temperature, offsets, background, rejection: see `TemplateClassifier`.
+        sureness: how sure each class is by itself, where pictures may show several.
         labels: what answers call the classes where prompts have other names; else empty.
         refused: a text that was assigned as instructions and why it cannot be used; there are no templates then.
     """
@@ -40,6 +42,7 @@ class State:
     rejection: Calibrated | None = None
     refused: tuple[str, str] | None = None
     labels: tuple[str, ...] = ()
+    sureness: Sureness | None = None
 
 
 class _Clip(BaseModel):
@@ -66,6 +69,7 @@ class SavedProgram(BaseModel):
     offsets: Any
     labels: list[str] = []
     rejection: Calibrated | None
+    sureness: Sureness | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> SavedProgram:
@@ -73,6 +77,8 @@ class SavedProgram(BaseModel):
             raise ValueError(f"synonyms has {len(self.synonyms)} entries and there are {len(self.class_names)} classes")
         if len(self.labels) not in (0, len(self.class_names)):
             raise ValueError(f"labels has {len(self.labels)} entries and there are {len(self.class_names)} classes")
+        if self.sureness and len(self.sureness.intercepts) != len(self.class_names):
+            raise ValueError(f"sureness is for {len(self.sureness.intercepts)} classes, not {len(self.class_names)}")
         if not in_range(self.temperature):
             raise InputError(
                 f"the temperature of a saved program is a number above 0, from {RANGE[0]:g} to {RANGE[1]:g}, "

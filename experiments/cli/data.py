@@ -77,8 +77,11 @@ def check(
         print(
             f"class names were not checked against a tokenizer, nor whether words can help; {missing}", file=sys.stderr
         )
-    elif report.ok and not data.labelled:
-        print("what the CLIP cannot tell apart and whether words can help need labels: not looked at", file=sys.stderr)
+    elif report.ok and (data.several or not data.labelled):
+        print(
+            "what the CLIP cannot tell apart and whether words can help need one label a picture: not looked at",
+            file=sys.stderr,
+        )
     elif report.ok:
         if _look(spec, data, loaded) and not any(word.startswith("names=") for word in words or []):
             words = [*(words or []), "names=search"]

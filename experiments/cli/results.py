@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,11 +44,13 @@ if TYPE_CHECKING:
     from ipo_prompts.metrics.rejection import Threshold
     from ipo_prompts.programs.classifier import TemplateClassifier
 
+STDIN = Path("-")
 EVALUATE = examples("ipo evaluate --template 'a photo of a <CLASS>.' --template 'a sketch of a <CLASS>.'")
 PREDICT = examples(
     "ipo predict runs/RUN holiday/",
     "ipo predict runs/RUN holiday/ cat.jpg --format csv > labels.csv",
     "ipo predict runs/RUN holiday/ --reject 0.05 --top 3",
+    "find holiday/ -newer last | ipo predict runs/RUN - --above 0.5",
 )
 REPORT = examples("ipo report runs/RUN", "ipo report runs/ONE runs/OTHER --out both.html")
 EXPORT = examples("ipo export runs/RUN --to open_clip --out pets-open_clip")
@@ -69,9 +72,9 @@ def evaluate(
     from ipo_prompts.experiments.data.dataset import PARTS
     from ipo_prompts.experiments.run.comparison import compare
     from ipo_prompts.experiments.run.live_view import Ui
-    from ipo_prompts.metrics.classification import ClipReward
+    from ipo_prompts.experiments.tasks import REWARDS
     from ipo_prompts.metrics.clip import load_clip
-    from ipo_prompts.metrics.sampling import Sampling
+    from ipo_prompts.metrics.features import FeatureStore
     from ipo_prompts.metrics.template import check, read_templates
 
     wanted = [*(template or []), *(read_templates(templates_file) if templates_file else ())]
@@ -91,18 +94,16 @@ def evaluate(
         rows = _fits(wanted, drawn, encoder, ui)
         show({"schema": 2, **about, "part": "all", "templates": rows}, _table_of_fits, as_json)
         return 0
-    reward = ClipReward(encoder, drawn.class_names)
-    pictures = reward.encode(
-        [item.picture for item in items], [item.label for item in items], progress=ui.pictures(part)
-    )
-    scores = reward.score(wanted, pictures)
-    how = Sampling.of(len(items), [item.label for item in items], [item.group for item in items])
+    task = REWARDS.build(REWARDS.complete("several" if drawn.several else REWARDS.default))
+    reward = task.reward(encoder, drawn.class_names, FeatureStore(encoder))
+    encoded = task.encode(reward, items, seed=0, progress=ui.pictures(part))
+    scores, how = reward.score(wanted, encoded.units), encoded.sampling(len(items))
     pairs = {str(i): (scores[0], score, how) for i, score in enumerate(scores)}
     compared = compare(pairs, sealed=pairs, family="with the first template")
     rows = [
         {
             "template": score.template,
-            "accuracy": one.optimised.value,
+            task.measure.replace(" ", "_"): one.optimised.value,
             "loss": one.optimised.loss,
             "n": one.optimised.n,
             "ci95": list(one.optimised.ci95),
@@ -139,13 +140,17 @@ def _table_of_fits(content: dict[str, Any]) -> str:
 
 def _table(content: dict[str, Any]) -> str:
     rows = content["templates"]
-    lines = [f"{'accuracy':>8}  {'95 % interval':>15}  {'loss':>7}  {'n':>6}  {'to the first':>24}  template"]
+    key = "accuracy" if "accuracy" in rows[0] else "ranking_precision"
+    lines = [
+        f"{key.replace('_', ' '):>8}  {'95 % interval':>15}  {'loss':>7}  {'n':>6}  {'to the first':>24}  template"
+    ]
     for row in rows:
         low, high = row["ci95"]
         gain = row["difference_to_first"]
         difference = f"{100 * gain['mean']:+.2f} [{100 * gain['ci95'][0]:+.2f}, {100 * gain['ci95'][1]:+.2f}]"
         lines.append(
-            f"{100 * row['accuracy']:8.2f}  {f'[{100 * low:.2f}, {100 * high:.2f}]':>15}  {row['loss']:7.4f}  "
+            f"{100 * row[key]:{max(8, len(key))}.2f}  {f'[{100 * low:.2f}, {100 * high:.2f}]':>15}  "
+            f"{row['loss']:7.4f}  "
             f"{row['n']:6,}  {difference if row is not rows[0] else '':>24}  {row['template']}"
         )
     return "\n".join(lines)
@@ -153,12 +158,19 @@ def _table(content: dict[str, Any]) -> str:
 
 def predict(
     program: Program,
-    pictures: Annotated[list[Path], typer.Argument(help="pictures, or folders of them")],
+    pictures: Annotated[list[Path], typer.Argument(help="pictures, folders of them, or - for their paths from stdin")],
     format_: Annotated[str, typer.Option("--format", help="table, csv or jsonl")] = "table",
     top: Annotated[int, typer.Option(help="how many classes are named, the most probable first", metavar="K")] = 1,
     reject: Annotated[
         float | None,
         typer.Option(help="share of pictures of the classes that may be called none of these", metavar="SHARE"),
+    ] = None,
+    above: Annotated[
+        float | None,
+        typer.Option(
+            help="name all classes that are shown with more than this probability; for runs with labels=several",
+            metavar="T",
+        ),
     ] = None,
     device: Device = "auto",
     trust: Trust = False,
@@ -172,20 +184,26 @@ def predict(
         raise InputError(f"--top is how many classes are named, 1 or more, such as --top 3, not {top}.")
     if reject is not None and not 0 < reject <= 0.5:
         raise InputError(f"--reject is a share above 0 and at most 0.5, such as --reject 0.05, not {reject:g}.")
+    if above is not None and not 0 <= above < 1:
+        raise InputError(f"--above is a probability, such as --above 0.5, not {above:g}.")
+    if above is not None and (top > 1 or reject is not None):
+        raise InputError("--above names all classes above it, and takes neither --top nor --reject; leave them out.")
     classifier = TemplateClassifier.from_file(program, device=device, trust=trust)
     bare = [path for path in pictures if os.path.isdir(path) and next(find_pictures(path), None) is None]  # noqa: PTH112
     if len(bare) == len(pictures):
         raise InputError(f"there are no pictures in {', '.join(map(str, bare))}.")
-    head, line = _head(classifier, reject)
-    _tell_how_sure(program, classifier)
-    rows = _Rows(format_, classifier.class_names, min(top, len(classifier.class_names)), line)
+    head, line = _head(classifier, reject) if above is None else (classifier.each_by_itself(), None)
+    if above is None:
+        _tell_how_sure(program, classifier)
+    else:
+        _tell_of_each(head)
+    rows = _Rows(format_, classifier.class_names, min(top, len(classifier.class_names)), line, above)
     for path in bare:
         fail(f"there are no pictures in {path}.", 1)
     failed = len(bare)
     try:
         rows.begin()
-        files = (file for path in pictures for file in (find_pictures(path) if os.path.isdir(path) else [path]))  # noqa: PTH112
-        for file, outcome in label_files(classifier, files, head):
+        for file, outcome in label_files(classifier, _files(pictures), head):
             rows.write(file, outcome)
             if isinstance(outcome, InputError):
                 failed += 1
@@ -195,8 +213,36 @@ def predict(
     except OSError as error:
         _drop_output()
         raise InputError(f"cannot write the labels: {error.strerror}; make room, or write them elsewhere.") from error
-    gone = any(not os.path.lexists(path) for path in pictures)  # a name that was typed, not a file that is damaged
+    gone = any(
+        not os.path.lexists(path) for path in pictures if path != STDIN
+    )  # a name that was typed, not a file that is damaged
     return 2 if gone else 1 if failed else 0
+
+
+def _files(pictures: Sequence[Path]) -> Iterator[Path]:
+    """Yield the pictures that are named, those of folders, and those that stdin names, a line each, as they come."""
+    from ipo_prompts.experiments.run.labelling import find_pictures
+
+    if STDIN in pictures and isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # a name that is not UTF-8 is read as it is on disk
+    for path in pictures:
+        named = (Path(text) for line in sys.stdin if (text := line.rstrip("\r\n"))) if path == STDIN else [path]
+        for one in named:
+            yield from find_pictures(one) if os.path.isdir(one) else [one]  # noqa: PTH112
+
+
+def _tell_of_each(head: Head) -> None:
+    """Say what the probabilities of classes by themselves are fitted to."""
+    from ipo_prompts.metrics.several import ENOUGH, native
+
+    classes = len(head.class_names)
+    if head.sureness == native(classes):
+        note("the probability of each class is the CLIP's own, which was trained with sigmoids.")
+    elif head.sureness:
+        note(
+            f"the probabilities were fitted to the pictures that searched and chose; {head.sureness.own} of {classes} "
+            f"classes, those that {ENOUGH} of them or more show, have a threshold of their own."
+        )
 
 
 def _head(classifier: TemplateClassifier, reject: float | None) -> tuple[Head, Threshold | None]:
@@ -247,12 +293,14 @@ class _Rows:
         class_names: of the classes.
         top: how many are named.
         line: below its margin a picture is rejected; None rejects none.
+        above: all classes with a higher probability are named, joined by bars; None names `top` of them.
     """
 
     form: str
     class_names: Sequence[str]
     top: int
     line: Threshold | None
+    above: float | None = None
 
     def begin(self) -> None:
         """Write the names of columns."""
@@ -269,14 +317,17 @@ class _Rows:
             if self.form == "jsonl":
                 self._json({"picture": str(file), "error": str(outcome)})
             return
-        order = (-outcome.probabilities).argsort(kind="stable")[: self.top]
-        best = [(self.class_names[i], float(outcome.probabilities[i])) for i in order]
+        order = (-outcome.probabilities).argsort(kind="stable")
+        named = self.top if self.above is None else int((outcome.probabilities > self.above).sum())
+        best = [(self.class_names[i], float(outcome.probabilities[i])) for i in order[:named]]
         rejected = self.line is not None and outcome.margin is not None and outcome.margin < self.line.margin
         {"csv": self._csv, "jsonl": self._row, "table": self._table}[self.form](file, outcome, best, rejected)
         sys.stdout.flush()
 
     def _csv(self, file: Path, outcome: Answer, best: Sequence[tuple[str, float]], rejected: bool) -> None:
         cells = [cell for label, probability in best for cell in (label, f"{probability:.4f}")]
+        if self.above is not None:
+            cells = ["|".join(cells[::2]), "|".join(cells[1::2])]
         more = [f"{outcome.cosine:.4f}", f"{outcome.margin:.4f}", str(rejected).lower()] if self.line else []
         csv.writer(sys.stdout).writerow([str(file), *cells[:2], *more, *cells[2:]])
 
@@ -284,9 +335,11 @@ class _Rows:
         pairs = zip(self.class_names, outcome.probabilities, strict=True)
         row: dict[str, object] = {
             "picture": str(file),
-            "label": best[0][0],
+            "label": best[0][0] if best else None,
             "scores": {name: float(p) for name, p in pairs},
         }
+        if self.above is not None:
+            row["labels"] = [label for label, _ in best]
         if self.top > 1:
             row["top"] = [label for label, _ in best]
         if self.line:
@@ -294,6 +347,9 @@ class _Rows:
         self._json(row)
 
     def _table(self, file: Path, outcome: Answer, best: Sequence[tuple[str, float]], rejected: bool) -> None:
+        if not best:
+            print(f"{'':7}  {f'none above {self.above:.0%}':24}  {printable(str(file))}")
+            return
         label = f"none of these ({best[0][0]})" if rejected else best[0][0]
         print(f"{best[0][1]:7.2%}  {printable(label):24}  {printable(str(file))}")
         for label, probability in best[1:]:

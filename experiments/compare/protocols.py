@@ -72,6 +72,10 @@ def laid_out(
             the protocol does not take or that are missing, two data sets of one name, or a class of a target that a
             shift of the source cannot have.
     """
+    if config.labels == "several":
+        raise InputError(
+            "a grid compares methods on pictures of one class each; search with `ipo optimize` on pictures of several."
+        )
     source = load_data(
         data,
         seed=SPLIT_SEED,

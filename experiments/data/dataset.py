@@ -75,11 +75,18 @@ class Item:
         picture: read only when its pixels are needed.
         label: index into the class names; `UNLABELLED` where nobody knows.
         group: the base picture; the variants of one picture share it and stay in one part.
+        also: all classes that the picture shows, the label among them, where it may show several; else empty.
     """
 
     picture: Picture
     label: int
     group: str
+    also: tuple[int, ...] = ()
+
+    @property
+    def shows(self) -> tuple[int, ...]:
+        """The classes that the picture shows."""
+        return self.also or (self.label,)
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,7 @@ class DataSet:
         renamed_from: in label order, what the source calls the classes, where they were given other names; else empty.
         labelled: whether the pictures have labels; without, all are in `train` (unlabelled.py).
         none: words for what pictures may show that is none of the classes.
+        several: whether pictures may show several classes; their labels are then the rarest that they show.
     """
 
     name: str
@@ -122,6 +130,7 @@ class DataSet:
     renamed_from: tuple[str, ...] = ()
     labelled: bool = True
     none: tuple[str, ...] = ()
+    several: bool = False
 
     def part(self, part: Part) -> tuple[Item, ...]:
         """Return the items of one part."""
@@ -157,7 +166,8 @@ class DataSet:
         total = hashlib.sha256(json.dumps(written(self.class_names)).encode())
         for (part, item), content in zip(rows, contents, strict=True):
             group = groups.setdefault(item.group, len(groups))
-            total.update(json.dumps([part, item.label, group, item.picture.key(content)]).encode())
+            label = list(item.also) or item.label
+            total.update(json.dumps([part, label, group, item.picture.key(content)]).encode())
         return total.hexdigest()
 
 
@@ -209,8 +219,13 @@ def without(data: DataSet, excluded: Sequence[str]) -> DataSet:
         excluded: classes, as the source or as `classes.yaml` calls them.
 
     Raises:
-        InputError: there is no such class, or fewer than two are left.
+        InputError: there is no such class, or fewer than two are left, or pictures show others too.
     """
+    if data.several:
+        raise InputError(
+            "exclude= leaves the pictures of classes out, and with labels=several they show others too; take the names "
+            "out of the table instead."
+        )
     own = data.renamed_from or data.class_names
     left_out = set()
     for name in excluded:

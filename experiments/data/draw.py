@@ -9,6 +9,10 @@ K is the most that a class gives: of a class that has fewer all are taken, and t
 A shot is a base picture with all its variants. They are not independent: four variants are one shot seen four times,
 so drawing single items would report more shots than there are.
 
+**Several labels a picture**: the classes take their turns, the rarest first; pictures that show a class are drawn until
+K of those drawn so far show it. So each class is shown by K base pictures, or by all that it has; a frequent one by
+more.
+
 **The parts** of a source that has none of its own are cut class by class, over base pictures too, so that none is in
 two parts:
 
@@ -30,6 +34,7 @@ and seed give the same parts on every machine. This is never the published split
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -75,21 +80,23 @@ class Draw:
         """Return one part as DSPy examples.
 
         Each has `image`, `group` and, where it has a label, `label` (the class name) and `class_index` (two classes of
-        ImageNet share a name). `group` is the base picture, by number: its name, often a path, is not for prompts
-        that hold examples.
+        ImageNet share a name); where it may show several, `label` is a list. `group` is the base
+        picture, by number: its name, often a path, is not for prompts that hold examples.
         """
         import dspy
 
         items: tuple[Item, ...] = getattr(self, part)
         numbers = {name: i for i, name in enumerate(dict.fromkeys(item.group for item in items))}
 
-        def known(label: int) -> dict[str, Any]:
-            return {"label": self.class_names[label], "class_index": label}
+        def known(item: Item) -> dict[str, Any]:
+            if item.also:
+                return {"label": [self.class_names[label] for label in item.also]}
+            return {"label": self.class_names[item.label], "class_index": item.label}
 
         return [
             dspy.Example(
                 image=item.picture,
-                **({} if item.label == UNLABELLED else known(item.label)),
+                **({} if item.label == UNLABELLED else known(item)),
                 group=f"{part} {numbers[item.group]}",
             ).with_inputs("image")
             for item in items
@@ -128,13 +135,20 @@ def draw(
         )
     kept = kept_labels(data, classes)
     new = range(len(kept), len(data.class_names))
-    if missing := sorted(set(kept) - {item.label for item in data.train}):
+    if data.several and new:
+        raise InputError(
+            "base-to-new cuts pictures by their class, and with labels=several they show several; set classes=all."
+        )
+    if missing := sorted(set(kept) - {label for item in data.train for label in item.shows}):
         raise InputError(_nothing_to_search(data, [data.class_names[label] for label in missing]))
     rng = random.Random(seed)
-    search = _sample(data.train, shots, rng, held_back=0 if data.val else min(1, selection_shots))
+    if data.several:
+        search = _sample_several(data.train, shots, rng)
+    else:
+        search = _sample(data.train, shots, rng, held_back=0 if data.val else min(1, selection_shots))
     taken = {item.group for item in search}
     rest = data.val or [item for item in data.train if item.group not in taken]
-    selection = _sample(rest, selection_shots, rng)
+    selection = (_sample_several if data.several else _sample)(rest, selection_shots, rng)
     return Draw(
         search=_fewer(_cut(search, kept), at_most, random.Random(f"{seed} at most")),
         selection=_cut(selection, kept),
@@ -202,6 +216,20 @@ def _sample(items: Iterable[Item], shots: int, rng: random.Random, held_back: in
     return drawn
 
 
+def _sample_several(items: Sequence[Item], shots: int, rng: random.Random) -> list[Item]:
+    """Draw base pictures until each class is shown by so many, or by all that it has; in the order of the source."""
+    groups: dict[str, set[int]] = {}
+    for item in items:
+        groups.setdefault(item.group, set()).update(item.shows)
+    size = Counter(label for shows in groups.values() for label in shows)
+    drawn: dict[str, None] = {}
+    for label in sorted(size, key=lambda one: (size[one], one)):
+        missing = shots - sum(label in groups[group] for group in drawn)
+        rest = [group for group, shows in groups.items() if label in shows and group not in drawn]
+        drawn |= dict.fromkeys(rng.sample(rest, max(0, min(missing, len(rest)))))
+    return [item for item in items if item.group in drawn]
+
+
 def _by_class(items: Iterable[Item]) -> dict[int, dict[str, list[Item]]]:
     """Return label → base picture → its variants, all in order of first appearance."""
     found: dict[int, dict[str, list[Item]]] = {}
@@ -267,7 +295,7 @@ def untested(data: DataSet, classes: Literal["all", "base"] = "all") -> tuple[st
     """Return the classes of a search without a test picture, which compete all the same."""
     if not data.labelled:
         return ()
-    tested = {item.label for item in data.test}
+    tested = {label for item in data.test for label in item.shows}
     return tuple(data.class_names[label] for label in kept_labels(data, classes) if label not in tested)
 
 

@@ -13,6 +13,7 @@ from ipo_prompts.experiments.data.benchmarks.hub import load_copy
 from ipo_prompts.experiments.data.benchmarks.local import READERS
 from ipo_prompts.experiments.data.codes import WHERE, known_codes, unnamed_in
 from ipo_prompts.experiments.data.dataset import NAMES_FILE, DataSet, leaving_out, with_names, without
+from ipo_prompts.experiments.data.several import assemble_several
 from ipo_prompts.experiments.data.sources import FORMS, SOURCES
 from ipo_prompts.experiments.data.unlabelled import (
     Names,
@@ -35,7 +36,7 @@ def load_data(
     task: str | None = None,
     background: Background = AS_VIEWED,
     class_names: Names | str | None = None,
-    labels: Literal["given", "none"] = "given",
+    labels: Literal["given", "none", "several"] = "given",
     exclude: Sequence[str] = (),
     whole: bool = True,
 ) -> DataSet:
@@ -51,7 +52,7 @@ def load_data(
         background: how the pixels are read; registered data are read as stored, as their published numbers were.
         class_names: class → its name in prompts, or a list of that and synonyms; instead of `classes.yaml`. A list of
             names is for pictures without labels, see unlabelled.py.
-        labels: "none" takes away the labels that there are; nothing looks at them.
+        labels: "none" takes away the labels that there are; nothing looks at them. "several" reads `cat|sofa`.
         exclude: classes that are left out, as the source or as `classes.yaml` calls them; the pictures of the others
             stay in their parts.
         whole: a file that a folder or a table names and that is not there is an error; else reading it will be.
@@ -75,7 +76,7 @@ def load_data(
         return without(data, exclude) if exclude else data
     if is_list(names) and not hidden:
         raise both(f"{spec} comes with labels")
-    data = _labelled(spec, seed, task, background, names, exclude, whole)
+    data = _labelled(spec, seed, task, background, names, exclude, whole, labels)
     return without_labels(data, names) if hidden else data
 
 
@@ -87,10 +88,13 @@ def _labelled(
     names: Names | None,
     exclude: Sequence[str],
     whole: bool,
+    labels: str,
 ) -> DataSet:
     """Load pictures with their labels; see `load_data`."""
     class_names = names if isinstance(names, Mapping) else {}
     kind, _, rest = spec.strip().partition(":")
+    if labels == "several" and kind not in ("csv", "parquet"):
+        raise InputError(f"labels=several reads the labels cat|sofa of a table, csv:PATH, and {spec} is none.")
     if kind in REGISTRY:
         data = load_registered(REGISTRY[kind], rest.strip(), seed, task)
         data = with_names(data, class_names, "class_names") if class_names else data
@@ -101,10 +105,10 @@ def _labelled(
         )
     gathered = SOURCES[kind].gather(rest.strip())
     _check_files(gathered, whole)
-    data = assemble(gathered, seed, task).on(background)
+    data = (assemble_several if labels == "several" else assemble)(gathered, seed, task).on(background)
     data = _called(data, class_names or gathered.names or {}, "class_names" if class_names else gathered.where)
     data = without(data, exclude) if exclude else data
-    if empty := sorted(set(range(len(data.class_names))) - {item.label for _, item in data.items()}):
+    if empty := sorted(set(range(len(data.class_names))) - {label for _, item in data.items() for label in item.shows}):
         told = [repr(str(data.class_names[label])) for label in empty]
         raise InputError(
             f"{len(empty)} of {len(data.class_names)} classes of {gathered.where} "

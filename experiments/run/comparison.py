@@ -36,13 +36,21 @@ from ipo_prompts.experiments.run.result import (
 )
 from ipo_prompts.metrics.accuracy import class_mean_interval, difference_over_classes, score_interval
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, class_means, fitted_on, scores_accuracy
+from ipo_prompts.metrics.classification import (
+    ClipReward,
+    EncodedPictures,
+    class_means,
+    fitted_on,
+    logits_of,
+    scores_accuracy,
+)
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.evidence import SAME, Scopes, paired_difference
 from ipo_prompts.metrics.headroom import SLIGHT, guessed
 from ipo_prompts.metrics.offsets import Kind, class_weights
 from ipo_prompts.metrics.reward import Reward, Score, by_embeddings, class_embeddings
 from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.metrics.several import SeveralLabels, compare_precision
 from ipo_prompts.metrics.template import imagenet_templates
 from ipo_prompts.metrics.verdict import judge, no_test, points, share
 from ipo_prompts.programs.ensemble import Ensembled, scored_as_one
@@ -224,14 +232,43 @@ def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baseline
 
 
 def over_classes(parts: Mapping[AnyPart, Compared]) -> dict[SealedPart, OverClasses]:
-    """Average both templates over the classes of each sealed part whose classes differ in size by more than twice."""
+    """Average both templates over the classes of each sealed part: of its classes differing in size by more than twice
+    the accuracies, of pictures with several labels the average precisions.
+    """
     found: dict[SealedPart, OverClasses] = {}
     for name in SEALED_PARTS:
-        if (part := parts.get(name)) and (classes := part.sampling.classes) is not None:
+        if (part := parts.get(name)) and isinstance(part.reward, SeveralLabels):
+            found[name] = _mean_precision(part, part.reward)
+        elif (part := parts.get(name)) and (classes := part.sampling.classes) is not None:
             sizes = np.bincount(classes)
             if sizes.max() > 2 * sizes.min():
                 found[name] = _over_classes(part, len(sizes))
     return found
+
+
+def _mean_precision(part: Compared, reward: SeveralLabels) -> OverClasses:
+    """Compare the mAP of both templates; one with several members is not looked for with this reward."""
+
+    def logits(score: Score) -> Floats:
+        return logits_of(reward.clip, part.units.features, reward.texts.encode([score.template], reward.class_names)[0])
+
+    found = compare_precision(logits(part.initial), logits(part.optimised), part.units.shown, part.sampling)
+    (low, high), (first, last) = found.after_ci95, found.ci95
+    return OverClasses(
+        classes=found.classes,
+        single=int((part.units.shown.sum(axis=0) == 1).sum()),
+        initial=found.before,
+        initial_ci95=found.before_ci95,
+        optimised=found.after,
+        optimised_ci95=found.after_ci95,
+        difference=found.difference,
+        ci95=found.ci95,
+        words=(
+            f"mAP, the mean over {found.classes} classes of the average precision with which each finds its pictures: "
+            f"{100 * found.after:.1f} % [{100 * low:.1f}, {100 * high:.1f}], a difference of "
+            f"{points(found.difference)} points [{points(first)}, {points(last)}] (bootstrap over pictures)."
+        ),
+    )
 
 
 def _over_classes(part: Compared, classes: int) -> OverClasses:

@@ -57,8 +57,10 @@ class JobSettings(BaseModel):
         description="class → its name in prompts, or a list of that and synonyms; unset: what classes.yaml in the "
         "folder of pictures says. A list, or a text file with one name a line: the pictures have no labels",
     )
-    labels: Literal["given", "none"] = Field(
-        "given", description="none: the labels that there are are not looked at; see docs/no-labels.md"
+    labels: Literal["given", "none", "several"] = Field(
+        "given",
+        description="none: the labels that there are are not looked at (docs/no-labels.md); several: a cell of a table "
+        "names all that a picture shows, cat|sofa (docs/several-labels.md)",
     )
     exclude: list[str] = Field([], description="classes that are left out, such as '[dog, n02084071]'")
     background: Background = Field(

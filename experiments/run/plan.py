@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from ipo_prompts.programs.lm.connect import Backend
     from ipo_prompts.programs.lm.window import Room
 
-FIT = "fit"
-"""The reward of pictures without labels."""
+FIT, SEVERAL = "fit", "several"
+"""The rewards of pictures without labels, and with several each."""
 SAME = 1 - 1e-6
 """Cosine of two class embeddings that differ by rounding alone."""
 SPLIT_SEED = 0
@@ -122,7 +122,7 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
 
 
 def fitting(config: RunConfig, data: DataSet) -> RunConfig:
-    """Return the configuration of a run on these pictures: without labels its reward is `fit`, and with labels not.
+    """Return the configuration of a run on these pictures: without labels its reward is `fit`, with several `several`.
 
     Raises:
         InputError: a setting needs labels that there are not, or the other way round.
@@ -133,7 +133,7 @@ def fitting(config: RunConfig, data: DataSet) -> RunConfig:
             raise InputError(
                 f"reward={FIT} is for pictures without labels, and {data.name} has labels; set labels=none."
             )
-        return config
+        return _with_several(config) if data.several else _with_one(config)
     if name not in (REWARDS.default, FIT):
         raise InputError(f"reward={name} needs labels, and {data.name} has none; leave it out.")
     for asked, off in ((f"offsets={config.offsets}", "offsets=none"), (f"ensemble={config.ensemble}", "ensemble=1")):
@@ -145,12 +145,32 @@ def fitting(config: RunConfig, data: DataSet) -> RunConfig:
     return config.model_copy(update={"reward": REWARDS.complete(FIT)})
 
 
+def _with_one(config: RunConfig) -> RunConfig:
+    if config.reward["name"] == SEVERAL:
+        raise InputError(
+            f"reward={SEVERAL} is for pictures that show several classes; set labels=several, which reads cat|sofa in "
+            "the label cells of a table."
+        )
+    return config
+
+
+def _with_several(config: RunConfig) -> RunConfig:
+    """Refuse what is for one label a picture: it would be given the rarest of several."""
+    name = config.reward["name"]
+    if name in REWARDS and name not in (REWARDS.default, SEVERAL):
+        raise InputError(f"reward={name} is for pictures of one class each; leave it out with labels=several.")
+    if name == REWARDS.default:
+        config = config.model_copy(update={"reward": REWARDS.complete(SEVERAL)})
+    _check_held_back(config, None)
+    return config
+
+
 def about_short_classes(data: DataSet, drawn: Draw, config: RunConfig) -> str | None:
     """Say which classes gave fewer pictures than asked for, and which are untested; None where there are none."""
     from ipo_prompts.experiments.data.draw import untested
 
     asked = config.shots + held_back_shots(config)
-    groups = {(item.label, item.group) for item in (*drawn.search, *drawn.selection)}
+    groups = {(label, item.group) for item in (*drawn.search, *drawn.selection) for label in item.shows}
     gave = Counter(label for label, _ in groups)
     short = [f"{name!r} has {gave[label]}" for label, name in enumerate(drawn.class_names) if gave[label] < asked]
     told = []
@@ -207,7 +227,10 @@ def choices(data: DataSet, config: RunConfig) -> list[str]:
 
     if not data.labelled:
         return [about_sample(data, draw_for(data, config))]
-    sizes = [Counter(label for label, _ in {(i.label, i.group) for i in part}) for part in (data.train, data.val)]
+    sizes = [
+        Counter(label for label, _ in {(label, i.group) for i in part for label in i.shows})
+        for part in (data.train, data.val)
+    ]
     train, val = (max(part.values(), default=0) for part in sizes)
     smallest = min(sizes[0][label] + sizes[1][label] for label in range(len(data.class_names)))
     asked = config.shots, held_back_shots(config)
@@ -402,10 +425,10 @@ def encode(planned: Plan, reward: Reward, items: Sequence[Item], what: str, *, u
     return planned.task.encode(reward, items, seed=seed, progress=ui.pictures(what))
 
 
-def labelled_contents(store: FeatureStore, items: Sequence[Item]) -> list[tuple[str, int]]:
-    """Return the digest of each picture's bytes with its label, in order."""
+def labelled_contents(store: FeatureStore, items: Sequence[Item]) -> list[tuple[str, int | tuple[int, ...]]]:
+    """Return the digest of each picture's bytes with its label, or labels, in order."""
     contents = store.contents([item.picture for item in items])
-    return [(content, item.label) for content, item in zip(contents, items, strict=True)]
+    return [(content, item.also or item.label) for content, item in zip(contents, items, strict=True)]
 
 
 def fingerprint(prepared: Prepared, *parts: Sequence[Item]) -> str:

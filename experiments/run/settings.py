@@ -55,7 +55,7 @@ class RunKeywords(SearchKeywords, total=False):
     preset: Literal["default", "paper", "code"]
     task: str | None
     class_names: str | dict[Any, Any] | list[Any] | None
-    labels: Literal["given", "none"]
+    labels: Literal["given", "none", "several"]
     exclude: list[str]
     background: Background
     clip: str

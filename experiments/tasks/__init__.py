@@ -12,6 +12,7 @@ REWARDS = Registry(
         "classification": "classification:Classification",
         "retrieval": "retrieval:Retrieval",
         "segmentation": "segmentation:Segmentation",
+        "several": "several:SeveralTask",
         "fit": "fit:FitTask",
     },
     default="classification",

@@ -53,6 +53,8 @@ class OwnReward(Task):
         names = reward.class_names
         examples = [
             dspy.Example(image=item.picture, label=names[item.label], class_index=item.label, group=item.group)
+            if not item.also
+            else dspy.Example(image=item.picture, label=[names[label] for label in item.also], group=item.group)
             for item in items
         ]
         units = reward.examples([example.with_inputs("image") for example in examples])

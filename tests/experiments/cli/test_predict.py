@@ -22,6 +22,7 @@ from ipo_prompts.experiments.run.rejecting import calibrate
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.several import Sureness
 from ipo_prompts.programs.classifier import TemplateClassifier
 
 Capture = pytest.CaptureFixture[str]
@@ -313,3 +314,61 @@ def test_it_says_how_often_labels_were_right_and_when_probabilities_were_not_fit
         f"of the {sealed['n']} sealed test pictures of its run this program labelled {sealed['value']:.1%} right"
         in said
     )
+
+
+@pytest.fixture()
+def naming_several(program: TemplateClassifier, saved: Path) -> TemplateClassifier:
+    """The same program, sure of a class where its cosine is above .25."""
+    scale = program.clip.logit_scale
+    program.sureness = Sureness(slope=1.0, intercepts=(-0.25 * scale,) * len(program.class_names), own=2)
+    program.save(str(saved))
+    return program
+
+
+def test_all_classes_above_a_line_are_named(
+    naming_several: TemplateClassifier, saved: Path, tmp_path: Path, capfd: Capture
+) -> None:
+    places = copies(tmp_path / "few", 5)
+    head = naming_several.each_by_itself()
+    features = naming_several.clip.encode_pictures([Picture.from_path(place) for place in places])
+    cosines = features @ head.classes.T
+    line = float(np.quantile(cosines, 0.98))  # some pictures have several above it, and some none
+    above = 1 / (1 + np.exp(-(line - 0.25) * head.scale))
+    names = np.array(naming_several.class_names)
+    expected = [set(names[row > line]) for row in cosines]
+    assert len(set(map(len, expected))) > 1
+
+    assert main(["predict", str(saved), str(tmp_path / "few"), "--above", f"{above:.9f}", "--format", "csv"]) == 0
+    printed = capfd.readouterr()
+    rows = list(csv.DictReader(io.StringIO(printed.out)))
+    assert [set(filter(None, row["label"].split("|"))) for row in rows] == expected
+    assert all(len(row["label"].split("|")) == len(row["probability"].split("|")) for row in rows)
+    assert f"2 of {len(names)} classes" in printed.err
+    assert main(["predict", str(saved), str(tmp_path / "few"), "--above", f"{above:.9f}", "--format", "jsonl"]) == 0
+    assert [set(json.loads(line)["labels"]) for line in capfd.readouterr().out.splitlines()] == expected
+    assert main(["predict", str(saved), str(tmp_path / "few"), "--above", "0.999999"]) == 0
+    assert "none above 100%" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--above", "1"], "--above is a probability, such as --above 0.5, not 1"),
+        (["--above", "0.5", "--top", "2"], "leave them out"),
+        (["--above", "0.5"], "optimise with labels=several"),
+    ],
+)
+def test_what_cannot_be_above_is_said(words: list[str], said: str, saved: Path, tmp_path: Path, capfd: Capture) -> None:
+    copies(tmp_path / "one", 1)
+    assert main(["predict", str(saved), str(tmp_path / "one"), *words]) == 2
+    assert said in capfd.readouterr().err
+
+
+def test_paths_come_from_stdin(saved: Path, tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = copies(tmp_path / "a few", 3)
+    lines = "".join(f"{path}\n" for path in (places[2], tmp_path / "gone.png", "", places[0]))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
+    assert main(["predict", str(saved), "-", str(places[1]), "--format", "csv"]) == 1
+    printed = capfd.readouterr()
+    assert [row["picture"] for row in csv.DictReader(io.StringIO(printed.out))] == [str(places[i]) for i in (2, 0, 1)]
+    assert "gone.png" in printed.err

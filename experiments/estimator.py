@@ -1,0 +1,310 @@
+"""`IPOClassifier`: a search and what it found as an estimator of scikit-learn, an extra (docs/scikit-learn.md).
+
+It learns from pictures in any form that `to_picture` takes, or from their features. Both end in features, which decide
+what is held back and in which order they are searched on: rows in another order give the same estimator.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import dspy
+import numpy as np
+import numpy.typing as npt
+
+from ipo_prompts.experiments.data.dataset import checked_names, default_task
+from ipo_prompts.experiments.data.draw import cut
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.calibration import softmax
+from ipo_prompts.metrics.class_names import named, tidy
+from ipo_prompts.metrics.classification import EncodedPictures
+from ipo_prompts.metrics.clip import Clip, load_clip
+from ipo_prompts.metrics.errors import InputError, several, silent
+from ipo_prompts.metrics.features import FeatureStore, as_features
+from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.given_pictures import to_picture
+from ipo_prompts.programs.optimizer import IPO
+from ipo_prompts.programs.strategies import STRATEGIES
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_is_fitted
+except ImportError as error:
+    raise InputError("IPOClassifier needs scikit-learn; pip install 'ipo-prompts[sklearn]'.") from error
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+logger = logging.getLogger(__name__)
+
+Anything = npt.NDArray[Any]
+
+
+class IPOClassifier(ClassifierMixin, BaseEstimator):
+    """Names pictures by the template that a search finds for a frozen CLIP on labelled ones.
+
+    Each `fit` is a search, so each fold of a cross-validation is one. A fifth of each class is held back in it, to
+    choose the winner and to fit the temperature of probabilities.
+
+    Args:
+        clip: the name of a CLIP, as `ipo optimize` takes it, or a loaded one. Other processes (`n_jobs`) load their own
+            by its name.
+        class_names: what a CLIP reads for each label: label → its name, or a list of its name and synonyms. A list of
+            names is for labels that are these, or their places in it, 0, 1, …: `sorted(set(y))` serves tools that
+            number the labels themselves, as `cross_val_predict` does. Where None, labels are texts, and the names.
+        lm: the language model that the strategy asks: a `dspy.LM` or a name as `ipo optimize --lm` takes it.
+        strategy: how new templates are found; see `IPO`.
+        steps: how often new templates are asked for.
+        settings: further settings of the search, such as `{"budget_usd": 1.5}`; see `SearchSettings`.
+        random_state: of what is held back and of the search, 0 or more; the same one gives the same estimator.
+
+    Attributes:
+        classes_: the labels, sorted; those that `y` had.
+        template_: the chosen template.
+        search_seconds_: how long the search took, without the encoding of pictures.
+        program_: the `TemplateClassifier`; `program_.save("program.json")` keeps it for others, and for `ipo predict`.
+    """
+
+    def __init__(
+        self,
+        clip: str | Clip = "embedded",
+        class_names: Mapping[Any, str | list[str]] | Sequence[str] | None = None,
+        *,
+        lm: Any = "none",
+        strategy: Any = STRATEGIES.default,
+        steps: int = 12,
+        settings: Mapping[str, Any] | None = None,
+        random_state: int = 0,
+    ) -> None:
+        self.clip = clip
+        self.class_names = class_names
+        self.lm = lm
+        self.strategy = strategy
+        self.steps = steps
+        self.settings = settings
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
+        """Search for the template that names these pictures best.
+
+        Args:
+            X: n pictures, each a path, bytes, a PIL image, a `Picture` or a `dspy.Image`; or their features by this
+                CLIP, an array (n, D), whose rows are made unit rows.
+            y: n labels, texts or integers.
+            groups: n names, equal for pictures that are not independent (variants of one, frames of one film): they are
+                held back together. None where all are.
+
+        Raises:
+            InputError: X, y or groups have other lengths, fewer than two classes, labels without names; or a setting
+                that the search does not take.
+        """
+        clip = self._loaded()
+        features = _features(clip, X)
+        labels = _checked(y, len(features))
+        classes = np.unique(labels)
+        if len(classes) < 2:
+            raise InputError(f"y has the one label {classes.tolist()[0]!r}; a classifier needs two at least.")
+        names = _names(classes, self.class_names)
+        digests = [hashlib.sha256(row.tobytes()).hexdigest() for row in features]
+        keys = digests if groups is None else _joined(_checked_groups(groups, len(features)), digests)
+        numbers = np.searchsorted(classes, labels)
+        search, held_back = _parts(digests, keys, numbers, self.random_state)
+
+        def examples(rows: Sequence[int]) -> list[dspy.Example]:
+            label = [str(names[numbers[row]]) for row in rows]
+            return [
+                dspy.Example(features=features[row], label=one, group=keys[row])
+                for row, one in zip(rows, label, strict=True)
+            ]
+
+        student = TemplateClassifier(clip, names)
+        ipo = IPO(
+            lm=self.lm,
+            strategy=self.strategy,
+            describer="none",
+            task=default_task(names),
+            **{"seed": self.random_state, "steps": self.steps, **(self.settings or {})},
+        )
+        started = time.monotonic()
+        with silent("dspy"):  # a line for each step of each fold
+            program = ipo.compile(student, trainset=examples(search), valset=examples(held_back))
+        self.search_seconds_ = time.monotonic() - started
+        if held_back:
+            groups_held = tuple(keys[row] for row in held_back)
+            program.calibrate(EncodedPictures(features[held_back], numbers[held_back], groups_held))
+        # Kept as JSON has it: a pickle then holds texts and numbers, and no CLIP.
+        self._state, self._program = program.dump_state(), TemplateClassifier(clip, program.labels)
+        self._program.load_state(self._state)
+        self.classes_, self.template_ = classes, program.template
+        logger.info("a search on %d pictures took %.1f s: %s", len(search), self.search_seconds_, self.template_)
+        return self
+
+    @property
+    def program_(self) -> TemplateClassifier:
+        """The fitted `TemplateClassifier`; in another process than that of `fit` it loads the CLIP.
+
+        Raises:
+            InputError: the CLIP of that name is another one now.
+        """
+        check_is_fitted(self, "classes_")
+        if self._program is None:
+            made = TemplateClassifier(_load(self._state["clip"]["name"]), tuple(self._labels()))
+            made.load_state(self._state)
+            self._program = made
+        program: TemplateClassifier = self._program
+        return program
+
+    def predict(self, X: Any) -> Anything:
+        """Return the label of each picture, (n,): of equal ones the first."""
+        logits = self._logits(X)
+        found: Anything = self.classes_[logits.argmax(axis=1)]
+        return found
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Return how probable each class is, float32 (n, C), rows that sum to 1, in the order of `classes_`."""
+        return softmax(self._logits(X), self.program_.temperature)
+
+    def decision_function(self, X: Any) -> Floats:
+        """Return the logits, float32 (n, C); of two classes how much the second has more than the first, (n,)."""
+        logits = self._logits(X)
+        return logits if logits.shape[1] > 2 else logits[:, 1] - logits[:, 0]
+
+    def _logits(self, X: Any) -> Floats:
+        program = self.program_
+        return program.logits(_features(program.clip, X))
+
+    def _loaded(self) -> Clip:
+        if not isinstance(self.clip, (str, Clip)):
+            raise InputError(
+                f"clip= takes the name of a CLIP, such as 'ViT-B-16/openai', not {type(self.clip).__name__}."
+            )
+        return _load(self.clip) if isinstance(self.clip, str) else self.clip
+
+    def _labels(self) -> list[str]:
+        """Return what the answers of the program call the classes."""
+        return list(self._state.get("labels") or self._state["class_names"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = dict(super().__getstate__())
+        return {**state, "_program": None} if "_program" in state else state
+
+
+@lru_cache(maxsize=2)
+def _load(name: str) -> Clip:
+    """Load a CLIP once for all folds of a process."""
+    return load_clip(name)
+
+
+def _features(clip: Clip, given: Any) -> Floats:
+    """Return the features of pictures in any form, or take those given: float32 (n, D), unit rows.
+
+    Raises:
+        InputError: says what was given instead.
+    """
+    if isinstance(given, (str, bytes)) or not hasattr(given, "__len__"):
+        raise InputError(f"X is {type(given).__name__} and no list of pictures; write [picture] for one.")
+    if len(given) == 0:
+        raise InputError("X is empty; give a picture at least.")
+    if not isinstance(given, (list, tuple)):  # an array, a frame, a series
+        given = np.asarray(given)
+        given = given[:, 0] if given.ndim == 2 and given.shape[1] == 1 and given.dtype == object else given
+    if isinstance(given[0], (list, tuple, np.ndarray, np.number)):
+        return as_features(given, clip.width, "X")
+    return FeatureStore(clip).encode([to_picture(one) for one in given])
+
+
+def _checked(y: Any, n: int) -> Anything:
+    """Return labels as texts or integers, (n,)."""
+    if y is None:
+        raise InputError("y is None; give a label for each picture.")
+    labels = np.asarray(y)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels.ravel()
+    if labels.ndim != 1 or len(labels) != n:
+        raise InputError(f"y has the shape {labels.shape} for {n} pictures; give one label for each.")
+    if labels.dtype == object:
+        odd = [one for one in labels if not isinstance(one, str)]
+        if odd:
+            raise InputError(f"y holds {odd[0]!r} among its labels; give texts, or integers, for all.")
+        labels = labels.astype(str)
+    check_classification_targets(labels)
+    return labels.astype(np.int64) if labels.dtype.kind == "f" else labels
+
+
+def _checked_groups(groups: Any, n: int) -> list[str]:
+    found = list(map(str, groups))
+    if len(found) != n:
+        raise InputError(f"groups has {len(found)} names for {n} pictures; give one for each.")
+    return found
+
+
+def _joined(groups: Sequence[str], digests: Sequence[str]) -> list[str]:
+    """Return the group of each row, those that share a picture joined: the first of their names.
+
+    >>> _joined(["b", "a", "b", "c"], ["1", "2", "2", "3"])
+    ['a', 'a', 'a', 'c']
+    """
+    first: dict[str, str] = {}
+
+    def start(name: str) -> str:
+        while first.get(name, name) != name:
+            name = first[name]
+        return name
+
+    owner: dict[str, str] = {}
+    for group, digest in zip(groups, digests, strict=True):
+        low, high = sorted((start(group), start(owner.setdefault(digest, group))))
+        first[high] = low
+    return [start(group) for group in groups]
+
+
+def _names(classes: Anything, given: Any) -> tuple[str, ...]:
+    """Return what the CLIP reads for each class, in their order.
+
+    Raises:
+        InputError: a label has no name, or one that cannot be used.
+    """
+    labels = classes.tolist()
+    if given is None:
+        if classes.dtype.kind not in "U":
+            raise InputError(
+                f"the labels are {several([str(label) for label in labels], 3)} and a CLIP reads names; give "
+                "class_names={label: name}, or a list of names for the labels 0, 1, … (sorted(set(y)) where "
+                "scikit-learn numbers names itself)."
+            )
+        return tuple(map(tidy, labels))
+    if isinstance(given, str):
+        raise InputError("class_names= takes label → name, such as {0: 'cat', 1: 'dog'}, or a list of names.")
+    if not isinstance(given, Mapping):
+        given = {name: name for name in given} if classes.dtype.kind == "U" else dict(enumerate(given))
+    missing = [repr(label) for label in labels if label not in given]
+    if missing:
+        raise InputError(f"class_names= has no name for the labels {several(missing)}; add them.")
+    found = (checked_names(given[label], f"class_names: {label!r}", str(label)) for label in labels)
+    return tuple(named(names) for names in found)
+
+
+def _parts(
+    digests: Sequence[str], keys: Sequence[str], numbers: npt.NDArray[np.int64], seed: int
+) -> tuple[list[int], list[int]]:
+    """Return the rows that are searched on and those held back, whatever order they came in.
+
+    Raises:
+        InputError: the seed is none.
+    """
+    if type(seed) is not int or seed < 0:
+        raise InputError(f"random_state= is a whole number from 0, such as 0, not {seed!r}.")
+    groups: dict[int, set[str]] = defaultdict(set)
+    for key, number in zip(keys, numbers.tolist(), strict=True):
+        groups[number].add(key)
+    place = cut(groups, seed, test=False)
+    order = sorted(range(len(digests)), key=lambda row: (numbers[row], digests[row]))
+    search = [row for row in order if place[keys[row]] == "train"]
+    return search, [row for row in order if place[keys[row]] != "train"]

@@ -1,0 +1,241 @@
+"""Several labels a picture: the reward, the mean over classes beside it, and how sure it is that a class is shown.
+
+The reward is the mean over pictures of **ranking average precision** (Schapire and Singer 2000): of the classes that a
+picture shows, how many of those ranked as high or higher are shown too, on average. It is a mean over pictures, so that
+templates are compared picture by picture as accuracies are; with one label a picture it is 1/place of that label.
+
+**mAP** ranks the pictures for each class instead, so it also asks whether scores can be compared from picture to
+picture. It is no mean over pictures, and its interval is a bootstrap's, over base pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, Field
+
+from ipo_prompts.metrics.arrays import Doubles, Floats
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.reward import Judged
+from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.metrics.statistics import Interval
+
+Shown = npt.NDArray[np.bool_]
+"""Which classes a picture shows: (n, C)."""
+RESAMPLES = 2000
+AT_ONCE = 4_000_000
+"""Numbers in memory while resamples are measured."""
+ENOUGH = 19
+"""Pictures that show a class and chose or searched, from which it gets a threshold of its own: with fewer the
+highest share of them that a line through one can miss, 1/(n + 1), is above 5 %."""
+
+
+class SeveralLabels(ClipReward):
+    """Scores templates by ranking average precision, in `hits`; see the head of this file.
+
+    The loss is the mean over classes of the binary cross-entropy where the CLIP was trained with sigmoids (SigLIP),
+    else the cross-entropy of the softmax with all classes shown, in equal parts; nats.
+    """
+
+    takes: ClassVar[Literal["one label", "several labels", "no label"]] = "several labels"
+
+    def judge(self, logits: Floats, pictures: EncodedPictures) -> Judged:
+        """See `ClipReward`."""
+        assert pictures.shown is not None
+        loss = sigmoid_losses if is_sigmoid(self.clip) else softmax_losses
+        return Judged(ranking_precision(logits, pictures.shown), loss(logits, pictures.shown))
+
+
+def is_sigmoid(clip: Clip) -> bool:
+    """Whether a CLIP was trained to say of each class by itself whether it is shown."""
+    return clip.logit_bias != 0
+
+
+def ranking_precision(logits: Floats, shown: Shown) -> Doubles:
+    """Return the ranking average precision of each picture: float64 (n,), in (0, 1]; 1 where it shows no class.
+
+    Of equal logits the lower label ranks higher, as everywhere.
+
+    >>> ranking_precision(np.array([[3, 2, 1]], dtype=np.float32), np.array([[False, True, True]])).round(4).tolist()
+    [0.5833]
+    """
+    order = np.argsort(-logits, axis=1, kind="stable")
+    right = np.take_along_axis(shown, order, axis=1)
+    precision = right.cumsum(axis=1) / np.arange(1, logits.shape[1] + 1)
+    count = right.sum(axis=1)
+    found: Doubles = np.where(count, (precision * right).sum(axis=1) / np.maximum(count, 1), 1.0)
+    return found
+
+
+def softmax_losses(logits: Floats, shown: Shown) -> Doubles:
+    """Return the cross-entropy of the softmax with the classes shown, in equal parts: float64 (n,), nats."""
+    rows = logits.astype(np.float64)
+    share = shown / np.maximum(shown.sum(axis=1, keepdims=True), 1)
+    losses: Doubles = np.logaddexp.reduce(rows, axis=1) - (share * rows).sum(axis=1)
+    return losses
+
+
+def sigmoid_losses(logits: Floats, shown: Shown) -> Doubles:
+    """Return the mean over classes of the binary cross-entropy: float64 (n,), nats."""
+    losses: Doubles = np.logaddexp(0, np.where(shown, -1, 1) * logits.astype(np.float64)).mean(axis=1)
+    return losses
+
+
+# The mean over classes, and its interval.
+
+
+@dataclass(frozen=True)
+class MeanPrecision:
+    """The mAP of two templates on the same pictures, with 95 % intervals by bootstrap.
+
+    Attributes:
+        classes: those that a picture shows, which are averaged.
+        before, after, difference: of the first, of the second, and the second's gain.
+        before_ci95, after_ci95, ci95: their intervals.
+    """
+
+    classes: int
+    before: float
+    after: float
+    difference: float
+    before_ci95: Interval
+    after_ci95: Interval
+    ci95: Interval
+
+
+def mean_precision(logits: Floats, shown: Shown, weights: Doubles | None = None) -> Doubles:
+    """Return the mean over classes of average precision: float64 (B,), one for each row of weights.
+
+    Args:
+        logits: float (n, C).
+        shown: classes that no picture shows, or none of those with a weight, are left out.
+        weights: float64 (B, n), how often each picture counts; None is one row of ones. Copies share one place, that of
+            the last of them.
+
+    >>> mean_precision(np.array([[3], [2], [1]]), np.array([[True], [False], [True]])).round(4).tolist()
+    [0.8333]
+    """
+    given = np.ones((1, len(logits))) if weights is None else weights
+    total, counted = np.zeros(len(given)), np.zeros(len(given))
+    for label in np.flatnonzero(shown.any(axis=0)).tolist():
+        order = np.argsort(-logits[:, label], kind="stable")
+        heavy = given[:, order]
+        right = heavy * shown[order, label]
+        precision = right.cumsum(axis=1) / np.maximum(heavy.cumsum(axis=1), 1)
+        weight = right.sum(axis=1)
+        total += np.where(weight, (right * precision).sum(axis=1) / np.maximum(weight, 1), 0.0)
+        counted += weight > 0
+    found: Doubles = total / np.maximum(counted, 1)
+    return found
+
+
+def compare_precision(
+    before: Floats, after: Floats, shown: Shown, sampling: Sampling, seed: int = 0, resamples: int = RESAMPLES
+) -> MeanPrecision:
+    """Compare the mAP of two templates by a bootstrap over base pictures, the same draws for both.
+
+    Pictures that are drawn twice make resampled precisions too high, so the percentiles are moved by what the mean of
+    the resamples is above the value.
+
+    Args:
+        before, after: their logits, (n, C).
+        shown: which classes each picture shows.
+        sampling: variants of one base picture are drawn together.
+        seed, resamples: of the bootstrap.
+    """
+    n = len(shown)
+    draws = np.arange(n) if sampling.draws is None else sampling.draws
+    rng = np.random.default_rng(seed)
+    sides: tuple[list[Doubles], list[Doubles]] = ([], [])
+    size, left = max(1, AT_ONCE // n), resamples
+    bases = int(draws.max()) + 1
+    while left > 0:
+        drawn = rng.multinomial(bases, np.full(bases, 1 / bases), size=min(size, left)).astype(np.float64)
+        for side, logits in zip(sides, (before, after), strict=True):
+            side.append(mean_precision(logits, shown, drawn[:, draws]))
+        left -= size
+    first, second = (np.concatenate(side) for side in sides)
+    low, high = (float(mean_precision(logits, shown)[0]) for logits in (before, after))
+    return MeanPrecision(
+        int(shown.any(axis=0).sum()),
+        low,
+        high,
+        high - low,
+        _around(low, first),
+        _around(high, second),
+        _around(high - low, second - first),
+    )
+
+
+def _around(value: float, resampled: Doubles) -> Interval:
+    ends = value + np.quantile(resampled, [0.025, 0.975]) - resampled.mean()
+    return Interval(*ends.tolist())
+
+
+# How sure it is that a class is shown.
+
+
+class Sureness(BaseModel, frozen=True, extra="forbid"):
+    """Makes probabilities that a class is shown of logits: σ(slope · logit + intercept), each class by itself.
+
+    Attributes:
+        slope: of all classes.
+        intercepts: of each class; those without enough pictures share one.
+        own: how many classes have one of their own.
+    """
+
+    slope: float = Field(gt=0)
+    intercepts: tuple[float, ...]
+    own: int = Field(0, ge=0)
+
+    def probabilities(self, logits: Floats) -> Floats:
+        """Return the probability of each class, float32 (n, C); rows sum to nothing in particular."""
+        scaled = self.slope * logits.astype(np.float64) + np.array(self.intercepts)
+        found: Floats = np.exp(-np.logaddexp(0, -scaled)).astype(np.float32)
+        return found
+
+
+def native(classes: int) -> Sureness:
+    """Return what a CLIP that was trained with sigmoids says itself."""
+    return Sureness(slope=1.0, intercepts=(0.0,) * classes)
+
+
+def fit_sureness(logits: Floats, shown: Shown) -> Sureness:
+    """Fit it to pictures whose classes are known: one slope and intercept for all (Platt 2000), then the intercept of
+    each class that `ENOUGH` of them show.
+
+    A weak prior (a variance of 10 on the log of the slope, of 100 on intercepts) keeps what separates perfectly finite.
+
+    Args:
+        logits: float (n, C).
+        shown: which classes each shows.
+    """
+    from scipy import optimize
+
+    rows = logits.astype(np.float64)
+    spread = float(rows.std()) or 1.0
+    sign = np.where(shown, -1.0, 1.0)
+
+    def loss(parameters: Any) -> float:
+        slope, intercept = np.exp(parameters[0]) / spread, parameters[1]
+        fits = np.logaddexp(0, sign * (slope * rows + intercept)).sum()
+        return float(fits + parameters[0] ** 2 / 20 + intercept**2 / 200)
+
+    start = [0.0, -float(rows.mean() / spread)]
+    found = optimize.minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-6})
+    slope, shared = float(np.exp(found.x[0]) / spread), float(found.x[1])
+
+    def own(label: int) -> float:
+        def of_class(intercept: float) -> float:
+            fits = np.logaddexp(0, sign[:, label] * (slope * rows[:, label] + intercept)).sum()
+            return float(fits + (intercept - shared) ** 2 / 200)
+
+        return float(optimize.minimize_scalar(of_class, (shared - 1, shared + 1)).x)
+
+    enough = shown.sum(axis=0) >= ENOUGH
+    intercepts = tuple(own(label) if enough[label] else shared for label in range(rows.shape[1]))
+    return Sureness(slope=slope, intercepts=intercepts, own=int(enough.sum()))

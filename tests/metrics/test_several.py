@@ -1,0 +1,120 @@
+"""Several labels a picture: numbers worked by hand, and scikit-learn's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, label_ranking_average_precision_score
+
+from ipo_prompts.metrics.classification import EncodedPictures
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.metrics.several import (
+    ENOUGH,
+    SeveralLabels,
+    Sureness,
+    compare_precision,
+    fit_sureness,
+    mean_precision,
+    native,
+    ranking_precision,
+    sigmoid_losses,
+    softmax_losses,
+)
+
+LOGITS = np.array([[3, 2, 1], [1, 3, 2], [2, 1, 3]], dtype=np.float32)
+SHOWN = np.array([[True, False, True], [True, False, False], [False, False, True]])
+
+
+def random_case(n: int = 60, classes: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    shown = rng.random((n, classes)) < 0.3
+    shown[np.arange(n), rng.integers(0, classes, n)] = True
+    return (2 * shown + rng.normal(size=(n, classes))).astype(np.float32), shown
+
+
+def test_ranking_precision_by_hand() -> None:
+    # Places 1 and 3 of two: (1/1 + 2/3) / 2; place 3 of one; place 1 of one.
+    assert ranking_precision(LOGITS, SHOWN) == pytest.approx([5 / 6, 1 / 3, 1])
+    equal = np.zeros((1, 2), dtype=np.float32)  # the lower label ranks higher
+    assert ranking_precision(equal, np.array([[False, True]])) == pytest.approx([0.5])
+    assert ranking_precision(equal, np.array([[False, False]])) == pytest.approx([1])
+
+
+def test_mean_precision_by_hand() -> None:
+    # Class 0 has places 1 and 3 among the pictures, (1/1 + 2/3) / 2; class 1 has none; class 2 has places 1 and 3.
+    assert mean_precision(LOGITS, SHOWN) == pytest.approx([5 / 6])
+    # Without the second picture class 0 has place 1 and class 2 places 1 and 2; the first one twice is first in both.
+    assert mean_precision(LOGITS, SHOWN, np.array([[1.0, 0, 1], [2, 0, 0]])) == pytest.approx([1, 1])
+
+
+def test_they_are_scikit_learns() -> None:
+    logits, shown = random_case()
+    assert ranking_precision(logits, shown).mean() == pytest.approx(
+        label_ranking_average_precision_score(shown, logits)
+    )
+    assert mean_precision(logits, shown) == pytest.approx([average_precision_score(shown, logits, average="macro")])
+    weights = np.random.default_rng(1).integers(0, 3, (2, len(logits))).astype(np.float64)
+    expected = [average_precision_score(shown, logits, average="macro", sample_weight=row) for row in weights]
+    assert mean_precision(logits, shown, weights) == pytest.approx(expected)
+
+
+def test_losses_by_hand() -> None:
+    logits, shown = np.array([[0, 0, np.log(2)]], dtype=np.float32), np.array([[True, False, True]])
+    # Of the sum 1 + 1 + 2 the shares are 1/4 and 1/2.
+    assert softmax_losses(logits, shown) == pytest.approx([(np.log(4) + np.log(2)) / 2])
+    assert sigmoid_losses(logits, shown) == pytest.approx([(2 * np.log(2) + np.log(1.5)) / 3])
+
+
+def test_the_interval_holds_the_value_and_knows_variants() -> None:
+    logits, shown = random_case()
+    noise = np.random.default_rng(2).normal(size=logits.shape).astype(np.float32)
+    alone = Sampling.of(len(shown))
+    found = compare_precision(noise, logits, shown, alone, resamples=300)
+    assert found.classes == 5
+    assert found.difference == pytest.approx(found.after - found.before)
+    assert 0 < found.ci95.low < found.difference < found.ci95.high
+    assert found.after_ci95.low < found.after < found.after_ci95.high
+    assert found == compare_precision(noise, logits, shown, alone, resamples=300)
+    same = compare_precision(logits, logits, shown, alone, resamples=50)
+    assert (same.difference, *same.ci95) == (0, 0, 0)
+    four = [np.repeat(part, 4, axis=0) for part in (noise, logits, shown)]
+    apart = compare_precision(*four, Sampling.of(240), resamples=300)
+    together = compare_precision(*four, Sampling.of(240, draws=np.repeat(np.arange(60), 4).tolist()), resamples=300)
+    assert np.ptp(together.ci95) > 1.5 * np.ptp(apart.ci95)
+
+
+def test_sureness_finds_what_made_the_labels() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(20, 2, size=(4000, 3)).astype(np.float32)
+    true = Sureness(slope=0.8, intercepts=(-16.0, -18.0, -17.0))
+    shown = rng.random(logits.shape) < true.probabilities(logits)
+    found = fit_sureness(logits, shown)
+    assert found.own == 3
+    assert np.abs(found.probabilities(logits) - true.probabilities(logits)).max() < 0.05
+    few = shown.copy()
+    few[np.flatnonzero(few[:, 1])[ENOUGH - 1 :], 1] = False  # one picture too few
+    few[np.flatnonzero(few[:, 2])[ENOUGH:], 2] = False
+    rare = fit_sureness(logits, few)
+    assert rare.own == 2
+    assert rare.intercepts[2] < rare.intercepts[1] < rare.intercepts[0]
+    separable = fit_sureness(np.array([[1.0, 0.0]] * 4, dtype=np.float32), np.array([[True, False]] * 4))
+    assert np.isfinite([separable.slope, *separable.intercepts]).all()
+
+
+def test_the_reward_goes_through_the_one_hook(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(6, clip.width)).astype(np.float32)
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    shown = rng.random((6, 3)) < 0.6
+    reward = SeveralLabels(clip, ["cat", "dog", "bus"])
+    pictures = EncodedPictures(features, None, shown=shown)
+    score = reward.score(["a photo of a <CLASS>."], pictures)[0]
+    logits = clip.logit_scale * features @ reward.texts.encode([score.template], reward.class_names)[0].T
+    assert score.hits == pytest.approx(ranking_precision(logits, shown))
+    assert score.losses == pytest.approx(softmax_losses(logits, shown), rel=1e-5)
+    monkeypatch.setattr(clip, "logit_bias", -10.0)  # as SigLIP has it
+    assert reward.score([score.template], pictures)[0].losses == pytest.approx(
+        sigmoid_losses(logits - 10, shown), rel=1e-5
+    )
+    assert native(3).probabilities(logits - 10)[0] == pytest.approx(1 / (1 + np.exp(10 - logits[0])), rel=1e-5)
