@@ -18,6 +18,7 @@ from ipo_prompts.experiments.report import explain
 from ipo_prompts.metrics import clock
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.text_pass import TextPass
+from ipo_prompts.metrics.text_tower import text_path
 from ipo_prompts.programs import naming, running, search
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.describers.interrogator import Interrogator
@@ -124,12 +125,15 @@ def timed(
     server: OpenAIServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], clip: Any
 ) -> Callable[..., tuple[Ended, Path]]:
     """Run a job of an hour that has every part, with a cache of its own, until the time is up where a watch says."""
+    assert clip.width and text_path(clip.model)  # what a CLIP does once would be looked at once
     pictures, count = copy_pictures(tmp_path / "pictures"), iter(range(1000))
     words = arguments(pictures, server, "offsets=prior", "ensemble=2", "names=search", steps=1, strategy="compose")
     words[words.index("describer=none")] = "describer=clip"
     monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setattr("ipo_prompts.experiments.run.plan.load_clip", lambda *_: clip)
+    few = ["kite", "boat", "tree", "shoe"]  # of some thousand nouns, whose texts would take most of the time
+    monkeypatch.setattr("ipo_prompts.experiments.run.rejecting._words", lambda *_: few)
     monkeypatch.setattr("ipo_prompts.programs.lm.waiting.pause", lambda *_: None)
 
     def run(watch: Watch, *more: str) -> tuple[Ended, Path]:
@@ -145,6 +149,10 @@ def timed(
 
 
 def test_nothing_begins_after_the_limit(timed: Callable[..., tuple[Ended, Path]], record_property: Any) -> None:
+    if soak.BY_HAND:
+        import signal
+
+        signal.alarm(0)
     watch = Watch()
     ended, _ = timed(watch)
     assert ended.code == 0, ended.err
