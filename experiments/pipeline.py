@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -53,6 +54,7 @@ from ipo_prompts.experiments.run.plan import (
     prepare,
 )
 from ipo_prompts.experiments.run.rejecting import calibrate
+from ipo_prompts.experiments.run.reserve import FILES, refuse_short, refuse_to_open, reserve_of, seconds_of_test
 from ipo_prompts.experiments.run.result import (
     RESULT,
     AnyPart,
@@ -85,6 +87,7 @@ from ipo_prompts.experiments.run.untested import LABELS, MEAN_OFF, PROGRAM, in_w
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.experiments.tracking import Tracker, tracking
 from ipo_prompts.metrics.classification import EncodedPictures, features_of
+from ipo_prompts.metrics.clock import BudgetReached, Clock, began, clock, due, keeping, optional
 from ipo_prompts.metrics.device import find_device
 from ipo_prompts.metrics.errors import InputError, flag, silent
 from ipo_prompts.metrics.headroom import Headroom
@@ -95,7 +98,7 @@ from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.ensemble import scored_as_one
 from ipo_prompts.programs.lm.connect import REPLAY
 from ipo_prompts.programs.offsets import under
-from ipo_prompts.programs.record.journal import Journal, read
+from ipo_prompts.programs.record.journal import Journal, read, seconds_of
 from ipo_prompts.programs.record.redaction import SHORTEST, too_short
 from ipo_prompts.programs.record.resuming import resume_command, resumed_by
 from ipo_prompts.programs.record.score_keeper import units_of
@@ -135,7 +138,12 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -
         InputError: bad input, or a run directory that does not fit.
         NothingUsable, dspy.LMError: see `search_in`.
     """
-    started = time.monotonic()
+    earlier = seconds_of(read(folder)) if resume and holds_run(folder) else 0.0
+    with keeping(Clock.of(config.max_minutes, earlier, began())) as one:
+        return _optimize(config, folder, ui, one, resume=resume)
+
+
+def _optimize(config: RunConfig, folder: Path, ui: Ui, one: Clock, *, resume: bool) -> RunResult:
     quoted = shlex.quote(str(folder))
     if not resume and holds_run(folder):
         raise _taken(folder)
@@ -151,8 +159,8 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -
         ui.say(f"uses what does not ship with ipo: {beyond}")
     planned = plan(config, say=ui.say)
     ui.say(f"run directory: {folder}")
-    prepared = prepare(planned, ui)
-    with closing(Journal(folder, started)) as journal:
+    prepared, test = _in_time(planned, ui, one, folder)
+    with closing(Journal(folder, one.started)) as journal:
         if not resume and journal.events:  # another process was quicker between the first look and the lock
             raise _taken(folder)
         with tracking(prepared.config, folder, ui) as tracker:
@@ -160,16 +168,38 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -
             ui.scale = scale_of(prepared.reward)
             if planned.data.labelled:
                 ui.say("looking whether words can help")
-            room = of_run(prepared)
+            room = optional("whether words can help", partial(of_run, prepared))
             for line in (room.verdict, *room.lines) if room else ():
                 ui.say(line)
             searched = search_in(prepared, journal, ui, tracker.step)
+            refuse_to_open(one, test, prepared.config, folder)
             if not planned.data.labelled:
                 return publish(prepared, searched, {}, {}, journal, tracker, ui)
             ui.say(f"opening the sealed test {prepared.plan.task.unit}")
             parts, others = evaluate(prepared, searched, journal, ui)
+            one.reserve = FILES
             ui.say("looking at what each word does")
             return publish(prepared, searched, parts, others, journal, tracker, ui, room)
+
+
+def _in_time(planned: Plan, ui: Ui, one: Clock, folder: Path) -> tuple[Prepared, float]:
+    """Prepare a run, and keep the time in reserve that its sealed test needs.
+
+    Returns:
+        The run, and the seconds of its test.
+
+    Raises:
+        InputError: see `prepare` and `refuse_short`.
+    """
+    try:
+        prepared = prepare(planned, ui)
+        test = 0.0 if one.limit is None else seconds_of_test(prepared)
+    except BudgetReached:
+        refuse_short(one, one.seconds - one.before, 0.0, planned.config, folder)
+        raise
+    refuse_short(one, one.seconds - one.before, test, planned.config, folder)
+    one.reserve = 0.0 if one.limit is None else reserve_of(test)
+    return prepared, test
 
 
 def _not_ours(config: RunConfig) -> str:
@@ -259,9 +289,11 @@ def evaluate(
         how = encoded.sampling(initial.n)
         return Compared(encoded.items, units, encoded.labels, reward, how, initial, optimised)
 
-    parts: dict[AnyPart, Compared] = {"search": compared(prepared.search, ours)}
-    if prepared.selection:
-        parts["selection"] = compared(prepared.selection, ours)
+    parts: dict[AnyPart, Compared] = {}
+    with due():
+        parts["search"] = compared(prepared.search, ours)
+        if prepared.selection:
+            parts["selection"] = compared(prepared.selection, ours)
     others = {}
     sealed: tuple[tuple[Literal["test", "new"], Sequence[Item], Sequence[str]], ...] = (
         ("test", drawn.test, ours.class_names),
@@ -271,7 +303,8 @@ def evaluate(
         if not items:
             continue
         reward = planned.task.reward(prepared.clip, class_names, prepared.store)
-        parts[name] = compared(encode(planned, reward, items, name, ui=ui, seed=SPLIT_SEED), reward)
+        with due():
+            parts[name] = compared(encode(planned, reward, items, name, ui=ui, seed=SPLIT_SEED), reward)
         template, hits = _found(parts[name])
         if not journal.find(name, template=template, hits=hits):
             journal.append(name, template=template, hits=hits)
@@ -280,12 +313,19 @@ def evaluate(
         if name == "test":
             measures = planned.task.other_measures(prepared.clip, class_names, prepared.store)
             for measure, other in measures.items():
-                others[measure] = compared(encode(planned, other, items, name, ui=ui, seed=SPLIT_SEED), other)
+
+                def measured(other: Reward = other, items: Sequence[Item] = items) -> Compared:
+                    return compared(encode(planned, other, items, "test", ui=ui, seed=SPLIT_SEED), other)
+
+                if found := optional(f"{measure} of the sealed test", measured):
+                    others[measure] = found
     if left := fresh(planned.data, drawn, prepared.config.seed):
+        unused = f"fresh (left over; each word is tested on these {planned.task.unit})"
         try:
-            unused = f"fresh (left over; each word is tested on these {planned.task.unit})"
-            encoded = encode(planned, ours, left, unused, ui=ui, seed=prepared.config.seed)
-            parts["fresh"] = compared(encoded, ours)
+            what = f"fresh {planned.task.unit}, on which each word is tested"
+            encoded = optional(what, lambda: encode(planned, ours, left, unused, ui=ui, seed=prepared.config.seed))
+            if encoded and (part := optional(what, lambda: compared(encoded, ours))):
+                parts["fresh"] = part
         except InputError as error:
             ui.say(f"what each word does is not tested on fresh {planned.task.unit}: {error}")
     return parts, others
@@ -330,22 +370,30 @@ def publish(
         program.offsets = searched.settled.kept.settled(prepared.clip, program.class_embeddings())
     program.background = prepared.plan.drawn.search[0].picture.background
     if prepared.selection and _are_pictures(prepared.selection):
-        program.calibrate(cast("EncodedPictures", prepared.selection.units))
+        chose = cast("EncodedPictures", prepared.selection.units)
+        optional("how sure the classifier is", partial(program.calibrate, chose))
     labelled = [part for part in (prepared.search, prepared.selection) if part and _are_pictures(part)]
     if parts and labelled:
         known = [cast("EncodedPictures", part.units) for part in labelled]
-        program.rejection = calibrate(program, known, prepared.plan.data.none, prepared.store, ui.say)
+        none, store = prepared.plan.data.none, prepared.store
+        margins = partial(calibrate, program, known, none, store, ui.say)
+        program.rejection = optional("margins to tell pictures of none of the classes", margins)
     if isinstance(reward, SeveralLabels):
         program.sureness = _sureness(program, cast("Sequence[EncodedPictures]", prepared.shown))
     metadata = {"dependency_versions": get_dependency_versions()}  # what `program.load` of DSPy compares
     write_json(folder / PROGRAM, program.dump_state() | {"metadata": metadata})
     write_json(folder / ENVIRONMENT, environment(prepared.clip))
-    untested = None if parts else look(prepared, searched, program, folder, ui)
+    with due():  # what a run without labels is for
+        untested = None if parts else look(prepared, searched, program, folder, ui)
     sealed = _sealed(prepared, searched, parts, journal)
+    if not untested:
+        optional("the plot of the search", partial(_draw, folder, searched.result.choice.template, names))
     result = _result(prepared, searched, parts, others, sealed, journal.seconds, room, untested)
     write_result(folder, result)
-    tracker.finish(result, folder)
-    finish(journal, result)
+    optional("tables and program in the log of Weights & Biases", partial(tracker.finish, result, folder))
+    finish(journal, result, drawn=True)
+    if left := clock().left_out:
+        ui.say(f"left out for want of time: {'; '.join(left)}")
     return result
 
 
@@ -376,11 +424,15 @@ def _explained(parts: dict[AnyPart, Compared], reward: Reward, members: Sequence
     return {**parts, **alone}
 
 
-def finish(journal: Journal, result: RunResult) -> None:
-    """Write what is made of the other files, the plot and the page, and end the journal."""
+def _draw(folder: Path, template: str, names: RewardNames) -> None:
+    save_search_png(follow(read(folder), template), folder / PLOT, names)
+
+
+def finish(journal: Journal, result: RunResult, *, drawn: bool = False) -> None:
+    """Write what is made of the other files, the plot unless it is `drawn`, and the page, and end the journal."""
     folder = journal.path.parent
-    if not result.untested:
-        save_search_png(follow(read(folder), result.template), folder / PLOT, result.reward)
+    if not (result.untested or drawn):
+        _draw(folder, result.template, result.reward)
     write_report(folder)
     # The last line: a run that is killed before it writes what is missing when it resumes. The digests tell a resumed
     # one which of the files were lost or damaged since.
@@ -430,8 +482,8 @@ def _result(
             untried=found.ended if len(found.history) == 1 else None,
         )
     )
-    near_copies = "" if untested else near_copies_in_words(parts["test"])
-    return RunResult(
+    near_copies = "" if untested else optional("near copies", partial(near_copies_in_words, parts["test"])) or ""
+    result = RunResult(
         verdict=f"{said} {near_copies}".rstrip(),
         template=found.choice.template,
         templates=tuple(Member(template=template, weight=1.0) for template in found.choice.templates),
@@ -454,9 +506,13 @@ def _result(
         sealed=sealed,
         other_measures={name: compared[f"other {name}"] for name in others},
         harmonic_mean=_harmonic(scores),
-        ensemble=what_it_adds(prepared, searched.ensembled, parts),
-        offsets=None if untested else what_they_add(prepared, searched.settled, found.choice.templates, parts),
-        names=what_names_do(searched.named, found.choice.templates, parts),
+        ensemble=optional("what an ensemble adds", partial(what_it_adds, prepared, searched.ensembled, parts)),
+        offsets=None
+        if untested
+        else optional(
+            "what offsets add", partial(what_they_add, prepared, searched.settled, found.choice.templates, parts)
+        ),
+        names=optional("what other names do", partial(what_names_do, searched.named, found.choice.templates, parts)),
         selection=chosen(found.choice),
         ended=found.ended,
         stopped=found.stopped,
@@ -470,12 +526,14 @@ def _result(
         seed=config.seed,
         headroom=room,
         over_classes=over_classes(parts),
-        baselines=None if untested else baselines(prepared, parts),
+        baselines=None if untested else optional("what is known without a search", partial(baselines, prepared, parts)),
         left_out=left_out(prepared),
         started=before,
         near_copies=near_copies,
         untested=untested,
     )
+    late = f"Left out for want of time: {'; '.join(left)}." if (left := clock().left_out) else ""
+    return result.model_copy(update={"left_out": f"{result.left_out} {late}".strip()})
 
 
 def sealed_digest(prepared: Prepared) -> str:

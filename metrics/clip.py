@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip_config import check_config, names_in, without_remote_code
+from ipo_prompts.metrics.clock import check
 from ipo_prompts.metrics.device import AUTO, find_device
 from ipo_prompts.metrics.errors import InputError, nearest
 from ipo_prompts.metrics.hub import announce
@@ -92,6 +93,7 @@ class Clip:
         """
         import torch
 
+        check()
         exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
         with self.timed("image"), torch.inference_mode(), exact:
             yield

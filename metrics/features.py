@@ -92,6 +92,19 @@ class FeatureStore:
             progress(done, len(pictures))
         return rows
 
+    def missing(self, pictures: Sequence[Picture]) -> int:
+        """Count the pictures that would have to be encoded.
+
+        Raises:
+            InputError: names the picture that cannot be read.
+        """
+
+        def lacking(database: sqlite3.Connection) -> int:
+            contents = set(self._contents(database, pictures))
+            return sum(self._file.get(database, content, self.clip.width) is None for content in contents)
+
+        return self._file.use(lacking)
+
     def contents(self, pictures: Sequence[Picture]) -> list[str]:
         """Return the SHA-256 of each picture's bytes, with how they are read (`Picture.key`).
 

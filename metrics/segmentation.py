@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import logits_of, losses_of
 from ipo_prompts.metrics.clip import Clip, unit
+from ipo_prompts.metrics.clock import check
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
@@ -114,6 +115,7 @@ def encode_windows(clip: Clip, image: Image, window: int) -> Patches:
     rows = []
     with clip.encoding_pictures():
         for start in range(0, len(boxes), BATCH):
+            check()
             batch = torch.stack([clip.preprocess(image.crop(box)) for box in boxes[start : start + BATCH]])
             rows.append(unit(clip.model.encode_image(batch.to(clip.device))))
     features = np.concatenate(rows).reshape(len(top), len(left), -1)

@@ -24,6 +24,7 @@ from torch import nn
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.class_names import every_name, have_synonyms, names_of
+from ipo_prompts.metrics.clock import check
 from ipo_prompts.metrics.template import fill
 from ipo_prompts.metrics.text_pass import Ints, TextPass, Trie
 
@@ -239,16 +240,19 @@ def _tokens(tokenizer: Any, texts: list[str], path: _Path) -> tuple[Ints, Ints]:
 
 def _fast_blocks(fast: TextPass, rows: Ints, lengths: Ints) -> Iterator[tuple[Ints, torch.Tensor]]:
     trie = Trie(rows, lengths)
-    found = (
-        (np.arange(chunk.texts.start, chunk.texts.stop), fast.run(chunk).cpu())
-        for chunk in trie.chunks(NODES.get(fast.device.type, NODES_ELSEWHERE))
-    )
-    return _spread(found, trie.text_of)
+
+    def found() -> Iterator[tuple[Ints, torch.Tensor]]:
+        for chunk in trie.chunks(NODES.get(fast.device.type, NODES_ELSEWHERE)):
+            check()
+            yield np.arange(chunk.texts.start, chunk.texts.stop), fast.run(chunk).cpu()
+
+    return _spread(found(), trie.text_of)
 
 
 def _plain_blocks(model: Any, rows: Ints, lengths: Ints) -> Iterator[tuple[Ints, torch.Tensor]]:
     order = np.argsort(lengths, kind="stable")
     for start in range(0, len(order), TEXT_BATCH):
+        check()
         places = order[start : start + TEXT_BATCH]
         tokens = torch.from_numpy(rows[places, : int(lengths[places].max())].astype(np.int64))
         yield places, _plain(model, tokens)

@@ -101,7 +101,7 @@ class Desk:
         It is a proposal as any other, counted and remembered once.
 
         Raises:
-            BudgetReached: the time is used up; what was accepted is scored all the same.
+            BudgetReached: the time is used up; a resumed search scores it.
         """
         assert self.scoring is not None, "only the desk of a search scores"
         if reason := self.admit(text):

@@ -18,13 +18,13 @@ import numpy as np
 
 from ipo_prompts.metrics.class_names import as_read
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, scores_accuracy
+from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.naming import Found, Labelled, find_names
 from ipo_prompts.metrics.offsets import MeanOffsets
 from ipo_prompts.metrics.reward import Reward, class_embeddings
 from ipo_prompts.metrics.template import too_long
 from ipo_prompts.programs.candidates import as_candidates, ask_for_names, candidates_of, confused
-from ipo_prompts.programs.lm.ledger import BudgetReached
 
 if TYPE_CHECKING:
     import dspy

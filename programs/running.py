@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import dspy
 
 from ipo_prompts.metrics.classification import fitted_on
+from ipo_prompts.metrics.clock import Clock, clock, due, keeping, optional
+from ipo_prompts.metrics.offsets import Fitted
 from ipo_prompts.metrics.reward import Reward, Units
 from ipo_prompts.programs.describers.recorded import Describing, describe
 from ipo_prompts.programs.describers.shortening import fitted_texts as shortened
-from ipo_prompts.programs.ensemble import Ensembled, settle
+from ipo_prompts.programs.ensemble import Ensembled
+from ipo_prompts.programs.ensemble import settle as settle_ensemble
 from ipo_prompts.programs.lm.connect import Backend, asking
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
@@ -97,12 +101,8 @@ def run(
         InputError, NothingUsable, dspy.LMError: see `search`; the search can be resumed.
     """
     limits, kind = job.settings, job.settings.offsets
-    ledger = Ledger(
-        limit_usd=limits.budget_usd,
-        limit_tokens=limits.budget_tokens,
-        limit_seconds=None if limits.max_minutes is None else 60 * limits.max_minutes,
-        elapsed_before=journal.seconds if journal else 0.0,
-    )
+    time = clock() if clock().limit else Clock.of(limits.max_minutes, before=journal.seconds if journal else 0.0)
+    ledger = Ledger(limit_usd=limits.budget_usd, limit_tokens=limits.budget_tokens, clock=time)
     recorder = Recorder(journal, ledger, job.replies, replay=job.replay)
     record = ScoreKeeper(journal, job.reward)
     lm = job.lm.connect(recorder, "optimizer", job.temperature, job.max_tokens) if job.lm else None
@@ -122,7 +122,7 @@ def run(
         with dspy.context(lm=asked or dspy.settings.lm):
             return shortened(describe(describer, *shown, job.task, record), job.room, record, say)
 
-    with showing(ledger), dspy.context(lm=lm):  # None too: nothing else is asked
+    with keeping(time), showing(ledger), dspy.context(lm=lm):  # None too: nothing else is asked
         result = search(
             job.settings,
             job.reward,
@@ -132,26 +132,44 @@ def run(
             record=record,
             task=job.task,
             describe=described if job.describing else None,
-            check_limits=ledger.check_time,
+            check_limits=time.check_time,
             limit=lambda: ledger.reached,
             on_step=lambda step: on_step(step, ledger),
             earlier=job.earlier,
         )
-    settled = ensembled = None
-    if offsets is not None and job.held_back is not None:
-        result, settled = settle_offsets(result, offsets, job.units, job.held_back, record)
-    if job.settings.ensemble > 1 and job.held_back is not None:
-        kept = settled.kept if settled else None
-        units = under(job.units, kept), under(job.held_back, kept)
-        result, ensembled = settle(job.settings.ensemble, result, job.reward, *units, record)
-    named = None
+    with keeping(time):
+        return _settled(job, Searched(result, ledger), offsets, record, lm, say, showing)
+
+
+def _settled(
+    job: Job,
+    found: Searched,
+    offsets: Fitted | None,
+    record: ScoreKeeper,
+    lm: dspy.LM | None,
+    say: Callable[[str], None],
+    showing: Callable[[Ledger], AbstractContextManager[Any]],
+) -> Searched:
+    """Settle offsets, an ensemble and names where they were asked for and there is time."""
+    result, held_back, settled, ensembled, named = found.result, job.held_back, None, None, None
+    if offsets is not None and held_back is not None:
+        settle = partial(settle_offsets, result, offsets, job.units, held_back, record)
+        if job.settings.offsets == "mean":  # the choice was made with them
+            with due():
+                result, settled = settle()
+        else:
+            result, settled = optional("whether offsets are kept", settle) or (result, None)
+    kept = settled.kept if settled else None
+    if job.settings.ensemble > 1 and held_back is not None:
+        units = under(job.units, kept), under(held_back, kept)
+        together = partial(settle_ensemble, job.settings.ensemble, result, job.reward, *units, record)
+        result, ensembled = optional("whether an ensemble is taken", together) or (result, None)
     if job.settings.names == "search":
         say("looking for names of the classes")
-        parts = [job.units, *([job.held_back] if job.held_back is not None else [])]
+        parts = [job.units, *([held_back] if held_back is not None else [])]
         asked = None if job.lm is None or job.lm.small else lm  # one that small repeats what it is given
-        kept = settled.kept if settled else None
-        with showing(ledger):
-            named = find(
-                job.settings, job.reward, result.choice.templates, parts, kept, record, lm=asked, task=job.task
-            )
-    return Searched(result, ledger, settled, ensembled, named)
+        templates = result.choice.templates
+        looking = partial(find, job.settings, job.reward, templates, parts, kept, record, lm=asked, task=job.task)
+        with showing(found.ledger):
+            named = optional("other names of the classes", looking)
+    return Searched(result, found.ledger, settled, ensembled, named)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.metrics.accuracy import score_interval
+from ipo_prompts.metrics.clock import BudgetReached, Limit, due
 from ipo_prompts.metrics.device import one_for_numpy
 from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.metrics.reward import Reward, Score, Units, scale_of
@@ -22,7 +24,7 @@ from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.metrics.statistics import Interval
 from ipo_prompts.programs.admission import Desk, Rejection
 from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
-from ipo_prompts.programs.lm.ledger import BudgetReached, Limit, explain
+from ipo_prompts.programs.lm.ledger import explain
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.selection import Choice, HeldBack, choose_winner
 from ipo_prompts.programs.settings import SearchSettings
@@ -204,7 +206,8 @@ def search(
         finally:
             close(strategy)
         held_back = run.held_back(selection_units)
-        choice = choose_winner(settings.selection, run.history, search_units, held_back, scale_of(reward).lead)
+        with due():
+            choice = choose_winner(settings.selection, run.history, search_units, held_back, scale_of(reward).lead)
     taken_over = len(run.steps[0].scored) - 1
     return SearchResult(
         tuple(run.steps),
@@ -243,39 +246,30 @@ class _Run:
 
     def begin(self) -> None:
         """Score the initial template, and those of an earlier search."""
-        initial = self.record.score(-1, [self.settings.initial_template], self.units)[0]
+        with due():
+            initial = self.record.score(-1, [self.settings.initial_template], self.units)[0]
         self.history = PromptHistory(ScoredTemplate(initial, -1, "initial"))
         others = [template for template in self.earlier.templates if template not in self.history]
         reasons = {template: self.reward.problem(template) for template in others}
         refused = tuple(Rejection(template, reason) for template, reason in reasons.items() if reason)
         if others:
             usable = [template for template in others if not reasons[template]]
-            for score in self.record.score(-1, usable, self.units, refused, kind="earlier"):
-                self.history.add(ScoredTemplate(score, -1, "earlier run"))
-        self._remember(-1, tuple(self.history), refused, 0)
+            try:
+                for score in self.record.score(-1, usable, self.units, refused, kind="earlier"):
+                    self.history.add(ScoredTemplate(score, -1, "earlier run"))
+            finally:
+                self._remember(-1, tuple(self.history), refused, 0)
+        else:
+            self._remember(-1, tuple(self.history), refused, 0)
 
     def loop(self) -> str:
         """Do the steps; return why they ended."""
         empty = since_better = 0
         for number in range(self.settings.steps):
-            before, looked_before = self.history.best, len(self.looked)
+            before = self.history.best
             self._check_limits(number)
-            # 1. Ask. All candidates of a step see the same history, so they do not see each other's scores.
-            known = self._known(number)
-            self.record.given(number, known.digest)
-            looking, scoring = partial(self._look_at, number), partial(self._score_at_once, number)
-            desk = Desk(self.problem, known.count, self.history, looking, scoring)
-            reached = self._ask(known, desk)
-            if reached and not desk.accepted:
-                raise reached
-            # 2. Score what was admitted; on disk before it is used.
-            scores = self.record.score(number, desk.accepted, self.units, desk.rejected, known=desk.scored)
-            source = _source(self.strategy)
-            scored = tuple(ScoredTemplate(score, number, source) for score in scores)
-            # 3. Remember.
-            for entry in scored:
-                self.history.add(entry)
-            self._remember(number, scored, tuple(desk.rejected), len(self.looked) - looked_before)
+            with due() if self.record.done(number) else nullcontext():
+                desk, scored, reached = self._step(number)
             if reached:  # a resumed search asks this step again, and may get more
                 raise reached
             # 4. Stop when the strategy has finished, or when nothing usable or better is found.
@@ -292,6 +286,27 @@ class _Run:
                 logger.info("stopped early: nothing better in %d steps", since_better)
                 return f"nothing better came in {since_better} steps"
         return f"all {self.settings.steps} steps were done"
+
+    def _step(self, number: int) -> tuple[Desk, tuple[ScoredTemplate, ...], BudgetReached | None]:
+        """Ask, score and remember; return what came, and the limit that ended the asking."""
+        looked_before = len(self.looked)
+        # 1. Ask. All candidates of a step see the same history, so they do not see each other's scores.
+        known = self._known(number)
+        self.record.given(number, known.digest)
+        looking, scoring = partial(self._look_at, number), partial(self._score_at_once, number)
+        desk = Desk(self.problem, known.count, self.history, looking, scoring)
+        reached = self._ask(known, desk)
+        if reached and not desk.accepted:
+            raise reached
+        # 2. Score what was admitted; on disk before it is used.
+        scores = self.record.score(number, desk.accepted, self.units, desk.rejected, known=desk.scored)
+        source = _source(self.strategy)
+        scored = tuple(ScoredTemplate(score, number, source) for score in scores)
+        # 3. Remember.
+        for entry in scored:
+            self.history.add(entry)
+        self._remember(number, scored, tuple(desk.rejected), len(self.looked) - looked_before)
+        return desk, scored, reached
 
     def held_back(self, units: Units | None) -> HeldBack | None:
         """Return held-back units and how to score on them; that is recorded as a step after the last."""

@@ -7,13 +7,14 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Annotated, Any
 
 import typer
 
 from ipo_prompts.experiments.cli import benchmark, clicks, data, installation, optimize, results
 from ipo_prompts.experiments.cli.common import INTERRUPTED, WORDS, WithSettings, fail, tell_error
+from ipo_prompts.metrics.clock import beginning, process_start
 
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
@@ -65,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     command = typer.main.get_command(app)
     try:
-        with _stopped_as_from_the_keyboard():
+        with beginning(process_start()) if arguments is None else nullcontext(), _stopped_as_from_the_keyboard():
             code = command.main(args=words, prog_name="ipo", standalone_mode=False)
     except Exception as error:
         failed = tell_error(error, _named(command, words))

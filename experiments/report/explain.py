@@ -8,6 +8,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ from ipo_prompts.experiments.report.words import Basis, rounded, word_effects
 from ipo_prompts.experiments.run.comparison import SEALED_PARTS, Compared
 from ipo_prompts.experiments.run.result import CLASSIFICATION, AnyPart, RewardNames, SealedPart
 from ipo_prompts.metrics.classification import scores_accuracy
+from ipo_prompts.metrics.clock import optional
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import Reward, Score
 
@@ -80,23 +82,25 @@ def analyse(
     words, words_missing = None, None
     for name in ("fresh", "selection"):
         if part := parts.get(name):
-            words = word_effects(reward, Basis(name, part.units, part.optimised, part.sampling), tokens, names)
+            basis = Basis(name, part.units, part.optimised, part.sampling)
+            words = optional("what each word does", partial(word_effects, reward, basis, tokens, names))
+            words_missing = None if words else "The time limit left no time to measure what each word does."
             break
     else:
         words_missing = _UNSELECTED.format(unit=names.unit)
-    shown = sample(parts["search"]) if "search" in parts else ()
+    shown = optional("pictures of each class", partial(sample, parts["search"])) if "search" in parts else None
     sealed = {name: part for name in SEALED_PARTS if name in parts and (part := _labelled(parts[name]))}
     if not sealed:
         missing = _UNLABELLED.format(name=names.name, unit=names.unit)
-        return Analysis(words=words, words_missing=words_missing, sample=shown, classes_missing=missing)
+        return Analysis(words=words, words_missing=words_missing, sample=shown or (), classes_missing=missing)
     return Analysis(
         words=words,
         words_missing=words_missing,
         classes=tuple(row for name, part in sealed.items() for row in class_rows(name, part)),
         confusions=confusions(list(sealed.values())),
-        flips=flips(list(sealed.values()), scores_accuracy(reward)),
+        flips=optional("pictures that changed", partial(flips, list(sealed.values()), scores_accuracy(reward))),
         matrix=matrix(sealed["test"]) if "test" in sealed else None,
-        sample=shown,
+        sample=shown or (),
     )
 
 

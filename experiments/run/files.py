@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ipo_prompts.experiments.run.config import RunConfig, build, config_of, overlaid
+from ipo_prompts.metrics.clock import Limit
 from ipo_prompts.metrics.errors import InputError, first_error, flag
 from ipo_prompts.metrics.files import JSON_BYTES, read_bytes, read_json, write_whole
-from ipo_prompts.programs.lm.ledger import Limit
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import LOCK, MOST_BYTES, last
 from ipo_prompts.programs.record.resuming import resumed_by, to_type, why_typed

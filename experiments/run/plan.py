@@ -20,6 +20,7 @@ from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.experiments.tasks.base import Encoded, check_fractions
 from ipo_prompts.metrics.class_names import written
 from ipo_prompts.metrics.clip import Clip, load_clip
+from ipo_prompts.metrics.clock import check as time_limit
 from ipo_prompts.metrics.errors import InputError, several
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.reward import Reward, Units, scale_of
@@ -372,11 +373,14 @@ def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
 
     Raises:
         InputError: what is wrong with the pictures or the models.
+        BudgetReached: the time is used up.
     """
     config, drawn = planned.config, planned.drawn
+    time_limit()
     if clip is None:
         ui.say(f"loading the CLIP {config.clip}")
         clip = load_clip(config.clip, config.device)
+    time_limit()
     refuse_codes(planned.data, config.data, clip)
     store = FeatureStore(clip)
     others = [name for spec in config.also_fit for name in load_data(spec, seed=SPLIT_SEED).class_names]

@@ -9,11 +9,12 @@ from pydantic import Field
 
 from ipo_prompts.experiments.run.files import Content, read_model, write_json
 from ipo_prompts.experiments.tasks.base import LABEL
+from ipo_prompts.metrics.clock import Limit
 from ipo_prompts.metrics.errors import several
 from ipo_prompts.metrics.headroom import Headroom
 from ipo_prompts.metrics.offsets import Kind
 from ipo_prompts.metrics.verdict import Ends, Rounded, Verdict
-from ipo_prompts.programs.lm.ledger import Limit, Usage
+from ipo_prompts.programs.lm.ledger import Usage
 from ipo_prompts.programs.selection import Choice
 
 RESULT = "result.json"

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import dspy
 from dspy.utils.exceptions import LMRateLimitError
 
+from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.errors import InputError, did_you_mean, silent
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.programs.lm.ledger import BudgetReached, explain
+from ipo_prompts.programs.lm.ledger import explain
 from ipo_prompts.programs.lm.replies import BoundedChatAdapter
 from ipo_prompts.programs.record.redaction import redact
 from ipo_prompts.signatures.describe import DescribeAsInTheCode, DescribeAsInThePaper, DescribeImage

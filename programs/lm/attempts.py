@@ -49,7 +49,7 @@ class Attempts:
         Raises:
             dspy.lm15.TimeoutError: no answer came in time.
         """
-        left = self._ledger.seconds_left()
+        left = self._ledger.clock.left()
         limited = left is not None and (timeout is None or left < timeout)
         seconds = left if limited else timeout
         try:
@@ -66,14 +66,14 @@ class Attempts:
             BudgetReached: the run's time is over before that.
             dspy.lm15.LM15Error: the given error; another attempt is not worth it.
         """
-        self._ledger.check_time()
+        self._ledger.clock.check_time()
         self._failed += 1
         if self._failed > self._retries:
             raise error
         hint = getattr(error, "retry_after", None)
         seconds = min(2.0 ** (self._failed - 1), LONGEST_PAUSE_SECONDS) if hint is None else max(0.0, float(hint))
         why = "after an error" if hint is None else f"the server asked for {seconds:,.0f} s"
-        left = self._ledger.seconds_left()
+        left = self._ledger.clock.left()
         if left is None and time.monotonic() - self._started + seconds > QUESTION_SECONDS:
             error.message = f"{error.message} ({why}; {flag('max_minutes')} allows longer waits)"
             error.args = (error.message,)
@@ -84,7 +84,7 @@ class Attempts:
             waiting.pause(seconds, self._teller(seconds, limited, why))
         finally:
             self._ledger.on_wait(None)
-        self._ledger.check_time()
+        self._ledger.clock.check_time()
 
     def _teller(self, seconds: float | None, limited: bool, why: str) -> Callable[[float], None]:
         def tell(waited: float) -> None:

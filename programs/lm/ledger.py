@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from ipo_prompts.metrics.clock import BudgetReached, Clock
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm.waiting import Wait
 
@@ -47,22 +47,6 @@ def without_pictures(body: Any) -> Any:
     if isinstance(body, list):
         return [without_pictures(value) for value in body]
     return body
-
-
-Limit = Literal["budget_usd", "budget_tokens", "max_minutes"]
-"""The settings that stop a run."""
-
-
-class BudgetReached(Exception):
-    """The next call could pass a limit. The run ends with what it has found so far.
-
-    Attributes:
-        limit: the setting of the limit.
-    """
-
-    def __init__(self, said: str, limit: Limit = "max_minutes") -> None:
-        super().__init__(said)
-        self.limit = limit
 
 
 def explain(error: BaseException) -> BaseException:
@@ -125,20 +109,17 @@ class Ledger:
     Attributes:
         limit_usd: US dollars over all roles.
         limit_tokens: tokens in and out over all roles.
-        limit_seconds: wall time of the run, earlier sessions included.
-        elapsed_before: seconds that earlier sessions took.
+        clock: of the run, with its time limit.
         reached: the limit that a question was refused for, which a program around it may not hand on; None so far.
         on_wait: told what a language model keeps waiting for, twice a second and by several threads; None at the end.
     """
 
     limit_usd: float | None = None
     limit_tokens: int | None = None
-    limit_seconds: float | None = None
-    elapsed_before: float = 0.0
+    clock: Clock = field(default_factory=Clock)
     roles: dict[str, Usage] = field(default_factory=dict)
     reached: BudgetReached | None = None
     on_wait: Callable[[Wait | None], None] = lambda wait: None
-    _started: float = field(default_factory=time.monotonic)
     _under_way: list[tuple[int, float]] = field(default_factory=list)
     _change: threading.Condition = field(default_factory=threading.Condition)
 
@@ -153,21 +134,6 @@ class Ledger:
         """Tokens in and out so far."""
         return sum(usage.tokens_in + usage.tokens_out for usage in self.roles.values())
 
-    def seconds_left(self) -> float | None:
-        """Return how many seconds the time limit leaves, at least 0; None without a limit."""
-        if self.limit_seconds is None:
-            return None
-        return max(0.0, self.limit_seconds - self.elapsed_before - (time.monotonic() - self._started))
-
-    def check_time(self) -> None:
-        """Stop when the wall time is used up.
-
-        Raises:
-            BudgetReached: says which limit.
-        """
-        if self.limit_seconds is not None and self.seconds_left() == 0:
-            raise BudgetReached(f"the time limit of {self.limit_seconds / 60:g} minutes is reached")
-
     @contextmanager
     def reserve(self, *, tokens: int, usd: float | None) -> Iterator[None]:
         """Reserve the most that a call can use while it runs, so that parallel calls cannot pass a limit together.
@@ -180,7 +146,7 @@ class Ledger:
         held = (tokens, usd or 0.0)
         with self._change:
             while True:
-                self.check_time()
+                self.clock.check_time()
                 most_tokens = tokens + sum(others for others, _ in self._under_way)
                 most_usd = (usd or 0.0) + sum(others for _, others in self._under_way)
                 try:
@@ -189,7 +155,7 @@ class Ledger:
                 except BudgetReached:
                     if not self._under_way:
                         raise
-                    self._change.wait(self.seconds_left())
+                    self._change.wait(self.clock.left())
             self._under_way.append(held)
         try:
             yield
@@ -208,7 +174,7 @@ class Ledger:
         Raises:
             BudgetReached: says which limit.
         """
-        self.check_time()
+        self.clock.check_time()
         if self.limit_tokens is not None and self.tokens + tokens > self.limit_tokens:
             raise BudgetReached(
                 f"the next call could pass the limit of {self.limit_tokens:,} tokens ({self.tokens:,} used, and it may "

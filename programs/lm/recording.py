@@ -18,11 +18,11 @@ from typing import Any, Protocol
 from dspy._vendor.lm15.serde import request_to_dict, response_from_dict, response_to_dict
 from dspy.lm15 import Request, Response
 
+from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.programs.lm.attempts import MAYBE_BILLED, RETRIED, Attempts
 from ipo_prompts.programs.lm.ledger import (
     DEFAULT_MAX_TOKENS,
-    BudgetReached,
     Ledger,
     Usage,
     bound_tokens,

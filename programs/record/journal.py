@@ -13,15 +13,15 @@ import re
 import shlex
 import stat
 import threading
-import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import filelock
 
+from ipo_prompts.metrics import clock
 from ipo_prompts.metrics.errors import InputError, flag, listener
 from ipo_prompts.programs.record import trust
 from ipo_prompts.programs.record.redaction import redacted
@@ -44,7 +44,7 @@ class Journal:
 
     Args:
         folder: the run directory; made when missing.
-        started: `time.monotonic()` when this session began; now when None.
+        started: `clock.now()` when this session began; now when None.
 
     Attributes:
         events: those that the record held when it was opened, oldest first.
@@ -68,7 +68,7 @@ class Journal:
         self._lock = filelock.FileLock(folder / LOCK, timeout=0)
         self._mutex = threading.Lock()
         self.written = False
-        self._started = time.monotonic() if started is None else started
+        self._started = clock.now() if started is None else started
         try:
             folder.mkdir(parents=True, exist_ok=True)
             _refuse_links(folder / LOCK, self.path)
@@ -95,12 +95,12 @@ class Journal:
             raise InputError(
                 f"cannot write {place} {folder}: {error.strerror}; choose another {flag('out')}."
             ) from error
-        self.seconds_before: float = sum(event["seconds"] for event in _segment_ends(self.events))
+        self.seconds_before = seconds_of(self.events)
 
     @property
     def seconds(self) -> float:
         """Wall time spent on the run so far, earlier sessions included."""
-        return self.seconds_before + time.monotonic() - self._started
+        return self.seconds_before + clock.now() - self._started
 
     def append(self, type_: str, **content: Any) -> Event:
         """Write one event through to the disk; only then may its content be used.
@@ -111,7 +111,7 @@ class Journal:
         Raises:
             InputError: the disk is full or gone, or see `check_there`. What was written before stays readable.
         """
-        event: Event = {"type": type_, **redacted(content), "seconds": round(time.monotonic() - self._started, 3)}
+        event: Event = {"type": type_, **redacted(content), "seconds": round(clock.now() - self._started, 3)}
         line = line_of(event)
         with self._mutex:
             self.written = True
@@ -284,7 +284,12 @@ def _number(text: bytes) -> bool:
     return True
 
 
-def _segment_ends(events: list[Event]) -> Iterator[Event]:
+def seconds_of(events: Sequence[Event]) -> float:
+    """Return the wall time of all sessions that left these events."""
+    return float(sum(event["seconds"] for event in _segment_ends(events)))
+
+
+def _segment_ends(events: Sequence[Event]) -> Iterator[Event]:
     """Yield the last event of every session; the clock of a session starts at 0 with its `start` event."""
     for i, event in enumerate(events):
         if i + 1 == len(events) or events[i + 1]["type"] == "start":

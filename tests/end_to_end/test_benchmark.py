@@ -22,6 +22,7 @@ import pytest
 from ipo_prompts.experiments.compare import cell
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.metrics.pictures import Picture
+from support import soak
 from support.killing import ForkServer
 from support.openai_server import Asked, OpenAIServer, Reply, error, good, running
 from support.runs import KEY, Ended, events, ipo
@@ -132,8 +133,12 @@ def test_a_whole_grid_asks_once_and_says_what_it_did(bench: Bench, whole: Whole)
     assert set(values) == set(METHODS) and len(set(values.values())) > 2, "the pictures tell the methods apart"
 
 
-def test_killed_and_resumed_it_makes_the_same_table_and_asks_nothing_twice(bench: Bench, whole: Whole) -> None:
-    name, rng = "killed", random.Random(0)
+@pytest.mark.parametrize("seed", range(-(-soak.count(KILLS, 100) // KILLS)))
+def test_killed_and_resumed_it_makes_the_same_table_and_asks_nothing_twice(
+    bench: Bench, whole: Whole, record_property: Callable[[str, object], None], seed: int
+) -> None:
+    record_property("tried", KILLS)
+    name, rng = f"killed-{seed}", random.Random(soak.SEED + seed)
     server = bench.server.fresh()
     for point in sorted(rng.sample(range(CELLS - 1), KILLS)):
         process = bench.start(name)
@@ -176,22 +181,23 @@ def _kill(bench: Bench, process: BaseProcess, name: str, point: int, rng: random
     bench.server.on_request = lambda asked: None
 
 
-def test_a_pool_whose_worker_is_killed_makes_the_same_table(bench: Bench, whole: Whole) -> None:
-    server = bench.server.fresh()
+@pytest.mark.parametrize("number", range(soak.count(1, 100) // 10 or 1))
+def test_a_pool_whose_worker_is_killed_makes_the_same_table(bench: Bench, whole: Whole, number: int) -> None:
+    server, name = bench.server.fresh(), f"pool-{number}"
     dead: list[int] = []
 
     def kill_one(asked: Asked) -> None:
-        if not dead and len(bench.cells("pool")) >= 2 and (workers := _workers_of(process.pid or 0)):
+        if not dead and len(bench.cells(name)) >= 2 + number % 4 and (workers := _workers_of(process.pid or 0)):
             dead.append(workers[asked.number % len(workers)])
             os.kill(dead[0], signal.SIGKILL)
 
     server.on_request = kill_one
-    process = bench.start("pool", "--executor=pool:2")
+    process = bench.start(name, "--executor=pool:2")
     process.join(240)
-    log = bench.log("pool").read_text()
+    log = bench.log(name).read_text()
     assert process.exitcode == 0, log
     assert dead and "failed" not in log
-    assert bench.tables("pool") == whole.tables
+    assert bench.tables(name) == whole.tables
 
 
 def _workers_of(parent: int) -> list[int]:

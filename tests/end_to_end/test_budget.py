@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ipo_prompts.programs.lm.ledger import bound_tokens
+from support.late import end_before_the_search
 from support.openai_server import OpenAIServer, Reply, error, good, listed, templates
 from support.runs import KEY, Ended, arguments, check_whole, events, program, result, scored
 
@@ -85,9 +86,16 @@ def test_a_budget_ends_the_run_in_time_and_a_larger_one_goes_on(
 
 
 def test_a_time_limit_ends_the_run_with_what_it_has(
-    run: Callable[..., Ended], resume: Callable[..., Ended], server: OpenAIServer, unlimited: Path, out: Path
+    run: Callable[..., Ended],
+    resume: Callable[..., Ended],
+    server: OpenAIServer,
+    unlimited: Path,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert run(*SMALL, "--max-minutes", "0.0001", lm=PRICED).code == 3
+    with monkeypatch.context() as patch:
+        end_before_the_search(patch)
+        assert run(*SMALL, "--max-minutes", "10", lm=PRICED).code == 3
     found = check_whole(out)
     assert found["template"] == "a photo of a <CLASS>."
     assert "minutes" in found["stopped"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from support.late import end_before_the_search
 from support.openai_server import OpenAIServer
 from support.runs import Ended, copy_pictures, events, ipo, lines_of, resuming, scored
 
@@ -86,9 +87,11 @@ def test_relative_pictures_are_looked_for_where_the_run_began(
     copy_pictures(tmp_path / "my pets" / "pets")
     monkeypatch.chdir(tmp_path / "my pets")
     words = ["folder:pets", "lm=none", "strategy=compose", "describer=none", "shots=1", "selection_shots=1", "steps=1"]
-    assert ipo(capfd, "optimize", *words, "max_minutes=0.0001", "--out", "run").code == 3
+    with monkeypatch.context() as patch:
+        end_before_the_search(patch)
+        assert ipo(capfd, "optimize", *words, "max_minutes=10", "--out", "run").code == 3
     monkeypatch.chdir(tmp_path)
-    again = ["optimize", "--resume", "my pets/run", "max_minutes=5"]
+    again = ["optimize", "--resume", "my pets/run", "max_minutes=60"]
     ended = ipo(capfd, *again)
     assert ended.code == 2
     assert f"it was begun in {tmp_path}/my pets; `cd '{tmp_path}/my pets'`, then resume it" in ended.sentence

@@ -21,6 +21,7 @@ from ipo_prompts.experiments.data import DataSet, Item, draw, load_data
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
@@ -30,7 +31,6 @@ from ipo_prompts.programs.admission import Desk, Rejection
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.describers.interrogator import Interrogator
 from ipo_prompts.programs.history import ScoredTemplate
-from ipo_prompts.programs.lm.ledger import BudgetReached
 from ipo_prompts.programs.lm.window import window_of
 from ipo_prompts.programs.optimizer import IPO
 from ipo_prompts.programs.phrases import BankName, PhraseBank

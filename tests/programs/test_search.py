@@ -15,6 +15,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from ipo_prompts.metrics.accuracy import score_interval
+from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Sampling
@@ -22,7 +23,6 @@ from ipo_prompts.metrics.statistics import mean_interval
 from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.programs.admission import Desk
 from ipo_prompts.programs.history import PromptHistory
-from ipo_prompts.programs.lm.ledger import BudgetReached
 from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.record.score_keeper import AT_ONCE, ScoreKeeper
 from ipo_prompts.programs.search import (

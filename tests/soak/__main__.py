@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+GRID = "tests/end_to_end/test_benchmark.py"
 LOST_FILES, FEATURES = "tests/end_to_end/test_lost_files.py", "tests/metrics/test_features.py"
 PARTS = {
     "faults": ["tests/soak/test_faults.py"],
@@ -29,6 +30,11 @@ PARTS = {
     "secrets": ["tests/soak/test_secrets.py"],
     "foreign": ["tests/soak/test_foreign.py"],
     "wire": ["tests/soak/test_wire.py"],
+    "clock": ["tests/soak/test_clock.py"],
+    "grid": [
+        f"{GRID}::test_killed_and_resumed_it_makes_the_same_table_and_asks_nothing_twice",
+        f"{GRID}::test_a_pool_whose_worker_is_killed_makes_the_same_table",
+    ],
 }
 
 

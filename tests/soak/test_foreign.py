@@ -252,7 +252,7 @@ def test_whole_commands(theirs: Path, run: Path, record_property: Callable[[str,
             env={**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "0", "TMPDIR": str(run.parent)},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600 if soak.BY_HAND else 120,
         )
         assert ended.returncode in (0, 1, 2, 3), (name, place, kind, ended.stderr)
         check([], run, (name, place, kind))

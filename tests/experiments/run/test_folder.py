@@ -8,7 +8,8 @@ import pytest
 
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import larger_limit
-from ipo_prompts.programs.lm.ledger import BudgetReached, Ledger
+from ipo_prompts.metrics.clock import BudgetReached, Clock
+from ipo_prompts.programs.lm.ledger import Ledger
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,7 @@ from ipo_prompts.programs.lm.ledger import BudgetReached, Ledger
 def test_it_is_twice_what_is_used_up(limit: dict[str, Any], total: float, larger: tuple[str, float]) -> None:
     config = RunConfig(**limit)
     seconds = None if config.max_minutes is None else 60 * config.max_minutes
-    ledger = Ledger(config.budget_usd, config.budget_tokens, seconds, elapsed_before=60.0)
+    ledger = Ledger(config.budget_usd, config.budget_tokens, Clock(seconds, before=60.0))
     with pytest.raises(BudgetReached) as reached:
         ledger.check_call(tokens=501, usd=1.0)
     key = reached.value.limit

@@ -12,6 +12,7 @@ import pytest
 
 from ipo_prompts.experiments.run.openings import Openings, count, name_of, of_run
 from ipo_prompts.programs.record.journal import Journal
+from support.late import end_before_the_search
 from support.runs import copy_pictures, ipo
 
 SMALL = ("lm=none", "describer=none", "steps=2", "candidates_per_step=3", "shots=1", "selection_shots=1", "looks=60")
@@ -99,8 +100,12 @@ def run(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
     return run
 
 
-def test_limits_chains_and_numbers_from_elsewhere_are_counted_and_told(run: Any) -> None:
-    stopped = run("a/run", "folder:pictures", *SMALL, "--max-minutes=0.0001", "--out=a/run")
+def test_limits_chains_and_numbers_from_elsewhere_are_counted_and_told(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        end_before_the_search(patch)
+        stopped = run("a/run", "folder:pictures", *SMALL, "--max-minutes=10", "--out=a/run")
     assert (stopped["sealed"]["opened"], stopped["sealed"]["elsewhere"]) == (1, 0)
     resumed = run("a/run", "--resume=a/run", "--max-minutes=60")
     assert resumed["template"] != stopped["template"]

@@ -6,8 +6,9 @@ import dspy
 import pytest
 from dspy.lm15 import RateLimitError
 
+from ipo_prompts.metrics.clock import BudgetReached, Clock
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.lm.ledger import BudgetReached, Ledger, explain
+from ipo_prompts.programs.lm.ledger import Ledger, explain
 from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.lm.replies import open_reply_cache
 from ipo_prompts.programs.lm.transport import UnreadableReply
@@ -173,8 +174,8 @@ def test_pictures_are_journaled_by_digest(tmp_path: Path, scripted: Any) -> None
 
 def test_the_time_limit_counts_earlier_sessions() -> None:
     with pytest.raises(BudgetReached, match="2 minutes"):
-        Ledger(limit_seconds=120, elapsed_before=121).check_time()
-    Ledger(limit_seconds=120, elapsed_before=60).check_time()
+        Clock(limit=120, before=121).check_time()
+    Clock(limit=120, before=60).check_time()
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import threading
 
 import pytest
 
+from ipo_prompts.metrics.clock import BudgetReached, Clock
 from ipo_prompts.programs.lm import waiting
-from ipo_prompts.programs.lm.ledger import BudgetReached, Ledger
+from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.waiting import NoAnswer, Wait, answer_within, given_up, pause
 
 
@@ -64,7 +65,7 @@ def test_a_wait_says_what_for_how_long_why_and_until_when() -> None:
 
 
 def test_who_waits_for_room_in_a_budget_is_ended_by_the_time_limit() -> None:
-    ledger = Ledger(limit_tokens=10, limit_seconds=0.3)
+    ledger = Ledger(limit_tokens=10, clock=Clock(0.3))
     another = ledger.reserve(tokens=10, usd=None)
     with ledger.reserve(tokens=10, usd=None), pytest.raises(BudgetReached, match="minutes"), another:
         pass

@@ -1,0 +1,173 @@
+"""One clock for a run, from the start of its process to its files: what must fit into its limit, and what gives way.
+
+Whoever runs a job puts its clock in force (`keeping`). Then no batch of pictures or texts, no question, no look and no
+optional part begins after the limit: they `check`. What a run owes (the choice, the sealed test, the files) is `due`
+and not cut short; the time that it takes is kept in reserve, and optional parts begin before that only.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeVar
+
+T = TypeVar("T")
+Limit = Literal["budget_usd", "budget_tokens", "max_minutes"]
+"""The settings that stop a run."""
+
+IMPORTED = time.monotonic()
+LONGEST_START = 600.0
+"""Seconds from a process to this import that are believed; some sandboxes tell no true start."""
+
+
+class BudgetReached(Exception):
+    """The next call could pass a limit. The run ends with what it has found so far.
+
+    Attributes:
+        limit: the setting of the limit.
+    """
+
+    def __init__(self, said: str, limit: Limit = "max_minutes") -> None:
+        super().__init__(said)
+        self.limit = limit
+
+
+def now() -> float:
+    """Return the seconds of a clock that never jumps."""
+    return time.monotonic()
+
+
+def process_start() -> float:
+    """Return when this process began, in the seconds of `now`; where the system does not tell, the first import."""
+    with suppress(OSError, ValueError, IndexError, AttributeError):
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        began = time.monotonic() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
+        if 0 <= IMPORTED - began < LONGEST_START:
+            return began
+    return IMPORTED
+
+
+@dataclass
+class Clock:
+    """The time of one run.
+
+    Attributes:
+        limit: seconds in all; None where nothing limits them.
+        started: when this session began, in the seconds of `now`.
+        before: seconds that earlier sessions took.
+        reserve: seconds that what is due later takes, which nothing else may use.
+        left_out: the optional parts that there was no time for, in order.
+    """
+
+    limit: float | None = None
+    started: float = field(default_factory=lambda: now())
+    before: float = 0.0
+    reserve: float = 0.0
+    left_out: list[str] = field(default_factory=list)
+    _due: int = 0
+
+    @classmethod
+    def of(cls, minutes: float | None, before: float = 0.0, started: float | None = None) -> Clock:
+        """Return the clock of what began then (now if None), after earlier sessions of so many seconds."""
+        return cls(None if minutes is None else 60 * minutes, now() if started is None else started, before)
+
+    @property
+    def seconds(self) -> float:
+        """Those of the run so far."""
+        return self.before + now() - self.started
+
+    def left(self) -> float | None:
+        """Return how many seconds there are before the reserve, at least 0; None without a limit."""
+        return None if self.limit is None else max(0.0, self.limit - self.reserve - self.seconds)
+
+    def check_time(self) -> None:
+        """Stop where the time is used up, whatever is due.
+
+        Raises:
+            BudgetReached: says which limit.
+        """
+        if self.limit is not None and self.left() == 0:
+            rest = f" but for {self.reserve:.0f} s that the sealed test and the files need" if self.reserve >= 1 else ""
+            raise BudgetReached(f"the time limit of {self.limit / 60:g} minutes is reached{rest}")
+
+
+_UNLIMITED = Clock()
+_in_force: ContextVar[Clock | None] = ContextVar("_in_force", default=None)
+_began: ContextVar[float | None] = ContextVar("_began", default=None)
+
+
+def clock() -> Clock:
+    """Return the clock in force; without one, nothing is limited."""
+    return _in_force.get() or _UNLIMITED
+
+
+@contextmanager
+def keeping(one: Clock) -> Iterator[Clock]:
+    """Put a clock in force while the block runs."""
+    token = _in_force.set(one)
+    try:
+        yield one
+    finally:
+        _in_force.reset(token)
+
+
+@contextmanager
+def beginning(at: float) -> Iterator[None]:
+    """Let runs in the block have begun then: a command has with its process."""
+    token = _began.set(at)
+    try:
+        yield
+    finally:
+        _began.reset(token)
+
+
+def began() -> float:
+    """Return when what runs now began; now where nobody says."""
+    return now() if (at := _began.get()) is None else at
+
+
+def check() -> None:
+    """Stop before another batch where the time is used up and the batch is not due.
+
+    Raises:
+        BudgetReached: says which limit.
+    """
+    if not (one := clock())._due:
+        one.check_time()
+
+
+@contextmanager
+def due() -> Iterator[None]:
+    """Do all of the block, whatever the time."""
+    one = clock()
+    one._due += 1
+    try:
+        yield
+    finally:
+        one._due -= 1
+
+
+def optional(what: str, do: Callable[[], T]) -> T | None:
+    """Do what a run can be without; None, and its name in `left_out`, where the time is used up before its end.
+
+    >>> with keeping(Clock(limit=60)) as one:
+    ...     optional("greetings", lambda: "hello"), one.left_out
+    ...     one.reserve = 60
+    ...     optional("greetings", lambda: "hello"), one.left_out
+    ('hello', [])
+    (None, ['greetings'])
+    """
+    one = clock()
+    try:
+        one.check_time()
+        return do()
+    except BudgetReached as reached:
+        if reached.limit != "max_minutes":
+            raise
+        one.left_out.append(what)
+        return None

@@ -1,0 +1,71 @@
+"""One clock: what is left of a limit, what gives way, and what is due all the same."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ipo_prompts.metrics import clock
+from ipo_prompts.metrics.clock import BudgetReached, Clock, check, due, keeping, optional
+
+
+@pytest.fixture()
+def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, which stands still until a test moves it."""
+    at = [0.0]
+    monkeypatch.setattr(clock, "now", lambda: at[0])
+    return at
+
+
+def test_what_is_left_is_less_what_was_used_and_what_is_kept_for_later(seconds: list[float]) -> None:
+    one = Clock.of(2, before=30)
+    one.reserve = 20
+    assert one.left() == 120 - 30 - 20
+    seconds[0] = 69
+    one.check_time()
+    assert (one.left(), one.seconds) == (1, 99)
+    seconds[0] = 71
+    assert one.left() == 0
+    with pytest.raises(BudgetReached, match="2 minutes is reached but for 20 s"):
+        one.check_time()
+    assert Clock.of(None).left() is None
+
+
+def test_what_is_due_goes_on_and_what_is_not_gives_way_in_the_middle(seconds: list[float]) -> None:
+    def half() -> str:
+        seconds[0] += 40
+        check()
+        return "whole"
+
+    with keeping(Clock.of(1)) as one:
+        assert optional("first", half) == "whole"
+        assert optional("second", half) is None
+        with due():
+            check()
+            assert optional("third", half) is None, "what is optional does not begin within what is due either"
+        with pytest.raises(BudgetReached):
+            check()
+        assert one.left_out == ["second", "third"]
+    check()  # nothing limits what no clock is kept for
+
+
+def test_a_budget_that_is_used_up_is_no_want_of_time(seconds: list[float]) -> None:
+    def ask() -> None:
+        raise BudgetReached("no more tokens", "budget_tokens")
+
+    with keeping(Clock.of(1)) as one, pytest.raises(BudgetReached):
+        optional("a question", ask)
+    assert one.left_out == []
+
+
+def test_a_process_began_before_its_imports() -> None:
+    code = "import time; time.sleep(0.5); from ipo_prompts.metrics.clock import now, process_start; "
+    code += "print(now() - process_start())"
+    began = time.monotonic()
+    told = float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    assert told <= time.monotonic() - began + 0.02
+    if sys.platform == "linux":
+        assert told >= 0.5
