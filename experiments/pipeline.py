@@ -25,6 +25,7 @@ from ipo_prompts.experiments.report.gather import follow, read_run
 from ipo_prompts.experiments.report.page import PAGE
 from ipo_prompts.experiments.report.words import token_counter
 from ipo_prompts.experiments.run.beforehand import of_run
+from ipo_prompts.experiments.run.blending import Blended, blend_in, what_the_head_does
 from ipo_prompts.experiments.run.comparison import (
     Compared,
     baselines,
@@ -330,15 +331,17 @@ def publish(
     if prepared.selection and _are_pictures(prepared.selection):
         program.calibrate(cast("EncodedPictures", prepared.selection.units))
     labelled = [part for part in (prepared.search, prepared.selection) if part and _are_pictures(part)]
+    blended = None
     if parts and labelled:
         known = [cast("EncodedPictures", part.units) for part in labelled]
         program.rejection = calibrate(program, known, prepared.plan.data.none, prepared.store, ui.say)
+        blended = blend_in(program, known) if prepared.config.head == "blend" else None
     metadata = {"dependency_versions": get_dependency_versions()}  # what `program.load` of DSPy compares
     write_json(folder / PROGRAM, program.dump_state() | {"metadata": metadata})
     write_json(folder / ENVIRONMENT, environment(prepared.clip))
     untested = None if parts else look(prepared, searched, program, folder, ui)
     sealed = _sealed(prepared, searched, parts, journal)
-    result = _result(prepared, searched, parts, others, sealed, journal.seconds, room, untested)
+    result = _result(prepared, searched, parts, others, sealed, journal.seconds, room, untested, blended)
     write_result(folder, result)
     tracker.finish(result, folder)
     finish(journal, result)
@@ -392,6 +395,7 @@ def _result(
     seconds: float,
     room: Headroom | None,
     untested: Untested | None,
+    blended: Blended | None,
 ) -> RunResult:
     config, data, drawn = prepared.config, prepared.plan.data, prepared.plan.drawn
     found, roles = searched.result, searched.ledger.roles
@@ -445,6 +449,7 @@ def _result(
         ensemble=what_it_adds(prepared, searched.ensembled, parts),
         offsets=None if untested else what_they_add(prepared, searched.settled, found.choice.templates, parts),
         names=what_names_do(searched.named, found.choice.templates, parts),
+        head=what_the_head_does(blended, parts["test"]) if blended else None,
         selection=chosen(found.choice),
         ended=found.ended,
         stopped=found.stopped,

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from ipo_prompts.metrics.blend import Kept
 from ipo_prompts.metrics.class_names import named, usable
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.offsets import Saved
@@ -27,7 +28,7 @@ class State:
     """What a program is beside its CLIP; replaced as a whole, so that new templates leave nothing fitted to others.
 
     Attributes:
-        class_names, templates, temperature, offsets, background, rejection: see `TemplateClassifier`.
+        class_names, templates, temperature, offsets, background, rejection, pictures: see `TemplateClassifier`.
         labels: what answers call the classes where prompts have other names; else empty.
         refused: a text that was assigned as instructions and why it cannot be used; there are no templates then.
     """
@@ -40,6 +41,7 @@ class State:
     rejection: Calibrated | None = None
     refused: tuple[str, str] | None = None
     labels: tuple[str, ...] = ()
+    pictures: Kept | None = None
 
 
 class _Clip(BaseModel):
@@ -66,6 +68,7 @@ class SavedProgram(BaseModel):
     offsets: Any
     labels: list[str] = []
     rejection: Calibrated | None
+    pictures: Kept | None
 
     @model_validator(mode="after")
     def _whole(self) -> SavedProgram:

@@ -226,7 +226,8 @@ def _tell_how_sure(program: Path, classifier: TemplateClassifier) -> None:
         return  # it says nothing of labels, which need it not
     members = {(member.template, member.weight) for member in result.templates}
     if result.reward.measure == "accuracy" and members == set(classifier.templates):
-        sealed = result.scores["test"].optimised
+        blended = result.head if result.head and result.head.kept and classifier.pictures else None
+        sealed = blended.both if blended else result.scores["test"].optimised
         low, high = sealed.ci95
         note(
             f"of the {sealed.n:,} sealed test pictures of its run this program labelled {sealed.value:.1%} right (95 % "

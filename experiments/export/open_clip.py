@@ -62,7 +62,7 @@ class OpenClip:
         return (
             no_place(program, "build_zero_shot_classifier of open_clip", "weights")
             or no_place(program, "the file of templates for open_clip", "synonyms")
-            or no_place(program, "the matrix of open_clip", "offsets")
+            or no_place(program, "the matrix of open_clip", "offsets", "pictures")
         )
 
     def write(self, program: TemplateClassifier, place: Path) -> None:

@@ -76,7 +76,7 @@ class Txt:
             return "a list of templates holds no weights and these have some; take npz or program.json"
         if any(template != template.strip() for template, _ in program.templates):
             return "a template begins or ends with a space, which a list of templates does not keep"
-        return no_place(program, "a list of templates", "offsets")
+        return no_place(program, "a list of templates", "offsets", "pictures")
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
         """Write the file."""
