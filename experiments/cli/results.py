@@ -329,7 +329,10 @@ def report(
 
 def export(
     program: Program,
-    to: Annotated[str, typer.Option(help="open_clip, clip_benchmark, hf, npz, txt or program.json", metavar="TARGET")],
+    to: Annotated[
+        str,
+        typer.Option(help="open_clip, clip_benchmark, hf, head, onnx, npz, txt or program.json", metavar="TARGET"),
+    ],
     out: Annotated[Path, typer.Option(help="where to; must not exist yet", metavar="PATH")],
     pictures: Annotated[
         Path | None, typer.Option(help="pictures to compare on; default some that ship with us", metavar="PATH")

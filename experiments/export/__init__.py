@@ -7,6 +7,7 @@ pictures, and only then moved to its place.
 from collections.abc import Callable
 
 from ipo_prompts.experiments.export.clip_benchmark import ClipBenchmark
+from ipo_prompts.experiments.export.head import HeadFiles, Onnx
 from ipo_prompts.experiments.export.hf import HuggingFace
 from ipo_prompts.experiments.export.open_clip import OpenClip
 from ipo_prompts.experiments.export.plain import Npz, ProgramJson, Txt
@@ -18,6 +19,8 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "open_clip": OpenClip,
     "clip_benchmark": ClipBenchmark,
     "hf": HuggingFace,
+    "head": HeadFiles,
+    "onnx": Onnx,
     "npz": Npz,
     "txt": Txt,
     "program.json": ProgramJson,
