@@ -331,7 +331,7 @@ def export(
     program: Program,
     to: Annotated[
         str,
-        typer.Option(help="open_clip, clip_benchmark, hf, head, onnx, npz, txt or program.json", metavar="TARGET"),
+        typer.Option(help="open_clip, clip_benchmark, hf, head, onnx, hub, npz, txt or program.json", metavar="TARGET"),
     ],
     out: Annotated[Path, typer.Option(help="where to; must not exist yet", metavar="PATH")],
     pictures: Annotated[
@@ -349,16 +349,17 @@ def export(
     from ipo_prompts.experiments.export import export
     from ipo_prompts.programs.classifier import TemplateClassifier
 
-    target = _target(to, dataset, hf_model)
+    target = _target(to, dataset, hf_model, program)
     verdict = export(TemplateClassifier.from_file(program, trust=trust), target, out, _pictures(pictures))
     print(f"wrote {out} for {to}; {verdict}")
     return 0
 
 
-def _target(to: str, dataset: str | None, hf_model: str | None) -> Target:
+def _target(to: str, dataset: str | None, hf_model: str | None, program: Path) -> Target:
     from ipo_prompts.experiments.export import TARGETS
     from ipo_prompts.experiments.export.clip_benchmark import ClipBenchmark
     from ipo_prompts.experiments.export.hf import HuggingFace
+    from ipo_prompts.experiments.export.hub import Hub
 
     if to not in TARGETS:
         raise InputError(f"there is no target {to!r}{did_you_mean(to, TARGETS)}; it can be {', '.join(TARGETS)}.")
@@ -367,6 +368,8 @@ def _target(to: str, dataset: str | None, hf_model: str | None) -> Target:
             raise InputError(f"{name} is for --to {only}, not {to}; leave it out.")
     if dataset is not None:
         return ClipBenchmark(dataset)
+    if to == "hub":
+        return Hub(program)
     return HuggingFace(hf_model) if hf_model is not None else TARGETS[to]()
 
 

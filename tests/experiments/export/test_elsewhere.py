@@ -92,3 +92,15 @@ def test_they_label_alike_without_this_package(clip: Clip, tmp_path: Path) -> No
     ours, rows = logits.max(axis=1), np.arange(len(files))
     for labels in json.loads(told.stdout.splitlines()[-1]):
         assert (ours - logits[rows, labels] < 1e-3).all(), "the same label, but for ties"
+
+
+def test_a_folder_for_the_hub_has_a_card_that_no_name_breaks(
+    clip: Clip, pictures: list[Picture], tmp_path: Path
+) -> None:
+    program = TemplateClassifier(clip, ["cat", "``` # dog"], "a photo of a <CLASS>.")
+    verdict = export(program, TARGETS["hub"](), tmp_path / "out", pictures)
+    assert verdict.startswith("checked, ")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert card.count("```") == 2 and "No temperature was fitted" in card
+    assert json.loads(card.split("```")[1].removeprefix("json"))["classes"] == ["cat", "``` # dog"]
+    assert TemplateClassifier.from_file(tmp_path / "out", clip).class_names == program.class_names
