@@ -37,6 +37,7 @@ from ipo_prompts.programs.saved_program import (
     RANGE,
     State,
     Weighted,
+    from_hub,
     in_range,
     read_program,
 )
@@ -407,7 +408,8 @@ class TemplateClassifier(dspy.Predict):
         """Load a saved program, with the encoder that it names, on a device, unless one is given.
 
         Args:
-            path: of the file, or of the run directory that holds it as `program.json`.
+            path: of the file, or of the run directory that holds it as `program.json`; or `hf://USER/NAME`, a
+                repository on the Hugging Face hub that does.
             clip: the encoder, if it is loaded already.
             device: where one that is not runs.
             trust: load an encoder that open_clip does not list, and that no run which was begun here had.
@@ -415,6 +417,8 @@ class TemplateClassifier(dspy.Predict):
         Raises:
             InputError: the file is no saved program, its encoder cannot be loaded, or it needs `trust`.
         """
+        if str(path).startswith("hf:/"):
+            path = from_hub(str(path))
         if os.path.isdir(path):  # noqa: PTH112 - pathlib raises where a name is too long
             path = Path(path, "program.json")
             if not path.exists():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -119,3 +120,22 @@ def in_range(value: Any) -> bool:
     """Whether it is a number in `RANGE`."""
     number = isinstance(value, Real) and not isinstance(value, bool)
     return number and bool(RANGE[0] <= value <= RANGE[1])
+
+
+def from_hub(address: str) -> Path:
+    """Fetch the `program.json` of `hf://USER/NAME`, and nothing else; a `Path` has turned `//` into `/`.
+
+    Raises:
+        InputError: there is none, or the hub is out of reach.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    name = address.removeprefix("hf:").strip("/")
+    try:
+        return Path(hf_hub_download(name, "program.json"))
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"cannot fetch program.json of hf://{name} ({reason}); check its name, your access and the network."
+        ) from error

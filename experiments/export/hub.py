@@ -60,7 +60,7 @@ class Hub(HeadFiles):
         return (
             "---\nlibrary_name: ipo-prompts\npipeline_tag: zero-shot-image-classification\n---\n\n"
             f"# A classifier in words for {len(program.labels)} classes\n\n```json\n{lines}\n```\n\n"
-            "Label pictures with `ipo predict FOLDER PICTURES`, or with `head.safetensors` and `head.json` alone.\n"
+            "Label pictures with `ipo predict hf://USER/NAME PICTURES`, or with the files of\nthe head alone.\n"
             "\n## Limits\n\n"
             "- The verdict is of pictures like those that it was made with, and of the template alone.\n"
             "- It names one of its classes whatever a picture shows; `--reject` tells some of the others.\n"
