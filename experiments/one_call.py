@@ -209,6 +209,7 @@ def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
         *([result.offsets.words] if result.offsets else []),
         *([result.names.words] if result.names else []),
         *(_renamed(result) if result.names else []),
+        *([result.head.words] if result.head else []),
         *([result.started.words] if result.started else []),
         *([f"Before the search: {result.headroom.verdict}"] if result.headroom else []),
         _tried(result, folder),

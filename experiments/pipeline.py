@@ -27,6 +27,7 @@ from ipo_prompts.experiments.report.gather import follow, read_run
 from ipo_prompts.experiments.report.page import PAGE
 from ipo_prompts.experiments.report.words import token_counter
 from ipo_prompts.experiments.run.beforehand import of_run
+from ipo_prompts.experiments.run.blending import Blended, blend_in, what_the_head_does
 from ipo_prompts.experiments.run.comparison import (
     Compared,
     baselines,
@@ -373,13 +374,17 @@ def publish(
         chose = cast("EncodedPictures", prepared.selection.units)
         optional("how sure the classifier is", partial(program.calibrate, chose))
     labelled = [part for part in (prepared.search, prepared.selection) if part and _are_pictures(part)]
+    blended = None
     if parts and labelled:
         known = [cast("EncodedPictures", part.units) for part in labelled]
         none, store = prepared.plan.data.none, prepared.store
         margins = partial(calibrate, program, known, none, store, ui.say)
         program.rejection = optional("margins to tell pictures of none of the classes", margins)
+        with due():  # what the program decides with
+            blended = blend_in(program, known) if prepared.config.head == "blend" else None
     if isinstance(reward, SeveralLabels):
-        program.sureness = _sureness(program, cast("Sequence[EncodedPictures]", prepared.shown))
+        with due():
+            program.sureness = _sureness(program, cast("Sequence[EncodedPictures]", prepared.shown))
     metadata = {"dependency_versions": get_dependency_versions()}  # what `program.load` of DSPy compares
     write_json(folder / PROGRAM, program.dump_state() | {"metadata": metadata})
     write_json(folder / ENVIRONMENT, environment(prepared.clip))
@@ -388,7 +393,7 @@ def publish(
     sealed = _sealed(prepared, searched, parts, journal)
     if not untested:
         optional("the plot of the search", partial(_draw, folder, searched.result.choice.template, names))
-    result = _result(prepared, searched, parts, others, sealed, journal.seconds, room, untested)
+    result = _result(prepared, searched, parts, others, sealed, journal.seconds, room, untested, blended)
     write_result(folder, result)
     optional("tables and program in the log of Weights & Biases", partial(tracker.finish, result, folder))
     finish(journal, result, drawn=True)
@@ -456,6 +461,7 @@ def _result(
     seconds: float,
     room: Headroom | None,
     untested: Untested | None,
+    blended: Blended | None,
 ) -> RunResult:
     config, data, drawn = prepared.config, prepared.plan.data, prepared.plan.drawn
     found, roles = searched.result, searched.ledger.roles
@@ -513,6 +519,7 @@ def _result(
             "what offsets add", partial(what_they_add, prepared, searched.settled, found.choice.templates, parts)
         ),
         names=optional("what other names do", partial(what_names_do, searched.named, found.choice.templates, parts)),
+        head=what_the_head_does(blended, parts["test"]) if blended else None,
         selection=chosen(found.choice),
         ended=found.ended,
         stopped=found.stopped,

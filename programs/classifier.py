@@ -14,6 +14,7 @@ import dspy
 import numpy as np
 
 from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.blend import Kept
 from ipo_prompts.metrics.calibration import fit_temperature, softmax
 from ipo_prompts.metrics.class_names import have_synonyms, names_of, usable, written
 from ipo_prompts.metrics.classification import EncodedPictures
@@ -37,6 +38,7 @@ from ipo_prompts.programs.saved_program import (
     RANGE,
     State,
     Weighted,
+    from_hub,
     in_range,
     read_program,
 )
@@ -86,6 +88,7 @@ class TemplateClassifier(dspy.Predict):
             `metrics/rejection.py`. None, the default, tells of none.
         sureness: how sure each class is by itself, for pictures that may show several; see `metrics/several.py`. None,
             the default, says that they show one.
+        pictures: what labelled pictures add to the words; see `metrics/blend.py`. None, the default, adds nothing.
 
     Raises:
         InputError: a template has no slot, or does not fit the encoder's context with these classes; or the classes or
@@ -112,6 +115,7 @@ class TemplateClassifier(dspy.Predict):
     background = _Part[Background]()
     rejection = _Part[Calibrated | None]()
     sureness = _Part[Sureness | None]()
+    pictures = _Part[Kept | None]()
 
     def __init__(self, clip: Clip, class_names: Sequence[str], templates: str | Sequence[Weighted] = ANCHOR) -> None:
         if isinstance(clip, str):
@@ -124,7 +128,7 @@ class TemplateClassifier(dspy.Predict):
         super().__init__(self.signature)
 
     def set_templates(self, templates: str | Sequence[Weighted]) -> None:
-        """Replace the templates; the temperature becomes 1, offsets and margins go: they were fitted to the former.
+        """Replace the templates; the temperature becomes 1, offsets, margins and pictures go: they were for the former.
 
         Raises:
             InputError: see the class.
@@ -136,7 +140,7 @@ class TemplateClassifier(dspy.Predict):
     def rename(self, class_names: Sequence[str]) -> None:
         """Give the classes other names in prompts, in the same order; answers keep the labels that they had.
 
-        The temperature becomes 1 and offsets go: they were fitted under the former names.
+        The temperature becomes 1, offsets and pictures go: they were fitted under the former names.
 
         Raises:
             InputError: they are not one for each class, or not usable.
@@ -281,6 +285,10 @@ class TemplateClassifier(dspy.Predict):
         """
         classes, offsets = self.class_embeddings(), self.class_offsets()
         bias = np.full(len(classes), self.clip.logit_bias, dtype=np.float32)
+        kept = self.pictures
+        rows = kept.matrix(*classes.shape) if kept else None
+        if kept:
+            bias += np.array(kept.bias, dtype=np.float32)
         return Head(
             class_names=self.class_names,
             classes=classes,
@@ -290,6 +298,7 @@ class TemplateClassifier(dspy.Predict):
             fingerprint=self.clip.fingerprint,
             background=self.background,
             rejection=self.rejection,
+            pictures=rows,
         )
 
     def each_by_itself(self) -> Head:
@@ -350,13 +359,14 @@ class TemplateClassifier(dspy.Predict):
             "offsets": state_of(self.offsets) if self.offsets else None,
             "background": self.background,
             "rejection": self.rejection.model_dump(mode="json") if self.rejection else None,
+            "pictures": self.pictures.model_dump(mode="json") if self.pictures else None,
             "clip": {"name": self.clip.name, "fingerprint": self.clip.fingerprint},
             **({"labels": list(self.state.labels)} if self.state.labels else {}),
             **({"sureness": self.sureness.model_dump(mode="json")} if self.sureness else {}),
         }
 
     def load_state(self, state: dict[str, Any], **kwargs: Any) -> None:
-        """Become the program that was saved: its templates, synonyms, temperature, offsets, margins and background.
+        """Become the program that was saved: templates, synonyms, temperature, offsets, margins, background, pictures.
 
         Synonyms that this program has and the saved one has not go, with a warning: what was saved was searched and
         calibrated without them.
@@ -375,6 +385,8 @@ class TemplateClassifier(dspy.Predict):
         if (labels or classes) != self.labels:
             raise InputError(_other_classes(labels or classes, self.labels))
         offsets = from_state(saved.offsets, self.clip.width, len(classes)) if saved.offsets is not None else None
+        if saved.pictures:
+            saved.pictures.matrix(len(classes), self.clip.width)
         templates = _weighted(saved.weighted, classes, self.clip)
         missing = next((name for name, _ in self._parts() if name not in state), None)
         if missing:
@@ -386,15 +398,17 @@ class TemplateClassifier(dspy.Predict):
                 f"{str(lost)!r}): it answers as when it was saved; to use yours, optimise again with them.",
                 stacklevel=2,
             )
+        temperature, background = float(saved.temperature), saved.background
         self.state = State(
             classes,
             templates,
-            float(saved.temperature),
+            temperature,
             offsets,
-            saved.background,
+            background,
             saved.rejection,
             labels=labels,
             sureness=saved.sureness,
+            pictures=saved.pictures,
         )
         for name, part in self._parts():
             part.load_state(state[name], **kwargs)
@@ -416,7 +430,8 @@ class TemplateClassifier(dspy.Predict):
         """Load a saved program, with the encoder that it names, on a device, unless one is given.
 
         Args:
-            path: of the file, or of the run directory that holds it as `program.json`.
+            path: of the file, or of the run directory that holds it as `program.json`; or `hf://USER/NAME`, a
+                repository on the Hugging Face hub that does.
             clip: the encoder, if it is loaded already.
             device: where one that is not runs.
             trust: load an encoder that open_clip does not list, and that no run which was begun here had.
@@ -424,6 +439,8 @@ class TemplateClassifier(dspy.Predict):
         Raises:
             InputError: the file is no saved program, its encoder cannot be loaded, or it needs `trust`.
         """
+        if str(path).startswith("hf:/"):
+            path = from_hub(str(path))
         if os.path.isdir(path):  # noqa: PTH112 - pathlib raises where a name is too long
             path = Path(path, "program.json")
             if not path.exists():

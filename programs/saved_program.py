@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from ipo_prompts.metrics.blend import Kept
 from ipo_prompts.metrics.class_names import named, usable
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.offsets import Saved
@@ -28,7 +30,7 @@ class State:
     """What a program is beside its CLIP; replaced as a whole, so that new templates leave nothing fitted to others.
 
     Attributes:
-        class_names, templates, temperature, offsets, background, rejection: see `TemplateClassifier`.
+        class_names, templates, temperature, offsets, background, rejection, pictures: see `TemplateClassifier`.
         sureness: how sure each class is by itself, where pictures may show several.
         labels: what answers call the classes where prompts have other names; else empty.
         refused: a text that was assigned as instructions and why it cannot be used; there are no templates then.
@@ -43,6 +45,7 @@ class State:
     refused: tuple[str, str] | None = None
     labels: tuple[str, ...] = ()
     sureness: Sureness | None = None
+    pictures: Kept | None = None
 
 
 class _Clip(BaseModel):
@@ -69,6 +72,7 @@ class SavedProgram(BaseModel):
     offsets: Any
     labels: list[str] = []
     rejection: Calibrated | None
+    pictures: Kept | None
     sureness: Sureness | None = None
 
     @model_validator(mode="after")
@@ -122,3 +126,22 @@ def in_range(value: Any) -> bool:
     """Whether it is a number in `RANGE`."""
     number = isinstance(value, Real) and not isinstance(value, bool)
     return number and bool(RANGE[0] <= value <= RANGE[1])
+
+
+def from_hub(address: str) -> Path:
+    """Fetch the `program.json` of `hf://USER/NAME`, and nothing else; a `Path` has turned `//` into `/`.
+
+    Raises:
+        InputError: there is none, or the hub is out of reach.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    name = address.removeprefix("hf:").strip("/")
+    try:
+        return Path(hf_hub_download(name, "program.json"))
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"cannot fetch program.json of hf://{name} ({reason}); check its name, your access and the network."
+        ) from error

@@ -272,7 +272,8 @@ def _tell_how_sure(program: Path, classifier: TemplateClassifier) -> None:
         return  # it says nothing of labels, which need it not
     members = {(member.template, member.weight) for member in result.templates}
     if result.reward.measure == "accuracy" and members == set(classifier.templates):
-        sealed = result.scores["test"].optimised
+        blended = result.head if result.head and result.head.kept and classifier.pictures else None
+        sealed = blended.both if blended else result.scores["test"].optimised
         low, high = sealed.ci95
         note(
             f"of the {sealed.n:,} sealed test pictures of its run this program labelled {sealed.value:.1%} right (95 % "
@@ -384,7 +385,10 @@ def report(
 
 def export(
     program: Program,
-    to: Annotated[str, typer.Option(help="open_clip, clip_benchmark, hf, npz, txt or program.json", metavar="TARGET")],
+    to: Annotated[
+        str,
+        typer.Option(help="open_clip, clip_benchmark, hf, head, onnx, hub, npz, txt or program.json", metavar="TARGET"),
+    ],
     out: Annotated[Path, typer.Option(help="where to; must not exist yet", metavar="PATH")],
     pictures: Annotated[
         Path | None, typer.Option(help="pictures to compare on; default some that ship with us", metavar="PATH")
@@ -401,16 +405,17 @@ def export(
     from ipo_prompts.experiments.export import export
     from ipo_prompts.programs.classifier import TemplateClassifier
 
-    target = _target(to, dataset, hf_model)
+    target = _target(to, dataset, hf_model, program)
     verdict = export(TemplateClassifier.from_file(program, trust=trust), target, out, _pictures(pictures))
     print(f"wrote {out} for {to}; {verdict}")
     return 0
 
 
-def _target(to: str, dataset: str | None, hf_model: str | None) -> Target:
+def _target(to: str, dataset: str | None, hf_model: str | None, program: Path) -> Target:
     from ipo_prompts.experiments.export import TARGETS
     from ipo_prompts.experiments.export.clip_benchmark import ClipBenchmark
     from ipo_prompts.experiments.export.hf import HuggingFace
+    from ipo_prompts.experiments.export.hub import Hub
 
     if to not in TARGETS:
         raise InputError(f"there is no target {to!r}{did_you_mean(to, TARGETS)}; it can be {', '.join(TARGETS)}.")
@@ -419,6 +424,8 @@ def _target(to: str, dataset: str | None, hf_model: str | None) -> Target:
             raise InputError(f"{name} is for --to {only}, not {to}; leave it out.")
     if dataset is not None:
         return ClipBenchmark(dataset)
+    if to == "hub":
+        return Hub(program)
     return HuggingFace(hf_model) if hf_model is not None else TARGETS[to]()
 
 

@@ -7,7 +7,9 @@ pictures, and only then moved to its place.
 from collections.abc import Callable
 
 from ipo_prompts.experiments.export.clip_benchmark import ClipBenchmark
+from ipo_prompts.experiments.export.head import HeadFiles, Onnx
 from ipo_prompts.experiments.export.hf import HuggingFace
+from ipo_prompts.experiments.export.hub import Hub
 from ipo_prompts.experiments.export.open_clip import OpenClip
 from ipo_prompts.experiments.export.plain import Npz, ProgramJson, Txt
 from ipo_prompts.experiments.export.target import Differs, NotChecked, Reference, Target, export
@@ -18,6 +20,9 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "open_clip": OpenClip,
     "clip_benchmark": ClipBenchmark,
     "hf": HuggingFace,
+    "head": HeadFiles,
+    "onnx": Onnx,
+    "hub": Hub,
     "npz": Npz,
     "txt": Txt,
     "program.json": ProgramJson,

@@ -31,7 +31,7 @@ class ClipBenchmark:
 
     def refusal(self, program: TemplateClassifier) -> str | None:
         """CLIP_benchmark's classifier is a plain mean over templates."""
-        return no_place(program, "CLIP_benchmark", "weights", "synonyms", "offsets")
+        return no_place(program, "CLIP_benchmark", "weights", "synonyms", "offsets", "pictures")
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
         """Write the folder."""

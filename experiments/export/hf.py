@@ -59,7 +59,7 @@ class HuggingFace:
                 f"it is not known what the CLIP {program.clip.name!r} is called in Hugging Face's format; name its hub "
                 "id or folder with --hf-model"
             )
-        return no_place(program, "the pipeline of Hugging Face", "synonyms", "offsets")
+        return no_place(program, "the pipeline of Hugging Face", "synonyms", "offsets", "pictures")
 
     def _model(self, program: TemplateClassifier) -> str | None:
         name = program.clip.name

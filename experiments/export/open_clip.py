@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ipo_prompts.experiments.export.reading import reader, same_pixels
 from ipo_prompts.experiments.export.target import Reference, no_place
 from ipo_prompts.metrics.template import SLOT
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -29,6 +30,10 @@ The same matrix, made already:
 With unit image features (n, D), the class of each picture:
 
     (image_features @ classifier).argmax(dim=1)
+
+Open pictures with `read`, which shows transparent and turned ones as the program was made with:
+
+    image_features = model.encode_image(preprocess(read("picture.png"))[None], normalize=True)
 """
 
 CLIP = {clip}
@@ -46,15 +51,17 @@ def _filled(template):
 
 
 templates = [_filled(template) for template in TEMPLATES]
-'''
+
+
+{reader}'''
 
 
 class OpenClip:
     """A folder with `zero_shot_templates.py` and `classifier.safetensors`.
 
     The matrix `classifier` is float32 (D, C) with unit columns, as `build_zero_shot_classifier` returns it; its logits
-    are `logit_scale * image_features @ classifier`. Its metadata, all text: clip, fingerprint, temperature, and as JSON
-    lists class_names and templates.
+    are `logit_scale * image_features @ classifier`. Its metadata, all text: clip, fingerprint, temperature, background,
+    and as JSON lists class_names and templates.
     """
 
     def refusal(self, program: TemplateClassifier) -> str | None:
@@ -62,7 +69,7 @@ class OpenClip:
         return (
             no_place(program, "build_zero_shot_classifier of open_clip", "weights")
             or no_place(program, "the file of templates for open_clip", "synonyms")
-            or no_place(program, "the matrix of open_clip", "offsets")
+            or no_place(program, "the matrix of open_clip", "offsets", "pictures")
         )
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
@@ -83,6 +90,7 @@ class OpenClip:
             slot=repr(SLOT),
             matrix_file=MATRIX_FILE,
             matrix=MATRIX,
+            reader=reader(program.background),
         )
         (place / TEMPLATES_FILE).write_text(source, encoding="utf-8")
         metadata = {
@@ -91,6 +99,7 @@ class OpenClip:
             "class_names": json.dumps(program.class_names),
             "templates": json.dumps(templates),
             "temperature": repr(program.temperature),
+            "background": program.background,
         }
         matrix = np.ascontiguousarray(program.class_embeddings().T)
         (place / MATRIX_FILE).write_bytes(save({MATRIX: matrix}, metadata))
@@ -105,6 +114,7 @@ class OpenClip:
         built = open_clip.build_zero_shot_classifier(
             clip.model, clip.tokenizer, module["CLASS_NAMES"], module["templates"], device=clip.device
         )
+        same_pixels(reference, module["read"])
         loaded = load_file(place / MATRIX_FILE)[MATRIX]
         reference.same_classes(loaded.T.numpy())
         embeddings = reference.same_classes(built.T.float().cpu().numpy())

@@ -17,10 +17,11 @@ from ipo_prompts.programs.classifier import TemplateClassifier
 class Npz:
     """An `.npz` file: all that a classifier needs besides the image tower, without pickle.
 
-    class_embeddings float32 (C, D), unit rows, over all names of a class; class_names (C,), the first of each, and
-    templates (T,), text; weights float64 (T,); logit_scale, logit_bias and temperature, numbers; clip and fingerprint,
-    text. Probabilities are softmax((logit_scale · features @ class_embeddings.T + logit_bias) / temperature). A program
-    with offsets has them too, float32 (C,), to be added before the division.
+    class_embeddings float32 (C, D), over all names of a class, unit rows but where a program has pictures beside words;
+    class_names (C,), the first of each, and templates (T,), text; weights float64 (T,); logit_scale, logit_bias and
+    temperature, numbers; clip, fingerprint and background, text. Probabilities are softmax((logit_scale · features @
+    class_embeddings.T + logit_bias) / temperature). A program with offsets or pictures has `offsets` too, float32 (C,),
+    to be added before the division.
     """
 
     def refusal(self, program: TemplateClassifier) -> str | None:
@@ -31,12 +32,13 @@ class Npz:
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
         """Write the file."""
-        found = program.class_offsets()
-        offsets: dict[str, Any] = {} if found is None else {"offsets": found}
+        head = program.head()
+        more = program.offsets is not None or program.pictures is not None
+        offsets: dict[str, Any] = {"offsets": head.bias - np.float32(program.clip.logit_bias)} if more else {}
         with place.open("wb") as file:  # given a name, NumPy adds a suffix
             np.savez(
                 file,
-                class_embeddings=program.class_embeddings(),
+                class_embeddings=head.rows,
                 class_names=np.array(program.class_names),
                 templates=np.array([template for template, _ in program.templates]),
                 weights=np.array([weight for _, weight in program.templates], dtype=np.float64),
@@ -45,6 +47,7 @@ class Npz:
                 temperature=np.float64(program.temperature),
                 clip=np.array(program.clip.name),
                 fingerprint=np.array(program.clip.fingerprint),
+                background=np.array(program.background),
                 **offsets,
             )
 
@@ -76,7 +79,7 @@ class Txt:
             return "a list of templates holds no weights and these have some; take npz or program.json"
         if any(template != template.strip() for template, _ in program.templates):
             return "a template begins or ends with a space, which a list of templates does not keep"
-        return no_place(program, "a list of templates", "offsets")
+        return no_place(program, "a list of templates", "offsets", "pictures")
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
         """Write the file."""

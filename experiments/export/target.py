@@ -142,16 +142,16 @@ class Reference:
         return softmax(self.program.logits(self.features), self.program.temperature)
 
     def same_classes(self, theirs: Floats, why: str = "") -> str:
-        """Compare class embeddings, float32 (C, D), unit rows.
+        """Compare what pictures are compared with, float32 (C, D).
 
         Args:
             theirs: what the target's library made.
             why: the likely cause of a difference, as part of a sentence.
         """
-        ours = self.program.class_embeddings()
+        ours = self.program.head().rows
         if theirs.shape != ours.shape:
             raise Differs(f"after loading, the class embeddings have the shape {theirs.shape}, not {ours.shape}.")
-        largest = float(np.abs(theirs - ours).max())
+        largest = float((np.abs(theirs - ours) / np.maximum(1, np.linalg.norm(ours, axis=1, keepdims=True))).max())
         if not largest <= TOLERANCE:  # nan differs too
             raise Differs(f"after loading, the class embeddings differ by up to {largest:.1g}{why and f': {why}'}.")
         return f"class embeddings equal within {largest:.0e}"
@@ -170,17 +170,21 @@ class Reference:
         return f"same label on {len(theirs)} of {len(theirs)} pictures{sample}"
 
 
-def no_place(program: TemplateClassifier, form: str, *kinds: Literal["weights", "synonyms", "offsets"]) -> str | None:
+def no_place(
+    program: TemplateClassifier, form: str, *kinds: Literal["weights", "synonyms", "offsets", "pictures"]
+) -> str | None:
     """Return the first of some kinds that the program has and a form of export has no place for, or None."""
     has = {
         "weights": len({weight for _, weight in program.templates}) > 1,
         "synonyms": have_synonyms(program.class_names),
         "offsets": program.offsets is not None,
+        "pictures": program.pictures is not None,
     }
     reasons = {
         "weights": "weighs all templates alike and these have weights; take npz",
         "synonyms": "has one name a class and classes of this program have synonyms; take npz or program.json",
         "offsets": "has no place for this program's offsets; take npz or program.json, or optimise with offsets=none",
+        "pictures": "has no place for pictures beside words; take head, onnx or npz, or optimise with head=words",
     }
     return next((f"{form} {reasons[kind]}" for kind in kinds if has[kind]), None)
 

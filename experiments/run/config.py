@@ -72,6 +72,11 @@ class JobSettings(BaseModel):
     device: str = Field(
         AUTO, description="where the CLIP runs: auto (CUDA or MPS where there is one, else cpu), cpu, cuda, cuda:1, mps"
     )
+    head: Literal["words", "blend"] = Field(
+        "words",
+        description="what the program decides with; blend: with the labelled pictures of search and selection, too, as "
+        "far as those left out in turn prefer it; the verdict stays that of the words",
+    )
     reward: dict[str, Any] = Field(
         {"name": REWARDS.default},
         validate_default=True,

@@ -316,7 +316,7 @@ def _classes(config: RunConfig) -> Literal["base", "all"]:
 
 
 def _check_held_back(config: RunConfig, missing: str | None) -> None:
-    """Refuse offsets, an ensemble or a search for names where nothing can have them, or show that they help.
+    """Refuse offsets, an ensemble, other names or pictures where nothing can have them, or show that they help.
 
     Raises:
         InputError: says what to set.
@@ -325,6 +325,9 @@ def _check_held_back(config: RunConfig, missing: str | None) -> None:
     asked_for = ((f"offsets={config.offsets}", "offsets=none"), (f"ensemble={config.ensemble}", "ensemble=1"))
     if config.names == "search" and name != "classification":
         raise InputError(f"names=search is for the accuracy of labelled pictures, and not for reward={name}.")
+    if config.head == "blend" and (name != "classification" or config.labels == "none"):
+        what = "pictures without labels" if config.labels == "none" else f"reward={name}"
+        raise InputError(f"head=blend is for the accuracy of labelled pictures, and not for {what}; leave it out.")
     for asked, off in asked_for:
         if asked != off:
             misfit = None if name == "classification" else f"reward={name}"

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ipo_prompts.experiments.run.files import Content, read_model, write_json
 from ipo_prompts.experiments.tasks.base import LABEL
+from ipo_prompts.metrics.blend import Way
 from ipo_prompts.metrics.clock import Limit
 from ipo_prompts.metrics.errors import several
 from ipo_prompts.metrics.headroom import Headroom
@@ -230,6 +231,42 @@ class NamesFound(Content):
     words: str
 
 
+class Over(Content):
+    """A difference on the sealed test pictures, a fraction, with its 95 % interval."""
+
+    difference: Rounded
+    ci95: Ends
+
+
+class HeadFound(Content):
+    """What labelled pictures do beside the words, where `head=blend` asked for it.
+
+    Attributes:
+        kept: whether they count in the program; else words alone decide.
+        way, weight: how pictures decide, and how many times they count beside the words; see `metrics/blend.py`.
+        alone: how pictures decide best alone.
+        labelled: pictures a class, on average; `without` are the classes that have none.
+        left_out: how many were left out in turn to choose; 0 where each class has one.
+        words_alone, pictures_alone, both: on the sealed test pictures.
+        over_words, over_pictures: both less either.
+        words: all that in words; everything that speaks of it prints that.
+    """
+
+    kept: bool
+    way: Way
+    weight: float
+    alone: Way
+    labelled: Rounded
+    without: tuple[str, ...]
+    left_out: int
+    words_alone: Measured
+    pictures_alone: Measured
+    both: Measured
+    over_words: Over
+    over_pictures: Over
+    words: str
+
+
 class Untested(Content):
     """What a run without labels found, which nothing has tested.
 
@@ -386,6 +423,7 @@ class RunResult(Content):
         other_measures: further measures of the sealed test, by name.
         ensemble: what several templates together add; None where that was not asked for.
         offsets: what they add beside the words; None for other rewards.
+        head: what labelled pictures do beside the words; None where that was not asked for.
         names: what classes are called after a search for names; None where none was asked for.
         ended: why the search ended, in words.
         stopped: the limit that ended it early, in words, or None.
@@ -420,6 +458,7 @@ class RunResult(Content):
     ensemble: EnsembleFound | None
     offsets: OffsetsFound | None
     names: NamesFound | None
+    head: HeadFound | None
     selection: Chosen
     ended: str
     stopped: str | None

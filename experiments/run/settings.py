@@ -60,6 +60,7 @@ class RunKeywords(SearchKeywords, total=False):
     background: Background
     clip: str
     device: str
+    head: Literal["words", "blend"]
     reward: str | dict[str, Any]
     strategy: str | dict[str, Any]
     lm: str
@@ -158,6 +159,7 @@ def _beside(config: RunConfig) -> dict[str, str]:
         "ensemble": (config.ensemble == 1, "1"),
         "offsets": (config.offsets == "none", "none"),
         "names": (config.names == "given", "given"),
+        "head": (config.head == "words", "words"),
         "temperature": (config.preset == "paper" or config.temperature == 1, "1.0"),
     }
     return {key: published for key, (holds, published) in right.items() if not holds}

@@ -118,6 +118,7 @@ def test_a_saved_program_holds_nothing_but_json(clip: Clip, tmp_path: Path) -> N
         "temperature",
         "offsets",
         "rejection",
+        "pictures",
         "background",
         "clip",
     }

@@ -27,7 +27,7 @@ from ipo_prompts.experiments.compare.methods.given import (
     single_phrases,
 )
 from ipo_prompts.experiments.compare.methods.linear_probe import LinearProbe
-from ipo_prompts.experiments.compare.methods.pictures import Centred, ClassMean
+from ipo_prompts.experiments.compare.methods.pictures import Centred, ClassMean, Discriminant
 from ipo_prompts.experiments.compare.methods.search import LanguageModelSearch
 from ipo_prompts.experiments.compare.methods.waffle import Waffle
 from ipo_prompts.metrics.template import ANCHOR, SLOT, imagenet_templates
@@ -57,6 +57,8 @@ METHODS: dict[str, Method] = {
     "waffle": Waffle(),
     "centred": Centred(),
     "class-mean": ClassMean(),
+    "gda": Discriminant("GDA", text=False),
+    "gda-text": Discriminant("GDA with text", text=True),
     "lp++": LinearProbe(),
     "coop": CoOp(),
     "coop-same-labels": CoOp(same_labels=True),

@@ -1,4 +1,4 @@
-"""Methods that learn from pictures what no text says: a mean to take off, and the nearest class mean."""
+"""Methods that learn from pictures what no text says: a mean to take off, the nearest class mean, a discriminant."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from ipo_prompts.experiments.run.config import RunConfig
     from ipo_prompts.experiments.tasks.base import Encoded
-    from ipo_prompts.metrics.arrays import Doubles
+    from ipo_prompts.metrics.arrays import Doubles, Floats
 
 
 class Centred(Method):
@@ -66,6 +67,55 @@ class ClassMean(Method):
         def logits(class_names: Sequence[str]) -> Logits:
             classes = means[places(class_names, lesson.class_names)]
             return lambda features: logits_of(lesson.clip, features, classes)
+
+        return FittedLogits(logits)
+
+
+class Discriminant(Method):
+    """The shared-covariance discriminant of Wang et al. (ICLR 2024, "GDA"), alone or beside the text."""
+
+    def __init__(self, label: str, *, text: bool) -> None:
+        """Take `label` as its name; `text` adds the hand-written template or the anchor."""
+        self.label, self.text = label, text
+
+    def differs(self, config: RunConfig) -> str:
+        """See `Method`."""
+        same = "a picture is encoded with the clean transform that all methods see, without crops"
+        if not self.text:
+            return same
+        return (
+            f"{same}; the text is the data set's hand-written template or the anchor; the weight of the pictures is "
+            "chosen on pictures of search and selection that are left out in turn, where theirs is on a validation "
+            "split of its own, and the class mean takes the discriminant's place where those pictures prefer it"
+        )
+
+    def fit(self, lesson: Lesson) -> FittedLogits:
+        """Learn from all labelled pictures; see `metrics/blend.py`."""
+        import numpy as np
+
+        from ipo_prompts.metrics.blend import Labelled, blend, from_pictures
+        from ipo_prompts.metrics.classification import logits_of
+
+        known, names = seen(lesson), lesson.class_names
+        check_every_class(known, lesson)
+        pictures, clip = Labelled(known.features.astype(np.float32), known.labels, len(names)), lesson.clip
+        texts = Templates(clip, ((lesson.hand_written or ANCHOR, 1.0),)).class_embeddings(names) if self.text else None
+        if texts is None:
+            found = from_pictures("discriminant", pictures, clip.logit_scale)
+        else:
+            found = blend(logits_of(clip, pictures.features, texts), pictures, clip.logit_scale).added
+        if found is None:
+            raise Absent("no class has two pictures, which tell how pictures of a class differ")
+        learnt = found
+
+        def logits(class_names: Sequence[str]) -> Logits:
+            chosen = places(class_names, names)
+
+            def of(features: Floats) -> Floats:
+                own = learnt.logits(features)[:, chosen].astype(np.float32)
+                return own if texts is None else own + logits_of(clip, features, texts[chosen])
+
+            return of
 
         return FittedLogits(logits)
 

@@ -38,7 +38,18 @@ def rewarded(lesson: Lesson, clip: Clip, class_names: Sequence[str]) -> Lesson:
 def test_every_method_knows_itself() -> None:
     shared = build({"shots": 4, "selection_shots": 2}, where="the test")
     pools = ("best-of-80", "bank", "random-pairs", "random-pairs-many")
-    held_back = (*pools, "class-mean", "lp++", "coop-same-labels", "phrases", "no-history", "shuffled", "history")
+    held_back = (
+        *pools,
+        "class-mean",
+        "gda",
+        "gda-text",
+        "lp++",
+        "coop-same-labels",
+        "phrases",
+        "no-history",
+        "shuffled",
+        "history",
+    )
     held_back = (*held_back, "gepa", "copro", "ipo-default")
     saw = {**dict.fromkeys(held_back, 6), "coop": 4, "ipo-paper": 4, "ipo-code": 4}
     assert {name: seen for name, method in METHODS.items() if (seen := method.labelled_per_class(shared))} == saw

@@ -23,7 +23,7 @@ from ipo_prompts.metrics.reward import Judged, Score
 from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.metrics.text_tower import encode_templates
 
-NAMES = ("centred", "class-mean", "lp++")
+NAMES = ("centred", "class-mean", "gda", "gda-text", "lp++")
 
 
 def units(lesson: Lesson, *parts: str) -> tuple[Any, Any]:
@@ -62,6 +62,26 @@ def test_centred_takes_the_mean_of_the_pictures_off_and_uses_no_label(
         assert np.abs(ours - (plain - plain.mean(axis=0))).max() < 1e-3
     shuffled = relabelled(given, np.flip, *parts)
     assert np.array_equal(ours, fitted("centred", shuffled).logits(names)(features))
+
+
+def test_gda_is_the_published_formula_and_with_text_a_multiple_of_it_is_added(
+    lesson: Callable[..., Lesson], clip: Clip
+) -> None:
+    given = lesson(seed=3)
+    features, labels = units(given, "search", "selection")
+    vectors, classes = torch.tensor(features, dtype=torch.float64), len(given.class_names)
+    means = torch.stack([vectors[torch.tensor(labels == label)].mean(dim=0) for label in range(classes)])
+    centred = vectors - means[torch.tensor(labels)]
+    shared = (len(centred) - 1) * centred.T.cov() + centred.T.cov().trace() * torch.eye(centred.shape[1])
+    weights = centred.shape[1] * torch.linalg.pinv(shared) @ means.T
+    logits = (vectors @ weights - (means.T * weights).sum(dim=0) / 2).numpy()
+    found = fitted("gda", given).logits(given.class_names)(features)
+    apart = (logits - logits.mean(axis=1, keepdims=True)) - (found - found.mean(axis=1, keepdims=True))
+    assert np.abs(apart).max() < 0.01 * np.abs(logits).max()
+    texts = encode_templates(clip.model, clip.tokenizer, [ANCHOR], given.class_names)[0]
+    both = fitted("gda-text", given).logits(given.class_names)(features)
+    assert np.linalg.matrix_rank(both - clip.logit_scale * features @ texts.T, tol=1e-2) <= classes
+    assert score_of(fitted("gda-text", given), given.prepared.reward, given.prepared.search).value > 0.5
 
 
 @pytest.mark.parametrize(("selection", "parts"), [("held-back", ("search", "selection")), ("search", ("search",))])
@@ -135,6 +155,10 @@ def test_one_shot_is_enough_and_the_same_job_gives_the_same(
     name: str, settings: dict[str, Any], lesson: Callable[..., Lesson]
 ) -> None:
     given = lesson(**settings)
+    if name == "gda" and "selection" in settings:
+        with pytest.raises(Absent, match="no class has two pictures"):
+            fitted(name, given)
+        return
     first, again = (score_of(fitted(name, given), given.prepared.reward, given.prepared.search) for _ in range(2))
     assert np.array_equal(first.predictions, again.predictions) and np.array_equal(first.losses, again.losses)
     assert np.isfinite(first.losses).all() and first.value > 1 / 12

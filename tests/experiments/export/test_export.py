@@ -237,7 +237,7 @@ def test_the_text_in_the_open_clip_file_can_be_followed(
     export(program, OpenClip(), tmp_path / "out", pictures)
     monkeypatch.chdir(tmp_path / "out")
     module = runpy.run_path("zero_shot_templates.py")
-    built, loaded, labels = (line.strip() for line in module["__doc__"].splitlines() if line.startswith("    "))
+    built, loaded, labels, _ = (line.strip() for line in module["__doc__"].splitlines() if line.startswith("    "))
     clip = program.clip
     here = {
         **module,
@@ -255,7 +255,7 @@ def test_the_text_in_the_open_clip_file_can_be_followed(
 @pytest.mark.parametrize(
     ("to", "out", "more", "message"),
     [
-        ("onnx", "out", [], "no target 'onnx'; it can be open_clip, clip_benchmark, hf, npz"),
+        ("tflite", "out", [], "no target 'tflite'; it can be open_clip, clip_benchmark, hf, head, onnx"),
         ("openclip", "out", [], r"no target 'openclip' \(did you mean open_clip\?\); it can be"),
         ("txt", "run", [], "run already exists"),
         ("txt", "gone/out", [], "there is no folder gone"),

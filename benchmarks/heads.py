@@ -1,0 +1,99 @@
+"""Words, pictures, and both: what a few labelled pictures of each class decide, alone and beside a template.
+
+Prints a Markdown table for each kind of set and number of labels a class: mean accuracy in % on the other pictures of
+words alone, the nearest class mean, GDA alone and the blend of `head=blend`, and the blend less words and less
+either way of pictures alone, with 95 % intervals over sets. The template is the best of the anchor and the bank's
+phrases on the same labelled pictures. The sets are those of the claims: operations that captions of the embedded CLIP
+named, such that none ever named, and pictures as they are, six sets each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from common import arguments
+
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.embedded.shifts import CLAIMS, suite
+from ipo_prompts.metrics.arrays import Doubles, Floats
+from ipo_prompts.metrics.blend import WAYS, Labelled, blend, from_pictures
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, logits_of
+from ipo_prompts.metrics.clip import Clip, load_clip
+from ipo_prompts.metrics.statistics import mean_interval
+from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.metrics.text_tower import encode_templates
+from ipo_prompts.programs.phrases import PhraseBank
+
+LABELS = (1, 2, 6)
+COLUMNS = ("words", "class mean", "GDA", "blend")
+
+
+def main() -> None:
+    """Measure and print."""
+    options = arguments(
+        __doc__,
+        clip={"default": "embedded", "help": "as in ipo optimize"},
+        draws={"type": int, "default": 6, "help": "of the labelled pictures, for each set and number of labels"},
+    )
+    clip = load_clip(options.clip)
+    most = 12 if options.small else None
+    for kind in CLAIMS:
+        beds = [bed_of(clip, data, most) for data in suite(kind)[: 2 if options.small else None]]
+        print(f"\n{kind}, {len(beds)} sets\n", flush=True)
+        print("| labels a class | " + " | ".join(COLUMNS) + " | blend − words | blend − class mean | blend − GDA |")
+        print("|" + " --- |" * (len(COLUMNS) + 4))
+        for labels in LABELS:
+            draws = range(1 if options.small else options.draws)
+            rows = np.array([[one(clip, *bed, labels, draw) for draw in draws] for bed in beds])
+            print_row(labels, rows)
+
+
+def bed_of(clip: Clip, data: str, most: int | None) -> tuple[EncodedPictures, list[Floats]]:
+    """Encode all pictures of a set, and the templates with its class names: float32 (C, D) each."""
+    loaded = load_data(data, seed=0)
+    names, items = loaded.class_names, [item for _, item in loaded.items()]
+    templates = [ANCHOR, *(phrase.template for phrase in PhraseBank.load().usable(names, clip))][:most]
+    units = ClipReward(clip, names).encode([item.picture for item in items], [item.label for item in items])
+    return units, list(encode_templates(clip.model, clip.tokenizer, templates, names))
+
+
+def one(clip: Clip, bed: EncodedPictures, texts: Sequence[Floats], labels: int, draw: int) -> list[float]:
+    """Return the accuracies of one draw: words, class mean, GDA, blend."""
+    rng, classes = np.random.default_rng(draw), len(texts[0])
+    places = [rng.permutation(np.flatnonzero(bed.labels == label)) for label in range(classes)]
+    drawn = np.concatenate([place[:labels] for place in places])
+    test = np.concatenate([place[labels:] for place in places])
+    learnt = bed.part(drawn)
+    right = [((learnt.features @ text.T).argmax(axis=1) == learnt.labels).mean() for text in texts]
+    best = texts[int(np.argmax(right))]
+    pictures = Labelled(learnt.features, learnt.labels, classes)
+    words, features = logits_of(clip, bed.features[test], best), bed.features[test]
+    found = blend(logits_of(clip, learnt.features, best), pictures, clip.logit_scale)
+    tried = [words]
+    for way in WAYS:
+        alone = from_pictures(way, pictures, clip.logit_scale)
+        tried.append(np.full_like(words, np.nan) if alone is None else alone.logits(features))
+    tried.append(words + found.added.logits(features))
+    return [
+        np.nan if np.isnan(logits).any() else 100 * float((logits.argmax(axis=1) == bed.labels[test]).mean())
+        for logits in tried
+    ]
+
+
+def print_row(labels: int, rows: Doubles) -> None:
+    """Print one line of accuracies, (sets, draws, 4), with the differences over sets."""
+    means = rows.mean(axis=1)
+    cells = ["–" if np.isnan(value) else f"{value:.1f}" for value in means.mean(axis=0)]
+    for other in range(3):
+        gain = means[:, 3] - means[:, other]
+        if np.isnan(gain).any():
+            cells.append("–")
+        else:
+            ends = mean_interval(gain)
+            cells.append(f"{gain.mean():+.1f} [{ends.low:.1f}, {ends.high:.1f}]")
+    print(f"| {labels} | " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

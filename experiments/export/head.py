@@ -1,0 +1,184 @@
+"""The head as files: `head` for NumPy or any reader of safetensors, `onnx` for ONNX Runtime; see docs/heads.md."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ipo_prompts.experiments.export.reading import reader, same_pixels
+from ipo_prompts.experiments.export.target import Differs, NotChecked, Reference
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.head import Head
+from ipo_prompts.programs.classifier import TemplateClassifier
+
+TENSORS, ABOUT, READ = "head.safetensors", "head.json", "read.py"
+HEAD_ONNX, WHOLE_ONNX = "head.onnx", "classifier.onnx"
+FEATURES = 1e-5
+"""Largest difference of a component of a unit feature between libraries."""
+
+
+class HeadFiles:
+    """A folder with `head.safetensors`, `head.json` and `read.py`; it holds any program."""
+
+    def refusal(self, program: TemplateClassifier) -> str | None:
+        """It holds any program."""
+        return None
+
+    def write(self, program: TemplateClassifier, place: Path) -> None:
+        """Write the folder."""
+        from safetensors.numpy import save
+
+        place.mkdir()
+        head = program.head()
+        (place / TENSORS).write_bytes(save({"bias": head.bias, "rows": np.ascontiguousarray(head.rows)}))
+        (place / ABOUT).write_text(json.dumps(_about(program, head), indent=2) + "\n", encoding="utf-8")
+        (place / READ).write_text(reader(program.background), encoding="utf-8")
+
+    def check(self, reference: Reference, place: Path) -> str:
+        """Classify with what NumPy reads, and read the pictures with `read.py`."""
+        logits = numpy_logits(place, reference.features)
+        same_pixels(reference, runpy.run_path(str(place / READ))["read"])
+        return f"with NumPy {np.__version__}: {reference.same_labels(logits.argmax(axis=1))}, pixels equal"
+
+
+def numpy_logits(place: Path, features: Floats) -> Floats:
+    """Return what docs/heads.md says how to compute: float32 (n, C) of unit features, float32 (n, D)."""
+    raw, about = (place / TENSORS).read_bytes(), json.loads((place / ABOUT).read_text(encoding="utf-8"))
+    (size,) = struct.unpack("<Q", raw[:8])
+    head = {}
+    for name, tensor in json.loads(raw[8 : 8 + size]).items():
+        first, last = tensor["data_offsets"]
+        head[name] = np.frombuffer(raw[8 + size + first : 8 + size + last], "<f4").reshape(tensor["shape"])
+    exact = features.astype("f8") @ head["rows"].T.astype("f8") * about["scale"] + head["bias"]
+    logits: Floats = exact.astype("f4")
+    return logits
+
+
+def _about(program: TemplateClassifier, head: Head) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "class_names": list(program.labels),
+        "scale": head.scale,
+        "temperature": head.temperature,
+        "clip": program.clip.name,
+        "fingerprint": head.fingerprint,
+        "background": head.background,
+        "templates": [{"template": template, "weight": weight} for template, weight in program.templates],
+        "preprocess": getattr(program.clip.model.visual, "preprocess_cfg", None),
+    }
+
+
+class Onnx(HeadFiles):
+    """The folder of `head`, with `head.onnx` (features to logits) and `classifier.onnx` (pixels to logits) beside.
+
+    Inputs: `features` float32 (n, D), unit rows; `pixels` float32 (n, 3, H, W), after the CLIP's picture transform.
+    Outputs: `logits` float32 (n, C); of the whole also `features`. The head multiplies in 64 bits, as `head` does in
+    NumPy, so that both give the same numbers.
+    """
+
+    def write(self, program: TemplateClassifier, place: Path) -> None:
+        """Write the folder.
+
+        Raises:
+            NotChecked: the package onnx is missing.
+        """
+        super().write(program, place)
+        head = program.head()
+        _save_head(head, place / HEAD_ONNX)
+        _save_whole(program, head, place / WHOLE_ONNX)
+
+    def refusal(self, program: TemplateClassifier) -> str | None:
+        """It takes the packages that write it."""
+        from importlib.util import find_spec
+
+        missing = next((name for name in ("onnx", "onnxscript") if find_spec(name) is None), None)
+        return f"it takes the package {missing}; pip install ipo-prompts[onnx]" if missing else None
+
+    def check(self, reference: Reference, place: Path) -> str:
+        """Run both files with ONNX Runtime."""
+        said = super().check(reference, place)
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise NotChecked("onnxruntime is not installed; pip install onnxruntime") from error
+        import torch
+
+        clip, own = reference.program.clip, numpy_logits(place, reference.features)
+        (logits,) = _session(onnxruntime, place / HEAD_ONNX).run(["logits"], {"features": reference.features})
+        if not np.array_equal(logits, own):
+            raise Differs("the head in ONNX Runtime gives other numbers than in NumPy.")
+        background = reference.program.background
+        images = [clip.preprocess(picture.on(background).image()) for picture in reference.pictures]
+        whole = _session(onnxruntime, place / WHOLE_ONNX)
+        features, logits = whole.run(["features", "logits"], {"pixels": torch.stack(images).numpy()})
+        largest = float(np.abs(features - reference.features).max())
+        if not largest <= FEATURES:
+            raise Differs(f"in ONNX Runtime, features differ by up to {largest:.1g}.")
+        labels = reference.same_labels(logits.argmax(axis=1))
+        return f"{said}; with onnxruntime {onnxruntime.__version__}: {labels}, features equal within {largest:.0e}"
+
+
+def _session(onnxruntime: Any, file: Path) -> Any:
+    return onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+
+
+def _save_head(head: Head, file: Path) -> None:
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    numbers = {"rows": head.rows.T.astype("f8"), "scale": np.float64(head.scale), "bias": head.bias.astype("f8")}
+    steps = [
+        helper.make_node("Cast", ["features"], ["exact"], to=TensorProto.DOUBLE),
+        helper.make_node("MatMul", ["exact", "rows"], ["cosines"]),
+        helper.make_node("Mul", ["cosines", "scale"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "bias"], ["sum"]),
+        helper.make_node("Cast", ["sum"], ["logits"], to=TensorProto.FLOAT),
+    ]
+    graph = helper.make_graph(
+        steps,
+        "head",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", head.rows.shape[1]])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", len(head.rows)])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in numbers.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), str(file))
+
+
+def _save_whole(program: TemplateClassifier, head: Head, file: Path) -> None:
+    import torch
+
+    model = program.clip.model
+
+    class Whole(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+            self.register_buffer("rows", torch.from_numpy(head.rows.T.astype("f8")))
+            self.register_buffer("bias", torch.from_numpy(head.bias.astype("f8")))
+
+        def forward(self, pixels: Any) -> Any:
+            features = self.model.encode_image(pixels, normalize=True).float()
+            return features, (features.double() @ self.rows * head.scale + self.bias).float()
+
+    images = torch.stack([program.clip.preprocess(_blank()) for _ in range(2)]).to(program.clip.device)
+    torch.onnx.export(
+        Whole().eval().to(program.clip.device),
+        (images,),
+        str(file),
+        input_names=["pixels"],
+        output_names=["features", "logits"],
+        dynamic_shapes=({0: torch.export.Dim("n")},),
+        external_data=False,
+        verbose=False,
+    )
+
+
+def _blank() -> Any:
+    from PIL import Image
+
+    return Image.new("RGB", (64, 64))

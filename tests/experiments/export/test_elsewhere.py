@@ -1,0 +1,115 @@
+"""Exports in a process without this package: the same labels on sealed pictures and on made ones that are odd."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.embedded import MODEL_DIR
+from ipo_prompts.experiments.export import TARGETS, export
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.programs.classifier import TemplateClassifier
+
+ELSEWHERE = """
+import json, runpy, struct, sys
+import numpy as np, onnxruntime, open_clip, torch
+from safetensors.torch import load_file
+files = json.loads(sys.argv[1])
+about = json.load(open("onnx/head.json"))
+cfg = open_clip.transform.PreprocessCfg(**about["preprocess"])
+model, preprocess = open_clip.create_model_from_pretrained("local-dir:" + sys.argv[2])
+model.eval()
+reads = [runpy.run_path(file)["read"] for file in ("onnx/read.py", "open_clip/zero_shot_templates.py")]
+own = open_clip.transform.image_transform_v2(cfg, is_train=False)
+pixels = torch.stack([own(reads[0](file)) for file in files])
+again = torch.stack([preprocess(reads[1](file)) for file in files])
+session = onnxruntime.InferenceSession("onnx/classifier.onnx")
+features, logits = session.run(["features", "logits"], {"pixels": pixels.numpy()})
+(alone,) = onnxruntime.InferenceSession("onnx/head.onnx").run(["logits"], {"features": features})
+with torch.inference_mode():
+    theirs = model.encode_image(again, normalize=True) @ load_file("open_clip/classifier.safetensors")["classifier"]
+raw = open("onnx/head.safetensors", "rb").read()
+(size,) = struct.unpack("<Q", raw[:8])
+tensors = {}
+for name, tensor in json.loads(raw[8 : 8 + size]).items():
+    first, last = tensor["data_offsets"]
+    tensors[name] = np.frombuffer(raw[8 + size + first : 8 + size + last], "<f4").reshape(tensor["shape"])
+head = (features.astype("f8") @ tensors["rows"].T.astype("f8") * about["scale"] + tensors["bias"]).astype("f4")
+assert np.array_equal(head, alone)
+assert not any(name.startswith("ipo_prompts") for name in sys.modules)
+print(json.dumps([one.argmax(axis=1).tolist() for one in (logits, head, theirs.numpy())]))
+"""
+
+
+def odd(folder: Path) -> list[Path]:
+    """Save pictures that libraries like to read differently."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    image = Image.fromarray(rng.integers(0, 256, (40, 90, 3), dtype=np.uint8))
+    image.paste((200, 30, 30), (10, 5, 60, 30))
+    clear = image.convert("RGBA")
+    clear.putalpha(Image.fromarray(rng.integers(0, 2, (40, 90), dtype=np.uint8) * 255))
+    clear.save(folder / "clear.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    image.save(folder / "turned.jpg", exif=turned)
+    image.quantize(16).save(folder / "palette.png", transparency=3)
+    Image.fromarray(rng.integers(0, 65536, (40, 90), dtype=np.uint16)).save(folder / "sixteen.png")
+    image.convert("CMYK").save(folder / "cmyk.jpg")
+    image.resize((200, 20)).save(folder / "wide.png")
+    return sorted(folder.iterdir())
+
+
+def test_they_label_alike_without_this_package(clip: Clip, tmp_path: Path) -> None:
+    sealed = [item.picture for item in load_data("embedded", seed=0).test]
+    assert len(sealed) == 272
+    files = odd(tmp_path / "odd")
+    for number, picture in enumerate(sealed):
+        files.append(tmp_path / f"{number}.bin")
+        files[-1].write_bytes(picture.bytes())
+    pictures = [Picture.from_path(file) for file in files]
+    names = load_data("embedded", seed=0).class_names
+    program = TemplateClassifier(clip, names, "a drawing of a <CLASS>.")
+    for target in ("onnx", "open_clip"):
+        verdict = export(program, TARGETS[target](), tmp_path / target, pictures[:12])
+        assert verdict.startswith("checked, ")
+    told = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, json.dumps([str(file) for file in files]), str(MODEL_DIR)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    logits = program.logits(clip.encode_pictures(pictures))
+    ours, rows = logits.max(axis=1), np.arange(len(files))
+    for labels in json.loads(told.stdout.splitlines()[-1]):
+        assert (ours - logits[rows, labels] < 1e-3).all(), "the same label, but for ties"
+
+
+def test_a_folder_for_the_hub_has_a_card_that_no_name_breaks(
+    clip: Clip, pictures: list[Picture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = TemplateClassifier(clip, ["cat", "``` # dog"], "a photo of a <CLASS>.")
+    verdict = export(program, TARGETS["hub"](), tmp_path / "out", pictures)
+    assert verdict.startswith("checked, ")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert card.count("```") == 2 and "No temperature was fitted" in card
+    assert json.loads(card.split("```")[1].removeprefix("json"))["classes"] == ["cat", "``` # dog"]
+    assert TemplateClassifier.from_file(tmp_path / "out", clip).class_names == program.class_names
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda name, file: str(tmp_path / "out" / file))
+    assert TemplateClassifier.from_file(Path("hf://someone/pets"), clip).class_names == program.class_names
+    content = json.loads((tmp_path / "out" / "program.json").read_text())
+    content["clip"]["name"] = "local-dir:/elsewhere"
+    (tmp_path / "out" / "program.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="trust"):
+        TemplateClassifier.from_file(Path("hf://someone/pets"))
