@@ -206,9 +206,14 @@ class Texts:
 
 
 def competing(clip: Clip, names: Sequence[str], asked: Request) -> tuple[list[str], int]:
-    """Return the templates that compete, the initial one first, and how many phrases of the bank follow it."""
+    """Return the templates that compete, the initial one first, and how many phrases of the bank follow it.
+
+    Of more phrases than may compete those are taken that are spread over the bank, whose neighbours mean the same.
+    """
     phrases = PhraseBank.load(asked.bank).usable(names, clip)
     singles = [phrase.template for phrase in phrases]
+    if asked.templates <= len(singles):
+        singles = [singles[i] for i in np.linspace(0, len(singles) - 1, asked.templates - 1).round().astype(int)]
     templates = list(dict.fromkeys([ANCHOR, *singles, *pairs_of(phrases, 0)]))[: asked.templates]
     return templates, min(len(singles), len(templates) - 1)
 
