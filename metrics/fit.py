@@ -4,11 +4,10 @@ For a CLIP with a softmax it is the mean over pictures of log Σ exp(logit) over
 (Allingham et al. 2023, arXiv 2302.06235, score templates alike); for a sigmoid model that of log(1 - Π(1 - σ(logit))),
 the logarithm of the chance that some class is there, which nobody has measured.
 
-What is known of it: it finds the style of pictures, wrong class names find nearly the same, and its lead over another
-template says little of who names more pictures rightly. So a word has a price, and the initial template stays unless
-the lead is large. Both are in standard deviations of fit over some templates (`yardstick`) on the same pictures, for
-nats mean one thing on one CLIP and another on the next.
-"""
+What is known of it (docs/label-free.md): it finds the style of pictures, on shifted ones it is not shown to do worse
+with wrong class names, and its lead over another template says little of who names more pictures rightly. So a word has
+a price, and the initial template stays unless the lead is large. Both are in standard deviations of fit over some
+templates (`yardstick`) on the same pictures, for nats mean one thing on one CLIP and another on the next. """
 
 from __future__ import annotations
 

@@ -71,8 +71,8 @@ def verdict(sets: Sets) -> str:
     if names.low > 0:
         return f"Right names beat names of other things by {names} points: here fit uses the names of the classes."
     return (
-        f"That right names beat names of other things is not shown: {names} points. Fit finds how pictures look, and "
-        "needs no names for that; describer=fit has it describe them."
+        f"That right names beat names of other things is not shown: {names} points. Here fit finds how pictures "
+        "look, and needs no names for that; describer=fit has it describe them."
     )
 
 

@@ -1,8 +1,9 @@
 """The describer `fit`: how pictures look, told without their labels.
 
 A phrase fits pictures when a template with it has a high log Σ exp(logit) over the names of the classes
-(`metrics/fit.py`). That finds how pictures look; that it makes use of what the classes are called is not shown
-(docs/label-free.md), so where there are none, names of common things do.
+(`metrics/fit.py`). That finds how pictures look. That right names find it better is not shown for shifted pictures, but
+for clean ones those of other things may find what is not there (docs/label-free.md): names of common things only stand
+in where there are no classes.
 """
 
 from __future__ import annotations
