@@ -7,7 +7,7 @@ the logarithm of the chance that some class is there, which nobody has measured.
 What is known of it (docs/label-free.md): it finds the style of pictures, on shifted ones it is not shown to do worse
 with wrong class names, and its lead over another template says little of who names more pictures rightly. So a word has
 a price, and the initial template stays unless the lead is large. Both are in standard deviations of fit over some
-templates (`yardstick`) on the same pictures, for nats mean one thing on one CLIP and another on the next. """
+templates (`yardstick`) on the same pictures, for nats mean one thing on one CLIP and another on the next."""
 
 from __future__ import annotations
 
