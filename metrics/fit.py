@@ -4,11 +4,10 @@ For a CLIP with a softmax it is the mean over pictures of log Σ exp(logit) over
 (Allingham et al. 2023, arXiv 2302.06235, score templates alike); for a sigmoid model that of log(1 - Π(1 - σ(logit))),
 the logarithm of the chance that some class is there, which nobody has measured.
 
-What is known of it: it finds the style of pictures, wrong class names find nearly the same, and its lead over another
-template says little of who names more pictures rightly. So a word has a price, and the initial template stays unless
-the lead is large. Both are in standard deviations of fit over some templates (`yardstick`) on the same pictures, for
-nats mean one thing on one CLIP and another on the next.
-"""
+What is known of it (docs/label-free.md): it finds the style of pictures, on shifted ones it is not shown to do worse
+with wrong class names, and its lead over another template says little of who names more pictures rightly. So a word has
+a price, and the initial template stays unless the lead is large. Both are in standard deviations of fit over some
+templates (`yardstick`) on the same pictures, for nats mean one thing on one CLIP and another on the next."""
 
 from __future__ import annotations
 
@@ -109,7 +108,7 @@ def softmax_fits(logits: Floats) -> Doubles:
     >>> softmax_fits(np.log(np.array([[1, 3], [2, 2]], dtype=np.float32))).round(6).tolist() == [1.386294, 1.386294]
     True
     """
-    return _in_doubles(logits, lambda block: np.logaddexp.reduce(block, axis=1))
+    return _in_doubles(logits, _log_sums)
 
 
 def sigmoid_fits(logits: Floats) -> Doubles:
@@ -120,6 +119,12 @@ def sigmoid_fits(logits: Floats) -> Doubles:
     """
     # log(1 - σ(x)) = -log(1 + exp(x)); the sum is small where nothing is likely, which expm1 keeps exact.
     return _in_doubles(logits, lambda block: np.log(-np.expm1(-np.logaddexp(0, block).sum(axis=1))))
+
+
+def _log_sums(block: Doubles) -> Doubles:
+    highest = block.max(axis=1)  # ten times as fast as logaddexp.reduce
+    sums: Doubles = highest + np.log(np.exp(block - highest[:, None]).sum(axis=1))
+    return sums
 
 
 def _in_doubles(logits: Floats, fit: Any) -> Doubles:

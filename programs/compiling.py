@@ -18,6 +18,7 @@ from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.registry import own_name
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.describers import BY_CLIP
 from ipo_prompts.programs.given_pictures import to_picture
 from ipo_prompts.programs.lm.connect import models_in
 from ipo_prompts.programs.running import Searched
@@ -30,7 +31,7 @@ from ipo_prompts.programs.strategies.given import GivenTemplates
 # What `IPO(…)` takes: each argument is checked when it is given, and what is wrong is said in one sentence.
 
 
-DESCRIBERS = ("clip", "clip-greedy", "none")
+DESCRIBERS = (*BY_CLIP, "none")
 """Describers with a name: they need no language model."""
 NO_METRIC = (
     "a metric judges one answer, a reward scores a template on all pictures at once; leave it out for accuracy, or "

@@ -72,8 +72,9 @@ class IPO(Teleprompter):
         strategy: how new templates are found: a name of `strategies.STRATEGIES`, a dictionary with its `name` and its
             settings, a list of templates to try, or a `Strategy` of your own.
         describer: an `ImageDescriber`, an `Interrogator` or a callable of your own (docs/dspy.md); `"clip"` and
-            `"clip-greedy"` are the `Interrogator` with the student's CLIP, where the examples have pictures; None (or
-            `"none"`) describes nothing, as the paper does at 16 shots.
+            `"clip-greedy"` are the `Interrogator` with the student's CLIP, where the examples have pictures, and
+            `"fit"` is the `FitInterrogator`, which looks at no label; None (or `"none"`) describes nothing, as the
+            paper does at 16 shots.
         lm_context: the tokens that `lm` takes, prompt and reply together, where litellm does not know them:
             descriptions are shortened to fit. Where they are not known, nothing is.
         task: one sentence on what the pictures are, shown to the language models.
@@ -111,7 +112,7 @@ class IPO(Teleprompter):
         reward: Reward | None = None,
         lm: dspy.BaseLM | str | None = None,
         strategy: Strategy | dict[str, Any] | Sequence[str] | str = STRATEGIES.default,
-        describer: dspy.Module | Literal["clip", "clip-greedy", "none"] | None = "clip",
+        describer: dspy.Module | Literal["clip", "clip-greedy", "fit", "none"] | None = "clip",
         lm_context: int | None = None,
         task: str = "pictures to be classified",
         earlier: Any = None,

@@ -49,8 +49,8 @@ class SearchSettings(BaseModel):
     )
     bank: BankName = Field(
         "shipped",
-        description="phrases that the strategy compose, the describers clip and clip-greedy and the rows of a grid "
-        "use: shipped, how pictures can look; general, the most frequent words of English; none",
+        description="phrases that the strategy compose, the describers clip, clip-greedy and fit and the rows of a "
+        "grid use: shipped, how pictures can look; general, the most frequent words of English; none",
     )
     seed: int = Field(0, ge=0, description="of the pictures drawn and of the language model")
     offsets: Literal["none", "mean", "prior", "fitted"] = Field(

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from ipo_prompts.experiments.compare.tables.table import Table
 
 PAPER_TEMPLATES = "paper-templates"
+LABEL_FREE = "label-free"
 EXAMPLES = common.examples(
     "ipo benchmark paper-templates data=eurosat",
+    "ipo benchmark label-free data=folder:pets clip=ViT-B-16/openai",
     "ipo benchmark embedded --dry-run",
     "ipo benchmark embedded --executor pool:2",
     "ipo benchmark main-1-shot lm=openai/gpt-4o-mini --budget-usd 20",
@@ -32,7 +34,7 @@ def benchmark(
     grid: Annotated[
         str,
         typer.Argument(
-            help="a grid or sweep file, the name of a shipped grid, a cells.json.gz, or paper-templates",
+            help="a grid or sweep file, the name of a shipped grid, a cells.json.gz, paper-templates or label-free",
             metavar="GRID[.yaml]",
         ),
     ],
@@ -59,6 +61,10 @@ def benchmark(
     prints, beside the printed numbers, without a language model. The exit code is 1 when a row that decides does not
     agree; data sets that are not on this machine are listed and do not count. Its words are data=NAME,…, clip=NAME,
     precision=fp32 (else fp32 and fp16), and table=FILE.yaml for printed templates of your own.
+
+    `label-free` hides the labels of data that have some and lets templates be chosen by fit, by controls that know
+    less, and by labels: docs/label-free.md. Its words are data=NAME,…, clip=NAME, bank=shipped or general, templates=N
+    that compete and draws=N of pictures and classes.
     """
     from filelock import FileLock, Timeout
 
@@ -83,10 +89,11 @@ def benchmark(
     from ipo_prompts.programs.record.trust import outside, trusting
 
     folder = out or Path("runs") / Path(grid).stem
-    if grid == PAPER_TEMPLATES:
+    if grid in (PAPER_TEMPLATES, LABEL_FREE):
         if executor != "here" or budget_usd is not None:
-            raise InputError(f"{PAPER_TEMPLATES} works here and costs nothing; leave --executor and --budget-usd out.")
-        return _paper_templates(words or [], folder, dry_run=dry_run, as_json=as_json, quiet=quiet)
+            raise InputError(f"{grid} works here and costs nothing; leave --executor and --budget-usd out.")
+        job = _paper_templates if grid == PAPER_TEMPLATES else _label_free
+        return job(words or [], folder, dry_run=dry_run, as_json=as_json, quiet=quiet)
     if grid.endswith(ENDING):
         if words or executor != "here" or budget_usd is not None or dry_run:
             raise InputError(f"the cells of {grid} are done; give it no settings, executor, budget or --dry-run.")
@@ -249,3 +256,31 @@ def _paper_templates(words: Sequence[str], folder: Path, *, dry_run: bool, as_js
     if not quiet:
         print(f"{folder}/table.md, table.csv, table.json", file=sys.stderr)
     return 0 if all_agree(found) else 1
+
+
+def _label_free(words: Sequence[str], folder: Path, *, dry_run: bool, as_json: bool, quiet: bool) -> int:
+    """Measure what chooses a template without labels, beside controls; arguments as of `_paper_templates`."""
+    from ipo_prompts.experiments.compare.documents import write_documents
+    from ipo_prompts.experiments.compare.label_free import measure_all, request
+    from ipo_prompts.experiments.compare.label_free_table import documents, in_numbers
+    from ipo_prompts.experiments.run.files import check_writable
+
+    asked = request(words)
+    if dry_run:
+        sets = [spec for specs in asked.beds.values() for spec in specs]
+        common.show(
+            {"sets": sets, "templates": asked.templates, "draws": asked.draws, "usd": 0},
+            lambda found: f"{len(sets)} sets, up to {asked.templates} templates, {asked.draws} draws; nothing is paid",
+            as_json,
+        )
+        return 0
+    check_writable(folder)
+    found = measure_all(asked, folder, lambda spec: None if quiet else print(spec, file=sys.stderr))
+    texts = documents(found, asked.clip)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_documents(texts, folder)
+    if as_json:
+        common.print_json(in_numbers(found))
+    else:
+        print(texts["table.md"], end="")
+    return 0

@@ -17,6 +17,7 @@ from ipo_prompts.metrics.device import AUTO
 from ipo_prompts.metrics.errors import InputError, did_you_mean, flag, input_error, listener, nearest, setting
 from ipo_prompts.metrics.pictures import Background
 from ipo_prompts.metrics.registry import Registry, is_own, own_name
+from ipo_prompts.programs.describers import BY_CLIP
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import last, read
 from ipo_prompts.programs.record.redaction import check_address
@@ -29,7 +30,7 @@ from ipo_prompts.programs.strategies.base import asks_lm, needs_lm
 
 FREE_KEYS = LIMITS | {"track", "device", "opened"}
 """What may change when a run is resumed: a run that a budget stopped resumes under a larger one, or elsewhere."""
-ASK_NO_MODEL = frozenset({"clip", "clip-greedy", "none"})
+ASK_NO_MODEL = frozenset({*BY_CLIP, "none"})
 """Describers that need no language model."""
 _NUMBERS = {
     **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "a whole number"),
@@ -103,7 +104,8 @@ class JobSettings(BaseModel):
     max_tokens: int = Field(1024, ge=16, description="longest reply of a language model, in tokens")
     describer: str = Field(
         "clip",
-        description="clip (no language model), clip-greedy (phrase by phrase), none, or a multimodal litellm name",
+        description="clip (no language model), clip-greedy (phrase by phrase), fit (phrase by phrase, without labels), "
+        "none, or a multimodal litellm name",
     )
     describer_api_base: str | None = Field(None, description="address of an OpenAI-compatible server for the describer")
     describer_question: Literal["default", "paper", "code"] = Field(

@@ -31,6 +31,7 @@ from ipo_prompts.experiments.run.settings import about_preset
 from ipo_prompts.metrics.errors import InputError, input_error
 from ipo_prompts.metrics.template import key, problem
 from ipo_prompts.programs import running, search
+from ipo_prompts.programs.describers import BY_CLIP
 from ipo_prompts.programs.describers.recorded import Describing, by_clip
 from ipo_prompts.programs.ensemble import check_ensemble
 from ipo_prompts.programs.history import PromptHistory
@@ -115,7 +116,7 @@ def _replies(config: RunConfig) -> tuple[list[Event], bool]:
 
 def _describing(prepared: Prepared) -> Describing | None:
     config, asked, pictures = prepared.config, prepared.plan.describer, prepared.search.pictures
-    if config.describer in ("clip", "clip-greedy"):
+    if config.describer in BY_CLIP:
         return by_clip(prepared.clip, config.describer, pictures, config.bank)
     if asked is None:
         return None

@@ -93,7 +93,8 @@ def in_words(found: Untested, *, kept: bool) -> str:
         )
     return (
         f"Not tested: no labels. The template fits {found.searched:,} of the pictures better than the initial one, by "
-        f"{lead} ({found.needed:.2f} needed); that does not say that it names more of them rightly."
+        f"{lead} ({found.needed:.2f} needed); that says how they look, and not that it names more of them "
+        "rightly."
     )
 
 

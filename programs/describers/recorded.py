@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.programs.describers.by_fit import FitInterrogator
 from ipo_prompts.programs.describers.interrogator import Interrogator
 from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.phrases import BankName, PhraseBank
@@ -45,10 +46,12 @@ class Describing:
 
 
 def by_clip(clip: Clip, name: str, pictures: Sequence[Picture], bank: BankName) -> Describing | None:
-    """Have the CLIP describe pictures, at once (`clip`) or phrase by phrase (`clip-greedy`); None without phrases."""
+    """Have the CLIP describe pictures, by the describer of one of the names of `BY_CLIP`; None without phrases."""
     if bank == "none":
         return None
-    describer = Interrogator(clip, PhraseBank.load(bank), greedy=name == "clip-greedy")
+    phrases = PhraseBank.load(bank)
+    by_fit = name == "fit"
+    describer = FitInterrogator(clip, phrases) if by_fit else Interrogator(clip, phrases, greedy=name == "clip-greedy")
     return Describing("the CLIP", pictures, lambda recorder: (describer, None))
 
 

@@ -19,6 +19,7 @@ from dspy.lm15 import LM15Error, Request, Response, request_from_openai_chat
 
 from ipo_prompts.metrics.errors import InputError, did_you_mean, flag
 from ipo_prompts.metrics.files import cache_dir
+from ipo_prompts.programs.describers import BY_CLIP
 from ipo_prompts.programs.lm.attempts import QUESTION_SECONDS
 from ipo_prompts.programs.lm.keys import check_key
 from ipo_prompts.programs.lm.recording import ABILITIES, Price, Recorder
@@ -30,7 +31,7 @@ REPLAY = "replay/"
 """Stands before the folder of a recorded run that answers."""
 WITHOUT_PROVIDER = {
     "optimizer": ("local", "replay/RUN", "none"),
-    "describer": ("replay/RUN", "clip", "clip-greedy", "none"),
+    "describer": ("replay/RUN", *BY_CLIP, "none"),
 }
 """The names beside litellm's that a role can have."""
 TIMEOUT_SECONDS = 120.0

@@ -24,6 +24,7 @@ from typing import Any
 
 from ipo_prompts.metrics.clip_config import named_inside
 from ipo_prompts.metrics.errors import InputError, listener, setting
+from ipo_prompts.programs.describers import BY_CLIP
 
 SEAL = "seal"
 """The field of a `start` event that tells whether it was written here."""
@@ -34,7 +35,7 @@ ADDRESSES = ("lm_api_base", "describer_api_base")
 """The settings that say where a language model is asked."""
 _HERE = {
     "lm": ("local", "none"),
-    "describer": ("clip", "clip-greedy", "none"),
+    "describer": (*BY_CLIP, "none"),
     "track": ("none",),
     "start_from": (None,),
     **dict.fromkeys(ADDRESSES, (None,)),

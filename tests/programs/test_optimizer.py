@@ -669,7 +669,7 @@ LISTED = ["a dark <CLASS>.", "a blue <CLASS>."]
     ("given", "message"),
     [
         ({"lm": 5}, r"lm= takes a dspy.LM or a name as on the command line, not int; write lm=dspy.LM\("),
-        ({"describer": "clipp"}, "describer= takes 'clip', 'clip-greedy', 'none', an ImageDescriber or an Interrog"),
+        ({"describer": "clipp"}, "describer= takes 'clip', 'clip-greedy', 'fit', 'none', an ImageDescriber or an"),
         ({"describer": Interrogator}, "not the class Interrogator"),
         ({"strategy": None}, "the strategy has no ask, and is NoneType"),
         ({"strategy": Scripted}, "strategy= takes an object, not the class Scripted; make one of it"),

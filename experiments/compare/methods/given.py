@@ -109,8 +109,13 @@ def random_pairs(lesson: Lesson) -> list[str]:
 
     Phrases of one group (bright, dark) are no pair: they mostly exclude each other.
     """
-    pairs = [pair for pair in combinations(phrases(lesson), 2) if pair[0].group != pair[1].group]
-    random.Random(f"random pairs {lesson.config.seed}").shuffle(pairs)
+    return pairs_of(phrases(lesson), lesson.config.seed)
+
+
+def pairs_of(phrases: Sequence[Phrase], seed: int) -> list[str]:
+    """Return the templates of all pairs of phrases that are about two things, in an order that a seed draws."""
+    pairs = [pair for pair in combinations(phrases, 2) if pair[0].group != pair[1].group]
+    random.Random(f"random pairs {seed}").shuffle(pairs)
     return [template for pair in pairs if (template := one_template(*pair)) is not None]
 
 

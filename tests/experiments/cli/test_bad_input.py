@@ -114,7 +114,7 @@ OPTIMIZE: list[tuple[list[str], str]] = [
     (["initial_template", "a <CLASS>"], "such as 'initial_template=a <CLASS>'."),
     (["template=a <CLASS>"], "unknown key 'template' in the command line; did you mean 'initial_template'?"),
     (["--lm", "locl"], "litellm knows no provider for 'locl' (did you mean local?)"),
-    (["--describer", "foo"], "such as openai/gpt-4o-mini, or is one of replay/RUN, clip, clip-greedy, none."),
+    (["--describer", "foo"], "such as openai/gpt-4o-mini, or is one of replay/RUN, clip, clip-greedy, fit, none."),
     (["--steps", "3", "extra"], "cannot read 'extra'; settings are written key=value"),
     (["--steps", "3.5"], "--steps is a whole number, such as --steps 12; see `ipo optimize --help`"),
     (["--max-minutes", "x"], "--max-minutes is a number, such as --max-minutes 12"),

@@ -1,0 +1,178 @@
+"""When does a run without labels leave the initial template? What a word costs and what lead is needed, calibrated.
+
+Phrases of the bank compete by fit, on the pictures to search on, in standard deviations of fit over the
+bank. A rule is a price a word and the lead that the best other one needs over the initial one. It is chosen from a grid
+by test accuracies of the open half of the suite and of clean sets, both CLIPs, and then tried on sets that had no part
+in that; docs/label-free.md has the goals. `ipo benchmark label-free` has the controls.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from common import arguments
+
+from ipo_prompts.experiments.compare.label_free import Request, competing
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.embedded.shifts import expanded
+from ipo_prompts.experiments.run.plan import SPLIT_SEED
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.classification import ClipReward
+from ipo_prompts.metrics.clip import Clip, load_clip
+from ipo_prompts.metrics.fit import Fit
+from ipo_prompts.metrics.statistics import mean_interval
+from ipo_prompts.metrics.text_tower import encode_templates
+
+PRICES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
+LEADS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, float("inf"))
+CLEAN = [f"embedded:{'held-back/' if seed % 2 == 0 else ''}clean@{seed}" for seed in range(31, 37)]
+CHOSEN_ON = {"open half": ["embedded:suite"], "clean, other seeds": CLEAN}
+TRIED_ON = {
+    "held-out half": ["embedded:suite-held-out"],
+    "claims, taught": ["embedded:claims-taught"],
+    "claims, untaught": ["embedded:claims-untaught"],
+    "claims, clean": ["embedded:claims-clean"],
+}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One set as T templates see it, the initial one first.
+
+    Attributes:
+        fit: in standard deviations over the bank.
+        words: of each template.
+        accuracy: on the test pictures.
+        labelled: the accuracy of the best by hits on all pictures to search on, with their labels.
+    """
+
+    fit: list[float]
+    words: list[int]
+    accuracy: list[float]
+    labelled: float
+
+    def led(self, price: float) -> tuple[int, float]:
+        """Return the best template but the initial one when words are paid for, and its lead."""
+        net = np.array(self.fit) - price * np.array(self.words)
+        best = 1 + int(net[1:].argmax())
+        return best, float(net[best] - net[0])
+
+    def gain(self, price: float, lead: float) -> float:
+        """Return what a rule gains over the initial template, 0 where it keeps that."""
+        best, found = self.led(price)
+        return self.accuracy[best] - self.accuracy[0] if found > lead else 0.0
+
+
+def main() -> None:
+    """Measure, choose, and print."""
+    options = arguments(
+        __doc__,
+        clips={"default": "embedded", "help": "names of CLIPs, with commas between"},
+        keep={"type": Path, "default": None, "help": "a folder for what was measured of each set"},
+        templates={"type": int, "default": 300, "help": "that compete"},
+    )
+    chosen_on, tried_on, count = CHOSEN_ON, TRIED_ON, options.templates
+    if options.small:
+        chosen_on, tried_on, count = {"one": CLEAN[1:2]}, {"another": ["embedded:held-back/slant+vignette@14"]}, 20
+    clips = options.clips.split(",")
+    seen = {name: Bed(name, count, options.keep) for name in clips}
+    calibrated = {(clip, bed): seen[clip].sets(specs) for bed, specs in chosen_on.items() for clip in clips}
+    rule = choose(list(calibrated.values()))
+    print(f"\nThe rule: a word costs {rule[0]} and the lead needed is {rule[1]}.\n")
+    tried = {(clip, bed): seen[clip].sets(specs) for bed, specs in tried_on.items() for clip in clips}
+    print_rule(calibrated | tried, rule)
+
+
+class Bed:
+    """Measures sets with one CLIP; templates are encoded once for each list of classes."""
+
+    def __init__(self, name: str, count: int, keep: Path | None) -> None:
+        self.clip: Clip = load_clip(name)
+        self.count, self.keep = count, keep
+        self._texts: dict[tuple[str, ...], tuple[list[str], int, Floats]] = {}
+
+    def sets(self, specs: Sequence[str]) -> dict[str, Seen]:
+        """Return each set as seen, or as an earlier call kept it."""
+        return {spec: self._kept(spec) for one in specs for spec in expanded(one)}
+
+    def _kept(self, spec: str) -> Seen:
+        if self.keep is None:
+            return self._measured(spec)
+        file = self.keep / f"{self.clip.fingerprint[:12]}-{self.count}-{spec.partition(':')[2].replace('/', '-')}.json"
+        if not file.is_file():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(asdict(self._measured(spec))), encoding="utf-8")
+        return Seen(**json.loads(file.read_text(encoding="utf-8")))
+
+    def _measured(self, spec: str) -> Seen:
+        data = load_data(spec, seed=SPLIT_SEED)
+        names, clip = tuple(data.class_names), self.clip
+        if names not in self._texts:
+            templates, phrases = competing(clip, names, Request({}, templates=self.count))
+            self._texts[names] = templates, phrases, encode_templates(clip.model, clip.tokenizer, templates, names)
+        templates, phrases, rows = self._texts[names]
+        reward, pool = ClipReward(clip, names), [*data.train, *data.val]
+        searched, test = (
+            reward.encode([one.picture for one in items], [one.label for one in items]) for items in (pool, data.test)
+        )
+        fit = np.array([one.value for one in Fit(clip, names).score_embeddings(templates, list(rows), searched)])
+        accuracy = [one.value for one in reward.score_embeddings(templates, list(rows), test)]
+        by_labels = [one.rank for one in reward.score_embeddings(templates, list(rows), searched)]
+        labelled = accuracy[max(range(len(templates)), key=lambda i: by_labels[i])]
+        spread = float(np.std(fit[1 : 1 + phrases], ddof=1))
+        return Seen((fit / spread).tolist(), [len(one.split()) for one in templates], accuracy, labelled)
+
+
+def choose(beds: Sequence[dict[str, Seen]]) -> tuple[float, float]:
+    """Print what each rule of the grid is worth, and return the best; of equals the dearer."""
+
+    def worth(price: float, lead: float) -> float:
+        gains = [[one.gain(price, lead) for one in sets.values()] for sets in beds]
+        return float(np.mean([np.mean([gain if gain > 0 else 2 * gain for gain in bed]) for bed in gains]))
+
+    print("Points a set gains, a point lost as two, mean over CLIPs and beds; price a word down, lead needed across:\n")
+    header("price", *(str(lead) for lead in LEADS))
+    for price in PRICES:
+        print("|", " | ".join([str(price), *(f"{100 * worth(price, lead):.2f}" for lead in LEADS)]), "|")
+    return max(product(PRICES, LEADS), key=lambda rule: (round(worth(*rule), 6), rule))
+
+
+def print_rule(found: dict[tuple[str, str], dict[str, Seen]], rule: tuple[float, float]) -> None:
+    """Print what a rule does on each bed: how often it stays, should have, and what it gains."""
+    header("CLIP, bed", "sets", "stays", "should have", "loses", "gain", "best fit, no rule", "by labels", "lost in")
+    for (clip, bed), sets in found.items():
+        print("|", " | ".join([f"{clip}, {bed}", *_cells(sets, rule)]), "|")
+
+
+def _cells(sets: dict[str, Seen], rule: tuple[float, float]) -> Iterator[str]:
+    gains = {name: one.gain(*rule) for name, one in sets.items()}
+    leads = {name: one.led(rule[0]) for name, one in sets.items()}
+    yield str(len(sets))
+    yield str(sum(lead <= rule[1] for _, lead in leads.values()))
+    yield str(sum(one.accuracy[leads[name][0]] <= one.accuracy[0] for name, one in sets.items()))
+    yield str(sum(gain < 0 for gain in gains.values()))
+    yield points(list(gains.values()))
+    yield points([one.gain(0.0, float("-inf")) for one in sets.values()])
+    yield points([one.labelled - one.accuracy[0] for one in sets.values()])
+    yield ", ".join(f"{name.partition(':')[2]} {100 * gain:+.1f}" for name, gain in gains.items() if gain < 0) or "none"
+
+
+def points(gains: Sequence[float]) -> str:
+    """Return a mean over sets with its 95 % interval, in points."""
+    low, high = mean_interval(gains)
+    return f"{100 * np.mean(gains):+.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def header(*columns: str) -> None:
+    """Print the head of a Markdown table."""
+    print("|", " | ".join(columns), "|")
+    print("|", " | ".join(["---"] * len(columns)), "|")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,374 @@
+"""`ipo benchmark label-free`: what chooses a template without labels, beside controls that know less, and labels.
+
+Templates compete on the pictures to search on, their labels hidden; what each measure chooses is tested on the test
+pictures. The controls tell what a measure uses: with names of other things it knows the looks of the pictures alone.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ipo_prompts.experiments.compare.methods.given import pairs_of
+from ipo_prompts.experiments.data import DataSet, load_data
+from ipo_prompts.experiments.embedded import CLEAN
+from ipo_prompts.experiments.embedded.shifts import expanded
+from ipo_prompts.experiments.run.config import read_words
+from ipo_prompts.experiments.run.files import write_json
+from ipo_prompts.experiments.run.plan import SPLIT_SEED
+from ipo_prompts.metrics.arrays import Doubles, Floats
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
+from ipo_prompts.metrics.clip import Clip, check_name, load_clip
+from ipo_prompts.metrics.errors import InputError, did_you_mean
+from ipo_prompts.metrics.fit import Fit
+from ipo_prompts.metrics.nouns import common
+from ipo_prompts.metrics.offsets import MeanOffsets
+from ipo_prompts.metrics.reward import Judged, Score
+from ipo_prompts.metrics.sampling import Numbers
+from ipo_prompts.metrics.template import ANCHOR, imagenet_templates, names_class
+from ipo_prompts.metrics.text_tower import encode_ensemble, encode_templates
+from ipo_prompts.programs.phrases import BankName, PhraseBank
+
+KEYS = ("data", "clip", "bank", "templates", "draws")
+DATA = "embedded:claims-taught,embedded:claims-untaught"
+LISTS = 3
+"""Of names of other things; their mean is told."""
+SIZES = (400, 100, 50)
+SEVERAL = (1, 2, 6)
+"""Labels a class."""
+LOPSIDED = (6, 6, 5, 4, 3, 2, 1, 1, 0)
+"""Pictures of a class; each for a ninth of the classes."""
+INITIAL, FIT, WRONG, THING = "the initial template", "fit", "fit, names of other things", 'fit, "thing" for every class'
+MEAN_OFF, FIT_OFF = "the initial template, mean picture off", "fit, mean picture off"
+HITS_SAME = "by hits, the same pictures with labels"
+OWN, HALF, OTHERS = (
+    "half of the names",
+    "half of the names, half of the pictures of others",
+    "half of the names, others alone",
+)
+Right = Doubles
+"""Of each test picture how often it is named rightly: (n,), a share of the draws."""
+Found = dict[str, dict[str, Right]]
+"""What pictures are searched on → row → what it names rightly."""
+CELLS = "cells"
+"""What was measured of each set."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for: beds, each a name and its sets; a CLIP; how many templates compete; how often is drawn."""
+
+    beds: Mapping[str, Sequence[str]]
+    clip: str = "embedded"
+    bank: BankName = "shipped"
+    templates: int = 300
+    draws: int = 10
+
+
+def request(words: Sequence[str]) -> Request:
+    """Read `data=NAME,…`, `clip=NAME`, `bank=shipped`, `templates=N` and `draws=N`; no picture is opened.
+
+    Raises:
+        InputError: an unknown key or value, a data set that is not here or has no labels to test with.
+    """
+    given = read_words(words)
+    strange = next((key for key in given if key not in KEYS), None)
+    if strange is not None:
+        raise InputError(f"unknown key {strange!r}{did_you_mean(strange, KEYS)}; label-free takes {', '.join(KEYS)}.")
+    specs = given.get("data", DATA)
+    names = [str(one).strip() for one in (specs if isinstance(specs, list) else str(specs).split(","))]
+    if not all(names):
+        raise InputError("a name is missing in data= of label-free; write data=NAME,NAME.")
+    bank, counts = given.get("bank", "shipped"), {key: given.get(key, getattr(Request, key)) for key in KEYS[3:]}
+    if bank not in ("shipped", "general"):
+        raise InputError(f"bank={bank} has no phrases to choose from; write bank=shipped or bank=general.")
+    wrong = next((key for key, count in counts.items() if type(count) is not int or count < 1), None)
+    if wrong is not None:
+        raise InputError(f"{wrong}={counts[wrong]} is no number of {wrong}; write {wrong}={getattr(Request, wrong)}.")
+    clip = str(given.get("clip", Request.clip))
+    check_name(clip)
+    beds = {name: expanded(name) for name in dict.fromkeys(names)}
+    for spec in (one for specs in beds.values() for one in specs):
+        data = load_data(spec, seed=SPLIT_SEED)
+        if not data.labelled or not data.test or len(data.class_names) < 4:
+            raise InputError(
+                f"label-free hides labels and tests with them, which needs labelled pictures of four classes and some "
+                f"to test on; {spec} has {len(data.class_names)} classes and {len(data.test)} pictures to test on."
+            )
+    return Request(beds, clip, bank, **counts)
+
+
+def measure_all(asked: Request, folder: Path, progress: Callable[[str], None]) -> dict[str, dict[str, Found]]:
+    """Measure each set of each bed, or read what an earlier call with the same request kept: bed → set → what it found.
+
+    Args:
+        asked: what to measure.
+        folder: keeps a file for each set.
+        progress: is told the name of each set that is measured.
+
+    Raises:
+        InputError: the CLIP cannot be loaded, or a picture cannot be read.
+    """
+    clip = load_clip(asked.clip)
+    bench = Bench(clip, asked)
+    head = {"clip": clip.fingerprint, "bank": asked.bank, "templates": asked.templates, "draws": asked.draws}
+
+    def one(spec: str) -> Found:
+        file = folder / CELLS / f"{re.sub('[^a-z0-9@+-]+', '-', spec.lower())}.json"
+        kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        if kept.get("asked") != head | {"data": spec}:
+            progress(spec)
+            found = bench.measure(spec)
+            lists = {
+                name: {row: right.round(4).tolist() for row, right in rows.items()} for name, rows in found.items()
+            }
+            kept = {"asked": head | {"data": spec}, "found": lists}
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_json(file, kept)
+        return {name: {row: np.array(right) for row, right in rows.items()} for name, rows in kept["found"].items()}
+
+    return {bed: {spec: one(spec) for spec in specs} for bed, specs in asked.beds.items()}
+
+
+class _MeanLogit(Fit):
+    def judge(self, logits: Floats, pictures: EncodedPictures) -> Judged:
+        return Judged(logits.mean(axis=1))
+
+
+class _HighestCosine(Fit):
+    def judge(self, logits: Floats, pictures: EncodedPictures) -> Judged:
+        return Judged(logits.max(axis=1) / self.clip.logit_scale)
+
+
+class Bench:
+    """Measures sets; templates are encoded once for each list of classes."""
+
+    def __init__(self, clip: Clip, asked: Request) -> None:
+        self.clip, self.asked = clip, asked
+        self._texts: dict[tuple[str, ...], Texts] = {}
+
+    def measure(self, spec: str) -> Found:
+        """Return what each row names rightly of the test pictures of a set, on average over draws."""
+        data = load_data(spec, seed=SPLIT_SEED)
+        names = tuple(data.class_names)
+        if names not in self._texts:
+            self._texts[names] = Texts.of(self.clip, names, self.asked)
+        drawn: dict[str, dict[str, list[Right]]] = {}
+        for condition, row, right in Seen(self.clip, data, self._texts[names]).rows(self.asked.draws):
+            drawn.setdefault(condition, {}).setdefault(row, []).append(right)
+        return {
+            condition: {row: np.mean(rights, axis=0) for row, rights in rows.items()}
+            for condition, rows in drawn.items()
+        }
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Templates and their class embeddings: the initial one, `phrases` of a bank, random pairs of these.
+
+    Attributes:
+        templates: T of them.
+        phrases: how many follow the initial one.
+        right, wrong: float32 (T, C, D), with the names of the classes, and with each list of names of other things.
+        thing: float32 (T, 1, D).
+        eighty: float32 (C, D), the mean of CLIP's 80 templates.
+    """
+
+    templates: Sequence[str]
+    phrases: int
+    right: Floats
+    wrong: Sequence[Floats]
+    thing: Floats
+    eighty: Floats
+
+    @classmethod
+    def of(cls, clip: Clip, names: tuple[str, ...], asked: Request) -> Texts:
+        """Encode the first so many of the initial template, the phrases, and random pairs of phrases."""
+        templates, phrases = competing(clip, names, asked)
+
+        def encoded(words: Sequence[str]) -> Floats:
+            return encode_templates(clip.model, clip.tokenizer, templates, words)
+
+        return cls(
+            templates,
+            phrases,
+            encoded(names),
+            [encoded(words) for words in others(names)],
+            encoded(["thing"]),
+            encode_ensemble(clip.model, clip.tokenizer, [(one, 1.0) for one in imagenet_templates()], names),
+        )
+
+
+def competing(clip: Clip, names: Sequence[str], asked: Request) -> tuple[list[str], int]:
+    """Return the templates that compete, the initial one first, and how many phrases of the bank follow it.
+
+    Of more phrases than may compete those are taken that are spread over the bank, whose neighbours mean the same.
+    """
+    phrases = PhraseBank.load(asked.bank).usable(names, clip)
+    singles = [phrase.template for phrase in phrases]
+    if asked.templates <= len(singles):
+        singles = [singles[i] for i in np.linspace(0, len(singles) - 1, asked.templates - 1).round().astype(int)]
+    templates = list(dict.fromkeys([ANCHOR, *singles, *pairs_of(phrases, 0)]))[: asked.templates]
+    return templates, min(len(singles), len(templates) - 1)
+
+
+def others(names: Sequence[str]) -> list[list[str]]:
+    """Return lists of names of other things, as many each as there are classes, no name in two of them."""
+    nouns = [
+        noun
+        for noun in common(4 * LISTS * len(names) + 200)
+        if not any(names_class(noun, name) or names_class(name, noun) for name in names)
+    ]
+    random.Random("names of other things").shuffle(nouns)
+    return [nouns[i * len(names) : (i + 1) * len(names)] for i in range(LISTS)]
+
+
+class Seen:
+    """A set as all templates see it, with the names of all its classes or of some."""
+
+    def __init__(self, clip: Clip, data: DataSet, texts: Texts) -> None:
+        self.clip, self.texts, self.names = clip, texts, tuple(data.class_names)
+        self.reward = ClipReward(clip, self.names)
+        self.pool, self.test = (
+            self.reward.encode([one.picture for one in items], [one.label for one in items])
+            for items in ([*data.train, *data.val], data.test)
+        )
+        self.before: Floats | None = None
+        if data.name.startswith("embedded"):
+            clean = load_data(f"embedded:{CLEAN}", seed=SPLIT_SEED).train
+            self.before = self.reward.store.encode([one.picture for one in clean])
+
+    def rows(self, draws: int) -> Iterator[tuple[str, str, Right]]:
+        """Return what pictures are searched on, the row, and what it names rightly: one for each draw."""
+        table = Scored(self, np.arange(len(self.names)))
+        everything = np.arange(len(self.pool))
+        for draw in range(draws):
+            rng = np.random.default_rng(draw)
+            for size in SIZES:
+                some = np.sort(rng.permutation(everything)[:size])
+                yield from ((f"{size} pictures", *one) for one in table.chosen(some))
+            yield from (("lopsided", *one) for one in table.chosen(self._of_each(LOPSIDED, rng)))
+            few = [(labels, self._of_each((labels,), rng)) for labels in SEVERAL]
+            yield from ((f"{SIZES[0]} pictures", *table.by_labels(some, labels)) for labels, some in few)
+            loss = table.by_labels(few[0][1], 1, "losses")
+            yield (f"{SIZES[0]} pictures", *loss)
+        yield from ((f"{SIZES[0]} pictures", *one) for one in table.others(everything))
+        for draw in range(-(-draws // 5)):
+            yield from self._other_classes(np.random.default_rng(100 + draw))
+
+    def _of_each(self, counts: Sequence[int], rng: np.random.Generator) -> Numbers:
+        """Draw pictures without repeats; each count is that of as many classes, which classes is drawn."""
+        places = rng.permutation(len(self.names)) * len(counts) // len(self.names)
+        own = [np.flatnonzero(self.pool.labels == label) for label in range(len(self.names))]
+        drawn = [rng.permutation(pictures)[: counts[place]] for pictures, place in zip(own, places, strict=True)]
+        return np.sort(np.concatenate(drawn))
+
+    def _other_classes(self, rng: np.random.Generator) -> Iterator[tuple[str, str, Right]]:
+        """Take the names of half of the classes, and pictures of these, of the others, and half of each."""
+        order = rng.permutation(len(self.names))
+        known = np.sort(order[: len(order) // 2])
+        table, inside = Scored(self, known), np.isin(self.pool.labels, known)
+        own, strange = rng.permutation(np.flatnonzero(inside)), rng.permutation(np.flatnonzero(~inside))
+        count = min(len(own), len(strange))
+        mixed = np.concatenate([own[: count // 2], strange[: count // 2]])
+        for name, some in ((OWN, own[:count]), (HALF, mixed), (OTHERS, strange[:count])):
+            yield from ((name, *one) for one in table.chosen(np.sort(some)))
+
+
+class Scored:
+    """What all templates are worth on all pictures of a set, where some classes compete: arrays (T, n)."""
+
+    def __init__(self, seen: Seen, classes: Numbers) -> None:
+        self.seen, self.classes = seen, classes
+        self.names = [seen.names[i] for i in classes]
+        self.known = np.flatnonzero(np.isin(seen.pool.labels, classes))
+        self.test = seen.test.part(np.flatnonzero(np.isin(seen.test.labels, classes)).tolist(), classes.tolist())
+        self.right = seen.texts.right[:, classes]
+        self.hits = self._of(ClipReward, self.right, self.test)
+        labelled = seen.pool.part(self.known.tolist(), classes.tolist())
+        scores = self._scores(ClipReward, self.right, labelled)
+        self.worth = [np.stack([one.hits for one in scores]), np.stack([one.losses for one in scores])]
+        self.fit = self._of(Fit, self.right, seen.pool)
+        self.wrong = [self._of(Fit, names[:, : len(classes)], seen.pool) for names in seen.texts.wrong]
+        self.thing = self._of(Fit, seen.texts.thing, seen.pool)
+
+    def _scores(self, kind: type[ClipReward], classes: Floats, units: EncodedPictures) -> list[Score]:
+        reward = kind(self.seen.clip, self.names, self.seen.reward.store)
+        return reward.score_embeddings(self.seen.texts.templates, list(classes), units)
+
+    def _of(self, kind: type[ClipReward], classes: Floats, units: EncodedPictures) -> Doubles:
+        return np.stack([score.hits for score in self._scores(kind, classes, units)]).astype(np.float64)
+
+    def chosen(self, some: Numbers) -> Iterator[tuple[str, Right]]:
+        """Return what is named rightly by what each measure chooses on some pictures of the pool."""
+        best = _best(self.fit[:, some])
+        mean = MeanOffsets.from_pictures(self.seen.pool.features[some])
+        yield INITIAL, self.hits[0]
+        yield FIT, self.hits[best]
+        yield WRONG, np.mean([self.hits[_best(fit[:, some])] for fit in self.wrong], axis=0)
+        yield THING, self.hits[_best(self.thing[:, some])]
+        yield MEAN_OFF, self._named(self.right[0], mean)
+        yield FIT_OFF, self._named(self.right[best], mean)
+        if np.isin(self.known, some).any():
+            yield HITS_SAME, self.hits[self._by("hits", some)]
+
+    def others(self, some: Numbers) -> Iterator[tuple[str, Right]]:
+        """Return rows that need no labels and are of one condition."""
+        texts, pool = self.seen.texts, self.seen.pool.part(some.tolist())
+        yield "mean logit", self.hits[_best(self._of(_MeanLogit, self.right, pool))]
+        yield "mean highest cosine", self.hits[_best(self._of(_HighestCosine, self.right, pool))]
+        bank = self.right[1 : 1 + texts.phrases]
+        yield "mean of the bank", self._named(_unit(bank.sum(axis=0)))
+        yield "mean of CLIP's 80", self._named(texts.eighty[self.classes])
+        yield (
+            "mean of the bank by ZPE's weights",
+            self._named(_unit(np.einsum("t,tcd->cd", self._zpe(bank, pool), bank))),
+        )
+
+    def by_labels(self, some: Numbers, labels: int, what: str = "hits") -> tuple[str, Right]:
+        """Return what the template chosen by labelled pictures names rightly."""
+        row = f"by {what if what == 'hits' else 'loss'}, {labels} label{'s' if labels > 1 else ''} a class"
+        return row, self.hits[self._by(what, some)]
+
+    def _by(self, what: str, some: Numbers) -> int:
+        """Choose by hits and then loss, or by loss alone; pictures of classes that do not compete are left out."""
+        places = np.flatnonzero(np.isin(self.known, some))
+        hits, losses = (table[:, places].mean(axis=1) for table in self.worth)
+        return int(np.lexsort((losses, -hits if what == "hits" else losses))[0])
+
+    def _named(self, classes: Floats, offsets: MeanOffsets | None = None) -> Right:
+        reward = ClipReward(self.seen.clip, self.names, self.seen.reward.store)
+        score = reward.score_embeddings([""], [classes], replace(self.test, offsets=offsets))[0]
+        return score.hits.astype(np.float64)
+
+    def _zpe(self, bank: Floats, pool: EncodedPictures) -> Doubles:
+        """Return the weights of Allingham et al. 2023: softmax of the mean highest logit, each class's mean taken off.
+
+        That mean is half of these pictures' and half of those that a CLIP was trained on, for which clean ones stand;
+        where there are none, it is of these alone.
+        """
+        scores = []
+        for classes in bank:
+            logits = self.seen.clip.logit_scale * (pool.features @ classes.T)
+            usual = logits.mean(axis=0)
+            if self.seen.before is not None:
+                usual = (usual + self.seen.clip.logit_scale * (self.seen.before @ classes.T).mean(axis=0)) / 2
+            scores.append((logits - usual).max(axis=1).mean())
+        weights = np.exp(np.array(scores, dtype=np.float64) - max(scores))
+        normed: Doubles = weights / weights.sum()
+        return normed
+
+
+def _best(values: Doubles) -> int:
+    return int(values.mean(axis=1).argmax())
+
+
+def _unit(rows: Floats) -> Floats:
+    unit: Floats = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    return unit

@@ -1,0 +1,140 @@
+"""The tables of `ipo benchmark label-free`: mean accuracies, differences with intervals, and what they say of fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ipo_prompts.experiments.compare import label_free
+from ipo_prompts.experiments.compare.label_free import FIT, FIT_OFF, HITS_SAME, INITIAL, MEAN_OFF, THING, WRONG, Found
+from ipo_prompts.experiments.compare.layout import text_table
+from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.metrics.statistics import mean_interval
+
+MOST = f"{label_free.SIZES[0]} pictures"
+"""The condition in which all rows are measured."""
+COMPARED = (
+    (FIT, WRONG),
+    (WRONG, INITIAL),
+    (FIT, INITIAL),
+    (FIT, THING),
+    (FIT, MEAN_OFF),
+    (MEAN_OFF, INITIAL),
+    (FIT_OFF, MEAN_OFF),
+    (FIT, HITS_SAME),
+)
+TOGETHER = "all together"
+Sets = Mapping[str, Found]
+"""Set → what was found."""
+
+
+class Difference(NamedTuple):
+    """How many points one row is ahead of another, with a 95 % interval, and the sets in which it is behind."""
+
+    mean: float
+    low: float
+    high: float
+    behind: list[str]
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.1f} [{self.low:.1f}, {self.high:.1f}]"
+
+
+def difference(sets: Sets, row: str, other: str, condition: str = MOST) -> Difference:
+    """Compare two rows, paired by set; of one set, by its test pictures.
+
+    The interval is the wider of that with the sets as independent and that clustered by what stands before a + in their
+    names. Rows without a value in this condition are not compared.
+    """
+    each = {name: found[condition][row] - found[condition][other] for name, found in sets.items()}
+    if len(each) == 1:
+        ((name, values),) = each.items()
+        mean, intervals = float(values.mean()), [mean_interval(values)]
+        behind = [name] if mean < 0 else []
+    else:
+        means = np.array([values.mean() for values in each.values()])
+        moves = [name.partition(":")[2].partition("/")[2] or name.partition(":")[2] for name in each]
+        clusters = Sampling.of(len(means), draws=[move.partition("@")[0].partition("+")[0] for move in moves])
+        together = len(set(clusters.draws.tolist())) == 1 if clusters.draws is not None else False
+        mean = float(means.mean())
+        intervals = [mean_interval(means), *([] if together else [mean_interval(means, clusters)])]
+        behind = [name for name, value in zip(each, means, strict=True) if value < 0]
+    low, high = min(one.low for one in intervals), max(one.high for one in intervals)
+    return Difference(100 * mean, 100 * low, 100 * high, behind)
+
+
+def verdict(sets: Sets) -> str:
+    """Say whether fit makes use of the names of classes."""
+    names = difference(sets, FIT, WRONG)
+    if names.low > 0:
+        return f"Right names beat names of other things by {names} points: here fit uses the names of the classes."
+    return (
+        f"That right names beat names of other things is not shown: {names} points. Here fit finds how pictures "
+        "look, and needs no names for that; describer=fit has it describe them."
+    )
+
+
+def beds_of(found: Mapping[str, Sets]) -> dict[str, Sets]:
+    """Return the sets of each bed, and where there are several beds all of them together."""
+    if len(found) < 2:
+        return dict(found)
+    return {**found, TOGETHER: {name: one for sets in found.values() for name, one in sets.items()}}
+
+
+def documents(found: Mapping[str, Sets], clip: str) -> dict[str, str]:
+    """Return the text of `table.md`: the verdict, and each bed's accuracies and differences."""
+    beds = beds_of(found)
+    blocks = [f"### What chooses a template without labels: {clip}", verdict(list(beds.values())[-1])]
+    blocks += ["Accuracy on the test pictures, %, mean over sets:", _accuracies(beds)]
+    blocks += ["Points between rows, with 95 % intervals over sets, and in how many sets the first is behind:"]
+    blocks += [_differences(beds)]
+    return {"table.md": "\n\n".join(blocks) + "\n"}
+
+
+def _accuracies(beds: Mapping[str, Sets]) -> str:
+    rows = []
+    first = next(iter(next(iter(beds.values())).values()))
+    for condition, names in first.items():
+        for row in names:
+            means = [_mean(sets, condition, row) for sets in beds.values()]
+            rows.append([condition, row, *means])
+    return text_table(["searched on", "row", *map(_short, beds)], rows)
+
+
+def _mean(sets: Sets, condition: str, row: str) -> str:
+    return f"{100 * np.mean([found[condition][row].mean() for found in sets.values()]):.1f}"
+
+
+def _differences(beds: Mapping[str, Sets]) -> str:
+    rows = []
+    for condition in next(iter(next(iter(beds.values())).values())):
+        for row, other in COMPARED:
+            if condition == MOST or (row, other) in COMPARED[:3]:
+                found = [difference(sets, row, other, condition) for sets in beds.values()]
+                cells = [
+                    f"{one}, {len(one.behind)} of {len(sets)}" for one, sets in zip(found, beds.values(), strict=True)
+                ]
+                rows.append([condition, f"{row} − {other}", *cells])
+    return text_table(["searched on", "difference", *map(_short, beds)], rows)
+
+
+def _short(bed: str) -> str:
+    return bed.removeprefix("embedded:")
+
+
+def in_numbers(found: Mapping[str, Sets]) -> dict[str, object]:
+    """Return what `--json` prints: of each bed the accuracies, in percent, and the differences, in points."""
+
+    def one(sets: Sets) -> dict[str, object]:
+        conditions: Sequence[str] = list(next(iter(sets.values())))
+        rows = {
+            condition: {row: float(_mean(sets, condition, row)) for row in next(iter(sets.values()))[condition]}
+            for condition in conditions
+        }
+        compared = [(row, other, difference(sets, row, other)) for row, other in COMPARED]
+        gains = [{"row": row, "over": other, **found._asdict()} for row, other, found in compared]
+        return {"sets": list(sets), "accuracy": rows, "differences": gains, "verdict": verdict(sets)}
+
+    return {bed: one(sets) for bed, sets in beds_of(found).items()}

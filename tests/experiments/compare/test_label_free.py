@@ -1,0 +1,85 @@
+"""`ipo benchmark label-free`: hand-made differences, and the command on two small sets with few templates."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.compare.label_free import FIT, INITIAL, LISTS, WRONG, others, request
+from ipo_prompts.experiments.compare.label_free_table import difference, verdict
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.template import names_class
+
+
+def _sets(fit: list[float], wrong: list[float], names: list[str]) -> dict:
+    return {
+        name: {"400 pictures": {FIT: np.array([right]), WRONG: np.array([other])}}
+        for name, right, other in zip(names, fit, wrong, strict=True)
+    }
+
+
+def test_the_interval_is_the_wider_of_two():
+    # Differences .1, .1, .3, .3: independent, s = .11547, half width 3.182 · .11547 / 2 = .1837. By move they are two
+    # clusters, whose sums of residuals are ∓.2: error √(2/1 · .08) / 4 = .1, half width 12.706 · .1 = 1.2706.
+    names = [
+        "embedded:swirl+rings@1",
+        "embedded:held-back/swirl+double",
+        "embedded:tiles+rings",
+        "embedded:tiles+double",
+    ]
+    found = difference(_sets([0.3, 0.3, 0.5, 0.5], [0.2] * 4, names), FIT, WRONG)
+    assert (found.mean, found.low, found.high) == pytest.approx((20, 20 - 127.06, 20 + 127.06), abs=0.01)
+    apart = ["embedded:swirl", "embedded:tiles", "embedded:bulge", "embedded:slant"]
+    found = difference(_sets([0.3, 0.3, 0.5, 0.5], [0.2] * 4, apart), FIT, WRONG)
+    assert (found.low, found.high) == pytest.approx((20 - 18.37, 20 + 18.37), abs=0.01)
+    assert found.behind == []
+
+
+def test_only_an_interval_above_zero_says_that_names_are_used():
+    names = ["embedded:swirl", "embedded:tiles", "embedded:bulge"]
+    assert "fit uses the names" in verdict(_sets([0.30, 0.31, 0.32], [0.2, 0.2, 0.2], names))
+    said = verdict(_sets([0.30, 0.20, 0.32], [0.2, 0.2, 0.3], names))
+    assert "is not shown" in said and "describer=fit" in said
+
+
+def test_names_of_other_things_are_other_and_none_is_in_two_lists():
+    names = ["cat", "house", "tree", "person"]
+    lists = others(names)
+    assert [len(one) for one in lists] == [4] * LISTS and len({name for one in lists for name in one}) == 4 * LISTS
+    assert not any(names_class(other, name) for one in lists for other in one for name in names)
+
+
+def test_the_command_measures_resumes_and_says_what_names_are_worth(tmp_path, capsys):
+    words = ["benchmark", "label-free", "data=embedded:held-back/slant+vignette@14", "templates=4", "draws=1"]
+    assert main([*words, "--out", str(tmp_path), "--json"]) == 0
+    out, err = capsys.readouterr()
+    (bed,) = json.loads(out).values()
+    rows = bed["accuracy"]["400 pictures"]
+    # The initial template's accuracy is that of docs/plain-clip.md.
+    assert rows[INITIAL] == 16.7 and len(rows) == 16 and "embedded:held-back/slant+vignette@14" in err
+    assert set(bed["accuracy"]) >= {"50 pictures", "100 pictures", "lopsided"} and len(bed["accuracy"]) == 7
+    assert "is not shown" in bed["verdict"] or "fit uses" in bed["verdict"]
+    kept = next((tmp_path / "cells").iterdir())
+    kept.write_text(kept.read_text(encoding="utf-8").replace("0.0,", "1.0,"), encoding="utf-8")
+    assert main([*words, "--out", str(tmp_path), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert (
+        err == "" and next(iter(json.loads(out).values()))["accuracy"]["400 pictures"][INITIAL] > 90
+    )  # read, not measured
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("dta=a", "unknown key 'dta' (did you mean data?); label-free takes data, clip, bank, templates, draws"),
+        ("data=a,,b", "a name is missing in data= of label-free"),
+        ("bank=none", "bank=none has no phrases to choose from"),
+        ("draws=0", "draws=0 is no number of draws; write draws=10"),
+        ("data=embedded:zz", "no pictures embedded:zz"),
+    ],
+)
+def test_bad_words_are_refused_in_a_sentence(word, said):
+    with pytest.raises(InputError) as refused:
+        request([word])
+    assert said in str(refused.value)
