@@ -10,7 +10,9 @@ that were scored on labelled pictures: those proposed, those looked at, and the 
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,27 +99,36 @@ def readme() -> list[str]:
     return lines
 
 
-def rows_of(file: Path) -> dict[str, Row]:
-    """Read the rows of a file of cells that have a value in all its sets.
+def rows_of(file: Path, column: str = "test", data: Callable[[str], bool] = lambda name: True) -> dict[str, Row]:
+    """Read the rows of a file of cells that have a value in all its sets, or in those that `data` takes.
 
     A default that asked no language model has a name of its own here.
     """
-    grid, found, outcomes = unpack(file)
+    whole, *cells = unpack(file)
+    grid = whole.model_copy(update={"data": [name for name in whole.data if data(name)]})
+    kept = [(entry, one) for entry, one in zip(*cells, strict=True) if data(entry.cell.data)]
+    if not kept:
+        return {}
+    found, outcomes = [entry for entry, _ in kept], [_of_column(one, column) for _, one in kept]
     table = table_of(grid, found, outcomes)
-    assert table is not None
+    if table is None:
+        return {}
     content = json.loads(documents(grid, table)["table.json"])
     scope = "average" if len(grid.data) > 1 else grid.data[0]
     values, looks, labels, asked = defaultdict(dict), defaultdict(list), {}, {}
-    banks = [one["budget"]["looked_at"] for e, one in zip(found, outcomes, strict=True) if e.cell.method == "bank"]
+    banks = [one["budget"]["looked_at"] for e, one in kept if e.cell.method == "bank" and isinstance(one, dict)]
     phrases = banks[0] if banks else PHRASES
     for entry, outcome in zip(found, outcomes, strict=True):
         method, config = METHODS[entry.cell.method], build(nested(dict(entry.cell.settings)), where=str(file))
         asks = method.uses_lm and config.asks_lm
-        values[entry.label][entry.cell.data, entry.cell.seed] = outcome["scores"]["test"]["value"]
+        if isinstance(outcome, str):
+            continue  # the table has no row of it either
+        values[entry.label][entry.cell.data, entry.cell.seed] = outcome["scores"][column]["value"]
         described = asks and config.describer == "clip"
         looks[entry.label].append(outcome["budget"]["proposals"] + outcome["budget"]["looked_at"] + described * phrases)
         labels[entry.label], asked[entry.label] = method.labelled_per_class(config), asks
-    gains = {(one["method"], one["other"]): one for one in content["gains"] if one["scope"] == scope}
+    here = [one for one in content["gains"] if one["scope"] == scope and one["column"] == column]
+    gains = {(one["method"], one["other"]): one for one in here}
 
     def gain(row: str, other: str) -> str:
         one, sign = (gains[row, other], 1) if (row, other) in gains else (gains.get((other, row)), -1)
@@ -128,7 +139,7 @@ def rows_of(file: Path) -> dict[str, Row]:
             100 * np.mean([values[row][name, seed] - values[other][name, seed] for seed in grid.seeds])
             for name in grid.data
         ]
-        half = max((ends["high"] - ends["low"]) / 2, _clustered(each, [name.partition("+")[0] for name in grid.data]))
+        half = max((ends["high"] - ends["low"]) / 2, _clustered(each, list(map(_first, grid.data))))
         mean = sign * one["gain"]
         return f"{mean:+.1f} [{mean - half:.1f}, {mean + half:.1f}]"
 
@@ -137,15 +148,27 @@ def rows_of(file: Path) -> dict[str, Row]:
 
     return {
         name_of(one["method"]): Row(
-            one["scores"]["test"]["value"],
+            one["scores"][column]["value"],
             gain(one["method"], "anchor"),
             gain(one["method"], SUBJECT),
             labels[one["method"]],
             float(np.mean(looks[one["method"]])),
         )
         for one in content["rows"]
-        if one["scope"] == scope and "test" in one["scores"]
+        if one["scope"] == scope and one["scores"].get(column)
     }
+
+
+def _of_column(outcome: dict[str, Any] | str, column: str) -> dict[str, Any] | str:
+    """Leave out the other columns of a cell; one without it is a gap."""
+    if isinstance(outcome, str) or column not in outcome["scores"]:
+        return outcome if isinstance(outcome, str) else outcome["absent"] or "not run"
+    return {**outcome, "scores": {column: outcome["scores"][column]}}
+
+
+def _first(data: str) -> str:
+    """Return the first operation of a set: `embedded:held-back/sideways+gray@2` is about `sideways`."""
+    return re.split(r"[:/]", data.partition("+")[0].partition("@")[0])[-1]
 
 
 def _clustered(each: list[Any], clusters: list[str]) -> float:

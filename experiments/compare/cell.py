@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache, partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from ipo_prompts.experiments.compare.methods import METHODS, Absent, Fitted, Lesson
 from ipo_prompts.experiments.compare.protocols import (
-    CROSS_CLIP,
     NAMES,
+    NO_DATA,
+    Opened,
     TestSet,
     carried_over,
     laid_out,
+    opened,
     picture_ids,
     score_of,
     tested,
@@ -49,7 +53,7 @@ class Cell:
         method: a key of `METHODS`.
         seed: of the pictures drawn, the language model, and whatever else is random in a method.
         targets: specs of the data sets to test on, for cross-dataset and domain-generalization; for cross-clip the
-            CLIPs.
+            CLIPs, for looks their numbers.
         settings: keys and values of `RunConfig` that all methods share.
     """
 
@@ -113,25 +117,38 @@ def _evaluated(content: dict[str, Any], fitted: Fitted, tests: list[TestSet], pr
     for part, encoded in (("search", prepared.search), ("selection", prepared.selection)):
         if encoded:
             content[part] = totals(score_of(fitted, prepared.reward, encoded))
-    for test in tests:
-        try:
-            content["scores"][test.name] = _tested(fitted, test, prepared)
-            content["picture_ids"][test.name] = picture_ids(prepared.store, test.items)
-        except Absent as reason:
-            content["gaps"][test.name] = str(reason)
+    for _, alike in groupby(tests, key=lambda test: (id(test.items), test.clip)):  # opened once for all looks
+        same = list(alike)
+        ids, pictures = picture_ids(prepared.store, same[0].items), cache(partial(_opened, same[0], prepared))
+        for test in same:
+            try:
+                content["scores"][test.name] = _tested(fitted, test, prepared, pictures)
+                content["picture_ids"][test.name] = ids
+            except Absent as reason:
+                content["gaps"][test.name] = str(reason)
     if not content["scores"]:
         raise Absent("; ".join(dict.fromkeys(content["gaps"].values())))
     return content
 
 
-def _tested(fitted: Fitted, test: TestSet, prepared: Prepared) -> dict[str, Any]:
-    """Open the test pictures and score, with the CLIP of the test set; see `tested` and `carried_over`."""
+def _opened(test: TestSet, prepared: Prepared) -> Opened:
+    """Open the test pictures, with the CLIP of the test set."""
     clip, task = prepared.clip, prepared.plan.task
     other = _clip(test.clip, prepared.config.device) if test.clip else clip
     if other.fingerprint == clip.fingerprint:
-        return tested(fitted, test, task, clip, prepared.store)
+        return opened(test, task, clip, prepared.store)
+    return opened(test, task, other, FeatureStore(other))
+
+
+def _tested(fitted: Fitted, test: TestSet, prepared: Prepared, pictures: Callable[[], Opened]) -> dict[str, Any]:
+    """Score on test pictures, with the CLIP of the test set, and after its looks; see `tested` and `carried_over`."""
+    if test.looks is not None:
+        fitted = fitted.after(test.looks)
+    other = _clip(test.clip, prepared.config.device) if test.clip else prepared.clip
+    if other.fingerprint == prepared.clip.fingerprint:
+        return tested(fitted, test, *pictures())
     try:
-        return tested(carried_over(fitted, other), test, task, other, FeatureStore(other))
+        return tested(carried_over(fitted, other), test, *pictures())
     except InputError as error:  # what fits into one CLIP's context may be too long for another's
         raise Absent(str(error).rstrip(".")) from error
 
@@ -178,7 +195,7 @@ def shared_config(cell: Cell) -> RunConfig:
         if key in OF_NO_CELL:
             raise InputError(f"{key} would give methods different budgets; set steps and candidates_per_step instead.")
     classes = "base-to-new" if cell.protocol == "base-to-new" else "all"
-    to_fit = [] if cell.protocol == CROSS_CLIP else list(cell.targets)
+    to_fit = [] if cell.protocol in NO_DATA else list(cell.targets)
     own = {"data": cell.data, "classes": classes, "seed": cell.seed, "also_fit": to_fit}
     return build({**settings, **own}, "the settings of the grid")
 

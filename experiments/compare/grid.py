@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ipo_prompts.experiments.compare import cell as cells
 from ipo_prompts.experiments.compare.cell import Cell
+from ipo_prompts.experiments.compare.protocols import CROSS_CLIP, NO_DATA
 from ipo_prompts.experiments.compare.published import ablated_settings
 from ipo_prompts.experiments.compare.sweep_file import MOST, grid_of
 from ipo_prompts.experiments.embedded.shifts import expanded
@@ -182,7 +183,9 @@ def _refuse_foreign(grid: GridConfig, file: Path, typed: dict[str, Any]) -> None
     if own_settings({"config": stored, SEAL: first.removeprefix(_SEALED)}) is not None:
         return
     targets = [] if "targets" in typed else grid.targets
-    tested = [{"clip": one} for one in targets] if grid.protocol == "cross-clip" else [{"also_fit": targets}]
+    tested: list[dict[str, Any]] = [{"also_fit": targets}] if grid.protocol not in NO_DATA else []
+    if grid.protocol == CROSS_CLIP:
+        tested = [{"clip": one} for one in targets]
     given = [nested(one) for one in (grid.settings, *(row.settings for row in grid.methods))]
     for settings in ({"data": grid.data}, *tested, *given):
         taken = {key: value for key, value in settings.items() if key not in typed}

@@ -5,6 +5,7 @@
 - cross-dataset: learn all classes of one data set; test others with their own classes, nothing adapted.
 - domain-generalization: the same, where the others hold classes of the source in another guise.
 - cross-clip: learn all classes with one CLIP; test what was learnt with others, as text, on the same pictures.
+- looks: learn all classes; test what was learnt after so many looks at templates, prefixes of one search.
 """
 
 from __future__ import annotations
@@ -33,9 +34,14 @@ from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.reward import Reward, Score, by_embeddings
 from ipo_prompts.programs.record.score_keeper import units_of
 
-CROSS_CLIP, DOMAINS = "cross-clip", "domain-generalization"
+CROSS_CLIP, DOMAINS, LOOKS = "cross-clip", "domain-generalization", "looks"
 ALONE = ("base-to-new", "few-shot")
-NAMES = ("base-to-new", "cross-dataset", DOMAINS, "few-shot", CROSS_CLIP)
+NAMES = ("base-to-new", "cross-dataset", DOMAINS, "few-shot", CROSS_CLIP, LOOKS)
+NO_DATA = (CROSS_CLIP, LOOKS)
+"""Those whose targets are no data sets."""
+
+Opened = tuple[Reward, Encoded]
+"""Test pictures, and the reward of their classes."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ class TestSet:
         class_names: in label order.
         data: the data set they come from.
         clip: the CLIP that is tested with, where it is not the one of the cell.
+        looks: after how many looks the method is tested; None for after all.
     """
 
     name: str
@@ -55,6 +62,7 @@ class TestSet:
     class_names: tuple[str, ...]
     data: DataSet
     clip: str | None = None
+    looks: int | None = None
 
 
 def laid_out(
@@ -64,7 +72,8 @@ def laid_out(
 
     `labels=none` hides labels from the search of a method alone.
 
-    Test sets are `base` and `new`, or `test`, or `source` and one for each target, or one for each CLIP.
+    Test sets are `base` and `new`, or `test`, or `source` and one for each target, or one for each CLIP, or one for
+    each number of looks, the largest first.
 
     Raises:
         InputError: a data set without labels, or that is not there, or a CLIP that cannot be; too few classes or
@@ -97,6 +106,9 @@ def laid_out(
         return source, drawn, [replace(test, name="base"), new]
     if protocol == CROSS_CLIP:
         return source, drawn, [replace(test, name=name, clip=name) for name in targets]
+    if protocol == LOOKS:
+        counts = sorted(map(int, targets), reverse=True)
+        return source, drawn, [replace(test, name=f"{count} looks", looks=count) for count in counts]
     tests = [TestSet(other.name, other.test, other.class_names, other) for other in others]
     return source, drawn, [replace(test, name="source"), *tests] if targets else [test]
 
@@ -110,6 +122,12 @@ def _targets(protocol: str, source: DataSet, targets: Sequence[str], config: Run
             check_name(name)
         if not targets:
             raise InputError("cross-clip tests templates with other CLIPs; name the CLIPs as targets.")
+        return []
+    if protocol == LOOKS:
+        if not targets or not all(name.isdecimal() and int(name) > 0 for name in targets):
+            raise InputError("looks tests after so many looks at templates; name the numbers as targets: 60,300.")
+        if config.ensemble > 1:
+            raise InputError("an ensemble is chosen at the end of a search only; leave ensemble out, or take few-shot.")
         return []
     if protocol not in ALONE and not targets:
         raise InputError("cross-dataset and domain-generalization test on other data sets; name them as targets.")
@@ -162,8 +180,14 @@ def totals(score: Score) -> dict[str, Any]:
     return {"value": round(score.value, 6), "loss": round(score.loss, 6), "n": score.n}
 
 
-def tested(fitted: Fitted, test: TestSet, task: Task, clip: Clip, store: FeatureStore) -> dict[str, Any]:
-    """Open the test pictures and score.
+def opened(test: TestSet, task: Task, clip: Clip, store: FeatureStore) -> Opened:
+    """Open the test pictures."""
+    reward = task.reward(clip, test.class_names, store)
+    return reward, task.encode(reward, test.items, seed=SPLIT_SEED)
+
+
+def tested(fitted: Fitted, test: TestSet, reward: Reward, encoded: Encoded) -> dict[str, Any]:
+    """Score on test pictures that are open.
 
     Raises:
         Absent: see `score_of`.
@@ -173,8 +197,6 @@ def tested(fitted: Fitted, test: TestSet, task: Task, clip: Clip, store: Feature
         `labels`, the class of each unit, and `draws`, a number a unit, equal for variants of one picture, each None
         where there are none; `split`, see `DataSet.split`.
     """
-    reward = task.reward(clip, test.class_names, store)
-    encoded = task.encode(reward, test.items, seed=SPLIT_SEED)
     found = score_of(fitted, reward, encoded)
     drawn = encoded.sampling(found.n)
     units = units_of(found)

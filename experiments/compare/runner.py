@@ -122,7 +122,8 @@ def forecast(found: Sequence[GridCell]) -> dict[str, Any]:
 
     Returns:
         `rows` (label → `cells, finished, calls, tokens, usd, seconds, context`), and `cells, calls, tokens, usd,
-        minutes` of all together; `assumed`, the official sizes of data sets that are not on this machine; `context`,
+        minutes` of all together; `minutes_left`, all of it on one worker at the pace of each row's finished cells, None
+        before there is one; `assumed`, the official sizes of data sets that are not on this machine; `context`,
         what would be done to descriptions that do not fit into a question, and whose questions nothing bounds. `usd` is
         None where a price is not known. Replies that rows share through the cache count for each.
 
@@ -131,6 +132,7 @@ def forecast(found: Sequence[GridCell]) -> dict[str, Any]:
     """
     labels = dict.fromkeys(entry.label for entry in found)
     rows = {label: _row([entry for entry in found if entry.label == label]) for label in labels}
+    left = _seconds(found, [{} if (entry.folder / FILE_NAME).is_file() else None for entry in found])
     specs = dict.fromkeys(spec for entry in found for spec in (entry.cell.data, *entry.cell.targets))
     return {
         "rows": rows,
@@ -141,6 +143,7 @@ def forecast(found: Sequence[GridCell]) -> dict[str, Any]:
         "context": [line for row in rows.values() for line in row["context"]],
         "assumed": [sizes(gone) for spec in specs if (gone := absent(spec))],
         "minutes": round(sum(row["seconds"] for row in rows.values()) / 60, 1),
+        "minutes_left": None if left is None else round(left / 60, 1),
     }
 
 
@@ -182,6 +185,8 @@ def forecast_text(forecast: dict[str, Any]) -> str:
         f"{money(forecast['usd'])}, about {forecast['minutes']:,} minutes of waiting for language models one after "
         "another; encoding pictures and texts comes on top. Nothing was asked yet."
     )
+    if forecast["minutes_left"] is not None:
+        lines.append(f"at the pace of the finished cells all that is left takes {forecast['minutes_left']:,} minutes.")
     lines += [f"{line}." for line in forecast["context"]]
     if forecast["assumed"]:
         lines.append(f"not on this machine, so their official sizes are assumed: {'; '.join(forecast['assumed'])}.")

@@ -13,6 +13,7 @@ from ipo_prompts.experiments.compare.raw_cells import unpack
 DOCS = Path(__file__).parents[2] / "docs"
 sys.path.insert(0, str(DOCS.parent / "benchmarks"))  # a benchmark is a script beside `common.py`
 
+import claims  # noqa: E402
 import gains  # noqa: E402
 
 PAGES = {
@@ -45,6 +46,18 @@ def test_the_readmes_table_is_that_of_the_cells_and_short() -> None:
     lines = gains.readme()
     assert "\n".join(lines) in (DOCS.parent / "README.md").read_text("utf-8")
     assert len(lines) <= 2 + 10
+
+
+def test_the_tables_of_claims_are_those_of_their_cells_and_short() -> None:
+    text = (DOCS / "claims.md").read_text("utf-8")
+    for lines in (claims.by_clip(), claims.by_looks()):
+        assert "\n".join(lines) in text and len(lines) <= 2 + 10
+    assert "not run" not in claims.by_looks()[2], "the default is what claims are about"
+
+
+def test_sets_share_their_first_operation() -> None:
+    names = ["embedded:upside-down+sepia@1", "embedded:held-back/sideways+gray@2", "embedded:zoom+dark", "embedded:a"]
+    assert list(map(gains._first, names)) == ["upside-down", "sideways", "zoom", "a"]
 
 
 def test_an_interval_knows_what_sets_share() -> None:

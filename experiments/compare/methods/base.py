@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.metrics.template import check
 
 if TYPE_CHECKING:
+    from ipo_prompts.experiments.compare.prefixes import Prefixes
     from ipo_prompts.experiments.run.config import RunConfig
     from ipo_prompts.experiments.run.plan import Prepared
     from ipo_prompts.metrics.arrays import Floats
@@ -95,6 +96,14 @@ class Fitted:
     choice: dict[str, Any] | None = None
     budget: Budget = NOTHING
     shortened: str = ""
+
+    def after(self, looks: int) -> Fitted:
+        """Return what it had learnt after so many looks; what looks at no template is the same after any.
+
+        Raises:
+            Absent: it had learnt nothing by then.
+        """
+        return self
 
 
 class FittedEmbeddings(Fitted, ABC):
@@ -210,6 +219,14 @@ class Templates(FittedEmbeddings):
     choice: dict[str, Any] | None = None
     budget: Budget = NOTHING
     shortened: str = ""
+    prefixes: Prefixes | None = field(default=None, compare=False)
+
+    def after(self, looks: int) -> Templates:
+        """Return the winner of the search after so many looks; see `Fitted`."""
+        if self.prefixes is None:
+            return self
+        chosen = tuple((template, 1.0) for template in self.prefixes.after(looks).templates)
+        return replace(self, templates=chosen, choice=None, prefixes=None)
 
     def class_embeddings(self, class_names: Sequence[str]) -> Floats:
         """Return the weighted mean of the templates' class embeddings; see `FittedEmbeddings`."""

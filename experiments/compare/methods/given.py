@@ -75,6 +75,7 @@ class BestOf(Method):
 
     def fit(self, lesson: Lesson) -> Templates:
         """Search the pool."""
+        from ipo_prompts.experiments.compare.prefixes import Looks, Prefixes
         from ipo_prompts.programs.search import search
         from ipo_prompts.programs.strategies.given import GivenTemplates
 
@@ -83,7 +84,9 @@ class BestOf(Method):
         settings = lesson.config.search.model_copy(update={"steps": 1, "candidates_per_step": count, "patience": None})
         selection = prepared.selection.units if prepared.selection else None
         found = search(settings, prepared.reward, GivenTemplates(pool), prepared.search.units, selection)
-        return winner(lesson, found, Budget(looked_at=found.proposed))
+        looks = Looks.of_list(entry.template for entry in found.history if entry is not found.history.initial)
+        prefixes = Prefixes(prepared, settings, looks, found.proposed)
+        return winner(lesson, found, Budget(looked_at=found.proposed), prefixes)
 
 
 def phrases(lesson: Lesson) -> tuple[Phrase, ...]:

@@ -14,6 +14,7 @@ from ipo_prompts.programs.lm.ledger import total_usd
 from ipo_prompts.programs.strategies import STRATEGIES
 
 if TYPE_CHECKING:
+    from ipo_prompts.experiments.compare.prefixes import Prefixes
     from ipo_prompts.programs.lm.connect import Backend
     from ipo_prompts.programs.record.journal import Event
     from ipo_prompts.programs.search import SearchResult
@@ -106,6 +107,7 @@ class LanguageModelSearch(Method):
             InputError: see `search_in`, or the folder holds a search of another configuration.
             NothingUsable, dspy.LMError: see `search_in`.
         """
+        from ipo_prompts.experiments.compare.prefixes import Looks, Prefixes
         from ipo_prompts.experiments.data.draw import hidden
         from ipo_prompts.experiments.data.unlabelled import without_labels
         from ipo_prompts.experiments.run.live_view import Ui
@@ -134,15 +136,28 @@ class LanguageModelSearch(Method):
             found = search_in(prepared, journal, ui).result
         events = read(folder)
         budget = _budget(found, events, {"optimizer": optimizer, "describer": describer})
-        return replace(winner(lesson, found, budget), shortened=str(recorded_texts(events) or ""))
+        ranked = _ranked_by_a_describer(config, lesson)
+        looks = Looks.of_journal(events, config.initial_template, ranked)
+        prefixes = Prefixes(prepared, config.search, looks, config.steps * config.candidates_per_step)
+        told = str(recorded_texts(events) or "")
+        return replace(winner(lesson, found, budget, prefixes), shortened=told)
 
 
-def winner(lesson: Lesson, found: SearchResult, budget: Budget) -> Templates:
-    """Return the winner of a search as what a method has learnt."""
+def _ranked_by_a_describer(config: RunConfig, lesson: Lesson) -> int:
+    """Return how many phrases a describer without a language model tries on labelled pictures before the search."""
+    from ipo_prompts.programs.phrases import PhraseBank
+
+    if not config.asks_lm or config.bank == "none" or config.describer not in ("clip", "clip-greedy"):
+        return 0
+    return len(PhraseBank.load(config.bank).usable(lesson.class_names, lesson.clip))
+
+
+def winner(lesson: Lesson, found: SearchResult, budget: Budget, prefixes: Prefixes | None = None) -> Templates:
+    """Return the winner of a search as what a method has learnt, with those after fewer looks."""
     from ipo_prompts.experiments.run.result import chosen
 
     templates = tuple((template, 1.0) for template in found.choice.templates)
-    return Templates(lesson.clip, templates, chosen(found.choice).model_dump(), budget)
+    return Templates(lesson.clip, templates, chosen(found.choice).model_dump(), budget, prefixes=prefixes)
 
 
 def _budget(found: SearchResult, events: list[Event], backends: dict[str, Backend | None]) -> Budget:

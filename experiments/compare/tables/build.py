@@ -95,6 +95,9 @@ def _columns(grid: Grid) -> tuple[tuple[str, ...], str]:
         return grid.sides, "test"
     if grid.protocol == "cross-clip":
         return grid.sides, grid.sides[0]
+    if grid.protocol == "looks":
+        columns = sorted(grid.sides, key=lambda side: int(side.partition(" ")[0]))
+        return tuple(columns), columns[-1]
     target_sides = [side for side in grid.sides if side != "source"]
     with_eurosat = len(target_sides) > 1 and any(data_key(side) == "eurosat" for side in target_sides)
     return (*grid.sides, MEAN, *((MEAN_WITHOUT_EUROSAT,) if with_eurosat else ())), MEAN

@@ -14,7 +14,7 @@ from ipo_prompts.experiments.compare.cell import run_config, shared_config
 from ipo_prompts.experiments.compare.documents import outcomes_of, table_of
 from ipo_prompts.experiments.compare.grid import GridCell, entries, load_grid, shipped
 from ipo_prompts.experiments.compare.methods import METHODS
-from ipo_prompts.experiments.compare.protocols import CROSS_CLIP, NAMES
+from ipo_prompts.experiments.compare.protocols import NAMES, NO_DATA
 from ipo_prompts.experiments.compare.published import ablated_settings, library
 from ipo_prompts.experiments.compare.runner import check_grid
 from ipo_prompts.experiments.data.benchmarks import REGISTRY
@@ -67,7 +67,7 @@ def bad(small: Callable[..., str], capfd: pytest.CaptureFixture[str]) -> Callabl
 def test_a_shipped_grid_holds_known_names_and_valid_settings(name: str) -> None:
     grid = load_grid(name)
     assert grid.protocol in NAMES
-    for spec in (*grid.data, *(() if grid.protocol == CROSS_CLIP else grid.targets)):
+    for spec in (*grid.data, *(() if grid.protocol in NO_DATA else grid.targets)):
         assert spec.partition(":")[0] in {**REGISTRY, **SOURCES}
     found = entries(grid, Path("out"))
     assert len({entry.folder for entry in found}) == len(found)

@@ -1,0 +1,137 @@
+"""What a search would have ended with, had it looked at fewer templates: prefixes of what one search left behind.
+
+A look is a template that was scored on labelled pictures, for the first time; the initial one is none. After so many
+looks a search may propose as many templates as it ever may: those that it had proposed by then, and of the others that
+it had looked at the best. The winner is chosen among them by the rule of every search (`programs/selection.py`). For
+the strategies that ship this is the search that is run with `looks=` so many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ipo_prompts.experiments.compare.methods.base import Absent
+from ipo_prompts.metrics.reward import scale_of
+from ipo_prompts.metrics.template import key
+from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
+from ipo_prompts.programs.selection import Choice, HeldBack, choose_winner
+from ipo_prompts.programs.strategies.base import Looked
+from ipo_prompts.programs.strategies.compose import worth
+
+if TYPE_CHECKING:
+    from ipo_prompts.experiments.run.plan import Prepared
+    from ipo_prompts.metrics.reward import Score, Units
+    from ipo_prompts.programs.record.journal import Event
+    from ipo_prompts.programs.settings import SearchSettings
+
+
+@dataclass
+class Looks:
+    """The templates of a search in the order in which each was scored for the first time.
+
+    Attributes:
+        before: looks that were spent before the first of them, as on phrases that a describer ranks.
+        templates: all of them.
+        proposed: those that were proposed, and how many had been scored by then, that one included.
+        looked: those that were looked at, as they are kept.
+    """
+
+    before: int = 0
+    templates: list[str] = field(default_factory=list)
+    proposed: dict[str, int] = field(default_factory=dict)
+    looked: dict[str, Looked] = field(default_factory=dict)
+    _known: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of_list(cls, templates: Iterable[str]) -> Looks:
+        """Return those of a list of which every template is proposed."""
+        looks = cls()
+        for template in templates:
+            looks._add(template, proposed=True)
+        return looks
+
+    @classmethod
+    def of_journal(cls, events: Iterable[Event], initial: str, before: int = 0) -> Looks:
+        """Return those that the journal of a search keeps."""
+        looks = cls(before, _known={key(initial)})
+        for event in events:
+            if event["type"] == "looked":
+                for template, value, loss in event["rows"]:
+                    looks._add(template, proposed=False)
+                    looks.looked[template] = Looked(template, value, loss, event["step"], event["around"])
+            elif event["type"] == "proposed":
+                looks._add(event["row"][0], proposed=True)
+            elif event["type"] == "scores" and event["kind"] == "search" and event["step"] >= 0:
+                for score in event["scores"]:
+                    looks._add(score["template"], proposed=True)
+        return looks
+
+    def _add(self, template: str, *, proposed: bool) -> None:
+        if key(template) not in self._known:
+            self._known.add(key(template))
+            self.templates.append(template)
+        if proposed:
+            self.proposed.setdefault(template, len(self.templates))
+
+    def candidates(self, looks: int, most: int, word: float) -> list[str]:
+        """Return what had been proposed after so many looks, then of what had been looked at the best, up to `most`.
+
+        Args:
+            looks: how many.
+            most: how many templates the search may propose.
+            word: what a word has to earn, see `Scale`.
+
+        Raises:
+            Absent: more were spent before the first template.
+        """
+        if looks < self.before:
+            raise Absent(f"before its first template it had spent {self.before} looks")
+        seen = self.templates[: looks - self.before]
+        proposed = [template for template, count in self.proposed.items() if count <= len(seen)]
+        done = set(proposed)
+        others = [self.looked[template] for template in seen if template not in done]
+        best = sorted(others, key=lambda one: worth(one, word), reverse=True)
+        return proposed + [one.template for one in best[: max(0, most - len(proposed))]]
+
+
+class Prefixes:
+    """The winners of one search after fewer looks; a template is scored once for all of them.
+
+    Args:
+        prepared: what was searched on.
+        settings: of the search.
+        looks: what it left behind.
+        most: how many templates it may propose.
+    """
+
+    def __init__(self, prepared: Prepared, settings: SearchSettings, looks: Looks, most: int) -> None:
+        self._prepared, self._settings, self._looks, self._most = prepared, settings, looks, most
+        self._scores: dict[tuple[str, str], Score] = {}
+
+    def after(self, looks: int) -> Choice:
+        """Choose among what had been seen after so many looks.
+
+        Raises:
+            Absent: see `Looks.candidates`.
+        """
+        reward, search, selection = self._prepared.reward, self._prepared.search.units, self._prepared.selection
+        initial = self._settings.initial_template
+        history = PromptHistory(ScoredTemplate(self._scored("search", [initial], search)[0], -1, "initial"))
+        candidates = self._looks.candidates(looks, self._most, scale_of(reward).word)
+        for score in self._scored("search", candidates, search):
+            history.add(ScoredTemplate(score, 0, "prefix"))
+        held_back = None
+        if selection is not None:
+            units = selection.units
+            held_back = HeldBack(units, lambda templates: self._scored("selection", templates, units))
+        return choose_winner(self._settings.selection, history, search, held_back)
+
+    def _scored(self, part: str, templates: Sequence[str], units: Units) -> list[Score]:
+        from ipo_prompts.programs.record.score_keeper import ScoreKeeper
+
+        new = [template for template in dict.fromkeys(templates) if (part, template) not in self._scores]
+        for score in ScoreKeeper(None, self._prepared.reward).again(new, units):
+            self._scores[part, score.template] = score
+        return [self._scores[part, template] for template in templates]

@@ -1,0 +1,112 @@
+"""What a search would have ended with after fewer looks, read off one that was longer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ipo_prompts.experiments.compare import cell as cells_of
+from ipo_prompts.experiments.compare.cell import FILE_NAME, Cell, run_cell
+from ipo_prompts.experiments.compare.grid import entries, load_grid
+from ipo_prompts.experiments.compare.methods import METHODS, Absent, Lesson
+from ipo_prompts.experiments.compare.prefixes import Looks
+from ipo_prompts.experiments.compare.runner import TIME_FILE_NAME, forecast, forecast_text
+from ipo_prompts.experiments.compare.tables.build import build_table
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.reward import scale_of
+from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.programs.record.journal import read
+
+SEARCH = {"lm": "none", "describer": "none", "steps": 3, "candidates_per_step": 3}
+EVENTS = [
+    {"type": "scores", "kind": "search", "step": -1, "scores": [{"template": ANCHOR}]},
+    {"type": "looked", "step": 0, "around": "", "rows": [["a dark <CLASS>.", 0.5, 1.0], ["a red <CLASS>.", 0.75, 1.0]]},
+    {"type": "looked", "step": 0, "around": "", "rows": [["a Red <CLASS>", 0.75, 1.0], ["an old <CLASS>.", 0.6, 1.0]]},
+    {"type": "scores", "kind": "search", "step": 0, "scores": [{"template": "a dark <CLASS>."}]},
+    {"type": "looked", "step": 1, "around": "", "rows": [["a big <CLASS>.", 0.9, 1.0]]},
+    {"type": "scores", "kind": "selection", "step": 2, "scores": [{"template": "a lie of a <CLASS>."}]},
+]
+
+
+def test_a_look_is_a_template_scored_for_the_first_time() -> None:
+    looks = Looks.of_journal(EVENTS, ANCHOR)
+    assert looks.templates == ["a dark <CLASS>.", "a red <CLASS>.", "an old <CLASS>.", "a big <CLASS>."]
+    assert looks.candidates(1, 2, 0.0) == ["a dark <CLASS>."]
+    assert looks.candidates(2, 1, 0.0) == ["a red <CLASS>."], "dark was proposed after the third look only"
+    assert looks.candidates(3, 2, 0.0) == ["a dark <CLASS>.", "a red <CLASS>."]
+    assert looks.candidates(9, 3, 0.0) == ["a dark <CLASS>.", "a big <CLASS>.", "a red <CLASS>."]
+    described = Looks.of_journal(EVENTS, ANCHOR, before=300)
+    assert described.candidates(301, 2, 0.0) == ["a dark <CLASS>."]
+    with pytest.raises(Absent, match="before its first template it had spent 300 looks"):
+        described.candidates(299, 2, 0.0)
+
+
+def test_after_fewer_looks_the_default_is_the_search_that_has_no_more(
+    lesson: Callable[..., Lesson], tmp_path: Path
+) -> None:
+    whole = METHODS["phrases"].fit(replace(lesson(**SEARCH), folder=tmp_path / "whole"))
+    assert whole.after(5_000).templates == whole.templates
+    kept = Looks.of_journal(read(tmp_path / "whole" / "run"), ANCHOR)
+    for limit in (40, 350, 450):
+        given = replace(lesson(**SEARCH, looks=limit), folder=tmp_path / str(limit))
+        shorter = METHODS["phrases"].fit(given)
+        own = Looks.of_journal(read(given.folder / "run"), ANCHOR)
+        count = len(own.templates)
+        assert own.templates == kept.templates[:count] and limit - 2 <= count <= limit, "the anchor may be among them"
+        assert {*own.proposed} == {*kept.candidates(count, 9, scale_of(given.prepared.reward).word)}
+        assert whole.after(count).templates == shorter.templates, count
+
+
+def test_after_fewer_looks_a_pool_is_its_beginning(lesson: Callable[..., Lesson]) -> None:
+    whole, shorter = (METHODS["random-pairs"].fit(lesson(steps=steps, bank="general")) for steps in (12, 3))
+    assert whole.after(15).templates == shorter.templates != whole.templates
+    anchor = METHODS["anchor"].fit(lesson())
+    assert anchor.after(15) is anchor
+
+
+def cell(method: str, targets: tuple[str, ...] = ("60", "300", "5"), **settings: object) -> Cell:
+    few = {"shots": 1, "selection_shots": 1, **SEARCH, "steps": 1, "strategy.looks": 20, **settings}
+    return Cell("looks", "embedded:small+faded", method, 0, targets, tuple(few.items()))
+
+
+def test_a_cell_is_tested_after_each_number_of_looks(
+    clip: Clip, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(cells_of, "load_clip", lambda *_: clip)
+    cells_of._clip.cache_clear()
+    contents = [run_cell(cell(method), tmp_path / method) for method in ("anchor", "random-pairs")]
+    assert list(contents[0]["scores"]) == ["300 looks", "60 looks", "5 looks"]
+    assert len({score["hits"] for score in contents[0]["scores"].values()}) == 1
+    table = build_table(contents)
+    assert (table.columns, table.headline) == (("5 looks", "60 looks", "300 looks"), "300 looks")
+
+
+@pytest.mark.parametrize(
+    ("targets", "settings", "said"),
+    [
+        ((), {}, "name the numbers as targets: 60,300"),
+        (("few",), {}, "name the numbers as targets: 60,300"),
+        (("60",), {"ensemble": 2}, "leave ensemble out, or take few-shot"),
+    ],
+)
+def test_what_cannot_be_read_after_fewer_looks_is_one_sentence(
+    targets: tuple[str, ...], settings: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=said):
+        run_cell(cell("anchor", targets, **settings), tmp_path / "cell")
+
+
+def test_the_grid_of_claims_is_reckoned_by_its_finished_cells(tmp_path: Path) -> None:
+    found = entries(load_grid("claims", ["data=embedded:clean@21", "seeds=2"]), tmp_path)
+    assert forecast(found)["minutes_left"] is None, "nothing is known before a cell is done"
+    for entry, seconds in ((found[0], 6), (found[-1], 60)):  # one anchor, one row of pairs
+        entry.folder.mkdir(parents=True)
+        (entry.folder / FILE_NAME).write_text("{}")
+        (entry.folder / TIME_FILE_NAME).write_text(f'{{"seconds": {seconds}}}')
+    expected = forecast(found)
+    assert expected["minutes_left"] == round((6 + 60 + 16 * 33) / 60, 1), "other rows take the mean of both"
+    assert "all that is left takes 9.9 minutes" in forecast_text(expected)
