@@ -217,9 +217,11 @@ def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
         f"read: {folder / 'report.html'}",
     ]
     lines += [_prose(sentence, width) for sentence in sentences]
+    instead = _instead(result, folder, width)
+    with_initial = f"--template {shlex.quote(result.initial_template)} " if instead else ""
     lines += [
-        *_instead(result, folder, width),
-        _command("  next: ", f"ipo predict {quoted}", "PICTURES", width),
+        *instead,
+        _command("  next: ", f"ipo predict {quoted}", f"{with_initial}PICTURES", width),
         _command("    or: ", f"ipo export {quoted}", f"--to {_target(folder)}", width),
     ]
     return "\n".join(lines)

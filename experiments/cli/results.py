@@ -172,6 +172,9 @@ def predict(
             metavar="T",
         ),
     ] = None,
+    template: Annotated[
+        str | None, typer.Option(help="decide with this one, such as the initial one, instead of the program's")
+    ] = None,
     device: Device = "auto",
     trust: Trust = False,
 ) -> int:
@@ -189,6 +192,8 @@ def predict(
     if above is not None and (top > 1 or reject is not None):
         raise InputError("--above names all classes above it, and takes neither --top nor --reject; leave them out.")
     classifier = TemplateClassifier.from_file(program, device=device, trust=trust)
+    if template is not None:
+        classifier.set_templates(template)
     bare = [path for path in pictures if os.path.isdir(path) and next(find_pictures(path), None) is None]  # noqa: PTH112
     if len(bare) == len(pictures):
         raise InputError(f"there are no pictures in {', '.join(map(str, bare))}.")

@@ -64,6 +64,7 @@ def programs_of_run(run: Path, data: str | None, device: str = AUTO) -> TwoProgr
             f"{commands_to_test(result, run, config.data)[0]}."
         )
     found = TemplateClassifier.from_file(run, device=device)
+    found.pictures = None  # the question is what the words do
     initial = TemplateClassifier(found.clip, found.class_names, result.initial_template)
     initial.background = found.background
     own = _RunsPictures(run, config, FeatureStore(found.clip))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ def test_what_is_better_than_a_template_without_a_gain_is_said_first(
     lines = summary(result.model_copy(update={"scores": {"test": found}}), tmp_path).splitlines()
     *_, stay, _, search, following, _ = lines
     assert following.startswith("  next: ipo predict ")
+    assert (f"--template {shlex.quote(result.initial_template)}" in following) == bool(advice)
     assert (stay == f"  advice: stay with the initial template, {result.initial_template}") == bool(advice)
     assert (search == f"          ipo optimize {file} {advice}") == bool(advice)
 

@@ -76,6 +76,18 @@ def test_rows_are_those_of_the_program_in_order(
     assert [row["label"] for row in rows] == [program.class_names[i] for i in expected.argmax(axis=1)]
 
 
+def test_another_template_decides_where_one_is_typed(
+    program: TemplateClassifier, saved: Path, pictures: list[Path], capsys: Capture
+) -> None:
+    words = ["predict", str(saved), str(pictures[0].parent), "--format", "csv", "--template"]
+    assert main([*words, "a dark photo of a <CLASS>."]) == 0
+    told = [row["label"] for row in csv.DictReader(capsys.readouterr().out.splitlines())]
+    own = TemplateClassifier(program.clip, program.class_names, "a dark photo of a <CLASS>.")
+    labels = own.probabilities([Picture.from_path(path) for path in pictures]).argmax(axis=1)
+    assert told == [str(own.class_names[label]) for label in labels]
+    assert main([*words, "no slot"]) == 2
+
+
 def test_the_first_row_comes_before_the_other_pictures_are_looked_at(
     program: TemplateClassifier, pictures: list[Path]
 ) -> None:
