@@ -143,7 +143,7 @@ def test_every_method_is_evaluated_on_the_same_pictures(
     first = cells["anchor"]
     for method, content in cells.items():
         assert content["absent"] is None
-        sides = ["base"] if method in ("class-mean", "lp++") else ["base", "new"]
+        sides = ["base"] if method in ("class-mean", "gda", "gda-text", "lp++") else ["base", "new"]
         assert content["gaps"] == ({} if "new" in sides else {"new": UNSEEN})
         assert (content["measure"], content["unit"]) == ("accuracy", "pictures")
         assert content["picture_ids"] == {side: first["picture_ids"][side] for side in sides}, method
@@ -154,7 +154,7 @@ def test_every_method_is_evaluated_on_the_same_pictures(
             assert score["value"] == round(score["hits"].count("1") / score["n"], 6)
             assert score["classes"] == 3
         assert (content["budget"]["calls"] > 0) == METHODS[method].uses_lm == (method in (*SEARCHES, *THEIRS))
-        no_text = method.startswith("coop") or method in ("centred", "class-mean", "lp++")
+        no_text = method.startswith("coop") or method in ("centred", "class-mean", "gda", "gda-text", "lp++")
         assert (content["templates"] is None) == no_text
     assert first["picture_ids"]["base"] != first["picture_ids"]["new"]
     two = {"proposals": 4, "looked_at": 0, "calls": 2, "tokens_in": 200, "tokens_out": 40, "usd": 0.00028}

@@ -290,7 +290,7 @@ def test_coop_leaves_out_the_rest_of_the_pictures_as_dassl_does(
 def test_methods_say_where_they_are_not_as_published() -> None:
     shared = build({"steps": 100, "candidates_per_step": 5, "shots": 1}, where="the test")
     said = {name: differs for name, method in METHODS.items() if (differs := method.differs(shared))}
-    assert set(said) == {"waffle", "lp++", "coop", "coop-same-labels", "ipo-paper", "ipo-code"}
+    assert set(said) == {"waffle", "lp++", "coop", "coop-same-labels", "gda", "gda-text", "ipo-paper", "ipo-code"}
     assert "candidates_per_step=5 (8)" in said["ipo-code"] and "40 tokens" in said["ipo-code"]
     assert "candidates_per_step" not in said["ipo-paper"] and "shots=" not in said["ipo-paper"]
 
