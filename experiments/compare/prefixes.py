@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ipo_prompts.experiments.compare.methods.base import Absent
 from ipo_prompts.metrics.reward import scale_of
 from ipo_prompts.metrics.template import key
 from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
@@ -82,12 +81,7 @@ class Looks:
             looks: how many.
             most: how many templates the search may propose.
             word: what a word has to earn, see `Scale`.
-
-        Raises:
-            Absent: more were spent before the first template.
         """
-        if looks < self.before:
-            raise Absent(f"before its first template it had spent {self.before} looks")
         seen = self.templates[: looks - self.before]
         proposed = [template for template, count in self.proposed.items() if count <= len(seen)]
         done = set(proposed)
@@ -110,12 +104,13 @@ class Prefixes:
         self._prepared, self._settings, self._looks, self._most = prepared, settings, looks, most
         self._scores: dict[tuple[str, str], Score] = {}
 
-    def after(self, looks: int) -> Choice:
-        """Choose among what had been seen after so many looks.
+    @property
+    def before(self) -> int:
+        """Looks that were spent before the first template."""
+        return self._looks.before
 
-        Raises:
-            Absent: see `Looks.candidates`.
-        """
+    def after(self, looks: int) -> Choice:
+        """Choose among what had been seen after so many looks, `before` or more."""
         reward, search, selection = self._prepared.reward, self._prepared.search.units, self._prepared.selection
         initial = self._settings.initial_template
         history = PromptHistory(ScoredTemplate(self._scored("search", [initial], search)[0], -1, "initial"))

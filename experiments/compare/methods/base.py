@@ -225,6 +225,8 @@ class Templates(FittedEmbeddings):
         """Return the winner of the search after so many looks; see `Fitted`."""
         if self.prefixes is None:
             return self
+        if looks < self.prefixes.before:
+            raise Absent(f"before its first template it had spent {self.prefixes.before} looks")
         chosen = tuple((template, 1.0) for template in self.prefixes.after(looks).templates)
         return replace(self, templates=chosen, choice=None, prefixes=None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,8 @@ from ipo_prompts.experiments.compare import cell as cells_of
 from ipo_prompts.experiments.compare.cell import FILE_NAME, Cell, run_cell
 from ipo_prompts.experiments.compare.grid import entries, load_grid
 from ipo_prompts.experiments.compare.methods import METHODS, Absent, Lesson
-from ipo_prompts.experiments.compare.prefixes import Looks
+from ipo_prompts.experiments.compare.methods.base import Templates
+from ipo_prompts.experiments.compare.prefixes import Looks, Prefixes
 from ipo_prompts.experiments.compare.runner import TIME_FILE_NAME, forecast, forecast_text
 from ipo_prompts.experiments.compare.tables.build import build_table
 from ipo_prompts.metrics.clip import Clip
@@ -32,7 +34,7 @@ EVENTS = [
 ]
 
 
-def test_a_look_is_a_template_scored_for_the_first_time() -> None:
+def test_a_look_is_a_template_scored_for_the_first_time(clip: Any) -> None:
     looks = Looks.of_journal(EVENTS, ANCHOR)
     assert looks.templates == ["a dark <CLASS>.", "a red <CLASS>.", "an old <CLASS>.", "a big <CLASS>."]
     assert looks.candidates(1, 2, 0.0) == ["a dark <CLASS>."]
@@ -41,8 +43,9 @@ def test_a_look_is_a_template_scored_for_the_first_time() -> None:
     assert looks.candidates(9, 3, 0.0) == ["a dark <CLASS>.", "a big <CLASS>.", "a red <CLASS>."]
     described = Looks.of_journal(EVENTS, ANCHOR, before=300)
     assert described.candidates(301, 2, 0.0) == ["a dark <CLASS>."]
+    found: Any = Prefixes(None, None, described, 2)  # type: ignore[arg-type] # it is not asked what they are
     with pytest.raises(Absent, match="before its first template it had spent 300 looks"):
-        described.candidates(299, 2, 0.0)
+        Templates(clip, ((ANCHOR, 1.0),), prefixes=found).after(299)
 
 
 def test_after_fewer_looks_the_default_is_the_search_that_has_no_more(
