@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from common import arguments
 
-from ipo_prompts.experiments.compare.label_free import Request, competing
+from ipo_prompts.experiments.compare.label_free import Asked, competing
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded.shifts import expanded
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
@@ -113,7 +113,7 @@ class Bed:
         data = load_data(spec, seed=SPLIT_SEED)
         names, clip = tuple(data.class_names), self.clip
         if names not in self._texts:
-            templates, phrases = competing(clip, names, Request({}, templates=self.count))
+            templates, phrases = competing(clip, names, Asked({}, templates=self.count))
             self._texts[names] = templates, phrases, encode_templates(clip.model, clip.tokenizer, templates, names)
         templates, phrases, rows = self._texts[names]
         reward, pool = ClipReward(clip, names), [*data.train, *data.val]

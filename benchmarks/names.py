@@ -196,7 +196,7 @@ def measured(bed: Bed, way: str, own: Any, parts: Sequence[EncodedPictures], mix
     texts, candidates = texts_of(bed, way, own, chosen(bed, way, own, learn))
     given, swapped = texts[: len(own)], naming.exchanged(candidates)
     every = np.arange(len(learn))
-    labelled = naming.Labelled(np.float32(bed.clip.logit_scale) * learn.features, learn.labels, every.tolist())
+    labelled = naming.LabelledTexts(np.float32(bed.clip.logit_scale) * learn.features, learn.labels, every.tolist())
     before = hits(bed, given, test)
     found = naming.find_names(texts, candidates, labelled)
     others = naming.choose(texts, swapped, labelled, 0)[0] if found.permuted.opens else every[: len(own)]
@@ -210,9 +210,9 @@ def measured(bed: Bed, way: str, own: Any, parts: Sequence[EncodedPictures], mix
         "permuted": hits(bed, texts[others], test),
     }
     none = labelled._replace(labels=mixed)
-    shuffled = naming.cross_fitted(texts, candidates, none, every % 2, 0)
+    shuffled = naming.held_back_gain(texts, candidates, none, every % 2, 0)
     with patch.object(naming, "best_temperature", lambda *_: 1.0):
-        held = naming.cross_fitted(texts, candidates, none, every % 2, 0)
+        held = naming.held_back_gain(texts, candidates, none, every % 2, 0)
         opened = held.loss > held.loss_error
         raw = hits(bed, texts[naming.choose(texts, candidates, none, 0)[0]], test) if opened else before
     gains = {row: 100 * (after - before) for row, after in rows.items()}
@@ -260,7 +260,7 @@ def scale(classes: int, names: int, pictures: int) -> str:
     others = classes + (names - 1) * np.arange(classes)
     labels = np.repeat(np.arange(classes), pictures // classes)
     noise = rng.normal(size=(len(labels), width)) / np.sqrt(width)
-    shown = naming.Labelled(
+    shown = naming.LabelledTexts(
         100 * unit(0.06 * texts[labels] + 0.2 * texts[others[labels]] + noise), labels, range(len(labels))
     )
     own = [[label, *range(start, start + names - 1)] for label, start in enumerate(others.tolist())]

@@ -84,7 +84,7 @@ from ipo_prompts.experiments.run.searching import (
     search_in,
     started,
 )
-from ipo_prompts.experiments.run.untested import LABELS, MEAN_OFF, PROGRAM, in_words, look
+from ipo_prompts.experiments.run.untested import LABELS, MEAN_OFF, PROGRAM, look, not_tested
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.experiments.tracking import Tracker, tracking
 from ipo_prompts.metrics.classification import EncodedPictures, features_of
@@ -477,7 +477,7 @@ def _result(
     identity = identity_of(config, fingerprint(prepared, drawn.search, drawn.selection), prepared.clip.fingerprint)
     before = searched.earlier and started(searched.earlier, prepared, identity, found.history)
     said = (
-        in_words(untested, kept=found.choice.kept_initial)
+        not_tested(untested, kept=found.choice.kept_initial)
         if untested
         else verdict(
             scores["test"],

@@ -112,7 +112,7 @@ def from_pictures(way: Way, pictures: Labelled, scale: float) -> Linear | None:
     return Linear(rows, -0.5 * (rows * means).sum(axis=1)).centred(present)
 
 
-def left_out(pictures: Labelled) -> Iterator[Any]:
+def left_out_in_turn(pictures: Labelled) -> Iterator[Any]:
     """Yield masks, bool (n,), of what is left out together: one base picture of each class that has two.
 
     Where no class has three, it is those of every second class, in turn: else no class had two left, and nothing were
@@ -216,7 +216,7 @@ def blend(words: Floats, pictures: Labelled, scale: float) -> Blend:
         pictures: at least one.
         scale: the CLIP's.
     """
-    masks = list(left_out(pictures))
+    masks = list(left_out_in_turn(pictures))
     if not masks:
         mean = _whole("class mean", pictures, scale)
         return Blend("class mean", 1.0, "class mean", mean, mean, None)

@@ -34,7 +34,7 @@ TINY = 1e-300
 BLOCK = 1024
 
 
-class Labelled(NamedTuple):
+class LabelledTexts(NamedTuple):
     """Pictures that choose names.
 
     Attributes:
@@ -47,9 +47,9 @@ class Labelled(NamedTuple):
     labels: Numbers
     draws: Sequence[Hashable]
 
-    def take(self, chosen: Numbers) -> Labelled:
+    def take(self, chosen: Numbers) -> LabelledTexts:
         """Return some of them, by their numbers."""
-        return Labelled(self.features[chosen], self.labels[chosen], [self.draws[i] for i in chosen.tolist()])
+        return LabelledTexts(self.features[chosen], self.labels[chosen], [self.draws[i] for i in chosen.tolist()])
 
     @property
     def sampling(self) -> Sampling:
@@ -91,7 +91,7 @@ class Found:
     temperature: float
 
 
-def find_names(texts: Floats, candidates: Sequence[Sequence[int]], pictures: Labelled, seed: int = 0) -> Found:
+def find_names(texts: Floats, candidates: Sequence[Sequence[int]], pictures: LabelledTexts, seed: int = 0) -> Found:
     """Choose a text for each class.
 
     Args:
@@ -103,13 +103,13 @@ def find_names(texts: Floats, candidates: Sequence[Sequence[int]], pictures: Lab
     open_to = _free(candidates, pictures)
     given = np.array([own[0] for own in open_to], dtype=np.int64)
     halves = _halves(pictures)
-    held = cross_fitted(texts, open_to, pictures, halves, seed)
+    held = held_back_gain(texts, open_to, pictures, halves, seed)
     chosen, temperature = choose(texts, open_to, pictures, seed)
-    permuted = cross_fitted(texts, exchanged(open_to), pictures, halves, seed)
+    permuted = held_back_gain(texts, exchanged(open_to), pictures, halves, seed)
     return Found(chosen if held.opens else given, held, permuted, temperature)
 
 
-def _free(candidates: Sequence[Sequence[int]], pictures: Labelled) -> list[Sequence[int]]:
+def _free(candidates: Sequence[Sequence[int]], pictures: LabelledTexts) -> list[Sequence[int]]:
     """Leave classes of too few base pictures their name alone."""
     many = np.zeros(len(candidates), dtype=np.int64)
     for label, _ in {*zip(pictures.labels.tolist(), pictures.draws, strict=True)}:
@@ -130,15 +130,15 @@ def exchanged(candidates: Sequence[Sequence[int]]) -> list[Sequence[int]]:
     return found
 
 
-def _halves(pictures: Labelled) -> Numbers:
+def _halves(pictures: LabelledTexts) -> Numbers:
     """Deal the base pictures of one class after the other into two halves: (n,), 0 or 1."""
     class_of = dict(zip(pictures.draws, pictures.labels.tolist(), strict=True))
     half = {draw: place % 2 for place, draw in enumerate(sorted(class_of, key=lambda draw: class_of[draw]))}
     return np.array([half[draw] for draw in pictures.draws], dtype=np.int64)
 
 
-def cross_fitted(
-    texts: Floats, candidates: Sequence[Sequence[int]], pictures: Labelled, halves: Numbers, seed: int
+def held_back_gain(
+    texts: Floats, candidates: Sequence[Sequence[int]], pictures: LabelledTexts, halves: Numbers, seed: int
 ) -> Held:
     """Choose names on each half, and measure them on the other, under the temperature of the half that chose."""
     given = np.array([own[0] for own in candidates], dtype=np.int64)
@@ -153,7 +153,7 @@ def cross_fitted(
     return Held(float(hits.mean()), errors[0], float(losses.mean()), errors[1])
 
 
-def _judged(classes: Floats, pictures: Labelled, temperature: float) -> tuple[Doubles, Doubles]:
+def _judged(classes: Floats, pictures: LabelledTexts, temperature: float) -> tuple[Doubles, Doubles]:
     """Return the hits and the losses of pictures among classes, float32 (C, D)."""
     hits, losses = [np.zeros(0)], [np.zeros(0)]
     for start in range(0, len(pictures.labels), BLOCK):
@@ -164,7 +164,9 @@ def _judged(classes: Floats, pictures: Labelled, temperature: float) -> tuple[Do
     return np.concatenate(hits), np.concatenate(losses)
 
 
-def choose(texts: Floats, candidates: Sequence[Sequence[int]], pictures: Labelled, seed: int) -> tuple[Numbers, float]:
+def choose(
+    texts: Floats, candidates: Sequence[Sequence[int]], pictures: LabelledTexts, seed: int
+) -> tuple[Numbers, float]:
     """Choose without a gate: the row of each class's text, int64 (C,), and the temperature.
 
     For each picture the sum over classes of exp(logit) is kept, so that a class that tries a text takes its own term

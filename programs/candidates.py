@@ -197,7 +197,7 @@ def ask_for_names(
                 lines = ask_lm(ask, inputs, {"rollout_id": seed}).lines
             except dspy.AdapterParseError as error:
                 lines = str(error.lm_response or "").splitlines()
-        for label, names in read_names(lines, {as_read(class_names[label]): label for label in batch}).items():
+        for label, names in read_candidates(lines, {as_read(class_names[label]): label for label in batch}).items():
             found[label] = names
     return found
 
@@ -216,10 +216,10 @@ def forecast_names(class_names: Sequence[str], task: str, reply_tokens: int) -> 
     return Forecast(calls, calls * told, calls * reply_tokens)
 
 
-def read_names(lines: Any, label_of: Mapping[str, int]) -> dict[int, list[str]]:
+def read_candidates(lines: Any, label_of: Mapping[str, int]) -> dict[int, list[str]]:
     """Read `class: name, name` lines; what names no class, or cannot stand in a prompt, is dropped.
 
-    >>> read_names(["- Pups: puppy, <b>dog</b>, young dog", "nothing", 3], {"pups": 0})
+    >>> read_candidates(["- Pups: puppy, <b>dog</b>, young dog", "nothing", 3], {"pups": 0})
     {0: ['puppy', 'young dog']}
     """
     found: dict[int, list[str]] = {}

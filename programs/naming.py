@@ -20,7 +20,7 @@ from ipo_prompts.metrics.class_names import as_read
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, scores_accuracy
 from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.naming import Found, Labelled, find_names
+from ipo_prompts.metrics.naming import Found, LabelledTexts, find_names
 from ipo_prompts.metrics.offsets import MeanOffsets
 from ipo_prompts.metrics.reward import Reward, class_embeddings
 from ipo_prompts.metrics.template import too_long
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Named:
+class NamesChosen:
     """What classes are called after a search for names.
 
     Attributes:
@@ -98,7 +98,7 @@ def find(
     record: ScoreKeeper,
     lm: dspy.LM | None = None,
     task: str = "",
-) -> Named:
+) -> NamesChosen:
     """Look for names around templates, and record what was found.
 
     Args:
@@ -141,7 +141,7 @@ def find(
     found = find_names(every, rows, pictures, settings.seed)
     names = tuple((*given, *texts)[row] for row in found.chosen.tolist())
     alone = tuple(str(name) for name, own in zip(given, lists, strict=True) if not own)
-    named = Named(ours.renamed(names), given, found, len(texts), alone, asked)
+    named = NamesChosen(ours.renamed(names), given, found, len(texts), alone, asked)
     record.note(
         "names",
         renamed={str(given[label]): names[label] for label in named.renamed},
@@ -161,7 +161,7 @@ def _fits(name: str, templates: Sequence[str], reward: ClipReward, known: dict[s
     return known[name]
 
 
-def _labelled(reward: ClipReward, parts: Sequence[Any], offsets: Fitted | None) -> Labelled:
+def _labelled(reward: ClipReward, parts: Sequence[Any], offsets: Fitted | None) -> LabelledTexts:
     """Return the pictures of all parts as logits are made of them; parts share no draw."""
     units = [cast("EncodedPictures", part) for part in parts]
     features: Floats = np.concatenate([part.features for part in units])
@@ -169,4 +169,4 @@ def _labelled(reward: ClipReward, parts: Sequence[Any], offsets: Fitted | None) 
         features = features - offsets.mean
     draws = [(place, name) for place, part in enumerate(units) for name in part.groups or range(len(part))]
     labels = np.concatenate([part.labels for part in units])
-    return Labelled((np.float32(reward.clip.logit_scale) * features).astype(np.float32), labels, draws)
+    return LabelledTexts((np.float32(reward.clip.logit_scale) * features).astype(np.float32), labels, draws)

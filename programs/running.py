@@ -26,7 +26,7 @@ from ipo_prompts.programs.lm.connect import Backend, asking
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.lm.window import Room
-from ipo_prompts.programs.naming import Named, find
+from ipo_prompts.programs.naming import NamesChosen, find
 from ipo_prompts.programs.offsets import Settled, settle_offsets, under
 from ipo_prompts.programs.record.journal import Event, Journal
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
@@ -77,7 +77,7 @@ class Searched:
     ledger: Ledger
     settled: Settled | None = None
     ensembled: Ensembled | None = None
-    named: Named | None = None
+    named: NamesChosen | None = None
 
 
 def run(

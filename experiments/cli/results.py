@@ -36,7 +36,7 @@ from ipo_prompts.metrics.errors import InputError, did_you_mean, printable
 if TYPE_CHECKING:
     from ipo_prompts.experiments.data import DataSet
     from ipo_prompts.experiments.export import Target
-    from ipo_prompts.experiments.run.labelling import Answer
+    from ipo_prompts.experiments.run.labelling import Decision
     from ipo_prompts.experiments.run.live_view import Ui
     from ipo_prompts.metrics.clip import Clip as LoadedClip
     from ipo_prompts.metrics.head import Head
@@ -254,11 +254,11 @@ def _head(classifier: TemplateClassifier, reject: float | None) -> tuple[Head, T
     """Return what decides, and with `reject` the line below which a picture is none of the classes."""
     if reject is None:
         return classifier.head(), None
-    from ipo_prompts.experiments.run.rejecting import in_words, rejecting
+    from ipo_prompts.experiments.run.rejecting import promise_in_words, rejecting
 
     head, margins = rejecting(classifier, note)
     line = margins.threshold(reject)
-    note(in_words(line, margins.strangers_found(reject)))
+    note(promise_in_words(line, margins.strangers_found(reject)))
     return head, line
 
 
@@ -317,7 +317,7 @@ class _Rows:
             others = [f"{what}_{place}" for place in range(2, self.top + 1) for what in ("label", "probability")]
             csv.writer(sys.stdout).writerow(["picture", "label", "probability", *more, *others])
 
-    def write(self, file: Path, outcome: Answer | InputError) -> None:
+    def write(self, file: Path, outcome: Decision | InputError) -> None:
         """Write what is told of a picture; where nothing is, only JSON has a row."""
         if isinstance(outcome, InputError):
             if self.form == "jsonl":
@@ -330,14 +330,14 @@ class _Rows:
         {"csv": self._csv, "jsonl": self._row, "table": self._table}[self.form](file, outcome, best, rejected)
         sys.stdout.flush()
 
-    def _csv(self, file: Path, outcome: Answer, best: Sequence[tuple[str, float]], rejected: bool) -> None:
+    def _csv(self, file: Path, outcome: Decision, best: Sequence[tuple[str, float]], rejected: bool) -> None:
         cells = [cell for label, probability in best for cell in (label, f"{probability:.4f}")]
         if self.above is not None:
             cells = ["|".join(cells[::2]), "|".join(cells[1::2])]
         more = [f"{outcome.cosine:.4f}", f"{outcome.margin:.4f}", str(rejected).lower()] if self.line else []
         csv.writer(sys.stdout).writerow([str(file), *cells[:2], *more, *cells[2:]])
 
-    def _row(self, file: Path, outcome: Answer, best: Sequence[tuple[str, float]], rejected: bool) -> None:
+    def _row(self, file: Path, outcome: Decision, best: Sequence[tuple[str, float]], rejected: bool) -> None:
         pairs = zip(self.class_names, outcome.probabilities, strict=True)
         row: dict[str, object] = {
             "picture": str(file),
@@ -352,7 +352,7 @@ class _Rows:
             row |= {"cosine": outcome.cosine, "margin": outcome.margin, "rejected": rejected}
         self._json(row)
 
-    def _table(self, file: Path, outcome: Answer, best: Sequence[tuple[str, float]], rejected: bool) -> None:
+    def _table(self, file: Path, outcome: Decision, best: Sequence[tuple[str, float]], rejected: bool) -> None:
         if not best:
             print(f"{'':7}  {f'none above {self.above:.0%}':24}  {printable(str(file))}")
             return
@@ -420,7 +420,7 @@ def _target(to: str, dataset: str | None, hf_model: str | None, program: Path) -
     from ipo_prompts.experiments.export import TARGETS
     from ipo_prompts.experiments.export.clip_benchmark import ClipBenchmark
     from ipo_prompts.experiments.export.hf import HuggingFace
-    from ipo_prompts.experiments.export.hub import Hub
+    from ipo_prompts.experiments.export.hub import HubFolder
 
     if to not in TARGETS:
         raise InputError(f"there is no target {to!r}{did_you_mean(to, TARGETS)}; it can be {', '.join(TARGETS)}.")
@@ -430,7 +430,7 @@ def _target(to: str, dataset: str | None, hf_model: str | None, program: Path) -
     if dataset is not None:
         return ClipBenchmark(dataset)
     if to == "hub":
-        return Hub(program)
+        return HubFolder(program)
     return HuggingFace(hf_model) if hf_model is not None else TARGETS[to]()
 
 

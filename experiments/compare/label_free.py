@@ -61,7 +61,7 @@ CELLS = "cells"
 
 
 @dataclass(frozen=True)
-class Request:
+class Asked:
     """What is asked for: beds, each a name and its sets; a CLIP; how many templates compete; how often is drawn."""
 
     beds: Mapping[str, Sequence[str]]
@@ -71,7 +71,7 @@ class Request:
     draws: int = 10
 
 
-def request(words: Sequence[str]) -> Request:
+def request(words: Sequence[str]) -> Asked:
     """Read `data=NAME,…`, `clip=NAME`, `bank=shipped`, `templates=N` and `draws=N`; no picture is opened.
 
     Raises:
@@ -85,13 +85,13 @@ def request(words: Sequence[str]) -> Request:
     names = [str(one).strip() for one in (specs if isinstance(specs, list) else str(specs).split(","))]
     if not all(names):
         raise InputError("a name is missing in data= of label-free; write data=NAME,NAME.")
-    bank, counts = given.get("bank", "shipped"), {key: given.get(key, getattr(Request, key)) for key in KEYS[3:]}
+    bank, counts = given.get("bank", "shipped"), {key: given.get(key, getattr(Asked, key)) for key in KEYS[3:]}
     if bank not in ("shipped", "general"):
         raise InputError(f"bank={bank} has no phrases to choose from; write bank=shipped or bank=general.")
     wrong = next((key for key, count in counts.items() if type(count) is not int or count < 1), None)
     if wrong is not None:
-        raise InputError(f"{wrong}={counts[wrong]} is no number of {wrong}; write {wrong}={getattr(Request, wrong)}.")
-    clip = str(given.get("clip", Request.clip))
+        raise InputError(f"{wrong}={counts[wrong]} is no number of {wrong}; write {wrong}={getattr(Asked, wrong)}.")
+    clip = str(given.get("clip", Asked.clip))
     check_name(clip)
     beds = {name: expanded(name) for name in dict.fromkeys(names)}
     for spec in (one for specs in beds.values() for one in specs):
@@ -101,10 +101,10 @@ def request(words: Sequence[str]) -> Request:
                 f"label-free hides labels and tests with them, which needs labelled pictures of four classes and some "
                 f"to test on; {spec} has {len(data.class_names)} classes and {len(data.test)} pictures to test on."
             )
-    return Request(beds, clip, bank, **counts)
+    return Asked(beds, clip, bank, **counts)
 
 
-def measure_all(asked: Request, folder: Path, progress: Callable[[str], None]) -> dict[str, dict[str, Found]]:
+def measure_all(asked: Asked, folder: Path, progress: Callable[[str], None]) -> dict[str, dict[str, Found]]:
     """Measure each set of each bed, or read what an earlier call with the same request kept: bed → set → what it found.
 
     Args:
@@ -149,7 +149,7 @@ class _HighestCosine(Fit):
 class Bench:
     """Measures sets; templates are encoded once for each list of classes."""
 
-    def __init__(self, clip: Clip, asked: Request) -> None:
+    def __init__(self, clip: Clip, asked: Asked) -> None:
         self.clip, self.asked = clip, asked
         self._texts: dict[tuple[str, ...], Texts] = {}
 
@@ -160,7 +160,7 @@ class Bench:
         if names not in self._texts:
             self._texts[names] = Texts.of(self.clip, names, self.asked)
         drawn: dict[str, dict[str, list[Right]]] = {}
-        for condition, row, right in Seen(self.clip, data, self._texts[names]).rows(self.asked.draws):
+        for condition, row, right in SetOfPictures(self.clip, data, self._texts[names]).rows(self.asked.draws):
             drawn.setdefault(condition, {}).setdefault(row, []).append(right)
         return {
             condition: {row: np.mean(rights, axis=0) for row, rights in rows.items()}
@@ -188,7 +188,7 @@ class Texts:
     eighty: Floats
 
     @classmethod
-    def of(cls, clip: Clip, names: tuple[str, ...], asked: Request) -> Texts:
+    def of(cls, clip: Clip, names: tuple[str, ...], asked: Asked) -> Texts:
         """Encode the first so many of the initial template, the phrases, and random pairs of phrases."""
         templates, phrases = competing(clip, names, asked)
 
@@ -205,7 +205,7 @@ class Texts:
         )
 
 
-def competing(clip: Clip, names: Sequence[str], asked: Request) -> tuple[list[str], int]:
+def competing(clip: Clip, names: Sequence[str], asked: Asked) -> tuple[list[str], int]:
     """Return the templates that compete, the initial one first, and how many phrases of the bank follow it.
 
     Of more phrases than may compete those are taken that are spread over the bank, whose neighbours mean the same.
@@ -229,7 +229,7 @@ def others(names: Sequence[str]) -> list[list[str]]:
     return [nouns[i * len(names) : (i + 1) * len(names)] for i in range(LISTS)]
 
 
-class Seen:
+class SetOfPictures:
     """A set as all templates see it, with the names of all its classes or of some."""
 
     def __init__(self, clip: Clip, data: DataSet, texts: Texts) -> None:
@@ -284,7 +284,7 @@ class Seen:
 class Scored:
     """What all templates are worth on all pictures of a set, where some classes compete: arrays (T, n)."""
 
-    def __init__(self, seen: Seen, classes: Numbers) -> None:
+    def __init__(self, seen: SetOfPictures, classes: Numbers) -> None:
         self.seen, self.classes = seen, classes
         self.names = [seen.names[i] for i in classes]
         self.known = np.flatnonzero(np.isin(seen.pool.labels, classes))

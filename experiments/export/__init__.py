@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ipo_prompts.experiments.export.clip_benchmark import ClipBenchmark
 from ipo_prompts.experiments.export.head import HeadFiles, Onnx
 from ipo_prompts.experiments.export.hf import HuggingFace
-from ipo_prompts.experiments.export.hub import Hub
+from ipo_prompts.experiments.export.hub import HubFolder
 from ipo_prompts.experiments.export.open_clip import OpenClip
 from ipo_prompts.experiments.export.plain import Npz, ProgramJson, Txt
 from ipo_prompts.experiments.export.target import Differs, NotChecked, Reference, Target, export
@@ -22,7 +22,7 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "hf": HuggingFace,
     "head": HeadFiles,
     "onnx": Onnx,
-    "hub": Hub,
+    "hub": HubFolder,
     "npz": Npz,
     "txt": Txt,
     "program.json": ProgramJson,

@@ -13,7 +13,7 @@ from ipo_prompts.programs.classifier import TemplateClassifier
 PROGRAM, CARD = "program.json", "README.md"
 
 
-class Hub(HeadFiles):
+class HubFolder(HeadFiles):
     """The folder of `head`, with `program.json` and a card.
 
     Attributes:

@@ -22,7 +22,7 @@ BATCH = 32
 READERS = 8
 
 
-class Answer(NamedTuple):
+class Decision(NamedTuple):
     """What is told of a picture.
 
     Attributes:
@@ -36,7 +36,7 @@ class Answer(NamedTuple):
     margin: float | None
 
 
-Row = tuple[Path, Answer | InputError]
+Row = tuple[Path, Decision | InputError]
 """A picture, and what is told of it, or why nothing is."""
 
 
@@ -83,10 +83,10 @@ def _label(clip: Clip, head: Head, batch: Sequence[tuple[Path, Picture | InputEr
     return [(file, next(answers) if isinstance(it, Picture) else it) for file, it in batch]
 
 
-def _answers(head: Head, features: Floats) -> list[Answer]:
+def _answers(head: Head, features: Floats) -> list[Decision]:
     cosines, margins = head.margins(features)
     told = [None] * len(cosines) if margins is None else margins.tolist()
-    return [*map(Answer, head.probabilities(features), cosines.tolist(), told)]
+    return [*map(Decision, head.probabilities(features), cosines.tolist(), told)]
 
 
 def _read(file: Path, background: Background) -> Picture | InputError:

@@ -23,14 +23,16 @@ from ipo_prompts.metrics.evidence import paired_difference
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.verdict import judge, points, share
 from ipo_prompts.programs.ensemble import scored_as_one
-from ipo_prompts.programs.naming import Named
+from ipo_prompts.programs.naming import NamesChosen
 
 EACH = "for each name, on sealed pictures"
 MOST = 200
 """Names that are put back one by one: each is a text pass over all classes."""
 
 
-def what_names_do(named: Named | None, members: Sequence[str], parts: Mapping[AnyPart, Compared]) -> NamesFound | None:
+def what_names_do(
+    named: NamesChosen | None, members: Sequence[str], parts: Mapping[AnyPart, Compared]
+) -> NamesFound | None:
     """Measure names on the sealed test pictures; None where nobody asked for them.
 
     Args:
@@ -59,7 +61,7 @@ def what_names_do(named: Named | None, members: Sequence[str], parts: Mapping[An
     return result.model_copy(update={"words": _in_words(result, named)})
 
 
-def _two_by_two(named: Named, members: Sequence[str], test: Compared) -> TwoByTwo:
+def _two_by_two(named: NamesChosen, members: Sequence[str], test: Compared) -> TwoByTwo:
     before = named.reward.renamed(named.given)
     initial, template = (scored_as_one(before, one, test.units) for one in ([test.initial.template], members))
     difference = paired_difference(template.hits, test.optimised.hits, test.sampling).these
@@ -73,7 +75,7 @@ def _two_by_two(named: Named, members: Sequence[str], test: Compared) -> TwoByTw
     )
 
 
-def _one_by_one(named: Named, members: Sequence[str], test: Compared) -> tuple[Renamed, ...]:
+def _one_by_one(named: NamesChosen, members: Sequence[str], test: Compared) -> tuple[Renamed, ...]:
     """Put the old name of one class back at a time, and compare; the tests are corrected for their number."""
     labels = named.renamed[:MOST]
     without: dict[int, Score] = {}
@@ -97,7 +99,7 @@ def _one_by_one(named: Named, members: Sequence[str], test: Compared) -> tuple[R
     )
 
 
-def _in_words(found: NamesFound, named: Named) -> str:
+def _in_words(found: NamesFound, named: NamesChosen) -> str:
     """Say what was found and what it adds; everything that speaks of it prints that."""
     if not found.candidates:
         return f"No other names of the classes are known. {_to_type(named.given)}"
@@ -128,7 +130,7 @@ def _to_type(names: Sequence[str]) -> str:
     return f"Write what you would try into a file, as in `{line}[NAME, NAME]`, and give it as name_candidates=FILE."
 
 
-def write_names(folder: Path, data: DataSet, named: Named | None) -> None:
+def write_names(folder: Path, data: DataSet, named: NamesChosen | None) -> None:
     """Write the `classes.yaml` of a run whose classes were renamed, for their folder; new classes keep their names."""
     if named is None or not named.renamed:
         return

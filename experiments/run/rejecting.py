@@ -76,7 +76,7 @@ def rejecting(classifier: TemplateClassifier, say: Say) -> tuple[Head, Calibrate
     return replace(classifier.head(), others=rows), margins
 
 
-def in_words(line: Threshold, found: float | None) -> str:
+def promise_in_words(line: Threshold, found: float | None) -> str:
     """Say what a line promises, and what it does not."""
     about = (
         "how many strangers it finds was not estimated: the classes are too few"

@@ -82,7 +82,7 @@ def look(prepared: Prepared, searched: SearchedRun, program: TemplateClassifier,
     return untested.model_copy(update={"words": _words(untested, kept)})
 
 
-def in_words(found: Untested, *, kept: bool) -> str:
+def not_tested(found: Untested, *, kept: bool) -> str:
     """Return the verdict of a run without labels."""
     lead = f"{found.lead:.2f} nats, its words paid for"
     if kept:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ipo_prompts.metrics.blend import Kept, Labelled, blend, from_pictures, left_out
+from ipo_prompts.metrics.blend import Kept, Labelled, blend, from_pictures, left_out_in_turn
 from ipo_prompts.metrics.errors import InputError
 
 LABELS = np.array([0, 0, 1, 1])
@@ -34,13 +34,14 @@ def test_one_base_picture_of_each_class_is_left_out_at_a_time() -> None:
     labels = np.array([0, 0, 0, 0, 1, 1, 1, 2])
     groups = ["a", "a", "b", "c", "d", "e", "f", "g"]
     masks = [
-        np.flatnonzero(mask).tolist() for mask in left_out(Labelled(np.eye(8, dtype=np.float32), labels, 3, groups))
+        np.flatnonzero(mask).tolist()
+        for mask in left_out_in_turn(Labelled(np.eye(8, dtype=np.float32), labels, 3, groups))
     ]
     assert masks == [[0, 1, 4], [2, 5], [3, 6]], "variants go together, and the only picture of a class stays"
 
 
 def test_of_two_pictures_a_class_every_second_class_keeps_both() -> None:
-    masks = [np.flatnonzero(mask).tolist() for mask in left_out(Labelled(FEATURES, LABELS, 2))]
+    masks = [np.flatnonzero(mask).tolist() for mask in left_out_in_turn(Labelled(FEATURES, LABELS, 2))]
     assert masks == [[0], [2], [1], [3]]
 
 
