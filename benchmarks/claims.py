@@ -14,8 +14,19 @@ from gains import DOCS, Row, rows_of
 
 from ipo_prompts.experiments.embedded.shifts import claims
 
-CLIPS = {"plain CLIP": "claims-plain-77", "today's CLIP": "claims-embedded"}
-"""Heads of columns, and the raw cells of that CLIP."""
+CLIPS = {
+    "plain CLIP of seed 77": "claims-plain-77",
+    "plain CLIP of seed 78": "claims-plain-78",
+    "our CLIP": "claims-embedded",
+}
+"""What CLIPs are called, and the raw cells of each."""
+COLUMNS = {
+    "plain CLIP, seed 77": ("plain CLIP of seed 77", ("untaught", "taught")),
+    "plain CLIP, seed 78": ("plain CLIP of seed 78", ("untaught", "taught")),
+    "our CLIP, untaught": ("our CLIP", ("untaught",)),
+    "our CLIP, taught": ("our CLIP", ("taught",)),
+}
+"""Columns of the README's table: a CLIP and kinds of sets."""
 KINDS = ("untaught", "taught", "clean")
 DEFAULT = "ipo-default, no language model"
 WAYS = {
@@ -38,28 +49,47 @@ NOT_RUN = "not run"
 
 def main() -> None:
     """Print the tables in Markdown."""
-    arguments(__doc__)
-    print("\n".join([*by_clip(), "", *by_looks()]))
+    options = arguments(__doc__, readme={"action": "store_true", "help": "the README's table instead"})
+    if options.readme:
+        print("\n".join(readme()))
+        return
+    print("\n\n".join("\n".join([f"{clip}:", "", *by_kind(clip), "", *by_looks(clip)]) for clip in run()))
 
 
-def by_clip() -> list[str]:
-    """Return the lines of the gains over the anchor after all looks, for each CLIP and kind of sets."""
-    columns = {f"{clip}, {kind}": of(file, (kind,), LAST) for clip, file in CLIPS.items() for kind in KINDS}
-    columns = {name: rows for name, rows in columns.items() if rows}
+def run() -> list[str]:
+    """Return the CLIPs of which there are cells."""
+    return [clip for clip, file in CLIPS.items() if of(file, KINDS, LAST)]
+
+
+def readme() -> list[str]:
+    """Return the lines of the README's table: gains over the anchor after all looks."""
+    columns = {name: of(CLIPS[clip], kinds, LAST) for name, (clip, kinds) in COLUMNS.items()}
+    return _gains("", {name: rows for name, rows in columns.items() if rows})
+
+
+def by_kind(clip: str) -> list[str]:
+    """Return the lines of the gains over the anchor after all looks, for each kind of sets."""
+    kinds = {**{kind: (kind,) for kind in KINDS}, "untaught and taught": KINDS[:2]}
+    columns = {name: of(CLIPS[clip], kind, LAST) for name, kind in kinds.items()}
+    return _gains(clip, {name: rows for name, rows in columns.items() if rows})
+
+
+def _gains(corner: str, columns: dict[str, dict[str, Row]]) -> list[str]:
     heads = [f"{name} ({rows['anchor'].accuracy:.1f} %)" for name, rows in columns.items()]
-    lines = [f"| | {' | '.join(heads)} | labels a class |", "| --- " * (len(heads) + 2) + "|"]
+    lines = [f"| {corner} | {' | '.join(heads)} | labels a class | looks |", "| --- " * (len(heads) + 3) + "|"]
     for title, row in WAYS.items():
         found = [rows.get(row) for rows in columns.values()]
-        labels = next((one.labels for one in found if one), "")
-        lines.append(f"| {title} | {' | '.join(one.over_anchor if one else NOT_RUN for one in found)} | {labels} |")
+        labels, looks = next(((one.labels, f"{one.looks:,.0f}") for one in found if one), ("", ""))
+        gains = " | ".join(one.over_anchor if one else NOT_RUN for one in found)
+        lines.append(f"| {title} | {gains} | {labels} | {looks} |")
     return lines
 
 
-def by_looks() -> list[str]:
-    """Return the lines of both kinds of shifts together, plain CLIP and general bank, after so many looks."""
-    columns = [of(CLIPS["plain CLIP"], KINDS[:2], looks) for looks in LOOKS]
+def by_looks(clip: str) -> list[str]:
+    """Return the lines of both kinds of shifts together, with the general bank, after so many looks."""
+    columns = [of(CLIPS[clip], KINDS[:2], looks) for looks in LOOKS]
     heads = [f"{looks:,} looks" for looks in LOOKS]
-    lines = [f"| over the anchor, or over the default | {' | '.join(heads)} |", "| --- " * (len(heads) + 1) + "|"]
+    lines = [f"| {clip} | {' | '.join(heads)} |", "| --- " * (len(heads) + 1) + "|"]
     for title in WITH_WORDS:
         found = [rows.get(WAYS[title]) for rows in columns]
         gains = {title: [one.over_anchor if one else NOT_RUN for one in found]}

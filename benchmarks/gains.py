@@ -1,4 +1,4 @@
-"""What the rows of raw cells gain, with intervals that know what their sets share: the tables of the README and pages.
+"""What the rows of raw cells gain, with intervals that know what their sets share: the tables of pages.
 
 Sets such as `embedded:upside-down+blur` share four geometric operations and all their pictures, so that they are no
 independent sample. Each mean gets the wider of two 95 % intervals: that of the command's own table, with the sets as
@@ -29,26 +29,6 @@ from ipo_prompts.experiments.run.config import build, nested
 PHRASES = 300
 """Of the bank, those that fit our CLIP and name no class of the suite."""
 DOCS = Path(__file__).parents[1] / "docs"
-COLUMNS = {
-    "plain CLIP": ("plain-clip", "plain-clip-lm"),
-    "former text tower": ("former-text-tower",),
-    "our CLIP": ("suite-held-out",),
-    "our CLIP, main job": ("main-job",),
-}
-"""Columns of the README's table, and the raw cells that they are made of; of two rows of a name the first is taken."""
-ROWS = {
-    "`ipo optimize --lm none`: words of the bank put together": ("phrases", "ipo-default, no language model"),
-    "`ipo optimize`: and words of a 0.5B model": ("ipo-default",),
-    "best of 1,400 random pairs of the bank's phrases": ("random-pairs-many",),
-    "best single phrase of the bank": ("bank",),
-    "best of 60 random pairs": ("random-pairs",),
-    "best of CLIP's 80 templates": ("best-of-80",),
-    "0.5B model, no history, 60 proposals": ("no-history",),
-    "0.5B model, history of 12 without losses, 60 proposals": ("history",),
-    "no words: mean of six unlabelled pictures a class taken off": ("centred",),
-    "no words: nearest mean of six labelled pictures a class": ("class-mean",),
-}
-"""Rows of that table, each by what it is, and what cells call it."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +47,8 @@ def main() -> None:
     options = arguments(
         __doc__,
         cells={"type": Path, "default": DOCS / "suite-held-out.json.gz", "help": "raw cells of a grid"},
-        readme={"action": "store_true", "help": "the README's table instead, of the cells in docs/"},
     )
-    print("\n".join(readme() if options.readme or options.small else of_cells(options.cells)))
+    print("\n".join(of_cells(options.cells)))
 
 
 def of_cells(file: Path) -> list[str]:
@@ -80,22 +59,6 @@ def of_cells(file: Path) -> list[str]:
     for name, row in rows.items():
         gains = f"{row.over_anchor or '–'} | {row.over_default or '–'}"
         lines.append(f"| `{name}` | {row.accuracy:.1f} | {gains} | {row.labels} | {row.looks:,.0f} |")
-    return lines
-
-
-def readme() -> list[str]:
-    """Return the lines of the README's table."""
-    found = {
-        column: {name: row for file in reversed(files) for name, row in rows_of(DOCS / f"{file}.json.gz").items()}
-        for column, files in COLUMNS.items()
-    }
-    heads = [f"{column} ({rows['anchor'].accuracy:.1f} %)" for column, rows in found.items()]
-    lines = [f"| | {' | '.join(heads)} | labels a class | looks |", "| --- " * (len(heads) + 3) + "|"]
-    for title, names in ROWS.items():
-        own = [next((rows[name] for name in names if name in rows), None) for rows in found.values()]
-        (labels,), looks = {row.labels for row in own if row}, max(row.looks for row in own if row)
-        cells = [row.over_anchor if row else "not run" for row in own]
-        lines.append(f"| {title} | {' | '.join(cells)} | {labels} | {looks:,.0f} |")
     return lines
 
 
