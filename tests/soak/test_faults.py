@@ -13,7 +13,7 @@ from support import soak
 from support.openai_server import Behaviour, OpenAIServer, Reply, error, good, listed, templates
 from support.runs import Ended, check_whole, events
 
-LIMIT_SECONDS = 6.0 if soak.BY_HAND else 2.0
+LIMIT_SECONDS = 8.0 if soak.BY_HAND else 4.0  # two of them are kept for the files of a run
 SLACK_SECONDS = 5.0
 CHAT = "[[ ## templates ## ]]\n"
 
