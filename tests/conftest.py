@@ -25,6 +25,11 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the soak, whose tests are the longest: no process waits for them at the end."""
+    items.sort(key=lambda item: "/soak/" not in item.nodeid)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def shared_models() -> Iterator[Path]:
     """Local weights stay in the user's cache: they are large, and checked by hash."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,11 +22,9 @@ WORDS = ("lm=none", "strategy=compose", "describer=none", "shots=1", "selection_
 
 
 @pytest.fixture(autouse=True)
-def still(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that stands still."""
-    with monkeypatch.context() as patch:
-        patch.setattr(clock, "now", lambda: 0.0)
-        yield
+    monkeypatch.setattr(clock, "now", lambda: 0.0)
 
 
 def test_a_limit_below_twice_the_start_is_refused_with_what_is_needed() -> None:
