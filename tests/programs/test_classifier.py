@@ -7,7 +7,9 @@ import io
 import json
 import pickle
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -418,6 +420,12 @@ def test_a_name_is_no_clip() -> None:
         TemplateClassifier("embedded", NAMES)  # type: ignore[arg-type]
 
 
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run it in a thread of its own: in this one a loop may be running, that of the tests in a browser."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(copy_context().run, asyncio.run, coroutine).result()
+
+
 def test_it_can_be_awaited(
     clip: Clip, file: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -428,7 +436,7 @@ def test_it_can_be_awaited(
     async def awaited() -> list[Any]:
         return await asyncio.gather(*(program.acall(image=file) for _ in range(3)))
 
-    for answer in asyncio.run(awaited()):
+    for answer in run(awaited()):
         assert (answer.label, answer.scores) == (called.label, called.scores)
     assert capfd.readouterr().err == ""
 
@@ -585,7 +593,7 @@ def test_the_trace_holds_no_picture_and_no_scores(clip: Clip, file: Path) -> Non
     program = TemplateClassifier(clip, NAMES)
     with dspy.context(trace=[], max_trace_size=2):
         labels = [program(image=file).label for _ in range(3)]
-        asyncio.run(program.acall(file))
+        run(program.acall(file))
         assert [(one is program, inputs, outputs.toDict()) for one, inputs, outputs in dspy.settings.trace] == [
             (True, {"image": "<picture>"}, {"label": labels[0]})
         ] * 2
