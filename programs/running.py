@@ -116,6 +116,7 @@ def run(
 
     def described() -> list[str]:
         assert job.describing is not None
+        time.check_time()
         say(f"describing the search pictures with {job.describing.by}")
         describer, asked = job.describing.describer(recorder)
         shown = job.describing.pictures, job.units.labels, job.reward.class_names
