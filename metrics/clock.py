@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
+
+from ipo_prompts.metrics.errors import in_force
 
 T = TypeVar("T")
 Limit = Literal["budget_usd", "budget_tokens", "max_minutes"]
@@ -109,21 +111,13 @@ def clock() -> Clock:
 @contextmanager
 def keeping(one: Clock) -> Iterator[Clock]:
     """Put a clock in force while the block runs."""
-    token = _in_force.set(one)
-    try:
+    with in_force(_in_force, one):
         yield one
-    finally:
-        _in_force.reset(token)
 
 
-@contextmanager
-def beginning(at: float) -> Iterator[None]:
+def beginning(at: float) -> AbstractContextManager[None]:
     """Let runs in the block have begun then: a command has with its process."""
-    token = _began.set(at)
-    try:
-        yield
-    finally:
-        _began.reset(token)
+    return in_force(_began, at)
 
 
 def began() -> float:

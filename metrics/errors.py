@@ -15,11 +15,12 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
+T = TypeVar("T")
 
 Listener = Literal["command line", "ipo.optimize", "compile"]
 """Who reads what is said: what options and commands are called."""
@@ -27,13 +28,20 @@ _listener: ContextVar[Listener] = ContextVar("listener", default="command line")
 
 
 @contextmanager
-def speaking_to(listener: Listener) -> Iterator[None]:
-    """Word what is said while the block runs for a listener; threads that it starts speak to the command line."""
-    before = _listener.set(listener)
+def in_force(variable: ContextVar[T], value: T) -> Iterator[None]:
+    """Give a variable a value while the block runs; threads that it starts have the value of before."""
+    before = variable.set(value)
     try:
         yield
     finally:
-        _listener.reset(before)
+        variable.reset(before)
+
+
+@contextmanager
+def speaking_to(listener: Listener) -> Iterator[None]:
+    """Word what is said while the block runs for a listener; threads that it starts speak to the command line."""
+    with in_force(_listener, listener):
+        yield
 
 
 def listener() -> Listener:

@@ -16,14 +16,14 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from ipo_prompts.metrics.clip_config import named_inside
-from ipo_prompts.metrics.errors import InputError, listener, setting
+from ipo_prompts.metrics.errors import InputError, in_force, listener, setting
 from ipo_prompts.programs.describers import BY_CLIP
 
 SEAL = "seal"
@@ -43,14 +43,9 @@ _HERE = {
 """Settings that reach a host or a file, unless they have one of these values."""
 
 
-@contextmanager
-def trusting(said: bool) -> Iterator[None]:
+def trusting(said: bool) -> AbstractContextManager[None]:
     """Take what a run from elsewhere names while the block runs, where the person has said so."""
-    before = _trusted.set(said)
-    try:
-        yield
-    finally:
-        _trusted.reset(before)
+    return in_force(_trusted, said)
 
 
 def refuse_foreign(settings: Mapping[str, Any], own: Mapping[str, Any] | None, what: str) -> None:
