@@ -15,8 +15,10 @@ from paired_hits import Cell, Model
 from scipy import special
 
 from ipo_prompts.experiments.compare.tables.table import MEAN, MEAN_OF_H, H, difference
+from ipo_prompts.experiments.embedded.shifts import shared, suite
 from ipo_prompts.metrics.evidence import ALPHA, Effect, effect_of
 from ipo_prompts.metrics.sampling import Variance
+from ipo_prompts.metrics.statistics import crossed_interval
 from ipo_prompts.metrics.verdict import judge
 
 COMPARISONS = (1, 3, 8)
@@ -26,6 +28,13 @@ HIGHEST = 0.97
 """The accuracy up to which a promise is simulated: what is promised may be more than there is room for."""
 CLEAR = (("2 classes x 200, 15 points", 2, 200, 0.15), ("5 classes x 840, 20 points", 5, 840, 0.2))
 """Gains that must not be missed: name, classes, pictures of each, true difference."""
+
+
+CROSSED = {"16 of the suite": suite("suite-held-out"), "6 taught": suite("claims-taught")}
+CROSSED["12 shifted"] = [*CROSSED["6 taught"], *suite("claims-untaught")]
+"""Sets whose operations are crossed."""
+DEVIATIONS = ((0, 0, 1), (1, 0, 1), (0, 1, 1), (1, 1, 1), (1, 1, 0), (0.3, 0.3, 1))
+"""Of the first operation, of the other one, and of what a set has for itself."""
 
 
 def cells() -> list[Cell]:
@@ -119,9 +128,13 @@ def main() -> int:
     clear = {name: _found_clear(name, options) for name, *_ in CLEAR}
     print(_worst(found))
     print(_table(found))
+    covered = list(crossed(options.runs, options.seed)) if not options.cells or options.small else []
+    print("\n".join(f"{name}: intervals of crossed sets cover {share:.1%}" for name, share in covered))
     print("\n".join(f"{name}: found in {share:.1%} of {options.runs // 10} runs" for name, share in clear.items()))
     missed = [f"{one.cell.name} {miss}" for one in found for miss in one.misses(4.0 if options.small else 0.0)]
     missed += [f"{name} is found in {share:.1%} only" for name, share in clear.items() if share < 0.99]
+    slack = (4.0 if options.small else 0.0) * math.sqrt(0.05 * 0.95 / options.runs)
+    missed += [f"crossed {name} cover {share:.1%}" for name, share in covered if share < 0.935 - slack]
     print(f"\nGoals missed: {len(missed)}" + "".join(f"\n- {miss}" for miss in missed))
     return 1 if missed else 0
 
@@ -147,6 +160,20 @@ def simulate(cell: Cell, runs: int, seed: int) -> Found:
     discordant = float(np.mean([number for _, number in null]))
     false = float(np.mean([one.p <= ALPHA for one in effects]))
     return Found(cell, runs, discordant, (coverage[0], coverage[1]), false, *map(tuple, (promises, ratios, powers)))
+
+
+def crossed(runs: int, seed: int) -> Iterator[tuple[str, float]]:
+    """Simulate means over sets that share operations; yield what was simulated, and how often the interval covers."""
+    rng = np.random.default_rng(seed)
+    for (name, sets), deviations in product(CROSSED.items(), DEVIATIONS):
+        factors = [*shared(sets), sets]
+        numbers = [np.unique(levels, return_inverse=True)[1] for levels in factors]
+        covered = 0
+        for _ in range(runs):
+            parts = [sd * rng.normal(size=len(sets))[of] for sd, of in zip(deviations, numbers, strict=True)]
+            found = crossed_interval(np.sum(parts, axis=0), factors[:2])
+            covered += found.low <= 0 <= found.high
+        yield f"{name}, deviations {' / '.join(map(str, deviations))}", covered / runs
 
 
 def _fewer(runs: int) -> int:

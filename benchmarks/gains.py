@@ -1,30 +1,31 @@
 """What the rows of raw cells gain, with intervals that know what their sets share: the tables of pages.
 
-Sets such as `embedded:upside-down+blur` share four geometric operations and all their pictures, so that they are no
-independent sample. Each mean gets the wider of two 95 % intervals: that of the command's own table, with the sets as
-independent, and that clustered by what stands before the +, where residuals are summed within a cluster before they
-are squared (Liang & Zeger 1986), scaled by G/(G - 1) for G clusters, with G - 1 degrees of freedom. Looks are templates
+Sets such as `embedded:upside-down+blur` share operations, base pictures and seeds, so that they are no independent
+sample. The 95 % interval of a mean over sets is that of the command's own table, with the sets as independent, and what
+each shared thing adds to its variance, with its own quantile: see `crossed_interval`. The four test pictures of a class
+are of the same few drawings in all sets, so that base pictures are a class of drawings. Looks are templates
 that were scored on labelled pictures: those proposed, those looked at, and the phrases that the describer `clip` ranks.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from common import arguments
-from scipy import stats
 
 from ipo_prompts.experiments.compare.documents import documents, table_of
 from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT
 from ipo_prompts.experiments.compare.raw_cells import unpack
+from ipo_prompts.experiments.embedded.shifts import shared
 from ipo_prompts.experiments.run.config import build, nested
+from ipo_prompts.metrics.sampling import Variance
+from ipo_prompts.metrics.statistics import crossed_interval
 
 PHRASES = 300
 """Of the bank, those that fit our CLIP and name no class of the suite."""
@@ -78,7 +79,7 @@ def rows_of(file: Path, column: str = "test", data: Callable[[str], bool] = lamb
         return {}
     content = json.loads(documents(grid, table)["table.json"])
     scope = "average" if len(grid.data) > 1 else grid.data[0]
-    values, looks, labels, asked = defaultdict(dict), defaultdict(list), {}, {}
+    values, hits, looks, labels, asked = defaultdict(dict), defaultdict(dict), defaultdict(list), {}, {}
     banks = [one["budget"]["looked_at"] for e, one in kept if e.cell.method == "bank" and isinstance(one, dict)]
     phrases = banks[0] if banks else PHRASES
     for entry, outcome in zip(found, outcomes, strict=True):
@@ -86,7 +87,9 @@ def rows_of(file: Path, column: str = "test", data: Callable[[str], bool] = lamb
         asks = method.uses_lm and config.asks_lm
         if isinstance(outcome, str):
             continue  # the table has no row of it either
-        values[entry.label][entry.cell.data, entry.cell.seed] = outcome["scores"][column]["value"]
+        score = outcome["scores"][column]
+        values[entry.label][entry.cell.data, entry.cell.seed] = score["value"]
+        hits[entry.label][entry.cell.data, entry.cell.seed] = score
         described = asks and config.describer == "clip"
         looks[entry.label].append(outcome["budget"]["proposals"] + outcome["budget"]["looked_at"] + described * phrases)
         labels[entry.label], asked[entry.label] = method.labelled_per_class(config), asks
@@ -102,7 +105,8 @@ def rows_of(file: Path, column: str = "test", data: Callable[[str], bool] = lamb
             100 * np.mean([values[row][name, seed] - values[other][name, seed] for seed in grid.seeds])
             for name in grid.data
         ]
-        half = max((ends["high"] - ends["low"]) / 2, _clustered(each, list(map(_first, grid.data))))
+        pictures = [] if len(each) < 2 else [_pictures(hits[row], hits[other], grid.data, grid.seeds)]
+        half = _wider((ends["high"] - ends["low"]) / 2, each, shared(grid.data), pictures)
         mean = sign * one["gain"]
         return f"{mean:+.1f} [{mean - half:.1f}, {mean + half:.1f}]"
 
@@ -129,21 +133,32 @@ def _of_column(outcome: dict[str, Any] | str, column: str) -> dict[str, Any] | s
     return {**outcome, "scores": {column: outcome["scores"][column]}}
 
 
-def _first(data: str) -> str:
-    """Return the first operation of a set: `embedded:held-back/sideways+gray@2` is about `sideways`."""
-    return re.split(r"[:/]", data.partition("+")[0].partition("@")[0])[-1]
+def _wider(half: float, each: list[Any], factors: Any, pictures: list[Variance]) -> float:
+    """Return half of the interval of a mean over sets, given that with the sets as independent."""
+    if len(each) < 2:
+        return half
+    with_, without = (crossed_interval(each, what, more) for what, more in ((factors, pictures), ([], [])))
+    more = (with_.high - with_.low) ** 2 - (without.high - without.low) ** 2
+    return float(np.sqrt(half**2 + more / 4))
 
 
-def _clustered(each: list[Any], clusters: list[str]) -> float:
-    """Return half of the interval of a mean over sets, of which those of a cluster are not independent; 0 for one."""
-    sums: dict[str, float] = defaultdict(float)
-    for value, cluster in zip(each, clusters, strict=True):
-        sums[cluster] += value - np.mean(each)
-    count = len(sums)
-    if count < 2:
-        return 0.0
-    error = np.sqrt(count / (count - 1) * sum(value**2 for value in sums.values())) / len(each)
-    return float(stats.t.ppf(0.975, count - 1)) * float(error)
+def _pictures(ours: Any, theirs: Any, sets: Sequence[str], seeds: Sequence[int]) -> Variance:
+    """Return what it adds to the variance of the mean over sets, in points², that they show the same drawings."""
+    own, sums = 0.0, defaultdict(float)
+    for name in sets:
+        base = name.rpartition("/")[0]
+        pairs = [(ours[name, seed], theirs[name, seed]) for seed in seeds]
+        gain = np.mean([_hits(one) - _hits(other) for one, other in pairs], axis=0)
+        labels = np.array(pairs[0][0]["labels"])
+        each = np.bincount(labels, gain - gain.mean()) * 100 / len(gain) / len(sets)
+        own += float(each @ each)
+        for label, value in enumerate(each.tolist()):
+            sums[base, label] += value
+    return Variance(max(0.0, sum(value**2 for value in sums.values()) - own), len(sums) - 1.0)
+
+
+def _hits(score: dict[str, Any]) -> Any:
+    return np.array(list(score["hits"]), dtype=float)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ import numpy as np
 from ipo_prompts.experiments.compare import label_free
 from ipo_prompts.experiments.compare.label_free import FIT, FIT_OFF, HITS_SAME, INITIAL, MEAN_OFF, THING, WRONG, Found
 from ipo_prompts.experiments.compare.layout import text_table
-from ipo_prompts.metrics.sampling import Sampling
-from ipo_prompts.metrics.statistics import mean_interval
+from ipo_prompts.experiments.embedded.shifts import shared
+from ipo_prompts.metrics.statistics import crossed_interval, mean_interval
 
 MOST = f"{label_free.SIZES[0]} pictures"
 """The condition in which all rows are measured."""
@@ -45,23 +45,14 @@ class Difference(NamedTuple):
 def difference(sets: Sets, row: str, other: str, condition: str = MOST) -> Difference:
     """Compare two rows, paired by set; of one set, by its test pictures.
 
-    The interval is the wider of that with the sets as independent and that clustered by what stands before a + in their
-    names. Rows without a value in this condition are not compared.
+    The interval knows that sets share operations. Rows without a value in this condition are not compared.
     """
     each = {name: found[condition][row] - found[condition][other] for name, found in sets.items()}
-    if len(each) == 1:
-        ((name, values),) = each.items()
-        mean, intervals = float(values.mean()), [mean_interval(values)]
-        behind = [name] if mean < 0 else []
-    else:
-        means = np.array([values.mean() for values in each.values()])
-        moves = [name.partition(":")[2].partition("/")[2] or name.partition(":")[2] for name in each]
-        clusters = Sampling.of(len(means), draws=[move.partition("@")[0].partition("+")[0] for move in moves])
-        together = len(set(clusters.draws.tolist())) == 1 if clusters.draws is not None else False
-        mean = float(means.mean())
-        intervals = [mean_interval(means), *([] if together else [mean_interval(means, clusters)])]
-        behind = [name for name, value in zip(each, means, strict=True) if value < 0]
-    low, high = min(one.low for one in intervals), max(one.high for one in intervals)
+    means = np.array([values.mean() for values in each.values()])
+    one_set = next(iter(each.values()))
+    low, high = mean_interval(one_set) if len(each) == 1 else crossed_interval(means, shared(list(each)))
+    behind = [name for name, value in zip(each, means, strict=True) if value < 0]
+    mean = float(means.mean())
     return Difference(100 * mean, 100 * low, 100 * high, behind)
 
 

@@ -16,7 +16,7 @@ import json
 import math
 import random
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -273,6 +273,25 @@ def expanded(spec: str) -> list[str]:
     half = spec.strip().removeprefix(_PREFIX)
     is_suite = half in SUITES or half in CLAIMS
     return suite(half) if spec.strip() == f"{_PREFIX}{half}" and is_suite else [canonical(spec)]
+
+
+def shared(specs: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return what data sets share with others of them: for each its first operation, and the others that it has.
+
+    What has none shares none, and is named by its own spec.
+
+    >>> shared(["embedded:sideways+blur@6", "embedded:sideways", "folder:pets"])
+    (['sideways', 'sideways', 'folder:pets'], ['blur', 'embedded:sideways', 'folder:pets'])
+    """
+    found: tuple[list[str], list[str]] = ([], [])
+    for spec in specs:
+        try:
+            operations = set_of(spec.removeprefix(_PREFIX)).operations if spec.startswith(_PREFIX) else ()
+        except InputError:  # one of the shipped sets
+            operations = ()
+        found[0].append(operations[0] if operations else spec)
+        found[1].append("+".join(operations[1:]) or spec)
+    return found
 
 
 def suite(half: str) -> list[str]:

@@ -55,14 +55,16 @@ def test_the_tables_of_claims_are_those_of_their_cells_and_short(clip: str) -> N
         assert "\n".join(lines) in text and len(lines) <= 2 + 10 and "not run" not in "".join(lines)
 
 
-def test_sets_share_their_first_operation() -> None:
-    names = ["embedded:upside-down+sepia@1", "embedded:held-back/sideways+gray@2", "embedded:zoom+dark", "embedded:a"]
-    assert list(map(gains._first, names)) == ["upside-down", "sideways", "zoom", "a"]
-
-
-def test_an_interval_knows_what_sets_share() -> None:
-    assert gains._clustered([1.0, 3.0], ["a", "b"]) == pytest.approx(12.706, abs=1e-3)  # t(1) · sd / sqrt(2)
-    alike = [1.0, 1.0, 3.0, 3.0]
-    assert gains._clustered(alike, ["a", "a", "b", "b"]) == pytest.approx(12.706, abs=1e-3), "two facts, told twice"
-    assert gains._clustered(alike, list("abcd")) == pytest.approx(3.182 * 2 / 12**0.5, abs=1e-3)
-    assert gains._clustered([2.0], ["a"]) == 0
+def test_what_sets_share_widens_their_interval() -> None:
+    # One picture of two classes in two sets of the same drawings, the first gained in both. Residuals .5 and -.5 count
+    # 12.5 points each in the mean: 4 · 12.5² as four facts, 2 · 25² as two, which is 625 more.
+    hits = {"a": {"hits": "10", "labels": [0, 1]}, "b": {"hits": "00", "labels": [0, 1]}}
+    sets = ["embedded:sideways+blur", "embedded:zoom+gray"]
+    ours, theirs = ({(name, 0): hits[key] for name in sets} for key in "ab")
+    more = gains._pictures(ours, theirs, sets, [0])
+    assert more == pytest.approx((625, 1))
+    assert gains._wider(1.0, [1.0, 3.0], [], []) == pytest.approx(1.0)
+    assert gains._wider(1.0, [1.0, 3.0], [], [more]) == pytest.approx((1 + 12.7062**2 * 625) ** 0.5, rel=1e-4)
+    others = {("embedded:held-back/zoom+gray", 0): hits["a"], (sets[0], 0): hits["a"]}
+    none = {key: hits["b"] for key in others}
+    assert gains._pictures(others, none, [name for name, _ in others], [0]).value == 0, "other drawings share nothing"
