@@ -66,5 +66,5 @@ def test_what_sets_share_widens_their_interval() -> None:
     assert gains._wider(1.0, [1.0, 3.0], [], []) == pytest.approx(1.0)
     assert gains._wider(1.0, [1.0, 3.0], [], [more]) == pytest.approx((1 + 12.7062**2 * 625) ** 0.5, rel=1e-4)
     others = {("embedded:held-back/zoom+gray", 0): hits["a"], (sets[0], 0): hits["a"]}
-    none = {key: hits["b"] for key in others}
+    none = dict.fromkeys(others, hits["b"])
     assert gains._pictures(others, none, [name for name, _ in others], [0]).value == 0, "other drawings share nothing"
