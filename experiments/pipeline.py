@@ -464,11 +464,14 @@ def _result(
     blended: Blended | None,
 ) -> RunResult:
     config, data, drawn = prepared.config, prepared.plan.data, prepared.plan.drawn
+    balanced = config.verdict == "balanced"
     found, roles = searched.result, searched.ledger.roles
     named: dict[str, Compared] = {str(name): part for name, part in parts.items() if name != "fresh"}
     named |= {f"other {name}": part for name, part in others.items()}
     tested = set(named) - {"search", "selection"}
-    compared = compare({name: part.pair for name, part in named.items()}, tested, opening=sealed.opened)
+    compared = compare(
+        {name: part.pair for name, part in named.items()}, tested, opening=sealed.opened, balanced=balanced
+    )
     scores = {name: compared[name] for name in parts if name != "fresh"}
     names = names_from(prepared.plan)
     tested_classes = {item.label for item in drawn.test}
@@ -488,7 +491,9 @@ def _result(
             untried=found.ended if len(found.history) == 1 else None,
         )
     )
-    near_copies = "" if untested else optional("near copies", partial(near_copies_in_words, parts["test"])) or ""
+    near_copies = (
+        "" if untested else optional("near copies", partial(near_copies_in_words, parts["test"], balanced)) or ""
+    )
     result = RunResult(
         verdict=f"{said} {near_copies}".rstrip(),
         template=found.choice.template,
@@ -532,7 +537,7 @@ def _result(
         seconds=_seconds(prepared, searched, seconds),
         seed=config.seed,
         headroom=room,
-        over_classes=over_classes(parts),
+        over_classes=over_classes(parts, balanced),
         baselines=None if untested else optional("what is known without a search", partial(baselines, prepared, parts)),
         left_out=left_out(prepared),
         started=before,

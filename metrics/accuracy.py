@@ -9,7 +9,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ipo_prompts.metrics.evidence import ALPHA, Crossed, half_width, joint_variance, over_seeds, spread
+from ipo_prompts.metrics.evidence import (
+    ALPHA,
+    EACH_CLASS_ALIKE,
+    Crossed,
+    Effect,
+    effect_of,
+    half_width,
+    joint_variance,
+    over_seeds,
+    spread,
+)
 from ipo_prompts.metrics.sampling import Sampling, Variance
 from ipo_prompts.metrics.statistics import Interval, t_quantile, values_of, wilson
 
@@ -99,17 +109,19 @@ def class_mean_interval(contributions: ArrayLike, sampling: Sampling, level: flo
     return OverClasses(p, *wilson(p, n, t_quantile(variance.degrees, level)))
 
 
-def difference_over_classes(before: ArrayLike, after: ArrayLike, sampling: Sampling) -> OverClasses:
+def difference_over_classes(before: ArrayLike, after: ArrayLike, sampling: Sampling) -> Effect:
     """Average the difference of what two templates contribute over classes, all alike: after minus before, t.
 
     Two draws of the typical size are added within classes, as `evidence.spread` adds them, so that pictures that agree
     do not count as certainty.
+
+    Raises:
+        ValueError: units have no classes.
     """
     values = values_of(after) - values_of(before)
     differ = values[values != 0]
     square = float((differ**2).mean()) if len(differ) else 1.0
-    mean, variance = float(sampling.class_means(values).mean()), sampling.over_classes(values, 2 * square)
-    if not math.isfinite(variance.value):
-        return OverClasses(mean, -1.0, 1.0)
-    half = t_quantile(variance.degrees, 1 - ALPHA) * math.sqrt(variance.value)
-    return OverClasses(mean, max(-1.0, mean - half), min(1.0, mean + half))
+    variance = sampling.over_classes(values, 2 * square)
+    # One draw of a class of the middling size changes the mean by its share of its class.
+    step = math.sqrt(square) / len(sampling.draws_of_classes) / float(np.median(sampling.draws_of_classes))
+    return effect_of(float(sampling.class_means(values).mean()), [variance], EACH_CLASS_ALIKE, step=step)

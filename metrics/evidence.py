@@ -102,6 +102,8 @@ class Scopes(NamedTuple):
 
 THESE_CLASSES, CLASSES_LIKE_THESE = "these classes", "classes like these"
 THESE_DATA_SETS, DATA_SETS_LIKE_THESE = "these data sets", "data sets like these"
+EACH_CLASS_ALIKE = "these classes, each counting the same"
+"""What a mean over classes covers."""
 SAME = Effect(0.0, 0.0, 0.0, 1.0, (), "same templates")
 """Two methods that ended with the same templates under every seed: the difference is exactly 0."""
 

@@ -55,7 +55,7 @@ def crossed_interval(
     It is the widest of: all independent; clustered by each factor alone (Liang & Zeger 1986); and the sum of what
     independent things would vary by and of what each factor adds to that, each variance with its own quantile. A factor
     of four levels has three degrees of freedom, however many things there are. One level is taken as given: what others
-    would show is not in the interval. `benchmarks/coverage.py --crossed` has how often it covers.
+    would show is not in the interval. How often it covers: `benchmarks/coverage.py`.
 
     Args:
         values: float (n,), n of at least 2.

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Protocol, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from ipo_prompts.metrics.evidence import ALPHA, SAME, Effect, holm
+from ipo_prompts.metrics.evidence import ALPHA, EACH_CLASS_ALIKE, SAME, Effect, holm
 
 Rounded = Annotated[float, AfterValidator(lambda value: round(float(value), 6) + 0.0)]
 """Six decimals: far below any interval, far above what differs between processors; never -0."""
@@ -57,6 +57,7 @@ class Verdict(BaseModel):
         """The difference with its interval and p: "+4.20 points [+1.00, +7.40], p = 0.012"."""
         low, high = self.ci95
         size = f"{points(self.mean)} points [{points(low)}, {points(high)}]"
+        size += " over classes that count the same" if self.covers == EACH_CLASS_ALIKE else ""
         if self.p_corrected is None:
             return size
         return f"{size}, {format_p(self.p_corrected)}{self._corrected}"

@@ -105,7 +105,11 @@ Pair = tuple["Score", "Score", Sampling]
 
 
 def compare(
-    pairs: Mapping[str, Pair], sealed: Collection[str], family: str = SEALED, opening: int | None = None
+    pairs: Mapping[str, Pair],
+    sealed: Collection[str],
+    family: str = SEALED,
+    opening: int | None = None,
+    balanced: bool = False,
 ) -> dict[str, Comparison]:
     """Compare two templates on several sets of units.
 
@@ -114,8 +118,9 @@ def compare(
         sealed: the sets that neither searched nor chose; their comparisons are corrected together, the others are none.
         family: what these are called.
         opening: the how many-th look at the sealed sets this is; None where looks are not counted.
+        balanced: whether classes count the same, whatever their sizes; units have one class each then.
     """
-    scopes = {name: _scopes(*pair) for name, pair in pairs.items()}
+    scopes = {name: _scopes(*pair, balanced) for name, pair in pairs.items()}
     tested = {name: scopes[name] for name in pairs if name in sealed}
     here = judge({name: scope.these for name, scope in tested.items()}, family, opening)
     wider = {name: scope.like_these for name, scope in tested.items() if scope.like_these}
@@ -131,9 +136,11 @@ def compare(
     }
 
 
-def _scopes(initial: Score, optimised: Score, sampling: Sampling) -> Scopes:
+def _scopes(initial: Score, optimised: Score, sampling: Sampling, balanced: bool) -> Scopes:
     if initial.template == optimised.template:
         return Scopes(SAME, None)  # nothing was measured, so nothing is uncertain
+    if balanced and sampling.classes is not None:
+        return Scopes(difference_over_classes(initial.hits, optimised.hits, sampling), None)
     return paired_difference(initial.hits, optimised.hits, sampling)
 
 
@@ -231,9 +238,9 @@ def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baseline
     return in_words(found, best)
 
 
-def over_classes(parts: Mapping[AnyPart, Compared]) -> dict[SealedPart, OverClasses]:
+def over_classes(parts: Mapping[AnyPart, Compared], balanced: bool = False) -> dict[SealedPart, OverClasses]:
     """Average both templates over the classes of each sealed part: of its classes differing in size by more than twice
-    the accuracies, of pictures with several labels the average precisions.
+    the accuracies, of pictures with several labels the average precisions. With `balanced` those of any sizes.
     """
     found: dict[SealedPart, OverClasses] = {}
     for name in SEALED_PARTS:
@@ -241,7 +248,7 @@ def over_classes(parts: Mapping[AnyPart, Compared]) -> dict[SealedPart, OverClas
             found[name] = _mean_precision(part, part.reward)
         elif (part := parts.get(name)) and (classes := part.sampling.classes) is not None:
             sizes = np.bincount(classes)
-            if sizes.max() > 2 * sizes.min():
+            if balanced or sizes.max() > 2 * sizes.min():
                 found[name] = _over_classes(part, len(sizes))
     return found
 
@@ -291,7 +298,7 @@ def _over_classes(part: Compared, classes: int) -> OverClasses:
     )
     (low, high), (first, last) = found.optimised_ci95, found.ci95
     words = (
-        f"Classes differ in size; each of the {classes} tested ones counting the same{of_one if single else ''}, the "
+        f"Each of the {classes} tested classes counting the same{of_one if single else ''}, the "
         f"template has {100 * found.optimised:.1f} % [{100 * low:.1f}, {100 * high:.1f}], a difference of "
         f"{points(found.difference)} points [{points(first)}, {points(last)}]."
     )
@@ -302,7 +309,7 @@ WIDER = 1.05
 """So many times wider must an interval be with near copies as one draw, for people to be told."""
 
 
-def near_copies_in_words(test: Compared) -> str:
+def near_copies_in_words(test: Compared, balanced: bool = False) -> str:
     """Say how many test pictures look like near copies, and the interval of the difference with these as one draw each.
 
     Empty where that makes the interval hardly wider, as a pair among hundreds that only looks so; where there is no
@@ -319,9 +326,10 @@ def near_copies_in_words(test: Compared) -> str:
         return ""  # a file that is gone by now, whose features were read before, takes no result away
     if not (told := copies_in_words(test.items, groups)):
         return ""
-    both = (test.initial.hits, test.optimised.hits)
-    found = paired_difference(*both, Sampling.of(len(groups), units.labels.tolist(), groups)).these
-    plain = paired_difference(*both, test.sampling).these
+    grouped = Sampling.of(len(groups), units.labels.tolist(), groups)
+    found, plain = (
+        _scopes(test.initial, test.optimised, sampling, balanced).these for sampling in (grouped, test.sampling)
+    )
     if found.high - found.low < WIDER * (plain.high - plain.low):
         return ""
     return f"{told}; grouped, the interval is [{points(found.low)}, {points(found.high)}]."

@@ -78,6 +78,11 @@ class JobSettings(BaseModel):
         description="what the program decides with; blend: with the labelled pictures of search and selection, too, as "
         "far as those left out in turn prefer it; the verdict stays that of the words",
     )
+    verdict: Literal["plain", "balanced"] = Field(
+        "plain",
+        description="what the sealed test decides by: all pictures alike, or balanced: all classes alike, whatever "
+        "their sizes",
+    )
     reward: dict[str, Any] = Field(
         {"name": REWARDS.default},
         validate_default=True,

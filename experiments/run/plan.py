@@ -325,6 +325,11 @@ def _check_held_back(config: RunConfig, missing: str | None) -> None:
     asked_for = ((f"offsets={config.offsets}", "offsets=none"), (f"ensemble={config.ensemble}", "ensemble=1"))
     if config.names == "search" and name != "classification":
         raise InputError(f"names=search is for the accuracy of labelled pictures, and not for reward={name}.")
+    if config.verdict == "balanced" and (name != "classification" or config.labels != "given"):
+        raise InputError(
+            "verdict=balanced counts classes the same, and here is no accuracy of pictures with one class each; "
+            "leave it out."
+        )
     if config.head == "blend" and (name != "classification" or config.labels == "none"):
         what = "pictures without labels" if config.labels == "none" else f"reward={name}"
         raise InputError(f"head=blend is for the accuracy of labelled pictures, and not for {what}; leave it out.")

@@ -61,6 +61,7 @@ class RunKeywords(SearchKeywords, total=False):
     clip: str
     device: str
     head: Literal["words", "blend"]
+    verdict: Literal["plain", "balanced"]
     reward: str | dict[str, Any]
     strategy: str | dict[str, Any]
     lm: str

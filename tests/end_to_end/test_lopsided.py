@@ -12,6 +12,7 @@ from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.experiments.run.result import load_result
+from ipo_prompts.metrics.evidence import EACH_CLASS_ALIKE
 from support.runs import Ended, ipo
 
 SIZES = {"cat": 1, "car": 2, "bus": 10, "key": 10, "book": 7}
@@ -51,7 +52,7 @@ def test_all_of_it_is_used_for_what_it_can_be(place: Path, capfd: pytest.Capture
     page = (place / "run" / "report.html").read_text(encoding="utf-8")
     for words in (found.words, result.data.untested_in_words):
         assert f"  {words}\n" in ended.out
-    assert "each of the 4 tested ones counting the same" in page.replace("\u00a0", " ")
+    assert "Each of the 4 tested classes counting the same" in page.replace("\u00a0", " ")
     assert "Untested, with no picture in the test" in page
     assert result.offsets is not None and "of the labels only that classes weigh the same" in result.offsets.words
 
@@ -84,3 +85,18 @@ def test_where_no_class_has_three_pictures_nothing_is_held_back(place: Path, cap
     refused = run(capfd, "exclude=[empty]", "offsets=mean", "--out=other")
     assert refused.code == 2 and "and none are held back" in refused.err
     assert load_data("folder:things", seed=0, exclude=["empty"]).val == ()
+
+
+def test_the_verdict_may_be_that_of_classes_which_count_the_same(
+    place: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (place / "templates.txt").write_text("an old brown picture of a <CLASS> upside down.\n")
+    job = ("optimize", "embedded:upside-down+sepia", "lm=none", "describer=none", "strategy=list", "verdict=balanced")
+    ended = ipo(capfd, *job, "strategy.file=templates.txt", "--out=run")
+    assert ended.code == 0, ended.err
+    result = load_result(place / "run")
+    decides = result.scores["test"].difference
+    assert decides.outcome == "gain" and decides.covers == EACH_CLASS_ALIKE
+    assert decides.mean == result.over_classes["test"].difference and decides.numbers in ended.out
+    refused = ipo(capfd, *job, "strategy.file=templates.txt", "labels=several", "--out=other")
+    assert refused.code == 2 and "verdict=balanced counts classes the same" in refused.err

@@ -49,6 +49,19 @@ def test_classes_like_these_stand_beside_these_classes() -> None:
     assert (found.like_these.outcome, found.like_these.covers) == ("not shown", "classes like these")
 
 
+def test_classes_may_count_the_same_whatever_their_sizes() -> None:
+    """Of 60 pictures of one class 50 are gained, and of four classes of twelve half is lost."""
+    before, after = [0] * 60 + [1] * 48, [1] * 50 + [0] * 10 + [0, 1] * 24
+    sampling = Sampling.of(108, ["a"] * 60 + [name for name in "bcde" for _ in range(12)])
+    pair = score(before), score(after, "the <CLASS>"), sampling
+    plain, balanced = (compare({"test": pair}, ["test"], balanced=alike)["test"] for alike in (False, True))
+    assert plain.difference.outcome == "gain" and plain.difference.mean == pytest.approx(26 / 108, abs=1e-6)
+    assert balanced.difference.mean == pytest.approx((5 / 6 - 4 / 2) / 5, abs=1e-6)
+    assert balanced.difference.outcome == "loss" and balanced.like_these is None
+    assert "over classes that count the same" in balanced.difference.numbers
+    assert balanced.optimised == plain.optimised
+
+
 def test_sealed_parts_are_corrected_together_and_others_are_no_test() -> None:
     pair = score([0] * 40), score([1] * 9 + [0] * 31, "the <CLASS>"), Sampling(40)
     found = compare(dict.fromkeys(("search", "test", "new", "other recall@5"), pair), ["test", "new", "other recall@5"])
