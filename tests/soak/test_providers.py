@@ -91,7 +91,7 @@ def provider(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, se
     return found
 
 
-@pytest.mark.parametrize("by_proxy", [False, True])
+@pytest.mark.parametrize("by_proxy", [False, True] if soak.BY_HAND else [True])
 def test_it_is_asked_where_it_was_named_and_booked_as_it_counts(
     provider: Provider, run: Start, server: OpenAIServer, out: Path, monkeypatch: pytest.MonkeyPatch, by_proxy: bool
 ) -> None:
