@@ -15,6 +15,7 @@ from typing import Any
 
 import dspy
 from dspy.clients.backend_selection import CLIENT_KEYS
+from dspy.clients.engines import LiteLLMEngine, LM15Engine
 from dspy.lm15 import LM15Error, Request, Response, request_from_openai_chat
 
 from ipo_prompts.metrics.errors import InputError, did_you_mean, flag
@@ -346,8 +347,9 @@ class _Asks:
         own = getattr(lm, "engine", None)
         if others and own == "auto":
             self._lm = self._lm.copy(engine="litellm")
-        self.timeout = QUESTION_SECONDS if isinstance(own, str) else getattr(own, "timeout", None)
-        self._is_over_http = isinstance(own, str) and type(lm).forward is dspy.LM.forward
+        over_http = isinstance(own, (str, LM15Engine, LiteLLMEngine))
+        self.timeout = getattr(own, "timeout", QUESTION_SECONDS if over_http else None)
+        self._is_over_http = over_http and type(lm).forward is dspy.LM.forward
 
     def __getattr__(self, name: str) -> Any:
         if name in ABILITIES:  # looked up where an adapter asks, as litellm's list of models is large
@@ -362,7 +364,8 @@ class _Asks:
             return self._ask(request)
         from ipo_prompts.programs.lm.transport import readable
 
-        return readable(lambda: self._ask(request), request)
+        base = self._lm.kwargs.get("api_base") or self._lm.kwargs.get("base_url")
+        return readable(lambda: self._ask(request), request, base, "dspy.LM(…, api_base=) at ")
 
     def _ask(self, request: Request) -> Response:
         try:

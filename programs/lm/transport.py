@@ -1,4 +1,4 @@
-"""Language models over HTTP, through litellm: replies bounded in bytes, and read as far as they can be read.
+"""Language models over HTTP, through litellm or DSPy: replies bounded in bytes, and read as far as they can be read.
 
 A server is not trusted: its reply may be endless, not JSON, or JSON that litellm cannot read. What may have been paid
 for is told apart from what was not: what litellm cannot read is read in `reading.py` instead, what cannot be read there
@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextvars
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from urllib.request import getproxies
 
 import httpx
+from dspy._vendor.lm15.transports import ReadTimeout, StdlibTransport, TransportRequest, TransportResponse
 from dspy.clients._http import retry_after_seconds
 from dspy.lm15 import InvalidRequestError, LM15Error, ProviderError, Request, Response, ServerError, TimeoutError
 
@@ -52,9 +53,55 @@ class _Exchange:
     elsewhere: tuple[httpx.URL, httpx.URL] | None = None
     """What was asked, and the address of another server that it was to be sent on to."""
 
+    def begin(self) -> None:
+        """Count a request."""
+        self.requests += 1
+        if self.requests > MAX_REQUESTS:
+            raise httpx.TooManyRedirects("too many redirects")
+
+    def check(self, status: int, headers: httpx.Headers, asked: httpx.URL, *, follows: bool) -> None:
+        """Note how a reply begins, and refuse it where it is not to be read.
+
+        `follows`: whether the client asks again at another address of the same server, to which it may take keys.
+        """
+        self.status, self.is_whole = status, False
+        self.retry_after = retry_after_seconds(headers.get("retry-after"))
+        self.body.clear()
+        target = _redirected(status, headers, asked)
+        if target is not None and not (follows and _origin(target) == _origin(asked)):
+            self.elsewhere = asked, target
+            raise httpx.RequestError("redirected to another server")
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            self.unread = "its reply is compressed, which was not asked for"
+            raise httpx.DecodingError(self.unread)
+
+    def bounded(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the bytes of a reply as they come, and keep them."""
+        for chunk in chunks:
+            self.body += chunk
+            if len(self.body) > MAX_REPLY_BYTES:
+                self.unread = f"its reply is longer than {MAX_REPLY_BYTES:,} bytes"
+                raise httpx.ReadError(self.unread)
+            if given_up():
+                raise httpx.ReadTimeout("nobody waits for the reply any more")
+            yield chunk
+        self.is_whole = True
+
+
+def _redirected(status: int, headers: httpx.Headers, asked: httpx.URL) -> httpx.URL | None:
+    """Return where a reply sends the question on to. Httpx would take along the keys that other headers hold."""
+    where = headers.get("location")
+    if where is None or not 300 <= status < 400:
+        return None
+    try:
+        return asked.join(where)
+    except (httpx.InvalidURL, ValueError):
+        return None  # httpx refuses it, too
+
 
 _exchange: contextvars.ContextVar[_Exchange | None] = contextvars.ContextVar("_exchange", default=None)
 _send = httpx.HTTPTransport.handle_request
+_stream = StdlibTransport.stream
 
 
 def _send_bounded(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
@@ -62,48 +109,50 @@ def _send_bounded(transport: httpx.HTTPTransport, request: httpx.Request) -> htt
     exchange = _exchange.get()
     if exchange is None:
         return _send(transport, request)
-    exchange.requests += 1
-    if exchange.requests > MAX_REQUESTS:
-        raise httpx.TooManyRedirects("too many redirects", request=request)
+    exchange.begin()
     request.headers["accept-encoding"] = "identity"  # a compressed reply has no size before it is read
     response = _send(transport, request)
-    exchange.status, exchange.is_whole = response.status_code, False
-    exchange.retry_after = retry_after_seconds(response.headers.get("retry-after"))
-    exchange.body.clear()
-    target = _redirected(request, response)
-    if target is not None and _origin(target) != _origin(request.url):
+    try:
+        exchange.check(response.status_code, response.headers, request.url, follows=True)
+    except httpx.HTTPError:
         response.close()
-        exchange.elsewhere = request.url, target
-        raise httpx.RequestError("redirected to another server", request=request)
-    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        raise
+    stream = _BoundedStream(response, exchange)
+    return httpx.Response(response.status_code, headers=response.headers, stream=stream, extensions=response.extensions)
+
+
+def _stream_bounded(transport: StdlibTransport, request: TransportRequest) -> TransportResponse:
+    """Do the same for the client that DSPy has of its own."""
+    exchange = _exchange.get()
+    if exchange is None:
+        return _stream(transport, request)
+    exchange.begin()
+    try:
+        response = _stream(transport, request)
+    except ReadTimeout as error:  # told apart from a broken connection: the answer may be made, and billed
+        raise TimeoutError(str(error)) from error
+    try:
+        exchange.check(response.status, httpx.Headers(response.headers), httpx.URL(request.url), follows=False)
+    except httpx.HTTPError:
         response.close()
-        exchange.unread = "its reply is compressed, which was not asked for"
-        raise httpx.DecodingError(exchange.unread)
-    return httpx.Response(
-        response.status_code,
+        raise
+    return TransportResponse(
+        status=response.status,
+        reason=response.reason,
         headers=response.headers,
-        stream=_BoundedStream(response, exchange),
-        extensions=response.extensions,
+        http_version=response.http_version,
+        chunks=exchange.bounded(response),
+        release=lambda whole: response.close(),
     )
 
 
-# What litellm's providers send with, whichever client they use; requests that are not asked through `HttpEngine` pass
-# through as they are. litellm has hooks, but what goes around one goes around the bounds, too, and its key goes where
-# it is redirected. `sync_transport` and `client_session` are as global as this, clients made earlier stay in
+# What DSPy and litellm's providers send with, whichever client they use; requests that are not asked through `readable`
+# pass through as they are. litellm has hooks, but what goes around one goes around the bounds, too, and its key goes
+# where it is redirected. `sync_transport` and `client_session` are as global as this, clients made earlier stay in
 # use, `force_ipv4` comes first, and with a transport no proxies are mounted. `client=` of one call is ignored by a
 # provider that wants the other of its two kinds, and by some whatever it is.
 httpx.HTTPTransport.handle_request = _send_bounded  # type: ignore[assignment,method-assign]
-
-
-def _redirected(request: httpx.Request, response: httpx.Response) -> httpx.URL | None:
-    """Return where a reply sends the question on to. Httpx would take along the keys that other headers hold."""
-    where = response.headers.get("location")
-    if where is None or not 300 <= response.status_code < 400:
-        return None
-    try:
-        return request.url.join(where)
-    except (httpx.InvalidURL, ValueError):
-        return None  # httpx refuses it, too
+StdlibTransport.stream = _stream_bounded
 
 
 def _origin(url: httpx.URL) -> str:
@@ -117,16 +166,7 @@ class _BoundedStream(httpx.SyncByteStream):
         self._exchange = exchange
 
     def __iter__(self) -> Iterator[bytes]:
-        exchange = self._exchange
-        for chunk in self._response.stream:  # type: ignore[union-attr]
-            exchange.body += chunk
-            if len(exchange.body) > MAX_REPLY_BYTES:
-                exchange.unread = f"its reply is longer than {MAX_REPLY_BYTES:,} bytes"
-                raise httpx.ReadError(exchange.unread)
-            if given_up():
-                raise httpx.ReadTimeout("nobody waits for the reply any more")
-            yield chunk
-        exchange.is_whole = True
+        return self._exchange.bounded(self._response.stream)  # type: ignore[arg-type]
 
     def close(self) -> None:
         self._response.close()
@@ -159,51 +199,43 @@ class HttpEngine:
             UnreadableReply: the server answered, but what came back is no chat completion.
             dspy.lm15.LM15Error: the server refused it, or cannot be reached.
         """
-        exchange = _Exchange()
-        _exchange.set(exchange)
-        try:
-            response: Response = self._inner.complete(request)
-        except Exception as error:
-            if exchange.elsewhere is not None:
-                raise InvalidRequestError(self._sent_on(*exchange.elsewhere)) from error
-            return _after_failure(error, exchange, request)
-        finally:
-            _exchange.set(None)
-        return response
-
-    def _sent_on(self, asked: httpx.URL, target: httpx.URL) -> str:
-        """Say that a server wanted the question sent elsewhere, and what to type if that is where it belongs."""
-        base = _origin(target)
-        own = (self._api_base or "").rstrip("/")
-        if (
-            own
-            and str(asked).startswith(own)
-            and target.path.endswith(rest := str(asked)[len(own) :].partition("?")[0])
-        ):
-            base += target.path[: len(target.path) - len(rest)]
-        return (
-            f"the server at {_origin(asked)} redirects to another one, {_origin(target)}, which was sent nothing; if "
-            f"you trust that one, start with {self._setting}={base}"
-        )
+        return readable(lambda: self._inner.complete(request), request, self._api_base, f"{self._setting}=")
 
 
-def readable(ask: Callable[[], Response], request: Request) -> Response:
-    """Return what a language model of a user's own answers, read here where its client cannot.
+def readable(ask: Callable[[], Response], request: Request, base: str | None, setting: str) -> Response:
+    """Return what a client answers, read here where it cannot, and never from a server that nobody named.
+
+    Args:
+        base: the address that the user gave.
+        setting: what stands before an address where users type it.
 
     Raises:
-        UnreadableReply, LostReply: as `HttpEngine.complete`.
-        Exception: what the client raised where no server accepted the request.
+        UnreadableReply, LostReply, LM15Error: as `HttpEngine.complete`.
+        Exception: what the client raised before it asked a server.
     """
     exchange = _Exchange()
     _exchange.set(exchange)
     try:
         return ask()
     except Exception as error:
-        if exchange.status is None or not 200 <= exchange.status < 300:
-            raise
+        if exchange.elsewhere is not None:
+            raise InvalidRequestError(_sent_on(*exchange.elsewhere, (base or "").rstrip("/"), setting)) from error
         return _after_failure(error, exchange, request)
     finally:
         _exchange.set(None)
+
+
+def _sent_on(asked: httpx.URL, target: httpx.URL, own: str, setting: str) -> str:
+    """Say that a server wanted the question sent elsewhere, and what to type if that is where it belongs."""
+    base = _origin(target)
+    rest = str(asked)[len(own) :].partition("?")[0]
+    if own and str(asked).startswith(own) and target.path.endswith(rest):
+        base += target.path[: len(target.path) - len(rest)]
+    other = "another one" if _origin(target) != _origin(asked) else "another address"
+    return (
+        f"the server at {_origin(asked)} redirects to {other}, {_origin(target)}, which was sent nothing; if you trust "
+        f"that one, start with {setting}{base}"
+    )
 
 
 def _after_failure(error: Exception, exchange: _Exchange, request: Request) -> Response:

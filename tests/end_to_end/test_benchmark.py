@@ -34,6 +34,8 @@ CELLS = len(METHODS) * SEEDS
 CLASSES = ("bed", "bread", "carrot", "cheese", "chicken", "key", "lock", "mouse")
 """Hard to tell apart in domain c, so that templates differ in what they score."""
 KILLS = 4
+WORKERS = {"pool:2": b"spawn_main", "ray": b"ray::_attempt_on_ray"}
+"""Executors, and what the command of a worker of theirs holds that is at an item."""
 Here = Callable[..., Ended]
 
 
@@ -138,8 +140,9 @@ def test_killed_and_resumed_it_makes_the_same_table_and_asks_nothing_twice(
     bench: Bench, whole: Whole, record_property: Callable[[str, object], None], seed: int
 ) -> None:
     record_property("tried", KILLS)
+    record_property("note", f"grid x{KILLS}")
     name, rng = f"killed-{seed}", random.Random(soak.SEED + seed)
-    server = bench.server.fresh()
+    bench.server.fresh()
     for point in sorted(rng.sample(range(CELLS - 1), KILLS)):
         process = bench.start(name)
         _kill(bench, process, name, point, rng)
@@ -147,12 +150,17 @@ def test_killed_and_resumed_it_makes_the_same_table_and_asks_nothing_twice(
     assert not (bench.folder / name / "table.md").exists()
     assert bench.run(name) == 0, bench.log(name).read_text()
 
+    check_resumed(bench, whole, name, KILLS)
+
+
+def check_resumed(bench: Bench, whole: Whole, name: str, kills: int) -> None:
+    """Check that it ended as if nothing had happened, and what was asked again."""
     assert bench.tables(name) == whole.tables
     answered = bench.answered(name)
-    recorded = [asked for asked in server.asked if f"chatcmpl-{asked.number}" in answered]
-    lost = [asked for asked in server.asked if f"chatcmpl-{asked.number}" not in answered]
+    recorded = [asked for asked in bench.server.asked if f"chatcmpl-{asked.number}" in answered]
+    lost = [asked for asked in bench.server.asked if f"chatcmpl-{asked.number}" not in answered]
     assert Counter(asked.same for asked in recorded) == whole.requests
-    assert len(lost) <= KILLS, "only what was under way at a kill is asked again"
+    assert len(lost) <= kills, "only what was under way at a kill is asked again"
     last = {asked.same: asked.number for asked in recorded}
     assert all(asked.number < last[asked.same] for asked in lost), "an answered request was made again"
 
@@ -181,41 +189,43 @@ def _kill(bench: Bench, process: BaseProcess, name: str, point: int, rng: random
     bench.server.on_request = lambda asked: None
 
 
+@pytest.mark.parametrize("executor", WORKERS)
 @pytest.mark.parametrize("number", range(soak.count(1, 100) // 10 or 1))
-def test_a_pool_whose_worker_is_killed_makes_the_same_table(bench: Bench, whole: Whole, number: int) -> None:
-    server, name = bench.server.fresh(), f"pool-{number}"
+def test_a_worker_that_is_killed_costs_only_its_own_cell(
+    bench: Bench, whole: Whole, record_property: Callable[[str, object], None], executor: str, number: int
+) -> None:
+    record_property("note", f"{executor} worker")
+    server, name = bench.server.fresh(), f"{executor.partition(':')[0]}-{number}"
     dead: list[int] = []
 
     def kill_one(asked: Asked) -> None:
-        if not dead and len(bench.cells(name)) >= 2 + number % 4 and (workers := _workers_of(process.pid or 0)):
+        workers = _workers_of(process.pid or 0, WORKERS[executor])
+        if not dead and len(bench.cells(name)) >= 2 + number % 4 and workers:
             dead.append(workers[asked.number % len(workers)])
             os.kill(dead[0], signal.SIGKILL)
 
     server.on_request = kill_one
-    process = bench.start(name, "--executor=pool:2")
+    process = bench.start(name, f"--executor={executor}")
     process.join(240)
-    log = bench.log(name).read_text()
-    assert process.exitcode == 0, log
-    assert dead and "failed" not in log
-    assert bench.tables(name) == whole.tables
+    assert process.exitcode == 0 and dead, bench.log(name).read_text()
+    check_resumed(bench, whole, name, kills=1)
 
 
-def _workers_of(parent: int) -> list[int]:
-    """Return the children that answer items; the resource tracker is none of them."""
-    found = []
+def _workers_of(ancestor: int, called: bytes) -> list[int]:
+    """Return the processes below one that answer items now, by their command; the resource tracker is none of them."""
+    parents: dict[int, int] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
-            is_child = int(stat.read_text().rsplit(")", 1)[1].split()[1]) == parent
-            if is_child and b"spawn_main" in (stat.parent / "cmdline").read_bytes():
-                found.append(int(stat.parent.name))
+            parents[int(stat.parent.name)] = int(stat.read_text().rsplit(")", 1)[1].split()[1])
+
+    def is_below(pid: int) -> bool:
+        return pid in parents and (parents[pid] == ancestor or is_below(parents[pid]))
+
+    found = []
+    for pid in filter(is_below, parents):
+        with suppress(OSError):
+            found += [pid] if called in Path(f"/proc/{pid}/cmdline").read_bytes() else []
     return found
-
-
-def test_local_ray_makes_the_same_table(bench: Bench, whole: Whole) -> None:
-    bench.server.fresh()
-    assert bench.run("ray", "--executor=ray") == 0, bench.log("ray").read_text()
-    assert bench.tables("ray") == whole.tables
-    assert Counter(asked.same for asked in bench.server.asked) == whole.requests
 
 
 def test_a_second_process_is_refused_and_the_first_goes_on(bench: Bench, here: Here) -> None:

@@ -29,11 +29,11 @@ PARTS = {
     "files": ["tests/soak/test_files.py"],
     "secrets": ["tests/soak/test_secrets.py"],
     "foreign": ["tests/soak/test_foreign.py"],
-    "wire": ["tests/soak/test_wire.py"],
+    "wire": ["tests/soak/test_wire.py", "tests/soak/test_providers.py"],
     "clock": ["tests/soak/test_clock.py"],
     "grid": [
         f"{GRID}::test_killed_and_resumed_it_makes_the_same_table_and_asks_nothing_twice",
-        f"{GRID}::test_a_pool_whose_worker_is_killed_makes_the_same_table",
+        f"{GRID}::test_a_worker_that_is_killed_costs_only_its_own_cell",
     ],
 }
 

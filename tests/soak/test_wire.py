@@ -13,6 +13,8 @@ from typing import Any
 
 import dspy
 import pytest
+from dspy.clients.engines import LM15Engine
+from dspy.lm15 import RouterConfig, Timeouts
 
 from ipo_prompts.programs.lm.connect import Backend, find_backend
 from ipo_prompts.programs.lm.ledger import Ledger
@@ -24,6 +26,8 @@ from support.openai_server import OpenAIServer, Reply, running
 TEXT, TOKENS_IN, TOKENS_OUT = "a sketch of a <CLASS>.", 11, 7
 MOST_OUT = 50
 """What is asked for at most."""
+BOUND = MOST_OUT + len("Say something.")
+"""The least that is booked for a reply whose tokens nobody told."""
 
 
 @dataclass(frozen=True)
@@ -229,21 +233,59 @@ def test_a_whole_reply_is_asked_for_once_read_and_booked(
         assert 0 < used.tokens_out <= MOST_OUT
 
 
-@pytest.mark.parametrize(("kind", "way"), [("streamed", "told"), ("none", "HTML")])
+ENGINES: dict[str, Callable[[str], dict[str, Any]]] = {
+    "auto": lambda base: {"api_base": base, "api_key": "sk-0123456789", "timeout": 1},
+    "litellm": lambda base: {"engine": "litellm", "api_base": base, "api_key": "sk-0123456789", "timeout": 1},
+    "an object": lambda base: {
+        "engine": LM15Engine(
+            RouterConfig(
+                api_keys={"openai-chat": "sk-0123456789"}, base_urls={"openai-chat": base}, timeouts=Timeouts(read=1)
+            )
+        )
+    },
+}
+"""How a user connects a language model of DSPy."""
+OWN_CASES: dict[str, tuple[Callable[[str], Reply], int, int, str]] = {
+    "streamed": (lambda other: reply_to(PROVIDERS["openai"], "streamed", "told")[0], 1, 18, ""),
+    "a usage that is a text": (lambda other: reply_to(PROVIDERS["openai"], "usage", "a text")[0], 1, BOUND, ""),
+    "an error": (lambda other: Reply(body=NO_COMPLETIONS["an error"]), 1, BOUND, "no chat completion"),
+    "endless": (lambda other: Reply("x" * 2**21), 1, BOUND, "longer than"),
+    "compressed": (lambda other: Reply("x", headers={"Content-Encoding": "gzip"}), 1, BOUND, "compressed"),
+    "redirected": (
+        lambda other: Reply(status=307, headers={"Location": other}),
+        1,
+        0,
+        r"start with dspy.LM\(…, api_base",
+    ),
+    "late": (lambda other: Reply("x", wait=1.5), 2, 2 * BOUND, "."),
+    "cut": (lambda other: Reply("x", cut=9), 2, 2 * BOUND, "broke before the end"),
+}
+"""A reply (given another server's address), how often it is asked for, the tokens booked, and what is said."""
+
+
+@pytest.mark.parametrize(
+    ("engine", "case"),
+    [(engine, case) for engine in ENGINES for case in OWN_CASES]
+    if soak.BY_HAND
+    else [
+        *(("auto", case) for case in OWN_CASES if case != "late"),
+        ("litellm", "redirected"),
+        ("an object", "an error"),
+    ],
+)
 def test_so_is_one_to_a_language_model_of_a_users_own(
-    kind: str, way: str, serving: OpenAIServer, monkeypatch: pytest.MonkeyPatch
+    engine: str, case: str, serving: OpenAIServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ipo_prompts.programs.lm.waiting.pause", lambda seconds, tell: None)
-    provider, server, ledger = PROVIDERS["openai"], serving.fresh(), Ledger()
-    reply, _ = reply_to(provider, kind, way)
-    server.behave = lambda asked: reply
-    own = dspy.LM(provider.model, engine="litellm", api_base=server.base, api_key="sk-0123456789", cache=False)
+    server, ledger = serving.fresh(), Ledger()
+    make, asked, tokens, says = OWN_CASES[case]
+    server.behave = lambda asked: make("http://localhost:9/v1/chat/completions")
+    own = dspy.LM("openai/gpt-4o-mini", **ENGINES[engine](server.base), cache=False, num_retries=1, max_tokens=MOST_OUT)
     lm = Backend.of(own).connect(Recorder(None, ledger), "optimizer", 1.0, MOST_OUT)
-    if kind == "streamed":
-        assert lm("Say something.") == [TEXT]
-        assert ledger.tokens == TOKENS_IN + TOKENS_OUT
-    else:
-        with pytest.raises(dspy.LMError, match="no chat completion"):
+    if says:
+        with pytest.raises(dspy.LMError, match=says):
             lm("Say something.")
-        assert ledger.tokens > MOST_OUT
-    assert len(server.asked) == 1
+    else:
+        assert lm("Say something.") == [TEXT]
+    assert len(server.asked) == asked
+    assert ledger.tokens == tokens if tokens < BOUND else ledger.tokens >= tokens
