@@ -53,8 +53,9 @@ def main() -> None:
     )
     clip = load_clip(options.clip)
     most = 12 if options.small else None
+    known: dict[tuple[str, ...], list[Floats]] = {}
     for kind in CLAIMS:
-        beds = [bed_of(clip, data, most) for data in suite(kind)[: 2 if options.small else None]]
+        beds = [bed_of(clip, data, most, known) for data in suite(kind)[: 2 if options.small else None]]
         print(f"\n{kind}, {len(beds)} sets\n", flush=True)
         less = " | ".join(f"blend − {name}" for name in COLUMNS[:-1])
         print("| labels a class | " + " | ".join(COLUMNS) + f" | {less} |")
@@ -65,13 +66,17 @@ def main() -> None:
             print_row(labels, rows)
 
 
-def bed_of(clip: Clip, data: str, most: int | None) -> tuple[EncodedPictures, list[Floats]]:
-    """Encode all pictures of a set, and the templates with its class names: float32 (C, D) each."""
+def bed_of(
+    clip: Clip, data: str, most: int | None, known: dict[tuple[str, ...], list[Floats]]
+) -> tuple[EncodedPictures, list[Floats]]:
+    """Encode all pictures of a set, and the templates with its class names, once for all sets: float32 (C, D) each."""
     loaded = load_data(data, seed=0)
-    names, items = loaded.class_names, [item for _, item in loaded.items()]
-    templates = [ANCHOR, *(phrase.template for phrase in PhraseBank.load().usable(names, clip))][:most]
+    names, items = tuple(loaded.class_names), [item for _, item in loaded.items()]
+    if names not in known:
+        templates = [ANCHOR, *(phrase.template for phrase in PhraseBank.load().usable(names, clip))][:most]
+        known[names] = list(encode_templates(clip.model, clip.tokenizer, templates, names))
     units = ClipReward(clip, names).encode([item.picture for item in items], [item.label for item in items])
-    return units, list(encode_templates(clip.model, clip.tokenizer, templates, names))
+    return units, known[names]
 
 
 def one(clip: Clip, bed: EncodedPictures, texts: Sequence[Floats], labels: int, draw: int) -> list[float]:
