@@ -1,23 +1,35 @@
 """Words, pictures, and both: what a few labelled pictures of each class decide, alone and beside a template.
 
 Prints a Markdown table for each kind of set and number of labels a class: mean accuracy in % on the other pictures of
-words alone, the nearest class mean, GDA alone and the blend of `head=blend`, and the blend less words and less
-either way of pictures alone, with 95 % intervals over sets. The template is the best of the anchor and the bank's
-phrases on the same labelled pictures. The sets are those of the claims: operations that captions of the embedded CLIP
-named, such that none ever named, and pictures as they are, six sets each.
+words alone, of ways with pictures, and the blend of `head=blend` less each of them, with 95 % intervals over sets. The
+template is the best of the anchor and the bank's phrases on the same labelled pictures. The sets are those of the
+claims: operations that captions of the embedded CLIP named, such that none ever named, and pictures as they are, six
+sets each. Of the ways with pictures, none sees crops, and none a picture of the validation or the test to set itself:
+
+- class mean: the nearest unit mean.
+- GDA alone (Wang et al., ICLR 2024), shrunk as `metrics/blend.py` says.
+- GDA + text is the blend, where held-back pictures prefer GDA: theirs chooses a on a validation split.
+- Tip-Adapter (Zhang et al., ECCV 2022), without training: its kernel over all labelled pictures. Theirs averages ten
+  random crops of each and searches alpha and beta on a whole validation or test split; here pictures left out in turn
+  choose them, and at one label they are the paper's 1 and 5.5.
+- LP++ (Huang et al., CVPR 2024), as `methods/linear_probe.py` has it; the last epoch counts, where theirs is chosen on
+  as many validation pictures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from common import arguments
 
+from ipo_prompts.experiments.compare.methods.linear_probe import learn
+from ipo_prompts.experiments.compare.methods.pictures import LabelledFeatures
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded.shifts import CLAIMS, suite
 from ipo_prompts.metrics.arrays import Doubles, Floats
-from ipo_prompts.metrics.blend import WAYS, Labelled, blend, from_pictures
+from ipo_prompts.metrics.blend import WAYS, WEIGHTS, Labelled, blend, from_pictures, left_out_in_turn
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, logits_of
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.statistics import mean_interval
@@ -26,7 +38,10 @@ from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.phrases import PhraseBank
 
 LABELS = (1, 2, 6)
-COLUMNS = ("words", "class mean", "GDA", "blend")
+COLUMNS = ("words", "class mean", "GDA", "Tip-Adapter", "LP++", "blend")
+ALPHA, BETA = 1.0, 5.5
+"""Of Tip-Adapter, where no picture can be left out."""
+BETAS = (1.0, 2.0, BETA, 11.0, 22.0)
 
 
 def main() -> None:
@@ -38,28 +53,34 @@ def main() -> None:
     )
     clip = load_clip(options.clip)
     most = 12 if options.small else None
+    known: dict[tuple[str, ...], list[Floats]] = {}
     for kind in CLAIMS:
-        beds = [bed_of(clip, data, most) for data in suite(kind)[: 2 if options.small else None]]
+        beds = [bed_of(clip, data, most, known) for data in suite(kind)[: 2 if options.small else None]]
         print(f"\n{kind}, {len(beds)} sets\n", flush=True)
-        print("| labels a class | " + " | ".join(COLUMNS) + " | blend − words | blend − class mean | blend − GDA |")
-        print("|" + " --- |" * (len(COLUMNS) + 4))
+        less = " | ".join(f"blend − {name}" for name in COLUMNS[:-1])
+        print("| labels a class | " + " | ".join(COLUMNS) + f" | {less} |")
+        print("|" + " --- |" * (2 * len(COLUMNS)))
         for labels in LABELS:
             draws = range(1 if options.small else options.draws)
             rows = np.array([[one(clip, *bed, labels, draw) for draw in draws] for bed in beds])
             print_row(labels, rows)
 
 
-def bed_of(clip: Clip, data: str, most: int | None) -> tuple[EncodedPictures, list[Floats]]:
-    """Encode all pictures of a set, and the templates with its class names: float32 (C, D) each."""
+def bed_of(
+    clip: Clip, data: str, most: int | None, known: dict[tuple[str, ...], list[Floats]]
+) -> tuple[EncodedPictures, list[Floats]]:
+    """Encode all pictures of a set, and the templates with its class names, once for all sets: float32 (C, D) each."""
     loaded = load_data(data, seed=0)
-    names, items = loaded.class_names, [item for _, item in loaded.items()]
-    templates = [ANCHOR, *(phrase.template for phrase in PhraseBank.load().usable(names, clip))][:most]
+    names, items = tuple(loaded.class_names), [item for _, item in loaded.items()]
+    if names not in known:
+        templates = [ANCHOR, *(phrase.template for phrase in PhraseBank.load().usable(names, clip))][:most]
+        known[names] = list(encode_templates(clip.model, clip.tokenizer, templates, names))
     units = ClipReward(clip, names).encode([item.picture for item in items], [item.label for item in items])
-    return units, list(encode_templates(clip.model, clip.tokenizer, templates, names))
+    return units, known[names]
 
 
 def one(clip: Clip, bed: EncodedPictures, texts: Sequence[Floats], labels: int, draw: int) -> list[float]:
-    """Return the accuracies of one draw: words, class mean, GDA, blend."""
+    """Return the accuracies of one draw, in the order of `COLUMNS`."""
     rng, classes = np.random.default_rng(draw), len(texts[0])
     places = [rng.permutation(np.flatnonzero(bed.labels == label)) for label in range(classes)]
     drawn = np.concatenate([place[:labels] for place in places])
@@ -74,19 +95,44 @@ def one(clip: Clip, bed: EncodedPictures, texts: Sequence[Floats], labels: int, 
     for way in WAYS:
         alone = from_pictures(way, pictures, clip.logit_scale)
         tried.append(np.full_like(words, np.nan) if alone is None else alone.logits(features))
-    tried.append(words + found.added.logits(features))
+    tried.append(words + tip_adapter(logits_of(clip, learnt.features, best), pictures)(features))
+    none = LabelledFeatures(np.zeros((0, clip.width)), np.zeros(0, dtype=np.int64))
+    known = LabelledFeatures(learnt.features.astype(np.float64), learnt.labels)
+    weights, biases = learn(known, best.astype(np.float64), none)
+    tried += [features @ weights.T + biases, words + found.added.logits(features)]
     return [
         np.nan if np.isnan(logits).any() else 100 * float((logits.argmax(axis=1) == bed.labels[test]).mean())
         for logits in tried
     ]
 
 
+def tip_adapter(words: Floats, pictures: Labelled) -> Callable[[Floats], Doubles]:
+    """Return what Tip-Adapter adds to words: alpha times the sum of exp(-beta (1 - cosine)) over a class's pictures.
+
+    Args:
+        words: (n, C), the logits of the same pictures by words alone.
+        pictures: all of them are keys.
+    """
+    truth = np.eye(pictures.classes)[pictures.labels]
+
+    def added(features: Floats, keys: Any, beta: float) -> Doubles:
+        return np.asarray(np.exp(-beta * (1 - features @ pictures.features[keys].T)) @ truth[keys], dtype=np.float64)
+
+    hits = dict.fromkeys(((alpha, beta) for beta in BETAS for alpha in WEIGHTS), 0)
+    for mask in left_out_in_turn(pictures):
+        for alpha, beta in hits:
+            logits = words[mask] + alpha * added(pictures.features[mask], ~mask, beta)
+            hits[alpha, beta] += int((logits.argmax(axis=1) == pictures.labels[mask]).sum())
+    alpha, beta = max(hits, key=lambda one: (hits[one], one)) if any(hits.values()) else (ALPHA, BETA)
+    return lambda features: alpha * added(features, slice(None), beta)
+
+
 def print_row(labels: int, rows: Doubles) -> None:
-    """Print one line of accuracies, (sets, draws, 4), with the differences over sets."""
+    """Print one line of accuracies, (sets, draws, columns), with the differences over sets."""
     means = rows.mean(axis=1)
     cells = ["–" if np.isnan(value) else f"{value:.1f}" for value in means.mean(axis=0)]
-    for other in range(3):
-        gain = means[:, 3] - means[:, other]
+    for other in range(len(COLUMNS) - 1):
+        gain = means[:, -1] - means[:, other]
         if np.isnan(gain).any():
             cells.append("–")
         else:

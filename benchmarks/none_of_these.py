@@ -8,8 +8,8 @@ Prints Markdown tables for the shipped pictures under pairs of operations:
 - estimates: the share of strangers below a line, as a run says it from its own classes, and as it is.
 - names that are too narrow: the classes are called by a kind of them, such as "hound" for a dog.
 - lines: all classes are known; the line is drawn through a few pictures of each class, for the initial template and for
-  those that the same pictures chose, of the bank and by `compose`. The others test: the share that is rejected, how
-  often it is above the bound, and how often chance alone would have it there.
+  those that the same pictures chose: of the bank, by `compose`, and by `compose` with the names that fit them best. The
+  others test: the share that is rejected, how often it is above the bound, and how often chance would have it there.
 - moved: the line and the template of one set on the pictures of another.
 """
 
@@ -30,10 +30,12 @@ from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.class_names import as_read
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
+from ipo_prompts.metrics.naming import LabelledTexts, choose
 from ipo_prompts.metrics.nouns import common, synsets
 from ipo_prompts.metrics.rejection import auroc, calibrated, highest, line, share_below
 from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.metrics.text_tower import encode_templates
+from ipo_prompts.programs.candidates import candidates_of
 from ipo_prompts.programs.phrases import PhraseBank
 from ipo_prompts.programs.running import Job, run
 from ipo_prompts.programs.settings import SearchSettings
@@ -67,8 +69,10 @@ class Bed:
     texts: Floats
     nouns: dict[str, Floats]
     """Template → the common nouns in it; kept for all sets."""
-    margins: dict[str, Doubles]
-    """Template → the margins of all pictures where all classes are known; those of this set."""
+    margins: dict[tuple[str, tuple[str, ...]], Doubles]
+    """Template and names → the margins of all pictures where all classes are known; those of this set."""
+    searches: dict[int, tuple[str, tuple[str, ...]]]
+    """Draw → what `compose` found on its pictures."""
     worth: list[Any]
     """Hits and losses of each template on each picture, two (T, n), where all classes are known; made when asked."""
 
@@ -102,7 +106,7 @@ def main() -> None:
         __doc__,
         clip={"default": "embedded", "help": "as in ipo optimize"},
         sets={"default": SETS, "help": "operations of `embedded:`, with commas between"},
-        splits={"type": int, "default": 6, "help": "of the classes into known ones and strangers"},
+        splits={"type": int, "default": 6, "help": "of the classes into known ones and strangers; 0: lines only"},
         draws={"type": int, "default": 20, "help": "of the pictures that a line is drawn through"},
         composed={"type": int, "default": 5, "help": "of these draws, those on which compose chooses"},
         steps={"type": int, "default": 4, "help": "of compose"},
@@ -111,9 +115,10 @@ def main() -> None:
         options.sets, options.splits, options.draws, options.steps = "upside-down+sepia,sideways+gray", 1, 1, 1
     clip = load_clip(options.clip)
     beds = beds_of(clip, options.sets.split(","), 12 if options.small else None)
-    scores(beds, options.splits)
-    estimates(beds, options.splits)
-    narrow(beds, options.splits)
+    if options.splits:
+        scores(beds, options.splits)
+        estimates(beds, options.splits)
+        narrow(beds, options.splits)
     lines(beds[:4], options.draws, options.composed, options.steps)
     moved(beds[:4])
 
@@ -127,7 +132,7 @@ def beds_of(clip: Clip, sets: Sequence[str], most: int | None) -> list[Bed]:
     for name in sets:
         items = [item for _, item in load_data(f"embedded:{name}", seed=0).items()]
         units = reward.encode([item.picture for item in items], [item.label for item in items])
-        beds.append(Bed(name, clip, names, units, templates, texts, nouns, {}, []))
+        beds.append(Bed(name, clip, names, units, templates, texts, nouns, {}, {}, []))
     return beds
 
 
@@ -253,7 +258,7 @@ def narrow(beds: Sequence[Bed], splits: int) -> None:
     names = narrower(beds[0].names)
     clip = beds[0].clip
     texts = encode_templates(clip.model, clip.tokenizer, beds[0].templates, names)
-    called = [replace(bed, names=names, texts=texts, margins={}, worth=[]) for bed in beds]
+    called = [replace(bed, names=names, texts=texts, margins={}, searches={}, worth=[]) for bed in beds]
     changed = sum(name not in beds[0].names for name in names)
     print(
         f"\nThe same with names that are too narrow for {changed} of {len(names)} classes ({', '.join(names[:5])} …).\n"
@@ -290,10 +295,11 @@ def lines(beds: Sequence[Bed], draws: int, composed: int, steps: int) -> None:
     print(f"\nLines for {SHARE:.0%}, {draws} draws of each of {len(beds)} sets; where compose chooses, {composed}.\n")
     header("template", "pictures", "promised, k/(n+1)", "rejected, mean", "most", "above the bound", "by chance")
     for a_class in (1, 2, SEARCHED):
-        for how in ("initial", "best of the bank", "compose"):
-            if how == "compose" and (composed == 0 or a_class != 2):
+        for how in ("initial", "best of the bank", "compose", "compose and names"):
+            searched = how.startswith("compose")
+            if searched and (composed == 0 or a_class != 2):
                 continue
-            times = range(min(draws, composed) if how == "compose" else draws)
+            times = range(min(draws, composed) if searched else draws)
             found = [one_line(bed, a_class, how, draw, steps) for bed in beds for draw in times]
             rejected, above, chance = np.array([row[1:] for row in found]).T
             promised = found[0][0]
@@ -309,13 +315,17 @@ def one_line(bed: Bed, a_class: int, how: str, draw: int, steps: int) -> tuple[f
     rng, labels = np.random.default_rng([draw, a_class]), np.asarray(bed.units.labels)
     everything = np.arange(len(bed.names))
     drawn = np.concatenate([rng.permutation(np.flatnonzero(labels == label))[:a_class] for label in everything])
-    if how == "compose":
-        template = composed(bed, drawn, draw, steps)
-        classes = encode(bed.clip, template, bed.names)
+    names = bed.names
+    if how.startswith("compose"):
+        if draw not in bed.searches:
+            bed.searches[draw] = composed(bed, drawn, draw, steps)
+        template, found = bed.searches[draw]
+        names = found if how.endswith("names") else names
+        classes = encode(bed.clip, template, names)
     else:
         best = 0 if how == "initial" else bed.best_of_all(drawn)
         template, classes = bed.templates[best], bed.texts[best]
-    margins = margins_of(bed, template, classes)
+    margins = margins_of(bed, template, classes, names)
     tested = np.setdiff1d(np.arange(len(labels)), drawn)
     rule = line(np.sort(margins[drawn]), np.ones(len(drawn), dtype=np.int64), SHARE)
     rejected = float((margins[tested] < rule.margin).mean())
@@ -324,20 +334,33 @@ def one_line(bed: Bed, a_class: int, how: str, draw: int, steps: int) -> tuple[f
     return rule.promise, rejected, float(rejected > rule.bound), chance
 
 
-def margins_of(bed: Bed, template: str, classes: Floats) -> Doubles:
+def margins_of(bed: Bed, template: str, classes: Floats, names: Sequence[str]) -> Doubles:
     """Return the margins of all pictures as they ship, (n,)."""
-    if template not in bed.margins:
-        others = bed.words(template)[kept(own_words(bed.names))]
+    key = template, tuple(map(str, names))
+    if key not in bed.margins:
+        others = bed.words(template)[kept(own_words(names))]
         margins = highest(bed.units.features, classes) - highest(bed.units.features, others)
-        bed.margins[template] = margins.astype(np.float64)
-    return bed.margins[template]
+        bed.margins[key] = margins.astype(np.float64)
+    return bed.margins[key]
 
 
-def composed(bed: Bed, drawn: Any, draw: int, steps: int) -> str:
-    """Return the template that `compose` finds without a language model on some pictures, which also choose it."""
-    reward = ClipReward(bed.clip, bed.names)
+def composed(bed: Bed, drawn: Any, draw: int, steps: int) -> tuple[str, tuple[str, ...]]:
+    """Return what `compose` finds without a language model on some pictures, which also choose it.
+
+    And the names under which the loss of the same pictures is least; no others are asked whether they are worth it, as
+    a run would: with two pictures of a class it hardly ever is.
+    """
+    reward, part = ClipReward(bed.clip, bed.names), bed.units.part(drawn)
     settings = SearchSettings(steps=steps, seed=draw, selection="search")
-    return run(Job(settings, reward, bed.units.part(drawn), None, lambda lm: Compose())).result.choice.template
+    template = run(Job(settings, reward, part, None, lambda lm: Compose())).result.choice.template
+    lists = candidates_of(bed.names, [[] for _ in bed.names])
+    texts = [*bed.names, *dict.fromkeys(name for own in lists for name in own)]
+    place = {name: i for i, name in reversed(list(enumerate(texts)))}
+    rows = [[label, *(place[name] for name in own)] for label, own in enumerate(lists)]
+    features = np.float32(bed.clip.logit_scale) * part.features
+    pictures = LabelledTexts(features, np.asarray(part.labels), list(range(len(drawn))))
+    chosen, _ = choose(encode(bed.clip, template, texts), rows, pictures, draw)
+    return template, tuple(texts[row] for row in chosen.tolist())
 
 
 def moved(beds: Sequence[Bed]) -> None:
@@ -352,7 +375,7 @@ def moved(beds: Sequence[Bed]) -> None:
         best = bed.best_of_all(drawn)
         for score in ("margin", "max cosine"):
             values = [
-                margins_of(other, bed.templates[best], bed.texts[best])
+                margins_of(other, bed.templates[best], bed.texts[best], bed.names)
                 if score == "margin"
                 else highest(other.units.features, bed.texts[best]).astype(np.float64)
                 for other in beds

@@ -62,7 +62,7 @@ class IPOClassifier(ClassifierMixin, BaseEstimator):
         lm: the language model that the strategy asks: a `dspy.LM` or a name as `ipo optimize --lm` takes it.
         strategy: how new templates are found; see `IPO`.
         steps: how often new templates are asked for.
-        settings: further settings of the search, such as `{"budget_usd": 1.5}`; see `SearchSettings`.
+        settings: further arguments of `IPO`, such as `{"budget_usd": 1.5}` or `{"head": "blend"}`.
         random_state: of what is held back and of the search, 0 or more; the same one gives the same estimator.
 
     Attributes:
@@ -136,7 +136,7 @@ class IPOClassifier(ClassifierMixin, BaseEstimator):
         with silent("dspy"):  # a line for each step of each fold
             program = ipo.compile(student, trainset=examples(search), valset=examples(held_back))
         self.search_seconds_ = time.monotonic() - started
-        if held_back:
+        if held_back and program.pictures is None:  # those left out in turn have fitted it
             groups_held = tuple(keys[row] for row in held_back)
             program.calibrate(EncodedPictures(features[held_back], numbers[held_back], groups_held))
         # Kept as JSON has it: a pickle then holds texts and numbers, and no CLIP.

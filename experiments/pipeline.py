@@ -27,7 +27,7 @@ from ipo_prompts.experiments.report.gather import follow, read_run
 from ipo_prompts.experiments.report.page import PAGE
 from ipo_prompts.experiments.report.words import token_counter
 from ipo_prompts.experiments.run.beforehand import of_run
-from ipo_prompts.experiments.run.blending import Blended, blend_in, what_the_head_does
+from ipo_prompts.experiments.run.blending import what_the_head_does
 from ipo_prompts.experiments.run.comparison import (
     Compared,
     baselines,
@@ -95,6 +95,7 @@ from ipo_prompts.metrics.headroom import Headroom
 from ipo_prompts.metrics.reward import Reward, scale_of
 from ipo_prompts.metrics.several import SeveralLabels, Sureness, fit_sureness, is_sigmoid, native
 from ipo_prompts.metrics.statistics import harmonic_mean
+from ipo_prompts.programs.blending import Blended, blend_in
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.ensemble import scored_as_one
 from ipo_prompts.programs.lm.connect import REPLAY

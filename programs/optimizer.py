@@ -6,17 +6,18 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import dspy
 from dspy.teleprompt import Teleprompter
 
 from ipo_prompts.metrics.class_names import written
-from ipo_prompts.metrics.classification import ClipReward
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError, printable, speaking_to
 from ipo_prompts.metrics.reward import Reward, scale_of
 from ipo_prompts.metrics.scale import Scale
+from ipo_prompts.programs.blending import blend_in, check_head
 from ipo_prompts.programs.by_fit import fit_reward
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.compiling import (
@@ -75,6 +76,8 @@ class IPO(Teleprompter):
             `"clip-greedy"` are the `Interrogator` with the student's CLIP, where the examples have pictures, and
             `"fit"` is the `FitInterrogator`, which looks at no label; None (or `"none"`) describes nothing, as the
             paper does at 16 shots.
+        head: what the program decides with, as in `ipo optimize`; `"blend"`: with the labelled pictures of both sets,
+            too (docs/heads.md). The search is the same.
         lm_context: the tokens that `lm` takes, prompt and reply together, where litellm does not know them:
             descriptions are shortened to fit. Where they are not known, nothing is.
         task: one sentence on what the pictures are, shown to the language models.
@@ -113,6 +116,7 @@ class IPO(Teleprompter):
         lm: dspy.BaseLM | str | None = None,
         strategy: Strategy | dict[str, Any] | Sequence[str] | str = STRATEGIES.default,
         describer: dspy.Module | Literal["clip", "clip-greedy", "fit", "none"] | None = "clip",
+        head: Literal["words", "blend"] = "words",
         lm_context: int | None = None,
         task: str = "pictures to be classified",
         earlier: Any = None,
@@ -125,7 +129,7 @@ class IPO(Teleprompter):
         super().__init__()
         check_arguments(reward, lm, describer, lm_context)
         self.reward, self.lm, self.lm_context, self.describer = reward, lm, lm_context, describer
-        self.strategy = as_strategy(strategy)
+        self.strategy, self.head = as_strategy(strategy), head
         self.settings = as_settings(IPO, settings, {**keywords})
         self.earlier = as_earlier(earlier)
         if journal is not None and log_dir is not None:
@@ -188,6 +192,7 @@ class IPO(Teleprompter):
         if settings.offsets != "none":
             check_offsets(settings.offsets, reward, missing)
         check_names(settings, reward, student.class_names)
+        check_head(self.head, reward, student)
         searched, others = with_pictures(trainset), with_pictures(valset or ())
         if not searched:
             raise InputError("there are no examples to search on.")
@@ -223,7 +228,11 @@ class IPO(Teleprompter):
                 owned.close()
         choice = printable(" + ".join(found.result.choice.templates))
         progress.info("The search ended: %s. Chosen: %s", found.result.ended, choice)
-        return compiled(program, found, scale_of(reward))
+        made = compiled(program, found, scale_of(reward))
+        if self.head == "blend":
+            parts = [cast("EncodedPictures", units) for units in (job.units, job.held_back) if units is not None]
+            blend_in(classifier_in(made)[1], parts)
+        return made
 
     def _reward_for(self, student: TemplateClassifier, examples: Sequence[Any]) -> Reward:
         """Return the accuracy, or, where no example has a label, the fit.

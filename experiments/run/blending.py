@@ -1,63 +1,20 @@
-"""A run with `head=blend`: labelled pictures are added to the words, and what either does alone is said."""
+"""A run with `head=blend`: what labelled pictures and words do alone and together, on the sealed test."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ipo_prompts.experiments.run.comparison import Compared, measured
 from ipo_prompts.experiments.run.result import HeadFound, Over
-from ipo_prompts.metrics.blend import Blend, Kept, Labelled, blend
-from ipo_prompts.metrics.calibration import fit_temperature
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, features_of
+from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.evidence import paired_difference
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.verdict import points, share
-from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.blending import Blended
 
 MEANS = {"class mean": "the unit mean of each class", "discriminant": "a discriminant with one covariance for all"}
 NAMED = 5
 """Classes without pictures that are named."""
-
-
-@dataclass(frozen=True)
-class Blended:
-    """What was made of the labelled pictures.
-
-    Attributes:
-        found: how they stand beside the words.
-        program: with them, where they count; also in a program that words alone decide.
-        counts: int64 (C,), the labelled pictures of each class.
-    """
-
-    found: Blend
-    program: TemplateClassifier
-    counts: Any
-
-
-def blend_in(program: TemplateClassifier, parts: Sequence[EncodedPictures]) -> Blended:
-    """Add labelled pictures to a program that has words alone, and fit its temperature on those left out.
-
-    Args:
-        program: with the templates that were found; it is changed.
-        parts: the pictures of search and selection, with labels.
-    """
-    features, labels = features_of(*parts), np.concatenate([part.labels for part in parts])
-    apart = [part.groups or [f"{number} {i}" for i in range(len(part))] for number, part in enumerate(parts)]
-    groups = [group for of_part in apart for group in of_part]
-    pictures = Labelled(features, labels, len(program.class_names), groups)
-    found = blend(program.logits(features), pictures, program.clip.logit_scale)
-    counts = np.bincount(labels, minlength=pictures.classes)
-    if found.weight > 0:
-        program.pictures = Kept.of(found, program.clip.logit_scale, np.flatnonzero(counts == 0).tolist())
-        program.temperature = 1.0
-        if found.held:
-            logits, true, numbers = found.held
-            program.temperature = fit_temperature(logits, true, [groups[i] for i in numbers])
-    return Blended(found, program, counts)
 
 
 def what_the_head_does(blended: Blended, test: Compared) -> HeadFound:

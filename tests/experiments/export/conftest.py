@@ -1,21 +1,27 @@
-"""A small CLIP with random weights, saved twice: as Hugging Face saves it and as open_clip does."""
+"""Small CLIPs with random weights, as a user loads them: a CLIP, also in transformers' format, and a SigLIP."""
 
 from __future__ import annotations
 
-import gzip
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import open_clip
 import pytest
+import timm.models
 import torch
+from safetensors.torch import save_file
+from timm.models.vision_transformer import VisionTransformer
 
 from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.export.for_transformers import save
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.pictures import Picture
 
-SIZE, WIDTH, LAYERS, DIM = 32, 64, 2, 32
-MEAN, STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
+SIDE, WIDTH, DIM = 32, 64, 32
+VISION = {"image_size": SIDE, "layers": 2, "width": WIDTH, "head_width": 32, "patch_size": 8}
+TEXT = {"context_length": 77, "vocab_size": 49408, "width": WIDTH, "heads": 2, "layers": 2}
+WORDS = ["a", "photo", "of", "cat", "ice", "cream", "dog", "horse", "pizza", "robot", "tree", "weird"]
 
 
 class Twins(NamedTuple):
@@ -30,76 +36,57 @@ def pictures() -> list[Picture]:
 
 @pytest.fixture(scope="session")
 def twins(tmp_path_factory: pytest.TempPathFactory) -> Twins:
-    return make_twins(tmp_path_factory.mktemp("twins"))
+    folder = tmp_path_factory.mktemp("twins")
+    config = {"embed_dim": DIM, "quick_gelu": True, "vision_cfg": VISION, "text_cfg": TEXT}
+    clip = made(folder / "open_clip", config, {"size": SIDE, "interpolation": "bicubic", "resize_mode": "shortest"})
+    save(clip, folder / "hf")
+    return Twins(folder / "hf", clip)
 
 
-def make_twins(folder: Path) -> Twins:
-    from safetensors.torch import save_file
-    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
+@pytest.fixture(scope="session")
+def siglip(tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    """What is special about SigLIP: a tower of timm that pools by attention, a logit bias, text that is canonical."""
+    from tokenizers import Tokenizer, pre_tokenizers, processors
+    from tokenizers.models import WordLevel
+    from transformers import PreTrainedTokenizerFast
 
-    tower = {"hidden_size": WIDTH, "intermediate_size": 4 * WIDTH, "num_hidden_layers": LAYERS}
-    config = CLIPConfig(
-        text_config={**tower, "num_attention_heads": 2, "eos_token_id": 49407, "bos_token_id": 49406},
-        vision_config={**tower, "num_attention_heads": 2, "image_size": SIZE, "patch_size": 8},
-        projection_dim=DIM,
-    )
-    torch.manual_seed(0)
-    model = CLIPModel(config).eval()
+    def vit_of_a_test(**given: Any) -> VisionTransformer:
+        own = {"num_classes": given["num_classes"], "global_pool": given["global_pool"], "img_size": SIDE}
+        return VisionTransformer(patch_size=8, embed_dim=DIM, depth=2, num_heads=2, class_token=False, **own)
+
+    vit_of_a_test.__module__ = "timm.models.vision_transformer"
+    timm.models.register_model(vit_of_a_test)
+    folder = tmp_path_factory.mktemp("siglip")
+    words = {word: i for i, word in enumerate(["<pad>", "</s>", "<unk>", *WORDS])}
+    tokenizer = Tokenizer(WordLevel(words, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing("$A </s>", None, [("</s>", 1)])
+    special = {"pad_token": "<pad>", "unk_token": "<unk>", "eos_token": "</s>"}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
+    text = {
+        **{**TEXT, "context_length": 64, "vocab_size": len(words), "width": DIM},
+        **{"hf_tokenizer_name": str(folder), "tokenizer_kwargs": {"clean": "canonicalize"}},
+        **{"no_causal_mask": True, "proj_bias": True, "pool_type": "last", "norm_kwargs": {"eps": 1e-6}},
+    }
+    vision = {"image_size": SIDE, "timm_model_name": "vit_of_a_test", "timm_pool": "map", "timm_proj": "none"}
+    config = {"embed_dim": DIM, "custom_text": True, "init_logit_bias": -10, "vision_cfg": vision, "text_cfg": text}
+    return made(folder, config, {"size": SIDE, "resize_mode": "squash", "mean": [0.5] * 3, "std": [0.5] * 3})
+
+
+def made(folder: Path, config: dict[str, Any], transform: dict[str, Any]) -> Clip:
+    """Save random weights as a local-dir, and load them."""
+    folder.mkdir(exist_ok=True)
+    listed = folder / f"ipo-{folder.name}.json"
+    listed.write_text(json.dumps(config))
+    open_clip.add_model_config(listed)
+    torch.manual_seed(4)
+    model = open_clip.create_model(listed.stem)
     with torch.no_grad():  # weights as they are drawn give all pictures and texts nearly the same features
         for name, weight in model.named_parameters():
             if weight.dim() > 1 or "class_embedding" in name:
                 weight.mul_(6)
-    hf, ours = folder / "hf", folder / "open_clip"
-    model.save_pretrained(hf)
-    tokenizer().save_pretrained(hf)
-    CLIPImageProcessor(
-        size={"shortest_edge": SIZE}, crop_size={"height": SIZE, "width": SIZE}, image_mean=MEAN, image_std=STD
-    ).save_pretrained(hf)
-    ours.mkdir()
-    save_file(as_open_clip(model.state_dict()), ours / "open_clip_model.safetensors")
-    vision = {"image_size": SIZE, "layers": LAYERS, "width": WIDTH, "head_width": 32, "patch_size": 8}
-    text = {"context_length": 77, "vocab_size": 49408, "width": WIDTH, "heads": 2, "layers": LAYERS}
-    model_cfg = {"embed_dim": DIM, "quick_gelu": True, "vision_cfg": vision, "text_cfg": text}
-    preprocess_cfg = {"size": SIZE, "mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "shortest"}
-    (ours / "open_clip_config.json").write_text(json.dumps({"model_cfg": model_cfg, "preprocess_cfg": preprocess_cfg}))
-    return Twins(hf, load_clip(f"local-dir:{ours}", device="cpu"))
-
-
-def tokenizer() -> Any:
-    """Make Hugging Face's CLIP tokenizer from the merges that open_clip ships."""
-    from open_clip.tokenizer import bytes_to_unicode, default_bpe
-    from transformers import CLIPTokenizer
-
-    lines = gzip.decompress(Path(default_bpe()).read_bytes()).decode().split("\n")
-    merges = [tuple(line.split()) for line in lines[1 : 49152 - 256 - 2 + 1]]
-    letters = list(bytes_to_unicode().values())
-    words = [*letters, *(letter + "</w>" for letter in letters), *map("".join, merges)]
-    vocabulary = {word: i for i, word in enumerate([*words, "<|startoftext|>", "<|endoftext|>"])}
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77)
-
-
-def as_open_clip(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Rename Hugging Face's weights to open_clip's."""
-    renamed = {
-        "logit_scale": state["logit_scale"],
-        "token_embedding.weight": state["text_model.embeddings.token_embedding.weight"],
-        "positional_embedding": state["text_model.embeddings.position_embedding.weight"],
-        "text_projection": state["text_projection.weight"].T,
-        "visual.class_embedding": state["vision_model.embeddings.class_embedding"],
-        "visual.positional_embedding": state["vision_model.embeddings.position_embedding.weight"],
-        "visual.conv1.weight": state["vision_model.embeddings.patch_embedding.weight"],
-        "visual.proj": state["visual_projection.weight"].T,
-    }
-    parts = {"layer_norm1": "ln_1", "layer_norm2": "ln_2", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj"}
-    for kind in ("weight", "bias"):
-        renamed[f"ln_final.{kind}"] = state[f"text_model.final_layer_norm.{kind}"]
-        renamed[f"visual.ln_pre.{kind}"] = state[f"vision_model.pre_layrnorm.{kind}"]
-        renamed[f"visual.ln_post.{kind}"] = state[f"vision_model.post_layernorm.{kind}"]
-        for theirs, ours in (("text_model", ""), ("vision_model", "visual.")):
-            for i in range(LAYERS):
-                old, new = f"{theirs}.encoder.layers.{i}", f"{ours}transformer.resblocks.{i}"
-                for part, name in {**parts, "self_attn.out_proj": "attn.out_proj"}.items():
-                    renamed[f"{new}.{name}.{kind}"] = state[f"{old}.{part}.{kind}"]
-                three = [state[f"{old}.self_attn.{letter}_proj.{kind}"] for letter in "qkv"]
-                renamed[f"{new}.attn.in_proj_{kind}"] = torch.cat(three)
-    return {name: weight.contiguous().clone() for name, weight in renamed.items()}
+    weights = {name: weight.contiguous() for name, weight in model.state_dict().items()}
+    save_file(weights, folder / "open_clip_model.safetensors")
+    about = {"model_cfg": config, "preprocess_cfg": transform}
+    (folder / "open_clip_config.json").write_text(json.dumps(about))
+    return load_clip(f"local-dir:{folder}", device="cpu")

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +51,36 @@ print(json.dumps([one.argmax(axis=1).tolist() for one in (logits, head, theirs.n
 """
 
 
+TRANSFORMERS = """
+import json, runpy, sys
+import numpy as np, torch
+from transformers import AutoImageProcessor, pipeline
+def read_alike(folder):
+    read = runpy.run_path(folder + "/read.py")["read"]
+    about = json.load(open(folder + "/pipeline.json"))
+    images = [read(file) for file in json.loads(sys.argv[1])]
+    alike = AutoImageProcessor.from_pretrained(folder, backend="pil")
+    pipe = pipeline(about["task"], model=folder, image_processor=alike)
+    own = [alike(images=[image], return_tensors="pt")["pixel_values"] for image in images]
+    words = {name: about[name] for name in ("candidate_labels", "hypothesis_template")}
+    labels = [max(answer, key=lambda one: one["score"])["label"] for answer in pipe(images, **words)]
+    with torch.inference_mode():
+        features = pipe.model.get_image_features(torch.cat(own)).pooler_output
+    return torch.nn.functional.normalize(features, dim=-1).tolist(), labels
+told = [read_alike(folder) for folder in sys.argv[2:]]
+assert not any(name.startswith(("ipo_prompts", "open_clip", "timm")) for name in sys.modules)
+print(json.dumps(told))
+"""
+
+
+def elsewhere(script: str, files: list[Path], folder: Path, *more: str) -> Any:
+    """Run a script in a process of its own, and return the JSON that it prints last."""
+    words = [sys.executable, "-c", script, json.dumps([str(file) for file in files]), *more]
+    told = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+    return json.loads(told.stdout.splitlines()[-1])
+
+
 def odd(folder: Path) -> list[Path]:
     """Save pictures that libraries like to read differently."""
     folder.mkdir()
@@ -82,18 +113,35 @@ def test_they_label_alike_without_this_package(clip: Clip, tmp_path: Path) -> No
     for target in ("onnx", "open_clip"):
         verdict = export(program, TARGETS[target](), tmp_path / target, pictures[:12])
         assert verdict.startswith("checked, ")
-    told = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE, json.dumps([str(file) for file in files]), str(MODEL_DIR)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert told.returncode == 0, told.stderr
+    told = elsewhere(ELSEWHERE, files, tmp_path, str(MODEL_DIR))
     logits = program.logits(clip.encode_pictures(pictures))
     ours, rows = logits.max(axis=1), np.arange(len(files))
-    for labels in json.loads(told.stdout.splitlines()[-1]):
+    for labels in told:
         assert (ours - logits[rows, labels] < 1e-3).all(), "the same label, but for ties"
+
+
+def test_transformers_reads_a_clip_of_ones_own(twins: Any, siglip: Clip, tmp_path: Path) -> None:
+    files = odd(tmp_path / "odd")
+    pictures = [Picture.from_path(file) for file in files]
+    programs = {}
+    for kind, clip in (("clip", twins.clip), ("siglip", siglip)):
+        template = "A photo, of a {weird} <CLASS>."
+        programs[kind] = TemplateClassifier(clip, ["cat", "ice_cream", "dog", "pizza"], template)
+        verdict = export(programs[kind], TARGETS["hf"](), tmp_path / kind, pictures)
+        assert verdict.startswith("checked, with transformers")
+    told = elsewhere(TRANSFORMERS, files, tmp_path, *programs)
+    for program, (theirs, labels) in zip(programs.values(), told, strict=True):
+        features = program.clip.encode_pictures(pictures)
+        np.testing.assert_allclose(theirs, features, atol=1e-6)
+        logits, rows = program.logits(features), np.arange(len(files))
+        numbers = [program.class_names.index(label.replace(" ", "_")) for label in labels]
+        assert (logits.max(axis=1) - logits[rows, numbers] < 1e-3).all() and len({*labels}) > 1
+
+
+def test_onnx_runs_a_siglip(siglip: Clip, pictures: list[Picture], tmp_path: Path) -> None:
+    program = TemplateClassifier(siglip, ["cat", "dog"], "a photo of a <CLASS>.")
+    verdict = export(program, TARGETS["onnx"](), tmp_path / "out", pictures)
+    assert f"same label on {len(pictures)} of {len(pictures)} pictures, features equal within" in verdict
 
 
 def test_a_folder_for_the_hub_has_a_card_that_no_name_breaks(

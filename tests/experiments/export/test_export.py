@@ -156,7 +156,11 @@ def test_npz_holds_weights_scale_and_temperature(
         ("open_clip", UNEQUAL, "build_zero_shot_classifier of open_clip weighs all templates alike"),
         ("clip_benchmark", UNEQUAL, "CLIP_benchmark weighs all templates alike"),
         ("hf", EQUAL, "has one hypothesis_template and this is an ensemble of 2"),
-        ("hf", ODD, "not known what the CLIP 'embedded' is called in Hugging Face's format"),
+        (
+            "hf",
+            ODD,
+            "'embedded' cannot be written for transformers, as its picture tower, ResNet of timm, is neither",
+        ),
         ("txt", UNEQUAL, "holds no weights"),
         ("txt", " a <CLASS>", "begins or ends with a space"),
     ],

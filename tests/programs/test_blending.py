@@ -1,0 +1,58 @@
+"""`IPO(head="blend")` adds the labelled pictures of both sets, as `ipo optimize head=blend` does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dspy
+import numpy as np
+import pytest
+
+from ipo_prompts import InputError, IPOClassifier
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.metrics.blend import Labelled, blend
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.optimizer import IPO
+
+TEMPLATES = ["a sketch of a <CLASS>.", "a rotated <CLASS>."]
+
+
+@pytest.fixture(scope="module")
+def known(clip: Clip) -> tuple[list[str], Any, Any]:
+    """Names, features and labels of six pictures of each of three classes."""
+    data = load_data("embedded:upside-down", seed=0)
+    items = [item for label in (0, 3, 5) for item in [one for _, one in data.items() if one.label == label][:6]]
+    labels = np.repeat(np.arange(3), 6)
+    return [data.class_names[i] for i in (0, 3, 5)], FeatureStore(clip).encode([i.picture for i in items]), labels
+
+
+def ipo(**more: Any) -> IPO:
+    return IPO(lm="none", describer="none", strategy=TEMPLATES, head="blend", **more)
+
+
+def test_pictures_of_both_sets_stand_beside_the_words_that_were_found(clip: Clip, known: tuple[Any, Any, Any]) -> None:
+    names, features, labels = known
+    examples = [dspy.Example(features=row, label=names[label]) for row, label in zip(features, labels, strict=True)]
+    student = TemplateClassifier(clip, names)
+    program = ipo().compile(student, trainset=examples[::2], valset=examples[1::2])
+    words = TemplateClassifier(clip, names, program.template)
+    order = np.r_[0:18:2, 1:18:2]
+    found = blend(words.logits(features[order]), Labelled(features[order], labels[order], 3), clip.logit_scale)
+    assert found.weight > 0 and program.pictures is not None and student.pictures is None
+    assert (program.pictures.way, program.pictures.weight) == (found.way, found.weight)
+    np.testing.assert_allclose(
+        program.logits(features), words.logits(features) + found.added.logits(features), atol=1e-3
+    )
+    kept = IPOClassifier(clip, strategy=TEMPLATES, settings={"head": "blend"}).fit(features, [names[i] for i in labels])
+    assert kept.program_.pictures is not None and kept.score(features, [names[i] for i in labels]) > 0.9
+
+
+def test_pictures_are_refused_beside_words_that_do_not_classify(clip: Clip, known: tuple[Any, Any, Any]) -> None:
+    names, features, _ = known
+    unlabelled = [dspy.Example(features=row) for row in features]
+    with pytest.raises(InputError, match="head='blend' is for the accuracy of labelled pictures"):
+        ipo().compile(TemplateClassifier(clip, names), trainset=unlabelled)
+    with pytest.raises(InputError, match="head= is 'words' or 'blend', not 'both'"):
+        IPO(head="both").compile(TemplateClassifier(clip, names), trainset=unlabelled)  # type: ignore[arg-type]
