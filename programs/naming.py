@@ -18,7 +18,6 @@ import numpy as np
 
 from ipo_prompts.metrics.class_names import as_read
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, scores_accuracy
-from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.naming import Found, LabelledTexts, find_names, suggest
 from ipo_prompts.metrics.offsets import MeanOffsets
@@ -122,10 +121,7 @@ def find(
     if lm is not None:
         predictions = (pictures.features @ embeddings.T).argmax(axis=1)
         told = confused(given, pictures.labels.tolist(), predictions.tolist())
-        try:
-            answers = ask_for_names(lm, task, given, told, settings.seed)
-        except BudgetReached:  # what there is without it is enough to go on
-            answers = [[] for _ in given]
+        answers = ask_for_names(lm, task, given, told, settings.seed)
         asked = sum(map(len, answers))
         more = [[*own, *answered] for own, answered in zip(more, answers, strict=True)]
     lists, texts, rows = _listed(ours, templates, more)
