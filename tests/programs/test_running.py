@@ -635,7 +635,7 @@ def test_a_language_model_is_asked_for_names_once_and_what_it_says_is_checked(
     # A limit that leaves no room for that question marks the run as stopped, and a larger one asks it.
     few = {"lm": lm(), "steps": 1, "names": "search", "log_dir": tmp_path / "limited"}
     first_asked, _ = [event for event in read(tmp_path) if event["type"] == "lm"]
-    limit = bound_tokens(first_asked["request"]) + 1024
+    limit = bound_tokens(first_asked["request"]) + 300
     stopped = compiled(**few, budget_tokens=limit)
     assert stopped.search.limit == "budget_tokens" and f"the limit of {limit:,} tokens" in stopped.search.stopped
     assert stopped.named.asked == 0 and stopped.search.steps[-1].number == 0
