@@ -11,6 +11,8 @@ under the names as given; then names are searched as `names=search` does it. Row
 - permuted: each class chooses among the candidates of another, with the gate. shuffled: labels say nothing. raw loss:
   they say nothing, logits are not divided by a temperature, and the loss alone opens the gate.
 
+Without labels it is counted which names get a suggestion.
+
 Intervals are the wider of two: clustered by drawing, of which all sets and draws show variants, and over sets. Goals
 that are missed are printed, and make the exit code 1.
 """
@@ -19,7 +21,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -111,6 +114,7 @@ def main() -> None:
                 for shots in (6, 2):
                     for way, found in cells_of(bed, pictures, items, Drawn(name, classes, draw), shots).items():
                         cells[way, shots].append(found)
+        without_labels(bed, sets, classes, 1 if classes == 68 or small else 4)
         for shots in (6, 2):
             missed += told(classes, shots, {way: cells[way, shots] for way in WAYS})
     print("\n" + (scale(50, 4, 200) if small else scale(1000, 12, 16000)))
@@ -238,6 +242,43 @@ def texts_of(bed: Bed, way: str, own: Any, best: int) -> tuple[Floats, list[list
     row = {name: len(names) + place for place, name in enumerate(words)}
     rows = [[label, *(row[name] for name in others)] for label, others in enumerate(lists)]
     return np.concatenate([called.texts[best][own], more]), rows
+
+
+def without_labels(bed: Bed, sets: Sequence[str], classes: int, draws: int) -> None:
+    """Print how many classes get another name suggested around the anchor, with half of them called wrongly."""
+    print(f"\n{classes} classes without labels, half of them called wrongly: share with a suggestion, in %\n")
+    print("| called by | wrong names | right | candidates of others: wrong | right | accuracy rises | falls |")
+    print("| --- " * 7 + "|")
+    reach, seen = patch.object(naming, "SUGGESTED", classes), {place: encoded(bed, place)[0] for place in sets}
+    for way in WAYS:
+        counts = np.zeros((2, 6))
+        for place, draw in product(sets, range(draws)):
+            rng = np.random.default_rng(draw)
+            own = np.sort(rng.permutation(len(bed.called[way].names))[:classes])
+            half = rng.random(classes) < 0.5
+            pictures = seen[place].part(np.flatnonzero(np.isin(seen[place].labels, own)).tolist(), own.tolist())
+            mixed = [bed.called[way if wrong else "right"] for wrong in half]
+            names = [called.names[label] for called, label in zip(mixed, own, strict=True)]
+            given = np.stack([called.texts[0][label] for called, label in zip(mixed, own, strict=True)])
+            right = [bed.called["right"].names[label] for label in own]
+            wrong = np.array([name != true for name, true in zip(names, right, strict=True)])
+            one = Called(tuple(names), given[None])
+            texts, rows = texts_of(replace(bed, called={way: one}), way, np.arange(classes), 0)
+            before = hits(bed, given, pictures).mean()
+            for other, candidates in enumerate((rows, naming.exchanged(rows))):
+                with reach:
+                    found = naming.suggest(texts, candidates, np.float32(bed.clip.logit_scale) * pictures.features)
+                after = []
+                for name in found:
+                    changed = given.copy()
+                    changed[name.label] = texts[name.row]
+                    after.append(hits(bed, changed, pictures).mean() - before)
+                met = sum(wrong[name.label] for name in found)
+                ends = sum(np.array(after) > 0), sum(np.array(after) < 0)
+                counts[other] += [met, wrong.sum(), len(found) - met, (~wrong).sum(), *ends]
+        shares = [100 * row[k] / max(row[k + 1], 1) for row in counts for k in (0, 2)]
+        effects = [100 * counts[0, k] / max(counts[0, 0] + counts[0, 2], 1) for k in (4, 5)]
+        print(f"| {way} | " + " | ".join(f"{share:.0f}" for share in (*shares, *effects)) + " |", flush=True)
 
 
 def hits(bed: Bed, classes: Floats, pictures: EncodedPictures, fitted: EncodedPictures | None = None) -> Doubles:

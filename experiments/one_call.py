@@ -248,6 +248,7 @@ def _untested(result: RunResult, folder: Path, width: int | None) -> str:
     sentences = [
         result.verdict,
         result.untested.words,
+        *([result.untested.about_names] if result.untested.about_names else []),
         *([result.started.words] if result.started else []),
         _tried(result, folder),
         f"run directory: {folder}   (labels.csv has what the template names every picture)",

@@ -1,4 +1,4 @@
-"""Types of the package's arrays of floats."""
+"""Types of the package's arrays of floats, and numbers that are spread over many."""
 
 from __future__ import annotations
 
@@ -9,3 +9,13 @@ Floats = npt.NDArray[np.float32]
 """Features, embeddings, logits."""
 Doubles = npt.NDArray[np.float64]
 """Losses, hits, differences."""
+
+
+def spread(count: int, most: int) -> list[int]:
+    """Return at most so many of the numbers below a count, spread evenly over them.
+
+    >>> spread(9, 3), spread(2, 3)
+    ([0, 4, 8], [0, 1])
+    """
+    found: list[int] = np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
+    return found

@@ -8,6 +8,8 @@ anything; a gate that looked at such a loss opened on labels that were shuffled.
 Nothing is renamed unless held-back pictures open a gate: names are chosen on each half of the pictures and looked at on
 the other, and there the loss has to fall by more than its standard error, and the hits to rise. The same with the
 candidates of one class given to another says how much of that any other text would have done.
+
+Without labels nothing is chosen: `suggest` lists names that a person may look at.
 """
 
 from __future__ import annotations
@@ -32,6 +34,11 @@ HIGHEST = 500.0
 """Of a logit over the highest one under the names as given: where exp would end."""
 TINY = 1e-300
 BLOCK = 1024
+FREE_RISE = 0.3
+"""Of the mean fit, in nats over the number of classes, from which on a name is suggested."""
+SUGGESTED = 5
+SHOWN = 3
+"""Pictures of a suggestion."""
 
 
 class LabelledTexts(NamedTuple):
@@ -207,3 +214,50 @@ def choose(
         if np.array_equal(before, chosen):
             break
     return chosen, temperature
+
+
+class Suggestion(NamedTuple):
+    """Another name that pictures without labels fit better; nobody has tested whether it names more of them rightly.
+
+    Attributes:
+        label: of the class.
+        row: of the text.
+        rise: of the mean fit of all pictures, in nats.
+        pictures: those of the class by its name as given that the other name is nearest to, few.
+    """
+
+    label: int
+    row: int
+    rise: float
+    pictures: tuple[int, ...]
+
+
+def suggest(texts: Floats, candidates: Sequence[Sequence[int]], features: Floats) -> list[Suggestion]:
+    """Return other names that fit pictures without labels better, one at a time, those that raise fit most first.
+
+    Fit is the mean of log Σ exp(logit) with the mean picture taken off: without that nearly any text that is nearer to
+    all pictures raises it. Vague names raise it all the same, so a name also has to be nearer to the pictures that its
+    class has.
+
+    Args:
+        texts, candidates: see `find_names`.
+        features: float32 (n, D), unit rows times the CLIP's logit scale.
+    """
+    centred = features - features.mean(axis=0)
+    given = centred @ texts[[own[0] for own in candidates]].T
+    named, highest = given.argmax(axis=1), given.max(axis=1).astype(np.float64)
+    sums = np.exp(given - highest[:, None]).sum(axis=1, dtype=np.float64)
+    found = []
+    for label, own in enumerate(candidates):
+        pictures = np.flatnonzero(named == label)
+        if len(own) == 1 or not len(pictures):
+            continue
+        logits = (centred @ texts[list(own)].T).astype(np.float64)
+        terms = np.exp(np.minimum(logits - highest[:, None], HIGHEST))
+        rises = np.log((np.maximum(sums - terms[:, 0], TINY)[:, None] + terms) / sums[:, None]).mean(axis=0)
+        nearer = logits[pictures] - logits[pictures, :1]
+        best = int(np.where(nearer.mean(axis=0) > 0, rises, -np.inf).argmax())
+        if best and rises[best] * len(candidates) >= FREE_RISE:
+            shown = pictures[np.argsort(-nearer[:, best], kind="stable")[:SHOWN]]
+            found.append(Suggestion(label, own[best], float(rises[best]), tuple(shown.tolist())))
+    return sorted(found, key=lambda one: -one.rise)[:SUGGESTED]

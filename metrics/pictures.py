@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import os
@@ -48,6 +49,8 @@ stored pixels, whatever lies beneath transparency, as the pipelines behind publi
 AS_VIEWED: Background = "white"
 AS_STORED: Background = "as-is"
 
+THUMBNAIL = 96
+"""Longest side in pixels."""
 LIMIT_VARIABLE = "IPO_MAX_MEGAPIXELS"
 LIMIT_MEGAPIXELS = 64
 """Decoding takes up to 11 bytes a pixel (RGBA, the same on white, RGB), in each of several threads."""
@@ -390,3 +393,27 @@ def read_file(path: str) -> bytes:
 
 def _at_once(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def short_name(name: str) -> str:
+    """Name a picture without the folders of the machine.
+
+    >>> short_name("/home/me/pets/cat/1.jpg"), short_name("row 12 of /data/pets.parquet")
+    ('1.jpg', 'row 12 of pets.parquet')
+    """
+    row = re.match(r"row \d+ of ", name)
+    return (row.group() if row else "") + re.split(r"[/\\]", name[row.end() if row else 0 :])[-1]
+
+
+def thumbnail(picture: Picture) -> str:
+    """Return a small JPEG as a data URL, without the metadata of the original (place, camera, comment).
+
+    Raises:
+        InputError: the picture cannot be read.
+    """
+    image = picture.image()
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    image.info.clear()  # Pillow would write the original's comment again
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=70, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.metrics.class_names import as_read, every_name, names_of, tidy
+from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.nouns import irregular, synsets
 from ipo_prompts.metrics.template import SLOT
@@ -169,6 +170,8 @@ def ask_for_names(
 ) -> list[list[str]]:
     """Ask a language model what else classes are called; what cannot be read gives no candidates.
 
+    A limit of the run ends the asking, and what was said before is enough to go on.
+
     Args:
         lm: records what it is asked.
         task: one sentence on what the pictures are.
@@ -177,7 +180,6 @@ def ask_for_names(
         seed: of the question.
 
     Raises:
-        BudgetReached: a limit of the run.
         dspy.LMError: it cannot be reached.
     """
     import dspy
@@ -197,6 +199,8 @@ def ask_for_names(
                 lines = ask_lm(ask, inputs, {"rollout_id": seed}).lines
             except dspy.AdapterParseError as error:
                 lines = str(error.lm_response or "").splitlines()
+            except BudgetReached:
+                break
         for label, names in read_candidates(lines, {as_read(class_names[label]): label for label in batch}).items():
             found[label] = names
     return found

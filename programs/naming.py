@@ -12,15 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
 from ipo_prompts.metrics.class_names import as_read
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, scores_accuracy
-from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.naming import Found, LabelledTexts, find_names
+from ipo_prompts.metrics.naming import Found, LabelledTexts, find_names, suggest
 from ipo_prompts.metrics.offsets import MeanOffsets
 from ipo_prompts.metrics.reward import Reward, class_embeddings
 from ipo_prompts.metrics.template import too_long
@@ -122,21 +121,10 @@ def find(
     if lm is not None:
         predictions = (pictures.features @ embeddings.T).argmax(axis=1)
         told = confused(given, pictures.labels.tolist(), predictions.tolist())
-        try:
-            answers = ask_for_names(lm, task, given, told, settings.seed)
-        except BudgetReached:  # what there is without it is enough to go on
-            answers = [[] for _ in given]
+        answers = ask_for_names(lm, task, given, told, settings.seed)
         asked = sum(map(len, answers))
         more = [[*own, *answered] for own, answered in zip(more, answers, strict=True)]
-    met = {as_read(name) for name in ours.also_fit}
-    fitting: dict[str, bool] = {}
-    lists = [
-        [name for name in own if as_read(name) not in met and _fits(name, templates, ours, fitting)]
-        for own in candidates_of(given, more)
-    ]
-    texts = list(dict.fromkeys(name for own in lists for name in own))
-    row = {name: len(given) + place for place, name in enumerate(texts)}
-    rows = [[label, *(row[name] for name in own)] for label, own in enumerate(lists)]
+    lists, texts, rows = _listed(ours, templates, more)
     every = np.concatenate([embeddings, class_embeddings(ours.clip, weighted, texts)]) if texts else embeddings
     found = find_names(every, rows, pictures, settings.seed)
     names = tuple((*given, *texts)[row] for row in found.chosen.tolist())
@@ -152,6 +140,49 @@ def find(
         temperature=found.temperature,
     )
     return named
+
+
+class Suggested(NamedTuple):
+    """A name that pictures without labels fit better; see `metrics.naming.Suggestion`."""
+
+    given: str
+    found: str
+    rise: float
+    pictures: tuple[int, ...]
+
+
+def suggestions(reward: ClipReward, template: str, features: Floats) -> list[Suggested]:
+    """Return other names for classes of pictures without labels, around a template; nothing is renamed.
+
+    Args:
+        reward: under the names as given.
+        template: it has to fit.
+        features: float32 (n, D), unit rows.
+    """
+    if reward.clip.logit_bias:  # nobody has measured it where classes do not compete
+        return []
+    given = reward.class_names
+    _, texts, rows = _listed(reward, [template])
+    embeddings = class_embeddings(reward.clip, [(template, 1.0)], [*given, *texts])
+    found = suggest(embeddings, rows, np.float32(reward.clip.logit_scale) * features)
+    return [Suggested(str(given[one.label]), texts[one.row - len(given)], one.rise, one.pictures) for one in found]
+
+
+def _listed(
+    reward: ClipReward, templates: Sequence[str], more: Sequence[Sequence[str]] = ()
+) -> tuple[list[list[str]], list[str], list[list[int]]]:
+    """Return for each class its other names that the CLIP can read, all of these once, and for each class the rows of
+    its texts behind those of the names as given.
+    """
+    given, met = reward.class_names, {as_read(name) for name in reward.also_fit}
+    fitting: dict[str, bool] = {}
+    lists = [
+        [name for name in own if as_read(name) not in met and _fits(name, templates, reward, fitting)]
+        for own in candidates_of(given, more)
+    ]
+    texts = list(dict.fromkeys(name for own in lists for name in own))
+    row = {name: len(given) + place for place, name in enumerate(texts)}
+    return lists, texts, [[label, *(row[name] for name in own)] for label, own in enumerate(lists)]
 
 
 def _fits(name: str, templates: Sequence[str], reward: ClipReward, known: dict[str, bool]) -> bool:

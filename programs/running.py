@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -173,4 +173,6 @@ def _settled(
         looking = partial(find, job.settings, job.reward, templates, parts, kept, record, lm=asked, task=job.task)
         with showing(found.ledger):
             named = optional("other names of the classes", looking)
+        if (reached := found.ledger.reached) and not result.stopped:  # a resumed run asks for the others
+            result = replace(result, stopped=str(reached), limit=reached.limit)
     return Searched(result, found.ledger, settled, ensembled, named)

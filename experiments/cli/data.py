@@ -78,6 +78,8 @@ def check(
             f"class names were not checked against a tokenizer, nor whether words can help; {missing}", file=sys.stderr
         )
     elif report.ok and (data.several or not data.labelled):
+        if not data.labelled:
+            _look_at_names(data, loaded)
         print(
             "what the CLIP cannot tell apart and whether words can help need one label a picture: not looked at",
             file=sys.stderr,
@@ -138,6 +140,15 @@ def _look(spec: str, data: DataSet, clip: Clip) -> bool:
             print(f"  guessing gets {most} of the test pictures: that is what the result of a run is compared with")
         return worth
     return False
+
+
+def _look_at_names(data: DataSet, clip: Clip) -> None:
+    """Print other names that pictures without labels fit better."""
+    from ipo_prompts.experiments.run.beforehand import about_unlabelled
+
+    with _or_why_not("other names of the classes"):
+        if lines := about_unlabelled(data, clip, _Progress("encoded")):
+            print("\n" + "\n".join(lines))
 
 
 def _check_groups(file: Path, spec: str, clip: str | None) -> None:

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ipo_prompts.experiments.compare.methods import METHODS, Absent, Fitted, Lesson
+from ipo_prompts.experiments.compare.methods import METHODS, Absent, Fitted, LanguageModelSearch, Lesson
 from ipo_prompts.experiments.compare.protocols import (
     NAMES,
     NO_DATA,
@@ -189,6 +189,12 @@ def shared_config(cell: Cell) -> RunConfig:
         if name not in known:
             raise InputError(f"there is no {what} {name!r}{did_you_mean(name, known)}; there are: {', '.join(known)}.")
     settings = nested(dict(cell.settings))
+    for key in ("names", "offsets"):
+        if key in settings and not isinstance(METHODS[cell.method], LanguageModelSearch):
+            raise InputError(
+                f"{key} is settled at the end of a search, and {cell.method} is none; give it to the rows of searches "
+                "alone, in their settings."
+            )
     for key in settings:
         if key in SET_BY_THE_CELL:
             raise InputError(f"{key} is set by the cell and its method; leave it out of the settings.")

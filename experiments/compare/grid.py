@@ -112,18 +112,6 @@ class GridConfig(Content):
             )
         return self
 
-    @model_validator(mode="after")
-    def _compares_text(self) -> GridConfig:
-        given = [self.settings, *(variant.settings for variant in self.methods)]
-        off = {"offsets": "none", "names": "given"}
-        asked = next((f"{key}={one[key]}" for key in off for one in given if one.get(key, off[key]) != off[key]), None)
-        if asked is not None:
-            raise ValueError(
-                f"{asked} is a setting of single runs, and a table compares templates alone; leave it out, or "
-                f"run `ipo optimize {asked}`"
-            )
-        return self
-
     def to_yaml(self) -> str:
         """Return the complete grid as YAML."""
         return yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)

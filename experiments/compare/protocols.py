@@ -31,7 +31,9 @@ from ipo_prompts.experiments.tasks.base import Encoded, Task
 from ipo_prompts.metrics.clip import Clip, check_name
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.offsets import Fitted as FittedOffsets
 from ipo_prompts.metrics.reward import Reward, Score, by_embeddings
+from ipo_prompts.programs.offsets import under
 from ipo_prompts.programs.record.score_keeper import units_of
 
 CROSS_CLIP, DOMAINS, LOOKS = "cross-clip", "domain-generalization", "looks"
@@ -126,8 +128,9 @@ def _targets(protocol: str, source: DataSet, targets: Sequence[str], config: Run
     if protocol == LOOKS:
         if not targets or not all(name.isdecimal() and int(name) > 0 for name in targets):
             raise InputError("looks tests after so many looks at templates; name the numbers as targets: 60,300.")
-        if config.ensemble > 1:
-            raise InputError("an ensemble is chosen at the end of a search only; leave ensemble out, or take few-shot.")
+        for key in ("ensemble", "names", "offsets"):
+            if getattr(config, key) != RunConfig.model_fields[key].default:
+                raise InputError(f"{key} is settled at the end of a search only; leave {key} out, or take few-shot.")
         return []
     if protocol not in ALONE and not targets:
         raise InputError("cross-dataset and domain-generalization test on other data sets; name them as targets.")
@@ -153,7 +156,7 @@ def carried_over(fitted: Fitted, clip: Clip) -> Fitted:
     Raises:
         Absent: it has learnt something else, which means nothing to another CLIP.
     """
-    if not isinstance(fitted, Templates):
+    if not isinstance(fitted, Templates) or fitted.offsets:
         raise Absent("it is no text alone, and only text can be carried over to another CLIP")
     return replace(fitted, clip=clip)
 
@@ -169,10 +172,23 @@ def score_of(fitted: Fitted, reward: Reward, encoded: Encoded) -> Score:
         return classifying(reward).score_logits("", fitted.logits(reward.class_names), units)  # type: ignore[arg-type]
     if isinstance(fitted, FittedEmbeddings) and (hook := by_embeddings(reward)):
         classes = fitted.class_embeddings(hook.names_in(encoded.units))
-        return hook.score_embeddings([""], [classes], encoded.units)[0]
+        return hook.score_embeddings([""], [classes], under(encoded.units, _offsets(fitted, reward)))[0]
     if fitted.templates is None or len(fitted.templates) > 1:
         raise Absent("this reward scores single templates only")
     return reward.score([fitted.templates[0][0]], encoded.units)[0]
+
+
+def _offsets(fitted: Fitted, reward: Reward) -> FittedOffsets | None:
+    """Return what was learnt to be added to logits, for the classes that were learnt.
+
+    Raises:
+        Absent: the classes are others, and have none.
+    """
+    if not isinstance(fitted, Templates) or fitted.offsets is None:
+        return None
+    if tuple(reward.class_names) != fitted.classes:
+        raise Absent("what is added to logits was fitted for other classes")
+    return fitted.offsets
 
 
 def totals(score: Score) -> dict[str, Any]:

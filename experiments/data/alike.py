@@ -12,6 +12,7 @@ import numpy as np
 import yaml
 
 from ipo_prompts.experiments.data.dataset import NAMES_FILE, PARTS, DataSet
+from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.class_names import names_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import printable
@@ -69,7 +70,7 @@ def _names_alike(data: DataSet, clip: Clip) -> Iterator[str]:
 
 def _pictures_alike(data: DataSet, clip: Clip, progress: Progress | None) -> Iterator[str]:
     rows = list(data.items())
-    chosen = [rows[i] for i in np.linspace(0, len(rows) - 1, min(len(rows), PICTURES)).round().astype(int).tolist()]
+    chosen = [rows[i] for i in spread(len(rows), PICTURES)]
     store, sample = FeatureStore(clip), [item.picture for _, item in chosen]
     features = store.encode(sample, progress)
     contents = store.contents(sample)

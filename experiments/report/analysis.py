@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from ipo_prompts.experiments.run.files import Content, read_model
+from ipo_prompts.experiments.run.result import Thumbnail
 from ipo_prompts.metrics.verdict import Ends, Rounded
 
 ANALYSIS = "analysis.json"
-Thumbnail = Annotated[str, Field(pattern=r"^data:image/(jpeg|png|webp);base64,[A-Za-z0-9+/]+={0,2}$")]
 
 
 class Shift(Content):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,9 +24,10 @@ from ipo_prompts.experiments.report.analysis import (
 from ipo_prompts.experiments.report.words import Basis, rounded, word_effects
 from ipo_prompts.experiments.run.comparison import SEALED_PARTS, Compared
 from ipo_prompts.experiments.run.result import CLASSIFICATION, AnyPart, RewardNames, SealedPart
+from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.clock import optional
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.pictures import short_name, thumbnail
 from ipo_prompts.metrics.reward import Reward, Score
 
 MOST_CONFUSIONS = 12
@@ -38,8 +36,6 @@ MOST_FLIPS = 12
 MOST_SAMPLES = 12
 MOST_IN_MATRIX = 14
 """Classes whose names can be read beside a matrix."""
-THUMBNAIL = 96
-"""Longest side in pixels."""
 _UNSELECTED = (
     "No training pictures were left and the run kept no selection {unit}; what words do is not measured on the {unit} "
     "that were searched on or on the sealed ones. Run with more training pictures, fewer shots, or selection=held-back "
@@ -180,10 +176,8 @@ def sample(part: Compared) -> tuple[Shown, ...]:
     for item in part.items:
         first.setdefault(item.label, item)
     labels = sorted(first)
-    spread = np.linspace(0, len(labels) - 1, min(len(labels), MOST_SAMPLES)).round().astype(int).tolist()
-    return tuple(
-        Shown(class_name=part.class_names[labels[i]], thumbnail=thumbnail(first[labels[i]].picture)) for i in spread
-    )
+    chosen = [labels[i] for i in spread(len(labels), MOST_SAMPLES)]
+    return tuple(Shown(class_name=part.class_names[i], thumbnail=thumbnail(first[i].picture)) for i in chosen)
 
 
 def flips(parts: Sequence[LabelledPart], known: bool = True) -> Flips:
@@ -235,27 +229,3 @@ def _flip(part: LabelledPart, i: int, known: bool) -> Flip:
         true_before=np.exp(-part.initial.losses[i]) if known else None,
         true_after=np.exp(-part.optimised.losses[i]) if known else None,
     )
-
-
-def short_name(name: str) -> str:
-    """Name a picture without the folders of the machine.
-
-    >>> short_name("/home/me/pets/cat/1.jpg"), short_name("row 12 of /data/pets.parquet")
-    ('1.jpg', 'row 12 of pets.parquet')
-    """
-    row = re.match(r"row \d+ of ", name)
-    return (row.group() if row else "") + re.split(r"[/\\]", name[row.end() if row else 0 :])[-1]
-
-
-def thumbnail(picture: Picture) -> str:
-    """Return a small JPEG as a data URL, without the metadata of the original (place, camera, comment).
-
-    Raises:
-        InputError: the picture cannot be read.
-    """
-    image = picture.image()
-    image.thumbnail((THUMBNAIL, THUMBNAIL))
-    image.info.clear()  # Pillow would write the original's comment again
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=70, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

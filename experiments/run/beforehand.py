@@ -20,16 +20,19 @@ from ipo_prompts.experiments.data import DataSet, Item
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
 from ipo_prompts.experiments.run.plan import Plan, Prepared, draw_for
 from ipo_prompts.experiments.run.searching import read_earlier
+from ipo_prompts.experiments.run.untested import about_names
+from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, features_of
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.errors import several
+from ipo_prompts.metrics.errors import printable, several
 from ipo_prompts.metrics.features import Progress
 from ipo_prompts.metrics.headroom import Headroom, headroom
 from ipo_prompts.metrics.reward import by_embeddings
+from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.metrics.verdict import points
 from ipo_prompts.programs.candidates import forecast_names
 from ipo_prompts.programs.lm.ledger import total_usd
-from ipo_prompts.programs.naming import find
+from ipo_prompts.programs.naming import find, suggestions
 from ipo_prompts.programs.phrases import PhraseBank
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.settings import SearchSettings
@@ -208,6 +211,25 @@ def worth_a_search(reward: ClipReward, template: str, seen: EncodedPictures) -> 
     )
 
 
+LOOKED_AT = 400
+"""Pictures without labels that other names are tried on."""
+
+
+def about_unlabelled(data: DataSet, clip: Clip, progress: Progress | None = None) -> list[str]:
+    """Say which other names pictures without labels fit better around the anchor, each with a few pictures; and for
+    which classes none is known.
+
+    Raises:
+        InputError: a picture cannot be read.
+    """
+    reward = ClipReward(clip, data.class_names)
+    pictures = [data.train[i].picture for i in spread(len(data.train), LOOKED_AT)]
+    found = suggestions(reward, ANCHOR, reward.store.encode(pictures, progress))
+    told = about_names([(one.given, one.found) for one in found], data.class_names)
+    shown = [f"  {one.given} → {one.found}: {', '.join(pictures[i].name for i in one.pictures)}" for one in found]
+    return [printable(line) for line in ([told, *shown] if told else [])]
+
+
 def few(items: Sequence[Item]) -> list[int]:
     """Choose which of some pictures to look at: the first ones of classes that are spread over all.
 
@@ -217,8 +239,7 @@ def few(items: Sequence[Item]) -> list[int]:
     sizes = Counter(label for label, _ in {(item.label, item.group) for item in items})
     several = sorted(label for label, size in sizes.items() if size > 1)
     present = several if len(several) > 1 else sorted(sizes)
-    spread = np.linspace(0, len(present) - 1, min(len(present), CLASSES)).round().astype(int)
-    groups: dict[int, dict[str, list[int]]] = {present[i]: {} for i in spread.tolist()}
+    groups: dict[int, dict[str, list[int]]] = {present[i]: {} for i in spread(len(present), CLASSES)}
     for place, item in enumerate(items):
         if item.label in groups:
             groups[item.label].setdefault(item.group, []).append(place)
@@ -235,6 +256,5 @@ def look(reward: ClipReward, template: str, seen: EncodedPictures) -> Headroom |
     pictures = seen.part(range(len(seen)), labels)
     names = reward.names_in(pictures)
     phrases = PhraseBank.load().usable(names, reward.clip)
-    spread = np.linspace(0, len(phrases) - 1, min(len(phrases), TEXTS // len(labels))).round().astype(int)
-    templates = [template, *(phrases[i].template for i in spread.tolist())]
+    templates = [template, *(phrases[i].template for i in spread(len(phrases), TEXTS // len(labels)))]
     return headroom(reward, reward.look(templates, pictures), pictures, len(reward.class_names))

@@ -20,6 +20,7 @@ from ipo_prompts.programs.selection import Choice
 
 RESULT = "result.json"
 
+Thumbnail = Annotated[str, Field(pattern=r"^data:image/(jpeg|png|webp);base64,[A-Za-z0-9+/]+={0,2}$")]
 Label = Annotated[str, Field(pattern=LABEL)]
 
 
@@ -267,6 +268,22 @@ class HeadFound(Content):
     words: str
 
 
+class Glimpse(Content):
+    """A picture, by the end of its name."""
+
+    picture: str
+    thumbnail: Thumbnail
+
+
+class SuggestedName(Content):
+    """A name that the pictures fit better than the one given, by `rise` in nats, and a few of them; not tested."""
+
+    given: str
+    found: str
+    rise: Rounded
+    pictures: tuple[Glimpse, ...]
+
+
 class Untested(Content):
     """What a run without labels found, which nothing has tested.
 
@@ -280,6 +297,8 @@ class Untested(Content):
         changed_by_mean: how many the initial template names otherwise with the mean picture taken off.
         apart: how many the chosen template names otherwise than that.
         words: the latter three in words; everything that speaks of them prints that.
+        names: other names of classes that the pictures fit better; none of them is taken.
+        about_names: that in words, with the classes for which no other name is known; empty where there are neither.
     """
 
     pictures: int
@@ -291,6 +310,8 @@ class Untested(Content):
     changed_by_mean: int
     apart: int
     words: str
+    names: tuple[SuggestedName, ...] = ()
+    about_names: str = ""
 
 
 class Sealed(Content):

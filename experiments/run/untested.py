@@ -11,6 +11,7 @@ import csv
 import io
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,18 @@ import numpy as np
 import numpy.typing as npt
 
 from ipo_prompts.experiments.run.files import write_json, write_text
-from ipo_prompts.experiments.run.result import RunResult, Untested
+from ipo_prompts.experiments.run.result import Glimpse, RunResult, SuggestedName, Untested
+from ipo_prompts.metrics.arrays import spread
+from ipo_prompts.metrics.clock import optional
+from ipo_prompts.metrics.errors import several
+from ipo_prompts.metrics.pictures import Picture, short_name, thumbnail
 
 if TYPE_CHECKING:  # a page that is written of a finished run loads no model
     from ipo_prompts.experiments.run.live_view import Ui
     from ipo_prompts.experiments.run.plan import Prepared
     from ipo_prompts.experiments.run.searching import SearchedRun
     from ipo_prompts.metrics.arrays import Floats
+    from ipo_prompts.metrics.reward import Reward
     from ipo_prompts.programs.classifier import TemplateClassifier
 
 LABELS = "labels.csv"
@@ -68,6 +74,8 @@ def look(prepared: Prepared, searched: SearchedRun, program: TemplateClassifier,
     best = next(entry for entry in history if entry.template == searched.result.choice.template)
     top = max(history, key=lambda entry: entry.value)
     kept = searched.result.choice.kept_initial
+    trying = partial(_suggested, reward, best.template, pictures, features)
+    names = optional("other names of the classes", trying) or ()
     untested = Untested(
         pictures=len(pictures),
         searched=len(prepared.plan.drawn.search),
@@ -78,8 +86,57 @@ def look(prepared: Prepared, searched: SearchedRun, program: TemplateClassifier,
         changed_by_mean=int((off != before).sum()),
         apart=int((found != off).sum()),
         words="",
+        names=names,
+        about_names=about_names([(one.given, one.found) for one in names], reward.class_names),
     )
     return untested.model_copy(update={"words": _words(untested, kept)})
+
+
+MOST_LOOKED = 2000
+"""Pictures, spread over all, that other names are tried on."""
+
+
+def _suggested(
+    reward: Reward, template: str, pictures: Sequence[Picture], features: Floats
+) -> tuple[SuggestedName, ...]:
+    """Return other names that the pictures fit better, with some pictures of each; nothing is renamed."""
+    from ipo_prompts.metrics.fit import Fit
+    from ipo_prompts.programs.naming import suggestions
+
+    if not isinstance(reward, Fit):
+        return ()
+    chosen = spread(len(pictures), MOST_LOOKED)
+    return tuple(
+        SuggestedName(
+            given=one.given,
+            found=one.found,
+            rise=one.rise,
+            pictures=tuple(
+                Glimpse(picture=short_name(shown.name), thumbnail=thumbnail(shown))
+                for shown in (pictures[chosen[i]] for i in one.pictures)
+            ),
+        )
+        for one in suggestions(reward, template, features[chosen])
+    )
+
+
+def about_names(found: Sequence[tuple[str, str]], class_names: Sequence[str]) -> str:
+    """Say which other names the pictures fit better, and for which classes none is known; empty where neither is so.
+
+    Args:
+        found: names as given, each with the other one.
+        class_names: all of them.
+    """
+    from ipo_prompts.metrics.class_names import names_of
+    from ipo_prompts.programs.candidates import has_words
+
+    told = []
+    if found:
+        listed = several([f"{given} → {other}" for given, other in found])
+        told.append(f"Names that the pictures fit better, which is not tested, and nothing is renamed: {listed}.")
+    if unknown := [repr(str(name)) for name in class_names if not any(map(has_words, names_of(name)))]:
+        told.append(f"No English word is known in {several(unknown)}; write one that CLIP has met into class_names.")
+    return " ".join(told)
 
 
 def not_tested(found: Untested, *, kept: bool) -> str:

@@ -27,7 +27,7 @@ from ipo_prompts.programs.optimizer import IPO
 from support.clicks import write_answers
 
 CLASSES = sorted(one.name for one in (PICTURES_DIR / "d").iterdir())[:20]
-NAMES = [name.replace("-", " ") for name in CLASSES]
+NAMES = [name.replace("-", " ").replace("bicycle", "bicycles").replace("cactus", "zzyx") for name in CLASSES]
 TEMPLATES = ["a halftone photocopy of a <CLASS>.", "a halftone of a <CLASS>.", "a sketch of a <CLASS>."]
 
 
@@ -70,6 +70,24 @@ def test_the_run_says_that_nothing_is_tested(made: Path) -> None:
         assert "ipo label" in text and "mean-off.json" in text and f"{found['changed_by_mean']:,}" in text
         assert "accuracy" not in text.lower().replace("fit is in nats and no accuracy", "")
     assert found["words"] in told and found["words"] in page
+
+
+def test_other_names_are_suggested_with_pictures_and_none_is_taken(made: Path, capsys: Any) -> None:
+    found = json.loads((made / "run" / "result.json").read_text())["untested"]
+    page = (made / "run" / "report.html").read_text()
+    (one,) = found["names"]
+    assert (one["given"], one["found"]) == ("bicycles", "bicycle") and one["rise"] > 0.015
+    assert page.count("<bdi>bicycles</bdi> → <bdi>bicycle</bdi>") == len(one["pictures"]) > 0
+    assert all(shown["thumbnail"] in page for shown in one["pictures"])
+    assert (
+        "is not tested, and nothing is renamed: bicycles → bicycle. No English word is known in 'zzyx';"
+        in (found["about_names"])
+    )
+    assert json.loads((made / "run" / "program.json").read_text())["class_names"] == NAMES
+    capsys.readouterr()
+    words = ["class_names=" + str(made / "names.txt"), "--clip", "embedded"]
+    assert main(["data", "check", f"folder:{made / 'holiday'}", *words]) == 0
+    assert "  bicycles → bicycle: " in capsys.readouterr().out
 
 
 def test_the_labels_and_the_rivals_are_those_of_the_programs(made: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from ipo_prompts.metrics import naming
 from ipo_prompts.metrics.calibration import cross_entropies
-from ipo_prompts.metrics.naming import LabelledTexts, choose, find_names
+from ipo_prompts.metrics.naming import LabelledTexts, choose, find_names, suggest
 from ipo_prompts.metrics.sampling import Numbers
 
 
@@ -100,3 +100,16 @@ def test_two_classes_never_share_a_text() -> None:
     chosen = choose(texts, [[0, 2], [1, 2]], pictures, seed=0)[0].tolist()
     assert sorted(chosen) != [2, 2]
     assert 2 in chosen
+
+
+def test_without_labels_a_name_is_suggested_that_fits_all_pictures_and_is_nearer_to_its_own() -> None:
+    """Texts 0 and 1 are given; 2 fits better; 3 fits better still, and is far from the picture that class 0 has."""
+    texts, pictures = pictures_of(np.array([[1.0, -1, 2, -4], [-1, 1, -2, 4]]), [0, 0])
+    features = pictures.features + 7  # which the mean picture takes off
+    (one,) = suggest(texts, [[0, 3, 2], [1]], features)
+    given = np.log(np.exp(1) + np.exp(-1))
+    rise = (np.log(np.exp(2) + np.exp(-1)) + np.log(np.exp(-2) + np.exp(1))) / 2 - given
+    assert (one.label, one.row, one.pictures) == (0, 2, (0,)) and one.rise == pytest.approx(rise, rel=1e-5)
+    assert suggest(texts, [[0, 3], [1]], features) == []
+    pictures.features[:, 2] = [1.1, -1.1]  # a little nearer
+    assert suggest(texts, [[0, 2], [1]], pictures.features) == []

@@ -25,6 +25,7 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs import IPO, ImageDescriber, TemplateClassifier
 from ipo_prompts.programs.admission import Desk
+from ipo_prompts.programs.lm.ledger import bound_tokens
 from ipo_prompts.programs.record.journal import Journal, line_of, read
 from ipo_prompts.programs.strategies.base import Knowing, Known
 from ipo_prompts.programs.strategies.compose import Compose
@@ -631,3 +632,12 @@ def test_a_language_model_is_asked_for_names_once_and_what_it_says_is_checked(
     before = len(server.asked)
     again = compiled(lm=lm(), steps=1, names="search", log_dir=tmp_path)
     assert len(server.asked) == before and again.dump_state() == first.dump_state()
+    # A limit that leaves no room for that question marks the run as stopped, and a larger one asks it.
+    few = {"lm": lm(), "steps": 1, "names": "search", "log_dir": tmp_path / "limited"}
+    first_asked, _ = [event for event in read(tmp_path) if event["type"] == "lm"]
+    limit = bound_tokens(first_asked["request"]) + 300
+    stopped = compiled(**few, budget_tokens=limit)
+    assert stopped.search.limit == "budget_tokens" and f"the limit of {limit:,} tokens" in stopped.search.stopped
+    assert stopped.named.asked == 0 and stopped.search.steps[-1].number == 0
+    whole = compiled(**few, budget_tokens=10 * limit)
+    assert whole.search.stopped is None and whole.dump_state() == first.dump_state()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ipo_prompts.metrics.arrays import Floats
     from ipo_prompts.metrics.classification import ClipReward
     from ipo_prompts.metrics.clip import Clip
+    from ipo_prompts.metrics.offsets import Fitted as FittedOffsets
     from ipo_prompts.metrics.reward import Reward
 
 Weighted = tuple[str, float]
@@ -212,7 +213,12 @@ def classifying(reward: Reward) -> ClipReward:
 
 @dataclass(frozen=True)
 class Templates(FittedEmbeddings):
-    """One template or an ensemble."""
+    """One template or an ensemble.
+
+    Attributes:
+        names: class → what a search for names found that it is best called.
+        classes, offsets: those that were learnt, and what is added to their logits, see `metrics.offsets`.
+    """
 
     clip: Clip
     templates: tuple[Weighted, ...]
@@ -220,6 +226,9 @@ class Templates(FittedEmbeddings):
     budget: Budget = NOTHING
     shortened: str = ""
     prefixes: Prefixes | None = field(default=None, compare=False)
+    names: Mapping[str, str] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    offsets: FittedOffsets | None = None
 
     def after(self, looks: int) -> Templates:
         """Return the winner of the search after so many looks; see `Fitted`."""
@@ -234,6 +243,7 @@ class Templates(FittedEmbeddings):
         """Return the weighted mean of the templates' class embeddings; see `FittedEmbeddings`."""
         from ipo_prompts.metrics.reward import class_embeddings
 
+        class_names = [self.names.get(name, name) for name in class_names]
         for template, _ in self.templates:
             check(template, class_names, self.clip)
         with self.clip.timed("text"):

@@ -133,14 +133,21 @@ class LanguageModelSearch(Method):
             config = fitting(config, data)
         prepared = prepare(Plan(config, data, drawn, optimizer, describer), ui, lesson.clip)
         with closing(Journal(folder)) as journal:
-            found = search_in(prepared, journal, ui).result
+            searched = search_in(prepared, journal, ui)
+        found, named, settled = searched.result, searched.named, searched.settled
         events = read(folder)
         budget = _budget(found, events, {"optimizer": optimizer, "describer": describer})
         ranked = _ranked_by_a_describer(config, lesson)
         looks = Looks.of_journal(events, config.initial_template, ranked)
         prefixes = Prefixes(prepared, config.search, looks, config.steps * config.candidates_per_step)
         told = str(recorded_texts(events) or "")
-        return replace(winner(lesson, found, budget, prefixes), shortened=told)
+        return replace(
+            winner(lesson, found, budget, prefixes),
+            shortened=told,
+            names=dict(zip(map(str, named.given), named.class_names, strict=True)) if named else {},
+            classes=tuple(prepared.reward.class_names),
+            offsets=settled.kept if settled else None,
+        )
 
 
 def _ranked_by_a_describer(config: RunConfig, lesson: Lesson) -> int:

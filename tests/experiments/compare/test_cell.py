@@ -105,6 +105,25 @@ def test_hidden_labels_are_hidden_from_the_search_alone(cache: Path, tmp_path: P
         run_cell(cell(f"folder:{PICTURES_DIR / 'd'}", class_names=["one", "two"]), tmp_path / "none")
 
 
+def test_a_row_has_the_names_and_the_numbers_that_its_search_settled(six: str, tmp_path: Path, clip: Clip) -> None:
+    bad = {"cat": "zzyx", "bus": "qorv", "book": "vlugh", "fish": "kala"}
+    candidates = {name: [own] for own, name in bad.items()}
+    settings = {"class_names": bad, "names": "search", "offsets": "fitted", "name_candidates": candidates}
+    shared = {"describer": "none", "strategy": {"looks": 3}, "steps": 1, "shots": 4, "selection_shots": 2}
+    found = run_cell(cell(six, "phrases", **settings, **shared), tmp_path / "cell")
+    events = {event["type"]: event for event in read(tmp_path / "cell" / "run")}
+    renamed, data = events["names"]["renamed"], load_data(six, seed=0, class_names=bad)
+    assert renamed["kala"] == "fish" and events["offsets"]
+    names = [renamed.get(name, name) for name in data.class_names]
+    reward = ClipReward(clip, names)
+    test = reward.encode([item.picture for item in data.test], [item.label for item in data.test])
+    plain = reward.score([found["templates"][0]["template"]], test)[0]
+    given = ClipReward(clip, data.class_names).score([found["templates"][0]["template"]], test)[0]
+    score = found["scores"]["test"]
+    assert score["hits"] == plain.bits and given.loss > plain.loss + 0.1
+    assert (score["loss"] == pytest.approx(plain.loss, abs=1e-6)) == (not events["offsets"]["kept"])
+
+
 def test_the_anchors_cell_agrees_with_ipo_evaluate(
     cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], clip: Clip
 ) -> None:
@@ -400,6 +419,7 @@ def test_a_cell_is_a_plain_value() -> None:
         ({"method": "ipo-defualt"}, r"no method 'ipo-defualt' \(did you mean ipo-default\?\)"),
         ({"protocol": "base-to-new", "data": "three"}, "has 3 classes and base-to-new needs at least 4"),
         ({"stps": 3}, "unknown key 'stps' in the settings of the grid; did you mean 'steps'"),
+        ({"method": "bank", "names": "search"}, "names is settled at the end of a search, and bank is none"),
         ({"steps": 0}, "steps in the settings of the grid is wrong"),
         ({"classes": "all"}, "classes is set by the cell and its method"),
         ({"patience": 3}, "patience is set by the cell and its method"),

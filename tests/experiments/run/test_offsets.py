@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.compare.grid import load_grid
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.run.comparison import what_they_add
 from ipo_prompts.experiments.run.config import load_config
@@ -21,7 +20,6 @@ from ipo_prompts.experiments.run.result import load_result
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, fitted_on
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.offsets import Kind, fitted
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -219,11 +217,3 @@ def test_what_cannot_have_them_is_refused(more: list[str], sentence: str, run: A
     assert ended.code == 2
     assert sentence in ended.sentence
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(
-    "given", [["offsets=mean"], ["methods=[{label: A, method: ipo-default, settings: {offsets: mean}}, anchor]"]]
-)
-def test_tables_refuse_them(given: list[str]) -> None:
-    with pytest.raises(InputError, match="offsets=mean is a setting of single runs, and a table compares templates"):
-        load_grid("embedded", given)
