@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ipo_prompts.experiments.clicks.commands import commands_to_test
 from ipo_prompts.experiments.data import Item, load_data
 from ipo_prompts.experiments.data.assemble import group_of
 from ipo_prompts.experiments.data.dataset import UNLABELLED, in_threads
@@ -17,7 +18,6 @@ from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig, load_conf
 from ipo_prompts.experiments.run.labelling import find_pictures
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, data_of, digest_of, draw_for
 from ipo_prompts.experiments.run.result import RESULT, load_result
-from ipo_prompts.experiments.run.untested import commands_to_test
 from ipo_prompts.metrics.device import AUTO
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
