@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ipo_prompts.experiments.clicks.commands import commands_to_test
 from ipo_prompts.experiments.data.dataset import NAMES_FILE
 from ipo_prompts.experiments.pipeline import run_job, stopped_early
 from ipo_prompts.experiments.report.gather import Program, read_run
@@ -19,7 +20,6 @@ from ipo_prompts.experiments.run.config import CHOSEN, CONFIG_FILE, allow, build
 from ipo_prompts.experiments.run.files import default_folder, read_model, reserved, resumed, stored_config
 from ipo_prompts.experiments.run.live_view import money, view
 from ipo_prompts.experiments.run.result import Comparison, Measured, RunResult
-from ipo_prompts.experiments.run.untested import commands_to_test
 from ipo_prompts.metrics.errors import InputError, printable, setting, several, speaking_to
 from ipo_prompts.metrics.verdict import Verdict
 from ipo_prompts.programs.classifier import TemplateClassifier

@@ -15,24 +15,20 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
-from dspy.utils.saving import get_dependency_versions
 
+from ipo_prompts.experiments.clicks.commands import PROGRAM
 from ipo_prompts.experiments.data import Item, fresh
-from ipo_prompts.experiments.data.dataset import NAMES_FILE
-from ipo_prompts.experiments.report import write_report
 from ipo_prompts.experiments.report.analysis import ANALYSIS
-from ipo_prompts.experiments.report.drawing import save_search_png
 from ipo_prompts.experiments.report.explain import analyse
-from ipo_prompts.experiments.report.gather import follow, read_run
-from ipo_prompts.experiments.report.page import PAGE
+from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.words import token_counter
+from ipo_prompts.experiments.run import untested
 from ipo_prompts.experiments.run.beforehand import of_run
 from ipo_prompts.experiments.run.blending import what_the_head_does
 from ipo_prompts.experiments.run.comparison import (
     Compared,
     baselines,
     compare,
-    left_out,
     near_copies_in_words,
     over_classes,
     verdict,
@@ -40,55 +36,31 @@ from ipo_prompts.experiments.run.comparison import (
     what_they_add,
 )
 from ipo_prompts.experiments.run.config import RunConfig, differs_in_file
-from ipo_prompts.experiments.run.files import check_writable, digest, environment, holds_run, larger_limit, write_json
+from ipo_prompts.experiments.run.files import check_writable, digest, holds_run, larger_limit, write_json
 from ipo_prompts.experiments.run.live_view import Ui, ensure_local_weights, showing_warnings
 from ipo_prompts.experiments.run.names import what_names_do, write_names
 from ipo_prompts.experiments.run.openings import DIGITS, count, name_of
-from ipo_prompts.experiments.run.plan import (
-    SPLIT_SEED,
-    Plan,
-    Prepared,
-    encode,
-    fingerprint,
-    more_with_twice_the_shots,
-    plan,
-    prepare,
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan, Prepared, encode, plan, prepare
+from ipo_prompts.experiments.run.publishing import (
+    MADE_BY_SEARCHING,
+    MADE_OF_FILES,
+    draw_search,
+    end,
+    finish,
+    names_from,
+    program_of,
+    result_of,
+    save,
+    sealed_digest,
 )
 from ipo_prompts.experiments.run.rejecting import calibrate
 from ipo_prompts.experiments.run.reserve import FILES, refuse_short, refuse_to_open, reserve_of, seconds_of_test
-from ipo_prompts.experiments.run.result import (
-    RESULT,
-    AnyPart,
-    Comparison,
-    Data,
-    Fingerprinted,
-    Harmonic,
-    LanguageModels,
-    Member,
-    PartName,
-    RewardNames,
-    RunResult,
-    Sealed,
-    StrategyUsed,
-    Untested,
-    chosen,
-    used,
-    write_result,
-)
-from ipo_prompts.experiments.run.searching import (
-    EarlierRun,
-    SearchedRun,
-    identity_of,
-    read_earlier,
-    recorded,
-    search_in,
-    started,
-)
-from ipo_prompts.experiments.run.untested import LABELS, MEAN_OFF, PROGRAM, look, not_tested
+from ipo_prompts.experiments.run.result import AnyPart, Comparison, Harmonic, PartName, RunResult, Sealed
+from ipo_prompts.experiments.run.searching import EarlierRun, SearchedRun, read_earlier, recorded, search_in
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.experiments.tracking import Tracker, tracking
 from ipo_prompts.metrics.classification import EncodedPictures, features_of
-from ipo_prompts.metrics.clock import BudgetReached, Clock, began, clock, due, keeping, optional
+from ipo_prompts.metrics.clock import BudgetReached, Clock, began, due, keeping, optional
 from ipo_prompts.metrics.device import find_device
 from ipo_prompts.metrics.errors import InputError, flag, silent
 from ipo_prompts.metrics.headroom import Headroom
@@ -176,7 +148,7 @@ def _optimize(config: RunConfig, folder: Path, ui: Ui, one: Clock, *, resume: bo
             searched = search_in(prepared, journal, ui, tracker.step)
             refuse_to_open(one, test, prepared.config, folder)
             if not planned.data.labelled:
-                return publish(prepared, searched, {}, {}, journal, tracker, ui)
+                return untested.publish(prepared, searched, journal, tracker, ui)
             ui.say(f"opening the sealed test {prepared.plan.task.unit}")
             parts, others = evaluate(prepared, searched, journal, ui)
             one.reserve = FILES
@@ -261,12 +233,6 @@ def finished(folder: Path, ui: Ui) -> RunResult | None:
         with closing(Journal(folder, time.monotonic() - events[-1]["seconds"])) as journal:  # the clock goes on
             finish(journal, result)
     return result
-
-
-ENVIRONMENT, PLOT = "environment.json", "search.png"
-MADE_BY_SEARCHING = (ANALYSIS, ENVIRONMENT, PROGRAM, RESULT, NAMES_FILE, LABELS, MEAN_OFF)
-MADE_OF_FILES = (PLOT, PAGE)
-"""Files that need no pictures and no CLIP."""
 
 
 def evaluate(
@@ -357,50 +323,42 @@ def publish(
     ui: Ui,
     room: Headroom | None = None,
 ) -> RunResult:
-    """Write everything that a run directory holds beside its journal and configuration; no `parts` without labels."""
+    """Write everything that a run directory holds beside its journal and configuration."""
     folder = journal.path.parent
     names = names_from(prepared.plan)
-    words = token_counter(prepared.clip)
     members = searched.result.choice.templates
     reward = searched.named.reward if searched.named else prepared.reward
-    if parts:
-        write_json(folder / ANALYSIS, analyse(_explained(parts, reward, members), reward, words, names))
+    explained = analyse(_explained(parts, reward, members), reward, token_counter(prepared.clip), names)
+    write_json(folder / ANALYSIS, explained)
     write_names(folder, prepared.plan.data, searched.named)
-    weighted = [(template, 1.0) for template in members]
-    program = TemplateClassifier(prepared.clip, reward.class_names, weighted)
-    if searched.settled and searched.settled.kept:
-        program.offsets = searched.settled.kept.settled(prepared.clip, program.class_embeddings())
-    program.background = prepared.plan.drawn.search[0].picture.background
+    program = program_of(prepared, searched)
+    blended = _learn_from_labels(program, prepared, ui)
+    save(program, folder / PROGRAM)
+    sealed = _sealed(prepared, searched, parts, journal)
+    optional("the plot of the search", partial(draw_search, folder, searched.result.choice.template, names))
+    found = _what_is_shown(prepared, searched, parts, others, sealed)
+    head = what_the_head_does(blended, parts["test"]) if blended else None
+    result = result_of(prepared, searched, journal.seconds, sealed=sealed, head=head, headroom=room, **found)
+    return end(prepared, result, journal, tracker, ui)
+
+
+def _learn_from_labels(program: TemplateClassifier, prepared: Prepared, ui: Ui) -> Blended | None:
+    """Give a program what it decides with beside words, from the pictures that searched and chose."""
     if prepared.selection and _are_pictures(prepared.selection):
         chose = cast("EncodedPictures", prepared.selection.units)
         optional("how sure the classifier is", partial(program.calibrate, chose))
     labelled = [part for part in (prepared.search, prepared.selection) if part and _are_pictures(part)]
     blended = None
-    if parts and labelled:
+    if labelled:
         known = [cast("EncodedPictures", part.units) for part in labelled]
-        none, store = prepared.plan.data.none, prepared.store
-        margins = partial(calibrate, program, known, none, store, ui.say)
+        margins = partial(calibrate, program, known, prepared.plan.data.none, prepared.store, ui.say)
         program.rejection = optional("margins to tell pictures of none of the classes", margins)
-        with due():  # what the program decides with
+        with due():
             blended = blend_in(program, known) if prepared.config.head == "blend" else None
-    if isinstance(reward, SeveralLabels):
+    if isinstance(prepared.reward, SeveralLabels):
         with due():
             program.sureness = _sureness(program, cast("Sequence[EncodedPictures]", prepared.shown))
-    metadata = {"dependency_versions": get_dependency_versions()}  # what `program.load` of DSPy compares
-    write_json(folder / PROGRAM, program.dump_state() | {"metadata": metadata})
-    write_json(folder / ENVIRONMENT, environment(prepared.clip))
-    with due():  # what a run without labels is for
-        untested = None if parts else look(prepared, searched, program, folder, ui)
-    sealed = _sealed(prepared, searched, parts, journal)
-    if not untested:
-        optional("the plot of the search", partial(_draw, folder, searched.result.choice.template, names))
-    result = _result(prepared, searched, parts, others, sealed, journal.seconds, room, untested, blended)
-    write_result(folder, result)
-    optional("tables and program in the log of Weights & Biases", partial(tracker.finish, result, folder))
-    finish(journal, result, drawn=True)
-    if left := clock().left_out:
-        ui.say(f"left out for want of time: {'; '.join(left)}")
-    return result
+    return blended
 
 
 def _sureness(program: TemplateClassifier, shown: Sequence[EncodedPictures]) -> Sureness:
@@ -430,43 +388,16 @@ def _explained(parts: dict[AnyPart, Compared], reward: Reward, members: Sequence
     return {**parts, **alone}
 
 
-def _draw(folder: Path, template: str, names: RewardNames) -> None:
-    save_search_png(follow(read(folder), template), folder / PLOT, names)
-
-
-def finish(journal: Journal, result: RunResult, *, drawn: bool = False) -> None:
-    """Write what is made of the other files, the plot unless it is `drawn`, and the page, and end the journal."""
-    folder = journal.path.parent
-    if not (result.untested or drawn):
-        _draw(folder, result.template, result.reward)
-    write_report(folder)
-    # The last line: a run that is killed before it writes what is missing when it resumes. The digests tell a resumed
-    # one which of the files were lost or damaged since.
-    made = ((name, digest(folder / name)) for name in (*MADE_BY_SEARCHING, *MADE_OF_FILES))
-    files = {name: found for name, found in made if found}  # with labels or without, some are not made
-    journal.append("end", stopped=result.stopped, files=files)
-
-
-def names_from(planned: Plan) -> RewardNames:
-    """Return what the reward of a plan is called."""
-    task = planned.task
-    return RewardNames(name=planned.config.reward["name"], measure=task.measure, unit=task.unit)
-
-
-def _result(
+def _what_is_shown(
     prepared: Prepared,
     searched: SearchedRun,
     parts: dict[AnyPart, Compared],
     others: dict[str, Compared],
     sealed: Sealed,
-    seconds: float,
-    room: Headroom | None,
-    untested: Untested | None,
-    blended: Blended | None,
-) -> RunResult:
-    config, data, drawn = prepared.config, prepared.plan.data, prepared.plan.drawn
-    balanced = config.verdict == "balanced"
-    found, roles = searched.result, searched.ledger.roles
+) -> dict[str, Any]:
+    """Return the fields of a result that speak of the test: scores, the verdict, what else they show."""
+    drawn, found = prepared.plan.drawn, searched.result
+    balanced = prepared.config.verdict == "balanced"
     named: dict[str, Compared] = {str(name): part for name, part in parts.items() if name != "fresh"}
     named |= {f"other {name}": part for name, part in others.items()}
     tested = set(named) - {"search", "selection"}
@@ -474,94 +405,34 @@ def _result(
         {name: part.pair for name, part in named.items()}, tested, opening=sealed.opened, balanced=balanced
     )
     scores = {name: compared[name] for name in parts if name != "fresh"}
-    names = names_from(prepared.plan)
-    tested_classes = {item.label for item in drawn.test}
-    pictures = fingerprint(prepared, drawn.search, drawn.selection, drawn.test, drawn.new_test)
-    settings = {key: value for key, value in config.strategy.items() if key != "name"}
-    identity = identity_of(config, fingerprint(prepared, drawn.search, drawn.selection), prepared.clip.fingerprint)
-    before = searched.earlier and started(searched.earlier, prepared, identity, found.history)
-    said = (
-        not_tested(untested, kept=found.choice.kept_initial)
-        if untested
-        else verdict(
-            scores["test"],
-            names.unit,
-            sealed.opened,
-            new=scores.get("new"),
-            elsewhere=sealed.elsewhere,
-            untried=found.ended if len(found.history) == 1 else None,
-        )
+    said = verdict(
+        scores["test"],
+        prepared.plan.task.unit,
+        sealed.opened,
+        new=scores.get("new"),
+        elsewhere=sealed.elsewhere,
+        untried=found.ended if len(found.history) == 1 else None,
     )
-    near_copies = (
-        "" if untested else optional("near copies", partial(near_copies_in_words, parts["test"], balanced)) or ""
-    )
-    result = RunResult(
-        verdict=f"{said} {near_copies}".rstrip(),
-        template=found.choice.template,
-        templates=tuple(Member(template=template, weight=1.0) for template in found.choice.templates),
-        initial_template=config.initial_template,
-        reward=names,
-        strategy=StrategyUsed(name=config.strategy["name"], settings=settings),
-        clip=Fingerprinted(name=prepared.clip.name, fingerprint=prepared.clip.fingerprint),
-        data=Data(
-            name=data.name,
-            fingerprint=pictures,
-            split=data.split,
-            classes=len(data.class_names),
-            shots=config.shots,
-            more=more_with_twice_the_shots(prepared.plan),
-            untested=()
-            if untested
-            else tuple(name for label, name in enumerate(drawn.class_names) if label not in tested_classes),
-        ),
-        scores=scores,
-        sealed=sealed,
-        other_measures={name: compared[f"other {name}"] for name in others},
-        harmonic_mean=_harmonic(scores),
-        ensemble=optional("what an ensemble adds", partial(what_it_adds, prepared, searched.ensembled, parts)),
-        offsets=None
-        if untested
-        else optional(
-            "what offsets add", partial(what_they_add, prepared, searched.settled, found.choice.templates, parts)
-        ),
-        names=optional("what other names do", partial(what_names_do, searched.named, found.choice.templates, parts)),
-        head=what_the_head_does(blended, parts["test"]) if blended else None,
-        selection=chosen(found.choice),
-        ended=found.ended,
-        stopped=found.stopped,
-        limit=found.limit,
-        steps=len(found.steps) - 1,
-        proposed=found.proposed,
-        templates_scored=len(found.history),
-        looked_at=found.looked_at,
-        lm=LanguageModels(optimizer=used(roles.get("optimizer")), describer=used(roles.get("describer"))),
-        seconds=_seconds(prepared, searched, seconds),
-        seed=config.seed,
-        headroom=room,
-        over_classes=over_classes(parts, balanced),
-        baselines=None if untested else optional("what is known without a search", partial(baselines, prepared, parts)),
-        left_out=left_out(prepared),
-        started=before,
-        near_copies=near_copies,
-        untested=untested,
-    )
-    late = f"Left out for want of time: {'; '.join(left)}." if (left := clock().left_out) else ""
-    return result.model_copy(update={"left_out": f"{result.left_out} {late}".strip()})
-
-
-def sealed_digest(prepared: Prepared) -> str:
-    """Return a digest of the sealed pictures with their labels."""
-    drawn = prepared.plan.drawn
-    return fingerprint(prepared, drawn.test, drawn.new_test)
+    near_copies = optional("near copies", partial(near_copies_in_words, parts["test"], balanced)) or ""
+    members = found.choice.templates
+    classes = {item.label for item in drawn.test}
+    return {
+        "verdict": f"{said} {near_copies}".rstrip(),
+        "scores": scores,
+        "near_copies": near_copies,
+        "classes_untested": tuple(name for label, name in enumerate(drawn.class_names) if label not in classes),
+        "other_measures": {name: compared[f"other {name}"] for name in others},
+        "harmonic_mean": _harmonic(scores),
+        "ensemble": optional("what an ensemble adds", partial(what_it_adds, prepared, searched.ensembled, parts)),
+        "offsets": optional("what offsets add", partial(what_they_add, prepared, searched.settled, members, parts)),
+        "names": optional("what other names do", partial(what_names_do, searched.named, members, parts)),
+        "over_classes": over_classes(parts, balanced),
+        "baselines": optional("what is known without a search", partial(baselines, prepared, parts)),
+    }
 
 
 def _sealed(prepared: Prepared, searched: SearchedRun, parts: Mapping[AnyPart, Compared], journal: Journal) -> Sealed:
-    """Count this opening of the sealed pictures; without labels nothing is opened.
-
-    They are counted one by one, for runs that seal a part of them: on base classes, with other labels.
-    """
-    if not parts:
-        return Sealed(digest=sealed_digest(prepared), opened=0, elsewhere=0)
+    """Count this opening of the sealed pictures, one by one, for runs that seal a part of them."""
     drawn = prepared.plan.drawn
     contents = prepared.store.contents([item.picture for item in (*drawn.test, *drawn.new_test)])
     before = searched.earlier.opened if searched.earlier else ()
@@ -583,11 +454,3 @@ def _harmonic(scores: dict[PartName, Comparison]) -> Harmonic | None:
         initial=harmonic_mean(test.initial.value, new.initial.value),
         optimised=harmonic_mean(test.optimised.value, new.optimised.value),
     )
-
-
-def _seconds(prepared: Prepared, searched: SearchedRun, elapsed: float) -> dict[str, float]:
-    waited = prepared.lm_seconds + sum(usage.seconds for usage in searched.ledger.roles.values())
-    spent = {"lm": waited, **prepared.clip.seconds}
-    total = max(elapsed, sum(spent.values()))
-    parts = {"total": total, **spent, "other": total - sum(spent.values())}
-    return {name: round(seconds, 1) for name, seconds in parts.items()}

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
-from ipo_prompts.metrics.class_names import as_read
+from ipo_prompts.metrics.class_names import as_read, names_of
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, scores_accuracy
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, several
 from ipo_prompts.metrics.naming import Found, LabelledTexts, find_names, suggest
 from ipo_prompts.metrics.offsets import MeanOffsets
 from ipo_prompts.metrics.reward import Reward, class_embeddings
 from ipo_prompts.metrics.template import too_long
-from ipo_prompts.programs.candidates import as_candidates, ask_for_names, candidates_of, confused
+from ipo_prompts.programs.candidates import as_candidates, ask_for_names, candidates_of, confused, has_words
 
 if TYPE_CHECKING:
     import dspy
@@ -201,3 +201,19 @@ def _labelled(reward: ClipReward, parts: Sequence[Any], offsets: Fitted | None) 
     draws = [(place, name) for place, part in enumerate(units) for name in part.groups or range(len(part))]
     labels = np.concatenate([part.labels for part in units])
     return LabelledTexts((np.float32(reward.clip.logit_scale) * features).astype(np.float32), labels, draws)
+
+
+def about_names(found: Sequence[tuple[str, str]], class_names: Sequence[str]) -> str:
+    """Say which other names the pictures fit better, and for which classes none is known; empty where neither is so.
+
+    Args:
+        found: names as given, each with the other one.
+        class_names: all of them.
+    """
+    told = []
+    if found:
+        listed = several([f"{given} → {other}" for given, other in found])
+        told.append(f"Names that the pictures fit better, which is not tested, and nothing is renamed: {listed}.")
+    if unknown := [repr(str(name)) for name in class_names if not any(map(has_words, names_of(name)))]:
+        told.append(f"No English word is known in {several(unknown)}; write one that CLIP has met into class_names.")
+    return " ".join(told)

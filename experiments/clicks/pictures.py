@@ -9,15 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ipo_prompts.experiments.clicks.commands import commands_to_test
 from ipo_prompts.experiments.data import Item, load_data
 from ipo_prompts.experiments.data.assemble import group_of
 from ipo_prompts.experiments.data.dataset import UNLABELLED, in_threads
-from ipo_prompts.experiments.data.sources.table import gather, has_labels
+from ipo_prompts.experiments.data.unlabelled import TABLES, with_labels
 from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig, load_config
 from ipo_prompts.experiments.run.labelling import find_pictures
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, data_of, digest_of, draw_for
 from ipo_prompts.experiments.run.result import RESULT, load_result
-from ipo_prompts.experiments.run.untested import commands_to_test
 from ipo_prompts.metrics.device import AUTO
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
@@ -114,8 +114,9 @@ def pictures_of(data: str) -> tuple[Sequence[Item], str]:
             raise InputError(f"there are no pictures in {data}; name another folder with --data.")
         return [Item(picture, UNLABELLED, picture.name) for picture in found], Path(data).name
     kind, _, rest = data.partition(":")
-    if kind == "csv" and not has_labels(rest):
-        table = gather(rest, labelled=False)
+    labels, read = with_labels(kind, rest) if kind in TABLES else (True, None)
+    if read and not labels:
+        table = read()
         return [Item(row.picture, UNLABELLED, group_of(row)) for row in table.rows], table.name
     drawn = load_data(data, seed=SPLIT_SEED)
     if not drawn.test:

@@ -9,20 +9,22 @@ found without them can be compared. All pictures are in one part, and no label o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ipo_prompts.experiments.data.assemble import Gathered, group_of, labels_of
 from ipo_prompts.experiments.data.dataset import UNLABELLED, DataSet, Item, checked_names, default_task
-from ipo_prompts.experiments.data.sources import folder, table
+from ipo_prompts.experiments.data.sources import folder, hub, table
 from ipo_prompts.metrics.class_names import as_read, every_name, named
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import read_text, read_yaml
 
 Names = Mapping[Any, Any] | Sequence[Any]
 GIVE = "class_names=names.txt, a text file with one name a line"
+TABLES = ("csv", "parquet", "hf")
 MOST_BYTES = 10_000_000
 """Of a file of names: a million of them."""
 
@@ -62,16 +64,28 @@ def gather_pictures(kind: str, rest: str, names: Names | None, *, hidden: bool) 
         found = folder.gather_all(rest)
         if names is not None and is_list(names) and not hidden:
             _refuse_labels(found, names)
-    elif kind == "csv" and names is not None and (is_list(names) or not table.has_labels(rest)):
-        if not hidden and table.has_labels(rest):
-            raise both(f"the table {rest} has a column label")
-        found = table.gather(rest, labelled=False)
+    elif kind in TABLES and names is not None:
+        labels, read = with_labels(kind, rest)
+        if labels and is_list(names) and not hidden:
+            raise both(f"{kind}:{rest} has a column of labels")
+        found = read() if is_list(names) or not labels else None
     if found and names is None:
         raise InputError(
             f"{found.where} has pictures but no class folders; put the pictures of each class in a folder, or, if "
             f"they have no labels, name the classes: {GIVE}."
         )
     return found
+
+
+def with_labels(kind: str, rest: str) -> tuple[bool, Callable[[], Gathered]]:
+    """Return whether the table behind `csv`, `parquet` or `hf` has labels, and what reads its pictures alone.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if kind == "csv":
+        return table.has_labels(rest), partial(table.gather, rest, labelled=False)
+    return hub.with_labels(kind, rest)
 
 
 def _refuse_labels(found: Gathered, names: Names) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from ipo_prompts.experiments.report.analysis import Analysis, load_analysis
+from ipo_prompts.experiments.report.seen import Seen, load_seen
 from ipo_prompts.experiments.run.comparison import seen_before, verdict
 from ipo_prompts.experiments.run.config import CHOSEN, RunConfig, build, load_config
 from ipo_prompts.experiments.run.files import Environment, read_model
@@ -46,6 +47,7 @@ class Run:
         search: what the journal records.
         analysis: None where its file is missing.
         verified: what the answers to a page of its pictures showed; None where nothing was asked.
+        seen: what a run without labels called its pictures; None for others.
     """
 
     folder: Path
@@ -57,6 +59,7 @@ class Run:
     search: SearchRecord
     analysis: Analysis | None
     verified: Verified | None
+    seen: Seen | None
 
     @property
     def kept_initial(self) -> bool:
@@ -166,6 +169,7 @@ def read_run(folder: Path) -> Run:
         search=search,
         analysis=load_analysis(folder) if (folder / "analysis.json").exists() else None,
         verified=load_verified(folder),
+        seen=load_seen(folder) if result.untested else None,
     )
 
 

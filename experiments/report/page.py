@@ -20,6 +20,7 @@ from typing import Any, Literal, NamedTuple
 
 from markupsafe import Markup
 
+from ipo_prompts.experiments.clicks.commands import commands_to_test
 from ipo_prompts.experiments.report.analysis import WordChange
 from ipo_prompts.experiments.report.drawing import (
     TITLES,
@@ -34,7 +35,6 @@ from ipo_prompts.experiments.report.gather import Run, read_run
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.live_view import money
 from ipo_prompts.experiments.run.result import RewardNames
-from ipo_prompts.experiments.run.untested import commands_to_test
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import SLOT
 

@@ -20,7 +20,6 @@ from ipo_prompts.experiments.data import DataSet, Item
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
 from ipo_prompts.experiments.run.plan import Plan, Prepared, draw_for
 from ipo_prompts.experiments.run.searching import read_earlier
-from ipo_prompts.experiments.run.untested import about_names
 from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, features_of
 from ipo_prompts.metrics.clip import Clip
@@ -32,7 +31,7 @@ from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.metrics.verdict import points
 from ipo_prompts.programs.candidates import forecast_names
 from ipo_prompts.programs.lm.ledger import total_usd
-from ipo_prompts.programs.naming import find, suggestions
+from ipo_prompts.programs.naming import about_names, find, suggestions
 from ipo_prompts.programs.phrases import PhraseBank
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.settings import SearchSettings

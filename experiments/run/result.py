@@ -475,11 +475,11 @@ class RunResult(Content):
     scores: dict[PartName, Comparison]
     sealed: Sealed
     other_measures: dict[str, Comparison]
-    harmonic_mean: Harmonic | None
-    ensemble: EnsembleFound | None
-    offsets: OffsetsFound | None
-    names: NamesFound | None
-    head: HeadFound | None
+    harmonic_mean: Harmonic | None = None
+    ensemble: EnsembleFound | None = None
+    offsets: OffsetsFound | None = None
+    names: NamesFound | None = None
+    head: HeadFound | None = None
     selection: Chosen
     ended: str
     stopped: str | None
@@ -491,9 +491,9 @@ class RunResult(Content):
     lm: LanguageModels
     seconds: dict[str, float]
     seed: int
-    headroom: Headroom | None
+    headroom: Headroom | None = None
     over_classes: dict[SealedPart, OverClasses]
-    baselines: Baselines | None
+    baselines: Baselines | None = None
     left_out: str
     started: Started | None
     near_copies: str = ""

@@ -9,77 +9,84 @@ from __future__ import annotations
 
 import csv
 import io
-import shlex
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from ipo_prompts.experiments.clicks.commands import MEAN_OFF, PROGRAM
+from ipo_prompts.experiments.report.seen import SEEN, look_at
 from ipo_prompts.experiments.run.files import write_json, write_text
-from ipo_prompts.experiments.run.result import Glimpse, RunResult, SuggestedName, Untested
-from ipo_prompts.metrics.arrays import spread
-from ipo_prompts.metrics.clock import optional
-from ipo_prompts.metrics.errors import several
+from ipo_prompts.experiments.run.live_view import Ui
+from ipo_prompts.experiments.run.plan import Prepared
+from ipo_prompts.experiments.run.publishing import LABELS, end, program_of, result_of, save, sealed_digest
+from ipo_prompts.experiments.run.result import Glimpse, RunResult, Sealed, SuggestedName, Untested
+from ipo_prompts.experiments.run.searching import SearchedRun
+from ipo_prompts.experiments.tracking import Tracker
+from ipo_prompts.metrics.arrays import Floats, spread
+from ipo_prompts.metrics.calibration import softmax
+from ipo_prompts.metrics.classification import fitted_on
+from ipo_prompts.metrics.clock import due, optional
+from ipo_prompts.metrics.fit import Fit
 from ipo_prompts.metrics.pictures import Picture, short_name, thumbnail
+from ipo_prompts.metrics.reward import Reward
+from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.naming import about_names, suggestions
+from ipo_prompts.programs.record.journal import Journal
 
-if TYPE_CHECKING:  # a page that is written of a finished run loads no model
-    from ipo_prompts.experiments.run.live_view import Ui
-    from ipo_prompts.experiments.run.plan import Prepared
-    from ipo_prompts.experiments.run.searching import SearchedRun
-    from ipo_prompts.metrics.arrays import Floats
-    from ipo_prompts.metrics.reward import Reward
-    from ipo_prompts.programs.classifier import TemplateClassifier
-
-LABELS = "labels.csv"
-"""Every picture with the class that the chosen template names."""
-PROGRAM, MEAN_OFF = "program.json", "mean-off.json"
-"""The program of the run, and that of the initial template with the mean picture taken off."""
 BLOCK = 8192
 """Pictures whose logits are in memory at once."""
 
 
-def look(prepared: Prepared, searched: SearchedRun, program: TemplateClassifier, folder: Path, ui: Ui) -> Untested:
-    """Name all pictures by the chosen template and its rivals, and write what they are called.
-
-    Args:
-        prepared, searched: of the run.
-        program: the classifier with the chosen template.
-        folder: the run directory, which gets `LABELS` and `MEAN_OFF`.
-        ui: shows the progress.
+def publish(prepared: Prepared, searched: SearchedRun, journal: Journal, tracker: Tracker, ui: Ui) -> RunResult:
+    """Name all pictures, and write what the run directory of a run without labels holds.
 
     Raises:
         InputError: a picture cannot be read.
     """
-    from dspy.utils.saving import get_dependency_versions
-
-    from ipo_prompts.metrics.classification import fitted_on
-    from ipo_prompts.metrics.fit import Fit
-    from ipo_prompts.programs.classifier import TemplateClassifier
-
-    config, data, reward = prepared.config, prepared.plan.data, prepared.reward
-    pictures = [item.picture for item in data.train]
-    features = prepared.store.encode(pictures, ui.pictures("all"))
-    initial = TemplateClassifier(prepared.clip, reward.class_names, config.initial_template)
-    rival = TemplateClassifier(prepared.clip, reward.class_names, config.initial_template)
+    folder, kept = journal.path.parent, searched.result.choice.kept_initial
+    config, data, names = prepared.config, prepared.plan.data, prepared.reward.class_names
+    program = program_of(prepared, searched)
+    initial, rival = (TemplateClassifier(prepared.clip, names, config.initial_template) for _ in range(2))
     rival.offsets = fitted_on("mean", prepared.search.units).settled(prepared.clip, rival.class_embeddings())
     rival.background = program.background
-    found, before, off = (_named(one, features) for one in (program, initial, rival))
-    write_text(folder / LABELS, _table([picture.name for picture in pictures], found, reward.class_names))
-    metadata = {"dependency_versions": get_dependency_versions()}
-    write_json(folder / MEAN_OFF, rival.dump_state() | {"metadata": metadata})
-    history, needed = searched.result.history, getattr(reward, "scale", None)
-    best = next(entry for entry in history if entry.template == searched.result.choice.template)
-    top = max(history, key=lambda entry: entry.value)
-    kept = searched.result.choice.kept_initial
-    trying = partial(_suggested, reward, best.template, pictures, features)
-    names = optional("other names of the classes", trying) or ()
+    pictures = [item.picture for item in data.train]
+    with due():  # what such a run is for
+        features = prepared.store.encode(pictures, ui.pictures("all"))
+        labels, moved = _named((initial, program, rival), features, 2 if kept else 1)
+        write_text(folder / LABELS, _table([picture.name for picture in pictures], labels[1], names))
+        write_json(folder / SEEN, look_at(pictures, names, labels, moved).model_dump(mode="json"))
+    save(program, folder / PROGRAM)
+    save(rival, folder / MEAN_OFF)
+    trying = partial(_suggested, prepared.reward, searched.result.choice.template, pictures, features)
+    untested = _found(prepared, searched, labels, optional("other names of the classes", trying) or ())
+    result = result_of(
+        prepared,
+        searched,
+        journal.seconds,
+        verdict=not_tested(untested, kept=kept),
+        scores={},
+        other_measures={},
+        over_classes={},
+        sealed=Sealed(digest=sealed_digest(prepared), opened=0, elsewhere=0),
+        untested=untested,
+    )
+    return end(prepared, result, journal, tracker, ui)
+
+
+def _found(
+    prepared: Prepared, searched: SearchedRun, labels: npt.NDArray[np.int64], names: tuple[SuggestedName, ...]
+) -> Untested:
+    """Say how far the words lead, and how many of all pictures each way to name them changes."""
+    history, reward, choice = searched.result.history, prepared.reward, searched.result.choice
+    best = next(entry for entry in history if entry.template == choice.template)
+    top, needed = max(history, key=lambda entry: entry.value), getattr(reward, "scale", None)
+    before, found, off = labels
     untested = Untested(
-        pictures=len(pictures),
+        pictures=labels.shape[1],
         searched=len(prepared.plan.drawn.search),
-        lead=(top if kept else best).value - history.initial.value,
+        lead=(top if choice.kept_initial else best).value - history.initial.value,
         needed=needed.lead if needed else 0.0,
         spread=reward.spread if isinstance(reward, Fit) else 0.0,
         changed=int((found != before).sum()),
@@ -89,7 +96,7 @@ def look(prepared: Prepared, searched: SearchedRun, program: TemplateClassifier,
         names=names,
         about_names=about_names([(one.given, one.found) for one in names], reward.class_names),
     )
-    return untested.model_copy(update={"words": _words(untested, kept)})
+    return untested.model_copy(update={"words": _words(untested, choice.kept_initial)})
 
 
 MOST_LOOKED = 2000
@@ -100,9 +107,6 @@ def _suggested(
     reward: Reward, template: str, pictures: Sequence[Picture], features: Floats
 ) -> tuple[SuggestedName, ...]:
     """Return other names that the pictures fit better, with some pictures of each; nothing is renamed."""
-    from ipo_prompts.metrics.fit import Fit
-    from ipo_prompts.programs.naming import suggestions
-
     if not isinstance(reward, Fit):
         return ()
     chosen = spread(len(pictures), MOST_LOOKED)
@@ -118,25 +122,6 @@ def _suggested(
         )
         for one in suggestions(reward, template, features[chosen])
     )
-
-
-def about_names(found: Sequence[tuple[str, str]], class_names: Sequence[str]) -> str:
-    """Say which other names the pictures fit better, and for which classes none is known; empty where neither is so.
-
-    Args:
-        found: names as given, each with the other one.
-        class_names: all of them.
-    """
-    from ipo_prompts.metrics.class_names import names_of
-    from ipo_prompts.programs.candidates import has_words
-
-    told = []
-    if found:
-        listed = several([f"{given} → {other}" for given, other in found])
-        told.append(f"Names that the pictures fit better, which is not tested, and nothing is renamed: {listed}.")
-    if unknown := [repr(str(name)) for name in class_names if not any(map(has_words, names_of(name)))]:
-        told.append(f"No English word is known in {several(unknown)}; write one that CLIP has met into class_names.")
-    return " ".join(told)
 
 
 def not_tested(found: Untested, *, kept: bool) -> str:
@@ -155,15 +140,6 @@ def not_tested(found: Untested, *, kept: bool) -> str:
     )
 
 
-def commands_to_test(result: RunResult, folder: Path, data: str) -> list[str]:
-    """Return the commands that test a run without labels: what it found, and its rival, by clicks."""
-    pictures = data.removeprefix("folder:")
-    programs = [str(folder / name) for name in (PROGRAM, MEAN_OFF)]
-    rival = shlex.join(["ipo", "label", *programs, "--data", pictures, "--out", f"{folder}-rival"])
-    kept = result.template == result.initial_template
-    return [rival] if kept else [shlex.join(["ipo", "label", str(folder)]), rival]
-
-
 def _words(found: Untested, kept: bool) -> str:
     """Say how many pictures are named otherwise."""
 
@@ -178,9 +154,23 @@ def _words(found: Untested, kept: bool) -> str:
     )
 
 
-def _named(program: TemplateClassifier, features: Floats) -> npt.NDArray[np.int64]:
-    blocks = [program.logits(features[i : i + BLOCK]).argmax(axis=1) for i in range(0, len(features), BLOCK)]
-    return np.concatenate(blocks)
+def _named(
+    programs: Sequence[TemplateClassifier], features: Floats, other: int
+) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Name n pictures by three programs.
+
+    Returns:
+        The labels, int64 (3, n), and how much of the probability of each picture lies elsewhere with the `other`
+        program than with the first, float32 (n,), 0 to 1.
+    """
+    labels = np.empty((len(programs), len(features)), dtype=np.int64)
+    moved = np.empty(len(features), dtype=np.float32)
+    for start in range(0, len(features), BLOCK):
+        block = slice(start, start + BLOCK)
+        logits = [program.logits(features[block]) for program in programs]
+        labels[:, block] = [one.argmax(axis=1) for one in logits]
+        moved[block] = np.abs(softmax(logits[0]) - softmax(logits[other])).sum(axis=1) / 2
+    return labels, moved
 
 
 def _table(names: list[str], labels: npt.NDArray[np.int64], class_names: Sequence[str]) -> str:

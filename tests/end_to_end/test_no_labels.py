@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.run.plan import refuse_equal
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.fit import Fit
+from ipo_prompts.programs.by_fit import LEAD
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.optimizer import IPO
+from support.browser import opened
 from support.clicks import write_answers
 
 CLASSES = sorted(one.name for one in (PICTURES_DIR / "d").iterdir())[:20]
@@ -60,7 +63,7 @@ def test_the_run_says_that_nothing_is_tested(made: Path) -> None:
     found = result["untested"]
     assert result["verdict"].startswith("Not tested: no labels. The template fits")
     assert result["scores"] == {} and result["reward"]["name"] == "fit" and result["template"] in TEMPLATES
-    assert found["lead"] > found["needed"] == pytest.approx(found["spread"], abs=1e-6) and found["needed"] > 0
+    assert found["lead"] > found["needed"] == pytest.approx(LEAD * found["spread"], abs=1e-6) and found["needed"] > 0
     rows = list(csv.DictReader((made / "run" / "labels.csv").open()))
     assert len(rows) == found["pictures"] and {row["label"] for row in rows} <= set(NAMES)
     assert found["searched"] == found["pictures"] // 2
@@ -88,6 +91,27 @@ def test_other_names_are_suggested_with_pictures_and_none_is_taken(made: Path, c
     words = ["class_names=" + str(made / "names.txt"), "--clip", "embedded"]
     assert main(["data", "check", f"folder:{made / 'holiday'}", *words]) == 0
     assert "  bicycles → bicycle: " in capsys.readouterr().out
+
+
+def test_the_page_shows_what_pictures_are_called(made: Path, browser: Any) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    run = read_run(made / "run")
+    assert run.seen is not None and run.result.untested is not None
+    called = [row["label"] for row in csv.DictReader((made / "run" / "labels.csv").open())]
+    most = run.seen.classes[0]
+    assert most.found == max(Counter(called).values()) == called.count(most.class_name) and len(most.thumbnails) == 4
+    assert run.seen.of_classes == len(set(called)) > len(run.seen.classes) == 12
+    assert all(one.initial != one.found for one in run.seen.changed) and len(run.seen.changed) == 12
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    complaints: list[str] = []
+    page = opened(context, made / "run" / "report.html", complaints)
+    assert Axe().run(page).violations_count == 0 and complaints == []
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    shown = sum(len(one.thumbnails) for one in run.seen.classes) + len(run.seen.changed)
+    assert page.evaluate("[...document.images].filter(one => one.naturalWidth > 0).length") == shown
+    assert f"called {most.class_name}" in page.content() and "Not tested: no labels" in page.inner_text("h1")
+    context.close()
 
 
 def test_the_labels_and_the_rivals_are_those_of_the_programs(made: Path) -> None:

@@ -54,7 +54,7 @@ AFTER: dict[str, tuple[Any, str]] = {
     "a picture on the page": (explain, "thumbnail"),
     "how sure the classifier is": (TemplateClassifier, "calibrate"),
     "margins to tell pictures of none of the classes": (pipeline, "calibrate"),
-    "the plot of the search": (pipeline, "_draw"),
+    "the plot of the search": (pipeline, "draw_search"),
     "near copies": (pipeline, "near_copies_in_words"),
     "what an ensemble adds": (pipeline, "what_it_adds"),
     "what offsets add": (pipeline, "what_they_add"),

@@ -11,15 +11,22 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ipo_prompts.experiments.data.assemble import Gathered, SourceRow
 from ipo_prompts.experiments.data.dataset import Part
 from ipo_prompts.experiments.data.draw import part_in_cell, part_named, parts_named
-from ipo_prompts.experiments.data.sources.table import IMAGE_COLUMNS, NAME_COLUMN, numbered_names, refuse_numbers
+from ipo_prompts.experiments.data.sources.table import (
+    IMAGE_COLUMNS,
+    NAME_COLUMN,
+    NO_LABELS,
+    numbered_names,
+    refuse_numbers,
+)
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.hub import SECONDS, reach
 from ipo_prompts.metrics.pictures import Picture, read_file, stamp_of
@@ -38,10 +45,7 @@ def gather_parquet(rest: str) -> Gathered:
     Raises:
         InputError: the path is missing or unreadable, a column cannot be found, or a row has an unknown split.
     """
-    path = Path(rest).expanduser()
-    where = f"the parquet data {path}"
-    splits = load_splits(where, "check that these are parquet files", "parquet", data_files=_files(path, where))
-    return gather(f"parquet:{path.stem}", where, splits, beside=path if path.is_dir() else path.parent)
+    return gather(*_parquet(rest))
 
 
 def gather_hf(rest: str) -> Gathered:
@@ -50,11 +54,36 @@ def gather_hf(rest: str) -> Gathered:
     Raises:
         InputError: it cannot be reached or loaded, or a column cannot be found.
     """
+    return gather(*_hf(rest))
+
+
+def with_labels(kind: str, rest: str) -> tuple[bool, Callable[[], Gathered]]:
+    """Return whether `parquet` or `hf` data have a column of labels, and what reads the pictures of all splits alone.
+
+    Raises:
+        InputError: see `gather_parquet` and `gather_hf`.
+    """
+    opened = (_parquet if kind == "parquet" else _hf)(rest)
+    features = next(iter(opened[2].values())).features
+    return any(_label_columns(features)), partial(gather, *opened, labelled=False)
+
+
+_Opened = tuple[str, str, Mapping[str, Any], Path | None]
+"""The arguments of `gather`."""
+
+
+def _parquet(rest: str) -> _Opened:
+    path = Path(rest).expanduser()
+    where = f"the parquet data {path}"
+    splits = load_splits(where, "check that these are parquet files", "parquet", data_files=_files(path, where))
+    return f"parquet:{path.stem}", where, splits, path if path.is_dir() else path.parent
+
+
+def _hf(rest: str) -> _Opened:
     name, _, config = rest.partition(":")
     where = f"the Hugging Face data set {rest}"
     advice = "check the name, the configuration (hf:NAME:CONFIG) and the network, or use folder:, csv: or parquet:"
-    splits = load_splits(where, advice, name, *([config] if config else []))
-    return gather(f"hf:{rest}", where, splits)
+    return f"hf:{rest}", where, load_splits(where, advice, name, *([config] if config else [])), None
 
 
 def _files(path: Path, where: str) -> dict[str, list[str]]:
@@ -100,8 +129,10 @@ def _reach(where: str, name: str, advice: str) -> None:
         reach(lambda: HfApi().dataset_info(name, timeout=SECONDS), where, advice)
 
 
-def gather(name: str, where: str, splits: Mapping[str, Any], *, beside: Path | None = None) -> Gathered:
-    """Read the rows of loaded splits.
+def gather(
+    name: str, where: str, splits: Mapping[str, Any], beside: Path | None = None, *, labelled: bool = True
+) -> Gathered:
+    """Read the rows of loaded splits. Without `labelled`, labels and splits are passed over.
 
     Args:
         name: the data set's short name.
@@ -109,8 +140,8 @@ def gather(name: str, where: str, splits: Mapping[str, Any], *, beside: Path | N
         splits: name → table.
         beside: for tables of one's own, whose columns `split` and `group` count: the folder that paths start from.
     """
-    columns = find_columns(next(iter(splits.values())).features, where, paths=beside is not None)
-    chosen, stray = choose_splits(splits, columns, where)
+    columns = find_columns(next(iter(splits.values())).features, where, paths=beside is not None, labelled=labelled)
+    chosen, stray = choose_splits(splits, columns, where) if labelled else (dict[str, Part | None].fromkeys(splits), ())
     rows: list[SourceRow] = []
     pairs: list[tuple[object, str]] = []
     for split, part in chosen.items():
@@ -118,13 +149,14 @@ def gather(name: str, where: str, splits: Mapping[str, Any], *, beside: Path | N
         at = f"the split {split} of {where}"
         numbers, spelled = spelled_labels(table, columns, at)
         pairs.extend(zip(numbers, spelled, strict=True))
-        groups, cells = (_texts(table, column, used=beside is not None) for column in ("group", "split"))
+        groups = _texts(table, "group", used=beside is not None)
+        cells = _texts(table, "split", used=labelled and beside is not None)
         for i, picture in enumerate(cell_pictures(table, columns, f"{split} of {name}", beside)):
             own = _part(cells[i], part if len(chosen) > 1 else None, f"row {i} of {at}")
             rows.append(SourceRow(picture, spelled[i], f"row {i:07d} of {split}", own, groups[i] or None))
     if columns.named:
         return Gathered(name, where, rows, numbered_names(pairs, where), stray)
-    if columns.names is None:
+    if columns.names is None and labelled:
         refuse_numbers([label for label, _ in pairs], where)
     return Gathered(name, where, rows, columns.names, stray)
 
@@ -150,7 +182,7 @@ class Columns:
 
     Attributes:
         image: holds encoded pictures, or their paths.
-        label: holds class numbers or names.
+        label: holds class numbers or names; "" where these are not looked at.
         names: the class names of a `ClassLabel`, in label order; None for other labels.
         named: whether a column `class_name` holds the names of the numbers in `label`.
     """
@@ -161,34 +193,42 @@ class Columns:
     named: bool = False
 
 
-def find_columns(features: Mapping[str, Any], where: str, *, paths: bool = False) -> Columns:
+def find_columns(features: Mapping[str, Any], where: str, *, paths: bool = False, labelled: bool = True) -> Columns:
     """Find the columns; of several of one type, the one with a usual name is taken.
 
     Args:
         features: column → its type.
         where: the table's name in messages.
         paths: without a column of pictures, one of text that a `csv:` may have holds their paths.
+        labelled: whether a column of labels is looked for.
 
     Raises:
         InputError: none or several fit; the message lists the columns.
     """
-    from datasets import ClassLabel
-
     pictures = [name for name, kind in features.items() if _is_image(name, kind)]
     texts = [name for name in IMAGE_COLUMNS if _dtype(features.get(name)) in ("string", "large_string")]
     if texts and not pictures and not paths:
         raise InputError(f"the column {texts[0]} of {where} holds text, not pictures; take data with the pictures in.")
     image = _pick(pictures or texts[:1], _IMAGE_NAMES, features, where, "image")
-    classes = [name for name, kind in features.items() if isinstance(kind, ClassLabel)]
+    if not labelled:
+        return Columns(image, "")
+    classes, plain = _label_columns(features)
     if classes:
         label = _pick(classes, _LABEL_NAMES, features, where, "label")
         return Columns(image, label, tuple(features[label].names))
-    plain = [name for name in _LABEL_NAMES if _dtype(features.get(name)).removeprefix("large_") in _LABEL_TYPES]
     if not plain:
-        raise _none("label", features, where)
+        raise _none("label", features, where, NO_LABELS)
     label = plain[0]
     numbers = "int" in _dtype(features[label])
     return Columns(image, label, named=numbers and NAME_COLUMN in plain)
+
+
+def _label_columns(features: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the columns of class numbers, and those of plain values that are called as labels are."""
+    from datasets import ClassLabel
+
+    classes = [name for name, kind in features.items() if isinstance(kind, ClassLabel)]
+    return classes, [name for name in _LABEL_NAMES if _dtype(features.get(name)).removeprefix("large_") in _LABEL_TYPES]
 
 
 def _dtype(kind: Any) -> str:
@@ -216,8 +256,8 @@ def _pick(found: list[str], usual: tuple[str, ...], features: Mapping[str, Any],
     )
 
 
-def _none(what: str, features: Mapping[str, Any], where: str) -> InputError:
-    return InputError(f"{where} has no {what} column; its columns are: {', '.join(features)}.")
+def _none(what: str, features: Mapping[str, Any], where: str, hint: str = ".") -> InputError:
+    return InputError(f"{where} has no {what} column; its columns are: {', '.join(features)}{hint}")
 
 
 def choose_splits(
@@ -239,7 +279,9 @@ def _hidden(table: Any, columns: Columns) -> bool:
 
 
 def spelled_labels(table: Any, columns: Columns, where: str) -> tuple[list[object], list[str]]:
-    """Return each row's label as stored, and as a name."""
+    """Return each row's label as stored, and as a name; both are empty where labels are not looked at."""
+    if not columns.label:
+        return [""] * len(table), [""] * len(table)
     numbers: list[object] = table[columns.label][:]
     named: list[object] = table[NAME_COLUMN][:] if columns.named else numbers
     if columns.names is not None:

@@ -19,6 +19,7 @@ from ipo_prompts.metrics.errors import InputError
 IMAGE_COLUMNS = ("image", "path", "file_name")
 NAME_COLUMN = "class_name"
 _OPTIONAL = (NAME_COLUMN, "split", "group")
+NO_LABELS = "; if the pictures have no labels, name the classes: class_names=names.txt."
 _MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -62,7 +63,7 @@ def _no_column(wanted: Sequence[str], columns: Sequence[str], where: str) -> Inp
     elif len(columns) == 1 and (mark := next((one for one in _MARKS if one in columns[0]), None)):
         hint = f"; separate them by commas, not by {_MARKS[mark]}."
     elif wanted == ("label",):
-        hint = "; if the pictures have no labels, name the classes: class_names=names.txt."
+        hint = NO_LABELS
     return InputError(
         f"{where} has no column {' or '.join(wanted)}; its columns are: {', '.join(columns) or 'none'}{hint}"
     )

@@ -38,6 +38,7 @@ def write(tmp_path, encoded):
 
 
 TEXT = {"label": datasets.Value("string")}
+SPLIT = {"split": datasets.Value("string")}
 LABELS = {"label": datasets.ClassLabel(names=["zebra", "ant"])}
 
 
@@ -192,6 +193,21 @@ def test_hidden_test_labels_make_val_the_test_part(write, tmp_path):
 def test_what_is_wrong_is_said_in_one_sentence(write, columns, features, message):
     with pytest.raises(InputError, match=message):
         load_data(f"parquet:{write(columns, features)}", seed=0)
+
+
+def test_without_a_column_of_labels_the_classes_are_named(write):
+    data = load_data(f"parquet:{write({'group': ['a', 'a', 'b']})}", seed=0, class_names=["cat", "dog"])
+    assert [item.group for item in data.train] == ["a", "a", "b"]
+    assert (data.val, data.test, data.labelled, data.class_names) == ((), (), False, ("cat", "dog"))
+    with pytest.raises(InputError, match=r"image, kind; if the pictures have no labels, name the classes"):
+        load_data(f"parquet:{write({'kind': ['a']})}", seed=0)
+
+
+def test_a_column_of_labels_beside_a_list_of_names_is_hidden_or_refused(write):
+    data = f"parquet:{write({'label': [-1, 1], 'split': ['train', 'test']}, LABELS | SPLIT)}"
+    with pytest.raises(InputError, match="has a column of labels, so these pictures seem to have labels"):
+        load_data(data, seed=0, class_names=["cat", "dog"])
+    assert len(load_data(data, seed=0, class_names=["cat", "dog"], labels="none").train) == 2
 
 
 def test_no_image_column(write):
