@@ -24,17 +24,9 @@ from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.words import token_counter
 from ipo_prompts.experiments.run import untested
 from ipo_prompts.experiments.run.beforehand import of_run
+from ipo_prompts.experiments.run.beside import baselines, what_it_adds, what_they_add
 from ipo_prompts.experiments.run.blending import what_the_head_does
-from ipo_prompts.experiments.run.comparison import (
-    Compared,
-    baselines,
-    compare,
-    near_copies_in_words,
-    over_classes,
-    verdict,
-    what_it_adds,
-    what_they_add,
-)
+from ipo_prompts.experiments.run.comparison import Compared, compare, near_copies_in_words, over_classes, verdict
 from ipo_prompts.experiments.run.config import RunConfig, differs_in_file
 from ipo_prompts.experiments.run.files import check_writable, digest, holds_run, larger_limit, write_json
 from ipo_prompts.experiments.run.live_view import Ui, ensure_local_weights, showing_warnings

@@ -16,7 +16,7 @@ from ipo_prompts.experiments.report.drawing import save_search_png
 from ipo_prompts.experiments.report.gather import follow
 from ipo_prompts.experiments.report.page import PAGE
 from ipo_prompts.experiments.report.seen import SEEN
-from ipo_prompts.experiments.run.comparison import left_out
+from ipo_prompts.experiments.run.beside import left_out
 from ipo_prompts.experiments.run.files import digest, environment, write_json
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import Plan, Prepared, fingerprint, more_with_twice_the_shots

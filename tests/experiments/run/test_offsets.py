@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.embedded import PICTURES_DIR
-from ipo_prompts.experiments.run.comparison import what_they_add
+from ipo_prompts.experiments.run.beside import what_they_add
 from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.experiments.run.result import load_result

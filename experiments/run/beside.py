@@ -1,0 +1,273 @@
+"""What stands beside the gain of a run: baselines, and what offsets and several templates add.
+
+Baselines (guessing, the nearest class mean, CLIP's 80 templates together) say when no template can be the answer: where
+the CLIP is near guessing, or where the mean picture of a class tells far more than its name in any sentence.
+
+The gain that a run reports is the words' alone: both templates are measured with the offsets of the run, or both
+without. Several templates together are words, so that the gain is theirs where they are taken. What offsets and the
+others add is said either way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from ipo_prompts.experiments.run.comparison import SEALED_PARTS, Compared, measured
+from ipo_prompts.experiments.run.plan import Prepared
+from ipo_prompts.experiments.run.result import (
+    Added,
+    AnyPart,
+    Baselines,
+    EnsembleFound,
+    Measured,
+    OffsetsFound,
+    SealedPart,
+    WithAndWithout,
+)
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.classification import (
+    ClipReward,
+    EncodedPictures,
+    class_means,
+    fitted_on,
+    scores_accuracy,
+)
+from ipo_prompts.metrics.evidence import paired_difference
+from ipo_prompts.metrics.headroom import SLIGHT, guessed
+from ipo_prompts.metrics.offsets import Kind, class_weights
+from ipo_prompts.metrics.reward import Score, by_embeddings, class_embeddings
+from ipo_prompts.metrics.template import imagenet_templates
+from ipo_prompts.metrics.verdict import points, share
+from ipo_prompts.programs.ensemble import Ensembled, scored_as_one
+from ipo_prompts.programs.offsets import Settled
+
+FAR = 0.2
+"""A class mean that is better by this is far better than the best template."""
+MOST_TEXTS = 8000
+"""Templates times classes of the ensemble, which is left out where there are more: a minute with a ViT-B/16."""
+WHAT = "(no labels, no words)"
+LABELLED = "(no words, but labels)"
+WEIGHED = "(no words, and of the labels only that classes weigh the same)"
+
+
+def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baselines | None:
+    """Measure them on the test pictures as they are, without offsets; None where no labelled pictures are classified
+    by class embeddings.
+    """
+    test = parts["test"]
+    reward = by_embeddings(test.reward)
+    if not isinstance(test.units, EncodedPictures) or test.units.labels is None or not isinstance(reward, ClipReward):
+        return None
+    pictures = replace(test.units, offsets=None)
+
+    def scored(name: str, classes: Floats) -> Measured:
+        return measured(reward.score_embeddings([name], [classes], pictures)[0], test.sampling)
+
+    shown = prepared.shown
+    means = means_of_classes([units for units in shown if isinstance(units, EncodedPictures)], len(test.class_names))
+    class_mean = None if means is None else scored("class mean", means)
+    ensemble = None
+    if len(weighted := [(template, 1.0) for template in imagenet_templates()]) * len(test.class_names) <= MOST_TEXTS:
+        ensemble = scored("ensemble", class_embeddings(prepared.clip, weighted, test.class_names))
+    guessing = guessed(reward, pictures)
+    labelled = sum(len(units.labels) for units in shown if units.labels is not None) / len(test.class_names)
+    best = max(test.initial.value, test.optimised.value)
+    weak = how_weak(best, guessing, class_mean.value if class_mean else None) if scores_accuracy(reward) else None
+    found = Baselines(
+        guessing=guessing,
+        class_mean=class_mean,
+        labelled=labelled,
+        ensemble=ensemble,
+        weak=weak,
+        words="",
+        warning="",
+    )
+    return in_words(found, best)
+
+
+def left_out(prepared: Prepared) -> str:
+    """Say that nothing is known without a search, where pictures are classified and `score` is the reward's own."""
+    if not isinstance(prepared.search.units, EncodedPictures) or by_embeddings(prepared.reward):
+        return ""
+    return (
+        "Left out: guessing, class means, CLIP's 80 templates and whether words can help need class embeddings, and "
+        f"score() of {type(prepared.reward).__name__} takes templates alone."
+    )
+
+
+def how_weak(
+    best: float, guessing: float, class_mean: float | None
+) -> Literal["near guessing", "far below the class mean"] | None:
+    """Say what makes any template a poor answer, from accuracies.
+
+    Twice guessing is much where classes are few, so that agreement beyond chance has to be slight as well.
+
+    >>> how_weak(0.09, 0.05, None), how_weak(0.9, 0.5, None), how_weak(0.4, 0.05, 0.65)
+    ('near guessing', None, 'far below the class mean')
+    """
+    if best < 2 * guessing and (best - guessing) / (1 - guessing) < SLIGHT:
+        return "near guessing"
+    return "far below the class mean" if class_mean is not None and class_mean - best >= FAR else None
+
+
+def means_of_classes(pictures: list[EncodedPictures], classes: int) -> Floats | None:
+    """Return the unit mean of each class: float32 (C, D); None where a class has no picture."""
+    features = np.concatenate([part.features for part in pictures])
+    labels = np.concatenate([part.labels for part in pictures])
+    if len(set(labels.tolist())) < classes:
+        return None
+    return class_means(features, labels, classes)
+
+
+def in_words(found: Baselines, best: float) -> Baselines:
+    """Fill in `words` and `warning`; `best` is the accuracy of the better template."""
+    return found.model_copy(update={"words": _words(found, best), "warning": _warning(found, best)})
+
+
+def _words(found: Baselines, best: float) -> str:
+    told = [f"guessing, always the class with the most of them, {100 * found.guessing:.1f} %"]
+    if found.class_mean:
+        told.append(f"the nearest class mean of {found.labelled:.3g} pictures a class {share(found.class_mean)}")
+    if found.ensemble:
+        told.append(f"CLIP's 80 templates together {share(found.ensemble)}")
+    words = f"Known without a search, on the same test pictures: {', '.join(told)}."
+    if found.class_mean and found.class_mean.value - best >= FAR:
+        words += (
+            " Class names that this CLIP knows better, or another CLIP, are likely to help more than words around them."
+        )
+    elif found.weak:
+        words += " Another CLIP is likely to help more than words."
+    return words
+
+
+def _warning(found: Baselines, best: float) -> str:
+    says = f"templates name {100 * best:.1f} % at best"
+    if found.weak == "near guessing":
+        return f"This CLIP is near guessing on these pictures: {says}, guessing {100 * found.guessing:.1f} %."
+    if found.weak and found.class_mean:
+        mean = f"class means {100 * found.class_mean.value:.1f} %"
+        return f"This CLIP sees far more here than words tell it: {says}, {mean}."
+    return ""
+
+
+def what_they_add(
+    prepared: Prepared, settled: Settled | None, members: Sequence[str], parts: Mapping[AnyPart, Compared]
+) -> OffsetsFound | None:
+    """Measure both templates the other way on the sealed pictures; None for a reward without classes that compete.
+
+    Args:
+        prepared, settled: of the run.
+        members: the chosen template; several for an ensemble.
+        parts: with both scores as the run has them.
+    """
+    if not isinstance(prepared.search.units, EncodedPictures):
+        return None
+    kind: Kind = "mean" if prepared.config.offsets == "none" else prepared.config.offsets
+    kept = settled.kept if settled else None
+    other = None if kept else fitted_on(kind, *prepared.shown)
+    sealed: dict[SealedPart, Added] = {}
+    for name in SEALED_PARTS:
+        if part := parts.get(name):
+            units = replace(part.units, offsets=other)
+            again = [scored_as_one(part.reward, names, units) for names in ([part.initial.template], members)]
+            pairs = zip((part.initial, part.optimised), again, strict=True)
+            initial, template = (effect(*(pair if other else pair[::-1]), part) for pair in pairs)
+            sealed[name] = Added(initial=initial, template=template)
+    gain, error = (settled.gain, settled.standard_error) if settled else (None, None)
+    found = OffsetsFound(kind=kind, kept=kept is not None, gain=gain, standard_error=error, sealed=sealed, words="")
+    labels = [units.labels for units in prepared.shown if units.labels is not None]
+    weighed = bool(labels) and class_weights(np.concatenate(labels)) is not None
+    how = LABELLED if kind == "fitted" else WEIGHED if weighed else WHAT
+    same = parts["test"].initial.template == parts["test"].optimised.template
+    return found.model_copy(
+        update={"words": _offsets_in_words(found, same, "template" if len(members) == 1 else "templates", how)}
+    )
+
+
+def effect(without: Score, with_: Score, part: Compared) -> WithAndWithout:
+    """Compare two scores on one part of the pictures."""
+    difference = paired_difference(without.hits, with_.hits, part.sampling).these
+    return WithAndWithout(
+        without=measured(without, part.sampling),
+        with_=measured(with_, part.sampling),
+        difference=difference.mean,
+        ci95=(difference.low, difference.high),
+    )
+
+
+def _offsets_in_words(found: OffsetsFound, same: bool, what: str, how: str) -> str:
+    """Say what they add; `same`: the template is the initial one; `how` they are made."""
+    would = "; on new classes ".join(_added(added, found.kept, same) for added in found.sealed.values())
+    error = "" if found.standard_error is None else f" (standard error {100 * found.standard_error:.1f})"
+    for_ = ""
+    if found.gain is not None:
+        for_ = f"{points(found.gain)} points{error} on selection pictures left out of the choice"
+    if found.kept:
+        return (
+            f"Every score is with {found.kind} offsets {how}, kept for {for_}; without them the same {what} would "
+            f"have {would}."
+        )
+    asked = f" They were asked for and not kept, for {for_}." if for_ else ""
+    return f"With {found.kind} offsets {how} the same {what} would have {would}.{asked}"
+
+
+def _added(added: Added, kept: bool, same: bool) -> str:
+    here, initial = ((one.without if kept else one.with_) for one in (added.template, added.initial))
+    gain = points(added.template.difference)
+    added_by = f"they add {gain}" if kept else f"{gain} over it without"
+    beside = "" if same else f", the initial template {100 * initial.value:.1f} %"
+    return f"{share(here)} ({added_by}){beside}"
+
+
+def what_it_adds(
+    prepared: Prepared, ensembled: Ensembled | None, parts: Mapping[AnyPart, Compared]
+) -> EnsembleFound | None:
+    """Measure what the run has not, the one template or the ensemble, on the sealed pictures; None where none is asked.
+
+    Args:
+        prepared, ensembled: of the run.
+        parts: with the scores as the run has them.
+    """
+    if ensembled is None:
+        return None
+    kept, sealed = ensembled.kept, dict[SealedPart, WithAndWithout]()
+    other = (ensembled.one,) if kept else ensembled.members
+    for name in SEALED_PARTS:
+        if part := parts.get(name):
+            scores = scored_as_one(part.reward, other, part.units), part.optimised
+            sealed[name] = effect(*(scores if kept else scores[::-1]), part)
+    found = EnsembleFound(**vars(ensembled), sealed=sealed, words="")
+    return found.model_copy(update={"words": _ensemble_in_words(found, prepared.config.ensemble)})
+
+
+def _ensemble_in_words(found: EnsembleFound, asked: int) -> str:
+    count = len(found.members)
+    if count == 1:
+        return f"ensemble={asked} was asked for, and the search has no second template that the CLIP reads otherwise."
+    error = "" if found.standard_error is None else f" (standard error {100 * found.standard_error:.1f})"
+    for_ = f"{points(found.gain)} points{error} on selection pictures left out of the choice"
+    measured = "; on new classes ".join(map(_both if found.kept else _together, found.sealed.values()))
+    if found.kept:
+        return f"{count} templates are taken together, for {for_}; on the sealed test pictures {measured}."
+    return (
+        f"One template is taken, for the {count} best together gained {for_}; on the sealed test pictures {measured}."
+    )
+
+
+def _both(added: WithAndWithout) -> str:
+    return (
+        f"they have {share(added.with_)}, the one template {share(added.without)}, a difference of {_difference(added)}"
+    )
+
+
+def _together(added: WithAndWithout) -> str:
+    return f"they would have {share(added.with_)}, a difference of {_difference(added)}"
+
+
+def _difference(added: WithAndWithout) -> str:
+    low, high = added.ci95
+    return f"{points(added.difference)} points [{points(low)}, {points(high)}], n = {added.with_.n:,}"
