@@ -35,6 +35,7 @@ from ipo_prompts.programs.record.resuming import resumed_by
 from ipo_prompts.programs.record.trust import own_settings, refuse_foreign, trusting
 from ipo_prompts.programs.saved_program import (
     FORMAT,
+    MOST_TEMPLATES,
     RANGE,
     State,
     Weighted,
@@ -479,6 +480,8 @@ def _weighted(templates: Any, class_names: Sequence[str], clip: Clip) -> tuple[W
     given = list(templates) if isinstance(templates, Iterable) else [templates]
     if not given:
         raise InputError("a classifier needs at least one template.")
+    if len(given) > MOST_TEMPLATES:
+        raise InputError(f"a classifier takes {MOST_TEMPLATES:,} templates at most; {len(given):,} were given.")
     for one in given:
         pair = isinstance(one, (tuple, list)) and len(one) == 2 and isinstance(one[0], str)
         if not pair or not in_range(one[1]):

@@ -23,6 +23,8 @@ Weighted = tuple[str, float]
 FORMAT = 1
 RANGE = (1e-6, 1e6)
 """Of temperatures and weights: wider than any that are fitted, far from where float32 ends."""
+MOST_TEMPLATES = 1_000
+"""Of a saved program: each is a text pass over all classes."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class SavedProgram(BaseModel):
     format: int
     clip: _Clip
     class_names: list[str] = Field(min_length=1)
-    templates: list[_Member] = Field(min_length=1)
+    templates: list[_Member] = Field(min_length=1, max_length=MOST_TEMPLATES)
     synonyms: list[list[str]]
     """Of each class, in the order of `class_names`."""
     temperature: Any

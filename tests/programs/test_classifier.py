@@ -686,3 +686,13 @@ def test_a_program_with_wrong_templates_is_refused(member: Any, clip: Clip, tmp_
     (tmp_path / "program.json").write_text(json.dumps(state))
     with pytest.raises(InputError, match="is not a saved program"):
         TemplateClassifier.from_file(tmp_path / "program.json", clip)
+
+
+def test_more_templates_than_anyone_needs_are_refused_before_they_are_read(clip: Clip, tmp_path: Path) -> None:
+    state = TemplateClassifier(clip, NAMES).dump_state()
+    state["templates"] *= 1_001
+    (tmp_path / "program.json").write_text(json.dumps(state))
+    with pytest.raises(InputError, match="templates: list should have at most 1000 items"):
+        TemplateClassifier.from_file(tmp_path / "program.json", clip)
+    with pytest.raises(InputError, match="takes 1,000 templates at most; 1,001 were given"):
+        TemplateClassifier(clip, NAMES, [("a <CLASS>.", 1.0)] * 1_001)

@@ -141,7 +141,7 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
         (lambda it: {**it, "surprise": 1}, r"surprise: extra inputs are not permitted"),
         (lambda it: {**it, "scores": {**it["scores"], "odd": it["scores"]["test"]}}, r"scores\.odd"),
         (lambda it: {**it, "seed": "x"}, "seed: "),
-        (lambda it: {key: it[key] for key in it if key != "headroom"}, "headroom: field required"),
+        (lambda it: {key: it[key] for key in it if key != "clip"}, "clip: field required"),
         (lambda it: {**it, "reward": {"measure": "$x$ <b>"}}, r"reward\.measure: string should match pattern"),
     ],
 )
