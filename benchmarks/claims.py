@@ -1,32 +1,38 @@
 """The tables of docs/claims.md and of the README, of the raw cells of `ipo benchmark claims`; nothing is run.
 
 Rows, columns and intervals: see `gains.py`, whose intervals know that sets share their first operation. A set that is
-on held-back base pictures counts like any other. What was not run says so.
+on held-back base pictures counts like any other. Where three CLIPs stand together their training is crossed with the
+sets: a gain has to hold for CLIPs like these, of which there are three.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
+import numpy as np
 from common import arguments
-from gains import DOCS, Row, rows_of
+from gains import DOCS, Row, rows_of, together
 
 from ipo_prompts.experiments.embedded.shifts import claims
 
 CLIPS = {
     "plain CLIP of seed 77": "claims-plain-77",
     "plain CLIP of seed 78": "claims-plain-78",
+    "plain CLIP of seed 79": "claims-plain-79",
     "our CLIP": "claims-embedded",
 }
 """What CLIPs are called, and the raw cells of each."""
+PLAIN = ("plain CLIP of seed 77", "plain CLIP of seed 78", "plain CLIP of seed 79")
+GROUPS = {"three plain CLIPs": PLAIN, **{clip: (clip,) for clip in CLIPS}}
+"""What has tables: CLIPs together, and each alone."""
 COLUMNS = {
-    "plain CLIP, seed 77": ("plain CLIP of seed 77", ("untaught", "taught")),
-    "plain CLIP, seed 78": ("plain CLIP of seed 78", ("untaught", "taught")),
+    "three plain CLIPs": ("three plain CLIPs", ("untaught", "taught")),
+    "their clean sets": ("three plain CLIPs", ("clean",)),
     "our CLIP, untaught": ("our CLIP", ("untaught",)),
     "our CLIP, taught": ("our CLIP", ("taught",)),
 }
-"""Columns of the README's table: a CLIP and kinds of sets."""
+"""Columns of the README's table: CLIPs and kinds of sets."""
 KINDS = ("untaught", "taught", "clean")
 DEFAULT = "ipo-default, no language model"
 WAYS = {
@@ -44,7 +50,17 @@ WAYS = {
 WITH_WORDS = [title for title, row in WAYS.items() if row in (DEFAULT, "random-pairs", "bank", "best-of-80")]
 LOOKS = (60, 300, 500, 1600)
 LAST = LOOKS[-1]
-NOT_RUN = "not run"
+
+
+@dataclass(frozen=True)
+class Told:
+    """A row of a table: what it gains over the anchor and over the default, in points, and what it took."""
+
+    accuracy: float
+    over_anchor: str
+    over_default: str
+    labels: int
+    looks: float
 
 
 def main() -> None:
@@ -53,60 +69,71 @@ def main() -> None:
     if options.readme:
         print("\n".join(readme()))
         return
-    print("\n\n".join("\n".join([f"{clip}:", "", *by_kind(clip), "", *by_looks(clip)]) for clip in run()))
-
-
-def run() -> list[str]:
-    """Return the CLIPs of which there are cells."""
-    return [clip for clip, file in CLIPS.items() if of(file, KINDS, LAST)]
+    print("\n\n".join("\n".join([f"{group}:", "", *by_kind(group), "", *by_looks(group)]) for group in GROUPS))
 
 
 def readme() -> list[str]:
     """Return the lines of the README's table: gains over the anchor after all looks."""
-    columns = {name: of(CLIPS[clip], kinds, LAST) for name, (clip, kinds) in COLUMNS.items()}
-    return _gains("", {name: rows for name, rows in columns.items() if rows})
+    return _gains("", {name: told(group, kinds, LAST) for name, (group, kinds) in COLUMNS.items()})
 
 
-def by_kind(clip: str) -> list[str]:
+def by_kind(group: str) -> list[str]:
     """Return the lines of the gains over the anchor after all looks, for each kind of sets."""
     kinds = {**{kind: (kind,) for kind in KINDS}, "untaught and taught": KINDS[:2]}
-    columns = {name: of(CLIPS[clip], kind, LAST) for name, kind in kinds.items()}
-    return _gains(clip, {name: rows for name, rows in columns.items() if rows})
+    return _gains(group, {name: told(group, kind, LAST) for name, kind in kinds.items()})
 
 
-def _gains(corner: str, columns: dict[str, dict[str, Row]]) -> list[str]:
+def _gains(corner: str, columns: dict[str, dict[str, Told]]) -> list[str]:
     heads = [f"{name} ({rows['anchor'].accuracy:.1f} %)" for name, rows in columns.items()]
     lines = [f"| {corner} | {' | '.join(heads)} | labels a class | looks |", "| --- " * (len(heads) + 3) + "|"]
     for title, row in WAYS.items():
-        found = [rows.get(row) for rows in columns.values()]
-        labels, looks = next(((one.labels, f"{one.looks:,.0f}") for one in found if one), ("", ""))
-        gains = " | ".join(one.over_anchor if one else NOT_RUN for one in found)
-        lines.append(f"| {title} | {gains} | {labels} | {looks} |")
+        found = [rows[row] for rows in columns.values()]
+        gains = " | ".join(one.over_anchor for one in found)
+        lines.append(f"| {title} | {gains} | {found[0].labels} | {found[0].looks:,.0f} |")
     return lines
 
 
-def by_looks(clip: str) -> list[str]:
+def by_looks(group: str) -> list[str]:
     """Return the lines of both kinds of shifts together, with the general bank, after so many looks."""
-    columns = [of(CLIPS[clip], KINDS[:2], looks) for looks in LOOKS]
+    columns = [told(group, KINDS[:2], looks) for looks in LOOKS]
     heads = [f"{looks:,} looks" for looks in LOOKS]
-    lines = [f"| {clip} | {' | '.join(heads)} |", "| --- " * (len(heads) + 1) + "|"]
+    lines = [f"| {group} | {' | '.join(heads)} |", "| --- " * (len(heads) + 1) + "|"]
     for title in WITH_WORDS:
-        found = [rows.get(WAYS[title]) for rows in columns]
-        gains = {title: [one.over_anchor if one else NOT_RUN for one in found]}
+        found = [rows[WAYS[title]] for rows in columns]
+        gains = {title: [one.over_anchor for one in found]}
         if WAYS[title] != DEFAULT:
-            gains["– over the default"] = [one.over_default if one else NOT_RUN for one in found]
-        lines += [f"| {name} | {' | '.join(told)} |" for name, told in gains.items()]
+            gains["– over the default"] = [one.over_default for one in found]
+        lines += [f"| {name} | {' | '.join(cells)} |" for name, cells in gains.items()]
     return lines
+
+
+def told(group: str, kinds: tuple[str, ...], looks: int) -> dict[str, Told]:
+    """Return the rows of one CLIP, or of several together, on some kinds of sets after so many looks."""
+    clips = [of(CLIPS[clip], kinds, looks) for clip in GROUPS[group]]
+
+    def over(name: str, other: str) -> str:
+        if len(clips) == 1:
+            row = clips[0][name]
+            return row.over_anchor if other == "anchor" else row.over_default
+        return together([rows[name] for rows in clips], [rows[other] for rows in clips]) if name != other else ""
+
+    return {
+        name: Told(
+            float(np.mean([rows[name].accuracy for rows in clips])),
+            over(name, "anchor"),
+            over(name, DEFAULT),
+            row.labels,
+            float(np.mean([rows[name].looks for rows in clips])),
+        )
+        for name, row in clips[0].items()
+    }
 
 
 @lru_cache
 def of(file: str, kinds: tuple[str, ...], looks: int) -> dict[str, Row]:
-    """Read the rows of some kinds of sets after so many looks; none where no cell of them was run."""
+    """Read the rows of a CLIP on some kinds of sets after so many looks."""
     names = {f"embedded:{one.name}" for kind in kinds for one in claims(f"claims-{kind}")}
-    path = DOCS / f"{file}.json.gz"
-    if not Path(path).is_file():
-        return {}
-    return rows_of(path, f"{looks} looks", names.__contains__)
+    return rows_of(DOCS / f"{file}.json.gz", f"{looks} looks", names.__contains__)
 
 
 if __name__ == "__main__":

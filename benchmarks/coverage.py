@@ -33,8 +33,12 @@ CLEAR = (("2 classes x 200, 15 points", 2, 200, 0.15), ("5 classes x 840, 20 poi
 CROSSED = {"16 of the suite": suite("suite-held-out"), "6 taught": suite("claims-taught")}
 CROSSED["12 shifted"] = [*CROSSED["6 taught"], *suite("claims-untaught")]
 """Sets whose operations are crossed."""
+CLIPS = 3
+"""So many CLIPs have the last of these together."""
 DEVIATIONS = ((0, 0, 1), (1, 0, 1), (0, 1, 1), (1, 1, 1), (1, 1, 0), (0.3, 0.3, 1))
 """Of the first operation, of the other one, and of what a set has for itself."""
+OF_CLIPS = ((0, 0, 0, 0, 1), (0, 0, 0, 1, 0.3), (1, 0, 1, 0, 1), (0, 0, 0.5, 1, 1), (1, 1, 1, 0.5, 0.5))
+"""Of both operations, of a set, of a CLIP, and of a set with a CLIP."""
 
 
 def cells() -> list[Cell]:
@@ -165,13 +169,16 @@ def simulate(cell: Cell, runs: int, seed: int) -> Found:
 def crossed(runs: int, seed: int) -> Iterator[tuple[str, float]]:
     """Simulate means over sets that share operations; yield what was simulated, and how often the interval covers."""
     rng = np.random.default_rng(seed)
-    for (name, sets), deviations in product(CROSSED.items(), DEVIATIONS):
-        factors = [*shared(sets), sets]
+    designs = [(name, [*shared(sets), sets], sds) for (name, sets), sds in product(CROSSED.items(), DEVIATIONS)]
+    sets, clips = CROSSED["12 shifted"] * CLIPS, [str(i) for i in range(CLIPS) for _ in CROSSED["12 shifted"]]
+    each = [f"{clip} {one}" for clip, one in zip(clips, sets, strict=True)]
+    designs += [(f"12 shifted, {CLIPS} CLIPs", [*shared(sets), sets, clips, each], sds) for sds in OF_CLIPS]
+    for name, factors, deviations in designs:
         numbers = [np.unique(levels, return_inverse=True)[1] for levels in factors]
         covered = 0
         for _ in range(runs):
-            parts = [sd * rng.normal(size=len(sets))[of] for sd, of in zip(deviations, numbers, strict=True)]
-            found = crossed_interval(np.sum(parts, axis=0), factors[:2])
+            parts = [sd * rng.normal(size=len(of))[of] for sd, of in zip(deviations, numbers, strict=True)]
+            found = crossed_interval(np.sum(parts, axis=0), factors[:-1])
             covered += found.low <= 0 <= found.high
         yield f"{name}, deviations {' / '.join(map(str, deviations))}", covered / runs
 

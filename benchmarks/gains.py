@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,17 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 @dataclass(frozen=True)
 class Row:
-    """A row: accuracy in percent; gains over the anchor and over the default in points, with interval."""
+    """A row: accuracy in percent; gains over the anchor and over the default in points, with interval.
+
+    `cells`: set and seed → the score, picture by picture.
+    """
 
     accuracy: float
     over_anchor: str
     over_default: str
     labels: int
     looks: float
+    cells: dict[tuple[str, int], dict[str, Any]] = field(repr=False)
 
 
 def main() -> None:
@@ -79,7 +83,7 @@ def rows_of(file: Path, column: str = "test", data: Callable[[str], bool] = lamb
         return {}
     content = json.loads(documents(grid, table)["table.json"])
     scope = "average" if len(grid.data) > 1 else grid.data[0]
-    values, hits, looks, labels, asked = defaultdict(dict), defaultdict(dict), defaultdict(list), {}, {}
+    scores, looks, labels, asked = defaultdict(dict), defaultdict(list), {}, {}
     banks = [one["budget"]["looked_at"] for e, one in kept if e.cell.method == "bank" and isinstance(one, dict)]
     phrases = banks[0] if banks else PHRASES
     for entry, outcome in zip(found, outcomes, strict=True):
@@ -87,9 +91,7 @@ def rows_of(file: Path, column: str = "test", data: Callable[[str], bool] = lamb
         asks = method.uses_lm and config.asks_lm
         if isinstance(outcome, str):
             continue  # the table has no row of it either
-        score = outcome["scores"][column]
-        values[entry.label][entry.cell.data, entry.cell.seed] = score["value"]
-        hits[entry.label][entry.cell.data, entry.cell.seed] = score
+        scores[entry.label][entry.cell.data, entry.cell.seed] = outcome["scores"][column]
         described = asks and config.describer == "clip"
         looks[entry.label].append(outcome["budget"]["proposals"] + outcome["budget"]["looked_at"] + described * phrases)
         labels[entry.label], asked[entry.label] = method.labelled_per_class(config), asks
@@ -101,12 +103,9 @@ def rows_of(file: Path, column: str = "test", data: Callable[[str], bool] = lamb
         if one is None:
             return ""
         ends = one["like_these"] if scope == "average" else one
-        each = [
-            100 * np.mean([values[row][name, seed] - values[other][name, seed] for seed in grid.seeds])
-            for name in grid.data
-        ]
-        pictures = [] if len(each) < 2 else [_pictures(hits[row], hits[other], grid.data, grid.seeds)]
-        half = _wider((ends["high"] - ends["low"]) / 2, each, shared(grid.data), pictures)
+        each = _gains(scores[row], scores[other])
+        pictures = [] if len(each) < 2 else [_pictures(scores[row], scores[other])]
+        half = _wider((ends["high"] - ends["low"]) / 2, list(each.values()), shared(list(each)), pictures)
         mean = sign * one["gain"]
         return f"{mean:+.1f} [{mean - half:.1f}, {mean + half:.1f}]"
 
@@ -120,6 +119,7 @@ def rows_of(file: Path, column: str = "test", data: Callable[[str], bool] = lamb
             gain(one["method"], SUBJECT),
             labels[one["method"]],
             float(np.mean(looks[one["method"]])),
+            scores[one["method"]],
         )
         for one in content["rows"]
         if one["scope"] == scope and one["scores"].get(column)
@@ -142,9 +142,35 @@ def _wider(half: float, each: list[Any], factors: Any, pictures: list[Variance])
     return float(np.sqrt(half**2 + more / 4))
 
 
-def _pictures(ours: Any, theirs: Any, sets: Sequence[str], seeds: Sequence[int]) -> Variance:
+def together(ours: Sequence[Row], theirs: Sequence[Row]) -> str:
+    """Return the mean gain of a row with several CLIPs over another row with these, in points, with its interval.
+
+    CLIPs, sets, operations and drawings are crossed; each CLIP has all sets.
+    """
+    gains = [_gains(one.cells, other.cells) for one, other in zip(ours, theirs, strict=True)]
+    sets = [name for each in gains for name in each]
+    clips = [number for number, each in enumerate(gains) for _ in each]
+    values = [value for each in gains for value in each.values()]
+    joint = (
+        {(name, (clip, seed)): score for clip, row in enumerate(rows) for (name, seed), score in row.cells.items()}
+        for rows in (ours, theirs)
+    )
+    low, high = crossed_interval(values, [*shared(sets), sets, clips], [_pictures(*joint)])
+    return f"{np.mean(values):+.1f} [{low:.1f}, {high:.1f}]"
+
+
+def _gains(ours: Any, theirs: Any) -> dict[str, Any]:
+    """Return for each set the mean gain over seeds, in points."""
+    each = defaultdict(list)
+    for (name, seed), score in ours.items():
+        each[name].append(100 * (score["value"] - theirs[name, seed]["value"]))
+    return {name: np.mean(values) for name, values in each.items()}
+
+
+def _pictures(ours: Any, theirs: Any) -> Variance:
     """Return what it adds to the variance of the mean over sets, in points², that they show the same drawings."""
     own, sums = 0.0, defaultdict(float)
+    sets, seeds = (list(dict.fromkeys(key)) for key in zip(*ours, strict=True))
     for name in sets:
         base = name.rpartition("/")[0]
         pairs = [(ours[name, seed], theirs[name, seed]) for seed in seeds]

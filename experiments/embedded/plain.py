@@ -16,6 +16,7 @@ WEIGHTS: Final = "open_clip_model.safetensors"
 PINNED: Final = {
     77: "d58a4f95a02258f24d7070e6867421b6046dfaa43ea4f83ad2d933ccf3b3b9cb",
     78: "f570dc6427457a08da3b60f479b86e3ab4b1444f4cb0687cbcb3bdc6458bd409",
+    79: "ebb9e5d341a34c31baea5c3f1087b7b63d0ac5483066f58a595e2a761642c2d3",
 }
 """Seed of the training → SHA-256 of the weights."""
 
