@@ -66,7 +66,8 @@ def irregular() -> Mapping[str, tuple[str, ...]]:
     return {plural.replace("_", " "): tuple(one.replace("_", " ") for one in rest.split()) for plural, rest in rows}
 
 
-def common(count: int) -> list[str]:
+@cache
+def common(count: int) -> tuple[str, ...]:
     """Return words for things, those first that texts name most often."""
     below: dict[int, list[int]] = {}
     for number, synset in synsets().items():
@@ -81,7 +82,7 @@ def common(count: int) -> list[str]:
         for word in synsets()[number].words:
             if word.tagged and word.text.islower():
                 most[word.text] = max(most.get(word.text, 0), word.tagged)
-    return sorted(most, key=lambda word: (-most[word], word))[:count]
+    return tuple(sorted(most, key=lambda word: (-most[word], word))[:count])
 
 
 @cache

@@ -22,6 +22,7 @@ PRELOAD = (
     "scipy.stats",
     "matplotlib.pyplot",
     "ipo_prompts.experiments.pipeline",
+    "support.preloaded",
 )
 
 
