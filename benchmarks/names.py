@@ -11,6 +11,9 @@ under the names as given; then names are searched as `names=search` does it. Row
 - permuted: each class chooses among the candidates of another, with the gate. shuffled: labels say nothing. raw loss:
   they say nothing, logits are not divided by a temperature, and the loss alone opens the gate.
 
+- asked, with `--lm NAME` alone: WordNet's candidates and those of a language model, which is asked once about the names
+  of each kind, without confusions; its difference to `names` is printed.
+
 Without labels it is counted which names get a suggestion.
 
 Intervals are the wider of two: clustered by drawing, of which all sets and draws show variants, and over sets. Goals
@@ -40,7 +43,7 @@ from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.statistics import t_quantile
 from ipo_prompts.metrics.template import ANCHOR, too_long
 from ipo_prompts.metrics.text_tower import encode_templates
-from ipo_prompts.programs.candidates import candidates_of
+from ipo_prompts.programs.candidates import ask_for_names, candidates_of
 from ipo_prompts.programs.phrases import PhraseBank
 
 SETS = "upside-down+hue,sideways+noise,zoom+edge,small+bright,sideways+dark,upside-down+faded"
@@ -66,6 +69,8 @@ class Bed:
     clip: Clip
     templates: list[str]
     called: dict[str, Called]
+    asked: dict[str, list[list[str]]]
+    """Of names of each kind what a language model said besides; empty where none was asked."""
 
 
 class Drawn(NamedTuple):
@@ -99,12 +104,15 @@ def main() -> None:
         __doc__,
         clip={"default": "embedded", "help": "as in ipo optimize"},
         sets={"default": SETS, "help": "operations of `embedded:`, with commas between"},
+        lm={"default": "", "help": "as in ipo optimize, a local one: asked for candidates, too"},
         draws={"type": int, "default": 3, "help": "of the pictures of 68 classes; twice as many of ten classes"},
     )
     sets, draws, small = options.sets.split(","), options.draws, options.small
     if small:
         sets, draws = ["noise+negative", "dark+blur"], 1
     bed = bed_of(load_clip(options.clip), 8 if small else None)
+    if options.lm:
+        bed.asked = {way: asked_of(options.lm, called.names) for way, called in bed.called.items()}
     missed = []
     for classes in (68, 10):
         cells: dict[tuple[str, int], list[Cell]] = {(way, shots): [] for shots in (6, 2) for way in WAYS}
@@ -133,7 +141,21 @@ def bed_of(clip: Clip, most: int | None) -> Bed:
         changed = sum(name not in right for name in ways[way])
         print(f"{way}: {changed} of {len(right)} classes, such as {', '.join(ways[way][:6])}")
     texts = {way: encode_templates(clip.model, clip.tokenizer, templates, names) for way, names in ways.items()}
-    return Bed(clip, templates, {way: Called(names, texts[way]) for way, names in ways.items()})
+    return Bed(clip, templates, {way: Called(names, texts[way]) for way, names in ways.items()}, {})
+
+
+def asked_of(lm: str, names: Sequence[str]) -> list[list[str]]:
+    """Ask a local language model what else the classes are called."""
+    import dspy
+
+    from ipo_prompts.programs.lm.local import local_lm
+
+    engine, model = local_lm(lm)
+    asking = dspy.LM(model, engine=engine, temperature=1.0, cache=False, max_tokens=1024)
+    found = ask_for_names(asking, "pictures of things", names, {}, 0)
+    told = ", ".join(f"{name}: {' / '.join(own)}" for name, own in zip(names, found, strict=True) if own)
+    print(f"asked: {sum(map(len, found))} names of {sum(map(bool, found))} of {len(names)} classes: {told[:300]}")
+    return found
 
 
 def synonyms(names: Sequence[str]) -> tuple[str, ...]:
@@ -213,6 +235,9 @@ def measured(bed: Bed, way: str, own: Any, parts: Sequence[EncodedPictures], mix
         "right names": hits(bed, right, test),
         "permuted": hits(bed, texts[others], test),
     }
+    if bed.asked:
+        texts_too, both = texts_of(bed, way, own, chosen(bed, way, own, learn), [bed.asked[way][i] for i in own])
+        rows["asked"] = hits(bed, texts_too[naming.find_names(texts_too, both, labelled).chosen], test)
     none = labelled._replace(labels=mixed)
     shuffled = naming.held_back_gain(texts, candidates, none, every % 2, 0)
     with patch.object(naming, "best_temperature", lambda *_: 1.0):
@@ -232,11 +257,15 @@ def chosen(bed: Bed, way: str, own: Any, learn: EncodedPictures) -> int:
     return max(range(len(scores)), key=lambda i: scores[i].rank)
 
 
-def texts_of(bed: Bed, way: str, own: Any, best: int) -> tuple[Floats, list[list[int]]]:
+def texts_of(
+    bed: Bed, way: str, own: Any, best: int, more_names: Sequence[Sequence[str]] = ()
+) -> tuple[Floats, list[list[int]]]:
     """Return the texts of some classes and of what else they may be called, and for each class its rows."""
     called, template, clip = bed.called[way], bed.templates[best], bed.clip
     names = [called.names[label] for label in own]
-    lists = [[name for name in more if too_long(template, [name], clip) is None] for more in candidates_of(names)]
+    lists = [
+        [name for name in more if too_long(template, [name], clip) is None] for more in candidates_of(names, more_names)
+    ]
     words = list(dict.fromkeys(name for more in lists for name in more))
     more = encode_templates(clip.model, clip.tokenizer, [template], words)[0]
     row = {name: len(names) + place for place, name in enumerate(words)}
@@ -333,6 +362,12 @@ def told(classes: int, shots: int, cells: dict[str, list[Cell]]) -> list[str]:
             f"| {way} | {parts[0]} | {parts[1]} | {_bounded(own, 'permuted')} | {parts[2]} | {parts[3]} | {raw:+.1f} |",
             flush=True,
         )
+    if "asked" in cells["right"][0].gains:
+        print("\n| called by | with a language model's names | over WordNet's alone |\n| --- | --- | --- |")
+        for way, own in cells.items():
+            over = [one.gains["asked"] - one.gains["names"] for one in own]
+            mean, half = float(np.mean([one.mean() for one in over])), _half(own, over)
+            print(f"| {way} | {_bounded(own, 'asked')} | {mean:+.1f} [{mean - half:+.1f}, {mean + half:+.1f}] |")
     return [f"{classes} classes, {shots} pictures: {line}" for line in _missed(classes, shots, cells)]
 
 

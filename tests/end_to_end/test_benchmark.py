@@ -81,7 +81,9 @@ class Bench:
         return {form: (self.folder / name / f"table.{form}").read_bytes() for form in ("md", "csv", "json")}
 
     def cells(self, name: str) -> list[Path]:
-        return sorted((self.folder / name).rglob("cell.json"))
+        # `rglob` ends with an error where a folder goes meanwhile, as those do in which files are made.
+        places = os.walk(self.folder / name)
+        return sorted(Path(place, "cell.json") for place, _, files in places if "cell.json" in files)
 
     def answered(self, name: str) -> set[str]:
         """Return the ids of all replies in the journals of a grid's cells."""
