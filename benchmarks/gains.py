@@ -13,6 +13,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def rows_of(file: Path, column: str = "test", data: Callable[[str], bool] = lamb
 
     A default that asked no language model has a name of its own here.
     """
-    whole, *cells = unpack(file)
+    whole, *cells = _read(file)
     grid = whole.model_copy(update={"data": [name for name in whole.data if data(name)]})
     kept = [(entry, one) for entry, one in zip(*cells, strict=True) if data(entry.cell.data)]
     if not kept:
@@ -124,6 +125,11 @@ def rows_of(file: Path, column: str = "test", data: Callable[[str], bool] = lamb
         for one in content["rows"]
         if one["scope"] == scope and one["scores"].get(column)
     }
+
+
+@cache
+def _read(file: Path) -> Any:
+    return unpack(file)
 
 
 def _of_column(outcome: dict[str, Any] | str, column: str) -> dict[str, Any] | str:
