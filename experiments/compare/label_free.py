@@ -22,7 +22,7 @@ from ipo_prompts.experiments.embedded.shifts import expanded
 from ipo_prompts.experiments.run.config import read_words
 from ipo_prompts.experiments.run.files import write_json
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
-from ipo_prompts.metrics.arrays import Doubles, Floats
+from ipo_prompts.metrics.arrays import Doubles, Floats, spread
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip, check_name, load_clip
 from ipo_prompts.metrics.errors import InputError, did_you_mean
@@ -213,7 +213,7 @@ def competing(clip: Clip, names: Sequence[str], asked: Asked) -> tuple[list[str]
     phrases = PhraseBank.load(asked.bank).usable(names, clip)
     singles = [phrase.template for phrase in phrases]
     if asked.templates <= len(singles):
-        singles = [singles[i] for i in np.linspace(0, len(singles) - 1, asked.templates - 1).round().astype(int)]
+        singles = [singles[i] for i in spread(len(singles), asked.templates - 1)]
     templates = list(dict.fromkeys([ANCHOR, *singles, *pairs_of(phrases, 0)]))[: asked.templates]
     return templates, min(len(singles), len(templates) - 1)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.arrays import Floats, spread
 from ipo_prompts.metrics.nouns import common
 from ipo_prompts.programs.describers.interrogator import MAX_CLASSES, Encoder, Gains, Interrogator
 from ipo_prompts.programs.phrases import PhraseBank
@@ -33,8 +33,7 @@ class FitInterrogator(Interrogator):
         from ipo_prompts.metrics.fit import softmax_fits  # brings torch
         from ipo_prompts.metrics.text_tower import encode_classes
 
-        spread = np.linspace(0, len(class_names) - 1, min(len(class_names), MAX_CLASSES)).round().astype(int)
-        names = [class_names[i] for i in spread] if class_names else common(MAX_CLASSES)
+        names = [class_names[i] for i in spread(len(class_names), MAX_CLASSES)] if class_names else common(MAX_CLASSES)
         rows = encode_classes(self.clip.encode_texts, templates, names)
         fits = np.stack([softmax_fits(self.clip.logit_scale * (features @ classes.T)) for classes in rows])
         gains: Gains = fits[1:] - fits[0]

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.arrays import Floats, spread
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import SLOT, TokenCounter, too_long
 from ipo_prompts.programs.phrases import Phrase, PhraseBank
@@ -170,7 +170,7 @@ class Interrogator(dspy.Module):
     ) -> Gains:
         """Gains of similarity plus margin, right class: float64 (templates - 1, pictures of the tried classes)."""
         present = np.unique(labels)
-        tried = present[np.linspace(0, len(present) - 1, min(len(present), MAX_CLASSES)).round().astype(int)]
+        tried = present[spread(len(present), MAX_CLASSES)]
         kept = np.isin(labels, tried)
         truth, seen = np.searchsorted(tried, labels[kept]), features[kept]
         from ipo_prompts.metrics.text_tower import encode_classes  # brings torch
@@ -235,7 +235,7 @@ def _described(look: _Look, top: int, examples: int) -> dspy.Prediction:
     n = look.relative.shape[1]
     gained = dict(zip(look.phrases, look.relative, strict=True))
     descriptions = [_sentence("The pictures look like", look.said, top)]
-    for picture in np.linspace(0, n - 1, min(n, examples)).round().astype(int):
+    for picture in spread(n, examples):
         own = [phrase for phrase in look.said if gained[phrase][picture] > 0]
         own.sort(key=lambda phrase: -gained[phrase][picture])
         descriptions.append(_sentence("One of them looks like", own, top // 2))
