@@ -222,7 +222,7 @@ def measured(bed: Bed, way: str, own: Any, parts: Sequence[EncodedPictures], mix
     texts, candidates = texts_of(bed, way, own, chosen(bed, way, own, learn))
     given, swapped = texts[: len(own)], naming.exchanged(candidates)
     every = np.arange(len(learn))
-    labelled = naming.LabelledTexts(np.float32(bed.clip.logit_scale) * learn.features, learn.labels, every.tolist())
+    labelled = naming.LabelledPictures(np.float32(bed.clip.logit_scale) * learn.features, learn.labels, every.tolist())
     before = hits(bed, given, test)
     found = naming.find_names(texts, candidates, labelled)
     others = naming.choose(texts, swapped, labelled, 0)[0] if found.permuted.opens else every[: len(own)]
@@ -330,7 +330,7 @@ def scale(classes: int, names: int, pictures: int) -> str:
     others = classes + (names - 1) * np.arange(classes)
     labels = np.repeat(np.arange(classes), pictures // classes)
     noise = rng.normal(size=(len(labels), width)) / np.sqrt(width)
-    shown = naming.LabelledTexts(
+    shown = naming.LabelledPictures(
         100 * unit(0.06 * texts[labels] + 0.2 * texts[others[labels]] + noise), labels, range(len(labels))
     )
     own = [[label, *range(start, start + names - 1)] for label, start in enumerate(others.tolist())]

@@ -30,7 +30,7 @@ from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.class_names import as_read
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.naming import LabelledTexts, choose
+from ipo_prompts.metrics.naming import LabelledPictures, choose
 from ipo_prompts.metrics.nouns import common, synsets
 from ipo_prompts.metrics.rejection import auroc, calibrated, highest, line, share_below
 from ipo_prompts.metrics.template import ANCHOR
@@ -358,7 +358,7 @@ def composed(bed: Bed, drawn: Any, draw: int, steps: int) -> tuple[str, tuple[st
     place = {name: i for i, name in reversed(list(enumerate(texts)))}
     rows = [[label, *(place[name] for name in own)] for label, own in enumerate(lists)]
     features = np.float32(bed.clip.logit_scale) * part.features
-    pictures = LabelledTexts(features, np.asarray(part.labels), list(range(len(drawn))))
+    pictures = LabelledPictures(features, np.asarray(part.labels), list(range(len(drawn))))
     chosen, _ = choose(encode(bed.clip, template, texts), rows, pictures, draw)
     return template, tuple(texts[row] for row in chosen.tolist())
 

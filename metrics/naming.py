@@ -35,13 +35,13 @@ HIGHEST = 500.0
 TINY = 1e-300
 BLOCK = 1024
 FREE_RISE = 0.3
-"""Of the mean fit, in nats over the number of classes, from which on a name is suggested."""
+"""A name is suggested if it raises the mean fit by this many nats divided by the number of classes."""
 SUGGESTED = 5
 SHOWN = 3
 """Pictures of a suggestion."""
 
 
-class LabelledTexts(NamedTuple):
+class LabelledPictures(NamedTuple):
     """Pictures that choose names.
 
     Attributes:
@@ -54,9 +54,9 @@ class LabelledTexts(NamedTuple):
     labels: Numbers
     draws: Sequence[Hashable]
 
-    def take(self, chosen: Numbers) -> LabelledTexts:
+    def take(self, chosen: Numbers) -> LabelledPictures:
         """Return some of them, by their numbers."""
-        return LabelledTexts(self.features[chosen], self.labels[chosen], [self.draws[i] for i in chosen.tolist()])
+        return LabelledPictures(self.features[chosen], self.labels[chosen], [self.draws[i] for i in chosen.tolist()])
 
     @property
     def sampling(self) -> Sampling:
@@ -67,7 +67,7 @@ class LabelledTexts(NamedTuple):
 class Held(NamedTuple):
     """What names gain over those as given on pictures that did not choose them: means and standard errors.
 
-    `hits` are fractions, `loss` is in nats and higher is better.
+    `hits` are fractions, `loss` is by how much the loss fell, in nats.
     """
 
     hits: float
@@ -98,7 +98,7 @@ class Found:
     temperature: float
 
 
-def find_names(texts: Floats, candidates: Sequence[Sequence[int]], pictures: LabelledTexts, seed: int = 0) -> Found:
+def find_names(texts: Floats, candidates: Sequence[Sequence[int]], pictures: LabelledPictures, seed: int = 0) -> Found:
     """Choose a text for each class.
 
     Args:
@@ -116,7 +116,7 @@ def find_names(texts: Floats, candidates: Sequence[Sequence[int]], pictures: Lab
     return Found(chosen if held.opens else given, held, permuted, temperature)
 
 
-def _free(candidates: Sequence[Sequence[int]], pictures: LabelledTexts) -> list[Sequence[int]]:
+def _free(candidates: Sequence[Sequence[int]], pictures: LabelledPictures) -> list[Sequence[int]]:
     """Leave classes of too few base pictures their name alone."""
     many = np.zeros(len(candidates), dtype=np.int64)
     for label, _ in {*zip(pictures.labels.tolist(), pictures.draws, strict=True)}:
@@ -137,7 +137,7 @@ def exchanged(candidates: Sequence[Sequence[int]]) -> list[Sequence[int]]:
     return found
 
 
-def _halves(pictures: LabelledTexts) -> Numbers:
+def _halves(pictures: LabelledPictures) -> Numbers:
     """Deal the base pictures of one class after the other into two halves: (n,), 0 or 1."""
     class_of = dict(zip(pictures.draws, pictures.labels.tolist(), strict=True))
     half = {draw: place % 2 for place, draw in enumerate(sorted(class_of, key=lambda draw: class_of[draw]))}
@@ -145,7 +145,7 @@ def _halves(pictures: LabelledTexts) -> Numbers:
 
 
 def held_back_gain(
-    texts: Floats, candidates: Sequence[Sequence[int]], pictures: LabelledTexts, halves: Numbers, seed: int
+    texts: Floats, candidates: Sequence[Sequence[int]], pictures: LabelledPictures, halves: Numbers, seed: int
 ) -> Held:
     """Choose names on each half, and measure them on the other, under the temperature of the half that chose."""
     given = np.array([own[0] for own in candidates], dtype=np.int64)
@@ -160,7 +160,7 @@ def held_back_gain(
     return Held(float(hits.mean()), errors[0], float(losses.mean()), errors[1])
 
 
-def _judged(classes: Floats, pictures: LabelledTexts, temperature: float) -> tuple[Doubles, Doubles]:
+def _judged(classes: Floats, pictures: LabelledPictures, temperature: float) -> tuple[Doubles, Doubles]:
     """Return the hits and the losses of pictures among classes, float32 (C, D)."""
     hits, losses = [np.zeros(0)], [np.zeros(0)]
     for start in range(0, len(pictures.labels), BLOCK):
@@ -172,7 +172,7 @@ def _judged(classes: Floats, pictures: LabelledTexts, temperature: float) -> tup
 
 
 def choose(
-    texts: Floats, candidates: Sequence[Sequence[int]], pictures: LabelledTexts, seed: int
+    texts: Floats, candidates: Sequence[Sequence[int]], pictures: LabelledPictures, seed: int
 ) -> tuple[Numbers, float]:
     """Choose without a gate: the row of each class's text, int64 (C,), and the temperature.
 

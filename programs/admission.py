@@ -111,7 +111,7 @@ class Desk:
         return self.scored[template]
 
     def refuse(self, text: str, reason: str) -> None:
-        """Record an answer that holds no template."""
+        """Record a refused answer with the reason."""
         self.rejected.append(Rejection(text[:LONGEST_REJECTION], reason))
         logger.info("refused %r: %s", self.rejected[-1].template, reason)
 

@@ -43,12 +43,12 @@ class ScoredTemplate:
 
     @property
     def value(self) -> float:
-        """What is maximised, a fraction in [0, 1]."""
+        """What is maximised, on the reward's scale."""
         return self.score.value
 
     @property
     def loss(self) -> float:
-        """Mean loss, ≥ 0; for classification cross-entropy in nats."""
+        """Mean loss; for classification cross-entropy in nats."""
         return self.score.loss
 
     @property

@@ -19,7 +19,7 @@ import numpy as np
 from ipo_prompts.metrics.class_names import as_read, names_of
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, scores_accuracy
 from ipo_prompts.metrics.errors import InputError, several
-from ipo_prompts.metrics.naming import Found, LabelledTexts, find_names, suggest
+from ipo_prompts.metrics.naming import Found, LabelledPictures, find_names, suggest
 from ipo_prompts.metrics.offsets import MeanOffsets
 from ipo_prompts.metrics.reward import Reward, class_embeddings
 from ipo_prompts.metrics.template import too_long
@@ -192,7 +192,7 @@ def _fits(name: str, templates: Sequence[str], reward: ClipReward, known: dict[s
     return known[name]
 
 
-def _labelled(reward: ClipReward, parts: Sequence[Any], offsets: Fitted | None) -> LabelledTexts:
+def _labelled(reward: ClipReward, parts: Sequence[Any], offsets: Fitted | None) -> LabelledPictures:
     """Return the pictures of all parts as logits are made of them; parts share no draw."""
     units = [cast("EncodedPictures", part) for part in parts]
     features: Floats = np.concatenate([part.features for part in units])
@@ -200,7 +200,7 @@ def _labelled(reward: ClipReward, parts: Sequence[Any], offsets: Fitted | None) 
         features = features - offsets.mean
     draws = [(place, name) for place, part in enumerate(units) for name in part.groups or range(len(part))]
     labels = np.concatenate([part.labels for part in units])
-    return LabelledTexts((np.float32(reward.clip.logit_scale) * features).astype(np.float32), labels, draws)
+    return LabelledPictures((np.float32(reward.clip.logit_scale) * features).astype(np.float32), labels, draws)
 
 
 def about_names(found: Sequence[tuple[str, str]], class_names: Sequence[str]) -> str:

@@ -272,7 +272,7 @@ class _Run:
                 desk, scored, reached = self._step(number)
             if reached:  # a resumed search asks this step again, and may get more
                 raise reached
-            # 4. Stop when the strategy has finished, or when nothing usable or better is found.
+            # Stop when the strategy has finished, or when nothing usable or better is found.
             empty = 0 if scored else empty + 1
             since_better = 0 if self.history.best is not before else since_better + 1
             if desk.finished:
@@ -290,7 +290,7 @@ class _Run:
     def _step(self, number: int) -> tuple[Desk, tuple[ScoredTemplate, ...], BudgetReached | None]:
         """Ask, score and remember; return what came, and the limit that ended the asking."""
         looked_before = len(self.looked)
-        # 1. Ask. All candidates of a step see the same history, so they do not see each other's scores.
+        # Ask. All candidates of a step see the same history, so they do not see each other's scores.
         known = self._known(number)
         self.record.given(number, known.digest)
         looking, scoring = partial(self._look_at, number), partial(self._score_at_once, number)
@@ -298,18 +298,17 @@ class _Run:
         reached = self._ask(known, desk)
         if reached and not desk.accepted:
             raise reached
-        # 2. Score what was admitted; on disk before it is used.
+        # Score what was admitted; on disk before it is used.
         scores = self.record.score(number, desk.accepted, self.units, desk.rejected, known=desk.scored)
         source = _source(self.strategy)
         scored = tuple(ScoredTemplate(score, number, source) for score in scores)
-        # 3. Remember.
         for entry in scored:
             self.history.add(entry)
         self._remember(number, scored, tuple(desk.rejected), len(self.looked) - looked_before)
         return desk, scored, reached
 
     def held_back(self, units: Units | None) -> HeldBack | None:
-        """Return held-back units and how to score on them; that is recorded as a step after the last."""
+        """Return held-back units and how to score on them; that is recorded as step number `settings.steps`."""
         if units is None:
             return None
         score = partial(self.record.score, self.settings.steps, units=units, kind="selection")

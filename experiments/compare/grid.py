@@ -27,8 +27,9 @@ from ipo_prompts.programs.record.trust import SEAL, own_settings, refuse_foreign
 
 CONFIGS = files("ipo_prompts.experiments.compare") / "configs"
 GRID_FILE, CELLS = "grid.yaml", "cells"
-_SEALED = "# begun here, by its seal: "
 """What the folder of a grid holds: its whole grid file, and its cells."""
+_SEALED = "# begun here, by its seal: "
+"""First line of the file of a grid that was begun here."""
 LONGEST_NAME = 100
 """Characters of a folder's name; file systems allow 255 bytes."""
 

@@ -121,7 +121,7 @@ class Prefixes:
         if selection is not None:
             units = selection.units
             held_back = HeldBack(units, lambda templates: self._scored("selection", templates, units))
-        return choose_winner(self._settings.selection, history, search, held_back)
+        return choose_winner(self._settings.selection, history, search, held_back, scale_of(reward).lead)
 
     def _scored(self, part: str, templates: Sequence[str], units: Units) -> list[Score]:
         from ipo_prompts.programs.record.score_keeper import ScoreKeeper

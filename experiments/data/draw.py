@@ -4,7 +4,8 @@
 random stream, K base pictures of each class of train, the classes in order of first appearance, then the selection
 pictures of val. It draws over all classes and cuts to the base classes afterwards; the other order would give other
 pictures. Without a val part (ImageNet), the selection pictures come from those of train that the search did not draw.
-K is the most that a class gives: of a class that has fewer all are taken, and the stream is left alone, as in CoOp.
+K is the most that a class gives: of a class that has fewer all are taken, and the stream is left alone, as in CoOp;
+without a val part one of several is left to select with.
 
 A shot is a base picture with all its variants. They are not independent: four variants are one shot seen four times,
 so drawing single items would report more shots than there are.

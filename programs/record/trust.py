@@ -1,11 +1,12 @@
-"""What is taken from a run, a program or cells that may be a stranger's: the one place that decides it.
+"""What is taken from a run, a program or cells that may be a stranger's: which settings.
 
 What a person types speaks for them, and so do files of settings and grids that they name. A file inside a run directory
 or a saved program does not: of it is used what ships with us or stands in open_clip's list; what the run itself was
 begun with, where it was begun here; and the rest only where the person says `--trust`. `SECURITY.md` has the reasons.
 
 That a run was begun here is told by a seal: an HMAC of its `start` event with a secret in the user's state folder.
-The class of a user's own, `module:Class`, is code and never taken from a run; see `Registry.allow`.
+Addresses, and the class of a user's own (`module:Class`, which is code), are never taken from a run: that is refused
+where settings are laid over each other (`run/config.py`), see `Registry.allow`.
 """
 
 from __future__ import annotations

@@ -7,17 +7,17 @@ import pytest
 
 from ipo_prompts.metrics import naming
 from ipo_prompts.metrics.calibration import cross_entropies
-from ipo_prompts.metrics.naming import LabelledTexts, choose, find_names, suggest
+from ipo_prompts.metrics.naming import LabelledPictures, choose, find_names, suggest
 from ipo_prompts.metrics.sampling import Numbers
 
 
-def pictures_of(logits: np.ndarray, labels: list[int]) -> tuple[np.ndarray, LabelledTexts]:
+def pictures_of(logits: np.ndarray, labels: list[int]) -> tuple[np.ndarray, LabelledPictures]:
     """Texts that are axes, so that a picture's feature is its logit for each text."""
     texts = np.eye(logits.shape[1], dtype=np.float32)
-    return texts, LabelledTexts(logits.astype(np.float32), np.array(labels), list(range(len(labels))))
+    return texts, LabelledPictures(logits.astype(np.float32), np.array(labels), list(range(len(labels))))
 
 
-def written_out(pictures: LabelledTexts, chosen: Numbers, given: Numbers, temperature: float) -> float:
+def written_out(pictures: LabelledPictures, chosen: Numbers, given: Numbers, temperature: float) -> float:
     losses = cross_entropies(pictures.features[:, chosen], pictures.labels, temperature)
     return float(losses.sum()) + naming.PRICE * int((chosen != given).sum())
 
