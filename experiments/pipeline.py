@@ -16,24 +16,10 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
+from ipo_prompts.experiments import untested
 from ipo_prompts.experiments.clicks.commands import PROGRAM
 from ipo_prompts.experiments.data import Item, fresh
-from ipo_prompts.experiments.report.analysis import ANALYSIS
-from ipo_prompts.experiments.report.explain import analyse
-from ipo_prompts.experiments.report.gather import read_run
-from ipo_prompts.experiments.report.words import token_counter
-from ipo_prompts.experiments.run import untested
-from ipo_prompts.experiments.run.beforehand import of_run
-from ipo_prompts.experiments.run.beside import baselines, what_it_adds, what_they_add
-from ipo_prompts.experiments.run.blending import what_the_head_does
-from ipo_prompts.experiments.run.comparison import Compared, compare, near_copies_in_words, over_classes, verdict
-from ipo_prompts.experiments.run.config import RunConfig, differs_in_file
-from ipo_prompts.experiments.run.files import check_writable, digest, holds_run, larger_limit, write_json
-from ipo_prompts.experiments.run.live_view import Ui, ensure_local_weights, showing_warnings
-from ipo_prompts.experiments.run.names import what_names_do, write_names
-from ipo_prompts.experiments.run.openings import DIGITS, count, name_of
-from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan, Prepared, encode, plan, prepare
-from ipo_prompts.experiments.run.publishing import (
+from ipo_prompts.experiments.publishing import (
     MADE_BY_SEARCHING,
     MADE_OF_FILES,
     draw_search,
@@ -45,6 +31,20 @@ from ipo_prompts.experiments.run.publishing import (
     save,
     sealed_digest,
 )
+from ipo_prompts.experiments.report.analysis import ANALYSIS
+from ipo_prompts.experiments.report.explain import analyse
+from ipo_prompts.experiments.report.gather import read_run
+from ipo_prompts.experiments.report.words import token_counter
+from ipo_prompts.experiments.run.beforehand import of_run
+from ipo_prompts.experiments.run.beside import baselines, what_it_adds, what_they_add
+from ipo_prompts.experiments.run.blending import what_the_head_does
+from ipo_prompts.experiments.run.comparison import Compared, compare, near_copies_in_words, over_classes, verdict
+from ipo_prompts.experiments.run.config import RunConfig, differs_in_file
+from ipo_prompts.experiments.run.files import check_writable, digest, holds_run, larger_limit, write_json
+from ipo_prompts.experiments.run.live_view import Ui, ensure_local_weights, showing_warnings
+from ipo_prompts.experiments.run.names import what_names_do, write_names
+from ipo_prompts.experiments.run.openings import DIGITS, count, name_of
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan, Prepared, encode, plan, prepare
 from ipo_prompts.experiments.run.rejecting import calibrate
 from ipo_prompts.experiments.run.reserve import FILES, refuse_short, refuse_to_open, reserve_of, seconds_of_test
 from ipo_prompts.experiments.run.result import AnyPart, Comparison, Harmonic, PartName, RunResult, Sealed

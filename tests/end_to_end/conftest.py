@@ -63,7 +63,7 @@ def cache(cache: Path, first_run: Path) -> Path:
 def light(monkeypatch: pytest.MonkeyPatch, clip: Any) -> None:
     """Leave away what takes half of a small run's time and has no part in faults: loading CLIP again, the plot."""
     monkeypatch.setattr("ipo_prompts.experiments.run.plan.load_clip", lambda *_: clip)
-    monkeypatch.setattr("ipo_prompts.experiments.run.publishing.save_search_png", lambda *args: None)
+    monkeypatch.setattr("ipo_prompts.experiments.publishing.save_search_png", lambda *args: None)
 
 
 @pytest.fixture()
