@@ -7,7 +7,6 @@ sets: a gain has to hold for CLIPs like these, of which there are three.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -52,17 +51,6 @@ LOOKS = (60, 300, 500, 1600)
 LAST = LOOKS[-1]
 
 
-@dataclass(frozen=True)
-class Told:
-    """A row of a table: what it gains over the anchor and over the default, in points, and what it took."""
-
-    accuracy: float
-    over_anchor: str
-    over_default: str
-    labels: int
-    looks: float
-
-
 def main() -> None:
     """Print the tables in Markdown."""
     options = arguments(__doc__, readme={"action": "store_true", "help": "the README's table instead"})
@@ -83,7 +71,7 @@ def by_kind(group: str) -> list[str]:
     return _gains(group, {name: told(group, kind, LAST) for name, kind in kinds.items()})
 
 
-def _gains(corner: str, columns: dict[str, dict[str, Told]]) -> list[str]:
+def _gains(corner: str, columns: dict[str, dict[str, Row]]) -> list[str]:
     heads = [f"{name} ({rows['anchor'].accuracy:.1f} %)" for name, rows in columns.items()]
     lines = [f"| {corner} | {' | '.join(heads)} | labels a class | looks |", "| --- " * (len(heads) + 3) + "|"]
     for title, row in WAYS.items():
@@ -107,7 +95,7 @@ def by_looks(group: str) -> list[str]:
     return lines
 
 
-def told(group: str, kinds: tuple[str, ...], looks: int) -> dict[str, Told]:
+def told(group: str, kinds: tuple[str, ...], looks: int) -> dict[str, Row]:
     """Return the rows of one CLIP, or of several together, on some kinds of sets after so many looks."""
     clips = [of(CLIPS[clip], kinds, looks) for clip in GROUPS[group]]
 
@@ -118,7 +106,7 @@ def told(group: str, kinds: tuple[str, ...], looks: int) -> dict[str, Told]:
         return together([rows[name] for rows in clips], [rows[other] for rows in clips]) if name != other else ""
 
     return {
-        name: Told(
+        name: Row(
             float(np.mean([rows[name].accuracy for rows in clips])),
             over(name, "anchor"),
             over(name, DEFAULT),

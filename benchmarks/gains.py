@@ -37,7 +37,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 class Row:
     """A row: accuracy in percent; gains over the anchor and over the default in points, with interval.
 
-    `cells`: set and seed → the score, picture by picture.
+    `cells`: set and seed → the score, picture by picture; none where several CLIPs are together.
     """
 
     accuracy: float
@@ -45,7 +45,7 @@ class Row:
     over_default: str
     labels: int
     looks: float
-    cells: dict[tuple[str, int], dict[str, Any]] = field(repr=False)
+    cells: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict, repr=False)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from common import arguments
@@ -21,10 +22,11 @@ from ipo_prompts.experiments.compare.label_free import Asked, competing
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded.shifts import expanded
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
-from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.classification import ClipReward
+from ipo_prompts.metrics.arrays import Doubles, Floats
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.fit import Fit
+from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.statistics import mean_interval
 from ipo_prompts.metrics.text_tower import encode_templates
 
@@ -98,6 +100,20 @@ def main() -> None:
         print_rule(calibrated | tried, rule)
 
 
+class Opened(NamedTuple):
+    """A set with T templates, the initial one first, of which so many phrases follow.
+
+    `scores` and `fit` are on the pictures to search on, `accuracy` on the others.
+    """
+
+    templates: list[str]
+    phrases: int
+    searched: EncodedPictures
+    scores: list[Score]
+    fit: Doubles
+    accuracy: list[float]
+
+
 class Bed:
     """Measures sets with one CLIP; templates are encoded once for each list of classes."""
 
@@ -119,20 +135,28 @@ class Bed:
             file.write_text(json.dumps(asdict(self._measured(spec))), encoding="utf-8")
         return Seen(**json.loads(file.read_text(encoding="utf-8")))
 
-    def _measured(self, spec: str) -> Seen:
+    def opened(self, spec: str) -> Opened:
+        """Return a set as it is searched on and tested, with the templates that compete on it."""
         data = load_data(spec, seed=SPLIT_SEED)
         names, clip = tuple(data.class_names), self.clip
         if names not in self._texts:
             templates, phrases = competing(clip, names, Asked({}, templates=self.count))
             self._texts[names] = templates, phrases, encode_templates(clip.model, clip.tokenizer, templates, names)
         templates, phrases, rows = self._texts[names]
-        reward, pool = ClipReward(clip, names), [*data.train, *data.val]
+        reward = ClipReward(clip, names)
         searched, test = (
-            reward.encode([one.picture for one in items], [one.label for one in items]) for items in (pool, data.test)
+            reward.encode([one.picture for one in items], [one.label for one in items])
+            for items in ([*data.train, *data.val], data.test)
         )
         fit = np.array([one.value for one in Fit(clip, names).score_embeddings(templates, list(rows), searched)])
         accuracy = [one.value for one in reward.score_embeddings(templates, list(rows), test)]
-        by_labels = [one.rank for one in reward.score_embeddings(templates, list(rows), searched)]
+        return Opened(
+            templates, phrases, searched, reward.score_embeddings(templates, list(rows), searched), fit, accuracy
+        )
+
+    def _measured(self, spec: str) -> Seen:
+        templates, phrases, _, scores, fit, accuracy = self.opened(spec)
+        by_labels = [one.rank for one in scores]
         labelled = accuracy[max(range(len(templates)), key=lambda i: by_labels[i])]
         spread = float(np.std(fit[1 : 1 + phrases], ddof=1))
         return Seen((fit / spread).tolist(), [len(one.split()) for one in templates], accuracy, labelled)
