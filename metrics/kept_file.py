@@ -10,6 +10,7 @@ import re
 import sqlite3
 import time
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -30,7 +31,7 @@ _NOT_WRITABLE = re.compile("readonly|read-only|unable to open")
 Result = TypeVar("Result")
 
 
-class KeptFile:
+class KeptFile(ABC):
     """The file.
 
     Args:
@@ -86,8 +87,9 @@ class KeptFile:
         except sqlite3.OperationalError:
             return _reading(f"{place}?mode=ro&immutable=1")  # needs no files beside its own
 
+    @abstractmethod
     def _unusable(self, error: Exception) -> InputError:
-        raise NotImplementedError
+        """Return what is said of a file that cannot be used."""
 
 
 def _reading(uri: str) -> sqlite3.Connection:
