@@ -81,7 +81,9 @@ class Desk:
             extra: the strategy's own check, made after the loop's.
             as_it_is: for a template from a person: quotes, list markers and slot variants stay.
         """
-        template = (text if as_it_is else normalise(text)) if isinstance(text, str) else repr(text)
+        template = text if isinstance(text, str) else repr(text)
+        if isinstance(text, str) and not as_it_is:
+            template = self._without_reason(normalise(text))
         reason = "it is already known" if template in self.tried else self.problem(template)
         if reason is None and extra:
             reason = extra(template)
@@ -94,6 +96,15 @@ class Desk:
         else:
             self.refuse(template, reason)
         return reason
+
+    def _without_reason(self, text: str) -> str:
+        """Return a template without a reason in brackets that a model has copied from the refused ones it was shown.
+
+        Else "a photo of a cat. (it has no <CLASS> slot)" would pass: the reason itself has the slot.
+        """
+        for reason in {rejection.reason for rejection in self.rejected}:
+            text = text.removesuffix(f"({reason})").rstrip()
+        return text
 
     def score(self, text: str) -> Score | str:
         """Accept a template and score it at once, or return why not: for what goes on from the score within a step.

@@ -53,6 +53,15 @@ def test_refused_templates_are_told_once_with_the_reason(scripted: Make, as_list
     assert "no slot here (it has no <CLASS> slot)" in second
 
 
+def test_a_reason_that_the_model_copies_is_no_part_of_a_template(scripted: Make, as_list: AsList) -> None:
+    """As a model of 1.5 billion parameters did: the reason has the slot that the template lacks."""
+    copied = as_list("a cat. (it has no <CLASS> slot)", "a <CLASS>. (it has no <CLASS> slot)")
+    lm, _ = scripted(as_list("a cat."), copied)
+    answer = ask(lm)
+    assert answer.accepted == ["a <CLASS>."]
+    assert [(r.template, r.reason) for r in answer.rejected] == [("a cat.", "it has no <CLASS> slot")] * 2
+
+
 def test_one_by_one_each_template_has_a_request_of_its_own(scripted: Make, as_list: AsList) -> None:
     """None sees another, what is refused is not asked for again, and of a longer list the first counts."""
     lm, engine = scripted(as_list("no slot here"), as_list("a <CLASS>.", "one <CLASS>."), as_list("the <CLASS>."))
