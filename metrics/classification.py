@@ -136,14 +136,14 @@ class ClipReward(EmbeddingReward):
         groups, given = groups_of(examples), _fields(examples)
         if self.takes == "no label":
             check_fields(examples, **given)
-            return EncodedPictures(self._features(examples), None, tuple(groups) if groups else None)
+            return EncodedPictures(self._features(examples), None, groups)
         if self.takes == "several labels":
             check_fields(examples, **given, label="a label (a list of class names)")
             shown = np.zeros((len(examples), len(self.class_names)), dtype=bool)
             for row, example in zip(shown, examples, strict=True):
                 names = [example.label] if isinstance(example.label, str) else list(example.label)
                 row[indices(names, self.class_names, "label", "class names")] = True
-            return EncodedPictures(self._features(examples), None, tuple(groups) if groups else None, shown=shown)
+            return EncodedPictures(self._features(examples), None, groups, shown=shown)
         check_fields(examples, **given, label="a label (the class name)")
         labels = indices([example.label for example in examples], self.class_names, "label", "class names")
         for i, example in enumerate(examples):
@@ -152,8 +152,7 @@ class ClipReward(EmbeddingReward):
                 labels[i] = index
         if "features" not in given:
             return self.encode([example.image for example in examples], labels, groups)
-        numbers = np.asarray(labels, dtype=np.int64)
-        return EncodedPictures(self._features(examples), numbers, tuple(groups) if groups else None)
+        return EncodedPictures(self._features(examples), np.asarray(labels, dtype=np.int64), groups)
 
     def _features(self, examples: Sequence[Any]) -> Floats:
         """Return the features of examples, which have them or are encoded."""
@@ -233,5 +232,5 @@ def losses_of(logits: Floats, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.f
         true = block[np.arange(len(block)), labels[start : start + BLOCK]]
         highest = block.max(axis=1)
         log_sum = highest + np.log(np.exp(block - highest[:, None]).sum(axis=1, dtype=np.float64))
-        losses[start : start + BLOCK] = np.maximum(log_sum - true, 0.0)
+        losses[start : start + BLOCK] = log_sum - true  # the sum is of float64 and holds exp(0): never below 0
     return losses

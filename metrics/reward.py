@@ -300,7 +300,7 @@ def indices(names: Sequence[str], known: Sequence[str], what: str, of: str) -> l
     return [position[name] for name in names]
 
 
-def groups_of(examples: Sequence[Any]) -> list[str] | None:
+def groups_of(examples: Sequence[Any]) -> tuple[str, ...] | None:
     """Return the `group` of each example, or None where they have none.
 
     Raises:
@@ -312,7 +312,7 @@ def groups_of(examples: Sequence[Any]) -> list[str] | None:
             f"{sum(having)} of {len(having)} examples have a group; give every one a group (a name of its own where "
             "it is no variant of another), or none."
         )
-    return [example.group for example in examples] if any(having) else None
+    return tuple(example.group for example in examples) if any(having) else None
 
 
 def class_embeddings(clip: Clip, weighted: Sequence[tuple[str, float]], class_names: Sequence[str]) -> Floats:

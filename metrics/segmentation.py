@@ -264,7 +264,7 @@ class SegmentationReward(EmbeddingReward):
         check_fields(examples, image="an image", mask="a mask (class numbers, one a pixel)")
         groups = groups_of(examples)
         scenes = tuple(self._encode(example.image, np.asarray(example.mask)) for example in examples)
-        return Scenes(scenes, tuple(groups) if groups else None)
+        return Scenes(scenes, groups)
 
     def _encode(self, picture: Picture, mask: npt.NDArray[Any]) -> Scene:
         image = picture.image()

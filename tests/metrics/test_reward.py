@@ -20,6 +20,7 @@ from ipo_prompts.metrics.classification import (
     class_means,
     features_of,
     logits_of,
+    losses_of,
     places_of,
 )
 from ipo_prompts.metrics.clip import Clip
@@ -177,6 +178,29 @@ def test_ties_go_to_the_lowest_label(clip: Clip, tmp_path: Path) -> None:
     assert score.predictions.tolist() == [0, 0, 0]
     assert score.hits.tolist() == [True, False, False]
     assert score.losses == pytest.approx(np.log(3), abs=1e-5)
+
+
+def test_groups_and_features_of_ones_own_are_kept_whatever_the_labels_are(clip: Clip) -> None:
+    class Several(ClipReward):
+        takes = "several labels"
+
+    class Unlabelled(ClipReward):
+        takes = "no label"
+
+    features = np.eye(2, clip.width, dtype=np.float32)
+    for kind, labels in ((ClipReward, ("cat", "dog")), (Several, (["cat"], ["dog"])), (Unlabelled, (None, None))):
+        fields = [{"features": row, "label": label} for row, label in zip(features, labels, strict=True)]
+        without = [dspy.Example(**one) for one in fields]
+        grouped = [one.copy(group=name) for one, name in zip(without, ("a", "b"), strict=True)]
+        reward = kind(clip, ["cat", "dog"])
+        assert reward.examples(without).groups is None
+        assert reward.examples(grouped).groups == ("a", "b")
+        assert reward.examples(grouped).features.tobytes() == features.tobytes()
+
+
+def test_rounding_makes_no_loss_negative() -> None:
+    logits = np.random.default_rng(0).normal(0, [[8], [80]] * 1000, (2000, 5)).astype(np.float32)
+    assert losses_of(logits, logits.argmax(axis=1)).min() == 0
 
 
 def test_a_certain_picture_costs_no_less_than_nothing(reward: ClipReward, clip: Clip) -> None:
