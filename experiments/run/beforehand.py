@@ -254,6 +254,7 @@ def look(reward: ClipReward, template: str, seen: EncodedPictures) -> Headroom |
         return None
     pictures = seen.part(range(len(seen)), labels)
     names = reward.names_in(pictures)
+    # The shipped bank, whatever `bank` is: what the verdict says was measured with it (docs/headroom.md).
     phrases = PhraseBank.load().usable(names, reward.clip)
     templates = [template, *(phrases[i].template for i in spread(len(phrases), TEXTS // len(labels)))]
     return headroom(reward, reward.look(templates, pictures), pictures, len(reward.class_names))
