@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ipo_prompts.experiments.cli import benchmark, clicks, data, installation, optimize, results
+from ipo_prompts.experiments.cli import benchmark, clicks, data, installation, optimize, predict, results
 from ipo_prompts.experiments.cli.common import INTERRUPTED, WORDS, WithSettings, fail, tell_error
 from ipo_prompts.metrics.clock import beginning, process_start
 
@@ -46,7 +46,7 @@ def _ipo(
 
 app.command(epilog=optimize.EXAMPLES, context_settings=WORDS, cls=WithSettings)(optimize.optimize)
 app.command(epilog=results.EVALUATE)(results.evaluate)
-app.command(epilog=results.PREDICT)(results.predict)
+app.command(epilog=predict.EXAMPLES)(predict.predict)
 app.command(epilog=benchmark.EXAMPLES, context_settings=WORDS)(benchmark.benchmark)
 app.command(epilog=clicks.LABEL)(clicks.label)
 app.command(epilog=clicks.VERIFY)(clicks.verify)

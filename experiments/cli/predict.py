@@ -1,0 +1,244 @@
+"""`ipo predict`: label pictures with an optimised program, a row for each as soon as it is known."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ipo_prompts.experiments.cli.common import Device, Program, Trust, examples, fail, note, one_of
+from ipo_prompts.metrics.errors import InputError, printable
+
+if TYPE_CHECKING:
+    from ipo_prompts.experiments.run.labelling import Decision
+    from ipo_prompts.metrics.head import Head
+    from ipo_prompts.metrics.rejection import Threshold
+    from ipo_prompts.programs.classifier import TemplateClassifier
+
+STDIN = Path("-")
+EXAMPLES = examples(
+    "ipo predict runs/RUN holiday/",
+    "ipo predict runs/RUN holiday/ cat.jpg --format csv > labels.csv",
+    "ipo predict runs/RUN holiday/ --reject 0.05 --top 3",
+    "find holiday/ -newer last | ipo predict runs/RUN - --above 0.5",
+)
+
+
+def predict(
+    program: Program,
+    pictures: Annotated[list[Path], typer.Argument(help="pictures, folders of them, or - for their paths from stdin")],
+    format_: Annotated[str, typer.Option("--format", help="table, csv or jsonl")] = "table",
+    top: Annotated[int, typer.Option(help="how many classes are named, the most probable first", metavar="K")] = 1,
+    reject: Annotated[
+        float | None,
+        typer.Option(help="share of pictures of the classes that may be called none of these", metavar="SHARE"),
+    ] = None,
+    above: Annotated[
+        float | None,
+        typer.Option(
+            help="name all classes that are shown with more than this probability; for runs with labels=several",
+            metavar="T",
+        ),
+    ] = None,
+    template: Annotated[
+        str | None, typer.Option(help="decide with this one, such as the initial one, instead of the program's")
+    ] = None,
+    device: Device = "auto",
+    trust: Trust = False,
+) -> int:
+    """Label pictures with an optimised program."""
+    from ipo_prompts.experiments.run.labelling import find_pictures, label_files
+    from ipo_prompts.programs.classifier import TemplateClassifier
+
+    one_of("format", format_, ("table", "csv", "jsonl"))
+    if top < 1:
+        raise InputError(f"--top is how many classes are named, 1 or more, such as --top 3, not {top}.")
+    if reject is not None and not 0 < reject <= 0.5:
+        raise InputError(f"--reject is a share above 0 and at most 0.5, such as --reject 0.05, not {reject:g}.")
+    if above is not None and not 0 <= above < 1:
+        raise InputError(f"--above is a probability, such as --above 0.5, not {above:g}.")
+    if above is not None and (top > 1 or reject is not None):
+        raise InputError("--above names all classes above it, and takes neither --top nor --reject; leave them out.")
+    classifier = TemplateClassifier.from_file(program, device=device, trust=trust)
+    if template is not None:
+        classifier.set_templates(template)
+    bare = [path for path in pictures if os.path.isdir(path) and next(find_pictures(path), None) is None]  # noqa: PTH112
+    if len(bare) == len(pictures):
+        raise InputError(f"there are no pictures in {', '.join(map(str, bare))}.")
+    head, line = _head(classifier, reject) if above is None else (classifier.each_by_itself(), None)
+    if above is None:
+        _tell_how_sure(program, classifier)
+    else:
+        _tell_of_each(head)
+    rows = _Rows(format_, classifier.class_names, min(top, len(classifier.class_names)), line, above)
+    for path in bare:
+        fail(f"there are no pictures in {path}.", 1)
+    failed = len(bare)
+    try:
+        rows.begin()
+        for file, outcome in label_files(classifier, _files(pictures), head):
+            rows.write(file, outcome)
+            if isinstance(outcome, InputError):
+                failed += 1
+                fail(str(outcome), 1)
+    except BrokenPipeError:  # the reader has enough rows, as `head` has
+        _drop_output()
+    except OSError as error:
+        _drop_output()
+        raise InputError(f"cannot write the labels: {error.strerror}; make room, or write them elsewhere.") from error
+    gone = any(
+        not os.path.lexists(path) for path in pictures if path != STDIN
+    )  # a name that was typed, not a file that is damaged
+    return 2 if gone else 1 if failed else 0
+
+
+def _files(pictures: Sequence[Path]) -> Iterator[Path]:
+    """Yield the pictures that are named, those of folders, and those that stdin names, a line each, as they come."""
+    from ipo_prompts.experiments.run.labelling import find_pictures
+
+    if STDIN in pictures and isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # a name that is not UTF-8 is read as it is on disk
+    for path in pictures:
+        named = (Path(text) for line in sys.stdin if (text := line.rstrip("\r\n"))) if path == STDIN else [path]
+        for one in named:
+            yield from find_pictures(one) if os.path.isdir(one) else [one]  # noqa: PTH112
+
+
+def _tell_of_each(head: Head) -> None:
+    """Say what the probabilities of classes by themselves are fitted to."""
+    from ipo_prompts.metrics.several import ENOUGH, native
+
+    classes = len(head.class_names)
+    if head.sureness == native(classes):
+        note("the probability of each class is the CLIP's own, which was trained with sigmoids.")
+    elif head.sureness:
+        note(
+            f"the probabilities were fitted to the pictures that searched and chose; {head.sureness.own} of {classes} "
+            f"classes, those that {ENOUGH} of them or more show, have a threshold of their own."
+        )
+
+
+def _head(classifier: TemplateClassifier, reject: float | None) -> tuple[Head, Threshold | None]:
+    """Return what decides, and with `reject` the line below which a picture is none of the classes."""
+    if reject is None:
+        return classifier.head(), None
+    from ipo_prompts.experiments.run.rejecting import promise_in_words, rejecting
+
+    head, margins = rejecting(classifier, note)
+    line = margins.threshold(reject)
+    note(promise_in_words(line, margins.strangers_found(reject)))
+    return head, line
+
+
+def _tell_how_sure(program: Path, classifier: TemplateClassifier) -> None:
+    """Say what is known of how often labels and probabilities are right."""
+    from ipo_prompts.experiments.run.result import RESULT, load_result
+
+    if classifier.temperature == 1:
+        note("no temperature was fitted to held-back pictures: the probabilities order labels, no more.")
+    folder = program if os.path.isdir(program) else program.parent  # noqa: PTH112
+    if not os.path.exists(folder / RESULT):  # noqa: PTH110 - pathlib raises where a name is too long
+        return
+    try:
+        result = load_result(folder)
+    except InputError:
+        return  # it says nothing of labels, which need it not
+    members = {(member.template, member.weight) for member in result.templates}
+    if result.reward.measure == "accuracy" and members == set(classifier.templates):
+        blended = result.head if result.head and result.head.kept and classifier.pictures else None
+        sealed = blended.both if blended else result.scores["test"].optimised
+        low, high = sealed.ci95
+        note(
+            f"of the {sealed.n:,} sealed test pictures of its run this program labelled {sealed.value:.1%} right (95 % "
+            f"interval {low:.1%} to {high:.1%}); other pictures may be harder."
+        )
+
+
+def _drop_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the last flush would fail again
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Writes each row at once. File names are not escaped: a CSV is data, not a sheet with formulas.
+
+    Attributes:
+        form: table, csv or jsonl.
+        class_names: of the classes.
+        top: how many are named.
+        line: below its margin a picture is rejected; None rejects none.
+        above: all classes with a higher probability are named, joined by bars; None names `top` of them.
+    """
+
+    form: str
+    class_names: Sequence[str]
+    top: int
+    line: Threshold | None
+    above: float | None = None
+
+    def begin(self) -> None:
+        """Write the names of columns."""
+        if self.form == "csv":
+            if hasattr(sys.stdout, "reconfigure"):
+                sys.stdout.reconfigure(errors="surrogateescape")  # a name that is not UTF-8 is written as it is on disk
+            more = ["cosine", "margin", "rejected"] if self.line else []
+            others = [f"{what}_{place}" for place in range(2, self.top + 1) for what in ("label", "probability")]
+            csv.writer(sys.stdout).writerow(["picture", "label", "probability", *more, *others])
+
+    def write(self, file: Path, outcome: Decision | InputError) -> None:
+        """Write what is told of a picture; where nothing is, only JSON has a row."""
+        if isinstance(outcome, InputError):
+            if self.form == "jsonl":
+                self._json({"picture": str(file), "error": str(outcome)})
+            return
+        order = (-outcome.probabilities).argsort(kind="stable")
+        named = self.top if self.above is None else int((outcome.probabilities > self.above).sum())
+        best = [(self.class_names[i], float(outcome.probabilities[i])) for i in order[:named]]
+        rejected = self.line is not None and outcome.margin is not None and outcome.margin < self.line.margin
+        {"csv": self._csv, "jsonl": self._row, "table": self._table}[self.form](file, outcome, best, rejected)
+        sys.stdout.flush()
+
+    def _csv(self, file: Path, outcome: Decision, best: Sequence[tuple[str, float]], rejected: bool) -> None:
+        cells = [cell for label, probability in best for cell in (label, f"{probability:.4f}")]
+        if self.above is not None:
+            cells = ["|".join(cells[::2]), "|".join(cells[1::2])]
+        more = [f"{outcome.cosine:.4f}", f"{outcome.margin:.4f}", str(rejected).lower()] if self.line else []
+        csv.writer(sys.stdout).writerow([str(file), *cells[:2], *more, *cells[2:]])
+
+    def _row(self, file: Path, outcome: Decision, best: Sequence[tuple[str, float]], rejected: bool) -> None:
+        pairs = zip(self.class_names, outcome.probabilities, strict=True)
+        row: dict[str, object] = {
+            "picture": str(file),
+            "label": best[0][0] if best else None,
+            "scores": {name: float(p) for name, p in pairs},
+        }
+        if self.above is not None:
+            row["labels"] = [label for label, _ in best]
+        if self.top > 1:
+            row["top"] = [label for label, _ in best]
+        if self.line:
+            row |= {"cosine": outcome.cosine, "margin": outcome.margin, "rejected": rejected}
+        self._json(row)
+
+    def _table(self, file: Path, outcome: Decision, best: Sequence[tuple[str, float]], rejected: bool) -> None:
+        if not best:
+            print(f"{'':7}  {f'none above {self.above:.0%}':24}  {printable(str(file))}")
+            return
+        label = f"none of these ({best[0][0]})" if rejected else best[0][0]
+        print(f"{best[0][1]:7.2%}  {printable(label):24}  {printable(str(file))}")
+        for label, probability in best[1:]:
+            print(f"{probability:7.2%}  {printable(label)}")
+
+    @staticmethod
+    def _json(row: Mapping[str, object]) -> None:
+        text = json.dumps(row, ensure_ascii=False)
+        # A name that is not UTF-8 is one that JSON has only as an escape.
+        print(text if text.isprintable() else json.dumps(row), flush=True)
