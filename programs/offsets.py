@@ -83,7 +83,7 @@ def settle_offsets(
     """
     initial = found.history.initial
     templates = [initial.template, *(one.template for one in found.history.ranked() if one is not initial)]
-    units = search_units, held_back
+    units, lead = (search_units, held_back), record.scale.lead
 
     def scored(how: Fitted | None, name: str) -> Way:
         parts = (
@@ -93,7 +93,9 @@ def settle_offsets(
         return best_first(*parts)
 
     def tables(way: Way) -> tuple[ScoreTable, ScoreTable]:
-        return ScoreTable.of("search", way[0], search_units), ScoreTable.of("selection", way[1], held_back)
+        parts = zip(("search", "selection"), way, units, strict=True)
+        searched, selected = (ScoreTable.of(part, scores, of, lead) for part, scores, of in parts)
+        return searched, selected
 
     # Balanced pictures flatter offsets that are fitted on them: what is measured on is left out of the fit.
     searched = fitted_on(offsets.kind, search_units)
@@ -104,4 +106,4 @@ def settle_offsets(
     record.note("offsets", kind=offsets.kind, kept=kept, gain=gain, standard_error=error)
     if kept:
         way = scored(offsets, f"with {offsets.kind} offsets")
-    return replace(found, choice=pooled_choice(*way, *units)), Settled(offsets if kept else None, gain, error)
+    return replace(found, choice=pooled_choice(*way, *units, lead)), Settled(offsets if kept else None, gain, error)
