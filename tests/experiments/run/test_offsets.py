@@ -69,7 +69,7 @@ def settled(
 
 
 @pytest.mark.parametrize("kind", ["mean", "prior"])
-def test_they_are_kept_where_one_class_is_guessed_too_often(kind: str, clip: Clip, tmp_path: Path) -> None:
+def test_they_are_kept_where_one_class_is_guessed_too_often(kind: Kind, clip: Clip, tmp_path: Path) -> None:
     result, worth, events = settled(clip, kind, 1.1, [EACH] * len(NAMES), tmp_path)
     assert worth.kept is not None and worth.kept.kind == kind
     assert worth.gain > worth.standard_error > 0
@@ -77,6 +77,13 @@ def test_they_are_kept_where_one_class_is_guessed_too_often(kind: str, clip: Cli
     assert (decided["kind"], decided["kept"], decided["gain"]) == (kind, True, worth.gain)
     kinds = [event["kind"] for event in events if event["type"] == "scores" and event["step"] == -1]
     assert f"selection with {kind} offsets" in kinds and "selection without offsets" in kinds
+    # What decides is measured with offsets that the held-back pictures had no part in.
+    fair = [event["scores"] for event in events if event.get("kind", "").endswith("offsets of the search pictures")]
+    told = {row["template"]: row["loss"] for row in fair[1]}
+    reward = ClipReward(clip, NAMES, FeatureStore(clip, tmp_path))
+    searched, selection = (made_up(clip, 1.1, [EACH] * len(NAMES), seed).units for seed in (1, 2))
+    (measured,) = reward.score(TEMPLATES[:1], replace(selection, offsets=fitted_on(kind, searched)))
+    assert told[TEMPLATES[0]] == pytest.approx(measured.loss, abs=1e-6)
     assert result.choice.gain is not None
 
 
