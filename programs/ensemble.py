@@ -28,6 +28,7 @@ from ipo_prompts.programs.selection import (
     chosen_without,
     gain_of,
     measured_without,
+    tables_of,
 )
 
 if TYPE_CHECKING:
@@ -92,10 +93,7 @@ def settle(
     templates = [initial.template, *(entry.template for entry in found.history.ranked() if entry is not initial)]
     searched, selected = best_first(record.again(templates, search_units), record.again(templates, selection_units))
     lead = record.scale.lead
-    tables = (
-        ScoreTable.of("search", searched, search_units, lead),
-        ScoreTable.of("selection", selected, selection_units, lead),
-    )
+    tables = tables_of((searched, selected), (search_units, selection_units), lead)
     known: dict[Rows, Doubles] = {}
 
     def named(rows: Rows) -> tuple[str, ...]:

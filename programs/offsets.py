@@ -12,11 +12,11 @@ from ipo_prompts.metrics.fit import Fit
 from ipo_prompts.metrics.offsets import Fitted, Kind
 from ipo_prompts.metrics.reward import Reward, Score, Units, by_embeddings
 from ipo_prompts.programs.selection import (
-    ScoreTable,
     best_first,
     check_possible,
     cross_fitted_difference,
     pooled_choice,
+    tables_of,
 )
 
 if TYPE_CHECKING:
@@ -92,16 +92,11 @@ def settle_offsets(
         )
         return best_first(*parts)
 
-    def tables(way: Way) -> tuple[ScoreTable, ScoreTable]:
-        parts = zip(("search", "selection"), way, units, strict=True)
-        searched, selected = (ScoreTable.of(part, scores, of, lead) for part, scores, of in parts)
-        return searched, selected
-
     # Balanced pictures flatter offsets that are fitted on them: what is measured on is left out of the fit.
     searched = fitted_on(offsets.kind, search_units)
     fair = scored(searched, f"with {offsets.kind} offsets of the search pictures")
     way = scored(None, "without offsets")
-    gain, error = cross_fitted_difference(tables(fair), tables(way))
+    gain, error = cross_fitted_difference(tables_of(fair, units, lead), tables_of(way, units, lead))
     kept = error is not None and gain > error
     record.note("offsets", kind=offsets.kind, kept=kept, gain=gain, standard_error=error)
     if kept:

@@ -199,12 +199,19 @@ def pooled_choice(
         search_units, selection_units: what they were scored on.
         lead: see `choose_winner`.
     """
-    tables = (
-        ScoreTable.of("search", searched, search_units, lead),
-        ScoreTable.of("selection", selected, selection_units, lead),
-    )
+    tables = tables_of((searched, selected), (search_units, selection_units), lead)
     winner = choose(tables[0].pooled(tables[1]))
     return Choice(searched[winner].template, winner == 0, *cross_fitted(*tables), POOLED)
+
+
+def tables_of(
+    scores: tuple[Sequence[Score], Sequence[Score]], units: tuple[Units, Units], lead: float
+) -> tuple[ScoreTable, ScoreTable]:
+    """Return the tables of the same templates on search and selection units; see `ScoreTable` for the lead."""
+    return (
+        ScoreTable.of("search", scores[0], units[0], lead),
+        ScoreTable.of("selection", scores[1], units[1], lead),
+    )
 
 
 def choose(table: ScoreTable) -> int:
