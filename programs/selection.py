@@ -86,7 +86,8 @@ class ScoreTable:
     Attributes:
         hits: (1 + T, n), what each unit contributes.
         losses: (1 + T, n), they break ties.
-        evidence: (1 + T, n), what is compared to choose: minus the logarithm of the right class's place, or the hits.
+        evidence: (1 + T, n), what is compared to choose: minus the logarithm of the right class's place, or the hits
+            where there are no places, or a lead.
         words: (1 + T,), how many each template has.
         classes: the class of each unit; None where a unit has no one class.
         draws: the draw of each unit, equal for variants of one base picture.
@@ -107,7 +108,8 @@ class ScoreTable:
         hits = np.stack([score.hits for score in scores]).astype(np.float64)
         losses = np.stack([score.losses for score in scores])
         places = [score.places for score in scores if score.places is not None]
-        evidence = -np.log(np.stack(places)) if len(places) == len(scores) else hits
+        # A lead is in what the reward counts in, which places are not.
+        evidence = -np.log(np.stack(places)) if len(places) == len(scores) and not lead else hits
         n = hits.shape[1]
         labels = None if units.labels is None or len(units.labels) != n else units.labels.tolist()
         words = np.array([len(score.template.split()) for score in scores])

@@ -151,6 +151,7 @@ def test_the_place_of_the_right_class_says_more_than_a_hit() -> None:
     """No template names a picture; one of them nearly does."""
     both = placed(initial=[9, 8, 9, 8], nearer=[2, 2, 2, 3])
     assert choose(both).template == "nearer"
+    assert choose(both, lead=0.5).kept_initial  # which is in hits
     assert choose({name: replace(one, places=None) for name, one in both.items()}).kept_initial
 
 
