@@ -355,6 +355,13 @@ def test_a_single_held_back_draw_measures_what_the_search_units_choose() -> None
     assert (found.gain, found.standard_error) == (0.5, None)
 
 
+def test_the_error_of_the_gain_counts_draws() -> None:
+    # Three draws of two units gain 1, 1, 0: sums around 2/3 are 2/3, 2/3, -4/3; 3/2 · 24/9 / 36 = 1/9.
+    search, selection = part(initial=[0] * 10, a=[1] * 10), part(initial=[0] * 6, a=[1, 1, 1, 1, 0, 0])
+    found = choose(search, selection, held_back=Units(groups=list("xxyyzz")))
+    assert (found.gain, found.standard_error) == (pytest.approx(2 / 3), pytest.approx(1 / 3))
+
+
 def test_two_ways_to_score_are_compared_by_what_each_chooses_without_the_fold() -> None:
     """Against a way that knows the initial template alone, it is the gain over that; against itself, nothing."""
     rng = np.random.default_rng(0)
