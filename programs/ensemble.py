@@ -6,7 +6,7 @@ Niculescu-Mizil, Crew & Ksikes (2004) starts. More fitting than that would need 
 
 Whether they are taken is decided as all else is (`selection.py`): each fold of the selection units measures the
 ensemble and the one template that the search units and the other folds choose, and the ensemble is taken if its gain
-exceeds one standard error.
+exceeds one standard error. Over the initial template it must have the reward's lead, as every single one must.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from ipo_prompts.programs.selection import (
     chosen_without,
     gain_of,
     measured_without,
+    tables_of,
 )
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ def settle(
     initial = found.history.initial
     templates = [initial.template, *(entry.template for entry in found.history.ranked() if entry is not initial)]
     searched, selected = best_first(record.again(templates, search_units), record.again(templates, selection_units))
-    tables = ScoreTable.of("search", searched, search_units), ScoreTable.of("selection", selected, selection_units)
+    lead = record.scale.lead
+    tables = tables_of((searched, selected), (search_units, selection_units), lead)
     known: dict[Rows, Doubles] = {}
 
     def named(rows: Rows) -> tuple[str, ...]:
@@ -104,7 +106,8 @@ def settle(
 
     rows = best_rows(tables[0].pooled(tables[1]), size)
     (gain, error), over_initial = cross_fitted_ensemble(*tables, size, hits_of)
-    kept = len(rows) > 1 and error is not None and gain > error
+    leads = not lead or over_initial[0] > lead
+    kept = len(rows) > 1 and leads and error is not None and gain > error
     decided = Ensembled(named(rows), found.choice.template, kept, gain, error)
     record.note("ensemble", size=size, members=list(decided.members), kept=kept, gain=gain, standard_error=error)
     if not kept:

@@ -12,11 +12,11 @@ from ipo_prompts.metrics.fit import Fit
 from ipo_prompts.metrics.offsets import Fitted, Kind
 from ipo_prompts.metrics.reward import Reward, Score, Units, by_embeddings
 from ipo_prompts.programs.selection import (
-    ScoreTable,
     best_first,
     check_possible,
     cross_fitted_difference,
     pooled_choice,
+    tables_of,
 )
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def settle_offsets(
     """
     initial = found.history.initial
     templates = [initial.template, *(one.template for one in found.history.ranked() if one is not initial)]
-    units = search_units, held_back
+    units, lead = (search_units, held_back), record.scale.lead
 
     def scored(how: Fitted | None, name: str) -> Way:
         parts = (
@@ -92,16 +92,13 @@ def settle_offsets(
         )
         return best_first(*parts)
 
-    def tables(way: Way) -> tuple[ScoreTable, ScoreTable]:
-        return ScoreTable.of("search", way[0], search_units), ScoreTable.of("selection", way[1], held_back)
-
     # Balanced pictures flatter offsets that are fitted on them: what is measured on is left out of the fit.
     searched = fitted_on(offsets.kind, search_units)
     fair = scored(searched, f"with {offsets.kind} offsets of the search pictures")
     way = scored(None, "without offsets")
-    gain, error = cross_fitted_difference(tables(fair), tables(way))
+    gain, error = cross_fitted_difference(tables_of(fair, units, lead), tables_of(way, units, lead))
     kept = error is not None and gain > error
     record.note("offsets", kind=offsets.kind, kept=kept, gain=gain, standard_error=error)
     if kept:
         way = scored(offsets, f"with {offsets.kind} offsets")
-    return replace(found, choice=pooled_choice(*way, *units)), Settled(offsets if kept else None, gain, error)
+    return replace(found, choice=pooled_choice(*way, *units, lead)), Settled(offsets if kept else None, gain, error)

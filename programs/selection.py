@@ -86,7 +86,8 @@ class ScoreTable:
     Attributes:
         hits: (1 + T, n), what each unit contributes.
         losses: (1 + T, n), they break ties.
-        evidence: (1 + T, n), what is compared to choose: minus the logarithm of the right class's place, or the hits.
+        evidence: (1 + T, n), what is compared to choose: minus the logarithm of the right class's place, or the hits
+            where there are no places, or a lead.
         words: (1 + T,), how many each template has.
         classes: the class of each unit; None where a unit has no one class.
         draws: the draw of each unit, equal for variants of one base picture.
@@ -107,7 +108,8 @@ class ScoreTable:
         hits = np.stack([score.hits for score in scores]).astype(np.float64)
         losses = np.stack([score.losses for score in scores])
         places = [score.places for score in scores if score.places is not None]
-        evidence = -np.log(np.stack(places)) if len(places) == len(scores) else hits
+        # A lead is in what the reward counts in, which places are not.
+        evidence = -np.log(np.stack(places)) if len(places) == len(scores) and not lead else hits
         n = hits.shape[1]
         labels = None if units.labels is None or len(units.labels) != n else units.labels.tolist()
         words = np.array([len(score.template.split()) for score in scores])
@@ -199,12 +201,19 @@ def pooled_choice(
         search_units, selection_units: what they were scored on.
         lead: see `choose_winner`.
     """
-    tables = (
-        ScoreTable.of("search", searched, search_units, lead),
-        ScoreTable.of("selection", selected, selection_units, lead),
-    )
+    tables = tables_of((searched, selected), (search_units, selection_units), lead)
     winner = choose(tables[0].pooled(tables[1]))
     return Choice(searched[winner].template, winner == 0, *cross_fitted(*tables), POOLED)
+
+
+def tables_of(
+    scores: tuple[Sequence[Score], Sequence[Score]], units: tuple[Units, Units], lead: float
+) -> tuple[ScoreTable, ScoreTable]:
+    """Return the tables of the same templates on search and selection units; see `ScoreTable` for the lead."""
+    return (
+        ScoreTable.of("search", scores[0], units[0], lead),
+        ScoreTable.of("selection", scores[1], units[1], lead),
+    )
 
 
 def choose(table: ScoreTable) -> int:

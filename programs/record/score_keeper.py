@@ -32,12 +32,15 @@ class ScoreKeeper:
     Args:
         journal: where scores are recorded; None records nothing.
         reward: scores the templates.
+
+    Attributes:
+        scale: of the reward.
     """
 
     def __init__(self, journal: Journal | None, reward: Reward) -> None:
         self._journal = journal
         self._reward = reward
-        self._scale = scale_of(reward)
+        self.scale = scale_of(reward)
 
     def score(
         self,
@@ -127,7 +130,7 @@ class ScoreKeeper:
             raise InputError(f"{name} gave {len(scores)} scores for {len(templates)} templates; give one for each.")
         size = None if units.groups is None else len(units.groups)
         for score, template in zip(scores, templates, strict=True):
-            wrong = _wrong(score, template, size, self._scale)
+            wrong = _wrong(score, template, size, self.scale)
             if wrong:
                 raise InputError(f"{name} gave the template {template!r} {wrong}; see docs/your-own-reward.md.")
             for array in (score.hits, score.losses, score.predictions):

@@ -92,6 +92,18 @@ def test_a_class_of_one_base_picture_keeps_its_name() -> None:
     assert find_names(texts, [[0, 2], [1]], variants).chosen.tolist() == [0, 1]
 
 
+def test_a_variant_does_not_judge_the_name_that_its_twin_chose() -> None:
+    """Each of four pictures of a class is taken for another, and a name of its own says nothing of the others."""
+    labels = np.repeat(np.arange(4), 4)
+    given = 5.0 * np.roll(np.eye(4), 1, axis=1)[labels]
+    texts, once = pictures_of(np.hstack([given, given[:, labels] + 200 * np.eye(16)]), labels.tolist())
+    twins = [np.repeat(part, 2, axis=0) for part in once]
+    candidates = [[c, *range(4 + 4 * c, 8 + 4 * c)] for c in range(4)]
+    assert find_names(texts, candidates, LabelledPictures(twins[0], twins[1], range(32))).held.hits == 1 / 4
+    found = find_names(texts, candidates, LabelledPictures(*twins[:2], twins[2].tolist()))
+    assert found.held.hits == 0 and found.chosen.tolist() == [0, 1, 2, 3]
+
+
 def test_two_classes_never_share_a_text() -> None:
     """Though that would be the better guess where all names as given mislead."""
     logits = np.full((8, 3), -5.0)

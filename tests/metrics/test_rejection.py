@@ -87,6 +87,12 @@ def test_auroc_and_shares_count_pairs() -> None:
     assert share_below(np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.5])).tolist() == pytest.approx([0, 2 / 3])
 
 
+def test_strangers_are_told_of_the_share_that_is_asked_for() -> None:
+    found = known(99, found=tuple((SHARES**2).tolist()))
+    assert found.strangers_found(0.3) == pytest.approx(0.09)
+    assert found.strangers_found(0.305) == pytest.approx((0.09 + 0.31**2) / 2)
+
+
 def test_leaving_classes_out_finds_strangers_where_they_are_far_from_the_others() -> None:
     classes = np.eye(8, dtype=np.float32)
     labels = np.repeat(np.arange(8), 5)
@@ -95,3 +101,6 @@ def test_leaving_classes_out_finds_strangers_where_they_are_far_from_the_others(
     assert (area, set(found), len(found)) == (1.0, {1.0}, len(SHARES))
     area, found = left_out(near, labels, classes, np.zeros(40, dtype=np.float32))
     assert (area, set(found)) == (0.5, {0.0})  # all pictures alike: nothing tells them apart
+    # Half of each class is as near to another thing as to its class: known ones have 1 or 0, strangers 0 or -1.
+    area, _ = left_out(np.repeat(classes, 4, axis=0), np.repeat(np.arange(8), 4), classes, np.tile([0.0, 1.0], 16))
+    assert area == 0.875  # of four kinds of pairs one ties

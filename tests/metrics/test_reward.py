@@ -389,5 +389,7 @@ def test_examples_that_lack_something_are_refused(reward: ClipReward, fields: di
 
 
 def test_a_part_of_a_part_knows_its_classes() -> None:
-    pictures = EncodedPictures(np.zeros((3, 2), dtype=np.float32), np.array([0, 1, 2]), classes=(4, 7, 9))
+    features, labels = np.zeros((3, 2), dtype=np.float32), np.array([0, 1, 2])
+    pictures = EncodedPictures(features, labels, ("a", "b", "c"), classes=(4, 7, 9))
     assert pictures.part([1], [1, 2]).classes == (7, 9)
+    assert pictures.part([2, 1]).groups == ("c", "b")

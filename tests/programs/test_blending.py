@@ -49,6 +49,17 @@ def test_pictures_of_both_sets_stand_beside_the_words_that_were_found(clip: Clip
     assert kept.program_.pictures is not None and kept.score(features, [names[i] for i in labels]) > 0.9
 
 
+def test_a_picture_is_not_judged_by_its_variants(clip: Clip, known: tuple[Any, Any, Any]) -> None:
+    names, features, labels = known
+    groups = [f"picture {i // 2}" for i in range(18)]
+    rows = zip(features, labels, groups, strict=True)
+    examples = [dspy.Example(features=row, label=names[label], group=group) for row, label, group in rows]
+    program = ipo().compile(TemplateClassifier(clip, names), trainset=examples[:9], valset=examples[9:])
+    words = TemplateClassifier(clip, names, program.template).logits(features)
+    apart, together = (blend(words, Labelled(features, labels, 3, of), clip.logit_scale) for of in (None, groups))
+    assert program.pictures is not None and program.pictures.way == together.way != apart.way
+
+
 def test_pictures_are_refused_beside_words_that_do_not_classify(clip: Clip, known: tuple[Any, Any, Any]) -> None:
     names, features, _ = known
     unlabelled = [dspy.Example(features=row) for row in features]

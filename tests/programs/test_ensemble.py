@@ -11,6 +11,7 @@ import pytest
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.ensemble import ALIKE, Rows, best_rows, cross_fitted_ensemble, settle
 from ipo_prompts.programs.record.journal import Journal, read
@@ -88,8 +89,14 @@ def between(clip: Clip, seed: int, noise: float) -> EncodedPictures:
     return EncodedPictures(features, labels)
 
 
-def settled(clip: Clip, folder: Path, size: int = 2, noise: float = 0.1) -> tuple[Any, Any, Any, list[Any]]:
-    reward = ClipReward(clip, NAMES, FeatureStore(clip, folder))
+class Leading(ClipReward):
+    scale = Scale(lead=0.5)
+
+
+def settled(
+    clip: Clip, folder: Path, size: int = 2, noise: float = 0.1, kind: type[ClipReward] = ClipReward
+) -> tuple[Any, Any, Any, list[Any]]:
+    reward = kind(clip, NAMES, FeatureStore(clip, folder))
     units = between(clip, 1, noise), between(clip, 2, noise)
     for _ in range(2):  # the second time as a resumed run does
         journal = Journal(folder / "run")
@@ -124,6 +131,12 @@ def test_two_templates_that_each_see_half_of_the_pictures_are_taken_together(cli
     _, result, decided, _ = settled(clip, tmp_path, noise=0.12)
     assert decided.kept and decided.gain > decided.standard_error
     assert result.choice.templates == decided.members and set(decided.members) == set(TEMPLATES)
+
+
+def test_an_ensemble_must_have_the_lead_too(clip: Clip, tmp_path: Path) -> None:
+    found, result, decided, _ = settled(clip, tmp_path, noise=0.12, kind=Leading)
+    assert found.choice.kept_initial and decided.gain > decided.standard_error, "more than luck, less than the lead"
+    assert not decided.kept and result == found
 
 
 def test_the_score_is_that_of_the_program(clip: Clip, tmp_path: Path) -> None:

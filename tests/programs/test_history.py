@@ -41,6 +41,7 @@ def test_unpinned_view_lets_the_initial_template_fall_out() -> None:
 def test_floor_hides_but_keeps() -> None:
     history = filled()
     assert values(history.view(10, pin_initial=False, floor=0.2)) == [0.2, 0.3, 0.4, 0.5]
+    assert values(history.view(10, floor=0.35)) == [0.3, 0.4, 0.5]  # where the search began is shown all the same
     assert len(history) == 5
 
 

@@ -277,6 +277,16 @@ def test_patience_counts_from_the_last_better_template() -> None:
     assert [step.number for step in found.steps] == [-1, 0, 1, 2, 3, 4]
 
 
+def test_a_lower_loss_with_as_many_hits_is_better() -> None:
+    class Surer(TableReward):
+        def _score(self, template: str, right: int) -> Score:
+            return replace(super()._score(template, 1), loss=2.0 - len(template) / 100)
+
+    steps = [["a <CLASS>, one"], ["a <CLASS>, three"], ["a <CLASS>, eleven"]]
+    settings = {"patience": 1, "initial_template": "a <CLASS>"}
+    assert run(Surer(), admitting(steps), settings=settings).ended == "all 3 steps were done"
+
+
 def test_a_model_that_gives_nothing_more_ends_the_search_with_what_there_is() -> None:
     reward = TableReward(search={"good <CLASS>": 12}, selection={"good <CLASS>": 12})
     found = run(reward, admitting([["good <CLASS>"], *[["no slot"]] * 20]), settings={"steps": 20})
@@ -453,7 +463,7 @@ def test_a_limit_that_is_reached_before_a_score_loses_no_proposal() -> None:
 
 def test_looks_are_limited_by_a_count_over_the_whole_search() -> None:
     first, second = [[f"{word} {i} <CLASS>" for i in range(6)] for word in ("one", "two")]
-    strategy, seen = looking([first, second], then=["other <CLASS>"])
+    strategy, seen = looking([first, ["no slot", *second]], then=["other <CLASS>"])  # what cannot be scored is no look
     found = run(TableReward(), strategy, settings={"steps": 2, "looks": 8})
     assert [len(scores) for scores in seen] == [6, 2]
     assert [score.template for score in seen[1]] == second[:2]
@@ -586,6 +596,8 @@ def test_a_search_that_goes_on_from_another_is_as_one_that_never_ended() -> None
     assert (rest.taken_over, rest.proposed) == (len(left) - 1, 6)
     assert rest.steps[0].scored[0].source == "initial"
     assert rest.steps[0].best.value == max(entry.value for entry in half.history)
+    assert Earlier.of(half) == Earlier(tuple(left[1:]), 2)
+    assert Earlier.of(rest).steps == 4  # the steps of both count, or a third search would ask the second's again
 
 
 def test_templates_of_an_earlier_search_that_cannot_be_scored_are_refused() -> None:

@@ -118,6 +118,11 @@ def test_classes_are_given_so_that_only_pictures_within_them_are_luck() -> None:
     assert choose(both).kept_initial
     assert not choose(both, units=Units(labels=np.array([0, 0, 1, 1, 2, 2]))).kept_initial
     assert choose(both, units=Units(labels=np.array([0, 0, 1, 1]))).kept_initial  # of pictures, which are not the units
+    # Of five classes three win and two lose: 1/5 in either part, with an error of 0.22 over twenty pictures, or of 0.
+    both = part(initial=[0, 0, 1, 1] * 2 + [0, 0], other=[1, 1, 0, 0] * 2 + [1, 1])
+    classes = Units(labels=np.arange(10) // 2)
+    assert choose(both, both).kept_initial
+    assert not choose(both, both, classes, classes).kept_initial
 
 
 def test_variants_of_one_base_picture_are_one_fact() -> None:
@@ -146,6 +151,7 @@ def test_the_place_of_the_right_class_says_more_than_a_hit() -> None:
     """No template names a picture; one of them nearly does."""
     both = placed(initial=[9, 8, 9, 8], nearer=[2, 2, 2, 3])
     assert choose(both).template == "nearer"
+    assert choose(both, lead=0.5).kept_initial  # which is in hits
     assert choose({name: replace(one, places=None) for name, one in both.items()}).kept_initial
 
 
@@ -274,6 +280,21 @@ def test_the_other_folds_take_part_in_the_choice_that_judges_one() -> None:
     assert choose(search, selection) == Choice("b", False, pytest.approx(0.8), pytest.approx(0.2), POOLED)
 
 
+def test_the_choice_that_judges_a_fold_needs_the_lead_too() -> None:
+    # All nine units: (4 · 0.44 + 5 · 0.55) / 9 = 0.501; without one of the five: (4 · 0.44 + 4 · 0.55) / 8 = 0.495.
+    search = part(initial=np.zeros(4), other=np.full(4, 0.44))
+    selection = part(initial=np.zeros(5), other=np.full(5, 0.55))
+    assert choose(search, selection, lead=0.5) == Choice("other", False, 0.0, None, POOLED)
+    assert choose(search, selection, lead=0.49).gain == pytest.approx(0.55)
+
+
+def test_the_choice_that_judges_a_fold_takes_the_shortest_too() -> None:
+    # On all units "a b" is right on one less of 16, and three differ: within an error of 0.11.
+    search = part(**{"initial": [0] * 11, "a b c": [1] * 10 + [0], "a b": [0] + [1] * 10})
+    selection = part(**{"initial": [0] * 5, "a b c": [1] * 5, "a b": [1] * 4 + [0]})
+    assert choose(search, selection) == Choice("a b", False, pytest.approx(0.8), pytest.approx(0.2), POOLED)
+
+
 def test_a_fold_where_the_initial_template_stays_gains_nothing() -> None:
     # Whoever loses one of the two wins, 1/9 of the units, is not convincing any more.
     search = part(initial=[0] * 5, other=[0] * 5)
@@ -332,6 +353,13 @@ def test_a_single_held_back_draw_measures_what_the_search_units_choose() -> None
     selection = part(initial=[0, 0], a=[0, 1], b=[1, 1])
     found = choose(search, selection, held_back=Units(groups=["x", "x"]))
     assert (found.gain, found.standard_error) == (0.5, None)
+
+
+def test_the_error_of_the_gain_counts_draws() -> None:
+    # Three draws of two units gain 1, 1, 0: sums around 2/3 are 2/3, 2/3, -4/3; 3/2 · 24/9 / 36 = 1/9.
+    search, selection = part(initial=[0] * 10, a=[1] * 10), part(initial=[0] * 6, a=[1, 1, 1, 1, 0, 0])
+    found = choose(search, selection, held_back=Units(groups=list("xxyyzz")))
+    assert (found.gain, found.standard_error) == (pytest.approx(2 / 3), pytest.approx(1 / 3))
 
 
 def test_two_ways_to_score_are_compared_by_what_each_chooses_without_the_fold() -> None:

@@ -22,6 +22,7 @@ from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, fitt
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.offsets import Kind, fitted
+from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.record.journal import Journal, read
 from ipo_prompts.programs.running import Job
@@ -68,7 +69,7 @@ def settled(
 
 
 @pytest.mark.parametrize("kind", ["mean", "prior"])
-def test_they_are_kept_where_one_class_is_guessed_too_often(kind: str, clip: Clip, tmp_path: Path) -> None:
+def test_they_are_kept_where_one_class_is_guessed_too_often(kind: Kind, clip: Clip, tmp_path: Path) -> None:
     result, worth, events = settled(clip, kind, 1.1, [EACH] * len(NAMES), tmp_path)
     assert worth.kept is not None and worth.kept.kind == kind
     assert worth.gain > worth.standard_error > 0
@@ -76,6 +77,13 @@ def test_they_are_kept_where_one_class_is_guessed_too_often(kind: str, clip: Cli
     assert (decided["kind"], decided["kept"], decided["gain"]) == (kind, True, worth.gain)
     kinds = [event["kind"] for event in events if event["type"] == "scores" and event["step"] == -1]
     assert f"selection with {kind} offsets" in kinds and "selection without offsets" in kinds
+    # What decides is measured with offsets that the held-back pictures had no part in.
+    fair = [event["scores"] for event in events if event.get("kind", "").endswith("offsets of the search pictures")]
+    told = {row["template"]: row["loss"] for row in fair[1]}
+    reward = ClipReward(clip, NAMES, FeatureStore(clip, tmp_path))
+    searched, selection = (made_up(clip, 1.1, [EACH] * len(NAMES), seed).units for seed in (1, 2))
+    (measured,) = reward.score(TEMPLATES[:1], replace(selection, offsets=fitted_on(kind, searched)))
+    assert told[TEMPLATES[0]] == pytest.approx(measured.loss, abs=1e-6)
     assert result.choice.gain is not None
 
 
@@ -92,6 +100,20 @@ def test_they_are_left_off_where_they_do_harm_on_held_back_pictures(kind: str, c
     units = (part.units for part in parts)
     plain = run_job(Job(SearchSettings(steps=1), reward, *units, strategy=lambda lm: GivenTemplates(TEMPLATES)))
     assert result.choice == plain.result.choice  # what a run without them would have chosen of these templates
+
+
+@pytest.mark.parametrize("lead", [0.0, 0.5])
+def test_within_the_lead_the_initial_template_stays_with_them_as_without(
+    lead: float, clip: Clip, tmp_path: Path
+) -> None:
+    class Leading(ClipReward):
+        scale = Scale(lead=lead)
+
+    reward = Leading(clip, NAMES, FeatureStore(clip, tmp_path))
+    units = [made_up(clip, 0.0, [EACH] * len(NAMES), seed, noise=0.2).units for seed in (1, 2)]
+    settings = SearchSettings(steps=1, offsets="prior", initial_template=TEMPLATES[0])
+    found = run_job(Job(settings, reward, *units, strategy=lambda lm: GivenTemplates(["a photo of a <CLASS>."])))
+    assert found.settled is not None and found.result.choice.kept_initial == (lead > 0)
 
 
 @pytest.mark.parametrize("kind", ["mean", "prior"])
