@@ -13,6 +13,7 @@ import pytest
 
 import ipo_prompts as ipo
 from ipo_prompts.experiments.report.gather import read_run
+from ipo_prompts.metrics.clip import Clip, load_clip
 from support import runs
 from support.openai_server import OpenAIServer, running
 
@@ -24,6 +25,16 @@ SMALL: dict[str, Any] = {
     "candidates_per_step": 3,
     "steps": 2,
 }
+
+
+@pytest.fixture(autouse=True)
+def one_clip(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The encoder that ships is loaded once for all runs."""
+    for module in ("experiments.run.plan", "programs.classifier"):
+        monkeypatch.setattr(
+            f"ipo_prompts.{module}.load_clip",
+            lambda name, *more: clip if name == "embedded" else load_clip(name, *more),
+        )
 
 
 @pytest.fixture()

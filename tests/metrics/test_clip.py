@@ -89,11 +89,13 @@ def few(sample: Sample, where: str) -> Sample:
 
 @pytest.fixture(scope="session")
 def vit_b_32(embedded_sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Sample:
-    """A ViT-B-32 in everything but its depth, with random weights: two blocks a tower do what twelve do."""
+    """A ViT-B-32 but for its size: two blocks a tower and a quarter of the width, with random weights."""
     config = copy.deepcopy(open_clip.get_model_config("ViT-B-32"))
     assert config is not None
     for tower in ("vision_cfg", "text_cfg"):
         config[tower]["layers"] = 2
+        config[tower]["width"] //= 4
+    config["embed_dim"] //= 4
     return few(embedded_sample, save_model(tmp_path_factory.mktemp("vit") / "shallow", config, {"size": 224}))
 
 

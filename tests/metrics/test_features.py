@@ -245,37 +245,43 @@ def test_a_run_that_was_interrupted_gives_the_same_bits(
 
 
 FILL = """
-import os, sys, time
+import os, sys
 from pathlib import Path
 from ipo_prompts.metrics import features
-from ipo_prompts.metrics import pictures as picture_files
 from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.pictures import Picture
 features.BATCH = 6
-folder, store, die_at = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+folder, store, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 clip = load_clip("embedded", "cpu")
-Path(f"{store}.{os.getpid()}.ready").touch()
-while len(list(store.parent.glob(store.name + ".*.ready"))) < int(sys.argv[4]): time.sleep(0.02)
+start, go = os.pipe()
+children = []
+for number in range(count):
+    child = os.fork()
+    if not child:
+        break
+    children.append(child)
+os.close(go)
+if len(children) == count:
+    print(*(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))
+    sys.exit()
+os.read(start, 1)  # until all have closed the other end: then they fill the store at once
 def progress(done, total):
-    if done == die_at: os._exit(9)
+    if number == 0 and done == 6: os._exit(9)
 rows = features.FeatureStore(clip, store).encode([Picture.from_path(f) for f in sorted(folder.iterdir())], progress)
-sys.stdout.buffer.write(rows.tobytes())
+Path(f"{store}.{number}").write_bytes(rows.tobytes())
+os._exit(0)
 """
 
 
 def test_a_killed_process_and_others_at_once_leave_the_same_bits(
     files: Files, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Any
 ) -> None:
-    def start(die_at: int) -> subprocess.Popen[bytes]:
-        words = [str(files[0].parent), str(tmp_path / "store"), str(die_at), str(others + 1)]
-        arguments = [sys.executable, "-c", FILL, *words]
-        return subprocess.Popen(arguments, stdout=subprocess.PIPE, env=dict(os.environ))
-
     others = soak.count(2, by_hand=8)
     record_property("tried", others)
-    killed, *rest = (start(6), *(start(-1) for _ in range(others)))  # they wait for each other, then fill it at once
-    outputs = [process.communicate(timeout=300)[0] for process in rest]
-    assert killed.wait(timeout=300) == 9
+    command = [sys.executable, "-c", FILL, str(files[0].parent), str(tmp_path / "store"), str(others + 1)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.stdout.split() == ["9"] + ["0"] * others, done.stderr
+    outputs = [(tmp_path / f"store.{number}").read_bytes() for number in range(1, others + 1)]
     monkeypatch.setattr(features, "BATCH", 6)
     pictures, _ = counted(files)
     expected = FeatureStore(clip, tmp_path / "alone").encode(pictures)

@@ -39,23 +39,27 @@ TEMPLATES = (
 
 
 def built(name: str, layers: int = 2, vocabulary: int | None = None, **changes: Any) -> Any:
-    """A tower as open_clip's configuration `name` says, with few layers and random weights that are not tiny."""
+    """A tower as open_clip's configuration `name` says, with few layers, a quarter of the width and random weights.
+
+    The number of heads stays; the weights are not tiny, as those of a trained tower.
+    """
     config = open_clip.get_model_config(name)
     assert config is not None
-    text = {**config["text_cfg"], "layers": layers, **changes}
+    width = config["text_cfg"]["width"] // 4
+    text = {**config["text_cfg"], "layers": layers, "width": width, **changes}
     text.pop("hf_tokenizer_name", None)
     text["vocab_size"] = vocabulary or 49408
     torch.manual_seed(0)
     kinds = {"quick_gelu": config.get("quick_gelu", False)}
     if "multimodal_cfg" in config:
-        multimodal = {**config["multimodal_cfg"], "layers": 1}
-        model = open_clip.CoCa(config["embed_dim"], multimodal, text, TINY_VISION, **kinds)
+        multimodal = {**config["multimodal_cfg"], "layers": 1, "width": width}
+        model = open_clip.CoCa(config["embed_dim"] // 4, multimodal, text, TINY_VISION, **kinds)
     else:
         kind = open_clip.CustomTextCLIP if config.get("custom_text") else open_clip.CLIP
-        model = kind(config["embed_dim"], TINY_VISION, text, **kinds)
-    with torch.no_grad():  # weights as of a trained tower: biases, gains and positions that matter
+        model = kind(config["embed_dim"] // 4, TINY_VISION, text, **kinds)
+    with torch.no_grad():  # biases, gains and positions that matter
         for parameter in model.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
+            parameter.add_(0.1 * torch.randn_like(parameter))
     return model.eval()
 
 
@@ -63,7 +67,7 @@ FAST = {
     "ViT-B-32": lambda: built("ViT-B-32", 3),
     "ViT-B-32-quickgelu": lambda: built("ViT-B-32-quickgelu"),
     "ViT-L-14": lambda: built("ViT-L-14", 1),
-    "RN50x4": lambda: built("RN50x4", 1),  # width 640, 10 heads
+    "RN50x4": lambda: built("RN50x4", 1),  # 10 heads
     "EVA02-B-16": lambda: built("EVA02-B-16"),  # CustomTextCLIP
     "PE-Core-S-16-384": lambda: built("PE-Core-S-16-384"),  # context of 32 tokens
     "ViT-L-14-worldwide": lambda: built("ViT-L-14-worldwide", 1, eos_id=49407),  # pools the end token, not the highest
@@ -175,8 +179,8 @@ def test_half_precision_is_as_close_as_its_rounding(precision: torch.dtype) -> N
     from open_clip.model import convert_weights_to_lp
 
     torch.manual_seed(0)
-    config = open_clip.get_model_config("ViT-B-32")
-    model = open_clip.CLIP(512, TINY_VISION, {**config["text_cfg"], "layers": 2}, cast_dtype=precision).eval()
+    text = {"width": 128, "heads": 8, "layers": 2}
+    model = open_clip.CLIP(128, TINY_VISION, text, cast_dtype=precision).eval()
     convert_weights_to_lp(model, precision)
     assert text_path(model).startswith("fast: ")
     tokenizer = tokenizer_of(model)

@@ -167,7 +167,7 @@ def light(monkeypatch: pytest.MonkeyPatch, clip: Clip) -> None:
 
 
 @pytest.mark.parametrize("kind", ["mean", "prior"])
-def test_a_run_with_them_resumes_and_replays_to_the_same(
+def test_a_run_with_them_labels_as_its_sealed_test_and_resumes_and_replays_to_the_same(
     kind: str, run: Any, clip: Clip, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
     # So few pictures decide either way: here the decision is given, the rest is real.
@@ -186,21 +186,11 @@ def test_a_run_with_them_resumes_and_replays_to_the_same(
     # The program predicts what the sealed test counted.
     test = found.scores["test"].optimised
     assert test == found.offsets.sealed["test"].template.with_
-    check_it_can_be_done_again(capfd, folder, tmp_path / "again")
-
-
-@pytest.mark.parametrize("kind", ["mean", "prior"])
-def test_the_program_labels_pictures_as_the_sealed_test_did(
-    kind: str, run: Any, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ipo_prompts.programs.offsets.cross_fitted_difference", lambda ours, theirs: (0.1, 0.05))
-    folder = tmp_path / "run"
-    assert run(f"offsets={kind}", "--out", str(folder)).code == 0
     drawn = plan(load_config(folder / "config.yaml")).drawn
-    program = TemplateClassifier.from_file(folder / "program.json", clip)
-    found = program.probabilities([item.picture for item in drawn.test]).argmax(axis=1)
-    right = float(np.mean(found == [item.label for item in drawn.test]))
-    assert right == pytest.approx(load_result(folder).scores["test"].optimised.value, abs=1e-6)
+    named = program.probabilities([item.picture for item in drawn.test]).argmax(axis=1)
+    right = float(np.mean(named == [item.label for item in drawn.test]))
+    assert right == pytest.approx(test.value, abs=1e-6)
+    check_it_can_be_done_again(capfd, folder, tmp_path / "again")
 
 
 @pytest.mark.parametrize("classes", ["all", "base-to-new"])

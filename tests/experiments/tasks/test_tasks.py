@@ -20,6 +20,7 @@ from ipo_prompts.experiments.tasks.segmentation import LEAST, SIDE, compose
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.programs.lm import connect
 from ipo_prompts.programs.lm.connect import Backend
+from ipo_prompts.programs.phrases import PhraseBank
 from support.runs import copy_pictures
 
 TASKS = {"retrieval": ("recall@1", "queries"), "segmentation": ("mean IoU", "scenes")}
@@ -56,16 +57,17 @@ def test_scenes_hold_each_picture_once_with_its_exact_mask() -> None:
     assert len(left) == 2
 
 
-def planned(task: str, seed: int = 0) -> Plan:
-    return plan(load_config(None, [f"reward={task}", "describer=none", f"seed={seed}"]), ready=False)
+def planned(task: str, *more: str) -> Plan:
+    return plan(load_config(None, [f"reward={task}", "describer=none", *more]), ready=False)
 
 
-def test_scenes_of_the_parts_do_not_mix(cache: Path, clip: Clip) -> None:
+def test_scenes_of_the_parts_do_not_mix(cache: Path, clip: Clip, tmp_path: Path) -> None:
     """Each part is composed of its own pictures, and the sealed scenes are the same for every seed."""
     ui = Ui(0, quiet=True)
+    few = (f"data=folder:{copy_pictures(tmp_path / 'pictures')}", "shots=2", "selection_shots=1")
     sealed = []
     for seed in (0, 1):
-        found = planned("segmentation", seed)
+        found = planned("segmentation", *few, f"seed={seed}")
         prepared = prepare(found, ui, clip)
         assert prepared.selection is not None
         for encoded, items in ((prepared.search, found.drawn.search), (prepared.selection, found.drawn.selection)):
@@ -96,6 +98,10 @@ def test_every_method_has_a_value_or_a_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("ipo_prompts.experiments.compare.cell.load_clip", lambda *_: clip)
+    # Pools of a few dozen: every template of a pool goes through the same reward.
+    monkeypatch.setattr("ipo_prompts.experiments.compare.methods.MANY", 40)
+    usable = PhraseBank.usable
+    monkeypatch.setattr(PhraseBank, "usable", lambda self, *given: usable(self, *given)[::10])
     pictures = copy_pictures(tmp_path / "pictures")
     settings = {"reward": task, "describer": "none", "shots": 2, "selection_shots": 1, "steps": 1}
     ids = []
