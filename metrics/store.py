@@ -165,23 +165,35 @@ class TextStore:
         keys = [_key(template, class_names) for template in templates]
         if all(key in self._recent for key in keys):
             return [self._remember(key, self._recent[key]) for key in keys]
-        return self._file.use(
-            lambda database: [self._one(database, k, t, class_names) for k, t in zip(keys, templates, strict=True)]
-        )
+        return self._file.use(lambda database: self._all(database, keys, templates, class_names))
 
-    def _one(self, database: sqlite3.Connection, key: str, template: str, class_names: Sequence[str]) -> Floats:
-        found = self._recent.get(key)
-        if found is None:
-            flat = self._file.get(database, key, len(class_names) * self.clip.width)
-            found = None if flat is None else flat.reshape(len(class_names), self.clip.width)
-        if found is None:
-            with self.clip.timed("text"):
-                found = encode_templates(self.clip.model, self.clip.tokenizer, [template], class_names)[0]
-            self.encoded += 1
-            found = self._file.put(database, [key], [found])[0]
+    def _all(
+        self, database: sqlite3.Connection, keys: Sequence[str], templates: Sequence[str], class_names: Sequence[str]
+    ) -> list[Floats]:
+        """Return what is kept, and make the others, which are kept all at once: a commit takes as long as a text."""
+        found = {key: self._kept(database, key, len(class_names)) for key in keys}
+        made = {
+            key: self._made(template, class_names)
+            for key, template in dict(zip(keys, templates, strict=True)).items()
+            if found[key] is None
+        }
+        if made:
+            found.update(zip(made, self._file.put(database, list(made), list(made.values())), strict=True))
             if not self._file.read_only:
                 _bound(database)
-        return self._remember(key, found)
+        return [self._remember(key, one) for key in keys if (one := found[key]) is not None]
+
+    def _kept(self, database: sqlite3.Connection, key: str, classes: int) -> Floats | None:
+        if key in self._recent:
+            return self._recent[key]
+        flat = self._file.get(database, key, classes * self.clip.width)
+        return None if flat is None else flat.reshape(classes, self.clip.width)
+
+    def _made(self, template: str, class_names: Sequence[str]) -> Floats:
+        self.encoded += 1
+        with self.clip.timed("text"):
+            made: Floats = encode_templates(self.clip.model, self.clip.tokenizer, [template], class_names)[0]
+        return made
 
     def _remember(self, key: str, embeddings: Floats) -> Floats:
         if key not in self._recent:
@@ -199,14 +211,19 @@ def _key(template: str, class_names: Sequence[str]) -> str:
 
 
 def _bound(database: sqlite3.Connection) -> None:
-    """Drop the oldest embeddings once the file holds too much; SQLite fills their pages again."""
+    """Drop the oldest embeddings while the file holds too much; SQLite fills their pages again."""
+    dropped = 1
+    while dropped and _used(database) > ON_DISK:
+        with database:  # an eighth at once, so that it is done seldom
+            dropped = database.execute(
+                "DELETE FROM vectors WHERE rowid IN "
+                "(SELECT rowid FROM vectors ORDER BY rowid LIMIT max(1, (SELECT count(*) FROM vectors) / 8))"
+            ).rowcount
+
+
+def _used(database: sqlite3.Connection) -> int:
+    """Return the bytes of a file that are not free."""
     pages, free, size = (
         int(database.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_count", "freelist_count", "page_size")
     )
-    if (pages - free) * size <= ON_DISK:
-        return
-    with database:  # an eighth at once, so that it is done seldom
-        database.execute(
-            "DELETE FROM vectors WHERE rowid IN "
-            "(SELECT rowid FROM vectors ORDER BY rowid LIMIT max(1, (SELECT count(*) FROM vectors) / 8))"
-        )
+    return (pages - free) * size
