@@ -17,8 +17,7 @@ from scipy import special
 from ipo_prompts.experiments.compare.tables.table import MEAN, MEAN_OF_H, H, difference
 from ipo_prompts.experiments.embedded.shifts import shared, suite
 from ipo_prompts.metrics.evidence import ALPHA, Effect, effect_of
-from ipo_prompts.metrics.sampling import Variance
-from ipo_prompts.metrics.statistics import crossed_interval
+from ipo_prompts.metrics.sampling import Variance, crossed_interval
 from ipo_prompts.metrics.verdict import judge
 
 COMPARISONS = (1, 3, 8)

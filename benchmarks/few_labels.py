@@ -15,7 +15,7 @@ from label_free import Bed, header
 
 from ipo_prompts.experiments.embedded.shifts import expanded, shared
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.statistics import crossed_interval
+from ipo_prompts.metrics.sampling import crossed_interval
 
 SHARES = (0.0, 0.03, 0.1, 0.3, 1.0)
 LABELS = (1, 2, 6)

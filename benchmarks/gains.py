@@ -25,8 +25,7 @@ from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT
 from ipo_prompts.experiments.compare.raw_cells import unpack
 from ipo_prompts.experiments.embedded.shifts import shared
 from ipo_prompts.experiments.run.config import build, nested
-from ipo_prompts.metrics.sampling import Variance
-from ipo_prompts.metrics.statistics import crossed_interval
+from ipo_prompts.metrics.sampling import Variance, crossed_interval
 
 PHRASES = 300
 """Of the bank, those that fit our CLIP and name no class of the suite."""

@@ -32,10 +32,10 @@ from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.blend import WAYS, WEIGHTS, Labelled, blend, from_pictures, left_out_in_turn
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, logits_of
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.statistics import mean_interval
+from ipo_prompts.metrics.sampling import mean_interval
 from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.metrics.text_tower import encode_templates
-from ipo_prompts.programs.phrases import PhraseBank
+from ipo_prompts.programs.wording import PhraseBank
 
 LABELS = (1, 2, 6)
 COLUMNS = ("words", "class mean", "GDA", "Tip-Adapter", "LP++", "blend")

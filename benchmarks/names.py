@@ -39,12 +39,11 @@ from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, fitted_on
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.nouns import synsets
-from ipo_prompts.metrics.sampling import Sampling
-from ipo_prompts.metrics.statistics import t_quantile
+from ipo_prompts.metrics.sampling import Sampling, t_quantile
 from ipo_prompts.metrics.template import ANCHOR, too_long
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.candidates import ask_for_names, candidates_of
-from ipo_prompts.programs.phrases import PhraseBank
+from ipo_prompts.programs.wording import PhraseBank
 
 SETS = "upside-down+hue,sideways+noise,zoom+edge,small+bright,sideways+dark,upside-down+faded"
 """None of them was looked at when the rule was designed, or its place in a search."""
@@ -225,7 +224,7 @@ def measured(bed: Bed, way: str, own: Any, parts: Sequence[EncodedPictures], mix
     labelled = naming.LabelledPictures(np.float32(bed.clip.logit_scale) * learn.features, learn.labels, every.tolist())
     before = hits(bed, given, test)
     found = naming.find_names(texts, candidates, labelled)
-    others = naming.choose(texts, swapped, labelled, 0)[0] if found.permuted.opens else every[: len(own)]
+    others = naming.choose_names(texts, swapped, labelled, 0)[0] if found.permuted.opens else every[: len(own)]
     on = hits(bed, given, other, fit) - hits(bed, given, other)
     kept = learn if on.mean() > np.sqrt(Sampling.of(len(on), other.labels.tolist()).these(on).value) else None
     rows = {
@@ -243,7 +242,7 @@ def measured(bed: Bed, way: str, own: Any, parts: Sequence[EncodedPictures], mix
     with patch.object(naming, "best_temperature", lambda *_: 1.0):
         held = naming.held_back_gain(texts, candidates, none, every % 2, 0)
         opened = held.loss > held.loss_error
-        raw = hits(bed, texts[naming.choose(texts, candidates, none, 0)[0]], test) if opened else before
+        raw = hits(bed, texts[naming.choose_names(texts, candidates, none, 0)[0]], test) if opened else before
     gains = {row: 100 * (after - before) for row, after in rows.items()}
     harm = 100 * float((raw - before).mean())
     opens = found.held.opens, found.permuted.opens, shuffled.opens, opened

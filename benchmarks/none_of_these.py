@@ -26,20 +26,19 @@ from scipy.stats import betabinom
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.data.strangers import COUNT, own_words
 from ipo_prompts.metrics.arrays import Doubles, Floats
-from ipo_prompts.metrics.calibration import softmax
-from ipo_prompts.metrics.class_names import as_read
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.naming import LabelledPictures, choose
+from ipo_prompts.metrics.head import auroc, calibrated, highest, line_through, share_below
+from ipo_prompts.metrics.naming import LabelledPictures, choose_names
 from ipo_prompts.metrics.nouns import common, synsets
-from ipo_prompts.metrics.rejection import auroc, calibrated, highest, line, share_below
-from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.metrics.offsets import softmax
+from ipo_prompts.metrics.template import ANCHOR, as_read
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.candidates import candidates_of
-from ipo_prompts.programs.phrases import PhraseBank
 from ipo_prompts.programs.running import Job, run
 from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies.compose import Compose
+from ipo_prompts.programs.wording import PhraseBank
 
 SETS = "upside-down+sepia,sideways+gray,zoom+sepia,small+hue,zoom+pixel,upside-down+bright"
 SHARE = 0.05
@@ -327,7 +326,7 @@ def one_line(bed: Bed, a_class: int, how: str, draw: int, steps: int) -> tuple[f
         template, classes = bed.templates[best], bed.texts[best]
     margins = margins_of(bed, template, classes, names)
     tested = np.setdiff1d(np.arange(len(labels)), drawn)
-    rule = line(np.sort(margins[drawn]), np.ones(len(drawn), dtype=np.int64), SHARE)
+    rule = line_through(np.sort(margins[drawn]), np.ones(len(drawn), dtype=np.int64), SHARE)
     rejected = float((margins[tested] < rule.margin).mean())
     m = len(tested)
     chance = float(betabinom.sf(np.floor(rule.bound * m), m, rule.k, rule.n + 1 - rule.k))
@@ -359,7 +358,7 @@ def composed(bed: Bed, drawn: Any, draw: int, steps: int) -> tuple[str, tuple[st
     rows = [[label, *(place[name] for name in own)] for label, own in enumerate(lists)]
     features = np.float32(bed.clip.logit_scale) * part.features
     pictures = LabelledPictures(features, np.asarray(part.labels), list(range(len(drawn))))
-    chosen, _ = choose(encode(bed.clip, template, texts), rows, pictures, draw)
+    chosen, _ = choose_names(encode(bed.clip, template, texts), rows, pictures, draw)
     return template, tuple(texts[row] for row in chosen.tolist())
 
 
@@ -381,7 +380,7 @@ def moved(beds: Sequence[Bed]) -> None:
                 for other in beds
             ]
             own = values[beds.index(bed)]
-            rule = line(np.sort(own[drawn]), np.ones(len(drawn), dtype=np.int64), SHARE)
+            rule = line_through(np.sort(own[drawn]), np.ones(len(drawn), dtype=np.int64), SHARE)
             shares = [100 * float((value[tested] < rule.margin).mean()) for value in values]
             others = [share for share, other in zip(shares, beds, strict=True) if other is not bed]
             cells = " | ".join(f"{share:.1f}" for share in shares)

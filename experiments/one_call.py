@@ -24,8 +24,7 @@ from ipo_prompts.metrics.errors import InputError, printable, setting, several, 
 from ipo_prompts.metrics.verdict import Verdict
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.lm.connect import REPLAY
-from ipo_prompts.programs.record.resuming import to_type
-from ipo_prompts.programs.record.trust import trusting
+from ipo_prompts.programs.record.trust import to_type, trusting
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

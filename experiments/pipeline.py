@@ -57,18 +57,15 @@ from ipo_prompts.metrics.device import find_device
 from ipo_prompts.metrics.errors import InputError, flag, silent
 from ipo_prompts.metrics.headroom import Headroom
 from ipo_prompts.metrics.reward import Reward, scale_of
+from ipo_prompts.metrics.sampling import harmonic_mean
 from ipo_prompts.metrics.several import SeveralLabels, Sureness, fit_sureness, is_sigmoid, native
-from ipo_prompts.metrics.statistics import harmonic_mean
-from ipo_prompts.programs.blending import Blended, blend_in
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.ensemble import scored_as_one
 from ipo_prompts.programs.lm.connect import REPLAY
-from ipo_prompts.programs.offsets import under
 from ipo_prompts.programs.record.journal import Journal, read, seconds_of
 from ipo_prompts.programs.record.redaction import SHORTEST, too_short
-from ipo_prompts.programs.record.resuming import resume_command, resumed_by
 from ipo_prompts.programs.record.score_keeper import units_of
-from ipo_prompts.programs.record.trust import outside
+from ipo_prompts.programs.record.trust import outside, resume_command, resumed_by
+from ipo_prompts.programs.settling import Blended, blend_in, scored_as_one, under
 
 
 def run_job(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResult:

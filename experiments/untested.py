@@ -25,12 +25,12 @@ from ipo_prompts.experiments.run.result import Glimpse, RunResult, Sealed, Sugge
 from ipo_prompts.experiments.run.searching import SearchedRun
 from ipo_prompts.experiments.tracking import Tracker
 from ipo_prompts.metrics.arrays import Floats, spread
-from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.classification import fitted_on
 from ipo_prompts.metrics.clock import due, optional
-from ipo_prompts.metrics.fit import Fit
+from ipo_prompts.metrics.offsets import softmax
 from ipo_prompts.metrics.pictures import Picture, short_name, thumbnail
 from ipo_prompts.metrics.reward import Reward
+from ipo_prompts.metrics.several import Fit
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.naming import about_names, suggestions
 from ipo_prompts.programs.record.journal import Journal
@@ -112,15 +112,15 @@ def _suggested(
     chosen = spread(len(pictures), MOST_LOOKED)
     return tuple(
         SuggestedName(
-            given=one.given,
-            found=one.found,
+            given=given,
+            found=found,
             rise=one.rise,
             pictures=tuple(
                 Glimpse(picture=short_name(shown.name), thumbnail=thumbnail(shown))
                 for shown in (pictures[chosen[i]] for i in one.pictures)
             ),
         )
-        for one in suggestions(reward, template, features[chosen])
+        for given, found, one in suggestions(reward, template, features[chosen])
     )
 
 

@@ -23,12 +23,11 @@ from numpy.typing import ArrayLike
 
 from ipo_prompts.metrics.arrays import Doubles
 from ipo_prompts.metrics.evidence import Effect, effect_of
-from ipo_prompts.metrics.sampling import Variance
-from ipo_prompts.metrics.statistics import t_quantile, values_of
+from ipo_prompts.metrics.sampling import Variance, t_quantile, values_of
 
 NEW_PICTURES, THESE_PICTURES = "pictures like these", "these pictures"
 ADDED = 2
-"""Answers of the typical size, one of each sign, that are added to the sum of squares: see `evidence.spread`."""
+"""Answers of the typical size, one of each sign, that are added to the sum of squares: see `split_variance`."""
 HARDLY = 1.1
 """So many times the narrowest half width is planned for where the wanted one is out of reach."""
 FIRST = 10

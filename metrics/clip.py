@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip_config import check_config, names_in, without_remote_code
-from ipo_prompts.metrics.clock import check
-from ipo_prompts.metrics.device import AUTO, find_device
+from ipo_prompts.metrics.clock import check_clock
+from ipo_prompts.metrics.device import AUTO, announce, find_device
 from ipo_prompts.metrics.errors import InputError, nearest
-from ipo_prompts.metrics.hub import announce
 from ipo_prompts.metrics.pictures import Picture
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ class Clip:
         """
         import torch
 
-        check()
+        check_clock()
         exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
         with self.timed("image"), torch.inference_mode(), exact:
             yield
@@ -316,8 +315,7 @@ def unit(features: torch.Tensor) -> Floats:
     """Return unit rows (… , D) as float32."""
     import torch.nn.functional as functional
 
-    array: Floats = functional.normalize(features.float(), dim=-1).cpu().numpy()
-    return array
+    return functional.normalize(features.float(), dim=-1).cpu().numpy()
 
 
 def _fingerprint(model: Any, preprocess: Any) -> str:

@@ -16,8 +16,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from ipo_prompts.metrics.arrays import Doubles
-from ipo_prompts.metrics.sampling import Sampling, Variance, combine
-from ipo_prompts.metrics.statistics import values_of
+from ipo_prompts.metrics.sampling import Sampling, Variance, combine, values_of
 
 ALPHA = 0.05
 """The largest corrected p that counts as evidence; the intervals here are of 1 - ALPHA."""
@@ -108,7 +107,7 @@ SAME = Effect(0.0, 0.0, 0.0, 1.0, (), "same templates")
 """Two methods that ended with the same templates under every seed: the difference is exactly 0."""
 
 
-def spread(parts: Sequence[Crossed], *, like_these: bool = False, added: int = 2) -> Spread | None:
+def split_variance(parts: Sequence[Crossed], *, like_these: bool = False, added: int = 2) -> Spread | None:
     """Split the variance of the sum of the parts' means into that due to units and that due to seeds.
 
     Two draws of the typical size, one of each sign, are added to every part's sum of squares, as Bonett & Price (2012)
@@ -147,7 +146,7 @@ def paired_effect(parts: Sequence[Crossed], mean: float | None = None) -> Scopes
         parts: values are b's contributions minus a's; several parts for a linearised quantity such as H.
         mean: the difference itself where it is not linear in the contributions; the parts then give its variance alone.
     """
-    here, general = spread(parts), spread(parts, like_these=True)
+    here, general = split_variance(parts), split_variance(parts, like_these=True)
     assert here is not None
     difference = here.mean if mean is None else mean
     return Scopes(

@@ -15,8 +15,7 @@ import numpy as np
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.files import cache_dir
-from ipo_prompts.metrics.kept_file import checksum
+from ipo_prompts.metrics.files import cache_dir, checksum
 from ipo_prompts.metrics.pictures import Exchanged, Picture
 from ipo_prompts.metrics.store import VectorFile
 
@@ -169,5 +168,4 @@ def as_features(given: Any, width: int, what: str) -> Floats:
         wrong = int(np.flatnonzero(~np.isfinite(lengths[:, 0]) | (lengths[:, 0] == 0))[0])
         raise InputError(f"{what} has a row that is all zeros or not finite, the row {wrong}; leave it out.")
     # A unit row stays as it is, to the last bit: what the CLIP gave and what a store kept are then the same.
-    unit: Floats = np.where(np.abs(lengths - 1) < 1e-6, rows, rows / lengths).astype(np.float32)
-    return unit
+    return np.where(np.abs(lengths - 1) < 1e-6, rows, rows / lengths).astype(np.float32)

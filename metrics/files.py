@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, read within bounds, and the folder of what is kept between runs."""
+"""Files: written whole or not at all, read within bounds, and kept between runs: the folder, and files of SQLite."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import gzip
 import io
 import json
 import os
+import re
 import secrets
+import sqlite3
 import stat
+import time
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import yaml
 
@@ -151,21 +155,24 @@ def read_json(file: Path, what: str, fix: str) -> Any:
         raise InputError(f"{what} {file} is not JSON ({_reason(error)}); {fix}.") from error
 
 
-def read_bytes(file: Path, most: int) -> bytes:
-    """Return what a file begins with, `most` bytes at most; a pipe is not waited for, and a device not read.
+def open_regular(file: Path | str) -> BinaryIO:
+    """Open a file to read; a pipe that has taken its place is not waited for, and a device, which has no end, not read.
 
     Raises:
         OSError: there is none, it cannot be read, or it is no regular file.
         ValueError: there can be no such name.
     """
-    with open(file, "rb", opener=_at_once) as opened:
-        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(file))
+    opened = open(file, "rb", opener=lambda path, flags: os.open(path, flags | getattr(os, "O_NONBLOCK", 0)))  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+        opened.close()
+        raise OSError(errno.EINVAL, "it is no regular file", str(file))
+    return opened
+
+
+def read_bytes(file: Path, most: int) -> bytes:
+    """Return what a regular file begins with, `most` bytes at most; raises as `open_regular`."""
+    with open_regular(file) as opened:
         return opened.read(most)
-
-
-def _at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def read_text(file: Path, what: str, most: int, form: str, fix: str = "save it as such") -> str:
@@ -200,3 +207,108 @@ def _reason(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deep"
     return " ".join(str(error).split()).rstrip(".")[:300]
+
+
+# A file of SQLite that outlives a command, which several processes may share, and in which damage is noticed.
+#
+# Several processes may write to it, a killed one leaves it whole, and it is mapped into memory, so that a file of a
+# million entries opens without being read. One that cannot be written, on a disk that only others may write, can be
+# read.
+
+PAGE = 2**15
+"""Bytes of a page: a vector of 512 numbers fills half of SQLite's usual one and would leave the other half empty."""
+WAIT = 60
+"""Seconds to wait for other processes that write."""
+MAPPED = 2**31
+"""The most bytes of the file that SQLite maps; beyond them it reads page by page."""
+
+_NOT_WRITABLE = re.compile("readonly|read-only|unable to open")
+"""What SQLite says where it may not write, or not make the files that it needs beside its own."""
+
+Result = TypeVar("Result")
+
+
+class KeptFile(ABC):
+    """The file.
+
+    Args:
+        path: of the file; made when first used.
+        schema: SQL of its tables.
+
+    Attributes:
+        read_only: whether it was found to be one that can only be read, when it was used last.
+    """
+
+    def __init__(self, path: Path, schema: str) -> None:
+        self.path = path
+        self.read_only = False
+        self._schema = schema
+
+    def use(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Return what `work` makes of the open file.
+
+        Raises:
+            InputError: the file is damaged, the disk is full, or there is no file and none can be made.
+        """
+        try:
+            return self._use(work)
+        except (sqlite3.Error, OSError) as error:
+            raise self._unusable(error) from error
+
+    def _use(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        with closing(self._open()) as database:
+            database.execute(f"PRAGMA mmap_size={MAPPED}")
+            return work(database)
+
+    def _open(self) -> sqlite3.Connection:
+        """Open the file to write or, where that cannot be, to read."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        database = sqlite3.connect(self.path, timeout=WAIT)
+        try:
+            database.execute(f"PRAGMA page_size={PAGE}")  # must come first in a new file
+            _write_ahead(database)
+            database.executescript(self._schema)
+            self.read_only = False
+            return database
+        except sqlite3.Error as error:
+            database.close()
+            if not _NOT_WRITABLE.search(str(error)) or not self.path.is_file():
+                raise
+            self.read_only = True
+            return self._open_to_read()
+
+    def _open_to_read(self) -> sqlite3.Connection:
+        # The first way sees what another process writes meanwhile; the second needs no files beside its own.
+        for way in ("mode=ro", "mode=ro&immutable=1"):
+            database = sqlite3.connect(f"{self.path.absolute().as_uri()}?{way}", uri=True, timeout=WAIT)
+            try:
+                database.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens it
+                return database
+            except sqlite3.Error as error:
+                database.close()
+                failed = error
+                if not isinstance(error, sqlite3.OperationalError):
+                    break
+        raise failed
+
+    @abstractmethod
+    def _unusable(self, error: Exception) -> InputError:
+        """Return what is said of a file that cannot be used."""
+
+
+def _write_ahead(database: sqlite3.Connection) -> None:
+    """Switch a file to write-ahead logging; SQLite itself does not wait for others that are about to do the same."""
+    until = time.monotonic() + WAIT
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+
+
+def checksum(key: str, content: bytes) -> int:
+    """Return the CRC-32 of an entry, its key included."""
+    return zlib.crc32(content, zlib.crc32(key.encode()))

@@ -18,14 +18,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from ipo_prompts.metrics.accuracy import score_interval
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, scores_accuracy
 from ipo_prompts.metrics.evidence import Crossed, paired_effect
 from ipo_prompts.metrics.reward import Score
-from ipo_prompts.metrics.sampling import Numbers, Sampling
-from ipo_prompts.metrics.statistics import mean_interval
-from ipo_prompts.metrics.verdict import Ends, Rounded, points, share
+from ipo_prompts.metrics.sampling import Numbers, Sampling, mean_interval
+from ipo_prompts.metrics.verdict import Ends, Rounded, points, score_interval, share
 
 FOLDS = 5
 """Parts of the pictures that each measure the phrase chosen on the others; as where a winner is chosen."""

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ipo_prompts.metrics.arrays import Doubles, Floats
-from ipo_prompts.metrics.calibration import best_temperature, cross_entropies
+from ipo_prompts.metrics.offsets import best_temperature, cross_entropies
 from ipo_prompts.metrics.sampling import Numbers, Sampling
 
 PRICE = 1.0
@@ -111,7 +111,7 @@ def find_names(texts: Floats, candidates: Sequence[Sequence[int]], pictures: Lab
     given = np.array([own[0] for own in open_to], dtype=np.int64)
     halves = _halves(pictures)
     held = held_back_gain(texts, open_to, pictures, halves, seed)
-    chosen, temperature = choose(texts, open_to, pictures, seed)
+    chosen, temperature = choose_names(texts, open_to, pictures, seed)
     permuted = held_back_gain(texts, exchanged(open_to), pictures, halves, seed)
     return Found(chosen if held.opens else given, held, permuted, temperature)
 
@@ -153,7 +153,7 @@ def held_back_gain(
     for half in (0, 1):
         chose, other = (np.flatnonzero(halves == one) for one in (half, 1 - half))
         if len(chose) and len(other):
-            found, temperature = choose(texts, candidates, pictures.take(chose), seed)
+            found, temperature = choose_names(texts, candidates, pictures.take(chose), seed)
             before, after = (_judged(texts[of], pictures.take(other), temperature) for of in (given, found))
             hits[other], losses[other] = after[0] - before[0], before[1] - after[1]
     errors = [math.sqrt(pictures.sampling.these(gained).value) for gained in (hits, losses)]
@@ -171,7 +171,7 @@ def _judged(classes: Floats, pictures: LabelledPictures, temperature: float) -> 
     return np.concatenate(hits), np.concatenate(losses)
 
 
-def choose(
+def choose_names(
     texts: Floats, candidates: Sequence[Sequence[int]], pictures: LabelledPictures, seed: int
 ) -> tuple[Numbers, float]:
     """Choose without a gate: the row of each class's text, int64 (C,), and the temperature.
@@ -190,8 +190,7 @@ def choose(
     def scaled(rows: Numbers | Sequence[int]) -> Doubles:
         """Logits over the highest one: float64 (n, len(rows))."""
         logits: Doubles = (pictures.features @ texts[np.asarray(rows)].T).astype(np.float64) / temperature
-        over: Doubles = np.minimum(logits - highest[:, None], HIGHEST)
-        return over
+        return np.asarray(np.minimum(logits - highest[:, None], HIGHEST))
 
     for _ in range(ROUNDS):
         before, taken = chosen.copy(), set(chosen.tolist())

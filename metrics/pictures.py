@@ -18,16 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.files import open_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
 
 # From the encoded bytes of a picture to the RGB pixels that a viewer shows.
 #
 # Pictures come from strangers: only the formats of picture folders are opened, the number of pixels is known before
 # they are decoded and is limited, and whatever the decoder raises becomes one sentence that names the picture.
-
 
 FORMATS = {
     "JPEG": (".jpg", ".jpeg", ".jpe"),
@@ -72,17 +71,12 @@ def megapixels() -> float:
     return number
 
 
-def decode(data: bytes, name: str, background: Background = AS_VIEWED) -> Image:
-    """Decode to RGB; of an animated picture, the first frame.
+def decode(data: bytes, name: str, background: Background = AS_VIEWED) -> tuple[Image, float | None]:
+    """Decode to RGB, of an animated picture the first frame; and return the share of see-through pixels, None of none.
 
     Raises:
         InputError: the picture is empty, cut short, too large or no picture of `FORMATS`; `name` names it.
     """
-    return decode_and_look(data, name, background)[0]
-
-
-def decode_and_look(data: bytes, name: str, background: Background = AS_VIEWED) -> tuple[Image, float | None]:
-    """Decode as `decode`, and return the share of see-through pixels too; None when all are opaque."""
     with _one_sentence(name):
         stored = _opened(data, name)
         stored.load()
@@ -139,7 +133,9 @@ def _opened(data: bytes, name: str) -> Image:
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     try:
-        image = Image.open(io.BytesIO(data), formats=_known())
+        Image.init()
+        known = [format for format in FORMATS if format in Image.OPEN]  # AVIF is not in every build of Pillow
+        image = Image.open(io.BytesIO(data), formats=known)
         pixels = image.width * image.height
     except Image.DecompressionBombError as error:
         image, pixels = None, int((re.search(r"\d+", str(error)) or ["0"])[0])
@@ -149,13 +145,6 @@ def _opened(data: bytes, name: str) -> Image:
             f"set {LIMIT_VARIABLE}={int(pixels / 1e6) + 1} to read it."
         )
     return image
-
-
-def _known() -> list[str]:
-    from PIL import Image
-
-    Image.init()
-    return [name for name in FORMATS if name in Image.OPEN]  # AVIF is not in every build of Pillow
 
 
 def _see_through(image: Image) -> float | None:
@@ -275,7 +264,11 @@ class Picture:
     @classmethod
     def absent(cls, path: Path, fault: InputError) -> Picture:
         """Return a picture that is not there; reading it raises `fault`."""
-        return cls(_spelled(path), partial(_fail, fault))
+
+        def fail() -> bytes:
+            raise fault
+
+        return cls(_spelled(path), fail)
 
     @classmethod
     def from_bytes(cls, name: str, data: bytes) -> Picture:
@@ -361,11 +354,7 @@ class Picture:
         Raises:
             InputError: the picture is empty, cut short, too large or no picture; it is named.
         """
-        return decode(self.bytes(), self.name, self.background)
-
-
-def _fail(fault: InputError) -> bytes:
-    raise fault
+        return decode(self.bytes(), self.name, self.background)[0]
 
 
 def _spelled(path: Path | str) -> str:
@@ -377,22 +366,14 @@ def read_file(path: str) -> bytes:
     """Read an encoded picture.
 
     Raises:
-        OSError: there is none, or it is no regular file: a pipe would be waited for, and a device has no end.
+        OSError: see `open_regular`.
         InputError: it is larger than any picture that is decoded.
     """
     most = int(megapixels() * 8e6) + 2**24  # four channels of 16 bits, uncompressed, and metadata
-    # A pipe may have taken the place of the file since it was found: nothing is waited for.
-    with open(path, "rb", opener=_at_once) as file:
-        facts = os.fstat(file.fileno())
-        if not stat.S_ISREG(facts.st_mode):
-            raise OSError(f"{path} is not a file")
-        if facts.st_size > most:
-            raise InputError(f"the file {path} has {facts.st_size:,} bytes, more than a picture takes; remove it.")
+    with open_regular(path) as file:
+        if (size := os.fstat(file.fileno()).st_size) > most:
+            raise InputError(f"the file {path} has {size:,} bytes, more than a picture takes; remove it.")
         return file.read()
-
-
-def _at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def short_name(name: str) -> str:

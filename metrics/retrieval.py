@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.class_names import refuse_synonyms
 from ipo_prompts.metrics.classification import logits_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.reward import EmbeddingReward, Judged, check_fields, groups_of, indices
+from ipo_prompts.metrics.template import refuse_synonyms
 
 BLOCK = 1024
 """Queries per matrix product: memory is that of (BLOCK, pictures) logits, whatever the number of captions."""

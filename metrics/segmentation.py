@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import logits_of, losses_of
 from ipo_prompts.metrics.clip import Clip, unit
-from ipo_prompts.metrics.clock import check
+from ipo_prompts.metrics.clock import check_clock
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
@@ -115,7 +115,7 @@ def encode_windows(clip: Clip, image: Image, window: int) -> Patches:
     rows = []
     with clip.encoding_pictures():
         for start in range(0, len(boxes), BATCH):
-            check()
+            check_clock()
             batch = torch.stack([clip.preprocess(image.crop(box)) for box in boxes[start : start + BATCH]])
             rows.append(unit(clip.model.encode_image(batch.to(clip.device))))
     features = np.concatenate(rows).reshape(len(top), len(left), -1)
@@ -143,8 +143,7 @@ def _starts(length: int, window: int) -> npt.NDArray[np.int64]:
 
 
 def _centres(count: int, length: int) -> npt.NDArray[np.float64]:
-    centres: npt.NDArray[np.float64] = (np.arange(count) + 0.5) * length / count
-    return centres
+    return (np.arange(count) + 0.5) * length / count
 
 
 def _squeezing_transform(clip: Clip) -> Any:
@@ -313,8 +312,7 @@ class SegmentationReward(EmbeddingReward):
         h, w, _ = scene.features.shape
         logits = logits_of(self.clip, scene.features.reshape(h * w, -1), classes).reshape(h, -1)
         tall = (scene.rows @ logits).reshape(len(scene.rows), w, -1)  # (H, w, C)
-        pixels: Floats = (scene.columns @ tall)[scene.mask != NOT_COUNTED]
-        return pixels
+        return np.asarray((scene.columns @ tall)[scene.mask != NOT_COUNTED])
 
 
 def _renumbered(mask: Counts, number: dict[int, int]) -> Counts:

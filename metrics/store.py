@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.class_names import written
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.kept_file import KeptFile, Result, checksum
+from ipo_prompts.metrics.files import KeptFile, Result, checksum
+from ipo_prompts.metrics.template import written
 from ipo_prompts.metrics.text_tower import encode_templates
 
 # Vectors on disk by key: encoding them is expensive, keeping them loses no bit.

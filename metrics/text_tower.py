@@ -23,9 +23,8 @@ import torch.nn.functional as functional
 from torch import nn
 
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.class_names import every_name, have_synonyms, names_of
-from ipo_prompts.metrics.clock import check
-from ipo_prompts.metrics.template import fill
+from ipo_prompts.metrics.clock import check_clock
+from ipo_prompts.metrics.template import every_name, fill, have_synonyms, names_of
 from ipo_prompts.metrics.text_pass import Ints, TextPass, Trie
 
 TEXT_BATCH = 256
@@ -110,8 +109,7 @@ def encode_ensemble(
         place = torch.from_numpy(places)
         member = torch.div(place, len(class_names), rounding_mode="floor")
         sums.index_add_(0, place % len(class_names), rows.double() * weights[member, None])
-    unit: Floats = functional.normalize(sums, dim=-1).float().numpy()
-    return unit
+    return functional.normalize(sums, dim=-1).float().numpy()
 
 
 def _encode_parts(
@@ -125,8 +123,7 @@ def _encode_parts(
     for part in parts(list(weight_of), class_names):
         rows = encode_templates(model, tokenizer, part, class_names)
         sums = sums + np.einsum("t,tcd->cd", [weight_of[template] for template in part], rows, dtype=np.float64)
-    unit: Floats = (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32)
-    return unit
+    return np.asarray((sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32))
 
 
 def text_path(model: Any) -> str:
@@ -243,7 +240,7 @@ def _fast_blocks(fast: TextPass, rows: Ints, lengths: Ints) -> Iterator[tuple[In
 
     def found() -> Iterator[tuple[Ints, torch.Tensor]]:
         for chunk in trie.chunks(NODES.get(fast.device.type, NODES_ELSEWHERE)):
-            check()
+            check_clock()
             yield np.arange(chunk.texts.start, chunk.texts.stop), fast.run(chunk).cpu()
 
     return _spread(found(), trie.text_of)
@@ -252,7 +249,7 @@ def _fast_blocks(fast: TextPass, rows: Ints, lengths: Ints) -> Iterator[tuple[In
 def _plain_blocks(model: Any, rows: Ints, lengths: Ints) -> Iterator[tuple[Ints, torch.Tensor]]:
     order = np.argsort(lengths, kind="stable")
     for start in range(0, len(order), TEXT_BATCH):
-        check()
+        check_clock()
         places = order[start : start + TEXT_BATCH]
         tokens = torch.from_numpy(rows[places, : int(lengths[places].max())].astype(np.int64))
         yield places, _plain(model, tokens)

@@ -8,15 +8,15 @@ show: that is for the pictures to say.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ipo_prompts.metrics.class_names import as_read, every_name, names_of, tidy
 from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.nouns import irregular, synsets
-from ipo_prompts.metrics.template import SLOT
+from ipo_prompts.metrics.template import SLOT, as_read, every_name, names_of, tidy
 from ipo_prompts.programs.strategies.base import Forecast
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def ask_for_names(
 
     from ipo_prompts.programs.lm.replies import BoundedChatAdapter
     from ipo_prompts.programs.strategies.asking import ask_lm
-    from ipo_prompts.signatures.names import ProposeNames
+    from ipo_prompts.signatures.propose import ProposeNames
 
     found: list[list[str]] = [[] for _ in class_names]
     ask = dspy.Predict(ProposeNames)
@@ -209,7 +209,7 @@ def ask_for_names(
 def forecast_names(class_names: Sequence[str], task: str, reply_tokens: int) -> Forecast:
     """Bound what asking for names takes: at most a token for each byte, and all classes in each question."""
     from ipo_prompts.programs.lm.replies import BoundedChatAdapter
-    from ipo_prompts.signatures.names import ProposeNames
+    from ipo_prompts.signatures.propose import ProposeNames
 
     names = [str(name) for name in class_names]
     calls = -(-len(names) // BATCH)
@@ -231,27 +231,22 @@ def read_candidates(lines: Any, label_of: Mapping[str, int]) -> dict[int, list[s
         match = _LINE.match(line) if isinstance(line, str) else None
         if match and (label := label_of.get(as_read(match["name"].strip("`'\"*")))) is not None:
             names = [tidy(name.strip("`'\"*. ")) for name in re.split(r"[,;/]", match["names"])]
-            found[label] = _first(names, usable_name)
+            found[label] = [name for name in dict.fromkeys(names) if usable_name(name)][:ASKED]
     return found
 
 
-def _first(names: Iterable[str], usable: Any) -> list[str]:
-    return [name for name in dict.fromkeys(names) if usable(name)][:ASKED]
-
-
-def confused(class_names: Sequence[str], labels: Collection[int], predictions: Collection[int]) -> dict[int, str]:
+def mistaken(class_names: Sequence[str], labels: Collection[int], predictions: Collection[int]) -> dict[int, str]:
     """Say of each class what its pictures are mostly taken for; nothing of classes that are mostly right.
 
-    >>> confused(["cat", "dog"], [0, 0, 1], [1, 1, 1])
+    >>> mistaken(["cat", "dog"], [0, 0, 1], [1, 1, 1])
     {0: 'cat is taken for dog (2 of 2)'}
     """
-    counts: dict[int, dict[int, int]] = {}
+    counts = defaultdict[int, Counter[int]](Counter)
     for label, predicted in zip(labels, predictions, strict=True):
-        own = counts.setdefault(int(label), {})
-        own[int(predicted)] = own.get(int(predicted), 0) + 1
+        counts[int(label)][int(predicted)] += 1
     said = {}
     for label, own in counts.items():
-        most = max(own, key=lambda one: own[one])
+        ((most, times),) = own.most_common(1)
         if most != label:
-            said[label] = f"{class_names[label]} is taken for {class_names[most]} ({own[most]} of {sum(own.values())})"
+            said[label] = f"{class_names[label]} is taken for {class_names[most]} ({times} of {own.total()})"
     return said

@@ -3,67 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any
 
 import dspy
 import numpy as np
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.blend import Kept
-from ipo_prompts.metrics.calibration import fit_temperature, softmax
-from ipo_prompts.metrics.class_names import have_synonyms, names_of, usable, written
 from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.device import AUTO
 from ipo_prompts.metrics.errors import InputError, printable
-from ipo_prompts.metrics.files import read_json
-from ipo_prompts.metrics.head import Head
-from ipo_prompts.metrics.offsets import Saved, from_state, state_of
+from ipo_prompts.metrics.head import Calibrated, Head
+from ipo_prompts.metrics.offsets import Saved, fit_temperature, softmax
 from ipo_prompts.metrics.pictures import Background, Picture
-from ipo_prompts.metrics.rejection import Calibrated
 from ipo_prompts.metrics.reward import class_embeddings
 from ipo_prompts.metrics.several import Sureness, native
-from ipo_prompts.metrics.template import ANCHOR, check, problem, too_long
-from ipo_prompts.programs.given_pictures import KeptFeatures
-from ipo_prompts.programs.record.journal import FILE_NAME, last
-from ipo_prompts.programs.record.resuming import resumed_by
+from ipo_prompts.metrics.template import (
+    ANCHOR,
+    have_synonyms,
+    names_of,
+    problem,
+    too_long,
+    usable,
+    written,
+)
+from ipo_prompts.programs.for_dspy import KeptFeatures, signature_of, template_in
+from ipo_prompts.programs.record.journal import last
 from ipo_prompts.programs.record.trust import own_settings, refuse_foreign, trusting
 from ipo_prompts.programs.saved_program import (
-    FORMAT,
-    MOST_TEMPLATES,
-    RANGE,
     State,
+    StateField,
     Weighted,
-    from_hub,
-    in_range,
+    as_json,
+    check_classes,
+    check_usable,
     read_program,
+    read_state,
+    weighted,
 )
-from ipo_prompts.programs.templates_for_dspy import signature_of, template_in
 
 SHOWN_CLASSES = 5
 """Class names in the `repr`."""
-
-
-Value = TypeVar("Value")
-
-
-class _Part(Generic[Value]):
-    """A field of the program's `State`, read and assigned as an attribute."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    def __get__(self, program: TemplateClassifier, owner: type | None = None) -> Value:
-        return cast("Value", getattr(program.state, self.name))
-
-    def __set__(self, program: TemplateClassifier, value: Value) -> None:
-        changed: dict[str, Any] = {self.name: value}
-        program.state = replace(program.state, **changed)
 
 
 class TemplateClassifier(dspy.Predict):
@@ -86,7 +71,7 @@ class TemplateClassifier(dspy.Predict):
         offsets: what is added to the logits; None, the default, adds nothing. See `metrics/offsets.py`.
         background: how the pixels of the pictures given to it are read; a `Picture` says that itself.
         rejection: the margins of known pictures, by which others are told to be none of the classes; see
-            `metrics/rejection.py`. None, the default, tells of none.
+            `metrics/head.py`. None, the default, tells of none.
         sureness: how sure each class is by itself, for pictures that may show several; see `metrics/several.py`. None,
             the default, says that they show one.
         pictures: what labelled pictures add to the words; see `metrics/blend.py`. None, the default, adds nothing.
@@ -109,21 +94,21 @@ class TemplateClassifier(dspy.Predict):
         ('a sketch of a <CLASS>.', True)
     """
 
-    class_names = _Part[tuple[str, ...]]()
-    templates = _Part[tuple[Weighted, ...]]()
-    temperature = _Part[float]()
-    offsets = _Part[Saved | None]()
-    background = _Part[Background]()
-    rejection = _Part[Calibrated | None]()
-    sureness = _Part[Sureness | None]()
-    pictures = _Part[Kept | None]()
+    class_names = StateField[tuple[str, ...]]()
+    templates = StateField[tuple[Weighted, ...]]()
+    temperature = StateField[float]()
+    offsets = StateField[Saved | None]()
+    background = StateField[Background]()
+    rejection = StateField[Calibrated | None]()
+    sureness = StateField[Sureness | None]()
+    pictures = StateField[Kept | None]()
 
     def __init__(self, clip: Clip, class_names: Sequence[str], templates: str | Sequence[Weighted] = ANCHOR) -> None:
         if isinstance(clip, str):
             raise InputError(f"a classifier takes a loaded CLIP; write load_clip({clip!r}) instead of its name.")
         self.clip = clip
         names = usable(class_names)
-        self.state = State(names, _weighted(templates, names, clip))
+        self.state = State(names, weighted(templates, names, clip))
         self._features = KeptFeatures(clip)
         self._embeddings: tuple[object, object, Floats] | None = None
         super().__init__(self.signature)
@@ -134,7 +119,7 @@ class TemplateClassifier(dspy.Predict):
         Raises:
             InputError: see the class.
         """
-        templates = _weighted(templates, self.class_names, self.clip)
+        templates = weighted(templates, self.class_names, self.clip)
         self.state = State(self.class_names, templates, background=self.background, labels=self.state.labels)
         self._embeddings = None
 
@@ -149,7 +134,7 @@ class TemplateClassifier(dspy.Predict):
         names, labels = usable(class_names), self.labels
         if len(names) != len(labels):
             raise InputError(f"there are {len(labels)} classes and {len(names)} names; give one for each class.")
-        templates = _weighted(self.templates, names, self.clip)
+        templates = weighted(self.templates, names, self.clip)
         self.state = State(names, templates, background=self.background, labels=() if names == labels else labels)
 
     @property
@@ -333,8 +318,7 @@ class TemplateClassifier(dspy.Predict):
             InputError: there is no template that can be used.
         """
         state = self.state
-        if state.refused:
-            raise InputError(self._no_template(state.refused))
+        check_usable(state)
         with self._features.lock:
             known = self._embeddings
             if known is None or known[0] is not state.templates or known[1] is not state.class_names:
@@ -348,23 +332,9 @@ class TemplateClassifier(dspy.Predict):
         Raises:
             InputError: there is no template that can be used.
         """
-        if self.state.refused:
-            raise InputError(self._no_template(self.state.refused))
+        check_usable(self.state)
         state = {name: part.dump_state(json_mode=json_mode) for name, part in self._parts()}
-        return state | {
-            "format": FORMAT,
-            "templates": [{"template": template, "weight": weight} for template, weight in self.templates],
-            "class_names": [str(name) for name in self.class_names],
-            "synonyms": [list(names_of(name)[1:]) for name in self.class_names],
-            "temperature": self.temperature,
-            "offsets": state_of(self.offsets) if self.offsets else None,
-            "background": self.background,
-            "rejection": self.rejection.model_dump(mode="json") if self.rejection else None,
-            "pictures": self.pictures.model_dump(mode="json") if self.pictures else None,
-            "clip": {"name": self.clip.name, "fingerprint": self.clip.fingerprint},
-            **({"labels": list(self.state.labels)} if self.state.labels else {}),
-            **({"sureness": self.sureness.model_dump(mode="json")} if self.sureness else {}),
-        }
+        return state | as_json(self.state, self.clip)
 
     def load_state(self, state: dict[str, Any], **kwargs: Any) -> None:
         """Become the program that was saved: templates, synonyms, temperature, offsets, margins, background, pictures.
@@ -382,43 +352,21 @@ class TemplateClassifier(dspy.Predict):
                 f"this program was optimised for the CLIP {saved.clip.name} and the one loaded is {self.clip.name} "
                 "with other weights or another picture transform; load the same one, or optimise again."
             )
-        classes, labels = saved.classes, tuple(saved.labels)
-        if (labels or classes) != self.labels:
-            raise InputError(_other_classes(labels or classes, self.labels))
-        offsets = from_state(saved.offsets, self.clip.width, len(classes)) if saved.offsets is not None else None
-        if saved.pictures:
-            saved.pictures.matrix(len(classes), self.clip.width)
-        templates = _weighted(saved.weighted, classes, self.clip)
+        check_classes(tuple(saved.labels or saved.class_names), self.labels)
+        loaded = saved.state(self.clip)
         missing = next((name for name, _ in self._parts() if name not in state), None)
         if missing:
             raise InputError(f"this program was saved without {missing!r}; save it again.")
-        if have_synonyms(self.class_names) and written(classes) != written(self.class_names):
+        if have_synonyms(self.class_names) and written(loaded.class_names) != written(self.class_names):
             lost = next(name for name in self.class_names if have_synonyms([name]))
             warnings.warn(
                 f"the saved program has other synonyms, which replace those given (such as {names_of(lost)[1]!r} of "
                 f"{str(lost)!r}): it answers as when it was saved; to use yours, optimise again with them.",
                 stacklevel=2,
             )
-        temperature, background = float(saved.temperature), saved.background
-        self.state = State(
-            classes,
-            templates,
-            temperature,
-            offsets,
-            background,
-            saved.rejection,
-            labels=labels,
-            sureness=saved.sureness,
-            pictures=saved.pictures,
-        )
+        self.state = loaded
         for name, part in self._parts():
             part.load_state(state[name], **kwargs)
-
-    @staticmethod
-    def _no_template(refused: tuple[str, str]) -> str:
-        """Say that there is nothing to classify with, or to save."""
-        text, problem = refused
-        return f"{problem} ({printable(text[:80])!r} was assigned as instructions); assign others, or set_templates(…)."
 
     def _parts(self) -> list[tuple[str, Any]]:
         """Return what a subclass may hold of DSPy's: its parameters but itself, by name."""
@@ -440,66 +388,11 @@ class TemplateClassifier(dspy.Predict):
         Raises:
             InputError: the file is no saved program, its encoder cannot be loaded, or it needs `trust`.
         """
-        if str(path).startswith("hf:/"):
-            path = from_hub(str(path))
-        if os.path.isdir(path):  # noqa: PTH112 - pathlib raises where a name is too long
-            path = Path(path, "program.json")
-            if not path.exists():
-                if path.with_name(FILE_NAME).exists():
-                    raise InputError(
-                        f"the run in {path.parent} has no program.json yet; resume it with {resumed_by(path.parent)}."
-                    )
-                raise InputError(f"{path.parent} has no program.json; name a finished run, or a saved program.")
-        elif not os.path.lexists(path):
-            raise InputError(f"there is no run or file {path}; name a run directory, or its program.json.")
-        state = read_json(Path(path), "the program", "name a run or its program.json")
-        if inside := _classifier_in(state):
-            raise InputError(
-                f"{path} is a larger program with a classifier as {inside!r}; load it into a program of that form "
-                f"(program.load({str(path)!r})), which then has the classifier."
-            )
+        path, state = read_state(path)
         saved = read_program(state, str(path))
         if clip is None:
             with trusting(trust):
-                refuse_foreign({"clip": saved.clip.name}, own_settings(last(Path(path).parent, "start")), str(path))
+                refuse_foreign({"clip": saved.clip.name}, own_settings(last(path.parent, "start")), str(path))
         program = cls(clip or load_clip(saved.clip.name, device), saved.labels or saved.class_names)
         program.load_state(state)
         return program
-
-
-def _classifier_in(state: Any) -> str | None:
-    """Return the name of a classifier in the state of a larger program."""
-    parts = state.items() if isinstance(state, dict) and "class_names" not in state else ()
-    return next((name for name, part in parts if isinstance(part, dict) and {"class_names", "clip"} <= {*part}), None)
-
-
-def _weighted(templates: Any, class_names: Sequence[str], clip: Clip) -> tuple[Weighted, ...]:
-    """Check templates with their weights."""
-    if isinstance(templates, str):
-        templates = [(templates, 1.0)]
-    given = list(templates) if isinstance(templates, Iterable) else [templates]
-    if not given:
-        raise InputError("a classifier needs at least one template.")
-    if len(given) > MOST_TEMPLATES:
-        raise InputError(f"a classifier takes {MOST_TEMPLATES:,} templates at most; {len(given):,} were given.")
-    for one in given:
-        pair = isinstance(one, (tuple, list)) and len(one) == 2 and isinstance(one[0], str)
-        if not pair or not in_range(one[1]):
-            raise InputError(
-                "a classifier takes a template, or pairs of a template and its weight, a number from "
-                f"{RANGE[0]:g} to {RANGE[1]:g}, such as [({ANCHOR!r}, 1.0)]; {repr(one)[:80]} is none."
-            )
-        check(one[0], class_names, clip)
-    return tuple((template, float(weight)) for template, weight in given)
-
-
-def _other_classes(saved: tuple[str, ...], given: tuple[str, ...]) -> str:
-    """Say how the classes of a saved program differ from those it is loaded into."""
-    if sorted(saved) == sorted(given):
-        return "this program was saved with the same classes in another order; give them in that order."
-    missing, new = ([name for name in one if name not in other] for one, other in ((given, saved), (saved, given)))
-    parts = [f"{what} {', '.join(map(repr, names[:3]))}" for what, names in (("has", new), ("lacks", missing)) if names]
-    return (
-        f"this program was saved with other classes: it {' and '.join(parts)}; load it into a classifier of the "
-        "same classes, or optimise again."
-    )

@@ -19,14 +19,13 @@ from ipo_prompts.metrics.registry import own_name
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.describers import BY_CLIP
-from ipo_prompts.programs.given_pictures import to_picture
+from ipo_prompts.programs.for_dspy import to_picture
 from ipo_prompts.programs.lm.connect import models_in
 from ipo_prompts.programs.running import Searched
 from ipo_prompts.programs.search import Earlier, SearchResult
 from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES
-from ipo_prompts.programs.strategies.base import Strategy
-from ipo_prompts.programs.strategies.given import GivenTemplates
+from ipo_prompts.programs.strategies.base import GivenTemplates, Strategy
 
 # What `IPO(…)` takes: each argument is checked when it is given, and what is wrong is said in one sentence.
 
@@ -121,7 +120,7 @@ def as_earlier(given: Any) -> Earlier | None:
     return None if found is None else Earlier.of(found)
 
 
-def name_of(thing: Any) -> str | None:
+def named_with_models(thing: Any) -> str | None:
     """Name a strategy or a describer, with the language models that it holds."""
     if thing is None or isinstance(thing, str):
         return thing
@@ -150,8 +149,7 @@ def with_pictures(given: Sequence[Any]) -> list[dspy.Example]:
     """
     other = next((example for example in given if not isinstance(example, dspy.Example)), None)
     if other is not None:
-        kind = f"the class {other.__name__}" if isinstance(other, type) else type(other).__name__
-        raise InputError(f"trainset and valset hold dspy.Example(image=…, label=…), not {kind}.")
+        raise InputError(f"trainset and valset hold dspy.Example(image=…, label=…), not {kind(other)}.")
     return [e.copy(image=to_picture(e.image)) if "image" in e else e for e in given]
 
 
@@ -175,7 +173,7 @@ def check_apart(trainset: Sequence[dspy.Example], valset: Sequence[dspy.Example]
 def examples_digest(examples: Sequence[dspy.Example], clip: Clip) -> str:
     """Return what tells sets of examples apart, in another process too: SHA-256 of all that they hold, in order."""
     pairs = zip(_pictures(examples, clip), examples, strict=True)
-    texts = [f"{picture} {_held(example, opaque=_kind)}" for picture, example in pairs]
+    texts = [f"{picture} {_held(example, opaque=lambda value: type(value).__name__)}" for picture, example in pairs]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
@@ -200,10 +198,6 @@ def _held(example: dspy.Example, opaque: Callable[[Any], object]) -> str:
         return value.tolist() if hasattr(value, "tolist") else opaque(value)
 
     return json.dumps(dict(example.items()), default=plain, skipkeys=True, sort_keys=True)
-
-
-def _kind(value: Any) -> str:
-    return type(value).__name__
 
 
 # A program with a classifier inside: which one is optimised, and the copy that has what a search found.

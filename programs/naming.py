@@ -12,18 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ipo_prompts.metrics.class_names import as_read, names_of
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, scores_accuracy
 from ipo_prompts.metrics.errors import InputError, several
-from ipo_prompts.metrics.naming import Found, LabelledPictures, find_names, suggest
+from ipo_prompts.metrics.naming import Found, LabelledPictures, Suggestion, find_names, suggest
 from ipo_prompts.metrics.offsets import MeanOffsets
 from ipo_prompts.metrics.reward import Reward, class_embeddings
-from ipo_prompts.metrics.template import too_long
-from ipo_prompts.programs.candidates import as_candidates, ask_for_names, candidates_of, confused, has_words
+from ipo_prompts.metrics.template import as_read, names_of, too_long
+from ipo_prompts.programs.candidates import as_candidates, ask_for_names, candidates_of, has_words, mistaken
 
 if TYPE_CHECKING:
     import dspy
@@ -88,7 +88,7 @@ def check_names(settings: SearchSettings, reward: Reward, class_names: Sequence[
     as_candidates(settings.name_candidates, reward.class_names)
 
 
-def find(
+def look_for_names(
     settings: SearchSettings,
     reward: Reward,
     templates: Sequence[str],
@@ -120,7 +120,7 @@ def find(
     more, asked = as_candidates(settings.name_candidates, given), 0
     if lm is not None:
         predictions = (pictures.features @ embeddings.T).argmax(axis=1)
-        told = confused(given, pictures.labels.tolist(), predictions.tolist())
+        told = mistaken(given, pictures.labels.tolist(), predictions.tolist())
         answers = ask_for_names(lm, task, given, told, settings.seed)
         asked = sum(map(len, answers))
         more = [[*own, *answered] for own, answered in zip(more, answers, strict=True)]
@@ -142,17 +142,10 @@ def find(
     return named
 
 
-class Suggested(NamedTuple):
-    """A name that pictures without labels fit better; see `metrics.naming.Suggestion`."""
+def suggestions(reward: ClipReward, template: str, features: Floats) -> list[tuple[str, str, Suggestion]]:
+    """Return names for classes of pictures without labels, around a template; nothing is renamed.
 
-    given: str
-    found: str
-    rise: float
-    pictures: tuple[int, ...]
-
-
-def suggestions(reward: ClipReward, template: str, features: Floats) -> list[Suggested]:
-    """Return other names for classes of pictures without labels, around a template; nothing is renamed.
+    Each is the name as given, the other one, and what speaks for it.
 
     Args:
         reward: under the names as given.
@@ -165,7 +158,7 @@ def suggestions(reward: ClipReward, template: str, features: Floats) -> list[Sug
     _, texts, rows = _listed(reward, [template])
     embeddings = class_embeddings(reward.clip, [(template, 1.0)], [*given, *texts])
     found = suggest(embeddings, rows, np.float32(reward.clip.logit_scale) * features)
-    return [Suggested(str(given[one.label]), texts[one.row - len(given)], one.rise, one.pictures) for one in found]
+    return [(str(given[one.label]), texts[one.row - len(given)], one) for one in found]
 
 
 def _listed(
@@ -175,21 +168,11 @@ def _listed(
     its texts behind those of the names as given.
     """
     given, met = reward.class_names, {as_read(name) for name in reward.also_fit}
-    fitting: dict[str, bool] = {}
-    lists = [
-        [name for name in own if as_read(name) not in met and _fits(name, templates, reward, fitting)]
-        for own in candidates_of(given, more)
-    ]
+    fits = cache(lambda name: all(too_long(template, [name], reward.clip) is None for template in templates))
+    lists = [[name for name in own if as_read(name) not in met and fits(name)] for own in candidates_of(given, more)]
     texts = list(dict.fromkeys(name for own in lists for name in own))
     row = {name: len(given) + place for place, name in enumerate(texts)}
     return lists, texts, [[label, *(row[name] for name in own)] for label, own in enumerate(lists)]
-
-
-def _fits(name: str, templates: Sequence[str], reward: ClipReward, known: dict[str, bool]) -> bool:
-    """Whether the CLIP can read a name in all templates."""
-    if name not in known:
-        known[name] = all(too_long(template, [name], reward.clip) is None for template in templates)
-    return known[name]
 
 
 def _labelled(reward: ClipReward, parts: Sequence[Any], offsets: Fitted | None) -> LabelledPictures:

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import dspy
 from dspy.teleprompt import Teleprompter
 
-from ipo_prompts.metrics.class_names import written
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError, printable, speaking_to
 from ipo_prompts.metrics.reward import Reward, scale_of
 from ipo_prompts.metrics.scale import Scale
-from ipo_prompts.programs.blending import blend_in, check_head
+from ipo_prompts.metrics.template import written
 from ipo_prompts.programs.by_fit import fit_reward
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.compiling import (
@@ -32,21 +31,20 @@ from ipo_prompts.programs.compiling import (
     compiled,
     examples_digest,
     kind,
-    name_of,
+    named_with_models,
     with_pictures,
 )
-from ipo_prompts.programs.describers.recorded import Describing, by_clip
-from ipo_prompts.programs.ensemble import check_ensemble
+from ipo_prompts.programs.describers.multimodal import Describing, by_clip
 from ipo_prompts.programs.lm.connect import Backend, asking, find_backend, models_in, recorded_events
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.lm.window import room_in, window_of
 from ipo_prompts.programs.naming import check_names
-from ipo_prompts.programs.offsets import check_offsets
 from ipo_prompts.programs.record.journal import Journal, begin
 from ipo_prompts.programs.running import Job, run
 from ipo_prompts.programs.search import Step
 from ipo_prompts.programs.settings import LIMITS, SearchSettings, preset
+from ipo_prompts.programs.settling import blend_in, check_ensemble, check_head, check_offsets
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, asks_lm, forecast_of, needs_lm
 
@@ -67,7 +65,7 @@ class IPO(Teleprompter):
     Args:
         reward: scores templates with the frozen CLIP: a `ClipReward`, or any other `Reward`; None is the accuracy
             of the student's CLIP on its classes, or, where no example has a `label`, the fit, which is none
-            (`metrics/fit.py`).
+            (`metrics/several.py`).
         lm: the optimizer LLM, or its name as `ipo optimize --lm` takes it; when None, the one of the `dspy.context` in
             which `compile` is called. What it answers is in the journal before it is looked at.
         strategy: how new templates are found: a name of `strategies.STRATEGIES`, a dictionary with its `name` and its
@@ -301,13 +299,13 @@ class IPO(Teleprompter):
         """Return what makes a search another one, beside its examples, as plain JSON."""
         return {
             **settings.model_dump(mode="json", exclude=set(LIMITS)),
-            "strategy": self.strategy if isinstance(self.strategy, dict) else name_of(self.strategy),
+            "strategy": self.strategy if isinstance(self.strategy, dict) else named_with_models(self.strategy),
             "reward": kind(reward),
             "classes": written(reward.class_names),
             "clip": student.clip.fingerprint,
             "lm": lm and lm.model,
             "lm_context": self.lm_context,
-            "describer": name_of(self.describer),
+            "describer": named_with_models(self.describer),
             "task": self.task,
             "earlier": self.earlier and [self.earlier.steps, *self.earlier.templates],
         }

@@ -18,20 +18,19 @@ from ipo_prompts.metrics.classification import fitted_on
 from ipo_prompts.metrics.clock import Clock, clock, due, keeping, optional
 from ipo_prompts.metrics.offsets import Fitted
 from ipo_prompts.metrics.reward import Reward, Units
-from ipo_prompts.programs.describers.recorded import Describing, describe
-from ipo_prompts.programs.describers.shortening import fitted_texts as shortened
-from ipo_prompts.programs.ensemble import Ensembled
-from ipo_prompts.programs.ensemble import settle as settle_ensemble
+from ipo_prompts.programs.describers.multimodal import Describing, describe
 from ipo_prompts.programs.lm.connect import Backend, asking
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.lm.window import Room
-from ipo_prompts.programs.naming import NamesChosen, find
-from ipo_prompts.programs.offsets import Settled, settle_offsets, under
+from ipo_prompts.programs.lm.window import fitted_texts as shortened
+from ipo_prompts.programs.naming import NamesChosen, look_for_names
 from ipo_prompts.programs.record.journal import Event, Journal
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.search import Earlier, SearchResult, Step, search
 from ipo_prompts.programs.settings import SearchSettings
+from ipo_prompts.programs.settling import Ensembled, Settled, settle_offsets, under
+from ipo_prompts.programs.settling import settle as settle_ensemble
 from ipo_prompts.programs.strategies.base import Strategy
 
 
@@ -170,7 +169,9 @@ def _settled(
         parts = [job.units, *([held_back] if held_back is not None else [])]
         asked = None if job.lm is None or job.lm.small else lm  # one that small repeats what it is given
         templates = result.choice.templates
-        looking = partial(find, job.settings, job.reward, templates, parts, kept, record, lm=asked, task=job.task)
+        looking = partial(
+            look_for_names, job.settings, job.reward, templates, parts, kept, record, lm=asked, task=job.task
+        )
         with showing(found.ledger):
             named = optional("other names of the classes", looking)
         if (reached := found.ledger.reached) and not result.stopped:  # a resumed run asks for the others

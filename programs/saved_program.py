@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from ipo_prompts.metrics.blend import Kept
-from ipo_prompts.metrics.class_names import named, usable
-from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.offsets import Saved
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError, printable
+from ipo_prompts.metrics.files import read_json
+from ipo_prompts.metrics.head import Calibrated
+from ipo_prompts.metrics.offsets import Saved, from_state, state_of
 from ipo_prompts.metrics.pictures import AS_VIEWED, Background
-from ipo_prompts.metrics.rejection import Calibrated
 from ipo_prompts.metrics.several import Sureness
+from ipo_prompts.metrics.template import ANCHOR, check_template, named, names_of, usable
+from ipo_prompts.programs.record.journal import FILE_NAME
+from ipo_prompts.programs.record.trust import resumed_by
 
 Weighted = tuple[str, float]
 """A template and its weight in the ensemble, > 0."""
@@ -48,6 +54,54 @@ class State:
     labels: tuple[str, ...] = ()
     sureness: Sureness | None = None
     pictures: Kept | None = None
+
+
+Value = TypeVar("Value")
+
+
+class StateField(Generic[Value]):
+    """A field of the program's `State`, read and assigned as an attribute."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, program: Any, owner: type | None = None) -> Value:
+        return cast("Value", getattr(program.state, self.name))
+
+    def __set__(self, program: Any, value: Value) -> None:
+        changed: dict[str, Any] = {self.name: value}
+        program.state = replace(program.state, **changed)
+
+
+def check_usable(state: State) -> None:
+    """Refuse a state without templates: there is nothing to classify with, or to save.
+
+    Raises:
+        InputError: says what was assigned as instructions.
+    """
+    if state.refused:
+        text, problem = state.refused
+        raise InputError(
+            f"{problem} ({printable(text[:80])!r} was assigned as instructions); assign others, or set_templates(…)."
+        )
+
+
+def as_json(state: State, clip: Clip) -> dict[str, Any]:
+    """Return what is saved of a program, plain JSON: templates, classes, temperature, offsets, the encoder's name."""
+    return {
+        "format": FORMAT,
+        "templates": [{"template": template, "weight": weight} for template, weight in state.templates],
+        "class_names": [str(name) for name in state.class_names],
+        "synonyms": [list(names_of(name)[1:]) for name in state.class_names],
+        "temperature": state.temperature,
+        "offsets": state_of(state.offsets) if state.offsets else None,
+        "background": state.background,
+        "rejection": state.rejection.model_dump(mode="json") if state.rejection else None,
+        "pictures": state.pictures.model_dump(mode="json") if state.pictures else None,
+        "clip": {"name": clip.name, "fingerprint": clip.fingerprint},
+        **({"labels": list(state.labels)} if state.labels else {}),
+        **({"sureness": state.sureness.model_dump(mode="json")} if state.sureness else {}),
+    }
 
 
 class _Clip(BaseModel):
@@ -92,15 +146,56 @@ class SavedProgram(BaseModel):
             )
         return self
 
-    @property
-    def weighted(self) -> list[tuple[str, float]]:
-        """The templates with their weights."""
-        return [(member.template, member.weight) for member in self.templates]
+    def state(self, clip: Clip) -> State:
+        """Return the state of a program with this CLIP.
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The classes, with their synonyms."""
-        return usable(named([name, *of]) for name, of in zip(self.class_names, self.synonyms, strict=True))
+        Raises:
+            InputError: a part of it cannot be used.
+        """
+        classes = usable(named([name, *of]) for name, of in zip(self.class_names, self.synonyms, strict=True))
+        if self.pictures:
+            self.pictures.matrix(len(classes), clip.width)
+        return State(
+            classes,
+            weighted([(member.template, member.weight) for member in self.templates], classes, clip),
+            float(self.temperature),
+            from_state(self.offsets, clip.width, len(classes)) if self.offsets is not None else None,
+            self.background,
+            self.rejection,
+            labels=tuple(self.labels),
+            sureness=self.sureness,
+            pictures=self.pictures,
+        )
+
+
+def read_state(path: str | Path) -> tuple[Path, Any]:
+    """Return the file of a saved program and what it holds; see `TemplateClassifier.from_file`.
+
+    Raises:
+        InputError: there is none, or it holds a larger program.
+    """
+    if str(path).startswith("hf:/"):
+        path = from_hub(str(path))
+    if os.path.isdir(path):  # noqa: PTH112 - pathlib raises where a name is too long
+        path = Path(path, "program.json")
+        if not path.exists():
+            if path.with_name(FILE_NAME).exists():
+                raise InputError(
+                    f"the run in {path.parent} has no program.json yet; resume it with {resumed_by(path.parent)}."
+                )
+            raise InputError(f"{path.parent} has no program.json; name a finished run, or a saved program.")
+    elif not os.path.lexists(path):
+        raise InputError(f"there is no run or file {path}; name a run directory, or its program.json.")
+    state = read_json(Path(path), "the program", "name a run or its program.json")
+    parts = state.items() if isinstance(state, dict) and "class_names" not in state else ()
+    if inside := next(
+        (name for name, one in parts if isinstance(one, dict) and {"class_names", "clip"} <= {*one}), None
+    ):
+        raise InputError(
+            f"{path} is a larger program with a classifier as {inside!r}; load it into a program of that form "
+            f"(program.load({str(path)!r})), which then has the classifier."
+        )
+    return Path(path), state
 
 
 def read_program(state: Any, where: str) -> SavedProgram:
@@ -122,6 +217,48 @@ def read_program(state: Any, where: str) -> SavedProgram:
         said = first["msg"].removeprefix("Value error, ")
         what = f"{key}: {said[:1].lower()}{said[1:]}" if key else said
         raise InputError(f"{where} is not a saved program (program.json of a run): {what}.") from error
+
+
+def weighted(templates: Any, class_names: Sequence[str], clip: Clip) -> tuple[Weighted, ...]:
+    """Return templates with their weights.
+
+    Raises:
+        InputError: they are not so, or a template cannot be used with these classes.
+    """
+    if isinstance(templates, str):
+        templates = [(templates, 1.0)]
+    given = list(templates) if isinstance(templates, Iterable) else [templates]
+    if not given:
+        raise InputError("a classifier needs at least one template.")
+    if len(given) > MOST_TEMPLATES:
+        raise InputError(f"a classifier takes {MOST_TEMPLATES:,} templates at most; {len(given):,} were given.")
+    for one in given:
+        pair = isinstance(one, (tuple, list)) and len(one) == 2 and isinstance(one[0], str)
+        if not pair or not in_range(one[1]):
+            raise InputError(
+                "a classifier takes a template, or pairs of a template and its weight, a number from "
+                f"{RANGE[0]:g} to {RANGE[1]:g}, such as [({ANCHOR!r}, 1.0)]; {repr(one)[:80]} is none."
+            )
+        check_template(one[0], class_names, clip)
+    return tuple((template, float(weight)) for template, weight in given)
+
+
+def check_classes(saved: tuple[str, ...], given: tuple[str, ...]) -> None:
+    """Refuse a saved program whose classes are not those that it is loaded into.
+
+    Raises:
+        InputError: says how they differ.
+    """
+    if saved == given:
+        return
+    if sorted(saved) == sorted(given):
+        raise InputError("this program was saved with the same classes in another order; give them in that order.")
+    missing, new = ([name for name in one if name not in other] for one, other in ((given, saved), (saved, given)))
+    parts = [f"{what} {', '.join(map(repr, names[:3]))}" for what, names in (("has", new), ("lacks", missing)) if names]
+    raise InputError(
+        f"this program was saved with other classes: it {' and '.join(parts)}; load it into a classifier of the "
+        "same classes, or optimise again."
+    )
 
 
 def in_range(value: Any) -> bool:

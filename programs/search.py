@@ -12,27 +12,20 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ipo_prompts.metrics.accuracy import score_interval
 from ipo_prompts.metrics.clock import BudgetReached, Limit, due
 from ipo_prompts.metrics.device import one_for_numpy
 from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.metrics.reward import Reward, Score, Units, scale_of
-from ipo_prompts.metrics.sampling import Sampling
-from ipo_prompts.metrics.scale import Scale
-from ipo_prompts.metrics.statistics import Interval
-from ipo_prompts.programs.admission import Desk, Rejection
-from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
+from ipo_prompts.metrics.sampling import Interval, Sampling
+from ipo_prompts.metrics.verdict import score_interval
+from ipo_prompts.programs.history import Desk, PromptHistory, Rejection, ScoredTemplate
 from ipo_prompts.programs.lm.ledger import explain
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.selection import Choice, HeldBack, choose_winner
 from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies.base import Known, Looked, Strategy, asks_lm, close, may_know, needs_lm
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +109,7 @@ class SearchResult:
         >>> from ipo_prompts.experiments.data import draw, load_data
         >>> from ipo_prompts.metrics.clip import load_clip
         >>> from ipo_prompts.metrics.classification import ClipReward
-        >>> from ipo_prompts.programs.strategies.given import GivenTemplates
+        >>> from ipo_prompts.programs.strategies.base import GivenTemplates
         >>> data = draw(load_data("embedded", seed=0), shots=1, selection_shots=0, seed=0)
         >>> reward = ClipReward(load_clip("embedded"), data.class_names)
         >>> mine = GivenTemplates(["a negative of a <CLASS>.", "a <CLASS>."])
@@ -208,18 +201,8 @@ def search(
         held_back = run.held_back(selection_units)
         with due():
             choice = choose_winner(settings.selection, run.history, search_units, held_back, scale_of(reward).lead)
-    taken_over = len(run.steps[0].scored) - 1
-    return SearchResult(
-        tuple(run.steps),
-        choice,
-        run.history,
-        run.descriptions,
-        ended,
-        stopped,
-        taken_over,
-        run.earlier.steps,
-        stopping,
-    )
+    results = tuple(run.steps), choice, run.history, run.descriptions, ended, stopped
+    return SearchResult(*results, len(run.steps[0].scored) - 1, run.earlier.steps, stopping)
 
 
 @dataclass
@@ -252,14 +235,12 @@ class _Run:
         others = [template for template in self.earlier.templates if template not in self.history]
         reasons = {template: self.reward.problem(template) for template in others}
         refused = tuple(Rejection(template, reason) for template, reason in reasons.items() if reason)
-        if others:
-            usable = [template for template in others if not reasons[template]]
-            try:
+        try:
+            if others:
+                usable = [template for template in others if not reasons[template]]
                 for score in self.record.score(-1, usable, self.units, refused, kind="earlier"):
                     self.history.add(ScoredTemplate(score, -1, "earlier run"))
-            finally:
-                self._remember(-1, tuple(self.history), refused, 0)
-        else:
+        finally:
             self._remember(-1, tuple(self.history), refused, 0)
 
     def loop(self) -> str:
@@ -293,8 +274,12 @@ class _Run:
         # Ask. All candidates of a step see the same history, so they do not see each other's scores.
         known = self._known(number)
         self.record.given(number, known.digest)
-        looking, scoring = partial(self._look_at, number), partial(self._score_at_once, number)
-        desk = Desk(self.problem, known.count, self.history, looking, scoring)
+
+        def scoring(template: str) -> Score:
+            self._check_limits(number)
+            return self.record.propose(number, template, self.units)
+
+        desk = Desk(self.problem, known.count, self.history, partial(self._look_at, number), scoring)
         reached = self._ask(known, desk)
         if reached and not desk.accepted:
             raise reached
@@ -321,7 +306,24 @@ class _Run:
 
     def _known(self, number: int) -> Known:
         """Return what the strategy may know before a step."""
-        known: object = may_know(self.strategy, self._all(number))
+        seed = hashlib.sha256(f"{self.settings.seed}|{self.earlier.steps + number}".encode()).digest()
+        labels = self.units.labels
+        if labels is not None:  # a view that a strategy cannot change: the reward scores with the same labels
+            labels = labels.view()
+            labels.setflags(write=False)
+        everything = Known(
+            task=self.task,
+            history=self.history,
+            class_names=self.reward.class_names,
+            descriptions=self.descriptions,
+            labels=labels,
+            step=number,
+            seed=int.from_bytes(seed[:4], "big") >> 1,
+            count=self.settings.candidates_per_step,
+            looked=tuple(self.looked),
+            scale=scale_of(self.reward),
+        )
+        known: object = may_know(self.strategy, everything)
         if not isinstance(known, Known):
             raise InputError(
                 f"may_know() of the strategy {type(self.strategy).__name__} gave {type(known).__name__} and no Known; "
@@ -344,20 +346,6 @@ class _Run:
             )
         return None
 
-    def _all(self, number: int) -> Known:
-        return Known(
-            task=self.task,
-            history=self.history,
-            class_names=self.reward.class_names,
-            descriptions=self.descriptions,
-            labels=_read_only(self.units.labels),
-            step=number,
-            seed=_step_seed(self.settings.seed, self.earlier.steps + number),
-            count=self.settings.candidates_per_step,
-            looked=tuple(self.looked),
-            scale=scale_of(self.reward),
-        )
-
     def _look_at(self, number: int, templates: Sequence[str], around: str) -> list[Score]:
         """Score and record in chunks, checking the limits before each; see `Desk.look_at`."""
         usable = [template for template in templates if self.problem(template) is None]
@@ -376,16 +364,14 @@ class _Run:
         if not self.record.done(number):
             self.check_limits()
 
-    def _score_at_once(self, number: int, template: str) -> Score:
-        """Score and record a proposal before its step is over; see `Desk.score`."""
-        self._check_limits(number)
-        return self.record.propose(number, template, self.units)
-
     def _remember(
         self, number: int, scored: tuple[ScoredTemplate, ...], rejected: tuple[Rejection, ...], looked_at: int
     ) -> None:
         best, scale = self.history.best, scale_of(self.reward)
-        step = Step(number, scored, rejected, best, _interval(best.score, self.units, scale), looked_at)
+        labels = None if self.units.labels is None else self.units.labels.tolist()
+        sampling = Sampling.of(best.n, labels, self.units.groups)
+        interval = score_interval(best.score.hits, sampling, bounds=(scale.low, scale.high))
+        step = Step(number, scored, rejected, best, interval, looked_at)
         self.steps.append(step)
         logger.info("step %d: %d new, best %s %r", number + 1, len(scored), scale.told(best.value), best.template)
         self.on_step(step)
@@ -406,23 +392,6 @@ def _source(strategy: Strategy) -> str:
     if needs_lm(strategy):
         return "language model"
     return "composition" if asks_lm(strategy) else "no language model"
-
-
-def _read_only(labels: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64] | None:
-    """Return a view that a strategy cannot change: the reward scores with the same labels."""
-    if labels is not None:
-        labels = labels.view()
-        labels.setflags(write=False)
-    return labels
-
-
-def _interval(score: Score, units: Units, scale: Scale) -> Interval:
-    labels = None if units.labels is None else units.labels.tolist()
-    return score_interval(score.hits, Sampling.of(score.n, labels, units.groups), bounds=(scale.low, scale.high))
-
-
-def _step_seed(seed: int, step: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed}|{step}".encode()).digest()[:4], "big") >> 1
 
 
 def _reasons(rejected: Sequence[Rejection]) -> str:

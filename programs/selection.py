@@ -56,7 +56,7 @@ class Choice:
             by the choice made without that fold. It is the procedure's, not the winner's. None without selection units.
         standard_error: of that gain, for the classes as given; None where the units cannot tell it.
         how: the pictures that chose; one of the three constants above.
-        others: what is taken together with the template, equally weighted; see `ensemble.py`.
+        others: what is taken together with the template, equally weighted; see `settling.py`.
     """
 
     template: str

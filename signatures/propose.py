@@ -1,7 +1,12 @@
-"""The questions for the optimizer LLM: which templates could score higher? The parts come in the order of the paper."""
+"""What is asked of language models, as DSPy signatures.
+
+First the questions for the optimizer LLM: which templates could score higher? The parts come in the order of the paper.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import dspy
@@ -58,3 +63,137 @@ class ProposeFromFindings(ProposeTemplates):
     """
 
     findings: str = dspy.InputField(desc="what the templates tried so far have taught, one finding per line")
+
+
+# The questions for the multimodal model: what do these pictures look like? Ours, the paper's, its code's.
+
+
+class DescribeImage(dspy.Signature):
+    """Describe how this picture looks, so that a caption writer who cannot see it knows its style and setting.
+
+    Say in one or two sentences what kind of picture it is (medium, colours, lighting, viewpoint, background, quality)
+    and which visible features matter for the task. Do not guess or name what the pictured thing is.
+    """
+
+    task: str = dspy.InputField(desc="what the pictures are classified into")
+    image: dspy.Image = dspy.InputField(desc="one training picture")
+    description: str = dspy.OutputField(desc="one or two plain sentences, at most 60 words")
+
+
+# The paper's question for the multimodal model (Du, Sun and Snoek, NeurIPS 2024), in its own words.
+
+
+class DescribeAsInThePaper(dspy.Signature):
+    """Please generate the description in detail, do not provide the class name in the description."""
+
+    image: dspy.Image = dspy.InputField(desc="one training picture")
+    description: str = dspy.OutputField(desc="the description")
+
+
+# What the paper's public code asks the multimodal model (https://github.com/lmsdss/IPO), in our words.
+#
+# It is another question than the paper's. It does not say that the class must not be named.
+
+
+class DescribeAsInTheCode(dspy.Signature):
+    """Give a detailed account of the features that set what this picture shows apart from other things."""
+
+    image: dspy.Image = dspy.InputField(desc="one training picture")
+    description: str = dspy.OutputField(desc="the account")
+
+
+# The question for other names of classes, asked for some classes at a time.
+
+
+class ProposeNames(dspy.Signature):
+    """Say what else the classes of an image classifier are called, in words that captions of pictures use.
+
+    Give each class up to five short names in plain English: the everyday name, a synonym, the singular, what a brand, a
+    code or a Latin name stands for, a slightly wider or narrower word. Do not use the name of another class.
+    """
+
+    task: str = dspy.InputField(desc="what the pictures are classified into")
+    classes: list[str] = dspy.InputField(desc="the classes to name, as they are called now")
+    confusions: list[str] = dspy.InputField(desc="which of them are taken for which other classes; may be empty")
+    lines: list[str] = dspy.OutputField(desc="one line a class, as in `moggy: cat, house cat, kitten`")
+
+
+# The question for small local models: one template at a time, after one worked example.
+#
+# A model of half a billion parameters that is asked for a list repeats itself and runs on, so the parts of this
+# question are laid out by `programs.strategies.small_model` as plain turns of a chat, without fields.
+
+SYSTEM = "You write short image caption templates for the CLIP classifier. You answer with one template."
+TASK = "Task: {task}"
+DESCRIPTIONS = "What some of the images look like:"
+FINDINGS = "What the templates tried so far have taught:"
+HISTORY = "Templates tried so far, from the worst score to the best:"
+REQUEST = (
+    "Write 1 new caption template for these images that could score higher. Use the slot <CLASS> exactly once. "
+    "Describe the images: kind of picture, viewpoint, scene, material, or the category of the classes. "
+    "Do not repeat a template from the list."
+)
+
+# The worked example: its task is far from what people classify, and says nothing about how any other pictures look.
+EXAMPLE_TASK = "pictures of old coins, such as denarius, ducat, penny. <CLASS> is the name of a coin."
+EXAMPLE_DESCRIPTIONS = ("A round piece of metal lies on a tray in a museum.",)
+EXAMPLE_HISTORY = (
+    ("<CLASS>.", 0.41),
+    ("a photo of a <CLASS>.", 0.465),
+    ("an image of a <CLASS> from a collection.", 0.52),
+    ("a museum photo of a <CLASS>.", 0.555),
+)
+EXAMPLE_ANSWER = "a top view of a <CLASS>, a kind of coin on a museum tray."
+
+HISTORY_LINES = 12
+"""The most templates shown, the best ones: each costs prompt time at every step."""
+DESCRIPTION_CHARACTERS = 200
+DESCRIPTION_LINES = 4
+
+
+class ProposeTemplate(dspy.Signature):
+    """Write one new prompt template for CLIP."""
+
+    task: str = dspy.InputField(desc="what the pictures are and what `<CLASS>` stands for")
+    image_descriptions: list[str] = dspy.InputField(desc="what a few of the pictures look like; may be empty")
+    scored_templates: list[str] = dspy.InputField(desc="templates tried so far, worst first, best last")
+    findings: list[str] = dspy.InputField(desc="what the templates tried so far have taught; may be empty")
+    template: str = dspy.OutputField(desc="one new template")
+
+
+def short_line(template: str, value: float, scale: Scale = FRACTION) -> str:
+    """Return a line of the scored history.
+
+    Percent are rounded to two decimals and then to one: recorded requests are found by their text.
+
+    >>> short_line("a photo of a <CLASS>.", 0.3125)
+    '31.2  a photo of a <CLASS>.'
+    """
+    return f"{float(f'{100 * value:.2f}'):.1f}  {template}" if scale.percent else f"{scale.told(value)}  {template}"
+
+
+def question(
+    task: str, descriptions: Sequence[str], scored_templates: Sequence[str], findings: Sequence[str] = ()
+) -> str:
+    """Write one user turn. Parts that would be empty are left out; `scored_templates` run from worst to best."""
+    parts = [TASK.format(task=task)]
+    shown = [shortened(text) for text in descriptions[:DESCRIPTION_LINES]]
+    if shown:
+        parts.append("\n".join([DESCRIPTIONS, *(f"- {text}" for text in shown)]))
+    if scored_templates:
+        parts.append("\n".join([HISTORY, *scored_templates[-HISTORY_LINES:]]))
+    if findings:
+        parts.append("\n".join([FINDINGS, *(f"- {line}" for line in findings)]))
+    return "\n\n".join([*parts, REQUEST])
+
+
+def shortened(description: str) -> str:
+    """Cut a description to its first sentence, and that to what fits.
+
+    >>> shortened("A red bus. It stands in a street.")
+    'A red bus.'
+    """
+    text = re.split(r"(?<=[.!?])\s", " ".join(description.split()), maxsplit=1)[0]
+    if len(text) <= DESCRIPTION_CHARACTERS:
+        return text
+    return text[:DESCRIPTION_CHARACTERS].rsplit(" ", 1)[0] + " ..."

@@ -74,9 +74,8 @@ def optimize(
 ) -> int:
     """Search a better template, choose the winner with held-back pictures, test it once on sealed ones."""
     from ipo_prompts.experiments.run.files import check_writable, default_folder, reserved
-    from ipo_prompts.programs.lm.keys import check_key
-    from ipo_prompts.programs.record.resuming import resume_command
-    from ipo_prompts.programs.record.trust import trusting
+    from ipo_prompts.programs.record.redaction import check_key
+    from ipo_prompts.programs.record.trust import resume_command, trusting
 
     if resume and out:
         raise InputError("--resume works in its own directory; leave --out away.")

@@ -57,7 +57,7 @@ def evaluate(
     from ipo_prompts.experiments.tasks import REWARDS
     from ipo_prompts.metrics.clip import load_clip
     from ipo_prompts.metrics.features import FeatureStore
-    from ipo_prompts.metrics.template import check, read_templates
+    from ipo_prompts.metrics.template import check_template, read_templates
 
     wanted = [*(template or []), *(read_templates(templates_file) if templates_file else ())]
     if not wanted:
@@ -69,7 +69,7 @@ def evaluate(
         raise InputError(f"{drawn.name} has no {part} pictures.")
     encoder = load_clip(clip or "embedded", device)
     for one in wanted:
-        check(one, drawn.class_names, encoder)
+        check_template(one, drawn.class_names, encoder)
     ui = Ui(0, quiet=as_json)
     about = {"data": drawn.name, "part": part, "clip": encoder.name, "fingerprint": encoder.fingerprint}
     if not drawn.labelled:
@@ -99,7 +99,7 @@ def evaluate(
 
 def _fits(templates: Sequence[str], data: DataSet, clip: LoadedClip, ui: Ui) -> list[dict[str, Any]]:
     """Measure templates on pictures without labels: their fit, and how many pictures they name otherwise."""
-    from ipo_prompts.metrics.fit import Fit
+    from ipo_prompts.metrics.several import Fit
 
     reward = Fit(clip, data.class_names)
     pictures = reward.encode([item.picture for item in data.train], progress=ui.pictures("all"))

@@ -19,11 +19,11 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from ipo_prompts.experiments.data import Item
 from ipo_prompts.experiments.run.files import Content
-from ipo_prompts.metrics.class_names import written
 from ipo_prompts.metrics.clicks import Disagreements
 from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.features import FeatureStore, Progress
 from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.template import written
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.saved_program import SavedProgram
 

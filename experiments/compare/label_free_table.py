@@ -11,7 +11,7 @@ from ipo_prompts.experiments.compare import label_free
 from ipo_prompts.experiments.compare.label_free import FIT, FIT_OFF, HITS_SAME, INITIAL, MEAN_OFF, THING, WRONG, Found
 from ipo_prompts.experiments.compare.layout import text_table
 from ipo_prompts.experiments.embedded.shifts import shared
-from ipo_prompts.metrics.statistics import crossed_interval, mean_interval
+from ipo_prompts.metrics.sampling import crossed_interval, mean_interval
 
 MOST = f"{label_free.SIZES[0]} pictures"
 """The condition in which all rows are measured."""

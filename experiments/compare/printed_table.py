@@ -10,7 +10,7 @@ from typing import Any
 from ipo_prompts.experiments.compare.layout import code, plain, text_table
 from ipo_prompts.experiments.compare.published import TemplateRow, TemplateTable, contradictions
 from ipo_prompts.experiments.data.dataset import why_different
-from ipo_prompts.metrics.statistics import harmonic_mean
+from ipo_prompts.metrics.sampling import harmonic_mean
 
 POINTS = 0.15
 """Two numbers agree when they are one picture or so many points apart, whichever is more: other machines and roundings

@@ -33,8 +33,8 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.offsets import Fitted as FittedOffsets
 from ipo_prompts.metrics.reward import Reward, Score, by_embeddings
-from ipo_prompts.programs.offsets import under
 from ipo_prompts.programs.record.score_keeper import units_of
+from ipo_prompts.programs.settling import under
 
 CROSS_CLIP, DOMAINS, LOOKS = "cross-clip", "domain-generalization", "looks"
 ALONE = ("base-to-new", "few-shot")

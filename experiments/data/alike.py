@@ -13,11 +13,10 @@ import yaml
 
 from ipo_prompts.experiments.data.dataset import NAMES_FILE, PARTS, DataSet
 from ipo_prompts.metrics.arrays import spread
-from ipo_prompts.metrics.class_names import names_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import printable
 from ipo_prompts.metrics.features import FeatureStore, Progress
-from ipo_prompts.metrics.template import ANCHOR
+from ipo_prompts.metrics.template import ANCHOR, names_of
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.candidates import has_words
 

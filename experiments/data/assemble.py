@@ -10,10 +10,9 @@ from typing import Any
 
 from ipo_prompts.experiments.data.dataset import PARTS, DataSet, Item, Part, default_task
 from ipo_prompts.experiments.data.draw import cut, settle_parts
-from ipo_prompts.metrics.class_names import as_read, tidy
 from ipo_prompts.metrics.errors import InputError, invisible
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.template import SLOT
+from ipo_prompts.metrics.template import SLOT, as_read, tidy
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from ipo_prompts.experiments.data.dataset import OWN, PARTS, DataSet, Item, Part, in_threads, unreadable_content
 from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.files import replacing
-from ipo_prompts.metrics.pictures import AS_VIEWED, Background, Picture, decode_and_look, is_transparent
+from ipo_prompts.metrics.pictures import AS_VIEWED, Background, Picture, decode, is_transparent
 from ipo_prompts.metrics.template import ANCHOR, TokenCounter, too_long
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def _look(row: tuple[Part, Item]) -> _Look:
     try:
         data = picture.bytes()
         content = picture.known or content
-        image, clear = decode_and_look(data, picture.name, picture.background)
+        image, clear = decode(data, picture.name, picture.background)
     except InputError as error:
         return _Look(content, fault=str(error))
     empty = None

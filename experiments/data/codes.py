@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING
 import yaml
 
 from ipo_prompts.experiments.data.dataset import NAMES_FILE, NONE, DataSet
-from ipo_prompts.metrics.class_names import as_read, written
 from ipo_prompts.metrics.errors import InputError, several
 from ipo_prompts.metrics.nouns import Synset, common, synsets
-from ipo_prompts.metrics.template import ANCHOR, too_long
+from ipo_prompts.metrics.template import ANCHOR, as_read, too_long, written
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.clip import Clip

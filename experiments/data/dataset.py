@@ -24,11 +24,10 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any, Literal, TypeVar
 
-from ipo_prompts.metrics.class_names import as_read, every_name, named, tidy, written
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.files import read_yaml
 from ipo_prompts.metrics.pictures import Background, Picture
-from ipo_prompts.metrics.template import SLOT, problem
+from ipo_prompts.metrics.template import SLOT, as_read, every_name, named, problem, tidy, written
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")

@@ -24,9 +24,9 @@ from ipo_prompts.experiments.data.unlabelled import (
     read_class_names,
     without_labels,
 )
-from ipo_prompts.metrics.class_names import tidy
 from ipo_prompts.metrics.errors import InputError, did_you_mean, several
 from ipo_prompts.metrics.pictures import AS_STORED, AS_VIEWED, Background
+from ipo_prompts.metrics.template import tidy
 
 
 def load_data(

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from ipo_prompts.experiments.data.assemble import Gathered, assemble, group_of
 from ipo_prompts.experiments.data.dataset import DataSet, Item
-from ipo_prompts.metrics.class_names import tidy
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.template import tidy
 
 BAR = "|"
 

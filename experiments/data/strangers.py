@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 
-from ipo_prompts.metrics.class_names import as_read, every_name
 from ipo_prompts.metrics.nouns import common, irregular, synsets
+from ipo_prompts.metrics.template import as_read, every_name
 
 COUNT = 4000
 SENSES = 4

@@ -18,9 +18,9 @@ from typing import Any
 from ipo_prompts.experiments.data.assemble import Gathered, group_of, labels_of
 from ipo_prompts.experiments.data.dataset import UNLABELLED, DataSet, Item, checked_names, default_task
 from ipo_prompts.experiments.data.sources import folder, hub, table
-from ipo_prompts.metrics.class_names import as_read, every_name, named
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import read_text, read_yaml
+from ipo_prompts.metrics.template import as_read, every_name, named
 
 Names = Mapping[Any, Any] | Sequence[Any]
 GIVE = "class_names=names.txt, a text file with one name a line"

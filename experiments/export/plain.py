@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ipo_prompts.experiments.export.target import Differs, Reference, no_place
-from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.offsets import softmax
 from ipo_prompts.metrics.template import read_templates
 from ipo_prompts.programs.classifier import TemplateClassifier
 

@@ -110,7 +110,7 @@ def compare_page(runs: Sequence[Run]) -> str:
     Raises:
         InputError: one has no labels.
     """
-    from ipo_prompts.metrics.statistics import mean_over_seeds
+    from ipo_prompts.metrics.sampling import mean_over_seeds
 
     if untested := next((run for run in runs if run.result.untested), None):
         raise InputError(

@@ -28,8 +28,7 @@ from ipo_prompts.experiments.run.result import CLASSIFICATION, RewardNames
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.evidence import ALPHA, holm, paired_difference
 from ipo_prompts.metrics.reward import Reward, Score
-from ipo_prompts.metrics.sampling import Sampling
-from ipo_prompts.metrics.statistics import mean_interval
+from ipo_prompts.metrics.sampling import Sampling, mean_interval
 from ipo_prompts.metrics.template import SLOT
 
 

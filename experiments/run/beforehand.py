@@ -31,11 +31,11 @@ from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.metrics.verdict import points
 from ipo_prompts.programs.candidates import forecast_names
 from ipo_prompts.programs.lm.ledger import total_usd
-from ipo_prompts.programs.naming import about_names, find, suggestions
-from ipo_prompts.programs.phrases import PhraseBank
+from ipo_prompts.programs.naming import about_names, look_for_names, suggestions
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies.base import Expected, Forecast, forecast_of
+from ipo_prompts.programs.wording import PhraseBank
 
 if TYPE_CHECKING:
     from ipo_prompts.programs.lm.connect import Backend
@@ -101,7 +101,7 @@ def _descriptions(planned: Plan) -> tuple[int, int]:
 
 def _context(planned: Plan) -> dict[str, Any] | None:
     """Say what the optimizer takes, and what that means for descriptions."""
-    from ipo_prompts.programs.describers.shortening import expected
+    from ipo_prompts.programs.lm.window import expected
 
     if planned.optimizer is None or planned.optimizer.small:
         return None
@@ -198,7 +198,9 @@ def worth_a_search(reward: ClipReward, template: str, seen: EncodedPictures) -> 
     """Say which other names look better around a template, and by how much; empty where nothing is shown."""
     pictures = seen.part(range(len(seen)), np.unique(seen.labels).tolist())
     among = reward.renamed(reward.names_in(pictures))
-    named = find(SearchSettings(names="search"), among, [template], [pictures], None, ScoreKeeper(None, among))
+    named = look_for_names(
+        SearchSettings(names="search"), among, [template], [pictures], None, ScoreKeeper(None, among)
+    )
     if not named.renamed:
         return ""
     held = named.found.held
@@ -224,8 +226,8 @@ def about_unlabelled(data: DataSet, clip: Clip, progress: Progress | None = None
     reward = ClipReward(clip, data.class_names)
     pictures = [data.train[i].picture for i in spread(len(data.train), LOOKED_AT)]
     found = suggestions(reward, ANCHOR, reward.store.encode(pictures, progress))
-    told = about_names([(one.given, one.found) for one in found], data.class_names)
-    shown = [f"  {one.given} → {one.found}: {', '.join(pictures[i].name for i in one.pictures)}" for one in found]
+    told = about_names([(given, other) for given, other, _ in found], data.class_names)
+    shown = [f"  {given} → {other}: {', '.join(pictures[i].name for i in one.pictures)}" for given, other, one in found]
     return [printable(line) for line in ([told, *shown] if told else [])]
 
 

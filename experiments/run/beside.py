@@ -42,8 +42,7 @@ from ipo_prompts.metrics.offsets import Kind, class_weights
 from ipo_prompts.metrics.reward import Score, by_embeddings, class_embeddings
 from ipo_prompts.metrics.template import imagenet_templates
 from ipo_prompts.metrics.verdict import points, share
-from ipo_prompts.programs.ensemble import Ensembled, scored_as_one
-from ipo_prompts.programs.offsets import Settled
+from ipo_prompts.programs.settling import Ensembled, Settled, scored_as_one
 
 FAR = 0.2
 """A class mean that is better by this is far better than the best template."""

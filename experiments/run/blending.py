@@ -10,7 +10,7 @@ from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.evidence import paired_difference
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.verdict import points, share
-from ipo_prompts.programs.blending import Blended
+from ipo_prompts.programs.settling import Blended
 
 MEANS = {"class mean": "the unit mean of each class", "discriminant": "a discriminant with one covariance for all"}
 NAMED = 5

@@ -19,7 +19,6 @@ from ipo_prompts.experiments.run.result import (
     OverClasses,
     SealedPart,
 )
-from ipo_prompts.metrics.accuracy import class_mean_interval, difference_over_classes, score_interval
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import (
     EncodedPictures,
@@ -30,7 +29,14 @@ from ipo_prompts.metrics.evidence import SAME, Scopes, paired_difference
 from ipo_prompts.metrics.reward import Reward, Score
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.several import SeveralLabels, compare_precision
-from ipo_prompts.metrics.verdict import judge, no_test, points
+from ipo_prompts.metrics.verdict import (
+    class_mean_interval,
+    difference_over_classes,
+    judge,
+    no_test,
+    points,
+    score_interval,
+)
 
 FLATTERED = "these units shaped the template or chose it"
 SEALED = "on sealed units in this run"

@@ -21,9 +21,8 @@ from ipo_prompts.programs.describers import BY_CLIP
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import last, read
 from ipo_prompts.programs.record.redaction import check_address
-from ipo_prompts.programs.record.resuming import CHOICES, why_typed
-from ipo_prompts.programs.record.resuming import CONFIG_FILE as CONFIG_FILE
-from ipo_prompts.programs.record.trust import ADDRESSES, own_settings, refuse_foreign
+from ipo_prompts.programs.record.trust import ADDRESSES, CHOICES, own_settings, refuse_foreign, why_typed
+from ipo_prompts.programs.record.trust import CONFIG_FILE as CONFIG_FILE
 from ipo_prompts.programs.settings import LIMITS, SearchSettings, preset
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import asks_lm, needs_lm

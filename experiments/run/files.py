@@ -25,8 +25,14 @@ from ipo_prompts.metrics.errors import InputError, first_error, flag
 from ipo_prompts.metrics.files import JSON_BYTES, read_bytes, read_json, write_whole
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import LOCK, MOST_BYTES, last
-from ipo_prompts.programs.record.resuming import resumed_by, to_type, why_typed
-from ipo_prompts.programs.record.trust import own_settings, refuse_foreign, relative_places
+from ipo_prompts.programs.record.trust import (
+    own_settings,
+    refuse_foreign,
+    relative_places,
+    resumed_by,
+    to_type,
+    why_typed,
+)
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.clip import Clip

@@ -23,13 +23,13 @@ from rich.text import Text
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.settings import about_preset
 from ipo_prompts.metrics.clip import check_name
+from ipo_prompts.metrics.clock import Wait
 from ipo_prompts.metrics.errors import InputError, flag
+from ipo_prompts.metrics.sampling import Interval
 from ipo_prompts.metrics.scale import FRACTION
-from ipo_prompts.metrics.statistics import Interval
 from ipo_prompts.programs.history import ScoredTemplate
 from ipo_prompts.programs.lm import weights
 from ipo_prompts.programs.lm.ledger import Ledger
-from ipo_prompts.programs.lm.waiting import Wait
 from ipo_prompts.programs.search import Step
 
 FIRST_WAIT_SECONDS = 10

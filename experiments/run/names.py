@@ -17,13 +17,13 @@ from ipo_prompts.experiments.data.dataset import NAMES_FILE
 from ipo_prompts.experiments.run.comparison import Compared, measured
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.result import AnyPart, NamesFound, Renamed, TwoByTwo
-from ipo_prompts.metrics.class_names import written
 from ipo_prompts.metrics.errors import several
 from ipo_prompts.metrics.evidence import paired_difference
 from ipo_prompts.metrics.reward import Score
+from ipo_prompts.metrics.template import written
 from ipo_prompts.metrics.verdict import judge, points, share
-from ipo_prompts.programs.ensemble import scored_as_one
 from ipo_prompts.programs.naming import NamesChosen
+from ipo_prompts.programs.settling import scored_as_one
 
 EACH = "for each name, on sealed pictures"
 MOST = 200

@@ -18,13 +18,12 @@ from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.experiments.tasks.base import Encoded, check_fractions
-from ipo_prompts.metrics.class_names import written
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.clock import check as time_limit
+from ipo_prompts.metrics.clock import check_clock
 from ipo_prompts.metrics.errors import InputError, several
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.reward import Reward, Units, scale_of
-from ipo_prompts.metrics.template import check
+from ipo_prompts.metrics.template import check_template, written
 from ipo_prompts.programs.selection import check_possible
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, forecast_of
@@ -384,11 +383,11 @@ def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
         BudgetReached: the time is used up.
     """
     config, drawn = planned.config, planned.drawn
-    time_limit()
+    check_clock()
     if clip is None:
         ui.say(f"loading the CLIP {config.clip}")
         clip = load_clip(config.clip, config.device)
-    time_limit()
+    check_clock()
     refuse_codes(planned.data, config.data, clip)
     store = FeatureStore(clip)
     others = [name for spec in config.also_fit for name in load_data(spec, seed=SPLIT_SEED).class_names]
@@ -398,7 +397,7 @@ def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
         check_fractions(scale_of(reward), f"reward={config.reward['name']}")
     else:
         refuse_equal(clip, config.initial_template, drawn.class_names)
-    check(config.initial_template, (*drawn.class_names, *met_later), clip)
+    check_template(config.initial_template, (*drawn.class_names, *met_later), clip)
     note = transparency_note([item.picture for item in drawn.search], "search pictures")
     if note:
         ui.say(note)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ipo_prompts.metrics.clock import Clock
 from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.metrics.features import BATCH
-from ipo_prompts.programs.record.resuming import resumed_by
+from ipo_prompts.programs.record.trust import resumed_by
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.run.config import RunConfig

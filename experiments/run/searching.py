@@ -32,18 +32,17 @@ from ipo_prompts.metrics.errors import InputError, input_error
 from ipo_prompts.metrics.template import key, problem
 from ipo_prompts.programs import running, search
 from ipo_prompts.programs.describers import BY_CLIP
-from ipo_prompts.programs.describers.recorded import Describing, by_clip
-from ipo_prompts.programs.ensemble import check_ensemble
+from ipo_prompts.programs.describers.multimodal import Describing, by_clip
 from ipo_prompts.programs.history import PromptHistory
 from ipo_prompts.programs.lm.connect import recorded_events
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.naming import check_names
 from ipo_prompts.programs.record.journal import FILE_NAME, Event, Journal, begin, check_same, read
-from ipo_prompts.programs.record.resuming import resumed_by
-from ipo_prompts.programs.record.trust import relative_places
+from ipo_prompts.programs.record.trust import relative_places, resumed_by
 from ipo_prompts.programs.running import Job
 from ipo_prompts.programs.search import Step
+from ipo_prompts.programs.settling import check_ensemble
 
 
 @dataclass(frozen=True)

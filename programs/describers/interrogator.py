@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any, Protocol
+from typing import Any
 
 import dspy
 import numpy as np
@@ -18,10 +18,11 @@ import numpy.typing as npt
 from scipy import special
 
 from ipo_prompts.metrics.arrays import Floats, spread
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.nouns import common
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.template import SLOT, TokenCounter, too_long
-from ipo_prompts.programs.phrases import Phrase, PhraseBank
-from ipo_prompts.programs.wording import Wording
+from ipo_prompts.metrics.template import SLOT, too_long
+from ipo_prompts.programs.wording import Phrase, PhraseBank, Wording
 
 Gains = npt.NDArray[np.float64]
 
@@ -34,20 +35,6 @@ ERROR = 0.05
 PER_GROUP = 2
 """Phrases of one group in a description, at most."""
 NOTHING = "The pictures have no look that stands out."
-
-
-class Encoder(TokenCounter, Protocol):
-    """The part of a CLIP that is needed; `metrics.clip.Clip` has it."""
-
-    logit_scale: float
-
-    def encode_texts(self, texts: Sequence[str]) -> Floats:
-        """Return float32 (len(texts), D), unit rows."""
-        ...
-
-    def encode_pictures(self, pictures: Sequence[Picture]) -> Floats:
-        """Return float32 (len(pictures), D), unit rows."""
-        ...
 
 
 class Interrogator(dspy.Module):
@@ -66,7 +53,6 @@ class Interrogator(dspy.Module):
         clip: the encoder.
         phrases: the phrase bank; the one that ships with us when None.
         top: the most phrases in the description of the set.
-        examples: how many single pictures are described too, spread over the set.
         greedy: look again, beside the strongest phrase, for the phrase that adds most to it, and so on. So "lying on
             its side" is found beside "faded", which alone is no outlier. Phrases of one group are said once.
 
@@ -91,17 +77,15 @@ class Interrogator(dspy.Module):
 
     def __init__(
         self,
-        clip: Encoder,
+        clip: Clip,
         phrases: PhraseBank | None = None,
         top: int = 6,
-        examples: int = 0,
         greedy: bool = False,
     ) -> None:
         super().__init__()
         self.clip = clip
         self.bank = phrases or PhraseBank.load()
         self.top = top
-        self.examples = examples
         self.greedy = greedy
 
     def forward(
@@ -120,7 +104,7 @@ class Interrogator(dspy.Module):
             class_names: the classes; phrases that name one are not used.
 
         Returns:
-            Prediction with `descriptions` (list of str: the set first, then `examples` pictures) and `phrases` (list of
+            Prediction with `descriptions` (a list of one text, on the set) and `phrases` (list of
             (phrase, strength in logits) of all that were tried, strongest first).
         """
         features = pictures if isinstance(pictures, np.ndarray) else self._encode(pictures)
@@ -132,7 +116,7 @@ class Interrogator(dspy.Module):
         look = _look(self._gains(features, truth, class_names, templates), phrases)
         if self.greedy:
             look = self._beside_each_other(look, features, truth, class_names)
-        return _described(look, self.top, self.examples)
+        return _described(look, self.top)
 
     def _beside_each_other(
         self, look: _Look, features: Floats, labels: npt.NDArray[Any] | None, class_names: Sequence[str]
@@ -182,15 +166,13 @@ class Interrogator(dspy.Module):
             right = logits[np.arange(len(truth)), truth]
             values.append(right + (right - logits.mean(axis=1)))
         gains = np.stack(values)
-        relative: Gains = gains[1:] - gains[0]
-        return relative
+        return np.asarray(gains[1:] - gains[0])
 
     def _similarity_gains(self, features: Floats, templates: Sequence[str]) -> Gains:
         """Gain in scaled similarity of prompts without a class: float64 (templates - 1, pictures)."""
-        texts = [_without_class(template) for template in templates]
+        texts = [template.replace(f" of a {SLOT}", "") for template in templates]
         similarity = self.clip.logit_scale * (self.clip.encode_texts(texts) @ features.T).astype(np.float64)
-        gains: Gains = similarity[1:] - similarity[0]
-        return gains
+        return np.asarray(similarity[1:] - similarity[0])
 
 
 def beside(bare: Wording, phrase: Phrase) -> Wording | None:
@@ -231,18 +213,11 @@ def _look(gains: Gains, phrases: Sequence[Phrase]) -> _Look:
     return _Look(phrases, relative, said)
 
 
-def _described(look: _Look, top: int, examples: int) -> dspy.Prediction:
-    n = look.relative.shape[1]
-    gained = dict(zip(look.phrases, look.relative, strict=True))
-    descriptions = [_sentence("The pictures look like", look.said, top)]
-    for picture in spread(n, examples):
-        own = [phrase for phrase in look.said if gained[phrase][picture] > 0]
-        own.sort(key=lambda phrase: -gained[phrase][picture])
-        descriptions.append(_sentence("One of them looks like", own, top // 2))
+def _described(look: _Look, top: int) -> dspy.Prediction:
     strength = look.relative.mean(axis=1)
     order = np.argsort(-strength, kind="stable")
     return dspy.Prediction(
-        descriptions=descriptions, phrases=[(look.phrases[i].text, float(strength[i])) for i in order]
+        descriptions=[_sentence(look.said, top)], phrases=[(look.phrases[i].text, float(strength[i])) for i in order]
     )
 
 
@@ -255,7 +230,7 @@ def _middle_of_form(gains: Gains, forms: Sequence[str]) -> Gains:
     return middle
 
 
-def _sentence(start: str, phrases: Sequence[Phrase], top: int) -> str:
+def _sentence(phrases: Sequence[Phrase], top: int) -> str:
     """Format the first phrases, at most `PER_GROUP` of a group, so that one group does not crowd out the others."""
     counts: dict[str, int] = {}
     words: list[str] = []
@@ -263,8 +238,31 @@ def _sentence(start: str, phrases: Sequence[Phrase], top: int) -> str:
         counts[phrase.group] = counts.get(phrase.group, 0) + 1
         if counts[phrase.group] <= PER_GROUP and len(words) < top:
             words.append(phrase.text)
-    return f"{start}: {', '.join(words)}." if words else NOTHING
+    return f"The pictures look like: {', '.join(words)}." if words else NOTHING
 
 
-def _without_class(template: str) -> str:
-    return template.replace(f" of a {SLOT}", "")
+# The describer `fit`: how pictures look, told without their labels.
+#
+# A phrase fits pictures when a template with it has a high log Σ exp(logit) over the names of the classes
+# (`metrics/several.py`). That finds how pictures look. That right names find it better is not shown for shifted
+# pictures, but for clean ones those of other things may find what is not there (docs/label-free.md): names of common
+# things only stand in where there are no classes.
+
+
+class FitInterrogator(Interrogator):
+    """Says phrase by phrase which looks fit pictures best, whatever they show; see `Interrogator`."""
+
+    def __init__(self, clip: Clip, phrases: PhraseBank | None = None, top: int = 6) -> None:
+        super().__init__(clip, phrases, top, greedy=True)
+
+    def _gains(
+        self, features: Floats, labels: npt.NDArray[Any] | None, class_names: Sequence[str], templates: Sequence[str]
+    ) -> Gains:
+        """Gains in fit over the first template: float64 (templates - 1, n), nats; no label is looked at."""
+        from ipo_prompts.metrics.several import softmax_fits  # brings torch
+        from ipo_prompts.metrics.text_tower import encode_classes
+
+        names = [class_names[i] for i in spread(len(class_names), MAX_CLASSES)] if class_names else common(MAX_CLASSES)
+        rows = encode_classes(self.clip.encode_texts, templates, names)
+        fits = np.stack([softmax_fits(self.clip.logit_scale * (features @ classes.T)) for classes in rows])
+        return np.asarray(fits[1:] - fits[0])

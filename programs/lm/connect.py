@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import copy
-import logging
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,12 +19,11 @@ from dspy.lm15 import LM15Error, Request, Response, request_from_openai_chat
 from ipo_prompts.metrics.errors import InputError, did_you_mean, flag
 from ipo_prompts.metrics.files import cache_dir
 from ipo_prompts.programs.describers import BY_CLIP
-from ipo_prompts.programs.lm.attempts import QUESTION_SECONDS
-from ipo_prompts.programs.lm.keys import check_key
-from ipo_prompts.programs.lm.recording import ABILITIES, Price, Recorder
-from ipo_prompts.programs.lm.replies import ReplyCache, open_reply_cache
+from ipo_prompts.programs.lm.recording import ABILITIES, QUESTION_SECONDS, Price, Recorder
+from ipo_prompts.programs.lm.replies import ReplyFile, ScopedReplies
+from ipo_prompts.programs.lm.window import quiet_litellm
 from ipo_prompts.programs.record.journal import Event, read
-from ipo_prompts.programs.record.redaction import check_address
+from ipo_prompts.programs.record.redaction import check_address, check_key
 
 REPLAY = "replay/"
 """Stands before the folder of a recorded run that answers."""
@@ -57,7 +54,7 @@ class Backend:
     engine: Any
     price: Price
     small: bool
-    cache: ReplyCache | None = None
+    cache: ScopedReplies | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     own: dspy.BaseLM | None = None
 
@@ -78,8 +75,10 @@ class Backend:
             options["max_tokens"] = options.pop("max_completion_tokens")
         options, others = _carried(options)
         small = is_local(lm.model)
+        # DSPy keeps no replies of `DummyLM`, nor of a class with a `forward` of its own.
+        keeps = bool(lm.cache and isinstance(lm, dspy.LM) and type(lm).forward is dspy.LM.forward)
         scope = {"lm": lm.model, "seed": seed, "others": others}
-        cache = _Seeded(dspy.cache, scope) if _uses_cache(lm) else None
+        cache = ScopedReplies(dspy.cache, scope) if keeps else None
         price = _free if small else _litellm_price(lm.model)
         return cls(lm.model, _Asks(lm, others), price, small, cache, options, lm)
 
@@ -154,7 +153,7 @@ def find_backend(name: str, *, role: str, api_base: str | None = None, seed: int
         engine, model = local_lm(name)
         return Backend(model, engine, _free, small=True)
     engine = _litellm_engine(name, api_base, role)
-    cache = _Seeded(open_reply_cache(cache_dir() / "replies"), {"seed": seed, "api_base": api_base})
+    cache = ScopedReplies(ReplyFile(cache_dir() / "replies" / "replies.sqlite"), {"seed": seed, "api_base": api_base})
     return Backend(name, engine, _litellm_price(name), small=False, cache=cache)
 
 
@@ -223,7 +222,7 @@ def _check_provider(name: str, api_base: str | None, role: str) -> None:
             f"the name of a language model holds no address, and {name[:80]!r} does; write the address beside it, as "
             f"{_address_of(role)}=http://HOST/v1."
         )
-    litellm = _litellm()
+    litellm = quiet_litellm()
     try:
         litellm.get_llm_provider(name, api_base=api_base)
     except litellm.exceptions.BadRequestError as error:
@@ -234,21 +233,9 @@ def _check_provider(name: str, api_base: str | None, role: str) -> None:
         ) from error
 
 
-def _litellm() -> Any:
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else litellm downloads its price list
-    level = os.environ.get("LITELLM_LOG", "INFO")
-    if not isinstance(logging.getLevelName(level.upper()), int):  # litellm could not be imported
-        raise InputError(f"LITELLM_LOG={level!r} is no level of logging; write DEBUG, INFO or ERROR, or leave it out.")
-    import litellm
-
-    litellm.suppress_debug_info = True  # it prints a feedback banner to stdout on errors
-    litellm.telemetry = False
-    return litellm
-
-
 def _litellm_price(name: str) -> Price:
     def price(tokens_in: int, tokens_out: int) -> float | None:
-        litellm = _litellm()
+        litellm = quiet_litellm()
         try:
             cost_in, cost_out = litellm.cost_per_token(name, prompt_tokens=tokens_in, completion_tokens=tokens_out)
         except Exception:  # litellm raises a bare Exception for a model that is not in its price list
@@ -323,11 +310,6 @@ def _carried(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
     return carried, others
 
 
-def _uses_cache(lm: dspy.BaseLM) -> bool:
-    """Whether DSPy keeps its replies: never those of `DummyLM`, or of a class with a `forward` of its own."""
-    return bool(lm.cache and isinstance(lm, dspy.LM) and type(lm).forward is dspy.LM.forward)
-
-
 class _Asks:
     """The engine that is another language model: a request goes through it as it is.
 
@@ -373,17 +355,3 @@ class _Asks:
                 return self._lm(request)
         except dspy.LMError as error:  # told by its kind, not by DSPy's name for it
             raise (error.__cause__ if isinstance(error.__cause__, LM15Error) else error) from None
-
-
-class _Seeded:
-    """A reply cache with entries of one seed and server: other seeds must draw their own replies."""
-
-    def __init__(self, cache: ReplyCache, scope: dict[str, Any]) -> None:
-        self._cache = cache
-        self._scope = scope
-
-    def get(self, request: dict[str, Any]) -> Any:
-        return self._cache.get({**request, **self._scope})
-
-    def put(self, request: dict[str, Any], value: Any) -> None:
-        self._cache.put({**request, **self._scope}, value)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from ipo_prompts.metrics.clock import BudgetReached, Clock
+from ipo_prompts.metrics.clock import BudgetReached, Clock, Wait
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.lm.waiting import Wait
 
 # How many tokens a question can have at most, without its model's tokenizer: what a budget reserves and books.
 
@@ -86,20 +85,16 @@ class Usage:
     usd: float | None = 0.0
     seconds: float = 0.0
 
-    def add(self, *, tokens_in: int, tokens_out: int, usd: float | None, seconds: float, cached: bool) -> None:
-        """Add one reply."""
-        self.calls += 1
-        self.cached += cached
-        self.tokens_in += tokens_in
-        self.tokens_out += tokens_out
-        self.usd = None if self.usd is None or usd is None else self.usd + usd
-        self.seconds += seconds
-
-    def add_lost(self, *, tokens_in: int, tokens_out: int, usd: float | None) -> None:
-        """Add the most that a question can have cost whose answer was lost."""
-        self.tokens_in += tokens_in
-        self.tokens_out += tokens_out
-        self.usd = None if self.usd is None or usd is None else self.usd + usd
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Add a recorded reply; or, where one was lost that may be billed, the most that it can have cost."""
+        if "waited" in event:
+            self.calls += 1
+            self.cached += event["cached"]
+            self.seconds += event["waited"]
+        if "tokens_in" in event:
+            self.tokens_in += event["tokens_in"]
+            self.tokens_out += event["tokens_out"]
+            self.usd = total_usd([self.usd, event["usd"]])
 
 
 @dataclass
@@ -126,8 +121,7 @@ class Ledger:
     @property
     def usd(self) -> float | None:
         """Dollars spent so far; None when a price is unknown."""
-        known = [usage.usd for usage in self.roles.values()]
-        return None if any(usd is None for usd in known) else sum(usd or 0.0 for usd in known)
+        return total_usd(usage.usd for usage in self.roles.values())
 
     @property
     def tokens(self) -> int:

@@ -18,19 +18,21 @@ from pathlib import Path
 from typing import Any
 
 from dspy.lm15 import (
+    ContextLengthError,
+    InvalidRequestError,
     Message,
     Request,
     Response,
+    ServerError,
     TextPart,
+    TimeoutError,
     UnsupportedFeatureError,
     Usage,
 )
 
+from ipo_prompts.metrics.clock import given_up
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.files import cache_dir, write_whole
-from ipo_prompts.metrics.pictures import stamp_of
 from ipo_prompts.programs.lm import weights
-from ipo_prompts.programs.lm.server import call, generate, import_runtime, start_server
 
 LOCAL_ORDER = ("base", "small")
 """The bare name `local` means the first of these that is installed."""
@@ -174,7 +176,11 @@ def local_lm(name: str) -> tuple[LocalEngine, str]:
         path = Path(_asked(name)).expanduser()
         if not path.is_file():
             raise InputError(f"there is no model file {str(path)!r}.")
-        digest = _file_hash(path)
+        hasher = hashlib.sha256()
+        with path.open("rb") as file:
+            while content := file.read(1 << 20):
+                hasher.update(content)
+        digest = hasher.hexdigest()
     else:
         digest = weights.model(wanted).sha256
         found = weights.find(wanted)
@@ -240,23 +246,117 @@ def _text(parts: Any) -> str:
     return "\n".join(part.text for part in parts)
 
 
-def _file_hash(path: Path) -> str:
-    """Return the SHA-256 of a user's own file, computed once while its stamp stays; see `stamp_of`."""
-    key = stamp_of(str(path.resolve()), path.stat())
-    store = cache_dir() / "gguf-hashes.json"
+# Start and ask llama.cpp (through `xllamacpp`) so that neither a process that ends at once nor an answer hangs.
+
+FIRST_ANSWER_SECONDS = 60
+"""How long a loaded model may take to say that it is ready; this takes milliseconds, even on a busy machine."""
+
+
+def import_runtime() -> Any:
+    """Import xllamacpp. Torch first: it may bring the libgomp that xllamacpp's wheel needs and does not bring."""
+    import torch  # noqa: F401
+
     try:
-        known = json.loads(store.read_text(encoding="utf-8"))
-        if key and isinstance(known, dict) and isinstance(known.get(key), str):
-            return str(known[key])
-    except (OSError, ValueError):
-        known = {}
-    hasher = hashlib.sha256()
-    with path.open("rb") as file:
-        while content := file.read(1 << 20):
-            hasher.update(content)
-    digest = hasher.hexdigest()
-    if key is None:
-        return digest
-    store.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(store, json.dumps({**known, key: digest}, indent=1).encode())
-    return digest
+        import xllamacpp
+    except ModuleNotFoundError as error:
+        raise InputError("the local language model needs its runtime: pip install 'ipo-prompts[local]'.") from error
+    except ImportError as error:
+        raise InputError(
+            f"the local model's runtime cannot be loaded ({error}); if libgomp is missing: apt-get install libgomp1."
+        ) from error
+    return xllamacpp
+
+
+def start_server(xllamacpp: Any, parameters: Any) -> Any:
+    """Start a server and return it once its loop has answered.
+
+    A server that is destroyed before its loop has begun misses the signal to end, and its destructor then waits
+    forever with the interpreter locked. So a thread of its own holds it until then; Ctrl-C cannot end that thread,
+    since Python raises it in the main thread only. Asking for metrics passes through the loop's queue and evaluates
+    nothing, so the replies stay the same to the bit.
+    """
+    outcome: list[Any] = []
+    is_loaded = threading.Event()
+
+    def start() -> None:
+        try:
+            server = xllamacpp.Server(parameters)
+            is_loaded.set()
+            server.handle_metrics()
+            outcome.append(server)
+        except BaseException as error:
+            outcome.append(error)
+            is_loaded.set()
+
+    thread = threading.Thread(target=start, name="start of the local model", daemon=True)
+    thread.start()
+    try:
+        is_loaded.wait()
+    finally:
+        thread.join(FIRST_ANSWER_SECONDS)
+    if not outcome:
+        raise InputError(
+            f"the local model's runtime did not answer within {FIRST_ANSWER_SECONDS} s after it had loaded "
+            f"{parameters.model.path!r}; try again, or choose another `lm`."
+        )
+    if isinstance(outcome[0], BaseException):
+        raise outcome[0]
+    return outcome[0]
+
+
+def generate(server: Any, body: dict[str, Any]) -> dict[str, Any]:
+    """Answer as `call` does, token by token: a callback that returns true ends a reply that nobody waits for.
+
+    Raises:
+        TimeoutError: nobody waits any more.
+        dspy.lm15.LM15Error: see `call`.
+    """
+    pieces: list[str] = []
+    answer: dict[str, Any] = {}
+
+    def receive(chunk: dict[str, Any]) -> bool:
+        if "error" in chunk:
+            answer.update(chunk)
+        for choice in chunk.get("choices") or ():
+            pieces.append((choice.get("delta") or {}).get("content") or "")
+            answer["finish_reason"] = choice["finish_reason"] or answer.get("finish_reason")
+        answer.update({name: chunk[name] for name in ("id", "usage", "timings") if chunk.get(name)})
+        return given_up()
+
+    if given_up():
+        raise TimeoutError("nobody waits for the reply any more")
+    call(server, {**body, "stream": True, "stream_options": {"include_usage": True}}, receive)
+    if given_up():
+        raise TimeoutError("nobody waits for the reply any more")
+    _check(answer)
+    message = {"content": "".join(pieces)}
+    return {**answer, "choices": [{"message": message, "finish_reason": answer["finish_reason"]}]}
+
+
+def call(server: Any, body: dict[str, Any], receive: Any = None) -> dict[str, Any]:
+    """Ask a server, and return its answer; `receive` gets the chunks of a streamed one.
+
+    Raises:
+        InvalidRequestError, ContextLengthError: the request cannot be answered.
+        ServerError: the runtime failed.
+    """
+    try:
+        answer: dict[str, Any] = server.handle_chat_completions(body, *([receive] if receive else ())) or {}
+    except ValueError as error:
+        raise InvalidRequestError(str(error)) from error
+    except RuntimeError as error:
+        raise ServerError(str(error)) from error
+    return _check(answer)
+
+
+def _check(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer that is none of the runtime's errors."""
+    problem = answer.get("error")
+    if problem is None:
+        return answer
+    message = str(problem.get("message", problem))
+    if problem.get("type") == "exceed_context_size_error":
+        raise ContextLengthError(message)
+    if 400 <= int(problem.get("code", 500)) < 500:
+        raise InvalidRequestError(message)
+    raise ServerError(message)

@@ -1,5 +1,7 @@
 """The engine that wraps every other: it journals requests and replies, replays known ones, and keeps the budget.
 
+A DSPy engine is an object with `complete`: one request, one reply or a `dspy.lm15` error.
+
 DSPy calls an engine object for each question. Wrapping the engine, rather than the modules, means that nothing reaches
 a language model unrecorded: not a retry, not an adapter's second try.
 """
@@ -12,15 +14,15 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from dspy._vendor.lm15.serde import request_to_dict, response_from_dict, response_to_dict
-from dspy.lm15 import Request, Response
+from dspy.lm15 import LM15Error, RateLimitError, Request, Response, ServerError, TimeoutError, TransportError
 
+from ipo_prompts.metrics import clock
 from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.errors import InputError, flag
-from ipo_prompts.programs.lm.attempts import MAYBE_BILLED, RETRIED, Attempts
 from ipo_prompts.programs.lm.ledger import (
     DEFAULT_MAX_TOKENS,
     Ledger,
@@ -28,7 +30,8 @@ from ipo_prompts.programs.lm.ledger import (
     bound_tokens,
     without_pictures,
 )
-from ipo_prompts.programs.lm.replies import ReplyCache, by_request, whole_characters
+from ipo_prompts.programs.lm.replies import ScopedReplies, by_request, whole_characters
+from ipo_prompts.programs.lm.transport import LostReply, UnreadableReply
 from ipo_prompts.programs.record.journal import Event, Journal
 from ipo_prompts.programs.record.redaction import redact
 
@@ -38,20 +41,8 @@ ABILITIES = ("supports_function_calling", "supports_reasoning", "supports_respon
 """What DSPy's adapters look up at an engine."""
 
 
-class Engine(Protocol):
-    """A DSPy engine: one request, one reply or a `dspy.lm15` error."""
-
-    def complete(self, request: Request) -> Response:
-        """Answer one request."""
-        ...
-
-
-class Price(Protocol):
-    """What tokens cost: (tokens in, tokens out) → US dollars, or None when the price is unknown."""
-
-    def __call__(self, tokens_in: int, tokens_out: int) -> float | None:
-        """Return US dollars."""
-        ...
+Price = Callable[[int, int], "float | None"]
+"""What tokens cost: (tokens in, tokens out) → US dollars, or None when the price is unknown."""
 
 
 class Recorder:
@@ -93,7 +84,7 @@ class Recorder:
         return {"type": type_, **content}
 
     def wrap(
-        self, engine: Engine | None, *, role: str, name: str, price: Price, cache: ReplyCache | None = None
+        self, engine: Any, *, role: str, name: str, price: Price, cache: ScopedReplies | None = None
     ) -> RecordedEngine:
         """Return an engine that records, for one role (`optimizer` or `describer`)."""
         known = role in self.ledger.roles  # a role may have several language models
@@ -101,7 +92,7 @@ class Recorder:
         wrapped = RecordedEngine(self, engine, role, name, usage, price, cache)
         for event in () if known else self.events:  # what earlier sessions lost is spent
             if event["type"] == "lm_error" and event["role"] == role:
-                wrapped._book_lost(event)
+                usage.add(event)
         return wrapped
 
     def _take(self, key: str) -> tuple[int, Event | None]:
@@ -119,12 +110,12 @@ class RecordedEngine:
     def __init__(
         self,
         recorder: Recorder,
-        engine: Engine | None,
+        engine: Any,
         role: str,
         name: str,
         usage: Usage,
         price: Price,
-        cache: ReplyCache | None,
+        cache: ScopedReplies | None,
     ) -> None:
         self._recorder = recorder
         self._engine = engine
@@ -155,7 +146,7 @@ class RecordedEngine:
             index, event = recorder._take(key)
             if event is not None:
                 recorder._asked[key] += 1
-                self._book(event)
+                self._usage.add(event)
                 if (key, index) not in recorder._ours:
                     recorder.append("lm", **{k: v for k, v in event.items() if k not in ("type", "seconds")})
                 return response_from_dict(event["reply"])
@@ -222,7 +213,7 @@ class RecordedEngine:
                 **({"bound": True} if is_bound else {}),
                 waited=round(time.monotonic() - started, 3),
             )
-            self._book(event)
+            self._usage.add(event)
         if self._cache is not None and cached is None:
             self._cache.put({"request": body, "index": index}, event["reply"])
         # As written, not as received: a resumed run must see the same, and a secret in the reply goes no further.
@@ -240,7 +231,7 @@ class RecordedEngine:
         reason = f"{type(error).__name__}: {error}"
         with self._recorder._lock:
             event = self._recorder.append("lm_error", role=self._role, key=key, error=reason, **booked)
-            self._book_lost(event)
+            self._usage.add(event)
 
     def _warn_of_bounds(self) -> None:
         if not self._has_warned:
@@ -250,19 +241,6 @@ class RecordedEngine:
                 self._name,
             )
 
-    def _book(self, event: Event) -> None:
-        self._usage.add(
-            tokens_in=event["tokens_in"],
-            tokens_out=event["tokens_out"],
-            usd=event["usd"],
-            seconds=event["waited"],
-            cached=event["cached"],
-        )
-
-    def _book_lost(self, event: Event) -> None:
-        if "tokens_in" in event:
-            self._usage.add_lost(tokens_in=event["tokens_in"], tokens_out=event["tokens_out"], usd=event["usd"])
-
 
 def _spent(response: Response, most: tuple[int, int]) -> tuple[tuple[int, int], bool]:
     """Return the tokens in and out to book, and whether one of them is a bound as the server did not report it."""
@@ -271,3 +249,86 @@ def _spent(response: Response, most: tuple[int, int]) -> tuple[tuple[int, int], 
     tokens_out = used.output_tokens if used.output_tokens or not response.text else None
     booked = (most[0] if tokens_in is None else tokens_in, most[1] if tokens_out is None else tokens_out)
     return booked, tokens_in is None or tokens_out is None
+
+
+# The attempts to get one answer: how long each may take, how long to wait between them, and when to stop.
+
+T = TypeVar("T")
+
+RETRIES = 3
+"""More attempts after a rate limit, a server error, a broken connection or a timeout."""
+LONGEST_PAUSE_SECONDS = 60.0
+"""Between two attempts, where the server does not say how long."""
+QUESTION_SECONDS = 600.0
+"""For one question with all its attempts and pauses, in a run without a time limit."""
+
+RETRIED = (RateLimitError, ServerError, TimeoutError, TransportError)
+MAYBE_BILLED = (LostReply, UnreadableReply, TimeoutError)
+"""The server may have made the answer."""
+
+
+class Attempts:
+    """The attempts of one question.
+
+    Args:
+        ledger: whose time limit ends every wait, and which shows what is waited for.
+        name: of the language model.
+        retries: how many more there may be; `RETRIES` when None.
+    """
+
+    def __init__(self, ledger: Ledger, name: str, retries: int | None = None) -> None:
+        self._ledger = ledger
+        self._name = name
+        self._retries = RETRIES if retries is None else retries
+        self._failed = 0
+        self._started = time.monotonic()
+
+    def ask(self, complete: Callable[[], T], timeout: float | None) -> T:
+        """Make one attempt; `timeout` is its limit in seconds beside that of the run.
+
+        Raises:
+            dspy.lm15.TimeoutError: no answer came in time.
+        """
+        left = self._ledger.clock.left()
+        limited = left is not None and (timeout is None or left < timeout)
+        seconds = left if limited else timeout
+        try:
+            return clock.answer_within(complete, seconds, self._teller(seconds, limited, ""))
+        except clock.NoAnswer as error:
+            raise TimeoutError(str(error)) from error
+        finally:
+            self._ledger.on_wait(None)
+
+    def wait_after(self, error: LM15Error) -> None:
+        """Wait until the next attempt, as long as the server asked for, or twice as long as the last time.
+
+        Raises:
+            BudgetReached: the run's time is over before that.
+            dspy.lm15.LM15Error: the given error; another attempt is not worth it.
+        """
+        self._ledger.clock.check_time()
+        self._failed += 1
+        if self._failed > self._retries:
+            raise error
+        hint = getattr(error, "retry_after", None)
+        seconds = min(2.0 ** (self._failed - 1), LONGEST_PAUSE_SECONDS) if hint is None else max(0.0, float(hint))
+        why = "after an error" if hint is None else f"the server asked for {seconds:,.0f} s"
+        left = self._ledger.clock.left()
+        if left is None and time.monotonic() - self._started + seconds > QUESTION_SECONDS:
+            error.message = f"{error.message} ({why}; {flag('max_minutes')} allows longer waits)"
+            error.args = (error.message,)
+            raise error
+        limited = left is not None and left < seconds
+        seconds = left if limited and left is not None else seconds
+        try:
+            clock.pause(seconds, self._teller(seconds, limited, why))
+        finally:
+            self._ledger.on_wait(None)
+        self._ledger.clock.check_time()
+
+    def _teller(self, seconds: float | None, limited: bool, why: str) -> Callable[[float], None]:
+        def tell(waited: float) -> None:
+            until = None if seconds is None else max(0.0, seconds - waited)
+            self._ledger.on_wait(clock.Wait(self._name, waited, until if limited or not why else None, why, limited))
+
+        return tell

@@ -10,29 +10,17 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import dspy
 from dspy._vendor.lm15.serde import response_from_dict
 
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.kept_file import KeptFile, checksum
+from ipo_prompts.metrics.files import KeptFile, checksum
 from ipo_prompts.metrics.template import LIST_MARKER, SLOT, normalise
 from ipo_prompts.programs.record.journal import Event
 
 logger = logging.getLogger(__name__)
-
-
-class ReplyCache(Protocol):
-    """Replies of earlier runs: `ReplyFile`, or DSPy's own where a user's language model keeps its replies there."""
-
-    def get(self, request: dict[str, Any]) -> Any:
-        """Return the stored reply or None."""
-        ...
-
-    def put(self, request: dict[str, Any], value: Any) -> None:
-        """Store a reply."""
-        ...
 
 
 _FIELDS: dict[str, tuple[type, ...]] = {
@@ -133,13 +121,25 @@ def _key(request: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
 
-def open_reply_cache(folder: Path) -> ReplyFile:
-    """Open the cache of paid replies.
+class ScopedReplies:
+    """Kept replies of one scope, such as a seed and a server: others must draw their own.
 
-    Raises:
-        InputError: see `ReplyFile`.
+    Args:
+        kept: a `ReplyFile`, or DSPy's own cache where a user's language model keeps its replies there.
+        scope: what tells it from others.
     """
-    return ReplyFile(folder / "replies.sqlite")
+
+    def __init__(self, kept: Any, scope: dict[str, Any]) -> None:
+        self._kept = kept
+        self._scope = scope
+
+    def get(self, request: dict[str, Any]) -> Any:
+        """Return the stored reply or None."""
+        return self._kept.get({**request, **self._scope})
+
+    def put(self, request: dict[str, Any], value: Any) -> None:
+        """Store a reply."""
+        self._kept.put({**request, **self._scope}, value)
 
 
 # Reading an answer: DSPy's chat adapter, with bounds, so that no answer can stop a run or keep it busy.

@@ -1,26 +1,29 @@
 """Language models over HTTP, through litellm or DSPy: replies bounded in bytes, and read as far as they can be read.
 
 A server is not trusted: its reply may be endless, not JSON, or JSON that litellm cannot read. What may have been paid
-for is told apart from what was not: what litellm cannot read is read in `reading.py` instead, what cannot be read there
+for is told apart from what was not: what litellm cannot read is read here instead, what cannot be read there
 either is not asked for again, and a reply that was lost on its way says so.
 """
 
 from __future__ import annotations
 
 import contextvars
+import json
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.request import getproxies
 
 import httpx
+from dspy import lm15
 from dspy._vendor.lm15.transports import ReadTimeout, StdlibTransport, TransportRequest, TransportResponse
 from dspy.clients._http import retry_after_seconds
-from dspy.lm15 import InvalidRequestError, LM15Error, ProviderError, Request, Response, ServerError, TimeoutError
+from dspy.clients.engines import LiteLLMEngine
 
-from ipo_prompts.programs.lm.reading import read_completion
-from ipo_prompts.programs.lm.waiting import given_up
+from ipo_prompts.metrics.clock import given_up
 
 MAX_REPLY_BYTES = 1 << 20
 """Of a whole HTTP reply; 200 times a reply of 1,024 tokens."""
@@ -31,11 +34,11 @@ _ADVICE = re.compile(r"(To fix:|Traceback).*", re.DOTALL)
 """What DSPy and litellm append: advice for the programmer who calls them, and their own tracebacks."""
 
 
-class LostReply(ServerError):  # type: ignore[misc,unused-ignore]
+class LostReply(lm15.ServerError):  # type: ignore[misc,unused-ignore]
     """The server accepted the question, but its reply was lost on its way; it may be billed."""
 
 
-class UnreadableReply(ProviderError):  # type: ignore[misc,unused-ignore]
+class UnreadableReply(lm15.ProviderError):  # type: ignore[misc,unused-ignore]
     """The server answered, but not with what can be read; it may be billed, and would be again if asked again."""
 
 
@@ -67,7 +70,11 @@ class _Exchange:
         self.status, self.is_whole = status, False
         self.retry_after = retry_after_seconds(headers.get("retry-after"))
         self.body.clear()
-        target = _redirected(status, headers, asked)
+        target, where = None, headers.get("location")
+        if where is not None and 300 <= status < 400:
+            with suppress(httpx.InvalidURL, ValueError):  # which httpx refuses, too
+                target = asked.join(where)
+        # Httpx would take along the keys that other headers hold.
         if target is not None and not (follows and _origin(target) == _origin(asked)):
             self.elsewhere = asked, target
             raise httpx.RequestError("redirected to another server")
@@ -86,17 +93,6 @@ class _Exchange:
                 raise httpx.ReadTimeout("nobody waits for the reply any more")
             yield chunk
         self.is_whole = True
-
-
-def _redirected(status: int, headers: httpx.Headers, asked: httpx.URL) -> httpx.URL | None:
-    """Return where a reply sends the question on to. Httpx would take along the keys that other headers hold."""
-    where = headers.get("location")
-    if where is None or not 300 <= status < 400:
-        return None
-    try:
-        return asked.join(where)
-    except (httpx.InvalidURL, ValueError):
-        return None  # httpx refuses it, too
 
 
 _exchange: contextvars.ContextVar[_Exchange | None] = contextvars.ContextVar("_exchange", default=None)
@@ -130,7 +126,7 @@ def _stream_bounded(transport: StdlibTransport, request: TransportRequest) -> Tr
     try:
         response = _stream(transport, request)
     except ReadTimeout as error:  # told apart from a broken connection: the answer may be made, and billed
-        raise TimeoutError(str(error)) from error
+        raise lm15.TimeoutError(str(error)) from error
     try:
         exchange.check(response.status, httpx.Headers(response.headers), httpx.URL(request.url), follows=False)
     except httpx.HTTPError:
@@ -160,16 +156,16 @@ def _origin(url: httpx.URL) -> str:
     return str(url.copy_with(path="/", query=None, fragment=None, userinfo=b"")).rstrip("/")
 
 
+@dataclass(frozen=True)
 class _BoundedStream(httpx.SyncByteStream):
-    def __init__(self, response: httpx.Response, exchange: _Exchange) -> None:
-        self._response = response
-        self._exchange = exchange
+    response: httpx.Response
+    exchange: _Exchange
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._exchange.bounded(self._response.stream)  # type: ignore[arg-type]
+        return self.exchange.bounded(self.response.stream)  # type: ignore[arg-type]
 
     def close(self) -> None:
-        self._response.close()
+        self.response.close()
 
 
 class HttpEngine:
@@ -182,8 +178,6 @@ class HttpEngine:
     """
 
     def __init__(self, timeout: float, api_base: str | None = None, setting: str = "lm_api_base") -> None:
-        from dspy.clients.engines.litellm_engine import LiteLLMEngine
-
         self.timeout = timeout
         self._api_base = api_base
         self._setting = setting
@@ -191,7 +185,7 @@ class HttpEngine:
         warnings.filterwarnings("ignore", "Pydantic serializer warnings", UserWarning)
         self._inner = LiteLLMEngine(model_type="chat", timeout=timeout, **({"api_base": api_base} if api_base else {}))
 
-    def complete(self, request: Request) -> Response:
+    def complete(self, request: lm15.Request) -> lm15.Response:
         """Answer one request.
 
         Raises:
@@ -202,7 +196,7 @@ class HttpEngine:
         return readable(lambda: self._inner.complete(request), request, self._api_base, f"{self._setting}=")
 
 
-def readable(ask: Callable[[], Response], request: Request, base: str | None, setting: str) -> Response:
+def readable(ask: Callable[[], lm15.Response], request: lm15.Request, base: str | None, setting: str) -> lm15.Response:
     """Return what a client answers, read here where it cannot, and never from a server that nobody named.
 
     Args:
@@ -219,7 +213,7 @@ def readable(ask: Callable[[], Response], request: Request, base: str | None, se
         return ask()
     except Exception as error:
         if exchange.elsewhere is not None:
-            raise InvalidRequestError(_sent_on(*exchange.elsewhere, (base or "").rstrip("/"), setting)) from error
+            raise lm15.InvalidRequestError(_sent_on(*exchange.elsewhere, (base or "").rstrip("/"), setting)) from error
         return _after_failure(error, exchange, request)
     finally:
         _exchange.set(None)
@@ -238,25 +232,26 @@ def _sent_on(asked: httpx.URL, target: httpx.URL, own: str, setting: str) -> str
     )
 
 
-def _after_failure(error: Exception, exchange: _Exchange, request: Request) -> Response:
+def _after_failure(error: Exception, exchange: _Exchange, request: lm15.Request) -> lm15.Response:
     """Read what litellm could not, or raise what is to be said about it."""
     if exchange.status is not None and 200 <= exchange.status < 300:
         if exchange.unread:
             raise UnreadableReply(f"the server accepted the question, but {exchange.unread}") from error
         if not exchange.is_whole:
-            if isinstance(error, TimeoutError):
+            if isinstance(error, lm15.TimeoutError):
                 raise error
             raise LostReply(
                 "the server accepted the question, but its connection broke before the end of the reply"
             ) from error
-        read = read_completion(bytes(exchange.body), request.model)
-        if read is None:
-            start = " ".join(exchange.body[:200].decode("utf-8", "replace").split())
-            raise UnreadableReply(f"the server's reply is no chat completion: {start!r}") from error
-        return read
+        if read := read_completion(bytes(exchange.body), request.model):
+            return read
+        start = " ".join(exchange.body[:200].decode("utf-8", "replace").split())
+        raise UnreadableReply(f"the server's reply is no chat completion: {start!r}") from error
     if exchange.requests > MAX_REQUESTS:
-        raise InvalidRequestError("the server redirects the question again and again; check its address") from error
-    if isinstance(error, LM15Error):
+        raise lm15.InvalidRequestError(
+            "the server redirects the question again and again; check its address"
+        ) from error
+    if isinstance(error, lm15.LM15Error):
         if error.retry_after is None:
             error.retry_after = exchange.retry_after
         error.message = _ADVICE.sub("", str(error)).strip(" \n,-")
@@ -264,3 +259,136 @@ def _after_failure(error: Exception, exchange: _Exchange, request: Request) -> R
             error.message += " (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names a proxy; NO_PROXY=HOST goes around it)"
         error.args = (error.message,)
     raise error
+
+
+# Reading a reply that litellm could not: it was paid for, and is worth what can be read of it.
+#
+# Its text is looked for where each kind of server writes it, whole or in the pieces of a stream that nobody asked for.
+
+Steps = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class _Form:
+    """Where one kind of server writes things; of several places the first that is there counts.
+
+    Attributes:
+        texts: the text of a reply, and of a piece of a stream.
+        tokens_in, tokens_out: what it counted; of a stream the last number counts.
+        finish: why it ended; `cut` stands there when it was cut off at its limit of tokens.
+        thoughts: tokens out that are not among `tokens_out`; () where all are.
+    """
+
+    texts: tuple[Steps, ...]
+    tokens_in: tuple[Steps, ...]
+    tokens_out: tuple[Steps, ...]
+    finish: tuple[Steps, ...]
+    cut: str = "length"
+    thoughts: Steps = ()
+
+
+_FORMS = (
+    _Form(  # OpenAI, and all that speak like it
+        texts=(("choices", 0, "message", "content"), ("choices", 0, "delta", "content")),
+        tokens_in=(("usage", "prompt_tokens"),),
+        tokens_out=(("usage", "completion_tokens"),),
+        finish=(("choices", 0, "finish_reason"),),
+    ),
+    _Form(  # Gemini
+        texts=(("candidates", 0, "content", "parts"), ("candidates", 0, "content")),
+        tokens_in=(("usageMetadata", "promptTokenCount"),),
+        tokens_out=(("usageMetadata", "candidatesTokenCount"),),
+        thoughts=("usageMetadata", "thoughtsTokenCount"),
+        finish=(("candidates", 0, "finishReason"),),
+        cut="MAX_TOKENS",
+    ),
+    _Form(  # Anthropic
+        texts=(("content",), ("delta", "text")),
+        tokens_in=(("usage", "input_tokens"), ("message", "usage", "input_tokens")),
+        tokens_out=(("usage", "output_tokens"),),
+        finish=(("stop_reason",), ("delta", "stop_reason")),
+        cut="max_tokens",
+    ),
+    _Form(  # Ollama
+        texts=(("message", "content"), ("response",)),
+        tokens_in=(("prompt_eval_count",),),
+        tokens_out=(("eval_count",),),
+        finish=(("done_reason",),),
+    ),
+)
+
+
+def read_completion(body: bytes, model: str) -> lm15.Response | None:
+    """Read a completion leniently; None when it is none.
+
+    Of several choices the first is taken, of a text in parts their texts. A text that is no text is empty, and a number
+    of tokens that is none is left out.
+    """
+    pieces = _pieces(body)
+    for form in _FORMS:
+        texts = [text for piece in pieces if (text := _first(piece, form.texts)) is not _NOTHING]
+        if not texts:
+            continue
+        reasons = [_first(piece, form.finish) for piece in pieces]
+        tokens_in, tokens_out = _count(pieces, form.tokens_in), _count(pieces, form.tokens_out)
+        if tokens_out is not None and form.thoughts:
+            tokens_out += _count(pieces, (form.thoughts,)) or 0
+        return lm15.Response(
+            id=None,
+            model=model,
+            message=lm15.Message.assistant("".join(map(_text_of, texts))),
+            finish_reason="length" if form.cut in reasons else "stop",
+            usage=lm15.Usage(input_tokens=tokens_in, output_tokens=tokens_out),
+        )
+    return None
+
+
+def _pieces(body: bytes) -> list[Any]:
+    """Return what a reply holds: one value of JSON, or those of a stream (server-sent events, lines, or a list)."""
+    try:
+        text = body.decode("utf-8")
+        whole = _values([text])
+        if not whole:
+            lines = [line for line in text.splitlines() if line.strip()]
+            data = [line[5:].strip() for line in lines if line.startswith("data:")]
+            whole = _values([line for line in data if line != "[DONE]"] if data else lines)
+    except RecursionError:
+        return []
+    return whole[0] if len(whole) == 1 and isinstance(whole[0], list) else whole
+
+
+def _values(texts: Sequence[str]) -> list[Any]:
+    """Return the values of texts in JSON; none when one of them is no JSON."""
+    try:
+        return [json.loads(text) for text in texts]
+    except ValueError:  # a number of 5,000 digits, too
+        return []
+
+
+_NOTHING = object()
+
+
+def _first(value: Any, paths: Sequence[Steps]) -> Any:
+    """Return what stands at the first path that leads somewhere, else `_NOTHING`."""
+    for path in paths:
+        found = value
+        try:
+            for step in path:
+                found = found[step]
+        except (LookupError, TypeError):
+            continue
+        return found
+    return _NOTHING
+
+
+def _count(pieces: Sequence[Any], paths: Sequence[Steps]) -> int | None:
+    """Return the last number of tokens that is one."""
+    counts = [_first(piece, paths) for piece in pieces]
+    return next((n for n in reversed(counts) if type(n) is int and n >= 0), None)
+
+
+def _text_of(content: Any) -> str:
+    if isinstance(content, list):
+        said = [part for part in content if isinstance(part, dict) and not part.get("thought")]
+        return "".join(_text_of(part.get("text")) for part in said)
+    return content if isinstance(content, str) else ""

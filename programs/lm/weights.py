@@ -22,9 +22,10 @@ from typing import BinaryIO
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from ipo_prompts.metrics.clock import answer_within
+from ipo_prompts.metrics.device import reason
 from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.metrics.files import cache_dir, read_yaml, replacing, write_whole
-from ipo_prompts.metrics.hub import reason, within
 
 Report = Callable[[str, int, int], None]
 """Called while a pull runs, with what is being fetched, the bytes done and the bytes in all."""
@@ -66,8 +67,8 @@ class HubFile(_Pinned):
             raise _SourceError(f"{self} is not asked, as HF_HUB_OFFLINE is set")
         url = hf_hub_url(self.hub, self.file, revision=self.revision)
         try:
-            response: http.client.HTTPResponse = within(
-                _HUB_CONNECT_SECONDS, lambda: urllib.request.urlopen(url, timeout=_HUB_SILENCE_SECONDS)
+            response: http.client.HTTPResponse = answer_within(
+                lambda: urllib.request.urlopen(url, timeout=_HUB_SILENCE_SECONDS), _HUB_CONNECT_SECONDS
             )
             with response:
                 while content := response.read(_CHUNK_BYTES):

@@ -5,13 +5,18 @@ Nothing is asked of the model or fetched: sizes come from litellm's price list, 
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import accumulate
+from typing import Any
 
 from ipo_prompts.metrics.errors import InputError, flag
+from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.strategies.base import Expected, Strategy, forecast_of
 
 BYTES_PER_TOKEN = 2
@@ -104,15 +109,30 @@ def room_in(window: Window | None, strategy: Strategy, expected: Expected, *, de
 
 def _known(model: str) -> int | None:
     """Return what litellm's price list says; its `get_model_info` would ask a server of Ollama."""
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else litellm downloads its price list
-    import litellm
-
+    litellm = quiet_litellm()
     provider, _, bare = model.partition("/")
     entry = litellm.model_cost.get(model)
     if entry is None and (found := litellm.model_cost.get(bare)) and found.get("litellm_provider") == provider:
         entry = found
     tokens = (entry or {}).get("max_input_tokens")
     return tokens if isinstance(tokens, int) and tokens > 0 else None
+
+
+def quiet_litellm() -> Any:
+    """Import litellm so that it downloads, prints and sends nothing by itself.
+
+    Raises:
+        InputError: its variable of the environment names no level of logging.
+    """
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else litellm downloads its price list
+    level = os.environ.get("LITELLM_LOG", "INFO")
+    if not isinstance(logging.getLevelName(level.upper()), int):  # litellm could not be imported
+        raise InputError(f"LITELLM_LOG={level!r} is no level of logging; write DEBUG, INFO or ERROR, or leave it out.")
+    import litellm
+
+    litellm.suppress_debug_info = True  # it prints a feedback banner to stdout on errors
+    litellm.telemetry = False
+    return litellm
 
 
 def _counted(text: str) -> int:
@@ -134,3 +154,171 @@ def _counting(model: str) -> Callable[[str], int]:
     litellm.encode(model="gpt-3.5-turbo", text="")  # now tiktoken reads litellm's files, and downloads nothing
     encoding = tiktoken.get_encoding(name)
     return lambda text: len(encoding.encode_ordinary(text))
+
+
+# Descriptions that do not fit into a question together: each is cut, and if that is not enough they are sampled.
+#
+# Short ones stay whole. The longer ones are cut to the largest number of tokens, the same for all, with which all fit:
+# at the end of a sentence if that keeps half of that number, else at a word. None is cut to fewer than `FEWEST`: before
+# that, some are left out, evenly over the order of the pictures, and so over the classes. What fits is not touched.
+
+_PIECE = re.compile(r"\s*\S{1,24}|\s+$")
+"""A word with the spaces before it. What has no spaces, such as Chinese, is cut after so many characters."""
+_SENTENCE_END = re.compile(r"[.!?。！？][\"'”’)\]]*$")
+
+
+@dataclass(frozen=True)
+class Shortened:
+    """What became of descriptions that did not fit.
+
+    Attributes:
+        model, takes: the language model, and its tokens for prompt and reply together.
+        room: the tokens that were left for descriptions.
+        of, shown: how many there were, and how many are shown.
+        tokens: what longer ones are cut to.
+    """
+
+    model: str
+    takes: int
+    room: int
+    of: int
+    shown: int
+    tokens: int
+
+    def __str__(self) -> str:
+        """Say it in one sentence, without its full stop."""
+        return f"{self.what}: {self.model} takes {self.takes:,} tokens"
+
+    @property
+    def what(self) -> str:
+        """What became of them, as a clause."""
+        if not self.shown:
+            return f"of {self.of:,} descriptions none is shown"
+        many = "all are" if self.shown == self.of else f"{self.shown:,}, spread evenly, are"
+        return f"of {self.of:,} descriptions {many} shown, cut to {self.tokens} tokens each"
+
+
+def expected(room: Room, number: int, longest: int) -> Shortened | None:
+    """Say what would become of descriptions that are all as long as they may be; None where they surely fit.
+
+    Args:
+        room: what is left for them.
+        number: of descriptions.
+        longest: the bytes of one.
+    """
+    if number * (longest + 1) <= room.tokens:
+        return None
+    shown = min(number, room.tokens // (FEWEST + 1))
+    return _shortened(room, number, shown, room.tokens // shown - 1 if shown else FEWEST)
+
+
+def fitted_texts(
+    descriptions: Sequence[str], room: Room | None, record: ScoreKeeper, say: Callable[[str], None]
+) -> list[str]:
+    """Return the descriptions as every question of a search shows them; say and record what was done to them.
+
+    A search that is resumed keeps the room that it began with, whatever is known of the language model now.
+    """
+    if before := record.find("shortened"):
+        same = room is not None and room.window.model == before["model"]
+        window = room.window if room and same else window_of(before["model"], before["takes"])
+        room = Room(window, before["room"]) if window else None
+    elif record.find("given"):  # a step was asked about with the descriptions whole
+        room = None
+    if room is None:
+        return list(descriptions)
+    shown, level = shorten(descriptions, room.tokens, room.window.count)
+    if shown != list(descriptions):
+        found = _shortened(room, len(descriptions), len(shown), level)
+        record.note("shortened", **asdict(found))
+        say(str(found))
+    return shown
+
+
+def recorded_texts(events: Sequence[dict[str, Any]]) -> Shortened | None:
+    """Read what was done to the descriptions of a recorded search; None where nothing was."""
+    event = next((event for event in reversed(events) if event["type"] == "shortened"), None)
+    return event and Shortened(**{name: event[name] for name in Shortened.__dataclass_fields__})
+
+
+def shorten(descriptions: Sequence[str], room: int, count: Callable[[str], int]) -> tuple[list[str], int]:
+    """Make descriptions fit together, one a line.
+
+    Args:
+        descriptions: in the order of the pictures, which is kept.
+        room: tokens that they may have together.
+        count: the tokens of a text.
+
+    Returns:
+        The descriptions, and the tokens that the longer ones were cut to; 0 where all fit as they are, or none does.
+
+    Example:
+        >>> by_words = lambda text: len(text.split())
+        >>> shorten(["A red bus.", "A bus. " * 30], 50, by_words)[0][0]
+        'A red bus.'
+    """
+    if count("\n".join(descriptions)) <= room:
+        return list(descriptions), 0
+    texts = [_Text.of(text, count) for text in descriptions]
+
+    def total(number: int, level: int) -> int:
+        return sum(text.tokens(level) + 1 for text in _spread(texts, number))
+
+    number = _largest(0, len(texts), lambda number: total(number, FEWEST) <= room)
+    if number == 0:
+        return [], 0
+    most = max(text.sums[-1] for text in texts)
+    level = _largest(FEWEST, max(FEWEST, most), lambda level: total(number, level) <= room)
+    shown = [text.cut(level) for text in _spread(texts, number)]
+    while count("\n".join(shown)) > room:  # a tokenizer may make more of a whole text than of its pieces
+        level -= 1
+        shown = [text.cut(level) for text in _spread(texts, number)]
+    return shown, level
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A description in pieces: where each ends, and the tokens up to there."""
+
+    text: str
+    ends: tuple[int, ...]
+    sums: tuple[int, ...]
+
+    @classmethod
+    def of(cls, text: str, count: Callable[[str], int]) -> _Text:
+        pieces = list(_PIECE.finditer(text))
+        sums = accumulate((count(piece.group()) for piece in pieces), initial=0)
+        return cls(text, (0, *(piece.end() for piece in pieces)), tuple(sums))
+
+    def tokens(self, level: int) -> int:
+        """Return the tokens of what `level` leaves of it."""
+        return min(self.sums[-1], level)
+
+    def cut(self, level: int) -> str:
+        if self.sums[-1] <= level:
+            return self.text
+        last = bisect_right(self.sums, level) - 1
+        for place in range(last, 0, -1):
+            if self.sums[place] * 2 < level:
+                break
+            if _SENTENCE_END.search(self.text[: self.ends[place]]):
+                last = place
+                break
+        return self.text[: self.ends[last]].rstrip(" ,;:")
+
+
+def _spread(texts: Sequence[_Text], number: int) -> list[_Text]:
+    """Return so many, spread evenly."""
+    return [texts[place * len(texts) // number] for place in range(number)]
+
+
+def _largest(low: int, high: int, fits: Callable[[int], bool]) -> int:
+    """Return the largest number that fits, `low` at least."""
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
+
+
+def _shortened(room: Room, number: int, shown: int, level: int) -> Shortened:
+    return Shortened(room.window.model, room.window.tokens, room.tokens, number, shown, level)

@@ -25,7 +25,7 @@ from ipo_prompts.metrics import clock
 from ipo_prompts.metrics.errors import InputError, flag, listener
 from ipo_prompts.programs.record import trust
 from ipo_prompts.programs.record.redaction import redacted
-from ipo_prompts.programs.record.resuming import resumed_by
+from ipo_prompts.programs.record.trust import resumed_by
 
 FILE_NAME = "journal.jsonl"
 LOCK = ".lock"
@@ -265,8 +265,9 @@ def _damaged(path: Path, number: int, line: bytes) -> str:
     """Say what a damaged line costs, and the words that give it up; a reply is never asked for again unasked."""
     again = "what it held is made again"
     if b'"type": "lm"' in line:
-        cost = [re.search(rb'"%s": ([0-9.e-]+)' % name, line) for name in (b"tokens_in", b"tokens_out", b"usd")]
-        spent = [float(found[1]) if found and _number(found[1]) else None for found in cost]
+        amount = rb"([0-9]+(?:\.[0-9]+)?(?:e-?[0-9]+)?)[,}]"
+        cost = [re.search(rb'"%s": %s' % (name, amount), line) for name in (b"tokens_in", b"tokens_out", b"usd")]
+        spent = [float(found[1]) if found else None for found in cost]
         tokens = f"{spent[0] + spent[1]:,.0f} tokens" if spent[0] is not None and spent[1] is not None else "its tokens"
         again = f"its reply is paid for again ({tokens}{'' if spent[2] is None else f', ${spent[2]:.4f}'})"
     file = shlex.quote(str(path))
@@ -276,24 +277,11 @@ def _damaged(path: Path, number: int, line: bytes) -> str:
     )
 
 
-def _number(text: bytes) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def seconds_of(events: Sequence[Event]) -> float:
     """Return the wall time of all sessions that left these events."""
-    return float(sum(event["seconds"] for event in _segment_ends(events)))
-
-
-def _segment_ends(events: Sequence[Event]) -> Iterator[Event]:
-    """Yield the last event of every session; the clock of a session starts at 0 with its `start` event."""
-    for i, event in enumerate(events):
-        if i + 1 == len(events) or events[i + 1]["type"] == "start":
-            yield event
+    # The clock of a session starts at 0 with its `start` event, so its last event has all of it.
+    after = [*(event["type"] == "start" for event in events[1:]), True]
+    return float(sum(event["seconds"] for event, ends in zip(events, after, strict=False) if ends))
 
 
 def check_same(journal: Journal, identity: Mapping[str, Any]) -> None:

@@ -116,6 +116,16 @@ def check_address(address: str) -> None:
         )
 
 
+def check_key(name: str) -> None:
+    """Refuse a language model of OpenAI, or a server of that protocol, without a key: the client insists on one.
+
+    Raises:
+        InputError: names the variable to set.
+    """
+    if name.startswith("openai/") and not os.environ.get("OPENAI_API_KEY"):
+        raise InputError(f"the language model {name} needs OPENAI_API_KEY in the environment.")
+
+
 @lru_cache(maxsize=8)
 def _pattern(secrets: tuple[str, ...]) -> re.Pattern[str]:
     forms = {form for secret in secrets for form in _forms(secret)}

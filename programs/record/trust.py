@@ -1,4 +1,4 @@
-"""What is taken from a run, a program or cells that may be a stranger's: which settings.
+"""What is taken from a run, a program or cells that may be a stranger's, which settings; and how a run is resumed.
 
 What a person types speaks for them, and so do files of settings and grids that they name. A file inside a run directory
 or a saved program does not: of it is used what ships with us or stands in open_clip's list; what the run itself was
@@ -16,6 +16,7 @@ import hmac
 import json
 import os
 import secrets
+import shlex
 import stat
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -24,7 +25,15 @@ from pathlib import Path
 from typing import Any
 
 from ipo_prompts.metrics.clip_config import named_inside
-from ipo_prompts.metrics.errors import InputError, in_force, listener, setting
+from ipo_prompts.metrics.errors import (
+    InputError,
+    in_force,
+    listener,
+    setting,
+    speaking_to,  # noqa: F401 - the last is for the example
+)
+from ipo_prompts.metrics.files import read_yaml
+from ipo_prompts.metrics.registry import own_name
 from ipo_prompts.programs.describers import BY_CLIP
 
 SEAL = "seal"
@@ -35,13 +44,13 @@ _trusted: ContextVar[bool] = ContextVar("trusted", default=False)
 ADDRESSES = ("lm_api_base", "describer_api_base")
 """The settings that say where a language model is asked."""
 _HERE = {
-    "lm": ("local", "none"),
+    "lm": ("local", "local/small", "local/base", "local/large", "none"),
     "describer": (*BY_CLIP, "none"),
     "track": ("none",),
     "start_from": (None,),
     **dict.fromkeys(ADDRESSES, (None,)),
 }
-"""Settings that reach a host or a file, unless they have one of these values."""
+"""Settings that reach a host or a file, unless they have one of these values; the weights of `local…` are pinned."""
 
 
 def trusting(said: bool) -> AbstractContextManager[None]:
@@ -85,7 +94,7 @@ def outside(settings: Mapping[str, Any]) -> dict[str, str]:
             # A registered name alone is looked for where the user keeps such data, or at its pinned place.
             strange = [str(one) for one in values if ":" in str(one) and not str(one).strip().startswith("embedded:")]
             found |= {key: ",".join(strange)} if strange else {}
-        elif key in _HERE and value not in _HERE[key] and not _is_pinned(key, value):
+        elif key in _HERE and value not in _HERE[key]:
             found[key] = str(value)
     return found
 
@@ -104,11 +113,6 @@ def is_listed(clip: str) -> bool:
     import open_clip
 
     return tuple(clip.split("/", 1)) in open_clip.list_pretrained()
-
-
-def _is_pinned(key: str, value: Any) -> bool:
-    """Whether it is a local model whose weights are known by their digest."""
-    return key == "lm" and str(value) in ("local/small", "local/base", "local/large")
 
 
 def _with(value: str) -> str:
@@ -189,3 +193,59 @@ def relative_places(settings: Mapping[str, Any]) -> Sequence[str]:
     """Return the pictures of a run that lie at a path relative to where it began: its `data`, if that is one."""
     kind, _, rest = str(settings.get("data")).partition(":")
     return [rest] if kind in ("folder", "csv", "parquet") and not Path(rest).expanduser().is_absolute() else []
+
+
+# The command that resumes a run, and what it has to hold.
+#
+# No code is ever taken from a run directory, so the name of a class of the user's own is typed again. What else is
+# taken from one that may be a stranger's is above.
+
+CONFIG_FILE = "config.yaml"
+"""Of a run directory: all settings."""
+CHOICES = ("reward", "strategy")
+"""The settings that may name a class of the user's own."""
+
+
+def resume_command(folder: Path, settings: Mapping[str, Any] | None = None, *words: str) -> str:
+    """Return the command that resumes a run, quoted for a shell; for who called `ipo.optimize`, the call.
+
+    Args:
+        folder: the run directory.
+        settings: of the run; by default those in the folder, without what has to be typed where they cannot be read.
+        words: what else to type, such as `steps=3`.
+
+    >>> with speaking_to("ipo.optimize"):
+    ...     resume_command(Path("my run"), {"reward": {"name": "mine:Harsh"}}, "steps=3")
+    "ipo.optimize(resume='my run', steps=3, reward='mine:Harsh')"
+    """
+    stored = _stored(folder) if settings is None else settings
+    known, trusted = to_type(stored), must_be_said(stored)
+    if listener() == "ipo.optimize":
+        given = [setting("resume", str(folder)), *words, *(setting(key, value) for key, value in known.items())]
+        return f"ipo.optimize({', '.join(given + ['trust=True'] * trusted)})"
+    typed = [f"{key}={value}" for key, value in known.items()] + ["--trust"] * trusted
+    return shlex.join(["ipo", "optimize", "--resume", str(folder), *words, *typed])
+
+
+def resumed_by(folder: Path, settings: Mapping[str, Any] | None = None, *words: str) -> str:
+    """Return what resumes a run, as part of a sentence; see `resume_command`."""
+    return "the same compile" if listener() == "compile" else f"`{resume_command(folder, settings, *words)}`"
+
+
+def to_type(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings that a person has to type: the names of classes of their own."""
+    return {key: name for key in CHOICES if (name := own_name(settings.get(key)))}
+
+
+def why_typed(missing: Mapping[str, str]) -> str:
+    """Say what a run does that has to be typed, and when to do so, in part of a sentence that begins with the run."""
+    code = " and ".join(missing.values())
+    return f"runs the code of {code}, and code is never run because a run directory names it; if you trust that code"
+
+
+def _stored(folder: Path) -> Mapping[str, Any]:
+    try:
+        content = read_yaml(folder / CONFIG_FILE, "the configuration")
+    except InputError:
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -22,7 +22,6 @@ from pydantic import BaseModel, Field
 from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.metrics.registry import NoSettings
 from ipo_prompts.metrics.template import key, names_class
-from ipo_prompts.programs.phrases import BankName, PhraseBank
 from ipo_prompts.programs.strategies.base import (
     Expected,
     Forecast,
@@ -34,14 +33,12 @@ from ipo_prompts.programs.strategies.base import (
     forecast_of,
     may_know,
 )
-from ipo_prompts.programs.strategies.controls import NoHistory
-from ipo_prompts.programs.strategies.feedback import Feedback, FeedbackSettings
-from ipo_prompts.programs.wording import Part, Wording, unknown_words
+from ipo_prompts.programs.strategies.knowing import Feedback, FeedbackSettings, NoHistory
+from ipo_prompts.programs.wording import BankName, Part, PhraseBank, Wording, unknown_words
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.reward import Score
-    from ipo_prompts.programs.admission import Desk
-    from ipo_prompts.programs.history import ScoredTemplate
+    from ipo_prompts.programs.history import Desk, ScoredTemplate
 
 PARTS = 60
 """Parts that are tried beside a composition, those that score best alone."""
@@ -160,7 +157,8 @@ class _Pool:
         self.start = wording if wording and key(str(wording)) == key(initial.template) else Wording("photo")
         self.groups = _phrases(bank, tuple(known.class_names))
         self.parts: dict[Part, tuple[float, float]] = {}
-        self._bank = _thinned(list(self.groups), BANK_STEPS * most)
+        phrases = list(self.groups)
+        self._bank = phrases[:: max(1, -(-len(phrases) // (BANK_STEPS * most)))]
         self._known = known
         self._wordings: dict[str, Wording] = {}
         self._worth: dict[str, tuple[float, float]] = {}
@@ -280,8 +278,3 @@ def _phrases(bank: BankName, class_names: tuple[str, ...]) -> Mapping[Part, str]
         for part in wording.parts if wording else ():
             found.setdefault(part, phrase.group)
     return found
-
-
-def _thinned(parts: Sequence[Part], most: int) -> Sequence[Part]:
-    """Return at most so many, spread over all."""
-    return parts[:: -(-len(parts) // most)] if parts else parts

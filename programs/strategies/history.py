@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel
 
 from ipo_prompts.metrics.template import MAX_CHARACTERS, SLOT
-from ipo_prompts.programs.admission import REFUSALS_SHOWN
+from ipo_prompts.programs.history import REFUSALS_SHOWN
 from ipo_prompts.programs.strategies.asking import (
     HistorySettings,
     ShowsHistory,
@@ -23,10 +23,13 @@ from ipo_prompts.programs.strategies.asking import (
     why_unreadable,
 )
 from ipo_prompts.programs.strategies.base import Expected, Forecast, Known, Models, Strategy
-from ipo_prompts.programs.strategies.small_model import SmallModelStrategy
 
 if TYPE_CHECKING:
-    from ipo_prompts.programs.admission import Desk
+    import dspy
+
+    from ipo_prompts.programs.history import Desk
+    from ipo_prompts.programs.strategies.base import Known
+
 
 LONGEST_TEMPLATE = (SLOT + " ox" * MAX_CHARACTERS)[:MAX_CHARACTERS]
 """In short words, each a token: it has some 100, and what a CLIP can read has 77 of its own."""
@@ -46,7 +49,7 @@ class HistoryStrategy(ShowsHistory):
         >>> import numpy as np
         >>> from ipo_prompts.metrics.reward import Score
         >>> from ipo_prompts.metrics.template import problem
-        >>> from ipo_prompts.programs.admission import Desk
+        >>> from ipo_prompts.programs.history import Desk
         >>> from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
         >>> start = Score("a photo of a <CLASS>.", 0.5, 1.0, np.array([True, False]), np.array([0.5, 1.5]))
         >>> desk = Desk(problem, count=2)
@@ -63,6 +66,8 @@ class HistoryStrategy(ShowsHistory):
     @classmethod
     def build(cls, settings: HistorySettings, models: Models) -> Strategy:
         """See `Strategy`; a small model is asked by `SmallModelStrategy`."""
+        from ipo_prompts.programs.strategies.small_model import SmallModelStrategy  # brings DSPy
+
         return (SmallModelStrategy if models.small else HistoryStrategy)(models.lm, settings)
 
     def ask(self, known: Known, desk: Desk) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.programs.lm.replies import open_reply_cache
+from ipo_prompts.programs.lm.replies import ReplyFile
 from support.openai_server import OpenAIServer, running
 from support.runs import KEY, Ended, arguments, copy_pictures, ipo, resuming
 
@@ -48,7 +48,7 @@ def first_run(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
         words = arguments(copy_pictures(folder / "pictures"), server, "--quiet", f"--out={folder / 'run'}")
         assert main(words) == 0
     shutil.rmtree(folder / "cache" / "replies")
-    open_reply_cache(folder / "cache" / "replies")
+    ReplyFile(folder / "cache" / "replies" / "replies.sqlite")
     return folder / "cache"
 
 
@@ -95,14 +95,14 @@ def resume(run: Callable[..., Ended], capfd: pytest.CaptureFixture[str], out: Pa
 def quick(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Do not wait between two attempts; return how long each wait would have been."""
     waits: list[float] = []
-    monkeypatch.setattr("ipo_prompts.programs.lm.waiting.pause", lambda seconds, tell: waits.append(seconds))
+    monkeypatch.setattr("ipo_prompts.metrics.clock.pause", lambda seconds, tell: waits.append(seconds))
     return waits
 
 
 @pytest.fixture()
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long each wait for a language model took, in seconds: for an answer, or before another attempt."""
-    from ipo_prompts.programs.lm import waiting
+    from ipo_prompts.metrics import clock
 
     found: list[float] = []
 
@@ -116,6 +116,6 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
         return call
 
-    monkeypatch.setattr(waiting, "answer_within", timed(waiting.answer_within))
-    monkeypatch.setattr(waiting, "pause", timed(waiting.pause))
+    monkeypatch.setattr(clock, "answer_within", timed(clock.answer_within))
+    monkeypatch.setattr(clock, "pause", timed(clock.pause))
     return found

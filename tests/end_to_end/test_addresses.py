@@ -10,8 +10,7 @@ import pytest
 
 import ipo_prompts as package
 from ipo_prompts.programs.record.journal import last
-from ipo_prompts.programs.record.resuming import resume_command
-from ipo_prompts.programs.record.trust import own_settings, seal, secret_file
+from ipo_prompts.programs.record.trust import own_settings, resume_command, seal, secret_file
 from support.openai_server import OpenAIServer, running
 from support.runs import Ended, events, ipo, lines_of, result
 

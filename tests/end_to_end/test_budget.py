@@ -188,7 +188,7 @@ def test_a_question_that_was_not_answered_in_time_is_booked_and_stays_booked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("ipo_prompts.programs.lm.connect.TIMEOUT_SECONDS", 1.0)
-    monkeypatch.setattr("ipo_prompts.programs.lm.attempts.RETRIES", 0)
+    monkeypatch.setattr("ipo_prompts.programs.lm.recording.RETRIES", 0)
     server.script.extend([good, Reply("too late", wait=4)])
     ended = run("max_tokens=200", lm=PRICED)
     assert ended.code == 1

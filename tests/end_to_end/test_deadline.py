@@ -24,7 +24,7 @@ SLOW = {
 @pytest.fixture(autouse=True)
 def never_tired(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the time limit ends the attempts."""
-    monkeypatch.setattr("ipo_prompts.programs.lm.attempts.RETRIES", 1000)
+    monkeypatch.setattr("ipo_prompts.programs.lm.recording.RETRIES", 1000)
 
 
 @pytest.mark.parametrize("slow", SLOW.values(), ids=SLOW)

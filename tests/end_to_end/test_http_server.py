@@ -109,7 +109,7 @@ def test_a_hanging_server_is_given_up(
     run: Run, server: OpenAIServer, out: Path, quick: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ipo_prompts.programs.lm.connect.TIMEOUT_SECONDS", 0.3)
-    monkeypatch.setattr("ipo_prompts.programs.lm.attempts.RETRIES", 1)
+    monkeypatch.setattr("ipo_prompts.programs.lm.recording.RETRIES", 1)
     server.behave = lambda asked: Reply("too late", wait=2)
     ended = run()
     assert ended.code == 1
@@ -248,7 +248,7 @@ def test_useless_answers_for_ever_end_with_one_sentence(
 def test_a_body_that_is_no_completion_is_one_sentence(
     run: Run, server: OpenAIServer, quick: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ipo_prompts.programs.lm.attempts.RETRIES", 1)
+    monkeypatch.setattr("ipo_prompts.programs.lm.recording.RETRIES", 1)
     for number, body in enumerate(("<html>It works!</html>", "{}", '{"choices": []}', "null", "")):
         server.behave = lambda asked, body=body: Reply(body=body)  # type: ignore[misc]
         ended = run("--out", str(tmp_path / str(number)), "steps=5")

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.programs.record.resuming import resume_command
+from ipo_prompts.programs.record.trust import resume_command
 from support.killing import ForkServer
 from support.openai_server import Asked, OpenAIServer, Reply, good, listed, running, templates
 from support.runs import KEY, Ended, arguments, copy_pictures, events, ipo, is_begun, program, result, resuming, scored

@@ -19,7 +19,7 @@ from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.experiments.run.plan import plan
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.record.resuming import resume_command
+from ipo_prompts.programs.record.trust import resume_command
 from ipo_prompts.programs.strategies import STRATEGIES
 from support.runs import CLASSES, copy_pictures, ipo, result
 

@@ -17,7 +17,7 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.store import TextStore
-from ipo_prompts.programs.lm.replies import open_reply_cache
+from ipo_prompts.programs.lm.replies import ReplyFile
 
 NOBODY = 65534
 TEMPLATE, CLASSES, QUESTION = "a photo of a <CLASS>.", ["cat", "car"], {"messages": ["q"], "index": 0}
@@ -29,7 +29,7 @@ from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.store import TextStore
-from ipo_prompts.programs.lm.replies import open_reply_cache
+from ipo_prompts.programs.lm.replies import ReplyFile
 
 clip, folder = load_clip("embedded"), Path(sys.argv[1])
 pictures = [Picture.from_bytes(name, Path(name).read_bytes()) for name in sys.argv[2:]]
@@ -37,7 +37,7 @@ if os.geteuid() == 0:
     os.seteuid({NOBODY})  # root may write everywhere
 store = FeatureStore(clip, folder)
 texts = TextStore(clip, store.path.with_suffix(".texts.sqlite"))
-replies = open_reply_cache(folder)
+replies = ReplyFile(folder / "replies.sqlite")
 print(store.encode(pictures).tobytes().hex(), store.encoded)
 print(texts.encode([{TEMPLATE!r}], {CLASSES!r})[0].tobytes().hex(), texts.encoded)
 print(replies.get({QUESTION!r}))
@@ -63,7 +63,7 @@ def test_a_complete_cache_that_somebody_else_made_is_read(clip: Clip, folder: Pa
     texts = TextStore(clip, store.path.with_suffix(".texts.sqlite"))
     features: Any = store.encode([Picture.from_path(file) for file in PICTURES])
     classes = texts.encode([TEMPLATE], CLASSES)[0]
-    open_reply_cache(folder).put(QUESTION, "paid")
+    ReplyFile(folder / "replies.sqlite").put(QUESTION, "paid")
     for file in folder.iterdir():
         file.chmod(0o444)
     folder.chmod(0o555)

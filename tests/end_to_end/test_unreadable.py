@@ -176,7 +176,7 @@ def test_a_whole_reply_that_is_none_is_asked_for_once_and_its_bound_is_booked(
 def test_replies_that_break_for_ever_are_one_sentence(
     run: Run, server: OpenAIServer, quick: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ipo_prompts.programs.lm.attempts.RETRIES", 1)
+    monkeypatch.setattr("ipo_prompts.programs.lm.recording.RETRIES", 1)
     server.behave = BROKEN["cut off"]
     ended = run()
     assert ended.code == 1

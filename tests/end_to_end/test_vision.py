@@ -124,7 +124,7 @@ def test_a_picture_that_fails_is_left_out(describe: Callable[..., Ended], server
 def test_pictures_that_came_too_fast_are_asked_about_one_by_one(
     describe: Callable[..., Ended], server: OpenAIServer, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ipo_prompts.programs.lm.attempts.RETRIES", 0)
+    monkeypatch.setattr("ipo_prompts.programs.lm.recording.RETRIES", 0)
     there: set[int] = set()
 
     def busy(asked: Asked) -> Reply:

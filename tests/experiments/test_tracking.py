@@ -22,10 +22,10 @@ from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.result import LanguageModels, Used
 from ipo_prompts.experiments.tracking import SCORES, Tracker, has_key, summary_of, tracking
-from ipo_prompts.metrics.accuracy import score_interval
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.sampling import Sampling
-from ipo_prompts.programs.admission import Rejection
+from ipo_prompts.metrics.verdict import score_interval
+from ipo_prompts.programs.history import Rejection
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.search import Step
 from support.results import compared, made_result

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from ipo_prompts.metrics import clock
-from ipo_prompts.metrics.clock import BudgetReached, Clock, check, due, keeping, optional
+from ipo_prompts.metrics.clock import BudgetReached, Clock, check_clock, due, keeping, optional
 
 
 @pytest.fixture()
@@ -37,19 +37,19 @@ def test_what_is_left_is_less_what_was_used_and_what_is_kept_for_later(seconds: 
 def test_what_is_due_goes_on_and_what_is_not_gives_way_in_the_middle(seconds: list[float]) -> None:
     def half() -> str:
         seconds[0] += 40
-        check()
+        check_clock()
         return "whole"
 
     with keeping(Clock.of(1)) as one:
         assert optional("first", half) == "whole"
         assert optional("second", half) is None
         with due():
-            check()
+            check_clock()
             assert optional("third", half) is None, "what is optional does not begin within what is due either"
         with pytest.raises(BudgetReached):
-            check()
+            check_clock()
         assert one.left_out == ["second", "third"]
-    check()  # nothing limits what no clock is kept for
+    check_clock()  # nothing limits what no clock is kept for
 
 
 def test_a_budget_that_is_used_up_is_no_want_of_time(seconds: list[float]) -> None:

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ipo_prompts.metrics.accuracy import score_interval
-from ipo_prompts.metrics.evidence import Crossed, over_data_sets, paired_effect, spread
-from ipo_prompts.metrics.sampling import Sampling
-from ipo_prompts.metrics.statistics import mean_interval
+from ipo_prompts.metrics.evidence import Crossed, over_data_sets, paired_effect, split_variance
+from ipo_prompts.metrics.sampling import Sampling, mean_interval
+from ipo_prompts.metrics.verdict import score_interval
 
 
 @cache
@@ -111,7 +110,7 @@ def test_intervals_over_data_sets_cover_as_they_say(data_sets, between):
     general, given_these = [], []
     for _ in range(600):
         truths = 0.1 + rng.normal(size=data_sets) * between
-        spreads = [spread([_crossed(rng, 3, 15, truth, 0.05, 0.1, size=2)]) for truth in truths]
+        spreads = [split_variance([_crossed(rng, 3, 15, truth, 0.05, 0.1, size=2)]) for truth in truths]
         found = over_data_sets(spreads, float(np.mean([one.mean for one in spreads])))
         general.append(found.like_these.low <= 0.1 <= found.like_these.high)
         given_these.append(found.these.low <= truths.mean() <= found.these.high)
@@ -124,7 +123,7 @@ def test_shared_seeds_do_not_average_out():
     apart, together = [], []
     for _ in range(400):
         luck = rng.normal(size=(3, 1)) * 0.1
-        spreads = [spread([Crossed(luck + rng.normal(size=(1, 40)) * 0.2, pictures)]) for _ in range(6)]
+        spreads = [split_variance([Crossed(luck + rng.normal(size=(1, 40)) * 0.2, pictures)]) for _ in range(6)]
         mean = float(np.mean([one.mean for one in spreads]))
         for shared, found in ((True, together), (False, apart)):
             these = over_data_sets(spreads, mean, shared_seeds=shared).these

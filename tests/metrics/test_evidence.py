@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from ipo_prompts.metrics.accuracy import accuracy_interval, score_interval
 from ipo_prompts.metrics.evidence import (
     SAME,
     Crossed,
@@ -17,10 +16,10 @@ from ipo_prompts.metrics.evidence import (
     half_width,
     over_data_sets,
     paired_effect,
-    spread,
+    split_variance,
 )
-from ipo_prompts.metrics.sampling import Sampling, Variance, combine
-from ipo_prompts.metrics.statistics import wilson
+from ipo_prompts.metrics.sampling import Sampling, Variance, combine, wilson
+from ipo_prompts.metrics.verdict import accuracy_interval, score_interval
 
 CLASSES = [c for c in range(20) for _ in range(5)]
 BY_CLASS = Sampling.of(100, CLASSES)
@@ -102,18 +101,18 @@ def test_one_seed_of_independent_pictures_by_hand(better, worse, same):
 def test_what_is_added_is_of_the_size_that_differences_have():
     """Whatever the unit of the differences, and however they are averaged over seeds."""
     values = np.random.default_rng(1).integers(-1, 2, (1, 60)).astype(float)
-    one = spread([Crossed(values, Sampling(60))])
+    one = split_variance([Crossed(values, Sampling(60))])
     for factor in (0.2, 7.0):
-        assert spread([Crossed(factor * values, Sampling(60))]).units.value == pytest.approx(
+        assert split_variance([Crossed(factor * values, Sampling(60))]).units.value == pytest.approx(
             factor**2 * one.units.value
         )
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.5])
 def test_agreement_everywhere_counts_as_if_two_pictures_had_differed(scale):
-    found = spread([Crossed(np.zeros((1, 8)), Sampling(8), scale)])
+    found = split_variance([Crossed(np.zeros((1, 8)), Sampling(8), scale)])
     assert found.units == pytest.approx((2 * scale**2 / 64, 7))
-    pairs = spread([Crossed(np.zeros((1, 8)), Sampling.of(8, draws=[i // 2 for i in range(8)]), scale)])
+    pairs = split_variance([Crossed(np.zeros((1, 8)), Sampling.of(8, draws=[i // 2 for i in range(8)]), scale)])
     assert pairs.units == pytest.approx((2 * (2 * scale) ** 2 / 64, 3))
 
 
@@ -155,7 +154,7 @@ def test_seeds_that_disagree_widen_the_interval():
 def test_what_seeds_and_pictures_do_jointly_counts_once():
     """Without any effect of the seed as such its variance is the joint one, which pictures have already."""
     values = np.random.default_rng(5).normal(size=(40, 50))
-    found = spread([Crossed(values, Sampling(50))])
+    found = split_variance([Crossed(values, Sampling(50))])
     joint = values.std() ** 2 / values.size
     assert found.seeds.value < 0.5 * joint
     assert found.units.value == pytest.approx(joint, rel=0.4)
@@ -163,7 +162,7 @@ def test_what_seeds_and_pictures_do_jointly_counts_once():
 
 def test_two_seeds_cannot_tell_what_is_joint():
     values = np.random.default_rng(5).normal(size=(2, 50))
-    assert spread([Crossed(values, Sampling(50))]).seeds == pytest.approx((values.mean(1).var(ddof=1) / 2, 1))
+    assert split_variance([Crossed(values, Sampling(50))]).seeds == pytest.approx((values.mean(1).var(ddof=1) / 2, 1))
 
 
 def test_the_joint_part_by_hand():
@@ -171,7 +170,7 @@ def test_the_joint_part_by_hand():
     values = np.array([[0.0, 3.0], [0.0, 0.0], [3.0, 0.0]])
     joint = sum(2 * ((row - values.mean(0)) - (row - values.mean(0)).mean()).var() * 2 / 1 / 4 for row in values) / 6
     seeds = values.mean(1).var(ddof=1) / 3
-    assert spread([Crossed(values, Sampling(2))]).seeds == (pytest.approx(max(0.0, seeds - joint)), 2)
+    assert split_variance([Crossed(values, Sampling(2))]).seeds == (pytest.approx(max(0.0, seeds - joint)), 2)
 
 
 def test_parts_add_up():
@@ -179,19 +178,19 @@ def test_parts_add_up():
     rng = np.random.default_rng(12)
     base, new = rng.normal(size=(2, 20)), rng.normal(size=(2, 30))
     halves = Sampling.of(30, draws=[i // 2 for i in range(30)])
-    found = spread([Crossed(base, Sampling(20)), Crossed(new, halves)])
-    apart = [spread([Crossed(base, Sampling(20))]).units, spread([Crossed(new, halves)]).units]
+    found = split_variance([Crossed(base, Sampling(20)), Crossed(new, halves)])
+    apart = [split_variance([Crossed(base, Sampling(20))]).units, split_variance([Crossed(new, halves)]).units]
     assert [one.degrees for one in apart] == [19, 14]
     sums = base.mean(1) + new.mean(1)
     assert found.per_seed == pytest.approx(sums)
     assert found.mean == pytest.approx(sums.mean())
     assert found.units == pytest.approx(combine(apart))
     assert found.seeds == pytest.approx((sums.var(ddof=1) / 2, 1))
-    assert spread([Crossed(base, Sampling(20)), Crossed(new, halves)], like_these=True) is None
+    assert split_variance([Crossed(base, Sampling(20)), Crossed(new, halves)], like_these=True) is None
 
 
 def test_one_draw_bounds_nothing_and_one_seed_adds_nothing():
-    found = spread([Crossed(np.array([[0.5, 0.25]]), Sampling.of(2, draws=["a", "a"]))])
+    found = split_variance([Crossed(np.array([[0.5, 0.25]]), Sampling.of(2, draws=["a", "a"]))])
     assert found.units == (math.inf, 1)
     assert found.seeds == (0.0, 1)
     effect = paired_effect([Crossed(np.ones((2, 4)), Sampling.of(4, draws=["a"] * 4))]).these
@@ -200,7 +199,7 @@ def test_one_draw_bounds_nothing_and_one_seed_adds_nothing():
 
 def test_seeds_that_agree_but_for_rounding_vary_by_nothing():
     values = np.full((3, 4), 0.1) + np.array([[0.0], [1e-16], [-1e-16]])
-    assert spread([Crossed(values, Sampling(4))]).seeds == (0.0, 2)
+    assert split_variance([Crossed(values, Sampling(4))]).seeds == (0.0, 2)
 
 
 def test_a_clear_winner_is_found():
@@ -227,7 +226,7 @@ def test_swapping_turns_the_sign_only():
 
 def test_what_is_not_linear_in_the_hits_brings_its_own_mean():
     part = Crossed(np.ones((1, 10)) - np.eye(10)[:1], Sampling(10))
-    assert paired_effect([part], mean=0.25).these == effect_of(0.25, list(spread([part])[1:3]), step=0.1)
+    assert paired_effect([part], mean=0.25).these == effect_of(0.25, list(split_variance([part])[1:3]), step=0.1)
 
 
 def test_a_chance_agreement_of_data_sets_does_not_narrow_the_interval():
@@ -247,7 +246,7 @@ def _about(mean, variances, covers):
 def test_what_shared_seeds_and_pictures_do_jointly_counts_once():
     """Without any luck of a search its variance over data sets is the joint one, which pictures have already."""
     rng = np.random.default_rng(15)
-    spreads = [spread([Crossed(rng.normal(size=(40, 50)), Sampling(50))]) for _ in range(4)]
+    spreads = [split_variance([Crossed(rng.normal(size=(40, 50)), Sampling(50))]) for _ in range(4)]
     found = over_data_sets(spreads, 0.0, shared_seeds=True).these
     assert found.joint == pytest.approx(sum(one.joint for one in spreads) / 16)
     assert found.variances[1].value < 0.5 * found.joint
@@ -380,11 +379,11 @@ def test_weights_do_not_make_equal_pictures_differ():
     """In H each method has slopes of its own: a picture that both get right has another weight, but does not differ."""
     hits = np.zeros((1, 100))
     weighted = np.where(np.arange(100) < 60, 0.02, 0.0)[None]
-    agree = spread([Crossed(weighted, Sampling(100), 1.0, hits)])
-    general = spread([Crossed(weighted, BY_CLASS, 1.0, hits)], like_these=True)
+    agree = split_variance([Crossed(weighted, Sampling(100), 1.0, hits)])
+    general = split_variance([Crossed(weighted, BY_CLASS, 1.0, hits)], like_these=True)
     one = hits.copy()
     one[0, 0] = 1.0
-    differ = spread([Crossed(weighted + one, Sampling(100), 1.0, one)])
+    differ = split_variance([Crossed(weighted + one, Sampling(100), 1.0, one)])
     assert agree.units.value < differ.units.value
     assert min(agree.units.value, general.units.value) > 2 / 100**2  # two draws of size 1, not of size 0.02
 
@@ -407,7 +406,7 @@ def test_scores_that_do_not_vary_are_not_certain():
 def test_what_seeds_and_units_do_jointly_is_the_least_that_either_scope_says() -> None:
     values = np.array([[1.0] * 4 + [-1.0] * 4, [-1.0] * 4 + [1.0] * 4, [0.0] * 8])
     parts = [Crossed(values, Sampling.of(8, [0] * 4 + [1] * 4))]
-    like_these, these = spread(parts, like_these=True), spread(parts)
+    like_these, these = split_variance(parts, like_these=True), split_variance(parts)
     assert like_these is not None and these is not None
     assert like_these.joint == these.joint == 0
 
@@ -415,14 +414,14 @@ def test_what_seeds_and_units_do_jointly_is_the_least_that_either_scope_says() -
 def test_the_step_of_several_parts_is_the_largest() -> None:
     few = Crossed(np.array([[1.0, 0, -1, 0]]), Sampling(4))
     many = Crossed(np.array([[1.0, 0] * 20]), Sampling(40))
-    one, other = spread([few, many]), spread([many, few])
+    one, other = split_variance([few, many]), split_variance([many, few])
     assert one is not None and other is not None
     assert one.step == other.step
 
 
 def test_data_sets_like_these_have_the_joint_variance_of_these() -> None:
     rng = np.random.default_rng(15)
-    spreads = [spread([Crossed(rng.normal(size=(40, 50)), Sampling(50))]) for _ in range(4)]
+    spreads = [split_variance([Crossed(rng.normal(size=(40, 50)), Sampling(50))]) for _ in range(4)]
     found = over_data_sets([one for one in spreads if one], 0.0, shared_seeds=True)
     assert found.like_these is not None
     assert found.like_these.joint == found.these.joint > 0

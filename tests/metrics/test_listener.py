@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ipo_prompts.metrics.errors import Listener, flag, listener, setting, speaking_to
-from ipo_prompts.programs.record.resuming import resume_command, resumed_by
+from ipo_prompts.programs.record.trust import resume_command, resumed_by
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ipo_prompts.metrics import naming
-from ipo_prompts.metrics.calibration import cross_entropies
-from ipo_prompts.metrics.naming import LabelledPictures, choose, find_names, suggest
+from ipo_prompts.metrics.naming import LabelledPictures, choose_names, find_names, suggest
+from ipo_prompts.metrics.offsets import cross_entropies
 from ipo_prompts.metrics.sampling import Numbers
 
 
@@ -31,7 +31,7 @@ def test_no_other_name_of_one_class_has_a_lower_loss() -> None:
         logits[4 * label : 4 * label + 4, own] += draw.uniform(0, 4, size=4)
     texts, pictures = pictures_of(logits, labels)
     given = np.arange(6)
-    chosen, temperature = choose(texts, candidates, pictures, seed=0)
+    chosen, temperature = choose_names(texts, candidates, pictures, seed=0)
     assert (chosen != given).any()
     best = written_out(pictures, chosen, given, temperature)
     for label, own in enumerate(candidates):
@@ -47,13 +47,13 @@ def test_a_name_is_left_for_more_than_a_nat(gained: float, leaves: bool) -> None
     logits = np.array([[1.0, 0, 1], [0, 1, 0], [0, 1, 0], [1, 0, 1]])
     labels = [0, 0, 1, 1]
     texts, pictures = pictures_of(logits, labels)
-    temperature = choose(texts, [[0], [1]], pictures, seed=0)[1]
+    temperature = choose_names(texts, [[0], [1]], pictures, seed=0)[1]
     logits[:2, 2] += gained * temperature  # a class of two pictures: less than `gained` nats each
     texts, pictures = pictures_of(logits, labels)
     moved = written_out(pictures, np.array([2, 1]), np.array([0, 1]), temperature)
     stayed = written_out(pictures, np.array([0, 1]), np.array([0, 1]), temperature)
     assert (moved < stayed) == leaves
-    assert choose(texts, [[0, 2], [1]], pictures, seed=0)[0].tolist() == [2 if leaves else 0, 1]
+    assert choose_names(texts, [[0, 2], [1]], pictures, seed=0)[0].tolist() == [2 if leaves else 0, 1]
 
 
 def renamed(labels: np.ndarray, seed: int) -> naming.Found:
@@ -109,7 +109,7 @@ def test_two_classes_never_share_a_text() -> None:
     logits = np.full((8, 3), -5.0)
     logits[:4, 1], logits[4:, 0], logits[:, 2] = 60.0, 60.0, 5.0
     texts, pictures = pictures_of(logits, [0] * 4 + [1] * 4)
-    chosen = choose(texts, [[0, 2], [1, 2]], pictures, seed=0)[0].tolist()
+    chosen = choose_names(texts, [[0, 2], [1, 2]], pictures, seed=0)[0].tolist()
     assert sorted(chosen) != [2, 2]
     assert 2 in chosen
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.metrics.calibration import cross_entropies, softmax
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, fitted_on, logits_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
@@ -16,11 +15,13 @@ from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.offsets import (
     MeanOffsets,
     PriorOffsets,
-    UniformPrior,
+    Refitted,
     class_weights,
+    cross_entropies,
     fitted,
     from_state,
     labelled_offsets,
+    softmax,
     state_of,
     uniform_offsets,
 )
@@ -67,7 +68,7 @@ def test_the_mean_of_base_pictures_serves_new_classes(reward: ClipReward, pictur
 
 def test_a_prior_makes_all_classes_equally_probable(reward: ClipReward, pictures: EncodedPictures) -> None:
     classes = reward.texts.encode([ANCHOR], reward.class_names)[0]
-    prior = UniformPrior(pictures.features)
+    prior = Refitted(pictures.features)
     plain = softmax(logits_of(reward.clip, pictures.features, classes)).mean(axis=0)
     numbers = prior.of(reward.clip, classes)
     found = softmax(logits_of(reward.clip, pictures.features, classes, numbers)).mean(axis=0)

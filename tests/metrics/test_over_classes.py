@@ -7,9 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from ipo_prompts.metrics.accuracy import class_mean_interval, difference_over_classes
-from ipo_prompts.metrics.sampling import Sampling
-from ipo_prompts.metrics.statistics import t_quantile
+from ipo_prompts.metrics.sampling import Sampling, t_quantile
+from ipo_prompts.metrics.verdict import class_mean_interval, difference_over_classes
 
 SIZES = [1, 1, 1, 1, 6, 6, 12, 12, 40, 120]
 

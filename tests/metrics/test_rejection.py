@@ -7,14 +7,14 @@ import pytest
 from pydantic import ValidationError
 
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.rejection import (
+from ipo_prompts.metrics.head import (
     SHARES,
     Calibrated,
     auroc,
     calibrated,
+    halves_left_out,
     highest,
-    left_out,
-    line,
+    line_through,
     share_below,
     sizes_of,
 )
@@ -41,16 +41,16 @@ def test_the_bound_is_that_of_the_beta_distribution() -> None:
 
 def test_equal_margins_are_never_rejected_beyond_the_promise() -> None:
     margins = np.array([0.1] * 10 + [0.2] * 89)
-    assert line(margins, ONES, 0.05).margin == 0.1  # what equals the line is kept: none of the ten is below it
-    assert line(margins, ONES, 0.11).margin == 0.2  # the ten are below it, of eleven that may be
-    assert line(margins, ONES, 0.1).margin == 0.1
+    assert line_through(margins, ONES, 0.05).margin == 0.1  # what equals the line is kept: none of the ten is below it
+    assert line_through(margins, ONES, 0.11).margin == 0.2  # the ten are below it, of eleven that may be
+    assert line_through(margins, ONES, 0.1).margin == 0.1
 
 
 def test_variants_of_a_picture_weigh_as_one_draw() -> None:
     sizes = np.array([4, 4, 4, 4] + [1] * 18)  # four variants have the lowest margins
     margins = np.arange(22) / 100
-    assert line(margins, sizes, 0.05) == line(np.r_[0.0, margins[4:]], ONES[:19], 0.05)
-    half = line(margins, sizes, 0.1)  # k = 2: below it lies one draw, which is all four
+    assert line_through(margins, sizes, 0.05) == line_through(np.r_[0.0, margins[4:]], ONES[:19], 0.05)
+    half = line_through(margins, sizes, 0.1)  # k = 2: below it lies one draw, which is all four
     assert (half.k, half.n, half.margin) == (2, 19, 0.04)
     assert sizes_of(["a", "b", "a", "c"], 4).tolist() == [2, 1, 2, 1]
     assert sizes_of(None, 2).tolist() == [1, 1]
@@ -97,10 +97,11 @@ def test_leaving_classes_out_finds_strangers_where_they_are_far_from_the_others(
     classes = np.eye(8, dtype=np.float32)
     labels = np.repeat(np.arange(8), 5)
     features, near = classes[labels], np.full((40, 8), 8**-0.5, dtype=np.float32)
-    area, found = left_out(features, labels, classes, np.zeros(40, dtype=np.float32))
+    area, found = halves_left_out(features, labels, classes, np.zeros(40, dtype=np.float32))
     assert (area, set(found), len(found)) == (1.0, {1.0}, len(SHARES))
-    area, found = left_out(near, labels, classes, np.zeros(40, dtype=np.float32))
+    area, found = halves_left_out(near, labels, classes, np.zeros(40, dtype=np.float32))
     assert (area, set(found)) == (0.5, {0.0})  # all pictures alike: nothing tells them apart
     # Half of each class is as near to another thing as to its class: known ones have 1 or 0, strangers 0 or -1.
-    area, _ = left_out(np.repeat(classes, 4, axis=0), np.repeat(np.arange(8), 4), classes, np.tile([0.0, 1.0], 16))
+    features, others = np.repeat(classes, 4, axis=0), np.tile([0.0, 1.0], 16)
+    area, _ = halves_left_out(features, np.repeat(np.arange(8), 4), classes, others)
     assert area == 0.875  # of four kinds of pairs one ties

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ipo_prompts.metrics.sampling import Sampling, Variance
-from ipo_prompts.metrics.statistics import (
+from ipo_prompts.metrics.sampling import (
     Interval,
+    Sampling,
+    Variance,
     crossed_interval,
     harmonic_mean,
     mean_interval,

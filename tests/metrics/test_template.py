@@ -1,7 +1,7 @@
 import pytest
 
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.template import check, fill, key, normalise, problem, too_long
+from ipo_prompts.metrics.template import check_template, fill, key, normalise, problem, too_long
 
 
 class Words:
@@ -109,4 +109,4 @@ def test_length_is_checked_with_the_longest_names() -> None:
 
 def test_check_names_the_template() -> None:
     with pytest.raises(InputError, match="'a photo' cannot be used: it has no <CLASS> slot"):
-        check("a photo", ["cat"], Words())
+        check_template("a photo", ["cat"], Words())

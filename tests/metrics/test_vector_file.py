@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo_prompts.metrics import kept_file
+from ipo_prompts.metrics import files
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.store import VectorFile
 
@@ -43,7 +43,7 @@ def test_a_file_that_others_make_at_the_same_time_is_waited_for(tmp_path: Path, 
 
 
 def test_but_not_for_ever(tmp_path: Path, locked: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_file, "WAIT", 0.05)
+    monkeypatch.setattr(files, "WAIT", 0.05)
     locked[0] = 10**9
     with pytest.raises(InputError, match="locked"):
         put_one(tmp_path / "new.sqlite")

@@ -13,13 +13,13 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.ensemble import ALIKE, Rows, best_rows, cross_fitted_ensemble, settle
 from ipo_prompts.programs.record.journal import Journal, read
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.search import search
 from ipo_prompts.programs.selection import POOLED, ScoreTable
 from ipo_prompts.programs.settings import SearchSettings
-from ipo_prompts.programs.strategies.given import GivenTemplates
+from ipo_prompts.programs.settling import ALIKE, Rows, best_rows, cross_fitted_ensemble, settle
+from ipo_prompts.programs.strategies.base import GivenTemplates
 
 EACH = 10
 """Selection units of a fold; unit i lies in fold i modulo 5."""
@@ -113,7 +113,7 @@ def settled(
 def test_it_is_taken_where_the_gain_exceeds_its_standard_error(
     gain: float, error: float | None, kept: bool, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ipo_prompts.programs.ensemble.cross_fitted_ensemble", lambda *of: ((gain, error), (0.3, 0.1)))
+    monkeypatch.setattr("ipo_prompts.programs.settling.cross_fitted_ensemble", lambda *of: ((gain, error), (0.3, 0.1)))
     found, result, decided, events = settled(clip, tmp_path)
     assert (decided.kept, decided.gain, decided.standard_error) == (kept, gain, error)
     assert decided.one == found.choice.template and len(decided.members) == 2

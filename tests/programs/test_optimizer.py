@@ -27,19 +27,18 @@ from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import Reward, Score
 from ipo_prompts.metrics.template import ANCHOR
-from ipo_prompts.programs.admission import Desk, Rejection
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.describers.interrogator import Interrogator
-from ipo_prompts.programs.history import ScoredTemplate
+from ipo_prompts.programs.for_dspy import clip_accuracy
+from ipo_prompts.programs.history import Desk, Rejection, ScoredTemplate
 from ipo_prompts.programs.lm.window import window_of
 from ipo_prompts.programs.optimizer import IPO
-from ipo_prompts.programs.phrases import BankName, PhraseBank
 from ipo_prompts.programs.record.journal import read
 from ipo_prompts.programs.search import MAX_EMPTY_STEPS, NothingUsable, Step
 from ipo_prompts.programs.selection import BEST_SEARCHED, POOLED, SEARCHED
 from ipo_prompts.programs.strategies.base import Known
 from ipo_prompts.programs.strategies.history import HistoryStrategy
-from ipo_prompts.programs.templates_for_dspy import clip_accuracy
+from ipo_prompts.programs.wording import BankName, PhraseBank
 
 WORDS = ("drawing", "blurry", "the", "pixel art", "a dark", "many", "icon", "cartoon", "old", "toy", "painted", "one")
 TEMPLATES = [f"{word} <CLASS>." for word in WORDS]
@@ -649,7 +648,7 @@ def student_of(clip: Clip) -> TemplateClassifier:
 def test_an_ensemble_that_is_worth_it_is_the_program(
     reward: ClipReward, sets: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ipo_prompts.programs.ensemble.cross_fitted_ensemble", lambda *of: ((0.1, 0.05), (0.2, 0.1)))
+    monkeypatch.setattr("ipo_prompts.programs.settling.cross_fitted_ensemble", lambda *of: ((0.1, 0.05), (0.2, 0.1)))
     ipo, _ = make(reward, by_twos(), ensemble=2)
     program = ipo.compile(student(reward), **sets)
     found: Any = program

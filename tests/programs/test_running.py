@@ -24,7 +24,7 @@ from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs import IPO, ImageDescriber, TemplateClassifier
-from ipo_prompts.programs.admission import Desk
+from ipo_prompts.programs.history import Desk
 from ipo_prompts.programs.lm.ledger import bound_tokens
 from ipo_prompts.programs.record.journal import Journal, line_of, read
 from ipo_prompts.programs.strategies.base import Knowing, Known
@@ -584,12 +584,12 @@ def test_a_saved_program_is_no_earlier_search(compiled: Compiled, clip: Clip, tm
 def test_offsets_that_are_kept_are_saved_and_loaded(
     kind: Any, compiled: Compiled, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ipo_prompts.programs.offsets.cross_fitted_difference", lambda *of: (0.2, 0.1))
+    monkeypatch.setattr("ipo_prompts.programs.settling.cross_fitted_difference", lambda *of: (0.2, 0.1))
     program = compiled(strategy=["a dark <CLASS>."], offsets=kind)
     program.save(str(tmp_path / "saved.json"))
     loaded = TemplateClassifier.from_file(tmp_path / "saved.json", clip)
     assert program.offsets is not None and loaded.dump_state() == program.dump_state()
-    monkeypatch.setattr("ipo_prompts.programs.offsets.cross_fitted_difference", lambda *of: (0.1, 0.2))
+    monkeypatch.setattr("ipo_prompts.programs.settling.cross_fitted_difference", lambda *of: (0.1, 0.2))
     assert compiled(strategy=["a dark <CLASS>."], offsets=kind).offsets is None
 
 

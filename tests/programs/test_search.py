@@ -14,15 +14,13 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from ipo_prompts.metrics.accuracy import score_interval
 from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Score
-from ipo_prompts.metrics.sampling import Sampling
-from ipo_prompts.metrics.statistics import mean_interval
+from ipo_prompts.metrics.sampling import Sampling, mean_interval
 from ipo_prompts.metrics.template import ANCHOR
-from ipo_prompts.programs.admission import Desk
-from ipo_prompts.programs.history import PromptHistory
+from ipo_prompts.metrics.verdict import score_interval
+from ipo_prompts.programs.history import Desk, PromptHistory
 from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.record.score_keeper import AT_ONCE, ScoreKeeper
 from ipo_prompts.programs.search import (
@@ -35,8 +33,7 @@ from ipo_prompts.programs.search import (
     search,
 )
 from ipo_prompts.programs.settings import SearchSettings
-from ipo_prompts.programs.strategies.base import Knowing, Known, Looked, Strategy
-from ipo_prompts.programs.strategies.given import GivenTemplates
+from ipo_prompts.programs.strategies.base import GivenTemplates, Knowing, Known, Looked, Strategy
 
 N = 20
 

@@ -8,10 +8,17 @@ from pathlib import Path
 import dspy
 import pytest
 
-from ipo_prompts.programs.strategies.small_text import SmallModelAdapter
-from ipo_prompts.signatures.describe import DescribeAsInTheCode, DescribeAsInThePaper, DescribeImage
-from ipo_prompts.signatures.propose import ProposeFromFindings, ProposeTemplates, history_line
-from ipo_prompts.signatures.propose_one import ProposeTemplate, short_line
+from ipo_prompts.programs.strategies.small_model import SmallModelAdapter
+from ipo_prompts.signatures.propose import (
+    DescribeAsInTheCode,
+    DescribeAsInThePaper,
+    DescribeImage,
+    ProposeFromFindings,
+    ProposeTemplate,
+    ProposeTemplates,
+    history_line,
+    short_line,
+)
 
 HERE = Path(__file__).parent
 ROWS = [("a photo of a <CLASS>.", 0.30, 1.5), ("a sketch of a <CLASS>.", 0.425, 1.25)]

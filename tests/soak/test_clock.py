@@ -22,7 +22,7 @@ from ipo_prompts.metrics.text_tower import text_path
 from ipo_prompts.programs import naming, running, search
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.describers.interrogator import Interrogator
-from ipo_prompts.programs.lm.attempts import Attempts
+from ipo_prompts.programs.lm.recording import Attempts
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from support import openai_server, soak
 from support.openai_server import Asked, OpenAIServer, Reply, error, good
@@ -134,7 +134,7 @@ def timed(
     monkeypatch.setattr("ipo_prompts.experiments.run.plan.load_clip", lambda *_: clip)
     few = ["kite", "boat", "tree", "shoe"]  # of some thousand nouns, whose texts would take most of the time
     monkeypatch.setattr("ipo_prompts.experiments.run.rejecting._words", lambda *_: few)
-    monkeypatch.setattr("ipo_prompts.programs.lm.waiting.pause", lambda *_: None)
+    monkeypatch.setattr("ipo_prompts.metrics.clock.pause", lambda *_: None)
 
     def run(watch: Watch, *more: str) -> tuple[Ended, Path]:
         folder = tmp_path / str(next(count))

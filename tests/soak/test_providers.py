@@ -13,7 +13,7 @@ import pytest
 from soak import test_wire as wire
 
 from ipo_prompts.programs.lm import connect
-from ipo_prompts.programs.lm.attempts import RETRIES
+from ipo_prompts.programs.lm.recording import RETRIES
 from support import soak
 from support.openai_server import Asked, OpenAIServer, Reply, running
 from support.runs import Ended, events

@@ -17,9 +17,8 @@ from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.programs.search import search
 from ipo_prompts.programs.settings import SearchSettings
-from ipo_prompts.programs.strategies.asking import HistorySettings
 from ipo_prompts.programs.strategies.base import Models
-from ipo_prompts.programs.strategies.history import HistoryStrategy
+from ipo_prompts.programs.strategies.history import HistorySettings, HistoryStrategy
 from support import soak
 
 SECONDS = 60

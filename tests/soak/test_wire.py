@@ -199,7 +199,7 @@ def test_a_whole_reply_is_asked_for_once_read_and_booked(
 ) -> None:
     provider, server = PROVIDERS[name], serving.fresh()
     monkeypatch.setenv("IPO_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr("ipo_prompts.programs.lm.waiting.pause", lambda seconds, tell: None)
+    monkeypatch.setattr("ipo_prompts.metrics.clock.pause", lambda seconds, tell: None)
     for maker in ("OPENAI", "ANTHROPIC", "GEMINI"):
         monkeypatch.setenv(f"{maker}_API_KEY", "sk-a-key-of-the-tests-0123456789")
     reply, told = reply_to(provider, kind, way)
@@ -276,7 +276,7 @@ OWN_CASES: dict[str, tuple[Callable[[str], Reply], int, int, str]] = {
 def test_so_is_one_to_a_language_model_of_a_users_own(
     engine: str, case: str, serving: OpenAIServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ipo_prompts.programs.lm.waiting.pause", lambda seconds, tell: None)
+    monkeypatch.setattr("ipo_prompts.metrics.clock.pause", lambda seconds, tell: None)
     server, ledger = serving.fresh(), Ledger()
     make, asked, tokens, says = OWN_CASES[case]
     server.behave = lambda asked: make("http://localhost:9/v1/chat/completions")

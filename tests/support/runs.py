@@ -15,7 +15,7 @@ from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.metrics.template import key, problem
 from ipo_prompts.programs.record.journal import line_of
-from ipo_prompts.programs.record.resuming import resume_command
+from ipo_prompts.programs.record.trust import resume_command
 from support.openai_server import OpenAIServer
 
 CLASSES = ("cat", "car", "bus", "key", "book", "fish")

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from ipo_prompts.experiments.embedded import MODEL_DIR
 from ipo_prompts.experiments.embedded.shifts import name_of
 from ipo_prompts.metrics.clip import load_clip
-from ipo_prompts.metrics.statistics import standard_error
+from ipo_prompts.metrics.sampling import standard_error
 from tools.embedded import __main__ as command
 from tools.embedded import card, choose, english, measure, pictures
 from tools.embedded.concepts import list_strangers, read_emojis

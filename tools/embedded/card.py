@@ -9,7 +9,7 @@ import numpy as np
 
 from ipo_prompts.experiments.data.dataset import base_count
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.statistics import standard_error
+from ipo_prompts.metrics.sampling import standard_error
 from tools.embedded.choose import Choice, probes
 from tools.embedded.domains import DOMAINS
 from tools.embedded.drawings import Picture

@@ -18,7 +18,7 @@ import yaml
 from ipo_prompts.experiments.embedded import CLEAN
 from ipo_prompts.experiments.embedded.shifts import name_of
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.statistics import standard_error
+from ipo_prompts.metrics.sampling import standard_error
 from ipo_prompts.metrics.template import ANCHOR, SLOT
 from tools.embedded import raster, words
 from tools.embedded.captions import article

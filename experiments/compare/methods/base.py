@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipo_prompts.metrics.template import check
+from ipo_prompts.metrics.template import check_template
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.compare.prefixes import Prefixes
@@ -245,6 +245,6 @@ class Templates(FittedEmbeddings):
 
         class_names = [self.names.get(name, name) for name in class_names]
         for template, _ in self.templates:
-            check(template, class_names, self.clip)
+            check_template(template, class_names, self.clip)
         with self.clip.timed("text"):
             return class_embeddings(self.clip, self.templates, class_names)

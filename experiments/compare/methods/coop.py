@@ -14,9 +14,8 @@ from ipo_prompts.experiments.compare.methods.base import (
     labels_of_a_search,
 )
 from ipo_prompts.experiments.executors.local import computing_with
-from ipo_prompts.metrics.class_names import refuse_synonyms
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.template import check, fill
+from ipo_prompts.metrics.template import check_template, fill, refuse_synonyms
 
 if TYPE_CHECKING:
     import torch
@@ -195,7 +194,7 @@ class ContextTower:
             InputError: a class name is too long for the context.
         """
         refuse_synonyms(class_names, "coop learns with one name a class")
-        check(TEMPLATE, class_names, self._clip)
+        check_template(TEMPLATE, class_names, self._clip)
         rows: torch.Tensor = self._clip.tokenizer([fill(TEMPLATE, name) for name in class_names])
         return rows[:, : int(self._pass.lengths(rows).max())].to(self._pass.device)
 

@@ -13,7 +13,7 @@ from ipo_prompts.experiments.compare.methods.search import winner
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.run.config import RunConfig
-    from ipo_prompts.programs.phrases import Phrase
+    from ipo_prompts.programs.wording import Phrase
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class BestOf(Method):
         """Search the pool."""
         from ipo_prompts.experiments.compare.prefixes import Looks, Prefixes
         from ipo_prompts.programs.search import search
-        from ipo_prompts.programs.strategies.given import GivenTemplates
+        from ipo_prompts.programs.strategies.base import GivenTemplates
 
         prepared, pool = lesson.prepared, self.pool(lesson)
         count = self.count(lesson.config) if self.count else len(pool)
@@ -95,7 +95,7 @@ def phrases(lesson: Lesson) -> tuple[Phrase, ...]:
     Raises:
         Absent: there is no bank.
     """
-    from ipo_prompts.programs.phrases import PhraseBank
+    from ipo_prompts.programs.wording import PhraseBank
 
     if lesson.config.bank == "none":
         raise Absent("bank=none has no phrases")
@@ -125,13 +125,13 @@ def pairs_of(phrases: Sequence[Phrase], seed: int) -> list[str]:
 def one_template(first: Phrase, second: Phrase) -> str | None:
     """Join two phrases to a template that can be read; None for two kinds of picture, of which only one can be.
 
-    >>> from ipo_prompts.programs.phrases import Phrase
+    >>> from ipo_prompts.programs.wording import Phrase
     >>> one_template(Phrase("x-ray image", "imaging", NOUN), Phrase("blurry", "focus", BEFORE))
     'a blurry x-ray image of a <CLASS>.'
     >>> one_template(Phrase("in fog", "weather", AFTER), Phrase("overexposed", "tone", BEFORE))
     'an overexposed picture of a <CLASS>, in fog.'
     """
-    from ipo_prompts.programs.phrases import Phrase
+    from ipo_prompts.programs.wording import Phrase
 
     nouns, adjectives, tails = ([one.text for one in (first, second) if one.form == f] for f in (NOUN, BEFORE, AFTER))
     if len(nouns) > 1:

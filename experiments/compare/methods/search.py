@@ -113,7 +113,7 @@ class LanguageModelSearch(Method):
         from ipo_prompts.experiments.run.live_view import Ui
         from ipo_prompts.experiments.run.plan import Plan, backends, draw_for, fitting, prepare
         from ipo_prompts.experiments.run.searching import search_in
-        from ipo_prompts.programs.describers.shortening import recorded_texts
+        from ipo_prompts.programs.lm.window import recorded_texts
         from ipo_prompts.programs.record.journal import Journal, read
 
         hides = lesson.config.labels == "none"
@@ -152,7 +152,7 @@ class LanguageModelSearch(Method):
 
 def _ranked_by_a_describer(config: RunConfig, lesson: Lesson) -> int:
     """Return how many phrases a describer without a language model tries on labelled pictures before the search."""
-    from ipo_prompts.programs.phrases import PhraseBank
+    from ipo_prompts.programs.wording import PhraseBank
 
     if not config.asks_lm or config.bank == "none" or config.describer not in ("clip", "clip-greedy"):
         return 0

@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, NamedTuple
 
 from ipo_prompts.experiments.compare.methods.base import Lesson, Method, Templates
-from ipo_prompts.metrics.template import check
+from ipo_prompts.metrics.template import check_template
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.arrays import Floats
@@ -64,7 +64,7 @@ class AveragedSimilarities(Templates):
 
         templates = [template for template, _ in self.templates]
         for template in templates:
-            check(template, class_names, self.clip)
+            check_template(template, class_names, self.clip)
         with self.clip.timed("text"):
             mean: Floats = encode_templates(self.clip.model, self.clip.tokenizer, templates, class_names).mean(axis=0)
         return mean

@@ -16,10 +16,18 @@ import numpy as np
 
 from ipo_prompts.experiments.compare.published import PublishedRow, data_key
 from ipo_prompts.experiments.compare.tables.runs import Runs, align
-from ipo_prompts.metrics.accuracy import accuracy_interval
-from ipo_prompts.metrics.evidence import SAME, Crossed, Scopes, Spread, effect_of, over_data_sets, paired_effect, spread
-from ipo_prompts.metrics.statistics import harmonic_mean
-from ipo_prompts.metrics.verdict import Verdict
+from ipo_prompts.metrics.evidence import (
+    SAME,
+    Crossed,
+    Scopes,
+    Spread,
+    effect_of,
+    over_data_sets,
+    paired_effect,
+    split_variance,
+)
+from ipo_prompts.metrics.sampling import harmonic_mean
+from ipo_prompts.metrics.verdict import Verdict, accuracy_interval
 
 H = "H"
 MEAN_OF_H = "mean of H"
@@ -223,7 +231,7 @@ def difference(column: str, ours: Sequence[Runs], theirs: Sequence[Runs]) -> tup
 
 
 def _spread(parts: Sequence[Crossed], added: int = 2) -> Spread:
-    found = spread(parts, added=added)
+    found = split_variance(parts, added=added)
     assert found is not None  # only classes like these may be missing
     return found
 

@@ -27,8 +27,8 @@ from ipo_prompts.experiments.data.sources.table import (
     numbered_names,
     refuse_numbers,
 )
+from ipo_prompts.metrics.device import SECONDS, reach
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.hub import SECONDS, reach
 from ipo_prompts.metrics.pictures import Picture, read_file, stamp_of
 
 _IMAGE_NAMES = ("image", "img")

@@ -17,7 +17,7 @@ from ipo_prompts.experiments.compare.published import (
     section,
 )
 from ipo_prompts.experiments.data.benchmarks import REGISTRY
-from ipo_prompts.metrics.statistics import harmonic_mean
+from ipo_prompts.metrics.sampling import harmonic_mean
 
 TABLES = [table for table in library().tables if table.protocol == "base-to-new"]
 ELEVEN = list(library().tables[0].rows)

@@ -8,10 +8,9 @@ import pytest
 from ipo_prompts.experiments.compare.published import published_rows
 from ipo_prompts.experiments.compare.tables.build import build_table
 from ipo_prompts.experiments.compare.tables.markdown import details, to_markdown
-from ipo_prompts.metrics.accuracy import score_interval
 from ipo_prompts.metrics.evidence import Crossed, paired_effect
-from ipo_prompts.metrics.sampling import Sampling
-from ipo_prompts.metrics.statistics import harmonic_mean
+from ipo_prompts.metrics.sampling import Sampling, harmonic_mean
+from ipo_prompts.metrics.verdict import score_interval
 from support.scored_cells import CLASSES, PER_CLASS, SKILLS, gain_of, make_cell, make_cells, score_of
 
 

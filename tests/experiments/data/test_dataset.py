@@ -12,11 +12,10 @@ import pytest
 from ipo_prompts.experiments.data import DataSet, Item, default_task, load_data
 from ipo_prompts.experiments.data.codes import names_to_edit
 from ipo_prompts.experiments.export import TARGETS, export
-from ipo_prompts.metrics.class_names import named, names_of
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import class_embeddings
-from ipo_prompts.metrics.template import ANCHOR, names_class
+from ipo_prompts.metrics.template import ANCHOR, named, names_class, names_of
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.classifier import TemplateClassifier
 

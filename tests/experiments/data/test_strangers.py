@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ipo_prompts.experiments.data.strangers import COUNT, own_words, strangers
-from ipo_prompts.metrics.class_names import named
 from ipo_prompts.metrics.nouns import common
+from ipo_prompts.metrics.template import named
 
 
 def test_the_words_of_the_classes_are_no_strangers() -> None:

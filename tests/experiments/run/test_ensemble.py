@@ -52,7 +52,7 @@ def run(
 def worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """So few pictures decide either way: here the decision is given, the rest is real."""
     decided = (0.1, 0.05), (0.2, 0.06)
-    monkeypatch.setattr("ipo_prompts.programs.ensemble.cross_fitted_ensemble", lambda *of: decided)
+    monkeypatch.setattr("ipo_prompts.programs.settling.cross_fitted_ensemble", lambda *of: decided)
 
 
 @pytest.mark.usefixtures("worth_it")
@@ -110,7 +110,7 @@ def test_a_run_that_takes_one_says_so_and_resumes_and_replays_to_the_same(
 
 @pytest.mark.usefixtures("worth_it")
 def test_one_with_offsets_is_scored_with_them(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ipo_prompts.programs.offsets.cross_fitted_difference", lambda ours, theirs: (0.1, 0.05))
+    monkeypatch.setattr("ipo_prompts.programs.settling.cross_fitted_difference", lambda ours, theirs: (0.1, 0.05))
     folder = tmp_path / "run"
     ended = run("offsets=mean", "classes=base-to-new", "--out", str(folder))
     assert ended.code == 0, ended.err
@@ -125,7 +125,7 @@ def test_one_with_offsets_is_scored_with_them(run: Any, tmp_path: Path, monkeypa
 
 
 def test_one_that_is_not_worth_it_is_not_taken(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ipo_prompts.programs.ensemble.cross_fitted_ensemble", lambda *of: ((0.04, 0.05), (0.2, 0.06)))
+    monkeypatch.setattr("ipo_prompts.programs.settling.cross_fitted_ensemble", lambda *of: ((0.04, 0.05), (0.2, 0.06)))
     with_, without = tmp_path / "with", tmp_path / "without"
     ended = run("--out", str(with_))
     assert ended.code == 0, ended.err

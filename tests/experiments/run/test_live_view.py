@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from ipo_prompts.experiments.run.live_view import Ui, money, showing_warnings
-from ipo_prompts.metrics.statistics import Interval
-from ipo_prompts.programs.admission import Rejection
+from ipo_prompts.metrics.sampling import Interval
+from ipo_prompts.programs.history import Rejection
 from ipo_prompts.programs.lm.ledger import Ledger, Usage
 from ipo_prompts.programs.search import Step
 from support.scored import scored
@@ -85,8 +85,8 @@ def test_quiet_says_nothing_but_warnings(terminal: bool) -> None:
 def test_quiet_leaves_out_what_changes_no_number(quiet: bool, shown: str) -> None:
     file = io.StringIO()
     with showing_warnings(Ui(1, quiet=quiet, console=Console(file=file, width=20))):
-        logging.getLogger("ipo_prompts.metrics.hub").warning("a", extra={"progress": True})
-        logging.getLogger("ipo_prompts.metrics.hub").warning("b")
+        logging.getLogger("ipo_prompts.metrics.device").warning("a", extra={"progress": True})
+        logging.getLogger("ipo_prompts.metrics.device").warning("b")
     assert file.getvalue() == shown
 
 

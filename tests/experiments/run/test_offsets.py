@@ -28,7 +28,7 @@ from ipo_prompts.programs.record.journal import Journal, read
 from ipo_prompts.programs.running import Job
 from ipo_prompts.programs.running import run as run_job
 from ipo_prompts.programs.settings import SearchSettings
-from ipo_prompts.programs.strategies.given import GivenTemplates
+from ipo_prompts.programs.strategies.base import GivenTemplates
 from support.runs import Ended, check_it_can_be_done_again, ipo
 
 NAMES = ("cat", "apple", "bus", "key", "book", "fish")
@@ -171,7 +171,7 @@ def test_a_run_with_them_labels_as_its_sealed_test_and_resumes_and_replays_to_th
     kind: str, run: Any, clip: Clip, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
     # So few pictures decide either way: here the decision is given, the rest is real.
-    monkeypatch.setattr("ipo_prompts.programs.offsets.cross_fitted_difference", lambda ours, theirs: (0.1, 0.05))
+    monkeypatch.setattr("ipo_prompts.programs.settling.cross_fitted_difference", lambda ours, theirs: (0.1, 0.05))
     folder = tmp_path / "run"
     ended = run(f"offsets={kind}", "--out", str(folder))
     assert ended.code == 0, ended.err

@@ -99,8 +99,8 @@ def test_the_edges_are_still_json_without_nan(hits: Any, grouped: bool, other: s
 def test_usage_is_worded_for_the_result() -> None:
     assert used(None) is None
     usage = Usage("openai/x")
-    usage.add(tokens_in=10, tokens_out=5, usd=0.00012345678, seconds=1, cached=False)
-    usage.add(tokens_in=0, tokens_out=0, usd=0, seconds=0, cached=True)
+    usage.add({"tokens_in": 10, "tokens_out": 5, "usd": 0.00012345678, "waited": 1, "cached": False})
+    usage.add({"tokens_in": 0, "tokens_out": 0, "usd": 0, "waited": 0, "cached": True})
     found = used(usage)
     assert found is not None
     assert found.model_dump() == {
@@ -111,7 +111,7 @@ def test_usage_is_worded_for_the_result() -> None:
         "tokens_out": 5,
         "usd": 0.000123,
     }
-    usage.add(tokens_in=1, tokens_out=1, usd=None, seconds=1, cached=False)
+    usage.add({"tokens_in": 1, "tokens_out": 1, "usd": None, "waited": 1, "cached": False})
     unknown = used(usage)
     assert unknown is not None and unknown.usd is None
 

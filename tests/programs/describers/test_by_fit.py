@@ -2,8 +2,7 @@
 
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.metrics.clip import load_clip
-from ipo_prompts.programs.describers.by_fit import FitInterrogator
-from ipo_prompts.programs.describers.interrogator import NOTHING
+from ipo_prompts.programs.describers.interrogator import NOTHING, FitInterrogator
 
 
 def _said(name: str, **words) -> str:

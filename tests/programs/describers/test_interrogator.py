@@ -15,7 +15,7 @@ from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import fill
 from ipo_prompts.programs.describers import interrogator
 from ipo_prompts.programs.describers.interrogator import NOTHING, Interrogator
-from ipo_prompts.programs.phrases import PhraseBank
+from ipo_prompts.programs.wording import PhraseBank
 
 IGNORED = {"a", "an", "in", "of", "on", "at", "the", "with", "picture"}
 CLASSES = ["cat", "dog", "teapot", "fir_tree", "lamp"]
@@ -75,7 +75,7 @@ def test_the_look_of_the_pictures_is_said_first(drawings):
 
 def test_no_class_is_named(drawings):
     features, labels = drawings
-    found = Interrogator(BagOfWords(), examples=4)(pictures=features, labels=labels, class_names=CLASSES)
+    found = Interrogator(BagOfWords())(pictures=features, labels=labels, class_names=CLASSES)
     said = " ".join(found.descriptions).lower()
     assert not [name for name in CLASSES if name.replace("_", " ") in said]
 
@@ -131,13 +131,6 @@ def test_a_greedy_look_says_each_thing_once_strongest_first(drawings):
     group = {phrase.text: phrase.group for phrase in PhraseBank.load().phrases}
     assert len({group[text] for text in said}) == len(said)  # "drawing", "at dusk" go without saying
     assert found.phrases == once.phrases
-
-
-def test_examples_add_a_line_for_single_pictures(drawings):
-    features, labels = drawings
-    found = Interrogator(BagOfWords(), examples=3)(pictures=features, labels=labels, class_names=CLASSES)
-    assert len(found.descriptions) == 4
-    assert "line drawing" in found.descriptions[1]
 
 
 def test_the_same_pictures_give_the_same_words(drawings):

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipo_prompts.metrics.classification import ClipReward
-from ipo_prompts.programs.describers.shortening import FEWEST, Shortened, expected, fitted_texts, shorten
-from ipo_prompts.programs.lm.window import Room, Window, window_of
+from ipo_prompts.programs.lm.window import FEWEST, Room, Shortened, Window, expected, fitted_texts, shorten, window_of
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 
 WORDS = st.sampled_from(["red", "bus.", "extraordinarily", "of", "\n", "明亮", "x" * 60, "ends!", "...", "naïve,"])

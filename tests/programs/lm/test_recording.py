@@ -10,7 +10,7 @@ from ipo_prompts.metrics.clock import BudgetReached, Clock
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm.ledger import Ledger, explain
 from ipo_prompts.programs.lm.recording import Recorder
-from ipo_prompts.programs.lm.replies import open_reply_cache
+from ipo_prompts.programs.lm.replies import ReplyFile
 from ipo_prompts.programs.lm.transport import UnreadableReply
 from ipo_prompts.programs.record.journal import Journal, read
 
@@ -148,7 +148,7 @@ def test_an_unknown_price_stays_unknown(tmp_path: Path, scripted: Any) -> None:
 
 def test_paid_replies_are_used_again_and_cost_nothing(tmp_path: Path, scripted: Any) -> None:
     _, engine = scripted("one")
-    cache = open_reply_cache(tmp_path / "cache")
+    cache = ReplyFile(tmp_path / "cache" / "replies.sqlite")
     for run in ("a", "b"):
         journal = Journal(tmp_path / run)
         lm, recorder = lm_of(engine, journal, cache=cache)
@@ -201,7 +201,7 @@ def test_a_damaged_reply_cache_is_not_thrown_away(tmp_path: Path) -> None:
     file = tmp_path / "replies.sqlite"
     file.write_bytes(b"no database" * 500)
     with pytest.raises(InputError, match="then they are paid for again"):
-        open_reply_cache(tmp_path)
+        ReplyFile(tmp_path / "replies.sqlite")
     assert file.read_bytes() == b"no database" * 500
 
 
@@ -211,7 +211,7 @@ def test_an_edited_reply_is_not_believed(
 ) -> None:
     _, engine = scripted("one", "another")
     for run, expected in (("a", "one"), ("b", "another"), ("c", "another")):
-        cache, journal = open_reply_cache(tmp_path), Journal(tmp_path / run)
+        cache, journal = ReplyFile(tmp_path / "replies.sqlite"), Journal(tmp_path / run)
         lm, _ = lm_of(engine, journal, cache=cache)
         assert lm("q") == [expected]
         journal.close()
@@ -225,7 +225,7 @@ def test_a_reply_that_cannot_be_kept_is_still_an_answer(
     tmp_path: Path, scripted: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, engine = scripted("one")
-    cache, journal = open_reply_cache(tmp_path), Journal(tmp_path / "run")
+    cache, journal = ReplyFile(tmp_path / "replies.sqlite"), Journal(tmp_path / "run")
     cache.use(lambda database: database.execute("DROP TABLE replies"))
     cache._schema = ""
     cache.get = lambda request: None  # type: ignore[method-assign]

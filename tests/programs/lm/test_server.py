@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.lm import server, weights
+from ipo_prompts.programs.lm import local, weights
 from ipo_prompts.programs.lm.local import LocalEngine
 
 pytest.importorskip("xllamacpp")
@@ -30,7 +30,7 @@ if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {cores[os.getpid() % len(cores)]})
 from dspy.lm15 import Config, Message, Request
 from ipo_prompts.programs.lm.local import LocalEngine
-from ipo_prompts.programs.lm.server import import_runtime
+from ipo_prompts.programs.lm.local import import_runtime
 from pathlib import Path
 
 engine = LocalEngine(Path(sys.argv[1]), context=512)
@@ -123,7 +123,7 @@ def test_a_runtime_that_never_answers_is_named(
         def handle_metrics(self) -> None:
             released.wait()
 
-    monkeypatch.setattr(server, "FIRST_ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(local, "FIRST_ANSWER_SECONDS", 0.1)
     monkeypatch.setattr(xllamacpp, "Server", Silent)
     with pytest.raises(InputError, match=r"did not answer within 0\.1 s"):
         LocalEngine(path).load()

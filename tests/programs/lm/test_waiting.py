@@ -7,10 +7,9 @@ import threading
 
 import pytest
 
-from ipo_prompts.metrics.clock import BudgetReached, Clock
-from ipo_prompts.programs.lm import waiting
+from ipo_prompts.metrics import clock
+from ipo_prompts.metrics.clock import BudgetReached, Clock, NoAnswer, Wait, answer_within, given_up, pause
 from ipo_prompts.programs.lm.ledger import Ledger
-from ipo_prompts.programs.lm.waiting import NoAnswer, Wait, answer_within, given_up, pause
 
 
 def quiet(seconds: float) -> None:
@@ -49,7 +48,7 @@ def test_the_thread_sees_the_context_and_learns_that_it_is_given_up() -> None:
 
 
 def test_a_pause_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(clock, "POLL_SECONDS", 0.01)
     told: list[float] = []
     pause(0.05, told.append)
     assert told == sorted(told) and told[-1] >= 0.05

@@ -17,8 +17,15 @@ from ipo_prompts.metrics.errors import InputError, speaking_to
 from ipo_prompts.metrics.files import read_json
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.record.journal import Journal, begin, last
-from ipo_prompts.programs.record.resuming import resume_command
-from ipo_prompts.programs.record.trust import outside, own_settings, refuse_foreign, seal, secret_file, trusting
+from ipo_prompts.programs.record.trust import (
+    outside,
+    own_settings,
+    refuse_foreign,
+    resume_command,
+    seal,
+    secret_file,
+    trusting,
+)
 
 MODEL = PICTURES_DIR.parent / "model"
 

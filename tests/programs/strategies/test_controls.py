@@ -19,6 +19,7 @@ from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import (
     Expected,
     Forecast,
+    GivenTemplates,
     Knowing,
     Known,
     Looked,
@@ -28,9 +29,8 @@ from ipo_prompts.programs.strategies.base import (
     may_know,
     needs_lm,
 )
-from ipo_prompts.programs.strategies.controls import no_history, shuffled
-from ipo_prompts.programs.strategies.given import GivenTemplates
 from ipo_prompts.programs.strategies.history import HistoryStrategy
+from ipo_prompts.programs.strategies.knowing import no_history, shuffled
 from ipo_prompts.programs.strategies.small_model import SmallModelStrategy
 
 

@@ -12,10 +12,10 @@ from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
 from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Known, Models, may_know
-from ipo_prompts.programs.strategies.feedback import LONGEST_FINDING, confused, findings, worth_of_parts
 from ipo_prompts.programs.strategies.history import propose_inputs
-from ipo_prompts.programs.strategies.small_text import SmallModelAdapter
-from ipo_prompts.signatures.propose_one import ProposeTemplate
+from ipo_prompts.programs.strategies.knowing import LONGEST_FINDING, confused, findings, worth_of_parts
+from ipo_prompts.programs.strategies.small_model import SmallModelAdapter
+from ipo_prompts.signatures.propose import ProposeTemplate
 
 WORTH = {"dark": 0.2, "upside down": 0.1, "in a kitchen": 0.0, "torn": -0.1}
 LABELS = np.arange(100) % 4

@@ -11,10 +11,10 @@ from dspy.lm15 import Message, Request, Response, Usage
 from ipo_prompts.metrics.template import key, problem
 from ipo_prompts.programs.lm import weights
 from ipo_prompts.programs.lm.local import LocalEngine
-from ipo_prompts.programs.strategies import small_text
-from ipo_prompts.programs.strategies.small_text import SmallModelAdapter, quality_problem, words_to_ban
-from ipo_prompts.signatures import propose_one
-from ipo_prompts.signatures.propose_one import ProposeTemplate, short_line
+from ipo_prompts.programs.strategies import small_model
+from ipo_prompts.programs.strategies.small_model import SmallModelAdapter, quality_problem, words_to_ban
+from ipo_prompts.signatures import propose as texts
+from ipo_prompts.signatures.propose import ProposeTemplate, short_line
 
 ROWS = [
     ("a <CLASS> in the wild.", 0.2875),
@@ -109,13 +109,13 @@ def test_empty_parts_are_left_out_of_the_question_and_of_the_example() -> None:
         ProposeTemplate, [], {**INPUTS, "image_descriptions": [], "scored_templates": []}
     )
     text = "\n".join(turn["content"] for turn in turns)
-    assert propose_one.DESCRIPTIONS not in text
-    assert text.count(propose_one.HISTORY) == 1  # the example's
+    assert texts.DESCRIPTIONS not in text
+    assert text.count(texts.HISTORY) == 1  # the example's
 
 
 def test_only_the_best_lines_and_short_descriptions_are_shown() -> None:
     history = [short_line(f"a <CLASS> {n}.", n / 100) for n in range(30)]
-    question = propose_one.question("t", ["word " * 200] * 9, history)
+    question = texts.question("t", ["word " * 200] * 9, history)
     assert "\n17.0  a" not in question and "\n18.0  a" in question and "\n29.0  a" in question
     assert question.count("\n- word") == 4
     assert len(question) < 1500
@@ -127,7 +127,7 @@ def test_the_request_carries_grammar_seed_bans_and_sampling() -> None:
     config = engine.requests[0].config
     assert (config.seed, config.temperature, config.top_p, config.top_k, config.max_tokens) == (7, 0.5, 0.95, 50, 64)
     bias = [[" <", 1.5], ["<", 1.5], [" cat", -5.0]]
-    assert config.extensions == {"grammar": small_text.GRAMMAR, "min_p": 0.05, "logit_bias": bias}
+    assert config.extensions == {"grammar": small_model.GRAMMAR, "min_p": 0.05, "logit_bias": bias}
 
 
 def test_the_rollout_id_tells_cache_entries_apart(tmp_path: Any) -> None:

@@ -1,28 +1,28 @@
-"""Feedback on what failed: what each word was worth so far, and which classes the best template still confuses.
+"""Strategies that ask as `history` does and may know something else: `feedback`, and the controls.
 
-A list of templates with scores says which one was good, not why. Here a language model sees few templates, and beside
-them what can be read from all: how much each part of a template ("upside down") added, the others of its templates
-taken into account, and which classes are most often taken for each other. A reward without labels has no such pairs,
-and they are left out.
+A list of templates with scores says which one was good, not why. Told what failed, a language model sees few templates,
+and beside them what can be read from all: how much each part of a template ("upside down") added, the others of its
+templates taken into account, and which classes are most often taken for each other. A reward without labels has no such
+pairs, and they are left out.
 """
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from pydantic import BaseModel, Field
 
+from ipo_prompts.metrics.registry import NoSettings
 from ipo_prompts.metrics.scale import Scale
+from ipo_prompts.programs.history import PromptHistory
 from ipo_prompts.programs.strategies.asking import HistorySettings
 from ipo_prompts.programs.strategies.base import Expected, Forecast, Knowing, Known, Models, Strategy
 from ipo_prompts.programs.strategies.history import HistoryStrategy
 from ipo_prompts.programs.wording import Part, Wording
-
-if TYPE_CHECKING:
-    from ipo_prompts.programs.history import PromptHistory
 
 HELPFUL, HARMFUL, CONFUSED = 6, 3, 4
 """Parts that helped, parts that did not, and pairs of classes: how many are told."""
@@ -117,3 +117,66 @@ def confused(known: Known) -> list[tuple[tuple[str, str], int]]:
 
 def _told(parts: Sequence[Worth], scale: Scale) -> str:
     return ", ".join(f'"{one.part.text}" {scale.gained(one.gain)}' for one in parts)
+
+
+# The controls: each asks as another strategy does, and is a function that changes what that one may know.
+#
+# What a search gains with shuffled scores, it gains without knowing which template was good; what it gains without a
+# history is the best of as many proposals.
+
+
+def no_history(known: Known) -> Known:
+    """Leave out every template and score but for the initial one, and what they teach."""
+    return replace(known, history=PromptHistory(known.history.initial), looked=(), findings=())
+
+
+def shuffled(known: Known) -> Known:
+    """Give each template another's score, and each picture another's class.
+
+    All of them, before the best are chosen: the choice must not reveal which they are.
+    """
+    import numpy as np
+
+    rng = random.Random(known.seed)
+    history = known.history.shuffled(rng)
+    labels = known.labels
+    if labels is not None:
+        labels = np.array(rng.sample(labels.tolist(), len(labels)))
+        labels.setflags(write=False)
+    scores = rng.sample(known.looked, len(known.looked))
+    pairs = zip(known.looked, scores, strict=True)
+    looked = tuple(replace(one, value=giver.value, loss=giver.loss) for one, giver in pairs)
+    return replace(known, history=history, labels=labels, looked=looked, findings=())
+
+
+class NoHistory(Knowing):
+    """Asks the same questions as `history` in every step, without any template or score."""
+
+    Settings: ClassVar[type[BaseModel]] = NoSettings
+
+    @classmethod
+    def build(cls, settings: NoSettings, models: Models) -> Strategy:
+        """See `Strategy`."""
+        return cls(HistoryStrategy.build(HistorySettings(size=0), models), no_history)
+
+
+class Shuffled(Knowing):
+    """Asks as `history` does, and shows each template with another's score."""
+
+    Settings: ClassVar[type[BaseModel]] = HistorySettings
+
+    @classmethod
+    def build(cls, settings: HistorySettings, models: Models) -> Strategy:
+        """See `Strategy`."""
+        return cls(HistoryStrategy.build(settings, models), shuffled)
+
+
+class ShuffledFeedback(Knowing):
+    """Asks as `feedback` does, with findings from shuffled scores and shuffled classes."""
+
+    Settings: ClassVar[type[BaseModel]] = FeedbackSettings
+
+    @classmethod
+    def build(cls, settings: FeedbackSettings, models: Models) -> Strategy:
+        """See `Strategy`."""
+        return cls(Feedback.build(settings, models), shuffled)
