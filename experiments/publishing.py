@@ -10,12 +10,10 @@ from dspy.utils.saving import get_dependency_versions
 
 from ipo_prompts.experiments.clicks.commands import MEAN_OFF, PROGRAM
 from ipo_prompts.experiments.data.dataset import NAMES_FILE
-from ipo_prompts.experiments.report import write_report
-from ipo_prompts.experiments.report.analysis import ANALYSIS
+from ipo_prompts.experiments.report.analysis import ANALYSIS, SEEN
 from ipo_prompts.experiments.report.drawing import save_search_png
 from ipo_prompts.experiments.report.gather import follow
-from ipo_prompts.experiments.report.page import PAGE
-from ipo_prompts.experiments.report.seen import SEEN
+from ipo_prompts.experiments.report.page import PAGE, write_report
 from ipo_prompts.experiments.run.beside import left_out
 from ipo_prompts.experiments.run.files import digest, environment, write_json
 from ipo_prompts.experiments.run.live_view import Ui

@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from ipo_prompts.experiments.clicks.commands import MEAN_OFF, PROGRAM
 from ipo_prompts.experiments.publishing import LABELS, end, program_of, result_of, save, sealed_digest
-from ipo_prompts.experiments.report.seen import SEEN, look_at
+from ipo_prompts.experiments.report.analysis import SEEN
+from ipo_prompts.experiments.report.explain import look_at
 from ipo_prompts.experiments.run.files import write_json, write_text
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import Prepared

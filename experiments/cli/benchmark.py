@@ -13,6 +13,8 @@ from ipo_prompts.experiments.cli import common
 from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from ipo_prompts.experiments.compare.grid import GridConfig
     from ipo_prompts.experiments.compare.tables.table import Table
 
@@ -82,8 +84,7 @@ def benchmark(
         run_all,
         searches,
     )
-    from ipo_prompts.experiments.executors import make_executor
-    from ipo_prompts.experiments.executors.local import Failure
+    from ipo_prompts.experiments.executors import Failure, make_executor
     from ipo_prompts.experiments.run.files import check_writable, write_text
     from ipo_prompts.experiments.run.live_view import ensure_local_weights
     from ipo_prompts.programs.record.trust import outside, trusting
@@ -154,7 +155,7 @@ def benchmark(
 def _print(grid: GridConfig, table: Table, texts: dict[str, str], as_json: bool, where: str) -> None:
     """Print a table: on a terminal what it says, fitted, and where the whole table is; else the whole of it."""
     from ipo_prompts.experiments.compare.documents import settings_compared
-    from ipo_prompts.experiments.compare.layout import fitted_table, line, terminal
+    from ipo_prompts.experiments.compare.layout import fitted_table, safe_line, terminal
     from ipo_prompts.experiments.compare.tables.markdown import on_terminal
 
     console = None if as_json else terminal()
@@ -162,10 +163,9 @@ def _print(grid: GridConfig, table: Table, texts: dict[str, str], as_json: bool,
         names = ["table.json"] if as_json else ["table.md", "settings.md"]
         print("\n".join(texts[name] for name in names if name in texts), end="")
         return
-    compared = settings_compared(grid, table)
-    more = [
-        part for about, (head, *rows) in compared for part in ("", line(about), fitted_table(head, rows, console.width))
-    ]
+    more: list[RenderableType] = []
+    for about, (head, *rows) in settings_compared(grid, table):
+        more += ["", safe_line(about), fitted_table(head, rows, console.width)]
     for part in [*on_terminal(table, console.width), *more, "", where]:
         console.print(part, markup=False)
 
@@ -212,7 +212,7 @@ def _paper_templates(words: Sequence[str], folder: Path, *, dry_run: bool, as_js
         InputError: see `request` and `compare_all`.
     """
     from ipo_prompts.experiments.compare.documents import write_documents
-    from ipo_prompts.experiments.compare.layout import line, print_table, terminal
+    from ipo_prompts.experiments.compare.layout import print_table, safe_line, terminal
     from ipo_prompts.experiments.compare.printed import Request, compare_all, request, to_stderr
     from ipo_prompts.experiments.compare.printed_table import (
         agreeing_rows,
@@ -250,9 +250,9 @@ def _paper_templates(words: Sequence[str], folder: Path, *, dry_run: bool, as_js
     if console is None:
         print(texts["table.json" if as_json else "table.md"], end="")
     else:
-        console.print(line(answer_of_print(found, list(asked.absent)), "bold"))
+        console.print(safe_line(answer_of_print(found, list(asked.absent)), "bold"))
         print_table(*agreeing_rows(found, asked.precisions))
-        console.print(line(f"every printed row beside the measured one: {folder}/table.md"))
+        console.print(safe_line(f"every printed row beside the measured one: {folder}/table.md"))
     if not quiet:
         print(f"{folder}/table.md, table.csv, table.json", file=sys.stderr)
     return 0 if all_agree(found) else 1
@@ -261,11 +261,11 @@ def _paper_templates(words: Sequence[str], folder: Path, *, dry_run: bool, as_js
 def _label_free(words: Sequence[str], folder: Path, *, dry_run: bool, as_json: bool, quiet: bool) -> int:
     """Measure what chooses a template without labels, beside controls; arguments as of `_paper_templates`."""
     from ipo_prompts.experiments.compare.documents import write_documents
-    from ipo_prompts.experiments.compare.label_free import measure_all, request
-    from ipo_prompts.experiments.compare.label_free_table import documents, in_numbers
+    from ipo_prompts.experiments.compare.label_free import measure_all, read_asked
+    from ipo_prompts.experiments.compare.label_free_table import in_numbers, label_free_documents
     from ipo_prompts.experiments.run.files import check_writable
 
-    asked = request(words)
+    asked = read_asked(words)
     if dry_run:
         sets = [spec for specs in asked.beds.values() for spec in specs]
         common.show(
@@ -276,7 +276,7 @@ def _label_free(words: Sequence[str], folder: Path, *, dry_run: bool, as_json: b
         return 0
     check_writable(folder)
     found = measure_all(asked, folder, lambda spec: None if quiet else print(spec, file=sys.stderr))
-    texts = documents(found, asked.clip)
+    texts = label_free_documents(found, asked.clip)
     folder.mkdir(parents=True, exist_ok=True)
     write_documents(texts, folder)
     if as_json:

@@ -151,7 +151,7 @@ def verify(
         read_drawing,
         verdict_of,
     )
-    from ipo_prompts.experiments.report import write_report
+    from ipo_prompts.experiments.report.page import write_report
     from ipo_prompts.experiments.run.files import write_json
     from ipo_prompts.experiments.run.result import RESULT
 

@@ -146,9 +146,8 @@ def report(
     ] = None,
 ) -> int:
     """Make the page that a person reads: one run explained from answer to command, or several side by side."""
-    from ipo_prompts.experiments.report import compare_page, run_page
     from ipo_prompts.experiments.report.gather import read_run
-    from ipo_prompts.experiments.report.page import PAGE
+    from ipo_prompts.experiments.report.page import PAGE, compare_page, run_page
     from ipo_prompts.experiments.run.files import write_text
 
     gathered = [read_run(folder) for folder in runs]
@@ -188,9 +187,9 @@ def export(
 
 def _target(to: str, dataset: str | None, hf_model: str | None, program: Path) -> Target:
     from ipo_prompts.experiments.export import TARGETS
-    from ipo_prompts.experiments.export.clip_benchmark import ClipBenchmark
+    from ipo_prompts.experiments.export.head import HubFolder
     from ipo_prompts.experiments.export.hf import HuggingFace
-    from ipo_prompts.experiments.export.hub import HubFolder
+    from ipo_prompts.experiments.export.plain import ClipBenchmark
 
     if to not in TARGETS:
         raise InputError(f"there is no target {to!r}{did_you_mean(to, TARGETS)}; it can be {', '.join(TARGETS)}.")

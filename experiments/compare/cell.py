@@ -14,11 +14,9 @@ from ipo_prompts.experiments.compare.methods import METHODS, Absent, Fitted, Lan
 from ipo_prompts.experiments.compare.protocols import (
     NAMES,
     NO_DATA,
-    Opened,
     TestSet,
     carried_over,
     laid_out,
-    opened,
     picture_ids,
     score_of,
     tested,
@@ -27,12 +25,13 @@ from ipo_prompts.experiments.compare.protocols import (
 from ipo_prompts.experiments.run.config import RunConfig, allow, build, dotted, nested
 from ipo_prompts.experiments.run.files import check_writable, write_text
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.plan import Plan, Prepared, prepare
-from ipo_prompts.experiments.tasks.base import Task
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan, Prepared, prepare
+from ipo_prompts.experiments.tasks.base import Encoded, Task
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.files import JSON_BYTES, read_bytes
+from ipo_prompts.metrics.files import read_json
+from ipo_prompts.metrics.reward import Reward
 from ipo_prompts.programs.settings import LIMITS
 
 SCHEMA = 1
@@ -131,24 +130,26 @@ def _evaluated(content: dict[str, Any], fitted: Fitted, tests: list[TestSet], pr
     return content
 
 
-def _opened(test: TestSet, prepared: Prepared) -> Opened:
-    """Open the test pictures, with the CLIP of the test set."""
-    clip, task = prepared.clip, prepared.plan.task
-    other = _clip(test.clip, prepared.config.device) if test.clip else clip
-    if other.fingerprint == clip.fingerprint:
-        return opened(test, task, clip, prepared.store)
-    return opened(test, task, other, FeatureStore(other))
+def _opened(test: TestSet, prepared: Prepared) -> tuple[Clip, Reward, Encoded]:
+    """Open test pictures: the CLIP of the test set, the reward of their classes, and what that makes of them."""
+    clip, store = _clip(test.clip, prepared.config.device) if test.clip else prepared.clip, prepared.store
+    if clip.fingerprint != prepared.clip.fingerprint:
+        store = FeatureStore(clip)
+    reward = prepared.plan.task.reward(clip, test.class_names, store)
+    return clip, reward, prepared.plan.task.encode(reward, test.items, seed=SPLIT_SEED)
 
 
-def _tested(fitted: Fitted, test: TestSet, prepared: Prepared, pictures: Callable[[], Opened]) -> dict[str, Any]:
+def _tested(
+    fitted: Fitted, test: TestSet, prepared: Prepared, pictures: Callable[[], tuple[Clip, Reward, Encoded]]
+) -> dict[str, Any]:
     """Score on test pictures, with the CLIP of the test set, and after its looks; see `tested` and `carried_over`."""
     if test.looks is not None:
         fitted = fitted.after(test.looks)
-    other = _clip(test.clip, prepared.config.device) if test.clip else prepared.clip
-    if other.fingerprint == prepared.clip.fingerprint:
-        return tested(fitted, test, *pictures())
+    clip, reward, encoded = pictures()
+    if clip.fingerprint == prepared.clip.fingerprint:
+        return tested(fitted, test, reward, encoded)
     try:
-        return tested(carried_over(fitted, other), test, *pictures())
+        return tested(carried_over(fitted, clip), test, reward, encoded)
     except InputError as error:  # what fits into one CLIP's context may be too long for another's
         raise Absent(str(error).rstrip(".")) from error
 
@@ -162,18 +163,12 @@ def read_cell(cell: Cell, folder: Path) -> dict[str, Any] | None:
     file = folder / FILE_NAME
     if not file.is_file():
         return None
-    try:
-        content: dict[str, Any] = json.loads(read_bytes(file, JSON_BYTES))
-        if content["schema"] != SCHEMA:
-            raise InputError(
-                f"the cell in {file} was written by another version of ipo; delete the file to do the cell again."
-            )
-        for key in _content(cell):
-            content[key]
-    except InputError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"cannot read the cell in {file}: {error}; delete the file to do the cell again.") from error
+    fix = "delete the file to do the cell again"
+    content: dict[str, Any] = read_json(file, "the cell in", fix)
+    if not isinstance(content, dict) or content.get("schema", SCHEMA) != SCHEMA:
+        raise InputError(f"the cell in {file} was written by another version of ipo; {fix}.")
+    if missing := next((key for key in _content(cell) if key not in content), None):
+        raise InputError(f"the cell in {file} is damaged ({missing!r} is missing); {fix}.")
     if content["cell"] != json.loads(json.dumps(cell.record())):
         raise InputError(f"{folder} holds another cell; choose another folder.")
     return content

@@ -12,6 +12,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ipo_prompts.experiments.compare.cell import shared_config
 from ipo_prompts.experiments.compare.grid import GridCell, GridConfig
 from ipo_prompts.experiments.compare.layout import plain
@@ -20,11 +22,12 @@ from ipo_prompts.experiments.compare.published import ablations_of, published_ro
 from ipo_prompts.experiments.compare.raw_cells import without_places
 from ipo_prompts.experiments.compare.runner import failure_line
 from ipo_prompts.experiments.compare.tables.build import COUNTS, build_table
-from ipo_prompts.experiments.compare.tables.figure import gain_plot
-from ipo_prompts.experiments.compare.tables.markdown import EMPTY, aligned, details, to_markdown, verdict_of
+from ipo_prompts.experiments.compare.tables.markdown import EMPTY, aligned, details, to_markdown, verdict_text
 from ipo_prompts.experiments.compare.tables.table import ColumnScore, Table
-from ipo_prompts.experiments.executors.local import Failure
+from ipo_prompts.experiments.executors import Failure
+from ipo_prompts.experiments.report.drawing import DARK, LIGHT, Theme, draw_gains, drawn
 from ipo_prompts.experiments.run.files import write_text
+from ipo_prompts.metrics.errors import printable
 from ipo_prompts.metrics.verdict import Verdict, points
 
 if TYPE_CHECKING:
@@ -195,6 +198,54 @@ def _safe(value: Any) -> Any:
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
+_PAPER = ("#fefefd", "#14181f")
+"""The ground on light and dark pages: it is drawn, since a page may not be what the browser takes it for."""
+
+
+def gain_plot(table: Table) -> str | None:
+    """Draw what methods gain over the reference, as SVG for light and dark pages; None where none is compared with it.
+
+    Of several data sets it shows the means and the intervals for data sets like these; of one, for these classes. The
+    methods are in the order of how many templates they looked at besides the initial one, which is in brackets.
+    """
+    scope = (*table.averages, *table.scopes)[0]
+    found: list[tuple[float, str, Verdict]] = []
+    for method in table.methods:
+        if gain := table.over(scope, method, table.reference):
+            search = table.searches[scope.name, method]
+            looked = (search["proposals"] or 0) + (search["looked_at"] or 0)
+            found.append((looked, f"{_short(method, 40)} ({looked:,.0f})", gain.for_scope(scope)))
+    if not found:
+        return None
+    _, names, gains = zip(*sorted(found, key=lambda one: one[0]), strict=True)
+    covers = next((gain.covers for gain in gains if gain.outcome != "same templates"), "these classes")
+    what = f"mean over {len(scope.data)} data sets" if scope.is_average else scope.name
+    most = 3 * max(1.0, *(100 * abs(gain.mean) for gain in gains))  # one wide interval would press all others flat
+
+    def draw(figure: Any, theme: Theme) -> None:
+        axes = draw_gains(figure, theme, names, gains)
+        axes.set_facecolor("none")
+        axes.set_title(_short(f"{what}, 95 % intervals for {covers}", 120), fontsize=11, loc="left")
+        axes.set_xlabel(_short(f"gain over {table.reference} in {table.headline}, points; (templates looked at)", 120))
+        axes.set_xlim(*np.clip(axes.get_xlim(), -most, most))
+        for text in figure.findobj(match=lambda one: hasattr(one, "set_parse_math")):
+            text.set_parse_math(False)  # a name is text: its dollar signs are no formula
+
+    svg = drawn(draw, 10.0, 1 + 0.34 * len(found), LIGHT, facecolor=_PAPER[0]).decode()
+    pairs = [*((vars(LIGHT)[name], vars(DARK)[name]) for name in vars(LIGHT)), _PAPER]
+    for number, (light, _) in enumerate(pairs):
+        svg = svg.replace(light, f"var(--c{number})")
+    light, dark = (";".join(f"--c{number}:{pair[side]}" for number, pair in enumerate(pairs)) for side in (0, 1))
+    rules = f"svg{{{light}}}@media(prefers-color-scheme:dark){{svg{{{dark}}}}}"
+    head, defs, rest = svg.partition(" <defs>\n")
+    return f"{head}{defs}  <style>{rules}</style>\n{rest}"
+
+
+def _short(text: str, most: int) -> str:
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
 def settings_compared(grid: GridConfig, table: Table) -> list[tuple[str, list[list[str]]]]:
     """Return what the settings of rows that are more than a method did; see `by_settings`."""
     own = {row.label: {"method": row.method, **row.settings} for row in grid.methods if row.label != row.method}
@@ -224,7 +275,7 @@ def by_settings(table: Table, own: Mapping[str, Mapping[str, Any]]) -> list[tupl
     rows = [["row", HELD_BACK, f"gain in {table.headline} over {table.reference}"]]
     for row, gain in gains.sort_values(ascending=False, kind="stable").items():
         over = table.over(scope, row, table.reference)
-        rows.append([row, points(gain), verdict_of(over.verdict if over else None)])
+        rows.append([row, points(gain), verdict_text(over.verdict if over else None)])
     effects = [["setting", "value", "rows", HELD_BACK]]
     for name, values in varied.items():
         numbers = len(set(values)) > SHOWN if all(isinstance(value, (int, float)) for value in values) else False

@@ -19,13 +19,13 @@ from ipo_prompts.experiments.compare.methods.given import pairs_of
 from ipo_prompts.experiments.data import DataSet, load_data
 from ipo_prompts.experiments.embedded import CLEAN
 from ipo_prompts.experiments.embedded.shifts import expanded
-from ipo_prompts.experiments.run.config import read_words
+from ipo_prompts.experiments.run.config import listed, read_known
 from ipo_prompts.experiments.run.files import write_json
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
 from ipo_prompts.metrics.arrays import Doubles, Floats, spread
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip, check_name, load_clip
-from ipo_prompts.metrics.errors import InputError, did_you_mean
+from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.nouns import common
 from ipo_prompts.metrics.offsets import MeanOffsets
 from ipo_prompts.metrics.reward import Judged, Score
@@ -71,20 +71,13 @@ class Asked:
     draws: int = 10
 
 
-def request(words: Sequence[str]) -> Asked:
+def read_asked(words: Sequence[str]) -> Asked:
     """Read `data=NAME,…`, `clip=NAME`, `bank=shipped`, `templates=N` and `draws=N`; no picture is opened.
 
     Raises:
         InputError: an unknown key or value, a data set that is not here or has no labels to test with.
     """
-    given = read_words(words)
-    strange = next((key for key in given if key not in KEYS), None)
-    if strange is not None:
-        raise InputError(f"unknown key {strange!r}{did_you_mean(strange, KEYS)}; label-free takes {', '.join(KEYS)}.")
-    specs = given.get("data", DATA)
-    names = [str(one).strip() for one in (specs if isinstance(specs, list) else str(specs).split(","))]
-    if not all(names):
-        raise InputError("a name is missing in data= of label-free; write data=NAME,NAME.")
+    given = read_known(words, KEYS, "label-free")
     bank, counts = given.get("bank", "shipped"), {key: given.get(key, getattr(Asked, key)) for key in KEYS[3:]}
     if bank not in ("shipped", "general"):
         raise InputError(f"bank={bank} has no phrases to choose from; write bank=shipped or bank=general.")
@@ -93,7 +86,7 @@ def request(words: Sequence[str]) -> Asked:
         raise InputError(f"{wrong}={counts[wrong]} is no number of {wrong}; write {wrong}={getattr(Asked, wrong)}.")
     clip = str(given.get("clip", Asked.clip))
     check_name(clip)
-    beds = {name: expanded(name) for name in dict.fromkeys(names)}
+    beds = {name: expanded(name) for name in listed(given.get("data", DATA), "label-free")}
     for spec in (one for specs in beds.values() for one in specs):
         data = load_data(spec, seed=SPLIT_SEED)
         if not data.labelled or not data.test or len(data.class_names) < 4:
@@ -116,7 +109,7 @@ def measure_all(asked: Asked, folder: Path, progress: Callable[[str], None]) -> 
         InputError: the CLIP cannot be loaded, or a picture cannot be read.
     """
     clip = load_clip(asked.clip)
-    bench = Bench(clip, asked)
+    texts: dict[tuple[str, ...], Texts] = {}
     head = {"clip": clip.fingerprint, "bank": asked.bank, "templates": asked.templates, "draws": asked.draws}
 
     def one(spec: str) -> Found:
@@ -124,7 +117,7 @@ def measure_all(asked: Asked, folder: Path, progress: Callable[[str], None]) -> 
         kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         if kept.get("asked") != head | {"data": spec}:
             progress(spec)
-            found = bench.measure(spec)
+            found = measure_set(clip, spec, asked, texts)
             lists = {
                 name: {row: right.round(4).tolist() for row, right in rows.items()} for name, rows in found.items()
             }
@@ -146,26 +139,21 @@ class _HighestCosine(Fit):
         return Judged(logits.max(axis=1) / self.clip.logit_scale)
 
 
-class Bench:
-    """Measures sets; templates are encoded once for each list of classes."""
+def measure_set(clip: Clip, spec: str, asked: Asked, texts: dict[tuple[str, ...], Texts]) -> Found:
+    """Return what each row names rightly of the test pictures of a set, on average over draws.
 
-    def __init__(self, clip: Clip, asked: Asked) -> None:
-        self.clip, self.asked = clip, asked
-        self._texts: dict[tuple[str, ...], Texts] = {}
-
-    def measure(self, spec: str) -> Found:
-        """Return what each row names rightly of the test pictures of a set, on average over draws."""
-        data = load_data(spec, seed=SPLIT_SEED)
-        names = tuple(data.class_names)
-        if names not in self._texts:
-            self._texts[names] = Texts.of(self.clip, names, self.asked)
-        drawn: dict[str, dict[str, list[Right]]] = {}
-        for condition, row, right in SetOfPictures(self.clip, data, self._texts[names]).rows(self.asked.draws):
-            drawn.setdefault(condition, {}).setdefault(row, []).append(right)
-        return {
-            condition: {row: np.mean(rights, axis=0) for row, rights in rows.items()}
-            for condition, rows in drawn.items()
-        }
+    `texts` keeps the templates, which are encoded once for each list of classes.
+    """
+    data = load_data(spec, seed=SPLIT_SEED)
+    names = tuple(data.class_names)
+    if names not in texts:
+        texts[names] = Texts.of(clip, names, asked)
+    drawn: dict[str, dict[str, list[Right]]] = {}
+    for condition, row, right in SetOfPictures(clip, data, texts[names]).rows(asked.draws):
+        drawn.setdefault(condition, {}).setdefault(row, []).append(right)
+    return {
+        condition: {row: np.mean(rights, axis=0) for row, rights in rows.items()} for condition, rows in drawn.items()
+    }
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class Difference(NamedTuple):
         return f"{self.mean:+.1f} [{self.low:.1f}, {self.high:.1f}]"
 
 
-def difference(sets: Sets, row: str, other: str, condition: str = MOST) -> Difference:
+def ahead(sets: Sets, row: str, other: str, condition: str = MOST) -> Difference:
     """Compare two rows, paired by set; of one set, by its test pictures.
 
     The interval knows that sets share operations. Rows without a value in this condition are not compared.
@@ -56,9 +56,9 @@ def difference(sets: Sets, row: str, other: str, condition: str = MOST) -> Diffe
     return Difference(100 * mean, 100 * low, 100 * high, behind)
 
 
-def verdict(sets: Sets) -> str:
+def answer_of_fit(sets: Sets) -> str:
     """Say whether fit makes use of the names of classes."""
-    names = difference(sets, FIT, WRONG)
+    names = ahead(sets, FIT, WRONG)
     if names.low > 0:
         return f"Right names beat names of other things by {names} points: here fit uses the names of the classes."
     return (
@@ -74,58 +74,47 @@ def beds_of(found: Mapping[str, Sets]) -> dict[str, Sets]:
     return {**found, TOGETHER: {name: one for sets in found.values() for name, one in sets.items()}}
 
 
-def documents(found: Mapping[str, Sets], clip: str) -> dict[str, str]:
-    """Return the text of `table.md`: the verdict, and each bed's accuracies and differences."""
-    beds = beds_of(found)
-    blocks = [f"### What chooses a template without labels: {clip}", verdict(list(beds.values())[-1])]
-    blocks += ["Accuracy on the test pictures, %, mean over sets:", _accuracies(beds)]
+def label_free_documents(found: Mapping[str, Sets], clip: str) -> dict[str, str]:
+    """Return the text of `table.md`: what it says, and each bed's accuracies and differences."""
+    beds, numbers = beds_of(found), in_numbers(found)
+    names = [bed.removeprefix("embedded:") for bed in beds]
+    told = list(numbers.values())
+    accuracies = [
+        [condition, row, *(f"{one['accuracy'][condition][row]:.1f}" for one in told)]
+        for condition, rows in told[0]["accuracy"].items()
+        for row in rows
+    ]
+    blocks = [f"### What chooses a template without labels: {clip}", told[-1]["verdict"]]
+    blocks += ["Accuracy on the test pictures, %, mean over sets:"]
+    blocks += [text_table(["searched on", "row", *names], accuracies)]
     blocks += ["Points between rows, with 95 % intervals over sets, and in how many sets the first is behind:"]
-    blocks += [_differences(beds)]
+    blocks += [text_table(["searched on", "difference", *names], _differences(beds))]
     return {"table.md": "\n\n".join(blocks) + "\n"}
 
 
-def _accuracies(beds: Mapping[str, Sets]) -> str:
-    rows = []
-    first = next(iter(next(iter(beds.values())).values()))
-    for condition, names in first.items():
-        for row in names:
-            means = [_mean(sets, condition, row) for sets in beds.values()]
-            rows.append([condition, row, *means])
-    return text_table(["searched on", "row", *map(_short, beds)], rows)
-
-
-def _mean(sets: Sets, condition: str, row: str) -> str:
-    return f"{100 * np.mean([found[condition][row].mean() for found in sets.values()]):.1f}"
-
-
-def _differences(beds: Mapping[str, Sets]) -> str:
+def _differences(beds: Mapping[str, Sets]) -> list[list[str]]:
     rows = []
     for condition in next(iter(next(iter(beds.values())).values())):
         for row, other in COMPARED:
             if condition == MOST or (row, other) in COMPARED[:3]:
-                found = [difference(sets, row, other, condition) for sets in beds.values()]
-                cells = [
-                    f"{one}, {len(one.behind)} of {len(sets)}" for one, sets in zip(found, beds.values(), strict=True)
-                ]
+                found = [(ahead(sets, row, other, condition), len(sets)) for sets in beds.values()]
+                cells = [f"{one}, {len(one.behind)} of {count}" for one, count in found]
                 rows.append([condition, f"{row} − {other}", *cells])
-    return text_table(["searched on", "difference", *map(_short, beds)], rows)
+    return rows
 
 
-def _short(bed: str) -> str:
-    return bed.removeprefix("embedded:")
-
-
-def in_numbers(found: Mapping[str, Sets]) -> dict[str, object]:
+def in_numbers(found: Mapping[str, Sets]) -> dict[str, dict[str, Any]]:
     """Return what `--json` prints: of each bed the accuracies, in percent, and the differences, in points."""
 
-    def one(sets: Sets) -> dict[str, object]:
-        conditions: Sequence[str] = list(next(iter(sets.values())))
-        rows = {
-            condition: {row: float(_mean(sets, condition, row)) for row in next(iter(sets.values()))[condition]}
-            for condition in conditions
+    def one(sets: Sets) -> dict[str, Any]:
+        accuracy = {
+            condition: {
+                row: round(100 * float(np.mean([has[condition][row].mean() for has in sets.values()])), 1)
+                for row in rows
+            }
+            for condition, rows in next(iter(sets.values())).items()
         }
-        compared = [(row, other, difference(sets, row, other)) for row, other in COMPARED]
-        gains = [{"row": row, "over": other, **found._asdict()} for row, other, found in compared]
-        return {"sets": list(sets), "accuracy": rows, "differences": gains, "verdict": verdict(sets)}
+        gains = [{"row": row, "over": other, **ahead(sets, row, other)._asdict()} for row, other in COMPARED]
+        return {"sets": list(sets), "accuracy": accuracy, "differences": gains, "verdict": answer_of_fit(sets)}
 
     return {bed: one(sets) for bed, sets in beds_of(found).items()}

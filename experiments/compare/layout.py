@@ -6,7 +6,6 @@ Both make text of others safe to stand in them.
 from __future__ import annotations
 
 import sys
-import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
@@ -33,9 +32,9 @@ def text_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     | 0    | +1.25 |
     """
     lines = [head, *rows]
-    widths = [max(3, *(_width(line[place]) for line in lines)) for place in range(len(head))]
+    widths = [max(3, *(cell_len(line[place]) for line in lines)) for place in range(len(head))]
     lines.insert(1, ["-" * width for width in widths])
-    padded = ([cell + " " * (wide - _width(cell)) for cell, wide in zip(line, widths, strict=True)] for line in lines)
+    padded = ([cell + " " * (wide - cell_len(cell)) for cell, wide in zip(line, widths, strict=True)] for line in lines)
     return "\n".join(f"| {' | '.join(cells)} |" for cells in padded)
 
 
@@ -58,23 +57,23 @@ def terminal() -> Console | None:
     return Console(highlight=False) if sys.stdout.isatty() else None
 
 
-def line(text: str, style: str = "") -> Text:
+def safe_line(text: str, style: str = "") -> Text:
     """Return others' text as one that neither markup nor control characters mean anything in."""
     return Text(printable(" ".join(text.split())), style=style)
 
 
 def fitted_table(head: Sequence[str], rows: Iterable[Sequence[str | Text]], width: int) -> Group:
     """Return a table of at most `width` characters, whose columns are given by importance, the most important first."""
-    cells = [[line(one) if isinstance(one, str) else one for one in row] for row in rows]
+    cells = [[safe_line(one) if isinstance(one, str) else one for one in row] for row in rows]
     needs = [max(map(cell_len, [name, *(row[at].plain for row in cells)])) for at, name in enumerate(head)]
     ends = [end - BETWEEN for end in accumulate(need + BETWEEN for need in needs)]
     shown = max(LEAST, sum(end <= width for end in ends))
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, BETWEEN - 1, 0, 0))
     for name in head[:shown]:
-        table.add_column(line(name), overflow="fold")
+        table.add_column(safe_line(name), overflow="fold")
     for row in cells:
         table.add_row(*row[:shown])
-    left = [line(f"without {', '.join(head[shown:])}: the terminal is too narrow", "dim")] if head[shown:] else []
+    left = [safe_line(f"without {', '.join(head[shown:])}: the terminal is too narrow", "dim")] if head[shown:] else []
     return Group(table, *left)
 
 
@@ -84,7 +83,3 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         console.print(fitted_table(head, rows, console.width))
     else:
         print(text_table(head, rows))
-
-
-def _width(text: str) -> int:
-    return sum(2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text)

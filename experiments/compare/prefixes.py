@@ -10,20 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from ipo_prompts.metrics.reward import scale_of
+from ipo_prompts.experiments.run.plan import Prepared
+from ipo_prompts.metrics.reward import Score, Units, scale_of
 from ipo_prompts.metrics.template import key
 from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
+from ipo_prompts.programs.record.journal import Event
+from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.selection import Choice, HeldBack, choose_winner
+from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies.base import Looked
 from ipo_prompts.programs.strategies.compose import worth
-
-if TYPE_CHECKING:
-    from ipo_prompts.experiments.run.plan import Prepared
-    from ipo_prompts.metrics.reward import Score, Units
-    from ipo_prompts.programs.record.journal import Event
-    from ipo_prompts.programs.settings import SearchSettings
 
 
 @dataclass
@@ -124,8 +121,6 @@ class Prefixes:
         return choose_winner(self._settings.selection, history, search, held_back, scale_of(reward).lead)
 
     def _scored(self, part: str, templates: Sequence[str], units: Units) -> list[Score]:
-        from ipo_prompts.programs.record.score_keeper import ScoreKeeper
-
         new = [template for template in dict.fromkeys(templates) if (part, template) not in self._scores]
         for score in ScoreKeeper(None, self._prepared.reward).again(new, units):
             self._scores[part, score.template] = score

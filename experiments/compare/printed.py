@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,17 +17,14 @@ import numpy.typing as npt
 from ipo_prompts.experiments.compare.printed_table import PrintedTable, TemplateHits, beside_print
 from ipo_prompts.experiments.compare.published import TemplateTable, data_key, library, read_library
 from ipo_prompts.experiments.data import DataSet, Draw, draw, load_data
-from ipo_prompts.experiments.run.config import read_words
+from ipo_prompts.experiments.run.config import listed, read_known
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
 from ipo_prompts.experiments.run.settings import PUBLISHED_CLIP
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import BLOCK, ClipReward, EncodedPictures, logits_of
 from ipo_prompts.metrics.clip import Clip, Precision, check_name, load_clip
 from ipo_prompts.metrics.errors import InputError, did_you_mean
-from ipo_prompts.metrics.features import FeatureStore
-
-if TYPE_CHECKING:
-    from ipo_prompts.metrics.features import Progress
+from ipo_prompts.metrics.features import FeatureStore, Progress
 
 KEYS = ("table", "data", "clip", "precision")
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -72,19 +69,14 @@ def request(words: Sequence[str]) -> Request:
         InputError: an unknown key or value, a table that cannot be read, a data set that was named and is not here, or
             no data set at all.
     """
-    given = read_words(words)
-    strange = next((key for key in given if key not in KEYS), None)
-    if strange is not None:
-        raise InputError(
-            f"unknown key {strange!r}{did_you_mean(strange, KEYS)}; paper-templates takes {', '.join(KEYS)}."
-        )
+    given = read_known(words, KEYS, "paper-templates")
     clip = str(given.get("clip", PUBLISHED_CLIP[0]))
     check_name(clip)
     own = given.get("table")
     tables = library().templates if own is None else read_library(Path(str(own))).templates
     if not tables:
         raise InputError(f"{own} has no templates; docs/reproduce.md has the form of such a file.")
-    named = _listed(given["data"]) if "data" in given else None
+    named = listed(given["data"], "paper-templates") if "data" in given else None
     wanted = [(table.data, table) for table in tables] if named is None else [(one, _of(one, tables)) for one in named]
     found, absent = [], {}
     for spec, table in wanted:
@@ -159,21 +151,13 @@ def _of(spec: str, tables: Sequence[TemplateTable]) -> TemplateTable:
 
 
 def _precisions(value: Any) -> tuple[Precision, ...]:
-    names = PRECISIONS if value is None else _listed(value)
+    names = PRECISIONS if value is None else listed(value, "paper-templates")
     strange = next((name for name in names if name not in PRECISIONS), None)
     if strange is not None:
         raise InputError(
             f"there is no precision {strange!r}; give {' or '.join(PRECISIONS)}, or leave it out for both."
         )
     return tuple(one for one in PRECISIONS if one in names)
-
-
-def _listed(value: Any) -> list[str]:
-    values = value if isinstance(value, list) else str("" if value is None else value).split(",")
-    names = list(dict.fromkeys(str(one).strip() for one in values))
-    if not all(names):
-        raise InputError("a name is missing in the words of paper-templates; write data=NAME,NAME.")
-    return names
 
 
 def halves_of(data: DataSet) -> Draw:

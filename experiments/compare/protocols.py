@@ -27,7 +27,7 @@ from ipo_prompts.experiments.compare.methods.base import (
 from ipo_prompts.experiments.data import DataSet, Draw, Item, load_data
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, draw_for, labelled_contents
-from ipo_prompts.experiments.tasks.base import Encoded, Task
+from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.metrics.clip import Clip, check_name
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
@@ -41,9 +41,6 @@ ALONE = ("base-to-new", "few-shot")
 NAMES = ("base-to-new", "cross-dataset", DOMAINS, "few-shot", CROSS_CLIP, LOOKS)
 NO_DATA = (CROSS_CLIP, LOOKS)
 """Those whose targets are no data sets."""
-
-Opened = tuple[Reward, Encoded]
-"""Test pictures, and the reward of their classes."""
 
 
 @dataclass(frozen=True)
@@ -194,12 +191,6 @@ def _offsets(fitted: Fitted, reward: Reward) -> FittedOffsets | None:
 def totals(score: Score) -> dict[str, Any]:
     """Return `value`, `loss` and `n`, rounded as in `result.json`."""
     return {"value": round(score.value, 6), "loss": round(score.loss, 6), "n": score.n}
-
-
-def opened(test: TestSet, task: Task, clip: Clip, store: FeatureStore) -> Opened:
-    """Open the test pictures."""
-    reward = task.reward(clip, test.class_names, store)
-    return reward, task.encode(reward, test.items, seed=SPLIT_SEED)
 
 
 def tested(fitted: Fitted, test: TestSet, reward: Reward, encoded: Encoded) -> dict[str, Any]:

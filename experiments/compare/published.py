@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, field_validator
 from ipo_prompts.experiments.compare.layout import code, text_table
 from ipo_prompts.experiments.run.config import read_settings
 from ipo_prompts.experiments.run.files import Content
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import input_error
 from ipo_prompts.metrics.template import SLOT, problem
 
 Values = dict[str, float]
@@ -127,10 +127,7 @@ def read_library(file: Path) -> Library:
     try:
         return Library.model_validate(read_settings(file))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "it"
-        message = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{where} in {file} is wrong: {message[:1].lower()}{message[1:]}.") from error
+        raise input_error(error, str(file)) from error
 
 
 def data_key(name: str) -> str:

@@ -23,15 +23,18 @@ from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.protocols import laid_out
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.data.benchmarks import absent, assumed, sizes
-from ipo_prompts.experiments.executors.local import Executor, Failure
+from ipo_prompts.experiments.executors import Executor, Failure
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import write_text
-from ipo_prompts.experiments.run.live_view import money
+from ipo_prompts.experiments.run.live_view import duration, money
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, backends, draw_for, plan, room_of
 from ipo_prompts.metrics.clip import check_name
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import read_bytes
 from ipo_prompts.programs.lm.ledger import total_usd
+from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
+from ipo_prompts.programs.record.journal import read
+from ipo_prompts.programs.record.redaction import redact
 
 FAILURE_FILE_NAME = "failure.txt"
 """The traceback of a cell's last failure."""
@@ -286,10 +289,8 @@ def paid_for(entry: GridCell) -> float | None:
 
     Replies from the cache cost nothing here, and one that was lost the most that it can have cost.
     """
-    from ipo_prompts.programs.record.journal import FILE_NAME, read
-
     try:
-        events = read(entry.record) if (entry.record / FILE_NAME).is_file() else []
+        events = read(entry.record) if (entry.record / JOURNAL).is_file() else []
     except InputError:  # the cell itself reports it, and no other stops
         return None
     return total_usd(event["usd"] for event in events if event["type"] in ("lm", "lm_error") and "usd" in event)
@@ -299,7 +300,7 @@ def print_progress(progress: Progress) -> None:
     """Print on stderr that a cell has ended, what all cells have cost, and how long the rest takes."""
     content = progress.content
     said = f"failed: {failure_line(content)}" if isinstance(content, Failure) else progress.entry.said(content)
-    left = f", about {_clock(progress.left)} left" if progress.left else ""
+    left = f", about {duration(progress.left)} left" if progress.left else ""
     line = f"{progress.done}/{progress.total}  {progress.entry.name}: {said}  ({money(progress.usd)}{left})"
     print(line, file=sys.stderr, flush=True)
 
@@ -311,8 +312,6 @@ def failure_line(failure: Failure) -> str:
 
 def _note_failure(entry: GridCell, content: object) -> None:
     """Keep a failure's traceback with its cell, until the cell is done."""
-    from ipo_prompts.programs.record.redaction import redact
-
     file = entry.folder / FAILURE_FILE_NAME
     if isinstance(content, Failure) and content.trace:
         entry.folder.mkdir(parents=True, exist_ok=True)
@@ -336,8 +335,3 @@ def _seconds(found: Sequence[GridCell], contents: Iterable[object]) -> float | N
         return None
     means = {label: fmean(values) for label, values in took.items()}
     return sum(means.get(label, fmean(means.values())) for label in waiting)
-
-
-def _clock(seconds: float) -> str:
-    hours, rest = divmod(round(seconds), 3600)
-    return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s"

@@ -1,4 +1,4 @@
-"""Exports a program for the tool where it will run, one file a library.
+"""Exports a program for the tool where it will run.
 
 An export is written to a temporary path, loaded by the target's own library, compared with the program on real
 pictures, and only then moved to its place.
@@ -6,12 +6,9 @@ pictures, and only then moved to its place.
 
 from collections.abc import Callable
 
-from ipo_prompts.experiments.export.clip_benchmark import ClipBenchmark
-from ipo_prompts.experiments.export.head import HeadFiles, Onnx
+from ipo_prompts.experiments.export.head import HeadFiles, HubFolder, Onnx
 from ipo_prompts.experiments.export.hf import HuggingFace
-from ipo_prompts.experiments.export.hub import HubFolder
-from ipo_prompts.experiments.export.open_clip import OpenClip
-from ipo_prompts.experiments.export.plain import Npz, ProgramJson, Txt
+from ipo_prompts.experiments.export.plain import ClipBenchmark, Npz, OpenClip, ProgramJson, Txt
 from ipo_prompts.experiments.export.target import Differs, NotChecked, Reference, Target, export
 
 __all__ = ["TARGETS", "Differs", "NotChecked", "Reference", "Target", "export"]

@@ -1,4 +1,7 @@
-"""The head as files: `head` for NumPy or any reader of safetensors, `onnx` for ONNX Runtime; see docs/heads.md."""
+"""The head as files, see docs/heads.md: `head` for NumPy or any reader of safetensors, `onnx` for ONNX Runtime.
+
+`hub` is such a folder that is ready to push to the Hugging Face hub, with the program and a card for people.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from ipo_prompts.experiments.export.reading import reader, same_pixels
-from ipo_prompts.experiments.export.target import Differs, NotChecked, Reference
+from ipo_prompts.experiments.export.target import Differs, NotChecked, Reference, Target, reader
+from ipo_prompts.experiments.run.result import RESULT, load_result
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.head import Head
 from ipo_prompts.programs.classifier import TemplateClassifier
 
 TENSORS, ABOUT, READ = "head.safetensors", "head.json", "read.py"
+PROGRAM, CARD = "program.json", "README.md"
 HEAD_ONNX, WHOLE_ONNX = "head.onnx", "classifier.onnx"
 FEATURES = 1e-5
 """Largest difference of a component of a unit feature between libraries."""
 
 
-class HeadFiles:
+class HeadFiles(Target):
     """A folder with `head.safetensors`, `head.json` and `read.py`; it holds any program."""
-
-    def refusal(self, program: TemplateClassifier) -> str | None:
-        """It holds any program."""
-        return None
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
         """Write the folder."""
@@ -42,7 +42,7 @@ class HeadFiles:
     def check(self, reference: Reference, place: Path) -> str:
         """Classify with what NumPy reads, and read the pictures with `read.py`."""
         logits = numpy_logits(place, reference.features)
-        same_pixels(reference, runpy.run_path(str(place / READ))["read"])
+        reference.same_pixels(runpy.run_path(str(place / READ))["read"])
         return f"with NumPy {np.__version__}: {reference.same_labels(logits.argmax(axis=1))}, pixels equal"
 
 
@@ -151,6 +151,7 @@ def _save_head(head: Head, file: Path) -> None:
 
 def _save_whole(program: TemplateClassifier, head: Head, file: Path) -> None:
     import torch
+    from PIL import Image
 
     model = program.clip.model
 
@@ -165,7 +166,8 @@ def _save_whole(program: TemplateClassifier, head: Head, file: Path) -> None:
             features = self.model.encode_image(pixels, normalize=True).float()
             return features, (features.double() @ self.rows * head.scale + self.bias).float()
 
-    images = torch.stack([program.clip.preprocess(_blank()) for _ in range(2)]).to(program.clip.device)
+    blank = program.clip.preprocess(Image.new("RGB", (64, 64)))
+    images = torch.stack([blank, blank]).to(program.clip.device)
     torch.onnx.export(
         Whole().eval().to(program.clip.device),
         (images,),
@@ -178,7 +180,56 @@ def _save_whole(program: TemplateClassifier, head: Head, file: Path) -> None:
     )
 
 
-def _blank() -> Any:
-    from PIL import Image
+class HubFolder(HeadFiles):
+    """The folder of `head`, with `program.json` and a card.
 
-    return Image.new("RGB", (64, 64))
+    Attributes:
+        run: the run directory, whose verdict the card has; None for a program without one.
+    """
+
+    def __init__(self, run: Path | None = None) -> None:
+        """Take the run from a run directory that has a result."""
+        self.run = run if run is not None and (run / RESULT).exists() else None
+
+    def refusal(self, program: TemplateClassifier) -> str | None:
+        """Others must be able to load its CLIP."""
+        if program.clip.name.startswith("local-dir:"):
+            return "its CLIP is in a folder of this machine; push that to the hub, and optimise with --clip hf-hub:…"
+        return None
+
+    def write(self, program: TemplateClassifier, place: Path) -> None:
+        """Write the folder."""
+        super().write(program, place)
+        program.save(str(place / PROGRAM))
+        (place / CARD).write_text(self._card(program), encoding="utf-8")
+
+    def check(self, reference: Reference, place: Path) -> str:
+        """Check the head, and load the program again."""
+        TemplateClassifier.from_file(place / PROGRAM, reference.program.clip)
+        return super().check(reference, place)
+
+    def _card(self, program: TemplateClassifier) -> str:
+        """Return the card; every text of others is a JSON string in a block of code, where it is no markup."""
+        verdict = load_result(self.run).verdict if self.run else "Nothing is known of a run that tested it."
+        about = {
+            "verdict": verdict,
+            "templates": [template for template, _ in program.templates],
+            "classes": list(program.labels),
+            "clip": program.clip.name,
+            "fingerprint": program.clip.fingerprint,
+        }
+        sure = (
+            "No temperature was fitted: probabilities order labels, and say no more."
+            if program.temperature == 1
+            else "Probabilities were fitted to pictures that were held back or left out."
+        )
+        lines = json.dumps(about, indent=2, ensure_ascii=True).replace("`", "\\u0060")
+        return (
+            "---\nlibrary_name: ipo-prompts\npipeline_tag: zero-shot-image-classification\n---\n\n"
+            f"# A classifier in words for {len(program.labels)} classes\n\n```json\n{lines}\n```\n\n"
+            "Label pictures with `ipo predict hf://USER/NAME PICTURES`, or with the files of\nthe head alone.\n"
+            "\n## Limits\n\n"
+            "- The verdict is of pictures like those that it was made with, and of the template alone.\n"
+            "- It names one of its classes whatever a picture shows; `--reject` tells some of the others.\n"
+            f"- {sure}\n- It is for this CLIP alone, with these weights and this picture transform.\n"
+        )

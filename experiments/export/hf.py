@@ -1,10 +1,17 @@
-"""Hugging Face: the arguments of transformers' zero-shot image classification pipeline, with the model where needed."""
+"""Hugging Face: the arguments of transformers' zero-shot image classification pipeline, with the model where needed.
+
+Two architectures of transformers have a place for an open_clip model: CLIP, for open_clip's own towers, and SigLIP, for
+a vision transformer of timm that pools by attention beside a text tower that sees in both directions. Every weight must
+find its place, and every place its weight; whatever else differs, the comparison with the program shows.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+import re
+import string
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,9 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from ipo_prompts.experiments.export.for_transformers import save, unmapped
-from ipo_prompts.experiments.export.reading import reader
-from ipo_prompts.experiments.export.target import NotChecked, Reference, formatted, no_place, spoken
+from ipo_prompts.experiments.export.target import NotChecked, Reference, Target, formatted, no_place, reader, spoken
+from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.template import SLOT
 from ipo_prompts.programs.classifier import TemplateClassifier
 
@@ -46,7 +52,7 @@ TIE = 0.05
 
 
 @dataclass(frozen=True)
-class HuggingFace:
+class HuggingFace(Target):
     """A JSON file with `task`, `model`, `candidate_labels` and `hypothesis_template`.
 
     Where the CLIP has no known name on the hub it is a folder with the model in transformers' format, this file as
@@ -95,7 +101,7 @@ class HuggingFace:
         model = self._model(program)
         if model == HERE:
             with _quiet():
-                save(program.clip, place)
+                save_model(program.clip, place)
             (place / "read.py").write_text(reader(program.background), encoding="utf-8")
         arguments = {
             "task": TASK,
@@ -161,3 +167,212 @@ def _pipeline(transformers: Any, task: str, model: str, device: str) -> Any:
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         reason = " ".join(str(error).split()).partition(". ")[0]
         raise NotChecked(f"transformers cannot load {model} ({reason}); check its name, files or network") from error
+
+
+PADDED = 64
+"""Tokens to which the pipeline fills a text for SigLIP, whatever its configuration says."""
+_ACTS = {"QuickGELU": "quick_gelu", "GELU": "gelu", "GELUTanh": "gelu_pytorch_tanh"}
+_NAMES = (
+    (r"^visual\.(?:trunk\.)?", "vision_model."),
+    (r"^(?!vision_model\.|logit_)", "text_model."),
+    (r"(?:transformer\.resblocks|blocks)\.(\d+)", r"encoder.layers.\1"),
+    (r"\.attn\.(?:in_proj_|qkv\.)", ".self_attn.QKV_proj."),
+    (r"\.attn\.(?:out_)?proj\.", ".self_attn.out_proj."),
+    (r"\.(?:ln_|norm)([12])\.", r".layer_norm\1."),
+    (r"\.c_fc\.", ".fc1."),
+    (r"\.c_proj\.", ".fc2."),
+    (r"\.(?:positional_embedding|pos_embed)$", ".embeddings.position_embedding.weight"),
+    (r"\.class_embedding$", ".embeddings.class_embedding"),
+    (r"\.token_embedding\.", ".embeddings.token_embedding."),
+    (r"\.ln_final\.", ".final_layer_norm."),
+    (r"\.(?:conv1|patch_embed\.proj)\.", ".embeddings.patch_embedding."),
+    (r"\.ln_pre\.", ".pre_layrnorm."),
+    (r"^vision_model\.(?:ln_post|norm)\.", "vision_model.post_layernorm."),
+)
+"""Part of the name of a weight, as open_clip or timm has it → as transformers does; all are tried in this order."""
+_CLIP = ((r"^vision_model\.proj$", "visual_projection.weight"), (r"^text_model\.(text_projection).*", r"\1.weight"))
+_SIGLIP = (
+    (r"\.text_projection\.", ".head."),
+    (r"\.attn_pool\.latent$", ".head.probe"),
+    (r"\.attn_pool\.norm\.", ".head.layernorm."),
+    (r"\.attn_pool\.(in_proj_|proj\.)", r".head.attention.\1"),
+    (r"\.head\.attention\.proj\.", ".head.attention.out_proj."),
+    (r"\.attn_pool\.mlp\.", ".head.mlp."),
+)
+
+
+def unmapped(clip: Clip) -> str | None:
+    """Return what of a CLIP has no place in transformers, as part of a sentence, or None."""
+    from open_clip.tokenizer import HFTokenizer, SimpleTokenizer, get_clean_fn
+    from open_clip.transformer import TextTransformer, VisionTransformer
+
+    model, tokenizer = clip.model, clip.tokenizer
+    visual, text = model.visual, getattr(model, "text", model)
+    siglip = hasattr(visual, "trunk")
+    transform = visual.preprocess_cfg
+    pools = text.pool_type if isinstance(text, TextTransformer) else getattr(model, "text_pool_type", None)
+    if siglip and getattr(visual.trunk, "attn_pool", None) is None:
+        return f"its picture tower, {type(visual.trunk).__name__} of timm, is neither a CLIP's nor a SigLIP's"
+    if not siglip and not (isinstance(visual, VisionTransformer) and visual.pool_type == "tok"):
+        return f"its picture tower, {type(visual).__name__}, is neither a CLIP's nor a SigLIP's"
+    if pools != ("last" if siglip else "argmax") or (text.attn_mask is None) != siglip:
+        return (
+            f"its text tower, {type(text).__name__}, does not read as that of a {'SigLIP' if siglip else 'CLIP'} does"
+        )
+    if siglip and clip.context_length != PADDED:
+        return f"the pipeline gives a SigLIP {PADDED} tokens a text, and its text tower takes {clip.context_length}"
+    if siglip and not (isinstance(tokenizer, HFTokenizer) and not tokenizer.tokenizer_mode):
+        return f"its tokenizer, {type(tokenizer).__name__}, is not one of transformers"
+    if not siglip and not (type(tokenizer) is SimpleTokenizer and tokenizer.clean_fn is get_clean_fn("lower")):
+        return f"its tokenizer, {type(tokenizer).__name__}, is not that of CLIP"
+    if transform["resize_mode"] == "longest" or not isinstance(_side(transform), int):
+        return f"its picture transform ({transform['resize_mode']}, {transform['size']}) has none like it there"
+    if _act(_layers(visual)[0]) is None or _act(_layers(text)[0]) is None:
+        return "its activation is not known there"
+    try:
+        _converted(clip)
+    except (RuntimeError, KeyError) as error:
+        found = re.search(r'"([^"]+)"', str(error))
+        return f"not all of its weights have a place there ({found[1] if found else error})"
+    return None
+
+
+def save_model(clip: Clip, folder: Path) -> None:
+    """Write the folder; `unmapped` found nothing against it."""
+    from transformers import CLIPImageProcessor, SiglipImageProcessor
+
+    _converted(clip).save_pretrained(folder)
+    _tokenizer(clip.tokenizer).save_pretrained(folder)
+    transform = clip.model.visual.preprocess_cfg
+    side = _side(transform)
+    square = {"height": side, "width": side}
+    how = {
+        "resample": {"bilinear": 2}.get(transform["interpolation"], 3),
+        "image_mean": list(transform["mean"]),
+        "image_std": list(transform["std"]),
+    }
+    made = (
+        SiglipImageProcessor(size=square, **how)
+        if transform["resize_mode"] == "squash"
+        else CLIPImageProcessor(size={"shortest_edge": side}, crop_size=square, **how)
+    )
+    made.save_pretrained(folder)
+
+
+def _converted(clip: Clip) -> Any:
+    """Return the model of transformers with the weights.
+
+    Raises:
+        RuntimeError, KeyError: a weight has no place, or a place no weight.
+    """
+    import transformers
+
+    model = clip.model
+    visual, text = model.visual, getattr(model, "text", model)
+    weights = {name: weight.float().cpu() for name, weight in model.state_dict().items()}
+    weights = {name.removeprefix("text."): weight for name, weight in weights.items() if not name.endswith("attn_mask")}
+    siglip = hasattr(visual, "trunk")
+    renamed = _renamed(weights, siglip)
+    patch = (visual.trunk.patch_embed.proj if siglip else visual.conv1).kernel_size[0]
+    about_text = {"vocab_size": len(weights["token_embedding.weight"]), "max_position_embeddings": clip.context_length}
+    about_text |= (
+        {"projection_size": len(renamed["text_model.head.weight"])}
+        if siglip
+        else {"bos_token_id": 49406, "eos_token_id": 49407}
+    )
+    towers = {
+        "text_config": {**_sizes(text), **about_text},
+        "vision_config": {**_sizes(visual), "image_size": _side(visual.preprocess_cfg), "patch_size": patch},
+    }
+    if siglip:
+        made = transformers.SiglipModel(transformers.SiglipConfig(**towers))
+    else:
+        width = len(renamed["text_projection.weight"])
+        made = transformers.CLIPModel(transformers.CLIPConfig(**towers, projection_dim=width))
+    made.load_state_dict({name: weight.contiguous() for name, weight in renamed.items()})
+    return made.eval()
+
+
+def _renamed(weights: Mapping[str, Any], siglip: bool) -> dict[str, Any]:
+    """Rename weights; one that has no place there gets a name that fits nowhere."""
+    import torch
+
+    weights = dict(weights)
+    for kind in ("weight", "bias") if siglip else ():
+        parts = [weights.pop(f"visual.trunk.attn_pool.{one}.{kind}") for one in ("q", "kv")]
+        weights[f"visual.trunk.attn_pool.in_proj_{kind}"] = torch.cat(parts)
+    found: dict[str, Any] = {}
+    for name, weight in weights.items():
+        place = name
+        for part, other in (*_NAMES, *(_SIGLIP if siglip else _CLIP)):
+            place = re.sub(part, other, place)
+        if name in ("visual.proj", "text_projection"):
+            weight = weight.T
+        elif name.endswith("pos_embed"):
+            weight = weight[0]
+        elif siglip and name.startswith("logit_"):
+            weight = weight.reshape(1)
+        letters = "qkv" if "QKV" in place else "-"
+        shares = zip(letters, weight.chunk(len(letters)) if "QKV" in place else [weight], strict=True)
+        found |= {place.replace("QKV", letter): share for letter, share in shares}
+    return found
+
+
+def _layers(tower: Any) -> Any:
+    return tower.trunk.blocks if hasattr(tower, "trunk") else tower.transformer.resblocks
+
+
+def _act(layer: Any) -> str | None:
+    act = layer.mlp.act if hasattr(layer.mlp, "act") else layer.mlp.gelu
+    return "gelu_pytorch_tanh" if getattr(act, "approximate", "none") == "tanh" else _ACTS.get(type(act).__name__)
+
+
+def _sizes(tower: Any) -> dict[str, Any]:
+    """Return what transformers calls the sizes of a tower."""
+    layers = _layers(tower)
+    first = layers[0]
+    wide = first.mlp.fc1 if hasattr(first.mlp, "fc1") else first.mlp.c_fc
+    norm = first.norm1 if hasattr(first, "norm1") else first.ln_1
+    return {
+        "hidden_size": wide.in_features,
+        "intermediate_size": wide.out_features,
+        "num_hidden_layers": len(layers),
+        "num_attention_heads": first.attn.num_heads,
+        "hidden_act": _act(first),
+        "layer_norm_eps": norm.eps,
+    }
+
+
+def _side(transform: Mapping[str, Any]) -> Any:
+    """Return the side of a square picture; what is no square as it is."""
+    size = transform["size"]
+    return size[0] if not isinstance(size, int) and len({*size}) == 1 else size
+
+
+def _tokenizer(ours: Any) -> Any:
+    """Return a tokenizer of transformers that gives the same tokens."""
+    from transformers import CLIPTokenizer, PreTrainedTokenizerFast
+
+    if not hasattr(ours, "tokenizer"):
+        merges = sorted(ours.bpe_ranks, key=ours.bpe_ranks.__getitem__)
+        called = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
+        vocabulary = {called.get(word, word): number for word, number in ours.encoder.items()}
+        return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=ours.context_length)
+    from open_clip.tokenizer import get_clean_fn
+    from tokenizers import Regex, Tokenizer, normalizers
+
+    own = ours.tokenizer
+    backend = Tokenizer.from_str(own.backend_tokenizer.to_str())
+    steps = [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
+    if ours.clean_fn is not get_clean_fn("whitespace"):
+        steps = [normalizers.Lowercase(), *steps]
+    if ours.clean_fn is get_clean_fn("canonicalize"):
+        signs = "".join(f"\\{sign}" for sign in string.punctuation)
+        steps = [normalizers.Replace("_", " "), normalizers.Replace(Regex(f"[{signs}]"), ""), *steps]
+    backend.normalizer = normalizers.Sequence([*steps, *([backend.normalizer] if backend.normalizer else [])])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        model_max_length=ours.context_length,
+        model_input_names=["input_ids"],  # what fills a text up is seen, as in training
+        **own.special_tokens_map,
+    )

@@ -1,20 +1,195 @@
-"""One file for programs of your own: `npz` for NumPy, `txt` for `ipo evaluate`, `program.json` for `ipo predict`."""
+"""A program as plain files: lists for open_clip and CLIP_benchmark, and one file for programs of your own.
+
+These are `npz` for NumPy, `txt` for `ipo evaluate`, `program.json` for `ipo predict`.
+"""
 
 from __future__ import annotations
 
+import io
+import json
+import runpy
+from contextlib import redirect_stderr
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ipo_prompts.experiments.export.target import Differs, Reference, no_place
+from ipo_prompts.experiments.export.target import (
+    Differs,
+    NotChecked,
+    Reference,
+    Target,
+    formatted,
+    no_place,
+    reader,
+    spoken,
+)
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.offsets import softmax
-from ipo_prompts.metrics.template import read_templates
+from ipo_prompts.metrics.template import SLOT, read_templates
 from ipo_prompts.programs.classifier import TemplateClassifier
 
+TEMPLATES_FILE = "zero_shot_templates.py"
+MATRIX_FILE = "classifier.safetensors"
+MATRIX = "classifier"
 
-class Npz:
+# Callables, because open_clip fills strings with `str.format`, to which a brace in a template means something else.
+_PYTHON = '''\
+"""Zero-shot templates for open_clip:
+
+    classifier = open_clip.build_zero_shot_classifier(model, tokenizer, CLASS_NAMES, templates)
+
+The same matrix, made already:
+
+    classifier = safetensors.torch.load_file("{matrix_file}")["{matrix}"]
+
+With unit image features (n, D), the class of each picture:
+
+    (image_features @ classifier).argmax(dim=1)
+
+Open pictures with `read`, which shows transparent and turned ones as the program was made with:
+
+    image_features = model.encode_image(preprocess(read("picture.png"))[None], normalize=True)
+"""
+
+CLIP = {clip}
+FINGERPRINT = {fingerprint}
+TEMPLATES = [
+{templates}
+]
+CLASS_NAMES = [
+{names}
+]
+
+
+def _filled(template):
+    return lambda name: template.replace({slot}, name.replace("_", " "))
+
+
+templates = [_filled(template) for template in TEMPLATES]
+
+
+{reader}'''
+
+
+class OpenClip(Target):
+    """A folder with `zero_shot_templates.py` and `classifier.safetensors`.
+
+    The matrix `classifier` is float32 (D, C) with unit columns, as `build_zero_shot_classifier` returns it; its logits
+    are `logit_scale * image_features @ classifier`. Its metadata, all text: clip, fingerprint, temperature, background,
+    and as JSON lists class_names and templates.
+    """
+
+    def refusal(self, program: TemplateClassifier) -> str | None:
+        """The classifier of open_clip is a plain mean over templates."""
+        return (
+            no_place(program, "build_zero_shot_classifier of open_clip", "weights")
+            or no_place(program, "the file of templates for open_clip", "synonyms")
+            or no_place(program, "the matrix of open_clip", "offsets", "pictures")
+        )
+
+    def write(self, program: TemplateClassifier, place: Path) -> None:
+        """Write the folder."""
+        from safetensors.numpy import save
+
+        def listed(texts: tuple[str, ...]) -> str:
+            return "\n".join(f"    {text!r}," for text in texts)
+
+        templates = tuple(template for template, _ in program.templates)
+        place.mkdir()
+        # Every text is written by `repr`: quotes, braces and backslashes survive.
+        source = _PYTHON.format(
+            clip=repr(program.clip.name),
+            fingerprint=repr(program.clip.fingerprint),
+            templates=listed(templates),
+            names=listed(program.class_names),
+            slot=repr(SLOT),
+            matrix_file=MATRIX_FILE,
+            matrix=MATRIX,
+            reader=reader(program.background),
+        )
+        (place / TEMPLATES_FILE).write_text(source, encoding="utf-8")
+        metadata = {
+            "clip": program.clip.name,
+            "fingerprint": program.clip.fingerprint,
+            "class_names": json.dumps(program.class_names),
+            "templates": json.dumps(templates),
+            "temperature": repr(program.temperature),
+            "background": program.background,
+        }
+        matrix = np.ascontiguousarray(program.class_embeddings().T)
+        (place / MATRIX_FILE).write_bytes(save({MATRIX: matrix}, metadata))
+
+    def check(self, reference: Reference, place: Path) -> str:
+        """Build the classifier from the Python file with open_clip, and load the matrix."""
+        import open_clip
+        from safetensors.torch import load_file
+
+        clip = reference.program.clip
+        module = runpy.run_path(str(place / TEMPLATES_FILE))
+        built = open_clip.build_zero_shot_classifier(
+            clip.model, clip.tokenizer, module["CLASS_NAMES"], module["templates"], device=clip.device
+        )
+        reference.same_pixels(module["read"])
+        loaded = load_file(place / MATRIX_FILE)[MATRIX]
+        reference.same_classes(loaded.T.numpy())
+        embeddings = reference.same_classes(built.T.float().cpu().numpy())
+        for matrix in (loaded, built.float().cpu()):
+            labels = reference.same_labels((reference.features @ matrix.numpy()).argmax(axis=1))
+        return f"with open_clip {open_clip.__version__}: {labels}, {embeddings}"
+
+
+@dataclass(frozen=True)
+class ClipBenchmark(Target):
+    """A folder with `templates.json` and `classnames.json`, each {data set: [texts]}.
+
+    CLIP_benchmark fills a template with `template.format(c=name)`, so the slot is `{c}` and braces are doubled. It
+    looks up both lists by the data set's name, and reads the files in the locale's encoding, hence the ASCII.
+
+    Attributes:
+        dataset: CLIP_benchmark's name of the data set, whose labels must be in the order of the class names. A
+            WebDataset folder of your own is `wds/NAME`.
+    """
+
+    dataset: str = "wds/ipo"
+
+    def refusal(self, program: TemplateClassifier) -> str | None:
+        """CLIP_benchmark's classifier is a plain mean over templates."""
+        return no_place(program, "CLIP_benchmark", "weights", "synonyms", "offsets", "pictures")
+
+    def write(self, program: TemplateClassifier, place: Path) -> None:
+        """Write the folder."""
+        place.mkdir()
+        templates = [formatted(template, "{c}") for template, _ in program.templates]
+        for file, texts in (("templates.json", templates), ("classnames.json", spoken(program.class_names))):
+            (place / file).write_text(json.dumps({self.dataset: texts}, indent=2) + "\n", encoding="ascii")
+
+    def check(self, reference: Reference, place: Path) -> str:
+        """Look up the lists, build the classifier and label the pictures with CLIP_benchmark's own functions."""
+        try:
+            from clip_benchmark.datasets.builder import value_from_first_key_found
+            from clip_benchmark.metrics.zeroshot_classification import run_classification, zero_shot_classifier
+        except ImportError as error:
+            missing = (error.name or "clip_benchmark").partition(".")[0]
+            raise NotChecked(f"{missing} is not installed; pip install clip_benchmark requests") from error
+        import torch
+
+        clip = reference.program.clip
+        templates, names = (
+            value_from_first_key_found(json.loads((place / file).read_text(encoding="ascii")), keys=[self.dataset])
+            for file in ("templates.json", "classnames.json")
+        )
+        pictures = torch.stack([clip.preprocess(picture.image()) for picture in reference.pictures])
+        nothing = torch.zeros(len(pictures), dtype=torch.int64)  # it needs true labels, and only returns them
+        with redirect_stderr(io.StringIO()):  # its progress bars
+            classifier = zero_shot_classifier(clip.model, clip.tokenizer, names, templates, clip.device, amp=False)
+            logits, _ = run_classification(clip.model, classifier, [(pictures, nothing)], clip.device, amp=False)
+        embeddings = reference.same_classes(classifier.T.float().cpu().numpy())
+        return f"with CLIP_benchmark: {reference.same_labels(logits.argmax(dim=1).numpy())}, {embeddings}"
+
+
+class Npz(Target):
     """An `.npz` file: all that a classifier needs besides the image tower, without pickle.
 
     class_embeddings float32 (C, D), over all names of a class, unit rows but where a program has pictures beside words;
@@ -70,7 +245,7 @@ class Npz:
         return f"with NumPy {np.__version__}: {labels}, {embeddings}"
 
 
-class Txt:
+class Txt(Target):
     """A UTF-8 file, one template a line, the slot written `<CLASS>`."""
 
     def refusal(self, program: TemplateClassifier) -> str | None:
@@ -97,12 +272,8 @@ class Txt:
         return f"as `ipo evaluate` reads it: {reference.same_labels(labels)}, {embeddings}"
 
 
-class ProgramJson:
-    """One JSON file with templates, weights, classes, temperature and the name of the CLIP."""
-
-    def refusal(self, program: TemplateClassifier) -> str | None:
-        """It holds any program."""
-        return None
+class ProgramJson(Target):
+    """One JSON file with templates, weights, classes, temperature and the name of the CLIP; it holds any program."""
 
     def write(self, program: TemplateClassifier, place: Path) -> None:
         """Write the file.

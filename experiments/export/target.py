@@ -5,12 +5,14 @@ A target's library is compared with the program itself on a few dozen pictures.
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +21,7 @@ from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import flush_tree
 from ipo_prompts.metrics.offsets import softmax
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.pictures import AS_STORED, Background, Picture
 from ipo_prompts.metrics.template import SLOT, have_synonyms
 from ipo_prompts.programs.classifier import TemplateClassifier
 
@@ -40,17 +42,18 @@ class Differs(InputError):
     """The target's library gives other results than the program; such an export is not kept."""
 
 
-class Target(Protocol):
+class Target(ABC):
     """One form of export."""
 
     def refusal(self, program: TemplateClassifier) -> str | None:
-        """Return why the target cannot express the program, as part of a sentence, or None."""
-        ...
+        """Return why the target cannot express the program, as part of a sentence; None where it can, as by default."""
+        return None
 
+    @abstractmethod
     def write(self, program: TemplateClassifier, place: Path) -> None:
         """Write the export to a path that does not exist yet."""
-        ...
 
+    @abstractmethod
     def check(self, reference: Reference, place: Path) -> str:
         """Load the export with the target's own library and compare.
 
@@ -61,7 +64,6 @@ class Target(Protocol):
             Differs: the library gives other results.
             NotChecked: the library, or something that it needs, is missing.
         """
-        ...
 
 
 def export(program: TemplateClassifier, target: Target, place: Path, pictures: Sequence[Picture]) -> str:
@@ -168,6 +170,13 @@ class Reference:
         sample = f" (a sample of {self.total:,})" if len(theirs) < self.total else ""
         return f"same label on {len(theirs)} of {len(theirs)} pictures{sample}"
 
+    def same_pixels(self, read: Callable[[Any], Any]) -> None:
+        """Compare a `read` that was exported with how the pictures are read here."""
+        for picture in self.pictures:
+            own = picture.on(self.program.background)
+            if not np.array_equal(np.asarray(read(io.BytesIO(picture.bytes()))), np.asarray(own.image())):
+                raise Differs(f"its read() gives other pixels for {picture.name}.")
+
 
 def no_place(
     program: TemplateClassifier, form: str, *kinds: Literal["weights", "synonyms", "offsets", "pictures"]
@@ -196,3 +205,40 @@ def formatted(template: str, slot: str) -> str:
 def spoken(class_names: Sequence[str]) -> list[str]:
     """Return class names as templates are filled with them, for libraries that change nothing in a name."""
     return [name.replace("_", " ") for name in class_names]
+
+
+_HEAD = '''\
+def read(file):
+    """Open a picture, a path or a file, as RGB and as the program was made with: {how}."""
+    from PIL import Image, ImageOps
+
+    image = Image.open(file)
+    image.load()
+    if image.mode.startswith("I;16"):
+        image = image.point(lambda value: value * (1 / 256)).convert("L")
+        image.info.pop("transparency", None)
+'''
+_WHITE = """\
+    if image.mode == "I" and image.getextrema()[1] > 255:
+        image = image.point(lambda value: value * (1 / 256)).convert("L")
+    try:
+        image = ImageOps.exif_transpose(image)
+    except Exception:  # damaged EXIF
+        pass
+    if image.has_transparency_data:
+        seen = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
+    return image.convert("RGB")
+"""
+_STORED = """\
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+"""
+
+
+def reader(background: Background) -> str:
+    """Return the source of a function `read(file)` that needs Pillow alone, and gives the pixels of `Picture.image`."""
+    if background == AS_STORED:
+        return _HEAD.replace(", ImageOps", "").format(how="the stored pixels") + _STORED
+    return _HEAD.format(how="transparency on white, turned by EXIF") + _WHITE

@@ -1,4 +1,7 @@
-"""`analysis.json`: why a template won. The models here are what is written and what is read."""
+"""What is written beside a result and read for its page: `analysis.json`, why a template won; `seen.json`.
+
+`seen.json` is of a run without labels: what it called its pictures.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from ipo_prompts.experiments.run.result import Thumbnail
 from ipo_prompts.metrics.verdict import Ends, Rounded
 
 ANALYSIS = "analysis.json"
+SEEN = "seen.json"
 
 
 class Shift(Content):
@@ -182,3 +186,48 @@ def load_analysis(place: Path) -> Analysis:
     """
     file = place / ANALYSIS if place.is_dir() else place
     return read_model(Analysis, file, fix="remove it, the report does without")
+
+
+class Called(Content):
+    """A class: how many pictures are called so by each of three programs, and some that the run's own calls so."""
+
+    class_name: str
+    initial: int
+    found: int
+    mean_off: int
+    thumbnails: tuple[Thumbnail, ...]
+
+
+class Changed(Content):
+    """A picture, and what three programs call it."""
+
+    picture: str
+    initial: str
+    found: str
+    mean_off: str
+    thumbnail: Thumbnail
+
+
+class Seen(Content):
+    """The content of `seen.json`.
+
+    Attributes:
+        classes: those that the chosen template names most often.
+        of_classes: how many classes it names at all.
+        changed: pictures whose probabilities moved most, by the template; where the initial one stays, by the mean
+            picture taken off.
+    """
+
+    classes: tuple[Called, ...]
+    of_classes: int
+    changed: tuple[Changed, ...]
+
+
+def load_seen(folder: Path) -> Seen | None:
+    """Read what a run directory has of it; None where it has none.
+
+    Raises:
+        InputError: it cannot be read, or is none.
+    """
+    file = folder / SEEN
+    return read_model(Seen, file, fix="remove it, the report does without") if file.exists() else None

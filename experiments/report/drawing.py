@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from ipo_prompts.experiments.report.gather import Candidate, Run, SearchRecord
 from ipo_prompts.experiments.run.files import write_bytes
@@ -76,7 +76,7 @@ def save_search_png(search: SearchRecord, file: Path, reward: RewardNames = CLAS
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # boxes stand for what the font does not have
-        write_bytes(file, drawn(draw, 9.0, 6.0, LIGHT, format="png", dpi=130))
+        write_bytes(file, drawn(draw, 9.0, 6.0, LIGHT, format="png", metadata=None, dpi=130))
 
 
 def _search(figure: Any, theme: Theme, search: SearchRecord, reward: RewardNames) -> None:
@@ -138,7 +138,7 @@ def optimism_plot(run: Run) -> Plot:
         f"{TITLES[name]}: {100 * gain.mean:+.1f} [{100 * gain.ci95[0]:+.1f}, {100 * gain.ci95[1]:+.1f}]."
         for (name, _), gain in zip(parts, gains, strict=True)
     )
-    return _plot(lambda figure, theme: _gains(figure, theme, labels, gains), 8.0, 0.7 + 0.62 * len(parts), alt)
+    return _plot(lambda figure, theme: draw_gains(figure, theme, labels, gains), 8.0, 0.7 + 0.62 * len(parts), alt)
 
 
 def comparison_plot(runs: Sequence[Run]) -> Plot:
@@ -146,10 +146,11 @@ def comparison_plot(runs: Sequence[Run]) -> Plot:
     gains = [run.result.scores["test"].difference for run in runs]
     labels = [str(i) for i in range(1, len(runs) + 1)]
     alt = f"Gain on the sealed test with 95 percent intervals for {len(runs)} runs; the table has every value."
-    return _plot(lambda figure, theme: _gains(figure, theme, labels, gains), 8.0, 0.8 + 0.34 * len(runs), alt)
+    return _plot(lambda figure, theme: draw_gains(figure, theme, labels, gains), 8.0, 0.8 + 0.34 * len(runs), alt)
 
 
-def _gains(figure: Any, theme: Theme, labels: Sequence[str], gains: Sequence[Verdict]) -> None:
+def draw_gains(figure: Any, theme: Theme, labels: Sequence[str], gains: Sequence[Verdict]) -> Any:
+    """Draw gains with their intervals below each other, the first on top; return the axes."""
     axes = figure.subplots()
     for i, gain in enumerate(gains):
         ends = [100 * end for end in gain.ci95]
@@ -159,18 +160,15 @@ def _gains(figure: Any, theme: Theme, labels: Sequence[str], gains: Sequence[Ver
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlabel("gain, percentage points, with 95 % interval")
+    return axes
 
 
 def _plot(draw: Drawing, width: float, height: float, alt: str) -> Plot:
-    light, dark = (_svg(draw, width, height, theme) for theme in (LIGHT, DARK))
+    light, dark = (
+        f"data:image/svg+xml;base64,{base64.b64encode(drawn(draw, width, height, theme, transparent=True)).decode()}"
+        for theme in (LIGHT, DARK)
+    )
     return Plot(light, dark, round(96 * width), round(96 * height), alt)
-
-
-def _svg(draw: Drawing, width: float, height: float, theme: Theme) -> str:
-    """Return the plot as a data address."""
-    plain = {"Date": None, "Creator": None}
-    content = drawn(draw, width, height, theme, format="svg", transparent=True, metadata=plain)
-    return "data:image/svg+xml;base64," + base64.b64encode(content).decode()
 
 
 Drawing = Callable[[Any, "Theme"], None]
@@ -193,7 +191,7 @@ DARK = Theme("#e6e9ee", "#a3adba", "#39424e", "#7fb2e5", "#ff8a7a", "#5fd3ae")
 
 
 def drawn(draw: Drawing, width: float, height: float, theme: Theme, **file: Any) -> bytes:
-    """Return a plot as the content of a file; `file` is what matplotlib's savefig takes."""
+    """Return a plot as the content of a file, SVG unless `file`, what matplotlib's savefig takes, says otherwise."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -218,48 +216,31 @@ def drawn(draw: Drawing, width: float, height: float, theme: Theme, **file: Any)
     with rc_context(style):
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure, theme)
-        figure.savefig(written, **file)
+        figure.savefig(written, **{"format": "svg", "metadata": {"Date": None, "Creator": None}, **file})
     return written.getvalue()
 
 
-WIDTH, HEIGHT = 760, 270
-LEFT, RIGHT, TOP, BOTTOM = 62, 14, 12, 70
-"""Room for the numbers of the axes, which are larger on a phone."""
+FRAME = {"width": 760, "height": 270, "left": 62, "right": 14, "top": 12, "bottom": 70}
+"""Of the curve, with room for the numbers of the axes, which are larger on a phone."""
 MOST_TICKS = 10
 
 
 @dataclass(frozen=True)
-class Dot:
-    """A template at its place; `step` 0 is before the first one."""
-
-    x: float
-    y: float
-    step: int
-    candidate: Candidate
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A number beside an axis."""
-
-    at: float
-    number: int
-
-
-@dataclass(frozen=True)
 class Curve:
-    """All templates by step and value; `best` is the path of the best so far, `initial` how high the initial one is."""
+    """All templates by step and value.
 
-    width: ClassVar[int] = WIDTH
-    height: ClassVar[int] = HEIGHT
-    left: ClassVar[int] = LEFT
-    right: ClassVar[int] = RIGHT
-    bottom: ClassVar[int] = BOTTOM
-    dots: tuple[Dot, ...]
+    Attributes:
+        dots: across, up, the step (0 is before the first one), the template.
+        best: the path of the best so far.
+        initial: how high the initial one is.
+        steps, values: where on the axis, and the number there.
+    """
+
+    dots: tuple[tuple[float, float, int, Candidate], ...]
     best: str
     initial: float
-    steps: tuple[Tick, ...]
-    values: tuple[Tick, ...]
+    steps: tuple[tuple[float, int], ...]
+    values: tuple[tuple[float, int], ...]
 
 
 def curve(search: SearchRecord) -> Curve:
@@ -271,25 +252,25 @@ def curve(search: SearchRecord) -> Curve:
     high = min(100, size * math.ceil(max(percents) / size))  # around equal values there is room for none but these
     if low == high:
         low, high = max(0, low - size), min(100, high + size)
-    last = max(1, len(search.steps))
+    last, left, floor = max(1, len(search.steps)), FRAME["left"], FRAME["height"] - FRAME["bottom"]
 
     def across(step: int) -> float:
-        return round(LEFT + 8 + (WIDTH - LEFT - RIGHT - 16) * step / last, 1)
+        return round(left + 8 + (FRAME["width"] - left - FRAME["right"] - 16) * step / last, 1)
 
     def up(value: float) -> float:
-        return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (100 * value - low) / (high - low), 1)
+        return round(floor - (floor - FRAME["top"]) * (100 * value - low) / (high - low), 1)
 
-    dots = [Dot(across(step), up(one.value), step, one) for step, one in found]
+    dots = [(across(step), up(one.value), step, one) for step, one in found]
     path = f"M{across(0)} {up(search.start.value)}"
     for step in search.steps:
         path += f"H{across(step.number)}V{up(step.best.value)}"
     every = max(1, math.ceil(last / MOST_TICKS))
     return Curve(
-        dots=tuple(sorted(dots, key=lambda dot: (dot.candidate.chosen, dot.candidate.value))),
+        dots=tuple(sorted(dots, key=lambda dot: (dot[3].chosen, dot[3].value))),
         best=path,
         initial=up(search.initial.value),
-        steps=tuple(Tick(across(step), step) for step in range(0, last + 1, every)),
-        values=tuple(Tick(up(number / 100), number) for number in range(low, high + 1, size)),
+        steps=tuple((across(step), step) for step in range(0, last + 1, every)),
+        values=tuple((up(number / 100), number) for number in range(low, high + 1, size)),
     )
 
 

@@ -1,4 +1,7 @@
-"""Why a template won: what each word does, which classes gain, what is confused, what flipped."""
+"""Why a template won: what each word does, which classes gain, what is confused, what flipped.
+
+Of a run without labels: what it called its pictures, some of each class, and those that changed most.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,22 +17,27 @@ import numpy.typing as npt
 from ipo_prompts.experiments.data import Item
 from ipo_prompts.experiments.report.analysis import (
     Analysis,
+    Called,
+    Changed,
     ClassGain,
     Confusion,
     Confusions,
     Flip,
     Flips,
     Matrix,
+    Seen,
     Shown,
 )
 from ipo_prompts.experiments.report.words import Basis, rounded, word_effects
 from ipo_prompts.experiments.run.comparison import SEALED_PARTS, Compared
 from ipo_prompts.experiments.run.result import CLASSIFICATION, AnyPart, RewardNames, SealedPart
-from ipo_prompts.metrics.arrays import spread
+from ipo_prompts.metrics.arrays import Floats, spread
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.clock import optional
-from ipo_prompts.metrics.pictures import short_name, thumbnail
+from ipo_prompts.metrics.pictures import Picture, short_name, thumbnail
 from ipo_prompts.metrics.reward import Reward, Score
+
+T = TypeVar("T")
 
 MOST_CONFUSIONS = 12
 MOST_FLIPS = 12
@@ -213,9 +222,14 @@ def _shown(flipped: Sequence[tuple[LabelledPart, int]], known: bool) -> tuple[Fl
         seen[name] += 1
     chosen: list[tuple[LabelledPart, int]] = []
     for candidates in turns.values():  # which are in order: a class's second flip comes after its first
-        room = min(MOST_FLIPS - len(chosen), len(candidates))
-        chosen += [candidates[j * len(candidates) // room] for j in range(room)]
+        chosen += _few(candidates, MOST_FLIPS - len(chosen))
     return tuple(_flip(part, i, known) for part, i in chosen)
+
+
+def _few(found: Sequence[T], most: int) -> list[T]:
+    """Take a few, evenly over all: the surest would flatter."""
+    few = min(most, len(found))
+    return [found[j * len(found) // few] for j in range(few)]
 
 
 def _flip(part: LabelledPart, i: int, known: bool) -> Flip:
@@ -229,3 +243,65 @@ def _flip(part: LabelledPart, i: int, known: bool) -> Flip:
         true_before=np.exp(-part.initial.losses[i]) if known else None,
         true_after=np.exp(-part.optimised.losses[i]) if known else None,
     )
+
+
+MOST_CLASSES, EACH = 12, 4
+"""Classes that are shown, those with the most pictures first, and pictures of each."""
+MOST_CHANGED, ALIKE = 12, 2
+"""Pictures that changed most, and how many of these may go from one name to one other."""
+
+
+def look_at(
+    pictures: Sequence[Picture], class_names: Sequence[str], labels: npt.NDArray[np.int64], moved: Floats
+) -> Seen:
+    """Choose what is shown.
+
+    Args:
+        pictures: n of them.
+        class_names: C names.
+        labels: (3, n), what the initial template, the chosen one, and the initial one with the mean picture taken off
+            name each.
+        moved: (n,), how far the probabilities of each picture moved.
+
+    Raises:
+        InputError: a picture cannot be read.
+    """
+    names = [str(name) for name in class_names]
+    counts = np.stack([np.bincount(row, minlength=len(names)) for row in labels])
+    most = [int(one) for one in np.argsort(-counts[1], kind="stable")[:MOST_CLASSES] if counts[1][one]]
+    classes = tuple(
+        Called(
+            class_name=names[label],
+            initial=int(counts[0][label]),
+            found=int(counts[1][label]),
+            mean_off=int(counts[2][label]),
+            thumbnails=tuple(thumbnail(pictures[i]) for i in _few(np.flatnonzero(labels[1] == label).tolist(), EACH)),
+        )
+        for label in most
+    )
+    changed = tuple(
+        Changed(
+            picture=short_name(pictures[i].name),
+            initial=names[labels[0, i]],
+            found=names[labels[1, i]],
+            mean_off=names[labels[2, i]],
+            thumbnail=thumbnail(pictures[i]),
+        )
+        for i in _most_changed(labels, moved)
+    )
+    return Seen(classes=classes, of_classes=int((counts[1] > 0).sum()), changed=changed)
+
+
+def _most_changed(labels: npt.NDArray[np.int64], moved: Floats) -> list[int]:
+    """Return pictures that are named otherwise, those that moved most first, few of one kind."""
+    other = 2 if np.array_equal(labels[0], labels[1]) else 1
+    kinds: Counter[tuple[int, int]] = Counter()
+    chosen: list[int] = []
+    for i in np.argsort(-moved, kind="stable"):
+        kind = int(labels[0, i]), int(labels[other, i])
+        if kind[0] != kind[1] and kinds[kind] < ALIKE:
+            kinds[kind] += 1
+            chosen.append(int(i))
+        if len(chosen) == MOST_CHANGED:
+            break
+    return chosen

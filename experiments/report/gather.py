@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from ipo_prompts.experiments.report.analysis import Analysis, load_analysis
-from ipo_prompts.experiments.report.seen import Seen, load_seen
+from ipo_prompts.experiments.report.analysis import Analysis, Seen, load_analysis, load_seen
 from ipo_prompts.experiments.run.comparison import seen_before, verdict
 from ipo_prompts.experiments.run.config import CHOSEN, RunConfig, build, load_config
 from ipo_prompts.experiments.run.files import Environment, read_model
@@ -189,18 +188,10 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Message:
-    """One message of a request: its role and its text."""
+class Exchange:
+    """One request to a language model, each message as its role and its text, and its reply."""
 
-    role: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One request to a language model and its reply."""
-
-    messages: tuple[Message, ...]
+    messages: tuple[tuple[str, str], ...]
     settings: str
     reply: str
     tokens: int
@@ -221,7 +212,7 @@ class StepRecord:
     looked: int
     looked_best: list[Candidate]
     best: Candidate
-    questions: list[Asked] = field(default_factory=list)
+    questions: list[Exchange] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     rejected: list[dict[str, str]] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
@@ -254,8 +245,8 @@ class SearchRecord:
     descriptions: list[str] = field(default_factory=list)
     undescribed: list[tuple[str, str]] = field(default_factory=list)
     shortened: str = ""
-    describing: list[Asked] = field(default_factory=list)
-    unfinished: list[Asked] = field(default_factory=list)
+    describing: list[Exchange] = field(default_factory=list)
+    unfinished: list[Exchange] = field(default_factory=list)
 
     @property
     def start(self) -> Candidate:
@@ -278,20 +269,14 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
     """
     searched = {event["step"]: event for event in events if event["type"] == "scores" and event["kind"] == "search"}
     looked: dict[int, dict[str, Candidate]] = {}
-    for event in events:
-        if event["type"] == "looked":
-            of_step = looked.setdefault(event["step"], {})
-            for template, value, loss in event["rows"]:
-                of_step[template] = Candidate(template, value, loss, False, False)
+    for event in (event for event in events if event["type"] == "looked"):
+        rows = {text: Candidate(text, value, loss, False, False) for text, value, loss in event["rows"]}
+        looked.setdefault(event["step"], {}).update(rows)
     first = searched[-1]["scores"][0]
     search = SearchRecord(_candidate(first, False, chosen), first["n"], chosen)
     best = search.initial
-    for event in events:
-        if event["type"] == "scores" and event["kind"] == "earlier" and not search.taken_over:
-            search.taken_over = [_candidate(score, False, chosen) for score in event["scores"]]
-            best = search.start
     search.shortened = str(recorded_texts(events) or "")
-    questions: list[Asked] = []
+    questions: list[Exchange] = []
     errors: list[str] = []
     for event in events:
         kind = event["type"]
@@ -304,6 +289,9 @@ def follow(events: Sequence[Event], chosen: str) -> SearchRecord:
         elif kind == "descriptions":
             search.descriptions = event["descriptions"]
             search.undescribed = [(name, reason) for name, reason in event["failed"]]
+        elif kind == "scores" and event["kind"] == "earlier" and not search.taken_over:
+            search.taken_over = [_candidate(score, False, chosen) for score in event["scores"]]
+            best = search.start
         elif kind == "scores" and event["kind"] == "selection":
             search.finalists = [_candidate(score, False, chosen) for score in event["scores"]]
             search.finalists_n = event["scores"][0]["n"]
@@ -328,15 +316,15 @@ def _candidate(score: dict[str, Any], better: bool, chosen: str) -> Candidate:
     return Candidate(score["template"], score["accuracy"], score["loss"], better, score["template"] == chosen)
 
 
-def _question(event: Event) -> Asked:
+def _question(event: Event) -> Exchange:
     request = event["request"]
-    messages = [Message("system", _text(request["system"]))] if request.get("system") else []
-    messages += [Message(message["role"], _text(message["parts"])) for message in request["messages"]]
+    messages = [("system", _text(request["system"]))] if request.get("system") else []
+    messages += [(message["role"], _text(message["parts"])) for message in request["messages"]]
     # Grammars and word biases are long and the same every time; the journal has them.
     plain = {k: v for k, v in (request.get("config") or {}).items() if isinstance(v, (int, float, str))}
     settings = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in plain.items())
     reply, tokens = _text(event["reply"]["message"]["parts"]), event["tokens_in"] + event["tokens_out"]
-    return Asked(tuple(messages), settings, reply, tokens, event["cached"], event["waited"])
+    return Exchange(tuple(messages), settings, reply, tokens, event["cached"], event["waited"])
 
 
 def _text(parts: Any) -> str:

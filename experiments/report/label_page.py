@@ -14,9 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from ipo_prompts.experiments.clicks.drawing import Drawing, ToAsk
 from ipo_prompts.experiments.data.dataset import in_threads
-from ipo_prompts.experiments.report.page import policy, visible
+from ipo_prompts.experiments.report.page import page_environment, policy, visible
 from ipo_prompts.metrics.clicks import FIRST, decided_after
 from ipo_prompts.metrics.pictures import Picture
 
@@ -38,26 +40,24 @@ def label_page(asked: ToAsk, half_width: float) -> str:
     Raises:
         InputError: a picture can no longer be read.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
     drawing, design = asked.drawing, asked.drawing.design
     css = (_HERE / "style.css").read_text("utf-8") + (_HERE / "label.css").read_text("utf-8")
     script = (_HERE / "label.js").read_text("utf-8")
-    environment = Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, finalize=visible, trim_blocks=True
-    )
-    page = environment.get_template("label.html.j2").render(
-        css=Markup(css),
-        script=Markup(script),
-        policy=policy(css, script),
-        content=Markup(_in_script(_content(asked, half_width))),
-        drawing=drawing,
-        half_widths={k: 100 * design.half_width(k) for k in TOLD if k < design.count}
-        | ({design.count: 100 * design.half_width(design.count)} if design.count <= TOLD[-1] else {}),
-        needed=design.needed(half_width),
-        wanted=100 * half_width,
-        reached=design.half_width(design.needed(half_width)) <= half_width,
+    page = (
+        page_environment()
+        .get_template("label.html.j2")
+        .render(
+            css=Markup(css),
+            script=Markup(script),
+            policy=policy(css, script),
+            content=Markup(_in_script(_content(asked, half_width))),
+            drawing=drawing,
+            half_widths={k: 100 * design.half_width(k) for k in TOLD if k < design.count}
+            | ({design.count: 100 * design.half_width(design.count)} if design.count <= TOLD[-1] else {}),
+            needed=design.needed(half_width),
+            wanted=100 * half_width,
+            reached=design.half_width(design.needed(half_width)) <= half_width,
+        )
     )
     return str(page)
 

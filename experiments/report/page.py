@@ -12,7 +12,7 @@ import hashlib
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from markupsafe import Markup
 from ipo_prompts.experiments.clicks.commands import commands_to_test
 from ipo_prompts.experiments.report.analysis import WordChange
 from ipo_prompts.experiments.report.drawing import (
+    FRAME,
     TITLES,
     capital,
     comparison_plot,
@@ -33,7 +34,7 @@ from ipo_prompts.experiments.report.drawing import (
 )
 from ipo_prompts.experiments.report.gather import Run, read_run
 from ipo_prompts.experiments.run.files import write_text
-from ipo_prompts.experiments.run.live_view import money
+from ipo_prompts.experiments.run.live_view import duration, money
 from ipo_prompts.experiments.run.result import RewardNames
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import SLOT
@@ -98,9 +99,9 @@ def notebook_part(run: Run) -> str:
     """
     if run.result.untested:
         commands = commands_to_test(run.result, run.folder, run.config.data)
-        template = _environment().get_template("untested_notebook.html.j2")
+        template = page_environment().get_template("untested_notebook.html.j2")
         return str(template.render(run=run, commands=commands))
-    template = _environment().get_template("notebook.html.j2")
+    template = page_environment().get_template("notebook.html.j2")
     return str(template.render(run=run, reward=run.result.reward, plot=search_plot(run)))
 
 
@@ -151,7 +152,7 @@ def _shared_reward(runs: Sequence[Run]) -> RewardNames:
 
 def _render(template: str, **content: Any) -> str:
     css = (_HERE / "style.css").read_text(encoding="utf-8")
-    return str(_environment().get_template(template).render(css=css, policy=policy(css), **content))
+    return str(page_environment().get_template(template).render(css=css, policy=policy(css), **content))
 
 
 def policy(css: str, script: str = "") -> str:
@@ -165,11 +166,11 @@ def _source(text: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Any:
+def page_environment() -> Any:
+    """Return what fills the templates of pages: it escapes what others wrote, and makes it `visible`."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
 
-    environment = Environment(
+    made = Environment(
         loader=FileSystemLoader(_HERE),
         autoescape=True,
         undefined=StrictUndefined,
@@ -181,21 +182,18 @@ def _environment() -> Any:
         capital,
         percent,
         percents,
-        whole_percent,
         points,
         interval,
         nats,
-        nats_change,
-        nats_interval,
         p_value,
         unbroken,
         duration,
         money,
     )
-    environment.filters.update({one.__name__: one for one in filters})
-    environment.filters["own_style"] = Markup  # for our own style sheet alone, whose hash is in the policy
-    environment.globals.update(edits=edits, part_titles=TITLES)
-    return environment
+    made.filters.update({one.__name__: one for one in filters})
+    made.filters["own_style"] = Markup  # for our own style sheet alone, whose hash is in the policy
+    made.globals.update(edits=edits, frame=FRAME, part_titles=TITLES)
+    return made
 
 
 class InARun(NamedTuple):
@@ -250,14 +248,6 @@ class Piece:
         return tone + (" clear" if self.change.significant else "")
 
 
-@dataclass(frozen=True)
-class Edit:
-    """A run of text that two templates share, or that only one of them has."""
-
-    kind: Literal["same", "removed", "added"]
-    text: str
-
-
 def layers(template: str, changes: Sequence[WordChange], n: int) -> list[list[Piece]]:
     """Draw those changes on the template that are removals with a valid span, measured on n units.
 
@@ -291,18 +281,18 @@ def _pieces(template: str, spans: Sequence[tuple[int, int, WordChange]], n: int)
     return pieces
 
 
-def edits(before: str, after: str) -> list[Edit]:
-    """Say how one template becomes another, word by word."""
+def edits(before: str, after: str) -> list[tuple[Literal["same", "removed", "added"], str]]:
+    """Say how one template becomes another, word by word: runs of text that both have, or only one of them."""
     old, new = (re.findall(rf"{re.escape(SLOT)}|\w+|\s+|[^\w\s]", text) for text in (before, after))
-    found: list[Edit] = []
+    found: list[tuple[Literal["same", "removed", "added"], str]] = []
     for kind, i, j, k, m in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if kind == "equal":
-            found.append(Edit("same", "".join(old[i:j])))
+            found.append(("same", "".join(old[i:j])))
             continue
         if i < j:
-            found.append(Edit("removed", "".join(old[i:j])))
+            found.append(("removed", "".join(old[i:j])))
         if k < m:
-            found.append(Edit("added", "".join(new[k:m])))
+            found.append(("added", "".join(new[k:m])))
     return found
 
 
@@ -335,14 +325,9 @@ def number(value: float, decimals: int, *, sign: bool = False) -> str:
     return text.replace("-", "−")
 
 
-def percent(fraction: float) -> str:
-    """Format a value."""
-    return f"{number(100 * fraction, 1)}\N{NO-BREAK SPACE}%"
-
-
-def whole_percent(fraction: float) -> str:
-    """Format a probability."""
-    return f"{number(100 * fraction, 0)}\N{NO-BREAK SPACE}%"
+def percent(fraction: float, decimals: int = 1) -> str:
+    """Format a value, or a probability without decimals."""
+    return f"{number(100 * fraction, decimals)}\N{NO-BREAK SPACE}%"
 
 
 def points(fraction: float) -> str:
@@ -350,14 +335,9 @@ def points(fraction: float) -> str:
     return number(100 * fraction, 1, sign=True)
 
 
-def nats(value: float) -> str:
-    """Format a loss."""
-    return number(value, 3)
-
-
-def nats_change(value: float) -> str:
-    """Format a difference of losses."""
-    return number(value, 3, sign=True)
+def nats(value: float, sign: bool = False) -> str:
+    """Format a loss, or with its sign a difference of losses."""
+    return number(value, 3, sign=sign)
 
 
 def percents(ends: tuple[float, float]) -> str:
@@ -365,14 +345,12 @@ def percents(ends: tuple[float, float]) -> str:
     return f"[{number(100 * ends[0], 1)},\N{NO-BREAK SPACE}{number(100 * ends[1], 1)}]"
 
 
-def interval(ends: tuple[float, float] | None, shown: Callable[[float], str] = points) -> str:
-    """Format the interval of a difference, of values unless `shown` formats another number."""
-    return "not bounded" if ends is None else f"[{shown(ends[0])},\N{NO-BREAK SPACE}{shown(ends[1])}]"
-
-
-def nats_interval(ends: tuple[float, float] | None) -> str:
-    """Format the interval of a difference of losses."""
-    return interval(ends, nats_change)
+def interval(ends: tuple[float, float] | None, losses: bool = False) -> str:
+    """Format the interval of a difference, of values or of losses."""
+    if ends is None:
+        return "not bounded"
+    low, high = (number(end, 3, sign=True) if losses else points(end) for end in ends)
+    return f"[{low},\N{NO-BREAK SPACE}{high}]"
 
 
 def unbroken(text: str) -> str:
@@ -384,12 +362,3 @@ def unbroken(text: str) -> str:
 def p_value(p: float) -> str:
     """Format a p-value with its relation, `= 0.0123` or `< 0.0001`."""
     return "< 0.0001" if p < 0.0001 else f"= {p:.4f}" if math.isfinite(p) else "unknown"
-
-
-def duration(seconds: float) -> str:
-    """Format a time."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

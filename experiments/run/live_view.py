@@ -38,6 +38,15 @@ RECENT = 8
 """Steps that the time left is estimated from; the first steps of a resumed run are read back and take no time."""
 
 
+def duration(seconds: float) -> str:
+    """Format a time."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
 def money(usd: float | None) -> str:
     """Format an amount of US dollars; None is an unknown price."""
     return "price unknown" if usd is None else f"${usd:.4f}" if usd else "$0"

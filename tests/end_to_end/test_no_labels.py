@@ -18,8 +18,8 @@ from ipo_prompts.experiments.clicks.pictures import programs_of_run
 from ipo_prompts.experiments.clicks.verifying import load_verified
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.embedded import PICTURES_DIR
-from ipo_prompts.experiments.report import compare_page
 from ipo_prompts.experiments.report.gather import read_run
+from ipo_prompts.experiments.report.page import compare_page
 from ipo_prompts.experiments.run.plan import refuse_equal
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.several import Fit

@@ -22,14 +22,13 @@ from ipo_prompts.experiments.compare.methods.given import (
     MANY,
     BestOf,
     Fixed,
+    Waffle,
     hand_written,
     random_pairs,
     single_phrases,
 )
-from ipo_prompts.experiments.compare.methods.linear_probe import LinearProbe
-from ipo_prompts.experiments.compare.methods.pictures import Centred, ClassMean, Discriminant
+from ipo_prompts.experiments.compare.methods.pictures import Centred, FromPictures, LinearProbe
 from ipo_prompts.experiments.compare.methods.search import LanguageModelSearch
-from ipo_prompts.experiments.compare.methods.waffle import Waffle
 from ipo_prompts.metrics.template import ANCHOR, SLOT, imagenet_templates
 
 METHODS: dict[str, Method] = {
@@ -56,9 +55,9 @@ METHODS: dict[str, Method] = {
     ),
     "waffle": Waffle(),
     "centred": Centred(),
-    "class-mean": ClassMean(),
-    "gda": Discriminant("GDA", text=False),
-    "gda-text": Discriminant("GDA with text", text=True),
+    "class-mean": FromPictures("the nearest class mean", "class mean"),
+    "gda": FromPictures("GDA", "discriminant"),
+    "gda-text": FromPictures("GDA with text", "discriminant", text=True),
     "lp++": LinearProbe(),
     "coop": CoOp(),
     "coop-same-labels": CoOp(same_labels=True),

@@ -6,22 +6,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ipo_prompts.experiments.compare.prefixes import Prefixes
+from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.plan import Prepared
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.classification import ClipReward
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.offsets import Fitted as FittedOffsets
+from ipo_prompts.metrics.reward import Reward, by_embeddings, class_embeddings
 from ipo_prompts.metrics.template import check_template
 
-if TYPE_CHECKING:
-    from ipo_prompts.experiments.compare.prefixes import Prefixes
-    from ipo_prompts.experiments.run.config import RunConfig
-    from ipo_prompts.experiments.run.plan import Prepared
-    from ipo_prompts.metrics.arrays import Floats
-    from ipo_prompts.metrics.classification import ClipReward
-    from ipo_prompts.metrics.clip import Clip
-    from ipo_prompts.metrics.offsets import Fitted as FittedOffsets
-    from ipo_prompts.metrics.reward import Reward
-
 Weighted = tuple[str, float]
-Logits = Callable[["Floats"], "Floats"]
+Logits = Callable[[Floats], Floats]
 """From features of pictures, float32 (n, D), unit rows, to logits, float32 (n, C)."""
 
 
@@ -203,9 +201,6 @@ def classifying(reward: Reward) -> ClipReward:
     Raises:
         Absent: it cannot.
     """
-    from ipo_prompts.metrics.classification import ClipReward
-    from ipo_prompts.metrics.reward import by_embeddings
-
     if not isinstance(reward, ClipReward) or by_embeddings(reward) is None:
         raise Absent("it classifies pictures, and this reward asks for something else")
     return reward
@@ -241,8 +236,6 @@ class Templates(FittedEmbeddings):
 
     def class_embeddings(self, class_names: Sequence[str]) -> Floats:
         """Return the weighted mean of the templates' class embeddings; see `FittedEmbeddings`."""
-        from ipo_prompts.metrics.reward import class_embeddings
-
         class_names = [self.names.get(name, name) for name in class_names]
         for template, _ in self.templates:
             check_template(template, class_names, self.clip)

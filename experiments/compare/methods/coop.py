@@ -13,17 +13,18 @@ from ipo_prompts.experiments.compare.methods.base import (
     Method,
     labels_of_a_search,
 )
-from ipo_prompts.experiments.executors.local import computing_with
+from ipo_prompts.experiments.data import Item
+from ipo_prompts.experiments.executors import computing_with
+from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import check_template, fill, refuse_synonyms
+from ipo_prompts.metrics.text_pass import TextPass
+from ipo_prompts.metrics.text_tower import text_path
 
 if TYPE_CHECKING:
     import torch
-
-    from ipo_prompts.experiments.data import Item
-    from ipo_prompts.experiments.run.config import RunConfig
-    from ipo_prompts.metrics.arrays import Floats
-    from ipo_prompts.metrics.clip import Clip
 
 BATCH = 32
 RATE = 0.002
@@ -70,8 +71,6 @@ class CoOp(Method):
         Raises:
             InputError: vectors cannot be put into this CLIP's text tower.
         """
-        from ipo_prompts.experiments.compare.methods.coop import ContextTower
-
         tower = ContextTower(lesson.clip)
         drawn = lesson.prepared.plan.drawn
         items = (*drawn.search, *drawn.selection) if self._same_labels else drawn.search
@@ -171,9 +170,6 @@ class ContextTower:
     """
 
     def __init__(self, clip: Clip) -> None:
-        from ipo_prompts.metrics.text_pass import TextPass
-        from ipo_prompts.metrics.text_tower import text_path
-
         path = text_path(clip.model)
         if not path.startswith("fast"):
             raise InputError(

@@ -8,17 +8,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.experiments.compare.methods.base import Absent, Budget, Lesson, Method, Templates, labels_of_a_search
+from ipo_prompts.experiments.compare.prefixes import Looks, Prefixes
+from ipo_prompts.experiments.data.draw import hidden
+from ipo_prompts.experiments.data.unlabelled import without_labels
 from ipo_prompts.experiments.run.config import RunConfig, build, is_begun, nested
+from ipo_prompts.experiments.run.live_view import Ui
+from ipo_prompts.experiments.run.plan import Plan, backends, draw_for, fitting, prepare
+from ipo_prompts.experiments.run.result import chosen
 from ipo_prompts.experiments.run.settings import differences
 from ipo_prompts.programs.lm.ledger import total_usd
+from ipo_prompts.programs.lm.window import recorded_texts
+from ipo_prompts.programs.record.journal import Event, Journal, read
+from ipo_prompts.programs.search import SearchResult
 from ipo_prompts.programs.strategies import STRATEGIES
+from ipo_prompts.programs.wording import PhraseBank
 
 if TYPE_CHECKING:
-    from ipo_prompts.experiments.compare.prefixes import Prefixes
     from ipo_prompts.programs.lm.connect import Backend
-    from ipo_prompts.programs.record.journal import Event
-    from ipo_prompts.programs.search import SearchResult
-
 
 OTHERWISE = {
     "paper": "language models are asked in our words but for the describer's question",
@@ -107,14 +113,7 @@ class LanguageModelSearch(Method):
             InputError: see `search_in`, or the folder holds a search of another configuration.
             NothingUsable, dspy.LMError: see `search_in`.
         """
-        from ipo_prompts.experiments.compare.prefixes import Looks, Prefixes
-        from ipo_prompts.experiments.data.draw import hidden
-        from ipo_prompts.experiments.data.unlabelled import without_labels
-        from ipo_prompts.experiments.run.live_view import Ui
-        from ipo_prompts.experiments.run.plan import Plan, backends, draw_for, fitting, prepare
         from ipo_prompts.experiments.run.searching import search_in
-        from ipo_prompts.programs.lm.window import recorded_texts
-        from ipo_prompts.programs.record.journal import Journal, read
 
         hides = lesson.config.labels == "none"
         if self._needs_labels and (hides or lesson.prepared.search.labels is None):
@@ -152,8 +151,6 @@ class LanguageModelSearch(Method):
 
 def _ranked_by_a_describer(config: RunConfig, lesson: Lesson) -> int:
     """Return how many phrases a describer without a language model tries on labelled pictures before the search."""
-    from ipo_prompts.programs.wording import PhraseBank
-
     if not config.asks_lm or config.bank == "none" or config.describer not in ("clip", "clip-greedy"):
         return 0
     return len(PhraseBank.load(config.bank).usable(lesson.class_names, lesson.clip))
@@ -161,8 +158,6 @@ def _ranked_by_a_describer(config: RunConfig, lesson: Lesson) -> int:
 
 def winner(lesson: Lesson, found: SearchResult, budget: Budget, prefixes: Prefixes | None = None) -> Templates:
     """Return the winner of a search as what a method has learnt, with those after fewer looks."""
-    from ipo_prompts.experiments.run.result import chosen
-
     templates = tuple((template, 1.0) for template in found.choice.templates)
     return Templates(lesson.clip, templates, chosen(found.choice).model_dump(), budget, prefixes=prefixes)
 

@@ -16,7 +16,7 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from ipo_prompts.experiments.compare.layout import fitted_table, line, plain, text_table
+from ipo_prompts.experiments.compare.layout import fitted_table, plain, safe_line, text_table
 from ipo_prompts.experiments.compare.methods import SUBJECT
 from ipo_prompts.experiments.compare.published import data_key
 from ipo_prompts.experiments.compare.tables.build import COUNTS
@@ -80,20 +80,20 @@ def on_terminal(table: Table, width: int) -> Iterator[RenderableType]:
         width: of the terminal, in characters.
     """
     marks = Marks.none()
-    yield line(heading(table), "bold")
+    yield safe_line(heading(table), "bold")
     for scope in table.averages or table.scopes:
         rest = scope.name.removeprefix("average")
         means = f"means over {len(scope.data)} data sets{rest}; intervals are for data sets like these"
         yield ""
-        yield line(means if scope.is_average else label(scope), "bold")
+        yield safe_line(means if scope.is_average else scope_name(scope), "bold")
         head, *rows = ([lines[place] for place in _by_importance(table)] for lines in overview(table, scope, marks))
         yield fitted_table([str(name) for name in head], [[_coloured(entry) for entry in row] for row in rows], width)
     for reason, mark in marks.reasons.items():
-        yield line(f"{mark} {reason}")
-    yield line("[95 % interval]; * a gain or loss that is shown, by p corrected for (so many) comparisons", "dim")
+        yield safe_line(f"{mark} {reason}")
+    yield safe_line("[95 % interval]; * a gain or loss that is shown, by p corrected for (so many) comparisons", "dim")
     yield from [""] if table.verdicts else []
     for sentence in table.verdicts:  # set off from the next: its first line is a blank further left than the others
-        yield Padding(line(f"- {sentence}"), (0, 0, 0, 1))
+        yield Padding(safe_line(f"- {sentence}"), (0, 0, 0, 1))
 
 
 def heading(table: Table) -> str:
@@ -157,17 +157,17 @@ def _compared(table: Table, scope: Scope, method: str, other: str) -> Verdict | 
 
 def aligned(lines: Sequence[Sequence[Written]]) -> str:
     """Return lines of others' text and comparisons, the first of which is the head, as a table."""
-    head, *rows = ([plain(cell if isinstance(cell, str) else verdict_of(cell)) for cell in line] for line in lines)
+    head, *rows = ([plain(cell if isinstance(cell, str) else verdict_text(cell)) for cell in line] for line in lines)
     return text_table(head, rows)
 
 
 def _coloured(entry: Written) -> str | Text:
     if isinstance(entry, str):
         return entry
-    return Text(verdict_of(entry), style=STYLES.get(entry.outcome, "") if entry else "")
+    return Text(verdict_text(entry), style=STYLES.get(entry.outcome, "") if entry else "")
 
 
-def verdict_of(verdict: Verdict | None) -> str:
+def verdict_text(verdict: Verdict | None) -> str:
     """Format a comparison: the difference, a star where a gain or loss is shown, the interval, the corrected p.
 
     In brackets stands for how many comparisons p is corrected.
@@ -186,7 +186,7 @@ def _star(verdict: Verdict) -> str:
     return "*" if verdict.outcome in STYLES else ""
 
 
-def label(scope: Scope) -> str:
+def scope_name(scope: Scope) -> str:
     """Name a scope; another split than the official one is marked."""
     return scope.name + ("†" if why_different(scope.split) else "")
 
@@ -250,16 +250,18 @@ def _short(gain: MethodGain | None) -> str:
 def _grid(table: Table, methods: Sequence[str], entry: Callable[[Scope, str], str]) -> str:
     """Data sets down, methods across."""
     scopes = [scope for scope in table.scopes if not scope.is_average]
-    return aligned([["data", *methods], *([label(scope), *(entry(scope, one) for one in methods)] for scope in scopes)])
+    return aligned(
+        [["data", *methods], *([scope_name(scope), *(entry(scope, one) for one in methods)] for scope in scopes)]
+    )
 
 
 def _values(table: Table, marks: Marks) -> str:
     """Format ours and the published values of every scope."""
     lines = [["data", "method", *table.columns, "n", "labels/class", "seeds"]]
     for scope in table.scopes:
-        lines += [[label(scope), method, *_row(table, scope, method, marks)] for method in table.methods]
+        lines += [[scope_name(scope), method, *_row(table, scope, method, marks)] for method in table.methods]
         for name, *cells in _published(table, scope, table.columns, marks):
-            lines.append([label(scope), name, *cells[: len(table.columns)], "", "", ""])
+            lines.append([scope_name(scope), name, *cells[: len(table.columns)], "", "", ""])
     return aligned(lines)
 
 
@@ -290,7 +292,7 @@ def _gains(table: Table) -> list[list[Written]]:
     for scope, method in product(table.scopes, table.methods):
         found = [table.over(scope, method, other) for other in others]
         if any(found):
-            lines.append([label(scope), method, *(gain.verdict if gain else None for gain in found)])
+            lines.append([scope_name(scope), method, *(gain.verdict if gain else None for gain in found)])
         general = [gain.like_these if gain else None for gain in found]
         covers = next((verdict.covers for verdict in general if verdict), None)
         # In a table with averages, what a row of its own says of classes like these is in the JSON alone.
@@ -308,7 +310,9 @@ def _searches(table: Table, scopes: Sequence[Scope]) -> str:
             percent = [EMPTY if value is None else f"{100 * value:.2f}" for value in values]
             optimism = EMPTY if search["optimism"] is None else points(search["optimism"])
             usd = EMPTY if search["usd"] is None else f"{search['usd']:.4f}"
-            lines.append([label(scope), method, *percent, optimism, *(_count(search[name]) for name in COUNTS), usd])
+            lines.append(
+                [scope_name(scope), method, *percent, optimism, *(_count(search[name]) for name in COUNTS), usd]
+            )
     return aligned(lines)
 
 

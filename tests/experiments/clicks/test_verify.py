@@ -11,8 +11,8 @@ import pytest
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.clicks.verifying import load_verified, read_drawing
-from ipo_prompts.experiments.report import run_page
 from ipo_prompts.experiments.report.gather import read_run
+from ipo_prompts.experiments.report.page import run_page
 from ipo_prompts.metrics.clicks import Disagreements
 from ipo_prompts.programs.classifier import TemplateClassifier
 from support.clicks import truth, write_answers

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.compare.label_free import FIT, INITIAL, LISTS, WRONG, others, request
-from ipo_prompts.experiments.compare.label_free_table import difference, verdict
+from ipo_prompts.experiments.compare.label_free import FIT, INITIAL, LISTS, WRONG, others, read_asked
+from ipo_prompts.experiments.compare.label_free_table import ahead, answer_of_fit
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import names_class
 
@@ -28,18 +28,18 @@ def test_the_interval_is_the_wider_of_two():
         "embedded:tiles+rings",
         "embedded:tiles+double",
     ]
-    found = difference(_sets([0.3, 0.3, 0.5, 0.5], [0.2] * 4, names), FIT, WRONG)
+    found = ahead(_sets([0.3, 0.3, 0.5, 0.5], [0.2] * 4, names), FIT, WRONG)
     assert (found.mean, found.low, found.high) == pytest.approx((20, 20 - 127.06, 20 + 127.06), abs=0.01)
     apart = ["embedded:swirl", "embedded:tiles", "embedded:bulge", "embedded:slant"]
-    found = difference(_sets([0.3, 0.3, 0.5, 0.5], [0.2] * 4, apart), FIT, WRONG)
+    found = ahead(_sets([0.3, 0.3, 0.5, 0.5], [0.2] * 4, apart), FIT, WRONG)
     assert (found.low, found.high) == pytest.approx((20 - 18.37, 20 + 18.37), abs=0.01)
     assert found.behind == []
 
 
 def test_only_an_interval_above_zero_says_that_names_are_used():
     names = ["embedded:swirl", "embedded:tiles", "embedded:bulge"]
-    assert "fit uses the names" in verdict(_sets([0.30, 0.31, 0.32], [0.2, 0.2, 0.2], names))
-    said = verdict(_sets([0.30, 0.20, 0.32], [0.2, 0.2, 0.3], names))
+    assert "fit uses the names" in answer_of_fit(_sets([0.30, 0.31, 0.32], [0.2, 0.2, 0.2], names))
+    said = answer_of_fit(_sets([0.30, 0.20, 0.32], [0.2, 0.2, 0.3], names))
     assert "is not shown" in said and "describer=fit" in said
 
 
@@ -73,7 +73,7 @@ def test_the_command_measures_resumes_and_says_what_names_are_worth(tmp_path, ca
     ("word", "said"),
     [
         ("dta=a", "unknown key 'dta' (did you mean data?); label-free takes data, clip, bank, templates, draws"),
-        ("data=a,,b", "a name is missing in data= of label-free"),
+        ("data=a,,b", "a name is missing in the words of label-free"),
         ("bank=none", "bank=none has no phrases to choose from"),
         ("draws=0", "draws=0 is no number of draws; write draws=10"),
         ("data=embedded:zz", "no pictures embedded:zz"),
@@ -81,5 +81,5 @@ def test_the_command_measures_resumes_and_says_what_names_are_worth(tmp_path, ca
 )
 def test_bad_words_are_refused_in_a_sentence(word, said):
     with pytest.raises(InputError) as refused:
-        request([word])
+        read_asked([word])
     assert said in str(refused.value)

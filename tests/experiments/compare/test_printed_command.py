@@ -164,8 +164,11 @@ def test_bad_words_are_one_sentence(run: Run, words: list[str], said: str) -> No
             {"template": "no slot"},
             "templates.0.rows.0.template in table.yaml is wrong: the template 'no slot' cannot be",
         ),
-        ({"base": 141}, "templates.0.rows.0.base in table.yaml is wrong: input should be less than or equal to 100."),
-        ({"colour": 1}, "templates.0.rows.0.colour in table.yaml is wrong: extra inputs are not permitted."),
+        (
+            {"base": 141},
+            "templates.0.rows.0.base in table.yaml is wrong: input should be less than or equal to 100 (given: 141).",
+        ),
+        ({"colour": 1}, "templates.0.rows.0.colour in table.yaml is wrong: extra inputs are not permitted (given: 1)."),
     ],
 )
 def test_a_table_of_another_form_is_one_sentence(run: Run, change: dict[str, Any], said: str) -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer
 
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.export.for_transformers import save
+from ipo_prompts.experiments.export.hf import save_model
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.pictures import Picture
 
@@ -39,7 +39,7 @@ def twins(tmp_path_factory: pytest.TempPathFactory) -> Twins:
     folder = tmp_path_factory.mktemp("twins")
     config = {"embed_dim": DIM, "quick_gelu": True, "vision_cfg": VISION, "text_cfg": TEXT}
     clip = made(folder / "open_clip", config, {"size": SIDE, "interpolation": "bicubic", "resize_mode": "shortest"})
-    save(clip, folder / "hf")
+    save_model(clip, folder / "hf")
     return Twins(folder / "hf", clip)
 
 

@@ -17,10 +17,8 @@ from safetensors import safe_open
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.export import TARGETS, Differs, Reference, export
-from ipo_prompts.experiments.export.clip_benchmark import ClipBenchmark
 from ipo_prompts.experiments.export.hf import HuggingFace
-from ipo_prompts.experiments.export.open_clip import OpenClip
-from ipo_prompts.experiments.export.plain import Npz
+from ipo_prompts.experiments.export.plain import ClipBenchmark, Npz, OpenClip
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.offsets import MeanOffsets, PriorOffsets

@@ -42,7 +42,7 @@ def test_markup_of_our_own_is_left_alone() -> None:
         (page.percent(math.nan), "unknown\N{NO-BREAK SPACE}%"),
         (page.interval((-0.01, math.inf)), "[−1.0,\N{NO-BREAK SPACE}unknown]"),
         (page.interval(None), "not bounded"),
-        (page.nats_change(-1.23456), "−1.235"),
+        (page.nats(-1.23456, sign=True), "−1.235"),
         (page.p_value(0.00001), "< 0.0001"),
         (page.p_value(0.5), "= 0.5000"),
         (page.duration(59.4), "59 s"),

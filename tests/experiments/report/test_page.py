@@ -16,10 +16,9 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.report import compare_page, run_page, write_report
 from ipo_prompts.experiments.report.drawing import search_plot
 from ipo_prompts.experiments.report.gather import read_run
-from ipo_prompts.experiments.report.page import crossed, notebook_part
+from ipo_prompts.experiments.report.page import compare_page, crossed, notebook_part, run_page, write_report
 from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.metrics.scale import FRACTION
 from ipo_prompts.programs.selection import SEARCHED
@@ -38,7 +37,7 @@ def drawn() -> None:
 def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the plots out elsewhere: they are most of the time that a page takes."""
     if "drawn" not in request.fixturenames:
-        monkeypatch.setattr("ipo_prompts.experiments.report.drawing._svg", lambda *_: "data:image/svg+xml;base64,")
+        monkeypatch.setattr("ipo_prompts.experiments.report.drawing.drawn", lambda *_, **__: b"")
 
 
 def text(page: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.report.analysis import WordChange
-from ipo_prompts.experiments.report.page import Edit, edits, layers
+from ipo_prompts.experiments.report.page import edits, layers
 
 TEMPLATE = "a dim photo of a <CLASS>."
 
@@ -69,15 +69,15 @@ def test_one_picture_of_a_few_colours_no_word(units: int, tone: str) -> None:
 @pytest.mark.parametrize(
     ("after", "expected"),
     [
-        ("a photo of a <CLASS>.", [Edit("removed", "dim ")]),
-        ("a some photo of a <CLASS>.", [Edit("removed", "dim"), Edit("added", "some")]),
-        ("a dim photo of a <CLASS>", [Edit("removed", ".")]),
+        ("a photo of a <CLASS>.", [("removed", "dim ")]),
+        ("a some photo of a <CLASS>.", [("removed", "dim"), ("added", "some")]),
+        ("a dim photo of a <CLASS>", [("removed", ".")]),
         (TEMPLATE, []),
     ],
 )
-def test_what_changed_is_marked_and_nothing_else(after: str, expected: list[Edit]) -> None:
+def test_what_changed_is_marked_and_nothing_else(after: str, expected: list[tuple[str, str]]) -> None:
     found = edits(TEMPLATE, after)
-    changed = [Edit(edit.kind, edit.text) for edit in found if edit.kind != "same"]
-    assert [(e.kind, e.text.strip()) for e in changed] == [(e.kind, e.text.strip()) for e in expected]
-    assert "".join(edit.text for edit in found if edit.kind != "added") == TEMPLATE
-    assert "".join(edit.text for edit in found if edit.kind != "removed") == after
+    changed = [edit for edit in found if edit[0] != "same"]
+    assert [(kind, text.strip()) for kind, text in changed] == [(kind, text.strip()) for kind, text in expected]
+    assert "".join(text for kind, text in found if kind != "added") == TEMPLATE
+    assert "".join(text for kind, text in found if kind != "removed") == after

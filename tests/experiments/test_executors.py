@@ -13,9 +13,7 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.executors import make_executor
-from ipo_prompts.experiments.executors.local import DIED, Executor, Failure
-from ipo_prompts.experiments.executors.ray import Ray
+from ipo_prompts.experiments.executors import DIED, Executor, Failure, Ray, make_executor
 from ipo_prompts.metrics.errors import InputError
 from support.cells import cell, sums, threads
 

@@ -1,4 +1,4 @@
-"""Independent items of work in this process, in a pool of processes, or on Ray: the same outcomes in the same order.
+"""Where independent jobs are done: in this process, in a pool of processes, or on Ray, with the same outcomes.
 
 A function that raises gives a `Failure` in its item's place; a worker that dies (killed, out of memory) costs only the
 item it was at, which is tried again. Sums of floating-point numbers depend on how many threads share them, down to the
@@ -8,6 +8,7 @@ compared between executors only at the same number: give `threads`, or set OMP_N
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -23,6 +24,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
 from ipo_prompts.metrics.errors import InputError, printable
+from ipo_prompts.programs.record.redaction import redact
 
 RETRIES = 2
 """An item whose worker died is tried again this often."""
@@ -50,8 +52,6 @@ class Failure:
     @property
     def line(self) -> str:
         """The message in one line, without secrets that a server may have echoed, at most 300 characters."""
-        from ipo_prompts.programs.record.redaction import redact
-
         return printable(redact(" ".join(self.message.split()))[:300])
 
     @classmethod
@@ -239,3 +239,109 @@ def _die_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+@dataclass
+class Ray(Executor):
+    """Plain tasks on a Ray cluster; retries and places are Ray's. Every node needs this package and the data."""
+
+    address: str | None
+    threads: int
+
+    def _outcomes(self, function: Callable[[I], R], items: Sequence[I]) -> Outcomes[R]:
+        """See `Executor.run`.
+
+        Raises:
+            InputError: no cluster at the address, or no node of it has as many cores as an item asks for.
+        """
+        import ray
+
+        connected = self._connect()
+        try:
+            self._check_room()
+            remote = ray.remote(num_cpus=self.threads, max_retries=RETRIES)(_attempt_on_ray)
+            under_way = {remote.remote(function, item, self.threads): index for index, item in enumerate(items)}
+            try:
+                while under_way:
+                    for done in ray.wait(list(under_way))[0]:
+                        index = under_way.pop(done)
+                        yield index, self._outcome(done)
+            finally:
+                for task in under_way:
+                    ray.cancel(task, force=True)
+        finally:
+            if connected:
+                ray.shutdown()
+
+    def _connect(self) -> bool:
+        """Connect, unless the program is connected already; return whether this call connected."""
+        import ray
+
+        if ray.is_initialized():
+            return False
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # Ray's own default is for ever
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # leaves GPUs visible, without a warning
+        local: dict[str, Any] = {"address": "local", "include_dashboard": False}
+        where = {"address": self.address} if self.address else local
+        try:
+            ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"cannot reach Ray at {self.address or 'this machine'}: {reason}") from error
+        return True
+
+    def _check_room(self) -> None:
+        """Refuse items that no node can hold: they would wait for ever, without a message."""
+        import ray
+
+        nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+        largest = max((node["Resources"].get("CPU", 0) for node in nodes if node["Alive"]), default=0)
+        if largest < self.threads:
+            raise InputError(
+                f"an item asks for {self.threads} cores and the largest machine of the Ray cluster offers "
+                f"{largest:g}; lower OMP_NUM_THREADS."
+            )
+
+    def _outcome(self, task: Any) -> Any:
+        import ray
+
+        try:
+            return ray.get(task)
+        except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.NodeDiedError) as e:
+            return Failure.died(type(e).__name__)
+        except ray.exceptions.RayError as error:  # for example a node on which this package is not installed
+            cause = getattr(error, "cause", None) or error
+            return Failure(type(cause).__name__, " ".join(str(cause).split())[:400])
+
+
+def _attempt_on_ray(function: Callable[[Any], Any], item: Any, threads: int) -> Any:
+    with computing_with(threads):
+        return attempt(function, item)
+
+
+def make_executor(spec: str, threads: int | None = None) -> Executor:
+    """Return what a specification names; nothing is started yet.
+
+    Args:
+        spec: `here`, `pool:N` (N processes), `ray` (on this machine) or `ray:ADDRESS` (an existing cluster).
+        threads: for each item. None takes OMP_NUM_THREADS; without that, `here` leaves all cores to each item, a pool
+            shares them out, and Ray gives one.
+
+    Raises:
+        InputError: no such executor, or Ray is not installed.
+    """
+    if threads is None and os.environ.get("OMP_NUM_THREADS", "").isdecimal():
+        threads = max(1, int(os.environ["OMP_NUM_THREADS"]))
+    kind, colon, rest = spec.partition(":")
+    if spec == "here":
+        return Here(threads)
+    if kind == "pool" and rest.isdecimal() and int(rest) > 0:
+        return Pool(int(rest), threads or max(1, (os.cpu_count() or 1) // int(rest)))
+    if kind == "ray" and bool(colon) == bool(rest):
+        try:
+            import ray  # noqa: F401
+        except ImportError as error:
+            raise InputError("this executor needs Ray: pip install 'ipo-prompts[ray]'.") from error
+        return Ray(rest or None, threads or 1)
+    raise InputError(f"there is no executor {spec!r}; there are here, pool:N, ray and ray:ADDRESS.")
