@@ -13,7 +13,7 @@ import io
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -40,7 +40,7 @@ class Plot:
 def search_plot(run: Run) -> Plot:
     """Draw value and loss of every candidate by step, the best so far, and the initial template."""
     search, reward = run.search, run.result.reward
-    return _plot(lambda figure, theme: _search(figure, theme, search, reward), 8.0, 5.4, search_alt(run))
+    return _plot(lambda figure: _search(figure, search, reward), 8.0, 5.4, search_alt(run))
 
 
 def search_alt(run: Run) -> str:
@@ -67,8 +67,8 @@ def save_search_png(search: SearchRecord, file: Path, reward: RewardNames = CLAS
         InputError: the disk is full or the folder cannot be written.
     """
 
-    def draw(figure: Any, theme: Theme) -> None:
-        _search(figure, theme, search, reward)
+    def draw(figure: Any) -> None:
+        _search(figure, search, reward)
         shown = search.chosen if len(search.chosen) <= 90 else search.chosen[:89] + "…"
         title = figure.axes[0].set_title(f"chosen: {shown}", fontsize=10, loc="left")
         title.set_parse_math(False)  # a template is text: its dollar signs are no formula
@@ -76,10 +76,10 @@ def save_search_png(search: SearchRecord, file: Path, reward: RewardNames = CLAS
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # boxes stand for what the font does not have
-        write_bytes(file, drawn(draw, 9.0, 6.0, LIGHT, format="png", dpi=130))
+        write_bytes(file, drawn(draw, 9.0, 6.0, format="png", dpi=130))
 
 
-def _search(figure: Any, theme: Theme, search: SearchRecord, reward: RewardNames) -> None:
+def _search(figure: Any, search: SearchRecord, reward: RewardNames) -> None:
     from matplotlib.ticker import MaxNLocator
 
     found = search.scored
@@ -93,20 +93,20 @@ def _search(figure: Any, theme: Theme, search: SearchRecord, reward: RewardNames
             s=18,
             alpha=0.75,
             linewidths=0,
-            color=theme.candidate,
+            color=LIGHT.candidate,
             label="a template",
         )
         axes.plot(
             range(len(bests)),
             [factor * getattr(best, value) for best in bests],
             drawstyle="steps-post",
-            color=theme.best,
+            color=LIGHT.best,
             linewidth=1.6,
             label=f"the best so far, by {reward.measure}",
         )
         axes.axhline(
             factor * getattr(search.initial, value),
-            color=theme.faint,
+            color=LIGHT.faint,
             linestyle="--",
             linewidth=1.2,
             label="the initial template",
@@ -117,7 +117,7 @@ def _search(figure: Any, theme: Theme, search: SearchRecord, reward: RewardNames
             s=120,
             facecolors="none",
             linewidths=1.8,
-            edgecolors=theme.chosen,
+            edgecolors=LIGHT.chosen,
             label="chosen" if chosen else None,
         )
     low, high = above.get_ylim()
@@ -138,7 +138,7 @@ def optimism_plot(run: Run) -> Plot:
         f"{TITLES[name]}: {100 * gain.mean:+.1f} [{100 * gain.ci95[0]:+.1f}, {100 * gain.ci95[1]:+.1f}]."
         for (name, _), gain in zip(parts, gains, strict=True)
     )
-    return _plot(lambda figure, theme: _gains(figure, theme, labels, gains), 8.0, 0.7 + 0.62 * len(parts), alt)
+    return _plot(lambda figure: _gains(figure, labels, gains), 8.0, 0.7 + 0.62 * len(parts), alt)
 
 
 def comparison_plot(runs: Sequence[Run]) -> Plot:
@@ -146,34 +146,43 @@ def comparison_plot(runs: Sequence[Run]) -> Plot:
     gains = [run.result.scores["test"].difference for run in runs]
     labels = [str(i) for i in range(1, len(runs) + 1)]
     alt = f"Gain on the sealed test with 95 percent intervals for {len(runs)} runs; the table has every value."
-    return _plot(lambda figure, theme: _gains(figure, theme, labels, gains), 8.0, 0.8 + 0.34 * len(runs), alt)
+    return _plot(lambda figure: _gains(figure, labels, gains), 8.0, 0.8 + 0.34 * len(runs), alt)
 
 
-def _gains(figure: Any, theme: Theme, labels: Sequence[str], gains: Sequence[Verdict]) -> None:
+def _gains(figure: Any, labels: Sequence[str], gains: Sequence[Verdict]) -> None:
     axes = figure.subplots()
     for i, gain in enumerate(gains):
         ends = [100 * end for end in gain.ci95]
-        axes.plot(ends, [i, i], color=theme.candidate, linewidth=2.4, solid_capstyle="butt")
-        axes.scatter([100 * gain.mean], [i], s=44, color=theme.chosen, zorder=3)
-    axes.axvline(0, color=theme.faint, linestyle="--", linewidth=1.2)
+        axes.plot(ends, [i, i], color=LIGHT.candidate, linewidth=2.4, solid_capstyle="butt")
+        axes.scatter([100 * gain.mean], [i], s=44, color=LIGHT.chosen, zorder=3)
+    axes.axvline(0, color=LIGHT.faint, linestyle="--", linewidth=1.2)
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlabel("gain, percentage points, with 95 % interval")
 
 
 def _plot(draw: Drawing, width: float, height: float, alt: str) -> Plot:
-    light, dark = (_svg(draw, width, height, theme) for theme in (LIGHT, DARK))
-    return Plot(light, dark, round(96 * width), round(96 * height), alt)
+    light = _svg(draw, width, height)
+    return Plot(light, _in_dark(light), round(96 * width), round(96 * height), alt)
 
 
-def _svg(draw: Drawing, width: float, height: float, theme: Theme) -> str:
+def _svg(draw: Drawing, width: float, height: float) -> str:
     """Return the plot as a data address."""
     plain = {"Date": None, "Creator": None}
-    content = drawn(draw, width, height, theme, format="svg", transparent=True, metadata=plain)
-    return "data:image/svg+xml;base64," + base64.b64encode(content).decode()
+    content = drawn(draw, width, height, format="svg", transparent=True, metadata=plain)
+    return _SVG + base64.b64encode(content).decode()
 
 
-Drawing = Callable[[Any, "Theme"], None]
+def _in_dark(address: str) -> str:
+    """Give a plot the colours of dark pages; to draw it again takes a hundred times as long."""
+    content = base64.b64decode(address.removeprefix(_SVG))
+    for light, dark in zip(astuple(LIGHT), astuple(DARK), strict=True):
+        content = content.replace(light.encode(), dark.encode())
+    return _SVG + base64.b64encode(content).decode()
+
+
+_SVG = "data:image/svg+xml;base64,"
+Drawing = Callable[[Any], None]
 
 
 @dataclass(frozen=True)
@@ -192,7 +201,7 @@ LIGHT = Theme("#1d2430", "#5b6675", "#d9dee5", "#4477aa", "#b3261e", "#0f7b5f")
 DARK = Theme("#e6e9ee", "#a3adba", "#39424e", "#7fb2e5", "#ff8a7a", "#5fd3ae")
 
 
-def drawn(draw: Drawing, width: float, height: float, theme: Theme, **file: Any) -> bytes:
+def drawn(draw: Drawing, width: float, height: float, **file: Any) -> bytes:
     """Return a plot as the content of a file; `file` is what matplotlib's savefig takes."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -202,22 +211,22 @@ def drawn(draw: Drawing, width: float, height: float, theme: Theme, **file: Any)
         "svg.hashsalt": "report",
         "font.family": ["sans-serif"],
         "font.size": 11,
-        "text.color": theme.text,
-        "axes.labelcolor": theme.text,
-        "axes.edgecolor": theme.faint,
+        "text.color": LIGHT.text,
+        "axes.labelcolor": LIGHT.text,
+        "axes.edgecolor": LIGHT.faint,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,
         "axes.axisbelow": True,
-        "grid.color": theme.grid,
-        "xtick.color": theme.text,
-        "ytick.color": theme.text,
+        "grid.color": LIGHT.grid,
+        "xtick.color": LIGHT.text,
+        "ytick.color": LIGHT.text,
         "legend.frameon": False,
     }
     written = io.BytesIO()
     with rc_context(style):
         figure = Figure(figsize=(width, height), layout="constrained")
-        draw(figure, theme)
+        draw(figure)
         figure.savefig(written, **file)
     return written.getvalue()
 

@@ -54,11 +54,11 @@ def gain_plot(table: Table) -> str | None:
     title = f"{what}, 95 % intervals for {covers or 'these classes'}"
     words = f"gain over {table.reference} in {table.headline}, points"
 
-    def draw(figure: Any, theme: Theme) -> None:
-        _draw(figure, theme, points, _name(title, 120), _name(words, 80))
+    def draw(figure: Any) -> None:
+        _draw(figure, LIGHT, points, _name(title, 120), _name(words, 80))
 
     plain = {"Date": None, "Creator": None}
-    svg = drawn(draw, WIDTH, HEIGHT, LIGHT, format="svg", facecolor=_PAPER[0], metadata=plain).decode()
+    svg = drawn(draw, WIDTH, HEIGHT, format="svg", facecolor=_PAPER[0], metadata=plain).decode()
     return _for_both(svg, [(vars(LIGHT)[name], vars(DARK)[name]) for name in vars(LIGHT)])
 
 
