@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from copy import copy
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from itertools import chain
@@ -22,6 +23,7 @@ from ipo_prompts.metrics.clock import check_clock
 from ipo_prompts.metrics.device import AUTO, announce, find_device
 from ipo_prompts.metrics.errors import InputError, nearest
 from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.template import plain
 
 if TYPE_CHECKING:
     import torch
@@ -347,14 +349,15 @@ def reading_words_once(tokenizer: Any) -> Any:
 
     if type(tokenizer) is not SimpleTokenizer or tokenizer.clean_fn is not get_clean_fn("lower"):
         return tokenizer
-    whole = tokenizer.encode
+    whole, reader = tokenizer.encode, copy(tokenizer)
+    reader.clean_fn = str.lower  # of plain text nothing else is cleaned, which is half of the time
 
     @lru_cache(WORDS)
     def word(text: str) -> tuple[int, ...]:
-        return tuple(whole(text))
+        return tuple(reader.encode(text))
 
     def encode(text: str) -> list[int]:
-        if text.isascii() and text.isprintable() and "&" not in text:
+        if plain(text):
             return list(chain.from_iterable(map(word, text.split())))
         tokens: list[int] = whole(text)
         return tokens

@@ -22,6 +22,8 @@ ANCHOR = "a photo of a <CLASS>."
 MAX_CHARACTERS = 300
 TEMPLATES_BYTES = 2**26
 """Of a file of templates."""
+MARKS = 8
+"""More tokens than a tokenizer sets around a text of its own accord."""
 
 _SLOT_VARIANT = re.compile(r"[<\[{(]{1,2}\s*class(?:[ _-]?name)?\s*[>\]})]{1,2}", re.IGNORECASE)
 LIST_MARKER = re.compile(r"^\s*(?:[-*•]|\(?\d{1,3}[.):])\s+")
@@ -113,12 +115,22 @@ def too_long(template: str, class_names: Sequence[str], tokens: TokenCounter) ->
     """Say which filled text does not fit the tokenizer's context, or None when all fit."""
     # A name that is short in characters may be long in tokens (another script, a rare word), so every name is counted.
     names = every_name(class_names)
+    if plain(template):  # nor is a token cut across a space, or less than a character: most names need no counting
+        pieces = template.split()
+        beside = " ".join(piece for piece in pieces if SLOT in piece)
+        room = tokens.context_length - MARKS - tokens.count(" ".join(piece for piece in pieces if SLOT not in piece))
+        names = [name for name in names if len(text := fill(beside, name)) > room or not plain(text)]
     counts = [tokens.count(fill(template, name)) for name in names]
     count = max(counts, default=0)
     if count <= tokens.context_length:
         return None
     name = names[counts.index(count)]
     return f"with the class name {name!r} it has {count} tokens, more than the {tokens.context_length} that fit"
+
+
+def plain(text: str) -> bool:
+    """Whether a tokenizer reads a text as it is: printable ASCII, without what stands for other characters in HTML."""
+    return text.isascii() and text.isprintable() and "&" not in text
 
 
 def check_template(template: str, class_names: Sequence[str], tokens: TokenCounter) -> None:

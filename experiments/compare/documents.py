@@ -25,7 +25,7 @@ from ipo_prompts.experiments.compare.tables.build import COUNTS, build_table
 from ipo_prompts.experiments.compare.tables.markdown import EMPTY, aligned, details, to_markdown, verdict_text
 from ipo_prompts.experiments.compare.tables.table import ColumnScore, Table
 from ipo_prompts.experiments.executors import Failure
-from ipo_prompts.experiments.report.drawing import DARK, LIGHT, Theme, draw_gains, drawn
+from ipo_prompts.experiments.report.drawing import DARK, LIGHT, draw_gains, drawn
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.metrics.errors import printable
 from ipo_prompts.metrics.verdict import Verdict, points
@@ -222,8 +222,8 @@ def gain_plot(table: Table) -> str | None:
     what = f"mean over {len(scope.data)} data sets" if scope.is_average else scope.name
     most = 3 * max(1.0, *(100 * abs(gain.mean) for gain in gains))  # one wide interval would press all others flat
 
-    def draw(figure: Any, theme: Theme) -> None:
-        axes = draw_gains(figure, theme, names, gains)
+    def draw(figure: Any) -> None:
+        axes = draw_gains(figure, names, gains)
         axes.set_facecolor("none")
         axes.set_title(_short(f"{what}, 95 % intervals for {covers}", 120), fontsize=11, loc="left")
         axes.set_xlabel(_short(f"gain over {table.reference} in {table.headline}, points; (templates looked at)", 120))
@@ -231,7 +231,7 @@ def gain_plot(table: Table) -> str | None:
         for text in figure.findobj(match=lambda one: hasattr(one, "set_parse_math")):
             text.set_parse_math(False)  # a name is text: its dollar signs are no formula
 
-    svg = drawn(draw, 10.0, 1 + 0.34 * len(found), LIGHT, facecolor=_PAPER[0]).decode()
+    svg = drawn(draw, 10.0, 1 + 0.34 * len(found), facecolor=_PAPER[0]).decode()
     pairs = [*((vars(LIGHT)[name], vars(DARK)[name]) for name in vars(LIGHT)), _PAPER]
     for number, (light, _) in enumerate(pairs):
         svg = svg.replace(light, f"var(--c{number})")

@@ -13,7 +13,7 @@ import io
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class Plot:
 def search_plot(run: Run) -> Plot:
     """Draw value and loss of every candidate by step, the best so far, and the initial template."""
     search, reward = run.search, run.result.reward
-    return _plot(lambda figure, theme: _search(figure, theme, search, reward), 8.0, 5.4, search_alt(run))
+    return _plot(lambda figure: _search(figure, search, reward), 8.0, 5.4, search_alt(run))
 
 
 def search_alt(run: Run) -> str:
@@ -67,8 +67,8 @@ def save_search_png(search: SearchRecord, file: Path, reward: RewardNames = CLAS
         InputError: the disk is full or the folder cannot be written.
     """
 
-    def draw(figure: Any, theme: Theme) -> None:
-        _search(figure, theme, search, reward)
+    def draw(figure: Any) -> None:
+        _search(figure, search, reward)
         shown = search.chosen if len(search.chosen) <= 90 else search.chosen[:89] + "…"
         title = figure.axes[0].set_title(f"chosen: {shown}", fontsize=10, loc="left")
         title.set_parse_math(False)  # a template is text: its dollar signs are no formula
@@ -76,10 +76,10 @@ def save_search_png(search: SearchRecord, file: Path, reward: RewardNames = CLAS
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # boxes stand for what the font does not have
-        write_bytes(file, drawn(draw, 9.0, 6.0, LIGHT, format="png", metadata=None, dpi=130))
+        write_bytes(file, drawn(draw, 9.0, 6.0, format="png", dpi=130))
 
 
-def _search(figure: Any, theme: Theme, search: SearchRecord, reward: RewardNames) -> None:
+def _search(figure: Any, search: SearchRecord, reward: RewardNames) -> None:
     from matplotlib.ticker import MaxNLocator
 
     found = search.scored
@@ -93,20 +93,20 @@ def _search(figure: Any, theme: Theme, search: SearchRecord, reward: RewardNames
             s=18,
             alpha=0.75,
             linewidths=0,
-            color=theme.candidate,
+            color=LIGHT.candidate,
             label="a template",
         )
         axes.plot(
             range(len(bests)),
             [factor * getattr(best, value) for best in bests],
             drawstyle="steps-post",
-            color=theme.best,
+            color=LIGHT.best,
             linewidth=1.6,
             label=f"the best so far, by {reward.measure}",
         )
         axes.axhline(
             factor * getattr(search.initial, value),
-            color=theme.faint,
+            color=LIGHT.faint,
             linestyle="--",
             linewidth=1.2,
             label="the initial template",
@@ -117,7 +117,7 @@ def _search(figure: Any, theme: Theme, search: SearchRecord, reward: RewardNames
             s=120,
             facecolors="none",
             linewidths=1.8,
-            edgecolors=theme.chosen,
+            edgecolors=LIGHT.chosen,
             label="chosen" if chosen else None,
         )
     low, high = above.get_ylim()
@@ -138,7 +138,7 @@ def optimism_plot(run: Run) -> Plot:
         f"{TITLES[name]}: {100 * gain.mean:+.1f} [{100 * gain.ci95[0]:+.1f}, {100 * gain.ci95[1]:+.1f}]."
         for (name, _), gain in zip(parts, gains, strict=True)
     )
-    return _plot(lambda figure, theme: draw_gains(figure, theme, labels, gains), 8.0, 0.7 + 0.62 * len(parts), alt)
+    return _plot(lambda figure: draw_gains(figure, labels, gains), 8.0, 0.7 + 0.62 * len(parts), alt)
 
 
 def comparison_plot(runs: Sequence[Run]) -> Plot:
@@ -146,17 +146,17 @@ def comparison_plot(runs: Sequence[Run]) -> Plot:
     gains = [run.result.scores["test"].difference for run in runs]
     labels = [str(i) for i in range(1, len(runs) + 1)]
     alt = f"Gain on the sealed test with 95 percent intervals for {len(runs)} runs; the table has every value."
-    return _plot(lambda figure, theme: draw_gains(figure, theme, labels, gains), 8.0, 0.8 + 0.34 * len(runs), alt)
+    return _plot(lambda figure: draw_gains(figure, labels, gains), 8.0, 0.8 + 0.34 * len(runs), alt)
 
 
-def draw_gains(figure: Any, theme: Theme, labels: Sequence[str], gains: Sequence[Verdict]) -> Any:
+def draw_gains(figure: Any, labels: Sequence[str], gains: Sequence[Verdict]) -> Any:
     """Draw gains with their intervals below each other, the first on top; return the axes."""
     axes = figure.subplots()
     for i, gain in enumerate(gains):
         ends = [100 * end for end in gain.ci95]
-        axes.plot(ends, [i, i], color=theme.candidate, linewidth=2.4, solid_capstyle="butt")
-        axes.scatter([100 * gain.mean], [i], s=44, color=theme.chosen, zorder=3)
-    axes.axvline(0, color=theme.faint, linestyle="--", linewidth=1.2)
+        axes.plot(ends, [i, i], color=LIGHT.candidate, linewidth=2.4, solid_capstyle="butt")
+        axes.scatter([100 * gain.mean], [i], s=44, color=LIGHT.chosen, zorder=3)
+    axes.axvline(0, color=LIGHT.faint, linestyle="--", linewidth=1.2)
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlabel("gain, percentage points, with 95 % interval")
@@ -164,14 +164,16 @@ def draw_gains(figure: Any, theme: Theme, labels: Sequence[str], gains: Sequence
 
 
 def _plot(draw: Drawing, width: float, height: float, alt: str) -> Plot:
-    light, dark = (
-        f"data:image/svg+xml;base64,{base64.b64encode(drawn(draw, width, height, theme, transparent=True)).decode()}"
-        for theme in (LIGHT, DARK)
-    )
-    return Plot(light, dark, round(96 * width), round(96 * height), alt)
+    light = dark = drawn(draw, width, height, transparent=True)
+    for ours, theirs in zip(
+        astuple(LIGHT), astuple(DARK), strict=True
+    ):  # to draw it again takes a hundred times as long
+        dark = dark.replace(ours.encode(), theirs.encode())
+    in_light, in_dark = (f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}" for svg in (light, dark))
+    return Plot(in_light, in_dark, round(96 * width), round(96 * height), alt)
 
 
-Drawing = Callable[[Any, "Theme"], None]
+Drawing = Callable[[Any], None]
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,7 @@ LIGHT = Theme("#1d2430", "#5b6675", "#d9dee5", "#4477aa", "#b3261e", "#0f7b5f")
 DARK = Theme("#e6e9ee", "#a3adba", "#39424e", "#7fb2e5", "#ff8a7a", "#5fd3ae")
 
 
-def drawn(draw: Drawing, width: float, height: float, theme: Theme, **file: Any) -> bytes:
+def drawn(draw: Drawing, width: float, height: float, **file: Any) -> bytes:
     """Return a plot as the content of a file, SVG unless `file`, what matplotlib's savefig takes, says otherwise."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -200,22 +202,22 @@ def drawn(draw: Drawing, width: float, height: float, theme: Theme, **file: Any)
         "svg.hashsalt": "report",
         "font.family": ["sans-serif"],
         "font.size": 11,
-        "text.color": theme.text,
-        "axes.labelcolor": theme.text,
-        "axes.edgecolor": theme.faint,
+        "text.color": LIGHT.text,
+        "axes.labelcolor": LIGHT.text,
+        "axes.edgecolor": LIGHT.faint,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,
         "axes.axisbelow": True,
-        "grid.color": theme.grid,
-        "xtick.color": theme.text,
-        "ytick.color": theme.text,
+        "grid.color": LIGHT.grid,
+        "xtick.color": LIGHT.text,
+        "ytick.color": LIGHT.text,
         "legend.frameon": False,
     }
     written = io.BytesIO()
     with rc_context(style):
         figure = Figure(figsize=(width, height), layout="constrained")
-        draw(figure, theme)
+        draw(figure)
         figure.savefig(written, **{"format": "svg", "metadata": {"Date": None, "Creator": None}, **file})
     return written.getvalue()
 

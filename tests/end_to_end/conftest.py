@@ -12,6 +12,7 @@ import pytest
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.programs.lm.replies import ReplyFile
+from support.killing import FEW_NOUNS
 from support.openai_server import OpenAIServer, running
 from support.runs import KEY, Ended, arguments, copy_pictures, ipo, resuming
 
@@ -35,6 +36,14 @@ def server(running_server: OpenAIServer) -> OpenAIServer:
 @pytest.fixture()
 def out(tmp_path: Path) -> Path:
     return tmp_path / "run"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_nouns() -> Iterator[None]:
+    """Leave the nouns that tell what is none of the classes to tests/experiments/run, but for some."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ipo_prompts.experiments.data.strangers.COUNT", FEW_NOUNS)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -61,9 +70,10 @@ def cache(cache: Path, first_run: Path) -> Path:
 
 @pytest.fixture()
 def light(monkeypatch: pytest.MonkeyPatch, clip: Any) -> None:
-    """Leave away what takes half of a small run's time and has no part in faults: loading CLIP again, the plot."""
+    """Leave away what takes half of a small run's time and has no part in faults: loading CLIP again, the plots."""
     monkeypatch.setattr("ipo_prompts.experiments.run.plan.load_clip", lambda *_: clip)
     monkeypatch.setattr("ipo_prompts.experiments.publishing.save_search_png", lambda *args: None)
+    monkeypatch.setattr("ipo_prompts.experiments.report.drawing.drawn", lambda *_, **file: b"")
 
 
 @pytest.fixture()

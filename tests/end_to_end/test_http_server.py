@@ -182,13 +182,18 @@ USELESS = {
 }
 
 
-@pytest.mark.parametrize("content", USELESS.values(), ids=USELESS)
-def test_one_useless_answer_costs_one_question(run: Run, server: OpenAIServer, out: Path, content: str) -> None:
-    server.script.append(Reply(content))
-    assert run().code == 0
-    assert check_whole(out)["steps"] == 2
-    assert len(scored(out)) == 7
-    assert ["JSON object" in asked.text for asked in server.asked] == [False, True, False]
+def test_one_useless_answer_costs_one_question(run: Run, server: OpenAIServer, out: Path) -> None:
+    for content in USELESS.values():
+        server.script.extend([Reply(content), good])
+    assert run(f"steps={len(USELESS) + 1}").code == 0
+    assert check_whole(out)["steps"] == len(USELESS) + 1
+    assert dict(zip(USELESS, new_in_each_step(out), strict=False)) == dict.fromkeys(USELESS, 3)
+    assert ["JSON object" in asked.text for asked in server.asked] == [*[False, True] * len(USELESS), False]
+
+
+def new_in_each_step(folder: Path) -> list[int]:
+    """Return how many templates each step scored, without the initial one."""
+    return [len(event["scores"]) for event in events(folder, "scores") if event["kind"] == "search"][1:]
 
 
 def in_lines(found: list[str]) -> str:
@@ -205,40 +210,31 @@ FORMS: dict[str, Callable[[list[str]], str]] = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_a_list_in_another_form_is_read(
-    run: Run, server: OpenAIServer, out: Path, form: Callable[[list[str]], str]
-) -> None:
-    server.behave = lambda asked: Reply(form(templates(asked)))
-    assert run().code == 0
-    assert len(scored(out)) == 7
-    assert len(server.asked) == 2
+def test_a_list_in_another_form_is_read(run: Run, server: OpenAIServer, out: Path) -> None:
+    for form in FORMS.values():
+        server.script.append(lambda asked, form=form: Reply(form(templates(asked))))  # type: ignore[misc]
+    assert run(f"steps={len(FORMS)}").code == 0
+    assert dict(zip(FORMS, new_in_each_step(out), strict=True)) == dict.fromkeys(FORMS, 3)
+    assert len(server.asked) == len(FORMS)
 
 
-@pytest.mark.parametrize(
-    ("reply", "why"),
-    [
-        (Reply("First I think about the light.", finish="length"), "max_tokens= raises it"),
-        (Reply(""), "the answer was empty"),
-        (Reply("No."), "the answer was not a list of templates"),
-    ],
-)
-def test_a_step_without_templates_costs_two_questions_and_says_why(
-    run: Run, server: OpenAIServer, out: Path, reply: Reply, why: str
-) -> None:
-    server.script.extend([reply, reply])
-    ended = run()
+def test_a_step_without_templates_costs_two_questions_and_says_why(run: Run, server: OpenAIServer, out: Path) -> None:
+    whys = {
+        "max_tokens= raises it": Reply("First I think about the light.", finish="length"),
+        "the answer was empty": Reply(""),
+        "the answer was not a list of templates": Reply("No."),
+    }
+    for reply in whys.values():
+        server.script.extend([reply, reply])
+    ended = run(f"steps={len(whys) + 1}")
     assert ended.code == 0
-    assert why in ended.err
-    assert len(server.asked) == 3
+    assert [why for why in whys if why not in ended.err] == []
+    assert len(server.asked) == 2 * len(whys) + 1
     assert len(scored(out)) == 4
 
 
-@pytest.mark.parametrize("content", [USELESS["garbage"], USELESS["prose"]], ids=["garbage", "prose"])
-def test_useless_answers_for_ever_end_with_one_sentence(
-    run: Run, server: OpenAIServer, out: Path, content: str
-) -> None:
-    server.behave = lambda asked: Reply(content)
+def test_useless_answers_for_ever_end_with_one_sentence(run: Run, server: OpenAIServer, out: Path) -> None:
+    server.behave = lambda asked: Reply(USELESS["garbage"])
     ended = run("steps=50")
     assert ended.code == 1
     assert "no usable template in 5 steps in a row" in ended.sentence

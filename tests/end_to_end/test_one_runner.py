@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,14 @@ from support.runs import ipo, program
 RECORDED = Path(__file__).parents[1] / "recorded"
 PUBLISHED = {"start", "opened", "test", "end"}
 """Beside the search: the beginning of each session, and what the command writes at the end."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Pictures are encoded once for all of them; a replay leaves no replies."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IPO_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def told(folder: Path) -> list[dict[str, Any]]:
@@ -45,14 +54,13 @@ def compiled(folder: Path, clip: Clip, words: dict[str, Any]) -> Any:
     ("name", "changes"),
     [
         ("local-history", {}),
-        ("local-no-history", {}),
         ("local-shuffled", {}),
         ("api-cross-validated", {}),
         ("local-history", {"offsets": "prior", "ensemble": 3}),
     ],
 )
 def test_the_same_job_leaves_the_same_journal(
-    name: str, changes: dict[str, Any], clip: Clip, cache: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    name: str, changes: dict[str, Any], clip: Clip, light: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     recorded, run, log = RECORDED / name, tmp_path / "run", tmp_path / "log"
     words = [f"{key}={value}" for key, value in changes.items()]
@@ -70,7 +78,7 @@ def test_the_same_job_leaves_the_same_journal(
     assert len([event for event in told(log) if event["type"] == "lm"]) == found.usage["optimizer"].calls > 0
 
 
-def test_a_language_model_of_ones_own_is_recorded_like_any_other(clip: Clip, cache: Path, tmp_path: Path) -> None:
+def test_a_language_model_of_ones_own_is_recorded_like_any_other(clip: Clip, tmp_path: Path) -> None:
     """The engine answers with what was recorded; the log is that of the replay, and a second compile asks nothing."""
     recorded, asked = RECORDED / "api-cross-validated", list[Any]()
     replies = [event for event in recorded_events(f"replay/{recorded}") or () if event["type"] == "lm"]

@@ -183,7 +183,7 @@ class Pairs:
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path, light: None) -> Iterator[Path]:
     """A folder to work in, with pictures and two files of one's own that tell when they are imported."""
     copy_pictures(tmp_path / "pets")
     (tmp_path / "mine.py").write_text(REWARD)

@@ -25,6 +25,11 @@ NAMES = sorted(folder.name for folder in RECORDED.iterdir())
 
 
 @pytest.fixture(scope="module", autouse=True)
+def few_nouns() -> None:
+    """All of them: the margins of a run are recorded, too."""
+
+
+@pytest.fixture(scope="module", autouse=True)
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Pictures are encoded once for all of them; nobody's own features or replies are met."""
     with pytest.MonkeyPatch.context() as patch:
@@ -92,7 +97,7 @@ def test_a_killed_one_resumes_without_asking_anything_again(
     assert ipo(capfd, *resuming(folder), "--trust").code == 0  # its server is long gone
     assert len(events(folder, "lm")) == asked and not events(folder, "lm_error")
     assert load_result(folder).template == then.template
-    assert (folder / "report.html").stat().st_size > 50_000
+    assert (folder / "report.html").stat().st_size > 30_000
 
 
 def test_it_opens_in_report_predict_and_export(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

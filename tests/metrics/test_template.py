@@ -110,3 +110,17 @@ def test_length_is_checked_with_the_longest_names() -> None:
 def test_check_names_the_template() -> None:
     with pytest.raises(InputError, match="'a photo' cannot be used: it has no <CLASS> slot"):
         check_template("a photo", ["cat"], Words())
+
+
+def test_a_name_that_is_short_in_characters_is_not_counted() -> None:
+    asked: list[str] = []
+
+    class Counting(Words):
+        context_length = 20
+
+        def count(self, text: str) -> int:
+            asked.append(text)
+            return super().count(text)
+
+    assert too_long("a <CLASS>", ["a cat", "twelve signs", "a & b", "é"], Counting()) is None
+    assert asked == ["a", "a twelve signs", "a a & b", "a é"]

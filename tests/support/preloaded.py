@@ -1,5 +1,38 @@
-"""What each run reads besides its imports, read by the fork server: the nouns, of which it needs a second of work."""
+"""What every run imports, reads and compiles, done once in the fork server by a whole run: a fork makes it free.
 
-from ipo_prompts.experiments.data.strangers import strangers
+The run is a replay, for a language model that is asked leaves threads behind, which a fork loses.
+"""
 
-strangers(["cat"])
+from __future__ import annotations
+
+import io
+import os
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import patch
+
+from ipo_prompts.experiments.cli.app import main
+from ipo_prompts.experiments.compare import cell
+from ipo_prompts.experiments.run import plan
+from ipo_prompts.metrics.clip import load_clip
+
+RECORDED = Path(__file__).parents[1] / "recorded" / "api-cross-validated"
+EMBEDDED = load_clip("embedded")
+
+
+def loaded(name: str, *options: Any) -> Any:
+    """Load a CLIP that is not the embedded one."""
+    return EMBEDDED if name == "embedded" else load_clip(name, *options)
+
+
+plan.load_clip = cell.load_clip = loaded
+with (
+    TemporaryDirectory() as folder,
+    patch.dict(os.environ, {"IPO_CACHE_DIR": f"{folder}/cache"}),
+    redirect_stdout(io.StringIO()),
+    redirect_stderr(io.StringIO()) as said,
+):
+    words = ["optimize", f"{RECORDED}/config.yaml", f"--lm=replay/{RECORDED}", f"--out={folder}/run"]
+    assert main(words) == 0, said.getvalue()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops
 
-from ipo_prompts.experiments.report.drawing import LIGHT, save_search_png
+from ipo_prompts.experiments.report.drawing import save_search_png
 from ipo_prompts.experiments.report.gather import Candidate, SearchRecord, StepRecord, read_run
 from ipo_prompts.metrics.errors import InputError
 
@@ -65,9 +65,7 @@ def test_its_title_and_its_legend_say_chosen(monkeypatch: pytest.MonkeyPatch, tm
     from matplotlib.figure import Figure
 
     figure = Figure()
-    monkeypatch.setattr(
-        "ipo_prompts.experiments.report.drawing.drawn", lambda draw, *_, **__: draw(figure, LIGHT) or b""
-    )
+    monkeypatch.setattr("ipo_prompts.experiments.report.drawing.drawn", lambda draw, *_, **__: draw(figure) or b"")
     save_search_png(search("a sketch of a <CLASS>."), tmp_path / "search.png")
     assert figure.axes[0].get_title("left") == "chosen: a sketch of a <CLASS>."
     assert "chosen" in [text.get_text() for text in figure.legends[0].get_texts()]
