@@ -25,7 +25,7 @@ from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan, fitting, plan, pr
 from ipo_prompts.experiments.run.searching import search_in
 from ipo_prompts.metrics.classification import ClipReward, fitted_on
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.several import Fit
+from ipo_prompts.metrics.fit import Fit
 from ipo_prompts.programs.record.journal import Journal
 
 SETS = ("a", "b", "c", "d", "upside-down+hue", "upside-down+edge", "upside-down+dark", "upside-down+blur")

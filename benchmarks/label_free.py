@@ -25,9 +25,9 @@ from ipo_prompts.experiments.run.plan import SPLIT_SEED
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
+from ipo_prompts.metrics.fit import Fit
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import mean_interval
-from ipo_prompts.metrics.several import Fit
 from ipo_prompts.metrics.text_tower import encode_templates
 
 PRICES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)

@@ -28,17 +28,17 @@ from ipo_prompts.experiments.data.strangers import COUNT, own_words
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
-from ipo_prompts.metrics.head import auroc, calibrated, highest, line_through, share_below
 from ipo_prompts.metrics.naming import LabelledPictures, choose_names
 from ipo_prompts.metrics.nouns import common, synsets
 from ipo_prompts.metrics.offsets import softmax
+from ipo_prompts.metrics.rejection import auroc, calibrated, highest, line_through, share_below
 from ipo_prompts.metrics.template import ANCHOR, as_read
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.candidates import candidates_of
+from ipo_prompts.programs.phrases import PhraseBank
 from ipo_prompts.programs.running import Job, run
 from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies.compose import Compose
-from ipo_prompts.programs.wording import PhraseBank
 
 SETS = "upside-down+sepia,sideways+gray,zoom+sepia,small+hue,zoom+pixel,upside-down+bright"
 SHARE = 0.05

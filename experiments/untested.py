@@ -28,10 +28,10 @@ from ipo_prompts.experiments.tracking import Tracker
 from ipo_prompts.metrics.arrays import Floats, spread
 from ipo_prompts.metrics.classification import fitted_on
 from ipo_prompts.metrics.clock import due, optional
+from ipo_prompts.metrics.fit import Fit
 from ipo_prompts.metrics.offsets import softmax
 from ipo_prompts.metrics.pictures import Picture, short_name, thumbnail
 from ipo_prompts.metrics.reward import Reward
-from ipo_prompts.metrics.several import Fit
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.naming import about_names, suggestions
 from ipo_prompts.programs.record.journal import Journal

@@ -1,14 +1,13 @@
-"""The prompt-score history, every template that was tried with its score; and the desk where new ones are handed in."""
+"""The prompt-score history: every template that was tried, with its score."""
 
 from __future__ import annotations
 
-import logging
 import random
-from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ipo_prompts.metrics.template import key, normalise
+from ipo_prompts.metrics.template import key
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.reward import Score
@@ -148,160 +147,3 @@ class PromptHistory:
         if pin_initial and self.initial not in shown:
             shown = [*shown[: k - 1], self.initial]
         return shown[::-1] if self.initial not in shown else sorted(shown, key=lambda entry: entry.rank)
-
-
-# The loop's side of a step: it accepts templates or says why not, and scores templates without proposing them.
-#
-# Text from a language model is untrusted. It is normalised, checked and compared with all known templates; if something
-# is wrong, it is refused with a reason. Only templates that are admitted here are scored as proposals.
-
-logger = logging.getLogger(__name__)
-
-Refuse = Callable[[str], str | None]
-"""Says why a template cannot be used, or None."""
-REFUSALS_SHOWN = 10
-"""Refused templates that a question repeats, at most."""
-LONGEST_REJECTION = 300
-"""Characters kept of a refused text."""
-LONGEST_REFUSAL = 140
-"""Bytes of a refused text and its reason that a question repeats: no tokenizer makes more tokens of them, and the
-questions of a search are known to fit before the first is asked."""
-
-
-@dataclass(frozen=True)
-class Rejection:
-    """A template that was refused, and why."""
-
-    template: str
-    reason: str
-
-
-@dataclass
-class Desk:
-    """Where a strategy hands in templates.
-
-    Attributes:
-        problem: says why a template cannot be scored, or None.
-        count: how many templates are wanted.
-        tried: the templates that were proposed before: none is a second time.
-        looking: scores templates on the search units, records them with their origin, and keeps the limits.
-        scoring: scores one that is proposed, and does the same.
-        accepted: the accepted templates, in order.
-        scored: those of them that were scored at once.
-        rejected: the refused ones, with the reasons.
-        finished: why the search ends after this step, or None.
-    """
-
-    problem: Refuse
-    count: int
-    tried: Container[str] = ()
-    looking: Callable[[Sequence[str], str], list[Score]] = lambda templates, around: []
-    scoring: Callable[[str], Score] | None = None
-    accepted: list[str] = field(default_factory=list)
-    scored: dict[str, Score] = field(default_factory=dict)
-    rejected: list[Rejection] = field(default_factory=list)
-    finished: str | None = None
-
-    @property
-    def missing(self) -> int:
-        """How many templates are still wanted."""
-        return self.count - len(self.accepted)
-
-    @property
-    def refusals(self) -> list[str]:
-        """The last refused templates of this step, each with the reason in brackets."""
-        return [_refusal(rejection) for rejection in self.rejected[-REFUSALS_SHOWN:]]
-
-    def admit(self, text: object, *, extra: Refuse | None = None, as_it_is: bool = False) -> str | None:
-        """Accept a template, or return why not.
-
-        Args:
-            text: what a language model wrote; anything but a text is refused.
-            extra: the strategy's own check, made after the loop's.
-            as_it_is: for a template from a person: quotes, list markers and slot variants stay.
-        """
-        template = text if isinstance(text, str) else repr(text)
-        if isinstance(text, str) and not as_it_is:
-            template = self._without_reason(normalise(text))
-        reason = "it is already known" if template in self.tried else self.problem(template)
-        if reason is None and extra:
-            reason = extra(template)
-        if reason is None and key(template) in {key(other) for other in self.accepted}:
-            reason = "it repeats another answer"
-        if reason is None and self.missing <= 0:
-            reason = "more templates came than were asked for"
-        if reason is None:
-            self.accepted.append(template)
-        else:
-            self.refuse(template, reason)
-        return reason
-
-    def _without_reason(self, text: str) -> str:
-        """Return a template without a reason in brackets that a model has copied from the refused ones it was shown.
-
-        Else "a photo of a cat. (it has no <CLASS> slot)" would pass: the reason itself has the slot.
-        """
-        for reason in {rejection.reason for rejection in self.rejected}:
-            text = text.removesuffix(f"({reason})").rstrip()
-        return text
-
-    def score(self, text: str) -> Score | str:
-        """Accept a template and score it at once, or return why not: for what goes on from the score within a step.
-
-        It is a proposal as any other, counted and remembered once.
-
-        Raises:
-            BudgetReached: the time is used up; a resumed search scores it.
-        """
-        assert self.scoring is not None, "only the desk of a search scores"
-        if reason := self.admit(text):
-            return reason
-        template = self.accepted[-1]
-        self.scored[template] = self.scoring(template)
-        return self.scored[template]
-
-    def refuse(self, text: str, reason: str) -> None:
-        """Record a refused answer with the reason."""
-        self.rejected.append(Rejection(text[:LONGEST_REJECTION], reason))
-        logger.info("refused %r: %s", self.rejected[-1].template, reason)
-
-    def look_at(self, templates: Sequence[str], *, around: str = "") -> list[Score]:
-        """Score templates on the search units without proposing them: they do not enter the history.
-
-        Templates that cannot be scored are left out, and so are those beyond the search's limit on looks; the scores of
-        the others keep the order given. Later steps know them all (`Known.looked`).
-
-        Args:
-            templates: any number.
-            around: the template whose neighbourhood they are from, if there is one.
-
-        Raises:
-            BudgetReached: the time is used up; scores made before that are recorded.
-        """
-        return self.looking(templates, around)
-
-    def beside(self, count: int) -> Desk:
-        """Return a desk that admits `count` templates for the strategy's own use; what it refuses is recorded here."""
-        return Desk(self.problem, count, self.tried, self.looking, rejected=self.rejected)
-
-    def finish(self, reason: str) -> None:
-        """End the search after this step, and say why."""
-        self.finished = reason
-
-
-def _refusal(rejection: Rejection) -> str:
-    """Return a refused text with the reason in brackets; of a long one the beginning, which is enough to know it by."""
-    text, reason = rejection.template, f" ({rejection.reason})"
-    if _size(text + reason) <= LONGEST_REFUSAL:
-        return text + reason
-    reason = _beginning(reason, LONGEST_REFUSAL // 2)
-    return _beginning(text, LONGEST_REFUSAL - _size("…" + reason)) + "…" + reason
-
-
-def _size(text: str) -> int:
-    return len(text.encode(errors="replace"))
-
-
-def _beginning(text: str, most: int) -> str:
-    """Return what fits into so many bytes; half characters, which have none, become question marks."""
-    return text.encode(errors="replace")[:most].decode(errors="ignore")

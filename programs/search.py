@@ -20,7 +20,8 @@ from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.metrics.reward import Reward, Score, Units, scale_of
 from ipo_prompts.metrics.sampling import Interval, Sampling
 from ipo_prompts.metrics.verdict import score_interval
-from ipo_prompts.programs.history import Desk, PromptHistory, Rejection, ScoredTemplate
+from ipo_prompts.programs.admission import Desk, Rejection
+from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
 from ipo_prompts.programs.lm.ledger import explain
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.selection import Choice, HeldBack, choose_winner

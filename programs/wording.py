@@ -1,4 +1,4 @@
-"""A template taken apart: what kind of picture, its qualities, what is said after the class name; and banks of such.
+"""A template taken apart: what kind of picture, its qualities, what is said after the class name.
 
 `a dark, blurry photo of a <CLASS>, upside down, in fog.` is the *kind* "photo", the *qualities* "dark" and "blurry" and
 the *details* "upside down" and "in fog". Parts of different templates make new ones that can be read.
@@ -7,15 +7,12 @@ the *details* "upside down" and "in fog". Parts of different templates make new 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import yaml
-
-from ipo_prompts.metrics.template import SLOT, TokenCounter, names_class, too_long
+from ipo_prompts.metrics.template import SLOT
 
 if TYPE_CHECKING:
     from spellchecker import SpellChecker
@@ -182,64 +179,3 @@ def _english() -> SpellChecker:
     from spellchecker import SpellChecker
 
     return SpellChecker(language="en")
-
-
-# Banks of phrases that templates are made of without a language model.
-#
-# *shipped* says how pictures can look ("a line drawing of a <CLASS>."): `phrases.yaml`. *general* is the most frequent
-# adjectives and nouns of English by a rule that looks at no picture and no CLIP, without the words that the embedded
-# CLIP was taught for operations: `general.yaml`, made by `tools/general_bank.py`. *none* has no phrase.
-
-BankName = Literal["shipped", "general", "none"]
-_FILES = {"shipped": "phrases.yaml", "general": "general.yaml"}
-
-
-@dataclass(frozen=True)
-class Phrase:
-    """One way pictures can look: its words, their group (what they are about), the form (a template with PHRASE)."""
-
-    text: str
-    group: str
-    form: str
-
-    @property
-    def template(self) -> str:
-        """The template that names this look.
-
-        >>> Phrase("etching", "medium", "a PHRASE of a <CLASS>.").template
-        'an etching of a <CLASS>.'
-        """
-        return re.sub(r"\ba (?=[aeiou]|x-ray)", "an ", self.form.replace("PHRASE", self.text))
-
-
-@dataclass(frozen=True)
-class PhraseBank:
-    """Phrases and the bare template that they are compared with."""
-
-    phrases: tuple[Phrase, ...]
-    bare: str
-
-    @classmethod
-    @cache
-    def load(cls, name: BankName = "shipped") -> PhraseBank:
-        """Read a bank once."""
-        if name == "none":
-            return cls((), cls.load().bare)
-        content: dict[str, Any] = yaml.safe_load(Path(__file__).with_name(_FILES[name]).read_text(encoding="utf-8"))
-        return cls(
-            tuple(
-                Phrase(words, group["name"], group["form"]) for group in content["groups"] for words in group["phrases"]
-            ),
-            content["bare"],
-        )
-
-    def usable(self, class_names: Sequence[str], tokens: TokenCounter | None = None) -> tuple[Phrase, ...]:
-        """Leave out the phrases that name a class and, where tokens count, those that do not fit the context."""
-        # Name by name: the patterns of a thousand names are more than are kept compiled.
-        naming = {phrase for name in class_names for phrase in self.phrases if names_class(phrase.text, name)}
-        return tuple(
-            phrase
-            for phrase in self.phrases
-            if phrase not in naming
-            and (tokens is None or too_long(phrase.template, class_names or [""], tokens) is None)
-        )

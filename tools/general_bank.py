@@ -29,7 +29,7 @@ from pathlib import Path
 
 import yaml
 
-from ipo_prompts.programs.wording import PhraseBank
+from ipo_prompts.programs.phrases import PhraseBank
 from tools.embedded.vocabulary import WORDS
 
 FILE = Path(__file__).parents[1] / "programs" / "general.yaml"

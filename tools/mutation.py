@@ -68,6 +68,7 @@ GUARDS = {
     "programs/record/redaction.py": ("tests/programs/record/test_redaction.py",),
     "programs/record/trust.py": ("tests/end_to_end/test_own_classes.py",),
     "programs/record/score_keeper.py": ("tests/programs/test_search.py",),
+    "programs/admission.py": ("tests/programs/test_search.py",),
     "programs/search.py": ("tests/programs/test_search.py",),
     "programs/selection.py": ("tests/programs/test_selection.py", "tests/programs/test_search.py"),
     "programs/history.py": ("tests/programs/test_history.py", "tests/programs/test_search.py"),
@@ -82,9 +83,9 @@ GUARDS = {
     ),
     "programs/strategies/knowing.py": ("tests/programs/strategies/test_feedback.py", *STRATEGIES),
     "programs/strategies/compose.py": ("tests/programs/strategies/test_compose.py",),
+    "programs/phrases.py": ("tests/programs/test_phrases.py",),
     "programs/wording.py": (
         "tests/programs/test_wording.py",
-        "tests/programs/test_phrases.py",
         "tests/programs/strategies/test_compose.py",
     ),
     "programs/lm/window.py": ("tests/programs/lm/test_window.py", "tests/programs/describers/test_shortening.py"),
@@ -100,7 +101,7 @@ GUARDS = {
     ),
     "metrics/offsets.py": ("tests/metrics/test_offsets.py",),
     "metrics/blend.py": ("tests/metrics/test_blend.py",),
-    "metrics/head.py": ("tests/metrics/test_head.py", "tests/metrics/test_rejection.py"),
+    "metrics/rejection.py": ("tests/metrics/test_rejection.py",),
     "metrics/naming.py": ("tests/metrics/test_naming.py",),
     "metrics/sampling.py": (
         "tests/metrics/test_sampling.py",

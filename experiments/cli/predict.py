@@ -19,7 +19,8 @@ from ipo_prompts.metrics.errors import InputError, printable
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.run.labelling import Decision
-    from ipo_prompts.metrics.head import Head, Threshold
+    from ipo_prompts.metrics.head import Head
+    from ipo_prompts.metrics.rejection import Threshold
     from ipo_prompts.programs.classifier import TemplateClassifier
 
 STDIN = Path("-")

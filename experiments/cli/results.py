@@ -99,7 +99,7 @@ def evaluate(
 
 def _fits(templates: Sequence[str], data: DataSet, clip: LoadedClip, ui: Ui) -> list[dict[str, Any]]:
     """Measure templates on pictures without labels: their fit, and how many pictures they name otherwise."""
-    from ipo_prompts.metrics.several import Fit
+    from ipo_prompts.metrics.fit import Fit
 
     reward = Fit(clip, data.class_names)
     pictures = reward.encode([item.picture for item in data.train], progress=ui.pictures("all"))

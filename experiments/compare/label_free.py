@@ -26,14 +26,14 @@ from ipo_prompts.metrics.arrays import Doubles, Floats, spread
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip, check_name, load_clip
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.fit import Fit
 from ipo_prompts.metrics.nouns import common
 from ipo_prompts.metrics.offsets import MeanOffsets
 from ipo_prompts.metrics.reward import Judged, Score
 from ipo_prompts.metrics.sampling import Numbers
-from ipo_prompts.metrics.several import Fit
 from ipo_prompts.metrics.template import ANCHOR, imagenet_templates, names_class
 from ipo_prompts.metrics.text_tower import encode_ensemble, encode_templates
-from ipo_prompts.programs.wording import BankName, PhraseBank
+from ipo_prompts.programs.phrases import BankName, PhraseBank
 
 KEYS = ("data", "clip", "bank", "templates", "draws")
 DATA = "embedded:claims-taught,embedded:claims-untaught"

@@ -32,10 +32,10 @@ from ipo_prompts.metrics.verdict import points
 from ipo_prompts.programs.candidates import forecast_names
 from ipo_prompts.programs.lm.ledger import total_usd
 from ipo_prompts.programs.naming import about_names, look_for_names, suggestions
+from ipo_prompts.programs.phrases import PhraseBank
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies.base import Expected, Forecast, forecast_of
-from ipo_prompts.programs.wording import PhraseBank
 
 if TYPE_CHECKING:
     from ipo_prompts.programs.lm.connect import Backend

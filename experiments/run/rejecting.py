@@ -15,7 +15,8 @@ from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import EncodedPictures, features_of
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.head import CONFIDENCE, Calibrated, Head, Threshold, calibrated
+from ipo_prompts.metrics.head import Head
+from ipo_prompts.metrics.rejection import CONFIDENCE, Calibrated, Threshold, calibrated
 from ipo_prompts.metrics.store import TextStore
 from ipo_prompts.metrics.template import fill, too_long, written
 from ipo_prompts.programs.classifier import TemplateClassifier

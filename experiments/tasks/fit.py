@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ipo_prompts.experiments.data import Item
     from ipo_prompts.metrics.clip import Clip
     from ipo_prompts.metrics.features import FeatureStore, Progress
-    from ipo_prompts.metrics.several import Fit
+    from ipo_prompts.metrics.fit import Fit
 
 
 class FitTask(Task):

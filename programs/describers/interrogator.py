@@ -22,7 +22,8 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.nouns import common
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import SLOT, too_long
-from ipo_prompts.programs.wording import Phrase, PhraseBank, Wording
+from ipo_prompts.programs.phrases import Phrase, PhraseBank
+from ipo_prompts.programs.wording import Wording
 
 Gains = npt.NDArray[np.float64]
 
@@ -259,7 +260,7 @@ class FitInterrogator(Interrogator):
         self, features: Floats, labels: npt.NDArray[Any] | None, class_names: Sequence[str], templates: Sequence[str]
     ) -> Gains:
         """Gains in fit over the first template: float64 (templates - 1, n), nats; no label is looked at."""
-        from ipo_prompts.metrics.several import softmax_fits  # brings torch
+        from ipo_prompts.metrics.fit import softmax_fits
         from ipo_prompts.metrics.text_tower import encode_classes
 
         names = [class_names[i] for i in spread(len(class_names), MAX_CLASSES)] if class_names else common(MAX_CLASSES)

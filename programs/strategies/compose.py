@@ -22,6 +22,7 @@ from pydantic import BaseModel, Field
 from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.metrics.registry import NoSettings
 from ipo_prompts.metrics.template import key, names_class
+from ipo_prompts.programs.phrases import BankName, PhraseBank
 from ipo_prompts.programs.strategies.base import (
     Expected,
     Forecast,
@@ -34,11 +35,12 @@ from ipo_prompts.programs.strategies.base import (
     may_know,
 )
 from ipo_prompts.programs.strategies.knowing import Feedback, FeedbackSettings, NoHistory
-from ipo_prompts.programs.wording import BankName, Part, PhraseBank, Wording, unknown_words
+from ipo_prompts.programs.wording import Part, Wording, unknown_words
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.reward import Score
-    from ipo_prompts.programs.history import Desk, ScoredTemplate
+    from ipo_prompts.programs.admission import Desk
+    from ipo_prompts.programs.history import ScoredTemplate
 
 PARTS = 60
 """Parts that are tried beside a composition, those that score best alone."""

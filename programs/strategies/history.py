@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel
 
 from ipo_prompts.metrics.template import MAX_CHARACTERS, SLOT
-from ipo_prompts.programs.history import REFUSALS_SHOWN
+from ipo_prompts.programs.admission import REFUSALS_SHOWN
 from ipo_prompts.programs.strategies.asking import (
     HistorySettings,
     ShowsHistory,
@@ -27,7 +27,7 @@ from ipo_prompts.programs.strategies.base import Expected, Forecast, Known, Mode
 if TYPE_CHECKING:
     import dspy
 
-    from ipo_prompts.programs.history import Desk
+    from ipo_prompts.programs.admission import Desk
     from ipo_prompts.programs.strategies.base import Known
 
 

@@ -30,7 +30,7 @@ from ipo_prompts.signatures.propose import (
 )
 
 if TYPE_CHECKING:
-    from ipo_prompts.programs.history import Desk, Refuse
+    from ipo_prompts.programs.admission import Desk, Refuse
 
 
 TRIES_EACH = 3

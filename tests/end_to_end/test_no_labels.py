@@ -22,7 +22,7 @@ from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import compare_page
 from ipo_prompts.experiments.run.plan import refuse_equal
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.several import Fit
+from ipo_prompts.metrics.fit import Fit
 from ipo_prompts.programs.by_fit import LEAD
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.optimizer import IPO

@@ -10,8 +10,8 @@ import pytest
 
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.metrics.classification import EncodedPictures
+from ipo_prompts.metrics.fit import Fit, sigmoid_fits, softmax_fits
 from ipo_prompts.metrics.scale import Scale
-from ipo_prompts.metrics.several import Fit, sigmoid_fits, softmax_fits
 
 NAMES = ["dog", "cat"]
 TWO = ["a photo of a <CLASS>.", "a dark photo of a <CLASS>."]

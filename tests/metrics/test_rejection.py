@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.head import (
+from ipo_prompts.metrics.rejection import (
     SHARES,
     Calibrated,
     auroc,

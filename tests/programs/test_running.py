@@ -24,7 +24,7 @@ from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs import IPO, ImageDescriber, TemplateClassifier
-from ipo_prompts.programs.history import Desk
+from ipo_prompts.programs.admission import Desk
 from ipo_prompts.programs.lm.ledger import bound_tokens
 from ipo_prompts.programs.record.journal import Journal, line_of, read
 from ipo_prompts.programs.strategies.base import Knowing, Known

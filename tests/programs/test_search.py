@@ -20,7 +20,8 @@ from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Sampling, mean_interval
 from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.metrics.verdict import score_interval
-from ipo_prompts.programs.history import Desk, PromptHistory
+from ipo_prompts.programs.admission import Desk
+from ipo_prompts.programs.history import PromptHistory
 from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.record.score_keeper import AT_ONCE, ScoreKeeper
 from ipo_prompts.programs.search import (

@@ -21,9 +21,9 @@ from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.template import check_template
 from ipo_prompts.metrics.text_tower import encode_templates
+from ipo_prompts.programs.phrases import Phrase, PhraseBank
 from ipo_prompts.programs.search import search
 from ipo_prompts.programs.strategies.base import GivenTemplates
-from ipo_prompts.programs.wording import Phrase, PhraseBank
 
 
 @dataclass(frozen=True)

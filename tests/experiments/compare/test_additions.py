@@ -25,8 +25,8 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.registry import Registry
 from ipo_prompts.metrics.reward import Judged
+from ipo_prompts.programs.admission import Desk
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.history import Desk
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Known, Models
 from support.runs import Ended, copy_pictures, ipo

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.history import LONGEST_REFUSAL, Desk
+from ipo_prompts.programs.admission import LONGEST_REFUSAL, Desk
 from ipo_prompts.programs.lm.window import FEWEST, room_in, window_of
 from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES

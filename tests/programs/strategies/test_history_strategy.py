@@ -10,7 +10,7 @@ import pytest
 from dspy.lm15 import AuthError
 
 from ipo_prompts.metrics.template import problem
-from ipo_prompts.programs.history import Desk
+from ipo_prompts.programs.admission import Desk
 from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies.base import Expected, Known
 from ipo_prompts.programs.strategies.history import HistoryStrategy

@@ -1,0 +1,134 @@
+"""Fit: how well pictures without labels are described by a template with any of the class names. It is no accuracy.
+
+For a CLIP with a softmax it is the mean over pictures of log Σ exp(logit) over the classes, at the CLIP's own scale
+(Allingham et al. 2023, arXiv 2302.06235, score templates alike); for a sigmoid model that of log(1 - Π(1 - σ(logit))),
+the logarithm of the chance that some class is there, which nobody has measured.
+
+What is known of it (docs/label-free.md): it finds the style of pictures, on shifted ones it is not shown to do worse
+with wrong class names, and its lead over another template says little of who names more pictures rightly. So a word
+has a price, and the initial template stays unless the lead is large. Both are in standard deviations of fit over some
+templates (`yardstick`) on the same pictures, for nats mean one thing on one CLIP and another on the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ipo_prompts.metrics.arrays import Doubles, Floats
+from ipo_prompts.metrics.classification import BLOCK, ClipReward, EncodedPictures
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.features import FeatureStore, Progress
+from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.reward import Judged, Score
+from ipo_prompts.metrics.scale import Scale
+from ipo_prompts.metrics.template import imagenet_templates
+
+
+class Fit(ClipReward):
+    """Scores templates by their fit on pictures whose labels nobody knows, in nats.
+
+    Args:
+        clip, class_names, store, also_fit: see `ClipReward`.
+        yardstick: templates whose fits make the unit of `price` and `lead`; CLIP's 80 where none are given.
+        price: what each word of a template takes off its value, in standard deviations; 0 leaves the measure alone.
+        lead: what a template must have over the initial one to replace it, in standard deviations.
+
+    Attributes:
+        spread: the standard deviation of fit over the yardstick, in nats, on the pictures that were encoded first; 0
+            before that. The same pictures give the same.
+    """
+
+    takes = "no label"
+
+    def __init__(
+        self,
+        clip: Clip,
+        class_names: Sequence[str],
+        store: FeatureStore | None = None,
+        also_fit: Sequence[str] = (),
+        *,
+        yardstick: Sequence[str] = (),
+        price: float = 0.0,
+        lead: float = 0.0,
+    ) -> None:
+        super().__init__(clip, class_names, store, also_fit)
+        self._yardstick, self._price, self._lead = tuple(yardstick), price, lead
+        self.spread = 0.0
+
+    @property
+    def scale(self) -> Scale:  # type: ignore[override]
+        """In nats; a word costs nothing more, for its price is in the value."""
+        return Scale(float("-inf"), float("inf"), word=0.0, percent=False, lead=self._lead * self.spread)
+
+    def judge(self, logits: Floats, pictures: EncodedPictures) -> Judged:
+        """See `ClipReward`."""
+        fits = sigmoid_fits if self.clip.logit_bias else softmax_fits
+        return Judged(fits(logits), predictions=logits.argmax(axis=1))
+
+    def examples(self, examples: Sequence[Any]) -> EncodedPictures:
+        """See `ClipReward`; an example needs an `image` alone, and its `label` is not looked at."""
+        return self._measured(super().examples(examples))
+
+    def encode(
+        self,
+        pictures: Sequence[Picture],
+        labels: Sequence[int] | None = None,
+        groups: Sequence[str] | None = None,
+        progress: Progress | None = None,
+    ) -> EncodedPictures:
+        """Encode pictures; `labels` are not looked at."""
+        features = self.store.encode(pictures, progress)
+        return self._measured(EncodedPictures(features, None, tuple(groups) if groups else None))
+
+    def score_embeddings(self, names: Sequence[str], classes: Sequence[Floats], units: EncodedPictures) -> list[Score]:
+        """See `EmbeddingReward`; the words of each template are paid for here, so in all that is scored."""
+        found = super().score_embeddings(names, classes, units)
+        costs = [self._price * self.spread * len(name.split()) for name in names]
+        return [
+            replace(score, value=score.value - cost, hits=score.hits - cost) if cost else score
+            for score, cost in zip(found, costs, strict=True)
+        ]
+
+    def _measured(self, pictures: EncodedPictures) -> EncodedPictures:
+        """Measure the spread on the pictures that come first, and return them."""
+        if (self._price or self._lead) and not self.spread:
+            templates = self._yardstick or imagenet_templates()
+            usable = [template for template in templates if self.problem(template) is None]
+            found = [score.value for score in self.look(usable, pictures)]  # nothing costs yet
+            self.spread = float(np.std(found, ddof=1)) if len(found) > 1 else 0.0
+        return pictures
+
+
+def softmax_fits(logits: Floats) -> Doubles:
+    """Return log Σ exp(logit) of each row: float32 (n, C) → float64 (n,), nats.
+
+    >>> softmax_fits(np.log(np.array([[1, 3], [2, 2]], dtype=np.float32))).round(6).tolist() == [1.386294, 1.386294]
+    True
+    """
+    return _in_doubles(logits, _log_sums)
+
+
+def sigmoid_fits(logits: Floats) -> Doubles:
+    """Return log(1 - Π(1 - σ(logit))) of each row: float32 (n, C) → float64 (n,), nats, at most 0.
+
+    >>> bool(np.isclose(np.exp(sigmoid_fits(np.zeros((1, 2), dtype=np.float32)))[0], 0.75))
+    True
+    """
+    # log(1 - σ(x)) = -log(1 + exp(x)); the sum is small where nothing is likely, which expm1 keeps exact.
+    return _in_doubles(logits, lambda block: np.log(-np.expm1(-np.logaddexp(0, block).sum(axis=1))))
+
+
+def _log_sums(block: Doubles) -> Doubles:
+    highest = block.max(axis=1)  # ten times as fast as logaddexp.reduce
+    return np.asarray(highest + np.log(np.exp(block - highest[:, None]).sum(axis=1)))
+
+
+def _in_doubles(logits: Floats, fit: Any) -> Doubles:
+    found = np.empty(len(logits), dtype=np.float64)
+    for start in range(0, len(logits), BLOCK):
+        found[start : start + BLOCK] = fit(logits[start : start + BLOCK].astype(np.float64))
+    return found

@@ -1,0 +1,224 @@
+"""None of these: how far a picture is from every class, told by words, and where the line is drawn.
+
+The score of a picture is its margin: its highest cosine with the classes less its highest with other things, common
+nouns that are no class. It is made of texts alone, whatever decides between the classes. NegLabel (Jiang et al., ICLR
+2024) has the idea, with a sum over words in place of the highest. A probability cannot say it: it only compares the
+classes with each other.
+
+The line is that of split conformal prediction (Papadopoulos et al. 2002): of n draws whose margins are known, in
+order, the k-th with k = ⌊α(n+1)⌋. A new picture of the same kind, which shows a class, lies below it with a chance of
+k/(n+1) at most, on average over the draws that were had. For these very draws the chance is itself a draw, of Beta(k,
+n+1-k) (Vovk 2012). Variants of one base picture share the weight of one draw (Dunn, Wasserman, Ramdas 2023). Nothing
+is promised of pictures that show no class, of other kinds of pictures, or of one class.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ipo_prompts.metrics.arrays import Doubles, Floats
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.sampling import Numbers
+
+FEWEST = 19
+"""Draws below which nothing is promised: at 5 %, fewer would reject nothing at all."""
+CONFIDENCE = 0.95
+SHARES = np.arange(1, 51) / 100
+"""The shares of known pictures rejected for which it is estimated how many strangers are found."""
+ROUNDS = 6
+"""Times the classes are halved for that."""
+BLOCK = 1024
+
+Margin = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+def highest(features: Floats, rows: Floats) -> Floats:
+    """Return the highest cosine of n pictures, (n, D), with some texts, (R, D), all unit rows: float32 (n,)."""
+    blocks = [features[start : start + BLOCK] @ rows.T for start in range(0, len(features), BLOCK)]
+    return np.concatenate([block.max(axis=1) for block in blocks]) if blocks else np.zeros(0, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Where the line is drawn.
+
+    Attributes:
+        margin: pictures below it are rejected.
+        k, n: it is the k-th of n draws.
+    """
+
+    margin: float
+    k: int
+    n: int
+
+    @property
+    def promise(self) -> float:
+        """The share of known pictures of the same kind that is rejected on average, at most."""
+        return self.k / (self.n + 1)
+
+    @property
+    def bound(self) -> float:
+        """The share that is not exceeded with a confidence of `CONFIDENCE`."""
+        from scipy.stats import beta
+
+        return float(beta.ppf(CONFIDENCE, self.k, self.n + 1 - self.k))
+
+
+class Calibrated(BaseModel):
+    """The margins of pictures whose class is known, and what they are margins of.
+
+    Attributes:
+        fingerprint: of all that a margin depends on: see `identity`.
+        none: words for what is known to be strange, beside the common nouns.
+        margins: of each picture, ascending.
+        sizes: of each, how many pictures are variants of its base picture; empty where all are 1.
+        auroc: how well margins tell strangers, estimated by leaving halves of the classes out; None for few classes.
+        found: the share of these strangers below the line where `SHARES` of the known ones are; empty with `auroc`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fingerprint: str
+    none: tuple[str, ...]
+    margins: tuple[Margin, ...]
+    sizes: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    auroc: Share | None = None
+    found: tuple[Share, ...] = ()
+
+    @model_validator(mode="after")
+    def _whole(self) -> Calibrated:
+        if self.sizes and len(self.sizes) != len(self.margins):
+            raise ValueError(f"there are {len(self.sizes)} sizes and {len(self.margins)} margins")
+        if list(self.margins) != sorted(self.margins):
+            raise ValueError("the margins are not in ascending order")
+        if len(self.found) not in (0, len(SHARES)):
+            raise ValueError(f"found has {len(self.found)} shares and not {len(SHARES)}")
+        return self
+
+    @property
+    def draws(self) -> int:
+        """How many independent draws the margins are of."""
+        return round(sum(1 / size for size in self.sizes)) if self.sizes else len(self.margins)
+
+    def threshold(self, share: float) -> Threshold:
+        """Draw the line for a share of known pictures, above 0 and at most 0.5.
+
+        Raises:
+            InputError: there are too few draws for it.
+        """
+        if self.draws < (needed := max(FEWEST, math.ceil(1 / share - 1e-9) - 1)):
+            raise InputError(
+                f"to reject {share:.3g} of the known pictures takes {needed} independent ones with labels, and this "
+                f"run had {self.draws} to search and choose with; add pictures (shots=…) and optimise again, or reject "
+                "a larger share."
+                if self.draws >= FEWEST
+                else f"this run searched and chose with {self.draws} independent pictures, too few to promise what "
+                f"--reject would do to pictures of the classes; it takes {needed}: add pictures (shots=…) and optimise "
+                "again."
+            )
+        return line_through(np.array(self.margins), np.array(self.sizes or [1] * len(self.margins)), share)
+
+    def strangers_found(self, share: float) -> float | None:
+        """Return the estimated share of strangers below the line; None where it was not estimated."""
+        return float(np.interp(share, SHARES, self.found)) if self.found else None
+
+
+def line_through(margins: Doubles, sizes: Numbers, share: float) -> Threshold:
+    """Draw the line through margins, ascending, (n,), each 1 / size of a draw; the draws are enough for it."""
+    weights = 1 / sizes
+    n = round(float(weights.sum()))
+    k = math.floor(share * (n + 1) + 1e-9)
+    first = np.searchsorted(margins, margins, side="left")  # of equal margins the first: rejected is what is below
+    below = np.concatenate([[0.0], np.cumsum(weights)])[first]
+    return Threshold(float(margins[np.flatnonzero(below <= k - 1 + 1e-9)[-1]]), k, n)
+
+
+def sizes_of(groups: Sequence[Hashable] | None, n: int) -> Numbers:
+    """Return of each of n pictures how many share its group: int64 (n,)."""
+    counts = Counter(groups or range(n))
+    return np.array([counts[group] for group in groups or range(n)], dtype=np.int64)
+
+
+def calibrated(
+    fingerprint: str,
+    none: Sequence[str],
+    features: Floats,
+    labels: Numbers,
+    groups: Sequence[Hashable] | None,
+    classes: Floats,
+    others: Floats,
+) -> Calibrated:
+    """Take the margins of pictures whose class is known.
+
+    Args:
+        fingerprint, none: see `Calibrated`.
+        features: float32 (n, D), unit rows.
+        labels: (n,), the class of each.
+        groups: length n, equal for variants of one picture; None where there are none.
+        classes: float32 (C, D), unit rows, the class embeddings.
+        others: float32 (V, D), unit rows, of other things.
+    """
+    elsewhere = highest(features, others)
+    margins = (highest(features, classes) - elsewhere).astype(np.float64)
+    sizes = sizes_of(groups, len(features))
+    order = np.argsort(margins, kind="stable")
+    auroc, found = halves_left_out(features, labels, classes, elsewhere)
+    return Calibrated(
+        fingerprint=fingerprint,
+        none=tuple(none),
+        margins=tuple(round(value, 6) for value in margins[order].tolist()),
+        sizes=tuple(sizes[order].tolist()) if (sizes > 1).any() else (),
+        auroc=auroc,
+        found=found,
+    )
+
+
+def halves_left_out(
+    features: Floats, labels: Numbers, classes: Floats, elsewhere: Floats
+) -> tuple[float | None, tuple[float, ...]]:
+    """Estimate how strangers fare: half of the classes are taken for unknown, in turn, `ROUNDS` times.
+
+    Args:
+        features, labels, classes: see `calibrated`.
+        elsewhere: (n,), the highest cosine of each picture with other things.
+
+    Returns:
+        The AUROC, and the share of strangers below the line for each of `SHARES`; None and empty below 4 classes.
+    """
+    present = np.unique(labels)
+    if len(present) < 4:
+        return None, ()
+    rng, areas, shares = np.random.default_rng(0), [], []
+    for _ in range(ROUNDS):
+        order = rng.permutation(present)
+        for half in (order[: len(order) // 2], order[len(order) // 2 :]):
+            margins = highest(features, classes[half]) - elsewhere
+            known = np.isin(labels, half)
+            areas.append(auroc(margins[known], margins[~known]))
+            shares.append(share_below(margins[~known], np.quantile(margins[known], SHARES)))
+    found = np.mean(shares, axis=0).round(4)
+    return round(float(np.mean(areas)), 4), tuple(found.tolist())
+
+
+def share_below(margins: Floats | Doubles, lines: Doubles) -> Doubles:
+    """Return the share of margins below each line."""
+    return np.asarray(np.searchsorted(np.sort(margins), lines, side="left") / len(margins), dtype=np.float64)
+
+
+def auroc(known: Floats | Doubles, strange: Floats | Doubles) -> float:
+    """Return the chance that a known picture scores above a strange one, ties counting half.
+
+    >>> auroc(np.array([1.0, 3.0]), np.array([0.0, 1.0]))
+    0.875
+    """
+    ordered = np.sort(strange)
+    below = np.searchsorted(ordered, known, "left") + np.searchsorted(ordered, known, "right")
+    return float(below.mean() / 2 / len(strange))
