@@ -27,6 +27,8 @@ MARKS = 8
 
 _SLOT_VARIANT = re.compile(r"[<\[{(]{1,2}\s*class(?:[ _-]?name)?\s*[>\]})]{1,2}", re.IGNORECASE)
 LIST_MARKER = re.compile(r"^\s*(?:[-*•]|\(?\d{1,3}[.):])\s+")
+_SCORES = re.compile(r"(?:(?:accuracy|value) [-+.\d]+(?: %)?, loss [.\d]+: *)+")
+"""What a line of the history begins with, as a small model copies it."""
 _FENCE = re.compile(r"```(?:[a-z]+[ \t]*\n)?", re.IGNORECASE)
 _MARKUP = re.compile(r"<[^<>]*>|&[#a-z0-9]{2,};|https?://|\[\[ ?##|## ?\]\]|\\[a-z]+", re.IGNORECASE)
 _EMOJI_STYLE = "\ufe0f"
@@ -53,7 +55,7 @@ def fill(template: str, class_name: str) -> str:
 
 
 def normalise(text: str) -> str:
-    """Remove what language models add to a template: quotes, list markers, fences, markup, slot variants, emoji styles.
+    """Remove what language models add to a template: quotes, list markers, copied scores, fences, slot variants.
 
     Only for text from a model; a template from a person is taken as it is.
 
@@ -66,7 +68,8 @@ def normalise(text: str) -> str:
     text = " ".join(text.split())
     while len(text) > 1 and text[0] in _QUOTES and text[-1] in _QUOTES:
         text = text[1:-1].strip()
-    return text
+    copied = _SCORES.match(text)
+    return text[copied.end() :] if copied else text
 
 
 def key(template: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ipo_prompts.metrics.template import key, normalise
+from ipo_prompts.metrics.template import SLOT, key, normalise
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.reward import Score
@@ -101,9 +101,9 @@ class Desk:
     def _without_reason(self, text: str) -> str:
         """Return a template without a reason in brackets that a model has copied from the refused ones it was shown.
 
-        Else "a photo of a cat. (it has no <CLASS> slot)" would pass: the reason itself has the slot.
+        Else it would be a part of the template, and of all that are made from that.
         """
-        for reason in {rejection.reason for rejection in self.rejected}:
+        for reason in {_as_shown(rejection.reason) for rejection in self.rejected}:
             text = text.removesuffix(f"({reason})").rstrip()
         return text
 
@@ -153,11 +153,16 @@ class Desk:
 
 def _refusal(rejection: Rejection) -> str:
     """Return a refused text with the reason in brackets; of a long one the beginning, which is enough to know it by."""
-    text, reason = rejection.template, f" ({rejection.reason})"
+    text, reason = rejection.template, f" ({_as_shown(rejection.reason)})"
     if _size(text + reason) <= LONGEST_REFUSAL:
         return text + reason
     reason = _beginning(reason, LONGEST_REFUSAL // 2)
     return _beginning(text, LONGEST_REFUSAL - _size("…" + reason)) + "…" + reason
+
+
+def _as_shown(reason: str) -> str:
+    """Return a reason without the slot: a model that puts it behind a text makes no template of that."""
+    return reason.replace(f"{SLOT} slot", "slot for the class name")
 
 
 def _size(text: str) -> int:

@@ -50,12 +50,12 @@ def test_refused_templates_are_told_once_with_the_reason(scripted: Make, as_list
     assert answer.accepted == ["a <CLASS>.", "the <CLASS>."]
     assert [r.reason for r in answer.rejected] == ["it has no <CLASS> slot"]
     second = "".join(part.text for message in engine.requests[1].messages for part in message.parts)
-    assert "no slot here (it has no <CLASS> slot)" in second
+    assert "no slot here (it has no slot for the class name)" in second
 
 
 def test_a_reason_that_the_model_copies_is_no_part_of_a_template(scripted: Make, as_list: AsList) -> None:
-    """As a model of 1.5 billion parameters did: the reason has the slot that the template lacks."""
-    copied = as_list("a cat. (it has no <CLASS> slot)", "a <CLASS>. (it has no <CLASS> slot)")
+    """As a model of 1.5 billion parameters does."""
+    copied = as_list(*(f"{text} (it has no slot for the class name)" for text in ("a cat.", "a <CLASS>.")))
     lm, _ = scripted(as_list("a cat."), copied)
     answer = ask(lm)
     assert answer.accepted == ["a <CLASS>."]
