@@ -19,9 +19,10 @@ from common import arguments
 
 from ipo_prompts.experiments.data.draw import hidden
 from ipo_prompts.experiments.data.unlabelled import without_labels
-from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan, fitting, plan, prepare
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan, fitting, plan
+from ipo_prompts.experiments.run.prepared import prepare
+from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.searching import search_in
 from ipo_prompts.metrics.classification import ClipReward, fitted_on
 from ipo_prompts.metrics.clip import Clip, load_clip

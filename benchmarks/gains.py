@@ -24,7 +24,7 @@ from ipo_prompts.experiments.compare.documents import documents, table_of
 from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT
 from ipo_prompts.experiments.compare.raw_cells import unpack
 from ipo_prompts.experiments.embedded.shifts import shared
-from ipo_prompts.experiments.run.config import build, nested
+from ipo_prompts.experiments.run.reading import build, nested
 from ipo_prompts.metrics.sampling import Variance, crossed_interval
 
 PHRASES = 300

@@ -23,7 +23,7 @@ from ipo_prompts.experiments.compare.raw_cells import unpack
 from ipo_prompts.experiments.data import Item, draw, load_data
 from ipo_prompts.experiments.embedded.shifts import OPERATIONS, render, seed_of
 from ipo_prompts.experiments.run.beforehand import few, look, of_data
-from ipo_prompts.experiments.run.config import load_config
+from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, losses_of
 from ipo_prompts.metrics.clip import Clip, load_clip, unit

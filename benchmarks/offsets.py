@@ -20,9 +20,10 @@ import numpy as np
 from common import arguments
 
 from ipo_prompts.experiments.data import Item
-from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.plan import SPLIT_SEED, Prepared, encode, plan, prepare
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, plan
+from ipo_prompts.experiments.run.prepared import Prepared, encode, prepare
+from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.searching import SearchedRun, search_in
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.offsets import Fitted, fitted

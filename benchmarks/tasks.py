@@ -17,9 +17,10 @@ import numpy as np
 from common import arguments
 
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.plan import SPLIT_SEED, encode, plan, prepare
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, plan
+from ipo_prompts.experiments.run.prepared import encode, prepare
+from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.searching import search_in
 from ipo_prompts.experiments.tasks.segmentation import compose
 from ipo_prompts.metrics.clip import load_clip

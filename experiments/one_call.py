@@ -16,10 +16,12 @@ from ipo_prompts.experiments.data.dataset import NAMES_FILE
 from ipo_prompts.experiments.pipeline import run_job, stopped_early
 from ipo_prompts.experiments.report.gather import Program, read_run
 from ipo_prompts.experiments.report.page import PAGE, notebook_part
-from ipo_prompts.experiments.run.config import CHOSEN, CONFIG_FILE, allow, build, load_config
+from ipo_prompts.experiments.run.config import CHOSEN, CONFIG_FILE
 from ipo_prompts.experiments.run.files import default_folder, read_model, reserved, resumed, stored_config
 from ipo_prompts.experiments.run.live_view import money, view
-from ipo_prompts.experiments.run.result import Comparison, Measured, RunResult
+from ipo_prompts.experiments.run.reading import allow, build, load_config
+from ipo_prompts.experiments.run.result import RunResult
+from ipo_prompts.experiments.run.scores import Comparison, Measured
 from ipo_prompts.metrics.errors import InputError, printable, setting, several, speaking_to
 from ipo_prompts.metrics.verdict import Verdict
 from ipo_prompts.programs.classifier import TemplateClassifier

@@ -39,15 +39,18 @@ from ipo_prompts.experiments.run.beforehand import of_run
 from ipo_prompts.experiments.run.beside import baselines, what_it_adds, what_they_add
 from ipo_prompts.experiments.run.blending import what_the_head_does
 from ipo_prompts.experiments.run.comparison import Compared, compare, near_copies_in_words, over_classes, verdict
-from ipo_prompts.experiments.run.config import RunConfig, differs_in_file
+from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import check_writable, digest, holds_run, larger_limit, write_json
 from ipo_prompts.experiments.run.live_view import Ui, ensure_local_weights, showing_warnings
 from ipo_prompts.experiments.run.names import what_names_do, write_names
 from ipo_prompts.experiments.run.openings import DIGITS, count, name_of
-from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan, Prepared, encode, plan, prepare
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan, plan
+from ipo_prompts.experiments.run.prepared import Prepared, encode, prepare
+from ipo_prompts.experiments.run.reading import differs_in_file
 from ipo_prompts.experiments.run.rejecting import calibrate
 from ipo_prompts.experiments.run.reserve import FILES, refuse_short, refuse_to_open, reserve_of, seconds_of_test
-from ipo_prompts.experiments.run.result import AnyPart, Comparison, Harmonic, PartName, RunResult, Sealed
+from ipo_prompts.experiments.run.result import Harmonic, RunResult, Sealed
+from ipo_prompts.experiments.run.scores import AnyPart, Comparison, PartName
 from ipo_prompts.experiments.run.searching import EarlierRun, SearchedRun, read_earlier, recorded, search_in
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.experiments.tracking import Tracker, tracking

@@ -17,20 +17,21 @@ from ipo_prompts.experiments.report.page import PAGE, write_report
 from ipo_prompts.experiments.run.beside import left_out
 from ipo_prompts.experiments.run.files import digest, environment, write_json
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.plan import Plan, Prepared, fingerprint, more_with_twice_the_shots
+from ipo_prompts.experiments.run.plan import Plan, more_with_twice_the_shots
+from ipo_prompts.experiments.run.prepared import Prepared, fingerprint
 from ipo_prompts.experiments.run.result import (
     RESULT,
     Data,
     Fingerprinted,
     LanguageModels,
     Member,
-    RewardNames,
     RunResult,
     StrategyUsed,
     chosen,
     used,
     write_result,
 )
+from ipo_prompts.experiments.run.scores import RewardNames
 from ipo_prompts.experiments.run.searching import SearchedRun, identity_of, started
 from ipo_prompts.experiments.tracking import Tracker
 from ipo_prompts.metrics.clock import clock, optional

@@ -21,7 +21,7 @@ from ipo_prompts.experiments.report.analysis import SEEN
 from ipo_prompts.experiments.report.explain import look_at
 from ipo_prompts.experiments.run.files import write_json, write_text
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.plan import Prepared
+from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.experiments.run.result import Glimpse, RunResult, Sealed, SuggestedName, Untested
 from ipo_prompts.experiments.run.searching import SearchedRun
 from ipo_prompts.experiments.tracking import Tracker

@@ -26,9 +26,10 @@ from typing import Any
 from unittest import mock
 
 from ipo_prompts.experiments.pipeline import optimize
-from ipo_prompts.experiments.run.config import RunConfig, load_config
+from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import digest, write_bytes, write_json
 from ipo_prompts.experiments.run.live_view import Ui
+from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.settings import about_preset
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm.connect import REPLAY

@@ -67,7 +67,7 @@ def about_data(words: Sequence[str] | None, command: str) -> dict[str, Any]:
     Raises:
         InputError: a word says something else; `command` takes it.
     """
-    from ipo_prompts.experiments.run.config import load_config, read_words
+    from ipo_prompts.experiments.run.reading import load_config, read_words
 
     known = ("class_names", "labels", "exclude")
     if other := set(read_words(words or [])) - set(known):
@@ -197,7 +197,7 @@ def _number(error: Any) -> str | None:
     wanted = re.search(r"valid (integer|float|number)", str(getattr(error, "message", "")))
     if wanted is None or type(error).__name__ != "BadParameter" or error.param is None:
         return None
-    from ipo_prompts.experiments.run.config import example_of
+    from ipo_prompts.experiments.run.reading import example_of
 
     flag, kind = error.param.opts[0], "a whole number" if "integer" in wanted[0] else "a number"
     return f"{flag} is {kind}, such as {flag} {example_of(error.param.name)}"

@@ -34,10 +34,11 @@ def doctor(
 ) -> int:
     """Say what is installed, which models and keys are there, what a run would do and cost."""
     from ipo_prompts.experiments.run.beforehand import estimate
-    from ipo_prompts.experiments.run.config import load_config
     from ipo_prompts.experiments.run.files import PACKAGES
     from ipo_prompts.experiments.run.live_view import Ui
-    from ipo_prompts.experiments.run.plan import plan, prepare
+    from ipo_prompts.experiments.run.plan import plan
+    from ipo_prompts.experiments.run.prepared import prepare
+    from ipo_prompts.experiments.run.reading import load_config
     from ipo_prompts.metrics.files import cache_dir
     from ipo_prompts.metrics.text_tower import text_path
     from ipo_prompts.programs.lm import weights

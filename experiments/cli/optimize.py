@@ -141,8 +141,8 @@ def optimize(
 
 
 def _configure(words: Sequence[str], flags: dict[str, Any], resume: Path | None) -> RunConfig:
-    from ipo_prompts.experiments.run.config import load_config
     from ipo_prompts.experiments.run.files import resumed, stored_config
+    from ipo_prompts.experiments.run.reading import load_config
     from ipo_prompts.experiments.run.settings import shipped_config, shipped_configs
     from ipo_prompts.metrics.errors import did_you_mean
 

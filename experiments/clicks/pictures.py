@@ -14,9 +14,11 @@ from ipo_prompts.experiments.data import Item, load_data
 from ipo_prompts.experiments.data.assemble import group_of
 from ipo_prompts.experiments.data.dataset import UNLABELLED, in_threads
 from ipo_prompts.experiments.data.unlabelled import TABLES, with_labels
-from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig, load_config
+from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig
 from ipo_prompts.experiments.run.labelling import find_pictures
-from ipo_prompts.experiments.run.plan import SPLIT_SEED, data_of, digest_of, draw_for
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, data_of, draw_for
+from ipo_prompts.experiments.run.prepared import digest_of
+from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.result import RESULT, load_result
 from ipo_prompts.metrics.device import AUTO
 from ipo_prompts.metrics.errors import InputError

@@ -19,9 +19,9 @@ from ipo_prompts.experiments.compare.methods.given import pairs_of
 from ipo_prompts.experiments.data import DataSet, load_data
 from ipo_prompts.experiments.embedded import CLEAN
 from ipo_prompts.experiments.embedded.shifts import expanded
-from ipo_prompts.experiments.run.config import listed, read_known
 from ipo_prompts.experiments.run.files import write_json
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
+from ipo_prompts.experiments.run.reading import listed, read_known
 from ipo_prompts.metrics.arrays import Doubles, Floats, spread
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip, check_name, load_clip

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ipo_prompts.experiments.run.plan import Prepared
+from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.metrics.reward import Score, Units, scale_of
 from ipo_prompts.metrics.template import key
 from ipo_prompts.programs.history import PromptHistory, ScoredTemplate

@@ -19,7 +19,7 @@ from typing import Any
 
 from ipo_prompts.experiments.report.gather import Candidate, Run, SearchRecord
 from ipo_prompts.experiments.run.files import write_bytes
-from ipo_prompts.experiments.run.result import CLASSIFICATION, RewardNames
+from ipo_prompts.experiments.run.scores import CLASSIFICATION, RewardNames
 from ipo_prompts.metrics.verdict import Verdict
 
 TITLES = {"search": "search", "selection": "selection", "test": "sealed test", "new": "new classes"}

@@ -30,7 +30,7 @@ from ipo_prompts.experiments.report.analysis import (
 )
 from ipo_prompts.experiments.report.words import Basis, rounded, word_effects
 from ipo_prompts.experiments.run.comparison import SEALED_PARTS, Compared
-from ipo_prompts.experiments.run.result import CLASSIFICATION, AnyPart, RewardNames, SealedPart
+from ipo_prompts.experiments.run.scores import CLASSIFICATION, AnyPart, RewardNames, SealedPart
 from ipo_prompts.metrics.arrays import Floats, spread
 from ipo_prompts.metrics.classification import scores_accuracy
 from ipo_prompts.metrics.clock import optional

@@ -14,8 +14,9 @@ from pydantic import BaseModel
 
 from ipo_prompts.experiments.report.analysis import Analysis, Seen, load_analysis, load_seen
 from ipo_prompts.experiments.run.comparison import seen_before, verdict
-from ipo_prompts.experiments.run.config import CHOSEN, RunConfig, build, load_config
+from ipo_prompts.experiments.run.config import CHOSEN, RunConfig
 from ipo_prompts.experiments.run.files import Environment, read_model
+from ipo_prompts.experiments.run.reading import build, load_config
 from ipo_prompts.experiments.run.result import RunResult, load_result
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm.window import recorded_texts

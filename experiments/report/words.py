@@ -24,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ipo_prompts.experiments.report.analysis import Shift, Skipped, WordChange, Words
-from ipo_prompts.experiments.run.result import CLASSIFICATION, RewardNames
+from ipo_prompts.experiments.run.scores import CLASSIFICATION, RewardNames
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.evidence import ALPHA, holm, paired_difference
 from ipo_prompts.metrics.reward import Reward, Score

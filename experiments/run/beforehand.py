@@ -18,7 +18,8 @@ import numpy as np
 
 from ipo_prompts.experiments.data import DataSet, Item
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
-from ipo_prompts.experiments.run.plan import Plan, Prepared, draw_for
+from ipo_prompts.experiments.run.plan import Plan, draw_for
+from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.experiments.run.searching import read_earlier
 from ipo_prompts.metrics.arrays import spread
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, features_of

@@ -17,8 +17,8 @@ from typing import Literal
 import numpy as np
 
 from ipo_prompts.experiments.run.comparison import SEALED_PARTS, Compared, measured
-from ipo_prompts.experiments.run.plan import Prepared
-from ipo_prompts.experiments.run.result import (
+from ipo_prompts.experiments.run.prepared import Prepared
+from ipo_prompts.experiments.run.scores import (
     Added,
     AnyPart,
     Baselines,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ipo_prompts.experiments.run.comparison import Compared, measured
-from ipo_prompts.experiments.run.result import HeadFound, Over
+from ipo_prompts.experiments.run.scores import HeadFound, Over
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.evidence import paired_difference
 from ipo_prompts.metrics.reward import Score

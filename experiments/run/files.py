@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ipo_prompts.experiments.run.config import RunConfig, build, config_of, overlaid
+from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.reading import build, config_of, overlaid
 from ipo_prompts.metrics.clock import Limit
 from ipo_prompts.metrics.errors import InputError, first_error, flag
 from ipo_prompts.metrics.files import JSON_BYTES, read_bytes, read_json, write_whole

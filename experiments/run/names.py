@@ -16,7 +16,7 @@ from ipo_prompts.experiments.data import DataSet
 from ipo_prompts.experiments.data.dataset import NAMES_FILE
 from ipo_prompts.experiments.run.comparison import Compared, measured
 from ipo_prompts.experiments.run.files import write_text
-from ipo_prompts.experiments.run.result import AnyPart, NamesFound, Renamed, TwoByTwo
+from ipo_prompts.experiments.run.scores import AnyPart, NamesFound, Renamed, TwoByTwo
 from ipo_prompts.metrics.errors import several
 from ipo_prompts.metrics.evidence import paired_difference
 from ipo_prompts.metrics.reward import Score

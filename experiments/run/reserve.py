@@ -20,7 +20,7 @@ from ipo_prompts.programs.record.trust import resumed_by
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.run.config import RunConfig
-    from ipo_prompts.experiments.run.plan import Prepared
+    from ipo_prompts.experiments.run.prepared import Prepared
 
 MARGIN = 1.25
 """Of the test's time: the pace is known from few pictures, and the last batch before it may be long."""

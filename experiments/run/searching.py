@@ -21,11 +21,12 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from ipo_prompts.experiments.data import Item
-from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig, config_of
+from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig
 from ipo_prompts.experiments.run.files import Content, write_text
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.openings import Openings, of_run
-from ipo_prompts.experiments.run.plan import Prepared, fingerprint
+from ipo_prompts.experiments.run.prepared import Prepared, fingerprint
+from ipo_prompts.experiments.run.reading import config_of
 from ipo_prompts.experiments.run.result import RESULT, Started
 from ipo_prompts.experiments.run.settings import about_preset
 from ipo_prompts.metrics.errors import InputError, input_error
@@ -284,7 +285,8 @@ def differing(earlier: EarlierRun, history: PromptHistory) -> int:
 
 def _searched(earlier: EarlierRun, prepared: Prepared) -> tuple[str, ...] | None:
     """Draw the search pictures of the earlier run again; None where the data are others, or no longer the same."""
-    from ipo_prompts.experiments.run.plan import digest_of, draw_for
+    from ipo_prompts.experiments.run.plan import draw_for
+    from ipo_prompts.experiments.run.prepared import digest_of
 
     config = config_of(Path(earlier.run))
     if earlier.searched is None or (config.data, config.background) != (

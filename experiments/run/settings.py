@@ -11,7 +11,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
-from ipo_prompts.experiments.run.config import ASK_NO_MODEL, CHOSEN, RunConfig, dotted
+from ipo_prompts.experiments.run.config import ASK_NO_MODEL, CHOSEN, RunConfig
+from ipo_prompts.experiments.run.reading import dotted
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.pictures import Background
 from ipo_prompts.metrics.template import ANCHOR

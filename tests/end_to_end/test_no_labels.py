@@ -20,7 +20,7 @@ from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import compare_page
-from ipo_prompts.experiments.run.plan import refuse_equal
+from ipo_prompts.experiments.run.prepared import refuse_equal
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.fit import Fit
 from ipo_prompts.programs.by_fit import LEAD
@@ -45,7 +45,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
     (place / "names.txt").write_text("\n".join(NAMES))
     (place / "templates.txt").write_text("\n".join(TEMPLATES))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ipo_prompts.experiments.run.plan.load_clip", lambda *_: clip)
+        patch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
         words = ["--data", f"folder:{place / 'holiday'}", f"class_names={place / 'names.txt'}", "--quiet"]
         strategy = ["strategy=list", f"strategy.file={place / 'templates.txt'}", "describer=none", "--lm", "none"]
         assert main(["optimize", *words, *strategy, "--out", str(place / "run")]) == 0
@@ -55,7 +55,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
 @pytest.fixture(autouse=True)
 def _loaded_once(clip: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ipo_prompts.programs.classifier.load_clip", lambda *_: clip)
-    monkeypatch.setattr("ipo_prompts.experiments.run.plan.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
 
 
 def test_the_run_says_that_nothing_is_tested(made: Path) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.one_call import answer, summary
-from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.experiments.run.files import write_text
-from ipo_prompts.experiments.run.result import Baselines, load_result
+from ipo_prompts.experiments.run.reading import load_config
+from ipo_prompts.experiments.run.result import load_result
+from ipo_prompts.experiments.run.scores import Baselines
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "local-shuffled"
 

@@ -131,7 +131,7 @@ def timed(
     words[words.index("describer=none")] = "describer=clip"
     monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setattr("ipo_prompts.experiments.run.plan.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
     few = ["kite", "boat", "tree", "shoe"]  # of some thousand nouns, whose texts would take most of the time
     monkeypatch.setattr("ipo_prompts.experiments.run.rejecting._words", lambda *_: few)
     monkeypatch.setattr("ipo_prompts.metrics.clock.pause", lambda *_: None)

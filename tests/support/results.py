@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ipo_prompts.experiments.run.result import Comparison, Measured, RunResult, load_result
+from ipo_prompts.experiments.run.result import RunResult, load_result
+from ipo_prompts.experiments.run.scores import Comparison, Measured
 from ipo_prompts.metrics.evidence import Effect
 from ipo_prompts.metrics.sampling import Variance
 from ipo_prompts.metrics.verdict import judge

@@ -10,7 +10,7 @@ from typing import Any
 
 from ipo_prompts.experiments.compare.prefixes import Prefixes
 from ipo_prompts.experiments.run.config import RunConfig
-from ipo_prompts.experiments.run.plan import Prepared
+from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip

@@ -11,9 +11,11 @@ from ipo_prompts.experiments.compare.methods.base import Absent, Budget, Lesson,
 from ipo_prompts.experiments.compare.prefixes import Looks, Prefixes
 from ipo_prompts.experiments.data.draw import hidden
 from ipo_prompts.experiments.data.unlabelled import without_labels
-from ipo_prompts.experiments.run.config import RunConfig, build, is_begun, nested
+from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.plan import Plan, backends, draw_for, fitting, prepare
+from ipo_prompts.experiments.run.plan import Plan, backends, draw_for, fitting
+from ipo_prompts.experiments.run.prepared import prepare
+from ipo_prompts.experiments.run.reading import build, is_begun, nested
 from ipo_prompts.experiments.run.result import chosen
 from ipo_prompts.experiments.run.settings import differences
 from ipo_prompts.programs.lm.ledger import total_usd

@@ -14,7 +14,7 @@ from PIL import Image
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded import MODEL_DIR
-from ipo_prompts.experiments.run.config import load_config
+from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.record.trust import SEAL, seal
@@ -292,7 +292,7 @@ def test_an_interrupt_says_what_is_kept(
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ipo_prompts.experiments.run.config.load_config", raising(ValueError("a bug")))
+    monkeypatch.setattr("ipo_prompts.experiments.run.reading.load_config", raising(ValueError("a bug")))
     with pytest.raises(ValueError, match="a bug"):
         main(["doctor"])
 

@@ -24,7 +24,7 @@ SAID = ("Words are likely to help: ", "Little to gain from words: ", "This CLIP 
 @pytest.fixture()
 def pictures(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, clip: Any) -> Path:
     monkeypatch.setattr("ipo_prompts.metrics.clip.load_clip", lambda *_: clip)
-    monkeypatch.setattr("ipo_prompts.experiments.run.plan.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
     return copy_pictures(tmp_path / "my pictures")
 
 

@@ -19,8 +19,8 @@ from ipo_prompts.experiments.clicks.verifying import read_drawing
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.report import label_page as pages
 from ipo_prompts.experiments.report.label_page import PAGE, label_page
-from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.experiments.run.plan import draw_for
+from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.metrics.offsets import MeanOffsets, PriorOffsets
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.classifier import TemplateClassifier

@@ -21,7 +21,8 @@ from ipo_prompts.experiments.data.benchmarks import REGISTRY
 from ipo_prompts.experiments.data.sources import SOURCES
 from ipo_prompts.experiments.embedded.shifts import suite
 from ipo_prompts.experiments.executors import Failure
-from ipo_prompts.experiments.run.config import CHOSEN, dotted
+from ipo_prompts.experiments.run.config import CHOSEN
+from ipo_prompts.experiments.run.reading import dotted
 from support.coop_root import make_root
 from support.runs import KEY, Ended, ipo
 

@@ -15,7 +15,7 @@ import pytest
 from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT, Absent, Budget, LanguageModelSearch, Lesson
 from ipo_prompts.experiments.compare.methods.coop import CoOp, _published_epochs, learning_rates
 from ipo_prompts.experiments.compare.methods.given import Shape, shape
-from ipo_prompts.experiments.run.config import build
+from ipo_prompts.experiments.run.reading import build
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError

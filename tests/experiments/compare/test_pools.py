@@ -20,7 +20,7 @@ from ipo_prompts.experiments.compare.methods.given import (
     random_pairs,
     single_phrases,
 )
-from ipo_prompts.experiments.run.config import build
+from ipo_prompts.experiments.run.reading import build
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.template import SLOT, problem

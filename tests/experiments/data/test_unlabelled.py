@@ -12,7 +12,7 @@ from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import draw, load_data
 from ipo_prompts.experiments.data.dataset import UNLABELLED
 from ipo_prompts.experiments.data.draw import SAMPLE
-from ipo_prompts.experiments.run.config import load_config
+from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import written
 

@@ -28,7 +28,7 @@ from ipo_prompts.experiments.embedded.shifts import (
     seed_of,
     suite,
 )
-from ipo_prompts.experiments.run.config import load_config
+from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore

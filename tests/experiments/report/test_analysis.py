@@ -30,7 +30,7 @@ from ipo_prompts.experiments.report.explain import (
 )
 from ipo_prompts.experiments.report.words import token_counter
 from ipo_prompts.experiments.run.files import content_of, write_json
-from ipo_prompts.experiments.run.result import RewardNames
+from ipo_prompts.experiments.run.scores import RewardNames
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore

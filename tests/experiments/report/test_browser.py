@@ -11,7 +11,7 @@ import pytest
 from ipo_prompts.experiments.report.explain import MOST_IN_MATRIX
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import compare_page, run_page
-from ipo_prompts.experiments.run.result import Comparison
+from ipo_prompts.experiments.run.scores import Comparison
 from support.browser import opened
 from support.report_files import ACTS_IF_NOT_SHOWN, HOSTILE, change_json
 

@@ -19,7 +19,7 @@ from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.report.drawing import search_plot
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import compare_page, crossed, notebook_part, run_page, write_report
-from ipo_prompts.experiments.run.config import load_config
+from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.metrics.scale import FRACTION
 from ipo_prompts.programs.selection import SEARCHED
 from support.report_files import ACTS_IF_NOT_SHOWN, change_json
@@ -309,7 +309,7 @@ def test_the_command_makes_the_same_configuration(run_folder: Path) -> None:
 def test_the_command_to_replay_finds_the_same(
     run_folder: Path, tmp_path: Path, clip: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ipo_prompts.experiments.run.plan.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
     monkeypatch.setenv("IPO_CACHE_DIR", str(tmp_path / "cache"))
     run = read_run(run_folder)
     assert main([*shlex.split(run.command_to_replay)[1:], "--quiet"]) == 0

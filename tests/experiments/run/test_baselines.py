@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.run.beside import how_weak, in_words, means_of_classes
-from ipo_prompts.experiments.run.result import Baselines, Measured
+from ipo_prompts.experiments.run.scores import Baselines, Measured
 from ipo_prompts.metrics.classification import EncodedPictures
 
 

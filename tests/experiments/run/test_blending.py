@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.embedded import PICTURES_DIR
-from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.experiments.run.plan import plan
+from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.result import load_result
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
@@ -31,7 +31,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture()
 def run(cache: Path, monkeypatch: pytest.MonkeyPatch, clip: Clip, capfd: Any, pictures: Path) -> Any:
-    monkeypatch.setattr("ipo_prompts.experiments.run.plan.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
     listed = f"strategy.file={pictures.parent / 'templates.txt'}"
 
     def start(*more: str) -> Ended:

@@ -23,7 +23,7 @@ SMALL = ("lm=none", "describer=none", "steps=2", "candidates_per_step=3", "shots
 @pytest.fixture()
 def run(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any, clip: Any) -> Run:
     """Run the command in a folder of its own."""
-    monkeypatch.setattr("ipo_prompts.experiments.run.plan.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
     monkeypatch.setattr("ipo_prompts.experiments.publishing.save_search_png", lambda *args: None)
     monkeypatch.chdir(tmp_path)
     copy_pictures(Path("pictures"))

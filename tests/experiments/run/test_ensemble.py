@@ -15,8 +15,8 @@ from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.one_call import answer
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import compare_page, crossed, notebook_part
-from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.experiments.run.plan import plan
+from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.result import load_result
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -38,7 +38,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(
     cache: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], pictures: Path
 ) -> Any:
-    monkeypatch.setattr("ipo_prompts.experiments.run.plan.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
 
     def start(*more: str) -> Ended:
         listed = f"strategy.file={pictures.parent / 'templates.txt'}"

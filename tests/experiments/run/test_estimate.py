@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.run.beforehand import estimate
-from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.experiments.run.plan import Plan
+from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs.lm.connect import Backend
 

@@ -34,7 +34,7 @@ def pictures(tmp_path: Path) -> Path:
 @pytest.fixture()
 def run(pictures: Path, tmp_path: Path, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a job without a language model; returns its folder."""
-    monkeypatch.setattr("ipo_prompts.experiments.run.plan.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
     templates = tmp_path / "templates.txt"
     templates.write_text("an x-ray of a <CLASS>, a negative.\n")
 

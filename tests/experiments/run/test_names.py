@@ -14,8 +14,9 @@ from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.data.alike import alike
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.run.beforehand import estimate, of_data
-from ipo_prompts.experiments.run.config import RunConfig, load_config
+from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.plan import plan
+from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.result import load_result
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.programs.candidates import in_wordnet
@@ -38,7 +39,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(
     cache: Path, monkeypatch: pytest.MonkeyPatch, clip: Clip, capfd: pytest.CaptureFixture[str], pictures: Path
 ) -> Any:
-    monkeypatch.setattr("ipo_prompts.experiments.run.plan.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
 
     def start(*more: str) -> Ended:
         few = ("describer=none", "steps=1", "candidates_per_step=2", "looks=10", "names=search")

@@ -14,8 +14,8 @@ import pytest
 
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.run.beside import what_they_add
-from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.experiments.run.plan import plan
+from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.result import load_result
 from ipo_prompts.experiments.tasks.base import Encoded
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, fitted_on
@@ -163,7 +163,7 @@ def run(cache: Path, light: None, capfd: pytest.CaptureFixture[str], pictures: P
 
 @pytest.fixture()
 def light(monkeypatch: pytest.MonkeyPatch, clip: Clip) -> None:
-    monkeypatch.setattr("ipo_prompts.experiments.run.plan.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
 
 
 @pytest.mark.parametrize("kind", ["mean", "prior"])

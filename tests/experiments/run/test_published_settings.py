@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ipo_prompts.experiments.run.config import load_config
+from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.settings import about_preset, differences, shipped_config, shipped_configs
 from support.runs import Ended, ipo
 

@@ -74,7 +74,7 @@ def test_a_run_whose_test_does_not_fit_any_more_stops_before_it_and_can_go_on(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, clip: Any
 ) -> None:
     copy_pictures(tmp_path / "pets")
-    monkeypatch.setattr("ipo_prompts.experiments.run.plan.load_clip", lambda *_: clip)
+    monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
     searching, run = pipeline.search_in, str(tmp_path / "run")
 
     def slow(*args: Any) -> Any:

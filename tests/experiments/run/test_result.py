@@ -10,7 +10,8 @@ from scipy import stats
 
 from ipo_prompts.experiments.run.comparison import compare, verdict
 from ipo_prompts.experiments.run.files import content_of
-from ipo_prompts.experiments.run.result import Comparison, RewardNames, chosen, load_result, used, write_result
+from ipo_prompts.experiments.run.result import chosen, load_result, used, write_result
+from ipo_prompts.experiments.run.scores import Comparison, RewardNames
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Sampling

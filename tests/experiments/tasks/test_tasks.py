@@ -13,9 +13,10 @@ from ipo_prompts.experiments.compare.cell import Cell, run_cell
 from ipo_prompts.experiments.compare.grid import entries, load_grid
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.run.config import load_config
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.plan import Plan, encode, plan, prepare
+from ipo_prompts.experiments.run.plan import Plan, plan
+from ipo_prompts.experiments.run.prepared import encode, prepare
+from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.tasks.segmentation import LEAST, SIDE, compose
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.programs.lm import connect

@@ -1,0 +1,143 @@
+"""A job made ready: pictures of search and selection encoded, models loaded. What it uses is planned in `plan.py`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ipo_prompts.experiments.data import Draw, Item, load_data
+from ipo_prompts.experiments.data.check import transparency_note
+from ipo_prompts.experiments.data.codes import refuse_codes
+from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.live_view import Ui
+from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan
+from ipo_prompts.experiments.tasks.base import Encoded, check_fractions
+from ipo_prompts.metrics.clip import Clip, load_clip
+from ipo_prompts.metrics.clock import check_clock
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.reward import Reward, Units, scale_of
+from ipo_prompts.metrics.template import check_template, written
+
+if TYPE_CHECKING:
+    pass
+
+SAME = 1 - 1e-6
+"""Cosine of two class embeddings that differ by rounding alone."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan whose pictures of search and selection are encoded and whose models are loaded; nothing sealed is here.
+
+    Attributes:
+        plan: what was planned.
+        clip, store: the frozen encoder and its features.
+        reward: with the classes to search for.
+        search, selection: what is scored on; no selection when nothing is held back.
+        lm_seconds: how long language models in this process took to load.
+    """
+
+    plan: Plan
+    clip: Clip
+    store: FeatureStore
+    reward: Reward
+    search: Encoded
+    selection: Encoded | None
+    lm_seconds: float
+
+    @property
+    def config(self) -> RunConfig:
+        """The configuration."""
+        return self.plan.config
+
+    @property
+    def shown(self) -> list[Units]:
+        """What searches and chooses: all that is not sealed."""
+        return [part.units for part in (self.search, self.selection) if part]
+
+
+def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
+    """Load and check everything that a search needs; write nothing but features to the cache.
+
+    A `clip` that is loaded already can be given.
+
+    Raises:
+        InputError: what is wrong with the pictures or the models.
+        BudgetReached: the time is used up.
+    """
+    config, drawn = planned.config, planned.drawn
+    check_clock()
+    if clip is None:
+        ui.say(f"loading the CLIP {config.clip}")
+        clip = load_clip(config.clip, config.device)
+    check_clock()
+    refuse_codes(planned.data, config.data, clip)
+    store = FeatureStore(clip)
+    others = [name for spec in config.also_fit for name in load_data(spec, seed=SPLIT_SEED).class_names]
+    met_later = (*drawn.new_class_names, *others)
+    reward = planned.task.reward(clip, drawn.class_names, store, met_later)
+    if planned.data.labelled:
+        check_fractions(scale_of(reward), f"reward={config.reward['name']}")
+    else:
+        refuse_equal(clip, config.initial_template, drawn.class_names)
+    check_template(config.initial_template, (*drawn.class_names, *met_later), clip)
+    note = transparency_note([item.picture for item in drawn.search], "search pictures")
+    if note:
+        ui.say(note)
+    encoding = partial(encode, planned, reward, ui=ui, seed=config.seed)
+    searched = encoding(drawn.search, "search")
+    selection = encoding(drawn.selection, "selection") if drawn.selection else None
+    started = time.monotonic()
+    for backend in (planned.optimizer, planned.describer):
+        if backend:
+            if backend.loads:
+                ui.say(f"loading the language model {backend.model}")
+            backend.load()
+    return Prepared(planned, clip, store, reward, searched, selection, time.monotonic() - started)
+
+
+def refuse_equal(clip: Clip, template: str, class_names: Sequence[str]) -> None:
+    """Refuse classes that a CLIP reads as one: without labels nothing else would tell.
+
+    Raises:
+        InputError: names the first two.
+    """
+    from ipo_prompts.metrics.reward import class_embeddings
+
+    rows = class_embeddings(clip, [(template, 1.0)], class_names)
+    for i, row in enumerate(rows[:-1]):
+        for j in (rows[i + 1 :] @ row > SAME).nonzero()[0].tolist():
+            first, second = str(class_names[i]), str(class_names[i + 1 + j])
+            raise InputError(
+                f"the CLIP reads the classes {first!r} and {second!r} as the same text, so that it cannot tell them "
+                "apart; rename one or join them."
+            )
+
+
+def encode(planned: Plan, reward: Reward, items: Sequence[Item], what: str, *, ui: Ui, seed: int) -> Encoded:
+    """Encode the pictures of one part and show the progress; `what` is the name of the part."""
+    return planned.task.encode(reward, items, seed=seed, progress=ui.pictures(what))
+
+
+def labelled_contents(store: FeatureStore, items: Sequence[Item]) -> list[tuple[str, int | tuple[int, ...]]]:
+    """Return the digest of each picture's bytes with its label, or labels, in order."""
+    contents = store.contents([item.picture for item in items])
+    return [(content, item.also or item.label) for content, item in zip(contents, items, strict=True)]
+
+
+def fingerprint(prepared: Prepared, *parts: Sequence[Item]) -> str:
+    """Return a digest of the classes and of the pictures used, part by part: bytes and labels, not paths."""
+    return digest_of(prepared.store, prepared.plan.drawn, *parts)
+
+
+def digest_of(store: FeatureStore, drawn: Draw, *parts: Sequence[Item]) -> str:
+    """Return the digest of what was drawn, see `fingerprint`."""
+    used = [labelled_contents(store, items) for items in parts]
+    names = [written(drawn.class_names), written(drawn.new_class_names)]
+    return hashlib.sha256(json.dumps([names, used]).encode()).hexdigest()

@@ -1,0 +1,328 @@
+"""How a configuration is read: `key=value` words over a YAML file, over a preset, over the run that it starts from."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from pydantic import ValidationError
+
+from ipo_prompts.experiments.run.config import ASK_NO_MODEL, CHOSEN, FREE_KEYS, RunConfig
+from ipo_prompts.experiments.tasks import REWARDS
+from ipo_prompts.metrics import files
+from ipo_prompts.metrics.errors import InputError, did_you_mean, input_error, listener, nearest, setting
+from ipo_prompts.metrics.registry import own_name
+from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
+from ipo_prompts.programs.record.journal import last, read
+from ipo_prompts.programs.record.trust import ADDRESSES, CHOICES, own_settings, refuse_foreign, why_typed
+from ipo_prompts.programs.record.trust import CONFIG_FILE as CONFIG_FILE
+from ipo_prompts.programs.settings import preset
+
+_NUMBERS = {
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type"), "a number"),
+    "list_type": "a list",
+}
+"""What pydantic calls the errors of a value that is no number, or no list."""
+
+
+def is_begun(config: RunConfig, folder: Path) -> bool:
+    """Whether a run directory holds a run of this configuration, to resume.
+
+    Raises:
+        InputError: it holds a run of another one.
+    """
+    file = folder / CONFIG_FILE
+    if not file.exists():
+        return False
+    key = config.differs_from(load_config(file))
+    if key:
+        raise InputError(f"{folder} holds a run with another {key}; choose another folder.")
+    return True
+
+
+def config_of(folder: Path) -> RunConfig:
+    """Return the settings of a run, from the `start` of its journal's latest session: `config.yaml` is only an output.
+
+    Raises:
+        InputError: there is no run in the folder, it has not begun to search, or its record is damaged.
+    """
+    start = next((event for event in reversed(read(folder)) if event["type"] == "start"), None)
+    if start is None:
+        raise InputError(f"the run in {folder} was never begun, so there is nothing to resume or to start from.")
+    if not isinstance(start.get("config"), dict):
+        raise InputError(f"the journal in {folder} has no settings: `ipo optimize` did not begin it.")
+    return build(start["config"], f"{folder / JOURNAL}", whole=True)
+
+
+def differs_in_file(folder: Path, config: RunConfig) -> str | None:
+    """Say how the `config.yaml` of a run differs from its settings; None where it does not."""
+    file, settings = folder / CONFIG_FILE, config.model_dump(mode="json")
+    try:
+        stored = json.loads(json.dumps(read_settings(file), default=str))
+    except InputError as error:
+        return f"{str(error).rstrip('.')}; what the journal has of the settings counts"
+    other = [key for key in {**settings, **stored} if key not in FREE_KEYS and _differ(stored, settings, key)]
+    if not other:
+        return None
+    told = [f"{key}={stored[key]!r}"[:200] if key in stored else f"no {key}" for key in other[:3]]
+    more = f" and {len(other) - 3} more" if len(other) > 3 else ""
+    return f"{file} has {', '.join(told)}{more}, which this run has not; what its journal has of the settings counts"
+
+
+def _differ(stored: dict[str, Any], settings: dict[str, Any], key: str) -> bool:
+    return key not in stored or key not in settings or bool(stored[key] != settings[key])
+
+
+def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = False, **flags: Any) -> RunConfig:
+    """Fill the configuration.
+
+    Args:
+        file: a YAML file of keys and values, or None.
+        to_run: whether a run is begun with it: then no address and no class of the user's own is taken from the file of
+            a run directory, and such classes may be imported.
+        words: `key=value`, the value read as YAML.
+        flags: values from the command line; None means not given. They win.
+
+    Raises:
+        InputError: unreadable file, unknown key (the nearest known one is named), or a value of the wrong kind.
+    """
+    values = read_settings(file) if file else {}
+    given = {**read_words(words), **{key: value for key, value in flags.items() if value is not None}}
+    ours = file is not None and file.name == CONFIG_FILE and file.with_name(JOURNAL).exists()
+    where, values, given = str(file) if file else "the command line", nested(values), nested(given)
+    if ours and to_run:
+        assert file is not None
+        values = _to_take_over(values, given, file.parent)
+    values = overlaid(values, given)
+    if to_run:
+        allow(values)
+    return build(values, where, whole=ours)
+
+
+def build(values: dict[str, Any], where: str, *, whole: bool = False) -> RunConfig:
+    """Check values and lay them over their preset, and over the settings of the run that they start from.
+
+    With `whole`, they are those of a run, with what its preset and the run that it started from gave.
+
+    Raises:
+        InputError: see `load_config`.
+    """
+    values = nested(values)
+    if "metric" in values:
+        raise InputError(
+            f"there is no metric in {where}: a metric judges one answer, and a run maximises a reward, which scores a "
+            f"template on all pictures; set reward ({', '.join(REWARDS)}), or leave it out for accuracy."
+        )
+    for key in values:
+        if key not in RunConfig.model_fields:
+            near = nearest(key, RunConfig.model_fields, cutoff=0.0)[0]
+            raise InputError(f"unknown key {key!r} in {where}; did you mean {near!r}?")
+    if not whole:
+        below = _of_run(start, values) if isinstance(start := values.get("start_from"), str) else {}
+        if (name := values.get("preset", "default")) in ("paper", "code"):
+            below = overlaid(below, {**preset(name), "describer_question": name})
+        values = overlaid(below, values)
+    elif isinstance(values.get("class_names"), str):  # a run holds the names themselves: no file is read for a stranger
+        raise InputError(f"{where} names a file of class names, and a run holds the names; start a new run.")
+    elif missing := [key for key in RunConfig.model_fields if key not in values]:
+        raise InputError(f"{where} is not whole: it has no {missing[0]}; restore it, or give the settings themselves.")
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise _no_number(error, where) or input_error(error, where) from error
+
+
+def _no_number(error: ValidationError, where: str) -> InputError | None:
+    """Say that a setting takes a number or a list, where that is what is wrong first."""
+    first = error.errors()[0]
+    key, kind = first["loc"][0] if first["loc"] else "", _NUMBERS.get(first["type"])
+    if kind is None:
+        return None
+    example = example_of(key) if kind != "a list" else f"[{str(first['input']).strip('[]')[:40]}]"
+    if where == "the command line":
+        example = f"{key}={shlex.quote(str(example))}"
+    given = "nothing" if first["input"] is None else repr(first["input"])[:200]
+    return InputError(f"{key} in {where} is {kind}, such as {example} (given: {given}).")
+
+
+def example_of(key: Any) -> Any:
+    """Return a number that a setting can be: its default, where it has one."""
+    field = RunConfig.model_fields.get(key)
+    return 12 if field is None or field.default is None else field.default
+
+
+def _of_run(start: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a run to start from, see `_to_take_over`.
+
+    Raises:
+        InputError: there is none, or something has to be typed.
+    """
+    if not start or not (Path(start) / JOURNAL).is_file():
+        raise InputError(f"{start or 'it'} is no run to start from: it has no {JOURNAL}; give a run directory.")
+    return _to_take_over(config_of(Path(start)).model_dump(exclude={"start_from"}), given, Path(start))
+
+
+def _to_take_over(settings: dict[str, Any], given: dict[str, Any], run: Path) -> dict[str, Any]:
+    """Return the settings of a run that another may take over: without the addresses of language models.
+
+    Raises:
+        InputError: it asked a model at an address which is now asked again, and none is given; or it chose a class of
+            the user's own, and no name is given.
+    """
+    kept = dict(settings)
+    code = {key: name for key in CHOICES if (name := own_name(kept.get(key))) and "name" not in given.get(key, {})}
+    if code:
+        words = (", " if listener() == "ipo.optimize" else " ").join(setting(key, name) for key, name in code.items())
+        raise InputError(f"the run in {run} {why_typed(code)}, add `{words}`, else name another {' and '.join(code)}.")
+    replayed = str(given.get("lm", kept.get("lm"))).startswith("replay/")  # then nobody is asked, in either role
+    for role in ("lm", "describer"):
+        address, name = kept.get(f"{role}_api_base"), str(kept.get(role, RunConfig.model_fields[role].default))
+        asked = name not in ASK_NO_MODEL | {"local"} and not name.startswith(("local/", "replay/"))
+        if address and asked and not replayed and not {role, f"{role}_api_base"} & given.keys():
+            raise InputError(
+                f"the run in {run} asked {name} at {address}, and an address is never taken from a run directory; if "
+                f"you trust that server, add `{setting(role + '_api_base', address)}`, else name another {role}."
+            )
+    kept |= {key: None for key in ADDRESSES if key in kept}
+    taken = {key: value for key, value in kept.items() if key not in given}
+    refuse_foreign(taken, own_settings(last(run, "start")), f"the run in {run}")
+    return kept
+
+
+def allow(values: dict[str, Any]) -> None:
+    """Let the classes of the user's own be imported that a person typed; see `Registry.allow`."""
+    for key, registry in CHOSEN.items():
+        registry.allow(values.get(key))
+
+
+def nested(values: dict[str, Any]) -> dict[str, Any]:
+    """Gather `strategy.size` and the like under their key.
+
+    >>> nested({"strategy": "shuffled", "strategy.size": 8, "steps": 3})
+    {'steps': 3, 'strategy': {'name': 'shuffled', 'size': 8}}
+    """
+    plain = {key: value for key, value in values.items() if key.partition(".")[0] not in CHOSEN}
+    for key in CHOSEN:
+        whole = values.get(key)
+        choice = dict(whole) if isinstance(whole, dict) else {} if whole is None else {"name": whole}
+        prefix = f"{key}."
+        choice |= {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+        if choice:
+            plain[key] = choice
+    return plain
+
+
+def dotted(values: dict[str, Any]) -> dict[str, Any]:
+    """Write the settings of a strategy or reward with dots, the opposite of `nested`.
+
+    >>> dotted({"strategy": {"name": "history", "size": 8}, "steps": 3})
+    {'strategy.name': 'history', 'strategy.size': 8, 'steps': 3}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        chosen = key in CHOSEN and isinstance(value, dict)
+        flat |= {f"{key}.{name}": one for name, one in value.items()} if chosen else {key: value}
+    return flat
+
+
+def overlaid(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Lay nested values over others; the settings of a strategy or reward stay only under the same name."""
+    result = {**below, **above}
+    for key, registry in CHOSEN.items():
+        if key in below and key in above:
+            name = below[key].get("name", registry.default)
+            if above[key].get("name", name) == name:
+                result[key] = {**below[key], **above[key]}
+    return result
+
+
+def read_settings(file: Path) -> dict[str, Any]:
+    """Read a YAML file of keys and values.
+
+    Raises:
+        InputError: it cannot be read, or holds something else.
+    """
+    content = files.read_yaml(file, "the configuration")
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise InputError(f"{file} holds {type(content).__name__}, not a table of keys and values.")
+    return content
+
+
+def _without_spaces(words: Sequence[str], at: int) -> str:
+    """Return the setting that a person meant by a word and its neighbours, else some setting.
+
+    >>> _without_spaces(["steps", "=", "3"], 0), _without_spaces(["steps=", "3"], 1), _without_spaces(["more"], 0)
+    ('steps=3', 'steps=3', 'steps=50')
+    """
+    if at and words[at - 1].endswith("="):
+        return shlex.quote(words[at - 1] + words[at])
+    key = words[at].lstrip("-")
+    value = next((word.lstrip("=") for word in words[at + 1 :] if word.strip("=")), "")
+    known = key.partition(".")[0] in RunConfig.model_fields
+    return shlex.quote(f"{key}={value}") if known and value and "=" not in value else "steps=50"
+
+
+def read_words(words: Sequence[str]) -> dict[str, Any]:
+    """Read `key=value` words, the values as YAML; those of text settings stay text.
+
+    Raises:
+        InputError: a word has another form.
+    """
+    values: dict[str, Any] = {}
+    for at, word in enumerate(words):
+        key, equals, text = word.removeprefix("--").partition("=")
+        if word.startswith("--") and not equals:
+            near = nearest(key.replace("-", "_"), RunConfig.model_fields, cutoff=0.0)[0]
+            raise InputError(
+                f"there is no flag {word!r}; did you mean {near}=VALUE, or a flag of `ipo optimize --help`?"
+            )
+        if not equals or not key:
+            if Path(word).is_dir():
+                raise InputError(f"{word!r} is a folder; did you mean folder:{word}?")
+            raise InputError(
+                f"cannot read {word!r}; settings are written key=value, such as {_without_spaces(words, at)}."
+            )
+        try:
+            value = files.parse_yaml(text, key)
+        except InputError:
+            value = text
+        # In a text field, `a photo: <CLASS>` or `no` is text and not a table or a truth value.
+        field = RunConfig.model_fields.get(key)
+        is_text = field is not None and (field.annotation is str or str in get_args(field.annotation))
+        # Agents of a W&B sweep word null as Python does.
+        kinds = (field.annotation, *get_args(field.annotation)) if field else ()
+        holds = {get_origin(kind) for kind in kinds}  # agents write nested parameters as a table
+        whole = value is None or (isinstance(value, (dict, list)) and type(value) in holds)
+        values[key] = None if text == "None" else text if is_text and not whole else value
+    return values
+
+
+def read_known(words: Sequence[str], known: Sequence[str], what: str) -> dict[str, Any]:
+    """Read words of which each sets one of the `known` keys; `what` takes them, for messages.
+
+    Raises:
+        InputError: another key, or see `read_words`.
+    """
+    given = read_words(words)
+    if strange := next((key for key in given if key not in known), None):
+        raise InputError(f"unknown key {strange!r}{did_you_mean(strange, known)}; {what} takes {', '.join(known)}.")
+    return given
+
+
+def listed(value: Any, what: str) -> list[str]:
+    """Return the names of a list, or of `NAME,NAME`, each once; `what` takes them, for messages.
+
+    Raises:
+        InputError: one is empty.
+    """
+    names = value if isinstance(value, list) else str("" if value is None else value).split(",")
+    names = list(dict.fromkeys(str(one).strip() for one in names))
+    if not all(names):
+        raise InputError(f"a name is missing in the words of {what}; write data=NAME,NAME.")
+    return names

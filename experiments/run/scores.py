@@ -1,0 +1,260 @@
+"""What a result says in scores: of each part, and of what was taken beside one template. See `result.py`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ipo_prompts.experiments.run.files import Content
+from ipo_prompts.experiments.tasks.base import LABEL
+from ipo_prompts.metrics.blend import Way
+from ipo_prompts.metrics.offsets import Kind
+from ipo_prompts.metrics.verdict import Ends, Rounded, Verdict
+
+Thumbnail = Annotated[str, Field(pattern=r"^data:image/(jpeg|png|webp);base64,[A-Za-z0-9+/]+={0,2}$")]
+Label = Annotated[str, Field(pattern=LABEL)]
+
+
+class RewardNames(Content):
+    """What was maximised: the reward, the name of its measure, and what its n counts, in the plural."""
+
+    name: str = Field("classification", pattern=r"^[\w.:-]{1,100}$")
+    measure: Label = "accuracy"
+    unit: Label = "pictures"
+
+
+CLASSIFICATION = RewardNames()
+
+
+PartName = Literal["search", "selection", "test", "new"]
+
+
+AnyPart = PartName | Literal["fresh"]
+"""A part of the pictures; `fresh` ones neither searched nor chose, and are there for the words of the template."""
+
+
+class Measured(Content):
+    """One template on one set of n units; `value` is a fraction, the loss of a classification is in nats."""
+
+    value: Rounded
+    loss: Rounded
+    n: int
+    ci95: Ends
+
+
+class Comparison(Content):
+    """Both templates on one set of units.
+
+    Attributes:
+        difference: optimised minus initial, with its verdict, for the classes as given.
+        like_these: the same for classes like these; None where units have no classes, or too few.
+    """
+
+    initial: Measured
+    optimised: Measured
+    difference: Verdict
+    like_these: Verdict | None = None
+
+
+SealedPart = Literal["test", "new"]
+
+
+class OverClasses(Content):
+    """The mean over the classes of a part that are tested, each of the same weight, where they differ in size.
+
+    Attributes:
+        classes: how many have test pictures; `single` of them have one, whose variance is that within the others.
+        initial, optimised: of the two templates.
+        difference: optimised minus initial, no test; `ci95` its interval.
+        words: all that in words; everything that speaks of it prints that.
+    """
+
+    classes: int
+    single: int
+    initial: Rounded
+    initial_ci95: Ends
+    optimised: Rounded
+    optimised_ci95: Ends
+    difference: Rounded
+    ci95: Ends
+    words: str
+
+
+class Baselines(Content):
+    """What the sealed test pictures get without a search.
+
+    Attributes:
+        guessing: the value of always naming the class with the most of them.
+        class_mean: the nearest mean of the search and selection pictures of a class; None where a class has none.
+        labelled: how many of these pictures a class has on average.
+        ensemble: CLIP's 80 templates as one classifier; None where they are too many texts.
+        weak: what makes any template a poor answer; None where nothing does.
+        words: all of it in words, and what is likely to help; everything that speaks of them prints these.
+        warning: what `weak` means, in one short sentence; empty where it is None.
+    """
+
+    guessing: Rounded
+    class_mean: Measured | None
+    labelled: Rounded
+    ensemble: Measured | None
+    weak: Literal["near guessing", "far below the class mean"] | None
+    words: str
+    warning: str
+
+
+class WithAndWithout(Content):
+    """Scores without and with something on the same units; the difference is with minus without, no test."""
+
+    without: Measured
+    with_: Measured = Field(alias="with")
+    difference: Rounded
+    ci95: Ends
+
+
+class Added(Content):
+    """What offsets add to each template on one part of the sealed pictures."""
+
+    initial: WithAndWithout
+    template: WithAndWithout
+
+
+class OffsetsFound(Content):
+    """What offsets add, and whether the run has them.
+
+    Attributes:
+        kind: those asked for; `mean` where none were.
+        kept: whether the program has them; then the scores of the run are with them, else without.
+        gain: what choosing with them gained over choosing without on selection pictures left out of the choice; None
+            where they were not asked for. They are kept where it exceeds its standard error.
+        sealed: what they add, by the part of the sealed pictures.
+        words: all that in words; everything that speaks of it prints that.
+    """
+
+    kind: Kind
+    kept: bool
+    gain: Rounded | None
+    standard_error: Rounded | None
+    sealed: dict[SealedPart, Added]
+    words: str
+
+
+class EnsembleFound(Content):
+    """What an ensemble adds to the one template, and whether the run has it.
+
+    Attributes:
+        members: its templates, equally weighted, best first.
+        one: the template that is chosen alone.
+        kept: whether it is taken; then the scores of the run are the ensemble's, else the one template's.
+        gain: what choosing it gained over choosing one template, on selection pictures left out of the choice; it is
+            kept where that exceeds its standard error.
+        sealed: the one template and the ensemble, by the part of the sealed pictures.
+        words: all that in words; everything that speaks of it prints that.
+    """
+
+    members: tuple[str, ...]
+    one: str
+    kept: bool
+    gain: Rounded
+    standard_error: Rounded | None
+    sealed: dict[SealedPart, WithAndWithout]
+    words: str
+
+
+class TwoByTwo(Content):
+    """Either template under the names given and under those found, on the sealed test pictures.
+
+    `difference` is what the names found add to the chosen template, no test; `ci95` its interval.
+    """
+
+    initial_given: Measured
+    template_given: Measured
+    initial_found: Measured
+    template_found: Measured
+    difference: Rounded
+    ci95: Ends
+
+
+class Renamed(Content):
+    """A class with another name, and what the old one alone would change if it were put back.
+
+    `hits` are the test pictures that the new name wins, `loss` what it changes of the mean loss (in nats, lower is
+    better); the tests of all names are corrected together.
+    """
+
+    given: str
+    found: str
+    hits: int
+    loss: Rounded
+    difference: Verdict
+
+    @property
+    def shown(self) -> str:
+        """Whether the sealed pictures show that the name is better."""
+        return {"gain": "shown", "loss": "shown to be worse"}.get(self.difference.outcome, "not shown")
+
+
+class NamesFound(Content):
+    """What classes are called after a search for names.
+
+    Attributes:
+        kept: whether any class has another name; then all scores of the run are under the names found.
+        renamed: those classes, in label order; of more than 200 the first.
+        candidates: how many other names were tried, `asked` of them from a language model.
+        gain, standard_error: what choosing names so gained on held-back pictures, a fraction.
+        loss, loss_error: the same in nats, higher is better; names are taken where it exceeds its standard error and
+            `gain` is above 0.
+        permuted: the gain where each class tries the candidates of another one.
+        temperature: what logits were divided by while names were chosen.
+        sealed: either template under either names; None where all classes keep theirs.
+        words: all that in words; everything that speaks of it prints that.
+    """
+
+    kept: bool
+    renamed: tuple[Renamed, ...]
+    candidates: int
+    asked: int
+    gain: Rounded
+    standard_error: Rounded
+    loss: Rounded
+    loss_error: Rounded
+    permuted: Rounded
+    temperature: Rounded
+    sealed: TwoByTwo | None
+    words: str
+
+
+class Over(Content):
+    """A difference on the sealed test pictures, a fraction, with its 95 % interval."""
+
+    difference: Rounded
+    ci95: Ends
+
+
+class HeadFound(Content):
+    """What labelled pictures do beside the words, where `head=blend` asked for it.
+
+    Attributes:
+        kept: whether they count in the program; else words alone decide.
+        way, weight: how pictures decide, and how many times they count beside the words; see `metrics/blend.py`.
+        alone: how pictures decide best alone.
+        labelled: pictures a class, on average; `without` are the classes that have none.
+        left_out: how many were left out in turn to choose; 0 where each class has one.
+        words_alone, pictures_alone, both: on the sealed test pictures.
+        over_words, over_pictures: both less either.
+        words: all that in words; everything that speaks of it prints that.
+    """
+
+    kept: bool
+    way: Way
+    weight: float
+    alone: Way
+    labelled: Rounded
+    without: tuple[str, ...]
+    left_out: int
+    words_alone: Measured
+    pictures_alone: Measured
+    both: Measured
+    over_words: Over
+    over_pictures: Over
+    words: str
