@@ -52,13 +52,14 @@ def main() -> None:
     options = arguments(
         __doc__,
         cells={"type": Path, "default": DOCS / "suite-held-out.json.gz", "help": "raw cells of a grid"},
+        column={"default": "test", "help": "such as '300 looks', where rows were read off at several"},
     )
-    print("\n".join(of_cells(options.cells)))
+    print("\n".join(of_cells(options.cells, options.column)))
 
 
-def of_cells(file: Path) -> list[str]:
+def of_cells(file: Path, column: str = "test") -> list[str]:
     """Return the lines of a table of all rows of a file of cells."""
-    rows = rows_of(file)
+    rows = rows_of(file, column)
     subject = next(name for name in rows if name.startswith(SUBJECT))
     lines = [f"| row | accuracy | over anchor | over {subject} | labels a class | looks |", "| --- " * 6 + "|"]
     for name, row in rows.items():
