@@ -49,7 +49,7 @@ class HistoryStrategy(ShowsHistory):
         >>> import numpy as np
         >>> from ipo_prompts.metrics.reward import Score
         >>> from ipo_prompts.metrics.template import problem
-        >>> from ipo_prompts.programs.history import Desk
+        >>> from ipo_prompts.programs.admission import Desk
         >>> from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
         >>> start = Score("a photo of a <CLASS>.", 0.5, 1.0, np.array([True, False]), np.array([0.5, 1.5]))
         >>> desk = Desk(problem, count=2)

@@ -54,7 +54,7 @@ class SmallModelStrategy(ShowsHistory):
         >>> import numpy as np
         >>> from ipo_prompts.metrics.reward import Score
         >>> from ipo_prompts.metrics.template import problem
-        >>> from ipo_prompts.programs.history import Desk
+        >>> from ipo_prompts.programs.admission import Desk
         >>> from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
         >>> from ipo_prompts.programs.lm.local import local_lm
         >>> engine, name = local_lm("local/small")

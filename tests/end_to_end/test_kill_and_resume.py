@@ -172,9 +172,12 @@ def check_resumed(bench: Bench, whole: Whole, out: Path, under_way: int) -> None
 
 
 def words_for(whole: Whole, out: Path) -> list[str]:
-    """Return the words that start a run like the whole one, or resume it; what that one encoded is in its cache."""
+    """Return the words that start a run like the whole one, or resume it; what that one encoded is in its cache.
+
+    In the soak, whose runs are deeper in the folder, each has a cache of its own.
+    """
     caches = whole.folder.parent / "caches"
-    if not (caches / out.name).exists():
+    if caches.exists() and not (caches / out.name).exists():
         shutil.copytree(caches / whole.folder.name, caches / out.name, ignore=shutil.ignore_patterns("replies"))
     return resuming(out) if is_begun(out) else [*whole.words, "--out", str(out)]
 

@@ -192,7 +192,7 @@ def test_no_change_of_a_strangers_run_does_anything(
     from ipo_prompts.metrics import clip as clips
 
     real = clips.load_clip
-    for module in ("experiments.run.plan", "programs.classifier"):  # the one that ships with us is loaded only once
+    for module in ("experiments.run.prepared", "programs.classifier"):  # the one that ships with us is loaded only once
         monkeypatch.setattr(
             f"ipo_prompts.{module}.load_clip",
             lambda name, *more, **named: clip if name == "embedded" else real(name, *more, **named),

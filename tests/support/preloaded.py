@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.compare import cell
-from ipo_prompts.experiments.run import plan
+from ipo_prompts.experiments.run import prepared
 from ipo_prompts.metrics.clip import load_clip
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "api-cross-validated"
@@ -27,7 +27,7 @@ def loaded(name: str, *options: Any) -> Any:
     return EMBEDDED if name == "embedded" else load_clip(name, *options)
 
 
-plan.load_clip = cell.load_clip = loaded
+prepared.load_clip = cell.load_clip = loaded
 with (
     TemporaryDirectory() as folder,
     patch.dict(os.environ, {"IPO_CACHE_DIR": f"{folder}/cache"}),

@@ -129,7 +129,7 @@ def pairs_of(phrases: Sequence[Phrase], seed: int) -> list[str]:
 def one_template(first: Phrase, second: Phrase) -> str | None:
     """Join two phrases to a template that can be read; None for two kinds of picture, of which only one can be.
 
-    >>> from ipo_prompts.programs.wording import Phrase
+    >>> from ipo_prompts.programs.phrases import Phrase
     >>> one_template(Phrase("x-ray image", "imaging", NOUN), Phrase("blurry", "focus", BEFORE))
     'a blurry x-ray image of a <CLASS>.'
     >>> one_template(Phrase("in fog", "weather", AFTER), Phrase("overexposed", "tone", BEFORE))
