@@ -160,7 +160,7 @@ def read_templates(file: Path) -> list[str]:
     Raises:
         InputError: it cannot be read, or is not UTF-8.
     """
-    lines = read_text(file, "the templates in", TEMPLATES_BYTES, "text").splitlines()
+    lines = read_text(file, "the file of templates", TEMPLATES_BYTES, "text").splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 

@@ -41,7 +41,7 @@ def read_class_names(given: str) -> Names:
         if not isinstance(content, (dict, list)):
             raise InputError(f"{file} holds no class names; write a list of them, or a table such as sofa: [sofa].")
         return content
-    lines = read_text(file, "the class names", MOST_BYTES, "text").splitlines()
+    lines = read_text(file, "the file of class names", MOST_BYTES, "text").splitlines()
     found = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not found:
         raise InputError(f"{file} names no class; write one name a line.")

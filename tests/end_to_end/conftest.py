@@ -73,7 +73,7 @@ def light(monkeypatch: pytest.MonkeyPatch, clip: Any) -> None:
     """Leave away what takes half of a small run's time and has no part in faults: loading CLIP again, the plots."""
     monkeypatch.setattr("ipo_prompts.experiments.run.prepared.load_clip", lambda *_: clip)
     monkeypatch.setattr("ipo_prompts.experiments.publishing.save_search_png", lambda *args: None)
-    monkeypatch.setattr("ipo_prompts.experiments.report.drawing.drawn", lambda *_, **file: b"")
+    monkeypatch.setattr("ipo_prompts.experiments.report.drawing.drawn", lambda *_, **file: b"a plot")
 
 
 @pytest.fixture()

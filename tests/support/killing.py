@@ -70,7 +70,7 @@ def _child(words: list[str], log: str, environment: dict[str, str]) -> None:
 
     strangers.COUNT = FEW_NOUNS
     vars(publishing)["save_search_png"] = lambda *arguments: None
-    vars(drawing)["drawn"] = lambda *arguments, **file: b""
+    vars(drawing)["drawn"] = lambda *arguments, **file: b"a plot"
     code = main(words)
     sys.stdout.flush()
     sys.stderr.flush()

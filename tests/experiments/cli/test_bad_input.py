@@ -165,8 +165,8 @@ OTHERS: list[tuple[list[str], str]] = [
     (["evaluate", "--template", "<CLASS>", "--clip", "ViT-B-16/opena"], "did you mean openai"),
     (["evaluate", "--template", "<CLASS>", "--data", "folder:spoiled"], "is not a picture of a known format"),
     (["evaluate", "--tmplate", "<CLASS>"], "no such option: --tmplate"),
-    (["evaluate", "--templates-file", "gone.txt"], "cannot read the templates in gone.txt: No such file"),
-    (["evaluate", "--templates-file", "latin.txt"], "latin.txt are not UTF-8"),
+    (["evaluate", "--templates-file", "gone.txt"], "cannot read the file of templates gone.txt: No such file"),
+    (["evaluate", "--templates-file", "latin.txt"], "the file of templates latin.txt is not text in UTF-8"),
     (["evaluate", "--templates-file", "blank.txt"], "at least one template"),
     (["evaluate", "--templates-file", "slotless.txt", "--data", "folder:good"], "'a photo' cannot be used"),
     (["evaluate", "--template", "<CLASS>", "--device", "tpu"], "there is no device 'tpu' here"),
@@ -285,7 +285,7 @@ def test_no_room_is_found_before_pictures_are_opened(
 def test_an_interrupt_says_what_is_kept(
     command: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for reads in ("run.config.load_config", "compare.grid.load_grid"):
+    for reads in ("run.reading.load_config", "compare.grid.load_grid"):
         monkeypatch.setattr(f"ipo_prompts.experiments.{reads}", raising(KeyboardInterrupt()))
     assert main(command) == 130
     assert capsys.readouterr().err.splitlines()[-1] == f"ipo: {message}"

@@ -209,5 +209,5 @@ def test_a_list_that_is_longer_than_the_search_is_refused_with_the_words_to_type
 
 
 def test_a_list_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot read the templates in"):
+    with pytest.raises(InputError, match="cannot read the file of templates"):
         STRATEGIES.build({"name": "list", "file": str(tmp_path / "none.txt")}, Models())
