@@ -183,7 +183,7 @@ def test_a_lead_that_is_small_keeps_the_initial_template(made: Path, tmp_path: P
         (["class_names=[cat, dog]", "reward=retrieval"], "reward=retrieval needs labels"),
         (["class_names=[cat, dog]", "classes=base-to-new"], "set classes=all"),
         (["class_names=[cat, dog]", f"exclude=[{NAMES[0]}]"], "exclude names the class"),
-        (["class_names=none.txt"], "cannot read the class names none.txt"),
+        (["class_names=none.txt"], "cannot read the file of class names none.txt"),
         (["data=embedded:b", "reward=fit"], "reward=fit is for pictures without labels, and embedded:b has labels"),
     ],
 )
