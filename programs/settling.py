@@ -24,7 +24,6 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.fit import Fit
 from ipo_prompts.metrics.offsets import Fitted, Kind, fit_temperature
 from ipo_prompts.metrics.reward import Reward, Score, Units, by_embeddings
-from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.selection import (
     POOLED,
     ScoreTable,
@@ -39,6 +38,7 @@ from ipo_prompts.programs.selection import (
 )
 
 if TYPE_CHECKING:
+    from ipo_prompts.programs.classifier import TemplateClassifier
     from ipo_prompts.programs.record.score_keeper import ScoreKeeper
     from ipo_prompts.programs.search import SearchResult
 
