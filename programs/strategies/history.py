@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel
 
-from ipo_prompts.metrics.template import MAX_CHARACTERS, SLOT
+from ipo_prompts.metrics.template import MAX_CHARACTERS, SLOT, normalise, with_slot
 from ipo_prompts.programs.admission import REFUSALS_SHOWN
 from ipo_prompts.programs.strategies.asking import (
     HistorySettings,
@@ -99,7 +99,7 @@ class HistoryStrategy(ShowsHistory):
                 if was_cut_off():
                     answer = answer[:-1]  # the token limit cut the last one
             for text in answer[:1] if alone else answer:
-                desk.admit(text)
+                desk.admit(with_slot(normalise(text), known.class_names) if isinstance(text, str) else text)
             if desk.missing <= 0:
                 return
 

@@ -25,7 +25,8 @@ START = history({"a photo of a <CLASS>.": 0.3})
 
 def ask(lm: Any, count: int = 2, known: tuple[str, ...] = (), **settings: Any) -> Desk:
     desk = Desk(problem, count, known)
-    HistoryStrategy(lm, **settings).ask(Known("pictures of pets", START, descriptions=["soft light"]), desk)
+    known_of = Known("pictures of pets", START, class_names=["cat", "dog"], descriptions=["soft light"])
+    HistoryStrategy(lm, **settings).ask(known_of, desk)
     return desk
 
 
@@ -55,11 +56,19 @@ def test_refused_templates_are_told_once_with_the_reason(scripted: Make, as_list
 
 def test_a_reason_that_the_model_copies_is_no_part_of_a_template(scripted: Make, as_list: AsList) -> None:
     """As a model of 1.5 billion parameters does."""
-    copied = as_list(*(f"{text} (it has no slot for the class name)" for text in ("a cat.", "a <CLASS>.")))
-    lm, _ = scripted(as_list("a cat."), copied)
+    copied = as_list(*(f"{text} (it has no slot for the class name)" for text in ("a thing.", "a <CLASS>.")))
+    lm, _ = scripted(as_list("a thing."), copied)
     answer = ask(lm)
     assert answer.accepted == ["a <CLASS>."]
-    assert [(r.template, r.reason) for r in answer.rejected] == [("a cat.", "it has no <CLASS> slot")] * 2
+    assert [(r.template, r.reason) for r in answer.rejected] == [("a thing.", "it has no <CLASS> slot")] * 2
+
+
+def test_a_class_that_stands_for_the_slot_is_one(scripted: Make, as_list: AsList) -> None:
+    """As small models answer; two classes, or one twice, are no template."""
+    lm, _ = scripted(as_list('"A drawing of a Cat."', "a [class] cat", "cat on a dog"), as_list("a cat and a cat"))
+    answer = ask(lm, count=3)
+    assert answer.accepted == ["A drawing of a <CLASS>.", "a <CLASS> cat"]
+    assert [refused.template for refused in answer.rejected] == ["cat on a dog", "a cat and a cat"]
 
 
 def test_one_by_one_each_template_has_a_request_of_its_own(scripted: Make, as_list: AsList) -> None:
