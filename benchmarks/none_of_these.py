@@ -26,11 +26,11 @@ from scipy.stats import betabinom
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.data.strangers import COUNT, own_words
 from ipo_prompts.metrics.arrays import Doubles, Floats
+from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.naming import LabelledPictures, choose_names
 from ipo_prompts.metrics.nouns import common, synsets
-from ipo_prompts.metrics.offsets import softmax
 from ipo_prompts.metrics.rejection import auroc, calibrated, highest, line_through, share_below
 from ipo_prompts.metrics.template import ANCHOR, as_read
 from ipo_prompts.metrics.text_tower import encode_templates

@@ -21,11 +21,11 @@ import numpy.typing as npt
 from ipo_prompts.experiments.data.dataset import checked_names, default_task
 from ipo_prompts.experiments.data.draw import cut
 from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.errors import InputError, several, silent
 from ipo_prompts.metrics.features import FeatureStore, as_features
-from ipo_prompts.metrics.offsets import softmax
 from ipo_prompts.metrics.template import named, tidy
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.for_dspy import to_picture

@@ -26,10 +26,10 @@ from ipo_prompts.experiments.run.result import Glimpse, RunResult, Sealed, Sugge
 from ipo_prompts.experiments.run.searching import SearchedRun
 from ipo_prompts.experiments.tracking import Tracker
 from ipo_prompts.metrics.arrays import Floats, spread
+from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.classification import fitted_on
 from ipo_prompts.metrics.clock import due, optional
 from ipo_prompts.metrics.fit import Fit
-from ipo_prompts.metrics.offsets import softmax
 from ipo_prompts.metrics.pictures import Picture, short_name, thumbnail
 from ipo_prompts.metrics.reward import Reward
 from ipo_prompts.programs.classifier import TemplateClassifier

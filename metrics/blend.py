@@ -28,8 +28,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from ipo_prompts.metrics.arrays import Doubles, Floats
+from ipo_prompts.metrics.calibration import best_temperature, cross_entropies
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.offsets import best_temperature, cross_entropies
 from ipo_prompts.metrics.sampling import Numbers
 
 Way = Literal["class mean", "discriminant"]

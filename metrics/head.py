@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.offsets import softmax
+from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.pictures import Background
 from ipo_prompts.metrics.rejection import Calibrated, highest
 from ipo_prompts.metrics.several import Sureness

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ipo_prompts.metrics.arrays import Doubles, Floats
-from ipo_prompts.metrics.offsets import best_temperature, cross_entropies
+from ipo_prompts.metrics.calibration import best_temperature, cross_entropies
 from ipo_prompts.metrics.sampling import Numbers, Sampling
 
 PRICE = 1.0

@@ -1,4 +1,4 @@
-"""What is done to logits: a number added to each class's, made of pictures, and a temperature that all are divided by.
+"""Offsets: a number added to each class's logit, made of pictures, mostly without their labels.
 
 A CLIP that meets pictures unlike those it was trained on tends to guess a few classes too often. Part of what the words
 of a template do is to undo that, and a line of arithmetic does that part without words and without labels:
@@ -20,16 +20,16 @@ the same: a picture of n of its class counts 1/n (`class_weights`). Of the label
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from ipo_prompts.metrics.arrays import Doubles, Floats
+from ipo_prompts.metrics.calibration import best_temperature
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.sampling import Numbers, standard_error
+from ipo_prompts.metrics.sampling import Numbers
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.clip import Clip
@@ -235,62 +235,3 @@ def from_state(state: Any, width: int, classes: int) -> Saved:
         )
     numbers = np.array(values, dtype=np.float32)
     return MeanOffsets(numbers) if kind == "mean" else PriorOffsets(numbers)
-
-
-# Calibration: a temperature that makes a classifier which is 80 % sure right 80 % of the time.
-
-FEWEST = 20
-"""Pictures below which no temperature is fitted: one picture more or less would move it by a quarter."""
-BOUNDS = (0.05, 20.0)
-"""The range of temperatures; on the shipped pictures a CLIP needs at most 4, where it knows the classes least."""
-
-
-def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
-    """Turn logits into probabilities: (n, C) → float32 (n, C), rows that sum to 1."""
-    scaled = (logits - logits.max(axis=1, keepdims=True)) / np.float32(temperature)
-    exponents: Floats = np.exp(scaled)
-    return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
-
-
-def cross_entropies(logits: Floats, labels: npt.NDArray[np.int64], temperature: float = 1.0) -> npt.NDArray[np.float64]:
-    """Return each picture's cross-entropy of softmax(logits / temperature): float64 (n,), nats, ≥ 0."""
-    scaled = logits.astype(np.float64) / temperature
-    scaled -= scaled.max(axis=1, keepdims=True)
-    return np.asarray(np.log(np.exp(scaled).sum(axis=1)) - scaled[np.arange(len(labels)), labels])
-
-
-def fit_temperature(logits: Floats, labels: npt.NDArray[np.int64], groups: Sequence[Hashable] | None = None) -> float:
-    """Find the temperature that makes softmax(logits / temperature) fit the labels best.
-
-    Temperature scaling (Guo, Pleiss, Sun, Weinberger: On Calibration of Modern Neural Networks, ICML 2017): one number,
-    so it moves the confidence and never the predicted class. A few pictures determine it badly, and a
-    bad temperature costs more than a nearly calibrated classifier can gain. So, as a new template must beat the initial
-    one, it must beat 1 by more than one standard error of the paired difference.
-
-    Args:
-        logits: (n, C), of pictures that the templates were not searched on.
-        labels: (n,), the true classes.
-        groups: length n, equal for pictures that are not independent; None when all are.
-
-    Returns:
-        The temperature, > 0; above 1 the classifier was too sure. Exactly 1.0 where the pictures cannot tell: they are
-        fewer than `FEWEST`, all are right (then any lower temperature would fit better), or there is no clear gain.
-    """
-    if len(labels) < FEWEST or bool((logits.argmax(axis=1) == labels).all()):
-        return 1.0
-    temperature = best_temperature(logits, labels)
-    gains = cross_entropies(logits, labels) - cross_entropies(logits, labels, temperature)
-    return temperature if gains.mean() > standard_error(gains, groups) else 1.0
-
-
-def best_temperature(logits: Floats, labels: npt.NDArray[np.int64]) -> float:
-    """Return the temperature within `BOUNDS` under which the labels of any pictures are likeliest, to four decimals."""
-    from scipy.optimize import minimize_scalar
-
-    found = minimize_scalar(
-        lambda log_temperature: cross_entropies(logits, labels, float(np.exp(log_temperature))).mean(),
-        bounds=tuple(np.log(BOUNDS)),
-        method="bounded",
-        options={"xatol": 1e-4},
-    )
-    return round(float(np.exp(found.x)), 4)

@@ -14,12 +14,13 @@ import numpy as np
 
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.blend import Kept
+from ipo_prompts.metrics.calibration import fit_temperature, softmax
 from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.device import AUTO
 from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.head import Head
-from ipo_prompts.metrics.offsets import Saved, fit_temperature, softmax
+from ipo_prompts.metrics.offsets import Saved
 from ipo_prompts.metrics.pictures import Background, Picture
 from ipo_prompts.metrics.rejection import Calibrated
 from ipo_prompts.metrics.reward import class_embeddings

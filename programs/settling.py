@@ -19,10 +19,11 @@ import numpy as np
 
 from ipo_prompts.metrics.arrays import Doubles
 from ipo_prompts.metrics.blend import Blend, Kept, Labelled, blend
+from ipo_prompts.metrics.calibration import fit_temperature
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, features_of, fitted_on, scores_accuracy
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.fit import Fit
-from ipo_prompts.metrics.offsets import Fitted, Kind, fit_temperature
+from ipo_prompts.metrics.offsets import Fitted, Kind
 from ipo_prompts.metrics.reward import Reward, Score, Units, by_embeddings
 from ipo_prompts.programs.selection import (
     POOLED,

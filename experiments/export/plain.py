@@ -25,8 +25,8 @@ from ipo_prompts.experiments.export.target import (
     reader,
     spoken,
 )
+from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.metrics.offsets import softmax
 from ipo_prompts.metrics.template import SLOT, read_templates
 from ipo_prompts.programs.classifier import TemplateClassifier
 

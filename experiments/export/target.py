@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ipo_prompts.metrics.arrays import Floats
+from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import flush_tree
-from ipo_prompts.metrics.offsets import softmax
 from ipo_prompts.metrics.pictures import AS_STORED, Background, Picture
 from ipo_prompts.metrics.template import SLOT, have_synonyms
 from ipo_prompts.programs.classifier import TemplateClassifier

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ipo_prompts.metrics.offsets import cross_entropies, fit_temperature, softmax
+from ipo_prompts.metrics.calibration import cross_entropies, fit_temperature, softmax
 
 
 def drawn(n: int, scale: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

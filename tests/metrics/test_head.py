@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ipo_prompts.experiments.data import load_data
+from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
-from ipo_prompts.metrics.offsets import PriorOffsets, softmax
+from ipo_prompts.metrics.offsets import PriorOffsets
 from ipo_prompts.metrics.template import named
 from ipo_prompts.programs.classifier import TemplateClassifier
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ipo_prompts.metrics import naming
+from ipo_prompts.metrics.calibration import cross_entropies
 from ipo_prompts.metrics.naming import LabelledPictures, choose_names, find_names, suggest
-from ipo_prompts.metrics.offsets import cross_entropies
 from ipo_prompts.metrics.sampling import Numbers
 
 

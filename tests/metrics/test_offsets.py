@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.data import load_data
+from ipo_prompts.metrics.calibration import cross_entropies, softmax
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, fitted_on, logits_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
@@ -17,11 +18,9 @@ from ipo_prompts.metrics.offsets import (
     PriorOffsets,
     Refitted,
     class_weights,
-    cross_entropies,
     fitted,
     from_state,
     labelled_offsets,
-    softmax,
     state_of,
     uniform_offsets,
 )

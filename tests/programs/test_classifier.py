@@ -19,11 +19,12 @@ import pytest
 from PIL import Image
 
 from ipo_prompts.experiments.data import load_data
+from ipo_prompts.metrics.calibration import cross_entropies
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, logits_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.offsets import PriorOffsets, cross_entropies
+from ipo_prompts.metrics.offsets import PriorOffsets
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import ClassName
 from ipo_prompts.programs.classifier import TemplateClassifier
