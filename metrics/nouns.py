@@ -9,9 +9,10 @@ how many lines above its hypernyms are. The last column has an irregular plural 
 from __future__ import annotations
 
 import lzma
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
+from itertools import accumulate
 from typing import NamedTuple
 
 PHYSICAL = 1930
@@ -39,18 +40,49 @@ class Synset(NamedTuple):
     hypernyms: tuple[int, ...]
 
 
+class _Nouns(Mapping[int, Synset]):
+    """Number → synonyms; a line is read when it is asked for, as hardly any is."""
+
+    def __init__(self) -> None:
+        steps, *self.columns = (column.split("\n") for column in _columns()[:4])
+        self.numbers = list(accumulate(map(int, steps)))
+        self._place = {number: place for place, number in enumerate(self.numbers)}
+
+    def __getitem__(self, number: int) -> Synset:
+        place = self._place[number]
+        words, used, _ = (column[place] for column in self.columns)
+        return Synset(tuple(map(_word, words.split(","), used.split(","))), self.above(place))
+
+    def above(self, place: int) -> tuple[int, ...]:
+        """Return the hypernyms of a line."""
+        return tuple(self.numbers[place - int(one)] for one in self.columns[2][place].split(",") if one)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.numbers)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
 @cache
-def synsets() -> Mapping[int, Synset]:
-    """Return number → synonyms, of all nouns; it is read once, in about a second."""
-    steps, *columns = (column.split("\n") for column in _columns()[:4])
-    numbers: list[int] = []
-    for step in steps:
-        numbers.append(int(step) + (numbers[-1] if numbers else 0))
-    found = {}
-    for place, (number, words, used, above) in enumerate(zip(numbers, *columns, strict=True)):
-        up = tuple(numbers[place - int(one)] for one in above.split(",") if one)
-        own = tuple(map(_word, words.split(","), used.split(",")))
-        found[number] = Synset(own, up)
+def synsets() -> _Nouns:
+    """Return number → synonyms, of all nouns."""
+    return _Nouns()
+
+
+def meanings(word: str) -> list[tuple[Word, int]]:
+    """Return what a word, in lower case, can mean: itself as WordNet writes it, and a number; the most usual first."""
+    each = ((one, number) for number in _with_word().get(word, ()) for one in synsets()[number].words)
+    return sorted((found for found in each if found[0].text.casefold() == word), key=lambda of: (of[0].sense, of[1]))
+
+
+@cache
+def _with_word() -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    lines = _columns()[1].replace("_", " ").casefold().split("\n")
+    for number, line in zip(synsets().numbers, lines, strict=True):
+        for word in {*line.split(",")}:
+            found.setdefault(word, []).append(number)
     return found
 
 
@@ -69,9 +101,11 @@ def irregular() -> Mapping[str, tuple[str, ...]]:
 @cache
 def common(count: int) -> tuple[str, ...]:
     """Return words for things, those first that texts name most often."""
-    below: dict[int, list[int]] = {}
-    for number, synset in synsets().items():
-        for above in synset.hypernyms:
+    nouns, below, tagged = synsets(), dict[int, list[int]](), set[int]()
+    for place, number in enumerate(nouns.numbers):
+        if ":" in nouns.columns[1][place]:
+            tagged.add(number)
+        for above in nouns.above(place):
             below.setdefault(above, []).append(number)
     most: dict[str, int] = {}
     things, seen = [PHYSICAL], {PHYSICAL}
@@ -79,7 +113,7 @@ def common(count: int) -> tuple[str, ...]:
         number = things.pop()
         things += (more := [one for one in below.get(number, ()) if one not in seen])
         seen.update(more)
-        for word in synsets()[number].words:
+        for word in nouns[number].words if number in tagged else ():
             if word.tagged and word.text.islower():
                 most[word.text] = max(most.get(word.text, 0), word.tagged)
     return tuple(sorted(most, key=lambda word: (-most[word], word))[:count])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.errors import InputError, did_you_mean
-from ipo_prompts.metrics.nouns import irregular, synsets
+from ipo_prompts.metrics.nouns import irregular, meanings, synsets
 from ipo_prompts.metrics.template import SLOT, as_read, every_name, names_of, tidy
 from ipo_prompts.programs.strategies.base import Forecast
 
@@ -90,7 +90,7 @@ def in_wordnet(name: str) -> list[str]:
     (['tabby cat', 'tabby', 'domestic cat', 'house cat'], [])
     """
     forms = _known_forms(name)
-    meanings = [number for form in forms for number in _senses()[form][:SENSES]]
+    meanings = [number for form in forms for number in _senses(form)[:SENSES]]
     found = [*forms, *(word.text for number in meanings for word in synsets()[number].words)]
     for number in meanings:
         for above in synsets()[number].hypernyms:
@@ -125,23 +125,19 @@ def _known_forms(name: str) -> list[str]:
 
 def _forms(name: str) -> list[str]:
     """Return the forms of a name that WordNet has: itself and its singulars."""
-    known = _senses()
     ruled = [name[: -len(end)] + begin for end, begin in _SUFFIXES if name.endswith(end) and len(name) > len(end) + 1]
     first, _, last = name.rpartition(" ")
     ruled += [f"{first} {one}".strip() for one in irregular().get(last, ())]
-    common = (form for form in ruled if form in known and any(w.text == form for w in synsets()[known[form][0]].words))
-    return list(dict.fromkeys([*([name] if name in known else ()), *common]))
+    known = [form for form in ruled if (of := _senses(form)) and any(w.text == form for w in synsets()[of[0]].words)]
+    return list(dict.fromkeys([*([name] if _senses(name) else ()), *known]))
 
 
 @cache
-def _senses() -> Mapping[str, list[int]]:
-    """Return word → the numbers of its meanings, the most usual first; proper names only without others."""
-    ranked: dict[str, list[tuple[bool, int, int]]] = {}
-    for number, synset in synsets().items():
-        for word in synset.words:
-            ranked.setdefault(word.text.casefold(), []).append((word.text[0].isupper(), word.sense, number))
-    ranked = {word: [one for one in own if one[0] == min(own)[0]] for word, own in ranked.items()}
-    return {word: [number for *_, number in sorted(own)] for word, own in ranked.items()}
+def _senses(word: str) -> list[int]:
+    """Return the numbers of a word's meanings, the most usual first; as a proper name only where it is no other."""
+    found = meanings(word)
+    proper = all(one.text[0].isupper() for one, _ in found)
+    return [number for one, number in found if one.text[0].isupper() == proper]
 
 
 def as_candidates(given: Any, class_names: Sequence[str]) -> list[list[str]]:

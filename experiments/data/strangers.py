@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cache
 
-from ipo_prompts.metrics.nouns import common, irregular, synsets
+from ipo_prompts.metrics.nouns import common, irregular, meanings, synsets
 from ipo_prompts.metrics.template import as_read, every_name
 
 COUNT = 4000
@@ -30,7 +29,7 @@ def strangers(class_names: Sequence[str], none: Iterable[str] = (), *, hypernyms
 def own_words(class_names: Sequence[str], *, hypernyms: bool = True) -> set[str]:
     """Return the words of classes, as they are read: names and singulars, with synonyms and what they are a kind of."""
     names = {form for name in every_name(class_names) for form in _forms(as_read(name))}
-    left = [number for name in names for number in _meanings().get(name, ())[:SENSES]]
+    left = [number for name in names for _, number in meanings(name)[:SENSES]]
     words, seen = set(names), set(left)
     while left:
         synset = synsets()[left.pop()]
@@ -46,13 +45,3 @@ def _forms(name: str) -> set[str]:
     ends = (("ies", "y"), ("es", ""), ("s", ""))
     singular = {name.removesuffix(end) + instead for end, instead in ends if name.endswith(end)}
     return {name, *singular, *irregular().get(name, ())}
-
-
-@cache
-def _meanings() -> dict[str, tuple[int, ...]]:
-    """Return word → the numbers of its meanings, the most usual first."""
-    found: dict[str, list[tuple[int, int]]] = {}
-    for number, synset in synsets().items():
-        for word in synset.words:
-            found.setdefault(as_read(word.text), []).append((word.sense, number))
-    return {word: tuple(number for _, number in sorted(senses)) for word, senses in found.items()}
