@@ -57,8 +57,8 @@ class Segmentation(Task):
         scenes = compose(items, seed)
         if not scenes:
             raise InputError(
-                f"a scene is composed of four pictures and there are {len(items)}; give more {flag('shots')} or "
-                "pictures."
+                f"a scene is composed of four pictures and there are {len({item.group for item in items})}, without "
+                f"variants; give more {flag('shots')} or pictures."
             )
         units = reward.examples(scenes)
         return Encoded(units, [scene.image for scene in scenes], (), None)
@@ -73,14 +73,15 @@ LEAST = 36
 def compose(items: Sequence[Item], seed: int, least: int = LEAST) -> list[dspy.Example]:
     """Compose scenes; the same items, seed and `least` (pixels of the smallest part) give the same bytes.
 
-    Pictures are shuffled and dealt by fours; up to three are left over.
+    Pictures are shuffled and dealt by fours; up to three are left over. Of the variants of a base picture one takes
+    part, so that no two scenes share it.
 
     Returns:
         Examples with `image` (96 x 96) and `mask` (int64 (96, 96), the label of each pixel).
     """
     import dspy
 
-    rng = np.random.default_rng(seed)
+    rng, items = np.random.default_rng(seed), list({item.group: item for item in items}.values())
     order = [items[i] for i in rng.permutation(len(items))]
     scenes = []
     for start in range(0, len(order) - 3, 4):

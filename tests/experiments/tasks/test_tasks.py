@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,9 @@ def test_scenes_hold_each_picture_once_with_its_exact_mask() -> None:
     for label in labels:
         left.remove(label)  # fails when a picture was used twice
     assert len(left) == 2
+    twins = [replace(item, group=items[i % 8].group) for i, item in enumerate(items)]
+    alone = [*items[16:], *items[14:16]]
+    assert [s.image.bytes() for s in compose(twins, 3)] == [s.image.bytes() for s in compose(alone, 3)]
 
 
 def planned(task: str, *more: str) -> Plan:
