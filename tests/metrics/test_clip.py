@@ -317,6 +317,15 @@ def test_deepcopy_shares_the_model(clip: Clip) -> None:
     assert copy.deepcopy({"clip": clip})["clip"] is clip
 
 
+def test_other_weights_under_the_same_name_have_another_fingerprint(clip: Clip) -> None:
+    model = copy.deepcopy(clip.model)
+    again = Clip(clip.name, model, clip.preprocess, clip.tokenizer)
+    assert again.fingerprint == clip.fingerprint
+    with torch.no_grad():
+        model.logit_scale += 1e-4
+    assert Clip(clip.name, model, clip.preprocess, clip.tokenizer).fingerprint != clip.fingerprint
+
+
 def test_a_weights_file_loads_by_path(tmp_path: Path, clip: Clip) -> None:
     save_model(tmp_path / "by-path", tiny_config())
     loaded = load_clip(f"ipo-test-by-path/{tmp_path}/by-path/open_clip_model.safetensors", "cpu")

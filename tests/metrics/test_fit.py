@@ -58,6 +58,9 @@ def test_a_word_costs_the_same_wherever_it_comes_from(clip: Any, pictures: list[
         for one, words in zip(scored, (5, 6), strict=True):
             assert one.value == pytest.approx(values[one.template] - 0.5 * spread * words, abs=1e-4)
             assert one.value == pytest.approx(one.hits.mean())
+    first = reward.spread
+    reward.encode(pictures[:4])
+    assert reward.spread == first, "search and selection pictures are measured alike"
 
 
 def test_a_sigmoid_model_has_a_form_of_its_own(clip: Any) -> None:

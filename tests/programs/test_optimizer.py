@@ -459,8 +459,8 @@ def test_a_log_is_of_one_search(reward: ClipReward, sets: Any, tmp_path: Path) -
     compile_()
     compile_()  # what is finished is the same search
     before = (tmp_path / "log" / "journal.jsonl").read_bytes()
-    relabelled = [sets["trainset"][0].copy(label=sets["trainset"][1].label), *sets["trainset"][1:]]
-    for changed in ({"trainset": relabelled}, {"valset": None}, {"seed": 1}, {"task": "pets"}, {"describer": "clip"}):
+    relabelled = [{part: [rows[0].copy(label=rows[1].label), *rows[1:]]} for part, rows in sets.items()]
+    for changed in (*relabelled, {"valset": None}, {"seed": 1}, {"task": "pets"}, {"describer": "clip"}):
         said = f"log holds another search: its {next(iter(changed))} differs; begin a new one elsewhere"
         with pytest.raises(InputError, match=said):
             compile_(**changed)

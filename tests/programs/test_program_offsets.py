@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.data import load_data
+from ipo_prompts.metrics.calibration import fit_temperature
+from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.offsets import MeanOffsets, PriorOffsets
@@ -80,6 +82,17 @@ def test_damaged_ones_are_refused(
     file.write_text(json.dumps(program.dump_state() | change))
     with pytest.raises(InputError, match=message):
         TemplateClassifier.from_file(file, program.clip)
+
+
+def test_the_temperature_is_that_of_logits_with_offsets(
+    program: TemplateClassifier, clip: Clip, pictures: list[Picture]
+) -> None:
+    features = np.tile(clip.encode_pictures(pictures), (2, 1))
+    logits = program.logits(features)
+    labels = (logits.argmax(axis=1) + (np.arange(24) % 4 == 0)) % 3  # a quarter is wrong
+    found = program.calibrate(EncodedPictures(features, labels))
+    assert found == fit_temperature(logits, labels)
+    assert found != pytest.approx(fit_temperature(logits - program.class_offsets(), labels), rel=0.01)
 
 
 def test_new_templates_have_no_offsets(program: TemplateClassifier) -> None:

@@ -59,8 +59,15 @@ def test_it_takes_over_templates_and_settings(run: Run, first: Path) -> None:
     # The finalists are all of them.
     assert {*inherited} < {*templates(Path("second"), "selection")}
 
+    journal = Path("second/journal.jsonl")
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    (begun,) = [event for event in lines if event["type"] == "earlier"]
+    known = [*begun["searched"], "what one before it searched on"]
+    begun["searched"] = known
+    journal.write_text(lines_of(*lines))
     third = run("--from", "second", "--out", "third", "steps=1", "seed=1")
     assert third.code == 0, third.err
+    assert set(events(Path("third"), "earlier")[0]["searched"]) == set(known)
     started = result(Path("third"))["started"]
     assert not started["same_pictures"]
     assert started["chose"] is not None
