@@ -7,6 +7,7 @@ sets: a gain has to hold for CLIPs like these, of which there are three.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -47,6 +48,12 @@ WAYS = {
 }
 """Rows by what they are, and what cells call them; the general bank where none is named."""
 WITH_WORDS = [title for title, row in WAYS.items() if row in (DEFAULT, "random-pairs", "bank", "best-of-80")]
+WITH_MODEL = {
+    "proposals of the model, no history shown": "no-history",
+    "proposals of the model, history shown": "history",
+    "words put together, then the model": "ipo-default",
+}
+"""Rows that ask the local model of half a billion parameters, on the plain CLIP of seed 77; the general bank."""
 LOOKS = (60, 300, 500, 1600)
 LAST = LOOKS[-1]
 
@@ -58,6 +65,7 @@ def main() -> None:
         print("\n".join(readme()))
         return
     print("\n\n".join("\n".join([f"{group}:", "", *by_kind(group), "", *by_looks(group)]) for group in GROUPS))
+    print("\n".join(["", *with_model()]))
 
 
 def readme() -> list[str]:
@@ -84,15 +92,35 @@ def _gains(corner: str, columns: dict[str, dict[str, Row]]) -> list[str]:
 def by_looks(group: str) -> list[str]:
     """Return the lines of both kinds of shifts together, with the general bank, after so many looks."""
     columns = [told(group, KINDS[:2], looks) for looks in LOOKS]
-    heads = [f"{looks:,} looks" for looks in LOOKS]
-    lines = [f"| {group} | {' | '.join(heads)} |", "| --- " * (len(heads) + 1) + "|"]
+    lines = _heads(group, LOOKS)
     for title in WITH_WORDS:
         found = [rows[WAYS[title]] for rows in columns]
         gains = {title: [one.over_anchor for one in found]}
         if WAYS[title] != DEFAULT:
             gains["– over the default"] = [one.over_default for one in found]
-        lines += [f"| {name} | {' | '.join(cells)} |" for name, cells in gains.items()]
+        lines += [_line(name, cells) for name, cells in gains.items()]
     return lines
+
+
+def with_model() -> list[str]:
+    """Return the lines of rows that ask a language model, on both kinds of shifts together, after so many looks."""
+    looks, file = LOOKS[:3], DOCS / "claims-plain-77-lm.json.gz"
+    columns = [rows_of(file, f"{count} looks") for count in looks]
+    defaults = [of(CLIPS[PLAIN[0]], KINDS[:2], count)[DEFAULT] for count in looks]
+    lines = _heads("plain CLIP of seed 77, with a model", looks)
+    for title, name in WITH_MODEL.items():
+        found = [rows[name] for rows in columns]
+        over = [together([row], [default]) for row, default in zip(found, defaults, strict=True)]
+        lines += [_line(title, [row.over_anchor for row in found]), _line("– over the default, no model", over)]
+    return lines
+
+
+def _heads(corner: str, looks: Sequence[int]) -> list[str]:
+    return [_line(corner, [f"{count:,} looks" for count in looks]), "| --- " * (len(looks) + 1) + "|"]
+
+
+def _line(title: str, cells: Sequence[str]) -> str:
+    return f"| {title} | {' | '.join(cells)} |"
 
 
 def told(group: str, kinds: tuple[str, ...], looks: int) -> dict[str, Row]:

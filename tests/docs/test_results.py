@@ -55,6 +55,10 @@ def test_the_tables_of_claims_are_those_of_their_cells_and_short(group: str) -> 
         assert "\n".join(lines) in text and len(lines) <= 2 + 10
 
 
+def test_the_table_of_rows_with_a_model_is_that_of_its_cells() -> None:
+    assert "\n".join(claims.with_model()) in (DOCS / "claims.md").read_text("utf-8")
+
+
 def test_what_sets_share_widens_their_interval() -> None:
     # One picture of two classes in two sets of the same drawings, the first gained in both. Residuals .5 and -.5 count
     # 12.5 points each in the mean: 4 · 12.5² as four facts, 2 · 25² as two, which is 625 more.
