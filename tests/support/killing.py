@@ -11,8 +11,11 @@ import multiprocessing
 import os
 import signal
 import sys
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 PRELOAD = (
     "support.killing",
@@ -31,12 +34,24 @@ FEW_NOUNS = 40
 """Common nouns that tell what is none of the classes; encoding 4,000 for each new winner is half of a small run."""
 
 
+def fork_server(*preload: str) -> Any:
+    """Start the fork server, once, and return its context.
+
+    It looks for what it imports beforehand where Python itself does, not where pytest does, and passes over in silence
+    what it does not find.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*PRELOAD, *preload])
+    with patch.dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)):
+        forkserver.ensure_running()
+    return context
+
+
 class ForkServer:
     """Starts runs. `environment` is laid over the tests' own."""
 
     def __init__(self) -> None:
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(list(PRELOAD))
+        self._context = fork_server()
 
     def start(self, words: list[str], log: Path, **environment: str) -> BaseProcess:
         """Start `ipo WORDS`; what it prints goes to `log`, which it also reads from if that is a terminal."""

@@ -7,7 +7,6 @@ gives out what came back. The run itself is a process of its own, of the same `m
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import socketserver
 import sys
@@ -19,7 +18,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from support.killing import PRELOAD
+from support.killing import fork_server
 
 SECONDS = 300
 _CLIENT = """#!{python} -S
@@ -39,8 +38,7 @@ class Warm:
 
     def __init__(self, folder: Path) -> None:
         self.process: BaseProcess | None = None
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([*PRELOAD, __name__])
+        self._context = fork_server(__name__)
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
