@@ -165,9 +165,8 @@ def draw_gains(figure: Any, labels: Sequence[str], gains: Sequence[Verdict]) -> 
 
 def _plot(draw: Drawing, width: float, height: float, alt: str) -> Plot:
     light = dark = drawn(draw, width, height, transparent=True)
-    for ours, theirs in zip(
-        astuple(LIGHT), astuple(DARK), strict=True
-    ):  # to draw it again takes a hundred times as long
+    # To draw it again takes a hundred times as long.
+    for ours, theirs in zip(astuple(LIGHT), astuple(DARK), strict=True):
         dark = dark.replace(ours.encode(), theirs.encode())
     in_light, in_dark = (f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}" for svg in (light, dark))
     return Plot(in_light, in_dark, round(96 * width), round(96 * height), alt)

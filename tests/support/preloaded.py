@@ -5,7 +5,6 @@ The run is a replay, for a language model that is asked leaves threads behind, w
 
 from __future__ import annotations
 
-import gc
 import io
 import os
 from contextlib import redirect_stderr, redirect_stdout
@@ -37,6 +36,3 @@ with (
 ):
     words = ["optimize", f"{RECORDED}/config.yaml", f"--lm=replay/{RECORDED}", f"--out={folder}/run"]
     assert main(words) == 0, said.getvalue()
-
-gc.collect()
-gc.freeze()  # else each child's collector walks through all of this, and copies the pages that it touches
