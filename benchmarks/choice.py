@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from ipo_prompts.metrics.reward import Score
-from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
 from ipo_prompts.programs.selection import HeldBack, choose_winner
+from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
 
 INITIAL, SHARED, OF_CLASS = 0.4, 0.85, 0.3
 DESIGNS = {"4 + 2 × 68": (68, 4, 2), "16 + 4 × 10": (10, 16, 4), "1 + 1 × 51": (51, 1, 1)} | {

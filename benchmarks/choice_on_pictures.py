@@ -25,8 +25,8 @@ from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.metrics.text_tower import encode_templates
-from ipo_prompts.programs.phrases import PhraseBank
 from ipo_prompts.programs.selection import ScoreTable, choose
+from ipo_prompts.programs.templates.phrases import PhraseBank
 
 SETS = ",embedded:".join(
     ["embedded:", "upside-down+sepia", "sideways+gray", "zoom+faded", "sideways+noise", "zoom+sepia"]

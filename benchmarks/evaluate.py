@@ -15,7 +15,7 @@ from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.programs import TemplateClassifier
-from ipo_prompts.programs.for_dspy import clip_accuracy
+from ipo_prompts.programs.templates.for_dspy import clip_accuracy
 
 ADJECTIVES = ("dark", "pale", "small", "large", "old", "new", "blurry", "plain", "flat", "round")
 MEDIA = ("photo", "sketch", "icon", "negative", "painting", "drawing", "print", "collage", "poster", "scan")

@@ -30,7 +30,7 @@ from ipo_prompts.metrics.clip import Clip, load_clip, unit
 from ipo_prompts.metrics.headroom import Headroom
 from ipo_prompts.metrics.template import ANCHOR, imagenet_templates
 from ipo_prompts.metrics.text_tower import encode_templates
-from ipo_prompts.programs.phrases import PhraseBank
+from ipo_prompts.programs.templates.phrases import PhraseBank
 
 GAINS = ("best phrase", "best of 80", "mean subtracted")
 

@@ -34,7 +34,7 @@ from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.sampling import mean_interval
 from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.metrics.text_tower import encode_templates
-from ipo_prompts.programs.phrases import PhraseBank
+from ipo_prompts.programs.templates.phrases import PhraseBank
 
 LABELS = (1, 2, 6)
 COLUMNS = ("words", "class mean", "GDA", "Tip-Adapter", "LP++", "blend")

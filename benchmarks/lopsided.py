@@ -23,7 +23,7 @@ from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.sampling import mean_over_seeds
 from ipo_prompts.metrics.template import ANCHOR
-from ipo_prompts.programs.phrases import PhraseBank
+from ipo_prompts.programs.templates.phrases import PhraseBank
 
 SETS = "zoom+sepia,zoom+hue,small+pixel,upside-down+edge,zoom+bright,small+sepia"
 """None of them was looked at when the rule was designed."""

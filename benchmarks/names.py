@@ -43,7 +43,7 @@ from ipo_prompts.metrics.sampling import Sampling, t_quantile
 from ipo_prompts.metrics.template import ANCHOR, too_long
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.candidates import ask_for_names, candidates_of
-from ipo_prompts.programs.phrases import PhraseBank
+from ipo_prompts.programs.templates.phrases import PhraseBank
 
 SETS = "upside-down+hue,sideways+noise,zoom+edge,small+bright,sideways+dark,upside-down+faded"
 """None of them was looked at when the rule was designed, or its place in a search."""

@@ -35,10 +35,10 @@ from ipo_prompts.metrics.rejection import auroc, calibrated, highest, line_throu
 from ipo_prompts.metrics.template import ANCHOR, as_read
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.candidates import candidates_of
-from ipo_prompts.programs.phrases import PhraseBank
 from ipo_prompts.programs.running import Job, run
-from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies.compose import Compose
+from ipo_prompts.programs.templates.phrases import PhraseBank
+from ipo_prompts.programs.templates.settings import SearchSettings
 
 SETS = "upside-down+sepia,sideways+gray,zoom+sepia,small+hue,zoom+pixel,upside-down+bright"
 SHARE = 0.05

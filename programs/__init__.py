@@ -40,19 +40,19 @@ if TYPE_CHECKING:
     from ipo_prompts.programs.classifier import TemplateClassifier
     from ipo_prompts.programs.describers.interrogator import Interrogator
     from ipo_prompts.programs.describers.multimodal import ImageDescriber
-    from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
     from ipo_prompts.programs.optimizer import IPO
     from ipo_prompts.programs.search import SearchResult
-    from ipo_prompts.programs.settings import SearchSettings
+    from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
+    from ipo_prompts.programs.templates.settings import SearchSettings
 
 _HOMES = {
     "IPO": "optimizer",
     "ImageDescriber": "describers.multimodal",
     "Interrogator": "describers.interrogator",
-    "PromptHistory": "history",
-    "ScoredTemplate": "history",
+    "PromptHistory": "templates.history",
+    "ScoredTemplate": "templates.history",
     "SearchResult": "search",
-    "SearchSettings": "settings",
+    "SearchSettings": "templates.settings",
     "TemplateClassifier": "classifier",
 }
 

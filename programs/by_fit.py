@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.fit import Fit
-from ipo_prompts.programs.phrases import PhraseBank
+from ipo_prompts.programs.templates.phrases import PhraseBank
 
 PRICE = 0.05
 """Of a word, in standard deviations of fit over the bank. It holds for a language model's words, too."""

@@ -34,7 +34,6 @@ from ipo_prompts.metrics.template import (
     usable,
     written,
 )
-from ipo_prompts.programs.for_dspy import KeptFeatures, signature_of, template_in
 from ipo_prompts.programs.record.journal import last
 from ipo_prompts.programs.record.trust import own_settings, refuse_foreign, trusting
 from ipo_prompts.programs.saved_program import (
@@ -48,6 +47,7 @@ from ipo_prompts.programs.saved_program import (
     read_state,
     weighted,
 )
+from ipo_prompts.programs.templates.for_dspy import KeptFeatures, signature_of, template_in
 
 SHOWN_CLASSES = 5
 """Class names in the `repr`."""

@@ -18,14 +18,13 @@ from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.registry import own_name
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.describers import BY_CLIP
-from ipo_prompts.programs.for_dspy import to_picture
 from ipo_prompts.programs.lm.connect import models_in
 from ipo_prompts.programs.running import Searched
 from ipo_prompts.programs.search import Earlier, SearchResult
-from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import GivenTemplates, Strategy
+from ipo_prompts.programs.templates.for_dspy import to_picture
+from ipo_prompts.programs.templates.settings import BY_CLIP, SearchSettings
 
 # What `IPO(…)` takes: each argument is checked when it is given, and what is wrong is said in one sentence.
 

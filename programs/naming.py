@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ipo_prompts.metrics.arrays import Floats
     from ipo_prompts.metrics.offsets import Fitted
     from ipo_prompts.programs.record.score_keeper import ScoreKeeper
-    from ipo_prompts.programs.settings import SearchSettings
+    from ipo_prompts.programs.templates.settings import SearchSettings
 
 
 @dataclass(frozen=True)

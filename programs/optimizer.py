@@ -38,20 +38,20 @@ from ipo_prompts.programs.describers.multimodal import Describing, by_clip
 from ipo_prompts.programs.lm.connect import Backend, asking, find_backend, models_in, recorded_events
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
-from ipo_prompts.programs.lm.window import room_in, window_of
 from ipo_prompts.programs.naming import check_names
 from ipo_prompts.programs.record.journal import Journal, begin
 from ipo_prompts.programs.running import Job, run
 from ipo_prompts.programs.search import Step
-from ipo_prompts.programs.settings import LIMITS, SearchSettings, preset
 from ipo_prompts.programs.settling import blend_in, check_ensemble, check_head, check_offsets
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, asks_lm, forecast_of, needs_lm
+from ipo_prompts.programs.strategies.window import room_in, window_of
+from ipo_prompts.programs.templates.settings import LIMITS, SearchSettings, preset
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ipo_prompts.programs.settings import SearchKeywords
+    from ipo_prompts.programs.templates.settings import SearchKeywords
 
 # Below DSPy's own logger, so that the progress of `compile` is shown as that of its optimizers, and silenced with it.
 progress = logging.getLogger("dspy.teleprompt.ipo")

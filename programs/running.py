@@ -22,16 +22,16 @@ from ipo_prompts.programs.describers.multimodal import Describing, describe
 from ipo_prompts.programs.lm.connect import Backend, asking
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
-from ipo_prompts.programs.lm.window import Room
-from ipo_prompts.programs.lm.window import fitted_texts as shortened
 from ipo_prompts.programs.naming import NamesChosen, look_for_names
 from ipo_prompts.programs.record.journal import Event, Journal
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.search import Earlier, SearchResult, Step, search
-from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.settling import Ensembled, Settled, settle_offsets, under
 from ipo_prompts.programs.settling import settle as settle_ensemble
 from ipo_prompts.programs.strategies.base import Strategy
+from ipo_prompts.programs.strategies.window import Room
+from ipo_prompts.programs.strategies.window import fitted_texts as shortened
+from ipo_prompts.programs.templates.settings import SearchSettings
 
 
 @dataclass(frozen=True)

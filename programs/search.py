@@ -20,13 +20,13 @@ from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.metrics.reward import Reward, Score, Units, scale_of
 from ipo_prompts.metrics.sampling import Interval, Sampling
 from ipo_prompts.metrics.verdict import score_interval
-from ipo_prompts.programs.admission import Desk, Rejection
-from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
 from ipo_prompts.programs.lm.ledger import explain
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.selection import Choice, HeldBack, choose_winner
-from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies.base import Known, Looked, Strategy, asks_lm, close, may_know, needs_lm
+from ipo_prompts.programs.templates.admission import Desk, Rejection
+from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
+from ipo_prompts.programs.templates.settings import SearchSettings
 
 logger = logging.getLogger(__name__)
 

@@ -35,7 +35,7 @@ from ipo_prompts.metrics.arrays import Doubles
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Score, Units
 from ipo_prompts.metrics.sampling import Sampling
-from ipo_prompts.programs.history import PromptHistory
+from ipo_prompts.programs.templates.history import PromptHistory
 
 FOLDS = 5
 """Parts of the selection units that each measure the choice made without them."""

@@ -1,4 +1,4 @@
-"""Makes `programs/general.yaml`, a bank of phrases that knows no picture and no CLIP, from WordNet 3.0.
+"""Makes `programs/templates/general.yaml`, a bank of phrases that knows no picture and no CLIP, from WordNet 3.0.
 
     apt-get download wordnet-base && dpkg -x wordnet-base_*.deb wordnet
     python -m tools.general_bank wordnet/usr/share/wordnet
@@ -29,10 +29,10 @@ from pathlib import Path
 
 import yaml
 
-from ipo_prompts.programs.phrases import PhraseBank
+from ipo_prompts.programs.templates.phrases import PhraseBank
 from tools.embedded.vocabulary import WORDS
 
-FILE = Path(__file__).parents[1] / "programs" / "general.yaml"
+FILE = Path(__file__).parents[1] / "programs" / "templates" / "general.yaml"
 FORMS = {"adj": "a PHRASE picture of a <CLASS>.", "noun": "a picture of a <CLASS>, PHRASE."}
 KINDS = {"1": "noun", "3": "adj", "5": "adj"}
 """WordNet's number of a part of speech; 5 is an adjective that is similar to another one, its head."""

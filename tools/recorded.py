@@ -37,7 +37,7 @@ from ipo_prompts.programs.lm.ledger import bound_tokens
 from ipo_prompts.programs.lm.recording import RecordedEngine
 from ipo_prompts.programs.record.journal import FILE_NAME, Event, line_of, read
 from ipo_prompts.programs.record.trust import SEAL
-from ipo_prompts.programs.settings import LIMITS
+from ipo_prompts.programs.templates.settings import LIMITS
 
 RECORDED = Path(__file__).parents[1] / "tests" / "recorded"
 PIXEL = (

@@ -34,7 +34,7 @@ from ipo_prompts.metrics.errors import InputError, did_you_mean
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.files import read_json
 from ipo_prompts.metrics.reward import Reward
-from ipo_prompts.programs.settings import LIMITS
+from ipo_prompts.programs.templates.settings import LIMITS
 
 SCHEMA = 1
 FILE_NAME = "cell.json"

@@ -33,7 +33,7 @@ from ipo_prompts.metrics.reward import Judged, Score
 from ipo_prompts.metrics.sampling import Numbers
 from ipo_prompts.metrics.template import ANCHOR, imagenet_templates, names_class
 from ipo_prompts.metrics.text_tower import encode_ensemble, encode_templates
-from ipo_prompts.programs.phrases import BankName, PhraseBank
+from ipo_prompts.programs.templates.phrases import BankName, PhraseBank
 
 KEYS = ("data", "clip", "bank", "templates", "draws")
 DATA = "embedded:claims-taught,embedded:claims-untaught"

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.metrics.reward import Score, Units, scale_of
 from ipo_prompts.metrics.template import key
-from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
 from ipo_prompts.programs.record.journal import Event
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.selection import Choice, HeldBack, choose_winner
-from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies.base import Looked
 from ipo_prompts.programs.strategies.compose import worth
+from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
+from ipo_prompts.programs.templates.settings import SearchSettings
 
 
 @dataclass

@@ -19,10 +19,10 @@ from ipo_prompts.experiments.run.files import Environment, read_model
 from ipo_prompts.experiments.run.reading import build, load_config
 from ipo_prompts.experiments.run.result import RunResult, load_result
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.lm.window import recorded_texts
 from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import Event, read
 from ipo_prompts.programs.record.trust import resumed_by, to_type
+from ipo_prompts.programs.strategies.window import recorded_texts
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.clicks.verifying import Verified

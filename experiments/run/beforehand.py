@@ -33,10 +33,10 @@ from ipo_prompts.metrics.verdict import points
 from ipo_prompts.programs.candidates import forecast_names
 from ipo_prompts.programs.lm.ledger import total_usd
 from ipo_prompts.programs.naming import about_names, look_for_names, suggestions
-from ipo_prompts.programs.phrases import PhraseBank
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
-from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies.base import Expected, Forecast, forecast_of
+from ipo_prompts.programs.templates.phrases import PhraseBank
+from ipo_prompts.programs.templates.settings import SearchSettings
 
 if TYPE_CHECKING:
     from ipo_prompts.programs.lm.connect import Backend
@@ -102,7 +102,7 @@ def _descriptions(planned: Plan) -> tuple[int, int]:
 
 def _context(planned: Plan) -> dict[str, Any] | None:
     """Say what the optimizer takes, and what that means for descriptions."""
-    from ipo_prompts.programs.lm.window import expected
+    from ipo_prompts.programs.strategies.window import expected
 
     if planned.optimizer is None or planned.optimizer.small:
         return None

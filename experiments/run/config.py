@@ -12,12 +12,11 @@ from ipo_prompts.metrics.device import AUTO
 from ipo_prompts.metrics.errors import InputError, did_you_mean, flag
 from ipo_prompts.metrics.pictures import Background
 from ipo_prompts.metrics.registry import Registry, is_own
-from ipo_prompts.programs.describers import BY_CLIP
 from ipo_prompts.programs.record.redaction import check_address
 from ipo_prompts.programs.record.trust import CONFIG_FILE as CONFIG_FILE
-from ipo_prompts.programs.settings import LIMITS, SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import asks_lm, needs_lm
+from ipo_prompts.programs.templates.settings import BY_CLIP, LIMITS, SearchSettings
 
 FREE_KEYS = LIMITS | {"track", "device", "opened"}
 """What may change when a run is resumed: a run that a budget stopped resumes under a larger one, or elsewhere."""

@@ -27,10 +27,10 @@ from ipo_prompts.metrics.clock import Wait
 from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.metrics.sampling import Interval
 from ipo_prompts.metrics.scale import FRACTION
-from ipo_prompts.programs.history import ScoredTemplate
 from ipo_prompts.programs.lm import weights
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.search import Step
+from ipo_prompts.programs.templates.history import ScoredTemplate
 
 FIRST_WAIT_SECONDS = 10
 """A plain line says what is waited for after so many seconds, and again each time that twice as many have passed."""

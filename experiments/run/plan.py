@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ipo_prompts.experiments.data import DataSet
     from ipo_prompts.experiments.tasks.base import Task
     from ipo_prompts.programs.lm.connect import Backend
-    from ipo_prompts.programs.lm.window import Room
+    from ipo_prompts.programs.strategies.window import Room
 
 FIT, SEVERAL = "fit", "several"
 """The rewards of pictures without labels, and with several each."""
@@ -249,7 +249,7 @@ def room_of(config: RunConfig, optimizer: Backend | None, task: str) -> Room | N
         optimizer: the language model that is asked; None where none is.
         task: the sentence on what the pictures are.
     """
-    from ipo_prompts.programs.lm.window import room_in, window_of
+    from ipo_prompts.programs.strategies.window import room_in, window_of
 
     if optimizer is None:
         return None

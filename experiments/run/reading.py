@@ -19,7 +19,7 @@ from ipo_prompts.programs.record.journal import FILE_NAME as JOURNAL
 from ipo_prompts.programs.record.journal import last, read
 from ipo_prompts.programs.record.trust import ADDRESSES, CHOICES, own_settings, refuse_foreign, why_typed
 from ipo_prompts.programs.record.trust import CONFIG_FILE as CONFIG_FILE
-from ipo_prompts.programs.settings import preset
+from ipo_prompts.programs.templates.settings import preset
 
 _NUMBERS = {
     **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "a whole number"),

@@ -32,9 +32,7 @@ from ipo_prompts.experiments.run.settings import about_preset
 from ipo_prompts.metrics.errors import InputError, input_error
 from ipo_prompts.metrics.template import key, problem
 from ipo_prompts.programs import running, search
-from ipo_prompts.programs.describers import BY_CLIP
 from ipo_prompts.programs.describers.multimodal import Describing, by_clip
-from ipo_prompts.programs.history import PromptHistory
 from ipo_prompts.programs.lm.connect import recorded_events
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.lm.recording import Recorder
@@ -44,6 +42,8 @@ from ipo_prompts.programs.record.trust import relative_places, resumed_by
 from ipo_prompts.programs.running import Job
 from ipo_prompts.programs.search import Step
 from ipo_prompts.programs.settling import check_ensemble
+from ipo_prompts.programs.templates.history import PromptHistory
+from ipo_prompts.programs.templates.settings import BY_CLIP
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ipo_prompts.experiments.run.reading import dotted
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.pictures import Background
 from ipo_prompts.metrics.template import ANCHOR
-from ipo_prompts.programs.settings import SearchKeywords, preset
+from ipo_prompts.programs.templates.settings import SearchKeywords, preset
 
 
 class Setting(NamedTuple):

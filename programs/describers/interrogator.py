@@ -1,8 +1,8 @@
 """The describer that needs no multimodal model: the frozen CLIP itself says what pictures look like.
 
-Each phrase of a bank (`programs/phrases.yaml`) is tried: does a prompt with it ("a line drawing of a <CLASS>.") fit the
-pictures and their classes better than the bare prompt ("a picture of a <CLASS>.")? The phrases that do so over all
-pictures are joined into one line. This asks no language model, costs no tokens, and names no class.
+Each phrase of a bank (`programs/templates/phrases.yaml`) is tried: does a prompt with it ("a line drawing of a
+<CLASS>.") fit the pictures and their classes better than the bare prompt ("a picture of a <CLASS>.")? The phrases that
+do so over all pictures are joined into one line. This asks no language model, costs no tokens, and names no class.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.nouns import common
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import SLOT, too_long
-from ipo_prompts.programs.phrases import Phrase, PhraseBank
-from ipo_prompts.programs.wording import Wording
+from ipo_prompts.programs.templates.phrases import Phrase, PhraseBank
+from ipo_prompts.programs.templates.wording import Wording
 
 Gains = npt.NDArray[np.float64]
 

@@ -23,9 +23,9 @@ from ipo_prompts.programs.describers.interrogator import FitInterrogator, Interr
 from ipo_prompts.programs.lm.ledger import explain
 from ipo_prompts.programs.lm.recording import Recorder
 from ipo_prompts.programs.lm.replies import BoundedChatAdapter
-from ipo_prompts.programs.phrases import BankName, PhraseBank
 from ipo_prompts.programs.record.redaction import redact
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
+from ipo_prompts.programs.templates.phrases import BankName, PhraseBank
 from ipo_prompts.signatures.propose import DescribeAsInTheCode, DescribeAsInThePaper, DescribeImage
 
 if TYPE_CHECKING:

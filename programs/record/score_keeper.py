@@ -12,8 +12,8 @@ import numpy as np
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Reward, Score, Units, by_embeddings, scale_of
 from ipo_prompts.metrics.scale import Scale
-from ipo_prompts.programs.admission import Rejection
 from ipo_prompts.programs.record.journal import Event, Journal
+from ipo_prompts.programs.templates.admission import Rejection
 
 logger = logging.getLogger(__name__)
 

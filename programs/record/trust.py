@@ -34,7 +34,7 @@ from ipo_prompts.metrics.errors import (
 )
 from ipo_prompts.metrics.files import read_yaml
 from ipo_prompts.metrics.registry import own_name
-from ipo_prompts.programs.describers import BY_CLIP
+from ipo_prompts.programs.templates.settings import BY_CLIP
 
 SEAL = "seal"
 """The field of a `start` event that tells whether it was written here."""

@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field
 if TYPE_CHECKING:
     import dspy
 
-    from ipo_prompts.programs.history import ScoredTemplate
     from ipo_prompts.programs.strategies.base import Known
+    from ipo_prompts.programs.templates.history import ScoredTemplate
 
 
 class HistorySettings(BaseModel, extra="forbid", frozen=True):

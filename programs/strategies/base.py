@@ -20,16 +20,16 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.registry import blaming, check_members, settings_of
 from ipo_prompts.metrics.scale import FRACTION, Scale
 from ipo_prompts.metrics.template import read_templates
-from ipo_prompts.programs.phrases import BankName
-from ipo_prompts.programs.settings import SearchSettings
+from ipo_prompts.programs.templates.phrases import BankName
+from ipo_prompts.programs.templates.settings import SearchSettings
 
 if TYPE_CHECKING:
     import dspy
     import numpy as np
     import numpy.typing as npt
 
-    from ipo_prompts.programs.admission import Desk
-    from ipo_prompts.programs.history import PromptHistory
+    from ipo_prompts.programs.templates.admission import Desk
+    from ipo_prompts.programs.templates.history import PromptHistory
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 A composition that is only scored costs milliseconds where a proposal costs a request, and more candidates are worth
 more than a history of scores. So the language model is asked without any history, its templates are taken apart
-(`programs/wording.py`), and their parts are tried in new company together with the phrases of the bank.
+(`programs/templates/wording.py`), and their parts are tried in new company together with the phrases of the bank.
 Each step looks at the best composition so far with every promising part added to it, and with each of its own taken
 out: some phrases help only beside another ("lying on its side" beside "faded"), and filler helps beside none. Every
 word has to earn its place: of two compositions the longer must score higher by `Scale.word` for each word that it has
@@ -22,7 +22,6 @@ from pydantic import BaseModel, Field
 from ipo_prompts.metrics.errors import InputError, flag
 from ipo_prompts.metrics.registry import NoSettings
 from ipo_prompts.metrics.template import key, names_class
-from ipo_prompts.programs.phrases import BankName, PhraseBank
 from ipo_prompts.programs.strategies.base import (
     Expected,
     Forecast,
@@ -35,12 +34,13 @@ from ipo_prompts.programs.strategies.base import (
     may_know,
 )
 from ipo_prompts.programs.strategies.knowing import Feedback, FeedbackSettings, NoHistory
-from ipo_prompts.programs.wording import Part, Wording, unknown_words
+from ipo_prompts.programs.templates.phrases import BankName, PhraseBank
+from ipo_prompts.programs.templates.wording import Part, Wording, unknown_words
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.reward import Score
-    from ipo_prompts.programs.admission import Desk
-    from ipo_prompts.programs.history import ScoredTemplate
+    from ipo_prompts.programs.templates.admission import Desk
+    from ipo_prompts.programs.templates.history import ScoredTemplate
 
 PARTS = 60
 """Parts that are tried beside a composition, those that score best alone."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import dspy
 
     from ipo_prompts.metrics.reward import Score
-    from ipo_prompts.programs.admission import Desk
+    from ipo_prompts.programs.templates.admission import Desk
 
 IN_VAIN = 10
 """Questions in a row without one new template, after which GEPA has ended: it would repeat itself for ever."""

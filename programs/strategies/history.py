@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import BaseModel
 
 from ipo_prompts.metrics.template import MAX_CHARACTERS, SLOT, normalise, with_slot
-from ipo_prompts.programs.admission import REFUSALS_SHOWN
 from ipo_prompts.programs.strategies.asking import (
     HistorySettings,
     ShowsHistory,
@@ -23,12 +22,13 @@ from ipo_prompts.programs.strategies.asking import (
     why_unreadable,
 )
 from ipo_prompts.programs.strategies.base import Expected, Forecast, Known, Models, Strategy
+from ipo_prompts.programs.templates.admission import REFUSALS_SHOWN
 
 if TYPE_CHECKING:
     import dspy
 
-    from ipo_prompts.programs.admission import Desk
     from ipo_prompts.programs.strategies.base import Known
+    from ipo_prompts.programs.templates.admission import Desk
 
 
 LONGEST_TEMPLATE = (SLOT + " ox" * MAX_CHARACTERS)[:MAX_CHARACTERS]
@@ -49,8 +49,8 @@ class HistoryStrategy(ShowsHistory):
         >>> import numpy as np
         >>> from ipo_prompts.metrics.reward import Score
         >>> from ipo_prompts.metrics.template import problem
-        >>> from ipo_prompts.programs.admission import Desk
-        >>> from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
+        >>> from ipo_prompts.programs.templates.admission import Desk
+        >>> from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
         >>> start = Score("a photo of a <CLASS>.", 0.5, 1.0, np.array([True, False]), np.array([0.5, 1.5]))
         >>> desk = Desk(problem, count=2)
         >>> strategy = HistoryStrategy(dspy.LM("openai/gpt-4o-mini", temperature=1.0), size=20)

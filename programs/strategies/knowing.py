@@ -18,11 +18,11 @@ from pydantic import BaseModel, Field
 
 from ipo_prompts.metrics.registry import NoSettings
 from ipo_prompts.metrics.scale import Scale
-from ipo_prompts.programs.history import PromptHistory
 from ipo_prompts.programs.strategies.asking import HistorySettings
 from ipo_prompts.programs.strategies.base import Expected, Forecast, Knowing, Known, Models, Strategy
 from ipo_prompts.programs.strategies.history import HistoryStrategy
-from ipo_prompts.programs.wording import Part, Wording
+from ipo_prompts.programs.templates.history import PromptHistory
+from ipo_prompts.programs.templates.wording import Part, Wording
 
 HELPFUL, HARMFUL, CONFUSED = 6, 3, 4
 """Parts that helped, parts that did not, and pairs of classes: how many are told."""

@@ -19,7 +19,10 @@ from gepa.core.adapter import EvaluationBatch
 
 from ipo_prompts.metrics.errors import silent
 from ipo_prompts.metrics.reward import Score
-from ipo_prompts.programs.for_dspy import (
+from ipo_prompts.programs.lm.connect import options_of
+from ipo_prompts.programs.lm.replies import BoundedChatAdapter
+from ipo_prompts.programs.strategies.base import Known
+from ipo_prompts.programs.templates.for_dspy import (
     BETTER,
     NOTE,
     AboutTemplates,
@@ -27,9 +30,6 @@ from ipo_prompts.programs.for_dspy import (
     template_in,
     with_feedback,
 )
-from ipo_prompts.programs.lm.connect import options_of
-from ipo_prompts.programs.lm.replies import BoundedChatAdapter
-from ipo_prompts.programs.strategies.base import Known
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from dspy.lm15 import Config, Message, Request
 from ipo_prompts.metrics.template import SLOT, every_name
 from ipo_prompts.programs.strategies.asking import ShowsHistory, ask_lm, excerpt
 from ipo_prompts.programs.strategies.base import Expected, Forecast, Known
-from ipo_prompts.programs.wording import content_words
+from ipo_prompts.programs.templates.wording import content_words
 from ipo_prompts.signatures.propose import (
     EXAMPLE_ANSWER,
     EXAMPLE_DESCRIPTIONS,
@@ -30,7 +30,7 @@ from ipo_prompts.signatures.propose import (
 )
 
 if TYPE_CHECKING:
-    from ipo_prompts.programs.admission import Desk, Refuse
+    from ipo_prompts.programs.templates.admission import Desk, Refuse
 
 
 TRIES_EACH = 3
@@ -54,8 +54,8 @@ class SmallModelStrategy(ShowsHistory):
         >>> import numpy as np
         >>> from ipo_prompts.metrics.reward import Score
         >>> from ipo_prompts.metrics.template import problem
-        >>> from ipo_prompts.programs.admission import Desk
-        >>> from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
+        >>> from ipo_prompts.programs.templates.admission import Desk
+        >>> from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
         >>> from ipo_prompts.programs.lm.local import local_lm
         >>> engine, name = local_lm("local/small")
         >>> strategy = SmallModelStrategy(dspy.LM(name, engine=engine, temperature=1.0, cache=False))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ipo_prompts.programs.lm.window import window_of
+from ipo_prompts.programs.strategies.window import window_of
 from support.openai_server import Asked, OpenAIServer, Reply, good, running
 from support.runs import KEY, Ended, events, ipo
 

@@ -25,9 +25,9 @@ from ipo_prompts.experiments.tracking import SCORES, Tracker, has_key, summary_o
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.verdict import score_interval
-from ipo_prompts.programs.admission import Rejection
 from ipo_prompts.programs.lm.ledger import Ledger
 from ipo_prompts.programs.search import Step
+from ipo_prompts.programs.templates.admission import Rejection
 from support.results import compared, made_result
 from support.scored import scored
 from support.wandb_files import recorded, segments, table

@@ -22,8 +22,8 @@ from ipo_prompts.metrics.reward import Judged, Score, by_embeddings, pseudo_valu
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.metrics.template import imagenet_templates
 from ipo_prompts.programs import IPO, TemplateClassifier
-from ipo_prompts.programs.phrases import PhraseBank
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
+from ipo_prompts.programs.templates.phrases import PhraseBank
 
 PAGE = Path(__file__).parents[2] / "docs" / "your-own-reward.md"
 

@@ -28,8 +28,8 @@ from ipo_prompts.metrics.offsets import PriorOffsets
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import ClassName
 from ipo_prompts.programs.classifier import TemplateClassifier
-from ipo_prompts.programs.for_dspy import clip_accuracy, to_picture
 from ipo_prompts.programs.saved_program import State
+from ipo_prompts.programs.templates.for_dspy import clip_accuracy, to_picture
 from support.ensembles import ensemble_score
 
 NAMES = ("cat", "dog", "ice_cream")

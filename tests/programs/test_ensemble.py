@@ -17,9 +17,9 @@ from ipo_prompts.programs.record.journal import Journal, read
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.search import search
 from ipo_prompts.programs.selection import POOLED, ScoreTable
-from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.settling import ALIKE, Rows, best_rows, cross_fitted_ensemble, settle
 from ipo_prompts.programs.strategies.base import GivenTemplates
+from ipo_prompts.programs.templates.settings import SearchSettings
 
 EACH = 10
 """Selection units of a fold; unit i lies in fold i modulo 5."""

@@ -27,19 +27,19 @@ from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.reward import Reward, Score
 from ipo_prompts.metrics.template import ANCHOR
-from ipo_prompts.programs.admission import Desk, Rejection
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.describers.interrogator import Interrogator
-from ipo_prompts.programs.for_dspy import clip_accuracy
-from ipo_prompts.programs.history import ScoredTemplate
-from ipo_prompts.programs.lm.window import window_of
 from ipo_prompts.programs.optimizer import IPO
-from ipo_prompts.programs.phrases import BankName, PhraseBank
 from ipo_prompts.programs.record.journal import read
 from ipo_prompts.programs.search import MAX_EMPTY_STEPS, NothingUsable, Step
 from ipo_prompts.programs.selection import BEST_SEARCHED, POOLED, SEARCHED
 from ipo_prompts.programs.strategies.base import Known
 from ipo_prompts.programs.strategies.history import HistoryStrategy
+from ipo_prompts.programs.strategies.window import window_of
+from ipo_prompts.programs.templates.admission import Desk, Rejection
+from ipo_prompts.programs.templates.for_dspy import clip_accuracy
+from ipo_prompts.programs.templates.history import ScoredTemplate
+from ipo_prompts.programs.templates.phrases import BankName, PhraseBank
 
 WORDS = ("drawing", "blurry", "the", "pixel art", "a dark", "many", "icon", "cartoon", "old", "toy", "painted", "one")
 TEMPLATES = [f"{word} <CLASS>." for word in WORDS]

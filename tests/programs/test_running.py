@@ -24,12 +24,12 @@ from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.programs import IPO, ImageDescriber, TemplateClassifier
-from ipo_prompts.programs.admission import Desk
 from ipo_prompts.programs.lm.ledger import bound_tokens
 from ipo_prompts.programs.record.journal import Journal, line_of, read
 from ipo_prompts.programs.strategies.base import Knowing, Known
 from ipo_prompts.programs.strategies.compose import Compose
 from ipo_prompts.programs.strategies.history import HistoryStrategy
+from ipo_prompts.programs.templates.admission import Desk
 from support.dspy_cache import forget
 from support.openai_server import Asked, OpenAIServer, Reply, error, good, running
 from support.template_lm import filled_in

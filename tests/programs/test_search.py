@@ -20,8 +20,6 @@ from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Sampling, mean_interval
 from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.metrics.verdict import score_interval
-from ipo_prompts.programs.admission import Desk
-from ipo_prompts.programs.history import PromptHistory
 from ipo_prompts.programs.record.journal import Journal
 from ipo_prompts.programs.record.score_keeper import AT_ONCE, ScoreKeeper
 from ipo_prompts.programs.search import (
@@ -33,8 +31,10 @@ from ipo_prompts.programs.search import (
     Step,
     search,
 )
-from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies.base import GivenTemplates, Knowing, Known, Looked, Strategy
+from ipo_prompts.programs.templates.admission import Desk
+from ipo_prompts.programs.templates.history import PromptHistory
+from ipo_prompts.programs.templates.settings import SearchSettings
 
 N = 20
 

@@ -12,7 +12,6 @@ import pytest
 
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Sampling
-from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
 from ipo_prompts.programs.selection import (
     BEST_SEARCHED,
     FOLDS,
@@ -29,6 +28,7 @@ from ipo_prompts.programs.selection import (
     shortest,
     shrunken_gain,
 )
+from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
 
 Hits = Sequence[float] | np.ndarray[Any, Any]
 

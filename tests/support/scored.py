@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ipo_prompts.metrics.reward import Score
-from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
+from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
 
 
 def scored(

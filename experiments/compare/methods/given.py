@@ -21,9 +21,9 @@ from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.template import check_template
 from ipo_prompts.metrics.text_tower import encode_templates
-from ipo_prompts.programs.phrases import Phrase, PhraseBank
 from ipo_prompts.programs.search import search
 from ipo_prompts.programs.strategies.base import GivenTemplates
+from ipo_prompts.programs.templates.phrases import Phrase, PhraseBank
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def pairs_of(phrases: Sequence[Phrase], seed: int) -> list[str]:
 def one_template(first: Phrase, second: Phrase) -> str | None:
     """Join two phrases to a template that can be read; None for two kinds of picture, of which only one can be.
 
-    >>> from ipo_prompts.programs.phrases import Phrase
+    >>> from ipo_prompts.programs.templates.phrases import Phrase
     >>> one_template(Phrase("x-ray image", "imaging", NOUN), Phrase("blurry", "focus", BEFORE))
     'a blurry x-ray image of a <CLASS>.'
     >>> one_template(Phrase("in fog", "weather", AFTER), Phrase("overexposed", "tone", BEFORE))

@@ -19,11 +19,11 @@ from ipo_prompts.experiments.run.reading import build, is_begun, nested
 from ipo_prompts.experiments.run.result import chosen
 from ipo_prompts.experiments.run.settings import differences
 from ipo_prompts.programs.lm.ledger import total_usd
-from ipo_prompts.programs.lm.window import recorded_texts
-from ipo_prompts.programs.phrases import PhraseBank
 from ipo_prompts.programs.record.journal import Event, Journal, read
 from ipo_prompts.programs.search import SearchResult
 from ipo_prompts.programs.strategies import STRATEGIES
+from ipo_prompts.programs.strategies.window import recorded_texts
+from ipo_prompts.programs.templates.phrases import PhraseBank
 
 if TYPE_CHECKING:
     from ipo_prompts.programs.lm.connect import Backend

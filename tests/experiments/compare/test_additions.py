@@ -25,10 +25,10 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.registry import Registry
 from ipo_prompts.metrics.reward import Judged
-from ipo_prompts.programs.admission import Desk
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Known, Models
+from ipo_prompts.programs.templates.admission import Desk
 from support.runs import Ended, copy_pictures, ipo
 
 PAGE = Path(__file__).parents[3] / "CONTRIBUTING.md"

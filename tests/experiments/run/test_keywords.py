@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from ipo_prompts.experiments.run.config import CHOSEN, RunConfig
 from ipo_prompts.experiments.run.settings import RunKeywords
-from ipo_prompts.programs.settings import SearchKeywords, SearchSettings
+from ipo_prompts.programs.templates.settings import SearchKeywords, SearchSettings
 
 NAMED = {"data", "start_from"}
 """What `ipo.optimize` names itself."""

@@ -9,9 +9,9 @@ from rich.console import Console
 
 from ipo_prompts.experiments.run.live_view import Ui, money, showing_warnings
 from ipo_prompts.metrics.sampling import Interval
-from ipo_prompts.programs.admission import Rejection
 from ipo_prompts.programs.lm.ledger import Ledger, Usage
 from ipo_prompts.programs.search import Step
+from ipo_prompts.programs.templates.admission import Rejection
 from support.scored import scored
 
 HOSTILE = "[red]x[/red] :cat: [/] \\ <CLASS>"

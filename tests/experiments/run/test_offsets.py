@@ -27,8 +27,8 @@ from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.record.journal import Journal, read
 from ipo_prompts.programs.running import Job
 from ipo_prompts.programs.running import run as run_job
-from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies.base import GivenTemplates
+from ipo_prompts.programs.templates.settings import SearchSettings
 from support.runs import Ended, check_it_can_be_done_again, ipo
 
 NAMES = ("cat", "apple", "bus", "key", "book", "fish")

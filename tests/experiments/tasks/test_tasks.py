@@ -22,7 +22,7 @@ from ipo_prompts.experiments.tasks.segmentation import LEAST, SIDE, compose
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.programs.lm import connect
 from ipo_prompts.programs.lm.connect import Backend
-from ipo_prompts.programs.phrases import PhraseBank
+from ipo_prompts.programs.templates.phrases import PhraseBank
 from support.runs import copy_pictures
 
 TASKS = {"retrieval": ("recall@1", "queries"), "segmentation": ("mean IoU", "scenes")}

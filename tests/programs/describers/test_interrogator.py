@@ -15,7 +15,7 @@ from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import fill
 from ipo_prompts.programs.describers import interrogator
 from ipo_prompts.programs.describers.interrogator import NOTHING, Interrogator
-from ipo_prompts.programs.phrases import PhraseBank
+from ipo_prompts.programs.templates.phrases import PhraseBank
 
 IGNORED = {"a", "an", "in", "of", "on", "at", "the", "with", "picture"}
 CLASSES = ["cat", "dog", "teapot", "fir_tree", "lamp"]

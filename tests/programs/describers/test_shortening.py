@@ -10,8 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipo_prompts.metrics.classification import ClipReward
-from ipo_prompts.programs.lm.window import FEWEST, Room, Shortened, Window, expected, fitted_texts, shorten, window_of
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
+from ipo_prompts.programs.strategies.window import (
+    FEWEST,
+    Room,
+    Shortened,
+    Window,
+    expected,
+    fitted_texts,
+    shorten,
+    window_of,
+)
 
 WORDS = st.sampled_from(["red", "bus.", "extraordinarily", "of", "\n", "明亮", "x" * 60, "ends!", "...", "naïve,"])
 TEXTS = st.lists(st.lists(WORDS, min_size=1, max_size=120).map(" ".join), max_size=40)

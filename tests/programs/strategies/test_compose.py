@@ -17,14 +17,14 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.scale import FRACTION
 from ipo_prompts.metrics.template import SLOT, problem
-from ipo_prompts.programs.admission import Desk
-from ipo_prompts.programs.phrases import BankName, PhraseBank
 from ipo_prompts.programs.search import Earlier, SearchResult, Step, search
-from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES, compose
 from ipo_prompts.programs.strategies.base import Expected, Forecast, Known, Models
 from ipo_prompts.programs.strategies.compose import FEWEST, Compose, ComposeSettings, worth
-from ipo_prompts.programs.wording import LONGEST, Wording
+from ipo_prompts.programs.templates.admission import Desk
+from ipo_prompts.programs.templates.phrases import BankName, PhraseBank
+from ipo_prompts.programs.templates.settings import SearchSettings
+from ipo_prompts.programs.templates.wording import LONGEST, Wording
 
 ANCHOR = "a photo of a <CLASS>."
 WORTH = {"dark": 0.2, "upside down": 0.1, "torn": 0.001, "in fog": -0.1}

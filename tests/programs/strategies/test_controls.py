@@ -13,8 +13,6 @@ import pytest
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.template import ANCHOR
-from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
-from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import (
     Expected,
@@ -32,6 +30,8 @@ from ipo_prompts.programs.strategies.base import (
 from ipo_prompts.programs.strategies.history import HistoryStrategy
 from ipo_prompts.programs.strategies.knowing import no_history, shuffled
 from ipo_prompts.programs.strategies.small_model import SmallModelStrategy
+from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
+from ipo_prompts.programs.templates.settings import SearchSettings
 
 
 def known(entries: int = 12, seed: int = 3) -> Known:

@@ -27,11 +27,11 @@ from ipo_prompts.metrics.template import ANCHOR, problem
 from ipo_prompts.programs import IPO, TemplateClassifier
 from ipo_prompts.programs.record.journal import read
 from ipo_prompts.programs.search import SearchResult, search
-from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies import running_optimizers as running
 from ipo_prompts.programs.strategies.base import Expected, Models
 from ipo_prompts.programs.strategies.dspy_optimizers import IN_VAIN, ROUNDS_IN_VAIN, Copro, Gepa
+from ipo_prompts.programs.templates.settings import SearchSettings
 from support import template_lm
 from support.openai_server import LOOKS, MEDIA, Asked, Reply
 from support.openai_server import running as running_server

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from ipo_prompts.metrics.reward import Score
-from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
-from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Known, Models, may_know
 from ipo_prompts.programs.strategies.history import propose_inputs
 from ipo_prompts.programs.strategies.knowing import LONGEST_FINDING, confused, findings, worth_of_parts
 from ipo_prompts.programs.strategies.small_model import SmallModelAdapter
+from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
+from ipo_prompts.programs.templates.settings import SearchSettings
 from ipo_prompts.signatures.propose import ProposeTemplate
 
 WORTH = {"dark": 0.2, "upside down": 0.1, "in a kitchen": 0.0, "torn": -0.1}

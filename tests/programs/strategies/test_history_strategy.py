@@ -10,10 +10,10 @@ import pytest
 from dspy.lm15 import AuthError
 
 from ipo_prompts.metrics.template import problem
-from ipo_prompts.programs.admission import Desk
-from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies.base import Expected, Known
 from ipo_prompts.programs.strategies.history import HistoryStrategy
+from ipo_prompts.programs.templates.admission import Desk
+from ipo_prompts.programs.templates.settings import SearchSettings
 from support.scored import history
 
 Make = Callable[..., tuple[Any, Any]]

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from ipo_prompts.metrics.template import problem
-from ipo_prompts.programs.admission import Desk
-from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies.base import Expected, Known
 from ipo_prompts.programs.strategies.small_model import TRIES_EACH, SmallModelStrategy, words_to_ban
+from ipo_prompts.programs.templates.admission import Desk
+from ipo_prompts.programs.templates.settings import SearchSettings
 from support.scored import history
 
 Make = Callable[..., tuple[Any, Any]]

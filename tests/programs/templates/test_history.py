@@ -3,7 +3,7 @@ import random
 import numpy as np
 
 from ipo_prompts.metrics.reward import Score
-from ipo_prompts.programs.history import PromptHistory, ScoredTemplate
+from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
 
 
 def entry(template: str, value: float, loss: float = 1.0, step: int = 0) -> ScoredTemplate:

@@ -13,8 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.files import read_yaml
 from ipo_prompts.metrics.template import ANCHOR, problem
-from ipo_prompts.programs.phrases import BankName
+from ipo_prompts.programs.templates.phrases import BankName
 
+BY_CLIP = ("clip", "clip-greedy", "fit")
+"""The describers that ask no language model, by name."""
 LIMITS = frozenset({"budget_usd", "budget_tokens", "max_minutes"})
 """Settings that may change when a search is resumed: one that a limit stopped goes on under a larger one."""
 

@@ -5,9 +5,7 @@ Nothing is asked of the model or fetched: sizes come from litellm's price list, 
 
 from __future__ import annotations
 
-import logging
 import math
-import os
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -16,6 +14,7 @@ from itertools import accumulate
 from typing import Any
 
 from ipo_prompts.metrics.errors import InputError, flag
+from ipo_prompts.programs.lm.connect import quiet_litellm
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.strategies.base import Expected, Strategy, forecast_of
 
@@ -116,23 +115,6 @@ def _known(model: str) -> int | None:
         entry = found
     tokens = (entry or {}).get("max_input_tokens")
     return tokens if isinstance(tokens, int) and tokens > 0 else None
-
-
-def quiet_litellm() -> Any:
-    """Import litellm so that it downloads, prints and sends nothing by itself.
-
-    Raises:
-        InputError: its variable of the environment names no level of logging.
-    """
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else litellm downloads its price list
-    level = os.environ.get("LITELLM_LOG", "INFO")
-    if not isinstance(logging.getLevelName(level.upper()), int):  # litellm could not be imported
-        raise InputError(f"LITELLM_LOG={level!r} is no level of logging; write DEBUG, INFO or ERROR, or leave it out.")
-    import litellm
-
-    litellm.suppress_debug_info = True  # it prints a feedback banner to stdout on errors
-    litellm.telemetry = False
-    return litellm
 
 
 def _counted(text: str) -> int:

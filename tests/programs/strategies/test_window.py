@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.admission import LONGEST_REFUSAL, Desk
-from ipo_prompts.programs.lm.window import FEWEST, room_in, window_of
-from ipo_prompts.programs.settings import SearchSettings
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, GivenTemplates, Models
 from ipo_prompts.programs.strategies.history import LONGEST_REASON, LONGEST_TEMPLATE
+from ipo_prompts.programs.strategies.window import FEWEST, room_in, window_of
+from ipo_prompts.programs.templates.admission import LONGEST_REFUSAL, Desk
+from ipo_prompts.programs.templates.settings import SearchSettings
 
 
 @pytest.fixture(autouse=True)
