@@ -202,7 +202,7 @@ class _Rows:
         order = (-outcome.probabilities).argsort(kind="stable")
         named = self.top if self.above is None else int((outcome.probabilities > self.above).sum())
         best = [(self.class_names[i], float(outcome.probabilities[i])) for i in order[:named]]
-        rejected = self.line is not None and outcome.margin is not None and outcome.margin < self.line.margin
+        rejected = self.line is not None and outcome.margin is not None and self.line.rejects(outcome.margin)
         {"csv": self._csv, "jsonl": self._row, "table": self._table}[self.form](file, outcome, best, rejected)
         sys.stdout.flush()
 

@@ -1,4 +1,6 @@
-"""The strategies of a search: ways to find new templates, one file each. `base.py` says what a strategy is.
+"""The strategies of a search, by name. `base.py` says what a strategy is; those that differ in a function share a file.
+
+`asking.py`, `small_model.py`, `running_optimizers.py` and `window.py` are parts of strategies.
 
 A new strategy needs its file and its line below. Its file is imported when the strategy is first used.
 """

@@ -68,7 +68,7 @@ class Known:
         seed: of this step.
         count: how many templates are wanted.
         looked: every template looked at so far, in order.
-        findings: what the history teaches, a few lines of text; a strategy's own, see `feedback.taught`.
+        findings: what the history teaches, a few lines of text; a strategy's own, see `knowing.taught`.
         scale: the numbers that values are in.
     """
 

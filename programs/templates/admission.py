@@ -45,7 +45,8 @@ class Desk:
     Attributes:
         problem: says why a template cannot be scored, or None.
         count: how many templates are wanted.
-        tried: the templates that were proposed before: none is a second time.
+        tried: the templates that were proposed before: none is a second time, whatever its case, spaces and final stop;
+            those only looked at are not among them.
         looking: scores templates on the search units, records them with their origin, and keeps the limits.
         scoring: scores one that is proposed, and does the same.
         accepted: the accepted templates, in order.
