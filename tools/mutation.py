@@ -103,7 +103,7 @@ GUARDS = {
     "metrics/fit.py": ("tests/metrics/test_fit.py",),
     "metrics/several.py": ("tests/metrics/test_several.py",),
     "metrics/retrieval.py": ("tests/metrics/test_retrieval.py",),
-    "metrics/segmentation.py": ("tests/metrics/test_segmentation.py",),
+    "metrics/segmentation.py": ("tests/metrics/test_segmentation.py", "tests/metrics/test_towers.py"),
     "metrics/clip.py": ("tests/metrics/test_clip.py", "tests/metrics/test_word_tokens.py"),
     "metrics/offsets.py": ("tests/metrics/test_offsets.py",),
     "metrics/blend.py": ("tests/metrics/test_blend.py",),
