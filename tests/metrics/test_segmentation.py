@@ -76,7 +76,8 @@ def test_scores_are_those_of_a_segmentation_done_by_hand(clip: Clip) -> None:
     assert reward.score([], Scenes((scene,))) == []
 
 
-def test_a_window_is_a_picture_of_its_own(clip: Clip) -> None:
+def test_a_window_is_a_picture_of_its_own(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ipo_prompts.metrics.segmentation.BATCH", 5)  # two whole ones and a rest
     image = picture(96, 120).image()
     patches = encode_windows(clip, image, 48)
     assert patches.features.shape == (3, 4, 128)
