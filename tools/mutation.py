@@ -104,7 +104,11 @@ GUARDS = {
     "metrics/several.py": ("tests/metrics/test_several.py",),
     "metrics/retrieval.py": ("tests/metrics/test_retrieval.py",),
     "metrics/segmentation.py": ("tests/metrics/test_segmentation.py", "tests/metrics/test_towers.py"),
-    "metrics/clip.py": ("tests/metrics/test_clip.py", "tests/metrics/test_word_tokens.py"),
+    "metrics/clip.py": (
+        "tests/metrics/test_clip.py",
+        "tests/metrics/test_word_tokens.py",
+        "tests/metrics/test_clip_config.py",
+    ),
     "metrics/offsets.py": ("tests/metrics/test_offsets.py",),
     "metrics/blend.py": ("tests/metrics/test_blend.py",),
     "metrics/rejection.py": ("tests/metrics/test_rejection.py",),
