@@ -77,7 +77,7 @@ class Effect(NamedTuple):
     def detectable(self, comparisons: float = 1) -> float:
         """Return the true difference that is found four times in five when p is corrected for so many comparisons.
 
-        At the level ALPHA / comparisons, Bonferroni's, which Holm's never falls below; see `power.detectable`.
+        At the level ALPHA / comparisons, Bonferroni's, which Holm's never falls below; see `detectable`.
         """
         return detectable(self.variances, ALPHA / comparisons, self.joint, self.step)
 

@@ -6,7 +6,7 @@ Only text → picture. For the other direction, picture → text, use `ClipRewar
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -49,14 +49,6 @@ class Gallery:
     def classes(self) -> npt.NDArray[np.int64]:
         """The captions that templates are filled with; see `EmbeddingReward.names_in`."""
         return self.queries
-
-    def part(self, queries: Sequence[int]) -> Gallery:
-        """Return some of the queries, by their places, with the same pictures to search in."""
-        chosen = np.asarray(queries, dtype=np.int64)
-        pairs = [(new, picture) for new, old in enumerate(chosen) for query, picture in self.matches if query == old]
-        groups = None if self.groups is None else tuple(self.groups[i] for i in chosen)
-        matches = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-        return replace(self, queries=self.queries[chosen], matches=matches, groups=groups)
 
 
 class RetrievalReward(EmbeddingReward):

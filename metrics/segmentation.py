@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -185,26 +185,14 @@ class Scenes:
         scenes: the pictures.
         groups: one name per scene, equal for scenes that are not independent; None when all are.
         labels: None: a scene has no single class.
-        classes: numbers of the classes that compete, in the order of the masks' numbers; None for all.
     """
 
     scenes: tuple[Scene, ...]
     groups: tuple[str, ...] | None = None
     labels: None = None
-    classes: tuple[int, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.scenes)
-
-    def part(self, scenes: Sequence[int], classes: Sequence[int] | None = None) -> Scenes:
-        """Return some of the scenes, and with `classes` those alone: pixels of the others do not count."""
-        chosen, kept = [self.scenes[i] for i in scenes], self.classes
-        if classes is not None:
-            number = {old: new for new, old in enumerate(classes)}
-            chosen = [replace(one, mask=_renumbered(one.mask, number)) for one in chosen]
-            kept = tuple(number if self.classes is None else (self.classes[i] for i in number))
-        groups = None if self.groups is None else tuple(self.groups[i] for i in scenes)
-        return Scenes(tuple(chosen), groups, classes=kept)
 
 
 class SegmentationReward(EmbeddingReward):
@@ -313,13 +301,6 @@ class SegmentationReward(EmbeddingReward):
         logits = logits_of(self.clip, scene.features.reshape(h * w, -1), classes).reshape(h, -1)
         tall = (scene.rows @ logits).reshape(len(scene.rows), w, -1)  # (H, w, C)
         return np.asarray((scene.columns @ tall)[scene.mask != NOT_COUNTED])
-
-
-def _renumbered(mask: Counts, number: dict[int, int]) -> Counts:
-    found = np.full(mask.shape, NOT_COUNTED, dtype=np.int64)
-    for old, new in number.items():
-        found[mask == old] = new
-    return found
 
 
 def mean_iou(both: Counts, either: Counts, there: Counts) -> tuple[float, npt.NDArray[np.float64]]:

@@ -89,9 +89,10 @@ GUARDS = {
         "tests/programs/strategies/test_compose.py",
     ),
     "programs/strategies/window.py": (
-        "tests/programs/lm/test_window.py",
+        "tests/programs/strategies/test_window.py",
         "tests/programs/describers/test_shortening.py",
     ),
+    "programs/lm/recording.py": ("tests/programs/lm/test_recording.py", "tests/programs/lm/test_waiting.py"),
     "metrics/reward.py": (
         "tests/metrics/test_reward.py",
         "tests/metrics/test_offsets.py",
@@ -101,6 +102,15 @@ GUARDS = {
         "tests/metrics/test_reward.py",
         "tests/metrics/test_offsets.py",
         "tests/metrics/test_own_rewards.py",
+    ),
+    "metrics/fit.py": ("tests/metrics/test_fit.py",),
+    "metrics/several.py": ("tests/metrics/test_several.py",),
+    "metrics/retrieval.py": ("tests/metrics/test_retrieval.py",),
+    "metrics/segmentation.py": ("tests/metrics/test_segmentation.py", "tests/metrics/test_towers.py"),
+    "metrics/clip.py": (
+        "tests/metrics/test_clip.py",
+        "tests/metrics/test_word_tokens.py",
+        "tests/metrics/test_clip_config.py",
     ),
     "metrics/offsets.py": ("tests/metrics/test_offsets.py",),
     "metrics/blend.py": ("tests/metrics/test_blend.py",),

@@ -109,12 +109,15 @@ def strange(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path, 
     return f"local-dir:{folder}", mark, said
 
 
-def test_no_code_of_a_model_is_run(strange: tuple[str, Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_code_of_a_model_is_run(
+    strange: tuple[str, Path, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     name, mark, said = strange
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("a question was asked"))
     with pytest.raises(InputError, match=said):
         load_clip(name, "cpu")
     assert not mark.exists()
+    assert (f"the CLIP {name} also loads" in caplog.text) == said.startswith("comes with"), "before it is fetched"
 
 
 def test_a_file_that_changes_after_it_was_checked_runs_nothing_either(

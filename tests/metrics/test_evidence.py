@@ -270,6 +270,11 @@ def test_data_sets_by_hand():
     assert alike.like_these == _about(0.2, expected, "data sets like these")
 
 
+def test_one_picture_moves_the_mean_over_data_sets_by_its_share():
+    ones = [Spread(np.array([0.0]), Variance(1e-6, 50), Variance(0.0, 1), step=step) for step in (0.01, 0.03)]
+    assert over_data_sets(ones, 0.0).these.step == pytest.approx(0.01)  # a half of 0.02, the mean
+
+
 def test_two_sources_of_variance_by_hand():
     found = effect_of(0.01, [Variance(0.0004, 30), Variance(0.0002, 2)])
     half = math.sqrt(stats.t.ppf(0.975, 30) ** 2 * 0.0004 + stats.t.ppf(0.975, 2) ** 2 * 0.0002)

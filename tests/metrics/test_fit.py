@@ -59,6 +59,10 @@ def test_a_word_costs_the_same_wherever_it_comes_from(clip: Any, pictures: list[
             assert one.value == pytest.approx(values[one.template] - 0.5 * spread * words, abs=1e-4)
             assert one.value == pytest.approx(one.hits.mean())
     first = reward.spread
+    for asked in ({"price": 0.5}, {"lead": 2.0}):
+        alone = Fit(clip, NAMES, yardstick=TWO, **asked)
+        alone.encode(pictures)
+        assert alone.spread == first, "either needs it"
     reward.encode(pictures[:4])
     assert reward.spread == first, "search and selection pictures are measured alike"
 

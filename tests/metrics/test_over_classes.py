@@ -30,6 +30,8 @@ def test_variants_of_a_picture_are_one_draw() -> None:
     found = sampling.over_classes(hits)  # a: means of draws 1/2 and 1, b: 0 and 1
     assert sampling.class_means(hits).tolist() == [0.75, 0.5]
     assert found.value == pytest.approx((0.125 / 2 + 0.5 / 2) / 4)
+    alone = Sampling.of(4, classes=list("aabb"), draws=["p", "p", "r", "s"])
+    assert alone.over_classes(np.array([1.0, 0, 0, 1])).value == pytest.approx((0.5 + 0.5 / 2) / 4)  # p varies as r, s
 
 
 def test_what_is_added_is_shared_by_the_draws() -> None:

@@ -66,6 +66,7 @@ def test_the_loss_is_the_cross_entropy_over_the_classes(reward: ClipReward, clip
     assert score.loss == pytest.approx(expected.mean(), abs=1e-5)
     assert score.predictions.tolist() == cosines.argmax(axis=1).tolist()
     assert score.hits.tolist() == (score.predictions == labels).tolist()
+    assert score.places is not None and ((score.places == 1) == score.hits).all()
     assert score.value == np.mean(score.hits) and 0 < score.value < 1
     assert (score.hits.dtype, score.losses.dtype, score.predictions.dtype) == (bool, np.float64, np.int64)
 

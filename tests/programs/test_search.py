@@ -427,12 +427,14 @@ def test_a_proposal_may_be_scored_at_once_and_is_scored_recorded_and_counted_onc
     def ask(known: Known, desk: Desk, number: int) -> None:
         told.extend(desk.score(text) for text in ("1. fair <CLASS>", "no slot", "fair <CLASS>"))
         desk.admit("later <CLASS>")
+        told.append(desk.score("one too many <CLASS>"))
 
     reward = TableReward(search={"fair <CLASS>": 9})
     with closing(Journal(tmp_path)) as journal:
-        found = run(reward, Doing(ask), settings={"steps": 1}, record=ScoreKeeper(journal, reward))
+        settings = {"steps": 1, "candidates_per_step": 2}
+        found = run(reward, Doing(ask), settings=settings, record=ScoreKeeper(journal, reward))
     assert isinstance(told[0], Score) and (told[0].template, told[0].value) == ("fair <CLASS>", 9 / N)
-    assert told[1:] == ["it has no slot", "it repeats another answer"]
+    assert told[1:] == ["it has no slot", "it repeats another answer", "more templates came than were asked for"]
     assert (found.proposed, found.looked_at) == (2, 0)
     assert reward.asked.count(("search", "fair <CLASS>")) == 1
     events = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]

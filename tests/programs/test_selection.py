@@ -355,11 +355,11 @@ def test_a_single_held_back_draw_measures_what_the_search_units_choose() -> None
     assert (found.gain, found.standard_error) == (0.5, None)
 
 
-def test_the_error_of_the_gain_counts_draws() -> None:
-    # Three draws of two units gain 1, 1, 0: sums around 2/3 are 2/3, 2/3, -4/3; 3/2 · 24/9 / 36 = 1/9.
+def test_the_gain_counts_units_and_its_error_draws() -> None:
+    # Draws of three, two and one unit, a fold each, gain 3, 1, 0: sums around 2/3 are 1, -1/3, -2/3; 3/2 · 14/9 / 36.
     search, selection = part(initial=[0] * 10, a=[1] * 10), part(initial=[0] * 6, a=[1, 1, 1, 1, 0, 0])
-    found = choose(search, selection, held_back=Units(groups=list("xxyyzz")))
-    assert (found.gain, found.standard_error) == (pytest.approx(2 / 3), pytest.approx(1 / 3))
+    found = choose(search, selection, held_back=Units(groups=list("xxxyyz")))
+    assert (found.gain, found.standard_error) == (pytest.approx(2 / 3), pytest.approx(math.sqrt(7 / 108)))
 
 
 def test_two_ways_to_score_are_compared_by_what_each_chooses_without_the_fold() -> None:

@@ -1,15 +1,16 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import dspy
 import pytest
-from dspy.lm15 import RateLimitError
+from dspy.lm15 import RateLimitError, Usage
 
 from ipo_prompts.metrics.clock import BudgetReached, Clock
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.lm.ledger import Ledger, explain
-from ipo_prompts.programs.lm.recording import Recorder
+from ipo_prompts.programs.lm.ledger import Ledger, bound_tokens, explain
+from ipo_prompts.programs.lm.recording import Attempts, Recorder
 from ipo_prompts.programs.lm.replies import ReplyFile
 from ipo_prompts.programs.lm.transport import UnreadableReply
 from ipo_prompts.programs.record.journal import Journal, read
@@ -144,6 +145,51 @@ def test_an_unknown_price_stays_unknown(tmp_path: Path, scripted: Any) -> None:
     lm("q")
     assert recorder.ledger.usd is None
     journal.close()
+
+
+@pytest.mark.parametrize("told", [(0, 20), (100, 0), (0, 0), (100, 20)])
+def test_what_a_server_leaves_out_is_booked_at_its_bound(tmp_path: Path, scripted: Any, told: tuple[int, int]) -> None:
+    _, engine = scripted("one")
+    answer, usage = engine.complete, Usage(input_tokens=told[0], output_tokens=told[1])
+    engine.complete = lambda request: replace(answer(request), usage=usage)
+    journal = Journal(tmp_path)
+    lm_of(engine, journal)[0]("q", max_tokens=50)
+    journal.close()
+    (event,) = [event for event in read(tmp_path) if event["type"] == "lm"]
+    booked = told[0] or bound_tokens(event["request"]), told[1] or 50
+    assert (event["tokens_in"], event["tokens_out"], event.get("bound", False)) == (*booked, told != (100, 20))
+
+
+def test_an_engine_is_asked_for_its_abilities_and_for_nothing_else(scripted: Any) -> None:
+    _, engine = scripted()
+    wrapped = Recorder(None, Ledger()).wrap(engine, role="optimizer", name="m", price=two_cents)
+    engine.supports_reasoning = engine.other = True
+    assert wrapped.supports_reasoning is True and wrapped.supports_function_calling is False
+    assert not hasattr(wrapped, "other")
+
+
+def test_pauses_double_or_are_what_the_server_asks_for_within_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    paused: list[float] = []
+    monkeypatch.setattr("ipo_prompts.metrics.clock.pause", lambda seconds, tell: paused.append(seconds))
+    free, limited = Attempts(Ledger(), "m"), Attempts(Ledger(clock=Clock(limit=1000)), "m")
+    for _ in range(3):
+        free.wait_after(RateLimitError("busy"))
+    for seconds in (7, 700, 5000):
+        limited.wait_after(RateLimitError("busy", retry_after=seconds))
+    assert paused == [1, 2, 4, 7, 700, pytest.approx(1000, abs=60)]
+    for attempts in (free, limited):
+        with pytest.raises(RateLimitError, match="busy"):
+            attempts.wait_after(RateLimitError("busy"))
+    with pytest.raises(RateLimitError, match=r"the server asked for 700 s; .* allows longer waits"):
+        Attempts(Ledger(), "m").wait_after(RateLimitError("busy", retry_after=700))
+
+
+def test_an_attempt_ends_with_its_own_limit_or_the_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ipo_prompts.metrics.clock.answer_within", lambda complete, seconds, tell: seconds)
+    limited = Attempts(Ledger(clock=Clock(limit=1000)), "m")
+    found = [limited.ask(int, timeout) for timeout in (30, 5000, None)]
+    assert found == [30, pytest.approx(1000, abs=60), pytest.approx(1000, abs=60)]
+    assert [Attempts(Ledger(), "m").ask(int, timeout) for timeout in (30, None)] == [30, None]
 
 
 def test_paid_replies_are_used_again_and_cost_nothing(tmp_path: Path, scripted: Any) -> None:
