@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 
 from ipo_prompts.experiments.embedded import CLEAN_DOMAIN
-from ipo_prompts.experiments.embedded.shifts import name_of
+from ipo_prompts.experiments.embedded.shifts import name_of_set
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.sampling import standard_error
 from ipo_prompts.metrics.template import ANCHOR, SLOT
@@ -119,7 +119,10 @@ def compositions(shipped: Shipped, pairs: Sequence[Pair]) -> list[dict[str, Any]
     found = []
     for pair in pairs:
         few, many = shipped.shifted(pair, "val"), shipped.shifted(pair, "test")
-        row: dict[str, Any] = {"set": name_of(pair), "anchor": round(float(hits(many, texts["single"][:1]).mean()), 4)}
+        row: dict[str, Any] = {
+            "set": name_of_set(pair),
+            "anchor": round(float(hits(many, texts["single"][:1]).mean()), 4),
+        }
         for kind, embedded in texts.items():
             best = int(hits(few, embedded).mean(1).argmax())
             row[kind] = round(float(hits(many, embedded[best : best + 1]).mean()), 4)
