@@ -97,7 +97,9 @@ def check_data(
         looks += in_threads(_look, rows[start : start + _BATCH])
         if progress:
             progress(len(looks), len(rows))
-    names = _told_apart(data.class_names) if data.labelled else [NO_LABEL]
+    times = Counter(data.class_names)
+    told_apart = [name if times[name] == 1 else f"{name} (label {i})" for i, name in enumerate(data.class_names)]
+    names = told_apart if data.labelled else [NO_LABEL]
     counts = {name: [0, 0, 0] for name in names}
     unreadable: dict[str, str] = {}
     places: dict[str, list[Place]] = {}
@@ -146,11 +148,6 @@ def _is_transparent(picture: Picture) -> bool:
         return is_transparent(picture.bytes(), picture.name)
     except InputError:
         return False  # the encoder says what is wrong with it
-
-
-def _told_apart(class_names: tuple[str, ...]) -> list[str]:
-    times = Counter(class_names)
-    return [name if times[name] == 1 else f"{name} (label {label})" for label, name in enumerate(class_names)]
 
 
 @dataclass(frozen=True)

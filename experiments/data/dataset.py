@@ -21,11 +21,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any, Literal, TypeVar
 
 from ipo_prompts.metrics.errors import InputError, did_you_mean, several
-from ipo_prompts.metrics.files import read_yaml
 from ipo_prompts.metrics.pictures import Background, Picture
 from ipo_prompts.metrics.template import SLOT, as_read, named, names_of, problem, tidy, written
 
@@ -270,18 +269,6 @@ def lacking(data: DataSet, labels: Sequence[int], where: str, what: str, add: st
         f"{len(names)} of {len(data.class_names)} classes of {where} {'has' if len(names) == 1 else 'have'} no {what}: "
         f"{several([repr(name) for name in names])}; add {add}, or leave them out with {leaving_out(names)}."
     )
-
-
-def read_names(file: Path) -> Mapping[Any, Any]:
-    """Read a file of names; `with_names` checks what it says.
-
-    Raises:
-        InputError: it cannot be read, or is no table.
-    """
-    content = read_yaml(file, "the class names")
-    if not isinstance(content, dict):
-        raise InputError(f"{file} holds no table of classes; write a line for each, such as road_sign: [road sign].")
-    return content
 
 
 def with_names(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:

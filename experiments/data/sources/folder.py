@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from ipo_prompts.experiments.data.assemble import Gathered, SourceRow, row_of_file
-from ipo_prompts.experiments.data.dataset import NAMES_FILE, Part, read_names
+from ipo_prompts.experiments.data.dataset import NAMES_FILE, Part
 from ipo_prompts.experiments.data.draw import parts_named
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.files import read_yaml
 from ipo_prompts.metrics.pictures import ENDINGS
 
 
@@ -38,7 +39,11 @@ def gather_folder(rest: str) -> Gathered:
     called = None
     if NAMES_FILE in stray:
         stray.remove(NAMES_FILE)
-        called = read_names(root / NAMES_FILE)
+        called = read_yaml(root / NAMES_FILE, "the class names")
+        if not isinstance(called, dict):
+            raise InputError(
+                f"{root / NAMES_FILE} holds no table of classes; write a line for each, such as road_sign: [road sign]."
+            )
     return Gathered(f"folder:{root.resolve().name}", where, rows, tuple(sorted(names)), tuple(stray), called)
 
 
