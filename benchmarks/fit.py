@@ -18,7 +18,7 @@ from pathlib import Path
 from common import arguments
 
 from ipo_prompts.experiments.data.draw import hidden
-from ipo_prompts.experiments.data.unlabelled import without_labels
+from ipo_prompts.experiments.data.load import without_labels
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan, fitting, plan
 from ipo_prompts.experiments.run.prepared import prepare

@@ -24,7 +24,7 @@ from common import arguments
 from scipy.stats import betabinom
 
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.data.strangers import COUNT, own_words
+from ipo_prompts.experiments.data.wordnet import STRANGERS, own_words
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
@@ -93,9 +93,9 @@ class Bed:
         return max(range(len(scores)), key=lambda i: scores[i].rank)
 
     def words(self, template: str) -> Floats:
-        """Return the common nouns in a template: float32 (COUNT, D)."""
+        """Return the common nouns in a template: float32 (STRANGERS, D)."""
         if template not in self.nouns:
-            self.nouns[template] = encode(self.clip, template, common(COUNT))
+            self.nouns[template] = encode(self.clip, template, common(STRANGERS))
         return self.nouns[template]
 
 
@@ -198,7 +198,7 @@ def scored(bed: Bed, split: int, known: Any, best: int) -> Mapping[str, Floats]:
     others = [name for i, name in enumerate(bed.names) if i not in set(known.tolist())]
     cosine = highest(features, classes)
     width = nouns.shape[1]
-    noise = rng.standard_normal((COUNT, width)).astype(np.float32)
+    noise = rng.standard_normal((STRANGERS, width)).astype(np.float32)
     rotation = np.linalg.qr(rng.standard_normal((width, width)))[0].astype(np.float32)
     shipped = nouns[kept(own_words(names))]
     rows = {
@@ -216,8 +216,8 @@ def scored(bed: Bed, split: int, known: Any, best: int) -> Mapping[str, Floats]:
 
 
 def kept(own: set[str]) -> Any:
-    """Return which of the common nouns are not among these: bool (COUNT,)."""
-    return np.array([as_read(word) not in own for word in common(COUNT)])
+    """Return which of the common nouns are not among these: bool (STRANGERS,)."""
+    return np.array([as_read(word) not in own for word in common(STRANGERS)])
 
 
 # Estimates.

@@ -44,14 +44,14 @@ def _ipo(
     """Find prompt templates for CLIP that people can read: an LLM writes them, a frozen CLIP scores them."""
 
 
-app.command(epilog=optimize.EXAMPLES, context_settings=WORDS, cls=WithSettings)(optimize.optimize)
-app.command(epilog=results.EVALUATE)(results.evaluate)
+app.command("optimize", epilog=optimize.EXAMPLES, context_settings=WORDS, cls=WithSettings)(optimize.search_template)
+app.command("evaluate", epilog=results.EVALUATE)(results.evaluate_templates)
 app.command(epilog=predict.EXAMPLES)(predict.predict)
 app.command(epilog=benchmark.EXAMPLES, context_settings=WORDS)(benchmark.benchmark)
 app.command(epilog=clicks.LABEL)(clicks.label)
 app.command(epilog=clicks.VERIFY)(clicks.verify)
 app.command(epilog=results.REPORT)(results.report)
-app.command(epilog=results.EXPORT)(results.export)
+app.command("export", epilog=results.EXPORT)(results.export_program)
 app.command()(installation.doctor)
 app.add_typer(data.data_app, name="data")
 app.add_typer(installation.models_app, name="models")

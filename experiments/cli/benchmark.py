@@ -5,18 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ipo_prompts.experiments.cli import common
 from ipo_prompts.metrics.errors import InputError
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from ipo_prompts.experiments.compare.grid import GridConfig
-    from ipo_prompts.experiments.compare.tables.table import Table
 
 PAPER_TEMPLATES = "paper-templates"
 LABEL_FREE = "label-free"
@@ -70,7 +64,14 @@ def benchmark(
     """
     from filelock import FileLock, Timeout
 
-    from ipo_prompts.experiments.compare.documents import documents, outcomes_of, table_of, write_documents
+    from ipo_prompts.experiments.compare.documents import (
+        documents,
+        outcomes_of,
+        print_documents,
+        table_of,
+        tables_of_file,
+        write_documents,
+    )
     from ipo_prompts.experiments.compare.grid import GRID_FILE, entries, load_grid, to_sealed_yaml
     from ipo_prompts.experiments.compare.raw_cells import ENDING, check_kept, keep
     from ipo_prompts.experiments.compare.runner import (
@@ -98,7 +99,8 @@ def benchmark(
     if grid.endswith(ENDING):
         if words or executor != "here" or budget_usd is not None or dry_run:
             raise InputError(f"the cells of {grid} are done; give it no settings, executor, budget or --dry-run.")
-        return _tables_of_file(Path(grid), out, as_json)
+        tables_of_file(Path(grid), out, as_json)
+        return 0
     with trusting(trust):
         config = load_grid(grid, words or [])
     workers = make_executor(executor)
@@ -136,7 +138,7 @@ def benchmark(
             texts = documents(config, table)
             write_documents(texts, folder)
             why_not = keep(folder, config, found, outcomes)
-            _print(config, table, texts, as_json, f"the whole table: {folder}/table.md")
+            print_documents(config, table, texts, as_json, f"the whole table: {folder}/table.md")
             if not quiet:
                 print(f"{folder}/{', '.join(texts)}; each cell in {folder}/cells{why_not}", file=sys.stderr)
         failed = [
@@ -150,49 +152,6 @@ def benchmark(
             print(f"stopped early: {stopped}; resume with a larger --budget-usd, else the same.", file=sys.stderr)
             return 3
         return 1 if failed else 0
-
-
-def _print(grid: GridConfig, table: Table, texts: dict[str, str], as_json: bool, where: str) -> None:
-    """Print a table: on a terminal what it says, fitted, and where the whole table is; else the whole of it."""
-    from ipo_prompts.experiments.compare.documents import settings_compared
-    from ipo_prompts.experiments.compare.layout import fitted_table, safe_line, terminal
-    from ipo_prompts.experiments.compare.tables.markdown import on_terminal
-
-    console = None if as_json else terminal()
-    if console is None:
-        names = ["table.json"] if as_json else ["table.md", "settings.md"]
-        print("\n".join(texts[name] for name in names if name in texts), end="")
-        return
-    more: list[RenderableType] = []
-    for about, (head, *rows) in settings_compared(grid, table):
-        more += ["", safe_line(about), fitted_table(head, rows, console.width)]
-    for part in [*on_terminal(table, console.width), *more, "", where]:
-        console.print(part, markup=False)
-
-
-def _tables_of_file(file: Path, out: Path | None, as_json: bool) -> int:
-    """Make the tables of a file of cells, and write them where `out` says."""
-    from ipo_prompts.experiments.compare.documents import documents, table_of, write_documents
-    from ipo_prompts.experiments.compare.raw_cells import unpack
-    from ipo_prompts.experiments.run.files import check_writable
-
-    config, found, outcomes = unpack(file)
-    table = table_of(config, found, outcomes)
-    if table is None:
-        raise InputError(f"no cell of {file} has scores, so there is no table to make.")
-    texts = documents(config, table)
-    if out is not None:
-        check_writable(out)
-        there = next((out / name for name in texts if (out / name).exists()), None)
-        if there is not None:
-            raise InputError(f"{there} is there already; choose another --out.")
-        out.mkdir(parents=True, exist_ok=True)
-        write_documents(texts, out)
-    whole = "with --out DIR, or through a pipe to another program" if out is None else f"{out}/table.md"
-    _print(config, table, texts, as_json, f"the whole table: {whole}")
-    if out is not None:
-        print(f"{out}/{', '.join(texts)}", file=sys.stderr)
-    return 0
 
 
 def _paper_templates(words: Sequence[str], folder: Path, *, dry_run: bool, as_json: bool, quiet: bool) -> int:
@@ -243,7 +202,6 @@ def _paper_templates(words: Sequence[str], folder: Path, *, dry_run: bool, as_js
         return 0
     check_writable(folder)
     found = compare_all(asked, (lambda _: None) if quiet else to_stderr)
-    folder.mkdir(parents=True, exist_ok=True)
     texts = printed_documents(found, asked.absent, asked.precisions, asked.notes)
     write_documents(texts, folder)
     console = None if as_json else terminal()
@@ -277,7 +235,6 @@ def _label_free(words: Sequence[str], folder: Path, *, dry_run: bool, as_json: b
     check_writable(folder)
     found = measure_all(asked, folder, lambda spec: None if quiet else print(spec, file=sys.stderr))
     texts = label_free_documents(found, asked.clip)
-    folder.mkdir(parents=True, exist_ok=True)
     write_documents(texts, folder)
     if as_json:
         common.print_json(in_numbers(found))

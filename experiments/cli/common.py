@@ -11,14 +11,13 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 from typer.core import TyperCommand
 
 from ipo_prompts.metrics.errors import InputError, printable
 
-Name = TypeVar("Name", bound=str)
 Content = TypeVar("Content")
 
 DATA = "folder:PATH, csv:PATH, hf:NAME, or what else `ipo data list` names"
@@ -31,7 +30,7 @@ Describer = Annotated[
     str | None, typer.Option(help="clip, none, or a multimodal model such as openai/gpt-4o-mini", metavar="NAME")
 ]
 Seed = Annotated[int | None, typer.Option(help="of the pictures drawn and of the language model")]
-Part = Annotated[str, typer.Option(help="which pictures: train, val or test")]
+Part = Annotated[Literal["train", "val", "test"], typer.Option(help="which pictures: train, val or test")]
 Program = Annotated[Path, typer.Argument(help="a run directory or its program.json")]
 Executor = Annotated[str, typer.Option(help="here, pool:N, ray, ray:ADDRESS", metavar="SPEC")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be asked and what it would cost")]
@@ -74,18 +73,6 @@ def about_data(words: Sequence[str] | None, command: str) -> dict[str, Any]:
         raise InputError(f"{command} takes {'=, '.join(known)}= besides the data, not {min(other)}=.")
     config = load_config(None, words or [])
     return {key: getattr(config, key) for key in known}
-
-
-def one_of(what: str, name: str, known: Sequence[Name]) -> Name:
-    """Return the known name.
-
-    Raises:
-        InputError: it is another one.
-    """
-    for one in known:
-        if one == name:
-            return one
-    raise InputError(f"there is no {what} {name!r}; it can be {', '.join(known[:-1])} or {known[-1]}.")
 
 
 def print_json(content: Any) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ipo_prompts.experiments.cli.common import DATA, DataWords, Part, about_data, one_of
+from ipo_prompts.experiments.cli.common import DATA, DataWords, Part, about_data
 from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ Seed = Annotated[int, typer.Option(help="for data without parts of its own")]
 
 
 @data_app.command("list")
-def list_() -> None:
+def list_data() -> None:
     """List the registered data sets, their official sizes, which of them are below the root, and what else is read."""
     from ipo_prompts.experiments.data.benchmarks import REGISTRY, ROOT_VARIABLE, default_root, state
     from ipo_prompts.experiments.data.sources import FORMS
@@ -79,7 +79,11 @@ def check(
         )
     elif report.ok and (data.several or not data.labelled):
         if not data.labelled:
-            _look_at_names(data, loaded)
+            from ipo_prompts.experiments.run.beforehand import about_unlabelled
+
+            with _or_why_not("other names of the classes"):
+                if lines := about_unlabelled(data, loaded, _Progress("encoded")):
+                    print("\n" + "\n".join(lines))
         print(
             "what the CLIP cannot tell apart and whether words can help need one label a picture: not looked at",
             file=sys.stderr,
@@ -115,7 +119,7 @@ def _load(name: str) -> tuple[Clip | None, str]:
 
 def _look(spec: str, data: DataSet, clip: Clip) -> bool:
     """Print what the CLIP cannot tell apart, and whether words can help; return whether other names look worth it."""
-    from ipo_prompts.experiments.data.alike import alike
+    from ipo_prompts.experiments.data.near_copies import alike
     from ipo_prompts.experiments.run.beforehand import of_data
     from ipo_prompts.experiments.run.config import RunConfig
 
@@ -140,15 +144,6 @@ def _look(spec: str, data: DataSet, clip: Clip) -> bool:
             print(f"  guessing gets {most} of the test pictures: that is what the result of a run is compared with")
         return worth
     return False
-
-
-def _look_at_names(data: DataSet, clip: Clip) -> None:
-    """Print other names that pictures without labels fit better."""
-    from ipo_prompts.experiments.run.beforehand import about_unlabelled
-
-    with _or_why_not("other names of the classes"):
-        if lines := about_unlabelled(data, clip, _Progress("encoded")):
-            print("\n" + "\n".join(lines))
 
 
 def _check_groups(file: Path, spec: str, clip: str | None) -> None:
@@ -193,7 +188,7 @@ def _or_why_not(what: str) -> Iterator[None]:
 
 def _say_next(spec: str, data: DataSet, clip: str | None, words: list[str]) -> None:
     """Print the command that runs on these pictures, or why none can."""
-    from ipo_prompts.experiments.data.codes import refuse_codes
+    from ipo_prompts.experiments.data.wordnet import refuse_codes
     from ipo_prompts.experiments.run.config import RunConfig
     from ipo_prompts.experiments.run.plan import choices
 
@@ -220,8 +215,8 @@ def names(
 ) -> None:
     """Write a classes.yaml to edit: what each class is called, and a gap for those that are called by a code."""
     from ipo_prompts.experiments.data import load_data
-    from ipo_prompts.experiments.data.codes import names_to_edit, nearest_words
     from ipo_prompts.experiments.data.dataset import NAMES_FILE
+    from ipo_prompts.experiments.data.wordnet import names_to_edit, nearest_words
     from ipo_prompts.experiments.run.files import write_text
     from ipo_prompts.metrics.clip import load_clip
 
@@ -249,18 +244,19 @@ def preview(
 ) -> None:
     """Draw a few pictures of each class on one sheet; of many classes, some, evenly spaced."""
     from ipo_prompts.experiments.data import load_data
-    from ipo_prompts.experiments.data.check import contact_sheet, save_sheet
-    from ipo_prompts.experiments.data.dataset import PARTS
+    from ipo_prompts.experiments.data.check import contact_sheet
+    from ipo_prompts.experiments.run.files import write_bytes
 
-    chosen = one_of("part", part, PARTS)
     data = load_data(spec, seed=seed, whole=False, **about_data(words, "data preview"))
     path = out or Path(f"preview-{re.sub(r'[^A-Za-z0-9_.-]+', '-', data.name)}.png")
-    sheet = contact_sheet(data, chosen)
-    save_sheet(sheet, path)
+    if path.suffix.lower() != ".png":
+        raise InputError(f"a contact sheet is a PNG and {path} does not end in .png; choose another --out.")
+    sheet = contact_sheet(data, part)
+    write_bytes(path, sheet.png())
     for reason in sheet.unreadable:
         print(f"not drawn: {reason}", file=sys.stderr)
     of = f"of {sheet.classes} of {len(data.class_names)} classes" if data.labelled else "without labels"
-    print(f"{path}: {sheet.pictures} {chosen} pictures {of}")
+    print(f"{path}: {sheet.pictures} {part} pictures {of}")
 
 
 class _Progress:

@@ -95,7 +95,7 @@ def _text(findings: dict[str, Any]) -> str:
 
 
 @models_app.command("list")
-def list_() -> None:
+def list_models() -> None:
     """List the models: size, licence, whether they are here, and from where."""
     from ipo_prompts.programs.lm import weights
 
@@ -105,27 +105,16 @@ def list_() -> None:
         print(f"{name:6} {model.size_bytes / 1e6:7.0f} MB  {model.licence:11} {state:9} {model.title}{source}")
 
 
-@models_app.command()
-def pull(name: Name) -> None:
+@models_app.command("pull")
+def pull_weights(name: Name) -> None:
     """Fetch the weights and check their hash."""
     from ipo_prompts.experiments.run.live_view import pull_with_progress
 
     print(pull_with_progress(name))
 
 
-@models_app.command()
-def path(name: Name) -> None:
-    """Print where the weights lie."""
-    from ipo_prompts.programs.lm import weights
-
-    found = weights.find(name)
-    if found is None:
-        raise InputError(f"the weights of {name} are not here; fetch them with `ipo models pull {name}`.")
-    print(found)
-
-
-@models_app.command()
-def remove(name: Name) -> None:
+@models_app.command("remove")
+def remove_weights(name: Name) -> None:
     """Delete the weights."""
     from ipo_prompts.programs.lm import weights
 

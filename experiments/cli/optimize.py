@@ -43,7 +43,7 @@ EXAMPLES = examples(
 )
 
 
-def optimize(
+def search_template(
     words: Annotated[
         list[str] | None,
         typer.Argument(

@@ -10,11 +10,11 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ipo_prompts.experiments.cli.common import Device, Program, Trust, examples, fail, note, one_of
+from ipo_prompts.experiments.cli.common import Device, Program, Trust, examples, fail, note
 from ipo_prompts.metrics.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ EXAMPLES = examples(
 def predict(
     program: Program,
     pictures: Annotated[list[Path], typer.Argument(help="pictures, folders of them, or - for their paths from stdin")],
-    format_: Annotated[str, typer.Option("--format", help="table, csv or jsonl")] = "table",
+    format_: Annotated[
+        Literal["table", "csv", "jsonl"], typer.Option("--format", help="table, csv or jsonl")
+    ] = "table",
     top: Annotated[int, typer.Option(help="how many classes are named, the most probable first", metavar="K")] = 1,
     reject: Annotated[
         float | None,
@@ -58,7 +60,6 @@ def predict(
     from ipo_prompts.experiments.run.labelling import find_pictures, label_files
     from ipo_prompts.programs.classifier import TemplateClassifier
 
-    one_of("format", format_, ("table", "csv", "jsonl"))
     if top < 1:
         raise InputError(f"--top is how many classes are named, 1 or more, such as --top 3, not {top}.")
     if reject is not None and not 0 < reject <= 0.5:

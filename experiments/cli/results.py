@@ -21,14 +21,12 @@ from ipo_prompts.experiments.cli.common import (
     Trust,
     about_data,
     examples,
-    one_of,
     show,
 )
 from ipo_prompts.metrics.errors import InputError, did_you_mean, printable
 
 if TYPE_CHECKING:
     from ipo_prompts.experiments.data import DataSet
-    from ipo_prompts.experiments.export import Target
     from ipo_prompts.experiments.run.live_view import Ui
     from ipo_prompts.metrics.clip import Clip as LoadedClip
     from ipo_prompts.metrics.pictures import Picture
@@ -38,7 +36,7 @@ REPORT = examples("ipo report runs/RUN", "ipo report runs/ONE runs/OTHER --out b
 EXPORT = examples("ipo export runs/RUN --to open_clip --out pets-open_clip")
 
 
-def evaluate(
+def evaluate_templates(
     words: DataWords = None,
     template: Annotated[list[str] | None, typer.Option(help="a template; may be given several times")] = None,
     templates_file: Annotated[Path | None, typer.Option(help="a text file, one template a line")] = None,
@@ -51,7 +49,6 @@ def evaluate(
 ) -> int:
     """Score templates on a data set; later ones are compared with the first."""
     from ipo_prompts.experiments.data import load_data
-    from ipo_prompts.experiments.data.dataset import PARTS
     from ipo_prompts.experiments.run.comparison import compare
     from ipo_prompts.experiments.run.live_view import Ui
     from ipo_prompts.experiments.tasks import REWARDS
@@ -62,9 +59,8 @@ def evaluate(
     wanted = [*(template or []), *(read_templates(templates_file) if templates_file else ())]
     if not wanted:
         raise InputError("give at least one template, with --template or --templates-file.")
-    chosen = one_of("part", part, PARTS)
     drawn = load_data(data or "embedded", seed=seed or 0, **about_data(words, "evaluate"))
-    items = drawn.part(chosen if drawn.labelled else "train")
+    items = drawn.part(part if drawn.labelled else "train")
     if not items:
         raise InputError(f"{drawn.name} has no {part} pictures.")
     encoder = load_clip(clip or "embedded", device)
@@ -157,7 +153,7 @@ def report(
     return 0
 
 
-def export(
+def export_program(
     program: Program,
     to: Annotated[
         str,
@@ -176,31 +172,19 @@ def export(
     trust: Trust = False,
 ) -> int:
     """Carry an optimised program into another tool, and check it there by that tool's own library."""
-    from ipo_prompts.experiments.export import export
+    from ipo_prompts.experiments.export import TARGETS, export
     from ipo_prompts.programs.classifier import TemplateClassifier
-
-    target = _target(to, dataset, hf_model, program)
-    verdict = export(TemplateClassifier.from_file(program, trust=trust), target, out, _pictures(pictures))
-    print(f"wrote {out} for {to}; {verdict}")
-    return 0
-
-
-def _target(to: str, dataset: str | None, hf_model: str | None, program: Path) -> Target:
-    from ipo_prompts.experiments.export import TARGETS
-    from ipo_prompts.experiments.export.head import HubFolder
-    from ipo_prompts.experiments.export.hf import HuggingFace
-    from ipo_prompts.experiments.export.plain import ClipBenchmark
 
     if to not in TARGETS:
         raise InputError(f"there is no target {to!r}{did_you_mean(to, TARGETS)}; it can be {', '.join(TARGETS)}.")
     for name, value, only in (("--dataset", dataset, "clip_benchmark"), ("--hf-model", hf_model, "hf")):
         if value is not None and to != only:
             raise InputError(f"{name} is for --to {only}, not {to}; leave it out.")
-    if dataset is not None:
-        return ClipBenchmark(dataset)
-    if to == "hub":
-        return HubFolder(program)
-    return HuggingFace(hf_model) if hf_model is not None else TARGETS[to]()
+    about = {"clip_benchmark": dataset, "hf": hf_model, "hub": program}.get(to)
+    target = TARGETS[to]() if about is None else TARGETS[to](about)
+    verdict = export(TemplateClassifier.from_file(program, trust=trust), target, out, _pictures(pictures))
+    print(f"wrote {out} for {to}; {verdict}")
+    return 0
 
 
 def _pictures(folder: Path | None) -> list[Picture]:

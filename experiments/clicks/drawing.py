@@ -9,8 +9,9 @@ import hashlib
 import json
 import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from ipo_prompts.experiments.data import Item
-from ipo_prompts.experiments.run.files import Content
+from ipo_prompts.experiments.run.files import Content, read_model
 from ipo_prompts.metrics.clicks import Disagreements
 from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.features import FeatureStore, Progress
@@ -76,7 +77,7 @@ class Drawn(Content):
     size: PositiveInt
 
 
-class Look(Content):
+class LookAtAnswers(Content):
     """One time that a verdict was asked for: the digest of the answers, and how many there were."""
 
     answers: str
@@ -106,7 +107,7 @@ class Drawing(Content):
     programs: tuple[Side, Side]
     disagreements: tuple[Drawn, ...]
     showings: tuple[Showing, ...]
-    looks: tuple[Look, ...] = ()
+    looks: tuple[LookAtAnswers, ...] = ()
 
     @property
     def design(self) -> Disagreements:
@@ -216,28 +217,53 @@ def draw_questions(
     return ToAsk(drawing, tuple(items[i].picture for i, _, _ in asked[:MOST]))
 
 
-def again(before: Drawing, now: ToAsk, items: Sequence[Item], named: Named) -> ToAsk | None:
-    """Return an earlier drawing with its pictures, so that answers to its page stay good; None if it asked otherwise.
+def read_drawing(place: Path) -> Drawing:
+    """Read what a page asks, from the folder that it was made in.
+
+    Raises:
+        InputError: there is none; or the run there has other templates by now.
+    """
+    if not (place / DRAWING).is_file():
+        raise InputError(f"{place} has no {DRAWING}, so no page was made there; make one with `ipo label`.")
+    drawing = read_model(Drawing, place / DRAWING, "make the page again, in another folder")
+    known = range(len(drawing.disagreements)), range(len(drawing.class_names))
+    if any(one.draw not in known[0] or not {*one.names} <= {*known[1]} for one in drawing.showings):
+        raise InputError(f"{place / DRAWING} names what it does not have; make the page again, in another folder.")
+    return drawing
+
+
+def as_before(folder: Path, now: ToAsk, items: Sequence[Item], named: Named) -> ToAsk:
+    """Return the drawing that is in the folder already, with its pictures, so that answers to its page stay good.
 
     Args:
-        before: what was drawn then.
+        folder: where the page is made; without a drawing there, `now` is returned.
         now: what was drawn of the pictures and programs that are here.
         items, named: of `now`.
+
+    Raises:
+        InputError: the drawing that is there asks something else.
     """
-    asks = ("pictures", "draws", "class_names", "programs")
-    if any(getattr(before, name) != getattr(now.drawing, name) for name in asks):
-        return None
-    if len(before.disagreements) != len(now.drawing.disagreements):
-        return None
+    if not (folder / DRAWING).exists():
+        return now
+    before = read_drawing(folder)
     places = {content: i for i, content in enumerate(named.contents)}
     found = [places.get(one.picture) for one in before.disagreements]
-    for showing in before.showings:
-        place = found[showing.draw]
-        if place is None or tuple(named.labels[:, place]) != (
-            showing.names if showing.straight else showing.names[::-1]
-        ):
-            return None
+    asks = ("pictures", "draws", "class_names", "programs")
+    same = all(getattr(before, name) == getattr(now.drawing, name) for name in asks)
+    if not (same and len(found) == len(now.drawing.disagreements) and all(_stands(before, found, named))):
+        raise InputError(
+            f"{folder} has the page of another question, whose answers would be lost; choose another --out, or remove "
+            f"{folder / DRAWING}."
+        )
     return ToAsk(before, tuple(items[i].picture for i in found[:MOST] if i is not None))
+
+
+def _stands(before: Drawing, found: Sequence[int | None], named: Named) -> Iterator[bool]:
+    """Yield for each showing whether both programs still name its picture so."""
+    for showing in before.showings:
+        names = showing.names if showing.straight else showing.names[::-1]
+        place = found[showing.draw]
+        yield place is not None and tuple(named.labels[:, place]) == names
 
 
 def _order(count: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,24 +11,24 @@ from typing import NamedTuple
 import numpy as np
 
 from ipo_prompts.experiments.clicks.commands import commands_to_test
+from ipo_prompts.experiments.clicks.drawing import Named, name_pictures
 from ipo_prompts.experiments.data import Item, load_data
 from ipo_prompts.experiments.data.assemble import group_of
 from ipo_prompts.experiments.data.dataset import UNLABELLED, in_threads
-from ipo_prompts.experiments.data.unlabelled import TABLES, with_labels
-from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig
+from ipo_prompts.experiments.data.load import TABLES, with_labels
+from ipo_prompts.experiments.run.config import CONFIG_FILE
 from ipo_prompts.experiments.run.labelling import find_pictures
+from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, data_of, draw_for
 from ipo_prompts.experiments.run.prepared import digest_of
 from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.experiments.run.result import RESULT, load_result
 from ipo_prompts.metrics.device import AUTO
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.offsets import Kind, PriorOffsets, fitted
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.classifier import TemplateClassifier
-
-Programs = tuple[TemplateClassifier, TemplateClassifier]
 
 
 class TwoPrograms(NamedTuple):
@@ -36,7 +37,7 @@ class TwoPrograms(NamedTuple):
     `left_out` counts pictures that searched or chose in the run, and so are not asked about.
     """
 
-    programs: Programs
+    programs: tuple[TemplateClassifier, TemplateClassifier]
     items: Sequence[Item]
     data: str
     names: tuple[str, str]
@@ -69,22 +70,23 @@ def programs_of_run(run: Path, data: str | None, device: str = AUTO) -> TwoProgr
     found.pictures = None  # the question is what the words do
     initial = TemplateClassifier(found.clip, found.class_names, result.initial_template)
     initial.background = found.background
-    own = _RunsPictures(run, config, FeatureStore(found.clip))
-    if found.offsets is not None:  # the gain is the words' alone: both have them
-        refitted = isinstance(found.offsets, PriorOffsets)
-        initial.offsets = own.offsets(initial) if refitted else found.offsets
+    store, drawn = FeatureStore(found.clip), draw_for(data_of(config), config)
+    used = (*drawn.search, *drawn.selection)
+    initial.offsets = found.offsets  # the gain is the words' alone: both have them
+    if isinstance(found.offsets, PriorOffsets):
+        initial.offsets = _offsets(initial, "prior" if config.offsets == "none" else config.offsets, used, store)
     names = ("the initial template", "the found template")
     if data is None:
-        if result.sealed.digest != own.sealed:
+        if result.sealed.digest != digest_of(store, drawn, drawn.test, drawn.new_test):
             raise InputError(
                 f"the pictures of {config.data} are not those that {run} was tested on; restore them, or name others "
                 "with --data SPEC."
             )
         told = f"{result.data.name}, not searched on" if result.untested else f"the sealed test of {result.data.name}"
-        return TwoPrograms((initial, found), own.drawn.test, told, names)
+        return TwoPrograms((initial, found), drawn.test, told, names)
     given, name = pictures_of(data)
-    seen = own.seen()
-    kept = [item for item, content in zip(given, own.contents(given), strict=True) if content not in seen]
+    seen = set(_contents(store, used))
+    kept = [item for item, content in zip(given, _contents(store, given), strict=True) if content not in seen]
     if not kept:
         raise InputError(f"all pictures of {data} searched or chose in {run}, so they can show nothing; name others.")
     return TwoPrograms((initial, found), kept, name, names, len(given) - len(kept))
@@ -126,9 +128,23 @@ def pictures_of(data: str) -> tuple[Sequence[Item], str]:
     return drawn.test, drawn.name
 
 
-def unreadable(items: Sequence[Item]) -> list[str | None]:
-    """Return for each picture the sentence that says why it cannot be read, or None."""
-    return in_threads(_fault, items)
+def named_by_both(question: TwoPrograms) -> tuple[TwoPrograms, Named]:
+    """Have both programs name the pictures; those that cannot be read are told on stderr and left out.
+
+    Raises:
+        InputError: none can be read, or the programs have other classes.
+    """
+    progress = Ui(0, quiet=False).pictures("unlabelled")
+    try:
+        return question, name_pictures(question.items, question.programs, progress)
+    except InputError:
+        faults = in_threads(_fault, question.items)
+        kept = [item for item, fault in zip(question.items, faults, strict=True) if fault is None]
+        if not kept or len(kept) == len(question.items):
+            raise
+    for fault in filter(None, faults):
+        print(f"left out: {printable(fault)}", file=sys.stderr)
+    return question._replace(items=kept), name_pictures(kept, question.programs, progress)
 
 
 def _fault(item: Item) -> str | None:
@@ -139,33 +155,15 @@ def _fault(item: Item) -> str | None:
     return None
 
 
-class _RunsPictures:
-    """The pictures that a run drew, found again."""
+def _contents(store: FeatureStore, items: Sequence[Item]) -> list[str]:
+    """Return the digests of the pictures' bytes, however these are read."""
+    return [one.partition("|")[0] for one in store.contents([item.picture for item in items])]
 
-    def __init__(self, run: Path, config: RunConfig, store: FeatureStore) -> None:
-        self._store = store
-        self.data = data_of(config)
-        self.drawn = draw_for(self.data, config)
-        self._kind: Kind = "prior" if config.offsets == "none" else config.offsets
 
-    @property
-    def sealed(self) -> str:
-        """The digest that `result.json` has of the sealed pictures."""
-        return digest_of(self._store, self.drawn, self.drawn.test, self.drawn.new_test)
-
-    def contents(self, items: Sequence[Item]) -> list[str]:
-        """Return the digests of the pictures' bytes, however these are read."""
-        return [one.partition("|")[0] for one in self._store.contents([item.picture for item in items])]
-
-    def seen(self) -> set[str]:
-        """Return the digests of what searched and chose."""
-        return set(self.contents([*self.drawn.search, *self.drawn.selection]))
-
-    def offsets(self, program: TemplateClassifier) -> PriorOffsets:
-        """Fit to a program what the run's offsets are for its own template."""
-        items, kind = (*self.drawn.search, *self.drawn.selection), self._kind
-        features = self._store.encode([item.picture for item in items])
-        labels = np.array([item.label for item in items], dtype=np.int64)
-        made = fitted(kind, features, labels).settled(program.clip, program.class_embeddings())
-        assert isinstance(made, PriorOffsets)
-        return made
+def _offsets(program: TemplateClassifier, kind: Kind, items: Sequence[Item], store: FeatureStore) -> PriorOffsets:
+    """Fit to a program what a run's offsets are for its own template."""
+    features = store.encode([item.picture for item in items])
+    labels = np.array([item.label for item in items], dtype=np.int64)
+    made = fitted(kind, features, labels).settled(program.clip, program.class_embeddings())
+    assert isinstance(made, PriorOffsets)
+    return made

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, NonNegativeInt, ValidationError
 
-from ipo_prompts.experiments.clicks.drawing import DRAWING, Drawing, Look, Named, Showing, identity
+from ipo_prompts.experiments.clicks.drawing import DRAWING, Drawing, LookAtAnswers, Named, Showing, identity
 from ipo_prompts.experiments.run.files import Content, read_model, write_json
 from ipo_prompts.metrics.clicks import FIRST
 from ipo_prompts.metrics.errors import InputError, first_error
@@ -101,21 +101,6 @@ class Said(NamedTuple):
         return self.who == other.who and (None in (self.label, other.label) or self.label == other.label)
 
 
-def read_drawing(place: Path) -> Drawing:
-    """Read what a page asks, from the folder that it was made in.
-
-    Raises:
-        InputError: there is none; or the run there has other templates by now.
-    """
-    if not (place / DRAWING).is_file():
-        raise InputError(f"{place} has no {DRAWING}, so no page was made there; make one with `ipo label`.")
-    drawing = read_model(Drawing, place / DRAWING, "make the page again, in another folder")
-    known = range(len(drawing.disagreements)), range(len(drawing.class_names))
-    if any(one.draw not in known[0] or not {*one.names} <= {*known[1]} for one in drawing.showings):
-        raise InputError(f"{place / DRAWING} names what it does not have; make the page again, in another folder.")
-    return drawing
-
-
 def check_program(place: Path, drawing: Drawing) -> None:
     """Refuse answers for a run whose program is not the one that they were asked about.
 
@@ -147,15 +132,11 @@ def read_answers(file: Path, drawing: Drawing) -> list[Said]:
         raise InputError(f"{file} holds no answers of a page ({where}: {said}); {FIX}.") from error
     if given.drawing != drawing.id:
         raise InputError(f"{file} has the answers to another page; name the folder that this page was made in.")
-    seen: set[str] = set()
     for number, one in enumerate(given.answers):
-        if one.picture in seen:
-            raise InputError(f"{file} answers {one.picture!r} twice, at {number + 1}; {FIX}.")
-        seen.add(one.picture)
         if number >= len(drawing.showings) or one.picture != drawing.showings[number].id:
             raise InputError(
-                f"answer {number + 1} of {file} is not of the picture that was shown then, and a sample with gaps is "
-                f"none; {FIX}."
+                f"answer {number + 1} of {file} is not of the picture that was shown then, and a sample with gaps or "
+                f"doubles is none; {FIX}."
             )
     shown = zip(drawing.showings, given.answers, strict=False)
     return [_said(showing, one, len(drawing.class_names), file) for showing, one in shown]
@@ -193,13 +174,11 @@ def verdict_of(drawing: Drawing, said: Sequence[Said], others: tuple[Named, tupl
     if len(first) < fewest:
         raise InputError(f"{len(first)} answers are too few for a verdict; answer {fewest} pictures or more.")
     answers = [first[number] for number in range(len(first))]
-    values = _values(drawing, answers, others[0]) if others else [_BY_PROGRAM[one.who] for one in answers]
-    found = drawing.design.gain(values)
+    right = _right_of_others(drawing, answers, others[0]) if others else [one.who for one in answers]
+    found = drawing.design.gain([(who == "second") - (who == "first") for who in right])
     looks = max(1, len(drawing.looks))
     verdict = judge(dict.fromkeys(range(2 * looks - 1), found.new), FAMILY)[0]  # as if all of them had found this
-    counts = {who: sum(one.who == who for one in answers) for who in ("second", "first", "both", "neither")}
-    if others:
-        counts |= {"second": values.count(1), "first": values.count(-1), "both": 0, "neither": values.count(0)}
+    counts = {who: right.count(who) for who in ("second", "first", "both", "neither")}
     verified = Verified(
         programs=others[1] if others else (drawing.programs[0].name, drawing.programs[1].name),
         verdict=verdict,
@@ -220,11 +199,8 @@ def verdict_of(drawing: Drawing, said: Sequence[Said], others: tuple[Named, tupl
     return verified.model_copy(update={"words": _words(verified)})
 
 
-_BY_PROGRAM: Mapping[str, int] = {"second": 1, "first": -1, "both": 0, "neither": 0}
-
-
-def _values(drawing: Drawing, answers: Sequence[Said], named: Named) -> list[int]:
-    """Return what the labels say of two other programs, 1, -1 or 0, for each answer.
+def _right_of_others(drawing: Drawing, answers: Sequence[Said], named: Named) -> list[str]:
+    """Return for each answer which of two other programs is right by its label.
 
     Raises:
         InputError: a picture has no label, or these two disagree where the page did not ask.
@@ -240,11 +216,11 @@ def _values(drawing: Drawing, answers: Sequence[Said], named: Named) -> list[int
         if not elsewhere:
             what = "the labels are not of these pictures one by one"
         raise InputError(f"{what}; make a page for them: ipo label ONE TWO --data SPEC.")
-    found = []
-    for one, drawn in zip(answers, drawing.disagreements, strict=False):
-        first, second = apart[drawn.picture]
-        found.append(int(second == one.label) - int(first == one.label))
-    return found
+    pairs = [apart[drawn.picture] for drawn in drawing.disagreements[: len(answers)]]
+    return [
+        "second" if second == one.label else "first" if first == one.label else "neither"
+        for one, (first, second) in zip(answers, pairs, strict=True)
+    ]
 
 
 def _words(found: Verified) -> str:
@@ -273,7 +249,7 @@ def looked(place: Path, drawing: Drawing, file: Path, count: int) -> Drawing:
         InputError: the folder cannot be written.
     """
     content = read_json(file, "the answers", FIX)
-    look = Look(answers=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(), count=count)
+    look = LookAtAnswers(answers=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(), count=count)
     if any(one.answers == look.answers for one in drawing.looks):
         return drawing
     drawing = drawing.model_copy(update={"looks": (*drawing.looks, look)})

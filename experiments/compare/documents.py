@@ -7,27 +7,36 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.console import RenderableType
 
 from ipo_prompts.experiments.compare.cell import shared_config
 from ipo_prompts.experiments.compare.grid import GridCell, GridConfig
-from ipo_prompts.experiments.compare.layout import plain
+from ipo_prompts.experiments.compare.layout import fitted_table, plain, safe_line, terminal
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.published import ablations_of, published_rows, section
-from ipo_prompts.experiments.compare.raw_cells import without_places
+from ipo_prompts.experiments.compare.raw_cells import unpack, without_places
 from ipo_prompts.experiments.compare.runner import failure_line
 from ipo_prompts.experiments.compare.tables.build import COUNTS, build_table
-from ipo_prompts.experiments.compare.tables.markdown import EMPTY, aligned, details, to_markdown, verdict_text
+from ipo_prompts.experiments.compare.tables.markdown import (
+    EMPTY,
+    aligned,
+    details,
+    on_terminal,
+    to_markdown,
+    verdict_text,
+)
 from ipo_prompts.experiments.compare.tables.table import ColumnScore, Table
 from ipo_prompts.experiments.executors import Failure
 from ipo_prompts.experiments.report.drawing import DARK, LIGHT, draw_gains, drawn
-from ipo_prompts.experiments.run.files import write_text
-from ipo_prompts.metrics.errors import printable
+from ipo_prompts.experiments.run.files import check_writable, write_text
+from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.verdict import Verdict, points
 
 if TYPE_CHECKING:
@@ -100,9 +109,47 @@ def documents(grid: GridConfig, table: Table) -> dict[str, str]:
 
 
 def write_documents(texts: dict[str, str], folder: Path) -> None:
-    """Write the files, each whole or not at all."""
+    """Write the files, each whole or not at all, into a folder that is made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         write_text(folder / name, text)
+
+
+def print_documents(grid: GridConfig, table: Table, texts: dict[str, str], as_json: bool, where: str) -> None:
+    """Print a table: on a terminal what it says, fitted, and where the whole table is; else the whole of it."""
+    console = None if as_json else terminal()
+    if console is None:
+        names = ["table.json"] if as_json else ["table.md", "settings.md"]
+        print("\n".join(texts[name] for name in names if name in texts), end="")
+        return
+    more: list[RenderableType] = []
+    for about, (head, *rows) in settings_compared(grid, table):
+        more += ["", safe_line(about), fitted_table(head, rows, console.width)]
+    for part in [*on_terminal(table, console.width), *more, "", where]:
+        console.print(part, markup=False)
+
+
+def tables_of_file(file: Path, out: Path | None, as_json: bool) -> None:
+    """Make the tables of a file of cells, print them, and write them where `out` says, over no other files.
+
+    Raises:
+        InputError: the file cannot be read, no cell has scores, or there are such files already.
+    """
+    config, found, outcomes = unpack(file)
+    table = table_of(config, found, outcomes)
+    if table is None:
+        raise InputError(f"no cell of {file} has scores, so there is no table to make.")
+    texts = documents(config, table)
+    if out is not None:
+        check_writable(out)
+        there = next((out / name for name in texts if (out / name).exists()), None)
+        if there is not None:
+            raise InputError(f"{there} is there already; choose another --out.")
+        write_documents(texts, out)
+    whole = "with --out DIR, or through a pipe to another program" if out is None else f"{out}/table.md"
+    print_documents(config, table, texts, as_json, f"the whole table: {whole}")
+    if out is not None:
+        print(f"{out}/{', '.join(texts)}", file=sys.stderr)
 
 
 def to_json(table: Table) -> dict[str, Any]:

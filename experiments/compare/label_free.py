@@ -17,7 +17,7 @@ import numpy as np
 
 from ipo_prompts.experiments.compare.methods.given import pairs_of
 from ipo_prompts.experiments.data import DataSet, load_data
-from ipo_prompts.experiments.embedded import CLEAN
+from ipo_prompts.experiments.embedded import CLEAN_DOMAIN
 from ipo_prompts.experiments.embedded.shifts import expanded
 from ipo_prompts.experiments.run.files import write_json
 from ipo_prompts.experiments.run.plan import SPLIT_SEED
@@ -229,7 +229,7 @@ class SetOfPictures:
         )
         self.before: Floats | None = None
         if data.name.startswith("embedded"):
-            clean = load_data(f"embedded:{CLEAN}", seed=SPLIT_SEED).train
+            clean = load_data(f"embedded:{CLEAN_DOMAIN}", seed=SPLIT_SEED).train
             self.before = self.reward.store.encode([one.picture for one in clean])
 
     def rows(self, draws: int) -> Iterator[tuple[str, str, Right]]:

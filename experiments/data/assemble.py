@@ -1,10 +1,15 @@
-"""Makes a data set of the rows of a source: labels, checks, parts."""
+"""Makes a data set of the rows of a source: labels, checks, parts.
+
+`labels=several` is for a table whose label cells name all classes that a picture shows, `cat|sofa`. What k shots are
+then, draw.py says. Where the table has no parts, they are cut class by class as ever, a picture counting for the rarest
+class that it shows, which is its `label`.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +18,8 @@ from ipo_prompts.experiments.data.draw import cut, settle_parts
 from ipo_prompts.metrics.errors import InputError, invisible
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import SLOT, as_read, tidy
+
+BAR = "|"
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,7 @@ class SourceRow:
         part: None when the source gives none.
         group: the base picture; None when the picture is its own.
         fault: why there is no file to read; reading `picture` raises it too.
+        also: all classes that it shows, `class_name` among them, where it may show several; else empty.
     """
 
     picture: Picture
@@ -34,6 +42,7 @@ class SourceRow:
     part: Part | None = None
     group: str | None = None
     fault: InputError | None = None
+    also: tuple[str, ...] = ()
 
 
 def row_of_file(
@@ -86,7 +95,8 @@ def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
     parts: dict[Part, list[Item]] = {part: [] for part in PARTS}
     for row in source.rows:
         group = group_of(row)
-        parts[place[group]].append(Item(row.picture, labels[row.class_name], group))
+        also = tuple(sorted(labels[name] for name in row.also))
+        parts[place[group]].append(Item(row.picture, labels[row.class_name], group, also))
     clean = tuple(tidy(name) for name in names)
     return DataSet(
         name=source.name,
@@ -97,7 +107,42 @@ def assemble(source: Gathered, seed: int, task: str | None) -> DataSet:
         test=tuple(parts["test"]),
         variants=len(place) < len(source.rows),
         stray=source.stray,
+        several=any(row.also for row in source.rows),
     )
+
+
+def show_several(source: Gathered) -> Gathered:
+    """Read the labels of pictures that each show one class or more; `class_name` becomes the rarest of them.
+
+    Raises:
+        InputError: labels are numbers, or a cell has nothing beside a bar, or a name twice.
+    """
+    if source.class_names is not None:
+        raise InputError(
+            f"{source.where} has numbers as labels, and labels=several reads names; write cat{BAR}sofa as label, and "
+            "take the column class_name out."
+        )
+    shown = [_names_in(row, source.where) for row in source.rows]
+    pairs = {(name, group_of(row)) for row, names in zip(source.rows, shown, strict=True) for name in names}
+    size = Counter(name for name, _ in pairs)
+    rarest: dict[str, str] = {}  # one for all variants of a picture
+    for row, names in zip(source.rows, shown, strict=True):
+        rarest.setdefault(group_of(row), min(names, key=lambda name: (size[name], name)))
+    rows = [
+        replace(row, class_name=rarest[group_of(row)], also=names)
+        for row, names in zip(source.rows, shown, strict=True)
+    ]
+    return replace(source, rows=rows, class_names=tuple(sorted(size)))
+
+
+def _names_in(row: SourceRow, where: str) -> tuple[str, ...]:
+    at, cell = f"{row.key} of {where}", row.class_name
+    names = tuple(tidy(name) for name in cell.split(BAR))
+    if not all(names):
+        raise InputError(f"{at} has the label {cell!r}, with nothing beside a {BAR}; write names between them.")
+    if len(set(names)) < len(names):
+        raise InputError(f"{at} has the label {cell!r}, which names a class twice; write it once.")
+    return names
 
 
 def check_parts(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
 from ipo_prompts.experiments.data.dataset import OWN, PARTS, DataSet, Item, Part, in_threads, unreadable_content
 from ipo_prompts.metrics.errors import InputError, printable
-from ipo_prompts.metrics.files import replacing
-from ipo_prompts.metrics.pictures import AS_VIEWED, Background, Picture, decode, is_transparent
+from ipo_prompts.metrics.pictures import AS_VIEWED, Picture, decode, is_transparent
 from ipo_prompts.metrics.template import ANCHOR, TokenCounter, too_long
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ _GAP = 4
 _NAME = 220
 _HEAD = 30
 _PAPER, _INK, _FAULT = "white", "black", "#c03030"
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -52,36 +51,24 @@ class Checked:
     """What was found.
 
     Attributes:
-        name: of the data set.
-        classes: how many there are.
-        split: see `DataSet.split`.
+        data: what was looked at.
         counts: class name → pictures in train, val and test, in label order; two classes with one name (ImageNet has
             such) get their labels added. Without labels one row, `NO_LABEL`, whose pictures are all in train.
-        base_pictures: how many pictures are left when variants count once.
         unreadable: picture name → the sentence that says why.
         duplicates: pictures with the same bytes that are in two parts or two classes.
         cut_names: class name → why the tokenizer would cut it, in the plainest template.
-        called: what the source calls a class → its name in prompts, where that is another one.
-        stray: what the source holds besides pictures.
         transparent: how many pictures have pixels that are not opaque.
         empty: picture name → what little there is to see: it is of one colour, or nearly all of it is see-through.
-        background: how the pictures were read.
         fingerprint: see `DataSet.fingerprint`.
     """
 
-    name: str
-    classes: int
-    split: str
+    data: DataSet
     counts: dict[str, tuple[int, int, int]]
-    base_pictures: int
     unreadable: dict[str, str]
     duplicates: tuple[tuple[Place, ...], ...]
     cut_names: dict[str, str]
-    called: dict[str, str]
-    stray: tuple[str, ...]
     transparent: int
     empty: dict[str, str]
-    background: Background
     fingerprint: str
 
     @property
@@ -110,7 +97,9 @@ def check_data(
         looks += in_threads(_look, rows[start : start + _BATCH])
         if progress:
             progress(len(looks), len(rows))
-    names = _told_apart(data.class_names) if data.labelled else [NO_LABEL]
+    times = Counter(data.class_names)
+    told_apart = [name if times[name] == 1 else f"{name} (label {i})" for i, name in enumerate(data.class_names)]
+    names = told_apart if data.labelled else [NO_LABEL]
     counts = {name: [0, 0, 0] for name in names}
     unreadable: dict[str, str] = {}
     places: dict[str, list[Place]] = {}
@@ -123,21 +112,13 @@ def check_data(
             places.setdefault(look.content, []).append(Place(item.picture.name, part, class_name))
     cuts = {name: too_long(ANCHOR, [name], tokens) for name in data.class_names} if tokens else {}
     return Checked(
-        name=data.name,
-        classes=len(data.class_names),
-        split=data.split,
+        data=data,
         counts={name: (train, val, test) for name, (train, val, test) in counts.items()},
-        base_pictures=len({item.group for _, item in rows}),
         unreadable=unreadable,
         duplicates=tuple(tuple(same) for same in places.values() if len({(p.part, p.class_name) for p in same}) > 1),
         cut_names={name: reason for name, reason in cuts.items() if reason},
-        called={
-            own: str(name) for own, name in zip(data.renamed_from, data.class_names, strict=False) if own != str(name)
-        },
-        stray=data.stray,
         transparent=sum(look.transparent for look in looks),
         empty={item.picture.name: look.empty for (_, item), look in zip(rows, looks, strict=True) if look.empty},
-        background=rows[0][1].picture.background,
         fingerprint=data.fingerprint_of([look.content for look in looks]),
     )
 
@@ -169,11 +150,6 @@ def _is_transparent(picture: Picture) -> bool:
         return False  # the encoder says what is wrong with it
 
 
-def _told_apart(class_names: tuple[str, ...]) -> list[str]:
-    times = Counter(class_names)
-    return [name if times[name] == 1 else f"{name} (label {label})" for label, name in enumerate(class_names)]
-
-
 @dataclass(frozen=True)
 class _Look:
     """What one picture is: the digest of its bytes, or of its name when they cannot be read, and what was seen."""
@@ -203,12 +179,14 @@ def _look(row: tuple[Part, Item]) -> _Look:
 
 
 def _lines(report: Checked) -> Iterator[str]:
+    data, items = report.data, [item for _, item in report.data.items()]
     totals = [sum(counts) for counts in zip(*report.counts.values(), strict=True)]
     total = sum(totals)
-    variants = "" if report.base_pictures == total else f" of {report.base_pictures} base pictures"
-    yield f"{report.name}: {report.classes} classes, {total} pictures{variants}"
-    if report.split != OWN:
-        yield f"split: {report.split}"
+    bases = len({item.group for item in items})
+    variants = "" if bases == total else f" of {bases} base pictures"
+    yield f"{data.name}: {len(data.class_names)} classes, {total} pictures{variants}"
+    if data.split != OWN:
+        yield f"split: {data.split}"
     sizes = [sum(counts) for counts in report.counts.values()]
     if NO_LABEL not in report.counts:
         yield f"largest class : smallest class = {max(sizes) / min(sizes):.1f} : 1"
@@ -222,11 +200,12 @@ def _lines(report: Checked) -> Iterator[str]:
     yield from _section("same picture in two parts or classes, which a run uses all the same", same)
     cut = list(report.cut_names.values())
     yield from _section("class names that the tokenizer would cut, which a run refuses", cut)
-    called = [f"{own} = {name}" for own, name in report.called.items()]
+    pairs = zip(data.renamed_from, data.class_names, strict=False)
+    called = [f"{own} = {name}" for own, name in pairs if own != name]
     yield from _section("classes that have another name in prompts than in the data", called)
     yield from _section("pictures with little to see, which a run uses all the same", list(report.empty.values()))
-    yield from _section("left out, not pictures", list(report.stray))
-    note = None if report.background != AS_VIEWED else _note(report.transparent, total, "pictures")
+    yield from _section("left out, not pictures", list(data.stray))
+    note = None if items[0].picture.background != AS_VIEWED else _note(report.transparent, total, "pictures")
     if note:
         yield ""
         yield note
@@ -265,6 +244,12 @@ class Sheet:
     pictures: int
     unreadable: tuple[str, ...]
 
+    def png(self) -> bytes:
+        """Return the image as a file."""
+        file = io.BytesIO()
+        self.image.save(file, "PNG")
+        return file.getvalue()
+
 
 def contact_sheet(data: DataSet, part: Part) -> Sheet:
     """Draw one part; the same data give the same sheet, nothing is random.
@@ -275,14 +260,17 @@ def contact_sheet(data: DataSet, part: Part) -> Sheet:
     import matplotlib
     from PIL import Image, ImageDraw, ImageFont
 
+    from ipo_prompts.metrics.arrays import spread
+
     by_label: dict[int, list[Item]] = {}
     for number, item in enumerate(data.part(part)):
         by_label.setdefault(item.label if data.labelled else number % ROWS, []).append(item)
     if not by_label:
         there = [known for known in PARTS if data.part(known)]
         raise InputError(f"{data.name} has no {part} pictures; choose another part with --part {' or '.join(there)}.")
-    labels = _spread(sorted(by_label), ROWS)
-    rows = [(label, _spread(by_label[label], COLUMNS)) for label in labels]
+    labels = sorted(by_label)
+    shown = [labels[i] for i in spread(len(labels), ROWS)]
+    rows = [(label, [by_label[label][i] for i in spread(len(by_label[label]), COLUMNS)]) for label in shown]
     count = sum(len(items) for _, items in rows)
 
     width = _NAME + max(4, *(len(items) for _, items in rows)) * (_CELL + _GAP)
@@ -290,13 +278,13 @@ def contact_sheet(data: DataSet, part: Part) -> Sheet:
     draw = ImageDraw.Draw(sheet)
     # Pillow's own font has no accents.
     font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 14)
-    shown = f"{len(rows)} of {len(data.class_names)} classes" if len(rows) < len(data.class_names) else "all classes"
-    shown = shown if data.labelled else NO_LABEL
+    of = f"{len(rows)} of {len(data.class_names)} classes" if len(rows) < len(data.class_names) else "all classes"
+    of = of if data.labelled else NO_LABEL
 
     def write(x: int, y: int, text: str, room: int, colour: str = _INK) -> None:
         draw.text((x, y), _fitted(printable(text), room, font.getlength), fill=colour, font=font)
 
-    write(_GAP, 6, f"{data.name}, {part}: {shown}, {count} pictures", width - 2 * _GAP)
+    write(_GAP, 6, f"{data.name}, {part}: {of}, {count} pictures", width - 2 * _GAP)
     unreadable = []
     for i, (label, items) in enumerate(rows):
         top = _HEAD + i * (_CELL + _GAP)
@@ -314,21 +302,6 @@ def contact_sheet(data: DataSet, part: Part) -> Sheet:
     return Sheet(sheet, len(rows) if data.labelled else 0, count, tuple(unreadable))
 
 
-def save_sheet(sheet: Sheet, path: Path) -> None:
-    """Write the PNG, whole or not at all.
-
-    Raises:
-        InputError: the path does not end in .png, or cannot be written.
-    """
-    if path.suffix.lower() != ".png":
-        raise InputError(f"a contact sheet is a PNG and {path} does not end in .png; choose another --out.")
-    try:
-        with replacing(path) as file:
-            sheet.image.save(file, "PNG")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}; choose another --out.") from error
-
-
 def _thumb(item: Item) -> Image | str:
     """Return the picture at the size of a cell, or the sentence that says why there is none."""
     from PIL import ImageOps
@@ -338,13 +311,6 @@ def _thumb(item: Item) -> Image | str:
     except InputError as error:
         return str(error)
     return ImageOps.pad(image, (_CELL, _CELL), color=_PAPER)
-
-
-def _spread(values: Sequence[_T], count: int) -> list[_T]:
-    """Take `count` values, evenly spaced from the first to the last."""
-    if len(values) <= count:
-        return list(values)
-    return [values[i * (len(values) - 1) // (count - 1)] for i in range(count)]
 
 
 def _fitted(text: str, room: int, measure: Callable[[str], float]) -> str:

@@ -21,13 +21,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any, Literal, TypeVar
 
-from ipo_prompts.metrics.errors import InputError, did_you_mean
-from ipo_prompts.metrics.files import read_yaml
+from ipo_prompts.metrics.errors import InputError, did_you_mean, several
 from ipo_prompts.metrics.pictures import Background, Picture
-from ipo_prompts.metrics.template import SLOT, as_read, every_name, named, problem, tidy, written
+from ipo_prompts.metrics.template import SLOT, as_read, named, names_of, problem, tidy, written
 
 Part = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
@@ -108,9 +107,9 @@ class DataSet:
         split: where the parts come from: "official" (a benchmark's published split, picture by picture), `COUNTED`
             (nobody can tell here), "own" (the source's, or cut by draw.py), or "different: " and why a benchmark's
             pictures are not in its published split.
-        unnamed: the classes that are called by codes, and that nobody has named; a search refuses them (codes.py).
+        unnamed: the classes that are called by codes, and that nobody has named; a search refuses them (wordnet.py).
         renamed_from: in label order, what the source calls the classes, where they were given other names; else empty.
-        labelled: whether the pictures have labels; without, all are in `train` (unlabelled.py).
+        labelled: whether the pictures have labels; without, all are in `train` (load.py).
         none: words for what pictures may show that is none of the classes.
         several: whether pictures may show several classes; their labels are then the rarest that they show.
     """
@@ -263,16 +262,13 @@ def leaving_out(names: Sequence[str]) -> str:
     return shlex.quote(f"exclude={json.dumps([str(name) for name in names], ensure_ascii=False)}")
 
 
-def read_names(file: Path) -> Mapping[Any, Any]:
-    """Read a file of names; `with_names` checks what it says.
-
-    Raises:
-        InputError: it cannot be read, or is no table.
-    """
-    content = read_yaml(file, "the class names")
-    if not isinstance(content, dict):
-        raise InputError(f"{file} holds no table of classes; write a line for each, such as road_sign: [road sign].")
-    return content
+def lacking(data: DataSet, labels: Sequence[int], where: str, what: str, add: str) -> InputError:
+    """Say which classes have no pictures, what these are for, and how the classes are left out."""
+    names = [str(data.class_names[label]) for label in labels]
+    return InputError(
+        f"{len(names)} of {len(data.class_names)} classes of {where} {'has' if len(names) == 1 else 'have'} no {what}: "
+        f"{several([repr(name) for name in names])}; add {add}, or leave them out with {leaving_out(names)}."
+    )
 
 
 def with_names(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
@@ -304,14 +300,7 @@ def with_names(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
             )
         given[own] = checked_names(value, f"{where}: the class {key!r}", own)
     classes = tuple(named(given.get(name, (name,))) for name in data.class_names)
-    owner: dict[str, str] = {}
-    for own, name in zip(data.class_names, classes, strict=True):
-        for one in every_name([name]):
-            other = owner.setdefault(as_read(one), own)
-            if other != own:
-                raise InputError(
-                    f"{where} calls both {other!r} and {own!r} {one!r}; take it from one of them, or join the classes."
-                )
+    owner = owners(classes, data.class_names, where)
     if known := [word for word in none if as_read(word) in owner]:
         raise InputError(
             f"{where} says that {known[0]!r} is none of the classes, and {owner[as_read(known[0])]!r} is called so; "
@@ -319,6 +308,23 @@ def with_names(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
         )
     task = default_task(classes) if data.task == default_task(data.class_names) else data.task
     return replace(data, class_names=classes, task=task, renamed_from=data.class_names, none=none)
+
+
+def owners(classes: Sequence[str], own: Sequence[str], where: str) -> dict[str, str]:
+    """Return each name of each class, as it is read → what its class is called in `own`.
+
+    Raises:
+        InputError: two classes share a name; `where` the names were written.
+    """
+    found: dict[str, str] = {}
+    for mine, name in zip(own, classes, strict=True):
+        for one in names_of(name):
+            other = found.setdefault(as_read(one), mine)
+            if other != mine:
+                raise InputError(
+                    f"{where} calls both {other!r} and {mine!r} {one!r}; take it from one of them, or join the classes."
+                )
+    return found
 
 
 def checked_names(value: Any, what: str, own: str, most: int = MAX_NAMES) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ two parts:
 - train and val only, or a test part without labels: val is the test part, as in ImageNet, and a fifth of train
   becomes val.
 
-**Without labels** (unlabelled.py) nothing is drawn class by class: a random sample of all base pictures is searched on,
+**Without labels** (load.py) nothing is drawn class by class: a random sample of all base pictures is searched on,
 `SAMPLE` of them or half of what there is, unless `at_most` says how many. None is held back to select with, for nothing
 would measure the choice. The others stand in the place of the test: `ipo label` asks about them.
 
@@ -40,8 +40,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from ipo_prompts.experiments.data.dataset import UNLABELLED, DataSet, Item, Part, base_count, leaving_out
-from ipo_prompts.metrics.errors import InputError, several
+from ipo_prompts.experiments.data.dataset import UNLABELLED, DataSet, Item, Part, base_count, lacking
+from ipo_prompts.metrics.errors import InputError
 
 if TYPE_CHECKING:
     import dspy
@@ -141,7 +141,7 @@ def draw(
             "base-to-new cuts pictures by their class, and with labels=several they show several; set classes=all."
         )
     if missing := sorted(set(kept) - {label for item in data.train for label in item.shows}):
-        raise InputError(_nothing_to_search(data, [data.class_names[label] for label in missing]))
+        raise lacking(data, missing, data.name, "picture in train to search with", "one of each")
     rng = random.Random(seed)
     if data.several:
         search = _sample_several(data.train, shots, rng)
@@ -167,15 +167,16 @@ def _draw_unlabelled(data: DataSet, seed: int, classes: str, at_most: int | None
             f"base-to-new tests the pictures of each half of the classes, and those of {data.name} have no labels; "
             "set classes=all."
         )
-    groups = list(dict.fromkeys(item.group for item in data.train))
-    if len(groups) < 2:
+    count = len({item.group for item in data.train})
+    if count < 2:
         raise InputError(f"{data.name} has one picture, and a search needs two at least; add some.")
-    most = min(at_most, len(groups) - 1) if at_most else min(SAMPLE, len(groups) // 2)
-    chosen = set(random.Random(f"{seed} unlabelled").sample(groups, most))
+    most = min(at_most, count - 1) if at_most else min(SAMPLE, count // 2)
+    search = _fewer(data.train, most, random.Random(f"{seed} unlabelled"))
+    searched = {item.group for item in search}
     return Draw(
-        search=tuple(item for item in data.train if item.group in chosen),
+        search=search,
         selection=(),
-        test=tuple(item for item in data.train if item.group not in chosen),
+        test=tuple(item for item in data.train if item.group not in searched),
         new_test=(),
         class_names=data.class_names,
         new_class_names=(),
@@ -188,15 +189,6 @@ def hidden(drawn: Draw) -> Draw:
         drawn,
         search=tuple(replace(item, label=UNLABELLED) for item in (*drawn.search, *drawn.selection)),
         selection=(),
-    )
-
-
-def _nothing_to_search(data: DataSet, names: Sequence[str]) -> str:
-    """Say which classes have no picture to search with, and how they are left out."""
-    return (
-        f"{len(names)} of {len(data.class_names)} classes of {data.name} {'has' if len(names) == 1 else 'have'} no "
-        f"picture in train to search with: {several([repr(str(name)) for name in names])}; add one of each, or leave "
-        f"them out with {leaving_out(names)}."
     )
 
 

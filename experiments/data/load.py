@@ -1,32 +1,49 @@
-"""Loads the data set that `--data` names."""
+"""Loads the data set that `--data` names, with labels or without.
+
+    ipo optimize --data folder:HOLIDAY class_names=names.txt
+
+These pictures have no labels, and somebody names the classes beside them: a text file with one a line, a YAML file with
+a list or a table (as `classes.yaml`, with synonyms), or a list. A list says that the pictures have no labels;
+`labels=none` takes labels away that there are, so that what is found without them can be compared. All pictures are in
+one part then, and no label of theirs is kept anywhere.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from ipo_prompts.experiments.data.assemble import Gathered, assemble
+from ipo_prompts.experiments.data.assemble import Gathered, assemble, group_of, labels_of, show_several
 from ipo_prompts.experiments.data.benchmarks import REGISTRY, Registered, find_folder, official_data
 from ipo_prompts.experiments.data.benchmarks.hub import load_copy
 from ipo_prompts.experiments.data.benchmarks.local import READERS
-from ipo_prompts.experiments.data.codes import WHERE, known_codes, unnamed_in
-from ipo_prompts.experiments.data.dataset import NAMES_FILE, DataSet, leaving_out, with_names, without
-from ipo_prompts.experiments.data.several import assemble_several
-from ipo_prompts.experiments.data.sources import FORMS, SOURCES
-from ipo_prompts.experiments.data.unlabelled import (
-    Names,
-    both,
-    gather_pictures,
-    is_list,
-    named_pictures,
-    read_class_names,
-    without_labels,
+from ipo_prompts.experiments.data.dataset import (
+    NAMES_FILE,
+    UNLABELLED,
+    DataSet,
+    Item,
+    checked_names,
+    default_task,
+    lacking,
+    owners,
+    with_names,
+    without,
 )
-from ipo_prompts.metrics.errors import InputError, did_you_mean, several
+from ipo_prompts.experiments.data.sources import FORMS, SOURCES, folder, hub, table
+from ipo_prompts.experiments.data.wordnet import WHERE, known_codes, unnamed_in
+from ipo_prompts.metrics.errors import InputError, did_you_mean
+from ipo_prompts.metrics.files import read_text, read_yaml
 from ipo_prompts.metrics.pictures import AS_STORED, AS_VIEWED, Background
-from ipo_prompts.metrics.template import tidy
+from ipo_prompts.metrics.template import as_read, named, tidy
+
+Names = Mapping[Any, Any] | Sequence[Any]
+GIVE = "class_names=names.txt, a text file with one name a line"
+TABLES = ("csv", "parquet", "hf")
+MOST_BYTES = 10_000_000
+"""Of a file of names: a million of them."""
 
 
 def load_data(
@@ -51,7 +68,7 @@ def load_data(
             class names.
         background: how the pixels are read; registered data are read as stored, as their published numbers were.
         class_names: class → its name in prompts, or a list of that and synonyms; instead of `classes.yaml`. A list of
-            names is for pictures without labels, see unlabelled.py.
+            names is for pictures without labels, see the head of this file.
         labels: "none" takes away the labels that there are; nothing looks at them. "several" reads `cat|sofa`.
         exclude: classes that are left out, as the source or as `classes.yaml` calls them; the pictures of the others
             stay in their parts.
@@ -105,16 +122,12 @@ def _labelled(
         )
     gathered = SOURCES[kind].gather(rest.strip())
     _check_files(gathered, whole)
-    data = (assemble_several if labels == "several" else assemble)(gathered, seed, task).on(background)
+    gathered = show_several(gathered) if labels == "several" else gathered
+    data = assemble(gathered, seed, task).on(background)
     data = _called(data, class_names or gathered.names or {}, "class_names" if class_names else gathered.where)
     data = without(data, exclude) if exclude else data
     if empty := sorted(set(range(len(data.class_names))) - {label for _, item in data.items() for label in item.shows}):
-        told = [repr(str(data.class_names[label])) for label in empty]
-        raise InputError(
-            f"{len(empty)} of {len(data.class_names)} classes of {gathered.where} "
-            f"{'has' if len(empty) == 1 else 'have'} no pictures: {several(told)}; add "
-            f"some, or leave them out with {leaving_out([data.class_names[label] for label in empty])}."
-        )
+        raise lacking(data, empty, gathered.where, "pictures", "some")
     if not data.test:
         raise InputError(
             f"nothing of {gathered.where} is left to test with: the only picture of a class is searched on; add a "
@@ -130,9 +143,9 @@ def _check_files(gathered: Gathered, whole: bool) -> None:
 
 def _called(data: DataSet, names: Mapping[Any, Any], where: str) -> DataSet:
     """Name the classes as somebody has said, and those with a number of WordNet as that says."""
-    named = {tidy(name) for name in names if isinstance(name, str)}
-    known = known_codes(data, named)
-    unnamed = unnamed_in(data, {*named, *known})  # before: who calls a class by a code is believed
+    given = {tidy(name) for name in names if isinstance(name, str)}
+    known = known_codes(data, given)
+    unnamed = unnamed_in(data, {*given, *known})  # before: who calls a class by a code is believed
     said = [WHERE] * bool(known) + [f"{NAMES_FILE} in {where}" if where != "class_names" else where] * bool(names)
     if known or names:
         data = with_names(data, {**known, **names}, " and ".join(reversed(said)))
@@ -163,3 +176,142 @@ def _hint(spec: str, kind: str) -> str:
     if spec and path.is_file():
         return f" (did you mean {'parquet' if path.suffix == '.parquet' else 'csv'}:{spec}?)"
     return did_you_mean(kind, [*SOURCES, *REGISTRY])
+
+
+def read_class_names(given: str) -> Names:
+    """Read the file that `class_names` names: a table or a list of YAML, else one name a line.
+
+    Raises:
+        InputError: it cannot be read, or names nothing.
+    """
+    file = Path(given).expanduser()
+    if file.suffix.lower() in (".yaml", ".yml"):
+        content = read_yaml(file, "the class names")
+        if not isinstance(content, (dict, list)):
+            raise InputError(f"{file} holds no class names; write a list of them, or a table such as sofa: [sofa].")
+        return content
+    lines = read_text(file, "the file of class names", MOST_BYTES, "text").splitlines()
+    found = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not found:
+        raise InputError(f"{file} names no class; write one name a line.")
+    return found
+
+
+def is_list(names: Names | None) -> bool:
+    """Whether names say which classes there are, and nothing of labels: see the head of this file."""
+    return names is not None and not isinstance(names, Mapping)
+
+
+def gather_pictures(kind: str, rest: str, names: Names | None, *, hidden: bool) -> Gathered | None:
+    """Gather the pictures of a folder or a table that has no labels, or a list of names; None for other data.
+
+    Raises:
+        InputError: there are labels beside a list of names, unless they are `hidden`; or pictures without either.
+    """
+    found: Gathered | None = None
+    if kind == "folder" and (is_list(names) or folder.is_flat(rest)):
+        found = folder.gather_all(rest)
+        if names is not None and is_list(names) and not hidden:
+            _refuse_labels(found, names)
+    elif kind in TABLES and names is not None:
+        labels, read = with_labels(kind, rest)
+        if labels and is_list(names) and not hidden:
+            raise both(f"{kind}:{rest} has a column of labels")
+        found = read() if is_list(names) or not labels else None
+    if found and names is None:
+        raise InputError(
+            f"{found.where} has pictures but no class folders; put the pictures of each class in a folder, or, if "
+            f"they have no labels, name the classes: {GIVE}."
+        )
+    return found
+
+
+def with_labels(kind: str, rest: str) -> tuple[bool, Callable[[], Gathered]]:
+    """Return whether the table behind `csv`, `parquet` or `hf` has labels, and what reads its pictures alone.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if kind == "csv":
+        return table.has_labels(rest), partial(table.gather_csv, rest, labelled=False)
+    return hub.pictures_alone(kind, rest)
+
+
+def _refuse_labels(found: Gathered, names: Names) -> None:
+    tops = {as_read(row.key.partition("/")[0]) for row in found.rows if "/" in row.key}
+    texts = [text for entry in names for text in (entry if isinstance(entry, list) else [entry])]
+    if shared := sorted(tops & {as_read(text) for text in texts if isinstance(text, str)}):
+        raise both(f"{found.where} has a folder {shared[0]!r}, as one of class_names is called")
+
+
+def both(what: str) -> InputError:
+    """Say that there are labels and a list of names; `what` tells that there are labels."""
+    return InputError(
+        f"{what}, so these pictures seem to have labels, and a list of class_names is for pictures that have none; "
+        "leave class_names out to use the labels, or set labels=none so that nothing looks at them."
+    )
+
+
+def named_pictures(source: Gathered, names: Names, task: str | None) -> DataSet:
+    """Return pictures without labels as a data set of the classes that are named.
+
+    Raises:
+        InputError: there are no pictures; or the names, which are fewer than two, too long, unusable, or shared.
+    """
+    if not source.rows:
+        raise InputError(f"{source.where} has no pictures; put pictures there or name another source.")
+    classes = classes_of(names)
+    items = tuple(Item(row.picture, UNLABELLED, group_of(row)) for row in source.rows)
+    return DataSet(
+        name=source.name,
+        class_names=classes,
+        task=task or default_task(classes),
+        train=items,
+        val=(),
+        test=(),
+        variants=len({item.group for item in items}) < len(items),
+        stray=source.stray,
+        labelled=False,
+    )
+
+
+def classes_of(names: Names) -> tuple[str, ...]:
+    """Return the classes that somebody named, in their order; of a table the keys stand for what has no name.
+
+    >>> classes_of({"sofa": ["sofa", "couch"], "cat": "cat"})
+    ('sofa', 'cat')
+
+    Raises:
+        InputError: see `named_pictures`.
+    """
+    pairs = list(names.items()) if isinstance(names, Mapping) else [(None, entry) for entry in names]
+    found = []
+    for number, (key, value) in enumerate(pairs, 1):
+        what = f"class_names: the class {key!r}" if key is not None else f"class_names: entry {number}"
+        found.append(named(checked_names(value, what, "sofa" if key is None else str(key))))
+    if len(found) < 2:
+        raise InputError(
+            f"class_names has {len(found) or 'no'} name{'s' * (len(found) != 1)} and a classifier needs at least two "
+            "classes; write one name a line."
+        )
+    labels_of(tuple(map(str, found)), "class_names")
+    owners(found, [str(name) for name in found], "class_names")
+    return tuple(found)
+
+
+def without_labels(data: DataSet, names: Names | None) -> DataSet:
+    """Return labelled pictures as ones that have no labels, all in one part; a list of names replaces the classes."""
+    given = classes_of(names) if names is not None and is_list(names) else None
+    classes = given or data.class_names
+    own_task = data.task == default_task(data.class_names)
+    return replace(
+        data,
+        class_names=classes,
+        task=default_task(classes) if own_task else data.task,
+        train=tuple(replace(item, label=UNLABELLED) for _, item in data.items()),
+        val=(),
+        test=(),
+        unnamed=() if given else data.unnamed,
+        renamed_from=() if given else data.renamed_from,
+        labelled=False,
+    )

@@ -1,10 +1,14 @@
-"""Proposes which pictures are near copies of one another: a burst, a photograph saved again, frames of one film.
+"""What looks alike: near copies of pictures, and what a CLIP cannot tell apart, names of classes among it.
 
+**Near copies** are pictures of a burst, a photograph saved again, frames of one film; which are, is proposed.
 Undeclared near copies make intervals far too narrow, as each counts as a picture of its own. Three things tell of them:
 features of the CLIP, a small grey picture that may be moved and enlarged a little (which light leaves alone), and names
 or times that follow one another, after which less likeness is enough. Pictures of one class and part are compared.
 `benchmarks/near_copies.py` measures what is found, and what is joined falsely. Nothing is used unless the user says so:
 as a column `group` of a `csv:` table (docs/own-pictures.md).
+
+**What a CLIP cannot tell apart**, `ipo data check` looks for (equal bytes are found without one, see check.py): names
+that its tokenizer cuts to pieces, classes whose texts it encodes alike, and pictures of two parts that it sees alike.
 """
 
 from __future__ import annotations
@@ -13,23 +17,25 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import yaml
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
-from ipo_prompts.experiments.data.dataset import Item, in_threads
-from ipo_prompts.metrics.arrays import Floats
-from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.experiments.data.assemble import Gathered
+from ipo_prompts.experiments.data.dataset import NAMES_FILE, PARTS, DataSet, Item, in_threads
+from ipo_prompts.metrics.arrays import Floats, spread
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError, printable
+from ipo_prompts.metrics.features import FeatureStore, Progress
 from ipo_prompts.metrics.pictures import Picture
-
-if TYPE_CHECKING:
-    from ipo_prompts.experiments.data.assemble import Gathered
-    from ipo_prompts.metrics.clip import Clip
-    from ipo_prompts.metrics.features import Progress
+from ipo_prompts.metrics.template import ANCHOR, names_of
+from ipo_prompts.metrics.text_tower import encode_templates
+from ipo_prompts.programs.candidates import has_words
 
 FEATURES, GREY = 0.995, 0.96
 """Likeness from which on two pictures are joined: cosine of the features, correlation of the small grey pictures. Set
@@ -43,17 +49,17 @@ MOST = 5000
 SIDE, MARGIN, ENLARGED = 24, 2, 0.92
 """Of the small grey picture, in pixels; how far it may be moved; the share of a side that is enlarged to the whole."""
 _TAKEN = "%Y:%m:%d %H:%M:%S"
-
-
-@dataclass(frozen=True)
-class Look:
-    """A picture in small: `views` (V, P) are unit rows, the first as it is, the others moved or enlarged a little.
-
-    `taken` is when the camera says that it was, in seconds, or None.
-    """
-
-    views: Floats
-    taken: float | None
+PIECES = 4
+"""A word in so many pieces is seldom one that the CLIP has learnt: most words of English are one piece or two."""
+ALIKE = 0.99
+"""Cosine of two classes, or two pictures, from which on they are named. In the shipped pictures different classes stay
+below 0.94 and different drawings of two parts below 0.99; of copies saved again as JPEG half are above it or more, of
+clean drawings fewer."""
+PICTURES = 1000
+"""Pictures at most, spread over the data: encoding them takes a minute or two with a ViT-B/16 on two cores."""
+CLASSES = 5000
+BLOCK = 512
+_SHOWN = 5
 
 
 def near_copies(items: Sequence[Item], features: Floats) -> list[int]:
@@ -69,25 +75,24 @@ def near_copies(items: Sequence[Item], features: Floats) -> list[int]:
     Raises:
         InputError: a picture cannot be read.
     """
-    looks = in_threads(look, [item.picture for item in items])
-    roots = list(range(len(items)))
-    first = {item.group: place for place, item in reversed(list(enumerate(items)))}
-    for place, item in enumerate(items):
-        _join(roots, place, first[item.group])
+    views, taken = zip(*in_threads(_look, [item.picture for item in items]), strict=True)
+    first: dict[str, int] = {}
+    joined = [(place, first.setdefault(item.group, place)) for place, item in enumerate(items)]
     by_class: dict[int, list[int]] = {}
     for place, item in enumerate(items):
         by_class.setdefault(item.label, []).append(place)
     for places in by_class.values():
         cosines = features[places] @ features[places].T
-        greys = _likeness([looks[place] for place in places])
+        greys = _likeness([views[place] for place in places])
         alike = (cosines >= FEATURES) | (greys >= GREY)
-        following = _following([items[place].picture.name for place in places], [looks[p].taken for p in places])
+        following = _following([items[place].picture.name for place in places], [taken[place] for place in places])
         for one, other in following:
             alike[one, other] |= cosines[one, other] >= FEATURES_NEXT or greys[one, other] >= GREY_NEXT
-        for one, other in np.argwhere(alike).tolist():
-            _join(roots, places[one], places[other])
-    numbers: dict[int, int] = {}
-    return [numbers.setdefault(_root(roots, place), len(numbers)) for place in range(len(items))]
+        joined += [(places[one], places[other]) for one, other in np.argwhere(alike).tolist()]
+    ends = np.transpose(joined)
+    graph = coo_array((np.ones(len(joined), dtype=bool), ends), shape=(len(items), len(items)))
+    groups: list[int] = connected_components(graph, directed=False)[1].tolist()
+    return groups
 
 
 def grouped_table(source: Gathered, clip: Clip, progress: Progress | None = None) -> tuple[str, str]:
@@ -101,8 +106,6 @@ def grouped_table(source: Gathered, clip: Clip, progress: Progress | None = None
     Raises:
         InputError: the pictures are in no files of their own, or one cannot be read.
     """
-    from ipo_prompts.metrics.features import FeatureStore
-
     rows = source.rows
     if not all(Path(row.picture.name).is_file() for row in rows):
         raise InputError(
@@ -119,10 +122,10 @@ def grouped_table(source: Gathered, clip: Clip, progress: Progress | None = None
         lines.append([str(Path(row.picture.name).absolute()), row.class_name, *part, first[group]])
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
-    return text.getvalue(), in_words(items, groups)
+    return text.getvalue(), copies_in_words(items, groups)
 
 
-def in_words(items: Sequence[Item], groups: Sequence[int]) -> str:
+def copies_in_words(items: Sequence[Item], groups: Sequence[int]) -> str:
     """Say how many pictures were joined with one that is not declared to be of their group: "" where none was."""
     declared: dict[int, set[str]] = {}
     for item, group in zip(items, groups, strict=True):
@@ -133,8 +136,12 @@ def in_words(items: Sequence[Item], groups: Sequence[int]) -> str:
     return f"{joined:,} of {len(items):,} pictures look like near copies, in {one}" if joined else ""
 
 
-def look(picture: Picture) -> Look:
-    """Read one picture.
+def _look(picture: Picture) -> tuple[Floats, float | None]:
+    """Read one picture in small.
+
+    Returns:
+        Unit rows (V, P), the first as it is, the others moved or enlarged a little; and when the camera says that it
+        was taken, in seconds, or None.
 
     Raises:
         InputError: it cannot be read.
@@ -150,9 +157,8 @@ def look(picture: Picture) -> Look:
     views = [*_moved(np.asarray(whole, np.float32)), *_moved(np.asarray(inner, np.float32))]
     rows = np.stack([view.ravel() - view.mean() for view in views]).astype(np.float32)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return Look(
-        (rows / np.where(norms > 1, norms, np.inf)).astype(np.float32), _taken(picture)
-    )  # what is of one colour is like nothing
+    # What is of one colour is like nothing.
+    return (rows / np.where(norms > 1, norms, np.inf)).astype(np.float32), _taken(picture)
 
 
 def _moved(grey: Floats) -> Iterator[Floats]:
@@ -172,10 +178,10 @@ def _taken(picture: Picture) -> float | None:
         return None
 
 
-def _likeness(looks: Sequence[Look]) -> Floats:
+def _likeness(pictures: Sequence[Floats]) -> Floats:
     """Return the highest correlation of each pair, one of the two as it is: (n, n)."""
-    views = np.stack([one.views for one in looks])
-    best = np.full((len(looks), len(looks)), -1, dtype=np.float32)
+    views = np.stack(pictures)
+    best = np.full((len(views), len(views)), -1, dtype=np.float32)
     for view in range(views.shape[1]):
         np.maximum(best, views[:, view] @ views[:, 0].T, out=best)
     return np.maximum(best, best.T)
@@ -193,12 +199,80 @@ def _following(names: Sequence[str], taken: Sequence[float | None]) -> Iterator[
     yield from ((one, other) for (first, one), (then, other) in pairwise(timed) if then - first <= SECONDS)
 
 
-def _root(roots: list[int], place: int) -> int:
-    while roots[place] != place:
-        roots[place] = place = roots[roots[place]]
-    return place
+def alike(data: DataSet, clip: Clip, progress: Progress | None = None) -> list[str]:
+    """Compare class names and pictures; of many, some that are spread over all. No picture is scored.
+
+    Returns:
+        What to print: of each kind how many there are, the first or closest of them, and what to do. Empty where
+        nothing is alike and all was compared.
+
+    Raises:
+        InputError: a picture cannot be read.
+    """
+    return [printable(line) for line in (*_names_alike(data, clip), *_pictures_alike(data, clip, progress))]
 
 
-def _join(roots: list[int], one: int, other: int) -> None:
-    one, other = sorted((_root(roots, one), _root(roots, other)))
-    roots[other] = one
+def _names_alike(data: DataSet, clip: Clip) -> Iterator[str]:
+    names = data.class_names[:CLASSES]
+    cuts = [(label, cut) for label, name in enumerate(names) if (cut := _cut(str(name), clip))]
+    if cuts:
+        yield f"class names with a word that the tokenizer cuts to {PIECES} pieces or more: {len(cuts)}"
+        yield from (f"  {names[label]}: {cut}" for label, cut in cuts[:_SHOWN])
+        yield f"  a name that CLIP has met may do better; write it {_renaming(data, cuts[0][0], 'NAME')}"
+    told = {*data.unnamed, *(names[label] for label, _ in cuts)}
+    unknown = [i for i, name in enumerate(names) if name not in told and not any(map(has_words, names_of(name)))]
+    if unknown:
+        yield f"class names without an English word: {len(unknown)}"
+        yield from (f"  {names[label]}" for label in unknown[:_SHOWN])
+        yield f"  names=search knows no others; write one that CLIP has met {_renaming(data, unknown[0], 'NAME')}"
+    texts = encode_templates(clip.model, clip.tokenizer, [ANCHOR], names)[0]
+    pairs = _pairs(texts, np.arange(len(names)))
+    if pairs:
+        yield f"pairs of classes that the CLIP hardly tells apart by name: {len(pairs)}"
+        yield from _listed(pairs, names)
+        yield f"  give them other names, or synonyms, {_renaming(data, pairs[0][0], '[NAME, SYNONYM]')}"
+
+
+def _pictures_alike(data: DataSet, clip: Clip, progress: Progress | None) -> Iterator[str]:
+    rows = list(data.items())
+    chosen = [rows[i] for i in spread(len(rows), PICTURES)]
+    store, sample = FeatureStore(clip), [item.picture for _, item in chosen]
+    features = store.encode(sample, progress)
+    contents = store.contents(sample)
+    pairs = _pairs(features, np.array([PARTS.index(part) for part, _ in chosen]))
+    pairs = [pair for pair in pairs if contents[pair[0]] != contents[pair[1]]]  # equal bytes are named already
+    if pairs:
+        yield f"pairs of pictures in two parts that are near copies to the CLIP: {len(pairs)}"
+        yield from _listed(pairs, [f"{item.picture.name} ({part})" for part, item in chosen])
+        yield "  copies of one picture belong in one part; else the test has been seen"
+    if len(chosen) < len(rows):
+        yield f"{len(chosen):,} of {len(rows):,} pictures, spread over all, were compared for near copies"
+
+
+def _listed(pairs: Sequence[tuple[int, int, float]], names: Sequence[str]) -> Iterator[str]:
+    yield from (f"  {names[one]} = {names[other]} (cosine {cosine:.3f})" for one, other, cosine in pairs[:_SHOWN])
+
+
+def _renaming(data: DataSet, label: int, new: str) -> str:
+    """Return where a class gets another name, and the line to write: its key is what the source calls the class."""
+    own = (data.renamed_from or data.class_names)[label]
+    line = yaml.safe_dump({str(own): "…"}, allow_unicode=True, width=1000).strip().removesuffix("…") + new
+    return f"in {NAMES_FILE}, such as {line}" if data.name.startswith("folder:") else f"as class_names='{{{line}}}'"
+
+
+def _pairs(rows: np.ndarray, kinds: np.ndarray) -> list[tuple[int, int, float]]:
+    """Return the pairs of unit rows of two kinds with a cosine of at least `ALIKE`, the closest first."""
+    found: list[tuple[int, int, float]] = []
+    for start in range(0, len(rows), BLOCK):
+        cosines = rows[start : start + BLOCK] @ rows.T
+        near = (cosines >= ALIKE) & (kinds[start : start + BLOCK, None] != kinds[None])
+        for one, other in np.argwhere(near).tolist():
+            if start + one < other:
+                found.append((start + one, other, float(cosines[one, other])))
+    return sorted(found, key=lambda pair: -pair[2])
+
+
+def _cut(name: str, clip: Clip) -> str | None:
+    """Return the pieces of each word of a name that the tokenizer cuts to many, or None."""
+    words = [word for word in name.replace("_", " ").split() if clip.count(word) - 2 >= PIECES]
+    return ", ".join("·".join(clip.pieces(word)) for word in words) or None

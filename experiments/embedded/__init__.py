@@ -9,8 +9,6 @@ Importing this package costs nothing.
 from pathlib import Path
 from typing import Final
 
-__all__ = ["CLEAN", "DOMAINS", "HELD_BACK", "HELD_BACK_FILE", "MODEL_DIR", "PICTURES_DIR", "SPLIT_FILE", "SUITE_FILE"]
-
 _HERE: Final = Path(__file__).resolve().parent
 
 MODEL_DIR: Final[Path] = _HERE / "model"
@@ -18,7 +16,7 @@ PICTURES_DIR: Final[Path] = _HERE / "pictures"
 SPLIT_FILE: Final[Path] = _HERE / "split.json"
 SUITE_FILE: Final[Path] = _HERE / "suite.json"
 DOMAINS: Final[tuple[str, ...]] = ("a", "b", "c", "d")
-CLEAN: Final = "b"
+CLEAN_DOMAIN: Final = "b"
 """The domain without any operation."""
 HELD_BACK: Final = "held-back"
 """Other clean pictures, of drawings that no CLIP of ours has met: the folder beside the domains."""

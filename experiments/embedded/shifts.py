@@ -190,7 +190,7 @@ class ShiftedSet:
         ('held-back/dark@3', 'clean@2')
         """
         base = f"{self.base}/" if self.base else ""
-        return f"{base}{name_of(self.operations) or CLEAN}" + (f"@{self.seed}" if self.seed else "")
+        return f"{base}{name_of_set(self.operations) or CLEAN}" + (f"@{self.seed}" if self.seed else "")
 
 
 CLEAN: Final = "clean"
@@ -227,7 +227,7 @@ def operations_of(name: str) -> tuple[str, ...]:
     True
     """
     parts = [re.sub(r"[\s_-]+", " ", part).strip() for part in name.split("+")]
-    names = [name_of([one]) for one in ALL]
+    names = [name_of_set([one]) for one in ALL]
     strange = next((part for part in parts if part not in ALL), None)
     if strange is not None:
         # A single word may have been meant for a set of the shipped pictures.
@@ -244,10 +244,10 @@ def operations_of(name: str) -> tuple[str, ...]:
     return tuple(one for one in ALL if one in parts)
 
 
-def name_of(operations: Collection[str]) -> str:
+def name_of_set(operations: Collection[str]) -> str:
     """Return the one name of a set of operations.
 
-    >>> name_of(["negative", "upside down"])
+    >>> name_of_set(["negative", "upside down"])
     'upside-down+negative'
     """
     return "+".join(one.replace(" ", "-") for one in ALL if one in operations)

@@ -13,7 +13,7 @@ from ipo_prompts.experiments.export.target import Differs, NotChecked, Reference
 
 __all__ = ["TARGETS", "Differs", "NotChecked", "Reference", "Target", "export"]
 
-TARGETS: dict[str, Callable[[], Target]] = {
+TARGETS: dict[str, Callable[..., Target]] = {
     "open_clip": OpenClip,
     "clip_benchmark": ClipBenchmark,
     "hf": HuggingFace,
@@ -24,4 +24,4 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "txt": Txt,
     "program.json": ProgramJson,
 }
-"""Name on the command line → the target with its defaults."""
+"""Name on the command line → the target, which takes what it is about or has a default."""

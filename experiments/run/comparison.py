@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipo_prompts.experiments.data import Item
-from ipo_prompts.experiments.data.near_copies import MOST, near_copies
-from ipo_prompts.experiments.data.near_copies import in_words as copies_in_words
+from ipo_prompts.experiments.data.near_copies import MOST, copies_in_words, near_copies
 from ipo_prompts.experiments.run.scores import AnyPart, Comparison, Measured, OverClasses, SealedPart
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import (

@@ -141,7 +141,7 @@ class RunConfig(SearchSettings, JobSettings):
     def _read(cls, names: Any) -> Any:
         if not isinstance(names, str):
             return names
-        from ipo_prompts.experiments.data.unlabelled import read_class_names
+        from ipo_prompts.experiments.data.load import read_class_names
 
         return read_class_names(names)
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from ipo_prompts.experiments.data import Draw, load_data
-from ipo_prompts.experiments.data.codes import refuse_codes
+from ipo_prompts.experiments.data.wordnet import refuse_codes
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.errors import InputError, several

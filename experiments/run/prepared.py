@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ipo_prompts.experiments.data import Draw, Item, load_data
 from ipo_prompts.experiments.data.check import transparency_note
-from ipo_prompts.experiments.data.codes import refuse_codes
+from ipo_prompts.experiments.data.wordnet import refuse_codes
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan

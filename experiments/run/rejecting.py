@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ipo_prompts.experiments.data.strangers import strangers
+from ipo_prompts.experiments.data.wordnet import strangers
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.classification import EncodedPictures, features_of
 from ipo_prompts.metrics.errors import InputError

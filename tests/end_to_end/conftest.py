@@ -42,7 +42,7 @@ def out(tmp_path: Path) -> Path:
 def few_nouns() -> Iterator[None]:
     """Leave the nouns that tell what is none of the classes to tests/experiments/run, but for some."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ipo_prompts.experiments.data.strangers.COUNT", FEW_NOUNS)
+        patch.setattr("ipo_prompts.experiments.data.wordnet.STRANGERS", FEW_NOUNS)
         yield
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from ipo_prompts.experiments import pipeline
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.embedded.shifts import OPERATIONS, name_of
+from ipo_prompts.experiments.embedded.shifts import OPERATIONS, name_of_set
 from ipo_prompts.metrics.errors import InputError
 from support import openai_server
 from support.openai_server import Asked, OpenAIServer
@@ -75,7 +75,7 @@ def test_an_api_and_a_multimodal_describer_are_told_no_operation(
     said = ("negative",)  # "the loss is never negative" is in the question to every model
     operations = tuple(name for name in OPERATIONS if name not in said)
     models = ("--describer=openai/vision", f"describer_api_base={server.base}", "described_pictures=3")
-    ended = run(f"--data=embedded:{name_of(operations)}", *models, *SMALL_RUN)
+    ended = run(f"--data=embedded:{name_of_set(operations)}", *models, *SMALL_RUN)
     assert "the search is over" in ended.sentence
     assert len([asked for asked in server.asked if asked.pictures]) == 3 < len(server.asked)
     told = [

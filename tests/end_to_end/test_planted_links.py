@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ipo_prompts.experiments.data.check import Sheet, save_sheet
+from ipo_prompts.experiments.data.check import Sheet
 from ipo_prompts.experiments.export import export
 from ipo_prompts.experiments.export.plain import Txt
+from ipo_prompts.experiments.run.files import write_bytes
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
@@ -127,7 +128,7 @@ def test_a_line_that_a_kill_cut_is_cut_off(begun: str, tmp_path: Path) -> None:
 
 def test_a_contact_sheet_is_not_written_through_a_link(tmp_path: Path, mine: Path) -> None:
     plant(tmp_path, mine, ".sheet.png.part", "sheet.png")
-    save_sheet(Sheet(Image.new("RGB", (4, 4)), 1, 1, ()), tmp_path / "sheet.png")
+    write_bytes(tmp_path / "sheet.png", Sheet(Image.new("RGB", (4, 4)), 1, 1, ()).png())
     assert mine.read_text() == MINE
     assert Image.open(tmp_path / "sheet.png").size == (4, 4)
 

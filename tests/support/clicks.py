@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ipo_prompts.experiments.clicks.drawing import DIGITS, Drawing, Showing
-from ipo_prompts.experiments.clicks.verifying import read_drawing
+from ipo_prompts.experiments.clicks.drawing import DIGITS, Drawing, Showing, read_drawing
 from ipo_prompts.experiments.data import load_data
 
 Rater = Callable[[Showing], dict[str, Any]]

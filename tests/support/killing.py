@@ -80,10 +80,10 @@ def _child(words: list[str], log: str, environment: dict[str, str]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     from ipo_prompts.experiments import publishing
     from ipo_prompts.experiments.cli.app import main
-    from ipo_prompts.experiments.data import strangers
+    from ipo_prompts.experiments.data import wordnet
     from ipo_prompts.experiments.report import drawing
 
-    strangers.COUNT = FEW_NOUNS
+    wordnet.STRANGERS = FEW_NOUNS
     vars(publishing)["save_search_png"] = lambda *arguments: None
     vars(drawing)["drawn"] = lambda *arguments, **file: b"a plot"
     code = main(words)

@@ -109,7 +109,7 @@ def test_the_pool_is_fixed_and_composes_two_operations() -> None:
 def test_before_is_measured_by_the_same_rules_as_the_card() -> None:
     before: dict[str, Any] = json.loads(Path(knows.__file__).with_name("before.json").read_text("utf-8"))
     assert knows.means(before["compositions"]) == before["means"]
-    assert [row["set"] for row in before["compositions"]] == [knows.name_of(pair) for pair in PAIRS]
+    assert [row["set"] for row in before["compositions"]] == [knows.name_of_set(pair) for pair in PAIRS]
     synonyms = yaml.safe_load(Path(knows.__file__).with_name("synonyms.yaml").read_text("utf-8"))
     table = json.loads((MODEL_DIR.parent / "split.json").read_text("utf-8"))
     assert before["synonym_pictures"] == sum(row[2] in synonyms for row in table["test"])

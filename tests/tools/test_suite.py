@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.embedded import SUITE_FILE
-from ipo_prompts.experiments.embedded.shifts import name_of
+from ipo_prompts.experiments.embedded.shifts import name_of_set
 from tools.embedded.__main__ import OUT, main
 from tools.embedded.suite import KNOWN, LEAST, PAIRS, RULE, chosen, half, measure
 
@@ -26,7 +26,7 @@ def test_the_shipped_suite_follows_the_rule(shipped: Any) -> None:
     assert shipped["rule"] == RULE
     there = {one["name"]: one for one in shipped["sets"]}
     for pair, share in anchor.items():
-        one = there.pop(name_of(pair), None)
+        one = there.pop(name_of_set(pair), None)
         if one is None:
             assert share <= LEAST + ONE
         else:
@@ -41,7 +41,7 @@ def test_there_are_enough_sets_to_average_over(shipped: Any) -> None:
 
 def test_what_was_looked_at_before_is_in_no_half(shipped: Any) -> None:
     assert set(PAIRS) > KNOWN and len(KNOWN) == 11
-    assert not {name_of(pair) for pair in KNOWN} & {one["name"] for one in shipped["sets"]}
+    assert not {name_of_set(pair) for pair in KNOWN} & {one["name"] for one in shipped["sets"]}
 
 
 def test_the_halves_share_the_operations() -> None:
@@ -53,7 +53,7 @@ def test_the_halves_share_the_operations() -> None:
 
 def test_the_border_is_outside() -> None:
     at, above = PAIRS[0], PAIRS[1]
-    assert [one["name"] for one in chosen({at: LEAST, above: LEAST + ONE})] == [name_of(above)]
+    assert [one["name"] for one in chosen({at: LEAST, above: LEAST + ONE})] == [name_of_set(above)]
 
 
 def test_the_stage_needs_nothing_but_what_ships(tmp_path, monkeypatch: pytest.MonkeyPatch, shipped: Any) -> None:
@@ -67,5 +67,5 @@ def test_the_stage_needs_nothing_but_what_ships(tmp_path, monkeypatch: pytest.Mo
     )
     main()
     made = json.loads((out / "suite.json").read_text("utf-8"))
-    assert {one["name"] for one in made["sets"]} <= {name_of(pair) for pair in PAIRS[:2]}
+    assert {one["name"] for one in made["sets"]} <= {name_of_set(pair) for pair in PAIRS[:2]}
     assert made["rule"] == RULE and not (tmp_path / "none").exists()

@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from ipo_prompts.experiments.embedded import MODEL_DIR
-from ipo_prompts.experiments.embedded.shifts import name_of
+from ipo_prompts.experiments.embedded.shifts import name_of_set
 from ipo_prompts.metrics.clip import load_clip
 from ipo_prompts.metrics.sampling import standard_error
 from tools.embedded import __main__ as command
@@ -230,7 +230,7 @@ def test_the_card_says_what_is_known_of_words_now_and_before(remade: tuple[Path,
     assert set(numbers["before"]) == {*known, "revision"}
     assert (known["synonym_pictures"], known["stranger_pictures"], known["stranger_kinds"]) == (8, 2, 60)
     assert known["common_words"] == len(COMMON) >= known["equal_words"]
-    assert [row["set"] for row in known["compositions"]] == [name_of(pair) for pair in PAIRS[:2]]
+    assert [row["set"] for row in known["compositions"]] == [name_of_set(pair) for pair in PAIRS[:2]]
     page = (out / "model" / "README.md").read_text("utf-8")
     assert "all 2 pairs of an operation" in page and f"now {known['means']['anchor']:.1f} %," in page
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ipo_prompts.experiments.embedded import CLEAN, HELD_BACK
+from ipo_prompts.experiments.embedded import CLEAN_DOMAIN, HELD_BACK
 from tools.embedded import drawings, raster, sources
 from tools.embedded.concepts import list_concepts, read_emojis, slug
 from tools.embedded.domains import draw
@@ -44,7 +44,7 @@ def write(out: Path, work: Path) -> None:
             path = f"{slug(name)}/{number:02d}.webp"
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(lossless(draw([(pictures[row].name, pixels[row])], CLEAN)[0]))
+            target.write_bytes(lossless(draw([(pictures[row].name, pixels[row])], CLEAN_DOMAIN)[0]))
             table[part].append([path, label, name, pictures[row].base])
     (out / f"{HELD_BACK}.json").write_text(one_row_a_line(classes, table), "utf-8")
 

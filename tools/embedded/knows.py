@@ -15,8 +15,8 @@ from typing import Any, Final
 import numpy as np
 import yaml
 
-from ipo_prompts.experiments.embedded import CLEAN
-from ipo_prompts.experiments.embedded.shifts import name_of
+from ipo_prompts.experiments.embedded import CLEAN_DOMAIN
+from ipo_prompts.experiments.embedded.shifts import name_of_set
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.sampling import standard_error
 from ipo_prompts.metrics.template import ANCHOR, SLOT
@@ -54,7 +54,7 @@ def measure(out: Path, npm: Path, english: Path) -> dict[str, Any]:
 def synonyms(shipped: Shipped) -> dict[str, Any]:
     """Clean test pictures of the classes that have an untaught synonym, among all classes, by either name."""
     known: dict[str, str] = yaml.safe_load(Path(__file__).with_name("synonyms.yaml").read_text("utf-8"))
-    test = shipped.part(CLEAN, "test")
+    test = shipped.part(CLEAN_DOMAIN, "test")
     renamed = [known.get(name, name) for name in shipped.classes]
     keep = np.isin(test.labels, [i for i, name in enumerate(shipped.classes) if name in known])
     part = Part(test.features[keep], test.labels[keep])
@@ -89,7 +89,7 @@ def strangers(shipped: Shipped, npm: Path) -> dict[str, Any]:
     modules = npm / "node_modules"
     concepts = list_strangers(read_emojis(modules))
     pictures, pixels = raster.rasterise(modules, concepts)
-    images = draw([(p.name, rgba) for p, rgba in zip(pictures, tint(pictures, pixels), strict=True)], CLEAN)
+    images = draw([(p.name, rgba) for p, rgba in zip(pictures, tint(pictures, pixels), strict=True)], CLEAN_DOMAIN)
     names = [concept.name for concept in concepts]
     labels = np.array([names.index(picture.concept) for picture in pictures])
     part = Part(shipped.encode([Picture.from_bytes("a stranger", lossless(image)) for image in images]), labels)
@@ -119,7 +119,10 @@ def compositions(shipped: Shipped, pairs: Sequence[Pair]) -> list[dict[str, Any]
     found = []
     for pair in pairs:
         few, many = shipped.shifted(pair, "val"), shipped.shifted(pair, "test")
-        row: dict[str, Any] = {"set": name_of(pair), "anchor": round(float(hits(many, texts["single"][:1]).mean()), 4)}
+        row: dict[str, Any] = {
+            "set": name_of_set(pair),
+            "anchor": round(float(hits(many, texts["single"][:1]).mean()), 4),
+        }
         for kind, embedded in texts.items():
             best = int(hits(few, embedded).mean(1).argmax())
             row[kind] = round(float(hits(many, embedded[best : best + 1]).mean()), 4)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
 
-from ipo_prompts.experiments.embedded import CLEAN
+from ipo_prompts.experiments.embedded import CLEAN_DOMAIN
 from ipo_prompts.experiments.embedded.shifts import ShiftedSet, shifted
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import load_clip
@@ -54,7 +54,7 @@ class Shipped:
     def shifted(self, operations: Collection[str], part: str) -> Part:
         """The same of the clean pictures under some operations, as `embedded:OP+OP` renders them."""
         rows = self.table[part]
-        folder = self._pictures / CLEAN
+        folder = self._pictures / CLEAN_DOMAIN
         pictures = [shifted(Picture.from_path(folder / row[0]), row[0], ShiftedSet(tuple(operations))) for row in rows]
         return Part(self.encode(pictures), np.array([row[1] for row in rows]))
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ipo_prompts.experiments.embedded.shifts import GEOMETRIC, OPERATIONS, SUITES, name_of
+from ipo_prompts.experiments.embedded.shifts import GEOMETRIC, OPERATIONS, SUITES, name_of_set
 from ipo_prompts.metrics.template import ANCHOR
 from tools.embedded.measure import Shipped, hits
 
@@ -46,7 +46,7 @@ def measure(out: Path) -> dict[Pair, float]:
 def chosen(anchor: Mapping[Pair, float]) -> list[dict[str, Any]]:
     """The sets of the suite, from what ``measure`` found."""
     return [
-        {"name": name_of(pair), "half": half(pair), "anchor": round(share, 4)}
+        {"name": name_of_set(pair), "half": half(pair), "anchor": round(share, 4)}
         for pair, share in anchor.items()
         if share > LEAST
     ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ipo_prompts.experiments.compare.methods.base import Absent, Budget, Lesson, Method, Templates, labels_of_a_search
 from ipo_prompts.experiments.compare.prefixes import Looks, Prefixes
 from ipo_prompts.experiments.data.draw import hidden
-from ipo_prompts.experiments.data.unlabelled import without_labels
+from ipo_prompts.experiments.data.load import without_labels
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import Plan, backends, draw_for, fitting

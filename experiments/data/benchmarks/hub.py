@@ -54,7 +54,7 @@ def load_copy(entry: Registered, given: str, seed: int, task: str | None) -> Dat
     found, reason = _by_file_name(entry, splits, where)
     if found:
         return official_data(entry, found, task, name)
-    read = hub.gather(name, where, splits)
+    read = hub.gather_splits(name, where, splits)
     rows = [replace(row, class_name=entry.hub.spelled(row.class_name)) for row in read.rows]
     names = tuple(map(entry.hub.spelled, read.class_names)) if read.class_names else None
     data = assemble(replace(read, rows=rows, class_names=names), seed, task or entry.task)
@@ -76,14 +76,15 @@ def _by_file_name(entry: Registered, splits: Mapping[str, Any], where: str) -> t
     split = local.parse_split(file)
     named = list(_named_pictures(entry, splits, where))
     pictures = dict(named)
-    stems = [_stem(row.path) for part in PARTS for row in split[part]]
+    stems = [PurePosixPath(row.path).stem for part in PARTS for row in split[part]]
     absent = sum(stem not in pictures for stem in stems)
     if absent:
         return None, f"{absent} of the {len(stems)} files of the split are not named there"
     if len(set(stems)) < len(stems) or len(pictures) < len(named):
         return None, "several pictures have one file name"
     parts: dict[Part, list[Item]] = {
-        part: [Item(pictures[_stem(row.path)], row.label, row.path) for row in split[part]] for part in PARTS
+        part: [Item(pictures[PurePosixPath(row.path).stem], row.label, row.path) for row in split[part]]
+        for part in PARTS
     }
     return LabelledParts(f"{where} in the parts of {file}", local.split_names(split, file), parts), ""
 
@@ -97,7 +98,7 @@ def _named_pictures(entry: Registered, splits: Mapping[str, Any], where: str) ->
             strict=True,
         ):
             if name:
-                yield _stem(name), picture
+                yield PurePosixPath(name).stem, picture
 
 
 def _file_names(table: Any, image: str, key: str | None) -> list[str | None]:
@@ -105,10 +106,6 @@ def _file_names(table: Any, image: str, key: str | None) -> list[str | None]:
         return [None if value is None else str(value) for value in table[key][:]]
     # The stored paths are read from the table itself: asking for rows would read every picture.
     return [path for chunk in table.data.column(image).chunks for path in chunk.field("path").to_pylist()]
-
-
-def _stem(name: str) -> str:
-    return PurePosixPath(name).stem
 
 
 def _by_wnid(entry: Registered, splits: Mapping[str, Any], where: str) -> LabelledParts:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -215,17 +215,17 @@ def class_names(entry: Registered, folder: Path) -> dict[str, str]:
     return dict(sorted(names.items()))
 
 
-def clip_names(folders: Iterable[str], names: Mapping[str, str], where: str) -> tuple[str, ...]:
+def clip_names(folders: Sequence[str], names: Mapping[str, str], where: str) -> tuple[str, ...]:
     """Return the class names of class folders, or of WordNet ids.
 
     Raises:
         InputError: one has no name in `classnames.txt`.
     """
-    found = [(folder, names.get(folder)) for folder in folders]
-    unknown = next((folder for folder, name in found if name is None), None)
-    if unknown is not None:
-        raise InputError(f"the class folder {unknown} of {where} has no name in classnames.txt; add it or remove it.")
-    return tuple(str(name) for _, name in found)
+    if unknown := [folder for folder in folders if folder not in names]:
+        raise InputError(
+            f"the class folder {unknown[0]} of {where} has no name in classnames.txt; add it or remove it."
+        )
+    return tuple(names[folder] for folder in folders)
 
 
 def _class_folders(top: Path) -> set[str]:

@@ -39,9 +39,9 @@ class Source(NamedTuple):
 
 
 SOURCES = {
-    "embedded": Source("shipped:gather", "embedded[:NAME or :OP+OP]"),
-    "folder": Source("folder:gather", "folder:PATH", "a path, for example folder:pictures/animals"),
-    "csv": Source("table:gather", "csv:PATH", "a path, for example csv:pictures/labels.csv"),
+    "embedded": Source("shipped:gather_shipped", "embedded[:NAME or :OP+OP]"),
+    "folder": Source("folder:gather_folder", "folder:PATH", "a path, for example folder:pictures/animals"),
+    "csv": Source("table:gather_csv", "csv:PATH", "a path, for example csv:pictures/labels.csv"),
     "parquet": Source("hub:gather_parquet", "parquet:PATH", "a path, for example parquet:pictures/train.parquet"),
     "hf": Source(
         "hub:gather_hf",

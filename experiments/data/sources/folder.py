@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from ipo_prompts.experiments.data.assemble import Gathered, SourceRow, row_of_file
-from ipo_prompts.experiments.data.dataset import NAMES_FILE, Part, read_names
+from ipo_prompts.experiments.data.dataset import NAMES_FILE, Part
 from ipo_prompts.experiments.data.draw import parts_named
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.files import read_yaml
 from ipo_prompts.metrics.pictures import ENDINGS
 
 
-def gather(rest: str) -> Gathered:
+def gather_folder(rest: str) -> Gathered:
     """Read the layout of a folder; no picture is opened. What ends as no picture does, and pipes and devices, is stray.
 
     Raises:
@@ -37,7 +39,11 @@ def gather(rest: str) -> Gathered:
     called = None
     if NAMES_FILE in stray:
         stray.remove(NAMES_FILE)
-        called = read_names(root / NAMES_FILE)
+        called = read_yaml(root / NAMES_FILE, "the class names")
+        if not isinstance(called, dict):
+            raise InputError(
+                f"{root / NAMES_FILE} holds no table of classes; write a line for each, such as road_sign: [road sign]."
+            )
     return Gathered(f"folder:{root.resolve().name}", where, rows, tuple(sorted(names)), tuple(stray), called)
 
 
@@ -64,7 +70,7 @@ def _root(rest: str, holds: str) -> Path:
     try:
         problem = None if root.is_dir() else "is a file, not a folder" if root.exists() else "does not exist"
     except OSError as error:  # a folder above it is locked
-        raise _unreadable(error) from error
+        _refuse(error)
     if problem:
         raise InputError(f"the folder {root} {problem}; give the folder that holds {holds}.")
     return root
@@ -102,7 +108,7 @@ def _folders(folder: Path, root: Path, stray: list[str]) -> list[Path]:
     try:
         entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
     except OSError as error:
-        raise _unreadable(error) from error
+        _refuse(error)
     found = []
     for entry in entries:
         if entry.is_dir() and not of_a_program(entry.name):
@@ -119,15 +125,11 @@ def of_a_program(name: str) -> bool:
 
 def _files(folder: Path, root: Path, stray: list[str]) -> Iterator[Path]:
     """Yield the files below a class folder in order; folders of other programs are stray, what is in them is unseen."""
-
-    def fail(error: OSError) -> None:
-        raise _unreadable(error) from error
-
-    for top, folders, files in os.walk(folder, onerror=fail):
+    for top, folders, files in os.walk(folder, onerror=_refuse):
         stray.extend(Path(top, name).relative_to(root).as_posix() for name in sorted(folders) if of_a_program(name))
         folders[:] = sorted(name for name in folders if not of_a_program(name))  # os.walk continues with these
         yield from (Path(top, name) for name in sorted(files))
 
 
-def _unreadable(error: OSError) -> InputError:
-    return InputError(f"cannot read the folder {error.filename}: {error.strerror}; check its permissions.")
+def _refuse(error: OSError) -> NoReturn:
+    raise InputError(f"cannot read the folder {error.filename}: {error.strerror}; check its permissions.") from error

@@ -23,9 +23,8 @@ from ipo_prompts.experiments.data.draw import part_in_cell, part_named, parts_na
 from ipo_prompts.experiments.data.sources.table import (
     IMAGE_COLUMNS,
     NAME_COLUMN,
-    NO_LABELS,
-    numbered_names,
-    refuse_numbers,
+    names_by_number,
+    no_column,
 )
 from ipo_prompts.metrics.device import SECONDS, reach
 from ipo_prompts.metrics.errors import InputError
@@ -45,7 +44,7 @@ def gather_parquet(rest: str) -> Gathered:
     Raises:
         InputError: the path is missing or unreadable, a column cannot be found, or a row has an unknown split.
     """
-    return gather(*_parquet(rest))
+    return gather_splits(*_parquet(rest))
 
 
 def gather_hf(rest: str) -> Gathered:
@@ -54,10 +53,10 @@ def gather_hf(rest: str) -> Gathered:
     Raises:
         InputError: it cannot be reached or loaded, or a column cannot be found.
     """
-    return gather(*_hf(rest))
+    return gather_splits(*_hf(rest))
 
 
-def with_labels(kind: str, rest: str) -> tuple[bool, Callable[[], Gathered]]:
+def pictures_alone(kind: str, rest: str) -> tuple[bool, Callable[[], Gathered]]:
     """Return whether `parquet` or `hf` data have a column of labels, and what reads the pictures of all splits alone.
 
     Raises:
@@ -65,11 +64,11 @@ def with_labels(kind: str, rest: str) -> tuple[bool, Callable[[], Gathered]]:
     """
     opened = (_parquet if kind == "parquet" else _hf)(rest)
     features = next(iter(opened[2].values())).features
-    return any(_label_columns(features)), partial(gather, *opened, labelled=False)
+    return any(_label_columns(features)), partial(gather_splits, *opened, labelled=False)
 
 
 _Opened = tuple[str, str, Mapping[str, Any], Path | None]
-"""The arguments of `gather`."""
+"""The arguments of `gather_splits`."""
 
 
 def _parquet(rest: str) -> _Opened:
@@ -129,7 +128,7 @@ def _reach(where: str, name: str, advice: str) -> None:
         reach(lambda: HfApi().dataset_info(name, timeout=SECONDS), where, advice)
 
 
-def gather(
+def gather_splits(
     name: str, where: str, splits: Mapping[str, Any], beside: Path | None = None, *, labelled: bool = True
 ) -> Gathered:
     """Read the rows of loaded splits. Without `labelled`, labels and splits are passed over.
@@ -154,11 +153,10 @@ def gather(
         for i, picture in enumerate(cell_pictures(table, columns, f"{split} of {name}", beside)):
             own = _part(cells[i], part if len(chosen) > 1 else None, f"row {i} of {at}")
             rows.append(SourceRow(picture, spelled[i], f"row {i:07d} of {split}", own, groups[i] or None))
-    if columns.named:
-        return Gathered(name, where, rows, numbered_names(pairs, where), stray)
-    if columns.names is None and labelled:
-        refuse_numbers([label for label, _ in pairs], where)
-    return Gathered(name, where, rows, columns.names, stray)
+    names = columns.names
+    if names is None and labelled:
+        names = names_by_number(pairs, where, named=columns.named)
+    return Gathered(name, where, rows, names, stray)
 
 
 def _texts(table: Any, column: str, *, used: bool) -> list[str]:
@@ -217,10 +215,8 @@ def find_columns(features: Mapping[str, Any], where: str, *, paths: bool = False
         label = _pick(classes, _LABEL_NAMES, features, where, "label")
         return Columns(image, label, tuple(features[label].names))
     if not plain:
-        raise _none("label", features, where, NO_LABELS)
-    label = plain[0]
-    numbers = "int" in _dtype(features[label])
-    return Columns(image, label, named=numbers and NAME_COLUMN in plain)
+        raise no_column(("label",), features, where)
+    return Columns(image, plain[0], named="int" in _dtype(features[plain[0]]) and NAME_COLUMN in plain)
 
 
 def _label_columns(features: Mapping[str, Any]) -> tuple[list[str], list[str]]:
@@ -238,16 +234,13 @@ def _dtype(kind: Any) -> str:
 def _is_image(name: str, kind: Any) -> bool:
     from datasets import Image
 
-    if isinstance(kind, Image):
-        return True
-    if isinstance(kind, Mapping):
-        return set(kind) == {"bytes", "path"}
-    return name in _IMAGE_NAMES and _dtype(kind) in ("binary", "large_binary")
+    is_plain = name in _IMAGE_NAMES and _dtype(kind) in ("binary", "large_binary")
+    return is_plain or isinstance(kind, Image) or (isinstance(kind, Mapping) and set(kind) == {"bytes", "path"})
 
 
 def _pick(found: list[str], usual: tuple[str, ...], features: Mapping[str, Any], where: str, what: str) -> str:
     if not found:
-        raise _none(what, features, where)
+        raise no_column((what,), features, where)
     best = found if len(found) == 1 else [name for name in usual if name in found]
     if best:
         return best[0]
@@ -256,26 +249,18 @@ def _pick(found: list[str], usual: tuple[str, ...], features: Mapping[str, Any],
     )
 
 
-def _none(what: str, features: Mapping[str, Any], where: str, hint: str = ".") -> InputError:
-    return InputError(f"{where} has no {what} column; its columns are: {', '.join(features)}{hint}")
-
-
 def choose_splits(
     splits: Mapping[str, Any], columns: Columns, where: str
 ) -> tuple[Mapping[str, Part | None], tuple[str, ...]]:
     """Return the splits to use, each with its part, and those left out: unknown names, hidden labels."""
-    labelled = [split for split, table in splits.items() if len(table) and not _hidden(table, columns)]
+    hidden = {-1, None}  # all labels of a part that a benchmark keeps to itself
+    labelled = [split for split, table in splits.items() if len(table) and set(table.unique(columns.label)) - hidden]
     if not labelled:
         raise InputError(f"{where} has no labelled pictures; its splits are: {', '.join(splits) or 'none'}.")
     chosen: Mapping[str, Part | None] = parts_named(labelled, where, "splits") or {labelled[0]: None}
     if None in chosen.values() and len(labelled) > 1:
         raise InputError(f"{where} has the splits {', '.join(splits)}, none of them called train, validation or test.")
     return chosen, tuple(f"split {split}" for split in splits if split not in chosen)
-
-
-def _hidden(table: Any, columns: Columns) -> bool:
-    """Whether a benchmark hides the labels of this split: all are -1 or absent."""
-    return set(table.unique(columns.label)) <= {-1, None}
 
 
 def spelled_labels(table: Any, columns: Columns, where: str) -> tuple[list[object], list[str]]:
@@ -297,26 +282,18 @@ def spelled_labels(table: Any, columns: Columns, where: str) -> tuple[list[objec
     return numbers, [str(label) for label in named]
 
 
-@dataclass(frozen=True)
-class _Cell:
-    """Reads the encoded bytes of one cell, or of the file that it names."""
-
-    table: Any
-    column: str
-    row: int
-    beside: Path | None
-
-    def __call__(self) -> bytes:
-        value: dict[str, Any] | None = self.table[self.row][self.column]
-        if not value or (value["bytes"] is None and not value["path"]):
-            return b""
-        if value["bytes"] is not None:
-            return bytes(value["bytes"])
-        path = (self.beside or Path()) / value["path"]
-        try:
-            return read_file(str(path))
-        except OSError as error:
-            raise OSError(error.errno, f"{path}: {error.strerror or error}") from error
+def _encoded(table: Any, column: str, row: int, beside: Path | None) -> bytes:
+    """Read the encoded bytes of one cell, or of the file that it names."""
+    value: dict[str, Any] | None = table[row][column]
+    if not value or (value["bytes"] is None and not value["path"]):
+        return b""
+    if value["bytes"] is not None:
+        return bytes(value["bytes"])
+    path = (beside or Path()) / value["path"]
+    try:
+        return read_file(str(path))
+    except OSError as error:
+        raise OSError(error.errno, f"{path}: {error.strerror or error}") from error
 
 
 def cell_pictures(table: Any, columns: Columns, of: str, beside: Path | None = None) -> Iterable[Picture]:
@@ -328,4 +305,5 @@ def cell_pictures(table: Any, columns: Columns, of: str, beside: Path | None = N
     inside = len(lazy) and (lazy[0][columns.image] or {}).get("bytes") is not None  # else they lie in files beside it
     stamp = "|".join(str(one) for one in stamps) if inside and None not in stamps else ""
     for i in range(len(lazy)):
-        yield Picture(f"row {i} of {of}", _Cell(lazy, columns.image, i, beside), f"{stamp}|{i}" if stamp else None)
+        read = partial(_encoded, lazy, columns.image, i, beside)
+        yield Picture(f"row {i} of {of}", read, f"{stamp}|{i}" if stamp else None)

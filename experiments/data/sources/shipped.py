@@ -19,7 +19,7 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
 
 
-def gather(rest: str) -> Gathered:
+def gather_shipped(rest: str) -> Gathered:
     """Read a shipped table; no picture is opened or rendered.
 
     Raises:
@@ -35,7 +35,7 @@ def gather(rest: str) -> Gathered:
             f"suite`; name one of them here, such as {sets[0]}."
         )
     of = None if name in embedded.DOMAINS else shifts.set_of(name)
-    folder = name if of is None else of.base or embedded.CLEAN
+    folder = name if of is None else of.base or embedded.CLEAN_DOMAIN
     name = name if of is None else of.name
     file = embedded.HELD_BACK_FILE if folder == embedded.HELD_BACK else embedded.SPLIT_FILE
     table = json.loads(file.read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ipo_prompts.experiments.data.assemble import Gathered, SourceRow, row_of_file
@@ -23,7 +23,7 @@ NO_LABELS = "; if the pictures have no labels, name the classes: class_names=nam
 _MARKS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
-def gather(rest: str, *, labelled: bool = True) -> Gathered:
+def gather_csv(rest: str, *, labelled: bool = True) -> Gathered:
     """Read a table; no picture is opened. Without `labelled`, labels and splits are passed over.
 
     Columns: `image` (or `path`, `file_name`), relative to the table; `label`, the class's name, or a number from 0 when
@@ -45,22 +45,20 @@ def gather(rest: str, *, labelled: bool = True) -> Gathered:
             raise InputError(f"{at} names {image!r} again, after row {seen[file]}; keep one of them.")
         seen[file] = number
         part = part_in_cell(split, at) if labelled else None
-        name = cells.get(NAME_COLUMN, cells["label"]) if labelled else ""
-        if labelled and NAME_COLUMN in cells:
-            pairs.append((cells["label"], name))
+        name = cells.get(NAME_COLUMN, cells.get("label", ""))
+        pairs.append((cells.get("label"), name))
         said = f"{at} names the picture {image!r}, relative to the table: "
         rows.append(row_of_file(path.parent / image, name, image, part, cells.get("group") or None, said=said))
-    if not pairs and labelled:
-        refuse_numbers([row.class_name for row in rows], where)
-    return Gathered(f"csv:{path.stem}", where, rows, numbered_names(pairs, where) if pairs else None)
+    names = names_by_number(pairs, where, named=NAME_COLUMN in cells) if rows and labelled else None
+    return Gathered(f"csv:{path.stem}", where, rows, names)
 
 
-def _no_column(wanted: Sequence[str], columns: Sequence[str], where: str) -> InputError:
+def no_column(wanted: Sequence[str], columns: Collection[str], where: str) -> InputError:
     """Say that a table lacks a column, and why where the header is nearly right."""
     hint = "."
-    if any(name.lower() in wanted for name in columns):
+    if any(name.lower() in wanted and name not in wanted for name in columns):
         hint = "; write their names in lower case."
-    elif len(columns) == 1 and (mark := next((one for one in _MARKS if one in columns[0]), None)):
+    elif len(columns) == 1 and (mark := next((one for one in _MARKS if one in next(iter(columns))), None)):
         hint = f"; separate them by commas, not by {_MARKS[mark]}."
     elif wanted == ("label",):
         hint = NO_LABELS
@@ -70,7 +68,7 @@ def _no_column(wanted: Sequence[str], columns: Sequence[str], where: str) -> Inp
 
 
 def has_labels(rest: str) -> bool:
-    """Whether a table can be read and has a column of labels; what is wrong with others `gather` says."""
+    """Whether a table can be read and has a column of labels; what is wrong with others `gather_csv` says."""
     try:
         with Path(rest).expanduser().open(encoding="utf-8-sig", newline="") as file:
             header = [name.strip() for name in next(csv.reader(file), [])]
@@ -90,7 +88,7 @@ def _cells(path: Path, where: str, labelled: bool) -> Iterator[tuple[int, dict[s
             needed = ((image, IMAGE_COLUMNS), *((("label", ("label",)),) if labelled else ()))
             for column, wanted in needed:
                 if column is None or column not in columns:
-                    raise _no_column(wanted, columns, where)
+                    raise no_column(wanted, columns, where)
             twice = next((name for name in (image, "label", *_OPTIONAL) if columns.count(str(name)) > 1), None)
             if twice:
                 raise InputError(f"{where} has two columns {twice}; keep one, or give the other another name.")
@@ -112,6 +110,27 @@ def _cells(path: Path, where: str, labelled: bool) -> Iterator[tuple[int, dict[s
         raise InputError(f"cannot read {where}: {error.strerror}; check the path.") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{where} is not a CSV file in UTF-8 ({error}); save it as one.") from error
+
+
+def names_by_number(pairs: Sequence[tuple[object, str]], where: str, *, named: bool) -> tuple[str, ...] | None:
+    """Return the class names in the order of the labels, if these are numbers beside names; None if they are names.
+
+    Args:
+        pairs: label and class name of each row.
+        where: the table's name in messages.
+        named: whether a column holds the names of the labels.
+
+    Raises:
+        InputError: all labels are numbers without names, for CLIP reads names; or see `numbered_names`.
+    """
+    if named:
+        return numbered_names(pairs, where)
+    if pairs and all(is_number(label) for label, _ in pairs):
+        raise InputError(
+            f"the labels in {where} are numbers and CLIP reads names; "
+            f"add a column {NAME_COLUMN} or write names as labels."
+        )
+    return None
 
 
 def numbered_names(pairs: Iterable[tuple[object, str]], where: str) -> tuple[str, ...]:
@@ -146,19 +165,6 @@ def numbered_names(pairs: Iterable[tuple[object, str]], where: str) -> tuple[str
     if twice and twice[0][1] > 1:
         raise InputError(f"{where} has two labels with the name {twice[0][0]!r}; rename one or join them.")
     return ordered
-
-
-def refuse_numbers(labels: Sequence[object], where: str) -> None:
-    """Refuse labels that are all numbers: CLIP reads names.
-
-    Raises:
-        InputError: says which column to add.
-    """
-    if labels and all(is_number(label) for label in labels):
-        raise InputError(
-            f"the labels in {where} are numbers and CLIP reads names; "
-            f"add a column {NAME_COLUMN} or write names as labels."
-        )
 
 
 def is_number(label: object) -> bool:

@@ -112,7 +112,7 @@ def test_a_look_that_fails_is_said_and_the_rest_stands(
     def broken(*_: Any) -> Any:
         raise InputError("cannot read cat.png: it is gone.")
 
-    monkeypatch.setattr("ipo_prompts.experiments.data.alike.alike", broken)
+    monkeypatch.setattr("ipo_prompts.experiments.data.near_copies.alike", broken)
     shown = check(capfd, pictures, "--clip", "embedded")
     assert shown.code == 0
     assert "what the CLIP cannot tell apart was not looked at: cannot read cat.png: it is gone." in shown.err

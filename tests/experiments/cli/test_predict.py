@@ -220,7 +220,7 @@ def test_a_name_too_long_is_no_picture(saved: Path, pictures: list[Path], capsys
 
 def test_an_unknown_format_is_refused_before_anything_is_loaded(capsys: Capture) -> None:
     assert predict(Path("gone"), [Path("gone")], "xml") == 2
-    assert "no format 'xml'; it can be table, csv or jsonl" in capsys.readouterr().err
+    assert "'xml' is not one of 'table', 'csv', 'jsonl'" in capsys.readouterr().err
 
 
 @pytest.fixture()

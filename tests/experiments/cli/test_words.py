@@ -98,7 +98,7 @@ COMMANDS = (
 )
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS, "models path", "models remove"])
+@pytest.mark.parametrize("command", ["", *COMMANDS, "models remove"])
 def test_every_help_answers(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command.split(), "--help"]) == 0
     out, err = capsys.readouterr()

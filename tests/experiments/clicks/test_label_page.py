@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.clicks.drawing import Drawing, ToAsk
-from ipo_prompts.experiments.clicks.verifying import load_verified, read_drawing
+from ipo_prompts.experiments.clicks.drawing import Drawing, ToAsk, read_drawing
+from ipo_prompts.experiments.clicks.verifying import load_verified
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.report.label_page import PAGE, label_page
 from support.browser import opened

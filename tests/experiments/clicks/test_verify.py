@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.clicks.verifying import load_verified, read_drawing
+from ipo_prompts.experiments.clicks.drawing import read_drawing
+from ipo_prompts.experiments.clicks.verifying import load_verified
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.page import run_page
 from ipo_prompts.metrics.clicks import Disagreements
@@ -107,7 +108,7 @@ def _change(change: Any) -> Any:
 REFUSED = {
     "cut": (lambda text: text[: len(text) // 2], "is not JSON"),
     "foreign": (_change(lambda all_: all_.update(drawing="0" * 16)), "has the answers to another page"),
-    "doubled": (_change(lambda all_: all_["answers"].append(all_["answers"][0])), "twice, at 41"),
+    "doubled": (_change(lambda all_: all_["answers"].append(all_["answers"][0])), "answer 41 of "),
     "with a gap": (_change(lambda all_: all_["answers"].pop(3)), "answer 4 of"),
     "sorted": (_change(lambda all_: random.Random(0).shuffle(all_["answers"])), "is not of the picture that was shown"),
     "unknown answer": (_change(lambda all_: all_["answers"][2].update(answer="A")), "holds no answers of a page"),

@@ -275,7 +275,7 @@ def test_the_default_file_is_named_after_the_data(folder, tmp_path, monkeypatch,
 def test_what_cannot_be_drawn_or_written(folder, tmp_path, capsys):
     root = folder({"cat": 4, "dog": 4})
     for words, said in (
-        (["--part", "tests"], "there is no part 'tests'"),
+        (["--part", "tests"], "'tests' is not one of 'train', 'val', 'test'"),
         (["--out", str(tmp_path / "sheet.jpg")], "does not end in .png"),
         (["--out", str(tmp_path / "nowhere" / "sheet.png")], "cannot write"),
     ):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.data import DataSet, Item, default_task, load_data
-from ipo_prompts.experiments.data.codes import names_to_edit
+from ipo_prompts.experiments.data.wordnet import names_to_edit
 from ipo_prompts.experiments.export import TARGETS, export
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture

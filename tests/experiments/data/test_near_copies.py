@@ -12,7 +12,7 @@ from PIL import Image, ImageEnhance
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import Item, load_data
-from ipo_prompts.experiments.data.near_copies import in_words, near_copies
+from ipo_prompts.experiments.data.near_copies import copies_in_words, near_copies
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.run.comparison import Compared, near_copies_in_words
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
@@ -87,8 +87,8 @@ def test_declared_groups_stay_and_are_not_counted_as_found():
     found = groups_of(pictures, groups={"q": "a"})
     assert found == [0, 0, 1, 2]
     items = [Item(Picture.from_bytes(name, b""), 0, {"q": "a"}.get(name, name)) for name in pictures]
-    assert in_words(items, found) == ""
-    assert in_words(items, [0, 0, 0, 1]) == "3 of 4 pictures look like near copies, in 1 group"
+    assert copies_in_words(items, found) == ""
+    assert copies_in_words(items, [0, 0, 0, 1]) == "3 of 4 pictures look like near copies, in 1 group"
 
 
 def test_a_run_says_what_the_interval_is_with_near_copies_as_one_draw(clip):

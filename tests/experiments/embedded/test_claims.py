@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.embedded.plain import plain_clip
 from ipo_prompts.experiments.embedded.shifts import (
     CLAIMS,
     OPERATIONS,
@@ -136,16 +134,6 @@ def test_held_back_pictures_are_of_packages_and_drawings_that_no_clip_has_met() 
     assert not {s.family for s in HELD_BACK} & {s.family for s in SOURCES}
     assert not {s.package for s in HELD_BACK} & {s.package for s in SOURCES}
     assert len({item.group for item in items}) == 300 and len({item.picture.bytes() for item in items}) == 300
-
-
-def test_a_plain_clip_is_known_by_its_weights(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=f"no weights of a CLIP in {tmp_path}; make them with `python -m tools.embedd"):
-        plain_clip(tmp_path, 77)
-    (tmp_path / "open_clip_model.safetensors").write_bytes(b"others")
-    with pytest.raises(InputError, match=r"not those of seed 77 \(SHA-256 [0-9a-f]{12}…, pinned is d58a4f95a022…\)"):
-        plain_clip(tmp_path, 77)
-    with pytest.raises(InputError, match="no weights of a plain CLIP of seed 5 are pinned; there are: 77"):
-        plain_clip(tmp_path, 5)
 
 
 def test_drawings_that_look_alike_are_found() -> None:

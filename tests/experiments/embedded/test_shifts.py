@@ -22,7 +22,7 @@ from ipo_prompts.experiments.embedded.shifts import (
     Image,
     canonical,
     expanded,
-    name_of,
+    name_of_set,
     operations_of,
     render,
     seed_of,
@@ -45,7 +45,7 @@ def test_a_set_has_one_name_however_it_is_spelled(spelled: str) -> None:
 
 def test_every_set_of_operations_can_be_named() -> None:
     for names in (*itertools.combinations(OPERATIONS, 2), OPERATIONS):
-        assert operations_of(name_of(names)) == names
+        assert operations_of(name_of_set(names)) == names
 
 
 @pytest.mark.parametrize("spec", ["embedded", "embedded:a", "embedded:e", "folder:negative+sideways", "embedded:a+b"])

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.experiments.data.alike import alike
+from ipo_prompts.experiments.data.near_copies import alike
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.run.beforehand import estimate, of_data
 from ipo_prompts.experiments.run.config import RunConfig

@@ -168,7 +168,7 @@ def test_hidden_test_labels_make_val_the_test_part(write, tmp_path):
 @pytest.mark.parametrize(
     ("columns", "features", "message"),
     [
-        ({"kind": ["a", "b"]}, {"kind": datasets.Value("string")}, "has no label column; its columns are: image, kind"),
+        ({"kind": ["a", "b"]}, {"kind": datasets.Value("string")}, "has no column label; its columns are: image, kind"),
         (
             {"label": [0, 2] * 3},
             {"label": datasets.ClassLabel(names=["a", "b", "c"])},
@@ -212,7 +212,7 @@ def test_a_column_of_labels_beside_a_list_of_names_is_hidden_or_refused(write):
 
 def test_no_image_column(write):
     path = write({"label": ["a", "b"]}, TEXT, images=False)
-    with pytest.raises(InputError, match="has no image column; its columns are: label"):
+    with pytest.raises(InputError, match="has no column image; its columns are: label"):
         load_data(f"parquet:{path}", seed=0)
 
 

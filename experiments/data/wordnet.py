@@ -1,8 +1,9 @@
-"""Classes that are called by codes: those of WordNet (`n02084071`) get their names; others no CLIP can read.
+"""What WordNet says of classes: names for those that are called by its numbers, and words that are none of the classes.
 
-A number of WordNet is a set of synonyms, so its name is exact; the first of them is taken, and where two classes would
-have the same one, the next that is no other's, or the first with what it is a kind of: `crane wading bird`. Behind the
-number there may be anything, as in `n02085620-Chihuahua`.
+Classes may be called by codes: those of WordNet (`n02084071`) get their names, others no CLIP can read. A number of
+WordNet is a set of synonyms, so its name is exact; the first of them is taken, and where two classes would have the
+same one, the next that is no other's, or the first with what it is a kind of: `crane wading bird`. Behind the number
+there may be anything, as in `n02085620-Chihuahua`.
 
 What is told by a number alone (`17`, `class_3`, `/m/0k4j`) is no name. A search refuses such classes: it would choose
 words around nothing. Whoever writes a name for each into `classes.yaml`, even the same one, is believed.
@@ -20,8 +21,8 @@ import yaml
 
 from ipo_prompts.experiments.data.dataset import NAMES_FILE, NONE, DataSet
 from ipo_prompts.metrics.errors import InputError, several
-from ipo_prompts.metrics.nouns import Synset, common, synsets
-from ipo_prompts.metrics.template import ANCHOR, as_read, too_long, written
+from ipo_prompts.metrics.nouns import Synset, common, irregular, meanings, synsets
+from ipo_prompts.metrics.template import ANCHOR, as_read, every_name, too_long, written
 
 if TYPE_CHECKING:
     from ipo_prompts.metrics.clip import Clip
@@ -32,6 +33,9 @@ NOUNS = 4000
 PICTURES = 4
 """Of a class, that its nearest words are looked up for."""
 WORDS = 3
+STRANGERS = 4000
+SENSES = 4
+"""Of a class's name, whose words are its own too."""
 WHERE = "the table of WordNet's numbers"
 _WORDNET = re.compile(r"n(\d{8})(?![0-9A-Za-z])")
 _NUMBERED = re.compile(
@@ -150,3 +154,37 @@ def names_to_edit(data: DataSet, near: Mapping[str, Sequence[str]]) -> str:
             yaml.safe_dump({NONE: list(data.none)}, allow_unicode=True, width=1000, default_flow_style=None).strip()
         )
     return "\n".join(lines) + "\n"
+
+
+def strangers(class_names: Sequence[str], none: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return what a picture may show that is none of the classes: common nouns for things, the most common first.
+
+    Args:
+        class_names: their names are left out, what WordNet has for synonyms of these, and what they are a kind of:
+            where a folder of dogs is called "beagle", "dog" is no stranger.
+        none: words for what is known to be strange; they come first, whatever they are.
+    """
+    own = own_words(class_names)
+    told = list(none)
+    return (*told, *(word for word in common(STRANGERS) if as_read(word) not in own and word not in told))
+
+
+def own_words(class_names: Sequence[str], *, hypernyms: bool = True) -> set[str]:
+    """Return the words of classes, as they are read: names and singulars, with synonyms and what they are a kind of."""
+    names = {form for name in every_name(class_names) for form in _forms(as_read(name))}
+    left = [number for name in names for _, number in meanings(name)[:SENSES]]
+    words, seen = set(names), set(left)
+    while left:
+        synset = synsets()[left.pop()]
+        words.update(as_read(word.text) for word in synset.words)
+        if hypernyms:
+            left += (above := [number for number in synset.hypernyms if number not in seen])
+            seen.update(above)
+    return words
+
+
+def _forms(name: str) -> set[str]:
+    """Return a name with what it may be the plural of."""
+    ends = (("ies", "y"), ("es", ""), ("s", ""))
+    singular = {name.removesuffix(end) + instead for end, instead in ends if name.endswith(end)}
+    return {name, *singular, *irregular().get(name, ())}
