@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipo_prompts.experiments.compare.cell import shared_config
+from ipo_prompts.experiments.compare.executors import Failure
 from ipo_prompts.experiments.compare.grid import GridCell, GridConfig
 from ipo_prompts.experiments.compare.layout import plain
 from ipo_prompts.experiments.compare.methods import METHODS
@@ -24,7 +25,6 @@ from ipo_prompts.experiments.compare.runner import failure_line
 from ipo_prompts.experiments.compare.tables.build import COUNTS, build_table
 from ipo_prompts.experiments.compare.tables.markdown import EMPTY, aligned, details, to_markdown, verdict_text
 from ipo_prompts.experiments.compare.tables.table import ColumnScore, Table
-from ipo_prompts.experiments.executors import Failure
 from ipo_prompts.experiments.report.drawing import DARK, LIGHT, draw_gains, drawn
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.metrics.errors import printable
