@@ -22,7 +22,7 @@ from scipy import stats
 from ipo_prompts.experiments.compare.raw_cells import unpack
 from ipo_prompts.experiments.data import Item, draw, load_data
 from ipo_prompts.experiments.embedded.shifts import OPERATIONS, render, seed_of
-from ipo_prompts.experiments.run.beforehand import few, look, of_data
+from ipo_prompts.experiments.run.beforehand import few, headroom_among, of_data
 from ipo_prompts.experiments.run.reading import load_config
 from ipo_prompts.metrics.arrays import Doubles, Floats
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, losses_of
@@ -59,7 +59,7 @@ def main() -> None:
         features = _encode(clip, [*few_shot, *drawn.test], operations)
         chosen = few(few_shot)
         seen = EncodedPictures(features[chosen], np.array([few_shot[i].label for i in chosen], dtype=np.int64))
-        room = look(ClipReward(clip, names), ANCHOR, seen)
+        room = headroom_among(ClipReward(clip, names), ANCHOR, seen)
         assert room is not None
         rooms.append(room)
         gains.append(_gains(clip, features, [*few_shot, *drawn.test], len(drawn.search), len(few_shot), texts))

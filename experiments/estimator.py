@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import dspy
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from ipo_prompts.experiments.data.dataset import checked_names, default_task
 from ipo_prompts.experiments.data.draw import cut
@@ -251,18 +253,13 @@ def _joined(groups: Sequence[str], digests: Sequence[str]) -> list[str]:
     >>> _joined(["b", "a", "b", "c"], ["1", "2", "2", "3"])
     ['a', 'a', 'a', 'c']
     """
-    first: dict[str, str] = {}
-
-    def start(name: str) -> str:
-        while first.get(name, name) != name:
-            name = first[name]
-        return name
-
-    owner: dict[str, str] = {}
-    for group, digest in zip(groups, digests, strict=True):
-        low, high = sorted((start(group), start(owner.setdefault(digest, group))))
-        first[high] = low
-    return [start(group) for group in groups]
+    names, group = np.unique(groups, return_inverse=True)
+    picture = np.unique(digests, return_inverse=True)[1] + len(names)
+    size = picture.max() + 1
+    shared = csr_array((np.ones(len(group)), (group, picture)), shape=(size, size))
+    joined = connected_components(shared, directed=False)[1]
+    first = np.unique(joined[: len(names)], return_index=True)[1]  # each part has a name, and these are sorted
+    return [str(name) for name in names[first[joined[group]]]]
 
 
 def _names(classes: Anything, given: Any) -> tuple[str, ...]:

@@ -16,12 +16,12 @@ from ipo_prompts.experiments.data.dataset import NAMES_FILE
 from ipo_prompts.experiments.pipeline import run_job, stopped_early
 from ipo_prompts.experiments.report.gather import Program, read_run
 from ipo_prompts.experiments.report.page import PAGE, notebook_part
-from ipo_prompts.experiments.run.config import CHOSEN, CONFIG_FILE
+from ipo_prompts.experiments.run.config import CHOSEN, CONFIG_FILE, RunConfig
 from ipo_prompts.experiments.run.files import default_folder, read_model, reserved, resumed, stored_config
 from ipo_prompts.experiments.run.live_view import money, view
 from ipo_prompts.experiments.run.reading import allow, build, load_config
 from ipo_prompts.experiments.run.result import RunResult
-from ipo_prompts.experiments.run.scores import Comparison, Measured
+from ipo_prompts.experiments.run.scores import Comparison, Measured, NamesFound
 from ipo_prompts.metrics.errors import InputError, printable, setting, several, speaking_to
 from ipo_prompts.metrics.verdict import Verdict
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -162,10 +162,8 @@ def answer(result: RunResult) -> str:
     """Return the template in a line of its own, then what it is worth: all that a quiet run prints."""
     if result.untested:
         return "\n".join([*_told(result), result.verdict, result.untested.words])
-    known = result.baselines
-    warning = [known.warning] if known and known.warning else []
-    together = [result.together] if result.together else []
-    return "\n".join([*_told(result), result.verdict, *_general(result), *together, *warning])
+    more = (result.together, result.baselines.warning if result.baselines else None)
+    return "\n".join([*_told(result), result.verdict, *_general(result), *filter(None, more)])
 
 
 def _told(result: RunResult) -> list[str]:
@@ -185,7 +183,8 @@ def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
     """
     if result.untested:
         return _untested(result, folder, width)
-    quoted = shlex.quote(str(folder))
+    quoted, file = shlex.quote(str(folder)), folder / CONFIG_FILE
+    config = load_config(file) if file.is_file() else None  # a result may stand alone
     found_on = "search and selection" if "selection" in result.scores else "search"
     unit, measure = result.reward.unit, result.reward.measure
     known = result.baselines
@@ -209,16 +208,16 @@ def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
         *([result.ensemble.words] if result.ensemble else []),
         *([result.offsets.words] if result.offsets else []),
         *([result.names.words] if result.names else []),
-        *(_renamed(result) if result.names else []),
+        *(_renamed(result.names) if result.names else []),
         *([result.head.words] if result.head else []),
         *([result.started.words] if result.started else []),
         *([f"Before the search: {result.headroom.verdict}"] if result.headroom else []),
-        _tried(result, folder),
+        _tried(result, config),
         f"run directory: {folder}   (journal.jsonl holds every request and reply)",
         f"read: {folder / 'report.html'}",
     ]
     lines += [_prose(sentence, width) for sentence in sentences]
-    instead = _instead(result, folder, width)
+    instead = _instead(result, file, config, width)
     with_initial = f"--template {shlex.quote(result.initial_template)} " if instead else ""
     lines += [
         *instead,
@@ -228,7 +227,7 @@ def summary(result: RunResult, folder: Path, width: int | None = None) -> str:
     return "\n".join(lines)
 
 
-def _tried(result: RunResult, folder: Path) -> str:
+def _tried(result: RunResult, config: RunConfig | None) -> str:
     scored = result.templates_scored
     tried = f"{scored} template{'s' * (scored != 1)} in {result.seconds['total']:.0f} s"
     if result.looked_at:
@@ -236,7 +235,7 @@ def _tried(result: RunResult, folder: Path) -> str:
     used = result.lm.optimizer
     asked = "no language model"
     if used:
-        calls = "recorded calls" if _is_replay(folder) else "calls"
+        calls = "recorded calls" if config and config.lm.startswith(REPLAY) else "calls"
         asked = f"{used.name}: {used.calls} {calls}, {used.tokens_in + used.tokens_out:,} tokens, {money(used.usd)}"
     return f"{tried}; {asked}"
 
@@ -244,14 +243,15 @@ def _tried(result: RunResult, folder: Path) -> str:
 def _untested(result: RunResult, folder: Path, width: int | None) -> str:
     """Format the result of a run without labels; see `summary`."""
     assert result.untested is not None
-    commands = commands_to_test(result, folder, load_config(folder / CONFIG_FILE).data)
+    config = load_config(folder / CONFIG_FILE)
+    commands = commands_to_test(result, folder, config.data)
     quoted = shlex.quote(str(folder))
     sentences = [
         result.verdict,
         result.untested.words,
         *([result.untested.about_names] if result.untested.about_names else []),
         *([result.started.words] if result.started else []),
-        _tried(result, folder),
+        _tried(result, config),
         f"run directory: {folder}   (labels.csv has what the template names every picture)",
         f"read: {folder / PAGE}",
     ]
@@ -267,13 +267,12 @@ def _untested(result: RunResult, folder: Path, width: int | None) -> str:
     )
 
 
-def _instead(result: RunResult, folder: Path, width: int | None) -> list[str]:
+def _instead(result: RunResult, file: Path, config: RunConfig | None, width: int | None) -> list[str]:
     """Say what is better than to use a template that is not shown to be one; nothing where that is another CLIP."""
-    file, weak = folder / CONFIG_FILE, result.baselines and result.baselines.weak
+    weak = result.baselines and result.baselines.weak
     gained = any(result.scores[part].difference.outcome == "gain" for part in ("test", "new") if part in result.scores)
-    if gained or weak or not file.is_file():
+    if gained or weak or not config:
         return []
-    config = load_config(file)
     typed = [shlex.quote(f"{key}={value}") for key, value in to_type(config.model_dump()).items()]
     twice = config.with_twice_the_shots()
     more = " ".join([*typed, f"shots={twice.shots}"])
@@ -316,11 +315,6 @@ def _table(result: RunResult) -> list[str]:
     ]
 
 
-def _is_replay(folder: Path) -> bool:
-    file = folder / CONFIG_FILE
-    return file.is_file() and load_config(file).lm.startswith(REPLAY)
-
-
 def _target(folder: Path) -> str:
     """Return the arguments of an export that can hold the program; open_clip has no place for synonyms and offsets."""
     try:
@@ -330,13 +324,11 @@ def _target(folder: Path) -> str:
     return "npz --out FILE.npz" if any(program.synonyms) or program.offsets else "open_clip --out DIR"
 
 
-def _renamed(result: RunResult) -> list[str]:
+def _renamed(names: NamesFound) -> list[str]:
     """Say what the first renamed classes are called now."""
-    renamed = result.names.renamed if result.names else ()
-    if not renamed:
-        return []
-    told = [f"{one.given} → {one.found} ({one.hits:+d} pictures, {one.shown})" for one in renamed]
-    return [f"Names, each with what putting the old one back would lose: {several(told)}; see {NAMES_FILE}"]
+    told = [f"{one.given} → {one.found} ({one.hits:+d} pictures, {one.shown})" for one in names.renamed]
+    lost = f"Names, each with what putting the old one back would lose: {several(told)}; see {NAMES_FILE}"
+    return [lost] if told else []
 
 
 def _general(result: RunResult) -> list[str]:

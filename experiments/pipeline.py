@@ -16,7 +16,6 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from ipo_prompts.experiments import untested
 from ipo_prompts.experiments.clicks.commands import PROGRAM
 from ipo_prompts.experiments.data import Item, fresh
 from ipo_prompts.experiments.publishing import (
@@ -25,27 +24,24 @@ from ipo_prompts.experiments.publishing import (
     draw_search,
     end,
     finish,
-    names_from,
     program_of,
-    result_of,
+    publish_untested,
     save,
-    sealed_digest,
 )
 from ipo_prompts.experiments.report.analysis import ANALYSIS
 from ipo_prompts.experiments.report.explain import analyse
 from ipo_prompts.experiments.report.gather import read_run
 from ipo_prompts.experiments.report.words import token_counter
-from ipo_prompts.experiments.run.beforehand import of_run
-from ipo_prompts.experiments.run.beside import baselines, what_it_adds, what_they_add
-from ipo_prompts.experiments.run.blending import what_the_head_does
+from ipo_prompts.experiments.run.beforehand import headroom_of
+from ipo_prompts.experiments.run.beside import baselines, what_it_adds, what_the_head_does, what_they_add
 from ipo_prompts.experiments.run.comparison import Compared, compare, near_copies_in_words, over_classes, verdict
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import check_writable, digest, holds_run, larger_limit, write_json
 from ipo_prompts.experiments.run.live_view import Ui, ensure_local_weights, showing_warnings
 from ipo_prompts.experiments.run.names import what_names_do, write_names
-from ipo_prompts.experiments.run.openings import DIGITS, count, name_of
+from ipo_prompts.experiments.run.openings import DIGITS, count, opening_of
 from ipo_prompts.experiments.run.plan import SPLIT_SEED, Plan, plan
-from ipo_prompts.experiments.run.prepared import Prepared, encode, prepare
+from ipo_prompts.experiments.run.prepared import Prepared, encode, fingerprint, prepare
 from ipo_prompts.experiments.run.reading import differs_in_file
 from ipo_prompts.experiments.run.rejecting import calibrate
 from ipo_prompts.experiments.run.reserve import FILES, refuse_short, refuse_to_open, reserve_of, seconds_of_test
@@ -72,27 +68,9 @@ from ipo_prompts.programs.settling import Blended, blend_in, scored_as_one, unde
 
 
 def run_job(config: RunConfig, folder: Path, ui: Ui, *, resume: bool) -> RunResult:
-    """Run a job as `ipo optimize` and `ipo.optimize` do: what it lacks is fetched, what programs warn of is shown.
+    """Run a job in `folder`: search, choose, open the sealed test pictures once, write the result.
 
-    Raises:
-        InputError, NothingUsable, dspy.LMError: see `optimize`.
-    """
-    find_device(config.device)  # a wrong one is refused before anything is fetched
-    ensure_local_weights([config], quiet=ui.quiet)
-    with silent("dspy", "LiteLLM"), showing_warnings(ui):  # what they log is raised as an exception, too
-        return optimize(config, folder, ui, resume=resume)
-
-
-def stopped_early(config: RunConfig, folder: Path, result: RunResult) -> str:
-    """Say which limit ended a run, and how it is resumed under a larger one."""
-    assert result.limit is not None
-    larger = flag(result.limit, larger_limit(config, result.limit, result.seconds["total"]))
-    again = resume_command(folder, config.model_dump(), *shlex.split(larger))
-    return f"stopped early: {result.stopped}; resume with a larger limit: {again}"
-
-
-def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -> RunResult:
-    """Run the main job in `folder`: search, choose, open the sealed test pictures once, write the result.
+    What it lacks is fetched, and what programs warn of is shown.
 
     Args:
         config: what to do.
@@ -104,12 +82,23 @@ def optimize(config: RunConfig, folder: Path, ui: Ui, *, resume: bool = False) -
         InputError: bad input, or a run directory that does not fit.
         NothingUsable, dspy.LMError: see `search_in`.
     """
+    find_device(config.device)  # a wrong one is refused before anything is fetched
+    ensure_local_weights([config], quiet=ui.quiet)
     earlier = seconds_of(read(folder)) if resume and holds_run(folder) else 0.0
-    with keeping(Clock.of(config.max_minutes, earlier, began())) as one:
-        return _optimize(config, folder, ui, one, resume=resume)
+    timed = keeping(Clock.of(config.max_minutes, earlier, began()))
+    with silent("dspy", "LiteLLM"), showing_warnings(ui), timed as one:  # what they log is raised as an exception, too
+        return _run(config, folder, ui, one, resume=resume)
 
 
-def _optimize(config: RunConfig, folder: Path, ui: Ui, one: Clock, *, resume: bool) -> RunResult:
+def stopped_early(config: RunConfig, folder: Path, result: RunResult) -> str:
+    """Say which limit ended a run, and how it is resumed under a larger one."""
+    assert result.limit is not None
+    larger = flag(result.limit, larger_limit(config, result.limit, result.seconds["total"]))
+    again = resume_command(folder, config.model_dump(), *shlex.split(larger))
+    return f"stopped early: {result.stopped}; resume with a larger limit: {again}"
+
+
+def _run(config: RunConfig, folder: Path, ui: Ui, one: Clock, *, resume: bool) -> RunResult:
     quoted = shlex.quote(str(folder))
     if not resume and holds_run(folder):
         raise _taken(folder)
@@ -134,15 +123,15 @@ def _optimize(config: RunConfig, folder: Path, ui: Ui, one: Clock, *, resume: bo
             ui.scale = scale_of(prepared.reward)
             if planned.data.labelled:
                 ui.say("looking whether words can help")
-            room = optional("whether words can help", partial(of_run, prepared))
+            room = optional("whether words can help", partial(headroom_of, prepared))
             for line in (room.verdict, *room.lines) if room else ():
                 ui.say(line)
             searched = search_in(prepared, journal, ui, tracker.step)
             refuse_to_open(one, test, prepared.config, folder)
             if not planned.data.labelled:
-                return untested.publish(prepared, searched, journal, tracker, ui)
+                return publish_untested(prepared, searched, journal, tracker, ui)
             ui.say(f"opening the sealed test {prepared.plan.task.unit}")
-            parts, others = evaluate(prepared, searched, journal, ui)
+            parts, others = open_test(prepared, searched, journal, ui)
             one.reserve = FILES
             ui.say("looking at what each word does")
             return publish(prepared, searched, parts, others, journal, tracker, ui, room)
@@ -170,12 +159,9 @@ def _in_time(planned: Plan, ui: Ui, one: Clock, folder: Path) -> tuple[Prepared,
 
 def _not_ours(config: RunConfig) -> str:
     """Name the models and hosts that are loaded and asked beyond those that ship with ipo or open_clip lists."""
-    found = outside(config.model_dump()).items()
     local = ("folder:", "csv:", "parquet:")
-    beyond = [
-        f"{key}={one}" for key, one in found if not one.startswith(local) and key not in ("strategy", "start_from")
-    ]
-    return ", ".join(beyond)
+    found = {key: one for key, one in outside(config.model_dump()).items() if key not in ("strategy", "start_from")}
+    return ", ".join(f"{key}={one}" for key, one in found.items() if not one.startswith(local))
 
 
 def _announce(prepared: Prepared, journal: Journal, ui: Ui) -> None:
@@ -227,7 +213,7 @@ def finished(folder: Path, ui: Ui) -> RunResult | None:
     return result
 
 
-def evaluate(
+def open_test(
     prepared: Prepared, searched: SearchedRun, journal: Journal, ui: Ui
 ) -> tuple[dict[AnyPart, Compared], dict[str, Compared]]:
     """Score the initial and the chosen template everywhere; the sealed pictures are opened here and nowhere else.
@@ -239,21 +225,22 @@ def evaluate(
     """
     planned, drawn = prepared.plan, prepared.plan.drawn
     members, settled = searched.result.choice.templates, searched.settled
-    sides = [prepared.config.initial_template], members
+    sides, ours = ([prepared.config.initial_template], members), searched.reward
 
-    ours = searched.named.reward if searched.named else prepared.reward
-
-    def compared(encoded: Encoded, reward: Reward) -> Compared:
+    def compared(encoded: Encoded, reward: Reward = ours) -> Compared:
         units = under(encoded.units, settled.kept) if settled else encoded.units
         initial, optimised = (scored_as_one(reward, side, units) for side in sides)
         how = encoded.sampling(initial.n)
         return Compared(encoded.items, units, encoded.labels, reward, how, initial, optimised)
 
+    def measured(items: Sequence[Item], reward: Reward, name: str, seed: int = SPLIT_SEED) -> Compared:
+        return compared(encode(planned, reward, items, name, ui=ui, seed=seed), reward)
+
     parts: dict[AnyPart, Compared] = {}
     with due():
-        parts["search"] = compared(prepared.search, ours)
+        parts["search"] = compared(prepared.search)
         if prepared.selection:
-            parts["selection"] = compared(prepared.selection, ours)
+            parts["selection"] = compared(prepared.selection)
     others = {}
     sealed: tuple[tuple[Literal["test", "new"], Sequence[Item], Sequence[str]], ...] = (
         ("test", drawn.test, ours.class_names),
@@ -264,27 +251,21 @@ def evaluate(
             continue
         reward = planned.task.reward(prepared.clip, class_names, prepared.store)
         with due():
-            parts[name] = compared(encode(planned, reward, items, name, ui=ui, seed=SPLIT_SEED), reward)
+            parts[name] = measured(items, reward, name)
         template, hits = _found(parts[name])
         if not journal.find(name, template=template, hits=hits):
             journal.append(name, template=template, hits=hits)
         if note := _seen_before(prepared, items, searched.earlier):
             ui.warn(f"{note}; `ipo data check` names them")
         if name == "test":
-            measures = planned.task.other_measures(prepared.clip, class_names, prepared.store)
-            for measure, other in measures.items():
-
-                def measured(other: Reward = other, items: Sequence[Item] = items) -> Compared:
-                    return compared(encode(planned, other, items, "test", ui=ui, seed=SPLIT_SEED), other)
-
-                if found := optional(f"{measure} of the sealed test", measured):
+            for measure, other in planned.task.other_measures(prepared.clip, class_names, prepared.store).items():
+                if found := optional(f"{measure} of the sealed test", partial(measured, items, other, "test")):
                     others[measure] = found
     if left := fresh(planned.data, drawn, prepared.config.seed):
         unused = f"fresh (left over; each word is tested on these {planned.task.unit})"
         try:
             what = f"fresh {planned.task.unit}, on which each word is tested"
-            encoded = optional(what, lambda: encode(planned, ours, left, unused, ui=ui, seed=prepared.config.seed))
-            if encoded and (part := optional(what, lambda: compared(encoded, ours))):
+            if part := optional(what, partial(measured, left, ours, unused, prepared.config.seed)):
                 parts["fresh"] = part
         except InputError as error:
             ui.say(f"what each word does is not tested on fresh {planned.task.unit}: {error}")
@@ -317,10 +298,9 @@ def publish(
 ) -> RunResult:
     """Write everything that a run directory holds beside its journal and configuration."""
     folder = journal.path.parent
-    names = names_from(prepared.plan)
-    members = searched.result.choice.templates
-    reward = searched.named.reward if searched.named else prepared.reward
-    explained = analyse(_explained(parts, reward, members), reward, token_counter(prepared.clip), names)
+    names, reward = prepared.plan.reward_names, searched.reward
+    looked = _explained(parts, reward, searched.result.choice.templates)
+    explained = analyse(looked, reward, token_counter(prepared.clip), names)
     write_json(folder / ANALYSIS, explained)
     write_names(folder, prepared.plan.data, searched.named)
     program = program_of(prepared, searched)
@@ -330,19 +310,16 @@ def publish(
     optional("the plot of the search", partial(draw_search, folder, searched.result.choice.template, names))
     found = _what_is_shown(prepared, searched, parts, others, sealed)
     head = what_the_head_does(blended, parts["test"]) if blended else None
-    result = result_of(prepared, searched, journal.seconds, sealed=sealed, head=head, headroom=room, **found)
-    return end(prepared, result, journal, tracker, ui)
+    return end(prepared, searched, journal, tracker, ui, sealed=sealed, head=head, headroom=room, **found)
 
 
 def _learn_from_labels(program: TemplateClassifier, prepared: Prepared, ui: Ui) -> Blended | None:
     """Give a program what it decides with beside words, from the pictures that searched and chose."""
-    if prepared.selection and _are_pictures(prepared.selection):
-        chose = cast("EncodedPictures", prepared.selection.units)
-        optional("how sure the classifier is", partial(program.calibrate, chose))
     labelled = [part for part in (prepared.search, prepared.selection) if part and _are_pictures(part)]
-    blended = None
-    if labelled:
-        known = [cast("EncodedPictures", part.units) for part in labelled]
+    known, blended = [cast("EncodedPictures", part.units) for part in labelled], None
+    if labelled and labelled[-1] is prepared.selection:
+        optional("how sure the classifier is", partial(program.calibrate, known[-1]))
+    if known:
         margins = partial(calibrate, program, known, prepared.plan.data.none, prepared.store, ui.say)
         program.rejection = optional("margins to tell pictures of none of the classes", margins)
         with due():
@@ -371,11 +348,10 @@ def _explained(parts: dict[AnyPart, Compared], reward: Reward, members: Sequence
     """Return the parts on which words are looked at with the best member of an ensemble alone: words are its own."""
     if len(members) == 1:
         return parts
-    looked: tuple[AnyPart, ...] = ("fresh", "selection")
-    alone = {
-        name: replace(parts[name], optimised=reward.score(members[:1], parts[name].units)[0])
-        for name in looked
-        if name in parts
+    alone: dict[AnyPart, Compared] = {
+        name: replace(part, optimised=reward.score(members[:1], part.units)[0])
+        for name, part in parts.items()
+        if name in ("fresh", "selection")
     }
     return {**parts, **alone}
 
@@ -428,9 +404,11 @@ def _sealed(prepared: Prepared, searched: SearchedRun, parts: Mapping[AnyPart, C
     drawn = prepared.plan.drawn
     contents = prepared.store.contents([item.picture for item in (*drawn.test, *drawn.new_test)])
     before = searched.earlier.opened if searched.earlier else ()
-    this, pictures = name_of(*_found(parts["test"])), {content[:DIGITS] for content in contents}
+    this, pictures = opening_of(*_found(parts["test"])), {content[:DIGITS] for content in contents}
     found = count(this, pictures, prepared.config.opened, journal, before)
-    return Sealed(digest=sealed_digest(prepared), opened=found.number, elsewhere=found.elsewhere)
+    return Sealed(
+        digest=fingerprint(prepared, drawn.test, drawn.new_test), opened=found.number, elsewhere=found.elsewhere
+    )
 
 
 def _found(part: Compared) -> tuple[str, dict[str, Any]]:
@@ -439,9 +417,9 @@ def _found(part: Compared) -> tuple[str, dict[str, Any]]:
 
 
 def _harmonic(scores: dict[PartName, Comparison]) -> Harmonic | None:
-    if "new" not in scores:
+    test, new = scores["test"], scores.get("new")
+    if new is None:
         return None
-    test, new = scores["test"], scores["new"]
     return Harmonic(
         initial=harmonic_mean(test.initial.value, new.initial.value),
         optimised=harmonic_mean(test.optimised.value, new.optimised.value),

@@ -1,41 +1,61 @@
-"""What every run does at its end, tested or not: its program, its result, its page, the last line of its journal."""
+"""What every run does at its end, tested or not: its program, its result, its page, the last line of its journal.
+
+Without labels that is all: what each template would change, side by side, and nothing called an accuracy. Two things
+can be had then, and neither is tested: words that fit, and the mean picture taken off, which needs no words. Both name
+all pictures, so that people see how much is at stake; which of them is right is what `ipo label` asks.
+"""
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from dspy.utils.saving import get_dependency_versions
 
 from ipo_prompts.experiments.clicks.commands import MEAN_OFF, PROGRAM
 from ipo_prompts.experiments.data.dataset import NAMES_FILE
 from ipo_prompts.experiments.report.analysis import ANALYSIS, SEEN
 from ipo_prompts.experiments.report.drawing import save_search_png
+from ipo_prompts.experiments.report.explain import look_at
 from ipo_prompts.experiments.report.gather import follow
 from ipo_prompts.experiments.report.page import PAGE, write_report
 from ipo_prompts.experiments.run.beside import left_out
-from ipo_prompts.experiments.run.files import digest, environment, write_json
+from ipo_prompts.experiments.run.files import digest, environment, write_json, write_text
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.plan import Plan, more_with_twice_the_shots
+from ipo_prompts.experiments.run.plan import more_with_twice_the_shots
 from ipo_prompts.experiments.run.prepared import Prepared, fingerprint
 from ipo_prompts.experiments.run.result import (
     RESULT,
+    Chosen,
     Data,
     Fingerprinted,
+    Glimpse,
     LanguageModels,
     Member,
     RunResult,
+    Sealed,
     StrategyUsed,
-    chosen,
-    used,
-    write_result,
+    SuggestedName,
+    Untested,
 )
 from ipo_prompts.experiments.run.scores import RewardNames
-from ipo_prompts.experiments.run.searching import SearchedRun, identity_of, started
+from ipo_prompts.experiments.run.searching import SearchedRun, started
 from ipo_prompts.experiments.tracking import Tracker
-from ipo_prompts.metrics.clock import clock, optional
+from ipo_prompts.metrics.arrays import Floats, spread
+from ipo_prompts.metrics.calibration import softmax
+from ipo_prompts.metrics.classification import fitted_on
+from ipo_prompts.metrics.clock import clock, due, optional
+from ipo_prompts.metrics.fit import Fit
+from ipo_prompts.metrics.pictures import Picture, short_name, thumbnail
+from ipo_prompts.metrics.reward import Reward
 from ipo_prompts.programs.classifier import TemplateClassifier
+from ipo_prompts.programs.naming import about_names, suggestions
 from ipo_prompts.programs.record.journal import Journal, read
 
 ENVIRONMENT, PLOT, LABELS = "environment.json", "search.png", "labels.csv"
@@ -46,9 +66,8 @@ MADE_OF_FILES = (PLOT, PAGE)
 
 def program_of(prepared: Prepared, searched: SearchedRun) -> TemplateClassifier:
     """Return what the search found as a classifier, with the offsets that were kept."""
-    reward = searched.named.reward if searched.named else prepared.reward
     weighted = [(template, 1.0) for template in searched.result.choice.templates]
-    program = TemplateClassifier(prepared.clip, reward.class_names, weighted)
+    program = TemplateClassifier(prepared.clip, searched.reward.class_names, weighted)
     if searched.settled and searched.settled.kept:
         program.offsets = searched.settled.kept.settled(prepared.clip, program.class_embeddings())
     program.background = prepared.plan.drawn.search[0].picture.background
@@ -60,69 +79,13 @@ def save(program: TemplateClassifier, file: Path) -> None:
     write_json(file, program.dump_state() | {"metadata": {"dependency_versions": get_dependency_versions()}})
 
 
-def result_of(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: Any) -> RunResult:
-    """Return the result of a run that took `elapsed` seconds: what every run has, and what this one `found`.
-
-    Fields that are `found` are those of `RunResult`; those of `data` are added to the others.
-    """
-    config, data, drawn = prepared.config, prepared.plan.data, prepared.plan.drawn
-    searching, roles = searched.result, searched.ledger.roles
-    settings = {key: value for key, value in config.strategy.items() if key != "name"}
-    identity = identity_of(config, fingerprint(prepared, drawn.search, drawn.selection), prepared.clip.fingerprint)
-    before = searched.earlier and started(searched.earlier, prepared, identity, searching.history)
-    about = Data(
-        name=data.name,
-        fingerprint=fingerprint(prepared, drawn.search, drawn.selection, drawn.test, drawn.new_test),
-        split=data.split,
-        classes=len(data.class_names),
-        shots=config.shots,
-        more=more_with_twice_the_shots(prepared.plan),
-        untested=found.pop("classes_untested", ()),
-    )
-    result = RunResult(
-        template=searching.choice.template,
-        templates=tuple(Member(template=template, weight=1.0) for template in searching.choice.templates),
-        initial_template=config.initial_template,
-        reward=names_from(prepared.plan),
-        strategy=StrategyUsed(name=config.strategy["name"], settings=settings),
-        clip=Fingerprinted(name=prepared.clip.name, fingerprint=prepared.clip.fingerprint),
-        data=about,
-        selection=chosen(searching.choice),
-        ended=searching.ended,
-        stopped=searching.stopped,
-        limit=searching.limit,
-        steps=len(searching.steps) - 1,
-        proposed=searching.proposed,
-        templates_scored=len(searching.history),
-        looked_at=searching.looked_at,
-        lm=LanguageModels(optimizer=used(roles.get("optimizer")), describer=used(roles.get("describer"))),
-        seconds=_seconds(prepared, searched, elapsed),
-        seed=config.seed,
-        left_out=left_out(prepared),
-        started=before,
-        **found,
-    )
-    late = f"Left out for want of time: {'; '.join(left)}." if (left := clock().left_out) else ""
-    return result.model_copy(update={"left_out": f"{result.left_out} {late}".strip()})
-
-
-def names_from(planned: Plan) -> RewardNames:
-    """Return what the reward of a plan is called."""
-    task = planned.task
-    return RewardNames(name=planned.config.reward["name"], measure=task.measure, unit=task.unit)
-
-
-def sealed_digest(prepared: Prepared) -> str:
-    """Return a digest of the sealed pictures with their labels."""
-    drawn = prepared.plan.drawn
-    return fingerprint(prepared, drawn.test, drawn.new_test)
-
-
-def end(prepared: Prepared, result: RunResult, journal: Journal, tracker: Tracker, ui: Ui) -> RunResult:
-    """Write a result and what is made of it, and return it."""
-    folder = journal.path.parent
+def end(
+    prepared: Prepared, searched: SearchedRun, journal: Journal, tracker: Tracker, ui: Ui, **found: Any
+) -> RunResult:
+    """Write the result of a run and what is made of it, and return it; `found` are the fields of this end alone."""
+    folder, result = journal.path.parent, _result(prepared, searched, journal.seconds, **found)
     write_json(folder / ENVIRONMENT, environment(prepared.clip))
-    write_result(folder, result)
+    write_json(folder / RESULT, result)
     optional("tables and program in the log of Weights & Biases", partial(tracker.finish, result, folder))
     finish(journal, result, drawn=True)
     if left := clock().left_out:
@@ -148,9 +111,202 @@ def draw_search(folder: Path, template: str, names: RewardNames) -> None:
     save_search_png(follow(read(folder), template), folder / PLOT, names)
 
 
+def _result(prepared: Prepared, searched: SearchedRun, elapsed: float, **found: Any) -> RunResult:
+    """Return the result of a run that took `elapsed` seconds: what every run has, and what this one `found`.
+
+    Fields that are `found` are those of `RunResult`; those of `data` are added to the others.
+    """
+    config, data, drawn = prepared.config, prepared.plan.data, prepared.plan.drawn
+    searching, roles = searched.result, searched.ledger.roles
+    settings = {key: value for key, value in config.strategy.items() if key != "name"}
+    about = Data(
+        name=data.name,
+        fingerprint=fingerprint(prepared, drawn.search, drawn.selection, drawn.test, drawn.new_test),
+        split=data.split,
+        classes=len(data.class_names),
+        shots=config.shots,
+        more=more_with_twice_the_shots(prepared.plan),
+        untested=found.pop("classes_untested", ()),
+    )
+    result = RunResult(
+        template=searching.choice.template,
+        templates=tuple(Member(template=template, weight=1.0) for template in searching.choice.templates),
+        initial_template=config.initial_template,
+        reward=prepared.plan.reward_names,
+        strategy=StrategyUsed(name=config.strategy["name"], settings=settings),
+        clip=Fingerprinted.model_validate(prepared.clip),
+        data=about,
+        selection=Chosen.model_validate(searching.choice),
+        ended=searching.ended,
+        stopped=searching.stopped,
+        limit=searching.limit,
+        steps=len(searching.steps) - 1,
+        proposed=searching.proposed,
+        templates_scored=len(searching.history),
+        looked_at=searching.looked_at,
+        lm=LanguageModels.model_validate({role: roles.get(role) for role in LanguageModels.model_fields}),
+        seconds=_seconds(prepared, searched, elapsed),
+        seed=config.seed,
+        left_out=left_out(prepared),
+        started=searched.earlier and started(searched.earlier, prepared, searched),
+        **found,
+    )
+    late = f"Left out for want of time: {'; '.join(left)}." if (left := clock().left_out) else ""
+    return result.model_copy(update={"left_out": f"{result.left_out} {late}".strip()})
+
+
 def _seconds(prepared: Prepared, searched: SearchedRun, elapsed: float) -> dict[str, float]:
     waited = prepared.lm_seconds + sum(usage.seconds for usage in searched.ledger.roles.values())
     spent = {"lm": waited, **prepared.clip.seconds}
     total = max(elapsed, sum(spent.values()))
     parts = {"total": total, **spent, "other": total - sum(spent.values())}
     return {name: round(seconds, 1) for name, seconds in parts.items()}
+
+
+BLOCK = 8192
+"""Pictures whose logits are in memory at once."""
+
+
+def publish_untested(
+    prepared: Prepared, searched: SearchedRun, journal: Journal, tracker: Tracker, ui: Ui
+) -> RunResult:
+    """Name all pictures, and write what the run directory of a run without labels holds.
+
+    Raises:
+        InputError: a picture cannot be read.
+    """
+    folder, kept = journal.path.parent, searched.result.choice.kept_initial
+    data, drawn, names = prepared.plan.data, prepared.plan.drawn, prepared.reward.class_names
+    program = program_of(prepared, searched)
+    initial, rival = (TemplateClassifier(prepared.clip, names, prepared.config.initial_template) for _ in range(2))
+    rival.offsets = fitted_on("mean", prepared.search.units).settled(prepared.clip, rival.class_embeddings())
+    rival.background = program.background
+    pictures = [item.picture for item in data.train]
+    with due():  # what such a run is for
+        features = prepared.store.encode(pictures, ui.pictures("all"))
+        labels, moved = _named((initial, program, rival), features, 2 if kept else 1)
+        write_text(folder / LABELS, _table([picture.name for picture in pictures], labels[1], names))
+        write_json(folder / SEEN, look_at(pictures, names, labels, moved).model_dump(mode="json"))
+    save(program, folder / PROGRAM)
+    save(rival, folder / MEAN_OFF)
+    trying = partial(_suggested, prepared.reward, searched.result.choice.template, pictures, features)
+    untested = _what_is_at_stake(prepared, searched, labels, optional("other names of the classes", trying) or ())
+    return end(
+        prepared,
+        searched,
+        journal,
+        tracker,
+        ui,
+        verdict=not_tested(untested, kept=kept),
+        scores={},
+        other_measures={},
+        over_classes={},
+        sealed=Sealed(digest=fingerprint(prepared, drawn.test, drawn.new_test), opened=0, elsewhere=0),
+        untested=untested,
+    )
+
+
+def _what_is_at_stake(
+    prepared: Prepared, searched: SearchedRun, labels: npt.NDArray[np.int64], names: tuple[SuggestedName, ...]
+) -> Untested:
+    """Say how far the words lead, and how many of all pictures each way to name them changes."""
+    history, reward, choice = searched.result.history, prepared.reward, searched.result.choice
+    best = next(entry for entry in history if entry.template == choice.template)
+    top, needed = max(history, key=lambda entry: entry.value), getattr(reward, "scale", None)
+    before, found, off = labels
+    untested = Untested(
+        pictures=labels.shape[1],
+        searched=len(prepared.plan.drawn.search),
+        lead=(top if choice.kept_initial else best).value - history.initial.value,
+        needed=needed.lead if needed else 0.0,
+        spread=reward.spread if isinstance(reward, Fit) else 0.0,
+        changed=int((found != before).sum()),
+        changed_by_mean=int((off != before).sum()),
+        apart=int((found != off).sum()),
+        words="",
+        names=names,
+        about_names=about_names([(one.given, one.found) for one in names], reward.class_names),
+    )
+    return untested.model_copy(update={"words": _words(untested, choice.kept_initial)})
+
+
+MOST_LOOKED = 2000
+"""Pictures, spread over all, that other names are tried on."""
+
+
+def _suggested(
+    reward: Reward, template: str, pictures: Sequence[Picture], features: Floats
+) -> tuple[SuggestedName, ...]:
+    """Return other names that the pictures fit better, with some pictures of each; nothing is renamed."""
+    if not isinstance(reward, Fit):
+        return ()
+    chosen = spread(len(pictures), MOST_LOOKED)
+    return tuple(
+        SuggestedName(
+            given=given,
+            found=found,
+            rise=one.rise,
+            pictures=tuple(
+                Glimpse(picture=short_name(shown.name), thumbnail=thumbnail(shown))
+                for shown in (pictures[chosen[i]] for i in one.pictures)
+            ),
+        )
+        for given, found, one in suggestions(reward, template, features[chosen])
+    )
+
+
+def not_tested(found: Untested, *, kept: bool) -> str:
+    """Return the verdict of a run without labels."""
+    lead = f"{found.lead:.2f} nats, its words paid for"
+    if kept:
+        best = f"the best other one leads by {lead}" if found.lead > 0 else "no other one leads, its words paid for"
+        return (
+            f"Not tested: no labels. The initial template stays, for a lead in fit means little: {best}, and "
+            f"{found.needed:.2f} are needed."
+        )
+    return (
+        f"Not tested: no labels. The template fits {found.searched:,} of the pictures better than the initial one, by "
+        f"{lead} ({found.needed:.2f} needed); that says how they look, and not that it names more of them "
+        "rightly."
+    )
+
+
+def _words(found: Untested, kept: bool) -> str:
+    """Say how many pictures are named otherwise."""
+
+    def of_all(count: int) -> str:
+        return f"{count:,} of {found.pictures:,} pictures ({100 * count / found.pictures:.0f} %)"
+
+    by_mean = f"the mean picture taken off, which needs no words, renames {of_all(found.changed_by_mean)}"
+    if kept:
+        return f"Beside the initial template: {by_mean}."
+    return (
+        f"The template renames {of_all(found.changed)}; its rival, {by_mean}; the two differ on {of_all(found.apart)}."
+    )
+
+
+def _named(
+    programs: Sequence[TemplateClassifier], features: Floats, other: int
+) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Name n pictures by three programs.
+
+    Returns:
+        The labels, int64 (3, n), and how much of the probability of each picture lies elsewhere with the `other`
+        program than with the first, float32 (n,), 0 to 1.
+    """
+    labels = np.empty((len(programs), len(features)), dtype=np.int64)
+    moved = np.empty(len(features), dtype=np.float32)
+    for start in range(0, len(features), BLOCK):
+        block = slice(start, start + BLOCK)
+        logits = [program.logits(features[block]) for program in programs]
+        labels[:, block] = [one.argmax(axis=1) for one in logits]
+        moved[block] = np.abs(softmax(logits[0]) - softmax(logits[other])).sum(axis=1) / 2
+    return labels, moved
+
+
+def _table(names: list[str], labels: npt.NDArray[np.int64], class_names: Sequence[str]) -> str:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["picture", "label"])
+    rows.writerows([name, str(class_names[label])] for name, label in zip(names, labels.tolist(), strict=True))
+    return text.getvalue()

@@ -10,7 +10,6 @@ import base64
 import binascii
 import io
 import json
-import netrc
 import os
 import re
 import shutil
@@ -18,7 +17,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from ipo_prompts.experiments.report.analysis import load_analysis
 from ipo_prompts.experiments.run.config import RunConfig
@@ -44,7 +42,13 @@ _USER_IN_ADDRESS = re.compile(r"(?<=://)[^/\s@]+@")
 
 
 class Tracker:
-    """Logs a run; this one logs nothing."""
+    """Logs a run in a `with` block; this one logs nothing."""
+
+    def __enter__(self) -> Tracker:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
+        """End the log; what the block raised, if anything, goes on."""
 
     def step(self, step: Step, ledger: Ledger) -> None:
         """Log a finished step; when a run resumes, its earlier steps come again."""
@@ -53,19 +57,9 @@ class Tracker:
         """Log what a run found; `folder` holds its `program.json` and, where there is one, `analysis.json`."""
 
 
-@contextmanager
-def tracking(config: RunConfig, folder: Path, ui: Ui) -> Iterator[Tracker]:
-    """Track a run while the block runs, where `track` says. The run directory exists; see `WandbTracker`."""
-    if config.track == "none":
-        yield Tracker()
-        return
-    tracker = WandbTracker(config, folder, ui)
-    try:
-        yield tracker
-    except BaseException:
-        tracker.close(failed=True)
-        raise
-    tracker.close(failed=False)
+def tracking(config: RunConfig, folder: Path, ui: Ui) -> Tracker:
+    """Return what logs a run while a block runs, where `track` says. The run directory exists; see `WandbTracker`."""
+    return Tracker() if config.track == "none" else WandbTracker(config, folder, ui)
 
 
 def summary_of(result: RunResult) -> dict[str, Any]:
@@ -229,13 +223,13 @@ class WandbTracker(Tracker):
             artifact.add_file(str(folder / "program.json"))
             self._run.log_artifact(artifact)
 
-    def close(self, *, failed: bool) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
         """End the W&B run, and say where its log is."""
         if self._run is None:
             return
         offline = self._offline
         with self._surviving():
-            self._run.finish(exit_code=1 if failed else 0)
+            self._run.finish(exit_code=1 if kind else 0)
             self._known.pop("open", None)
             write_json(self._file, {**self._known, "logged": self._logged})
         if offline:
@@ -254,15 +248,11 @@ class WandbTracker(Tracker):
 
 def has_key() -> bool:
     """Whether this machine has a key for W&B, in the environment or in the netrc file; the network is not asked."""
+    from requests.utils import get_netrc_auth  # as W&B looks for it
+
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
-    host = urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").netloc
-    named = os.environ.get("NETRC")
-    for file in [Path(named)] if named else [Path.home() / ".netrc", Path.home() / "_netrc"]:
-        with suppress(OSError, netrc.NetrcParseError):
-            if netrc.netrc(str(file)).authenticators(host):
-                return True
-    return False
+    return get_netrc_auth(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai") is not None
 
 
 def _read(file: Path) -> dict[str, Any]:

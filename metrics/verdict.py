@@ -179,6 +179,11 @@ def share(found: Any) -> str:
     return f"{100 * found.value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
+def between(found: Any) -> str:
+    """Write the 95 % interval of a difference, `ci95`, in percentage points: "[-1.23, +4.56]"."""
+    return f"[{points(found.ci95[0])}, {points(found.ci95[1])}]"
+
+
 def points(value: float) -> str:
     """Format a difference in percentage points, with its sign; never -0.00.
 

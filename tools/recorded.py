@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from ipo_prompts.experiments.pipeline import optimize
+from ipo_prompts.experiments.pipeline import run_job
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import digest, write_bytes, write_json
 from ipo_prompts.experiments.run.live_view import Ui
@@ -78,7 +78,7 @@ def remake(folder: Path, scratch: Path) -> None:
         write_bytes(replies / FILE_NAME, b"".join(map(line_of, known)))
         replayed = _with_limits(_replaying(config, replies, known), session)
         with _stopping():
-            optimize(replayed, made, Ui(replayed.steps, quiet=True), resume=number > 1)
+            run_job(replayed, made, Ui(replayed.steps, quiet=True), resume=number > 1)
     _settle(folder, made, config)
     lines = list(_lines(read(made), sessions, (folder / FILE_NAME).read_bytes().splitlines(keepends=True), config))
     if lost := sum(event["type"] == "lm" for event in events) - sum(b'"type": "lm"' in line for line in lines):

@@ -25,7 +25,7 @@ from pathlib import Path
 from types import FrameType
 
 WALKED = "optimize embedded:a --clip embedded --lm none describer=none steps=1 --quiet"
-START = ("experiments/pipeline.py", "optimize")
+START = ("experiments/pipeline.py", "run_job")
 STAYS = 110
 
 

@@ -72,6 +72,7 @@ def benchmark(
         tables_of_file,
         write_documents,
     )
+    from ipo_prompts.experiments.compare.executors import Failure, make_executor
     from ipo_prompts.experiments.compare.grid import GRID_FILE, entries, load_grid, to_sealed_yaml
     from ipo_prompts.experiments.compare.raw_cells import ENDING, check_kept, keep
     from ipo_prompts.experiments.compare.runner import (
@@ -85,7 +86,6 @@ def benchmark(
         run_all,
         searches,
     )
-    from ipo_prompts.experiments.executors import Failure, make_executor
     from ipo_prompts.experiments.run.files import check_writable, write_text
     from ipo_prompts.experiments.run.live_view import ensure_local_weights
     from ipo_prompts.programs.record.trust import outside, trusting

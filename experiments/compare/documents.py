@@ -17,6 +17,7 @@ import numpy as np
 from rich.console import RenderableType
 
 from ipo_prompts.experiments.compare.cell import shared_config
+from ipo_prompts.experiments.compare.executors import Failure
 from ipo_prompts.experiments.compare.grid import GridCell, GridConfig
 from ipo_prompts.experiments.compare.layout import fitted_table, plain, safe_line, terminal
 from ipo_prompts.experiments.compare.methods import METHODS
@@ -33,7 +34,6 @@ from ipo_prompts.experiments.compare.tables.markdown import (
     verdict_text,
 )
 from ipo_prompts.experiments.compare.tables.table import ColumnScore, Table
-from ipo_prompts.experiments.executors import Failure
 from ipo_prompts.experiments.report.drawing import DARK, LIGHT, draw_gains, drawn
 from ipo_prompts.experiments.run.files import check_writable, write_text
 from ipo_prompts.metrics.errors import InputError, printable

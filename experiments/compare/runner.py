@@ -18,12 +18,12 @@ from statistics import fmean
 from typing import Any
 
 from ipo_prompts.experiments.compare.cell import FILE_NAME, Cell, run_config, shared_config
+from ipo_prompts.experiments.compare.executors import Executor, Failure
 from ipo_prompts.experiments.compare.grid import GridCell
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.protocols import laid_out
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.data.benchmarks import absent, assumed, sizes
-from ipo_prompts.experiments.executors import Executor, Failure
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.live_view import duration, money

@@ -151,7 +151,7 @@ TEXTS = 3000
 """Phrases times classes at most; the phrases are spread over the bank."""
 
 
-class Seen(NamedTuple):
+class Outlook(NamedTuple):
     """What was seen in a data set (None: all pictures are of one class).
 
     Of the pictures looked at, it would search on `searched` and choose the winner on `held_back`. `names` says that
@@ -164,7 +164,7 @@ class Seen(NamedTuple):
     names: str = ""
 
 
-def of_run(prepared: Prepared) -> Headroom | None:
+def headroom_of(prepared: Prepared) -> Headroom | None:
     """Look at the search and selection pictures of a run; None where no labelled pictures are classified by class
     embeddings.
     """
@@ -175,10 +175,10 @@ def of_run(prepared: Prepared) -> Headroom | None:
         return None
     chosen = few(items)
     seen = EncodedPictures(features_of(*prepared.shown)[chosen], np.array(labels, dtype=np.int64)[chosen])
-    return look(reward, prepared.config.initial_template, seen)
+    return headroom_among(reward, prepared.config.initial_template, seen)
 
 
-def of_data(data: DataSet, clip: Clip, config: RunConfig, progress: Progress | None = None) -> Seen:
+def of_data(data: DataSet, clip: Clip, config: RunConfig, progress: Progress | None = None) -> Outlook:
     """Look at pictures that a run would draw from train and val; only those looked at are encoded.
 
     Raises:
@@ -190,9 +190,9 @@ def of_data(data: DataSet, clip: Clip, config: RunConfig, progress: Progress | N
     reward = ClipReward(clip, drawn.class_names)
     seen = reward.encode([items[i].picture for i in chosen], [items[i].label for i in chosen], progress=progress)
     searched = sum(place < len(drawn.search) for place in chosen)
-    found = look(reward, config.initial_template, seen)
+    found = headroom_among(reward, config.initial_template, seen)
     names = worth_a_search(reward, config.initial_template, seen) if found else ""
-    return Seen(found, searched, len(chosen) - searched, names)
+    return Outlook(found, searched, len(chosen) - searched, names)
 
 
 def worth_a_search(reward: ClipReward, template: str, seen: EncodedPictures) -> str:
@@ -250,7 +250,7 @@ def few(items: Sequence[Item]) -> list[int]:
     return sorted(places[turn % len(places)] for turn, places in variants)
 
 
-def look(reward: ClipReward, template: str, seen: EncodedPictures) -> Headroom | None:
+def headroom_among(reward: ClipReward, template: str, seen: EncodedPictures) -> Headroom | None:
     """Measure labelled pictures, among whose classes alone they are told apart; None where they are of one class."""
     labels = np.unique(seen.labels).tolist()
     if len(labels) < 2:

@@ -1,4 +1,4 @@
-"""What stands beside the gain of a run: baselines, and what offsets and several templates add.
+"""What stands beside the gain of a run: baselines; what offsets, several templates and labelled pictures (a head) add.
 
 Baselines (guessing, the nearest class mean, CLIP's 80 templates together) say when no template can be the answer: where
 the CLIP is near guessing, or where the mean picture of a class tells far more than its name in any sentence.
@@ -16,15 +16,17 @@ from typing import Literal
 
 import numpy as np
 
-from ipo_prompts.experiments.run.comparison import SEALED_PARTS, Compared, measured
+from ipo_prompts.experiments.run.comparison import SEALED_PARTS, Compared, gained, measured
 from ipo_prompts.experiments.run.prepared import Prepared
 from ipo_prompts.experiments.run.scores import (
     Added,
     AnyPart,
     Baselines,
     EnsembleFound,
+    HeadFound,
     Measured,
     OffsetsFound,
+    Over,
     SealedPart,
     WithAndWithout,
 )
@@ -36,13 +38,12 @@ from ipo_prompts.metrics.classification import (
     fitted_on,
     scores_accuracy,
 )
-from ipo_prompts.metrics.evidence import paired_difference
 from ipo_prompts.metrics.headroom import SLIGHT, guessed
 from ipo_prompts.metrics.offsets import Kind, class_weights
 from ipo_prompts.metrics.reward import Score, by_embeddings, class_embeddings
 from ipo_prompts.metrics.template import imagenet_templates
-from ipo_prompts.metrics.verdict import points, share
-from ipo_prompts.programs.settling import Ensembled, Settled, scored_as_one
+from ipo_prompts.metrics.verdict import between, points, share
+from ipo_prompts.programs.settling import Blended, Ensembled, Settled, scored_as_one
 
 FAR = 0.2
 """A class mean that is better by this is far better than the best template."""
@@ -85,7 +86,7 @@ def baselines(prepared: Prepared, parts: Mapping[AnyPart, Compared]) -> Baseline
         words="",
         warning="",
     )
-    return in_words(found, best)
+    return baselines_in_words(found, best)
 
 
 def left_out(prepared: Prepared) -> str:
@@ -122,7 +123,7 @@ def means_of_classes(pictures: list[EncodedPictures], classes: int) -> Floats | 
     return class_means(features, labels, classes)
 
 
-def in_words(found: Baselines, best: float) -> Baselines:
+def baselines_in_words(found: Baselines, best: float) -> Baselines:
     """Fill in `words` and `warning`; `best` is the accuracy of the better template."""
     return found.model_copy(update={"words": _words(found, best), "warning": _warning(found, best)})
 
@@ -189,12 +190,9 @@ def what_they_add(
 
 def effect(without: Score, with_: Score, part: Compared) -> WithAndWithout:
     """Compare two scores on one part of the pictures."""
-    difference = paired_difference(without.hits, with_.hits, part.sampling).these
+    sampling = part.sampling
     return WithAndWithout(
-        without=measured(without, part.sampling),
-        with_=measured(with_, part.sampling),
-        difference=difference.mean,
-        ci95=(difference.low, difference.high),
+        without=measured(without, sampling), with_=measured(with_, sampling), **gained(without, with_, sampling)
     )
 
 
@@ -249,7 +247,12 @@ def _ensemble_in_words(found: EnsembleFound, asked: int) -> str:
         return f"ensemble={asked} was asked for, and the search has no second template that the CLIP reads otherwise."
     error = "" if found.standard_error is None else f" (standard error {100 * found.standard_error:.1f})"
     for_ = f"{points(found.gain)} points{error} on selection pictures left out of the choice"
-    measured = "; on new classes ".join(map(_both if found.kept else _together, found.sealed.values()))
+    told = "they have {}, the one template {}" if found.kept else "they would have {}"
+    measured = "; on new classes ".join(
+        f"{told.format(share(one.with_), share(one.without))}, a difference of {points(one.difference)} points "
+        f"{between(one)}, n = {one.with_.n:,}"
+        for one in found.sealed.values()
+    )
     if found.kept:
         return f"{count} templates are taken together, for {for_}; on the sealed test pictures {measured}."
     return (
@@ -257,16 +260,63 @@ def _ensemble_in_words(found: EnsembleFound, asked: int) -> str:
     )
 
 
-def _both(added: WithAndWithout) -> str:
-    return (
-        f"they have {share(added.with_)}, the one template {share(added.without)}, a difference of {_difference(added)}"
+MEANS = {"class mean": "the unit mean of each class", "discriminant": "a discriminant with one covariance for all"}
+NAMED = 5
+"""Classes without pictures that are named."""
+
+
+def what_the_head_does(blended: Blended, test: Compared) -> HeadFound:
+    """Measure words alone, pictures alone and both on the sealed test pictures."""
+    reward, found = test.reward, blended.found
+    assert isinstance(reward, ClipReward)
+    alone = reward.score_logits("pictures", lambda rows: found.pictures.logits(rows).astype(np.float32), test.units)
+    both = reward.score_logits("both", blended.program.logits, test.units)
+    result = HeadFound(
+        kept=found.weight > 0,
+        way=found.way,
+        weight=found.weight,
+        alone=found.alone,
+        labelled=float(blended.counts.mean()),
+        without=tuple(str(blended.program.class_names[i]) for i in np.flatnonzero(blended.counts == 0)),
+        left_out=0 if found.held is None else len(found.held[1]),
+        words_alone=measured(test.optimised, test.sampling),
+        pictures_alone=measured(alone, test.sampling),
+        both=measured(both, test.sampling),
+        over_words=Over(**gained(test.optimised, both, test.sampling)),
+        over_pictures=Over(**gained(alone, both, test.sampling)),
+        words="",
     )
+    return result.model_copy(update={"words": _head_in_words(result)})
 
 
-def _together(added: WithAndWithout) -> str:
-    return f"they would have {share(added.with_)}, a difference of {_difference(added)}"
-
-
-def _difference(added: WithAndWithout) -> str:
-    low, high = added.ci95
-    return f"{points(added.difference)} points [{points(low)}, {points(high)}], n = {added.with_.n:,}"
+def _head_in_words(found: HeadFound) -> str:
+    """Say what decides, how it was chosen, and what words and pictures do for each other."""
+    size = f"{found.labelled:.3g} labelled pictures a class"
+    alone = (
+        f"On the sealed test pictures words alone name {share(found.words_alone)}, pictures alone "
+        f"({MEANS[found.alone]}, {size}) {share(found.pictures_alone)}"
+    )
+    if not found.kept:
+        return (
+            f"head=blend was asked for, and words alone decide: they name {found.left_out:,} left-out pictures best. "
+            f"{alone}."
+        )
+    how = (
+        "a = 1, as nothing can be left out to choose it by"
+        if not found.left_out
+        else f"chosen by {found.left_out:,} pictures that were left out in turn"
+    )
+    text = (
+        f"Words and {found.weight:g} times pictures ({MEANS[found.way]}) decide together, {how}. {alone}, both "
+        f"{share(found.both)}: {points(found.over_words.difference)} {between(found.over_words)} points over words, "
+        f"{points(found.over_pictures.difference)} {between(found.over_pictures)} over pictures"
+    )
+    low, high = found.over_pictures.ci95
+    if low <= 0 <= high:
+        text += "; pictures alone are level, so that words add nothing that can be shown"
+    elif high < 0:
+        text += "; pictures alone are better, so that words do harm here"
+    if found.without:
+        more = f" and {len(found.without) - NAMED} more" if len(found.without) > NAMED else ""
+        text += f". Without pictures, and so with words alone: {', '.join(found.without[:NAMED])}{more}"
+    return f"{text}. The verdict is the template's alone."

@@ -23,6 +23,7 @@ from ipo_prompts.metrics.reward import Reward, Score
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.several import SeveralLabels, compare_precision
 from ipo_prompts.metrics.verdict import (
+    between,
     class_mean_interval,
     difference_over_classes,
     judge,
@@ -118,6 +119,12 @@ def measured(score: Score, sampling: Sampling) -> Measured:
     return Measured(value=score.value, loss=score.loss, n=score.n, ci95=(ends.low, ends.high))
 
 
+def gained(without: Score, with_: Score, sampling: Sampling) -> dict[str, Any]:
+    """Return how much more one score has than another, no test: `difference`, and `ci95` its interval."""
+    found = paired_difference(without.hits, with_.hits, sampling).these
+    return {"difference": found.mean, "ci95": (found.low, found.high)}
+
+
 def verdict(
     test: Comparison,
     unit: str,
@@ -193,7 +200,7 @@ def _mean_precision(part: Compared, reward: SeveralLabels) -> OverClasses:
         return logits_of(reward.clip, part.units.features, reward.texts.encode([score.template], reward.class_names)[0])
 
     found = compare_precision(logits(part.initial), logits(part.optimised), part.units.shown, part.sampling)
-    (low, high), (first, last) = found.after_ci95, found.ci95
+    low, high = found.after_ci95
     return OverClasses(
         classes=found.classes,
         single=int((part.units.shown.sum(axis=0) == 1).sum()),
@@ -206,36 +213,33 @@ def _mean_precision(part: Compared, reward: SeveralLabels) -> OverClasses:
         words=(
             f"mAP, the mean over {found.classes} classes of the average precision with which each finds its pictures: "
             f"{100 * found.after:.1f} % [{100 * low:.1f}, {100 * high:.1f}], a difference of "
-            f"{points(found.difference)} points [{points(first)}, {points(last)}] (bootstrap over pictures)."
+            f"{points(found.difference)} points {between(found)} (bootstrap over pictures)."
         ),
     )
 
 
 def _over_classes(part: Compared, classes: int) -> OverClasses:
     initial, optimised = (class_mean_interval(score.hits, part.sampling) for score in (part.initial, part.optimised))
-    gained = difference_over_classes(part.initial.hits, part.optimised.hits, part.sampling)
+    more = difference_over_classes(part.initial.hits, part.optimised.hits, part.sampling)
     single = part.sampling.singles
     of_one = (
         f", {single} of them with one picture, which {'are' if single > 1 else 'is'} taken to vary as the others do"
     )
-    found = OverClasses(
+    return OverClasses(
         classes=classes,
         single=single,
         initial=initial.mean,
         initial_ci95=(initial.low, initial.high),
         optimised=optimised.mean,
         optimised_ci95=(optimised.low, optimised.high),
-        difference=gained.mean,
-        ci95=(gained.low, gained.high),
-        words="",
+        difference=more.mean,
+        ci95=(more.low, more.high),
+        words=(
+            f"Each of the {classes} tested classes counting the same{of_one if single else ''}, the template has "
+            f"{100 * optimised.mean:.1f} % [{100 * optimised.low:.1f}, {100 * optimised.high:.1f}], a difference of "
+            f"{points(more.mean)} points [{points(more.low)}, {points(more.high)}]."
+        ),
     )
-    (low, high), (first, last) = found.optimised_ci95, found.ci95
-    words = (
-        f"Each of the {classes} tested classes counting the same{of_one if single else ''}, the "
-        f"template has {100 * found.optimised:.1f} % [{100 * low:.1f}, {100 * high:.1f}], a difference of "
-        f"{points(found.difference)} points [{points(first)}, {points(last)}]."
-    )
-    return found.model_copy(update={"words": words})
 
 
 WIDER = 1.05

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -43,9 +44,9 @@ Form = TypeVar("Form", bound=BaseModel)
 
 
 class Content(BaseModel):
-    """A file's content, or a part of it: it cannot change, and has no keys but its own."""
+    """A file's content, or a part of it: it cannot change, and has no keys but its own; objects fill it, too."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, from_attributes=True)
 
 
 def content_of(part: BaseModel) -> dict[str, Any]:
@@ -181,13 +182,12 @@ def reserved(folder: Path) -> Iterator[Path]:
     ...     one.name, other.name
     ('20260101-120000-pets', '20260101-120000-pets-2')
     """
-    number, made, first = 1, folder, not folder.parent.exists()
-    while True:
+    made, first = folder, not folder.parent.exists()
+    for number in count(2):
         try:
             made.mkdir(parents=True)
             break
         except FileExistsError:
-            number += 1
             made = folder.with_name(f"{folder.name}-{number}")
         except OSError:  # `check_writable` says why
             break

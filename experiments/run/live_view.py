@@ -150,7 +150,7 @@ class Ui:
             if done:
                 self._rows += [
                     ("tried", Text(", ".join(self._counts(step)))),
-                    ("spent", Text(", ".join(self._spending()))),
+                    ("spent", Text(", ".join(self._spending(self._ledger)))),
                 ]
         elif not done:
             more = f" and {len(step.scored) - 1:,} of the earlier run, the best" if len(step.scored) > 1 else ""
@@ -159,9 +159,10 @@ class Ui:
                 f"    {self.scale.told(step.best.value):>8} {self._between(step.interval)}  {step.best.template}"
             )
         else:
-            best = f"best {self.scale.told(step.best.value)} {self._between(step.interval)}"
             left = [self._left(done)] if done < self._steps else []
-            self.say(f"step {done}/{self._steps}: {', '.join([best, *self._counts(step), *self._spending(), *left])}")
+            best = f"best {self.scale.told(step.best.value)} {self._between(step.interval)}"
+            told = ", ".join([best, *self._counts(step), *self._spending(self._ledger), *left])
+            self.say(f"step {done}/{self._steps}: {told}")
             if step.scored:
                 new = max(step.scored, key=lambda entry: entry.rank)
                 mark = "  (best so far)" if new is step.best else ""
@@ -184,17 +185,14 @@ class Ui:
         return f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
     def _counts(self, step: Step) -> list[str]:
-        assert self._ledger is not None
         parts = [f"{len(step.scored)} new, {len(step.rejected)} refused"]
         minutes = (time.monotonic() - self._started) / 60
         if self._scored and minutes > 0:
             parts.append(f"{self._scored} scored ({self._scored / minutes:.0f} a minute)")
         return parts
 
-    def _spending(self) -> list[str]:
+    def _spending(self, ledger: Ledger) -> list[str]:
         """Return tokens and dollars used, each with what its limit leaves."""
-        ledger = self._ledger
-        assert ledger is not None
         tokens, usd = f"{ledger.tokens:,} tokens", money(ledger.usd)
         if ledger.limit_tokens is not None:
             tokens += f" ({max(0, ledger.limit_tokens - ledger.tokens):,} left)"

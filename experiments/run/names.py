@@ -14,14 +14,14 @@ import yaml
 
 from ipo_prompts.experiments.data import DataSet
 from ipo_prompts.experiments.data.dataset import NAMES_FILE
-from ipo_prompts.experiments.run.comparison import Compared, measured
+from ipo_prompts.experiments.run.comparison import Compared, gained, measured
 from ipo_prompts.experiments.run.files import write_text
 from ipo_prompts.experiments.run.scores import AnyPart, NamesFound, Renamed, TwoByTwo
 from ipo_prompts.metrics.errors import several
 from ipo_prompts.metrics.evidence import paired_difference
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.template import written
-from ipo_prompts.metrics.verdict import judge, points, share
+from ipo_prompts.metrics.verdict import between, judge, points, share
 from ipo_prompts.programs.naming import NamesChosen
 from ipo_prompts.programs.settling import scored_as_one
 
@@ -43,7 +43,6 @@ def what_names_do(
     if named is None:
         return None
     found, renamed = named.found, named.renamed
-    table = _two_by_two(named, members, parts["test"]) if renamed else None
     result = NamesFound(
         kept=bool(renamed),
         renamed=_one_by_one(named, members, parts["test"]) if renamed else (),
@@ -55,7 +54,7 @@ def what_names_do(
         loss_error=found.held.loss_error,
         permuted=found.permuted.hits,
         temperature=found.temperature,
-        sealed=table,
+        sealed=_two_by_two(named, members, parts["test"]) if renamed else None,
         words="",
     )
     return result.model_copy(update={"words": _in_words(result, named)})
@@ -64,14 +63,12 @@ def what_names_do(
 def _two_by_two(named: NamesChosen, members: Sequence[str], test: Compared) -> TwoByTwo:
     before = named.reward.renamed(named.given)
     initial, template = (scored_as_one(before, one, test.units) for one in ([test.initial.template], members))
-    difference = paired_difference(template.hits, test.optimised.hits, test.sampling).these
     return TwoByTwo(
         initial_given=measured(initial, test.sampling),
         template_given=measured(template, test.sampling),
         initial_found=measured(test.initial, test.sampling),
         template_found=measured(test.optimised, test.sampling),
-        difference=difference.mean,
-        ci95=(difference.low, difference.high),
+        **gained(template, test.optimised, test.sampling),
     )
 
 
@@ -112,13 +109,12 @@ def _in_words(found: NamesFound, named: NamesChosen) -> str:
     if found.sealed is None:
         return f"{tried}, and all classes keep their names: not shown to help, {held}.{more}"
     table = found.sealed
-    low, high = table.ci95
     have = f"{len(found.renamed)} classes have" if len(found.renamed) > 1 else "one class has"
     return (
         f"{tried}, and {have} another name, for {held}, where names of other classes gained "
         f"{points(found.permuted)}. On the sealed test pictures the template has {share(table.template_found)} under "
         f"these names and {share(table.template_given)} under those given, a difference of "
-        f"{points(table.difference)} points [{points(low)}, {points(high)}], n = {table.template_found.n:,}; the "
+        f"{points(table.difference)} points {between(table)}, n = {table.template_found.n:,}; the "
         f"initial template has {share(table.initial_found)} and {share(table.initial_given)}. The verdict is the "
         f"template's alone, under the names found.{more}"
     )

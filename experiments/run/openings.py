@@ -50,7 +50,7 @@ def count(this: str, pictures: Set[str], elsewhere: int, journal: Journal, befor
     """Count an opening and record it; the count stays when the run is resumed and opens nothing new.
 
     Args:
-        this: its name, see `name_of`.
+        this: its name, see `opening_of`.
         pictures: see `Openings`.
         elsewhere: how many were made where they cannot be counted; the most that any run of these pictures was told.
         journal: of the run, with its tests.
@@ -59,7 +59,7 @@ def count(this: str, pictures: Set[str], elsewhere: int, journal: Journal, befor
     found = _checked(journal.find(EVENT, this=this))
     if found and found.elsewhere >= elsewhere:
         return found
-    own = {name_of(event.get("template"), event.get("hits")) for event in journal.events if event["type"] == "test"}
+    own = {opening_of(event.get("template"), event.get("hits")) for event in journal.events if event["type"] == "test"}
     others = [one for one in (*before, *_beside(journal.path.parent)) if not pictures.isdisjoint(one.pictures)]
     known = {this, *own}.union(*(one.known for one in others))
     found = Openings(
@@ -72,12 +72,12 @@ def count(this: str, pictures: Set[str], elsewhere: int, journal: Journal, befor
     return found
 
 
-def name_of(template: object, hits: object) -> str:
+def opening_of(template: object, hits: object) -> str:
     """Name an opening by its `test` event: the chosen template, and what both contributed on each unit."""
     return hashlib.sha256(json.dumps([template, hits], sort_keys=True).encode()).hexdigest()[:DIGITS]
 
 
-def of_run(folder: Path) -> Openings | None:
+def last_opening(folder: Path) -> Openings | None:
     """Return the latest opening of a run; None where it opened nothing, or its record says nothing that is whole."""
     return _checked(last(folder, EVENT))
 
@@ -86,7 +86,7 @@ def _beside(folder: Path) -> list[Openings]:
     """Return those of the other runs in the folder that a run lies in."""
     folder = folder.absolute()
     runs = [file.parent for file in folder.parent.glob(f"*/{FILE_NAME}") if file.parent != folder]
-    return [found for run in runs if (found := of_run(run))]
+    return [found for run in runs if (found := last_opening(run))]
 
 
 def _checked(event: Event | None) -> Openings | None:

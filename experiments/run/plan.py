@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from ipo_prompts.experiments.data import Draw, load_data
+from ipo_prompts.experiments.data import DataSet, Draw, draw, load_data, untested
+from ipo_prompts.experiments.data.benchmarks import absent, assumed, sizes
 from ipo_prompts.experiments.data.wordnet import refuse_codes
 from ipo_prompts.experiments.run.config import ASK_NO_MODEL, RunConfig
+from ipo_prompts.experiments.run.scores import RewardNames
 from ipo_prompts.experiments.tasks import REWARDS
 from ipo_prompts.metrics.errors import InputError, several
 from ipo_prompts.programs.selection import check_possible
@@ -20,7 +22,6 @@ from ipo_prompts.programs.strategies.base import Expected, Models, Strategy, for
 if TYPE_CHECKING:
     import dspy
 
-    from ipo_prompts.experiments.data import DataSet
     from ipo_prompts.experiments.tasks.base import Task
     from ipo_prompts.programs.lm.connect import Backend
     from ipo_prompts.programs.strategies.window import Room
@@ -55,6 +56,12 @@ class Plan:
         task: Task = REWARDS.build(self.config.reward)
         return task
 
+    @property
+    def reward_names(self) -> RewardNames:
+        """What the reward is called."""
+        task = self.task
+        return RewardNames(name=self.config.reward["name"], measure=task.measure, unit=task.unit)
+
     def strategy(self, lm: dspy.LM | None = None) -> Strategy:
         """Make the strategy; without a language model it can forecast what it would ask, and no more."""
         return _strategy(self.config, self.optimizer, lm)
@@ -81,8 +88,6 @@ def plan(config: RunConfig, *, ready: bool = True, say: Callable[[str], None] | 
     Raises:
         InputError: what is wrong with the configuration, the data or the names of the models.
     """
-    from ipo_prompts.experiments.data.benchmarks import absent, assumed, sizes
-
     _check_held_back(config, None if held_back_shots(config) else "selection_shots=1 or more")
     REWARDS.settings(config.reward)  # of a class of the user's own, which is imported here
     optimizer, describer = backends(config, ready=ready)
@@ -115,47 +120,34 @@ def fitting(config: RunConfig, data: DataSet) -> RunConfig:
         InputError: a setting needs labels that there are not, or the other way round.
     """
     name = config.reward["name"]
-    if data.labelled:
-        if name == FIT:
-            raise InputError(
-                f"reward={FIT} is for pictures without labels, and {data.name} has labels; set labels=none."
-            )
-        return _with_several(config) if data.several else _with_one(config)
-    if name not in (REWARDS.default, FIT):
-        raise InputError(f"reward={name} needs labels, and {data.name} has none; leave it out.")
-    for asked, off in ((f"offsets={config.offsets}", "offsets=none"), (f"ensemble={config.ensemble}", "ensemble=1")):
-        if asked != off:
+    if data.labelled and name == FIT:
+        raise InputError(f"reward={FIT} is for pictures without labels, and {data.name} has labels; set labels=none.")
+    if not data.labelled:
+        if name not in (REWARDS.default, FIT):
+            raise InputError(f"reward={name} needs labels, and {data.name} has none; leave it out.")
+        for asked in _beside_words(config):
             raise InputError(
                 f"{asked} is taken only where labels show that it helps, and {data.name} has none; leave it out: what "
                 "the mean picture taken off changes is told either way."
             )
-    return config.model_copy(update={"reward": REWARDS.complete(FIT)})
-
-
-def _with_one(config: RunConfig) -> RunConfig:
-    if config.reward["name"] == SEVERAL:
-        raise InputError(
-            f"reward={SEVERAL} is for pictures that show several classes; set labels=several, which reads cat|sofa in "
-            "the label cells of a table."
-        )
-    return config
-
-
-def _with_several(config: RunConfig) -> RunConfig:
-    """Refuse what is for one label a picture: it would be given the rarest of several."""
-    name = config.reward["name"]
+        return config.model_copy(update={"reward": REWARDS.complete(FIT)})
+    if not data.several:
+        if name == SEVERAL:
+            raise InputError(
+                f"reward={SEVERAL} is for pictures that show several classes; set labels=several, which reads cat|sofa "
+                "in the label cells of a table."
+            )
+        return config
     if name in REWARDS and name not in (REWARDS.default, SEVERAL):
         raise InputError(f"reward={name} is for pictures of one class each; leave it out with labels=several.")
     if name == REWARDS.default:
         config = config.model_copy(update={"reward": REWARDS.complete(SEVERAL)})
-    _check_held_back(config, None)
+    _check_held_back(config, None)  # a picture would be given the rarest of its labels
     return config
 
 
 def about_short_classes(data: DataSet, drawn: Draw, config: RunConfig) -> str | None:
     """Say which classes gave fewer pictures than asked for, and which are untested; None where there are none."""
-    from ipo_prompts.experiments.data.draw import untested
-
     asked = config.shots + held_back_shots(config)
     groups = {(label, item.group) for item in (*drawn.search, *drawn.selection) for label in item.shows}
     gave = Counter(label for label, _ in groups)
@@ -210,16 +202,14 @@ def choices(data: DataSet, config: RunConfig) -> list[str]:
 
     Empty where all classes have enough, and are alike in size.
     """
-    from ipo_prompts.experiments.data.draw import untested
-
     if not data.labelled:
         return [about_sample(data, draw_for(data, config))]
-    sizes = [
+    counts = [
         Counter(label for label, _ in {(label, i.group) for i in part for label in i.shows})
         for part in (data.train, data.val)
     ]
-    train, val = (max(part.values(), default=0) for part in sizes)
-    smallest = min(sizes[0][label] + sizes[1][label] for label in range(len(data.class_names)))
+    train, val = (max(part.values(), default=0) for part in counts)
+    smallest = min(counts[0][label] + counts[1][label] for label in range(len(data.class_names)))
     asked = config.shots, held_back_shots(config)
     if smallest >= sum(asked) and train + val <= 2 * smallest:
         return []
@@ -292,8 +282,6 @@ def draw_for(data: DataSet, config: RunConfig) -> Draw:
     Raises:
         InputError: too few classes or pictures.
     """
-    from ipo_prompts.experiments.data import draw
-
     return draw(data, config.shots, held_back_shots(config), config.seed, _classes(config), config.search_pictures)
 
 
@@ -308,7 +296,6 @@ def _check_held_back(config: RunConfig, missing: str | None) -> None:
         InputError: says what to set.
     """
     name = config.reward["name"]
-    asked_for = ((f"offsets={config.offsets}", "offsets=none"), (f"ensemble={config.ensemble}", "ensemble=1"))
     if config.names == "search" and name != "classification":
         raise InputError(f"names=search is for the accuracy of labelled pictures, and not for reward={name}.")
     if config.verdict == "balanced" and (name != "classification" or config.labels != "given"):
@@ -319,11 +306,15 @@ def _check_held_back(config: RunConfig, missing: str | None) -> None:
     if config.head == "blend" and (name != "classification" or config.labels == "none"):
         what = "pictures without labels" if config.labels == "none" else f"reward={name}"
         raise InputError(f"head=blend is for the accuracy of labelled pictures, and not for {what}; leave it out.")
-    for asked, off in asked_for:
-        if asked != off:
-            misfit = None if name == "classification" else f"reward={name}"
-            check_possible(asked, off, misfit, missing)
+    for asked, off in _beside_words(config).items():
+        check_possible(asked, off, None if name == "classification" else f"reward={name}", missing)
     if config.offsets in ("prior", "fitted") and config.classes == "base-to-new":
         raise InputError(
             f"offsets={config.offsets} is one number for each class of the search; for new classes set offsets=mean."
         )
+
+
+def _beside_words(config: RunConfig) -> dict[str, str]:
+    """Return the settings of offsets and an ensemble that are asked for, each with what leaves them out."""
+    asked = {f"offsets={config.offsets}": "offsets=none", f"ensemble={config.ensemble}": "ensemble=1"}
+    return {setting: off for setting, off in asked.items() if setting != off}

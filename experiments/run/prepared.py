@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from ipo_prompts.experiments.data import Draw, Item, load_data
 from ipo_prompts.experiments.data.check import transparency_note
@@ -21,11 +20,8 @@ from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.clock import check_clock
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.reward import Reward, Units, scale_of
+from ipo_prompts.metrics.reward import Reward, Units, class_embeddings, scale_of
 from ipo_prompts.metrics.template import check_template, written
-
-if TYPE_CHECKING:
-    pass
 
 SAME = 1 - 1e-6
 """Cosine of two class embeddings that differ by rounding alone."""
@@ -87,18 +83,16 @@ def prepare(planned: Plan, ui: Ui, clip: Clip | None = None) -> Prepared:
     else:
         refuse_equal(clip, config.initial_template, drawn.class_names)
     check_template(config.initial_template, (*drawn.class_names, *met_later), clip)
-    note = transparency_note([item.picture for item in drawn.search], "search pictures")
-    if note:
+    if note := transparency_note([item.picture for item in drawn.search], "search pictures"):
         ui.say(note)
     encoding = partial(encode, planned, reward, ui=ui, seed=config.seed)
     searched = encoding(drawn.search, "search")
     selection = encoding(drawn.selection, "selection") if drawn.selection else None
     started = time.monotonic()
-    for backend in (planned.optimizer, planned.describer):
-        if backend:
-            if backend.loads:
-                ui.say(f"loading the language model {backend.model}")
-            backend.load()
+    for backend in filter(None, (planned.optimizer, planned.describer)):
+        if backend.loads:
+            ui.say(f"loading the language model {backend.model}")
+        backend.load()
     return Prepared(planned, clip, store, reward, searched, selection, time.monotonic() - started)
 
 
@@ -108,8 +102,6 @@ def refuse_equal(clip: Clip, template: str, class_names: Sequence[str]) -> None:
     Raises:
         InputError: names the first two.
     """
-    from ipo_prompts.metrics.reward import class_embeddings
-
     rows = class_embeddings(clip, [(template, 1.0)], class_names)
     for i, row in enumerate(rows[:-1]):
         for j in (rows[i + 1 :] @ row > SAME).nonzero()[0].tolist():

@@ -65,16 +65,14 @@ def differs_in_file(folder: Path, config: RunConfig) -> str | None:
         stored = json.loads(json.dumps(read_settings(file), default=str))
     except InputError as error:
         return f"{str(error).rstrip('.')}; what the journal has of the settings counts"
-    other = [key for key in {**settings, **stored} if key not in FREE_KEYS and _differ(stored, settings, key)]
+    other = [
+        key for key in {**settings, **stored} if key not in FREE_KEYS and stored.get(key, ...) != settings.get(key, ...)
+    ]
     if not other:
         return None
     told = [f"{key}={stored[key]!r}"[:200] if key in stored else f"no {key}" for key in other[:3]]
     more = f" and {len(other) - 3} more" if len(other) > 3 else ""
     return f"{file} has {', '.join(told)}{more}, which this run has not; what its journal has of the settings counts"
-
-
-def _differ(stored: dict[str, Any], settings: dict[str, Any], key: str) -> bool:
-    return key not in stored or key not in settings or bool(stored[key] != settings[key])
 
 
 def load_config(file: Path | None, words: Sequence[str] = (), *, to_run: bool = False, **flags: Any) -> RunConfig:

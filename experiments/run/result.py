@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ipo_prompts.experiments.run.files import Content, read_model, write_json
+from ipo_prompts.experiments.run.files import Content, read_model
 from ipo_prompts.experiments.run.scores import (
     Baselines,
     Comparison,
@@ -25,8 +25,6 @@ from ipo_prompts.metrics.clock import Limit
 from ipo_prompts.metrics.errors import several
 from ipo_prompts.metrics.headroom import Headroom
 from ipo_prompts.metrics.verdict import Rounded
-from ipo_prompts.programs.lm.ledger import Usage
-from ipo_prompts.programs.selection import Choice
 
 RESULT = "result.json"
 
@@ -268,11 +266,6 @@ class RunResult(Content):
         return self.ensemble.words if self.ensemble and self.ensemble.kept else None
 
 
-def write_result(folder: Path, result: RunResult) -> None:
-    """Write `result.json`; see `write_bytes`."""
-    write_json(folder / RESULT, result)
-
-
 def load_result(place: Path) -> RunResult:
     """Read the result of a run directory, or a file.
 
@@ -280,15 +273,3 @@ def load_result(place: Path) -> RunResult:
         InputError: it cannot be read, or is no result.
     """
     return read_model(RunResult, place / RESULT if place.is_dir() else place)
-
-
-def chosen(choice: Choice) -> Chosen:
-    """Return the `selection` entry."""
-    return Chosen(
-        how=choice.how, kept_initial=choice.kept_initial, gain=choice.gain, standard_error=choice.standard_error
-    )
-
-
-def used(usage: Usage | None) -> Used | None:
-    """Return the `lm` entry of one role; None when the role was not used."""
-    return Used.model_validate(usage, from_attributes=True) if usage else None

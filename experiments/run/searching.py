@@ -20,16 +20,17 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from ipo_prompts.experiments.data import Item
 from ipo_prompts.experiments.run.config import CONFIG_FILE, RunConfig
 from ipo_prompts.experiments.run.files import Content, write_text
 from ipo_prompts.experiments.run.live_view import Ui
-from ipo_prompts.experiments.run.openings import Openings, of_run
-from ipo_prompts.experiments.run.prepared import Prepared, fingerprint
+from ipo_prompts.experiments.run.openings import Openings, last_opening
+from ipo_prompts.experiments.run.plan import draw_for
+from ipo_prompts.experiments.run.prepared import Prepared, digest_of, fingerprint
 from ipo_prompts.experiments.run.reading import config_of
 from ipo_prompts.experiments.run.result import RESULT, Started
 from ipo_prompts.experiments.run.settings import about_preset
 from ipo_prompts.metrics.errors import InputError, input_error
+from ipo_prompts.metrics.reward import Reward
 from ipo_prompts.metrics.template import key, problem
 from ipo_prompts.programs import running, search
 from ipo_prompts.programs.describers.multimodal import Describing, by_clip
@@ -42,15 +43,22 @@ from ipo_prompts.programs.record.trust import relative_places, resumed_by
 from ipo_prompts.programs.running import Job
 from ipo_prompts.programs.search import Step
 from ipo_prompts.programs.settling import check_ensemble
-from ipo_prompts.programs.templates.history import PromptHistory
 from ipo_prompts.programs.templates.settings import BY_CLIP
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SearchedRun(running.Searched):
-    """A search that is over, and the run that it started from; None where it began anew."""
+    """A search that is over.
 
-    earlier: EarlierRun | None = None
+    Attributes:
+        reward: under the names that were found.
+        earlier: the run that it started from; None where it began anew.
+        same_pictures: whether that searched on the same pictures, with the same CLIP, reward and offsets.
+    """
+
+    reward: Reward
+    earlier: EarlierRun | None
+    same_pictures: bool
 
 
 def search_in(
@@ -77,7 +85,8 @@ def search_in(
     comments = "".join(f"# {line}\n" for line in about_preset(config))
     write_text(journal.path.parent / CONFIG_FILE, comments + config.to_yaml())
     earlier = taken_over(prepared, journal)
-    replies, replay = _replies(config)
+    replies = recorded_events(config.lm)
+    described = [event for event in recorded_events(config.describer) or () if event.get("role") == "describer"]
     job = Job(
         config.search,
         prepared.reward,
@@ -91,8 +100,8 @@ def search_in(
         describing=_describing(prepared),
         room=planned.room,
         earlier=search.Earlier(tuple(earlier.templates), earlier.steps) if earlier else None,
-        replies=replies,
-        replay=replay,
+        replies=[*(replies or ()), *described],
+        replay=replies is not None,  # with a replayed describer alone the optimizer may still ask
     )
 
     def on_step(step: Step, ledger: Ledger) -> None:
@@ -101,17 +110,15 @@ def search_in(
 
     found = running.run(job, journal, on_step=on_step, say=ui.say, showing=ui.search)
     prepared.store.contents([item.picture for item in (*drawn.search, *drawn.selection)])  # refuses exchanged ones
-    same = earlier and earlier.identity == identity_of(config, pictures, prepared.clip.fingerprint)
-    if earlier and same and (other := differing(earlier, found.result.history)):
-        ui.warn(f"{other:,} scores that {earlier.run} recorded are not those that its templates have now; those count")
-    return SearchedRun(**vars(found), earlier=earlier)
-
-
-def _replies(config: RunConfig) -> tuple[list[Event], bool]:
-    """Return what recorded runs answer; with a replayed describer alone the optimizer may still ask."""
-    replies = recorded_events(config.lm)
-    described = [event for event in recorded_events(config.describer) or () if event.get("role") == "describer"]
-    return [*(replies or ()), *described], replies is not None
+    same = earlier is not None and earlier.identity == identity_of(config, pictures, prepared.clip.fingerprint)
+    if earlier and same:
+        known = [one for one in found.result.history if one.template in earlier.templates]
+        if other := sum(earlier.templates[one.template] != one.value for one in known):
+            ui.warn(
+                f"{other:,} scores that {earlier.run} recorded are not those that its templates have now; those count"
+            )
+    reward = found.named.reward if found.named else prepared.reward
+    return SearchedRun(**vars(found), reward=reward, earlier=earlier, same_pictures=same)
 
 
 def _describing(prepared: Prepared) -> Describing | None:
@@ -132,6 +139,8 @@ def _describing(prepared: Prepared) -> Describing | None:
 
 
 EVENT = "earlier"
+READ_BY = ("data", "background")
+"""Settings that say which pictures there are, and how they are read."""
 MOST = 5_000
 """Templates that are taken over at most, those that scored best; of a default run there are some sixty."""
 
@@ -171,8 +180,6 @@ def read_earlier(folder: Path) -> EarlierRun:
         identity = identity_of(config, start["pictures"], start["clip"])
         values = {str(one["template"]): float(one["accuracy"]) for event in found for one in event["scores"]}
         done = len({event["step"] for event in found if event["step"] >= 0})
-    except StopIteration:
-        raise InputError(f"the run in {folder} was never begun, so there is nothing to start from.") from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{file} is not as this version writes it ({error!r}); start from another run.") from error
     if any(event["type"] == "test" for event in events) and not (folder / RESULT).is_file():
@@ -180,7 +187,7 @@ def read_earlier(folder: Path) -> EarlierRun:
             f"the run in {folder} has opened its test and not written its result; resume it with "
             f"{resumed_by(folder)} before another run starts from it."
         )
-    own = of_run(folder)
+    own = last_opening(folder)
     templates = _valid(values, file)
     if not templates:
         raise InputError(f"the run in {folder} has scored no template yet, so there is nothing to start from.")
@@ -221,8 +228,6 @@ def taken_over(prepared: Prepared, journal: Journal) -> EarlierRun | None:
 
 def recorded(config: RunConfig, events: Sequence[Event]) -> EarlierRun | None:
     """Return what a run to resume, or one to replay, started from; None where its record has nothing of it."""
-    from ipo_prompts.programs.lm.connect import recorded_events  # brings DSPy
-
     own = next((event for event in reversed(events) if event["type"] == EVENT), None)
     if own is not None:
         return _checked(own, Path(FILE_NAME))
@@ -234,65 +239,31 @@ def recorded(config: RunConfig, events: Sequence[Event]) -> EarlierRun | None:
     return None
 
 
-def started(earlier: EarlierRun, prepared: Prepared, identity: Mapping[str, Any], history: PromptHistory) -> Started:
-    """Say what was taken over, and what that means for the choice and the test.
-
-    Args:
-        earlier: what the run started from.
-        prepared: the run.
-        identity: see `identity_of`.
-        history: of its search.
-    """
-    taken = sum(entry.source == "earlier run" for entry in history)
+def started(earlier: EarlierRun, prepared: Prepared, searched: SearchedRun) -> Started:
+    """Say what was taken over, and what that means for the choice and the test."""
+    taken = sum(entry.source == "earlier run" for entry in searched.result.history)
     fresh = [template for template in earlier.templates if key(template) != key(prepared.config.initial_template)]
-    chose = among(earlier, prepared, prepared.plan.drawn.selection)
-    same = earlier.identity == identity
-    unit = prepared.plan.task.unit
-    words = [
-        f"Started from {earlier.run}: {taken:,} of its templates are candidates, scored again "
-        + (f"on the same search {unit}." if same else f"on the search {unit} of this run.")
-    ]
-    if chose:
-        words.append(
-            f"Some of them were found on {chose:,} of the pictures that now choose, which flatters the choice."
-        )
-    elif chose is None:
-        words.append("Whether they were found on pictures that now choose or test cannot be told.")
-    return Started(
-        run=earlier.run,
-        templates=taken,
-        refused=len(fresh) - taken,
-        same_pictures=same,
-        chose=chose,
-        words=" ".join(words),
+    same, unit = searched.same_pictures, prepared.plan.task.unit
+    words = f"Started from {earlier.run}: {taken:,} of its templates are candidates, scored again " + (
+        f"on the same search {unit}." if same else f"on the search {unit} of this run."
     )
-
-
-def among(earlier: EarlierRun, prepared: Prepared, items: Sequence[Item]) -> int | None:
-    """Count the pictures of a part that the chain searched on, byte for byte; None where that cannot be known."""
+    chose = None
     if earlier.searched is None:
-        return None
-    before = set(earlier.searched)
-    return sum(content in before for content in prepared.store.contents([item.picture for item in items]))
-
-
-def differing(earlier: EarlierRun, history: PromptHistory) -> int:
-    """Count the templates whose value now is not the recorded one."""
-    return sum(
-        earlier.templates[entry.template] != entry.value for entry in history if entry.template in earlier.templates
+        words += " Whether they were found on pictures that now choose or test cannot be told."
+    else:
+        choosing = prepared.store.contents([item.picture for item in prepared.plan.drawn.selection])
+        chose = sum(map(set(earlier.searched).__contains__, choosing))
+    if chose:
+        words += f" Some of them were found on {chose:,} of the pictures that now choose, which flatters the choice."
+    return Started(
+        run=earlier.run, templates=taken, refused=len(fresh) - taken, same_pictures=same, chose=chose, words=words
     )
 
 
 def _searched(earlier: EarlierRun, prepared: Prepared) -> tuple[str, ...] | None:
     """Draw the search pictures of the earlier run again; None where the data are others, or no longer the same."""
-    from ipo_prompts.experiments.run.plan import draw_for
-    from ipo_prompts.experiments.run.prepared import digest_of
-
     config = config_of(Path(earlier.run))
-    if earlier.searched is None or (config.data, config.background) != (
-        prepared.config.data,
-        prepared.config.background,
-    ):
+    if earlier.searched is None or any(getattr(config, key) != getattr(prepared.config, key) for key in READ_BY):
         return None
     try:
         drawn = draw_for(prepared.plan.data, config)

@@ -1,4 +1,4 @@
-"""What a template can be optimised for: one file each; a new reward is its file and its line below.
+"""What a template can be optimised for: a file each or for those alike; a new reward is its file and its line below.
 
 What one has to be: `base.py`. Nothing is imported before it is asked for.
 """
@@ -12,9 +12,9 @@ REWARDS = Registry(
         "classification": "classification:Classification",
         "retrieval": "retrieval:Retrieval",
         "segmentation": "segmentation:Segmentation",
-        "several": "several:SeveralTask",
-        "fit": "fit:FitTask",
+        "several": "classification:SeveralTask",
+        "fit": "classification:FitTask",
     },
     default="classification",
-    own="own:own_reward",
+    own="base:own_reward",
 )

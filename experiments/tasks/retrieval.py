@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ipo_prompts.experiments.data import Item
     from ipo_prompts.metrics.clip import Clip
     from ipo_prompts.metrics.features import FeatureStore, Progress
-    from ipo_prompts.metrics.retrieval import RetrievalReward
     from ipo_prompts.metrics.reward import Reward
 
 ALSO = 5
@@ -34,19 +33,13 @@ class Retrieval(Task):
     """Scores templates with `RetrievalReward`, the class names as captions."""
 
     Settings = RetrievalSettings
+    made = "ipo_prompts.metrics.retrieval:RetrievalReward"
     unit = "queries"
 
     def __init__(self, k: int = 1) -> None:
+        super().__init__(k=k)
         self.k = k
         self.measure = f"recall@{k}"
-
-    def reward(
-        self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
-    ) -> RetrievalReward:
-        """See `Task`."""
-        from ipo_prompts.metrics.retrieval import RetrievalReward
-
-        return RetrievalReward(clip, class_names, k=self.k, store=store, also_fit=also_fit)
 
     def encode(self, reward: Any, items: Sequence[Item], *, seed: int, progress: Progress | None = None) -> Encoded:
         """See `Task`; a unit is a class name that looks for its pictures."""

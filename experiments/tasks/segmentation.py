@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     import dspy
 
     from ipo_prompts.experiments.data import Item
-    from ipo_prompts.metrics.clip import Clip
-    from ipo_prompts.metrics.features import FeatureStore, Progress
-    from ipo_prompts.metrics.segmentation import SegmentationReward
+    from ipo_prompts.metrics.features import Progress
 
 
 class SegmentationSettings(BaseModel, extra="forbid", frozen=True):
@@ -38,19 +36,9 @@ class Segmentation(Task):
     """Scores templates with `SegmentationReward` on composed scenes."""
 
     Settings = SegmentationSettings
+    made = "ipo_prompts.metrics.segmentation:SegmentationReward"
     measure = "mean IoU"
     unit = "scenes"
-
-    def __init__(self, window: int = 48) -> None:
-        self.window = window
-
-    def reward(
-        self, clip: Clip, class_names: Sequence[str], store: FeatureStore, also_fit: Sequence[str] = ()
-    ) -> SegmentationReward:
-        """See `Task`."""
-        from ipo_prompts.metrics.segmentation import SegmentationReward
-
-        return SegmentationReward(clip, class_names, window=self.window, store=store, also_fit=also_fit)
 
     def encode(self, reward: Any, items: Sequence[Item], *, seed: int, progress: Progress | None = None) -> Encoded:
         """See `Task`; a unit is a scene."""

@@ -29,7 +29,7 @@ from support.openai_server import Asked, OpenAIServer, Reply, error, good
 from support.runs import KEY, Ended, arguments, copy_pictures, ipo, result
 
 BEFORE: dict[str, tuple[Any, str]] = {
-    "whether words can help": (pipeline, "of_run"),
+    "whether words can help": (pipeline, "headroom_of"),
     "templates of an earlier run": (ScoreKeeper, "score"),
     "the describer": (Interrogator, "forward"),
     "phrases that the describer tries": (Interrogator, "_gains"),

@@ -96,10 +96,10 @@ def test_a_circle_is_what_can_be_reached_both_ways() -> None:
 
 def test_the_way_of_a_call_is_followed_through_files_not_loops_or_imports(tmp_path: Path) -> None:
     files = {
-        "experiments/cli/app.py": "from our.experiments.pipeline import optimize\ndef main(words): optimize()\n",
+        "experiments/cli/app.py": "from our.experiments.pipeline import run_job\ndef main(words): run_job()\n",
         "experiments/pipeline.py": """
 from our.low.a import first, second
-def optimize():
+def run_job():
     for _ in range(3):
         first()
     from our.low.c import ready
@@ -121,7 +121,7 @@ def second(x): return x
     write(tmp_path, files | {f"{name}/__init__.py": "" for name in packages})
     # pipeline, a, b, back in a, back in pipeline, a by another call, and back in pipeline
     assert walk(tmp_path).strip() == (
-        "**The first 7 stays of the call of `optimize` in experiments/pipeline.py: 3 files, 4 returns.** "
+        "**The first 7 stays of the call of `run_job` in experiments/pipeline.py: 3 files, 4 returns.** "
         "From a call: 3; by another call: 1. "
         "Most often: experiments/pipeline.py 3, low/a.py 3, low/b.py 1"
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ipo_prompts.experiments.compare.executors import computing_with
 from ipo_prompts.experiments.compare.methods.base import (
     FittedEmbeddings,
     Lesson,
@@ -14,7 +15,6 @@ from ipo_prompts.experiments.compare.methods.base import (
     labels_of_a_search,
 )
 from ipo_prompts.experiments.data import Item
-from ipo_prompts.experiments.executors import computing_with
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.metrics.arrays import Floats
 from ipo_prompts.metrics.clip import Clip

@@ -16,7 +16,7 @@ from ipo_prompts.experiments.run.live_view import Ui
 from ipo_prompts.experiments.run.plan import Plan, backends, draw_for, fitting
 from ipo_prompts.experiments.run.prepared import prepare
 from ipo_prompts.experiments.run.reading import build, is_begun, nested
-from ipo_prompts.experiments.run.result import chosen
+from ipo_prompts.experiments.run.result import Chosen
 from ipo_prompts.experiments.run.settings import differences
 from ipo_prompts.programs.lm.ledger import total_usd
 from ipo_prompts.programs.record.journal import Event, Journal, read
@@ -161,7 +161,9 @@ def _ranked_by_a_describer(config: RunConfig, lesson: Lesson) -> int:
 def winner(lesson: Lesson, found: SearchResult, budget: Budget, prefixes: Prefixes | None = None) -> Templates:
     """Return the winner of a search as what a method has learnt, with those after fewer looks."""
     templates = tuple((template, 1.0) for template in found.choice.templates)
-    return Templates(lesson.clip, templates, chosen(found.choice).model_dump(), budget, prefixes=prefixes)
+    return Templates(
+        lesson.clip, templates, Chosen.model_validate(found.choice).model_dump(), budget, prefixes=prefixes
+    )
 
 
 def _budget(found: SearchResult, events: list[Event], backends: dict[str, Backend | None]) -> Budget:

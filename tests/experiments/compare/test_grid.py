@@ -12,6 +12,7 @@ import yaml
 
 from ipo_prompts.experiments.compare.cell import run_config, shared_config
 from ipo_prompts.experiments.compare.documents import outcomes_of, table_of
+from ipo_prompts.experiments.compare.executors import Failure
 from ipo_prompts.experiments.compare.grid import GridCell, entries, load_grid, shipped
 from ipo_prompts.experiments.compare.methods import METHODS
 from ipo_prompts.experiments.compare.protocols import NAMES, NO_DATA
@@ -20,7 +21,6 @@ from ipo_prompts.experiments.compare.runner import check_grid
 from ipo_prompts.experiments.data.benchmarks import REGISTRY
 from ipo_prompts.experiments.data.sources import SOURCES
 from ipo_prompts.experiments.embedded.shifts import suite
-from ipo_prompts.experiments.executors import Failure
 from ipo_prompts.experiments.run.config import CHOSEN
 from ipo_prompts.experiments.run.reading import dotted
 from support.coop_root import make_root

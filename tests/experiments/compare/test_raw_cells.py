@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from ipo_prompts.experiments.compare.documents import documents, outcomes_of, table_of
+from ipo_prompts.experiments.compare.executors import Failure
 from ipo_prompts.experiments.compare.grid import entries, load_grid
 from ipo_prompts.experiments.compare.raw_cells import names_a_place, pack, unpack
-from ipo_prompts.experiments.executors import Failure
 from support.runs import KEY, Ended, ipo
 from support.scored_cells import make_cell
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from ipo_prompts.experiments.compare.cell import Cell
+from ipo_prompts.experiments.compare.executors import Failure, Here, make_executor
 from ipo_prompts.experiments.compare.grid import GridCell
 from ipo_prompts.experiments.compare.runner import TIME_FILE_NAME, Progress, failure_line, print_progress, run_all
-from ipo_prompts.experiments.executors import Failure, Here, make_executor
 from ipo_prompts.metrics.errors import InputError
 from support.runs import KEY, lines_of
 

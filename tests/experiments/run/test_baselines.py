@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ipo_prompts.experiments.run.beside import how_weak, in_words, means_of_classes
+from ipo_prompts.experiments.run.beside import baselines_in_words, how_weak, means_of_classes
 from ipo_prompts.experiments.run.scores import Baselines, Measured
 from ipo_prompts.metrics.classification import EncodedPictures
 
@@ -58,7 +58,7 @@ def test_the_warning_is_a_short_sentence_and_the_advice_stands_with_the_numbers(
     mean = Measured(value=class_mean, loss=1.0, n=100, ci95=(0.0, 1.0))
     weak = how_weak(best, 0.05, class_mean)
     found = Baselines(guessing=0.05, class_mean=mean, labelled=5, ensemble=None, weak=weak, words="", warning="")
-    told = in_words(found, best)
+    told = baselines_in_words(found, best)
     assert told.warning == warning
     assert advice in told.words
     assert ("likely to help" in told.words) == bool(advice)

@@ -15,7 +15,7 @@ import pytest
 from ipo_prompts.experiments.data import DataSet, Item, draw, load_data
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.run import beforehand as module
-from ipo_prompts.experiments.run.beforehand import CLASSES, PICTURES, TEXTS, few, look, of_data
+from ipo_prompts.experiments.run.beforehand import CLASSES, PICTURES, TEXTS, few, headroom_among, of_data
 from ipo_prompts.experiments.run.config import RunConfig
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.errors import InputError
@@ -71,7 +71,7 @@ def test_noise_is_near_guessing(clip: Any) -> None:
     features = np.random.default_rng(0).standard_normal((len(chosen), clip.width)).astype(np.float32)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     seen = EncodedPictures(features, np.array([items[i].label for i in chosen]))
-    found = look(ClipReward(clip, drawn.class_names), "a photo of a <CLASS>.", seen)
+    found = headroom_among(ClipReward(clip, drawn.class_names), "a photo of a <CLASS>.", seen)
     assert found is not None
     assert found.outcome == "near guessing"
 
@@ -142,4 +142,4 @@ def test_one_variant_of_each_base_picture() -> None:
 
 def test_pictures_of_one_class_are_left_out(clip: Any) -> None:
     seen = EncodedPictures(np.zeros((3, 128), np.float32), np.zeros(3, np.int64))
-    assert module.look(ClipReward(clip, ["cat", "dog"]), "a <CLASS>", seen) is None
+    assert module.headroom_among(ClipReward(clip, ["cat", "dog"]), "a <CLASS>", seen) is None

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.run.openings import Openings, count, name_of, of_run
+from ipo_prompts.experiments.run.openings import Openings, count, last_opening, opening_of
 from ipo_prompts.programs.record.journal import Journal
 from support.late import end_before_the_search
 from support.runs import copy_pictures, ipo
@@ -24,7 +24,7 @@ def opening(folder: Path, template: str, pictures: Collection[str] = "ab", elsew
         hits = {"initial": "01", template: "11"}
         if not journal.find("test", template=template, hits=hits):
             journal.append("test", template=template, hits=hits)
-        return count(name_of(template, hits), {*pictures}, elsewhere, journal, **more)
+        return count(opening_of(template, hits), {*pictures}, elsewhere, journal, **more)
 
 
 def test_a_resumed_run_that_opens_with_another_template_opens_again(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_a_test_that_was_killed_before_it_was_counted_counts(tmp_path: Path) -> 
 
 def test_the_same_test_again_is_no_other_opening(tmp_path: Path) -> None:
     assert opening(tmp_path / "run", "one").number == opening(tmp_path / "replayed", "one").number == 1
-    assert name_of("one", {"one": "11"}) != name_of("one", {"one": "10"}), "on another CLIP it is"
+    assert opening_of("one", {"one": "11"}) != opening_of("one", {"one": "10"}), "on another CLIP it is"
 
 
 def test_only_openings_of_some_of_the_pictures_count(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_record_that_is_odd_counts_for_nothing(tmp_path: Path) -> None:
     for number, change in enumerate(({"pictures": 3}, {"known": [None]}, {"elsewhere": -1}, {"elsewhere": 10**30})):
         with closing(Journal(tmp_path / str(number))) as journal:
             journal.append("opened", **whole | change)
-        assert of_run(tmp_path / str(number)) is None
+        assert last_opening(tmp_path / str(number)) is None
     assert opening(tmp_path / "run", "one").number == 1
     with closing(Journal(tmp_path / "run")) as journal:
         journal.append("test")

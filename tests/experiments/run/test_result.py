@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from ipo_prompts.experiments.run.comparison import compare, verdict
-from ipo_prompts.experiments.run.files import content_of
-from ipo_prompts.experiments.run.result import chosen, load_result, used, write_result
+from ipo_prompts.experiments.run.files import content_of, write_json
+from ipo_prompts.experiments.run.result import Chosen, Used, load_result
 from ipo_prompts.experiments.run.scores import Comparison, RewardNames
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Score
@@ -98,12 +98,10 @@ def test_the_edges_are_still_json_without_nan(hits: Any, grouped: bool, other: s
 
 
 def test_usage_is_worded_for_the_result() -> None:
-    assert used(None) is None
     usage = Usage("openai/x")
     usage.add({"tokens_in": 10, "tokens_out": 5, "usd": 0.00012345678, "waited": 1, "cached": False})
     usage.add({"tokens_in": 0, "tokens_out": 0, "usd": 0, "waited": 0, "cached": True})
-    found = used(usage)
-    assert found is not None
+    found = Used.model_validate(usage)
     assert found.model_dump() == {
         "name": "openai/x",
         "calls": 2,
@@ -113,13 +111,12 @@ def test_usage_is_worded_for_the_result() -> None:
         "usd": 0.000123,
     }
     usage.add({"tokens_in": 1, "tokens_out": 1, "usd": None, "waited": 1, "cached": False})
-    unknown = used(usage)
-    assert unknown is not None and unknown.usd is None
+    assert Used.model_validate(usage).usd is None
 
 
 @pytest.mark.parametrize(("known", "kept"), [((0.1, 0.0123456789), (0.1, 0.012346)), ((None, None), (None, None))])
 def test_what_is_not_known_of_the_choice_is_none(known: Any, kept: Any) -> None:
-    found = chosen(Choice("a <CLASS>", False, *known, "search pictures"))
+    found = Chosen.model_validate(Choice("a <CLASS>", False, *known, "search pictures"))
     assert (found.how, found.kept_initial, found.gain, found.standard_error) == ("search pictures", False, *kept)
 
 
@@ -132,7 +129,7 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
             "looked_at": 7,
         }
     )
-    write_result(tmp_path, result)
+    write_json(tmp_path / "result.json", result)
     assert load_result(tmp_path) == load_result(tmp_path / "result.json") == result
 
 

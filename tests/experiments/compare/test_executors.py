@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.executors import DIED, Executor, Failure, Ray, make_executor
+from ipo_prompts.experiments.compare.executors import DIED, Executor, Failure, Ray, make_executor
 from ipo_prompts.metrics.errors import InputError
 from support.cells import cell, sums, threads
 
@@ -140,7 +140,7 @@ def test_an_interrupt_stops_all_workers(tmp_path: Path) -> None:
     code = (
         "import sys; sys.path[:0] = sys.argv[3:]\n"
         "from pathlib import Path\n"
-        "from ipo_prompts.experiments.executors import make_executor\n"
+        "from ipo_prompts.experiments.compare.executors import make_executor\n"
         "from support.cells import pid\n"
         "if __name__ == '__main__':\n"
         "    try:\n"
