@@ -1,5 +1,7 @@
 """Which pictures a run may see: a few to search, a few to select, the sealed test pictures, and some that are left.
 
+Those to search come of train, those to select of val, and all of test is sealed.
+
 **The draw** is the few-shot rule of the benchmark, and without variants it gives the very same pictures: from one
 random stream, K base pictures of each class of train, the classes in order of first appearance, then the selection
 pictures of val. It draws over all classes and cuts to the base classes afterwards; the other order would give other
@@ -63,7 +65,7 @@ class Draw:
 
     Attributes:
         search: what the reward sees.
-        selection: what the winner is chosen on.
+        selection: held back until the search has ended; then both parts choose (`programs/selection.py`).
         test: all test pictures of `class_names`.
         new_test: all test pictures of `new_class_names`; empty unless the classes were cut.
         class_names: all classes, or the base classes.
