@@ -1,12 +1,13 @@
 """How often the way of one call returns to a file that it had left: what `python -m tools.size --walk` adds.
 
-`ipo optimize`, small and without a language model, runs until it has made `STAYS` stays since `START` was called. A
+`ipo optimize`, small and without a language model, is followed from the call of `START` to the first of `SEARCH`. A
 stay is a maximal run of calls within one file of the package; calls of other libraries leave no file. A reader goes
 through a loop once, so what a line calls is skipped when the line called it before, with all below it. Skipped are also
 other threads and what runs while a module is imported.
 
 Each stay that is not the first in its file is a return. The way returns from a call, or by another call: the former are
-the price of any call, and the latter show what is told in several visits.
+the price of any call, and the latter show what is told in several visits. The returns among the first `STAYS` stays
+are told too; as these are so many stays less the files, large files make them more.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import re
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stdout, suppress
 from importlib import import_module
@@ -25,7 +27,9 @@ from pathlib import Path
 from types import FrameType
 
 WALKED = "optimize embedded:a --clip embedded --lm none describer=none steps=1 --quiet"
-START = ("experiments/pipeline.py", "run_job")
+START = (("experiments/pipeline.py", "run_job"), ("experiments/run/pipeline.py", "optimize"))
+"""The job, now and in 234ff7b."""
+SEARCH = "programs/search.py"
 STAYS = 110
 
 
@@ -46,13 +50,17 @@ def walk(folder: Path) -> str:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             stays = pool.submit(follow, site, package).result()
     if not stays:
-        sys.exit(f"`ipo {WALKED}` calls no {START[1]} of {START[0]}.")
+        sys.exit(f"`ipo {WALKED}` calls no {' and no '.join(' of '.join(one[::-1]) for one in START)}.")
+    return f"\n**The first {STAYS} stays of a job: {_told(stays[:STAYS])}\n\n**Until it searches: {_told(stays)}"
+
+
+def _told(stays: Sequence[tuple[str, bool]]) -> str:
     visits = Counter(name for name, _ in stays)
     returns, back = len(stays) - len(visits), sum(back for _, back in stays)
     most = ", ".join(f"{name} {count}" for name, count in visits.most_common(8))
     return (
-        f"\n**The first {len(stays)} stays of the call of `{START[1]}` in {START[0]}: {len(visits)} files, "
-        f"{returns} returns.** From a call: {back}; by another call: {returns - back}. Most often: {most}"
+        f"{len(stays)} stays in {len(visits)} files, {returns} returns.** From a call: {back}; by another call: "
+        f"{returns - back}. Most often: {most}"
     )
 
 
@@ -67,7 +75,7 @@ def follow(site: Path, package: str) -> list[tuple[str, bool]]:
         Each stay in order: its file, and whether the way came back to it from a call.
     """
     inside, followed, stays = list[FrameType](), set[tuple[object, ...]](), list[tuple[str, bool]]()
-    skipped = 0
+    skipped, starts = 0, {(str(site / package / file), name) for file, name in START}
 
     def seen(frame: FrameType, event: str, _: object) -> None:
         nonlocal skipped
@@ -77,10 +85,10 @@ def follow(site: Path, package: str) -> list[tuple[str, bool]]:
         call = (inside[-1].f_code, inside[-1].f_lineno, code) if inside else ()
         if skipped or code.co_name == "<module>" or (event == "call" and call in followed):
             skipped += 1 if event == "call" else -1
-        elif inside or (code.co_filename, code.co_name) == (str(site / package / START[0]), START[1]):
+        elif inside or (code.co_filename, code.co_name) in starts:
             followed.add(call)
             inside.append(frame) if event == "call" else inside.pop()
-            if not inside or (len(stays) == STAYS and stays[-1][0] != _file(inside[-1])):
+            if not inside or _file(inside[-1]) == SEARCH:
                 raise _Enough
             if not stays or stays[-1][0] != _file(inside[-1]):
                 stays.append((_file(inside[-1]), event == "return"))

@@ -104,6 +104,9 @@ def run_job():
         first()
     from our.low.c import ready
     sorted([1], key=second)
+    from our.programs.search import search
+    search()
+    first()
 first()
 """,
         "low/a.py": """
@@ -116,15 +119,16 @@ def second(x): return x
 """,
         "low/b.py": "def one(): ...\n",
         "low/c.py": "from our.low.b import one\nready = one()\n",
+        "programs/search.py": "def search(): ...\n",
     }
-    packages = ("package", "experiments", "experiments/cli", "experiments/run", "low")
+    packages = ("package", "experiments", "experiments/cli", "experiments/run", "low", "programs")
     write(tmp_path, files | {f"{name}/__init__.py": "" for name in packages})
     # pipeline, a, b, back in a, back in pipeline, a by another call, and back in pipeline
-    assert walk(tmp_path).strip() == (
-        "**The first 7 stays of the call of `run_job` in experiments/pipeline.py: 3 files, 4 returns.** "
-        "From a call: 3; by another call: 1. "
+    assert walk(tmp_path).strip().split("\n\n") == [
+        f"**{which}: 7 stays in 3 files, 4 returns.** From a call: 3; by another call: 1. "
         "Most often: experiments/pipeline.py 3, low/a.py 3, low/b.py 1"
-    )
+        for which in ("The first 110 stays of a job", "Until it searches")
+    ]
 
 
 def test_a_revision_is_measured_without_a_checkout(tmp_path: Path) -> None:
