@@ -32,7 +32,7 @@ def test_braces_are_only_text() -> None:
         ("'a «<CLASS>»'", "a «<CLASS>»"),
         ("3D render of a <CLASS>", "3D render of a <CLASS>"),
         ("- accuracy 26.11 %, loss 3.5563: a <CLASS>", "a <CLASS>"),
-        ("accuracy 2.50 %, loss 3.1: value -1.5, loss 0.2500: a <CLASS>, loss: none", "a <CLASS>, loss: none"),
+        ("Accuracy 2.50 %, loss 3.1: value -1.5, loss 0.2500: a <CLASS>, loss: none", "a <CLASS>, loss: none"),
         ("a \u2764\ufe0f <CLASS>", "a \u2764 <CLASS>"),
     ],
 )
