@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import copy
-import logging
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +18,7 @@ from dspy.lm15 import LM15Error, Request, Response, request_from_openai_chat
 
 from ipo_prompts.metrics.errors import InputError, did_you_mean, flag
 from ipo_prompts.metrics.files import cache_dir
+from ipo_prompts.programs.lm import quiet_litellm
 from ipo_prompts.programs.lm.recording import ABILITIES, QUESTION_SECONDS, Price, Recorder
 from ipo_prompts.programs.lm.replies import ReplyFile, ScopedReplies
 from ipo_prompts.programs.record.journal import Event, read
@@ -232,23 +231,6 @@ def _check_provider(name: str, api_base: str | None, role: str) -> None:
             f"litellm knows no provider for {name!r}{hint}; a name reads PROVIDER/MODEL, such as openai/gpt-4o-mini, "
             f"or is one of {others}."
         ) from error
-
-
-def quiet_litellm() -> Any:
-    """Import litellm so that it downloads, prints and sends nothing by itself.
-
-    Raises:
-        InputError: its variable of the environment names no level of logging.
-    """
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else litellm downloads its price list
-    level = os.environ.get("LITELLM_LOG", "INFO")
-    if not isinstance(logging.getLevelName(level.upper()), int):  # litellm could not be imported
-        raise InputError(f"LITELLM_LOG={level!r} is no level of logging; write DEBUG, INFO or ERROR, or leave it out.")
-    import litellm
-
-    litellm.suppress_debug_info = True  # it prints a feedback banner to stdout on errors
-    litellm.telemetry = False
-    return litellm
 
 
 def _litellm_price(name: str) -> Price:

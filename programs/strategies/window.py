@@ -14,7 +14,7 @@ from itertools import accumulate
 from typing import Any
 
 from ipo_prompts.metrics.errors import InputError, flag
-from ipo_prompts.programs.lm.connect import quiet_litellm
+from ipo_prompts.programs.lm import quiet_litellm
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.strategies.base import Expected, Strategy, forecast_of
 
