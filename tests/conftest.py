@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,16 @@ os.environ["DSPY_CACHEDIR"] = _dspys_own.name  # else the second run of the test
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than cores: a third of the time tests wait, for limits, servers and processes of their own."""
     return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None]:
+    """Collect four thousand tests without looking for garbage among them, which takes as long as the rest does."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
