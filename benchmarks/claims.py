@@ -54,6 +54,14 @@ WITH_MODEL = {
     "words put together, then the model": "ipo-default",
 }
 """Rows that ask the local model of half a billion parameters, on the plain CLIP of seed 77; the general bank."""
+PAPER_JOB = {
+    "the paper's job, model of 1.5 billion": "ipo-paper",
+    "random pairs of phrases": "random-pairs",
+    "best single phrase": "bank",
+    "best of CLIP's 80 templates": "best-of-80",
+    "words put together, the default": "phrases",
+}
+"""Rows of the paper's own job, on the same CLIP; four sets."""
 LOOKS = (60, 300, 500, 1600)
 LAST = LOOKS[-1]
 
@@ -65,7 +73,7 @@ def main() -> None:
         print("\n".join(readme()))
         return
     print("\n\n".join("\n".join([f"{group}:", "", *by_kind(group), "", *by_looks(group)]) for group in GROUPS))
-    print("\n".join(["", *with_model()]))
+    print("\n".join(["", *with_model(), "", *paper_job()]))
 
 
 def readme() -> list[str]:
@@ -113,6 +121,13 @@ def with_model() -> list[str]:
         over = [together([row], [default]) for row, default in zip(found, defaults, strict=True)]
         lines += [_line(title, [row.over_anchor for row in found]), _line("– over the default, no model", over)]
     return lines
+
+
+def paper_job() -> list[str]:
+    """Return the lines of the paper's own job, after so many looks."""
+    columns = [rows_of(DOCS / "paper-job-plain-77.json.gz", f"{count} looks") for count in LOOKS[:3]]
+    lines = _heads("four sets, plain CLIP of seed 77", LOOKS[:3])
+    return [*lines, *(_line(title, [rows[row].over_anchor for rows in columns]) for title, row in PAPER_JOB.items())]
 
 
 def _heads(corner: str, looks: Sequence[int]) -> list[str]:
