@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -325,11 +326,16 @@ def _raised(variance: Variance, taken: float) -> float:
 def _half_widths_to_come(sources: Sequence[tuple[Variance, float]], true: Sequence[float], alpha: float) -> Doubles:
     """Half the widths that intervals would have in repetitions: at all combinations of quantiles of the variances."""
     squares = np.zeros(1)
-    quantiles = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
     for (variance, taken), value in zip(sources, true, strict=True):
         if value + taken == 0:
             continue
-        found = (value + taken) * special.chdtri(variance.degrees, quantiles) / variance.degrees - taken
+        found = (value + taken) * _chi_squares(variance.degrees) / variance.degrees - taken
         critical = float(special.stdtrit(variance.degrees, alpha / 2)) ** 2
         squares = np.add.outer(squares, critical * np.maximum(0.0, found)).ravel()
     return np.asarray(np.sqrt(squares), dtype=np.float64)
+
+
+@lru_cache(maxsize=256)
+def _chi_squares(degrees: float) -> Doubles:
+    """Quantiles of chi-squared, in the middle of each of `_QUANTILES` parts: a dozen differences ask for the same."""
+    return np.asarray(special.chdtri(degrees, (np.arange(_QUANTILES) + 0.5) / _QUANTILES), dtype=np.float64)
