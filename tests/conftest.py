@@ -52,7 +52,7 @@ def shared_models() -> Iterator[Path]:
 
 
 @pytest.fixture()
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_models: Path) -> Path:
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_models: Path) -> Path:
     """A cache folder of the test's own, with the weights of the local models linked in."""
     folder = tmp_path / "cache"
     folder.mkdir()
@@ -60,6 +60,25 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_models: Path) 
         (folder / "models").symlink_to(shared_models)
     monkeypatch.setenv("IPO_CACHE_DIR", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def features_of_shipped(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
+    """The file of what the embedded CLIP makes of the pictures of `embedded:a`, most of what tests look at."""
+    from ipo_prompts.experiments.data import load_data
+    from ipo_prompts.metrics.features import FeatureStore
+
+    store = FeatureStore(clip, tmp_path_factory.mktemp("shipped"))
+    store.encode([item.picture for _, item in load_data("embedded:a", seed=0).items()])
+    return store.path
+
+
+@pytest.fixture()
+def cache(empty_cache: Path, features_of_shipped: Path) -> Path:
+    """A cache folder of the test's own in which shipped pictures are encoded; a picture always has the same bits."""
+    (empty_cache / "features").mkdir()
+    shutil.copy(features_of_shipped, empty_cache / "features")
+    return empty_cache
 
 
 @pytest.fixture(scope="session")
