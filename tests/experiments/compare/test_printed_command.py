@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,8 +88,9 @@ def test_a_row_that_does_not_agree_is_exit_code_1_and_named(run: Run) -> None:
 
 
 def test_each_picture_is_encoded_once_in_each_precision(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shutil.rmtree(cache / "features")
     few = [f"folder:{copy_pictures(tmp_path / 'pictures')}"]  # half precision is slow on a processor
     encoded: dict[str, int] = {}
     encode = Clip.encode_pictures
