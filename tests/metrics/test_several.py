@@ -76,6 +76,12 @@ def test_the_interval_holds_the_value_and_knows_variants() -> None:
     assert 0 < found.ci95.low < found.difference < found.ci95.high
     assert found.after_ci95.low < found.after < found.after_ci95.high
     assert found == compare_precision(noise, logits, shown, alone, resamples=300)
+    # As wide as 95 % of a normal distribution, which sums of so many pictures nearly have.
+    drawn = np.random.default_rng(5).multinomial(60, np.full(60, 1 / 60), size=2000).astype(np.float64)
+    before, after = (mean_precision(of, shown, drawn) for of in (noise, logits))
+    many = compare_precision(noise, logits, shown, alone)
+    for interval, values in ((many.before_ci95, before), (many.after_ci95, after), (many.ci95, after - before)):
+        assert np.ptp(interval) == pytest.approx(2 * 1.96 * values.std(), rel=0.08)
     same = compare_precision(logits, logits, shown, alone, resamples=50)
     assert (same.difference, *same.ci95) == (0, 0, 0)
     four = [np.repeat(part, 4, axis=0) for part in (noise, logits, shown)]
