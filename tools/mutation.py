@@ -102,6 +102,7 @@ GUARDS = {
         "tests/metrics/test_reward.py",
         "tests/metrics/test_offsets.py",
         "tests/metrics/test_own_rewards.py",
+        "tests/metrics/test_several.py",
     ),
     "metrics/fit.py": ("tests/metrics/test_fit.py",),
     "metrics/several.py": ("tests/metrics/test_several.py",),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import dspy
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, label_ranking_average_precision_score
 
-from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.several import (
@@ -114,7 +114,10 @@ def test_the_reward_goes_through_the_one_hook(clip: Clip, monkeypatch: pytest.Mo
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     shown = rng.random((6, 3)) < 0.6
     reward = SeveralLabels(clip, ["cat", "dog", "bus"])
-    pictures = EncodedPictures(features, None, shown=shown)
+    named = [[name for name, there in zip(reward.class_names, row, strict=True) if there] for row in shown]
+    rows = zip(features, named, strict=True)
+    pictures = reward.examples([dspy.Example(features=row, label=names) for row, names in rows])
+    assert pictures.shown is not None and pictures.shown.tolist() == shown.tolist() and shown.sum(axis=1).max() > 1
     score = reward.score(["a photo of a <CLASS>."], pictures)[0]
     logits = clip.logit_scale * features @ reward.texts.encode([score.template], reward.class_names)[0].T
     assert score.hits == pytest.approx(ranking_precision(logits, shown))
