@@ -102,6 +102,7 @@ GUARDS = {
         "tests/metrics/test_reward.py",
         "tests/metrics/test_offsets.py",
         "tests/metrics/test_own_rewards.py",
+        "tests/metrics/test_several.py",
     ),
     "metrics/fit.py": ("tests/metrics/test_fit.py",),
     "metrics/several.py": ("tests/metrics/test_several.py",),
@@ -118,11 +119,12 @@ GUARDS = {
     "metrics/naming.py": ("tests/metrics/test_naming.py",),
     "metrics/sampling.py": (
         "tests/metrics/test_sampling.py",
+        "tests/metrics/test_over_classes.py",
         "tests/metrics/test_statistics.py",
         "tests/metrics/test_evidence.py",
     ),
     "metrics/evidence.py": EVIDENCE,
-    "metrics/verdict.py": (*EVIDENCE, "tests/experiments/run/test_result.py"),
+    "metrics/verdict.py": (*EVIDENCE, "tests/metrics/test_over_classes.py", "tests/experiments/run/test_result.py"),
     "experiments/run/comparison.py": ("tests/experiments/run/test_result.py",),
 }
 """Each core file and the tests that guard it, its own first."""

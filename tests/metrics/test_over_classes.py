@@ -68,6 +68,13 @@ def test_templates_that_agree_are_not_shown_to_be_equal() -> None:
     assert found.mean == 0 and found.low < -0.1 < 0.1 < found.high
 
 
+def test_two_draws_are_added_where_some_differ_too() -> None:
+    """One of four pictures of a is gained: squares of 3/4; of the two draws a has 4/6, b 2/6."""
+    found = difference_over_classes(np.zeros(6), np.array([1.0, 0, 0, 0, 0, 0]), Sampling.of(6, list("aaaabb")))
+    a, b = (3 / 4 + 2 * 4 / 6) / 3 / 4, 2 * 2 / 6 / 1 / 2
+    assert found.mean == 1 / 8 and found.variances[0].value == pytest.approx((a + b) / 4)
+
+
 def simulated(draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float, float]:
     """Return the hits of two templates on a lopsided test, and the true means over classes: the first's, the gain."""
     before = draw.uniform(0.4, 0.95, len(SIZES))

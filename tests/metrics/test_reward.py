@@ -129,6 +129,7 @@ def test_templates_together_are_scored_by_the_mean_of_their_embeddings(reward: C
     found, (wanted,) = reward.score_together(both, units), reward.score_embeddings(["mean"], [mean], units)
     assert found.template == " + ".join(both)
     assert found.losses == pytest.approx(wanted.losses, abs=1e-5)
+    assert reward.score_together(both[:1], units).losses.tolist() == reward.score(both[:1], units)[0].losses.tolist()
 
 
 def test_two_methods_make_a_reward() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import dspy
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, label_ranking_average_precision_score
 
-from ipo_prompts.metrics.classification import EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.sampling import Sampling
 from ipo_prompts.metrics.several import (
@@ -76,6 +76,12 @@ def test_the_interval_holds_the_value_and_knows_variants() -> None:
     assert 0 < found.ci95.low < found.difference < found.ci95.high
     assert found.after_ci95.low < found.after < found.after_ci95.high
     assert found == compare_precision(noise, logits, shown, alone, resamples=300)
+    # As wide as 95 % of a normal distribution, which sums of so many pictures nearly have.
+    drawn = np.random.default_rng(5).multinomial(60, np.full(60, 1 / 60), size=2000).astype(np.float64)
+    before, after = (mean_precision(of, shown, drawn) for of in (noise, logits))
+    many = compare_precision(noise, logits, shown, alone)
+    for interval, values in ((many.before_ci95, before), (many.after_ci95, after), (many.ci95, after - before)):
+        assert np.ptp(interval) == pytest.approx(2 * 1.96 * values.std(), rel=0.08)
     same = compare_precision(logits, logits, shown, alone, resamples=50)
     assert (same.difference, *same.ci95) == (0, 0, 0)
     four = [np.repeat(part, 4, axis=0) for part in (noise, logits, shown)]
@@ -108,7 +114,10 @@ def test_the_reward_goes_through_the_one_hook(clip: Clip, monkeypatch: pytest.Mo
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     shown = rng.random((6, 3)) < 0.6
     reward = SeveralLabels(clip, ["cat", "dog", "bus"])
-    pictures = EncodedPictures(features, None, shown=shown)
+    named = [[name for name, there in zip(reward.class_names, row, strict=True) if there] for row in shown]
+    rows = zip(features, named, strict=True)
+    pictures = reward.examples([dspy.Example(features=row, label=names) for row, names in rows])
+    assert pictures.shown is not None and pictures.shown.tolist() == shown.tolist() and shown.sum(axis=1).max() > 1
     score = reward.score(["a photo of a <CLASS>."], pictures)[0]
     logits = clip.logit_scale * features @ reward.texts.encode([score.template], reward.class_names)[0].T
     assert score.hits == pytest.approx(ranking_precision(logits, shown))

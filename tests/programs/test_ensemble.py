@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, fitted_on
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.reward import Judged, Score
 from ipo_prompts.metrics.scale import Scale
-from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.record.journal import Journal, read
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.search import search
 from ipo_prompts.programs.selection import POOLED, ScoreTable
-from ipo_prompts.programs.settling import ALIKE, Rows, best_rows, cross_fitted_ensemble, settle
+from ipo_prompts.programs.settling import ALIKE, Rows, best_rows, cross_fitted_ensemble, settle, settle_offsets
 from ipo_prompts.programs.strategies.base import GivenTemplates
 from ipo_prompts.programs.templates.settings import SearchSettings
 
@@ -139,15 +139,37 @@ def test_an_ensemble_must_have_the_lead_too(clip: Clip, tmp_path: Path) -> None:
     assert not decided.kept and result == found
 
 
-def test_the_score_is_that_of_the_program(clip: Clip, tmp_path: Path) -> None:
-    reward = ClipReward(clip, NAMES, FeatureStore(clip, tmp_path))
-    pictures = between(clip, 3, 0.1)
-    score = reward.score_together(TEMPLATES, pictures)
-    program = TemplateClassifier(clip, NAMES, [(template, 1.0) for template in TEMPLATES])
-    assert score.predictions.tolist() == program.logits(pictures.features).argmax(axis=1).tolist()
-    alone = reward.score(TEMPLATES, pictures)
-    assert score.template == " + ".join(TEMPLATES) and score.loss not in [one.loss for one in alone]
-    assert reward.score_together(TEMPLATES[:1], pictures).loss == alone[0].loss
+RIGHT = {
+    ("search", True): {"one <CLASS>": 18, "other <CLASS>": 10},
+    ("search", False): {"one <CLASS>": 2, "other <CLASS>": 18},
+    ("selection", True): {"one <CLASS>": 12, "other <CLASS>": 14},
+}
+"""Of 20 pictures, on a part, with offsets and without; elsewhere one."""
+
+
+class Told:
+    """A reward that has its scores from `RIGHT`."""
+
+    class_names = ("cat", "dog")
+
+    def problem(self, template: str) -> str | None:
+        return None
+
+    def examples(self, examples: Any) -> Any:
+        raise AssertionError("units are given")
+
+    def score(self, templates: Any, units: EncodedPictures) -> list[Score]:
+        of = RIGHT.get(("selection" if units.features.any() else "search", units.offsets is not None), {})
+        return [Judged(np.arange(20) < of.get(one, 1), np.ones(20)).score(one) for one in templates]
+
+
+def test_templates_with_offsets_are_chosen_by_scores_that_all_have_them() -> None:
+    """Right with them are 18 + 12 pictures for the one, 10 + 14 for the other; that has 18 without them."""
+    reward, units = Told(), [EncodedPictures(np.full((20, 2), part, dtype=np.float32), None) for part in (0, 1)]
+    found = search(SearchSettings(steps=1), reward, GivenTemplates(["one <CLASS>", "other <CLASS>"]), *units)
+    offsets = fitted_on("mean", *units)
+    result, settled = settle_offsets(found, offsets, *units, ScoreKeeper(None, reward))
+    assert settled.kept is offsets and result.choice.template == "one <CLASS>"
 
 
 def test_one_template_is_no_ensemble(clip: Clip, tmp_path: Path) -> None:

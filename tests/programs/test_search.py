@@ -275,6 +275,12 @@ def test_patience_counts_from_the_last_better_template() -> None:
     assert [step.number for step in found.steps] == [-1, 0, 1, 2, 3, 4]
 
 
+def test_steps_of_an_earlier_search_are_none_in_which_nothing_better_came() -> None:
+    steps, settings = [[f"step {i} <CLASS>"] for i in range(3)], SearchSettings(steps=3, patience=2)
+    found = search(settings, TableReward(), admitting(steps), Units("search"), earlier=Earlier(("a <CLASS>",), 7))
+    assert (found.ended, len(found.steps)) == ("nothing better came in 2 steps", 1 + 2)
+
+
 def test_a_lower_loss_with_as_many_hits_is_better() -> None:
     class Surer(TableReward):
         def _score(self, template: str, right: int) -> Score:

@@ -320,6 +320,18 @@ class Guessing(Values):
         ]
 
 
+def test_gepa_draws_other_pictures_with_another_seed() -> None:
+    def first_question(seed: int) -> str:
+        units, writer = Units(), Writer(*PROPOSALS)
+        units.labels = np.zeros(4, np.int64)
+        settings = SearchSettings(steps=1, candidates_per_step=1, seed=seed)
+        search(settings, Guessing(), Gepa(language_model(writer), minibatch=2), units)
+        return writer.asked[0]
+
+    assert first_question(0) == first_question(0)
+    assert len({first_question(seed) for seed in range(6)}) > 1, "one of four pictures is right"
+
+
 def test_they_are_listed_without_loading_dspy() -> None:
     code = "import sys, ipo_prompts.programs.strategies.dspy_optimizers; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
