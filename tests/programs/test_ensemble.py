@@ -13,6 +13,7 @@ from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.reward import Judged, Score
 from ipo_prompts.metrics.scale import Scale
+from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.record.journal import Journal, read
 from ipo_prompts.programs.record.score_keeper import ScoreKeeper
 from ipo_prompts.programs.search import search
@@ -137,6 +138,15 @@ def test_an_ensemble_must_have_the_lead_too(clip: Clip, tmp_path: Path) -> None:
     found, result, decided, _ = settled(clip, tmp_path, noise=0.12, kind=Leading)
     assert found.choice.kept_initial and decided.gain > decided.standard_error, "more than luck, less than the lead"
     assert not decided.kept and result == found
+
+
+def test_the_score_is_that_of_the_program(clip: Clip, tmp_path: Path) -> None:
+    reward = ClipReward(clip, NAMES, FeatureStore(clip, tmp_path))
+    pictures = between(clip, 3, 0.1)
+    score = reward.score_together(TEMPLATES, pictures)
+    program = TemplateClassifier(clip, NAMES, [(template, 1.0) for template in TEMPLATES])
+    assert score.predictions.tolist() == program.logits(pictures.features).argmax(axis=1).tolist()
+    assert score.template == " + ".join(TEMPLATES)
 
 
 RIGHT = {
