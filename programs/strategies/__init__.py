@@ -1,6 +1,7 @@
 """The strategies of a search, by name. `base.py` says what a strategy is; those that differ in a function share a file.
 
-`asking.py`, `small_model.py`, `running_optimizers.py` and `window.py` are parts of strategies.
+`asking.py`, `small_model.py` and `running_optimizers.py` are parts of strategies; `window.py` says what of a strategy's
+question a language model takes.
 
 A new strategy needs its file and its line below. Its file is imported when the strategy is first used.
 """

@@ -62,10 +62,10 @@ def first_run(tmp_path_factory: pytest.TempPathFactory, clip: Any) -> Path:
 
 
 @pytest.fixture()
-def cache(cache: Path, first_run: Path) -> Path:
+def cache(empty_cache: Path, first_run: Path) -> Path:
     """A cache of the test's own in which nothing has to be encoded again; that is tested in tests/metrics."""
-    shutil.copytree(first_run, cache, dirs_exist_ok=True)
-    return cache
+    shutil.copytree(first_run, empty_cache, dirs_exist_ok=True)
+    return empty_cache
 
 
 @pytest.fixture()
