@@ -81,8 +81,17 @@ def cache(empty_cache: Path, features_of_shipped: Path) -> Path:
     return empty_cache
 
 
+@pytest.fixture(scope="session", autouse=True)
+def towers_that_remember() -> Iterator[None]:
+    """Half of the time of all tests would go into what the embedded CLIP makes of the same texts and pictures."""
+    from support.once import remembering
+
+    with remembering():
+        yield
+
+
 @pytest.fixture(scope="session")
-def clip() -> Any:
+def clip(towers_that_remember: None) -> Any:
     """The embedded CLIP."""
     from ipo_prompts.metrics.clip import load_clip
 

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -154,18 +155,18 @@ def _look(picture: Picture) -> tuple[Floats, float | None]:
     middle = (cut * width, cut * height, (1 - cut) * width, (1 - cut) * height)
     inner = grey.resize((SIDE, SIDE), Image.Resampling.BOX, middle)
     whole = grey.resize((SIDE, SIDE), Image.Resampling.BOX)
-    views = [*_moved(np.asarray(whole, np.float32)), *_moved(np.asarray(inner, np.float32))]
-    rows = np.stack([view.ravel() - view.mean() for view in views]).astype(np.float32)
+    rows = np.concatenate([_moved(np.asarray(view, np.float32)) for view in (whole, inner)])
+    rows -= rows.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     # What is of one colour is like nothing.
     return (rows / np.where(norms > 1, norms, np.inf)).astype(np.float32), _taken(picture)
 
 
-def _moved(grey: Floats) -> Iterator[Floats]:
-    """Yield the middle, then what is beside it, at most `MARGIN` pixels away."""
+def _moved(grey: Floats) -> Floats:
+    """Return the middle, then what is beside it, at most `MARGIN` pixels away: rows (V, P)."""
     size = SIDE - 2 * MARGIN
     steps = sorted(range(2 * MARGIN + 1), key=lambda step: abs(step - MARGIN))
-    yield from (grey[y : y + size, x : x + size] for y in steps for x in steps)
+    return sliding_window_view(grey, (size, size))[np.ix_(steps, steps)].reshape(-1, size * size)
 
 
 def _taken(picture: Picture) -> float | None:

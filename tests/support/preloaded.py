@@ -10,24 +10,13 @@ import os
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 from unittest.mock import patch
 
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.compare import cell
-from ipo_prompts.experiments.run import prepared
-from ipo_prompts.metrics.clip import load_clip
+from support.once import remembering
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "api-cross-validated"
-EMBEDDED = load_clip("embedded")
-
-
-def loaded(name: str, *options: Any) -> Any:
-    """Load a CLIP that is not the embedded one."""
-    return EMBEDDED if name == "embedded" else load_clip(name, *options)
-
-
-prepared.load_clip = cell.load_clip = loaded
+remembering().__enter__()
 with (
     TemporaryDirectory() as folder,
     patch.dict(os.environ, {"IPO_CACHE_DIR": f"{folder}/cache"}),
