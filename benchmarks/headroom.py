@@ -53,7 +53,7 @@ def main() -> None:
     banks = ([p.template for p in PhraseBank.load().usable(names, clip)], list(imagenet_templates()))
     texts = [encode_templates(clip.model, clip.tokenizer, templates, names) for templates in ([ANCHOR], *banks)]
     pairs = itertools.combinations(OPERATIONS, 2)
-    sets = [(), *((name,) for name in OPERATIONS), *pairs][:: 20 if options.small else 1]
+    sets = [(), *((name,) for name in OPERATIONS), *pairs][:: 60 if options.small else 1]
     rooms, gains = [], []
     for operations in sets:
         features = _encode(clip, [*few_shot, *drawn.test], operations)

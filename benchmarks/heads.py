@@ -54,7 +54,7 @@ def main() -> None:
     most = 12 if options.small else None
     known: dict[tuple[str, ...], list[Floats]] = {}
     for kind in CLAIMS:
-        beds = [bed_of(clip, data, most, known) for data in suite(kind)[: 2 if options.small else None]]
+        beds = [bed_of(clip, data, most, known) for data in suite(kind)[: 1 if options.small else None]]
         print(f"\n{kind}, {len(beds)} sets\n", flush=True)
         less = " | ".join(f"blend − {name}" for name in COLUMNS[:-1])
         print("| labels a class | " + " | ".join(COLUMNS) + f" | {less} |")

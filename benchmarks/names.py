@@ -108,7 +108,7 @@ def main() -> None:
     )
     sets, draws, small = options.sets.split(","), options.draws, options.small
     if small:
-        sets, draws = ["noise+negative", "dark+blur"], 1
+        sets, draws = ["noise+negative"], 1
     bed = bed_of(load_clip(options.clip), 8 if small else None)
     if options.lm:
         bed.asked = {way: asked_of(options.lm, called.names) for way, called in bed.called.items()}

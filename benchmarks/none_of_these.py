@@ -112,6 +112,7 @@ def main() -> None:
     )
     if options.small:
         options.sets, options.splits, options.draws, options.steps = "upside-down+sepia,sideways+gray", 1, 1, 1
+        options.composed = 1
     clip = load_clip(options.clip)
     beds = beds_of(clip, options.sets.split(","), 12 if options.small else None)
     if options.splits:

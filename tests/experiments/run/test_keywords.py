@@ -47,7 +47,7 @@ def test_a_type_checker_tells_wrong_calls_from_right_ones(tmp_path: Path) -> Non
     (tmp_path / "calls.py").write_text(code)
     root = Path(__file__).parents[3]
     # What mypy found out about the libraries is kept: it takes ten seconds, and the question itself none.
-    kept = root / ".mypy_cache" / "calls"
+    kept = root / ".mypy_cache"
     command = [sys.executable, "-m", "mypy", f"--config-file={root / 'pyproject.toml'}", f"--cache-dir={kept}"]
     told = subprocess.run([*command, "calls.py"], cwd=tmp_path, capture_output=True, text=True)
     lines = {int(line.split(":")[1]) for line in told.stdout.splitlines() if ": error: " in line}
