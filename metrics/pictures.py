@@ -319,7 +319,7 @@ class Picture:
         first.content, first.stamp = content, stamp
 
     def content(self) -> str:
-        """Return the SHA-256 of the bytes, in hex; a file that has not changed since it was read is not read again.
+        """Return the SHA-256 of the bytes, in hex; what was read is not read again, but for a file that has changed.
 
         Raises:
             InputError: see `bytes`.
@@ -336,9 +336,9 @@ class Picture:
     def is_known(self) -> bool:
         """Whether its bytes are known, and its file has not changed since."""
         first = self._first
-        if first.content is None or first.stamp is None:
+        if first.content is None:
             return False
-        return not self.place or self._stamp_now() == first.stamp
+        return not self.place or (first.stamp is not None and self._stamp_now() == first.stamp)
 
     def _stamp_now(self) -> str | None:
         if not self.place:

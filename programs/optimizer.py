@@ -14,6 +14,7 @@ from dspy.teleprompt import Teleprompter
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError, printable, speaking_to
+from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.reward import Reward, scale_of
 from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.metrics.template import written
@@ -214,7 +215,7 @@ class IPO(Teleprompter):
                 strategy=lambda recorded: self._strategy_for(lm, recorded),
                 lm=context,
                 task=self.task,
-                describing=self._describing(student.clip, searched, context),
+                describing=self._describing(student.clip, reward, searched, context),
                 room=room,
                 earlier=self.earlier,
                 replies=replies or (),
@@ -269,13 +270,17 @@ class IPO(Teleprompter):
             )
         return strategy
 
-    def _describing(self, clip: Clip, searched: Sequence[dspy.Example], lm: Backend | None) -> Describing | None:
+    def _describing(
+        self, clip: Clip, reward: Reward, searched: Sequence[dspy.Example], lm: Backend | None
+    ) -> Describing | None:
         """Say how the search pictures are described; None where nothing does it, or where there are none."""
         pictures = [example.image for example in searched if "image" in example]
         if self.describer in (None, "none") or (self.describer in DESCRIBERS and len(pictures) < len(searched)):
             return None
         if self.describer in DESCRIBERS:
-            return by_clip(clip, str(self.describer), pictures, self.settings.bank)
+            known = getattr(reward, "store", None)
+            store = known if isinstance(known, FeatureStore) and known.clip is clip else FeatureStore(clip)
+            return by_clip(store, str(self.describer), pictures, self.settings.bank)
         own = self.describer
         predictors = own.predictors() if isinstance(own, dspy.Module) else []
         asks = any(not isinstance(one, TemplateClassifier) for one in predictors)

@@ -33,7 +33,7 @@ from ipo_prompts.metrics.arrays import Floats, spread
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError, printable
 from ipo_prompts.metrics.features import FeatureStore, Progress
-from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.pictures import Picture, decode
 from ipo_prompts.metrics.template import ANCHOR, names_of
 from ipo_prompts.metrics.text_tower import encode_templates
 from ipo_prompts.programs.candidates import has_words
@@ -149,7 +149,8 @@ def _look(picture: Picture) -> tuple[Floats, float | None]:
     """
     from PIL import Image
 
-    grey = picture.image().convert("L")
+    data = picture.bytes()
+    grey = decode(data, picture.name, picture.background)[0].convert("L")
     width, height = grey.size
     cut = (1 - ENLARGED) / 2
     middle = (cut * width, cut * height, (1 - cut) * width, (1 - cut) * height)
@@ -159,7 +160,7 @@ def _look(picture: Picture) -> tuple[Floats, float | None]:
     rows -= rows.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     # What is of one colour is like nothing.
-    return (rows / np.where(norms > 1, norms, np.inf)).astype(np.float32), _taken(picture)
+    return (rows / np.where(norms > 1, norms, np.inf)).astype(np.float32), _taken(data)
 
 
 def _moved(grey: Floats) -> Floats:
@@ -169,11 +170,11 @@ def _moved(grey: Floats) -> Floats:
     return sliding_window_view(grey, (size, size))[np.ix_(steps, steps)].reshape(-1, size * size)
 
 
-def _taken(picture: Picture) -> float | None:
+def _taken(data: bytes) -> float | None:
     from PIL import Image
 
     try:
-        exif = Image.open(io.BytesIO(picture.bytes())).getexif()
+        exif = Image.open(io.BytesIO(data)).getexif()
         return datetime.strptime(str(exif.get_ifd(0x8769).get(0x9003)), _TAKEN).timestamp()
     except (OSError, ValueError):
         return None

@@ -19,6 +19,7 @@ from scipy import special
 
 from ipo_prompts.metrics.arrays import Floats, spread
 from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.nouns import common
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.metrics.template import SLOT, too_long
@@ -54,6 +55,7 @@ class Interrogator(dspy.Module):
         clip: the encoder.
         phrases: the phrase bank; the one that ships with us when None.
         top: the most phrases in the description of the set.
+        store: keeps the pictures' features; without one they are encoded each time.
         greedy: look again, beside the strongest phrase, for the phrase that adds most to it, and so on. So "lying on
             its side" is found beside "faded", which alone is no outlier. Phrases of one group are said once.
 
@@ -82,9 +84,11 @@ class Interrogator(dspy.Module):
         phrases: PhraseBank | None = None,
         top: int = 6,
         greedy: bool = False,
+        store: FeatureStore | None = None,
     ) -> None:
         super().__init__()
         self.clip = clip
+        self.store = store
         self.bank = phrases or PhraseBank.load()
         self.top = top
         self.greedy = greedy
@@ -147,6 +151,8 @@ class Interrogator(dspy.Module):
         return self._class_gains(features, labels, class_names, templates)
 
     def _encode(self, pictures: Sequence[Picture]) -> Floats:
+        if self.store:
+            return self.store.encode(pictures)
         parts = [self.clip.encode_pictures(pictures[i : i + BATCH]) for i in range(0, len(pictures), BATCH)]
         return np.concatenate(parts) if parts else np.zeros((0, 0), dtype=np.float32)
 
@@ -253,8 +259,10 @@ def _sentence(phrases: Sequence[Phrase], top: int) -> str:
 class FitInterrogator(Interrogator):
     """Says phrase by phrase which looks fit pictures best, whatever they show; see `Interrogator`."""
 
-    def __init__(self, clip: Clip, phrases: PhraseBank | None = None, top: int = 6) -> None:
-        super().__init__(clip, phrases, top, greedy=True)
+    def __init__(
+        self, clip: Clip, phrases: PhraseBank | None = None, top: int = 6, store: FeatureStore | None = None
+    ) -> None:
+        super().__init__(clip, phrases, top, greedy=True, store=store)
 
     def _gains(
         self, features: Floats, labels: npt.NDArray[Any] | None, class_names: Sequence[str], templates: Sequence[str]

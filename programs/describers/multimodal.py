@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from dspy.utils.exceptions import LMRateLimitError
 
-from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.clock import BudgetReached
 from ipo_prompts.metrics.errors import InputError, did_you_mean, silent
+from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.pictures import Picture
 from ipo_prompts.programs.describers.interrogator import FitInterrogator, Interrogator
 from ipo_prompts.programs.lm.ledger import explain
@@ -211,13 +211,15 @@ class Describing:
     describer: Callable[[Recorder], tuple[Any, dspy.LM | None]]
 
 
-def by_clip(clip: Clip, name: str, pictures: Sequence[Picture], bank: BankName) -> Describing | None:
-    """Have the CLIP describe pictures, by the describer of one of the names of `BY_CLIP`; None without phrases."""
+def by_clip(store: FeatureStore, name: str, pictures: Sequence[Picture], bank: BankName) -> Describing | None:
+    """Have the CLIP of a store describe pictures, by one of the describers `BY_CLIP`; None without phrases."""
     if bank == "none":
         return None
-    phrases = PhraseBank.load(bank)
-    by_fit = name == "fit"
-    describer = FitInterrogator(clip, phrases) if by_fit else Interrogator(clip, phrases, greedy=name == "clip-greedy")
+    clip, phrases = store.clip, PhraseBank.load(bank)
+    if name == "fit":
+        describer: Interrogator = FitInterrogator(clip, phrases, store=store)
+    else:
+        describer = Interrogator(clip, phrases, greedy=name == "clip-greedy", store=store)
     return Describing("the CLIP", pictures, lambda recorder: (describer, None))
 
 

@@ -124,3 +124,9 @@ def test_a_file_that_has_just_changed_has_no_stamp_yet(tmp_path: Path) -> None:
     file.write_bytes(b"one")
     os.utime(file, ns=(10**18, 10**18))
     assert Picture.from_path(file).stamp is None
+
+
+def test_what_is_in_no_file_is_read_once_to_know_it() -> None:
+    read: list[bytes] = []
+    picture = Picture("row 1", lambda: read.append(b"one") or read[-1])  # type: ignore[func-returns-value]
+    assert picture.content() == picture.content() and len(read) == 1

@@ -694,6 +694,16 @@ def test_a_list_and_the_names_of_describers_are_taken(reward: ClipReward, sets: 
     assert described("clip-greedy") == described(Interrogator(reward.clip, greedy=True)) != ()
 
 
+@pytest.mark.parametrize("describer", ["clip", "clip-greedy", "fit"])
+def test_the_clip_describes_pictures_with_the_features_that_the_reward_keeps(
+    describer: Any, reward: ClipReward, sets: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reward.store.encode([example.image for part in sets.values() for example in part])
+    monkeypatch.setattr(Clip, "encode_pictures", lambda *given, **more: pytest.fail("they are encoded twice"))
+    program: Any = IPO(reward=reward, strategy=LISTED, describer=describer).compile(student(reward), **sets)
+    assert program.search.descriptions
+
+
 def test_the_describer_takes_its_words_from_the_bank_that_is_named(reward: ClipReward, sets: Any) -> None:
     def described(bank: BankName) -> tuple[str, ...]:
         program: Any = IPO(reward=reward, strategy=LISTED, describer="clip", bank=bank).compile(student(reward), **sets)
