@@ -80,9 +80,9 @@ def crowd(path: Path) -> Iterator[Crowd]:
         process.communicate()
 
 
-def test_thirty_models_that_are_closed_as_soon_as_they_are_open(crowd: Crowd) -> None:
+def test_twelve_models_that_are_closed_as_soon_as_they_are_open(crowd: Crowd) -> None:
     for _ in range(3):
-        crowd.add("for _ in range(10):", "    engine.load()", "    engine.close()")
+        crowd.add("for _ in range(4):", "    engine.load()", "    engine.close()")
     assert crowd.ends() == [(0, "")] * 3
 
 
