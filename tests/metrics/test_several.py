@@ -150,9 +150,10 @@ def test_intervals_are_moved_by_what_resamples_are_too_high() -> None:
     assert found.before_ci95 == pytest.approx(tuple(ends), abs=0.015)
 
 
-def test_where_logits_separate_all_the_weak_prior_decides() -> None:
+@pytest.mark.parametrize("other", [0.0, 28.0])
+def test_where_logits_separate_all_the_weak_prior_decides(other: float) -> None:
     """Class 0 is shown by enough pictures for an intercept of its own, class 1 by one too few."""
-    rows = np.linspace(-1, 1, 2 * ENOUGH)[:, None] * [2.0, 1.0] + [30.0, 0.0]
+    rows = np.linspace(-1, 1, 2 * ENOUGH)[:, None] * [2.0, 1.0] + [30.0, other]
     shown = np.zeros(rows.shape, dtype=bool)
     shown[-ENOUGH:, 0], shown[-ENOUGH + 1 :, 1] = True, True
     found = fit_sureness(rows.astype(np.float32), shown)
