@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+
 import numpy as np
 import pytest
 
-from ipo_prompts.metrics.blend import Kept, Labelled, blend, from_pictures, left_out_in_turn
+from ipo_prompts.metrics.blend import (
+    MOST_ROUNDS,
+    WAYS,
+    WEIGHTS,
+    Kept,
+    Labelled,
+    Way,
+    blend,
+    from_pictures,
+    left_out_in_turn,
+)
 from ipo_prompts.metrics.errors import InputError
 
 LABELS = np.array([0, 0, 1, 1])
@@ -83,5 +95,81 @@ def test_what_is_kept_comes_back_and_damage_is_refused() -> None:
     kept = Kept.of(found, 10.0, ())
     assert kept.matrix(8, 24) == pytest.approx(found.added.rows / 10, rel=1e-5)
     for damaged in (kept.model_copy(update={"rows": "AAAA"}), kept.model_copy(update={"rows": "no base64"})):
+        with pytest.raises(InputError, match="optimise again"):
+            damaged.matrix(8, 24)
+
+
+def by_others(way: Way, pictures: Labelled) -> np.ndarray:
+    """The logits of pictures left out, by those that stay, in the order in which they are left out."""
+    found = []
+    for mask in left_out_in_turn(pictures):
+        learnt = from_pictures(way, pictures.some(~mask), 10.0)
+        assert learnt is not None
+        found.append(learnt.logits(pictures.features[mask]))
+    return np.concatenate(found)
+
+
+def hits_of(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return (logits.argmax(axis=1) == labels).astype(float)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_largest_weight_within_a_standard_error_of_the_best_is_taken(seed: int) -> None:
+    pictures, right = made(6, noise=0.4)
+    words = (right + np.random.default_rng(seed).normal(size=right.shape)).astype(np.float32)
+    found = blend(words, pictures, 10.0)
+    assert found.held is not None
+    logits, labels, numbers = found.held
+    alone = by_others(found.way, pictures)
+    assert logits == pytest.approx(words[numbers] + found.weight * alone, rel=1e-4, abs=1e-4)
+    hits = {a: hits_of(words[numbers] + a * alone, labels) for a in WEIGHTS}
+    best = max(hits, key=lambda a: hits[a].sum())
+    for a in WEIGHTS:
+        fewer = hits[best] - hits[a]
+        close = fewer.mean() <= fewer.std() / np.sqrt(len(fewer))
+        assert close if a == found.weight else not close or a < found.weight
+
+
+def test_the_way_that_names_best_without_words_need_not_be_that_which_stands_beside_them() -> None:
+    ways = set()
+    for seed in (6, 8, 17):
+        rng, labels = np.random.default_rng(seed), np.repeat(np.arange(4), 3)
+        points = np.eye(4)[labels] + 0.5 * rng.standard_normal((12, 4))
+        features = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
+        pictures = Labelled(features, labels, 4)
+        found = blend((2 * np.eye(4)[labels] + rng.normal(size=(12, 4))).astype(np.float32), pictures, 10.0)
+        assert found.held is not None
+        most = {way: hits_of(by_others(way, pictures), found.held[1]).sum() for way in WAYS}
+        assert most[found.alone] == max(most.values())
+        learnt = from_pictures(found.alone, pictures, 10.0)
+        assert learnt is not None and found.pictures.rows.tolist() == learnt.rows.tolist()
+        ways.add((found.way, found.alone))
+    assert ways == {("discriminant", "class mean"), ("class mean", "discriminant")}
+
+
+def test_a_class_without_pictures_has_nothing_of_the_discriminant_either() -> None:
+    found, two = (from_pictures("discriminant", Labelled(FEATURES, LABELS, classes), 100.0) for classes in (3, 2))
+    assert found is not None and two is not None
+    assert found.rows.tolist() == [*two.rows.tolist(), [0, 0]]
+    assert found.bias.tolist() == [*two.bias.tolist(), 0]
+
+
+def test_pictures_of_a_class_that_do_not_differ_teach_no_discriminant() -> None:
+    assert from_pictures("discriminant", Labelled(np.eye(2, dtype=np.float32)[LABELS], LABELS, 2), 100.0) is None
+
+
+def test_of_many_pictures_several_are_left_out_together() -> None:
+    labels = np.repeat([0, 1], 40)
+    masks = list(left_out_in_turn(Labelled(np.zeros((80, 2), dtype=np.float32), labels, 2)))
+    assert len(masks) == MOST_ROUNDS
+    assert np.sum(masks, axis=0).tolist() == [1] * 80
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -1e7])
+def test_numbers_that_pictures_cannot_give_and_missing_ones_are_refused(number: float) -> None:
+    kept = Kept.of(blend(made(1)[1], made(1)[0], 10.0), 10.0, ())
+    rows = np.full((8, 24), number, dtype="<f4")
+    encoded = base64.b64encode(rows.tobytes()).decode()
+    for damaged in (kept.model_copy(update={"rows": encoded}), kept.model_copy(update={"bias": kept.bias[1:]})):
         with pytest.raises(InputError, match="optimise again"):
             damaged.matrix(8, 24)

@@ -14,7 +14,7 @@ def drawn(n: int, scale: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return np.float32(scale) * logits, labels
 
 
-@pytest.mark.parametrize("scale", [3.0, 0.4])
+@pytest.mark.parametrize("scale", [3.0, 0.4, 12.0, 0.1])
 def test_the_temperature_undoes_the_scale(scale: float) -> None:
     logits, labels = drawn(4000, scale)
     temperature = fit_temperature(logits, labels)

@@ -83,3 +83,24 @@ def test_where_any_picture_speaks_for_several_all_answers_leave_something_open()
 def test_the_half_width_grows_with_how_many_pictures_an_answer_speaks_for() -> None:
     two, four = (Disagreements(40, 10, np.full(5, number), np.full(5, 4.0)) for number in (2.0, 4.0))
     assert four.half_width(4) == pytest.approx(2 * two.half_width(4))
+
+
+def test_the_first_answers_are_of_the_first_draws() -> None:
+    design = Disagreements(40, 20, np.array([1.0, 2, 2, 2, 2]), np.full(5, 2.0))
+    assert design.gain([1, 1]).new.mean == pytest.approx(5 / 40 * (1 + 2) / 2)
+
+
+def test_answers_that_all_say_neither_vary_as_if_one_of_the_usual_size_had_been_for_each() -> None:
+    # M = 5 draws of both variants, N = 40: two answers of size 2 in three, of which none closes the question.
+    found = Disagreements(40, 20, np.full(5, 2.0), np.full(5, 2.0)).gain([0, 0, 0]).these
+    assert found.variances[0].value == pytest.approx((5 / 40) ** 2 * (ADDED * 4) / 2 / 3)
+
+
+def test_one_answer_moves_the_gain_by_its_share_of_the_disagreements() -> None:
+    assert Disagreements.single(100, 40).gain([1] * 4 + [-1] + [0] * 5).new.step == pytest.approx(0.4 / 10)
+
+
+def test_a_half_width_by_hand() -> None:
+    # Of 400, 200 disagree, 60 answered, all deciding: t(59) = 2.000995; two are added to 60.
+    wanted = 2.000995 * math.sqrt((1 + 2 / 60) * ((1 / 4) / 60 * (1 - 60 / 200) + 200 / 400**2))
+    assert Disagreements.single(400, 200).half_width(60) == pytest.approx(wanted, rel=1e-5)

@@ -69,3 +69,14 @@ def test_a_process_began_before_its_imports() -> None:
     assert told <= time.monotonic() - began + 0.02
     if sys.platform == "linux":
         assert told >= 0.5
+
+
+def test_what_is_due_within_what_is_due_ends_alone(seconds: list[float]) -> None:
+    with keeping(Clock.of(1)):
+        seconds[0] = 61
+        with due():
+            with due():
+                check_clock()
+            check_clock()
+        with pytest.raises(BudgetReached):
+            check_clock()

@@ -272,7 +272,9 @@ def test_data_sets_by_hand():
 
 def test_one_picture_moves_the_mean_over_data_sets_by_its_share():
     ones = [Spread(np.array([0.0]), Variance(1e-6, 50), Variance(0.0, 1), step=step) for step in (0.01, 0.03)]
-    assert over_data_sets(ones, 0.0).these.step == pytest.approx(0.01)  # a half of 0.02, the mean
+    found = over_data_sets(ones, 0.0)
+    assert found.these.step == pytest.approx(0.01)  # a half of 0.02, the mean
+    assert found.like_these is not None and found.like_these.step == 0  # what differs there are data sets
 
 
 def test_two_sources_of_variance_by_hand():
@@ -430,3 +432,61 @@ def test_data_sets_like_these_have_the_joint_variance_of_these() -> None:
     found = over_data_sets([one for one in spreads if one], 0.0, shared_seeds=True)
     assert found.like_these is not None
     assert found.like_these.joint == found.these.joint > 0
+
+
+def test_what_differs_counts_at_the_scale_of_the_values() -> None:
+    """Differences that a slope halves are, with the slope as their scale, those without it times a half."""
+    hits = np.array([[1.0, -1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0]])
+    plain = split_variance([Crossed(hits, Sampling(8))])
+    halved = split_variance([Crossed(0.5 * hits, Sampling(8), 0.5, hits)])
+    assert plain is not None and halved is not None
+    assert halved.units == pytest.approx((plain.units.value / 4, 7))
+    assert halved.step == pytest.approx(plain.step / 2)
+
+
+def test_what_pictures_took_from_the_seeds_is_taken_from_seeds_to_come_as_well() -> None:
+    """Against draws of what would be found: the estimate of seeds and joint part together is a chi-squared."""
+    value, joint, degrees = 4e-4, 4e-4, 6
+    found = effect_of(0.0, [Variance(0.0, 1.0), Variance(value, degrees)], joint=joint).detectable()
+    true = (value + joint) * degrees / stats.chi2.median(degrees) - joint
+    rng = np.random.default_rng(17)
+    estimates = np.maximum(0.0, (true + joint) * rng.chisquare(degrees, 100_000) / degrees - joint)
+    reached = found + math.sqrt(true) * rng.normal(size=100_000) >= stats.t.ppf(0.975, degrees) * np.sqrt(estimates)
+    assert reached.mean() == pytest.approx(0.8, abs=0.01)
+
+
+def test_classes_like_these_are_no_surer_than_these_with_what_is_added() -> None:
+    values = np.array([1.0, 1.0, -1.0, 0.0] * 10)  # each class has the same sum
+    part = Crossed(values[None], Sampling.of(40, [i // 4 for i in range(40)]))
+    here, general = split_variance([part]), split_variance([part], like_these=True)
+    assert here is not None and general is not None
+    assert general.units.value == pytest.approx(here.units.value)
+
+
+def test_a_score_on_a_scale_of_its_own_has_an_interval_within_that_scale() -> None:
+    values = np.array([-3.0, -2.0, -4.5, -2.5])
+    expected = stats.t.interval(0.95, 3, values.mean(), stats.sem(values))
+    assert score_interval(values, Sampling(4), bounds=(-math.inf, math.inf)) == pytest.approx(expected)
+    assert score_interval(values, Sampling(4), bounds=(-3.5, -2.5)) == (-3.5, -2.5)
+    assert score_interval(values[:1], Sampling(1), bounds=(-5.0, 2.0)) == (-5.0, 2.0)
+
+
+def test_classes_that_differ_do_not_narrow_an_accuracy_with_variants() -> None:
+    """All of one class is right and all of the other wrong, five variants a picture."""
+    hits, draws = np.array([True] * 10 + [False] * 10), [i // 5 for i in range(20)]
+    found = score_interval(hits, Sampling.of(20, ["a"] * 10 + ["b"] * 10, draws))
+    assert found == score_interval(hits, Sampling.of(20, draws=draws))
+
+
+def test_what_seeds_and_pictures_do_jointly_widens_an_accuracy_once() -> None:
+    rng = np.random.default_rng(18)
+    hits = (rng.random((4, 50)) < np.array([[0.4], [0.6], [0.7], [0.5]])).astype(float)
+    averaged, p = hits.mean(axis=0), float(hits.mean())
+    units = averaged.var() / 50
+    joint = sum((row - averaged).var(ddof=1) / 50 for row in hits) / (4 * 3)
+    seeds = hits.mean(axis=1).var(ddof=1) / 4 - joint
+    assert seeds > 0
+    half = math.sqrt(stats.norm.ppf(0.975) ** 2 * units + stats.t.ppf(0.975, 3) ** 2 * seeds)
+    total = units + seeds
+    expected = wilson(p, p * (1 - p) / total, half / math.sqrt(total))
+    assert accuracy_interval(Crossed(hits, Sampling(50))) == pytest.approx(expected)

@@ -328,3 +328,31 @@ def test_models_do_not_share_features(clip: Clip, tmp_path: Path) -> None:
 
 def test_no_pictures_are_no_rows(clip: Clip, tmp_path: Path) -> None:
     assert len(FeatureStore(clip, tmp_path).encode([])) == 0
+
+
+def test_copies_of_a_picture_are_missing_once(files: Files, clip: Clip, tmp_path: Path) -> None:
+    store, pictures = FeatureStore(clip, tmp_path), counted(files[:2])[0]
+    assert store.missing([*pictures, *pictures]) == 2
+    store.encode(pictures[:1])
+    assert store.missing([*pictures, *pictures]) == 1
+
+
+def test_progress_counts_copies_and_what_is_there_already(files: Files, clip: Clip, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    for some in ([*files[:2], files[0]], files[:3], files[:3]):
+        FeatureStore(clip, tmp_path).encode(counted(some)[0], lambda done, total: told.append((done, total)))
+    assert told == [(3, 3), (3, 3), (3, 3)]
+
+
+def test_features_of_ones_own_stay_to_the_last_bit_where_they_are_unit_rows(clip: Clip) -> None:
+    rows = clip.encode_texts([f"text {i}" for i in range(50)])
+    assert features.as_features(rows, clip.width, "X").tobytes() == rows.tobytes()
+    assert features.as_features(3 * rows, clip.width, "X") == pytest.approx(rows, abs=1e-6)
+
+
+@pytest.mark.parametrize("number", [0.0, np.nan, np.inf])
+def test_the_first_row_that_says_nothing_is_named(number: float, clip: Clip) -> None:
+    rows = np.ones((5, clip.width))
+    rows[[2, 4]] = number
+    with pytest.raises(InputError, match="the row 2; leave it out"):
+        features.as_features(rows, clip.width, "X")

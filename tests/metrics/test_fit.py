@@ -80,3 +80,20 @@ def test_examples_need_no_label(clip: Any) -> None:
     examples = drawn.examples("search")
     assert len(examples) == 4 and not any("label" in one or "class_index" in one for one in examples)
     assert Fit(clip, NAMES).examples(examples).labels is None
+
+
+def test_variants_of_a_picture_stay_together(clip: Any, pictures: list[Any]) -> None:
+    assert Fit(clip, NAMES).encode(pictures[:3], groups=["a", "a", "b"]).groups == ("a", "a", "b")
+
+
+def test_a_yardstick_that_is_too_long_for_a_class_is_left_out(clip: Any, pictures: list[Any]) -> None:
+    long = "a <CLASS>" + " word" * 60
+    found, whole = (Fit(clip, NAMES, yardstick=given, price=1) for given in ([TWO[0], long, TWO[1]], TWO))
+    for reward in (found, whole):
+        reward.encode(pictures)
+    assert found.spread == pytest.approx(whole.spread) and found.spread > 0
+
+
+def test_more_pictures_than_are_taken_at_once_have_their_own_fits() -> None:
+    logits = np.random.default_rng(0).normal(size=(2500, 3)).astype(np.float32)
+    assert softmax_fits(logits) == pytest.approx(np.logaddexp.reduce(logits.astype(np.float64), axis=1))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.metrics.calibration import softmax
 from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.head import Head
 from ipo_prompts.metrics.offsets import PriorOffsets
 from ipo_prompts.metrics.template import named
 from ipo_prompts.programs.classifier import TemplateClassifier
@@ -38,3 +42,14 @@ def test_the_logits_have_the_bits_that_the_search_saw(clip: Clip) -> None:
     head = TemplateClassifier(clip, NAMES, "a dark <CLASS>.").head()
     again = reward.score_logits("again", head.logits, units)
     assert again.losses.tobytes() == seen.losses.tobytes()
+
+
+def test_the_margin_is_of_words_alone_whatever_decides() -> None:
+    rows = np.eye(3, dtype=np.float32)
+    words = Head(("cat", "dog"), rows[:2], 10.0, np.zeros(2, np.float32), 1.0, "", "white", others=rows[2:])
+    head = replace(words, pictures=5 * rows[1:])
+    features = np.array([[0.6, 0.0, 0.8], [0.0, 1.0, 0.0]], dtype=np.float32)
+    cosines, margins = head.margins(features)
+    assert cosines == pytest.approx([0.6, 1.0])
+    assert margins == pytest.approx([-0.2, 1.0])
+    assert head.logits(features) == pytest.approx(np.array([[6.0, 40.0], [50.0, 10.0]]), rel=1e-5)

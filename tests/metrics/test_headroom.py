@@ -174,3 +174,54 @@ def test_the_edges_still_end_in_a_sentence_and_finite_numbers(labels: list[int])
         assert all(np.isfinite([one.value, *one.ci95]).all() for one in numbers)
         assert found.guessing == pytest.approx(max(labels.count(0), labels.count(1)) / len(labels), abs=1e-6)
         assert found.verdict.endswith(".") and all(found.lines)
+
+
+def test_the_order_of_pictures_moves_no_gain() -> None:
+    """Classes in turn or one after the other: folds hold the same pictures."""
+    rng, truth = np.random.default_rng(3), np.repeat([0, 1], 10)
+    hits, losses = rng.random((6, 20)) < 0.5, rng.random((6, 20))
+    in_turn = np.arange(20).reshape(2, 10).T.ravel()
+    apart = cross_fitted_gains(scored(hits, losses), truth)
+    mixed = cross_fitted_gains(scored(hits[:, in_turn], losses[:, in_turn]), truth[in_turn])
+    assert apart is not None and mixed is not None and apart.any()
+    assert mixed.tolist() == apart[in_turn].tolist()
+
+
+def test_a_class_without_any_picture_has_no_mean_either() -> None:
+    pictures = EncodedPictures(at(0, 10, 80, 90), np.array([0, 0, 1, 1]))
+    assert nearest_class_mean(reward(3), pictures) is None
+
+
+def test_the_interval_of_guessed_classes_by_hand() -> None:
+    """Of 40 pictures of one class 30 are guessed alike and 10: pairs agree in 960 of 1560, and to first order by twice
+    the shares, 1.5 and 0.5."""
+    found = guessed_classes([0] * 30 + [1] * 10, [0] * 40, 5)
+    half = 2.022691 * np.std([1.5] * 30 + [0.5] * 10, ddof=1) / np.sqrt(40)  # t(39)
+    same = 960 / 1560
+    assert found.value == pytest.approx(1 / same, abs=1e-5)
+    assert found.ci95 == pytest.approx((1 / (same + half), 1 / (same - half)), abs=1e-5)
+
+
+def test_what_classes_differ_by_does_not_widen_the_gain_of_words() -> None:
+    """All of one class is gained and nothing of the other: within classes only the two draws that are added vary."""
+    found = looked(at(*[0] * 12, *[60] * 12), [0] * 12 + [1] * 12, [at(30, 150), at(0, 60)], 100.0)
+    assert found.words is not None
+    half = 2.073873 * np.sqrt(2 / 24**2)  # t(22)
+    assert found.words.ci95 == pytest.approx((0.5 - half, 0.5 + half), abs=1e-5)
+
+
+def test_only_an_accuracy_can_be_near_guessing() -> None:
+    """All pictures are alike, so that nothing can name them."""
+
+    class Other(ClipReward):
+        def judge(self, logits: Any, pictures: EncodedPictures) -> Judged:
+            return super().judge(logits, pictures)
+
+    other = object.__new__(Other)
+    vars(other).update(vars(reward(2)))
+    pictures = EncodedPictures(at(*[0] * 400), np.repeat([0, 1], 200))
+    outcomes = []
+    for judges in (reward(2), other):
+        scores = judges.score_embeddings([""] * 2, [at(0, 90)] * 2, pictures)
+        outcomes.append(headroom(judges, scores, pictures).outcome)
+    assert outcomes == ["near guessing", "little"]

@@ -125,3 +125,73 @@ def test_without_labels_a_name_is_suggested_that_fits_all_pictures_and_is_nearer
     assert suggest(texts, [[0, 3], [1]], features) == []
     pictures.features[:, 2] = [1.1, -1.1]  # a little nearer
     assert suggest(texts, [[0, 2], [1]], pictures.features) == []
+
+
+def test_several_suggestions_begin_with_what_raises_fit_most_and_show_the_nearest_pictures() -> None:
+    """Seven classes of four pictures; each has another name, and those of later classes lift their pictures more."""
+    labels = np.repeat(np.arange(7), 4)
+    given = 5.0 * np.eye(7)[labels]
+    other = given.copy()
+    for label in range(7):
+        other[labels == label, label] += 1 + 0.3 * label + 0.1 * np.array([0, 2, 1, 3])
+    texts, pictures = pictures_of(np.hstack([given, other]), labels.tolist())
+    found = suggest(texts, [[label, label + 7] for label in range(7)], pictures.features)
+    assert [(one.label, one.row) for one in found] == [(label, label + 7) for label in (6, 5, 4, 3, 2)]
+    assert [one.pictures for one in found[:2]] == [(27, 25, 26), (23, 21, 22)]
+
+
+def test_a_name_that_one_class_leaves_is_free_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pictures of class 1 look like the name that class 0 was given and leaves for text 2."""
+    logits = np.zeros((8, 3))
+    logits[4:, 0] = logits[:4, 2] = 200
+    texts, pictures = pictures_of(logits, [0] * 4 + [1] * 4)
+
+    def chosen(seed: int) -> tuple[int, ...]:
+        return tuple(choose_names(texts, [[0, 2], [1, 0]], pictures, seed)[0].tolist())
+
+    assert {chosen(seed) for seed in range(6)} == {(2, 0)}
+    monkeypatch.setattr(naming, "ROUNDS", 1)
+    assert {chosen(seed) for seed in range(6)} == {(2, 0), (2, 1)}  # as class 0 is asked first or last
+
+
+def test_the_seed_says_which_class_takes_a_text_that_two_want(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(naming.Held, "opens", True)
+    logits = np.full((8, 3), -5.0)
+    logits[:4, 1], logits[4:, 0], logits[:, 2] = 60.0, 60.0, 5.0
+    texts, pictures = pictures_of(logits, [0] * 4 + [1] * 4)
+    found = {tuple(find_names(texts, [[0, 2], [1, 2]], pictures, seed).chosen.tolist()) for seed in range(6)}
+    assert found == {(2, 1), (0, 2)}
+
+
+def test_pictures_and_classes_in_several_blocks_choose_and_judge_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.repeat(np.arange(12), 6)
+    whole = renamed(labels, 1)
+    monkeypatch.setattr(naming, "BLOCK", 5)
+    found = renamed(labels, 1)
+    assert found.chosen.tolist() == whole.chosen.tolist() and found.held == pytest.approx(whole.held)
+
+
+def test_variants_of_pictures_make_a_gain_no_surer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(naming, "PRICE", 0.0)  # of all pictures together, so that variants weigh more against it
+    draw, labels = np.random.default_rng(4), np.repeat(np.arange(4), 6)
+    logits = 3 * draw.normal(size=(24, 8))
+    logits[:, 4:] += 12 * np.eye(4)[labels]
+    texts, once = pictures_of(logits, labels.tolist())
+    twins = LabelledPictures(*(np.repeat(part, 2, axis=0) for part in once[:2]), np.repeat(once.draws, 2).tolist())
+    candidates = [[label, label + 4] for label in range(4)]
+    single, double = (find_names(texts, candidates, pictures).held for pictures in (once, twins))
+    assert single.hits_error > 0.05
+    assert (double.hits, double.hits_error) == pytest.approx((single.hits, single.hits_error))
+
+
+@pytest.mark.parametrize(
+    ("held", "opens"),
+    [
+        ((0.1, 0.2, 0.3, 0.2), True),
+        ((0.1, 0.0, 0.2, 0.2), False),
+        ((0.0, 0.0, 0.3, 0.2), False),
+        ((-0.1, 0.0, 0.3, 0.2), False),
+    ],
+)
+def test_the_gate_needs_a_clear_fall_of_the_loss_and_more_hits(held: tuple[float, ...], opens: bool) -> None:
+    assert naming.Held(*held).opens is opens

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.data import load_data
-from ipo_prompts.metrics.calibration import cross_entropies, softmax
+from ipo_prompts.metrics.calibration import best_temperature, cross_entropies, softmax
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, fitted_on, logits_of
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
@@ -89,8 +89,10 @@ def test_a_prior_is_found_for_any_logits(n: int, count: int, scale: float) -> No
     rng = np.random.default_rng(0)
     logits = (scale * rng.standard_normal((n, count))).astype(np.float32)
     logits[:, 0] += scale  # one class is guessed much too often
-    found = softmax(logits + uniform_offsets(logits)).astype(np.float64).mean(axis=0)
+    offsets = uniform_offsets(logits)
+    found = softmax(logits + offsets).astype(np.float64).mean(axis=0)
     assert np.abs(count * found - 1).max() < 1e-3
+    assert abs(offsets.mean()) < 1e-4
 
 
 def test_prior_numbers_refuse_other_classes(clip: Clip) -> None:
@@ -179,3 +181,33 @@ def test_fitted_offsets_make_the_labels_likeliest(reward: ClipReward, pictures: 
             assert loss(found + step * (np.arange(68) == label)) > best - 1e-4
     with pytest.raises(InputError, match="offsets=fitted is fitted to labels, and these pictures have none"):
         fitted("fitted", pictures.features)
+
+
+def test_fitted_offsets_give_each_class_the_same_weight() -> None:
+    """At the temperature that suits them the weighed mean probability is uniform; that of all pictures alike is not."""
+    rng = np.random.default_rng(3)
+    labels = np.repeat(np.arange(3), [10, 30, 80])
+    logits = (6 * rng.standard_normal((120, 3)) + 5 * np.eye(3)[labels] + [2, 0, -1]).astype(np.float32)
+    shifted = logits + labelled_offsets(logits, labels)
+    probabilities = softmax(shifted, best_temperature(shifted, labels))
+    weights = class_weights(labels)
+    assert weights is not None
+    assert weights @ probabilities == pytest.approx([1 / 3] * 3, abs=2e-3)
+    assert np.abs(probabilities.mean(axis=0) - 1 / 3).max() > 0.05
+
+
+def test_a_prior_on_pictures_with_labels_weighs_classes_alike() -> None:
+    features = np.random.default_rng(2).standard_normal((12, 5)).astype(np.float32)
+    found, weights = fitted("prior", features, LOPSIDED), class_weights(LOPSIDED)
+    assert isinstance(found, Refitted) and found.weights is not None and weights is not None
+    assert found.weights.tolist() == weights.tolist()
+    assert (found.kind, found.labels) == ("prior", None)
+
+
+def test_fitted_offsets_are_kept_as_the_numbers_of_their_template(clip: Clip) -> None:
+    classes = clip.encode_texts(["a cat", "a dog", "a bus"])
+    features = clip.encode_texts([f"a {word}" for word in ["kitten", "puppy", "coach", "tram", "horse", "lorry"]])
+    found = fitted("fitted", features, np.array([0, 1, 2, 2, 1, 2]))
+    assert isinstance(found, Refitted)
+    assert found.settled(clip, classes).numbers.tolist() == found.of(clip, classes).tolist()
+    assert found.of(clip, classes).tolist() != uniform_offsets(clip.logit_scale * features @ classes.T).tolist()

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from ipo_prompts.metrics.sampling import Sampling, t_quantile
+from ipo_prompts.metrics.sampling import Sampling, t_quantile, wilson
 from ipo_prompts.metrics.verdict import class_mean_interval, difference_over_classes
 
 SIZES = [1, 1, 1, 1, 6, 6, 12, 12, 40, 120]
@@ -119,3 +119,37 @@ def test_the_intervals_cover_what_they_promise() -> None:
 
 def test_counting_single_pictures_as_certain_would_not() -> None:
     assert max(covered(True)) < 0.8
+
+
+def test_what_is_added_counts_where_every_class_has_one_picture() -> None:
+    assert Sampling.of(3, classes=list("abc")).over_classes(np.zeros(3), added=2.0).value == pytest.approx(2 / 2 / 3)
+
+
+def test_what_is_added_is_shared_by_draws_and_not_by_their_variants() -> None:
+    sampling = Sampling.of(6, classes=list("aaaabb"), draws=["p", "p", "q", "q", "r", "s"])  # two draws of four each
+    assert sampling.over_classes(np.zeros(6), added=3.0).value == pytest.approx(2 * (3 * 2 / 4 / 1 / 2) / 4)
+
+
+def test_a_picture_with_more_variants_weighs_no_more_in_the_mean_of_its_class() -> None:
+    sampling = Sampling.of(5, classes=list("aaabb"), draws=["p", "p", "q", "r", "s"])
+    assert sampling.class_means(np.array([1.0, 1, 0, 1, 0])).tolist() == [0.5, 0.5]
+
+
+def test_the_level_is_that_of_the_interval_of_a_mean_over_classes() -> None:
+    hits, sampling = np.array([1.0, 1, 1, 0, 1, 0]), Sampling.of(6, classes=list("aaaabb"))
+    p, variance = 0.625, sampling.over_classes(hits)
+    found = class_mean_interval(hits, sampling, 0.8)
+    assert found[1:] == pytest.approx(wilson(p, p * (1 - p) / variance.value, t_quantile(variance.degrees, 0.8)))
+
+
+def test_classes_that_are_all_right_have_the_degrees_of_freedom_of_what_is_added() -> None:
+    # Two draws are added: of twelve a has 2, b 10. Satterthwaite; the sample is 2² / (1/2 + 1/10).
+    found = class_mean_interval(np.ones(12, dtype=bool), Sampling.of(12, classes=["a"] * 2 + ["b"] * 10))
+    a, b = 2 * 2 / 12 / 1 / 2, 2 * 10 / 12 / 9 / 10
+    degrees = (a + b) ** 2 / (a**2 / 1 + b**2 / 9)
+    assert found.low == pytest.approx(wilson(1.0, 4 / 0.6, t_quantile(degrees, 0.95)).low)
+
+
+def test_one_picture_moves_a_mean_over_classes_by_its_share_of_the_middling_class() -> None:
+    sampling = Sampling.of(16, classes=["a"] * 2 + ["b"] * 2 + ["c"] * 12)
+    assert difference_over_classes(np.zeros(16), np.eye(16)[0], sampling).step == pytest.approx(1 / 3 / 2)

@@ -105,3 +105,32 @@ def test_leaving_classes_out_finds_strangers_where_they_are_far_from_the_others(
     features, others = np.repeat(classes, 4, axis=0), np.tile([0.0, 1.0], 16)
     area, _ = halves_left_out(features, np.repeat(np.arange(8), 4), classes, others)
     assert area == 0.875  # of four kinds of pairs one ties
+
+
+def test_so_many_draws_as_a_share_has_parts_are_enough_but_one() -> None:
+    for n in range(19, 200):
+        assert known(n).threshold(1 / (n + 1)).k == 1
+
+
+def test_four_classes_are_the_fewest_of_which_some_are_left_out() -> None:
+    for count, told in ((3, False), (4, True)):
+        classes, labels = np.eye(count, dtype=np.float32), np.repeat(np.arange(count), 3)
+        area, found = halves_left_out(classes[labels], labels, classes, np.zeros(len(labels), dtype=np.float32))
+        assert (area is not None, len(found) > 0) == (told, told)
+
+
+def test_classes_without_pictures_have_no_part_in_what_is_left_out() -> None:
+    rng, present = np.random.default_rng(1), np.array([1, 5, 6, 12])
+    classes, place = rng.normal(size=(16, 6)).astype(np.float32), np.repeat(np.arange(4), 5)
+    features = classes[present[place]] + rng.normal(size=(20, 6)).astype(np.float32)
+    elsewhere = rng.normal(size=20).astype(np.float32)
+    found = halves_left_out(features, present[place], classes, elsewhere)
+    assert found == halves_left_out(features, place, classes[present], elsewhere)
+    assert found[0] is not None and 0.5 < found[0] < 1
+
+
+def test_the_highest_cosine_is_that_of_each_picture_however_many_there_are() -> None:
+    rng = np.random.default_rng(0)
+    features, rows = rng.normal(size=(2500, 3)).astype(np.float32), rng.normal(size=(4, 3)).astype(np.float32)
+    assert highest(features, rows) == pytest.approx((features @ rows.T).max(axis=1), rel=1e-5, abs=1e-6)
+    assert highest(features[:0], rows).shape == (0,)

@@ -118,3 +118,18 @@ def test_templates_must_fit_every_caption(clip: Clip) -> None:
     assert RetrievalReward(clip, ["red"]).problem("a <CLASS>") is None
     assert "tokens" in (RetrievalReward(clip, ["red", "word " * 50]).problem("a <CLASS>") or "")
     assert "tokens" in (RetrievalReward(clip, ["red"], also_fit=["word " * 50]).problem("a <CLASS>") or "")
+
+
+def test_a_query_has_the_group_of_its_first_example_and_names_the_first_picture(clip: Clip, tmp_path: Path) -> None:
+    shades = ["red", "darkred", "blue", "yellow"]
+    examples = [
+        dspy.Example(image=plain(shade), caption=caption, group=group)
+        for shade, caption, group in zip(shades, ["warm", "warm", "cold", "bright"], "1234", strict=True)
+    ]
+    reward = RetrievalReward(clip, ["warm", "cold", "bright"], store=FeatureStore(clip, tmp_path))
+    gallery = reward.examples(examples)
+    assert gallery.groups == ("1", "3", "4")
+    score = reward.score(["a <CLASS> one"], gallery)[0]
+    cosines = clip.encode_texts([f"a {name} one" for name in reward.class_names]) @ gallery.features.T
+    assert score.predictions.tolist() == cosines.argmax(axis=1).tolist()
+    assert not score.hits.all(), "some of which are wrong"

@@ -22,11 +22,14 @@ from ipo_prompts.metrics.classification import (
     logits_of,
     losses_of,
     places_of,
+    scores_accuracy,
 )
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
-from ipo_prompts.metrics.reward import EmbeddingReward, Judged, Score, pseudo_values
+from ipo_prompts.metrics.offsets import MeanOffsets
+from ipo_prompts.metrics.reward import EmbeddingReward, Judged, Score, by_embeddings, pseudo_values, scale_of
+from ipo_prompts.metrics.scale import FRACTION
 from ipo_prompts.metrics.template import ANCHOR
 from support.ensembles import ensemble_score
 
@@ -78,6 +81,8 @@ def test_logits_are_scaled_cosines_plus_the_bias() -> None:
     found = logits_of(model, rows, classes)
     np.testing.assert_allclose(found, [[-2.5, 7.5, -12.5], [5.5, 3.5, -8.5]], rtol=1e-6)
     assert found.dtype == np.float32
+    offsets = np.array([1.0, 2.0, -4.0], dtype=np.float32)
+    np.testing.assert_allclose(logits_of(model, rows, classes, offsets), found + offsets)
 
 
 def test_the_place_of_the_right_class_is_counted_from_the_highest_logit() -> None:
@@ -395,3 +400,57 @@ def test_a_part_of_a_part_knows_its_classes() -> None:
     pictures = EncodedPictures(features, labels, ("a", "b", "c"), classes=(4, 7, 9))
     assert pictures.part([1], [1, 2]).classes == (7, 9)
     assert pictures.part([2, 1]).groups == ("c", "b")
+
+
+def test_a_part_in_another_order_of_classes_counts_them_in_that_order() -> None:
+    features, labels = np.eye(4, dtype=np.float32), np.array([0, 1, 2, 2])
+    offsets = MeanOffsets(np.ones(4, dtype=np.float32))
+    pictures = EncodedPictures(features, labels, offsets=offsets, classes=(4, 7, 9))
+    found = pictures.part([3, 0], [2, 0])
+    assert (found.labels.tolist(), found.classes) == ([0, 1], (9, 4))
+    assert found.offsets is offsets
+    shown = np.array([[True, False, False], [False, True, False], [False, True, True], [False, False, True]])
+    several = EncodedPictures(features, None, shown=shown).part([2, 0], [2, 0])
+    assert several.shown is not None and several.shown.tolist() == [[True, False], [False, True]]
+
+
+def test_one_label_of_several_may_be_a_name_alone(clip: Clip) -> None:
+    class Several(ClipReward):
+        takes = "several labels"
+
+    rows = np.eye(2, clip.width, dtype=np.float32)
+    examples = [dspy.Example(features=rows[0], label="dog"), dspy.Example(features=rows[1], label=["cat", "dog"])]
+    shown = Several(clip, ["cat", "dog"]).examples(examples).shown
+    assert shown is not None and shown.tolist() == [[False, True], [True, True]]
+
+
+def test_a_hook_of_one_reward_alone_decides_as_one_of_its_class(reward: ClipReward) -> None:
+    assert scores_accuracy(reward) and by_embeddings(reward) is reward
+    reward.judge = lambda logits, pictures: Judged(logits[:, 0])  # type: ignore[method-assign]
+    assert not scores_accuracy(reward) and by_embeddings(reward) is reward
+    reward.score = lambda templates, units: []  # type: ignore[method-assign]
+    assert by_embeddings(reward) is None
+
+
+def test_other_names_leave_the_reward_as_it_was(reward: ClipReward) -> None:
+    other = reward.renamed(["kitten", "puppy", "sausage"])
+    assert other.class_names == ("kitten", "puppy", "sausage") and type(other) is ClipReward
+    assert reward.class_names == ("cat", "dog", "hot_dog")
+    assert other.store is reward.store and other.texts is reward.texts
+
+
+def test_a_scale_that_is_none_is_refused() -> None:
+    assert scale_of(object()) is FRACTION
+    with pytest.raises(InputError, match="scale of the reward SimpleNamespace is float and no Scale"):
+        scale_of(SimpleNamespace(scale=1.0))
+
+
+def test_class_embeddings_of_two_clips_are_kept_apart(clip: Clip, tmp_path: Path) -> None:
+    import copy
+
+    other = copy.copy(clip)
+    other.fingerprint = "0" * 64
+    for one in (clip, other):
+        ClipReward(one, ["cat"], FeatureStore(one, tmp_path)).score([ANCHOR], pictures(clip, [0]))
+    names = {f"{one.fingerprint[:32]}.texts.sqlite" for one in (clip, other)}
+    assert names == {path.name for path in tmp_path.glob("*.texts.sqlite")}

@@ -136,3 +136,27 @@ def test_missing_masks_and_windows_that_do_not_fit_are_refused(clip: Clip) -> No
 def test_a_tower_without_patch_tokens_asks_for_windows(clip: Clip) -> None:
     with pytest.raises(InputError, match=r"TimmModel.* has no patch tokens.*give a window"):
         SegmentationReward(clip, ["cat"])
+
+
+def test_a_wide_picture_has_rows_by_its_height_and_columns_by_its_width(clip: Clip) -> None:
+    given, mask = picture(48, 96), np.zeros((48, 96), int)
+    mask[:, 48:], mask[:5] = 1, -1
+    reward = SegmentationReward(clip, ["cat", "dog"], window=48)
+    scenes = reward.examples([dspy.Example(image=given, mask=mask)])
+    (scene,) = scenes.scenes
+    assert scene.features.shape[:2] == (1, 3)
+    assert scene.rows.tolist() == [[1]] * 48
+    assert scene.columns.tolist() == interpolation(np.array([24.0, 48, 72]), 96).tolist()
+    texts = clip.encode_texts(["a cat", "a dog"])
+    called = (scene.columns @ (scene.features[0] @ texts.T)).argmax(axis=1)  # of each column, the same in all rows
+    truth = np.repeat([0, 1], 48)
+    iou = [((called == c) & (truth == c)).sum() / ((called == c) | (truth == c)).sum() for c in (0, 1)]
+    assert reward.score(["a <CLASS>"], scenes)[0].value == pytest.approx(np.mean(iou))
+
+
+def test_the_values_of_two_scenes_by_hand() -> None:
+    # Class 0: 3 of 4 pixels, class 1: 3 of 6. The first scene has (1 - 3/4 · 2) / 4 and (3 - 1/2 · 4) / 6 over that.
+    mean, values = mean_iou(np.array([[1, 3], [2, 0]]), np.array([[2, 4], [2, 2]]), np.array([[2, 3], [2, 2]]))
+    assert mean == 0.625
+    over = (-1 / 8 + 1 / 6) / 2
+    assert values == pytest.approx([0.625 + 2 * over, 0.625 - 2 * over])

@@ -127,3 +127,49 @@ def test_the_reward_goes_through_the_one_hook(clip: Clip, monkeypatch: pytest.Mo
         sigmoid_losses(logits - 10, shown), rel=1e-5
     )
     assert native(3).probabilities(logits - 10)[0] == pytest.approx(1 / (1 + np.exp(10 - logits[0])), rel=1e-5)
+
+
+def test_the_resamples_are_those_of_the_seed_however_many_are_measured_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits, shown = random_case()
+    noise = np.random.default_rng(2).normal(size=logits.shape).astype(np.float32)
+    alone = Sampling.of(len(shown))
+    found = [compare_precision(noise, logits, shown, alone, seed, resamples=50) for seed in (0, 1)]
+    assert found[0].ci95 != found[1].ci95
+    monkeypatch.setattr("ipo_prompts.metrics.several.AT_ONCE", 7 * len(shown))  # seven at once, at last one
+    assert compare_precision(noise, logits, shown, alone, 1, resamples=50) == found[1]
+
+
+def test_intervals_are_moved_by_what_resamples_are_too_high() -> None:
+    logits, shown = random_case(20, 3)
+    noise = np.random.default_rng(2).normal(size=logits.shape).astype(np.float32)
+    found = compare_precision(noise, logits, shown, Sampling.of(20), resamples=4000)
+    drawn = np.random.default_rng(6).multinomial(20, np.full(20, 1 / 20), size=4000).astype(np.float64)
+    before = mean_precision(noise, shown, drawn)
+    assert before.mean() - found.before > 0.03, "pictures that are drawn twice"
+    ends = found.before + np.quantile(before, [0.025, 0.975]) - before.mean()
+    assert found.before_ci95 == pytest.approx(tuple(ends), abs=0.015)
+
+
+@pytest.mark.parametrize("other", [0.0, 28.0])
+def test_where_logits_separate_all_the_weak_prior_decides(other: float) -> None:
+    """Class 0 is shown by enough pictures for an intercept of its own, class 1 by one too few."""
+    rows = np.linspace(-1, 1, 2 * ENOUGH)[:, None] * [2.0, 1.0] + [30.0, other]
+    shown = np.zeros(rows.shape, dtype=bool)
+    shown[-ENOUGH:, 0], shown[-ENOUGH + 1 :, 1] = True, True
+    found = fit_sureness(rows.astype(np.float32), shown)
+    assert found.own == 1
+    own, shared = found.intercepts
+    sign, spread = np.where(shown, -1.0, 1.0), rows.std()
+
+    def loss(log_slope: float, intercept: float) -> float:
+        fits = np.logaddexp(0, sign * (np.exp(log_slope) / spread * rows + intercept)).sum()
+        return float(fits + log_slope**2 / 20 + intercept**2 / 200)
+
+    def of_class(intercept: float) -> float:
+        fits = np.logaddexp(0, sign[:, 0] * (found.slope * rows[:, 0] + intercept)).sum()
+        return float(fits + (intercept - shared) ** 2 / 200)
+
+    at = float(np.log(found.slope * spread))
+    for step in (-0.02, 0.02):
+        assert loss(at, shared) < min(loss(at + step, shared), loss(at, shared + step))
+        assert of_class(own) < of_class(own + step)

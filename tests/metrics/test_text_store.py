@@ -12,6 +12,7 @@ import pytest
 from ipo_prompts.metrics import store as text_store
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.store import TextStore
+from ipo_prompts.metrics.template import named
 from ipo_prompts.metrics.text_tower import encode_templates
 
 TEMPLATES = ["a photo of a <CLASS>.", "<CLASS> in the dark", "one small <CLASS>, and its <CLASS>"]
@@ -89,3 +90,28 @@ def test_memory_and_disk_are_bounded(clip: Clip, file: Path, monkeypatch: pytest
     newest = TextStore(clip, file)
     newest.encode(many[-1:], NAMES)
     assert newest.encoded == 0
+
+
+def test_a_class_with_another_synonym_is_another_entry(clip: Clip, file: Path) -> None:
+    store = TextStore(clip, file)
+    plain, pair = (store.encode(TEMPLATES[:1], [dog])[0] for dog in ("dog", named(["dog", "puppy"])))
+    again = store.encode(TEMPLATES[:1], [named(["dog", "hound"])])[0]
+    assert store.encoded == 3
+    assert not np.allclose(plain, pair, atol=1e-3) and not np.allclose(pair, again, atol=1e-3)
+
+
+def test_what_was_used_last_stays_in_memory(clip: Clip, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = TextStore(clip, file)
+    size = store.encode(TEMPLATES[:1], NAMES)[0].nbytes
+    monkeypatch.setattr(text_store, "IN_MEMORY", 2 * size)
+    store.encode(TEMPLATES[1:2], NAMES)
+    store.encode(TEMPLATES[:1], NAMES)
+    store.encode(TEMPLATES[2:], NAMES)  # for which the second one goes
+    with sqlite3.connect(file) as database:
+        database.execute("DELETE FROM vectors")
+    database.close()
+    store.encode(TEMPLATES[:1], NAMES)
+    store.encode(TEMPLATES[2:], NAMES)
+    assert store.encoded == 3
+    store.encode(TEMPLATES[1:2], NAMES)
+    assert store.encoded == 4

@@ -20,7 +20,7 @@ from torch import nn
 from ipo_prompts.metrics import text_pass, text_tower
 from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.reward import class_embeddings
-from ipo_prompts.metrics.template import SLOT, fill
+from ipo_prompts.metrics.template import SLOT, fill, named
 from ipo_prompts.metrics.text_pass import TextPass, Trie
 from ipo_prompts.metrics.text_tower import encode_ensemble, encode_templates, encode_texts, text_path
 from support.once import KEPT
@@ -194,6 +194,19 @@ def test_half_precision_is_as_close_as_its_rounding(precision: torch.dtype) -> N
 # --- company: what else is in the call
 
 
+def test_an_end_token_that_is_not_the_highest_is_found_where_it_first_stands() -> None:
+    model, usual = built("ViT-L-14-worldwide", 1, eos_id=300), open_clip.SimpleTokenizer()
+
+    def tokenizer(texts: list[str]) -> torch.Tensor:
+        tokens = usual(texts)
+        return torch.where(tokens == 49407, 300, tokens)
+
+    assert text_path(model).startswith("fast: ")
+    texts = ["a cat", "a very old dog", "犬"]
+    ours = encode_texts(model, tokenizer, texts)
+    np.testing.assert_allclose(ours, direct(model, tokenizer, texts), rtol=0, atol=TOLERANCE)
+
+
 def test_order_repeats_and_company_do_not_matter(clip: Clip) -> None:
     texts = [fill(template, name) for template in TEMPLATES for name in NAMES]
     usual = encode_texts(clip.model, clip.tokenizer, texts)
@@ -252,6 +265,36 @@ def test_weights_of_an_ensemble_count(clip: Clip) -> None:
     mean = np.tensordot(weights, members, axes=1)
     ours = class_embeddings(clip, list(zip(TEMPLATES[:3], weights.tolist(), strict=True)), NAMES)
     np.testing.assert_allclose(ours, mean / np.linalg.norm(mean, axis=-1, keepdims=True), rtol=0, atol=1e-6)
+
+
+SYNONYMS = ["cat", named(["dog", "puppy", "small hound"]), named(["bus", "coach"])]
+
+
+def of_several_names(clip: Clip, templates: Sequence[str]) -> np.ndarray:
+    """The unit means of unit rows over the names of each class: float64 (T, 3, D)."""
+    names = [["cat"], ["dog", "puppy", "small hound"], ["bus", "coach"]]
+    rows = np.array(
+        [[clip.encode_texts([fill(one, name) for name in own]).mean(axis=0) for own in names] for one in templates]
+    )
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def test_a_class_with_synonyms_has_the_unit_mean_of_all_its_names(clip: Clip) -> None:
+    found = encode_templates(clip.model, clip.tokenizer, TEMPLATES[:2], SYNONYMS)
+    np.testing.assert_allclose(found, of_several_names(clip, TEMPLATES[:2]), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("together", [6, 20_000])
+def test_an_ensemble_with_synonyms_counts_every_template_at_its_weight(
+    clip: Clip, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it is encoded template by template, and where one is named twice."""
+    monkeypatch.setattr(text_tower, "TOGETHER", together)
+    weights = [3.0, 1.0, 0.5, 2.0]
+    templates = [*TEMPLATES[:3], TEMPLATES[1]]
+    mean = np.tensordot(weights, of_several_names(clip, templates), axes=1)
+    found = encode_ensemble(clip.model, clip.tokenizer, list(zip(templates, weights, strict=True)), SYNONYMS)
+    np.testing.assert_allclose(found, mean / np.linalg.norm(mean, axis=-1, keepdims=True), rtol=0, atol=1e-6)
 
 
 def test_an_ensemble_of_one_is_its_template_to_the_bit(clip: Clip) -> None:
@@ -361,17 +404,18 @@ def test_a_tower_that_cannot_run_the_pass_is_found_out(monkeypatch: pytest.Monke
 class Masking(nn.Module):
     """A substitute for a Hugging Face text tower: not causal, masks its padding (or not), pools the mean."""
 
-    def __init__(self, masks: bool) -> None:
+    def __init__(self, masks: bool, pad: int = 0) -> None:
         super().__init__()
         self.text = nn.Module()
-        self.text.config = type("Config", (), {"pad_token_id": 0})()
+        self.text.config = type("Config", (), {"pad_token_id": pad})()
+        self.pad = pad
         self.embed = nn.Embedding(49408, 16)
         self.masks = masks
         self.widths: list[int] = []
 
     def encode_text(self, tokens: torch.Tensor) -> torch.Tensor:
         self.widths.append(tokens.shape[1])
-        real = ((tokens != 0) | (not self.masks))[..., None]
+        real = ((tokens != self.pad) | (not self.masks))[..., None]
         return (self.embed(tokens) * real).sum(1) / real.sum(1)
 
 
@@ -385,4 +429,18 @@ def test_only_a_tower_that_masks_padding_gets_less_of_it(masks: bool, monkeypatc
     model.widths.clear()
     ours = encode_texts(model, tokenizer, texts)
     assert model.widths == ([4, 10] if masks else [77, 77])
+    np.testing.assert_allclose(ours, direct(model, tokenizer, texts), rtol=0, atol=1e-6)
+
+
+def test_texts_of_several_batches_are_padded_with_the_towers_own_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    model, plain_tokenizer = Masking(True, pad=1), open_clip.SimpleTokenizer()
+
+    def tokenizer(texts: list[str]) -> torch.Tensor:
+        tokens = plain_tokenizer(texts)
+        return torch.where(tokens == 0, 1, tokens)
+
+    monkeypatch.setattr(text_tower, "TEXT_BATCH", 2)
+    texts = ["a cat", "a b c", "dog", "a b c d e f g h"]
+    ours = encode_texts(model, tokenizer, texts)
     np.testing.assert_allclose(ours, direct(model, tokenizer, texts), rtol=0, atol=1e-6)

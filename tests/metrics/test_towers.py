@@ -165,6 +165,8 @@ def test_tokens_are_those_of_a_plain_vision_transformer_only(tower: Clip) -> Non
     patches = encode_tokens(tower, image)
     assert patches.features.shape == (4, 4, 32)
     assert patches.y.tolist() == [5, 15, 25, 35]
+    wide = encode_tokens(tower, image.resize((80, 40)))
+    assert (wide.y.tolist(), wide.x.tolist()) == ([5, 15, 25, 35], [10, 30, 50, 70])
     np.testing.assert_allclose(np.linalg.norm(patches.features, axis=-1), 1, atol=1e-5)
     # By hand: the last block with value and output projection in place of attention.
     visual = tower.model.visual

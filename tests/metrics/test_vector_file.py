@@ -47,3 +47,25 @@ def test_but_not_for_ever(tmp_path: Path, locked: list[int], monkeypatch: pytest
     locked[0] = 10**9
     with pytest.raises(InputError, match="locked"):
         put_one(tmp_path / "new.sqlite")
+
+
+def test_a_vector_that_another_process_kept_first_stays_and_is_returned(tmp_path: Path) -> None:
+    file = VectorFile(tmp_path / "vectors.sqlite")
+
+    def put(number: float) -> list[float]:
+        vectors = [np.full((2, 2), number, np.float32)]
+        (kept,) = file.use(lambda database: file.put(database, ["key"], vectors))
+        assert kept.shape == (2, 2)
+        return kept.ravel().tolist()
+
+    assert put(1.0) == put(2.0) == [1.0] * 4
+    assert file.use(lambda database: file.get(database, "key", 4)).tolist() == [1.0] * 4
+
+
+def test_a_file_that_can_only_be_read_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file, nothing = VectorFile(tmp_path / "vectors.sqlite"), sqlite3.connect(":memory:")
+    file.read_only = True
+    for number in (1.0, 2.0):
+        assert file.put(nothing, ["key"], [np.full(2, number, np.float32)])[0].tolist() == [number] * 2
+    assert caplog.text.count("cannot be written: what it lacks is made, and not kept") == 1
+    nothing.close()

@@ -136,6 +136,7 @@ def test_a_comparison_that_could_show_nothing_says_so():
 def test_units_that_shaped_the_template_give_no_test():
     found = no_test(_effect(0.05, 1e-9), "they chose it")
     assert (found.outcome, found.p, found.p_corrected, found.mean) == ("no test", None, None, 0.05)
+    assert found.family == "they chose it"
     assert found.numbers == "+5.00 points [+3.00, +7.00]"
     assert no_test(SAME, "they chose it").outcome == "same templates"
 
