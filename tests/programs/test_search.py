@@ -34,7 +34,7 @@ from ipo_prompts.programs.search import (
 )
 from ipo_prompts.programs.strategies.base import GivenTemplates, Knowing, Known, Looked, Strategy
 from ipo_prompts.programs.templates.admission import REFUSALS_SHOWN, Desk
-from ipo_prompts.programs.templates.history import PromptHistory
+from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
 from ipo_prompts.programs.templates.settings import SearchSettings
 
 N = 20
@@ -148,8 +148,15 @@ def test_many_templates_are_scored_some_at_a_time_and_recorded_as_one_event(tmp_
     assert reward.sizes[-2:] == [AT_ONCE, 301 - AT_ONCE]
     events = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
     (event,) = [event for event in events if event.get("kind") == "selection"]
-    assert event["step"] == 3, "that after the last"
     assert [row["template"] for row in event["scores"]] == [template for _, template in reward.asked[-301:]]
+
+
+def test_what_chooses_is_on_record_behind_the_last_step_that_there_may_be(tmp_path: Path) -> None:
+    reward = TableReward()
+    with closing(Journal(tmp_path)) as journal:
+        record = ScoreKeeper(journal, reward)
+        run(reward, GivenTemplates(["a <CLASS>"]), settings={"steps": 9}, record=record)
+    assert [event["step"] for event in read(tmp_path) if event.get("kind") == "selection"] == [9]
 
 
 @pytest.mark.parametrize(
@@ -638,6 +645,13 @@ def test_a_digest_tells_whatever_is_known() -> None:
     strategy = looking([["x <CLASS>"]], then=["other <CLASS>"])[0]
     run(TableReward(), strategy, settings={"steps": 2})
     first, known = strategy.known
+    _, entry = known.history
+
+    def instead(other: ScoredTemplate) -> PromptHistory:
+        history = PromptHistory(known.history.initial)
+        history.add(other)
+        return history
+
     changes: list[dict[str, Any]] = [
         {"task": "pets"},
         {"class_names": ("dog", "cat")},
@@ -647,8 +661,14 @@ def test_a_digest_tells_whatever_is_known() -> None:
         {"seed": 1},
         {"count": 9},
         {"history": PromptHistory(known.history.initial)},
+        {"history": instead(replace(entry, step=5))},
+        {"history": instead(replace(entry, source="list"))},
+        {"history": instead(replace(entry, score=replace(entry.score, value=0.5)))},
+        {"history": instead(replace(entry, score=replace(entry.score, loss=0.5)))},
         {"looked": ()},
         {"looked": (replace(known.looked[0], value=0.5),)},
+        {"looked": (replace(known.looked[0], loss=0.5),)},
+        {"looked": (replace(known.looked[0], step=5),)},
         {"looked": (replace(known.looked[0], around="a <CLASS>"),)},
         {"findings": ("dark helps",)},
     ]

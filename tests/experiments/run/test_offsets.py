@@ -164,7 +164,8 @@ def test_what_is_settled_after_them_has_those_that_are_kept(
     units = [made_up(clip, 1.1, [EACH] * len(NAMES), seed).units for seed in (1, 2)]
     settings, model = SearchSettings(steps=1, offsets="mean", ensemble=2, names="search"), object()
     lm: Any = SimpleNamespace(connect=lambda *of: model, small=small)
-    found = run_job(Job(settings, reward, *units, lambda lm: GivenTemplates(TEMPLATES), lm, task="pets"))
+    strategy = lambda lm: GivenTemplates(TEMPLATES)  # noqa: E731
+    found = run_job(Job(settings, reward, *units, strategy=strategy, lm=lm, task="pets"))
     assert found.settled is not None and (found.settled.kept is not None) == (gain > 0.1)
     kept = found.settled.kept
     asked = {"lm": None if small else model, "task": "pets"}
