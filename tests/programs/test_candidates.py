@@ -89,6 +89,7 @@ def test_names_that_somebody_wrote_come_first_and_all_names_together_are_limited
 
 def test_each_of_several_names_alone_is_a_candidate_of_its_class_and_of_no_other() -> None:
     sofas, other = candidates_of([named(["sofa", "couch"]), "settee"])
+    assert candidates_of([named(["zorbil", "kwexly"])]) == [["zorbil", "kwexly"]], "though no dictionary has them"
     assert {"sofa", "couch"} <= set(sofas) and not {"sofa", "couch"} & set(other) and "settee" not in sofas
 
 

@@ -27,6 +27,7 @@ from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.record.journal import Journal, read
 from ipo_prompts.programs.running import Job
 from ipo_prompts.programs.running import run as run_job
+from ipo_prompts.programs.selection import POOLED, Choice
 from ipo_prompts.programs.strategies.base import GivenTemplates
 from ipo_prompts.programs.templates.settings import SearchSettings
 from support.runs import Ended, check_it_can_be_done_again, ipo
@@ -149,10 +150,12 @@ def test_what_is_settled_after_them_has_those_that_are_kept(
 ) -> None:
     """An ensemble, then names; a small language model is asked for none."""
     monkeypatch.setattr("ipo_prompts.programs.settling.cross_fitted_difference", lambda *of: (gain, 0.1))
+    chosen = Choice("a choice <CLASS>", False, 0.1, 0.05, POOLED)
+    monkeypatch.setattr("ipo_prompts.programs.settling.pooled_choice", lambda *of: chosen)
     given: list[Any] = []
 
     def settle(size: int, found: Any, reward: Any, searched: Any, selection: Any, record: Any) -> Any:
-        given.append((size, found.choice.others, searched.offsets, selection.offsets))
+        given.append((size, found.choice, searched.offsets, selection.offsets))
         return replace(found, choice=replace(found.choice, others=("more <CLASS>",))), None
 
     def look(settings: Any, reward: Any, templates: Any, parts: Any, offsets: Any, record: Any, **more: Any) -> None:
@@ -169,7 +172,7 @@ def test_what_is_settled_after_them_has_those_that_are_kept(
     assert found.settled is not None and (found.settled.kept is not None) == (gain > 0.1)
     kept = found.settled.kept
     asked = {"lm": None if small else model, "task": "pets"}
-    assert given == [(2, (), kept, kept), (("more <CLASS>",), units, kept, asked)]
+    assert given == [(2, chosen, kept, kept), (("more <CLASS>",), units, kept, asked)]
 
 
 def test_no_other_reward_has_a_line_on_them() -> None:
