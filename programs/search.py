@@ -239,7 +239,9 @@ class _Run:
         try:
             if others:
                 usable = [template for template in others if not reasons[template]]
-                for score in self.record.score(-1, usable, self.units, refused, kind="earlier"):
+                with due() if self.record.done(-1, "earlier") else nullcontext():
+                    scores = self.record.score(-1, usable, self.units, refused, kind="earlier")
+                for score in scores:
                     self.history.add(ScoredTemplate(score, -1, "earlier run"))
         finally:
             self._remember(-1, tuple(self.history), refused, 0)

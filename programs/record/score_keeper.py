@@ -104,9 +104,9 @@ class ScoreKeeper:
             logger.warning("step %d does not know what it knew before it was interrupted; it is asked anew", step + 1)
         self.note("given", step=step, digest=digest)
 
-    def done(self, step: int) -> bool:
-        """Whether an earlier session did this step."""
-        return bool(self._journal and self._journal.find("scores", kind="search", step=step))
+    def done(self, step: int, kind: str = "search") -> bool:
+        """Whether an earlier session did this step, or scored the templates of an `earlier` run before the first."""
+        return bool(self._journal and self._journal.find("scores", kind=kind, step=step))
 
     def find(self, type_: str) -> Event | None:
         """Return the latest event of a type from earlier sessions."""

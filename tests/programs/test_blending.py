@@ -49,7 +49,16 @@ def test_pictures_of_both_sets_stand_beside_the_words_that_were_found(clip: Clip
     assert kept.program_.pictures is not None and kept.score(features, [names[i] for i in labels]) > 0.9
 
 
-def test_a_picture_is_not_judged_by_its_variants(clip: Clip, known: tuple[Any, Any, Any]) -> None:
+def test_a_picture_is_not_judged_by_its_variants(
+    clip: Clip, known: tuple[Any, Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[list[str]] = []
+
+    def fit_temperature(logits: Any, true: Any, groups: list[str]) -> float:
+        told.append(groups)
+        return 1.75
+
+    monkeypatch.setattr("ipo_prompts.programs.settling.fit_temperature", fit_temperature)
     names, features, labels = known
     groups = [f"picture {i // 2}" for i in range(18)]
     rows = zip(features, labels, groups, strict=True)
@@ -58,6 +67,15 @@ def test_a_picture_is_not_judged_by_its_variants(clip: Clip, known: tuple[Any, A
     words = TemplateClassifier(clip, names, program.template).logits(features)
     apart, together = (blend(words, Labelled(features, labels, 3, of), clip.logit_scale) for of in (None, groups))
     assert program.pictures is not None and program.pictures.way == together.way != apart.way
+    assert together.held is not None
+    assert (told, program.temperature) == ([[groups[i] for i in together.held[2]]], 1.75)
+
+
+def test_a_class_without_pictures_is_kept_as_one_of_words_alone(clip: Clip, known: tuple[Any, Any, Any]) -> None:
+    names, features, labels = known
+    examples = [dspy.Example(features=row, label=names[label]) for row, label in zip(features, labels, strict=True)]
+    program = ipo().compile(TemplateClassifier(clip, ["zebra", *names]), trainset=examples[::2], valset=examples[1::2])
+    assert program.pictures is not None and program.pictures.without == (0,)
 
 
 def test_pictures_are_refused_beside_words_that_do_not_classify(clip: Clip, known: tuple[Any, Any, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,16 @@ def test_the_best_have_most_hits_then_the_lower_loss_and_are_read_differently() 
     assert best_rows(of, 1) == (4,)
     assert best_rows(of, 3) == (4, 2, 3)  # 5 is 4 once more; of 1 and 3 the latter has the lower loss
     assert best_rows(of, 9) == (4, 2, 3, 1, 0)
+
+
+def test_templates_that_differ_on_one_picture_are_two_and_one_met_before_is_none() -> None:
+    seldom = [1.0, 1.0, 1.0, 1.0 + 2 * ALIKE]  # less than `ALIKE` on average
+    other, again = [0.5, 1.5, 0.5, 1.5 + 2 * ALIKE], [1.0 + 0.9 * ALIKE] * 4  # the first once more, behind another one
+    losses = np.array([[1.0] * 4, seldom, other, again])
+    hits = np.ones((4, 4))
+    of = ScoreTable(hits, losses, hits, np.full(4, 4), None, [("part", unit) for unit in range(4)])
+    assert best_rows(of, 2) == (0, 1)
+    assert best_rows(replace(of, losses=losses[[0, 3, 2]], hits=hits[:3], evidence=hits[:3]), 3) == (0, 2)
 
 
 def test_an_ensemble_that_is_better_only_by_luck_gains_nothing() -> None:
@@ -140,6 +151,21 @@ def test_an_ensemble_must_have_the_lead_too(clip: Clip, tmp_path: Path) -> None:
     assert not decided.kept and result == found
 
 
+@pytest.mark.parametrize(("over_initial", "kept"), [(0.51, True), (0.5, False)])
+def test_the_lead_is_over_the_initial_template_and_not_over_the_one(
+    over_initial: float, kept: bool, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leads = []
+
+    def measured(searched: ScoreTable, selection: ScoreTable, *of: Any) -> Any:
+        leads.extend([searched.lead, selection.lead])
+        return (0.02, 0.01), (over_initial, 0.1)
+
+    monkeypatch.setattr("ipo_prompts.programs.settling.cross_fitted_ensemble", measured)
+    _, _, decided, _ = settled(clip, tmp_path, kind=Leading)
+    assert decided.kept == kept and set(leads) == {0.5}
+
+
 def test_the_score_is_that_of_the_program(clip: Clip, tmp_path: Path) -> None:
     reward = ClipReward(clip, NAMES, FeatureStore(clip, tmp_path))
     pictures = between(clip, 3, 0.1)
@@ -180,6 +206,21 @@ def test_templates_with_offsets_are_chosen_by_scores_that_all_have_them() -> Non
     offsets = fitted_on("mean", *units)
     result, settled = settle_offsets(found, offsets, *units, ScoreKeeper(None, reward))
     assert settled.kept is offsets and result.choice.template == "one <CLASS>"
+
+
+@pytest.mark.parametrize(
+    ("gain", "error", "kept"), [(0.02, 0.0199, True), (0.02, 0.02, False), (0.02, None, False), (-0.1, 0.01, False)]
+)
+def test_offsets_are_kept_where_the_gain_exceeds_its_standard_error(
+    gain: float, error: float | None, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipo_prompts.programs.settling.cross_fitted_difference", lambda *of: (gain, error))
+    reward, units = Told(), [EncodedPictures(np.full((20, 2), part, dtype=np.float32), None) for part in (0, 1)]
+    found = search(SearchSettings(steps=1), reward, GivenTemplates(["one <CLASS>", "other <CLASS>"]), *units)
+    offsets = fitted_on("mean", *units)
+    result, settled = settle_offsets(found, offsets, *units, ScoreKeeper(None, reward))
+    assert settled.kept == (offsets if kept else None) and (settled.gain, settled.standard_error) == (gain, error)
+    assert result.choice.template == ("one <CLASS>" if kept else "other <CLASS>")
 
 
 def test_one_template_is_no_ensemble(clip: Clip, tmp_path: Path) -> None:

@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from ipo_prompts.metrics.clock import BudgetReached
+from ipo_prompts.metrics.clock import BudgetReached, Clock, check_clock, keeping
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Score
 from ipo_prompts.metrics.sampling import Sampling, mean_interval
+from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.metrics.template import ANCHOR
 from ipo_prompts.metrics.verdict import score_interval
-from ipo_prompts.programs.record.journal import Journal
+from ipo_prompts.programs.record.journal import Journal, read
 from ipo_prompts.programs.record.score_keeper import AT_ONCE, ScoreKeeper
 from ipo_prompts.programs.search import (
     LOOKED_AT_ONCE,
@@ -32,8 +33,8 @@ from ipo_prompts.programs.search import (
     search,
 )
 from ipo_prompts.programs.strategies.base import GivenTemplates, Knowing, Known, Looked, Strategy
-from ipo_prompts.programs.templates.admission import Desk
-from ipo_prompts.programs.templates.history import PromptHistory
+from ipo_prompts.programs.templates.admission import REFUSALS_SHOWN, Desk
+from ipo_prompts.programs.templates.history import PromptHistory, ScoredTemplate
 from ipo_prompts.programs.templates.settings import SearchSettings
 
 N = 20
@@ -150,6 +151,14 @@ def test_many_templates_are_scored_some_at_a_time_and_recorded_as_one_event(tmp_
     assert [row["template"] for row in event["scores"]] == [template for _, template in reward.asked[-301:]]
 
 
+def test_what_chooses_is_on_record_behind_the_last_step_that_there_may_be(tmp_path: Path) -> None:
+    reward = TableReward()
+    with closing(Journal(tmp_path)) as journal:
+        record = ScoreKeeper(journal, reward)
+        run(reward, GivenTemplates(["a <CLASS>"]), settings={"steps": 9}, record=record)
+    assert [event["step"] for event in read(tmp_path) if event.get("kind") == "selection"] == [9]
+
+
 @pytest.mark.parametrize(
     ("units", "sampling"),
     [
@@ -183,6 +192,19 @@ def test_units_that_are_numbers_get_the_interval_of_a_mean() -> None:
 
     found = search(SearchSettings(steps=1), Halves(), admitting([["a <CLASS>"]]), Units("search"))
     assert tuple(found.steps[0].interval) == tuple(mean_interval(np.where(np.arange(N) < 1, 0.75, 0.25)))
+
+
+def test_an_interval_of_numbers_keeps_to_the_rewards_scale() -> None:
+    class Points(TableReward):
+        scale = Scale(low=0, high=100, percent=False)
+
+        def _score(self, template: str, right: int) -> Score:
+            points = np.where(np.arange(N) < right, 80.0, 40.0)
+            return Score(template, float(points.mean()), 1.0, points, 100 - points)
+
+    found = search(SearchSettings(steps=1), Points(), admitting([["a <CLASS>"]]), Units("search"))
+    interval = found.steps[0].interval
+    assert 30 < interval.low < found.history.initial.value == 42 < interval.high < 50
 
 
 def test_a_strategy_is_told_everything_and_each_step_has_its_own_seed() -> None:
@@ -240,6 +262,27 @@ def test_the_desk_takes_in_only_what_is_valid_new_and_wanted() -> None:
     assert strategy.desks[0].refusals[0] == "no slot (it has no slot)"
 
 
+def test_a_desk_beside_knows_what_was_tried_and_records_what_it_refuses() -> None:
+    answers: list[str | None] = []
+
+    def ask(known: Known, desk: Desk, number: int) -> None:
+        beside = desk.beside(1)
+        answers.extend(beside.admit(text) for text in (ANCHOR, "no slot", "mine <CLASS>", "more <CLASS>"))
+        desk.admit(beside.accepted[0])
+
+    found = run(TableReward(), Doing(ask), settings={"steps": 1, "candidates_per_step": 3})
+    assert answers == ["it is already known", "it has no slot", None, "more templates came than were asked for"]
+    assert [rejection.template for rejection in found.steps[1].rejected] == [ANCHOR, "no slot", "more <CLASS>"]
+    assert [entry.template for entry in found.steps[1].scored] == ["mine <CLASS>"]
+
+
+def test_a_question_repeats_the_last_refusals() -> None:
+    desk = Desk(lambda template: "it is bad", count=1)
+    for number in range(REFUSALS_SHOWN + 2):
+        desk.admit(f"text {number}")
+    assert desk.refusals == [f"text {number} (it is bad)" for number in range(2, REFUSALS_SHOWN + 2)]
+
+
 def test_what_a_person_wrote_is_taken_as_it_is() -> None:
     found = run(TableReward(), GivenTemplates(['"quoted" <CLASS>', "no slot", "1. first <CLASS>"]))
     assert [entry.template for entry in found.steps[1].scored] == ['"quoted" <CLASS>', "1. first <CLASS>"]
@@ -259,6 +302,34 @@ def test_a_list_is_handed_in_step_by_step_and_ends_the_search() -> None:
     assert (found.ended, found.stopped, found.proposed) == ("the list of templates is used up", None, 5)
     again = run(TableReward(), strategy, settings={**settings, "patience": None})
     assert [step.record() for step in again.steps] == [step.record() for step in found.steps]
+
+
+def test_a_list_that_is_used_up_in_the_last_empty_step_is_no_failure() -> None:
+    templates = [f"no slot {i}" for i in range(MAX_EMPTY_STEPS)]
+
+    def ask(known: Known, desk: Desk, number: int) -> None:
+        desk.admit(templates[number])
+        if number + 1 == len(templates):
+            desk.finish("the list is used up")
+
+    found = run(TableReward(), Doing(ask), settings={"steps": 9})
+    assert (found.ended, found.choice.template, found.proposed) == ("the list is used up", ANCHOR, 0)
+
+
+def test_a_search_that_goes_on_keeps_what_it_took_over_though_nothing_usable_comes() -> None:
+    reward = TableReward(search={"mine <CLASS>": 12}, selection={"mine <CLASS>": 12})
+    found = run(reward, admitting([]), settings={"steps": 9}, earlier=Earlier(("mine <CLASS>",), 3))
+    assert (found.choice.template, found.taken_over, len(found.steps)) == ("mine <CLASS>", 1, 1 + MAX_EMPTY_STEPS)
+
+
+def test_a_search_that_gives_up_says_each_reason_once_and_three_at_most() -> None:
+    class Picky(TableReward):
+        def problem(self, template: str) -> str | None:
+            return None if template == ANCHOR else f"it is {template}"
+
+    refused = ["red", "red", "green", "blue", "grey"]
+    with pytest.raises(NothingUsable, match=r"in a row \(it is red; it is green; it is blue\);"):
+        run(Picky(), admitting([refused] * MAX_EMPTY_STEPS), settings={"steps": 9})
 
 
 def test_a_search_says_why_it_ended() -> None:
@@ -336,6 +407,41 @@ def test_a_budget_ends_with_what_there_is() -> None:
     found = run(reward, Doing(ask))
     assert (found.stopped, found.ended, found.choice.template) == ("no more", "no more", "good <CLASS>")
     assert found.proposed == 1
+
+
+@pytest.mark.parametrize("limit", ["budget_usd", "budget_tokens", "max_minutes"])
+def test_a_stopped_search_names_the_setting_that_stopped_it(limit: Any) -> None:
+    def ask(known: Known, desk: Desk, number: int) -> None:
+        raise BudgetReached("no more", limit)
+
+    found = run(TableReward(), Doing(ask))
+    assert (found.limit, found.stopped) == (limit, "no more")
+    assert run(TableReward(), admitting([["a <CLASS>"]])).limit is None
+
+
+class Timed(TableReward):
+    """A reward that begins nothing after the limit, as a CLIP does."""
+
+    def score(self, templates: Sequence[str], units: Units) -> list[Score]:
+        check_clock()
+        return super().score(templates, units)
+
+
+@pytest.mark.parametrize("earlier", [None, Earlier(("mine <CLASS>", "no slot"), 2)])
+def test_what_an_earlier_session_scored_is_scored_again_though_the_time_is_up(
+    earlier: Earlier | None, tmp_path: Path
+) -> None:
+    def searched(minutes: float | None) -> SearchResult:
+        reward = Timed(search={"b <CLASS>": 9, "mine <CLASS>": 12}, selection={"b <CLASS>": 9, "mine <CLASS>": 12})
+        strategy = looking([["seen <CLASS>"]] * 2, then=["a <CLASS>", "b <CLASS>"])[0]
+        with closing(Journal(tmp_path)) as journal, keeping(Clock.of(minutes, before=60.0)) as clock:
+            record, more = ScoreKeeper(journal, reward), {"check_limits": clock.check_time, "earlier": earlier}
+            return run(reward, strategy, settings={"steps": 2}, record=record, **more)
+
+    whole, again = searched(None), searched(0.5)
+    assert [step.record() for step in again.steps] == [step.record() for step in whole.steps]
+    assert (again.choice, again.stopped) == (whole.choice, None)
+    assert whole.choice.template == ("mine <CLASS>" if earlier else "b <CLASS>")
 
 
 def test_what_was_admitted_before_a_budget_was_reached_is_scored_and_a_larger_one_goes_on(tmp_path: Path) -> None:
@@ -467,6 +573,13 @@ def test_a_limit_that_is_reached_before_a_score_loses_no_proposal() -> None:
     assert (found.stopped, found.proposed) == ("the time is up", 2)
 
 
+def test_what_is_looked_at_is_scored_as_often_as_it_is_named_and_though_it_is_known() -> None:
+    strategy, seen = looking([["fair <CLASS>", ANCHOR, "fair <CLASS>"]], then=["other <CLASS>"])
+    found = run(TableReward(search={"fair <CLASS>": 9}), strategy, settings={"steps": 1})
+    assert [score.value for score in seen[0]] == [9 / N, 1 / N, 9 / N]
+    assert found.looked_at == 3
+
+
 def test_looks_are_limited_by_a_count_over_the_whole_search() -> None:
     first, second = [[f"{word} {i} <CLASS>" for i in range(6)] for word in ("one", "two")]
     strategy, seen = looking([first, ["no slot", *second]], then=["other <CLASS>"])  # what cannot be scored is no look
@@ -532,6 +645,13 @@ def test_a_digest_tells_whatever_is_known() -> None:
     strategy = looking([["x <CLASS>"]], then=["other <CLASS>"])[0]
     run(TableReward(), strategy, settings={"steps": 2})
     first, known = strategy.known
+    _, entry = known.history
+
+    def instead(other: ScoredTemplate) -> PromptHistory:
+        history = PromptHistory(known.history.initial)
+        history.add(other)
+        return history
+
     changes: list[dict[str, Any]] = [
         {"task": "pets"},
         {"class_names": ("dog", "cat")},
@@ -541,8 +661,14 @@ def test_a_digest_tells_whatever_is_known() -> None:
         {"seed": 1},
         {"count": 9},
         {"history": PromptHistory(known.history.initial)},
+        {"history": instead(replace(entry, step=5))},
+        {"history": instead(replace(entry, source="list"))},
+        {"history": instead(replace(entry, score=replace(entry.score, value=0.5)))},
+        {"history": instead(replace(entry, score=replace(entry.score, loss=0.5)))},
         {"looked": ()},
         {"looked": (replace(known.looked[0], value=0.5),)},
+        {"looked": (replace(known.looked[0], loss=0.5),)},
+        {"looked": (replace(known.looked[0], step=5),)},
         {"looked": (replace(known.looked[0], around="a <CLASS>"),)},
         {"findings": ("dark helps",)},
     ]
@@ -606,13 +732,17 @@ def test_a_search_that_goes_on_from_another_is_as_one_that_never_ended() -> None
     assert Earlier.of(rest).steps == 4  # the steps of both count, or a third search would ask the second's again
 
 
-def test_templates_of_an_earlier_search_that_cannot_be_scored_are_refused() -> None:
+def test_templates_of_an_earlier_search_that_cannot_be_scored_are_refused(tmp_path: Path) -> None:
     earlier = Earlier(("no slot", "mine of a <CLASS>.", ANCHOR.capitalize().replace("<class>", "<CLASS>")))
-    mine = GivenTemplates(["mine of a <CLASS>."])
-    found = search(SearchSettings(), TableReward(), mine, Units("search"), earlier=earlier)
+    mine, reward = GivenTemplates(["mine of a <CLASS>."]), TableReward()
+    with closing(Journal(tmp_path)) as journal:
+        record = ScoreKeeper(journal, reward)
+        found = search(SearchSettings(), reward, mine, Units("search"), earlier=earlier, record=record)
     assert [rejection.template for rejection in found.steps[0].rejected] == ["no slot"]
     assert [entry.template for entry in found.history] == [ANCHOR, "mine of a <CLASS>."]
     assert [rejection.reason for rejection in found.steps[1].rejected] == ["it is already known"]
+    noted = [(event["kind"], event["step"]) for event in read(tmp_path) if event["type"] == "scores"]
+    assert noted == [("search", -1), ("earlier", -1), ("search", 0)]
 
 
 @pytest.mark.parametrize("settings", [{"steps": 2}, {"steps": 9, "patience": 1}], ids=["steps", "patience"])

@@ -122,7 +122,9 @@ def test_classes_are_given_so_that_only_pictures_within_them_are_luck() -> None:
     both = part(initial=[0, 0, 1, 1] * 2 + [0, 0], other=[1, 1, 0, 0] * 2 + [1, 1])
     classes = Units(labels=np.arange(10) // 2)
     assert choose(both, both).kept_initial
-    assert not choose(both, both, classes, classes).kept_initial
+    assert choose(both, both, classes, INDEPENDENT).kept_initial  # classes of one part alone say nothing of the other
+    found = choose(both, both, classes, classes)
+    assert not found.kept_initial and found.gain == pytest.approx(1 / 5), "so it is without any of the folds"
 
 
 def test_variants_of_one_base_picture_are_one_fact() -> None:
@@ -184,6 +186,15 @@ def test_a_shrunken_gain_by_hand() -> None:
     assert shrunken_gain(differences, 0, Sampling.of(4)) == pytest.approx((2 / 3, math.sqrt(1 / 24)))
 
 
+def test_a_good_candidate_among_poor_ones_loses_no_more_than_the_luck_of_the_best_of_so_many() -> None:
+    # Nine candidates on 18 units: each is right on one and wrong on one of its own, so that the noise is 1, and the
+    # first gains 3 more on all. The gains 3, 0, ... vary by 1: all would be luck. The best of nine is as lucky as
+    # sqrt(2 ln 9). The mean candidate has 1/9 of each residual: variance 18 * 153 / 81 / (18 * 17) = 1/9.
+    differences = math.sqrt(153) * np.kron(np.eye(9), [1.0, -1.0])
+    differences[0] += 3
+    assert shrunken_gain(differences, 0, Sampling.of(18)) == pytest.approx((3 - math.sqrt(2 * math.log(9)), 1 / 3))
+
+
 def test_gains_that_differ_by_chance_alone_are_all_the_mean_gain() -> None:
     # Gains 1/2, 1/2 and 1/4: variance 1/48, less than the noise. Nothing stays but the mean, 5/12.
     differences = np.array([[1.0, 1, 0, 0], [0, 0, 1, 1], [1, 0, 0, 0]])
@@ -229,6 +240,8 @@ def test_the_loss_breaks_ties_and_then_the_order_of_the_search() -> None:
     assert choose(search, selection).template == "b"  # 0.8 on average
     level = {**search, "b": score("b", hits, 2.0), "c": score("c", hits, 1.0), "a": score("a", hits, 2.0)}
     assert choose(search, level).template == "a"  # a and c have 1.5
+    uneven = {**search, "a": score("a", hits, [0.5] * 9 + [14.0])}  # 1.85 on average
+    assert choose(uneven, uneven).template == "b"
 
 
 def test_units_may_be_numbers() -> None:
@@ -244,6 +257,8 @@ def test_the_papers_choice_is_the_highest_on_the_search_units() -> None:
     selection = part(initial=[1] * 4, lucky=[0] * 4, other=[0] * 4)
     assert choose(search, selection, how="search") == Choice("lucky", False, None, None, BEST_SEARCHED)
     assert choose(part(initial=[1], other=[0]), how="search") == Choice("initial", True, None, None, BEST_SEARCHED)
+    surer = {"initial": score("initial", [0, 1], 1.0), "surer": score("surer", [0, 1], 0.9)}
+    assert choose(surer, how="search").template == "surer"
 
 
 # The reported gain: of the procedure, on units that had no part in the choice.
@@ -341,6 +356,10 @@ def test_folds_split_no_draw() -> None:
     found = folds(table(Units(groups=names), len(names)))
     assert {len({fold for fold, other in zip(found, names, strict=True) if other == name}) for name in names} == {1}
     assert set(found.tolist()) == set(range(FOLDS))
+
+
+def test_a_draw_counts_for_the_class_of_its_first_unit() -> None:
+    assert folds(table(Units(np.array([0, 1, 1, 0]), ["a", "b", "a", "c"]), 4)).tolist() == [0, 2, 0, 1]
 
 
 def test_fewer_draws_than_folds_are_a_fold_each() -> None:

@@ -27,6 +27,7 @@ from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.record.journal import Journal, read
 from ipo_prompts.programs.running import Job
 from ipo_prompts.programs.running import run as run_job
+from ipo_prompts.programs.selection import POOLED, Choice
 from ipo_prompts.programs.strategies.base import GivenTemplates
 from ipo_prompts.programs.templates.settings import SearchSettings
 from support.runs import Ended, check_it_can_be_done_again, ipo
@@ -82,9 +83,21 @@ def test_they_are_kept_where_one_class_is_guessed_too_often(kind: Kind, clip: Cl
     told = {row["template"]: row["loss"] for row in fair[1]}
     reward = ClipReward(clip, NAMES, FeatureStore(clip, tmp_path))
     searched, selection = (made_up(clip, 1.1, [EACH] * len(NAMES), seed).units for seed in (1, 2))
-    (measured,) = reward.score(TEMPLATES[:1], replace(selection, offsets=fitted_on(kind, searched)))
-    assert told[TEMPLATES[0]] == pytest.approx(measured.loss, abs=1e-6)
+
+    def loss(of: EncodedPictures, offsets: Any) -> Any:
+        (score,) = reward.score(TEMPLATES[:1], replace(of, offsets=offsets))
+        return pytest.approx(score.loss, abs=1e-6)
+
+    assert told[TEMPLATES[0]] == loss(selection, fitted_on(kind, searched))
     assert result.choice.gain is not None
+    # Those that are kept are of both parts. Searched with are only those that are the same for all templates.
+    of_both = fitted_on(kind, searched, selection)
+    (kept,) = reward.score(TEMPLATES[:1], replace(selection, offsets=worth.kept))
+    assert kept.loss == loss(selection, of_both) != loss(selection, fitted_on(kind, searched)).expected
+    for part, units in (("search", searched), ("selection", selection)):
+        scores = [event["scores"] for event in events if event["type"] == "scores" and event["kind"] == part][-1]
+        (row,) = [row for row in scores if row["template"] == TEMPLATES[0]]
+        assert row["loss"] == loss(units, of_both if kind == "mean" else None)
 
 
 @pytest.mark.parametrize("kind", ["mean", "prior"])
@@ -129,6 +142,37 @@ def test_nearly_all_pictures_of_one_class_do_not_take_its_own_from_it(kind: str,
     plain = reward.score(TEMPLATES[1:], replace(pictures, offsets=fitted(kind, pictures.features)))[0].value
     weighed = reward.score(TEMPLATES[1:], replace(pictures, offsets=fitted_on(kind, pictures)))[0].value
     assert plain < weighed
+
+
+@pytest.mark.parametrize(("gain", "small"), [(0.2, False), (0.05, True)])
+def test_what_is_settled_after_them_has_those_that_are_kept(
+    gain: float, small: bool, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ensemble, then names; a small language model is asked for none."""
+    monkeypatch.setattr("ipo_prompts.programs.settling.cross_fitted_difference", lambda *of: (gain, 0.1))
+    chosen = Choice("a choice <CLASS>", False, 0.1, 0.05, POOLED)
+    monkeypatch.setattr("ipo_prompts.programs.settling.pooled_choice", lambda *of: chosen)
+    given: list[Any] = []
+
+    def settle(size: int, found: Any, reward: Any, searched: Any, selection: Any, record: Any) -> Any:
+        given.append((size, found.choice, searched.offsets, selection.offsets))
+        return replace(found, choice=replace(found.choice, others=("more <CLASS>",))), None
+
+    def look(settings: Any, reward: Any, templates: Any, parts: Any, offsets: Any, record: Any, **more: Any) -> None:
+        given.append((templates[1:], [*parts], offsets, more))
+
+    monkeypatch.setattr("ipo_prompts.programs.running.settle_ensemble", settle)
+    monkeypatch.setattr("ipo_prompts.programs.running.look_for_names", look)
+    reward = ClipReward(clip, NAMES, FeatureStore(clip, tmp_path))
+    units = [made_up(clip, 1.1, [EACH] * len(NAMES), seed).units for seed in (1, 2)]
+    settings, model = SearchSettings(steps=1, offsets="mean", ensemble=2, names="search"), object()
+    lm: Any = SimpleNamespace(connect=lambda *of: model, small=small)
+    strategy = lambda lm: GivenTemplates(TEMPLATES)  # noqa: E731
+    found = run_job(Job(settings, reward, *units, strategy=strategy, lm=lm, task="pets"))
+    assert found.settled is not None and (found.settled.kept is not None) == (gain > 0.1)
+    kept = found.settled.kept
+    asked = {"lm": None if small else model, "task": "pets"}
+    assert given == [(2, chosen, kept, kept), (("more <CLASS>",), units, kept, asked)]
 
 
 def test_no_other_reward_has_a_line_on_them() -> None:

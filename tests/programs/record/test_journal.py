@@ -8,8 +8,9 @@ from unittest.mock import Mock
 
 import pytest
 
+from ipo_prompts.metrics import clock
 from ipo_prompts.metrics.errors import InputError
-from ipo_prompts.programs.record.journal import Journal, read
+from ipo_prompts.programs.record.journal import Journal, last, read
 from support.runs import lines_of
 
 
@@ -21,6 +22,19 @@ def test_events_come_back(tmp_path: Path) -> None:
     events = read(tmp_path)
     assert [event["type"] for event in events] == ["start", "scores"]
     assert events[1]["scores"][0]["accuracy"] == 0.1 + 0.2  # bit for bit
+
+
+def test_the_latest_event_that_fits_is_found(tmp_path: Path) -> None:
+    with closing(Journal(tmp_path)) as journal:
+        for step, value in ((0, 1), (1, 2), (1, 3), (2, 4)):
+            journal.append("scores", step=step, value=value)
+        journal.append("start", step=1)
+        assert journal.find("scores") is None, "what this session wrote is no earlier one's"
+    with closing(Journal(tmp_path)) as journal:
+        found = [journal.find("scores", **match) for match in ({}, {"step": 1}, {"step": 1, "value": 2}, {"step": 9})]
+    assert [event and event["value"] for event in found] == [4, 3, 2, None]
+    last_of = last(tmp_path, "scores")
+    assert last_of is not None and last_of["value"] == 4 and last(tmp_path, "end") is None
 
 
 def test_torn_last_line_is_cut_off_and_writing_goes_on(tmp_path: Path) -> None:
@@ -143,8 +157,9 @@ def test_secrets_of_the_environment_are_blanked(tmp_path: Path, monkeypatch: pyt
 def test_wall_time_adds_up_over_sessions(tmp_path: Path) -> None:
     lines = [("start", 1.0), ("scores", 5.0), ("start", 2.0), ("scores", 3.5)]
     (tmp_path / "journal.jsonl").write_text(lines_of(*({"type": t, "seconds": s} for t, s in lines)))
-    journal = Journal(tmp_path)
+    journal = Journal(tmp_path, started=clock.now() - 100)
     assert journal.seconds_before == pytest.approx(8.5)
+    assert journal.seconds >= 8.5 + 100
     journal.close()
 
 

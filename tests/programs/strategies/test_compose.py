@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +17,12 @@ from ipo_prompts.metrics.classification import ClipReward
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.reward import Score
-from ipo_prompts.metrics.scale import FRACTION
+from ipo_prompts.metrics.scale import FRACTION, Scale
 from ipo_prompts.metrics.template import SLOT, problem
 from ipo_prompts.programs.search import Earlier, SearchResult, Step, search
 from ipo_prompts.programs.strategies import STRATEGIES, compose
 from ipo_prompts.programs.strategies.base import Expected, Forecast, Known, Models
-from ipo_prompts.programs.strategies.compose import FEWEST, Compose, ComposeSettings, worth
+from ipo_prompts.programs.strategies.compose import FEWEST, PARTS, Compose, ComposeSettings, worth
 from ipo_prompts.programs.templates.admission import Desk
 from ipo_prompts.programs.templates.phrases import BankName, PhraseBank
 from ipo_prompts.programs.templates.settings import SearchSettings
@@ -95,6 +97,7 @@ def test_a_word_has_to_earn_its_place() -> None:
 
     short, long = scored("a dark <CLASS>.", 0.5), scored("a dark, old <CLASS>.", 0.5 + WORD / 2)
     assert worth(short, WORD) > worth(long, WORD)
+    assert worth(replace(short, loss=0.9), WORD) > worth(short, WORD), "of equal ones the lower loss"
     assert worth(short, WORD) < worth(scored("a dark, old <CLASS>.", 0.5 + 2 * WORD), WORD)
 
 
@@ -144,7 +147,32 @@ def test_single_parts_are_tried_beside_what_the_initial_template_says() -> None:
 def test_looks_are_counted_and_bounded() -> None:
     assert run(Compose(ComposeSettings(looks=30)), steps=4).looked_at <= 4 * 30 + 4 * 30
     many = Worded([f"class {number}" for number in range(2000)])
-    assert run(Compose(), many, steps=2).looked_at <= 4 * FEWEST + 2 * FEWEST
+    found = run(Compose(), many, steps=2)
+    assert found.looked_at <= 4 * FEWEST + 2 * FEWEST
+    assert found.steps[2].looked_at == FEWEST, "however many classes there are"
+
+
+def test_a_composition_is_tried_with_the_most_promising_parts_alone() -> None:
+    class Seen(Compose):
+        def ask(self, known: Known, desk: Desk) -> None:
+            self.known = known
+            super().ask(known, desk)
+
+    strategy = Seen(ComposeSettings(looks=400))
+    run(strategy, steps=2)
+    around = Counter(one.around for one in strategy.known.looked if one.around)
+    assert PARTS - 5 < max(around.values()) <= PARTS
+    best = [one for one in strategy.known.looked if one.around == next(iter(around))]
+    assert any("upside down" in one.template for one in best)
+
+
+def test_a_word_that_no_list_has_is_used_where_the_task_or_a_description_has_it() -> None:
+    told = [f"a photo of a <CLASS>, in {word}." for word in ("zorbland", "glimmerfog", "onitsceiling")]
+    reward, settings = Worded(), SearchSettings(steps=1)
+    strategy = Compose(ComposeSettings(words=3), Writer(told), "none")
+    about: dict[str, Any] = {"task": "pets of Zorbland", "describe": lambda: ["a glimmerfog"]}
+    search(settings, reward, strategy, reward.examples([]), **about)
+    assert [one in reward.scored for one in told] == [True, True, False]
 
 
 def test_the_same_search_makes_the_same_compositions(clip: Clip) -> None:
@@ -175,8 +203,38 @@ def test_it_is_built_with_or_without_a_language_model() -> None:
     asks = STRATEGIES.build({"name": "compose", "words": 3}, Models(small=True)).forecast(_expected())
     plain = STRATEGIES.build({"name": "no-history"}, Models(small=True)).forecast(_expected(candidates=3))
     assert asks == plain and asks.calls > 0
+    for feedback in (False, True):
+        built = STRATEGIES.build({"name": "compose", "feedback": feedback}, Models(bank="general"))
+        assert built.bank == "general"
+    for given, words in ((True, 0), (False, 2)):
+        with pytest.raises(InputError, match="name one with"):
+            STRATEGIES.build({"name": "compose", "words": words}, Models(given=given, bank="none"))
     with pytest.raises(InputError, match=r"bank=none leaves no words without a language model"):
         STRATEGIES.build({"name": "compose"}, Models(given=False, bank="none"))
+
+
+def test_what_words_are_written_from_is_what_the_writer_may_know_and_so_many_are_asked_for() -> None:
+    class Blind(Writer):
+        def may_know(self, known: Known) -> Known:
+            return replace(known, task="hidden")
+
+        def ask(self, known: Known, desk: Desk) -> None:
+            told.append((known.task, desk.count))
+            super().ask(known, desk)
+
+    told: list[tuple[str, int]] = []
+    run(Compose(ComposeSettings(words=3), Blind(WRITTEN), "none"), steps=2, candidates_per_step=4)
+    assert told == [("hidden", 3)] * 2
+
+
+def test_a_word_costs_what_the_rewards_scale_says() -> None:
+    class Costly(Worded):
+        scale = Scale(word=0.06)
+
+    dark, both = "a dark photo of a <CLASS>.", "a dark photo of a <CLASS>, upside down."
+    for reward, best in ((Costly(), dark), (Worded(), both)):
+        found = run(Compose(None, Writer([both]), "none"), reward, steps=1, candidates_per_step=1)
+        assert found.steps[1].scored[0].template == best, "two words more are worth 0.1"
 
 
 def _expected(candidates: int = 5) -> Expected:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from ipo_prompts.metrics.reward import Score
+from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.programs.strategies import STRATEGIES
 from ipo_prompts.programs.strategies.base import Expected, Known, Models, may_know
 from ipo_prompts.programs.strategies.history import propose_inputs
@@ -53,6 +55,12 @@ def test_words_are_told_apart_from_their_company() -> None:
     assert worth_of_parts(known().history) == []
 
 
+def test_a_word_inside_another_one_is_not_that_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(WORTH, "tired", 0.1)
+    found = worth_of_parts(known("a red photo of a <CLASS>.", "a tired photo of a <CLASS>.").history)
+    assert [(one.part.text, one.gain) for one in found] == [("tired", pytest.approx(0.05)), ("red", 0.0)]
+
+
 def test_a_word_tried_once_gets_half_the_credit() -> None:
     (only,) = worth_of_parts(known("a dark photo of a <CLASS>.").history)
     assert only.gain == pytest.approx(0.1)
@@ -79,6 +87,26 @@ def test_what_is_told_is_short_and_in_words() -> None:
     assert max(map(len, findings(many))) <= LONGEST_FINDING
     only = findings(replace(known(), labels=None))
     assert only == []
+
+
+def test_only_the_most_helpful_and_the_most_harmful_words_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for place, letter in enumerate("abcdefgh", 1):
+        monkeypatch.setitem(WORTH, f"good{letter}", place / 50)
+        monkeypatch.setitem(WORTH, f"poor{letter}", -place / 50)
+    now = known(*(f"a {kind}{letter} photo of a <CLASS>." for letter in "abcdefgh" for kind in ("good", "poor")))
+    helpful, harmful, _ = findings(now)
+    assert re.findall('"(.*?)"', helpful) == [f"good{letter}" for letter in "hgfedc"]
+    assert re.findall('"(.*?)"', harmful) == [f"poor{letter}" for letter in "hgf"]
+    assert '"goodh" +8.0' in helpful, "points; half of what it was worth"
+    assert '"goodh" +0.08' in findings(replace(now, scale=Scale(low=-1, percent=False)))[0]
+
+
+def test_only_the_commonest_confusions_are_told() -> None:
+    labels = np.repeat(np.arange(6), np.arange(1, 7))
+    hits = np.zeros(len(labels), dtype=bool)
+    score = Score("a <CLASS>", 0.0, 1.0, hits, np.ones(len(labels)), (labels + 1) % 6)
+    now = Known("pets", PromptHistory(ScoredTemplate(score, -1, "initial")), "abcdef", labels=labels)
+    assert confused(now) == [(("f", "a"), 6), (("e", "f"), 5), (("d", "e"), 4), (("c", "d"), 3)]
 
 
 def test_its_control_tells_neither_words_nor_classes() -> None:

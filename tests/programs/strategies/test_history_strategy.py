@@ -9,9 +9,10 @@ import dspy
 import pytest
 from dspy.lm15 import AuthError
 
+from ipo_prompts.metrics.scale import Scale
 from ipo_prompts.metrics.template import problem
 from ipo_prompts.programs.strategies.base import Expected, Known
-from ipo_prompts.programs.strategies.history import HistoryStrategy
+from ipo_prompts.programs.strategies.history import LONGEST_TEMPLATE, HistoryStrategy
 from ipo_prompts.programs.templates.admission import Desk
 from ipo_prompts.programs.templates.settings import SearchSettings
 from support.scored import history
@@ -43,6 +44,27 @@ def test_the_request_holds_task_description_history_and_count(scripted: Make, as
     text = "".join(part.text for message in engine.requests[0].messages for part in message.parts)
     for needed in ("pictures of pets", "soft light", "accuracy 30.00 %, loss 1.0000: a photo of a <CLASS>.", "2"):
         assert needed in text
+
+
+@pytest.mark.parametrize("findings", [(), ("dark helps",)])
+def test_values_are_told_as_they_are_on_the_rewards_scale(
+    findings: tuple[str, ...], scripted: Make, as_list: AsList
+) -> None:
+    lm, engine = scripted(as_list("a <CLASS>."))
+    scale = Scale(low=-10, high=10, percent=False)
+    known = Known("pets", history({"a photo of a <CLASS>.": 0.3}), findings=findings, scale=scale)
+    HistoryStrategy(lm).ask(known, Desk(problem, 1))
+    text = "".join(part.text for message in engine.requests[0].messages for part in message.parts)
+    text += str(engine.requests[0].system)
+    assert "value 0.3, loss 1.0000: a photo of a <CLASS>." in text and "A higher value is better" in text
+    assert ("dark helps" in text) == bool(findings) and "Accuracy runs" not in text
+
+
+def test_the_second_question_wants_what_is_missing(scripted: Make, as_list: AsList) -> None:
+    lm, engine = scripted(as_list("no slot here", "a <CLASS>."), as_list("the <CLASS>."))
+    ask(lm, count=3)
+    counts = ["".join(part.text for part in one.messages[-1].parts) for one in engine.requests]
+    assert ["[[ ## count ## ]]\n3\n" in counts[0], "[[ ## count ## ]]\n2\n" in counts[1]] == [True, True]
 
 
 def test_refused_templates_are_told_once_with_the_reason(scripted: Make, as_list: AsList) -> None:
@@ -164,6 +186,13 @@ def test_a_forecast_counts_a_call_a_step_and_bounds_its_tokens() -> None:
     line = len("accuracy 50.00 %, loss 1.0000: \n") + 300
     assert twenty.tokens_in - ten.tokens_in == 7 * 10 * line
     assert tokens(10, described=400, steps=7).tokens_in - ten.tokens_in == 7 * 400
+
+
+def test_one_by_one_a_forecast_counts_a_call_for_each_template_and_no_refused_ones() -> None:
+    expected = Expected(SearchSettings(steps=7, candidates_per_step=3), "pets")
+    alone, together = (HistoryStrategy(one_by_one=one).forecast(expected) for one in (True, False))
+    assert (alone.calls, together.calls) == (7 * 3, 7)
+    assert together.longest - alone.longest >= 2 * 3 * len(LONGEST_TEMPLATE), "twice as many refused as were wanted"
 
 
 def test_a_forecast_is_no_less_than_what_is_sent(scripted: Make, as_list: AsList) -> None:

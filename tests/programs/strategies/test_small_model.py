@@ -130,6 +130,16 @@ def test_the_request_carries_grammar_seed_bans_and_sampling() -> None:
     assert config.extensions == {"grammar": small_model.GRAMMAR, "min_p": 0.05, "logit_bias": bias}
 
 
+def test_the_models_own_options_are_asked_with_and_a_questions_come_first() -> None:
+    engine = Recorder()
+    lm = dspy.LM("local/test@1", engine=engine, cache=False, temperature=0.3, max_tokens=30)
+    with dspy.context(lm=lm, adapter=SmallModelAdapter()):
+        for config in ({}, {"temperature": 0.7}):
+            dspy.Predict(ProposeTemplate)(**INPUTS, config=config)
+    asked = [(one.config.temperature, one.config.max_tokens, one.config.top_k) for one in engine.requests]
+    assert asked == [(0.3, 30, 50), (0.7, 30, 50)]
+
+
 def test_the_rollout_id_tells_cache_entries_apart(tmp_path: Any) -> None:
     engine = Recorder()
     before = dspy.cache

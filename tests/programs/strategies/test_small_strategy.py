@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from ipo_prompts.metrics.template import problem
+from ipo_prompts.metrics.scale import Scale
+from ipo_prompts.metrics.template import named, problem
 from ipo_prompts.programs.strategies.base import Expected, Known
 from ipo_prompts.programs.strategies.small_model import TRIES_EACH, SmallModelStrategy, words_to_ban
 from ipo_prompts.programs.templates.admission import Desk
@@ -79,6 +80,22 @@ def test_the_question_shows_task_descriptions_and_history(scripted: Make) -> Non
     assert "Task: pictures of pets" in text
     assert "- soft light\n- and grey" in text
     assert "30.0  a photo of a <CLASS>.\n40.0  a wild sketch of a <CLASS>." in text
+
+
+def test_the_question_has_values_on_the_rewards_scale_and_what_was_taught(scripted: Make) -> None:
+    lm, engine = scripted("a dark <CLASS> at night.")
+    scale = Scale(low=-10, high=10, percent=False)
+    known = Known("pets", HISTORY, ("cat",), findings=("dark helps",), scale=scale)
+    SmallModelStrategy(lm).ask(known, Desk(problem, 1))
+    (text,) = [part.text for part in engine.requests[0].messages[-1].parts]
+    assert "\n0.3  a photo of a <CLASS>.\n0.4  a wild sketch" in text and "- dark helps" in text
+
+
+def test_every_name_of_a_class_is_banned_and_refused(scripted: Make) -> None:
+    lm, engine = scripted("a dark <CLASS> with a kitty.", "a dark <CLASS> at night.")
+    desk = ask(lm, count=1, class_names=(named(["cat", "kitty"]), "black bear"))
+    assert [rejection.reason for rejection in desk.rejected] == ["it names the class 'kitty'"]
+    assert [" kitty", -5.0] in engine.requests[0].config.extensions["logit_bias"]
 
 
 def test_a_forecast_counts_a_call_for_each_template_and_some_again() -> None:

@@ -36,7 +36,7 @@ def test_a_model_that_litellm_knows_is_counted_by_its_tokenizer(model: str, toke
 
 
 def test_a_model_that_nobody_knows_has_no_window_but_a_given_one_and_counts_bytes() -> None:
-    for model in ("openai/my-model", "ollama_chat/minicpm-v", "hosted_vllm/llama-3"):
+    for model in ("openai/my-model", "ollama_chat/minicpm-v", "hosted_vllm/llama-3", "hosted_vllm/gpt-4"):
         assert window_of(model) is None
     window = window_of("hosted_vllm/llama-3", 8_192)
     assert window is not None and window.tokens == 8_192

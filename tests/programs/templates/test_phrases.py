@@ -46,6 +46,10 @@ def test_no_word_of_the_general_bank_stands_in_a_caption_for_an_operation() -> N
     assert all(map(is_fit, ("sudden", "colour"))) and not any(map(is_fit, ("darker", "blacks", "greyish", "photos")))
 
 
+def test_without_phrases_the_bare_template_is_still_that_of_the_bank() -> None:
+    assert PhraseBank.load("none") == PhraseBank((), PhraseBank.load().bare)
+
+
 @pytest.mark.parametrize(
     ("text", "start"), [("etching", "an etching"), ("x-ray image", "an x-ray"), ("photo", "a photo")]
 )

@@ -46,6 +46,7 @@ def test_what_a_model_writes_is_written_in_one_form(template: str, again: str) -
         "a close-up embroidery of a <CLASS>, pictures.",
         "a pixelated side of a <CLASS>.",
         "a warm large pile of a <CLASS>.",
+        "a drawing on the wall of a <CLASS>.",
         "no slot",
     ],
 )
@@ -72,8 +73,10 @@ def test_a_kind_that_says_something_is_taken_out_too() -> None:
     [
         ("a dark photo of a <CLASS>, in fog.", True),
         ("a dark photo of a <CLASS>, in the dark.", False),
+        ("a dark, old, torn photo of a <CLASS>, in fog.", True),
         ("a dark, old, torn photo of a <CLASS>, in fog, at night.", False),
         ("a photo of a <CLASS>, one two three four five six seven eight nine ten eleven twelve thirteen.", True),
+        ("a photo of a <CLASS>, one two three four five six seven eight nine ten eleven twelve x y z.", True),
         ("a photo of a <CLASS>, one two three four five six seven eight nine ten eleven twelve x y z w.", False),
     ],
 )

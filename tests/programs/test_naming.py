@@ -1,0 +1,99 @@
+"""From a search to the search for names: which pictures, which texts, which candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.offsets import MeanOffsets, PriorOffsets
+from ipo_prompts.programs import naming
+from ipo_prompts.programs.naming import look_for_names
+from ipo_prompts.programs.record.score_keeper import ScoreKeeper
+from ipo_prompts.programs.templates.settings import SearchSettings
+
+NAMES = ("puppies", "bus")
+TEMPLATES = ("a photo of a <CLASS>.", "a very long sketch of a <CLASS>.")
+
+
+class Asked(Exception):
+    """What `find_names` is asked with."""
+
+
+@pytest.fixture(autouse=True)
+def told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find_names(*given: Any) -> None:
+        raise Asked(*given)
+
+    monkeypatch.setattr(naming, "find_names", find_names)
+
+
+def asked(
+    clip: Clip,
+    offsets: Any = None,
+    groups: tuple[str, ...] | None = None,
+    lm: Any = None,
+    also_fit: Sequence[str] = (),
+    **settings: Any,
+) -> tuple[Any, ...]:
+    reward = ClipReward(clip, NAMES, also_fit=also_fit)
+    features = np.eye(4, clip.encode_texts(["a"]).shape[1], dtype=np.float32)
+    parts = [EncodedPictures(features[rows], np.array([0, 1]), groups) for rows in (slice(2), slice(2, 4))]
+    more = SearchSettings(names="search", **settings)
+    with pytest.raises(Asked) as caught:
+        look_for_names(more, reward, TEMPLATES, parts, offsets, ScoreKeeper(None, reward), lm=lm, task="pets")
+    return caught.value.args
+
+
+def test_pictures_of_both_parts_decide_and_share_no_draw(clip: Clip) -> None:
+    _, _, pictures, seed = asked(clip, seed=5)
+    assert pictures.labels.tolist() == [0, 1, 0, 1] and seed == 5
+    assert pictures.features[:, :4].tolist() == pytest.approx(clip.logit_scale * np.eye(4))
+    assert len(set(pictures.draws)) == 4
+    variants = asked(clip, groups=("x", "x"))[2].draws
+    assert variants[0] == variants[1] != variants[2] == variants[3]
+
+
+def test_offsets_of_a_mean_are_taken_off_and_those_of_classes_are_not(clip: Clip) -> None:
+    plain = asked(clip)[2].features
+    mean = np.full(plain.shape[1], 0.25, dtype=np.float32)
+    moved = asked(clip, MeanOffsets(mean))[2].features
+    np.testing.assert_allclose(moved, plain - clip.logit_scale * mean, rtol=1e-5)
+    assert asked(clip, PriorOffsets(np.array([1.0, -1.0], dtype=np.float32)))[2].features.tolist() == plain.tolist()
+
+
+def test_a_name_has_to_fit_each_template_and_to_be_none_of_the_new_classes(
+    clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def first_row(**more: Any) -> int:
+        return len(asked(clip, **more)[1][0]) - 1
+
+    all_of_them = first_row()
+    assert first_row(also_fit=["Puppy"]) == all_of_them - 1
+
+    def too_long(template: str, names: Sequence[str], tokens: Any) -> str | None:
+        return "it is too long" if "long" in template and [*names] == ["puppy"] else None
+
+    monkeypatch.setattr(naming, "too_long", too_long)
+    assert first_row() == all_of_them - 1
+
+
+def test_names_that_are_written_down_and_those_of_a_language_model_are_tried_together(
+    clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = []
+
+    def ask_for_names(lm: Any, task: str, names: Any, confusions: Any, seed: int) -> list[list[str]]:
+        seeds.append((lm, task, seed))
+        return [["doggy"], []]
+
+    monkeypatch.setattr(naming, "ask_for_names", ask_for_names)
+    without = len(asked(clip)[1][0])
+    written: dict[str, Any] = {"name_candidates": {"puppies": ["barker"]}}
+    assert len(asked(clip, **written)[1][0]) == without + 1
+    assert len(asked(clip, lm="a model", seed=3, **written)[1][0]) == without + 2
+    assert seeds == [("a model", "pets", 3)]
