@@ -107,6 +107,13 @@ def sized(data, *sizes):
     return replace(data, train=first(data.train, 0), val=first(data.val, 1))
 
 
+def test_without_a_val_part_a_short_class_keeps_one_picture_to_select_with(sealed):
+    data = replace(sized(sealed(4, per_class=9), (4, 0), (9, 0), (2, 0), (1, 0)), val=())
+    drawn = draw(data, 4, 3, 0)
+    counts = [[sum(i.label == label for i in part) for label in range(4)] for part in (drawn.search, drawn.selection)]
+    assert counts == [[3, 4, 1, 1], [1, 3, 1, 0]]
+
+
 def test_a_short_class_gives_all_and_leaves_the_stream_alone(sealed):
     data = sealed(4, per_class=9, variants=2)
     short = sized(data, (9, 9), (2, 1), (9, 9), (1, 0))
