@@ -185,7 +185,9 @@ def test_the_temperature_is_fitted_to_groups_that_were_held_back_unless_pictures
     assert len(seen) == 1
 
 
-def test_a_program_whose_classes_have_other_names_in_prompts_is_pickled(rows: dict[str, Any], labels: list[str]) -> None:
+def test_a_program_whose_classes_have_other_names_in_prompts_is_pickled(
+    rows: dict[str, Any], labels: list[str]
+) -> None:
     fitted = made().fit(rows["features"], labels)
     program = fitted.program_
     program.rename([f"small {name}" for name in program.labels])

@@ -41,7 +41,11 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def opened(
-    folder: Path, store: FeatureStore, pictures: Path, classes: Literal["all", "base"] = "all", template: str = "",
+    folder: Path,
+    store: FeatureStore,
+    pictures: Path,
+    classes: Literal["all", "base"] = "all",
+    template: str = "",
     earlier: tuple[Any, ...] = (),
 ) -> int:
     """Count the openings as a run in `folder` does at its end, each with a template of its own if none is given."""
@@ -84,9 +88,7 @@ def test_openings_of_the_runs_that_this_one_started_from_count(
     assert opened(tmp_path / "here" / "second", store, pictures / "one", earlier=(before,)) == 2
 
 
-def test_sealed_pictures_that_searched_or_chose_here_or_before_are_counted(
-    store: FeatureStore, pictures: Path
-) -> None:
+def test_sealed_pictures_that_searched_or_chose_here_or_before_are_counted(store: FeatureStore, pictures: Path) -> None:
     drawn = draw(load_data(f"folder:{pictures / 'one'}", seed=0), 1, 1, 0)
     prepared: Any = SimpleNamespace(plan=SimpleNamespace(drawn=drawn), store=store)
     assert pipeline._seen_before(prepared, drawn.test, None) is None

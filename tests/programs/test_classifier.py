@@ -428,8 +428,8 @@ def test_renamed_classes_keep_their_labels_templates_and_reading_and_lose_what_w
     assert (again.labels, again.class_names) == (program.labels, program.class_names)
     again.set_templates("a <CLASS>.")
     assert (again.labels, again.class_names) == (NAMES, program.class_names)
-    assign(again, "a <CLASS> of a <CLASS>, or none")
-    assert again.labels == NAMES
+    assign(again, "no template at all")
+    assert again.state.refused and again.labels == NAMES
     again.set_templates("a <CLASS>.")
     again.rename(NAMES)
     assert again.state.labels == () and again.labels == NAMES

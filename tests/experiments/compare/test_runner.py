@@ -212,9 +212,7 @@ def test_each_row_is_refused_for_its_own_clip_and_shots(monkeypatch: pytest.Monk
         check_grid([*rows, searching("strange", clip="ViT-B-99/openai")])
 
 
-def test_a_forecast_counts_each_data_set_by_its_own_pictures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_forecast_counts_each_data_set_by_its_own_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = {"one": 10, "two": 3}
     monkeypatch.setattr("ipo_prompts.experiments.compare.runner.plan", lambda config, ready: config.data)
 

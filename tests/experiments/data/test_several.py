@@ -69,7 +69,11 @@ def test_a_class_that_no_picture_is_counted_for_is_searched_on_and_tested_where_
     cells = ["cat|dog", "cat|dog", "bus", "dog", "dog", "bus", "cat"]
     data = load(table(tmp_path, cells, split=["train"] * 3 + ["test"] * 4))
     assert {item.label for item in data.train} == {0, 1}
-    assert {label for item in draw(data, shots=1, selection_shots=0, seed=0).search for label in item.shows} == {0, 1, 2}
+    assert {label for item in draw(data, shots=1, selection_shots=0, seed=0).search for label in item.shows} == {
+        0,
+        1,
+        2,
+    }
     (tmp_path / "turned").mkdir()
     turned = load(table(tmp_path / "turned", cells, split=["test"] * 3 + ["train"] * 4))
     assert {item.label for item in turned.test} == {0, 1} and untested(turned) == ()

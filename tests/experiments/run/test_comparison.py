@@ -29,7 +29,9 @@ def part(classes: str) -> Any:
     return SimpleNamespace(reward=None, sampling=Sampling.of(n, list(classes)), initial=one, optimised=other)
 
 
-@pytest.mark.parametrize(("classes", "balanced", "told"), [("aaaabb", False, 0), ("aaaaabb", False, 1), ("ab", True, 1)])
+@pytest.mark.parametrize(
+    ("classes", "balanced", "told"), [("aaaabb", False, 0), ("aaaaabb", False, 1), ("ab", True, 1)]
+)
 def test_classes_are_averaged_where_one_has_more_than_twice_another_or_all_count_the_same(
     classes: str, balanced: bool, told: int
 ) -> None:
@@ -37,7 +39,7 @@ def test_classes_are_averaged_where_one_has_more_than_twice_another_or_all_count
 
 
 def test_of_several_labels_the_classes_that_one_picture_shows_are_counted(clip: Clip) -> None:
-    shown = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 1], [1, 0, 1]], dtype=bool)
+    shown = np.array([[1, 0, 1], [1, 1, 0], [1, 0, 1], [1, 0, 1]], dtype=bool)
     features = clip.encode_texts(["a cat.", "a cat and a dog.", "a cat and a bus.", "a bus."])
     units = EncodedPictures(features, np.array([0, 1, 2, 2]), shown=shown)
     reward = SeveralLabels(clip, ["cat", "dog", "bus"])
