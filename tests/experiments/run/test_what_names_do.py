@@ -58,7 +58,10 @@ def test_either_template_is_measured_under_either_names(both: tuple[NamesChosen,
 def test_each_name_is_told_by_what_it_adds_to_the_given_one(both: tuple[NamesChosen, Compared]) -> None:
     named, test = both
     found = what_names_do(named, [CHOSEN], {"test": test})
-    assert found is not None and [(one.given, one.found) for one in found.renamed] == list(zip(GIVEN, FOUND))[:2]
+    assert (
+        found is not None
+        and [(one.given, one.found) for one in found.renamed] == list(zip(GIVEN, FOUND, strict=True))[:2]
+    )
     for label, told in enumerate(found.renamed):
         names = [GIVEN[i] if i == label else name for i, name in enumerate(FOUND)]
         (back,) = named.reward.renamed(names).score([CHOSEN], test.units)
