@@ -20,6 +20,7 @@ from ipo_prompts import InputError, IPOClassifier
 from ipo_prompts.experiments.data import Item, load_data
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.programs.classifier import TemplateClassifier
 
 TEMPLATES = ["a sketch of a <CLASS>.", "a dark photo of a <CLASS>.", "a rotated <CLASS>."]
 KINDS = ("paths", "PIL pictures", "features")
@@ -150,6 +151,50 @@ def test_what_is_searched_on_is_not_held_back(
     assert [n for *_, n in seen] == [len(twice), len(labels), len(twice)]
     assert seen[1][0] | seen[1][1] == {str(i) for i in range(9)}
     assert len(seen[2][0] | seen[2][1]) == len(labels)
+
+
+def test_the_search_has_the_random_state_and_settings_have_the_last_word(
+    rows: dict[str, Any], labels: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ipo_prompts.experiments import estimator
+
+    asked: list[tuple[int, int]] = []
+
+    class Watched(estimator.IPO):
+        def __init__(self, **given: Any) -> None:
+            asked.append((given["seed"], given["steps"]))
+            super().__init__(**given)
+
+    monkeypatch.setattr(estimator, "IPO", Watched)
+    made(random_state=3).fit(rows["features"], labels)
+    made(random_state=3, settings={"seed": 5, "steps": 2}).fit(rows["features"], labels)
+    assert asked == [(3, 1), (5, 2)]
+
+
+def test_the_temperature_is_fitted_to_groups_that_were_held_back_unless_pictures_decide_too(
+    rows: dict[str, Any], labels: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(TemplateClassifier, "calibrate", lambda self, pictures: seen.append(pictures))
+    made().fit(rows["features"], labels, groups=[f"film {i // 2}" for i in range(len(labels))])
+    (held,) = seen
+    place = {row.tobytes(): f"film {i // 2}" for i, row in enumerate(rows["features"])}
+    assert list(held.groups) == [place[row.tobytes()] for row in held.features]
+    assert 0 < len(held.features) < len(labels) / 2
+    made(settings={"head": "blend"}).fit(rows["features"], labels)
+    assert len(seen) == 1
+
+
+def test_a_program_whose_classes_have_other_names_in_prompts_is_pickled(
+    rows: dict[str, Any], labels: list[str]
+) -> None:
+    fitted = made().fit(rows["features"], labels)
+    program = fitted.program_
+    program.rename([f"small {name}" for name in program.labels])
+    fitted._state = program.dump_state()
+    loaded = pickle.loads(pickle.dumps(fitted))
+    assert loaded.predict(rows["features"]).tolist() == fitted.predict(rows["features"]).tolist()
+    assert loaded.program_.class_names == program.class_names
 
 
 def test_it_works_in_what_takes_estimators(rows: dict[str, Any], labels: list[str]) -> None:

@@ -13,10 +13,16 @@ from PIL import Image
 
 from ipo_prompts.experiments import pipeline
 from ipo_prompts.experiments.data import draw, load_data
+from ipo_prompts.experiments.run.comparison import Compared
+from ipo_prompts.experiments.run.openings import last_opening
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
 from ipo_prompts.metrics.clip import Clip
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.reward import Score
+from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.record.journal import Journal
+from ipo_prompts.programs.settling import scored_as_one
 
 
 @pytest.fixture
@@ -35,7 +41,12 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def opened(
-    folder: Path, store: FeatureStore, pictures: Path, classes: Literal["all", "base"] = "all", template: str = ""
+    folder: Path,
+    store: FeatureStore,
+    pictures: Path,
+    classes: Literal["all", "base"] = "all",
+    template: str = "",
+    earlier: tuple[Any, ...] = (),
 ) -> int:
     """Count the openings as a run in `folder` does at its end, each with a template of its own if none is given."""
     before, after = (
@@ -45,7 +56,7 @@ def opened(
     data = load_data(f"folder:{pictures}", seed=0)
     plan = SimpleNamespace(drawn=draw(data, 1, 1, 0, classes))
     prepared: Any = SimpleNamespace(plan=plan, store=store, config=SimpleNamespace(opened=0))
-    searched: Any = SimpleNamespace(earlier=None)
+    searched: Any = SimpleNamespace(earlier=SimpleNamespace(opened=earlier) if earlier else None)
     with closing(Journal(folder)) as journal:
         return pipeline._sealed(prepared, searched, parts, journal).opened
 
@@ -67,3 +78,66 @@ def test_runs_that_opened_some_of_the_pictures_count(store: FeatureStore, pictur
     assert opened(runs / "halves", store, pictures / "one", "base") == 2
     (pictures / "one" / "a").rename(pictures / "one" / "renamed")
     assert opened(runs / "renamed", store, pictures / "one") == 3
+
+
+def test_openings_of_the_runs_that_this_one_started_from_count(
+    store: FeatureStore, pictures: Path, tmp_path: Path
+) -> None:
+    assert opened(tmp_path / "there" / "first", store, pictures / "one") == 1
+    before = last_opening(tmp_path / "there" / "first")
+    assert opened(tmp_path / "here" / "second", store, pictures / "one", earlier=(before,)) == 2
+
+
+def test_sealed_pictures_that_searched_or_chose_here_or_before_are_counted(store: FeatureStore, pictures: Path) -> None:
+    drawn = draw(load_data(f"folder:{pictures / 'one'}", seed=0), 1, 1, 0)
+    prepared: Any = SimpleNamespace(plan=SimpleNamespace(drawn=drawn), store=store)
+    assert pipeline._seen_before(prepared, drawn.test, None) is None
+    assert str(pipeline._seen_before(prepared, drawn.search[:1], None)).startswith("1 of 1 sealed pictures is among")
+    chose = pipeline._seen_before(prepared, (*drawn.test, *drawn.selection), None)
+    assert str(chose).startswith(f"{len(drawn.selection)} of {len(drawn.test) + len(drawn.selection)} sealed pictures")
+    two = tuple(store.contents([item.picture for item in drawn.test[:2]]))
+    for searched, found in ((two, "2 of"), ((), None), (None, None)):
+        earlier: Any = SimpleNamespace(searched=searched)
+        said = pipeline._seen_before(prepared, drawn.test, earlier)
+        assert said is None if found is None else str(said).startswith(found)
+
+
+def test_what_is_learnt_from_labels_is_learnt_from_the_pictures_that_chose_or_from_all(
+    clip: Clip, store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The temperature from those that chose alone, and from none where none did; margins from all."""
+    search, selection = (
+        SimpleNamespace(
+            units=EncodedPictures(clip.encode_texts([f"a {n}.", "a cat."]), np.array([0, 1])),
+            items=[SimpleNamespace(label=0), SimpleNamespace(label=1)],
+        )
+        for n in ("bus", "dog")
+    )
+    fitted: list[Any] = []
+    monkeypatch.setattr(TemplateClassifier, "calibrate", lambda self, pictures: fitted.append(pictures))
+    monkeypatch.setattr(pipeline, "calibrate", lambda program, known, none, *more: fitted.append((known, none)))
+    plan = SimpleNamespace(data=SimpleNamespace(none=("hole",)))
+    ui: Any = SimpleNamespace(say=None)
+    for chose in (selection, None):
+        prepared: Any = SimpleNamespace(
+            search=search, selection=chose, plan=plan, store=store, reward=None, config=SimpleNamespace(head="words")
+        )
+        pipeline._learn_from_labels(TemplateClassifier(clip, ["bus", "cat"]), prepared, ui)
+    assert fitted[0] is selection.units
+    assert fitted[1:] == [([search.units, selection.units], ("hole",)), ([search.units], ("hole",))]
+
+
+def test_words_of_an_ensemble_are_looked_at_with_its_best_member_alone(clip: Clip, store: FeatureStore) -> None:
+    units = EncodedPictures(clip.encode_texts(["a bus.", "a cat."]), np.array([0, 1]))
+    reward = ClipReward(clip, ["bus", "cat"], store)
+    names = ["a <CLASS>.", "a dark <CLASS>."]
+    together = scored_as_one(reward, names, units)
+    (alone,) = reward.score(names[:1], units)
+    parts: Any = {
+        name: Compared((), units, None, reward, Sampling.of(2), together, together)
+        for name in ("search", "selection", "test", "fresh")
+    }
+    found = pipeline._explained(parts, reward, names)
+    shown = {name: part.optimised.template for name, part in found.items()}
+    assert shown == {name: alone.template if name in ("selection", "fresh") else together.template for name in parts}
+    assert pipeline._explained(parts, reward, names[:1]) is parts

@@ -58,6 +58,27 @@ def test_what_is_better_than_a_template_without_a_gain_is_said_first(
     assert (search == f"          ipo optimize {file} {advice}") == bool(advice)
 
 
+@pytest.mark.parametrize(
+    ("parts", "stays"),
+    [
+        ({"test": "gain", "new": "loss"}, False),
+        ({"test": "no evidence", "new": "gain"}, False),
+        ({"test": "no evidence", "new": "loss"}, True),
+    ],
+)
+def test_a_gain_on_either_sealed_part_is_no_reason_to_stay_with_the_initial_template(
+    parts: dict[str, Any], stays: bool
+) -> None:
+    result = load_result(RECORDED)
+    test = result.scores["test"]
+    found = {
+        part: test.model_copy(update={"difference": test.difference.model_copy(update={"outcome": outcome})})
+        for part, outcome in parts.items()
+    }
+    told = summary(result.model_copy(update={"scores": found, "baselines": None}), RECORDED)
+    assert ("stay with the initial template" in told) == stays
+
+
 @pytest.mark.parametrize(("weak", "first"), [("near guessing", "warning"), ("far below the class mean", "template")])
 def test_the_warning_leads_only_where_no_template_can_be_the_answer(weak: Any, first: str) -> None:
     result = load_result(RECORDED)

@@ -26,6 +26,7 @@ from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.features import FeatureStore
 from ipo_prompts.metrics.offsets import PriorOffsets
 from ipo_prompts.metrics.pictures import Picture
+from ipo_prompts.metrics.several import Sureness, native
 from ipo_prompts.metrics.template import ClassName
 from ipo_prompts.programs.classifier import TemplateClassifier
 from ipo_prompts.programs.saved_program import State
@@ -409,6 +410,69 @@ def test_two_classes_may_share_a_name_and_a_score(clip: Clip) -> None:
     assert shared.scores["sunglasses"] > once.scores["sunglasses"]
 
 
+def test_renamed_classes_keep_their_labels_templates_and_reading_and_lose_what_was_fitted(
+    clip: Clip, file: Path, tmp_path: Path
+) -> None:
+    program = TemplateClassifier(clip, NAMES, ENSEMBLE)
+    program.background, program.temperature, program.offsets = "as-is", 2.0, PriorOffsets(np.ones(3, dtype=np.float32))
+    program.rename(["kitten", "puppy", "sundae"])
+    assert (program.labels, program.class_names) == (NAMES, ("kitten", "puppy", "sundae"))
+    assert (program.templates, program.background) == (tuple(ENSEMBLE), "as-is")
+    assert (program.temperature, program.offsets) == (1.0, None)
+    answer = program(image=file)
+    assert answer.label in NAMES and set(answer.scores) == set(NAMES)
+    alone = TemplateClassifier(clip, ["kitten", "puppy", "sundae"], ENSEMBLE)
+    assert (program.class_embeddings() == alone.class_embeddings()).all()
+    program.save(str(tmp_path / "program.json"))
+    again = TemplateClassifier.from_file(tmp_path / "program.json", clip)
+    assert (again.labels, again.class_names) == (program.labels, program.class_names)
+    again.set_templates("a <CLASS>.")
+    assert (again.labels, again.class_names) == (NAMES, program.class_names)
+    assign(again, "no template at all")
+    assert again.state.refused and again.labels == NAMES
+    again.set_templates("a <CLASS>.")
+    again.rename(NAMES)
+    assert again.state.labels == () and again.labels == NAMES
+    with pytest.raises(InputError, match="there are 3 classes and 2 names"):
+        again.rename(["one", "two"])
+
+
+def test_a_saved_program_goes_into_one_that_answers_with_the_same_labels(clip: Clip) -> None:
+    program = TemplateClassifier(clip, NAMES)
+    program.rename(["kitten", "puppy", "sundae"])
+    into = TemplateClassifier(clip, NAMES)
+    into.load_state(program.dump_state())
+    assert into.class_names == program.class_names
+    with pytest.raises(InputError, match="was saved with other classes"):
+        TemplateClassifier(clip, program.class_names).load_state(program.dump_state())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"labels": ["cat", "dog"]}, "labels has 2 entries and there are 3 classes"),
+        ({"sureness": {"slope": 1.0, "intercepts": [0.0, 0.0], "own": 0}}, "sureness is for 2 classes, not 3"),
+        ({"synonyms": [[], []]}, "synonyms has 2 entries and there are 3 classes"),
+    ],
+)
+def test_parts_of_a_saved_program_are_of_as_many_classes(change: dict[str, Any], said: str, clip: Clip) -> None:
+    with pytest.raises(InputError, match=said):
+        TemplateClassifier(clip, NAMES).load_state(TemplateClassifier(clip, NAMES).dump_state() | change)
+
+
+def test_what_was_fitted_says_how_sure_a_class_is_before_the_clip_does(clip: Clip) -> None:
+    program = TemplateClassifier(_with_sigmoids(clip), NAMES)
+    assert program.each_by_itself().sureness == native(3)
+    program.sureness = Sureness(slope=2.0, intercepts=(0.1, 0.2, 0.3))
+    assert program.each_by_itself().sureness == program.sureness
+
+
+def _with_sigmoids(clip: Clip) -> Clip:
+    changed = copy.copy(clip)
+    changed.logit_bias = -10.0
+    return changed
+
+
 def test_synonyms_are_no_single_text() -> None:
     with pytest.raises(InputError, match=r"the synonyms of 'cat' are a list of names; write \['kitty'\]"):
         ClassName("cat", "kitty")
@@ -658,6 +722,15 @@ def test_the_temperature_is_saved_and_belongs_to_the_templates(clip: Clip, file:
     assert again(image=file).scores == program(image=file).scores
     again.set_templates("a sketch of a <CLASS>.")
     assert again.temperature == 1.0
+
+
+def test_calibration_takes_the_variants_of_a_picture_as_one(clip: Clip, tmp_path: Path) -> None:
+    pictures = encoded(clip, "train", "d", tmp_path)
+    some = np.repeat(np.arange(15, 21), 10)
+    features, labels = pictures.features[some], pictures.labels[some]
+    program = TemplateClassifier(clip, load_data("embedded:d", seed=0).class_names)
+    assert program.calibrate(EncodedPictures(features, labels)) > 1
+    assert program.calibrate(EncodedPictures(features, labels, tuple(map(str, some)))) == 1.0
 
 
 @pytest.mark.parametrize("key", ["format", "templates", "class_names", "synonyms", "temperature", "offsets", "clip"])

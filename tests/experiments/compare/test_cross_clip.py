@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from ipo_prompts.experiments.compare import cell as cells
 from ipo_prompts.experiments.compare.cell import Cell, run_cell
 from ipo_prompts.experiments.compare.grid import load_grid
 from ipo_prompts.experiments.compare.tables.build import build_table
 from ipo_prompts.experiments.data import load_data
 from ipo_prompts.experiments.embedded import MODEL_DIR
 from ipo_prompts.metrics.classification import ClipReward
-from ipo_prompts.metrics.clip import load_clip
+from ipo_prompts.metrics.clip import Clip, load_clip
 from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.features import FeatureStore
 
 DATA = "embedded:small+faded"
 FEW = {"shots": 1, "selection_shots": 1, "lm": "none", "describer": "none", "steps": 1, "strategy.looks": 20}
@@ -78,3 +82,21 @@ def test_a_grid_of_it_ships() -> None:
     grid = load_grid("clips")
     searched = {row.settings["clip"] for row in grid.methods if row.method == "ipo-default"}
     assert grid.protocol == "cross-clip" and searched == set(grid.targets)
+
+
+def test_the_other_clip_sees_the_pictures_with_its_own_eyes(
+    clip: Clip, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cells, "_clip", lambda *_: clip)
+    task = SimpleNamespace(reward=lambda clip, names, store: store, encode=lambda store, items, seed: store)
+    searched: Any = SimpleNamespace(
+        config=SimpleNamespace(device="cpu"),
+        clip=SimpleNamespace(fingerprint="another"),
+        store="what another sees",
+        plan=SimpleNamespace(task=task),
+    )
+    test: Any = SimpleNamespace(clip="embedded", class_names=("a", "b"), items=())
+    used, store, _ = cells._opened(test, searched)
+    assert used is clip and isinstance(store, FeatureStore) and store.clip is clip
+    searched.clip = clip
+    assert cells._opened(test, searched)[1] == searched.store

@@ -1,12 +1,24 @@
 """`ipo benchmark label-free`: hand-made differences, and the command on two small sets with few templates."""
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from ipo_prompts.experiments.cli.app import main
-from ipo_prompts.experiments.compare.label_free import FIT, INITIAL, LISTS, WRONG, others, read_asked
+from ipo_prompts.experiments.compare import label_free
+from ipo_prompts.experiments.compare.label_free import (
+    FIT,
+    INITIAL,
+    LISTS,
+    WRONG,
+    Asked,
+    measure_all,
+    others,
+    read_asked,
+)
 from ipo_prompts.experiments.compare.label_free_table import ahead, answer_of_fit
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.template import names_class
@@ -67,6 +79,26 @@ def test_the_command_measures_resumes_and_says_what_names_are_worth(tmp_path, ca
     assert (
         err == "" and next(iter(json.loads(out).values()))["accuracy"]["400 pictures"][INITIAL] > 90
     )  # read, not measured
+
+
+def test_only_what_was_measured_with_the_same_request_is_read_back(tmp_path, monkeypatch):
+    measured, clip = [], SimpleNamespace(fingerprint="first")
+    monkeypatch.setattr(label_free, "load_clip", lambda name: clip)
+
+    def measure_set(clip, spec, asked, texts):
+        measured.append(spec)
+        return {"400 pictures": {INITIAL: np.array([1.0])}}
+
+    monkeypatch.setattr(label_free, "measure_set", measure_set)
+    asked = Asked({"bed": ["one"]})
+    others = [replace(asked, **more) for more in ({"draws": 3}, {"templates": 3}, {"bank": "general"})]
+    for place, request in enumerate((asked, *others), 1):
+        for _ in range(2):
+            measure_all(request, tmp_path, lambda spec: None)
+        assert len(measured) == place
+    clip.fingerprint = "second"
+    measure_all(others[-1], tmp_path, lambda spec: None)
+    assert len(measured) == 5
 
 
 @pytest.mark.parametrize(

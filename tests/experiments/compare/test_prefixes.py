@@ -48,6 +48,17 @@ def test_a_look_is_a_template_scored_for_the_first_time(clip: Any) -> None:
         Templates(clip, ((ANCHOR, 1.0),), prefixes=found).after(299)
 
 
+def test_a_template_counts_from_its_first_proposal_however_often_it_comes_again() -> None:
+    again = {"type": "scores", "kind": "search", "step": 3, "scores": [{"template": "a dark <CLASS>."}]}
+    first = {"type": "proposed", "row": ["a tiny <CLASS>.", 0.5, 1.0]}
+    scored = {"type": "scores", "kind": "search", "step": 4, "scores": [{"template": "a tiny <CLASS>."}]}
+    last = {"type": "looked", "step": 4, "around": "", "rows": [["a huge <CLASS>.", 0.1, 1.0]]}
+    looks = Looks.of_journal([*EVENTS, again, first, last, scored], ANCHOR)
+    assert looks.proposed == {"a dark <CLASS>.": 3, "a tiny <CLASS>.": 5}
+    assert looks.candidates(3, 1, 0.0) == ["a dark <CLASS>."]
+    assert looks.candidates(5, 2, 0.0) == ["a dark <CLASS>.", "a tiny <CLASS>."]
+
+
 def test_after_fewer_looks_the_default_is_the_search_that_has_no_more(
     lesson: Callable[..., Lesson], tmp_path: Path
 ) -> None:

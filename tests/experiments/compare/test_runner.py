@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ipo_prompts.experiments.compare.cell import Cell
+from ipo_prompts.experiments.compare.cell import FILE_NAME, Cell
 from ipo_prompts.experiments.compare.executors import Failure, Here, make_executor
 from ipo_prompts.experiments.compare.grid import GridCell
-from ipo_prompts.experiments.compare.runner import TIME_FILE_NAME, Progress, failure_line, print_progress, run_all
+from ipo_prompts.experiments.compare.runner import (
+    TIME_FILE_NAME,
+    Progress,
+    check_grid,
+    failure_line,
+    forecast,
+    print_progress,
+    run_all,
+    searches,
+)
 from ipo_prompts.metrics.errors import InputError
 from support.runs import KEY, lines_of
 
@@ -165,3 +174,57 @@ def test_an_interruption_is_no_failure(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(Job, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_all([Job("a", tmp_path)], [None], Here(), print_progress)
+
+
+def searching(label: str, data: str = "embedded", **settings: Any) -> GridCell:
+    asked = {"lm": "openai/small", "lm_api_base": "http://one/v1", "describer": "none", "shots": 1, **settings}
+    return GridCell(label, Path("out") / label, Cell("few-shot", data, "ipo-default", 0, (), tuple(asked.items())))
+
+
+def test_language_models_of_one_name_at_two_addresses_are_two() -> None:
+    describer = {"describer": "openai/sees", "describer_api_base": "http://one/v1"}
+    rows = [
+        searching("first"),
+        searching("again", shots=2),
+        searching("elsewhere", lm_api_base="http://two/v1"),
+        searching("described", **describer),
+        searching("described elsewhere", **{**describer, "describer_api_base": "http://two/v1"}),
+    ]
+    found = searches(rows)
+    assert [(one.lm_api_base, one.describer_api_base) for one in found] == [
+        ("http://one/v1", None),
+        ("http://two/v1", None),
+        ("http://one/v1", "http://one/v1"),
+        ("http://one/v1", "http://two/v1"),
+    ]
+
+
+def test_each_row_is_refused_for_its_own_clip_and_shots(monkeypatch: pytest.MonkeyPatch) -> None:
+    laid: list[tuple[str, int, int]] = []
+    monkeypatch.setattr(
+        "ipo_prompts.experiments.compare.runner.laid_out",
+        lambda protocol, data, targets, shared: laid.append((shared.clip, shared.shots, shared.selection_shots)),
+    )
+    rows = [searching(str(i), **more) for i, more in enumerate(({}, {"shots": 2}, {"selection_shots": 3}, {}))]
+    check_grid(rows)
+    assert [one[1:] for one in laid] == [(1, laid[0][2]), (2, laid[0][2]), (1, 3)]
+    with pytest.raises(InputError, match="ViT-B-99"):
+        check_grid([*rows, searching("strange", clip="ViT-B-99/openai")])
+
+
+def test_a_forecast_counts_each_data_set_by_its_own_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = {"one": 10, "two": 3}
+    monkeypatch.setattr("ipo_prompts.experiments.compare.runner.plan", lambda config, ready: config.data)
+
+    def estimate(data: str) -> dict[str, Any]:
+        used = {"calls": calls[data], "tokens_in": 5, "tokens_out": 2}
+        return {"optimizer": used, "describer": None, "usd": 0.5, "seconds": 60, "context": None}
+
+    monkeypatch.setattr("ipo_prompts.experiments.run.beforehand.estimate", estimate)
+    monkeypatch.setattr("ipo_prompts.experiments.compare.runner.absent", lambda spec: None)
+    rows = [replace(searching("row", data), folder=tmp_path / f"{data}-{i}") for data in calls for i in range(2)]
+    found = forecast(rows)
+    assert (found["calls"], found["tokens"], found["usd"], found["minutes"]) == (26, 28, 2.0, 4.0)
+    rows[0].folder.mkdir()
+    (rows[0].folder / FILE_NAME).write_text("{}")
+    assert (forecast(rows)["calls"], forecast(rows)["rows"]["row"]["finished"]) == (16, 1)

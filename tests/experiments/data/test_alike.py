@@ -3,10 +3,11 @@
 import io
 import re
 
+import numpy as np
 from PIL import Image
 
 from ipo_prompts.experiments.cli.data import check
-from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.data import load_data, near_copies
 
 
 def test_check_names_equal_classes_cut_names_and_copies_of_two_parts(cache, tmp_path, capsys):
@@ -35,3 +36,13 @@ def test_check_names_equal_classes_cut_names_and_copies_of_two_parts(cache, tmp_
     line = re.search(r"or synonyms, in classes.yaml, such as (.*)", capsys.readouterr().out)[1]
     key, _, names = line.partition(": ")
     assert key in ("bread", "cat") and names == "[NAME, SYNONYM]"
+
+
+def test_of_many_pictures_each_pair_of_two_parts_is_found_once_the_closest_first(monkeypatch):
+    rows = np.eye(6, dtype=np.float32)
+    for one, other, cosine in ((0, 5, 0.991), (3, 4, 0.995), (1, 2, 0.999)):
+        rows[other] = cosine * rows[one] + np.sqrt(1 - cosine**2) * np.eye(6)[other]
+    kinds = np.array([0, 1, 1, 0, 1, 1])  # the second and the third are of one part
+    for block in (6, 4, 1):
+        monkeypatch.setattr(near_copies, "BLOCK", block)
+        assert [pair[:2] for pair in near_copies._pairs(rows, kinds)] == [(3, 4), (0, 5)]

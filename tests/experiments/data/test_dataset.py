@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ipo_prompts.experiments.data import DataSet, Item, default_task, load_data
+from ipo_prompts.experiments.data.dataset import without
 from ipo_prompts.experiments.data.wordnet import names_to_edit
 from ipo_prompts.experiments.export import TARGETS, export
 from ipo_prompts.metrics.errors import InputError
@@ -115,6 +116,26 @@ def test_a_class_that_is_called_none_is_named_as_any_other(folder):
     (root / "classes.yaml").write_text("none: an empty street\n")
     data = load_data(f"folder:{root}", seed=0)
     assert (data.none, data.class_names) == ((), ("cat", "an empty street"))
+
+
+def test_classes_that_are_left_out_take_their_names_along(folder):
+    root = folder({"cat": 3, "n2": 3, "n3": 3, "road_sign": 3})
+    (root / "classes.yaml").write_text("n2: dog\nroad_sign: [road sign, traffic sign]\n")
+    data = replace(load_data(f"folder:{root}", seed=0), unnamed=("cat", "n3"))
+    few = without(data, ["dog", "n3"])  # by the name that was given, and as the source has it
+    assert (few.class_names, few.renamed_from) == (("cat", "road sign"), ("cat", "road_sign"))
+    assert few.unnamed == ("cat",)
+    assert few.task == default_task(["cat", "road sign"])
+    for part in ("train", "val", "test"):
+        kept = [(item.picture, data.class_names[item.label]) for item in data.part(part) if item.label in (0, 3)]
+        assert [(item.picture, few.class_names[item.label]) for item in few.part(part)] == kept
+    assert without(replace(data, task="signs"), ["dog"]).task == "signs"
+    assert without(replace(data, renamed_from=()), ["dog"]).renamed_from == ()
+
+
+def test_pictures_that_nobody_labelled_stay_when_classes_are_left_out(encoded):
+    data = made(encoded, names=("cat", "dog", "bus"), labels=(-1, -1))
+    assert without(data, ["cat"]).train == data.train
 
 
 def test_data_with_the_names_that_they_have_anyway_keep_their_fingerprint():

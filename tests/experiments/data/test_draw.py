@@ -10,6 +10,8 @@ from ipo_prompts.experiments.data import draw, fresh, untested
 from ipo_prompts.experiments.data.dataset import without
 from ipo_prompts.experiments.data.draw import cut
 from ipo_prompts.experiments.data.load import load_data
+from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.plan import about_short_classes, draw_for
 from ipo_prompts.metrics.errors import InputError
 from ipo_prompts.metrics.pictures import Picture
 from support.runs import copy_pictures
@@ -105,6 +107,13 @@ def sized(data, *sizes):
         return tuple(i for i in items if int(i.group.rpartition("/")[2]) < sizes[i.label][part])
 
     return replace(data, train=first(data.train, 0), val=first(data.val, 1))
+
+
+def test_without_a_val_part_a_short_class_keeps_one_picture_to_select_with(sealed):
+    data = replace(sized(sealed(4, per_class=9), (4, 0), (9, 0), (2, 0), (1, 0)), val=())
+    drawn = draw(data, 4, 3, 0)
+    counts = [[sum(i.label == label for i in part) for label in range(4)] for part in (drawn.search, drawn.selection)]
+    assert counts == [[3, 4, 1, 1], [1, 3, 1, 0]]
 
 
 def test_a_short_class_gives_all_and_leaves_the_stream_alone(sealed):
@@ -297,3 +306,20 @@ def test_a_prompt_that_holds_examples_does_not_hold_paths(tmp_path, scripted):
 def test_parts_that_are_cut_do_not_depend_on_the_order_of_the_classes() -> None:
     groups = {label: {f"{label}-{i}" for i in range(9)} for label in (0, 1)}
     assert cut({1: groups[1], 0: groups[0]}, 0, test=True) == cut(groups, 0, test=True)
+
+
+def test_a_class_is_short_of_base_pictures_whatever_variants_it_has(sealed):
+    config = RunConfig(shots=2, selection_shots=1)
+    data = sized(sealed(4, per_class=9, variants=3), (9, 9), (1, 1), (9, 9), (9, 9))
+    told = about_short_classes(data, draw_for(data, config), config)
+    assert told.startswith("1 of 4 classes have fewer pictures to search and choose with than shots=2")
+    assert told.endswith("'class 1' has 2")
+
+
+def test_new_classes_without_a_test_picture_are_none_that_were_searched_on(sealed):
+    data = sealed(4, per_class=9)
+    data = replace(data, test=tuple(item for item in data.test if item.label in (0, 2)))
+    for classes, untested_ones in (("all", ["class 1", "class 3"]), ("base-to-new", ["class 1"])):
+        config = RunConfig(shots=1, selection_shots=1, classes=classes)
+        told = about_short_classes(data, draw_for(data, config), config)
+        assert [name for name in data.class_names if f"'{name}'" in told] == untested_ones

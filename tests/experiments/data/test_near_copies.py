@@ -12,7 +12,8 @@ from PIL import Image, ImageEnhance
 
 from ipo_prompts.experiments.cli.app import main
 from ipo_prompts.experiments.data import Item, load_data
-from ipo_prompts.experiments.data.near_copies import copies_in_words, near_copies
+from ipo_prompts.experiments.data.assemble import Gathered, row_of_file
+from ipo_prompts.experiments.data.near_copies import copies_in_words, grouped_table, near_copies
 from ipo_prompts.experiments.embedded import PICTURES_DIR
 from ipo_prompts.experiments.run.comparison import Compared, near_copies_in_words
 from ipo_prompts.metrics.classification import ClipReward, EncodedPictures
@@ -80,6 +81,8 @@ def test_less_likeness_is_enough_where_names_or_times_follow_one_another():
     assert named(("IMG_0009.png", "IMG_0010.png", "IMG_0030.png")) == [0, 0, 1]
     assert named(("x", "y", "z"), exif) == [0, 0, 1]
     assert named(("x", "y", "z"), (exif[0], exif[2], exif[1])) == [0, 1, 2]
+    exif[1].get_ifd(0x8769)[0x9003] = "2024:05:01 10:00:07"
+    assert named(("x", "y", "z"), exif) == [0, 0, 1], "two seconds are soon enough"
 
 
 def test_declared_groups_stay_and_are_not_counted_as_found():
@@ -148,6 +151,19 @@ def test_the_check_writes_groups_on_demand_and_the_table_is_data(cache, tmp_path
     found = load_data("csv:groups.csv", seed=0)
     assert found.variants and len({item.group for _, item in found.items()}) == 10
     assert not load_data("folder:things", seed=0).variants
+
+
+def test_a_proposal_keeps_parts_and_classes_apart(cache, clip, tmp_path):
+    places = ["train/cat/a.png", "train/cat/b.png", "test/cat/c.png", "train/dog/d.png"]
+    for place in places:
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_bytes(CATS[0])
+    rows = [row_of_file(tmp_path / one, one.split("/")[1], one, one.split("/")[0]) for one in places]
+    table, told = grouped_table(Gathered("made", "the folder", rows), clip)
+    found = list(csv.DictReader(io.StringIO(table)))
+    assert [row["group"] for row in found] == [places[0], places[0], places[2], places[3]]
+    assert [row["split"] for row in found] == ["train", "train", "test", "train"]
+    assert told == "2 of 4 pictures look like near copies, in 1 group"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ipo_prompts.experiments.data import DataSet, draw, load_data
+from ipo_prompts.experiments.data import DataSet, draw, load_data, untested
 from ipo_prompts.metrics.errors import InputError
 
 CELLS = ["cat|dog", "dog", "dog|cat|bus", "bus|dog", "dog", "cat", "dog|bus", "dog", "cat|dog", "bus"]
@@ -55,6 +55,36 @@ def test_k_shots_are_k_pictures_that_show_each_class(tmp_path: Path) -> None:
     assert drawn.examples("search")[0].label == [data.class_names[label] for label in drawn.search[0].also]
     with pytest.raises(InputError, match="set classes=all"):
         draw(load(table(tmp_path, ["a|b", "b|c", "c|d", "d|a"] * 3)), 1, 1, 0, "base")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_pictures_of_the_rarest_class_count_for_the_others_that_they_show(seed: int, tmp_path: Path) -> None:
+    cells = ["cat|dog"] * 3 + ["dog"] * 9 + ["dog", "cat"]
+    data = load(table(tmp_path, cells, split=["train"] * 12 + ["val", "test"]))
+    drawn = draw(data, shots=3, selection_shots=0, seed=seed)
+    assert [len(item.shows) for item in drawn.search] == [2, 2, 2], "they show three dogs, too"
+
+
+def test_a_class_that_no_picture_is_counted_for_is_searched_on_and_tested_where_it_is_shown(tmp_path: Path) -> None:
+    cells = ["cat|dog", "cat|dog", "bus", "dog", "dog", "bus", "cat"]
+    data = load(table(tmp_path, cells, split=["train"] * 3 + ["test"] * 4))
+    assert {item.label for item in data.train} == {0, 1}
+    assert {label for item in draw(data, shots=1, selection_shots=0, seed=0).search for label in item.shows} == {
+        0,
+        1,
+        2,
+    }
+    (tmp_path / "turned").mkdir()
+    turned = load(table(tmp_path / "turned", cells, split=["test"] * 3 + ["train"] * 4))
+    assert {item.label for item in turned.test} == {0, 1} and untested(turned) == ()
+
+
+def test_how_rare_a_class_is_counts_pictures_and_not_their_variants(tmp_path: Path) -> None:
+    cells = ["cat|dog", *["dog"] * 5, "cat", "cat"]
+    groups = ["both", *["dogs"] * 5, "first", "second"]
+    data = load(table(tmp_path, cells, group=groups))
+    (both,) = [item for _, item in data.items() if len(item.shows) == 2]
+    assert data.class_names[both.label] == "dog", "of two pictures, and cat of three"
 
 
 @pytest.mark.parametrize(

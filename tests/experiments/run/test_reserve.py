@@ -53,6 +53,11 @@ def test_the_test_is_opened_only_where_it_fits() -> None:
         refuse_to_open(Clock(60, before=40), 21, CONFIG, FOLDER)
 
 
+def test_the_limit_that_is_proposed_holds_what_was_used_and_the_test() -> None:
+    with pytest.raises(InputError, match=r"--max-minutes 1\.422"):  # 1.25 times 40 s and 28.25 s for test and files
+        refuse_to_open(Clock(60, before=40), 21, CONFIG, FOLDER)
+
+
 def test_what_the_test_takes_is_what_pictures_took_times_those_not_encoded() -> None:
     asked: list[Any] = []
     item = SimpleNamespace(picture="a picture")
@@ -68,6 +73,20 @@ def test_what_the_test_takes_is_what_pictures_took_times_those_not_encoded() -> 
     )
     assert seconds_of_test(prepared) == pytest.approx(10 * 0.5)
     assert asked == [["a picture"] * 15]
+
+
+def test_without_labels_all_pictures_are_named_at_the_end_and_take_their_time() -> None:
+    asked: list[Any] = []
+    searched, rest = SimpleNamespace(picture="searched"), SimpleNamespace(picture="rest")
+    prepared: Any = SimpleNamespace(
+        plan=SimpleNamespace(
+            drawn=SimpleNamespace(test=[rest], new_test=[]),
+            data=SimpleNamespace(labelled=False, train=[searched, rest]),
+        ),
+        store=SimpleNamespace(missing=lambda pictures: asked.append(pictures) or 0),
+    )
+    assert seconds_of_test(prepared) == 0
+    assert asked == [["searched", "rest"]]
 
 
 def test_a_run_whose_test_does_not_fit_any_more_stops_before_it_and_can_go_on(

@@ -1,4 +1,5 @@
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,65 @@ def test_what_is_no_answer_is_asked_for_once_and_counts_though_it_is_free(tmp_pa
     again = Recorder(Journal(tmp_path), Ledger())
     again.wrap(engine, role="optimizer", name="m", price=two_cents)
     assert again.ledger.tokens == recorder.ledger.tokens, "it stays counted"
+
+
+def test_what_was_lost_is_spent_once_by_the_role_that_asked(tmp_path: Path, scripted: Any) -> None:
+    _, engine = scripted(UnreadableReply("no chat completion"))
+    journal = Journal(tmp_path)
+    lm, recorder = lm_of(engine, journal)
+    with pytest.raises(dspy.LMError):
+        lm("question", max_tokens=50)
+    journal.close()
+    again = Recorder(Journal(tmp_path), Ledger())
+    for role in ("describer", "optimizer", "optimizer"):  # a role may have two language models
+        again.wrap(engine, role=role, name="m", price=two_cents)
+    assert again.ledger.roles["describer"].tokens_in == 0
+    assert again.ledger.tokens == recorder.ledger.tokens > 50
+    assert again.ledger.usd == recorder.ledger.usd
+
+
+def test_its_own_record_comes_before_that_of_another_run(tmp_path: Path, scripted: Any) -> None:
+    for name, reply in (("theirs", "two"), ("ours", "one")):
+        _, engine = scripted(reply)
+        journal = Journal(tmp_path / name)
+        lm_of(engine, journal)[0]("q")
+        journal.close()
+    journal = Journal(tmp_path / "ours")
+    lm, _ = lm_of(None, journal, replies=read(tmp_path / "theirs"))
+    assert lm("q") == ["one"]
+    journal.close()
+
+
+class Watched(threading.Condition):
+    """Says that somebody waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waiting.set()
+        return super().wait(timeout)
+
+
+@pytest.mark.parametrize("limit", [{"limit_usd": 1.0}, {"limit_tokens": 100}])
+def test_two_calls_that_pass_a_limit_together_are_made_one_after_the_other(limit: dict[str, Any]) -> None:
+    watched, order = Watched(), []
+    ledger = Ledger(**limit, _change=watched)
+
+    def second() -> None:
+        with ledger.reserve(tokens=60, usd=0.6):
+            order.append("second")
+
+    other = threading.Thread(target=second)
+    with ledger.reserve(tokens=60, usd=0.6):
+        other.start()
+        assert watched.waiting.wait(5)
+        order.append("first")
+    other.join()
+    assert order == ["first", "second"]
+    with ledger.reserve(tokens=40, usd=0.4), ledger.reserve(tokens=60, usd=0.6):
+        pass  # together they reach the limit, and do not pass it
 
 
 def test_nothing_is_asked_for_a_run_directory_that_is_gone(tmp_path: Path, scripted: Any) -> None:

@@ -1,0 +1,131 @@
+"""What is measured beside the verdict: from pictures that searched and chose, and on test pictures as they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ipo_prompts.experiments.run import beside
+from ipo_prompts.experiments.run.beside import baselines, what_they_add
+from ipo_prompts.experiments.run.comparison import Compared, gained, measured
+from ipo_prompts.experiments.run.config import RunConfig
+from ipo_prompts.experiments.run.scores import HeadFound, Measured, Over
+from ipo_prompts.metrics.classification import ClipReward, EncodedPictures, class_means, fitted_on
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.sampling import Sampling
+
+NAMES = ("cat", "apple", "bus", "key", "book", "fish")
+INITIAL, OTHER = "a photo of a <CLASS>.", "a <CLASS>."
+
+
+def made_up(clip: Clip, counts: list[int], seed: int, towards: float = 1.1) -> EncodedPictures:
+    """Pictures near the texts of their classes, all of them moved towards the first class."""
+    rng = np.random.default_rng(seed)
+    texts = clip.encode_texts([f"a photo of a {name}." for name in NAMES])
+    labels = np.repeat(np.arange(len(NAMES)), counts)
+    rows = texts[labels] + towards * texts[0] + 0.06 * rng.standard_normal((len(labels), texts.shape[1]))
+    return EncodedPictures((rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32), labels)
+
+
+@pytest.fixture()
+def made(clip: Clip, tmp_path: Path) -> tuple[Any, Compared]:
+    """A run with equal classes in the search and others in the selection, and its test."""
+    reward = ClipReward(clip, NAMES, FeatureStore(clip, tmp_path))
+    search, selection, test = (
+        made_up(clip, counts, seed) for seed, counts in enumerate(([4] * 6, [9, 1, 1, 1, 1, 1], [10] * 6))
+    )
+    parts = [SimpleNamespace(units=units) for units in (search, selection)]
+    prepared = SimpleNamespace(
+        clip=clip, config=RunConfig(), search=parts[0], selection=parts[1], shown=[search, selection]
+    )
+    initial, other = reward.score([INITIAL, OTHER], test)
+    sampling = Sampling.of(len(test), test.labels.tolist())
+    return prepared, Compared((), test, test.labels, reward, sampling, initial, other)
+
+
+def test_class_means_are_of_all_labelled_pictures_that_are_not_sealed(made: tuple[Any, Compared]) -> None:
+    prepared, test = made
+    found = baselines(prepared, {"test": test})
+    assert found is not None and found.labelled == pytest.approx((24 + 14) / 6)
+    features, labels = (np.concatenate([getattr(one, of) for one in prepared.shown]) for of in ("features", "labels"))
+    nearest = (test.units.features @ class_means(features, labels, len(NAMES)).T).argmax(axis=1)
+    assert found.class_mean is not None
+    assert found.class_mean.value == pytest.approx(float((nearest == test.labels).mean()), abs=1e-6)
+
+
+def test_what_is_known_without_a_search_has_no_offsets(made: tuple[Any, Compared]) -> None:
+    prepared, test = made
+    settled = replace(test, units=replace(test.units, offsets=fitted_on("prior", *prepared.shown)))
+    assert baselines(prepared, {"test": settled}) == baselines(prepared, {"test": test})
+
+
+def test_the_better_template_decides_whether_any_is_a_poor_answer(made: tuple[Any, Compared]) -> None:
+    prepared, test = made
+    good, poor = replace(test.initial, value=0.99), replace(test.optimised, value=0.01)
+    for initial, optimised, weak in ((good, poor, None), (poor, good, None), (poor, poor, "near guessing")):
+        found = baselines(prepared, {"test": replace(test, initial=initial, optimised=optimised)})
+        assert found is not None and found.weak == weak
+
+
+@pytest.mark.parametrize(("kind", "how"), [("none", "that classes weigh the same"), ("prior", "that classes weigh")])
+def test_offsets_that_a_run_has_not_are_fitted_on_all_that_is_not_sealed(
+    kind: Any, how: str, made: tuple[Any, Compared]
+) -> None:
+    """Classes are equal in the search pictures, and unequal with those that chose."""
+    prepared, test = made
+    prepared.config = RunConfig(offsets=kind)
+    found = what_they_add(prepared, None, [OTHER], {"test": test})
+    assert found is not None and found.kind == ("mean" if kind == "none" else kind) and how in found.words
+    with_ = replace(test.units, offsets=fitted_on(found.kind, *prepared.shown))
+    added = found.sealed["test"]
+    for told, template, before in ((added.initial, INITIAL, test.initial), (added.template, OTHER, test.optimised)):
+        (after,) = test.reward.score([template], with_)
+        assert (told.without, told.with_) == (measured(before, test.sampling), measured(after, test.sampling))
+        expected = gained(before, after, test.sampling)
+        assert told.difference == pytest.approx(expected["difference"], abs=1e-6)
+
+
+def test_the_initial_template_is_told_beside_another_one_alone(made: tuple[Any, Compared]) -> None:
+    prepared, test = made
+    other = what_they_add(prepared, None, [OTHER], {"test": test})
+    same = what_they_add(prepared, None, [INITIAL], {"test": replace(test, optimised=test.initial)})
+    assert other is not None and ", the initial template " in other.words
+    assert same is not None and "initial template" not in same.words
+
+
+def head_found(low: float, high: float, without: int = 0) -> HeadFound:
+    of = Measured(value=0.8, loss=0.5, n=100, ci95=(0.7, 0.9))
+    return HeadFound(
+        kept=True,
+        way="class mean",
+        weight=1.0,
+        alone="class mean",
+        labelled=2.5,
+        without=tuple(f"class {i}" for i in range(without)),
+        left_out=30,
+        words_alone=of,
+        pictures_alone=of,
+        both=of,
+        over_words=Over(difference=0.1, ci95=(0.0, 0.2)),
+        over_pictures=Over(difference=(low + high) / 2, ci95=(low, high)),
+        words="",
+    )
+
+
+def test_what_words_do_for_pictures_follows_the_interval() -> None:
+    level, harm = "words add nothing that can be shown", "words do harm here"
+    for low, high, told in ((-0.1, 0.1, level), (0.0, 0.1, level), (-0.2, -0.1, harm), (0.1, 0.2, "")):
+        words = beside._head_in_words(head_found(low, high))
+        assert [one in words for one in (level, harm)] == [told == level, told == harm]
+
+
+def test_of_many_classes_without_pictures_the_first_are_named_and_the_others_counted() -> None:
+    some, many = (beside._head_in_words(head_found(0.1, 0.2, count)) for count in (5, 7))
+    assert "with words alone: class 0, class 1, class 2, class 3, class 4. " in some
+    assert "class 3, class 4 and 2 more. " in many

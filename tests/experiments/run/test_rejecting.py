@@ -1,0 +1,66 @@
+"""The margins that a run leaves with its program, and the words they were taken with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ipo_prompts.experiments.run import rejecting as module
+from ipo_prompts.experiments.run.rejecting import calibrate, rejecting
+from ipo_prompts.metrics.classification import EncodedPictures
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.errors import InputError
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.template import fill, too_long
+from ipo_prompts.programs.classifier import TemplateClassifier
+
+SHORT, OTHER = "a <CLASS>.", "a sketch of a <CLASS>."
+WORDS = ["hole", "wall", "stone"]
+
+
+@pytest.fixture(autouse=True)
+def few_words(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "strangers", lambda names, none: (*none, *WORDS))
+
+
+def able(clip: Clip, *templates: tuple[str, float]) -> TemplateClassifier:
+    """A program with the margins of three pictures."""
+    program = TemplateClassifier(clip, ["cat", "bus"], templates)
+    pictures = EncodedPictures(clip.encode_texts(["a cat.", "a kitten.", "a bus."]), np.array([0, 0, 1]))
+    program.rejection = calibrate(program, [pictures], ["pit"], FeatureStore(clip), lambda line: None)
+    return program
+
+
+def test_margins_are_those_of_a_background_and_of_weights(clip: Clip) -> None:
+    program = able(clip, (SHORT, 3.0), (OTHER, 1.0))
+    margins = program.rejection
+    rejecting(program, lambda line: None)
+    program.background = "as-is"
+    with pytest.raises(InputError, match="promise nothing for this one"):
+        rejecting(program, lambda line: None)
+    other = TemplateClassifier(clip, ["cat", "bus"], [(SHORT, 2.0), (OTHER, 1.0)])
+    other.rejection = margins
+    with pytest.raises(InputError, match="promise nothing for this one"):
+        rejecting(other, lambda line: None)
+
+
+def test_strange_words_are_read_with_the_weights_of_the_classes(clip: Clip) -> None:
+    head, _ = rejecting(able(clip, (SHORT, 3.0), (OTHER, 1.0)), lambda line: None)
+    texts = [clip.encode_texts([fill(template, word) for word in ("pit", *WORDS)]) for template in (SHORT, OTHER)]
+    mean = 3 * texts[0] + texts[1]
+    assert head.others == pytest.approx(mean / np.linalg.norm(mean, axis=1, keepdims=True), abs=1e-5)
+
+
+def test_words_that_do_not_fit_into_the_longest_template_are_left_out(clip: Clip) -> None:
+    word = "a very long word of many pieces"
+    longer = ["a" + " dark" * count + " <CLASS>." for count in range(100)]
+    full = next(one for one in longer if too_long(one, [word], clip) and not too_long(one, ["bus"], clip))
+    WORDS.append(word)
+    try:
+        alone, both = (able(clip, *of) for of in ([(SHORT, 1.0)], [(SHORT, 1.0), (full, 1.0)]))
+        counts = [len(rejecting(one, lambda line: None)[0].others) for one in (alone, both)]  # type: ignore[arg-type]
+    finally:
+        WORDS.remove(word)
+    assert counts == [5, 4]

@@ -1,0 +1,90 @@
+"""What names that were found do on the sealed test, beside what the template does, and where they are written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from ipo_prompts.experiments.data import load_data
+from ipo_prompts.experiments.data.dataset import NAMES_FILE, without
+from ipo_prompts.experiments.run import names as module
+from ipo_prompts.experiments.run.comparison import Compared, measured
+from ipo_prompts.experiments.run.names import what_names_do, write_names
+from ipo_prompts.metrics.classification import ClipReward
+from ipo_prompts.metrics.clip import Clip
+from ipo_prompts.metrics.features import FeatureStore
+from ipo_prompts.metrics.naming import Found, Held
+from ipo_prompts.metrics.sampling import Sampling
+from ipo_prompts.programs.naming import NamesChosen
+
+GIVEN, FOUND = ("zzyx", "volumes", "fish"), ("horse", "book", "fish")
+INITIAL, CHOSEN = "a photo of a <CLASS>.", "an x-ray of a <CLASS>."
+
+
+def made(clip: Clip, folder: Path) -> tuple[NamesChosen, Compared]:
+    """Two of three classes have another name; the pictures are of all three."""
+    data = load_data("embedded:b", seed=0)
+    labels = [data.class_names.index(name) for name in FOUND]
+    items = [replace(item, label=labels.index(item.label)) for _, item in data.items() if item.label in labels]
+    reward = ClipReward(clip, FOUND, FeatureStore(clip, folder))
+    units = reward.encode([item.picture for item in items], [item.label for item in items])
+    held = Held(0.2, 0.1, 0.3, 0.1)
+    found = Found(np.array([3, 4, 2]), held, Held(0.01, 0.1, 0.0, 0.1), 1.0)
+    sampling = Sampling.of(len(items), units.labels.tolist())
+    test = Compared(items, units, units.labels, reward, sampling, *reward.score([INITIAL, CHOSEN], units))
+    return NamesChosen(reward, GIVEN, found, 5, (), 0), test
+
+
+@pytest.fixture()
+def both(clip: Clip, tmp_path: Path) -> tuple[NamesChosen, Compared]:
+    return made(clip, tmp_path)
+
+
+def test_either_template_is_measured_under_either_names(both: tuple[NamesChosen, Compared]) -> None:
+    named, test = both
+    found = what_names_do(named, [CHOSEN], {"test": test})
+    assert found is not None and found.sealed is not None
+    before = named.reward.renamed(GIVEN).score([INITIAL, CHOSEN], test.units)
+    initial, template = (measured(one, test.sampling) for one in before)
+    assert initial != template
+    assert (found.sealed.initial_given, found.sealed.template_given) == (initial, template)
+
+
+def test_each_name_is_told_by_what_it_adds_to_the_given_one(both: tuple[NamesChosen, Compared]) -> None:
+    named, test = both
+    found = what_names_do(named, [CHOSEN], {"test": test})
+    assert (
+        found is not None
+        and [(one.given, one.found) for one in found.renamed] == list(zip(GIVEN, FOUND, strict=True))[:2]
+    )
+    for label, told in enumerate(found.renamed):
+        names = [GIVEN[i] if i == label else name for i, name in enumerate(FOUND)]
+        (back,) = named.reward.renamed(names).score([CHOSEN], test.units)
+        assert told.hits == int(test.optimised.hits.sum()) - int(back.hits.sum())
+        assert told.loss == pytest.approx(test.optimised.loss - back.loss, abs=1e-6) and told.loss < 0
+        assert told.difference.mean == pytest.approx(told.hits / test.optimised.n, abs=1e-6)
+
+
+def test_of_very_many_names_the_first_are_put_back(
+    both: tuple[NamesChosen, Compared], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named, test = both
+    monkeypatch.setattr(module, "MOST", 1)
+    found = what_names_do(named, [CHOSEN], {"test": test})
+    assert found is not None and [one.given for one in found.renamed] == ["zzyx"]
+
+
+def test_names_are_written_for_the_folders_that_somebody_had_named_already(
+    both: tuple[NamesChosen, Compared], tmp_path: Path
+) -> None:
+    called: dict[str, Any] = {"horse": "zzyx", "book": "volumes"}
+    data = load_data("embedded:b", seed=0, class_names=called)
+    few = without(data, [str(name) for name in data.class_names if name not in GIVEN])
+    write_names(tmp_path, few, both[0])
+    written = yaml.safe_load((tmp_path / NAMES_FILE).read_text())
+    assert written == {"horse": "horse", "book": "book", "fish": "fish"}
