@@ -6,7 +6,7 @@ Niculescu-Mizil, Crew & Ksikes (2004) starts. More fitting than that would need 
 
 Whether they are taken is decided as all else is (`selection.py`): each fold of the selection units measures the
 ensemble and the one template that the search units and the other folds choose, and the ensemble is taken if its gain
-exceeds one standard error. Over the initial template it must have the reward's lead, as every single one must.
+exceeds one standard error. Over the initial template it must gain more than the reward's lead, as a single one must.
 """
 
 from __future__ import annotations
@@ -115,8 +115,7 @@ def settle(
 
     rows = best_rows(tables[0].pooled(tables[1]), size)
     (gain, error), over_initial = cross_fitted_ensemble(*tables, size, hits_of)
-    leads = not lead or over_initial[0] > lead
-    kept = len(rows) > 1 and leads and error is not None and gain > error
+    kept = len(rows) > 1 and over_initial[0] > lead and error is not None and gain > error
     decided = Ensembled(named(rows), found.choice.template, kept, gain, error)
     record.note("ensemble", size=size, members=list(decided.members), kept=kept, gain=gain, standard_error=error)
     if not kept:

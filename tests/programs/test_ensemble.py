@@ -151,9 +151,17 @@ def test_an_ensemble_must_have_the_lead_too(clip: Clip, tmp_path: Path) -> None:
     assert not decided.kept and result == found
 
 
-@pytest.mark.parametrize(("over_initial", "kept"), [(0.51, True), (0.5, False)])
+@pytest.mark.parametrize(
+    ("kind", "over_initial", "kept"),
+    [(Leading, 0.51, True), (Leading, 0.5, False), (ClipReward, 0.01, True), (ClipReward, 0.0, False)],
+)
 def test_the_lead_is_over_the_initial_template_and_not_over_the_one(
-    over_initial: float, kept: bool, clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: type[ClipReward],
+    over_initial: float,
+    kept: bool,
+    clip: Clip,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     leads = []
 
@@ -162,8 +170,8 @@ def test_the_lead_is_over_the_initial_template_and_not_over_the_one(
         return (0.02, 0.01), (over_initial, 0.1)
 
     monkeypatch.setattr("ipo_prompts.programs.settling.cross_fitted_ensemble", measured)
-    _, _, decided, _ = settled(clip, tmp_path, kind=Leading)
-    assert decided.kept == kept and set(leads) == {0.5}
+    _, _, decided, _ = settled(clip, tmp_path, kind=kind)
+    assert decided.kept == kept and set(leads) == {kind.scale.lead}
 
 
 def test_the_score_is_that_of_the_program(clip: Clip, tmp_path: Path) -> None:
