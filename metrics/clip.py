@@ -23,7 +23,7 @@ from ipo_prompts.metrics.clock import check_clock
 from ipo_prompts.metrics.device import AUTO, announce, find_device
 from ipo_prompts.metrics.errors import InputError, nearest
 from ipo_prompts.metrics.pictures import Picture
-from ipo_prompts.metrics.template import plain
+from ipo_prompts.metrics.template import is_plain
 
 if TYPE_CHECKING:
     import torch
@@ -357,7 +357,7 @@ def reading_words_once(tokenizer: Any) -> Any:
         return tuple(reader.encode(text))
 
     def encode(text: str) -> list[int]:
-        if plain(text):
+        if is_plain(text):
             return list(chain.from_iterable(map(word, text.split())))
         tokens: list[int] = whole(text)
         return tokens

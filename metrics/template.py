@@ -132,11 +132,11 @@ def too_long(template: str, class_names: Sequence[str], tokens: TokenCounter) ->
     """Say which filled text does not fit the tokenizer's context, or None when all fit."""
     # A name that is short in characters may be long in tokens (another script, a rare word), so every name is counted.
     names = every_name(class_names)
-    if plain(template):  # nor is a token cut across a space, or less than a character: most names need no counting
+    if is_plain(template):  # nor is a token cut across a space, or less than a character: most names need no counting
         pieces = template.split()
         beside = " ".join(piece for piece in pieces if SLOT in piece)
         room = tokens.context_length - MARKS - tokens.count(" ".join(piece for piece in pieces if SLOT not in piece))
-        names = [name for name in names if len(text := fill(beside, name)) > room or not plain(text)]
+        names = [name for name in names if len(text := fill(beside, name)) > room or not is_plain(text)]
     counts = [tokens.count(fill(template, name)) for name in names]
     count = max(counts, default=0)
     if count <= tokens.context_length:
@@ -145,7 +145,7 @@ def too_long(template: str, class_names: Sequence[str], tokens: TokenCounter) ->
     return f"with the class name {name!r} it has {count} tokens, more than the {tokens.context_length} that fit"
 
 
-def plain(text: str) -> bool:
+def is_plain(text: str) -> bool:
     """Whether a tokenizer reads a text as it is: printable ASCII, without what stands for other characters in HTML."""
     return text.isascii() and text.isprintable() and "&" not in text
 

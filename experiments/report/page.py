@@ -182,7 +182,7 @@ def page_environment() -> Any:
         capital,
         percent,
         percents,
-        points,
+        in_points,
         interval,
         nats,
         p_value,
@@ -330,7 +330,7 @@ def percent(fraction: float, decimals: int = 1) -> str:
     return f"{number(100 * fraction, decimals)}\N{NO-BREAK SPACE}%"
 
 
-def points(fraction: float) -> str:
+def in_points(fraction: float) -> str:
     """Format a difference of values, in percentage points, without the unit."""
     return number(100 * fraction, 1, sign=True)
 
@@ -349,7 +349,7 @@ def interval(ends: tuple[float, float] | None, losses: bool = False) -> str:
     """Format the interval of a difference, of values or of losses."""
     if ends is None:
         return "not bounded"
-    low, high = (number(end, 3, sign=True) if losses else points(end) for end in ends)
+    low, high = (number(end, 3, sign=True) if losses else in_points(end) for end in ends)
     return f"[{low},\N{NO-BREAK SPACE}{high}]"
 
 

@@ -17,7 +17,7 @@ from ipo_prompts.experiments.compare.tables.markdown import to_markdown
 from ipo_prompts.experiments.one_call import summary
 from ipo_prompts.experiments.report import drawing
 from ipo_prompts.experiments.report.gather import read_run
-from ipo_prompts.experiments.report.page import interval, p_value, points, run_page
+from ipo_prompts.experiments.report.page import in_points, interval, p_value, run_page
 from ipo_prompts.experiments.run.comparison import compare, verdict
 from ipo_prompts.experiments.run.result import RunResult
 from ipo_prompts.metrics.reward import Score
@@ -79,7 +79,7 @@ def test_terminal_page_json_and_table_say_the_same(seed: int, monkeypatch: pytes
     shown = re.sub("</?[a-z][^>]*>", "", card)
     if found.outcome != "same templates":
         ends = interval(found.ci95).replace("\N{NO-BREAK SPACE}", " ")
-        assert f"{points(found.mean)} points\n{ends}, n = {n}," in shown
+        assert f"{in_points(found.mean)} points\n{ends}, n = {n}," in shown
         assert found.p_corrected is not None and f"p {p_value(found.p_corrected)}" in shown
     assert ('class="main shown"' in page) == (found.outcome == "gain")
     read_back = RunResult.model_validate_json(result.model_dump_json(by_alias=True))
