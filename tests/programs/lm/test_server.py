@@ -37,7 +37,7 @@ engine = LocalEngine(Path(sys.argv[1]), context=512)
 
 def ask():
     message = Message.user("Tell a long story.")
-    engine.complete(Request(model="local/x", messages=(message,), config=Config(max_tokens=50)))
+    engine.complete(Request(model="local/x", messages=(message,), config=Config(max_tokens=20)))
 """
 """What child processes begin with; each then opens the model in its own way and leaves at once.
 
