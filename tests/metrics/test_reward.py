@@ -137,6 +137,13 @@ def test_templates_together_are_scored_by_the_mean_of_their_embeddings(reward: C
     assert reward.score_together(both[:1], units).losses.tolist() == reward.score(both[:1], units)[0].losses.tolist()
 
 
+def test_templates_together_compete_among_the_classes_of_a_part(clip: Clip, reward: ClipReward) -> None:
+    part, both = pictures(clip, [0, 1, 2, 2]).part([2, 3, 0], [2, 0]), [ANCHOR, "a dark drawing of a <CLASS>."]
+    alone = reward.renamed(["hot_dog", "cat"]).score_together(both, replace(part, classes=None))
+    assert reward.score_together(both, part).losses.tolist() == alone.losses.tolist()
+    assert reward.score_together(both[:1], part).losses.tolist() == reward.score(both[:1], part)[0].losses.tolist()
+
+
 def test_two_methods_make_a_reward() -> None:
     assert EmbeddingReward.__abstractmethods__ == {"examples", "judge_embeddings"}
 
