@@ -62,9 +62,10 @@ def _once(arrays: list[Any], make: Callable[[], torch.Tensor]) -> torch.Tensor:
         digest.update(f"{array.shape}{array.dtype}".encode())
         digest.update(np.ascontiguousarray(array))
     key = digest.digest()
-    if key not in KEPT:
-        KEPT[key] = make()
-    KEPT.move_to_end(key)
+    kept = KEPT.pop(key, None)  # and put behind the others; another thread may be here at the same time
+    if kept is None:
+        kept = make()
+    KEPT[key] = kept
     if len(KEPT) > MOST:
         KEPT.popitem(last=False)
-    return KEPT[key].clone()
+    return kept.clone()
