@@ -5,11 +5,13 @@ Each imports what takes five seconds, and is done in about as long. So one proce
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import runpy
 import sys
-import traceback
+from multiprocessing.connection import wait
 from pathlib import Path
+from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # a benchmark a core; and a process that computes in threads must not be forked
 
@@ -24,39 +26,27 @@ NO_BENCHMARKS = ("__main__.py", "common.py")
 
 def main() -> int:
     """Run all; return 1 if one failed."""
+    fork = multiprocessing.get_context("fork")
     files = [file for file in sorted(Path(__file__).parent.glob("*.py")) if file.name not in NO_BENCHMARKS]
-    running: dict[int, Path] = {}
+    waiting = [fork.Process(target=_run, args=(file,), name=file.name) for file in files]
+    running: list[Any] = []
     failed = []
-    while files or running:
-        while files and len(running) < (os.cpu_count() or 1):
-            file = files.pop(0)
-            pid = os.fork()
-            if not pid:
-                _run(file)
-            running[pid] = file
-        pid, status = os.wait()
-        if status:
-            failed.append(running[pid].name)
-        del running[pid]
+    while waiting or running:
+        while waiting and len(running) < (os.cpu_count() or 1):
+            running.append(waiting.pop(0))
+            running[-1].start()
+        wait([one.sentinel for one in running])
+        ended = [one for one in running if one.exitcode is not None]
+        failed += [one.name for one in ended if one.exitcode]
+        running = [one for one in running if one not in ended]
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
 
 
 def _run(file: Path) -> None:
-    """Run one in this process, which ends with it."""
     sys.argv = [str(file), "--small"]
-    code: object = 0
-    try:
-        runpy.run_path(str(file), run_name="__main__")
-    except SystemExit as ended:
-        code = ended.code
-    except BaseException:
-        traceback.print_exc()
-        code = 1
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(int(code) if isinstance(code, int) else 1 if code else 0)
+    runpy.run_path(str(file), run_name="__main__")
 
 
 if __name__ == "__main__":
