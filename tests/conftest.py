@@ -84,9 +84,10 @@ def cache(empty_cache: Path, features_of_shipped: Path) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def towers_that_remember() -> Iterator[None]:
     """Half of the time of all tests would go into what the embedded CLIP makes of the same texts and pictures."""
-    from support.once import remembering
+    from support.once import remember
 
-    with remembering():
+    with pytest.MonkeyPatch.context() as patch:
+        remember(patch)
         yield
 
 

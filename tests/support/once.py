@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
@@ -25,9 +24,8 @@ MOST = 3000
 """Batches that are kept."""
 
 
-@contextmanager
-def remembering() -> Iterator[None]:
-    """Remember within the block, for the embedded CLIP."""
+def remember(patch: pytest.MonkeyPatch) -> None:
+    """Remember, for the embedded CLIP, until the patch is undone."""
     create, see, run = open_clip.create_model_from_pretrained, open_clip.CustomTextCLIP.encode_image, TextPass.run
     embedded: list[Any] = []
 
@@ -49,11 +47,9 @@ def remembering() -> Iterator[None]:
         arrays = [chunk.tokens, chunk.depths, chunk.keys, chunk.seen, chunk.ends]
         return _once(arrays, lambda: run(self, chunk))
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(open_clip, "create_model_from_pretrained", created)
-        patch.setattr(open_clip.CustomTextCLIP, "encode_image", look)
-        patch.setattr(TextPass, "run", encode)
-        yield
+    patch.setattr(open_clip, "create_model_from_pretrained", created)
+    patch.setattr(open_clip.CustomTextCLIP, "encode_image", look)
+    patch.setattr(TextPass, "run", encode)
 
 
 def _once(arrays: list[Any], make: Callable[[], torch.Tensor]) -> torch.Tensor:

@@ -12,11 +12,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
+import pytest
+
 from ipo_prompts.experiments.cli.app import main
-from support.once import remembering
+from support.once import remember
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "api-cross-validated"
-remembering().__enter__()
+remember(pytest.MonkeyPatch())  # for as long as the process lives
 with (
     TemporaryDirectory() as folder,
     patch.dict(os.environ, {"IPO_CACHE_DIR": f"{folder}/cache"}),
