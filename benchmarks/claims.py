@@ -12,9 +12,10 @@ from functools import lru_cache
 
 import numpy as np
 from common import arguments
-from gains import DOCS, Row, rows_of, together
+from gains import DOCS, Crossed, Row, rows_of, together
 
 from ipo_prompts.experiments.embedded.shifts import claims
+from ipo_prompts.metrics.evidence import ALPHA, holm
 
 CLIPS = {
     "plain CLIP of seed 77": "claims-plain-77",
@@ -34,20 +35,22 @@ COLUMNS = {
 }
 """Columns of the README's table: CLIPs and kinds of sets."""
 KINDS = ("untaught", "taught", "clean")
-DEFAULT = "ipo-default, no language model"
+GENERAL = "ipo-default, no language model"
+TYPED = "ipo-default, shipped bank"
+"""What `ipo optimize --lm none` does: without a language model nobody is told what a describer says."""
 WAYS = {
-    "words put together, the default": DEFAULT,
-    "best of random pairs of phrases": "random-pairs",
-    "best single phrase": "bank",
-    "best of CLIP's 80 templates": "best-of-80",
-    "words put together, shipped bank": "ipo-default, shipped bank",
+    "`ipo optimize --lm none`: words of the shipped bank put together": TYPED,
     "best of random pairs, shipped bank": "random-pairs, shipped bank",
     "best single phrase, shipped bank": "bank, shipped",
+    "words of a general bank put together": GENERAL,
+    "best of random pairs, general bank": "random-pairs",
+    "best single phrase, general bank": "bank",
+    "best of CLIP's 80 templates": "best-of-80",
     "no words: mean of six unlabelled pictures a class taken off": "centred",
     "no words: nearest mean of six labelled pictures a class": "class-mean",
 }
-"""Rows by what they are, and what cells call them; the general bank where none is named."""
-WITH_WORDS = [title for title, row in WAYS.items() if row in (DEFAULT, "random-pairs", "bank", "best-of-80")]
+"""Rows by what they are, and what cells call them."""
+WITH_WORDS = [title for title, row in WAYS.items() if row in (GENERAL, "random-pairs", "bank", "best-of-80")]
 WITH_MODEL = {
     "proposals of the model, no history shown": "no-history",
     "proposals of the model, history shown": "history",
@@ -59,7 +62,7 @@ PAPER_JOB = {
     "random pairs of phrases": "random-pairs",
     "best single phrase": "bank",
     "best of CLIP's 80 templates": "best-of-80",
-    "words put together, the default": "phrases",
+    "words of a general bank put together": "phrases",
 }
 """Rows of the paper's own job, on the same CLIP; four sets."""
 LOOKS = (60, 300, 500, 1600)
@@ -68,7 +71,14 @@ LAST = LOOKS[-1]
 
 def main() -> None:
     """Print the tables in Markdown."""
-    options = arguments(__doc__, readme={"action": "store_true", "help": "the README's table instead"})
+    options = arguments(
+        __doc__,
+        readme={"action": "store_true", "help": "the README's table instead"},
+        checks={"action": "store_true", "help": "instead, what sentences on these tables rest on: p, power, choices"},
+    )
+    if options.checks:
+        print("\n".join(checks()))
+        return
     if options.readme:
         print("\n".join(readme()))
         return
@@ -82,6 +92,42 @@ def main() -> None:
 def readme() -> list[str]:
     """Return the lines of the README's table: gains over the anchor after all looks."""
     return _gains("", {name: told(group, kinds, LAST) for name, (group, kinds) in COLUMNS.items()})
+
+
+DRAWS = 1000
+TRUE_GAINS = (1.0, 1.5, 2.0, 2.5, 3.0)
+
+
+def checks() -> list[str]:
+    """Return the lines that say which gains of the README's table stay shown when all are corrected together, what true
+    gain the table would show, and how often a search left the anchor on clean pictures.
+    """
+    found = {}
+    for column, (group, kinds) in COLUMNS.items():
+        clips = [of(CLIPS[clip], kinds, LAST) for clip in GROUPS[group]]
+        for title, row in WAYS.items():
+            crossed = Crossed.of([rows[row] for rows in clips], [rows["anchor"] for rows in clips])
+            found[column, title] = crossed, crossed.p()
+    corrected = dict(zip(found, holm([p for _, p in found.values()]), strict=True))
+    below = [key for key, (_, p) in found.items() if p < ALPHA]
+    lines = [f"p below {ALPHA:g} alone, of {len(found)}, and after Holm:", ""]
+    lines += [_line(" / ".join(key), [f"{found[key][1]:.4f}", f"{corrected[key]:.3f}"]) for key in below]
+    lines += ["", f"a true gain on the shifted sets of three plain CLIPs would be shown, {DRAWS:,} draws:", ""]
+    for title in (title for title, row in WAYS.items() if row in (TYPED, GENERAL)):
+        crossed, rng = found[next(iter(COLUMNS)), title][0], np.random.default_rng(0)
+        lines.append(_line(title, [f"{gain:g}: {crossed.shown(gain, DRAWS, rng):.0%}" for gain in TRUE_GAINS]))
+    lines += ["", "clean sets of three plain CLIPs: the anchor left, and the mean gain where it was:", ""]
+    return [*lines, *(_line(title, _left(row)) for title, row in WAYS.items() if row in (TYPED, GENERAL))]
+
+
+def _left(row: str) -> list[str]:
+    """Return in how many runs on clean sets another template than the anchor won, and what these gained."""
+    rows = [of(CLIPS[clip], ("clean",), LAST) for clip in PLAIN]
+    pairs = [(one, each["anchor"].cells[key]) for each in rows for key, one in each[row].cells.items()]
+    gains = [100 * (one["value"] - anchor["value"]) for one, anchor in pairs if one["hits"] != anchor["hits"]]
+    worse = sum(gain < 0 for gain in gains)
+    share = f"{len(gains)} of {len(pairs)} ({len(gains) / len(pairs):.0%})"
+    return [share, f"{np.mean(gains):+.2f} points", f"{worse} worse"]
 
 
 def by_kind(group: str) -> list[str]:
@@ -107,8 +153,8 @@ def by_looks(group: str) -> list[str]:
     for title in WITH_WORDS:
         found = [rows[WAYS[title]] for rows in columns]
         gains = {title: [one.over_anchor for one in found]}
-        if WAYS[title] != DEFAULT:
-            gains["– over the default"] = [one.over_default for one in found]
+        if WAYS[title] != GENERAL:
+            gains["– over words put together"] = [one.over_default for one in found]
         lines += [_line(name, cells) for name, cells in gains.items()]
     return lines
 
@@ -117,12 +163,12 @@ def with_model() -> list[str]:
     """Return the lines of rows that ask a language model, on both kinds of shifts together, after so many looks."""
     looks, file = LOOKS[:3], DOCS / "claims-plain-77-lm.json.gz"
     columns = [rows_of(file, f"{count} looks") for count in looks]
-    defaults = [of(CLIPS[PLAIN[0]], KINDS[:2], count)[DEFAULT] for count in looks]
+    defaults = [of(CLIPS[PLAIN[0]], KINDS[:2], count)[GENERAL] for count in looks]
     lines = _heads("plain CLIP of seed 77, with a model", looks)
     for title, name in WITH_MODEL.items():
         found = [rows[name] for rows in columns]
         over = [together([row], [default]) for row, default in zip(found, defaults, strict=True)]
-        lines += [_line(title, [row.over_anchor for row in found]), _line("– over the default, no model", over)]
+        lines += [_line(title, [row.over_anchor for row in found]), _line("– over words put together, no model", over)]
     return lines
 
 
@@ -155,7 +201,7 @@ def told(group: str, kinds: tuple[str, ...], looks: int) -> dict[str, Row]:
         name: Row(
             float(np.mean([rows[name].accuracy for rows in clips])),
             over(name, "anchor"),
-            over(name, DEFAULT),
+            over(name, GENERAL),
             row.labels,
             float(np.mean([rows[name].looks for rows in clips])),
         )

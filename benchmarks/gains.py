@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from ipo_prompts.experiments.compare.methods import METHODS, SUBJECT
 from ipo_prompts.experiments.compare.raw_cells import unpack
 from ipo_prompts.experiments.embedded.shifts import shared
 from ipo_prompts.experiments.run.reading import build, nested
-from ipo_prompts.metrics.sampling import Variance, crossed_interval
+from ipo_prompts.metrics.sampling import Interval, Variance, crossed_interval
 
 PHRASES = 300
 """Of the bank, those that fit our CLIP and name no class of the suite."""
@@ -153,16 +153,64 @@ def together(ours: Sequence[Row], theirs: Sequence[Row]) -> str:
 
     CLIPs, sets, operations and drawings are crossed; each CLIP has all sets.
     """
-    gains = [_gains(one.cells, other.cells) for one, other in zip(ours, theirs, strict=True)]
-    sets = [name for each in gains for name in each]
-    clips = [number for number, each in enumerate(gains) for _ in each]
-    values = [value for each in gains for value in each.values()]
-    joint = (
-        {(name, (clip, seed)): score for clip, row in enumerate(rows) for (name, seed), score in row.cells.items()}
-        for rows in (ours, theirs)
-    )
-    low, high = crossed_interval(values, [*shared(sets), sets, clips], [_pictures(*joint)])
-    return f"{np.mean(values):+.1f} [{low:.1f}, {high:.1f}]"
+    crossed = Crossed.of(ours, theirs)
+    low, high = crossed.interval()
+    return f"{np.mean(crossed.gains):+.1f} [{low:.1f}, {high:.1f}]"
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """The gains of a row over another with several CLIPs on the same sets.
+
+    Attributes:
+        gains: in points, float (CLIPs, sets).
+        sets: their names.
+        pictures: what it adds to the variance of the mean, in points², that sets show the same drawings.
+    """
+
+    gains: Any
+    sets: list[str]
+    pictures: Variance
+
+    @classmethod
+    def of(cls, ours: Sequence[Row], theirs: Sequence[Row]) -> Crossed:
+        """Compare two rows, each given CLIP by CLIP."""
+        gains = [_gains(one.cells, other.cells) for one, other in zip(ours, theirs, strict=True)]
+        joint = (
+            {(name, (clip, seed)): score for clip, row in enumerate(rows) for (name, seed), score in row.cells.items()}
+            for rows in (ours, theirs)
+        )
+        return cls(np.array([list(each.values()) for each in gains]), list(gains[0]), _pictures(*joint))
+
+    def interval(self, level: float = 0.95) -> Interval:
+        """Return the interval of the mean gain."""
+        clips, sets = self.gains.shape
+        names = self.sets * clips
+        factors = [*shared(names), names, np.repeat(range(clips), sets).tolist()]
+        return crossed_interval(self.gains.ravel(), factors, [self.pictures], level)
+
+    def p(self) -> float:
+        """Return the p of no gain: 1 less the highest level whose interval leaves 0 out."""
+        inside, outside = 1.0, 0.0
+        for _ in range(40):
+            level = (inside + outside) / 2
+            low, high = self.interval(level)
+            inside, outside = (level, outside) if low <= 0 <= high else (inside, level)
+        return 1 - outside
+
+    def shown(self, gain: float, draws: int, rng: np.random.Generator) -> float:
+        """Return the share of grids like this one in which a true gain, in points, would be shown.
+
+        Sets are drawn anew from these, with all CLIPs at once; the CLIPs' own means vary as these do, normally.
+        """
+        clips = self.gains.mean(axis=1, keepdims=True)
+        rest = self.gains - clips
+        found = 0
+        for _ in range(draws):
+            other = rest[:, rng.integers(len(self.sets), size=len(self.sets))]
+            drawn = gain + other + rng.normal(0, clips.std(ddof=1), clips.shape)
+            found += replace(self, gains=drawn).interval().low > 0
+        return found / draws
 
 
 def _gains(ours: Any, theirs: Any) -> dict[str, Any]:
