@@ -106,6 +106,8 @@ def cache_dir() -> Path:
 YAML_BYTES = 2**18
 """Settings are a few kilobytes, and PyYAML reads some 100 kB a second."""
 JSON_BYTES = 2**26
+JSON_VALUES = 2**22
+"""The most values of a file in JSON, counted by what stands around them: each is some hundred bytes of memory."""
 TABLE_BYTES = 2**28
 """One of ImageNet, with 1.3 million rows of 150 bytes, has 195 MB."""
 LINE = 2**18
@@ -154,6 +156,8 @@ def read_json(file: Path, what: str, fix: str) -> Any:
         InputError: it cannot be read, is too large, or is not JSON.
     """
     text = read_text(file, what, JSON_BYTES, "JSON", fix)
+    if sum(map(text.count, ",[{")) > JSON_VALUES:
+        raise InputError(f"{what} {file} has more than {JSON_VALUES:,} values; is it the right file?")
     try:
         return _writable(json.loads(text))
     except Exception as error:

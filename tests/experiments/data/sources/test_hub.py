@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 
+import huggingface_hub
 import pytest
 
 from ipo_prompts.experiments.data import check_data, load_data
@@ -262,7 +263,10 @@ def test_the_hub_offline_fails_with_one_clear_sentence(tmp_path):
 
 
 def test_a_file_on_the_disk_asks_no_host(write, monkeypatch, tmp_path):
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)  # it is not for the user to switch off
+    for library in (datasets.config, huggingface_hub.constants):  # it is not for the user to switch off
+        monkeypatch.setattr(library, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(datasets.config, "HF_UPDATE_DOWNLOAD_COUNTS", True)
+    huggingface_hub.close_session()
     path = write({"label": ["cat", "dog"] * 5}, TEXT)
     with trapped(str(tmp_path)) as caught:
         assert load_data(f"parquet:{path}", seed=0).class_names == ("cat", "dog")
